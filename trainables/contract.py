@@ -1,0 +1,237 @@
+"""What a method promises and what it may ask for: ``Trainable``, ``Run``, ``Predictor``.
+
+A method is a folder ``trainables/<name>/`` whose ``TRAINABLE`` is a :class:`Trainable`. Its ``fit`` sees
+training and validation images only (never test images, never a mask outside the supervision), and asks
+its surroundings for everything else through ``run``: the same ``fit`` works in a notebook with
+:class:`LocalRun` and on a Ray cluster with the engine's run.
+
+Trade-off: ``Run`` is a handful of plain methods instead of a training framework. A method writes its own
+loop, which then reads from top to bottom like the paper.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, Literal, NamedTuple, Protocol, Self, TypeVar
+
+import numpy as np
+import torch
+from pydantic import BaseModel, Field, field_validator
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from trainables.data.samples import TrainingData
+from trainables.errors import InputError
+
+__all__ = [
+    "Checkpoint",
+    "LocalRun",
+    "Prediction",
+    "Predictor",
+    "Run",
+    "Trainable",
+    "TrainableConfig",
+    "seed_for",
+    "shard",
+]
+
+ConfigT = TypeVar("ConfigT", bound="TrainableConfig")
+
+
+class TrainableConfig(BaseModel, frozen=True, extra="forbid"):
+    """Settings that every method has. A method's ``Config`` extends it with its own.
+
+    Every field has bounds and a one-line description with unit and source: the schema of the study file,
+    the plan's diff and the pages are made from them.
+    """
+
+    image_size: tuple[int, int] = Field(description="Input height and width, pixels.")
+    channels: Literal[1, 3] = Field(1, description="1: grey, 3: colour (BGR, as OpenCV reads it).")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Arithmetic of the forward pass; auto: bfloat16 on a GPU, else float32."
+    )
+    memory_format: Literal["auto", "contiguous", "channels_last"] = Field(
+        "auto", description="Layout of image tensors; auto: what is faster on the study's device."
+    )
+
+    @field_validator("image_size", mode="before")
+    @classmethod
+    def _sides_are_pixels(cls, value: Any) -> Any:
+        if isinstance(value, (list, tuple)) and len(value) == 2:
+            for side in value:
+                if isinstance(side, int) and not 8 <= side <= 16384:
+                    raise ValueError(f"a side of image_size is 8..16384 pixels, found {side}")
+            return tuple(value)
+        return value
+
+    def resolved(self, device: Literal["cpu", "cuda"]) -> Self:
+        """The config with every ``auto`` decided for ``device``; called once per study."""
+        precision = self.precision
+        if precision == "auto":
+            precision = "bfloat16" if device == "cuda" else "float32"
+        layout = self.memory_format
+        if layout == "auto":
+            layout = "channels_last" if device == "cuda" else "contiguous"
+        return self.model_copy(update={"precision": precision, "memory_format": layout})
+
+
+class Prediction(NamedTuple):
+    """What a predictor says of a batch. B images, H × W pixels of the network's input."""
+
+    score: Tensor  # B, in [0, 1]: higher is more likely defective
+    heatmap: Tensor  # B × H × W, in [0, 1]: higher is more likely a defect pixel
+
+
+class Predictor(Protocol):
+    """A trained model, ready to judge images."""
+
+    def predict(self, images: Tensor) -> Prediction:
+        """Judge ``images`` (B × C × H × W, float32 in [0, 1], on the predictor's device)."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write ``model.safetensors`` and ``config.json`` into an existing folder (never a pickle)."""
+        ...
+
+    def to(self, device: torch.device) -> Self:
+        """The same predictor with its weights on ``device``."""
+        ...
+
+
+class Checkpoint(NamedTuple):
+    """Where a trial can go on: all tensors of the state, and JSON values beside them."""
+
+    epoch: int  # epochs finished
+    tensors: dict[str, Tensor]
+    meta: dict[str, Any]
+
+
+class Run(Protocol):
+    """What the surroundings give a method while it trains."""
+
+    device: torch.device
+    rank: int
+    world_size: int
+    seed: int
+    fold: int | None
+
+    def generator(self, purpose: str, *index: int) -> np.random.Generator:
+        """Random numbers for one purpose (and, say, one epoch): equal in all cells of a repeat."""
+        ...
+
+    def shard(self, batch: Sequence[int]) -> Sequence[int]:
+        """This worker's part of a global batch.
+
+        Raises:
+            InputError: If the global batch is smaller than the number of workers.
+        """
+        ...
+
+    def reduce(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+        """Sum gradients over workers in place; a parameter without gradient counts as 0."""
+        ...
+
+    def log(self, epoch: int, metrics: Mapping[str, float], epochs: int) -> None:
+        """Note the metrics of a finished epoch (0-based) out of ``epochs``."""
+        ...
+
+    def checkpoint(self, epoch: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+        """Keep the state after ``epoch`` finished epochs (rank 0 writes; all ranks call it)."""
+        ...
+
+    def resume(self) -> Checkpoint | None:
+        """The last checkpoint of this trial, or None at the start."""
+        ...
+
+
+@dataclass(frozen=True)
+class Trainable(Generic[ConfigT]):
+    """One method, as the platform sees it: ``trainables/<name>/__init__.py`` holds one as ``TRAINABLE``."""
+
+    name: str
+    revision: int  # raised when results change: it is part of every trial's id
+    title: str
+    Config: type[ConfigT]
+    presets: Mapping[str, Mapping[str, Any]]  # published settings by name
+    supervisions: frozenset[str]  # kinds of supervision it can use: none, weak, mixed, full
+    fit: Callable[[ConfigT, TrainingData, Run], Predictor]
+    load: Callable[[Path], Predictor]
+    footnotes: Callable[[ConfigT], Sequence[str]] = field(default=lambda config: ())
+
+
+def seed_for(seed: int, fold: int | None, purpose: str, *index: int) -> int:
+    """A 64-bit seed that depends on repeat and purpose only, never on the cell: common random numbers."""
+    text = json.dumps([seed, fold, purpose, *index])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+def shard(batch: Sequence[int], rank: int, world_size: int) -> Sequence[int]:
+    """Every ``world_size``-th element from ``rank``: shards are disjoint and cover the batch."""
+    if len(batch) < world_size:
+        raise InputError(
+            f"a global batch has at least one image per worker: batch of {len(batch)}, {world_size} workers. "
+            "Raise the batch size or lower resources.workers."
+        )
+    return batch[rank::world_size]
+
+
+@dataclass
+class LocalRun:
+    """A run without a cluster: one process, optionally with a folder for checkpoints."""
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    seed: int = 0
+    fold: int | None = None
+    folder: Path | None = None
+    rank: int = 0
+    world_size: int = 1
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    def generator(self, purpose: str, *index: int) -> np.random.Generator:
+        return np.random.default_rng(seed_for(self.seed, self.fold, purpose, *index))
+
+    def shard(self, batch: Sequence[int]) -> Sequence[int]:
+        return shard(batch, self.rank, self.world_size)
+
+    def reduce(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+        """One process: its gradients are the sum already."""
+
+    def log(self, epoch: int, metrics: Mapping[str, float], epochs: int) -> None:
+        self.history.append({"epoch": float(epoch), **metrics})
+
+    def checkpoint(self, epoch: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+        if self.folder is not None:
+            write_checkpoint(
+                self.folder / "checkpoint.safetensors", Checkpoint(epoch, dict(tensors), dict(meta))
+            )
+
+    def resume(self) -> Checkpoint | None:
+        if self.folder is None:
+            return None
+        return read_checkpoint(self.folder / "checkpoint.safetensors")
+
+
+def write_checkpoint(path: Path, state: Checkpoint) -> None:
+    """Write a checkpoint as one safetensors file, atomically: a killed writer leaves the old one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}
+    header = {"epoch": str(state.epoch), "meta": json.dumps(state.meta)}
+    save_file(tensors, partial, metadata=header)
+    os.replace(partial, path)
+
+
+def read_checkpoint(path: Path) -> Checkpoint | None:
+    """Read what :func:`write_checkpoint` wrote; None if there is nothing yet."""
+    if not path.exists():
+        return None
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        header = file.metadata()
+    return Checkpoint(int(header["epoch"]), load_file(path), json.loads(header["meta"]))

@@ -1,0 +1,91 @@
+"""What training and evaluation hold in hands: images with labels, and masks only where they may be seen.
+
+A :class:`Sample` has no mask field; a :class:`MaskedSample` has one. A method that is given weak
+supervision gets the former only, so no slip of code can read a mask that the study withholds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.data.spec import Supervision
+
+__all__ = ["EvaluationData", "ImageSet", "ImageSource", "MaskedSample", "Sample", "TrainingData"]
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One image at the network's input size, and its image label."""
+
+    id: str
+    image: NDArray[np.uint8]  # H × W × C, C = 1 (grey) or 3 (BGR); read-only
+    label: bool  # True: defective
+
+
+@dataclass(frozen=True, eq=False)
+class MaskedSample(Sample):
+    """A sample whose mask may be read."""
+
+    mask: NDArray[np.uint8]  # h × w at the original image's size; 1 = defect, 0 = background
+
+
+class ImageSource(Protocol):
+    """Decoded images by sample id (the memory-mapped cache, or a plain dict in tests)."""
+
+    def __getitem__(self, sample_id: str, /) -> NDArray[np.uint8]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """An ordered set of samples: ``len(set)``, ``set[i]``, ``set.labels``.
+
+    ``masks`` maps sample ids to masks at original size (1 = defect). An id that is absent has no mask
+    here, whether or not the data set has one on disk.
+    """
+
+    ids: tuple[str, ...]
+    labels: NDArray[np.bool_]  # one per id
+    images: ImageSource = field(repr=False)
+    masks: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
+    items: tuple[str, ...] = ()  # physical item of each sample
+    classes: tuple[str | None, ...] = ()  # defect class of each sample; None: normal
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> Sample:
+        sample_id = self.ids[index]
+        image, label = self.images[sample_id], bool(self.labels[index])
+        mask = self.masks.get(sample_id)
+        if mask is None:
+            return Sample(sample_id, image, label)
+        return MaskedSample(sample_id, image, label, mask)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[i] for i in range(len(self)))
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """All that ``fit`` sees: training and validation, never test."""
+
+    train: ImageSet
+    validation: ImageSet | None
+    supervision: Supervision
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationData:
+    """What the evaluation reads: validation chooses thresholds, test reports.
+
+    ``validation.masks`` is empty unless supervision is full: thresholds of the other rows may read image
+    labels only. ``test.masks`` holds the mask of every defective test image that has one.
+    """
+
+    validation: ImageSet | None
+    test: ImageSet

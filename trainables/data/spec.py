@@ -1,0 +1,87 @@
+"""What a study says about its data and labels: ``DataSpec`` and ``Supervision``, checked at the border."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, Field, model_serializer, model_validator
+
+__all__ = ["DataSpec", "HoldOut", "Supervision"]
+
+SupervisionKind = Literal["none", "weak", "mixed", "full"]
+
+
+class Supervision(BaseModel, frozen=True, extra="forbid"):
+    """Which labels training may read.
+
+    ``none``: normal images only. ``weak``: image labels. ``mixed: N``: image labels and the masks of N
+    defective images. ``full``: all masks. In YAML a word, or ``{mixed: N}``.
+    """
+
+    kind: SupervisionKind
+    masks: int | None = Field(None, ge=0, description="Number of training masks, for `mixed` only.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_yaml(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"kind": value}
+        if isinstance(value, dict) and set(value) == {"mixed"}:
+            return {"kind": "mixed", "masks": value["mixed"]}
+        return value
+
+    @model_validator(mode="after")
+    def _count_belongs_to_mixed(self) -> Self:
+        if (self.kind == "mixed") != (self.masks is not None):
+            raise ValueError(
+                "a number of masks belongs to mixed supervision: write `supervision: {mixed: 5}`"
+            )
+        return self
+
+    @model_serializer
+    def _to_yaml(self) -> str | dict[str, int]:
+        return {"mixed": self.masks} if self.masks is not None else self.kind
+
+    @property
+    def reads_masks(self) -> bool:
+        """Whether training may see any mask at all."""
+        return self.kind == "full" or bool(self.masks)
+
+    def __str__(self) -> str:
+        return f"mixed: {self.masks}" if self.kind == "mixed" else self.kind
+
+
+class HoldOut(BaseModel, frozen=True, extra="forbid"):
+    """A part taken from a larger one, at random by physical item, with classes in proportion."""
+
+    share: float = Field(0.2, gt=0, lt=1, description="Share of the items.")
+    by: Literal["item"] = Field("item", description="What is never divided: the physical item (`group`).")
+
+
+def _none_as_word(value: Any) -> Any:
+    return None if value == "none" else value
+
+
+class DataSpec(BaseModel, frozen=True, extra="forbid"):
+    """The ``data:`` block of a study."""
+
+    reader: str = Field(description="Name of a reader: synthetic, kolektorsdd, mtd, folder or table.")
+    path: str | None = Field(
+        None, description="Folder or file below the data root; the reader knows its usual place."
+    )
+    classes: tuple[str, ...] | None = Field(None, description="Defect classes to keep; default: all.")
+    splits: Literal["published", "deduplicated", "per_seed"] = Field(
+        "published",
+        description="`published`: the makers' partition. `deduplicated`: the same without training images "
+        "that are identical to a test image. `per_seed`: drawn by item, anew for each seed.",
+    )
+    masks: Literal["nested", "published"] = Field(
+        "nested",
+        description="Which masks `mixed: N` sees: the first N of one random order, or the makers' list.",
+    )
+    validation: Annotated[HoldOut | None, BeforeValidator(_none_as_word)] = Field(
+        HoldOut(share=0.2, by="item"),
+        description="Taken from training, or `none`: last epoch, threshold 0.5.",
+    )
+    test: HoldOut = Field(HoldOut(share=0.3, by="item"), description="Test part of `splits: per_seed`.")
+    options: dict[str, Any] = Field(default_factory=dict, description="Further settings of the reader.")
