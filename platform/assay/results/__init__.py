@@ -1,0 +1,18 @@
+"""Records, summaries and tables: what a study leaves on disk, and how it is read."""
+
+from assay.results.progress import Progress
+from assay.results.record import Environment, Problem, Record, Result, Worker
+from assay.results.store import Attempt, AttemptStart, RecordSet, Store
+
+__all__ = [
+    "Attempt",
+    "AttemptStart",
+    "Environment",
+    "Problem",
+    "Progress",
+    "Record",
+    "RecordSet",
+    "Result",
+    "Store",
+    "Worker",
+]

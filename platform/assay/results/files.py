@@ -1,0 +1,221 @@
+"""Bytes under one root, wherever it lies: a folder, ``s3://…`` or any other pyarrow filesystem.
+
+``Files`` knows paths and bytes only; :class:`~assay.results.store.Store` adds the layout of the results.
+A file is there whole or not at all: locally it is written beside its place and moved onto it, an object
+store shows an object when its one upload is complete. Paths are relative, with ``/``; one that would leave
+the root (``..``, absolute, or through a symbolic link) is refused.
+
+Trade-off: no append and no listing by date, because object stores have neither.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+from pydantic import JsonValue, TypeAdapter, ValidationError
+
+from trainables.errors import InputError
+
+__all__ = ["Files", "redact"]
+
+_JSON = TypeAdapter[JsonValue](JsonValue)
+_USER_INFO = re.compile(r"(://)[^/\s\"'@]+@")
+_SECRET_PARAMETER = re.compile(
+    r"([?&;](?:password|passwd|token|secret|access_key|secret_key|session_token|signature|sig)=)[^&;\s\"']+",
+    re.IGNORECASE,
+)
+
+
+def redact(text: str) -> str:
+    """``text`` without the credentials of any URI in it: ``s3://key:secret@bucket`` → ``s3://***@bucket``."""
+    return _SECRET_PARAMETER.sub(r"\1***", _USER_INFO.sub(r"\1***@", text))
+
+
+class Files:
+    """Read and write below one root.
+
+    Args:
+        uri: A local path, or a URI that pyarrow knows (``file://``, ``s3://``, ``gs://``, …).
+
+    Raises:
+        InputError: If the URI's scheme is unknown or the local root is a file.
+    """
+
+    def __init__(self, uri: str | Path) -> None:
+        self.local_path: Path | None = None
+        text = str(uri)
+        if "://" not in text or text.startswith("file://"):
+            root = Path(text.removeprefix("file://")).expanduser().resolve()
+            if root.exists() and not root.is_dir():
+                raise InputError(f"storage is a folder, found the file {root}. Name another folder.")
+            self.local_path = root
+            self._fs, self._root = fs.LocalFileSystem(), root.as_posix()
+            self.uri = root.as_posix()
+            return
+        try:
+            self._fs, self._root = fs.FileSystem.from_uri(text)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+            raise InputError(
+                f"storage is a local path or a URI that pyarrow can open, found {redact(text)}: "
+                f"{redact(str(error))}"
+            ) from None
+        self.uri = redact(text)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.uri!r})"
+
+    # Paths -------------------------------------------------------------------------------------------
+
+    def _full(self, path: str) -> str:
+        pure = PurePosixPath(path)
+        if pure.is_absolute() or ".." in pure.parts or "\\" in path or "\0" in path:
+            raise InputError(f"a path of the storage is relative and stays below its root, found {path!r}.")
+        if self.local_path is not None:
+            target = self.local_path / pure
+            if not target.resolve().is_relative_to(self.local_path):
+                raise InputError(
+                    f"{path!r} leaves the storage {self.local_path} through a symbolic link. Remove the link."
+                )
+        return f"{self._root}/{pure}" if pure.parts else self._root
+
+    def local_file(self, path: str) -> Path | None:
+        """``path`` as a file of this machine, or None when the storage is not local."""
+        return None if self.local_path is None else Path(self._full(path))
+
+    # Bytes -------------------------------------------------------------------------------------------
+
+    def read_bytes(self, path: str) -> bytes:
+        """The content of a file.
+
+        Raises:
+            FileNotFoundError: If there is none.
+        """
+        full = self._full(path)
+        if self.local_path is not None:
+            return Path(full).read_bytes()
+        with self._fs.open_input_stream(full) as stream:
+            return stream.read()
+
+    def write_bytes(self, path: str, data: bytes) -> str:
+        """Write a file whole or not at all, over an older one if there is one.
+
+        Returns:
+            The sha256 of ``data``, hex.
+        """
+        full = self._full(path)
+        if self.local_path is None:
+            with self._fs.open_output_stream(full) as stream:
+                stream.write(data)
+        else:
+            _replace(Path(full), data)
+        return hashlib.sha256(data).hexdigest()
+
+    def write_folder(self, path: str, folder: Path) -> dict[str, str]:
+        """Copy the files of a local ``folder`` to ``path``; links are not followed.
+
+        Returns:
+            sha256 by name, names relative to ``folder``.
+        """
+        sources = sorted(p for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
+        names = [source.relative_to(folder).as_posix() for source in sources]
+        return {
+            name: self.write_bytes(f"{path}/{name}", source.read_bytes())
+            for name, source in zip(names, sources, strict=True)
+        }
+
+    # Formats -----------------------------------------------------------------------------------------
+
+    def read_json(self, path: str) -> Any:
+        """A JSON value.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is not JSON.
+        """
+        try:
+            return _JSON.validate_json(self.read_bytes(path))
+        except ValidationError as error:
+            raise ValueError(f"{path} is not JSON: {error.errors()[0]['msg']}") from None
+
+    def write_json(self, path: str, value: JsonValue | Mapping[str, Any]) -> str:
+        """Write a JSON value with sorted keys, credentials of URIs removed; returns the sha256."""
+        return self.write_bytes(path, json_bytes(value))
+
+    def read_table(self, path: str, columns: list[str] | None = None) -> pa.Table:
+        """A Parquet file, or some of its columns."""
+        return pq.read_table(io.BytesIO(self.read_bytes(path)), columns=columns)
+
+    def write_table(self, path: str, table: pa.Table) -> str:
+        """Write a Parquet file (zstd); returns the sha256."""
+        sink = io.BytesIO()
+        pq.write_table(table, sink, compression="zstd")
+        return self.write_bytes(path, sink.getvalue())
+
+    # Folders -----------------------------------------------------------------------------------------
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file or folder at ``path``."""
+        return self._fs.get_file_info(self._full(path)).type != fs.FileType.NotFound
+
+    def list(self, path: str = "") -> list[str]:
+        """Names in a folder, sorted; folders end with ``/``. Empty when there is no such folder."""
+        selector = fs.FileSelector(self._full(path), allow_not_found=True)
+        infos = self._fs.get_file_info(selector)
+        return sorted(i.base_name + ("/" if i.type == fs.FileType.Directory else "") for i in infos)
+
+    def size(self, path: str) -> int:
+        """Bytes of a file, or of all files below a folder; 0 when there is none."""
+        full = self._full(path)
+        info = self._fs.get_file_info(full)
+        if info.type == fs.FileType.NotFound:
+            return 0
+        if info.type == fs.FileType.File:
+            return info.size
+        below = self._fs.get_file_info(fs.FileSelector(full, recursive=True))
+        return sum(i.size for i in below if i.type == fs.FileType.File)
+
+    def delete_tree(self, path: str) -> None:
+        """Remove a file, or a folder with all in it; nothing happens when there is none."""
+        if not PurePosixPath(path).parts:
+            raise InputError("the root of the storage is not deleted by this program.")
+        full = self._full(path)
+        match self._fs.get_file_info(full).type:
+            case fs.FileType.Directory:
+                self._fs.delete_dir(full)
+            case fs.FileType.File:
+                self._fs.delete_file(full)
+            case _:
+                pass
+
+
+def json_bytes(value: Any) -> bytes:
+    """Canonical JSON: sorted keys, one value a line, floats as they are, no credentials of URIs."""
+    import json
+
+    text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
+    return redact(text).encode()
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write beside ``path``, force to disk, move onto it: a reader sees the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.partial")
+    try:
+        with partial.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

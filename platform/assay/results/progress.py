@@ -1,0 +1,56 @@
+"""The heartbeat of a trial that is training: how far it is and how long it will take."""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+import time
+from collections.abc import Mapping
+
+from pydantic import BaseModel, Field
+
+__all__ = ["Progress"]
+
+
+class Progress(BaseModel, frozen=True, extra="forbid"):
+    """One heartbeat, written over the last one after each epoch."""
+
+    trial: str
+    epoch: int = Field(description="Epochs finished.")
+    epochs: int = Field(description="Epochs in all.")
+    metrics: dict[str, float | None] = Field(
+        default_factory=dict, description="Of the last epoch; null: not a number."
+    )
+    seconds_per_epoch: float | None = None
+    eta: float | None = Field(default=None, description="Seconds left; null before the first epoch.")
+    time: float = Field(description="Unix time of this heartbeat.")
+    pid: int
+    host: str
+    attempt: str = ""
+
+    @classmethod
+    def now(
+        cls,
+        trial: str,
+        epoch: int,
+        epochs: int,
+        metrics: Mapping[str, float],
+        *,
+        seconds_per_epoch: float | None = None,
+        attempt: str = "",
+    ) -> Progress:
+        """A heartbeat of this process at this moment; the time left is reckoned from the epochs left."""
+        eta = None if seconds_per_epoch is None else seconds_per_epoch * (epochs - epoch)
+        return cls(
+            trial=trial,
+            epoch=epoch,
+            epochs=epochs,
+            metrics={name: value if math.isfinite(value) else None for name, value in metrics.items()},
+            seconds_per_epoch=seconds_per_epoch,
+            eta=eta,
+            time=time.time(),
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            attempt=attempt,
+        )
