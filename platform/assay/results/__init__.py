@@ -1,5 +1,6 @@
 """Records, summaries and tables: what a study leaves on disk, and how it is read."""
 
+from assay.results.lease import Lease
 from assay.results.progress import Progress
 from assay.results.record import Environment, Problem, Record, Result, Worker
 from assay.results.store import Attempt, AttemptStart, RecordSet, Store
@@ -8,6 +9,7 @@ __all__ = [
     "Attempt",
     "AttemptStart",
     "Environment",
+    "Lease",
     "Problem",
     "Progress",
     "Record",

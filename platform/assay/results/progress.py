@@ -30,13 +30,12 @@ class Progress(BaseModel, frozen=True, extra="forbid"):
     attempt: str = ""
 
     @classmethod
-    def now(
+    def now(  # noqa: PLR0917 - the order of the fields
         cls,
         trial: str,
         epoch: int,
         epochs: int,
         metrics: Mapping[str, float],
-        *,
         seconds_per_epoch: float | None = None,
         attempt: str = "",
     ) -> Progress:
