@@ -1,0 +1,72 @@
+# `make help` lists what there is. Everything runs from .venv, which the first call creates.
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYTHONUNBUFFERED := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test check format bench torture clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 20
+
+quickstart: .venv/.installed  ## the first study: six minutes, two cores, no download of data
+	@$(BIN)/assay run studies/quickstart.yaml
+
+test: .venv/.installed-dev  ## the tests; those on real images need ASSAY_DATA or ../shared/data
+	@$(BIN)/python -m pytest
+
+check: .venv/.installed-dev  ## lint, format, types, direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports
+
+format: .venv/.installed-dev  ## put the code into shape
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: .venv/.installed-dev  ## measure images/s and the overhead per trial (about 30 minutes)
+	@$(BIN)/python -m tests.e2e.bench
+
+torture: .venv/.installed-dev  ## twenty random kills of a fast study, then compare the results
+	@$(BIN)/python -m tests.e2e.torture
+
+clean:  ## remove the environment, not the results
+	rm -rf .venv
+
+# A stamp per set of requirements, so that the second call is instant.
+.venv/.installed: requirements.txt pyproject.toml | .venv/bin/python
+	@$(call install,requirements.txt)
+	@touch $@
+
+.venv/.installed-dev: requirements-dev.txt requirements.txt pyproject.toml | .venv/bin/python
+	@$(call install,requirements-dev.txt)
+	@touch .venv/.installed $@
+
+.venv/bin/python:
+	@version=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	 case "$$version" in 3.1[1-3]) ;; *) \
+	   echo "error: assay needs Python 3.11, 3.12 or 3.13, found $$version: make PYTHON=/path/to/python3.11"; exit 2;; \
+	 esac; \
+	 echo "making .venv with Python $$version"
+	@$(PYTHON) -m venv .venv
+
+# pip's own progress is either a flood or silence: one line every four seconds, its whole log when it fails.
+define install
+start=$$SECONDS; log=.venv/install.log; \
+echo "installing $(1) into .venv (about 2 GB, two minutes at first; the log is $$log)"; \
+( $(BIN)/python -m pip install --progress-bar off -r $(1) && \
+  $(BIN)/python -m pip install --progress-bar off --no-deps --editable . ) >$$log 2>&1 & job=$$!; \
+trap 'kill $$job 2>/dev/null' INT TERM; \
+while kill -0 $$job 2>/dev/null; do \
+  sleep 1; \
+  if (( (SECONDS - start) % 4 == 0 )); then \
+    echo "  $$((SECONDS - start)) s: $$(grep -oE '^(Collecting|Installing|Building|Requirement already satisfied:) [A-Za-z0-9._-]+( [a-z]+)?' $$log | tail -n 1)"; \
+  fi; \
+done; \
+wait $$job || { cat $$log; echo "error: the installation failed, see above"; exit 1; }; \
+echo "installed in $$((SECONDS - start)) s"
+endef

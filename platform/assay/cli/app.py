@@ -1,0 +1,60 @@
+"""The `assay` program: its commands, its exit codes and what happens to errors and signals.
+
+Exit codes: 0 all is well, 1 some trials failed, 2 bad input (a line on stderr, never a traceback),
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+
+import typer
+
+from assay.cli import clean, data, doctor, mlflow, plan, report, run, schema, status, stop
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="assay",
+    help="Ablation studies of surface-defect segmentation: one YAML file asks, a table answers.",
+    epilog="Example: assay run studies/quickstart.yaml",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for _group in (plan, run, status, report, stop, clean, mlflow, data, schema, doctor):
+    _group.register(app)
+
+# Nothing that assay starts reports to anybody. Set before any of the libraries is imported.
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false",
+    "DO_NOT_TRACK": "1",
+}
+
+
+def main() -> None:
+    """Entry point of the console script: runs a command and exits with its code."""
+    os.environ.update(_QUIET)
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    from trainables.errors import InputError
+
+    try:
+        app(prog_name="assay")
+    except InputError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        sys.exit(130)
+
+
+def _as_interrupt(signum: int, frame: FrameType | None) -> None:
+    """SIGTERM takes the path of Ctrl-C: what is finished stays, and Ray is shut down in order."""
+    os.kill(os.getpid(), signal.SIGINT)

@@ -1,0 +1,170 @@
+"""`assay doctor`: whether this machine and this storage can run studies."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from typing import Annotated, NamedTuple
+
+import typer
+
+from assay.cli.mlflow import Tracking
+from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Storage
+
+__all__ = ["Finding", "doctor", "register"]
+
+_LOW_SPACE = 2e9  # bytes
+_PACKAGES = ("ray", "torch", "mlflow", "optuna", "streamlit", "pyarrow", "numpy", "pydantic")
+
+
+class Finding(NamedTuple):
+    """One line of the examination."""
+
+    ok: bool
+    subject: str
+    text: str
+
+
+Quick = Annotated[bool, typer.Option("--quick", help="Do not load torch to look for GPUs.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog="Example: assay doctor --storage s3://bucket/assay")(doctor)
+
+
+def doctor(
+    quick: Quick = False,
+    storage: Storage = DEFAULT_STORAGE,
+    cache: Cache = DEFAULT_CACHE,
+    tracking_uri: Tracking = None,
+) -> None:
+    """Examine versions, cores, memory, GPUs, Ray, the storage, the cache and MLflow.
+
+    Exit code 0: all is well, 1: something will not work.
+    """
+    from assay.cli.output import console
+
+    out = console()
+    findings: list[Finding] = []
+    for finding in _examine(quick, storage, cache, tracking_uri):
+        findings.append(finding)
+        out.print(f"{'ok ' if finding.ok else 'BAD'}  {finding.subject:<9} {finding.text}")
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+def _examine(quick: bool, storage: str, cache: Cache, tracking_uri: str | None) -> Iterator[Finding]:
+    yield _python()
+    yield from _packages()
+    yield _cores()
+    if not quick:
+        yield _gpus()
+    yield _ray()
+    yield _storage(storage)
+    yield _folder("cache", os.fspath(cache.expanduser()))
+    yield _mlflow(tracking_uri, storage)
+
+
+def _python() -> Finding:
+    version = platform.python_version()
+    return Finding(sys.version_info >= (3, 11), "python", f"{version} on {platform.platform()}")
+
+
+def _packages() -> Iterator[Finding]:
+    wanted = _pins()
+    for name in _PACKAGES:
+        try:
+            found = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            yield Finding(False, name, "is not installed: pip install -r requirements.txt")
+            continue
+        low = wanted.get(name)
+        note = "" if low is None else f" (asks for {low})"
+        yield Finding(True, name, f"{found}{note}")
+
+
+def _pins() -> dict[str, str]:
+    """What this package asks for, by name: `ray` → `>=2.60,<2.61`."""
+    import re
+
+    pins: dict[str, str] = {}
+    for line in metadata.requires("assay") or []:
+        match = re.match(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*([^;]*)", line)
+        if match:
+            pins[match[1].lower()] = match[2].strip()
+    return pins
+
+
+def _cores() -> Finding:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    text = f"{cores} core(s)"
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        text += f", {memory / 1e9:.0f} GB of memory (a pack that trains takes about 1 GB and its data)"
+    return Finding(True, "machine", text)
+
+
+def _gpus() -> Finding:
+    try:
+        import torch
+    except ImportError as error:
+        return Finding(False, "gpu", f"torch cannot be loaded: {error}")
+    if not torch.cuda.is_available():
+        return Finding(True, "gpu", "none that torch can use; studies with `gpus: 0` run on the cores")
+    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return Finding(True, "gpu", ", ".join(names))
+
+
+def _ray() -> Finding:
+    address = os.environ.get("RAY_ADDRESS")
+    if not address:
+        return Finding(True, "cluster", "RAY_ADDRESS is not set: `assay run` starts Ray on this machine")
+    return Finding(True, "cluster", f"`assay run` connects to RAY_ADDRESS={address}")
+
+
+def _storage(uri: str) -> Finding:
+    from assay.results import Store
+    from trainables.errors import InputError
+
+    try:
+        store = Store(uri)
+        if store.local_path is not None:
+            return _folder("storage", os.fspath(store.local_path))
+        probe = f"doctor/{os.getpid()}"
+        store.write_bytes(probe, b"assay")
+        store.delete_tree(probe)
+    except (InputError, OSError) as error:
+        return Finding(False, "storage", str(error))
+    return Finding(True, "storage", f"{store.uri} can be written")
+
+
+def _folder(subject: str, path: str) -> Finding:
+    """Whether a folder can be written, or could be made where it is to be."""
+    existing = path
+    while not os.path.exists(existing):
+        existing = os.path.dirname(existing)
+    if not os.path.isdir(existing) or not os.access(existing, os.W_OK | os.X_OK):
+        return Finding(False, subject, f"{path} cannot be written: {existing} is not a folder of yours")
+    free = shutil.disk_usage(existing).free
+    text = f"{path}, {free / 1e9:.0f} GB free"
+    return Finding(free > _LOW_SPACE, subject, text if free > _LOW_SPACE else f"{text}: too little")
+
+
+def _mlflow(tracking_uri: str | None, storage: str) -> Finding:
+    import urllib.error
+    import urllib.request
+
+    if tracking_uri is None:
+        return Finding(True, "tracking", f"SQLite beside the results in {storage}")
+    if not tracking_uri.startswith(("http://", "https://")):
+        return Finding(True, "tracking", tracking_uri)
+    try:
+        with urllib.request.urlopen(f"{tracking_uri.rstrip('/')}/health", timeout=3):
+            return Finding(True, "tracking", f"{tracking_uri} answers")
+    except (urllib.error.URLError, OSError) as error:
+        text = f"{tracking_uri} is away ({error}): studies run, and are replayed into it later"
+        return Finding(False, "tracking", text)

@@ -1,0 +1,177 @@
+"""The display of `assay run` and `assay status`: fed by the storage, never silent for ten seconds.
+
+On a terminal a bar and a table of what is training; elsewhere (a log file, CI) one plain line for each trial
+that ends, and one at least every eight seconds.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from assay.cli.output import duration
+from assay.cli.watch import Running, Snapshot, Watch, score
+
+if TYPE_CHECKING:
+    from assay.results import Store
+    from assay.results.record import Record
+    from assay.study import Plan
+
+__all__ = ["LiveView", "render"]
+
+_LINE_EVERY = 8.0  # seconds between plain lines when nothing happens
+_ROWS = 12  # running trials shown one by one
+_STATUSES = ("finished", "diverged", "pruned", "failed")
+
+
+class LiveView:
+    """Shows messages, and from :meth:`follow` on the study's progress, until the ``with`` block ends."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._start = time.monotonic()
+        self._since = time.time()
+        self._message = ""
+        self._said = 0.0  # when the last plain line was printed
+        self._watch: Watch | None = None
+        self._primary = ""
+        self._snapshot: Snapshot | None = None
+        self._over = threading.Event()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._poll, name="assay-progress", daemon=True)
+        self._live = (
+            Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=True)
+            if console.is_terminal
+            else None
+        )
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join(timeout=5)
+        if self._live is not None:
+            self._live.stop()
+
+    def message(self, text: str) -> None:
+        """Say what happens now; stays on the screen until the next message."""
+        self._message = text
+        if self._live is None:
+            self._line(text)
+
+    def follow(self, plan: Plan, store: Store) -> None:
+        """Show the trials of ``plan`` from now on."""
+        self._primary = plan.study.metrics.primary
+        self._watch = Watch(store, plan.trials, since=self._since)
+
+    @property
+    def seconds(self) -> float:
+        """Since the view was made."""
+        return time.monotonic() - self._start
+
+    def _poll(self) -> None:
+        pause = 0.2
+        while not self._over.wait(pause):
+            if self._watch is not None:
+                try:
+                    self._show(self._watch.look())
+                except OSError as error:
+                    # The study itself decides whether a storage that is away is fatal; the display goes on.
+                    self._message = f"the storage does not answer: {error}"
+                pause = min(self._watch.pause, _LINE_EVERY)
+            if self._live is None and time.monotonic() - self._said >= _LINE_EVERY - pause:
+                self._line(self._summary())
+
+    def _show(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        for record in snapshot.ended:
+            text = _ended(record, self._primary)
+            if self._live is None:
+                self._line(f"{snapshot.done}/{snapshot.total} {text}")
+            else:
+                self._console.print(Text(text, style=_style(record.status)))
+
+    def _line(self, text: str) -> None:
+        with self._lock:
+            self._said = time.monotonic()
+            self._console.print(Text(f"[{duration(self.seconds)}] {text}"), soft_wrap=True)
+
+    def _summary(self) -> str:
+        snapshot = self._snapshot
+        if snapshot is None:
+            return self._message or "starting"
+        if not snapshot.running:
+            return f"{snapshot.done}/{snapshot.total} done · {self._message}"
+        left = f" · about {duration(snapshot.eta)} left" if snapshot.eta is not None else ""
+        doing = "; ".join(
+            " ".join(_row(one, self._primary)) for one in snapshot.running[:3] if one.silent is None
+        )
+        more = f" and {len(snapshot.running) - 3} more" if len(snapshot.running) > 3 else ""
+        return f"{snapshot.done}/{snapshot.total} done{left} · training {doing}{more}"
+
+    def _render(self) -> Group:
+        head = Text(f"{self._message} · {duration(self.seconds)}", style="bold")
+        if self._snapshot is None:
+            return Group(head)
+        return Group(head, render(self._snapshot, self._primary))
+
+
+def render(snapshot: Snapshot, primary: str) -> Group:
+    """A bar, the counts, and a table of the trials that are training."""
+    counts = [f"{snapshot.counts.get(s, 0)} {s}" for s in _STATUSES if snapshot.counts.get(s)]
+    counts += [f"{len(snapshot.running)} running", f"{snapshot.planned} planned"]
+    left = f" · about {duration(snapshot.eta)} left" if snapshot.eta is not None else ""
+    parts: list[ProgressBar | Text | Table] = [
+        ProgressBar(total=max(1, snapshot.total), completed=snapshot.done, width=60),
+        Text(f"{snapshot.done}/{snapshot.total} trials · {' · '.join(counts)}{left}"),
+    ]
+    if snapshot.running:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for title in ("trial", "cell", "repeat", "epoch", "score", "left"):
+            table.add_column(title, no_wrap=title != "cell")
+        for one in snapshot.running[:_ROWS]:
+            table.add_row(*(Text(text) for text in _row(one, primary)))
+        parts.append(table)
+    if len(snapshot.running) > _ROWS:
+        parts.append(Text(f"and {len(snapshot.running) - _ROWS} more", style="dim"))
+    return Group(*parts)
+
+
+def _row(one: Running, primary: str) -> tuple[str, ...]:
+    trial, progress = one.trial, one.progress
+    repeat = f"seed {trial.seed}" + ("" if trial.fold is None else f" fold {trial.fold}")
+    head = (trial.id[:8], trial.cell, repeat)
+    if progress is None:
+        return (*head, "starts", "", "")
+    left = f"{duration(one.left)} left"
+    if one.silent is not None:
+        left = f"no sign for {duration(one.silent)}"
+    epoch = f"epoch {progress.epoch}/{progress.epochs}"
+    return (*head, epoch, score(progress.metrics, primary), left)
+
+
+def _ended(record: Record, primary: str) -> str:
+    cell, seed, fold = (record.trial.get(key) for key in ("cell", "seed", "fold"))
+    where = f"{record.id[:8]} {cell} seed {seed}" + ("" if fold is None else f" fold {fold}")
+    if record.result is None or record.status != "finished":
+        return f"{where} {record.status}: {record.reason or 'no reason noted'}"
+    value = record.result.metrics.get(primary)
+    return f"{where} finished" + ("" if value is None else f": {primary} {value:.3f}")
+
+
+def _style(status: str) -> str:
+    return {"finished": "green", "failed": "red", "diverged": "yellow"}.get(status, "dim")

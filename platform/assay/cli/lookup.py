@@ -1,0 +1,68 @@
+"""From what a user types to what is stored: a study by name or file, a trial by the start of its id."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trainables.errors import InputError
+
+if TYPE_CHECKING:
+    from assay.results import Store
+    from assay.study import Plan
+
+__all__ = ["stored_plan", "study_name", "trial_id"]
+
+
+def study_name(store: Store, text: str) -> str:
+    """The name of a study that has results in ``store``; ``text`` is that name or the study's file.
+
+    Raises:
+        InputError: If no such study was ever run here.
+    """
+    name = text
+    if text.endswith((".yaml", ".yml")):
+        from assay.study import read_study
+
+        name = read_study(Path(text)).study
+    known = store.studies()
+    if name in known:
+        return name
+    if not known:
+        raise InputError(f"no study was run into the storage {store.uri} yet. Name another with --storage.")
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"Did you mean {near[0]}?" if near else f"It holds: {', '.join(known[:20])}."
+    raise InputError(f"the storage {store.uri} holds no study {name}. {hint}")
+
+
+def stored_plan(store: Store, name: str) -> Plan:
+    """The plan of a study as its last `assay run` wrote it."""
+    from assay.study import Plan
+
+    path = f"{store.study(name)}/plan.parquet"
+    try:
+        table = store.read_table(path)
+    except FileNotFoundError:
+        raise InputError(
+            f"study {name} has no {path} in {store.uri}: it was never started. Run it with `assay run`."
+        ) from None
+    return Plan.from_table(table)
+
+
+def trial_id(store: Store, text: str) -> str:
+    """The id of the one stored trial that starts with ``text``.
+
+    Raises:
+        InputError: If no trial starts so, or several do.
+    """
+    found = [known for known in store.trials() if text and known.startswith(text)]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise InputError(
+            f"no trial in {store.uri} has an id that starts with {text!r}. `assay plan STUDY` lists them."
+        )
+    raise InputError(
+        f"{len(found)} trials have an id that starts with {text!r}: {', '.join(found[:5])} … Type more of it."
+    )

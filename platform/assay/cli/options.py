@@ -1,0 +1,49 @@
+"""Options that several commands share: one spelling, one environment variable, one help text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = [
+    "DEFAULT_CACHE",
+    "DEFAULT_STORAGE",
+    "Cache",
+    "Data",
+    "Storage",
+    "StudyFile",
+]
+
+DEFAULT_STORAGE = "./assay-storage"
+DEFAULT_CACHE = Path("~/.cache/assay")
+
+Storage = Annotated[
+    str,
+    typer.Option(
+        "--storage",
+        envvar="ASSAY_STORAGE",
+        metavar="URI",
+        help="Where results lie: a folder, or a URI that pyarrow knows (s3://bucket/assay).",
+    ),
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        envvar="ASSAY_DATA",
+        metavar="ROOT",
+        help="Folder below which the data sets lie. Not needed for the synthetic reader.",
+    ),
+]
+Cache = Annotated[
+    Path,
+    typer.Option(
+        "--cache",
+        envvar="ASSAY_CACHE",
+        metavar="FOLDER",
+        help="Where decoded images and unpacked archives are kept on this machine.",
+    ),
+]
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file (YAML).", show_default=False)]

@@ -1,0 +1,46 @@
+"""How the command line writes: one console, durations and sizes that a person can read."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["WIDTH_OF_FILES", "console", "duration", "size"]
+
+WIDTH_OF_FILES = 140  # columns of a table that goes to a file or a pipe
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console for one command; names from files are printed as they are, never read as markup."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    piped = not stream.isatty() and "COLUMNS" not in os.environ
+    return Console(
+        stderr=stderr, markup=False, highlight=False, emoji=False, width=WIDTH_OF_FILES if piped else None
+    )
+
+
+def duration(seconds: float | None) -> str:
+    """`8 s`, `3 min 20 s`, `2 h 05 min`; a dash where nothing is known."""
+    if seconds is None:
+        return "–"
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def size(count: float) -> str:
+    """Bytes in decimal units: `740 kB`, `1.4 GB`."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"

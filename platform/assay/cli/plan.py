@@ -1,0 +1,134 @@
+"""`assay plan`: every trial of a study before anything trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, StudyFile
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from assay.results.record import Record
+    from assay.study import Plan
+
+__all__ = ["plan", "register", "say_diff"]
+
+_LISTED = 60  # a longer plan is shown cell by cell
+
+NoData = Annotated[
+    bool, typer.Option("--no-data", help="Do not open the data: ids and numbers of images stay unknown.")
+]
+Trials = Annotated[
+    str,
+    typer.Option(
+        "--trials", metavar="auto|all|none", help="List trials; auto: up to 60, else a line for each cell."
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog="Example: assay plan studies/ksdd_smoke.yaml --data ~/surfaces")(plan)
+
+
+def plan(
+    study: StudyFile,
+    *,
+    data: Data = None,
+    no_data: NoData = False,
+    trials: Trials = "auto",
+    storage: Storage = DEFAULT_STORAGE,
+    cache: Cache = DEFAULT_CACHE,
+) -> None:
+    """Show every trial of a study: cell, repeat, what differs from the base, and what is done already.
+
+    Trains nothing and writes nothing. Exit code 0: the study is sound, 2: it is refused.
+    """
+    from assay.cli.output import console
+    from assay.cli.planning import read_plan
+    from assay.results import Store
+    from trainables.errors import InputError
+
+    if trials not in ("auto", "all", "none"):
+        raise InputError(f"--trials is auto, all or none, found {trials!r}")
+    out, notes = console(), console(stderr=True)
+    planned = read_plan(study, data=data, cache=cache, with_data=not no_data, say=notes.print)
+    store = Store(storage)
+    records = {} if no_data else store.records({t.id for t in planned.trials} & set(store.trials()))
+    if planned.study.question:
+        out.print(f"{planned.study.study}: {planned.study.question}")
+    if trials == "all" or (trials == "auto" and len(planned.trials) <= _LISTED):
+        out.print(_trial_table(planned, records, known=not no_data))
+    else:
+        out.print(_cell_table(planned, records))
+        if trials == "auto":
+            out.print("`--trials all` lists the trials one by one.")
+    for line in _summary(planned, records):
+        out.print(line)
+    for warning in planned.warnings:
+        out.print(f"warning: {warning}")
+
+
+def _trial_table(planned: Plan, records: Mapping[str, Record], *, known: bool) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("id", "cell", "seed", "fold", "differs from the base in", "state"):
+        table.add_column(title, overflow="fold", no_wrap=title == "id")
+    for trial in planned.trials:
+        record = records.get(trial.id)
+        cells = (
+            trial.id if known else "unknown",
+            trial.cell,
+            str(trial.seed),
+            "–" if trial.fold is None else str(trial.fold),
+            say_diff(trial.diff),
+            "planned" if record is None else record.status,
+        )
+        table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
+def _cell_table(planned: Plan, records: Mapping[str, Record]) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("cell", "trials", "done", "differs from the base in"):
+        table.add_column(title, overflow="fold")
+    for cell in planned.cells:
+        ids = [trial.id for trial in planned.trials if trial.cell == cell.name]
+        done = sum(id_ in records for id_ in ids)
+        table.add_row(*(Text(text) for text in (cell.name, str(len(ids)), str(done), say_diff(cell.diff))))
+    return table
+
+
+def say_diff(diff: Mapping[str, tuple[Any, Any]]) -> str:
+    """`config.lr 1.0 → 0.01, supervision full → weak`; a dash when there is none."""
+    return ", ".join(f"{path} {old} → {new}" for path, (old, new) in diff.items()) or "–"
+
+
+def _summary(planned: Plan, records: Mapping[str, Record]) -> list[str]:
+    from assay.cli.output import size
+
+    study = planned.study
+    total, done = len(planned.trials), len(records)
+    repeats = f"{len(study.repeats.seeds)} seeds"
+    if study.repeats.folds:
+        repeats += f" × {len(study.repeats.folds)} folds"
+    need = study.resources
+    gpus = f" and {need.gpus:g} GPU(s)" if need.gpus else ""
+    lines = [
+        f"{len(planned.cells)} cells × {repeats} = {total} trials; {done} done, {total - done} to train",
+        f"a trial takes {need.workers} worker(s) with {need.cpus} CPU core(s){gpus} each; packs: {need.pack}",
+        f"keeps about {size(planned.bytes_kept)} (models: {study.keep.models}, probes: {study.keep.probes})",
+    ]
+    if planned.comparisons:
+        lines.append(f"{len(planned.comparisons)} comparisons of two cells")
+    return lines

@@ -1,0 +1,80 @@
+"""`assay report` and `assay logs`: what a study found, and what a trial said while it trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from assay.cli.options import DEFAULT_STORAGE, Storage
+
+if TYPE_CHECKING:
+    from assay.results import Store
+
+__all__ = ["logs", "markdown", "register", "report"]
+
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name or file.")]
+Output = Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Write here, not to stdout.")]
+TrialId = Annotated[str, typer.Argument(metavar="TRIAL", help="The id of a trial, or its unique start.")]
+Lines = Annotated[int, typer.Option("--lines", min=1, help="Lines from the end.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog="Example: assay report quickstart --output report.md")(report)
+    app.command(epilog="Example: assay logs 3f9c --lines 40")(logs)
+
+
+def report(study: StudyName, output: Output = None, storage: Storage = DEFAULT_STORAGE) -> None:
+    """Print the table of a study as Markdown: cells, mean, spread, n with reasons, footnotes."""
+    from assay.cli.lookup import study_name
+    from assay.results import Store
+
+    store = Store(storage)
+    text = markdown(store, study_name(store, study))
+    if output is None:
+        typer.echo(text)
+    else:
+        output.write_text(text + "\n", encoding="utf-8")
+        typer.echo(f"wrote {output}", err=True)
+
+
+def markdown(store: Store, name: str) -> str:
+    """The report of a stored study."""
+    from assay.cli.lookup import stored_plan
+    from assay.results.report import report_markdown
+
+    plan = stored_plan(store, name)
+    return report_markdown(plan, store.records_of(trial.id for trial in plan.trials))
+
+
+def logs(trial: TrialId, lines: Lines = 100, storage: Storage = DEFAULT_STORAGE) -> None:
+    """Print the end of the log of a trial's last attempt, and why it failed if it did."""
+    from assay.cli.lookup import trial_id
+    from assay.cli.plan import say_diff
+    from assay.results import Record, Store
+
+    store = Store(storage)
+    id_ = trial_id(store, trial)
+    record = store.record(id_)
+    attempts = [start.attempt for start in store.attempts(id_)]
+    if isinstance(record, Record):
+        typer.echo(f"{id_} {record.status}" + (f": {record.reason}" if record.reason else ""))
+        typer.echo(f"differs from the base in: {say_diff(record.trial.get('diff', {}))}")
+        attempts = [record.attempt] if record.attempt else attempts
+    else:
+        typer.echo(f"{id_} has no record yet; {len(attempts)} attempt(s)")
+    text = _log(store, id_, attempts[-1]) if attempts else None
+    if text is None:
+        typer.echo("it left no log")
+    else:
+        typer.echo("\n".join(text.splitlines()[-lines:]))
+    if isinstance(record, Record) and record.error and (text is None or record.error not in text):
+        typer.echo(record.error)
+
+
+def _log(store: Store, trial: str, attempt: str) -> str | None:
+    try:
+        return store.read_bytes(f"{store.trial(trial)}/{attempt}/log.txt").decode(errors="replace")
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,159 @@
+"""What a study is doing, read from its records and heartbeats alone: nobody has to report to the display.
+
+:meth:`Watch.look` costs one listing of the trials and one small read for each that moves, so it is cheap
+for ten thousand trials and on an object store; :attr:`Watch.pause` grows with what a look costs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from assay.results import Store
+    from assay.results.progress import Progress
+    from assay.results.record import Record
+    from assay.study import Trial
+
+__all__ = ["Running", "Snapshot", "Watch", "score"]
+
+_SILENT_AFTER = 120.0  # seconds without a heartbeat, when an epoch is shorter than that
+
+
+@dataclass(frozen=True)
+class Running:
+    """A trial between its start and its record."""
+
+    trial: Trial
+    progress: Progress | None  # None: before its first epoch
+    silent: float | None = None  # seconds since the last sign of life, when that is alarmingly long
+
+    @property
+    def left(self) -> float | None:
+        """Seconds left, counted on from the last heartbeat."""
+        if self.progress is None or self.progress.eta is None:
+            return None
+        return max(0.0, self.progress.eta - (time.time() - self.progress.time))
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A study at one moment."""
+
+    total: int
+    counts: Mapping[str, int]  # records by status
+    running: tuple[Running, ...]
+    ended: tuple[Record, ...]  # since the look before this one
+    eta: float | None  # seconds until all is done; None: nothing to reckon from yet
+
+    @property
+    def done(self) -> int:
+        """Trials with a record."""
+        return sum(self.counts.values())
+
+    @property
+    def planned(self) -> int:
+        """Trials that nobody trains yet."""
+        return self.total - self.done - len([r for r in self.running if r.silent is None])
+
+
+class Watch:
+    """Looks at the trials of one plan again and again.
+
+    Args:
+        store: Where the results lie.
+        trials: The trials of the plan.
+        since: Unix time; heartbeats from before belong to an earlier, killed run and are not shown.
+    """
+
+    def __init__(self, store: Store, trials: Iterable[Trial], since: float | None = None) -> None:
+        self._store = store
+        self._trials = {trial.id: trial for trial in trials}
+        self._since = since
+        self._records: dict[str, Record] = {}
+        self._first = True
+        self._cost = 0.0
+
+    @property
+    def pause(self) -> float:
+        """Seconds until the next look is worth its price."""
+        return max(0.5, 10 * self._cost)
+
+    @property
+    def records(self) -> Mapping[str, Record]:
+        """All records seen so far, by trial id."""
+        return self._records
+
+    def look(self) -> Snapshot:
+        """The state now."""
+        start = time.monotonic()
+        ended = self._new_records()
+        started = set(self._store.trials()) & (self._trials.keys() - self._records.keys())
+        found = (self._running(trial) for id_, trial in self._trials.items() if id_ in started)
+        running = tuple(one for one in found if one is not None)
+        counts = Counter(record.status for record in self._records.values())
+        self._cost = time.monotonic() - start
+        return Snapshot(len(self._trials), counts, running, ended, self._eta(running))
+
+    def _new_records(self) -> tuple[Record, ...]:
+        # A failed trial may be trained again (`--retry failed`), so its record is read again.
+        settled = {id_ for id_, record in self._records.items() if record.status != "failed"}
+        candidates = set(self._store.trials()) & (self._trials.keys() - settled)
+        found = self._store.records(id_ for id_ in self._trials if id_ in candidates)
+        new = tuple(record for id_, record in found.items() if self._records.get(id_) != record)
+        for id_ in candidates - found.keys():
+            self._records.pop(id_, None)
+        self._records.update(found)
+        first, self._first = self._first, False
+        return () if first else new
+
+    def _running(self, trial: Trial) -> Running | None:
+        progress = self._store.progress(trial.id)
+        if progress is None:
+            attempts = self._store.attempts(trial.id)
+            if not attempts:
+                return None
+            age = time.time() - attempts[-1].started.timestamp()
+            if (self._since is not None and age > time.time() - self._since) or age > _SILENT_AFTER:
+                return None
+            return Running(trial, None)
+        if self._since is not None and progress.time < self._since:
+            return None
+        age = time.time() - progress.time
+        patience = max(_SILENT_AFTER, 3 * (progress.seconds_per_epoch or 0.0))
+        return Running(trial, progress, age if age > patience else None)
+
+    def _eta(self, running: tuple[Running, ...]) -> float | None:
+        alive = [one for one in running if one.silent is None]
+        seconds = self._seconds_per_trial(alive)
+        if seconds is None or not alive:
+            return None
+        waiting = len(self._trials) - len(self._records) - len(alive)
+        left = sum(seconds if one.left is None else one.left for one in alive)
+        return (left + waiting * seconds) / len(alive)
+
+    def _seconds_per_trial(self, running: list[Running]) -> float | None:
+        spans = [
+            (record.ended - record.started).total_seconds()
+            for record in self._records.values()
+            if record.status == "finished" and record.started and record.ended
+        ]
+        if not spans:
+            spans = [
+                one.progress.seconds_per_epoch * one.progress.epochs
+                for one in running
+                if one.progress is not None and one.progress.seconds_per_epoch
+            ]
+        return sum(spans) / len(spans) if spans else None
+
+
+def score(metrics: Mapping[str, float | None], primary: str) -> str:
+    """The one number of a heartbeat worth a glance: the primary metric if it has it, else the loss."""
+    for name in (primary, f"validation.{primary}", f"validation_{primary}", "loss"):
+        value = metrics.get(name)
+        if value is not None:
+            return f"{name.removeprefix('validation.').removeprefix('validation_')} {value:.3f}"
+    return ""
