@@ -1,0 +1,8 @@
+"""The engine: plans become records through Ray Tune and Ray Train. The only package that imports Ray.
+
+``run_study(plan, store, options)`` trains what is missing. See ``head.py`` for the path from there.
+"""
+
+from assay.engine.head import EngineOptions, Outcome, run_study
+
+__all__ = ["EngineOptions", "Outcome", "run_study"]

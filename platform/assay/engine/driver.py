@@ -1,0 +1,134 @@
+"""The Tune trial of a pack: owns one Train run, and reads the records to see how it goes.
+
+A class, not a function: Tune stops a function driver without a chance to end its Train run, whose placement
+group then keeps its CPUs for ever (see ``train.py``). Here ``cleanup`` aborts the Train run, and ``step``
+comes back every two seconds, so that Ctrl-C and a pruner are heard in the middle of a repeat.
+
+The worker reports nothing: each ``ray.train.report`` would cost a poll of the controller, and the records
+say all there is to say.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import Any
+
+from ray import train, tune
+from ray.train.torch import TorchConfig
+
+from assay.engine.packs import Pack
+from assay.engine.train import PackTrainer, remove_placement_groups
+from assay.engine.worker import MAX_ATTEMPTS, StorageFullError, train_pack
+from assay.results import Record, Store
+
+__all__ = ["COMPLETE", "PackDriver"]
+
+COMPLETE = "pack_complete"  # in a result: the pack ended by itself, no pruner stopped it
+_POLL_SECONDS = 0.1
+_HEARTBEAT_SECONDS = 2.0
+_ABORT_SECONDS = 20.0
+
+
+class PackDriver(tune.Trainable):
+    """Trains one pack. ``config``: storage (URI) and pack (path of its file)."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take on the next pack in the same process (``reuse_actors``)."""
+        self._store = Store(new_config["storage"])
+        self._pack = Pack.read(self._store, new_config["pack"])
+        self._config = new_config
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+        self._name = f"{placement_prefix(self._pack.run, self._pack.id)}{time.time_ns()}"
+        remove_placement_groups(placement_prefix(self._pack.run, self._pack.id))  # of a killed predecessor
+        self._records: dict[str, Record] = {}
+        return True
+
+    def step(self) -> dict[str, Any]:
+        if self._thread is None:
+            self._start()
+        assert self._thread is not None
+        until = time.monotonic() + _HEARTBEAT_SECONDS
+        while time.monotonic() < until:
+            running = self._thread.is_alive()  # asked before the records: none can come after it is dead
+            before = len(self._records)
+            self._look()
+            if not running:
+                return self._end()
+            if len(self._records) > before:
+                return self._report()
+            time.sleep(_POLL_SECONDS)
+        # The groups of a predecessor that was killed while it started may appear after it was removed.
+        remove_placement_groups(placement_prefix(self._pack.run, self._pack.id), keep=self._name)
+        return {"repeats": len(self._records)}
+
+    def cleanup(self) -> None:
+        if self._thread is not None and self._thread.is_alive():
+            self._trainer.abort(_ABORT_SECONDS)
+            self._thread.join(_ABORT_SECONDS)
+        remove_placement_groups(placement_prefix(self._pack.run, self._pack.id))
+
+    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
+        """Nothing to keep: records are the only state."""
+        return {}
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Nothing to load: a retried driver looks at the records."""
+
+    def _start(self) -> None:
+        pack = self._pack
+        per_worker: dict[str, float] = {"CPU": pack.cpus}
+        if pack.gpus:
+            per_worker["GPU"] = pack.gpus
+        self._trainer = PackTrainer(
+            train_pack,
+            train_loop_config={**self._config, "driver_pid": os.getpid()},
+            backend_config=TorchConfig(backend="nccl" if pack.gpus else "gloo"),
+            scaling_config=train.ScalingConfig(
+                num_workers=pack.workers, use_gpu=pack.gpus > 0, resources_per_worker=per_worker
+            ),
+            run_config=train.RunConfig(
+                name=self._name,  # a fresh one per attempt: Train would resume the state of an old name
+                storage_path=self._config["scratch"],
+                failure_config=train.FailureConfig(max_failures=MAX_ATTEMPTS * len(pack.trials)),
+            ),
+        )
+        self._thread = threading.Thread(target=self._fit, daemon=True)
+        self._thread.start()
+
+    def _fit(self) -> None:
+        try:
+            self._trainer.fit()
+        except BaseException as error:  # noqa: BLE001 - carried to Tune by `_end`, in its own thread
+            self._error = error
+
+    def _look(self) -> None:
+        waiting = [trial.id for trial in self._pack.trials if trial.id not in self._records]
+        self._records |= self._store.records(waiting)
+
+    def _report(self) -> dict[str, Any]:
+        """Mean of the primary metric on validation over the repeats so far: a pruner may act on it."""
+        values = [
+            record.result.validation[self._pack.primary]
+            for record in self._records.values()
+            if record.result is not None and self._pack.primary in record.result.validation
+        ]
+        value = {"value": sum(values) / len(values)} if values else {}
+        return {"repeats": len(self._records), **value}
+
+    def _end(self) -> dict[str, Any]:
+        if self._error is not None:
+            if "StorageFullError" in str(self._error):
+                raise StorageFullError(str(self._error))
+            raise self._error
+        return {**self._report(), "done": True, COMPLETE: True}
+
+
+def placement_prefix(run: str, pack: str = "") -> str:
+    """How the names of a run's (or one pack's) placement groups begin."""
+    return f"assay-{run}-{pack}-" if pack else f"assay-{run}-"

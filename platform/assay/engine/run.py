@@ -1,0 +1,175 @@
+"""``TrainRun``: what a trainable is given while it trains on a Ray worker.
+
+It keeps the trial's history, log, heartbeat and checkpoint on storage, sums gradients over workers, and
+notes which images this worker saw. Ray itself is not needed here: rank and world size come from
+``torch.distributed``, which Ray Train has set up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from assay.results import Attempt, Progress, Store
+from assay.results.stop import stop_requested
+from assay.study import Trial
+from trainables.contract import Checkpoint, seed_for, shard
+
+__all__ = ["Stopped", "TrainRun"]
+
+_HEARTBEAT_SECONDS = 0.5  # progress.json and log.txt are written at most this often
+_STOP_SECONDS = 1.0  # a stop request is looked for at most this often
+_CHECKPOINT_SHARE = 0.05  # of the training time may go into writing checkpoints
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: the user asked for it
+    """The user asked this trial to stop; it leaves no record and goes on from its checkpoint next time."""
+
+
+class TrainRun:
+    """One attempt at one trial on one worker. Implements :class:`trainables.contract.Run`."""
+
+    def __init__(
+        self,
+        trial: Trial,
+        study: str,
+        store: Store,
+        attempt: Attempt,
+        device: torch.device,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.device, self.rank, self.world_size = device, rank, world_size
+        self.seed, self.fold = trial.seed, trial.fold
+        self.history: list[dict[str, float]] = []  # one row per finished epoch, also before a resume
+        self.samples = 0
+        self._trial, self._study, self._store, self._attempt = trial, study, store, attempt
+        self._shards = hashlib.sha256()
+        self._lines: list[str] = []
+        self._epoch_start = time.monotonic()
+        self._epoch_seconds: list[float] = []
+        self._written = 0.0
+        self._stop_looked = 0.0
+        self._checkpointed = time.monotonic()
+        self._checkpoint_cost = 0.0
+
+    # What the trainable calls ------------------------------------------------------------------------
+
+    def generator(self, purpose: str, *index: int) -> np.random.Generator:
+        return np.random.default_rng(seed_for(self.seed, self.fold, purpose, *index))
+
+    def shard(self, batch: Sequence[int]) -> Sequence[int]:
+        part = shard(batch, self.rank, self.world_size)
+        self._shards.update(json.dumps(list(map(int, part))).encode())
+        self.samples += len(part)
+        return part
+
+    def reduce(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+        """One all-reduce over all gradients as a flat vector.
+
+        Ranks may disagree on which parameters took part (a weak positive on one, a negative on the
+        other): a missing gradient is sent as zeros, so every rank sends the same shape.
+        """
+        if self.world_size == 1:
+            return
+        trained = [p for p in parameters if p.requires_grad]
+        flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in trained])
+        dist.all_reduce(flat, op=dist.ReduceOp.SUM)
+        for parameter, gradient in zip(trained, flat.split([p.numel() for p in trained]), strict=True):
+            parameter.grad = gradient.view_as(parameter)
+
+    def log(self, epoch: int, metrics: Mapping[str, float], epochs: int) -> None:
+        now = time.monotonic()
+        seconds, self._epoch_start = now - self._epoch_start, now
+        self._epoch_seconds.append(seconds)
+        row = {"epoch": float(epoch), **{name: float(value) for name, value in metrics.items()}}
+        self.history.append({**row, "seconds": seconds, "time": time.time()})
+        if self.rank == 0:
+            values = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+            self.note(f"epoch {epoch + 1}/{epochs}  {values}  {seconds:.2f} s", flush=False)
+            if now - self._written >= _HEARTBEAT_SECONDS or epoch + 1 == epochs:
+                self._heartbeat(epoch + 1, epochs, metrics)
+        self._look_for_stop()
+
+    def checkpoint(self, epoch: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+        start = time.monotonic()
+        if self.rank or self._checkpoint_cost > _CHECKPOINT_SHARE * (start - self._checkpointed):
+            return
+        header = {"epoch": str(epoch), "meta": json.dumps(dict(meta)), "history": json.dumps(self.history)}
+        state = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        self._store.write_bytes(self._checkpoint_path, safetensors.torch.save(state, metadata=header))
+        self._checkpointed = time.monotonic()
+        self._checkpoint_cost = self._checkpointed - start
+
+    def resume(self) -> Checkpoint | None:
+        state = self._read_checkpoint()
+        if self.world_size > 1:
+            dist.barrier()  # else rank 0 could write the next checkpoint before another rank read this one
+        self._epoch_start = time.monotonic()
+        if state is not None:
+            self.note(f"resumed after epoch {state.epoch}")
+        return state
+
+    # What the worker calls ---------------------------------------------------------------------------
+
+    @property
+    def shard_hash(self) -> str:
+        return self._shards.hexdigest()
+
+    def note(self, line: str, flush: bool = True) -> None:
+        """Add a line to this attempt's log (rank 0 keeps it)."""
+        if self.rank:
+            return
+        self._lines.append(f"{datetime.now(UTC):%H:%M:%S}  {line}")
+        if flush:
+            self._write_log()
+
+    def _write_log(self) -> None:
+        self._store.write_bytes(f"{self._attempt.prefix}/log.txt", "\n".join([*self._lines, ""]).encode())
+
+    def _heartbeat(self, done: int, epochs: int, metrics: Mapping[str, float]) -> None:
+        recent = self._epoch_seconds[-5:]
+        pace = sum(recent) / len(recent)
+        beat = Progress.now(self._trial.id, done, epochs, metrics, pace, self._attempt.name)
+        self._store.write_progress(beat)
+        self._write_log()
+        self._written = time.monotonic()
+
+    def _look_for_stop(self) -> None:
+        """Rank 0 looks, all ranks hear: a rank that stopped alone would leave the others waiting."""
+        now = time.monotonic()
+        asked = False
+        if self.rank == 0 and now - self._stop_looked >= _STOP_SECONDS:
+            self._stop_looked = now
+            asked = stop_requested(self._store, "trial", self._trial.id)
+        if self.world_size > 1:
+            flag = torch.tensor([int(asked)], device=self.device)
+            dist.broadcast(flag, src=0)
+            asked = bool(flag.item())
+        if asked:
+            self.note("stopped on request")
+            raise Stopped(self._trial.id)
+
+    @property
+    def _checkpoint_path(self) -> str:
+        return f"{self._store.trial(self._trial.id)}/checkpoint.safetensors"
+
+    def _read_checkpoint(self) -> Checkpoint | None:
+        try:
+            data = self._store.read_bytes(self._checkpoint_path)
+        except FileNotFoundError:
+            return None
+        size = int.from_bytes(data[:8], "little")
+        header = json.loads(data[8 : 8 + size])["__metadata__"]
+        self.history = json.loads(header["history"])
+        return Checkpoint(int(header["epoch"]), safetensors.torch.load(data), json.loads(header["meta"]))

@@ -1,0 +1,100 @@
+"""Every use of Ray Train's internals (2.60), in one file: named placement groups, abort, a leaner start.
+
+Why internals at all. When a Tune trial is stopped or its driver killed, Train's controller and workers die
+but their placement group stays, and with it the CPUs: the next packs wait for ever, without a message.
+Train's own cleaner needs Ray's dashboard. Here each worker group's placement group carries the name of its
+pack, so that whoever comes next (the retried driver, the head after the study) finds and removes it.
+
+Measured on 2 cores (`make bench`): without the two helper actors that are left out below a pack starts
+1–3 s sooner and holds 0.4 GB less.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import ray
+from ray.exceptions import GetTimeoutError, RayActorError
+from ray.train.torch import TorchTrainer
+from ray.train.v2._internal.constants import get_env_vars_to_propagate
+from ray.train.v2._internal.execution.controller import TrainController
+from ray.train.v2._internal.execution.worker_group.placement_group_handle import (
+    DefaultPlacementGroupHandle,
+    PlacementGroupHandle,
+)
+from ray.train.v2._internal.execution.worker_group.worker_group import WorkerGroup
+from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table
+from ray.util.placement_group import remove_placement_group as _remove
+
+__all__ = ["PackTrainer", "remove_placement_groups"]
+
+# DatasetManager serves Ray Data, which is not used; PlacementGroupCleaner needs the dashboard (see above).
+_LEFT_OUT = {"DatasetsCallback", "PlacementGroupCleanerCallback"}
+
+
+class _NamedWorkerGroup(WorkerGroup):
+    """Worker group whose placement group is named after the Train run."""
+
+    def _create_placement_group(self, scaling_config: Any, worker_group_context: Any) -> PlacementGroupHandle:
+        group = placement_group(
+            bundles=[worker_group_context.resources_per_worker] * worker_group_context.num_workers,
+            strategy=worker_group_context.placement_strategy,
+            bundle_label_selector=worker_group_context.label_selector,
+            # Every worker group of a run (after a worker died) is a new group: names are unique in Ray.
+            name=f"{self._train_run_context.run_config.name}/{worker_group_context.run_attempt_id}",
+        )
+        return DefaultPlacementGroupHandle(group)
+
+
+class _NamedController(TrainController):
+    worker_group_cls = _NamedWorkerGroup
+
+
+class PackTrainer(TorchTrainer):
+    """A TorchTrainer that can be aborted and whose placement groups can be found by name."""
+
+    controller: Any = None
+    _aborted = False
+
+    def _initialize_and_run_controller(self, **kwargs: Any) -> Any:
+        context = ray.get_runtime_context()
+        variables = dict(get_env_vars_to_propagate(), RAY_WARN_BLOCKING_GET_INSIDE_ASYNC="0")
+        self.controller = ray.remote(
+            num_cpus=0,
+            label_selector={ray._raylet.RAY_NODE_ID_KEY: context.get_node_id()},
+            runtime_env={"env_vars": variables},
+        )(_NamedController).remote(**kwargs)
+        if self._aborted:  # asked while the controller was being made
+            ray.kill(self.controller)
+        ray.get(self.controller.run.remote())
+        return ray.get(self.controller.get_result.remote())
+
+    def _create_default_callbacks(self) -> list[Any]:
+        return [c for c in super()._create_default_callbacks() if type(c).__name__ not in _LEFT_OUT]
+
+    def abort(self, timeout: float = 20.0) -> None:
+        """Stop workers and controller, and give their CPUs back; harmless when they are gone already."""
+        self._aborted = True
+        if self.controller is None:
+            return
+        # The controller ends itself while it answers: a dead actor is the normal reply.
+        with suppress(RayActorError, GetTimeoutError):
+            ray.get(self.controller.abort.remote(), timeout=timeout)
+        ray.kill(self.controller)
+
+
+def remove_placement_groups(prefix: str, keep: str | None = None) -> list[str]:
+    """Remove the placement groups whose name begins with ``prefix`` (but not with ``keep``).
+
+    Returns:
+        The names of those that were still there.
+    """
+    removed: list[str] = []
+    for group_id, entry in placement_group_table().items():
+        name = entry["name"]
+        if entry["state"] == "REMOVED" or not name.startswith(prefix) or (keep and name.startswith(keep)):
+            continue
+        _remove(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(group_id))))
+        removed.append(name)
+    return removed
