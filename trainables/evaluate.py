@@ -1,18 +1,138 @@
-"""The one evaluation loop: thresholds from validation, every score from test."""
+"""The one evaluation loop: validation chooses the thresholds, test reports.
+
+``evaluate`` judges every method in the same way. It reads validation first and fixes both thresholds before
+the first test image is looked at:
+
+* image threshold: best F1 of image scores on validation labels;
+* pixel threshold: best micro IoU where validation has masks (full supervision). Elsewhere labels only: best
+  F1 of "the image is defective when the maximum of its heatmap reaches the threshold";
+* without validation, or with one class only in it: 0.5, and a note says so.
+
+Trade-off: heatmaps are judged at the network's input resolution, to which masks are brought by area, not at
+the original size: two cells of one study are compared at what the network can resolve, and nothing in the
+number is interpolation.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
 from trainables.contract import Predictor
-from trainables.data.samples import ImageSet
+from trainables.data.samples import EvaluationData, ImageSet
 from trainables.data.tensors import images_to_tensor
+from trainables.maps import Probe, choose_probes, maps_table
+from trainables.metrics import METRICS, PixelScores, Undefined, best_f1_threshold, image_metrics, truth_at
 
-__all__ = ["image_scores"]
+__all__ = ["PREDICTIONS_SCHEMA", "Evaluation", "Thresholds", "evaluate", "image_scores"]
+
+FIXED_THRESHOLD = 0.5
+
+PREDICTIONS_SCHEMA = pa.schema(
+    [
+        pa.field("sample", pa.string(), nullable=False),
+        pa.field("item", pa.string()),
+        pa.field("defect_class", pa.string()),
+        pa.field("label", pa.bool_(), nullable=False),
+        pa.field("score", pa.float64(), nullable=False),
+        pa.field("decision", pa.bool_(), nullable=False),
+        # Pixels at the pixel threshold, network's input size; null for a defective image without a mask.
+        pa.field("tp", pa.int64()),
+        pa.field("fp", pa.int64()),
+        pa.field("fn", pa.int64()),
+        pa.field("tn", pa.int64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Where decisions are made, and what chose the place. A score ≥ threshold is defective."""
+
+    image: float
+    image_source: str
+    pixel: float  # representable as float32, the type of heatmaps
+    pixel_source: str
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a trained model is worth on one split."""
+
+    metrics: dict[str, float]  # on test, by the names of METRICS; an undefined one is absent, see notes
+    validation: dict[str, float]  # the same on validation, at the thresholds that were chosen on it
+    thresholds: Thresholds
+    predictions: pa.Table  # PREDICTIONS_SCHEMA, one row per test image
+    maps: pa.Table  # trainables.maps.MAPS_SCHEMA, the probe images
+    notes: tuple[str, ...]  # footnotes: sources of thresholds, metrics left out and why
+    seconds_per_image: float  # prediction of a test image, without metrics
+
+
+@dataclass
+class _Judged:
+    """What one pass over a set of images leaves behind."""
+
+    images: ImageSet
+    scores: NDArray[np.float64]
+    maxima: NDArray[np.float64]  # of each heatmap
+    with_truth: list[int] = field(default_factory=list)  # indices of the images in ``pixels``, in its order
+    pixels: PixelScores = field(default_factory=PixelScores)
+    kept: dict[int, Probe] = field(default_factory=dict)
+    seconds_per_image: float = 0.0
+
+    def metrics(self, thresholds: Thresholds) -> dict[str, float | Undefined]:
+        return image_metrics(self.images.labels, self.scores, thresholds.image) | self.pixels.metrics(
+            thresholds.pixel
+        )
+
+
+class _Batch(NamedTuple):
+    start: int
+    images: list[NDArray[np.uint8]]
+    scores: NDArray[np.float64]  # B
+    heatmaps: NDArray[np.float32]  # B × H × W
+    seconds: float
+
+
+def evaluate(
+    predictor: Predictor, data: EvaluationData, *, device: torch.device, batch: int, probes: int, seed: int
+) -> Evaluation:
+    """Judge a model: thresholds from ``data.validation``, everything else from ``data.test``.
+
+    Args:
+        predictor: The model, on ``device``.
+        data: Validation (or None) and test images.
+        device: Where images are sent.
+        batch: Images per prediction.
+        probes: Number of test images whose heatmap is kept.
+        seed: Seed of the repeat: it alone decides which test images are probes.
+
+    Raises:
+        FloatingPointError: If a score or heatmap is not within [0, 1]: the model has diverged.
+    """
+    validation = None
+    if data.validation is not None and len(data.validation):
+        validation = _judge(predictor, data.validation, device, batch, keep=())
+    thresholds, notes = _choose_thresholds(validation)
+
+    test = _judge(predictor, data.test, device, batch, choose_probes(data.test, probes, seed))
+    metrics = test.metrics(thresholds)
+    return Evaluation(
+        metrics=_defined(metrics),
+        validation=_defined(validation.metrics(thresholds)) if validation else {},
+        thresholds=thresholds,
+        predictions=_predictions(test, thresholds),
+        maps=maps_table(list(test.kept.values()), thresholds.pixel),
+        notes=(*notes, *_omissions(test, metrics)),
+        seconds_per_image=test.seconds_per_image,
+    )
 
 
 def image_scores(
@@ -21,26 +141,124 @@ def image_scores(
     """Score of every image in ``images``, in its order, in [0, 1].
 
     Raises:
-        FloatingPointError: If a score is not a number in [0, 1]: the model has diverged.
+        FloatingPointError: If a score or heatmap is not within [0, 1]: the model has diverged.
     """
-    scores = np.empty(len(images), dtype=np.float64)
-    for start, scores_B, _ in _predict(predictor, images, device, batch):
-        scores[start : start + len(scores_B)] = scores_B
-    return scores
+    scores = [part.scores for part in _predict(predictor, images, device, batch)]
+    return np.concatenate(scores) if scores else np.empty(0)
 
 
-def _predict(
-    predictor: Predictor, images: ImageSet, device: torch.device, batch: int
-) -> Iterator[tuple[int, NDArray[np.float64], torch.Tensor]]:
-    """Index of the first image, scores and heatmaps of each batch."""
+def _predict(predictor: Predictor, images: ImageSet, device: torch.device, batch: int) -> Iterator[_Batch]:
     for start in range(0, len(images), batch):
         ids = images.ids[start : start + batch]
+        arrays = [images.images[i] for i in ids]
+        began = time.perf_counter()
         with torch.inference_mode():
-            prediction = predictor.predict(images_to_tensor([images.images[i] for i in ids], device))
-            scores_B = prediction.score.double().cpu().numpy()
-        if not np.all((scores_B >= 0) & (scores_B <= 1)):
-            worst = ids[int(np.argmin((scores_B >= 0) & (scores_B <= 1)))]
-            raise FloatingPointError(
-                f"the score of {worst} is not a number in [0, 1]: the model has diverged"
-            )
-        yield start, scores_B, prediction.heatmap
+            prediction = predictor.predict(images_to_tensor(arrays, device))
+            scores = prediction.score.double().cpu().numpy()
+            heatmaps = prediction.heatmap.float().cpu().numpy()
+        seconds = time.perf_counter() - began
+        expected = (len(ids), *arrays[0].shape[:2])
+        assert scores.shape == expected[:1], f"scores of shape {scores.shape}, contract: {expected[:1]}"
+        assert heatmaps.shape == expected, f"heatmaps of shape {heatmaps.shape}, contract: {expected}"
+        for sample, score, heatmap in zip(ids, scores, heatmaps, strict=True):
+            if not (0 <= score <= 1 and heatmap.min() >= 0 and heatmap.max() <= 1):
+                raise FloatingPointError(
+                    f"score or heatmap of {sample} is not within [0, 1] (score {score:g}): the model diverged"
+                )
+        yield _Batch(start, arrays, scores, heatmaps, seconds)
+
+
+def _judge(
+    predictor: Predictor, images: ImageSet, device: torch.device, batch: int, keep: tuple[int, ...]
+) -> _Judged:
+    judged = _Judged(images, np.empty(len(images)), np.empty(len(images)))
+    durations: list[tuple[int, float]] = []
+    for part in _predict(predictor, images, device, batch):
+        durations.append((len(part.scores), part.seconds))
+        for k, (score, heatmap) in enumerate(zip(part.scores, part.heatmaps, strict=True)):
+            i = part.start + k
+            judged.scores[i], judged.maxima[i] = score, heatmap.max()
+            truth = _truth(images, i, (heatmap.shape[0], heatmap.shape[1]))
+            if truth is not None:
+                judged.with_truth.append(i)
+                judged.pixels.add(heatmap, truth)
+            if i in keep:
+                defect_class = images.classes[i] if images.classes else None
+                judged.kept[i] = Probe(
+                    images.ids[i],
+                    bool(images.labels[i]),
+                    defect_class,
+                    float(score),
+                    part.images[k],
+                    heatmap.copy(),  # a view would keep the whole batch alive
+                    truth,
+                )
+    warm = durations[1:] or durations  # the first batch pays for allocation and kernel selection
+    judged.seconds_per_image = sum(seconds for _, seconds in warm) / max(1, sum(n for n, _ in warm))
+    return judged
+
+
+def _truth(images: ImageSet, index: int, size: tuple[int, int]) -> NDArray[np.bool_] | None:
+    """The mask at the network's input size; None for a defective image whose mask may not be read."""
+    if not images.labels[index]:
+        return np.zeros(size, dtype=np.bool_)
+    mask = images.masks.get(images.ids[index])
+    if mask is None or not mask.any():  # an empty mask of a defective image says nothing of where it is
+        return None
+    return truth_at(mask, *size)
+
+
+def _choose_thresholds(validation: _Judged | None) -> tuple[Thresholds, list[str]]:
+    """Both thresholds and the footnotes on where they come from."""
+    if validation is None:
+        note = f"thresholds: no validation images, both fixed at {FIXED_THRESHOLD}"
+        return Thresholds(FIXED_THRESHOLD, "fixed 0.5", FIXED_THRESHOLD, "fixed 0.5"), [note]
+    labels = validation.images.labels
+    notes: list[str] = []
+    image, image_source = best_f1_threshold(labels, validation.scores), "validation F1"
+    if isinstance(image, Undefined):
+        notes.append(f"image threshold: {image.reason} in validation, fixed at {FIXED_THRESHOLD}")
+        image, image_source = FIXED_THRESHOLD, "fixed 0.5"
+    pixel, pixel_source = validation.pixels.best_iou_threshold(), "validation IoU"
+    if isinstance(pixel, Undefined):
+        pixel = best_f1_threshold(labels, validation.maxima, np.float32)
+        pixel_source = "validation F1 of heatmap maxima"
+        notes.append("pixel threshold: best F1 of heatmap maxima on validation labels, no mask read")
+    if isinstance(pixel, Undefined):
+        notes[-1] = f"pixel threshold: {pixel.reason} in validation, fixed at {FIXED_THRESHOLD}"
+        pixel, pixel_source = FIXED_THRESHOLD, "fixed 0.5"
+    return Thresholds(image, image_source, pixel, pixel_source), notes
+
+
+def _defined(metrics: dict[str, float | Undefined]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if not isinstance(value, Undefined)}
+
+
+def _omissions(test: _Judged, metrics: dict[str, float | Undefined]) -> list[str]:
+    """One footnote per reason why something is missing on test."""
+    missing: dict[str, list[str]] = {}
+    for name, value in metrics.items():
+        if isinstance(value, Undefined):
+            missing.setdefault(value.reason, []).append(METRICS[name].title)
+    notes = [f"{', '.join(titles)} undefined on test: {reason}" for reason, titles in missing.items()]
+    left_out = len(test.images) - len(test.with_truth)
+    if left_out and test.pixels.has_defects:
+        notes.append(f"pixel metrics leave out {left_out} defective test images without mask")
+    return notes
+
+
+def _predictions(test: _Judged, thresholds: Thresholds) -> pa.Table:
+    images, count = test.images, len(test.images)
+    columns = {
+        "sample": list(images.ids),
+        "item": list(images.items) or [None] * count,
+        "defect_class": list(images.classes) or [None] * count,
+        "label": images.labels.tolist(),
+        "score": test.scores.tolist(),
+        "decision": (test.scores >= thresholds.image).tolist(),
+    }
+    counts = test.pixels.counts(thresholds.pixel)._asdict()
+    for name, values in counts.items():
+        of_image = dict(zip(test.with_truth, values.tolist(), strict=True))
+        columns[name] = [of_image.get(i) for i in range(count)]
+    return pa.table(columns, schema=PREDICTIONS_SCHEMA)
