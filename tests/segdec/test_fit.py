@@ -1,0 +1,185 @@
+"""Training: what it may see, what repeats exactly, and what a kill does not change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tests.segdec.surfaces import surfaces, tiny_config, tiny_data
+from trainables.contract import LocalRun
+from trainables.data.samples import TrainingData
+from trainables.data.tensors import images_to_tensor
+from trainables.errors import Diverged, InputError
+from trainables.segdec import TRAINABLE, SegDecPredictor
+from trainables.segdec.fit import new_network, train_batch
+from trainables.segdec.loss import LossWeights, segdec_loss
+from trainables.segdec.targets import TargetBatch, make_target
+
+
+def weights(predictor: SegDecPredictor) -> dict[str, Tensor]:
+    return dict(predictor.network.state_dict())
+
+
+def equal(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+class KilledRun(LocalRun):
+    """Dies after the checkpoint of one epoch."""
+
+    def checkpoint(self, epoch: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+        super().checkpoint(epoch, tensors, meta)
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+
+def test_same_seed_same_loss_and_same_weights() -> None:
+    runs = [LocalRun(seed=3), LocalRun(seed=3)]
+    first, second = (TRAINABLE.fit(tiny_config(), tiny_data(), run) for run in runs)
+    assert runs[0].history == runs[1].history
+    assert equal(weights(first), weights(second))
+
+
+def test_another_seed_gives_other_weights() -> None:
+    first, second = (TRAINABLE.fit(tiny_config(epochs=1), tiny_data(), LocalRun(seed=s)) for s in (0, 1))
+    assert not equal(weights(first), weights(second))
+
+
+def test_training_finds_the_defects() -> None:
+    run = LocalRun()
+    TRAINABLE.fit(tiny_config(epochs=8, channel_scale=0.125, lr=0.2, w_pos=3), tiny_data(), run)
+    assert run.history[-1]["validation.image_ap"] == 1.0
+
+
+@pytest.mark.parametrize("checkpoint", ["last", "best"])
+@pytest.mark.parametrize("redraw", ["epoch", "counter"])
+def test_killed_training_goes_on_to_bit_identical_weights(
+    checkpoint: str, redraw: str, tmp_path: Path
+) -> None:
+    config = tiny_config(epochs=4, batch_size=3, drop_last=True, validate_every=1)
+    config = config.model_copy(update={"checkpoint": checkpoint, "redraw": redraw})
+    undisturbed = TRAINABLE.fit(config, tiny_data(), LocalRun())
+    with pytest.raises(KeyboardInterrupt):
+        TRAINABLE.fit(config, tiny_data(), KilledRun(folder=tmp_path))
+    run = LocalRun(folder=tmp_path)
+    resumed = TRAINABLE.fit(config, tiny_data(), run)
+    assert [entry["epoch"] for entry in run.history] == [2, 3]
+    assert equal(weights(undisturbed), weights(resumed))
+
+
+@pytest.mark.parametrize("stop", [True, False])
+def test_weak_training_gives_the_same_weights_whatever_the_masks_are(stop: bool) -> None:
+    # A data object of weak supervision holds no masks; one more image without defect mask would not either.
+    config = tiny_config(balance="none", gradient_stop=stop, epochs=2)
+    run = LocalRun()
+    TRAINABLE.fit(config, tiny_data(masks=0), run)
+    with_masks = surfaces(4, 6)
+    hidden = TrainingData(replace(with_masks, masks={}), None, tiny_data(masks=0).supervision)
+    again = LocalRun()
+    TRAINABLE.fit(config, hidden, again)
+    assert [entry["loss"] for entry in run.history] == [entry["loss"] for entry in again.history]
+
+
+@pytest.mark.parametrize("stop", [True, False])
+def test_a_batch_as_one_pass_gives_the_sum_of_its_images(stop: bool) -> None:
+    config = tiny_config(gradient_stop=stop)
+    data = tiny_data(masks=2).train
+    device = torch.device("cpu")
+    images = images_to_tensor([sample.image for sample in data], device).double()
+    targets = [make_target(sample, config) for sample in data]
+
+    def gradients(*passes: Sequence[int]) -> list[Tensor]:
+        network = new_network(config, 0, device).double()
+        for part in passes:
+            target = TargetBatch.of([targets[i] for i in part], (8, 16), device)
+            target = TargetBatch(*(tensor.double() for tensor in target))
+            output = network(images[list(part)], stop=stop)
+            losses = segdec_loss(output.cls_logits_B, output.seg_logits_B1hw, target, LossWeights(0.5, 0.5))
+            losses.total.backward()
+        return [torch.zeros_like(p) if p.grad is None else p.grad for p in network.parameters()]
+
+    together, apart = gradients(range(10)), gradients(*([i] for i in range(10)))
+    for one, other in zip(together, apart, strict=True):
+        assert torch.allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
+def test_two_workers_sum_to_one() -> None:
+    config = tiny_config(epochs=10)
+    data = tiny_data(masks=0).train
+    targets = [make_target(sample, config) for sample in data]
+    one, first, second = (new_network(config, 0, torch.device("cpu")) for _ in range(3))
+    batch = [0, 9]  # a weak positive, which skips the trunk, and a negative, which does not
+    train_batch(one, data, targets, batch, 5, config)
+    for rank, network in enumerate((first, second)):
+        part = LocalRun(rank=rank, world_size=2).shard(batch)
+        train_batch(network, data, targets, part, 5, config)
+    for name, parameter in one.named_parameters():
+        parts = [dict(network.named_parameters())[name].grad for network in (first, second)]
+        total = sum(grad for grad in parts if grad is not None)
+        assert torch.allclose(parameter.grad, total, atol=1e-5), name
+
+
+@pytest.mark.parametrize("stop", [True, False])
+def test_skipping_the_trunk_of_a_weak_positive_changes_no_gradient(stop: bool) -> None:
+    config = tiny_config(gradient_stop=stop)
+    data = tiny_data(masks=0).train
+    network = new_network(config, 0, torch.device("cpu"))
+    train_batch(network, data, [make_target(sample, config) for sample in data], [0], 1, config)
+    assert all((p.grad is None) == stop for p in network.volume.parameters())
+    assert all(p.grad is not None for p in network.extractor.parameters())
+
+
+def test_forced_stop_ends_after_its_epochs() -> None:
+    config = tiny_config(gradient_stop=False, forced_stop_epochs=1)
+    data = tiny_data(masks=0).train
+    targets = [make_target(sample, config) for sample in data]
+    for epoch, stopped in ((0, True), (1, False)):
+        network = new_network(config, 0, torch.device("cpu"))
+        train_batch(network, data, targets, [0], epoch, config)
+        assert all((p.grad is None) == stopped for p in network.volume.parameters())
+
+
+def test_diverged_training_names_epoch_and_finding() -> None:
+    with pytest.raises(Diverged, match="epoch 0") as caught:
+        TRAINABLE.fit(tiny_config(lr=100, delta=100, balance="none"), tiny_data(), LocalRun())
+    assert caught.value.epoch == 0
+
+
+def test_best_checkpoint_needs_both_classes_in_validation() -> None:
+    with pytest.raises(InputError, match="checkpoint: last"):
+        TRAINABLE.fit(tiny_config(checkpoint="best"), tiny_data(validation=False), LocalRun())
+
+
+def test_images_of_another_size_are_refused() -> None:
+    with pytest.raises(InputError, match="image_size"):
+        TRAINABLE.fit(tiny_config(image_size=(128, 128)), tiny_data(), LocalRun())
+
+
+def test_networks_that_differ_in_one_layer_start_equal_in_all_others() -> None:
+    wide, small = (
+        dict(new_network(tiny_config(sf_kernel=k, first_convs=c), 7, torch.device("cpu")).state_dict())
+        for k, c in ((15, 1), (5, 2))
+    )
+    shared = [name for name in wide if wide[name].shape == small[name].shape]
+    assert set(wide) - set(shared) == {"volume.11.0.weight"}
+    assert all(torch.equal(wide[name], small[name]) for name in shared)
+
+
+def test_saved_predictor_predicts_the_same(tmp_path: Path) -> None:
+    predictor = TRAINABLE.fit(tiny_config(epochs=1), tiny_data(), LocalRun())
+    predictor.save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+    images = torch.rand(3, 1, 64, 128, generator=torch.Generator().manual_seed(0))
+    before, after = predictor.predict(images), TRAINABLE.load(tmp_path).predict(images)
+    assert torch.equal(before.score, after.score)
+    assert torch.equal(before.heatmap, after.heatmap)
+    assert before.score.shape == (3,)
+    assert before.heatmap.shape == (3, 64, 128)
+    assert np.all((before.heatmap.numpy() >= 0) & (before.heatmap.numpy() <= 1))

@@ -1,0 +1,31 @@
+"""SegDecNet with mixed supervision: finds defects, learning from image labels and any number of masks.
+
+Božič, Tabernik, Skočaj: Mixed supervision for surface-defect detection: from weakly to fully supervised
+learning. Computers in Industry 129 (2021) 103459, arXiv:2104.06064. Written from the paper and from the
+behaviour of the released code.
+
+    trainable: segdec
+    config: {preset: ksdd, image_size: [704, 256], channel_scale: 0.25}
+"""
+
+from __future__ import annotations
+
+from trainables.contract import Trainable
+from trainables.segdec.config import SegDecConfig
+from trainables.segdec.fit import fit
+from trainables.segdec.predictor import SegDecPredictor, load, load_reference_checkpoint
+from trainables.segdec.presets import PRESETS, footnotes
+
+__all__ = ["TRAINABLE", "SegDecConfig", "SegDecPredictor", "fit", "load", "load_reference_checkpoint"]
+
+TRAINABLE: Trainable[SegDecConfig] = Trainable(
+    name="segdec",
+    revision=1,
+    title="SegDecNet with mixed supervision",
+    Config=SegDecConfig,
+    presets=PRESETS,
+    supervisions=frozenset({"weak", "mixed", "full"}),
+    fit=fit,
+    load=load,
+    footnotes=footnotes,
+)

@@ -1,0 +1,118 @@
+"""Settings of SegDecNet: every addition of the paper and every quirk of the published code is a field.
+
+Defaults are the published network and the paper's method without the code's accidents: a binary image
+label, no forced gradient stop, each defective image seen in every epoch. The presets in ``presets.py``
+hold the published settings per data set, and ``*_as_published`` the accidents too.
+
+Source: Božič, Tabernik, Skočaj 2021, arXiv:2104.06064 ("the paper" below), and the behaviour of the code
+its authors released ("the code").
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from trainables.contract import TrainableConfig
+
+__all__ = ["SegDecConfig"]
+
+
+class SegDecConfig(TrainableConfig, frozen=True):
+    """Settings of one SegDecNet training."""
+
+    sf_kernel: Literal[5, 15] = Field(
+        15,
+        description="Kernel side of the 1024-channel layer, cells: 15 in the code, 5 in the paper's Table 1.",
+    )
+    first_convs: Literal[1, 2] = Field(
+        1, description="5×5 convolutions at full resolution: 1 in the code, 2 in the paper's Table 1."
+    )
+    seg_norm_bias: Literal["trained", "zero"] = Field(
+        "trained", description="Bias of the mask logits: `trained` as the code does, `zero` as it means to."
+    )
+    channel_scale: float = Field(
+        1.0, ge=1 / 16, le=2, description="Factor on the trunk's channels (32, 64, 1024); 1: published width."
+    )
+
+    balance: Literal["none", "linear", "power"] = Field(
+        "linear",
+        description="λ of Eq. 1 in epoch n of E: linear 1 − n/E (paper), power (1 − n/E)^balance_power; "
+        "none: both losses at full weight throughout.",
+    )
+    balance_power: float = Field(1.0, gt=0, le=10, description="Exponent of λ, for balance: power only.")
+    delta: float = Field(1.0, ge=0, le=100, description="δ of Eq. 1, weight of the classification loss.")
+    gradient_stop: bool = Field(
+        True, description="Keep the classification loss out of trunk and mask head (paper, section 3.2)."
+    )
+    forced_stop_epochs: int = Field(
+        0,
+        ge=0,
+        description="First epochs with the gradient stop on in any case; the code's first release: 10.",
+    )
+    image_label: Literal["binary", "soft"] = Field(
+        "binary",
+        description="Target of the classification loss: binary 0/1, or the code's soft maximum of the "
+        "smoothed mask (where the mask is known; 1 where it is not).",
+    )
+    distance_weights: bool = Field(
+        True, description="Weigh mask pixels by their distance to the defect's rim (paper, Eq. 3)."
+    )
+    w_pos: float = Field(
+        1.0, ge=0, le=100, description="Weight of the defect's innermost pixel (paper, Eq. 3)."
+    )
+    p: float = Field(
+        2.0, ge=0, le=10, description="Exponent of the relative distance to the rim (paper, Eq. 3)."
+    )
+    distance_scope: Literal["image", "component"] = Field(
+        "image",
+        description="Largest distance that weights are relative to: of the image (code), or of each "
+        "8-connected defect (the paper's words; a later, withdrawn version of the code).",
+    )
+    dilation: int = Field(
+        1, ge=1, le=99, description="Side of the square that dilates masks, original pixels; 1: none."
+    )
+
+    undersampling: Literal["frequency", "permutation"] = Field(
+        "frequency",
+        description="Choice of an epoch's normal images: frequency prefers those seen least (paper), "
+        "permutation draws afresh.",
+    )
+    redraw: Literal["epoch", "counter"] = Field(
+        "epoch",
+        description="When normal images are drawn anew: at each epoch, or as in the code after 2P retrieved "
+        "images (drifts into the next epoch when drop_last drops some).",
+    )
+    drop_last: bool = Field(False, description="Drop an epoch's incomplete last batch (the code does).")
+    batch_size: int = Field(
+        1, ge=1, le=1024, description="Images per step over all workers; their gradients are summed (code)."
+    )
+    lr: float = Field(0.1, gt=0, le=100, description="Learning rate of plain SGD, constant.")
+    epochs: int = Field(
+        50, ge=1, le=10_000, description="Epochs of 2P images, P = defective training images."
+    )
+
+    checkpoint: Literal["last", "best"] = Field(
+        "last", description="Weights kept: last epoch, or best validation image AP (later epoch when equal)."
+    )
+    validate_every: int = Field(
+        5,
+        ge=1,
+        description="Epochs between validations, counted from the first; the last one always (code: 5).",
+    )
+
+    @model_validator(mode="after")
+    def _size_fits_the_network(self) -> Self:
+        height, width = self.image_size
+        if height % 8 or width % 8:
+            raise ValueError(
+                f"SegDecNet needs sides that are multiples of 8, found image_size [{height}, {width}]. "
+                f"Use [{max(64, round(height / 8) * 8)}, {max(64, round(width / 8) * 8)}]."
+            )
+        if (height // 64) * (width // 64) < 2:
+            raise ValueError(
+                "SegDecNet's last layer works at a 64th of the image and needs two cells there, found "
+                f"image_size [{height}, {width}]. The smallest size is [128, 64] or [64, 128]."
+            )
+        return self

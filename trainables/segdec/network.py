@@ -1,0 +1,142 @@
+"""SegDecNet's layers: a trunk, a mask head at an eighth of the resolution, and a decision from both.
+
+The parameter names are those of the authors' checkpoints, so a published state dict loads as it is.
+With ``channel_scale`` s, the trunk has 32 s, 64 s and 1024 s channels; the small decision head (8, 16, 32
+channels, 1 % of the work) keeps its size, because a quarter of it would be two channels.
+
+Trade-off: the additions of the paper are arguments of ``forward``, not state, so one network serves
+training and prediction and no switch can be forgotten.
+
+Source: Božič et al. 2021, arXiv:2104.06064, section 3.1 and Table 1, and the behaviour of the released code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import OrderedDict
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from trainables.segdec.config import SegDecConfig
+
+__all__ = ["FeatureNorm", "SegDecNet", "SegDecOutput", "initialise"]
+
+_EPSILON = 0.001  # added to the standard deviation, as in the released code
+
+
+class FeatureNorm(nn.Module):
+    """Normalise each channel of each image: ``scale · (x − mean) / √(std + 0.001) + bias``.
+
+    It divides by the square root *of the (unbiased) standard deviation*, as the released code does, so the
+    output's own standard deviation is about √std(x). Nothing is kept between images: training and
+    prediction compute the same, and a batch is the same as its images one by one. Needs two pixels.
+    """
+
+    def __init__(self, channels: int, *, bias: bool = True) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1, channels, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(1, channels, 1, 1), requires_grad=bias)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        # bfloat16 has 8 bits of mantissa: a mean over 10⁵ pixels needs float32.
+        wide_BCHW = x_BCHW.float() if x_BCHW.dtype == torch.bfloat16 else x_BCHW
+        std_BC11, mean_BC11 = torch.std_mean(wide_BCHW, dim=(2, 3), keepdim=True)
+        gain_BC11 = self.scale * torch.rsqrt(std_BC11 + _EPSILON)
+        return torch.addcmul(self.bias - mean_BC11 * gain_BC11, wide_BCHW, gain_BC11).to(x_BCHW.dtype)
+
+
+def _block(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
+    """Convolution without bias, FeatureNorm, ReLU; the size stays."""
+    conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
+    return nn.Sequential(conv, FeatureNorm(outputs), nn.ReLU(inplace=True))
+
+
+class SegDecOutput(NamedTuple):
+    """Logits of a batch. B images, h × w cells of 8 × 8 pixels."""
+
+    cls_logits_B: Tensor
+    seg_logits_B1hw: Tensor
+
+
+class SegDecNet(nn.Module):
+    """The segmentation–decision network."""
+
+    def __init__(self, config: SegDecConfig) -> None:
+        super().__init__()
+        first, trunk, features = (max(1, round(n * config.channel_scale)) for n in (32, 64, 1024))
+        volume: OrderedDict[str, nn.Module] = OrderedDict()
+        volume["0"] = _block(config.channels, first, 5)
+        if config.first_convs == 2:
+            volume["0b"] = _block(first, first, 5)  # named so that all other keys stay the authors'
+        volume["1"] = nn.MaxPool2d(2)
+        volume["2"] = _block(first, trunk, 5)
+        volume["3"] = _block(trunk, trunk, 5)
+        volume["4"] = _block(trunk, trunk, 5)
+        volume["5"] = nn.MaxPool2d(2)
+        for index in range(6, 10):
+            volume[str(index)] = _block(trunk, trunk, 5)
+        volume["10"] = nn.MaxPool2d(2)
+        volume["11"] = _block(trunk, features, config.sf_kernel)
+        self.volume = nn.Sequential(volume)
+        self.seg_mask = nn.Sequential(
+            nn.Conv2d(features, 1, 1, bias=False), FeatureNorm(1, bias=config.seg_norm_bias == "trained")
+        )
+        self.extractor = nn.Sequential(
+            nn.MaxPool2d(2),
+            _block(features + 1, 8, 5),
+            nn.MaxPool2d(2),
+            _block(8, 16, 5),
+            nn.MaxPool2d(2),
+            _block(16, 32, 5),
+        )
+        self.fc = nn.Linear(66, 1)
+
+    def forward(
+        self, images_BCHW: Tensor, *, stop: bool = False, trunk_gradient: bool = True
+    ) -> SegDecOutput:
+        """Judge images (values in [0, 1], sides multiples of 8).
+
+        Args:
+            images_BCHW: Images.
+            stop: Gradient stop: the decision's gradient does not reach trunk and mask head.
+            trunk_gradient: Whether trunk and mask head are differentiated at all. A defective image without
+                a mask has no segmentation loss, so under the stop its trunk needs no backward pass: the
+                same update in a third of the time.
+        """
+        with torch.set_grad_enabled(torch.is_grad_enabled() and trunk_gradient):
+            features_BChw = self.volume(images_BCHW)
+            seg_B1hw = self.seg_mask[1](self.seg_mask[0](features_BChw).to(self.fc.weight.dtype))
+        seen_B1hw = seg_B1hw.detach() if stop else seg_B1hw
+        if stop:
+            features_BChw = features_BChw.detach()
+        context_BChw = self.extractor(torch.cat((features_BChw, seen_B1hw.to(features_BChw.dtype)), dim=1))
+        pooled_B66 = torch.cat(
+            (
+                context_BChw.amax(dim=(2, 3)).to(seen_B1hw.dtype),
+                context_BChw.mean(dim=(2, 3), dtype=seen_B1hw.dtype),
+                seen_B1hw.amax(dim=(2, 3)),
+                seen_B1hw.mean(dim=(2, 3)),
+            ),
+            dim=1,
+        )
+        return SegDecOutput(self.fc(pooled_B66).squeeze(1).to(seg_B1hw.dtype), seg_B1hw)
+
+
+def initialise(network: SegDecNet, seed: int) -> None:
+    """Set initial weights: Xavier normal convolutions, PyTorch's default for the last layer.
+
+    Each tensor has random numbers of its own, drawn from ``seed`` and its name. So two networks that differ
+    in one layer start equal in all others, which makes their comparison a paired one.
+    """
+    for name, parameter in network.named_parameters():
+        digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big", signed=True))
+        with torch.no_grad():
+            if name.startswith("fc."):
+                bound = 1 / math.sqrt(network.fc.in_features)
+                parameter.uniform_(-bound, bound, generator=generator)
+            elif name.endswith("weight"):
+                nn.init.xavier_normal_(parameter, generator=generator)

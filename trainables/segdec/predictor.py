@@ -1,0 +1,111 @@
+"""A trained SegDecNet, ready to judge images; saved as safetensors and JSON.
+
+The heatmap is the mask head's probability, brought to full size bilinearly. Training's targets are centred
+on pixel 8 i (see ``targets.py``), so cell i is put there and not, as a plain resize would, at 8 i + 3.5.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from trainables.contract import Prediction
+from trainables.errors import InputError
+from trainables.segdec.config import SegDecConfig
+from trainables.segdec.network import SegDecNet
+
+__all__ = ["SegDecPredictor", "forward_context", "images_per_pass", "load", "load_reference_checkpoint"]
+
+_PIXELS_PER_PASS = 512 * 512  # of the full-width network on a CPU
+
+
+class SegDecPredictor:
+    """Judges images with a trained network."""
+
+    def __init__(self, network: SegDecNet, config: SegDecConfig) -> None:
+        self.network = network
+        self.config = config
+
+    @torch.inference_mode()
+    def predict(self, images: Tensor) -> Prediction:
+        """Judge ``images`` (B × C × H × W, float32 in [0, 1], on the predictor's device)."""
+        with forward_context(self.config, images.device):
+            parts = [self.network(part) for part in images.split(images_per_pass(self.config))]
+        cls_logits_B = torch.cat([part.cls_logits_B for part in parts])
+        seg_logits_B1hw = torch.cat([part.seg_logits_B1hw for part in parts])
+        return Prediction(torch.sigmoid(cls_logits_B), upsample(torch.sigmoid(seg_logits_B1hw)))
+
+    def to(self, device: torch.device) -> Self:
+        """The same predictor with its weights on ``device``."""
+        self.network.to(device)
+        return self
+
+    def save(self, folder: Path) -> None:
+        """Write ``model.safetensors`` and ``config.json`` into an existing folder."""
+        tensors = {
+            name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()
+        }
+        save_file(tensors, folder / "model.safetensors")
+        text = json.dumps(self.config.model_dump(mode="json"), indent=2)
+        (folder / "config.json").write_text(text + "\n", encoding="utf-8")
+
+
+def load(folder: Path) -> SegDecPredictor:
+    """Read what :meth:`SegDecPredictor.save` wrote, to the CPU."""
+    config = SegDecConfig.model_validate_json((folder / "config.json").read_text(encoding="utf-8"))
+    return _predictor(load_file(folder / "model.safetensors"), config, folder / "model.safetensors")
+
+
+def load_reference_checkpoint(path: Path, config: SegDecConfig) -> SegDecPredictor:
+    """Read a checkpoint of the authors' code (a state dict as ``torch.save`` wrote it), to the CPU.
+
+    Only tensors are read from it, never code (``weights_only``).
+
+    Raises:
+        InputError: If names or shapes are not those of the network that ``config`` describes.
+    """
+    tensors: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return _predictor(tensors, config, path)
+
+
+def _predictor(tensors: dict[str, Any], config: SegDecConfig, path: Path) -> SegDecPredictor:
+    network = SegDecNet(config)
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if found != expected:
+        names = sorted(name for name in {*expected, *found} if found.get(name) != expected.get(name))
+        first = names[0]
+        raise InputError(
+            f"{path} does not fit the config: {len(names)} tensors differ; expected {first} "
+            f"{expected.get(first, 'to be absent')}, found {found.get(first, 'none')}. "
+            "Set channels, sf_kernel, first_convs and channel_scale to the checkpoint's."
+        )
+    network.load_state_dict(tensors)
+    if config.memory_format == "channels_last":
+        network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    return SegDecPredictor(network, config)
+
+
+def upsample(map_B1hw: Tensor) -> Tensor:
+    """Bring a map on the mask's grid to full size, B × 8h × 8w, with cell i at pixel 8 i."""
+    height, width = 8 * map_B1hw.shape[2], 8 * map_B1hw.shape[3]
+    padded = F.pad(map_B1hw, (0, 1, 0, 1), mode="replicate")
+    large = F.interpolate(padded, size=(height + 1, width + 1), mode="bilinear", align_corners=True)
+    return large[:, 0, :height, :width].contiguous()
+
+
+def forward_context(config: SegDecConfig, device: torch.device) -> torch.autocast:
+    """The arithmetic of forward passes: bfloat16 convolutions if the config says so."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
+
+
+def images_per_pass(config: SegDecConfig) -> int:
+    """How many images go through the network at once, so that memory stays bounded."""
+    height, width = config.image_size
+    return max(1, int(_PIXELS_PER_PASS / (height * width * config.channel_scale)))

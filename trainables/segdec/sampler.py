@@ -1,0 +1,120 @@
+"""Which images an epoch shows: every defective one, and as many normal ones, chosen by how often they were seen.
+
+The sampler's state is small and plain (:class:`SamplerState`), so a checkpoint holds it; its random numbers
+come from the epoch's own generator, so a resumed training draws what an undisturbed one would.
+
+Source: Božič et al. 2021, arXiv:2104.06064, section 3.3 ("frequency-of-use sampling"), and the behaviour of
+the released code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.errors import InputError
+from trainables.segdec.config import SegDecConfig
+
+__all__ = ["Sampler", "draw_negatives"]
+
+_Indices = NDArray[np.int64]
+
+
+def draw_negatives(
+    uses: NDArray[np.int64], count: int, how: Literal["frequency", "permutation"], rng: np.random.Generator
+) -> _Indices:
+    """Draw ``count`` normal images (positions in ``uses``), as evenly used as can be.
+
+    With N images used ``uses`` times so far: ``q = 1 − uses / max uses``, ``q ← q − median q + 1``, and
+    probabilities ``∝ q^(4 ln N)``, without replacement: in effect a round through all normal images. At
+    first, and with ``permutation`` always, the draw is uniform.
+
+    If there are fewer than ``count`` normal images, whole rounds of all of them come first. (The released
+    code cannot do this and fails.)
+    """
+    rounds, rest = divmod(count, len(uses))
+    share = np.ones(len(uses))
+    if how == "frequency" and uses.any():
+        share = 1 - uses / uses.max()
+        share = (share - np.median(share) + 1) ** (4 * np.log(len(uses)))
+    # Smallest exponential(1) / weight first is weighted drawing without replacement (Efraimidis and
+    # Spirakis 2006); other than numpy's choice it copes with more weights of 0 than can be left out.
+    waits = rng.exponential(size=len(uses))
+    keys = np.divide(waits, share, out=np.full(len(uses), np.inf), where=share > 0)
+    chosen = np.lexsort((waits, keys))[:rest]
+    return np.concatenate((np.tile(np.arange(len(uses)), rounds), chosen))
+
+
+@dataclass
+class Sampler:
+    """Draws the batches of one epoch after another. P defective images make an epoch of 2P."""
+
+    positives: _Indices  # positions of defective images in the training set
+    negatives: _Indices  # positions of normal images
+    config: SegDecConfig
+    uses: NDArray[np.int64]  # how often each normal image was retrieved
+    drawn: _Indices  # the epoch's normal images, positions in `negatives`; empty: to be drawn
+    retrieved: int  # images since the last draw
+
+    @classmethod
+    def over(cls, labels: NDArray[np.bool_], config: SegDecConfig) -> Sampler:
+        """A fresh sampler over a training set.
+
+        Raises:
+            InputError: If the set lacks defective or normal images.
+        """
+        positives, negatives = np.flatnonzero(labels), np.flatnonzero(~labels)
+        if not len(positives) or not len(negatives):
+            raise InputError(
+                "SegDecNet trains on defective and normal images in equal parts, found "
+                f"{len(positives)} defective and {len(negatives)} normal ones in the training set. "
+                "Use another split or more images."
+            )
+        if config.drop_last and 2 * len(positives) < config.batch_size:
+            raise InputError(
+                f"drop_last would leave no batch: an epoch has {2 * len(positives)} images (twice the defective "
+                f"ones), batch_size is {config.batch_size}. Lower batch_size or set drop_last: false."
+            )
+        none = np.zeros(0, np.int64)
+        return cls(positives, negatives, config, np.zeros(len(negatives), np.int64), none, 0)
+
+    def epoch(self, rng: np.random.Generator) -> list[Sequence[int]]:
+        """The batches of the next epoch, as positions in the training set."""
+        size, batch = 2 * len(self.positives), self.config.batch_size
+        if self.config.redraw == "epoch" or not len(self.drawn):
+            self._redraw(rng)
+        shown = size - size % batch if self.config.drop_last else size
+        order = [self._retrieve(place, rng) for place in rng.permutation(size)[:shown].tolist()]
+        return [order[start : start + batch] for start in range(0, shown, batch)]
+
+    def _retrieve(self, place: int, rng: np.random.Generator) -> int:
+        """The image at ``place`` of the epoch: defective ones first, then the drawn normal ones."""
+        count = len(self.positives)
+        if place < count:
+            image = self.positives[place]
+        else:
+            negative = self.drawn[place - count]
+            self.uses[negative] += 1
+            image = self.negatives[negative]
+        self.retrieved += 1
+        if self.config.redraw == "counter" and self.retrieved == 2 * count:
+            self._redraw(rng)
+        return int(image)
+
+    def _redraw(self, rng: np.random.Generator) -> None:
+        self.drawn = draw_negatives(self.uses, len(self.positives), self.config.undersampling, rng)
+        self.retrieved = 0
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps, as JSON values."""
+        return {"uses": self.uses.tolist(), "drawn": self.drawn.tolist(), "retrieved": self.retrieved}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from :meth:`state`."""
+        self.uses = np.array(state["uses"], np.int64)
+        self.drawn = np.array(state["drawn"], np.int64)
+        self.retrieved = int(state["retrieved"])

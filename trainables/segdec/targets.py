@@ -1,0 +1,125 @@
+"""What SegDecNet is trained towards: smoothed masks and pixel weights on the 8-pixel grid, and image labels.
+
+Everything of this module is computed once per training image and fit, and kept at an eighth of the
+resolution. A cell averages 17 × 17 pixels around pixel 8 i, so cell i of the *target* is centred on pixel
+8 i (of the network's own grid it is 8 i + 3.5); training absorbs the shift, ``predictor.py`` undoes it.
+
+Source: Božič et al. 2021, arXiv:2104.06064, section 3.3, and the behaviour of the released code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainables.data.samples import MaskedSample, Sample
+from trainables.segdec.config import SegDecConfig
+
+__all__ = ["Target", "TargetBatch", "dilate_and_resize", "distance_weights", "downsize", "make_target"]
+
+CELL = 8  # pixels between cells of the mask's grid
+_WINDOW = 17  # side of the window a cell averages, pixels
+
+
+class Target(NamedTuple):
+    """Target of one image. h × w cells; a normal image or one without mask holds no map."""
+
+    maps_2hw: Tensor | None  # smoothed mask and weight; None: mask 0 and weight 1 everywhere
+    label: float
+    gamma: float  # 1: the segmentation loss counts
+
+
+class TargetBatch(NamedTuple):
+    """Targets of B images on the training device."""
+
+    mask_B1hw: Tensor
+    weight_B1hw: Tensor
+    label_B: Tensor
+    gamma_B: Tensor
+
+    @classmethod
+    def of(cls, targets: Sequence[Target], cells: tuple[int, int], device: torch.device) -> TargetBatch:
+        """Stack targets on a grid of ``cells`` (h, w)."""
+        maps_B2hw = torch.zeros(len(targets), 2, *cells)
+        maps_B2hw[:, 1] = 1
+        for row, target in enumerate(targets):
+            if target.maps_2hw is not None:
+                maps_B2hw[row] = target.maps_2hw
+        maps_B2hw = maps_B2hw.to(device)
+        label_B = torch.tensor([target.label for target in targets], device=device)
+        gamma_B = torch.tensor([target.gamma for target in targets], device=device)
+        return cls(maps_B2hw[:, :1], maps_B2hw[:, 1:], label_B, gamma_B)
+
+
+def make_target(sample: Sample, config: SegDecConfig) -> Target:
+    """The target of one training image, from its mask where the supervision shows it."""
+    if not sample.label:
+        return Target(None, label=0.0, gamma=1.0)
+    if not isinstance(sample, MaskedSample):
+        return Target(None, label=1.0, gamma=0.0)
+    mask_HW = dilate_and_resize(sample.mask, config.dilation, config.image_size)
+    mask_hw = downsize(mask_HW)
+    if not mask_hw.any():
+        # Defective, but nothing is drawn (MTD has such) or nothing is left after the resize: teaching
+        # "no defect anywhere" would be wrong, so the image counts as one without mask.
+        return Target(None, label=1.0, gamma=0.0)
+    weight_hw = torch.ones_like(mask_hw)
+    if config.distance_weights:
+        weight_hw = downsize(distance_weights(mask_HW, config.w_pos, config.p, config.distance_scope))
+    label = float(mask_hw.max()) if config.image_label == "soft" else 1.0
+    return Target(torch.stack((mask_hw, weight_hw)), label=label, gamma=1.0)
+
+
+def dilate_and_resize(
+    mask: NDArray[np.uint8], dilation: int, image_size: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Dilate a mask (h × w, 0/1) at its original size, then bring it to the network's H × W, in [0, 1].
+
+    Bilinear on 8-bit grey, so that rims are grey in steps of 1/255 as in the published pipeline.
+    """
+    grey = mask * np.uint8(255)
+    if dilation > 1:
+        grey = cv2.dilate(grey, np.ones((dilation, dilation), np.uint8))
+    height, width = image_size
+    resized = cv2.resize(grey, (width, height), interpolation=cv2.INTER_LINEAR)
+    return resized.astype(np.float32) / np.float32(255)
+
+
+def distance_weights(
+    mask_HW: NDArray[np.float32], w_pos: float, p: float, scope: Literal["image", "component"]
+) -> NDArray[np.float32]:
+    """Weigh each pixel: ``w_pos · (D / max D)^p`` in the defect, 1 outside.
+
+    D is the Euclidean distance to the nearest background pixel; what lies outside the image is no
+    background. ``max D`` is taken over the image or over each 8-connected defect.
+
+    Source: Božič et al. 2021, arXiv:2104.06064, Eq. 3.
+    """
+    defect = (mask_HW > 0).astype(np.uint8)
+    if defect.all():  # no rim to measure from
+        return np.full_like(mask_HW, w_pos)
+    distance = cv2.distanceTransform(defect, cv2.DIST_L2, cv2.DIST_MASK_PRECISE).astype(np.float64)
+    if scope == "image":
+        largest = np.full_like(distance, distance.max())
+    else:
+        count, component = cv2.connectedComponents(defect, connectivity=8)
+        peaks = np.zeros(count)
+        np.maximum.at(peaks, component.ravel(), distance.ravel())
+        largest = peaks[component]
+    weight = np.ones_like(distance)
+    np.divide(distance, largest, out=weight, where=defect > 0)
+    return np.where(defect > 0, w_pos * weight**p, 1.0).astype(np.float32)
+
+
+def downsize(map_HW: NDArray[np.float32]) -> Tensor:
+    """Average 17 × 17 pixels around every eighth pixel: H/8 × W/8 cells; the border is mirrored."""
+    map_11HW = torch.from_numpy(map_HW)[None, None]
+    padded = F.pad(map_11HW, (CELL, CELL, CELL, CELL), mode="reflect")
+    return F.avg_pool2d(padded, _WINDOW, stride=CELL)[0, 0]
