@@ -1,0 +1,23 @@
+"""Studies: the YAML file, its design, and the plan of trials made from it. Pure Python, no Ray.
+
+>>> study = read_study(Path("studies/quickstart.yaml"))
+>>> plan = plan_study(study, open_manifest=None, device="cpu")
+"""
+
+from assay.study.compare import Comparison
+from assay.study.plan import Cell, Plan, Trial, plan_study
+from assay.study.reading import parse_study, read_study
+from assay.study.repeats import ManifestSummary
+from assay.study.schema import Study
+
+__all__ = [
+    "Cell",
+    "Comparison",
+    "ManifestSummary",
+    "Plan",
+    "Study",
+    "Trial",
+    "parse_study",
+    "plan_study",
+    "read_study",
+]

@@ -1,0 +1,58 @@
+"""A trial's identity: a hash of everything that decides its result, and of nothing else.
+
+Two studies that ask for the same trial find the same record. The source code is not part of it: an
+edit does not invalidate results, a raised ``revision`` of the trainable does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["CellIdentity", "canonical_json", "flatten"]
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal text, whatever their order of keys."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """``{"config": {"lr": 1}}`` as ``{"config.lr": 1}``; lists and empty mappings are values."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+class CellIdentity:
+    """The part of the id that all repeats of a cell share, written once.
+
+    The id is the first 16 hex digits of sha256 over the canonical JSON of trainable, revision, config,
+    manifest, supervision, split (which names the mask subset), seed and fold.
+    """
+
+    def __init__(
+        self,
+        *,
+        trainable: str,
+        revision: int,
+        config: Mapping[str, Any],
+        manifest: str,
+        supervision: Any,
+    ) -> None:
+        # Keys in alphabetical order, split where the values of a repeat go.
+        self._config = f'{{"config":{canonical_json(config)},"fold":'
+        self._manifest = f',"manifest":{canonical_json(manifest)},"revision":{revision},"seed":'
+        self._end = f',"supervision":{canonical_json(supervision)},"trainable":{canonical_json(trainable)}}}'
+
+    def trial_id(self, *, split: str, seed: int, fold: int | None) -> str:
+        """The id of one repeat of the cell."""
+        number = "null" if fold is None else str(fold)
+        text = f'{self._config}{number}{self._manifest}{seed},"split":{canonical_json(split)}{self._end}'
+        return hashlib.sha256(text.encode()).hexdigest()[:16]

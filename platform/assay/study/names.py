@@ -1,0 +1,22 @@
+"""Names of studies, factors and levels."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, StringConstraints
+
+__all__ = ["Name"]
+
+
+def _as_written(value: Any) -> Any:
+    """YAML reads the level names ``5`` and ``true`` as a number and a truth value; here they are words."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int) else value
+
+
+Name = Annotated[
+    str, BeforeValidator(_as_written, json_schema_input_type=str | int | bool),
+    StringConstraints(pattern=r"^[a-z0-9_-]{1,64}$"),
+]  # fmt: skip

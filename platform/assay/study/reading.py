@@ -1,0 +1,275 @@
+"""Reads study files: YAML 1.2, and every slip named with line, column and the nearest right key.
+
+The text is composed to nodes, not loaded: nodes carry their place, and scalars are converted here, so
+that nothing but mappings, lists, texts, numbers, truth values and null can come out of a file. Anchors,
+aliases, merge keys, tags and directives are refused: a study reads the same from top to bottom for
+everybody, and a small file cannot unfold into a large one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path as FilePath
+from types import UnionType
+from typing import Annotated, Any, NoReturn, TypeVar, Union, cast, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import DocumentStartEvent, NodeEvent
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from assay.study.design import reference_problems
+from assay.study.schema import Study
+from assay.study.source import Path, Problem, Source, nearest, refuse
+from trainables.errors import InputError
+
+__all__ = ["check_model", "parse_study", "read_study"]
+
+MAX_BYTES = 1_000_000
+_MAX_DEPTH = 32
+_TAG = "tag:yaml.org,2002:"
+_ModelT = TypeVar("_ModelT", bound=BaseModel)
+
+
+def read_study(path: FilePath) -> Study:
+    """Read and check a study file.
+
+    Raises:
+        InputError: Naming every slip with line and column, or that the file cannot be read.
+    """
+    try:
+        size = path.stat().st_size
+        content = path.read_bytes() if size <= MAX_BYTES else b""
+    except OSError as error:
+        raise InputError(f"{path}: a study is a readable YAML file: {error.strerror}") from error
+    if size > MAX_BYTES:
+        raise InputError(f"{path}: a study file has at most {MAX_BYTES:,} bytes, found {size:,}")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: a study file is UTF-8 text, found byte {content[error.start]:#04x} at {error.start}. "
+            "Save it as UTF-8."
+        ) from error
+    return parse_study(text, str(path))
+
+
+def parse_study(text: str, origin: str = "the study") -> Study:
+    """Check the text of a study file; ``origin`` is the file's name in messages.
+
+    Raises:
+        InputError: Naming every slip with line and column.
+    """
+    value, source = _parse_yaml(text, origin)
+    if not isinstance(value, dict):
+        raise InputError(
+            f"{origin}: a study is a mapping that starts like `study: my_name`, found {_short(value)}"
+        )
+    study, problems = check_model(Study, value)
+    refuse(source, problems)
+    assert study is not None
+    study = study.with_source(source)
+    refuse(source, reference_problems(study))
+    return study
+
+
+def check_model(model: type[_ModelT], value: Any, at: Path = ()) -> tuple[_ModelT | None, list[Problem]]:
+    """``value`` as ``model``, or the problems in it, with paths that start with ``at``."""
+    try:
+        return model.model_validate(value), []
+    except ValidationError as error:
+        return None, [_problem(model, value, detail, at) for detail in error.errors(include_url=False)]
+
+
+def _problem(model: type[BaseModel], value: Any, detail: ErrorDetails, at: Path) -> Problem:
+    path = _path_in(value, detail["loc"])
+    found = f", found {_short(detail['input'])}"
+    match detail["type"]:
+        case "extra_forbidden":
+            key = str(path[-1])
+            return Problem(at + path, f"unknown key `{key}`; {nearest(key, _keys_at(model, path[:-1]))}")
+        case "missing":
+            return Problem(at + path, f"the key `{detail['loc'][-1]}` is missing")
+        case "value_error":
+            return Problem(at + path, detail["msg"].removeprefix("Value error, "))
+        case "string_pattern_mismatch" if "[a-z0-9_-]" in str(detail.get("ctx", {}).get("pattern")):
+            return Problem(at + path, f"a name has 1..64 of the signs a-z 0-9 _ -{found}")
+        case _:
+            text = (
+                detail["msg"].removeprefix("Input ").replace("tuple", "list").replace("dictionary", "mapping")
+            )
+            return Problem(at + path, text + ("" if isinstance(detail["input"], dict) else found))
+
+
+def _path_in(value: Any, loc: tuple[int | str, ...]) -> Path:
+    """``loc`` without the steps that pydantic adds for unions and keys and that the file does not have."""
+    path: list[str | int] = []
+    for index, step in enumerate(loc):
+        if isinstance(value, dict) and step in value:
+            value = cast(dict[Any, Any], value)[step]
+        elif isinstance(value, (list, tuple)) and isinstance(step, int) and step < len(value):
+            value = cast(list[Any], value)[step]
+        elif index < len(loc) - 1 or not isinstance(value, dict) or step == "[key]":
+            continue
+        path.append(step)
+    return tuple(path)
+
+
+def _keys_at(annotation: Any, path: Path) -> list[str]:
+    """The keys that the schema has at ``path`` below a type."""
+    keys: list[str] = []
+    for candidate in _alternatives(annotation):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            fields = {field.alias or name: field for name, field in candidate.model_fields.items()}
+            if not path:
+                keys += fields
+            elif path[0] in fields:
+                keys += _keys_at(fields[str(path[0])].annotation, path[1:])
+        elif path and get_args(candidate):
+            keys += _keys_at(get_args(candidate)[-1 if get_origin(candidate) is dict else 0], path[1:])
+    return keys
+
+
+def _alternatives(annotation: Any) -> Iterator[Any]:
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from _alternatives(get_args(annotation)[0])
+    elif origin in (Union, UnionType):
+        for argument in get_args(annotation):
+            yield from _alternatives(argument)
+    else:
+        yield annotation
+
+
+def _short(value: Any) -> str:
+    text = "nothing" if value is None else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _parse_yaml(text: str, origin: str) -> tuple[Any, Source]:
+    if len(text.encode("utf-8", errors="surrogatepass")) > MAX_BYTES:
+        raise InputError(f"{origin}: a study file has at most {MAX_BYTES:,} bytes")
+    try:
+        _refuse_tricks(text, origin)
+        node = YAML(typ="safe", pure=True).compose(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{origin}:{mark.line + 1}:{mark.column + 1}" if mark else origin
+        raise InputError(f"{place}: not YAML: {error.problem or error.context}") from error
+    except InputError:
+        raise
+    except (YAMLError, ValueError) as error:
+        raise InputError(f"{origin}: not YAML: {str(error).splitlines()[0]}") from error
+    if node is None:
+        raise InputError(f"{origin}: a study is a mapping that starts like `study: my_name`, found nothing")
+    builder = _Builder(origin)
+    return builder.value(node, ()), Source(origin, text, builder.marks)
+
+
+def _refuse_tricks(text: str, origin: str) -> None:
+    """Look at the flat stream of events first: it cannot recurse or unfold."""
+    depth = documents = 0
+    for event in YAML(typ="safe", pure=True).parse(text):
+        mark = event.start_mark
+        place = f"{origin}:{mark.line + 1}:{mark.column + 1}" if mark else origin
+        if isinstance(event, DocumentStartEvent):
+            documents += 1
+            if documents > 1:
+                raise InputError(f"{place}: a file holds one study; write the second one into its own file")
+            if event.version or event.tags:
+                raise InputError(f"{place}: `%` directives are not read: a study is YAML 1.2")
+        if isinstance(event, NodeEvent) and event.anchor is not None:
+            raise InputError(
+                f"{place}: anchors and aliases (`&{event.anchor}`, `*{event.anchor}`) are not read: "
+                "write the value out"
+            )
+        tag = getattr(event, "ctag", None)
+        if tag is not None:
+            raise InputError(f"{place}: tags (`!...`) are not read; remove `{tag}`")
+        name = type(event).__name__
+        depth += name.endswith(("SequenceStartEvent", "MappingStartEvent"))
+        depth -= name.endswith(("SequenceEndEvent", "MappingEndEvent"))
+        if depth > _MAX_DEPTH:
+            raise InputError(f"{place}: a study nests at most {_MAX_DEPTH} levels deep")
+
+
+class _Builder:
+    """Turns nodes into plain values and notes where each key and list element stands."""
+
+    def __init__(self, origin: str) -> None:
+        self.origin = origin
+        self.marks: dict[Path, tuple[int, int]] = {}
+
+    def value(self, node: Node, path: Path) -> Any:
+        if isinstance(node, MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, SequenceNode):
+            for index, child in enumerate(node.value):
+                self._mark((*path, index), child)
+            return [self.value(child, (*path, index)) for index, child in enumerate(node.value)]
+        assert isinstance(node, ScalarNode)
+        return self._scalar(node)
+
+    def _mapping(self, node: MappingNode, path: Path) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            # Keys are words as they are written: `on`, `5` and `true` are fine names of levels.
+            if not isinstance(key_node, ScalarNode):
+                self._fail(key_node, "a key is a word")
+            key = self._text(key_node)
+            if key == "<<":
+                self._fail(key_node, "merge keys (`<<`) are not read: write the values out")
+            if key in result:
+                first = self.marks[(*path, key)]
+                self._fail(key_node, f"the key `{key}` stands twice; first in line {first[0]}. Remove one.")
+            self._mark((*path, key), key_node)
+            result[key] = self.value(value_node, (*path, key))
+        return result
+
+    def _scalar(self, node: ScalarNode) -> Any:
+        text = self._text(node)
+        match str(node.ctag).removeprefix(_TAG):
+            case "null":
+                return None
+            case "bool":
+                return text.lower() == "true"
+            case "int":
+                return self._whole(node, text.replace("_", ""))
+            case "float":
+                return self._real(node, text.replace("_", ""))
+            case _:  # a date stays the text it is, as in YAML 1.2's core schema
+                return text
+
+    def _whole(self, node: ScalarNode, digits: str) -> int:
+        if len(digits) > 66:
+            self._fail(node, "a whole number has at most 64 bits")
+        value = int(digits, 0) if digits.lstrip("+-").startswith(("0o", "0x", "0b")) else int(digits)
+        if not -(2**63) <= value < 2**63:
+            self._fail(node, "a whole number has at most 64 bits")
+        return value
+
+    def _real(self, node: ScalarNode, digits: str) -> float:
+        words = {".inf", "+.inf", "-.inf", ".nan"}
+        value = math.inf if digits.lower() in words else float(digits)
+        if not math.isfinite(value):
+            self._fail(node, f"numbers are finite, found {digits}")
+        return value
+
+    def _text(self, node: ScalarNode) -> str:
+        text = str(node.value)
+        if not text.isascii():
+            try:
+                text.encode()
+            except UnicodeEncodeError:
+                self._fail(node, "the text holds half a surrogate pair, which no file can store")
+        return text
+
+    def _mark(self, path: Path, node: Node) -> None:
+        self.marks[path] = (node.start_mark.line + 1, node.start_mark.column + 1)
+
+    def _fail(self, node: Node, message: str) -> NoReturn:
+        mark = node.start_mark
+        raise InputError(f"{self.origin}:{mark.line + 1}:{mark.column + 1}: {message}")

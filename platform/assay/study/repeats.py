@@ -1,0 +1,176 @@
+"""The data side of a plan: manifests, folds and splits, each looked up once however many cells share it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from assay.study.identity import canonical_json
+from assay.study.schema import Study
+from assay.study.settings import Settings
+from assay.study.source import Problem, refuse
+from trainables.data.spec import DataSpec
+from trainables.errors import InputError
+
+if TYPE_CHECKING:
+    from trainables.data.manifest import Manifest
+
+__all__ = ["UNKNOWN", "DataPlan", "ManifestSummary", "Repeat", "plan_data"]
+
+UNKNOWN = "unknown"  # hash of the manifest in a plan without data
+
+
+class ManifestSummary(BaseModel):
+    """What a plan says about a data set."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    hash: str
+    reader: str
+    images: int
+    defective: int
+    with_mask: int
+    folds: tuple[int, ...]
+
+
+class Repeat(NamedTuple):
+    """One training of a cell."""
+
+    seed: int
+    fold: int | None
+    split: str  # hash, naming the mask subset
+
+
+@dataclass
+class DataPlan:
+    """Repeats and manifest of each cell, in the order of the cells."""
+
+    repeats: list[tuple[Repeat, ...]] = field(default_factory=list)
+    hashes: list[str] = field(default_factory=list)
+    manifests: dict[str, ManifestSummary] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+def plan_data(
+    study: Study, cells: Sequence[Settings], open_manifest: Callable[[DataSpec], Manifest] | None
+) -> DataPlan:
+    """Open every data set that the cells name, check the folds, and make every split.
+
+    Raises:
+        InputError: Naming each data set, fold or number of masks that cannot be had.
+    """
+    return _DataPlanner(study, open_manifest).plan(cells)
+
+
+class _DataPlanner:
+    """Remembers manifests and splits by what they depend on; cells ask again and again."""
+
+    def __init__(self, study: Study, open_manifest: Callable[[DataSpec], Manifest] | None) -> None:
+        self.study = study
+        self.open_manifest = open_manifest
+        self.manifests: dict[str, Manifest | None] = {}
+        self.repeats: dict[tuple[str, str], tuple[Repeat, ...]] = {}
+        self.problems: list[Problem] = []
+        self.result = DataPlan()
+
+    def plan(self, cells: Sequence[Settings]) -> DataPlan:
+        for cell in cells:
+            key = canonical_json(cell.data.model_dump(mode="json"))
+            if key not in self.manifests:
+                self.manifests[key] = self._open(cell)
+            manifest = self.manifests[key]
+            group = (key, str(cell.supervision))
+            if group not in self.repeats:
+                self.repeats[group] = tuple(self._repeats(cell, manifest, key))
+            self.result.repeats.append(self.repeats[group])
+            self.result.hashes.append(manifest.hash if manifest else UNKNOWN)
+        folds = self.study.repeats.folds
+        if folds and not self.problems and all(cell.data.splits == "per_seed" for cell in cells):
+            message = "with `splits: per_seed` every seed draws its own split: leave `folds` out"
+            self.problems.append(Problem(("repeats", "folds"), message))
+        refuse(self.study.source, self.problems)
+        return self.result
+
+    def _open(self, cell: Settings) -> Manifest | None:
+        if self.open_manifest is None:
+            return None
+        try:
+            manifest = self.open_manifest(cell.data)
+        except InputError as error:
+            self.problems.append(Problem(cell.place("data"), str(error)))
+            return None
+        table = manifest.table
+        self.result.manifests[manifest.hash] = ManifestSummary(
+            hash=manifest.hash,
+            reader=manifest.reader,
+            images=table.num_rows,
+            defective=sum(table["label"].to_pylist()),
+            with_mask=table.num_rows - table["mask"].null_count,
+            folds=tuple(manifest.folds),
+        )
+        found = (str(finding) for finding in manifest.findings)
+        self.result.warnings += [text for text in found if text not in self.result.warnings]
+        return manifest
+
+    def _repeats(self, cell: Settings, manifest: Manifest | None, key: str) -> Iterator[Repeat]:
+        folds = self._folds(cell, manifest)
+        for seed in self.study.repeats.seeds:
+            for fold in folds:
+                if manifest is None:
+                    # Without data the block stands for the data: cells on other data keep ids of their own.
+                    yield Repeat(seed, fold, f"{UNKNOWN} {key}")
+                    continue
+                split = self._split(cell, manifest, seed, fold)
+                if split is None:
+                    return  # the same slip would be found again in every other repeat
+                yield Repeat(seed, fold, split)
+
+    def _folds(self, cell: Settings, manifest: Manifest | None) -> tuple[int | None, ...]:
+        asked, at = self.study.repeats.folds, ("repeats", "folds")
+        if cell.data.splits == "per_seed":
+            return (None,)
+        if manifest is None:
+            return asked or (None,)
+        published = ", ".join(map(str, manifest.folds))
+        if not manifest.folds:
+            if asked:
+                message = (
+                    f"{manifest.reader} publishes no folds: leave `folds` out, or choose `splits: per_seed`"
+                )
+                self.problems.append(Problem(at, message))
+            return (None,)
+        if not asked:
+            message = f"{manifest.reader} publishes folds: name those to use, `folds: [{published}]`"
+            self.problems.append(Problem(at, message))
+            return ()
+        missing = [fold for fold in asked if fold not in manifest.folds]
+        if missing:
+            found = ", ".join(map(str, missing))
+            self.problems.append(
+                Problem(at, f"{manifest.reader} publishes the folds {published}, found {found}")
+            )
+            return ()
+        return asked
+
+    def _split(self, cell: Settings, manifest: Manifest, seed: int, fold: int | None) -> str | None:
+        from trainables.data.splits import make_split
+
+        where = f"seed {seed}" if fold is None else f"seed {seed}, fold {fold}"
+        wanted = cell.supervision.masks
+        try:
+            split = make_split(manifest, cell.data, cell.supervision, seed, fold)
+        except InputError as error:
+            place = cell.place("data") if wanted is None else cell.place("supervision")
+            self.problems.append(Problem(place, f"{where}: {error}"))
+            return None
+        if wanted is not None and len(split.masks) < wanted:
+            message = (
+                f"{cell.supervision} asks for {wanted} masks, training has {len(split.masks)} images "
+                f"with a defect mask ({where}): "
+                f"ask for at most {len(split.masks)}, or write `supervision: full`"
+            )
+            self.problems.append(Problem(cell.place("supervision"), message))
+            return None
+        return split.hash

@@ -1,0 +1,140 @@
+"""The part of a study file that asks for a search: ``search``, ``space``, ``start``, ``replicate``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+from assay.study.names import Name
+
+__all__ = ["Choice", "FloatRange", "IntRange", "Objective", "Parameter", "Pruner", "Replicate", "Search"]
+
+_STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, serialize_by_alias=True)
+Scalar = bool | int | float | str
+
+
+class Objective(BaseModel):
+    """What a search optimises: one metric, computed on validation data."""
+
+    model_config = _STRICT
+    max: str | None = Field(default=None, pattern=r"^validation\.[a-z0-9_]+$", description="Metric to raise.")
+    min: str | None = Field(default=None, pattern=r"^validation\.[a-z0-9_]+$", description="Metric to lower.")
+
+    @model_validator(mode="after")
+    def _one_direction(self) -> Self:
+        if (self.max is None) == (self.min is None):
+            raise ValueError("an objective has one direction: write `objective: {max: validation.image_ap}`")
+        return self
+
+
+class Pruner(BaseModel):
+    """Stops points early that fall behind; its resource is repeats, or epochs in packs of one."""
+
+    model_config = _STRICT
+    kind: Literal["asha", "median", "none"] = Field(description="Rule that stops a point.")
+    min: int = Field(default=1, ge=1, description="Resource that every point gets.")
+    factor: int = Field(default=3, ge=2, description="ASHA: one in `factor` goes on at each rung.")
+
+
+class Search(BaseModel):
+    """How points are proposed and judged."""
+
+    model_config = _STRICT
+    within: Literal["study", "cell"] = Field(
+        default="study",
+        description="`study`: one search. `cell`: one in each cell, with equal budgets.",
+    )
+    sampler: Literal["tpe", "random", "grid", "cmaes", "gp"] = Field(
+        default="tpe", description="Draws points."
+    )
+    points: int = Field(ge=1, le=100_000, description="Number of points (for each cell: `within: cell`).")
+    batch: int = Field(default=1, ge=1, le=10_000, description="Points proposed at once.")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="Seed of the proposals.")
+    objective: Objective
+    pruner: Pruner | None = Field(default=None, description="Early stopping of points; default: none.")
+
+
+class _Drawn(BaseModel):
+    model_config = _STRICT
+    when: dict[str, Scalar] = Field(
+        default_factory=dict, description="Drawn only where these other parameters have these values."
+    )
+
+
+class FloatRange(_Drawn):
+    """A real number between two bounds."""
+
+    bounds: tuple[float, float] = Field(alias="float", description="Lowest and highest value.")
+    log: bool = Field(default=False, description="Drawn evenly on a logarithmic scale.")
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> Self:
+        _check_bounds(*self.bounds, self.log)
+        return self
+
+
+class IntRange(_Drawn):
+    """A whole number between two bounds, both included."""
+
+    bounds: tuple[int, int] = Field(alias="int", description="Lowest and highest value.")
+    log: bool = Field(default=False, description="Drawn evenly on a logarithmic scale.")
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> Self:
+        _check_bounds(*self.bounds, self.log)
+        return self
+
+
+class Choice(_Drawn):
+    """One of several values."""
+
+    choice: tuple[Scalar, ...] = Field(min_length=1, description="The values.")
+
+
+def _check_bounds(low: float, high: float, log: bool) -> None:
+    if not low < high:
+        raise ValueError(f"bounds are [lowest, highest], found [{low}, {high}]")
+    if log and low <= 0:
+        raise ValueError(f"a logarithmic scale starts above 0, found {low}")
+
+
+def _kind(value: Any) -> str | None:
+    if isinstance(value, BaseModel):
+        return type(value).__name__
+    if not isinstance(value, dict):
+        return None
+    kinds = {"float": "FloatRange", "int": "IntRange", "choice": "Choice"}
+    return next((name for key, name in kinds.items() if key in value), None)
+
+
+Parameter = Annotated[
+    Annotated[FloatRange, Tag("FloatRange")]
+    | Annotated[IntRange, Tag("IntRange")]
+    | Annotated[Choice, Tag("Choice")],
+    Discriminator(
+        _kind,
+        custom_error_type="parameter",
+        custom_error_message="a parameter is {float: [low, high]}, {int: [low, high]} or {choice: [values]}",
+    ),
+]
+
+
+class StartStudy(BaseModel):
+    """Starts from the best point of an earlier study."""
+
+    model_config = _STRICT
+    best_of: Name = Field(description="Name of the earlier study, in the same storage.")
+
+
+Start = Literal["preset"] | StartStudy | dict[str, Scalar]
+
+
+class Replicate(BaseModel):
+    """Re-training of the best points on fresh seeds; only these enter tables."""
+
+    model_config = _STRICT
+    best: int = Field(default=1, ge=1, description="How many of the best points.")
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = Field(
+        min_length=1, description="Fresh seeds, none of which the search used."
+    )
