@@ -116,10 +116,10 @@ def test_two_workers_sum_to_one() -> None:
     targets = [make_target(sample, config) for sample in data]
     one, first, second = (new_network(config, 0, torch.device("cpu")) for _ in range(3))
     batch = [0, 9]  # a weak positive, which skips the trunk, and a negative, which does not
-    train_batch(one, data, targets, batch, 5, config)
+    train_batch(one, data, targets, batch, epoch=5, config=config)
     for rank, network in enumerate((first, second)):
         part = LocalRun(rank=rank, world_size=2).shard(batch)
-        train_batch(network, data, targets, part, 5, config)
+        train_batch(network, data, targets, part, epoch=5, config=config)
     for name, parameter in one.named_parameters():
         parts = [dict(network.named_parameters())[name].grad for network in (first, second)]
         total = sum(grad for grad in parts if grad is not None)
@@ -131,7 +131,7 @@ def test_skipping_the_trunk_of_a_weak_positive_changes_no_gradient(stop: bool) -
     config = tiny_config(gradient_stop=stop)
     data = tiny_data(masks=0).train
     network = new_network(config, 0, torch.device("cpu"))
-    train_batch(network, data, [make_target(sample, config) for sample in data], [0], 1, config)
+    train_batch(network, data, [make_target(sample, config) for sample in data], [0], epoch=1, config=config)
     assert all((p.grad is None) == stop for p in network.volume.parameters())
     assert all(p.grad is not None for p in network.extractor.parameters())
 
@@ -142,7 +142,7 @@ def test_forced_stop_ends_after_its_epochs() -> None:
     targets = [make_target(sample, config) for sample in data]
     for epoch, stopped in ((0, True), (1, False)):
         network = new_network(config, 0, torch.device("cpu"))
-        train_batch(network, data, targets, [0], epoch, config)
+        train_batch(network, data, targets, [0], epoch=epoch, config=config)
         assert all((p.grad is None) == stopped for p in network.volume.parameters())
 
 

@@ -97,13 +97,7 @@ def test_one_step_gives_the_published_numbers(case: str, precision: str, numbers
         after = network(image)
     seg_logits = after.seg_logits_B1hw
     std, mean = torch.std_mean(seg_logits)
-    found = [
-        after.cls_logits_B.item(),
-        mean.item(),
-        std.item(),
-        seg_logits.max().item(),
-        seg_logits.min().item(),
-    ]
+    found = [float(x) for x in (after.cls_logits_B, mean, std, seg_logits.max(), seg_logits.min())]
     np.testing.assert_allclose(found, numbers[f"{of}/after_step"], rtol=relative, atol=relative)
 
 

@@ -49,7 +49,7 @@ class SegDecConfig(TrainableConfig, frozen=True):
     forced_stop_epochs: int = Field(
         0,
         ge=0,
-        description="First epochs with the gradient stop on in any case; the code's first release: 10.",
+        description="First epochs with the gradient stop on anyway; the code's first release: 10.",
     )
     image_label: Literal["binary", "soft"] = Field(
         "binary",

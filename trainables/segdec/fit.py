@@ -54,11 +54,9 @@ def fit(config: SegDecConfig, data: TrainingData, run: Run) -> SegDecPredictor:
     for epoch in range(start, config.epochs):
         sums = torch.zeros(4, device=run.device)
         for batch in sampler.epoch(run.generator("order", epoch)):
-            part = list(
-                batch[run.rank :: run.world_size] if len(batch) < run.world_size else run.shard(batch)
-            )
             optimiser.zero_grad()
-            sums += train_batch(network, data.train, targets, part, epoch, config)
+            part = _part_of(run, batch)
+            sums += train_batch(network, data.train, targets, part, epoch=epoch, config=config)
             run.reduce(network.parameters())
             optimiser.step()
         metrics = _mean_losses(sums, network, run, epoch)
@@ -89,6 +87,7 @@ def train_batch(
     images: ImageSet,
     targets: Sequence[Target],
     batch: Sequence[int],
+    *,
     epoch: int,
     config: SegDecConfig,
 ) -> Tensor:
@@ -126,6 +125,11 @@ def _parts(
     ]
 
 
+def _part_of(run: Run, batch: Sequence[int]) -> Sequence[int]:
+    """This worker's images. An epoch's last batch may have fewer than one per worker: then some have none."""
+    return batch[run.rank :: run.world_size] if len(batch) < run.world_size else run.shard(batch)
+
+
 def _row(losses: Losses, count: int) -> Tensor:
     return torch.stack(
         (losses.total.detach(), losses.seg, losses.cls, torch.full_like(losses.seg, float(count)))
@@ -137,8 +141,8 @@ def _check(config: SegDecConfig, data: TrainingData, run: Run) -> None:
     labels = [] if data.validation is None else data.validation.labels
     if config.checkpoint == "best" and len(set(labels)) < 2:
         raise InputError(
-            "checkpoint: best chooses the epoch by validation image AP, which needs defective and normal images; "
-            f"validation has {sum(labels)} defective of {len(labels)}. "
+            "checkpoint: best chooses the epoch by validation image AP, which needs defective and normal "
+            f"images; validation has {sum(labels)} defective of {len(labels)}. "
             "Set data.validation: {share: 0.2, by: item}, or checkpoint: last."
         )
     expected = (*config.image_size, config.channels)

@@ -58,9 +58,11 @@ def _published() -> dict[str, _Settings]:
     }
     # With lr 1 and δ 0.01, as the first script had it, weak training on KolektorSDD fails (AP 0.41).
     weak: dict[str, _Settings] = {**with_masks, "ksdd": {**_KSDD, "lr": 0.01, "delta": 1.0}}
-    presets = {name: {**settings, **_MASKS} for name, settings in with_masks.items()}
+    presets: dict[str, _Settings] = {name: {**settings, **_MASKS} for name, settings in with_masks.items()}
     presets |= {f"{name}_weak": {**settings, **_WEAK} for name, settings in weak.items()}
-    return presets | {f"{name}_as_published": {**preset, **_ACCIDENTS} for name, preset in presets.items()}
+    for name, preset in list(presets.items()):
+        presets[f"{name}_as_published"] = {**preset, **_ACCIDENTS}
+    return presets
 
 
 PRESETS: Mapping[str, _Settings] = _published()

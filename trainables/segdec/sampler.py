@@ -1,7 +1,7 @@
-"""Which images an epoch shows: every defective one, and as many normal ones, chosen by how often they were seen.
+"""Which images an epoch shows: every defective one, and as many normal ones, the least seen first.
 
-The sampler's state is small and plain (:class:`SamplerState`), so a checkpoint holds it; its random numbers
-come from the epoch's own generator, so a resumed training draws what an undisturbed one would.
+The sampler's state is small and plain, so a checkpoint holds it. Its random numbers come from the epoch's
+own generator, so a resumed training draws what an undisturbed one would.
 
 Source: Božič et al. 2021, arXiv:2104.06064, section 3.3 ("frequency-of-use sampling"), and the behaviour of
 the released code.
@@ -76,8 +76,8 @@ class Sampler:
             )
         if config.drop_last and 2 * len(positives) < config.batch_size:
             raise InputError(
-                f"drop_last would leave no batch: an epoch has {2 * len(positives)} images (twice the defective "
-                f"ones), batch_size is {config.batch_size}. Lower batch_size or set drop_last: false."
+                f"drop_last would leave no batch: an epoch has {2 * len(positives)} images (twice the "
+                f"defective ones), batch_size is {config.batch_size}. Lower it or set drop_last: false."
             )
         none = np.zeros(0, np.int64)
         return cls(positives, negatives, config, np.zeros(len(negatives), np.int64), none, 0)

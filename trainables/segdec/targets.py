@@ -109,7 +109,8 @@ def distance_weights(
     if scope == "image":
         largest = np.full_like(distance, distance.max())
     else:
-        count, component = cv2.connectedComponents(defect, connectivity=8)
+        count, found = cv2.connectedComponents(defect, connectivity=8)
+        component = found.astype(np.intp)
         peaks = np.zeros(count)
         np.maximum.at(peaks, component.ravel(), distance.ravel())
         largest = peaks[component]
