@@ -1,0 +1,104 @@
+"""Image metrics: hand-computed cases, what is undefined, and the threshold that validation chooses."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainables.metrics import METRICS, Undefined, best_f1_threshold, image_ap, image_metrics
+
+#                    +    −    +    −    −
+LABELS = np.array([1, 0, 1, 0, 0], dtype=bool)
+SCORES = np.array([0.9, 0.8, 0.7, 0.6, 0.1])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("image_ap", 0.5 * 1 + 0.5 * (2 / 3)),
+        ("image_auroc", 5 / 6),  # of 6 pairs one is in the wrong order
+        ("image_f1", 2 / 4),  # at 0.75: TP 1, FP 1, FN 1, TN 2
+        ("image_accuracy", 3 / 5),
+        ("image_mean_class_accuracy", (1 / 2 + 2 / 3) / 2),
+        ("fp", 1),
+        ("fn", 1),
+        ("fp_at_zero_fn", 1),  # at 0.7 both defects are found, and the normal image of 0.8
+    ],
+)
+def test_hand_computed(name: str, value: float) -> None:
+    assert image_metrics(LABELS, SCORES, threshold=0.75)[name] == pytest.approx(value)
+
+
+def test_ap_is_step_wise_and_takes_tied_scores_together() -> None:
+    labels = np.array([1, 0, 1, 0], dtype=bool)
+    assert image_ap(labels, np.array([0.5, 0.5, 0.5, 0.1])) == pytest.approx(2 / 3)
+
+
+def test_a_score_at_the_threshold_is_defective() -> None:
+    assert image_metrics(LABELS, SCORES, threshold=0.7)["fn"] == 0
+
+
+@pytest.mark.parametrize(
+    ("labels", "undefined"),
+    [
+        (
+            [0, 0],
+            {"image_ap", "image_auroc", "image_f1", "image_mean_class_accuracy", "fn", "fp_at_zero_fn"},
+        ),
+        ([1, 1], {"image_ap", "image_auroc", "image_mean_class_accuracy", "fp", "fp_at_zero_fn"}),
+        ([], {name for name, metric in METRICS.items() if metric.reads == "labels"}),
+    ],
+)
+def test_what_a_missing_class_leaves_undefined(labels: list[int], undefined: set[str]) -> None:
+    metrics = image_metrics(np.array(labels, dtype=bool), np.full(len(labels), 0.6), threshold=0.5)
+    assert {name for name, value in metrics.items() if isinstance(value, Undefined)} == undefined
+
+
+def test_every_image_metric_is_registered() -> None:
+    named = [name for name, metric in METRICS.items() if metric.reads == "labels"]
+    assert list(image_metrics(LABELS, SCORES, 0.5)) == named
+
+
+cases = st.lists(st.tuples(st.booleans(), st.integers(0, 20)), min_size=2, max_size=30).filter(
+    lambda rows: len({label for label, _ in rows}) == 2
+)
+
+
+@given(cases)
+def test_ap_depends_on_the_order_of_scores_only(rows: list[tuple[bool, int]]) -> None:
+    labels, ranks = np.array([r[0] for r in rows]), np.array([r[1] for r in rows]) / 20
+    assert image_ap(labels, ranks) == pytest.approx(image_ap(labels, ranks**3 / 2 + 0.1))
+
+
+def test_threshold_is_the_midpoint_below_the_best_score() -> None:
+    # F1 by lowest accepted score: 0.9: 2/3, 0.8: 1/2, 0.7: 4/5, 0.6: 2/3, 0.1: 4/7
+    assert best_f1_threshold(LABELS, SCORES) == pytest.approx(0.65)
+
+
+def test_of_equal_f1_the_lowest_threshold_is_taken() -> None:
+    # 0.9: 2·1/(1+2) = 2/3; 0.2: 2·2/(4+2) = 2/3
+    labels, scores = np.array([1, 0, 0, 1, 0], dtype=bool), np.array([0.9, 0.8, 0.7, 0.2, 0.1])
+    assert best_f1_threshold(labels, scores) == pytest.approx(0.15)
+
+
+@given(cases)
+def test_no_threshold_has_a_better_f1(rows: list[tuple[bool, int]]) -> None:
+    labels, scores = np.array([r[0] for r in rows]), np.array([r[1] for r in rows]) / 20
+    chosen = best_f1_threshold(labels, scores)
+    assert isinstance(chosen, float)
+    reached = image_metrics(labels, scores, chosen)["image_f1"]
+    others = [image_metrics(labels, scores, t)["image_f1"] for t in np.unique(scores)]
+    assert reached == max(others)  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize(("labels", "reason"), [([0, 0], "no defective image"), ([1, 1], "no normal image")])
+def test_one_class_chooses_no_threshold(labels: list[int], reason: str) -> None:
+    assert best_f1_threshold(np.array(labels, dtype=bool), np.array([0.1, 0.9])) == Undefined(reason)
+
+
+def test_a_threshold_between_neighbouring_floats_still_parts_them() -> None:
+    low = np.float32(0.3)
+    high = np.nextafter(low, np.float32(1))
+    chosen = best_f1_threshold(np.array([False, True]), np.array([low, high]), np.float32)
+    assert isinstance(chosen, float)
+    assert low < np.float32(chosen) <= high

@@ -1,0 +1,116 @@
+"""Pictures of what a model says: photo, truth and prediction in one image, and a sheet of many.
+
+The photo stays grey and a little darkened, so that colour means prediction only. Truth is a thin white line
+*outside* the defect: drawn inside it would hide the very pixels that were hit or missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["contact_sheet", "overlay"]
+
+Picture = NDArray[np.uint8]  # H × W × 3, BGR
+
+PREDICTION = (0, 159, 230)  # BGR of Okabe–Ito orange #E69F00: far from grey metal for every colour vision
+_FILL = 0.5
+_DIM = 0.9
+_INK, _PAPER, _FAINT = (40, 40, 40), (255, 255, 255), (110, 110, 110)
+_GAP = 10  # pixels between pictures and around the sheet
+_TEXT_HEIGHT, _WEIGHT = 17, 500  # of labels: pixels, and 400 = regular
+
+
+def overlay(
+    image: NDArray[np.uint8],
+    heatmap: NDArray[np.floating] | NDArray[np.uint8],
+    threshold: float,
+    mask: NDArray[np.uint8] | NDArray[np.bool_] | None,
+) -> Picture:
+    """Draw a prediction and the truth over a photo.
+
+    Args:
+        image: H × W × C photo, C = 1 (grey) or 3 (BGR).
+        heatmap: Scores of any one size and scale (levels of a probe map too); brought to H × W.
+        threshold: A pixel with a score ≥ threshold is filled.
+        mask: Truth, 0 = background, any size; None: nothing is drawn of it.
+
+    Returns:
+        H × W × 3 BGR.
+    """
+    height, width = image.shape[:2]
+    grey = image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image
+    if grey.ndim == 3:
+        grey = cv2.cvtColor(grey, cv2.COLOR_BGR2GRAY)
+    canvas = np.repeat((grey * _DIM)[:, :, None], 3, axis=2)
+    # Decide, then enlarge: a blend of scores would draw an edge that the model never gave.
+    decided = cv2.resize(
+        (heatmap >= threshold).astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST
+    )
+    canvas[decided > 0] = canvas[decided > 0] * (1 - _FILL) + np.array(PREDICTION) * _FILL
+    edge = (decided > 0) & (cv2.erode(decided, _square(3)) == 0)
+    canvas[edge] = PREDICTION
+    if mask is not None and mask.any():
+        truth = cv2.resize((mask > 0).astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+        line = max(1, round(min(height, width) / 250))
+        inner = cv2.dilate(truth, _square(2 * line + 1))
+        halo = (cv2.dilate(truth, _square(4 * line + 1)) > 0) & (inner == 0)
+        canvas[halo] *= 0.55  # white on bright metal needs something dark to stand against
+        canvas[(inner > 0) & (truth == 0)] = 255
+    return canvas.astype(np.uint8)
+
+
+def contact_sheet(rows: Sequence[tuple[str, Sequence[Picture]]], columns: Sequence[str] = ()) -> Picture:
+    """Lay pictures out as a grid: a label before each row, one above each column.
+
+    Pictures keep their proportions; each is fitted into the largest cell of the sheet.
+
+    Args:
+        rows: Label and BGR pictures (equally many in every row).
+        columns: Labels of the columns, or nothing.
+    """
+    assert len({len(pictures) for _, pictures in rows}) == 1, "at least one row, all equally long"
+    cell_h = max(picture.shape[0] for _, pictures in rows for picture in pictures)
+    cell_w = max(picture.shape[1] for _, pictures in rows for picture in pictures)
+    font = cv2.FontFace("sans")
+    left = max((_text_width(label, font) for label, _ in rows if label), default=-_GAP) + 2 * _GAP
+    top = 2 * _GAP + _TEXT_HEIGHT if columns else _GAP
+    height = top + len(rows) * (cell_h + _GAP)
+    width = left + len(rows[0][1]) * (cell_w + _GAP)
+    sheet = np.full((height, width, 3), _PAPER, dtype=np.uint8)
+    for c, label in enumerate(columns):
+        _write(sheet, label, (left + c * (cell_w + _GAP), _GAP + _TEXT_HEIGHT - 3), font, _INK)
+    for r, (label, pictures) in enumerate(rows):
+        y = top + r * (cell_h + _GAP)
+        _write(sheet, label, (_GAP, y + _TEXT_HEIGHT - 3), font, _FAINT)
+        for c, picture in enumerate(pictures):
+            fitted = _fit(picture, cell_h, cell_w)
+            x = left + c * (cell_w + _GAP)
+            sheet[y : y + fitted.shape[0], x : x + fitted.shape[1]] = fitted
+    return sheet
+
+
+def _square(side: int) -> NDArray[np.uint8]:
+    return np.ones((side, side), dtype=np.uint8)
+
+
+def _fit(picture: Picture, height: int, width: int) -> Picture:
+    scale = min(height / picture.shape[0], width / picture.shape[1])
+    if scale == 1:
+        return picture
+    size = (round(picture.shape[1] * scale), round(picture.shape[0] * scale))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
+
+
+def _text_width(text: str, font: cv2.FontFace) -> int:
+    _, _, width, _ = cv2.getTextSize((0, 0), text, (0, 0), font, _TEXT_HEIGHT, _WEIGHT)
+    return width
+
+
+def _write(
+    sheet: Picture, text: str, at: tuple[int, int], font: cv2.FontFace, colour: tuple[int, int, int]
+) -> None:
+    cv2.putText(sheet, text, at, colour, font, _TEXT_HEIGHT, _WEIGHT)
