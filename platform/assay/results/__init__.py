@@ -2,7 +2,7 @@
 
 from assay.results.lease import Lease
 from assay.results.progress import Progress
-from assay.results.record import Environment, Problem, Record, Result, Worker
+from assay.results.record import Environment, Problem, Record, Result, Thresholds, Worker
 from assay.results.store import Attempt, AttemptStart, RecordSet, Store
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "RecordSet",
     "Result",
     "Store",
+    "Thresholds",
     "Worker",
 ]

@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
 from assay.results.files import json_bytes
 
-__all__ = ["Environment", "Problem", "Record", "Result", "Status", "Worker", "read_record"]
+__all__ = ["Environment", "Problem", "Record", "Result", "Status", "Thresholds", "Worker", "read_record"]
 
 Status = Literal["finished", "diverged", "pruned", "failed"]
 
@@ -54,14 +54,21 @@ class Environment(BaseModel, frozen=True, extra="forbid"):
     peak_memory_mb: float | None = None
 
 
+class Thresholds(BaseModel, frozen=True, extra="forbid"):
+    """Where decisions are made, and what chose the place. A score ≥ threshold is defective."""
+
+    image: FiniteFloat
+    image_source: str
+    pixel: FiniteFloat
+    pixel_source: str
+
+
 class Result(BaseModel, frozen=True, extra="forbid"):
     """What a trial found: the same bytes however often it was interrupted."""
 
     metrics: dict[str, FiniteFloat] = Field(description="Test; an undefined metric is absent, see notes.")
     validation: dict[str, FiniteFloat] = Field(default_factory=dict)
-    thresholds: dict[str, float | str | None] = Field(
-        default_factory=dict, description="Operating points and where each comes from."
-    )
+    thresholds: Thresholds | None = None
     notes: tuple[str, ...] = ()
     epochs: int
     weights_hash: str

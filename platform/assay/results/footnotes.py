@@ -1,0 +1,94 @@
+"""What a reader must know beside the numbers: where thresholds come from, what was departed from, and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from assay.results.record import Problem, Record
+from assay.results.summary import summarise
+from assay.study import Plan
+
+__all__ = ["footnotes"]
+
+_NAMED_CELLS = 3  # more are counted
+_SOURCES = ("thresholds:", "image threshold:", "pixel threshold:")  # notes that the threshold lines repeat
+
+
+def footnotes(plan: Plan, records: Mapping[str, Record], problems: Sequence[Problem] = ()) -> list[str]:
+    """The footnotes under a study's table, without those that a row's ``n`` refers to by number."""
+    finished = {trial_id: record for trial_id, record in records.items() if record.result is not None}
+    return [
+        *_spread_note(plan, records),
+        *_threshold_notes(finished),
+        *_validation_notes(plan),
+        *_notes_of_cells(plan, finished),
+        *_allowances(plan),
+        *plan.warnings,
+        *(f"Left out: {problem}" for problem in problems),
+    ]
+
+
+def _spread_note(plan: Plan, records: Mapping[str, Record]) -> list[str]:
+    summaries = summarise(plan, records, plan.study.metrics.primary)
+    kinds = dict.fromkeys(s.spread_of for s in summaries if s.spread is not None)
+    if not kinds:
+        return []
+    return [f"Mean ± standard deviation over {' or '.join(kinds)}, on test images."]
+
+
+def _threshold_notes(records: Mapping[str, Record]) -> list[str]:
+    thresholds = [r.result.thresholds for r in records.values() if r.result and r.result.thresholds]
+    if not thresholds:
+        return []
+    image = Counter(t.image_source for t in thresholds)
+    pixel = Counter(t.pixel_source for t in thresholds)
+    return [f"Image threshold: {_counted(image)}. Pixel threshold: {_counted(pixel)}."]
+
+
+def _counted(sources: Counter[str]) -> str:
+    if len(sources) == 1:
+        return next(iter(sources))
+    return ", ".join(f"{source} ({count} trials)" for source, count in sources.most_common())
+
+
+def _validation_notes(plan: Plan) -> list[str]:
+    without = [cell.name for cell in plan.cells if cell.data.validation is None]
+    if not without:
+        return []
+    text = "No validation images, as in the published protocol: last epoch, thresholds 0.5"
+    return [text + _where(plan, without) + "."]
+
+
+def _notes_of_cells(plan: Plan, records: Mapping[str, Record]) -> list[str]:
+    """Notes of methods and evaluations, each once, with the cells that it is about."""
+    cells: dict[str, dict[str, None]] = {}
+    for cell in plan.cells:
+        for note in cell.footnotes:
+            cells.setdefault(note, {})[cell.name] = None
+    for trial in plan.trials:
+        record = records.get(trial.id)
+        if record is not None and record.result is not None:
+            for note in _without_sources(record.result.notes):
+                cells.setdefault(note, {})[trial.cell] = None
+    return [note.rstrip(".") + _where(plan, list(names)) + "." for note, names in cells.items()]
+
+
+def _without_sources(notes: Iterable[str]) -> list[str]:
+    return [note for note in notes if not note.startswith(_SOURCES)]
+
+
+def _where(plan: Plan, cells: Sequence[str]) -> str:
+    if len(cells) == len(plan.cells):
+        return ""
+    named = ", ".join(cells[:_NAMED_CELLS])
+    more = len(cells) - _NAMED_CELLS
+    return f" (in {named}{f' and {more} more cells' if more > 0 else ''})"
+
+
+def _allowances(plan: Plan) -> list[str]:
+    allowed = {(c.name, path): reason for c in plan.comparisons for path, reason in c.allowed.items()}
+    return [
+        f"{name}: the cells also differ in `{path}`, allowed because: {reason.rstrip('.')}."
+        for (name, path), reason in allowed.items()
+    ]

@@ -1,0 +1,65 @@
+"""The answer of a study as one Markdown page: question, ablation table, comparisons, footnotes.
+
+Numbers come from records only, through :mod:`assay.results.tables`. Differences are plain differences of
+means; the page draws no conclusion from them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from assay.results.footnotes import footnotes
+from assay.results.record import Problem, Record
+from assay.results.tables import TextTable, ablation_table, comparison_table, superscript
+from assay.study import Plan
+
+__all__ = ["count_line", "report"]
+
+
+def report(plan: Plan, records: Mapping[str, Record], problems: Sequence[Problem] = ()) -> str:
+    """The page of a study.
+
+    Args:
+        plan: All that was to be trained.
+        records: The records there are, by trial id (``store.records_of(ids).records``).
+        problems: Records that could not be read: named under the table.
+
+    Returns:
+        Markdown, ending in a newline.
+    """
+    table = ablation_table(plan, records, problems)
+    parts = [f"# {plan.study.study}"]
+    if plan.study.question:
+        parts.append("> " + plan.study.question.strip().replace("\n", "\n> "))
+    parts += [count_line(plan, records), table.markdown()]
+    parts.append("\n".join(note_lines(plan, records, problems, table)))
+    comparisons = comparison_table(plan, records, problems)
+    if comparisons is not None:
+        order = "·".join(plan.study.factors)
+        parts += [
+            "## Comparisons",
+            f"Right level minus left, all else equal; `…` stands for what is compared in {order}.",
+            comparisons.markdown(),
+        ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def count_line(plan: Plan, records: Mapping[str, Record]) -> str:
+    """``18 trials of 6 cells: 17 finished, 1 diverged. Data: synthetic, 240 images, 60 defective.``"""
+    count = Counter(records[t.id].status if t.id in records else "missing" for t in plan.trials)
+    order = ("finished", "diverged", "pruned", "failed", "missing")
+    found = ", ".join(f"{count[status]} {status}" for status in order if count[status])
+    data = "; ".join(
+        f"{m.reader}, {m.images} images, {m.defective} defective" for m in plan.manifests.values()
+    )
+    text = f"{len(plan.trials)} trials of {len(plan.cells)} cells: {found}."
+    return f"{text} Data: {data}." if data else text
+
+
+def note_lines(
+    plan: Plan, records: Mapping[str, Record], problems: Sequence[Problem], table: TextTable
+) -> list[str]:
+    """The notes under the table as list items: those with a number first."""
+    numbered = [f"- {superscript(number)} {note}" for number, note in enumerate(table.notes, start=1)]
+    return [*numbered, *(f"- {note}" for note in footnotes(plan, records, problems))]

@@ -1,0 +1,192 @@
+"""The tables of a report as rows of text: the ablation table and the comparisons.
+
+Markdown (:mod:`assay.results.report`) and terminal (:mod:`assay.results.terminal`) show the same rows, so
+their numbers cannot differ; and every number is computed here from the records' values and nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from assay.results.record import Problem, Record
+from assay.results.summary import CellSummary, summarise
+from assay.study import Plan
+from trainables.metrics import METRICS, Metric
+
+__all__ = ["Column", "TextTable", "ablation_table", "comparison_table", "reported_metrics"]
+
+_MARKS = {"on": "✓", "off": "–"}
+_NOTHING = "–"
+_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+class Column(NamedTuple):
+    """Heading of a column and where its text stands."""
+
+    title: str
+    align: Literal["left", "center", "right"]
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """Rows of text, and the notes that its cells refer to by number (the first is 1)."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+
+    def markdown(self) -> str:
+        """A Markdown table whose columns also line up as plain text."""
+        rows = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in self.rows]
+        titles = [column.title for column in self.columns]
+        widths = [max(3, *(len(row[i]) for row in [titles, *rows])) for i in range(len(titles))]
+        rules = [_rule(column.align, width) for column, width in zip(self.columns, widths, strict=True)]
+        lines = [self._line(titles, widths), f"|{'|'.join(rules)}|"]
+        return "\n".join([*lines, *(self._line(row, widths) for row in rows)])
+
+    def _line(self, cells: Sequence[str], widths: Sequence[int]) -> str:
+        place = {"left": str.ljust, "center": str.center, "right": str.rjust}
+        padded = [
+            place[column.align](cell, width)
+            for column, cell, width in zip(self.columns, cells, widths, strict=True)
+        ]
+        return f"| {' | '.join(padded)} |"
+
+
+def reported_metrics(plan: Plan) -> list[Metric]:
+    """The primary metric and the further ones of a study, each once."""
+    names = dict.fromkeys([plan.study.metrics.primary, *plan.study.metrics.report])
+    return [METRICS[name] for name in names]
+
+
+def superscript(number: int) -> str:
+    """``12`` as ``¹²``."""
+    return str(number).translate(_SUPERSCRIPTS)
+
+
+def ablation_table(plan: Plan, records: Mapping[str, Record], problems: Sequence[Problem] = ()) -> TextTable:
+    """One row per cell: the factors' levels, mean ± spread of each metric, and n.
+
+    ``n`` counts the primary metric; a further metric that has fewer values says so in the note.
+    """
+    metrics = reported_metrics(plan)
+    summaries = [summarise(plan, records, metric.name, problems) for metric in metrics]
+    factors = list(plan.study.factors)
+    columns = [Column(factor, "center" if _is_switch(plan, factor) else "left") for factor in factors]
+    if not factors:
+        columns.append(Column("cell", "left"))
+    columns += [Column(f"{metric.title} {_arrow(metric)}", "right") for metric in metrics]
+    columns.append(Column("n", "right"))
+    notes: list[str] = []
+    rows: list[tuple[str, ...]] = []
+    for index, cell in enumerate(plan.cells):
+        of_cell = [summary[index] for summary in summaries]
+        levels = [_level(plan, factor, cell.levels[factor]) for factor in factors] or [cell.name]
+        values = [_mean_spread(summary, metric) for summary, metric in zip(of_cell, metrics, strict=True)]
+        rows.append((*levels, *values, _count_cell(of_cell, metrics, notes)))
+    return TextTable(tuple(columns), tuple(rows), tuple(notes))
+
+
+def comparison_table(
+    plan: Plan, records: Mapping[str, Record], problems: Sequence[Problem] = ()
+) -> TextTable | None:
+    """One row per compared pair of cells: difference of the means, and in how many repeats it is better.
+
+    Both are over the repeats that have a value in both cells, so they compare like with like. None when
+    the study compares nothing.
+    """
+    if not plan.comparisons:
+        return None
+    metric = METRICS[plan.study.metrics.primary]
+    by_name = {s.cell.name: s for s in summarise(plan, records, metric.name, problems)}
+    rows = [
+        (
+            comparison.name,
+            _common_name(by_name[one], comparison.factor),
+            *_difference(by_name[one], by_name[other], metric),
+        )
+        for comparison in plan.comparisons
+        for one, other in comparison.pairs
+    ]
+    columns = (
+        Column("comparison", "left"),
+        Column("within", "left"),
+        Column(f"difference in {metric.title}", "right"),
+        Column("better in", "right"),
+    )
+    return TextTable(columns, tuple(rows))
+
+
+def _difference(one: CellSummary, other: CellSummary, metric: Metric) -> tuple[str, str]:
+    common = [repeat for repeat in one.values if repeat in other.values]
+    if not common:
+        return _NOTHING, f"0 of 0{_of_planned(0, one.planned)}"
+    differences = [other.values[repeat] - one.values[repeat] for repeat in common]
+    sign = 1 if metric.better == "higher" else -1
+    better = sum(round(sign * difference, 12) > 0 for difference in differences)
+    tied = sum(round(difference, 12) == 0 for difference in differences)
+    mean = math.fsum(differences) / len(differences)
+    text = f"{better} of {len(common)}" + (f", {tied} tied" if tied else "")
+    return _signed(mean, _decimals(metric, one.planned)), text + _of_planned(len(common), one.planned)
+
+
+def _of_planned(pairs: int, planned: int) -> str:
+    return "" if pairs == planned else f" ({planned - pairs} lost)"
+
+
+def _common_name(summary: CellSummary, factor: str) -> str:
+    """Name of a pair: the cell's, with ``…`` in the place of what is compared."""
+    return "·".join("…" if name == factor else level for name, level in summary.cell.levels.items())
+
+
+def _count_cell(of_cell: Sequence[CellSummary], metrics: Sequence[Metric], notes: list[str]) -> str:
+    """The n of a row; adds a note to ``notes`` where any repeat was lost."""
+    primary, *others = of_cell
+    texts = [f"n = {primary.count_text()}"] if primary.lost else []
+    for summary, metric in zip(others, metrics[1:], strict=True):
+        if summary.lost != primary.lost:
+            texts.append(f"{metric.title}: n = {summary.count_text()}")
+    if not texts:
+        return str(primary.n)
+    notes.append(f"{primary.cell.name}: {'; '.join(texts)}")
+    short = str(primary.n) if not primary.lost else f"{primary.n} of {primary.planned}"
+    return f"{short} {superscript(len(notes))}"
+
+
+def _mean_spread(summary: CellSummary, metric: Metric) -> str:
+    if summary.mean is None:
+        return _NOTHING
+    decimals = _decimals(metric, summary.planned)
+    mean = f"{summary.mean:.{decimals}f}"
+    return mean if summary.spread is None else f"{mean} ± {summary.spread:.{decimals}f}"
+
+
+def _decimals(metric: Metric, repeats: int) -> int:
+    """So many that 0.01 (or one image) in a single repeat shows in the mean: 3 (1) up to ten repeats."""
+    more = max(0, math.ceil(math.log10(max(1, repeats))) - 1)
+    return (3 if metric.unit == "share" else 1) + more
+
+
+def _signed(value: float, decimals: int) -> str:
+    text = f"{value:+.{decimals}f}"
+    return text.replace("-", "−") if float(text) else f"{0:.{decimals}f}"
+
+
+def _level(plan: Plan, factor: str, level: str) -> str:
+    return _MARKS[level] if _is_switch(plan, factor) else level
+
+
+def _is_switch(plan: Plan, factor: str) -> bool:
+    return set(plan.study.factors[factor]) <= set(_MARKS)
+
+
+def _arrow(metric: Metric) -> str:
+    return "↑" if metric.better == "higher" else "↓"
+
+
+def _rule(align: str, width: int) -> str:
+    left, right = align in {"left", "center"}, align in {"right", "center"}
+    return f"{':' if left else '-'}{'-' * width}{':' if right else '-'}"

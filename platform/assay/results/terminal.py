@@ -1,0 +1,52 @@
+"""The report for a terminal: the rows of :mod:`assay.results.tables` drawn by rich."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from assay.results.record import Problem, Record
+from assay.results.report import count_line, note_lines
+from assay.results.tables import TextTable, ablation_table, comparison_table
+from assay.study import Plan
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
+
+__all__ = ["rich_table", "terminal_report"]
+
+
+def terminal_report(plan: Plan, records: Mapping[str, Record], problems: Sequence[Problem] = ()) -> Group:
+    """Table, notes and comparisons, with the same numbers as the Markdown page."""
+    from rich.console import Group, RenderableType
+    from rich.text import Text
+
+    table = ablation_table(plan, records, problems)
+    notes = note_lines(plan, records, problems, table)
+    parts: list[RenderableType] = [Text(plan.study.study, style="bold")]
+    if plan.study.question:
+        parts.append(Text(plan.study.question.strip(), style="italic"))
+    parts += [
+        Text(count_line(plan, records)),
+        rich_table(table),
+        *(Text(note, style="dim") for note in notes),
+    ]
+    comparisons = comparison_table(plan, records, problems)
+    if comparisons is not None:
+        parts += [Text(), rich_table(comparisons)]
+    return Group(*parts)
+
+
+def rich_table(table: TextTable) -> Table:
+    """A rich table of the same text; nothing in it is read as markup."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in table.columns:
+        drawn.add_column(Text(column.title), justify=column.align)
+    for row in table.rows:
+        drawn.add_row(*(Text(cell) for cell in row))
+    return drawn
