@@ -1,0 +1,161 @@
+"""The evaluation: validation chooses, test reports, and everything left out is said."""
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.compute as pc
+import pytest
+import torch
+from evaluate_scenes import CPU, Brightness, make_set, relabelled
+from torch import Tensor
+
+from trainables.contract import Prediction
+from trainables.data.samples import EvaluationData, ImageSet
+from trainables.data.tensors import images_to_tensor
+from trainables.evaluate import PREDICTIONS_SCHEMA, Evaluation, evaluate, image_scores
+from trainables.maps import MAPS_SCHEMA
+from trainables.metrics import METRICS
+
+TEST = make_set("test", 30, seed=1, masks=True)
+VALIDATION = make_set("val", 15, seed=2, masks=True)
+WITHOUT_MASKS = replace(VALIDATION, masks={})
+
+
+def judge(
+    validation: ImageSet | None, test: ImageSet = TEST, *, batch: int = 4, probes: int = 6
+) -> Evaluation:
+    data = EvaluationData(validation, test)
+    return evaluate(Brightness(), data, device=CPU, batch=batch, probes=probes, seed=0)
+
+
+@pytest.mark.parametrize("validation", [VALIDATION, WITHOUT_MASKS, None])
+def test_test_labels_and_masks_never_move_a_threshold(validation: ImageSet | None) -> None:
+    shuffled = relabelled(TEST, np.random.default_rng(0).permutation(TEST.labels))
+    expected = judge(validation).thresholds
+    assert judge(validation, shuffled).thresholds == expected
+    assert judge(validation, replace(TEST, masks={})).thresholds == expected
+
+
+def test_thresholds_are_chosen_before_a_test_image_is_read() -> None:
+    class Forbidden(dict[str, np.ndarray]):
+        def __getitem__(self, sample: str) -> np.ndarray:
+            raise PermissionError(sample)
+
+    one_class = relabelled(VALIDATION, np.zeros(len(VALIDATION), dtype=bool))
+    predictor = Brightness()
+    data = EvaluationData(one_class, replace(TEST, images=Forbidden()))
+    with pytest.raises(PermissionError, match="test000"):
+        evaluate(predictor, data, device=CPU, batch=5, probes=0, seed=0)
+    assert sum(predictor.seen) == len(VALIDATION)
+
+
+@pytest.mark.parametrize(
+    ("validation", "image", "pixel", "note"),
+    [
+        (VALIDATION, "validation F1", "validation IoU", None),
+        (WITHOUT_MASKS, "validation F1", "validation F1 of heatmap maxima", "no mask read"),
+        (None, "fixed 0.5", "fixed 0.5", "no validation images"),
+        (
+            relabelled(WITHOUT_MASKS, np.zeros(15, dtype=bool)),
+            "fixed 0.5",
+            "fixed 0.5",
+            "no defective image in validation, fixed at 0.5",
+        ),
+    ],
+)
+def test_every_threshold_names_its_source(
+    validation: ImageSet | None, image: str, pixel: str, note: str | None
+) -> None:
+    judged = judge(validation)
+    assert (judged.thresholds.image_source, judged.thresholds.pixel_source) == (image, pixel)
+    assert (note is None and not judged.notes) or any(note in line for line in judged.notes if note)
+    assert judged.thresholds.image == 0.5 or image != "fixed 0.5"
+
+
+def test_all_metrics_are_there_when_the_data_define_them() -> None:
+    judged = judge(VALIDATION)
+    assert set(judged.metrics) == set(judged.validation) == set(METRICS)
+
+
+def test_a_weak_row_has_label_metrics_only_on_validation() -> None:
+    names = {name for name, metric in METRICS.items() if metric.reads == "labels"}
+    assert set(judge(WITHOUT_MASKS).validation) == names
+
+
+def test_what_is_undefined_is_absent_with_its_reason() -> None:
+    judged = judge(VALIDATION, replace(TEST, masks={}))
+    assert not any(name.startswith("pixel") for name in judged.metrics)
+    assert judged.notes == (
+        "IoU, IoU (defective), pixel AP, PRO undefined on test: no mask of a defective image to compare with",
+    )
+
+
+def test_defective_images_without_mask_are_left_out_of_pixel_metrics_and_counted() -> None:
+    partly = replace(TEST, masks={k: m for k, m in TEST.masks.items() if k not in ("test000", "test003")})
+    judged = judge(VALIDATION, partly)
+    assert "pixel metrics leave out 2 defective test images without mask" in judged.notes
+    assert judged.predictions["tp"].null_count == 2
+
+
+def test_predictions_give_every_image_and_sum_up_to_the_metrics() -> None:
+    judged = judge(VALIDATION)
+    table = judged.predictions
+    assert table.schema == PREDICTIONS_SCHEMA
+    assert table["sample"].to_pylist() == list(TEST.ids)
+    tp, fp, fn = (pc.sum(table[name]).as_py() for name in ("tp", "fp", "fn"))
+    assert judged.metrics["pixel_iou"] == tp / (tp + fp + fn)
+    wrong = pc.sum(pc.and_(table["decision"], pc.invert(table["label"]))).as_py()
+    assert judged.metrics["fp"] == wrong
+
+
+def test_pixel_counts_are_those_of_numpy() -> None:
+    judged = judge(VALIDATION)
+    row = judged.predictions.to_pylist()[3]
+    decided = TEST.images["test003"][:, :, 0] / np.float32(255) >= np.float32(judged.thresholds.pixel)
+    truth = TEST.masks["test003"][::2, ::2] > 0
+    assert [row[name] for name in ("tp", "fp", "fn", "tn")] == [
+        np.sum(decided & truth),
+        np.sum(decided & ~truth),
+        np.sum(~decided & truth),
+        np.sum(~decided & ~truth),
+    ]
+
+
+@pytest.mark.parametrize("batch", [1, 7, 64])
+def test_batch_size_changes_nothing(batch: int) -> None:
+    one, other = judge(VALIDATION), judge(VALIDATION, batch=batch)
+    assert one.metrics == other.metrics
+    assert one.predictions.equals(other.predictions)
+    assert one.maps.equals(other.maps)
+
+
+def test_maps_hold_the_probes() -> None:
+    judged = judge(VALIDATION, probes=6)
+    assert judged.maps.schema == MAPS_SCHEMA
+    assert judged.maps.num_rows == 6
+    assert judged.seconds_per_image > 0
+
+
+def test_images_become_floats_between_0_and_1_with_channels_first() -> None:
+    image = np.zeros((2, 3, 3), dtype=np.uint8)
+    image[1, 2] = (0, 51, 255)
+    tensor = images_to_tensor([image, image], CPU)
+    assert tensor.shape == (2, 3, 2, 3)
+    assert tensor.dtype == torch.float32
+    assert tensor[1, :, 1, 2].tolist() == pytest.approx([0, 0.2, 1])
+
+
+def test_image_scores_come_in_the_order_of_the_set() -> None:
+    expected = [TEST.images[i].max() / 255 for i in TEST.ids]
+    assert image_scores(Brightness(), TEST, CPU, batch=7) == pytest.approx(expected)
+
+
+class Diverged(Brightness):
+    def predict(self, images: Tensor) -> Prediction:
+        score, heatmap = super().predict(images)
+        return Prediction(torch.full_like(score, torch.nan), heatmap)
+
+
+def test_a_score_that_is_no_number_stops_the_evaluation() -> None:
+    with pytest.raises(FloatingPointError, match="val000 is not within"):
+        image_scores(Diverged(), VALIDATION, CPU, batch=4)
