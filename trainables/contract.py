@@ -162,6 +162,7 @@ class Trainable(Generic[ConfigT]):
     fit: Callable[[ConfigT, TrainingData, Run], Predictor]
     load: Callable[[Path], Predictor]
     footnotes: Callable[[ConfigT], Sequence[str]] = field(default=lambda config: ())
+    parameters: Callable[[ConfigT], int] | None = None  # number of weights: the plan estimates disk space
 
 
 def seed_for(seed: int, fold: int | None, purpose: str, *index: int) -> int:

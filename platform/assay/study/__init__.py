@@ -5,6 +5,7 @@
 """
 
 from assay.study.compare import Comparison
+from assay.study.editors import study_schema
 from assay.study.plan import Cell, Plan, Trial, plan_study
 from assay.study.reading import parse_study, read_study
 from assay.study.repeats import ManifestSummary
@@ -20,4 +21,5 @@ __all__ = [
     "parse_study",
     "plan_study",
     "read_study",
+    "study_schema",
 ]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, StringConstraints
+from pydantic import BeforeValidator, StringConstraints, WithJsonSchema
 
-__all__ = ["Name"]
+__all__ = ["NAME_PATTERN", "Name"]
+
+NAME_PATTERN = r"^[a-z0-9_-]{1,64}$"
 
 
 def _as_written(value: Any) -> Any:
@@ -17,6 +19,8 @@ def _as_written(value: Any) -> Any:
 
 
 Name = Annotated[
-    str, BeforeValidator(_as_written, json_schema_input_type=str | int | bool),
-    StringConstraints(pattern=r"^[a-z0-9_-]{1,64}$"),
-]  # fmt: skip
+    str,
+    BeforeValidator(_as_written),
+    StringConstraints(pattern=NAME_PATTERN),
+    WithJsonSchema({"type": ["string", "integer", "boolean"], "pattern": NAME_PATTERN}),
+]

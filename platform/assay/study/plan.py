@@ -20,6 +20,7 @@ from assay.study.repeats import UNKNOWN, DataPlan, ManifestSummary, plan_data
 from assay.study.schema import Study
 from assay.study.settings import AnyTrainable, Device, Settings, resolve_settings
 from assay.study.source import Path, Problem, nearest, refuse
+from assay.study.storage import kept_gigabytes
 from trainables.data.spec import DataSpec, Supervision
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class Plan(BaseModel):
     comparisons: tuple[Comparison, ...]
     manifests: dict[str, ManifestSummary]  # by hash
     warnings: tuple[str, ...]
+    gigabytes: float | None  # estimate of what is kept; None if the trainable does not count its weights
 
     def to_table(self) -> pa.Table:
         """One row for each trial; the plan's other parts travel in the schema's metadata."""
@@ -132,14 +134,17 @@ def plan_study(
     flat = {planned.cell.name: planned.settings.as_dict() for planned in cells}
     comparisons, problems = plan_comparisons(study, trainable, CompareCells(combinations, flat))
     refuse(source, problems)
-    data = plan_data(study, [planned.settings for planned in cells], open_manifest)
+    settings = [planned.settings for planned in cells]
+    data = plan_data(study, settings, open_manifest)
+    trials = tuple(_trials(trainable, cells, data))
     return Plan(
         study=study,
         cells=tuple(planned.cell for planned in cells),
-        trials=tuple(_trials(trainable, cells, data)),
+        trials=trials,
         comparisons=tuple(comparisons),
         manifests=data.manifests,
         warnings=(*notes, *data.warnings, *_unused_allowances(study, comparisons)),
+        gigabytes=kept_gigabytes(study, trainable, settings, len(trials)),
     )
 
 

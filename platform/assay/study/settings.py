@@ -70,6 +70,8 @@ def resolve_settings(
     checked, config_problems = check_model(trainable.Config, _merged(preset, config), ("config",))
     spec, data_problems = check_model(DataSpec, data, ("data",))
     problems += preset_problems
+    if spec is not None:
+        data_problems += _reader_problems(spec)
     problems += [
         Problem(_place(places, problem.path), problem.message) for problem in config_problems + data_problems
     ]
@@ -152,6 +154,15 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         else:
             result[key] = value
     return result
+
+
+def _reader_problems(spec: DataSpec) -> list[Problem]:
+    from trainables.data.readers import READERS
+
+    if spec.reader not in READERS:
+        message = f"there is no reader `{spec.reader}`; {nearest(spec.reader, READERS)}"
+        return [Problem(("data", "reader"), message)]
+    return check_model(READERS[spec.reader].Options, spec.options, ("data", "options"))[1]
 
 
 def _layer_places(at: Path, layer: Level) -> dict[Path, Path]:

@@ -1,0 +1,32 @@
+"""How many gigabytes a study keeps: an estimate for the plan, from weights, probes and predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from assay.study.schema import Study
+from assay.study.settings import AnyTrainable, Settings
+
+__all__ = ["kept_gigabytes"]
+
+_FLOAT32 = 4  # bytes of a stored weight
+_PROBE = 64_000  # bytes of a probe image: thumbnail, heatmap at display size, counts per level
+_TRIAL = 120_000  # bytes of a trial beside: record, curve, some hundred rows of predictions
+
+
+def kept_gigabytes(
+    study: Study, trainable: AnyTrainable, cells: Sequence[Settings], trials: int
+) -> float | None:
+    """Gigabytes (10⁹ bytes) on storage when all is done; while training, running trials need more.
+
+    Returns:
+        None if models are kept and the trainable does not count its weights (``Trainable.parameters``).
+    """
+    size = trials * (_TRIAL + study.keep.probes * _PROBE)
+    if study.keep.models != "none" and cells:
+        if trainable.parameters is None:
+            return None
+        weights = [trainable.parameters(cell.config) * _FLOAT32 for cell in cells]
+        copies = trials / len(cells) if study.keep.models == "all" else 1
+        size += round(sum(weights) * copies)
+    return size / 1e9
