@@ -11,7 +11,6 @@ loop, which then reads from top to bottom like the paper.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,6 +25,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from trainables.data.samples import TrainingData
+from trainables.data.seeds import seed_for
 from trainables.errors import InputError
 
 __all__ = [
@@ -163,12 +163,6 @@ class Trainable(Generic[ConfigT]):
     load: Callable[[Path], Predictor]
     footnotes: Callable[[ConfigT], Sequence[str]] = field(default=lambda config: ())
     parameters: Callable[[ConfigT], int] | None = None  # number of weights: the plan estimates disk space
-
-
-def seed_for(seed: int, fold: int | None, purpose: str, *index: int) -> int:
-    """A 64-bit seed that depends on repeat and purpose only, never on the cell: common random numbers."""
-    text = json.dumps([seed, fold, purpose, *index])
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
 def shard(batch: Sequence[int], rank: int, world_size: int) -> Sequence[int]:

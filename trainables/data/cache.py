@@ -1,0 +1,155 @@
+"""Decoded images at network size in one Arrow file that all trials of a node map into memory.
+
+The first to ask builds it, in batches of bounded size; others wait, then map the same pages. An image
+is a read-only view of the file: no copy, no decoding. The file's name is a hash of all that decides its
+content; a file that is cut short or is not what its name says is built again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from trainables.data.atomic import exclusive, new_file
+from trainables.data.formats import BrokenImageError
+from trainables.data.inspection import Row
+from trainables.data.manifest import Manifest
+from trainables.data.sources import decode_image, read_bytes
+from trainables.errors import InputError
+
+__all__ = ["ArrowImages", "open_images"]
+
+_LAYOUT = 1  # raised when the same images give other bytes
+_BATCH_BYTES = 16 << 20  # pixels held in memory while building
+_KEY = b"assay.images"
+
+
+class ArrowImages:
+    """Images by sample id: read-only views (H × W × C, uint8) of a memory-mapped Arrow file."""
+
+    def __init__(self, path: Path, shape: tuple[int, int, int]) -> None:
+        """Map ``path``.
+
+        Raises:
+            pa.ArrowInvalid: If it is not a whole Arrow file of images of this shape.
+        """
+        self.path = path
+        with pa.ipc.open_file(pa.memory_map(str(path))) as reader:
+            self.key = (reader.schema.metadata or {}).get(_KEY, b"").decode()
+            batches = [reader.get_batch(index) for index in range(reader.num_record_batches)]
+        self._pixels: list[NDArray[np.uint8]] = []
+        self._place: dict[str, tuple[int, int]] = {}
+        for number, batch in enumerate(batches):
+            pixels = np.frombuffer(batch.column("pixels").buffers()[1], np.uint8)
+            if pixels.size < batch.num_rows * int(np.prod(shape)):
+                raise pa.ArrowInvalid("fewer pixels than rows")
+            self._pixels.append(pixels[: batch.num_rows * int(np.prod(shape))].reshape(-1, *shape))
+            names = batch.column("sample").to_pylist()
+            self._place.update({str(name): (number, index) for index, name in enumerate(names)})
+
+    def __getitem__(self, sample_id: str, /) -> NDArray[np.uint8]:
+        number, index = self._place[sample_id]
+        return self._pixels[number][index]
+
+    def __len__(self) -> int:
+        return len(self._place)
+
+
+def open_images(
+    manifest: Manifest,
+    image_size: tuple[int, int],
+    channels: int,
+    cache: Path,
+    progress: Callable[[int, int], None] | None = None,
+) -> ArrowImages:
+    """All images of ``manifest`` at ``image_size`` (height, width), from the cache; built if need be.
+
+    Args:
+        manifest: The data set.
+        image_size: Height and width, pixels. Images are resized bilinearly; their aspect is not kept.
+        channels: 1 grey or 3 BGR.
+        cache: Folder on this machine.
+        progress: Called with images done and images in all while the file is built.
+
+    Raises:
+        InputError: If an image changed since the manifest was read, or became unreadable.
+    """
+    shape = (*image_size, channels)
+    key = hashlib.sha256(json.dumps([_LAYOUT, manifest.hash, *shape]).encode()).hexdigest()[:32]
+    path = cache / "images" / f"{key}.arrow"
+    images = _open(path, shape, key, len(manifest.rows))
+    if images is None:
+        with exclusive(path):
+            images = _open(path, shape, key, len(manifest.rows))
+            if images is None:
+                with new_file(path) as unfinished:
+                    _build(unfinished, manifest, shape, key, progress)
+                images = ArrowImages(path, shape)
+    return images
+
+
+def _open(path: Path, shape: tuple[int, int, int], key: str, count: int) -> ArrowImages | None:
+    try:
+        images = ArrowImages(path, shape)
+    except (FileNotFoundError, pa.ArrowInvalid, OSError, KeyError):
+        return None
+    return images if images.key == key and len(images) == count else None
+
+
+def _build(
+    path: Path,
+    manifest: Manifest,
+    shape: tuple[int, int, int],
+    key: str,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    pixels = int(np.prod(shape))
+    schema = pa.schema(
+        [pa.field("sample", pa.string()), pa.field("pixels", pa.binary(pixels))],
+        metadata={_KEY: key.encode()},
+    )
+    done = 0
+    with (
+        ThreadPoolExecutor(min(os.cpu_count() or 1, 4)) as pool,  # OpenCV releases the GIL
+        pa.OSFile(str(path), "wb") as sink,
+        pa.ipc.new_file(sink, schema) as writer,
+    ):
+        for rows in _batches(manifest.rows, max(_BATCH_BYTES // pixels, 1)):
+            images = list(pool.map(partial(_decode, manifest, shape), rows))
+            block = pa.py_buffer(np.concatenate([image.reshape(-1) for image in images]))
+            column = pa.Array.from_buffers(pa.binary(pixels), len(rows), [None, block])
+            writer.write_batch(
+                pa.record_batch([pa.array([row.sample for row in rows], pa.string()), column], schema=schema)
+            )
+            done += len(rows)
+            if progress is not None:
+                progress(done, len(manifest.rows))
+
+
+def _batches(rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
+    return (rows[start : start + size] for start in range(0, len(rows), size))
+
+
+def _decode(manifest: Manifest, shape: tuple[int, int, int], row: Row) -> NDArray[np.uint8]:
+    height, width, channels = shape
+    try:
+        data = read_bytes(manifest.root, row.image)
+        if hashlib.sha256(data).hexdigest() != row.image_hash:
+            raise InputError(
+                f"{row.image} changed since the data were read: its sha256 is not {row.image_hash[:12]}…. "
+                "Plan the study again."
+            )
+        image = decode_image(data, channels)
+    except BrokenImageError as error:
+        raise InputError(f"{row.image}: {error}. Unpack or copy it again.") from error
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)

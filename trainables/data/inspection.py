@@ -1,0 +1,263 @@
+"""Opens every file of a listing once: labels, sizes, hashes, and all that is wrong, at once.
+
+The result is kept in the cache under names, sizes and times of the files: the second look costs a
+``stat`` each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from trainables.data.atomic import exclusive, new_file
+from trainables.data.formats import BrokenImageError
+from trainables.data.readers.base import Entry, Listing
+from trainables.data.sources import confine, decode_image, decode_mask, read_bytes
+from trainables.errors import InputError
+
+__all__ = ["Finding", "Inspection", "Row", "inspect", "summarise"]
+
+_INSPECTION = 1  # raised when inspection finds something else in the same files
+
+FindingKind = Literal["duplicate", "missing_mask", "empty_mask"]
+
+
+class Finding(BaseModel, frozen=True):
+    """Something a user should know that does not stop a study: a sentence, and the samples it is about."""
+
+    model_config = ConfigDict(extra="forbid")
+    kind: FindingKind
+    text: str
+    samples: tuple[str, ...]
+    files: tuple[str, ...] = ()  # missing_mask: where each sample's mask is expected
+
+
+class Row(BaseModel, frozen=True):
+    """One image of the manifest; the columns are explained in ``manifest.SCHEMA``."""
+
+    model_config = ConfigDict(extra="forbid")
+    sample: str
+    image: str
+    label: bool
+    mask: str | None
+    defect_class: str | None
+    group: str
+    split: str | None
+    fold: int | None
+    image_hash: str
+    mask_hash: str | None
+    width: int
+    height: int
+
+
+class Inspection(BaseModel, frozen=True):
+    """What was found: usable images, findings that warn, and faults that refuse."""
+
+    model_config = ConfigDict(extra="forbid")
+    rows: tuple[Row, ...]
+    findings: tuple[Finding, ...]
+    faults: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    row: Row | None = None
+    faults: tuple[str, ...] = ()
+    mask_state: Literal["known", "missing", "empty"] = "known"
+
+
+def inspect(listing: Listing, cache: Path) -> Inspection:
+    """Inspect all files of ``listing``, or take what an earlier look at the same files found."""
+    stored = cache / "inspected" / f"{_fingerprint(listing)}.json"
+    found = _load(stored)
+    if found is None:
+        with exclusive(stored):
+            found = _load(stored)
+            if found is None:
+                found = _inspect(listing)
+                with new_file(stored) as unfinished:
+                    unfinished.write_text(found.model_dump_json(), encoding="utf-8")
+    return found
+
+
+def summarise(names: Sequence[str], shown: int = 3) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
+
+
+def _load(stored: Path) -> Inspection | None:
+    try:
+        return Inspection.model_validate_json(stored.read_bytes())
+    except (FileNotFoundError, ValidationError):  # nothing yet, or damaged: look again
+        return None
+
+
+def _fingerprint(listing: Listing) -> str:
+    """Hash of the listing and of every file's size and time."""
+    digest = hashlib.sha256(f"{_INSPECTION}|{listing.root}|{listing.mask_above}".encode())
+    digest.update(listing.missing_mask_way_out.encode())
+    for entry in listing.entries:
+        state = [_state(listing.root / path) for path in (entry.image, entry.mask) if path is not None]
+        digest.update(json.dumps([list(asdict(entry).values()), state]).encode())
+    return digest.hexdigest()[:32]
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found, target = os.lstat(path), os.stat(path)  # a file that became a link is another file
+    except OSError:
+        return None
+    return target.st_size, target.st_mtime_ns, found.st_mode
+
+
+def _inspect(listing: Listing) -> Inspection:
+    entries = sorted(listing.entries, key=lambda entry: entry.sample)
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 4)) as pool:  # OpenCV and hashlib release the GIL
+        seen = list(pool.map(partial(_inspect_entry, listing), entries))
+    faults = [fault for each in seen for fault in each.faults]
+    faults += [
+        f"duplicate id {sample}: {count} images have it; expected one. Rename or remove the others"
+        for sample, count in Counter(entry.sample for entry in entries).items()
+        if count > 1
+    ]
+    rows = tuple(each.row for each in seen if each.row is not None)
+    findings = [*_mask_findings(listing, entries, seen), *_duplicate_findings(rows)]
+    return Inspection(rows=rows, findings=tuple(findings), faults=tuple(faults))
+
+
+def _inspect_entry(listing: Listing, entry: Entry) -> _Seen:
+    faults: list[str] = []
+    image_hash, (height, width) = "", (0, 0)
+    try:
+        data = read_bytes(listing.root, entry.image)
+        image_hash = hashlib.sha256(data).hexdigest()
+        height, width = decode_image(data, channels=1).shape[:2]
+    except BrokenImageError as error:
+        faults.append(f"{entry.image}: {error}. Unpack or copy it again")
+    except InputError as error:
+        faults.append(str(error).rstrip("."))
+    try:
+        label, mask_hash, state = _inspect_mask(listing, entry, (height, width))
+    except _MaskFaultError as fault:
+        return _Seen(faults=(*faults, str(fault)))
+    if faults:
+        return _Seen(faults=tuple(faults))
+    row = Row(
+        sample=entry.sample,
+        image=entry.image,
+        label=label,
+        mask=entry.mask if mask_hash else None,
+        defect_class=entry.defect_class if label else None,
+        group=entry.group,
+        split=entry.split,
+        fold=entry.fold,
+        image_hash=image_hash,
+        mask_hash=mask_hash,
+        width=width,
+        height=height,
+    )
+    return _Seen(row, mask_state=state)
+
+
+class _MaskFaultError(ValueError):
+    """A mask that contradicts its image; the text is the fault."""
+
+
+def _inspect_mask(
+    listing: Listing, entry: Entry, size: tuple[int, int]
+) -> tuple[bool, str | None, Literal["known", "missing", "empty"]]:
+    """Label, hash of the mask of a defective image, and what is the matter with a mask."""
+    if entry.mask is None:
+        if entry.label is None:
+            raise _MaskFaultError(f"{entry.image} has neither label nor mask; expected one. Add it")
+        return entry.label, None, "missing" if entry.label else "known"
+    try:
+        if not confine(listing.root, entry.mask).exists():
+            if entry.label is None:
+                raise _MaskFaultError(f"{entry.image} has no mask: expected {entry.mask}. Unpack again")
+            return entry.label, None, "missing" if entry.label else "known"
+        data = read_bytes(listing.root, entry.mask)
+        mask = decode_mask(data, listing.mask_above)
+    except BrokenImageError as error:
+        raise _MaskFaultError(f"{entry.mask}: {error}. Unpack or copy it again") from error
+    except InputError as error:
+        raise _MaskFaultError(str(error).rstrip(".")) from error
+    if size not in ((0, 0), mask.shape):
+        raise _MaskFaultError(
+            f"{entry.mask} is {mask.shape[1]} × {mask.shape[0]} pixels, its image {entry.image} "
+            f"{size[1]} × {size[0]}; expected the same. Draw the mask on the image as it is stored"
+        )
+    pixels = int(np.count_nonzero(mask))
+    label = pixels > 0 if entry.label is None else entry.label
+    if not label and pixels:
+        raise _MaskFaultError(
+            f"{entry.image} is labelled normal, and {entry.mask} shows {pixels} defect pixels. "
+            "Correct one of them"
+        )
+    if label and not pixels:
+        return True, None, "empty"
+    return label, hashlib.sha256(data).hexdigest() if label else None, "known"
+
+
+def _mask_findings(listing: Listing, entries: Sequence[Entry], seen: Sequence[_Seen]) -> Iterator[Finding]:
+    missing = [entry for entry, each in zip(entries, seen, strict=True) if each.mask_state == "missing"]
+    empty = [entry for entry, each in zip(entries, seen, strict=True) if each.mask_state == "empty"]
+    if missing:
+        first = missing[0]
+        expected = first.mask or "one"
+        others = f" (and {len(missing) - 1} more defective images have none)" if len(missing) > 1 else ""
+        yield Finding(
+            kind="missing_mask",
+            text=f"{first.image} has no mask: expected {expected}{others}. {listing.missing_mask_way_out}.",
+            samples=tuple(entry.sample for entry in missing),
+            files=tuple(entry.mask or "" for entry in missing),
+        )
+    if empty:
+        yield Finding(
+            kind="empty_mask",
+            text=f"{len(empty)} defective images have a mask without defect pixels (values above "
+            f"{listing.mask_above}): {summarise([entry.image for entry in empty], 4)}. They stay defective; "
+            "their masks count as unknown, in training and in pixel metrics.",
+            samples=tuple(entry.sample for entry in empty),
+        )
+
+
+def _duplicate_findings(rows: Sequence[Row]) -> Iterator[Finding]:
+    """Identical images, told by pair of items: one sentence for eight surfaces of one part."""
+    same: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        same[row.image_hash].append(row)
+    by_items: defaultdict[tuple[str, ...], list[list[Row]]] = defaultdict(list)
+    for copies in same.values():
+        if len(copies) > 1:
+            by_items[tuple(sorted({row.group for row in copies}))].append(copies)
+    for items, sets in sorted(by_items.items()):
+        flat = [row for copies in sets for row in copies]
+        parts = sorted({_part(row) for row in flat} - {""})
+        across = f", in different parts ({', '.join(parts)})" if len(parts) > 1 else ""
+        names = summarise([" = ".join(row.sample for row in copies) for copies in sets], 2)
+        yield Finding(
+            kind="duplicate",
+            text=f"{' and '.join(islice(items, 4))}: {len(sets)} images are identical byte for byte "
+            f"({names}){across}.",
+            samples=tuple(row.sample for row in flat),
+        )
+
+
+def _part(row: Row) -> str:
+    if row.fold is not None:
+        return f"test of fold {row.fold}"
+    return row.split or ""

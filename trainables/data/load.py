@@ -1,0 +1,90 @@
+"""From a split to what ``fit`` and the evaluation hold in hands.
+
+Only here are masks of training images opened, and only those that the split names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.data.formats import BrokenImageError
+from trainables.data.inspection import Row
+from trainables.data.manifest import Manifest
+from trainables.data.samples import EvaluationData, ImageSet, ImageSource, TrainingData
+from trainables.data.sources import decode_mask, read_bytes
+from trainables.data.spec import Supervision
+from trainables.data.splits import Split
+from trainables.errors import InputError
+
+__all__ = ["load_evaluation", "load_training"]
+
+
+def load_training(
+    manifest: Manifest, split: Split, supervision: Supervision, images: ImageSource
+) -> TrainingData:
+    """Training and validation. Masks: those of ``split.masks``, and validation's under full supervision.
+
+    Raises:
+        InputError: If a mask is missing, damaged, or changed since the manifest was read.
+    """
+    allowed = split.masks if supervision.reads_masks else ()
+    train = _image_set(manifest, split.train, allowed, images)
+    return TrainingData(train, _validation(manifest, split, supervision, images), supervision)
+
+
+def load_evaluation(
+    manifest: Manifest, split: Split, supervision: Supervision, images: ImageSource
+) -> EvaluationData:
+    """Validation as in training, and test with the mask of every defective image that has one.
+
+    Raises:
+        InputError: If a mask is missing, damaged, or changed since the manifest was read.
+    """
+    test = _image_set(manifest, split.test, split.test, images)
+    return EvaluationData(_validation(manifest, split, supervision, images), test)
+
+
+def _validation(
+    manifest: Manifest, split: Split, supervision: Supervision, images: ImageSource
+) -> ImageSet | None:
+    if not split.validation:
+        return None
+    allowed = split.validation if supervision.kind == "full" else ()
+    return _image_set(manifest, split.validation, allowed, images)
+
+
+def _image_set(
+    manifest: Manifest, samples: tuple[str, ...], allowed: Iterable[str], images: ImageSource
+) -> ImageSet:
+    rows = [manifest.by_sample[sample] for sample in samples]
+    return ImageSet(
+        ids=samples,
+        labels=np.array([row.label for row in rows], dtype=np.bool_),
+        images=images,
+        masks=_read_masks(manifest, allowed),
+        items=tuple(row.group for row in rows),
+        classes=tuple(row.defect_class for row in rows),
+    )
+
+
+def _read_masks(manifest: Manifest, samples: Iterable[str]) -> Mapping[str, NDArray[np.uint8]]:
+    rows = (manifest.by_sample[sample] for sample in samples)
+    return {row.sample: _read_mask(manifest, row, row.mask) for row in rows if row.mask is not None}
+
+
+def _read_mask(manifest: Manifest, row: Row, path: str) -> NDArray[np.uint8]:
+    try:
+        data = read_bytes(manifest.root, path)
+        if hashlib.sha256(data).hexdigest() != row.mask_hash:
+            raise InputError(f"{path} changed since the data were read. Plan the study again.")
+        mask = decode_mask(data, manifest.mask_above)
+    except BrokenImageError as error:
+        raise InputError(
+            f"{row.image} has no usable mask: {path}: {error}. Unpack again, or use supervision: weak."
+        ) from error
+    mask.flags.writeable = False
+    return mask

@@ -1,0 +1,164 @@
+"""A data set as a table: every image with label, mask, class, item and published part, checked against its
+files.
+
+``open_manifest(spec, root, cache)`` reads it; the second time, in any process, costs a look at names,
+sizes and times. The hash of a manifest is part of every trial's id: it covers the content of all files,
+and no path of this machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import pyarrow as pa
+
+from trainables.data.inspection import Finding, Inspection, Row, inspect
+from trainables.data.readers import READERS, Listing, PublishedSets, Reader
+from trainables.data.sources import Place
+from trainables.data.spec import DataSpec
+from trainables.errors import InputError
+
+__all__ = ["SCHEMA", "Manifest", "list_images", "manifest_of", "open_manifest"]
+
+MAX_FAULTS = 20
+
+SCHEMA = pa.schema(
+    [
+        pa.field("sample", pa.string(), nullable=False),  # id; the table is sorted by it
+        pa.field("image", pa.string(), nullable=False),  # path relative to the manifest's root
+        pa.field("label", pa.bool_(), nullable=False),  # true: defective
+        pa.field("mask", pa.string()),  # path of a defective image's mask; null: unknown, or normal
+        pa.field("defect_class", pa.string()),  # null: normal
+        pa.field("group", pa.string(), nullable=False),  # physical item, never divided between parts
+        pa.field("split", pa.string()),  # "train" or "test", where the makers publish one split
+        pa.field("fold", pa.int16()),  # fold in which the sample is test, where they publish folds
+        pa.field("image_hash", pa.string(), nullable=False),  # sha256 of the file
+        pa.field("mask_hash", pa.string()),
+        pa.field("width", pa.int32(), nullable=False),  # pixels, as stored
+        pa.field("height", pa.int32(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Manifest:
+    """A data set, ready to be split and loaded.
+
+    Attributes:
+        table: One row per image, see ``SCHEMA``.
+        reader: Name of the reader.
+        root: Folder that the paths start at (in the cache, where a zip was unpacked).
+        mask_above: A mask pixel is a defect when its stored value is greater.
+        published: The makers' mask subsets and smaller training sets.
+        findings: Warnings: identical images, missing and empty masks.
+    """
+
+    table: pa.Table
+    reader: str
+    root: Path
+    mask_above: int
+    published: PublishedSets
+    findings: tuple[Finding, ...]
+
+    @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """The table's rows, in its order."""
+        return tuple(Row.model_construct(**values) for values in self.table.to_pylist())
+
+    @cached_property
+    def by_sample(self) -> Mapping[str, Row]:
+        """The rows by sample id."""
+        return {row.sample: row for row in self.rows}
+
+    @cached_property
+    def hash(self) -> str:
+        """sha256 over reader, mask rule and table; the same on every machine."""
+        head = {"reader": self.reader, "mask_above": self.mask_above, "columns": self.table.column_names}
+        digest = hashlib.sha256(json.dumps(head).encode())
+        for row in self.table.to_pylist():
+            digest.update(json.dumps(list(row.values())).encode())
+        return digest.hexdigest()
+
+    @cached_property
+    def folds(self) -> tuple[int, ...]:
+        """The published folds; () when the makers publish none."""
+        folds = {row.fold for row in self.rows} - {None}
+        return tuple(sorted(fold for fold in folds if fold is not None))
+
+    def samples_with(self, kind: str) -> frozenset[str]:
+        """Samples that the findings of one kind are about."""
+        return frozenset(
+            sample for finding in self.findings if finding.kind == kind for sample in finding.samples
+        )
+
+
+def open_manifest(spec: DataSpec, root: Path | None, cache: Path) -> Manifest:
+    """Read the data set that ``spec`` names.
+
+    Args:
+        spec: The study's ``data:`` block.
+        root: Folder or mount that holds the data; None for readers that make their own.
+        cache: Folder on this machine for unpacked archives and results of inspection.
+
+    Raises:
+        InputError: If the reader, a setting or a class is unknown, if files are missing, damaged or
+            contradict each other (the first 20 faults at once), or if the asked split is not published.
+    """
+    reader, listing = list_images(spec, root, cache)
+    found = inspect(listing, cache)
+    if found.faults:
+        more = f"\n… and {len(found.faults) - MAX_FAULTS} more" if len(found.faults) > MAX_FAULTS else ""
+        faults = "\n".join(f"{fault}." for fault in found.faults[:MAX_FAULTS])
+        head = (
+            f"{len(found.faults)} faults in the data below {listing.root}:\n" if len(found.faults) > 1 else ""
+        )
+        raise InputError(head + faults + more)
+    manifest = manifest_of(reader, listing, found)
+    if spec.splits != "per_seed":
+        _require_published_split(manifest, listing)
+    return manifest
+
+
+def list_images(spec: DataSpec, root: Path | None, cache: Path) -> tuple[Reader, Listing]:
+    """The reader that ``spec`` names, and the images it lists: only the classes that are asked for.
+
+    Raises:
+        InputError: If the reader or a class is unknown, or the data set is not there.
+    """
+    reader = READERS.get(spec.reader)
+    if reader is None:
+        raise InputError(f"data.reader: unknown reader {spec.reader!r}. Known: {', '.join(sorted(READERS))}.")
+    listing = reader.read(spec, Place(root, cache))
+    if not listing.entries:
+        raise InputError(
+            f"{listing.root} holds no images for reader {reader.name}. Check data.path and --data."
+        )
+    if spec.classes is None:
+        return reader, listing
+    known = sorted({entry.defect_class for entry in listing.entries if entry.defect_class is not None})
+    unknown = sorted(set(spec.classes) - set(known))
+    if unknown or not spec.classes:
+        raise InputError(
+            f"data.classes: unknown class {', '.join(unknown) or '(empty list)'}. This data set has: "
+            f"{', '.join(known) or 'none'}; normal images always stay."
+        )
+    kept = tuple(
+        entry for entry in listing.entries if entry.defect_class is None or entry.defect_class in spec.classes
+    )
+    return reader, replace(listing, entries=kept)
+
+
+def manifest_of(reader: Reader, listing: Listing, found: Inspection) -> Manifest:
+    """The manifest of what inspection could use."""
+    table = pa.Table.from_pylist([row.model_dump() for row in found.rows], schema=SCHEMA)
+    return Manifest(table, reader.name, listing.root, listing.mask_above, listing.published, found.findings)
+
+
+def _require_published_split(manifest: Manifest, listing: Listing) -> None:
+    if not all(row.split for row in manifest.rows) and not all(row.fold is not None for row in manifest.rows):
+        raise InputError(f"data.splits: the study asks for published splits. {listing.unsplit}")

@@ -1,0 +1,119 @@
+"""What a reader is: it lists images by name, and everything that opens files is common to all readers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from trainables.data.formats import IMAGE_SUFFIXES, MASK_SUFFIXES
+from trainables.data.sources import Place
+from trainables.data.spec import DataSpec
+from trainables.errors import InputError
+
+__all__ = [
+    "Entry",
+    "Listing",
+    "NoOptions",
+    "PublishedSets",
+    "Reader",
+    "images_in",
+    "mask_beside",
+    "options_of",
+]
+
+OptionsT = TypeVar("OptionsT", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image as its data set names it; paths are relative to the listing's root."""
+
+    sample: str
+    image: str
+    label: bool | None  # None: any defect pixel in the mask makes the image defective
+    mask: str | None  # where the mask is expected; None: the data set has no place for one
+    defect_class: str | None  # what it shows if it is defective
+    group: str  # physical item
+    split: str | None = None  # "train" or "test", where the makers publish one split
+    fold: int | None = None  # fold in which the sample is test, where they publish folds
+
+
+@dataclass(frozen=True)
+class PublishedSets:
+    """The makers' subsets of the training items.
+
+    Attributes:
+        masks: By (N, fold): the items whose masks `mixed: N` may read under `masks: published`.
+        all_masks: The N that stands for every item.
+        train: By fold: the items of a smaller training set, if the reader's options ask for one.
+    """
+
+    masks: Mapping[tuple[int, int], frozenset[str]] = field(default_factory=dict)
+    all_masks: int | None = None
+    train: Mapping[int, frozenset[str]] | None = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All images of a data set, before any of them is opened."""
+
+    root: Path
+    entries: tuple[Entry, ...]
+    mask_above: int  # a mask pixel shows a defect when its stored value is greater
+    published: PublishedSets = field(default_factory=PublishedSets)
+    unsplit: str = "It comes without a published split: use `splits: per_seed`."  # why, and the way out
+    missing_mask_way_out: str = "Unpack again, or use supervision: weak"
+
+
+class NoOptions(BaseModel, frozen=True, extra="forbid"):
+    """A reader without settings of its own."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One data set, or one layout of files."""
+
+    name: str
+    title: str
+    licence: str
+    citation: str
+    Options: type[BaseModel]
+    read: Callable[[DataSpec, Place], Listing]
+
+
+def options_of(model: type[OptionsT], spec: DataSpec) -> OptionsT:
+    """The reader's settings in ``data.options``, checked.
+
+    Raises:
+        InputError: If one is unknown or out of bounds.
+    """
+    try:
+        return model.model_validate(spec.options)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"data.options.{'.'.join(map(str, fault['loc'])) or '(all)'}: {fault['msg']}, "
+            f"found {fault['input']!r}"
+            for fault in error.errors()
+        )
+        known = ", ".join(model.model_fields) or "none"
+        raise InputError(f"{faults}. Settings of reader {spec.reader}: {known}.") from error
+
+
+def images_in(folder: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> list[Path]:
+    """The image files of a folder, by name; hidden files are left out."""
+    return sorted(
+        path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith(".")
+    )
+
+
+def mask_beside(stem: Path, root: Path) -> str:
+    """Relative path of the mask with this stem; where there is none, of the PNG it should be."""
+    for suffix in MASK_SUFFIXES:
+        path = stem.with_name(stem.name + suffix)
+        if path.exists():
+            return path.relative_to(root).as_posix()
+    return stem.with_name(stem.name + ".png").relative_to(root).as_posix()

@@ -1,0 +1,127 @@
+"""KolektorSDD: cracks in the plastic embedding of electrical commutators.
+
+Layout: ``KolektorSDD/kosNN/PartM.jpg`` with ``PartM_label.bmp``; 50 items of eight surfaces (kos21:
+seven), 399 images, 52 defective. The root holds ``KolektorSDD.zip``, or the folder, or is it. Folds are
+read from ``splits/KolektorSDD_folds.json`` below the root (test items per fold; training subsets
+``P_N``: P items, N of them with masks).
+
+Rule: an image is defective when its label has a non-zero pixel; the item is ``kosNN``. kos26 repeats
+the images of kos01 and kos34 those of kos27, byte for byte: they are kept, and named in the manifest's
+findings.
+
+Licence: CC BY-NC-SA 4.0. Cite: Tabernik et al. 2019, doi:10.1007/s10845-019-01476-x; for the folds
+Božič, Tabernik, Skočaj 2021, doi:10.1016/j.compind.2021.103459.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field, ValidationError
+
+from trainables.data.readers.base import Entry, Listing, PublishedSets, Reader, images_in, options_of
+from trainables.data.sources import Place
+from trainables.data.spec import DataSpec
+from trainables.errors import InputError
+
+__all__ = ["READER"]
+
+_FOLDS = Path("splits") / "KolektorSDD_folds.json"
+_ALL = 33  # the makers' name for every training item (folds have 33, 33 and 34)
+
+
+class KolektorOptions(BaseModel, frozen=True, extra="forbid"):
+    """Settings of reader kolektorsdd."""
+
+    train_items: Literal[5, 10, 15, 20, 25, 33] = Field(
+        33, description="Items to train on: the makers' smaller training sets; 33: all."
+    )
+
+
+class _Folds(BaseModel, frozen=True):
+    """The published JSON: test items by fold, and (item, has mask) lists by ``P_N`` and fold."""
+
+    test: list[list[str]]
+    train: dict[str, list[list[tuple[str, bool]]]]
+
+
+def read_kolektorsdd(spec: DataSpec, place: Place) -> Listing:
+    """Index KolektorSDD (CC BY-NC-SA 4.0): ``kos01/Part0.jpg`` with ``kos01/Part0_label.bmp``."""
+    options = options_of(KolektorOptions, spec)
+    start = place.below_root(READER.name, spec.path)
+    root = place.search(start, "KolektorSDD", _holds_items)
+    if root is None:
+        raise InputError(
+            f"{start} holds no KolektorSDD: expected KolektorSDD.zip, a folder KolektorSDD, or folders "
+            "kos01 … kos50. Give --data the folder that holds it."
+        )
+    folds = _read_folds([place.required_root(READER.name), start, root])
+    fold_of = {item: fold for fold, items in enumerate(folds.test) for item in items} if folds else {}
+    entries = tuple(
+        Entry(
+            sample=f"{item.name}/{image.stem}",
+            image=f"{item.name}/{image.name}",
+            label=None,
+            mask=f"{item.name}/{image.stem}_label.bmp",
+            defect_class="crack",
+            group=item.name,
+            fold=fold_of.get(item.name),
+        )
+        for item in sorted(path for path in root.iterdir() if _is_item(path))
+        for image in images_in(item, (".jpg",))
+    )
+    return Listing(
+        root,
+        entries,
+        mask_above=0,
+        published=_published_sets(folds, options.train_items) if folds else PublishedSets(),
+        unsplit=f"KolektorSDD's published folds are read from {_FOLDS} below the data root, which is not "
+        "there. Put the file there, or use `splits: per_seed`.",
+    )
+
+
+def _is_item(path: Path) -> bool:
+    return re.fullmatch(r"kos\d\d", path.name) is not None and path.is_dir()
+
+
+def _holds_items(folder: Path) -> bool:
+    return folder.is_dir() and any(_is_item(path) for path in folder.iterdir())
+
+
+def _read_folds(roots: list[Path]) -> _Folds | None:
+    path = next((root / _FOLDS for root in roots if (root / _FOLDS).is_file()), None)
+    if path is None:
+        return None
+    try:
+        return _Folds.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise InputError(
+            f"{path}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}. Expected test[fold] = items and "
+            "train['P_N'][fold] = [item, has mask]; fetch the file again."
+        ) from error
+
+
+def _published_sets(folds: _Folds, train_items: int) -> PublishedSets:
+    masks: dict[tuple[int, int], frozenset[str]] = {}
+    train: dict[int, frozenset[str]] | None = None if train_items == _ALL else {}
+    for name, by_fold in folds.train.items():
+        items, known = (int(number) for number in name.split("_"))
+        for fold, listed in enumerate(by_fold):
+            if items == train_items:
+                masks[known, fold] = frozenset(item for item, has_mask in listed if has_mask)
+                if train is not None:
+                    train[fold] = frozenset(item for item, _ in listed)
+    return PublishedSets(masks, all_masks=train_items, train=train)
+
+
+READER = Reader(
+    "kolektorsdd",
+    "KolektorSDD: commutator surfaces with cracks, 399 images, 52 defective",
+    "CC BY-NC-SA 4.0",
+    "Tabernik, Šela, Skvarč, Skočaj, J. Intelligent Manufacturing 2019, doi:10.1007/s10845-019-01476-x",
+    KolektorOptions,
+    read_kolektorsdd,
+)

@@ -1,0 +1,100 @@
+"""MTD, Magnetic Tile Defects: five defect classes and defect-free tiles.
+
+Layout: ``MTD/MT_<Class>/Imgs/expE_num_N.jpg`` with a mask of the same name, ``.png``; 1344 images, 392
+defective. The root holds the folder ``MTD`` (or ``MTD.zip``), or is it.
+
+Rules: the folder is the label. A mask pixel is a defect above 127 (edges are soft). Four MT_Uneven
+images have an empty mask: they stay defective, their mask counts as unknown (it would teach "no defect
+anywhere"). A tile was photographed up to six times, brightness rising: within a class, sorted by N, a
+run of rising E is one tile, and a tile is never divided. The makers publish no split.
+
+Licence: none stated; the makers welcome any use and ask to be cited: Huang, Qiu, Guo, Wang, Yuan,
+"Surface Defect Saliency of Magnetic Tile", IEEE CASE 2018, doi:10.1109/COASE.2018.8560423.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from trainables.data.readers.base import Entry, Listing, NoOptions, Reader, images_in, options_of
+from trainables.data.sources import Place
+from trainables.data.spec import DataSpec
+from trainables.errors import InputError
+
+__all__ = ["READER"]
+
+_CLASSES = {
+    "MT_Blowhole": "blowhole",
+    "MT_Break": "break",
+    "MT_Crack": "crack",
+    "MT_Fray": "fray",
+    "MT_Free": None,
+    "MT_Uneven": "uneven",
+}
+
+
+def read_mtd(spec: DataSpec, place: Place) -> Listing:
+    """Index MTD: ``MT_Crack/Imgs/exp1_num_4727.jpg`` with ``exp1_num_4727.png``."""
+    options_of(NoOptions, spec)
+    start = place.below_root(READER.name, spec.path)
+    root = place.search(start, "MTD", _holds_classes)
+    if root is None:
+        raise InputError(
+            f"{start} holds no MTD: expected a folder MTD, or folders MT_Free, MT_Crack … with Imgs inside. "
+            "Give --data the folder that holds it."
+        )
+    entries = tuple(
+        entry
+        for folder, defect_class in _CLASSES.items()
+        if (root / folder / "Imgs").is_dir()
+        for entry in _list_class(root / folder / "Imgs", folder, defect_class)
+    )
+    return Listing(
+        root,
+        entries,
+        mask_above=127,
+        unsplit="The makers of MTD publish no split: use `splits: per_seed`, which divides it by tile.",
+    )
+
+
+def _holds_classes(folder: Path) -> bool:
+    return any((folder / name / "Imgs").is_dir() for name in _CLASSES)
+
+
+def _list_class(images: Path, folder: str, defect_class: str | None) -> list[Entry]:
+    shots: list[tuple[int, int, Path]] = []
+    for path in images_in(images, (".jpg",)):
+        name = re.fullmatch(r"exp(\d+)_num_(\d+)", path.stem)
+        if name is None:
+            raise InputError(
+                f"{path} is not named as MTD names its images: expected expE_num_N.jpg. Remove it."
+            )
+        shots.append((int(name[2]), int(name[1]), path))
+    entries: list[Entry] = []
+    tile, exposure_before = "", -1
+    for number, exposure, path in sorted(shots):
+        if not tile or exposure <= exposure_before:
+            tile = f"{folder}/{number}"
+        exposure_before = exposure
+        entries.append(
+            Entry(
+                sample=f"{folder}/{path.stem}",
+                image=f"{folder}/Imgs/{path.name}",
+                label=defect_class is not None,
+                mask=f"{folder}/Imgs/{path.stem}.png",
+                defect_class=defect_class,
+                group=tile,
+            )
+        )
+    return entries
+
+
+READER = Reader(
+    "mtd",
+    "MTD: magnetic tiles with five defect classes, 1344 images, 392 defective",
+    "none stated; any use welcome, citation asked for",
+    "Huang, Qiu, Guo, Wang, Yuan, IEEE CASE 2018, doi:10.1109/COASE.2018.8560423",
+    NoOptions,
+    read_mtd,
+)

@@ -1,0 +1,158 @@
+"""Your own images by a table, one row per image: a CSV or Parquet file that ``data.path`` names.
+
+Columns: ``image`` (path relative to the table) and ``label`` (0/1, true/false, good/defect,
+normal/defective) are required; ``mask`` (path), ``defect_class``, ``group`` (physical item), ``split``
+(train/test) and ``fold`` (the fold in which the image is test, from 0) are optional, and so is a value
+in them.
+
+Rule: every row is checked, and all faults are told at once (the first 20). An image without ``group``
+is an item of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+
+from trainables.data.readers.base import Entry, Listing, Reader, options_of
+from trainables.data.sources import Place
+from trainables.data.spec import DataSpec
+from trainables.errors import InputError
+
+__all__ = ["READER"]
+
+MAX_FAULTS = 20
+
+_LABELS = {
+    **dict.fromkeys(("0", "false", "good", "normal"), False),
+    **dict.fromkeys(("1", "true", "defect", "defective"), True),
+}
+
+
+class TableOptions(BaseModel, frozen=True, extra="forbid"):
+    """Settings of reader table."""
+
+    mask_above: int = Field(
+        0, ge=0, le=65534, description="A mask pixel is a defect when its value is greater; grey levels."
+    )
+
+
+def _as_label(value: Any) -> bool:
+    label = _LABELS.get(str(value).strip().lower())
+    if label is None:
+        raise ValueError("expected 0/1, true/false, good/defect or normal/defective")
+    return label
+
+
+class _Row(BaseModel, frozen=True, extra="forbid"):
+    image: str = Field(min_length=1)
+    label: Annotated[bool, BeforeValidator(_as_label)]
+    mask: str | None = None
+    defect_class: str | None = None
+    group: str | None = None
+    split: Literal["train", "test"] | None = None
+    fold: Annotated[int, Field(ge=0, le=999)] | None = None
+
+
+def read_table(spec: DataSpec, place: Place) -> Listing:
+    """Index the rows of a CSV or Parquet file."""
+    options = options_of(TableOptions, spec)
+    if spec.path is None:
+        raise InputError(
+            "reader table needs data.path: the CSV or Parquet file, relative to the data root. Add it."
+        )
+    path = place.below_root(READER.name, spec.path)
+    entries = _check_rows(path, _load(path))
+    return Listing(
+        path.parent,
+        entries,
+        options.mask_above,
+        unsplit=f"{path.name} has no full column split or fold: fill one, or use `splits: per_seed`.",
+        missing_mask_way_out="Fill column mask, or use supervision: weak or mixed with the masks there are",
+    )
+
+
+def _load(path: Path) -> pa.Table:
+    readers: dict[str, Callable[[Path], pa.Table]] = {
+        ".csv": _load_csv,
+        ".parquet": pyarrow.parquet.read_table,
+    }
+    read = readers.get(path.suffix.lower())
+    if read is None:
+        raise InputError(f"data.path: expected a .csv or .parquet file, found {path.name}. Name the table.")
+    try:
+        table = read(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path} cannot be read as a table: {error}. Save it again.") from error
+    unknown = sorted(set(table.column_names) - set(_Row.model_fields))
+    missing = sorted({"image", "label"} - set(table.column_names))
+    if unknown or missing:
+        raise InputError(
+            f"{path}: columns missing: {', '.join(missing) or 'none'}; "
+            f"unknown: {', '.join(unknown) or 'none'}. "
+            f"Expected image and label, and of {', '.join(list(_Row.model_fields)[2:])} what you have."
+        )
+    return table
+
+
+def _load_csv(path: Path) -> pa.Table:
+    # Every column as text: a group "007" or a class "1" must not turn into a number on the way.
+    kinds = dict.fromkeys(_Row.model_fields, pa.string())
+    convert = pyarrow.csv.ConvertOptions(column_types=kinds, strings_can_be_null=True, null_values=[""])
+    return pyarrow.csv.read_csv(path, convert_options=convert)
+
+
+def _check_rows(path: Path, table: pa.Table) -> tuple[Entry, ...]:
+    faults: list[str] = []
+    seen: dict[str, int] = {}
+    entries: list[Entry] = []
+    for number, values in enumerate(table.to_pylist(), start=1):
+        try:
+            row = _Row.model_validate(values)
+        except ValidationError as error:
+            faults += [
+                f"row {number}, {fault['loc'][0]}: {fault['msg']}, found {fault['input']!r}"
+                for fault in error.errors()
+            ]
+            continue
+        if row.image in seen:
+            faults.append(f"row {number}: {row.image} is a duplicate of row {seen[row.image]}")
+        if not row.label and row.defect_class:
+            faults.append(f"row {number}: a normal image has defect_class {row.defect_class!r}")
+        seen[row.image] = number
+        entries.append(_entry(row))
+    if faults:
+        more = f"\n… and {len(faults) - MAX_FAULTS} more" if len(faults) > MAX_FAULTS else ""
+        raise InputError(
+            f"{path}: {len(faults)} faults. Mend these rows:\n" + "\n".join(faults[:MAX_FAULTS]) + more
+        )
+    return tuple(entries)
+
+
+def _entry(row: _Row) -> Entry:
+    return Entry(
+        sample=row.image,
+        image=row.image,
+        label=row.label,
+        mask=row.mask,
+        defect_class=(row.defect_class or "defect") if row.label else None,
+        group=row.group or row.image,
+        split=row.split,
+        fold=row.fold,
+    )
+
+
+READER = Reader(
+    "table",
+    "A CSV or Parquet table of your own images",
+    "yours",
+    "none",
+    TableOptions,
+    read_table,
+)

@@ -1,0 +1,139 @@
+"""Where image files come from, and how one is opened: paths that stay below the root, decoding that is
+strict.
+
+``confine`` guards every path, ``decode_image`` and ``decode_mask`` every file. Both raise with the
+file's name, what was found and what was expected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.data.archives import unpack
+from trainables.data.formats import BrokenImageError, measure
+from trainables.errors import InputError
+
+__all__ = ["MAX_PIXELS", "Place", "confine", "decode_image", "decode_mask", "read_bytes"]
+
+MAX_PIXELS = 1 << 27  # 134 million: a line-scan image of 8k × 16k; more is taken for a mistake or a bomb
+
+# Pixels as stored: a mask knows no EXIF orientation, so the image must not turn either.
+_STORED = cv2.IMREAD_IGNORE_ORIENTATION
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a reader may look (the data root, if one was given) and where it may write (the cache)."""
+
+    root: Path | None
+    cache: Path
+
+    def required_root(self, reader: str) -> Path:
+        """The data root, which every reader of files needs."""
+        if self.root is None:
+            raise InputError(
+                f"reader {reader} reads files: no data root was given. Pass --data ROOT or set ASSAY_DATA."
+            )
+        if not self.root.is_dir():
+            raise InputError(f"the data root {self.root} is not a folder. Pass --data ROOT with one that is.")
+        return self.root
+
+    def below_root(self, reader: str, path: str | None) -> Path:
+        """The folder or file that a study's ``data.path`` names, unpacked if it is a zip."""
+        root = self.required_root(reader)
+        if path is None:
+            return root
+        found = confine(root, path)
+        if not found.exists():
+            raise InputError(f"data.path: {path} is not below the data root {root}. Found none; check both.")
+        return unpack(found, self.cache) if found.suffix.lower() == ".zip" else found
+
+    def search(self, start: Path, name: str, holds: Callable[[Path], bool]) -> Path | None:
+        """The folder that satisfies ``holds``: ``start``, ``start/name``, or ``start/name.zip`` unpacked."""
+        for folder in (start, confine(start, name)):
+            if holds(folder):
+                return folder
+        archive = confine(start, f"{name}.zip")
+        if archive.is_file():
+            unpacked = unpack(archive, self.cache)
+            return self.search(unpacked, name, holds)
+        return None
+
+
+def confine(root: Path, relative: str) -> Path:
+    """``root / relative``, with links followed, if that is still below ``root``.
+
+    Raises:
+        InputError: If the path is absolute, or leaves the root by ``..`` or by a link.
+    """
+    base = root.resolve()
+    path = (base / relative).resolve()
+    if Path(relative).is_absolute() or not path.is_relative_to(base):
+        raise InputError(
+            f"{relative} leaves the data root: it leads to {path}, expected a file below {base}. "
+            "Copy the file below the root, or give the root that holds it."
+        )
+    return path
+
+
+def read_bytes(root: Path, relative: str) -> bytes:
+    """The content of a file below ``root``.
+
+    Raises:
+        BrokenImageError: If the file is missing or cannot be read.
+        InputError: If the path leaves the root.
+    """
+    path = confine(root, relative)
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise BrokenImageError("the file is missing") from error
+    except OSError as error:
+        raise BrokenImageError(f"the file cannot be read: {error.strerror}") from error
+
+
+def decode_image(data: bytes, channels: int) -> NDArray[np.uint8]:
+    """Pixels of an image file: H × W × C, uint8; C = 1 grey or 3 BGR. 16-bit images keep their upper byte.
+
+    Raises:
+        BrokenImageError: If the file is truncated, damaged or too large.
+    """
+    flag = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
+    image = _decode(data, flag | _STORED)
+    return np.asarray(image.reshape(*image.shape[:2], channels), dtype=np.uint8)
+
+
+def decode_mask(data: bytes, above: int) -> NDArray[np.uint8]:
+    """Mask of an image file: h × w, 1 where the stored value is greater than ``above``, else 0.
+
+    OpenCV expands palettes (index 1 of KolektorSDD's labels reads as 255, one of them as 85); index 0 is
+    black in all of them, so "non-zero" means the same on indices and on grey values. Of a colour mask the
+    strongest channel counts; transparency does not.
+
+    Raises:
+        BrokenImageError: If the file is truncated, damaged or too large.
+    """
+    mask = _decode(data, cv2.IMREAD_UNCHANGED | _STORED)
+    if mask.ndim == 3:
+        mask = mask[..., :3].max(axis=2) if mask.shape[2] > 2 else mask[..., 0]
+    return (mask > above).astype(np.uint8)
+
+
+def _decode(data: bytes, flags: int) -> NDArray[Any]:
+    width, height = measure(data)
+    if not 0 < width * height <= MAX_PIXELS:
+        raise BrokenImageError(f"{width} × {height} pixels; expected 1 to {MAX_PIXELS} pixels in all")
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:
+        raise BrokenImageError("the image data is damaged and cannot be decoded") from error
+    if image is None or image.shape[:2] != (height, width):
+        raise BrokenImageError("the image data is damaged and cannot be decoded")
+    return image

@@ -1,0 +1,249 @@
+"""Who trains, who validates, who tests, and whose mask may be read.
+
+A split depends on the data, the seed and the fold, never on the cell: supervision only takes masks away
+(or, for ``none``, the defective images of the training part). Parts are drawn by physical item; items
+that share an identical image count as one. Draws place each item by the hash of its name: file order
+changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+
+from trainables.data.inspection import Row, summarise
+from trainables.data.manifest import Manifest
+from trainables.data.seeds import seed_for, shuffled
+from trainables.data.spec import DataSpec, HoldOut, Supervision
+from trainables.errors import InputError
+
+__all__ = ["Split", "make_split", "split_warnings"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """The samples of one repeat, in the manifest's order."""
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]  # () with `validation: none`
+    test: tuple[str, ...]
+    masks: tuple[str, ...]  # defective training samples whose mask may be read
+
+    @cached_property
+    def hash(self) -> str:
+        """sha256 over all four lists."""
+        return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()
+
+
+def make_split(
+    manifest: Manifest, spec: DataSpec, supervision: Supervision, seed: int, fold: int | None
+) -> Split:
+    """The split of one repeat.
+
+    Raises:
+        InputError: If fold and splits do not fit together, a part has no defective image, or a mask that
+            the supervision reads is missing.
+    """
+    pool, test = _partition(manifest, spec, seed, fold)
+    if spec.validation is None:
+        train, validation = pool, []
+    else:
+        train, validation = _hold_out(pool, spec.validation, seed_for(seed, fold, "validation"))
+    _require_positives({"train": train, "test": test}, "Draw another seed, or choose a larger share of items")
+    if spec.validation is not None:
+        _require_positives(
+            {"validation": validation}, "Raise data.validation.share, or use data.validation: none"
+        )
+    masks = _choose_masks(
+        manifest, spec, supervision, train=train, validation=validation, seed=seed, fold=fold
+    )
+    if supervision.kind == "none":
+        train = [row for row in train if not row.label]
+        if not train:
+            raise InputError(
+                "supervision none trains on normal images: the training part has none. Add some."
+            )
+    return Split(
+        train=tuple(row.sample for row in train),
+        validation=tuple(row.sample for row in validation),
+        test=tuple(row.sample for row in test),
+        masks=tuple(row.sample for row in train if row.sample in masks),
+    )
+
+
+def split_warnings(manifest: Manifest, spec: DataSpec) -> tuple[str, ...]:
+    """What a table of results on these data says below it: the findings that its splits leave standing."""
+    texts: list[str] = []
+    for finding in manifest.findings:
+        if finding.kind != "duplicate":
+            texts.append(finding.text)
+        elif spec.splits == "published":
+            texts.append(f"{finding.text} `splits: deduplicated` leaves training copies of test images out.")
+    return tuple(texts)
+
+
+def _partition(
+    manifest: Manifest, spec: DataSpec, seed: int, fold: int | None
+) -> tuple[list[Row], list[Row]]:
+    """Training and test part, before validation is taken out."""
+    rows = list(manifest.rows)
+    if spec.splits == "per_seed":
+        if fold is not None:
+            raise InputError(
+                f"`splits: per_seed` draws a split for each seed; found fold {fold}. Leave repeats.folds out."
+            )
+        return _hold_out(rows, spec.test, seed_for(seed, None, "test"))
+    if manifest.folds:
+        if fold not in manifest.folds:
+            raise InputError(
+                f"{manifest.reader} has the published folds {', '.join(map(str, manifest.folds))}; "
+                f"found fold {fold}. List some of them in repeats.folds."
+            )
+        allowed = manifest.published.train[fold] if manifest.published.train is not None else None
+        train = [row for row in rows if row.fold != fold and (allowed is None or row.group in allowed)]
+        test = [row for row in rows if row.fold == fold]
+    else:
+        if fold is not None:
+            raise InputError(
+                f"{manifest.reader} has one published split and no folds; found fold {fold}. "
+                "Leave repeats.folds out."
+            )
+        train = [row for row in rows if row.split == "train"]
+        test = [row for row in rows if row.split == "test"]
+    if spec.splits == "deduplicated":
+        tested = {row.image_hash for row in test}
+        train = [row for row in train if row.image_hash not in tested]
+    return train, test
+
+
+def _items(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Rows by item; items that share an identical image are joined under the first one's name."""
+    leader: dict[str, str] = {}
+
+    def find(group: str) -> str:
+        while leader.setdefault(group, group) != group:
+            group = leader[group]
+        return group
+
+    first: dict[str, str] = {}
+    listed = list(rows)
+    for row in listed:
+        one, other = sorted((find(row.group), find(first.setdefault(row.image_hash, row.group))))
+        leader[other] = one
+    items: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in listed:
+        items[find(row.group)].append(row)
+    return items
+
+
+def _hold_out(rows: Sequence[Row], part: HoldOut, seed: int) -> tuple[list[Row], list[Row]]:
+    """What stays and what is held out: a share of the items, drawn class by class.
+
+    An item belongs to the rarest defect class that it shows, or to the normal ones; each class gives
+    its share, rounded, and never its last item. A defect class of two items or more gives at least one.
+    """
+    items = _items(rows)
+    shows = {name: {row.defect_class for row in own if row.label} for name, own in items.items()}
+    frequency = Counter(defect_class for classes in shows.values() for defect_class in classes)
+    strata: defaultdict[str, list[str]] = defaultdict(list)
+    for name, classes in shows.items():
+        rarest = min(classes, key=lambda each: (frequency[each], str(each)), default=None)
+        strata[f"defect {rarest}" if classes else "normal"].append(name)
+    held_out: set[str] = set()
+    for stratum, names in strata.items():
+        count = int(part.share * len(names) + 0.5)
+        count = min(max(count, 1 if stratum != "normal" else 0), len(names) - 1)
+        held_out.update(shuffled(names, seed)[:count])
+    chosen = {row.sample for name in held_out for row in items[name]}
+    return (
+        [row for row in rows if row.sample not in chosen],
+        [row for row in rows if row.sample in chosen],
+    )
+
+
+def _require_positives(parts: dict[str, list[Row]], way_out: str) -> None:
+    for name, rows in parts.items():
+        if not any(row.label for row in rows):
+            raise InputError(
+                f"every part needs a defective image: {name} has none among {len(rows)} images. {way_out}."
+            )
+
+
+def _choose_masks(
+    manifest: Manifest,
+    spec: DataSpec,
+    supervision: Supervision,
+    *,
+    train: Sequence[Row],
+    validation: Sequence[Row],
+    seed: int,
+    fold: int | None,
+) -> frozenset[str]:
+    """Defective training samples whose mask the supervision lets training read."""
+    if not supervision.reads_masks:
+        return frozenset()
+    positives = [row for row in train if row.label]
+    known = [row.sample for row in positives if row.mask is not None]
+    if supervision.kind == "full":
+        _require_masks(manifest, [*positives, *(row for row in validation if row.label)])
+        return frozenset(known)
+    wanted = supervision.masks or 0
+    if spec.masks == "published":
+        return _published_masks(manifest, spec, wanted, positives, fold)
+    if wanted > len(known):
+        _require_masks(manifest, positives)
+        raise InputError(
+            f"supervision: {{mixed: {wanted}}} reads {wanted} masks; the training part has {len(known)} "
+            f"(seed {seed}, fold {fold}). Ask for fewer, or use supervision: full."
+        )
+    return frozenset(shuffled(known, seed_for(seed, fold, "masks"))[:wanted])
+
+
+def _published_masks(
+    manifest: Manifest, spec: DataSpec, wanted: int, positives: Sequence[Row], fold: int | None
+) -> frozenset[str]:
+    published = manifest.published
+    if not published.masks or fold is None or spec.splits == "per_seed":
+        raise InputError(
+            f"data.masks: published needs the makers' lists and folds; {manifest.reader} has none for "
+            f"splits: {spec.splits}. Use data.masks: nested."
+        )
+    items = published.masks.get((wanted, fold))
+    if items is None:
+        numbers = sorted({number for number, _ in published.masks})
+        raise InputError(
+            f"data.masks: published has lists for {', '.join(map(str, numbers))} items; found "
+            f"mixed: {wanted}. Choose one of them, or use data.masks: nested."
+        )
+    if spec.validation is not None and wanted != published.all_masks:
+        raise InputError(
+            f"data.masks: published lists {wanted} items of the whole training part, and data.validation "
+            "would take some of them away. Use data.validation: none, or data.masks: nested."
+        )
+    chosen = [row for row in positives if row.group in items]
+    _require_masks(manifest, chosen)
+    return frozenset(row.sample for row in chosen if row.mask is not None)
+
+
+def _require_masks(manifest: Manifest, positives: Sequence[Row]) -> None:
+    """Refuse a mask that is missing; an empty one is known to be unknown."""
+    excused = manifest.samples_with("empty_mask")
+    lacking = [row for row in positives if row.mask is None and row.sample not in excused]
+    if not lacking:
+        return
+    expected = {
+        sample: file
+        for finding in manifest.findings
+        if finding.kind == "missing_mask"
+        for sample, file in zip(finding.samples, finding.files, strict=True)
+    }
+    first = lacking[0]
+    more = f" ({summarise([row.image for row in lacking[1:]])} have none either)" if lacking[1:] else ""
+    raise InputError(
+        f"{first.image} has no mask: expected {expected.get(first.sample) or 'one'}{more}. "
+        "Unpack or add it, or use supervision: weak."
+    )
