@@ -81,7 +81,14 @@ def check_model(model: type[_ModelT], value: Any, at: Path = ()) -> tuple[_Model
     try:
         return model.model_validate(value), []
     except ValidationError as error:
-        return None, [_problem(model, value, detail, at) for detail in error.errors(include_url=False)]
+        details = error.errors(include_url=False)
+        # A list whose elements are wrong is called too short as well: one slip is one message.
+        wrong_inside = {detail["loc"][:-1] for detail in details}
+        return None, [
+            _problem(model, value, detail, at)
+            for detail in details
+            if not (detail["type"] == "too_short" and detail["loc"] in wrong_inside)
+        ]
 
 
 def _problem(model: type[BaseModel], value: Any, detail: ErrorDetails, at: Path) -> Problem:

@@ -101,6 +101,8 @@ class _DataPlanner:
         except InputError as error:
             self.problems.append(Problem(cell.place("data"), str(error)))
             return None
+        from trainables.data.splits import split_warnings
+
         table = manifest.table
         self.result.manifests[manifest.hash] = ManifestSummary(
             hash=manifest.hash,
@@ -110,7 +112,7 @@ class _DataPlanner:
             with_mask=table.num_rows - table["mask"].null_count,
             folds=tuple(manifest.folds),
         )
-        found = (str(finding) for finding in manifest.findings)
+        found = split_warnings(manifest, cell.data)
         self.result.warnings += [text for text in found if text not in self.result.warnings]
         return manifest
 
@@ -158,19 +160,10 @@ class _DataPlanner:
         from trainables.data.splits import make_split
 
         where = f"seed {seed}" if fold is None else f"seed {seed}, fold {fold}"
-        wanted = cell.supervision.masks
         try:
             split = make_split(manifest, cell.data, cell.supervision, seed, fold)
         except InputError as error:
-            place = cell.place("data") if wanted is None else cell.place("supervision")
+            place = cell.place("data" if cell.supervision.masks is None else "supervision")
             self.problems.append(Problem(place, f"{where}: {error}"))
-            return None
-        if wanted is not None and len(split.masks) < wanted:
-            message = (
-                f"{cell.supervision} asks for {wanted} masks, training has {len(split.masks)} images "
-                f"with a defect mask ({where}): "
-                f"ask for at most {len(split.masks)}, or write `supervision: full`"
-            )
-            self.problems.append(Problem(cell.place("supervision"), message))
             return None
         return split.hash

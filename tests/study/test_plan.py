@@ -1,0 +1,270 @@
+"""Plans: what a trial trains with, its id, and what is refused before anything is trained."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from assay.study import Plan, parse_study
+from assay.study.identity import CellIdentity, canonical_json
+from tests.study.toy import BASIC, as_yaml, plan, plan_on_images, study_with
+from trainables.errors import InputError
+
+
+def refusal(**changes: Any) -> str:
+    with pytest.raises(InputError) as caught:
+        plan(study_with(**changes))
+    return str(caught.value)
+
+
+def ids(result: Plan) -> dict[tuple[str, int, int | None], str]:
+    return {(trial.cell, trial.seed, trial.fold): trial.id for trial in result.trials}
+
+
+# What a cell trains with
+
+
+def test_levels_override_the_config_which_overrides_the_preset() -> None:
+    study = study_with(
+        config={"preset": "small", "lr": 0.2, "c": 5},
+        factors={"dial": {"x": {"config": {"c": 6, "epochs": 4}}}},
+    )
+    (cell,) = plan(study).cells
+    assert {name: cell.config[name] for name in ("image_size", "epochs", "lr", "c")} == {
+        "image_size": [64, 64],
+        "epochs": 4,
+        "lr": 0.2,
+        "c": 6,
+    }
+
+
+def test_a_level_may_choose_the_preset() -> None:
+    levels = {"small": {}, "large": {"config": {"preset": "large"}}}
+    result = plan(study_with(factors={"size": levels}, comparisons=[{"factor": "size"}]))
+    assert [cell.config["image_size"] for cell in result.cells] == [[64, 64], [128, 128]]
+    assert result.comparisons[0].paths == ("config.image_size", "config.epochs", "config.lr")
+
+
+def test_auto_is_decided_once_for_the_study() -> None:
+    (config,) = {canonical_json(trial.config) for trial in plan(study_with(factors={}, design=None)).trials}
+    assert '"precision":"float32"' in config
+
+
+def test_the_diff_names_what_differs_from_the_base() -> None:
+    factors = {"a": {"off": {}, "on": {"config": {"a": 1}}}, "s": {"weak": {"supervision": "weak"}}}
+    result = plan(study_with(factors=factors))
+    assert result.cells[1].diff == {"config.a": (0, 1), "supervision": ("full", "weak")}
+
+
+def test_a_level_with_a_reader_brings_a_data_block_of_its_own_which_other_levels_refine() -> None:
+    factors = {
+        "classes": {"one": {"data": {"classes": ["crack"]}}},
+        "set": {"synthetic": {}, "tiles": {"data": {"reader": "mtd", "splits": "per_seed"}}},
+    }
+    first, second = plan(study_with(factors=factors)).cells
+    assert first.data.options == BASIC["data"]["options"]
+    assert second.data.options == {}
+    assert (second.data.reader, second.data.classes) == ("mtd", ("crack",))
+
+
+def test_footnotes_of_the_method_stand_at_the_cell() -> None:
+    assert plan(study_with()).cells[0].footnotes == ("3 epochs",)
+
+
+# Order and identity
+
+
+def test_trials_go_round_the_cells_repeat_by_repeat() -> None:
+    trials = plan(study_with(repeats={"seeds": [5, 3], "folds": [1, 0]})).trials
+    assert [(t.seed, t.fold) for t in trials[::4]] == [(5, 1), (5, 0), (3, 1), (3, 0)]
+    assert [t.cell for t in trials[:4]] == ["off·off", "off·on", "on·off", "on·on"]
+
+
+def test_an_id_is_a_hash_of_the_documented_parts() -> None:
+    import hashlib
+
+    config, supervision = {"lr": 0.1, "ä": [1]}, {"mixed": 5}
+    parts = {"trainable": "t", "revision": 2, "config": config, "manifest": "m", "supervision": supervision}
+    identity = CellIdentity(trainable="t", revision=2, config=config, manifest="m", supervision=supervision)
+    for fold in (None, 3):
+        text = canonical_json({**parts, "split": "s", "seed": 7, "fold": fold})
+        expected = hashlib.sha256(text.encode()).hexdigest()[:16]
+        assert identity.trial_id(split="s", seed=7, fold=fold) == expected
+
+
+@st.composite
+def shuffled(draw: st.DrawFn, value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {key: draw(shuffled(value[key])) for key in draw(st.permutations(sorted(value)))}
+
+
+@given(shuffled(BASIC))
+def test_ids_do_not_depend_on_the_order_of_keys(study: dict[str, Any]) -> None:
+    levels = {frozenset(t.levels.items()): t.id for t in plan(study_with()).trials if t.seed == 0}
+    moved = plan(parse_study(as_yaml(study)))
+    assert {frozenset(t.levels.items()): t.id for t in moved.trials if t.seed == 0} == levels
+
+
+@given(
+    st.sets(st.integers(2, 99), max_size=3),
+    st.sets(st.sampled_from(["large", "huge"]), max_size=2),
+    st.booleans(),
+)
+def test_extending_a_study_changes_no_id(seeds: set[int], levels: set[str], renamed: bool) -> None:
+    rows: list[dict[str, Any]] = [{"a": ["off", "on"], "b": "off"}]
+    before = ids(plan(study_with(design={"rows": rows})))
+    factors = {**BASIC["factors"], "a": {**BASIC["factors"]["a"]}}
+    factors["a"] |= {name: {"config": {"a": len(name)}} for name in levels}
+    extended = study_with(
+        study="renamed" if renamed else "basic",
+        factors=factors,
+        design={"rows": [{"a": sorted(levels), "b": "on"} for _ in range(bool(levels))] + rows},
+        repeats={"seeds": [*seeds, 1, 0]},
+    )
+    after = ids(plan(extended))
+    assert {key: after[key] for key in before} == before
+    assert len(set(after.values())) == len(after)
+
+
+def test_ids_depend_on_everything_that_decides_a_result(tmp_path: Path) -> None:
+    changes: list[dict[str, Any]] = [
+        {},
+        {"config": {"preset": "small", "epochs": 4}},
+        {"supervision": "weak"},
+        {"supervision": {"mixed": 1}},
+        {"supervision": {"mixed": 2}},
+        {"data": {**BASIC["data"], "splits": "per_seed"}},
+        {"data": {**BASIC["data"], "validation": {"share": 0.4}}},
+        {"data": {"reader": "synthetic", "options": {**BASIC["data"]["options"], "seed": 1}}},
+    ]
+    for make in (plan, lambda study: plan_on_images(study, tmp_path)):
+        found = [make(study_with(**change)).trials[0].id for change in changes]
+        assert len(set(found)) == len(changes)
+
+
+def test_with_data_a_trial_carries_the_hashes_of_manifest_and_split(tmp_path: Path) -> None:
+    result = plan_on_images(study_with(repeats={"seeds": [0, 1]}), tmp_path)
+    (summary,) = result.manifests.values()
+    assert (summary.images, summary.defective) == (40, 20)
+    assert {trial.manifest for trial in result.trials} == {summary.hash}
+    splits = {trial.seed: {t.split for t in result.trials if t.seed == trial.seed} for trial in result.trials}
+    assert all(len(found) == 1 for found in splits.values())  # all cells of a repeat share the split
+    assert splits[0] != splits[1]
+
+
+def test_a_plan_survives_being_written_to_a_table() -> None:
+    result = plan(study_with(comparisons=[{"factor": "a"}], repeats={"seeds": [0], "folds": [2]}))
+    table = result.to_table()
+    assert table.column_names == ["id", "cell", "seed", "fold", "supervision", "trial"]
+    assert Plan.from_table(table) == result
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (
+            {"config": {"preset": "small", "epoch": 3}},
+            "config.epoch: unknown key `epoch`; did you mean `epochs`",
+        ),
+        ({"config": {"preset": "small", "epochs": 0}}, "config.epochs: should be greater than or equal to 1"),
+        ({"config": {"preset": "smal"}}, "config.preset: toy has no preset `smal`; did you mean `small`?"),
+        ({"config": {}}, "config.image_size: the key `image_size` is missing"),
+        ({"supervision": "none"}, "supervision: toy trains with supervision full, mixed, weak; found none"),
+        (
+            {"data": {"reader": "kolektor"}},
+            "data.reader: there is no reader `kolektor`; did you mean `kolektorsdd`",
+        ),
+        (
+            {"data": {"reader": "synthetic", "options": {"imags": 3}}},
+            "data.options.imags: unknown key `imags`; did you mean `images`?",
+        ),
+        ({"metrics": {"primary": "image_pa"}}, "metrics.primary: unknown metric `image_pa`; did you mean"),
+        (
+            {"metrics": {"report": ["fp", "fnn"]}},
+            "metrics.report[1]: unknown metric `fnn`; did you mean `fn`?",
+        ),
+        (
+            {"factors": {"a": {"on": {"config": {"a": -1}}}}},
+            "factors.a.on.config.a: should be greater than or equal to 0, found -1",
+        ),
+        (
+            {"factors": {"a": {"on": {"data": {"split": 1}}}}},
+            "factors.a.on.data.split: unknown key `split`; did you mean `splits`?",
+        ),
+        ({"factors": {"a": {"on": {"supervision": "none"}}}}, "factors.a.on.supervision: toy trains with"),
+        (
+            {"factors": {"a": {"off": {}, "same": {"config": {"a": 0}}}}},
+            "the cells off and same have the same settings",
+        ),
+        (
+            {"factors": {"x": {"on": {"config": {"lr": 1}}}, "y": {"on": {"config": {"lr": 2}}}}},
+            "level `on` of y sets config.lr to 2, level `on` of x to 1",
+        ),
+        (
+            {"space": {"config.lr": {"float": [0.1, 1]}}},
+            "space: searches come in the next version, this one trains designs",
+        ),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_at_the_key_that_asks_for_it(
+    changes: dict[str, Any], expected: str
+) -> None:
+    text = refusal(**changes)
+    assert expected in text
+    assert all(line.startswith("study.yaml:") for line in text.splitlines())
+
+
+def test_two_factors_may_set_the_same_value() -> None:
+    factors = {"x": {"on": {"config": {"lr": 1}}}, "y": {"on": {"config": {"lr": 1, "a": 2}}}}
+    assert plan(study_with(factors=factors)).cells[0].config["lr"] == 1
+
+
+def test_a_slip_that_many_cells_share_is_named_once() -> None:
+    assert len(refusal(config={"preset": "small", "epoch": 3}).splitlines()) == 1
+
+
+def test_an_allowance_that_nothing_needs_is_pointed_out() -> None:
+    result = plan(study_with(allow={"config.lr": "tuned for each"}, comparisons=[{"factor": "a"}]))
+    assert "allow.config.lr is not needed" in result.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"repeats": {"folds": [0]}}, "repeats.folds: synthetic publishes no folds: leave `folds` out"),
+        (
+            {"repeats": {"folds": [0]}, "data": {**BASIC["data"], "splits": "per_seed"}},
+            "repeats.folds: with `splits: per_seed` every seed draws its own split",
+        ),
+        ({"supervision": {"mixed": 500}}, "supervision: seed 0: supervision: {mixed: 500} reads 500 masks"),
+        ({"data": {**BASIC["data"], "classes": ["rust"]}}, "data: data.classes: unknown class rust"),
+    ],
+)
+def test_what_the_data_cannot_give_is_refused_at_the_key_that_asks_for_it(
+    tmp_path: Path, changes: dict[str, Any], expected: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        plan_on_images(study_with(**changes), tmp_path)
+    assert expected in str(caught.value)
+
+
+# Cost
+
+
+def test_kept_gigabytes_follow_what_is_kept() -> None:
+    sizes = [plan(study_with(keep={"models": kept})).gigabytes for kept in ("none", "best_per_cell", "all")]
+    assert all(size is not None for size in sizes)
+    nothing, best, everything = (size or 0.0 for size in sizes)
+    assert best - nothing == pytest.approx(4 * 4e-3)  # four cells, a million weights of four bytes
+    assert everything - nothing == pytest.approx(8 * 4e-3)
+    grown = [plan(study_with(keep={"probes": probes})).gigabytes or 0.0 for probes in (0, 12, 100)]
+    assert all(less < more for less, more in pairwise(grown))
