@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -35,14 +36,15 @@ _STATUSES = ("finished", "diverged", "pruned", "failed")
 class LiveView:
     """Shows messages, and from :meth:`follow` on the study's progress, until the ``with`` block ends."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, line_every: float = _LINE_EVERY) -> None:
+        self._console, self._line_every = console, line_every
         self._start = time.monotonic()
         self._since = time.time()
         self._message = ""
         self._said = 0.0  # when the last plain line was printed
         self._watch: Watch | None = None
         self._primary = ""
+        self._on_records: Callable[[], None] = _nobody
         self._snapshot: Snapshot | None = None
         self._over = threading.Event()
         self._lock = threading.Lock()
@@ -73,8 +75,9 @@ class LiveView:
         if self._live is None:
             self._line(text)
 
-    def follow(self, plan: Plan, store: Store) -> None:
-        """Show the trials of ``plan`` from now on."""
+    def follow(self, plan: Plan, store: Store, on_records: Callable[[], None]) -> None:
+        """Show the trials of ``plan`` from now on; ``on_records`` is called when some have ended."""
+        self._on_records = on_records
         self._primary = plan.study.metrics.primary
         self._watch = Watch(store, plan.trials, since=self._since)
 
@@ -92,12 +95,14 @@ class LiveView:
                 except OSError as error:
                     # The study itself decides whether a storage that is away is fatal; the display goes on.
                     self._message = f"the storage does not answer: {error}"
-                pause = min(self._watch.pause, _LINE_EVERY)
-            if self._live is None and time.monotonic() - self._said >= _LINE_EVERY - pause:
+                pause = min(self._watch.pause, self._line_every)
+            if self._live is None and time.monotonic() - self._said >= self._line_every - pause:
                 self._line(self._summary())
 
     def _show(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
+        if snapshot.ended:
+            self._on_records()
         for record in snapshot.ended:
             text = _ended(record, self._primary)
             if self._live is None:
@@ -130,13 +135,19 @@ class LiveView:
         return Group(head, render(self._snapshot, self._primary))
 
 
+def _nobody() -> None:
+    """Nobody wants to know."""
+
+
 def render(snapshot: Snapshot, primary: str) -> Group:
     """A bar, the counts, and a table of the trials that are training."""
     counts = [f"{snapshot.counts.get(s, 0)} {s}" for s in _STATUSES if snapshot.counts.get(s)]
     counts += [f"{len(snapshot.running)} running", f"{snapshot.planned} planned"]
     left = f" · about {duration(snapshot.eta)} left" if snapshot.eta is not None else ""
-    parts: list[ProgressBar | Text | Table] = [
-        ProgressBar(total=max(1, snapshot.total), completed=snapshot.done, width=60),
+    bar = Table.grid()
+    bar.add_row(ProgressBar(total=max(1, snapshot.total), completed=snapshot.done, width=60))
+    parts: list[Text | Table] = [
+        bar,
         Text(f"{snapshot.done}/{snapshot.total} trials · {' · '.join(counts)}{left}"),
     ]
     if snapshot.running:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from assay.cli.options import DEFAULT_STORAGE, Storage
 
-__all__ = ["mlflow", "register"]
+if TYPE_CHECKING:
+    from assay.results import Store
 
+__all__ = ["Tracking", "mlflow", "register"]
+
+_SLOW_START = 5.0  # seconds between two signs of life while the server starts
+
+StudyName = Annotated[
+    str | None, typer.Argument(metavar="[STUDY]", help="With --sync: only this study.", show_default=False)
+]
 Sync = Annotated[
     bool, typer.Option("--sync", help="Replay records that MLflow has not seen, and start no server.")
 ]
@@ -31,11 +45,87 @@ def register(app: typer.Typer) -> None:
 
 
 def mlflow(
+    study: StudyName = None,
+    *,
     sync: Sync = False,
     host: Host = "127.0.0.1",
     port: Port = 5000,
     storage: Storage = DEFAULT_STORAGE,
     tracking_uri: Tracking = None,
 ) -> None:
-    """Open MLflow on the runs of a storage (study → cell → trial); Ctrl-C ends it."""
-    del sync, host, port, storage, tracking_uri
+    """Open MLflow on the runs of a storage (study → cell → trial); Ctrl-C ends it.
+
+    Exit code 1 after --sync: MLflow could not be told everything.
+    """
+    from assay.results import Store
+    from assay.tracking import default_uri
+    from trainables.errors import InputError
+
+    store = Store(storage)
+    uri = tracking_uri or default_uri(store)
+    if uri is None:
+        raise InputError(
+            f"{store.uri} has no place for MLflow's SQLite file. Name a server with --tracking-uri."
+        )
+    if sync:
+        _replay(store, uri, study)
+    else:
+        _serve(uri, host, port)
+
+
+def _replay(store: Store, uri: str, study: str | None) -> None:
+    from assay.cli.lookup import stored_plan, study_name
+    from assay.tracking import MlflowMirror
+
+    mirror = MlflowMirror(uri, store)
+    names = [study_name(store, study)] if study else store.studies()
+    complete = True
+    for name in names:
+        report = mirror.sync(stored_plan(store, name))
+        typer.echo(f"{name}: {report.new} new, {report.already} known in {mirror.uri}")
+        for trouble in (*report.failed, *([report.away] if report.away else [])):
+            typer.echo(f"  {trouble}", err=True)
+        complete = complete and report.complete
+    if not complete:
+        raise typer.Exit(1)
+
+
+def _serve(uri: str, host: str, port: int) -> None:
+    from assay.tracking import UI_ENVIRONMENT, ui_command
+    from trainables.errors import InputError
+
+    command = ui_command(uri, port, host)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise InputError(
+                f"cannot listen on {host}:{port}: {error.strerror}. Choose another --port."
+            ) from None
+    address = f"http://{host}:{port}"
+    typer.echo(f"starting MLflow on {address} (takes about 10 s; Ctrl-C ends it)")
+    server = subprocess.Popen(command, env={**os.environ, **UI_ENVIRONMENT}, stdout=subprocess.DEVNULL)
+    try:
+        _wait_until_up(server, address)
+        code = server.wait()
+    except KeyboardInterrupt:
+        return
+    finally:
+        server.terminate()
+        server.wait()
+    raise typer.Exit(1 if code else 0)
+
+
+def _wait_until_up(server: subprocess.Popen[bytes], address: str) -> None:
+    said = time.monotonic()
+    while server.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{address}/health", timeout=1):
+                typer.echo(f"MLflow is up: open {address}")
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.3)
+        if time.monotonic() - said > _SLOW_START:
+            said = time.monotonic()
+            typer.echo("still starting")

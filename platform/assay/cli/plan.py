@@ -115,8 +115,6 @@ def say_diff(diff: Mapping[str, tuple[Any, Any]]) -> str:
 
 
 def _summary(planned: Plan, records: Mapping[str, Record]) -> list[str]:
-    from assay.cli.output import size
-
     study = planned.study
     total, done = len(planned.trials), len(records)
     repeats = f"{len(study.repeats.seeds)} seeds"
@@ -125,10 +123,20 @@ def _summary(planned: Plan, records: Mapping[str, Record]) -> list[str]:
     need = study.resources
     gpus = f" and {need.gpus:g} GPU(s)" if need.gpus else ""
     lines = [
+        *(
+            f"data: {m.reader}, {m.images} images, {m.defective} defective"
+            for m in planned.manifests.values()
+        ),
         f"{len(planned.cells)} cells × {repeats} = {total} trials; {done} done, {total - done} to train",
         f"a trial takes {need.workers} worker(s) with {need.cpus} CPU core(s){gpus} each; packs: {need.pack}",
-        f"keeps about {size(planned.bytes_kept)} (models: {study.keep.models}, probes: {study.keep.probes})",
+        f"keeps about {_gigabytes(planned)} (models: {study.keep.models}, probes: {study.keep.probes})",
     ]
     if planned.comparisons:
         lines.append(f"{len(planned.comparisons)} comparisons of two cells")
     return lines
+
+
+def _gigabytes(planned: Plan) -> str:
+    if planned.gigabytes is None:
+        return "an unknown number of gigabytes: the trainable does not count its weights"
+    return f"{planned.gigabytes:.2g} GB" if planned.gigabytes >= 0.01 else "0.01 GB"

@@ -12,7 +12,7 @@ from assay.cli.options import DEFAULT_STORAGE, Storage
 if TYPE_CHECKING:
     from assay.results import Store
 
-__all__ = ["logs", "markdown", "register", "report"]
+__all__ = ["logs", "register", "report"]
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name or file.")]
 Output = Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Write here, not to stdout.")]
@@ -27,25 +27,19 @@ def register(app: typer.Typer) -> None:
 
 def report(study: StudyName, output: Output = None, storage: Storage = DEFAULT_STORAGE) -> None:
     """Print the table of a study as Markdown: cells, mean, spread, n with reasons, footnotes."""
-    from assay.cli.lookup import study_name
+    from assay.cli.lookup import stored_plan, study_name
     from assay.results import Store
+    from assay.results.report import report as markdown
 
     store = Store(storage)
-    text = markdown(store, study_name(store, study))
+    plan = stored_plan(store, study_name(store, study))
+    found = store.records_of(trial.id for trial in plan.trials)
+    text = markdown(plan, found.records, found.problems)
     if output is None:
-        typer.echo(text)
+        typer.echo(text, nl=False)
     else:
-        output.write_text(text + "\n", encoding="utf-8")
+        output.write_text(text, encoding="utf-8")
         typer.echo(f"wrote {output}", err=True)
-
-
-def markdown(store: Store, name: str) -> str:
-    """The report of a stored study."""
-    from assay.cli.lookup import stored_plan
-    from assay.results.report import report_markdown
-
-    plan = stored_plan(store, name)
-    return report_markdown(plan, store.records_of(trial.id for trial in plan.trials))
 
 
 def logs(trial: TrialId, lines: Lines = 100, storage: Storage = DEFAULT_STORAGE) -> None:

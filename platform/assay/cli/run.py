@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,8 +12,11 @@ from assay.cli.mlflow import Tracking
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, StudyFile
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from assay.engine import Outcome
     from assay.results import Store
+    from assay.study import Plan
 
 __all__ = ["register", "run"]
 
@@ -52,6 +56,7 @@ def run(
     out = console()
     with LiveView(out) as view:
         view.message(f"reading {study}")
+        from assay.cli.mirror import Mirror
         from assay.cli.planning import read_plan
         from assay.results import Store
 
@@ -59,37 +64,57 @@ def run(
         for warning in planned.warnings:
             out.print(f"warning: {warning}")
         store = Store(storage)
+        _lay_down(store, planned)
         view.message("loading the engine")
         from assay.engine import EngineOptions, run_study
 
-        view.follow(planned, store)
-        outcome = run_study(
-            planned,
-            store,
-            EngineOptions(
-                data_root=data,
-                cache=cache.expanduser(),
-                retry_failed=retry is not None,
-                mlflow_uri=tracking_uri,
-                on_message=view.message,
-            ),
+        options = EngineOptions(
+            data_root=data,
+            cache=cache.expanduser(),
+            retry_failed=retry is not None,
+            on_message=view.message,
         )
-    _print_answer(store, planned.study.study, outcome, storage)
+        with Mirror(planned, store, tracking_uri, view.message) as mirror:
+            view.follow(planned, store, mirror.notify)
+            outcome = run_study(planned, store, options)
+    _print_answer(out, store, planned)
+    _print_ways_on(planned.study.study, outcome, storage)
+    if mirror.complaint:
+        out.print(mirror.complaint)
     out.print(f"{_counts(outcome)} in {duration(view.seconds)}")
     raise typer.Exit(_code(outcome))
 
 
-def _print_answer(store: Store, name: str, outcome: Outcome, storage: str) -> None:
-    from assay.cli.options import DEFAULT_STORAGE
-    from assay.cli.report import markdown
+def _lay_down(store: Store, plan: Plan) -> None:
+    """Write the study and its plan where `status`, `report` and the dashboard look for them."""
+    from assay.results.lease import holder
 
-    if outcome.finished:
-        typer.echo()
-        typer.echo(markdown(store, name))
-    where = "" if storage == DEFAULT_STORAGE else f" --storage {storage}"
-    typer.echo()
-    typer.echo(f"open the runs in MLflow:  assay mlflow{where}")
-    typer.echo(f"write the report:         assay report {name}{where} --output report.md")
+    name = plan.study.study
+    if holder(store, name) is None:  # else the engine refuses this run, and the other one's plan stays
+        store.write_bytes(f"{store.study(name)}/study.yaml", plan.study.source.text.encode())
+        store.write_table(f"{store.study(name)}/plan.parquet", plan.to_table())
+
+
+def _print_answer(out: Console, store: Store, plan: Plan) -> None:
+    from assay.results.summary import write_summary
+    from assay.results.terminal import terminal_report
+
+    found = store.records_of(trial.id for trial in plan.trials)
+    write_summary(store, plan, found)
+    out.print()
+    out.print(terminal_report(plan, found.records, found.problems))
+
+
+def _print_ways_on(name: str, outcome: Outcome, storage: str) -> None:
+    from assay.results.files import redact
+
+    where = "" if storage == DEFAULT_STORAGE else f" --storage {shlex.quote(redact(storage))}"
+    typer.echo(f"\nopen the runs in MLflow:  assay mlflow{where}")
+    typer.echo(f"write the report:         assay report {name}{where} --output {name}.md")
+    if outcome.failed:
+        typer.echo(f"see what failed:          assay status {name}{where} --once")
+    for problem in outcome.problems:
+        typer.echo(f"a pack broke: {problem}")
 
 
 def _counts(outcome: Outcome) -> str:

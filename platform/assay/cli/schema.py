@@ -24,11 +24,9 @@ def schema(output: Output = None) -> None:
     """
     import json
 
-    from assay.study import Study
+    from assay.study import study_schema
 
-    text = json.dumps(
-        {"$schema": "https://json-schema.org/draft/2020-12/schema", **Study.model_json_schema()}, indent=2
-    )
+    text = json.dumps(study_schema(), indent=2)
     if output is None:
         typer.echo(text)
     else:

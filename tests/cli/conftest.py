@@ -1,0 +1,75 @@
+"""The command line in this process, and a small storage that was written without training anything."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from small_study import STUDY, Answer, Assay, finished
+
+from assay.cli import main
+from assay.results import Environment, Record, Store
+from assay.study import Plan, parse_study, plan_study
+
+
+@pytest.fixture
+def assay(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Iterator[Assay]:
+    """Call `assay` with arguments, away from the user's own storage and cache."""
+    for name in ("ASSAY_STORAGE", "ASSAY_DATA", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "200")
+    before = signal.getsignal(signal.SIGTERM)
+
+    def call(*arguments: str | Path) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["assay", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        code = end.value.code
+        said = capsys.readouterr()
+        return Answer(code if isinstance(code, int) else 0, said.out, said.err)
+
+    yield call
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def study_file(tmp_path: Path) -> Path:
+    path = tmp_path / "small.yaml"
+    path.write_text(STUDY, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return plan_study(parse_study(STUDY, "small.yaml"), None, "cpu")
+
+
+@pytest.fixture
+def store(tmp_path: Path, plan: Plan) -> Store:
+    """A storage with a study of four trials: two finished, one failed, one not trained yet."""
+    store = Store(tmp_path / "storage")
+    store.write_bytes("studies/small/study.yaml", STUDY.encode())
+    store.write_table("studies/small/plan.parquet", plan.to_table())
+    first, second, third, _ = plan.trials
+    finished(first, store, image_ap=0.8)
+    finished(second, store, image_ap=0.95)
+    attempt = store.begin_attempt(third.id, Environment(host="here"))
+    store.write_bytes(f"{attempt.prefix}/log.txt", b"epoch 1/2\nRuntimeError: it broke\n")
+    store.write_record(
+        Record(
+            id=third.id,
+            status="failed",
+            reason="RuntimeError: it broke",
+            trial=third.model_dump(mode="json"),
+            study="small",
+            attempt=attempt.name,
+            error="Traceback (most recent call last):\nRuntimeError: it broke",
+        )
+    )
+    return store

@@ -1,0 +1,66 @@
+"""A small study, and records as a worker leaves them, for the tests of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from assay.results import Environment, Record, Result, Store
+from assay.study import Trial
+
+__all__ = ["STUDY", "Answer", "Assay", "finished"]
+
+STUDY = """\
+study: small
+question: Does the balance pay?
+trainable: segdec
+data: {reader: synthetic}
+supervision: full
+config: {preset: ksdd, image_size: [128, 128], channel_scale: 0.125}
+factors:
+  balance: {off: {config: {balance: none}}, on: {config: {balance: linear}}}
+design: {full: all}
+repeats: {seeds: [0, 1]}
+metrics: {primary: image_ap, report: [fp, fn]}
+resources: {workers: 1, cpus: 1}
+"""
+
+
+class Answer(NamedTuple):
+    """What one call of `assay` ended with."""
+
+    code: int
+    out: str
+    err: str
+
+
+Assay = Callable[..., Answer]
+
+
+def finished(trial: Trial, store: Store, image_ap: float = 0.9) -> Record:
+    """A record as a worker leaves it, with the files of its attempt."""
+    attempt = store.begin_attempt(trial.id, Environment(host="here"))
+    store.write_bytes(f"{attempt.prefix}/log.txt", b"epoch 1/2\nepoch 2/2\n")
+    now = datetime.now(UTC)
+    record = Record(
+        id=trial.id,
+        status="finished",
+        result=Result(
+            metrics={"image_ap": image_ap, "fp": 1.0, "fn": 0.0},
+            epochs=2,
+            weights_hash="0" * 64,
+            n_train=10,
+            n_positives=5,
+            n_masks=5,
+            n_validation=2,
+            n_test=6,
+        ),
+        trial=trial.model_dump(mode="json"),
+        study="small",
+        attempt=attempt.name,
+        started=now - timedelta(seconds=10),
+        ended=now,
+    )
+    store.write_record(record)
+    return record

@@ -1,0 +1,140 @@
+"""The progress display: what it reads from the storage, and that it is never silent."""
+
+from __future__ import annotations
+
+import io
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from small_study import finished
+
+from assay.cli.live import LiveView
+from assay.cli.output import duration, size
+from assay.cli.watch import Watch, score
+from assay.results import Environment, Progress, Store
+from assay.study import Plan
+
+
+def beat(store: Store, trial: str, age: float = 0.0) -> None:
+    """A heartbeat of a trial that has done 3 of 10 epochs of two seconds."""
+    now = Progress.now(
+        trial=trial, epoch=3, epochs=10, metrics={"validation_image_ap": 0.75}, seconds_per_epoch=2.0
+    )
+    store.write_progress(now.model_copy(update={"time": now.time - age}))
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Store:
+    return Store(tmp_path / "storage")
+
+
+def test_running_trials_are_known_by_their_heartbeat(empty: Store, plan: Plan) -> None:
+    beat(empty, plan.trials[1].id)
+    seen = Watch(empty, plan.trials).look()
+    assert [one.trial.id for one in seen.running] == [plan.trials[1].id]
+    assert (seen.total, seen.done, seen.planned) == (4, 0, 3)
+    assert seen.running[0].left == pytest.approx(14, abs=1)
+    assert seen.eta == pytest.approx(14 + 3 * 20, abs=1)
+
+
+def test_a_trial_before_its_first_epoch_is_shown(empty: Store, plan: Plan) -> None:
+    empty.begin_attempt(plan.trials[0].id, Environment(host="here"))
+    (one,) = Watch(empty, plan.trials).look().running
+    assert one.progress is None
+
+
+def test_a_silent_trial_is_not_counted_as_running(empty: Store, plan: Plan) -> None:
+    beat(empty, plan.trials[0].id, age=600)
+    seen = Watch(empty, plan.trials).look()
+    assert seen.running[0].silent == pytest.approx(600, abs=1)
+    assert (seen.planned, seen.eta) == (4, None)
+
+
+def test_heartbeats_of_an_earlier_run_are_not_shown(empty: Store, plan: Plan) -> None:
+    beat(empty, plan.trials[0].id, age=5)
+    assert Watch(empty, plan.trials, since=time.time()).look().running == ()
+
+
+def test_a_record_ends_a_trial_once(empty: Store, plan: Plan) -> None:
+    finished(plan.trials[0], empty)
+    watch = Watch(empty, plan.trials)
+    assert watch.look().ended == ()  # it was there before
+    beat(empty, plan.trials[1].id)
+    watch.look()
+    finished(plan.trials[1], empty)
+    assert [record.id for record in watch.look().ended] == [plan.trials[1].id]
+    last = watch.look()
+    assert (last.ended, last.done, last.running) == ((), 2, ())
+
+
+def test_a_failed_trial_can_be_trained_again(store: Store, plan: Plan) -> None:
+    watch = Watch(store, plan.trials)
+    assert watch.look().counts == {"finished": 2, "failed": 1}
+    store.delete_tree(f"trials/{plan.trials[2].id}/record.json")
+    assert watch.look().counts == {"finished": 2}
+    finished(plan.trials[2], store)
+    assert watch.look().counts == {"finished": 3}
+
+
+def test_off_a_terminal_there_is_a_line_for_each_message_and_trial(empty: Store, plan: Plan) -> None:
+    out, told = io.StringIO(), []
+    with LiveView(Console(file=out, width=200)) as view:
+        view.message("opening the data")
+        view.follow(plan, empty, lambda: told.append(1))
+        time.sleep(0.8)
+        finished(plan.trials[0], empty, image_ap=0.8125)
+        time.sleep(0.8)
+    lines = out.getvalue().splitlines()
+    assert "opening the data" in lines[0]
+    assert any(f"1/4 {plan.trials[0].id[:8]}" in line and "image_ap 0.812" in line for line in lines)
+    assert told == [1]
+
+
+def test_off_a_terminal_a_line_comes_although_nothing_happens(empty: Store, plan: Plan) -> None:
+    out = io.StringIO()
+    with LiveView(Console(file=out, width=200), line_every=0.3) as view:
+        view.message("starting Ray")
+        time.sleep(1.2)
+        beat(empty, plan.trials[0].id)
+        view.follow(plan, empty, lambda: None)
+        time.sleep(1.2)
+    lines = out.getvalue().splitlines()
+    assert sum("starting Ray" in line for line in lines) >= 3
+    assert "epoch 3/10 image_ap 0.750" in lines[-1]
+
+
+def test_on_a_terminal_the_running_trials_are_a_table(empty: Store, plan: Plan) -> None:
+    out = io.StringIO()
+    with LiveView(Console(file=out, width=120, force_terminal=True)) as view:
+        beat(empty, plan.trials[0].id)
+        view.follow(plan, empty, lambda: None)
+        time.sleep(1.2)
+    assert "0/4 trials" in out.getvalue()
+    assert plan.trials[0].id[:8] in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("metrics", "text"),
+    [
+        ({"image_ap": 0.5, "loss": 1.0}, "image_ap 0.500"),
+        ({"validation_image_ap": 0.25, "loss": 1.0}, "image_ap 0.250"),
+        ({"loss": 1.0}, "loss 1.000"),
+        ({"image_ap": None}, ""),
+    ],
+)
+def test_the_score_is_the_primary_metric_else_the_loss(metrics: dict[str, float | None], text: str) -> None:
+    assert score(metrics, "image_ap") == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(None, "–"), (8.4, "8 s"), (200, "3 min 20 s"), (7500, "2 h 05 min")]
+)
+def test_durations_are_read_at_a_glance(seconds: float | None, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (740_000, "740 kB"), (1.4e9, "1.4 GB")])
+def test_sizes_are_read_at_a_glance(count: float, text: str) -> None:
+    assert size(count) == text
