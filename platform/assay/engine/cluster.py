@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from math import floor
 from typing import Any
 
-from assay.study import Resources
+from assay.study.schema import Resources
 from trainables.errors import InputError
 
 __all__ = ["Cluster", "cluster"]
@@ -40,6 +40,7 @@ _SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_AUTO_CALLBACK_SYNCER": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a heartbeat carries no value
+    "RAY_AIR_NEW_OUTPUT": "0",  # the new reporter prints whatever the verbosity
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
@@ -77,9 +78,13 @@ class Cluster:
             return slots
         cpus = ", ".join(f"{node.get('CPU', 0):g}" for node in self.nodes)
         gpus = sum(node.get("GPU", 0) for node in self.nodes)
-        hint = "" if self.has_driver_resource else (
-            " Nodes started with `ray start --resources='{\"trial_driver\": 1000}'` give drivers a place "
-            "that costs no CPU."
+        hint = (
+            ""
+            if self.has_driver_resource
+            else (
+                " Nodes started with `ray start --resources='{\"trial_driver\": 1000}'` give drivers a place "
+                "that costs no CPU."
+            )
         )
         raise InputError(
             f"a trial needs {resources.workers} worker(s) with {resources.cpus} CPU(s) and {resources.gpus:g} "

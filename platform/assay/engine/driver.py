@@ -88,7 +88,7 @@ class PackDriver(tune.Trainable):
         self._trainer = PackTrainer(
             train_pack,
             train_loop_config={**self._config, "driver_pid": os.getpid()},
-            backend_config=TorchConfig(backend="nccl" if pack.gpus else "gloo"),
+            torch_config=TorchConfig(backend="nccl" if pack.gpus else "gloo"),
             scaling_config=train.ScalingConfig(
                 num_workers=pack.workers, use_gpu=pack.gpus > 0, resources_per_worker=per_worker
             ),

@@ -23,7 +23,9 @@ class PackSearcher(Searcher):
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
         return self._waiting.pop(0) if self._waiting else Searcher.FINISHED
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
         """The records say how it ended."""
 
     def save(self, checkpoint_path: str) -> None:

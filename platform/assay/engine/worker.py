@@ -18,7 +18,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -143,9 +143,7 @@ def _train_trial(trial: Trial, place: _Place) -> None:
     if attempt is None:
         return
     timer = _Timer()
-    run = TrainRun(
-        trial, place.pack.study, place.store, attempt, place.device, place.rank, place.world_size
-    )
+    run = TrainRun(trial, place.pack.study, place.store, attempt, place.device, place.rank, place.world_size)
     ending: dict[str, Any]
     failure: BaseException | None = None
     try:
@@ -216,7 +214,7 @@ def _fit_and_evaluate(
 ) -> dict[str, Any]:
     """Train, judge and write the attempt's files; returns what the record says of it."""
     torch.manual_seed(seed_for(trial.seed, trial.fold, "torch") % 2**63)  # for libraries without a generator
-    trainable = find_trainable(trial.trainable)
+    trainable = find_trainable(trial.trainable.removeprefix("trainables."))
     config = trainable.Config.model_validate(trial.config)
     run.note(f"trial {trial.id}: {trial.cell}, seed {trial.seed}, fold {trial.fold}, pid {os.getpid()}")
     with timer.part("data"):
@@ -272,7 +270,7 @@ def _result(
     return Result(
         metrics=dict(report.metrics),
         validation=dict(report.validation),
-        thresholds=report.thresholds.as_dict(),
+        thresholds=asdict(report.thresholds),
         notes=report.notes,
         epochs=epochs,
         weights_hash=weights,

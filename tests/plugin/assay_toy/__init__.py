@@ -83,7 +83,7 @@ def fit(config: ToyConfig, data: TrainingData, run: Run) -> ToyPredictor:
 
 def _misbehave(config: ToyConfig, epoch: int) -> None:
     if config.fault == "diverge":
-        raise Diverged(f"NaN loss at epoch {epoch + 1}")
+        raise Diverged(epoch, "the loss is not a number")
     if config.fault == "raise":
         raise RuntimeError("the toy broke, as it was told to")
     if config.fault == "die":

@@ -1,0 +1,137 @@
+"""Seconds that a study adds to each 10-second trial, beside bare Ray Tune + Ray Train.
+
+``python -m benchmarks.overhead [--pairs 5] [--quick]``: every round runs, one after the other on the same
+Ray, the bare loop, one trial in a bare function driver with a TorchTrainer, and packs of 1, 4 and 8 through
+assay with evaluation, records and MLflow. Overhead is the time above the bare loop, per trial. Prints a
+Markdown table with median and range.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+EPOCHS = 20
+
+STUDY = """
+study: overhead{pack}
+question: What does a study cost beside its training?
+trainable: toy
+data: {{reader: synthetic, options: {{images: 48, positives: 24, items: 24, size: [32, 32]}}}}
+supervision: weak
+config: {{epochs: {epochs}, seconds: {seconds}}}
+factors: {{slope: {{a: {{config: {{slope: 8.0}}}}}}}}
+design: {{full: all}}
+repeats: {{seeds: [{seeds}]}}
+metrics: {{primary: image_ap}}
+resources: {{workers: 1, cpus: 1, pack: {pack}}}
+keep: {{models: all, probes: 4}}
+"""
+
+
+def bare_loop(config: dict[str, float]) -> None:
+    """The trial's work and nothing else."""
+    for _ in range(int(config["epochs"])):
+        time.sleep(config["seconds"])
+
+
+def bare_tune_and_train(config: dict[str, float], scratch: Path) -> None:
+    """One trial the plain way: a Tune function that fits a TorchTrainer with one worker."""
+    from ray import train, tune
+    from ray.train.torch import TorchTrainer
+
+    def driver(_: dict[str, Any]) -> None:
+        TorchTrainer(
+            bare_loop,
+            train_loop_config=config,
+            scaling_config=train.ScalingConfig(num_workers=1, resources_per_worker={"CPU": 1}),
+            run_config=train.RunConfig(name=f"bare-{time.time_ns()}", storage_path=str(scratch)),
+        ).fit()
+
+    tune.Tuner(
+        tune.with_resources(driver, {"CPU": 0, "trial_driver": 1}),
+        tune_config=tune.TuneConfig(num_samples=1),
+        run_config=tune.RunConfig(name=f"tune-{time.time_ns()}", storage_path=str(scratch), verbose=0),
+    ).fit()
+
+
+def study_of(pack: int, config: dict[str, float], storage: Path, cache: Path) -> None:
+    """A study of ``pack`` trials in one pack, on a fresh storage, mirrored into MLflow."""
+    from assay.engine import EngineOptions, run_study
+    from assay.results import Store
+    from assay.study import parse_study, plan_study
+    from assay.tracking import MlflowMirror
+    from trainables.data import open_manifest
+
+    seeds = ", ".join(str(seed) for seed in range(pack))
+    text = STUDY.format(pack=pack, seeds=seeds, epochs=int(config["epochs"]), seconds=config["seconds"])
+    plan = plan_study(parse_study(text, "overhead"), lambda spec: open_manifest(spec, None, cache), "cpu")
+    store = Store(storage)
+    with MlflowMirror(store).following(plan):
+        outcome = run_study(plan, store, EngineOptions(data_root=None, cache=cache))
+    assert outcome.finished == pack, outcome
+
+
+def main() -> int:
+    """Run the rounds and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--pairs", type=int, default=5, help="rounds (default 5)")
+    parser.add_argument("--quick", action="store_true", help="2-second trials, one round: a smoke test")
+    arguments = parser.parse_args()
+    config = {"epochs": EPOCHS, "seconds": 0.1 if arguments.quick else 0.5}
+    rounds = 1 if arguments.quick else arguments.pairs
+    sys.path.insert(0, str(ROOT / "tests" / "plugin"))
+    measured: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory(prefix="assay-bench-") as folder:
+        scratch = Path(folder)
+        _measure(rounds, config, scratch, measured)
+    _print(measured, config)
+    return 0
+
+
+def _measure(rounds: int, config: dict[str, float], scratch: Path, measured: dict[str, list[float]]) -> None:
+    import os
+
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        [str(ROOT / "tests" / "plugin"), os.environ.get("PYTHONPATH", "")]
+    )
+    from assay.engine.cluster import start_local
+
+    start_local(cpus=1)
+    for number in range(rounds):
+        loop = _timed(lambda: bare_loop(config))
+        bare = _timed(lambda: bare_tune_and_train(config, scratch / "bare")) - loop
+        measured.setdefault("bare Ray Tune + Ray Train", []).append(bare)
+        for pack in (1, 4, 8):
+            storage = scratch / f"storage-{number}-{pack}"
+            whole = _timed(lambda p=pack, s=storage: study_of(p, config, s, scratch / "cache"))
+            measured.setdefault(f"assay, pack of {pack}", []).append((whole - pack * loop) / pack)
+
+
+def _timed(action: Callable[[], None]) -> float:
+    start = time.monotonic()
+    action()
+    return time.monotonic() - start
+
+
+def _print(measured: dict[str, list[float]], config: dict[str, float]) -> None:
+    bare = measured["bare Ray Tune + Ray Train"]
+    print(f"Overhead per trial of {config['epochs'] * config['seconds']:.0f} s, {len(bare)} rounds:\n")  # noqa: T201
+    print("| way | median s | min–max s | of bare Tune + Train, median of pairs |\n|---|---|---|---|")  # noqa: T201
+    for name, seconds in measured.items():
+        ratio = statistics.median(a / b for a, b in zip(seconds, bare, strict=True))
+        spread = f"{min(seconds):.2f}–{max(seconds):.2f}"
+        print(f"| {name} | {statistics.median(seconds):.2f} | {spread} | {ratio:.2f} |")  # noqa: T201
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,155 @@
+"""Whatever is killed, running again ends with the results of an undisturbed run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from assay.results import Store
+from tests.engine.conftest import ToyStudy
+
+Toy = Callable[..., ToyStudy]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    tmp_path_factory: pytest.TempPathFactory, cache_root: Path, ray_session: None
+) -> dict[str, bytes]:
+    """Results of the kill tests' study when nothing happens to it."""
+    from tests.engine.conftest import TOY
+
+    text = TOY.format(name="kills", seeds=[0], seconds=0.01, workers=1, pack="2")
+    study = ToyStudy(tmp_path_factory.mktemp("undisturbed"), cache_root, _patient(text, 0.01))
+    study.run()
+    return _without_ids(study)
+
+
+def _patient(text: str, seconds: float) -> str:
+    return text.replace(f"epochs: 3, seconds: {seconds}", f"epochs: 6, seconds: {seconds}")
+
+
+def _without_ids(study: ToyStudy) -> dict[str, object]:
+    """Results by cell: the pace of an epoch is part of the id, and differs between slow and quick runs."""
+    records = study.records()
+    return {trial.cell: records[trial.id].result for trial in study.plan.trials}
+
+
+def _kill_first(title: str, root: int, when: Callable[[], bool]) -> threading.Thread:
+    """kill -9 the first process below ``root`` whose title begins with ``title``, once ``when`` holds."""
+
+    def watch() -> None:
+        while not when():
+            time.sleep(0.05)
+        for process in psutil.Process(root).children(recursive=True):
+            if " ".join(process.cmdline()).startswith(title):
+                process.send_signal(signal.SIGKILL)
+                return
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    return thread
+
+
+def _in_the_middle(study: ToyStudy) -> Callable[[], bool]:
+    """True once the first trial has finished an epoch and not yet all."""
+
+    def look() -> bool:
+        beats = [study.store.progress(trial.id) for trial in study.plan.trials]
+        return any(beat is not None and 1 <= beat.epoch <= 4 for beat in beats)
+
+    return look
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("free_cluster")
+@pytest.mark.parametrize("title", ["ray::RayTrainWorker", "ray::PackDriver"])
+def test_a_killed_ray_process_changes_no_result(toy: Toy, undisturbed: dict[str, object], title: str) -> None:
+    study = toy(name="kills", seeds=(0,), seconds=0.8, pack="2", edit=lambda text: _patient(text, 0.8))
+    killer = _kill_first(title, os.getpid(), _in_the_middle(study))
+    outcome = study.run()
+    assert not killer.is_alive(), f"no process {title} was there to kill"
+    assert (outcome.finished, outcome.missing) == (2, 0)
+    assert _without_ids(study) == undisturbed
+    first = study.plan.trials[0].id
+    logs = sorted(study.storage.glob(f"trials/{first}/*/log.txt"))
+    assert len(logs) == 2, "the killed trial had two attempts"
+    resumed = [line.split("  ")[1] for line in logs[-1].read_text().splitlines()]
+    epoch = int(next(line for line in resumed if line.startswith("resumed")).rpartition(" ")[2])
+    assert next(line for line in resumed if line.startswith("epoch")) == f"epoch {epoch + 1}/6"
+
+
+@pytest.fixture
+def program(toy: Toy, cache_root: Path) -> Iterator[tuple[ToyStudy, Callable[[], subprocess.Popen[str]]]]:
+    """``assay run`` of the kill tests' study as a program of its own, with its own Ray."""
+    study = toy(name="kills", seeds=(0,), seconds=0.8, pack="2", edit=lambda text: _patient(text, 0.8))
+    file = study.storage.parent / "kills.yaml"
+    file.write_text(study.text)
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*options: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "assay", "run", str(file), "--storage", str(study.storage), *options]
+        environment = {**os.environ, "ASSAY_CACHE": str(cache_root)}
+        environment.pop("RAY_ADDRESS", None)
+        started.append(
+            subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env=environment,
+                start_new_session=True,
+            )
+        )
+        return started[-1]
+
+    yield study, start
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def test_after_kill_9_of_the_whole_program_running_again_gives_the_same_results(
+    program: tuple[ToyStudy, Callable[..., subprocess.Popen[str]]], undisturbed: dict[str, object]
+) -> None:
+    study, start = program
+    process = start()
+    _wait_for(_in_the_middle(study))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not Store(study.storage).records(trial.id for trial in study.plan.trials)
+    again = start()
+    output, _ = again.communicate(timeout=120)
+    assert again.returncode == 0, output
+    assert _without_ids(study) == undisturbed
+
+
+def test_ctrl_c_ends_the_program_with_130_and_leaves_no_process(
+    program: tuple[ToyStudy, Callable[..., subprocess.Popen[str]]],
+) -> None:
+    study, start = program
+    process = start("--cpus", "1")
+    _wait_for(_in_the_middle(study))
+    family = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=40)
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    psutil.wait_procs(family, timeout=10)
+    assert [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def _wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "the study did not get going"
+        time.sleep(0.1)
