@@ -49,9 +49,14 @@ class CellSummary:
 
     cell: Cell
     metric: str
+    repeats: tuple[Repeat, ...]  # as planned
     values: Mapping[Repeat, float]
-    planned: int
     lost: tuple[Lost, ...]
+
+    @property
+    def planned(self) -> int:
+        """Repeats that the plan has."""
+        return len(self.repeats)
 
     @property
     def n(self) -> int:
@@ -90,10 +95,10 @@ class CellSummary:
         return f"{self.n} of {self.planned}: {'; '.join(map(str, self.lost))}"
 
     def _seeds(self) -> set[int]:
-        return {repeat.seed for repeat in self.values}
+        return {repeat.seed for repeat in self.repeats}
 
     def _folds(self) -> set[int | None]:
-        return {repeat.fold for repeat in self.values}
+        return {repeat.fold for repeat in self.repeats}
 
     def _spread_values(self) -> list[float]:
         seeds, folds = self._seeds(), self._folds()
@@ -114,20 +119,21 @@ def summarise(
     unreadable = {problem.trial for problem in problems}
     values: dict[str, dict[Repeat, float]] = {cell.name: {} for cell in plan.cells}
     lost: dict[str, Counter[tuple[str, str | None]]] = {cell.name: Counter() for cell in plan.cells}
-    planned: Counter[str] = Counter()
+    planned: dict[str, list[Repeat]] = {cell.name: [] for cell in plan.cells}
     for trial in plan.trials:
-        planned[trial.cell] += 1
+        repeat = Repeat(trial.seed, trial.fold)
+        planned[trial.cell].append(repeat)
         outcome = _outcome(records.get(trial.id), metric, trial.id in unreadable)
         if not isinstance(outcome, tuple):
-            values[trial.cell][Repeat(trial.seed, trial.fold)] = outcome
+            values[trial.cell][repeat] = outcome
         else:
             lost[trial.cell][outcome] += 1
     return [
         CellSummary(
             cell=cell,
             metric=metric,
+            repeats=tuple(planned[cell.name]),
             values=values[cell.name],
-            planned=planned[cell.name],
             lost=tuple(Lost(repeats, *what) for what, repeats in lost[cell.name].items()),
         )
         for cell in plan.cells

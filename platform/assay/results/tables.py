@@ -16,7 +16,7 @@ from assay.results.summary import CellSummary, summarise
 from assay.study import Plan
 from trainables.metrics import METRICS, Metric
 
-__all__ = ["Column", "TextTable", "ablation_table", "comparison_table", "reported_metrics"]
+__all__ = ["Column", "TextTable", "ablation_table", "comparison_table", "reported_metrics", "superscript"]
 
 _MARKS = {"on": "✓", "off": "–"}
 _NOTHING = "–"
