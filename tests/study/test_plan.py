@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.study import Plan, parse_study
+from assay.study import Plan, Trial, parse_study
 from assay.study.identity import CellIdentity, canonical_json
 from tests.study.toy import BASIC, as_yaml, plan, plan_on_images, study_with
 from trainables.errors import InputError
@@ -161,8 +161,13 @@ def test_with_data_a_trial_carries_the_hashes_of_manifest_and_split(tmp_path: Pa
 def test_a_plan_survives_being_written_to_a_table() -> None:
     result = plan(study_with(comparisons=[{"factor": "a"}], repeats={"seeds": [0], "folds": [2]}))
     table = result.to_table()
-    assert table.column_names == ["id", "cell", "seed", "fold", "supervision", "trial"]
     assert Plan.from_table(table) == result
+
+
+def test_a_row_of_the_table_is_a_whole_trial() -> None:
+    result = plan(study_with())
+    texts = result.to_table()["trial"].to_pylist()
+    assert tuple(Trial.model_validate_json(text) for text in texts) == result.trials
 
 
 # Refusals

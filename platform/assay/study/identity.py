@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 __all__ = ["CellIdentity", "canonical_json", "flatten"]
@@ -28,6 +29,11 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+@lru_cache(maxsize=65536)
+def _quoted(split: str) -> str:
+    return canonical_json(split)  # all cells of a repeat ask for the same one
 
 
 class CellIdentity:
@@ -54,5 +60,5 @@ class CellIdentity:
     def trial_id(self, *, split: str, seed: int, fold: int | None) -> str:
         """The id of one repeat of the cell."""
         number = "null" if fold is None else str(fold)
-        text = f'{self._config}{number}{self._manifest}{seed},"split":{canonical_json(split)}{self._end}'
+        text = f'{self._config}{number}{self._manifest}{seed},"split":{_quoted(split)}{self._end}'
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -70,6 +70,8 @@ class Plan(BaseModel):
 
     model_config = _FROZEN
     study: Study
+    trainable: str  # module that holds TRAINABLE, such as trainables.segdec
+    revision: int
     cells: tuple[Cell, ...]
     trials: tuple[Trial, ...]  # round-robin over cells, repeat by repeat
     comparisons: tuple[Comparison, ...]
@@ -78,10 +80,13 @@ class Plan(BaseModel):
     gigabytes: float | None  # estimate of what is kept; None if the trainable does not count its weights
 
     def to_table(self) -> pa.Table:
-        """One row for each trial; the plan's other parts travel in the schema's metadata."""
+        """One row for each trial; what trials share travels in the schema's metadata.
+
+        The column ``trial`` holds all of a trial as JSON, so that a worker reads its row and nothing else.
+        """
         head = {
-            "study": self.study.model_dump(mode="json", exclude_unset=True),
             **self.model_dump(mode="json", exclude={"study", "trials"}),
+            "study": self.study.model_dump(mode="json", exclude_unset=True),
         }
         trials = self.trials
         columns = {
@@ -90,6 +95,8 @@ class Plan(BaseModel):
             "seed": pa.array([t.seed for t in trials], pa.int64()),
             "fold": pa.array([t.fold for t in trials], pa.int64()),
             "supervision": pa.array([str(t.supervision) for t in trials], pa.string()),
+            "manifest": pa.array([t.manifest for t in trials], pa.string()),
+            "split": pa.array([t.split for t in trials], pa.string()),
             "trial": pa.array([t.model_dump_json() for t in trials], pa.string()),
         }
         return pa.table(columns).replace_schema_metadata({_METADATA: json.dumps(head)})
@@ -97,9 +104,43 @@ class Plan(BaseModel):
     @classmethod
     def from_table(cls, table: pa.Table) -> Self:
         """The plan that :meth:`to_table` wrote."""
-        head = json.loads((table.schema.metadata or {})[_METADATA])
-        trials = [Trial.model_validate_json(text) for text in table["trial"].to_pylist()]
-        return cls.model_validate({**head, "trials": trials})
+        plan = cls.model_validate({**json.loads((table.schema.metadata or {})[_METADATA]), "trials": ()})
+        cells = {cell.name: cell for cell in plan.cells}
+        rows = table.select(["id", "cell", "seed", "fold", "manifest", "split"]).to_pylist()
+        trials = tuple(
+            _trial(cells[row.pop("cell")], trainable=plan.trainable, revision=plan.revision, **row)
+            for row in rows
+        )
+        return plan.model_copy(update={"trials": trials})
+
+
+def _trial(
+    cell: Cell,
+    *,
+    id: str,
+    trainable: str,
+    revision: int,
+    seed: int,
+    fold: int | None,
+    manifest: str,
+    split: str,
+) -> Trial:
+    """A repeat of a cell. Every part was checked with the cell; again would cost more than all the rest."""
+    return Trial.model_construct(
+        id=id,
+        cell=cell.name,
+        levels=cell.levels,
+        seed=seed,
+        fold=fold,
+        trainable=trainable,
+        revision=revision,
+        config=cell.config,
+        supervision=cell.supervision,
+        data=cell.data,
+        manifest=manifest,
+        split=split,
+        diff=cell.diff,
+    )
 
 
 class _PlannedCell(NamedTuple):
@@ -139,6 +180,8 @@ def plan_study(
     trials = tuple(_trials(trainable, cells, data))
     return Plan(
         study=study,
+        trainable=_module(trainable),
+        revision=trainable.revision,
         cells=tuple(planned.cell for planned in cells),
         trials=trials,
         comparisons=tuple(comparisons),
@@ -146,6 +189,10 @@ def plan_study(
         warnings=(*notes, *data.warnings, *_unused_allowances(study, comparisons)),
         gigabytes=kept_gigabytes(study, trainable, settings, len(trials)),
     )
+
+
+def _module(trainable: AnyTrainable) -> str:
+    return f"trainables.{trainable.name}"
 
 
 def _find_trainable(name: str) -> AnyTrainable:
@@ -214,7 +261,7 @@ def _plan_cells(
 
 def _trials(trainable: AnyTrainable, cells: Sequence[_PlannedCell], data: DataPlan) -> Iterator[Trial]:
     """Round-robin over cells, repeat by repeat: a study stopped early has the same repeats in all cells."""
-    module = f"trainables.{trainable.name}"
+    module = _module(trainable)
     writers = [
         CellIdentity(
             trainable=module,
@@ -229,22 +276,16 @@ def _trials(trainable: AnyTrainable, cells: Sequence[_PlannedCell], data: DataPl
         for planned, writer, manifest, repeats in zip(cells, writers, data.hashes, data.repeats, strict=True):
             if index >= len(repeats):
                 continue
-            repeat, cell = repeats[index], planned.cell
-            # Every part was checked when its cell was: checking again would cost more than all the rest.
-            yield Trial.model_construct(
+            repeat = repeats[index]
+            yield _trial(
+                planned.cell,
                 id=writer.trial_id(split=repeat.split, seed=repeat.seed, fold=repeat.fold),
-                cell=cell.name,
-                levels=cell.levels,
-                seed=repeat.seed,
-                fold=repeat.fold,
                 trainable=module,
                 revision=trainable.revision,
-                config=cell.config,
-                supervision=cell.supervision,
-                data=cell.data,
+                seed=repeat.seed,
+                fold=repeat.fold,
                 manifest=manifest,
                 split=repeat.split if manifest != UNKNOWN else UNKNOWN,
-                diff=cell.diff,
             )
 
 
