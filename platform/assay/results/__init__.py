@@ -3,11 +3,12 @@
 from assay.results.lease import Lease
 from assay.results.progress import Progress
 from assay.results.record import Environment, Problem, Record, Result, Thresholds, Worker
-from assay.results.store import Attempt, AttemptStart, RecordSet, Store
+from assay.results.store import Attempt, AttemptStart, DamagedFileError, RecordSet, Store
 
 __all__ = [
     "Attempt",
     "AttemptStart",
+    "DamagedFileError",
     "Environment",
     "Lease",
     "Problem",

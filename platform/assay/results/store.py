@@ -17,6 +17,8 @@ and decides on retries (3×).
 
 from __future__ import annotations
 
+import hashlib
+import io
 import secrets
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,15 +26,21 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
 from assay.results.files import Files
 from assay.results.progress import Progress
 from assay.results.record import Environment, Problem, Record, read_record
 
-__all__ = ["Attempt", "AttemptStart", "RecordSet", "Store"]
+__all__ = ["Attempt", "AttemptStart", "DamagedFileError", "RecordSet", "Store"]
 
 _READERS = 32  # requests in flight to an object store; a local disk is read by one thread (see records_of)
+
+
+class DamagedFileError(OSError):
+    """A file differs from what its record says of it."""
 
 
 class Attempt(NamedTuple):
@@ -121,6 +129,28 @@ class Store(Files):
     def write_record(self, record: Record) -> None:
         """Write ``record.json``: from now on the trial exists. Its files were written before."""
         self.write_bytes(f"{self.trial(record.id)}/record.json", record.to_bytes())
+
+    def read_file(self, record: Record, name: str) -> bytes | None:
+        """A file of a record's attempt (``curve.parquet``); None when the record names no such file.
+
+        Raises:
+            DamagedFileError: If its content is not what the record says.
+            FileNotFoundError: If it is gone.
+        """
+        path = f"{record.attempt}/{name}"
+        if path not in record.files:
+            return None
+        data = self.read_bytes(f"{self.trial(record.id)}/{path}")
+        if hashlib.sha256(data).hexdigest() != record.files[path]:
+            raise DamagedFileError(
+                f"{self.trial(record.id)}/{path} is not the file that its record names (sha256 differs)"
+            )
+        return data
+
+    def read_part(self, record: Record, name: str) -> pa.Table | None:
+        """A Parquet file of a record's attempt, checked as by :meth:`read_file`."""
+        data = self.read_file(record, name)
+        return None if data is None else pq.read_table(io.BytesIO(data))
 
     # Progress and attempts ---------------------------------------------------------------------------
 

@@ -1,0 +1,134 @@
+"""What MLflow is told of a record: parameters, tags and metrics, as plain values (no MLflow in here).
+
+Everything is taken from the record, so a value in MLflow equals the record's. Names: ``config.lr``,
+``level.stop``, ``seed`` (parameters); ``test/image_ap``, ``validation/image_ap`` (final metrics) and
+``epoch/loss`` (one value per epoch, at the epoch's own time); tags begin with ``assay.``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from assay.results import Record
+from assay.results.files import redact
+
+__all__ = [
+    "Point",
+    "curve_points",
+    "experiment_note",
+    "final_points",
+    "milliseconds",
+    "parameters",
+    "record_hash",
+    "tags",
+]
+
+_PARAMETER_CHARACTERS = 6000  # MLflow refuses longer values
+_TAG_CHARACTERS = 5000
+_NOT_ALLOWED = re.compile(r"[^\w\-. /]")  # in names of metrics and parameters
+_OF_THE_CURVE = frozenset({"epoch", "time", "seconds"})
+
+
+class Point(NamedTuple):
+    """One value of a metric."""
+
+    name: str
+    value: float
+    time: int  # milliseconds since 1970
+    step: int
+
+
+def record_hash(record: Record) -> str:
+    """sha256 of a record: a replaced record has another one and is mirrored anew."""
+    return hashlib.sha256(record.to_bytes()).hexdigest()
+
+
+def parameters(record: Record, levels: Mapping[str, str]) -> dict[str, str]:
+    """The resolved config, flattened, with levels, repeat, supervision and data."""
+    trial = record.trial
+    found = {f"level.{factor}": level for factor, level in levels.items()}
+    for part in ("config", "data"):
+        found |= dict(_flat(part, trial.get(part) or {}))
+    for name in ("trainable", "revision", "seed", "fold", "supervision"):
+        if trial.get(name) is not None:
+            found |= dict(_flat(name, trial[name]))
+    return {_name(key): value[:_PARAMETER_CHARACTERS] for key, value in found.items()}
+
+
+def tags(record: Record, study: str, cell: str) -> dict[str, str]:
+    """How a run is found, and where and with what it came about."""
+    environment = record.environment
+    found = {
+        "assay.kind": "trial",
+        "assay.study": study,
+        "assay.cell": cell,
+        "assay.trial": record.id,
+        "assay.record": record_hash(record),
+        "assay.status": record.status,
+        "assay.reason": record.reason or "",
+        "assay.node": environment.node,
+        "assay.host": environment.host,
+        "assay.device": environment.device,
+        "assay.commit": environment.commit,
+        "assay.source": environment.source_hash,
+        "assay.attempts": str(record.attempts),
+        **{f"assay.version.{_name(name)}": version for name, version in environment.versions.items()},
+    }
+    return {name: redact(value)[:_TAG_CHARACTERS] for name, value in found.items() if value}
+
+
+def final_points(record: Record) -> list[Point]:
+    """Test and validation metrics, times and memory; as a step, the number of epochs."""
+    result, now = record.result, milliseconds(record.ended)
+    values: dict[str, float] = {f"seconds/{name}": value for name, value in record.timings.items()}
+    if record.environment.peak_memory_mb is not None:
+        values["peak_memory_mb"] = record.environment.peak_memory_mb
+    step = 0
+    if result is not None:
+        values |= {f"test/{name}": value for name, value in result.metrics.items()}
+        values |= {f"validation/{name}": value for name, value in result.validation.items()}
+        step = result.epochs
+    return [Point(_name(name), value, now, step) for name, value in values.items()]
+
+
+def curve_points(curve: pa.Table, fallback_time: int) -> list[Point]:
+    """One point per epoch and metric of ``curve.parquet`` (columns epoch, time in Unix seconds, metrics)."""
+    points: list[Point] = []
+    for row in curve.to_pylist():
+        moment = row.get("time")
+        time = fallback_time if moment is None else round(moment * 1000)
+        points.extend(
+            Point(_name(f"epoch/{name}"), float(value), time, round(row["epoch"]))
+            for name, value in row.items()
+            if name not in _OF_THE_CURVE and value is not None and math.isfinite(value)
+        )
+    return points
+
+
+def experiment_note(question: str, table: str) -> str:
+    """The description of an experiment: the question and the study's table, in Markdown."""
+    return redact(f"{question}\n\n{table}"[:_TAG_CHARACTERS])
+
+
+def milliseconds(moment: Any) -> int:
+    """A moment as MLflow counts time; 0 when it is unknown."""
+    return 0 if moment is None else round(moment.timestamp() * 1000)
+
+
+def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from _flat(f"{prefix}.{key}", inner)
+    else:
+        yield prefix, redact(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
+def _name(text: str) -> str:
+    return _NOT_ALLOWED.sub("_", text)[:250]

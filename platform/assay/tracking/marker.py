@@ -1,0 +1,42 @@
+"""Which records an MLflow store has seen: one small file per study and tracking URI, kept with the results.
+
+It only saves questions to the server. A lost marker costs one question per record, and one that belongs to
+another experiment (the database was deleted and made anew) is not believed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from pydantic import BaseModel, Field, ValidationError
+
+from assay.results import Store
+
+__all__ = ["Marker", "read_marker", "write_marker"]
+
+
+class Marker(BaseModel, extra="forbid"):
+    """What was mirrored into one experiment."""
+
+    experiment: str = Field(description="Experiment id and its time of creation.")
+    records: dict[str, str] = Field(default_factory=dict, description="Trial → sha256 of its record.")
+    stale: set[str] = Field(default_factory=set, description="Cells whose means are yet to be told.")
+
+
+def read_marker(store: Store, study: str, uri: str, experiment: str) -> Marker:
+    """The marker of ``experiment``; an empty one when there is none, or one of another experiment."""
+    try:
+        marker = Marker.model_validate_json(store.read_bytes(_path(study, uri)))
+    except (FileNotFoundError, ValidationError):
+        return Marker(experiment=experiment)
+    return marker if marker.experiment == experiment else Marker(experiment=experiment)
+
+
+def write_marker(store: Store, study: str, uri: str, marker: Marker) -> None:
+    """Write the marker over the last one."""
+    store.write_bytes(_path(study, uri), marker.model_dump_json().encode())
+
+
+def _path(study: str, uri: str) -> str:
+    # A hash, because a tracking URI may hold a password.
+    return f"{Store.study(study)}/mlflow-{hashlib.sha256(uri.encode()).hexdigest()[:12]}.json"

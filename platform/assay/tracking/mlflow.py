@@ -1,0 +1,360 @@
+"""MLflow's view of a study: experiment = study, parent run = cell, child run = trial.
+
+Records are the truth, MLflow is a mirror of them, written from the head only. Runs are found by their tag
+``assay.trial``, so a replay makes no second run, and a replaced record replaces its run. When the server is
+away nothing is lost and nobody waits: :meth:`MlflowMirror.sync` says so and a later call catches up.
+
+This module is the only one that imports mlflow, and only when it is used (1.6 s). Its telemetry is off.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+from assay.results import Record, Store
+from assay.results.files import redact
+from assay.results.summary import CellSummary, summarise
+from assay.results.tables import ablation_table, reported_metrics
+from assay.study import Plan
+from assay.tracking.content import (
+    Point,
+    curve_points,
+    experiment_note,
+    final_points,
+    milliseconds,
+    parameters,
+    record_hash,
+    tags,
+)
+from assay.tracking.marker import Marker, read_marker, write_marker
+from assay.tracking.overlays import write_overlays
+from trainables.errors import InputError
+
+if TYPE_CHECKING:
+    from mlflow.entities import Experiment, Run
+    from mlflow.tracking import MlflowClient
+
+__all__ = ["UI_ENVIRONMENT", "MlflowMirror", "SyncReport", "default_uri", "ui_command"]
+
+UI_ENVIRONMENT: Mapping[
+    str, str
+] = {  # of `assay mlflow`: up in 9 s instead of 38 s, and silent to the outside
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+}
+_CLIENT_ENVIRONMENT: Mapping[str, str] = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # seconds; a study does not wait two minutes for its mirror
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+_BATCH = 1000  # metrics per request, runs per page: MLflow's limits
+_PARAMETERS = 100  # per request, MLflow's limit
+_MESSAGE_CHARACTERS = 300
+_MARKER_SECONDS = 5.0
+_STATUS: Mapping[str, Literal["FINISHED", "FAILED", "KILLED"]] = {
+    "finished": "FINISHED",
+    "diverged": "FAILED",
+    "failed": "FAILED",
+    "pruned": "KILLED",
+}
+
+
+@dataclass(frozen=True)
+class SyncReport:
+    """What one :meth:`MlflowMirror.sync` did."""
+
+    new: int = 0  # trials written, those of replaced records among them
+    already: int = 0  # trials that MLflow had seen
+    failed: tuple[str, ...] = ()  # trials that could not be mirrored, with the reason
+    away: str | None = None  # why MLflow could not be reached; the rest is mirrored by the next call
+
+    @property
+    def complete(self) -> bool:
+        """Whether MLflow now has every record that was asked for."""
+        return self.away is None and not self.failed
+
+
+def default_uri(store: Store) -> str | None:
+    """Where runs are mirrored: ``MLFLOW_TRACKING_URI``, else SQLite beside the results.
+
+    None for results in an object store without that variable: there is no place for SQLite in it.
+    """
+    named = os.environ.get("MLFLOW_TRACKING_URI")
+    if named:
+        return named
+    return f"sqlite:///{store.local_path / 'mlflow.db'}" if store.local_path else None
+
+
+def ui_command(uri: str, port: int, host: str = "127.0.0.1") -> list[str]:
+    """The command that serves MLflow's pages on ``uri``, to be run with :data:`UI_ENVIRONMENT`.
+
+    Raises:
+        InputError: If ``uri`` is a server, which has pages of its own.
+    """
+    if urlsplit(uri).scheme in {"http", "https"}:
+        raise InputError(
+            f"MLflow's pages are served from a database, found the server {redact(uri)}: "
+            "it has pages of its own, open it in a browser."
+        )
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
+    return [*command, "--host", host, "--port", str(port), "--workers", "1"]
+
+
+class MlflowMirror:
+    """Mirrors the records of studies into one MLflow store or server.
+
+    Args:
+        uri: A tracking URI; see :func:`default_uri`.
+        store: Where the records and their files lie.
+    """
+
+    def __init__(self, uri: str, store: Store) -> None:
+        self._uri, self._store = uri, store
+        self._client: MlflowClient | None = None
+
+    @property
+    def uri(self) -> str:
+        """The tracking URI without its credentials."""
+        return redact(self._uri)
+
+    def sync(self, plan: Plan, records: Iterable[Record] | None = None) -> SyncReport:
+        """Bring MLflow up to date with ``records`` (default: all of the plan).
+
+        No exception of MLflow, its database or the network leaves this method. Not for two threads at
+        once, nor for two processes: the head calls it.
+        """
+        wanted = list(self._records(plan).values() if records is None else records)
+        try:
+            self._connect()
+            experiment = self._experiment(plan)
+        except _trouble() as error:
+            return SyncReport(away=_in_short(error))
+        marker_of = f"{experiment.experiment_id} {experiment.creation_time}"
+        marker = read_marker(self._store, plan.study.study, self._uri, marker_of)
+        target = _Experiment(self._api(), self._store, plan, experiment.experiment_id, marker)
+        report = target.add(wanted, lambda: write_marker(self._store, plan.study.study, self._uri, marker))
+        if report.away is None and target.stale_cells:
+            try:
+                target.update_cells(self._records(plan))
+            except _trouble() as error:
+                report = replace(report, away=_in_short(error))
+        write_marker(self._store, plan.study.study, self._uri, marker)
+        return report
+
+    def _records(self, plan: Plan) -> dict[str, Record]:
+        return self._store.records(trial.id for trial in plan.trials)
+
+    def _connect(self) -> None:
+        if self._client is not None:
+            return
+        for name, value in _CLIENT_ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        for name in ("mlflow", "alembic"):  # their news of migrations are none of the user's
+            logging.getLogger(name).setLevel(logging.ERROR)
+        from mlflow.tracking import MlflowClient
+
+        self._client = MlflowClient(self._uri)
+
+    def _api(self) -> MlflowClient:
+        assert self._client is not None, "connected before use"
+        return self._client
+
+    def _experiment(self, plan: Plan) -> Experiment:
+        api, name = self._api(), plan.study.study
+        found = api.get_experiment_by_name(name)
+        if found is None:
+            api.create_experiment(name, artifact_location=self._artifact_location(name))
+            found = api.get_experiment_by_name(name)
+        assert found is not None, "it was just made"
+        if found.lifecycle_stage == "deleted":
+            api.restore_experiment(found.experiment_id)
+        return found
+
+    def _artifact_location(self, study: str) -> str | None:
+        """Pictures go beside the results, not into the working folder; a server decides for itself."""
+        root = self._store.local_path
+        if root is None or urlsplit(self._uri).scheme in {"http", "https"}:
+            return None
+        return (root / "mlflow-artifacts" / study).as_uri()
+
+
+class _Experiment:
+    """One study in MLflow, while it is brought up to date."""
+
+    def __init__(self, api: MlflowClient, store: Store, plan: Plan, experiment: str, marker: Marker) -> None:
+        self._api, self._store, self._plan = api, store, plan
+        self._experiment, self._marker = experiment, marker
+        self._trials = {trial.id: trial for trial in plan.trials}
+        self._cells = {cell.name: cell for cell in plan.cells}
+        self._parents: dict[str, str] = {}  # cell → run id
+
+    @property
+    def stale_cells(self) -> tuple[str, ...]:
+        """Cells whose means MLflow has not been told since the last trial."""
+        return tuple(cell for cell in self._cells if cell in self._marker.stale)
+
+    def add(self, records: Sequence[Record], save: Callable[[], None]) -> SyncReport:
+        """Mirror each record that MLflow has not; ``save`` keeps the marker now and then."""
+        new = already = 0
+        failed: list[str] = []
+        saved = time.monotonic()
+        for record in records:
+            digest = record_hash(record)
+            if record.id not in self._trials or self._marker.records.get(record.id) == digest:
+                already += 1
+                continue
+            try:
+                added = self._mirror(record, digest)
+            except _trouble() as error:
+                away = self._why_away()
+                if away is not None:
+                    return SyncReport(new, already, tuple(failed), away)
+                failed.append(f"{record.id}: {_in_short(error)}")
+                continue
+            new, already = new + added, already + (not added)
+            self._marker.records[record.id] = digest
+            self._marker.stale.add(self._trials[record.id].cell)
+            if time.monotonic() - saved > _MARKER_SECONDS:
+                save()
+                saved = time.monotonic()
+        return SyncReport(new, already, tuple(failed))
+
+    def _mirror(self, record: Record, digest: str) -> bool:
+        """Write the run of one record; False if it is there, whole and of this record."""
+        whole = False
+        for run in self._runs(f"tags.`assay.trial` = '{record.id}'"):
+            told = run.data.tags.get("assay.record") == digest and run.info.status in _STATUS.values()
+            if told and not whole:
+                whole = True
+            else:  # of a record that was replaced, or cut short
+                self._api.delete_run(run.info.run_id)
+        if not whole:
+            self._write(record)
+        return not whole
+
+    def _write(self, record: Record) -> None:
+        from mlflow.entities import Metric, Param
+
+        trial = self._trials[record.id]
+        labels = tags(record, self._plan.study.study, trial.cell)
+        labels["mlflow.parentRunId"] = self._parent(trial.cell, milliseconds(record.started))
+        repeat = f"seed {trial.seed}" + ("" if trial.fold is None else f", fold {trial.fold}")
+        run = self._api.create_run(
+            self._experiment,
+            start_time=milliseconds(record.started),
+            tags=labels,
+            run_name=f"{trial.cell} · {repeat}",
+        )
+        run_id, ended = run.info.run_id, milliseconds(record.ended)
+        points = [*self._curve(record, ended), *final_points(record)]
+        given = [Param(name, value) for name, value in parameters(record, trial.levels).items()]
+        for part in range(0, len(given), _PARAMETERS):
+            self._api.log_batch(run_id, params=given[part : part + _PARAMETERS])
+        for part in range(0, len(points), _BATCH):
+            self._api.log_batch(run_id, metrics=[Metric(*_fields(p)) for p in points[part : part + _BATCH]])
+        with tempfile.TemporaryDirectory(prefix="assay-") as name:
+            folder = Path(name)
+            (folder / "record.json").write_bytes(record.to_bytes())
+            write_overlays(self._store, record, folder / "overlays")
+            self._api.log_artifacts(run_id, name)
+        # Last of all: a run that is still RUNNING was cut short, and is written anew.
+        self._api.set_terminated(run_id, _STATUS[record.status], ended or None)
+
+    def _curve(self, record: Record, ended: int) -> list[Point]:
+        curve = self._store.read_part(record, "curve.parquet")
+        return [] if curve is None else curve_points(curve, ended)
+
+    def _parent(self, cell: str, started: int) -> str:
+        """The run of a cell; made when its first trial comes."""
+        if cell not in self._parents:
+            kind = "tags.`assay.kind` = 'cell'"
+            for run in self._runs(kind):
+                self._parents.setdefault(run.data.tags["assay.cell"], run.info.run_id)
+        if cell not in self._parents:
+            self._parents[cell] = self._new_parent(cell, started)
+        return self._parents[cell]
+
+    def _new_parent(self, cell: str, started: int) -> str:
+        from mlflow.entities import Param
+
+        labels = {"assay.kind": "cell", "assay.study": self._plan.study.study, "assay.cell": cell}
+        run = self._api.create_run(self._experiment, start_time=started, tags=labels, run_name=cell)
+        given = [Param(f"level.{factor}", level) for factor, level in self._cells[cell].levels.items()]
+        self._api.log_batch(run.info.run_id, params=given)
+        return run.info.run_id
+
+    def update_cells(self, records: Mapping[str, Record]) -> None:
+        """Tell the cells' means so far, and the study's table in the experiment's description."""
+        metrics = [metric.name for metric in reported_metrics(self._plan)]
+        summaries = {name: summarise(self._plan, records, name) for name in metrics}
+        for index, cell in enumerate(self._plan.cells):
+            if cell.name in self._marker.stale:
+                self._update_cell([summaries[name][index] for name in metrics], records)
+        table = ablation_table(self._plan, records).markdown()
+        note = experiment_note(self._plan.study.question, table)
+        self._api.set_experiment_tag(self._experiment, "mlflow.note.content", note)
+        self._marker.stale.clear()
+
+    def _update_cell(self, summaries: Sequence[CellSummary], records: Mapping[str, Record]) -> None:
+        from mlflow.entities import Metric
+
+        cell = summaries[0].cell.name
+        mine = [records[t.id] for t in self._plan.trials if t.cell == cell and t.id in records]
+        run_id = self._parent(cell, min((milliseconds(record.started) for record in mine), default=0))
+        now = round(time.time() * 1000)
+        values = {"n": float(summaries[0].n)}
+        for summary in summaries:
+            if summary.mean is not None:
+                values[f"test/{summary.metric}"] = summary.mean
+            if summary.spread is not None:
+                values[f"spread/{summary.metric}"] = summary.spread
+        self._api.log_batch(run_id, metrics=[Metric(k, v, now, 0) for k, v in values.items()])
+        if len(mine) == summaries[0].planned:
+            ended = max(milliseconds(record.ended) for record in mine)
+            self._api.set_terminated(run_id, "FINISHED", ended or None)
+
+    def _runs(self, query: str) -> Iterator[Run]:
+        token: str | None = None
+        while True:
+            page = self._api.search_runs([self._experiment], query, max_results=_BATCH, page_token=token)
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def _why_away(self) -> str | None:
+        """Whether it was this record's fault or MLflow does not answer at all."""
+        try:
+            self._api.get_experiment(self._experiment)
+        except _trouble() as error:
+            return _in_short(error)
+        return None
+
+
+def _fields(point: Point) -> tuple[str, float, int, int]:
+    return point.name, point.value, point.time, point.step
+
+
+def _trouble() -> tuple[type[Exception], ...]:
+    """What MLflow, its database and the network raise; a mistake of ours is none of these."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return MlflowException, SQLAlchemyError, OSError  # requests' errors are OSErrors
+
+
+def _in_short(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return redact(lines[0])[:_MESSAGE_CHARACTERS]

@@ -1,0 +1,335 @@
+"""MLflow mirrors records: on SQLite and over HTTP, value by value, once, and later when it was away."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from mlflow.tracking import MlflowClient
+
+from assay.results import Environment, Record, Store
+from assay.results.summary import summarise
+from assay.study import Plan
+from assay.tracking import UI_ENVIRONMENT, MlflowMirror, SyncReport, default_uri, ui_command
+from tests.results.made_studies import START, STUDY, lose, make_plan, make_record
+from trainables.errors import InputError
+from trainables.maps import Probe, maps_table
+
+PLAN = make_plan(STUDY.replace("seeds: [0, 1, 2]", "seeds: [0, 1]"))
+
+
+def curve() -> pa.Table:
+    at = START.timestamp()
+    rows = [{"epoch": float(e), "loss": 1 / (e + 1), "time": at + 5 * e, "seconds": 5.0} for e in range(3)]
+    return pa.Table.from_pylist(rows)
+
+
+def maps() -> pa.Table:
+    heatmap = np.linspace(0, 1, 32 * 24, dtype=np.float32).reshape(32, 24)
+    image = np.full((32, 24, 1), 120, np.uint8)
+    probes = [Probe(f"part/{name}.png", True, "hole", 0.9, image, heatmap, heatmap > 0.7) for name in "ab"]
+    return maps_table(probes, 0.5)
+
+
+def fill(store: Store, plan: Plan = PLAN) -> dict[str, Record]:
+    """Records with curves and maps for every trial; the last one diverged."""
+    for trial in plan.trials:
+        attempt = store.begin_attempt(trial.id, Environment())
+        files = {
+            f"{attempt.name}/{name}": store.write_table(f"{attempt.prefix}/{name}", table)
+            for name, table in (("curve.parquet", curve()), ("maps.parquet", maps()))
+        }
+        store.write_record(make_record(trial, files=files, attempt=attempt.name))
+    store.write_record(lose(plan.trials[-1], "diverged", "NaN loss at epoch 3"))
+    return store.records(trial.id for trial in plan.trials)
+
+
+@dataclass
+class Mirrored:
+    """A study in MLflow, and what its first syncs said."""
+
+    uri: str
+    store: Store
+    client: MlflowClient
+    reports: list[SyncReport]
+
+    @property
+    def experiment(self) -> str:
+        found = self.client.get_experiment_by_name("additions")
+        assert found is not None
+        return found.experiment_id
+
+    def runs(self, kind: str) -> list[Any]:
+        return list(self.client.search_runs([self.experiment], f"tags.`assay.kind` = '{kind}'"))
+
+    def run(self, trial_id: str) -> Any:
+        (run,) = self.client.search_runs([self.experiment], f"tags.`assay.trial` = '{trial_id}'")
+        return run
+
+    def records(self) -> dict[str, Record]:
+        return self.store.records(trial.id for trial in PLAN.trials)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(address: str, server: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + 60
+    while time.monotonic() < end and server.poll() is None:
+        try:
+            urllib.request.urlopen(f"{address}/health", timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError("mlflow server did not come up")
+
+
+@pytest.fixture(scope="module")
+def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Mirrored:
+    store = Store(tmp_path_factory.mktemp("sqlite"))
+    fill(store)
+    uri = f"sqlite:///{store.local_path}/mlflow.db"
+    mirror = MlflowMirror(uri, store)
+    reports = [mirror.sync(PLAN, list(store.records([PLAN.trials[0].id]).values())), mirror.sync(PLAN)]
+    return Mirrored(uri, store, MlflowClient(uri), reports)
+
+
+@pytest.fixture(scope="module")
+def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirrored]:
+    """A server that is away at first and comes up later."""
+    folder = tmp_path_factory.mktemp("http")
+    store, port = Store(folder / "storage"), free_port()
+    fill(store)
+    address = f"http://127.0.0.1:{port}"
+    mirror = MlflowMirror(address, store)
+    begin = time.monotonic()
+    away = mirror.sync(PLAN)
+    assert time.monotonic() - begin < 10
+    command = ui_command(f"sqlite:///{folder}/server.db", port)
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env={**os.environ, **UI_ENVIRONMENT},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as server:
+        try:
+            wait_for(address, server)
+            yield Mirrored(address, store, MlflowClient(address), [away, mirror.sync(PLAN)])
+        finally:
+            server.terminate()
+
+
+@pytest.fixture(params=["sqlite", "http"])
+def mirrored(request: pytest.FixtureRequest) -> Mirrored:
+    return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
+
+
+def test_a_server_that_is_away_is_said_and_caught_up_with_later(http: Mirrored) -> None:
+    away, replayed = http.reports
+    assert away.away is not None
+    assert not away.complete
+    assert replayed == SyncReport(new=8)
+
+
+def test_records_that_are_there_are_not_written_again(sqlite: Mirrored) -> None:
+    assert sqlite.reports == [SyncReport(new=1), SyncReport(new=7, already=1)]
+
+
+def test_trials_are_nested_under_cells_under_the_study(mirrored: Mirrored) -> None:
+    cells = {run.info.run_id: run.data.tags["assay.cell"] for run in mirrored.runs("cell")}
+    assert sorted(cells.values()) == sorted(cell.name for cell in PLAN.cells)
+    for trial in PLAN.trials:
+        run = mirrored.run(trial.id)
+        assert cells[run.data.tags["mlflow.parentRunId"]] == trial.cell
+
+
+def test_the_studys_description_holds_question_and_table(mirrored: Mirrored) -> None:
+    note = mirrored.client.get_experiment(mirrored.experiment).tags["mlflow.note.content"]
+    assert note.startswith("Which addition pays?")
+    assert "| supervision | stop |" in note
+
+
+def test_final_metrics_equal_the_records(mirrored: Mirrored) -> None:
+    for trial_id, record in mirrored.records().items():
+        metrics = mirrored.run(trial_id).data.metrics
+        expected = {} if record.result is None else record.result.metrics
+        assert {k.removeprefix("test/"): v for k, v in metrics.items() if k.startswith("test/")} == expected
+        if record.result is not None:
+            assert metrics["validation/image_ap"] == record.result.validation["image_ap"]
+
+
+def test_every_epoch_is_there_at_its_own_time(mirrored: Mirrored) -> None:
+    run = mirrored.run(PLAN.trials[0].id)
+    history = mirrored.client.get_metric_history(run.info.run_id, "epoch/loss")
+    begin = round(START.timestamp() * 1000)
+    assert [(m.step, m.value, m.timestamp) for m in history] == [
+        (0, 1.0, begin), (1, 0.5, begin + 5000), (2, 1 / 3, begin + 10000),
+    ]  # fmt: skip
+
+
+def test_parameters_are_the_resolved_config_levels_and_repeat(mirrored: Mirrored) -> None:
+    for trial in PLAN.trials:
+        params = mirrored.run(trial.id).data.params
+        assert params["seed"] == str(trial.seed)
+        assert params["level.stop"] == trial.levels["stop"]
+        assert params["config.gradient_stop"] == str(trial.levels["stop"] == "on").lower()
+        assert params["config.lr"] == str(trial.config["lr"])
+        assert {key for key in params if key.startswith("config.")} >= {
+            f"config.{key}" for key in ("epochs", "delta")
+        }
+    few = next(trial for trial in PLAN.trials if trial.levels["supervision"] == "few")
+    assert mirrored.run(few.id).data.params["supervision.mixed"] == "5"
+
+
+def test_tags_say_how_and_where_a_trial_ran(mirrored: Mirrored) -> None:
+    run = mirrored.run(PLAN.trials[0].id)
+    expected = {
+        "assay.study": "additions",
+        "assay.node": "n1",
+        "assay.commit": "abc",
+        "assay.version.torch": "2.13.0",
+    }
+    assert expected.items() <= run.data.tags.items()
+    assert (run.info.start_time, run.info.end_time) == (run.info.start_time, run.info.start_time + 30_000)
+
+
+def test_a_diverged_trial_is_a_failed_run_with_its_reason(mirrored: Mirrored) -> None:
+    run = mirrored.run(PLAN.trials[-1].id)
+    assert run.info.status == "FAILED"
+    assert run.data.tags["assay.reason"] == "NaN loss at epoch 3"
+
+
+def test_overlay_pictures_and_the_record_are_artifacts(mirrored: Mirrored, tmp_path: Path) -> None:
+    import cv2
+
+    trial_id = PLAN.trials[0].id
+    run_id = mirrored.run(trial_id).info.run_id
+    names = [item.path for item in mirrored.client.list_artifacts(run_id, "overlays")]
+    assert names == ["overlays/00-part_a.png.png", "overlays/01-part_b.png.png"]
+    picture = cv2.imread(mirrored.client.download_artifacts(run_id, names[0], str(tmp_path)))
+    assert picture is not None
+    assert picture.shape == (32, 24, 3)
+    assert (picture != picture[:, :, :1]).any()  # colour is drawn only by the overlay
+    copy = Path(mirrored.client.download_artifacts(run_id, "record.json", str(tmp_path))).read_bytes()
+    assert copy == mirrored.store.read_bytes(f"trials/{trial_id}/record.json")
+
+
+def test_a_cells_run_holds_the_means_of_the_report(mirrored: Mirrored) -> None:
+    parents = {run.data.tags["assay.cell"]: run for run in mirrored.runs("cell")}
+    for summary in summarise(PLAN, mirrored.records(), "image_ap"):
+        run = parents[summary.cell.name]
+        assert run.data.metrics["test/image_ap"] == summary.mean
+        assert run.data.metrics["n"] == summary.n
+        assert run.info.status == "FINISHED"
+
+
+def test_syncing_again_changes_nothing_also_without_the_marker(mirrored: Mirrored) -> None:
+    def state() -> dict[str, Any]:
+        return {
+            run.info.run_id: run.data.metrics for kind in ("cell", "trial") for run in mirrored.runs(kind)
+        }
+
+    before = state()
+    assert MlflowMirror(mirrored.uri, mirrored.store).sync(PLAN) == SyncReport(already=8)
+    for name in mirrored.store.list("studies/additions"):
+        mirrored.store.delete_tree(f"studies/additions/{name}")
+    assert MlflowMirror(mirrored.uri, mirrored.store).sync(PLAN) == SyncReport(already=8)
+    assert state() == before
+
+
+def test_a_replaced_record_replaces_its_run(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    fill(store)
+    mirror, client = (
+        MlflowMirror(f"sqlite:///{tmp_path}/m.db", store),
+        MlflowClient(f"sqlite:///{tmp_path}/m.db"),
+    )
+    mirror.sync(PLAN)
+    last = PLAN.trials[-1]
+    store.write_record(make_record(last, lambda _: {"image_ap": 0.25, "fp": 1.0}))
+    assert mirror.sync(PLAN) == SyncReport(new=1, already=7)
+    here = Mirrored(mirror.uri, store, client, [])
+    assert here.run(last.id).data.metrics["test/image_ap"] == 0.25
+    assert len(here.runs("trial")) == 8
+    (parent,) = (run for run in here.runs("cell") if run.data.tags["assay.cell"] == last.cell)
+    assert parent.data.metrics["n"] == 2
+
+    # A run that was cut short while it was written is written anew.
+    cut = here.run(last.id)
+    client.update_run(cut.info.run_id, status="RUNNING")
+    for name in store.list("studies/additions"):
+        store.delete_tree(f"studies/additions/{name}")
+    assert mirror.sync(PLAN) == SyncReport(new=1, already=7)
+    assert here.run(last.id).info.run_id != cut.info.run_id
+
+    # A damaged file is that trial's trouble only.
+    first = store.records([PLAN.trials[0].id])[PLAN.trials[0].id]
+    store.write_bytes(f"trials/{first.id}/{first.attempt}/maps.parquet", b"cut")
+    store.write_record(first.model_copy(update={"attempts": 2}))
+    report = mirror.sync(PLAN)
+    assert report.away is None
+    assert [text.split(":")[0] for text in report.failed] == [first.id]
+    assert "maps.parquet" in report.failed[0]
+
+    # A database that was deleted is filled again: the marker is not believed.
+    store.write_record(make_record(PLAN.trials[0]))
+    for file in tmp_path.glob("m.db*"):
+        file.rename(file.with_name(f"old-{file.name}"))
+    fresh = f"sqlite:///{tmp_path}/./m.db"
+    assert MlflowMirror(fresh, store).sync(PLAN) == SyncReport(new=8)
+
+
+def test_a_server_that_never_answers_is_left_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        begin = time.monotonic()
+        report = MlflowMirror(f"http://user:hunter2@127.0.0.1:{mute.getsockname()[1]}", Store(tmp_path)).sync(
+            PLAN
+        )
+        assert time.monotonic() - begin < 8
+    assert report.away is not None
+    assert "hunter2" not in report.away
+
+
+def test_runs_go_to_the_named_store_else_beside_the_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert default_uri(Store(tmp_path)) == f"sqlite:///{tmp_path}/mlflow.db"
+    assert default_uri(SimpleNamespace(local_path=None)) is None  # type: ignore[arg-type]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking")
+    assert default_uri(Store(tmp_path)) == "http://tracking"
+
+
+def test_the_pages_are_served_to_this_machine_only() -> None:
+    command = ui_command("sqlite:///a.db", 5001)
+    assert command[:4] == [sys.executable, "-m", "mlflow", "server"]
+    assert command[command.index("--host") + 1] == "127.0.0.1"
+    assert command[command.index("--workers") + 1] == "1"
+
+
+def test_a_server_is_not_served_a_second_time() -> None:
+    with pytest.raises(InputError, match="open it in a browser") as refusal:
+        ui_command("http://me:hunter2@tracking", 5001)
+    assert "hunter2" not in str(refusal.value)
+
+
+def test_mlflow_is_imported_only_when_it_is_used() -> None:
+    code = "import sys, assay.tracking; raise SystemExit('mlflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
