@@ -87,6 +87,11 @@ class _Judged:
     kept: dict[int, Probe] = field(default_factory=dict)
     seconds_per_image: float = 0.0
 
+    @property
+    def left_out(self) -> int:
+        """Number of defective images whose mask is unknown."""
+        return len(self.images) - len(self.with_truth)
+
     def metrics(self, thresholds: Thresholds) -> dict[str, float | Undefined]:
         return image_metrics(self.images.labels, self.scores, thresholds.image) | self.pixels.metrics(
             thresholds.pixel
@@ -220,6 +225,8 @@ def _choose_thresholds(validation: _Judged | None) -> tuple[Thresholds, list[str
         notes.append(f"image threshold: {image.reason} in validation, fixed at {FIXED_THRESHOLD}")
         image, image_source = FIXED_THRESHOLD, "fixed 0.5"
     pixel, pixel_source = validation.pixels.best_iou_threshold(), "validation IoU"
+    if validation.left_out and not isinstance(pixel, Undefined):
+        notes.append(f"pixel threshold: {validation.left_out} defective validation images have no mask")
     if isinstance(pixel, Undefined):
         pixel = best_f1_threshold(labels, validation.maxima, np.float32)
         pixel_source = "validation F1 of heatmap maxima"
@@ -241,9 +248,8 @@ def _omissions(test: _Judged, metrics: dict[str, float | Undefined]) -> list[str
         if isinstance(value, Undefined):
             missing.setdefault(value.reason, []).append(METRICS[name].title)
     notes = [f"{', '.join(titles)} undefined on test: {reason}" for reason, titles in missing.items()]
-    left_out = len(test.images) - len(test.with_truth)
-    if left_out and test.pixels.has_defects:
-        notes.append(f"pixel metrics leave out {left_out} defective test images without mask")
+    if test.left_out and test.pixels.has_defects:
+        notes.append(f"pixel metrics leave out {test.left_out} defective test images without mask")
     return notes
 
 

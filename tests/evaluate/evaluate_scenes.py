@@ -17,14 +17,14 @@ CPU = torch.device("cpu")
 
 @dataclass
 class Brightness:
-    """Heatmap: brightness of each pixel. Score: the brightest pixel."""
+    """Heatmap: brightness of each pixel. Score: that of the brightest pixel, squared."""
 
     seen: list[int] = field(default_factory=list)  # batch sizes
 
     def predict(self, images: Tensor) -> Prediction:
         self.seen.append(len(images))
         heatmap = images.mean(dim=1)
-        return Prediction(heatmap.amax(dim=(1, 2)), heatmap)
+        return Prediction(heatmap.amax(dim=(1, 2)) ** 2, heatmap)
 
     def save(self, folder: Path) -> None:
         raise NotImplementedError

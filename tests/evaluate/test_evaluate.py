@@ -1,6 +1,6 @@
 """The evaluation: validation chooses, test reports, and everything left out is said."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow.compute as pc
@@ -14,7 +14,7 @@ from trainables.data.samples import EvaluationData, ImageSet
 from trainables.data.tensors import images_to_tensor
 from trainables.evaluate import PREDICTIONS_SCHEMA, Evaluation, evaluate, image_scores
 from trainables.maps import MAPS_SCHEMA
-from trainables.metrics import METRICS
+from trainables.metrics import METRICS, best_f1_threshold
 
 TEST = make_set("test", 30, seed=1, masks=True)
 VALIDATION = make_set("val", 15, seed=2, masks=True)
@@ -54,6 +54,12 @@ def test_thresholds_are_chosen_before_a_test_image_is_read() -> None:
     [
         (VALIDATION, "validation F1", "validation IoU", None),
         (WITHOUT_MASKS, "validation F1", "validation F1 of heatmap maxima", "no mask read"),
+        (
+            replace(VALIDATION, masks={k: VALIDATION.masks[k] for k in ("val000", "val003", "val006")}),
+            "validation F1",
+            "validation IoU",
+            "2 defective validation images have no mask",
+        ),
         (None, "fixed 0.5", "fixed 0.5", "no validation images"),
         (
             relabelled(WITHOUT_MASKS, np.zeros(15, dtype=bool)),
@@ -95,6 +101,18 @@ def test_defective_images_without_mask_are_left_out_of_pixel_metrics_and_counted
     judged = judge(VALIDATION, partly)
     assert "pixel metrics leave out 2 defective test images without mask" in judged.notes
     assert judged.predictions["tp"].null_count == 2
+
+
+def test_an_empty_mask_of_a_defective_image_counts_as_unknown() -> None:
+    nothing = np.zeros((48, 80), dtype=np.uint8)
+    judged = judge(VALIDATION, replace(TEST, masks={**TEST.masks, "test000": nothing}))
+    assert judged.predictions["tp"].to_pylist()[0] is None
+
+
+def test_without_masks_the_pixel_threshold_parts_heatmap_maxima() -> None:
+    judged = judge(WITHOUT_MASKS)
+    maxima = np.array([WITHOUT_MASKS.images[i].max() for i in WITHOUT_MASKS.ids]) / np.float32(255)
+    assert judged.thresholds.pixel == best_f1_threshold(WITHOUT_MASKS.labels, maxima, np.float32)
 
 
 def test_predictions_give_every_image_and_sum_up_to_the_metrics() -> None:
@@ -146,16 +164,24 @@ def test_images_become_floats_between_0_and_1_with_channels_first() -> None:
 
 
 def test_image_scores_come_in_the_order_of_the_set() -> None:
-    expected = [TEST.images[i].max() / 255 for i in TEST.ids]
+    expected = [(TEST.images[i].max() / 255) ** 2 for i in TEST.ids]
     assert image_scores(Brightness(), TEST, CPU, batch=7) == pytest.approx(expected)
 
 
+@dataclass
 class Diverged(Brightness):
+    """Gives ``score`` and ``heat`` whatever it sees."""
+
+    score: float = 0.5
+    heat: float = 0.5
+
     def predict(self, images: Tensor) -> Prediction:
         score, heatmap = super().predict(images)
-        return Prediction(torch.full_like(score, torch.nan), heatmap)
+        return Prediction(torch.full_like(score, self.score), torch.full_like(heatmap, self.heat))
 
 
-def test_a_score_that_is_no_number_stops_the_evaluation() -> None:
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -0.1, 1.1])
+@pytest.mark.parametrize("where", ["score", "heat"])
+def test_an_output_that_is_no_number_in_0_to_1_stops_the_evaluation(where: str, wrong: float) -> None:
     with pytest.raises(FloatingPointError, match="val000 is not within"):
-        image_scores(Diverged(), VALIDATION, CPU, batch=4)
+        image_scores(Diverged(**{where: wrong}), VALIDATION, CPU, batch=4)

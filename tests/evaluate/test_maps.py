@@ -114,7 +114,7 @@ def test_pictures_have_display_size_and_keep_proportions() -> None:
 
 
 def test_a_small_image_is_not_enlarged_and_its_map_is_exact() -> None:
-    probe = make_probe(size=(600 // 1, 120))
+    probe = make_probe(size=(600, 120))
     small = replace(
         probe, image=probe.image[:100], heatmap=probe.heatmap[:100], truth=np.zeros((100, 120), bool)
     )
@@ -133,6 +133,16 @@ def test_every_defect_has_a_number_and_stays_visible(specks: int, bits: int) -> 
     assert defects.max() == specks + 1
     if specks == 3:
         assert set(np.unique(defects)) == {0, 1, 2, 3, 4}
+
+
+def test_a_speck_is_not_hidden_by_a_large_neighbour_in_its_cell() -> None:
+    truth = np.zeros((1280, 1280), dtype=bool)  # shown at a quarter: cells of 4 × 4 pixels
+    truth[102:200, 0:100] = True  # half of the cells of rows 100–103
+    truth[100, 50] = True
+    probe = replace(make_probe(size=(1280, 1280)), truth=truth)
+    defects = read_probe(row_of(probe, 0.5)).defects
+    assert defects is not None
+    assert set(np.unique(defects)) == {0, 1, 2}
 
 
 def test_peak_and_area_of_a_defect_are_those_of_full_size() -> None:
