@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from evaluate_scenes import make_set
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -69,6 +69,7 @@ def test_probes_of_a_set_without_classes() -> None:
 unit = st.floats(0, 1, width=32)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(scores=st.lists(unit, min_size=1, max_size=60), threshold=unit)
 def test_level_128_is_the_threshold_to_the_last_bit(scores: list[float], threshold: float) -> None:
     t = np.float32(threshold)
@@ -123,7 +124,7 @@ def test_a_small_image_is_not_enlarged_and_its_map_is_exact() -> None:
     assert np.array_equal(levels >= 128, small.heatmap >= 0.5)
 
 
-@pytest.mark.parametrize(("specks", "bits"), [(3, 8), (254, 8), (255, 16), (2000, 16)])
+@pytest.mark.parametrize(("specks", "bits"), [(3, 8), (254, 8), (255, 16), (400, 16)])
 def test_every_defect_has_a_number_and_stays_visible(specks: int, bits: int) -> None:
     row = row_of(make_probe(specks=specks, size=(700, 700)), 0.5)
     assert row["truth_bits"] == bits
