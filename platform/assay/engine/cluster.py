@@ -10,8 +10,9 @@ reckoned with the sliver.
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import floor
@@ -87,9 +88,9 @@ class Cluster:
             )
         )
         raise InputError(
-            f"a trial needs {resources.workers} worker(s) with {resources.cpus} CPU(s) and {resources.gpus:g} "
-            f"GPU(s) each, but the cluster's nodes have {cpus} CPU(s) and {gpus:g} GPU(s) in all. Lower "
-            f"resources.workers, cpus or gpus in the study, or add nodes.{hint}"
+            f"a trial needs {resources.workers} worker(s) with {resources.cpus} CPU(s) and "
+            f"{resources.gpus:g} GPU(s) each, but the cluster's nodes have {cpus} CPU(s) "
+            f"and {gpus:g} GPU(s) in all. Lower resources.workers, cpus or gpus in the study, or add nodes.{hint}"
         )
 
 
@@ -99,7 +100,7 @@ def _workers_on(node: dict[str, float], cpus: float, gpus: float) -> int:
 
 
 @contextmanager
-def cluster(cpus: int | None = None) -> Iterator[Cluster]:
+def cluster(cpus: int | None = None) -> Generator[Cluster]:
     """Connect to ``RAY_ADDRESS``, or start Ray on this machine (``cpus``: default all its cores).
 
     Ray that was already initialised in this process (the tests' session) is used and left running.
@@ -112,7 +113,7 @@ def cluster(cpus: int | None = None) -> Iterator[Cluster]:
         return
     address = os.environ.get("RAY_ADDRESS")
     if address:
-        ray.init(address=address, namespace=_NAMESPACE, log_to_driver=False, logging_level="ERROR")
+        ray.init(address=address, namespace=_NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
     else:
         start_local(cpus)
     try:
@@ -122,10 +123,12 @@ def cluster(cpus: int | None = None) -> Iterator[Cluster]:
 
 
 def start_local(cpus: int | None = None) -> None:
-    """Start Ray on this machine, listening on the loopback address, without dashboard or telemetry."""
+    """Start Ray on this machine, with token authentication, without dashboard or telemetry."""
     os.environ.update({name: os.environ.get(name, value) for name, value in _SETTINGS.items()})
     import ray
 
+    # Ray listens on all interfaces and therefore asks for a token by default; it need not say so each time.
+    logging.getLogger("ray._private.authentication.authentication_token_setup").setLevel(logging.ERROR)
     ray.init(
         address="local",
         num_cpus=cpus or len(os.sched_getaffinity(0)),
@@ -133,10 +136,9 @@ def start_local(cpus: int | None = None) -> None:
         namespace=_NAMESPACE,
         include_dashboard=False,
         log_to_driver=False,
-        logging_level="ERROR",
+        logging_level=logging.ERROR,
         configure_logging=False,
         object_store_memory=_OBJECT_STORE_BYTES,
-        _node_ip_address="127.0.0.1",
     )
 
 

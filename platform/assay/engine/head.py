@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -118,7 +118,7 @@ def _train(
         )
         try:
             with _stop_on_request(store, plan.study.study):
-                return _tune(packs, store, run, ray_cluster, slots, scheduler)
+                return _tune(packs, store, run=run, where=ray_cluster, slots=slots, scheduler=scheduler)
         finally:
             from assay.engine.driver import placement_prefix
             from assay.engine.train import remove_placement_groups
@@ -154,7 +154,7 @@ def _lay_down(
 
 
 def _tune(
-    packs: Sequence[Pack], store: Store, run: str, where: Cluster, slots: int, scheduler: Any
+    packs: Sequence[Pack], store: Store, *, run: str, where: Cluster, slots: int, scheduler: Any
 ) -> tuple[str, ...]:
     """Run the packs through a fresh Tuner; returns what broke, in a line each."""
     from ray import tune
@@ -206,7 +206,7 @@ def _in_a_line(error: Exception) -> str:
 
 
 @contextmanager
-def _quiet_tune() -> Iterator[None]:
+def _quiet_tune() -> Generator[None]:
     """Tune and its callbacks log to the terminal; what a user should know is in records and logs."""
     import logging
 
@@ -222,7 +222,7 @@ def _quiet_tune() -> Iterator[None]:
 
 
 @contextmanager
-def _stop_on_request(store: Store, study: str) -> Iterator[None]:
+def _stop_on_request(store: Store, study: str) -> Generator[None]:
     """Turn a stop request on the storage into what Ctrl-C does."""
     over = threading.Event()
 

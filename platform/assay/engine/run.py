@@ -45,6 +45,7 @@ class TrainRun:
         study: str,
         store: Store,
         attempt: Attempt,
+        *,
         device: torch.device,
         rank: int = 0,
         world_size: int = 1,

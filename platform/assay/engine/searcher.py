@@ -20,8 +20,8 @@ class PackSearcher(Searcher):
         super().__init__(metric="value", mode="max")
         self._waiting = list(configs)
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        return self._waiting.pop(0) if self._waiting else Searcher.FINISHED
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        return self._waiting.pop(0) if self._waiting else Searcher.FINISHED  # pyright: ignore[reportReturnType]
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 import ray
+from ray._raylet import RAY_NODE_ID_KEY  # pyright: ignore[reportAttributeAccessIssue]
 from ray.exceptions import GetTimeoutError, RayActorError
 from ray.train.torch import TorchTrainer
 from ray.train.v2._internal.constants import get_env_vars_to_propagate
@@ -62,7 +63,7 @@ class PackTrainer(TorchTrainer):
         variables = dict(get_env_vars_to_propagate(), RAY_WARN_BLOCKING_GET_INSIDE_ASYNC="0")
         self.controller = ray.remote(
             num_cpus=0,
-            label_selector={ray._raylet.RAY_NODE_ID_KEY: context.get_node_id()},
+            label_selector={RAY_NODE_ID_KEY: context.get_node_id()},
             runtime_env={"env_vars": variables},
         )(_NamedController).remote(**kwargs)
         if self._aborted:  # asked while the controller was being made
