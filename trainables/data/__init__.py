@@ -8,11 +8,13 @@
     data = load_training(manifest, split, supervision, images)
 
 A reader lists images by name; opening, checking, hashing, splitting and caching are the same for all of them.
+Nothing here imports torch (``tensors.py`` does): a plan is made without it.
 """
 
 from __future__ import annotations
 
 from trainables.data.cache import ArrowImages, open_images
+from trainables.data.check import DataReport, check_data
 from trainables.data.inspection import Finding
 from trainables.data.load import load_evaluation, load_training
 from trainables.data.manifest import SCHEMA, Manifest, open_manifest
@@ -21,12 +23,12 @@ from trainables.data.samples import EvaluationData, ImageSet, ImageSource, Maske
 from trainables.data.seeds import seed_for
 from trainables.data.spec import DataSpec, HoldOut, Supervision
 from trainables.data.splits import Split, make_split, split_warnings
-from trainables.data.tensors import images_to_tensor
 
 __all__ = [
     "READERS",
     "SCHEMA",
     "ArrowImages",
+    "DataReport",
     "DataSpec",
     "EvaluationData",
     "Finding",
@@ -40,7 +42,7 @@ __all__ = [
     "Split",
     "Supervision",
     "TrainingData",
-    "images_to_tensor",
+    "check_data",
     "load_evaluation",
     "load_training",
     "make_split",

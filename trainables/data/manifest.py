@@ -17,13 +17,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from trainables.data.inspection import Finding, Inspection, Row, inspect
+from trainables.data.inspection import Finding, Row, inspect
 from trainables.data.readers import READERS, Listing, PublishedSets, Reader
 from trainables.data.sources import Place
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
 
-__all__ = ["SCHEMA", "Manifest", "list_images", "manifest_of", "open_manifest"]
+__all__ = ["SCHEMA", "Manifest", "list_images", "open_manifest"]
 
 MAX_FAULTS = 20
 
@@ -118,10 +118,10 @@ def open_manifest(spec: DataSpec, root: Path | None, cache: Path) -> Manifest:
             f"{len(found.faults)} faults in the data below {listing.root}:\n" if len(found.faults) > 1 else ""
         )
         raise InputError(head + faults + more)
-    manifest = manifest_of(reader, listing, found)
-    if spec.splits != "per_seed":
-        _require_published_split(manifest, listing)
-    return manifest
+    if spec.splits != "per_seed" and not listing.is_split:
+        raise InputError(f"data.splits: the study asks for published splits. {listing.unsplit}")
+    table = pa.Table.from_pylist([row.model_dump() for row in found.rows], schema=SCHEMA)
+    return Manifest(table, reader.name, listing.root, listing.mask_above, listing.published, found.findings)
 
 
 def list_images(spec: DataSpec, root: Path | None, cache: Path) -> tuple[Reader, Listing]:
@@ -151,14 +151,3 @@ def list_images(spec: DataSpec, root: Path | None, cache: Path) -> tuple[Reader,
         entry for entry in listing.entries if entry.defect_class is None or entry.defect_class in spec.classes
     )
     return reader, replace(listing, entries=kept)
-
-
-def manifest_of(reader: Reader, listing: Listing, found: Inspection) -> Manifest:
-    """The manifest of what inspection could use."""
-    table = pa.Table.from_pylist([row.model_dump() for row in found.rows], schema=SCHEMA)
-    return Manifest(table, reader.name, listing.root, listing.mask_above, listing.published, found.findings)
-
-
-def _require_published_split(manifest: Manifest, listing: Listing) -> None:
-    if not all(row.split for row in manifest.rows) and not all(row.fold is not None for row in manifest.rows):
-        raise InputError(f"data.splits: the study asks for published splits. {listing.unsplit}")

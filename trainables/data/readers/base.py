@@ -68,6 +68,12 @@ class Listing:
     unsplit: str = "It comes without a published split: use `splits: per_seed`."  # why, and the way out
     missing_mask_way_out: str = "Unpack again, or use supervision: weak"
 
+    @property
+    def is_split(self) -> bool:
+        """Whether the makers say of every image where it belongs."""
+        by_split = all(entry.split is not None for entry in self.entries)
+        return by_split or all(entry.fold is not None for entry in self.entries)
+
 
 class NoOptions(BaseModel, frozen=True, extra="forbid"):
     """A reader without settings of its own."""

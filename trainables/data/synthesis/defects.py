@@ -145,11 +145,11 @@ def _stain(canvas: _Canvas, field: Field, rng: np.random.Generator) -> Mark:
 
 def _smear(canvas: _Canvas, field: Field, rng: np.random.Generator) -> Mark:
     """A patch whose texture is wiped out: no darker, no lighter, only smoother."""
-    cover = _patch(canvas, rng, 9, 16, edge=0.35)
-    smooth = cv2.GaussianBlur(field, (0, 0), 3.5 * canvas.unit)
+    cover = _patch(canvas, rng, 11, 18, edge=0.35)
+    smooth = cv2.GaussianBlur(field, (0, 0), 5 * canvas.unit)
     # Its strength is the texture that is missing; harder smears leave more of it.
-    left = 0.12 + 0.5 * canvas.difficulty
-    sheen = 0.35 * (1 - canvas.difficulty) * rng.choice([-1.0, 1.0])
+    left = 0.05 + 0.45 * canvas.difficulty
+    sheen = 0.5 * (1 - canvas.difficulty) * rng.choice([-1.0, 1.0])
     return Mark(cover * ((1 - left) * (smooth - field) + sheen), cover)
 
 
@@ -179,7 +179,7 @@ def add_defect(
     unit = min(grey.shape) / 128 * float(rng.uniform(0.85, 1.15)) * (1.25 - 0.5 * difficulty)
     canvas = _Canvas((grey.shape[0], grey.shape[1]), unit, difficulty, surface)
     mark = DEFECTS[kind](canvas, texture, rng)
-    strength = 1.0 if kind == "smear" else (4.2 - 3.2 * difficulty) * float(rng.uniform(0.9, 1.15))
+    strength = 1.0 if kind == "smear" else (4.2 - 2.6 * difficulty) * float(rng.uniform(0.9, 1.15))
     change = mark.change
     if kind not in ("smear", "dent", "stain"):
         change = cv2.GaussianBlur(change, (0, 0), 0.35 + 0.5 * difficulty)

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import os
+import stat
+import zipfile
+from pathlib import Path
+
+import pytest
+from made_images import make_folder
+
+from trainables.data import DataSpec, open_manifest
+from trainables.data.archives import unpack
+from trainables.errors import InputError
+
+
+def zip_of(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def test_archive_is_unpacked_once(tmp_path: Path) -> None:
+    archive = zip_of(tmp_path / "set.zip", {"a/b.txt": b"content"})
+    folder = unpack(archive, tmp_path / "cache")
+    assert (folder / "a" / "b.txt").read_bytes() == b"content"
+    (folder / "mark").touch()
+    assert (unpack(archive, tmp_path / "cache") / "mark").exists()
+
+
+def test_changed_archive_is_unpacked_anew(tmp_path: Path) -> None:
+    first = unpack(zip_of(tmp_path / "set.zip", {"a.txt": b"1"}), tmp_path / "cache")
+    second = unpack(zip_of(tmp_path / "set.zip", {"a.txt": b"22"}), tmp_path / "cache")
+    assert first != second
+    assert (second / "a.txt").read_bytes() == b"22"
+
+
+@pytest.mark.parametrize("name", ["../evil.txt", "a/../../evil.txt", "/evil.txt", "C:\\evil.txt"])
+def test_name_that_leaves_the_folder_is_refused(name: str, tmp_path: Path) -> None:
+    archive = zip_of(tmp_path / "set.zip", {"good.txt": b"", name: b"evil"})
+    with pytest.raises(InputError, match="leaves the folder"):
+        unpack(archive, tmp_path / "cache")
+    assert not list(tmp_path.rglob("evil.txt"))
+    assert not list(tmp_path.rglob("good.txt"))
+
+
+def test_link_is_refused(tmp_path: Path) -> None:
+    link = zipfile.ZipInfo("link")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.writestr(link, "/etc")
+    with pytest.raises(InputError, match="link: it is a link or a device"):
+        unpack(tmp_path / "set.zip", tmp_path / "cache")
+
+
+def test_bomb_is_refused(tmp_path: Path) -> None:
+    archive = zip_of(tmp_path / "bomb.zip", {"zeros": bytes(100 << 20)})
+    with pytest.raises(InputError, match="times the packed size"):
+        unpack(archive, tmp_path / "cache")
+
+
+def test_truncated_archive_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    archive = zip_of(tmp_path / "set.zip", {"a.bin": os.urandom(10_000)})
+    archive.write_bytes(archive.read_bytes()[:5000])
+    with pytest.raises(InputError, match="not a whole zip file"):
+        unpack(archive, tmp_path / "cache")
+    damaged = zip_of(tmp_path / "other.zip", {"a.bin": os.urandom(10_000)})
+    content = bytearray(damaged.read_bytes())
+    content[5000] ^= 0xFF
+    damaged.write_bytes(content)
+    with pytest.raises(InputError, match="not a whole zip file"):
+        unpack(damaged, tmp_path / "cache")
+    assert not list((tmp_path / "cache").rglob("a.bin"))
+
+
+def test_study_may_name_a_zip(tmp_path: Path) -> None:
+    make_folder(tmp_path / "parts")
+    root = tmp_path / "root"
+    root.mkdir()
+    with zipfile.ZipFile(root / "parts.zip", "w") as archive:
+        for path in (tmp_path / "parts").rglob("*.png"):
+            archive.write(path, path.relative_to(tmp_path))
+    spec = DataSpec(reader="folder", path="parts.zip", splits="per_seed")
+    assert open_manifest(spec, root, tmp_path / "cache").table.num_rows == 14

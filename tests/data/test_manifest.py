@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from made_images import PER_SEED, dot, make_folder, noise, open_folder, write
+
+from trainables.data import check_data
+from trainables.data.splits import split_warnings
+from trainables.errors import InputError
+
+
+def test_hash_covers_content_and_no_path_of_this_machine(tmp_path: Path) -> None:
+    here = open_folder(make_folder(tmp_path / "here"), tmp_path / "cache")
+    there = open_folder(make_folder(tmp_path / "elsewhere" / "there"), tmp_path / "other")
+    assert here.hash == there.hash
+    write(tmp_path / "here" / "good" / "g0.png", noise(99))
+    assert open_folder(tmp_path / "here", tmp_path / "cache").hash != here.hash
+
+
+def test_second_opening_reads_no_file(tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "root")
+    before = open_folder(root, tmp_path / "cache")
+    path = root / "good" / "g0.png"
+    state = path.stat()
+    path.write_bytes(bytes(state.st_size))  # no image any more, but of the same size and time
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert open_folder(root, tmp_path / "cache").hash == before.hash
+    os.utime(path)
+    with pytest.raises(InputError, match=r"good/g0\.png: expected a JPEG, PNG, BMP or TIFF"):
+        open_folder(root, tmp_path / "cache")
+
+
+def test_damaged_cache_of_the_inspection_is_made_again(tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "root")
+    before = open_folder(root, tmp_path / "cache").hash
+    for stored in (tmp_path / "cache" / "inspected").glob("*.json"):
+        stored.write_text(stored.read_text()[:100])
+    assert open_folder(root, tmp_path / "cache").hash == before
+
+
+def damaged_folder(root: Path) -> Path:
+    make_folder(root)
+    write(root / "good" / "g0.jpg", noise(50, 60, 60))
+    (root / "good" / "g0.png").unlink()
+    jpeg = root / "good" / "g0.jpg"
+    jpeg.write_bytes(jpeg.read_bytes()[:-20])
+    write(root / "masks" / "d1.png", dot(height=13))
+    (root / "defect" / "d2.png").write_bytes(b"")
+    os.symlink("/etc/hostname", root / "good" / "away.png")
+    (root / "masks" / "d3.png").write_bytes((root / "masks" / "d3.png").read_bytes()[:-15])
+    return root
+
+
+FAULTS = [
+    "good/g0.jpg: the JPEG is truncated",
+    "masks/d1.png is 16 × 13 pixels, its image defect/d1.png 16 × 12",
+    "defect/d2.png: expected a JPEG, PNG, BMP or TIFF image, found an empty file",
+    "good/away.png leaves the data root",
+    "masks/d3.png: the PNG is truncated",
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_faulty_file_is_named_with_found_and_expected(fault: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as refused:
+        open_folder(damaged_folder(tmp_path / "root"), tmp_path / "cache")
+    assert fault in str(refused.value)
+    assert "5 faults in the data below" in str(refused.value)
+
+
+def test_check_reports_faults_and_counts_what_is_usable(tmp_path: Path) -> None:
+    root = damaged_folder(tmp_path / "root")
+    (root / "masks" / "d4.png").unlink()
+    write(root / "masks" / "d5.png", dot(value=0))
+    shutil.copy(root / "good" / "g5.png", root / "good" / "copy.png")
+    report = check_data(PER_SEED, root, tmp_path / "cache")
+    assert not report.usable
+    assert len(report.faults) == 5
+    assert report.by_class == {"normal": 8, "defect": 3}
+    assert (report.images, report.defective, report.with_mask) == (11, 3, 1)
+    assert report.by_size == {"16 × 12": 11}
+    page = str(report)
+    for part in (
+        *FAULTS,
+        "d4.png has no mask",
+        "d5.png",
+        "copy and good/g5: 1 images are identical",
+        "per_seed",
+    ):
+        assert part in page
+
+
+def test_identical_images_are_a_finding_that_names_them(tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "root")
+    shutil.copy(root / "defect" / "d0.png", root / "defect" / "again.png")
+    manifest = open_folder(root, tmp_path / "cache")
+    (finding,) = (finding for finding in manifest.findings if finding.kind == "duplicate")
+    assert finding.samples == ("defect/again", "defect/d0")
+    assert split_warnings(manifest, PER_SEED) == (
+        "defect/again.png has no mask: expected masks/again.png. "
+        "Add it, or use supervision: weak or mixed with the masks there are.",
+    )
+
+
+def test_identical_images_under_both_labels_are_named(tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "root")
+    shutil.copy(root / "defect" / "d0.png", root / "good" / "same.png")
+    report = check_data(PER_SEED, root, tmp_path / "cache")
+    assert any("one is labelled defective, another normal" in text for text in report.findings)
+
+
+def test_normal_image_whose_mask_shows_a_defect_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "a.png", noise(0))
+    write(tmp_path / "m.png", dot())
+    (tmp_path / "parts.csv").write_text("image,label,mask\na.png,0,m.png\n")
+    with pytest.raises(InputError, match=r"a\.png is labelled normal, and m\.png shows 9 defect pixels"):
+        open_folder(tmp_path, tmp_path / "cache", reader="table", path="parts.csv")
+
+
+def test_check_of_sound_data_has_nothing_to_remark(tmp_path: Path) -> None:
+    spec = PER_SEED.model_copy(
+        update={"reader": "synthetic", "options": {"images": 8, "positives": 4, "items": 4}}
+    )
+    report = check_data(spec, None, tmp_path)
+    assert report.usable
+    assert str(report).endswith("Nothing to remark.")

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from made_images import dot, make_folder, noise, open_folder, write
+
+from trainables.data import READERS, DataSpec, open_manifest
+from trainables.errors import InputError
+
+
+def test_folder_pairs_masks_by_name_and_labels_by_folder(tmp_path: Path) -> None:
+    manifest = open_folder(make_folder(tmp_path / "root"), tmp_path / "cache")
+    assert manifest.by_sample["defect/d0"].mask == "masks/d0.png"
+    assert manifest.by_sample["defect/d0"].label
+    assert not manifest.by_sample["good/g0"].label
+    assert manifest.findings == ()
+
+
+def test_folder_takes_classes_and_a_split_from_its_folders(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        write(tmp_path / part / "good" / "a.png", noise(ord(part[1])))
+        for number, name in enumerate(("scratch", "hole")):
+            write(tmp_path / part / "defect" / name / "b.jpg", noise(ord(part[1]) + number + 1))
+            write(tmp_path / part / "masks" / name / "b.png", dot())
+    spec = DataSpec(reader="folder", validation=None)
+    manifest = open_manifest(spec, tmp_path, tmp_path / "cache")
+    row = manifest.by_sample["test/defect/hole/b"]
+    assert (row.split, row.defect_class, row.mask) == ("test", "hole", "test/masks/hole/b.png")
+    only = open_manifest(spec.model_copy(update={"classes": ("hole",)}), tmp_path, tmp_path / "cache")
+    assert {row.defect_class for row in only.rows} == {"hole", None}
+    assert sum(not row.label for row in only.rows) == 2
+
+
+def test_two_images_with_one_id_are_refused(tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "root")
+    write(root / "good" / "g0.jpg", noise(77))
+    with pytest.raises(InputError, match=r"duplicate id good/g0: 2 images"):
+        open_folder(root, tmp_path / "cache")
+
+
+def test_unknown_class_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"unknown class rust.*has: defect"):
+        open_folder(make_folder(tmp_path / "root"), tmp_path / "cache", classes=("rust",))
+
+
+@pytest.mark.parametrize("name", sorted(set(READERS) - {"synthetic"}))
+def test_reader_of_files_says_when_its_data_are_not_there(name: str, tmp_path: Path) -> None:
+    spec = DataSpec(reader=name, path=None if name != "table" else "absent.csv")
+    with pytest.raises(InputError, match="--data ROOT"):
+        open_manifest(spec, None, tmp_path)
+    with pytest.raises(InputError, match=r"expected|not below"):
+        open_manifest(spec, tmp_path, tmp_path)
+
+
+def test_unknown_reader_and_setting_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"unknown reader 'cifar'. Known: folder"):
+        open_manifest(DataSpec(reader="cifar"), None, tmp_path)
+    with pytest.raises(InputError, match=r"data\.options\.colour: .*Settings of reader synthetic: images"):
+        open_manifest(DataSpec(reader="synthetic", options={"colour": 1}), None, tmp_path)
+
+
+def table_spec(path: Path, lines: list[str]) -> DataSpec:
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return DataSpec(reader="table", path=path.name, splits="per_seed")
+
+
+def test_table_reads_every_column(tmp_path: Path) -> None:
+    write(tmp_path / "a.png", noise(0))
+    write(tmp_path / "b.png", noise(1))
+    write(tmp_path / "m.png", dot())
+    spec = table_spec(
+        tmp_path / "parts.csv",
+        [
+            "image,label,mask,defect_class,group,split,fold",
+            "a.png,good,,,007,train,",
+            "b.png,1,m.png,hole,007,,2",
+        ],
+    )
+    good, bad = open_manifest(spec, tmp_path, tmp_path / "cache").rows
+    assert (good.label, good.group, good.split, good.fold, good.mask) == (False, "007", "train", None, None)
+    assert (bad.label, bad.defect_class, bad.fold, bad.mask) == (True, "hole", 2, "m.png")
+
+
+def test_table_needs_image_and_label_only_and_may_be_parquet(tmp_path: Path) -> None:
+    write(tmp_path / "a.png", noise(0))
+    write(tmp_path / "b.png", noise(1))
+    pyarrow.parquet.write_table(
+        pa.table({"image": ["a.png", "b.png"], "label": [False, True]}), tmp_path / "parts.parquet"
+    )
+    spec = DataSpec(reader="table", path="parts.parquet", splits="per_seed")
+    manifest = open_manifest(spec, tmp_path, tmp_path / "cache")
+    assert [row.label for row in manifest.rows] == [False, True]
+    assert [row.group for row in manifest.rows] == ["a.png", "b.png"]
+
+
+def test_table_tells_all_faulty_rows_at_once(tmp_path: Path) -> None:
+    spec = table_spec(
+        tmp_path / "parts.csv",
+        ["image,label,fold", "a.png,maybe,", ",1,", "b.png,1,-1", "c.png,0,", "c.png,0,", "d.png,0,x"],
+    )
+    with pytest.raises(InputError) as refused:
+        open_manifest(spec, tmp_path, tmp_path / "cache")
+    for part in ("row 1, label", "row 2, image", "row 3, fold", "row 5: c.png is a duplicate", "row 6, fold"):
+        assert part in str(refused.value)
+
+
+def test_table_lists_twenty_faults_and_counts_the_rest(tmp_path: Path) -> None:
+    spec = table_spec(tmp_path / "parts.csv", ["image,label", *(f"{i}.png,maybe" for i in range(50))])
+    with pytest.raises(InputError, match=r"50 faults[\s\S]*and 30 more"):
+        open_manifest(spec, tmp_path, tmp_path / "cache")
+
+
+def test_table_with_a_misspelt_column_is_refused(tmp_path: Path) -> None:
+    spec = table_spec(tmp_path / "parts.csv", ["image,lable", "a.png,1"])
+    with pytest.raises(InputError, match="columns missing: label; unknown: lable"):
+        open_manifest(spec, tmp_path, tmp_path / "cache")
+
+
+def test_table_cannot_name_files_outside_its_folder(tmp_path: Path) -> None:
+    write(tmp_path / "outside.png", noise(0))
+    root = tmp_path / "root"
+    root.mkdir()
+    spec = table_spec(root / "parts.csv", ["image,label", "../outside.png,1"])
+    with pytest.raises(InputError, match=r"\.\./outside\.png leaves the data root"):
+        open_manifest(spec, root, tmp_path / "cache")
+
+
+def make_mtd(root: Path) -> Path:
+    """Tile 10 of two exposures, tile 30 of one, and a crack without a drawn pixel."""
+    for number, (folder, name, mask) in enumerate(
+        [
+            ("MT_Free", "exp1_num_10", dot(value=0)),
+            ("MT_Free", "exp2_num_20", dot(value=0)),
+            ("MT_Free", "exp2_num_30", dot(value=0)),
+            ("MT_Crack", "exp1_num_5", dot()),
+            ("MT_Crack", "exp1_num_6", dot(value=100)),
+        ]
+    ):
+        write(root / "MTD" / folder / "Imgs" / f"{name}.jpg", noise(number))
+        write(root / "MTD" / folder / "Imgs" / f"{name}.png", mask)
+    return root
+
+
+def test_run_of_rising_exposures_is_one_tile(tmp_path: Path) -> None:
+    spec = DataSpec(reader="mtd", splits="per_seed")
+    manifest = open_manifest(spec, make_mtd(tmp_path), tmp_path / "cache")
+    groups = {row.sample: row.group for row in manifest.rows}
+    assert groups["MT_Free/exp1_num_10"] == groups["MT_Free/exp2_num_20"] != groups["MT_Free/exp2_num_30"]
+    assert groups["MT_Crack/exp1_num_5"] != groups["MT_Crack/exp1_num_6"]
+
+
+def test_defective_image_with_an_empty_mask_stays_defective_and_its_mask_unknown(tmp_path: Path) -> None:
+    spec = DataSpec(reader="mtd", splits="per_seed")
+    manifest = open_manifest(spec, make_mtd(tmp_path), tmp_path / "cache")
+    row = manifest.by_sample["MT_Crack/exp1_num_6"]
+    assert row.label
+    assert row.mask is None
+    assert [finding.kind for finding in manifest.findings] == ["empty_mask"]
+    assert "exp1_num_6.jpg" in manifest.findings[0].text
+
+
+def test_mtd_has_no_published_split(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="use `splits: per_seed`"):
+        open_manifest(DataSpec(reader="mtd"), make_mtd(tmp_path), tmp_path / "cache")
+
+
+def make_kolektor(root: Path) -> Path:
+    for item in (1, 2):
+        for part in (0, 1):
+            stem = root / f"kos0{item}" / f"Part{part}"
+            write(stem.with_suffix(".jpg"), noise(10 * item + part))
+            label = dot() if part else np.zeros_like(dot())
+            write(stem.with_name(f"{stem.name}_label.bmp"), label)
+    return root
+
+
+def test_kolektor_label_is_any_non_zero_pixel(tmp_path: Path) -> None:
+    spec = DataSpec(reader="kolektorsdd", splits="per_seed")
+    manifest = open_manifest(spec, make_kolektor(tmp_path), tmp_path / "cache")
+    assert {row.sample: row.label for row in manifest.rows} == {
+        "kos01/Part0": False,
+        "kos01/Part1": True,
+        "kos02/Part0": False,
+        "kos02/Part1": True,
+    }
+    assert {row.group for row in manifest.rows} == {"kos01", "kos02"}
+
+
+def test_kolektor_without_its_folds_names_the_file_and_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"splits/KolektorSDD_folds\.json .*splits: per_seed"):
+        open_manifest(DataSpec(reader="kolektorsdd"), make_kolektor(tmp_path), tmp_path / "cache")
+
+
+def test_kolektor_without_a_label_file_is_refused(tmp_path: Path) -> None:
+    root = make_kolektor(tmp_path)
+    (root / "kos01" / "Part0_label.bmp").unlink()
+    with pytest.raises(InputError, match=r"kos01/Part0\.jpg has no mask: expected kos01/Part0_label\.bmp"):
+        open_manifest(DataSpec(reader="kolektorsdd", splits="per_seed"), root, tmp_path / "cache")
+
+
+def test_damaged_fold_list_is_refused(tmp_path: Path) -> None:
+    root = make_kolektor(tmp_path)
+    (root / "splits").mkdir()
+    (root / "splits" / "KolektorSDD_folds.json").write_text('{"test": 3, "train": {}}')
+    with pytest.raises(InputError, match=r"KolektorSDD_folds\.json: test: "):
+        open_manifest(DataSpec(reader="kolektorsdd"), root, tmp_path / "cache")

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from made_images import dot, noise, write
+
+from trainables.data.formats import BrokenImageError, measure
+from trainables.data.sources import MAX_PIXELS, confine, decode_image, decode_mask
+from trainables.errors import InputError
+
+
+def encoded(suffix: str) -> bytes:
+    ok, data = cv2.imencode(suffix, noise(0, 40, 60))
+    assert ok
+    return data.tobytes()
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".tif"])
+def test_size_is_read_from_the_header(suffix: str) -> None:
+    assert measure(encoded(suffix)) == (60, 40)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp"])
+@pytest.mark.parametrize("kept", [0.02, 0.5, 0.99])
+def test_truncated_image_is_refused(suffix: str, kept: float) -> None:
+    data = encoded(suffix)
+    with pytest.raises(BrokenImageError, match="truncated"):
+        decode_image(data[: int(len(data) * kept)], channels=1)
+
+
+def test_end_marker_of_a_thumbnail_does_not_hide_a_truncated_jpeg() -> None:
+    data = encoded(".jpg")
+    thumbnail = b"\xff\xe1" + struct.pack(">H", 2 + 12) + b"Exif\0\0..\xff\xd8\xff\xd9"
+    with_thumbnail = data[:2] + thumbnail + data[2:]
+    assert measure(with_thumbnail) == (60, 40)
+    with pytest.raises(BrokenImageError, match="no end-of-image marker"):
+        measure(with_thumbnail[:-40])
+
+
+def test_flipped_byte_in_a_png_is_refused() -> None:
+    data = bytearray(encoded(".png"))
+    data[len(data) // 2] ^= 0xFF
+    with pytest.raises(BrokenImageError, match="checksum"):
+        decode_image(bytes(data), channels=1)
+
+
+def test_image_beyond_the_pixel_cap_is_refused_before_it_is_decoded() -> None:
+    def part(kind: bytes, content: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        )
+
+    header = part(b"IHDR", struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0))
+    bomb = b"\x89PNG\r\n\x1a\n" + header + part(b"IDAT", zlib.compress(b"")) + part(b"IEND", b"")
+    with pytest.raises(BrokenImageError, match=f"60000 × 60000 pixels; expected 1 to {MAX_PIXELS}"):
+        decode_image(bomb, channels=1)
+
+
+@pytest.mark.parametrize("data", [b"", b"GIF89a", b"<html>no image</html>"])
+def test_file_of_another_format_is_refused(data: bytes) -> None:
+    with pytest.raises(BrokenImageError, match="expected a JPEG, PNG, BMP or TIFF"):
+        decode_image(data, channels=1)
+
+
+@pytest.mark.parametrize(("value", "above", "defect"), [(1, 0, True), (127, 127, False), (128, 127, True)])
+def test_mask_pixel_is_defect_above_the_readers_level(value: int, above: int, defect: bool) -> None:
+    ok, data = cv2.imencode(".png", dot(value=value))
+    assert ok
+    mask = decode_mask(data.tobytes(), above)
+    assert mask.dtype == np.uint8
+    assert mask.sum() == (9 if defect else 0)
+
+
+def test_sixteen_bit_mask_keeps_its_values() -> None:
+    ok, data = cv2.imencode(".png", dot().astype(np.uint16) // 255 * 200)
+    assert ok
+    assert decode_mask(data.tobytes(), 0).sum() == 9
+
+
+def test_any_channel_of_a_colour_mask_counts_and_transparency_does_not() -> None:
+    mask = np.zeros((12, 16, 4), np.uint8)
+    mask[..., 3] = 255
+    mask[3, 4, 0] = 1  # nearly black blue: its grey value would round to 0
+    ok, data = cv2.imencode(".png", mask)
+    assert ok
+    assert decode_mask(data.tobytes(), 0).sum() == 1
+
+
+@pytest.mark.parametrize("path", ["../outside.png", "a/../../outside.png", "/etc/hostname"])
+def test_path_that_leaves_the_root_is_refused(path: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="leaves the data root"):
+        confine(tmp_path, path)
+
+
+def test_link_that_leaves_the_root_is_refused_and_one_within_is_followed(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    inside = write(root / "inside.png", noise(0))
+    outside = write(tmp_path / "outside.png", noise(1))
+    os.symlink(outside, root / "away.png")
+    os.symlink(inside, root / "near.png")
+    assert confine(root, "near.png") == inside
+    with pytest.raises(InputError, match=r"away\.png leaves the data root: it leads to .*outside\.png"):
+        confine(root, "away.png")

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_images import bare_manifest
+
+from trainables.data import DataSpec, Manifest, Split, Supervision, make_split
+from trainables.data.readers.base import PublishedSets
+from trainables.errors import InputError
+
+PER_SEED = DataSpec(reader="folder", splits="per_seed")
+PUBLISHED = DataSpec(reader="folder")
+FULL = Supervision(kind="full")
+
+
+def mixed(masks: int) -> Supervision:
+    return Supervision(kind="mixed", masks=masks)
+
+
+@st.composite
+def data_sets(draw: st.DrawFn) -> list[dict[str, object]]:
+    """Rows of 12 to 30 items of 1 to 4 images; half of the items are defective, some images repeat."""
+    items = draw(st.integers(12, 30))
+    rows: list[dict[str, object]] = []
+    for item in range(items):
+        kind = "abc"[draw(st.integers(0, 2))] if item % 2 else None
+        for image in range(draw(st.integers(1, 4))):
+            repeat = draw(st.integers(0, 19)) == 0
+            rows.append(
+                {
+                    "sample": f"{item:02d}/{image}",
+                    "group": f"item{item:02d}",
+                    "label": kind is not None and image == 0,
+                    "defect_class": kind if image == 0 else None,
+                    "image_hash": "twin" if repeat else f"{item}/{image}",
+                }
+            )
+    return rows
+
+
+def parts(split: Split) -> list[set[str]]:
+    return [set(split.train), set(split.validation), set(split.test)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=data_sets(), seed=st.integers(0, 1000))
+def test_items_and_identical_images_are_never_divided(rows: list[dict[str, object]], seed: int) -> None:
+    manifest = bare_manifest(rows)
+    split = make_split(manifest, PER_SEED, FULL, seed, None)
+    train, validation, test = parts(split)
+    assert len(train) + len(validation) + len(test) == len(rows)
+    assert train | validation | test == set(manifest.by_sample)
+    for key in ("group", "image_hash"):
+        values = [{getattr(manifest.by_sample[sample], key) for sample in part} for part in parts(split)]
+        assert not values[0] & values[1]
+        assert not values[0] & values[2]
+        assert not values[1] & values[2]
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows=data_sets(), seed=st.integers(0, 1000), shuffle=st.randoms(use_true_random=False))
+def test_split_does_not_depend_on_the_order_of_files(
+    rows: list[dict[str, object]], seed: int, shuffle: random.Random
+) -> None:
+    split = make_split(bare_manifest(rows), PER_SEED, mixed(1), seed, None)
+    shuffle.shuffle(rows)
+    assert make_split(bare_manifest(rows), PER_SEED, mixed(1), seed, None) == split
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows=data_sets(), seed=st.integers(0, 1000))
+def test_supervision_changes_masks_only_and_masks_are_nested(
+    rows: list[dict[str, object]], seed: int
+) -> None:
+    manifest = bare_manifest(rows)
+    full = make_split(manifest, PER_SEED, FULL, seed, None)
+    before: set[str] = set()
+    for count in range(len(full.masks) + 1):
+        split = make_split(manifest, PER_SEED, mixed(count), seed, None)
+        assert (split.train, split.validation, split.test) == (full.train, full.validation, full.test)
+        assert len(split.masks) == count
+        assert before <= set(split.masks) <= set(full.masks)
+        before = set(split.masks)
+    weak = make_split(manifest, PER_SEED, Supervision(kind="weak"), seed, None)
+    assert (weak.train, weak.masks) == (full.train, ())
+    none = make_split(manifest, PER_SEED, Supervision(kind="none"), seed, None)
+    assert set(none.train) == {sample for sample in full.train if not manifest.by_sample[sample].label}
+    assert (none.validation, none.test) == (full.validation, full.test)
+
+
+def of_classes(**counts: int) -> Manifest:
+    rows = [
+        {
+            "sample": f"{name}{index:03d}",
+            "label": name != "normal",
+            "defect_class": None if name == "normal" else name,
+        }
+        for name, count in counts.items()
+        for index in range(count)
+    ]
+    return bare_manifest(rows)
+
+
+def test_held_out_parts_keep_the_proportion_of_classes() -> None:
+    manifest = of_classes(normal=100, scratch=50, hole=10, rare=2)
+    split = make_split(manifest, PER_SEED, FULL, 0, None)
+    count = {
+        name: sum(sample.startswith(name) for sample in split.test) for name in ("normal", "scratch", "hole")
+    }
+    assert count == {"normal": 30, "scratch": 15, "hole": 3}
+    assert sum(sample.startswith("rare") for sample in split.test) == 1
+
+
+def test_seeds_draw_different_splits_and_names_decide_alone() -> None:
+    manifest = of_classes(normal=100, scratch=50)
+    first, second = (make_split(manifest, PER_SEED, FULL, seed, None) for seed in (0, 1))
+    assert set(first.test) != set(second.test)
+    assert first.hash != second.hash
+    assert make_split(manifest, PER_SEED, FULL, 0, None).hash == first.hash
+
+
+def folded(items: int = 12, published: PublishedSets | None = None) -> Manifest:
+    """Three folds of items with one defective and two normal images; item 0 repeats in item 1."""
+    rows = [
+        {
+            "sample": f"{item:02d}/{image}",
+            "group": f"{item:02d}",
+            "label": image == 0,
+            "fold": item % 3,
+            "image_hash": f"{max(item, 1)}/{image}",
+        }
+        for item in range(items)
+        for image in range(3)
+    ]
+    return bare_manifest(rows, published)
+
+
+def test_published_fold_decides_train_and_test_and_the_seed_validation() -> None:
+    manifest = folded()
+    first, second = (make_split(manifest, PUBLISHED, FULL, seed, 1) for seed in (0, 1))
+    assert first.test == second.test == tuple(row.sample for row in manifest.rows if row.fold == 1)
+    assert set(first.train) | set(first.validation) == set(second.train) | set(second.validation)
+    assert first.validation != second.validation
+
+
+def test_deduplicated_takes_copies_of_test_images_out_of_training() -> None:
+    manifest = folded()
+    spec = DataSpec(reader="folder", splits="deduplicated", validation=None)
+    split = make_split(manifest, spec, FULL, 0, 1)  # item 01 is tested; item 00 shows the same images
+    assert {sample[:2] for sample in split.test} == {"01", "04", "07", "10"}
+    assert "00" not in {sample[:2] for sample in split.train}
+    assert "00" in {sample[:2] for sample in make_split(manifest, PUBLISHED, FULL, 0, 1).train}
+
+
+def test_published_masks_are_the_makers_items() -> None:
+    sets = PublishedSets(
+        {(2, 0): frozenset({"01", "02"}), (8, 0): frozenset(f"{i:02d}" for i in range(12))}, 8
+    )
+    spec = DataSpec(reader="folder", masks="published", validation=None)
+    split = make_split(folded(published=sets), spec, mixed(2), 0, 0)
+    assert split.masks == ("01/0", "02/0")
+    with pytest.raises(InputError, match=r"lists for 2, 8 items; found mixed: 3"):
+        make_split(folded(published=sets), spec, mixed(3), 0, 0)
+    with pytest.raises(InputError, match="validation: none"):
+        make_split(
+            folded(published=sets),
+            spec.model_copy(update={"validation": PER_SEED.validation}),
+            mixed(2),
+            0,
+            0,
+        )
+    with pytest.raises(InputError, match=r"Use data\.masks: nested"):
+        make_split(folded(), spec, mixed(2), 0, 0)
+
+
+def test_smaller_published_training_set_holds_its_items_only() -> None:
+    sets = PublishedSets(train={0: frozenset({"01", "02", "04"})})
+    spec = DataSpec(reader="folder", validation=None)
+    split = make_split(folded(published=sets), spec, FULL, 0, 0)
+    assert {sample[:2] for sample in split.train} == {"01", "02", "04"}
+    assert {sample[:2] for sample in split.test} == {"00", "03", "06", "09"}
+
+
+@pytest.mark.parametrize("fold", [None, 3])
+def test_fold_that_is_not_published_is_refused(fold: int | None) -> None:
+    with pytest.raises(InputError, match=f"published folds 0, 1, 2; found fold {fold}"):
+        make_split(folded(), PUBLISHED, FULL, 0, fold)
+
+
+def test_fold_is_refused_where_every_seed_draws_its_split() -> None:
+    with pytest.raises(InputError, match=r"Leave repeats\.folds out"):
+        make_split(folded(), PER_SEED, FULL, 0, 0)
+
+
+@pytest.mark.parametrize(("train", "test", "named"), [(0, 2, "train"), (2, 0, "test"), (1, 2, "validation")])
+def test_part_without_a_defective_image_is_refused(train: int, test: int, named: str) -> None:
+    rows = [
+        {"sample": f"{split}{index}", "label": index < bad, "split": split}
+        for split, bad in (("train", train), ("test", test))
+        for index in range(10)
+    ]
+    with pytest.raises(InputError, match=f"{named} has none among"):
+        make_split(bare_manifest(rows), PUBLISHED, FULL, 0, None)
+
+
+def test_more_masks_than_there_are_is_refused() -> None:
+    manifest = of_classes(normal=20, scratch=10)
+    with pytest.raises(InputError, match=r"reads 50 masks; the training part has \d"):
+        make_split(manifest, PER_SEED, mixed(50), 0, None)

@@ -1,0 +1,134 @@
+"""All that there is to know about a data set before a study is written for it, good and bad, at once.
+
+``check_data`` stops at nothing that concerns single files: faults and findings of all of them are in its
+report.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainables.data.inspection import Finding, Row, inspect
+from trainables.data.manifest import list_images
+from trainables.data.spec import DataSpec
+
+__all__ = ["DataReport", "check_data"]
+
+_SIZES_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """What a data set holds and what is wrong with it; ``str(report)`` is the page to print.
+
+    Attributes:
+        title: The reader's title, with licence and citation.
+        root: Folder that was looked at.
+        images: Usable images.
+        defective: Defective ones among them.
+        with_mask: Defective images whose mask is known.
+        items: Physical items.
+        by_class: Images by defect class; "normal" for those without.
+        by_split: Images and defective ones by published part: "train", "test", "test of fold 0" …
+        by_size: Images by "width × height", the most frequent first.
+        findings: Warnings: identical images, missing and empty masks, no published split.
+        faults: What refuses the data set, one sentence per file.
+    """
+
+    title: tuple[str, ...]
+    root: Path
+    images: int
+    defective: int
+    with_mask: int
+    items: int
+    by_class: Mapping[str, int]
+    by_split: Mapping[str, tuple[int, int]]
+    by_size: Mapping[str, int]
+    findings: tuple[str, ...]
+    faults: tuple[str, ...]
+
+    @property
+    def usable(self) -> bool:
+        """Whether a study may use the data: there is no fault."""
+        return not self.faults
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterable[str]:
+        yield from self.title
+        yield f"{self.root}"
+        yield (
+            f"{self.images} images of {self.items} items: {self.defective} defective "
+            f"({self.with_mask} with mask), {self.images - self.defective} normal"
+        )
+        yield from _block("class", ((name, str(count)) for name, count in self.by_class.items()))
+        parts = ((name, f"{images}, {bad} defective") for name, (images, bad) in self.by_split.items())
+        yield from _block("published split", parts)
+        shown = list(self.by_size.items())[:_SIZES_SHOWN]
+        yield from _block("size (width × height)", ((size, str(count)) for size, count in shown))
+        if len(self.by_size) > len(shown):
+            yield f"  … and {len(self.by_size) - len(shown)} more sizes"
+        yield from _block(f"{len(self.findings)} warnings", ((text, "") for text in self.findings))
+        yield from _block(f"{len(self.faults)} faults", ((text, "") for text in self.faults))
+        if not self.faults and not self.findings:
+            yield "Nothing to remark."
+
+
+def check_data(spec: DataSpec, root: Path | None, cache: Path) -> DataReport:
+    """Read every file of a data set and report all findings.
+
+    Raises:
+        InputError: If there is nothing to look at: unknown reader, setting or class, or no such data set.
+    """
+    reader, listing = list_images(spec, root, cache)
+    found = inspect(listing, cache)
+    rows = found.rows
+    faults = list(found.faults)
+    if rows and not any(row.label for row in rows):
+        faults.append("No image is defective: nothing can be learned or measured. Check labels and masks")
+    if rows and all(row.label for row in rows):
+        faults.append("No image is normal: a score has nothing to separate. Add normal images")
+    texts = [_sentence(finding) for finding in found.findings]
+    if not listing.is_split:
+        texts.append(listing.unsplit)
+    return DataReport(
+        title=(reader.title, f"licence: {reader.licence}", f"cite: {reader.citation}"),
+        root=listing.root,
+        images=len(rows),
+        defective=sum(row.label for row in rows),
+        with_mask=sum(row.mask is not None for row in rows),
+        items=len({row.group for row in rows}),
+        by_class=dict(Counter(row.defect_class or "normal" for row in rows).most_common()),
+        by_split=_by_split(rows),
+        by_size=dict(Counter(f"{row.width} × {row.height}" for row in rows).most_common()),
+        findings=tuple(texts),
+        faults=tuple(f"{fault}." for fault in faults),
+    )
+
+
+def _sentence(finding: Finding) -> str:
+    if finding.kind == "duplicate":
+        return f"{finding.text} `splits: deduplicated` leaves training copies of test images out."
+    return finding.text
+
+
+def _by_split(rows: Iterable[Row]) -> dict[str, tuple[int, int]]:
+    parts: dict[str, tuple[int, int]] = {}
+    for row in sorted(rows, key=lambda row: (row.fold or 0, row.split != "train")):
+        name = f"test of fold {row.fold}" if row.fold is not None else row.split
+        if name is not None:
+            images, defective = parts.get(name, (0, 0))
+            parts[name] = (images + 1, defective + row.label)
+    return parts
+
+
+def _block(title: str, entries: Iterable[tuple[str, str]]) -> Iterable[str]:
+    """A titled list, or nothing when it is empty."""
+    for number, (name, value) in enumerate(entries):
+        if number == 0:
+            yield f"{title}:"
+        yield f"  {name}: {value}" if value else f"  {name}"
