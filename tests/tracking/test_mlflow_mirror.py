@@ -8,8 +8,9 @@ import subprocess
 import sys
 import time
 import urllib.request
+import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -64,10 +65,11 @@ class Mirrored:
     store: Store
     client: MlflowClient
     reports: list[SyncReport]
+    study: str = "additions"
 
     @property
     def experiment(self) -> str:
-        found = self.client.get_experiment_by_name("additions")
+        found = self.client.get_experiment_by_name(self.study)
         assert found is not None
         return found.experiment_id
 
@@ -80,6 +82,18 @@ class Mirrored:
 
     def records(self) -> dict[str, Record]:
         return self.store.records(trial.id for trial in PLAN.trials)
+
+    def forget_marker(self) -> None:
+        for name in self.store.list(f"studies/{self.study}"):
+            self.store.delete_tree(f"studies/{self.study}/{name}")
+
+
+@dataclass
+class Changing(Mirrored):
+    """A mirrored study of one test's own."""
+
+    plan: Plan = PLAN
+    mirror: MlflowMirror = field(kw_only=True)
 
 
 def free_port() -> int:
@@ -247,52 +261,68 @@ def test_syncing_again_changes_nothing_also_without_the_marker(mirrored: Mirrore
 
     before = state()
     assert MlflowMirror(mirrored.uri, mirrored.store).sync(PLAN) == SyncReport(already=8)
-    for name in mirrored.store.list("studies/additions"):
-        mirrored.store.delete_tree(f"studies/additions/{name}")
+    mirrored.forget_marker()
     assert MlflowMirror(mirrored.uri, mirrored.store).sync(PLAN) == SyncReport(already=8)
     assert state() == before
 
 
-def test_a_replaced_record_replaces_its_run(tmp_path: Path) -> None:
+@pytest.fixture
+def changing(sqlite: Mirrored, tmp_path: Path, request: pytest.FixtureRequest) -> Changing:
+    """A mirrored study of four trials that a test may change; a study of its own in the shared database."""
+    name = f"s{zlib.crc32(request.node.name.encode())}"
+    plan = make_plan(STUDY.replace("study: additions", f"study: {name}").replace("[0, 1, 2]", "[0]"))
     store = Store(tmp_path)
-    fill(store)
-    mirror, client = (
-        MlflowMirror(f"sqlite:///{tmp_path}/m.db", store),
-        MlflowClient(f"sqlite:///{tmp_path}/m.db"),
-    )
-    mirror.sync(PLAN)
-    last = PLAN.trials[-1]
-    store.write_record(make_record(last, lambda _: {"image_ap": 0.25, "fp": 1.0}))
-    assert mirror.sync(PLAN) == SyncReport(new=1, already=7)
-    here = Mirrored(mirror.uri, store, client, [])
-    assert here.run(last.id).data.metrics["test/image_ap"] == 0.25
-    assert len(here.runs("trial")) == 8
-    (parent,) = (run for run in here.runs("cell") if run.data.tags["assay.cell"] == last.cell)
-    assert parent.data.metrics["n"] == 2
+    fill(store, plan)
+    mirror = MlflowMirror(sqlite.uri, store)
+    assert mirror.sync(plan) == SyncReport(new=4)
+    return Changing(sqlite.uri, store, sqlite.client, [], name, plan, mirror=mirror)
 
-    # A run that was cut short while it was written is written anew.
-    cut = here.run(last.id)
-    client.update_run(cut.info.run_id, status="RUNNING")
-    for name in store.list("studies/additions"):
-        store.delete_tree(f"studies/additions/{name}")
-    assert mirror.sync(PLAN) == SyncReport(new=1, already=7)
-    assert here.run(last.id).info.run_id != cut.info.run_id
 
-    # A damaged file is that trial's trouble only.
-    first = store.records([PLAN.trials[0].id])[PLAN.trials[0].id]
-    store.write_bytes(f"trials/{first.id}/{first.attempt}/maps.parquet", b"cut")
-    store.write_record(first.model_copy(update={"attempts": 2}))
-    report = mirror.sync(PLAN)
-    assert report.away is None
+def test_a_replaced_record_replaces_its_run_and_the_mean(changing: Changing) -> None:
+    last = changing.plan.trials[-1]
+    changing.store.write_record(make_record(last, lambda _: {"image_ap": 0.25, "fp": 1.0}))
+    assert changing.mirror.sync(changing.plan) == SyncReport(new=1, already=3)
+    assert changing.run(last.id).data.metrics["test/image_ap"] == 0.25
+    assert len(changing.runs("trial")) == 4
+    (parent,) = (run for run in changing.runs("cell") if run.data.tags["assay.cell"] == last.cell)
+    assert parent.data.metrics["test/image_ap"] == 0.25
+    assert parent.data.metrics["n"] == 1
+
+
+def test_a_run_that_was_cut_short_is_written_anew(changing: Changing) -> None:
+    cut = changing.run(changing.plan.trials[0].id)
+    changing.client.update_run(cut.info.run_id, status="RUNNING")
+    changing.forget_marker()
+    assert changing.mirror.sync(changing.plan) == SyncReport(new=1, already=3)
+    assert changing.run(changing.plan.trials[0].id).info.run_id != cut.info.run_id
+
+
+def test_a_damaged_file_is_the_trouble_of_its_trial_only(changing: Changing) -> None:
+    records = changing.store.records(trial.id for trial in changing.plan.trials)
+    first, second, *_ = (records[trial.id] for trial in changing.plan.trials)
+    changing.store.write_bytes(f"trials/{first.id}/{first.attempt}/maps.parquet", b"cut short")
+    for record in (first, second):
+        changing.store.write_record(record.model_copy(update={"attempts": 2}))
+    report = changing.mirror.sync(changing.plan)
+    assert (report.new, report.already, report.away) == (1, 2, None)
     assert [text.split(":")[0] for text in report.failed] == [first.id]
     assert "maps.parquet" in report.failed[0]
+    assert not report.complete
 
-    # A database that was deleted is filled again: the marker is not believed.
-    store.write_record(make_record(PLAN.trials[0]))
-    for file in tmp_path.glob("m.db*"):
-        file.rename(file.with_name(f"old-{file.name}"))
-    fresh = f"sqlite:///{tmp_path}/./m.db"
-    assert MlflowMirror(fresh, store).sync(PLAN) == SyncReport(new=8)
+
+def test_an_experiment_that_was_made_anew_is_filled_again(changing: Changing) -> None:
+    changing.client.rename_experiment(changing.experiment, f"old {changing.study}")
+    assert changing.mirror.sync(changing.plan) == SyncReport(new=4)
+
+
+def test_an_experiment_that_was_deleted_comes_back_without_double_runs(changing: Changing) -> None:
+    last = changing.plan.trials[-1]
+    changing.store.write_record(make_record(last))
+    changing.mirror.sync(changing.plan)  # the old run of this trial lies among the deleted ones
+    changing.client.delete_experiment(changing.experiment)
+    assert changing.mirror.sync(changing.plan).complete
+    assert len(changing.runs("trial")) == 4
+    assert changing.run(last.id).info.status == "FINISHED"
 
 
 def test_a_server_that_never_answers_is_left_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

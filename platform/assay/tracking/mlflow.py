@@ -138,11 +138,13 @@ class MlflowMirror:
         wanted = list(self._records(plan).values() if records is None else records)
         try:
             self._connect()
-            experiment = self._experiment(plan)
+            experiment, restored = self._experiment(plan)
         except _trouble() as error:
             return SyncReport(away=_in_short(error))
         marker_of = f"{experiment.experiment_id} {experiment.creation_time}"
         marker = read_marker(self._store, plan.study.study, self._uri, marker_of)
+        if restored:  # and with it the runs that replaced records had left behind
+            marker = Marker(experiment=marker_of)
         target = _Experiment(self._api(), self._store, plan, experiment.experiment_id, marker)
         report = target.add(wanted, lambda: write_marker(self._store, plan.study.study, self._uri, marker))
         if report.away is None and target.stale_cells:
@@ -171,16 +173,18 @@ class MlflowMirror:
         assert self._client is not None, "connected before use"
         return self._client
 
-    def _experiment(self, plan: Plan) -> Experiment:
+    def _experiment(self, plan: Plan) -> tuple[Experiment, bool]:
+        """The study's experiment, made if need be, and whether it was brought back from MLflow's trash."""
         api, name = self._api(), plan.study.study
         found = api.get_experiment_by_name(name)
         if found is None:
             api.create_experiment(name, artifact_location=self._artifact_location(name))
             found = api.get_experiment_by_name(name)
         assert found is not None, "it was just made"
-        if found.lifecycle_stage == "deleted":
+        restored = found.lifecycle_stage == "deleted"
+        if restored:
             api.restore_experiment(found.experiment_id)
-        return found
+        return found, restored
 
     def _artifact_location(self, study: str) -> str | None:
         """Pictures go beside the results, not into the working folder; a server decides for itself."""
