@@ -21,6 +21,7 @@ config: {preset: ksdd, image_size: [128, 128], channel_scale: 0.125}
 factors:
   balance: {off: {config: {balance: none}}, on: {config: {balance: linear}}}
 design: {full: all}
+comparisons: [{factor: balance}]
 repeats: {seeds: [0, 1]}
 metrics: {primary: image_ap, report: [fp, fn]}
 resources: {workers: 1, cpus: 1}

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from small_study import Assay
+from small_study import Assay, finished
 
+from assay.cli.planning import read_plan
 from assay.results import Environment, Store
 from assay.results.stop import stop_requested
 from assay.study import Plan
@@ -99,7 +100,7 @@ def test_plan_shows_what_differs_and_what_is_done(assay: Assay, study_file: Path
     assert answer.code == 0
     assert "config.balance" in answer.out
     assert "2 cells × 2 seeds = 4 trials; 0 done, 4 to train" in answer.out
-    assert "keeps about" in answer.out
+    assert "balance: off → on in 1 pair of cells" in answer.out
     assert not (tmp_path / "empty").exists()
 
 
@@ -225,3 +226,25 @@ def test_mlflow_is_told_all_records_by_sync(assay: Assay, store: Store) -> None:
     assert answer.code == 0, answer.err
     assert "small: 3 new" in answer.out
     assert "small: 0 new, 3 known" in assay("mlflow", "small", "--sync", "--storage", store.uri).out
+
+
+def test_a_complete_study_trains_nothing_and_prints_its_table(
+    assay: Assay, study_file: Path, tmp_path: Path, cache_root: Path
+) -> None:
+    text = study_file.read_text(encoding="utf-8")
+    small = "{reader: synthetic, options: {images: 48, positives: 24, items: 24, size: [32, 32]}}"
+    study_file.write_text(text.replace("{reader: synthetic}", small), encoding="utf-8")
+    where = ("--cache", cache_root, "--storage", tmp_path / "storage")
+    away = ("--tracking-uri", "http://127.0.0.1:9")  # nobody listens there: the study goes on
+    store = Store(tmp_path / "storage")
+    for trial in read_plan(study_file, data=None, cache=cache_root, say=lambda text: None).trials:
+        finished(trial, store, image_ap=0.75)
+    assert "4 trials; 4 done, 0 to train" in assay("plan", study_file, *where).out
+    answer = assay("run", study_file, *where, *away)
+    assert answer.code == 0, answer.err
+    assert "0.75" in answer.out
+    assert "4 finished; 0 trained now in" in answer.out
+    assert "assay mlflow --storage" in answer.out
+    assert "assay report small --storage" in answer.out
+    assert "`assay mlflow --sync` replays" in answer.out
+    assert store.studies() == ["small"]

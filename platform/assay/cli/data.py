@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
 
 def check(
     reader: Reader,
+    *,
     data: Data = None,
     path: Place = None,
     classes: Classes = None,
@@ -38,10 +39,16 @@ def check(
 
     Exit code 0: usable (perhaps with warnings), 2: it has errors.
     """
-    from trainables.data import check_data
-    from trainables.data.spec import DataSpec
+    from assay.cli.live import LiveView
+    from assay.cli.output import console
 
-    names = tuple(name.strip() for name in classes.split(",")) if classes else None
-    typer.echo(f"reading {reader} …", err=True)
-    spec = DataSpec(reader=reader, path=path, classes=names)
-    typer.echo(str(check_data(spec, data, cache.expanduser())))
+    names = [name.strip() for name in classes.split(",")] if classes else None
+    with LiveView(console(stderr=True)) as view:
+        view.message(f"reading {reader}")
+        from trainables.data import DataSpec, check_data
+
+        spec = DataSpec.model_validate({"reader": reader, "path": path, "classes": names})
+        report = check_data(spec, data, cache.expanduser())
+    typer.echo(str(report))
+    if not report.usable:
+        raise typer.Exit(2)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["WIDTH_OF_FILES", "console", "duration", "size"]
+__all__ = ["WIDTH_OF_FILES", "console", "count", "duration", "size"]
 
 WIDTH_OF_FILES = 140  # columns of a table that goes to a file or a pipe
 
@@ -37,10 +37,15 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def size(count: float) -> str:
+def size(bytes_: float) -> str:
     """Bytes in decimal units: `740 kB`, `1.4 GB`."""
     for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
+        if bytes_ < 1000:
+            return f"{bytes_:.0f} {unit}"
+        bytes_ /= 1000
+    return f"{bytes_:.1f} GB"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 seed`, `3 seeds`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

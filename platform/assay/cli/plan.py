@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,6 +48,7 @@ def plan(
 
     Trains nothing and writes nothing. Exit code 0: the study is sound, 2: it is refused.
     """
+    from assay.cli.live import LiveView
     from assay.cli.output import console
     from assay.cli.planning import read_plan
     from assay.results import Store
@@ -54,8 +56,9 @@ def plan(
 
     if trials not in ("auto", "all", "none"):
         raise InputError(f"--trials is auto, all or none, found {trials!r}")
-    out, notes = console(), console(stderr=True)
-    planned = read_plan(study, data=data, cache=cache, with_data=not no_data, say=notes.print)
+    out = console()
+    with LiveView(console(stderr=True)) as view:
+        planned = read_plan(study, data=data, cache=cache, with_data=not no_data, say=view.message)
     store = Store(storage)
     records = {} if no_data else store.records({t.id for t in planned.trials} & set(store.trials()))
     if planned.study.question:
@@ -111,32 +114,40 @@ def _cell_table(planned: Plan, records: Mapping[str, Record]) -> Table:
 
 def say_diff(diff: Mapping[str, tuple[Any, Any]]) -> str:
     """`config.lr 1.0 → 0.01, supervision full → weak`; a dash when there is none."""
-    return ", ".join(f"{path} {old} → {new}" for path, (old, new) in diff.items()) or "–"
+    return ", ".join(f"{path} {_word(old)} → {_word(new)}" for path, (old, new) in diff.items()) or "–"
+
+
+def _word(value: Any) -> str:
+    """A value as the study file spells it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _summary(planned: Plan, records: Mapping[str, Record]) -> list[str]:
+    from assay.cli.output import count
+
     study = planned.study
     total, done = len(planned.trials), len(records)
-    repeats = f"{len(study.repeats.seeds)} seeds"
+    repeats = count(len(study.repeats.seeds), "seed")
     if study.repeats.folds:
-        repeats += f" × {len(study.repeats.folds)} folds"
+        repeats += f" × {count(len(study.repeats.folds), 'fold')}"
     need = study.resources
-    gpus = f" and {need.gpus:g} GPU(s)" if need.gpus else ""
+    gpus = f" and {need.gpus:g} GPU" if need.gpus else ""
     lines = [
         *(
             f"data: {m.reader}, {m.images} images, {m.defective} defective"
             for m in planned.manifests.values()
         ),
-        f"{len(planned.cells)} cells × {repeats} = {total} trials; {done} done, {total - done} to train",
-        f"a trial takes {need.workers} worker(s) with {need.cpus} CPU core(s){gpus} each; packs: {need.pack}",
-        f"keeps about {_gigabytes(planned)} (models: {study.keep.models}, probes: {study.keep.probes})",
+        f"{count(len(planned.cells), 'cell')} × {repeats} = {count(total, 'trial')}; "
+        f"{done} done, {total - done} to train",
+        f"a trial takes {count(need.workers, 'worker')} with {count(need.cpus, 'CPU core')}{gpus} each; "
+        f"packs: {need.pack}",
+        f"{_gigabytes(planned)} (models: {study.keep.models}, probes: {study.keep.probes})",
     ]
-    if planned.comparisons:
-        lines.append(f"{len(planned.comparisons)} comparisons of two cells")
+    lines += [f"compares {c.name} in {count(len(c.pairs), 'pair')} of cells" for c in planned.comparisons]
     return lines
 
 
 def _gigabytes(planned: Plan) -> str:
     if planned.gigabytes is None:
-        return "an unknown number of gigabytes: the trainable does not count its weights"
-    return f"{planned.gigabytes:.2g} GB" if planned.gigabytes >= 0.01 else "0.01 GB"
+        return "how much it keeps is unknown: the trainable does not count its weights"
+    return f"keeps about {max(0.01, planned.gigabytes):.2g} GB"
