@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from small_study import STUDY, Answer, Assay, finished
 
 from assay.cli import main
 from assay.results import Environment, Record, Store
 from assay.study import Plan, parse_study, plan_study
+from tests.cli.small_study import STUDY, Answer, Assay, finished
 
 
 @pytest.fixture

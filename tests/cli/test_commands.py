@@ -9,12 +9,12 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from small_study import Assay, finished
 
 from assay.cli.planning import read_plan
-from assay.results import Environment, Store
+from assay.results import Environment, Lease, Store
 from assay.results.stop import stop_requested
 from assay.study import Plan
+from tests.cli.small_study import Assay, finished
 
 ROOT = Path(__file__).parents[2]
 STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
@@ -181,7 +181,7 @@ def test_clean_says_first_and_frees_only_what_no_result_needs(assay: Assay, stor
     store.write_bytes(f"trials/{done}/000-dead/curve.parquet", b"x" * 2000)
     store.write_bytes(f"trials/{open_}/checkpoint.safetensors", b"still needed")
     listed = assay("clean", "--storage", store.uri)
-    assert "would free 3 kB" in listed.out
+    assert "would free 3 kB" in listed.out, listed.out
     assert store.exists(f"trials/{done}/checkpoint.safetensors")
     assert "freed 3 kB" in assay("clean", "--yes", "--storage", store.uri).out
     assert not store.exists(f"trials/{done}/checkpoint.safetensors")
@@ -191,12 +191,14 @@ def test_clean_says_first_and_frees_only_what_no_result_needs(assay: Assay, stor
     assert "would free 0 B" in assay("clean", "--storage", store.uri).out
 
 
-def test_clean_leaves_a_trial_alone_that_may_be_training(assay: Assay, store: Store, plan: Plan) -> None:
+def test_clean_leaves_attempts_alone_while_a_study_runs(assay: Assay, store: Store, plan: Plan) -> None:
     running = plan.trials[3].id
     for _ in range(2):
         attempt = store.begin_attempt(running, Environment(host="here"))
         store.write_bytes(f"{attempt.prefix}/log.txt", b"training\n")
-    assert "would free 0 B" in assay("clean", "--storage", store.uri).out
+    with Lease(store, "small"):
+        assert "would free 0 B" in assay("clean", "--storage", store.uri).out
+    assert "would free 9 B" in assay("clean", "--storage", store.uri).out
 
 
 def test_trials_of_no_study_go_only_when_asked(assay: Assay, store: Store) -> None:

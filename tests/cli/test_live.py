@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from small_study import finished
 
 from assay.cli.live import LiveView
 from assay.cli.output import duration, size
 from assay.cli.watch import Watch, score
 from assay.results import Environment, Progress, Store
 from assay.study import Plan
+from tests.cli.small_study import finished
 
 
 def beat(store: Store, trial: str, age: float = 0.0) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from assay.results import Store
     from assay.study import Plan
 
-__all__ = ["stored_plan", "study_name", "trial_id"]
+__all__ = ["stored_plan", "stored_plans", "study_name", "trial_id"]
 
 
 def study_name(store: Store, text: str) -> str:
@@ -38,6 +38,9 @@ def study_name(store: Store, text: str) -> str:
 
 def stored_plan(store: Store, name: str) -> Plan:
     """The plan of a study as its last `assay run` wrote it."""
+    import pyarrow
+    from pydantic import ValidationError
+
     from assay.study import Plan
 
     path = f"{store.study(name)}/plan.parquet"
@@ -47,7 +50,20 @@ def stored_plan(store: Store, name: str) -> Plan:
         raise InputError(
             f"study {name} has no {path} in {store.uri}: it was never started. Run it with `assay run`."
         ) from None
-    return Plan.from_table(table)
+    except (OSError, pyarrow.ArrowInvalid) as error:
+        raise InputError(f"{path} in {store.uri} cannot be read: {error}") from None
+    try:
+        return Plan.from_table(table)
+    except (KeyError, ValidationError):
+        raise InputError(
+            f"{path} in {store.uri} was written by another version of assay. `assay run` writes it anew."
+        ) from None
+
+
+def stored_plans(store: Store) -> list[Plan]:
+    """The plans of all studies that were started in ``store``."""
+    started = [name for name in store.studies() if store.exists(f"{store.study(name)}/plan.parquet")]
+    return [stored_plan(store, name) for name in started]
 
 
 def trial_id(store: Store, text: str) -> str:

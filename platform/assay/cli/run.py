@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from assay.results import Store
     from assay.study import Plan
 
-__all__ = ["register", "run"]
+__all__ = ["exit_code", "register", "run"]
 
 
 class Retry(StrEnum):
@@ -77,12 +77,14 @@ def run(
         with Mirror(planned, store, tracking_uri, view.message) as mirror:
             view.follow(planned, store, mirror.notify)
             outcome = run_study(planned, store, options)
+            view.message("dropping models that `keep` leaves out")
+            _drop_models(store)
     _print_answer(out, store, planned)
     _print_ways_on(planned.study.study, outcome, storage)
     if mirror.complaint:
         out.print(mirror.complaint)
     out.print(f"{_counts(outcome)} in {duration(view.seconds)}")
-    raise typer.Exit(_code(outcome))
+    raise typer.Exit(exit_code(outcome))
 
 
 def _lay_down(store: Store, plan: Plan) -> None:
@@ -93,6 +95,15 @@ def _lay_down(store: Store, plan: Plan) -> None:
     if holder(store, name) is None:  # else the engine refuses this run, and the other one's plan stays
         store.write_bytes(f"{store.study(name)}/study.yaml", plan.study.source.text.encode())
         store.write_table(f"{store.study(name)}/plan.parquet", plan.to_table())
+
+
+def _drop_models(store: Store) -> None:
+    """Free the models that no study keeps, once all repeats of their cell have a record."""
+    from assay.cli.lookup import stored_plans
+    from assay.results.retention import clean_plan, free
+
+    found = clean_plan(store, stored_plans(store))
+    free(store, [one for one in found if one.reason == "model that `keep` leaves out"])
 
 
 def _print_answer(out: Console, store: Store, plan: Plan) -> None:
@@ -129,7 +140,8 @@ def _counts(outcome: Outcome) -> str:
     return f"{counts}; {outcome.trained_now} trained now"
 
 
-def _code(outcome: Outcome) -> int:
+def exit_code(outcome: Outcome) -> int:
+    """0 all is well, 1 some trials failed or are missing, 130 interrupted."""
     if outcome.interrupted:
         return 130
     return 1 if outcome.failed or outcome.missing else 0
