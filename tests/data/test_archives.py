@@ -6,8 +6,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from made_images import make_folder
 
+from tests.data.made_images import make_folder
 from trainables.data import DataSpec, open_manifest
 from trainables.data.archives import unpack
 from trainables.errors import InputError

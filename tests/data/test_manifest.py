@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from made_images import PER_SEED, dot, make_folder, noise, open_folder, write
 
+from tests.data.made_images import PER_SEED, dot, make_folder, noise, open_folder, write
 from trainables.data import check_data
 from trainables.data.splits import split_warnings
 from trainables.errors import InputError

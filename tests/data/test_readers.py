@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from made_images import dot, make_folder, noise, open_folder, write
 
+from tests.data.made_images import dot, make_folder, noise, open_folder, write
 from trainables.data import READERS, DataSpec, open_manifest
 from trainables.errors import InputError
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from made_images import dot, noise, write
 
+from tests.data.made_images import dot, noise, write
 from trainables.data.formats import BrokenImageError, measure
 from trainables.data.sources import MAX_PIXELS, confine, decode_image, decode_mask
 from trainables.errors import InputError

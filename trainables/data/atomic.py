@@ -28,7 +28,19 @@ def exclusive(target: Path) -> Generator[None]:
         except OSError as error:
             if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
                 raise
+        else:
+            _sweep(target)
         yield
+
+
+def _sweep(target: Path) -> None:
+    """Remove what killed makers of ``target`` left; the lock says that nobody is at work on it."""
+    for path in target.parent.iterdir():
+        if path.name.startswith(f".{target.name}."):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 @contextmanager

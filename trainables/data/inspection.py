@@ -248,6 +248,8 @@ def _duplicate_findings(rows: Sequence[Row]) -> Iterator[Finding]:
         flat = [row for copies in sets for row in copies]
         parts = sorted({_part(row) for row in flat} - {""})
         across = f", in different parts ({', '.join(parts)})" if len(parts) > 1 else ""
+        if any(len({row.label for row in copies}) > 1 for copies in sets):
+            across += "; one is labelled defective, another normal"
         names = summarise([" = ".join(row.sample for row in copies) for copies in sets], 2)
         yield Finding(
             kind="duplicate",

@@ -144,7 +144,8 @@ def _hold_out(rows: Sequence[Row], part: HoldOut, seed: int) -> tuple[list[Row],
     """What stays and what is held out: a share of the items, drawn class by class.
 
     An item belongs to the rarest defect class that it shows, or to the normal ones; each class gives
-    its share, rounded, and never its last item. A defect class of two items or more gives at least one.
+    its share, rounded, and never its last item. A defect class of two items or more gives at least one;
+    where all defect classes have a single item, one of them is held out.
     """
     items = _items(rows)
     shows = {name: {row.defect_class for row in own if row.label} for name, own in items.items()}
@@ -158,6 +159,9 @@ def _hold_out(rows: Sequence[Row], part: HoldOut, seed: int) -> tuple[list[Row],
         count = int(part.share * len(names) + 0.5)
         count = min(max(count, 1 if stratum != "normal" else 0), len(names) - 1)
         held_out.update(shuffled(names, seed)[:count])
+    defective = [name for name, classes in shows.items() if classes]
+    if len(defective) > 1 and not held_out.intersection(defective):
+        held_out.add(shuffled(defective, seed)[0])
     chosen = {row.sample for name in held_out for row in items[name]}
     return (
         [row for row in rows if row.sample not in chosen],
