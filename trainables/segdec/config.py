@@ -18,6 +18,8 @@ from trainables.contract import TrainableConfig
 
 __all__ = ["SegDecConfig"]
 
+_NARROW = 0.25  # channel_scale up to which channels_last is the faster layout on a CPU
+
 
 class SegDecConfig(TrainableConfig, frozen=True):
     """Settings of one SegDecNet training."""
@@ -116,3 +118,16 @@ class SegDecConfig(TrainableConfig, frozen=True):
                 f"image_size [{height}, {width}]. The smallest size is [128, 64] or [64, 128]."
             )
         return self
+
+    def resolved(self, device: Literal["cpu", "cuda"]) -> Self:
+        """The config with every ``auto`` decided for ``device``.
+
+        On a CPU the layout that is faster depends on the width. Milliseconds per training step, float32, one
+        thread, contiguous against channels_last: quarter width at 704 × 256 430 and 300 (oneDNN's blocks
+        of 16 channels are half empty), full width at 640 × 232 2050 and 2680.
+        """
+        decided = super().resolved(device)
+        if device == "cuda" or self.memory_format != "auto":
+            return decided
+        layout = "channels_last" if self.channel_scale <= _NARROW else "contiguous"
+        return decided.model_copy(update={"memory_format": layout})

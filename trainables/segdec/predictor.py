@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Self
+from pickle import UnpicklingError
+from typing import Any, Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -70,11 +71,20 @@ def load_reference_checkpoint(path: Path, config: SegDecConfig) -> SegDecPredict
     Raises:
         InputError: If names or shapes are not those of the network that ``config`` describes.
     """
-    tensors: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    return _predictor(tensors, config, path)
+    try:
+        tensors: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        raise InputError(
+            f"{path} is no plain dict of tensors: {error}. Save it as torch.save(model.state_dict(), path)."
+        ) from error
+    if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
+        raise InputError(
+            f"{path} holds something else than tensors by name. Save torch.save(model.state_dict(), path)."
+        )
+    return _predictor(cast("dict[str, Tensor]", tensors), config, path)
 
 
-def _predictor(tensors: dict[str, Any], config: SegDecConfig, path: Path) -> SegDecPredictor:
+def _predictor(tensors: dict[str, Tensor], config: SegDecConfig, path: Path) -> SegDecPredictor:
     network = SegDecNet(config)
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}

@@ -1,0 +1,88 @@
+"""Settings: bounds, presets and what a table must say of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from tests.segdec.surfaces import tiny_config
+from trainables.segdec import TRAINABLE, SegDecConfig
+from trainables.segdec.presets import PRESETS, footnotes
+
+
+@pytest.mark.parametrize("size", [(100, 128), (64, 64), (128, 70)])
+def test_sizes_the_network_cannot_take_are_refused_with_a_way_out(size: tuple[int, int]) -> None:
+    with pytest.raises(ValidationError, match=r"Use \[|smallest size"):
+        SegDecConfig(image_size=size)
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_every_preset_is_a_whole_config(name: str) -> None:
+    SegDecConfig.model_validate(PRESETS[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [
+        ("ksdd", {"lr": 1, "delta": 0.01, "epochs": 50, "dilation": 7, "p": 2, "w_pos": 1, "batch_size": 1}),
+        ("ksdd_weak", {"lr": 0.01, "delta": 1, "balance": "none", "gradient_stop": True}),
+        ("ksdd2", {"lr": 0.01, "delta": 1, "epochs": 50, "dilation": 15, "p": 2, "w_pos": 3, "channels": 3}),
+        ("dagm", {"lr": 0.05, "delta": 1, "epochs": 70, "dilation": 7, "p": 1, "w_pos": 10}),
+        ("severstal", {"lr": 0.1, "delta": 0.1, "epochs": 40, "dilation": 1, "batch_size": 10}),
+        ("severstal_300", {"epochs": 90, "checkpoint": "best"}),
+        ("severstal_ablation_weak", {"epochs": 50, "balance": "none"}),
+    ],
+)
+def test_presets_are_the_published_settings(name: str, published: dict[str, Any]) -> None:
+    config = SegDecConfig.model_validate(PRESETS[name]).model_dump()
+    assert {key: config[key] for key in published} == published
+
+
+def test_as_published_adds_the_accidents_of_the_released_code() -> None:
+    plain = SegDecConfig.model_validate(PRESETS["dagm"]).model_dump()
+    published = SegDecConfig.model_validate(PRESETS["dagm_as_published"]).model_dump()
+    changed = {key: published[key] for key in plain if plain[key] != published[key]}
+    assert changed == {
+        "image_label": "soft",
+        "forced_stop_epochs": 10,
+        "drop_last": True,
+        "redraw": "counter",
+    }
+
+
+def test_the_method_without_accidents_owes_no_footnote() -> None:
+    assert not footnotes(SegDecConfig(image_size=(512, 512)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"image_label": "soft"}, "scores are not defect probabilities"),
+        ({"forced_stop_epochs": 10, "gradient_stop": False}, "although this row has it off"),
+        ({"drop_last": True, "redraw": "counter", "batch_size": 10}, "drifts"),
+        ({"sf_kernel": 5}, "Table 1"),
+        ({"channel_scale": 0.25}, "another width"),
+        ({"distance_scope": "component"}, "image-wide"),
+        ({"balance": "power", "balance_power": 2}, "linear"),
+    ],
+)
+def test_footnotes_name_each_departure(changes: dict[str, Any], words: str) -> None:
+    notes = footnotes(SegDecConfig.model_validate({"image_size": (512, 512)} | changes))
+    assert len(notes) == 1
+    assert words in notes[0]
+
+
+def test_every_field_tells_what_it_is() -> None:
+    fields = TRAINABLE.Config.model_fields
+    assert all(field.description and field.description.endswith(".") for field in fields.values())
+
+
+@pytest.mark.parametrize(
+    ("scale", "device", "layout"),
+    [(1, "cpu", "contiguous"), (0.25, "cpu", "channels_last"), (1, "cuda", "channels_last")],
+)
+def test_auto_layout_is_the_faster_one(scale: float, device: Any, layout: str) -> None:
+    assert tiny_config(channel_scale=scale).resolved(device).memory_format == layout
+    assert tiny_config(memory_format="contiguous").resolved(device).memory_format == "contiguous"

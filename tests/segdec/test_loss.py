@@ -1,0 +1,134 @@
+"""Eq. 1 and its schedule, targets, and the normalisation, on numbers computed by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.segdec.surfaces import tiny_config
+from trainables.data.samples import MaskedSample, Sample
+from trainables.segdec.loss import LossWeights, segdec_loss
+from trainables.segdec.network import FeatureNorm
+from trainables.segdec.targets import Target, TargetBatch, distance_weights, downsize, make_target
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("changes", "epoch", "expected"),
+    [
+        ({"balance": "linear", "delta": 0.5}, 0, (1.0, 0.0)),
+        ({"balance": "linear", "delta": 0.5}, 5, (0.5, 0.25)),
+        ({"balance": "linear", "delta": 0.5}, 9, (0.1, 0.45)),
+        ({"balance": "power", "balance_power": 2, "delta": 1}, 5, (0.25, 0.75)),
+        ({"balance": "power", "balance_power": 1, "delta": 1}, 3, (0.7, 0.3)),
+        ({"balance": "none", "delta": 0.01}, 7, (1.0, 0.01)),
+    ],
+)
+def test_balance_first_localises_then_decides(
+    changes: dict[str, Any], epoch: int, expected: tuple[float, float]
+) -> None:
+    assert LossWeights.at(epoch, tiny_config(epochs=10, **changes)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("epoch", [0, 5, 9])
+def test_image_without_mask_never_trains_segmentation(epoch: int) -> None:
+    seg = torch.zeros(2, 1, 8, 16, requires_grad=True)
+    target = TargetBatch.of([Target(None, 0.0, 1.0), Target(None, 1.0, 0.0)], (8, 16), CPU)
+    segdec_loss(torch.zeros(2), seg, target, LossWeights.at(epoch, tiny_config(epochs=10))).total.backward()
+    assert seg.grad is not None
+    assert seg.grad[0].any()
+    assert not seg.grad[1].any()
+
+
+def test_segmentation_loss_is_a_mean_over_cells_not_over_weights() -> None:
+    maps = torch.stack((torch.ones(8, 16), torch.full((8, 16), 0.25)))
+    target = TargetBatch.of([Target(maps, 1.0, 1.0)], (8, 16), CPU)
+    losses = segdec_loss(torch.zeros(1), torch.zeros(1, 1, 8, 16), target, LossWeights(1.0, 0.0))
+    assert losses.total.item() == pytest.approx(0.25 * np.log(2))
+
+
+def test_feature_norm_divides_by_the_root_of_the_unbiased_standard_deviation() -> None:
+    x = torch.tensor([1.0, 2.0, 3.0, 6.0]).reshape(1, 1, 2, 2)
+    std = np.sqrt((4 + 1 + 0 + 9) / 3)
+    expected = (x - 3) / np.sqrt(std + 0.001)
+    assert torch.allclose(FeatureNorm(1)(x), expected, atol=1e-6)
+
+
+def test_feature_norm_of_a_flat_channel_has_a_finite_gradient() -> None:
+    x = torch.zeros(1, 1, 4, 4, requires_grad=True)
+    FeatureNorm(1)(x).square().sum().backward()
+    assert x.grad is not None
+    assert torch.isfinite(x.grad).all()
+
+
+def test_feature_norm_counts_in_float32_when_features_are_bfloat16() -> None:
+    x = 100 + torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    narrow = FeatureNorm(1)(x.bfloat16())
+    assert narrow.dtype == torch.bfloat16
+    assert abs(narrow.float().mean().item()) < 1e-2
+
+
+def masked(mask: np.ndarray[Any, np.dtype[np.uint8]], label: bool = True) -> MaskedSample:
+    return MaskedSample("a", np.zeros((64, 128, 1), np.uint8), label, mask)
+
+
+def square(side: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    mask = np.zeros((64, 128), np.uint8)
+    mask[16 : 16 + side, 32 : 32 + side] = 1
+    return mask
+
+
+def test_soft_label_carries_the_size_of_the_defect_and_binary_does_not() -> None:
+    soft, binary = tiny_config(image_label="soft"), tiny_config()
+    assert make_target(masked(square(4)), soft).label == pytest.approx(16 / 17**2)
+    assert make_target(masked(square(4)), binary).label == 1.0
+    assert make_target(Sample("a", np.zeros((64, 128, 1), np.uint8), True), soft).label == 1.0
+
+
+@pytest.mark.parametrize(("label", "gamma"), [(False, 1.0), (True, 0.0)])
+def test_gamma_is_one_for_normal_images_and_zero_for_defects_without_mask(label: bool, gamma: float) -> None:
+    assert make_target(Sample("a", np.zeros((64, 128, 1), np.uint8), label), tiny_config()).gamma == gamma
+
+
+def test_an_empty_mask_of_a_defective_image_counts_as_none() -> None:
+    assert make_target(masked(square(0)), tiny_config()) == Target(None, label=1.0, gamma=0.0)
+
+
+def test_dilation_happens_at_original_size() -> None:
+    small, large = (make_target(masked(square(4)), tiny_config(dilation=d)).maps_2hw for d in (1, 15))
+    assert small is not None
+    assert large is not None
+    assert large[0].sum() > 10 * small[0].sum()
+
+
+def test_distance_weights_rise_from_rim_to_centre_and_are_one_outside() -> None:
+    mask = np.zeros((64, 128), np.float32)
+    mask[10:15, 20:25] = 1
+    weight = distance_weights(mask, 10, 1, "image")
+    np.testing.assert_allclose(weight[12, 20:25], [10 / 3, 20 / 3, 10, 20 / 3, 10 / 3], rtol=1e-6)
+    assert weight[0, 0] == 1
+
+
+def test_small_second_defect_counts_fully_only_per_component() -> None:
+    mask = np.zeros((64, 128), np.float32)
+    mask[10:31, 10:31] = 1
+    mask[50:53, 100:103] = 1
+    assert distance_weights(mask, 1, 2, "image")[51, 101] == pytest.approx((2 / 11) ** 2)
+    assert distance_weights(mask, 1, 2, "component")[51, 101] == pytest.approx(1)
+
+
+def test_mask_without_background_is_weighted_evenly() -> None:
+    assert (distance_weights(np.ones((64, 128), np.float32), 3, 2, "image") == 3).all()
+
+
+def test_cell_of_the_target_is_centred_on_its_eighth_pixel() -> None:
+    mask = np.zeros((64, 128), np.float32)
+    mask[24, 40] = 1
+    cells = downsize(mask)
+    assert cells[3, 5] == pytest.approx(1 / 17**2)
+    assert cells.shape == (8, 16)
+    np.testing.assert_allclose(cells[2:5, 4:7], cells[2:5, 4:7].flip(0, 1))

@@ -1,0 +1,96 @@
+"""A trained model: what it says, where its heatmap lies, and how it is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.segdec.surfaces import tiny_config
+from trainables.errors import InputError
+from trainables.segdec import TRAINABLE, SegDecPredictor, load_reference_checkpoint
+from trainables.segdec.fit import new_network
+from trainables.segdec.predictor import upsample
+from trainables.segdec.targets import downsize
+
+
+def fresh(**changes: Any) -> SegDecPredictor:
+    config = tiny_config(**changes)
+    return SegDecPredictor(new_network(config, 3, torch.device("cpu")), config)
+
+
+def pictures(count: int, channels: int = 1) -> torch.Tensor:
+    return torch.rand(count, channels, 64, 128, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+def test_saved_predictor_predicts_the_same(layout: str, tmp_path: Path) -> None:
+    predictor = fresh(memory_format=layout)
+    predictor.save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+    before, after = predictor.predict(pictures(3)), TRAINABLE.load(tmp_path).predict(pictures(3))
+    assert torch.equal(before.score, after.score)
+    assert torch.equal(before.heatmap, after.heatmap)
+
+
+def test_prediction_has_a_score_per_image_and_a_heatmap_of_its_size() -> None:
+    prediction = fresh(channels=3).predict(pictures(3, channels=3))
+    assert prediction.score.shape == (3,)
+    assert prediction.heatmap.shape == (3, 64, 128)
+    assert all(((part >= 0) & (part <= 1)).all() for part in prediction)
+
+
+def test_images_are_judged_one_by_one_whatever_the_batch() -> None:
+    predictor, images = fresh(), pictures(5)
+    together = predictor.predict(images)
+    apart = [predictor.predict(images[i : i + 1]) for i in range(5)]
+    assert torch.allclose(together.score, torch.cat([one.score for one in apart]), atol=1e-5)
+    assert torch.allclose(together.heatmap, torch.cat([one.heatmap for one in apart]), atol=1e-5)
+
+
+def test_bfloat16_gives_nearly_the_same_scores_in_float32() -> None:
+    wide, narrow = (fresh(precision=p).predict(pictures(2)) for p in ("float32", "bfloat16"))
+    assert narrow.score.dtype == torch.float32
+    assert torch.allclose(wide.score, narrow.score, atol=0.05)
+    assert torch.allclose(wide.heatmap, narrow.heatmap, atol=0.1)
+
+
+def test_heatmap_undoes_the_shift_of_the_targets() -> None:
+    mask = np.zeros((64, 128), np.float32)
+    mask[20:37, 50:91] = 1
+    found = upsample(downsize(mask)[None, None])[0]
+    rows, columns = found.sum(1), found.sum(0)
+    # A plain resize would lie 3.5 pixels further down and right.
+    assert (rows @ torch.arange(64.0) / rows.sum()).item() == pytest.approx(28, abs=0.3)
+    assert (columns @ torch.arange(128.0) / columns.sum()).item() == pytest.approx(70, abs=0.3)
+
+
+def test_checkpoint_of_the_authors_layout_loads(tmp_path: Path) -> None:
+    predictor = fresh()
+    torch.save(dict(predictor.network.state_dict()), tmp_path / "final_state_dict.pth")
+    loaded = load_reference_checkpoint(tmp_path / "final_state_dict.pth", predictor.config)
+    assert torch.equal(loaded.predict(pictures(1)).score, predictor.predict(pictures(1)).score)
+
+
+@pytest.mark.parametrize("changes", [{"channels": 3}, {"first_convs": 2}, {"sf_kernel": 5}])
+def test_checkpoint_of_another_network_is_refused(changes: dict[str, Any], tmp_path: Path) -> None:
+    torch.save(dict(fresh().network.state_dict()), tmp_path / "other.pth")
+    with pytest.raises(InputError, match=r"other\.pth does not fit the config: 1 tensors? differ|0b"):
+        load_reference_checkpoint(tmp_path / "other.pth", tiny_config(**changes))
+
+
+class Spoiled:
+    """Runs code when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (print, ("ran",))
+
+
+def test_checkpoint_with_code_in_it_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save({"fc.weight": Spoiled()}, tmp_path / "spoiled.pth")
+    with pytest.raises(InputError, match=r"spoiled\.pth"):
+        load_reference_checkpoint(tmp_path / "spoiled.pth", tiny_config())
+    assert "ran" not in capsys.readouterr().out
