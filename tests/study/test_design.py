@@ -139,6 +139,24 @@ def test_a_comparison_lists_its_pairs_and_what_differs_between_them() -> None:
     assert comparison.paths == ("config.b",)
 
 
+LENGTHS = {"length": {"short": {}, "long": {"config": {"epochs": 20}}}}
+
+
+def test_a_difference_outside_the_factor_is_refused_with_both_values() -> None:
+    study = study_with(factors=LENGTHS, comparisons=[{"factor": "length"}])
+    with pytest.raises(InputError, match=r"differ outside length: config\.warmup is 1 and 10"):
+        plan(study)
+
+
+def test_a_difference_outside_the_factor_may_be_allowed_with_its_reason() -> None:
+    reason = {"config.warmup": "follows the number of epochs"}
+    (comparison,) = plan(
+        study_with(factors=LENGTHS, comparisons=[{"factor": "length"}], allow=reason)
+    ).comparisons
+    assert comparison.paths == ("config.epochs",)
+    assert comparison.allowed == reason
+
+
 def test_a_bundle_is_listed_whole() -> None:
     levels = {"full": {"supervision": "full"}, "weak": {"supervision": "weak", "config": {"lr": 0.01}}}
     study = study_with(

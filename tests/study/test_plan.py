@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.study import Plan, Trial, parse_study
+from assay.study import Plan, Trial, parse_study, plan_study
 from assay.study.identity import CellIdentity, canonical_json
 from tests.study.toy import BASIC, as_yaml, plan, plan_on_images, study_with
 from trainables.errors import InputError
@@ -45,7 +46,8 @@ def test_levels_override_the_config_which_overrides_the_preset() -> None:
 
 def test_a_level_may_choose_the_preset() -> None:
     levels = {"small": {}, "large": {"config": {"preset": "large"}}}
-    result = plan(study_with(factors={"size": levels}, comparisons=[{"factor": "size"}]))
+    config = {"preset": "small", "warmup": 0}
+    result = plan(study_with(config=config, factors={"size": levels}, comparisons=[{"factor": "size"}]))
     assert [cell.config["image_size"] for cell in result.cells] == [[64, 64], [128, 128]]
     assert result.comparisons[0].paths == ("config.image_size", "config.epochs", "config.lr")
 
@@ -86,7 +88,6 @@ def test_trials_go_round_the_cells_repeat_by_repeat() -> None:
 
 
 def test_an_id_is_a_hash_of_the_documented_parts() -> None:
-    import hashlib
 
     config, supervision = {"lr": 0.1, "ä": [1]}, {"mixed": 5}
     parts = {"trainable": "t", "revision": 2, "config": config, "manifest": "m", "supervision": supervision}
@@ -182,6 +183,10 @@ def test_a_row_of_the_table_is_a_whole_trial() -> None:
         ),
         ({"config": {"preset": "small", "epochs": 0}}, "config.epochs: should be greater than or equal to 1"),
         ({"config": {"preset": "smal"}}, "config.preset: toy has no preset `smal`; did you mean `small`?"),
+        (
+            {"resources": {"workers": 5}},
+            "resources.workers: a batch has an image for every worker: batch_size 4",
+        ),
         ({"config": {}}, "config.image_size: the key `image_size` is missing"),
         ({"supervision": "none"}, "supervision: toy trains with supervision full, mixed, weak; found none"),
         (
@@ -228,6 +233,12 @@ def test_what_cannot_be_trained_is_refused_at_the_key_that_asks_for_it(
     assert all(line.startswith("study.yaml:") for line in text.splitlines())
 
 
+def test_an_unknown_trainable_is_refused_with_its_line_and_the_nearest_name() -> None:
+    study = parse_study("study: s\ntrainable: segdek\ndata: {reader: synthetic}", "s.yaml")
+    with pytest.raises(InputError, match=r"s\.yaml:2:1: trainable: .*'segdek'.*segdec"):
+        plan_study(study, None, "cpu")
+
+
 def test_two_factors_may_set_the_same_value() -> None:
     factors = {"x": {"on": {"config": {"lr": 1}}}, "y": {"on": {"config": {"lr": 1, "a": 2}}}}
     assert plan(study_with(factors=factors)).cells[0].config["lr"] == 1
@@ -252,6 +263,10 @@ def test_an_allowance_that_nothing_needs_is_pointed_out() -> None:
         ),
         ({"supervision": {"mixed": 500}}, "supervision: seed 0: supervision: {mixed: 500} reads 500 masks"),
         ({"data": {**BASIC["data"], "classes": ["rust"]}}, "data: data.classes: unknown class rust"),
+        (
+            {"factors": {"s": {"x": {}, "y": {"data": {"test": {"share": 0.5}}}}}},
+            "the cells x and y are the same training at seed 0: their data settings differ",
+        ),
     ],
 )
 def test_what_the_data_cannot_give_is_refused_at_the_key_that_asks_for_it(

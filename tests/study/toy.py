@@ -6,7 +6,7 @@ import copy
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn, Self
 
 from pydantic import Field
 
@@ -23,6 +23,12 @@ class ToyConfig(TrainableConfig, frozen=True):
     b: int = Field(0, ge=0, description="Second dial.")
     c: int = Field(0, ge=0, description="Third dial.")
     d: int = Field(0, ge=0, description="Fourth dial.")
+    batch_size: int = Field(4, ge=1, description="Images per step.")
+    warmup: int | None = Field(None, ge=0, description="Epochs of warm-up; default: half of all.")
+
+    def resolved(self, device: Literal["cpu", "cuda"]) -> Self:
+        half = self.epochs // 2 if self.warmup is None else self.warmup
+        return super().resolved(device).model_copy(update={"warmup": half})
 
 
 def _never(*_: object) -> NoReturn:

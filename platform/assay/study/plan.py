@@ -22,6 +22,7 @@ from assay.study.settings import AnyTrainable, Device, Settings, resolve_setting
 from assay.study.source import Path, Problem, nearest, refuse
 from assay.study.storage import kept_gigabytes
 from trainables.data.spec import DataSpec, Supervision
+from trainables.errors import InputError
 
 if TYPE_CHECKING:
     from trainables.data.manifest import Manifest
@@ -169,7 +170,7 @@ def plan_study(
     """
     source = study.source
     refuse(source, [*_not_yet(study), *reference_problems(study), *_unknown_metrics(study)])
-    trainable = (find or _find_trainable)(study.trainable)
+    trainable = _trainable(study, find)
     combinations, notes = design_cells(study)
     cells = _plan_cells(study, trainable, combinations, device)
     flat = {planned.cell.name: planned.settings.as_dict() for planned in cells}
@@ -178,6 +179,7 @@ def plan_study(
     settings = [planned.settings for planned in cells]
     data = plan_data(study, settings, open_manifest)
     trials = tuple(_trials(trainable, cells, data))
+    refuse(source, _twins(trials))
     return Plan(
         study=study,
         trainable=_module(trainable),
@@ -195,10 +197,14 @@ def _module(trainable: AnyTrainable) -> str:
     return f"trainables.{trainable.name}"
 
 
-def _find_trainable(name: str) -> AnyTrainable:
+def _trainable(study: Study, find: Callable[[str], AnyTrainable] | None) -> AnyTrainable:
     from trainables.catalogue import find_trainable
 
-    return find_trainable(name)
+    try:
+        return (find or find_trainable)(study.trainable)
+    except InputError as error:
+        refuse(study.source, [Problem(("trainable",), str(error))])
+        raise
 
 
 def _not_yet(study: Study) -> list[Problem]:
@@ -233,6 +239,11 @@ def _plan_cells(
         problems += found
         if settings is None:
             continue
+        batch = getattr(settings.config, "batch_size", None)
+        if isinstance(batch, int) and batch < study.resources.workers:
+            workers = study.resources.workers
+            message = f"a batch has an image for every worker: batch_size {batch}, {workers} workers"
+            problems.append(Problem(("resources", "workers"), message))
         name, flat = cell_name(levels), settings.as_dict()
         twin = same.setdefault(canonical_json(flat), name)
         if twin != name:
@@ -287,6 +298,21 @@ def _trials(trainable: AnyTrainable, cells: Sequence[_PlannedCell], data: DataPl
                 manifest=manifest,
                 split=repeat.split if manifest != UNKNOWN else UNKNOWN,
             )
+
+
+def _twins(trials: Sequence[Trial]) -> list[Problem]:
+    """Trials of two cells that are one and the same: other data settings, equal images and split."""
+    first: dict[str, Trial] = {}
+    for trial in trials:
+        other = first.setdefault(trial.id, trial)
+        if other is not trial:
+            where = f"seed {trial.seed}" if trial.fold is None else f"seed {trial.seed}, fold {trial.fold}"
+            message = (
+                f"the cells {other.cell} and {trial.cell} are the same training at {where}: their data "
+                "settings differ and lead to the same images and split. Remove one of them"
+            )
+            return [Problem(("design",), message)]
+    return []
 
 
 def _unused_allowances(study: Study, comparisons: Sequence[Comparison]) -> list[str]:
