@@ -12,7 +12,7 @@ from assay.results import Problem, Record
 from assay.results.report import report
 from assay.results.tables import ablation_table, comparison_table
 from assay.results.terminal import terminal_report
-from assay.study import Plan
+from assay.study import ManifestSummary, Plan
 from tests.results.made_studies import STUDY, lose, make_plan, make_record, make_records
 
 PLAN = make_plan()
@@ -168,6 +168,14 @@ def test_markdown_lines_up_and_stays_within_a_hundred_columns() -> None:
     lines = [line for line in report(PLAN, make_records(PLAN)).splitlines() if line.startswith("|")]
     assert len({len(line) for line in lines}) == 2
     assert max(map(len, lines)) <= 100
+
+
+def test_the_page_says_how_many_trials_ended_how_and_on_which_data() -> None:
+    data = ManifestSummary(hash="a", reader="mtd", images=9, defective=4, with_mask=4, folds=())
+    records = make_records(PLAN)
+    del records[PLAN.trials[0].id]
+    page = report(with_changes(PLAN, manifests={"a": data}), records)
+    assert "12 trials of 4 cells: 11 finished, 1 missing. Data: mtd, 9 images, 4 defective." in page
 
 
 def test_text_from_a_study_cannot_break_the_table() -> None:

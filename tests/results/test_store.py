@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from assay.results import Environment, Progress, Record, Result, Store
+from assay.results import DamagedFileError, Environment, Progress, Record, Result, Store
 from assay.results.files import redact
 from trainables.errors import InputError
 
@@ -168,7 +168,34 @@ def test_a_record_never_holds_credentials_of_a_uri(store: Store) -> None:
     assert b"hunter2" not in store.read_bytes(f"trials/{ID}/record.json")
 
 
-def test_an_unknown_scheme_is_refused_without_its_credentials() -> None:
-    with pytest.raises(InputError) as refusal:
-        Store("nowhere://user:hunter2@host/x")
+def test_an_unknown_scheme_is_refused() -> None:
+    with pytest.raises(InputError, match="nowhere://host/x"):
+        Store("nowhere://host/x")
+
+
+def test_credentials_in_the_storages_uri_are_refused_and_not_repeated() -> None:
+    with pytest.raises(InputError, match="environment") as refusal:
+        Store("s3://key:hunter2@bucket/x")
     assert "hunter2" not in str(refusal.value)
+
+
+def test_a_file_uri_is_a_local_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "with space"
+    assert Store(folder.as_uri()).local_path == folder
+
+
+def test_a_root_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"")
+    with pytest.raises(InputError, match="folder"):
+        Store(tmp_path / "x")
+
+
+def test_a_file_that_a_record_names_is_read_only_when_it_is_that_file(store: Store) -> None:
+    table = pa.table({"epoch": [0]})
+    digest = store.write_table(f"trials/{ID}/001/curve.parquet", table)
+    record = make_record(files={"001/curve.parquet": digest}, attempt="001")
+    assert store.read_part(record, "curve.parquet").equals(table)
+    assert store.read_part(record, "maps.parquet") is None
+    store.write_bytes(f"trials/{ID}/001/curve.parquet", b"else")
+    with pytest.raises(DamagedFileError, match="sha256"):
+        store.read_file(record, "curve.parquet")

@@ -235,7 +235,7 @@ def test_overlay_pictures_and_the_record_are_artifacts(mirrored: Mirrored, tmp_p
     trial_id = PLAN.trials[0].id
     run_id = mirrored.run(trial_id).info.run_id
     names = [item.path for item in mirrored.client.list_artifacts(run_id, "overlays")]
-    assert names == ["overlays/00-part_a.png.png", "overlays/01-part_b.png.png"]
+    assert names == ["overlays/00-part_a.png", "overlays/01-part_b.png"]
     picture = cv2.imread(mirrored.client.download_artifacts(run_id, names[0], str(tmp_path)))
     assert picture is not None
     assert picture.shape == (32, 24, 3)

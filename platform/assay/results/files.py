@@ -18,6 +18,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,6 +29,7 @@ from trainables.errors import InputError
 
 __all__ = ["Files", "redact"]
 
+_OBJECT_STORES = {"s3", "gcs", "abfs"}  # have no folders to make first
 _JSON = TypeAdapter[JsonValue](JsonValue)
 _USER_INFO = re.compile(r"(://)[^/\s\"'@]+@")
 _SECRET_PARAMETER = re.compile(
@@ -48,28 +50,33 @@ class Files:
         uri: A local path, or a URI that pyarrow knows (``file://``, ``s3://``, ``gs://``, …).
 
     Raises:
-        InputError: If the URI's scheme is unknown or the local root is a file.
+        InputError: If the URI's scheme is unknown, it holds credentials, or the local root is a file.
     """
 
     def __init__(self, uri: str | Path) -> None:
         self.local_path: Path | None = None
         text = str(uri)
         if "://" not in text or text.startswith("file://"):
-            root = Path(text.removeprefix("file://")).expanduser().resolve()
+            path = unquote(urlsplit(text).path) if text.startswith("file://") else text
+            root = Path(path).expanduser().resolve()
             if root.exists() and not root.is_dir():
                 raise InputError(f"storage is a folder, found the file {root}. Name another folder.")
             self.local_path = root
             self._fs, self._root = fs.LocalFileSystem(), root.as_posix()
             self.uri = root.as_posix()
             return
+        if redact(text) != text:  # the URI goes to every worker, and so into Ray's own files
+            raise InputError(
+                f"the URI of a storage holds no credentials, found {redact(text)}. Give them in the environment "
+                "or a profile (for s3:// AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)."
+            )
         try:
             self._fs, self._root = fs.FileSystem.from_uri(text)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
             raise InputError(
-                f"storage is a local path or a URI that pyarrow can open, found {redact(text)}: "
-                f"{redact(str(error))}"
+                f"storage is a local path or a URI that pyarrow can open, found {text}: {error}"
             ) from None
-        self.uri = redact(text)
+        self.uri = text
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.uri!r})"
@@ -113,11 +120,13 @@ class Files:
             The sha256 of ``data``, hex.
         """
         full = self._full(path)
-        if self.local_path is None:
+        if self.local_path is not None:
+            _replace(Path(full), data)
+        else:
+            if self._fs.type_name not in _OBJECT_STORES:
+                self._fs.create_dir(full.rpartition("/")[0], recursive=True)
             with self._fs.open_output_stream(full) as stream:
                 stream.write(data)
-        else:
-            _replace(Path(full), data)
         return hashlib.sha256(data).hexdigest()
 
     def write_folder(self, path: str, folder: Path) -> dict[str, str]:

@@ -23,6 +23,7 @@ __all__ = ["CellSummary", "Lost", "Repeat", "summarise", "tidy", "write_summary"
 
 Part = Literal["val", "test"]
 _MISSING = "not trained yet"
+_REASON_CHARACTERS = 300
 
 
 class Repeat(NamedTuple):
@@ -40,7 +41,8 @@ class Lost(NamedTuple):
     reason: str | None
 
     def __str__(self) -> str:
-        return f"{self.repeats} {self.status}" + (f" ({self.reason})" if self.reason else "")
+        reason = " ".join((self.reason or "").split())  # an exception's text may have several lines
+        return f"{self.repeats} {self.status}" + (f" ({reason[:_REASON_CHARACTERS]})" if reason else "")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from trainables.overlay import overlay
 __all__ = ["write_overlays"]
 
 _UNSAFE = re.compile(r"[^\w\-.]")
+_SUFFIX = re.compile(r"\.(png|jpe?g|bmp|tiff?)$", re.IGNORECASE)
 
 
 def write_overlays(store: Store, record: Record, folder: Path) -> list[str]:
@@ -31,7 +32,8 @@ def write_overlays(store: Store, record: Record, folder: Path) -> list[str]:
         probe = read_probe(row)
         truth = None if probe.defects is None else probe.defects > 0
         picture = overlay(probe.image, probe.levels, THRESHOLD_LEVEL, truth)
-        name = f"{number:02d}-{_UNSAFE.sub('_', row['sample'])[-80:]}.png"
+        sample = _UNSAFE.sub("_", _SUFFIX.sub("", row["sample"]))[-80:]
+        name = f"{number:02d}-{sample}.png"
         written, data = cv2.imencode(".png", picture)
         assert written, "an overlay is a uint8 picture"
         (folder / name).write_bytes(data.tobytes())
