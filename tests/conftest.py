@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+
+PLUGIN = Path(__file__).parent / "plugin"  # a third party's trainable, also for Ray's processes
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PLUGIN), os.environ.get("PYTHONPATH")]))
 
 torch.set_num_threads(1)  # tiny images: more threads only wait for each other
 
@@ -25,3 +29,15 @@ def cache_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache that all tests share: archives are unpacked and synthetic images rendered once a session."""
     chosen = os.environ.get("ASSAY_CACHE")
     return Path(chosen) if chosen else tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """One Ray for all tests of a session, with two CPUs whatever the machine has."""
+    import ray
+
+    from assay.engine.cluster import start_local
+
+    start_local(cpus=2)
+    yield
+    ray.shutdown()

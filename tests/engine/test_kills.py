@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from assay.results import Store
-from tests.engine.conftest import ToyStudy
+from tests.engine.toy_study import ToyStudy
 
 Toy = Callable[..., ToyStudy]
 
@@ -23,18 +23,13 @@ Toy = Callable[..., ToyStudy]
 @pytest.fixture(scope="module")
 def undisturbed(
     tmp_path_factory: pytest.TempPathFactory, cache_root: Path, ray_session: None
-) -> dict[str, bytes]:
+) -> dict[str, object]:
     """Results of the kill tests' study when nothing happens to it."""
-    from tests.engine.conftest import TOY
-
-    text = TOY.format(name="kills", seeds=[0], seconds=0.01, workers=1, pack="2")
-    study = ToyStudy(tmp_path_factory.mktemp("undisturbed"), cache_root, _patient(text, 0.01))
+    study = ToyStudy.make(
+        tmp_path_factory.mktemp("undisturbed"), cache_root, name="kills", seeds=(0,), pack="2", epochs=6
+    )
     study.run()
     return _without_ids(study)
-
-
-def _patient(text: str, seconds: float) -> str:
-    return text.replace(f"epochs: 3, seconds: {seconds}", f"epochs: 6, seconds: {seconds}")
 
 
 def _without_ids(study: ToyStudy) -> dict[str, object]:
@@ -73,7 +68,7 @@ def _in_the_middle(study: ToyStudy) -> Callable[[], bool]:
 @pytest.mark.usefixtures("free_cluster")
 @pytest.mark.parametrize("title", ["ray::RayTrainWorker", "ray::PackDriver"])
 def test_a_killed_ray_process_changes_no_result(toy: Toy, undisturbed: dict[str, object], title: str) -> None:
-    study = toy(name="kills", seeds=(0,), seconds=0.8, pack="2", edit=lambda text: _patient(text, 0.8))
+    study = toy(name="kills", seeds=(0,), seconds=0.8, pack="2", epochs=6)
     killer = _kill_first(title, os.getpid(), _in_the_middle(study))
     outcome = study.run()
     assert not killer.is_alive(), f"no process {title} was there to kill"
@@ -90,7 +85,7 @@ def test_a_killed_ray_process_changes_no_result(toy: Toy, undisturbed: dict[str,
 @pytest.fixture
 def program(toy: Toy, cache_root: Path) -> Iterator[tuple[ToyStudy, Callable[[], subprocess.Popen[str]]]]:
     """``assay run`` of the kill tests' study as a program of its own, with its own Ray."""
-    study = toy(name="kills", seeds=(0,), seconds=0.8, pack="2", edit=lambda text: _patient(text, 0.8))
+    study = toy(name="kills", seeds=(0,), seconds=0.8, pack="2", epochs=6)
     file = study.storage.parent / "kills.yaml"
     file.write_text(study.text)
     started: list[subprocess.Popen[str]] = []

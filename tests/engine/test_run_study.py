@@ -4,31 +4,55 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from itertools import combinations
+from pathlib import Path
 
 import pytest
 
-from tests.engine.conftest import ToyStudy
+from assay.results import Record
+from tests.engine.toy_study import ToyStudy
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("free_cluster")]
 
 Toy = Callable[..., ToyStudy]
 
 
-def test_a_run_trains_what_is_missing_and_the_next_run_trains_nothing(toy: Toy) -> None:
-    first = toy(seeds=(0,))
-    assert (first.run().trained_now, first.run().trained_now) == (2, 0)
-    extended = toy(seeds=(0, 1))
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, cache_root: Path, ray_session: None) -> ToyStudy:
+    """Two cells × one seed, trained once; tests look at its records."""
+    study = ToyStudy.make(tmp_path_factory.mktemp("finished"), cache_root, seeds=(0,))
+    assert study.run().trained_now == 2
+    return study
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory: pytest.TempPathFactory, cache_root: Path, ray_session: None) -> ToyStudy:
+    """One pack in which each cell goes wrong in its own way, and the last one goes well."""
+    cells = ", ".join(
+        f"{fault}: {{config: {{fault: {fault}}}}}" for fault in ("diverge", "raise", "die", "none")
+    )
+    study = ToyStudy.make(
+        tmp_path_factory.mktemp("faulty"), cache_root, seeds=(0,), pack="4", factor=f"fault: {{{cells}}}"
+    )
+    study.run()
+    return study
+
+
+def test_running_again_trains_nothing_and_a_new_seed_trains_only_itself(
+    finished: ToyStudy, cache_root: Path
+) -> None:
+    before = finished.results()
+    assert finished.run().trained_now == 0
+    extended = ToyStudy.make(finished.storage, cache_root, seeds=(0, 1))
     assert extended.run().trained_now == 2
-    assert extended.results().items() >= first.results().items()
+    assert extended.results().items() >= before.items()
 
 
-def test_a_record_names_its_node_its_worker_and_the_world(toy: Toy) -> None:
+def test_a_record_names_its_node_its_worker_and_the_world(finished: ToyStudy) -> None:
     import ray
 
-    study = toy(seeds=(0,))
-    study.run()
-    for record in study.records().values():
+    for record in finished.records().values():
         environment = record.environment
         assert environment.node in {node["NodeID"] for node in ray.nodes()}
         assert len({environment.pid, environment.driver_pid, os.getpid()}) == 3
@@ -36,16 +60,16 @@ def test_a_record_names_its_node_its_worker_and_the_world(toy: Toy) -> None:
         assert environment.threads == 1
 
 
-def test_cells_and_seeds_differ_in_their_weights(toy: Toy) -> None:
-    study = toy(seeds=(0, 1))
-    study.run()
-    weights = [record.result.weights_hash for record in study.records().values()]
+def test_cells_differ_in_their_weights(finished: ToyStudy) -> None:
+    weights = [record.result.weights_hash for record in finished.records().values() if record.result]
+    assert len(weights) == 2
     assert all(a != b for a, b in combinations(weights, 2))
 
 
-def test_two_workers_see_different_shards_and_end_with_the_weights_of_one(toy: Toy) -> None:
-    alone, together = toy(storage="one"), toy(workers=2, storage="two")
-    alone.run()
+def test_two_workers_see_different_shards_and_end_with_the_weights_of_one(
+    finished: ToyStudy, toy: Toy
+) -> None:
+    together = toy(seeds=(0,), workers=2)
     together.run()
     for trial, record in together.records().items():
         a, b = record.environment.workers
@@ -53,51 +77,44 @@ def test_two_workers_see_different_shards_and_end_with_the_weights_of_one(toy: T
         assert a.pid != b.pid
         assert a.shard_hash != b.shard_hash
         assert a.weights_hash == b.weights_hash
-        curve = {
-            key: study.store.read_table(_curve(study, trial))
-            for key, study in {"one": alone, "two": together}.items()
-        }
-        assert curve["one"]["weight"].to_pylist() == pytest.approx(
-            curve["two"]["weight"].to_pylist(), abs=1e-5
-        )
-
-
-def _curve(study: ToyStudy, trial: str) -> str:
-    return f"trials/{trial}/{study.records()[trial].attempt}/curve.parquet"
+        assert together.weights(trial) == pytest.approx(finished.weights(trial), abs=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("fault", "status", "reason"),
+    ("cell", "status", "reason"),
     [
         ("diverge", "diverged", "training diverged in epoch 0: the loss is not a number"),
         ("raise", "failed", "RuntimeError: the toy broke, as it was told to"),
+        ("die", "failed", "its worker died in 4 attempts"),
     ],
 )
 def test_what_goes_wrong_in_one_trial_is_recorded_and_the_pack_goes_on(
-    toy: Toy, fault: str, status: str, reason: str
+    faulty: ToyStudy, cell: str, status: str, reason: str
 ) -> None:
-    study = toy(seeds=(0,), pack="2", edit=lambda text: text.replace("lr: 0.05", f"lr: 0.05, fault: {fault}"))
-    outcome = study.run()
-    slow, fast = (study.records()[trial.id] for trial in study.plan.trials)
-    assert (slow.status, slow.reason, fast.status) == (status, reason, "finished")
-    assert (outcome.finished, outcome.missing, outcome.interrupted) == (1, 0, False)
+    by_cell = {trial.cell: faulty.records()[trial.id] for trial in faulty.plan.trials}
+    assert by_cell[cell].status == status
+    assert (by_cell[cell].reason or "").startswith(reason)
+    assert by_cell["none"].status == "finished"
 
 
-def test_a_trial_that_kills_its_worker_is_failed_after_four_attempts_and_the_pack_goes_on(toy: Toy) -> None:
-    study = toy(seeds=(0,), pack="2", edit=lambda text: text.replace("lr: 0.05", "lr: 0.05, fault: die"))
-    study.run()
-    slow, fast = (study.records()[trial.id] for trial in study.plan.trials)
-    assert (slow.status, slow.attempts, fast.status) == ("failed", 4, "finished")
-    assert "its worker died in 4 attempts" in (slow.reason or "")
+def test_a_trial_that_dies_is_tried_four_times(faulty: ToyStudy) -> None:
+    by_cell = {trial.cell: faulty.records()[trial.id] for trial in faulty.plan.trials}
+    assert {cell: record.attempts for cell, record in by_cell.items()} == {
+        "diverge": 1,
+        "raise": 1,
+        "die": 4,
+        "none": 1,
+    }
 
 
 def test_failed_trials_are_tried_again_only_when_asked(toy: Toy) -> None:
-    study = toy(seeds=(0,), edit=lambda text: text.replace("lr: 0.05", "lr: 0.05, fault: raise"))
-    assert [study.run().trained_now, study.run().trained_now, study.run(retry_failed=True).trained_now] == [
-        2,
-        0,
-        1,
-    ]
+    study = toy(seeds=(0,))
+    now = datetime.now(UTC)
+    for trial in study.plan.trials:
+        study.store.write_record(
+            Record(id=trial.id, status="failed", trial={}, study="toy", started=now, ended=now)
+        )
+    assert (study.run().trained_now, study.run(retry_failed=True).trained_now) == (0, 2)
 
 
 def test_a_pruned_pack_is_recorded_and_gives_its_cpus_back(toy: Toy) -> None:

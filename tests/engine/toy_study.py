@@ -1,0 +1,63 @@
+"""Small studies of the toy trainable on synthetic images: planned, run and looked at in one place."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+from assay.engine import EngineOptions, Outcome, run_study
+from assay.results import Store
+from assay.study import Plan, parse_study, plan_study
+from trainables.data import open_manifest
+
+TOY = """
+study: {name}
+question: Does the engine do what it says?
+trainable: toy
+data: {{reader: synthetic, options: {{images: 48, positives: 24, items: 24, size: [32, 32]}}}}
+supervision: weak
+config: {{epochs: {epochs}, seconds: {seconds}}}
+factors: {{{factor}}}
+design: {{full: all}}
+repeats: {{seeds: {seeds}}}
+metrics: {{primary: image_ap}}
+resources: {{workers: {workers}, cpus: 1, pack: {pack}}}
+keep: {{models: none, probes: 2}}
+"""
+
+
+PACE = "pace: {slow: {config: {lr: 0.05}}, fast: {config: {lr: 0.2}}}"
+
+
+class ToyStudy:
+    """A toy study on a storage of its own: plan it, run it, look at its records."""
+
+    def __init__(self, storage: Path, cache: Path, text: str) -> None:
+        self.storage, self.cache, self.text = storage, cache, text
+        self.store = Store(storage)
+        self.plan: Plan = plan_study(
+            parse_study(text, "toy"), lambda spec: open_manifest(spec, None, cache), "cpu"
+        )
+
+    @classmethod
+    def make(cls, storage: Path, cache: Path, *, seeds: tuple[int, ...] = (0, 1), **settings: Any) -> Self:
+        """``settings``: name, epochs, seconds of an epoch, workers, pack, factor (YAML)."""
+        chosen = {"name": "toy", "epochs": 3, "seconds": 0.0, "workers": 1, "pack": "auto", "factor": PACE}
+        return cls(storage, cache, TOY.format(**{**chosen, **settings}, seeds=list(seeds)))
+
+    def run(self, scheduler: Any = None, **options: Any) -> Outcome:
+        chosen = replace(EngineOptions(data_root=None, cache=self.cache), **options)
+        return run_study(self.plan, self.store, chosen, scheduler)
+
+    def records(self) -> dict[str, Any]:
+        return self.store.records(trial.id for trial in self.plan.trials)
+
+    def results(self) -> dict[str, bytes]:
+        """What must be equal after any interruption."""
+        return {name: record.result_bytes() for name, record in self.records().items()}
+
+    def weights(self, trial: str) -> list[float]:
+        """The toy's one weight after each epoch."""
+        curve = self.store.read_table(f"trials/{trial}/{self.records()[trial].attempt}/curve.parquet")
+        return curve["weight"].to_pylist()
