@@ -148,6 +148,17 @@ def test_a_note_of_some_cells_names_them() -> None:
     assert "- drop_last: as published (in full·off)." in page
 
 
+def test_a_note_of_the_evaluation_is_printed_once_with_its_cells() -> None:
+    note = "pixel threshold: best F1 of heatmap maxima on validation labels, no mask read"
+    records = make_records(PLAN)
+    for trial in PLAN.trials:
+        result = records[trial.id].result
+        if trial.levels["supervision"] == "few" and result is not None:
+            changed = result.model_copy(update={"notes": (note,)})
+            records[trial.id] = records[trial.id].model_copy(update={"result": changed})
+    assert report(PLAN, records).count(f"- {note} (in few·off, few·on).") == 1
+
+
 def test_a_study_without_factors_has_one_row_with_its_name() -> None:
     plan = make_plan("study: one\ntrainable: segdec\ndata: {reader: synthetic, splits: per_seed}\n"
                      "config: {preset: ksdd, image_size: [128, 64]}\n")  # fmt: skip

@@ -67,8 +67,8 @@ class Files:
             return
         if redact(text) != text:  # the URI goes to every worker, and so into Ray's own files
             raise InputError(
-                f"the URI of a storage holds no credentials, found {redact(text)}. Give them in the environment "
-                "or a profile (for s3:// AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)."
+                f"the URI of a storage holds no credentials, found {redact(text)}. Give them in the "
+                "environment or a profile (for s3:// AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)."
             )
         try:
             self._fs, self._root = fs.FileSystem.from_uri(text)

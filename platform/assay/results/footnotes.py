@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from assay.results.record import Problem, Record
 from assay.results.summary import summarise
@@ -12,7 +12,7 @@ from assay.study import Plan
 __all__ = ["footnotes"]
 
 _NAMED_CELLS = 3  # more are counted
-_SOURCES = ("thresholds:", "image threshold:", "pixel threshold:")  # notes that the threshold lines repeat
+_SAID_ALREADY = "thresholds: no validation images"  # by the note on validation
 
 
 def footnotes(plan: Plan, records: Mapping[str, Record], problems: Sequence[Problem] = ()) -> list[str]:
@@ -69,13 +69,10 @@ def _notes_of_cells(plan: Plan, records: Mapping[str, Record]) -> list[str]:
     for trial in plan.trials:
         record = records.get(trial.id)
         if record is not None and record.result is not None:
-            for note in _without_sources(record.result.notes):
-                cells.setdefault(note, {})[trial.cell] = None
+            for note in record.result.notes:
+                if not note.startswith(_SAID_ALREADY):
+                    cells.setdefault(note, {})[trial.cell] = None
     return [note.rstrip(".") + _where(plan, list(names)) + "." for note, names in cells.items()]
-
-
-def _without_sources(notes: Iterable[str]) -> list[str]:
-    return [note for note in notes if not note.startswith(_SOURCES)]
 
 
 def _where(plan: Plan, cells: Sequence[str]) -> str:
