@@ -139,6 +139,12 @@ def test_a_comparison_lists_its_pairs_and_what_differs_between_them() -> None:
     assert comparison.paths == ("config.b",)
 
 
+def test_a_design_with_more_trials_than_memory_holds_is_refused_before_they_are_listed() -> None:
+    factors = {f"f{n}": {f"l{level}": {} for level in range(50)} for n in range(20)}
+    with pytest.raises(InputError, match="a study has at most 1,000,000 trials, found 19"):
+        study_with(factors=factors)
+
+
 LENGTHS = {"length": {"short": {}, "long": {"config": {"epochs": 20}}}}
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations, product
+from math import prod
 
 from assay.study.schema import ComparisonSpec, Study
 from assay.study.source import Path, Problem, nearest
 
 __all__ = ["BASE_CELL", "cell_name", "design_cells", "level_pairs", "pairs_of", "reference_problems"]
 
+MAX_TRIALS = 1_000_000
 BASE_CELL = "base"  # the only cell of a study without factors
 
 Levels = Mapping[str, str]  # factor → level, in the order of the factors
@@ -91,7 +93,7 @@ def _others(cell: Levels, factor: str) -> tuple[tuple[str, str], ...]:
 
 def reference_problems(study: Study) -> list[Problem]:
     """Names of factors and levels that the study uses and does not define, and rows that lack some."""
-    problems = list(_design_problems(study))
+    problems = list(_design_problems(study)) or list(_too_many_trials(study))
     for index, spec in enumerate(study.comparisons):
         at: Path = ("comparisons", index)
         if spec.factor not in study.factors:
@@ -129,6 +131,22 @@ def _design_problems(study: Study) -> Iterator[Problem]:
     elif design.one_at_a_time is not None:
         base = {factor: (level,) for factor, level in design.one_at_a_time.base.items()}
         yield from _row_problems(study, base, ("design", "one_at_a_time", "base"))
+
+
+def _too_many_trials(study: Study) -> Iterator[Problem]:
+    """A few lines can ask for more combinations than memory holds: count before they are listed."""
+    if study.design is None:
+        return
+    if study.design.rows is not None:
+        cells = sum(prod(len(row[factor]) for factor in study.factors) for row in study.design.rows)
+    elif study.design.full is not None:
+        cells = prod(len(levels) for levels in study.factors.values())
+    else:
+        cells = 1 + sum(len(levels) - 1 for levels in study.factors.values())
+    trials = cells * len(study.repeats.seeds) * max(1, len(study.repeats.folds))
+    if trials > MAX_TRIALS:
+        message = f"a study has at most {MAX_TRIALS:,} trials, found {trials:,}: {cells:,} cells. Divide it"
+        yield Problem(("design",), message)
 
 
 def _row_problems(study: Study, row: Mapping[str, Sequence[str]], at: Path) -> Iterator[Problem]:
