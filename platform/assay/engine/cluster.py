@@ -90,7 +90,8 @@ class Cluster:
         raise InputError(
             f"a trial needs {resources.workers} worker(s) with {resources.cpus} CPU(s) and "
             f"{resources.gpus:g} GPU(s) each, but the cluster's nodes have {cpus} CPU(s) "
-            f"and {gpus:g} GPU(s) in all. Lower resources.workers, cpus or gpus in the study, or add nodes.{hint}"
+            f"and {gpus:g} GPU(s) in all. Lower resources.workers, cpus or gpus in the study, "
+            f"or add nodes.{hint}"
         )
 
 

@@ -1,0 +1,209 @@
+"""One trial on one worker: load its data, train, judge, write its files."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import resource
+import socket
+import tempfile
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+import torch.distributed as dist
+
+from assay.engine.packs import Pack
+from assay.engine.run import TrainRun
+from assay.engine.versions import source_version
+from assay.results import Attempt, Environment, Result, Store, Worker
+from assay.results.record import Thresholds
+from assay.study import Trial
+from trainables.catalogue import find_trainable
+from trainables.contract import Predictor, TrainableConfig, seed_for
+from trainables.data import load_evaluation, load_training, make_split, open_images, open_manifest
+from trainables.data.samples import EvaluationData, TrainingData
+from trainables.errors import InputError
+from trainables.evaluate import Evaluation, evaluate
+
+__all__ = ["Place", "Timer", "fit_and_evaluate"]
+
+_PREDICTION_BATCH = 16
+
+
+@dataclass
+class Timer:
+    """Seconds by part of a trial."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def part(self, name: str) -> Generator[None]:
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(time.monotonic() - start, 4)
+
+
+@dataclass(frozen=True)
+class Place:
+    """This worker: who it is, and where its pack's things lie."""
+
+    pack: Pack
+    store: Store
+    rank: int
+    world_size: int
+    node: str
+    driver_pid: int
+    device: torch.device
+
+    def environment(self, workers: tuple[Worker, ...] = ()) -> Environment:
+        """Where this trial runs and with what."""
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        if self.device.type == "cuda":
+            peak = torch.cuda.max_memory_allocated(self.device) / 2**20
+        version = source_version()
+        return Environment(
+            node=self.node,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            driver_pid=self.driver_pid,
+            world_size=self.world_size,
+            workers=workers,
+            threads=torch.get_num_threads(),
+            device=str(self.device),
+            versions=dict(version.packages),
+            source_hash=version.source,
+            commit=version.commit,
+            peak_memory_mb=round(peak, 1),
+        )
+
+    def worker(self, run: TrainRun, weights: str | None) -> Worker:
+        return Worker(
+            rank=self.rank,
+            pid=os.getpid(),
+            node=self.node,
+            shard_hash=run.shard_hash,
+            samples=run.samples,
+            weights_hash=weights,
+        )
+
+
+def fit_and_evaluate(
+    trial: Trial, place: Place, run: TrainRun, attempt: Attempt, timer: Timer
+) -> dict[str, Any]:
+    """Train, judge and write the attempt's files; returns what the record says of it."""
+    torch.manual_seed(seed_for(trial.seed, trial.fold, "torch") % 2**63)  # for libraries without a generator
+    trainable = find_trainable(trial.trainable.removeprefix("trainables."))
+    config = trainable.Config.model_validate(trial.config)
+    run.note(f"trial {trial.id}: {trial.cell}, seed {trial.seed}, fold {trial.fold}, pid {os.getpid()}")
+    with timer.part("data"):
+        training, evaluation = _load(trial, config, place)
+    with timer.part("train"):
+        predictor = trainable.fit(config, training, run).to(place.device)
+    with tempfile.TemporaryDirectory(prefix="assay-") as scratch, timer.part("finish"):
+        weights = _save_model(predictor, Path(scratch))
+        workers = _gather(place.worker(run, weights), place)
+        if place.rank:
+            return {}
+        with timer.part("evaluate"):
+            report = evaluate(
+                predictor,
+                evaluation,
+                device=place.device,
+                batch=_PREDICTION_BATCH,
+                probes=place.pack.probes,
+                seed=trial.seed,
+            )
+        run.note(f"{place.pack.primary} {report.metrics.get(place.pack.primary, float('nan')):.4f}")
+        files = _write_files(place, attempt, run, report, Path(scratch))
+    timer.seconds["predict_per_image"] = report.seconds_per_image
+    return {
+        "status": "finished",
+        "result": _result(training, evaluation, report, weights, len(run.history)),
+        "environment": place.environment(workers),
+        "files": files,
+    }
+
+
+def _load(trial: Trial, config: TrainableConfig, place: Place) -> tuple[TrainingData, EvaluationData]:
+    """The trial's images and labels on this node; the data must be what the plan was made from."""
+    root = Path(place.pack.data_root) if place.pack.data_root else None
+    cache = Path(place.pack.cache)
+    manifest = open_manifest(trial.data, root, cache)
+    if manifest.hash != trial.manifest:
+        raise InputError(
+            f"the data under {root} on {socket.gethostname()} are not those of the plan: manifest "
+            f"{manifest.hash[:12]}, planned {trial.manifest[:12]}. Put the same files "
+            "on every node, or plan anew."
+        )
+    split = make_split(manifest, trial.data, trial.supervision, trial.seed, trial.fold)
+    images = open_images(manifest, config.image_size, config.channels, cache)
+    return (
+        load_training(manifest, split, trial.supervision, images),
+        load_evaluation(manifest, split, trial.supervision, images),
+    )
+
+
+def _result(
+    training: TrainingData, evaluation: EvaluationData, report: Evaluation, weights: str, epochs: int
+) -> Result:
+    return Result(
+        metrics=dict(report.metrics),
+        validation=dict(report.validation),
+        thresholds=Thresholds.model_validate(asdict(report.thresholds)),
+        notes=report.notes,
+        epochs=epochs,
+        weights_hash=weights,
+        n_train=len(training.train),
+        n_positives=int(training.train.labels.sum()),
+        n_masks=len(training.train.masks),
+        n_validation=len(training.validation) if training.validation is not None else 0,
+        n_test=len(evaluation.test),
+    )
+
+
+def _save_model(predictor: Predictor, folder: Path) -> str:
+    """Write the model into ``folder``; returns the sha256 of its weights."""
+    predictor.save(folder)
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+def _gather(worker: Worker, place: Place) -> tuple[Worker, ...]:
+    if place.world_size == 1:
+        return (worker,)
+    found: list[Any] = [None] * place.world_size
+    dist.all_gather_object(found, worker)
+    return tuple(found)
+
+
+def _write_files(
+    place: Place, attempt: Attempt, run: TrainRun, report: Evaluation, model: Path
+) -> dict[str, str]:
+    """Write the attempt's files; returns their sha256 by path below the trial's folder."""
+    curve = pa.Table.from_pylist(run.history)
+    parts = {
+        "curve.parquet": _parquet(curve),
+        "predictions.parquet": _parquet(report.predictions),
+        "maps.parquet": _parquet(report.maps),
+    }
+    if place.pack.keep_models:
+        parts |= {f"model/{path.name}": path.read_bytes() for path in sorted(model.iterdir())}
+    return {
+        f"{attempt.name}/{name}": place.store.write_bytes(f"{attempt.prefix}/{name}", data)
+        for name, data in parts.items()
+    }
+
+
+def _parquet(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
