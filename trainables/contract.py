@@ -141,7 +141,7 @@ class Run(Protocol):
         ...
 
     def checkpoint(self, epoch: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
-        """Keep the state after ``epoch`` finished epochs (rank 0 writes; all ranks call it)."""
+        """Keep the state after ``epoch`` finished epochs, which were logged (rank 0 writes; all call it)."""
         ...
 
     def resume(self) -> Checkpoint | None:

@@ -103,6 +103,7 @@ class TrainRun:
         self._look_for_stop()
 
     def checkpoint(self, epoch: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+        assert len(self.history) == epoch, "an epoch is logged before it is kept: the history goes with it"
         start = time.monotonic()
         if self.rank or self._checkpoint_cost > _CHECKPOINT_SHARE * (start - self._checkpointed):
             return

@@ -76,8 +76,8 @@ def fit(config: ToyConfig, data: TrainingData, run: Run) -> ToyPredictor:
                 weight -= config.lr * weight.grad
         time.sleep(config.seconds)
         _misbehave(config, epoch)
-        run.checkpoint(epoch + 1, {"weight": weight}, {})
         run.log(epoch, {"weight": float(weight)}, config.epochs)
+        run.checkpoint(epoch + 1, {"weight": weight}, {})
     return ToyPredictor(weight.detach().clone(), config.slope)
 
 
