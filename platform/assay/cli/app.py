@@ -42,6 +42,7 @@ _QUIET = {
 def main() -> None:
     """Entry point of the console script: runs a command and exits with its code."""
     os.environ.update(_QUIET)
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # its news of tables made are none of the user's
     signal.signal(signal.SIGTERM, _as_interrupt)
     from trainables.errors import InputError
 

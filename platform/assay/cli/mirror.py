@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Mirror"]
 
+_PATIENCE = 5.0  # seconds that a Ctrl-C waits for MLflow
 _PAUSE = 3.0  # seconds between two deliveries; longer when one takes long
 
 
@@ -47,10 +48,12 @@ class Mirror:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._over.set()
         if kind is None:
             self._say("telling MLflow")
-        self._over.set()
-        self._thread.join()
+            self._thread.join()
+        else:  # interrupted: what does not make it is replayed later
+            self._thread.join(timeout=_PATIENCE)
 
     @property
     def complaint(self) -> str | None:
