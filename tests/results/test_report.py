@@ -141,6 +141,14 @@ def test_an_allowed_difference_is_printed_with_its_reason() -> None:
     )
 
 
+def test_a_level_that_sets_several_things_is_printed_as_a_bundle() -> None:
+    bundle = "on: {config: {gradient_stop: true, lr: 0.5}}"
+    plan = make_plan(STUDY.replace("on: {config: {gradient_stop: true}}", bundle))
+    page = report(plan, make_records(plan))
+    assert re.search(r"- stop: off → on changes `config\.(lr|gradient_stop)`, `config\.\w+` together\.", page)
+    assert "together" not in report(PLAN, make_records(PLAN))
+
+
 def test_a_note_of_some_cells_names_them() -> None:
     first, *others = PLAN.cells
     noted = first.model_copy(update={"footnotes": ("drop_last: as published.",)})

@@ -23,6 +23,7 @@ def footnotes(plan: Plan, records: Mapping[str, Record], problems: Sequence[Prob
         *_threshold_notes(finished),
         *_validation_notes(plan),
         *_notes_of_cells(plan, finished),
+        *_bundles(plan),
         *_allowances(plan),
         *plan.warnings,
         *(f"Left out: {problem}" for problem in problems),
@@ -81,6 +82,15 @@ def _where(plan: Plan, cells: Sequence[str]) -> str:
     named = ", ".join(cells[:_NAMED_CELLS])
     more = len(cells) - _NAMED_CELLS
     return f" (in {named}{f' and {more} more cells' if more > 0 else ''})"
+
+
+def _bundles(plan: Plan) -> list[str]:
+    """A level may set several things at once: its effect is theirs together."""
+    return [
+        f"{comparison.name} changes {', '.join(f'`{path}`' for path in comparison.paths)} together."
+        for comparison in plan.comparisons
+        if len(comparison.paths) > 1
+    ]
 
 
 def _allowances(plan: Plan) -> list[str]:
