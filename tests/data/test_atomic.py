@@ -10,17 +10,15 @@ from trainables.data.atomic import exclusive, new_file, new_folder
 def test_failed_writer_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     target = tmp_path / "a.txt"
     target.write_text("old")
-    with pytest.raises(RuntimeError), new_file(target) as partial:
-        partial.write_text("half")
-        raise RuntimeError
+    with pytest.raises(IsADirectoryError), new_file(target) as partial:
+        tmp_path.write_text(partial.name)  # fails, as a full disk would
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
 
 
 def test_failed_maker_of_a_folder_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), new_folder(tmp_path / "made") as partial:
-        (partial / "half").touch()
-        raise RuntimeError
+    with pytest.raises(IsADirectoryError), new_folder(tmp_path / "made") as partial:
+        partial.write_text("")  # fails, as a full disk would
     assert list(tmp_path.iterdir()) == []
 
 

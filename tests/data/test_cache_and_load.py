@@ -101,7 +101,7 @@ def test_several_processes_may_build_at_once(tmp_path: Path) -> None:
     workers = [context.Process(target=_build, args=(root, tmp_path / "cache", results)) for _ in range(3)]
     for worker in workers:
         worker.start()
-    found = {results.get(timeout=60) for _ in workers}
+    found = {results.get(timeout=200) for _ in workers}
     for worker in workers:
         worker.join()
     assert len(found) == 1

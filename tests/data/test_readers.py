@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,7 @@ def test_unknown_reader_and_setting_are_refused(tmp_path: Path) -> None:
 
 
 def table_spec(path: Path, lines: list[str]) -> DataSpec:
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    path.write_text("\n".join(lines), encoding="utf-8")
     return DataSpec(reader="table", path=path.name, splits="per_seed")
 
 
@@ -118,6 +119,27 @@ def test_table_with_a_misspelt_column_is_refused(tmp_path: Path) -> None:
     spec = table_spec(tmp_path / "parts.csv", ["image,lable", "a.png,1"])
     with pytest.raises(InputError, match="columns missing: label; unknown: lable"):
         open_manifest(spec, tmp_path, tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("", "cannot be read as a table"),
+        ("image,label\n", "no images"),
+        ("image,label,image\na,1,b\n", "occurs twice"),
+        ('image,label\n"a\0.png",1\n', "zero byte"),
+    ],
+)
+def test_table_that_is_no_list_of_images_is_refused(content: str, told: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=told):
+        open_manifest(table_spec(tmp_path / "parts.csv", [content]), tmp_path, tmp_path / "cache")
+
+
+def test_pipe_among_the_images_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "root")
+    os.mkfifo(root / "good" / "pipe.png")
+    with pytest.raises(InputError, match="expected a plain file"):
+        open_folder(root, tmp_path / "cache")
 
 
 def test_table_cannot_name_files_outside_its_folder(tmp_path: Path) -> None:

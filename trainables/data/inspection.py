@@ -118,7 +118,7 @@ def _fingerprint(listing: Listing) -> str:
 def _state(path: Path) -> tuple[int, int, int] | None:
     try:
         found, target = os.lstat(path), os.stat(path)  # a file that became a link is another file
-    except OSError:
+    except (OSError, ValueError):  # absent, or no path at all: inspection says which
         return None
     return target.st_size, target.st_mtime_ns, found.st_mode
 

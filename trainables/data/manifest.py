@@ -135,9 +135,7 @@ def list_images(spec: DataSpec, root: Path | None, cache: Path) -> tuple[Reader,
         raise InputError(f"data.reader: unknown reader {spec.reader!r}. Known: {', '.join(sorted(READERS))}.")
     listing = reader.read(spec, Place(root, cache))
     if not listing.entries:
-        raise InputError(
-            f"{listing.root} holds no images for reader {reader.name}. Check data.path and --data."
-        )
+        raise InputError(f"{listing.root}: no images for reader {reader.name}. Check data.path and --data.")
     if spec.classes is None:
         return reader, listing
     known = sorted({entry.defect_class for entry in listing.entries if entry.defect_class is not None})

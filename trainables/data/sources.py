@@ -73,6 +73,8 @@ def confine(root: Path, relative: str) -> Path:
     Raises:
         InputError: If the path is absolute, or leaves the root by ``..`` or by a link.
     """
+    if "\0" in relative:
+        raise InputError(f"{relative!r} is no path: it holds a zero byte. Correct it.")
     base = root.resolve()
     path = (base / relative).resolve()
     if Path(relative).is_absolute() or not path.is_relative_to(base):
@@ -91,6 +93,8 @@ def read_bytes(root: Path, relative: str) -> bytes:
         InputError: If the path leaves the root.
     """
     path = confine(root, relative)
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise BrokenImageError("expected a plain file, found a folder, pipe or device")
     try:
         return path.read_bytes()
     except FileNotFoundError as error:

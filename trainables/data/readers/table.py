@@ -90,6 +90,10 @@ def _load(path: Path) -> pa.Table:
         table = read(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path} cannot be read as a table: {error}. Save it again.") from error
+    if len(set(table.column_names)) < len(table.column_names):
+        raise InputError(
+            f"{path}: a column name occurs twice in {', '.join(table.column_names)}. Rename one."
+        )
     unknown = sorted(set(table.column_names) - set(_Row.model_fields))
     missing = sorted({"image", "label"} - set(table.column_names))
     if unknown or missing:
