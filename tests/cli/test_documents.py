@@ -1,4 +1,4 @@
-"""What the documents promise: their studies are sound, their commands exist, their links lead somewhere."""
+"""What the documents promise: their studies are sound, and their commands exist."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def check(
         from trainables.data import DataSpec, check_data
 
         spec = DataSpec.model_validate({"reader": reader, "path": path, "classes": names})
-        report = check_data(spec, data, cache.expanduser())
+        report = check_data(spec, data, cache)
     typer.echo(str(report))
     if not report.usable:
         raise typer.Exit(2)

@@ -8,12 +8,15 @@ import shutil
 import sys
 from collections.abc import Iterator
 from importlib import metadata
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from assay.cli.mlflow import Tracking
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Storage
+
+if TYPE_CHECKING:
+    from packaging.specifiers import SpecifierSet
 
 __all__ = ["Finding", "doctor", "register"]
 
@@ -65,7 +68,7 @@ def _examine(quick: bool, storage: str, cache: Cache, tracking_uri: str | None) 
         yield _gpus()
     yield _ray()
     yield _storage(storage)
-    yield _folder("cache", os.fspath(cache.expanduser()))
+    yield _folder("cache", os.fspath(cache))
     yield _mlflow(tracking_uri, storage)
 
 
@@ -75,28 +78,26 @@ def _python() -> Finding:
 
 
 def _packages() -> Iterator[Finding]:
-    wanted = _pins()
+    wanted = _wanted()
     for name in _PACKAGES:
         try:
             found = metadata.version(name)
         except metadata.PackageNotFoundError:
             yield Finding(False, name, "is not installed: pip install -r requirements.txt")
             continue
-        low = wanted.get(name)
-        note = "" if low is None else f" (asks for {low})"
-        yield Finding(True, name, f"{found}{note}")
+        if name in wanted and not wanted[name].contains(found, prereleases=True):
+            text = f"{found}, assay needs {wanted[name]}: pip install -r requirements.txt"
+            yield Finding(False, name, text)
+        else:
+            yield Finding(True, name, found)
 
 
-def _pins() -> dict[str, str]:
-    """What this package asks for, by name: `ray` → `>=2.60,<2.61`."""
-    import re
+def _wanted() -> dict[str, SpecifierSet]:
+    """The versions that this package asks for, by name."""
+    from packaging.requirements import Requirement
 
-    pins: dict[str, str] = {}
-    for line in metadata.requires("assay") or []:
-        match = re.match(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*([^;]*)", line)
-        if match:
-            pins[match[1].lower()] = match[2].strip()
-    return pins
+    requirements = [Requirement(line) for line in metadata.requires("assay") or []]
+    return {requirement.name: requirement.specifier for requirement in requirements}
 
 
 def _cores() -> Finding:

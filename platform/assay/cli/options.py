@@ -19,6 +19,12 @@ __all__ = [
 DEFAULT_STORAGE = "./assay-storage"
 DEFAULT_CACHE = Path("~/.cache/assay")
 
+
+def _expanded(path: Path | None) -> Path | None:
+    """A `~` that came from the environment, where no shell replaces it."""
+    return None if path is None else path.expanduser()
+
+
 Storage = Annotated[
     str,
     typer.Option(
@@ -34,6 +40,7 @@ Data = Annotated[
         "--data",
         envvar="ASSAY_DATA",
         metavar="ROOT",
+        callback=_expanded,
         help="Folder below which the data sets lie. Not needed for the synthetic reader.",
     ),
 ]
@@ -43,6 +50,7 @@ Cache = Annotated[
         "--cache",
         envvar="ASSAY_CACHE",
         metavar="FOLDER",
+        callback=_expanded,
         help="Where decoded images and unpacked archives are kept on this machine.",
     ),
 ]

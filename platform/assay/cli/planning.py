@@ -36,6 +36,6 @@ def read_plan(
     from trainables.data import open_manifest
 
     def opener(spec: DataSpec) -> Manifest:
-        return open_manifest(spec, data, cache.expanduser())
+        return open_manifest(spec, data, cache)
 
     return plan_study(study, opener, device)

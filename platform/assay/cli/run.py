@@ -70,7 +70,7 @@ def run(
 
         options = EngineOptions(
             data_root=data,
-            cache=cache.expanduser(),
+            cache=cache,
             retry_failed=retry is not None,
             on_message=view.message,
         )
