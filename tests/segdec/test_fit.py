@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -144,9 +145,16 @@ def test_forced_stop_ends_after_its_epochs() -> None:
 
 
 def test_diverged_training_names_epoch_and_finding() -> None:
-    with pytest.raises(Diverged, match="epoch 0") as caught:
+    with pytest.raises(Diverged, match="loss is nan") as caught:
         TRAINABLE.fit(tiny_config(lr=100, delta=100, balance="none"), tiny_data(), LocalRun())
-    assert caught.value.epoch == 0
+    assert f"epoch {caught.value.epoch}" in str(caught.value)
+    assert copy(caught.value).epoch == caught.value.epoch  # as when it leaves its process
+
+
+def test_layout_of_the_config_is_the_networks() -> None:
+    for layout, expected in (("contiguous", torch.contiguous_format), ("channels_last", torch.channels_last)):
+        network = new_network(tiny_config(memory_format=layout), 0, torch.device("cpu"))
+        assert network.volume[2][0].weight.is_contiguous(memory_format=expected)
 
 
 def test_best_checkpoint_needs_both_classes_in_validation() -> None:
@@ -169,17 +177,20 @@ def test_networks_that_differ_in_one_layer_start_equal_in_all_others() -> None:
     assert all(torch.equal(wide[name], small[name]) for name in shared)
 
 
-# Sums of weights and logits of a fixed image after a fixed training. When they move, results move: raise
-# TRAINABLE.revision and note the new numbers under it.
-GOLDEN = {1: [9.706906, 127.981594, 0.210592, 150.172534, 3.667101, 0.547385, 0.451087]}
+# How far a fixed training moves five weights, and what it then says of a fixed image. When these move,
+# results move: raise TRAINABLE.revision and note the new numbers under it. (Another order of summation moves
+# them by up to 0.4 %, another exponent, label or weight by far more.)
+GOLDEN = {1: [1.156e-3, 8.302e-5, 8.743e-3, 1.908e-3, 7.892e-4, 0.5460, 0.5020]}
 
 
 def test_results_do_not_move_without_a_new_revision() -> None:
-    config = tiny_config(epochs=2, channel_scale=0.125, batch_size=3, memory_format="contiguous", dilation=3)
-    predictor = TRAINABLE.fit(config, tiny_data(masks=2), LocalRun(seed=11, fold=1))
-    prediction = predictor.predict(images_to_tensor([surfaces(1, 0, seed=5)[0].image], torch.device("cpu")))
-    state = weights(predictor)
+    config = tiny_config(epochs=2, channel_scale=0.125, batch_size=3, dilation=3, lr=0.002)
+    run = LocalRun(seed=11, fold=1)
+    predictor = TRAINABLE.fit(config, tiny_data(masks=2), run)
+    prediction = predictor.predict(images_to_tensor([surfaces(1, 0, seed=5)[0].image], run.device))
+    start = new_network(config, int(run.generator("init").integers(2**63)), run.device).state_dict()
     names = ["volume.0.0.weight", "volume.11.1.scale", "seg_mask.1.bias", "extractor.3.0.weight", "fc.weight"]
-    found = [state[name].double().abs().sum().item() for name in names]
+    end = weights(predictor)
+    found = [(end[name] - start[name]).double().norm().item() for name in names]
     found += [prediction.score.item(), prediction.heatmap.double().mean().item()]
-    np.testing.assert_allclose(found, GOLDEN[TRAINABLE.revision], rtol=1e-4)
+    np.testing.assert_allclose(found, GOLDEN[TRAINABLE.revision], rtol=0.015)

@@ -31,6 +31,8 @@ from trainables.segdec.targets import Target, TargetBatch, make_target
 
 __all__ = ["fit", "new_network", "train_batch"]
 
+_VALIDATION_BATCH = 16  # images sent at once; the predictor divides further
+
 
 def fit(config: SegDecConfig, data: TrainingData, run: Run) -> SegDecPredictor:
     """Train SegDecNet on ``data``.
@@ -101,7 +103,7 @@ def train_batch(
     stop = config.gradient_stop or epoch < config.forced_stop_epochs
     cells = (config.image_size[0] // 8, config.image_size[1] // 8)
     sums = torch.zeros(4, device=device)
-    for part, trunk_gradient in _parts(targets, batch, stop, images_per_pass(config)):
+    for part, trunk_gradient in _parts(targets, batch, stop, images_per_pass(config, device)):
         image_BCHW = images_to_tensor([images[i].image for i in part], device)
         target = TargetBatch.of([targets[i] for i in part], cells, device)
         with forward_context(config, device):
@@ -162,7 +164,7 @@ def _validate(
     network: SegDecNet, validation: ImageSet, config: SegDecConfig, device: torch.device
 ) -> dict[str, float]:
     """Validation image AP; every worker computes it, so that all choose the same epoch."""
-    scores = image_scores(SegDecPredictor(network, config), validation, device, images_per_pass(config))
+    scores = image_scores(SegDecPredictor(network, config), validation, device, _VALIDATION_BATCH)
     score = image_ap(validation.labels, scores)
     if isinstance(score, Undefined):
         return {}

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import OrderedDict
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -41,11 +41,44 @@ class FeatureNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(1, channels, 1, 1), requires_grad=bias)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
+        return cast("Tensor", _Normalise.apply(x_BCHW, self.scale, self.bias))
+
+
+class _Normalise(torch.autograd.Function):
+    """FeatureNorm's arithmetic and its derivative by hand: half the passes over memory that autograd makes.
+
+    With c = x − mean over n pixels, σ = ‖c‖ / √(n − 1), r = (σ + ε)^−½ and incoming gradient g:
+    ``dL/dx = scale · r · (g − mean g − c · Σ(g·c) / (2 (σ + ε) σ (n − 1)))``. Where σ = 0 the last term is 0.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x_BCHW: Tensor, scale_1C11: Tensor, bias_1C11: Tensor) -> Tensor:
         # bfloat16 has 8 bits of mantissa: a mean over 10⁵ pixels needs float32.
         wide_BCHW = x_BCHW.float() if x_BCHW.dtype == torch.bfloat16 else x_BCHW
-        std_BC11, mean_BC11 = torch.std_mean(wide_BCHW, dim=(2, 3), keepdim=True)
-        gain_BC11 = self.scale * torch.rsqrt(std_BC11 + _EPSILON)
-        return torch.addcmul(self.bias - mean_BC11 * gain_BC11, wide_BCHW, gain_BC11).to(x_BCHW.dtype)
+        centred_BCHW = wide_BCHW - wide_BCHW.mean(dim=(2, 3), keepdim=True)
+        length_BC11 = torch.linalg.vector_norm(centred_BCHW, dim=(2, 3), keepdim=True)
+        std_BC11 = length_BC11 / math.sqrt(x_BCHW.shape[2] * x_BCHW.shape[3] - 1)
+        ctx.save_for_backward(centred_BCHW, std_BC11, scale_1C11)
+        gain_BC11 = scale_1C11 * torch.rsqrt(std_BC11 + _EPSILON)
+        return torch.addcmul(bias_1C11, centred_BCHW, gain_BC11).to(x_BCHW.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
+        centred_BCHW, std_BC11, scale_1C11 = cast("tuple[Tensor, Tensor, Tensor]", ctx.saved_tensors)
+        grad_BCHW = cast("Tensor", gradients[0])
+        wide_BCHW = grad_BCHW.to(centred_BCHW.dtype)
+        pixels = wide_BCHW.shape[2] * wide_BCHW.shape[3]
+        sum_BC11 = wide_BCHW.sum(dim=(2, 3), keepdim=True)
+        along_BC11 = (wide_BCHW * centred_BCHW).sum(dim=(2, 3), keepdim=True)
+        rate_BC11 = torch.rsqrt(std_BC11 + _EPSILON)
+        dx_BCHW: Tensor | None = None
+        if ctx.needs_input_grad[0]:
+            gain_BC11 = scale_1C11 * rate_BC11
+            flat_BC11 = std_BC11.clamp_min(torch.finfo(std_BC11.dtype).tiny)
+            pull_BC11 = gain_BC11 * along_BC11 / (2 * (std_BC11 + _EPSILON) * (pixels - 1)) / flat_BC11
+            dx_BCHW = torch.addcmul(-gain_BC11 * sum_BC11 / pixels, wide_BCHW, gain_BC11)
+            dx_BCHW = dx_BCHW.addcmul_(centred_BCHW, pull_BC11, value=-1).to(grad_BCHW.dtype)
+        return dx_BCHW, (along_BC11 * rate_BC11).sum(0, keepdim=True), sum_BC11.sum(0, keepdim=True)
 
 
 def _block(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
