@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -63,8 +62,3 @@ def segdec_loss(
     seg = (target.gamma_B * seg_B).sum()
     cls = cls_B.sum()
     return Losses(weights.seg * seg + weights.cls * cls, seg.detach(), cls.detach())
-
-
-def add_losses(parts: list[Losses]) -> Tensor:
-    """Total, segmentation and classification loss over several parts of a batch, detached: 3 numbers."""
-    return torch.stack([torch.stack((part.total.detach(), part.seg, part.cls)) for part in parts]).sum(0)
