@@ -1,8 +1,8 @@
 """A trained SegDecNet, ready to judge images; saved as safetensors and JSON.
 
 The heatmap is the mask head's probability, brought to full size bilinearly. Training's targets are centred
-on pixel 8 i (see ``targets.py``), so cell i is put there and not, as a plain resize would, at 8 i + 3.5. (KolektorSDD, one quarter-width
-model: pixel AP 0.44 instead of 0.34.)
+on pixel 8 i (see ``targets.py``), so cell i is put there and not, as a plain resize would, at 8 i + 3.5.
+(KolektorSDD, one quarter-width model: pixel AP 0.44 instead of 0.34.)
 """
 
 from __future__ import annotations
