@@ -64,17 +64,19 @@ def bare_tune_and_train(config: dict[str, float], scratch: Path) -> None:
 
 def study_of(pack: int, config: dict[str, float], storage: Path, cache: Path) -> None:
     """A study of ``pack`` trials in one pack, on a fresh storage, mirrored into MLflow."""
+    from assay.cli.mirror import Mirror
     from assay.engine import EngineOptions, run_study
     from assay.results import Store
     from assay.study import parse_study, plan_study
-    from assay.tracking import MlflowMirror
     from trainables.data import open_manifest
 
     seeds = ", ".join(str(seed) for seed in range(pack))
     text = STUDY.format(pack=pack, seeds=seeds, epochs=int(config["epochs"]), seconds=config["seconds"])
     plan = plan_study(parse_study(text, "overhead"), lambda spec: open_manifest(spec, None, cache), "cpu")
     store = Store(storage)
-    with MlflowMirror(store).following(plan):
+    mirror = Mirror(plan, store, None, lambda message: None)
+    with mirror:
+        mirror.notify()
         outcome = run_study(plan, store, EngineOptions(data_root=None, cache=cache))
     assert outcome.finished == pack, outcome
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.engine.toy_study import ToyStudy
+
+_VIEW_SECONDS = 5.0  # Ray's view of the resources follows the processes' death with a delay
 
 
 @pytest.fixture
@@ -26,4 +29,7 @@ def free_cluster(ray_session: None) -> Iterator[None]:
     yield
     left = [entry for entry in placement_group_table().values() if entry["state"] != "REMOVED"]
     assert left == []
-    assert ray.available_resources()["CPU"] == ray.cluster_resources()["CPU"]
+    until = time.monotonic() + _VIEW_SECONDS
+    while ray.available_resources().get("CPU") != ray.cluster_resources()["CPU"]:
+        assert time.monotonic() < until, f"CPUs are still taken: {ray.available_resources()}"
+        time.sleep(0.2)

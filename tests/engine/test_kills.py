@@ -38,8 +38,13 @@ def _without_ids(study: ToyStudy) -> dict[str, object]:
     return {trial.cell: records[trial.id].result for trial in study.plan.trials}
 
 
-def _kill_first(title: str, root: int, when: Callable[[], bool]) -> threading.Thread:
-    """kill -9 the first process below ``root`` whose title begins with ``title``, once ``when`` holds."""
+def _kill_first(title: str, root: int, when: Callable[[], bool]) -> list[int]:
+    """kill -9 the first process below ``root`` whose title begins with ``title``, once ``when`` holds.
+
+    Returns:
+        A list that will hold its pid.
+    """
+    killed: list[int] = []
 
     def watch() -> None:
         while not when():
@@ -47,31 +52,31 @@ def _kill_first(title: str, root: int, when: Callable[[], bool]) -> threading.Th
         for process in psutil.Process(root).children(recursive=True):
             if " ".join(process.cmdline()).startswith(title):
                 process.send_signal(signal.SIGKILL)
+                killed.append(process.pid)
                 return
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    return thread
+    threading.Thread(target=watch, daemon=True).start()
+    return killed
 
 
 def _in_the_middle(study: ToyStudy) -> Callable[[], bool]:
-    """True once the first trial has finished an epoch and not yet all."""
+    """True once a trial has finished two epochs (the first is then surely kept) and not yet all."""
 
     def look() -> bool:
         beats = [study.store.progress(trial.id) for trial in study.plan.trials]
-        return any(beat is not None and 1 <= beat.epoch <= 4 for beat in beats)
+        return any(beat is not None and 2 <= beat.epoch <= 4 for beat in beats)
 
     return look
 
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("free_cluster")
-@pytest.mark.parametrize("title", ["ray::RayTrainWorker", "ray::PackDriver"])
+@pytest.mark.parametrize("title", ["ray::RayTrainWorker", "ray::ResourceTrainable"])
 def test_a_killed_ray_process_changes_no_result(toy: Toy, undisturbed: dict[str, object], title: str) -> None:
     study = toy(name="kills", seeds=(0,), seconds=0.8, pack="2", epochs=6)
-    killer = _kill_first(title, os.getpid(), _in_the_middle(study))
+    killed = _kill_first(title, os.getpid(), _in_the_middle(study))
     outcome = study.run()
-    assert not killer.is_alive(), f"no process {title} was there to kill"
+    assert len(killed) == 1, f"no process {title} was there to kill"
     assert (outcome.finished, outcome.missing) == (2, 0)
     assert _without_ids(study) == undisturbed
     first = study.plan.trials[0].id

@@ -30,6 +30,12 @@ class Retry(StrEnum):
 RetryOption = Annotated[
     Retry | None, typer.Option("--retry", help="`failed`: try trials again that failed for good.")
 ]
+CpusOption = Annotated[
+    int | None,
+    typer.Option(
+        "--cpus", min=1, help="Cores that a Ray started on this machine may use.", show_default="all"
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -44,6 +50,7 @@ def run(
     storage: Storage = DEFAULT_STORAGE,
     cache: Cache = DEFAULT_CACHE,
     tracking_uri: Tracking = None,
+    cpus: CpusOption = None,
 ) -> None:
     """Train every trial that has no record yet, then print the table of the study.
 
@@ -72,6 +79,7 @@ def run(
             data_root=data,
             cache=cache,
             retry_failed=retry is not None,
+            cpus=cpus,
             on_message=view.message,
         )
         with Mirror(planned, store, tracking_uri, view.message) as mirror:

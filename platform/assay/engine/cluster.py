@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -130,6 +132,7 @@ def start_local(cpus: int | None = None) -> None:
 
     # Ray listens on all interfaces and therefore asks for a token by default; it need not say so each time.
     logging.getLogger("ray._private.authentication.authentication_token_setup").setLevel(logging.ERROR)
+    terminate = signal.getsignal(signal.SIGTERM)
     ray.init(
         address="local",
         num_cpus=cpus or len(os.sched_getaffinity(0)),
@@ -141,6 +144,8 @@ def start_local(cpus: int | None = None) -> None:
         configure_logging=False,
         object_store_memory=_OBJECT_STORE_BYTES,
     )
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, terminate)  # Ray put its own in place, which exits with 15 at once
 
 
 def _look(local: bool) -> Cluster:
