@@ -13,6 +13,7 @@ from __future__ import annotations
 from trainables.contract import Trainable
 from trainables.segdec.config import SegDecConfig
 from trainables.segdec.fit import fit
+from trainables.segdec.network import count_parameters
 from trainables.segdec.predictor import SegDecPredictor, load, load_reference_checkpoint
 from trainables.segdec.presets import PRESETS, footnotes
 
@@ -28,4 +29,5 @@ TRAINABLE: Trainable[SegDecConfig] = Trainable(
     fit=fit,
     load=load,
     footnotes=footnotes,
+    parameters=count_parameters,
 )

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from trainables.segdec.config import SegDecConfig
 
-__all__ = ["FeatureNorm", "SegDecNet", "SegDecOutput", "initialise"]
+__all__ = ["FeatureNorm", "SegDecNet", "SegDecOutput", "count_parameters", "initialise"]
 
 _EPSILON = 0.001  # added to the standard deviation, as in the released code
 
@@ -173,3 +173,9 @@ def initialise(network: SegDecNet, seed: int) -> None:
                 parameter.uniform_(-bound, bound, generator=generator)
             elif name.endswith("weight"):
                 nn.init.xavier_normal_(parameter, generator=generator)
+
+
+def count_parameters(config: SegDecConfig) -> int:
+    """Number of weights; nothing is allocated (torch's meta device)."""
+    with torch.device("meta"):
+        return sum(weight.numel() for weight in SegDecNet(config).parameters())

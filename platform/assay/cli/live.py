@@ -71,9 +71,9 @@ class LiveView:
 
     def message(self, text: str) -> None:
         """Say what happens now; stays on the screen until the next message."""
-        self._message = text
-        if self._live is None:
+        if self._live is None and text != self._message:
             self._line(text)
+        self._message = text
 
     def follow(self, plan: Plan, store: Store, on_records: Callable[[], None]) -> None:
         """Show the trials of ``plan`` from now on; ``on_records`` is called when some have ended."""
@@ -123,7 +123,9 @@ class LiveView:
             return f"{snapshot.done}/{snapshot.total} done · {self._message}"
         left = f" · about {duration(snapshot.eta)} left" if snapshot.eta is not None else ""
         doing = "; ".join(
-            " ".join(_row(one, self._primary)) for one in snapshot.running[:3] if one.silent is None
+            " ".join(filter(None, _row(one, self._primary)))
+            for one in snapshot.running[:3]
+            if one.silent is None
         )
         more = f" and {len(snapshot.running) - 3} more" if len(snapshot.running) > 3 else ""
         return f"{snapshot.done}/{snapshot.total} done{left} · training {doing}{more}"

@@ -152,8 +152,8 @@ class Watch:
 
 def score(metrics: Mapping[str, float | None], primary: str) -> str:
     """The one number of a heartbeat worth a glance: the primary metric if it has it, else the loss."""
-    for name in (primary, f"validation.{primary}", f"validation_{primary}", "loss"):
+    for name in (primary, f"validation.{primary}", "loss"):
         value = metrics.get(name)
         if value is not None:
-            return f"{name.removeprefix('validation.').removeprefix('validation_')} {value:.3f}"
+            return f"{name.replace('.', ' ')} {value:.3f}"
     return ""

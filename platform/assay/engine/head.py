@@ -71,7 +71,7 @@ def run_study(plan: Plan, store: Store, options: EngineOptions, scheduler: Any =
     """
     start = time.monotonic()
     study = plan.study.study
-    with Lease(store, study):
+    with Lease(store, study) as lease:
         clear_stop(store, "study", study)
         for trial in plan.trials:
             clear_stop(store, "trial", trial.id)
@@ -80,7 +80,7 @@ def run_study(plan: Plan, store: Store, options: EngineOptions, scheduler: Any =
         missing = missing_trials(plan.trials, store.records(t.id for t in plan.trials))
         problems: tuple[str, ...] = ()
         if missing:
-            problems = _train(plan, store, options, missing, scheduler)
+            problems = _train(plan, store, options, missing, scheduler=scheduler, lease=lease)
         records = store.records(trial.id for trial in plan.trials)
         still = missing_trials(missing, records)
         asked = [trial for trial in still if stop_requested(store, "trial", trial.id)]
@@ -105,7 +105,13 @@ def _forget_failed(plan: Plan, store: Store) -> None:
 
 
 def _train(
-    plan: Plan, store: Store, options: EngineOptions, missing: Sequence[Trial], scheduler: Any
+    plan: Plan,
+    store: Store,
+    options: EngineOptions,
+    missing: Sequence[Trial],
+    *,
+    scheduler: Any,
+    lease: Lease,
 ) -> tuple[str, ...]:
     run = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
     options.on_message("starting Ray")
@@ -117,7 +123,7 @@ def _train(
             f"{min(slots, len(packs))} at a time"
         )
         try:
-            with _stop_on_request(store, plan.study.study):
+            with _stop_on_request(store, plan.study.study, lease):
                 return _tune(packs, store, run=run, where=ray_cluster, slots=slots, scheduler=scheduler)
         finally:
             from assay.engine.driver import placement_prefix
@@ -222,13 +228,13 @@ def _quiet_tune() -> Generator[None]:
 
 
 @contextmanager
-def _stop_on_request(store: Store, study: str) -> Generator[None]:
-    """Turn a stop request on the storage into what Ctrl-C does."""
+def _stop_on_request(store: Store, study: str, lease: Lease) -> Generator[None]:
+    """Turn a stop request on the storage, or a lease that another run took over, into what Ctrl-C does."""
     over = threading.Event()
 
     def watch() -> None:
         while not over.wait(_STOP_POLL_SECONDS):
-            if stop_requested(store, "study", study):
+            if lease.lost.is_set() or stop_requested(store, "study", study):
                 os.kill(os.getpid(), signal.SIGINT)
                 return
 

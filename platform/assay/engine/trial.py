@@ -102,7 +102,7 @@ def fit_and_evaluate(
 ) -> dict[str, Any]:
     """Train, judge and write the attempt's files; returns what the record says of it."""
     torch.manual_seed(seed_for(trial.seed, trial.fold, "torch") % 2**63)  # for libraries without a generator
-    trainable = find_trainable(trial.trainable.removeprefix("trainables."))
+    trainable = find_trainable(trial.trainable)
     config = trainable.Config.model_validate(trial.config)
     run.note(f"trial {trial.id}: {trial.cell}, seed {trial.seed}, fold {trial.fold}, pid {os.getpid()}")
     with timer.part("data"):

@@ -43,7 +43,7 @@ class Trial(BaseModel):
     levels: dict[str, str]
     seed: int
     fold: int | None
-    trainable: str  # module that holds TRAINABLE, such as trainables.segdec
+    trainable: str  # its name in the catalogue
     revision: int
     config: dict[str, Any]  # every field of the trainable's Config, resolved
     supervision: Supervision
@@ -71,7 +71,7 @@ class Plan(BaseModel):
 
     model_config = _FROZEN
     study: Study
-    trainable: str  # module that holds TRAINABLE, such as trainables.segdec
+    trainable: str  # its name in the catalogue
     revision: int
     cells: tuple[Cell, ...]
     trials: tuple[Trial, ...]  # round-robin over cells, repeat by repeat
@@ -182,7 +182,7 @@ def plan_study(
     refuse(source, _twins(trials))
     return Plan(
         study=study,
-        trainable=_module(trainable),
+        trainable=trainable.name,
         revision=trainable.revision,
         cells=tuple(planned.cell for planned in cells),
         trials=trials,
@@ -191,10 +191,6 @@ def plan_study(
         warnings=(*notes, *data.warnings, *_unused_allowances(study, comparisons)),
         gigabytes=kept_gigabytes(study, trainable, settings, len(trials)),
     )
-
-
-def _module(trainable: AnyTrainable) -> str:
-    return f"trainables.{trainable.name}"
 
 
 def _trainable(study: Study, find: Callable[[str], AnyTrainable] | None) -> AnyTrainable:
@@ -272,10 +268,9 @@ def _plan_cells(
 
 def _trials(trainable: AnyTrainable, cells: Sequence[_PlannedCell], data: DataPlan) -> Iterator[Trial]:
     """Round-robin over cells, repeat by repeat: a study stopped early has the same repeats in all cells."""
-    module = _module(trainable)
     writers = [
         CellIdentity(
-            trainable=module,
+            trainable=trainable.name,
             revision=trainable.revision,
             config=planned.cell.config,
             manifest=manifest,
@@ -291,7 +286,7 @@ def _trials(trainable: AnyTrainable, cells: Sequence[_PlannedCell], data: DataPl
             yield _trial(
                 planned.cell,
                 id=writer.trial_id(split=repeat.split, seed=repeat.seed, fold=repeat.fold),
-                trainable=module,
+                trainable=trainable.name,
                 revision=trainable.revision,
                 seed=repeat.seed,
                 fold=repeat.fold,

@@ -46,8 +46,12 @@ class Point(NamedTuple):
 
 
 def record_hash(record: Record) -> str:
-    """sha256 of a record: a replaced record has another one and is mirrored anew."""
-    return hashlib.sha256(record.to_bytes()).hexdigest()
+    """sha256 of a record: a replaced record has another one and is mirrored anew.
+
+    Models that ``keep`` removes later change nothing that is mirrored, and so do not count.
+    """
+    told = record.model_dump_json(exclude={"files", "removed"})
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def parameters(record: Record, levels: Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,62 @@
+"""Weak supervision never sees a mask: without the files of training masks, weights are bit-identical."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+
+from trainables.catalogue import find_trainable
+from trainables.contract import LocalRun
+from trainables.data import DataSpec, Supervision, load_training, make_split, open_images, open_manifest
+
+SPEC = DataSpec(reader="mtd", classes=("blowhole",), splits="per_seed")
+WEAK = Supervision(kind="weak")
+
+
+@pytest.fixture
+def tiles(data_root: Path, tmp_path: Path) -> Path:
+    """A copy of MTD's blowholes and of 120 normal tiles, whose masks may be deleted."""
+    source = data_root / "MTD"
+    root = tmp_path / "root" / "MTD"
+    shutil.copytree(source / "MT_Blowhole", root / "MT_Blowhole")
+    (root / "MT_Free" / "Imgs").mkdir(parents=True)
+    for image in sorted((source / "MT_Free" / "Imgs").glob("*.jpg"))[:120]:
+        shutil.copy(image, root / "MT_Free" / "Imgs")
+        shutil.copy(image.with_suffix(".png"), root / "MT_Free" / "Imgs")
+    return root.parent
+
+
+@pytest.mark.real
+def test_weak_training_is_bit_identical_without_the_files_of_training_masks(
+    tiles: Path, tmp_path: Path
+) -> None:
+    with_masks = _weights(tiles, tmp_path / "before")
+    manifest = open_manifest(SPEC, tiles, tmp_path / "cache")
+    train = set(make_split(manifest, SPEC, WEAK, seed=0, fold=None).train)
+    masks = [
+        tiles / "MTD" / row["mask"]
+        for row in manifest.table.to_pylist()
+        if row["sample"] in train and row["mask"]
+    ]
+    assert len(masks) > 20
+    for mask in masks:
+        mask.chmod(0o644)
+        mask.unlink()
+    assert _weights(tiles, tmp_path / "after") == with_masks
+
+
+def _weights(root: Path, scratch: Path) -> str:
+    """sha256 of SegDecNet's weights after a short weak training, from a cache of its own."""
+    trainable = find_trainable("segdec")
+    config = trainable.Config.model_validate(
+        {"image_size": [128, 64], "channel_scale": 0.0625, "epochs": 1, "batch_size": 4}
+    ).resolved("cpu")
+    manifest = open_manifest(SPEC, root, scratch)
+    split = make_split(manifest, SPEC, WEAK, seed=0, fold=None)
+    images = open_images(manifest, config.image_size, config.channels, scratch)
+    predictor = trainable.fit(config, load_training(manifest, split, WEAK, images), LocalRun())
+    predictor.save(scratch)
+    return hashlib.sha256((scratch / "model.safetensors").read_bytes()).hexdigest()

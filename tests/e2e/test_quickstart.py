@@ -1,0 +1,90 @@
+"""What a newcomer sees: one file in, a table out, and running again costs nothing."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+
+from tests.e2e.small_study import SmallStudy
+
+pytestmark = pytest.mark.ray
+
+
+def test_the_run_ends_with_its_table_its_time_and_the_ways_on(small_study: SmallStudy) -> None:
+    printed = (small_study.storage / "run.txt").read_text()
+    assert "12 trials of 6 cells: 12 finished" in printed
+    assert "12 trained now in" in printed
+    assert "assay mlflow" in printed
+    assert "assay report small" in printed
+
+
+def test_it_is_never_silent_for_ten_seconds(small_study: SmallStudy) -> None:
+    lines = (small_study.storage / "run.txt").read_text().splitlines()
+    stamps = [line[1:].partition("]")[0] for line in lines if line.startswith("[")]
+    seconds = [_seconds(stamp) for stamp in stamps]
+    assert max(b - a for a, b in zip(seconds, seconds[1:], strict=False)) < 10
+
+
+def _seconds(stamp: str) -> float:
+    """``1 min 02 s`` → 62."""
+    minutes, _, rest = stamp.rpartition(" min ")
+    return 60 * float(minutes or 0) + float(rest.removesuffix(" s"))
+
+
+def test_any_two_cells_differ_in_the_hash_of_their_weights(small_study: SmallStudy) -> None:
+    records = small_study.records()
+    for seed in (0, 1):
+        hashes = {
+            trial.cell: records[trial.id].result.weights_hash  # type: ignore[union-attr]
+            for trial in small_study.plan.trials
+            if trial.seed == seed
+        }
+        assert len(hashes) == 6
+        assert all(hashes[a] != hashes[b] for a, b in combinations(hashes, 2))
+
+
+def test_cells_of_one_repeat_share_split_and_differ_between_seeds_in_nothing_but_the_seed(
+    small_study: SmallStudy,
+) -> None:
+    for seed in (0, 1):
+        assert len({trial.split for trial in small_study.plan.trials if trial.seed == seed}) == 1
+
+
+def test_running_again_trains_nothing_and_starts_no_ray(small_study: SmallStudy) -> None:
+    before = {path: path.stat().st_mtime_ns for path in small_study.storage.glob("trials/*/record.json")}
+    again = small_study.assay("run", str(small_study.file))
+    assert again.returncode == 0
+    assert "0 trained now" in again.stdout
+    assert "starting Ray" not in again.stdout
+    assert before == {
+        path: path.stat().st_mtime_ns for path in small_study.storage.glob("trials/*/record.json")
+    }
+
+
+def test_the_report_has_a_row_for_each_cell(small_study: SmallStudy) -> None:
+    report = small_study.assay("report", "small").stdout
+    rows = [line for line in report.splitlines() if line.startswith("|") and "±" in line]
+    assert len(rows) == 6
+
+
+def test_status_and_logs_tell_how_it_went(small_study: SmallStudy) -> None:
+    assert "12" in small_study.assay("status", "small", "--once").stdout
+    trial = small_study.plan.trials[0].id
+    assert "epoch 2/2" in small_study.assay("logs", trial[:8]).stdout
+
+
+def test_mlflow_holds_study_cell_and_trial_with_the_records_values(small_study: SmallStudy) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{small_study.storage}/mlflow.db")
+    experiment = client.get_experiment_by_name("small")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], max_results=100)
+    trials = {run.data.tags["assay.trial"]: run for run in runs if "assay.trial" in run.data.tags}
+    cells = {run.info.run_id for run in runs if "assay.trial" not in run.data.tags}
+    assert len(cells) == 6
+    for trial, record in small_study.records().items():
+        assert record.result is not None
+        assert trials[trial].data.tags["mlflow.parentRunId"] in cells
+        assert trials[trial].data.metrics["test.image_ap"] == pytest.approx(record.result.metrics["image_ap"])
