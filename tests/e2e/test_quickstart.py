@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import pytest
 
@@ -23,7 +23,7 @@ def test_it_is_never_silent_for_ten_seconds(small_study: SmallStudy) -> None:
     lines = (small_study.storage / "run.txt").read_text().splitlines()
     stamps = [line[1:].partition("]")[0] for line in lines if line.startswith("[")]
     seconds = [_seconds(stamp) for stamp in stamps]
-    assert max(b - a for a, b in zip(seconds, seconds[1:], strict=False)) < 10
+    assert max(b - a for a, b in pairwise(seconds)) < 10
 
 
 def _seconds(stamp: str) -> float:
@@ -52,14 +52,16 @@ def test_cells_of_one_repeat_share_split_and_differ_between_seeds_in_nothing_but
 
 
 def test_running_again_trains_nothing_and_starts_no_ray(small_study: SmallStudy) -> None:
-    before = {path: path.stat().st_mtime_ns for path in small_study.storage.glob("trials/*/record.json")}
+    before = _record_times(small_study)
     again = small_study.assay("run", str(small_study.file))
     assert again.returncode == 0
     assert "0 trained now" in again.stdout
     assert "starting Ray" not in again.stdout
-    assert before == {
-        path: path.stat().st_mtime_ns for path in small_study.storage.glob("trials/*/record.json")
-    }
+    assert _record_times(small_study) == before
+
+
+def _record_times(study: SmallStudy) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in study.storage.glob("trials/*/record.json")}
 
 
 def test_the_report_has_a_row_for_each_cell(small_study: SmallStudy) -> None:
