@@ -1,9 +1,10 @@
 """Kills a running study at random moments, again and again, and compares what it ends with.
 
-``python -m tests.e2e.torture [--kills 20] [--seed 0]`` trains the small study once undisturbed. Then it trains
-it again while a random process of its family (the program itself, Ray's daemons, drivers, controllers,
-workers) is killed with -9 at random moments; a program that died is started again. At the end the ``result``
-part of every record must equal the undisturbed one. Exits with 1 if one does not, or if the study hangs.
+``python -m tests.e2e.torture [--kills 20] [--seed 0]`` trains the small study once undisturbed. Then it
+trains it again while a random process of its family (the program itself, Ray's daemons, drivers,
+controllers, workers) is killed with -9 at random moments; a program that died is started again. At the end
+the ``result`` part of every record must equal the undisturbed one. Exits with 1 if one does not, or if the
+study hangs.
 """
 
 from __future__ import annotations
