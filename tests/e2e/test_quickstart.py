@@ -90,3 +90,15 @@ def test_mlflow_holds_study_cell_and_trial_with_the_records_values(small_study: 
         assert record.result is not None
         assert trials[trial].data.tags["mlflow.parentRunId"] in cells
         assert trials[trial].data.metrics["test.image_ap"] == pytest.approx(record.result.metrics["image_ap"])
+
+
+def test_the_overlay_sheet_shows_the_same_images_in_every_cell(small_study: SmallStudy) -> None:
+    import cv2
+
+    file = small_study.storage / "sheet.png"
+    assert small_study.assay("report", "small", "--overlays", str(file)).returncode == 0
+    sheet = cv2.imread(str(file))
+    assert sheet is not None
+    height, width, _ = sheet.shape
+    assert width > 6 * 64  # a column for each cell
+    assert height > 2 * 128  # a row for each probe image

@@ -10,12 +10,17 @@ import typer
 from assay.cli.options import DEFAULT_STORAGE, Storage
 
 if TYPE_CHECKING:
-    from assay.results import Store
+    from assay.results import Record, Store
+    from assay.study import Plan
 
 __all__ = ["logs", "register", "report"]
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name or file.")]
 Output = Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Write here, not to stdout.")]
+Overlays = Annotated[
+    Path | None,
+    typer.Option("--overlays", metavar="PNG", help="Also draw the probe images of all cells."),
+]
 TrialId = Annotated[str, typer.Argument(metavar="TRIAL", help="The id of a trial, or its unique start.")]
 Lines = Annotated[int, typer.Option("--lines", min=1, help="Lines from the end.")]
 
@@ -25,7 +30,13 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: assay logs 3f9c --lines 40")(logs)
 
 
-def report(study: StudyName, output: Output = None, storage: Storage = DEFAULT_STORAGE) -> None:
+def report(
+    study: StudyName,
+    *,
+    output: Output = None,
+    overlays: Overlays = None,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
     """Print the table of a study as Markdown: cells, mean, spread, n with reasons, footnotes."""
     from assay.cli.lookup import stored_plan, study_name
     from assay.results import Store
@@ -40,6 +51,22 @@ def report(study: StudyName, output: Output = None, storage: Storage = DEFAULT_S
     else:
         output.write_text(text, encoding="utf-8")
         typer.echo(f"wrote {output}", err=True)
+    if overlays is not None:
+        _write_overlays(plan, store, found.records, overlays)
+
+
+def _write_overlays(plan: Plan, store: Store, records: dict[str, Record], file: Path) -> None:
+    import cv2
+
+    from assay.results.pictures import overlay_sheet
+    from trainables.errors import InputError
+
+    if file.suffix.lower() != ".png":
+        raise InputError(f"--overlays writes a PNG, found {file}. Name a file that ends with .png.")
+    written, data = cv2.imencode(".png", overlay_sheet(plan, store, records))
+    assert written, "a sheet is a uint8 picture"
+    file.write_bytes(data.tobytes())
+    typer.echo(f"wrote {file}", err=True)
 
 
 def logs(trial: TrialId, lines: Lines = 100, storage: Storage = DEFAULT_STORAGE) -> None:
