@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from trainables.contract import Checkpoint, Run
+from trainables.contract import Checkpoint, Run, shard
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.data.tensors import images_to_tensor
 from trainables.errors import Diverged, InputError
@@ -139,7 +139,7 @@ def _row(losses: Losses, count: int) -> Tensor:
 
 
 def _check(config: SegDecConfig, data: TrainingData, run: Run) -> None:
-    run.shard(range(config.batch_size))  # refuses a global batch smaller than the number of workers
+    shard(range(config.batch_size), run.rank, run.world_size)  # refuses a global batch smaller than the number of workers
     labels = [] if data.validation is None else data.validation.labels
     if config.checkpoint == "best" and len(set(labels)) < 2:
         raise InputError(
