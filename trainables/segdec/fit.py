@@ -139,7 +139,8 @@ def _row(losses: Losses, count: int) -> Tensor:
 
 
 def _check(config: SegDecConfig, data: TrainingData, run: Run) -> None:
-    shard(range(config.batch_size), run.rank, run.world_size)  # refuses a global batch smaller than the number of workers
+    # Refuses a global batch smaller than the number of workers, before anything is trained.
+    shard(range(config.batch_size), run.rank, run.world_size)
     labels = [] if data.validation is None else data.validation.labels
     if config.checkpoint == "best" and len(set(labels)) < 2:
         raise InputError(
