@@ -42,7 +42,7 @@ def main(rank: int, world_size: int, folder: Path) -> None:
     if world_size > 1:
         dist.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=world_size)
     config = SegDecConfig(
-        image_size=(128, 64), channel_scale=1 / 16, epochs=1, batch_size=2, lr=0.1, balance="none"
+        image_size=(128, 64), channel_scale=1 / 16, epochs=1, batch_size=2, lr=0.01, balance="none"
     ).resolved("cpu")
     store = Store(folder)
     attempt = store.begin_attempt("0" * 16, Environment())
