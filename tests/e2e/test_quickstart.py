@@ -89,7 +89,7 @@ def test_mlflow_holds_study_cell_and_trial_with_the_records_values(small_study: 
     for trial, record in small_study.records().items():
         assert record.result is not None
         assert trials[trial].data.tags["mlflow.parentRunId"] in cells
-        assert trials[trial].data.metrics["test.image_ap"] == pytest.approx(record.result.metrics["image_ap"])
+        assert trials[trial].data.metrics["test/image_ap"] == pytest.approx(record.result.metrics["image_ap"])
 
 
 def test_the_overlay_sheet_shows_the_same_images_in_every_cell(small_study: SmallStudy) -> None:

@@ -96,9 +96,9 @@ def test_leftovers_of_finished_trials_are_listed_with_size_and_reason(store: Sto
     store.write_bytes(f"{folder}/000-dead/log.txt", b"123")
     store.write_bytes(f"{folder}/progress.json", b"1")
     assert {tuple(item) for item in clean_plan(store, [keeping("all")])} == {
-        (f"{folder}/checkpoint.safetensors", 5, "checkpoint of a finished trial"),
+        (f"{folder}/checkpoint.safetensors", 5, "checkpoint of a trial that ended"),
         (f"{folder}/000-dead", 3, "attempt that a later one replaced"),
-        (f"{folder}/progress.json", 1, "heartbeat of a finished trial"),
+        (f"{folder}/progress.json", 1, "heartbeat of a trial that ended"),
     }
 
 

@@ -18,8 +18,8 @@ from trainables.metrics import METRICS
 __all__ = ["Leftover", "clean_plan", "free", "models_to_drop"]
 
 Reason = Literal[
-    "attempt that a later one replaced", "attempt without a record", "checkpoint of a finished trial",
-    "heartbeat of a finished trial", "scratch of the engine", "model that `keep` leaves out",
+    "attempt that a later one replaced", "attempt without a record", "checkpoint of a trial that ended",
+    "heartbeat of a trial that ended", "scratch of the engine", "model that `keep` leaves out",
 ]  # fmt: skip
 
 
@@ -115,10 +115,10 @@ def _beside_the_record(store: Store, record: Record) -> Iterator[Leftover]:
     folder = store.trial(record.id)
     for name in store.list(folder):
         path = f"{folder}/{name.removesuffix('/')}"
-        if name.startswith("checkpoint") and record.status != "failed":
-            yield _leftover(store, path, "checkpoint of a finished trial")
+        if name.startswith("checkpoint"):  # the worker, too, removes it with the record
+            yield _leftover(store, path, "checkpoint of a trial that ended")
         elif name == "progress.json":
-            yield _leftover(store, path, "heartbeat of a finished trial")
+            yield _leftover(store, path, "heartbeat of a trial that ended")
         elif name.endswith("/") and name not in {"attempts/", f"{record.attempt}/"}:
             named = any(file.startswith(name) for file in record.files)
             if record.attempt and not named:
