@@ -172,9 +172,7 @@ def _mlflow(tracking_uri: str | None, storage: str) -> Finding:
         return Finding(True, "tracking", shown)
     try:
         parts = urlsplit(tracking_uri)
-        place = parts.netloc.rpartition("@")[
-            2
-        ]  # /health asks for no password, and urlopen takes none in a URL
+        place = parts.netloc.rpartition("@")[2]  # urlopen takes no password in a URL
         with urllib.request.urlopen(f"{parts.scheme}://{place}{parts.path.rstrip('/')}/health", timeout=3):
             return Finding(True, "tracking", f"{shown} answers")
     except (OSError, HTTPException, ValueError) as error:  # urllib's own errors are OSErrors
