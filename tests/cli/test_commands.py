@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -286,12 +287,11 @@ def test_what_the_system_refuses_is_one_line(assay: Assay, store: Store, tmp_pat
 
 def test_an_interruption_is_said_once(assay: Assay, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")  # writing waits for a reader that never comes
-    before = signal.signal(signal.SIGALRM, signal.default_int_handler)  # what Ctrl-C does
-    signal.setitimer(signal.ITIMER_REAL, 1.0)
-    try:
-        answer = assay("schema", "--output", tmp_path / "pipe")
-    finally:
-        signal.signal(signal.SIGALRM, before)
+    main = threading.main_thread().ident
+    assert main is not None
+    ctrl_c = threading.Timer(1.0, signal.pthread_kill, (main, signal.SIGINT))
+    ctrl_c.start()
+    answer = assay("schema", "--output", tmp_path / "pipe")
     assert (answer.code, answer.err) == (130, "interrupted\n")
 
 

@@ -21,7 +21,7 @@ def silent(text: str) -> None:
     ("uri", "reason"),
     [
         ("nonsense://me:hunter2@somewhere", "nonsense"),
-        ("oracle+cx_oracle://me:hunter2@127.0.0.1:9/runs", "cx_oracle"),  # its driver is not installed
+        ("mysql+cymysql://me:hunter2@127.0.0.1:9/runs", "cymysql"),  # its driver is not installed
     ],
 )
 def test_whatever_keeps_results_from_mlflow_is_said(store: Store, plan: Plan, uri: str, reason: str) -> None:
