@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.data.made_images import PER_SEED, dot, make_folder, noise, open_folder, write
-from trainables.data import check_data
+from trainables.data import DataSpec, check_data
 from trainables.data.splits import split_warnings
 from trainables.errors import InputError
 
@@ -118,6 +118,38 @@ def test_normal_image_whose_mask_shows_a_defect_is_refused(tmp_path: Path) -> No
     (tmp_path / "parts.csv").write_text("image,label,mask\na.png,0,m.png\n")
     with pytest.raises(InputError, match=r"a\.png is labelled normal, and m\.png shows 9 defect pixels"):
         open_folder(tmp_path, tmp_path / "cache", reader="table", path="parts.csv")
+
+
+@pytest.mark.parametrize(
+    ("column", "parts", "faults"),
+    [
+        ("split", {"a0": "train", "a1": "test", "b0": "train", "b1": "test"}, []),
+        (
+            "split",
+            {"a0": "train", "a1": "train", "b0": "train", "b1": "test"},
+            ["test: no normal image among 1"],
+        ),
+        ("fold", {"a0": "0", "a1": "1", "b0": "0", "b1": "1"}, []),
+        (
+            "fold",
+            {"a0": "0", "a1": "1", "b0": "0", "b1": "0"},
+            ["test of fold 1: no defective image among 1", "training of fold 0: no defective image among 1"],
+        ),
+    ],
+)
+def test_check_names_each_published_part_without_defective_or_normal_images(
+    column: str, parts: dict[str, str], faults: list[str], tmp_path: Path
+) -> None:
+    for number, name in enumerate(parts):
+        write(tmp_path / f"{name}.png", noise(number))
+    lines = [f"{name}.png,{int(name[0] == 'b')},{part}" for name, part in parts.items()]
+    (tmp_path / "parts.csv").write_text("\n".join([f"image,label,{column}", *lines]))
+    spec = DataSpec(reader="table", path="parts.csv")
+    found = check_data(spec, tmp_path, tmp_path / "cache").faults
+    assert len(found) == len(faults)
+    for text, expected in zip(found, faults, strict=True):
+        assert text.startswith(f"published part {expected}")
+    assert check_data(spec.model_copy(update={"splits": "per_seed"}), tmp_path, tmp_path / "cache").usable
 
 
 def test_check_of_sound_data_has_nothing_to_remark(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ report.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,6 +92,8 @@ def check_data(spec: DataSpec, root: Path | None, cache: Path) -> DataReport:
         faults.append("No image is defective: nothing can be learned or measured. Check labels and masks")
     if rows and all(row.label for row in rows):
         faults.append("No image is normal: a score has nothing to separate. Add normal images")
+    if len({row.label for row in rows}) == 2 and listing.is_split and spec.splits != "per_seed":
+        faults += _one_sided_parts(rows)
     texts = [_sentence(finding) for finding in found.findings]
     if not listing.is_split:
         texts.append(listing.unsplit)
@@ -114,6 +116,23 @@ def _sentence(finding: Finding) -> str:
     if finding.kind == "duplicate":
         return f"{finding.text} `splits: deduplicated` leaves training copies of test images out."
     return finding.text
+
+
+def _one_sided_parts(rows: Sequence[Row]) -> Iterator[str]:
+    """Published parts without defective or without normal images: nothing to learn, or to measure."""
+    folds = sorted({row.fold for row in rows if row.fold is not None})
+    parts = {f"test of fold {fold}": [row for row in rows if row.fold == fold] for fold in folds}
+    parts |= {f"training of fold {fold}": [row for row in rows if row.fold != fold] for fold in folds}
+    if not folds:
+        parts = {name: [row for row in rows if row.split == name] for name in ("train", "test")}
+    for name, part in parts.items():
+        defective = sum(row.label for row in part)
+        for kind, count in (("defective", defective), ("normal", len(part) - defective)):
+            if not count:
+                yield (
+                    f"published part {name}: no {kind} image among {len(part)}; a part needs both kinds. "
+                    "Correct the parts, or use `splits: per_seed`"
+                )
 
 
 def _by_split(rows: Iterable[Row]) -> dict[str, tuple[int, int]]:

@@ -70,9 +70,9 @@ class Listing:
 
     @property
     def is_split(self) -> bool:
-        """Whether the makers say of every image where it belongs."""
-        by_split = all(entry.split is not None for entry in self.entries)
-        return by_split or all(entry.fold is not None for entry in self.entries)
+        """Whether the makers say of every image where it belongs: all by split, or all by fold."""
+        told = {(entry.split is not None, entry.fold is not None) for entry in self.entries}
+        return told in ({(True, False)}, {(False, True)})
 
 
 class NoOptions(BaseModel, frozen=True, extra="forbid"):

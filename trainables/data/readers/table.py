@@ -5,13 +5,14 @@ normal/defective) are required; ``mask`` (path), ``defect_class``, ``group`` (ph
 (train/test) and ``fold`` (the fold in which the image is test, from 0) are optional, and so is a value
 in them.
 
-Rule: every row is checked, and all faults are told at once (the first 20). An image without ``group``
-is an item of its own.
+Rules: every row is checked, and all faults are told at once (the first 20). An image without ``group``
+is an item of its own. One column says where an image belongs: ``split`` or ``fold``, and ``fold`` in every
+row, for an image without a fold would be trained on in all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -69,6 +70,7 @@ def read_table(spec: DataSpec, place: Place) -> Listing:
         )
     path = place.below_root(READER.name, spec.path)
     entries = _check_rows(path, _load(path))
+    _check_parts(path, entries)
     return Listing(
         path.parent,
         entries,
@@ -137,6 +139,22 @@ def _check_rows(path: Path, table: pa.Table) -> tuple[Entry, ...]:
             f"{path}: {len(faults)} faults. Mend these rows:\n" + "\n".join(faults[:MAX_FAULTS]) + more
         )
     return tuple(entries)
+
+
+def _check_parts(path: Path, entries: Sequence[Entry]) -> None:
+    split = sum(entry.split is not None for entry in entries)
+    fold = sum(entry.fold is not None for entry in entries)
+    if split and fold:
+        raise InputError(
+            f"{path}: one column says where an image belongs, split or fold; found {split} rows with split "
+            f"and {fold} with fold. Empty one of the two columns."
+        )
+    if fold and fold < len(entries):
+        row, entry = next((row, entry) for row, entry in enumerate(entries, 1) if entry.fold is None)
+        raise InputError(
+            f"{path}: column fold is filled in every row or in none; found {fold} of {len(entries)}, "
+            f"row {row} ({entry.image}) is empty. Fill it, or empty the column."
+        )
 
 
 def _entry(row: _Row) -> Entry:
