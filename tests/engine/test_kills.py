@@ -122,7 +122,7 @@ def program(toy: Toy, cache_root: Path) -> Iterator[tuple[ToyStudy, Callable[[],
     for process in started:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+            process.communicate()
 
 
 def test_after_kill_9_of_the_whole_program_running_again_gives_the_same_results(
