@@ -7,12 +7,13 @@ report.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from trainables.data.inspection import Finding, Row, inspect
 from trainables.data.manifest import list_images
+from trainables.data.readers import Expected
 from trainables.data.spec import DataSpec
 
 __all__ = ["DataReport", "check_data"]
@@ -34,7 +35,9 @@ class DataReport:
         by_class: Images by defect class; "normal" for those without.
         by_split: Images and defective ones by published part: "train", "test", "test of fold 0" …
         by_size: Images by "width × height", the most frequent first.
-        findings: Warnings: identical images, missing and empty masks, no published split.
+        published: What the makers or the literature count, where the data agree with it; else "".
+        findings: Warnings: identical images, missing and empty masks, no published split, other counts than
+            published.
         faults: What refuses the data set, one sentence per file.
     """
 
@@ -47,6 +50,7 @@ class DataReport:
     by_class: Mapping[str, int]
     by_split: Mapping[str, tuple[int, int]]
     by_size: Mapping[str, int]
+    published: str
     findings: tuple[str, ...]
     faults: tuple[str, ...]
 
@@ -65,6 +69,8 @@ class DataReport:
             f"{self.images} images of {self.items} items: {self.defective} defective "
             f"({self.with_mask} with mask), {self.images - self.defective} normal"
         )
+        if self.published:
+            yield self.published
         yield from _block("class", ((name, str(count)) for name, count in self.by_class.items()))
         parts = ((name, f"{images}, {bad} defective") for name, (images, bad) in self.by_split.items())
         yield from _block("published split", parts)
@@ -90,11 +96,15 @@ def check_data(spec: DataSpec, root: Path | None, cache: Path) -> DataReport:
     faults = list(found.faults)
     if rows and not any(row.label for row in rows):
         faults.append("No image is defective: nothing can be learned or measured. Check labels and masks")
-    if rows and all(row.label for row in rows):
-        faults.append("No image is normal: a score has nothing to separate. Add normal images")
     texts = [_sentence(finding) for finding in found.findings]
+    by_split = _by_split(rows)
+    texts += _one_sided(rows, by_split)
     if not listing.is_split:
         texts.append(listing.unsplit)
+    published = ""
+    if rows and listing.expected is not None:
+        published, differing = _compare(listing.expected, rows, by_split)
+        texts += differing
     return DataReport(
         title=(reader.title, f"licence: {reader.licence}", f"cite: {reader.citation}"),
         root=listing.root,
@@ -103,8 +113,9 @@ def check_data(spec: DataSpec, root: Path | None, cache: Path) -> DataReport:
         with_mask=sum(row.mask is not None for row in rows),
         items=len({row.group for row in rows}),
         by_class=dict(Counter(row.defect_class or "normal" for row in rows).most_common()),
-        by_split=_by_split(rows),
+        by_split=by_split,
         by_size=dict(Counter(f"{row.width} × {row.height}" for row in rows).most_common()),
+        published=published,
         findings=tuple(texts),
         faults=tuple(f"{fault}." for fault in faults),
     )
@@ -114,6 +125,40 @@ def _sentence(finding: Finding) -> str:
     if finding.kind == "duplicate":
         return f"{finding.text} `splits: deduplicated` leaves training copies of test images out."
     return finding.text
+
+
+def _one_sided(rows: Sequence[Row], by_split: Mapping[str, tuple[int, int]]) -> Iterable[str]:
+    """What only some methods can use: data without normal images, training without defective ones."""
+    if rows and all(row.label for row in rows):
+        yield (
+            "No image is normal: image scores have nothing to separate and are not measured, and only a "
+            "method that trains without normal images can use the data. Add normal images for the others."
+        )
+    images, defective = by_split.get("train", (0, 0))
+    if images and not defective and any(row.label for row in rows):
+        yield (
+            "The published training part has no defective image: it serves `supervision: none` alone. Use "
+            "`splits: per_seed` to train with labels."
+        )
+
+
+def _compare(
+    expected: Expected, rows: Sequence[Row], by_split: Mapping[str, tuple[int, int]]
+) -> tuple[str, list[str]]:
+    """A sentence that all counts are the published ones, or one for each that differs."""
+    found = {"all": (len(rows), sum(row.label for row in rows)), **by_split}
+    differing: list[str] = []
+    said: list[str] = []
+    for part, (defective, normal) in expected.counts.items():
+        images, bad = found.get(part, (0, 0))
+        name = "in all" if part == "all" else part
+        said.append(f"{name} {defective} defective and {normal} normal")
+        if (bad, images - bad) != (defective, normal):
+            differing.append(
+                f"{name}: {bad} defective and {images - bad} normal images; published: {defective} and "
+                f"{normal} ({expected.source}). Unpack again if files are missing."
+            )
+    return "" if differing else f"counts as published ({expected.source}): {', '.join(said)}", differing
 
 
 def _by_split(rows: Iterable[Row]) -> dict[str, tuple[int, int]]:
