@@ -287,3 +287,27 @@ def test_published_validation_part_is_used_as_it_is_or_not_at_all() -> None:
     assert first.validation == ("validation0", "validation1", "validation2", "validation3")
     without = make_split(manifest, WHOLE, FULL, 0, None)
     assert (without.train, without.validation) == (first.train, ())
+
+
+@pytest.mark.parametrize(
+    ("supervision", "expected"),
+    [
+        (FULL, "5d26ee4a1a8f0d3469e8e1fbfa8403fc2a5aa6e7a0743099de39abe79b015849"),
+        (mixed(3), "b6196abe59ad27461e74f48a32e2d8213329005c6fb8740210c83eaf6222bf93"),
+        (Supervision(kind="none"), "95d613c3ffc4a34ecc813ff78dd636e1fd62be4a72a1c35a5e9c64639eb50a08"),
+    ],
+    ids=str,
+)
+def test_splits_and_manifests_keep_their_hashes_and_so_trials_their_ids(
+    supervision: Supervision, expected: str
+) -> None:
+    manifest = bare_manifest([{"sample": f"{index:02d}", "label": index % 2 == 1} for index in range(24)])
+    assert manifest.hash == "c172177f95a27dda822f4e517e51487b01abe5a3e0b3f9517a91df1f74f1ef45"
+    assert make_split(manifest, PER_SEED, supervision, 7, None).hash == expected
+
+
+def test_later_settings_enter_ids_only_where_they_are_set() -> None:
+    plain = {"reader", "path", "classes", "splits", "masks", "validation", "test", "options"}
+    assert set(PER_SEED.identity) == plain
+    changed = DataSpec(reader="folder", positives=3, mask_detail="box")
+    assert set(changed.identity) == plain | {"positives", "mask_detail"}
