@@ -140,8 +140,8 @@ def _find_layout(folder: Path) -> DataSpec:
     raise InputError(
         f"{folder} has no layout that assay init knows: expected a folder of normal images "
         f"({', '.join(_GOOD[:3])}) and one of defective images ({', '.join(_DEFECT[:4])} …), and perhaps one "
-        f"of masks ({', '.join(_MASKS[:4])} …); found the folders {found}. Rename them, or list the images in "
-        "a CSV file with the columns image and label."
+        f"of masks ({', '.join(_MASKS[:4])} …); found the folders {found}. Rename them, or list the images "
+        "in a CSV file with the columns image and label."
     )
 
 
