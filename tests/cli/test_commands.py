@@ -64,6 +64,8 @@ def test_help_loads_nothing_heavy() -> None:
         ("stop", "nobody"),
         ("data", "check", "no-such-reader"),
         ("data", "check", "mtd", "--data", "no-such-folder"),
+        ("data", "check", "synthetic", "--option", "images"),
+        ("data", "check", "synthetic", "--option", "images=few"),
         ("init",),
         ("init", "--images", "no-such-folder"),
         ("plan", "{study}", "--no-such-option"),

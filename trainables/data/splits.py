@@ -63,12 +63,13 @@ def make_split(
     else:
         train, validation = _hold_out(pool, spec.validation, seed_for(seed, fold, "validation"))
     _require_labels(spec, supervision, train=train, validation=validation, test=test)
-    train = _limit_positives(train, spec, seed, fold)
+    if supervision.kind == "none":
+        train = [row for row in train if not row.label]
+    else:
+        train = _limit_positives(train, spec, seed, fold)
     masks = _choose_masks(
         manifest, spec, supervision, train=train, validation=validation, seed=seed, fold=fold
     )
-    if supervision.kind == "none":
-        train = [row for row in train if not row.label]
     return Split(
         train=tuple(row.sample for row in train),
         validation=tuple(row.sample for row in validation),

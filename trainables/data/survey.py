@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -124,18 +124,18 @@ def _has_colour(manifest: Manifest, row: Row) -> bool:
 def _find_layout(folder: Path) -> DataSpec:
     table = _find_table(folder)
     if table is not None:
-        return DataSpec(reader="table", path=table, splits="per_seed")
+        return _spec("table", table)
     below = [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
     for start in [folder, *below] if len(below) == 1 else [folder]:
         path = None if start == folder else start.name
         as_mvtec = (start / "train" / "good").is_dir() and (start / "test").is_dir()
         if as_mvtec and (start / "ground_truth").is_dir():
-            return DataSpec(reader="mvtec", path=path, splits="per_seed")
+            return _spec("mvtec", path)
         options = _folder_options(start)
         if options is not None:
-            return DataSpec(reader="folder", path=path, splits="per_seed", options=options)
+            return _spec("folder", path, options)
         if as_mvtec:
-            return DataSpec(reader="mvtec", path=path, splits="per_seed")
+            return _spec("mvtec", path)
     found = ", ".join(path.name for path in below) or "none"
     raise InputError(
         f"{folder} has no layout that assay init knows: expected a folder of normal images "
@@ -143,6 +143,11 @@ def _find_layout(folder: Path) -> DataSpec:
         f"of masks ({', '.join(_MASKS[:4])} …); found the folders {found}. Rename them, or list the images "
         "in a CSV file with the columns image and label."
     )
+
+
+def _spec(reader: str, path: str | None, options: Mapping[str, Any] | None = None) -> DataSpec:
+    settings = {"reader": reader, "path": path, "splits": "per_seed", "options": options or {}}
+    return DataSpec.model_validate(settings)
 
 
 def _find_table(folder: Path) -> str | None:
