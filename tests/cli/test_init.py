@@ -124,6 +124,20 @@ def test_other_layouts_get_the_reader_they_need(assay: Assay, tmp_path: Path) ->
     assert (read_study(tmp_path / "listed.yaml").data.path, "weak") == ("parts.csv", "weak")
 
 
+@pytest.mark.parametrize("masks", [9, 12])
+def test_the_question_in_the_comments_can_be_asked(masks: int, assay: Assay, tmp_path: Path) -> None:
+    images, study = make_images(tmp_path / "own", masks=masks), tmp_path / "own.yaml"
+    started(assay, images, study)
+    head, signs, rest = study.read_text(encoding="utf-8").partition("take the signs off these lines:\n")
+    assert signs
+    block, gap, tail = rest.partition("\n\n")
+    lines = [line.removeprefix("# ") for line in block.splitlines()]
+    study.write_text("\n".join([head, *lines]) + gap + tail, encoding="utf-8")
+    planned = assay("plan", study, "--data", images)
+    assert planned.code == 0, planned.err
+    assert "3 cells × 3 seeds = 9 trials" in planned.out
+
+
 def test_what_no_study_can_use_is_refused_with_the_way_out(assay: Assay, tmp_path: Path) -> None:
     (tmp_path / "own" / "pictures").mkdir(parents=True)
     answer = assay("init", "--images", tmp_path / "own", "--output", tmp_path / "own.yaml")

@@ -48,7 +48,8 @@ def starter_name(text: str) -> str:
 def starter_study(survey: Survey, name: str) -> str:
     """The study file: SegDecNet on the surveyed images with the supervision that their masks allow."""
     height, width = _network_size(survey.size)
-    supervision, why = _supervision(survey)
+    known = _fewest_masks(survey)
+    supervision, why = _supervision(survey, known)
     small = survey.defect_share is not None and survey.defect_share < _SMALL_DEFECT
     preset = _SMALL if small else _LARGE
     share = "unknown" if survey.defect_share is None else f"{100 * survey.defect_share:.2g} % of the image"
@@ -92,16 +93,7 @@ supervision: {supervision}{" " * max(1, 24 - len(supervision))}# {why}
 config:
 {_commented(settings)}
 
-# To ask what masks buy, remove `supervision` above and these signs:
-# factors:
-#   masks:
-#     none: {{supervision: weak, config: {{balance: none, distance_weights: false}}}}
-#     few: {{supervision: {{mixed: 5}}}}
-#     all: {{supervision: full}}
-# design: {{full: all}}
-# comparisons: [{{factor: masks, to: all}}]
-
-repeats: {{seeds: [{", ".join(map(str, _SEEDS))}]}}           # each is a training of its own; more are surer
+{_question(supervision, known)}repeats: {{seeds: {list(_SEEDS)}}}  # each is a training of its own
 metrics: {{primary: image_ap, report: [image_auroc, fp, fn{pixels}]}}
 resources: {{workers: 1, cpus: 1, pack: auto}}
 keep: {{models: best_per_cell, probes: 12}}
@@ -128,17 +120,39 @@ def _epochs(survey: Survey) -> int:
     return min(60, max(10, round(_IMAGES_SEEN / (2 * trained))))
 
 
-def _supervision(survey: Survey) -> tuple[str, str]:
-    """The supervision that the masks allow in every repeat, and why."""
-    if survey.with_mask == survey.defective:
-        return "full", "all masks"
+def _fewest_masks(survey: Survey) -> int:
+    """Masks that the training part has in every repeat."""
     weak = Supervision(kind="weak", masks=None)
     splits = [make_split(survey.manifest, survey.spec, weak, seed, None) for seed in _SEEDS]
     known = {row.sample for row in survey.manifest.rows if row.mask is not None}
-    fewest = min(len(known.intersection(split.train)) for split in splits)
-    if not fewest:
+    return min(len(known.intersection(split.train)) for split in splits)
+
+
+def _supervision(survey: Survey, known: int) -> tuple[str, str]:
+    """The supervision that the masks allow in every repeat, and why."""
+    if survey.with_mask == survey.defective:
+        return "full", "all masks"
+    if not known:
         return "weak", "image labels only: there are no masks to train with"
-    return f"{{mixed: {fewest}}}", f"the masks that every training part has; {survey.with_mask} in all"
+    return f"{{mixed: {known}}}", f"the masks that every training part has; {survey.with_mask} in all"
+
+
+def _question(supervision: str, known: int) -> str:
+    """A further question, ready to be asked, where there are masks enough."""
+    few = min(5, known // 2)
+    if not few:
+        return ""
+    return f"""\
+# To ask what masks buy, take the signs off these lines:
+# factors:
+#   masks:
+#     none: {{supervision: weak, config: {{balance: none, distance_weights: false}}}}
+#     few: {{supervision: {{mixed: {few}}}}}
+#     all: {{supervision: {supervision}}}
+# design: {{full: all}}
+# comparisons: [{{factor: masks, to: all}}]
+
+"""
 
 
 def _data_block(spec: DataSpec) -> str:
