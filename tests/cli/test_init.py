@@ -12,7 +12,7 @@ from assay.study import read_study
 from assay.study.starter import starter_name
 from tests.cli.small_study import Answer, Assay
 from tests.data.made_images import noise, write
-from tests.data.published_trees import make_mvtec
+from tests.data.published_trees import make_ksdd2, make_mvtec
 
 
 def mask(height: int, width: int, side: int) -> NDArray[np.uint8]:
@@ -117,6 +117,8 @@ def test_soft_masks_are_cut_at_half(assay: Assay, tmp_path: Path) -> None:
 def test_other_layouts_get_the_reader_they_need(assay: Assay, tmp_path: Path) -> None:
     started(assay, make_mvtec(tmp_path / "bottle", normal=20), tmp_path / "bottle.yaml")
     assert read_study(tmp_path / "bottle.yaml").data.reader == "mvtec"
+    started(assay, make_ksdd2(tmp_path / "papers", train=(9, 9)), tmp_path / "papers.yaml")
+    assert read_study(tmp_path / "papers.yaml").data.reader == "kolektorsdd2"
     images = make_images(tmp_path / "listed", names=("a", "b", "c"))
     rows = [f"{path.relative_to(images)},{int(path.parent.name == 'b')}" for path in images.glob("[ab]/*")]
     (images / "parts.csv").write_text("\n".join(["image,label", *rows]), encoding="utf-8")
@@ -142,7 +144,7 @@ def test_what_no_study_can_use_is_refused_with_the_way_out(assay: Assay, tmp_pat
     (tmp_path / "own" / "pictures").mkdir(parents=True)
     answer = assay("init", "--images", tmp_path / "own", "--output", tmp_path / "own.yaml")
     assert answer.code == 2
-    assert "found the folders pictures. Rename them" in answer.err
+    assert "found pictures. Name one folder of them, rename folders" in answer.err
     few = make_images(tmp_path / "few", defective=2, masks=2)
     answer = assay("init", "--images", few, "--output", tmp_path / "own.yaml")
     assert "needs 3 defective images or more" in answer.err

@@ -175,6 +175,14 @@ def test_check_of_a_dagm_class_at_full_count_agrees_with_the_makers(tmp_path: Pa
     assert "in all 150 defective and 1000 normal, train 79 defective and 496 normal" in report.published
 
 
+def test_counts_of_all_dagm_classes_are_twice_a_half_of_table_2(tmp_path: Path) -> None:
+    for number in range(1, 11):
+        make_dagm_class(tmp_path / "root" / f"Class{number}", defective=1, normal=1, size=(2, 2))
+    report = check_data(DataSpec(reader="dagm"), tmp_path / "root", tmp_path / "cache")
+    defective, normal = 2 * (450 + 600), 2 * (3000 + 4000)
+    assert any(f"published: {defective} and {normal} (" in finding for finding in report.findings)
+
+
 # Severstal
 
 ROWS = [
@@ -230,6 +238,22 @@ def test_severstal_masks_are_the_same_on_every_machine(tmp_path: Path) -> None:
     there = opened("severstal", make_severstal(tmp_path / "b" / "root", ROWS[::-1]), splits="per_seed")
     masks = [{row.sample: row.mask_hash for row in manifest.rows} for manifest in (here, there)]
     assert masks[0] == masks[1]
+
+
+def test_check_of_severstal_at_full_count_agrees_with_table_2(tmp_path: Path) -> None:
+    image = write(tmp_path / "image.jpg", noise(0, 2, 2))
+    folder = tmp_path / "root" / "severstal-steel-defect-detection" / "train_images"
+    folder.mkdir(parents=True)
+    for index in range(12568):
+        (folder / f"{index:05d}.jpg").hardlink_to(image)
+    alone, others, both = range(4759), range(4759, 6275), range(6275, 6666)
+    rows = [f"{index:05d}.jpg,3,1 2" for index in (*alone, *both)]
+    rows += [f"{index:05d}.jpg,4,3 1" for index in (*others, *both)]
+    lines = "\n".join(["ImageId,ClassId,EncodedPixels", *rows])
+    (folder.parent / "train.csv").write_text(lines, encoding="utf-8")
+    spec = {"reader": "severstal", "classes": ["3"], "options": {"other_classes": "drop"}}
+    report = check_data(DataSpec.model_validate(spec), tmp_path / "root", tmp_path / "cache")
+    assert "in all 4759 defective and 5902 normal" in report.published
 
 
 @pytest.mark.parametrize(

@@ -296,13 +296,19 @@ def _duplicate_findings(rows: Sequence[Row]) -> Iterator[Finding]:
         across = f", in different parts ({', '.join(parts)})" if len(parts) > 1 else ""
         if any(len({row.label for row in copies}) > 1 for copies in sets):
             across += "; one is labelled defective, another normal"
-        names = summarise([" = ".join(row.sample for row in copies) for copies in sets], 2)
+        names = summarise([_equation(copies) for copies in sets], 2)
         yield Finding(
             kind="duplicate",
             text=f"{' and '.join(islice(items, 4))}: {len(sets)} images are identical byte for byte "
             f"({names}){across}.",
             samples=tuple(row.sample for row in flat),
         )
+
+
+def _equation(copies: Sequence[Row], shown: int = 8) -> str:
+    """``a = b``; of many copies the first ones."""
+    names = [row.sample for row in copies[:shown]]
+    return " = ".join([*names, f"{len(copies) - shown} more"] if len(copies) > shown else names)
 
 
 def _part(row: Row) -> str:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from trainables.data.formats import BrokenImageError
 from trainables.data.inspection import Row
-from trainables.data.manifest import Manifest, open_manifest
+from trainables.data.manifest import Manifest, list_images, open_manifest
 from trainables.data.readers.base import images_in
 from trainables.data.seeds import shuffled
 from trainables.data.sources import decode_image, decode_mask, read_bytes
@@ -31,6 +31,7 @@ __all__ = ["Survey", "survey_images"]
 _GOOD = ("good", "ok", "normal", "pass", "free", "defect_free")
 _DEFECT = ("defect", "defects", "defective", "ng", "nok", "bad", "anomaly", "anomalies", "fail")
 _MASKS = ("masks", "mask", "ground_truth", "groundtruth", "gt", "labels", "label", "annotations")
+_PUBLISHED = ("kolektorsdd", "kolektorsdd2", "dagm", "severstal", "mtd")
 _LEAST = 3  # images of a kind: one each for training, validation and test
 _LOOKED_AT = 64  # images whose colours, and masks whose defects, are measured
 
@@ -77,7 +78,7 @@ def survey_images(folder: Path, cache: Path) -> Survey:
     """
     if not folder.is_dir():
         raise InputError(f"--images names a folder of images, found none at {folder}. Check the path.")
-    spec = _find_layout(folder)
+    spec = _find_layout(folder, cache)
     manifest = open_manifest(spec, folder, cache)
     for what, rows in (("defective", _rows(manifest, True)), ("normal", _rows(manifest, False))):
         if len(rows) < _LEAST:
@@ -121,7 +122,7 @@ def _has_colour(manifest: Manifest, row: Row) -> bool:
 # Layouts
 
 
-def _find_layout(folder: Path) -> DataSpec:
+def _find_layout(folder: Path, cache: Path) -> DataSpec:
     table = _find_table(folder)
     if table is not None:
         return _spec("table", table)
@@ -136,13 +137,25 @@ def _find_layout(folder: Path) -> DataSpec:
             return _spec("folder", path, options)
         if as_mvtec:
             return _spec("mvtec", path)
-    found = ", ".join(path.name for path in below) or "none"
+    known = [name for name in _PUBLISHED if _reads(name, folder, cache)]
+    if len(known) == 1:
+        return _spec(known[0], None)
+    found = ", ".join(known or [path.name for path in below]) or "none"
     raise InputError(
         f"{folder} has no layout that assay init knows: expected a folder of normal images "
         f"({', '.join(_GOOD[:3])}) and one of defective images ({', '.join(_DEFECT[:4])} …), and perhaps one "
-        f"of masks ({', '.join(_MASKS[:4])} …); found the folders {found}. Rename them, or list the images "
-        "in a CSV file with the columns image and label."
+        f"of masks ({', '.join(_MASKS[:4])} …); found {found}. Name one folder of them, rename folders, or "
+        "list the images in a CSV file with the columns image and label."
     )
+
+
+def _reads(reader: str, folder: Path, cache: Path) -> bool:
+    """Whether a folder holds a data set of the papers."""
+    try:
+        list_images(_spec(reader, None), folder, cache)
+    except InputError:
+        return False
+    return True
 
 
 def _spec(reader: str, path: str | None, options: Mapping[str, Any] | None = None) -> DataSpec:
