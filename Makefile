@@ -15,7 +15,7 @@ help:  ## list the targets
 quickstart: .venv/.installed  ## the first study: six minutes, two cores, no download of data
 	@$(BIN)/assay run studies/quickstart.yaml
 
-test: .venv/.installed-dev  ## the tests; those on real images need ASSAY_DATA or ../shared/data
+test: .venv/.installed-dev  ## the tests; those on real images need ASSAY_DATA
 	@$(BIN)/python -m pytest
 
 check: .venv/.installed-dev  ## lint, format, types, direction of imports

@@ -36,6 +36,7 @@ __all__ = [
     "Run",
     "Trainable",
     "TrainableConfig",
+    "refuse_small_batch",
     "seed_for",
     "shard",
 ]
@@ -83,7 +84,7 @@ class TrainableConfig(BaseModel, frozen=True, extra="forbid"):
 class Prediction(NamedTuple):
     """What a predictor says of a batch. B images, H × W pixels of the network's input."""
 
-    score: Tensor  # B, in [0, 1]: higher is more likely defective
+    score: Tensor  # B, in [0, 1]: higher is more likely defective; float64 keeps confident scores apart
     heatmap: Tensor  # B × H × W, in [0, 1]: higher is more likely a defect pixel
 
 
@@ -125,15 +126,14 @@ class Run(Protocol):
         ...
 
     def shard(self, batch: Sequence[int]) -> Sequence[int]:
-        """This worker's part of a global batch.
-
-        Raises:
-            InputError: If the global batch is smaller than the number of workers.
-        """
+        """This worker's part of a global batch; empty where the batch has fewer images than workers."""
         ...
 
     def reduce(self, parameters: Iterable[torch.nn.Parameter]) -> None:
-        """Sum gradients over workers in place; a parameter without gradient counts as 0."""
+        """Sum gradients over workers; a parameter without gradient counts as 0.
+
+        Afterwards the sum is each parameter's ``.grad``, which may be another tensor than before.
+        """
         ...
 
     def log(self, epoch: int, metrics: Mapping[str, float], epochs: int) -> None:
@@ -167,13 +167,24 @@ class Trainable(Generic[ConfigT]):
 
 
 def shard(batch: Sequence[int], rank: int, world_size: int) -> Sequence[int]:
-    """Every ``world_size``-th element from ``rank``: shards are disjoint and cover the batch."""
-    if len(batch) < world_size:
+    """Every ``world_size``-th element from ``rank``: shards are disjoint and cover the batch.
+
+    An epoch's last batch may have fewer images than there are workers: then some shards are empty.
+    """
+    return batch[rank::world_size]
+
+
+def refuse_small_batch(batch_size: int, world_size: int) -> None:
+    """Refuse a batch size with which some workers would never have an image.
+
+    Raises:
+        InputError: If the global batch is smaller than the number of workers.
+    """
+    if batch_size < world_size:
         raise InputError(
-            f"a global batch has at least one image per worker: batch of {len(batch)}, {world_size} workers. "
+            f"a global batch has at least one image per worker: batch of {batch_size}, {world_size} workers. "
             "Raise the batch size or lower resources.workers."
         )
-    return batch[rank::world_size]
 
 
 @dataclass
@@ -196,6 +207,7 @@ class LocalRun:
 
     def reduce(self, parameters: Iterable[torch.nn.Parameter]) -> None:
         """One process: its gradients are the sum already."""
+        assert self.world_size == 1, "LocalRun is one process: it has no other worker to sum gradients with"
 
     def log(self, epoch: int, metrics: Mapping[str, float], epochs: int) -> None:
         self.history.append({"epoch": float(epoch), **metrics})

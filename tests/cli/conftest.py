@@ -20,7 +20,7 @@ def assay(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Iterator[Assay]:
     """Call `assay` with arguments, away from the user's own storage and cache."""
-    for name in ("ASSAY_STORAGE", "ASSAY_DATA", "MLFLOW_TRACKING_URI"):
+    for name in ("ASSAY_STORAGE", "ASSAY_DATA", "MLFLOW_TRACKING_URI", "RAY_ADDRESS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "200")

@@ -39,9 +39,13 @@ class Answer(NamedTuple):
 Assay = Callable[..., Answer]
 
 
-def finished(trial: Trial, store: Store, image_ap: float = 0.9) -> Record:
+def finished(trial: Trial, store: Store, image_ap: float = 0.9, *, model: bool = False) -> Record:
     """A record as a worker leaves it, with the files of its attempt."""
     attempt = store.begin_attempt(trial.id, Environment(host="here"))
+    files: dict[str, str] = {}
+    if model:
+        name = "model/model.safetensors"
+        files[f"{attempt.name}/{name}"] = store.write_bytes(f"{attempt.prefix}/{name}", b"weights")
     store.write_bytes(f"{attempt.prefix}/log.txt", b"epoch 1/2\nepoch 2/2\n")
     now = datetime.now(UTC)
     record = Record(
@@ -59,6 +63,7 @@ def finished(trial: Trial, store: Store, image_ap: float = 0.9) -> Record:
         ),
         trial=trial.model_dump(mode="json"),
         study="small",
+        files=files,
         attempt=attempt.name,
         started=now - timedelta(seconds=10),
         ended=now,

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 import jsonschema
@@ -14,7 +18,7 @@ from assay.cli.planning import read_plan
 from assay.results import Environment, Lease, Store
 from assay.results.stop import stop_requested
 from assay.study import Plan
-from tests.cli.small_study import Assay, finished
+from tests.cli.small_study import Answer, Assay, finished
 
 ROOT = Path(__file__).parents[2]
 STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
@@ -170,13 +174,45 @@ def test_logs_take_the_start_of_an_id(assay: Assay, store: Store, plan: Plan) ->
     assert "epoch 1/2" not in last.out
 
 
-def test_stop_leaves_a_request_for_study_or_trial(assay: Assay, store: Store, plan: Plan) -> None:
-    trial = plan.trials[0].id
-    assert assay("stop", "small", "--storage", store.uri).code == 0
-    assert assay("stop", trial[:12], "--storage", store.uri).code == 0
+def test_status_says_when_nobody_goes_on_with_a_study(assay: Assay, store: Store) -> None:
+    left = assay("status", "small", "--storage", store.uri).out
+    assert f"nobody runs this study now; `assay run STUDY --storage {store.uri}` goes on" in left
+    with Lease(store, "small"):
+        assert "nobody runs" not in assay("status", "small", "--once", "--storage", store.uri).out
+
+
+def test_stop_leaves_a_request_for_a_study_or_trial_that_runs(assay: Assay, store: Store, plan: Plan) -> None:
+    trial = plan.trials[3].id
+    store.begin_attempt(trial, Environment(host="here"))
+    with Lease(store, "small"):
+        assert assay("stop", "small", "--storage", store.uri).code == 0
+        assert assay("stop", trial[:12], "--storage", store.uri).code == 0
     assert stop_requested(store, "study", "small")
     assert stop_requested(store, "trial", trial)
     assert not stop_requested(store, "trial", plan.trials[1].id)
+
+
+@pytest.mark.parametrize(
+    ("target", "running", "reason"),
+    [
+        ("small", "another", "nobody runs small"),
+        ("open", "another", "no study that runs"),
+        ("done", "small", "has ended: finished"),
+    ],
+)
+def test_what_does_not_run_cannot_be_stopped(  # noqa: PLR0917 - three fixtures and three cases
+    assay: Assay, store: Store, plan: Plan, target: str, running: str, reason: str
+) -> None:
+    store.begin_attempt(plan.trials[3].id, Environment(host="here"))
+    other = plan.model_copy(update={"trials": plan.trials[:1]})
+    store.write_table("studies/another/plan.parquet", other.to_table())
+    named = {"open": plan.trials[3].id, "done": plan.trials[0].id}.get(target, target)
+    with Lease(store, running):
+        answer = assay("stop", named, "--storage", store.uri)
+    assert answer.code == 2
+    assert reason in answer.err
+    assert not stop_requested(store, "study", "small")
+    assert not any(stop_requested(store, "trial", trial.id) for trial in plan.trials)
 
 
 def test_clean_says_first_and_frees_only_what_no_result_needs(assay: Assay, store: Store, plan: Plan) -> None:
@@ -228,6 +264,42 @@ def test_doctor_names_a_storage_that_cannot_be(assay: Assay, tmp_path: Path) -> 
     assert "BAD  storage" in answer.out
 
 
+def test_doctor_takes_a_relative_cache_and_prints_no_password(
+    assay: Assay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "ray://me:hunter2@head:10001")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:hunter2@127.0.0.1:9")
+    answer = assay("doctor", "--quick", "--storage", tmp_path, "--cache", "no-such/folder")
+    assert "ok   cache     no-such/folder" in answer.out
+    assert "http://***@127.0.0.1:9 is away" in answer.out
+    assert "hunter2" not in answer.out + answer.err
+
+
+def test_records_are_not_replayed_while_the_study_runs(assay: Assay, store: Store) -> None:
+    with Lease(store, "small"):
+        answer = assay("mlflow", "--sync", "--storage", store.uri)
+    assert answer.code == 2
+    assert "one process at a time tells MLflow" in answer.err
+    assert not store.exists("mlflow.db")
+
+
+def test_what_the_system_refuses_is_one_line(assay: Assay, store: Store, tmp_path: Path) -> None:
+    page = tmp_path / "no-such-folder" / "x"
+    for command in (("schema",), ("report", "small", "--storage", store.uri)):
+        answer = assay(*command, "--output", page)
+        assert (answer.code, answer.err) == (2, f"error: {page}: No such file or directory\n")
+
+
+def test_an_interruption_is_said_once(assay: Assay, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")  # writing waits for a reader that never comes
+    main = threading.main_thread().ident
+    assert main is not None
+    ctrl_c = threading.Timer(1.0, signal.pthread_kill, (main, signal.SIGINT))
+    ctrl_c.start()
+    answer = assay("schema", "--output", tmp_path / "pipe")
+    assert (answer.code, answer.err) == (130, "interrupted\n")
+
+
 def test_mlflow_is_told_all_records_by_sync(assay: Assay, store: Store) -> None:
     answer = assay("mlflow", "--sync", "--storage", store.uri)
     assert answer.code == 0, answer.err
@@ -235,23 +307,73 @@ def test_mlflow_is_told_all_records_by_sync(assay: Assay, store: Store) -> None:
     assert "small: 0 new, 3 known" in assay("mlflow", "small", "--sync", "--storage", store.uri).out
 
 
-def test_a_complete_study_trains_nothing_and_prints_its_table(
-    assay: Assay, study_file: Path, tmp_path: Path, cache_root: Path
-) -> None:
+AWAY = "http://127.0.0.1:9"  # nobody listens there: the study goes on
+
+
+@dataclass
+class Complete:
+    """A study whose trials all have a record and a model, and the command line on it."""
+
+    assay: Assay
+    file: Path
+    store: Store
+    cache: Path
+
+    def __call__(self, command: str, *more: str) -> Answer:
+        return self.assay(command, self.file, "--cache", self.cache, "--storage", self.store.uri, *more)
+
+    def models(self) -> list[str]:
+        """Trials that have one."""
+        folders = {trial: self.store.list(f"trials/{trial}") for trial in self.store.trials()}
+        exists = self.store.exists
+        return [t for t, names in folders.items() if any(exists(f"trials/{t}/{n}model") for n in names)]
+
+
+@pytest.fixture
+def complete(assay: Assay, study_file: Path, tmp_path: Path, cache_root: Path) -> Complete:
     text = study_file.read_text(encoding="utf-8")
     small = "{reader: synthetic, options: {images: 48, positives: 24, items: 24, size: [32, 32]}}"
     study_file.write_text(text.replace("{reader: synthetic}", small), encoding="utf-8")
-    where = ("--cache", cache_root, "--storage", tmp_path / "storage")
-    away = ("--tracking-uri", "http://127.0.0.1:9")  # nobody listens there: the study goes on
     store = Store(tmp_path / "storage")
     for trial in read_plan(study_file, data=None, cache=cache_root, say=lambda text: None).trials:
-        finished(trial, store, image_ap=0.75)
-    assert "4 trials; 4 done, 0 to train" in assay("plan", study_file, *where).out
-    answer = assay("run", study_file, *where, *away)
+        finished(trial, store, image_ap=0.75, model=True)
+    return Complete(assay, study_file, store, cache_root)
+
+
+def test_a_complete_study_trains_nothing_and_prints_its_table(complete: Complete) -> None:
+    assert "4 trials; 4 done, 0 to train" in complete("plan").out
+    answer = complete("run", "--tracking-uri", AWAY)
     assert answer.code == 0, answer.err
     assert "0.75" in answer.out
     assert "4 finished; 0 trained now in" in answer.out
-    assert "assay mlflow --storage" in answer.out
-    assert "assay report small --storage" in answer.out
-    assert "`assay mlflow --sync` replays" in answer.out
-    assert store.studies() == ["small"]
+    assert complete.store.studies() == ["small"]
+
+
+def test_the_ways_on_work_as_they_are_printed(complete: Complete) -> None:
+    answer = complete("run", "--tracking-uri", AWAY)
+    assert f"open the runs in MLflow:  open {AWAY}\n" in answer.out
+    assert f"assay report small --output small.md --storage {complete.store.uri}\n" in answer.out
+    sync = f"assay mlflow --sync --storage {complete.store.uri} --tracking-uri {AWAY}"
+    assert f"`{sync}` replays" in answer.out
+
+
+def test_models_that_keep_leaves_out_go_unless_another_plan_cannot_be_read(complete: Complete) -> None:
+    complete.store.write_bytes("studies/other/plan.parquet", b"cut short")
+    answer = complete("run", "--tracking-uri", AWAY)
+    assert answer.code == 0, answer.err
+    assert answer.out.index("0.75") < answer.out.index(
+        "models that `keep` leaves out stay for now: studies/other"
+    )
+    assert len(complete.models()) == 4
+    complete.store.delete_tree("studies/other")
+    assert "stay for now" not in complete("run", "--tracking-uri", AWAY).out
+    assert len(complete.models()) == 2
+
+
+def test_a_second_run_is_refused_before_it_writes_or_tells_anything(complete: Complete) -> None:
+    with Lease(complete.store, "small"):
+        answer = complete("run")
+    assert answer.code == 2
+    assert f"`assay status small --storage {complete.store.uri}`" in answer.err
+    assert not complete.store.exists("studies/small/plan.parquet")
+    assert not complete.store.exists("mlflow.db")

@@ -20,7 +20,7 @@ from tests.cli.small_study import finished
 def beat(store: Store, trial: str, age: float = 0.0) -> None:
     """A heartbeat of a trial that has done 3 of 10 epochs of two seconds."""
     now = Progress.now(
-        trial=trial, epoch=3, epochs=10, metrics={"validation_image_ap": 0.75}, seconds_per_epoch=2.0
+        trial=trial, epoch=3, epochs=10, metrics={"validation.image_ap": 0.75}, seconds_per_epoch=2.0
     )
     store.write_progress(now.model_copy(update={"time": now.time - age}))
 
@@ -102,7 +102,7 @@ def test_off_a_terminal_a_line_comes_although_nothing_happens(empty: Store, plan
         time.sleep(1.2)
     lines = out.getvalue().splitlines()
     assert sum("starting Ray" in line for line in lines) >= 3
-    assert "epoch 3/10 image_ap 0.750" in lines[-1]
+    assert "epoch 3/10 validation image_ap 0.750" in lines[-1]
 
 
 def test_on_a_terminal_the_running_trials_are_a_table(empty: Store, plan: Plan) -> None:
@@ -119,7 +119,7 @@ def test_on_a_terminal_the_running_trials_are_a_table(empty: Store, plan: Plan) 
     ("metrics", "text"),
     [
         ({"image_ap": 0.5, "loss": 1.0}, "image_ap 0.500"),
-        ({"validation_image_ap": 0.25, "loss": 1.0}, "image_ap 0.250"),
+        ({"validation.image_ap": 0.25, "loss": 1.0}, "validation image_ap 0.250"),
         ({"loss": 1.0}, "loss 1.000"),
         ({"image_ap": None}, ""),
     ],

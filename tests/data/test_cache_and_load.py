@@ -5,10 +5,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from tests.data.made_images import PER_SEED, make_folder, noise, open_folder, write
 from trainables.data import (
+    ArrowImages,
     Manifest,
     MaskedSample,
     Sample,
@@ -43,7 +45,11 @@ def test_images_are_resized_bilinearly_and_read_only(
 
 
 def test_images_are_views_of_one_mapped_file(manifest: Manifest, tmp_path: Path) -> None:
-    images = open_images(manifest, SIZE, 1, tmp_path)
+    path = open_images(manifest, SIZE, 1, tmp_path).path
+    before = pa.total_allocated_bytes()
+    images = ArrowImages(path, (*SIZE, 1))
+    assert pa.total_allocated_bytes() - before < SIZE[0] * SIZE[1]  # mapped: not even one image is copied
+    assert not any(images[row.sample].flags.owndata for row in manifest.rows)
     addresses = sorted(images[row.sample].__array_interface__["data"][0] for row in manifest.rows)
     assert set(np.diff(addresses)) == {SIZE[0] * SIZE[1]}
 
@@ -139,7 +145,20 @@ def test_validation_masks_arrive_under_full_supervision_only(manifest: Manifest,
         assert set(data.test.masks) == {row.sample for row in manifest.rows if row.label} & set(split.test)
 
 
-def test_weak_training_is_the_same_when_its_mask_files_are_deleted(
+def test_each_part_reaches_its_own_images_only_and_without_a_copy(manifest: Manifest, tmp_path: Path) -> None:
+    images = open_images(manifest, SIZE, 1, tmp_path)
+    split = make_split(manifest, PER_SEED, FULL, 0, None)
+    data = load_training(manifest, split, FULL, images)
+    assert data.validation is not None
+    test = load_evaluation(manifest, split, FULL, images).test
+    for part in (data.train, data.validation, test):
+        assert all(np.shares_memory(part.images[sample], images[sample]) for sample in part.ids)
+        for other in set(manifest.by_sample) - set(part.ids):
+            with pytest.raises(KeyError, match=other):
+                part.images[other]
+
+
+def test_weak_training_gets_the_same_data_when_its_mask_files_are_deleted(
     manifest: Manifest, tmp_path: Path
 ) -> None:
     split = make_split(manifest, PER_SEED, WEAK, 0, None)

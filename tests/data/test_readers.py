@@ -69,21 +69,63 @@ def table_spec(path: Path, lines: list[str]) -> DataSpec:
     return DataSpec(reader="table", path=path.name, splits="per_seed")
 
 
-def test_table_reads_every_column(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("column", "good", "bad"), [("split", "train", "test"), ("fold", "0", "2")], ids=["split", "fold"]
+)
+def test_table_reads_every_column(column: str, good: str, bad: str, tmp_path: Path) -> None:
     write(tmp_path / "a.png", noise(0))
     write(tmp_path / "b.png", noise(1))
     write(tmp_path / "m.png", dot())
     spec = table_spec(
         tmp_path / "parts.csv",
         [
-            "image,label,mask,defect_class,group,split,fold",
-            "a.png,good,,,007,train,",
-            "b.png,1,m.png,hole,007,,2",
+            f"image,label,mask,defect_class,group,{column}",
+            f"a.png,good,,,007,{good}",
+            f"b.png,1,m.png,hole,008,{bad}",
         ],
     )
-    good, bad = open_manifest(spec, tmp_path, tmp_path / "cache").rows
-    assert (good.label, good.group, good.split, good.fold, good.mask) == (False, "007", "train", None, None)
-    assert (bad.label, bad.defect_class, bad.fold, bad.mask) == (True, "hole", 2, "m.png")
+    one, two = open_manifest(spec, tmp_path, tmp_path / "cache").rows
+    assert (one.label, one.group, str(getattr(one, column)), one.mask) == (False, "007", good, None)
+    assert (two.label, two.defect_class, two.group, two.mask) == (True, "hole", "008", "m.png")
+    assert str(getattr(two, column)) == bad
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        (["a.png,0,train,0", "b.png,1,test,1"], "2 rows with split and 2 with fold. Empty one of the two"),
+        (["a.png,0,test,", "b.png,1,train,1"], "2 rows with split and 1 with fold"),
+        (["a.png,0,,0", "b.png,1,,"], r"found 1 of 2, row 2 \(b\.png\) is empty"),
+    ],
+    ids=["both", "both in part", "fold in part"],
+)
+@pytest.mark.parametrize("splits", ["published", "per_seed"])
+def test_table_that_leaves_open_where_an_image_belongs_is_refused(
+    rows: list[str], told: str, splits: str, tmp_path: Path
+) -> None:
+    spec = table_spec(tmp_path / "parts.csv", ["image,label,split,fold", *rows])
+    with pytest.raises(InputError, match=told):
+        open_manifest(spec.model_copy(update={"splits": splits}), tmp_path, tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "told"),
+    [
+        ("split", ("train", "test"), r"a\.png in train, b\.png in test"),
+        ("split", ("train", "validation"), r"a\.png in train, b\.png in validation"),
+        ("fold", ("0", "1"), r"a\.png in test of fold 0, b\.png in test of fold 1"),
+    ],
+)
+def test_item_divided_by_a_published_part_is_refused(
+    column: str, values: tuple[str, str], told: str, tmp_path: Path
+) -> None:
+    for number, name in enumerate("abc"):
+        write(tmp_path / f"{name}.png", noise(number))
+    lines = [f"image,label,group,{column}", f"a.png,0,007,{values[0]}", f"b.png,1,007,{values[1]}"]
+    spec = table_spec(tmp_path / "parts.csv", [*lines, f"c.png,1,008,{values[0]}"])
+    with pytest.raises(InputError, match=f"item 007 is divided between published parts: {told}") as refused:
+        open_manifest(spec, tmp_path, tmp_path / "cache")
+    assert "008" not in str(refused.value)
 
 
 def test_table_needs_image_and_label_only_and_may_be_parquet(tmp_path: Path) -> None:
@@ -215,6 +257,26 @@ def test_kolektor_label_is_any_non_zero_pixel(tmp_path: Path) -> None:
 def test_kolektor_without_its_folds_names_the_file_and_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"splits/KolektorSDD_folds\.json .*splits: per_seed"):
         open_manifest(DataSpec(reader="kolektorsdd"), make_kolektor(tmp_path), tmp_path / "cache")
+
+
+def test_kolektor_item_that_the_folds_do_not_list_is_named(tmp_path: Path) -> None:
+    root = make_kolektor(tmp_path)
+    (root / "splits").mkdir()
+    (root / "splits" / "KolektorSDD_folds.json").write_text('{"test": [["kos01"]], "train": {}}')
+    with pytest.raises(InputError, match=r"KolektorSDD_folds\.json .*does not list kos02\. .*per_seed"):
+        open_manifest(DataSpec(reader="kolektorsdd"), root, tmp_path / "cache")
+    spec = DataSpec(reader="kolektorsdd", splits="per_seed")
+    assert open_manifest(spec, root, tmp_path / "cache").table.num_rows == 4
+
+
+def test_kolektor_image_of_circulating_copies_is_left_out(tmp_path: Path) -> None:
+    root = make_kolektor(tmp_path)
+    for part in (6, 7):
+        write(root / "kos21" / f"Part{part}.jpg", noise(90 + part))
+        write(root / "kos21" / f"Part{part}_label.bmp", np.zeros_like(dot()))
+    spec = DataSpec(reader="kolektorsdd", splits="per_seed")
+    manifest = open_manifest(spec, root, tmp_path / "cache")
+    assert [row.sample for row in manifest.rows if row.group == "kos21"] == ["kos21/Part6"]
 
 
 def test_kolektor_without_a_label_file_is_refused(tmp_path: Path) -> None:

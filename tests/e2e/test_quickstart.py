@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import combinations, pairwise
 
 import pytest
@@ -20,9 +21,12 @@ def test_the_run_ends_with_its_table_its_time_and_the_ways_on(small_study: Small
 
 
 def test_it_is_never_silent_for_ten_seconds(small_study: SmallStudy) -> None:
-    lines = (small_study.storage / "run.txt").read_text().splitlines()
-    stamps = [line[1:].partition("]")[0] for line in lines if line.startswith("[")]
-    seconds = [_seconds(stamp) for stamp in stamps]
+    printed = (small_study.storage / "run.txt").read_text()
+    stamps = re.findall(r"^\[((?:\d+ min )?\d+ s)\] ", printed, re.MULTILINE)
+    total = re.findall(r"trained now in ((?:\d+ min )?\d+ s)$", printed, re.MULTILINE)
+    assert stamps
+    assert len(total) == 1
+    seconds = [0, *map(_seconds, stamps), _seconds(total[0])]  # from the start to the last line
     assert max(b - a for a, b in pairwise(seconds)) < 10
 
 
@@ -44,11 +48,17 @@ def test_any_two_cells_differ_in_the_hash_of_their_weights(small_study: SmallStu
         assert all(hashes[a] != hashes[b] for a, b in combinations(hashes, 2))
 
 
-def test_cells_of_one_repeat_share_split_and_differ_between_seeds_in_nothing_but_the_seed(
+def test_the_cells_of_a_seed_share_its_split_and_the_seeds_of_a_cell_its_settings(
     small_study: SmallStudy,
 ) -> None:
-    for seed in (0, 1):
-        assert len({trial.split for trial in small_study.plan.trials if trial.seed == seed}) == 1
+    trials = small_study.plan.trials
+    splits = {seed: {trial.split for trial in trials if trial.seed == seed} for seed in (0, 1)}
+    assert [len(found) for found in splits.values()] == [1, 1]
+    assert splits[0] != splits[1]
+    for cell in {trial.cell for trial in trials}:
+        one, other = (trial for trial in trials if trial.cell == cell)
+        differs = {"id", "seed", "split"}
+        assert one.model_dump(exclude=differs) == other.model_dump(exclude=differs)
 
 
 def test_running_again_trains_nothing_and_starts_no_ray(small_study: SmallStudy) -> None:
@@ -89,7 +99,7 @@ def test_mlflow_holds_study_cell_and_trial_with_the_records_values(small_study: 
     for trial, record in small_study.records().items():
         assert record.result is not None
         assert trials[trial].data.tags["mlflow.parentRunId"] in cells
-        assert trials[trial].data.metrics["test.image_ap"] == pytest.approx(record.result.metrics["image_ap"])
+        assert trials[trial].data.metrics["test/image_ap"] == pytest.approx(record.result.metrics["image_ap"])
 
 
 def test_the_overlay_sheet_shows_the_same_images_in_every_cell(small_study: SmallStudy) -> None:

@@ -24,7 +24,7 @@ import psutil
 from tests.e2e.small_study import SmallStudy, small_text
 
 _PATIENCE = 240.0  # seconds without a new record or heartbeat before the study counts as hanging
-_CALM = (2.0, 14.0)  # seconds between two kills, drawn uniformly
+_CALM = (5.0, 35.0)  # seconds between two kills, drawn uniformly
 
 
 def main() -> int:

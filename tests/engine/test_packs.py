@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.engine.cluster import Cluster
+from assay.engine.cluster import Cluster, _connect
 from assay.engine.packs import make_packs
 from assay.study.schema import Resources
 from trainables.errors import InputError
@@ -62,6 +62,15 @@ def test_slots_are_what_fits_on_the_nodes(nodes: list[int], workers: int, cpus: 
 def test_a_driver_without_its_resource_takes_a_sliver_that_the_slots_reckon_with() -> None:
     cluster = Cluster(({"CPU": 2.0},), local=False)
     assert cluster.slots(Resources(workers=1, cpus=1)) == 1
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nohost", "me:hunter2@nohost", "ray://127.0.0.1:1"])
+def test_an_address_where_nobody_answers_is_refused_at_once_and_without_its_password(
+    address: str,
+) -> None:
+    with pytest.raises(InputError, match="RAY_ADDRESS is the host:port") as refused:
+        _connect(address)
+    assert "hunter2" not in str(refused.value)
 
 
 def test_a_trial_that_fits_nowhere_is_refused_with_what_there_is() -> None:

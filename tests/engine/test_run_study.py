@@ -117,6 +117,14 @@ def test_failed_trials_are_tried_again_only_when_asked(toy: Toy) -> None:
     assert (study.run().trained_now, study.run(retry_failed=True).trained_now) == (0, 2)
 
 
+def test_a_record_that_cannot_be_read_is_trained_anew(toy: Toy) -> None:
+    study = toy(seeds=(0,))
+    damaged = study.plan.trials[0].id
+    study.store.write_bytes(f"trials/{damaged}/record.json", b"{")
+    outcome = study.run()
+    assert (outcome.finished, outcome.missing, outcome.interrupted) == (2, 0, False)
+
+
 def test_a_pruned_pack_is_recorded_and_gives_its_cpus_back(toy: Toy) -> None:
     from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 import torch
-from evaluate_scenes import CPU, Brightness, make_set, relabelled
 from torch import Tensor
 
+from tests.evaluate.evaluate_scenes import CPU, Brightness, make_set, relabelled
 from trainables.contract import Prediction
 from trainables.data.samples import EvaluationData, ImageSet
 from trainables.data.tensors import images_to_tensor

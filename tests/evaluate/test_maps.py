@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from evaluate_scenes import make_set
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from tests.evaluate.evaluate_scenes import make_set
 from trainables.data.samples import ImageSet
 from trainables.maps import DISPLAY_SIDE, Probe, Scale, choose_probes, maps_table, read_probe
 from trainables.metrics import PixelScores

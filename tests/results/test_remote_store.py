@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pyarrow as pa
 import pytest
 
@@ -39,9 +37,8 @@ def test_records_attempts_and_tables_come_back(store: Store) -> None:
     assert store.read_table(f"{attempt.prefix}/curve.parquet").equals(table)
 
 
-def test_a_folder_is_copied_measured_and_deleted(store: Store, tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_bytes(b"12345")
-    store.write_folder("trials/a/001/model", tmp_path)
+def test_a_folder_is_measured_and_deleted(store: Store) -> None:
+    store.write_bytes("trials/a/001/model/config.json", b"12345")
     assert store.size("trials") == 5
     store.delete_tree("trials/a")
     assert not store.exists("trials/a")

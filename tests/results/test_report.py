@@ -107,6 +107,20 @@ def test_a_lost_repeat_is_named_under_the_table() -> None:
     assert "- ¹ full·on: n = 2 of 3: 1 diverged (NaN loss at epoch 3)" in text
 
 
+def test_a_row_whose_spread_is_over_fewer_repeats_than_planned_says_so() -> None:
+    text = STUDY.replace("splits: per_seed", "splits: published").replace("2]}", "2], folds: [0, 1, 2]}")
+    plan = make_plan(text)
+    records = make_records(plan)
+    cell = plan.cells[0].name
+    one, two = (t for t in plan.trials if t.cell == cell and t.fold == 1 and t.seed < 2)
+    records[one.id] = lose(one, "diverged")
+    page = report(plan, records)
+    assert "Mean ± standard deviation over 3 seeds (means over 3 folds), on test images." in page
+    assert f"- ¹ {cell}: n = 8 of 9: 1 diverged; ± over 2 seeds (means over 3 folds)" in page
+    records[two.id] = lose(two, "diverged")
+    assert "n = 7 of 9: 2 diverged; no ± over 1 seed (means over 3 folds)" in report(plan, records)
+
+
 def test_an_unreadable_record_is_named_and_the_rest_is_shown() -> None:
     records = make_records(PLAN)
     trial = PLAN.trials[0]

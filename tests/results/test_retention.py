@@ -8,9 +8,10 @@ import pytest
 
 from assay.results import Environment, Record, Store
 from assay.results.lease import Lease
-from assay.results.retention import clean_plan, free, models_to_drop
+from assay.results.retention import clean_plan, free, models_to_drop, unkept_models
 from assay.study import Plan
-from tests.results.made_studies import STUDY, make_plan, make_record
+from tests.results.made_studies import STUDY, lose, make_plan, make_record
+from trainables.errors import InputError
 
 PLAN = make_plan()
 
@@ -89,6 +90,25 @@ def test_a_model_that_another_study_keeps_stays(store: Store) -> None:
     assert clean_plan(store, [keeping("none"), keeping("all")]) == []
 
 
+def test_a_study_that_ends_frees_models_of_its_own_trials_only(store: Store) -> None:
+    records = finish(store)
+    mine = PLAN.model_copy(update={"trials": tuple(t for t in PLAN.trials if t.cell == "full·on")})
+    found = unkept_models(store, mine, records, lambda: [keeping("none")])
+    assert len(found) == 2
+    assert {item.path.split("/")[1] for item in found} < {trial.id for trial in mine.trials}
+    assert unkept_models(store, mine, records, lambda: [keeping("all")]) == []
+
+
+def test_other_studies_are_looked_at_only_when_there_is_a_model_to_drop(store: Store) -> None:
+    def unreadable() -> list[Plan]:
+        raise InputError("a plan cannot be read")
+
+    records = finish(store)
+    assert unkept_models(store, keeping("all"), records, unreadable) == []
+    with pytest.raises(InputError):
+        unkept_models(store, PLAN, records, unreadable)
+
+
 def test_leftovers_of_finished_trials_are_listed_with_size_and_reason(store: Store) -> None:
     finish(store)
     folder = store.trial(PLAN.trials[0].id)
@@ -96,10 +116,17 @@ def test_leftovers_of_finished_trials_are_listed_with_size_and_reason(store: Sto
     store.write_bytes(f"{folder}/000-dead/log.txt", b"123")
     store.write_bytes(f"{folder}/progress.json", b"1")
     assert {tuple(item) for item in clean_plan(store, [keeping("all")])} == {
-        (f"{folder}/checkpoint.safetensors", 5, "checkpoint of a finished trial"),
+        (f"{folder}/checkpoint.safetensors", 5, "checkpoint of a trial that ended"),
         (f"{folder}/000-dead", 3, "attempt that a later one replaced"),
-        (f"{folder}/progress.json", 1, "heartbeat of a finished trial"),
+        (f"{folder}/progress.json", 1, "heartbeat of a trial that ended"),
     }
+
+
+def test_a_checkpoint_beside_a_record_is_a_leftover_whatever_the_record_says(store: Store) -> None:
+    trial = PLAN.trials[0]
+    store.write_record(lose(trial, "failed", "its worker died in 3 attempts"))
+    store.write_bytes(f"{store.trial(trial.id)}/checkpoint.safetensors", b"12345")
+    assert [item.reason for item in clean_plan(store)] == ["checkpoint of a trial that ended"]
 
 
 def test_of_a_trial_without_a_record_checkpoint_and_newest_attempt_stay(store: Store) -> None:

@@ -40,6 +40,8 @@ def test_a_seed_that_lost_a_fold_counts_in_the_mean_but_not_in_the_spread() -> N
     summary = summarise(FOLDS, records, "image_ap")[0]
     assert summary.n == 8
     assert summary.spread == pytest.approx(statistics.stdev([0.0, 0.01]))
+    assert summary.spread_of == "2 seeds (means over 3 folds)"
+    assert summary.planned_spread_of == "3 seeds (means over 3 folds)"
 
 
 def test_of_one_repeat_there_is_no_spread() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -12,10 +13,15 @@ from trainables.segdec import TRAINABLE, SegDecConfig
 from trainables.segdec.presets import PRESETS, footnotes
 
 
-@pytest.mark.parametrize("size", [(100, 128), (64, 64), (128, 70)])
-def test_sizes_the_network_cannot_take_are_refused_with_a_way_out(size: tuple[int, int]) -> None:
-    with pytest.raises(ValidationError, match=r"Use \[|smallest size"):
+@pytest.mark.parametrize(
+    "size", [(100, 128), (64, 64), (128, 70), (60, 70), (70, 60), (8, 8), (8, 16384), (16383, 9), (120, 120)]
+)
+def test_size_the_network_cannot_take_is_refused_with_one_that_it_can(size: tuple[int, int]) -> None:
+    with pytest.raises(ValidationError, match="found image_size") as refused:
         SegDecConfig(image_size=size)
+    suggested = re.search(r"Use \[(\d+), (\d+)\]", str(refused.value))
+    assert suggested is not None
+    SegDecConfig(image_size=(int(suggested[1]), int(suggested[2])))
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
@@ -29,6 +35,7 @@ def test_every_preset_is_a_whole_config(name: str) -> None:
         ("ksdd", {"lr": 1, "delta": 0.01, "epochs": 50, "dilation": 7, "p": 2, "w_pos": 1, "batch_size": 1}),
         ("ksdd_weak", {"lr": 0.01, "delta": 1, "balance": "none", "gradient_stop": True}),
         ("ksdd2", {"lr": 0.01, "delta": 1, "epochs": 50, "dilation": 15, "p": 2, "w_pos": 3, "channels": 3}),
+        ("ksdd2_demo", {"lr": 0.01, "delta": 1, "epochs": 50, "batch_size": 10, "balance": "linear"}),
         ("dagm", {"lr": 0.05, "delta": 1, "epochs": 70, "dilation": 7, "p": 1, "w_pos": 10}),
         ("severstal", {"lr": 0.1, "delta": 0.1, "epochs": 40, "dilation": 1, "batch_size": 10}),
         ("severstal_300", {"epochs": 90, "checkpoint": "best"}),
@@ -63,6 +70,9 @@ def test_the_method_without_accidents_owes_no_footnote() -> None:
         ({"forced_stop_epochs": 10, "gradient_stop": False}, "although this row has it off"),
         ({"drop_last": True, "redraw": "counter", "batch_size": 10}, "drifts"),
         ({"sf_kernel": 5}, "Table 1"),
+        ({"feature_norm": "std"}, "square root"),
+        ({"batch_gradient": "mean", "batch_size": 10}, "mean gradient of its 10 images"),
+        ({"dilation": 7}, "original masks"),
         ({"channel_scale": 0.25}, "another width"),
         ({"distance_scope": "component"}, "image-wide"),
         ({"balance": "power", "balance_power": 2}, "linear"),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +17,14 @@ from torch import Tensor
 
 from tests.segdec.surfaces import surfaces, tiny_config, tiny_data
 from trainables.contract import LocalRun
-from trainables.data.samples import MaskedSample
+from trainables.data.samples import MaskedSample, TrainingData
+from trainables.data.spec import Supervision
 from trainables.data.tensors import images_to_tensor
 from trainables.errors import Diverged, InputError
 from trainables.segdec import TRAINABLE, SegDecPredictor
 from trainables.segdec.fit import new_network, train_batch
 from trainables.segdec.loss import LossWeights, segdec_loss
-from trainables.segdec.targets import TargetBatch, make_target
+from trainables.segdec.targets import Target, TargetBatch, make_target
 
 
 def weights(predictor: SegDecPredictor) -> dict[str, Tensor]:
@@ -77,12 +81,14 @@ def test_killed_training_goes_on_to_bit_identical_weights(
     assert equal(weights(undisturbed), weights(resumed))
 
 
-def test_masks_of_normal_images_and_of_withheld_positives_have_no_way_into_training() -> None:
-    with_masks, withheld = surfaces(4, 6), surfaces(4, 6, masks=0)
-    assert all(isinstance(with_masks[i], MaskedSample) for i in range(4))
-    targets = [make_target(sample, tiny_config()) for sample in withheld]
-    assert [target.gamma for target in targets] == [0] * 4 + [1] * 6
-    assert all(target.maps_2hw is None for target in targets)
+def test_target_of_a_withheld_positive_or_of_a_normal_image_with_a_mask_holds_no_map() -> None:
+    withheld = [make_target(sample, tiny_config()) for sample in surfaces(4, 6, masks=0)]
+    assert [target.gamma for target in withheld] == [0] * 4 + [1] * 6
+    assert all(target.maps_2hw is None for target in withheld)
+    drawn = surfaces(1, 0)[0]
+    assert isinstance(drawn, MaskedSample)
+    assert make_target(drawn, tiny_config()).maps_2hw is not None
+    assert make_target(replace(drawn, label=False), tiny_config()) == Target(None, label=0.0, gamma=1.0)
 
 
 @pytest.mark.parametrize("stop", [True, False])
@@ -124,14 +130,83 @@ def test_two_workers_sum_to_one() -> None:
         assert torch.allclose(parameter.grad, total, atol=1e-5), name
 
 
+class ThreadRun(LocalRun):
+    """One of several workers in threads. The sum replaces ``.grad``, as a run may do."""
+
+    def __init__(self, rank: int, others: list[dict[int, Tensor]], meet: threading.Barrier) -> None:
+        super().__init__(rank=rank, world_size=len(others))
+        self._of_ranks, self._meet = others, meet
+
+    def reduce(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+        trained = [p for p in parameters if p.requires_grad]
+        self._of_ranks[self.rank] = {
+            i: torch.zeros_like(p) if p.grad is None else p.grad.clone() for i, p in enumerate(trained)
+        }
+        self._meet.wait(timeout=15)
+        for i, parameter in enumerate(trained):
+            parameter.grad = torch.stack([own[i] for own in self._of_ranks]).sum(0)
+        self._meet.wait(timeout=15)
+
+
+@pytest.mark.parametrize("batch_gradient", ["sum", "mean"])
+def test_workers_without_an_image_log_and_learn_what_one_worker_does(batch_gradient: str) -> None:
+    config = tiny_config(epochs=2, batch_size=4, batch_gradient=batch_gradient)
+    data = TrainingData(surfaces(1, 3), None, Supervision(kind="full"))  # two images: ranks 2 and 3 see none
+    alone = LocalRun()
+    expected = weights(TRAINABLE.fit(config, data, alone))
+    meet = threading.Barrier(4)
+    of_ranks: list[dict[int, Tensor]] = [{}] * 4
+    runs = [ThreadRun(rank, of_ranks, meet) for rank in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        trained = list(pool.map(lambda run: weights(TRAINABLE.fit(config, data, run)), runs))
+    for run, found in zip(runs, trained, strict=True):
+        assert run.history == runs[0].history
+        assert equal(found, trained[0])
+        for epoch, row in enumerate(run.history):
+            assert row == pytest.approx(alone.history[epoch], rel=1e-4)
+        assert all(torch.allclose(found[name], expected[name], atol=1e-5) for name in expected)
+
+
+def test_mean_gradient_of_a_batch_is_its_sum_at_a_lower_rate() -> None:
+    data = TrainingData(surfaces(4, 6), None, Supervision(kind="full"))  # epochs of two whole batches of four
+    mean, total = (
+        weights(TRAINABLE.fit(tiny_config(batch_size=4, lr=lr, batch_gradient=how), data, LocalRun()))
+        for how, lr in (("mean", 0.2), ("sum", 0.05))
+    )
+    other = weights(TRAINABLE.fit(tiny_config(batch_size=4, lr=0.2), data, LocalRun()))
+    assert all(torch.allclose(mean[name], total[name], atol=1e-4) for name in mean)
+    assert not all(torch.allclose(mean[name], other[name], atol=1e-3) for name in mean)
+
+
+def test_more_workers_than_images_in_a_batch_are_refused_before_training() -> None:
+    with pytest.raises(InputError, match=r"batch of 2, 3 workers\. Raise the batch size"):
+        TRAINABLE.fit(tiny_config(batch_size=2), tiny_data(), LocalRun(world_size=3))
+
+
 @pytest.mark.parametrize("stop", [True, False])
-def test_skipping_the_trunk_of_a_weak_positive_changes_no_gradient(stop: bool) -> None:
+def test_trunk_of_a_weak_positive_is_skipped_under_the_stop_only(stop: bool) -> None:
     config = tiny_config(gradient_stop=stop)
     data = tiny_data(masks=0).train
     network = new_network(config, 0, torch.device("cpu"))
     train_batch(network, data, [make_target(sample, config) for sample in data], [0], epoch=1, config=config)
     assert all((p.grad is None) == stop for p in network.volume.parameters())
     assert all(p.grad is not None for p in network.extractor.parameters())
+
+
+def test_skipping_the_trunk_of_a_weak_positive_changes_no_gradient() -> None:
+    config = tiny_config()
+    sample = tiny_data(masks=0).train[0]
+    target = TargetBatch.of([make_target(sample, config)], (8, 16), torch.device("cpu"))
+    gradients: list[list[Tensor]] = []
+    for trunk_gradient in (True, False):
+        network = new_network(config, 0, torch.device("cpu"))
+        image = images_to_tensor([sample.image], torch.device("cpu"))
+        output = network(image, stop=True, trunk_gradient=trunk_gradient)
+        losses = segdec_loss(output.cls_logits_B, output.seg_logits_B1hw, target, LossWeights(0.5, 0.5))
+        losses.total.backward()
+        gradients.append([torch.zeros_like(p) if p.grad is None else p.grad for p in network.parameters()])
+    assert all(torch.equal(full, skipped) for full, skipped in zip(*gradients, strict=True))
+    assert any(gradient.any() for gradient in gradients[0])
 
 
 def test_forced_stop_ends_after_its_epochs() -> None:

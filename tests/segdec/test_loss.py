@@ -11,7 +11,7 @@ import torch
 from tests.segdec.surfaces import tiny_config
 from trainables.data.samples import MaskedSample, Sample
 from trainables.segdec.loss import LossWeights, segdec_loss
-from trainables.segdec.network import FeatureNorm
+from trainables.segdec.network import Divisor, FeatureNorm
 from trainables.segdec.targets import Target, TargetBatch, distance_weights, downsize, make_target
 
 CPU = torch.device("cpu")
@@ -56,6 +56,20 @@ def test_feature_norm_divides_by_the_root_of_the_unbiased_standard_deviation() -
     std = np.sqrt((4 + 1 + 0 + 9) / 3)
     expected = (x - 3) / np.sqrt(std + 0.001)
     assert torch.allclose(FeatureNorm(1)(x), expected, atol=1e-6)
+
+
+def test_feature_norm_by_std_gives_unit_variance() -> None:
+    x = 5 * torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) + 7
+    std, mean = torch.std_mean(FeatureNorm(3, "std")(x), dim=(2, 3))
+    assert torch.allclose(std, torch.ones(2, 3), atol=1e-3)
+    assert torch.allclose(mean, torch.zeros(2, 3), atol=1e-5)
+
+
+@pytest.mark.parametrize("divisor", ["sqrt_std", "std"])
+def test_feature_norm_derivative_is_that_of_its_arithmetic(divisor: Divisor) -> None:
+    norm = FeatureNorm(2, divisor).double()
+    x = torch.randn(2, 2, 3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert torch.autograd.gradcheck(norm, (x.requires_grad_(),))
 
 
 def test_feature_norm_of_a_flat_channel_has_a_finite_gradient() -> None:

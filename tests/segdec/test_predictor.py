@@ -11,9 +11,10 @@ import torch
 
 from tests.segdec.surfaces import tiny_config
 from trainables.errors import InputError
+from trainables.metrics import best_f1_threshold
 from trainables.segdec import TRAINABLE, SegDecPredictor, load_reference_checkpoint
 from trainables.segdec.fit import new_network
-from trainables.segdec.predictor import upsample
+from trainables.segdec.predictor import forward_context, upsample
 from trainables.segdec.targets import downsize
 
 
@@ -51,11 +52,34 @@ def test_images_are_judged_one_by_one_whatever_the_batch() -> None:
     assert torch.allclose(together.heatmap, torch.cat([one.heatmap for one in apart]), atol=1e-5)
 
 
-def test_bfloat16_gives_nearly_the_same_scores_in_float32() -> None:
+def test_bfloat16_gives_nearly_the_same_scores_and_heatmaps() -> None:
     wide, narrow = (fresh(precision=p).predict(pictures(2)) for p in ("float32", "bfloat16"))
-    assert narrow.score.dtype == torch.float32
+    assert narrow.heatmap.dtype == torch.float32
     assert torch.allclose(wide.score, narrow.score, atol=0.05)
     assert torch.allclose(wide.heatmap, narrow.heatmap, atol=0.1)
+
+
+def test_logits_of_different_images_differ_under_bfloat16() -> None:
+    predictor = fresh(precision="bfloat16")
+    with torch.no_grad():
+        predictor.network.fc.bias.fill_(-4)  # bfloat16 knows steps of 1/64 there
+        with forward_context(predictor.config, torch.device("cpu")):
+            logits = predictor.network(pictures(64)).cls_logits_B
+    assert logits.dtype == torch.float32
+    assert len(logits.unique()) == 64
+
+
+def test_confident_scores_differ_and_a_threshold_lies_between_them() -> None:
+    scores: list[float] = []
+    for bias in (17.0, 25.0):
+        predictor = fresh()
+        with torch.no_grad():
+            predictor.network.fc.weight.zero_()
+            predictor.network.fc.bias.fill_(bias)
+        scores.append(predictor.predict(pictures(1)).score.item())
+    threshold = best_f1_threshold(np.array([False, True]), np.array(scores))
+    assert isinstance(threshold, float)
+    assert scores[0] < threshold <= scores[1] < 1
 
 
 def test_heatmap_undoes_the_shift_of_the_targets() -> None:
@@ -80,6 +104,24 @@ def test_checkpoint_of_another_network_is_refused(changes: dict[str, Any], tmp_p
     torch.save(dict(fresh().network.state_dict()), tmp_path / "other.pth")
     with pytest.raises(InputError, match=r"other\.pth does not fit the config: 1 tensors? differ|0b"):
         load_reference_checkpoint(tmp_path / "other.pth", tiny_config(**changes))
+
+
+@pytest.mark.parametrize("kept", [None, 0, 3, 500, 0.5, 0.99])
+def test_checkpoint_that_is_missing_or_cut_short_is_refused(kept: float | None, tmp_path: Path) -> None:
+    path = tmp_path / "short.pth"
+    torch.save(dict(fresh().network.state_dict()), path)
+    data = path.read_bytes()
+    path.unlink()
+    if kept is not None:
+        path.write_bytes(data[: int(kept if kept >= 1 else kept * len(data))])
+    told = r"short\.pth\. Check the path" if kept is None else r"short\.pth .*(download it again|Save it as)"
+    with pytest.raises(InputError, match=told):
+        load_reference_checkpoint(path, tiny_config())
+
+
+def test_folder_in_place_of_a_checkpoint_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a checkpoint is a file: found none at"):
+        load_reference_checkpoint(tmp_path, tiny_config())
 
 
 class Spoiled:

@@ -92,10 +92,10 @@ def test_counter_redraws_after_2p_retrieved_images_even_within_an_epoch() -> Non
     assert set(drifting.drawn) != set(drawn)
 
 
-def test_without_dropped_images_counter_and_epoch_are_the_same_round() -> None:
-    for redraw in ("epoch", "counter"):
-        one = sampler(5, 20, redraw=redraw)
-        assert len({i for epoch in range(4) for i in shown(one, epoch) if i >= 5}) == 20
+@pytest.mark.parametrize("redraw", ["epoch", "counter"])
+def test_without_dropped_images_four_epochs_show_all_of_four_times_p_normal_images(redraw: str) -> None:
+    one = sampler(5, 20, redraw=redraw)
+    assert len({i for epoch in range(4) for i in shown(one, epoch) if i >= 5}) == 20
 
 
 @pytest.mark.parametrize(("positives", "negatives"), [(0, 5), (5, 0)])

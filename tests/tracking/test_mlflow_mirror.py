@@ -24,6 +24,7 @@ from assay.results import Environment, Record, Store
 from assay.results.summary import summarise
 from assay.study import Plan
 from assay.tracking import UI_ENVIRONMENT, MlflowMirror, SyncReport, default_uri, ui_command
+from assay.tracking.content import curve_points
 from tests.results.made_studies import START, STUDY, lose, make_plan, make_record
 from trainables.errors import InputError
 from trainables.maps import Probe, maps_table
@@ -308,6 +309,20 @@ def test_a_damaged_file_is_the_trouble_of_its_trial_only(changing: Changing) -> 
     assert [text.split(":")[0] for text in report.failed] == [first.id]
     assert "maps.parquet" in report.failed[0]
     assert not report.complete
+
+
+def test_a_marker_that_cannot_be_written_is_said_and_nothing_is_raised(changing: Changing) -> None:
+    (marker,) = (n for n in changing.store.list(f"studies/{changing.study}") if n.startswith("mlflow-"))
+    changing.forget_marker()
+    changing.store.write_bytes(f"studies/{changing.study}/{marker}/x", b"a folder in its place")
+    report = changing.mirror.sync(changing.plan)
+    assert report.away is not None
+    assert marker in report.away
+
+
+def test_a_curve_without_epoch_time_or_numbers_is_told_as_far_as_it_goes() -> None:
+    curve = pa.Table.from_pylist([{"loss": 1.0, "note": "x"}, {"loss": None, "note": "y"}, {"loss": 0.5}])
+    assert curve_points(curve, 7) == [("epoch/loss", 1.0, 7, 0), ("epoch/loss", 0.5, 7, 2)]
 
 
 def test_an_experiment_that_was_made_anew_is_filled_again(changing: Changing) -> None:

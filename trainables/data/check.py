@@ -7,9 +7,10 @@ report.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from trainables.data.inspection import Finding, Row, inspect
 from trainables.data.manifest import list_images
@@ -19,6 +20,20 @@ from trainables.data.spec import DataSpec
 __all__ = ["DataReport", "check_data"]
 
 _SIZES_SHOWN = 8
+
+_Role = Literal["train", "validation", "test"]
+_ROLES: tuple[_Role, ...] = ("train", "validation", "test")
+_MEND_PARTS = "Correct the parts, or use `splits: per_seed`"
+_NO_DEFECTIVE: Mapping[_Role, str] = {
+    "train": "it serves `supervision: none` alone. Use `splits: per_seed` to train with labels",
+    "validation": "it serves `supervision: none` alone. Use `validation: none` to train with labels",
+    "test": "nothing could be measured",
+}
+_NO_NORMAL: Mapping[_Role, str] = {
+    "train": "only a method that trains on masks, without normal images, can use it",
+    "validation": "thresholds are chosen without normal images",
+    "test": "image scores have nothing to separate and are not measured",
+}
 
 
 @dataclass(frozen=True)
@@ -98,7 +113,15 @@ def check_data(spec: DataSpec, root: Path | None, cache: Path) -> DataReport:
         faults.append("No image is defective: nothing can be learned or measured. Check labels and masks")
     texts = [_sentence(finding) for finding in found.findings]
     by_split = _by_split(rows)
-    texts += _one_sided(rows, by_split)
+    if rows and all(row.label for row in rows):
+        texts.append(
+            "No image is normal: image scores have nothing to separate and are not measured, and only a "
+            "method that trains without normal images can use the data. Add normal images for the others."
+        )
+    if listing.is_split and spec.splits != "per_seed":
+        unusable, one_sided = _examine_parts(rows)
+        faults += unusable
+        texts += one_sided
     if not listing.is_split:
         texts.append(listing.unsplit)
     published = ""
@@ -127,19 +150,42 @@ def _sentence(finding: Finding) -> str:
     return finding.text
 
 
-def _one_sided(rows: Sequence[Row], by_split: Mapping[str, tuple[int, int]]) -> Iterable[str]:
-    """What only some methods can use: data without normal images, training without defective ones."""
-    if rows and all(row.label for row in rows):
-        yield (
-            "No image is normal: image scores have nothing to separate and are not measured, and only a "
-            "method that trains without normal images can use the data. Add normal images for the others."
-        )
-    images, defective = by_split.get("train", (0, 0))
-    if images and not defective and any(row.label for row in rows):
-        yield (
-            "The published training part has no defective image: it serves `supervision: none` alone. Use "
-            "`splits: per_seed` to train with labels."
-        )
+def _examine_parts(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
+    """Published parts without one kind of images: faults where nobody can use them, else warnings.
+
+    A kind that all the data lack is told once, of the data, and not of each part again.
+    """
+    kinds = {row.label for row in rows}
+    faults: list[str] = []
+    warnings: list[str] = []
+    for role, name, part in _parts(rows):
+        defective = sum(row.label for row in part)
+        if not part:
+            faults.append(f"published part {name}: no image. {_MEND_PARTS}")
+        elif not defective and True in kinds:
+            lacking = f"published part {name}: no defective image among {len(part)}; {_NO_DEFECTIVE[role]}"
+            if role == "test":
+                faults.append(f"{lacking}. {_MEND_PARTS}")
+            else:
+                warnings.append(f"{lacking}.")
+        elif defective == len(part) and False in kinds:
+            lacking = f"published part {name}: no normal image among {len(part)}; {_NO_NORMAL[role]}"
+            warnings.append(f"{lacking}. {_MEND_PARTS}.")
+    return faults, warnings
+
+
+def _parts(rows: Sequence[Row]) -> Iterator[tuple[_Role, str, list[Row]]]:
+    """What each published part is for, its name, and its images; validation where it is published."""
+    folds = sorted({row.fold for row in rows if row.fold is not None})
+    for fold in folds:
+        yield "test", f"test of fold {fold}", [row for row in rows if row.fold == fold]
+        yield "train", f"training of fold {fold}", [row for row in rows if row.fold != fold]
+    if folds or not rows:
+        return
+    for role in _ROLES:
+        part = [row for row in rows if row.split == role]
+        if part or role != "validation":
+            yield role, role, part
 
 
 def _compare(

@@ -30,7 +30,7 @@ from trainables.errors import InputError
 
 __all__ = ["Finding", "Inspection", "Row", "inspect", "summarise"]
 
-_INSPECTION = 1  # raised when inspection finds something else in the same files
+_INSPECTION = 2  # raised when inspection finds something else in the same files
 
 FindingKind = Literal["duplicate", "missing_mask", "empty_mask"]
 
@@ -144,6 +144,7 @@ def _inspect(listing: Listing) -> Inspection:
         for sample, count in Counter(entry.sample for entry in entries).items()
         if count > 1
     ]
+    faults += _divided_items(entries)
     rows = tuple(each.row for each in seen if each.row is not None)
     findings = [*_mask_findings(listing, entries, seen), *_duplicate_findings(rows)]
     return Inspection(rows=rows, findings=tuple(findings), faults=tuple(faults))
@@ -311,7 +312,22 @@ def _equation(copies: Sequence[Row], shown: int = 8) -> str:
     return " = ".join([*names, f"{len(copies) - shown} more"] if len(copies) > shown else names)
 
 
-def _part(row: Row) -> str:
-    if row.fold is not None:
-        return f"test of fold {row.fold}"
-    return row.split or ""
+def _divided_items(entries: Sequence[Entry]) -> Iterator[str]:
+    """Items with images in several published parts: the model would be tested on what it has seen."""
+    parts_of: defaultdict[str, dict[str, str]] = defaultdict(dict)  # item: its parts, each with an image
+    for entry in entries:
+        if part := _part(entry):
+            parts_of[entry.group].setdefault(part, entry.image)
+    for item, parts in sorted(parts_of.items()):
+        if len(parts) > 1:
+            places = summarise([f"{image} in {part}" for part, image in parts.items()], 4)
+            yield (
+                f"item {item} is divided between published parts: {places}; expected all of its images in "
+                "one. Correct the part, or the item (group)"
+            )
+
+
+def _part(image: Row | Entry) -> str:
+    if image.fold is not None:
+        return f"test of fold {image.fold}"
+    return image.split or ""

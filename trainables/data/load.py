@@ -70,11 +70,23 @@ def _image_set(
     return ImageSet(
         ids=samples,
         labels=np.array([row.label for row in rows], dtype=np.bool_),
-        images=images,
+        images=_Images(images, samples),
         masks=_read_masks(manifest, allowed, detail),
         items=tuple(row.group for row in rows),
         classes=tuple(row.defect_class for row in rows),
     )
+
+
+class _Images:
+    """The images of one set, and no other: training cannot ask the cache for a test image."""
+
+    def __init__(self, images: ImageSource, samples: Iterable[str]) -> None:
+        self._images, self._samples = images, frozenset(samples)
+
+    def __getitem__(self, sample_id: str, /) -> NDArray[np.uint8]:
+        if sample_id not in self._samples:
+            raise KeyError(f"{sample_id} is no image of this set of {len(self._samples)}")
+        return self._images[sample_id]
 
 
 def _read_masks(

@@ -31,6 +31,11 @@ class SegDecConfig(TrainableConfig, frozen=True):
     first_convs: Literal[1, 2] = Field(
         1, description="5×5 convolutions at full resolution: 1 in the code, 2 in the paper's Table 1."
     )
+    feature_norm: Literal["sqrt_std", "std"] = Field(
+        "sqrt_std",
+        description="What features are divided by: `sqrt_std` the square root of their standard deviation "
+        "(code), `std` the standard deviation itself (unit variance, as is usual).",
+    )
     seg_norm_bias: Literal["trained", "zero"] = Field(
         "trained", description="Bias of the mask logits: `trained` as the code does, `zero` as it means to."
     )
@@ -87,8 +92,11 @@ class SegDecConfig(TrainableConfig, frozen=True):
         "images (drifts into the next epoch when drop_last drops some).",
     )
     drop_last: bool = Field(False, description="Drop an epoch's incomplete last batch (the code does).")
-    batch_size: int = Field(
-        1, ge=1, le=1024, description="Images per step over all workers; their gradients are summed (code)."
+    batch_size: int = Field(1, ge=1, le=1024, description="Images per step over all workers.")
+    batch_gradient: Literal["sum", "mean"] = Field(
+        "sum",
+        description="Gradient of a step: sum over its images (code), or their mean, for which the learning "
+        "rate does not depend on batch_size.",
     )
     lr: float = Field(0.1, gt=0, le=100, description="Learning rate of plain SGD, constant.")
     epochs: int = Field(
@@ -110,12 +118,12 @@ class SegDecConfig(TrainableConfig, frozen=True):
         if height % 8 or width % 8:
             raise ValueError(
                 f"SegDecNet needs sides that are multiples of 8, found image_size [{height}, {width}]. "
-                f"Use [{max(64, round(height / 8) * 8)}, {max(64, round(width / 8) * 8)}]."
+                f"Use {_nearest_size(height, width)}."
             )
         if (height // 64) * (width // 64) < 2:
             raise ValueError(
                 "SegDecNet's last layer works at a 64th of the image and needs two cells there, found "
-                f"image_size [{height}, {width}]. The smallest size is [128, 64] or [64, 128]."
+                f"image_size [{height}, {width}]. Use {_nearest_size(height, width)}."
             )
         return self
 
@@ -131,3 +139,11 @@ class SegDecConfig(TrainableConfig, frozen=True):
             return decided
         layout = "channels_last" if self.channel_scale <= _NARROW else "contiguous"
         return decided.model_copy(update={"memory_format": layout})
+
+
+def _nearest_size(height: int, width: int) -> list[int]:
+    """A valid size near this one: multiples of 8, at least 64, and the longer side at least 128."""
+    nearest = [max(64, round(side / 8) * 8) for side in (height, width)]
+    longer = 0 if height > width else 1
+    nearest[longer] = max(128, nearest[longer])
+    return nearest

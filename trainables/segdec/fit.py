@@ -1,6 +1,7 @@
 """SegDecNet's training, from top to bottom.
 
-Gradients are summed over a batch, as in the published loop, which runs its images one by one. Images are
+Gradients are summed over a batch (or averaged: ``batch_gradient``), as in the published loop, which runs its
+images one by one. Images are
 independent of each other here (FeatureNorm knows one image at a time), so several of them run as one
 forward pass with summed losses. Under the gradient stop an image without mask needs no backward pass
 through trunk and mask head; such images run apart.
@@ -16,7 +17,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from trainables.contract import Checkpoint, Run, shard
+from trainables.contract import Checkpoint, Run, refuse_small_batch
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.data.tensors import images_to_tensor
 from trainables.errors import Diverged, InputError
@@ -57,9 +58,10 @@ def fit(config: SegDecConfig, data: TrainingData, run: Run) -> SegDecPredictor:
         sums = torch.zeros(4, device=run.device)
         for batch in sampler.epoch(run.generator("order", epoch)):
             optimiser.zero_grad()
-            part = _part_of(run, batch)
-            sums += train_batch(network, data.train, targets, part, epoch=epoch, config=config)
+            sums += train_batch(network, data.train, targets, run.shard(batch), epoch=epoch, config=config)
             run.reduce(network.parameters())
+            if config.batch_gradient == "mean":
+                _divide_gradients(network, len(batch))
             optimiser.step()
         metrics = _mean_losses(sums, network, run, epoch)
         if data.validation is not None and _validates(epoch, config):
@@ -127,9 +129,11 @@ def _parts(
     ]
 
 
-def _part_of(run: Run, batch: Sequence[int]) -> Sequence[int]:
-    """This worker's images. An epoch's last batch may have fewer than one per worker: then some have none."""
-    return batch[run.rank :: run.world_size] if len(batch) < run.world_size else run.shard(batch)
+def _divide_gradients(network: SegDecNet, images: int) -> None:
+    """From the sum to the mean over the global batch, whatever number of workers summed it."""
+    for parameter in network.parameters():
+        if parameter.grad is not None:
+            parameter.grad /= images
 
 
 def _row(losses: Losses, count: int) -> Tensor:
@@ -139,8 +143,7 @@ def _row(losses: Losses, count: int) -> Tensor:
 
 
 def _check(config: SegDecConfig, data: TrainingData, run: Run) -> None:
-    # Refuses a global batch smaller than the number of workers, before anything is trained.
-    shard(range(config.batch_size), run.rank, run.world_size)
+    refuse_small_batch(config.batch_size, run.world_size)
     labels = [] if data.validation is None else data.validation.labels
     if config.checkpoint == "best" and len(set(labels)) < 2:
         raise InputError(
@@ -177,7 +180,7 @@ def _mean_losses(sums: Tensor, network: SegDecNet, run: Run, epoch: int) -> dict
     carrier = torch.nn.Parameter(torch.zeros_like(sums))
     carrier.grad = sums
     run.reduce([carrier])
-    total, seg, cls, count = sums.tolist()
+    total, seg, cls, count = carrier.grad.tolist()  # of all workers; this one may have seen no image
     metrics = {"loss": total / count, "loss_seg": seg / count, "loss_cls": cls / count}
     for name, value in metrics.items():
         if not abs(value) < float("inf"):

@@ -15,15 +15,19 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import OrderedDict
-from typing import Any, NamedTuple, cast
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from trainables.segdec.config import SegDecConfig
 
-__all__ = ["FeatureNorm", "SegDecNet", "SegDecOutput", "count_parameters", "initialise"]
+__all__ = ["Divisor", "FeatureNorm", "SegDecNet", "SegDecOutput", "count_parameters", "initialise"]
 
+Divisor = Literal["sqrt_std", "std"]
+
+_EXPONENTS: Mapping[Divisor, float] = {"sqrt_std": 0.5, "std": 1.0}
 _EPSILON = 0.001  # added to the standard deviation, as in the released code
 
 
@@ -31,35 +35,39 @@ class FeatureNorm(nn.Module):
     """Normalise each channel of each image: ``scale · (x − mean) / √(std + 0.001) + bias``.
 
     It divides by the square root *of the (unbiased) standard deviation*, as the released code does, so the
-    output's own standard deviation is about √std(x). Nothing is kept between images: training and
-    prediction compute the same, and a batch is the same as its images one by one. Needs two pixels.
+    output's own standard deviation is about √std(x). With ``divisor`` "std" it divides by std + 0.001.
+    Nothing is kept between images: training and prediction compute the same, and a batch is the same as its
+    images one by one. Needs two pixels.
     """
 
-    def __init__(self, channels: int, *, bias: bool = True) -> None:
+    def __init__(self, channels: int, divisor: Divisor = "sqrt_std", *, bias: bool = True) -> None:
         super().__init__()
+        self.exponent = _EXPONENTS[divisor]
         self.scale = nn.Parameter(torch.ones(1, channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(1, channels, 1, 1), requires_grad=bias)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        return cast("Tensor", _Normalise.apply(x_BCHW, self.scale, self.bias))
+        return cast("Tensor", _Normalise.apply(x_BCHW, self.scale, self.bias, self.exponent))
 
 
 class _Normalise(torch.autograd.Function):
     """FeatureNorm's arithmetic and its derivative by hand: half the passes over memory that autograd makes.
 
-    With c = x − mean over n pixels, σ = ‖c‖ / √(n − 1), r = (σ + ε)^−½ and incoming gradient g:
-    ``dL/dx = scale · r · (g − mean g − c · Σ(g·c) / (2 (σ + ε) σ (n − 1)))``. Where σ = 0 the last term is 0.
+    With c = x − mean over n pixels, σ = ‖c‖ / √(n − 1), r = (σ + ε)^−k with k = ½ or 1, and incoming gradient
+    g: ``dL/dx = scale · r · (g − mean g − c · Σ(g·c) · k / ((σ + ε) σ (n − 1)))``. Where σ = 0 the last term
+    is 0.
     """
 
     @staticmethod
-    def forward(ctx: Any, x_BCHW: Tensor, scale_1C11: Tensor, bias_1C11: Tensor) -> Tensor:
+    def forward(ctx: Any, x_BCHW: Tensor, scale_1C11: Tensor, bias_1C11: Tensor, exponent: float) -> Tensor:
         # bfloat16 has 8 bits of mantissa: a mean over 10⁵ pixels needs float32.
         wide_BCHW = x_BCHW.float() if x_BCHW.dtype == torch.bfloat16 else x_BCHW
         centred_BCHW = wide_BCHW - wide_BCHW.mean(dim=(2, 3), keepdim=True)
         length_BC11 = torch.linalg.vector_norm(centred_BCHW, dim=(2, 3), keepdim=True)
         std_BC11 = length_BC11 / math.sqrt(x_BCHW.shape[2] * x_BCHW.shape[3] - 1)
         ctx.save_for_backward(centred_BCHW, std_BC11, scale_1C11)
-        gain_BC11 = scale_1C11 * torch.rsqrt(std_BC11 + _EPSILON)
+        ctx.exponent = exponent
+        gain_BC11 = scale_1C11 * _rate(std_BC11, exponent)
         return torch.addcmul(bias_1C11, centred_BCHW, gain_BC11).to(x_BCHW.dtype)
 
     @staticmethod
@@ -70,21 +78,27 @@ class _Normalise(torch.autograd.Function):
         pixels = wide_BCHW.shape[2] * wide_BCHW.shape[3]
         sum_BC11 = wide_BCHW.sum(dim=(2, 3), keepdim=True)
         along_BC11 = (wide_BCHW * centred_BCHW).sum(dim=(2, 3), keepdim=True)
-        rate_BC11 = torch.rsqrt(std_BC11 + _EPSILON)
+        rate_BC11 = _rate(std_BC11, ctx.exponent)
         dx_BCHW: Tensor | None = None
         if ctx.needs_input_grad[0]:
             gain_BC11 = scale_1C11 * rate_BC11
             flat_BC11 = std_BC11.clamp_min(torch.finfo(std_BC11.dtype).tiny)
-            pull_BC11 = gain_BC11 * along_BC11 / (2 * (std_BC11 + _EPSILON) * (pixels - 1)) / flat_BC11
+            shifted_BC11 = (std_BC11 + _EPSILON) / ctx.exponent
+            pull_BC11 = gain_BC11 * along_BC11 / (shifted_BC11 * (pixels - 1)) / flat_BC11
             dx_BCHW = torch.addcmul(-gain_BC11 * sum_BC11 / pixels, wide_BCHW, gain_BC11)
             dx_BCHW = dx_BCHW.addcmul_(centred_BCHW, pull_BC11, value=-1).to(grad_BCHW.dtype)
-        return dx_BCHW, (along_BC11 * rate_BC11).sum(0, keepdim=True), sum_BC11.sum(0, keepdim=True)
+        return dx_BCHW, (along_BC11 * rate_BC11).sum(0, keepdim=True), sum_BC11.sum(0, keepdim=True), None
 
 
-def _block(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
+def _rate(std_BC11: Tensor, exponent: float) -> Tensor:
+    shifted_BC11 = std_BC11 + _EPSILON
+    return torch.rsqrt(shifted_BC11) if exponent == 0.5 else torch.reciprocal(shifted_BC11)
+
+
+def _block(inputs: int, outputs: int, kernel: int, divisor: Divisor) -> nn.Sequential:
     """Convolution without bias, FeatureNorm, ReLU; the size stays."""
     conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
-    return nn.Sequential(conv, FeatureNorm(outputs), nn.ReLU(inplace=True))
+    return nn.Sequential(conv, FeatureNorm(outputs, divisor), nn.ReLU(inplace=True))
 
 
 class SegDecOutput(NamedTuple):
@@ -100,30 +114,32 @@ class SegDecNet(nn.Module):
     def __init__(self, config: SegDecConfig) -> None:
         super().__init__()
         first, trunk, features = (max(1, round(n * config.channel_scale)) for n in (32, 64, 1024))
+        divisor = config.feature_norm
         volume: OrderedDict[str, nn.Module] = OrderedDict()
-        volume["0"] = _block(config.channels, first, 5)
+        volume["0"] = _block(config.channels, first, 5, divisor)
         if config.first_convs == 2:
-            volume["0b"] = _block(first, first, 5)  # named so that all other keys stay the authors'
+            volume["0b"] = _block(first, first, 5, divisor)  # named so that all other keys stay the authors'
         volume["1"] = nn.MaxPool2d(2)
-        volume["2"] = _block(first, trunk, 5)
-        volume["3"] = _block(trunk, trunk, 5)
-        volume["4"] = _block(trunk, trunk, 5)
+        volume["2"] = _block(first, trunk, 5, divisor)
+        volume["3"] = _block(trunk, trunk, 5, divisor)
+        volume["4"] = _block(trunk, trunk, 5, divisor)
         volume["5"] = nn.MaxPool2d(2)
         for index in range(6, 10):
-            volume[str(index)] = _block(trunk, trunk, 5)
+            volume[str(index)] = _block(trunk, trunk, 5, divisor)
         volume["10"] = nn.MaxPool2d(2)
-        volume["11"] = _block(trunk, features, config.sf_kernel)
+        volume["11"] = _block(trunk, features, config.sf_kernel, divisor)
         self.volume = nn.Sequential(volume)
         self.seg_mask = nn.Sequential(
-            nn.Conv2d(features, 1, 1, bias=False), FeatureNorm(1, bias=config.seg_norm_bias == "trained")
+            nn.Conv2d(features, 1, 1, bias=False),
+            FeatureNorm(1, divisor, bias=config.seg_norm_bias == "trained"),
         )
         self.extractor = nn.Sequential(
             nn.MaxPool2d(2),
-            _block(features + 1, 8, 5),
+            _block(features + 1, 8, 5, divisor),
             nn.MaxPool2d(2),
-            _block(8, 16, 5),
+            _block(8, 16, 5, divisor),
             nn.MaxPool2d(2),
-            _block(16, 32, 5),
+            _block(16, 32, 5, divisor),
         )
         self.fc = nn.Linear(66, 1)
 
@@ -155,7 +171,9 @@ class SegDecNet(nn.Module):
             ),
             dim=1,
         )
-        return SegDecOutput(self.fc(pooled_B66).squeeze(1).to(seg_B1hw.dtype), seg_B1hw)
+        with torch.autocast(pooled_B66.device.type, enabled=False):  # a bfloat16 logit has 8 bits: ties
+            logits_B1 = self.fc(pooled_B66)
+        return SegDecOutput(logits_B1.squeeze(1), seg_B1hw)
 
 
 def initialise(network: SegDecNet, seed: int) -> None:

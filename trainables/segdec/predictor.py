@@ -42,7 +42,8 @@ class SegDecPredictor:
             parts = [self.network(part) for part in images.split(images_per_pass(self.config, images.device))]
         cls_logits_B = torch.cat([part.cls_logits_B for part in parts])
         seg_logits_B1hw = torch.cat([part.seg_logits_B1hw for part in parts])
-        return Prediction(torch.sigmoid(cls_logits_B), upsample(torch.sigmoid(seg_logits_B1hw)))
+        # In float32 every logit above 17 has the score 1; in float64 confident images keep their order.
+        return Prediction(torch.sigmoid(cls_logits_B.double()), upsample(torch.sigmoid(seg_logits_B1hw)))
 
     def to(self, device: torch.device) -> Self:
         """The same predictor with its weights on ``device``."""
@@ -71,19 +72,32 @@ def load_reference_checkpoint(path: Path, config: SegDecConfig) -> SegDecPredict
     Only tensors are read from it, never code (``weights_only``).
 
     Raises:
-        InputError: If names or shapes are not those of the network that ``config`` describes.
+        InputError: If there is no such file, it is damaged or holds anything but tensors, or names or shapes
+            are not those of the network that ``config`` describes.
     """
+    if not path.is_file():
+        raise InputError(f"a checkpoint is a file: found none at {path}. Check the path.")
     try:
         tensors: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError) as error:  # what torch raises depends on where the file ends
+        raise InputError(
+            f"{path} is no whole file of torch.save: {path.stat().st_size} bytes, {_first_line(error)}. "
+            "Copy or download it again."
+        ) from error
     except UnpicklingError as error:
         raise InputError(
-            f"{path} is no plain dict of tensors: {error}. Save it as torch.save(model.state_dict(), path)."
+            f"{path} is no plain dict of tensors: it is damaged, or holds objects, which are never loaded. "
+            "Save it as torch.save(model.state_dict(), path)."
         ) from error
     if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
         raise InputError(
             f"{path} holds something else than tensors by name. Save torch.save(model.state_dict(), path)."
         )
     return _predictor(cast("dict[str, Tensor]", tensors), config, path)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
 
 
 def _predictor(tensors: dict[str, Tensor], config: SegDecConfig, path: Path) -> SegDecPredictor:

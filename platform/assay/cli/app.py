@@ -1,7 +1,7 @@
 """The `assay` program: its commands, its exit codes and what happens to errors and signals.
 
-Exit codes: 0 all is well, 1 some trials failed, 2 bad input (a line on stderr, never a traceback),
-130 interrupted.
+Exit codes: 0 all is well, 1 some trials failed, 2 bad input, or a file, storage or cluster that cannot be
+reached (a line on stderr, never a traceback), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ app = typer.Typer(
 for _group in (plan, run, status, report, stop, clean, mlflow, data, init, schema, doctor):
     _group.register(app)
 
+_INTERRUPTED = 130
+_MESSAGE_CHARACTERS = 500
+
 # Nothing that assay starts reports to anybody. Set before any of the libraries is imported.
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -51,9 +54,21 @@ def main() -> None:
     except InputError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
-        sys.exit(130)
+    except OSError as error:  # Ray's ConnectionError among them
+        typer.echo(f"error: {_in_a_line(error)}", err=True)
+        sys.exit(2)
+    except SystemExit as end:  # typer, too, ends in one, also after Ctrl-C
+        if end.code == _INTERRUPTED:
+            typer.echo("interrupted", err=True)
+        raise
+
+
+def _in_a_line(error: OSError) -> str:
+    """What the system refused and where, without the passwords of any URI in it."""
+    from assay.results.files import redact
+
+    text = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+    return redact(" ".join(text.split()))[:_MESSAGE_CHARACTERS] or type(error).__name__
 
 
 def _as_interrupt(signum: int, frame: FrameType | None) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.options import DEFAULT_STORAGE, Storage
+from assay.cli.options import DEFAULT_STORAGE, Storage, in_use
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,7 +55,8 @@ def clean(*, yes: Yes = False, orphans: Orphans = False, storage: Storage = DEFA
         out.print(table)
     total = size(sum(count for _, _, count in rows))
     if not yes:
-        out.print(f"would free {total} in {store.uri}" + ("; `assay clean --yes` does it" if rows else ""))
+        command = in_use(f"assay clean --yes{' --orphans' if orphans else ''}", storage=storage)
+        out.print(f"would free {total} in {store.uri}" + (f"; `{command}` does it" if rows else ""))
         return
     free(store, found)
     for path in lost:

@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
         no_args_is_help=True,
         epilog="Example: assay data check mtd --data ~/surfaces",
     )
-    group.command(epilog="Example: assay data check mtd --data ~/surfaces --classes Blowhole,Crack")(check)
+    group.command(epilog="Example: assay data check mtd --data ~/surfaces --classes blowhole,crack")(check)
     app.add_typer(group, name="data")
 
 

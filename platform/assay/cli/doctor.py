@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
@@ -121,10 +122,12 @@ def _gpus() -> Finding:
 
 
 def _ray() -> Finding:
+    from assay.results.files import redact
+
     address = os.environ.get("RAY_ADDRESS")
     if not address:
         return Finding(True, "cluster", "RAY_ADDRESS is not set: `assay run` starts Ray on this machine")
-    return Finding(True, "cluster", f"`assay run` connects to RAY_ADDRESS={address}")
+    return Finding(True, "cluster", f"`assay run` connects to RAY_ADDRESS={redact(address)}")
 
 
 def _storage(uri: str) -> Finding:
@@ -145,10 +148,10 @@ def _storage(uri: str) -> Finding:
 
 def _folder(subject: str, path: str) -> Finding:
     """Whether a folder can be written, or could be made where it is to be."""
-    existing = path
-    while not os.path.exists(existing):
-        existing = os.path.dirname(existing)
-    if not os.path.isdir(existing) or not os.access(existing, os.W_OK | os.X_OK):
+    existing = Path(path).expanduser().resolve()  # of a relative path the parents end in "", not in "/"
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         return Finding(False, subject, f"{path} cannot be written: {existing} is not a folder of yours")
     free = shutil.disk_usage(existing).free
     text = f"{path}, {free / 1e9:.0f} GB free"
@@ -156,16 +159,22 @@ def _folder(subject: str, path: str) -> Finding:
 
 
 def _mlflow(tracking_uri: str | None, storage: str) -> Finding:
-    import urllib.error
     import urllib.request
+    from http.client import HTTPException
+    from urllib.parse import urlsplit
+
+    from assay.results.files import redact
 
     if tracking_uri is None:
-        return Finding(True, "tracking", f"SQLite beside the results in {storage}")
+        return Finding(True, "tracking", f"SQLite beside the results in {redact(storage)}")
+    shown = redact(tracking_uri)
     if not tracking_uri.startswith(("http://", "https://")):
-        return Finding(True, "tracking", tracking_uri)
+        return Finding(True, "tracking", shown)
     try:
-        with urllib.request.urlopen(f"{tracking_uri.rstrip('/')}/health", timeout=3):
-            return Finding(True, "tracking", f"{tracking_uri} answers")
-    except (urllib.error.URLError, OSError) as error:
-        text = f"{tracking_uri} is away ({error}): studies run, and are replayed into it later"
-        return Finding(False, "tracking", text)
+        parts = urlsplit(tracking_uri)
+        place = parts.netloc.rpartition("@")[2]  # urlopen takes no password in a URL
+        with urllib.request.urlopen(f"{parts.scheme}://{place}{parts.path.rstrip('/')}/health", timeout=3):
+            return Finding(True, "tracking", f"{shown} answers")
+    except (OSError, HTTPException, ValueError) as error:  # urllib's own errors are OSErrors
+        text = f"{shown} is away ({error}): studies run, and are replayed into it later"
+        return Finding(False, "tracking", redact(text))

@@ -60,10 +60,10 @@ def stored_plan(store: Store, name: str) -> Plan:
         ) from None
 
 
-def stored_plans(store: Store) -> list[Plan]:
-    """The plans of all studies that were started in ``store``."""
+def stored_plans(store: Store, but: str | None = None) -> list[Plan]:
+    """The plans of all studies that were started in ``store``, but one."""
     started = [name for name in store.studies() if store.exists(f"{store.study(name)}/plan.parquet")]
-    return [stored_plan(store, name) for name in started]
+    return [stored_plan(store, name) for name in started if name != but]
 
 
 def trial_id(store: Store, text: str) -> str:

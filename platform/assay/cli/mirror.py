@@ -1,7 +1,7 @@
 """Keeps MLflow up to date while a study runs, without ever making the study wait.
 
 A thread of its own, because a server that is away costs ten seconds a question. Records that it cannot
-deliver are replayed by the next `assay run` or by `assay mlflow --sync`.
+deliver, for whatever reason, are replayed by the next `assay run` or by `assay mlflow --sync`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from assay.results import Store
     from assay.study import Plan
-    from assay.tracking.mlflow import SyncReport
+    from assay.tracking import MlflowMirror
 
 __all__ = ["Mirror"]
 
-_PATIENCE = 5.0  # seconds that a Ctrl-C waits for MLflow
+_PATIENCE = 5.0
+_MESSAGE_CHARACTERS = 300
 _PAUSE = 3.0  # seconds between two deliveries; longer when one takes long
 
 
@@ -31,15 +32,25 @@ class Mirror:
         store: Where they lie.
         uri: MLflow's tracking URI; None: the store's own SQLite, if it has a place for one.
         say: Told what the user should know.
+        patience: Seconds that the end of an interrupted run waits for MLflow.
     """
 
-    def __init__(self, plan: Plan, store: Store, uri: str | None, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        uri: str | None,
+        say: Callable[[str], None],
+        patience: float = _PATIENCE,
+    ) -> None:
         self._plan, self._store, self._uri, self._say = plan, store, uri, say
+        self._patience = patience
         self._news = threading.Event()
         self._news.set()  # records of earlier runs that MLflow has not seen
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._deliver, name="assay-mlflow", daemon=True)
-        self._report: SyncReport | None = None
+        self._interrupted = False
+        self._lacking: str | None = None  # why MLflow lacks something
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -49,38 +60,60 @@ class Mirror:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._over.set()
-        if kind is None:
-            self._say("telling MLflow")
-            self._thread.join()
-        else:  # interrupted: what does not make it is replayed later
-            self._thread.join(timeout=_PATIENCE)
+        self._say("telling MLflow")
+        # Interrupted: what does not make it is replayed later.
+        self._thread.join(timeout=self._patience if kind is not None or self._interrupted else None)
 
     @property
-    def complaint(self) -> str | None:
-        """What MLflow still lacks, in a sentence; None when it has everything."""
-        if self._report is None or self._report.complete:
-            return None
-        reason = self._report.away or "; ".join(self._report.failed[:3])
-        return f"MLflow lacks some results ({reason}). Nothing is lost: `assay mlflow --sync` replays them."
+    def lacking(self) -> str | None:
+        """Why MLflow lacks some results; None when it has everything. Asked after the ``with`` block."""
+        if self._thread.is_alive():
+            return self._lacking or f"it did not answer within {self._patience:g} s"
+        return self._lacking
+
+    def interrupt(self) -> None:
+        """Say that the run was interrupted: leaving the block then waits a few seconds at most."""
+        self._interrupted = True
 
     def notify(self) -> None:
         """Say that there are new records; returns at once."""
         self._news.set()
 
     def _deliver(self) -> None:
-        from assay.tracking import MlflowMirror, default_uri
-
-        uri = self._uri or default_uri(self._store)
-        if uri is None:
+        try:
+            mirror = self._open()
+        except Exception as error:  # noqa: BLE001 - said at the end; the study goes on
+            self._lacking = _in_short(error)
             return
-        mirror = MlflowMirror(uri, self._store)
+        if mirror is None:
+            return
         pause = 0.0
         while not self._over.wait(pause):
             if self._news.is_set():
                 self._news.clear()
                 start = time.monotonic()
-                self._report = mirror.sync(self._plan)
+                self._tell(mirror)
                 pause = max(_PAUSE, 5 * (time.monotonic() - start))
             else:
                 pause = _PAUSE
-        self._report = mirror.sync(self._plan)
+        self._tell(mirror)
+
+    def _open(self) -> MlflowMirror | None:
+        from assay.tracking import MlflowMirror, default_uri
+
+        uri = self._uri or default_uri(self._store)
+        return None if uri is None else MlflowMirror(uri, self._store)
+
+    def _tell(self, mirror: MlflowMirror) -> None:
+        try:
+            report = mirror.sync(self._plan)
+        except Exception as error:  # noqa: BLE001 - said at the end; the study goes on, the next try may do
+            self._lacking = _in_short(error)
+        else:
+            self._lacking = None if report.complete else report.away or "; ".join(report.failed[:3])
+
+
+def _in_short(error: Exception) -> str:
+    from assay.results.files import redact
+
+    return redact(f"{type(error).__name__}: {' '.join(str(error).split())}")[:_MESSAGE_CHARACTERS]

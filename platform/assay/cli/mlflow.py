@@ -79,6 +79,7 @@ def _replay(store: Store, uri: str, study: str | None) -> None:
 
     mirror = MlflowMirror(uri, store)
     names = [study_name(store, study)] if study else store.studies()
+    _refuse_running(store, names)
     complete = True
     for name in names:
         report = mirror.sync(stored_plan(store, name))
@@ -88,6 +89,19 @@ def _replay(store: Store, uri: str, study: str | None) -> None:
         complete = complete and report.complete
     if not complete:
         raise typer.Exit(1)
+
+
+def _refuse_running(store: Store, names: list[str]) -> None:
+    from assay.results.lease import holder
+    from trainables.errors import InputError
+
+    for name in names:
+        note = holder(store, name)
+        if note is not None:  # two that tell MLflow of one trial at once would make two runs of it
+            raise InputError(
+                f"one process at a time tells MLflow of a study, and process {note.pid} on {note.host} runs "
+                f"{name} and does so. Wait for its end, or name another study."
+            )
 
 
 def _serve(uri: str, host: str, port: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -14,10 +16,28 @@ __all__ = [
     "Data",
     "Storage",
     "StudyFile",
+    "in_use",
 ]
 
 DEFAULT_STORAGE = "./assay-storage"
 DEFAULT_CACHE = Path("~/.cache/assay")
+
+
+def in_use(command: str, *, storage: str = DEFAULT_STORAGE, tracking_uri: str | None = None) -> str:
+    """``command`` with the options in use, so that it works as printed.
+
+    What the environment sets already is left out, and with it the passwords that a URI may hold there.
+    """
+    from assay.results.files import redact
+
+    chosen = {
+        ("--storage", "ASSAY_STORAGE"): None if storage == DEFAULT_STORAGE else storage,
+        ("--tracking-uri", "MLFLOW_TRACKING_URI"): tracking_uri,
+    }
+    for (option, variable), value in chosen.items():
+        if value is not None and value != os.environ.get(variable):
+            command += f" {option} {shlex.quote(redact(value))}"
+    return command
 
 
 def _expanded(path: Path | None) -> Path | None:

@@ -46,7 +46,8 @@ def plan(
 ) -> None:
     """Show every trial of a study: cell, repeat, what differs from the base, and what is done already.
 
-    Trains nothing and writes nothing. Exit code 0: the study is sound, 2: it is refused.
+    Trains nothing and writes no results; it fills the cache (unpacked archives, images made on the spot).
+    Exit code 0: the study is sound, 2: it is refused.
     """
     from assay.cli.live import LiveView
     from assay.cli.output import console

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from assay.cli.mlflow import Tracking
-from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, StudyFile
+from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, StudyFile, in_use
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,7 +55,8 @@ def run(
     """Train every trial that has no record yet, then print the table of the study.
 
     Run it again at any time, also after Ctrl-C or a crash: it trains what is missing and nothing else.
-    Exit code 0: all trials have results, 1: some failed or are missing, 2: bad input, 130: interrupted.
+    Exit code 0: every trial has ended with a result (diverged and pruned are results too), 1: some failed or
+    are missing, 2: bad input, 130: interrupted.
     """
     from assay.cli.live import LiveView
     from assay.cli.output import console, duration
@@ -85,33 +86,48 @@ def run(
         with Mirror(planned, store, tracking_uri, view.message) as mirror:
             view.follow(planned, store, mirror.notify)
             outcome = run_study(planned, store, options)
-            view.message("dropping models that `keep` leaves out")
-            _drop_models(store)
-    _print_answer(out, store, planned)
-    _print_ways_on(planned.study.study, outcome, storage)
-    if mirror.complaint:
-        out.print(mirror.complaint)
+            if outcome.interrupted:
+                mirror.interrupt()
+            _print_answer(out, store, planned)
+        view.message("dropping models that `keep` leaves out")
+        left = _drop_models(store, planned)
+    _print_ways_on(planned.study.study, outcome, storage, _pages(store, storage, tracking_uri))
+    if left:
+        typer.echo(f"models that `keep` leaves out stay for now: {left}")
+    if mirror.lacking:
+        replay = in_use("assay mlflow --sync", storage=storage, tracking_uri=tracking_uri)
+        typer.echo(f"MLflow lacks some results ({mirror.lacking}). Nothing is lost: `{replay}` replays them.")
     out.print(f"{_counts(outcome)} in {duration(view.seconds)}")
     raise typer.Exit(exit_code(outcome))
 
 
 def _lay_down(store: Store, plan: Plan) -> None:
     """Write the study and its plan where `status`, `report` and the dashboard look for them."""
-    from assay.results.lease import holder
+    from assay.results.lease import refuse_if_held
 
     name = plan.study.study
-    if holder(store, name) is None:  # else the engine refuses this run, and the other one's plan stays
-        store.write_bytes(f"{store.study(name)}/study.yaml", plan.study.source.text.encode())
-        store.write_table(f"{store.study(name)}/plan.parquet", plan.to_table())
+    refuse_if_held(store, name)  # the engine would, but by then the other run's plan would be gone
+    store.write_bytes(f"{store.study(name)}/study.yaml", plan.study.source.text.encode())
+    store.write_table(f"{store.study(name)}/plan.parquet", plan.to_table())
 
 
-def _drop_models(store: Store) -> None:
-    """Free the models that no study keeps, once all repeats of their cell have a record."""
+def _drop_models(store: Store, plan: Plan) -> str | None:
+    """Free the models that no study keeps, once all repeats of their cell have a record.
+
+    Returns:
+        Why they stay, if something is in the way: the study has its answer all the same.
+    """
     from assay.cli.lookup import stored_plans
-    from assay.results.retention import clean_plan, free
+    from assay.results.retention import free, unkept_models
+    from trainables.errors import InputError
 
-    found = clean_plan(store, stored_plans(store))
-    free(store, [one for one in found if one.reason == "model that `keep` leaves out"])
+    try:
+        records = store.records(trial.id for trial in plan.trials)
+        others = partial(stored_plans, store, but=plan.study.study)
+        free(store, unkept_models(store, plan, records, others))
+    except (InputError, OSError) as error:
+        return str(error)
+    return None
 
 
 def _print_answer(out: Console, store: Store, plan: Plan) -> None:
@@ -119,19 +135,31 @@ def _print_answer(out: Console, store: Store, plan: Plan) -> None:
     from assay.results.terminal import terminal_report
 
     found = store.records_of(trial.id for trial in plan.trials)
-    write_summary(store, plan, found)
     out.print()
     out.print(terminal_report(plan, found.records, found.problems))
+    write_summary(store, plan, found)
 
 
-def _print_ways_on(name: str, outcome: Outcome, storage: str) -> None:
+def _pages(store: Store, storage: str, tracking_uri: str | None) -> str | None:
+    """How to see the runs in MLflow; None when they are nowhere."""
     from assay.results.files import redact
+    from assay.tracking import default_uri
 
-    where = "" if storage == DEFAULT_STORAGE else f" --storage {shlex.quote(redact(storage))}"
-    typer.echo(f"\nopen the runs in MLflow:  assay mlflow{where}")
-    typer.echo(f"write the report:         assay report {name}{where} --output {name}.md")
+    if tracking_uri is not None and tracking_uri.startswith(("http://", "https://")):
+        return f"open {redact(tracking_uri)}"  # a server has pages of its own
+    if tracking_uri is None and default_uri(store) is None:
+        return None
+    return in_use("assay mlflow", storage=storage, tracking_uri=tracking_uri)
+
+
+def _print_ways_on(name: str, outcome: Outcome, storage: str, pages: str | None) -> None:
+    typer.echo()
+    if pages is not None:
+        typer.echo(f"open the runs in MLflow:  {pages}")
+    report = in_use(f"assay report {name} --output {name}.md", storage=storage)
+    typer.echo(f"write the report:         {report}")
     if outcome.failed:
-        typer.echo(f"see what failed:          assay status {name}{where} --once")
+        typer.echo(f"see what failed:          {in_use(f'assay status {name} --once', storage=storage)}")
     for problem in outcome.problems:
         typer.echo(f"a pack broke: {problem}")
 
@@ -149,7 +177,7 @@ def _counts(outcome: Outcome) -> str:
 
 
 def exit_code(outcome: Outcome) -> int:
-    """0 all is well, 1 some trials failed or are missing, 130 interrupted."""
+    """0 every trial has ended with a result, 1 some failed or are missing, 130 interrupted."""
     if outcome.interrupted:
         return 130
     return 1 if outcome.failed or outcome.missing else 0

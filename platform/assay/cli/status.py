@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.options import DEFAULT_STORAGE, Storage
+from assay.cli.options import DEFAULT_STORAGE, Storage, in_use
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -33,7 +34,7 @@ def register(app: typer.Typer) -> None:
 def status(study: StudyName = None, once: Once = False, storage: Storage = DEFAULT_STORAGE) -> None:
     """Show what is finished, what trains (epoch, score, time left), what failed and what is planned.
 
-    Follows a running study until it is complete or until Ctrl-C, which ends the display, not the study.
+    Follows a running study until it ends or until Ctrl-C, which ends the display, not the study.
     """
     from assay.cli.lookup import stored_plan, study_name
     from assay.cli.output import console
@@ -46,12 +47,12 @@ def status(study: StudyName = None, once: Once = False, storage: Storage = DEFAU
     from assay.cli.watch import Watch
 
     plan = stored_plan(store, study_name(store, study))
-    watch = Watch(store, plan.trials)
-    snapshot = watch.look()
-    if once or not out.is_terminal or not snapshot.planned + len(snapshot.running):
-        out.print(_page(plan, watch, snapshot))
+    page = _Page(store, storage, plan, Watch(store, plan.trials))
+    shown = page.look()
+    if once or not out.is_terminal or not page.moving:
+        out.print(shown)
     else:
-        _follow(plan, watch, snapshot, out)
+        _follow(page, shown, out)
 
 
 def _list(store: Store, out: Console) -> None:
@@ -85,35 +86,63 @@ def _list(store: Store, out: Console) -> None:
 _NUMBERS = {"trials", "finished", "running", "failed", "planned"}
 
 
-def _follow(plan: Plan, watch: Watch, snapshot: Snapshot, out: Console) -> None:
+def _follow(page: _Page, shown: RenderableType, out: Console) -> None:
     from rich.live import Live
 
     try:
-        with Live(_page(plan, watch, snapshot), console=out, refresh_per_second=4) as live:
-            while snapshot.planned + len(snapshot.running):
-                time.sleep(watch.pause)
-                snapshot = watch.look()
-                live.update(_page(plan, watch, snapshot))
+        with Live(shown, console=out, refresh_per_second=4) as live:
+            while page.moving:
+                time.sleep(page.watch.pause)
+                live.update(page.look())
     except KeyboardInterrupt:
         return
 
 
-def _page(plan: Plan, watch: Watch, snapshot: Snapshot) -> RenderableType:
-    from rich.console import Group
-    from rich.text import Text
+@dataclass
+class _Page:
+    """The state of one study, looked at again and again."""
 
-    from assay.cli.live import render
+    store: Store
+    storage: str
+    plan: Plan
+    watch: Watch
+    moving: bool = False  # at the last look: somebody runs the study, and there is something left
 
-    parts: list[RenderableType] = [
-        Text(f"{plan.study.study}: {plan.study.question}", style="bold"),
-        render(snapshot, plan.study.metrics.primary),
-    ]
-    lost = [record for record in watch.records.values() if record.status != "finished"]
-    for record in lost[:_FAILURES]:
-        text = f"{record.id} {record.trial.get('cell')} {record.status}: {record.reason or 'no reason noted'}"
-        parts.append(Text(text, style="red" if record.status == "failed" else "yellow"))
-    if len(lost) > _FAILURES:
-        parts.append(Text(f"and {len(lost) - _FAILURES} more without a result"))
-    if any(record.status == "failed" for record in lost):
-        parts.append(Text("`assay logs TRIAL` shows why; `assay run STUDY --retry failed` tries again."))
-    return Group(*parts)
+    def look(self) -> RenderableType:
+        """The state now, as a page."""
+        from assay.results.lease import holder
+
+        # Asked before the look: of a run that ends in between, all records are seen.
+        held = holder(self.store, self.plan.study.study) is not None
+        snapshot = self.watch.look()
+        left = snapshot.total - snapshot.done
+        self.moving = held and left > 0
+        return self._page(snapshot, nobody=not held and left > 0)
+
+    def _page(self, snapshot: Snapshot, nobody: bool) -> RenderableType:
+        from rich.console import Group
+        from rich.text import Text
+
+        from assay.cli.live import render
+
+        study = self.plan.study
+        parts: list[RenderableType] = [
+            Text(f"{study.study}: {study.question}", style="bold"),
+            render(snapshot, study.metrics.primary),
+        ]
+        lost = [record for record in self.watch.records.values() if record.status != "finished"]
+        for record in lost[:_FAILURES]:
+            why = record.reason or "no reason noted"
+            text = f"{record.id} {record.trial.get('cell')} {record.status}: {why}"
+            parts.append(Text(text, style="red" if record.status == "failed" else "yellow"))
+        if len(lost) > _FAILURES:
+            parts.append(Text(f"and {len(lost) - _FAILURES} more without a result"))
+        failed = next((record.id for record in lost if record.status == "failed"), None)
+        if failed is not None:
+            logs = in_use(f"assay logs {failed}", storage=self.storage)
+            retry = in_use("assay run STUDY --retry failed", storage=self.storage)
+            parts.append(Text(f"`{logs}` shows why one failed; `{retry}` tries again."))
+        if nobody:
+            run = in_use("assay run STUDY", storage=self.storage)
+            parts.append(Text(f"nobody runs this study now; `{run}` goes on from what is done."))
+        return Group(*parts)

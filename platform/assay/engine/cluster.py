@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from math import floor
 from typing import Any
 
+from assay.results.files import redact
 from assay.study.schema import Resources
 from trainables.errors import InputError
 
@@ -28,6 +30,7 @@ __all__ = ["Cluster", "cluster"]
 DRIVER_RESOURCE = "trial_driver"
 _DRIVER_SLIVER = 0.01  # CPUs of a driver on a cluster without the custom resource
 _NAMESPACE = "assay"
+_CONNECT_SECONDS = 5.0
 _OBJECT_STORE_BYTES = 200 * 2**20  # images are memory-mapped files: Ray's own store carries almost nothing
 
 _SETTINGS = {
@@ -116,13 +119,41 @@ def cluster(cpus: int | None = None) -> Generator[Cluster]:
         return
     address = os.environ.get("RAY_ADDRESS")
     if address:
-        ray.init(address=address, namespace=_NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
+        _connect(address)
     else:
         start_local(cpus)
     try:
         yield _look(local=not address)
     finally:
         ray.shutdown()
+
+
+def _connect(address: str) -> None:
+    """Join the cluster at ``address`` (``host:port`` of its head, or ``auto``).
+
+    Raises:
+        InputError: If nobody answers there. Ray itself would try for a minute and print over the display.
+    """
+    import ray
+
+    if address != "auto":
+        host, _, port = address.rpartition(":")
+        try:
+            if not port.isdecimal() or "/" in host or "@" in host:
+                raise OSError("it is not host:port")
+            socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+        except OSError as error:
+            raise InputError(
+                "RAY_ADDRESS is the host:port of a running cluster's head, or `auto`, found one where nobody "
+                f"answers ({error}). Start it with `ray start --head`, or unset RAY_ADDRESS for a local Ray."
+            ) from None
+    try:
+        ray.init(address=address, namespace=_NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"the Ray cluster that RAY_ADDRESS names refuses: {redact(str(error))}. Check its version "
+            "(`assay doctor` shows ours) and its token, or unset RAY_ADDRESS for a local Ray."
+        ) from None
 
 
 def start_local(cpus: int | None = None) -> None:

@@ -10,7 +10,9 @@ say all there is to say.
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import threading
 import time
 from typing import Any
@@ -20,15 +22,20 @@ from ray.train.torch import TorchConfig
 
 from assay.engine.packs import Pack
 from assay.engine.train import PackTrainer, remove_placement_groups
-from assay.engine.worker import MAX_ATTEMPTS, StorageFullError, train_pack
+from assay.engine.worker import MAX_ATTEMPTS, train_pack
 from assay.results import Record, Store
 
-__all__ = ["COMPLETE", "PackDriver"]
+__all__ = ["COMPLETE", "PackDriver", "StorageFullError"]
 
 COMPLETE = "pack_complete"  # in a result: the pack ended by itself, no pruner stopped it
 _POLL_SECONDS = 0.1
 _HEARTBEAT_SECONDS = 2.0
 _ABORT_SECONDS = 20.0
+_ROOM_BYTES = 32 * 2**20  # below this a storage counts as full
+
+
+class StorageFullError(OSError):
+    """The storage has no room left: the study stops, and says so."""
 
 
 class PackDriver(tune.Trainable):
@@ -88,7 +95,7 @@ class PackDriver(tune.Trainable):
         self._trainer = PackTrainer(
             train_pack,
             train_loop_config={**self._config, "driver_pid": os.getpid()},
-            torch_config=TorchConfig(backend="nccl" if pack.gpus else "gloo"),
+            torch_config=TorchConfig(backend=_backend(pack)),
             scaling_config=train.ScalingConfig(
                 num_workers=pack.workers, use_gpu=pack.gpus > 0, resources_per_worker=per_worker
             ),
@@ -107,6 +114,18 @@ class PackDriver(tune.Trainable):
         except BaseException as error:  # noqa: BLE001 - carried to Tune by `_end`, in its own thread
             self._error = error
 
+    def _refuse_full_storage(self) -> None:
+        """Workers leave without a record when the storage is full: retrying them would help nobody."""
+        folder = self._store.local_path
+        if len(self._records) < len(self._pack.trials) and folder is not None:
+            free = shutil.disk_usage(folder).free
+            if free < _ROOM_BYTES:
+                raise StorageFullError(
+                    errno.ENOSPC,
+                    f"the storage {folder} has {free / 2**20:.0f} MiB left, too little to write a trial. "
+                    "Free some space (`assay clean`) and run again: what is finished is kept",
+                )
+
     def _look(self) -> None:
         waiting = [trial.id for trial in self._pack.trials if trial.id not in self._records]
         self._records |= self._store.records(waiting)
@@ -123,10 +142,14 @@ class PackDriver(tune.Trainable):
 
     def _end(self) -> dict[str, Any]:
         if self._error is not None:
-            if "StorageFullError" in str(self._error):
-                raise StorageFullError(str(self._error))
             raise self._error
+        self._refuse_full_storage()
         return {**self._report(), "done": True, COMPLETE: True}
+
+
+def _backend(pack: Pack) -> str:
+    """NCCL wants a GPU for each rank; workers that share one exchange through gloo."""
+    return "nccl" if pack.gpus >= 1 or (pack.gpus and pack.workers == 1) else "gloo"
 
 
 def placement_prefix(run: str, pack: str = "") -> str:

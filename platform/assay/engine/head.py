@@ -57,6 +57,14 @@ class Outcome:
     problems: tuple[str, ...] = ()  # packs that broke for another reason than their trials
 
 
+@dataclass(frozen=True)
+class _End:
+    """How a Tuner came back."""
+
+    interrupted: bool = False
+    problems: tuple[str, ...] = ()
+
+
 def run_study(plan: Plan, store: Store, options: EngineOptions, scheduler: Any = None) -> Outcome:
     """Train what is missing from ``plan``; returns when nothing is left, or on a signal.
 
@@ -78,12 +86,11 @@ def run_study(plan: Plan, store: Store, options: EngineOptions, scheduler: Any =
         if options.retry_failed:
             _forget_failed(plan, store)
         missing = missing_trials(plan.trials, store.records(t.id for t in plan.trials))
-        problems: tuple[str, ...] = ()
+        end = _End()
         if missing:
-            problems = _train(plan, store, options, missing, scheduler=scheduler, lease=lease)
+            end = _train(plan, store, options, missing, scheduler=scheduler, lease=lease)
         records = store.records(trial.id for trial in plan.trials)
         still = missing_trials(missing, records)
-        asked = [trial for trial in still if stop_requested(store, "trial", trial.id)]
     count = [record.status for record in records.values()].count
     return Outcome(
         finished=count("finished"),
@@ -92,9 +99,9 @@ def run_study(plan: Plan, store: Store, options: EngineOptions, scheduler: Any =
         pruned=count("pruned"),
         missing=len(plan.trials) - len(records),
         trained_now=len(missing) - len(still),
-        interrupted=len(still) > len(asked) and not problems,
+        interrupted=end.interrupted,
         seconds=time.monotonic() - start,
-        problems=problems,
+        problems=end.problems,
     )
 
 
@@ -112,7 +119,7 @@ def _train(
     *,
     scheduler: Any,
     lease: Lease,
-) -> tuple[str, ...]:
+) -> _End:
     run = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
     options.on_message("starting Ray")
     with cluster(options.cpus) as ray_cluster:
@@ -161,11 +168,11 @@ def _lay_down(
 
 def _tune(
     packs: Sequence[Pack], store: Store, *, run: str, where: Cluster, slots: int, scheduler: Any
-) -> tuple[str, ...]:
-    """Run the packs through a fresh Tuner; returns what broke, in a line each."""
+) -> _End:
+    """Run the packs through a fresh Tuner."""
     from ray import tune
 
-    from assay.engine.driver import PackDriver
+    from assay.engine.driver import COMPLETE, PackDriver
     from assay.engine.pruning import NotingScheduler
     from assay.engine.searcher import PackSearcher
 
@@ -198,12 +205,19 @@ def _tune(
         store.delete_tree(f".tune/{run}")
     if pruner is not None:
         _record_pruned(store, [pack for pack in packs if pack.path in pruner.stopped])
-    return tuple(dict.fromkeys(_in_a_line(error) for error in grid.errors))
+    ended = sum(bool((result.metrics or {}).get(COMPLETE)) for result in grid)
+    stopped = len(pruner.stopped) if pruner is not None else 0
+    return _End(
+        # Tune swallows Ctrl-C and returns: packs that neither ended nor broke were interrupted.
+        interrupted=ended + stopped + len(grid.errors) < len(packs),
+        problems=tuple(dict.fromkeys(_in_a_line(error) for error in grid.errors)),
+    )
 
 
 def _scratch(store: Store, run: str) -> str:
     """Tune's own folder: deleted at the end, a new one for each run, on storage that all nodes see."""
-    return f"{store.uri}/.tune/{run}"
+    path, mark, query = store.uri.partition("?")  # an object store's options follow its path
+    return f"{path.rstrip('/')}/.tune/{run}{mark}{query}"
 
 
 def _in_a_line(error: Exception) -> str:
@@ -234,7 +248,11 @@ def _stop_on_request(store: Store, study: str, lease: Lease) -> Generator[None]:
 
     def watch() -> None:
         while not over.wait(_STOP_POLL_SECONDS):
-            if lease.lost.is_set() or stop_requested(store, "study", study):
+            try:
+                asked = stop_requested(store, "study", study)
+            except OSError:
+                asked = False  # the storage is away for a moment: the next look will tell
+            if asked or lease.lost.is_set():
                 os.kill(os.getpid(), signal.SIGINT)
                 return
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,15 +22,32 @@ import torch.distributed as dist
 from torch import Tensor
 
 from assay.results import Attempt, Progress, Store
+from assay.results.files import redact
 from assay.results.stop import stop_requested
 from assay.study import Trial
 from trainables.contract import Checkpoint, seed_for, shard
 
-__all__ = ["Stopped", "TrainRun"]
+__all__ = ["PeerLostError", "Stopped", "TrainRun", "collective"]
 
 _HEARTBEAT_SECONDS = 0.5  # progress.json and log.txt are written at most this often
 _STOP_SECONDS = 1.0  # a stop request is looked for at most this often
 _CHECKPOINT_SHARE = 0.05  # of the training time may go into writing checkpoints
+
+
+class PeerLostError(ConnectionError):
+    """Another worker of this trial is gone: killed, out of memory, or on a lost node."""
+
+
+@contextmanager
+def collective() -> Generator[None]:
+    """Around each exchange between workers: its failure is the machine's, not the trial's.
+
+    gloo reports a killed peer as a plain RuntimeError, which would otherwise pass for the method's own.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        raise PeerLostError(f"another worker of the trial is gone: {error}") from error
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: the user asked for it
@@ -84,10 +102,15 @@ class TrainRun:
         if self.world_size == 1:
             return
         trained = [p for p in parameters if p.requires_grad]
-        flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in trained])
-        dist.all_reduce(flat, op=dist.ReduceOp.SUM)
-        for parameter, gradient in zip(trained, flat.split([p.numel() for p in trained]), strict=True):
-            parameter.grad = gradient.view_as(parameter)
+        for parameter in trained:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        with collective():
+            dist.all_reduce(flat, op=dist.ReduceOp.SUM)
+        for gradient, summed in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(summed.view_as(gradient))
 
     def log(self, epoch: int, metrics: Mapping[str, float], epochs: int) -> None:
         now = time.monotonic()
@@ -116,7 +139,8 @@ class TrainRun:
     def resume(self) -> Checkpoint | None:
         state = self._read_checkpoint()
         if self.world_size > 1:
-            dist.barrier()  # else rank 0 could write the next checkpoint before another rank read this one
+            with collective():  # else rank 0 could write the next checkpoint before another read this one
+                dist.barrier()
         self._epoch_start = time.monotonic()
         if state is not None:
             self.note(f"resumed after epoch {state.epoch}")
@@ -137,7 +161,8 @@ class TrainRun:
             self._write_log()
 
     def _write_log(self) -> None:
-        self._store.write_bytes(f"{self._attempt.prefix}/log.txt", "\n".join([*self._lines, ""]).encode())
+        text = redact("\n".join([*self._lines, ""]))  # a traceback may quote a URI with credentials
+        self._store.write_bytes(f"{self._attempt.prefix}/log.txt", text.encode())
 
     def _heartbeat(self, done: int, epochs: int, metrics: Mapping[str, float]) -> None:
         recent = self._epoch_seconds[-5:]
@@ -156,7 +181,8 @@ class TrainRun:
             asked = stop_requested(self._store, "trial", self._trial.id)
         if self.world_size > 1:
             flag = torch.tensor([int(asked)], device=self.device)
-            dist.broadcast(flag, src=0)
+            with collective():
+                dist.broadcast(flag, src=0)
             asked = bool(flag.item())
         if asked:
             self.note("stopped on request")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import resource
 import socket
 import tempfile
 import time
@@ -21,7 +20,7 @@ import torch
 import torch.distributed as dist
 
 from assay.engine.packs import Pack
-from assay.engine.run import TrainRun
+from assay.engine.run import TrainRun, collective
 from assay.engine.versions import source_version
 from assay.results import Attempt, Environment, Result, Store, Worker
 from assay.results.record import Thresholds
@@ -33,9 +32,10 @@ from trainables.data.samples import EvaluationData, TrainingData
 from trainables.errors import InputError
 from trainables.evaluate import Evaluation, evaluate
 
-__all__ = ["Place", "Timer", "fit_and_evaluate"]
+__all__ = ["Place", "Timer", "fit_and_evaluate", "forget_peak_memory"]
 
 _PREDICTION_BATCH = 16
+_CLEAR_REFS, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
 @dataclass
@@ -67,9 +67,7 @@ class Place:
 
     def environment(self, workers: tuple[Worker, ...] = ()) -> Environment:
         """Where this trial runs and with what."""
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        if self.device.type == "cuda":
-            peak = torch.cuda.max_memory_allocated(self.device) / 2**20
+        peak = _peak_memory_mb(self.device)
         version = source_version()
         return Environment(
             node=self.node,
@@ -134,6 +132,21 @@ def fit_and_evaluate(
     }
 
 
+def forget_peak_memory(device: torch.device) -> None:
+    """Begin to measure anew: trials of a pack share a process, and each records its own peak."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        _CLEAR_REFS.write_text("5")  # resets the kernel's high-water mark of this process
+
+
+def _peak_memory_mb(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    mark = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(mark.split()[1]) / 1024
+
+
 def _load(trial: Trial, config: TrainableConfig, place: Place) -> tuple[TrainingData, EvaluationData]:
     """The trial's images and labels on this node; the data must be what the plan was made from."""
     root = Path(place.pack.data_root) if place.pack.data_root else None
@@ -181,7 +194,8 @@ def _gather(worker: Worker, place: Place) -> tuple[Worker, ...]:
     if place.world_size == 1:
         return (worker,)
     found: list[Any] = [None] * place.world_size
-    dist.all_gather_object(found, worker)
+    with collective():
+        dist.all_gather_object(found, worker)
     return tuple(found)
 
 
@@ -189,7 +203,8 @@ def _write_files(
     place: Place, attempt: Attempt, run: TrainRun, report: Evaluation, model: Path
 ) -> dict[str, str]:
     """Write the attempt's files; returns their sha256 by path below the trial's folder."""
-    curve = pa.Table.from_pylist(run.history)
+    names = dict.fromkeys(name for row in run.history for name in row)  # not every epoch logs every metric
+    curve = pa.table({name: [row.get(name) for row in run.history] for name in names})
     parts = {
         "curve.parquet": _parquet(curve),
         "predictions.parquet": _parquet(report.predictions),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import traceback
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,20 +18,17 @@ import torch
 import torch.distributed as dist
 
 from assay.engine.packs import Pack
-from assay.engine.run import Stopped, TrainRun
-from assay.engine.trial import Place, Timer, fit_and_evaluate
-from assay.results import Attempt, Record, Store
+from assay.engine.run import Stopped, TrainRun, collective
+from assay.engine.trial import Place, Timer, fit_and_evaluate, forget_peak_memory
+from assay.results import Attempt, AttemptStart, Record, Store
 from assay.study import Trial
 from trainables.errors import Diverged, InputError
 
-__all__ = ["MAX_ATTEMPTS", "StorageFullError", "train_pack"]
+__all__ = ["MAX_ATTEMPTS", "train_pack"]
 
 MAX_ATTEMPTS = 4  # a trial is tried again three times before it is failed
 _ERROR_CHARACTERS = 4000
-
-
-class StorageFullError(OSError):
-    """The storage has no room left: the study stops, and says so."""
+_STORAGE_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def train_pack(config: dict[str, Any]) -> None:
@@ -52,19 +50,28 @@ def train_pack(config: dict[str, Any]) -> None:
         config["driver_pid"],
         ray.train.torch.get_device(),
     )
-    for trial in pack.trials:
-        if store.record(trial.id) is None:
+    if place.device.type == "cuda":  # float32 means float32: 10 bits of mantissa are not asked for
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    try:
+        for trial in pack.trials:
             _train_trial(trial, place)
-        if place.world_size > 1:
-            dist.barrier()
+            if place.world_size > 1:
+                with collective():  # nobody begins the next trial before this one's record is there
+                    dist.barrier()
+    except OSError as error:
+        if error.errno not in _STORAGE_FULL or place.world_size > 1:
+            raise
+        # Another try would find no room either. The driver sees records missing, looks at the storage and
+        # ends the study with a sentence.
 
 
 def _train_trial(trial: Trial, place: Place) -> None:
-    """One attempt at one trial; ends with a record, or with an exception that is the machine's fault."""
+    """One attempt at one trial that has no record yet; ends with one, or with what is the machine's fault."""
     started = datetime.now(UTC)
     attempt = _begin(trial, place)
     if attempt is None:
         return
+    forget_peak_memory(place.device)
     timer = Timer()
     run = TrainRun(
         trial,
@@ -87,10 +94,8 @@ def _train_trial(trial: Trial, place: Place) -> None:
         run.note(f"out of memory:\n{traceback.format_exc()}")
         raise
     except OSError as error:
-        run_log = f"{type(error).__name__}: {error}"
-        if error.errno == errno.ENOSPC:
-            raise StorageFullError(error.errno, f"no room left while writing trial {trial.id}") from error
-        run.note(run_log)
+        if error.errno not in _STORAGE_FULL:
+            run.note(f"{type(error).__name__}: {error}")
         raise
     except Exception as error:  # noqa: BLE001 - recorded with its traceback, never swallowed
         reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
@@ -98,31 +103,39 @@ def _train_trial(trial: Trial, place: Place) -> None:
         failure = error
     if failure is not None:
         run.note(f"{ending['status']}: {ending['reason']}\n{traceback.format_exc()}".rstrip())
-    if place.rank == 0 or failure is not None:
+    recorded = failure is not None and isinstance(place.store.record(trial.id), Record)
+    if not recorded and (place.rank == 0 or failure is not None):  # the first rank to fail tells the reason
         _record(trial, place, attempt, {**ending, "started": started, "timings": timer.seconds})
     if failure is not None and place.world_size > 1:
         raise failure  # the other ranks wait in a collective: Train starts all anew, and skips this trial
 
 
 def _begin(trial: Trial, place: Place) -> Attempt | None:
-    """Note the attempt (rank 0, told to the others); None when the trial has had all its attempts."""
+    """Note the attempt; None when the trial has a record, or has had all its attempts.
+
+    Rank 0 looks and tells the others: two looks at a storage may differ.
+    """
     answer: list[Attempt | None] = [None]
-    if place.rank == 0:
+    if place.rank == 0 and not isinstance(place.store.record(trial.id), Record):
         since = place.pack.started
         before = [a for a in place.store.attempts(trial.id) if a.started >= since]
         if len(before) < MAX_ATTEMPTS:
             answer = [place.store.begin_attempt(trial.id, place.environment())]
         else:
-            _give_up(trial, place, [f"{a.attempt} on {a.host}, pid {a.pid}" for a in before])
+            _give_up(trial, place, before)
     if place.world_size > 1:
-        dist.broadcast_object_list(answer, src=0)
+        with collective():
+            dist.broadcast_object_list(answer, src=0)
     return answer[0]
 
 
-def _give_up(trial: Trial, place: Place, attempts: list[str]) -> None:
+def _give_up(trial: Trial, place: Place, attempts: Sequence[AttemptStart]) -> None:
+    tried = "; ".join(f"{attempt.attempt} on {attempt.host}, pid {attempt.pid}" for attempt in attempts)
+    words = _last_words(trial, place, attempts[-1])
     reason = (
-        f"its worker died in {len(attempts)} attempts (killed, out of memory or node lost): "
-        f"{'; '.join(attempts)}. Give it more memory or a smaller batch, then `assay run --retry failed`."
+        f"its worker died in {len(attempts)} attempts (killed, out of memory or node lost): {tried}. "
+        f"The last line of its log: {words}. Mend the cause (more memory, a smaller batch), then "
+        "`assay run --retry failed`."
     )
     now = datetime.now(UTC)
     place.store.write_record(
@@ -138,6 +151,14 @@ def _give_up(trial: Trial, place: Place, attempts: list[str]) -> None:
             ended=now,
         )
     )
+
+
+def _last_words(trial: Trial, place: Place, attempt: AttemptStart) -> str:
+    try:
+        log = place.store.read_bytes(f"{place.store.trial(trial.id)}/{attempt.attempt}/log.txt")
+    except FileNotFoundError:
+        return "none"
+    return (log.decode(errors="replace").splitlines() or ["none"])[-1]
 
 
 def _record(

@@ -129,19 +129,6 @@ class Files:
                 stream.write(data)
         return hashlib.sha256(data).hexdigest()
 
-    def write_folder(self, path: str, folder: Path) -> dict[str, str]:
-        """Copy the files of a local ``folder`` to ``path``; links are not followed.
-
-        Returns:
-            sha256 by name, names relative to ``folder``.
-        """
-        sources = sorted(p for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
-        names = [source.relative_to(folder).as_posix() for source in sources]
-        return {
-            name: self.write_bytes(f"{path}/{name}", source.read_bytes())
-            for name, source in zip(names, sources, strict=True)
-        }
-
     # Formats -----------------------------------------------------------------------------------------
 
     def read_json(self, path: str) -> Any:

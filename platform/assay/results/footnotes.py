@@ -32,7 +32,7 @@ def footnotes(plan: Plan, records: Mapping[str, Record], problems: Sequence[Prob
 
 def _spread_note(plan: Plan, records: Mapping[str, Record]) -> list[str]:
     summaries = summarise(plan, records, plan.study.metrics.primary)
-    kinds = dict.fromkeys(s.spread_of for s in summaries if s.spread is not None)
+    kinds = dict.fromkeys(s.planned_spread_of for s in summaries if s.spread is not None)
     if not kinds:
         return []
     return [f"Mean ± standard deviation over {' or '.join(kinds)}, on test images."]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import shlex
 import socket
 import threading
 import time
@@ -23,7 +24,7 @@ from pydantic import BaseModel, ValidationError
 from assay.results.store import Store
 from trainables.errors import InputError
 
-__all__ = ["Lease", "LeaseNote", "holder"]
+__all__ = ["Lease", "LeaseNote", "holder", "refuse_if_held"]
 
 BEAT_SECONDS = 10.0
 STALE_SECONDS = 60.0
@@ -51,6 +52,15 @@ def holder(store: Store, study: str) -> LeaseNote | None:
     return note if note is not None and note.alive(time.time()) else None
 
 
+def refuse_if_held(store: Store, study: str) -> None:
+    """Say early what entering a :class:`Lease` would say.
+
+    Raises:
+        InputError: If a run of the study is alive.
+    """
+    _refuse_if_alive(store, study, _read(store, study))
+
+
 class Lease:
     """The right to run a study, for the length of a ``with`` block.
 
@@ -74,11 +84,11 @@ class Lease:
             token=secrets.token_hex(8), host=socket.gethostname(), pid=os.getpid(), started=now, beat=now
         )
         with _one_at_a_time(self._store, self._study):
-            self._refuse_if_held(_read(self._store, self._study))
+            _refuse_if_alive(self._store, self._study, _read(self._store, self._study))
             self._write(note)
         other = _read(self._store, self._study)
         if other is None or other.token != note.token:
-            self._refuse_if_held(other)
+            _refuse_if_alive(self._store, self._study, other)
         self._note = note
         self._thread = threading.Thread(target=self._renew, name=f"lease of {self._study}", daemon=True)
         self._thread.start()
@@ -91,16 +101,6 @@ class Lease:
         with _one_at_a_time(self._store, self._study):
             if self._is_ours():
                 self._store.delete_tree(_path(self._study))
-
-    def _refuse_if_held(self, note: LeaseNote | None) -> None:
-        if note is None or not note.alive(time.time()):
-            return
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(note.started))
-        raise InputError(
-            f"study {self._study} is run by one process at a time, and process {note.pid} on {note.host} "
-            f"runs it since {since}. Watch it with `assay status {self._study}`, or end it with "
-            f"`assay stop {self._study}`."
-        )
 
     def _renew(self) -> None:
         while not self._stop.wait(self._beat_seconds):
@@ -124,6 +124,17 @@ class Lease:
 
     def _write(self, note: LeaseNote) -> None:
         self._store.write_bytes(_path(self._study), note.model_dump_json().encode())
+
+
+def _refuse_if_alive(store: Store, study: str, note: LeaseNote | None) -> None:
+    if note is None or not note.alive(time.time()):
+        return
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(note.started))
+    target = f"{study} --storage {shlex.quote(store.uri)}"
+    raise InputError(
+        f"study {study} is run by one process at a time, and process {note.pid} on {note.host} runs it since "
+        f"{since}. Watch it with `assay status {target}`, or end it with `assay stop {target}`."
+    )
 
 
 def _path(study: str) -> str:

@@ -6,7 +6,7 @@ record then says that they were removed, so that it still tells the truth about 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
 from assay.results.lease import holder
@@ -15,11 +15,11 @@ from assay.results.store import Store
 from assay.study import Plan
 from trainables.metrics import METRICS
 
-__all__ = ["Leftover", "clean_plan", "free", "models_to_drop"]
+__all__ = ["Leftover", "clean_plan", "free", "models_to_drop", "unkept_models"]
 
 Reason = Literal[
-    "attempt that a later one replaced", "attempt without a record", "checkpoint of a finished trial",
-    "heartbeat of a finished trial", "scratch of the engine", "model that `keep` leaves out",
+    "attempt that a later one replaced", "attempt without a record", "checkpoint of a trial that ended",
+    "heartbeat of a trial that ended", "scratch of the engine", "model that `keep` leaves out",
 ]  # fmt: skip
 
 
@@ -81,6 +81,27 @@ def clean_plan(store: Store, plans: Iterable[Plan] = ()) -> list[Leftover]:
     return [*found, *_unkept_models(store, list(plans), records.records)]
 
 
+def unkept_models(
+    store: Store, plan: Plan, records: Mapping[str, Record], others: Callable[[], Iterable[Plan]]
+) -> list[Leftover]:
+    """Models of ``plan``'s own trials that no study keeps.
+
+    Args:
+        store: The results.
+        plan: Whose trials are looked at, and no others.
+        records: Those of the plan.
+        others: Gives the plans of the other studies, which may keep a model of a trial that they share; asked
+            only when there is a model to drop.
+    """
+    dropped = set(models_to_drop(plan, records))
+    if not dropped:
+        return []
+    sharing = [other for other in others() if any(trial.id in dropped for trial in other.trials)]
+    theirs = store.records({t.id for other in sharing for t in other.trials} - records.keys())
+    found = _unkept_models(store, [plan, *sharing], {**theirs, **records}, of=dropped)
+    return list(found)
+
+
 def free(store: Store, leftovers: Iterable[Leftover]) -> int:
     """Delete what :func:`clean_plan` listed; returns the bytes that were freed.
 
@@ -115,10 +136,10 @@ def _beside_the_record(store: Store, record: Record) -> Iterator[Leftover]:
     folder = store.trial(record.id)
     for name in store.list(folder):
         path = f"{folder}/{name.removesuffix('/')}"
-        if name.startswith("checkpoint") and record.status != "failed":
-            yield _leftover(store, path, "checkpoint of a finished trial")
+        if name.startswith("checkpoint"):  # the worker, too, removes it with the record
+            yield _leftover(store, path, "checkpoint of a trial that ended")
         elif name == "progress.json":
-            yield _leftover(store, path, "heartbeat of a finished trial")
+            yield _leftover(store, path, "heartbeat of a trial that ended")
         elif name.endswith("/") and name not in {"attempts/", f"{record.attempt}/"}:
             named = any(file.startswith(name) for file in record.files)
             if record.attempt and not named:
@@ -143,14 +164,17 @@ def _scratch(store: Store) -> Iterator[Leftover]:
             yield _leftover(store, f"{folder}/{name.removesuffix('/')}", "scratch of the engine")
 
 
-def _unkept_models(store: Store, plans: list[Plan], records: Mapping[str, Record]) -> Iterator[Leftover]:
+def _unkept_models(
+    store: Store, plans: list[Plan], records: Mapping[str, Record], of: Collection[str] | None = None
+) -> Iterator[Leftover]:
+    """Models that no plan keeps, of the trials ``of`` (None: of all)."""
     dropped = [set(models_to_drop(plan, records)) for plan in plans]
     planned = [{trial.id for trial in plan.trials} for plan in plans]
     for trial_id in dict.fromkeys(trial_id for ids in dropped for trial_id in ids):
         wanted = any(
             trial_id in ids and trial_id not in gone for ids, gone in zip(planned, dropped, strict=True)
         )
-        if not wanted:
+        if not wanted and (of is None or trial_id in of):
             model = _model_files(records[trial_id])[0].partition("/model/")[0]
             path = f"{store.trial(trial_id)}/{model}/model"
             yield _leftover(store, path, "model that `keep` leaves out")

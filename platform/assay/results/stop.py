@@ -1,8 +1,9 @@
 """Asking a running study to stop: an object on the storage that the engine looks for.
 
-Whoever can write to the storage can ask, from any machine; a signal reaches one process only. The engine
-ends the trials at the next epoch, keeps what is finished and clears the request; a request that nobody
-was there to see is cleared by the next `assay run`.
+Whoever can write to the storage can ask, from any machine; a signal reaches one process only. For a study it
+is what Ctrl-C is: the run ends within seconds, in the middle of an epoch. A trial ends by itself after the
+epoch it is in, and the others go on. What is finished stays; what is not goes on from its checkpoint in the
+next `assay run`, which clears all requests first.
 """
 
 from __future__ import annotations

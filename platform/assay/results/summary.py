@@ -82,19 +82,33 @@ class CellSummary:
 
     @property
     def spread_of(self) -> str:
-        """What the spread is over: ``5 seeds``, ``3 folds``, ``5 seeds (means over 3 folds)``."""
-        seeds, folds = self._seeds(), self._folds()
-        if len(folds) < 2:
-            return _count(len(seeds), "seed")
-        if len(seeds) < 2:
-            return _count(len(folds), "fold")
-        return f"{_count(len(seeds), 'seed')} (means over {len(folds)} folds)"
+        """What the spread is over, without what was lost: ``4 seeds``, ``2 seeds (means over 3 folds)``."""
+        return self._over(len(self._spread_values()))
+
+    @property
+    def planned_spread_of(self) -> str:
+        """What the spread is over when no repeat is lost: ``5 seeds``, ``3 seeds (means over 3 folds)``."""
+        return self._over(len(self._folds()) if len(self._seeds()) < 2 else len(self._seeds()))
 
     def count_text(self) -> str:
         """``10``, or ``9 of 10: 1 diverged (NaN loss at epoch 3)``."""
         if self.n == self.planned:
             return str(self.n)
         return f"{self.n} of {self.planned}: {'; '.join(map(str, self.lost))}"
+
+    def spread_text(self) -> str | None:
+        """``± over 2 seeds`` where that is not as planned; None where it is."""
+        if self.mean is None or self.spread_of == self.planned_spread_of:
+            return None
+        return f"{'no ±' if self.spread is None else '±'} over {self.spread_of}"
+
+    def _over(self, number: int) -> str:
+        seeds, folds = self._seeds(), self._folds()
+        if len(folds) < 2:
+            return _count(number, "seed")
+        if len(seeds) < 2:
+            return _count(number, "fold")
+        return f"{_count(number, 'seed')} (means over {len(folds)} folds)"
 
     def _seeds(self) -> set[int]:
         return {repeat.seed for repeat in self.repeats}

@@ -145,15 +145,20 @@ def _common_name(summary: CellSummary, factor: str) -> str:
 def _count_cell(of_cell: Sequence[CellSummary], metrics: Sequence[Metric], notes: list[str]) -> str:
     """The n of a row; adds a note to ``notes`` where any repeat was lost."""
     primary, *others = of_cell
-    texts = [f"n = {primary.count_text()}"] if primary.lost else []
+    texts = [_lost_text(primary)] if primary.lost else []
     for summary, metric in zip(others, metrics[1:], strict=True):
         if summary.lost != primary.lost:
-            texts.append(f"{metric.title}: n = {summary.count_text()}")
+            texts.append(f"{metric.title}: {_lost_text(summary)}")
     if not texts:
         return str(primary.n)
     notes.append(f"{primary.cell.name}: {'; '.join(texts)}")
     short = str(primary.n) if not primary.lost else f"{primary.n} of {primary.planned}"
     return f"{short} {superscript(len(notes))}"
+
+
+def _lost_text(summary: CellSummary) -> str:
+    """``n = 8 of 9: 1 diverged (NaN loss); ± over 2 seeds (means over 3 folds)``."""
+    return "; ".join(filter(None, [f"n = {summary.count_text()}", summary.spread_text()]))
 
 
 def _mean_spread(summary: CellSummary, metric: Metric) -> str:

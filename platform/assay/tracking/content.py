@@ -103,15 +103,21 @@ def final_points(record: Record) -> list[Point]:
 
 
 def curve_points(curve: pa.Table, fallback_time: int) -> list[Point]:
-    """One point per epoch and metric of ``curve.parquet`` (columns epoch, time in Unix seconds, metrics)."""
+    """One point per epoch and metric of ``curve.parquet`` (columns epoch, time in Unix seconds, metrics).
+
+    Without a column ``epoch`` rows count from 0, without ``time`` all points lie at ``fallback_time`` (ms);
+    what is no finite number is left out.
+    """
     points: list[Point] = []
-    for row in curve.to_pylist():
-        moment = row.get("time")
+    for number, row in enumerate(curve.to_pylist()):
+        moment, epoch = _number(row.get("time")), _number(row.get("epoch"))
         time = fallback_time if moment is None else round(moment * 1000)
+        step = number if epoch is None else round(epoch)
+        values = {name: _number(value) for name, value in row.items() if name not in _OF_THE_CURVE}
         points.extend(
-            Point(_name(f"epoch/{name}"), float(value), time, round(row["epoch"]))
-            for name, value in row.items()
-            if name not in _OF_THE_CURVE and value is not None and math.isfinite(value)
+            Point(_name(f"epoch/{name}"), value, time, step)
+            for name, value in values.items()
+            if value is not None
         )
     return points
 
@@ -124,6 +130,11 @@ def experiment_note(question: str, table: str) -> str:
 def milliseconds(moment: Any) -> int:
     """A moment as MLflow counts time; 0 when it is unknown."""
     return 0 if moment is None else round(moment.timestamp() * 1000)
+
+
+def _number(value: Any) -> float | None:
+    """A finite number, or None."""
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:

@@ -132,27 +132,29 @@ class MlflowMirror:
     def sync(self, plan: Plan, records: Iterable[Record] | None = None) -> SyncReport:
         """Bring MLflow up to date with ``records`` (default: all of the plan).
 
-        No exception of MLflow, its database or the network leaves this method. Not for two threads at
-        once, nor for two processes: the head calls it.
+        No exception of MLflow, its database, the network or the storage leaves this method. Not for two
+        threads at once, nor for two processes: the head calls it.
         """
-        wanted = list(self._records(plan).values() if records is None else records)
+        report = SyncReport()
         try:
+            wanted = list(self._records(plan).values() if records is None else records)
             self._connect()
             experiment, restored = self._experiment(plan)
-        except _trouble() as error:
-            return SyncReport(away=_in_short(error))
-        marker_of = f"{experiment.experiment_id} {experiment.creation_time}"
-        marker = read_marker(self._store, plan.study.study, self._uri, marker_of)
-        if restored:  # and with it the runs that replaced records had left behind
-            marker = Marker(experiment=marker_of)
-        target = _Experiment(self._api(), self._store, plan, experiment.experiment_id, marker)
-        report = target.add(wanted, lambda: write_marker(self._store, plan.study.study, self._uri, marker))
-        if report.away is None and target.stale_cells:
-            try:
+            marker_of = f"{experiment.experiment_id} {experiment.creation_time}"
+            marker = read_marker(self._store, plan.study.study, self._uri, marker_of)
+            if restored:  # and with it the runs that replaced records had left behind
+                marker = Marker(experiment=marker_of)
+            target = _Experiment(self._api(), self._store, plan, experiment.experiment_id, marker)
+
+            def save() -> None:
+                write_marker(self._store, plan.study.study, self._uri, marker)
+
+            report = target.add(wanted, save)
+            if report.away is None and target.stale_cells:
                 target.update_cells(self._records(plan))
-            except _trouble() as error:
-                report = replace(report, away=_in_short(error))
-        write_marker(self._store, plan.study.study, self._uri, marker)
+            save()
+        except _trouble() as error:
+            report = replace(report, away=_in_short(error))
         return report
 
     def _records(self, plan: Plan) -> dict[str, Record]:
@@ -221,7 +223,7 @@ class _Experiment:
                 continue
             try:
                 added = self._mirror(record, digest)
-            except _trouble() as error:
+            except Exception as error:  # noqa: BLE001 - named, and the other records are told all the same
                 away = self._why_away()
                 if away is not None:
                     return SyncReport(new, already, tuple(failed), away)
@@ -352,11 +354,16 @@ def _fields(point: Point) -> tuple[str, float, int, int]:
 
 
 def _trouble() -> tuple[type[Exception], ...]:
-    """What MLflow, its database and the network raise; a mistake of ours is none of these."""
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
+    """What MLflow, its database and the network raise; a mistake of ours is none of these.
 
-    return MlflowException, SQLAlchemyError, OSError  # requests' errors are OSErrors
+    ImportError: MLflow loads a driver when a URI asks for it (``mysql://``).
+    """
+    try:
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+    except ImportError:
+        return ImportError, OSError
+    return MlflowException, SQLAlchemyError, ImportError, OSError  # requests' errors are OSErrors
 
 
 def _in_short(error: Exception) -> str:

@@ -105,9 +105,9 @@ class Listing:
 
     @property
     def is_split(self) -> bool:
-        """Whether the makers say of every image where it belongs."""
-        by_split = all(entry.split is not None for entry in self.entries)
-        return by_split or all(entry.fold is not None for entry in self.entries)
+        """Whether the makers say of every image where it belongs: all by split, or all by fold."""
+        told = {(entry.split is not None, entry.fold is not None) for entry in self.entries}
+        return told in ({(True, False)}, {(False, True)})
 
 
 def read_published(model: type[OptionsT], file: Path, roots: Iterable[Path], shape: str) -> OptionsT | None:

@@ -7,7 +7,7 @@ read from ``splits/KolektorSDD_folds.json`` below the root (test items per fold;
 
 Rule: an image is defective when its label has a non-zero pixel; the item is ``kosNN``. kos26 repeats
 the images of kos01 and kos34 those of kos27, byte for byte: they are kept, and named in the manifest's
-findings.
+findings. kos21/Part7, which some copies have, is left out.
 
 Licence: CC BY-NC-SA 4.0. Cite: Tabernik et al. 2019, doi:10.1007/s10845-019-01476-x; for the folds
 Božič, Tabernik, Skočaj 2021, doi:10.1016/j.compind.2021.103459.
@@ -39,6 +39,7 @@ __all__ = ["READER"]
 
 _FOLDS = Path("splits") / "KolektorSDD_folds.json"
 _EXPECTED = Expected({"all": (52, 347)}, "Božič, Tabernik, Skočaj 2021, Table 2")
+_LEFT_OUT = "kos21/Part7"  # in circulating copies only: the makers' code skips it, in training and in test
 _ALL = 33  # the makers' name for every training item (folds have 33, 33 and 34)
 
 
@@ -67,10 +68,11 @@ def read_kolektorsdd(spec: DataSpec, place: Place) -> Listing:
             f"{start} holds no KolektorSDD: expected KolektorSDD.zip, a folder KolektorSDD, or folders "
             "kos01 … kos50. Give --data the folder that holds it."
         )
+    items = sorted(path for path in root.iterdir() if _is_item(path))
     roots = [place.required_root(READER.name), start, root]
     shape = "test[fold] = items and train['P_N'][fold] = [item, has mask]"
     folds = read_published(_Folds, _FOLDS, roots, shape)
-    fold_of = {item: fold for fold, items in enumerate(folds.test) for item in items} if folds else {}
+    fold_of = {item: fold for fold, names in enumerate(folds.test) for item in names} if folds else {}
     entries = tuple(
         Entry(
             sample=f"{item.name}/{image.stem}",
@@ -81,17 +83,31 @@ def read_kolektorsdd(spec: DataSpec, place: Place) -> Listing:
             group=item.name,
             fold=fold_of.get(item.name),
         )
-        for item in sorted(path for path in root.iterdir() if _is_item(path))
+        for item in items
         for image in images_in(item, (".jpg",))
+        if f"{item.name}/{image.stem}" != _LEFT_OUT
     )
+    unlisted = [item.name for item in items if item.name not in fold_of]
     return Listing(
         root,
         entries,
         mask_above=0,
         published=_published_sets(folds, options.train_items) if folds else PublishedSets(),
-        unsplit=f"KolektorSDD's published folds are read from {_FOLDS} below the data root, which is not "
-        "there. Put the file there, or use `splits: per_seed`.",
+        unsplit=_unsplit(unlisted if folds else None),
         expected=_EXPECTED,
+    )
+
+
+def _unsplit(unlisted: list[str] | None) -> str:
+    """Why there is no published split: items that the folds do not list, or no folds at all (None)."""
+    if unlisted is None:
+        return (
+            f"KolektorSDD's published folds are read from {_FOLDS} below the data root, which is not there. "
+            "Put the file there, or use `splits: per_seed`."
+        )
+    return (
+        f"{_FOLDS} lists every item in one fold; it does not list {', '.join(unlisted)}. "
+        "Move these folders away, or use `splits: per_seed`."
     )
 
 

@@ -6,15 +6,18 @@ normal/defective) are required; ``mask`` (path), ``defect_class``, ``group`` (ph
 value in them.
 
 Rules: every row is checked, and all faults are told at once (the first 20). An image without ``group``
-is an item of its own. With ``mask_classes: {1: scratch, 2: hole}`` in the options, masks hold class indices
-(grey values, or indices into a PNG's palette; 0: background): the mask then says which classes an image
-shows (``hole+scratch``), and ``data.classes`` chooses among them, pixel by pixel. A defective image that
-shows only other classes is left out.
+is an item of its own. One column says where an image belongs: ``split`` or ``fold``, and ``fold`` in every
+row, for an image without a fold would be trained on in all of them.
+
+With ``mask_classes: {1: scratch, 2: hole}`` in the options, masks hold class indices (grey values, or indices
+into a PNG's palette; 0: background): the mask then says which classes an image shows (``hole+scratch``),
+and ``data.classes`` chooses among them, pixel by pixel. A defective image that shows only other classes is
+left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -86,6 +89,7 @@ def read_table(spec: DataSpec, place: Place) -> Listing:
         )
     path = place.below_root(READER.name, spec.path)
     entries = _check_rows(path, _load(path))
+    _check_parts(path, entries)
     indices = None
     if options.mask_classes is not None:
         names = options.mask_classes
@@ -161,6 +165,22 @@ def _check_rows(path: Path, table: pa.Table) -> tuple[Entry, ...]:
             f"{path}: {len(faults)} faults. Mend these rows:\n" + "\n".join(faults[:MAX_FAULTS]) + more
         )
     return tuple(entries)
+
+
+def _check_parts(path: Path, entries: Sequence[Entry]) -> None:
+    split = sum(entry.split is not None for entry in entries)
+    fold = sum(entry.fold is not None for entry in entries)
+    if split and fold:
+        raise InputError(
+            f"{path}: one column says where an image belongs, split or fold; found {split} rows with split "
+            f"and {fold} with fold. Empty one of the two columns."
+        )
+    if fold and fold < len(entries):
+        row, entry = next((row, entry) for row, entry in enumerate(entries, 1) if entry.fold is None)
+        raise InputError(
+            f"{path}: column fold is filled in every row or in none; found {fold} of {len(entries)}, "
+            f"row {row} ({entry.image}) is empty. Fill it, or empty the column."
+        )
 
 
 def _entry(row: _Row) -> Entry:

@@ -1,0 +1,68 @@
+"""The thread that tells MLflow: whatever goes wrong is said at the end, and nobody waits for long."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+import pytest
+
+from assay.cli.mirror import Mirror
+from assay.cli.options import in_use
+from assay.results import Store
+from assay.study import Plan
+
+
+def silent(text: str) -> None:
+    """The display of a test."""
+
+
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        ("nonsense://me:hunter2@somewhere", "nonsense"),
+        ("mysql+cymysql://me:hunter2@127.0.0.1:9/runs", "cymysql"),  # its driver is not installed
+    ],
+)
+def test_whatever_keeps_results_from_mlflow_is_said(store: Store, plan: Plan, uri: str, reason: str) -> None:
+    with Mirror(plan, store, uri, silent) as mirror:
+        pass
+    assert mirror.lacking is not None
+    assert reason in mirror.lacking
+    assert "hunter2" not in mirror.lacking
+
+
+def test_a_marker_that_cannot_be_read_is_said(store: Store, plan: Plan) -> None:
+    with Mirror(plan, store, None, silent) as mirror:
+        pass
+    assert mirror.lacking is None
+    (marker,) = (name for name in store.list("studies/small") if name.startswith("mlflow-"))
+    store.delete_tree(f"studies/small/{marker}")
+    store.write_bytes(f"studies/small/{marker}/x", b"a folder in its place")
+    with Mirror(plan, store, None, silent) as mirror:
+        pass
+    assert mirror.lacking is not None
+    assert marker in mirror.lacking
+
+
+def test_an_interrupted_run_does_not_wait_for_a_server_that_never_answers(
+    store: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "4")
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        uri = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        with Mirror(plan, store, uri, silent, patience=0.3) as mirror:
+            time.sleep(0.3)
+            mirror.interrupt()
+            start = time.monotonic()
+        assert time.monotonic() - start < 2
+        assert mirror.lacking == "it did not answer within 0.3 s"
+
+
+def test_printed_commands_name_the_options_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert in_use("assay mlflow") == "assay mlflow"
+    assert in_use("assay mlflow", storage="a b") == "assay mlflow --storage 'a b'"
+    uri = "http://me:hunter2@tracking"
+    assert in_use("assay mlflow", tracking_uri=uri) == "assay mlflow --tracking-uri 'http://***@tracking'"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert in_use("assay mlflow", tracking_uri=uri) == "assay mlflow"

@@ -1,0 +1,82 @@
+"""Two workers of one SegDecNet trial end where one worker ends, and see different images."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from tests.engine.two_workers import POSITIVES
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five steps with one worker and with two."""
+    folder = tmp_path_factory.mktemp("two")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "platform"), str(ROOT)])}
+    for world_size in (1, 2):
+        (folder / str(world_size)).mkdir()
+        ranks = [
+            subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "tests.engine.two_workers",
+                    str(rank),
+                    str(world_size),
+                    str(folder / str(world_size)),
+                ],
+                cwd=ROOT,
+                env=environment,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for rank in range(world_size)
+        ]
+        for process in ranks:
+            _, errors = process.communicate(timeout=120)
+            assert process.returncode == 0, errors
+    return folder
+
+
+def _rank(folder: Path, rank: int, world_size: int) -> Path:
+    return folder / str(world_size) / f"rank{rank}of{world_size}"
+
+
+def test_after_five_steps_the_weights_are_those_of_one_worker(trained: Path) -> None:
+    alone = load_file(_rank(trained, 0, 1) / "model.safetensors")
+    for rank in (0, 1):
+        together = load_file(_rank(trained, rank, 2) / "model.safetensors")
+        for name, weights in alone.items():
+            np.testing.assert_allclose(together[name], weights, atol=1e-5, err_msg=name)
+
+
+def test_both_ranks_end_with_the_same_bits(trained: Path) -> None:
+    files = [(_rank(trained, rank, 2) / "model.safetensors").read_bytes() for rank in (0, 1)]
+    assert files[0] == files[1]
+
+
+def test_a_weak_positive_met_a_normal_image_and_no_image_was_seen_twice(trained: Path) -> None:
+    first, second = (
+        json.loads((_rank(trained, rank, 2) / "parts.json").read_text())["parts"] for rank in (0, 1)
+    )
+    assert len(first) == len(second) == 5
+    mixed = [(a < POSITIVES) != (b < POSITIVES) for (a,), (b,) in zip(first, second, strict=True)]
+    assert any(mixed), "in no step one rank had a defective image and the other a normal one"
+    seen = [i for part in (*first, *second) for i in part]
+    assert sorted(seen) == list(range(2 * POSITIVES))
+
+
+def test_logged_losses_are_those_of_all_workers(trained: Path) -> None:
+    alone, together = (
+        json.loads((_rank(trained, 0, world) / "parts.json").read_text())["history"] for world in (1, 2)
+    )
+    assert together[0]["loss"] == pytest.approx(alone[0]["loss"], rel=1e-4)

@@ -1,0 +1,87 @@
+"""One rank of a SegDecNet training with two workers over gloo, without Ray: ``two_workers.py RANK FOLDER``.
+
+Used by ``test_two_workers.py``. Writes the weights after five steps, and what this rank saw.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from assay.engine.run import TrainRun
+from assay.results import Environment, Store
+from assay.study import Trial
+from trainables.data.samples import ImageSet, TrainingData
+from trainables.data.spec import DataSpec, Supervision
+from trainables.segdec import TRAINABLE, SegDecConfig
+
+POSITIVES = 5  # an epoch shows each once and as many normal images: ten images, five steps of two
+
+
+class _Noted(TrainRun):
+    """Notes the positions that this rank was given, batch by batch."""
+
+    def __init__(self, *arguments: object, **named: object) -> None:
+        super().__init__(*arguments, **named)  # type: ignore[arg-type]
+        self.parts: list[list[int]] = []
+
+    def shard(self, batch: object) -> object:  # type: ignore[override]
+        part = super().shard(batch)  # type: ignore[arg-type]
+        self.parts.append([int(i) for i in part])
+        return part
+
+
+def main(rank: int, world_size: int, folder: Path) -> None:
+    """Train five steps on image labels only, and write what came of it."""
+    torch.set_num_threads(1)
+    if world_size > 1:
+        dist.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=world_size)
+    config = SegDecConfig(
+        image_size=(128, 64), channel_scale=1 / 16, epochs=1, batch_size=2, lr=0.01, balance="none"
+    ).resolved("cpu")
+    store = Store(folder)
+    attempt = store.begin_attempt("0" * 16, Environment())
+    run = _Noted(
+        _trial(config), "two", store, attempt, device=torch.device("cpu"), rank=rank, world_size=world_size
+    )
+    predictor = TRAINABLE.fit(config, _data(), run)
+    out = folder / f"rank{rank}of{world_size}"
+    out.mkdir()
+    predictor.save(out)
+    (out / "parts.json").write_text(json.dumps({"parts": run.parts, "history": run.history}))
+
+
+def _data() -> TrainingData:
+    """Weak data: no sample has a mask field."""
+    chance = np.random.default_rng(0)
+    ids = tuple(str(i) for i in range(2 * POSITIVES))
+    images = {i: chance.integers(0, 256, (128, 64, 1)).astype(np.uint8) for i in ids}
+    labels = np.array([i < POSITIVES for i in range(2 * POSITIVES)])
+    return TrainingData(ImageSet(ids, labels, images), None, Supervision(kind="weak"))
+
+
+def _trial(config: SegDecConfig) -> Trial:
+    return Trial(
+        id="0" * 16,
+        cell="base",
+        levels={},
+        seed=0,
+        fold=None,
+        trainable="segdec",
+        revision=1,
+        config=config.model_dump(mode="json"),
+        supervision=Supervision(kind="weak"),
+        data=DataSpec(reader="synthetic"),
+        manifest="",
+        split="",
+        diff={},
+    )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
