@@ -163,6 +163,7 @@ class Trainable(Generic[ConfigT]):
     load: Callable[[Path], Predictor]
     footnotes: Callable[[ConfigT], Sequence[str]] = field(default=lambda config: ())
     parameters: Callable[[ConfigT], int] | None = None  # number of weights: the plan estimates disk space
+    needs_normal: bool = True  # False: it can train where every image is defective
 
 
 def shard(batch: Sequence[int], rank: int, world_size: int) -> Sequence[int]:

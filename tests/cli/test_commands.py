@@ -33,6 +33,7 @@ COMMANDS = [
     ("mlflow",),
     ("data",),
     ("data", "check"),
+    ("init",),
     ("schema",),
     ("doctor",),
 ]
@@ -67,6 +68,10 @@ def test_help_loads_nothing_heavy() -> None:
         ("stop", "nobody"),
         ("data", "check", "no-such-reader"),
         ("data", "check", "mtd", "--data", "no-such-folder"),
+        ("data", "check", "synthetic", "--option", "images"),
+        ("data", "check", "synthetic", "--option", "images=few"),
+        ("init",),
+        ("init", "--images", "no-such-folder"),
         ("plan", "{study}", "--no-such-option"),
         ("no-such-command",),
     ],
@@ -77,7 +82,7 @@ def test_bad_input_is_refused_in_plain_words(
 ) -> None:
     bad = tmp_path / "bad.yaml"
     bad.write_text("study: small\nquestin: why?\n", encoding="utf-8")
-    storage = () if arguments[0] in ("data", "no-such-command") else ("--storage", store.uri)
+    storage = () if arguments[0] in ("data", "init", "no-such-command") else ("--storage", store.uri)
     answer = assay(*(part.format(study=study_file, bad=bad) for part in arguments), *storage)
     assert answer.code == 2
     assert answer.err

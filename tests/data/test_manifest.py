@@ -120,36 +120,71 @@ def test_normal_image_whose_mask_shows_a_defect_is_refused(tmp_path: Path) -> No
         open_folder(tmp_path, tmp_path / "cache", reader="table", path="parts.csv")
 
 
+NOTHING: list[str] = []
+
+
 @pytest.mark.parametrize(
-    ("column", "parts", "faults"),
+    ("column", "parts", "faults", "warnings"),
     [
-        ("split", {"a0": "train", "a1": "test", "b0": "train", "b1": "test"}, []),
+        ("split", {"a0": "train", "a1": "test", "b0": "train", "b1": "test"}, NOTHING, NOTHING),
         (
             "split",
             {"a0": "train", "a1": "train", "b0": "train", "b1": "test"},
-            ["test: no normal image among 1"],
+            NOTHING,
+            ["test: no normal image among 1; image scores have nothing to separate"],
         ),
-        ("fold", {"a0": "0", "a1": "1", "b0": "0", "b1": "1"}, []),
+        (
+            "split",
+            {"a0": "test", "a1": "test", "b0": "train", "b1": "test"},
+            NOTHING,
+            ["train: no normal image among 1; only a method that trains on masks"],
+        ),
+        (
+            "split",
+            {"a0": "train", "a1": "test", "b0": "test", "b1": "test"},
+            NOTHING,
+            ["train: no defective image among 1; it serves `supervision: none` alone"],
+        ),
+        (
+            "split",
+            {"a0": "train", "a1": "test", "b0": "train", "b1": "train"},
+            ["test: no defective image among 1; nothing could be measured"],
+            NOTHING,
+        ),
+        (
+            "split",
+            {"a0": "train", "a1": "validation", "a2": "test", "b0": "train", "b1": "test"},
+            NOTHING,
+            ["validation: no defective image among 1; it serves `supervision: none` alone"],
+        ),
+        ("split", {"a0": "train", "b0": "train"}, ["test: no image"], NOTHING),
+        ("split", {"a0": "test", "b0": "test"}, ["train: no image"], NOTHING),
+        ("fold", {"a0": "0", "a1": "1", "b0": "0", "b1": "1"}, NOTHING, NOTHING),
         (
             "fold",
             {"a0": "0", "a1": "1", "b0": "0", "b1": "0"},
-            ["test of fold 1: no defective image among 1", "training of fold 0: no defective image among 1"],
+            ["test of fold 1: no defective image among 1"],
+            ["training of fold 0: no defective image among 1; it serves `supervision: none` alone"],
         ),
     ],
 )
 def test_check_names_each_published_part_without_defective_or_normal_images(
-    column: str, parts: dict[str, str], faults: list[str], tmp_path: Path
+    column: str, parts: dict[str, str], faults: list[str], warnings: list[str], tmp_path: Path
 ) -> None:
     for number, name in enumerate(parts):
         write(tmp_path / f"{name}.png", noise(number))
     lines = [f"{name}.png,{int(name[0] == 'b')},{part}" for name, part in parts.items()]
     (tmp_path / "parts.csv").write_text("\n".join([f"image,label,{column}", *lines]))
     spec = DataSpec(reader="table", path="parts.csv")
-    found = check_data(spec, tmp_path, tmp_path / "cache").faults
-    assert len(found) == len(faults)
-    for text, expected in zip(found, faults, strict=True):
-        assert text.startswith(f"published part {expected}")
-    assert check_data(spec.model_copy(update={"splits": "per_seed"}), tmp_path, tmp_path / "cache").usable
+    report = check_data(spec, tmp_path, tmp_path / "cache")
+    told = [text for text in report.findings if text.startswith("published part")]
+    for found, expected in ((report.faults, faults), (told, warnings)):
+        assert len(found) == len(expected)
+        for text, start in zip(found, expected, strict=True):
+            assert text.startswith(f"published part {start}")
+    divided_anew = check_data(spec.model_copy(update={"splits": "per_seed"}), tmp_path, tmp_path / "cache")
+    assert divided_anew.usable
+    assert not any(text.startswith("published part") for text in divided_anew.findings)
 
 
 def test_check_of_sound_data_has_nothing_to_remark(tmp_path: Path) -> None:

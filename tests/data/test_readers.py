@@ -58,7 +58,7 @@ def test_reader_of_files_says_when_its_data_are_not_there(name: str, tmp_path: P
 
 
 def test_unknown_reader_and_setting_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"unknown reader 'cifar'. Known: folder"):
+    with pytest.raises(InputError, match=r"unknown reader 'cifar'. Known: dagm, folder"):
         open_manifest(DataSpec(reader="cifar"), None, tmp_path)
     with pytest.raises(InputError, match=r"data\.options\.colour: .*Settings of reader synthetic: images"):
         open_manifest(DataSpec(reader="synthetic", options={"colour": 1}), None, tmp_path)
@@ -112,6 +112,7 @@ def test_table_that_leaves_open_where_an_image_belongs_is_refused(
     ("column", "values", "told"),
     [
         ("split", ("train", "test"), r"a\.png in train, b\.png in test"),
+        ("split", ("train", "validation"), r"a\.png in train, b\.png in validation"),
         ("fold", ("0", "1"), r"a\.png in test of fold 0, b\.png in test of fold 1"),
     ],
 )

@@ -5,6 +5,7 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from tests.data.made_images import bare_manifest
 from trainables.data import DataSpec, Manifest, Split, Supervision, make_split
@@ -211,3 +212,102 @@ def test_more_masks_than_there_are_is_refused() -> None:
     manifest = of_classes(normal=20, scratch=10)
     with pytest.raises(InputError, match=r"reads 50 masks; the training part has \d"):
         make_split(manifest, PER_SEED, mixed(50), 0, None)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 1000), fewer=st.integers(1, 10), more=st.integers(10, 17))
+def test_positives_are_nested_and_masks_belong_to_them(seed: int, fewer: int, more: int) -> None:
+    manifest = of_classes(normal=30, scratch=30)
+    whole = make_split(manifest, PER_SEED, FULL, seed, None)
+    few, many = (
+        make_split(manifest, PER_SEED.model_copy(update={"positives": count}), mixed(fewer), seed, None)
+        for count in (fewer, more)
+    )
+    kept = [{sample for sample in split.train if manifest.by_sample[sample].label} for split in (few, many)]
+    assert [len(each) for each in kept] == [fewer, more]
+    assert kept[0] <= kept[1] <= set(whole.train)
+    assert few.masks == many.masks  # the same first ones of one order
+    assert set(few.masks) == kept[0]
+    assert (many.validation, many.test) == (whole.validation, whole.test)
+    normal = {sample for sample in whole.train if not manifest.by_sample[sample].label}
+    assert normal <= set(few.train)
+
+
+def test_more_positives_than_there_are_is_refused() -> None:
+    spec = PER_SEED.model_copy(update={"positives": 30})
+    with pytest.raises(InputError, match=r"data\.positives: 30 .*the training part has \d+ \(seed 0"):
+        make_split(of_classes(normal=20, scratch=30), spec, FULL, 0, None)
+
+
+def test_positives_are_drawn_and_not_taken_from_published_lists() -> None:
+    with pytest.raises(ValidationError, match="leave one of the two out"):
+        DataSpec(reader="folder", positives=3, masks="published")
+
+
+def parts_of(**counts: tuple[int, int]) -> Manifest:
+    """Defective and normal images of each published part."""
+    rows = [
+        {"sample": f"{split}{index}", "label": index < defective, "split": split}
+        for split, (defective, normal) in counts.items()
+        for index in range(defective + normal)
+    ]
+    return bare_manifest(rows)
+
+
+WHOLE = DataSpec(reader="folder", validation=None)
+
+
+@pytest.mark.parametrize("supervision", [FULL, mixed(2)], ids=str)
+def test_masks_alone_can_be_learned_without_normal_images(supervision: Supervision) -> None:
+    split = make_split(parts_of(train=(6, 0), test=(3, 0)), WHOLE, supervision, 0, None)
+    assert (len(split.train), len(split.test)) == (6, 3)
+
+
+def test_image_labels_cannot_be_learned_without_normal_images() -> None:
+    with pytest.raises(InputError, match=r"train has none among 6 images, and supervision weak tells"):
+        make_split(parts_of(train=(6, 0), test=(3, 3)), WHOLE, Supervision(kind="weak"), 0, None)
+    with pytest.raises(
+        InputError, match=r"train has none among 6 images, and supervision none trains on them"
+    ):
+        make_split(parts_of(train=(6, 0), test=(3, 3)), WHOLE, Supervision(kind="none"), 0, None)
+
+
+def test_normal_images_alone_can_be_learned_and_need_defective_ones_in_test() -> None:
+    none = Supervision(kind="none")
+    split = make_split(parts_of(train=(0, 6), test=(3, 3)), PUBLISHED, none, 0, None)
+    assert len(split.train) + len(split.validation) == 6
+    with pytest.raises(InputError, match="test has none among 4 images, and nothing could be measured"):
+        make_split(parts_of(train=(0, 6), test=(0, 4)), PUBLISHED, none, 0, None)
+
+
+def test_published_validation_part_is_used_as_it_is_or_not_at_all() -> None:
+    manifest = parts_of(train=(4, 4), validation=(2, 2), test=(3, 3))
+    first, second = (make_split(manifest, PUBLISHED, FULL, seed, None) for seed in (0, 1))
+    assert first == second
+    assert first.validation == ("validation0", "validation1", "validation2", "validation3")
+    without = make_split(manifest, WHOLE, FULL, 0, None)
+    assert (without.train, without.validation) == (first.train, ())
+
+
+@pytest.mark.parametrize(
+    ("supervision", "expected"),
+    [
+        (FULL, "5d26ee4a1a8f0d3469e8e1fbfa8403fc2a5aa6e7a0743099de39abe79b015849"),
+        (mixed(3), "b6196abe59ad27461e74f48a32e2d8213329005c6fb8740210c83eaf6222bf93"),
+        (Supervision(kind="none"), "95d613c3ffc4a34ecc813ff78dd636e1fd62be4a72a1c35a5e9c64639eb50a08"),
+    ],
+    ids=str,
+)
+def test_splits_and_manifests_keep_their_hashes_and_so_trials_their_ids(
+    supervision: Supervision, expected: str
+) -> None:
+    manifest = bare_manifest([{"sample": f"{index:02d}", "label": index % 2 == 1} for index in range(24)])
+    assert manifest.hash == "c172177f95a27dda822f4e517e51487b01abe5a3e0b3f9517a91df1f74f1ef45"
+    assert make_split(manifest, PER_SEED, supervision, 7, None).hash == expected
+
+
+def test_later_settings_enter_ids_only_where_they_are_set() -> None:
+    plain = {"reader", "path", "classes", "splits", "masks", "validation", "test", "options"}
+    assert set(PER_SEED.identity) == plain
+    changed = DataSpec(reader="folder", positives=3, mask_detail="box")
+    assert set(changed.identity) == plain | {"positives", "mask_detail"}

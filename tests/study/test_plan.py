@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 
 from assay.study import Plan, Trial, parse_study, plan_study
 from assay.study.identity import CellIdentity, canonical_json
-from tests.study.toy import BASIC, as_yaml, plan, plan_on_images, study_with
+from tests.data.made_images import bare_manifest
+from tests.study.toy import BASIC, TOY, as_yaml, plan, plan_on_images, study_with
+from trainables.data import DataSpec, Manifest
 from trainables.errors import InputError
 
 
@@ -288,3 +291,35 @@ def test_kept_gigabytes_follow_what_is_kept() -> None:
     assert everything - nothing == pytest.approx(8 * 4e-3)
     grown = [plan(study_with(keep={"probes": probes})).gigabytes or 0.0 for probes in (0, 12, 100)]
     assert all(less < more for less, more in pairwise(grown))
+
+
+# Data that a method cannot use
+
+
+def all_defective(spec: DataSpec) -> Manifest:
+    rows = [
+        {"sample": f"{part}{index}", "label": part == "train" or index < 4, "split": part}
+        for part in ("train", "test")
+        for index in range(8)
+    ]
+    return bare_manifest(rows)
+
+
+def test_training_without_normal_images_is_refused_by_the_name_of_the_method() -> None:
+    study = study_with(supervision="full", data={"reader": "folder", "validation": "none"})
+    with pytest.raises(InputError, match="toy trains on defective and normal images, and none of the 8"):
+        plan(study, open_manifest=all_defective)
+    able = replace(TOY, needs_normal=False)
+    assert plan_study(study, all_defective, "cpu", find=lambda _: able).trials
+
+
+def test_number_of_positives_and_detail_of_masks_can_be_factors() -> None:
+    factors = {
+        "images": {"few": {"data": {"positives": 3}}, "many": {"data": {"positives": 6}}},
+        "drawn": {"fine": {}, "box": {"data": {"mask_detail": "box"}}},
+    }
+    manifest = bare_manifest([{"sample": f"{index:02d}", "label": index % 2 == 1} for index in range(40)])
+    study = study_with(data={"reader": "folder", "splits": "per_seed"}, factors=factors)
+    for found in (plan(study), plan(study, open_manifest=lambda _: manifest)):
+        assert len({trial.id for trial in found.trials}) == 8
+    assert found.cells[3].diff == {"data.positives": (None, 6), "data.mask_detail": ("fine", "box")}

@@ -10,14 +10,30 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from trainables.data.inspection import Finding, Row, inspect
 from trainables.data.manifest import list_images
+from trainables.data.readers import Expected
 from trainables.data.spec import DataSpec
 
 __all__ = ["DataReport", "check_data"]
 
 _SIZES_SHOWN = 8
+
+_Role = Literal["train", "validation", "test"]
+_ROLES: tuple[_Role, ...] = ("train", "validation", "test")
+_MEND_PARTS = "Correct the parts, or use `splits: per_seed`"
+_NO_DEFECTIVE: Mapping[_Role, str] = {
+    "train": "it serves `supervision: none` alone. Use `splits: per_seed` to train with labels",
+    "validation": "it serves `supervision: none` alone. Use `validation: none` to train with labels",
+    "test": "nothing could be measured",
+}
+_NO_NORMAL: Mapping[_Role, str] = {
+    "train": "only a method that trains on masks, without normal images, can use it",
+    "validation": "thresholds are chosen without normal images",
+    "test": "image scores have nothing to separate and are not measured",
+}
 
 
 @dataclass(frozen=True)
@@ -34,7 +50,9 @@ class DataReport:
         by_class: Images by defect class; "normal" for those without.
         by_split: Images and defective ones by published part: "train", "test", "test of fold 0" …
         by_size: Images by "width × height", the most frequent first.
-        findings: Warnings: identical images, missing and empty masks, no published split.
+        published: What the makers or the literature count, where the data agree with it; else "".
+        findings: Warnings: identical images, missing and empty masks, no published split, other counts than
+            published.
         faults: What refuses the data set, one sentence per file.
     """
 
@@ -47,6 +65,7 @@ class DataReport:
     by_class: Mapping[str, int]
     by_split: Mapping[str, tuple[int, int]]
     by_size: Mapping[str, int]
+    published: str
     findings: tuple[str, ...]
     faults: tuple[str, ...]
 
@@ -65,6 +84,8 @@ class DataReport:
             f"{self.images} images of {self.items} items: {self.defective} defective "
             f"({self.with_mask} with mask), {self.images - self.defective} normal"
         )
+        if self.published:
+            yield self.published
         yield from _block("class", ((name, str(count)) for name, count in self.by_class.items()))
         parts = ((name, f"{images}, {bad} defective") for name, (images, bad) in self.by_split.items())
         yield from _block("published split", parts)
@@ -90,13 +111,23 @@ def check_data(spec: DataSpec, root: Path | None, cache: Path) -> DataReport:
     faults = list(found.faults)
     if rows and not any(row.label for row in rows):
         faults.append("No image is defective: nothing can be learned or measured. Check labels and masks")
-    if rows and all(row.label for row in rows):
-        faults.append("No image is normal: a score has nothing to separate. Add normal images")
-    if len({row.label for row in rows}) == 2 and listing.is_split and spec.splits != "per_seed":
-        faults += _one_sided_parts(rows)
     texts = [_sentence(finding) for finding in found.findings]
+    by_split = _by_split(rows)
+    if rows and all(row.label for row in rows):
+        texts.append(
+            "No image is normal: image scores have nothing to separate and are not measured, and only a "
+            "method that trains without normal images can use the data. Add normal images for the others."
+        )
+    if listing.is_split and spec.splits != "per_seed":
+        unusable, one_sided = _examine_parts(rows)
+        faults += unusable
+        texts += one_sided
     if not listing.is_split:
         texts.append(listing.unsplit)
+    published = ""
+    if rows and listing.expected is not None:
+        published, differing = _compare(listing.expected, rows, by_split)
+        texts += differing
     return DataReport(
         title=(reader.title, f"licence: {reader.licence}", f"cite: {reader.citation}"),
         root=listing.root,
@@ -105,8 +136,9 @@ def check_data(spec: DataSpec, root: Path | None, cache: Path) -> DataReport:
         with_mask=sum(row.mask is not None for row in rows),
         items=len({row.group for row in rows}),
         by_class=dict(Counter(row.defect_class or "normal" for row in rows).most_common()),
-        by_split=_by_split(rows),
+        by_split=by_split,
         by_size=dict(Counter(f"{row.width} × {row.height}" for row in rows).most_common()),
+        published=published,
         findings=tuple(texts),
         faults=tuple(f"{fault}." for fault in faults),
     )
@@ -118,21 +150,61 @@ def _sentence(finding: Finding) -> str:
     return finding.text
 
 
-def _one_sided_parts(rows: Sequence[Row]) -> Iterator[str]:
-    """Published parts without defective or without normal images: nothing to learn, or to measure."""
-    folds = sorted({row.fold for row in rows if row.fold is not None})
-    parts = {f"test of fold {fold}": [row for row in rows if row.fold == fold] for fold in folds}
-    parts |= {f"training of fold {fold}": [row for row in rows if row.fold != fold] for fold in folds}
-    if not folds:
-        parts = {name: [row for row in rows if row.split == name] for name in ("train", "test")}
-    for name, part in parts.items():
+def _examine_parts(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
+    """Published parts without one kind of images: faults where nobody can use them, else warnings.
+
+    A kind that all the data lack is told once, of the data, and not of each part again.
+    """
+    kinds = {row.label for row in rows}
+    faults: list[str] = []
+    warnings: list[str] = []
+    for role, name, part in _parts(rows):
         defective = sum(row.label for row in part)
-        for kind, count in (("defective", defective), ("normal", len(part) - defective)):
-            if not count:
-                yield (
-                    f"published part {name}: no {kind} image among {len(part)}; a part needs both kinds. "
-                    "Correct the parts, or use `splits: per_seed`"
-                )
+        if not part:
+            faults.append(f"published part {name}: no image. {_MEND_PARTS}")
+        elif not defective and True in kinds:
+            lacking = f"published part {name}: no defective image among {len(part)}; {_NO_DEFECTIVE[role]}"
+            if role == "test":
+                faults.append(f"{lacking}. {_MEND_PARTS}")
+            else:
+                warnings.append(f"{lacking}.")
+        elif defective == len(part) and False in kinds:
+            lacking = f"published part {name}: no normal image among {len(part)}; {_NO_NORMAL[role]}"
+            warnings.append(f"{lacking}. {_MEND_PARTS}.")
+    return faults, warnings
+
+
+def _parts(rows: Sequence[Row]) -> Iterator[tuple[_Role, str, list[Row]]]:
+    """What each published part is for, its name, and its images; validation where it is published."""
+    folds = sorted({row.fold for row in rows if row.fold is not None})
+    for fold in folds:
+        yield "test", f"test of fold {fold}", [row for row in rows if row.fold == fold]
+        yield "train", f"training of fold {fold}", [row for row in rows if row.fold != fold]
+    if folds or not rows:
+        return
+    for role in _ROLES:
+        part = [row for row in rows if row.split == role]
+        if part or role != "validation":
+            yield role, role, part
+
+
+def _compare(
+    expected: Expected, rows: Sequence[Row], by_split: Mapping[str, tuple[int, int]]
+) -> tuple[str, list[str]]:
+    """A sentence that all counts are the published ones, or one for each that differs."""
+    found = {"all": (len(rows), sum(row.label for row in rows)), **by_split}
+    differing: list[str] = []
+    said: list[str] = []
+    for part, (defective, normal) in expected.counts.items():
+        images, bad = found.get(part, (0, 0))
+        name = "in all" if part == "all" else part
+        said.append(f"{name} {defective} defective and {normal} normal")
+        if (bad, images - bad) != (defective, normal):
+            differing.append(
+                f"{name}: {bad} defective and {images - bad} normal images; published: {defective} and "
+                f"{normal} ({expected.source}). Unpack again if files are missing."
+            )
+    return "" if differing else f"counts as published ({expected.source}): {', '.join(said)}", differing
 
 
 def _by_split(rows: Iterable[Row]) -> dict[str, tuple[int, int]]:

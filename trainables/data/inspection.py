@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trainables.data.atomic import exclusive, new_file
 from trainables.data.formats import BrokenImageError
-from trainables.data.readers.base import Entry, Listing
-from trainables.data.sources import confine, decode_image, decode_mask, read_bytes
+from trainables.data.readers.base import ClassIndices, Entry, Listing
+from trainables.data.sources import confine, decode_image, decode_indices, decode_mask, read_bytes
 from trainables.errors import InputError
 
 __all__ = ["Finding", "Inspection", "Row", "inspect", "summarise"]
@@ -71,11 +72,16 @@ class Inspection(BaseModel, frozen=True):
     faults: tuple[str, ...]
 
 
+_MaskState = Literal["known", "missing", "empty"]
+
+
 @dataclass(frozen=True)
 class _Seen:
+    """An image after a look at it; no row and no fault: only classes that were not asked for."""
+
     row: Row | None = None
     faults: tuple[str, ...] = ()
-    mask_state: Literal["known", "missing", "empty"] = "known"
+    mask_state: _MaskState = "known"
 
 
 def inspect(listing: Listing, cache: Path) -> Inspection:
@@ -109,8 +115,13 @@ def _fingerprint(listing: Listing) -> str:
     """Hash of the listing and of every file's size and time."""
     digest = hashlib.sha256(f"{_INSPECTION}|{listing.root}|{listing.mask_above}".encode())
     digest.update(listing.missing_mask_way_out.encode())
+    if listing.indices is not None:
+        digest.update(json.dumps(sorted(listing.indices.names.items())).encode())
+        digest.update(json.dumps(listing.indices.kept).encode())
+    masks = listing.mask_root or listing.root
     for entry in listing.entries:
-        state = [_state(listing.root / path) for path in (entry.image, entry.mask) if path is not None]
+        state = [_state(listing.root / entry.image)]
+        state += [_state(masks / entry.mask)] if entry.mask is not None else []
         digest.update(json.dumps([list(asdict(entry).values()), state]).encode())
     return digest.hexdigest()[:32]
 
@@ -151,9 +162,11 @@ def _inspect_entry(listing: Listing, entry: Entry) -> _Seen:
     except InputError as error:
         faults.append(str(error).rstrip("."))
     try:
-        label, mask_hash, state = _inspect_mask(listing, entry, (height, width))
+        label, mask_hash, state, defect_class = _inspect_mask(listing, entry, (height, width))
     except _MaskFaultError as fault:
         return _Seen(faults=(*faults, str(fault)))
+    if label and _is_left_out(listing, defect_class):
+        return _Seen()
     if faults:
         return _Seen(faults=tuple(faults))
     row = Row(
@@ -161,7 +174,7 @@ def _inspect_entry(listing: Listing, entry: Entry) -> _Seen:
         image=entry.image,
         label=label,
         mask=entry.mask if mask_hash else None,
-        defect_class=entry.defect_class if label else None,
+        defect_class=defect_class if label else None,
         group=entry.group,
         split=entry.split,
         fold=entry.fold,
@@ -177,21 +190,35 @@ class _MaskFaultError(ValueError):
     """A mask that contradicts its image; the text is the fault."""
 
 
+def _is_left_out(listing: Listing, defect_class: str | None) -> bool:
+    """Whether a defective image shows only classes that the study does not ask for."""
+    indices = listing.indices
+    if indices is None or len(indices.kept) == len(indices.names):
+        return False
+    kept = {indices.names[value] for value in indices.kept}
+    return defect_class is None or kept.isdisjoint(defect_class.split("+"))
+
+
 def _inspect_mask(
     listing: Listing, entry: Entry, size: tuple[int, int]
-) -> tuple[bool, str | None, Literal["known", "missing", "empty"]]:
-    """Label, hash of the mask of a defective image, and what is the matter with a mask."""
+) -> tuple[bool, str | None, _MaskState, str | None]:
+    """Label, hash of the mask of a defective image, what is the matter with a mask, and the defect class."""
     if entry.mask is None:
         if entry.label is None:
             raise _MaskFaultError(f"{entry.image} has neither label nor mask; expected one. Add it")
-        return entry.label, None, "missing" if entry.label else "known"
+        return entry.label, None, "missing" if entry.label else "known", entry.defect_class
+    mask_root = listing.mask_root or listing.root
+    defect_class = entry.defect_class
     try:
-        if not confine(listing.root, entry.mask).exists():
+        if not confine(mask_root, entry.mask).exists():
             if entry.label is None:
                 raise _MaskFaultError(f"{entry.image} has no mask: expected {entry.mask}. Unpack again")
-            return entry.label, None, "missing" if entry.label else "known"
-        data = read_bytes(listing.root, entry.mask)
-        mask = decode_mask(data, listing.mask_above)
+            return entry.label, None, "missing" if entry.label else "known", defect_class
+        data = read_bytes(mask_root, entry.mask)
+        if listing.indices is not None:
+            mask, defect_class = _read_classes(data, entry, listing.indices)
+        else:
+            mask = decode_mask(data, listing.mask_above)
     except BrokenImageError as error:
         raise _MaskFaultError(f"{entry.mask}: {error}. Unpack or copy it again") from error
     except InputError as error:
@@ -209,8 +236,27 @@ def _inspect_mask(
             "Correct one of them"
         )
     if label and not pixels:
-        return True, None, "empty"
-    return label, hashlib.sha256(data).hexdigest() if label else None, "known"
+        return True, None, "empty", defect_class
+    return label, hashlib.sha256(data).hexdigest() if label else None, "known", defect_class
+
+
+def _read_classes(data: bytes, entry: Entry, indices: ClassIndices) -> tuple[NDArray[np.uint8], str | None]:
+    """The mask of a file of class indices (of a normal image: every class), and the classes it shows."""
+    values = decode_indices(data)
+    found = [int(value) for value in np.unique(values) if value]
+    unknown = [value for value in found if value not in indices.names]
+    if unknown:
+        known = ", ".join(f"{value}: {name}" for value, name in sorted(indices.names.items()))
+        raise _MaskFaultError(
+            f"{entry.mask} has the values {', '.join(map(str, unknown[:4]))}, which are no class; expected 0 "
+            f"and those of mask_classes ({known}). Add them there, or correct the mask"
+        )
+    if entry.label is False:
+        return (values > 0).astype(np.uint8), None
+    shown = indices.shown(found)
+    if shown is None and found:  # other classes alone
+        return np.zeros(values.shape, np.uint8), "+".join(indices.names[value] for value in found)
+    return np.isin(values, indices.kept).astype(np.uint8), shown or entry.defect_class
 
 
 def _mask_findings(listing: Listing, entries: Sequence[Entry], seen: Sequence[_Seen]) -> Iterator[Finding]:
@@ -251,13 +297,19 @@ def _duplicate_findings(rows: Sequence[Row]) -> Iterator[Finding]:
         across = f", in different parts ({', '.join(parts)})" if len(parts) > 1 else ""
         if any(len({row.label for row in copies}) > 1 for copies in sets):
             across += "; one is labelled defective, another normal"
-        names = summarise([" = ".join(row.sample for row in copies) for copies in sets], 2)
+        names = summarise([_equation(copies) for copies in sets], 2)
         yield Finding(
             kind="duplicate",
             text=f"{' and '.join(islice(items, 4))}: {len(sets)} images are identical byte for byte "
             f"({names}){across}.",
             samples=tuple(row.sample for row in flat),
         )
+
+
+def _equation(copies: Sequence[Row], shown: int = 8) -> str:
+    """``a = b``; of many copies the first ones."""
+    names = [row.sample for row in copies[:shown]]
+    return " = ".join([*names, f"{len(copies) - shown} more"] if len(copies) > shown else names)
 
 
 def _divided_items(entries: Sequence[Entry]) -> Iterator[str]:

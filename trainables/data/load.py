@@ -1,6 +1,7 @@
 """From a split to what ``fit`` and the evaluation hold in hands.
 
-Only here are masks of training images opened, and only those that the split names.
+Only here are masks of training images opened, and only those that the split names. Masks of training and
+validation come as finely as the split says (``data.mask_detail``), those of test as they are stored.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from numpy.typing import NDArray
 from trainables.data.formats import BrokenImageError
 from trainables.data.inspection import Row
 from trainables.data.manifest import Manifest
+from trainables.data.masks import coarsen
 from trainables.data.samples import EvaluationData, ImageSet, ImageSource, TrainingData
 from trainables.data.sources import decode_mask, read_bytes
-from trainables.data.spec import Supervision
+from trainables.data.spec import MaskDetail, Supervision
 from trainables.data.splits import Split
 from trainables.errors import InputError
 
@@ -32,7 +34,7 @@ def load_training(
         InputError: If a mask is missing, damaged, or changed since the manifest was read.
     """
     allowed = split.masks if supervision.reads_masks else ()
-    train = _image_set(manifest, split.train, allowed, images)
+    train = _image_set(manifest, split.train, allowed, images, split.mask_detail)
     return TrainingData(train, _validation(manifest, split, supervision, images), supervision)
 
 
@@ -54,18 +56,22 @@ def _validation(
     if not split.validation:
         return None
     allowed = split.validation if supervision.kind == "full" else ()
-    return _image_set(manifest, split.validation, allowed, images)
+    return _image_set(manifest, split.validation, allowed, images, split.mask_detail)
 
 
 def _image_set(
-    manifest: Manifest, samples: tuple[str, ...], allowed: Iterable[str], images: ImageSource
+    manifest: Manifest,
+    samples: tuple[str, ...],
+    allowed: Iterable[str],
+    images: ImageSource,
+    detail: MaskDetail = "fine",
 ) -> ImageSet:
     rows = [manifest.by_sample[sample] for sample in samples]
     return ImageSet(
         ids=samples,
         labels=np.array([row.label for row in rows], dtype=np.bool_),
         images=_Images(images, samples),
-        masks=_read_masks(manifest, allowed),
+        masks=_read_masks(manifest, allowed, detail),
         items=tuple(row.group for row in rows),
         classes=tuple(row.defect_class for row in rows),
     )
@@ -83,17 +89,19 @@ class _Images:
         return self._images[sample_id]
 
 
-def _read_masks(manifest: Manifest, samples: Iterable[str]) -> Mapping[str, NDArray[np.uint8]]:
+def _read_masks(
+    manifest: Manifest, samples: Iterable[str], detail: MaskDetail
+) -> Mapping[str, NDArray[np.uint8]]:
     rows = (manifest.by_sample[sample] for sample in samples)
-    return {row.sample: _read_mask(manifest, row, row.mask) for row in rows if row.mask is not None}
+    return {row.sample: _read_mask(manifest, row, row.mask, detail) for row in rows if row.mask is not None}
 
 
-def _read_mask(manifest: Manifest, row: Row, path: str) -> NDArray[np.uint8]:
+def _read_mask(manifest: Manifest, row: Row, path: str, detail: MaskDetail) -> NDArray[np.uint8]:
     try:
-        data = read_bytes(manifest.root, path)
+        data = read_bytes(manifest.mask_root or manifest.root, path)
         if hashlib.sha256(data).hexdigest() != row.mask_hash:
             raise InputError(f"{path} changed since the data were read. Plan the study again.")
-        mask = decode_mask(data, manifest.mask_above)
+        mask = coarsen(decode_mask(data, manifest.mask_above, manifest.indices), detail)
     except BrokenImageError as error:
         raise InputError(
             f"{row.image} has no usable mask: {path}: {error}. Unpack again, or use supervision: weak."

@@ -35,7 +35,7 @@ SCHEMA = pa.schema(
         pa.field("mask", pa.string()),  # path of a defective image's mask; null: unknown, or normal
         pa.field("defect_class", pa.string()),  # null: normal
         pa.field("group", pa.string(), nullable=False),  # physical item, never divided between parts
-        pa.field("split", pa.string()),  # "train" or "test", where the makers publish one split
+        pa.field("split", pa.string()),  # "train", "validation", "test", where the makers publish one split
         pa.field("fold", pa.int16()),  # fold in which the sample is test, where they publish folds
         pa.field("image_hash", pa.string(), nullable=False),  # sha256 of the file
         pa.field("mask_hash", pa.string()),
@@ -56,6 +56,8 @@ class Manifest:
         mask_above: A mask pixel is a defect when its stored value is greater.
         published: The makers' mask subsets and smaller training sets.
         findings: Warnings: identical images, missing and empty masks.
+        indices: Grey values that are defects, where masks hold class indices; None: all above ``mask_above``.
+        mask_root: Folder that the masks' paths start at, where it is another than ``root``.
     """
 
     table: pa.Table
@@ -64,6 +66,8 @@ class Manifest:
     mask_above: int
     published: PublishedSets
     findings: tuple[Finding, ...]
+    indices: tuple[int, ...] | None = None
+    mask_root: Path | None = None
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:
@@ -78,7 +82,10 @@ class Manifest:
     @cached_property
     def hash(self) -> str:
         """sha256 over reader, mask rule and table; the same on every machine."""
-        head = {"reader": self.reader, "mask_above": self.mask_above, "columns": self.table.column_names}
+        rule = {"mask_above": self.mask_above}
+        if self.indices is not None:
+            rule = {"indices": self.indices}
+        head = {"reader": self.reader, **rule, "columns": self.table.column_names}
         digest = hashlib.sha256(json.dumps(head).encode())
         for row in self.table.to_pylist():
             digest.update(json.dumps(list(row.values())).encode())
@@ -121,7 +128,16 @@ def open_manifest(spec: DataSpec, root: Path | None, cache: Path) -> Manifest:
     if spec.splits != "per_seed" and not listing.is_split:
         raise InputError(f"data.splits: the study asks for published splits. {listing.unsplit}")
     table = pa.Table.from_pylist([row.model_dump() for row in found.rows], schema=SCHEMA)
-    return Manifest(table, reader.name, listing.root, listing.mask_above, listing.published, found.findings)
+    return Manifest(
+        table,
+        reader.name,
+        listing.root,
+        listing.mask_above,
+        listing.published,
+        found.findings,
+        indices=listing.indices.kept if listing.indices is not None else None,
+        mask_root=listing.mask_root,
+    )
 
 
 def list_images(spec: DataSpec, root: Path | None, cache: Path) -> tuple[Reader, Listing]:
@@ -134,18 +150,24 @@ def list_images(spec: DataSpec, root: Path | None, cache: Path) -> tuple[Reader,
     if reader is None:
         raise InputError(f"data.reader: unknown reader {spec.reader!r}. Known: {', '.join(sorted(READERS))}.")
     listing = reader.read(spec, Place(root, cache))
-    if not listing.entries:
+    if not listing.entries and listing.classes is None:
         raise InputError(f"{listing.root}: no images for reader {reader.name}. Check data.path and --data.")
     if spec.classes is None:
         return reader, listing
-    known = sorted({entry.defect_class for entry in listing.entries if entry.defect_class is not None})
+    known = listing.classes or sorted(
+        {entry.defect_class for entry in listing.entries if entry.defect_class is not None}
+    )
     unknown = sorted(set(spec.classes) - set(known))
     if unknown or not spec.classes:
         raise InputError(
             f"data.classes: unknown class {', '.join(unknown) or '(empty list)'}. This data set has: "
             f"{', '.join(known) or 'none'}; normal images always stay."
         )
+    if listing.classes is not None:
+        if not listing.entries:
+            raise InputError(f"{listing.root}: no images of {', '.join(spec.classes)}. Check data.classes.")
+        return reader, listing
     kept = tuple(
         entry for entry in listing.entries if entry.defect_class is None or entry.defect_class in spec.classes
     )
-    return reader, replace(listing, entries=kept)
+    return reader, replace(listing, entries=kept, expected=None)

@@ -7,7 +7,7 @@ file's name, what was found and what was expected.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,18 @@ from numpy.typing import NDArray
 
 from trainables.data.archives import unpack
 from trainables.data.formats import BrokenImageError, measure
+from trainables.data.masks import decode_runs, holds_runs, palette_as_grey
 from trainables.errors import InputError
 
-__all__ = ["MAX_PIXELS", "Place", "confine", "decode_image", "decode_mask", "read_bytes"]
+__all__ = [
+    "MAX_PIXELS",
+    "Place",
+    "confine",
+    "decode_image",
+    "decode_indices",
+    "decode_mask",
+    "read_bytes",
+]
 
 MAX_PIXELS = 1 << 27  # 134 million: a line-scan image of 8k × 16k; more is taken for a mistake or a bomb
 
@@ -114,8 +123,10 @@ def decode_image(data: bytes, channels: int) -> NDArray[np.uint8]:
     return np.asarray(image.reshape(*image.shape[:2], channels), dtype=np.uint8)
 
 
-def decode_mask(data: bytes, above: int) -> NDArray[np.uint8]:
+def decode_mask(data: bytes, above: int, indices: Sequence[int] | None = None) -> NDArray[np.uint8]:
     """Mask of an image file: h × w, 1 where the stored value is greater than ``above``, else 0.
+
+    With ``indices``: 1 where the class index is one of them. Run lengths by ``encode_runs`` are read too.
 
     OpenCV expands palettes (index 1 of KolektorSDD's labels reads as 255, one of them as 85); index 0 is
     black in all of them, so "non-zero" means the same on indices and on grey values. Of a colour mask the
@@ -124,10 +135,29 @@ def decode_mask(data: bytes, above: int) -> NDArray[np.uint8]:
     Raises:
         BrokenImageError: If the file is truncated, damaged or too large.
     """
+    if holds_runs(data):
+        return decode_runs(data)
+    if indices is not None:
+        return np.isin(decode_indices(data), indices).astype(np.uint8)
     mask = _decode(data, cv2.IMREAD_UNCHANGED | _STORED)
     if mask.ndim == 3:
         mask = mask[..., :3].max(axis=2) if mask.shape[2] > 2 else mask[..., 0]
     return (mask > above).astype(np.uint8)
+
+
+def decode_indices(data: bytes) -> NDArray[np.uint16]:
+    """Class indices of a mask, h × w: the grey value, or the index into the palette of a PNG.
+
+    Raises:
+        BrokenImageError: If the file is truncated, damaged, too large, or in colour.
+    """
+    measure(data)  # checksums are of the file as it is stored
+    indices = _decode(palette_as_grey(data), cv2.IMREAD_UNCHANGED | _STORED)
+    if indices.ndim == 3:
+        raise BrokenImageError(
+            "a mask of class indices is grey or has a palette, found colours. Save as grey"
+        )
+    return indices.astype(np.uint16)
 
 
 def _decode(data: bytes, flags: int) -> NDArray[Any]:

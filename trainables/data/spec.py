@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, model_serializer, model_validator
 
-__all__ = ["DataSpec", "HoldOut", "Supervision"]
+__all__ = ["DataSpec", "HoldOut", "MaskDetail", "Supervision"]
 
+MaskDetail = Literal["fine", "box", "ellipse"]
 SupervisionKind = Literal["none", "weak", "mixed", "full"]
 
 
@@ -65,7 +66,10 @@ def _none_as_word(value: Any) -> Any:
 class DataSpec(BaseModel, frozen=True, extra="forbid"):
     """The ``data:`` block of a study."""
 
-    reader: str = Field(description="Name of a reader: synthetic, kolektorsdd, mtd, folder or table.")
+    reader: str = Field(
+        description="Name of a reader: synthetic, kolektorsdd, kolektorsdd2, dagm, severstal, mvtec, mtd, "
+        "folder or table."
+    )
     path: str | None = Field(
         None, description="Folder or file below the data root; the reader knows its usual place."
     )
@@ -84,4 +88,30 @@ class DataSpec(BaseModel, frozen=True, extra="forbid"):
         description="Taken from training, or `none`: last epoch, threshold 0.5.",
     )
     test: HoldOut = Field(HoldOut(share=0.3, by="item"), description="Test part of `splits: per_seed`.")
+    positives: int | None = Field(
+        None,
+        ge=1,
+        description="Defective images to train on: the first of the order that `masks: nested` uses; "
+        "default: all.",
+    )
+    mask_detail: MaskDetail = Field(
+        "fine",
+        description="How finely masks of the training part are drawn: `fine` as they are, or each connected "
+        "defect as its upright `box` or as an `ellipse`. Test masks stay as they are.",
+    )
     options: dict[str, Any] = Field(default_factory=dict, description="Further settings of the reader.")
+
+    @model_validator(mode="after")
+    def _lists_or_numbers(self) -> Self:
+        if self.positives is not None and self.masks == "published":
+            raise ValueError(
+                "`positives` draws images, and `masks: published` names them: leave one of the two out"
+            )
+        return self
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All settings as JSON values, for ids: those that came later only where they are set."""
+        later = {"positives": None, "mask_detail": "fine"}
+        settings = self.model_dump(mode="json")
+        return {key: value for key, value in settings.items() if key not in later or value != later[key]}

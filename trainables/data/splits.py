@@ -4,6 +4,9 @@ A split depends on the data, the seed and the fold, never on the cell: supervisi
 (or, for ``none``, the defective images of the training part). Parts are drawn by physical item; items
 that share an identical image count as one. Draws place each item by the hash of its name: file order
 changes nothing.
+
+`positives: N` keeps the first N defective training images of one random order, and `mixed: M` the masks of
+the first M of the same order: both are nested, and masks belong to images that are kept.
 """
 
 from __future__ import annotations
@@ -18,10 +21,10 @@ from functools import cached_property
 from trainables.data.inspection import Row, summarise
 from trainables.data.manifest import Manifest
 from trainables.data.seeds import seed_for, shuffled
-from trainables.data.spec import DataSpec, HoldOut, Supervision
+from trainables.data.spec import DataSpec, HoldOut, MaskDetail, Supervision
 from trainables.errors import InputError
 
-__all__ = ["Split", "make_split", "split_warnings"]
+__all__ = ["Split", "lacks_normal", "make_split", "split_warnings"]
 
 
 @dataclass(frozen=True)
@@ -32,11 +35,15 @@ class Split:
     validation: tuple[str, ...]  # () with `validation: none`
     test: tuple[str, ...]
     masks: tuple[str, ...]  # defective training samples whose mask may be read
+    mask_detail: MaskDetail = "fine"  # of the masks of training and validation; "fine" where none is read
 
     @cached_property
     def hash(self) -> str:
-        """sha256 over all four lists."""
-        return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()
+        """sha256 over all four lists, and the detail of masks where it is coarse."""
+        content = asdict(self)
+        if self.mask_detail == "fine":
+            del content["mask_detail"]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def make_split(
@@ -45,34 +52,36 @@ def make_split(
     """The split of one repeat.
 
     Raises:
-        InputError: If fold and splits do not fit together, a part has no defective image, or a mask that
-            the supervision reads is missing.
+        InputError: If fold and splits do not fit together, or a part lacks defective images, normal images
+            or masks that the supervision cannot do without.
     """
-    pool, test = _partition(manifest, spec, seed, fold)
+    pool, published, test = _partition(manifest, spec, seed, fold)
     if spec.validation is None:
         train, validation = pool, []
+    elif published:
+        train, validation = pool, published
     else:
         train, validation = _hold_out(pool, spec.validation, seed_for(seed, fold, "validation"))
-    _require_positives({"train": train, "test": test}, "Draw another seed, or choose a larger share of items")
-    if spec.validation is not None:
-        _require_positives(
-            {"validation": validation}, "Raise data.validation.share, or use data.validation: none"
-        )
+    _require_labels(spec, supervision, train=train, validation=validation, test=test)
+    if supervision.kind == "none":
+        train = [row for row in train if not row.label]
+    else:
+        train = _limit_positives(train, spec, seed, fold)
     masks = _choose_masks(
         manifest, spec, supervision, train=train, validation=validation, seed=seed, fold=fold
     )
-    if supervision.kind == "none":
-        train = [row for row in train if not row.label]
-        if not train:
-            raise InputError(
-                "supervision none trains on normal images: the training part has none. Add some."
-            )
     return Split(
         train=tuple(row.sample for row in train),
         validation=tuple(row.sample for row in validation),
         test=tuple(row.sample for row in test),
         masks=tuple(row.sample for row in train if row.sample in masks),
+        mask_detail=spec.mask_detail if supervision.reads_masks else "fine",
     )
+
+
+def lacks_normal(manifest: Manifest, split: Split) -> bool:
+    """Whether no training image is normal: only few methods can do without."""
+    return all(manifest.by_sample[sample].label for sample in split.train)
 
 
 def split_warnings(manifest: Manifest, spec: DataSpec) -> tuple[str, ...]:
@@ -88,15 +97,17 @@ def split_warnings(manifest: Manifest, spec: DataSpec) -> tuple[str, ...]:
 
 def _partition(
     manifest: Manifest, spec: DataSpec, seed: int, fold: int | None
-) -> tuple[list[Row], list[Row]]:
-    """Training and test part, before validation is taken out."""
+) -> tuple[list[Row], list[Row], list[Row]]:
+    """Training part, the makers' validation part (mostly none), and test part."""
     rows = list(manifest.rows)
+    validation: list[Row] = []
     if spec.splits == "per_seed":
         if fold is not None:
             raise InputError(
                 f"`splits: per_seed` draws a split for each seed; found fold {fold}. Leave repeats.folds out."
             )
-        return _hold_out(rows, spec.test, seed_for(seed, None, "test"))
+        train, test = _hold_out(rows, spec.test, seed_for(seed, None, "test"))
+        return train, [], test
     if manifest.folds:
         if fold not in manifest.folds:
             raise InputError(
@@ -113,11 +124,14 @@ def _partition(
                 "Leave repeats.folds out."
             )
         train = [row for row in rows if row.split == "train"]
+        validation = [row for row in rows if row.split == "validation"]
         test = [row for row in rows if row.split == "test"]
     if spec.splits == "deduplicated":
         tested = {row.image_hash for row in test}
+        validation = [row for row in validation if row.image_hash not in tested]
+        tested |= {row.image_hash for row in validation}
         train = [row for row in train if row.image_hash not in tested]
-    return train, test
+    return train, validation, test
 
 
 def _items(rows: Iterable[Row]) -> dict[str, list[Row]]:
@@ -169,12 +183,50 @@ def _hold_out(rows: Sequence[Row], part: HoldOut, seed: int) -> tuple[list[Row],
     )
 
 
-def _require_positives(parts: dict[str, list[Row]], way_out: str) -> None:
-    for name, rows in parts.items():
-        if not any(row.label for row in rows):
-            raise InputError(
-                f"every part needs a defective image: {name} has none among {len(rows)} images. {way_out}."
+def _require_labels(
+    spec: DataSpec,
+    supervision: Supervision,
+    *,
+    train: Sequence[Row],
+    validation: Sequence[Row],
+    test: Sequence[Row],
+) -> None:
+    """Refuse parts that the supervision cannot use: what cannot be learned, and what cannot be measured."""
+    larger = "Draw another seed, or choose a larger share of items"
+    if spec.splits != "per_seed":
+        larger = "Use `splits: per_seed`, which divides defective images among all parts"
+    if not any(row.label for row in test):
+        raise _lacking("test", test, "defective", f"nothing could be measured. {larger}")
+    if supervision.kind != "none":
+        if not any(row.label for row in train):
+            way_out = f"{larger}; supervision none does without"
+            raise _lacking(
+                "train", train, "defective", f"supervision {supervision} learns from them. {way_out}"
             )
+        if spec.validation is not None and not any(row.label for row in validation):
+            way_out = "Raise data.validation.share, or use data.validation: none"
+            raise _lacking("validation", validation, "defective", f"thresholds need some. {way_out}")
+    if supervision.kind in ("none", "weak") and all(row.label for row in train):
+        what = "trains on them alone" if supervision.kind == "none" else "tells defective images from them"
+        raise _lacking("train", train, "normal", f"supervision {supervision} {what}. Add some")
+
+
+def _lacking(part: str, rows: Sequence[Row], what: str, why: str) -> InputError:
+    return InputError(f"every part needs {what} images: {part} has none among {len(rows)} images, and {why}.")
+
+
+def _limit_positives(train: list[Row], spec: DataSpec, seed: int, fold: int | None) -> list[Row]:
+    """The training part with the first ``data.positives`` of its defective images."""
+    if spec.positives is None:
+        return train
+    defective = [row.sample for row in train if row.label]
+    if spec.positives > len(defective):
+        raise InputError(
+            f"data.positives: {spec.positives} defective images to train on, and the training part has "
+            f"{len(defective)} (seed {seed}, fold {fold}). Ask for fewer, or leave it out to take all."
+        )
+    kept = set(shuffled(defective, seed_for(seed, fold, "masks"))[: spec.positives])
+    return [row for row in train if not row.label or row.sample in kept]
 
 
 def _choose_masks(
@@ -211,10 +263,11 @@ def _published_masks(
     manifest: Manifest, spec: DataSpec, wanted: int, positives: Sequence[Row], fold: int | None
 ) -> frozenset[str]:
     published = manifest.published
-    if not published.masks or fold is None or spec.splits == "per_seed":
+    if not published.masks or spec.splits == "per_seed":
+        place = f" (they are read from {published.file} below the data root)" if published.file else ""
         raise InputError(
-            f"data.masks: published needs the makers' lists and folds; {manifest.reader} has none for "
-            f"splits: {spec.splits}. Use data.masks: nested."
+            f"data.masks: published needs the makers' lists; {manifest.reader} has none for "
+            f"splits: {spec.splits}{place}. Use data.masks: nested."
         )
     items = published.masks.get((wanted, fold))
     if items is None:
@@ -223,7 +276,8 @@ def _published_masks(
             f"data.masks: published has lists for {', '.join(map(str, numbers))} items; found "
             f"mixed: {wanted}. Choose one of them, or use data.masks: nested."
         )
-    if spec.validation is not None and wanted != published.all_masks:
+    takes_some = spec.validation is not None and not any(row.split == "validation" for row in manifest.rows)
+    if takes_some and wanted != published.all_masks:
         raise InputError(
             f"data.masks: published lists {wanted} items of the whole training part, and data.validation "
             "would take some of them away. Use data.validation: none, or data.masks: nested."

@@ -13,7 +13,7 @@ from types import FrameType
 
 import typer
 
-from assay.cli import clean, data, doctor, mlflow, plan, report, run, schema, status, stop
+from assay.cli import clean, data, doctor, init, mlflow, plan, report, run, schema, status, stop
 
 __all__ = ["app", "main"]
 
@@ -27,7 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _group in (plan, run, status, report, stop, clean, mlflow, data, schema, doctor):
+for _group in (plan, run, status, report, stop, clean, mlflow, data, init, schema, doctor):
     _group.register(app)
 
 _INTERRUPTED = 130

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from typing import Annotated, Any
 
 import typer
 
@@ -14,6 +15,10 @@ Reader = Annotated[str, typer.Argument(metavar="READER", help="Name of a reader,
 Place = Annotated[str | None, typer.Option("--path", metavar="PATH", help="Folder or file below the root.")]
 Classes = Annotated[
     str | None, typer.Option("--classes", metavar="A,B", help="Defect classes to keep, with commas between.")
+]
+Options = Annotated[
+    list[str] | None,
+    typer.Option("--option", metavar="NAME=VALUE", help="Further setting of the reader; may be repeated."),
 ]
 
 
@@ -33,6 +38,7 @@ def check(
     data: Data = None,
     path: Place = None,
     classes: Classes = None,
+    option: Options = None,
     cache: Cache = DEFAULT_CACHE,
 ) -> None:
     """Read every file of a data set and list all findings, with counts by class, split and size.
@@ -47,8 +53,25 @@ def check(
         view.message(f"reading {reader}")
         from trainables.data import DataSpec, check_data
 
-        spec = DataSpec.model_validate({"reader": reader, "path": path, "classes": names})
+        settings = {"reader": reader, "path": path, "classes": names, "options": _settings(option or [])}
+        spec = DataSpec.model_validate(settings)
         report = check_data(spec, data, cache)
     typer.echo(str(report))
     if not report.usable:
         raise typer.Exit(2)
+
+
+def _settings(options: list[str]) -> dict[str, Any]:
+    """``["train_items=5"]`` as ``{"train_items": 5}``; what is no JSON is a text."""
+    from trainables.errors import InputError
+
+    settings: dict[str, Any] = {}
+    for option in options:
+        name, sign, value = option.partition("=")
+        if not sign:
+            raise InputError(f"--option is NAME=VALUE, such as category=bottle, found {option!r}")
+        try:
+            settings[name] = json.loads(value)
+        except ValueError:
+            settings[name] = value
+    return settings

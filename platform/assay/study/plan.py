@@ -177,7 +177,7 @@ def plan_study(
     comparisons, problems = plan_comparisons(study, trainable, CompareCells(combinations, flat))
     refuse(source, problems)
     settings = [planned.settings for planned in cells]
-    data = plan_data(study, settings, open_manifest)
+    data = plan_data(study, trainable, settings, open_manifest)
     trials = tuple(_trials(trainable, cells, data))
     refuse(source, _twins(trials))
     return Plan(

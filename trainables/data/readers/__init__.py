@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from trainables.data.readers import folder, kolektorsdd, mtd, synthetic, table
-from trainables.data.readers.base import Entry, Listing, PublishedSets, Reader
+from trainables.data.readers import (
+    dagm,
+    folder,
+    kolektorsdd,
+    kolektorsdd2,
+    mtd,
+    mvtec,
+    severstal,
+    synthetic,
+    table,
+)
+from trainables.data.readers.base import Entry, Expected, Listing, PublishedSets, Reader
 
-__all__ = ["READERS", "Entry", "Listing", "PublishedSets", "Reader"]
+__all__ = ["READERS", "Entry", "Expected", "Listing", "PublishedSets", "Reader"]
 
 READERS: Mapping[str, Reader] = {
-    reader.name: reader
-    for reader in (synthetic.READER, kolektorsdd.READER, mtd.READER, folder.READER, table.READER)
+    module.READER.name: module.READER
+    for module in (synthetic, kolektorsdd, kolektorsdd2, dagm, severstal, mvtec, mtd, folder, table)
 }

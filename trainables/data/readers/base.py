@@ -15,7 +15,9 @@ from trainables.data.spec import DataSpec
 from trainables.errors import InputError
 
 __all__ = [
+    "ClassIndices",
     "Entry",
+    "Expected",
     "Listing",
     "NoOptions",
     "PublishedSets",
@@ -23,6 +25,7 @@ __all__ = [
     "images_in",
     "mask_beside",
     "options_of",
+    "read_published",
 ]
 
 OptionsT = TypeVar("OptionsT", bound=BaseModel)
@@ -38,7 +41,7 @@ class Entry:
     mask: str | None  # where the mask is expected; None: the data set has no place for one
     defect_class: str | None  # what it shows if it is defective
     group: str  # physical item
-    split: str | None = None  # "train" or "test", where the makers publish one split
+    split: str | None = None  # "train", "validation" or "test", where the makers publish one split
     fold: int | None = None  # fold in which the sample is test, where they publish folds
 
 
@@ -47,14 +50,42 @@ class PublishedSets:
     """The makers' subsets of the training items.
 
     Attributes:
-        masks: By (N, fold): the items whose masks `mixed: N` may read under `masks: published`.
+        masks: By (N, fold): the items whose masks `mixed: N` may read under `masks: published`; fold None
+            where there is one split.
         all_masks: The N that stands for every item.
         train: By fold: the items of a smaller training set, if the reader's options ask for one.
+        file: Where the lists are read from, below the data root; "": the makers publish none.
     """
 
-    masks: Mapping[tuple[int, int], frozenset[str]] = field(default_factory=dict)
+    masks: Mapping[tuple[int, int | None], frozenset[str]] = field(default_factory=dict)
     all_masks: int | None = None
     train: Mapping[int, frozenset[str]] | None = None
+    file: str = ""
+
+
+@dataclass(frozen=True)
+class ClassIndices:
+    """Masks whose grey value is a class: every class by its value, and the values that count as defects."""
+
+    names: Mapping[int, str]
+    kept: tuple[int, ...]
+
+    def shown(self, values: Iterable[int]) -> str | None:
+        """The kept classes among the values of a mask, ``hole+scratch``; None if there are none."""
+        return "+".join(self.names[value] for value in sorted(set(values) & set(self.kept))) or None
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the makers or the literature count, for `assay data check`.
+
+    Attributes:
+        counts: By part ("all", "train", "test"): defective and normal images.
+        source: Who says so.
+    """
+
+    counts: Mapping[str, tuple[int, int]]
+    source: str
 
 
 @dataclass(frozen=True)
@@ -67,12 +98,35 @@ class Listing:
     published: PublishedSets = field(default_factory=PublishedSets)
     unsplit: str = "It comes without a published split: use `splits: per_seed`."  # why, and the way out
     missing_mask_way_out: str = "Unpack again, or use supervision: weak"
+    mask_root: Path | None = None  # folder that masks' paths start at; None: as those of images
+    indices: ClassIndices | None = None  # how masks of several classes are read
+    classes: tuple[str, ...] | None = None  # all classes, where the reader itself kept to data.classes
+    expected: Expected | None = None
 
     @property
     def is_split(self) -> bool:
         """Whether the makers say of every image where it belongs: all by split, or all by fold."""
         told = {(entry.split is not None, entry.fold is not None) for entry in self.entries}
         return told in ({(True, False)}, {(False, True)})
+
+
+def read_published(model: type[OptionsT], file: Path, roots: Iterable[Path], shape: str) -> OptionsT | None:
+    """A JSON list of the makers' subsets, from the first of ``roots`` that holds it; None if none does.
+
+    Raises:
+        InputError: If it has not the form that ``shape`` describes.
+    """
+    path = next((root / file for root in roots if (root / file).is_file()), None)
+    if path is None:
+        return None
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise InputError(
+            f"{path}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}. Expected {shape}; "
+            "fetch the file again."
+        ) from error
 
 
 class NoOptions(BaseModel, frozen=True, extra="forbid"):

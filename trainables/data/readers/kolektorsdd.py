@@ -19,9 +19,18 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
-from trainables.data.readers.base import Entry, Listing, PublishedSets, Reader, images_in, options_of
+from trainables.data.readers.base import (
+    Entry,
+    Expected,
+    Listing,
+    PublishedSets,
+    Reader,
+    images_in,
+    options_of,
+    read_published,
+)
 from trainables.data.sources import Place
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
@@ -29,6 +38,7 @@ from trainables.errors import InputError
 __all__ = ["READER"]
 
 _FOLDS = Path("splits") / "KolektorSDD_folds.json"
+_EXPECTED = Expected({"all": (52, 347)}, "Božič, Tabernik, Skočaj 2021, Table 2")
 _LEFT_OUT = "kos21/Part7"  # in circulating copies only: the makers' code skips it, in training and in test
 _ALL = 33  # the makers' name for every training item (folds have 33, 33 and 34)
 
@@ -59,7 +69,9 @@ def read_kolektorsdd(spec: DataSpec, place: Place) -> Listing:
             "kos01 … kos50. Give --data the folder that holds it."
         )
     items = sorted(path for path in root.iterdir() if _is_item(path))
-    folds = _read_folds([place.required_root(READER.name), start, root])
+    roots = [place.required_root(READER.name), start, root]
+    shape = "test[fold] = items and train['P_N'][fold] = [item, has mask]"
+    folds = read_published(_Folds, _FOLDS, roots, shape)
     fold_of = {item: fold for fold, names in enumerate(folds.test) for item in names} if folds else {}
     entries = tuple(
         Entry(
@@ -82,6 +94,7 @@ def read_kolektorsdd(spec: DataSpec, place: Place) -> Listing:
         mask_above=0,
         published=_published_sets(folds, options.train_items) if folds else PublishedSets(),
         unsplit=_unsplit(unlisted if folds else None),
+        expected=_EXPECTED,
     )
 
 
@@ -106,22 +119,8 @@ def _holds_items(folder: Path) -> bool:
     return folder.is_dir() and any(_is_item(path) for path in folder.iterdir())
 
 
-def _read_folds(roots: list[Path]) -> _Folds | None:
-    path = next((root / _FOLDS for root in roots if (root / _FOLDS).is_file()), None)
-    if path is None:
-        return None
-    try:
-        return _Folds.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        fault = error.errors()[0]
-        raise InputError(
-            f"{path}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}. Expected test[fold] = items and "
-            "train['P_N'][fold] = [item, has mask]; fetch the file again."
-        ) from error
-
-
 def _published_sets(folds: _Folds, train_items: int) -> PublishedSets:
-    masks: dict[tuple[int, int], frozenset[str]] = {}
+    masks: dict[tuple[int, int | None], frozenset[str]] = {}
     train: dict[int, frozenset[str]] | None = None if train_items == _ALL else {}
     for name, by_fold in folds.train.items():
         items, known = (int(number) for number in name.split("_"))
@@ -130,7 +129,7 @@ def _published_sets(folds: _Folds, train_items: int) -> PublishedSets:
                 masks[known, fold] = frozenset(item for item, has_mask in listed if has_mask)
                 if train is not None:
                     train[fold] = frozenset(item for item, _ in listed)
-    return PublishedSets(masks, all_masks=train_items, train=train)
+    return PublishedSets(masks, all_masks=train_items, train=train, file=_FOLDS.as_posix())
 
 
 READER = Reader(

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from trainables.data.readers.base import Entry, Listing, NoOptions, Reader, images_in, options_of
+from trainables.data.readers.base import Entry, Expected, Listing, NoOptions, Reader, images_in, options_of
 from trainables.data.sources import Place
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
@@ -55,6 +55,7 @@ def read_mtd(spec: DataSpec, place: Place) -> Listing:
         entries,
         mask_above=127,
         unsplit="The makers of MTD publish no split: use `splits: per_seed`, which divides it by tile.",
+        expected=Expected({"all": (392, 952)}, "the makers' files"),
     )
 
 

@@ -2,26 +2,31 @@
 
 Columns: ``image`` (path relative to the table) and ``label`` (0/1, true/false, good/defect,
 normal/defective) are required; ``mask`` (path), ``defect_class``, ``group`` (physical item), ``split``
-(train/test) and ``fold`` (the fold in which the image is test, from 0) are optional, and so is a value
-in them.
+(train/validation/test) and ``fold`` (the fold in which the image is test, from 0) are optional, and so is a
+value in them.
 
 Rules: every row is checked, and all faults are told at once (the first 20). An image without ``group``
 is an item of its own. One column says where an image belongs: ``split`` or ``fold``, and ``fold`` in every
 row, for an image without a fold would be trained on in all of them.
+
+With ``mask_classes: {1: scratch, 2: hole}`` in the options, masks hold class indices (grey values, or indices
+into a PNG's palette; 0: background): the mask then says which classes an image shows (``hole+scratch``),
+and ``data.classes`` chooses among them, pixel by pixel. A defective image that shows only other classes is
+left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
-from trainables.data.readers.base import Entry, Listing, Reader, options_of
+from trainables.data.readers.base import ClassIndices, Entry, Listing, Reader, options_of
 from trainables.data.sources import Place
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
@@ -42,6 +47,20 @@ class TableOptions(BaseModel, frozen=True, extra="forbid"):
     mask_above: int = Field(
         0, ge=0, le=65534, description="A mask pixel is a defect when its value is greater; grey levels."
     )
+    mask_classes: dict[Annotated[int, Field(ge=1, le=65535)], Annotated[str, Field(min_length=1)]] | None = (
+        Field(
+            None,
+            min_length=1,
+            description="Masks hold class indices: grey value → class, such as {1: scratch}.",
+        )
+    )
+
+    @model_validator(mode="after")
+    def _classes_differ(self) -> Self:
+        names = list((self.mask_classes or {}).values())
+        if len(set(names)) < len(names) or any("+" in name for name in names):
+            raise ValueError(f"classes have different names without `+`, found {', '.join(names)}")
+        return self
 
 
 def _as_label(value: Any) -> bool:
@@ -57,7 +76,7 @@ class _Row(BaseModel, frozen=True, extra="forbid"):
     mask: str | None = None
     defect_class: str | None = None
     group: str | None = None
-    split: Literal["train", "test"] | None = None
+    split: Literal["train", "validation", "test"] | None = None
     fold: Annotated[int, Field(ge=0, le=999)] | None = None
 
 
@@ -71,12 +90,19 @@ def read_table(spec: DataSpec, place: Place) -> Listing:
     path = place.below_root(READER.name, spec.path)
     entries = _check_rows(path, _load(path))
     _check_parts(path, entries)
+    indices = None
+    if options.mask_classes is not None:
+        names = options.mask_classes
+        kept = sorted(value for value, name in names.items() if spec.classes is None or name in spec.classes)
+        indices = ClassIndices(names, tuple(kept))
     return Listing(
         path.parent,
         entries,
         options.mask_above,
         unsplit=f"{path.name} has no full column split or fold: fill one, or use `splits: per_seed`.",
         missing_mask_way_out="Fill column mask, or use supervision: weak or mixed with the masks there are",
+        indices=indices,
+        classes=tuple(indices.names.values()) if indices else None,
     )
 
 

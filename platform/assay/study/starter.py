@@ -1,0 +1,171 @@
+"""A first study for one's own images: the text of a study file with comments, from a look at the folder.
+
+Every setting is a plain choice that the comment beside it explains; the file is meant to be edited.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import NamedTuple
+
+from trainables.data.spec import DataSpec, Supervision
+from trainables.data.splits import make_split
+from trainables.data.survey import Survey
+
+__all__ = ["starter_name", "starter_study"]
+
+_SEEDS = (0, 1, 2)
+_LONGEST = 512  # pixels of the longer side
+_SMALL_DEFECT = 0.005  # share of the image
+_IMAGES_SEEN = 4000  # by one training, about
+
+
+class _Preset(NamedTuple):
+    """Published settings, and what they dilate masks by on images of a certain size."""
+
+    name: str
+    dilation: int
+    longest: int
+    reason: str
+
+
+_SMALL = _Preset(
+    "ksdd2", 15, 640, "small defects: masks are dilated, so that they survive at an eighth of the size"
+)
+_LARGE = _Preset("dagm", 7, 512, "defects of middling size")
+
+
+def starter_name(text: str) -> str:
+    """A name that a study may have, made from a file's or folder's."""
+    name = re.sub(r"[^a-z0-9_-]+", "_", text.lower()).strip("_-")
+    # YAML would read these as numbers, truth values or nothing.
+    if not name[:1].isalpha() or name in ("true", "false", "null"):
+        name = f"images_{name}".rstrip("_")
+    return name[:64]
+
+
+def starter_study(survey: Survey, name: str) -> str:
+    """The study file: SegDecNet on the surveyed images with the supervision that their masks allow."""
+    height, width = _network_size(survey.size)
+    known = _fewest_masks(survey)
+    supervision, why = _supervision(survey, known)
+    small = survey.defect_share is not None and survey.defect_share < _SMALL_DEFECT
+    preset = _SMALL if small else _LARGE
+    share = "unknown" if survey.defect_share is None else f"{100 * survey.defect_share:.2g} % of the image"
+    masks = f"{survey.with_mask} of them with a mask (median defect: {share})"
+    pixels = "" if supervision == "weak" else ", pixel_iou"
+    median_size = f"{survey.size[0]} × {survey.size[1]}"
+    settings = [
+        (
+            f"preset: {preset.name}{'_weak' if supervision == 'weak' else ''}",
+            f"published settings; {preset.reason}",
+        ),
+        (f"image_size: [{height}, {width}]", f"height, width; the median image has {median_size}"),
+        (f"channels: {3 if survey.colour else 1}", "3: colour, 1: grey"),
+        (
+            f"dilation: {_dilation(preset, survey.size)}",
+            "masks are widened by a square of this side, original pixels",
+        ),
+        ("channel_scale: 0.25", "a quarter of the published width; leave out on a GPU"),
+        (f"epochs: {_epochs(survey)}", "an epoch shows every defective image once"),
+    ]
+    return f"""\
+# {survey.normal} normal and {survey.defective} defective images, {masks}.
+#
+#   assay plan {name}.yaml --data FOLDER       what is going to be trained
+#   assay run {name}.yaml --data FOLDER        FOLDER is the one that was looked at
+#
+# docs/study-file.md explains every key. Change a line and run again: only what is new is trained.
+
+study: {name}
+question: How well are the defects found?
+trainable: segdec                    # SegDecNet with mixed supervision
+
+data:
+{_data_block(survey.spec)}
+  splits: per_seed                   # every seed divides the images anew; an image is never in two parts
+  test: {{share: 0.3, by: item}}       # reports
+  validation: {{share: 0.2, by: item}} # of the rest; chooses thresholds
+
+supervision: {supervision}{" " * max(1, 24 - len(supervision))}# {why}
+
+config:
+{_commented(settings)}
+
+{_question(supervision, known)}repeats: {{seeds: {list(_SEEDS)}}}  # each is a training of its own
+metrics: {{primary: image_ap, report: [image_auroc, fp, fn{pixels}]}}
+resources: {{workers: 1, cpus: 1, pack: auto}}
+keep: {{models: best_per_cell, probes: 12}}
+"""
+
+
+def _network_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Multiples of 8 in about the same proportion, the longer side at most 512 pixels."""
+    scale = min(1.0, _LONGEST / max(size))
+    height, width = (max(64, round(side * scale / 8) * 8) for side in size)
+    if max(height, width) < 128:  # the network's last layer needs two cells of 64 pixels
+        height, width = (128, width) if height >= width else (height, 128)
+    return height, width
+
+
+def _dilation(preset: _Preset, size: tuple[int, int]) -> int:
+    """The published square at the same size relative to the image; odd."""
+    side = preset.dilation * max(size) / preset.longest
+    return min(99, max(1, round((side - 1) / 2) * 2 + 1))
+
+
+def _epochs(survey: Survey) -> int:
+    trained = max(1, round(survey.defective * 0.7 * 0.8))
+    return min(60, max(10, round(_IMAGES_SEEN / (2 * trained))))
+
+
+def _fewest_masks(survey: Survey) -> int:
+    """Masks that the training part has in every repeat."""
+    weak = Supervision(kind="weak", masks=None)
+    splits = [make_split(survey.manifest, survey.spec, weak, seed, None) for seed in _SEEDS]
+    known = {row.sample for row in survey.manifest.rows if row.mask is not None}
+    return min(len(known.intersection(split.train)) for split in splits)
+
+
+def _supervision(survey: Survey, known: int) -> tuple[str, str]:
+    """The supervision that the masks allow in every repeat, and why."""
+    if survey.with_mask == survey.defective:
+        return "full", "all masks"
+    if not known:
+        return "weak", "image labels only: there are no masks to train with"
+    return f"{{mixed: {known}}}", f"the masks that every training part has; {survey.with_mask} in all"
+
+
+def _question(supervision: str, known: int) -> str:
+    """A further question, ready to be asked, where there are masks enough."""
+    few = min(5, known // 2)
+    if not few:
+        return ""
+    return f"""\
+# To ask what masks buy, take the signs off these lines:
+# factors:
+#   masks:
+#     none: {{supervision: weak, config: {{balance: none, distance_weights: false}}}}
+#     few: {{supervision: {{mixed: {few}}}}}
+#     all: {{supervision: {supervision}}}
+# design: {{full: all}}
+# comparisons: [{{factor: masks, to: all}}]
+
+"""
+
+
+def _data_block(spec: DataSpec) -> str:
+    lines = [f"  reader: {spec.reader}"]
+    if spec.path is not None:
+        lines.append(f"  path: {json.dumps(spec.path, ensure_ascii=False)}")
+    if spec.options:
+        options = ", ".join(
+            f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in spec.options.items()
+        )
+        lines.append(f"  options: {{{options}}}")
+    return "\n".join(lines)
+
+
+def _commented(settings: list[tuple[str, str]]) -> str:
+    return "\n".join(f"  {setting:<35}# {why}" for setting, why in settings)

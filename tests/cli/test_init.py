@@ -1,0 +1,168 @@
+"""`assay init`: from a folder of one's own images to a study that can be run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from assay.study import read_study
+from assay.study.starter import starter_name
+from tests.cli.small_study import Answer, Assay
+from tests.data.made_images import noise, write
+from tests.data.published_trees import make_ksdd2, make_mvtec
+
+
+def mask(height: int, width: int, side: int) -> NDArray[np.uint8]:
+    drawn = np.zeros((height, width), np.uint8)
+    drawn[2 : 2 + side, 3 : 3 + side] = 255
+    return drawn
+
+
+def make_images(
+    root: Path,
+    *,
+    names: tuple[str, str, str] = ("good", "defect", "masks"),
+    suffix: str = "",
+    masks: int = 12,
+    size: tuple[int, int] = (60, 90),
+    side: int = 12,
+    colour: bool = False,
+    defective: int = 12,
+) -> Path:
+    good, defect, drawn = names
+    for index in range(16 + defective):
+        folder = good if index < 16 else defect
+        pixels = np.dstack([noise(3 * index + k, *size) for k in range(3)]) if colour else noise(index, *size)
+        write(root / folder / f"part{index:02d}.png", pixels)
+        if 16 <= index < 16 + masks:
+            write(root / drawn / f"part{index:02d}{suffix}.png", mask(*size, side))
+    return root
+
+
+def started(assay: Assay, images: Path, output: Path) -> Answer:
+    answer = assay("init", "--images", images, "--output", output)
+    assert answer.code == 0, answer.err
+    planned = assay("plan", output, "--data", images)
+    assert planned.code == 0, planned.err
+    assert "3 trials; 0 done, 3 to train" in planned.out
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("names", "suffix"),
+    [
+        (("good", "defect", "masks"), ""),
+        (("OK", "NG", "Labels"), "_label"),
+        (("normal", "anomaly", "ground_truth"), "_mask"),
+        (("ok", "bad", "gt"), "_GT"),
+    ],
+)
+def test_usual_names_of_folders_and_masks_are_understood(
+    names: tuple[str, str, str], suffix: str, assay: Assay, tmp_path: Path
+) -> None:
+    images, study = make_images(tmp_path / "own", names=names, suffix=suffix), tmp_path / "own.yaml"
+    answer = started(assay, images, study)
+    assert "16 normal and 12 defective images, 12 with a mask" in answer.out
+    assert answer.out.splitlines()[-2:] == [
+        f"  assay run {study} --data {images}",
+        "  assay report own",
+    ]
+    assert str(read_study(study).supervision) == "full"
+
+
+def test_supervision_follows_from_the_masks_there_are(assay: Assay, tmp_path: Path) -> None:
+    for masks, expected in ((0, "weak"), (6, "mixed"), (12, "full")):
+        study = tmp_path / f"with_{masks}.yaml"
+        started(assay, make_images(tmp_path / str(masks), masks=masks), study)
+        assert read_study(study).supervision.kind == expected
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((60, 90), [64, 128]), ((300, 300), [304, 304]), ((500, 1000), [256, 512]), ((550, 250), [512, 232])],
+)
+def test_image_size_keeps_the_proportion_within_512_pixels(
+    size: tuple[int, int], expected: list[int], assay: Assay, tmp_path: Path
+) -> None:
+    images = make_images(tmp_path / "own", size=size, defective=5, masks=5)
+    started(assay, images, tmp_path / "own.yaml")
+    assert read_study(tmp_path / "own.yaml").config["image_size"] == expected
+
+
+def test_colours_and_small_defects_choose_channels_and_preset(assay: Assay, tmp_path: Path) -> None:
+    for name, settings, expected in (
+        ("a", {"side": 4, "colour": True}, (3, "ksdd2")),
+        ("b", {"side": 12}, (1, "dagm")),
+        ("c", {"masks": 0}, (1, "dagm_weak")),
+    ):
+        images = make_images(tmp_path / name, **settings)  # type: ignore[arg-type]
+        started(assay, images, tmp_path / f"{name}.yaml")
+        config = read_study(tmp_path / f"{name}.yaml").config
+        assert (config["channels"], config["preset"]) == expected
+
+
+def test_soft_masks_are_cut_at_half(assay: Assay, tmp_path: Path) -> None:
+    images = make_images(tmp_path / "own")
+    soft = mask(60, 90, 12)
+    soft[14, 3:15] = 90
+    for path in (images / "masks").iterdir():
+        write(path, soft)
+    started(assay, images, tmp_path / "own.yaml")
+    assert read_study(tmp_path / "own.yaml").data.options == {"mask_above": 127}
+
+
+def test_other_layouts_get_the_reader_they_need(assay: Assay, tmp_path: Path) -> None:
+    started(assay, make_mvtec(tmp_path / "bottle", normal=20), tmp_path / "bottle.yaml")
+    assert read_study(tmp_path / "bottle.yaml").data.reader == "mvtec"
+    started(assay, make_ksdd2(tmp_path / "papers", train=(9, 9)), tmp_path / "papers.yaml")
+    assert read_study(tmp_path / "papers.yaml").data.reader == "kolektorsdd2"
+    images = make_images(tmp_path / "listed", names=("a", "b", "c"))
+    rows = [f"{path.relative_to(images)},{int(path.parent.name == 'b')}" for path in images.glob("[ab]/*")]
+    (images / "parts.csv").write_text("\n".join(["image,label", *rows]), encoding="utf-8")
+    started(assay, images, tmp_path / "listed.yaml")
+    assert (read_study(tmp_path / "listed.yaml").data.path, "weak") == ("parts.csv", "weak")
+
+
+@pytest.mark.parametrize("masks", [9, 12])
+def test_the_question_in_the_comments_can_be_asked(masks: int, assay: Assay, tmp_path: Path) -> None:
+    images, study = make_images(tmp_path / "own", masks=masks), tmp_path / "own.yaml"
+    started(assay, images, study)
+    head, signs, rest = study.read_text(encoding="utf-8").partition("take the signs off these lines:\n")
+    assert signs
+    block, gap, tail = rest.partition("\n\n")
+    lines = [line.removeprefix("# ") for line in block.splitlines()]
+    study.write_text("\n".join([head, *lines]) + gap + tail, encoding="utf-8")
+    planned = assay("plan", study, "--data", images)
+    assert planned.code == 0, planned.err
+    assert "3 cells × 3 seeds = 9 trials" in planned.out
+
+
+def test_what_no_study_can_use_is_refused_with_the_way_out(assay: Assay, tmp_path: Path) -> None:
+    (tmp_path / "own" / "pictures").mkdir(parents=True)
+    answer = assay("init", "--images", tmp_path / "own", "--output", tmp_path / "own.yaml")
+    assert answer.code == 2
+    assert "found pictures. Name one folder of them, rename folders" in answer.err
+    few = make_images(tmp_path / "few", defective=2, masks=2)
+    answer = assay("init", "--images", few, "--output", tmp_path / "own.yaml")
+    assert "needs 3 defective images or more" in answer.err
+    assert not (tmp_path / "own.yaml").exists()
+
+
+def test_an_existing_file_is_not_replaced(assay: Assay, tmp_path: Path) -> None:
+    images = make_images(tmp_path / "own")
+    (tmp_path / "own.yaml").write_text("mine", encoding="utf-8")
+    answer = assay("init", "--images", images, "--output", tmp_path / "own.yaml")
+    assert answer.code == 2
+    assert "is not replaced" in answer.err
+    assert (tmp_path / "own.yaml").read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("Line 3 (new)", "line_3_new"), ("2024", "images_2024"), ("null", "images_null"), ("é", "images")],
+)
+def test_any_folder_gives_a_name(text: str, name: str) -> None:
+    assert starter_name(text) == name

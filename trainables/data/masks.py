@@ -1,0 +1,146 @@
+"""Masks that are no plain pictures: run lengths, class indices under a palette, and coarser drawings.
+
+``decode_mask`` in ``sources.py`` reads all of them; readers write run lengths with ``encode_runs``.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.data.formats import BrokenImageError
+from trainables.data.spec import MaskDetail
+
+__all__ = [
+    "RUNS_SUFFIX",
+    "coarsen",
+    "decode_runs",
+    "encode_runs",
+    "holds_runs",
+    "palette_as_grey",
+    "parse_runs",
+]
+
+RUNS_SUFFIX = ".rle"
+_RUNS = b"RLE "
+_PNG_HEADER = 8 + 25  # signature and IHDR
+
+
+def parse_runs(text: str, pixels: int) -> list[tuple[int, int]]:
+    """Pairs (first pixel, length) of a run-length text such as ``29102 12 29346 24``.
+
+    Pixels are counted from 1, down each column and then from left to right (Kaggle's order).
+
+    Args:
+        text: Numbers with blanks between.
+        pixels: Height × width of the image; no run leaves it.
+
+    Raises:
+        ValueError: With what is wrong.
+    """
+    try:
+        numbers = [int(part) for part in text.split()]
+    except ValueError as error:
+        raise ValueError(f"expected numbers, {error}") from error
+    if not numbers or len(numbers) % 2:
+        raise ValueError(f"expected pairs of start and length, found {len(numbers)} numbers")
+    runs = list(zip(numbers[::2], numbers[1::2], strict=True))
+    wrong = next((run for run in runs if run[0] < 1 or run[1] < 1 or sum(run) - 1 > pixels), None)
+    if wrong is not None:
+        raise ValueError(f"the run {wrong[0]} {wrong[1]} leaves the image of {pixels} pixels, counted from 1")
+    return runs
+
+
+def encode_runs(height: int, width: int, runs: Sequence[tuple[int, int]]) -> bytes:
+    """Run lengths as a file: the same bytes on every machine, whatever its PNG library."""
+    numbers = " ".join(f"{start} {length}" for start, length in sorted(set(runs)))
+    return _RUNS + f"{height} {width}\n{numbers}\n".encode()
+
+
+def holds_runs(data: bytes) -> bool:
+    """Whether a file was written by :func:`encode_runs`."""
+    return data.startswith(_RUNS)
+
+
+def decode_runs(data: bytes) -> NDArray[np.uint8]:
+    """Mask of a file by :func:`encode_runs`: h × w, 0/1; overlapping runs are united.
+
+    Raises:
+        BrokenImageError: If the file is damaged.
+    """
+    try:
+        head, _, numbers = data.removeprefix(_RUNS).decode("ascii").partition("\n")
+        height, width = (int(side) for side in head.split())
+        runs = parse_runs(numbers, height * width)
+    except ValueError as error:
+        raise BrokenImageError(f"the run lengths are damaged: {error}") from error
+    flat = np.zeros(height * width, np.uint8)
+    for start, length in runs:
+        flat[start - 1 : start - 1 + length] = 1
+    return np.ascontiguousarray(flat.reshape(width, height).T)
+
+
+def palette_as_grey(data: bytes) -> bytes:
+    """The PNG with its palette taken off, so that pixels decode to their indices and not to colours.
+
+    Other files come back as they are.
+
+    Raises:
+        BrokenImageError: If an index has fewer than 8 bits: OpenCV would stretch it.
+    """
+    if not data.startswith(b"\x89PNG") or len(data) < _PNG_HEADER or data[25] != 3:
+        return data
+    if data[24] != 8:
+        raise BrokenImageError(
+            f"expected a palette with 8 bits for each pixel, found {data[24]}. Save as grey"
+        )
+    header = data[12:25] + b"\0" + data[26:29]  # colour type 3, palette, becomes 0, grey
+    parts = [data[:12], header, struct.pack(">I", zlib.crc32(header))]
+    at = _PNG_HEADER
+    while at + 12 <= len(data):
+        end = at + 12 + int(struct.unpack_from(">I", data, at)[0])
+        if data[at + 4 : at + 8] not in (b"PLTE", b"tRNS"):
+            parts.append(data[at:end])
+        at = end
+    return b"".join(parts)
+
+
+def coarsen(mask: NDArray[np.uint8], detail: MaskDetail) -> NDArray[np.uint8]:
+    """A mask (h × w, 0/1) as a hastier person would draw it, each 8-connected defect by itself.
+
+    ``box``: the smallest upright rectangle. ``ellipse``: the ellipse with the defect's centre and second
+    moments (a pixel counts as a unit square), so that an ellipse stays itself. ``fine``: unchanged.
+    """
+    if detail == "fine":
+        return mask
+    count, components, stats, centres = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    coarse = np.zeros_like(mask)
+    for label in range(1, count):
+        x, y, width, height = (int(value) for value in stats[label, :4])
+        if detail == "box":
+            coarse[y : y + height, x : x + width] = 1
+            continue
+        rows, columns = np.nonzero(components[y : y + height, x : x + width] == label)
+        _draw_ellipse(coarse, rows + y, columns + x, centres[label])
+    return coarse
+
+
+def _draw_ellipse(
+    coarse: NDArray[np.uint8], rows: NDArray[np.intp], columns: NDArray[np.intp], centre: NDArray[np.float64]
+) -> None:
+    points = np.stack((columns - centre[0], rows - centre[1]))
+    moments = points @ points.T / points.shape[1] + np.eye(2) / 12  # 1/12: the variance of a unit square
+    # The second moments of a filled ellipse are a quarter of its squared half axes.
+    reach = np.ceil(2 * np.sqrt(np.diag(moments))).astype(int) + 1
+    x, y = np.rint(centre).astype(int)
+    top, left = max(y - reach[1], 0), max(x - reach[0], 0)
+    window = coarse[top : y + reach[1] + 1, left : x + reach[0] + 1]
+    at_y, at_x = np.indices(window.shape)
+    offsets = np.stack((at_x + left - centre[0], at_y + top - centre[1])).reshape(2, -1)
+    distance = np.einsum("in,in->n", offsets, np.linalg.solve(moments, offsets)).reshape(window.shape)
+    window[distance <= 4] = 1

@@ -1,0 +1,89 @@
+"""MVTec AD, and whatever has its layout: objects and textures of 15 categories, normal images in training.
+
+Layout: ``bottle/train/good/000.png``, ``bottle/test/good/000.png``, ``bottle/test/broken_large/000.png`` with
+``bottle/ground_truth/broken_large/000_mask.png``. ``category: bottle`` in the options chooses one, or
+``data.path`` names its folder. The root holds the folder ``mvtec_anomaly_detection`` (or ``mvtec``), or the
+categories, or is one.
+
+Rules: the folder is the label and the defect class. A mask pixel is a defect when it is not zero. The
+published training part holds normal images only and serves ``supervision: none``; to train with labels use
+``splits: per_seed``, which divides all images anew. Every image is an item of its own.
+
+Licence: CC BY-NC-SA 4.0. Cite: Bergmann, Batzner, Fauser, Sattlegger, Steger, "The MVTec Anomaly Detection
+Dataset", Int. J. Computer Vision 129, 2021, doi:10.1007/s11263-020-01400-4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel, Field
+
+from trainables.data.readers.base import Entry, Listing, Reader, images_in, mask_beside, options_of
+from trainables.data.sources import Place
+from trainables.data.spec import DataSpec
+from trainables.errors import InputError
+
+__all__ = ["READER"]
+
+
+class MvtecOptions(BaseModel, frozen=True, extra="forbid"):
+    """Settings of reader mvtec."""
+
+    category: str | None = Field(
+        None, pattern=r"^[^/\\.][^/\\]*$", description="Category, such as bottle; default: data.path is one."
+    )
+
+
+def read_mvtec(spec: DataSpec, place: Place) -> Listing:
+    """Index a category: ``test/scratch/000.png`` with ``ground_truth/scratch/000_mask.png``."""
+    options = options_of(MvtecOptions, spec)
+    start = place.below_root(READER.name, spec.path)
+    found = (place.search(start, name, _holds_categories) for name in ("mvtec_anomaly_detection", "mvtec"))
+    top = start if _is_category(start) else next((folder for folder in found if folder is not None), None)
+    if top is None:
+        raise InputError(
+            f"{start} holds no category of MVTec AD: expected folders such as bottle with train/good, test "
+            "and ground_truth inside. Give --data the folder that holds them, or name one in data.path."
+        )
+    root = top if options.category is None else top / options.category
+    if not _is_category(root):
+        known = ", ".join(sorted(path.name for path in top.iterdir() if _is_category(path)))
+        found_one = f"found {options.category!r}" if options.category else "found none chosen"
+        raise InputError(f"data.options.category: choose one of {known or '(none here)'}; {found_one}.")
+    return Listing(
+        root,
+        (*_list_part(root, "train"), *_list_part(root, "test")),
+        mask_above=0,
+        missing_mask_way_out="Unpack again, or use supervision: weak or mixed with the masks there are",
+    )
+
+
+def _is_category(folder: Path) -> bool:
+    return (folder / "train" / "good").is_dir() and (folder / "test").is_dir()
+
+
+def _holds_categories(folder: Path) -> bool:
+    return folder.is_dir() and any(_is_category(path) for path in folder.iterdir())
+
+
+def _list_part(root: Path, split: str) -> Iterator[Entry]:
+    for folder in sorted(path for path in (root / split).iterdir() if path.is_dir()):
+        for path in images_in(folder):
+            sample, image = f"{split}/{folder.name}/{path.stem}", path.relative_to(root).as_posix()
+            if folder.name == "good":
+                yield Entry(sample, image, False, None, None, sample, split)
+            else:
+                stem = root / "ground_truth" / folder.name / f"{path.stem}_mask"
+                yield Entry(sample, image, True, mask_beside(stem, root), folder.name, sample, split)
+
+
+READER = Reader(
+    "mvtec",
+    "MVTec AD: a category of objects or textures, normal images in training",
+    "CC BY-NC-SA 4.0",
+    "Bergmann, Batzner, Fauser, Sattlegger, Steger, IJCV 129, 2021, doi:10.1007/s11263-020-01400-4",
+    MvtecOptions,
+    read_mvtec,
+)
