@@ -50,7 +50,7 @@ def main() -> int:
 def _study(root: Path, name: str) -> SmallStudy:
     folder = root / name
     folder.mkdir()
-    return SmallStudy(folder, root / "cache", small_text(seeds="0, 1, 2, 3", epochs=12))
+    return SmallStudy(folder, root / "cache", small_text(seeds="0, 1, 2", epochs=100))
 
 
 def _torture(study: SmallStudy, calm: SmallStudy, kills: int, chance: random.Random) -> int:
