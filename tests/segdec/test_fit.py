@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -149,6 +149,20 @@ def test_diverged_training_names_epoch_and_finding() -> None:
         TRAINABLE.fit(tiny_config(lr=100, delta=100, balance="none"), tiny_data(), LocalRun())
     assert f"epoch {caught.value.epoch}" in str(caught.value)
     assert copy(caught.value).epoch == caught.value.epoch  # as when it leaves its process
+
+
+class DivergedElsewhere(LocalRun):
+    """The other worker's losses are not finite; the sum arrives as a new tensor, as an all-reduce makes it."""
+
+    def reduce(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+        for parameter in parameters:
+            if parameter.shape == (4,) and parameter.grad is not None:  # the sums of losses, and the count
+                parameter.grad = parameter.grad + torch.tensor([torch.nan, 0, 0, 1])
+
+
+def test_a_loss_that_is_not_finite_on_one_worker_ends_all() -> None:
+    with pytest.raises(Diverged, match="loss is nan"):
+        TRAINABLE.fit(tiny_config(), tiny_data(), DivergedElsewhere())
 
 
 def test_layout_of_the_config_is_the_networks() -> None:

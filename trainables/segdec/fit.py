@@ -177,7 +177,8 @@ def _mean_losses(sums: Tensor, network: SegDecNet, run: Run, epoch: int) -> dict
     carrier = torch.nn.Parameter(torch.zeros_like(sums))
     carrier.grad = sums
     run.reduce([carrier])
-    total, seg, cls, count = sums.tolist()
+    assert carrier.grad is not None
+    total, seg, cls, count = carrier.grad.tolist()  # the sum may be a tensor of its own
     metrics = {"loss": total / count, "loss_seg": seg / count, "loss_cls": cls / count}
     for name, value in metrics.items():
         if not abs(value) < float("inf"):
