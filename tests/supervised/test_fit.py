@@ -274,8 +274,14 @@ def test_models_of_one_repeat_share_the_backbones_first_weights() -> None:
 
 
 # How far a fixed training moves some weights, and what it then says of a fixed image. When these move,
-# results move: raise TRAINABLE.revision and note the new numbers under it.
-GOLDEN: dict[int, dict[str, list[float]]] = {1: {"classifier": [], "unet": []}}
+# results move: raise TRAINABLE.revision and note the new numbers under it. (Two threads or another layout move
+# them by up to 0.003 %.)
+GOLDEN = {
+    1: {
+        "classifier": [0.017463, 0.090200, 0.0081110, 0.0031980, 0.52576, 0.014755],
+        "unet": [0.0081785, 0.037033, 0.0034776, 0.0083909, 0.49411, 0.43627],
+    }
+}
 MOVED = {
     "classifier": ["backbone.conv1.weight", "backbone.layer2.0.conv2.weight", "head.weight", "head.bias"],
     "unet": [
@@ -298,7 +304,7 @@ def test_results_do_not_move_without_a_new_revision(model: str) -> None:
     end = weights(predictor)
     found = [(end[name] - start[name]).double().norm().item() for name in MOVED[model]]
     found += [prediction.score.item(), prediction.heatmap.double().mean().item()]
-    np.testing.assert_allclose(found, GOLDEN[TRAINABLE.revision][model], rtol=0.015)
+    np.testing.assert_allclose(found, GOLDEN[TRAINABLE.revision][model], rtol=0.003)
 
 
 def test_images_of_the_set_are_left_as_they_were() -> None:
