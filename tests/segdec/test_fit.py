@@ -152,7 +152,7 @@ def test_diverged_training_names_epoch_and_finding() -> None:
 
 
 class DivergedElsewhere(LocalRun):
-    """The other worker's losses are not finite; the sum arrives as a new tensor, as an all-reduce makes it."""
+    """The other worker's losses are not finite; the sum arrives as a new tensor, as of an all-reduce."""
 
     def reduce(self, parameters: Iterable[torch.nn.Parameter]) -> None:
         for parameter in parameters:

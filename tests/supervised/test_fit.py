@@ -274,8 +274,8 @@ def test_models_of_one_repeat_share_the_backbones_first_weights() -> None:
 
 
 # How far a fixed training moves some weights, and what it then says of a fixed image. When these move,
-# results move: raise TRAINABLE.revision and note the new numbers under it. (Two threads or another layout move
-# them by up to 0.003 %.)
+# results move: raise TRAINABLE.revision and note the new numbers under it. (Two threads or another layout
+# move them by up to 0.003 %.)
 GOLDEN = {
     1: {
         "classifier": [0.017463, 0.090200, 0.0081110, 0.0031980, 0.52576, 0.014755],
