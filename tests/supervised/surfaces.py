@@ -15,7 +15,7 @@ SIZE = (48, 64)
 
 def tiny_config(**changes: Any) -> SupervisedConfig:
     settings: dict[str, Any] = {
-        "image_size": SIZE, "width": 8, "stages": 2, "output_stride": 4, "base": 4, "levels": 2,
+        "image_size": SIZE, "width": 8, "stages": 2, "output_stride": 4, "base": 4, "levels": 2, "norm": "gn",
         "epochs": 3, "batch_size": 4, "validate_every": 1,
     }  # fmt: skip
     return SupervisedConfig.model_validate(settings | changes)

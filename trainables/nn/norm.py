@@ -1,8 +1,11 @@
 """Normalisation layers by name: ``bn`` (batch) and ``gn`` (groups of channels of one image).
 
-Trade-off: batch normalisation is what published weights were trained with, but an image's output then
-depends on the others of its batch, and each worker of a trial has a batch of its own: one worker and two
-do not train the same. Group normalisation knows one image at a time.
+Trade-off: batch normalisation is what published weights were trained with, but an image's output in
+training depends on the others of its batch, and each worker of a trial has a batch of its own: one worker
+and two do not train the same. Group normalisation knows one image at a time, but in training and prediction
+every cell is divided by a statistic of the whole image, so a classifier may put its evidence anywhere: on
+synthetic surfaces (small classifier, pool lse, one seed) image AP was 0.98 with gn and 0.92 with bn, the
+pixel AP of the class-activation map 0.07 with gn and 0.22 with bn.
 """
 
 from __future__ import annotations

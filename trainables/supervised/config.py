@@ -1,7 +1,7 @@
 """Settings of the supervised baselines; a field that only one of the two models reads says so.
 
-Defaults are what worked from random weights on two cores with 30 to 80 defective images of magnetic tiles:
-a short, narrow ResNet with maximum pooling. ``presets.py`` holds that and the standard sizes.
+Defaults are those of a classifier that trains from random weights on few images: a short, narrow ResNet.
+``presets.py`` holds them beside the usual sizes.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ class SupervisedConfig(TrainableConfig, frozen=True):
     base: int = Field(16, ge=4, le=128, description="Channels of the plain encoder at full size (U-Net).")
     levels: int = Field(4, ge=1, le=6, description="Halvings of the plain encoder (U-Net); published: 4.")
     norm: Norm = Field(
-        "gn",
-        description="Normalisation: bn over the batch (published weights need it; one worker only), gn over "
-        "groups of channels of one image.",
+        "bn",
+        description="Normalisation: bn over the batch (published weights and sharp activation maps need it; "
+        "one worker only), gn over groups of channels of one image.",
     )
     weights_file: Annotated[str, AfterValidator(check_name)] | None = Field(
         None,
@@ -67,7 +67,7 @@ class SupervisedConfig(TrainableConfig, frozen=True):
     )
 
     pool: Pool = Field(
-        "gmp", description="How the classifier's map becomes one logit: mean, mean of the top, lse, maximum."
+        "lse", description="How the classifier's map becomes one logit: mean, mean of the top, lse, maximum."
     )
     top_share: float = Field(
         0.05, gt=0, le=1, description="Share of cells in pool: topk, and of pixels in the U-Net's image head."

@@ -2,7 +2,8 @@
 
 ``…_small`` trains from random weights in minutes on two cores; ``…_standard`` is the usual size, for a GPU;
 ``…_pretrained`` is the layout that a ``weights_file`` fits (the file and its sha256 come with the study).
-None of them is published: the papers name neither backbone nor schedule of their supervised rows.
+None of them is published: the papers name neither backbone nor schedule of their supervised rows. Classifiers
+have batch normalisation for the sake of their maps (``nn/norm.py``): on several workers set ``norm: gn``.
 """
 
 from __future__ import annotations
@@ -19,24 +20,25 @@ _Settings = Mapping[str, Any]
 
 _SMALL: _Settings = {
     "encoder": "resnet18s", "width": 16, "stem": "mid", "stages": 3, "blocks": 1, "output_stride": 8,
-    "norm": "gn", "lr": 3e-3, "weight_decay": 1e-4, "schedule": "cosine",
+    "norm": "bn", "lr": 3e-3, "weight_decay": 1e-4, "schedule": "cosine",
     "batch_size": 16, "epochs": 30, "min_steps": 320,
 }  # fmt: skip
 _STANDARD: _Settings = {
     **_SMALL, "width": 64, "stem": "tv", "stages": 4, "blocks": 2, "output_stride": 16,
     "lr": 1e-3, "epochs": 50,
 }  # fmt: skip
-_PRETRAINED: _Settings = {**_STANDARD, "norm": "bn", "lr": 3e-4}
+_PRETRAINED: _Settings = {**_STANDARD, "lr": 3e-4}
 
-_CLASSIFIER: _Settings = {"model": "classifier", "pool": "gmp"}
+_CLASSIFIER: _Settings = {"model": "classifier", "pool": "lse"}
 _UNET: _Settings = {"model": "unet", "top_share": 0.01}
+_PLAIN: _Settings = {**_UNET, "encoder": "plain", "norm": "gn"}
 
 PRESETS: Mapping[str, _Settings] = {
     "classifier_small": {**_SMALL, **_CLASSIFIER},
     "classifier_standard": {**_STANDARD, **_CLASSIFIER},
     "classifier_pretrained": {**_PRETRAINED, **_CLASSIFIER},
-    "unet_small": {**_SMALL, **_UNET, "encoder": "plain", "base": 8, "levels": 3, "batch_size": 8},
-    "unet_standard": {**_STANDARD, **_UNET, "encoder": "plain", "base": 32, "levels": 4},
+    "unet_small": {**_SMALL, **_PLAIN, "base": 8, "levels": 3, "batch_size": 8},
+    "unet_standard": {**_STANDARD, **_PLAIN, "base": 32, "levels": 4},
     "unet_pretrained": {**_PRETRAINED, **_UNET, "output_stride": 32},
 }
 
