@@ -26,6 +26,7 @@ from torch import Tensor
 
 from trainables.data.samples import TrainingData
 from trainables.data.seeds import seed_for
+from trainables.data.spec import Supervision
 from trainables.errors import InputError
 
 __all__ = [
@@ -79,6 +80,13 @@ class TrainableConfig(BaseModel, frozen=True, extra="forbid"):
         if layout == "auto":
             layout = "channels_last" if device == "cuda" else "contiguous"
         return self.model_copy(update={"precision": precision, "memory_format": layout})
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that decide a result, as JSON values: a trial's id is a hash over them.
+
+        A method overrides it to leave out where something lies whose hash is a setting beside it.
+        """
+        return self.model_dump(mode="json")
 
 
 class Prediction(NamedTuple):
@@ -162,6 +170,10 @@ class Trainable(Generic[ConfigT]):
     fit: Callable[[ConfigT, TrainingData, Run], Predictor]
     load: Callable[[Path], Predictor]
     footnotes: Callable[[ConfigT], Sequence[str]] = field(default=lambda config: ())
+    # Why a config cannot be trained with these labels, one sentence each; asked before anything is trained.
+    objections: Callable[[ConfigT, Supervision], Sequence[str]] = field(
+        default=lambda config, supervision: ()
+    )
     parameters: Callable[[ConfigT], int] | None = None  # number of weights: the plan estimates disk space
     needs_normal: bool = True  # False: it can train where every image is defective
 

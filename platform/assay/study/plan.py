@@ -272,7 +272,7 @@ def _trials(trainable: AnyTrainable, cells: Sequence[_PlannedCell], data: DataPl
         CellIdentity(
             trainable=trainable.name,
             revision=trainable.revision,
-            config=planned.cell.config,
+            config=planned.settings.config.identity(),
             manifest=manifest,
             supervision=planned.cell.supervision.model_dump(mode="json"),
         )

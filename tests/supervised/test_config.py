@@ -1,0 +1,116 @@
+"""Settings: bounds, presets, and what the plan makes of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from assay.study import parse_study, plan_study
+from tests.supervised.surfaces import tiny_config
+from trainables.catalogue import find_trainable
+from trainables.data.spec import Supervision
+from trainables.errors import InputError
+from trainables.nn.resnet import ResNet18s, ResNetShape
+from trainables.supervised import TRAINABLE, SupervisedConfig
+from trainables.supervised.network import build
+from trainables.supervised.presets import PRESETS, footnotes
+
+SHA = "a" * 64
+PRETRAINED = {"width": 64, "stem": "tv", "stages": 4, "blocks": 2, "norm": "bn", "weights_sha256": SHA}
+
+
+def test_catalogue_finds_the_method_by_its_folder() -> None:
+    assert find_trainable("supervised") is TRAINABLE
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_every_preset_is_a_whole_config_and_its_weights_are_counted(name: str) -> None:
+    config = SupervisedConfig.model_validate({**PRESETS[name], "image_size": (128, 128)})
+    assert config.model == name.split("_", maxsplit=1)[0]
+    assert TRAINABLE.parameters is not None
+    with torch.device("meta"):
+        network = build(config)
+    assert TRAINABLE.parameters(config) == sum(p.numel() for p in network.parameters()) > 10_000
+
+
+@pytest.mark.parametrize("name", ["classifier_pretrained", "unet_pretrained"])
+def test_pretrained_presets_have_the_published_layout(name: str) -> None:
+    file = {"weights_file": "resnet18.pth", "weights_sha256": SHA}
+    config = SupervisedConfig.model_validate({**PRESETS[name], **file, "image_size": (128, 128)})
+    with torch.device("meta"):
+        published = ResNet18s(ResNetShape(output_stride=32)).state_dict()
+        ours = ResNet18s(config.resnet).state_dict()
+    assert list(ours) == list(published)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"batch_size": 5}, "batch_size is even"),
+        ({"stem": "tv", "output_stride": 2}, "output_stride of 4"),
+        ({"model": "unet", "encoder": "plain", "levels": 6}, "sides of at least 64"),
+        ({"weights_file": "a.pth"}, "come together"),
+        ({"weights_sha256": SHA}, "come together"),
+        ({"weights_sha256": "abc", "weights_file": "a.pth"}, "pattern"),
+        ({"weights_file": "../a.pth", "weights_sha256": SHA}, "below the folder"),
+        ({"weights_file": "a.pth", "weights_sha256": SHA}, "width: 64, stem: tv, stages: 4, blocks: 2"),
+        ({**PRETRAINED, "weights_file": "a.pth", "norm": "gn"}, "set norm: bn"),
+        ({**PRETRAINED, "weights_file": "a.pth", "model": "unet", "encoder": "plain"}, "encoder: resnet18s"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_with_a_way_out(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        tiny_config(**changes)
+
+
+def test_every_field_tells_what_it_is() -> None:
+    fields = SupervisedConfig.model_fields
+    assert all(field.description and field.description.endswith(".") for field in fields.values())
+
+
+def test_footnotes_say_where_weights_come_from_and_what_the_classifier_reads() -> None:
+    assert not footnotes(tiny_config(model="unet"))
+    pretrained = tiny_config(**PRETRAINED, weights_file="a.pth", output_stride=16)
+    weights, labels = footnotes(pretrained)
+    assert "aaaaaaaaaaaa…" in weights
+    assert "image labels only" in labels
+
+
+STUDY = """
+study: baselines
+trainable: supervised
+data: {{reader: synthetic}}
+supervision: {supervision}
+config: {{preset: {preset}, image_size: [64, 64]{more}}}
+"""
+
+
+def trial_id(**settings: str) -> str:
+    text = STUDY.format(**{"supervision": "full", "more": "", **settings})
+    return plan_study(parse_study(text, "baselines.yaml"), None, "cpu").trials[0].id
+
+
+@pytest.mark.parametrize("supervision", ["weak", "{mixed: 0}"])
+def test_a_unet_without_masks_is_refused_in_the_plan(supervision: str) -> None:
+    with pytest.raises(InputError, match=r"(?s)baselines\.yaml:5.*unet learns from masks"):
+        trial_id(preset="unet_small", supervision=supervision)
+    assert trial_id(preset="unet_small", supervision="{mixed: 1}")
+    assert trial_id(preset="classifier_small", supervision=supervision)
+
+
+def test_the_files_hash_decides_a_trials_id_and_its_name_does_not() -> None:
+    def of(name: str, sha256: str) -> str:
+        more = f", weights_file: {name}, weights_sha256: {sha256}"
+        return trial_id(preset="classifier_pretrained", more=more)
+
+    assert of("a.pth", SHA) == of("models/b.pth", SHA)
+    assert of("a.pth", SHA) != of("a.pth", "b" * 64)
+
+
+def test_only_the_unet_needs_masks() -> None:
+    weak = Supervision.model_validate("weak")
+    assert not TRAINABLE.objections(tiny_config(), weak)
+    assert TRAINABLE.objections(tiny_config(model="unet"), weak)

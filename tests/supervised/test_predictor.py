@@ -1,0 +1,96 @@
+"""A trained baseline: what it says, that its map is exact, and how it is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.supervised.surfaces import SIZE, surfaces, tiny_config, tiny_data
+from trainables.contract import LocalRun
+from trainables.data.tensors import images_to_tensor
+from trainables.supervised import TRAINABLE, SupervisedPredictor
+from trainables.supervised.fit import new_network
+from trainables.supervised.network import Classifier
+
+MODELS = [
+    {"model": "classifier"},
+    {"model": "classifier", "norm": "bn", "input": "local_contrast"},
+    {"model": "unet"},
+    {"model": "unet", "encoder": "plain"},
+]
+
+
+def fresh(**changes: Any) -> SupervisedPredictor:
+    config = tiny_config(**changes)
+    return SupervisedPredictor(new_network(config, surfaces(2, 2), 3, torch.device("cpu")), config)
+
+
+def pictures(count: int) -> torch.Tensor:
+    return torch.rand(count, 1, *SIZE, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("changes", MODELS)
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+def test_saved_predictor_predicts_the_same(changes: dict[str, Any], layout: str, tmp_path: Path) -> None:
+    predictor = fresh(**changes, memory_format=layout)
+    predictor.save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+    before, after = predictor.predict(pictures(3)), TRAINABLE.load(tmp_path).predict(pictures(3))
+    assert torch.equal(before.score, after.score)
+    assert torch.equal(before.heatmap, after.heatmap)
+
+
+@pytest.mark.parametrize("changes", MODELS)
+def test_prediction_has_a_score_per_image_and_a_heatmap_of_its_size(changes: dict[str, Any]) -> None:
+    prediction = fresh(**changes).predict(pictures(3))
+    assert prediction.score.shape == (3,)
+    assert prediction.heatmap.shape == (3, *SIZE)
+    assert all(((part >= 0) & (part <= 1)).all() for part in prediction)
+
+
+@pytest.mark.parametrize("changes", MODELS)
+def test_images_are_judged_one_by_one_whatever_the_batch(changes: dict[str, Any]) -> None:
+    predictor, images = fresh(**changes), pictures(5)
+    together = predictor.predict(images)
+    apart = [predictor.predict(images[i : i + 1]) for i in range(5)]
+    assert torch.allclose(together.score, torch.cat([one.score for one in apart]), atol=1e-5)
+    assert torch.allclose(together.heatmap, torch.cat([one.heatmap for one in apart]), atol=1e-4)
+
+
+@pytest.mark.parametrize("changes", MODELS)
+def test_bfloat16_gives_nearly_the_same_scores_in_float32(changes: dict[str, Any]) -> None:
+    wide, narrow = (fresh(**changes, precision=p).predict(pictures(2)) for p in ("float32", "bfloat16"))
+    assert narrow.score.dtype == torch.float32
+    assert torch.allclose(wide.score, narrow.score, atol=0.05)
+
+
+def test_mean_of_the_class_activation_and_bias_are_the_logit() -> None:
+    network = fresh(pool="gap").network
+    assert isinstance(network, Classifier)
+    assert network.head.bias is not None
+    torch.nn.init.constant_(network.head.bias, 0.7)
+    with torch.no_grad():
+        output = network(pictures(4))
+        features = network.backbone(network.input(pictures(4)))
+    evidence = (network.head.weight * features).sum(1, keepdim=True)  # Σ_c w_c F_c
+    assert torch.allclose(evidence.mean(dim=(1, 2, 3)) + 0.7, output.cls_logits_B, atol=1e-6)
+    assert torch.allclose(network.activation(output.map_logits_B1hw), evidence.relu(), atol=1e-6)
+
+
+def test_gate_multiplies_the_heatmap_by_the_score() -> None:
+    plain, gated = (fresh(gate_by_score=on).predict(pictures(2)) for on in (False, True))
+    assert torch.equal(plain.score, gated.score)
+    assert torch.allclose(plain.heatmap * plain.score[:, None, None], gated.heatmap)
+
+
+def test_normal_images_do_not_reach_the_scale_of_defects() -> None:
+    config = tiny_config(epochs=20, lr=0.01)
+    data = tiny_data(count=10)
+    predictor = TRAINABLE.fit(config, data, LocalRun())
+    images = [sample.image for sample in data.train]
+    maxima = predictor.predict(images_to_tensor(images, torch.device("cpu"))).heatmap.amax(dim=(1, 2))
+    assert maxima[:10].max() > 0.9
+    assert maxima[:10].median() > 2 * maxima[10:].median()

@@ -1,0 +1,36 @@
+"""Initial weights that two networks of one repeat share where they are alike: common random numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+import torch
+from torch import nn
+
+__all__ = ["initialise"]
+
+
+def initialise(network: nn.Module, seed: int) -> None:
+    """Set initial weights: He normal (fan out) before a ReLU, uniform ± 1/√fan-in in heads; norms stay.
+
+    A head is a convolution with one output channel, or a linear layer. Each tensor has random numbers of its
+    own, drawn from ``seed`` and its name: networks that differ in one layer start equal in all others.
+
+    Source: He et al. 2015, arXiv:1502.01852, Eq. 10, as torchvision's ResNet is initialised.
+    """
+    for name, module in network.named_modules():
+        if not isinstance(module, (nn.Conv2d, nn.Linear)):
+            continue
+        digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big", signed=True))
+        with torch.no_grad():
+            if isinstance(module, nn.Linear) or module.out_channels == 1:
+                bound = 1 / math.sqrt(module.weight[0].numel())
+                module.weight.uniform_(-bound, bound, generator=generator)
+            else:
+                nn.init.kaiming_normal_(
+                    module.weight, mode="fan_out", nonlinearity="relu", generator=generator
+                )
+            if module.bias is not None:
+                module.bias.zero_()

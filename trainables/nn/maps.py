@@ -1,0 +1,51 @@
+"""From a map of logits to one number per image, and from cells to pixels."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["Pool", "enlarge_cells", "pool_map"]
+
+Pool = Literal["gap", "topk", "lse", "gmp"]
+
+
+def pool_map(map_B1hw: Tensor, pool: Pool, *, top_share: float, lse_r: float) -> Tensor:
+    """One number per image.
+
+    Args:
+        map_B1hw: Any map.
+        pool: ``gap`` mean; ``gmp`` maximum; ``topk`` mean of the largest ``top_share`` of the cells, at
+            least one; ``lse`` the smooth maximum ``(1/r) · log mean exp(r · map)``.
+        top_share: In (0, 1], for ``topk``.
+        lse_r: r > 0, for ``lse``: towards 0 the mean, towards infinity the maximum.
+
+    Returns:
+        B numbers.
+
+    Source: Zhou et al. 2016 (gap), Oquab et al. 2015 (gmp), Pinheiro and Collobert 2015 (lse).
+    """
+    flat_BN = map_B1hw.flatten(1)
+    if pool == "gap":
+        return flat_BN.mean(dim=1)
+    if pool == "gmp":
+        return flat_BN.amax(dim=1)
+    if pool == "topk":
+        return flat_BN.topk(max(1, round(top_share * flat_BN.shape[1])), dim=1).values.mean(dim=1)
+    return (torch.logsumexp(lse_r * flat_BN, dim=1) - math.log(flat_BN.shape[1])) / lse_r
+
+
+def enlarge_cells(map_B1hw: Tensor, stride: int, size: tuple[int, int]) -> Tensor:
+    """Bring a map to ``size`` (H, W) with cell i at pixel ``stride`` · i, bilinearly: B × H × W.
+
+    A convolution of odd side, stride 2 and 'same' padding is centred on every second pixel from 0, so after
+    several of them cell i looks at pixel stride · i. A plain resize would put it (stride − 1) / 2 further.
+    """
+    padded = F.pad(map_B1hw, (0, 1, 0, 1), mode="replicate")
+    height, width = (stride * cells for cells in map_B1hw.shape[2:])
+    large = F.interpolate(padded, size=(height + 1, width + 1), mode="bilinear", align_corners=True)
+    return large[:, 0, : size[0], : size[1]].contiguous()

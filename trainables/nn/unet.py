@@ -1,0 +1,99 @@
+"""The U-Net: an encoder whose maps, fine to coarse, a decoder brings back to full resolution.
+
+Two encoders fit the decoder: the paper's plain one, and a ``resnet18s``, which can start from published
+weights. The decoder enlarges a map to the size of the next finer one, whatever the two sizes are, so image
+sides need not be multiples of anything.
+
+Departures from the paper: 'same' convolutions instead of valid ones (the output is as large as the image),
+bilinear enlargement and a 3 × 3 convolution instead of a transposed one (no checkerboard), and a
+normalisation after each convolution.
+
+Source: Ronneberger, Fischer, Brox 2015, arXiv:1505.04597, Fig. 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainables.nn.norm import Norm, norm_layer
+
+__all__ = ["PlainEncoder", "UNet", "UNetOutput"]
+
+
+class _Encoder(Protocol):
+    """What the decoder needs: maps of an image from fine to coarse (``resnet.ResNet18s`` has it too)."""
+
+    def features(self, images_BCHW: Tensor) -> list[Tensor]: ...
+
+
+def _double_conv(inputs: int, outputs: int, norm: Norm) -> nn.Sequential:
+    """Twice: 3 × 3 convolution, normalisation, ReLU; the size stays."""
+    layers: list[nn.Module] = []
+    for channels in (inputs, outputs):
+        layers += [nn.Conv2d(channels, outputs, 3, padding=1, bias=False), norm_layer(norm, outputs)]
+        layers += [nn.ReLU()]
+    return nn.Sequential(*layers)
+
+
+class PlainEncoder(nn.Module):
+    """The paper's contracting path: ``levels`` halvings, each with twice the channels."""
+
+    def __init__(self, channels: int, base: int, levels: int, norm: Norm) -> None:
+        super().__init__()
+        self.widths = tuple(base << level for level in range(levels + 1))
+        inputs = (channels, *self.widths[:-1])
+        self.levels = nn.ModuleList(
+            _double_conv(before, after, norm) for before, after in zip(inputs, self.widths, strict=True)
+        )
+
+    def features(self, images_BCHW: Tensor) -> list[Tensor]:
+        """``levels`` + 1 maps: at full size, a half, a quarter …"""
+        found: list[Tensor] = []
+        for index, level in enumerate(self.levels):
+            found.append(level(F.max_pool2d(found[-1], 2) if index else images_BCHW))
+        return found
+
+
+class UNetOutput(NamedTuple):
+    """What a U-Net says of a batch."""
+
+    logits_B1HW: Tensor  # at the image's size
+    coarse_BKhw: Tensor  # the encoder's last map, for an image head
+
+
+class UNet(nn.Module):
+    """Encoder, decoder and a 1 × 1 head for one class of pixels.
+
+    Args:
+        encoder: Its ``features``, fine to coarse.
+        widths: Their numbers of channels.
+        norm: Normalisation of the decoder.
+    """
+
+    def __init__(self, encoder: nn.Module, widths: Sequence[int], norm: Norm) -> None:
+        super().__init__()
+        self.encoder = encoder
+        steps = list(zip(widths[:0:-1], widths[-2::-1], strict=True))  # (coarser, finer), coarse to fine
+        self.narrow = nn.ModuleList(nn.Conv2d(coarser, finer, 3, padding=1) for coarser, finer in steps)
+        self.decoder = nn.ModuleList(_double_conv(2 * finer, finer, norm) for _, finer in steps)
+        self.head = nn.Conv2d(widths[0], 1, 1)
+
+    def forward(self, images_BCHW: Tensor) -> UNetOutput:
+        encoder: _Encoder = self.encoder  # pyright: ignore[reportAssignmentType]
+        *finer, coarse = encoder.features(images_BCHW)
+        x_BChw = coarse
+        for skip, narrow, decode in zip(reversed(finer), self.narrow, self.decoder, strict=True):
+            large = narrow(_enlarge(x_BChw, skip))
+            x_BChw = decode(torch.cat((skip, large), dim=1))
+        return UNetOutput(_enlarge(self.head(x_BChw), images_BCHW), coarse)
+
+
+def _enlarge(x_BChw: Tensor, like: Tensor) -> Tensor:
+    if x_BChw.shape[2:] == like.shape[2:]:
+        return x_BChw
+    return F.interpolate(x_BChw, size=like.shape[2:], mode="bilinear", align_corners=False)

@@ -1,0 +1,112 @@
+"""The two baselines as networks: an input layer, a body, and a logit for the image beside a map.
+
+Source: Zhou et al. 2016, arXiv:1512.04150 (class-activation map); Ronneberger et al. 2015, arXiv:1505.04597
+(U-Net); the image heads are ours.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from trainables.nn.inputs import LocalContrast, Standardise
+from trainables.nn.maps import pool_map
+from trainables.nn.resnet import ResNet18s
+from trainables.nn.unet import PlainEncoder, UNet
+from trainables.supervised.config import SupervisedConfig
+
+__all__ = ["Classifier", "SegmentingUNet", "SupervisedNet", "SupervisedOutput", "build", "count_parameters"]
+
+
+class SupervisedOutput(NamedTuple):
+    """Logits of a batch in float32."""
+
+    cls_logits_B: Tensor
+    map_logits_B1hw: Tensor  # classifier: at the last stage's cells; U-Net: at full size
+
+
+class Classifier(nn.Module):
+    """``resnet18s``, a 1 × 1 convolution to a map of evidence L, and a pooling of L to the image's logit.
+
+    The 1 × 1 head makes the class-activation map exact: ``L − bias`` is it, and under mean pooling
+    ``mean(L − bias) + bias`` is the logit.
+    """
+
+    def __init__(self, config: SupervisedConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.input = _input_layer(config)
+        self.backbone = ResNet18s(config.resnet)
+        self.head = nn.Conv2d(config.resnet.widths[-1], 1, 1)
+        # The largest activations of training positives lie about here: heatmaps are divided by it.
+        self.map_scale: Tensor
+        self.register_buffer("map_scale", torch.ones(()))
+
+    def forward(self, images_BCHW: Tensor) -> SupervisedOutput:
+        """Judge images in [0, 1]."""
+        map_B1hw = self.head(self.backbone(self.input(images_BCHW))).float()
+        config = self.config
+        cls_B = pool_map(map_B1hw, config.pool, top_share=config.top_share, lse_r=config.lse_r)
+        return SupervisedOutput(cls_B, map_B1hw)
+
+    def activation(self, map_logits_B1hw: Tensor) -> Tensor:
+        """The class-activation map ``relu(L − bias)`` of the forward pass's map, raw, ≥ 0."""
+        assert self.head.bias is not None
+        return (map_logits_B1hw - self.head.bias).relu()
+
+
+class SegmentingUNet(nn.Module):
+    """A U-Net whose image head reads its deepest features and the most suspicious pixels of its map."""
+
+    def __init__(self, config: SupervisedConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.input = _input_layer(config)
+        if config.encoder == "resnet18s":
+            encoder, shape = ResNet18s(config.resnet), config.resnet
+            widths = (shape.width, *shape.widths)  # the stem, then the stages
+        else:
+            encoder = PlainEncoder(config.channels, config.base, config.levels, config.norm)
+            widths = encoder.widths
+        self.unet = UNet(encoder, widths, config.norm)
+        self.image_head = nn.Linear(widths[-1] + 1, 1)
+
+    def forward(self, images_BCHW: Tensor) -> SupervisedOutput:
+        """Judge images in [0, 1]."""
+        output = self.unet(self.input(images_BCHW))
+        map_B1HW = output.logits_B1HW.float()
+        top_B = pool_map(map_B1HW, "topk", top_share=self.config.top_share, lse_r=1)
+        features_BK = output.coarse_BKhw.float().mean(dim=(2, 3))
+        # In float32 also under autocast: a logit decides, and this layer costs nothing.
+        with torch.autocast(images_BCHW.device.type, enabled=False):
+            cls_B = self.image_head(torch.cat((features_BK, top_B[:, None]), dim=1)).squeeze(1)
+        return SupervisedOutput(cls_B, map_B1HW)
+
+
+SupervisedNet = Classifier | SegmentingUNet
+
+
+def build(config: SupervisedConfig) -> SupervisedNet:
+    """The network that ``config`` describes, with arbitrary weights."""
+    return Classifier(config) if config.model == "classifier" else SegmentingUNet(config)
+
+
+def resnet_of(network: SupervisedNet) -> ResNet18s:
+    """The network's ``resnet18s``; it must have one."""
+    found = network.backbone if isinstance(network, Classifier) else network.unet.encoder
+    assert isinstance(found, ResNet18s), "the config admits weights for a resnet18s only"
+    return found
+
+
+def count_parameters(config: SupervisedConfig) -> int:
+    """Number of weights; nothing is allocated (torch's meta device)."""
+    with torch.device("meta"):
+        return sum(weight.numel() for weight in build(config).parameters())
+
+
+def _input_layer(config: SupervisedConfig) -> Standardise | LocalContrast:
+    if config.input == "local_contrast":
+        return LocalContrast(config.contrast_sigma)
+    return Standardise(config.channels)

@@ -1,0 +1,88 @@
+"""A trained baseline, ready to judge images; saved as safetensors and JSON.
+
+The score is the sigmoid of the image's logit. The heatmap is the U-Net's pixel probability, or the
+classifier's class-activation map ``relu(L − bias)`` with cell i at pixel stride · i, divided by one number
+for all images (the 99.5th percentile of the maxima over training positives) and clipped at 1. Dividing
+each map by its own maximum, as is common for pictures, would make every normal image reach 1.
+
+Maps of a classifier may lie some pixels off as a whole (up to 12 were measured on real cracks): no pooling
+sees a constant shift, so image labels do not pin it down.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Self
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from trainables.contract import Prediction
+from trainables.nn.maps import enlarge_cells
+from trainables.supervised.config import SupervisedConfig
+from trainables.supervised.network import Classifier, SupervisedNet, SupervisedOutput, build
+
+__all__ = ["SupervisedPredictor", "forward_context", "load"]
+
+# Pixels of images that go through the network at once, so that memory stays bounded.
+_PIXELS_PER_PASS = {"cpu": 4 * 512 * 512, "cuda": 32 * 512 * 512}
+
+
+class SupervisedPredictor:
+    """Judges images with a trained network."""
+
+    def __init__(self, network: SupervisedNet, config: SupervisedConfig) -> None:
+        self.network = network
+        self.config = config
+
+    @torch.inference_mode()
+    def predict(self, images: Tensor) -> Prediction:
+        """Judge ``images`` (B × C × H × W, float32 in [0, 1], on the predictor's device)."""
+        self.network.eval()
+        height, width = images.shape[2:]
+        per_pass = max(1, _PIXELS_PER_PASS[images.device.type] // (height * width))
+        parts = [self._part(part) for part in images.split(per_pass)]
+        scores, heatmaps = zip(*parts, strict=True)
+        return Prediction(torch.cat(scores), torch.cat(heatmaps))
+
+    def _part(self, images: Tensor) -> Prediction:
+        with forward_context(self.config, images.device):
+            output: SupervisedOutput = self.network(images)
+        score_B = output.cls_logits_B.sigmoid()
+        if not isinstance(self.network, Classifier):
+            return Prediction(score_B, output.map_logits_B1hw.sigmoid()[:, 0])
+        map_B1hw = self.network.activation(output.map_logits_B1hw) / self.network.map_scale
+        size = (images.shape[2], images.shape[3])
+        map_BHW = enlarge_cells(map_B1hw, self.config.resnet.output_stride, size).clamp(0, 1)
+        return Prediction(score_B, map_BHW * score_B[:, None, None] if self.config.gate_by_score else map_BHW)
+
+    def to(self, device: torch.device) -> Self:
+        """The same predictor with its weights on ``device``."""
+        self.network.to(device)
+        return self
+
+    def save(self, folder: Path) -> None:
+        """Write ``model.safetensors`` and ``config.json`` into an existing folder."""
+        tensors = {
+            name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()
+        }
+        save_file(tensors, folder / "model.safetensors")
+        text = json.dumps(self.config.model_dump(mode="json"), indent=2)
+        (folder / "config.json").write_text(text + "\n", encoding="utf-8")
+
+
+def load(folder: Path) -> SupervisedPredictor:
+    """Read what :meth:`SupervisedPredictor.save` wrote, to the CPU; no weights file is needed."""
+    config = SupervisedConfig.model_validate_json((folder / "config.json").read_text(encoding="utf-8"))
+    network = build(config)
+    network.load_state_dict(load_file(folder / "model.safetensors"))
+    if config.memory_format == "channels_last":
+        network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    return SupervisedPredictor(network.eval(), config)
+
+
+def forward_context(config: SupervisedConfig, device: torch.device) -> torch.autocast:
+    """The arithmetic of forward passes: bfloat16 convolutions if the config says so."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")

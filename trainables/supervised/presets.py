@@ -1,0 +1,69 @@
+"""Settings by name, what a table owes to its reader, and what labels a model cannot do without.
+
+``…_small`` trains from random weights in minutes on two cores; ``…_standard`` is the usual size, for a GPU;
+``…_pretrained`` is the layout that a ``weights_file`` fits (the file and its sha256 come with the study).
+None of them is published: the papers name neither backbone nor schedule of their supervised rows. Classifiers
+have batch normalisation for the sake of their maps (``nn/norm.py``): on several workers set ``norm: gn``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trainables.data.spec import Supervision
+from trainables.supervised.config import SupervisedConfig
+
+__all__ = ["PRESETS", "footnotes", "objections"]
+
+_Settings = Mapping[str, Any]
+
+_SMALL: _Settings = {
+    "encoder": "resnet18s", "width": 16, "stem": "mid", "stages": 3, "blocks": 1, "output_stride": 8,
+    "norm": "bn", "lr": 3e-3, "weight_decay": 1e-4, "schedule": "cosine",
+    "batch_size": 16, "epochs": 30, "min_steps": 320,
+}  # fmt: skip
+_STANDARD: _Settings = {
+    **_SMALL, "width": 64, "stem": "tv", "stages": 4, "blocks": 2, "output_stride": 16,
+    "lr": 1e-3, "epochs": 50,
+}  # fmt: skip
+_PRETRAINED: _Settings = {**_STANDARD, "lr": 3e-4}
+
+_CLASSIFIER: _Settings = {"model": "classifier", "pool": "lse"}
+_UNET: _Settings = {"model": "unet", "top_share": 0.01}
+_PLAIN: _Settings = {**_UNET, "encoder": "plain", "norm": "gn"}
+
+PRESETS: Mapping[str, _Settings] = {
+    "classifier_small": {**_SMALL, **_CLASSIFIER},
+    "classifier_standard": {**_STANDARD, **_CLASSIFIER},
+    "classifier_pretrained": {**_PRETRAINED, **_CLASSIFIER},
+    "unet_small": {**_SMALL, **_PLAIN, "base": 8, "levels": 3, "batch_size": 8},
+    "unet_standard": {**_STANDARD, **_PLAIN, "base": 32, "levels": 4},
+    "unet_pretrained": {**_PRETRAINED, **_UNET, "output_stride": 32},
+}
+
+
+def footnotes(config: SupervisedConfig) -> Sequence[str]:
+    """What a reader of a table must know of ``config``."""
+    notes: list[str] = []
+    if config.weights_sha256 is not None:
+        notes.append(
+            f"weights: sha256 {config.weights_sha256[:12]}…. These rows start from weights trained on other "
+            "images; rows trained from random weights are not comparable with them."
+        )
+    if config.model == "classifier":
+        notes.append(
+            "model: classifier reads image labels only, whatever the supervision; its heatmap is the "
+            "class-activation map."
+        )
+    return notes
+
+
+def objections(config: SupervisedConfig, supervision: Supervision) -> Sequence[str]:
+    """Why ``config`` cannot be trained with these labels; empty if it can."""
+    if config.model == "unet" and not supervision.reads_masks:
+        return [
+            f"model: unet learns from masks, found supervision {supervision}. Use supervision: full or "
+            "{mixed: N}, or model: classifier."
+        ]
+    return []

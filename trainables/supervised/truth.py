@@ -1,0 +1,49 @@
+"""What training may know of each image's pixels, from the masks that the supervision shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from trainables.data.samples import ImageSet
+from trainables.metrics import truth_at
+from trainables.nn.augmentation import Views
+from trainables.supervised.loss import PixelTruth
+
+__all__ = ["Truths"]
+
+
+@dataclass(frozen=True, eq=False)
+class Truths:
+    """Masks at the network's input size, by position in the training set."""
+
+    labels: NDArray[np.bool_]
+    masks: Mapping[int, NDArray[np.bool_]]  # H × W; of defective images with a mask that shows something
+    size: tuple[int, int]
+
+    @classmethod
+    def of(cls, images: ImageSet, size: tuple[int, int]) -> Truths:
+        """Bring the masks of ``images`` to ``size``, by the rule that judges them later.
+
+        An empty mask of a defective image says nothing of where its defect is and counts as none.
+        """
+        positions = {name: index for index, name in enumerate(images.ids) if images.labels[index]}
+        masks = {
+            positions[name]: truth_at(mask, *size)
+            for name, mask in images.masks.items()
+            if name in positions and mask.any()
+        }
+        return cls(images.labels, masks, size)
+
+    def batch(self, positions: Sequence[int], views: Views, device: torch.device) -> PixelTruth:
+        """The truth of some images, flipped as they are."""
+        empty = np.zeros(self.size, np.bool_)
+        stacked = np.stack([self.masks.get(i, empty) for i in positions])
+        masks_B1HW = torch.from_numpy(stacked).to(device)[:, None].float()
+        drawn = torch.tensor([float(i in self.masks) for i in positions], device=device)
+        normal = torch.tensor([float(not self.labels[i]) for i in positions], device=device)
+        return PixelTruth(views.flip(masks_B1HW, positions), drawn + normal, drawn)
