@@ -14,7 +14,6 @@ from trainables.nn.training import (
     learning_rate,
     mean_over_workers,
     optimiser_tensors,
-    part_of_worker,
     require_finite,
     restore_optimiser,
 )
@@ -71,11 +70,6 @@ class TwoWorkers(LocalRun):
 def test_means_are_over_all_workers() -> None:
     assert mean_over_workers(torch.tensor([6.0, 3.0, 3.0]), LocalRun()) == [2, 1]
     assert mean_over_workers(torch.tensor([6.0, 3.0, 3.0]), TwoWorkers()) == [1.5, 0.5]
-
-
-def test_a_last_batch_smaller_than_the_workers_leaves_some_without_images() -> None:
-    parts = [part_of_worker(LocalRun(rank=rank, world_size=3), [7, 8]) for rank in range(3)]
-    assert parts == [[7], [8], []]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

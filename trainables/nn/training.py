@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -20,7 +20,6 @@ __all__ = [
     "learning_rate",
     "mean_over_workers",
     "optimiser_tensors",
-    "part_of_worker",
     "require_finite",
     "restore_optimiser",
     "tensors_under",
@@ -63,11 +62,6 @@ def restore_optimiser(
         for key, value in optimiser.state[parameter].items():
             if value.shape == parameter.shape:  # the parameter's own layout, so that sums run in one order
                 optimiser.state[parameter][key] = torch.empty_like(parameter).copy_(value)
-
-
-def part_of_worker(run: Run, batch: Sequence[int]) -> Sequence[int]:
-    """This worker's images. An epoch's last batch may have fewer than one per worker: then some have none."""
-    return batch[run.rank :: run.world_size] if len(batch) < run.world_size else run.shard(batch)
 
 
 def mean_over_workers(sums: Tensor, run: Run) -> list[float]:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.contract import Checkpoint, Run, shard
+from trainables.contract import Checkpoint, Run, refuse_small_batch
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
@@ -27,7 +27,6 @@ from trainables.nn.training import (
     learning_rate,
     mean_over_workers,
     optimiser_tensors,
-    part_of_worker,
     require_finite,
     restore_optimiser,
     tensors_under,
@@ -73,7 +72,7 @@ def fit(config: SupervisedConfig, data: TrainingData, run: Run) -> SupervisedPre
         for step, batch in enumerate(batches, start=epoch * sampler.steps):
             _set_rate(optimiser, learning_rate(config.lr, config.schedule, step, epochs * sampler.steps))
             optimiser.zero_grad(set_to_none=False)
-            part = part_of_worker(run, batch)
+            part = run.shard(batch)
             sums += train_batch(network, data.train, truths, Batch(part, views, len(batch)))
             run.reduce(network.parameters())
             optimiser.step()
@@ -175,7 +174,7 @@ def _truths(config: SupervisedConfig, data: TrainingData) -> Truths | None:
 
 def _check(config: SupervisedConfig, data: TrainingData, run: Run) -> None:
     # Refuses a global batch smaller than the number of workers, before anything is trained.
-    shard(range(config.batch_size), run.rank, run.world_size)
+    refuse_small_batch(config.batch_size, run.world_size)
     if run.world_size > 1 and config.norm == "bn":
         raise InputError(
             f"norm: bn takes statistics over a worker's own images, so {run.world_size} workers would train "
