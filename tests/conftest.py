@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-PLUGIN = Path(__file__).parent / "plugin"  # a third party's trainable, also for Ray's processes
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PLUGIN), os.environ.get("PYTHONPATH")]))
+ROOT = Path(__file__).parents[1]
+# For the processes that tests start: this checkout, and a third party's trainable.
+PATHS = [ROOT / "tests" / "plugin", ROOT / "platform", ROOT]
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [*map(str, PATHS), os.environ.get("PYTHONPATH")]))
 
 torch.set_num_threads(1)  # tiny images: more threads only wait for each other
 

@@ -32,7 +32,7 @@ def empty(tmp_path: Path) -> Store:
 
 def test_running_trials_are_known_by_their_heartbeat(empty: Store, plan: Plan) -> None:
     beat(empty, plan.trials[1].id)
-    seen = Watch(empty, plan.trials).look()
+    seen = Watch(empty, plan).look()
     assert [one.trial.id for one in seen.running] == [plan.trials[1].id]
     assert (seen.total, seen.done, seen.planned) == (4, 0, 3)
     assert seen.running[0].left == pytest.approx(14, abs=1)
@@ -41,25 +41,25 @@ def test_running_trials_are_known_by_their_heartbeat(empty: Store, plan: Plan) -
 
 def test_a_trial_before_its_first_epoch_is_shown(empty: Store, plan: Plan) -> None:
     empty.begin_attempt(plan.trials[0].id, Environment(host="here"))
-    (one,) = Watch(empty, plan.trials).look().running
+    (one,) = Watch(empty, plan).look().running
     assert one.progress is None
 
 
 def test_a_silent_trial_is_not_counted_as_running(empty: Store, plan: Plan) -> None:
     beat(empty, plan.trials[0].id, age=600)
-    seen = Watch(empty, plan.trials).look()
+    seen = Watch(empty, plan).look()
     assert seen.running[0].silent == pytest.approx(600, abs=1)
     assert (seen.planned, seen.eta) == (4, None)
 
 
 def test_heartbeats_of_an_earlier_run_are_not_shown(empty: Store, plan: Plan) -> None:
     beat(empty, plan.trials[0].id, age=5)
-    assert Watch(empty, plan.trials, since=time.time()).look().running == ()
+    assert Watch(empty, plan, since=time.time()).look().running == ()
 
 
 def test_a_record_ends_a_trial_once(empty: Store, plan: Plan) -> None:
     finished(plan.trials[0], empty)
-    watch = Watch(empty, plan.trials)
+    watch = Watch(empty, plan)
     assert watch.look().ended == ()  # it was there before
     beat(empty, plan.trials[1].id)
     watch.look()
@@ -70,7 +70,7 @@ def test_a_record_ends_a_trial_once(empty: Store, plan: Plan) -> None:
 
 
 def test_a_failed_trial_can_be_trained_again(store: Store, plan: Plan) -> None:
-    watch = Watch(store, plan.trials)
+    watch = Watch(store, plan)
     assert watch.look().counts == {"finished": 2, "failed": 1}
     store.delete_tree(f"trials/{plan.trials[2].id}/record.json")
     assert watch.look().counts == {"finished": 2}

@@ -222,10 +222,6 @@ def test_a_row_of_the_table_is_a_whole_trial() -> None:
             {"factors": {"x": {"on": {"config": {"lr": 1}}}, "y": {"on": {"config": {"lr": 2}}}}},
             "level `on` of y sets config.lr to 2, level `on` of x to 1",
         ),
-        (
-            {"space": {"config.lr": {"float": [0.1, 1]}}},
-            "space: searches come in the next version, this one trains designs",
-        ),
     ],
 )
 def test_what_cannot_be_trained_is_refused_at_the_key_that_asks_for_it(

@@ -64,7 +64,7 @@ space:
   config.balance: {choice: [none, linear, power]}
   config.n: {int: [1, 8]}
   config.power: {float: [0.25, 4.0], when: {config.balance: power}}
-start: [preset, {best_of: earlier}, {config.lr: 0.1}]
+start: [preset, {study: earlier, best: 2}, {config.lr: 0.1}]
 replicate: {best: 3, seeds: [100, 101]}
 """
     )

@@ -13,13 +13,13 @@ from types import FrameType
 
 import typer
 
-from assay.cli import clean, data, doctor, init, mlflow, plan, report, run, schema, status, stop
+from assay.cli import best, clean, data, doctor, init, mlflow, plan, report, run, schema, status, stop
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="assay",
-    help="Ablation studies of surface-defect segmentation: one YAML file asks, a table answers.",
+    help="Ablations and searches in surface-defect segmentation: one YAML file asks, a table answers.",
     epilog="Example: assay run studies/quickstart.yaml",
     no_args_is_help=True,
     add_completion=False,
@@ -27,7 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _group in (plan, run, status, report, stop, clean, mlflow, data, init, schema, doctor):
+for _group in (plan, run, status, report, best, stop, clean, mlflow, data, init, schema, doctor):
     _group.register(app)
 
 _INTERRUPTED = 130

@@ -79,7 +79,7 @@ class LiveView:
         """Show the trials of ``plan`` from now on; ``on_records`` is called when some have ended."""
         self._on_records = on_records
         self._primary = plan.study.metrics.primary
-        self._watch = Watch(store, plan.trials, since=self._since)
+        self._watch = Watch(store, plan, since=self._since)
 
     @property
     def seconds(self) -> float:

@@ -37,10 +37,11 @@ def study_name(store: Store, text: str) -> str:
 
 
 def stored_plan(store: Store, name: str) -> Plan:
-    """The plan of a study as its last `assay run` wrote it."""
+    """The plan of a study as its last `assay run` wrote it; of a search, with the points drawn since."""
     import pyarrow
     from pydantic import ValidationError
 
+    from assay.results.search import grown
     from assay.study import Plan
 
     path = f"{store.study(name)}/plan.parquet"
@@ -53,7 +54,7 @@ def stored_plan(store: Store, name: str) -> Plan:
     except (OSError, pyarrow.ArrowInvalid) as error:
         raise InputError(f"{path} in {store.uri} cannot be read: {error}") from None
     try:
-        return Plan.from_table(table)
+        return grown(Plan.from_table(table), store)
     except (KeyError, ValidationError):
         raise InputError(
             f"{path} in {store.uri} was written by another version of assay. `assay run` writes it anew."

@@ -105,8 +105,10 @@ class Mirror:
         return None if uri is None else MlflowMirror(uri, self._store)
 
     def _tell(self, mirror: MlflowMirror) -> None:
+        from assay.results.search import grown
+
         try:
-            report = mirror.sync(self._plan)
+            report = mirror.sync(grown(self._plan, self._store))
         except Exception as error:  # noqa: BLE001 - said at the end; the study goes on, the next try may do
             self._lacking = _in_short(error)
         else:

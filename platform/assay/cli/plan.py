@@ -46,6 +46,8 @@ def plan(
 ) -> None:
     """Show every trial of a study: cell, repeat, what differs from the base, and what is done already.
 
+    Of a search: the budget, the space, and the points drawn so far.
+
     Trains nothing and writes no results; it fills the cache (unpacked archives, images made on the spot).
     Exit code 0: the study is sound, 2: it is refused.
     """
@@ -53,6 +55,7 @@ def plan(
     from assay.cli.output import console
     from assay.cli.planning import read_plan
     from assay.results import Store
+    from assay.results.search import grown
     from trainables.errors import InputError
 
     if trials not in ("auto", "all", "none"):
@@ -61,10 +64,16 @@ def plan(
     with LiveView(console(stderr=True)) as view:
         planned = read_plan(study, data=data, cache=cache, with_data=not no_data, say=view.message)
     store = Store(storage)
+    if not no_data:
+        planned = grown(planned, store)
     records = {} if no_data else store.records({t.id for t in planned.trials} & set(store.trials()))
     if planned.study.question:
         out.print(f"{planned.study.study}: {planned.study.question}")
-    if trials == "all" or (trials == "auto" and len(planned.trials) <= _LISTED):
+    if planned.study.search is not None:
+        out.print(_space_table(planned))
+    if planned.undrawn and not planned.trials:
+        out.print("no point is drawn yet")
+    elif trials == "all" or (trials == "auto" and len(planned.trials) <= _LISTED):
         out.print(_trial_table(planned, records, known=not no_data))
     else:
         out.print(_cell_table(planned, records))
@@ -127,10 +136,11 @@ def _summary(planned: Plan, records: Mapping[str, Record]) -> list[str]:
     from assay.cli.output import count
 
     study = planned.study
-    total, done = len(planned.trials), len(records)
-    repeats = count(len(study.repeats.seeds), "seed")
-    if study.repeats.folds:
-        repeats += f" × {count(len(study.repeats.folds), 'fold')}"
+    total, done = planned.size, len(records)
+    repeats = _say_repeats(len(study.repeats.seeds), len(study.repeats.folds))
+    trials = f"{count(len(planned.cells), 'cell')} × {repeats}"
+    if study.search is not None:
+        trials = _say_budget(planned)
     need = study.resources
     gpus = f" and {need.gpus:g} GPU" if need.gpus else ""
     lines = [
@@ -138,7 +148,7 @@ def _summary(planned: Plan, records: Mapping[str, Record]) -> list[str]:
             f"data: {m.reader}, {m.images} images, {m.defective} defective"
             for m in planned.manifests.values()
         ),
-        f"{count(len(planned.cells), 'cell')} × {repeats} = {count(total, 'trial')}; "
+        f"{trials} = {'at most ' if planned.undrawn else ''}{count(total, 'trial')}; "
         f"{done} done, {total - done} to train",
         f"a trial takes {count(need.workers, 'worker')} with {count(need.cpus, 'CPU core')}{gpus} each; "
         f"packs: {need.pack}",
@@ -146,6 +156,45 @@ def _summary(planned: Plan, records: Mapping[str, Record]) -> list[str]:
     ]
     lines += [f"compares {c.name} in {count(len(c.pairs), 'pair')} of cells" for c in planned.comparisons]
     return lines
+
+
+def _say_repeats(seeds: int, folds: int) -> str:
+    from assay.cli.output import count
+
+    return count(seeds, "seed") + (f" × {count(folds, 'fold')}" if folds else "")
+
+
+def _say_budget(planned: Plan) -> str:
+    """`60 points × 2 seeds in 1 cell + 3 best × 5 fresh seeds`, and how many points are drawn."""
+    from assay.cli.output import count
+    from assay.study.points import budget
+
+    study = planned.study
+    cells, folds = len(planned.searched), len(study.repeats.folds)
+    points = budget(study)
+    drawn = f" ({len(planned.points)} of {points * cells} drawn)"
+    where = f" in {cells} cells each" if cells > 1 else ""
+    text = f"{count(points, 'point')} × {_say_repeats(len(study.repeats.seeds), folds)}{where}{drawn}"
+    if study.replicate is not None:
+        best = f"{study.replicate.best} best{' and the start points' if study.replicate.start else ''}"
+        text += f" + {best} × {_say_repeats(len(study.replicate.seeds), folds)}{where}"
+    return text
+
+
+def _space_table(planned: Plan) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from assay.study.space import say_parameter
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("parameter", "drawn from", "where"):
+        table.add_column(title, overflow="fold")
+    for path, parameter in planned.study.space.items():
+        where = ", ".join(f"{other} is {_word(value)}" for other, value in parameter.when.items())
+        table.add_row(*(Text(text) for text in (path, say_parameter(parameter), where or "–")))
+    return table
 
 
 def _gigabytes(planned: Plan) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,7 +38,10 @@ def report(
     overlays: Overlays = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Print the table of a study as Markdown: cells, mean, spread, n with reasons, footnotes."""
+    """Print the table of a study as Markdown: cells, mean, spread, n with reasons, footnotes.
+
+    Of a search: the replicated winners, the best points, what mattered, and every point that was drawn.
+    """
     from assay.cli.lookup import stored_plan, study_name
     from assay.results import Store
     from assay.results.report import report as markdown
@@ -45,14 +49,24 @@ def report(
     store = Store(storage)
     plan = stored_plan(store, study_name(store, study))
     found = store.records_of(trial.id for trial in plan.trials)
-    text = markdown(plan, found.records, found.problems)
+    text = markdown(plan, found.records, found.problems, _importance(plan, found.records))
     if output is None:
         typer.echo(text, nl=False)
     else:
         output.write_text(text, encoding="utf-8")
         typer.echo(f"wrote {output}", err=True)
     if overlays is not None:
-        _write_overlays(plan, store, found.records, overlays)
+        _write_overlays(plan.answer(), store, found.records, overlays)
+
+
+def _importance(plan: Plan, records: Mapping[str, Record]) -> dict[str, dict[str, float]]:
+    """Cell → parameter → share of variance; empty for a study that is no search."""
+    if plan.study.search is None:
+        return {}
+    from assay.engine.search import importance
+    from assay.results.search_tables import judged_cells
+
+    return {cell: importance(plan, judged) for cell, judged in judged_cells(plan, records).items()}
 
 
 def _write_overlays(plan: Plan, store: Store, records: dict[str, Record], file: Path) -> None:

@@ -67,11 +67,13 @@ def run(
         from assay.cli.mirror import Mirror
         from assay.cli.planning import read_plan
         from assay.results import Store
+        from assay.results.search import grown
 
         planned = read_plan(study, data=data, cache=cache, say=view.message)
         for warning in planned.warnings:
             out.print(f"warning: {warning}")
         store = Store(storage)
+        known = grown(planned, store)  # a search that was changed since is refused before anything is written
         _lay_down(store, planned)
         view.message("loading the engine")
         from assay.engine import EngineOptions, run_study
@@ -84,14 +86,14 @@ def run(
             on_message=view.message,
         )
         with Mirror(planned, store, tracking_uri, view.message) as mirror:
-            view.follow(planned, store, mirror.notify)
+            view.follow(known, store, mirror.notify)
             outcome = run_study(planned, store, options)
             if outcome.interrupted:
                 mirror.interrupt()
             _print_answer(out, store, planned)
         view.message("dropping models that `keep` leaves out")
-        left = _drop_models(store, planned)
-    _print_ways_on(planned.study.study, outcome, storage, _pages(store, storage, tracking_uri))
+        left = _drop_models(store, grown(planned, store))
+    _print_ways_on(planned, outcome, storage, _pages(store, storage, tracking_uri))
     if left:
         typer.echo(f"models that `keep` leaves out stay for now: {left}")
     if mirror.lacking:
@@ -131,9 +133,11 @@ def _drop_models(store: Store, plan: Plan) -> str | None:
 
 
 def _print_answer(out: Console, store: Store, plan: Plan) -> None:
+    from assay.results.search import grown
     from assay.results.summary import write_summary
     from assay.results.terminal import terminal_report
 
+    plan = grown(plan, store)
     found = store.records_of(trial.id for trial in plan.trials)
     out.print()
     out.print(terminal_report(plan, found.records, found.problems))
@@ -152,12 +156,16 @@ def _pages(store: Store, storage: str, tracking_uri: str | None) -> str | None:
     return in_use("assay mlflow", storage=storage, tracking_uri=tracking_uri)
 
 
-def _print_ways_on(name: str, outcome: Outcome, storage: str, pages: str | None) -> None:
+def _print_ways_on(plan: Plan, outcome: Outcome, storage: str, pages: str | None) -> None:
+    name = plan.study.study
     typer.echo()
     if pages is not None:
         typer.echo(f"open the runs in MLflow:  {pages}")
     report = in_use(f"assay report {name} --output {name}.md", storage=storage)
     typer.echo(f"write the report:         {report}")
+    if plan.study.search is not None:
+        winner = in_use(f"assay best {name} --as {name[:59]}_best", storage=storage)
+        typer.echo(f"the winner as a study:    {winner}")
     if outcome.failed:
         typer.echo(f"see what failed:          {in_use(f'assay status {name} --once', storage=storage)}")
     for problem in outcome.problems:

@@ -47,7 +47,7 @@ def status(study: StudyName = None, once: Once = False, storage: Storage = DEFAU
     from assay.cli.watch import Watch
 
     plan = stored_plan(store, study_name(store, study))
-    page = _Page(store, storage, plan, Watch(store, plan.trials))
+    page = _Page(store, storage, plan, Watch(store, plan))
     shown = page.look()
     if once or not out.is_terminal or not page.moving:
         out.print(shown)
@@ -77,7 +77,7 @@ def _list(store: Store, out: Console) -> None:
         except InputError:
             table.add_row(Text(name), "–", "–", "–", "–", "–", "never started")
             continue
-        now = Watch(store, plan.trials).look()
+        now = Watch(store, plan).look()
         counts = (now.total, now.counts.get("finished", 0), len(now.running), now.counts.get("failed", 0))
         table.add_row(Text(name), *map(str, counts), str(now.planned), Text(plan.study.question))
     out.print(table)

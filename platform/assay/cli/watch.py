@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from assay.results import Store
     from assay.results.progress import Progress
     from assay.results.record import Record
-    from assay.study import Trial
+    from assay.study import Plan, Trial
 
 __all__ = ["Running", "Snapshot", "Watch", "score"]
 
@@ -61,17 +61,17 @@ class Snapshot:
 
 
 class Watch:
-    """Looks at the trials of one plan again and again.
+    """Looks at the trials of one study again and again.
 
     Args:
         store: Where the results lie.
-        trials: The trials of the plan.
+        plan: All trials; of a search, looked at anew each time for points that were drawn since.
         since: Unix time; heartbeats from before belong to an earlier, killed run and are not shown.
     """
 
-    def __init__(self, store: Store, trials: Iterable[Trial], since: float | None = None) -> None:
-        self._store = store
-        self._trials = {trial.id: trial for trial in trials}
+    def __init__(self, store: Store, plan: Plan, since: float | None = None) -> None:
+        self._store, self._plan = store, plan
+        self._trials = {trial.id: trial for trial in plan.trials}
         self._since = since
         self._records: dict[str, Record] = {}
         self._first = True
@@ -90,13 +90,22 @@ class Watch:
     def look(self) -> Snapshot:
         """The state now."""
         start = time.monotonic()
+        if self._plan.study.search is not None:
+            from assay.results.search import grown
+
+            self._plan = grown(self._plan, self._store, self._records)
+            self._trials = {trial.id: trial for trial in self._plan.trials}
         ended = self._new_records()
         started = set(self._store.trials()) & (self._trials.keys() - self._records.keys())
         found = (self._running(trial) for id_, trial in self._trials.items() if id_ in started)
         running = tuple(one for one in found if one is not None)
         counts = Counter(record.status for record in self._records.values())
         self._cost = time.monotonic() - start
-        return Snapshot(len(self._trials), counts, running, ended, self._eta(running))
+        return Snapshot(self._total, counts, running, ended, self._eta(running))
+
+    @property
+    def _total(self) -> int:
+        return len(self._trials) + self._plan.undrawn
 
     def _new_records(self) -> tuple[Record, ...]:
         # A failed trial may be trained again (`--retry failed`), so its record is read again.
@@ -131,7 +140,7 @@ class Watch:
         seconds = self._seconds_per_trial(alive)
         if seconds is None or not alive:
             return None
-        waiting = len(self._trials) - len(self._records) - len(alive)
+        waiting = self._total - len(self._records) - len(alive)
         left = sum(seconds if one.left is None else one.left for one in alive)
         return (left + waiting * seconds) / len(alive)
 

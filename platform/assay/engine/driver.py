@@ -54,6 +54,7 @@ class PackDriver(tune.Trainable):
         self._name = f"{placement_prefix(self._pack.run, self._pack.id)}{time.time_ns()}"
         remove_placement_groups(placement_prefix(self._pack.run, self._pack.id))  # of a killed predecessor
         self._records: dict[str, Record] = {}
+        self._epoch = 0  # the last one whose validation was reported
         return True
 
     def step(self) -> dict[str, Any]:
@@ -69,6 +70,8 @@ class PackDriver(tune.Trainable):
                 return self._end()
             if len(self._records) > before:
                 return self._report()
+            if (epoch := self._epoch_report()) is not None:
+                return epoch
             time.sleep(_POLL_SECONDS)
         # The groups of a predecessor that was killed while it started may appear after it was removed.
         remove_placement_groups(placement_prefix(self._pack.run, self._pack.id), keep=self._name)
@@ -131,14 +134,27 @@ class PackDriver(tune.Trainable):
         self._records |= self._store.records(waiting)
 
     def _report(self) -> dict[str, Any]:
-        """Mean of the primary metric on validation over the repeats so far: a pruner may act on it."""
+        """Mean of the objective on validation over the repeats so far: a pruner may act on it."""
         values = [
-            record.result.validation[self._pack.primary]
+            record.result.validation[self._pack.objective]
             for record in self._records.values()
-            if record.result is not None and self._pack.primary in record.result.validation
+            if record.result is not None and self._pack.objective in record.result.validation
         ]
-        value = {"value": sum(values) / len(values)} if values else {}
-        return {"repeats": len(self._records), **value}
+        shown = self._pack.resource == "repeats" and values
+        return {"repeats": len(self._records), **({"value": sum(values) / len(values)} if shown else {})}
+
+    def _epoch_report(self) -> dict[str, Any] | None:
+        """The objective after an epoch, from the heartbeat of the pack's one trial; None without news."""
+        if self._pack.resource != "epochs":
+            return None
+        beat = self._store.progress(self._pack.trials[0].id)
+        if beat is None or beat.epoch <= self._epoch:
+            return None
+        value = beat.metrics.get(f"validation.{self._pack.objective}")
+        if value is None:
+            return None
+        self._epoch = beat.epoch
+        return {"epochs": beat.epoch, "value": value}
 
     def _end(self) -> dict[str, Any]:
         if self._error is not None:

@@ -2,7 +2,7 @@
 
 Records are the only state. Each run looks what is missing, divides it into packs and starts a fresh Tuner
 over them; nothing of an earlier run is restored. So running again is always right: after Ctrl-C, after any
-kill, after the study was extended.
+kill, after the study was extended. The packs of a search are not known before: they are made as it goes on.
 """
 
 from __future__ import annotations
@@ -11,18 +11,21 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from assay.engine.cluster import Cluster, cluster
 from assay.engine.packs import Pack, make_packs, missing_trials
 from assay.results import Lease, Record, Store
+from assay.results.search import grown
 from assay.results.stop import clear_stop, stop_requested
 from assay.study import Plan, Trial
+from assay.study.search_rules import pruned_by
 
 __all__ = ["EngineOptions", "Outcome", "run_study"]
 
@@ -69,10 +72,11 @@ def run_study(plan: Plan, store: Store, options: EngineOptions, scheduler: Any =
     """Train what is missing from ``plan``; returns when nothing is left, or on a signal.
 
     Args:
-        plan: All trials of the study.
+        plan: All trials of the study, or the cells in which a search draws them.
         store: Where records lie. A second run of the same study is refused while one is at work.
         options: Data root, caches, and how to treat failed trials.
-        scheduler: A Tune scheduler that may stop packs early on ``value`` over ``repeats``.
+        scheduler: A Tune scheduler that may stop packs early on ``value`` over ``repeats``; default: the
+            study's pruner.
 
     Raises:
         InputError: If the study is running already, or the cluster cannot hold a single trial.
@@ -80,25 +84,24 @@ def run_study(plan: Plan, store: Store, options: EngineOptions, scheduler: Any =
     start = time.monotonic()
     study = plan.study.study
     with Lease(store, study) as lease:
+        plan = grown(plan, store)
         clear_stop(store, "study", study)
         for trial in plan.trials:
             clear_stop(store, "trial", trial.id)
         if options.retry_failed:
             _forget_failed(plan, store)
-        missing = missing_trials(plan.trials, store.records(t.id for t in plan.trials))
-        end = _End()
-        if missing:
-            end = _train(plan, store, options, missing, scheduler=scheduler, lease=lease)
+        before = store.records(trial.id for trial in plan.trials)
+        end = _train(plan, store, options, before, scheduler=scheduler, lease=lease)
+        plan = grown(plan, store)
         records = store.records(trial.id for trial in plan.trials)
-        still = missing_trials(missing, records)
     count = [record.status for record in records.values()].count
     return Outcome(
         finished=count("finished"),
         failed=count("failed"),
         diverged=count("diverged"),
         pruned=count("pruned"),
-        missing=len(plan.trials) - len(records),
-        trained_now=len(missing) - len(still),
+        missing=plan.undrawn + len(missing_trials(plan.trials, records)),
+        trained_now=len(records.keys() - before.keys()),
         interrupted=end.interrupted,
         seconds=time.monotonic() - start,
         problems=end.problems,
@@ -115,23 +118,43 @@ def _train(
     plan: Plan,
     store: Store,
     options: EngineOptions,
-    missing: Sequence[Trial],
+    records: Mapping[str, Record],
     *,
     scheduler: Any,
     lease: Lease,
 ) -> _End:
+    in_flight: set[str] = set()
+    missing = missing_trials(plan.trials, records)
+    search: Iterator[Sequence[Trial] | None] | None = None
+    if plan.study.search is not None:
+        from assay.engine.search_packs import search_packs
+
+        options.on_message("looking at the points so far")
+        search = search_packs(plan, store, in_flight)
+        first = next(search, None)
+        if first is None:
+            return _End()
+        search = chain([first], search)
+    elif not missing:
+        return _End()
     run = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
     options.on_message("starting Ray")
     with cluster(options.cpus) as ray_cluster:
         slots = ray_cluster.slots(plan.study.resources)
-        packs = _lay_down(plan, store, options, make_packs(missing, plan.study.resources.pack, slots), run)
-        options.on_message(
-            f"{len(missing)} of {len(plan.trials)} trials to train in {len(packs)} packs, "
-            f"{min(slots, len(packs))} at a time"
-        )
+        if search is not None:
+            packs = search
+            options.on_message(_say_search(plan, records, slots))
+        else:
+            made = make_packs(missing, plan.study.resources.pack, slots)
+            packs = iter(made)
+            options.on_message(
+                f"{len(missing)} of {len(plan.trials)} trials to train in {len(made)} packs, "
+                f"{min(slots, len(made))} at a time"
+            )
+        work = _Work(plan, store, options, run, packs=packs, in_flight=in_flight)
         try:
             with _stop_on_request(store, plan.study.study, lease):
-                return _tune(packs, store, run=run, where=ray_cluster, slots=slots, scheduler=scheduler)
+                return _tune(work, where=ray_cluster, slots=slots, scheduler=scheduler)
         finally:
             from assay.engine.driver import placement_prefix
             from assay.engine.train import remove_placement_groups
@@ -140,17 +163,45 @@ def _train(
             store.delete_tree(f"{store.study(plan.study.study)}/packs/{run}")
 
 
-def _lay_down(
-    plan: Plan, store: Store, options: EngineOptions, packs: Sequence[Sequence[Trial]], run: str
-) -> list[Pack]:
-    study, now = plan.study, datetime.now(UTC)
-    laid: list[Pack] = []
-    for number, trials in enumerate(packs):
+def _say_search(plan: Plan, records: Mapping[str, Record], slots: int) -> str:
+    assert plan.study.search is not None
+    at_once = min(slots, plan.study.search.batch * len(plan.searched))
+    return f"{len(records)} of {plan.size} trials of the search are trained, up to {at_once} packs at a time"
+
+
+@dataclass
+class _Work:
+    """What one run trains: the packs as they come, and how each is laid down for its driver."""
+
+    plan: Plan
+    store: Store
+    options: EngineOptions
+    run: str
+    packs: Iterator[Sequence[Trial] | None]
+    in_flight: set[str]
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    laid: int = 0
+
+    @property
+    def scratch(self) -> str:
+        """Tune's own folder: deleted at the end, a new one for each run, on storage that all nodes see."""
+        path, mark, query = self.store.uri.partition("?")  # an object store's options follow its path
+        return f"{path.rstrip('/')}/.tune/{self.run}{mark}{query}"
+
+    @property
+    def mode(self) -> str:
+        search = self.plan.study.search
+        return "max" if search is None or search.objective.sign == 1 else "min"
+
+    def lay_down(self, trials: Sequence[Trial]) -> dict[str, Any]:
+        """Write a pack; returns the config of its driver."""
+        study = self.plan.study
+        fresh = study.replicate is not None and trials[0].seed in study.replicate.seeds
         pack = Pack(
-            id=f"{number:04d}",
+            id=f"{self.laid:04d}",
             study=study.study,
-            run=run,
-            started=now,
+            run=self.run,
+            started=self.started,
             trials=tuple(trials),
             workers=study.resources.workers,
             cpus=study.resources.cpus,
@@ -158,42 +209,44 @@ def _lay_down(
             keep_models=study.keep.models != "none",
             probes=study.keep.probes,
             primary=study.metrics.primary,
-            data_root=str(options.data_root.resolve()) if options.data_root else None,
-            cache=str(options.cache.resolve()),
+            objective=study.metrics.primary if study.search is None else study.search.objective.metric,
+            # A winner on fresh seeds is trained to its end, whatever the seeds before it were worth.
+            resource="none" if fresh else "epochs" if pruned_by(study) == "epochs" else "repeats",
+            data_root=str(self.options.data_root.resolve()) if self.options.data_root else None,
+            cache=str(self.options.cache.resolve()),
         )
-        pack.write(store)
-        laid.append(pack)
-    return laid
+        pack.write(self.store)
+        self.laid += 1
+        return {"storage": self.store.uri, "pack": pack.path, "scratch": self.scratch}
 
 
-def _tune(
-    packs: Sequence[Pack], store: Store, *, run: str, where: Cluster, slots: int, scheduler: Any
-) -> _End:
+def _tune(work: _Work, *, where: Cluster, slots: int, scheduler: Any) -> _End:
     """Run the packs through a fresh Tuner."""
     from ray import tune
 
     from assay.engine.driver import COMPLETE, PackDriver
-    from assay.engine.pruning import NotingScheduler
+    from assay.engine.pruning import RecordingScheduler, pruner
     from assay.engine.searcher import PackSearcher
 
-    scratch = _scratch(store, run)
-    pruner = NotingScheduler(scheduler) if scheduler is not None else None
-    configs = [{"storage": store.uri, "pack": pack.path, "scratch": scratch} for pack in packs]
+    stops = scheduler or pruner(work.plan)
+    recorder = None if stops is None else RecordingScheduler(stops, work.store)
+    searcher = PackSearcher(work.packs, work.lay_down, work.in_flight, work.mode)
     tuner = tune.Tuner(
         tune.with_resources(PackDriver, where.driver_resources),
         tune_config=tune.TuneConfig(
             metric="value",
-            mode="max",
+            mode=work.mode,
             num_samples=-1,
-            search_alg=PackSearcher(configs),
-            scheduler=pruner,
+            search_alg=searcher,
+            scheduler=recorder,
             max_concurrent_trials=slots,
-            reuse_actors=True,
+            # A driver that is kept for the next pack is not cleaned up, and a stopped pack would train on.
+            reuse_actors=stops is None,
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),
         run_config=tune.RunConfig(
-            name=run,
-            storage_path=scratch,
+            name=work.run,
+            storage_path=work.scratch,
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=_DRIVER_RETRIES),
         ),
@@ -202,22 +255,15 @@ def _tune(
         with _quiet_tune():
             grid = tuner.fit()
     finally:
-        store.delete_tree(f".tune/{run}")
-    if pruner is not None:
-        _record_pruned(store, [pack for pack in packs if pack.path in pruner.stopped])
+        work.store.delete_tree(f".tune/{work.run}")
     ended = sum(bool((result.metrics or {}).get(COMPLETE)) for result in grid)
-    stopped = len(pruner.stopped) if pruner is not None else 0
+    stopped = recorder.stopped if recorder is not None else 0
     return _End(
-        # Tune swallows Ctrl-C and returns: packs that neither ended nor broke were interrupted.
-        interrupted=ended + stopped + len(grid.errors) < len(packs),
+        # Tune swallows Ctrl-C and returns: packs that neither ended nor broke were interrupted, and so were
+        # those that were not handed out.
+        interrupted=not searcher.over or ended + stopped + len(grid.errors) < work.laid,
         problems=tuple(dict.fromkeys(_in_a_line(error) for error in grid.errors)),
     )
-
-
-def _scratch(store: Store, run: str) -> str:
-    """Tune's own folder: deleted at the end, a new one for each run, on storage that all nodes see."""
-    path, mark, query = store.uri.partition("?")  # an object store's options follow its path
-    return f"{path.rstrip('/')}/.tune/{run}{mark}{query}"
 
 
 def _in_a_line(error: Exception) -> str:
@@ -263,21 +309,3 @@ def _stop_on_request(store: Store, study: str, lease: Lease) -> Generator[None]:
     finally:
         over.set()
         thread.join()
-
-
-def _record_pruned(store: Store, packs: Sequence[Pack]) -> None:
-    now = datetime.now(UTC)
-    for pack in packs:
-        records = store.records(trial.id for trial in pack.trials)
-        for trial in missing_trials(pack.trials, records):
-            store.write_record(
-                Record(
-                    id=trial.id,
-                    status="pruned",
-                    reason=f"stopped by the pruner after {len(records)} of {len(pack.trials)} repeats",
-                    trial=trial.model_dump(mode="json"),
-                    study=pack.study,
-                    started=now,
-                    ended=now,
-                )
-            )

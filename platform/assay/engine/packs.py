@@ -10,6 +10,7 @@ import json
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from math import ceil
+from typing import Literal
 
 from pydantic import BaseModel
 
@@ -36,6 +37,8 @@ class Pack(BaseModel, frozen=True, extra="forbid"):
     keep_models: bool
     probes: int
     primary: str  # the study's primary metric
+    objective: str  # the metric on validation that a pruner compares
+    resource: Literal["repeats", "epochs", "none"]  # what a pruner counts; none: it does not see this pack
     data_root: str | None
     cache: str
 

@@ -1,32 +1,66 @@
-"""What hands packs to Tune: one ``Searcher`` for plans, so that Tune gives concurrency, retries and stops."""
+"""What hands packs to Tune: one ``Searcher`` for plans and searches, so that Tune gives concurrency, retries
+and stops."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ray.tune.search import Searcher
 
+from assay.study import Trial
+
 __all__ = ["PackSearcher"]
+
+Packs = Iterator[Sequence[Trial] | None]
 
 
 class PackSearcher(Searcher):
-    """Hands out the packs of a plan in order, then ends the experiment.
+    """Hands out packs as they come, then ends the experiment.
 
     Tune learns ids only: configs would land in its folder names and result files.
+
+    Args:
+        packs: The trials of one pack after the other; None where the next one waits for what is training:
+            Tune then asks again.
+        lay_down: Writes a pack where the driver finds it; returns the driver's config.
+        in_flight: Is kept at the ids of the trials that are handed out and not over.
+        mode: ``max`` or ``min``: which values are better, for a pruner.
     """
 
-    def __init__(self, configs: Sequence[dict[str, Any]]) -> None:
-        super().__init__(metric="value", mode="max")
-        self._waiting = list(configs)
+    def __init__(
+        self,
+        packs: Packs,
+        lay_down: Callable[[Sequence[Trial]], dict[str, Any]],
+        in_flight: set[str],
+        mode: str,
+    ) -> None:
+        super().__init__(metric="value", mode=mode)
+        self._packs, self._lay_down, self._in_flight = packs, lay_down, in_flight
+        self.over = False  # whether all packs were handed out
+        self._trials_of: dict[str, set[str]] = {}  # Tune's trial → ids of ours
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its parts into its scratch and never reads them: nothing of ours goes there."""
+        return {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        return self._waiting.pop(0) if self._waiting else Searcher.FINISHED  # pyright: ignore[reportReturnType]
+        try:
+            trials = next(self._packs)
+        except StopIteration:
+            self.over = True
+            return Searcher.FINISHED  # pyright: ignore[reportReturnType]
+        if trials is None:
+            return None
+        self._trials_of[trial_id] = {trial.id for trial in trials}
+        self._in_flight |= self._trials_of[trial_id]
+        return self._lay_down(trials)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """The records say how it ended."""
+        self._in_flight -= self._trials_of.pop(trial_id, set())
 
     def save(self, checkpoint_path: str) -> None:
         """Tune asks for it; the records are the state."""

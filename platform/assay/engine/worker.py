@@ -24,7 +24,7 @@ from assay.results import Attempt, AttemptStart, Record, Store
 from assay.study import Trial
 from trainables.errors import Diverged, InputError
 
-__all__ = ["MAX_ATTEMPTS", "train_pack"]
+__all__ = ["MAX_ATTEMPTS", "train_pack", "train_trials"]
 
 MAX_ATTEMPTS = 4  # a trial is tried again three times before it is failed
 _ERROR_CHARACTERS = 4000
@@ -53,16 +53,21 @@ def train_pack(config: dict[str, Any]) -> None:
     if place.device.type == "cuda":  # float32 means float32: 10 bits of mantissa are not asked for
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     try:
-        for trial in pack.trials:
-            _train_trial(trial, place)
-            if place.world_size > 1:
-                with collective():  # nobody begins the next trial before this one's record is there
-                    dist.barrier()
+        train_trials(place)
     except OSError as error:
         if error.errno not in _STORAGE_FULL or place.world_size > 1:
             raise
         # Another try would find no room either. The driver sees records missing, looks at the storage and
         # ends the study with a sentence.
+
+
+def train_trials(place: Place) -> None:
+    """Train what has no record of the place's pack, one trial after the other; every rank calls it."""
+    for trial in place.pack.trials:
+        _train_trial(trial, place)
+        if place.world_size > 1:
+            with collective():  # nobody begins the next trial before this one's record is there
+                dist.barrier()
 
 
 def _train_trial(trial: Trial, place: Place) -> None:

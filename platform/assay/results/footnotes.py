@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from assay.results.record import Problem, Record
 from assay.results.summary import summarise
 from assay.study import Plan
+from assay.study.points import budget
 
 __all__ = ["footnotes"]
 
@@ -17,9 +18,11 @@ _SAID_ALREADY = "thresholds: no validation images"  # by the note on validation
 
 def footnotes(plan: Plan, records: Mapping[str, Record], problems: Sequence[Problem] = ()) -> list[str]:
     """The footnotes under a study's table, without those that a row's ``n`` refers to by number."""
+    searched, plan = plan, plan.answer()
     finished = {trial_id: record for trial_id, record in records.items() if record.result is not None}
     return [
         *_spread_note(plan, records),
+        *_search_notes(searched),
         *_threshold_notes(finished),
         *_validation_notes(plan),
         *_notes_of_cells(plan, finished),
@@ -28,6 +31,21 @@ def footnotes(plan: Plan, records: Mapping[str, Record], problems: Sequence[Prob
         *plan.warnings,
         *(f"Left out: {problem}" for problem in problems),
     ]
+
+
+def _search_notes(plan: Plan) -> list[str]:
+    if plan.study.search is None:
+        return []
+    if plan.study.replicate is None:
+        return ["The table is empty: a search's own scores chose its points. Add `replicate` to the study."]
+    notes = ["Winners of the search, trained again on seeds that chose nothing."]
+    if len(plan.searched) > 1:
+        notes.append(f"Each cell was searched with the same budget: {budget(plan.study)} points.")
+        if plan.comparisons:
+            notes.append("Compared are the best points of two cells: their drawn settings differ as well.")
+    if plan.undrawn:
+        notes.append("The search is not over: winners are trained again when all points are judged.")
+    return notes
 
 
 def _spread_note(plan: Plan, records: Mapping[str, Record]) -> list[str]:

@@ -8,22 +8,30 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from assay.results.footnotes import footnotes
 from assay.results.record import Problem, Record
+from assay.results.search_tables import judged_cells, search_line, search_page
 from assay.results.tables import TextTable, ablation_table, comparison_table, superscript
 from assay.study import Plan
 
 __all__ = ["count_line", "report"]
 
 
-def report(plan: Plan, records: Mapping[str, Record], problems: Sequence[Problem] = ()) -> str:
+def report(
+    plan: Plan,
+    records: Mapping[str, Record],
+    problems: Sequence[Problem] = (),
+    importance: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
+) -> str:
     """The page of a study.
 
     Args:
         plan: All that was to be trained.
         records: The records there are, by trial id (``store.records_of(ids).records``).
         problems: Records that could not be read: named under the table.
+        importance: Of a search: cell → parameter → share of the objective's variance.
 
     Returns:
         Markdown, ending in a newline.
@@ -42,6 +50,8 @@ def report(plan: Plan, records: Mapping[str, Record], problems: Sequence[Problem
             f"Right level minus left, all else equal; `…` stands for what is compared in {order}.",
             comparisons.markdown(),
         ]
+    if plan.study.search is not None:
+        parts += search_page(plan, records, importance)
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -54,6 +64,10 @@ def count_line(plan: Plan, records: Mapping[str, Record]) -> str:
         f"{m.reader}, {m.images} images, {m.defective} defective" for m in plan.manifests.values()
     )
     text = f"{len(plan.trials)} trials of {len(plan.cells)} cells: {found}."
+    if plan.study.search is not None:
+        text = (
+            f"{search_line(plan, judged_cells(plan, records))} {len(plan.trials)} trials: {found or 'none'}."
+        )
     return f"{text} Data: {data}." if data else text
 
 

@@ -36,20 +36,22 @@ def models_to_drop(plan: Plan, records: Mapping[str, Record]) -> list[str]:
 
     ``best_per_cell`` keeps the model that is best on *validation* images by the primary metric: choosing by
     test scores would choose with the test data. Ties, and cells without validation scores, keep the first
-    repeat. Nothing of a cell is dropped before all its repeats have a record.
+    repeat. Nothing of a cell is dropped before all its repeats have a record. Of a search with `replicate`,
+    the points that were only tried keep none.
     """
     if plan.study.keep.models == "all":
         return []
+    tried = {c.name for c in plan.cells if c.role == "point" and plan.study.replicate is not None}
     of_cell: dict[str, list[str]] = {cell.name: [] for cell in plan.cells}
     for trial in plan.trials:
         of_cell[trial.cell].append(trial.id)
     drop: list[str] = []
-    for ids in of_cell.values():
+    for name, ids in of_cell.items():
         if not all(trial_id in records for trial_id in ids):
             continue
         have = [trial_id for trial_id in ids if _model_files(records[trial_id])]
         kept = set[str]()
-        if plan.study.keep.models == "best_per_cell" and have:
+        if plan.study.keep.models == "best_per_cell" and have and name not in tried:
             kept.add(_best(have, records, plan.study.metrics.primary))
         drop += [trial_id for trial_id in have if trial_id not in kept]
     return drop

@@ -70,13 +70,16 @@ def superscript(number: int) -> str:
 def ablation_table(plan: Plan, records: Mapping[str, Record], problems: Sequence[Problem] = ()) -> TextTable:
     """One row per cell: the factors' levels, mean ± spread of each metric, and n.
 
-    ``n`` counts the primary metric; a further metric that has fewer values says so in the note.
+    ``n`` counts the primary metric; a further metric that has fewer values says so in the note. Of a search
+    the rows are the winners on fresh seeds.
     """
+    plan = plan.answer()
     metrics = reported_metrics(plan)
     summaries = [summarise(plan, records, metric.name, problems) for metric in metrics]
     factors = list(plan.study.factors)
     columns = [Column(factor, "center" if _is_switch(plan, factor) else "left") for factor in factors]
-    if not factors:
+    named = not factors or plan.study.search is not None
+    if named:
         columns.append(Column("cell", "left"))
     columns += [Column(f"{metric.title} {_arrow(metric)}", "right") for metric in metrics]
     columns.append(Column("n", "right"))
@@ -84,7 +87,8 @@ def ablation_table(plan: Plan, records: Mapping[str, Record], problems: Sequence
     rows: list[tuple[str, ...]] = []
     for index, cell in enumerate(plan.cells):
         of_cell = [summary[index] for summary in summaries]
-        levels = [_level(plan, factor, cell.levels[factor]) for factor in factors] or [cell.name]
+        levels = [_level(plan, factor, cell.levels[factor]) for factor in factors]
+        levels += [cell.name] if named else []
         values = [_mean_spread(summary, metric) for summary, metric in zip(of_cell, metrics, strict=True)]
         rows.append((*levels, *values, _count_cell(of_cell, metrics, notes)))
     return TextTable(tuple(columns), tuple(rows), tuple(notes))
@@ -98,6 +102,7 @@ def comparison_table(
     Both are over the repeats that have a value in both cells, so they compare like with like. None when
     the study compares nothing.
     """
+    plan = plan.answer()
     if not plan.comparisons:
         return None
     metric = METRICS[plan.study.metrics.primary]

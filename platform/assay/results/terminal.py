@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from assay.results.record import Problem, Record
 from assay.results.report import count_line, note_lines
+from assay.results.search_tables import best_table, judged_cells
 from assay.results.tables import TextTable, ablation_table, comparison_table
 from assay.study import Plan
 
@@ -35,6 +36,11 @@ def terminal_report(plan: Plan, records: Mapping[str, Record], problems: Sequenc
     comparisons = comparison_table(plan, records, problems)
     if comparisons is not None:
         parts += [Text(), rich_table(comparisons)]
+    if plan.study.search is not None:
+        parts += [
+            Text("Best points", style="bold"),
+            rich_table(best_table(plan, judged_cells(plan, records))),
+        ]
     return Group(*parts)
 
 

@@ -4,9 +4,11 @@
 >>> plan = plan_study(study, open_manifest=None, device="cpu")
 """
 
+from assay.study.cells import Cell, Trial
 from assay.study.compare import Comparison
 from assay.study.editors import study_schema
-from assay.study.plan import Cell, Plan, Trial, plan_study
+from assay.study.plan import Plan, plan_study
+from assay.study.points import Point, SearchedCell
 from assay.study.reading import parse_study, read_study
 from assay.study.repeats import ManifestSummary
 from assay.study.schema import Study
@@ -16,6 +18,8 @@ __all__ = [
     "Comparison",
     "ManifestSummary",
     "Plan",
+    "Point",
+    "SearchedCell",
     "Study",
     "Trial",
     "parse_study",

@@ -12,12 +12,17 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["CellIdentity", "canonical_json", "flatten"]
+__all__ = ["CellIdentity", "canonical_json", "flatten", "short_hash"]
 
 
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spaces: equal values give equal text, whatever their order of keys."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def short_hash(text: str) -> str:
+    """The first 16 hex digits of sha256."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -61,4 +66,4 @@ class CellIdentity:
         """The id of one repeat of the cell."""
         number = "null" if fold is None else str(fold)
         text = f'{self._config}{number}{self._manifest}{seed},"split":{_quoted(split)}{self._end}'
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return short_hash(text)

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
+from assay.study.cells import Cell, Trial, make_trial
 from assay.study.compare import CompareCells, Comparison, plan_comparisons
 from assay.study.design import cell_name, design_cells, reference_problems
 from assay.study.identity import CellIdentity, canonical_json
+from assay.study.points import Point, SearchedCell, planned_trials, point_cell, search_hash, trials_of
 from assay.study.repeats import UNKNOWN, DataPlan, ManifestSummary, plan_data
 from assay.study.schema import Study
+from assay.study.search_rules import search_problems
 from assay.study.settings import AnyTrainable, Device, Settings, resolve_settings
 from assay.study.source import Path, Problem, nearest, refuse
 from assay.study.storage import kept_gigabytes
-from trainables.data.spec import DataSpec, Supervision
+from trainables.data.spec import DataSpec
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,39 +34,6 @@ __all__ = ["Cell", "Plan", "Trial", "plan_study"]
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 _METADATA = b"assay.plan"
-Diff = dict[str, tuple[Any, Any]]  # path → (value in the base, value here)
-
-
-class Trial(BaseModel):
-    """One cell at one repeat: what is trained once."""
-
-    model_config = _FROZEN
-    id: str
-    cell: str
-    levels: dict[str, str]
-    seed: int
-    fold: int | None
-    trainable: str  # its name in the catalogue
-    revision: int
-    config: dict[str, Any]  # every field of the trainable's Config, resolved
-    supervision: Supervision
-    data: DataSpec
-    manifest: str  # hash, or "unknown" in a plan without data
-    split: str  # hash, naming the mask subset
-    diff: Diff
-
-
-class Cell(BaseModel):
-    """One combination of levels: a row of the ablation table."""
-
-    model_config = _FROZEN
-    name: str
-    levels: dict[str, str]
-    config: dict[str, Any]
-    supervision: Supervision
-    data: DataSpec
-    diff: Diff
-    footnotes: tuple[str, ...] = ()
 
 
 class Plan(BaseModel):
@@ -79,6 +49,69 @@ class Plan(BaseModel):
     manifests: dict[str, ManifestSummary]  # by hash
     warnings: tuple[str, ...]
     gigabytes: float | None  # estimate of what is kept; None if the trainable does not count its weights
+    device: Device = "cpu"
+    searched: tuple[SearchedCell, ...] = ()  # of a search: the cells in which it draws points
+    points: tuple[Point, ...] = ()  # of a search: what was drawn so far
+    undrawn: int = 0  # of a search: trials of points that are not drawn yet
+
+    @property
+    def size(self) -> int:
+        """Trials in all, those of points that are not drawn yet among them."""
+        return len(self.trials) + self.undrawn
+
+    def grow(self, points: Sequence[Point], replicated: Sequence[Point], *, complete: bool) -> Self:
+        """The plan of a search with the points that were drawn: a cell for each, and for each replicate.
+
+        Args:
+            points: All that were drawn; one that equals an earlier point of its cell is trained with it.
+            replicated: Those that are trained again on fresh seeds, in the order of the table.
+            complete: Nothing more will be drawn.
+        """
+        by_name = {one.cell.name: one for one in self.searched}
+        cells: list[Cell] = []
+        trials: list[Trial] = []
+        seen: set[tuple[str, str]] = set()
+        for role, row in (*(("point", p) for p in points), *(("replicate", p) for p in replicated)):
+            key = (f"{role} {row.cell}", canonical_json(row.config))
+            if row.config is None or row.cell not in by_name or key in seen:
+                continue
+            seen.add(key)
+            searched = by_name[row.cell]
+            cell = point_cell(searched, row, "point" if role == "point" else "replicate")
+            repeats = searched.repeats if role == "point" else searched.fresh
+            cells.append(cell)
+            trials += trials_of(searched, cell, repeats, self.trainable, self.revision)
+        undrawn = 0 if complete else max(0, planned_trials(self.study, self.searched) - len(trials))
+        return self.model_copy(
+            update={
+                "cells": tuple(cells),
+                "trials": tuple(trials),
+                "points": tuple(points),
+                "undrawn": undrawn,
+            }
+        )
+
+    def answer(self) -> Self:
+        """What enters tables: the plan itself; of a search, the replicated points only.
+
+        A comparison is then between the best point of the one cell and the best of the other.
+        """
+        if self.study.search is None:
+            return self
+        cells = tuple(cell for cell in self.cells if cell.role == "replicate")
+        names = {cell.name for cell in cells}
+        best: dict[str, str] = {}
+        for cell in cells:
+            best.setdefault(cell.searched or "", cell.name)
+        comparisons = tuple(
+            c.model_copy(update={"pairs": tuple((best[a], best[b]) for a, b in c.pairs)})
+            for c in self.comparisons
+            if all(name in best for pair in c.pairs for name in pair)
+        )
+        trials = tuple(trial for trial in self.trials if trial.cell in names)
+        return self.model_copy(
+            update={"cells": cells, "trials": trials, "comparisons": comparisons, "undrawn": 0}
+        )
 
     def to_table(self) -> pa.Table:
         """One row for each trial; what trials share travels in the schema's metadata.
@@ -109,39 +142,10 @@ class Plan(BaseModel):
         cells = {cell.name: cell for cell in plan.cells}
         rows = table.select(["id", "cell", "seed", "fold", "manifest", "split"]).to_pylist()
         trials = tuple(
-            _trial(cells[row.pop("cell")], trainable=plan.trainable, revision=plan.revision, **row)
+            make_trial(cells[row.pop("cell")], trainable=plan.trainable, revision=plan.revision, **row)
             for row in rows
         )
         return plan.model_copy(update={"trials": trials})
-
-
-def _trial(
-    cell: Cell,
-    *,
-    id: str,
-    trainable: str,
-    revision: int,
-    seed: int,
-    fold: int | None,
-    manifest: str,
-    split: str,
-) -> Trial:
-    """A repeat of a cell. Every part was checked with the cell; again would cost more than all the rest."""
-    return Trial.model_construct(
-        id=id,
-        cell=cell.name,
-        levels=cell.levels,
-        seed=seed,
-        fold=fold,
-        trainable=trainable,
-        revision=revision,
-        config=cell.config,
-        supervision=cell.supervision,
-        data=cell.data,
-        manifest=manifest,
-        split=split,
-        diff=cell.diff,
-    )
 
 
 class _PlannedCell(NamedTuple):
@@ -169,17 +173,22 @@ def plan_study(
         InputError: Naming everything that is wrong, with line and column of the study file.
     """
     source = study.source
-    refuse(source, [*_not_yet(study), *reference_problems(study), *_unknown_metrics(study)])
+    refuse(source, [*reference_problems(study), *_unknown_metrics(study)])
     trainable = _trainable(study, find)
     combinations, notes = design_cells(study)
     cells = _plan_cells(study, trainable, combinations, device)
     flat = {planned.cell.name: planned.settings.as_dict() for planned in cells}
     comparisons, problems = plan_comparisons(study, trainable, CompareCells(combinations, flat))
     refuse(source, problems)
+    refuse(source, search_problems(study, trainable, [planned.cell for planned in cells], device))
     settings = [planned.settings for planned in cells]
     data = plan_data(study, trainable, settings, open_manifest)
     trials = tuple(_trials(trainable, cells, data))
     refuse(source, _twins(trials))
+    searched = tuple(_searched(study, cells, data)) if study.search is not None else ()
+    if searched:  # what is trained in the cells is drawn while the search runs
+        trials = ()
+    planned = planned_trials(study, searched)
     return Plan(
         study=study,
         trainable=trainable.name,
@@ -189,7 +198,10 @@ def plan_study(
         comparisons=tuple(comparisons),
         manifests=data.manifests,
         warnings=(*notes, *data.warnings, *_unused_allowances(study, comparisons)),
-        gigabytes=kept_gigabytes(study, trainable, settings, len(trials)),
+        gigabytes=kept_gigabytes(study, trainable, settings, len(trials) or planned),
+        device=device,
+        searched=searched,
+        undrawn=planned,
     )
 
 
@@ -201,14 +213,6 @@ def _trainable(study: Study, find: Callable[[str], AnyTrainable] | None) -> AnyT
     except InputError as error:
         refuse(study.source, [Problem(("trainable",), str(error))])
         raise
-
-
-def _not_yet(study: Study) -> list[Problem]:
-    parts = {"search": study.search, "space": study.space, "start": study.start, "replicate": study.replicate}
-    message = (
-        "searches come in the next version, this one trains designs: remove search, space, start, replicate"
-    )
-    return [Problem((key,), message) for key, value in parts.items() if value][:1]
 
 
 def _unknown_metrics(study: Study) -> list[Problem]:
@@ -283,7 +287,7 @@ def _trials(trainable: AnyTrainable, cells: Sequence[_PlannedCell], data: DataPl
             if index >= len(repeats):
                 continue
             repeat = repeats[index]
-            yield _trial(
+            yield make_trial(
                 planned.cell,
                 id=writer.trial_id(split=repeat.split, seed=repeat.seed, fold=repeat.fold),
                 trainable=trainable.name,
@@ -293,6 +297,17 @@ def _trials(trainable: AnyTrainable, cells: Sequence[_PlannedCell], data: DataPl
                 manifest=manifest,
                 split=repeat.split if manifest != UNKNOWN else UNKNOWN,
             )
+
+
+def _searched(study: Study, cells: Sequence[_PlannedCell], data: DataPlan) -> Iterator[SearchedCell]:
+    for planned, manifest, repeats in zip(cells, data.hashes, data.repeats, strict=True):
+        yield SearchedCell(
+            cell=planned.cell,
+            manifest=manifest,
+            repeats=tuple(repeat for repeat in repeats if repeat.seed in study.repeats.seeds),
+            fresh=tuple(repeat for repeat in repeats if repeat.seed not in study.repeats.seeds),
+            search=search_hash(study, planned.cell),
+        )
 
 
 def _twins(trials: Sequence[Trial]) -> list[Problem]:

@@ -45,7 +45,7 @@ class Repeat(NamedTuple):
 
 @dataclass
 class DataPlan:
-    """Repeats and manifest of each cell, in the order of the cells."""
+    """Repeats (those of `replicate` last) and manifest of each cell, in the order of the cells."""
 
     repeats: list[tuple[Repeat, ...]] = field(default_factory=list)
     hashes: list[str] = field(default_factory=list)
@@ -125,7 +125,8 @@ class _DataPlanner:
 
     def _repeats(self, cell: Settings, manifest: Manifest | None, key: str) -> Iterator[Repeat]:
         folds = self._folds(cell, manifest)
-        for seed in self.study.repeats.seeds:
+        fresh = self.study.replicate.seeds if self.study.replicate else ()
+        for seed in (*self.study.repeats.seeds, *fresh):
             for fold in folds:
                 if manifest is None:
                     # Without data the block stands for the data: cells on other data keep ids of their own.

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, model_validator
 
 from assay.study.names import Name
 
-__all__ = ["Choice", "FloatRange", "IntRange", "Objective", "Parameter", "Pruner", "Replicate", "Search"]
+__all__ = [
+    "Choice",
+    "FloatRange",
+    "IntRange",
+    "Objective",
+    "Parameter",
+    "Pruner",
+    "Replicate",
+    "Scalar",
+    "Search",
+    "Start",
+    "StartStudy",
+]
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, serialize_by_alias=True)
 Scalar = bool | int | float | str
@@ -27,12 +39,22 @@ class Objective(BaseModel):
             raise ValueError("an objective has one direction: write `objective: {max: validation.image_ap}`")
         return self
 
+    @property
+    def metric(self) -> str:
+        """Name of the metric, computed on validation data: ``image_ap``."""
+        return (self.max or self.min or "").removeprefix("validation.")
+
+    @property
+    def sign(self) -> int:
+        """1 where higher is better, else −1."""
+        return 1 if self.max else -1
+
 
 class Pruner(BaseModel):
-    """Stops points early that fall behind; its resource is repeats, or epochs in packs of one."""
+    """Stops points early that fall behind; its resource is repeats, or epochs where a pack is one trial."""
 
     model_config = _STRICT
-    kind: Literal["asha", "median", "none"] = Field(description="Rule that stops a point.")
+    kind: Literal["asha", "median"] = Field(description="Rule that stops a point.")
     min: int = Field(default=1, ge=1, description="Resource that every point gets.")
     factor: int = Field(default=3, ge=2, description="ASHA: one in `factor` goes on at each rung.")
 
@@ -49,7 +71,9 @@ class Search(BaseModel):
         default="tpe", description="Draws points."
     )
     points: int = Field(ge=1, le=100_000, description="Number of points (for each cell: `within: cell`).")
-    batch: int = Field(default=1, ge=1, le=10_000, description="Points proposed at once.")
+    batch: int = Field(
+        default=1, ge=1, le=10_000, description="Points proposed at once, knowing the batches before."
+    )
     seed: int = Field(default=0, ge=0, lt=2**32, description="Seed of the proposals.")
     objective: Objective
     pruner: Pruner | None = Field(default=None, description="Early stopping of points; default: none.")
@@ -91,6 +115,12 @@ class Choice(_Drawn):
 
     choice: tuple[Scalar, ...] = Field(min_length=1, description="The values.")
 
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        if len(set(self.choice)) < len(self.choice):
+            raise ValueError(f"each value of a choice stands once, found {list(self.choice)}")
+        return self
+
 
 def _check_bounds(low: float, high: float, log: bool) -> None:
     if not low < high:
@@ -121,20 +151,22 @@ Parameter = Annotated[
 
 
 class StartStudy(BaseModel):
-    """Starts from the best point of an earlier study."""
+    """Starts from the best of an earlier study, by this search's objective."""
 
     model_config = _STRICT
-    best_of: Name = Field(description="Name of the earlier study, in the same storage.")
+    study: Name = Field(description="Name of the earlier study, in the same storage.")
+    best: int = Field(default=1, ge=1, description="How many of its best cells or points.")
 
 
-Start = Literal["preset"] | StartStudy | dict[str, Scalar]
+Start = Literal["preset"] | StartStudy | dict[Annotated[str, StringConstraints(pattern=r"^config\.")], Scalar]
 
 
 class Replicate(BaseModel):
     """Re-training of the best points on fresh seeds; only these enter tables."""
 
     model_config = _STRICT
-    best: int = Field(default=1, ge=1, description="How many of the best points.")
+    best: int = Field(default=1, ge=1, description="How many of the best points of each cell.")
+    start: bool = Field(default=False, description="Also the points of `start`, to compare with.")
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = Field(
         min_length=1, description="Fresh seeds, none of which the search used."
     )

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal, cast
 
 from assay.study.identity import canonical_json, flatten
 from assay.study.reading import check_model
 from assay.study.schema import Level, Study
+from assay.study.search import Scalar
 from assay.study.source import Path, Problem, nearest
 from trainables.contract import Trainable, TrainableConfig
 from trainables.data.spec import DataSpec, Supervision
@@ -48,9 +50,13 @@ class Settings:
 
 
 def resolve_settings(
-    study: Study, trainable: AnyTrainable, levels: Mapping[str, str], device: Device
+    study: Study,
+    trainable: AnyTrainable,
+    levels: Mapping[str, str],
+    device: Device,
+    drawn: Mapping[str, Scalar] = MappingProxyType({}),
 ) -> tuple[Settings | None, list[Problem]]:
-    """The settings of the cell with these levels, or the problems in them."""
+    """The settings of the cell with these levels, and what a search drew on top; or the problems in them."""
     problems = list(_conflicts(study, levels))
     places: dict[Path, Path] = {}
     config: dict[str, Any] = {}
@@ -66,6 +72,10 @@ def resolve_settings(
             supervision = layer.supervision
             places[("supervision",)] = (*at, "supervision")
         places |= _layer_places(at, layer)
+    for path, value in drawn.items():
+        parts = tuple(path.split("."))
+        config = _merged(config, _nested(parts[1:], value))
+        places[parts] = ("space", path)
     preset, preset_problems = _preset(trainable, config, places)
     checked, config_problems = check_model(trainable.Config, _merged(preset, config), ("config",))
     spec, data_problems = check_model(DataSpec, data, ("data",))
@@ -157,6 +167,13 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         else:
             result[key] = value
     return result
+
+
+def _nested(keys: Path, value: Any) -> dict[str, Any]:
+    """``("a", "b"), 1`` as ``{"a": {"b": 1}}``."""
+    for key in reversed(keys):
+        value = {key: value}
+    return value
 
 
 def _reader_problems(spec: DataSpec) -> list[Problem]:

@@ -27,6 +27,13 @@ def kept_gigabytes(
         if trainable.parameters is None:
             return None
         weights = [trainable.parameters(cell.config) * _FLOAT32 for cell in cells]
-        copies = trials / len(cells) if study.keep.models == "all" else 1
+        copies = trials / len(cells) if study.keep.models == "all" else _kept_rows(study)
         size += round(sum(weights) * copies)
     return size / 1e9
+
+
+def _kept_rows(study: Study) -> int:
+    """Rows of a cell that keep their best model: the cell itself; of a search, its winners or all points."""
+    if study.search is None:
+        return 1
+    return study.search.points if study.replicate is None else study.replicate.best

@@ -11,13 +11,14 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from assay.results import Record
 from assay.results.files import redact
+from assay.study import Plan
 
 __all__ = [
     "Point",
@@ -25,6 +26,7 @@ __all__ = [
     "experiment_note",
     "final_points",
     "milliseconds",
+    "objective_mean",
     "parameters",
     "record_hash",
     "tags",
@@ -125,6 +127,15 @@ def curve_points(curve: pa.Table, fallback_time: int) -> list[Point]:
 def experiment_note(question: str, table: str) -> str:
     """The description of an experiment: the question and the study's table, in Markdown."""
     return redact(f"{question}\n\n{table}"[:_TAG_CHARACTERS])
+
+
+def objective_mean(plan: Plan, records: Sequence[Record]) -> dict[str, float]:
+    """Of a search: the objective's mean over the records of a point, ``validation/image_ap``."""
+    if plan.study.search is None:
+        return {}
+    metric = plan.study.search.objective.metric
+    found = [r.result.validation[metric] for r in records if r.result and metric in r.result.validation]
+    return {f"validation/{metric}": math.fsum(found) / len(found)} if found else {}
 
 
 def milliseconds(moment: Any) -> int:

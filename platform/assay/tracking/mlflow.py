@@ -1,4 +1,4 @@
-"""MLflow's view of a study: experiment = study, parent run = cell, child run = trial.
+"""MLflow's view of a study: experiment = study, parent run = cell (or point), child run = trial.
 
 Records are the truth, MLflow is a mirror of them, written from the head only. Runs are found by their tag
 ``assay.trial``, so a replay makes no second run, and a replaced record replaces its run. When the server is
@@ -31,6 +31,7 @@ from assay.tracking.content import (
     experiment_note,
     final_points,
     milliseconds,
+    objective_mean,
     parameters,
     record_hash,
     tags,
@@ -297,7 +298,9 @@ class _Experiment:
 
         labels = {"assay.kind": "cell", "assay.study": self._plan.study.study, "assay.cell": cell}
         run = self._api.create_run(self._experiment, start_time=started, tags=labels, run_name=cell)
-        given = [Param(f"level.{factor}", level) for factor, level in self._cells[cell].levels.items()]
+        row = self._cells[cell]
+        given = [Param(f"level.{factor}", level) for factor, level in row.levels.items()]
+        given += [Param(f"drawn.{path}", str(value)) for path, value in row.drawn.items()]
         self._api.log_batch(run.info.run_id, params=given)
         return run.info.run_id
 
@@ -320,7 +323,7 @@ class _Experiment:
         mine = [records[t.id] for t in self._plan.trials if t.cell == cell and t.id in records]
         run_id = self._parent(cell, min((milliseconds(record.started) for record in mine), default=0))
         now = round(time.time() * 1000)
-        values = {"n": float(summaries[0].n)}
+        values = {"n": float(summaries[0].n), **objective_mean(self._plan, mine)}
         for summary in summaries:
             if summary.mean is not None:
                 values[f"test/{summary.metric}"] = summary.mean

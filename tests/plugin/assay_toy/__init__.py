@@ -34,22 +34,37 @@ class ToyConfig(TrainableConfig, frozen=True, extra="forbid"):
     lr: float = Field(0.1, gt=0, description="Learning rate.")
     slope: float = Field(8.0, description="Steepness of the score.")
     batch_size: int = Field(4, ge=1, description="Images per step.")
+    shape: Literal["round", "flat"] = Field("round", description="Whether y counts, or x alone.")
+    x: float = Field(0.3, ge=0, le=1, description="Best at 0.3: the further away, the more noise.")
+    y: float = Field(0.7, ge=0, le=1, description="Best at 0.7, for shape: round.")
     fault: Literal["none", "diverge", "raise", "die"] = Field("none", description="What goes wrong.")
 
 
-class ToyPredictor:
-    """Scores an image by its darkest spot against the weight."""
+def landscape(config: ToyConfig) -> float:
+    """What a search looks for: 1 at the best settings, less with the distance to them, never below 0."""
+    distance = (config.x - 0.3) ** 2
+    if config.shape == "round":
+        distance += (config.y - 0.7) ** 2
+    else:
+        distance += 0.1
+    return max(0.0, 1.0 - distance)
 
-    def __init__(self, weight: Tensor, slope: float) -> None:
-        self.weight, self.slope = weight, slope
+
+class ToyPredictor:
+    """Scores an image by its darkest spot against the weight, and a share of noise."""
+
+    def __init__(self, weight: Tensor, slope: float, noise: float = 0.0) -> None:
+        self.weight, self.slope, self.noise = weight, slope, noise
 
     def predict(self, images: Tensor) -> Prediction:
         heatmap = torch.sigmoid(self.slope * (self.weight - images.mean(dim=1)))
-        return Prediction(heatmap.amax(dim=(1, 2)), heatmap)
+        score = heatmap.amax(dim=(1, 2))
+        chance = (images.sum(dim=(1, 2, 3)) * 997.0) % 1.0  # a fixed number of each image
+        return Prediction((1 - self.noise) * score + self.noise * chance, heatmap)
 
     def save(self, folder: Path) -> None:
         save_file({"weight": self.weight}, folder / "model.safetensors")
-        (folder / "config.json").write_text(json.dumps({"slope": self.slope}))
+        (folder / "config.json").write_text(json.dumps({"slope": self.slope, "noise": self.noise}))
 
     def to(self, device: torch.device) -> Self:
         self.weight = self.weight.to(device)
@@ -76,9 +91,12 @@ def fit(config: ToyConfig, data: TrainingData, run: Run) -> ToyPredictor:
                 weight -= config.lr * weight.grad
         time.sleep(config.seconds)
         _misbehave(config, epoch)
-        run.log(epoch, {"weight": float(weight)}, config.epochs)
+        metrics = {"weight": float(weight.detach())}
+        if data.validation is not None:
+            metrics["validation.image_ap"] = landscape(config)
+        run.log(epoch, metrics, config.epochs)
         run.checkpoint(epoch + 1, {"weight": weight}, {})
-    return ToyPredictor(weight.detach().clone(), config.slope)
+    return ToyPredictor(weight.detach().clone(), config.slope, 1.0 - landscape(config))
 
 
 def _misbehave(config: ToyConfig, epoch: int) -> None:
@@ -92,8 +110,8 @@ def _misbehave(config: ToyConfig, epoch: int) -> None:
 
 def load(folder: Path) -> ToyPredictor:
     """Read what ``ToyPredictor.save`` wrote."""
-    slope = json.loads((folder / "config.json").read_text())["slope"]
-    return ToyPredictor(load_file(folder / "model.safetensors")["weight"], slope)
+    settings = json.loads((folder / "config.json").read_text())
+    return ToyPredictor(load_file(folder / "model.safetensors")["weight"], **settings)
 
 
 TRAINABLE = Trainable(

@@ -1,0 +1,82 @@
+"""`assay best`: the winner of a search as a study file of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from assay.cli.options import DEFAULT_STORAGE, Storage
+
+__all__ = ["best", "register"]
+
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="The search: its name or file.")]
+As = Annotated[str, typer.Option("--as", metavar="NAME", help="Name of the new study.")]
+CellName = Annotated[
+    str | None,
+    typer.Option("--cell", metavar="CELL", help="Whose winner, where several cells were searched."),
+]
+Output = Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Write here, not to stdout.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog="Example: assay best my_search --as my_best --output studies/my_best.yaml")(best)
+
+
+def best(
+    study: StudyName,
+    name: As,
+    *,
+    cell: CellName = None,
+    output: Output = None,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Write the best point of a search as a study: its settings spelled out, on the search's fresh seeds.
+
+    Best is what the objective says on validation images. Of a search that is not over, the best so far.
+    """
+    import re
+
+    from assay.cli.lookup import stored_plan, study_name
+    from assay.results import Store
+    from assay.results.search import best_points, judge
+    from assay.results.search_tables import search_line
+    from assay.study.names import NAME_PATTERN
+    from assay.study.writing import study_of_point
+    from trainables.errors import InputError
+
+    if not re.match(NAME_PATTERN, name):
+        raise InputError(f"a study is named like {NAME_PATTERN}, found --as {name!r}.")
+    store = Store(storage)
+    plan = stored_plan(store, study_name(store, study))
+    if plan.study.search is None:
+        raise InputError(f"{plan.study.study} is no search: its study file says all that it trains.")
+    cells = {one.cell.name: one for one in plan.searched}
+    if cell is None and len(cells) > 1:
+        raise InputError(
+            f"{plan.study.study} searched several cells. Choose one with --cell: {', '.join(cells)}."
+        )
+    searched = cells.get(cell or next(iter(cells)))
+    if searched is None:
+        raise InputError(f"{plan.study.study} has no cell {cell}. It searched {', '.join(cells)}.")
+    records = store.records(trial.id for trial in plan.trials)
+    judged = judge(plan, searched, plan.points, records)
+    ranked = best_points(plan, judged)
+    if not ranked:
+        raise InputError(
+            f"no point of {plan.study.study} is finished yet. `assay status` shows how far it is."
+        )
+    winner = ranked[0]
+    metric = plan.study.search.objective.metric
+    why = (
+        f"The best point of {plan.study.study}: {winner.point.name}, validation.{metric} {winner.value:.4f} "
+        f"(mean over {len(winner.repeats)} repeats). "
+        f"{search_line(plan, {searched.cell.name: judged})}"
+    )
+    text = study_of_point(plan, searched, winner.point, name, why)
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        output.write_text(text, encoding="utf-8")
+        typer.echo(f"wrote {output}", err=True)

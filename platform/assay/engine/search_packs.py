@@ -1,0 +1,195 @@
+"""The packs of a search, made while it goes on: batch after batch of points, then the winners on fresh seeds.
+
+``search_packs`` is a generator, so that the order of events reads from top to bottom: draw a batch, write it
+down, hand it out, wait for its records, draw the next. Points and records on storage are the only state; a
+search that goes on passes over what is there already.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from typing import Any
+
+from assay.engine.packs import missing_trials
+from assay.engine.search import Told, Values, propose
+from assay.results import Record, Store
+from assay.results.search import grown, judge, point_trials, read_points, winners, write_points
+from assay.study import Plan, Point, SearchedCell, Trial
+from assay.study.identity import flatten
+from assay.study.points import budget, make_point, start_points
+from assay.study.search import StartStudy
+from assay.study.search_rules import start_values
+from trainables.catalogue import find_trainable
+from trainables.errors import InputError
+
+__all__ = ["search_packs"]
+
+
+def search_packs(plan: Plan, store: Store, in_flight: set[str]) -> Iterator[list[Trial] | None]:
+    """The trials of a search, pack by pack; None where the next ones wait for what is training.
+
+    Ends when all is trained, or when nothing more can come in this run (a pack ended without records).
+
+    Args:
+        plan: Of a study with a search.
+        store: Where points are written, and records are found.
+        in_flight: Ids of the trials that are handed out and not over; kept by the caller.
+
+    Raises:
+        InputError: If the points there are were drawn by other rules, or a start point is not in the space.
+    """
+    log = _Log(store, plan)
+    turns = deque(_CellSearch(plan, searched, log, in_flight).packs() for searched in plan.searched)
+    waiting = 0  # cells in a row that have nothing to hand out yet
+    while turns:
+        try:
+            given = next(turns[0])
+        except StopIteration:
+            turns.popleft()
+            continue
+        turns.rotate(-1)  # an equal share of the slots for each cell
+        waiting = waiting + 1 if given is None else 0
+        if given is not None or waiting >= len(turns):
+            waiting = 0
+            yield given
+
+
+class _Log:
+    """The points on storage and the records that were seen, shared by the searches of all cells."""
+
+    def __init__(self, store: Store, plan: Plan) -> None:
+        self.store, self.plan = store, plan
+        self.records: dict[str, Record] = {}
+        self._points = read_points(store, plan)
+
+    def points(self, cell: str) -> list[Point]:
+        return [point for point in self._points if point.cell == cell]
+
+    def add(self, points: Sequence[Point]) -> None:
+        self._points += points
+        write_points(self.store, self.plan, self._points)
+
+    def look(self, ids: Sequence[str]) -> None:
+        """Read records that are not known yet."""
+        self.records |= self.store.records(id_ for id_ in ids if id_ not in self.records)
+
+
+class _CellSearch:
+    """The search in one cell: batch after batch, then the winners on fresh seeds."""
+
+    def __init__(self, plan: Plan, searched: SearchedCell, log: _Log, in_flight: set[str]) -> None:
+        self.plan, self.searched, self.log, self.in_flight = plan, searched, log, in_flight
+        assert plan.study.search is not None
+        self.search = plan.study.search
+        self.size = budget(plan.study)
+        given = len(self._asked()) < start_points(plan.study)
+        self.starts = list(_starts(plan, searched, log.store)) if given else []
+
+    def packs(self) -> Iterator[list[Trial] | None]:
+        for start in range(0, self.size, self.search.batch):
+            stop = min(start + self.search.batch, self.size)
+            self._ask(start, stop)
+            done = yield from self._train(self._asked()[start:stop], fresh=False)
+            if not done:
+                return
+        judged = judge(self.plan, self.searched, self._asked(), self.log.records)
+        yield from self._train(winners(self.plan, judged) or [], fresh=True)
+
+    def _asked(self) -> list[Point]:
+        return self.log.points(self.searched.cell.name)
+
+    def _ask(self, start: int, stop: int) -> None:
+        """Draw what the batch lacks, and write it down before any of it trains."""
+        asked = self._asked()
+        told = [Told.of(one) for one in judge(self.plan, self.searched, asked[:start], self.log.records)]
+        told += [Told(point.values, "running") for point in asked[start:stop]]
+        new: list[Point] = []
+        for index in range(len(asked), stop):
+            source, values = self._drawn(told, index)
+            point = make_point(
+                self.plan.study,
+                find_trainable(self.plan.trainable),
+                self.searched,
+                self.plan.device,
+                index=index,
+                source=source,
+                values=values,
+            )
+            told.append(Told(values, "running"))
+            new.append(point)
+        if new:
+            self.log.add(new)
+
+    def _drawn(self, told: Sequence[Told], index: int) -> tuple[str, Values]:
+        if index < len(self.starts):
+            return self.starts[index]
+        cell = self.searched.cell.name
+        return self.search.sampler, propose(self.search, self.plan.study.space, cell, told, index)
+
+    def _train(self, points: Sequence[Point], *, fresh: bool) -> Generator[list[Trial] | None, None, bool]:
+        """Hand out what has no record, then wait for it; False when some of it will get none."""
+        trials = [
+            trial for point in points for trial in point_trials(self.plan, self.searched, point, fresh=fresh)
+        ]
+        ids = [trial.id for trial in trials]
+        self.log.look(ids)
+        for pack in self._divided(trials):
+            missing = [t for t in missing_trials(pack, self.log.records) if t.id not in self.in_flight]
+            if missing:
+                yield missing
+        while not self.in_flight.isdisjoint(ids):
+            yield None
+        self.log.look(ids)
+        return all(id_ in self.log.records for id_ in ids)
+
+    def _divided(self, trials: Sequence[Trial]) -> list[list[Trial]]:
+        """One pack per point, or packs of the size that the study asks for; a pack never mixes points."""
+        size = self.plan.study.resources.pack
+        packs: list[list[Trial]] = []
+        for trial in trials:
+            full = not packs or packs[-1][0].cell != trial.cell or len(packs[-1]) == size
+            packs.append([trial]) if full else packs[-1].append(trial)
+        return packs
+
+
+def _starts(plan: Plan, searched: SearchedCell, store: Store) -> Iterator[tuple[str, Values]]:
+    """The start points of a cell: where each comes from, and its values."""
+    for start in plan.study.start:
+        if isinstance(start, StartStudy):
+            yield from _from_study(plan, searched, store, start)
+        elif start == "preset":
+            yield "preset", start_values(plan.study, searched.cell, {})
+        else:
+            yield "given", start_values(plan.study, searched.cell, start)
+
+
+def _from_study(
+    plan: Plan, searched: SearchedCell, store: Store, start: StartStudy
+) -> Iterator[tuple[str, Values]]:
+    """The best rows of an earlier study by this search's objective, as points of this space."""
+    try:
+        earlier = Plan.from_table(store.read_table(f"{store.study(start.study)}/plan.parquet"))
+    except FileNotFoundError:
+        raise InputError(
+            f"start names the study {start.study}, which was never run into {store.uri}. Run it first, or "
+            "leave it out."
+        ) from None
+    assert plan.study.search is not None
+    objective = plan.study.search.objective
+    earlier = grown(earlier, store)
+    records = store.records(trial.id for trial in earlier.trials)
+    scored: list[tuple[float, str, Mapping[str, Any]]] = []
+    for cell in (cell for cell in earlier.cells if cell.role != "replicate"):
+        results = [records[t.id].result for t in earlier.trials if t.cell == cell.name and t.id in records]
+        values = [r.validation[objective.metric] for r in results if r and objective.metric in r.validation]
+        if values:
+            scored.append((-objective.sign * sum(values) / len(values), cell.name, cell.config))
+    if not scored:
+        raise InputError(
+            f"start names the study {start.study}, none of whose cells has validation.{objective.metric} yet."
+        )
+    for _, name, config in sorted(scored, key=lambda row: row[0])[: start.best]:
+        settings = flatten({"config": config})
+        given = {path: settings[path] for path in plan.study.space if path in settings}
+        yield f"{start.study}: {name}", start_values(plan.study, searched.cell, given)

@@ -1,0 +1,79 @@
+"""Cells and trials: the rows of a study's table, and what is trained for them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from assay.study.search import Scalar
+from trainables.data.spec import DataSpec, Supervision
+
+__all__ = ["Cell", "Diff", "Trial", "make_trial"]
+
+_FROZEN = ConfigDict(frozen=True, extra="forbid")
+Diff = dict[str, tuple[Any, Any]]  # path → (value in the base, value here)
+
+
+class Trial(BaseModel):
+    """One cell at one repeat: what is trained once."""
+
+    model_config = _FROZEN
+    id: str
+    cell: str
+    levels: dict[str, str]
+    seed: int
+    fold: int | None
+    trainable: str  # its name in the catalogue
+    revision: int
+    config: dict[str, Any]  # every field of the trainable's Config, resolved
+    supervision: Supervision
+    data: DataSpec
+    manifest: str  # hash, or "unknown" in a plan without data
+    split: str  # hash, naming the mask subset
+    diff: Diff
+
+
+class Cell(BaseModel):
+    """One combination of levels, or one point that a search drew in it: a row of a table."""
+
+    model_config = _FROZEN
+    name: str
+    levels: dict[str, str]
+    config: dict[str, Any]
+    supervision: Supervision
+    data: DataSpec
+    diff: Diff
+    footnotes: tuple[str, ...] = ()
+    role: Literal["design", "point", "replicate"] = "design"
+    searched: str | None = None  # of a point: the cell it was drawn in
+    drawn: dict[str, Scalar] = {}  # of a point: its values
+
+
+def make_trial(
+    cell: Cell,
+    *,
+    id: str,
+    trainable: str,
+    revision: int,
+    seed: int,
+    fold: int | None,
+    manifest: str,
+    split: str,
+) -> Trial:
+    """A repeat of a cell. Every part was checked with the cell; again would cost more than all the rest."""
+    return Trial.model_construct(
+        id=id,
+        cell=cell.name,
+        levels=cell.levels,
+        seed=seed,
+        fold=fold,
+        trainable=trainable,
+        revision=revision,
+        config=cell.config,
+        supervision=cell.supervision,
+        data=cell.data,
+        manifest=manifest,
+        split=split,
+        diff=cell.diff,
+    )

@@ -1,0 +1,161 @@
+"""Points of a search, and the plan that grows with them.
+
+The plan of a search holds the cells that are searched, with their repeats (:class:`SearchedCell`). What is
+trained in them is not known before: each :class:`Point` that is asked for becomes a cell of its own in the
+grown plan (:meth:`Plan.grow`), with one trial per repeat, and each winner another one on fresh seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from assay.study.cells import Cell, Trial, make_trial
+from assay.study.identity import CellIdentity, canonical_json, flatten, short_hash
+from assay.study.repeats import UNKNOWN, Repeat
+from assay.study.schema import Study
+from assay.study.search import Scalar
+from assay.study.settings import AnyTrainable, Device, resolve_settings
+from assay.study.space import grid_size
+
+__all__ = ["Point", "SearchedCell", "budget", "make_point", "planned_trials", "point_cell", "trials_of"]
+
+_FROZEN = ConfigDict(frozen=True, extra="forbid")
+
+
+class Point(BaseModel):
+    """One proposal of a search: a line of ``search.jsonl``, written before it is trained."""
+
+    model_config = _FROZEN
+    cell: str  # that is searched
+    index: int  # 0, 1, … in its cell
+    source: str  # sampler, `preset`, `given`, or `study NAME #3`
+    values: dict[str, Scalar]  # what was drawn: config.lr → 0.1; where a condition fails, nothing
+    config: dict[str, Any] | None  # every field of the trainable's Config, resolved; None: refused by it
+    reason: str | None = None  # why it was refused
+    footnotes: tuple[str, ...] = ()
+    search: str  # SearchedCell.search when it was drawn
+
+    @property
+    def name(self) -> str:
+        """``base #3``."""
+        return f"{self.cell} #{self.index}"
+
+
+class SearchedCell(BaseModel):
+    """A cell of the design in which points are drawn."""
+
+    model_config = _FROZEN
+    cell: Cell
+    manifest: str
+    repeats: tuple[Repeat, ...] = Field(description="Seeds × folds that judge a point.")
+    fresh: tuple[Repeat, ...] = Field(description="Those of `replicate`.")
+    search: str = Field(description="Hash of all that decides which points are drawn, but their values.")
+
+
+def search_hash(study: Study, cell: Cell) -> str:
+    """Changes when other points would be drawn. More ``points`` are the same search, continued."""
+    assert study.search is not None
+    rules = study.search.model_dump(mode="json", include={"sampler", "seed", "batch", "objective"})
+    parts = {
+        **rules,
+        "space": {path: parameter.model_dump(mode="json") for path, parameter in study.space.items()},
+        "start": [start if isinstance(start, (str, dict)) else start.model_dump() for start in study.start],
+        "cell": cell.model_dump(mode="json", include={"config", "supervision", "data"}),
+    }
+    return short_hash(canonical_json(parts))
+
+
+def budget(study: Study) -> int:
+    """Points in each searched cell: as many as asked, or all of the grid."""
+    assert study.search is not None
+    if study.search.sampler == "grid":
+        return grid_size(study.space, study.search.points)
+    return study.search.points
+
+
+def planned_trials(study: Study, searched: Sequence[SearchedCell]) -> int:
+    """Trials of the whole search, if no two points are alike."""
+    points = budget(study) if study.search else 0
+    best = 0 if study.replicate is None else min(study.replicate.best, points)
+    if study.replicate is not None and study.replicate.start:
+        best = min(points, best + start_points(study))
+    return sum(points * len(one.repeats) + best * len(one.fresh) for one in searched)
+
+
+def start_points(study: Study) -> int:
+    """How many points `start` gives at most."""
+    return sum(1 if isinstance(start, (str, dict)) else start.best for start in study.start)
+
+
+def make_point(
+    study: Study,
+    trainable: AnyTrainable,
+    searched: SearchedCell,
+    device: Device,
+    *,
+    index: int,
+    source: str,
+    values: Mapping[str, Scalar],
+) -> Point:
+    """Put drawn values on top of a cell's settings, and let the trainable's Config judge them."""
+    settings, problems = resolve_settings(study, trainable, searched.cell.levels, device, values)
+    return Point(
+        cell=searched.cell.name,
+        index=index,
+        source=source,
+        values=dict(values),
+        config=None if settings is None else settings.config.model_dump(mode="json"),
+        reason="; ".join(problem.message for problem in problems) or None,
+        footnotes=() if settings is None else tuple(trainable.footnotes(settings.config)),
+        search=searched.search,
+    )
+
+
+def point_cell(searched: SearchedCell, point: Point, role: Literal["point", "replicate"]) -> Cell:
+    """The row that a point is: its cell with the drawn values."""
+    assert point.config is not None, "a refused point is not trained"
+    cell = searched.cell
+    before, after = flatten({"config": cell.config}), flatten({"config": point.config})
+    changed = {
+        path: (cell.diff.get(path, (before.get(path), None))[0], after.get(path))
+        for path in {**before, **after}
+        if before.get(path) != after.get(path)
+    }
+    return cell.model_copy(
+        update={
+            "name": point.name if role == "point" else f"{point.name} replicated",
+            "config": point.config,
+            "diff": {**cell.diff, **changed},
+            "footnotes": point.footnotes,
+            "role": role,
+            "searched": cell.name,
+            "drawn": point.values,
+        }
+    )
+
+
+def trials_of(
+    searched: SearchedCell, cell: Cell, repeats: Sequence[Repeat], trainable: str, revision: int
+) -> Iterator[Trial]:
+    """The trials of a row on some repeats."""
+    writer = CellIdentity(
+        trainable=trainable,
+        revision=revision,
+        config=cell.config,
+        manifest=searched.manifest,
+        supervision=cell.supervision.model_dump(mode="json"),
+    )
+    for repeat in repeats:
+        yield make_trial(
+            cell,
+            id=writer.trial_id(split=repeat.split, seed=repeat.seed, fold=repeat.fold),
+            trainable=trainable,
+            revision=revision,
+            seed=repeat.seed,
+            fold=repeat.fold,
+            manifest=searched.manifest,
+            split=repeat.split if searched.manifest != UNKNOWN else UNKNOWN,
+        )

@@ -1,0 +1,199 @@
+"""What a search must obey before anything trains: its space, objective, sampler, start points, replicates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any
+
+from assay.study.cells import Cell
+from assay.study.identity import flatten
+from assay.study.points import start_points
+from assay.study.schema import Study
+from assay.study.search import FloatRange, Scalar
+from assay.study.settings import AnyTrainable, Device, level_paths, resolve_settings
+from assay.study.source import Path, Problem, nearest
+from assay.study.space import contains, corners, draw, grid_size, say_parameter, space_problems
+from trainables.errors import InputError
+
+__all__ = ["pruned_by", "search_problems", "start_values"]
+
+_PACKAGES = {"cmaes": ("cmaes",), "gp": ("torch", "scipy")}  # that Optuna's samplers need beside Optuna
+
+
+def search_problems(
+    study: Study, trainable: AnyTrainable, cells: Sequence[Cell], device: Device
+) -> Iterator[Problem]:
+    """Every rule that the study's search breaks."""
+    if study.search is None:
+        blocks = {"space": study.space, "start": study.start, "replicate": study.replicate}
+        for key in (key for key, value in blocks.items() if value):
+            yield Problem((key,), f"`{key}` belongs to a search: add a `search` block, or remove it")
+        return
+    if not study.space:
+        yield Problem(
+            ("search",), "a search has a `space`: what it may set, such as `config.lr: {float: [...]}`"
+        )
+        return
+    yield from _within_problems(study, cells)
+    yield from _objective_problems(study, cells)
+    yield from _sampler_problems(study)
+    yield from _pruner_problems(study)
+    yield from _replicate_problems(study)
+    found = list(space_problems(study.space))
+    found += _value_problems(study, trainable, cells, device) if not found else ()
+    found += _start_problems(study, cells) if not found else ()
+    yield from found
+
+
+def pruned_by(study: Study) -> str | None:
+    """What a pruner counts: ``repeats``, or ``epochs`` where a pack is a single trial; None: no pruner."""
+    if study.search is None or study.search.pruner is None:
+        return None
+    repeats = len(study.repeats.seeds) * max(1, len(study.repeats.folds))
+    return "epochs" if repeats == 1 or study.resources.pack == 1 else "repeats"
+
+
+def start_values(study: Study, cell: Cell, start: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """A start point as values of the space: what it does not name is as in the cell.
+
+    Raises:
+        InputError: If a value is not one that the space allows.
+    """
+    settings: dict[str, Any] = {**flatten({"config": cell.config}), **start}
+    values = draw(study.space, lambda path, _: settings[path])
+    for path, value in values.items():
+        if not contains(study.space[path], value):
+            raise InputError(
+                f"a start point lies in the space, and {path} is {value!r} in {cell.name}, not "
+                f"{say_parameter(study.space[path])}. Widen the space, or leave the point out"
+            )
+    return values
+
+
+def _within_problems(study: Study, cells: Sequence[Cell]) -> Iterator[Problem]:
+    assert study.search is not None
+    if study.search.within == "study" and len(cells) > 1:
+        message = (
+            f"`study` searches one cell, and the design has {len(cells)}. Write `within: cell` for a search "
+            "of equal budget in each, or let the search choose: put the factor's settings into `space`"
+        )
+        yield Problem(("search", "within"), message)
+
+
+def _objective_problems(study: Study, cells: Sequence[Cell]) -> Iterator[Problem]:
+    from trainables.metrics import METRICS
+
+    assert study.search is not None
+    objective = study.search.objective
+    name, at = objective.metric, ("search", "objective")
+    if name not in METRICS:
+        yield Problem(at, f"unknown metric `{name}`; {nearest(name, METRICS)}")
+        return
+    right = "max" if METRICS[name].better == "higher" else "min"
+    if (objective.sign == 1) != (right == "max"):
+        yield Problem(at, f"{METRICS[name].better} {name} is better: write `{{{right}: validation.{name}}}`")
+    for cell in cells:
+        if cell.data.validation is None:
+            message = "a search is judged on validation images, and `data.validation` is none"
+            yield Problem(("data", "validation"), message)
+        if METRICS[name].reads == "masks" and cell.supervision.kind != "full":
+            message = (
+                f"{name} reads the masks of validation images, which supervision {cell.supervision} (cell "
+                f"{cell.name}) does not have. Take a metric of image labels, such as validation.image_ap"
+            )
+            yield Problem(at, message)
+            return
+
+
+def _sampler_problems(study: Study) -> Iterator[Problem]:
+    assert study.search is not None
+    sampler, points = study.search.sampler, study.search.points
+    missing = [name for name in _PACKAGES.get(sampler, ()) if find_spec(name) is None]
+    if missing:
+        message = (
+            f"the sampler {sampler} needs the package {', '.join(missing)}, which is not installed: "
+            f"`pip install {' '.join(missing)}`, or take tpe"
+        )
+        yield Problem(("search", "sampler"), message)
+    if sampler != "grid":
+        return
+    for path, parameter in study.space.items():
+        if isinstance(parameter, FloatRange):
+            yield Problem(("space", path), "a grid has choices and whole numbers: write `{choice: [...]}`")
+            return
+    if study.start:
+        yield Problem(("start",), "a grid tries every point of the space: leave `start` out")
+    if not list(space_problems(study.space)) and grid_size(study.space, points) > points:
+        message = f"the grid has more than {points} points: raise `points`, or make the space smaller"
+        yield Problem(("search", "points"), message)
+
+
+def _pruner_problems(study: Study) -> Iterator[Problem]:
+    repeats = len(study.repeats.seeds) * max(1, len(study.repeats.folds))
+    size = study.resources.pack
+    if pruned_by(study) == "repeats" and isinstance(size, int) and size < repeats:
+        message = (
+            f"a pruner compares points repeat by repeat, in packs of all {repeats}; found packs of {size}. "
+            "Write `pack: auto`, or `pack: 1` to prune epoch by epoch"
+        )
+        yield Problem(("resources", "pack"), message)
+
+
+def _replicate_problems(study: Study) -> Iterator[Problem]:
+    if study.replicate is None:
+        return
+    used = sorted(set(study.replicate.seeds) & set(study.repeats.seeds))
+    if used:
+        found = ", ".join(map(str, used))
+        message = f"fresh seeds are none that the search used, found {found}, which chose the points"
+        yield Problem(("replicate", "seeds"), message)
+    if len(set(study.replicate.seeds)) < len(study.replicate.seeds):
+        yield Problem(("replicate", "seeds"), "each seed is named once")
+
+
+def _value_problems(
+    study: Study, trainable: AnyTrainable, cells: Sequence[Cell], device: Device
+) -> Iterator[Problem]:
+    """Every bound and every choice, each alone on top of a cell: what the method refuses is named here."""
+    for factor, levels in study.factors.items():
+        for level in levels:
+            for path in sorted(level_paths(study, trainable, factor, level) & set(study.space)):
+                message = f"level `{level}` of {factor} sets it: let either the factor or the search set it"
+                yield Problem(("space", path), message)
+    for cell in cells[:1]:
+        for path, parameter in study.space.items():
+            top = path.split(".")[1]
+            if top not in trainable.Config.model_fields:
+                known = nearest(top, trainable.Config.model_fields)
+                yield Problem(("space", path), f"{trainable.name} has no setting `{top}`; {known}")
+                continue
+            for value in corners(parameter):
+                drawn = {**_conditions(study, path), path: value}
+                _, found = resolve_settings(study, trainable, cell.levels, device, drawn)
+                yield from found
+
+
+def _conditions(study: Study, path: str) -> dict[str, Scalar]:
+    """What must hold for a parameter to be drawn, and for its conditions in turn."""
+    when = dict(study.space[path].when)
+    return {key: value for other in when for key, value in _conditions(study, other).items()} | when
+
+
+def _start_problems(study: Study, cells: Sequence[Cell]) -> Iterator[Problem]:
+    assert study.search is not None
+    if start_points(study) > study.search.points:
+        message = f"{start_points(study)} start points do not fit into {study.search.points} points"
+        yield Problem(("search", "points"), message)
+    for number, start in enumerate(study.start):
+        at: Path = ("start", number)
+        given = start if isinstance(start, dict) else {}
+        for path in (path for path in given if path not in study.space):
+            yield Problem(at, f"a start point sets what the space has; {nearest(path, study.space)}")
+        if any(path not in study.space for path in given) or not isinstance(start, (str, dict)):
+            continue  # the points of an earlier study are known when the search begins
+        for cell in cells:
+            try:
+                start_values(study, cell, given)
+            except InputError as error:
+                yield Problem(at, str(error))

@@ -1,0 +1,127 @@
+"""Writes a study file: the winner of a search as a question of its own, with comments, for people to edit."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from assay.study.identity import flatten
+from assay.study.plan import Plan
+from assay.study.points import Point, SearchedCell
+from assay.study.space import say_parameter
+
+__all__ = ["study_of_point"]
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_WORDS = {
+    "null",
+    "true",
+    "false",
+    "on",
+    "off",
+    "yes",
+    "no",
+    "y",
+    "n",
+}  # the last ones: to readers of YAML 1.1
+_WIDTH = 100
+
+
+def study_of_point(plan: Plan, searched: SearchedCell, point: Point, name: str, why: str) -> str:
+    """The text of a study that trains one point of a search, and nothing else.
+
+    Args:
+        plan: Of the search.
+        searched: The cell in which the point was drawn.
+        point: The point.
+        name: Of the new study.
+        why: A sentence on how the point was chosen.
+    """
+    study, cell = plan.study, searched.cell
+    assert point.config is not None
+    own, drawn = _split_config(plan, point)
+    lines = [
+        *(f"# {line}" for line in _wrapped(why)),
+        "#",
+        f"#   assay run {name}.yaml",
+        "",
+        f"study: {name}",
+        f"question: {_flow(f'What is the best point of {study.study} worth on fresh seeds?')}",
+        f"trainable: {study.trainable}",
+        f"data: {_flow(_data(cell.data.model_dump(mode='json', exclude_defaults=True)))}",
+        f"supervision: {_flow(cell.supervision.model_dump(mode='json'))}",
+        "",
+        "config:",
+    ]
+    lines += [f"  {line}" for line in _config_lines(plan, own, drawn, point)]
+    seeds = study.replicate.seeds if study.replicate else study.repeats.seeds
+    repeats: dict[str, Any] = {"seeds": list(seeds)}
+    if study.repeats.folds:
+        repeats["folds"] = list(study.repeats.folds)
+    known = (
+        "# those of the search's `replicate`: trained already" if study.replicate else "# the search's own"
+    )
+    lines += [
+        "",
+        f"repeats: {_flow(repeats)}  {known}",
+        f"metrics: {_flow(study.metrics.model_dump(mode='json'))}",
+        f"resources: {_flow(study.resources.model_dump(mode='json'))}",
+        f"keep: {_flow(study.keep.model_dump(mode='json'))}",
+    ]
+    return "\n".join([*lines, ""])
+
+
+def _split_config(plan: Plan, point: Point) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the study and its levels set, and what was drawn; the preset has the rest."""
+    assert point.config is not None
+    own = dict(plan.study.config)
+    searched = next(one for one in plan.searched if one.cell.name == point.cell)
+    for factor, level in searched.cell.levels.items():
+        own |= plan.study.factors[factor][level].config
+    top = {path.split(".")[1] for path in point.values}
+    preset = {"preset": own.pop("preset")} if "preset" in own else {}
+    kept = {key: point.config[key] for key in own if key not in top}
+    drawn = {key: point.config[key] for key in point.config if key in top}
+    return {**preset, **kept}, drawn
+
+
+def _config_lines(
+    plan: Plan, own: Mapping[str, Any], drawn: Mapping[str, Any], point: Point
+) -> Iterator[str]:
+    for key, value in own.items():
+        yield f"{key}: {_flow(value)}"
+    yield f"# drawn: point {point.index} of {plan.study.study}, by {point.source}"
+    spaces = {path.split(".")[1]: plan.study.space[path] for path in point.values}
+    for key, value in drawn.items():
+        one = f"{key}: {_flow(value)}"
+        flat = len(flatten({key: value})) == 1
+        yield f"{one:<34} # from {say_parameter(spaces[key])}" if flat else one
+
+
+def _data(spec: dict[str, Any]) -> dict[str, Any]:
+    """``validation: null`` is written as a user writes it."""
+    return {key: "none" if key == "validation" and value is None else value for key, value in spec.items()}
+
+
+def _flow(value: Any) -> str:
+    """YAML in one line, as the studies that come with assay are written."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_flow(str(k))}: {_flow(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _wrapped(text: str) -> Iterator[str]:
+    line = ""
+    for word in text.split():
+        if line and len(line) + len(word) + 1 > _WIDTH:
+            yield line
+            line = word
+        else:
+            line = f"{line} {word}".strip()
+    yield line

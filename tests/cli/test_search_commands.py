@@ -1,0 +1,150 @@
+"""A search at the command line: its budget, its report, and its winner as a study of its own."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from assay.results import Result, Store
+from assay.results.search import grown, write_points
+from assay.study import Plan, Point, Trial, parse_study, plan_study
+from assay.study.points import make_point
+from tests.cli.small_study import STUDY, Assay, finished
+from trainables.catalogue import find_trainable
+
+SEARCH = (
+    STUDY.partition("factors:")[0].replace("study: small", "study: hunt")
+    + """\
+search: {sampler: tpe, points: 5, batch: 5, objective: {max: validation.image_ap}}
+space:
+  config.lr: {float: [0.01, 1.0], log: true}
+  config.balance: {choice: [none, power]}
+  config.balance_power: {float: [0.5, 4.0], when: {config.balance: power}}
+replicate: {best: 2, seeds: [7, 8]}
+repeats: {seeds: [0, 1]}
+metrics: {primary: image_ap, report: [fp]}
+"""
+)
+DRAWN = [
+    (0.1, "none", None),
+    (0.02, "power", 2.5),
+    (0.3, "power", 1.5),
+    (0.05, "none", None),
+    (0.8, "none", None),
+]
+
+
+def _score(store: Store, trial: Trial) -> None:
+    """Validation AP falls with the learning rate; test AP says the opposite."""
+    record = finished(trial, store)
+    assert record.result is not None
+    result = Result.model_validate(
+        {
+            **record.result.model_dump(),
+            "metrics": {"image_ap": trial.config["lr"], "fp": 1.0},
+            "validation": {"image_ap": 1 - trial.config["lr"] - 0.001 * trial.seed},
+        }
+    )
+    store.write_record(record.model_copy(update={"result": result, "study": "hunt"}))
+
+
+@pytest.fixture
+def search_file(tmp_path: Path) -> Path:
+    path = tmp_path / "hunt.yaml"
+    path.write_text(SEARCH, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def search_plan() -> Plan:
+    return plan_study(parse_study(SEARCH, "hunt.yaml"), None, "cpu")
+
+
+@pytest.fixture
+def searched(tmp_path: Path, search_plan: Plan) -> Store:
+    """A storage with a search that is over: five points and two winners on fresh seeds."""
+    store = Store(tmp_path / "storage")
+    store.write_table("studies/hunt/plan.parquet", search_plan.to_table())
+    (cell,) = search_plan.searched
+    points: list[Point] = []
+    for index, (lr, balance, power) in enumerate(DRAWN):
+        values = {"config.lr": lr, "config.balance": balance, "config.balance_power": power}
+        kept = {path: value for path, value in values.items() if value is not None}
+        segdec = find_trainable("segdec")
+        points.append(
+            make_point(search_plan.study, segdec, cell, "cpu", index=index, source="tpe", values=kept)
+        )
+    write_points(store, search_plan, points)
+    for _ in ("points", "winners"):
+        for trial in grown(search_plan, store).trials:
+            _score(store, trial)
+    return store
+
+
+def test_plan_prints_the_budget_and_the_space(assay: Assay, search_file: Path) -> None:
+    answer = assay("plan", search_file, "--no-data")
+    assert answer.code == 0, answer.err
+    assert "5 points × 2 seeds (0 of 5 drawn) + 2 best × 2 seeds = at most 14 trials" in answer.out
+    assert re.search(r"config\.balance_power +0\.5 … 4 +config\.balance is power", answer.out)
+
+
+def test_status_counts_what_is_not_drawn_yet(assay: Assay, searched: Store, search_plan: Plan) -> None:
+    write_points(searched, search_plan, grown(search_plan, searched).points[:3])
+    answer = assay("status", "hunt", "--once", "--storage", searched.uri)
+    assert "6/14 trials · 6 finished · 0 running · 8 planned" in answer.out
+
+
+def test_the_report_has_winners_best_points_history_and_every_drawn_value(
+    assay: Assay, searched: Store
+) -> None:
+    page = assay("report", "hunt", "--storage", searched.uri).out
+    assert "Search with tpe: 5 of 5 points drawn; 5 finished. 14 trials: 14 finished." in page
+    table, best, history = (page.partition(title)[2] for title in ("# hunt", "## Best points", "## History"))
+    assert [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| base")][:2] == [
+        "base #1 replicated",
+        "base #3 replicated",
+    ]
+    assert re.search(r"\| base #1 +\| +0\.9795 \| tpe +\| +0\.02 \| +power \| +2\.5 \|", best)
+    assert [len(re.findall(rf"\| +{lr:g} \|", history)) for lr, *_ in DRAWN] == [1] * 5
+    assert "trained again on seeds that chose nothing" in page
+
+
+def test_the_winner_becomes_a_study_whose_trials_are_those_of_the_replicate(
+    assay: Assay, searched: Store, search_plan: Plan, tmp_path: Path
+) -> None:
+    file = tmp_path / "winner.yaml"
+    answer = assay("best", "hunt", "--as", "winner", "--output", file, "--storage", searched.uri)
+    assert answer.code == 0, answer.err
+    text = file.read_text()
+    assert "# The best point of hunt: base #1, validation.image_ap 0.9795 (mean over 2 repeats)" in text
+    assert "# from 0.01 … 1 (log)" in text
+    winner = plan_study(parse_study(text, "winner.yaml"), None, "cpu")
+    replicated = grown(search_plan, searched).answer()
+    assert {t.id for t in winner.trials} == {
+        t.id for t in replicated.trials if t.cell == "base #1 replicated"
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("small", "--as", "x"), "small is no search"),
+        (("hunt", "--as", "X y"), "a study is named like"),
+        (("hunt", "--as", "x", "--cell", "other"), "hunt has no cell other. It searched base."),
+    ],
+)
+def test_what_has_no_winner_is_refused(
+    assay: Assay, searched: Store, plan: Plan, arguments: tuple[str, ...], expected: str
+) -> None:
+    searched.write_table("studies/small/plan.parquet", plan.to_table())
+    answer = assay("best", *arguments, "--storage", searched.uri)
+    assert answer.code == 2
+    assert expected in answer.err
+
+
+def test_points_are_lines_of_json(searched: Store) -> None:
+    lines = searched.read_bytes("studies/hunt/search.jsonl").splitlines()
+    assert [json.loads(line)["index"] for line in lines] == [0, 1, 2, 3, 4]

@@ -1,0 +1,125 @@
+"""Searches of the toy without Ray: the engine's own packs and worker code, one pack after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from assay.engine.packs import Pack
+from assay.engine.search_packs import search_packs
+from assay.engine.trial import Place
+from assay.engine.worker import train_trials
+from assay.results import Record, Store
+from assay.results.search import grown, read_points
+from assay.study import Plan, Point, Trial, parse_study, plan_study
+from trainables.data import open_manifest
+
+__all__ = ["SEARCH", "ToySearch"]
+
+SEARCH = """
+study: {name}
+trainable: toy
+data: {{reader: synthetic, options: {{images: 48, positives: 24, items: 24, size: [32, 32]}}}}
+supervision: weak
+config: {{epochs: {epochs}, seconds: {seconds}, x: 0.9}}
+search:
+  {{sampler: {sampler}, points: {points}, batch: {batch}, seed: {seed},
+   objective: {{max: validation.image_ap}}{more}}}
+space:
+{space}
+start: {start}
+{replicate}
+repeats: {{seeds: {seeds}}}
+metrics: {{primary: image_ap}}
+resources: {{workers: 1, cpus: 1, pack: {pack}}}
+keep: {{models: none, probes: 0}}
+"""
+SPACE = """\
+  config.x: {float: [0.0, 1.0]}
+  config.shape: {choice: [round, flat]}
+  config.y: {float: [0.1, 1.0], log: true, when: {config.shape: round}}"""
+_DEFAULTS = {
+    "name": "toy_search",
+    "sampler": "tpe",
+    "points": 12,
+    "batch": 3,
+    "seed": 0,
+    "seeds": [0, 1],
+    "epochs": 2,
+    "seconds": 0,
+    "pack": "auto",
+    "start": "[preset]",
+    "more": "",
+    "space": SPACE,
+    "replicate": "replicate: {best: 2, seeds: [10, 11]}",
+}
+
+
+class ToySearch:
+    """A search of the toy on a storage of its own."""
+
+    def __init__(self, storage: Path, cache: Path, text: str = SEARCH, **settings: object) -> None:
+        self.text = text.format(**{**_DEFAULTS, **settings})
+        self.store, self.cache = Store(storage), cache
+        self.plan: Plan = plan_study(
+            parse_study(self.text, "search"), lambda spec: open_manifest(spec, None, cache), "cpu"
+        )
+
+    @property
+    def points(self) -> list[Point]:
+        return read_points(self.store, self.plan)
+
+    @property
+    def grown(self) -> Plan:
+        return grown(self.plan, self.store)
+
+    def records(self) -> dict[str, Record]:
+        return self.store.records(trial.id for trial in self.grown.trials)
+
+    def results(self) -> dict[str, bytes]:
+        """What must be equal whatever happened on the way."""
+        return {id_: record.result_bytes() for id_, record in self.records().items()}
+
+    def run(self, packs: int | None = None, train: Callable[[Sequence[Trial]], None] | None = None) -> int:
+        """Train up to ``packs`` packs (default: all), the last one handed out first; returns their number.
+
+        As many are handed out at a time as the search gives: a batch.
+        """
+        in_flight: set[str] = set()
+        waiting: list[list[Trial]] = []
+        done = 0
+        for pack in search_packs(self.plan, self.store, in_flight):
+            if pack is not None:
+                in_flight |= {trial.id for trial in pack}
+                waiting.append(pack)
+                continue
+            if done == packs:
+                break
+            last = waiting.pop()
+            (train or self._train)(last)
+            in_flight -= {trial.id for trial in last}
+            done += 1
+        return done
+
+    def _train(self, trials: Sequence[Trial]) -> None:
+        pack = Pack(
+            id="0000",
+            study=self.plan.study.study,
+            run="here",
+            started=datetime.now(UTC),
+            trials=tuple(trials),
+            workers=1,
+            cpus=1,
+            gpus=0,
+            keep_models=False,
+            probes=0,
+            primary="image_ap",
+            objective="image_ap",
+            resource="none",
+            data_root=None,
+            cache=str(self.cache),
+        )
+        train_trials(Place(pack, self.store, 0, 1, "here", 0, torch.device("cpu")))

@@ -1,0 +1,295 @@
+"""Searches through the engine: what is drawn is what is trained, and nothing changes what is drawn."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from assay.engine.search import Told, importance, propose
+from assay.results import Record, Result
+from assay.results.search import best_points, judge, winners
+from assay.results.search_tables import judged_cells
+from assay.study import Trial
+from assay.study.search import Parameter, Search
+from tests.engine.search_study import ToySearch
+from trainables.errors import InputError
+
+SPACE = TypeAdapter(dict[str, Parameter]).validate_python(
+    {
+        "config.x": {"float": [-5.0, 10.0]},
+        "config.y": {"float": [0.01, 15.0], "log": True},
+        "config.kind": {"choice": ["valley", "ridge", "plain"]},
+        "config.depth": {"float": [0.0, 5.0], "when": {"config.kind": "valley"}},
+    }
+)
+
+
+def _search(**changes: Any) -> Search:
+    chosen = {"sampler": "tpe", "points": 30, "batch": 1, "objective": {"max": "validation.image_ap"}}
+    return Search.model_validate({**chosen, **changes})
+
+
+def _height(values: Any) -> float:
+    """A cheap test function with a condition: best is 0, at x 3, y 2 in a valley of depth 5."""
+    distance = ((values["config.x"] - 3) / 5) ** 2 + (math.log(values["config.y"] / 2) / 2) ** 2
+    lost = {"valley": 5 - values.get("config.depth", 0.0), "ridge": 4.0, "plain": 6.0}[values["config.kind"]]
+    return -distance - lost / 2
+
+
+def _best(search: Search) -> float:
+    told: list[Told] = []
+    for start in range(0, search.points, search.batch):
+        batch = list(told)
+        for index in range(start, min(start + search.batch, search.points)):
+            values = propose(search, SPACE, "base", batch, index)
+            batch.append(Told(values, "running"))
+            told.append(Told(values, "finished", _height(values)))
+    return max(one.value for one in told if one.value is not None)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> ToySearch:
+    study = ToySearch(tmp_path_factory.mktemp("undisturbed"), cache_root)
+    study.run()
+    return study
+
+
+def _record(trial: Trial, **changes: Any) -> Record:
+    now = datetime.now(UTC)
+    return Record(
+        **{
+            "id": trial.id,
+            "status": "finished",
+            "trial": trial.model_dump(mode="json"),
+            "study": "s",
+            "started": now,
+            "ended": now,
+            **changes,
+        }
+    )
+
+
+def _result(test: float, validation: float) -> Result:
+    return Result(
+        metrics={"image_ap": test},
+        validation={"image_ap": validation},
+        epochs=1,
+        weights_hash="0",
+        n_train=1,
+        n_positives=1,
+        n_masks=0,
+        n_validation=1,
+        n_test=1,
+    )
+
+
+# Proposals
+
+
+def test_tpe_finds_better_points_than_chance_on_twenty_seeds(record_property: Any) -> None:
+    pairs = [(_best(_search(seed=seed)), _best(_search(seed=seed, sampler="random"))) for seed in range(20)]
+    better = sum(tpe > chance for tpe, chance in pairs)
+    medians = [statistics.median(one) for one in zip(*pairs, strict=True)]
+    figures = f"best of 30 points, median of 20 seeds: tpe {medians[0]:.3f}, random {medians[1]:.3f}; "
+    figures += f"tpe better in {better} of 20"
+    record_property("figures", figures)
+    print(figures)  # noqa: T201
+    assert better >= 15  # chance alone: 2 % of the time
+    assert medians[0] > medians[1]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "gp"])
+def test_the_same_question_has_the_same_answer(sampler: str) -> None:
+    told = [
+        Told({"config.x": float(i), "config.y": 1.0, "config.kind": "plain"}, "finished", -i)
+        for i in range(11)
+    ]
+    search = _search(sampler=sampler)
+    one, other = (propose(search, SPACE, "base", told, 11) for _ in range(2))
+    assert one == other
+
+
+def test_another_seed_and_another_cell_draw_other_points() -> None:
+    drawn = [propose(_search(seed=seed), SPACE, cell, [], 0) for seed in (0, 1) for cell in ("base", "other")]
+    assert all(one != other for one, other in combinations(drawn, 2))
+
+
+def test_points_that_failed_were_pruned_or_still_run_are_told_as_they_are() -> None:
+    values = {"config.x": 1.0, "config.y": 1.0, "config.kind": "plain"}
+    told = [Told(values, status, None, (0.5,)) for status in ("failed", "pruned", "running")]
+    assert propose(_search(), SPACE, "base", told, 3)
+
+
+# Searches
+
+
+def test_drawn_values_are_in_the_configs_that_were_trained(undisturbed: ToySearch) -> None:
+    configs = {
+        (record.trial["cell"], record.trial["seed"]): record.trial["config"]
+        for record in undisturbed.records().values()
+    }
+    assert len(undisturbed.points) == 12
+    for point in undisturbed.points:
+        for seed in (0, 1):
+            config = configs[(point.name, seed)]
+            assert {path: config[path.removeprefix("config.")] for path in point.values} == point.values
+
+
+def test_the_published_point_comes_first(undisturbed: ToySearch) -> None:
+    first = undisturbed.points[0]
+    assert (first.source, first.values) == (
+        "preset",
+        {"config.x": 0.9, "config.shape": "round", "config.y": 0.7},
+    )
+
+
+def test_two_searches_with_one_seed_are_identical_and_another_seed_is_another_search(
+    undisturbed: ToySearch, cache_root: Path, tmp_path: Path
+) -> None:
+    again = ToySearch(tmp_path / "again", cache_root)
+    again.run()
+    assert again.points == undisturbed.points
+    assert again.results() == undisturbed.results()
+    other = ToySearch(tmp_path / "other", cache_root, seed=1)
+    other.run(packs=3)
+    assert [p.values for p in other.points[:3]] != [p.values for p in undisturbed.points[:3]]
+
+
+def test_a_search_that_ended_after_6_of_12_points_goes_on_as_if_nothing_had_happened(
+    undisturbed: ToySearch, cache_root: Path, tmp_path: Path
+) -> None:
+    first = ToySearch(tmp_path, cache_root)
+    assert first.run(packs=6) == 6
+    assert len(first.points) == 9  # the third batch is written down before it trains
+    again = ToySearch(tmp_path, cache_root)
+    assert again.run() == 6 + 2
+    assert again.points == undisturbed.points
+    assert again.results() == undisturbed.results()
+    assert ToySearch(tmp_path, cache_root).run() == 0
+
+
+def test_more_points_continue_a_search(undisturbed: ToySearch, cache_root: Path, tmp_path: Path) -> None:
+    ToySearch(tmp_path, cache_root, points=4).run()
+    ToySearch(tmp_path, cache_root, points=12).run()
+    assert ToySearch(tmp_path, cache_root).points == undisturbed.points
+
+
+def test_a_search_whose_space_changed_is_refused(cache_root: Path, tmp_path: Path) -> None:
+    ToySearch(tmp_path, cache_root, points=3).run(packs=1)
+    other = ToySearch(tmp_path, cache_root, points=3, batch=2)
+    with pytest.raises(InputError, match=r"the search in cell base of toy_search began with other rules"):
+        other.run()
+
+
+def test_the_objective_reads_validation_and_no_test_score(cache_root: Path, tmp_path: Path) -> None:
+    found: list[list[Any]] = []
+    for name, test in (("one", 0.0), ("other", 1.0)):
+        study = ToySearch(tmp_path / name, cache_root, points=6)
+
+        def train(trials: Sequence[Trial], study: ToySearch = study, test: float = test) -> None:
+            for trial in trials:
+                score = abs(test - trial.config["x"])  # test scores that say the opposite of each other
+                study.store.write_record(_record(trial, result=_result(score, 1 - trial.config["x"])))
+
+        study.run(train=train)
+        found.append([(p.values, p.source) for p in study.points])
+        replicated = [cell.drawn["config.x"] for cell in study.grown.answer().cells]
+        assert replicated == sorted(p.values["config.x"] for p in study.points)[:2]
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"status": "diverged", "reason": "NaN"}, "failed"),
+        ({"status": "failed"}, "failed"),
+        ({"status": "pruned"}, "pruned"),
+        ({"result": _result(0.5, 0.5).model_copy(update={"validation": {}})}, "failed"),
+    ],
+)
+def test_a_point_that_lost_a_repeat_has_no_value_and_the_search_goes_on(
+    cache_root: Path, tmp_path: Path, changes: dict[str, Any], status: str
+) -> None:
+    study = ToySearch(tmp_path, cache_root, points=3)
+
+    def train(trials: Sequence[Trial]) -> None:
+        for trial in trials:
+            bad = trial.cell.endswith("#1") and trial.seed == 1
+            study.store.write_record(
+                _record(trial, **({"result": _result(0.5, 0.9)} | (changes if bad else {})))
+            )
+
+    study.run(train=train)
+    (searched,) = study.plan.searched
+    judged = judge(study.plan, searched, study.points, study.records())
+    assert [one.status for one in judged] == ["finished", status, "finished"]
+    assert [point.index for point in winners(study.plan, judged) or []] == [0, 2]
+
+
+def test_a_pack_that_ended_without_records_ends_this_run_of_the_search(
+    cache_root: Path, tmp_path: Path
+) -> None:
+    study = ToySearch(tmp_path, cache_root, points=3)
+    assert study.run(train=lambda trials: None) == 3
+    assert len(study.points) == 3
+    assert study.run() == 3 + 2
+
+
+def test_a_search_starts_from_the_best_of_an_earlier_one(undisturbed: ToySearch, cache_root: Path) -> None:
+    store = undisturbed.store
+    store.write_table("studies/toy_search/plan.parquet", undisturbed.plan.to_table())
+    later = ToySearch(
+        store.local_path or Path(), cache_root, name="later", points=3, start="[{study: toy_search, best: 2}]"
+    )
+    later.run()
+    (searched,) = undisturbed.plan.searched
+    best = best_points(
+        undisturbed.plan,
+        judge(undisturbed.plan, searched, undisturbed.points, undisturbed.records()),
+    )
+    assert [point.values for point in later.points[:2]] == [one.point.values for one in best[:2]]
+    assert [point.source.partition(" #")[0] for point in later.points] == ["toy_search: base"] * 2 + ["tpe"]
+
+
+def test_cells_are_searched_side_by_side_with_equal_budgets(cache_root: Path, tmp_path: Path) -> None:
+    text = ToySearch(tmp_path, cache_root).text.replace("{sampler", "{within: cell, sampler")
+    text += "factors: {pace: {slow: {config: {lr: 0.05}}, fast: {config: {lr: 0.2}}}}\ndesign: {full: all}\n"
+    study = ToySearch(tmp_path, cache_root, text.replace("{", "{{").replace("}", "}}"))
+    study.run(
+        train=lambda trials: (
+            [study.store.write_record(_record(t, result=_result(0.5, 0.5))) for t in trials] and None
+        )
+    )
+    cells = [point.cell for point in study.points]
+    assert (cells.count("slow"), cells.count("fast")) == (12, 12)
+    assert set(cells[:4]) == {"slow", "fast"}  # both from the start
+
+
+def test_importance_tells_the_parameter_that_matters(undisturbed: ToySearch) -> None:
+    judged = judged_cells(
+        undisturbed.plan.model_copy(update={"points": tuple(undisturbed.points)}), undisturbed.records()
+    )
+    shares = importance(undisturbed.plan, judged["base"])
+    assert set(shares) == {"config.x", "config.shape"}
+    assert sum(shares.values()) == pytest.approx(1)
+    assert importance(undisturbed.plan, judged["base"][:2]) == {}
+
+
+def test_cma_es_learns_although_it_is_asked_anew_for_every_point() -> None:
+    pytest.importorskip("cmaes", reason="the sampler cmaes needs the package cmaes")
+    space = {path: SPACE[path] for path in ("config.x", "config.y")}
+    search, told = _search(sampler="cmaes", batch=3), list[Told]()
+    for index in range(60):
+        known = [one if i < index // 3 * 3 else Told(one.values, "running") for i, one in enumerate(told)]
+        values = propose(search, space, "base", known, index)
+        told.append(Told(values, "finished", _height({**values, "config.kind": "ridge"})))
+    values = [one.value or 0.0 for one in told]
+    assert statistics.fmean(values[-15:]) > statistics.fmean(values[:15]) + 0.2

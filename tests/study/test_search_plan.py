@@ -1,0 +1,221 @@
+"""Plans of searches: what is refused before anything trains, and how a plan grows with its points."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assay.study import Plan, Point, Study
+from assay.study.points import budget, make_point
+from tests.study.toy import TOY, plan, plan_on_images, study_with
+from trainables.errors import InputError
+
+SEARCH: dict[str, Any] = {
+    "factors": {},
+    "design": None,
+    "search": {"points": 6, "batch": 2, "objective": {"max": "validation.image_ap"}},
+    "space": {
+        "config.lr": {"float": [0.01, 1.0], "log": True},
+        "config.a": {"int": [0, 2]},
+        "config.b": {"int": [1, 3], "when": {"config.a": 1}},
+    },
+    "start": ["preset"],
+    "replicate": {"best": 2, "seeds": [10, 11, 12]},
+}
+CELLS: dict[str, Any] = {
+    "factors": {"c": {"low": {"config": {"c": 1}}, "high": {"config": {"c": 2}}}},
+    "design": {"full": "all"},
+    "search": {**SEARCH["search"], "within": "cell"},
+    "comparisons": [{"factor": "c"}],
+}
+
+
+def search_with(**changes: Any) -> Study:
+    chosen = {**SEARCH, **changes}
+    return study_with(**{key: value for key, value in chosen.items() if value is not None or key == "design"})
+
+
+def points_of(made: Plan, *drawn: dict[str, Any]) -> list[Point]:
+    """Points with these values, in turn in each searched cell."""
+    return [
+        make_point(made.study, TOY, searched, "cpu", index=index, source="tpe", values=values)
+        for index, values in enumerate(drawn)
+        for searched in made.searched
+    ]
+
+
+def refusal(**changes: Any) -> str:
+    with pytest.raises(InputError) as caught:
+        plan(search_with(**changes))
+    return str(caught.value)
+
+
+def test_the_plan_of_a_search_is_its_cells_and_its_budget() -> None:
+    made = plan(search_with())
+    assert (made.trials, [one.cell.name for one in made.searched]) == ((), ["base"])
+    assert made.size == made.undrawn == 6 * 2 + 2 * 3
+
+
+def test_every_cell_has_the_same_budget() -> None:
+    made = plan(search_with(**CELLS))
+    assert [one.cell.name for one in made.searched] == ["low", "high"]
+    assert made.size == 2 * (6 * 2 + 2 * 3)
+
+
+def test_the_start_points_can_be_replicated_beside_the_winners() -> None:
+    made = plan(search_with(replicate={"best": 2, "start": True, "seeds": [10]}))
+    assert made.size == 6 * 2 + 3
+
+
+def test_a_grid_is_as_large_as_its_space() -> None:
+    grid = {**SEARCH["search"], "sampler": "grid", "points": 50}
+    space = {path: one for path, one in SEARCH["space"].items() if path != "config.lr"}
+    assert budget(search_with(search=grid, space=space, start=None)) == 2 + 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"search": None, "start": None, "replicate": None}, "space: `space` belongs to a search"),
+        ({"space": None}, "search: a search has a `space`"),
+        (
+            {**CELLS, "search": SEARCH["search"]},
+            "search.within: `study` searches one cell, and the design has 2. Write `within: cell`",
+        ),
+        (
+            {"search": {**SEARCH["search"], "objective": {"max": "validation.image_pa"}}},
+            "search.objective: unknown metric `image_pa`; did you mean `image_ap`?",
+        ),
+        (
+            {"search": {**SEARCH["search"], "objective": {"max": "validation.fp"}}},
+            "search.objective: lower fp is better: write `{min: validation.fp}`",
+        ),
+        (
+            {
+                "search": {**SEARCH["search"], "objective": {"max": "validation.pixel_iou"}},
+                "supervision": "weak",
+            },
+            "search.objective: pixel_iou reads the masks of validation images, which supervision weak",
+        ),
+        (
+            {"data": {"reader": "synthetic", "validation": "none"}},
+            "data.validation: a search is judged on validation images",
+        ),
+        (
+            {"search": {**SEARCH["search"], "sampler": "grid"}, "start": None},
+            "space.config.lr: a grid has choices and whole numbers",
+        ),
+        (
+            {
+                "search": {**SEARCH["search"], "sampler": "grid", "points": 2},
+                "space": {"config.a": {"int": [0, 2]}},
+                "start": None,
+            },
+            "search.points: the grid has more than 2 points",
+        ),
+        (
+            {
+                "search": {**SEARCH["search"], "pruner": {"kind": "asha"}},
+                "resources": {"pack": 2},
+                "repeats": {"seeds": [0, 1, 2]},
+            },
+            "resources.pack: a pruner compares points repeat by repeat, in packs of all 3",
+        ),
+        (
+            {"replicate": {"seeds": [0, 10]}},
+            "replicate.seeds: fresh seeds are none that the search used, found 0",
+        ),
+        (
+            {"space": {"config.lrr": {"float": [0, 1]}}, "start": None},
+            "toy has no setting `lrr`; did you mean `lr`?",
+        ),
+        (
+            {"space": {"config.lr": {"float": [0, 1]}}, "start": None},
+            "space.config.lr: should be greater than 0, found 0.0",
+        ),
+        (
+            {"config": {"preset": "large", "a": 7}},
+            "start[0]: a start point lies in the space, and config.a is 7 in base, not 0 … 2",
+        ),
+        (
+            {"start": [{"config.c": 1}]},
+            "start[0]: a start point sets what the space has",
+        ),
+        ({"start": [{"config.a": 9}]}, "start[0]: a start point lies in the space, and config.a is 9"),
+        (
+            {**CELLS, "space": {"config.c": {"int": [0, 9]}}, "start": None},
+            "space.config.c: level `high` of c sets it: let either the factor or the search set it",
+        ),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_at_the_key_that_asks_for_it(
+    changes: dict[str, Any], expected: str
+) -> None:
+    text = refusal(**changes)
+    assert expected in text
+    assert all(line.startswith("study.yaml:") for line in text.splitlines())
+
+
+def test_a_sampler_without_its_package_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("assay.study.search_rules.find_spec", lambda name: None)
+    text = refusal(search={**SEARCH["search"], "sampler": "cmaes"})
+    assert "the sampler cmaes needs the package cmaes, which is not installed" in text
+
+
+def test_drawn_values_are_in_the_settings_of_the_points_trials() -> None:
+    made = plan(search_with())
+    grown = made.grow(points_of(made, {"config.lr": 0.5, "config.a": 1, "config.b": 2}), [], complete=False)
+    assert [trial.cell for trial in grown.trials] == ["base #0", "base #0"]
+    assert {(t.config["lr"], t.config["a"], t.config["b"]) for t in grown.trials} == {(0.5, 1, 2)}
+    assert grown.cells[0].diff["config.a"] == (0, 1)
+    assert grown.size == made.size
+
+
+def test_a_point_like_an_earlier_one_is_not_trained_twice() -> None:
+    made = plan(search_with())
+    same = {"config.lr": 0.5, "config.a": 0}
+    assert len(made.grow(points_of(made, same, same), [], complete=True).cells) == 1
+
+
+def test_a_point_has_the_ids_of_the_same_settings_in_a_design(tmp_path: Path) -> None:
+    made = plan_on_images(search_with(), tmp_path)
+    (point,) = points_of(made, {"config.lr": 0.5, "config.a": 2})
+    plain = plan_on_images(
+        search_with(
+            search=None, space=None, start=None, replicate=None, config={"preset": "small", "lr": 0.5, "a": 2}
+        ),
+        tmp_path,
+    )
+    assert [t.id for t in made.grow([point], [], complete=True).trials] == [t.id for t in plain.trials]
+
+
+def test_settings_that_the_method_refuses_together_are_a_point_that_failed() -> None:
+    made = plan(search_with())
+    (point,) = points_of(made, {"config.lr": -1.0, "config.a": 0})
+    assert point.config is None
+    assert "should be greater than 0" in (point.reason or "")
+    assert made.grow([point], [], complete=False).cells == ()
+
+
+def test_only_replicated_points_answer_the_question() -> None:
+    made = plan(search_with(**CELLS))
+    points = points_of(made, {"config.lr": 0.5, "config.a": 0}, {"config.lr": 0.1, "config.a": 2})
+    grown = made.grow(points, [points[2], points[0], points[1]], complete=True)
+    answer = grown.answer()
+    assert [cell.name for cell in answer.cells] == [
+        "low #1 replicated",
+        "low #0 replicated",
+        "high #0 replicated",
+    ]
+    assert {trial.seed for trial in answer.trials} == {10, 11, 12}
+    assert [c.pairs for c in answer.comparisons] == [(("low #1 replicated", "high #0 replicated"),)]
+
+
+def test_the_plan_of_a_search_comes_back_from_its_table() -> None:
+    made = plan(search_with(**CELLS))
+    back = Plan.from_table(made.to_table())
+    assert (back.searched, back.size, back.trials) == (made.searched, made.size, ())
+    points = points_of(made, {"config.lr": 0.5, "config.a": 0})
+    assert back.grow(points, [], complete=False).trials == made.grow(points, [], complete=False).trials
