@@ -24,7 +24,7 @@ import psutil
 from tests.e2e.small_study import SmallStudy, small_text
 
 _PATIENCE = 240.0  # seconds without a new record or heartbeat before the study counts as hanging
-_CALM = (5.0, 35.0)  # seconds between two kills, drawn uniformly
+_CALM = (3.0, 18.0)  # seconds between two kills, drawn uniformly
 
 
 def main() -> int:
@@ -50,7 +50,7 @@ def main() -> int:
 def _study(root: Path, name: str) -> SmallStudy:
     folder = root / name
     folder.mkdir()
-    return SmallStudy(folder, root / "cache", small_text(seeds="0, 1, 2", epochs=100))
+    return SmallStudy(folder, root / "cache", small_text(seeds="0, 1, 2", epochs=120))
 
 
 def _torture(study: SmallStudy, calm: SmallStudy, kills: int, chance: random.Random) -> int:
