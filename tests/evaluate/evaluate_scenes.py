@@ -27,7 +27,7 @@ class Brightness:
         return Prediction(heatmap.amax(dim=(1, 2)) ** 2, heatmap)
 
     def save(self, folder: Path) -> None:
-        raise NotImplementedError
+        raise AssertionError("an evaluation judges a model, it does not save it")
 
     def to(self, device: torch.device) -> Self:
         return self

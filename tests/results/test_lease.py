@@ -110,5 +110,6 @@ def test_of_many_that_start_at_once_exactly_one_runs(store: Store) -> None:
 
 def test_a_lease_cut_short_belongs_to_nobody(store: Store) -> None:
     store.write_bytes("studies/s/lease.json", b'{"token": ')
+    assert holder(store, "s") is None
     with Lease(store, "s"):
-        pass
+        assert holder(store, "s") is not None
