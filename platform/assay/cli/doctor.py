@@ -138,9 +138,7 @@ def _storage(uri: str) -> Finding:
         store = Store(uri)
         if store.local_path is not None:
             return _folder("storage", os.fspath(store.local_path))
-        probe = f"doctor/{os.getpid()}"
-        store.write_bytes(probe, b"assay")
-        store.delete_tree(probe)
+        store.probe()
     except (InputError, OSError) as error:
         return Finding(False, "storage", str(error))
     return Finding(True, "storage", f"{store.uri} can be written")

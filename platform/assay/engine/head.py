@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
@@ -22,10 +22,12 @@ from typing import Any
 from assay.engine.cluster import Cluster, cluster
 from assay.engine.packs import Pack, make_packs, missing_trials
 from assay.results import Lease, Record, Store
+from assay.results.files import PATIENCE_SECONDS
 from assay.results.search import grown
 from assay.results.stop import clear_stop, stop_requested
 from assay.study import Plan, Trial
 from assay.study.search_rules import pruned_by
+from trainables.errors import StorageError
 
 __all__ = ["EngineOptions", "Outcome", "run_study"]
 
@@ -80,17 +82,17 @@ def run_study(plan: Plan, store: Store, options: EngineOptions, scheduler: Any =
 
     Raises:
         InputError: If the study is running already, or the cluster cannot hold a single trial.
+        StorageError: If the storage is full, read-only or away; what is finished is kept.
     """
     start = time.monotonic()
+    store = store.patient(PATIENCE_SECONDS)
     study = plan.study.study
     with Lease(store, study) as lease:
         plan = grown(plan, store)
-        clear_stop(store, "study", study)
-        for trial in plan.trials:
-            clear_stop(store, "trial", trial.id)
         if options.retry_failed:
             _forget_failed(plan, store)
         before = store.records(trial.id for trial in plan.trials)
+        _clear_stops(plan, store, before)
         end = _train(plan, store, options, before, scheduler=scheduler, lease=lease)
         plan = grown(plan, store)
         records = store.records(trial.id for trial in plan.trials)
@@ -106,6 +108,15 @@ def run_study(plan: Plan, store: Store, options: EngineOptions, scheduler: Any =
         seconds=time.monotonic() - start,
         problems=end.problems,
     )
+
+
+def _clear_stops(plan: Plan, store: Store, records: Mapping[str, Record]) -> None:
+    """Forget requests of earlier runs, those for trials where something lies that is not finished."""
+    clear_stop(store, "study", plan.study.study)
+    begun = set(store.trials())
+    for trial in missing_trials(plan.trials, records):
+        if trial.id in begun:
+            clear_stop(store, "trial", trial.id)
 
 
 def _forget_failed(plan: Plan, store: Store) -> None:
@@ -160,7 +171,8 @@ def _train(
             from assay.engine.train import remove_placement_groups
 
             remove_placement_groups(placement_prefix(run))
-            store.delete_tree(f"{store.study(plan.study.study)}/packs/{run}")
+            with suppress(StorageError):  # `assay clean` lists what stays
+                store.delete_tree(f"{store.study(plan.study.study)}/packs/{run}")
 
 
 def _say_search(plan: Plan, records: Mapping[str, Record], slots: int) -> str:
@@ -254,8 +266,16 @@ def _tune(work: _Work, *, where: Cluster, slots: int, scheduler: Any) -> _End:
     try:
         with _quiet_tune():
             grid = tuner.fit()
+    except (OSError, RuntimeError):
+        work.store.probe()  # Tune keeps files there, and says less plainly what is wrong
+        raise
     finally:
-        work.store.delete_tree(f".tune/{work.run}")
+        with suppress(StorageError):
+            work.store.delete_tree(f".tune/{work.run}")
+    if searcher.storage_trouble is not None:
+        raise StorageError(searcher.storage_trouble)
+    if grid.errors:
+        work.store.probe()
     ended = sum(bool((result.metrics or {}).get(COMPLETE)) for result in grid)
     stopped = recorder.stopped if recorder is not None else 0
     return _End(

@@ -16,7 +16,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Self, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -29,10 +29,13 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 from trainables.data.atomic import why_unusable
 from trainables.errors import InputError, StorageError
 
-__all__ = ["Files", "redact"]
+__all__ = ["PATIENCE_SECONDS", "Files", "redact"]
+
+PATIENCE_SECONDS = 60.0  # of those who train: an object store may be away for so long
 
 _T = TypeVar("_T")
 _OBJECT_STORES = {"s3", "gcs", "abfs"}  # have no folders to make first
+_PROBE_BYTES = 1 << 16
 _PAUSE_SECONDS = 1.0  # between two tries while a store is away; pyarrow's client tries for seconds itself
 _KEPT = "What is finished is kept: `assay run` then goes on from there."
 _NO_BUCKET = "Make it, or name another with --storage."
@@ -140,6 +143,18 @@ class Files:
             ), False
         return f"the storage {self.uri} does not answer ({text}). {_KEPT}", True
 
+    def _info(self, full: str) -> fs.FileInfo:
+        def look() -> fs.FileInfo:
+            return self._fs.get_file_info(full)
+
+        return self._ask(look)
+
+    def _below(self, selector: fs.FileSelector) -> Sequence[fs.FileInfo]:
+        def look() -> Sequence[fs.FileInfo]:
+            return self._fs.get_file_info(selector)
+
+        return self._ask(look)
+
     # Paths -------------------------------------------------------------------------------------------
 
     def _full(self, path: str) -> str:
@@ -239,23 +254,23 @@ class Files:
     def exists(self, path: str) -> bool:
         """Whether there is a file or folder at ``path``."""
         full = self._full(path)
-        return self._ask(lambda: self._fs.get_file_info(full)).type != fs.FileType.NotFound
+        return self._info(full).type != fs.FileType.NotFound
 
     def list(self, path: str = "") -> list[str]:
         """Names in a folder, sorted; folders end with ``/``. Empty when there is no such folder."""
         selector = fs.FileSelector(self._full(path), allow_not_found=True)
-        infos = self._ask(lambda: self._fs.get_file_info(selector))
+        infos = self._below(selector)
         return sorted(i.base_name + ("/" if i.type == fs.FileType.Directory else "") for i in infos)
 
     def size(self, path: str) -> int:
         """Bytes of a file, or of all files below a folder; 0 when there is none."""
         full = self._full(path)
-        info = self._ask(lambda: self._fs.get_file_info(full))
+        info = self._info(full)
         if info.type == fs.FileType.NotFound:
             return 0
         if info.type == fs.FileType.File:
             return info.size
-        below = self._ask(lambda: self._fs.get_file_info(fs.FileSelector(full, recursive=True)))
+        below = self._below(fs.FileSelector(full, recursive=True))
         return sum(i.size for i in below if i.type == fs.FileType.File)
 
     def delete_tree(self, path: str) -> None:
@@ -275,6 +290,16 @@ class Files:
 
         self._ask(delete)
 
+    def probe(self) -> None:
+        """Write something and take it away again.
+
+        Raises:
+            StorageError: If that cannot be done now.
+        """
+        name = f".probe-{secrets.token_hex(8)}"
+        self.write_bytes(name, bytes(_PROBE_BYTES))
+        self.delete_tree(name)
+
     def require_root(self) -> None:
         """See that the bucket exists: an object store lists a wrong one as if it were empty.
 
@@ -283,7 +308,7 @@ class Files:
         """
         bucket = self._root.split("/")[0]
         if self.local_path is None and self._fs.type_name in _OBJECT_STORES and bucket:
-            info = self._ask(lambda: self._fs.get_file_info(bucket))
+            info = self._info(bucket)
             if info.type == fs.FileType.NotFound:
                 raise StorageError(f"the storage {self.uri} names a bucket that does not exist. {_NO_BUCKET}")
 
