@@ -260,22 +260,23 @@ def _tune(work: _Work, *, where: Cluster, slots: int, scheduler: Any) -> _End:
             name=work.run,
             storage_path=work.scratch,
             verbose=0,
+            # Records are the only state. Tune would keep an empty checkpoint of each driver, and break on it
+            # when the storage is full.
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             failure_config=tune.FailureConfig(max_failures=_DRIVER_RETRIES),
         ),
     )
     try:
         with _quiet_tune():
             grid = tuner.fit()
-    except (OSError, RuntimeError):
-        work.store.probe()  # Tune keeps files there, and says less plainly what is wrong
+    except (OSError, EOFError, tune.TuneError):
+        _refuse_unusable(work.store, searcher.storage_trouble)
         raise
     finally:
         with suppress(StorageError):
             work.store.delete_tree(f".tune/{work.run}")
-    if searcher.storage_trouble is not None:
-        raise StorageError(searcher.storage_trouble)
-    if grid.errors:
-        work.store.probe()
+    if searcher.storage_trouble or grid.errors:
+        _refuse_unusable(work.store, searcher.storage_trouble)
     ended = sum(bool((result.metrics or {}).get(COMPLETE)) for result in grid)
     stopped = recorder.stopped if recorder is not None else 0
     return _End(
@@ -284,6 +285,17 @@ def _tune(work: _Work, *, where: Cluster, slots: int, scheduler: Any) -> _End:
         interrupted=not searcher.over or ended + stopped + len(grid.errors) < work.laid,
         problems=tuple(dict.fromkeys(_in_a_line(error) for error in grid.errors)),
     )
+
+
+def _refuse_unusable(store: Store, trouble: str | None) -> None:
+    """Say what is wrong with the storage: Tune keeps files there, and says it less plainly, if at all.
+
+    Raises:
+        StorageError: If something was, or is.
+    """
+    if trouble is not None:
+        raise StorageError(trouble)
+    store.probe()
 
 
 def _in_a_line(error: Exception) -> str:
