@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 from ray import train, tune
@@ -90,6 +91,9 @@ class PackDriver(tune.Trainable):
         if self._thread is not None and self._thread.is_alive():
             self._trainer.abort(_ABORT_SECONDS)
             self._thread.join(_ABORT_SECONDS)
+            with suppress(StorageError):  # `assay clean` lists what stays
+                for pruned in self._store.records(trial.id for trial in self._pack.trials):
+                    self._store.forget_training(pruned)
         remove_placement_groups(placement_prefix(self._pack.run, self._pack.id))
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:

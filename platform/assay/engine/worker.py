@@ -153,7 +153,7 @@ def _give_up(trial: Trial, place: Place, attempts: Sequence[AttemptStart]) -> No
         "`assay run --retry failed`."
     )
     now = datetime.now(UTC)
-    place.store.write_record(
+    place.store.end_trial(
         Record(
             id=trial.id,
             status="failed",
@@ -183,7 +183,6 @@ def _record(
     ending: dict[str, Any],
 ) -> None:
     """Write the record: from here on the trial exists, and its checkpoint is not needed any more."""
-    store = place.store
     record = Record.model_validate(
         {
             "id": trial.id,
@@ -196,6 +195,4 @@ def _record(
             **ending,
         }
     )
-    store.write_record(record)
-    for leftover in ("checkpoint.safetensors", "progress.json"):
-        store.delete_tree(f"{store.trial(trial.id)}/{leftover}")
+    place.store.end_trial(record)

@@ -136,6 +136,16 @@ class Store(Files):
         """Write ``record.json``: from now on the trial exists. Its files were written before."""
         self.write_bytes(f"{self.trial(record.id)}/record.json", record.to_bytes())
 
+    def end_trial(self, record: Record) -> None:
+        """Write the record, and remove what only a trial that trains needs."""
+        self.write_record(record)
+        self.forget_training(record.id)
+
+    def forget_training(self, trial_id: str) -> None:
+        """Remove checkpoint and heartbeat of a trial that has ended."""
+        for name in ("checkpoint.safetensors", "progress.json"):
+            self.delete_tree(f"{self.trial(trial_id)}/{name}")
+
     def read_file(self, record: Record, name: str) -> bytes | None:
         """A file of a record's attempt (``curve.parquet``); None when the record names no such file.
 
