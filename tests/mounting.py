@@ -26,7 +26,7 @@ def _unshare() -> tuple[str, ...] | None:
 
 
 def in_own_mounts(command: list[str]) -> list[str]:
-    """``command``, started so that it may mount; the mounts end with it. Skips where that is not permitted."""
+    """``command``, started so that it may mount; the mounts end with it. Skips where that is refused."""
     way = _unshare()
     if way is None:
         pytest.skip("needs to mount a small file system: neither root nor user namespaces are permitted here")

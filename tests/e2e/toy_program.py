@@ -19,9 +19,18 @@ __all__ = ["ToyProgram", "wait_for"]
 class ToyProgram:
     """A study file of two cells × one seed in one pack, and ``assay`` called on it."""
 
-    def __init__(self, folder: Path, cache: Path, storage: str, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, cache: Path, storage: str, environment: Mapping[str, str], epochs: int = 6
+    ) -> None:
         self.file, self.storage, self.folder = folder / "toy.yaml", storage, folder
-        settings = {"name": "toy", "epochs": 6, "seconds": 0.5, "workers": 1, "pack": "2", "factor": PACE}
+        settings = {
+            "name": "toy",
+            "epochs": epochs,
+            "seconds": 0.5,
+            "workers": 1,
+            "pack": "2",
+            "factor": PACE,
+        }
         self.file.write_text(TOY.format(**settings, seeds="[0]").replace("models: none", "models: all"))
         kept = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
         self.environment = {**kept, **environment, "ASSAY_CACHE": str(cache), "COLUMNS": "300"}

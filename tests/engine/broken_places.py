@@ -1,7 +1,7 @@
 """A worker whose storage or cache fails, in a process that may mount: see ``test_broken_places.py``.
 
-``python -m tests.engine.broken_places SCENARIO FOLDER`` mounts a small file system in FOLDER, lets a toy
-study run into the trouble, mends it, goes on, and prints as JSON what a test looks at.
+``python -m tests.engine.broken_places FOLDER SCENARIO…`` mounts a small file system below FOLDER for each
+scenario, lets a toy study run into the trouble, mends it, goes on, and prints what a test looks at, as JSON.
 """
 
 from __future__ import annotations
@@ -23,37 +23,41 @@ from trainables.errors import StorageError
 Act = Callable[[], object]
 
 
-def main(scenario: str, folder: Path) -> None:
-    """Run one scenario."""
+def main(folder: Path, scenarios: list[str]) -> None:
+    """Run the scenarios."""
     torch.set_num_threads(1)
-    cache, place = folder / "cache", folder / "place"
-    place.mkdir()
+    cache = folder / "calm-cache"
     study = ToyStudy.make(folder / "calm", cache, seeds=(0,))
     train_here(study.plan, study.store, cache)
+    sys.stdout.write(json.dumps({name: _scenario(name, folder, cache, study) for name in scenarios}))
+
+
+def _scenario(scenario: str, folder: Path, cache: Path, study: ToyStudy) -> dict[str, object]:
+    place = folder / scenario.replace(":", "-")
+    place.mkdir()
     name, _, number = scenario.partition(":")
     if name == "cache":
-        small = place
-        _mount(small, "100k")
-        answer = _run(
-            study, Store(folder / "other"), small, lambda: _shell("mount", "-o", "remount,size=64m", small)
-        )
-    else:
-        if name != "permission":
-            _mount(place, "8m")
-        store = Store(place)
-        store.probe()
-        trouble, mend = {
-            "full": (lambda: _fill(place, int(number)), (place / "ballast").unlink),
-            "read-only": (
-                lambda: _shell("mount", "-o", "remount,ro", place),
-                lambda: _shell("mount", "-o", "remount,rw", place),
-            ),
-            "unmounted": (lambda: _shell("umount", place), lambda: _mount(place, "8m")),
-            "permission": (lambda: place.chmod(0o555), lambda: place.chmod(0o755)),
-        }[name]
-        trouble()
-        answer = _run(study, store, cache, mend)
-    sys.stdout.write(json.dumps(answer))
+        _mount(place, "100k")
+
+        def grow() -> None:
+            _shell("mount", "-o", "remount,size=64m", place)
+
+        return _run(study, Store(folder / "other"), place, grow)
+    if name != "permission":
+        _mount(place, "8m")
+    store = Store(place)
+    store.probe()
+    trouble, mend = {
+        "full": (lambda: _fill(place, int(number)), (place / "ballast").unlink),
+        "read-only": (
+            lambda: _shell("mount", "-o", "remount,ro", place),
+            lambda: _shell("mount", "-o", "remount,rw", place),
+        ),
+        "unmounted": (lambda: _shell("umount", place), lambda: _mount(place, "8m")),
+        "permission": (lambda: place.chmod(0o555), lambda: place.chmod(0o755)),
+    }[name]
+    trouble()
+    return _run(study, store, cache, mend)
 
 
 def _run(study: ToyStudy, store: Store, cache: Path, mend: Act) -> dict[str, object]:
@@ -96,4 +100,4 @@ def _shell(*command: str | Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(Path(sys.argv[1]), sys.argv[2:])
