@@ -64,6 +64,7 @@ def run(
     out = console()
     with LiveView(out) as view:
         view.message(f"reading {study}")
+        from assay.cli.forecast import say_truth
         from assay.cli.mirror import Mirror
         from assay.cli.planning import read_plan
         from assay.results import Store
@@ -91,6 +92,7 @@ def run(
             if outcome.interrupted:
                 mirror.interrupt()
             _print_answer(out, store, planned)
+            truth = say_truth(store, grown(planned, store))
         view.message("dropping models that `keep` leaves out")
         left = _drop_models(store, grown(planned, store))
     _print_ways_on(planned, outcome, storage, _pages(store, storage, tracking_uri))
@@ -99,6 +101,8 @@ def run(
     if mirror.lacking:
         replay = in_use("assay mlflow --sync", storage=storage, tracking_uri=tracking_uri)
         typer.echo(f"MLflow lacks some results ({mirror.lacking}). Nothing is lost: `{replay}` replays them.")
+    if truth:
+        typer.echo(truth)
     out.print(f"{_counts(outcome)} in {duration(view.seconds)}")
     raise typer.Exit(exit_code(outcome))
 
