@@ -78,7 +78,8 @@ def _this_machine(plan: Plan, data: Path | None, cache: Path) -> Machine:
         if not at_once:
             raise InputError(
                 f"a forecast is made where the study trains: it asks for {need.workers} worker(s) with "
-                f"{need.gpus:g} GPU(s) each, and this machine has {torch.cuda.device_count()}. Make it there, or set resources.gpus: 0."
+                f"{need.gpus:g} GPU(s) each, and this machine has {torch.cuda.device_count()}. "
+                "Make it there, or set resources.gpus: 0."
             )
     return Machine(data, cache, torch.device("cuda" if need.gpus else "cpu"), max(1, at_once))
 
