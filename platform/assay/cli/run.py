@@ -55,8 +55,8 @@ def run(
     """Train every trial that has no record yet, then print the table of the study.
 
     Run it again at any time, also after Ctrl-C or a crash: it trains what is missing and nothing else.
-    Exit code 0: every trial has ended with a result (diverged and pruned are results too), 1: some failed or
-    are missing, 2: bad input, 130: interrupted.
+    Exit code 0: every trial has ended with a result (diverged and pruned are results too), or the study's
+    budget has ended; 1: some failed or are missing, 2: bad input, 130: interrupted.
     """
     from assay.cli.live import LiveView
     from assay.cli.output import console, duration
@@ -183,6 +183,7 @@ def _counts(outcome: Outcome) -> str:
         "pruned": outcome.pruned,
         "failed": outcome.failed,
         "missing": outcome.missing,
+        "left for another budget": outcome.postponed,
     }
     counts = ", ".join(f"{count} {name}" for name, count in parts.items() if count or name == "finished")
     return f"{counts}; {outcome.trained_now} trained now"
