@@ -63,9 +63,9 @@ def budget_packs(
             if end > budget.seconds:
                 seeds = ", ".join(str(later) for later, _ in rounds[number:])
                 say(
-                    f"the budget of {_time(budget.seconds)} leaves no room for seed {seeds}: all cells on one "
-                    f"take about {_time(span)}, and {_time(end)} would be over by then. Run again for another "
-                    "budget."
+                    f"the budget of {_time(budget.seconds)} leaves no room for seed {seeds}: all cells on "
+                    f"one take about {_time(span)}, and {_time(end)} would be over by then. Run again for "
+                    "another budget."
                 )
                 return
         yield from make_packs(trials, budget.pack, budget.slots)
