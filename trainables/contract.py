@@ -144,6 +144,13 @@ class Run(Protocol):
         """
         ...
 
+    def step(self, done: int, total: int, epochs: int) -> None:
+        """Say that ``done`` of ``total`` optimiser steps are over (all epochs together); called after each.
+
+        For the heartbeat of a long epoch, and to measure what a training costs before it is paid for.
+        """
+        ...
+
     def log(self, epoch: int, metrics: Mapping[str, float], epochs: int) -> None:
         """Note the metrics of a finished epoch (0-based) out of ``epochs``."""
         ...
@@ -220,6 +227,9 @@ class LocalRun:
     def reduce(self, parameters: Iterable[torch.nn.Parameter]) -> None:
         """One process: its gradients are the sum already."""
         assert self.world_size == 1, "LocalRun is one process: it has no other worker to sum gradients with"
+
+    def step(self, done: int, total: int, epochs: int) -> None:
+        """Nobody watches."""
 
     def log(self, epoch: int, metrics: Mapping[str, float], epochs: int) -> None:
         self.history.append({"epoch": float(epoch), **metrics})

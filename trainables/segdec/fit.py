@@ -56,13 +56,15 @@ def fit(config: SegDecConfig, data: TrainingData, run: Run) -> SegDecPredictor:
 
     for epoch in range(start, config.epochs):
         sums = torch.zeros(4, device=run.device)
-        for batch in sampler.epoch(run.generator("order", epoch)):
+        batches = sampler.epoch(run.generator("order", epoch))
+        for step, batch in enumerate(batches, start=epoch * len(batches)):
             optimiser.zero_grad()
             sums += train_batch(network, data.train, targets, run.shard(batch), epoch=epoch, config=config)
             run.reduce(network.parameters())
             if config.batch_gradient == "mean":
                 _divide_gradients(network, len(batch))
             optimiser.step()
+            run.step(step + 1, config.epochs * len(batches), config.epochs)
         metrics = _mean_losses(sums, network, run, epoch)
         if data.validation is not None and _validates(epoch, config):
             metrics |= _validate(network, data.validation, config, run.device)

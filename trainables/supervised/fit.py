@@ -76,6 +76,7 @@ def fit(config: SupervisedConfig, data: TrainingData, run: Run) -> SupervisedPre
             sums += train_batch(network, data.train, truths, Batch(part, views, len(batch)))
             run.reduce(network.parameters())
             optimiser.step()
+            run.step(step + 1, epochs * sampler.steps, epochs)
         metrics = _losses(sums, run, network) | {"lr": optimiser.param_groups[0]["lr"]}
         require_finite(epoch, metrics, network)
         if data.validation is not None and (epoch % config.validate_every == 0 or epoch == epochs - 1):

@@ -31,6 +31,15 @@ Trials = Annotated[
 ]
 
 
+Forecast = Annotated[
+    bool,
+    typer.Option(
+        "--forecast",
+        help="Time the first steps of each kind of trial, and say hours and memory (a minute or so).",
+    ),
+]
+
+
 def register(app: typer.Typer) -> None:
     app.command(epilog="Example: assay plan studies/ksdd_smoke.yaml --data ~/surfaces")(plan)
 
@@ -41,6 +50,7 @@ def plan(
     data: Data = None,
     no_data: NoData = False,
     trials: Trials = "auto",
+    forecast: Forecast = False,
     storage: Storage = DEFAULT_STORAGE,
     cache: Cache = DEFAULT_CACHE,
 ) -> None:
@@ -49,6 +59,7 @@ def plan(
     Of a search: the budget, the space, and the points drawn so far.
 
     Trains nothing and writes no results; it fills the cache (unpacked archives, images made on the spot).
+    With `--forecast` one trial of each shape trains for ten seconds; the study keeps the forecast.
     Exit code 0: the study is sound, 2: it is refused.
     """
     from assay.cli.live import LiveView
@@ -60,6 +71,8 @@ def plan(
 
     if trials not in ("auto", "all", "none"):
         raise InputError(f"--trials is auto, all or none, found {trials!r}")
+    if forecast and no_data:
+        raise InputError("--forecast times real training steps and needs the data: leave out --no-data")
     out = console()
     with LiveView(console(stderr=True)) as view:
         planned = read_plan(study, data=data, cache=cache, with_data=not no_data, say=view.message)
@@ -83,6 +96,10 @@ def plan(
         out.print(line)
     for warning in planned.warnings:
         out.print(f"warning: {warning}")
+    if forecast:
+        from assay.cli.forecast import show_forecast
+
+        show_forecast(planned, records, store, data, cache)
 
 
 def _trial_table(planned: Plan, records: Mapping[str, Record], *, known: bool) -> Table:

@@ -27,6 +27,7 @@ from assay.study.source import Source
 from trainables.data.spec import DataSpec, Supervision
 
 __all__ = [
+    "Budget",
     "ComparisonSpec",
     "Design",
     "Keep",
@@ -164,6 +165,13 @@ class Resources(BaseModel):
         return value
 
 
+class Budget(BaseModel):
+    """When a run is to end, at a boundary where all cells have the same seeds."""
+
+    model_config = _STRICT
+    hours: float = Field(gt=0, le=10_000, description="Of one `assay run`; rounds that would not fit wait.")
+
+
 class Keep(BaseModel):
     """What stays on disk beside scores and records."""
 
@@ -206,6 +214,7 @@ class Study(BaseModel):
     )
     metrics: Metrics = Metrics()
     resources: Resources = Resources()
+    budget: Budget | None = Field(default=None, description="A time limit; left out: train all.")
     keep: Keep = Keep()
     search: Search | None = Field(default=None, description="A search for good settings.")
     space: dict[str, Parameter] = Field(default_factory=dict, description="What the search may set.")

@@ -35,6 +35,8 @@ def search_problems(
             ("search",), "a search has a `space`: what it may set, such as `config.lr: {float: [...]}`"
         )
         return
+    if study.budget is not None:
+        yield Problem(("budget",), "a search has a budget of its own: `search.points`. Leave `budget` out")
     yield from _within_problems(study, cells)
     yield from _objective_problems(study, cells)
     yield from _sampler_problems(study)
