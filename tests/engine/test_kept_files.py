@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,8 @@ from assay.results import Environment, Store
 from assay.results.pictures import overlay_sheet
 from assay.results.report import report
 from assay.results.retention import clean_plan, free, unkept_models
+from assay.study import Trial
+from tests.engine.search_study import SEARCH, ToySearch
 from tests.engine.toy_study import ToyStudy
 from tests.engine.worker_alone import train_here
 from trainables.errors import InputError
@@ -146,3 +148,27 @@ def test_a_trial_whose_workers_died_leaves_no_checkpoint_and_only_its_last_log(
     free(study.store, clean_plan(study.store, [study.plan]))
     names = study.store.list(f"trials/{trial.id}")
     assert names == [f"{attempts[-1].name}/", "attempts/", "record.json"]
+
+
+@pytest.mark.parametrize(
+    ("models", "points", "winners"), [("all", 12, 4), ("best_per_cell", 0, 2), ("none", 0, 0)]
+)
+def test_of_a_search_with_replicated_winners_those_keep_their_models(
+    models: str, points: int, winners: int, tmp_path: Path, cache_root: Path
+) -> None:
+    text = SEARCH.replace("models: none", f"models: {models}")
+    search = ToySearch(tmp_path, cache_root, text, points=6, seeds=[0, 1], start="[]")
+
+    def train(trials: Sequence[Trial]) -> None:
+        train_here(search.plan.model_copy(update={"trials": tuple(trials)}), search.store, cache_root)
+
+    search.run(train=train)
+    free(search.store, unkept_models(search.store, search.grown, search.records(), list))
+    fresh = {trial.id for trial in search.grown.trials if trial.seed in (10, 11)}
+    kept = {
+        id_
+        for id_, record in search.records().items()
+        if any("/model/" in name for name in record.files)
+        and search.store.exists(f"trials/{id_}/{record.attempt}/model")
+    }
+    assert (len(kept - fresh), len(kept & fresh)) == (points, winners)
