@@ -1,4 +1,4 @@
-"""Every use of Ray's internals (2.60), in one file: named placement groups, abort, a leaner start, no secrets.
+"""Every use of Ray's internals (2.60), in one file: named placement groups, abort, a leaner start, no keys.
 
 Why internals at all. When a Tune trial is stopped or its driver killed, Train's controller and workers die
 but their placement group stays, and with it the CPUs: the next packs wait for ever, without a message.
