@@ -25,7 +25,7 @@ from assay.engine.train import PackTrainer, remove_placement_groups
 from assay.engine.worker import MAX_ATTEMPTS, train_pack
 from assay.results import Record, Store
 
-__all__ = ["COMPLETE", "PackDriver", "StorageFullError"]
+__all__ = ["COMPLETE", "OtherProgramError", "PackDriver", "StorageFullError"]
 
 COMPLETE = "pack_complete"  # in a result: the pack ended by itself, no pruner stopped it
 _POLL_SECONDS = 0.1
@@ -36,6 +36,10 @@ _ROOM_BYTES = 32 * 2**20  # below this a storage counts as full
 
 class StorageFullError(OSError):
     """The storage has no room left: the study stops, and says so."""
+
+
+class OtherProgramError(RuntimeError):
+    """A node that is another program than the head was given the pack, and trained nothing."""
 
 
 class PackDriver(tune.Trainable):
@@ -129,6 +133,14 @@ class PackDriver(tune.Trainable):
                     "Free some space (`assay clean`) and run again: what is finished is kept",
                 )
 
+    def _refuse_other_program(self) -> None:
+        try:
+            text = self._store.read_bytes(self._pack.refusal).decode()
+        except FileNotFoundError:
+            return
+        self._store.delete_tree(self._pack.refusal)  # Tune tries again, perhaps on other nodes
+        raise OtherProgramError(text)
+
     def _look(self) -> None:
         waiting = [trial.id for trial in self._pack.trials if trial.id not in self._records]
         self._records |= self._store.records(waiting)
@@ -159,6 +171,7 @@ class PackDriver(tune.Trainable):
     def _end(self) -> dict[str, Any]:
         if self._error is not None:
             raise self._error
+        self._refuse_other_program()
         self._refuse_full_storage()
         return {**self._report(), "done": True, COMPLETE: True}
 
