@@ -28,6 +28,7 @@ from assay.cli import (
     schema,
     status,
     stop,
+    submit,
 )
 
 __all__ = ["app", "main"]
@@ -43,7 +44,7 @@ app = typer.Typer(
 )
 
 _GROUPS = (
-    plan, run, status, report, best, predict, export, stop, clean, mlflow, data, init, schema, doctor,
+    plan, run, submit, status, report, best, predict, export, stop, clean, mlflow, data, init, schema, doctor,
 )  # fmt: skip
 for _group in _GROUPS:
     _group.register(app)
