@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,7 +22,8 @@ from assay.study import Plan
 from tests.cli.small_study import Answer, Assay, finished
 
 ROOT = Path(__file__).parents[2]
-STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
+REFUSED = ROOT / "studies" / "segdec_table4_as_published.yaml"  # confounded, as the published lines are
+STUDIES = sorted(set((ROOT / "studies").glob("*.yaml")) - {REFUSED})
 COMMANDS = [
     ("plan",),
     ("run",),
@@ -109,7 +111,7 @@ def test_plan_shows_what_differs_and_what_is_done(assay: Assay, study_file: Path
     assert answer.code == 0
     assert "config.balance" in answer.out
     assert "2 cells × 2 seeds = 4 trials; 0 done, 4 to train" in answer.out
-    assert "balance: off → on in 1 pair of cells" in answer.out
+    assert re.search(r"balance: off → on +1 +2 +config\.balance none → linear", answer.out)
     assert not (tmp_path / "empty").exists()
 
 

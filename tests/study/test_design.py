@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.study import parse_study
-from assay.study.design import cell_name, design_cells, level_pairs, pairs_of
+from assay.study.design import design_cells, level_pairs, pairs_of
 from assay.study.schema import Study
 from tests.study.toy import BASIC, as_yaml, plan, study_with
 from trainables.errors import InputError
@@ -27,7 +27,7 @@ def dials(levels: list[int]) -> dict[str, Any]:
 
 
 def cells_of(study: Study) -> list[tuple[str, ...]]:
-    return [tuple(levels.values()) for levels in design_cells(study)[0]]
+    return [tuple(cell.levels.values()) for cell in design_cells(study)[0]]
 
 
 FACTORS = st.lists(st.integers(2, 3), min_size=1, max_size=4).map(dials)
@@ -69,7 +69,9 @@ def test_rows_give_each_cell_once_and_nothing_else(study: Study) -> None:
     assert study.design is not None
     assert study.design.rows is not None
     asked = {
-        chosen for row in study.design.rows for chosen in product(*(row[factor] for factor in study.factors))
+        chosen
+        for row in study.design.rows
+        for chosen in product(*(row.levels[factor] for factor in study.factors))
     }
     cells = cells_of(study)
     assert set(cells) == asked
@@ -78,7 +80,7 @@ def test_rows_give_each_cell_once_and_nothing_else(study: Study) -> None:
 
 @given(row_studies())
 def test_a_comparison_has_all_pairs_that_differ_in_its_factor_only(study: Study) -> None:
-    cells, _ = design_cells(study)
+    cells = [cell.levels for cell in design_cells(study)[0]]
     for factor, levels in study.factors.items():
         for start, end in product(levels, levels):
             expected = [
@@ -100,7 +102,7 @@ def test_a_cell_that_two_rows_ask_for_is_trained_once_and_said_so() -> None:
 
 def test_cells_are_named_by_their_levels_in_the_order_of_the_factors() -> None:
     study = study_with(design={"rows": [{"b": "on", "a": "off"}]})
-    assert [cell_name(levels) for levels in design_cells(study)[0]] == ["off·on"]
+    assert [cell.name for cell in design_cells(study)[0]] == ["off·on"]
 
 
 def test_a_study_without_factors_has_one_cell() -> None:
@@ -121,6 +123,7 @@ def test_a_comparison_is_about_the_levels_it_names_or_all(
     comparison: dict[str, str], pairs: list[tuple[str, str]]
 ) -> None:
     study = study_with(factors=dials([3]), comparisons=[{"factor": "a", **comparison}])
+    assert study.comparisons is not None
     assert level_pairs(study, study.comparisons[0]) == pairs
 
 
@@ -150,7 +153,7 @@ LENGTHS = {"length": {"short": {}, "long": {"config": {"epochs": 20}}}}
 
 def test_a_difference_outside_the_factor_is_refused_with_both_values() -> None:
     study = study_with(factors=LENGTHS, comparisons=[{"factor": "length"}])
-    with pytest.raises(InputError, match=r"differ outside length: config\.warmup is 1 and 10"):
+    with pytest.raises(InputError, match=r"differ outside length:\n +short +long\n +config\.warmup +1 +10\n"):
         plan(study)
 
 

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from assay.study.cells import Cell, Trial, make_trial
-from assay.study.compare import CompareCells, Comparison, plan_comparisons
-from assay.study.design import cell_name, design_cells, reference_problems
+from assay.study.compare import Comparison, is_below, plan_comparisons, say_value
+from assay.study.design import DesignCell, cell_name, design_cells
+from assay.study.design_rules import reference_problems
 from assay.study.identity import CellIdentity, canonical_json
 from assay.study.points import Point, SearchedCell, planned_trials, point_cell, search_hash, trials_of
 from assay.study.repeats import UNKNOWN, DataPlan, ManifestSummary, plan_data
-from assay.study.schema import Study
+from assay.study.schema import Level, Study
 from assay.study.search_rules import search_problems
-from assay.study.settings import AnyTrainable, Device, Settings, resolve_settings
+from assay.study.settings import AnyTrainable, Device, Settings, bundle_paths, resolve_settings
 from assay.study.source import Path, Problem, nearest, refuse
 from assay.study.storage import kept_gigabytes
 from trainables.data.spec import DataSpec
@@ -178,13 +179,15 @@ def plan_study(
     combinations, notes = design_cells(study)
     cells = _plan_cells(study, trainable, combinations, device)
     flat = {planned.cell.name: planned.settings.as_dict() for planned in cells}
-    comparisons, problems = plan_comparisons(study, trainable, CompareCells(combinations, flat))
+    comparisons, problems = plan_comparisons(study, trainable, combinations, flat)
     refuse(source, problems)
+    refuse(source, _same_settings(flat))  # after confounding, which may have made two cells alike
     refuse(source, search_problems(study, trainable, [planned.cell for planned in cells], device))
     settings = [planned.settings for planned in cells]
     data = plan_data(study, trainable, settings, open_manifest)
     trials = tuple(_trials(trainable, cells, data))
     refuse(source, _twins(trials))
+    refuse(source, _unpaired(comparisons, cells, data))
     searched = tuple(_searched(study, cells, data)) if study.search is not None else ()
     if searched:  # what is trained in the cells is drawn while the search runs
         trials = ()
@@ -228,14 +231,14 @@ def _unknown_metrics(study: Study) -> list[Problem]:
 
 
 def _plan_cells(
-    study: Study, trainable: AnyTrainable, combinations: Sequence[Mapping[str, str]], device: Device
+    study: Study, trainable: AnyTrainable, combinations: Sequence[DesignCell], device: Device
 ) -> list[_PlannedCell]:
     problems: list[Problem] = []
     base, _ = resolve_settings(study, trainable, {}, device)
     planned: list[_PlannedCell] = []
-    same: dict[str, str] = {}
-    for levels in combinations:
-        settings, found = resolve_settings(study, trainable, levels, device)
+    for levels, override, at in combinations:
+        own = (at, override) if override is not None else None
+        settings, found = resolve_settings(study, trainable, levels, device, override=own)
         problems += found
         if settings is None:
             continue
@@ -244,30 +247,46 @@ def _plan_cells(
             workers = study.resources.workers
             message = f"a batch has an image for every worker: batch_size {batch}, {workers} workers"
             problems.append(Problem(("resources", "workers"), message))
-        name, flat = cell_name(levels), settings.as_dict()
-        twin = same.setdefault(canonical_json(flat), name)
-        if twin != name:
-            message = (
-                f"the cells {twin} and {name} have the same settings: their levels differ in name only. "
-                "Remove one of them, or give its level a setting of its own"
-            )
-            problems.append(Problem(("design",), message))
+        flat = settings.as_dict()
         # A base that needs a level to be complete cannot be compared with: then all settings are the diff.
         before = base.as_dict() if base else {}
         cell = Cell(
-            name=name,
-            levels=dict(levels),
+            name=cell_name(levels),
+            levels=levels,
             config=settings.config.model_dump(mode="json"),
             supervision=settings.supervision,
             data=settings.data,
             diff={
                 p: (before.get(p), flat.get(p)) for p in {**before, **flat} if before.get(p) != flat.get(p)
             },
-            footnotes=tuple(trainable.footnotes(settings.config)),
+            footnotes=(*trainable.footnotes(settings.config), *_own_settings(trainable, override, flat)),
         )
         planned.append(_PlannedCell(cell, settings))
     refuse(study.source, problems)
     return planned
+
+
+def _own_settings(trainable: AnyTrainable, override: Level | None, flat: Mapping[str, Any]) -> list[str]:
+    """What a row sets on top of its levels, for its reader."""
+    if override is None:
+        return []
+    paths = [path for path in flat if is_below(path, bundle_paths(trainable, override))]
+    return [f"The row has settings of its own: {', '.join(f'`{p}` {say_value(flat[p])}' for p in paths)}."]
+
+
+def _same_settings(flat: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
+    """Cells whose levels differ in name only."""
+    problems: list[Problem] = []
+    same: dict[str, str] = {}
+    for name, settings in flat.items():
+        twin = same.setdefault(canonical_json(settings), name)
+        if twin != name:
+            message = (
+                f"the cells {twin} and {name} have the same settings: their levels differ in name only. "
+                "Remove one of them, or give its level a setting of its own"
+            )
+            problems.append(Problem(("design",), message))
+    return problems
 
 
 def _trials(trainable: AnyTrainable, cells: Sequence[_PlannedCell], data: DataPlan) -> Iterator[Trial]:
@@ -323,6 +342,26 @@ def _twins(trials: Sequence[Trial]) -> list[Problem]:
             )
             return [Problem(("design",), message)]
     return []
+
+
+def _unpaired(
+    comparisons: Sequence[Comparison], cells: Sequence[_PlannedCell], data: DataPlan
+) -> Iterator[Problem]:
+    """Compared cells without a common repeat: a data set with folds against one without."""
+    of_group = {id(repeats): {repeat.fold for repeat in repeats} for repeats in data.repeats}
+    folds = {
+        planned.cell.name: of_group[id(repeats)]  # seeds are common to all cells
+        for planned, repeats in zip(cells, data.repeats, strict=True)
+    }
+    for comparison in comparisons:
+        for one, other in comparison.pairs:
+            if folds[one].isdisjoint(folds[other]):
+                message = (
+                    f"{comparison.name}: {one} and {other} have no repeat in common, one is trained on folds "
+                    "and the other is not. Compare within a data set, or use `splits: per_seed` in both"
+                )
+                yield Problem(("comparisons",), message)
+                break
 
 
 def _unused_allowances(study: Study, comparisons: Sequence[Comparison]) -> list[str]:

@@ -101,7 +101,7 @@ def make_point(
     values: Mapping[str, Scalar],
 ) -> Point:
     """Put drawn values on top of a cell's settings, and let the trainable's Config judge them."""
-    settings, problems = resolve_settings(study, trainable, searched.cell.levels, device, values)
+    settings, problems = resolve_settings(study, trainable, searched.cell.levels, device, drawn=values)
     return Point(
         cell=searched.cell.name,
         index=index,
