@@ -213,6 +213,8 @@ def _say_budget(planned: Plan) -> str:
     text = f"{count(points, 'point')} × {_say_repeats(len(study.repeats.seeds), folds)}{where}{drawn}"
     if study.replicate is not None:
         best = f"{study.replicate.best} best{' and the start points' if study.replicate.start else ''}"
+        if study.replicate.ablate_winner:
+            best += f" and up to {count(len(study.space), 'ablation')} of the best"
         text += f" + {best} × {_say_repeats(len(study.replicate.seeds), folds)}{where}"
     return text
 

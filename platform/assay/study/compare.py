@@ -12,14 +12,16 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from assay.study.cells import Cell
 from assay.study.design import DesignCell, Levels, asked_comparisons, cell_name, level_pairs, pairs_of
-from assay.study.identity import canonical_json
+from assay.study.identity import canonical_json, flatten
 from assay.study.nesting import NO_LEVEL, below
 from assay.study.schema import ComparisonSpec, Study
 from assay.study.settings import AnyTrainable, bundle_paths
 from assay.study.source import Path, Problem
+from assay.study.space import say_scalar
 
-__all__ = ["Comparison", "is_below", "plan_comparisons", "say_value"]
+__all__ = ["Comparison", "ablation", "is_below", "plan_comparisons", "say_value"]
 
 Difference = dict[str, tuple[Any, Any]]  # path → (value in one cell, value in the other)
 _LONGEST_VALUE = 40
@@ -162,6 +164,22 @@ class _Planner:
         a, b = self.settings[one], self.settings[other]
         paths = [*a, *(path for path in b if path not in a)]
         return {path: (a.get(path), b.get(path)) for path in paths if a.get(path) != b.get(path)}
+
+
+def ablation(cell: Cell, best: Cell) -> Comparison:
+    """The best point of a search against the same with one parameter at its default, and what follows it."""
+    assert cell.ablates is not None
+    before, after = flatten({"config": cell.config}), flatten({"config": best.config})
+    values = {path: (before.get(path), after[path]) for path in after if before.get(path) != after[path]}
+    start, end = (say_scalar(settings[cell.ablates]) for settings in (before, after))
+    return Comparison(
+        factor=cell.ablates,
+        start=start,
+        end=end,
+        pairs=((cell.name, best.name),),
+        paths=tuple(values),
+        values=values,
+    )
 
 
 def is_below(path: str, parents: set[str]) -> bool:

@@ -21,6 +21,7 @@ __all__ = [
     "grid",
     "grid_size",
     "say_parameter",
+    "say_scalar",
     "set_back",
     "space_problems",
 ]
@@ -92,6 +93,13 @@ def say_parameter(parameter: Parameter) -> str:
         )
     low, high = parameter.bounds
     return f"{low:g} … {high:g}" + (" (log)" if parameter.log else "")
+
+
+def say_scalar(value: Scalar) -> str:
+    """A drawn value in a table: four digits of a real number."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def space_problems(space: Space) -> Iterator[Problem]:
