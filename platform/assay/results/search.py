@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from assay.results.record import Record
 from assay.results.store import Store
 from assay.study import Ablation, Plan, Point, SearchedCell, Trial
+from assay.study.cells import Role
 from assay.study.identity import canonical_json
 from assay.study.points import budget, changed_parameters, point_cell, trials_of
 from trainables.errors import InputError
@@ -90,7 +91,7 @@ def point_trials(plan: Plan, searched: SearchedCell, point: Point, *, fresh: boo
     """The trials of a point, in the order of the repeats; none where the method refused its settings."""
     if point.config is None:
         return []
-    role = "ablation" if isinstance(point, Ablation) else "replicate" if fresh else "point"
+    role: Role = "ablation" if isinstance(point, Ablation) else "replicate" if fresh else "point"
     cell = point_cell(searched, point, role)
     repeats = searched.fresh if fresh else searched.repeats
     return list(trials_of(searched, cell, repeats, plan.trainable, plan.revision))
@@ -147,7 +148,8 @@ def grown(plan: Plan, store: Store, records: Mapping[str, Record] | None = None)
     if plan.study.search is None:
         return plan
     points = read_points(store, plan)
-    written = read_ablations(store, plan)
+    replicate = plan.study.replicate
+    written = read_ablations(store, plan) if replicate is not None and replicate.ablate_winner else []
     replicated: list[Point] = []
     ablated: list[Ablation] = []
     complete = True

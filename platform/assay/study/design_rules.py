@@ -202,7 +202,7 @@ def _row_problems(study: Study, row: Mapping[str, Sequence[str]], at: Path) -> I
             possible[factor] = {NO_LEVEL}
     if missing:
         named = ", ".join(factor for factor in study.factors if factor in missing)
-        yield Problem(at, f"a row has a level of every factor; missing: {named}")
+        yield Problem(at, f"a cell has a level of every factor; missing: {named}")
 
 
 def _named_problems(study: Study, chosen: Mapping[str, Sequence[str]], at: Path) -> Iterator[Problem]:
