@@ -26,16 +26,15 @@ def refusal(study: Study) -> str:
 def rows(*overrides: dict[str, Any] | None, **changes: Any) -> Study:
     """Four rows, off·off to on·on, with these overrides, and a comparison of the second factor."""
     cells = [{"a": a, "b": b} for a in ("off", "on") for b in ("off", "on")]
-    made = [
-        {**cell, **({"override": one} if one else {})} for cell, one in zip(cells, overrides, strict=True)
-    ]
+    own = [{"override": one} if one else {} for one in overrides]
+    made = [{**cell, **more} for cell, more in zip(cells, own, strict=True)]
     return study_with(**{"design": {"rows": made}, "comparisons": [{"factor": "b"}], **changes})
 
 
 def test_a_difference_outside_the_factor_is_refused_with_paths_and_both_values_side_by_side() -> None:
     text = refusal(rows(None, None, None, {"config": {"lr": 0.5}, "supervision": "weak"}))
     assert text.splitlines() == [
-        "study.yaml:1:456: comparisons[0]: b: off → on is confounded, two cells differ outside b:",
+        "study.yaml:1:530: comparisons[0]: b: off → on is confounded, two cells differ outside b:",
         "                    on·off   on·on",
         "      config.lr     0.1      0.5",
         "      supervision   full     weak",
