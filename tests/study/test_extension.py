@@ -91,7 +91,7 @@ def another_sub_factor_at_its_default(text: Text) -> None:
 
 
 def another_question(text: Text) -> None:
-    text["comparisons"] = [{"factor": "b"}]
+    text["comparisons"] = [{"factor": "c"}]
     text["metrics"] = {"primary": "image_auroc"}
     text["keep"] = {"probes": 3}
     text["study"] = "renamed"
