@@ -67,6 +67,7 @@ def test_a_level_is_compared_with_all_that_comes_with_it() -> None:
     )
     assert with_it.paths == ("config.a", "config.c")
     assert with_it.changes() == ["config.a 0 → 1", "config.c"]  # five and ten differ
+    assert within.changes() == ["config.c 5 → 10"]
     assert within.pairs == (("on·off·five", "on·off·ten"), ("on·on·five", "on·on·ten"))
 
 

@@ -121,7 +121,7 @@ class _Planner:
         self, factor: str, start: str, end: str, pairs: Sequence[tuple[Levels, Levels]], at: Path
     ) -> Comparison:
         compared = {factor, *below(self.study.nested, factor)}
-        bundle: dict[str, tuple[Any, Any] | None] = {}  # None: the pairs differ in its values
+        bundle: dict[str, list[tuple[Any, Any]]] = {}
         allowed: dict[str, str] = {}
         confounded: dict[str, _Confounded] = {}  # pairs that differ alike are told together
         for a, b in pairs:
@@ -131,7 +131,7 @@ class _Planner:
             outside: Difference = {}
             for path, values in self._differing(one, other).items():
                 if is_below(path, own) and not is_below(path, foreign):
-                    bundle[path] = values if bundle.get(path, values) == values else None
+                    bundle.setdefault(path, []).append(values)
                 elif path in self.study.allow:
                     allowed[path] = self.study.allow[path]
                 else:
@@ -145,7 +145,7 @@ class _Planner:
             end=end,
             pairs=tuple((cell_name(a), cell_name(b)) for a, b in pairs),
             paths=tuple(bundle),
-            values={path: values for path, values in bundle.items() if values is not None},
+            values={path: v[0] for path, v in bundle.items() if v.count(v[0]) == len(pairs)},
             allowed=allowed,
         )
         self.problems += [Problem(at, _say_confounded(comparison, one)) for one in confounded.values()]
