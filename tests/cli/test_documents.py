@@ -42,10 +42,12 @@ def test_commands_of_the_documents_exist(assay: Assay, page: Path) -> None:
         ({"finished": 17, "diverged": 1}, 0),
         ({"finished": 17, "failed": 1}, 1),
         ({"finished": 17, "missing": 1}, 1),
+        ({"finished": 12, "postponed": 6}, 0),
         ({"finished": 5, "missing": 13, "interrupted": True}, 130),
         ({"finished": 5, "failed": 1, "missing": 12, "interrupted": True}, 130),
     ],
 )
 def test_exit_codes(counts: dict[str, int], code: int) -> None:
-    nothing = {"finished": 0, "failed": 0, "diverged": 0, "pruned": 0, "missing": 0, "interrupted": False}
-    assert exit_code(Outcome(**{**nothing, **counts}, trained_now=0, seconds=1.0)) == code
+    nothing = dict.fromkeys(("finished", "failed", "diverged", "pruned", "missing", "postponed"), 0)
+    outcome = Outcome(**{**nothing, "interrupted": False, **counts}, trained_now=0, seconds=1.0)
+    assert exit_code(outcome) == code

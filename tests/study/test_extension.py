@@ -50,6 +50,11 @@ def main_row(text: Text) -> Text:
     return next(row for row in text["design"]["rows"] if "c" in row)
 
 
+def add_row(text: Text, row: Text) -> None:
+    plain = {"d": "plain"} if "d" in text["factors"] else {}
+    text["design"]["rows"].insert(0, {**plain, **row})
+
+
 def more_seeds(text: Text) -> None:
     text["repeats"]["seeds"] = [7, *text["repeats"]["seeds"]]
 
@@ -59,7 +64,7 @@ def more_folds(text: Text) -> None:
 
 
 def another_row(text: Text) -> None:
-    text["design"]["rows"].insert(0, {"a": "off", "b": "off", "set": "other"})
+    add_row(text, {"a": "off", "b": "off", "set": "other"})
 
 
 def another_level(text: Text) -> None:
@@ -74,14 +79,14 @@ def another_level_of_a_sub_factor(text: Text) -> None:
 
 def another_data_set(text: Text) -> None:
     text["factors"]["set"]["third"] = {"data": {"reader": "folder", "splits": "per_seed"}}
-    text["design"]["rows"].append({"a": "off", "b": "on", "set": "third"})
+    add_row(text, {"a": "off", "b": "on", "set": "third"})
 
 
 def another_factor_at_its_default(text: Text) -> None:
     text["factors"] = {"d": {"plain": {}, "new": {"config": {"d": 3}}}, **text["factors"]}
     for row in text["design"]["rows"]:
         row["d"] = "plain"
-    text["design"]["rows"].append({"a": "off", "b": "off", "set": "one", "d": "new"})
+    add_row(text, {"a": "off", "b": "off", "set": "one", "d": "new"})
 
 
 def another_sub_factor_at_its_default(text: Text) -> None:

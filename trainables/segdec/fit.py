@@ -23,10 +23,11 @@ from trainables.data.tensors import images_to_tensor
 from trainables.errors import Diverged, InputError
 from trainables.evaluate import image_scores
 from trainables.metrics import Undefined, image_ap
+from trainables.nn.models import forward_context, with_layout
 from trainables.segdec.config import SegDecConfig
 from trainables.segdec.loss import Losses, LossWeights, segdec_loss
 from trainables.segdec.network import SegDecNet, initialise
-from trainables.segdec.predictor import SegDecPredictor, forward_context, images_per_pass
+from trainables.segdec.predictor import SegDecPredictor, images_per_pass
 from trainables.segdec.sampler import Sampler
 from trainables.segdec.targets import Target, TargetBatch, make_target
 
@@ -56,13 +57,15 @@ def fit(config: SegDecConfig, data: TrainingData, run: Run) -> SegDecPredictor:
 
     for epoch in range(start, config.epochs):
         sums = torch.zeros(4, device=run.device)
-        for batch in sampler.epoch(run.generator("order", epoch)):
+        batches = sampler.epoch(run.generator("order", epoch))
+        for step, batch in enumerate(batches, start=epoch * len(batches)):
             optimiser.zero_grad()
             sums += train_batch(network, data.train, targets, run.shard(batch), epoch=epoch, config=config)
             run.reduce(network.parameters())
             if config.batch_gradient == "mean":
                 _divide_gradients(network, len(batch))
             optimiser.step()
+            run.step(step + 1, config.epochs * len(batches), config.epochs)
         metrics = _mean_losses(sums, network, run, epoch)
         if data.validation is not None and _validates(epoch, config):
             metrics |= _validate(network, data.validation, config, run.device)
@@ -82,8 +85,7 @@ def new_network(config: SegDecConfig, seed: int, device: torch.device) -> SegDec
     """A network with its initial weights, in the config's memory format."""
     network = SegDecNet(config)
     initialise(network, seed)
-    layout = torch.channels_last if config.memory_format == "channels_last" else torch.contiguous_format
-    return network.to(device=device, memory_format=layout)  # pyright: ignore[reportCallIssue]
+    return with_layout(network, config).to(device)
 
 
 def train_batch(

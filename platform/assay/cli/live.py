@@ -174,6 +174,8 @@ def _row(one: Running, primary: str) -> tuple[str, ...]:
     if one.silent is not None:
         left = f"no sign for {duration(one.silent)}"
     epoch = f"epoch {progress.epoch}/{progress.epochs}"
+    if progress.step is not None:
+        epoch += f" step {progress.step}/{progress.steps}"
     return (*head, epoch, score(progress.metrics, primary), left)
 
 

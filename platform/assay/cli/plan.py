@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -30,6 +30,15 @@ Trials = Annotated[
 ]
 
 
+Forecast = Annotated[
+    bool,
+    typer.Option(
+        "--forecast",
+        help="Time the first steps of each kind of trial, and say hours and memory (a minute or so).",
+    ),
+]
+
+
 def register(app: typer.Typer) -> None:
     app.command(epilog="Example: assay plan studies/ksdd_smoke.yaml --data ~/surfaces")(plan)
 
@@ -40,6 +49,7 @@ def plan(
     data: Data = None,
     no_data: NoData = False,
     trials: Trials = "auto",
+    forecast: Forecast = False,
     storage: Storage = DEFAULT_STORAGE,
     cache: Cache = DEFAULT_CACHE,
 ) -> None:
@@ -48,6 +58,7 @@ def plan(
     Of a search: the budget, the space, and the points drawn so far.
 
     Trains nothing and writes no results; it fills the cache (unpacked archives, images made on the spot).
+    With `--forecast` one trial of each shape trains for ten seconds; the study keeps the forecast.
     Exit code 0: the study is sound, 2: it is refused.
     """
     from assay.cli.live import LiveView
@@ -60,6 +71,8 @@ def plan(
 
     if trials not in ("auto", "all", "none"):
         raise InputError(f"--trials is auto, all or none, found {trials!r}")
+    if forecast and no_data:
+        raise InputError("--forecast times real training steps and needs the data: leave out --no-data")
     out = console()
     with LiveView(console(stderr=True)) as view:
         planned = read_plan(study, data=data, cache=cache, with_data=not no_data, say=view.message)
@@ -70,24 +83,36 @@ def plan(
     if planned.study.question:
         out.print(f"{planned.study.study}: {planned.study.question}")
     out.print(f"design: {say_design(planned.study)}")
-    if planned.study.search is not None:
-        out.print(_space_table(planned))
-    if planned.undrawn and not planned.trials:
-        out.print("no point is drawn yet")
-    elif trials == "all" or (trials == "auto" and len(planned.trials) <= _LISTED):
-        out.print(_trial_table(planned, records, known=not no_data))
-    else:
-        out.print(_cell_table(planned, records))
-        if trials == "auto":
-            out.print("`--trials all` lists the trials one by one.")
-    if planned.comparisons:
-        out.print(_comparison_table(planned))
-    elif len(planned.cells) > 1 and planned.study.search is None:
-        out.print("compares nothing: a study says what in `comparisons`")
+    for part in _parts(planned, records, trials, known=not no_data):
+        out.print(part)
     for line in _summary(planned, records):
         out.print(line)
     for warning in planned.warnings:
         out.print(f"warning: {warning}")
+    if forecast:
+        from assay.cli.forecast import show_forecast
+
+        show_forecast(planned, records, store, data, cache)
+
+
+def _parts(
+    planned: Plan, records: Mapping[str, Record], trials: str, *, known: bool
+) -> Iterator[Table | str]:
+    """The space of a search, what is trained, and what is compared."""
+    if planned.study.search is not None:
+        yield _space_table(planned)
+    if planned.undrawn and not planned.trials:
+        yield "no point is drawn yet"
+    elif trials == "all" or (trials == "auto" and len(planned.trials) <= _LISTED):
+        yield _trial_table(planned, records, known=known)
+    else:
+        yield _cell_table(planned, records)
+        if trials == "auto":
+            yield "`--trials all` lists the trials one by one."
+    if planned.comparisons:
+        yield _comparison_table(planned)
+    elif len(planned.cells) > 1 and planned.study.search is None:
+        yield "compares nothing: a study says what in `comparisons`"
 
 
 def _trial_table(planned: Plan, records: Mapping[str, Record], *, known: bool) -> Table:

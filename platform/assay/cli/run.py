@@ -55,8 +55,8 @@ def run(
     """Train every trial that has no record yet, then print the table of the study.
 
     Run it again at any time, also after Ctrl-C or a crash: it trains what is missing and nothing else.
-    Exit code 0: every trial has ended with a result (diverged and pruned are results too), 1: some failed or
-    are missing, 2: bad input, 130: interrupted.
+    Exit code 0: every trial has ended with a result (diverged and pruned are results too), or the study's
+    budget has ended; 1: some failed or are missing, 2: bad input, 130: interrupted.
     """
     from assay.cli.live import LiveView
     from assay.cli.output import console, duration
@@ -64,6 +64,7 @@ def run(
     out = console()
     with LiveView(out) as view:
         view.message(f"reading {study}")
+        from assay.cli.forecast import say_truth
         from assay.cli.mirror import Mirror
         from assay.cli.planning import read_plan
         from assay.results import Store
@@ -91,6 +92,7 @@ def run(
             if outcome.interrupted:
                 mirror.interrupt()
             _print_answer(out, store, planned)
+            truth = say_truth(store, grown(planned, store))
         view.message("dropping models that `keep` leaves out")
         left = _drop_models(store, grown(planned, store))
     _print_ways_on(planned, outcome, storage, _pages(store, storage, tracking_uri))
@@ -99,6 +101,8 @@ def run(
     if mirror.lacking:
         replay = in_use("assay mlflow --sync", storage=storage, tracking_uri=tracking_uri)
         typer.echo(f"MLflow lacks some results ({mirror.lacking}). Nothing is lost: `{replay}` replays them.")
+    if truth:
+        typer.echo(truth)
     out.print(f"{_counts(outcome)} in {duration(view.seconds)}")
     raise typer.Exit(exit_code(outcome))
 
@@ -179,6 +183,7 @@ def _counts(outcome: Outcome) -> str:
         "pruned": outcome.pruned,
         "failed": outcome.failed,
         "missing": outcome.missing,
+        "left for another budget": outcome.postponed,
     }
     counts = ", ".join(f"{count} {name}" for name, count in parts.items() if count or name == "finished")
     return f"{counts}; {outcome.trained_now} trained now"

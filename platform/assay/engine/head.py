@@ -19,6 +19,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from assay.engine.budget import Budget, budget_packs, cell_seconds
 from assay.engine.cluster import Cluster, cluster
 from assay.engine.packs import Pack, make_packs, missing_trials
 from assay.results import Lease, Record, Store
@@ -54,6 +55,7 @@ class Outcome:
     diverged: int
     pruned: int
     missing: int
+    postponed: int  # missing because the study's budget ended
     trained_now: int
     interrupted: bool
     seconds: float
@@ -95,12 +97,15 @@ def run_study(plan: Plan, store: Store, options: EngineOptions, scheduler: Any =
         plan = grown(plan, store)
         records = store.records(trial.id for trial in plan.trials)
     count = [record.status for record in records.values()].count
+    missing = plan.undrawn + len(missing_trials(plan.trials, records))
+    in_budget = plan.study.budget is not None and not (end.interrupted or end.problems)
     return Outcome(
         finished=count("finished"),
         failed=count("failed"),
         diverged=count("diverged"),
         pruned=count("pruned"),
-        missing=plan.undrawn + len(missing_trials(plan.trials, records)),
+        missing=0 if in_budget else missing,
+        postponed=missing if in_budget else 0,
         trained_now=len(records.keys() - before.keys()),
         interrupted=end.interrupted,
         seconds=time.monotonic() - start,
@@ -145,12 +150,7 @@ def _train(
             packs = search
             options.on_message(_say_search(plan, records, slots))
         else:
-            made = make_packs(missing, plan.study.resources.pack, slots)
-            packs = iter(made)
-            options.on_message(
-                f"{len(missing)} of {len(plan.trials)} trials to train in {len(made)} packs, "
-                f"{min(slots, len(made))} at a time"
-            )
+            packs = _plan_packs(plan, store, options, missing=missing, slots=slots, in_flight=in_flight)
         work = _Work(plan, store, options, run, packs=packs, in_flight=in_flight)
         try:
             with _stop_on_request(store, plan.study.study, lease):
@@ -161,6 +161,36 @@ def _train(
 
             remove_placement_groups(placement_prefix(run))
             store.delete_tree(f"{store.study(plan.study.study)}/packs/{run}")
+
+
+def _plan_packs(
+    plan: Plan,
+    store: Store,
+    options: EngineOptions,
+    *,
+    missing: Sequence[Trial],
+    slots: int,
+    in_flight: set[str],
+) -> Iterator[Sequence[Trial] | None]:
+    """The packs of a plan: all at once, or round by round under a budget."""
+    size, total = plan.study.resources.pack, len(plan.trials)
+    if plan.study.budget is None:
+        made = make_packs(missing, size, slots)
+        at_once = min(slots, len(made))
+        options.on_message(
+            f"{len(missing)} of {total} trials to train in {len(made)} packs, {at_once} at a time"
+        )
+        return iter(made)
+    hours = plan.study.budget.hours
+    options.on_message(f"{len(missing)} of {total} trials to train, seed by seed, within {hours:g} h")
+    ids = [trial.id for trial in plan.trials]
+    return budget_packs(
+        missing,
+        Budget(hours * 3600, slots, size),
+        lambda: cell_seconds(plan.trials, store.records(ids)),
+        in_flight,
+        options.on_message,
+    )
 
 
 def _say_search(plan: Plan, records: Mapping[str, Record], slots: int) -> str:

@@ -30,6 +30,7 @@ from trainables.contract import Checkpoint, seed_for, shard
 __all__ = ["PeerLostError", "Stopped", "TrainRun", "collective"]
 
 _HEARTBEAT_SECONDS = 0.5  # progress.json and log.txt are written at most this often
+_STEP_HEARTBEAT_SECONDS = 5.0  # between two heartbeats within an epoch
 _STOP_SECONDS = 1.0  # a stop request is looked for at most this often
 _CHECKPOINT_SHARE = 0.05  # of the training time may go into writing checkpoints
 
@@ -78,6 +79,8 @@ class TrainRun:
         self._epoch_start = time.monotonic()
         self._epoch_seconds: list[float] = []
         self._written = 0.0
+        self._first_step: tuple[int, float] | None = None  # of this attempt: steps done, and when
+        self._beat = Progress.now(trial.id, 0, 0, {}, attempt=attempt.name)  # the last heartbeat
         self._stop_looked = 0.0
         self._checkpointed = time.monotonic()
         self._checkpoint_cost = 0.0
@@ -111,6 +114,26 @@ class TrainRun:
             dist.all_reduce(flat, op=dist.ReduceOp.SUM)
         for gradient, summed in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(summed.view_as(gradient))
+
+    def step(self, done: int, total: int, epochs: int) -> None:
+        now = time.monotonic()
+        if self._first_step is None:
+            self._first_step = (done, now)
+        elif self.rank == 0 and now - self._written >= _STEP_HEARTBEAT_SECONDS:
+            first, since = self._first_step
+            eta = (now - since) / (done - first) * (total - done)
+            self._beat = self._beat.model_copy(
+                update={
+                    "epoch": len(self.history),
+                    "step": done,
+                    "steps": total,
+                    "epochs": epochs,
+                    "eta": eta,
+                    "time": time.time(),
+                }
+            )
+            self._store.write_progress(self._beat)
+            self._written = now
 
     def log(self, epoch: int, metrics: Mapping[str, float], epochs: int) -> None:
         now = time.monotonic()
@@ -167,8 +190,8 @@ class TrainRun:
     def _heartbeat(self, done: int, epochs: int, metrics: Mapping[str, float]) -> None:
         recent = self._epoch_seconds[-5:]
         pace = sum(recent) / len(recent)
-        beat = Progress.now(self._trial.id, done, epochs, metrics, pace, self._attempt.name)
-        self._store.write_progress(beat)
+        self._beat = Progress.now(self._trial.id, done, epochs, metrics, pace, self._attempt.name)
+        self._store.write_progress(self._beat)
         self._write_log()
         self._written = time.monotonic()
 

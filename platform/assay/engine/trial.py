@@ -31,11 +31,11 @@ from trainables.data import load_evaluation, load_training, make_split, open_ima
 from trainables.data.samples import EvaluationData, TrainingData
 from trainables.errors import InputError
 from trainables.evaluate import Evaluation, evaluate
+from trainables.memory import peak_memory_mb
 
-__all__ = ["Place", "Timer", "fit_and_evaluate", "forget_peak_memory"]
+__all__ = ["Place", "Timer", "fit_and_evaluate"]
 
 _PREDICTION_BATCH = 16
-_CLEAR_REFS, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
 @dataclass
@@ -67,7 +67,7 @@ class Place:
 
     def environment(self, workers: tuple[Worker, ...] = ()) -> Environment:
         """Where this trial runs and with what."""
-        peak = _peak_memory_mb(self.device)
+        peak = peak_memory_mb(self.device)
         version = source_version()
         return Environment(
             node=self.node,
@@ -130,21 +130,6 @@ def fit_and_evaluate(
         "environment": place.environment(workers),
         "files": files,
     }
-
-
-def forget_peak_memory(device: torch.device) -> None:
-    """Begin to measure anew: trials of a pack share a process, and each records its own peak."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    else:
-        _CLEAR_REFS.write_text("5")  # resets the kernel's high-water mark of this process
-
-
-def _peak_memory_mb(device: torch.device) -> float:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    mark = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
-    return int(mark.split()[1]) / 1024
 
 
 def _load(trial: Trial, config: TrainableConfig, place: Place) -> tuple[TrainingData, EvaluationData]:

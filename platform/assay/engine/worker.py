@@ -19,10 +19,11 @@ import torch.distributed as dist
 
 from assay.engine.packs import Pack
 from assay.engine.run import Stopped, TrainRun, collective
-from assay.engine.trial import Place, Timer, fit_and_evaluate, forget_peak_memory
+from assay.engine.trial import Place, Timer, fit_and_evaluate
 from assay.results import Attempt, AttemptStart, Record, Store
 from assay.study import Trial
 from trainables.errors import Diverged, InputError
+from trainables.memory import forget_peak_memory
 
 __all__ = ["MAX_ATTEMPTS", "train_pack", "train_trials"]
 

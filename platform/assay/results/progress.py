@@ -14,11 +14,13 @@ __all__ = ["Progress"]
 
 
 class Progress(BaseModel, frozen=True, extra="forbid"):
-    """One heartbeat, written over the last one after each epoch."""
+    """One heartbeat, written over the last one: after each epoch, and every few seconds in a long one."""
 
     trial: str
     epoch: int = Field(description="Epochs finished.")
     epochs: int = Field(description="Epochs in all.")
+    step: int | None = Field(default=None, description="Optimiser steps done, where an epoch is long.")
+    steps: int | None = Field(default=None, description="Optimiser steps in all.")
     metrics: dict[str, float | None] = Field(
         default_factory=dict, description="Of the last epoch; null: not a number."
     )

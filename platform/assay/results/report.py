@@ -24,6 +24,7 @@ def report(
     records: Mapping[str, Record],
     problems: Sequence[Problem] = (),
     importance: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
+    pictures: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """The page of a study.
 
@@ -32,6 +33,7 @@ def report(
         records: The records there are, by trial id (``store.records_of(ids).records``).
         problems: Records that could not be read: named under the table.
         importance: Of a search: cell → parameter → share of the objective's variance.
+        pictures: Caption → path of a picture, as the page names it.
 
     Returns:
         Markdown, ending in a newline.
@@ -50,6 +52,7 @@ def report(
             f"Right level minus left, all else equal; `…` stands for what is compared in {order}.",
             comparisons.markdown(),
         ]
+    parts += [f"![{caption}]({path})\n\n*{caption}*" for caption, path in pictures.items()]
     if plan.study.search is not None:
         parts += search_page(plan, records, importance)
     return "\n\n".join(part for part in parts if part) + "\n"

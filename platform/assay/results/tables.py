@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal, NamedTuple
 
 from assay.results.record import Problem, Record
 from assay.results.summary import CellSummary, summarise
 from assay.study import Plan
 from assay.study.nesting import NO_LEVEL
+from assay.study.published import published_values
 from trainables.metrics import METRICS, Metric
 
 __all__ = ["Column", "TextTable", "ablation_table", "comparison_table", "reported_metrics", "superscript"]
@@ -69,7 +71,7 @@ def superscript(number: int) -> str:
 
 
 def ablation_table(plan: Plan, records: Mapping[str, Record], problems: Sequence[Problem] = ()) -> TextTable:
-    """One row per cell: the factors' levels, mean ± spread of each metric, and n.
+    """One row per cell: the factors' levels, mean ± spread of each metric, what is published of it, and n.
 
     ``n`` counts the primary metric; a further metric that has fewer values says so in the note. Of a search
     the rows are the winners on fresh seeds.
@@ -82,7 +84,10 @@ def ablation_table(plan: Plan, records: Mapping[str, Record], problems: Sequence
     named = not factors or plan.study.search is not None
     if named:
         columns.append(Column("cell", "left"))
-    columns += [Column(f"{metric.title} {_arrow(metric)}", "right") for metric in metrics]
+    published = _published_columns(plan, metrics)
+    for metric in metrics:
+        columns.append(Column(f"{metric.title} {_arrow(metric)}", "right"))
+        columns += [Column("published", "right")] if metric.name in published else []
     columns.append(Column("n", "right"))
     notes: list[str] = []
     rows: list[tuple[str, ...]] = []
@@ -90,7 +95,10 @@ def ablation_table(plan: Plan, records: Mapping[str, Record], problems: Sequence
         of_cell = [summary[index] for summary in summaries]
         levels = [_level(plan, factor, cell.levels[factor]) for factor in factors]
         levels += [cell.name] if named else []
-        values = [_mean_spread(summary, metric) for summary, metric in zip(of_cell, metrics, strict=True)]
+        values: list[str] = []
+        for summary, metric in zip(of_cell, metrics, strict=True):
+            values.append(_mean_spread(summary, metric))
+            values += [published[metric.name][index]] if metric.name in published else []
         rows.append((*levels, *values, _count_cell(of_cell, metrics, notes)))
     return TextTable(tuple(columns), tuple(rows), tuple(notes))
 
@@ -124,6 +132,22 @@ def comparison_table(
         Column("better in", "right"),
     )
     return TextTable(columns, tuple(rows))
+
+
+def _published_columns(plan: Plan, metrics: Sequence[Metric]) -> dict[str, list[str]]:
+    """Metric → what is published of it for each cell; with the decimals that the study gives."""
+    of_cells = [published_values(plan.study, cell.levels) for cell in plan.cells]
+    columns: dict[str, list[str]] = {}
+    for metric in metrics:
+        given = [values[metric.name] for values in of_cells if metric.name in values]
+        if given:
+            written = (-int(Decimal(str(value)).normalize().as_tuple().exponent) for value in given)
+            decimals = max(3 if metric.unit == "share" else 0, *written)
+            columns[metric.name] = [
+                f"{values[metric.name]:.{decimals}f}" if metric.name in values else _NOTHING
+                for values in of_cells
+            ]
+    return columns
 
 
 def _difference(one: CellSummary, other: CellSummary, metric: Metric) -> tuple[str, str]:

@@ -28,6 +28,7 @@ from assay.study.points import (
     search_hash,
     trials_of,
 )
+from assay.study.published import published_problems
 from assay.study.repeats import UNKNOWN, DataPlan, ManifestSummary, plan_data
 from assay.study.schema import Level, Study
 from assay.study.search_rules import search_problems
@@ -90,12 +91,10 @@ class Plan(BaseModel):
         by_name = {one.cell.name: one for one in self.searched}
         cells: dict[tuple[bool, str, str], Cell] = {}
         trials: list[Trial] = []
-        roles: tuple[tuple[Role, Sequence[Point]], ...] = (
-            ("point", points),
-            ("replicate", replicated),
-            ("ablation", ablated),
-        )
-        for role, row in ((role, row) for role, rows in roles for row in rows):
+        rows: list[tuple[Role, Point]] = [("point", point) for point in points]
+        rows.extend(("replicate", point) for point in replicated)
+        rows.extend(("ablation", point) for point in ablated)
+        for role, row in rows:
             if row.config is None or row.cell not in by_name:
                 continue
             searched = by_name[row.cell]
@@ -205,6 +204,7 @@ def plan_study(
     refuse(source, [*reference_problems(study), *_unknown_metrics(study)])
     trainable = _trainable(study, find)
     combinations, notes = design_cells(study)
+    refuse(source, published_problems(study, [cell.levels for cell in combinations]))
     cells = _plan_cells(study, trainable, combinations, device)
     flat = {planned.cell.name: planned.settings.as_dict() for planned in cells}
     comparisons, problems = plan_comparisons(study, trainable, combinations, flat)

@@ -22,11 +22,13 @@ from pydantic import (
 )
 
 from assay.study.names import Name
+from assay.study.published import Published
 from assay.study.search import Parameter, Replicate, Search, Start
 from assay.study.source import Source
 from trainables.data.spec import DataSpec, Supervision
 
 __all__ = [
+    "Budget",
     "ComparisonSpec",
     "Cumulative",
     "Design",
@@ -228,6 +230,13 @@ class Resources(BaseModel):
         return value
 
 
+class Budget(BaseModel):
+    """When a run is to end, at a boundary where all cells have the same seeds."""
+
+    model_config = _STRICT
+    hours: float = Field(gt=0, le=10_000, description="Of one `assay run`; rounds that would not fit wait.")
+
+
 class Keep(BaseModel):
     """What stays on disk beside scores and records."""
 
@@ -271,12 +280,16 @@ class Study(BaseModel):
     allow: dict[str, Annotated[str, Field(min_length=1, max_length=2000)]] = Field(
         default_factory=dict, description="Path → reason, for a difference outside the compared factor."
     )
+    published: Published | None = Field(
+        default=None, description="What the authors report, as a reference beside the study's own values."
+    )
     repeats: Repeats = Repeats()
     resolve: float | None = Field(
         default=None, gt=0, description="Difference in the primary metric that is worth knowing."
     )
     metrics: Metrics = Metrics()
     resources: Resources = Resources()
+    budget: Budget | None = Field(default=None, description="A time limit; left out: train all.")
     keep: Keep = Keep()
     search: Search | None = Field(default=None, description="A search for good settings.")
     space: dict[str, Parameter] = Field(default_factory=dict, description="What the search may set.")

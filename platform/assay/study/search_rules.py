@@ -39,6 +39,8 @@ def search_problems(
         if row.override is not None:
             at: Path = ("design", "rows", index, "override")
             yield Problem(at, "an `override` belongs to rows that are trained as they are: make it a level")
+    if study.budget is not None:
+        yield Problem(("budget",), "a search has a budget of its own: `search.points`. Leave `budget` out")
     yield from _within_problems(study, cells)
     yield from _objective_problems(study, cells)
     yield from _sampler_problems(study)

@@ -1,0 +1,116 @@
+"""What `assay plan --forecast` prints: hours and memory, per kind of trial and in total."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from assay.results import Store
+    from assay.results.forecast import Forecast, Machine, Shape
+    from assay.results.record import Record
+    from assay.study import Plan
+
+__all__ = ["say_truth", "show_forecast"]
+
+_CELLS = 3  # named of a shape that has more
+
+
+def show_forecast(
+    plan: Plan, records: Mapping[str, Record], store: Store, data: Path | None, cache: Path
+) -> None:
+    """Make the forecast, print it, and keep it beside the study's results."""
+    from assay.cli.live import LiveView
+    from assay.cli.output import console, duration
+    from assay.results.forecast import forecast_study, write_forecast
+
+    out = console()
+    with LiveView(console(stderr=True)) as view:
+        found = forecast_study(plan, records, _this_machine(plan, data, cache), view.message)
+    write_forecast(store, plan.study.study, found)
+    if not any(shape.missing for shape in found.shapes):
+        out.print("forecast: nothing is left to train")
+        return
+    out.print(_table(found))
+    out.print(
+        f"forecast: {duration(found.hours * 3600)} here, {found.at_once} at a time "
+        f"({duration(found.trial_hours * 3600)} one after the other), and ten seconds or so to start a pack"
+    )
+    if found.at_once > 1:
+        out.print("trials beside each other share memory and caches: they may take longer than one alone")
+
+
+def say_truth(store: Store, plan: Plan) -> str | None:
+    """``8 finished trials took 2 h 10 min …, the forecast said 2 h``; None where there was no forecast."""
+    from assay.cli.output import count, duration
+    from assay.results.forecast import read_forecast, spent_hours
+
+    forecast = read_forecast(store, plan.study.study)
+    if forecast is None:
+        return None
+    of_cell = {cell: shape.seconds for shape in forecast.shapes for cell in shape.cells}
+    cell_of = {trial.id: trial.cell for trial in plan.trials}
+    records = store.records(cell_of).values()
+    known = [one for one in records if one.status == "finished" and cell_of[one.id] in of_cell]
+    if not known:
+        return None
+    said = sum(of_cell[cell_of[record.id]] for record in known)
+    took = duration(spent_hours(known) * 3600)
+    trials = count(len(known), "finished trial")
+    return f"{trials} took {took} one after the other, the forecast said {duration(said)}"
+
+
+def _this_machine(plan: Plan, data: Path | None, cache: Path) -> Machine:
+    import torch
+
+    from assay.results.forecast import Machine
+    from trainables.errors import InputError
+
+    need = plan.study.resources
+    cores = len(os.sched_getaffinity(0))
+    at_once = cores // (need.workers * need.cpus)
+    if need.gpus:
+        at_once = min(at_once, int(torch.cuda.device_count() / (need.workers * need.gpus)))
+        if not at_once:
+            raise InputError(
+                f"a forecast is made where the study trains: it asks for {need.workers} worker(s) with "
+                f"{need.gpus:g} GPU(s) each, and this machine has {torch.cuda.device_count()}. "
+                "Make it there, or set resources.gpus: 0."
+            )
+    return Machine(data, cache, torch.device("cuda" if need.gpus else "cpu"), max(1, at_once))
+
+
+def _table(forecast: Forecast) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    from assay.cli.output import duration
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("trials like", "left", "each takes", "memory", "known from"):
+        table.add_column(title, overflow="fold")
+    for shape in forecast.shapes:
+        memory = f"{shape.memory_mb / 1024:.1f} GB"
+        table.add_row(
+            _cells(shape),
+            f"{shape.missing} of {shape.trials}",
+            duration(shape.seconds),
+            memory,
+            _source(shape),
+        )
+    return table
+
+
+def _cells(shape: Shape) -> str:
+    more = len(shape.cells) - _CELLS
+    return ", ".join(shape.cells[:_CELLS]) + (f" and {more} more" if more > 0 else "")
+
+
+def _source(shape: Shape) -> str:
+    from assay.cli.output import count
+
+    return count(shape.seen, "finished trial" if shape.source == "finished trials" else "step")

@@ -1,0 +1,98 @@
+"""A study that must end in time: ``budget: {hours: 8}``. Pure Python, no Ray.
+
+Trials come in rounds, one round per seed: all cells on all folds. A round is begun only if it can end within
+the budget, reckoned from the trials that have finished, so that all cells end with the same seeds and can be
+compared. Of a study of which nothing is known yet the first round is trained whatever it takes.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from assay.engine.packs import make_packs
+from assay.results import Record
+from assay.study import Trial
+
+__all__ = ["Budget", "budget_packs", "cell_seconds"]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a run may take, and how many packs train at once meanwhile."""
+
+    seconds: float
+    slots: int
+    pack: int | str  # `resources.pack`
+    clock: Callable[[], float] = time.monotonic
+
+
+def budget_packs(
+    missing: Sequence[Trial],
+    budget: Budget,
+    seconds_of: Callable[[], Mapping[str, float]],
+    in_flight: Collection[str],
+    say: Callable[[str], None],
+) -> Iterator[list[Trial] | None]:
+    """The packs of one round after the other, as long as the next round can end in time.
+
+    Args:
+        missing: What has no record, in the plan's order.
+        budget: Counted from the first pack on.
+        seconds_of: What a trial of each cell takes, as far as it is known by now.
+        in_flight: Ids of the trials that are handed out and not over; kept by the caller.
+        say: Told what is left out, and why.
+
+    Yields:
+        The trials of a pack; None where it is not known yet whether the next round fits.
+    """
+    begun = budget.clock()
+    cells = {trial.cell for trial in missing}
+    rounds = _rounds(missing)
+    cell_of = {trial.id: trial.cell for trial in missing}
+    first = not cells <= seconds_of().keys()
+    for number, (_, trials) in enumerate(rounds):
+        if not (first and number == 0):
+            while not cells <= (known := seconds_of()).keys() and in_flight:
+                yield None
+            left = [cell_of[one] for one in in_flight] + [trial.cell for trial in trials]
+            span = _mean_or_known(known, left) / budget.slots
+            end = budget.clock() - begun + span
+            if end > budget.seconds:
+                seeds = ", ".join(str(later) for later, _ in rounds[number:])
+                say(
+                    f"the budget of {_time(budget.seconds)} leaves no room for seed {seeds}: all cells on "
+                    f"one take about {_time(span)}, and {_time(end)} would be over by then. Run again for "
+                    "another budget."
+                )
+                return
+        yield from make_packs(trials, budget.pack, budget.slots)
+
+
+def cell_seconds(trials: Iterable[Trial], records: Mapping[str, Record]) -> dict[str, float]:
+    """Mean seconds of each cell's trials that have ended by themselves (diverged ones, too, cost time)."""
+    spans: dict[str, list[float]] = {}
+    for trial in trials:
+        record = records.get(trial.id)
+        if record is not None and record.started and record.ended and record.status != "pruned":
+            spans.setdefault(trial.cell, []).append((record.ended - record.started).total_seconds())
+    return {cell: statistics.fmean(values) for cell, values in spans.items()}
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds / 3600:.3g} h" if seconds >= 3600 else f"{seconds / 60:.2g} min"
+
+
+def _rounds(missing: Sequence[Trial]) -> list[tuple[int, list[Trial]]]:
+    by_seed: dict[int, list[Trial]] = {}
+    for trial in missing:
+        by_seed.setdefault(trial.seed, []).append(trial)
+    return list(by_seed.items())
+
+
+def _mean_or_known(known: Mapping[str, float], cells: Sequence[str]) -> float:
+    """Seconds of trials of ``cells``; a cell without a finished trial counts as the mean of the others."""
+    mean = statistics.fmean(known.values()) if known else 0.0
+    return sum(known.get(cell, mean) for cell in cells)

@@ -1,0 +1,70 @@
+"""`assay plan --forecast`: hours and memory before anything is paid for, and beside the truth afterwards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from assay.cli.forecast import say_truth
+from assay.cli.planning import read_plan
+from assay.results import Store
+from tests.cli.small_study import Assay, finished
+
+STUDY = """\
+study: price
+trainable: segdec
+data: {reader: synthetic, options: {images: 24, items: 24, positives: 12, size: [64, 128]}}
+config: {preset: ksdd, image_size: [64, 128], channel_scale: 0.0625, epochs: 2}
+repeats: {seeds: [0, 1, 2]}
+"""
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    path = tmp_path / "price.yaml"
+    path.write_text(STUDY, encoding="utf-8")
+    return path
+
+
+def test_the_forecast_says_what_a_trial_and_the_rest_of_the_study_take(
+    assay: Assay, study: Path, tmp_path: Path
+) -> None:
+    answer = assay("plan", study, "--forecast", "--storage", tmp_path / "storage")
+    assert answer.code == 0, answer.err
+    assert "3 of 3" in answer.out
+    assert "one after the other" in answer.out
+    assert "GB" in answer.out
+
+
+def test_the_truth_stands_beside_the_forecast_once_trials_have_finished(
+    assay: Assay, study: Path, tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "storage")
+    plan = read_plan(study, data=None, cache=tmp_path / "cache", say=lambda text: None)
+    assert say_truth(store, plan) is None
+    assay("plan", study, "--forecast", "--storage", store.uri)
+    assert say_truth(store, plan) is None
+    record = finished(plan.trials[0], store)
+    store.write_record(record.model_copy(update={"timings": {"data": 5.0, "train": 60.0, "finish": 10.0}}))
+    said = say_truth(store, plan)
+    assert said is not None
+    assert said.startswith("1 finished trial took 1 min 15 s one after the other, the forecast said ")
+    # What has finished is the best forecast of what has not.
+    again = assay("plan", study, "--forecast", "--storage", store.uri).out
+    assert "2 of 3" in again
+    assert "1 finished trial" in again
+    assert "2 min 30 s one after the other" in again
+
+
+def test_a_forecast_without_data_is_refused(assay: Assay, study: Path) -> None:
+    answer = assay("plan", study, "--forecast", "--no-data")
+    assert answer.code == 2
+    assert "needs the data" in answer.err
+
+
+def test_a_forecast_is_refused_where_the_gpus_of_a_trial_are_missing(assay: Assay, study: Path) -> None:
+    study.write_text(STUDY + "resources: {gpus: 1024}\n", encoding="utf-8")
+    answer = assay("plan", study, "--forecast")
+    assert answer.code == 2
+    assert "GPU" in answer.err

@@ -1,0 +1,99 @@
+"""A budget ends a study where all cells have the same seeds."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from assay.engine.budget import Budget, budget_packs
+from assay.study import parse_study, plan_study
+from trainables.errors import InputError
+
+CELLS = ("a", "b")
+
+
+def _trials(seeds: int) -> list[Any]:
+    return [SimpleNamespace(id=f"{c}{s}", cell=c, seed=s) for s in range(seeds) for c in CELLS]
+
+
+class _Cluster:
+    """Trains what it is handed, one pack after the other, and counts the time."""
+
+    def __init__(self, costs: dict[str, float], known: bool = False) -> None:
+        self.costs, self.now, self.trained = costs, 0.0, list[str]()
+        self.known = dict(costs) if known else {}
+        self.in_flight: set[str] = set()
+        self.said: list[str] = []
+
+    def run(self, seconds: float, seeds: int = 5) -> list[str]:
+        budget = Budget(seconds, slots=1, pack="auto", clock=lambda: self.now)
+        for pack in budget_packs(
+            _trials(seeds), budget, lambda: self.known, self.in_flight, self.said.append
+        ):
+            assert pack is not None, "one pack at a time: nothing trains meanwhile"
+            for trial in pack:
+                self.now += self.costs[trial.cell]
+                self.known[trial.cell] = self.costs[trial.cell]
+                self.trained.append(trial.id)
+        return self.trained
+
+
+def test_only_whole_rounds_are_trained() -> None:
+    cluster = _Cluster({"a": 10.0, "b": 30.0})
+    assert cluster.run(seconds=100) == ["a0", "b0", "a1", "b1"]
+    (said,) = cluster.said
+    assert "seed 2, 3, 4" in said
+
+
+def test_a_study_that_fits_is_trained_whole() -> None:
+    cluster = _Cluster({"a": 10.0, "b": 30.0})
+    assert len(cluster.run(seconds=200)) == 10
+    assert cluster.said == []
+
+
+def test_the_first_round_of_an_unknown_study_is_trained_whatever_it_takes() -> None:
+    assert _Cluster({"a": 10.0, "b": 30.0}).run(seconds=1) == ["a0", "b0"]
+
+
+def test_a_round_that_is_known_not_to_fit_is_not_begun() -> None:
+    cluster = _Cluster({"a": 10.0, "b": 30.0}, known=True)
+    assert cluster.run(seconds=1) == []
+
+
+def test_the_next_round_waits_until_it_is_known_what_one_takes() -> None:
+    budget = Budget(100, slots=2, pack="auto", clock=lambda: 0.0)
+    known: dict[str, float] = {}
+    in_flight: set[str] = set()
+    packs = budget_packs(_trials(2), budget, lambda: known, in_flight, lambda text: None)
+    first = [next(packs), next(packs)]
+    in_flight |= {trial.id for pack in first if pack for trial in pack}
+    assert next(packs) is None
+    known |= {"a": 1.0, "b": 1.0}
+    in_flight.clear()
+    assert [trial.id for trial in next(packs) or ()] == ["a1"]
+
+
+def test_what_still_trains_counts_against_the_budget() -> None:
+    budget = Budget(100, slots=1, pack="auto", clock=lambda: 0.0)
+    in_flight: set[str] = set()
+    known = {"a": 30.0, "b": 30.0}
+    packs = budget_packs(_trials(2), budget, lambda: known, in_flight, lambda text: None)
+    in_flight |= {trial.id for trial in next(packs) or ()}
+    assert in_flight == {"a0", "b0"}
+    assert list(packs) == []  # 60 s for these, and 60 s for the next round
+
+
+def test_a_search_has_a_budget_of_its_own() -> None:
+    text = """
+study: s
+trainable: segdec
+data: {reader: synthetic, validation: {share: 0.2, by: item}}
+config: {preset: ksdd}
+search: {sampler: random, points: 5, seed: 0, objective: {max: validation.image_ap}}
+space: {config.lr: {float: [0.001, 0.1], log: true}}
+budget: {hours: 8}
+"""
+    with pytest.raises(InputError, match=r"budget: a search has a budget of its own: `search\.points`"):
+        plan_study(parse_study(text, "s"), None, "cpu")

@@ -1,0 +1,200 @@
+"""A forecast times the first steps of a real training and reckons up the rest."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+import pytest
+import torch
+
+from assay.results.forecast import Machine, forecast_study, read_forecast, write_forecast
+from assay.results.store import Store
+from assay.study import Plan, parse_study, plan_study
+from trainables.catalogue import find_trainable
+from trainables.contract import LocalRun, Run, Trainable, TrainableConfig
+from trainables.data import TrainingData, open_manifest
+from trainables.data.samples import ImageSet
+from trainables.data.spec import Supervision
+from trainables.forecast import measure
+
+CPU = torch.device("cpu")
+
+
+class _Config(TrainableConfig, frozen=True, extra="forbid"):
+    image_size: tuple[int, int] = (8, 8)
+    epochs: int = 50
+    steps: int = 4  # of an epoch
+    says_steps: bool = True
+
+
+@dataclass
+class _Clockwork:
+    """A method whose steps cost about 10 ms and whose epochs end with 20 ms; it times itself."""
+
+    steps: list[float] = field(default_factory=list)
+    epochs: list[float] = field(default_factory=list)
+
+    def fit(self, config: _Config, data: TrainingData, run: Run) -> None:
+        for epoch in range(config.epochs):
+            for _ in range(config.steps):
+                run.shard(range(2))
+                self.steps.append(_sleep(0.01))
+                if config.says_steps:
+                    run.step(len(self.steps), config.epochs * config.steps, config.epochs)
+            self.epochs.append(_sleep(0.02))
+            run.log(epoch, {}, config.epochs)
+
+    def trainable(self) -> Trainable[_Config]:
+        return Trainable("clockwork", 1, "", _Config, {}, frozenset({"full"}), self.fit, lambda folder: None)
+
+
+def _sleep(seconds: float) -> float:
+    """Sleep, and return for how long: on a busy machine it is longer than asked for."""
+    start = time.perf_counter()
+    time.sleep(seconds)
+    return time.perf_counter() - start
+
+
+class _Blank:
+    def __getitem__(self, sample: str, /) -> np.ndarray:
+        return np.zeros((8, 8, 1), np.uint8)
+
+
+def _images(count: int) -> ImageSet:
+    ids = tuple(map(str, range(count)))
+    return ImageSet(ids, np.arange(count) % 2 == 0, _Blank(), {}, ids, (None,) * count)
+
+
+DATA = TrainingData(_images(4), _images(2), Supervision(kind="full", masks=None))
+
+
+def test_the_whole_training_is_reckoned_from_its_first_steps_and_epochs() -> None:
+    method = _Clockwork()
+    cost = measure(method.trainable(), _Config(), DATA, device=CPU, seconds=0.5)
+    assert len(method.steps) < 200, "it was not ended"
+    assert (cost.steps, cost.epochs) == (200, 50)
+    whole = 200 * fmean(method.steps[2:]) + 50 * fmean(method.epochs)
+    assert cost.train_seconds == pytest.approx(whole, rel=0.1)
+    assert cost.image_seconds == pytest.approx(fmean(method.epochs) / 2, rel=0.1)  # two validation images
+
+
+def test_validation_counts_a_third_of_a_step_where_no_epoch_ended() -> None:
+    cost = measure(_Clockwork().trainable(), _Config(steps=10_000), DATA, device=CPU, seconds=0.1)
+    step = cost.train_seconds / cost.steps
+    assert cost.image_seconds == pytest.approx(step / 2 / 3, rel=0.01)  # two images a step
+
+
+def test_at_least_five_steps_are_timed_after_two_to_warm_up() -> None:
+    method = _Clockwork()
+    cost = measure(method.trainable(), _Config(steps=100), DATA, device=CPU, seconds=0.0)
+    assert (len(method.steps), cost.timed) == (7, 5)
+
+
+def test_a_method_that_counts_no_steps_is_timed_by_its_epochs() -> None:
+    method = _Clockwork()
+    cost = measure(method.trainable(), _Config(says_steps=False), DATA, device=CPU, seconds=0.2)
+    assert (cost.steps, cost.timed) == (0, len(method.epochs))
+    epoch = (sum(method.steps) + sum(method.epochs)) / len(method.epochs)
+    assert cost.train_seconds == pytest.approx(50 * epoch, rel=0.1)
+
+
+@dataclass
+class _Steps(LocalRun):
+    """Keeps what a method says of its steps."""
+
+    said: tuple[tuple[int, int, int], ...] = ()
+
+    def step(self, done: int, total: int, epochs: int) -> None:
+        self.said = (*self.said, (done, total, epochs))
+
+
+@pytest.mark.parametrize("name", ["segdec", "supervised"])
+def test_methods_count_their_steps_from_one_to_the_last(name: str, tmp_path: Path) -> None:
+    trainable = find_trainable(name)
+    plan, _ = _plan(tmp_path, trainable=name)
+    trial = plan.trials[0]
+    config = trainable.Config.model_validate(trial.config)
+    from trainables.data import load_training, make_split, open_images
+
+    manifest = open_manifest(trial.data, None, tmp_path)
+    split = make_split(manifest, trial.data, trial.supervision, 0, None)
+    images = open_images(manifest, config.image_size, config.channels, tmp_path)
+    run = _Steps()
+    trainable.fit(config, load_training(manifest, split, trial.supervision, images), run)
+    done, total, epochs = zip(*run.said, strict=True)
+    assert done == tuple(range(1, total[0] + 1))
+    assert set(total) == {len(done)}
+    assert set(epochs) == {2}
+
+
+def _plan(folder: Path, trainable: str = "segdec", extra: str = "") -> tuple[Plan, Machine]:
+    small = (
+        "channel_scale: 0.0625, " if trainable == "segdec" else "model: classifier, width: 4, min_steps: 0, "
+    )
+    text = f"""
+study: price
+trainable: {trainable}
+data:
+  reader: synthetic
+  splits: per_seed
+  validation: {{share: 0.25, by: item}}
+  options: {{images: 24, items: 24, positives: 12, size: [64, 128]}}
+config: {{image_size: [64, 128], {small}epochs: 2, lr: 0.01}}
+{extra}
+repeats: {{seeds: [0, 1, 2]}}
+"""
+    plan = plan_study(parse_study(text, "price"), lambda spec: open_manifest(spec, None, folder), "cpu")
+    return plan, Machine(None, folder, CPU, at_once=2)
+
+
+RATES = """
+factors:
+  rate: {slow: {config: {lr: 0.001}}, fast: {config: {lr: 0.1}}}
+  stop: {off: {config: {gradient_stop: false}}, on: {config: {gradient_stop: true}}}
+design: {full: all}
+"""
+
+
+def test_trials_that_differ_in_a_rate_only_have_one_shape(tmp_path: Path) -> None:
+    plan, machine = _plan(tmp_path, extra=RATES)
+    said: list[str] = []
+    forecast = forecast_study(plan, {}, machine, said.append)
+    assert [set(shape.cells) for shape in forecast.shapes] == [
+        {"slow·off", "fast·off"},
+        {"slow·on", "fast·on"},
+    ]
+    assert [shape.missing for shape in forecast.shapes] == [6, 6]
+    assert len(said) == 2
+
+
+def test_hours_are_of_all_missing_trials_over_those_at_once(tmp_path: Path) -> None:
+    plan, machine = _plan(tmp_path)
+    forecast = forecast_study(plan, {}, machine, lambda text: None)
+    (shape,) = forecast.shapes
+    assert forecast.trial_hours == pytest.approx(3 * shape.seconds / 3600)
+    assert forecast.hours == pytest.approx(forecast.trial_hours / 2)
+    assert shape.memory_mb > 100  # of the whole process, its libraries too
+
+
+def test_points_that_are_not_drawn_yet_count_as_their_cell(tmp_path: Path) -> None:
+    search = """
+search: {sampler: random, points: 5, seed: 0, objective: {max: validation.image_ap}}
+space: {config.lr: {float: [0.001, 0.1], log: true}}
+replicate: {best: 1, seeds: [7, 8]}
+"""
+    plan, machine = _plan(tmp_path, extra=search)
+    forecast = forecast_study(plan, {}, machine, lambda text: None)
+    assert sum(shape.missing for shape in forecast.shapes) == 5 * 3 + 2
+
+
+def test_a_forecast_is_kept_beside_the_study(tmp_path: Path) -> None:
+    plan, machine = _plan(tmp_path)
+    store = Store(tmp_path / "storage")
+    assert read_forecast(store, "price") is None
+    forecast = forecast_study(plan, {}, machine, lambda text: None)
+    write_forecast(store, "price", forecast)
+    assert read_forecast(store, "price") == forecast

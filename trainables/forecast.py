@@ -1,0 +1,132 @@
+"""What a training will cost, measured on its first steps instead of guessed.
+
+:func:`measure` starts a real ``fit`` on the real images and ends it after a few seconds. A method says
+through ``run.step`` how many steps it will take; one that does not is measured by its epochs.
+
+Trade-off: one training is timed at a time. Trainings beside each other on one machine slow each other down by
+what they share (memory, caches), which only the finished trials tell.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import torch
+
+from trainables.contract import ConfigT, LocalRun, Trainable
+from trainables.data.samples import TrainingData
+
+__all__ = ["Cost", "measure"]
+
+_WARM_UP = 2  # first steps that are not counted: memory is allocated, kernels are chosen
+_LEAST_STEPS = 5  # that are timed, however long they take
+_FORWARD_SHARE = 1 / 3  # of a training step: a backward pass costs about two forward ones
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one training takes on this machine."""
+
+    train_seconds: float  # steps and validations, first to last
+    image_seconds: (
+        float  # to judge one image; a third of its share of a training step where nothing was judged
+    )
+    steps: int  # in all; 0: the method does not say
+    epochs: int  # in all
+    timed: int  # steps (or, of a method that does not say, epochs) that were timed
+
+
+def measure(
+    trainable: Trainable[ConfigT],
+    config: ConfigT,
+    data: TrainingData,
+    *,
+    device: torch.device,
+    seed: int = 0,
+    fold: int | None = None,
+    seconds: float = 10.0,
+) -> Cost:
+    """Time the first steps of a training.
+
+    Args:
+        trainable: The method.
+        config: Its settings.
+        data: What it would train on.
+        device: Where it would train.
+        seed: Of the training.
+        fold: Of the training.
+        seconds: When it is ended, but not before five steps; a method that does not call ``run.step`` is
+            ended after its first epoch at the earliest.
+
+    Raises:
+        InputError, Diverged: As ``fit`` does.
+    """
+    watch = _Watch(device=device, seed=seed, fold=fold, seconds=seconds)
+    watch.begin()
+    with suppress(_EnoughError):
+        trainable.fit(config, data, watch)
+    return watch.cost(0 if data.validation is None else len(data.validation))
+
+
+class _EnoughError(Exception):
+    """Enough was seen; no fault of the training."""
+
+
+@dataclass
+class _Watch(LocalRun):
+    """A run that times steps, and ends the training when it has seen enough."""
+
+    seconds: float = 10.0
+    images: list[int] = field(default_factory=list)  # of each step
+    spans: list[float] = field(default_factory=list)  # seconds of each step
+    ends: list[float] = field(default_factory=list)  # seconds from an epoch's last step until it was logged
+    steps: int = 0
+    epochs: int = 0
+    begun: float = 0.0
+    last: float = 0.0
+
+    def begin(self) -> None:
+        self.begun = self.last = self._now()
+
+    def shard(self, batch: Sequence[int]) -> Sequence[int]:
+        self.images.append(len(batch))
+        return super().shard(batch)
+
+    def step(self, done: int, total: int, epochs: int) -> None:
+        self.spans.append(self._lap())
+        self.steps, self.epochs = total, epochs
+        if len(self.spans) >= _WARM_UP + _LEAST_STEPS and self.last - self.begun > self.seconds:
+            raise _EnoughError
+
+    def log(self, epoch: int, metrics: Mapping[str, float], epochs: int) -> None:
+        self.ends.append(self._lap())
+        self.epochs = epochs
+        if self.last - self.begun > self.seconds:
+            raise _EnoughError
+
+    def cost(self, validation: int) -> Cost:
+        """What was seen, reckoned up; ``validation``: images that are judged at an epoch's end."""
+        if not self.spans:  # the method counts no steps: an epoch is all there is to time
+            pace = sum(self.ends) / len(self.ends)
+            return Cost(self.epochs * pace, 0.0, 0, self.epochs, len(self.ends))
+        timed = self.spans[_WARM_UP:] or self.spans
+        pace = sum(timed) / len(timed)
+        shown = sum(self.images) / len(self.images) if self.images else 1.0
+        image = pace / shown * _FORWARD_SHARE
+        end = sum(self.ends) / len(self.ends) if self.ends else validation * image
+        if self.ends and validation:
+            image = end / validation
+        return Cost(self.steps * pace + self.epochs * end, image, self.steps, self.epochs, len(timed))
+
+    def _lap(self) -> float:
+        now = self._now()
+        span, self.last = now - self.last, now
+        return span
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
