@@ -27,6 +27,7 @@ STUDIES = sorted(set((ROOT / "studies").glob("*.yaml")) - {REFUSED})
 COMMANDS = [
     ("plan",),
     ("run",),
+    ("submit",),
     ("status",),
     ("report",),
     ("logs",),
