@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
@@ -24,10 +24,12 @@ from assay.engine.cluster import DRIVER_RESOURCES, cluster
 from assay.engine.nodes import same_on_all_nodes
 from assay.engine.packs import Pack, make_packs, missing_trials, packs_as_asked
 from assay.results import Lease, Record, Store
+from assay.results.files import PATIENCE_SECONDS
 from assay.results.search import grown
 from assay.results.stop import clear_stop, stop_requested
 from assay.study import Plan, Trial
 from assay.study.search_rules import pruned_by
+from trainables.errors import StorageError
 
 __all__ = ["EngineOptions", "Outcome", "run_study"]
 
@@ -84,17 +86,17 @@ def run_study(plan: Plan, store: Store, options: EngineOptions, scheduler: Any =
     Raises:
         InputError: If the study is running already, the cluster cannot hold a single trial, or one of its
             nodes differs from this one.
+        StorageError: If the storage is full, read-only or away; what is finished is kept.
     """
     start = time.monotonic()
+    store = store.patient(PATIENCE_SECONDS)
     study = plan.study.study
     with Lease(store, study) as lease:
         plan = grown(plan, store)
-        clear_stop(store, "study", study)
-        for trial in plan.trials:
-            clear_stop(store, "trial", trial.id)
         if options.retry_failed:
             _forget_failed(plan, store)
         before = store.records(trial.id for trial in plan.trials)
+        _clear_stops(plan, store, before)
         end = _train(plan, store, options, before, scheduler=scheduler, lease=lease)
         plan = grown(plan, store)
         records = store.records(trial.id for trial in plan.trials)
@@ -113,6 +115,15 @@ def run_study(plan: Plan, store: Store, options: EngineOptions, scheduler: Any =
         seconds=time.monotonic() - start,
         problems=end.problems,
     )
+
+
+def _clear_stops(plan: Plan, store: Store, records: Mapping[str, Record]) -> None:
+    """Forget requests of earlier runs, those for trials where something lies that is not finished."""
+    clear_stop(store, "study", plan.study.study)
+    begun = set(store.trials())
+    for trial in missing_trials(plan.trials, records):
+        if trial.id in begun:
+            clear_stop(store, "trial", trial.id)
 
 
 def _forget_failed(plan: Plan, store: Store) -> None:
@@ -166,7 +177,8 @@ def _train(
             from assay.engine.train import remove_placement_groups
 
             remove_placement_groups(placement_prefix(run))
-            store.delete_tree(work.folder)
+            with suppress(StorageError):  # `assay clean` lists what stays
+                store.delete_tree(work.folder)
 
 
 def _plan_packs(work: _Work, missing: Sequence[Trial], *, fixed: bool) -> Iterator[Sequence[Trial] | None]:
@@ -284,14 +296,23 @@ def _tune(work: _Work, *, scheduler: Any) -> _End:
             name=work.run,
             storage_path=work.scratch,
             verbose=0,
+            # Records are the only state. Tune would keep an empty checkpoint of each driver, and break on it
+            # when the storage is full.
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             failure_config=tune.FailureConfig(max_failures=_DRIVER_RETRIES),
         ),
     )
     try:
         with _quiet_tune():
             grid = tuner.fit()
+    except (OSError, EOFError, tune.TuneError):
+        _refuse_unusable(work.store, searcher.storage_trouble)
+        raise
     finally:
-        work.store.delete_tree(f".tune/{work.run}")
+        with suppress(StorageError):
+            work.store.delete_tree(f".tune/{work.run}")
+    if searcher.storage_trouble or grid.errors:
+        _refuse_unusable(work.store, searcher.storage_trouble)
     ended = sum(bool((result.metrics or {}).get(COMPLETE)) for result in grid)
     stopped = recorder.stopped if recorder is not None else 0
     return _End(
@@ -300,6 +321,17 @@ def _tune(work: _Work, *, scheduler: Any) -> _End:
         interrupted=not searcher.over or ended + stopped + len(grid.errors) < work.laid,
         problems=tuple(dict.fromkeys(_in_a_line(error) for error in grid.errors)),
     )
+
+
+def _refuse_unusable(store: Store, trouble: str | None) -> None:
+    """Say what is wrong with the storage: Tune keeps files there, and says it less plainly, if at all.
+
+    Raises:
+        StorageError: If something was, or is.
+    """
+    if trouble is not None:
+        raise StorageError(trouble)
+    store.probe()
 
 
 def _in_a_line(error: Exception) -> str:

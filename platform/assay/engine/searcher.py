@@ -9,8 +9,11 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from assay.study import Trial
+from trainables.errors import StorageError
 
-__all__ = ["PackSearcher"]
+__all__ = ["STORAGE", "PackSearcher"]
+
+STORAGE = "storage_trouble"  # in a result: why the pack's storage could not be used; the study ends with it
 
 Packs = Iterator[Sequence[Trial] | None]
 
@@ -42,6 +45,7 @@ class PackSearcher(Searcher):
         self._packs, self._lay_down, self._in_flight = packs, lay_down, in_flight
         self._slots = slots
         self.over = False  # whether all packs were handed out
+        self.storage_trouble: str | None = None  # nothing is handed out any more
         self._trials_of: dict[str, set[str]] = {}  # Tune's trial → ids of ours
 
     def __getstate__(self) -> dict[str, Any]:
@@ -52,10 +56,17 @@ class PackSearcher(Searcher):
         if len(self._trials_of) >= self._slots():
             return None
         try:
-            trials = next(self._packs)
+            return self._next_pack(trial_id)
+        except StorageError as error:
+            self.storage_trouble = str(error)
         except StopIteration:
             self.over = True
-            return Searcher.FINISHED  # pyright: ignore[reportReturnType]
+        return Searcher.FINISHED  # pyright: ignore[reportReturnType]
+
+    def _next_pack(self, trial_id: str) -> dict[str, Any] | None:
+        if self.storage_trouble is not None:
+            raise StorageError(self.storage_trouble)
+        trials = next(self._packs)
         if trials is None:
             return None
         self._trials_of[trial_id] = {trial.id for trial in trials}
@@ -65,7 +76,8 @@ class PackSearcher(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """The records say how it ended."""
+        """The records say how it ended, unless the storage was in the way."""
+        self.storage_trouble = self.storage_trouble or (result or {}).get(STORAGE)
         self._in_flight -= self._trials_of.pop(trial_id, set())
 
     def save(self, checkpoint_path: str) -> None:
