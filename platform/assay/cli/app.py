@@ -13,7 +13,23 @@ from types import FrameType
 
 import typer
 
-from assay.cli import best, clean, data, doctor, init, mlflow, plan, report, run, schema, status, stop
+from assay.cli import (
+    best,
+    clean,
+    data,
+    doctor,
+    export,
+    init,
+    mlflow,
+    plan,
+    predict,
+    report,
+    run,
+    schema,
+    status,
+    stop,
+    submit,
+)
 
 __all__ = ["app", "main"]
 
@@ -27,7 +43,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _group in (plan, run, status, report, best, stop, clean, mlflow, data, init, schema, doctor):
+_GROUPS = (
+    plan, run, submit, status, report, best, predict, export, stop, clean, mlflow, data, init, schema, doctor,
+)  # fmt: skip
+for _group in _GROUPS:
     _group.register(app)
 
 _INTERRUPTED = 130

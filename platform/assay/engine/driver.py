@@ -27,7 +27,7 @@ from assay.results import Record, Store
 from assay.results.files import PATIENCE_SECONDS
 from trainables.errors import StorageError
 
-__all__ = ["COMPLETE", "PackDriver"]
+__all__ = ["COMPLETE", "OtherProgramError", "PackDriver"]
 
 COMPLETE = "pack_complete"  # in a result: the pack ended by itself, no pruner stopped it
 _POLL_SECONDS = 0.1
@@ -36,6 +36,10 @@ _LOOK_SECONDS = (
 )
 _HEARTBEAT_SECONDS = 2.0
 _ABORT_SECONDS = 20.0
+
+
+class OtherProgramError(RuntimeError):
+    """A node that is another program than the head was given the pack, and trained nothing."""
 
 
 class PackDriver(tune.Trainable):
@@ -133,6 +137,14 @@ class PackDriver(tune.Trainable):
     def _due(self) -> bool:
         return self._store.local_path is not None or time.monotonic() - self._looked >= _LOOK_SECONDS
 
+    def _refuse_other_program(self) -> None:
+        try:
+            text = self._store.read_bytes(self._pack.refusal).decode()
+        except FileNotFoundError:
+            return
+        self._store.delete_tree(self._pack.refusal)  # Tune tries again, perhaps on other nodes
+        raise OtherProgramError(text)
+
     def _look(self) -> None:
         waiting = [trial.id for trial in self._pack.trials if trial.id not in self._records]
         self._records |= self._store.records(waiting)
@@ -167,6 +179,7 @@ class PackDriver(tune.Trainable):
                 raise trouble
             self._store.probe()  # Ray, too, keeps files there, and says less plainly what is wrong
             raise self._error
+        self._refuse_other_program()
         self._look()
         return {**self._report(), "done": True, COMPLETE: True}
 

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from assay.engine.budget import Budget, budget_packs, cell_seconds
-from assay.engine.cluster import Cluster, cluster
-from assay.engine.packs import Pack, make_packs, missing_trials
+from assay.engine.cluster import DRIVER_RESOURCES, cluster
+from assay.engine.nodes import same_on_all_nodes
+from assay.engine.packs import Pack, make_packs, missing_trials, packs_as_asked
 from assay.results import Lease, Record, Store
 from assay.results.files import PATIENCE_SECONDS
 from assay.results.search import grown
@@ -83,7 +84,8 @@ def run_study(plan: Plan, store: Store, options: EngineOptions, scheduler: Any =
             study's pruner.
 
     Raises:
-        InputError: If the study is running already, or the cluster cannot hold a single trial.
+        InputError: If the study is running already, the cluster cannot hold a single trial, or one of its
+            nodes differs from this one.
         StorageError: If the storage is full, read-only or away; what is finished is kept.
     """
     start = time.monotonic()
@@ -156,52 +158,49 @@ def _train(
     run = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
     options.on_message("starting Ray")
     with cluster(options.cpus) as ray_cluster:
-        slots = ray_cluster.slots(plan.study.resources)
-        if search is not None:
-            packs = search
-            options.on_message(_say_search(plan, records, slots))
-        else:
-            packs = _plan_packs(plan, store, options, missing=missing, slots=slots, in_flight=in_flight)
-        work = _Work(plan, store, options, run, packs=packs, in_flight=in_flight)
+        ray_cluster.refuse_if_too_small(plan.study.resources)
+        slots = ray_cluster.follow(plan.study.resources)
+        work = _Work(plan, store, options, run, in_flight=in_flight, slots=slots)
         try:
+            if not ray_cluster.local:
+                options.on_message("comparing the nodes")
+                work.program = same_on_all_nodes(plan.trainable, store, work.folder, options.data_root)
+            if search is not None:
+                work.packs = search
+                options.on_message(_say_search(plan, records, slots()))
+            else:
+                work.packs = _plan_packs(work, missing, fixed=ray_cluster.local)
             with _stop_on_request(store, plan.study.study, lease):
-                return _tune(work, where=ray_cluster, slots=slots, scheduler=scheduler)
+                return _tune(work, scheduler=scheduler)
         finally:
             from assay.engine.driver import placement_prefix
             from assay.engine.train import remove_placement_groups
 
             remove_placement_groups(placement_prefix(run))
             with suppress(StorageError):  # `assay clean` lists what stays
-                store.delete_tree(f"{store.study(plan.study.study)}/packs/{run}")
+                store.delete_tree(work.folder)
 
 
-def _plan_packs(
-    plan: Plan,
-    store: Store,
-    options: EngineOptions,
-    *,
-    missing: Sequence[Trial],
-    slots: int,
-    in_flight: set[str],
-) -> Iterator[Sequence[Trial] | None]:
-    """The packs of a plan: all at once, or round by round under a budget."""
+def _plan_packs(work: _Work, missing: Sequence[Trial], *, fixed: bool) -> Iterator[Sequence[Trial] | None]:
+    """The packs of a plan: all at once, as they are asked for where nodes come and go (not ``fixed``), or
+    round by round under a budget."""
+    plan, say = work.plan, work.options.on_message
     size, total = plan.study.resources.pack, len(plan.trials)
     if plan.study.budget is None:
-        made = make_packs(missing, size, slots)
-        at_once = min(slots, len(made))
-        options.on_message(
-            f"{len(missing)} of {total} trials to train in {len(made)} packs, {at_once} at a time"
-        )
-        return iter(made)
+        at_once = min(work.slots(), len(missing))
+        say(f"{len(missing)} of {total} trials to train, up to {at_once} packs at a time")
+        if fixed:
+            return iter(make_packs(missing, size, work.slots()))
+        return packs_as_asked(missing, size, work.slots)
     hours = plan.study.budget.hours
-    options.on_message(f"{len(missing)} of {total} trials to train, seed by seed, within {hours:g} h")
+    say(f"{len(missing)} of {total} trials to train, seed by seed, within {hours:g} h")
     ids = [trial.id for trial in plan.trials]
     return budget_packs(
         missing,
-        Budget(hours * 3600, slots, size),
-        lambda: cell_seconds(plan.trials, store.records(ids)),
-        in_flight,
-        options.on_message,
+        Budget(hours * 3600, work.slots, size),
+        lambda: cell_seconds(plan.trials, work.store.records(ids)),
+        work.in_flight,
+        say,
     )
 
 
@@ -219,10 +218,17 @@ class _Work:
     store: Store
     options: EngineOptions
     run: str
-    packs: Iterator[Sequence[Trial] | None]
     in_flight: set[str]
+    slots: Callable[[], int]  # packs that can train at once, as of now
+    packs: Iterator[Sequence[Trial] | None] = field(default_factory=lambda: iter(()))
+    program: dict[str, str] = field(default_factory=dict)  # what workers' must be; empty: not compared
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     laid: int = 0
+
+    @property
+    def folder(self) -> str:
+        """What this run lays down for drivers and workers; deleted at the end."""
+        return f"{self.store.study(self.plan.study.study)}/packs/{self.run}"
 
     @property
     def scratch(self) -> str:
@@ -256,13 +262,14 @@ class _Work:
             resource="none" if fresh else "epochs" if pruned_by(study) == "epochs" else "repeats",
             data_root=str(self.options.data_root.resolve()) if self.options.data_root else None,
             cache=str(self.options.cache.resolve()),
+            program=self.program,
         )
         pack.write(self.store)
         self.laid += 1
         return {"storage": self.store.uri, "pack": pack.path, "scratch": self.scratch}
 
 
-def _tune(work: _Work, *, where: Cluster, slots: int, scheduler: Any) -> _End:
+def _tune(work: _Work, *, scheduler: Any) -> _End:
     """Run the packs through a fresh Tuner."""
     from ray import tune
 
@@ -274,16 +281,15 @@ def _tune(work: _Work, *, where: Cluster, slots: int, scheduler: Any) -> _End:
     keep_secrets_here()
     stops = scheduler or pruner(work.plan)
     recorder = None if stops is None else RecordingScheduler(stops, work.store)
-    searcher = PackSearcher(work.packs, work.lay_down, work.in_flight, work.mode)
+    searcher = PackSearcher(work.packs, work.lay_down, work.in_flight, work.mode, work.slots)
     tuner = tune.Tuner(
-        tune.with_resources(PackDriver, where.driver_resources),
+        tune.with_resources(PackDriver, DRIVER_RESOURCES),
         tune_config=tune.TuneConfig(
             metric="value",
             mode=work.mode,
             num_samples=-1,
             search_alg=searcher,
             scheduler=recorder,
-            max_concurrent_trials=slots,
             # A driver that is kept for the next pack is not cleaned up, and a stopped pack would train on.
             reuse_actors=stops is None,
             trial_dirname_creator=lambda trial: trial.trial_id,

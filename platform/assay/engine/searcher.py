@@ -29,6 +29,8 @@ class PackSearcher(Searcher):
         lay_down: Writes a pack where the driver finds it; returns the driver's config.
         in_flight: Is kept at the ids of the trials that are handed out and not over.
         mode: ``max`` or ``min``: which values are better, for a pruner.
+        slots: How many packs may train at once, as of now. Tune's own bound is fixed at the start, and a
+            cluster may grow.
     """
 
     def __init__(
@@ -37,9 +39,11 @@ class PackSearcher(Searcher):
         lay_down: Callable[[Sequence[Trial]], dict[str, Any]],
         in_flight: set[str],
         mode: str,
+        slots: Callable[[], int],
     ) -> None:
         super().__init__(metric="value", mode=mode)
         self._packs, self._lay_down, self._in_flight = packs, lay_down, in_flight
+        self._slots = slots
         self.over = False  # whether all packs were handed out
         self.storage_trouble: str | None = None  # nothing is handed out any more
         self._trials_of: dict[str, set[str]] = {}  # Tune's trial → ids of ours
@@ -49,6 +53,8 @@ class PackSearcher(Searcher):
         return {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        if len(self._trials_of) >= self._slots():
+            return None
         try:
             return self._next_pack(trial_id)
         except StorageError as error:

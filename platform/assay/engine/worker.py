@@ -22,6 +22,7 @@ import torch.distributed as dist
 from assay.engine.packs import Pack
 from assay.engine.run import Stopped, TrainRun, collective
 from assay.engine.trial import Place, Timer, fit_and_evaluate
+from assay.engine.versions import differences
 from assay.results import Attempt, AttemptStart, Record, Store
 from assay.results.files import PATIENCE_SECONDS
 from assay.study import Trial
@@ -60,12 +61,36 @@ def train_pack(config: dict[str, Any]) -> None:
 
 
 def train_trials(place: Place) -> None:
-    """Train what has no record of the place's pack, one trial after the other; every rank calls it."""
+    """Train what has no record of the place's pack, one trial after the other; every rank calls it.
+
+    Nothing is trained where a worker is another program than the head (``Pack.program``).
+    """
+    if _refuses(place):
+        return
     for trial in place.pack.trials:
         _train_trial(trial, place)
         if place.world_size > 1:
             with collective():  # nobody begins the next trial before this one's record is there
                 dist.barrier()
+
+
+def _refuses(place: Place) -> bool:
+    """Whether a worker is another program than the head, as on a node that joined later; all ranks agree.
+
+    They leave a note instead of an attempt or an error: Train would start them on the same node again.
+    """
+    if not place.pack.program:
+        return False
+    unlike = differences(place.pack.program, place.pack.trials[0].trainable)
+    own = f"node {place.node} on {place.host} differs from the head: {'; '.join(unlike)}" if unlike else ""
+    found = [own] * place.world_size
+    if place.world_size > 1:
+        with collective():
+            dist.all_gather_object(found, own)
+    said = [text for text in dict.fromkeys(found) if text]
+    if said and place.rank == 0:
+        place.store.write_bytes(place.pack.refusal, "; ".join(said).encode())
+    return bool(said)
 
 
 def _train_trial(trial: Trial, place: Place) -> None:

@@ -15,12 +15,13 @@ from typing import Literal, NamedTuple
 from assay.results.record import Problem, Record
 from assay.results.summary import CellSummary, summarise
 from assay.study import Plan
+from assay.study.nesting import NO_LEVEL
 from assay.study.published import published_values
 from trainables.metrics import METRICS, Metric
 
 __all__ = ["Column", "TextTable", "ablation_table", "comparison_table", "reported_metrics", "superscript"]
 
-_MARKS = {"on": "✓", "off": "–"}
+_MARKS = {"on": "✓", "off": "–", NO_LEVEL: "n/a"}
 _NOTHING = "–"
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
