@@ -6,7 +6,8 @@ its surroundings for everything else through ``run``: the same ``fit`` works in 
 :class:`LocalRun` and on a Ray cluster with the engine's run.
 
 Trade-off: ``Run`` is a handful of plain methods instead of a training framework. A method writes its own
-loop, which then reads from top to bottom like the paper.
+loop, which then reads from top to bottom like the paper. Nothing here imports torch before something is
+trained: studies are read, shown and reported without it.
 """
 
 from __future__ import annotations
@@ -16,22 +17,24 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Literal, NamedTuple, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
-import torch
 from pydantic import BaseModel, Field, field_validator
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from trainables.data.samples import TrainingData
 from trainables.data.seeds import seed_for
-from trainables.data.spec import Supervision
+from trainables.data.spec import DataSpec, Supervision
 from trainables.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 __all__ = [
     "Checkpoint",
     "LocalRun",
+    "Objection",
     "Prediction",
     "Predictor",
     "Run",
@@ -164,6 +167,13 @@ class Run(Protocol):
         ...
 
 
+class Objection(NamedTuple):
+    """Why a config cannot be trained as the study asks for it."""
+
+    setting: str  # what it is about: `supervision`, `config.model`, `data.validation`
+    message: str  # one sentence, and the way out
+
+
 @dataclass(frozen=True)
 class Trainable(Generic[ConfigT]):
     """One method, as the platform sees it: ``trainables/<name>/__init__.py`` holds one as ``TRAINABLE``."""
@@ -177,9 +187,9 @@ class Trainable(Generic[ConfigT]):
     fit: Callable[[ConfigT, TrainingData, Run], Predictor]
     load: Callable[[Path], Predictor]
     footnotes: Callable[[ConfigT], Sequence[str]] = field(default=lambda config: ())
-    # Why a config cannot be trained with these labels, one sentence each; asked before anything is trained.
-    objections: Callable[[ConfigT, Supervision], Sequence[str]] = field(
-        default=lambda config, supervision: ()
+    # Why a config cannot be trained with these labels and data; asked before anything is trained.
+    objections: Callable[[ConfigT, Supervision, DataSpec], Sequence[Objection]] = field(
+        default=lambda config, supervision, data: ()
     )
     parameters: Callable[[ConfigT], int] | None = None  # number of weights: the plan estimates disk space
     needs_normal: bool = True  # False: it can train where every image is defective
@@ -206,11 +216,17 @@ def refuse_small_batch(batch_size: int, world_size: int) -> None:
         )
 
 
+def _cpu() -> torch.device:
+    import torch
+
+    return torch.device("cpu")
+
+
 @dataclass
 class LocalRun:
     """A run without a cluster: one process, optionally with a folder for checkpoints."""
 
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    device: torch.device = field(default_factory=_cpu)
     seed: int = 0
     fold: int | None = None
     folder: Path | None = None
@@ -248,6 +264,8 @@ class LocalRun:
 
 def write_checkpoint(path: Path, state: Checkpoint) -> None:
     """Write a checkpoint as one safetensors file, atomically: a killed writer leaves the old one."""
+    from safetensors.torch import save_file
+
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.partial")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}
@@ -261,6 +279,7 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
     if not path.exists():
         return None
     from safetensors import safe_open
+    from safetensors.torch import load_file
 
     with safe_open(path, framework="pt") as file:
         header = file.metadata()

@@ -19,7 +19,6 @@ from typing import Any, Literal, NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 __all__ = [
     "METRICS",
@@ -102,6 +101,8 @@ def image_ap(labels: NDArray[np.bool_], scores: NDArray[np.floating[Any]]) -> fl
 
     Undefined when a class is missing: without normal images every ranking would reach 1.
     """
+    from sklearn.metrics import average_precision_score  # a second: only what scores pays for it
+
     missing = _missing_class(labels)
     return missing or float(average_precision_score(labels, scores))
 
@@ -110,6 +111,8 @@ def image_metrics(
     labels: NDArray[np.bool_], scores: NDArray[np.floating[Any]], threshold: float
 ) -> dict[str, float | Undefined]:
     """All metrics that read labels only; an image is decided defective when its score ≥ ``threshold``."""
+    from sklearn.metrics import roc_auc_score
+
     missing = _missing_class(labels)
     no_positive = None if labels.any() else missing
     decisions = scores >= threshold

@@ -17,8 +17,8 @@ import pytest
 from assay.cli.planning import read_plan
 from assay.results import Environment, Lease, Store
 from assay.results.stop import stop_requested
-from assay.study import Plan
-from tests.cli.small_study import Answer, Assay, finished
+from assay.study import Plan, parse_study, plan_study
+from tests.cli.small_study import STUDY, Answer, Assay, finished
 
 ROOT = Path(__file__).parents[2]
 STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
@@ -149,11 +149,42 @@ def test_status_without_a_study_lists_all(assay: Assay, store: Store) -> None:
     assert "Does the balance pay?" in answer.out
 
 
+def test_status_and_report_load_neither_torch_nor_scikit_learn(store: Store) -> None:
+    code = (
+        "import sys, assay.cli.app as cli; sys.argv = ['assay', *{command}, '--storage', {uri!r}]\n"
+        "try: cli.main()\n"
+        "except SystemExit: print({{'torch', 'sklearn', 'ray', 'mlflow'}} & set(sys.modules))"
+    )
+    for command in (["status", "small", "--once"], ["report", "small"]):
+        run = [sys.executable, "-c", code.format(command=command, uri=store.uri)]
+        done = subprocess.run(run, capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1] == "set()", command
+
+
+def test_a_report_of_masks_writes_its_curve_beside_the_page(assay: Assay, tmp_path: Path) -> None:
+    levels = "{weak: {supervision: weak}, n1: {supervision: {mixed: 1}}, all: {supervision: full}}"
+    text = STUDY.replace("{off: {config: {balance: none}}, on: {config: {balance: linear}}}", levels)
+    plan = plan_study(parse_study(text), None, "cpu")
+    store = Store(tmp_path / "of_masks")
+    store.write_bytes("studies/small/study.yaml", text.encode())
+    store.write_table("studies/small/plan.parquet", plan.to_table())
+    for trial in plan.trials:
+        finished(trial, store)
+    page = tmp_path / "a page.md"
+    answer = assay("report", "small", "--storage", store.uri, "--output", page)
+    assert answer.code == 0
+    assert "](a%20page_files/masks_curve.svg)" in page.read_text(encoding="utf-8")
+    written = sorted((tmp_path / "a page_files").iterdir())
+    assert [path.name for path in written] == ["masks_curve.png", "masks_curve.svg"]
+    assert all(str(path) in answer.err for path in written)
+
+
 def test_report_reads_the_records_as_they_are(assay: Assay, store: Store, tmp_path: Path) -> None:
     page = tmp_path / "report.md"
     assert assay("report", "small", "--storage", store.uri, "--output", page).code == 0
     answer = assay("report", "small", "--storage", store.uri)
     assert answer.out == page.read_text(encoding="utf-8")
+    assert not (tmp_path / "report_files").exists()
     assert "0.8" in answer.out
     assert "| balance |" in answer.out
 

@@ -271,19 +271,55 @@ def test_a_note_of_the_evaluation_is_printed_once_with_its_cells() -> None:
     assert report(PLAN, records).count(f"- {note} (in few·off, few·on).") == 1
 
 
+PUBLISHED = """
+published:
+  source: Somebody 2021, Table 4.
+  rows:
+    - {at: {supervision: full, stop: on}, values: {image_ap: 0.9975, fp: 2}}
+    - {at: {supervision: few}, values: {image_ap: 1.0}}
+"""
+
+
+def test_published_figures_stand_beside_the_metric_with_the_decimals_they_have() -> None:
+    plan = make_plan(STUDY + PUBLISHED)
+    table = ablation_table(plan, make_records(plan))
+    assert [column.title for column in table.columns] == [
+        "supervision", "stop", "AP ↑", "published", "FP ↓", "published", "IoU ↑", "n",
+    ]  # fmt: skip
+    assert [row[3] for row in table.rows] == ["–", "0.9975", "1.0000", "1.0000"]
+    assert [row[5] for row in table.rows] == ["–", "2", "–", "–"]
+    assert [row[:3] for row in table.rows] == [
+        row[:3] for row in ablation_table(PLAN, make_records(PLAN)).rows
+    ]
+
+
+def test_the_source_of_published_figures_stands_below_the_table() -> None:
+    plan = make_plan(STUDY + PUBLISHED)
+    note = (
+        "- Published: Somebody 2021, Table 4. The authors' figures under their own protocol, not reproduced "
+        "here. Where one figure of the source covers several rows, it stands beside each."
+    )
+    assert note in report(plan, make_records(plan))
+    alone = make_plan(STUDY + PUBLISHED.replace("supervision: few", "supervision: few, stop: on"))
+    assert "Where one figure" not in report(alone, {})
+    assert "ublished" not in report(PLAN, make_records(PLAN))
+
+
 def test_a_study_without_factors_has_one_row_with_its_name() -> None:
     plan = make_plan("study: one\ntrainable: segdec\ndata: {reader: synthetic, splits: per_seed}\n"
                      "config: {preset: ksdd, image_size: [128, 64]}\n")  # fmt: skip
     assert ablation_table(plan, make_records(plan)).rows[0][:2] == ("base", "0.800")
 
 
-def test_the_terminal_shows_the_same_numbers_within_a_hundred_columns() -> None:
-    records = make_records(PLAN)
+@pytest.mark.parametrize("more", ["", PUBLISHED], ids=["", "published"])
+def test_the_terminal_shows_the_same_numbers_within_a_hundred_columns(more: str) -> None:
+    plan = make_plan(STUDY + more)
+    records = make_records(plan)
     console = Console(width=100, record=True, file=io.StringIO())
-    console.print(terminal_report(PLAN, records))
+    console.print(terminal_report(plan, records))
     shown = console.export_text()
     numbers = re.compile(r"[+−]?\d+\.\d+")
-    assert numbers.findall(shown) == numbers.findall(report(PLAN, records))
+    assert numbers.findall(shown) == numbers.findall(report(plan, records))
     assert max(map(len, shown.splitlines())) <= 100
 
 
@@ -301,6 +337,11 @@ def test_the_page_says_how_many_trials_ended_how_and_on_which_data() -> None:
     del records[PLAN.trials[0].id]
     page = report(with_changes(PLAN, manifests={"a": data}), records)
     assert "12 trials of 4 cells: 11 finished, 1 missing. Data: mtd, 9 images, 4 defective." in page
+
+
+def test_pictures_stand_on_the_page_with_their_captions() -> None:
+    page = report(PLAN, make_records(PLAN), pictures={"AP against masks.": "x_files/a%20b.svg"})
+    assert "![AP against masks.](x_files/a%20b.svg)\n\n*AP against masks.*" in page
 
 
 def test_text_from_a_study_cannot_break_the_table() -> None:

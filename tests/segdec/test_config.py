@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from assay.study import parse_study, plan_study
 from tests.segdec.surfaces import tiny_config
+from trainables.errors import InputError
 from trainables.segdec import TRAINABLE, SegDecConfig
 from trainables.segdec.presets import PRESETS, footnotes
 
@@ -97,3 +99,11 @@ def test_every_field_tells_what_it_is() -> None:
 def test_auto_layout_is_the_faster_one(scale: float, device: Any, layout: str) -> None:
     assert tiny_config(channel_scale=scale).resolved(device).memory_format == layout
     assert tiny_config(memory_format="contiguous").resolved(device).memory_format == "contiguous"
+
+
+@pytest.mark.parametrize("config", ["{preset: ksdd, checkpoint: best}", "{preset: severstal}"])
+def test_the_best_epoch_without_validation_is_refused_in_the_plan(config: str) -> None:
+    study = f"study: s\ntrainable: segdec\nconfig: {config}\ndata:\n  reader: synthetic\n  validation: {{}}\n"
+    with pytest.raises(InputError, match=r"study\.yaml:6:3: data\.validation: checkpoint: best chooses"):
+        plan_study(parse_study(study.replace("{}", "none"), "study.yaml"), None, "cpu")
+    assert plan_study(parse_study(study.replace("{}", "{share: 0.2}")), None, "cpu").trials

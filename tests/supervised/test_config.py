@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from assay.study import parse_study, plan_study
 from tests.supervised.surfaces import tiny_config
 from trainables.catalogue import find_trainable
-from trainables.data.spec import Supervision
+from trainables.data.spec import DataSpec, Supervision
 from trainables.errors import InputError
 from trainables.nn.resnet import ResNet18s, ResNetShape
 from trainables.supervised import TRAINABLE, SupervisedConfig
@@ -111,6 +111,6 @@ def test_the_files_hash_decides_a_trials_id_and_its_name_does_not() -> None:
 
 
 def test_only_the_unet_needs_masks() -> None:
-    weak = Supervision.model_validate("weak")
-    assert not TRAINABLE.objections(tiny_config(), weak)
-    assert TRAINABLE.objections(tiny_config(model="unet"), weak)
+    weak, data = Supervision.model_validate("weak"), DataSpec(reader="synthetic")
+    assert not TRAINABLE.objections(tiny_config(), weak, data)
+    assert TRAINABLE.objections(tiny_config(model="unet"), weak, data)

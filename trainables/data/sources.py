@@ -64,15 +64,17 @@ class Place:
             raise InputError(f"data.path: {path} is not below the data root {root}. Found none; check both.")
         return unpack(found, self.cache) if found.suffix.lower() == ".zip" else found
 
-    def search(self, start: Path, name: str, holds: Callable[[Path], bool]) -> Path | None:
-        """The folder that satisfies ``holds``: ``start``, ``start/name``, or ``start/name.zip`` unpacked."""
-        for folder in (start, confine(start, name)):
+    def search(self, start: Path, holds: Callable[[Path], bool], *names: str) -> Path | None:
+        """The folder that satisfies ``holds``: ``start``, or below it the first ``name`` or ``name.zip``."""
+        if holds(start):
+            return start
+        for name in names:
+            folder, archive = confine(start, name), confine(start, f"{name}.zip")
             if holds(folder):
                 return folder
-        archive = confine(start, f"{name}.zip")
-        if archive.is_file():
-            unpacked = unpack(archive, self.cache)
-            return self.search(unpacked, name, holds)
+            found = self.search(unpack(archive, self.cache), holds, name) if archive.is_file() else None
+            if found is not None:
+                return found
         return None
 
 

@@ -1,4 +1,5 @@
-"""Blocks that several methods share: backbones, pooling, input layers, weights files, samplers.
+"""Blocks that several methods share: backbones, pooling, input layers, model and weights files, samplers.
 
-A module here knows tensors and plain numbers, never a method's config; a method builds its network from them.
+A module here knows tensors, plain numbers and the settings that all methods have, never those of one method;
+a method builds its network from them.
 """

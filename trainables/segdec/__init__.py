@@ -15,7 +15,7 @@ from trainables.segdec.config import SegDecConfig
 from trainables.segdec.fit import fit
 from trainables.segdec.network import count_parameters
 from trainables.segdec.predictor import SegDecPredictor, load, load_reference_checkpoint
-from trainables.segdec.presets import PRESETS, footnotes
+from trainables.segdec.presets import PRESETS, footnotes, objections
 
 __all__ = ["TRAINABLE", "SegDecConfig", "SegDecPredictor", "fit", "load", "load_reference_checkpoint"]
 
@@ -29,5 +29,6 @@ TRAINABLE: Trainable[SegDecConfig] = Trainable(
     fit=fit,
     load=load,
     footnotes=footnotes,
+    objections=objections,
     parameters=count_parameters,
 )

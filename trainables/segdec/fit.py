@@ -23,10 +23,11 @@ from trainables.data.tensors import images_to_tensor
 from trainables.errors import Diverged, InputError
 from trainables.evaluate import image_scores
 from trainables.metrics import Undefined, image_ap
+from trainables.nn.models import forward_context, with_layout
 from trainables.segdec.config import SegDecConfig
 from trainables.segdec.loss import Losses, LossWeights, segdec_loss
 from trainables.segdec.network import SegDecNet, initialise
-from trainables.segdec.predictor import SegDecPredictor, forward_context, images_per_pass
+from trainables.segdec.predictor import SegDecPredictor, images_per_pass
 from trainables.segdec.sampler import Sampler
 from trainables.segdec.targets import Target, TargetBatch, make_target
 
@@ -84,8 +85,7 @@ def new_network(config: SegDecConfig, seed: int, device: torch.device) -> SegDec
     """A network with its initial weights, in the config's memory format."""
     network = SegDecNet(config)
     initialise(network, seed)
-    layout = torch.channels_last if config.memory_format == "channels_last" else torch.contiguous_format
-    return network.to(device=device, memory_format=layout)  # pyright: ignore[reportCallIssue]
+    return with_layout(network, config).to(device)
 
 
 def train_batch(

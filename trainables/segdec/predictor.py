@@ -7,22 +7,21 @@ on pixel 8 i (see ``targets.py``), so cell i is put there and not, as a plain re
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Self, cast
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from trainables.contract import Prediction
 from trainables.errors import InputError
+from trainables.nn.models import WEIGHTS_FILE, forward_context, load_model, save_model, with_layout
 from trainables.segdec.config import SegDecConfig
 from trainables.segdec.network import SegDecNet
 
-__all__ = ["SegDecPredictor", "forward_context", "images_per_pass", "load", "load_reference_checkpoint"]
+__all__ = ["SegDecPredictor", "images_per_pass", "load", "load_reference_checkpoint"]
 
 # Of the full-width network; training takes 1.3 GB for 512 × 512 pixels in float32.
 _PIXELS_PER_PASS = {"cpu": 512 * 512, "cuda": 8 * 512 * 512}
@@ -52,18 +51,13 @@ class SegDecPredictor:
 
     def save(self, folder: Path) -> None:
         """Write ``model.safetensors`` and ``config.json`` into an existing folder."""
-        tensors = {
-            name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()
-        }
-        save_file(tensors, folder / "model.safetensors")
-        text = json.dumps(self.config.model_dump(mode="json"), indent=2)
-        (folder / "config.json").write_text(text + "\n", encoding="utf-8")
+        save_model(folder, self.network, self.config)
 
 
 def load(folder: Path) -> SegDecPredictor:
     """Read what :meth:`SegDecPredictor.save` wrote, to the CPU."""
-    config = SegDecConfig.model_validate_json((folder / "config.json").read_text(encoding="utf-8"))
-    return _predictor(load_file(folder / "model.safetensors"), config, folder / "model.safetensors")
+    tensors, config = load_model(folder, SegDecConfig)
+    return _predictor(tensors, config, folder / WEIGHTS_FILE)
 
 
 def load_reference_checkpoint(path: Path, config: SegDecConfig) -> SegDecPredictor:
@@ -113,9 +107,7 @@ def _predictor(tensors: dict[str, Tensor], config: SegDecConfig, path: Path) -> 
             "Set channels, sf_kernel, first_convs and channel_scale to the checkpoint's."
         )
     network.load_state_dict(tensors)
-    if config.memory_format == "channels_last":
-        network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    return SegDecPredictor(network, config)
+    return SegDecPredictor(with_layout(network, config), config)
 
 
 def upsample(map_B1hw: Tensor) -> Tensor:
@@ -124,11 +116,6 @@ def upsample(map_B1hw: Tensor) -> Tensor:
     padded = F.pad(map_B1hw, (0, 1, 0, 1), mode="replicate")
     large = F.interpolate(padded, size=(height + 1, width + 1), mode="bilinear", align_corners=True)
     return large[:, 0, :height, :width].contiguous()
-
-
-def forward_context(config: SegDecConfig, device: torch.device) -> torch.autocast:
-    """The arithmetic of forward passes: bfloat16 convolutions if the config says so."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
 
 
 def images_per_pass(config: SegDecConfig, device: torch.device) -> int:

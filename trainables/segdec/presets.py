@@ -1,4 +1,4 @@
-"""Published settings by name, and the footnotes that a table owes to its reader.
+"""Published settings by name, the footnotes that a table owes to its reader, and what cannot be trained.
 
 ``<set>``: mixed and full supervision; ``<set>_weak``: image labels only. ``…_as_published`` adds the
 accidents the published numbers were made with. Source: the authors' experiment scripts (section 4 of the
@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from trainables.contract import Objection
+from trainables.data.spec import DataSpec, Supervision
 from trainables.segdec.config import SegDecConfig
 
-__all__ = ["PRESETS", "footnotes"]
+__all__ = ["PRESETS", "footnotes", "objections"]
 
 _Settings = Mapping[str, Any]
 
@@ -119,3 +121,14 @@ def footnotes(config: SegDecConfig) -> Sequence[str]:
             f"balance: power {config.balance_power:g}. The published schedule of λ is linear (power 1)."
         )
     return notes
+
+
+def objections(config: SegDecConfig, supervision: Supervision, data: DataSpec) -> Sequence[Objection]:
+    """Why ``config`` cannot be trained on this data; empty if it can."""
+    if config.checkpoint == "best" and data.validation is None:
+        message = (
+            "checkpoint: best chooses the epoch on validation images, found `validation: none`. Set "
+            "data.validation: {share: 0.2, by: item}, or config.checkpoint: last."
+        )
+        return [Objection("data.validation", message)]
+    return []

@@ -22,6 +22,7 @@ from trainables.errors import InputError
 from trainables.nn.augmentation import Views
 from trainables.nn.initialisation import initialise
 from trainables.nn.inputs import Standardise
+from trainables.nn.models import forward_context, with_layout
 from trainables.nn.sampling import BalancedSampler
 from trainables.nn.training import (
     learning_rate,
@@ -36,8 +37,7 @@ from trainables.nn.weights import load_resnet_weights, load_weights_file, weight
 from trainables.supervised.config import SupervisedConfig
 from trainables.supervised.loss import image_loss, pixel_loss
 from trainables.supervised.network import Classifier, SupervisedNet, build, resnet_of
-from trainables.supervised.predictor import SupervisedPredictor, forward_context
-from trainables.supervised.presets import objections
+from trainables.supervised.predictor import SupervisedPredictor
 from trainables.supervised.truth import Truths
 
 __all__ = ["Batch", "fit", "new_network", "train_batch"]
@@ -114,8 +114,7 @@ def new_network(config: SupervisedConfig, images: ImageSet, seed: int, device: t
         load_resnet_weights(resnet_of(network), tensors, config.weights_file)
     if isinstance(network.input, Standardise):
         network.input.measure(images)
-    layout = torch.channels_last if config.memory_format == "channels_last" else torch.contiguous_format
-    return network.to(device=device, memory_format=layout)  # pyright: ignore[reportCallIssue]
+    return with_layout(network, config).to(device)
 
 
 def train_batch(network: SupervisedNet, images: ImageSet, truths: Truths | None, batch: Batch) -> Tensor:
@@ -181,8 +180,6 @@ def _check(config: SupervisedConfig, data: TrainingData, run: Run) -> None:
             f"norm: bn takes statistics over a worker's own images, so {run.world_size} workers would train "
             "another model than one. Set norm: gn, or resources.workers: 1."
         )
-    for objection in objections(config, data.supervision):
-        raise InputError(objection)
     positives, count = int(data.train.labels.sum()), len(data.train)
     if not positives or (config.model == "classifier" and positives == count):
         needed = "defective and normal images" if config.model == "classifier" else "defective images"

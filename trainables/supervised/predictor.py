@@ -11,20 +11,19 @@ sees a constant shift, so image labels do not pin it down.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Self
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from trainables.contract import Prediction
 from trainables.nn.maps import enlarge_cells
+from trainables.nn.models import forward_context, load_model, save_model, with_layout
 from trainables.supervised.config import SupervisedConfig
 from trainables.supervised.network import Classifier, SupervisedNet, SupervisedOutput, build
 
-__all__ = ["SupervisedPredictor", "forward_context", "load"]
+__all__ = ["SupervisedPredictor", "load"]
 
 # Pixels of images that go through the network at once, so that memory stays bounded.
 _PIXELS_PER_PASS = {"cpu": 4 * 512 * 512, "cuda": 32 * 512 * 512}
@@ -65,24 +64,12 @@ class SupervisedPredictor:
 
     def save(self, folder: Path) -> None:
         """Write ``model.safetensors`` and ``config.json`` into an existing folder."""
-        tensors = {
-            name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()
-        }
-        save_file(tensors, folder / "model.safetensors")
-        text = json.dumps(self.config.model_dump(mode="json"), indent=2)
-        (folder / "config.json").write_text(text + "\n", encoding="utf-8")
+        save_model(folder, self.network, self.config)
 
 
 def load(folder: Path) -> SupervisedPredictor:
     """Read what :meth:`SupervisedPredictor.save` wrote, to the CPU; no weights file is needed."""
-    config = SupervisedConfig.model_validate_json((folder / "config.json").read_text(encoding="utf-8"))
+    tensors, config = load_model(folder, SupervisedConfig)
     network = build(config)
-    network.load_state_dict(load_file(folder / "model.safetensors"))
-    if config.memory_format == "channels_last":
-        network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    return SupervisedPredictor(network.eval(), config)
-
-
-def forward_context(config: SupervisedConfig, device: torch.device) -> torch.autocast:
-    """The arithmetic of forward passes: bfloat16 convolutions if the config says so."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
+    network.load_state_dict(tensors)
+    return SupervisedPredictor(with_layout(network, config).eval(), config)

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trainables.data.spec import Supervision
+from trainables.contract import Objection
+from trainables.data.spec import DataSpec, Supervision
 from trainables.supervised.config import SupervisedConfig
 
 __all__ = ["PRESETS", "footnotes", "objections"]
@@ -59,11 +60,12 @@ def footnotes(config: SupervisedConfig) -> Sequence[str]:
     return notes
 
 
-def objections(config: SupervisedConfig, supervision: Supervision) -> Sequence[str]:
+def objections(config: SupervisedConfig, supervision: Supervision, data: DataSpec) -> Sequence[Objection]:
     """Why ``config`` cannot be trained with these labels; empty if it can."""
     if config.model == "unet" and not supervision.reads_masks:
-        return [
+        message = (
             f"model: unet learns from masks, found supervision {supervision}. Use supervision: full or "
             "{mixed: N}, or model: classifier."
-        ]
+        )
+        return [Objection("supervision", message)]
     return []

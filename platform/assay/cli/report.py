@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["logs", "register", "report"]
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name or file.")]
-Output = Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Write here, not to stdout.")]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", metavar="FILE", help="Write here, not to stdout, and diagrams into FILE_files beside it."
+    ),
+]
 Overlays = Annotated[
     Path | None,
     typer.Option("--overlays", metavar="PNG", help="Also draw the probe images of all cells."),
@@ -47,7 +52,8 @@ def report(
 ) -> None:
     """Print the answer of a study as Markdown: the table of its cells, comparisons with verdicts, footnotes.
 
-    Of a search: the replicated winners, the best points, what mattered, and every point that was drawn.
+    Of a search: the replicated winners, the best points, what mattered, and every point that was drawn. With
+    --output, a study whose cells differ in the number of masks also gets its curve (SVG and PNG).
     """
     from assay.cli.lookup import stored_plan, study_name
     from assay.results import Store
@@ -61,7 +67,8 @@ def report(
     luck = read_luck(plan, found.records, store) if test_luck else None
     looks = read_looks(store, plan.study.study)
     importance = _importance(plan, found.records)
-    text = markdown(plan, found.records, found.problems, importance, luck=luck, looks=looks)
+    pictures = _write_diagrams(plan, found.records, output) if output is not None else {}
+    text = markdown(plan, found.records, found.problems, importance, pictures, luck=luck, looks=looks)
     if output is None:
         typer.echo(text, nl=False)
     else:
@@ -79,6 +86,25 @@ def _importance(plan: Plan, records: Mapping[str, Record]) -> dict[str, dict[str
     from assay.results.search_tables import judged_cells
 
     return {cell: importance(plan, judged) for cell, judged in judged_cells(plan, records).items()}
+
+
+def _write_diagrams(plan: Plan, records: Mapping[str, Record], page: Path) -> dict[str, str]:
+    """Draw what the study has to show; caption → path of the picture, relative to the page."""
+    from urllib.parse import quote
+
+    from assay.results.masks_curve import masks_curve
+    from assay.results.masks_picture import draw_masks_curve
+
+    curve = masks_curve(plan, records)
+    if curve is None:
+        return {}
+    folder = page.with_name(f"{page.stem}_files")
+    folder.mkdir(exist_ok=True)
+    for form in ("svg", "png"):
+        file = folder / f"masks_curve.{form}"
+        file.write_bytes(draw_masks_curve(curve, form))
+        typer.echo(f"wrote {file}", err=True)
+    return {curve.caption: quote(f"{folder.name}/masks_curve.svg")}
 
 
 def _write_overlays(plan: Plan, store: Store, records: dict[str, Record], file: Path) -> None:

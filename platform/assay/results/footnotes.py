@@ -23,6 +23,7 @@ def footnotes(plan: Plan, records: Mapping[str, Record], problems: Sequence[Prob
     return [
         *_spread_note(plan, records),
         *_search_notes(searched),
+        *_published_note(plan),
         *_threshold_notes(finished),
         *_validation_notes(plan),
         *_notes_of_cells(plan, finished),
@@ -54,6 +55,19 @@ def _spread_note(plan: Plan, records: Mapping[str, Record]) -> list[str]:
     if not kinds:
         return []
     return [f"Mean ± standard deviation over {' or '.join(kinds)}, on test images."]
+
+
+def _published_note(plan: Plan) -> list[str]:
+    published = plan.study.published
+    if published is None:
+        return []
+    note = (
+        f"Published: {published.source.rstrip('.')}. The authors' figures under their own protocol, not "
+        "reproduced here."
+    )
+    if any(sum(row.is_of(cell.levels) for cell in plan.cells) > 1 for row in published.rows):
+        note += " Where one figure of the source covers several rows, it stands beside each."
+    return [note]
 
 
 def _threshold_notes(records: Mapping[str, Record]) -> list[str]:

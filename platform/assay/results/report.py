@@ -27,6 +27,7 @@ def report(
     records: Mapping[str, Record],
     problems: Sequence[Problem] = (),
     importance: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
+    pictures: Mapping[str, str] = MappingProxyType({}),
     *,
     luck: StudyLuck | None = None,
     looks: Sequence[int] = (),
@@ -38,6 +39,7 @@ def report(
         records: The records there are, by trial id (``store.records_of(ids).records``).
         problems: Records that could not be read: named under the table.
         importance: Of a search: cell → parameter → share of the objective's variance.
+        pictures: Caption → path of a picture, as the page names it.
         luck: Test luck, from the predictions (``read_luck``).
         looks: Numbers of seeds at which the study was answered before (``read_looks``).
 
@@ -53,6 +55,7 @@ def report(
     parts.append("\n".join(note_lines(plan, records, problems, table, answers)))
     for section in sections(plan, answers):
         parts += _section(section)
+    parts += [f"![{caption}]({path})\n\n*{caption}*" for caption, path in pictures.items()]
     if plan.study.search is not None:
         parts += search_page(plan, records, importance)
     return "\n\n".join(part for part in parts if part) + "\n"

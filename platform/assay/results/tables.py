@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal, NamedTuple
 
 from assay.results.answers import StudyAnswers
@@ -17,6 +18,7 @@ from assay.results.statistics import Luck
 from assay.results.statistics.words import interval_text
 from assay.results.summary import CellSummary, summarise
 from assay.study import Plan
+from assay.study.published import published_values
 from trainables.metrics import METRICS, Metric
 
 __all__ = [
@@ -91,7 +93,7 @@ def ablation_table(
     problems: Sequence[Problem] = (),
     answers: StudyAnswers | None = None,
 ) -> TextTable:
-    """One row per cell: the factors' levels, mean ± spread of each metric, and n.
+    """One row per cell: the factors' levels, mean ± spread of each metric, what is published of it, and n.
 
     ``n`` counts the primary metric; a further metric that has fewer values says so in the note. Of a search
     the rows are the winners on fresh seeds. With ``answers`` the best cells are bold, and where predictions
@@ -106,10 +108,12 @@ def ablation_table(
     if named:
         columns.append(Column("cell", "left"))
     primary = len(columns)
-    columns += [Column(f"{metric.title} {_arrow(metric)}", "right") for metric in metrics]
     luck = answers.luck if answers is not None else None
-    if luck is not None:
-        columns.insert(primary + 1, Column("test luck", "right"))
+    published = _published_columns(plan, metrics)
+    for metric in metrics:
+        columns.append(Column(f"{metric.title} {_arrow(metric)}", "right"))
+        columns += [Column("test luck", "right")] if luck is not None and metric is metrics[0] else []
+        columns += [Column("published", "right")] if metric.name in published else []
     columns.append(Column("n", "right"))
     notes: list[str] = []
     rows: list[tuple[str, ...]] = []
@@ -117,10 +121,13 @@ def ablation_table(
         of_cell = [summary[index] for summary in summaries]
         levels = [_level(plan, factor, cell.levels[factor]) for factor in factors]
         levels += [cell.name] if named else []
-        values = [_mean_spread(summary, metric) for summary, metric in zip(of_cell, metrics, strict=True)]
-        if luck is not None:
-            decimals = decimals_of(metrics[0], of_cell[0].planned)
-            values.insert(1, luck_text(luck.cell(cell.name), decimals, cell.name, notes))
+        values: list[str] = []
+        for summary, metric in zip(of_cell, metrics, strict=True):
+            values.append(_mean_spread(summary, metric))
+            if luck is not None and metric is metrics[0]:
+                decimals = decimals_of(metric, summary.planned)
+                values.append(luck_text(luck.cell(cell.name), decimals, cell.name, notes))
+            values += [published[metric.name][index]] if metric.name in published else []
         rows.append((*levels, *values, _count_cell(of_cell, metrics, notes)))
     best = answers.best.cells if answers is not None and answers.best is not None else frozenset[str]()
     bold = frozenset((row, primary) for row, cell in enumerate(plan.cells) if cell.name in best)
@@ -133,6 +140,22 @@ def luck_text(luck: Luck, decimals: int, name: str, notes: list[str]) -> str:
         return interval_text(luck.low, luck.high, decimals)
     notes.append(f"{name}: {luck.note}")
     return f"{_NOTHING} {superscript(len(notes))}"
+
+
+def _published_columns(plan: Plan, metrics: Sequence[Metric]) -> dict[str, list[str]]:
+    """Metric → what is published of it for each cell; with the decimals that the study gives."""
+    of_cells = [published_values(plan.study, cell.levels) for cell in plan.cells]
+    columns: dict[str, list[str]] = {}
+    for metric in metrics:
+        given = [values[metric.name] for values in of_cells if metric.name in values]
+        if given:
+            written = (-int(Decimal(str(value)).normalize().as_tuple().exponent) for value in given)
+            decimals = max(3 if metric.unit == "share" else 0, *written)
+            columns[metric.name] = [
+                f"{values[metric.name]:.{decimals}f}" if metric.name in values else _NOTHING
+                for values in of_cells
+            ]
+    return columns
 
 
 def _count_cell(of_cell: Sequence[CellSummary], metrics: Sequence[Metric], notes: list[str]) -> str:

@@ -18,6 +18,7 @@ from assay.study.compare import CompareCells, Comparison, plan_comparisons
 from assay.study.design import cell_name, design_cells, reference_problems
 from assay.study.identity import CellIdentity, canonical_json
 from assay.study.points import Point, SearchedCell, planned_trials, point_cell, search_hash, trials_of
+from assay.study.published import published_problems
 from assay.study.repeats import UNKNOWN, DataPlan, ManifestSummary, plan_data
 from assay.study.schema import Study
 from assay.study.search_rules import search_problems
@@ -176,6 +177,7 @@ def plan_study(
     refuse(source, [*reference_problems(study), *_unknown_metrics(study)])
     trainable = _trainable(study, find)
     combinations, notes = design_cells(study)
+    refuse(source, published_problems(study, combinations))
     cells = _plan_cells(study, trainable, combinations, device)
     flat = {planned.cell.name: planned.settings.as_dict() for planned in cells}
     comparisons, problems = plan_comparisons(study, trainable, CompareCells(combinations, flat))

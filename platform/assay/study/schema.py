@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from assay.study.names import Name
+from assay.study.published import Published
 from assay.study.search import Parameter, Replicate, Search, Start
 from assay.study.source import Source
 from trainables.data.spec import DataSpec, Supervision
@@ -207,6 +208,9 @@ class Study(BaseModel):
     comparisons: tuple[ComparisonSpec, ...] = Field(default=(), description="Which cells are compared.")
     allow: dict[str, Annotated[str, Field(min_length=1, max_length=2000)]] = Field(
         default_factory=dict, description="Path → reason, for a difference outside the compared factor."
+    )
+    published: Published | None = Field(
+        default=None, description="What the authors report, as a reference beside the study's own values."
     )
     repeats: Repeats = Repeats()
     resolve: float | None = Field(

@@ -91,9 +91,9 @@ def resolve_settings(
             f"found {supervision}"
         )
         problems.append(Problem(_place(places, ("supervision",)), message))
-    elif checked is not None:
-        found = trainable.objections(checked, supervision)
-        problems += [Problem(_place(places, ("supervision",)), message) for message in found]
+    elif checked is not None and spec is not None:
+        for setting, message in trainable.objections(checked, supervision, spec):
+            problems.append(Problem(_place(places, tuple(setting.split("."))), message))
     if problems or checked is None or spec is None:
         return None, problems
     return Settings(checked.resolved(device), supervision, spec, places), []

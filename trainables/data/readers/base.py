@@ -110,12 +110,18 @@ class Listing:
         return told in ({(True, False)}, {(False, True)})
 
 
-def read_published(model: type[OptionsT], file: Path, roots: Iterable[Path], shape: str) -> OptionsT | None:
-    """A JSON list of the makers' subsets, from the first of ``roots`` that holds it; None if none does.
+def read_published(
+    model: type[OptionsT], file: Path, shape: str, place: Place, *folders: Path
+) -> OptionsT | None:
+    """A JSON list of the makers' subsets, from the data root or the first of ``folders`` that holds it.
+
+    Returns:
+        None if it lies nowhere.
 
     Raises:
         InputError: If it has not the form that ``shape`` describes.
     """
+    roots = folders if place.root is None else (place.root, *folders)
     path = next((root / file for root in roots if (root / file).is_file()), None)
     if path is None:
         return None

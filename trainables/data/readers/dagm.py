@@ -58,8 +58,7 @@ def read_dagm(spec: DataSpec, place: Place) -> Listing:
     """Index DAGM 2007: ``Class1/Train/0576.PNG`` with ``Class1/Train/Label/0576_label.PNG``."""
     options_of(NoOptions, spec)
     start = place.below_root(READER.name, spec.path)
-    found = (place.search(start, name, _holds_classes) for name in ("DAGM", "DAGM2007"))
-    root = next((folder for folder in found if folder is not None), None)
+    root = place.search(start, _holds_classes, "DAGM", "DAGM2007")
     if root is None:
         raise InputError(
             f"{start} holds no DAGM 2007: expected a folder DAGM, or folders Class1 … Class10 with Train and "
@@ -70,9 +69,7 @@ def read_dagm(spec: DataSpec, place: Place) -> Listing:
     entries = tuple(
         entry for name in chosen for part in _PARTS for entry in _list_part(root, f"{name}/{part}", name)
     )
-    roots = [place.required_root(READER.name), start, root]
-    shape = "class → N → stems of training images"
-    lists = read_published(_Masks, _MASKS, roots, shape)
+    lists = read_published(_Masks, _MASKS, "class → N → stems of training images", place, start, root)
     return Listing(
         root,
         entries,

@@ -62,16 +62,15 @@ def read_kolektorsdd(spec: DataSpec, place: Place) -> Listing:
     """Index KolektorSDD (CC BY-NC-SA 4.0): ``kos01/Part0.jpg`` with ``kos01/Part0_label.bmp``."""
     options = options_of(KolektorOptions, spec)
     start = place.below_root(READER.name, spec.path)
-    root = place.search(start, "KolektorSDD", _holds_items)
+    root = place.search(start, _holds_items, "KolektorSDD")
     if root is None:
         raise InputError(
             f"{start} holds no KolektorSDD: expected KolektorSDD.zip, a folder KolektorSDD, or folders "
             "kos01 … kos50. Give --data the folder that holds it."
         )
     items = sorted(path for path in root.iterdir() if _is_item(path))
-    roots = [place.required_root(READER.name), start, root]
     shape = "test[fold] = items and train['P_N'][fold] = [item, has mask]"
-    folds = read_published(_Folds, _FOLDS, roots, shape)
+    folds = read_published(_Folds, _FOLDS, shape, place, start, root)
     fold_of = {item: fold for fold, names in enumerate(folds.test) for item in names} if folds else {}
     entries = tuple(
         Entry(

@@ -53,15 +53,13 @@ def read_kolektorsdd2(spec: DataSpec, place: Place) -> Listing:
     """Index KolektorSDD2 (CC BY-NC-SA 4.0): ``train/10301.png`` with ``train/10301_GT.png``."""
     options_of(NoOptions, spec)
     start = place.below_root(READER.name, spec.path)
-    found = (place.search(start, name, _holds_parts) for name in ("KolektorSDD2", "KSDD2"))
-    root = next((folder for folder in found if folder is not None), None)
+    root = place.search(start, _holds_parts, "KolektorSDD2", "KSDD2")
     if root is None:
         raise InputError(
             f"{start} holds no KolektorSDD2: expected KolektorSDD2.zip, a folder KolektorSDD2, or folders "
             "train and test with 10301.png and 10301_GT.png. Give --data the folder that holds it."
         )
-    roots = [place.required_root(READER.name), start, root]
-    lists = read_published(_Masks, _MASKS, roots, "masks[N] = stems of training images")
+    lists = read_published(_Masks, _MASKS, "masks[N] = stems of training images", place, start, root)
     return Listing(
         root,
         tuple(entry for split in ("train", "test") for entry in _list_part(root, split)),

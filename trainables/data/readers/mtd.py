@@ -38,7 +38,7 @@ def read_mtd(spec: DataSpec, place: Place) -> Listing:
     """Index MTD: ``MT_Crack/Imgs/exp1_num_4727.jpg`` with ``exp1_num_4727.png``."""
     options_of(NoOptions, spec)
     start = place.below_root(READER.name, spec.path)
-    root = place.search(start, "MTD", _holds_classes)
+    root = place.search(start, _holds_classes, "MTD")
     if root is None:
         raise InputError(
             f"{start} holds no MTD: expected a folder MTD, or folders MT_Free, MT_Crack … with Imgs inside. "

@@ -40,8 +40,8 @@ def read_mvtec(spec: DataSpec, place: Place) -> Listing:
     """Index a category: ``test/scratch/000.png`` with ``ground_truth/scratch/000_mask.png``."""
     options = options_of(MvtecOptions, spec)
     start = place.below_root(READER.name, spec.path)
-    found = (place.search(start, name, _holds_categories) for name in ("mvtec_anomaly_detection", "mvtec"))
-    top = start if _is_category(start) else next((folder for folder in found if folder is not None), None)
+    names = ("mvtec_anomaly_detection", "mvtec")
+    top = start if _is_category(start) else place.search(start, _holds_categories, *names)
     if top is None:
         raise InputError(
             f"{start} holds no category of MVTec AD: expected folders such as bottle with train/good, test "

@@ -87,8 +87,7 @@ def read_severstal(spec: DataSpec, place: Place) -> Listing:
     options = options_of(SeverstalOptions, spec)
     start = place.below_root(READER.name, spec.path)
     names = ("severstal-steel-defect-detection", "Severstal")
-    found = (place.search(start, name, _holds_images) for name in names)
-    root = next((folder for folder in found if folder is not None), None)
+    root = place.search(start, _holds_images, *names)
     if root is None:
         raise InputError(
             f"{start} holds no Severstal: expected train.csv beside a folder {_IMAGES}, or a folder or zip "
@@ -98,9 +97,9 @@ def read_severstal(spec: DataSpec, place: Place) -> Listing:
     images = images_in(root / _IMAGES, (".jpg",))
     rows = _read_rows(root / "train.csv", {path.name for path in images})
     mask_root = _write_masks(rows, root, chosen, place.cache)
-    roots = [place.required_root(READER.name), start, root]
     shape = "test and validation = images and train['P_N'] = [image, has mask]"
-    splits = read_published(_Splits, _SPLITS, roots, shape) if spec.splits != "per_seed" else None
+    drawn = spec.splits == "per_seed"
+    splits = None if drawn else read_published(_Splits, _SPLITS, shape, place, start, root)
     parts, published = _published(splits, options.train_positives)
     entries: list[Entry] = []
     for path in images:

@@ -1,0 +1,101 @@
+"""Published figures of a study: what the authors report for its cells, to stand beside one's own.
+
+They are reference values and nothing else: no part of a trial's id, of a record, or of MLflow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from assay.study.names import Name
+from assay.study.source import Path, Problem, nearest
+
+if TYPE_CHECKING:
+    from assay.study.schema import Study
+
+__all__ = ["Published", "PublishedRow", "published_problems", "published_values"]
+
+_STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+Levels = Mapping[str, str]  # factor → level
+
+
+class PublishedRow(BaseModel):
+    """What a source reports for some cells."""
+
+    model_config = _STRICT
+    at: dict[Name, Name] = Field(
+        default_factory=dict, description="Factor → level: all cells that have these levels; default: all."
+    )
+    values: dict[str, Annotated[float, Field(strict=True)]] = Field(
+        min_length=1, description="Metric → value in assay's unit: shares are 0..1."
+    )
+
+    def is_of(self, levels: Levels) -> bool:
+        """Whether the figures are of the cell with these levels."""
+        return self.at.items() <= levels.items()
+
+
+class Published(BaseModel):
+    """Reference values of one source, shown beside the study's own."""
+
+    model_config = _STRICT
+    source: str = Field(
+        min_length=1, max_length=500, description="Authors, year, where to find it, and which table."
+    )
+    rows: tuple[PublishedRow, ...] = Field(min_length=1, description="Figures, each with its cells.")
+
+
+def published_values(study: Study, levels: Levels) -> dict[str, float]:
+    """Metric → what is published for the cell with these levels."""
+    rows = study.published.rows if study.published else ()
+    return {metric: value for row in rows if row.is_of(levels) for metric, value in row.values.items()}
+
+
+def published_problems(study: Study, cells: Sequence[Levels]) -> Iterator[Problem]:
+    """Published figures that have no place in the study's table, two in one place, or that cannot be."""
+    seen: dict[tuple[str, int], int] = {}  # (metric, index of the cell) → index of the row
+    for index, row in enumerate(study.published.rows if study.published else ()):
+        at: Path = ("published", "rows", index)
+        yield from _value_problems(study, row, (*at, "values"))
+        unknown = list(_level_problems(study, row, (*at, "at")))
+        yield from unknown
+        places = [number for number, levels in enumerate(cells) if row.is_of(levels)]
+        if not places and not unknown:
+            yield Problem((*at, "at"), f"no cell of the design has {_say(row.at)}: add it, or remove the row")
+        for metric in row.values:
+            first = min(seen.setdefault((metric, place), index) for place in places) if places else index
+            if first != index:
+                message = f"rows[{first}] has a value of {metric} for the same cell: keep one of them"
+                yield Problem((*at, "values", metric), message)
+
+
+def _value_problems(study: Study, row: PublishedRow, at: Path) -> Iterator[Problem]:
+    from trainables.metrics import METRICS
+
+    shown = (study.metrics.primary, *study.metrics.report)
+    for name, value in row.values.items():
+        if name not in METRICS:
+            yield Problem((*at, name), f"unknown metric `{name}`; {nearest(name, METRICS)}")
+        elif name not in shown:
+            message = f"the table has no column {name}: add it to `metrics.report`, or leave the value out"
+            yield Problem((*at, name), message)
+        elif METRICS[name].unit == "share" and not 0 <= value <= 1:
+            yield Problem((*at, name), f"{name} is a share, 0..1, found {value:g}: 93.4 % are 0.934")
+        elif value < 0:
+            yield Problem((*at, name), f"{name} is a number of images, 0 or more, found {value:g}")
+
+
+def _level_problems(study: Study, row: PublishedRow, at: Path) -> Iterator[Problem]:
+    for factor, level in row.at.items():
+        if factor not in study.factors:
+            yield Problem((*at, factor), f"unknown factor `{factor}`; {nearest(factor, study.factors)}")
+        elif level not in study.factors[factor]:
+            known = nearest(level, study.factors[factor])
+            yield Problem((*at, factor), f"unknown level of {factor} `{level}`; {known}")
+
+
+def _say(levels: Levels) -> str:
+    return ", ".join(f"{factor}: {level}" for factor, level in levels.items())

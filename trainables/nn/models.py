@@ -1,0 +1,45 @@
+"""What every method does with its network, by settings that all methods have: arithmetic, layout, files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from trainables.contract import TrainableConfig
+
+__all__ = ["WEIGHTS_FILE", "forward_context", "load_model", "save_model", "with_layout"]
+
+WEIGHTS_FILE = "model.safetensors"
+_CONFIG_FILE = "config.json"
+_ConfigT = TypeVar("_ConfigT", bound=TrainableConfig)
+_NetworkT = TypeVar("_NetworkT", bound=nn.Module)
+
+
+def forward_context(config: TrainableConfig, device: torch.device) -> torch.autocast:
+    """The arithmetic of forward passes: bfloat16 convolutions if the config says so."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
+
+
+def with_layout(network: _NetworkT, config: TrainableConfig) -> _NetworkT:
+    """``network`` with its weights in the config's memory format."""
+    layout = torch.channels_last if config.memory_format == "channels_last" else torch.contiguous_format
+    return network.to(memory_format=layout)  # pyright: ignore[reportCallIssue]
+
+
+def save_model(folder: Path, network: nn.Module, config: TrainableConfig) -> None:
+    """Write ``model.safetensors`` and ``config.json`` into an existing folder."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    save_file(tensors, folder / WEIGHTS_FILE)
+    text = json.dumps(config.model_dump(mode="json"), indent=2)
+    (folder / _CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def load_model(folder: Path, Config: type[_ConfigT]) -> tuple[dict[str, Tensor], _ConfigT]:
+    """What :func:`save_model` wrote: tensors by name, on the CPU, and the config."""
+    config = Config.model_validate_json((folder / _CONFIG_FILE).read_text(encoding="utf-8"))
+    return load_file(folder / WEIGHTS_FILE), config
