@@ -56,7 +56,7 @@ def bare_tune_and_train(config: dict[str, float], scratch: Path) -> None:
         ).fit()
 
     tune.Tuner(
-        tune.with_resources(driver, {"CPU": 0, "trial_driver": 1}),
+        tune.with_resources(driver, {"CPU": 0, "memory": 2**20}),
         tune_config=tune.TuneConfig(num_samples=1),
         run_config=tune.RunConfig(name=f"tune-{time.time_ns()}", storage_path=str(scratch), verbose=0),
     ).fit()

@@ -15,7 +15,7 @@ from typing import Any
 from trainables.contract import Trainable
 from trainables.errors import InputError
 
-__all__ = ["ENTRY_POINT_GROUP", "all_trainables", "find_trainable"]
+__all__ = ["ENTRY_POINT_GROUP", "all_trainables", "find_plugin", "find_trainable"]
 
 ENTRY_POINT_GROUP = "assay.trainables"
 
@@ -26,15 +26,20 @@ def find_trainable(name: str) -> Trainable[Any]:
     Raises:
         InputError: If there is none, with the nearest names; or if a plugin cannot be loaded.
     """
-    plugins = _plugins()
-    if name in plugins and name not in _folders():
-        return _load_plugin(plugins[name])
+    plugin = find_plugin(name)
+    if plugin is not None:
+        return _load_plugin(plugin)
     found = _from_folder(name) if name in _folders() else None
     if found is not None:
         return found
     known = sorted(all_trainables())
     near = difflib.get_close_matches(name, known, n=3) or known
     raise InputError(f"there is no trainable {name!r}. Did you mean {', '.join(near)}?")
+
+
+def find_plugin(name: str) -> EntryPoint | None:
+    """The entry point of a third party's method; None for a method of this package, or an unknown one."""
+    return None if name in _folders() else _plugins().get(name)
 
 
 def all_trainables() -> dict[str, Trainable[Any]]:

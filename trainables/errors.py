@@ -1,4 +1,4 @@
-"""Exceptions with a meaning beyond their text: bad input, and a training that ran away."""
+"""Exceptions with a meaning beyond their text: bad input, a place that fails, a training that ran away."""
 
 
 class InputError(ValueError):
@@ -6,6 +6,14 @@ class InputError(ValueError):
 
     The text states the rule, the value found and what to do, and names the file or key. The command
     line prints it without a traceback and exits with 2.
+    """
+
+
+class StorageError(OSError):
+    """A folder or an object store that cannot be used now: full, read-only, away, or refusing credentials.
+
+    No trial is at fault, and the next one would fare no better: a study ends with it. The text states the
+    place, the cause and what to do.
     """
 
 

@@ -25,6 +25,7 @@ STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
 COMMANDS = [
     ("plan",),
     ("run",),
+    ("submit",),
     ("status",),
     ("report",),
     ("logs",),

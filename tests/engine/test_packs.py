@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.engine.cluster import Cluster, _connect
-from assay.engine.packs import make_packs
+from assay.engine.packs import make_packs, packs_as_asked
 from assay.study.schema import Resources
 from trainables.errors import InputError
 
@@ -45,6 +45,19 @@ def test_the_first_trials_of_all_packs_are_the_first_of_the_plan() -> None:
 
 
 @pytest.mark.parametrize(
+    ("slots", "sizes"),
+    [([2, 2, 2, 2], [4, 2, 1, 1]), ([1, 3, 3, 3], [8]), ([2, 4, 4, 4, 4], [4, 1, 1, 1, 1]), ([0] * 8, [8])],
+)
+def test_packs_that_are_asked_for_share_what_is_left_over_the_slots_there_are(
+    slots: list[int], sizes: list[int]
+) -> None:
+    now = iter(slots)
+    packs = list(packs_as_asked(_trials(8), "auto", lambda: next(now)))  # type: ignore[arg-type]
+    assert [len(pack) for pack in packs] == sizes
+    assert [trial for pack in packs for trial in pack] == _trials(8)
+
+
+@pytest.mark.parametrize(
     ("nodes", "workers", "cpus", "slots"),
     [
         ([2], 1, 1, 2),
@@ -55,13 +68,8 @@ def test_the_first_trials_of_all_packs_are_the_first_of_the_plan() -> None:
     ],
 )
 def test_slots_are_what_fits_on_the_nodes(nodes: list[int], workers: int, cpus: int, slots: int) -> None:
-    cluster = Cluster(tuple({"CPU": float(n), "trial_driver": 1000.0} for n in nodes), local=True)
+    cluster = Cluster(tuple({"CPU": float(n)} for n in nodes), local=True)
     assert cluster.slots(Resources(workers=workers, cpus=cpus)) == slots
-
-
-def test_a_driver_without_its_resource_takes_a_sliver_that_the_slots_reckon_with() -> None:
-    cluster = Cluster(({"CPU": 2.0},), local=False)
-    assert cluster.slots(Resources(workers=1, cpus=1)) == 1
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nohost", "me:hunter2@nohost", "ray://127.0.0.1:1"])
@@ -74,6 +82,6 @@ def test_an_address_where_nobody_answers_is_refused_at_once_and_without_its_pass
 
 
 def test_a_trial_that_fits_nowhere_is_refused_with_what_there_is() -> None:
-    cluster = Cluster(({"CPU": 2.0, "trial_driver": 1000.0},), local=True)
+    cluster = Cluster(({"CPU": 2.0},), local=True)
     with pytest.raises(InputError, match=r"1 worker\(s\) with 4 CPU.*have 2 CPU"):
-        cluster.slots(Resources(workers=1, cpus=4))
+        cluster.refuse_if_too_small(Resources(workers=1, cpus=4))

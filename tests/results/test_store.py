@@ -71,17 +71,23 @@ def test_a_record_in_anothers_folder_is_a_problem(store: Store) -> None:
     assert "00000000000000bb" in store.records_of([ID]).problems[0].text
 
 
-def test_ten_thousand_records_are_read_in_seconds(store: Store) -> None:
+def test_ten_thousand_records_cost_little_more_than_reading_and_parsing_their_files(
+    store: Store, tmp_path: Path
+) -> None:
     ids = [f"{i:016x}" for i in range(10_000)]
     body = make_record(ID).to_bytes()
-    for trial_id in ids:
-        path = store.local_file(f"trials/{trial_id}/record.json")
-        assert path is not None
+    paths = [tmp_path / "storage" / "trials" / trial_id / "record.json" for trial_id in ids]
+    for trial_id, path in zip(ids, paths, strict=True):
         path.parent.mkdir(parents=True)
         path.write_bytes(body.replace(ID.encode(), trial_id.encode()))
-    begin = time.perf_counter()
-    assert len(store.records(ids)) == 10_000
-    assert time.perf_counter() - begin < 3
+    begin = time.process_time()  # of this process alone: other programs on the machine do not count
+    plain = [Record.model_validate_json(path.read_bytes()) for path in paths]
+    floor = time.process_time() - begin
+    begin = time.process_time()
+    found = store.records(ids)
+    taken = time.process_time() - begin
+    assert list(found.values()) == plain
+    assert taken < 4 * floor  # 1.9 when it was written
 
 
 @pytest.mark.parametrize("path", ["../x", "a/../../x", "/etc/passwd", "a\\b", "a/\0"])

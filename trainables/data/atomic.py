@@ -11,7 +11,39 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["exclusive", "new_file", "new_folder"]
+from trainables.errors import StorageError
+
+__all__ = ["exclusive", "new_file", "new_folder", "why_unusable"]
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_REFUSED = {errno.EACCES, errno.EPERM}
+_AWAY = {errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN, errno.ETIMEDOUT, errno.EIO}  # of network mounts
+
+
+def why_unusable(error: OSError, folder: Path) -> str | None:
+    """What keeps ``folder`` from being written: ``is full (3 MB free)``; None: the folder is not at fault."""
+    if error.errno in _FULL:
+        existing = next(path for path in (folder, *folder.parents) if path.exists())
+        return f"is full ({shutil.disk_usage(existing).free / 1e6:.0f} MB free)"
+    if error.errno == errno.EROFS:
+        return "is read-only"
+    if error.errno in _REFUSED:
+        return f"may not be written by user {os.getuid()} ({error.strerror}: {error.filename})"
+    return f"does not answer ({error.strerror})" if error.errno in _AWAY else None
+
+
+@contextmanager
+def _plain_refusal(folder: Path) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        why = why_unusable(error, folder)
+        if why is None or isinstance(error, StorageError):
+            raise
+        raise StorageError(
+            f"the folder {folder} {why}. Make room or mend it, or name another folder (the cache: --cache), "
+            "then run again: what is finished is kept."
+        ) from error
 
 
 @contextmanager
@@ -21,8 +53,10 @@ def exclusive(target: Path) -> Generator[None]:
     The operating system frees the lock of a killed process. Where the file system has no locks, work is
     done twice and stays right: :func:`new_file` and :func:`new_folder` never show a partial result.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with (target.parent / f"{target.name}.lock").open("w") as lock:
+    with _plain_refusal(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock = (target.parent / f"{target.name}.lock").open("w")
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
         except OSError as error:
@@ -45,29 +79,39 @@ def _sweep(target: Path) -> None:
 
 @contextmanager
 def new_file(target: Path) -> Generator[Path]:
-    """A path to write; when the block ends well it becomes ``target``, else it is gone."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    os.close(handle)
-    partial = Path(name)
-    try:
-        yield partial
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    """A path to write; when the block ends well it becomes ``target``, else it is gone.
+
+    Raises:
+        StorageError: If the folder is full, read-only or not the user's.
+    """
+    with _plain_refusal(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        os.close(handle)
+        partial = Path(name)
+        try:
+            yield partial
+            os.replace(partial, target)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 @contextmanager
 def new_folder(target: Path) -> Generator[Path]:
-    """A folder to fill; when the block ends well it becomes ``target`` (unless that exists by now)."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        yield partial
+    """A folder to fill; when the block ends well it becomes ``target`` (unless that exists by now).
+
+    Raises:
+        StorageError: If its place is full, read-only or not the user's.
+    """
+    with _plain_refusal(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         try:
-            partial.rename(target)
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            yield partial
+            try:
+                partial.rename(target)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)

@@ -13,7 +13,21 @@ from types import FrameType
 
 import typer
 
-from assay.cli import best, clean, data, doctor, init, mlflow, plan, report, run, schema, status, stop
+from assay.cli import (
+    best,
+    clean,
+    data,
+    doctor,
+    init,
+    mlflow,
+    plan,
+    report,
+    run,
+    schema,
+    status,
+    stop,
+    submit,
+)
 
 __all__ = ["app", "main"]
 
@@ -27,7 +41,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _group in (plan, run, status, report, best, stop, clean, mlflow, data, init, schema, doctor):
+for _group in (plan, run, submit, status, report, best, stop, clean, mlflow, data, init, schema, doctor):
     _group.register(app)
 
 _INTERRUPTED = 130

@@ -138,9 +138,7 @@ def _storage(uri: str) -> Finding:
         store = Store(uri)
         if store.local_path is not None:
             return _folder("storage", os.fspath(store.local_path))
-        probe = f"doctor/{os.getpid()}"
-        store.write_bytes(probe, b"assay")
-        store.delete_tree(probe)
+        store.probe()
     except (InputError, OSError) as error:
         return Finding(False, "storage", str(error))
     return Finding(True, "storage", f"{store.uri} can be written")
@@ -165,6 +163,11 @@ def _mlflow(tracking_uri: str | None, storage: str) -> Finding:
 
     from assay.results.files import redact
 
+    if tracking_uri is None and "://" in storage and not storage.startswith("file://"):
+        text = (
+            f"{redact(storage)} has no place for MLflow's database: name one with --tracking-uri to see runs"
+        )
+        return Finding(True, "tracking", text)
     if tracking_uri is None:
         return Finding(True, "tracking", f"SQLite beside the results in {redact(storage)}")
     shown = redact(tracking_uri)

@@ -41,6 +41,7 @@ class LiveView:
         self._start = time.monotonic()
         self._since = time.time()
         self._message = ""
+        self._trouble = ""  # what the storage said at the last look
         self._said = 0.0  # when the last plain line was printed
         self._watch: Watch | None = None
         self._primary = ""
@@ -92,9 +93,10 @@ class LiveView:
             if self._watch is not None:
                 try:
                     self._show(self._watch.look())
+                    self._trouble = ""
                 except OSError as error:
                     # The study itself decides whether a storage that is away is fatal; the display goes on.
-                    self._message = f"the storage does not answer: {error}"
+                    self._trouble = str(error)
                 pause = min(self._watch.pause, self._line_every)
             if self._live is None and time.monotonic() - self._said >= self._line_every - pause:
                 self._line(self._summary())
@@ -117,6 +119,8 @@ class LiveView:
 
     def _summary(self) -> str:
         snapshot = self._snapshot
+        if self._trouble:
+            return self._trouble
         if snapshot is None:
             return self._message or "starting"
         if not snapshot.running:
@@ -131,7 +135,7 @@ class LiveView:
         return f"{snapshot.done}/{snapshot.total} done{left} · training {doing}{more}"
 
     def _render(self) -> Group:
-        head = Text(f"{self._message} · {duration(self.seconds)}", style="bold")
+        head = Text(f"{self._trouble or self._message} · {duration(self.seconds)}", style="bold")
         if self._snapshot is None:
             return Group(head)
         return Group(head, render(self._snapshot, self._primary))

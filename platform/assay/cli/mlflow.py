@@ -65,7 +65,8 @@ def mlflow(
     uri = tracking_uri or default_uri(store)
     if uri is None:
         raise InputError(
-            f"{store.uri} has no place for MLflow's SQLite file. Name a server with --tracking-uri."
+            f"{store.uri} has no place for MLflow's SQLite file. Name a server, or an SQLite file on this "
+            "machine (sqlite:////path/mlflow.db), with --tracking-uri."
         )
     if sync:
         _replay(store, uri, study)

@@ -56,7 +56,8 @@ def run(
 
     Run it again at any time, also after Ctrl-C or a crash: it trains what is missing and nothing else.
     Exit code 0: every trial has ended with a result (diverged and pruned are results too), or the study's
-    budget has ended; 1: some failed or are missing, 2: bad input, 130: interrupted.
+    budget has ended; 1: some failed or are missing, 2: bad input, or a storage or cache that is full or away,
+    130: interrupted.
     """
     from assay.cli.live import LiveView
     from assay.cli.output import console, duration
@@ -169,6 +170,11 @@ def _print_ways_on(plan: Plan, outcome: Outcome, storage: str, pages: str | None
     typer.echo()
     if pages is not None:
         typer.echo(f"open the runs in MLflow:  {pages}")
+    else:
+        typer.echo(
+            "no runs in MLflow:        an object store has no place for its database; name a server or an "
+            "SQLite file with --tracking-uri, now or later (`assay mlflow --sync`)"
+        )
     report = in_use(f"assay report {name} --output {name}.md", storage=storage)
     typer.echo(f"write the report:         {report}")
     if plan.study.search is not None:

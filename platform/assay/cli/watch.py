@@ -95,8 +95,9 @@ class Watch:
 
             self._plan = grown(self._plan, self._store, self._records)
             self._trials = {trial.id: trial for trial in self._plan.trials}
-        ended = self._new_records()
-        started = set(self._store.trials()) & (self._trials.keys() - self._records.keys())
+        begun = set(self._store.trials())
+        ended = self._new_records(begun)
+        started = begun & (self._trials.keys() - self._records.keys())
         found = (self._running(trial) for id_, trial in self._trials.items() if id_ in started)
         running = tuple(one for one in found if one is not None)
         counts = Counter(record.status for record in self._records.values())
@@ -107,10 +108,10 @@ class Watch:
     def _total(self) -> int:
         return len(self._trials) + self._plan.undrawn
 
-    def _new_records(self) -> tuple[Record, ...]:
+    def _new_records(self, begun: set[str]) -> tuple[Record, ...]:
         # A failed trial may be trained again (`--retry failed`), so its record is read again.
         settled = {id_ for id_, record in self._records.items() if record.status != "failed"}
-        candidates = set(self._store.trials()) & (self._trials.keys() - settled)
+        candidates = begun & (self._trials.keys() - settled)
         found = self._store.records(id_ for id_ in self._trials if id_ in candidates)
         new = tuple(record for id_, record in found.items() if self._records.get(id_) != record)
         for id_ in candidates - found.keys():

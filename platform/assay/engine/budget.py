@@ -24,7 +24,7 @@ class Budget:
     """How long a run may take, and how many packs train at once meanwhile."""
 
     seconds: float
-    slots: int
+    slots: Callable[[], int]  # as of now: nodes come and go
     pack: int | str  # `resources.pack`
     clock: Callable[[], float] = time.monotonic
 
@@ -58,7 +58,7 @@ def budget_packs(
             while not cells <= (known := seconds_of()).keys() and in_flight:
                 yield None
             left = [cell_of[one] for one in in_flight] + [trial.cell for trial in trials]
-            span = _mean_or_known(known, left) / budget.slots
+            span = _mean_or_known(known, left) / max(1, budget.slots())
             end = budget.clock() - begun + span
             if end > budget.seconds:
                 seeds = ", ".join(str(later) for later, _ in rounds[number:])
@@ -68,7 +68,7 @@ def budget_packs(
                     "another budget."
                 )
                 return
-        yield from make_packs(trials, budget.pack, budget.slots)
+        yield from make_packs(trials, budget.pack, max(1, budget.slots()))
 
 
 def cell_seconds(trials: Iterable[Trial], records: Mapping[str, Record]) -> dict[str, float]:

@@ -2,10 +2,9 @@
 
 ``with cluster(...) as c:`` connects and says how many packs can train at once (``c.slots(resources)``).
 
-A Tune driver that holds a CPU while its Train worker waits for one deadlocks without a word. Drivers
-therefore hold no CPU but one unit of a custom resource, ``trial_driver``, that a local cluster is started
-with. A cluster that others started may lack it: drivers then take a sliver of CPU, and the slots are
-reckoned with the sliver.
+A Tune driver that holds a CPU while its Train worker waits for one deadlocks without a word, and Tune refuses
+drivers that hold nothing. Drivers therefore hold a little memory, which Ray counts on every node, also of a
+cluster that others started.
 """
 
 from __future__ import annotations
@@ -14,42 +13,30 @@ import logging
 import os
 import signal
 import socket
+import tempfile
 import threading
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import floor
+from pathlib import Path
 from typing import Any
 
+from assay.engine.shipping import SETTINGS, runtime_env, stage
 from assay.results.files import redact
 from assay.study.schema import Resources
 from trainables.errors import InputError
 
-__all__ = ["Cluster", "cluster"]
+__all__ = ["DRIVER_RESOURCES", "Cluster", "cluster", "knock", "start_local"]
 
-DRIVER_RESOURCE = "trial_driver"
-_DRIVER_SLIVER = 0.01  # CPUs of a driver on a cluster without the custom resource
+# Of one Tune driver: bytes of memory, few enough to bound nothing.
+DRIVER_RESOURCES: dict[str, float] = {"CPU": 0, "memory": 2**20}
 _NAMESPACE = "assay"
 _CONNECT_SECONDS = 5.0
+_LOOK_SECONDS = 2.0  # nodes come and go; they are looked at this often
+_JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # set where Ray Jobs started this process
 _OBJECT_STORE_BYTES = 200 * 2**20  # images are memory-mapped files: Ray's own store carries almost nothing
-
-_SETTINGS = {
-    # A report, and the end of a run, waits for the next poll: 2 s by default.
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
-    "RAY_TRAIN_METRICS_ENABLED": "0",
-    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "120",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # workers stay where data roots and storage are relative to
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    # Results are records: Tune's own result files would be a second truth.
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_AUTO_CALLBACK_SYNCER": "1",
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a heartbeat carries no value
-    "RAY_AIR_NEW_OUTPUT": "0",  # the new reporter prints whatever the verbosity
-    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-}
 
 
 @dataclass(frozen=True)
@@ -59,45 +46,39 @@ class Cluster:
     nodes: tuple[dict[str, float], ...]
     local: bool
 
-    @property
-    def has_driver_resource(self) -> bool:
-        return any(DRIVER_RESOURCE in node for node in self.nodes)
-
-    @property
-    def driver_resources(self) -> dict[str, float]:
-        """What one Tune driver asks for."""
-        return {"CPU": 0, DRIVER_RESOURCE: 1} if self.has_driver_resource else {"CPU": _DRIVER_SLIVER}
-
-    @property
-    def has_gpu(self) -> bool:
-        return any(node.get("GPU", 0) > 0 for node in self.nodes)
-
     def slots(self, resources: Resources) -> int:
-        """How many packs of these resources can train at the same time.
+        """How many packs of these resources can train at the same time."""
+        workers = sum(_workers_on(node, resources.cpus, resources.gpus) for node in self.nodes)
+        return workers // resources.workers
+
+    def refuse_if_too_small(self, resources: Resources) -> None:
+        """Say early that a pack would wait for ever.
 
         Raises:
             InputError: If not even one fits.
         """
-        sliver = 0.0 if self.has_driver_resource else _DRIVER_SLIVER / resources.workers
-        workers = sum(_workers_on(node, resources.cpus + sliver, resources.gpus) for node in self.nodes)
-        if slots := workers // resources.workers:
-            return slots
+        if self.slots(resources):
+            return
         cpus = ", ".join(f"{node.get('CPU', 0):g}" for node in self.nodes)
         gpus = sum(node.get("GPU", 0) for node in self.nodes)
-        hint = (
-            ""
-            if self.has_driver_resource
-            else (
-                " Nodes started with `ray start --resources='{\"trial_driver\": 1000}'` give drivers a place "
-                "that costs no CPU."
-            )
-        )
         raise InputError(
             f"a trial needs {resources.workers} worker(s) with {resources.cpus} CPU(s) and "
             f"{resources.gpus:g} GPU(s) each, but the cluster's nodes have {cpus} CPU(s) "
             f"and {gpus:g} GPU(s) in all. Lower resources.workers, cpus or gpus in the study, "
-            f"or add nodes.{hint}"
+            f"or add nodes."
         )
+
+    def follow(self, resources: Resources) -> Callable[[], int]:
+        """``slots`` as nodes come and go, for whoever asks often."""
+        known, looked = self.slots(resources), time.monotonic()
+
+        def now() -> int:
+            nonlocal known, looked
+            if not self.local and time.monotonic() - looked > _LOOK_SECONDS:
+                known, looked = _look(self.local).slots(resources), time.monotonic()
+            return known
+
+        return now
 
 
 def _workers_on(node: dict[str, float], cpus: float, gpus: float) -> int:
@@ -111,7 +92,7 @@ def cluster(cpus: int | None = None) -> Generator[Cluster]:
 
     Ray that was already initialised in this process (the tests' session) is used and left running.
     """
-    os.environ.update({name: os.environ.get(name, value) for name, value in _SETTINGS.items()})
+    os.environ.update({name: os.environ.get(name, value) for name, value in SETTINGS.items()})
     import ray
 
     if ray.is_initialized():
@@ -128,27 +109,47 @@ def cluster(cpus: int | None = None) -> Generator[Cluster]:
         ray.shutdown()
 
 
+def knock(address: str) -> None:
+    """See whether anybody listens at ``host:port``: Ray itself would try for a minute.
+
+    Raises:
+        OSError: If nobody does, or it is no such address.
+    """
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal() or "/" in host or "@" in host:
+        raise OSError("it is not host:port")
+    socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+
+
 def _connect(address: str) -> None:
     """Join the cluster at ``address`` (``host:port`` of its head, or ``auto``).
 
     Raises:
-        InputError: If nobody answers there. Ray itself would try for a minute and print over the display.
+        InputError: If nobody answers there.
     """
     import ray
 
     if address != "auto":
-        host, _, port = address.rpartition(":")
         try:
-            if not port.isdecimal() or "/" in host or "@" in host:
-                raise OSError("it is not host:port")
-            socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+            knock(address)
         except OSError as error:
             raise InputError(
                 "RAY_ADDRESS is the host:port of a running cluster's head, or `auto`, found one where nobody "
                 f"answers ({error}). Start it with `ray start --head`, or unset RAY_ADDRESS for a local Ray."
             ) from None
     try:
-        ray.init(address=address, namespace=_NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
+        with tempfile.TemporaryDirectory(prefix="assay-") as folder:
+            environment = None  # of a job: what was shipped when it was submitted
+            if _JOB_VARIABLE not in os.environ:
+                stage(Path(folder))
+                environment = runtime_env(Path(folder))
+            ray.init(
+                address=address,
+                namespace=_NAMESPACE,
+                runtime_env=environment,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(
             f"the Ray cluster that RAY_ADDRESS names refuses: {redact(str(error))}. Check its version "
@@ -158,7 +159,7 @@ def _connect(address: str) -> None:
 
 def start_local(cpus: int | None = None) -> None:
     """Start Ray on this machine, with token authentication, without dashboard or telemetry."""
-    os.environ.update({name: os.environ.get(name, value) for name, value in _SETTINGS.items()})
+    os.environ.update({name: os.environ.get(name, value) for name, value in SETTINGS.items()})
     import ray
 
     # Ray listens on all interfaces and therefore asks for a token by default; it need not say so each time.
@@ -167,7 +168,6 @@ def start_local(cpus: int | None = None) -> None:
     ray.init(
         address="local",
         num_cpus=cpus or len(os.sched_getaffinity(0)),
-        resources={DRIVER_RESOURCE: 1000},
         namespace=_NAMESPACE,
         include_dashboard=False,
         log_to_driver=False,

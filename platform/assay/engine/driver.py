@@ -10,32 +10,36 @@ say all there is to say.
 
 from __future__ import annotations
 
-import errno
 import os
-import shutil
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 from ray import train, tune
 from ray.train.torch import TorchConfig
 
 from assay.engine.packs import Pack
-from assay.engine.train import PackTrainer, remove_placement_groups
+from assay.engine.searcher import STORAGE
+from assay.engine.train import PackTrainer, remove_placement_groups, storage_error
 from assay.engine.worker import MAX_ATTEMPTS, train_pack
 from assay.results import Record, Store
+from assay.results.files import PATIENCE_SECONDS
+from trainables.errors import StorageError
 
-__all__ = ["COMPLETE", "PackDriver", "StorageFullError"]
+__all__ = ["COMPLETE", "OtherProgramError", "PackDriver"]
 
 COMPLETE = "pack_complete"  # in a result: the pack ended by itself, no pruner stopped it
 _POLL_SECONDS = 0.1
+_LOOK_SECONDS = (
+    2.0  # between two looks at an object store, which are requests; a local one is looked at always
+)
 _HEARTBEAT_SECONDS = 2.0
 _ABORT_SECONDS = 20.0
-_ROOM_BYTES = 32 * 2**20  # below this a storage counts as full
 
 
-class StorageFullError(OSError):
-    """The storage has no room left: the study stops, and says so."""
+class OtherProgramError(RuntimeError):
+    """A node that is another program than the head was given the pack, and trained nothing."""
 
 
 class PackDriver(tune.Trainable):
@@ -46,7 +50,7 @@ class PackDriver(tune.Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take on the next pack in the same process (``reuse_actors``)."""
-        self._store = Store(new_config["storage"])
+        self._store = Store(new_config["storage"], PATIENCE_SECONDS)
         self._pack = Pack.read(self._store, new_config["pack"])
         self._config = new_config
         self._thread: threading.Thread | None = None
@@ -54,24 +58,34 @@ class PackDriver(tune.Trainable):
         self._name = f"{placement_prefix(self._pack.run, self._pack.id)}{time.time_ns()}"
         remove_placement_groups(placement_prefix(self._pack.run, self._pack.id))  # of a killed predecessor
         self._records: dict[str, Record] = {}
+        self._looked = 0.0
         self._epoch = 0  # the last one whose validation was reported
         return True
 
     def step(self) -> dict[str, Any]:
+        try:
+            return self._step()
+        except StorageError as error:
+            # A result, not an error: Tune would try the pack again, and then the next one.
+            self.cleanup()
+            return {"repeats": len(self._records), "done": True, STORAGE: str(error)}
+
+    def _step(self) -> dict[str, Any]:
         if self._thread is None:
             self._start()
         assert self._thread is not None
         until = time.monotonic() + _HEARTBEAT_SECONDS
         while time.monotonic() < until:
             running = self._thread.is_alive()  # asked before the records: none can come after it is dead
-            before = len(self._records)
-            self._look()
             if not running:
                 return self._end()
-            if len(self._records) > before:
-                return self._report()
-            if (epoch := self._epoch_report()) is not None:
-                return epoch
+            if self._due():
+                before = len(self._records)
+                self._look()
+                if len(self._records) > before:
+                    return self._report()
+                if (epoch := self._epoch_report()) is not None:
+                    return epoch
             time.sleep(_POLL_SECONDS)
         # The groups of a predecessor that was killed while it started may appear after it was removed.
         remove_placement_groups(placement_prefix(self._pack.run, self._pack.id), keep=self._name)
@@ -81,6 +95,9 @@ class PackDriver(tune.Trainable):
         if self._thread is not None and self._thread.is_alive():
             self._trainer.abort(_ABORT_SECONDS)
             self._thread.join(_ABORT_SECONDS)
+            with suppress(StorageError):  # `assay clean` lists what stays
+                for pruned in self._store.records(trial.id for trial in self._pack.trials):
+                    self._store.forget_training(pruned)
         remove_placement_groups(placement_prefix(self._pack.run, self._pack.id))
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
@@ -117,21 +134,21 @@ class PackDriver(tune.Trainable):
         except BaseException as error:  # noqa: BLE001 - carried to Tune by `_end`, in its own thread
             self._error = error
 
-    def _refuse_full_storage(self) -> None:
-        """Workers leave without a record when the storage is full: retrying them would help nobody."""
-        folder = self._store.local_path
-        if len(self._records) < len(self._pack.trials) and folder is not None:
-            free = shutil.disk_usage(folder).free
-            if free < _ROOM_BYTES:
-                raise StorageFullError(
-                    errno.ENOSPC,
-                    f"the storage {folder} has {free / 2**20:.0f} MiB left, too little to write a trial. "
-                    "Free some space (`assay clean`) and run again: what is finished is kept",
-                )
+    def _due(self) -> bool:
+        return self._store.local_path is not None or time.monotonic() - self._looked >= _LOOK_SECONDS
+
+    def _refuse_other_program(self) -> None:
+        try:
+            text = self._store.read_bytes(self._pack.refusal).decode()
+        except FileNotFoundError:
+            return
+        self._store.delete_tree(self._pack.refusal)  # Tune tries again, perhaps on other nodes
+        raise OtherProgramError(text)
 
     def _look(self) -> None:
         waiting = [trial.id for trial in self._pack.trials if trial.id not in self._records]
         self._records |= self._store.records(waiting)
+        self._looked = time.monotonic()
 
     def _report(self) -> dict[str, Any]:
         """Mean of the objective on validation over the repeats so far: a pruner may act on it."""
@@ -158,8 +175,12 @@ class PackDriver(tune.Trainable):
 
     def _end(self) -> dict[str, Any]:
         if self._error is not None:
+            if (trouble := storage_error(self._error)) is not None:
+                raise trouble
+            self._store.probe()  # Ray, too, keeps files there, and says less plainly what is wrong
             raise self._error
-        self._refuse_full_storage()
+        self._refuse_other_program()
+        self._look()
         return {**self._report(), "done": True, COMPLETE: True}
 
 

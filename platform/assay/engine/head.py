@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
@@ -20,13 +20,16 @@ from pathlib import Path
 from typing import Any
 
 from assay.engine.budget import Budget, budget_packs, cell_seconds
-from assay.engine.cluster import Cluster, cluster
-from assay.engine.packs import Pack, make_packs, missing_trials
+from assay.engine.cluster import DRIVER_RESOURCES, cluster
+from assay.engine.nodes import same_on_all_nodes
+from assay.engine.packs import Pack, make_packs, missing_trials, packs_as_asked
 from assay.results import Lease, Record, Store
+from assay.results.files import PATIENCE_SECONDS
 from assay.results.search import grown
 from assay.results.stop import clear_stop, stop_requested
 from assay.study import Plan, Trial
 from assay.study.search_rules import pruned_by
+from trainables.errors import StorageError
 
 __all__ = ["EngineOptions", "Outcome", "run_study"]
 
@@ -81,18 +84,19 @@ def run_study(plan: Plan, store: Store, options: EngineOptions, scheduler: Any =
             study's pruner.
 
     Raises:
-        InputError: If the study is running already, or the cluster cannot hold a single trial.
+        InputError: If the study is running already, the cluster cannot hold a single trial, or one of its
+            nodes differs from this one.
+        StorageError: If the storage is full, read-only or away; what is finished is kept.
     """
     start = time.monotonic()
+    store = store.patient(PATIENCE_SECONDS)
     study = plan.study.study
     with Lease(store, study) as lease:
         plan = grown(plan, store)
-        clear_stop(store, "study", study)
-        for trial in plan.trials:
-            clear_stop(store, "trial", trial.id)
         if options.retry_failed:
             _forget_failed(plan, store)
         before = store.records(trial.id for trial in plan.trials)
+        _clear_stops(plan, store, before)
         end = _train(plan, store, options, before, scheduler=scheduler, lease=lease)
         plan = grown(plan, store)
         records = store.records(trial.id for trial in plan.trials)
@@ -111,6 +115,15 @@ def run_study(plan: Plan, store: Store, options: EngineOptions, scheduler: Any =
         seconds=time.monotonic() - start,
         problems=end.problems,
     )
+
+
+def _clear_stops(plan: Plan, store: Store, records: Mapping[str, Record]) -> None:
+    """Forget requests of earlier runs, those for trials where something lies that is not finished."""
+    clear_stop(store, "study", plan.study.study)
+    begun = set(store.trials())
+    for trial in missing_trials(plan.trials, records):
+        if trial.id in begun:
+            clear_stop(store, "trial", trial.id)
 
 
 def _forget_failed(plan: Plan, store: Store) -> None:
@@ -145,51 +158,49 @@ def _train(
     run = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
     options.on_message("starting Ray")
     with cluster(options.cpus) as ray_cluster:
-        slots = ray_cluster.slots(plan.study.resources)
-        if search is not None:
-            packs = search
-            options.on_message(_say_search(plan, records, slots))
-        else:
-            packs = _plan_packs(plan, store, options, missing=missing, slots=slots, in_flight=in_flight)
-        work = _Work(plan, store, options, run, packs=packs, in_flight=in_flight)
+        ray_cluster.refuse_if_too_small(plan.study.resources)
+        slots = ray_cluster.follow(plan.study.resources)
+        work = _Work(plan, store, options, run, in_flight=in_flight, slots=slots)
         try:
+            if not ray_cluster.local:
+                options.on_message("comparing the nodes")
+                work.program = same_on_all_nodes(plan.trainable, store, work.folder, options.data_root)
+            if search is not None:
+                work.packs = search
+                options.on_message(_say_search(plan, records, slots()))
+            else:
+                work.packs = _plan_packs(work, missing, fixed=ray_cluster.local)
             with _stop_on_request(store, plan.study.study, lease):
-                return _tune(work, where=ray_cluster, slots=slots, scheduler=scheduler)
+                return _tune(work, scheduler=scheduler)
         finally:
             from assay.engine.driver import placement_prefix
             from assay.engine.train import remove_placement_groups
 
             remove_placement_groups(placement_prefix(run))
-            store.delete_tree(f"{store.study(plan.study.study)}/packs/{run}")
+            with suppress(StorageError):  # `assay clean` lists what stays
+                store.delete_tree(work.folder)
 
 
-def _plan_packs(
-    plan: Plan,
-    store: Store,
-    options: EngineOptions,
-    *,
-    missing: Sequence[Trial],
-    slots: int,
-    in_flight: set[str],
-) -> Iterator[Sequence[Trial] | None]:
-    """The packs of a plan: all at once, or round by round under a budget."""
+def _plan_packs(work: _Work, missing: Sequence[Trial], *, fixed: bool) -> Iterator[Sequence[Trial] | None]:
+    """The packs of a plan: all at once, as they are asked for where nodes come and go (not ``fixed``), or
+    round by round under a budget."""
+    plan, say = work.plan, work.options.on_message
     size, total = plan.study.resources.pack, len(plan.trials)
     if plan.study.budget is None:
-        made = make_packs(missing, size, slots)
-        at_once = min(slots, len(made))
-        options.on_message(
-            f"{len(missing)} of {total} trials to train in {len(made)} packs, {at_once} at a time"
-        )
-        return iter(made)
+        at_once = min(work.slots(), len(missing))
+        say(f"{len(missing)} of {total} trials to train, up to {at_once} packs at a time")
+        if fixed:
+            return iter(make_packs(missing, size, work.slots()))
+        return packs_as_asked(missing, size, work.slots)
     hours = plan.study.budget.hours
-    options.on_message(f"{len(missing)} of {total} trials to train, seed by seed, within {hours:g} h")
+    say(f"{len(missing)} of {total} trials to train, seed by seed, within {hours:g} h")
     ids = [trial.id for trial in plan.trials]
     return budget_packs(
         missing,
-        Budget(hours * 3600, slots, size),
-        lambda: cell_seconds(plan.trials, store.records(ids)),
-        in_flight,
-        options.on_message,
+        Budget(hours * 3600, work.slots, size),
+        lambda: cell_seconds(plan.trials, work.store.records(ids)),
+        work.in_flight,
+        say,
     )
 
 
@@ -207,10 +218,17 @@ class _Work:
     store: Store
     options: EngineOptions
     run: str
-    packs: Iterator[Sequence[Trial] | None]
     in_flight: set[str]
+    slots: Callable[[], int]  # packs that can train at once, as of now
+    packs: Iterator[Sequence[Trial] | None] = field(default_factory=lambda: iter(()))
+    program: dict[str, str] = field(default_factory=dict)  # what workers' must be; empty: not compared
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     laid: int = 0
+
+    @property
+    def folder(self) -> str:
+        """What this run lays down for drivers and workers; deleted at the end."""
+        return f"{self.store.study(self.plan.study.study)}/packs/{self.run}"
 
     @property
     def scratch(self) -> str:
@@ -244,13 +262,14 @@ class _Work:
             resource="none" if fresh else "epochs" if pruned_by(study) == "epochs" else "repeats",
             data_root=str(self.options.data_root.resolve()) if self.options.data_root else None,
             cache=str(self.options.cache.resolve()),
+            program=self.program,
         )
         pack.write(self.store)
         self.laid += 1
         return {"storage": self.store.uri, "pack": pack.path, "scratch": self.scratch}
 
 
-def _tune(work: _Work, *, where: Cluster, slots: int, scheduler: Any) -> _End:
+def _tune(work: _Work, *, scheduler: Any) -> _End:
     """Run the packs through a fresh Tuner."""
     from ray import tune
 
@@ -260,16 +279,15 @@ def _tune(work: _Work, *, where: Cluster, slots: int, scheduler: Any) -> _End:
 
     stops = scheduler or pruner(work.plan)
     recorder = None if stops is None else RecordingScheduler(stops, work.store)
-    searcher = PackSearcher(work.packs, work.lay_down, work.in_flight, work.mode)
+    searcher = PackSearcher(work.packs, work.lay_down, work.in_flight, work.mode, work.slots)
     tuner = tune.Tuner(
-        tune.with_resources(PackDriver, where.driver_resources),
+        tune.with_resources(PackDriver, DRIVER_RESOURCES),
         tune_config=tune.TuneConfig(
             metric="value",
             mode=work.mode,
             num_samples=-1,
             search_alg=searcher,
             scheduler=recorder,
-            max_concurrent_trials=slots,
             # A driver that is kept for the next pack is not cleaned up, and a stopped pack would train on.
             reuse_actors=stops is None,
             trial_dirname_creator=lambda trial: trial.trial_id,
@@ -278,14 +296,23 @@ def _tune(work: _Work, *, where: Cluster, slots: int, scheduler: Any) -> _End:
             name=work.run,
             storage_path=work.scratch,
             verbose=0,
+            # Records are the only state. Tune would keep an empty checkpoint of each driver, and break on it
+            # when the storage is full.
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             failure_config=tune.FailureConfig(max_failures=_DRIVER_RETRIES),
         ),
     )
     try:
         with _quiet_tune():
             grid = tuner.fit()
+    except (OSError, EOFError, tune.TuneError):
+        _refuse_unusable(work.store, searcher.storage_trouble)
+        raise
     finally:
-        work.store.delete_tree(f".tune/{work.run}")
+        with suppress(StorageError):
+            work.store.delete_tree(f".tune/{work.run}")
+    if searcher.storage_trouble or grid.errors:
+        _refuse_unusable(work.store, searcher.storage_trouble)
     ended = sum(bool((result.metrics or {}).get(COMPLETE)) for result in grid)
     stopped = recorder.stopped if recorder is not None else 0
     return _End(
@@ -294,6 +321,17 @@ def _tune(work: _Work, *, where: Cluster, slots: int, scheduler: Any) -> _End:
         interrupted=not searcher.over or ended + stopped + len(grid.errors) < work.laid,
         problems=tuple(dict.fromkeys(_in_a_line(error) for error in grid.errors)),
     )
+
+
+def _refuse_unusable(store: Store, trouble: str | None) -> None:
+    """Say what is wrong with the storage: Tune keeps files there, and says it less plainly, if at all.
+
+    Raises:
+        StorageError: If something was, or is.
+    """
+    if trouble is not None:
+        raise StorageError(trouble)
+    store.probe()
 
 
 def _in_a_line(error: Exception) -> str:

@@ -7,7 +7,9 @@ resources that run one after the other on the same workers.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+import socket
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from math import ceil
 from typing import Literal
@@ -17,7 +19,7 @@ from pydantic import BaseModel
 from assay.results import Store
 from assay.study import Trial
 
-__all__ = ["Pack", "make_packs"]
+__all__ = ["Pack", "make_packs", "packs_as_asked"]
 
 # A pack of ten spreads the start over ten trials; larger ones gain little and leave slots idle at the end.
 _LARGEST_AUTO_PACK = 10
@@ -41,6 +43,7 @@ class Pack(BaseModel, frozen=True, extra="forbid"):
     resource: Literal["repeats", "epochs", "none"]  # what a pruner counts; none: it does not see this pack
     data_root: str | None
     cache: str
+    program: dict[str, str] = {}  # what each worker's must be (`versions.program`); empty: not compared
 
     @property
     def path(self) -> str:
@@ -52,7 +55,24 @@ class Pack(BaseModel, frozen=True, extra="forbid"):
 
     @staticmethod
     def read(store: Store, path: str) -> Pack:
-        return Pack.model_validate(json.loads(store.read_bytes(path)))
+        """The pack at ``path``.
+
+        Raises:
+            FileNotFoundError: If this node does not see the storage that the pack was written to.
+        """
+        try:
+            data = store.read_bytes(path)
+        except FileNotFoundError:
+            raise FileNotFoundError(
+                f"{socket.gethostname()} does not see the storage {store.uri}: nothing lies at {path}. A "
+                "storage is a URI, or a folder that all nodes share."
+            ) from None
+        return Pack.model_validate(json.loads(data))
+
+    @property
+    def refusal(self) -> str:
+        """Where workers say that they are another program and train nothing."""
+        return f"{self.path}.refusal"
 
 
 def pack_path(study: str, run: str, pack: str) -> str:
@@ -80,6 +100,20 @@ def make_packs(trials: Sequence[Trial], size: int | str, slots: int) -> list[lis
         count = ceil(len(trials) / int(size))
     count = min(count, len(trials))
     return [list(trials[start::count]) for start in range(count)]
+
+
+def packs_as_asked(
+    trials: Sequence[Trial], size: int | str, slots: Callable[[], int]
+) -> Iterator[list[Trial]]:
+    """Divide ``trials`` while they are trained, for a cluster whose size changes.
+
+    Each pack of ``auto`` is an equal share of what is left over the slots there are then (at most ten
+    trials), so that a node that joins finds work, and the last packs are small.
+    """
+    left = deque(trials)
+    while left:
+        share = min(_LARGEST_AUTO_PACK, ceil(len(left) / max(1, slots()))) if size == "auto" else int(size)
+        yield [left.popleft() for _ in range(min(share, len(left)))]
 
 
 def missing_trials(trials: Sequence[Trial], recorded: Collection[str]) -> list[Trial]:

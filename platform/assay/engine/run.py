@@ -30,6 +30,7 @@ from trainables.contract import Checkpoint, seed_for, shard
 __all__ = ["PeerLostError", "Stopped", "TrainRun", "collective"]
 
 _HEARTBEAT_SECONDS = 0.5  # progress.json and log.txt are written at most this often
+_HEARTBEAT_SECONDS_REMOTE = 2.0  # into an object store, where each is a request
 _STEP_HEARTBEAT_SECONDS = 5.0  # between two heartbeats within an epoch
 _STOP_SECONDS = 1.0  # a stop request is looked for at most this often
 _CHECKPOINT_SHARE = 0.05  # of the training time may go into writing checkpoints
@@ -79,6 +80,7 @@ class TrainRun:
         self._epoch_start = time.monotonic()
         self._epoch_seconds: list[float] = []
         self._written = 0.0
+        self._pause = _HEARTBEAT_SECONDS if store.local_path else _HEARTBEAT_SECONDS_REMOTE
         self._first_step: tuple[int, float] | None = None  # of this attempt: steps done, and when
         self._beat = Progress.now(trial.id, 0, 0, {}, attempt=attempt.name)  # the last heartbeat
         self._stop_looked = 0.0
@@ -144,7 +146,7 @@ class TrainRun:
         if self.rank == 0:
             values = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
             self.note(f"epoch {epoch + 1}/{epochs}  {values}  {seconds:.2f} s", flush=False)
-            if now - self._written >= _HEARTBEAT_SECONDS or epoch + 1 == epochs:
+            if now - self._written >= self._pause or epoch + 1 == epochs:
                 self._heartbeat(epoch + 1, epochs, metrics)
         self._look_for_stop()
 

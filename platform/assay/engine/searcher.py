@@ -9,8 +9,11 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from assay.study import Trial
+from trainables.errors import StorageError
 
-__all__ = ["PackSearcher"]
+__all__ = ["STORAGE", "PackSearcher"]
+
+STORAGE = "storage_trouble"  # in a result: why the pack's storage could not be used; the study ends with it
 
 Packs = Iterator[Sequence[Trial] | None]
 
@@ -26,6 +29,8 @@ class PackSearcher(Searcher):
         lay_down: Writes a pack where the driver finds it; returns the driver's config.
         in_flight: Is kept at the ids of the trials that are handed out and not over.
         mode: ``max`` or ``min``: which values are better, for a pruner.
+        slots: How many packs may train at once, as of now. Tune's own bound is fixed at the start, and a
+            cluster may grow.
     """
 
     def __init__(
@@ -34,10 +39,13 @@ class PackSearcher(Searcher):
         lay_down: Callable[[Sequence[Trial]], dict[str, Any]],
         in_flight: set[str],
         mode: str,
+        slots: Callable[[], int],
     ) -> None:
         super().__init__(metric="value", mode=mode)
         self._packs, self._lay_down, self._in_flight = packs, lay_down, in_flight
+        self._slots = slots
         self.over = False  # whether all packs were handed out
+        self.storage_trouble: str | None = None  # nothing is handed out any more
         self._trials_of: dict[str, set[str]] = {}  # Tune's trial → ids of ours
 
     def __getstate__(self) -> dict[str, Any]:
@@ -45,11 +53,20 @@ class PackSearcher(Searcher):
         return {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        if len(self._trials_of) >= self._slots():
+            return None
         try:
-            trials = next(self._packs)
+            return self._next_pack(trial_id)
+        except StorageError as error:
+            self.storage_trouble = str(error)
         except StopIteration:
             self.over = True
-            return Searcher.FINISHED  # pyright: ignore[reportReturnType]
+        return Searcher.FINISHED  # pyright: ignore[reportReturnType]
+
+    def _next_pack(self, trial_id: str) -> dict[str, Any] | None:
+        if self.storage_trouble is not None:
+            raise StorageError(self.storage_trouble)
+        trials = next(self._packs)
         if trials is None:
             return None
         self._trials_of[trial_id] = {trial.id for trial in trials}
@@ -59,7 +76,8 @@ class PackSearcher(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """The records say how it ended."""
+        """The records say how it ended, unless the storage was in the way."""
+        self.storage_trouble = self.storage_trouble or (result or {}).get(STORAGE)
         self._in_flight -= self._trials_of.pop(trial_id, set())
 
     def save(self, checkpoint_path: str) -> None:

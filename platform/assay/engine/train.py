@@ -17,9 +17,12 @@ from typing import Any
 import ray
 from ray._raylet import RAY_NODE_ID_KEY  # pyright: ignore[reportAttributeAccessIssue]
 from ray.exceptions import GetTimeoutError, RayActorError
+from ray.train import FailureConfig
 from ray.train.torch import TorchTrainer
 from ray.train.v2._internal.constants import get_env_vars_to_propagate
 from ray.train.v2._internal.execution.controller import TrainController
+from ray.train.v2._internal.execution.failure_handling import FailureDecision
+from ray.train.v2._internal.execution.failure_handling.default import DefaultFailurePolicy
 from ray.train.v2._internal.execution.worker_group.placement_group_handle import (
     DefaultPlacementGroupHandle,
     PlacementGroupHandle,
@@ -28,7 +31,9 @@ from ray.train.v2._internal.execution.worker_group.worker_group import WorkerGro
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table
 from ray.util.placement_group import remove_placement_group as _remove
 
-__all__ = ["PackTrainer", "remove_placement_groups"]
+from trainables.errors import StorageError
+
+__all__ = ["PackTrainer", "remove_placement_groups", "storage_error"]
 
 # DatasetManager serves Ray Data, which is not used; PlacementGroupCleaner needs the dashboard (see above).
 _LEFT_OUT = {"DatasetsCallback", "PlacementGroupCleanerCallback"}
@@ -52,6 +57,22 @@ class _NamedController(TrainController):
     worker_group_cls = _NamedWorkerGroup
 
 
+def storage_error(error: BaseException | None) -> StorageError | None:
+    """What a worker found wrong with the storage, in an error of Train; None when it was something else."""
+    failures: dict[int, Any] = getattr(error, "worker_failures", {})
+    causes = [getattr(failure, "_base_exc", failure) for failure in failures.values()]
+    return next((cause for cause in (error, *causes) if isinstance(cause, StorageError)), None)
+
+
+class _NoRetryOnStorage(DefaultFailurePolicy):
+    """A full disk is full for the next worker too: its attempts would be burnt one after the other."""
+
+    def make_decision(self, training_failed_error: Any) -> FailureDecision:
+        if storage_error(training_failed_error) is not None:
+            return FailureDecision.RAISE
+        return super().make_decision(training_failed_error)
+
+
 class PackTrainer(TorchTrainer):
     """A TorchTrainer that can be aborted and whose placement groups can be found by name."""
 
@@ -60,6 +81,7 @@ class PackTrainer(TorchTrainer):
 
     def _initialize_and_run_controller(self, **kwargs: Any) -> Any:
         context = ray.get_runtime_context()
+        kwargs["failure_policy"] = _NoRetryOnStorage(self.run_config.failure_config or FailureConfig())
         variables = dict(get_env_vars_to_propagate(), RAY_WARN_BLOCKING_GET_INSIDE_ASYNC="0")
         self.controller = ray.remote(
             num_cpus=0,

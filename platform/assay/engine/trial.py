@@ -65,13 +65,17 @@ class Place:
     driver_pid: int
     device: torch.device
 
+    @property
+    def host(self) -> str:
+        return socket.gethostname()
+
     def environment(self, workers: tuple[Worker, ...] = ()) -> Environment:
         """Where this trial runs and with what."""
         peak = peak_memory_mb(self.device)
         version = source_version()
         return Environment(
             node=self.node,
-            host=socket.gethostname(),
+            host=self.host,
             pid=os.getpid(),
             driver_pid=self.driver_pid,
             world_size=self.world_size,

@@ -1,21 +1,32 @@
-"""What program a record came from: package versions, a hash over the source, the commit."""
+"""What program a record came from: package versions, a hash over the source, the commit.
+
+On a cluster the same question is asked of every node: ``program`` says what must be equal on all of them, and
+``differences`` where this process is another program than the one that is wanted.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import subprocess
+from collections.abc import Iterable, Mapping
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 import assay
 import trainables
+from trainables.catalogue import find_plugin
 
-__all__ = ["SourceVersion", "source_version"]
+__all__ = ["COMMIT_VARIABLE", "SourceVersion", "differences", "program", "source_roots", "source_version"]
 
+COMMIT_VARIABLE = "ASSAY_COMMIT"  # shipped code is no checkout: whoever ships it says the commit
 _PACKAGES = ("torch", "ray", "numpy", "opencv-contrib-python-headless", "scikit-learn", "pyarrow")
+_ABSENT = "not installed"
+_SHOWN = 12  # characters of a source hash
 
 
 class SourceVersion(NamedTuple):
@@ -29,18 +40,69 @@ class SourceVersion(NamedTuple):
 @cache
 def source_version() -> SourceVersion:
     """The program that is running; looked up once per process."""
-    roots = [Path(module.__file__ or "").parent for module in (assay, trainables)]
+    packages = {"python": platform.python_version(), "assay": assay.__version__}
+    packages |= {name: _installed(name) for name in _PACKAGES}
+    return SourceVersion(tuple(packages.items()), _hash(source_roots()), _commit())
+
+
+def source_roots() -> list[Path]:
+    """The folders of the program's own packages, ``assay`` and ``trainables``."""
+    return [Path(module.__file__ or "").parent for module in (assay, trainables)]
+
+
+def program(trainable: str) -> dict[str, str]:
+    """What must be equal on all nodes that train with ``trainable``: versions and source hashes, by name.
+
+    Of a third party's method the distribution and the source of its package belong to it.
+    """
+    own = source_version()
+    found = {**dict(own.packages), "source of assay": own.source}
+    plugin = find_plugin(trainable)
+    if plugin is not None:
+        if plugin.dist is not None:
+            found[plugin.dist.name] = plugin.dist.version
+        package = plugin.module.partition(".")[0]
+        spec = find_spec(package)
+        roots = [] if spec is None else spec.submodule_search_locations or [spec.origin or ""]
+        found[f"source of {package}"] = _hash(map(Path, roots))
+    return found
+
+
+def differences(wanted: Mapping[str, str], trainable: str) -> list[str]:
+    """Where this process is another program than ``wanted``: what differs, found and wanted."""
+    found = program(trainable)
+    return [
+        f"{name} {_short(name, found.get(name, _ABSENT))} (wanted {_short(name, value)})"
+        for name, value in wanted.items()
+        if found.get(name, _ABSENT) != value
+    ]
+
+
+def _short(name: str, value: str) -> str:
+    return value[:_SHOWN] if name.startswith("source of ") else value
+
+
+def _installed(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return _ABSENT
+
+
+def _hash(roots: Iterable[Path]) -> str:
+    """sha256 over the Python files below ``roots`` (a root may be a single file), with their names."""
     digest = hashlib.sha256()
     for root in roots:
-        for path in sorted(root.rglob("*.py")):
+        for path in sorted(root.rglob("*.py")) if root.is_dir() else [root]:
             digest.update(path.relative_to(root).as_posix().encode())
             digest.update(path.read_bytes())
-    packages = {"python": platform.python_version(), "assay": assay.__version__}
-    packages |= {name: version(name) for name in _PACKAGES}
-    return SourceVersion(tuple(packages.items()), digest.hexdigest(), _commit(roots[1].parent))
+    return digest.hexdigest()
 
 
-def _commit(checkout: Path) -> str:
+def _commit() -> str:
+    if shipped := os.environ.get(COMMIT_VARIABLE):
+        return shipped
+    checkout = source_roots()[1].parent
     if not (checkout / ".git").exists():
         return ""
     answer = subprocess.run(

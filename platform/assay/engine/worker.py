@@ -2,16 +2,18 @@
 
 Every rank runs :func:`train_pack`. A trial with a record is skipped; one with a checkpoint goes on from it.
 Rank 0 evaluates and writes the record, last of all. What goes wrong in one trial is that trial's record
-(diverged, failed), and the pack goes on; what goes wrong with the machine (memory, disk, a killed process)
-is an attempt without a record, and is tried again.
+(diverged, failed), and the pack goes on; what goes wrong with the machine (memory, a killed process) is an
+attempt without a record, and is tried again. A storage that is full or away ends the study.
 """
 
 from __future__ import annotations
 
-import errno
+import socket
+import tempfile
 import traceback
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,16 +22,18 @@ import torch.distributed as dist
 from assay.engine.packs import Pack
 from assay.engine.run import Stopped, TrainRun, collective
 from assay.engine.trial import Place, Timer, fit_and_evaluate
+from assay.engine.versions import differences
 from assay.results import Attempt, AttemptStart, Record, Store
+from assay.results.files import PATIENCE_SECONDS
 from assay.study import Trial
-from trainables.errors import Diverged, InputError
+from trainables.data.atomic import why_unusable
+from trainables.errors import Diverged, InputError, StorageError
 from trainables.memory import forget_peak_memory
 
 __all__ = ["MAX_ATTEMPTS", "train_pack", "train_trials"]
 
 MAX_ATTEMPTS = 4  # a trial is tried again three times before it is failed
 _ERROR_CHARACTERS = 4000
-_STORAGE_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def train_pack(config: dict[str, Any]) -> None:
@@ -38,7 +42,7 @@ def train_pack(config: dict[str, Any]) -> None:
     import ray.train
     import ray.train.torch
 
-    store = Store(config["storage"])
+    store = Store(config["storage"], PATIENCE_SECONDS)
     pack = Pack.read(store, config["pack"])
     torch.set_num_threads(pack.cpus)  # bit-identical results on a CPU need a fixed number of threads
     context = ray.train.get_context()
@@ -53,22 +57,40 @@ def train_pack(config: dict[str, Any]) -> None:
     )
     if place.device.type == "cuda":  # float32 means float32: 10 bits of mantissa are not asked for
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    try:
-        train_trials(place)
-    except OSError as error:
-        if error.errno not in _STORAGE_FULL or place.world_size > 1:
-            raise
-        # Another try would find no room either. The driver sees records missing, looks at the storage and
-        # ends the study with a sentence.
+    train_trials(place)
 
 
 def train_trials(place: Place) -> None:
-    """Train what has no record of the place's pack, one trial after the other; every rank calls it."""
+    """Train what has no record of the place's pack, one trial after the other; every rank calls it.
+
+    Nothing is trained where a worker is another program than the head (``Pack.program``).
+    """
+    if _refuses(place):
+        return
     for trial in place.pack.trials:
         _train_trial(trial, place)
         if place.world_size > 1:
             with collective():  # nobody begins the next trial before this one's record is there
                 dist.barrier()
+
+
+def _refuses(place: Place) -> bool:
+    """Whether a worker is another program than the head, as on a node that joined later; all ranks agree.
+
+    They leave a note instead of an attempt or an error: Train would start them on the same node again.
+    """
+    if not place.pack.program:
+        return False
+    unlike = differences(place.pack.program, place.pack.trials[0].trainable)
+    own = f"node {place.node} on {place.host} differs from the head: {'; '.join(unlike)}" if unlike else ""
+    found = [own] * place.world_size
+    if place.world_size > 1:
+        with collective():
+            dist.all_gather_object(found, own)
+    said = [text for text in dict.fromkeys(found) if text]
+    if said and place.rank == 0:
+        place.store.write_bytes(place.pack.refusal, "; ".join(said).encode())
+    return bool(said)
 
 
 def _train_trial(trial: Trial, place: Place) -> None:
@@ -99,9 +121,11 @@ def _train_trial(trial: Trial, place: Place) -> None:
     except (MemoryError, torch.OutOfMemoryError):
         run.note(f"out of memory:\n{traceback.format_exc()}")
         raise
+    except StorageError:
+        raise  # there may be no place for a note either; the study ends with this sentence
     except OSError as error:
-        if error.errno not in _STORAGE_FULL:
-            run.note(f"{type(error).__name__}: {error}")
+        _refuse_full_scratch(error)
+        run.note(f"{type(error).__name__}: {error}")
         raise
     except Exception as error:  # noqa: BLE001 - recorded with its traceback, never swallowed
         reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
@@ -114,6 +138,17 @@ def _train_trial(trial: Trial, place: Place) -> None:
         _record(trial, place, attempt, {**ending, "started": started, "timings": timer.seconds})
     if failure is not None and place.world_size > 1:
         raise failure  # the other ranks wait in a collective: Train starts all anew, and skips this trial
+
+
+def _refuse_full_scratch(error: OSError) -> None:
+    """Storage and cache speak for themselves; what else a worker writes lies in the temporary folder."""
+    folder = Path(tempfile.gettempdir())
+    why = why_unusable(error, folder)
+    if why is not None and why.startswith("is full"):
+        raise StorageError(
+            f"the temporary folder {folder} of {socket.gethostname()} {why}. Free some space there (TMPDIR "
+            "names another), then run again: what is finished is kept."
+        ) from error
 
 
 def _begin(trial: Trial, place: Place) -> Attempt | None:
@@ -144,7 +179,7 @@ def _give_up(trial: Trial, place: Place, attempts: Sequence[AttemptStart]) -> No
         "`assay run --retry failed`."
     )
     now = datetime.now(UTC)
-    place.store.write_record(
+    place.store.end_trial(
         Record(
             id=trial.id,
             status="failed",
@@ -174,7 +209,6 @@ def _record(
     ending: dict[str, Any],
 ) -> None:
     """Write the record: from here on the trial exists, and its checkpoint is not needed any more."""
-    store = place.store
     record = Record.model_validate(
         {
             "id": trial.id,
@@ -187,6 +221,4 @@ def _record(
             **ending,
         }
     )
-    store.write_record(record)
-    for leftover in ("checkpoint.safetensors", "progress.json"):
-        store.delete_tree(f"{store.trial(trial.id)}/{leftover}")
+    place.store.end_trial(record)

@@ -15,9 +15,10 @@ import io
 import os
 import re
 import secrets
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
@@ -25,11 +26,24 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
-from trainables.errors import InputError
+from trainables.data.atomic import why_unusable
+from trainables.errors import InputError, StorageError
 
-__all__ = ["Files", "redact"]
+__all__ = ["PATIENCE_SECONDS", "Files", "redact"]
 
+PATIENCE_SECONDS = 60.0  # of those who train: an object store may be away for so long
+
+_T = TypeVar("_T")
 _OBJECT_STORES = {"s3", "gcs", "abfs"}  # have no folders to make first
+_PROBE_BYTES = 1 << 16
+_PAUSE_SECONDS = 1.0  # between two tries while a store is away; pyarrow's client tries for seconds itself
+_KEPT = "What is finished is kept: `assay run` then goes on from there."
+_NO_BUCKET = "Make it, or name another with --storage."
+_DENIED = re.compile(
+    r"ACCESS_DENIED|INVALID_ACCESS_KEY|SIGNATURE_DOES_NOT|INVALID_CLIENT_TOKEN|EXPIRED_TOKEN|UNAUTHORIZED"
+    r"|HTTP status 40[13]",
+    re.IGNORECASE,
+)
 _JSON = TypeAdapter[JsonValue](JsonValue)
 _USER_INFO = re.compile(r"(://)[^/\s\"'@]+@")
 _SECRET_PARAMETER = re.compile(
@@ -46,14 +60,20 @@ def redact(text: str) -> str:
 class Files:
     """Read and write below one root.
 
+    All methods raise :class:`StorageError` when the storage itself is in the way: full, read-only, away, no
+    such bucket, wrong credentials.
+
     Args:
         uri: A local path, or a URI that pyarrow knows (``file://``, ``s3://``, ``gs://``, …).
+        patience: Seconds for which a store that does not answer is asked again.
 
     Raises:
         InputError: If the URI's scheme is unknown, it holds credentials, or the local root is a file.
     """
 
-    def __init__(self, uri: str | Path) -> None:
+    def __init__(self, uri: str | Path, patience: float = 0.0) -> None:
+        self._patience = patience
+        self._device: int | None = None  # of the local root: another one means that it was unmounted
         self.local_path: Path | None = None
         text = str(uri)
         if "://" not in text or text.startswith("file://"):
@@ -71,7 +91,7 @@ class Files:
                 "environment or a profile (for s3:// AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)."
             )
         try:
-            self._fs, self._root = fs.FileSystem.from_uri(text)
+            self._fs, self._root = fs.FileSystem.from_uri(_in_one_request(text))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
             raise InputError(
                 f"storage is a local path or a URI that pyarrow can open, found {text}: {error}"
@@ -80,6 +100,60 @@ class Files:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.uri!r})"
+
+    def patient(self, seconds: float) -> Self:
+        """The same files, asked again for so long when the store does not answer."""
+        return type(self)(self.uri, seconds)
+
+    # Trouble -----------------------------------------------------------------------------------------
+
+    def _ask(self, action: Callable[[], _T]) -> _T:
+        """Do ``action``, again and again while an object store is away; its errors in plain words."""
+        until = time.monotonic() + self._patience
+        while True:
+            try:
+                return action()
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError, StorageError):
+                raise
+            except OSError as error:
+                why = self._why(error)
+                if why is None:
+                    raise
+                text, passing = why
+                if not passing or time.monotonic() >= until:
+                    raise StorageError(text) from error
+            time.sleep(_PAUSE_SECONDS)
+
+    def _why(self, error: OSError) -> tuple[str, bool] | None:
+        """What is wrong with the storage and what to do, and whether it may pass; None: nothing is."""
+        if self.local_path is not None:
+            why = why_unusable(error, self.local_path)
+            if why is None:
+                return None
+            room = "Free some space there (`assay clean` lists what no result needs)"
+            mend = room if why.startswith("is full") else "Mend that, or name another with --storage"
+            return f"the storage {self.local_path} {why}. {mend}. {_KEPT}", False
+        text = redact(" ".join(str(error).split()))
+        if "NO_SUCH_BUCKET" in text:
+            return f"the storage {self.uri} names a bucket that does not exist. {_NO_BUCKET}", False
+        if _DENIED.search(text):
+            return (
+                f"the storage {self.uri} refuses these credentials ({text}). Set AWS_ACCESS_KEY_ID and "
+                f"AWS_SECRET_ACCESS_KEY (or a profile) here and on every node of a cluster. {_KEPT}"
+            ), False
+        return f"the storage {self.uri} does not answer ({text}). {_KEPT}", True
+
+    def _info(self, full: str) -> fs.FileInfo:
+        def look() -> fs.FileInfo:
+            return self._fs.get_file_info(full)
+
+        return self._ask(look)
+
+    def _below(self, selector: fs.FileSelector) -> Sequence[fs.FileInfo]:
+        def look() -> Sequence[fs.FileInfo]:
+            return self._fs.get_file_info(selector)
+
+        return self._ask(look)
 
     # Paths -------------------------------------------------------------------------------------------
 
@@ -110,8 +184,12 @@ class Files:
         full = self._full(path)
         if self.local_path is not None:
             return Path(full).read_bytes()
-        with self._fs.open_input_stream(full) as stream:
-            return stream.read()
+
+        def read() -> bytes:
+            with self._fs.open_input_file(full) as file:  # one request, where a stream asks for 256 KB each
+                return file.read()
+
+        return self._ask(read)
 
     def write_bytes(self, path: str, data: bytes) -> str:
         """Write a file whole or not at all, over an older one if there is one.
@@ -120,14 +198,28 @@ class Files:
             The sha256 of ``data``, hex.
         """
         full = self._full(path)
-        if self.local_path is not None:
-            _replace(Path(full), data)
-        else:
+
+        def write() -> None:
+            if self.local_path is not None:
+                self._refuse_another_device(self.local_path)
+                _replace(Path(full), data)
+                return
             if self._fs.type_name not in _OBJECT_STORES:
                 self._fs.create_dir(full.rpartition("/")[0], recursive=True)
             with self._fs.open_output_stream(full) as stream:
                 stream.write(data)
+
+        self._ask(write)
         return hashlib.sha256(data).hexdigest()
+
+    def _refuse_another_device(self, root: Path) -> None:
+        """An unmounted storage leaves an empty folder behind: nothing may be written into that."""
+        root.mkdir(parents=True, exist_ok=True)
+        device = root.stat().st_dev
+        if self._device is None:
+            self._device = device
+        elif device != self._device:
+            raise StorageError(f"the storage {root} was unmounted. Mount it again. {_KEPT}")
 
     # Formats -----------------------------------------------------------------------------------------
 
@@ -161,23 +253,24 @@ class Files:
 
     def exists(self, path: str) -> bool:
         """Whether there is a file or folder at ``path``."""
-        return self._fs.get_file_info(self._full(path)).type != fs.FileType.NotFound
+        full = self._full(path)
+        return self._info(full).type != fs.FileType.NotFound
 
     def list(self, path: str = "") -> list[str]:
         """Names in a folder, sorted; folders end with ``/``. Empty when there is no such folder."""
         selector = fs.FileSelector(self._full(path), allow_not_found=True)
-        infos = self._fs.get_file_info(selector)
+        infos = self._below(selector)
         return sorted(i.base_name + ("/" if i.type == fs.FileType.Directory else "") for i in infos)
 
     def size(self, path: str) -> int:
         """Bytes of a file, or of all files below a folder; 0 when there is none."""
         full = self._full(path)
-        info = self._fs.get_file_info(full)
+        info = self._info(full)
         if info.type == fs.FileType.NotFound:
             return 0
         if info.type == fs.FileType.File:
             return info.size
-        below = self._fs.get_file_info(fs.FileSelector(full, recursive=True))
+        below = self._below(fs.FileSelector(full, recursive=True))
         return sum(i.size for i in below if i.type == fs.FileType.File)
 
     def delete_tree(self, path: str) -> None:
@@ -185,13 +278,47 @@ class Files:
         if not PurePosixPath(path).parts:
             raise InputError("the root of the storage is not deleted by this program.")
         full = self._full(path)
-        match self._fs.get_file_info(full).type:
-            case fs.FileType.Directory:
-                self._fs.delete_dir(full)
-            case fs.FileType.File:
-                self._fs.delete_file(full)
-            case _:
-                pass
+
+        def delete() -> None:
+            match self._fs.get_file_info(full).type:
+                case fs.FileType.Directory:
+                    self._fs.delete_dir(full)
+                case fs.FileType.File:
+                    self._fs.delete_file(full)
+                case _:
+                    pass
+
+        self._ask(delete)
+
+    def probe(self) -> None:
+        """Write something and take it away again.
+
+        Raises:
+            StorageError: If that cannot be done now.
+        """
+        name = f".probe-{secrets.token_hex(8)}"
+        self.write_bytes(name, bytes(_PROBE_BYTES))
+        self.delete_tree(name)
+
+    def require_root(self) -> None:
+        """See that the bucket exists: an object store lists a wrong one as if it were empty.
+
+        Raises:
+            StorageError: If it does not.
+        """
+        bucket = self._root.split("/")[0]
+        if self.local_path is None and self._fs.type_name in _OBJECT_STORES and bucket:
+            info = self._info(bucket)
+            if info.type == fs.FileType.NotFound:
+                raise StorageError(f"the storage {self.uri} names a bucket that does not exist. {_NO_BUCKET}")
+
+
+def _in_one_request(uri: str) -> str:
+    """Small objects go up in one request: begun at once, each would be an upload of parts, in three."""
+    option = "allow_delayed_open="
+    if not uri.startswith("s3://") or option in uri:
+        return uri
+    return f"{uri}{'&' if '?' in uri else '?'}{option}true"
 
 
 def json_bytes(value: Any) -> bytes:

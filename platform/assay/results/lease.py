@@ -2,8 +2,9 @@
 
 The lease is ``studies/<study>/lease.json``. Its holder renews it every few seconds; whoever finds it left
 behind (its process gone on this machine, or no sign of life for 60 s) takes it over. Locally a lock on a
-file beside it makes looking and taking one step. Object stores have no such step: there the taker reads back
-what it wrote, and a holder that finds another's name in its lease knows that it is no longer its own.
+file beside it makes looking and taking one step. Object stores have no such step: there the taker waits a
+moment and reads back what it wrote, so that of several that start at once the last to write goes on. A holder
+that finds another's name in its lease, at its next beat, knows that it is no longer its own, and stops.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import socket
 import threading
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Self
 
 from pydantic import BaseModel, ValidationError
@@ -28,6 +29,7 @@ __all__ = ["Lease", "LeaseNote", "holder", "refuse_if_held"]
 
 BEAT_SECONDS = 10.0
 STALE_SECONDS = 60.0
+SETTLE_SECONDS = 1.0  # of an object store: who looked before our note was there has written by then
 
 
 class LeaseNote(BaseModel, frozen=True, extra="forbid"):
@@ -86,9 +88,12 @@ class Lease:
         with _one_at_a_time(self._store, self._study):
             _refuse_if_alive(self._store, self._study, _read(self._store, self._study))
             self._write(note)
+        if self._store.local_path is None:
+            time.sleep(SETTLE_SECONDS)
         other = _read(self._store, self._study)
         if other is None or other.token != note.token:
             _refuse_if_alive(self._store, self._study, other)
+            raise InputError(f"another run of study {self._study} began and ended just now. Run it again.")
         self._note = note
         self._thread = threading.Thread(target=self._renew, name=f"lease of {self._study}", daemon=True)
         self._thread.start()
@@ -98,7 +103,8 @@ class Lease:
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-        with _one_at_a_time(self._store, self._study):
+        # A storage that is full or away keeps the note, which goes stale by itself.
+        with suppress(OSError), _one_at_a_time(self._store, self._study):
             if self._is_ours():
                 self._store.delete_tree(_path(self._study))
 

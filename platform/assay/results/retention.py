@@ -136,15 +136,20 @@ def _model_files(record: Record) -> list[str]:
 
 def _beside_the_record(store: Store, record: Record) -> Iterator[Leftover]:
     folder = store.trial(record.id)
-    for name in store.list(folder):
+    names = store.list(folder)
+    attempts = [name for name in names if name.endswith("/") and name != "attempts/"]
+    # A record that was made for a trial whose workers died, or that was pruned, names no attempt: then the
+    # newest stays, whose log tells how it ended.
+    kept = {f"{record.attempt}/"} if record.attempt else set(attempts[-1:])
+    for name in names:
         path = f"{folder}/{name.removesuffix('/')}"
         if name.startswith("checkpoint"):  # the worker, too, removes it with the record
             yield _leftover(store, path, "checkpoint of a trial that ended")
         elif name == "progress.json":
             yield _leftover(store, path, "heartbeat of a trial that ended")
-        elif name.endswith("/") and name not in {"attempts/", f"{record.attempt}/"}:
+        elif name in attempts and name not in kept:
             named = any(file.startswith(name) for file in record.files)
-            if record.attempt and not named:
+            if not named:
                 yield _leftover(store, path, "attempt that a later one replaced")
     gone = [path for path in record.removed if store.exists(f"{folder}/{path}")]
     for path in gone:  # a kill came between the note and the deletion

@@ -33,6 +33,7 @@ from pydantic import BaseModel, ValidationError
 from assay.results.files import Files
 from assay.results.progress import Progress
 from assay.results.record import Environment, Problem, Record, read_record
+from trainables.errors import StorageError
 
 __all__ = ["Attempt", "AttemptStart", "DamagedFileError", "RecordSet", "Store"]
 
@@ -86,7 +87,10 @@ class Store(Files):
 
     def studies(self) -> list[str]:
         """Names of the studies that were ever planned here."""
-        return [name.removesuffix("/") for name in self.list("studies") if name.endswith("/")]
+        found = [name.removesuffix("/") for name in self.list("studies") if name.endswith("/")]
+        if not found:
+            self.require_root()
+        return found
 
     def trials(self) -> list[str]:
         """Ids of all trials that left anything here."""
@@ -101,6 +105,8 @@ class Store(Files):
             data = self.read_bytes(path)
         except FileNotFoundError:
             return None
+        except StorageError:
+            raise  # nothing is known of this record, and nothing of the others
         except OSError as error:
             return Problem(trial_id, path, f"cannot be read ({error.strerror or error})")
         return read_record(data, trial_id, path)
@@ -130,6 +136,16 @@ class Store(Files):
         """Write ``record.json``: from now on the trial exists. Its files were written before."""
         self.write_bytes(f"{self.trial(record.id)}/record.json", record.to_bytes())
 
+    def end_trial(self, record: Record) -> None:
+        """Write the record, and remove what only a trial that trains needs."""
+        self.write_record(record)
+        self.forget_training(record.id)
+
+    def forget_training(self, trial_id: str) -> None:
+        """Remove checkpoint and heartbeat of a trial that has ended."""
+        for name in ("checkpoint.safetensors", "progress.json"):
+            self.delete_tree(f"{self.trial(trial_id)}/{name}")
+
     def read_file(self, record: Record, name: str) -> bytes | None:
         """A file of a record's attempt (``curve.parquet``); None when the record names no such file.
 
@@ -158,6 +174,8 @@ class Store(Files):
         """The last heartbeat of a trial; None when there is none or it cannot be read."""
         try:
             return Progress.model_validate_json(self.read_bytes(f"{self.trial(trial_id)}/progress.json"))
+        except StorageError:
+            raise
         except (OSError, ValidationError):
             return None
 

@@ -190,9 +190,17 @@ class MlflowMirror:
         return found, restored
 
     def _artifact_location(self, study: str) -> str | None:
-        """Pictures go beside the results, not into the working folder; a server decides for itself."""
+        """Pictures go beside the results, not into the working folder; a server decides for itself.
+
+        Of results in an object store they go beside an SQLite file.
+        """
+        scheme = urlsplit(self._uri).scheme
         root = self._store.local_path
-        if root is None or urlsplit(self._uri).scheme in {"http", "https"}:
+        if root is None and scheme == "sqlite":
+            from sqlalchemy import make_url
+
+            root = Path(make_url(self._uri).database or "").resolve().parent
+        if root is None or scheme in {"http", "https"}:
             return None
         return (root / "mlflow-artifacts" / study).as_uri()
 

@@ -1,0 +1,148 @@
+"""`assay submit`: hand a study to a Ray cluster."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from assay.cli.mlflow import Tracking
+from assay.cli.options import Data, StudyFile
+from assay.cli.run import RetryOption
+
+if TYPE_CHECKING:
+    from assay.engine.jobs import Job
+
+__all__ = ["register", "submit"]
+
+SharedStorage = Annotated[
+    str,
+    typer.Option(
+        "--storage",
+        envvar="ASSAY_STORAGE",
+        metavar="URI",
+        help="Where results lie: a URI (s3://bucket/assay), or the path of a folder that all nodes share.",
+        show_default=False,
+    ),
+]
+NodeCache = Annotated[
+    str | None,
+    typer.Option("--cache", metavar="FOLDER", help="Of each node.", show_default="~/.cache/assay there"),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="URL",
+        help="The cluster's dashboard, http://head:8265.",
+        show_default="RAY_API_SERVER_ADDRESS or RAY_ADDRESS",
+    ),
+]
+Python = Annotated[
+    str,
+    typer.Option(
+        "--python",
+        metavar="PATH",
+        help="The Python on the cluster's nodes.",
+        show_default="the path of the one that runs here",
+    ),
+]
+Follow = Annotated[bool, typer.Option("--follow/--no-follow", help="Show what the job prints until it ends.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        epilog="Example: assay submit studies/quickstart.yaml --address http://127.0.0.1:8265 "
+        "--storage s3://bucket/assay"
+    )(submit)
+
+
+def submit(
+    study: StudyFile,
+    *,
+    storage: SharedStorage,
+    address: Address = None,
+    data: Data = None,
+    retry: RetryOption = None,
+    cache: NodeCache = None,
+    tracking_uri: Tracking = None,
+    python: Python = sys.executable,
+    follow: Follow = True,
+) -> None:
+    """Run a study as a job of a Ray cluster: `assay run` there, with the code and the study of this machine.
+
+    The job goes on when this command ends. Storage and data are named as the nodes see them. Exit code: that
+    of `assay run`; 130 if the job was stopped, or is no longer followed; with --no-follow 0 once it is there.
+    """
+    from assay.cli.planning import read_plan
+
+    arguments = ["--storage", _seen_by_all(storage)]
+    if data is not None:
+        arguments += ["--data", _absolute("data", str(data))]
+    if cache is not None:
+        arguments += ["--cache", _absolute("cache", cache)]
+    if tracking_uri is not None:
+        arguments += ["--tracking-uri", _without_password(tracking_uri)]
+    if retry is not None:
+        arguments += ["--retry", retry.value]
+    # A study that breaks a rule is refused here; the data are looked at on the cluster.
+    plan = read_plan(study, data=None, cache=Path(), with_data=False, say=lambda message: None)
+    from assay.engine.jobs import submit as submit_job
+
+    name = plan.study.study
+    job = submit_job(study, name, arguments, address=address, python=_absolute("python", python))
+    typer.echo(f"job {job.id}")
+    if not follow:
+        _say_ways_on(job, name, storage)
+        return
+    try:
+        code = job.follow(lambda text: typer.echo(text, nl=False))
+    except KeyboardInterrupt:
+        typer.echo("\nthe job runs on")
+        _say_ways_on(job, name, storage)
+        raise typer.Exit(130) from None
+    raise typer.Exit(code)
+
+
+def _say_ways_on(job: Job, name: str, storage: str) -> None:
+    from assay.cli.options import in_use
+
+    address = job.client.get_address()
+    typer.echo(f"see how far it is:  {in_use(f'assay status {name}', storage=storage)}")
+    typer.echo(f"see what it prints: ray job logs {job.id} --follow --address {address}")
+    typer.echo(f"stop it:            {in_use(f'assay stop {name}', storage=storage)}")
+
+
+def _seen_by_all(storage: str) -> str:
+    from assay.results import Store
+    from trainables.errors import InputError
+
+    if "://" not in storage and not Path(storage).is_absolute():
+        raise InputError(
+            "the storage of a submitted study is a URI, or the absolute path of a folder that all nodes "
+            f"share; found {storage}."
+        )
+    Store(storage)  # refuses schemes that nobody can open, and passwords
+    return storage
+
+
+def _absolute(option: str, path: str) -> str:
+    from trainables.errors import InputError
+
+    if not Path(path).is_absolute():
+        raise InputError(f"--{option} of a submitted study is an absolute path on the nodes, found {path}.")
+    return path
+
+
+def _without_password(uri: str) -> str:
+    from assay.results.files import redact
+    from trainables.errors import InputError
+
+    if redact(uri) != uri:
+        raise InputError(
+            f"a job's command can be read by all who see the cluster, and {redact(uri)} holds a password. "
+            "Set MLFLOW_TRACKING_URI on the nodes instead, and leave --tracking-uri out."
+        )
+    return uri

@@ -1,0 +1,159 @@
+"""Studies as jobs of a Ray cluster: shipped, started and followed over the cluster's HTTP address.
+
+The job is ``assay run`` of the shipped code with the Python that is named, on the cluster's head. It goes on
+when its submitter leaves; its answer is on the storage, its exit code that of ``assay run``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import shlex
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assay.engine.cluster import knock
+from assay.engine.shipping import runtime_env, stage
+from assay.results.files import redact
+from trainables.errors import InputError
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobDetails, JobSubmissionClient
+
+__all__ = ["Job", "submit"]
+
+_ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
+_TALKERS = ("ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk")  # to stderr, at INFO
+_POLL_SECONDS = 0.5
+_INTERRUPTED = 130
+_NO_PROGRAM = (126, 127)  # exit codes of a shell that could not start the program
+
+
+@dataclass(frozen=True)
+class Job:
+    """A study that was handed to a cluster."""
+
+    id: str
+    python: str
+    client: JobSubmissionClient
+
+    def follow(self, say: Callable[[str], None]) -> int:
+        """Pass on what the job prints until it ends; leaving early leaves it running.
+
+        Returns:
+            The exit code of its ``assay run``; 130 if the job was stopped.
+
+        Raises:
+            InputError: If the job could not be started on the cluster.
+            ConnectionError: If the cluster no longer answers.
+        """
+        import aiohttp
+
+        try:
+            asyncio.run(self._tail(say))
+        except (RuntimeError, aiohttp.ClientError) as error:  # of the stream: the job's status tells its end
+            say(f"(the log breaks off here: {_last_line(error)})\n")
+        info = self._look()
+        while not info.status.is_terminal():
+            time.sleep(_POLL_SECONDS)
+            info = self._look()
+        if info.status == "SUCCEEDED":
+            return 0
+        if info.status == "STOPPED":
+            return _INTERRUPTED
+        code = info.driver_exit_code
+        if code is None:
+            raise InputError(f"the cluster could not start the job {self.id}: {redact(info.message or '')}")
+        if code in _NO_PROGRAM:
+            raise InputError(
+                f"the job starts with the Python of the cluster's nodes, found none at {self.python} there. "
+                "Name theirs with --python."
+            )
+        return code if code >= 0 else 128 - code  # a signal, as shells count it
+
+    def _look(self) -> JobDetails:
+        try:
+            return self.client.get_job_info(self.id)
+        except RuntimeError as error:
+            raise ConnectionError(
+                f"the cluster says nothing of the job {self.id}: {_last_line(error)}"
+            ) from None
+
+    async def _tail(self, say: Callable[[str], None]) -> None:
+        async for text in self.client.tail_job_logs(self.id):
+            say(text)
+
+
+def submit(study: Path, name: str, arguments: Sequence[str], *, address: str | None, python: str) -> Job:
+    """Hand ``assay run STUDY ARGUMENTS`` to a cluster, with the code of this process.
+
+    Args:
+        study: The study file; it is shipped with the code.
+        name: The study's name: part of the job's id.
+        arguments: Options of ``assay run``, as the nodes understand them.
+        address: ``http://host:8265`` of the head's dashboard; default: what the environment names.
+        python: Path of the Python on the nodes that has the packages installed.
+
+    Raises:
+        InputError: If no cluster is named, nobody answers there, or it refuses the token.
+    """
+    client = _client(address)
+    command = shlex.join([python, "-m", "assay", "run", study.name, *arguments])
+    with tempfile.TemporaryDirectory(prefix="assay-") as staged:
+        stage(Path(staged), [study])
+        try:
+            job = client.submit_job(
+                entrypoint=command,
+                submission_id=f"assay-{name}-{secrets.token_hex(4)}",
+                runtime_env=runtime_env(Path(staged)),
+            )
+        except RuntimeError as error:
+            raise InputError(f"the cluster refuses the job: {redact(_last_line(error))}.") from None
+    return Job(job, python, client)
+
+
+def _client(address: str | None) -> JobSubmissionClient:
+    if address:
+        os.environ[_ADDRESS_VARIABLES[0]] = address  # Ray prefers its variables to what it is given
+    found = next((os.environ[name] for name in _ADDRESS_VARIABLES if os.environ.get(name)), None)
+    if found is None:
+        raise InputError(
+            "a study is submitted to a Ray cluster, and none is named. Give the address of its dashboard "
+            "(--address http://head:8265, or RAY_API_SERVER_ADDRESS)."
+        )
+    # Send the token if there is one; Ray asks for it by default, and a cluster without tokens ignores it.
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    from ray.exceptions import AuthenticationError
+    from ray.job_submission import JobSubmissionClient
+
+    for name in _TALKERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        if "://" not in found and found != "auto":  # the head's own address: Ray asks it for its dashboard's
+            knock(found)
+        return JobSubmissionClient()
+    except AuthenticationError as error:
+        raise InputError(
+            f"the cluster at {redact(found)} asks for a token, and refuses this one or found none "
+            f"({_first_line(error)}). Set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the cluster's token; on "
+            "its head `ray get-auth-token` prints it."
+        ) from None
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(
+            f"a study is submitted to the dashboard of a Ray cluster, and {redact(found)} does not answer "
+            f"like one ({redact(_last_line(error))}). Check the address (--address http://head:8265)."
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _last_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]

@@ -1,0 +1,130 @@
+"""Every node of a cluster is asked, before anything trains, whether it would train the same.
+
+One tiny task per living node compares its program with the head's, and looks whether storage and data are
+there. A node that joins later is not asked: its workers compare themselves (``worker.py``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from assay.engine.versions import differences, program
+from assay.results import Store
+from trainables.errors import InputError
+
+__all__ = ["same_on_all_nodes"]
+
+_ANSWER_SECONDS = 120.0  # a node unpacks the shipped code first
+_ID_CHARACTERS = 8
+_LINE_CHARACTERS = 200
+_TOKEN = b"every node reads this"
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What a node is asked; sent to it."""
+
+    program: dict[str, str]
+    trainable: str
+    storage: str
+    folder: str  # on the storage: holds the head's token, and is where the node writes
+    node: str
+    data_root: str | None  # None: nothing trains there, or no data are needed
+
+
+def same_on_all_nodes(trainable: str, store: Store, folder: str, data_root: Path | None) -> dict[str, str]:
+    """Compare all living nodes with this process.
+
+    Args:
+        trainable: The method that will be trained.
+        store: Must be seen by all nodes.
+        folder: On the storage, for what the question needs; deleted by the caller.
+        data_root: Must be there on all nodes that have CPUs.
+
+    Returns:
+        The program that all nodes have, as :func:`assay.engine.versions.program` names it.
+
+    Raises:
+        InputError: If a node differs, with the list of what differs on which node.
+    """
+    import ray
+
+    wanted = program(trainable)
+    store.write_bytes(f"{folder}/token", _TOKEN)
+    nodes: dict[str, dict[str, Any]] = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
+    questions = [
+        _Question(
+            wanted,
+            trainable,
+            store.uri,
+            folder,
+            node_id,
+            str(data_root.resolve()) if data_root and node["Resources"].get("CPU") else None,
+        )
+        for node_id, node in nodes.items()
+    ]
+    answers = _ask(questions)
+    rows = [
+        f"  node {node_id[:_ID_CHARACTERS]} on {nodes[node_id]['NodeManagerHostname']} "
+        f"({nodes[node_id]['NodeManagerAddress']}): {'; '.join(lines)}"
+        for node_id, lines in answers.items()
+        if lines
+    ]
+    if rows:
+        raise InputError(
+            "all nodes of a cluster have the program, storage and data of the process that runs the study, "
+            f"found {len(rows)} of {len(nodes)} that differ:\n"
+            + "\n".join(rows)
+            + "\nInstall the wanted versions there (requirements.txt pins them), put storage and data where "
+            "all nodes see them under the same path or URI, or take these nodes out of the cluster."
+        )
+    return wanted
+
+
+def _ask(questions: list[_Question]) -> dict[str, list[str]]:
+    """What differs on each node, asked of all at the same time."""
+    import ray
+    from ray.exceptions import GetTimeoutError, RayError
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    asked = {
+        question.node: ray.remote(_answer)
+        .options(
+            num_cpus=0,
+            max_retries=0,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(question.node, soft=False),
+        )
+        .remote(question)
+        for question in questions
+    }
+    ray.wait(list(asked.values()), num_returns=len(asked), timeout=_ANSWER_SECONDS)
+    answers: dict[str, list[str]] = {}
+    for node, answer in asked.items():
+        try:
+            answers[node] = ray.get(answer, timeout=0)
+        except GetTimeoutError:
+            ray.cancel(answer, force=True)
+            answers[node] = [f"did not answer within {_ANSWER_SECONDS:.0f} s"]
+        except RayError as error:
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            answers[node] = [f"cannot run the program: {lines[-1][:_LINE_CHARACTERS]}"]
+    return answers
+
+
+def _answer(question: _Question) -> list[str]:
+    """Runs on the node that is asked: what differs there."""
+    found = differences(question.program, question.trainable)
+    try:
+        store = Store(question.storage)
+        if store.read_bytes(f"{question.folder}/token") != _TOKEN:
+            raise FileNotFoundError
+        store.write_bytes(f"{question.folder}/{question.node}", b"")
+    except FileNotFoundError:
+        found.append(f"does not see the storage {question.storage}")
+    except (OSError, InputError) as error:
+        found.append(f"cannot use the storage {question.storage}: {error}")
+    if question.data_root is not None and not Path(question.data_root).is_dir():
+        found.append(f"has no data root {question.data_root}")
+    return found

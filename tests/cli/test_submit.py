@@ -1,0 +1,54 @@
+"""What `assay submit` refuses before anything is sent; jobs themselves: tests/engine/test_cluster.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.small_study import Assay
+
+
+@pytest.fixture(autouse=True)
+def _no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_API_SERVER_ADDRESS", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--storage", "results"), "found results"),
+        (("--storage", "s3://key:hunter2@bucket/assay"), "holds no credentials"),
+        (("--storage", "/shared", "--data", "surfaces"), "--data of a submitted study is an absolute"),
+        (("--storage", "/shared", "--cache", "cache"), "--cache of a submitted study is an absolute"),
+        (
+            ("--storage", "/shared", "--python", "python3"),
+            "--python of a submitted study is an absolute",
+        ),
+        (
+            ("--storage", "/shared", "--tracking-uri", "http://me:hunter2@mlflow"),
+            "MLFLOW_TRACKING_URI on the",
+        ),
+        (("--storage", "/shared"), "none is named"),
+        (("--storage", "/shared", "--address", "http://127.0.0.1:1"), "does not answer"),
+        (("--storage", "/shared", "--address", "nonsense"), "does not answer"),
+    ],
+    ids=lambda part: part if isinstance(part, str) else " ".join(part),
+)
+def test_what_the_nodes_could_not_use_is_refused(
+    assay: Assay, study_file: Path, options: tuple[str, ...], said: str
+) -> None:
+    answer = assay("submit", study_file, *options)
+    assert answer.code == 2
+    assert said in answer.err
+    assert "hunter2" not in answer.err
+
+
+def test_a_study_that_breaks_a_rule_is_refused_before_the_cluster_is_asked(
+    assay: Assay, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("study: small\nquestin: why?\n", encoding="utf-8")
+    answer = assay("submit", bad, "--storage", "/shared", "--address", "http://127.0.0.1:1")
+    assert answer.code == 2
+    assert f"{bad}:2:1: questin" in answer.err

@@ -1,0 +1,184 @@
+"""A study whose results lie on an S3 server, from its start to its report, killed and stopped on the way."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from assay.results import Store
+from tests.e2e.toy_program import ToyProgram, wait_for
+from tests.s3_server import CREDENTIALS, S3Server
+
+pytestmark = pytest.mark.ray
+
+EPOCHS = 20  # of half a second: time to say stop
+
+
+class OnS3(NamedTuple):
+    """What the path left behind."""
+
+    program: ToyProgram
+    server: S3Server
+    store: Store
+    stopped: str  # what the stopped run printed
+    output: str  # what the last run printed
+    requests: tuple[str, ...]  # of the last run
+
+
+def _in_the_middle(program: ToyProgram, store: Store, attempt: int) -> bool:
+    """Whether a trial is in the middle of its nth attempt: workers of a killed run live on for seconds."""
+    if "toy" not in store.studies():
+        return False
+    beats = [store.progress(trial.id) for trial in program.plan(store).trials]
+    return any(
+        beat is not None and beat.attempt.startswith(f"{attempt:03d}-") and 2 <= beat.epoch <= EPOCHS - 4
+        for beat in beats
+    )
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> Iterator[OnS3]:
+    """Killed with -9 in the middle, run again and stopped, run again to its end."""
+    folder = tmp_path_factory.mktemp("s3")
+    with pytest.MonkeyPatch.context() as patch, S3Server(folder) as server:
+        for name, value in CREDENTIALS.items():
+            patch.setenv(name, value)
+        store = Store(server.uri())
+        program = ToyProgram(folder, cache_root, server.uri(), CREDENTIALS, EPOCHS)
+
+        first = program.start("run", str(program.file))
+        wait_for(lambda: _in_the_middle(program, store, 1))
+        os.killpg(first.pid, signal.SIGKILL)
+        first.communicate()
+        assert program.records(store) == {}
+
+        second = program.start("run", str(program.file))
+        wait_for(lambda: _in_the_middle(program, store, 2))
+        assert program.assay("stop", "toy").returncode == 0
+        stopped, _ = second.communicate(timeout=60)
+        assert second.returncode == 130, stopped
+
+        before = len(server.requests())
+        last = program.assay("run", str(program.file))
+        assert last.returncode == 0, last.stdout + last.stderr
+        yield OnS3(program, server, store, stopped, last.stdout, tuple(server.requests()[before:]))
+
+
+def test_a_killed_and_a_stopped_run_go_on_from_their_checkpoints(study: OnS3) -> None:
+    assert "2 finished" in study.output
+    first = study.program.plan(study.store).trials[0].id
+    record = study.program.records(study.store)[first]
+    assert record.attempts >= 2
+    logs = [start.attempt for start in study.store.attempts(first)]
+    text = study.store.read_bytes(f"trials/{first}/{logs[1]}/log.txt").decode()
+    assert re.search(r"resumed after epoch \\d+", text)
+    assert "Traceback" not in study.stopped
+
+
+def test_checkpoints_and_heartbeats_are_gone_and_all_that_records_name_is_there(study: OnS3) -> None:
+    for trial, record in study.program.records(study.store).items():
+        names = {*study.store.list(f"trials/{trial}")}
+        assert names >= {"record.json", "attempts/", f"{record.attempt}/"}
+        assert not names & {"checkpoint.safetensors", "progress.json", "stop.json"}
+        for file in record.files:
+            assert study.store.read_file(record, file.partition("/")[2]) is not None
+
+
+def test_the_requests_of_a_trial_stay_few(study: OnS3) -> None:
+    """A trial of a few seconds: what is asked in each second of it is bounded, whatever its epochs cost."""
+    seconds = sum(
+        (record.ended - record.started).total_seconds()  # type: ignore[operator]
+        for record in study.program.records(study.store).values()
+    )
+    counts = Counter(re.sub(r"[0-9a-f]{16}|\d{3}-[0-9a-f]{8}", "*", request) for request in study.requests)
+    assert not [request for request in counts if "uploads" in request], "small objects go up in one request"
+    by_kind = {
+        kind: sum(count for request, count in counts.items() if kind in request)
+        for kind in ("PUT /bucket/results/trials/*/progress.json", "PUT /bucket/results/trials/*/*/log.txt")
+    }
+    assert all(count <= seconds / 2 + 12 for count in by_kind.values()), by_kind
+
+
+def test_running_again_trains_nothing(study: OnS3) -> None:
+    again = study.program.assay("run", str(study.program.file))
+    assert again.returncode == 0, again.stderr
+    assert "0 trained now" in again.stdout
+    assert "starting Ray" not in again.stdout
+
+
+def test_status_report_and_logs_read_the_bucket(study: OnS3) -> None:
+    assert "2 finished" in study.program.assay("status", "toy", "--once").stdout
+    rows = [line for line in study.program.assay("report", "toy").stdout.splitlines() if "| slow" in line]
+    assert len(rows) == 1
+    trial = study.program.plan(study.store).trials[0].id
+    assert f"epoch {EPOCHS}/{EPOCHS}" in study.program.assay("logs", trial[:8]).stdout
+
+
+def test_clean_frees_the_attempts_that_were_cut_short(study: OnS3) -> None:
+    freed = study.program.assay("clean", "--yes")
+    assert freed.returncode == 0, freed.stderr
+    assert "freed" in freed.stdout
+    for trial, record in study.program.records(study.store).items():
+        folders = [name for name in study.store.list(f"trials/{trial}") if name.endswith("/")]
+        assert sorted(folders) == sorted(["attempts/", f"{record.attempt}/"])
+
+
+def test_without_a_tracking_uri_the_run_says_how_to_see_it_in_mlflow(study: OnS3) -> None:
+    assert "no runs in MLflow" in study.output
+    assert "--tracking-uri" in study.output
+    refused = study.program.assay("mlflow", "--sync")
+    assert refused.returncode == 2
+    assert "has no place for MLflow's SQLite file" in refused.stderr
+
+
+def test_mlflow_in_a_file_of_this_machine_holds_runs_and_pictures(study: OnS3, tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    synced = study.program.assay("mlflow", "--sync", "--tracking-uri", uri)
+    assert synced.returncode == 0, synced.stderr
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("toy")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], "tags.`assay.kind` = 'trial'")
+    assert len(runs) == 2
+    for run in runs:
+        assert len(client.list_artifacts(run.info.run_id, "overlays")) == 2
+    assert (tmp_path / "mlflow-artifacts" / "toy").is_dir()
+    assert not (study.program.folder / "mlruns").exists()
+
+
+def test_no_secret_lies_in_results_output_or_rays_files(study: OnS3) -> None:
+    secret = CREDENTIALS["AWS_SECRET_ACCESS_KEY"]
+    assert secret not in study.output + study.stopped
+    folders = ["studies/toy", *(f"trials/{trial}" for trial in study.store.trials())]
+    for folder in folders:
+        for path in _files(study.store, folder):
+            assert secret.encode() not in study.store.read_bytes(path), path
+    sessions = [path for path in Path("/tmp/ray").glob("session_*/logs") if path.is_dir()]
+    pids = {str(record.environment.pid) for record in study.program.records(study.store).values()}
+    logs = [
+        log
+        for session in sessions
+        if any(session.glob(f"*-{next(iter(pids))}.*"))
+        for log in session.rglob("*")
+    ]
+    assert logs, "the logs of the run's Ray were found"
+    for log in logs:
+        if log.is_file():
+            assert secret.encode() not in log.read_bytes(), log
+
+
+def _files(store: Store, folder: str) -> Iterator[str]:
+    for name in store.list(folder):
+        if name.endswith("/"):
+            yield from _files(store, f"{folder}/{name.removesuffix('/')}")
+        else:
+            yield f"{folder}/{name}"

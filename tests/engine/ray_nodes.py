@@ -1,0 +1,161 @@
+"""A real Ray cluster on one machine: each node is a ``ray start`` of its own, with a token of its own.
+
+Nodes are processes that do not know the test's, so each can have another environment. Nothing is asked of Ray
+that a test could not ask of a cluster elsewhere: studies reach it over ``RAY_ADDRESS`` or its dashboard.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import psutil
+
+_RAY = Path(sys.executable).parent / "ray"
+_START_SECONDS = 90.0
+_FAST_HEALTH_CHECK = {
+    "health_check_initial_delay_ms": 500,
+    "health_check_period_ms": 500,
+    "health_check_timeout_ms": 2000,
+    "health_check_failure_threshold": 3,
+}
+
+
+@dataclass
+class RayNode:
+    """One node: the processes of one ``ray start``."""
+
+    start: subprocess.Popen[bytes]
+    log: Path
+    processes: set[psutil.Process] = field(default_factory=set)
+
+    @property
+    def id(self) -> str:
+        """Ray's id of the node, from its raylet's command line."""
+        match = re.search(r"--node[_-]id=([0-9a-f]+)", " ".join(self.raylet.cmdline()))
+        assert match is not None
+        return match[1]
+
+    @property
+    def raylet(self) -> psutil.Process:
+        children = psutil.Process(self.start.pid).children()
+        return next(child for child in children if child.name() == "raylet")
+
+    def wait(self) -> Self:
+        """Until the node is part of the cluster."""
+        until = time.monotonic() + _START_SECONDS
+        while "Ray runtime started" not in self.log.read_text():
+            assert self.start.poll() is None, self.log.read_text()
+            assert time.monotonic() < until, self.log.read_text()
+            time.sleep(0.1)
+        self._note()
+        return self
+
+    def kill_raylet(self) -> None:
+        """kill -9, as when the machine's power fails; what survives is ended with the cluster."""
+        self._note()
+        self.raylet.kill()
+
+    def end(self) -> None:
+        """End all processes that this node ever had."""
+        self._note()
+        for process in self.processes:
+            if process.is_running():
+                process.kill()
+        psutil.wait_procs(self.processes, timeout=10)
+        self.start.wait(10)
+
+    def _note(self) -> None:
+        if self.start.poll() is None:
+            family = psutil.Process(self.start.pid)
+            self.processes |= {family, *family.children(recursive=True)}
+
+
+class RayNodes:
+    """A cluster that nodes join and leave. Its head has the dashboard and ``cpus`` cores."""
+
+    def __init__(self, cpus: int = 1) -> None:
+        # Sockets lie below it, and their paths have about 100 characters: not in pytest's folders.
+        self.folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
+        self.nodes: list[RayNode] = []
+        gcs, client, dashboard = _free_ports(3)
+        self.address, self.dashboard = f"127.0.0.1:{gcs}", f"http://127.0.0.1:{dashboard}"
+        self.token = secrets.token_hex(16)
+        self.head = self._start(
+            cpus,
+            "--head",
+            f"--port={gcs}",
+            f"--ray-client-server-port={client}",
+            "--include-dashboard=true",
+            "--dashboard-host=127.0.0.1",
+            f"--dashboard-port={dashboard}",
+            "--dashboard-agent-listen-port=0",
+            f"--temp-dir={self.folder}",
+            f"--system-config={json.dumps(_FAST_HEALTH_CHECK)}",
+        ).wait()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of a process that may use the cluster."""
+        return {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token, "OMP_NUM_THREADS": "1"}
+
+    def add(
+        self, cpus: int = 1, environment: Mapping[str, str] | None = None, prefix: Sequence[str] = ()
+    ) -> RayNode:
+        """Start a node, without waiting for it; ``prefix``: a command that starts it."""
+        return self._start(
+            cpus,
+            f"--address={self.address}",
+            "--dashboard-agent-listen-port=0",
+            environment=environment or {},
+            prefix=prefix,
+        )
+
+    def close(self) -> None:
+        """End all nodes, the head last."""
+        for node in reversed(self.nodes):
+            node.end()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _start(
+        self,
+        cpus: int,
+        *options: str,
+        environment: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
+    ) -> RayNode:
+        log = self.folder / f"node{len(self.nodes)}.log"
+        settings = (f"--num-cpus={cpus}", "--min-worker-port=0", "--max-worker-port=0", "--block")
+        with log.open("wb") as output:
+            start = subprocess.Popen(
+                [*prefix, str(_RAY), "start", *options, *settings, f"--object-store-memory={100 * 2**20}"],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**self.environment, **(environment or {})},
+                cwd=self.folder,
+                start_new_session=True,
+            )
+        self.nodes.append(RayNode(start, log))
+        return self.nodes[-1]
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports

@@ -1,0 +1,145 @@
+"""What goes to a cluster, and when a node counts as another program."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import ray
+import torch
+
+from assay.engine.driver import OtherProgramError, PackDriver
+from assay.engine.packs import Pack
+from assay.engine.shipping import runtime_env, stage
+from assay.engine.trial import Place
+from assay.engine.versions import differences, program, source_roots, source_version
+from assay.engine.worker import train_trials
+from assay.results import Store
+from tests.engine.toy_study import ToyStudy
+
+_PATIENCE = 150.0  # seconds, on a busy machine
+Toy = Callable[..., ToyStudy]
+
+
+def test_both_packages_and_the_study_are_shipped_and_nothing_else(tmp_path: Path) -> None:
+    study = tmp_path / "study.yaml"
+    study.write_text("study: a\n")
+    (tmp_path / "password.env").write_text("SECRET=1\n")
+    folder = tmp_path / "staged"
+    stage(folder, [study])
+    shipped = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    sources = {
+        path.relative_to(root.parent).as_posix() for root in source_roots() for path in root.rglob("*.py")
+    }
+    assert shipped == sources | {"study.yaml"}
+    assert {"assay/__main__.py", "trainables/segdec/fit.py"} <= shipped
+
+
+def test_the_packages_need_no_file_that_is_not_shipped() -> None:
+    """A data file among the sources would have to be added to what is shipped."""
+    files = {path for root in source_roots() for path in root.rglob("*") if path.is_file()}
+    assert {path.suffix for path in files if "__pycache__" not in path.parts} == {".py"}
+
+
+def test_workers_are_told_commit_and_weights_and_no_other_variable_of_the_user(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ASSAY_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+    variables = runtime_env(tmp_path)["env_vars"]
+    assert variables["ASSAY_COMMIT"] == source_version().commit
+    assert variables["ASSAY_WEIGHTS"] == str(tmp_path)
+    others = variables.keys() - {"ASSAY_COMMIT", "ASSAY_WEIGHTS"}
+    assert all(name.startswith(("RAY_", "TUNE_")) for name in others)
+
+
+def test_a_program_is_versions_and_sources_also_of_a_third_party() -> None:
+    assert program("segdec").keys() == dict(source_version().packages).keys() | {"source of assay"}
+    assert program("toy").keys() - program("segdec").keys() == {"assay-toy", "source of assay_toy"}
+
+
+def test_the_same_program_has_no_differences() -> None:
+    assert differences(program("toy"), "toy") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "said"),
+    [
+        ("torch", "1.0", r"torch \S+ \(wanted 1.0\)"),
+        (
+            "source of assay_toy",
+            "0123456789abcdef",
+            r"source of assay_toy [0-9a-f]{12} \(wanted 0123456789ab\)",
+        ),
+        ("assay-other", "2.1", r"assay-other not installed \(wanted 2.1\)"),
+    ],
+)
+def test_a_difference_names_what_was_found_and_what_is_wanted(name: str, wanted: str, said: str) -> None:
+    (line,) = differences({**program("toy"), name: wanted}, "toy")
+    assert re.fullmatch(said, line), line
+
+
+def _pack_for_another_program(study: ToyStudy) -> Pack:
+    pack = Pack(
+        id="0000",
+        study="toy",
+        run="here",
+        started=datetime.now(UTC),
+        trials=study.plan.trials,
+        workers=1,
+        cpus=1,
+        gpus=0,
+        keep_models=False,
+        probes=0,
+        primary="image_ap",
+        objective="image_ap",
+        resource="none",
+        data_root=None,
+        cache="",
+        program={**program("toy"), "torch": "1.0"},
+    )
+    pack.write(study.store)
+    return pack
+
+
+def test_a_worker_that_is_another_program_trains_nothing_and_uses_up_no_attempt(toy: Toy) -> None:
+    study = toy()
+    pack = _pack_for_another_program(study)
+    train_trials(Place(pack, study.store, 0, 1, "d6fd8a35", 0, torch.device("cpu")))
+    assert study.store.trials() == []
+    said = study.store.read_bytes(pack.refusal).decode()
+    assert said.startswith("node d6fd8a35 on ")
+    assert "torch 2." in said
+    assert "(wanted 1.0)" in said
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("free_cluster")
+def test_the_pack_of_such_a_worker_breaks_with_the_name_of_the_node(toy: Toy, tmp_path: Path) -> None:
+    study = toy()
+    pack = _pack_for_another_program(study)
+    driver = PackDriver({"storage": study.store.uri, "pack": pack.path, "scratch": str(tmp_path / "scratch")})
+    node = ray.nodes()[0]["NodeID"]
+    with pytest.raises(OtherProgramError, match=rf"node {node}.*torch 2.*\(wanted 1.0\)"):
+        _step(driver)
+    driver.cleanup()
+    assert study.store.trials() == []
+    assert not study.store.exists(pack.refusal), "the next try begins without it"
+
+
+def _step(driver: PackDriver) -> None:
+    until = time.monotonic() + _PATIENCE
+    while time.monotonic() < until:
+        driver.step()
+
+
+def test_a_pack_that_a_node_does_not_see_names_node_and_storage(tmp_path: Path) -> None:
+    with pytest.raises(
+        FileNotFoundError, match=f"{socket.gethostname()} does not see the storage {tmp_path}"
+    ):
+        Pack.read(Store(tmp_path), "studies/toy/packs/here/0000.json")
