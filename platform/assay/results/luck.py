@@ -12,7 +12,7 @@ import pandas as pd
 
 from assay.results.record import Record
 from assay.results.statistics import ItemBootstrap, Luck
-from assay.results.store import Store
+from assay.results.store import DamagedFileError, Store
 from assay.study import Plan
 
 __all__ = ["LUCKY_METRIC", "StudyLuck", "read_luck"]
