@@ -66,9 +66,7 @@ def read_luck(plan: Plan, records: Mapping[str, Record], store: Store) -> StudyL
             continue
         try:
             table = store.read_part(record, "predictions.parquet")
-        except (
-            OSError
-        ) as error:  # gone or damaged: the scores in the record stand, this trial's luck does not
+        except (FileNotFoundError, DamagedFileError) as error:  # the record's scores stand all the same
             problems.append(f"test luck leaves out trial {trial.id}: {error}")
             continue
         if table is not None:
