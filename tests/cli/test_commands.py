@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,7 +22,8 @@ from assay.study import Plan, parse_study, plan_study
 from tests.cli.small_study import STUDY, Answer, Assay, finished
 
 ROOT = Path(__file__).parents[2]
-STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
+REFUSED = ROOT / "studies" / "segdec_table4_as_published.yaml"  # confounded, as the published lines are
+STUDIES = sorted(set((ROOT / "studies").glob("*.yaml")) - {REFUSED})
 COMMANDS = [
     ("plan",),
     ("run",),
@@ -110,8 +112,59 @@ def test_plan_shows_what_differs_and_what_is_done(assay: Assay, study_file: Path
     assert answer.code == 0
     assert "config.balance" in answer.out
     assert "2 cells × 2 seeds = 4 trials; 0 done, 4 to train" in answer.out
-    assert "balance: off → on in 1 pair of cells" in answer.out
+    assert re.search(r"balance: off → on +1 +2 +config\.balance none → linear", answer.out)
     assert not (tmp_path / "empty").exists()
+
+
+@pytest.mark.parametrize("command", [("plan", "--no-data"), ("plan",), ("run",)], ids=" ".join)
+def test_a_confounded_study_is_refused_with_both_values_side_by_side(
+    assay: Assay, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    answer = assay(*command, REFUSED, "--storage", tmp_path / "storage")
+    assert answer.code == 2
+    assert "balance: off → on is confounded, two cells differ outside balance:" in answer.err
+    assert re.search(r"\n +config\.lr +0\.01 +1\.0\n", answer.err)
+    assert not (tmp_path / "storage").exists()
+
+
+def test_plan_shows_the_design_what_it_compares_and_the_bundles(assay: Assay, study_file: Path) -> None:
+    text = study_file.read_text(encoding="utf-8")
+    start = text.index("factors:")
+    study_file.write_text(
+        text[:start]
+        + """\
+factors:
+  supervision:
+    full: {supervision: full}
+    weak: {supervision: weak, config: {lr: 0.01, delta: 0.5}}
+  balance: {off: {config: {balance: none}}, on: {config: {balance: linear}}}
+design: {leave_one_out: {whole: {supervision: full, balance: on}}}
+repeats: {seeds: [0, 1, 2]}
+""",
+        encoding="utf-8",
+    )
+    said = assay("plan", study_file, "--no-data").out
+    assert "design: leave one out of supervision full, balance on: supervision weak, balance off" in said
+    assert re.search(r"supervision: weak → full +1 +3 +config\.delta 0\.5 → 0\.01", said)
+    assert re.search(r"\n +config\.lr 0\.01 → 1\.0 *\n +supervision weak → full", said)
+    assert re.search(r"balance: off → on +1 +3 +config\.balance none → linear", said)
+
+
+def test_plan_shows_what_is_allowed_with_its_reason(assay: Assay, study_file: Path) -> None:
+    text = study_file.read_text(encoding="utf-8").replace(
+        "design: {full: all}",
+        "design: {rows: [{balance: off}, {balance: on, override: {config: {lr: 0.5}}}]}\n"
+        "allow: {config.lr: tuned for each}",
+    )
+    study_file.write_text(text, encoding="utf-8")
+    said = assay("plan", study_file, "--no-data").out
+    assert "config.lr, allowed: tuned for each" in said
+
+
+def test_plan_says_when_nothing_is_compared(assay: Assay, study_file: Path) -> None:
+    text = study_file.read_text(encoding="utf-8").replace("comparisons: [{factor: balance}]\n", "")
+    study_file.write_text(text, encoding="utf-8")
+    assert "compares nothing" in assay("plan", study_file, "--no-data").out
 
 
 def test_a_long_plan_is_a_line_for_each_cell(assay: Assay, study_file: Path) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from assay.results import Result, Store
-from assay.results.search import grown, write_points
+from assay.results.search import grown, write_ablations, write_points
 from assay.study import Plan, Point, Trial, parse_study, plan_study
-from assay.study.points import make_point
+from assay.study.points import make_ablations, make_point
 from tests.cli.small_study import STUDY, Assay, finished
 from trainables.catalogue import find_trainable
 
@@ -143,6 +143,29 @@ def test_what_has_no_winner_is_refused(
     answer = assay("best", *arguments, "--storage", searched.uri)
     assert answer.code == 2
     assert expected in answer.err
+
+
+def test_the_report_says_what_each_change_of_the_best_point_is_worth(assay: Assay, tmp_path: Path) -> None:
+    text = SEARCH.replace("best: 2,", "best: 1, ablate_winner: true,")
+    file = tmp_path / "hunt.yaml"
+    file.write_text(text, encoding="utf-8")
+    said = assay("plan", file, "--no-data").out
+    assert "1 best and up to 3 ablations of the best × 2 seeds = at most 18 trials" in said
+    plan, segdec = plan_study(parse_study(text, "hunt.yaml"), None, "cpu"), find_trainable("segdec")
+    (cell,) = plan.searched
+    values = {"config.lr": 0.02, "config.balance": "power", "config.balance_power": 2.5}
+    best = make_point(plan.study, segdec, cell, "cpu", index=0, source="tpe", values=values)
+    store = Store(tmp_path / "storage")
+    store.write_table("studies/hunt/plan.parquet", plan.to_table())
+    write_points(store, plan, [best] * 5)
+    write_ablations(store, plan, make_ablations(plan.study, segdec, cell, best, "cpu"))
+    for _ in ("points", "the best and its ablations"):
+        for trial in grown(plan, store).trials:
+            _score(store, trial)
+    page = assay("report", "hunt", "--storage", store.uri).out
+    assert re.search(r"\| config\.lr: 1 → 0\.02 +\| .*−0\.980 \| +0 of 2 \|", page)  # test scores say so
+    assert "config.balance: linear → power changes `config.balance`, `config.balance_power` together." in page
+    assert "trained with each changed parameter at its default, one at a time" in page
 
 
 def test_points_are_lines_of_json(searched: Store) -> None:

@@ -243,6 +243,62 @@ def test_a_pack_that_ended_without_records_ends_this_run_of_the_search(
     assert study.run() == 3 + 2
 
 
+ABLATE = "replicate: {best: 1, seeds: [10, 11], ablate_winner: true}"
+
+
+def test_the_best_point_is_trained_without_each_of_its_changes_whatever_interrupts(
+    cache_root: Path, tmp_path: Path
+) -> None:
+    whole = ToySearch(tmp_path / "whole", cache_root, points=6, replicate=ABLATE)
+    whole.run()
+    answer = whole.grown.answer()
+    best, *ablated = answer.cells
+    changed = [path for path in best.drawn if best.diff.get(path)]
+    assert [cell.ablates for cell in ablated] == changed
+    assert changed
+    default = {"config.x": 0.9, "config.shape": "round", "config.y": 0.7}
+    for cell in ablated:
+        path = str(cell.ablates)
+        assert cell.config[path.removeprefix("config.")] == default[path]
+    assert [c.pairs for c in answer.comparisons] == [((cell.name, best.name),) for cell in ablated]
+    assert whole.grown.undrawn == 0
+    one_by_one = ToySearch(tmp_path / "killed", cache_root, points=6, replicate=ABLATE)
+    while one_by_one.run(packs=1):
+        pass
+    assert one_by_one.results() == whole.results()
+
+
+def test_the_point_that_is_ablated_is_best_on_validation(cache_root: Path, tmp_path: Path) -> None:
+    study = ToySearch(tmp_path, cache_root, points=6, replicate=ABLATE)
+
+    def train(trials: Sequence[Trial]) -> None:
+        for trial in trials:
+            x = trial.config["x"]
+            study.store.write_record(_record(trial, result=_result(x, 1 - x)))  # the test says the opposite
+
+    study.run(train=train)
+    lowest = min(study.points, key=lambda point: point.values["config.x"])
+    assert {cell.searched for cell in study.grown.answer().cells} == {"base"}
+    assert study.grown.answer().cells[0].name == f"{lowest.name} replicated"
+    assert {one.index for one in study.grown.ablated} == {lowest.index}
+
+
+def test_a_search_that_goes_on_ablates_its_new_best_point(cache_root: Path, tmp_path: Path) -> None:
+    def run(points: int) -> ToySearch:
+        study = ToySearch(tmp_path, cache_root, points=points, replicate=ABLATE)
+
+        def train(trials: Sequence[Trial]) -> None:
+            for trial in trials:
+                value = int(trial.cell.partition("#")[2].split()[0].rstrip(",")) / 100  # later is better
+                study.store.write_record(_record(trial, result=_result(0.5, value)))
+
+        study.run(train=train)
+        return study
+
+    assert {one.index for one in run(3).grown.ablated} == {2}
+    assert {one.index for one in run(6).grown.ablated} == {5}
+
+
 def test_a_search_starts_from_the_best_of_an_earlier_one(undisturbed: ToySearch, cache_root: Path) -> None:
     store = undisturbed.store
     store.write_table("studies/toy_search/plan.parquet", undisturbed.plan.to_table())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.study import parse_study
-from assay.study.design import cell_name, design_cells, level_pairs, pairs_of
+from assay.study.design import design_cells, level_pairs, pairs_of, say_design
 from assay.study.schema import Study
 from tests.study.toy import BASIC, as_yaml, plan, study_with
 from trainables.errors import InputError
@@ -27,7 +27,7 @@ def dials(levels: list[int]) -> dict[str, Any]:
 
 
 def cells_of(study: Study) -> list[tuple[str, ...]]:
-    return [tuple(levels.values()) for levels in design_cells(study)[0]]
+    return [tuple(cell.levels.values()) for cell in design_cells(study)[0]]
 
 
 FACTORS = st.lists(st.integers(2, 3), min_size=1, max_size=4).map(dials)
@@ -52,6 +52,112 @@ def test_one_at_a_time_is_the_base_and_every_other_level_alone(
 
 
 @st.composite
+def wholes(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, str], dict[str, str]]:
+    """Factors, a level of each for the whole, and another one for each that is left out."""
+    factors = draw(FACTORS)
+    whole = {name: draw(st.sampled_from(sorted(levels))) for name, levels in factors.items()}
+    without = {
+        name: draw(st.sampled_from([level for level in levels if level != whole[name]]))
+        for name, levels in factors.items()
+    }
+    return factors, whole, without
+
+
+@given(wholes())
+def test_leave_one_out_is_the_whole_and_the_whole_without_each_factor(
+    made: tuple[dict[str, Any], dict[str, str], dict[str, str]],
+) -> None:
+    factors, whole, without = made
+    study = study_with(factors=factors, design={"leave_one_out": {"whole": whole, "without": without}})
+    lacking = [tuple({**whole, name: without[name]}.values()) for name in factors]
+    assert cells_of(study) == [tuple(whole.values()), *lacking]
+    pairs = {(c.start, c.end, pair) for c in plan(study).comparisons for pair in c.pairs}
+    assert pairs == {
+        (without[name], whole[name], ("·".join(cell), "·".join(whole.values())))
+        for name, cell in zip(factors, lacking, strict=True)
+    }
+
+
+@given(wholes(), st.data())
+def test_cumulative_adds_one_step_after_the_other_and_compares_each_with_the_one_before(
+    made: tuple[dict[str, Any], dict[str, str], dict[str, str]], data: st.DataObject
+) -> None:
+    factors, base, new = made
+    order = data.draw(st.permutations(sorted(factors)))
+    steps = [{name: new[name]} for name in order]
+    study = study_with(factors=factors, design={"cumulative": {"base": base, "add": steps}})
+    states = [base]
+    for step in steps:
+        states.append({**states[-1], **step})
+    names = ["·".join(state.values()) for state in states]
+    assert ["·".join(cell) for cell in cells_of(study)] == names
+    comparisons = plan(study).comparisons
+    assert [c.pairs for c in comparisons] == [((one, other),) for one, other in pairwise(names)]
+    assert [c.name for c in comparisons] == [f"{n}: {base[n]} → {new[n]}" for n in order]
+
+
+def test_a_cumulative_design_may_raise_one_factor_several_times() -> None:
+    steps = [{"a": "l1"}, {"b": "l1"}, {"a": "l2"}]
+    design = {"cumulative": {"base": {"a": "l0", "b": "l0"}, "add": steps}}
+    study = study_with(factors=dials([3, 2]), design=design)
+    assert cells_of(study) == [("l0", "l0"), ("l1", "l0"), ("l1", "l1"), ("l2", "l1")]
+    assert [c.pairs for c in plan(study).comparisons] == [
+        (("l0·l0", "l1·l0"),),
+        (("l1·l0", "l1·l1"),),
+        (("l1·l1", "l2·l1"),),
+    ]
+
+
+@given(FACTORS, st.data())
+def test_one_at_a_time_compares_each_cell_with_the_base(factors: dict[str, Any], data: st.DataObject) -> None:
+    base = {name: data.draw(st.sampled_from(sorted(levels))) for name, levels in factors.items()}
+    study = study_with(factors=factors, design={"one_at_a_time": {"base": base}})
+    first, *others = ("·".join(cell) for cell in cells_of(study))
+    pairs = [pair for comparison in plan(study).comparisons for pair in comparison.pairs]
+    assert sorted(pairs) == sorted((first, other) for other in others)
+
+
+@pytest.mark.parametrize(
+    ("design", "cells"),
+    [
+        ({"one_at_a_time": {"base": {"b": "off"}}}, 2),
+        ({"leave_one_out": {"whole": {"b": "on"}}}, 2),
+        ({"cumulative": {"base": {"b": "off"}, "add": [{"b": "on"}]}}, 2),
+    ],
+    ids=["one_at_a_time", "leave_one_out", "cumulative"],
+)
+def test_a_design_is_repeated_for_each_level_that_it_is_crossed_with(
+    design: dict[str, Any], cells: int
+) -> None:
+    factors = {
+        "supervision": {"full": {"supervision": "full"}, "few": {"supervision": {"mixed": 5}}},
+        "set": {"one": {}, "other": {"data": {"reader": "mtd", "splits": "per_seed"}}},
+        "b": BASIC["factors"]["b"],
+    }
+    (way,) = design
+    across = {"supervision": ["full", "few"], "set": ["one", "other"]}
+    result = plan(study_with(factors=factors, design={way: {**design[way], "across": across}}))
+    assert len(result.cells) == 4 * cells
+    (comparison,) = result.comparisons
+    assert [(one.rsplit("·", 1)[0], other.rsplit("·", 1)[0]) for one, other in comparison.pairs] == [
+        (name, name) for name in ("full·one", "full·other", "few·one", "few·other")
+    ]
+
+
+@pytest.mark.parametrize("design", [{"full": "all"}, {"rows": [{"a": ["off", "on"], "b": "off"}]}])
+def test_rows_and_a_full_factorial_compare_what_is_stated(design: dict[str, Any]) -> None:
+    assert plan(study_with(design=design)).comparisons == ()
+
+
+def test_stated_comparisons_take_the_place_of_the_natural_ones() -> None:
+    design = {"one_at_a_time": {"base": {"a": "off", "b": "off"}}}
+    assert len(plan(study_with(design=design)).comparisons) == 2
+    stated = plan(study_with(design=design, comparisons=[{"factor": "b"}])).comparisons
+    assert [c.name for c in stated] == ["b: off → on"]
+    assert plan(study_with(design=design, comparisons=[])).comparisons == ()
+
+
+@st.composite
 def row_studies(draw: st.DrawFn) -> Study:
     factors = draw(FACTORS)
     row = st.fixed_dictionaries(
@@ -69,7 +175,9 @@ def test_rows_give_each_cell_once_and_nothing_else(study: Study) -> None:
     assert study.design is not None
     assert study.design.rows is not None
     asked = {
-        chosen for row in study.design.rows for chosen in product(*(row[factor] for factor in study.factors))
+        chosen
+        for row in study.design.rows
+        for chosen in product(*(row.levels[factor] for factor in study.factors))
     }
     cells = cells_of(study)
     assert set(cells) == asked
@@ -78,7 +186,7 @@ def test_rows_give_each_cell_once_and_nothing_else(study: Study) -> None:
 
 @given(row_studies())
 def test_a_comparison_has_all_pairs_that_differ_in_its_factor_only(study: Study) -> None:
-    cells, _ = design_cells(study)
+    cells = [cell.levels for cell in design_cells(study)[0]]
     for factor, levels in study.factors.items():
         for start, end in product(levels, levels):
             expected = [
@@ -100,7 +208,7 @@ def test_a_cell_that_two_rows_ask_for_is_trained_once_and_said_so() -> None:
 
 def test_cells_are_named_by_their_levels_in_the_order_of_the_factors() -> None:
     study = study_with(design={"rows": [{"b": "on", "a": "off"}]})
-    assert [cell_name(levels) for levels in design_cells(study)[0]] == ["off·on"]
+    assert [cell.name for cell in design_cells(study)[0]] == ["off·on"]
 
 
 def test_a_study_without_factors_has_one_cell() -> None:
@@ -121,6 +229,7 @@ def test_a_comparison_is_about_the_levels_it_names_or_all(
     comparison: dict[str, str], pairs: list[tuple[str, str]]
 ) -> None:
     study = study_with(factors=dials([3]), comparisons=[{"factor": "a", **comparison}])
+    assert study.comparisons is not None
     assert level_pairs(study, study.comparisons[0]) == pairs
 
 
@@ -145,27 +254,17 @@ def test_a_design_with_more_trials_than_memory_holds_is_refused_before_they_are_
         study_with(factors=factors)
 
 
-LENGTHS = {"length": {"short": {}, "long": {"config": {"epochs": 20}}}}
-
-
-def test_a_difference_outside_the_factor_is_refused_with_both_values() -> None:
-    study = study_with(factors=LENGTHS, comparisons=[{"factor": "length"}])
-    with pytest.raises(InputError, match=r"differ outside length: config\.warmup is 1 and 10"):
-        plan(study)
-
-
-def test_a_difference_outside_the_factor_may_be_allowed_with_its_reason() -> None:
-    reason = {"config.warmup": "follows the number of epochs"}
-    (comparison,) = plan(
-        study_with(factors=LENGTHS, comparisons=[{"factor": "length"}], allow=reason)
-    ).comparisons
-    assert comparison.paths == ("config.epochs",)
-    assert comparison.allowed == reason
-
-
-def test_a_bundle_is_listed_whole() -> None:
-    levels = {"full": {"supervision": "full"}, "weak": {"supervision": "weak", "config": {"lr": 0.01}}}
-    study = study_with(
-        factors={"supervision": levels}, comparisons=[{"factor": "supervision", "from": "weak"}]
-    )
-    assert plan(study).comparisons[0].paths == ("config.lr", "supervision")
+@pytest.mark.parametrize(
+    ("design", "said"),
+    [
+        ({"full": "all"}, "full factorial: 2 a × 2 b"),
+        ({"rows": [{"a": "on", "b": "on"}]}, "one row"),
+        ({"one_at_a_time": {"base": {"a": "off"}, "across": {"b": ["off", "on"]}}},
+         "one at a time from a off, for each b of off, on"),
+        ({"leave_one_out": {"whole": {"a": "on", "b": "on"}}}, "leave one out of a on, b on: a off, b off"),
+        ({"cumulative": {"base": {"a": "off", "b": "off"}, "add": [{"b": "on"}, {"a": "on"}]}},
+         "cumulative from a off, b off: b on, then a on"),
+    ],
+)  # fmt: skip
+def test_a_design_is_said_in_a_line(design: dict[str, Any], said: str) -> None:
+    assert say_design(study_with(design=design)) == said

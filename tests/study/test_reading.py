@@ -50,7 +50,7 @@ def test_levels_may_look_like_numbers_and_truth_values() -> None:
         HEAD + "factors: {masks: {5: {}, true: {}, off: {}}}\ndesign: {rows: [{masks: [5, true, off]}]}"
     )
     assert study.design is not None
-    assert study.design.rows == ({"masks": ("5", "true", "off")},)
+    assert [row.levels for row in study.design.rows] == [{"masks": ("5", "true", "off")}]
 
 
 def test_every_block_of_a_search_is_read() -> None:
@@ -128,11 +128,11 @@ def test_directives_are_refused() -> None:
 @pytest.mark.parametrize(
     ("design", "expected"),
     [
-        ("rows: [{a: off}]", "s.yaml:5:17: design.rows[0]: a row has a level of every factor; missing: b"),
+        ("rows: [{a: off}]", "s.yaml:5:17: design.rows[0]: a cell has a level of every factor; missing: b"),
         ("rows: [{a: of, b: on}]", "design.rows[0].a: unknown level of a `of`; did you mean `off`?"),
         ("rows: [{a: off, b: on, bb: on}]", "design.rows[0].bb: unknown factor `bb`; did you mean `b`?"),
         ("rows: []", "a design has at least one row"),
-        ("one_at_a_time: {base: {a: off}}", "design.one_at_a_time.base: a row has a level of every factor"),
+        ("one_at_a_time: {base: {a: off}}", "design.one_at_a_time.base: a cell has a level of every factor"),
         ("full: all, rows: []", "a design is one of"),
         ("full: some", "design.full: should be 'all'"),
     ],

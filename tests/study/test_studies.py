@@ -13,6 +13,8 @@ from assay.study import plan_study, read_study, study_schema
 from tests.study.toy import TOY
 
 STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
+REFUSED = "segdec_table4_as_published"  # on purpose
+SOUND = [path for path in STUDIES if path.stem != REFUSED]
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +24,7 @@ def schema() -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SOUND, ids=lambda path: path.stem)
 def test_every_study_plans_without_data_and_is_named_like_its_file(path: Path) -> None:
     study = read_study(path)
     plan = plan_study(study, None, "cpu")

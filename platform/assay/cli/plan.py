@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -67,6 +66,7 @@ def plan(
     from assay.cli.planning import read_plan
     from assay.results import Store
     from assay.results.search import grown
+    from assay.study.design import say_design
     from trainables.errors import InputError
 
     if trials not in ("auto", "all", "none"):
@@ -82,16 +82,9 @@ def plan(
     records = {} if no_data else store.records({t.id for t in planned.trials} & set(store.trials()))
     if planned.study.question:
         out.print(f"{planned.study.study}: {planned.study.question}")
-    if planned.study.search is not None:
-        out.print(_space_table(planned))
-    if planned.undrawn and not planned.trials:
-        out.print("no point is drawn yet")
-    elif trials == "all" or (trials == "auto" and len(planned.trials) <= _LISTED):
-        out.print(_trial_table(planned, records, known=not no_data))
-    else:
-        out.print(_cell_table(planned, records))
-        if trials == "auto":
-            out.print("`--trials all` lists the trials one by one.")
+    out.print(f"design: {say_design(planned.study)}")
+    for part in _parts(planned, records, trials, known=not no_data):
+        out.print(part)
     for line in _summary(planned, records):
         out.print(line)
     for warning in planned.warnings:
@@ -100,6 +93,26 @@ def plan(
         from assay.cli.forecast import show_forecast
 
         show_forecast(planned, records, store, data, cache)
+
+
+def _parts(
+    planned: Plan, records: Mapping[str, Record], trials: str, *, known: bool
+) -> Iterator[Table | str]:
+    """The space of a search, what is trained, and what is compared."""
+    if planned.study.search is not None:
+        yield _space_table(planned)
+    if planned.undrawn and not planned.trials:
+        yield "no point is drawn yet"
+    elif trials == "all" or (trials == "auto" and len(planned.trials) <= _LISTED):
+        yield _trial_table(planned, records, known=known)
+    else:
+        yield _cell_table(planned, records)
+        if trials == "auto":
+            yield "`--trials all` lists the trials one by one."
+    if planned.comparisons:
+        yield _comparison_table(planned)
+    elif len(planned.cells) > 1 and planned.study.search is None:
+        yield "compares nothing: a study says what in `comparisons`"
 
 
 def _trial_table(planned: Plan, records: Mapping[str, Record], *, known: bool) -> Table:
@@ -139,14 +152,45 @@ def _cell_table(planned: Plan, records: Mapping[str, Record]) -> Table:
     return table
 
 
+def _comparison_table(planned: Plan) -> Table:
+    """What is compared, on how many repeats, and all that changes with the level."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("comparison", "pairs", "n", "changes"):
+        table.add_column(title, overflow="fold", justify="right" if title in ("pairs", "n") else "left")
+    repeats = _repeats_of_cells(planned)
+    for comparison in planned.comparisons:
+        common = [len(repeats[one] & repeats[other]) for one, other in comparison.pairs]
+        fewest, most = min(common), max(common)
+        changes = [*comparison.changes(), *(f"{p}, allowed: {why}" for p, why in comparison.allowed.items())]
+        cells = (
+            comparison.name,
+            str(len(comparison.pairs)),
+            str(most) if fewest == most else f"{fewest}–{most}",
+            "\n".join(changes),
+        )
+        table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
+def _repeats_of_cells(planned: Plan) -> dict[str, set[tuple[int, int | None]]]:
+    """Cell → (seed, fold); of a search, those of the winners that are compared."""
+    repeats: dict[str, set[tuple[int, int | None]]] = {}
+    for trial in planned.trials:
+        repeats.setdefault(trial.cell, set()).add((trial.seed, trial.fold))
+    return repeats | {s.cell.name: {(r.seed, r.fold) for r in s.fresh} for s in planned.searched}
+
+
 def say_diff(diff: Mapping[str, tuple[Any, Any]]) -> str:
     """`config.lr 1.0 → 0.01, supervision full → weak`; a dash when there is none."""
-    return ", ".join(f"{path} {_word(old)} → {_word(new)}" for path, (old, new) in diff.items()) or "–"
+    from assay.study.compare import say_value
 
-
-def _word(value: Any) -> str:
-    """A value as the study file spells it."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return (
+        ", ".join(f"{path} {say_value(old)} → {say_value(new)}" for path, (old, new) in diff.items()) or "–"
+    )
 
 
 def _summary(planned: Plan, records: Mapping[str, Record]) -> list[str]:
@@ -155,12 +199,14 @@ def _summary(planned: Plan, records: Mapping[str, Record]) -> list[str]:
     study = planned.study
     total, done = planned.size, len(records)
     repeats = _say_repeats(len(study.repeats.seeds), len(study.repeats.folds))
-    trials = f"{count(len(planned.cells), 'cell')} × {repeats}"
+    each = len(study.repeats.seeds) * max(1, len(study.repeats.folds))
+    times = "×" if total == len(planned.cells) * each else "× up to"  # a data set may have no folds
+    trials = f"{count(len(planned.cells), 'cell')} {times} {repeats}"
     if study.search is not None:
         trials = _say_budget(planned)
     need = study.resources
     gpus = f" and {need.gpus:g} GPU" if need.gpus else ""
-    lines = [
+    return [
         *(
             f"data: {m.reader}, {m.images} images, {m.defective} defective"
             for m in planned.manifests.values()
@@ -171,8 +217,6 @@ def _summary(planned: Plan, records: Mapping[str, Record]) -> list[str]:
         f"packs: {need.pack}",
         f"{_gigabytes(planned)} (models: {study.keep.models}, probes: {study.keep.probes})",
     ]
-    lines += [f"compares {c.name} in {count(len(c.pairs), 'pair')} of cells" for c in planned.comparisons]
-    return lines
 
 
 def _say_repeats(seeds: int, folds: int) -> str:
@@ -194,6 +238,8 @@ def _say_budget(planned: Plan) -> str:
     text = f"{count(points, 'point')} × {_say_repeats(len(study.repeats.seeds), folds)}{where}{drawn}"
     if study.replicate is not None:
         best = f"{study.replicate.best} best{' and the start points' if study.replicate.start else ''}"
+        if study.replicate.ablate_winner:
+            best += f" and up to {count(len(study.space), 'ablation')} of the best"
         text += f" + {best} × {_say_repeats(len(study.replicate.seeds), folds)}{where}"
     return text
 
@@ -203,13 +249,14 @@ def _space_table(planned: Plan) -> Table:
     from rich.table import Table
     from rich.text import Text
 
+    from assay.study.compare import say_value
     from assay.study.space import say_parameter
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in ("parameter", "drawn from", "where"):
         table.add_column(title, overflow="fold")
     for path, parameter in planned.study.space.items():
-        where = ", ".join(f"{other} is {_word(value)}" for other, value in parameter.when.items())
+        where = ", ".join(f"{other} is {say_value(value)}" for other, value in parameter.when.items())
         table.add_row(*(Text(text) for text in (path, say_parameter(parameter), where or "–")))
     return table
 

@@ -14,10 +14,21 @@ from typing import Any
 from assay.engine.packs import missing_trials
 from assay.engine.search import Told, Values, propose
 from assay.results import Record, Store
-from assay.results.search import grown, judge, point_trials, read_points, winners, write_points
-from assay.study import Plan, Point, SearchedCell, Trial
+from assay.results.search import (
+    Judged,
+    best_to_ablate,
+    grown,
+    judge,
+    point_trials,
+    read_ablations,
+    read_points,
+    winners,
+    write_ablations,
+    write_points,
+)
+from assay.study import Ablation, Plan, Point, SearchedCell, Trial
 from assay.study.identity import flatten
-from assay.study.points import budget, make_point, start_points
+from assay.study.points import budget, make_ablations, make_point, start_points
 from assay.study.search import StartStudy
 from assay.study.search_rules import start_values
 from trainables.catalogue import find_trainable
@@ -70,6 +81,12 @@ class _Log:
         self._points += points
         write_points(self.store, self.plan, self._points)
 
+    def ablate(self, ablations: Sequence[Ablation]) -> None:
+        known = read_ablations(self.store, self.plan)
+        new = [one for one in ablations if one not in known]
+        if new:
+            write_ablations(self.store, self.plan, [*known, *new])
+
     def look(self, ids: Sequence[str]) -> None:
         """Read records that are not known yet."""
         self.records |= self.store.records(id_ for id_ in ids if id_ not in self.records)
@@ -94,7 +111,18 @@ class _CellSearch:
             if not done:
                 return
         judged = judge(self.plan, self.searched, self._asked(), self.log.records)
-        yield from self._train(winners(self.plan, judged) or [], fresh=True)
+        chosen = winners(self.plan, judged) or []
+        yield from self._train([*chosen, *self._ablations(judged)], fresh=True)
+
+    def _ablations(self, judged: Sequence[Judged]) -> list[Ablation]:
+        """The best point with each changed parameter at its default, written down before any of it trains."""
+        best = best_to_ablate(self.plan, judged)
+        if best is None:
+            return []
+        trainable = find_trainable(self.plan.trainable)
+        made = make_ablations(self.plan.study, trainable, self.searched, best, self.plan.device)
+        self.log.ablate(made)
+        return made
 
     def _asked(self) -> list[Point]:
         return self.log.points(self.searched.cell.name)
@@ -132,6 +160,7 @@ class _CellSearch:
         trials = [
             trial for point in points for trial in point_trials(self.plan, self.searched, point, fresh=fresh)
         ]
+        trials = list({trial.id: trial for trial in trials}.values())  # an ablation may be a start point
         ids = [trial.id for trial in trials]
         self.log.look(ids)
         for pack in self._divided(trials):

@@ -40,6 +40,13 @@ def _search_notes(plan: Plan) -> list[str]:
     if plan.study.replicate is None:
         return ["The table is empty: a search's own scores chose its points. Add `replicate` to the study."]
     notes = ["Winners of the search, trained again on seeds that chose nothing."]
+    if plan.ablated:
+        notes.append(
+            "The best point is also trained with each changed parameter at its default, one at a time."
+        )
+    notes += [
+        f"{one.name} is left out, the method refuses it: {one.reason}" for one in plan.ablated if one.reason
+    ]
     if len(plan.searched) > 1:
         notes.append(f"Each cell was searched with the same budget: {budget(plan.study)} points.")
         if plan.comparisons:

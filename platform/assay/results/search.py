@@ -1,35 +1,42 @@
 """A search as its records tell it: the points that were asked for, what each is worth, and the winners.
 
 ``studies/<study>/search.jsonl`` holds one :class:`~assay.study.Point` per line, written before the point is
-trained. What a point is worth is in the records of its trials, and nowhere else. Object stores cannot append:
-the file is written whole, one object, each time.
+trained. What a point is worth is in the records of its trials, and nowhere else. ``ablation.jsonl`` beside it
+holds the best points with one parameter at its default each. Object stores cannot append: a file is written
+whole, one object, each time.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
 from assay.results.record import Record
 from assay.results.store import Store
-from assay.study import Plan, Point, SearchedCell, Trial
+from assay.study import Ablation, Plan, Point, SearchedCell, Trial
+from assay.study.cells import Role
 from assay.study.identity import canonical_json
-from assay.study.points import budget, point_cell, trials_of
+from assay.study.points import budget, changed_parameters, point_cell, trials_of
 from trainables.errors import InputError
 
 __all__ = [
     "Judged",
     "best_points",
+    "best_to_ablate",
     "grown",
     "judge",
     "point_trials",
+    "read_ablations",
     "read_points",
     "winners",
+    "write_ablations",
     "write_points",
 ]
+
+_PointT = TypeVar("_PointT", bound=Point)
 
 
 class Judged(NamedTuple):
@@ -49,17 +56,7 @@ def read_points(store: Store, plan: Plan) -> list[Point]:
         InputError: If they were drawn by other rules than the plan's, or the file is no such file.
     """
     path = _path(plan)
-    try:
-        lines = store.read_bytes(path).splitlines()
-    except FileNotFoundError:
-        return []
-    try:
-        points = [Point.model_validate_json(line) for line in lines]
-    except ValidationError as error:
-        raise InputError(
-            f"{path} in {store.uri} cannot be read: {error.errors()[0]['msg']}. Restore or delete it: "
-            "records of trained points stay, and are found again where the same points are drawn."
-        ) from None
+    points = _read(store, path, Point)
     rules = {searched.cell.name: searched.search for searched in plan.searched}
     for point in points:
         if rules.get(point.cell, point.search) != point.search:
@@ -73,15 +70,29 @@ def read_points(store: Store, plan: Plan) -> list[Point]:
 
 def write_points(store: Store, plan: Plan, points: Sequence[Point]) -> None:
     """Write all points, those of earlier batches first."""
-    lines = [point.model_dump_json() for point in points]
-    store.write_bytes(_path(plan), "\n".join([*lines, ""]).encode())
+    _write(store, _path(plan), points)
+
+
+def read_ablations(store: Store, plan: Plan) -> list[Ablation]:
+    """What was written of the ablations of best points, also of points that are no longer the best.
+
+    Raises:
+        InputError: If the file is no such file.
+    """
+    return _read(store, _path(plan, "ablation"), Ablation)
+
+
+def write_ablations(store: Store, plan: Plan, ablations: Sequence[Ablation]) -> None:
+    """Write all ablations, earlier ones first."""
+    _write(store, _path(plan, "ablation"), ablations)
 
 
 def point_trials(plan: Plan, searched: SearchedCell, point: Point, *, fresh: bool = False) -> list[Trial]:
     """The trials of a point, in the order of the repeats; none where the method refused its settings."""
     if point.config is None:
         return []
-    cell = point_cell(searched, point, "replicate" if fresh else "point")
+    role: Role = "ablation" if isinstance(point, Ablation) else "replicate" if fresh else "point"
+    cell = point_cell(searched, point, role)
     repeats = searched.fresh if fresh else searched.repeats
     return list(trials_of(searched, cell, repeats, plan.trainable, plan.revision))
 
@@ -119,6 +130,13 @@ def winners(plan: Plan, judged: Sequence[Judged]) -> list[Point] | None:
     return list({point.index: point for point in chosen}.values())
 
 
+def best_to_ablate(plan: Plan, judged: Sequence[Judged]) -> Point | None:
+    """The best point of a cell, where the study asks what each of its changes is worth."""
+    if plan.study.replicate is None or not plan.study.replicate.ablate_winner:
+        return None
+    return next((one.point for one in best_points(plan, judged)), None)
+
+
 def grown(plan: Plan, store: Store, records: Mapping[str, Record] | None = None) -> Plan:
     """The plan of a search with all that was drawn so far; any other plan as it is.
 
@@ -130,7 +148,10 @@ def grown(plan: Plan, store: Store, records: Mapping[str, Record] | None = None)
     if plan.study.search is None:
         return plan
     points = read_points(store, plan)
+    replicate = plan.study.replicate
+    written = read_ablations(store, plan) if replicate is not None and replicate.ablate_winner else []
     replicated: list[Point] = []
+    ablated: list[Ablation] = []
     complete = True
     for searched in plan.searched:
         mine = [point for point in points if point.cell == searched.cell.name]
@@ -139,14 +160,44 @@ def grown(plan: Plan, store: Store, records: Mapping[str, Record] | None = None)
             ids = [trial.id for point in mine for trial in point_trials(plan, searched, point)]
             known = {id_: records[id_] for id_ in ids if id_ in records} if records else {}
             known |= store.records(id_ for id_ in ids if id_ not in known)
-            chosen = winners(plan, judge(plan, searched, mine, known))
+            judged = judge(plan, searched, mine, known)
+            chosen = winners(plan, judged)
+            best = best_to_ablate(plan, judged) if chosen is not None else None
+            of_best = _of_point(best, written) if best is not None else {}
+            complete &= best is None or of_best.keys() >= set(changed_parameters(searched, best))
+            ablated += of_best.values()
         complete &= chosen is not None
         replicated += chosen or ()
-    return plan.grow(points, replicated, complete=complete)
+    return plan.grow(points, replicated, ablated, complete=complete)
 
 
-def _path(plan: Plan) -> str:
-    return f"{Store.study(plan.study.study)}/search.jsonl"
+def _of_point(best: Point, written: Iterable[Ablation]) -> dict[str, Ablation]:
+    """Parameter → ablation of this point."""
+    key = (best.cell, best.index, best.search)
+    return {one.parameter: one for one in written if (one.cell, one.index, one.search) == key}
+
+
+def _path(plan: Plan, name: str = "search") -> str:
+    return f"{Store.study(plan.study.study)}/{name}.jsonl"
+
+
+def _read(store: Store, path: str, kind: type[_PointT]) -> list[_PointT]:
+    try:
+        lines = store.read_bytes(path).splitlines()
+    except FileNotFoundError:
+        return []
+    try:
+        return [kind.model_validate_json(line) for line in lines]
+    except ValidationError as error:
+        raise InputError(
+            f"{path} in {store.uri} cannot be read: {error.errors()[0]['msg']}. Restore or delete it: "
+            "records of trained points stay, and are found again where the same points are drawn."
+        ) from None
+
+
+def _write(store: Store, path: str, points: Sequence[Point]) -> None:
+    lines = [point.model_dump_json() for point in points]
+    store.write_bytes(path, "\n".join([*lines, ""]).encode())
 
 
 def _judged(plan: Plan, searched: SearchedCell, point: Point, records: Mapping[str, Record]) -> Judged:

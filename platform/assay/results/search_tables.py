@@ -14,7 +14,7 @@ from assay.results.tables import Column, TextTable
 from assay.study import Plan
 from assay.study.points import budget
 from assay.study.search import Scalar
-from assay.study.space import say_parameter
+from assay.study.space import say_parameter, say_scalar
 
 __all__ = ["best_table", "history_table", "importance_table", "judged_cells", "search_line", "search_page"]
 
@@ -101,7 +101,7 @@ def search_page(
     history, importance = history_table(plan, judged), importance_table(plan, shares)
     space = "\n".join(
         f"- `{path}`: {say_parameter(parameter)}"
-        + "".join(f", where `{other}` is {_word(value)}" for other, value in parameter.when.items())
+        + "".join(f", where `{other}` is {say_scalar(value)}" for other, value in parameter.when.items())
         for path, parameter in plan.study.space.items()
     )
     parts = [
@@ -140,13 +140,7 @@ def _parameters(plan: Plan) -> list[Column]:
 
 
 def _values(plan: Plan, drawn: Mapping[str, Scalar]) -> list[str]:
-    return [_word(drawn[path]) if path in drawn else _NOTHING for path in plan.study.space]
-
-
-def _word(value: Scalar) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return [say_scalar(drawn[path]) if path in drawn else _NOTHING for path in plan.study.space]
 
 
 def _value(value: float | None) -> str:

@@ -18,6 +18,7 @@ from assay.results.statistics import Luck
 from assay.results.statistics.words import interval_text
 from assay.results.summary import CellSummary, summarise
 from assay.study import Plan
+from assay.study.nesting import NO_LEVEL
 from assay.study.published import published_values
 from trainables.metrics import METRICS, Metric
 
@@ -31,7 +32,7 @@ __all__ = [
     "superscript",
 ]
 
-_MARKS = {"on": "✓", "off": "–"}
+_MARKS = {"on": "✓", "off": "–", NO_LEVEL: "n/a"}
 _NOTHING = "–"
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 

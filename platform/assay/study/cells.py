@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict
 from assay.study.search import Scalar
 from trainables.data.spec import DataSpec, Supervision
 
-__all__ = ["Cell", "Diff", "Trial", "make_trial"]
+__all__ = ["Cell", "Diff", "Role", "Trial", "make_trial"]
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
+Role = Literal["design", "point", "replicate", "ablation"]
 Diff = dict[str, tuple[Any, Any]]  # path → (value in the base, value here)
 
 
@@ -45,9 +46,10 @@ class Cell(BaseModel):
     data: DataSpec
     diff: Diff
     footnotes: tuple[str, ...] = ()
-    role: Literal["design", "point", "replicate"] = "design"
+    role: Role = "design"
     searched: str | None = None  # of a point: the cell it was drawn in
     drawn: dict[str, Scalar] = {}  # of a point: its values
+    ablates: str | None = None  # the parameter in which the best point of `searched` is back at its default
 
 
 def make_trial(

@@ -1,18 +1,35 @@
-"""Comparisons of a plan: which pairs of cells answer them, and whether only the factor separates a pair."""
+"""Comparisons of a plan: which pairs of cells answer them, and whether only the factor separates a pair.
+
+A pair is confounded when its resolved settings (config, data, supervision) differ outside what the levels
+of the compared factor set. Such a comparison is refused before anything trains, or allowed by name.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from assay.study.design import cell_name, level_pairs, pairs_of
+from assay.study.cells import Cell
+from assay.study.design import DesignCell, Levels, asked_comparisons, cell_name, level_pairs, pairs_of
+from assay.study.identity import canonical_json, flatten
+from assay.study.nesting import NO_LEVEL, below
 from assay.study.schema import ComparisonSpec, Study
-from assay.study.settings import AnyTrainable, level_paths
+from assay.study.settings import AnyTrainable, bundle_paths
 from assay.study.source import Path, Problem
+from assay.study.space import say_scalar
 
-__all__ = ["CompareCells", "Comparison", "plan_comparisons"]
+__all__ = ["Comparison", "ablation", "is_below", "plan_comparisons", "say_value"]
+
+Difference = dict[str, tuple[Any, Any]]  # path → (value in one cell, value in the other)
+_LONGEST_VALUE = 40
+
+
+class _Confounded(NamedTuple):
+    difference: Difference
+    pairs: list[tuple[str, str]]
 
 
 class Comparison(BaseModel):
@@ -24,6 +41,9 @@ class Comparison(BaseModel):
     end: str
     pairs: tuple[tuple[str, str], ...] = Field(description="Names of cells: (with start, with end).")
     paths: tuple[str, ...] = Field(description="Settings in which the pairs differ: the bundle.")
+    values: dict[str, tuple[Any, Any]] = Field(
+        default_factory=dict, description="Of the paths: (with start, with end), where all pairs agree."
+    )
     allowed: dict[str, str] = Field(default_factory=dict, description="Path outside the factor → reason.")
 
     @property
@@ -31,85 +51,174 @@ class Comparison(BaseModel):
         """``supervision: few → full``."""
         return f"{self.factor}: {self.start} → {self.end}"
 
+    def changes(self) -> list[str]:
+        """The bundle in words: ``config.lr 0.01 → 1.0``; the path alone where pairs differ in its values."""
+        return [
+            f"{path} {say_value(self.values[path][0])} → {say_value(self.values[path][1])}"
+            if path in self.values
+            else path
+            for path in self.paths
+        ]
 
-class CompareCells:
-    """The cells of a plan as comparisons see them: levels, and all settings as flat JSON values."""
+
+def say_value(value: Any) -> str:
+    """A value as the study file spells it; a dash where there is none, and a long one cut."""
+    if value is None:
+        return NO_LEVEL
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
+
+
+def plan_comparisons(
+    study: Study,
+    trainable: AnyTrainable,
+    cells: Sequence[DesignCell],
+    settings: Mapping[str, Mapping[str, Any]],
+) -> tuple[list[Comparison], list[Problem]]:
+    """Every comparison that the study asks for, with its pairs; problems where one cannot be made.
+
+    Args:
+        study: Asks for comparisons, and allows differences.
+        trainable: Knows its presets.
+        cells: All cells of the design.
+        settings: Name of the cell → path → value, all resolved.
+    """
+    planner = _Planner(study, trainable, cells, settings)
+    comparisons: list[Comparison] = []
+    for spec, at in asked_comparisons(study):
+        found = list(planner.comparisons(spec, at))
+        if not found:
+            planner.problems.append(Problem(at, _what_would_be_needed(study, spec, planner.levels)))
+        comparisons += found
+    return comparisons, planner.problems
+
+
+class _Planner:
+    """Pairs cells, and sorts what separates them into the bundle, what is allowed, and what confounds."""
 
     def __init__(
-        self, levels: Sequence[Mapping[str, str]], settings: Mapping[str, Mapping[str, Any]]
+        self,
+        study: Study,
+        trainable: AnyTrainable,
+        cells: Sequence[DesignCell],
+        settings: Mapping[str, Mapping[str, Any]],
     ) -> None:
-        self.levels = levels
-        self.settings = settings  # name of the cell → path → value
+        self.study, self.trainable, self.settings = study, trainable, settings
+        self.levels = [cell.levels for cell in cells]
+        self.overridden = {c.name: bundle_paths(trainable, c.override) for c in cells if c.override}
+        self.problems: list[Problem] = []
+        self._bundles: dict[tuple[str, str], set[str]] = {}  # of a level, looked up for every pair
 
-    def differing(self, one: str, other: str) -> dict[str, tuple[Any, Any]]:
-        """Path → (value in one, value in the other) where they differ; None where a side has no such path."""
+    def comparisons(self, spec: ComparisonSpec, at: Path) -> Iterator[Comparison]:
+        """One for each pair of levels that the spec is about and that some cells differ in."""
+        sub = below(self.study.nested, spec.factor)
+        for start, end in level_pairs(self.study, spec):
+            pairs = pairs_of(self.levels, spec.factor, start, end, sub)
+            if pairs:
+                yield self._comparison(spec.factor, start, end, pairs, at)
+
+    def _comparison(
+        self, factor: str, start: str, end: str, pairs: Sequence[tuple[Levels, Levels]], at: Path
+    ) -> Comparison:
+        compared = {factor, *below(self.study.nested, factor)}
+        bundle: dict[str, list[tuple[Any, Any]]] = {}
+        allowed: dict[str, str] = {}
+        confounded: dict[str, _Confounded] = {}  # pairs that differ alike are told together
+        for a, b in pairs:
+            one, other = cell_name(a), cell_name(b)
+            own = {path for cell in (a, b) for name in compared for path in self._bundle(name, cell[name])}
+            foreign = self.overridden.get(one, set()) | self.overridden.get(other, set())
+            outside: Difference = {}
+            for path, values in self._differing(one, other).items():
+                if is_below(path, own) and not is_below(path, foreign):
+                    bundle.setdefault(path, []).append(values)
+                elif path in self.study.allow:
+                    allowed[path] = self.study.allow[path]
+                else:
+                    outside[path] = values
+            if outside:
+                alike = confounded.setdefault(canonical_json(outside), _Confounded(outside, []))
+                alike.pairs.append((one, other))
+        comparison = Comparison(
+            factor=factor,
+            start=start,
+            end=end,
+            pairs=tuple((cell_name(a), cell_name(b)) for a, b in pairs),
+            paths=tuple(bundle),
+            values={path: v[0] for path, v in bundle.items() if v.count(v[0]) == len(pairs)},
+            allowed=allowed,
+        )
+        self.problems += [Problem(at, _say_confounded(comparison, one)) for one in confounded.values()]
+        return comparison
+
+    def _bundle(self, factor: str, level: str) -> set[str]:
+        if level == NO_LEVEL:
+            return set()
+        if (factor, level) not in self._bundles:
+            bundle = self.study.factors[factor][level]
+            self._bundles[factor, level] = bundle_paths(self.trainable, bundle)
+        return self._bundles[factor, level]
+
+    def _differing(self, one: str, other: str) -> Difference:
+        """Where two cells differ; None where a side has no such path."""
         a, b = self.settings[one], self.settings[other]
         paths = [*a, *(path for path in b if path not in a)]
         return {path: (a.get(path), b.get(path)) for path in paths if a.get(path) != b.get(path)}
 
 
-def plan_comparisons(
-    study: Study, trainable: AnyTrainable, cells: CompareCells
-) -> tuple[list[Comparison], list[Problem]]:
-    """Every comparison that the study asks for, with its pairs; problems where one cannot be made."""
-    comparisons: list[Comparison] = []
-    problems: list[Problem] = []
-    for index, spec in enumerate(study.comparisons):
-        at: Path = ("comparisons", index)
-        found = list(_comparisons(study, trainable, cells, spec, at=at, problems=problems))
-        if not found:
-            problems.append(Problem(at, _what_would_be_needed(study, spec, cells.levels)))
-        comparisons += found
-    return comparisons, problems
+def ablation(cell: Cell, best: Cell) -> Comparison:
+    """The best point of a search against the same with one parameter at its default, and what follows it."""
+    assert cell.ablates is not None
+    before, after = flatten({"config": cell.config}), flatten({"config": best.config})
+    values = {path: (before.get(path), after[path]) for path in after if before.get(path) != after[path]}
+    start, end = (say_scalar(settings[cell.ablates]) for settings in (before, after))
+    return Comparison(
+        factor=cell.ablates,
+        start=start,
+        end=end,
+        pairs=((cell.name, best.name),),
+        paths=tuple(values),
+        values=values,
+    )
 
 
-def _comparisons(
-    study: Study,
-    trainable: AnyTrainable,
-    cells: CompareCells,
-    spec: ComparisonSpec,
-    *,
-    at: Path,
-    problems: list[Problem],
-) -> Iterator[Comparison]:
-    for start, end in level_pairs(study, spec):
-        pairs = pairs_of(cells.levels, spec.factor, start, end)
-        if not pairs:
-            continue
-        own = level_paths(study, trainable, spec.factor, start)
-        own |= level_paths(study, trainable, spec.factor, end)
-        bundle: dict[str, None] = {}
-        allowed: dict[str, str] = {}
-        for one, other in ((cell_name(a), cell_name(b)) for a, b in pairs):
-            for path, (before, after) in cells.differing(one, other).items():
-                if _is_below(path, own):
-                    bundle[path] = None
-                elif path in study.allow:
-                    allowed[path] = study.allow[path]
-                else:
-                    message = (
-                        f"{one} and {other} differ outside {spec.factor}: {path} is {before!r} "
-                        f"and {after!r}. Make them alike, or write the reason: `allow: {{{path}: ...}}`"
-                    )
-                    problems.append(Problem(at, message))
-        names = tuple((cell_name(a), cell_name(b)) for a, b in pairs)
-        yield Comparison(
-            factor=spec.factor, start=start, end=end, pairs=names, paths=tuple(bundle), allowed=allowed
-        )
-
-
-def _is_below(path: str, parents: set[str]) -> bool:
+def is_below(path: str, parents: set[str]) -> bool:
+    """Whether a path is one of those, or lies below one."""
     parts = path.split(".")
     return any(".".join(parts[:n]) in parents for n in range(1, len(parts) + 1))
 
 
-def _what_would_be_needed(study: Study, spec: ComparisonSpec, cells: Sequence[Mapping[str, str]]) -> str:
+def _say_confounded(comparison: Comparison, found: _Confounded) -> str:
+    """The paths and both values side by side, under the names of the cells."""
+    one, other = found.pairs[0]
+    alike = len(found.pairs)
+    which = "two cells differ" if alike == 1 else f"{alike} pairs of cells differ alike"
+    rows = [("", one, other)]
+    rows += [(path, say_value(a), say_value(b)) for path, (a, b) in found.difference.items()]
+    widths = [max(len(row[column]) for row in rows) for column in range(2)]
+    lines = [f"      {path:<{widths[0]}}   {a:<{widths[1]}}   {b}" for path, a, b in rows]
+    reasons = ", ".join(f"{path}: why" for path in found.difference)
+    return "\n".join(
+        [
+            f"{comparison.name} is confounded, {which} outside {comparison.factor}:",
+            *lines,
+            "    Make them alike, or give the reason, which will stand under every table:",
+            f"    `allow: {{{reasons}}}`",
+        ]
+    )
+
+
+def _what_would_be_needed(study: Study, spec: ComparisonSpec, cells: Sequence[Levels]) -> str:
     pairs = level_pairs(study, spec)
     for start, end in pairs:
         for cell in cells:
             if cell[spec.factor] in (start, end):
                 wanted = end if cell[spec.factor] == start else start
-                row = ", ".join(f"{f}: {wanted if f == spec.factor else level}" for f, level in cell.items())
+                row = ", ".join(
+                    f"{f}: {wanted if f == spec.factor else level}"
+                    for f, level in cell.items()
+                    if level != NO_LEVEL
+                )
                 return (
                     f"no two cells differ in {spec.factor} only ({start} → {end}). "
                     f"Beside {cell_name(cell)} the design would need the row {{{row}}}"

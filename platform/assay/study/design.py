@@ -1,24 +1,49 @@
 """Designs: which combinations of levels a study trains, and which of them it compares.
 
 A cell is named by its levels in the order of the factors (``few·on·off·on``): short, stable when rows
-are added or moved, and the same in tables, MLflow and the pages.
+are added or moved, and the same in tables, MLflow and the pages. A sub-factor that does not apply is ``–``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import combinations, product
-from math import prod
+from typing import NamedTuple
 
-from assay.study.schema import ComparisonSpec, Study
-from assay.study.source import Path, Problem, nearest
+from assay.study.nesting import NO_LEVEL, applies, below, parents_first
+from assay.study.schema import ComparisonSpec, LeaveOneOut, Level, OneAtATime, Study
+from assay.study.source import Path, Problem, refuse
 
-__all__ = ["BASE_CELL", "cell_name", "design_cells", "level_pairs", "pairs_of", "reference_problems"]
+__all__ = [
+    "BASE_CELL",
+    "DesignCell",
+    "Levels",
+    "asked_comparisons",
+    "cell_name",
+    "design_cells",
+    "left_out",
+    "level_pairs",
+    "main_factor",
+    "pairs_of",
+    "say_design",
+]
 
-MAX_TRIALS = 1_000_000
 BASE_CELL = "base"  # the only cell of a study without factors
 
 Levels = Mapping[str, str]  # factor → level, in the order of the factors
+
+
+class DesignCell(NamedTuple):
+    """A combination that a design asks for, and what its row sets on top of it."""
+
+    levels: dict[str, str]
+    override: Level | None = None
+    at: Path = ("design",)  # the place of the override in the file
+
+    @property
+    def name(self) -> str:
+        """Its name in tables."""
+        return cell_name(self.levels)
 
 
 def cell_name(levels: Levels) -> str:
@@ -26,43 +51,153 @@ def cell_name(levels: Levels) -> str:
     return "·".join(levels.values()) or BASE_CELL
 
 
-def design_cells(study: Study) -> tuple[list[dict[str, str]], list[str]]:
+def design_cells(study: Study) -> tuple[list[DesignCell], list[str]]:
     """The combinations that the design asks for, each once, and what there is to say about them.
 
     Combinations come in the order of the rows; in a full factorial the last factor runs fastest; in
-    one-at-a-time the base comes first. References must have been checked (``reference_problems``).
+    the others the base or the whole comes first. References must have been checked
+    (:func:`assay.study.design_rules.reference_problems`).
+
+    Raises:
+        InputError: If two rows ask for the same cell with other overrides.
     """
-    cells: dict[str, dict[str, str]] = {}
+    cells: dict[str, DesignCell] = {}
     first: dict[str, int] = {}
     notes: list[str] = []
-    for row, levels in _combinations(study):
-        name = cell_name(levels)
-        if name in cells:
+    problems: list[Problem] = []
+    by_row = study.design is not None and study.design.rows is not None
+    for row, cell in _asked_cells(study):
+        known = cells.setdefault(cell.name, cell)
+        if known is cell:
+            first[cell.name] = row
+        elif known.override != cell.override:
+            message = (
+                f"another `override` for the cell {cell.name} than in row {first[cell.name]}: remove one"
+            )
+            problems.append(Problem(("design", "rows", row), message))
+        elif by_row and first[cell.name] != row:
             notes.append(
-                f"design.rows[{row}] asks again for the cell {name}, which row {first[name]} has: "
+                f"design.rows[{row}] asks again for the cell {cell.name}, which row {first[cell.name]} has: "
                 "it is trained once"
             )
-            continue
-        cells[name], first[name] = levels, row
+    refuse(study.source, problems)
     return list(cells.values()), notes
 
 
-def _combinations(study: Study) -> Iterator[tuple[int, dict[str, str]]]:
-    design, factors = study.design, list(study.factors)
+def _asked_cells(study: Study) -> Iterator[tuple[int, DesignCell]]:
+    design = study.design
     if design is None:
-        yield 0, {}
+        yield 0, DesignCell({})
     elif design.rows is not None:
         for index, row in enumerate(design.rows):
-            for chosen in product(*(row[factor] for factor in factors)):
-                yield index, dict(zip(factors, chosen, strict=True))
-    elif design.full is not None:
-        for index, chosen in enumerate(product(*study.factors.values())):
-            yield index, dict(zip(factors, chosen, strict=True))
-    elif design.one_at_a_time is not None:
-        base = {factor: design.one_at_a_time.base[factor] for factor in factors}
-        yield 0, base
-        for factor, levels in study.factors.items():
-            yield from ((0, {**base, factor: level}) for level in levels if level != base[factor])
+            at: Path = ("design", "rows", index, "override")
+            for levels in _expanded(study, row.levels):
+                yield index, DesignCell(levels, row.override, at)
+    else:
+        yield from ((0, DesignCell(levels)) for levels in _combinations(study))
+
+
+def _combinations(study: Study) -> Iterator[dict[str, str]]:
+    design = study.design
+    assert design is not None
+    if design.varied is None:
+        yield from _expanded(study, {})
+        return
+    across = design.varied.across
+    for fixed in product(*across.values()):
+        held = {factor: (level,) for factor, level in zip(across, fixed, strict=True)}
+        for chosen in _chosen(study):
+            yield from _expanded(study, {**held, **{factor: (level,) for factor, level in chosen.items()}})
+
+
+def _chosen(study: Study) -> Iterator[Levels]:
+    """The levels of a design that varies one factor at a time, without those it is repeated across."""
+    design = study.design.varied if study.design is not None else None
+    if isinstance(design, OneAtATime):
+        yield design.base
+        for factor in _in_order(study, design.base):
+            others = [level for level in study.factors[factor] if level != design.base[factor]]
+            yield from ({**design.base, factor: level} for level in others)
+    elif isinstance(design, LeaveOneOut):
+        yield design.whole
+        for factor in _in_order(study, design.whole):
+            level = left_out(study, design, factor)
+            assert level is not None, "reference_problems refuses it"
+            yield {**design.whole, factor: level}
+    elif design is not None:
+        state = dict(design.base)
+        yield state
+        for step in design.add:
+            state = {**state, **step}
+            yield state
+
+
+def left_out(study: Study, design: LeaveOneOut, factor: str) -> str | None:
+    """The level of a factor that is left out; None where the study does not say."""
+    others = [level for level in study.factors[factor] if level != design.whole[factor]]
+    return design.without.get(factor, others[0] if len(others) == 1 else None)
+
+
+def _in_order(study: Study, names: Collection[str]) -> list[str]:
+    return [factor for factor in study.factors if factor in names]
+
+
+def _expanded(study: Study, chosen: Mapping[str, Sequence[str]]) -> Iterator[dict[str, str]]:
+    """All combinations of the chosen levels; a factor that is not chosen takes each of its levels."""
+    nested = study.nested
+    if not nested:
+        for levels in product(
+            *(chosen.get(factor, tuple(study.factors[factor])) for factor in study.factors)
+        ):
+            yield dict(zip(study.factors, levels, strict=True))
+        return
+    made: list[dict[str, str]] = [{}]
+    for factor in parents_first({name: nested.get(name, {}) for name in study.factors}):
+        levels = chosen.get(factor, tuple(study.factors[factor]))
+        made = [
+            {**one, factor: level}
+            for one in made
+            for level in (levels if applies(nested, factor, one) else (NO_LEVEL,))
+        ]
+    for one in made:
+        yield {factor: one[factor] for factor in study.factors}
+
+
+def asked_comparisons(study: Study) -> list[tuple[ComparisonSpec, Path]]:
+    """What is compared, and where the file says so: the stated comparisons, or those the design is made for.
+
+    One at a time: the base with each other level. Leave one out: the whole with and without each factor.
+    Cumulative: each step with the one before. Rows and a full factorial compare only what is stated.
+    """
+    if study.comparisons is not None:
+        return [(spec, ("comparisons", index)) for index, spec in enumerate(study.comparisons)]
+    return [(spec, ("design",)) for spec in _natural_comparisons(study)]
+
+
+def _natural_comparisons(study: Study) -> Iterator[ComparisonSpec]:
+    design = study.design.varied if study.design is not None else None
+    if isinstance(design, OneAtATime):
+        for factor in _in_order(study, design.base):
+            if len(study.factors[factor]) > 1:
+                yield ComparisonSpec(factor=factor, **{"from": design.base[factor]})
+    elif isinstance(design, LeaveOneOut):
+        for factor in _in_order(study, design.whole):
+            yield ComparisonSpec(
+                factor=factor, **{"from": left_out(study, design, factor), "to": design.whole[factor]}
+            )
+    elif design is not None:
+        state = dict(design.base)
+        for step in design.add:
+            factor = main_factor(study, step)
+            yield ComparisonSpec(factor=factor, **{"from": state[factor], "to": step[factor]})
+            state |= step
+
+
+def main_factor(study: Study, step: Collection[str]) -> str:
+    """The factor that a step is about; the others are sub-factors of its level."""
+    return next(
+        (factor for factor in step if set(step) <= {factor, *below(study.nested, factor)}), next(iter(step))
+    )
 
 
 def level_pairs(study: Study, spec: ComparisonSpec) -> list[tuple[str, str]]:
@@ -77,90 +212,52 @@ def level_pairs(study: Study, spec: ComparisonSpec) -> list[tuple[str, str]]:
     return list(combinations(levels, 2))
 
 
-def pairs_of(cells: Sequence[Levels], factor: str, start: str, end: str) -> list[tuple[Levels, Levels]]:
-    """All pairs of cells that differ in ``factor`` only, from ``start`` to ``end``."""
-    partners = {_others(cell, factor): cell for cell in cells if cell[factor] == end}
+def pairs_of(
+    cells: Sequence[Levels], factor: str, start: str, end: str, subordinate: Collection[str] = ()
+) -> list[tuple[Levels, Levels]]:
+    """All pairs of cells that differ in ``factor`` only, from ``start`` to ``end``.
+
+    A sub-factor of the compared levels (``subordinate``) may be absent on one side: it came with the level.
+    """
+    compared = {factor, *subordinate}
+    partners: dict[tuple[tuple[str, str], ...], list[Levels]] = {}
+    for cell in cells:
+        if cell[factor] == end:
+            partners.setdefault(_others(cell, compared), []).append(cell)
     return [
-        (cell, partners[_others(cell, factor)])
+        (cell, partner)
         for cell in cells
-        if cell[factor] == start and _others(cell, factor) in partners
+        if cell[factor] == start
+        for partner in partners.get(_others(cell, compared), ())
+        if all(cell[s] == partner[s] or NO_LEVEL in (cell[s], partner[s]) for s in subordinate)
     ]
 
 
-def _others(cell: Levels, factor: str) -> tuple[tuple[str, str], ...]:
-    return tuple((name, level) for name, level in cell.items() if name != factor)
+def _others(cell: Levels, compared: Collection[str]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, level) for name, level in cell.items() if name not in compared)
 
 
-def reference_problems(study: Study) -> list[Problem]:
-    """Names of factors and levels that the study uses and does not define, and rows that lack some."""
-    problems = list(_design_problems(study)) or list(_too_many_trials(study))
-    for index, spec in enumerate(study.comparisons):
-        at: Path = ("comparisons", index)
-        if spec.factor not in study.factors:
-            problems.append(_unknown((*at, "factor"), "factor", spec.factor, study.factors))
-            continue
-        levels = study.factors[spec.factor]
-        for key, level in (("from", spec.start), ("to", spec.end)):
-            if level is not None and level not in levels:
-                problems.append(_unknown((*at, key), f"level of {spec.factor}", level, levels))
-        if spec.start is not None and spec.start == spec.end:
-            problems.append(Problem(at, f"a comparison has two levels, found `{spec.start}` twice"))
-        elif len(levels) < 2:
-            problems.append(Problem(at, f"a comparison needs two levels, `{spec.factor}` has one"))
-    return problems
-
-
-def _design_problems(study: Study) -> Iterator[Problem]:
-    design = study.design
-    if design is None:
-        if study.factors:
-            message = (
-                "a study with factors says which combinations are trained: `design: {full: all}`, "
-                "`design: {one_at_a_time: {base: {...}}}` or `design: {rows: [...]}`"
-            )
-            yield Problem(("design",), message)
-        return
-    if not study.factors:
-        yield Problem(("design",), "a design combines levels, and the study has no `factors`")
-        return
-    if design.rows is not None:
-        if not design.rows:
-            yield Problem(("design", "rows"), "a design has at least one row")
-        for index, row in enumerate(design.rows):
-            yield from _row_problems(study, row, ("design", "rows", index))
-    elif design.one_at_a_time is not None:
-        base = {factor: (level,) for factor, level in design.one_at_a_time.base.items()}
-        yield from _row_problems(study, base, ("design", "one_at_a_time", "base"))
-
-
-def _too_many_trials(study: Study) -> Iterator[Problem]:
-    """A few lines can ask for more combinations than memory holds: count before they are listed."""
+def say_design(study: Study) -> str:
+    """A design in a line: ``leave one out of on·on·on: without balance, without stop``."""
     if study.design is None:
-        return
+        return "one cell"
     if study.design.rows is not None:
-        cells = sum(prod(len(row[factor]) for factor in study.factors) for row in study.design.rows)
-    elif study.design.full is not None:
-        cells = prod(len(levels) for levels in study.factors.values())
-    else:
-        cells = 1 + sum(len(levels) - 1 for levels in study.factors.values())
-    trials = cells * len(study.repeats.seeds) * max(1, len(study.repeats.folds))
-    if trials > MAX_TRIALS:
-        message = f"a study has at most {MAX_TRIALS:,} trials, found {trials:,}: {cells:,} cells. Divide it"
-        yield Problem(("design",), message)
+        number = len(study.design.rows)
+        return "one row" if number == 1 else f"{number} rows"
+    if study.design.full is not None:
+        return "full factorial: " + " × ".join(f"{len(levels)} {f}" for f, levels in study.factors.items())
+    design = study.design.varied
+    assert design is not None
+    across = "".join(f", for each {f} of {', '.join(levels)}" for f, levels in design.across.items())
+    if isinstance(design, OneAtATime):
+        return f"one at a time from {_say_levels(study, design.base)}{across}"
+    if isinstance(design, LeaveOneOut):
+        factors = _in_order(study, design.whole)
+        without = ", ".join(f"{factor} {left_out(study, design, factor)}" for factor in factors)
+        return f"leave one out of {_say_levels(study, design.whole)}: {without}{across}"
+    steps = ", then ".join(" ".join(f"{f} {level}" for f, level in step.items()) for step in design.add)
+    return f"cumulative from {_say_levels(study, design.base)}: {steps}{across}"
 
 
-def _row_problems(study: Study, row: Mapping[str, Sequence[str]], at: Path) -> Iterator[Problem]:
-    for factor, levels in row.items():
-        if factor not in study.factors:
-            yield _unknown((*at, factor), "factor", factor, study.factors)
-            continue
-        for level in levels:
-            if level not in study.factors[factor]:
-                yield _unknown((*at, factor), f"level of {factor}", level, study.factors[factor])
-    missing = [factor for factor in study.factors if factor not in row]
-    if missing:
-        yield Problem(at, f"a row has a level of every factor; missing: {', '.join(missing)}")
-
-
-def _unknown(path: Path, what: str, name: str, known: Iterable[str]) -> Problem:
-    return Problem(path, f"unknown {what} `{name}`; {nearest(name, known)}")
+def _say_levels(study: Study, levels: Levels) -> str:
+    return ", ".join(f"{factor} {levels[factor]}" for factor in _in_order(study, levels))

@@ -12,6 +12,8 @@ from trainables.data.readers import READERS
 
 __all__ = ["study_schema"]
 
+_VARIED = ("OneAtATime", "LeaveOneOut", "Cumulative")
+
 
 def study_schema(trainables: Iterable[AnyTrainable] | None = None) -> dict[str, Any]:
     """The schema, with the settings of each trainable where the study names it.
@@ -49,7 +51,8 @@ def study_schema(trainables: Iterable[AnyTrainable] | None = None) -> dict[str, 
 def _uses(name: str) -> dict[str, Any]:
     levels = {"type": "object", "patternProperties": {NAME_PATTERN: _ref(f"level_{name}")}}
     factors = {"type": "object", "patternProperties": {NAME_PATTERN: levels}}
-    return {"config": _ref(f"config_{name}"), "factors": factors}
+    rows = {"items": {"properties": {"override": _ref(f"level_{name}")}}}
+    return {"config": _ref(f"config_{name}"), "factors": factors, "design": {"properties": {"rows": rows}}}
 
 
 def _config_schema(trainable: AnyTrainable, definitions: dict[str, Any]) -> dict[str, Any]:
@@ -66,10 +69,19 @@ def _as_the_file_has_it(schema: dict[str, Any]) -> None:
     """Where the file allows a shorter form than the checked object has."""
     validation = schema["$defs"]["DataSpec"]["properties"]["validation"]
     validation["anyOf"] = [{"const": "none"}, *validation["anyOf"]]
-    rows = schema["$defs"]["Design"]["properties"]["rows"]["anyOf"][0]["items"]
-    levels = rows["patternProperties"][NAME_PATTERN]
-    rows["patternProperties"][NAME_PATTERN] = {"anyOf": [levels["items"], levels]}
+    row = schema["$defs"]["Row"]
+    factors = NAME_PATTERN.replace("^", "^(?!override$)")  # every other key of a row is a factor
+    row["patternProperties"] = {factors: _one_or_more(row["additionalProperties"])}
+    row["additionalProperties"] = False
+    lists = [*(schema["$defs"][way]["properties"]["across"] for way in _VARIED)]
+    lists.append(schema["properties"]["nested"]["patternProperties"][NAME_PATTERN])
+    for one in lists:
+        one["patternProperties"][NAME_PATTERN] = _one_or_more(one["patternProperties"][NAME_PATTERN])
     schema["$defs"]["DataSpec"]["properties"]["reader"]["enum"] = sorted(READERS)
+
+
+def _one_or_more(levels: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [levels["items"], levels]}
 
 
 def _ref(name: str) -> dict[str, str]:

@@ -8,21 +8,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from assay.study.cells import Cell, Trial, make_trial
-from assay.study.compare import CompareCells, Comparison, plan_comparisons
-from assay.study.design import cell_name, design_cells, reference_problems
+from assay.study.cells import Cell, Role, Trial, make_trial
+from assay.study.compare import Comparison, ablation, is_below, plan_comparisons, say_value
+from assay.study.design import DesignCell, cell_name, design_cells
+from assay.study.design_rules import reference_problems
 from assay.study.identity import CellIdentity, canonical_json
-from assay.study.points import Point, SearchedCell, planned_trials, point_cell, search_hash, trials_of
+from assay.study.plan_rules import same_settings, twins, unpaired, unused_allowances
+from assay.study.points import (
+    Ablation,
+    Point,
+    SearchedCell,
+    planned_trials,
+    point_cell,
+    search_hash,
+    trials_of,
+)
 from assay.study.published import published_problems
 from assay.study.repeats import UNKNOWN, DataPlan, ManifestSummary, plan_data
-from assay.study.schema import Study
+from assay.study.schema import Level, Study
 from assay.study.search_rules import search_problems
-from assay.study.settings import AnyTrainable, Device, Settings, resolve_settings
+from assay.study.settings import AnyTrainable, Device, Settings, bundle_paths, resolve_settings
 from assay.study.source import Path, Problem, nearest, refuse
 from assay.study.storage import kept_gigabytes
 from trainables.data.spec import DataSpec
@@ -53,6 +63,7 @@ class Plan(BaseModel):
     device: Device = "cpu"
     searched: tuple[SearchedCell, ...] = ()  # of a search: the cells in which it draws points
     points: tuple[Point, ...] = ()  # of a search: what was drawn so far
+    ablated: tuple[Ablation, ...] = ()  # of a search: its best points with a parameter at its default
     undrawn: int = 0  # of a search: trials of points that are not drawn yet
 
     @property
@@ -60,34 +71,48 @@ class Plan(BaseModel):
         """Trials in all, those of points that are not drawn yet among them."""
         return len(self.trials) + self.undrawn
 
-    def grow(self, points: Sequence[Point], replicated: Sequence[Point], *, complete: bool) -> Self:
+    def grow(
+        self,
+        points: Sequence[Point],
+        replicated: Sequence[Point],
+        ablated: Sequence[Ablation] = (),
+        *,
+        complete: bool,
+    ) -> Self:
         """The plan of a search with the points that were drawn: a cell for each, and for each replicate.
 
         Args:
             points: All that were drawn; one that equals an earlier point of its cell is trained with it.
             replicated: Those that are trained again on fresh seeds, in the order of the table.
+            ablated: The best points without one change each, on fresh seeds too; one that equals a replicated
+                point is trained with it.
             complete: Nothing more will be drawn.
         """
         by_name = {one.cell.name: one for one in self.searched}
-        cells: list[Cell] = []
+        cells: dict[tuple[bool, str, str], Cell] = {}
         trials: list[Trial] = []
-        seen: set[tuple[str, str]] = set()
-        for role, row in (*(("point", p) for p in points), *(("replicate", p) for p in replicated)):
-            key = (f"{role} {row.cell}", canonical_json(row.config))
-            if row.config is None or row.cell not in by_name or key in seen:
+        rows: list[tuple[Role, Point]] = [("point", point) for point in points]
+        rows.extend(("replicate", point) for point in replicated)
+        rows.extend(("ablation", point) for point in ablated)
+        for role, row in rows:
+            if row.config is None or row.cell not in by_name:
                 continue
-            seen.add(key)
             searched = by_name[row.cell]
-            cell = point_cell(searched, row, "point" if role == "point" else "replicate")
+            key = (role == "point", row.cell, canonical_json(row.config))
+            cell = point_cell(searched, row, role)
+            if key in cells:
+                cells[key] = cells[key].model_copy(update={"ablates": cells[key].ablates or cell.ablates})
+                continue
+            cells[key] = cell
             repeats = searched.repeats if role == "point" else searched.fresh
-            cells.append(cell)
             trials += trials_of(searched, cell, repeats, self.trainable, self.revision)
         undrawn = 0 if complete else max(0, planned_trials(self.study, self.searched) - len(trials))
         return self.model_copy(
             update={
-                "cells": tuple(cells),
+                "cells": tuple(cells.values()),
                 "trials": tuple(trials),
                 "points": tuple(points),
+                "ablated": tuple(ablated),
                 "undrawn": undrawn,
             }
         )
@@ -95,23 +120,25 @@ class Plan(BaseModel):
     def answer(self) -> Self:
         """What enters tables: the plan itself; of a search, the replicated points only.
 
-        A comparison is then between the best point of the one cell and the best of the other.
+        A comparison is then between the best point of the one cell and the best of the other, and between
+        the best point and itself with a parameter at its default.
         """
         if self.study.search is None:
             return self
-        cells = tuple(cell for cell in self.cells if cell.role == "replicate")
+        cells = tuple(cell for cell in self.cells if cell.role in ("replicate", "ablation"))
         names = {cell.name for cell in cells}
-        best: dict[str, str] = {}
+        best: dict[str, Cell] = {}
         for cell in cells:
-            best.setdefault(cell.searched or "", cell.name)
-        comparisons = tuple(
-            c.model_copy(update={"pairs": tuple((best[a], best[b]) for a, b in c.pairs)})
+            best.setdefault(cell.searched or "", cell)
+        comparisons = [
+            c.model_copy(update={"pairs": tuple((best[a].name, best[b].name) for a, b in c.pairs)})
             for c in self.comparisons
             if all(name in best for pair in c.pairs for name in pair)
-        )
+        ]
+        comparisons += [ablation(cell, best[cell.searched or ""]) for cell in cells if cell.ablates]
         trials = tuple(trial for trial in self.trials if trial.cell in names)
         return self.model_copy(
-            update={"cells": cells, "trials": trials, "comparisons": comparisons, "undrawn": 0}
+            update={"cells": cells, "trials": trials, "comparisons": tuple(comparisons), "undrawn": 0}
         )
 
     def to_table(self) -> pa.Table:
@@ -177,16 +204,18 @@ def plan_study(
     refuse(source, [*reference_problems(study), *_unknown_metrics(study)])
     trainable = _trainable(study, find)
     combinations, notes = design_cells(study)
-    refuse(source, published_problems(study, combinations))
+    refuse(source, published_problems(study, [cell.levels for cell in combinations]))
     cells = _plan_cells(study, trainable, combinations, device)
     flat = {planned.cell.name: planned.settings.as_dict() for planned in cells}
-    comparisons, problems = plan_comparisons(study, trainable, CompareCells(combinations, flat))
+    comparisons, problems = plan_comparisons(study, trainable, combinations, flat)
     refuse(source, problems)
+    refuse(source, same_settings(flat))  # after confounding, which may have made two cells alike
     refuse(source, search_problems(study, trainable, [planned.cell for planned in cells], device))
     settings = [planned.settings for planned in cells]
     data = plan_data(study, trainable, settings, open_manifest)
     trials = tuple(_trials(trainable, cells, data))
-    refuse(source, _twins(trials))
+    refuse(source, twins(trials))
+    refuse(source, unpaired(comparisons, dict(zip(flat, data.repeats, strict=True))))
     searched = tuple(_searched(study, cells, data)) if study.search is not None else ()
     if searched:  # what is trained in the cells is drawn while the search runs
         trials = ()
@@ -199,7 +228,7 @@ def plan_study(
         trials=trials,
         comparisons=tuple(comparisons),
         manifests=data.manifests,
-        warnings=(*notes, *data.warnings, *_unused_allowances(study, comparisons)),
+        warnings=(*notes, *data.warnings, *unused_allowances(study, comparisons)),
         gigabytes=kept_gigabytes(study, trainable, settings, len(trials) or planned),
         device=device,
         searched=searched,
@@ -230,14 +259,14 @@ def _unknown_metrics(study: Study) -> list[Problem]:
 
 
 def _plan_cells(
-    study: Study, trainable: AnyTrainable, combinations: Sequence[Mapping[str, str]], device: Device
+    study: Study, trainable: AnyTrainable, combinations: Sequence[DesignCell], device: Device
 ) -> list[_PlannedCell]:
     problems: list[Problem] = []
     base, _ = resolve_settings(study, trainable, {}, device)
     planned: list[_PlannedCell] = []
-    same: dict[str, str] = {}
-    for levels in combinations:
-        settings, found = resolve_settings(study, trainable, levels, device)
+    for levels, override, at in combinations:
+        own = (at, override) if override is not None else None
+        settings, found = resolve_settings(study, trainable, levels, device, override=own)
         problems += found
         if settings is None:
             continue
@@ -246,30 +275,31 @@ def _plan_cells(
             workers = study.resources.workers
             message = f"a batch has an image for every worker: batch_size {batch}, {workers} workers"
             problems.append(Problem(("resources", "workers"), message))
-        name, flat = cell_name(levels), settings.as_dict()
-        twin = same.setdefault(canonical_json(flat), name)
-        if twin != name:
-            message = (
-                f"the cells {twin} and {name} have the same settings: their levels differ in name only. "
-                "Remove one of them, or give its level a setting of its own"
-            )
-            problems.append(Problem(("design",), message))
+        flat = settings.as_dict()
         # A base that needs a level to be complete cannot be compared with: then all settings are the diff.
         before = base.as_dict() if base else {}
         cell = Cell(
-            name=name,
-            levels=dict(levels),
+            name=cell_name(levels),
+            levels=levels,
             config=settings.config.model_dump(mode="json"),
             supervision=settings.supervision,
             data=settings.data,
             diff={
                 p: (before.get(p), flat.get(p)) for p in {**before, **flat} if before.get(p) != flat.get(p)
             },
-            footnotes=tuple(trainable.footnotes(settings.config)),
+            footnotes=(*trainable.footnotes(settings.config), *_own_settings(trainable, override, flat)),
         )
         planned.append(_PlannedCell(cell, settings))
     refuse(study.source, problems)
     return planned
+
+
+def _own_settings(trainable: AnyTrainable, override: Level | None, flat: Mapping[str, Any]) -> list[str]:
+    """What a row sets on top of its levels, for its reader."""
+    if override is None:
+        return []
+    paths = [path for path in flat if is_below(path, bundle_paths(trainable, override))]
+    return [f"The row has settings of its own: {', '.join(f'`{p}` {say_value(flat[p])}' for p in paths)}."]
 
 
 def _trials(trainable: AnyTrainable, cells: Sequence[_PlannedCell], data: DataPlan) -> Iterator[Trial]:
@@ -310,27 +340,3 @@ def _searched(study: Study, cells: Sequence[_PlannedCell], data: DataPlan) -> It
             fresh=tuple(repeat for repeat in repeats if repeat.seed not in study.repeats.seeds),
             search=search_hash(study, planned.cell),
         )
-
-
-def _twins(trials: Sequence[Trial]) -> list[Problem]:
-    """Trials of two cells that are one and the same: other data settings, equal images and split."""
-    first: dict[str, Trial] = {}
-    for trial in trials:
-        other = first.setdefault(trial.id, trial)
-        if other is not trial:
-            where = f"seed {trial.seed}" if trial.fold is None else f"seed {trial.seed}, fold {trial.fold}"
-            message = (
-                f"the cells {other.cell} and {trial.cell} are the same training at {where}: their data "
-                "settings differ and lead to the same images and split. Remove one of them"
-            )
-            return [Problem(("design",), message)]
-    return []
-
-
-def _unused_allowances(study: Study, comparisons: Sequence[Comparison]) -> list[str]:
-    used = {path for comparison in comparisons for path in comparison.allowed}
-    return [
-        f"allow.{path} is not needed: no compared cells differ in it"
-        for path in study.allow
-        if path not in used
-    ]

@@ -8,19 +8,30 @@ grown plan (:meth:`Plan.grow`), with one trial per repeat, and each winner anoth
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from assay.study.cells import Cell, Trial, make_trial
+from assay.study.cells import Cell, Role, Trial, make_trial
 from assay.study.identity import CellIdentity, canonical_json, flatten, short_hash
 from assay.study.repeats import UNKNOWN, Repeat
 from assay.study.schema import Study
 from assay.study.search import Scalar
 from assay.study.settings import AnyTrainable, Device, resolve_settings
-from assay.study.space import grid_size
+from assay.study.space import grid_size, set_back
 
-__all__ = ["Point", "SearchedCell", "budget", "make_point", "planned_trials", "point_cell", "trials_of"]
+__all__ = [
+    "Ablation",
+    "Point",
+    "SearchedCell",
+    "budget",
+    "changed_parameters",
+    "make_ablations",
+    "make_point",
+    "planned_trials",
+    "point_cell",
+    "trials_of",
+]
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
@@ -42,6 +53,20 @@ class Point(BaseModel):
     def name(self) -> str:
         """``base #3``."""
         return f"{self.cell} #{self.index}"
+
+
+class Ablation(Point):
+    """The best point with one of its parameters back at the cell's own setting: a line of ``ablation.jsonl``.
+
+    ``index`` is that of the best point. A parameter that is drawn only because of this one goes back too.
+    """
+
+    parameter: str  # config.lr
+
+    @property
+    def name(self) -> str:
+        """``base #3, default lr``."""
+        return f"{super().name}, default {self.parameter.partition('.')[2]}"
 
 
 class SearchedCell(BaseModel):
@@ -82,6 +107,8 @@ def planned_trials(study: Study, searched: Sequence[SearchedCell]) -> int:
     best = 0 if study.replicate is None else min(study.replicate.best, points)
     if study.replicate is not None and study.replicate.start:
         best = min(points, best + start_points(study))
+    if study.replicate is not None and study.replicate.ablate_winner:
+        best += len(study.space)  # if the best point changes them all
     return sum(points * len(one.repeats) + best * len(one.fresh) for one in searched)
 
 
@@ -101,7 +128,7 @@ def make_point(
     values: Mapping[str, Scalar],
 ) -> Point:
     """Put drawn values on top of a cell's settings, and let the trainable's Config judge them."""
-    settings, problems = resolve_settings(study, trainable, searched.cell.levels, device, values)
+    settings, problems = resolve_settings(study, trainable, searched.cell.levels, device, drawn=values)
     return Point(
         cell=searched.cell.name,
         index=index,
@@ -114,7 +141,28 @@ def make_point(
     )
 
 
-def point_cell(searched: SearchedCell, point: Point, role: Literal["point", "replicate"]) -> Cell:
+def changed_parameters(searched: SearchedCell, point: Point) -> list[str]:
+    """What was drawn for a point and differs from the setting of its cell."""
+    before, after = flatten({"config": searched.cell.config}), flatten({"config": point.config})
+    return [path for path in point.values if before.get(path) != after.get(path)]
+
+
+def make_ablations(
+    study: Study, trainable: AnyTrainable, searched: SearchedCell, best: Point, device: Device
+) -> list[Ablation]:
+    """The best point of a cell with each changed parameter back at its default, one at a time."""
+    default = flatten({"config": searched.cell.config})
+    made: list[Ablation] = []
+    for path in changed_parameters(searched, best):
+        values = set_back(study.space, best.values, path, default.get(path))
+        point = make_point(
+            study, trainable, searched, device, index=best.index, source=best.source, values=values
+        )
+        made.append(Ablation(**dict(point), parameter=path))
+    return made
+
+
+def point_cell(searched: SearchedCell, point: Point, role: Role) -> Cell:
     """The row that a point is: its cell with the drawn values."""
     assert point.config is not None, "a refused point is not trained"
     cell = searched.cell
@@ -126,13 +174,14 @@ def point_cell(searched: SearchedCell, point: Point, role: Literal["point", "rep
     }
     return cell.model_copy(
         update={
-            "name": point.name if role == "point" else f"{point.name} replicated",
+            "name": f"{point.name} replicated" if role == "replicate" else point.name,
             "config": point.config,
             "diff": {**cell.diff, **changed},
             "footnotes": point.footnotes,
             "role": role,
             "searched": cell.name,
             "drawn": point.values,
+            "ablates": point.parameter if isinstance(point, Ablation) else None,
         }
     )
 

@@ -21,7 +21,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import DocumentStartEvent, NodeEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from assay.study.design import reference_problems
+from assay.study.design_rules import reference_problems
 from assay.study.schema import Study
 from assay.study.source import Path, Problem, Source, nearest, refuse
 from trainables.errors import InputError

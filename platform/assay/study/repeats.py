@@ -93,10 +93,9 @@ class _DataPlanner:
                 self.repeats[group] = tuple(self._repeats(cell, manifest, key))
             self.result.repeats.append(self.repeats[group])
             self.result.hashes.append(manifest.hash if manifest else UNKNOWN)
-        folds = self.study.repeats.folds
-        if folds and not self.problems and all(cell.data.splits == "per_seed" for cell in cells):
-            message = "with `splits: per_seed` every seed draws its own split: leave `folds` out"
-            self.problems.append(Problem(("repeats", "folds"), message))
+        on_folds = any(repeat.fold is not None for repeats in self.result.repeats for repeat in repeats)
+        if self.study.repeats.folds and not on_folds and not self.problems:
+            self.problems.append(Problem(("repeats", "folds"), self._why_no_folds(cells)))
         refuse(self.study.source, self.problems)
         return self.result
 
@@ -144,12 +143,7 @@ class _DataPlanner:
         if manifest is None:
             return asked or (None,)
         published = ", ".join(map(str, manifest.folds))
-        if not manifest.folds:
-            if asked:
-                message = (
-                    f"{manifest.reader} publishes no folds: leave `folds` out, or choose `splits: per_seed`"
-                )
-                self.problems.append(Problem(at, message))
+        if not manifest.folds:  # of several data sets, some may have folds
             return (None,)
         if not asked:
             message = f"{manifest.reader} publishes folds: name those to use, `folds: [{published}]`"
@@ -163,6 +157,13 @@ class _DataPlanner:
             )
             return ()
         return asked
+
+    def _why_no_folds(self, cells: Sequence[Settings]) -> str:
+        if all(cell.data.splits == "per_seed" for cell in cells):
+            return "with `splits: per_seed` every seed draws its own split: leave `folds` out"
+        readers = dict.fromkeys(cell.data.reader for cell in cells if cell.data.splits != "per_seed")
+        verb = "publishes" if len(readers) == 1 else "publish"
+        return f"{', '.join(readers)} {verb} no folds: leave `folds` out, or choose `splits: per_seed`"
 
     def _split(self, cell: Settings, manifest: Manifest, seed: int, fold: int | None) -> str | None:
         from trainables.data.splits import lacks_normal, make_split

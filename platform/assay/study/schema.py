@@ -30,13 +30,16 @@ from trainables.data.spec import DataSpec, Supervision
 __all__ = [
     "Budget",
     "ComparisonSpec",
+    "Cumulative",
     "Design",
     "Keep",
+    "LeaveOneOut",
     "Level",
     "Metrics",
     "OneAtATime",
     "Repeats",
     "Resources",
+    "Row",
     "Study",
 ]
 
@@ -73,42 +76,103 @@ class Level(BaseModel):
     )
 
 
-class OneAtATime(BaseModel):
+def _listed(value: Any, *, but: str | None = None) -> Any:
+    """One level is a list of one, in a mapping of factors."""
+    if not isinstance(value, dict):
+        return value
+    return {k: v if isinstance(v, (list, tuple)) or k == but else [v] for k, v in value.items()}
+
+
+class Row(BaseModel):
+    """A row of a table: a level of every factor that applies; lists expand to all their combinations."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False, serialize_by_alias=True)
+    __pydantic_extra__: dict[str, Levels]  # pyright: ignore[reportIncompatibleVariableOverride]
+    override: Level | None = Field(
+        default=None, description="Settings of this row alone, on top of its levels: checked as a confounder."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_level_is_a_list_of_one(cls, value: Any) -> Any:
+        return _listed(value, but="override")
+
+    @property
+    def levels(self) -> dict[str, tuple[str, ...]]:
+        """Factor → levels."""
+        return self.__pydantic_extra__
+
+
+class _Varied(BaseModel):
+    model_config = _STRICT
+    across: dict[Name, Levels] = Field(
+        default_factory=dict,
+        description="Factors that are crossed instead: the design is repeated for each of these levels.",
+    )
+
+    @field_validator("across", mode="before")
+    @classmethod
+    def _one_level_is_a_list_of_one(cls, value: Any) -> Any:
+        return _listed(value)
+
+
+class OneAtATime(_Varied):
     """The base, and every other level of each factor alone on top of it."""
 
-    model_config = _STRICT
     base: dict[Name, Name] = Field(description="A level of each factor.")
 
 
+class LeaveOneOut(_Varied):
+    """The whole, and for each factor the whole without it."""
+
+    whole: dict[Name, Name] = Field(description="A level of each factor: all in.")
+    without: dict[Name, Name] = Field(
+        default_factory=dict,
+        description="The level that a factor has when it is left out; default: the other one of two.",
+    )
+
+
+class Cumulative(_Varied):
+    """The base, then one step after the other on top of it."""
+
+    base: dict[Name, Name] = Field(description="A level of each factor.")
+    add: tuple[dict[Name, Name], ...] = Field(
+        min_length=1, description="Steps in their order, each a factor and its new level: `{stop: on}`."
+    )
+
+
 class Design(BaseModel):
-    """Which combinations of levels are trained; exactly one of the three ways."""
+    """Which combinations of levels are trained; exactly one of these ways."""
 
     model_config = _STRICT
-    rows: tuple[dict[Name, Levels], ...] | None = Field(
+    rows: tuple[Row, ...] | None = Field(
         default=None, description="Rows of a table, each with a level of every factor; lists expand."
     )
     full: Literal["all"] | None = Field(default=None, description="`all`: every combination of all levels.")
     one_at_a_time: OneAtATime | None = Field(
         default=None, description="A base cell, and cells that differ from it in one factor."
     )
-
-    @field_validator("rows", mode="before")
-    @classmethod
-    def _one_level_is_a_list_of_one(cls, value: Any) -> Any:
-        if not isinstance(value, list):
-            return value
-        return [
-            {k: v if isinstance(v, (list, tuple)) else [v] for k, v in row.items()}
-            if isinstance(row, dict)
-            else row
-            for row in value
-        ]
+    leave_one_out: LeaveOneOut | None = Field(
+        default=None, description="The whole, and cells in which one factor is left out."
+    )
+    cumulative: Cumulative | None = Field(
+        default=None, description="A base cell, and cells that each add a step to the one before."
+    )
 
     @model_validator(mode="after")
     def _exactly_one_way(self) -> Self:
-        if sum(way is not None for way in (self.rows, self.full, self.one_at_a_time)) != 1:
-            raise ValueError("a design is one of `rows: [...]`, `full: all`, `one_at_a_time: {base: {...}}`")
+        ways = [self.rows, self.full, self.one_at_a_time, self.leave_one_out, self.cumulative]
+        if sum(way is not None for way in ways) != 1:
+            raise ValueError(
+                "a design is one of `rows: [...]`, `full: all`, `one_at_a_time: {base: {...}}`, "
+                "`leave_one_out: {whole: {...}}`, `cumulative: {base: {...}, add: [...]}`"
+            )
         return self
+
+    @property
+    def varied(self) -> OneAtATime | LeaveOneOut | Cumulative | None:
+        """The design, if it varies one factor at a time."""
+        return self.one_at_a_time or self.leave_one_out or self.cumulative
 
 
 class ComparisonSpec(BaseModel):
@@ -204,8 +268,15 @@ class Study(BaseModel):
     factors: dict[Name, Annotated[dict[Name, Level], Field(min_length=1)]] = Field(
         default_factory=dict, description="What is varied: factor → level → settings."
     )
+    nested: dict[Name, dict[Name, Levels]] = Field(
+        default_factory=dict,
+        description="Sub-factors: factor → parent → levels of the parent with which it applies.",
+    )
     design: Design | None = Field(default=None, description="Which combinations are trained.")
-    comparisons: tuple[ComparisonSpec, ...] = Field(default=(), description="Which cells are compared.")
+    comparisons: tuple[ComparisonSpec, ...] | None = Field(
+        default=None,
+        description="Which cells are compared; default: each step of a design that varies one factor.",
+    )
     allow: dict[str, Annotated[str, Field(min_length=1, max_length=2000)]] = Field(
         default_factory=dict, description="Path → reason, for a difference outside the compared factor."
     )
@@ -226,6 +297,11 @@ class Study(BaseModel):
     replicate: Replicate | None = Field(default=None, description="Re-training of the best points.")
 
     _source: Source = PrivateAttr(default_factory=Source)
+
+    @field_validator("nested", mode="before")
+    @classmethod
+    def _one_level_is_a_list_of_one(cls, value: Any) -> Any:
+        return {k: _listed(v) for k, v in value.items()} if isinstance(value, dict) else value
 
     @property
     def source(self) -> Source:

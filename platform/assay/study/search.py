@@ -167,6 +167,11 @@ class Replicate(BaseModel):
     model_config = _STRICT
     best: int = Field(default=1, ge=1, description="How many of the best points of each cell.")
     start: bool = Field(default=False, description="Also the points of `start`, to compare with.")
+    ablate_winner: bool = Field(
+        default=False,
+        description="Also the best point of each cell with each changed parameter back at its default, "
+        "one at a time.",
+    )
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = Field(
         min_length=1, description="Fresh seeds, none of which the search used."
     )

@@ -11,7 +11,7 @@ from assay.study.identity import flatten
 from assay.study.points import start_points
 from assay.study.schema import Study
 from assay.study.search import FloatRange, Scalar
-from assay.study.settings import AnyTrainable, Device, level_paths, resolve_settings
+from assay.study.settings import AnyTrainable, Device, bundle_paths, resolve_settings
 from assay.study.source import Path, Problem, nearest
 from assay.study.space import contains, corners, draw, grid_size, say_parameter, space_problems
 from trainables.errors import InputError
@@ -35,6 +35,10 @@ def search_problems(
             ("search",), "a search has a `space`: what it may set, such as `config.lr: {float: [...]}`"
         )
         return
+    for index, row in enumerate(study.design.rows or () if study.design else ()):
+        if row.override is not None:
+            at: Path = ("design", "rows", index, "override")
+            yield Problem(at, "an `override` belongs to rows that are trained as they are: make it a level")
     if study.budget is not None:
         yield Problem(("budget",), "a search has a budget of its own: `search.points`. Leave `budget` out")
     yield from _within_problems(study, cells)
@@ -159,8 +163,8 @@ def _value_problems(
 ) -> Iterator[Problem]:
     """Every bound and every choice, each alone on top of a cell: what the method refuses is named here."""
     for factor, levels in study.factors.items():
-        for level in levels:
-            for path in sorted(level_paths(study, trainable, factor, level) & set(study.space)):
+        for level, bundle in levels.items():
+            for path in sorted(bundle_paths(trainable, bundle) & set(study.space)):
                 message = f"level `{level}` of {factor} sets it: let either the factor or the search set it"
                 yield Problem(("space", path), message)
     for cell in cells[:1]:
@@ -172,7 +176,7 @@ def _value_problems(
                 continue
             for value in corners(parameter):
                 drawn = {**_conditions(study, path), path: value}
-                _, found = resolve_settings(study, trainable, cell.levels, device, drawn)
+                _, found = resolve_settings(study, trainable, cell.levels, device, drawn=drawn)
                 yield from found
 
 

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Literal, cast
 
 from assay.study.identity import canonical_json, flatten
+from assay.study.nesting import NO_LEVEL
 from assay.study.reading import check_model
 from assay.study.schema import Level, Study
 from assay.study.search import Scalar
@@ -19,7 +20,7 @@ from assay.study.source import Path, Problem, nearest
 from trainables.contract import Trainable, TrainableConfig
 from trainables.data.spec import DataSpec, Supervision
 
-__all__ = ["Device", "Settings", "level_paths", "resolve_settings"]
+__all__ = ["Device", "Settings", "bundle_paths", "resolve_settings"]
 
 Device = Literal["cpu", "cuda"]
 AnyTrainable = Trainable[TrainableConfig]
@@ -54,15 +55,26 @@ def resolve_settings(
     trainable: AnyTrainable,
     levels: Mapping[str, str],
     device: Device,
+    *,
     drawn: Mapping[str, Scalar] = MappingProxyType({}),
+    override: tuple[Path, Level] | None = None,
 ) -> tuple[Settings | None, list[Problem]]:
-    """The settings of the cell with these levels, and what a search drew on top; or the problems in them."""
+    """The settings of a cell, or the problems in them.
+
+    Args:
+        study: Has the base and the levels.
+        trainable: Checks them.
+        levels: Of the cell.
+        device: What ``auto`` settings are decided for.
+        drawn: What a search sets on top of the levels.
+        override: What the cell's row sets on top of the levels, and where.
+    """
     problems = list(_conflicts(study, levels))
     places: dict[Path, Path] = {}
     config: dict[str, Any] = {}
     data: dict[str, Any] = {}
     supervision = study.supervision
-    for at, layer in _layers(study, levels):
+    for at, layer in (*_layers(study, levels), *((override,) if override else ())):
         if "reader" in layer.data:
             data = {}
             places = {setting: place for setting, place in places.items() if setting[0] != "data"}
@@ -99,9 +111,8 @@ def resolve_settings(
     return Settings(checked.resolved(device), supervision, spec, places), []
 
 
-def level_paths(study: Study, trainable: AnyTrainable, factor: str, level: str) -> set[str]:
-    """The settings that a level is about, as flat paths; a parent stands for all below it."""
-    bundle = study.factors[factor][level]
+def bundle_paths(trainable: AnyTrainable, bundle: Level) -> set[str]:
+    """The settings that a level or an override is about, as flat paths; a parent stands for all below it."""
     paths = set(flatten({"config": bundle.config}) if bundle.config else ())
     if bundle.supervision is not None:
         paths.add("supervision")
@@ -118,7 +129,11 @@ def _layers(study: Study, levels: Mapping[str, str]) -> Iterator[tuple[Path, Lev
     """The base, then the levels; a level that names a reader first, since others refine its data."""
     data = study.data.model_dump(mode="json", exclude_unset=True)
     yield (), Level(config=study.config, data=data)
-    chosen = [(("factors", factor, level), study.factors[factor][level]) for factor, level in levels.items()]
+    chosen = [
+        (("factors", factor, level), study.factors[factor][level])
+        for factor, level in levels.items()
+        if level != NO_LEVEL
+    ]
     yield from sorted(chosen, key=lambda layer: "reader" not in layer[1].data)
 
 
@@ -126,6 +141,8 @@ def _conflicts(study: Study, levels: Mapping[str, str]) -> Iterator[Problem]:
     """Settings that two levels of one cell set to different values."""
     seen: dict[str, tuple[str, str, Any]] = {}
     for factor, level in levels.items():
+        if level == NO_LEVEL:
+            continue
         bundle = study.factors[factor][level]
         settings: dict[str, Any] = {"config": bundle.config, "data": bundle.data}
         if bundle.supervision is not None:

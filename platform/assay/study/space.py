@@ -10,10 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from assay.study.nesting import parents_first
 from assay.study.search import Choice, FloatRange, IntRange, Parameter, Scalar
 from assay.study.source import Problem, nearest
 
-__all__ = ["contains", "corners", "draw", "grid", "grid_size", "say_parameter", "space_problems"]
+__all__ = [
+    "contains",
+    "corners",
+    "draw",
+    "grid",
+    "grid_size",
+    "say_parameter",
+    "say_scalar",
+    "set_back",
+    "space_problems",
+]
 
 Space = Mapping[str, Parameter]
 Values = dict[str, Scalar]
@@ -32,6 +43,22 @@ def draw(space: Space, value: Callable[[str, Parameter], Scalar]) -> Values:
         if _applies(space[path], drawn):
             drawn[path] = value(path, space[path])
     return {path: drawn[path] for path in space if path in drawn}
+
+
+def set_back(space: Space, values: Mapping[str, Scalar], path: str, default: Any) -> Values:
+    """The values of a point without that of ``path``, and without those that were drawn only because of it.
+
+    Args:
+        space: A sound space.
+        values: Of the point.
+        path: The parameter that goes back.
+        default: What the setting is where the parameter is not drawn.
+    """
+    known: dict[str, Any] = {path: default}
+    for other in _parents_first(space):
+        if other in values and other != path and _applies(space[other], known):
+            known[other] = values[other]
+    return {other: values[other] for other in values if other in known and other != path}
 
 
 def contains(parameter: Parameter, value: Any) -> bool:
@@ -68,6 +95,13 @@ def say_parameter(parameter: Parameter) -> str:
     return f"{low:g} … {high:g}" + (" (log)" if parameter.log else "")
 
 
+def say_scalar(value: Scalar) -> str:
+    """A drawn value in a table: four digits of a real number."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def space_problems(space: Space) -> Iterator[Problem]:
     """Parameters that name no setting, and conditions that cannot be met."""
     for path, parameter in space.items():
@@ -92,12 +126,7 @@ def space_problems(space: Space) -> Iterator[Problem]:
 
 def _parents_first(space: Space) -> list[str]:
     """Paths in an order in which a condition's parameter comes before those that depend on it."""
-    order: list[str] = []
-    while True:
-        ready = [p for p in space if p not in order and all(other in order for other in space[p].when)]
-        if not ready:
-            return order
-        order += ready
+    return parents_first({path: parameter.when for path, parameter in space.items()})
 
 
 def _applies(parameter: Parameter, drawn: Mapping[str, Scalar]) -> bool:

@@ -36,4 +36,6 @@ def _kept_rows(study: Study) -> int:
     """Rows of a cell that keep their best model: the cell itself; of a search, its winners or all points."""
     if study.search is None:
         return 1
-    return study.search.points if study.replicate is None else study.replicate.best
+    if study.replicate is None:
+        return study.search.points
+    return study.replicate.best + (len(study.space) if study.replicate.ablate_winner else 0)

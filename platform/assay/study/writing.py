@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from assay.study.identity import flatten
+from assay.study.nesting import NO_LEVEL
 from assay.study.plan import Plan
 from assay.study.points import Point, SearchedCell
 from assay.study.space import say_parameter
@@ -79,7 +80,7 @@ def _split_config(plan: Plan, point: Point) -> tuple[dict[str, Any], dict[str, A
     own = dict(plan.study.config)
     searched = next(one for one in plan.searched if one.cell.name == point.cell)
     for factor, level in searched.cell.levels.items():
-        own |= plan.study.factors[factor][level].config
+        own |= {} if level == NO_LEVEL else plan.study.factors[factor][level].config
     top = {path.split(".")[1] for path in point.values}
     preset = {"preset": own.pop("preset")} if "preset" in own else {}
     kept = {key: point.config[key] for key in own if key not in top}

@@ -1,0 +1,70 @@
+"""What is wrong with a plan as a whole, once each cell is sound: cells that are one, pairs with no repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from assay.study.cells import Trial
+from assay.study.compare import Comparison
+from assay.study.identity import canonical_json
+from assay.study.repeats import Repeat
+from assay.study.schema import Study
+from assay.study.source import Problem
+
+__all__ = ["same_settings", "twins", "unpaired", "unused_allowances"]
+
+
+def same_settings(flat: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
+    """Cells whose levels differ in name only."""
+    problems: list[Problem] = []
+    same: dict[str, str] = {}
+    for name, settings in flat.items():
+        twin = same.setdefault(canonical_json(settings), name)
+        if twin != name:
+            message = (
+                f"the cells {twin} and {name} have the same settings: their levels differ in name only. "
+                "Remove one of them, or give its level a setting of its own"
+            )
+            problems.append(Problem(("design",), message))
+    return problems
+
+
+def unpaired(comparisons: Sequence[Comparison], repeats: Mapping[str, Sequence[Repeat]]) -> Iterator[Problem]:
+    """Compared cells without a common repeat: a data set with folds against one without."""
+    of_group = {id(group): {repeat.fold for repeat in group} for group in repeats.values()}
+    folds = {cell: of_group[id(group)] for cell, group in repeats.items()}  # seeds are common to all cells
+    for comparison in comparisons:
+        for one, other in comparison.pairs:
+            if folds[one].isdisjoint(folds[other]):
+                message = (
+                    f"{comparison.name}: {one} and {other} have no repeat in common, one is trained on folds "
+                    "and the other is not. Compare within a data set, or use `splits: per_seed` in both"
+                )
+                yield Problem(("comparisons",), message)
+                break
+
+
+def twins(trials: Sequence[Trial]) -> list[Problem]:
+    """Trials of two cells that are one and the same: other data settings, equal images and split."""
+    first: dict[str, Trial] = {}
+    for trial in trials:
+        other = first.setdefault(trial.id, trial)
+        if other is not trial:
+            where = f"seed {trial.seed}" if trial.fold is None else f"seed {trial.seed}, fold {trial.fold}"
+            message = (
+                f"the cells {other.cell} and {trial.cell} are the same training at {where}: their data "
+                "settings differ and lead to the same images and split. Remove one of them"
+            )
+            return [Problem(("design",), message)]
+    return []
+
+
+def unused_allowances(study: Study, comparisons: Sequence[Comparison]) -> list[str]:
+    """Allowances that the study could do without."""
+    used = {path for comparison in comparisons for path in comparison.allowed}
+    return [
+        f"allow.{path} is not needed: no compared cells differ in it"
+        for path in study.allow
+        if path not in used
+    ]
