@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["Job", "submit"]
 
 _ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
-_TALKERS = ("ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk")  # to stderr, at INFO
+# They talk to stderr, and two of them set a level of their own.
+_TALKERS = ("ray", "ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk")
 _POLL_SECONDS = 0.5
 _INTERRUPTED = 130
 _NO_PROGRAM = (126, 127)  # exit codes of a shell that could not start the program

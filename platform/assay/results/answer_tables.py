@@ -99,21 +99,22 @@ class _Page:
 
     def comparisons(self, claim: Claim, answers: Sequence[Answer]) -> Section:
         """What is claimed, in one table."""
-        order = "·".join(self.plan.study.factors)
         columns = (
-            Column("comparison", "left"),
-            Column("within", "left"),
+            *self._names(),
             Column(f"difference in {self.metric.title}", "right"),
             Column("better in", "right"),
             Column("p (Holm)", "right"),
             Column("verdict", "left"),
         )
         notes: dict[str, int] = {}
-        rows = tuple((one.comparison, one.within, *self._claimed(one, notes)) for one in answers)
-        intro = f"Right level minus left, all else equal; `…` stands for what is compared in {order}."
+        rows = tuple((*self._named(one), *self._claimed(one, notes)) for one in answers)
+        intro = "Right level minus left, all else equal"
+        if self.plan.study.factors:
+            order = "·".join(self.plan.study.factors)
+            intro += f"; `…` stands for what is compared in {order}"
         return Section(
             f"Comparisons {_CLAIMS[claim]}",
-            f"{intro} {_method(answers)}",
+            f"{intro}. {_method(answers)}",
             TextTable(columns, rows, tuple(notes)),
             tuple(self._common_notes(answers)),
         )
@@ -121,7 +122,7 @@ class _Page:
     def details(self, claim: Claim, answers: Sequence[Answer]) -> Section:
         """What stands behind the verdicts."""
         luck = self.answers.luck
-        columns = [Column("comparison", "left"), Column("within", "left"), Column("n", "right")]
+        columns = [*self._names(), Column("n", "right")]
         exact = any(one.p_min is not None for one in answers)
         columns.append(Column("p", "right"))
         columns += [Column("smallest p", "right")] if exact else []
@@ -134,8 +135,7 @@ class _Page:
         for one in answers:
             g = _NOTHING if one.g is None else signed(one.g, 2)
             row = [
-                one.comparison,
-                one.within,
+                *self._named(one),
                 count_text(one),
                 _p(one.p),
                 *([_p(one.p_min)] if exact else []),
@@ -143,7 +143,7 @@ class _Page:
             ]
             if luck is not None and one.cell_a is not None and one.cell_b is not None:
                 found = luck.difference(one.cell_a, one.cell_b)
-                row.append(luck_text(found, self.decimals, f"{one.comparison}, {one.within}", notes))
+                row.append(luck_text(found, self.decimals, _full_name(one), notes))
             rows.append((*row, more_text(one, self.decimals) or _NOTHING))
         return Section(
             f"Details {_where(claim)}",
@@ -164,6 +164,14 @@ class _Page:
         notes: dict[str, int] = {}
         rows = tuple((one.comparison, *self._claimed(one, notes)) for one in answers)
         return Section(title, intro, TextTable(columns, rows, tuple(notes)), ())
+
+    def _names(self) -> list[Column]:
+        """Columns that name a comparison; of a study without factors there is nothing to be within."""
+        within = [Column("within", "left")] if self.plan.study.factors else []
+        return [Column("comparison", "left"), *within]
+
+    def _named(self, one: Answer) -> list[str]:
+        return [one.comparison, one.within] if self.plan.study.factors else [one.comparison]
 
     def _claimed(self, one: Answer, notes: dict[str, int]) -> tuple[str, str, str, str]:
         """Difference with interval, better in, p, verdict; ``notes`` collects what is odd, each once."""
@@ -228,11 +236,15 @@ def _p(p: float | None) -> str:
     return _NOTHING if p is None else p_text(p)
 
 
+def _full_name(one: Answer) -> str:
+    return f"{one.comparison}, {one.within}" if one.within else one.comparison
+
+
 def _grouped(answers: Sequence[Answer], say: Callable[[Answer], str]) -> Iterator[str]:
     """Each sentence once; with the comparisons that it is about, where it is not about all."""
     about: dict[str, list[str]] = {}
     for one in answers:
         if text := say(one):
-            about.setdefault(text, []).append(f"{one.comparison}, {one.within}")
+            about.setdefault(text, []).append(_full_name(one))
     for text, names in about.items():
         yield text if len(names) == len(answers) else f"{'; '.join(names)}: {text}"
