@@ -31,6 +31,7 @@ format: .venv/.installed-dev  ## put the code into shape
 bench: .venv/.installed-dev  ## measure images/s and the overhead per trial (about 30 minutes)
 	@$(BIN)/python -m benchmarks.segdec_throughput
 	@$(BIN)/python -m benchmarks.overhead
+	@$(BIN)/python -m benchmarks.predict_throughput
 
 torture: .venv/.installed-dev  ## twenty random kills of a fast study, then compare the results
 	@$(BIN)/python -m tests.e2e.torture

@@ -15,7 +15,7 @@ from typing import Any
 from trainables.contract import Trainable
 from trainables.errors import InputError
 
-__all__ = ["ENTRY_POINT_GROUP", "all_trainables", "find_plugin", "find_trainable"]
+__all__ = ["ENTRY_POINT_GROUP", "all_trainables", "find_plugin", "find_trainable", "plugin_requirement"]
 
 ENTRY_POINT_GROUP = "assay.trainables"
 
@@ -53,6 +53,14 @@ def all_trainables() -> dict[str, Trainable[Any]]:
         if name not in found:
             found[name] = _load_plugin(plugin)
     return found
+
+
+def plugin_requirement(name: str) -> str | None:
+    """What to install for a method that is a plugin (``assay-toy==0.1``); None for one of the folders."""
+    point = find_plugin(name)
+    if point is None or point.dist is None:
+        return None
+    return f"{point.dist.name}=={point.dist.version}"
 
 
 def _folders() -> list[str]:

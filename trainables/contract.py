@@ -103,11 +103,18 @@ class Predictor(Protocol):
     """A trained model, ready to judge images."""
 
     def predict(self, images: Tensor) -> Prediction:
-        """Judge ``images`` (B × C × H × W, float32 in [0, 1], on the predictor's device)."""
+        """Judge ``images`` (B × C × H × W, float32 in [0, 1], on the predictor's device).
+
+        Exports trace it (torch.export, any B): it decides nothing in Python on values or on B, except under
+        ``torch.compiler.is_exporting()``.
+        """
         ...
 
     def save(self, folder: Path) -> None:
-        """Write ``model.safetensors`` and ``config.json`` into an existing folder (never a pickle)."""
+        """Write ``model.safetensors`` and ``config.json`` into an existing folder (never a pickle).
+
+        If ``config.json`` has a ``precision``, it is :class:`TrainableConfig`'s; exports set it to float32.
+        """
         ...
 
     def to(self, device: torch.device) -> Self:

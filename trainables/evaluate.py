@@ -31,9 +31,9 @@ from trainables.data.tensors import images_to_tensor
 from trainables.maps import Probe, choose_probes, maps_table
 from trainables.metrics import METRICS, PixelScores, Undefined, best_f1_threshold, image_metrics, truth_at
 
-__all__ = ["PREDICTIONS_SCHEMA", "Evaluation", "Thresholds", "evaluate", "image_scores"]
+__all__ = ["FIXED_THRESHOLD", "PREDICTIONS_SCHEMA", "Evaluation", "Thresholds", "evaluate", "image_scores"]
 
-FIXED_THRESHOLD = 0.5
+FIXED_THRESHOLD = 0.5  # where validation cannot choose
 
 PREDICTIONS_SCHEMA = pa.schema(
     [

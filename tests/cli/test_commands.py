@@ -432,6 +432,7 @@ def test_a_complete_study_trains_nothing_and_prints_its_table(complete: Complete
     assert "0.75" in answer.out
     assert "4 finished; 0 trained now in" in answer.out
     assert complete.store.studies() == ["small"]
+    assert complete.store.exists("studies/small/looks.json")  # it was answered with these seeds
 
 
 def test_the_ways_on_work_as_they_are_printed(complete: Complete) -> None:

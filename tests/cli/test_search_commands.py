@@ -163,7 +163,9 @@ def test_the_report_says_what_each_change_of_the_best_point_is_worth(assay: Assa
         for trial in grown(plan, store).trials:
             _score(store, trial)
     page = assay("report", "hunt", "--storage", store.uri).out
-    assert re.search(r"\| config\.lr: 1 → 0\.02 +\| .*−0\.980 \| +0 of 2 \|", page)  # test scores say so
+    assert re.search(
+        r"\| config\.lr: 1 → 0\.02 +\| −0\.980 \(−0\.980, −0\.980\) \| +0 of 2 \|", page
+    )  # test scores say so
     assert "config.balance: linear → power changes `config.balance`, `config.balance_power` together." in page
     assert "trained with each changed parameter at its default, one at a time" in page
 

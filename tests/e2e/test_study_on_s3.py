@@ -78,7 +78,7 @@ def test_a_killed_and_a_stopped_run_go_on_from_their_checkpoints(study: OnS3) ->
     assert record.attempts >= 2
     logs = [start.attempt for start in study.store.attempts(first)]
     text = study.store.read_bytes(f"trials/{first}/{logs[1]}/log.txt").decode()
-    assert re.search(r"resumed after epoch \\d+", text)
+    assert re.search(r"resumed after epoch \d+", text)
     assert "Traceback" not in study.stopped
 
 
@@ -98,7 +98,8 @@ def test_the_requests_of_a_trial_stay_few(study: OnS3) -> None:
         for record in study.program.records(study.store).values()
     )
     counts = Counter(re.sub(r"[0-9a-f]{16}|\d{3}-[0-9a-f]{8}", "*", request) for request in study.requests)
-    assert not [request for request in counts if "uploads" in request], "small objects go up in one request"
+    ours = [request for request in counts if "/.tune/" not in request]
+    assert not [request for request in ours if "?uploads" in request], "small objects go up in one request"
     by_kind = {
         kind: sum(count for request, count in counts.items() if kind in request)
         for kind in ("PUT /bucket/results/trials/*/progress.json", "PUT /bucket/results/trials/*/*/log.txt")

@@ -9,10 +9,12 @@ import pytest
 from rich.console import Console
 
 from assay.results import Problem, Record
+from assay.results.answer_tables import Section, sections
+from assay.results.answers import study_answers
 from assay.results.report import report
-from assay.results.tables import ablation_table, comparison_table
+from assay.results.tables import TextTable, ablation_table
 from assay.results.terminal import terminal_report
-from assay.study import ManifestSummary, Plan
+from assay.study import ManifestSummary, Plan, Trial
 from tests.results.made_studies import STUDY, lose, make_plan, make_record, make_records
 
 PLAN = make_plan()
@@ -22,6 +24,16 @@ def moved(record: Record, metric: str, by: float) -> Record:
     assert record.result is not None
     metrics = {**record.result.metrics, metric: record.result.metrics[metric] + by}
     return record.model_copy(update={"result": record.result.model_copy(update={"metrics": metrics})})
+
+
+def sections_of(plan: Plan, records: dict[str, Record]) -> dict[str, Section]:
+    """Sections by the first word of their titles."""
+    found = sections(plan, study_answers(plan, records))
+    return {section.title.partition(" ")[0]: section for section in found}
+
+
+def comparisons_of(plan: Plan, records: dict[str, Record]) -> TextTable:
+    return sections_of(plan, records)["Comparisons"].table
 
 
 def cells(markdown: str) -> dict[tuple[int, int], str]:
@@ -45,8 +57,8 @@ def test_moving_one_score_by_a_hundredth_changes_exactly_its_cell(number: int) -
         STUDY.replace("comparisons: [{factor: stop}, {factor: supervision, from: few, to: full}]", "")
     )
     trial, records = plan.trials[number], make_records(plan)
-    before = cells(report(plan, records))
-    after = cells(report(plan, records | {trial.id: moved(records[trial.id], "image_ap", 0.01)}))
+    moved_records = records | {trial.id: moved(records[trial.id], "image_ap", 0.01)}
+    before, after = (cells(ablation_table(plan, found).markdown()) for found in (records, moved_records))
     changed = [place for place in before if before[place] != after[place]]
     first_row = next(row for (row, _), text in before.items() if text.startswith(":-")) + 1
     row = [cell.name for cell in plan.cells].index(trial.cell)
@@ -65,37 +77,115 @@ def test_a_hundredth_in_one_of_eighteen_repeats_still_shows() -> None:
 def test_moving_one_score_moves_only_the_differences_its_cell_is_part_of() -> None:
     records = make_records(PLAN)
     trial = next(t for t in PLAN.trials if t.cell == "few·on")
-    before = comparison_table(PLAN, records)
-    after = comparison_table(PLAN, records | {trial.id: moved(records[trial.id], "image_ap", 0.03)})
-    assert before is not None
-    assert after is not None
+    before = comparisons_of(PLAN, records)
+    after = comparisons_of(PLAN, records | {trial.id: moved(records[trial.id], "image_ap", 0.03)})
     pairs = [pair for comparison in PLAN.comparisons for pair in comparison.pairs]
     changed = [pair for pair, a, b in zip(pairs, before.rows, after.rows, strict=True) if a != b]
     assert changed == [("few·off", "few·on"), ("few·on", "full·on")]
 
 
-def test_a_comparison_is_the_difference_of_means_and_better_in_k_of_n() -> None:
-    table = comparison_table(PLAN, make_records(PLAN))
-    assert table is not None
-    assert table.rows[0] == ("stop: off → on", "full·…", "+0.050", "3 of 3")
+def noisy(trial: Trial) -> dict[str, float]:
+    """AP of about 0.8; `stop` adds 0.05 and a little of its own for each seed."""
+    gain = (0.05 + 0.002 * (trial.seed % 5)) * (trial.levels["stop"] == "on")
+    return {"image_ap": 0.8 + 0.01 * trial.seed + gain, "fp": 3.0, "pixel_iou": 0.5}
+
+
+def with_seeds(number: int) -> Plan:
+    """The study on one split with so many seeds."""
+    text = STUDY.replace("splits: per_seed", "splits: published")
+    return make_plan(text.replace("[0, 1, 2]", str(list(range(number)))))
+
+
+def noisy_records(plan: Plan) -> dict[str, Record]:
+    return {trial.id: make_record(trial, noisy) for trial in plan.trials}
+
+
+def test_a_comparison_has_its_difference_interval_p_and_verdict() -> None:
+    plan = with_seeds(8)
+    table = comparisons_of(plan, noisy_records(plan))
+    assert [column.title for column in table.columns] == [
+        "comparison", "within", "difference in AP", "better in", "p (Holm)", "verdict",
+    ]  # fmt: skip
+    assert table.rows[0] == ("stop: off → on", "full·…", "+0.053 [0.051, 0.056]", "8 of 8", ".031", "shown")
+    assert table.rows[2][3:] == ("0 of 8, 8 tied", "1", "identical ¹")
+    assert table.notes[0].startswith("no spread seen; all equal: with 95 % confidence fewer than 31 % of")
+
+
+def test_the_details_have_what_stands_behind_a_verdict() -> None:
+    plan = with_seeds(8)
+    details = sections_of(plan, noisy_records(plan))["Details"]
+    assert [column.title for column in details.table.columns] == [
+        "comparison", "within", "n", "p", "smallest p", "g", "more repeats",
+    ]  # fmt: skip
+    assert details.table.rows[0][2:5] == ("8", ".008", ".008")
+
+
+def test_too_few_repeats_are_told_from_when_on_they_speak() -> None:
+    plan = with_seeds(5)
+    page = report(plan, noisy_records(plan))
+    assert "suggested" in page
+    assert "With 5 repeats the exact test cannot go below p = .0625; 1 more could reach .031, this" in page
+
+
+def test_of_two_repeats_both_differences_are_shown() -> None:
+    plan = with_seeds(2)
+    table = comparisons_of(plan, noisy_records(plan))
+    assert table.rows[0][2:] == ("+0.051 (+0.050, +0.052)", "2 of 2", "–", "too few")
+    assert "Details" not in sections_of(plan, noisy_records(plan))
+
+
+def test_prescribed_folds_are_claimed_for_these_folds_and_for_new_data() -> None:
+    text = STUDY.replace("splits: per_seed", "splits: published").replace("2]}", "2], folds: [0, 1, 2]}")
+    plan = make_plan(text)
+    page = report(plan, make_records(plan))
+    assert "## Comparisons on these folds: would other seeds say the same?" in page
+    assert "## Comparisons on new data: would other images of this kind say the same?" in page
+    assert "Nadeau–Bengio's t" in page
+
+
+def test_a_full_factorial_has_main_effects_and_interactions() -> None:
+    plan = with_seeds(8)
+    found = sections_of(plan, noisy_records(plan))
+    assert [row[0] for row in found["Main"].table.rows] == ["supervision: full → few", "stop: off → on"]
+    assert found["Main"].title == "Main effects on this split"
+    assert found["Main"].table.rows[1][1] == "+0.053 [0.051, 0.056]"
+    assert [row[0] for row in found["Interactions"].table.rows] == ["supervision × stop"]
+    rows = make_plan(STUDY.replace("{full: all}", "{rows: [{supervision: [full, few], stop: on}]}").replace(
+        "{factor: stop}, ", ""))  # fmt: skip
+    assert "Main" not in sections_of(rows, make_records(rows))
+
+
+def test_the_best_cells_are_bold_and_the_page_says_what_that_means() -> None:
+    plan = with_seeds(8)
+    page = report(plan, noisy_records(plan))
+    assert page.count("**") == 2 * 2
+    assert "Bold: the best AP, and what cannot be told from it (8 common repeats; claim: this split)." in page
+    few = report(PLAN, make_records(PLAN))
+    assert "**" not in few
+    assert "Not distinguishable: no AP is bold (3 common repeats; claim: new data)." in few
+
+
+def test_earlier_looks_multiply_p_and_are_named() -> None:
+    plan = with_seeds(10)
+    page = report(plan, noisy_records(plan), looks=(5, 8))  # with 5 seeds it could not
+    assert "Answered at 2 numbers of seeds at which its test could speak: p is times 2." in page
 
 
 def test_better_means_lower_where_the_metric_counts_errors() -> None:
     plan = make_plan(STUDY.replace("primary: image_ap, report: [fp, pixel_iou]", "primary: fp, report: []"))
     records = {t.id: make_record(t, lambda t: {"fp": 2.0 - (t.levels["stop"] == "on")}) for t in plan.trials}
-    table = comparison_table(plan, records)
-    assert table is not None
-    assert table.rows[0][2:] == ("−1.0", "3 of 3")
-    assert table.rows[2][2:] == ("0.0", "0 of 3, 3 tied")
+    table = comparisons_of(plan, records)
+    assert table.rows[0][2].startswith("−1.0 [")
+    assert table.rows[0][3] == "3 of 3"
+    assert table.rows[2][3] == "0 of 3, 3 tied"
 
 
 def test_a_comparison_is_over_the_repeats_that_both_cells_have() -> None:
     records = make_records(PLAN)
     lost = next(t for t in PLAN.trials if t.cell == "full·on" and t.seed == 2)
     del records[lost.id]
-    table = comparison_table(PLAN, records)
-    assert table is not None
-    assert table.rows[0][2:] == ("+0.050", "2 of 2 (1 lost)")
+    table = comparisons_of(PLAN, records)
+    assert table.rows[0][2:4] == ("+0.050 (+0.050, +0.050)", "2 of 2 (1 lost)")
 
 
 def test_a_lost_repeat_is_named_under_the_table() -> None:
@@ -234,9 +324,11 @@ def test_the_terminal_shows_the_same_numbers_within_a_hundred_columns(more: str)
 
 
 def test_markdown_lines_up_and_stays_within_a_hundred_columns() -> None:
-    lines = [line for line in report(PLAN, make_records(PLAN)).splitlines() if line.startswith("|")]
-    assert len({len(line) for line in lines}) == 2
-    assert max(map(len, lines)) <= 100
+    blocks = report(PLAN, make_records(PLAN)).split("\n\n")
+    tables = [block.splitlines() for block in blocks if block.startswith("|")]
+    assert len(tables) == 5  # cells, comparisons, details, main effects, interactions
+    assert all(len({len(line) for line in lines}) == 1 for lines in tables)
+    assert max(len(line) for lines in tables for line in lines) <= 100
 
 
 def test_the_page_says_how_many_trials_ended_how_and_on_which_data() -> None:

@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -24,7 +23,7 @@ from trainables.data.atomic import exclusive, new_file
 from trainables.data.formats import BrokenImageError
 from trainables.data.inspection import Row
 from trainables.data.manifest import Manifest
-from trainables.data.sources import decode_image, read_bytes
+from trainables.data.sources import decode_image, read_bytes, resize_image
 from trainables.errors import InputError
 
 __all__ = ["ArrowImages", "open_images"]
@@ -152,4 +151,4 @@ def _decode(manifest: Manifest, shape: tuple[int, int, int], row: Row) -> NDArra
         image = decode_image(data, channels)
     except BrokenImageError as error:
         raise InputError(f"{row.image}: {error}. Unpack or copy it again.") from error
-    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+    return resize_image(image, (height, width))

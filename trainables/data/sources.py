@@ -29,6 +29,7 @@ __all__ = [
     "decode_indices",
     "decode_mask",
     "read_bytes",
+    "resize_image",
 ]
 
 MAX_PIXELS = 1 << 27  # 134 million: a line-scan image of 8k × 16k; more is taken for a mistake or a bomb
@@ -123,6 +124,13 @@ def decode_image(data: bytes, channels: int) -> NDArray[np.uint8]:
     flag = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
     image = _decode(data, flag | _STORED)
     return np.asarray(image.reshape(*image.shape[:2], channels), dtype=np.uint8)
+
+
+def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """``image`` (H × W × C) at ``size`` (height, width), bilinearly; its aspect is not kept."""
+    height, width = size
+    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(resized.reshape(height, width, image.shape[2]), np.uint8)
 
 
 def decode_mask(data: bytes, above: int, indices: Sequence[int] | None = None) -> NDArray[np.uint8]:

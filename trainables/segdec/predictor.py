@@ -7,6 +7,7 @@ on pixel 8 i (see ``targets.py``), so cell i is put there and not, as a plain re
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Self, cast
@@ -38,11 +39,16 @@ class SegDecPredictor:
     def predict(self, images: Tensor) -> Prediction:
         """Judge ``images`` (B × C × H × W, float32 in [0, 1], on the predictor's device)."""
         with forward_context(self.config, images.device):
-            parts = [self.network(part) for part in images.split(images_per_pass(self.config, images.device))]
+            parts = [self.network(part) for part in self._passes(images)]
         cls_logits_B = torch.cat([part.cls_logits_B for part in parts])
         seg_logits_B1hw = torch.cat([part.seg_logits_B1hw for part in parts])
         # In float32 every logit above 17 has the score 1; in float64 confident images keep their order.
         return Prediction(torch.sigmoid(cls_logits_B.double()), upsample(torch.sigmoid(seg_logits_B1hw)))
+
+    def _passes(self, images: Tensor) -> Sequence[Tensor]:
+        if torch.compiler.is_exporting():  # the number of passes would fix the graph's batch size
+            return [images]
+        return images.split(images_per_pass(self.config, images.device))
 
     def to(self, device: torch.device) -> Self:
         """The same predictor with its weights on ``device``."""

@@ -18,9 +18,11 @@ from assay.cli import (
     clean,
     data,
     doctor,
+    export,
     init,
     mlflow,
     plan,
+    predict,
     report,
     run,
     schema,
@@ -41,7 +43,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _group in (plan, run, submit, status, report, best, stop, clean, mlflow, data, init, schema, doctor):
+_GROUPS = (
+    plan, run, submit, status, report, best, predict, export, stop, clean, mlflow, data, init, schema, doctor,
+)  # fmt: skip
+for _group in _GROUPS:
     _group.register(app)
 
 _INTERRUPTED = 130

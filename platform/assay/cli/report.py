@@ -27,6 +27,12 @@ Overlays = Annotated[
     Path | None,
     typer.Option("--overlays", metavar="PNG", help="Also draw the probe images of all cells."),
 ]
+TestLuck = Annotated[
+    bool,
+    typer.Option(
+        help="Intervals over test items: read a file of each trial. Leave them out for thousands of trials."
+    ),
+]
 TrialId = Annotated[str, typer.Argument(metavar="TRIAL", help="The id of a trial, or its unique start.")]
 Lines = Annotated[int, typer.Option("--lines", min=1, help="Lines from the end.")]
 
@@ -41,23 +47,28 @@ def report(
     *,
     output: Output = None,
     overlays: Overlays = None,
+    test_luck: TestLuck = True,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Print the table of a study as Markdown: cells, mean, spread, n with reasons, footnotes.
+    """Print the answer of a study as Markdown: the table of its cells, comparisons with verdicts, footnotes.
 
     Of a search: the replicated winners, the best points, what mattered, and every point that was drawn. With
     --output, a study whose cells differ in the number of masks also gets its curve (SVG and PNG).
     """
     from assay.cli.lookup import stored_plan, study_name
     from assay.results import Store
+    from assay.results.looks import read_looks
+    from assay.results.luck import read_luck
     from assay.results.report import report as markdown
 
     store = Store(storage)
     plan = stored_plan(store, study_name(store, study))
     found = store.records_of(trial.id for trial in plan.trials)
+    luck = read_luck(plan, found.records, store) if test_luck else None
+    looks = read_looks(store, plan.study.study)
     importance = _importance(plan, found.records)
     pictures = _write_diagrams(plan, found.records, output) if output is not None else {}
-    text = markdown(plan, found.records, found.problems, importance, pictures)
+    text = markdown(plan, found.records, found.problems, importance, pictures, luck=luck, looks=looks)
     if output is None:
         typer.echo(text, nl=False)
     else:

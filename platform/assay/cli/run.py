@@ -138,14 +138,18 @@ def _drop_models(store: Store, plan: Plan) -> str | None:
 
 
 def _print_answer(out: Console, store: Store, plan: Plan) -> None:
+    from assay.results.looks import note_look, read_looks
     from assay.results.search import grown
     from assay.results.summary import write_summary
     from assay.results.terminal import terminal_report
 
     plan = grown(plan, store)
     found = store.records_of(trial.id for trial in plan.trials)
+    if len(found.records) == len(plan.trials):
+        note_look(store, plan)
     out.print()
-    out.print(terminal_report(plan, found.records, found.problems))
+    looks = read_looks(store, plan.study.study)
+    out.print(terminal_report(plan, found.records, found.problems, looks=looks))
     write_summary(store, plan, found)
 
 

@@ -276,7 +276,9 @@ def _tune(work: _Work, *, scheduler: Any) -> _End:
     from assay.engine.driver import COMPLETE, PackDriver
     from assay.engine.pruning import RecordingScheduler, pruner
     from assay.engine.searcher import PackSearcher
+    from assay.engine.train import keep_secrets_here
 
+    keep_secrets_here()
     stops = scheduler or pruner(work.plan)
     recorder = None if stops is None else RecordingScheduler(stops, work.store)
     searcher = PackSearcher(work.packs, work.lay_down, work.in_flight, work.mode, work.slots)

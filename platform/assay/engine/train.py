@@ -1,4 +1,4 @@
-"""Every use of Ray Train's internals (2.60), in one file: named placement groups, abort, a leaner start.
+"""Every use of Ray's internals (2.60), in one file: named placement groups, abort, a leaner start, no keys.
 
 Why internals at all. When a Tune trial is stopped or its driver killed, Train's controller and workers die
 but their placement group stays, and with it the CPUs: the next packs wait for ever, without a message.
@@ -28,12 +28,13 @@ from ray.train.v2._internal.execution.worker_group.placement_group_handle import
     PlacementGroupHandle,
 )
 from ray.train.v2._internal.execution.worker_group.worker_group import WorkerGroup
+from ray.tune.execution import class_cache
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table
 from ray.util.placement_group import remove_placement_group as _remove
 
 from trainables.errors import StorageError
 
-__all__ = ["PackTrainer", "remove_placement_groups", "storage_error"]
+__all__ = ["PackTrainer", "keep_secrets_here", "remove_placement_groups", "storage_error"]
 
 # DatasetManager serves Ray Data, which is not used; PlacementGroupCleaner needs the dashboard (see above).
 _LEFT_OUT = {"DatasetsCallback", "PlacementGroupCleanerCallback"}
@@ -55,6 +56,15 @@ class _NamedWorkerGroup(WorkerGroup):
 
 class _NamedController(TrainController):
     worker_group_cls = _NamedWorkerGroup
+
+
+def keep_secrets_here() -> None:
+    """Tune would send this process's AWS keys along with each driver, and Ray logs what is sent in the clear.
+
+    A Ray that is started here inherits them; nodes of another cluster need credentials of their own.
+    """
+    names = class_cache.ENV_VARS_TO_PROPAGATE
+    class_cache.ENV_VARS_TO_PROPAGATE = {name for name in names if not name.startswith("AWS_")}
 
 
 def storage_error(error: BaseException | None) -> StorageError | None:

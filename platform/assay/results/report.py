@@ -1,7 +1,7 @@
 """The answer of a study as one Markdown page: question, ablation table, comparisons, footnotes.
 
-Numbers come from records only, through :mod:`assay.results.tables`. Differences are plain differences of
-means; the page draws no conclusion from them.
+Numbers come from records only, through :mod:`assay.results.tables` and :mod:`assay.results.answer_tables`;
+what is concluded from them is :mod:`assay.results.statistics`.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from assay.results.answer_tables import Section, best_notes, sections
+from assay.results.answers import StudyAnswers, study_answers
 from assay.results.footnotes import footnotes
+from assay.results.luck import StudyLuck
 from assay.results.record import Problem, Record
 from assay.results.search_tables import judged_cells, search_line, search_page
-from assay.results.tables import TextTable, ablation_table, comparison_table, superscript
+from assay.results.tables import TextTable, ablation_table, superscript
 from assay.study import Plan
 
-__all__ = ["count_line", "report"]
+__all__ = ["count_line", "note_lines", "numbered_notes", "report"]
 
 
 def report(
@@ -25,6 +28,9 @@ def report(
     problems: Sequence[Problem] = (),
     importance: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
     pictures: Mapping[str, str] = MappingProxyType({}),
+    *,
+    luck: StudyLuck | None = None,
+    looks: Sequence[int] = (),
 ) -> str:
     """The page of a study.
 
@@ -34,24 +40,21 @@ def report(
         problems: Records that could not be read: named under the table.
         importance: Of a search: cell → parameter → share of the objective's variance.
         pictures: Caption → path of a picture, as the page names it.
+        luck: Test luck, from the predictions (``read_luck``).
+        looks: Numbers of seeds at which the study was answered before (``read_looks``).
 
     Returns:
         Markdown, ending in a newline.
     """
-    table = ablation_table(plan, records, problems)
+    answers = study_answers(plan, records, problems, luck=luck, looks=looks)
+    table = ablation_table(plan, records, problems, answers)
     parts = [f"# {plan.study.study}"]
     if plan.study.question:
         parts.append("> " + plan.study.question.strip().replace("\n", "\n> "))
     parts += [count_line(plan, records), table.markdown()]
-    parts.append("\n".join(note_lines(plan, records, problems, table)))
-    comparisons = comparison_table(plan, records, problems)
-    if comparisons is not None:
-        order = "·".join(plan.study.factors)
-        parts += [
-            "## Comparisons",
-            f"Right level minus left, all else equal; `…` stands for what is compared in {order}.",
-            comparisons.markdown(),
-        ]
+    parts.append("\n".join(note_lines(plan, records, problems, table, answers)))
+    for section in sections(plan, answers):
+        parts += _section(section)
     parts += [f"![{caption}]({path})\n\n*{caption}*" for caption, path in pictures.items()]
     if plan.study.search is not None:
         parts += search_page(plan, records, importance)
@@ -75,8 +78,22 @@ def count_line(plan: Plan, records: Mapping[str, Record]) -> str:
 
 
 def note_lines(
-    plan: Plan, records: Mapping[str, Record], problems: Sequence[Problem], table: TextTable
+    plan: Plan,
+    records: Mapping[str, Record],
+    problems: Sequence[Problem],
+    table: TextTable,
+    answers: StudyAnswers,
 ) -> list[str]:
     """The notes under the table as list items: those with a number first."""
-    numbered = [f"- {superscript(number)} {note}" for number, note in enumerate(table.notes, start=1)]
-    return [*numbered, *(f"- {note}" for note in footnotes(plan, records, problems))]
+    further = [*best_notes(plan, answers), *footnotes(plan, records, problems)]
+    return [*numbered_notes(table), *(f"- {note}" for note in further)]
+
+
+def numbered_notes(table: TextTable) -> list[str]:
+    """The notes that a table's cells refer to, as list items."""
+    return [f"- {superscript(number)} {note}" for number, note in enumerate(table.notes, start=1)]
+
+
+def _section(section: Section) -> list[str]:
+    notes = [*numbered_notes(section.table), *(f"- {note}" for note in section.notes)]
+    return [f"## {section.title}", section.intro, section.table.markdown(), "\n".join(notes)]

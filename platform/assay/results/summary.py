@@ -156,11 +156,17 @@ def summarise(
     ]
 
 
-def tidy(plan: Plan, records: Mapping[str, Record], problems: Sequence[Problem] = ()) -> pa.Table:
+def tidy(
+    plan: Plan,
+    records: Mapping[str, Record],
+    problems: Sequence[Problem] = (),
+    *,
+    metric: str | None = None,
+) -> pa.Table:
     """One row per trial, part and metric; the key is study, cell, seed, fold, part, metric.
 
     Every trial of the plan has a row for each metric that the study reports: without a value, and with
-    status and reason, where the repeat was lost.
+    status and reason, where the repeat was lost. With ``metric``, its rows on test data only.
     """
     unreadable = {problem.trial for problem in problems}
     reported = list(dict.fromkeys([plan.study.metrics.primary, *plan.study.metrics.report]))
@@ -170,17 +176,17 @@ def tidy(plan: Plan, records: Mapping[str, Record], problems: Sequence[Problem] 
     for trial in plan.trials:
         record = records.get(trial.id)
         fixed = _fixed_columns(plan, trial, record, factors)
-        for part, metric, value, status, reason in _rows(record, reported, trial.id in unreadable):
+        for part, name, value, status, reason in _rows(record, reported, trial.id in unreadable, metric):
             row = {
                 **fixed,
                 "part": part,
-                "metric": metric,
+                "metric": name,
                 "value": value,
                 "status": status,
                 "reason": reason,
             }
-            for name, cell in row.items():
-                columns[name].append(cell)
+            for column, cell in row.items():
+                columns[column].append(cell)
     return pa.table(columns, schema=schema)
 
 
@@ -228,19 +234,19 @@ def _fixed_columns(plan: Plan, trial: Trial, record: Record | None, factors: Seq
 
 
 def _rows(
-    record: Record | None, reported: Sequence[str], unreadable: bool
+    record: Record | None, reported: Sequence[str], unreadable: bool, only: str | None
 ) -> Iterable[tuple[Part, str, float | None, str, str | None]]:
     """Part, metric, value, status and reason of each row of one trial."""
     result = record.result if record is not None and record.status == "finished" else None
     metrics = list(dict.fromkeys([*reported, *(result.metrics if result is not None else ())]))
-    for metric in metrics:
+    for metric in metrics if only is None else [only]:
         outcome = _outcome(record, metric, unreadable)
         if not isinstance(outcome, tuple):
             yield "test", metric, outcome, "finished", None
         else:
             status, reason = outcome
             yield "test", metric, None, "finished" if status == "undefined" else status, reason
-    if result is not None:
+    if result is not None and only is None:
         for metric, value in result.validation.items():
             yield "val", metric, value, "finished", None
 

@@ -1,4 +1,4 @@
-"""The tables of a report as rows of text: the ablation table and the comparisons.
+"""The tables of a report as rows of text, and the ablation table.
 
 Markdown (:mod:`assay.results.report`) and terminal (:mod:`assay.results.terminal`) show the same rows, so
 their numbers cannot differ; and every number is computed here from the records' values and nothing else.
@@ -12,14 +12,25 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
+from assay.results.answers import StudyAnswers
 from assay.results.record import Problem, Record
+from assay.results.statistics import Luck
+from assay.results.statistics.words import interval_text
 from assay.results.summary import CellSummary, summarise
 from assay.study import Plan
 from assay.study.nesting import NO_LEVEL
 from assay.study.published import published_values
 from trainables.metrics import METRICS, Metric
 
-__all__ = ["Column", "TextTable", "ablation_table", "comparison_table", "reported_metrics", "superscript"]
+__all__ = [
+    "Column",
+    "TextTable",
+    "ablation_table",
+    "decimals_of",
+    "luck_text",
+    "reported_metrics",
+    "superscript",
+]
 
 _MARKS = {"on": "✓", "off": "–", NO_LEVEL: "n/a"}
 _NOTHING = "–"
@@ -40,15 +51,22 @@ class TextTable:
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
+    bold: frozenset[tuple[int, int]] = frozenset()  # (row, column)
 
     def markdown(self) -> str:
         """A Markdown table whose columns also line up as plain text."""
-        rows = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in self.rows]
+        rows = [
+            [self._marked(cell.replace("|", "\\|").replace("\n", " "), (i, j)) for j, cell in enumerate(row)]
+            for i, row in enumerate(self.rows)
+        ]
         titles = [column.title for column in self.columns]
         widths = [max(3, *(len(row[i]) for row in [titles, *rows])) for i in range(len(titles))]
         rules = [_rule(column.align, width) for column, width in zip(self.columns, widths, strict=True)]
         lines = [self._line(titles, widths), f"|{'|'.join(rules)}|"]
         return "\n".join([*lines, *(self._line(row, widths) for row in rows)])
+
+    def _marked(self, text: str, place: tuple[int, int]) -> str:
+        return f"**{text}**" if place in self.bold else text
 
     def _line(self, cells: Sequence[str], widths: Sequence[int]) -> str:
         place = {"left": str.ljust, "center": str.center, "right": str.rjust}
@@ -70,11 +88,17 @@ def superscript(number: int) -> str:
     return str(number).translate(_SUPERSCRIPTS)
 
 
-def ablation_table(plan: Plan, records: Mapping[str, Record], problems: Sequence[Problem] = ()) -> TextTable:
+def ablation_table(
+    plan: Plan,
+    records: Mapping[str, Record],
+    problems: Sequence[Problem] = (),
+    answers: StudyAnswers | None = None,
+) -> TextTable:
     """One row per cell: the factors' levels, mean ± spread of each metric, what is published of it, and n.
 
     ``n`` counts the primary metric; a further metric that has fewer values says so in the note. Of a search
-    the rows are the winners on fresh seeds.
+    the rows are the winners on fresh seeds. With ``answers`` the best cells are bold, and where predictions
+    were read, the test luck of the primary metric stands beside it.
     """
     plan = plan.answer()
     metrics = reported_metrics(plan)
@@ -84,9 +108,12 @@ def ablation_table(plan: Plan, records: Mapping[str, Record], problems: Sequence
     named = not factors or plan.study.search is not None
     if named:
         columns.append(Column("cell", "left"))
+    primary = len(columns)
+    luck = answers.luck if answers is not None else None
     published = _published_columns(plan, metrics)
     for metric in metrics:
         columns.append(Column(f"{metric.title} {_arrow(metric)}", "right"))
+        columns += [Column("test luck", "right")] if luck is not None and metric is metrics[0] else []
         columns += [Column("published", "right")] if metric.name in published else []
     columns.append(Column("n", "right"))
     notes: list[str] = []
@@ -98,40 +125,22 @@ def ablation_table(plan: Plan, records: Mapping[str, Record], problems: Sequence
         values: list[str] = []
         for summary, metric in zip(of_cell, metrics, strict=True):
             values.append(_mean_spread(summary, metric))
+            if luck is not None and metric is metrics[0]:
+                decimals = decimals_of(metric, summary.planned)
+                values.append(luck_text(luck.cell(cell.name), decimals, cell.name, notes))
             values += [published[metric.name][index]] if metric.name in published else []
         rows.append((*levels, *values, _count_cell(of_cell, metrics, notes)))
-    return TextTable(tuple(columns), tuple(rows), tuple(notes))
+    best = answers.best.cells if answers is not None and answers.best is not None else frozenset[str]()
+    bold = frozenset((row, primary) for row, cell in enumerate(plan.cells) if cell.name in best)
+    return TextTable(tuple(columns), tuple(rows), tuple(notes), bold)
 
 
-def comparison_table(
-    plan: Plan, records: Mapping[str, Record], problems: Sequence[Problem] = ()
-) -> TextTable | None:
-    """One row per compared pair of cells: difference of the means, and in how many repeats it is better.
-
-    Both are over the repeats that have a value in both cells, so they compare like with like. None when
-    the study compares nothing.
-    """
-    plan = plan.answer()
-    if not plan.comparisons:
-        return None
-    metric = METRICS[plan.study.metrics.primary]
-    by_name = {s.cell.name: s for s in summarise(plan, records, metric.name, problems)}
-    rows = [
-        (
-            comparison.name,
-            _common_name(by_name[one], comparison.factor),
-            *_difference(by_name[one], by_name[other], metric),
-        )
-        for comparison in plan.comparisons
-        for one, other in comparison.pairs
-    ]
-    columns = (
-        Column("comparison", "left"),
-        Column("within", "left"),
-        Column(f"difference in {metric.title}", "right"),
-        Column("better in", "right"),
-    )
-    return TextTable(columns, tuple(rows))
+def luck_text(luck: Luck, decimals: int, name: str, notes: list[str]) -> str:
+    """``[0.912, 0.968]``; where there is no interval a dash, and why in ``notes``."""
+    if luck.low is not None and luck.high is not None:
+        return interval_text(luck.low, luck.high, decimals)
+    notes.append(f"{name}: {luck.note}")
+    return f"{_NOTHING} {superscript(len(notes))}"
 
 
 def _published_columns(plan: Plan, metrics: Sequence[Metric]) -> dict[str, list[str]]:
@@ -148,28 +157,6 @@ def _published_columns(plan: Plan, metrics: Sequence[Metric]) -> dict[str, list[
                 for values in of_cells
             ]
     return columns
-
-
-def _difference(one: CellSummary, other: CellSummary, metric: Metric) -> tuple[str, str]:
-    common = [repeat for repeat in one.values if repeat in other.values]
-    if not common:
-        return _NOTHING, f"0 of 0{_of_planned(0, one.planned)}"
-    differences = [other.values[repeat] - one.values[repeat] for repeat in common]
-    sign = 1 if metric.better == "higher" else -1
-    better = sum(round(sign * difference, 12) > 0 for difference in differences)
-    tied = sum(round(difference, 12) == 0 for difference in differences)
-    mean = math.fsum(differences) / len(differences)
-    text = f"{better} of {len(common)}" + (f", {tied} tied" if tied else "")
-    return _signed(mean, _decimals(metric, one.planned)), text + _of_planned(len(common), one.planned)
-
-
-def _of_planned(pairs: int, planned: int) -> str:
-    return "" if pairs == planned else f" ({planned - pairs} lost)"
-
-
-def _common_name(summary: CellSummary, factor: str) -> str:
-    """Name of a pair: the cell's, with ``…`` in the place of what is compared."""
-    return "·".join("…" if name == factor else level for name, level in summary.cell.levels.items())
 
 
 def _count_cell(of_cell: Sequence[CellSummary], metrics: Sequence[Metric], notes: list[str]) -> str:
@@ -194,20 +181,15 @@ def _lost_text(summary: CellSummary) -> str:
 def _mean_spread(summary: CellSummary, metric: Metric) -> str:
     if summary.mean is None:
         return _NOTHING
-    decimals = _decimals(metric, summary.planned)
+    decimals = decimals_of(metric, summary.planned)
     mean = f"{summary.mean:.{decimals}f}"
     return mean if summary.spread is None else f"{mean} ± {summary.spread:.{decimals}f}"
 
 
-def _decimals(metric: Metric, repeats: int) -> int:
+def decimals_of(metric: Metric, repeats: int) -> int:
     """So many that 0.01 (or one image) in a single repeat shows in the mean: 3 (1) up to ten repeats."""
     more = max(0, math.ceil(math.log10(max(1, repeats))) - 1)
     return (3 if metric.unit == "share" else 1) + more
-
-
-def _signed(value: float, decimals: int) -> str:
-    text = f"{value:+.{decimals}f}"
-    return text.replace("-", "−") if float(text) else f"{0:.{decimals}f}"
 
 
 def _level(plan: Plan, factor: str, level: str) -> str:

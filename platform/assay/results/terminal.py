@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from assay.results.answer_tables import sections
+from assay.results.answers import study_answers
 from assay.results.record import Problem, Record
-from assay.results.report import count_line, note_lines
+from assay.results.report import count_line, note_lines, numbered_notes
 from assay.results.search_tables import best_table, judged_cells
-from assay.results.tables import TextTable, ablation_table, comparison_table
+from assay.results.tables import TextTable, ablation_table
 from assay.study import Plan
 
 if TYPE_CHECKING:
@@ -18,13 +20,16 @@ if TYPE_CHECKING:
 __all__ = ["rich_table", "terminal_report"]
 
 
-def terminal_report(plan: Plan, records: Mapping[str, Record], problems: Sequence[Problem] = ()) -> Group:
-    """Table, notes and comparisons, with the same numbers as the Markdown page."""
+def terminal_report(
+    plan: Plan, records: Mapping[str, Record], problems: Sequence[Problem] = (), *, looks: Sequence[int] = ()
+) -> Group:
+    """Table, notes and comparisons, with the same numbers as the Markdown page without test luck."""
     from rich.console import Group, RenderableType
     from rich.text import Text
 
-    table = ablation_table(plan, records, problems)
-    notes = note_lines(plan, records, problems, table)
+    answers = study_answers(plan, records, problems, looks=looks)
+    table = ablation_table(plan, records, problems, answers)
+    notes = note_lines(plan, records, problems, table, answers)
     parts: list[RenderableType] = [Text(plan.study.study, style="bold")]
     if plan.study.question:
         parts.append(Text(plan.study.question.strip(), style="italic"))
@@ -33,9 +38,15 @@ def terminal_report(plan: Plan, records: Mapping[str, Record], problems: Sequenc
         rich_table(table),
         *(Text(note, style="dim") for note in notes),
     ]
-    comparisons = comparison_table(plan, records, problems)
-    if comparisons is not None:
-        parts += [Text(), rich_table(comparisons)]
+    for section in sections(plan, answers):
+        notes = [*numbered_notes(section.table), *(f"- {note}" for note in section.notes)]
+        parts += [
+            Text(),
+            Text(section.title, style="bold"),
+            Text(section.intro),
+            rich_table(section.table),
+            *(Text(note, style="dim") for note in notes),
+        ]
     if plan.study.search is not None:
         parts += [
             Text("Best points", style="bold"),
@@ -53,6 +64,8 @@ def rich_table(table: TextTable) -> Table:
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in table.columns:
         drawn.add_column(Text(column.title), justify=column.align)
-    for row in table.rows:
-        drawn.add_row(*(Text(cell) for cell in row))
+    for i, row in enumerate(table.rows):
+        drawn.add_row(
+            *(Text(cell, style="bold" if (i, j) in table.bold else "") for j, cell in enumerate(row))
+        )
     return drawn

@@ -149,6 +149,7 @@ class Reader:
     citation: str
     Options: type[BaseModel]
     read: Callable[[DataSpec, Place], Listing]
+    needs_root: bool = True  # False: it makes its images itself
 
 
 def options_of(model: type[OptionsT], spec: DataSpec) -> OptionsT:

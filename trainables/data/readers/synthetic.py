@@ -171,4 +171,5 @@ READER = Reader(
     "after DAGM 2007, Weakly Supervised Learning for Industrial Optical Inspection",
     SyntheticOptions,
     read_synthetic,
+    needs_root=False,
 )

@@ -1,0 +1,81 @@
+"""`assay export`: the model of a trial for other programs, as ONNX or as an MLflow model."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage
+
+if TYPE_CHECKING:
+    from assay.production.export import Form
+
+__all__ = ["export", "register"]
+
+
+class Target(StrEnum):
+    """What the model becomes."""
+
+    ONNX = "onnx"
+    MLFLOW = "mlflow"
+
+
+TrialId = Annotated[
+    str, typer.Option("--trial", metavar="TRIAL", help="The id of a trained trial, or its unique start.")
+]
+To = Annotated[Target, typer.Option("--to", help="ONNX file, or MLflow model (pyfunc, without pickle).")]
+Output = Annotated[Path, typer.Option("--output", metavar="DIR", help="New folder for model and card.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog="Example: assay export --trial 3f9c --to onnx --output model")(export)
+
+
+def export(
+    *,
+    trial: TrialId,
+    to: To,
+    output: Output,
+    data: Data = None,
+    cache: Cache = DEFAULT_CACHE,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Write a trial's model with preprocessing and thresholds inside, and check it.
+
+    It is compared with the trial's own model on the study's test images where its data are at hand (--data),
+    else on the photos that the trial kept. A difference above 0.001 is refused with exit code 2.
+    """
+    from assay.cli.live import LiveView
+    from assay.cli.lookup import trial_id
+    from assay.cli.output import console
+    from assay.results import Store
+
+    store = Store(storage)
+    id_ = trial_id(store, trial)
+    with LiveView(console(stderr=True)) as view:
+        view.message(f"loading the model of trial {id_}")
+        from assay.production.check import check_photos
+        from assay.production.export import export_model
+        from assay.production.folder import refuse_used_folder
+        from assay.production.model import trained_record
+
+        refuse_used_folder(output)
+        record = trained_record(store, id_)
+        photos = check_photos(store, record, data, cache)
+        view.message(f"writing {to} and checking it")
+        check = export_model(store, record, _form(to), output, photos)
+    typer.echo(f"{output}: {to} of trial {record.id}")
+    typer.echo(f"checked on {check}")
+
+
+def _form(target: Target) -> Form:
+    if target == Target.ONNX:
+        from assay.production.onnx import OnnxForm
+
+        return OnnxForm()
+    from assay.tracking.pyfunc import PyfuncForm
+
+    return PyfuncForm()

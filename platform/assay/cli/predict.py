@@ -1,0 +1,126 @@
+"""`assay predict`: judge image files with the model of a trial."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from assay.cli.options import DEFAULT_STORAGE, Storage
+
+if TYPE_CHECKING:
+    from assay.cli.live import LiveView
+    from assay.production.predict import Progress
+
+__all__ = ["predict", "register"]
+
+_BROKEN_SHOWN = 20
+
+
+class Format(StrEnum):
+    """What the table is written as."""
+
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+TrialId = Annotated[
+    str, typer.Option("--trial", metavar="TRIAL", help="The id of a trained trial, or its unique start.")
+]
+Paths = Annotated[
+    list[str],
+    typer.Argument(metavar="PATHS…", help="Images: files, folders, patterns.", show_default=False),
+]
+Output = Annotated[
+    Path, typer.Option("--output", metavar="DIR", help="New folder for the table and the pictures.")
+]
+TableFormat = Annotated[Format, typer.Option("--format", help="Of the table.")]
+Overlays = Annotated[
+    bool, typer.Option("--overlays/--no-overlays", help="Draw each decision over its photo (PNG).")
+]
+Masks = Annotated[
+    bool, typer.Option("--masks/--no-masks", help="Write each mask at its photo's size (PNG, 255: defect).")
+]
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog="Example: assay predict --trial 3f9c photos/ more/*.jpg --output found")(predict)
+
+
+def predict(
+    paths: Paths,
+    *,
+    trial: TrialId,
+    output: Output = Path("predictions"),
+    form: TableFormat = Format.CSV,
+    overlays: Overlays = True,
+    masks: Masks = False,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Judge images: a table of scores, decisions and defect pixels, with pictures beside it.
+
+    Thresholds are those that the trial chose on its validation images. Ctrl-C keeps what is done.
+    Exit code 1: some images could not be read; they are named, and the others are done.
+    """
+    from assay.cli.live import LiveView
+    from assay.cli.lookup import trial_id
+    from assay.cli.output import console
+    from assay.results import Store
+
+    store = Store(storage)
+    with LiveView(console(stderr=True)) as view:
+        view.message("looking for images")
+        from assay.production.folder import refuse_used_folder
+        from assay.production.photos import find_photos
+
+        refuse_used_folder(output)
+        id_ = trial_id(store, trial)
+        photos = find_photos(paths)
+        view.message(f"loading the model of trial {id_}")
+        from assay.production.model import load_model, revision_warning, trained_record
+        from assay.production.predict import Pictures
+        from assay.production.predict import predict as judge
+        from assay.production.rows import RowWriter
+
+        model = load_model(store, trained_record(store, id_))
+        if warning := revision_warning(model.card):
+            typer.echo(f"warning: {warning}", err=True)
+        output.mkdir(parents=True, exist_ok=True)
+        table = output / f"predictions.{form}"
+        pictures = Pictures(output, masks, overlays)
+        with RowWriter(table, form.value) as rows:
+            found = judge(model, photos, rows, pictures, _shown(view, console(stderr=True).is_terminal))
+    typer.echo(f"{found.done - len(found.broken)} images judged, {found.defective} defective: {table}")
+    for text in found.broken[:_BROKEN_SHOWN]:
+        typer.echo(f"not judged: {text}", err=True)
+    if len(found.broken) > _BROKEN_SHOWN:
+        typer.echo(f"and {len(found.broken) - _BROKEN_SHOWN} more, see the table", err=True)
+    if found.broken:
+        raise typer.Exit(1)
+
+
+def _shown(view: LiveView, terminal: bool) -> Callable[[Progress], None]:
+    """Tells ``view`` how far it is, several times a second on a terminal, every few seconds elsewhere."""
+    from assay.cli.output import duration
+
+    start = time.monotonic()
+    every, said = (0.25 if terminal else 5.0), start
+
+    def show(progress: Progress) -> None:
+        nonlocal said
+        now = time.monotonic()
+        if now - said < every:
+            return
+        said = now
+        rate = progress.done / (now - start)
+        text = f"{progress.done}/{progress.total} images · {progress.defective} defective"
+        if progress.broken:
+            text += f" · {len(progress.broken)} unreadable"
+        left = duration((progress.total - progress.done) / rate)
+        view.message(f"{text} · {rate:.1f} images/s · about {left} left")
+
+    return show

@@ -1,0 +1,1 @@
+"""From a trained trial to what is used: predictions for files, and models for other programs."""

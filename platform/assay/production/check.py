@@ -1,0 +1,169 @@
+"""Does an exported model say what the trial's model says? Asked on real photos, before anything is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.results import Record, Store
+from assay.study import Trial
+from trainables.data import READERS, make_split, open_manifest
+from trainables.data.formats import BrokenImageError
+from trainables.data.sources import decode_image, read_bytes
+from trainables.deployed import DeployedModel, Judgement
+from trainables.errors import InputError
+from trainables.maps import read_probe
+
+__all__ = ["TOLERANCE", "Check", "CheckPhotos", "Judge", "check_export", "check_photos"]
+
+TOLERANCE = 1e-3  # of scores and heatmaps, which are in [0, 1]
+_PHOTOS = 64  # of the test images, spread over all
+_BATCH = 3
+
+
+# Judges photos (H × W × C) that are all of one size.
+Judge = Callable[[Sequence[NDArray[np.uint8]]], Judgement]
+
+
+@dataclass(frozen=True)
+class CheckPhotos:
+    """Photos on which two models are compared."""
+
+    source: str  # what they are, in words
+    photos: Callable[[], Iterator[NDArray[np.uint8]]]  # H × W × C each, decoded one by one
+    recorded: tuple[float, ...] = ()  # the scores that the trial's evaluation found, if they are test images
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a comparison found."""
+
+    source: str
+    count: int
+    score: float  # largest difference
+    heatmap: float
+    decisions: int  # that differ
+    recorded: float | None  # largest difference of the trial's model, as exported, from the recorded scores
+
+    @property
+    def passed(self) -> bool:
+        """Whether both differences are within the tolerance; a difference that is no number is not."""
+        return self.score <= TOLERANCE and self.heatmap <= TOLERANCE
+
+    def __str__(self) -> str:
+        text = (
+            f"{self.count} {self.source}: max difference of scores {self.score:.1e}, "
+            f"of heatmaps {self.heatmap:.1e}; {self.decisions} decisions differ"
+        )
+        if self.recorded is None:
+            return text
+        return f"{text}; from the scores recorded at training {self.recorded:.1e}"
+
+
+def _test_photos(store: Store, record: Record, data: Path | None, cache: Path) -> CheckPhotos:
+    """At most 64 test images, spread over all."""
+    trial = Trial.model_validate(record.trial)
+    manifest = open_manifest(trial.data, data, cache)
+    if manifest.hash != trial.manifest:
+        raise InputError(
+            f"the data are not those of trial {trial.id}: manifest {manifest.hash[:12]}, trained on "
+            f"{trial.manifest[:12]}. Name the root of the same files with --data, or leave it out: the "
+            "export is then checked on the photos that the trial kept."
+        )
+    test = make_split(manifest, trial.data, trial.supervision, trial.seed, trial.fold).test
+    chosen = [test[i] for i in np.linspace(0, len(test) - 1, min(_PHOTOS, len(test))).round().astype(int)]
+    table = store.read_part(record, "predictions.parquet")
+    scores: dict[str, float] = {}
+    if table is not None:
+        scores = dict(zip(table["sample"].to_pylist(), table["score"].to_pylist(), strict=True))
+    channels = trial.config["channels"]
+
+    def photos() -> Iterator[NDArray[np.uint8]]:
+        for sample in chosen:
+            row = manifest.by_sample[sample]
+            try:
+                yield decode_image(read_bytes(manifest.root, row.image), channels)
+            except BrokenImageError as error:
+                raise InputError(f"{row.image}: {error}. Unpack or copy it again.") from error
+
+    known = all(sample in scores for sample in chosen)
+    return CheckPhotos(
+        f"of {len(test)} test images", photos, tuple(scores[sample] for sample in chosen) if known else ()
+    )
+
+
+def _kept_photos(store: Store, record: Record) -> CheckPhotos:
+    """The small photos of test images that the trial kept with its heatmaps."""
+    channels = record.trial["config"]["channels"]
+    table = store.read_part(record, "maps.parquet")
+    if table is None or not table.num_rows:
+        raise InputError(
+            f"trial {record.id} kept no photos to check an export on (`keep: {{probes: 0}}`). Name the root "
+            "of its data with --data."
+        )
+
+    def photos() -> Iterator[NDArray[np.uint8]]:
+        for row in table.to_pylist():
+            image = read_probe(row).image
+            yield image if channels == 3 else image[:, :, :1]
+
+    return CheckPhotos("small photos that the trial kept", photos)
+
+
+def check_photos(store: Store, record: Record, data: Path | None, cache: Path) -> CheckPhotos:
+    """The study's test images where they can be opened, else what the trial kept.
+
+    Args:
+        store: Where the trial lies.
+        record: The trial's.
+        data: Root of its data; None: not at hand.
+        cache: Where archives are unpacked.
+
+    Raises:
+        InputError: If the data are not the trial's; or if there is no root and the trial kept no photos.
+    """
+    if data is not None or not READERS[record.trial["data"]["reader"]].needs_root:
+        return _test_photos(store, record, data, cache)
+    return _kept_photos(store, record)
+
+
+def check_export(exported: Judge, model: DeployedModel, photos: CheckPhotos) -> Check:
+    """Compare an exported model with the trial's own (in the arithmetic of the export), photo by photo.
+
+    Photos of one size go in threes: a graph that is right for one image only would not pass.
+    """
+    score = heatmap = recorded = 0.0
+    count = decisions = 0
+    for batch in _batches(photos.photos()):
+        theirs = exported(batch)
+        ours = model.judge([model.prepare(photo) for photo in batch])
+        score = _larger(score, ours.score, theirs.score)
+        heatmap = _larger(heatmap, ours.heatmap, theirs.heatmap)
+        decisions += int((ours.decision != theirs.decision).sum())
+        if photos.recorded:
+            recorded = _larger(recorded, ours.score, np.array(photos.recorded[count : count + len(batch)]))
+        count += len(batch)
+    return Check(photos.source, count, score, heatmap, decisions, recorded if photos.recorded else None)
+
+
+def _batches(photos: Iterator[NDArray[np.uint8]]) -> Iterator[list[NDArray[np.uint8]]]:
+    """Up to three photos of one size at a time."""
+    batch: list[NDArray[np.uint8]] = []
+    for photo in photos:
+        if batch and (len(batch) == _BATCH or photo.shape != batch[0].shape):
+            yield batch
+            batch = []
+        batch.append(photo)
+    if batch:
+        yield batch
+
+
+def _larger(
+    so_far: float, ours: NDArray[np.floating], theirs: NDArray[np.floating] | Sequence[float]
+) -> float:
+    """The larger of ``so_far`` and the largest difference; NaN stays NaN and is within no tolerance."""
+    return float(np.maximum(so_far, np.abs(ours - np.asarray(theirs)).max()))

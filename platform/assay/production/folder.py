@@ -1,0 +1,51 @@
+"""Where results of a command go: a folder that is new or empty, so that nothing is replaced or mixed up."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from trainables.errors import InputError
+
+__all__ = ["new_folder", "refuse_used_folder"]
+
+
+def refuse_used_folder(path: Path) -> None:
+    """Refuse a path that holds something already.
+
+    Raises:
+        InputError: If it is a file, or a folder with anything in it.
+    """
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise InputError(f"--output is a new or empty folder, found {path}. Choose another, or remove it.")
+
+
+@contextmanager
+def new_folder(path: Path) -> Generator[Path]:
+    """A folder beside ``path`` that becomes it when the block ends well, and is removed when it does not.
+
+    Raises:
+        InputError: If ``path`` is in use.
+    """
+    refuse_used_folder(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        yield unfinished
+        unfinished.chmod(0o777 & ~_umask())  # mkdtemp's is for the owner alone
+        if path.exists():
+            path.rmdir()
+        unfinished.rename(path)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _umask() -> int:
+    import os
+
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,147 @@
+"""A trained trial as an object that judges images: from the storage, its files checked against the record."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+from assay.results import Problem, Record, Store
+from assay.results.store import DamagedFileError
+from trainables.catalogue import find_trainable
+from trainables.deployed import CARD_FILE, Card, CardThresholds, DeployedModel, load_deployed
+from trainables.errors import InputError
+from trainables.evaluate import FIXED_THRESHOLD
+
+__all__ = ["card_of", "load_model", "revision_warning", "trained_record", "write_model"]
+
+_LISTED = 5  # trials named in a message
+_UNDECIDED = CardThresholds(
+    image=FIXED_THRESHOLD,
+    image_source=f"fixed {FIXED_THRESHOLD}",
+    pixel=FIXED_THRESHOLD,
+    pixel_source=f"fixed {FIXED_THRESHOLD}",
+)
+
+
+def trained_record(store: Store, trial_id: str) -> Record:
+    """The record of a trial that has a model.
+
+    Raises:
+        InputError: If it has no readable record, did not finish, or its model was not kept.
+    """
+    record = store.record(trial_id)
+    if record is None:
+        raise InputError(f"trial {trial_id} is not trained yet. `assay status` shows how far its study is.")
+    if isinstance(record, Problem):
+        raise InputError(str(record))
+    if record.status != "finished":
+        raise InputError(
+            f"a model comes from a trial that finished, found {record.status}: "
+            f"{record.reason or 'no reason noted'}. Choose another trial of {record.study}."
+        )
+    if not _model_files(record):
+        raise InputError(
+            f"the model of trial {trial_id} was not kept (`keep: {{models: …}}` in the study). "
+            + _models_left(store, record.study)
+        )
+    return record
+
+
+def card_of(record: Record) -> Card:
+    """What must be known of a finished trial's model to use it."""
+    result, trial = record.result, record.trial
+    assert result is not None, "a finished trial has a result"
+    found = result.thresholds
+    return Card(
+        trial=record.id,
+        study=record.study,
+        cell=trial["cell"],
+        trainable=trial["trainable"],
+        revision=trial["revision"],
+        image_size=trial["config"]["image_size"],
+        channels=trial["config"]["channels"],
+        precision=trial["config"]["precision"],
+        thresholds=CardThresholds(**found.model_dump()) if found is not None else _UNDECIDED,
+        metrics=result.metrics,
+        versions=record.environment.versions,
+    )
+
+
+def load_model(store: Store, record: Record) -> DeployedModel:
+    """The model of a trial, with the arithmetic that it was judged with.
+
+    Raises:
+        InputError: If a file is missing or not what the record says, or the method is not installed.
+    """
+    with tempfile.TemporaryDirectory(prefix="assay-") as folder:
+        write_model(store, record, Path(folder))
+        return load_deployed(Path(folder))
+
+
+def write_model(store: Store, record: Record, folder: Path, *, float32: bool = False) -> None:
+    """Copy a trial's model and its card into an existing folder; every file's sha256 is checked.
+
+    Args:
+        store: Where the trial lies.
+        record: Of :func:`trained_record`.
+        folder: Where to.
+        float32: Set the model's ``precision`` to float32: what is shipped runs on machines that know no
+            bfloat16.
+
+    Raises:
+        InputError: If a file is missing or not what the record says.
+    """
+    for name in _model_files(record):
+        try:
+            data = store.read_file(record, f"model/{name}")
+        except (DamagedFileError, FileNotFoundError) as error:
+            raise InputError(
+                f"the model of trial {record.id} cannot be read: {error}. Train the trial again: remove "
+                f"{store.trial(record.id)} from {store.uri}, then `assay run`."
+            ) from error
+        assert data is not None, "the record names it"
+        if float32 and name == "config.json":
+            data = _in_float32(data)
+        (folder / name).write_bytes(data)
+    (folder / CARD_FILE).write_text(card_of(record).model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def revision_warning(card: Card) -> str | None:
+    """What to say when the installed method is not the one that trained the model."""
+    now = find_trainable(card.trainable).revision
+    if now == card.revision:
+        return None
+    return (
+        f"trial {card.trial} was trained by revision {card.revision} of {card.trainable}, installed is "
+        f"{now}: its predictions may differ from those that were measured"
+    )
+
+
+def _in_float32(config: bytes) -> bytes:
+    settings = json.loads(config)
+    if "precision" in settings:  # the field of TrainableConfig; a method may save less than its config
+        settings["precision"] = "float32"
+    return json.dumps(settings, indent=2).encode()
+
+
+def _model_files(record: Record) -> list[str]:
+    """Names of the model's files below ``model/``; none when it was not kept."""
+    start = f"{record.attempt}/model/"
+    return [path.removeprefix(start) for path in record.files if path.startswith(start)]
+
+
+def _models_left(store: Store, study: str) -> str:
+    records = store.records(store.trials()).values()
+    kept = [
+        f"{record.id} ({record.trial['cell']}, seed {record.trial['seed']})"
+        for record in records
+        if record.study == study and record.status == "finished" and _model_files(record)
+    ]
+    if not kept:
+        return (
+            f"No trial of {study} has a model: set `keep: {{models: all}}`, remove this trial's folder from "
+            "the storage, and `assay run` trains it again."
+        )
+    more = f" and {len(kept) - _LISTED} more" if len(kept) > _LISTED else ""
+    return f"Trials of {study} with a model: {', '.join(kept[:_LISTED])}{more}."

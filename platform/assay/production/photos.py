@@ -1,0 +1,109 @@
+"""From what a user names (files, folders, patterns) to photos, each with a place for its pictures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath, PurePosixPath
+
+from trainables.data.formats import IMAGE_SUFFIXES
+from trainables.errors import InputError
+
+__all__ = ["Photo", "as_text", "find_photos"]
+
+_MAGIC = frozenset("*?[")
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One image file that is to be judged."""
+
+    path: Path
+    name: str  # the path as the user named it
+    place: PurePosixPath  # where its pictures go, below a root; ends with .png, unique among the photos
+
+
+def find_photos(paths: Sequence[str]) -> list[Photo]:
+    """All images that ``paths`` name, once each, in the order of the paths and sorted within a folder.
+
+    A folder stands for the images below it, a pattern (``*``, ``**``, ``?``, ``[…]``) for what it matches; a
+    file is taken whatever its name. Links to folders are not followed.
+
+    Raises:
+        InputError: If a path does not exist, or leads to no image.
+    """
+    found: dict[Path, Path] = {}  # by where the file really is called so: a photo is judged once
+    for text in paths:
+        files = list(_files(text))
+        if not files:
+            raise InputError(
+                f"{text!r} leads to no image ({', '.join(IMAGE_SUFFIXES)}). Name files, folders or patterns."
+            )
+        for file in files:
+            found.setdefault(file.parent.resolve() / file.name, file)
+    places = _places(found)
+    return [Photo(file, as_text(file), place) for file, place in zip(found.values(), places, strict=True)]
+
+
+def _files(text: str) -> Iterator[Path]:
+    path = Path(text).expanduser()
+    if path.is_dir():
+        yield from _images_below(path)
+    elif path.exists():
+        yield path
+    elif _MAGIC & set(text):
+        for match in _matches(path):
+            if match.is_dir():
+                yield from _images_below(match)
+            elif _is_image(match):
+                yield match
+    else:
+        raise InputError(f"there is no file or folder {text!r}. Check the path.")
+
+
+def _matches(pattern: Path) -> list[Path]:
+    fixed = next(i for i, part in enumerate(pattern.parts) if _MAGIC & set(part))
+    return sorted(Path(*pattern.parts[:fixed]).glob(str(Path(*pattern.parts[fixed:]))))
+
+
+def _images_below(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if _is_image(path))
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+
+
+def _places(files: Iterable[Path]) -> list[PurePosixPath]:
+    """The files' paths below the folder that they share, as PNGs; no two alike on any file system.
+
+    ``x.png`` keeps its name and ``x.jpg`` becomes ``x.jpg.png``, so that neither takes the other's place.
+    """
+    paths = list(files)
+    shared = _shared(path.parent for path in paths)
+    taken: set[str] = set()
+    places: list[PurePosixPath] = []
+    for path in paths:
+        relative = PurePosixPath(path.relative_to(shared).as_posix())
+        stem = relative.with_suffix("") if relative.suffix.lower() == ".png" else relative
+        place, number = stem.with_name(f"{stem.name}.png"), 2
+        while str(place).casefold() in taken:
+            place, number = stem.with_name(f"{stem.name}-{number}.png"), number + 1
+        taken.add(str(place).casefold())
+        places.append(place)
+    return places
+
+
+def _shared(folders: Iterable[Path]) -> Path:
+    """The deepest folder that holds all ``folders``, which are absolute."""
+    every = [folder.parts for folder in dict.fromkeys(folders)]
+    length = next(
+        (i for i, parts in enumerate(zip(*every, strict=False)) if len(set(parts)) > 1), min(map(len, every))
+    )
+    return Path(*every[0][:length])
+
+
+def as_text(path: PurePath) -> str:
+    """A path as valid text, whatever bytes a file's name has."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

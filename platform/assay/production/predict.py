@@ -1,0 +1,239 @@
+"""Judge any number of image files: decoding, resizing and writing beside the model, in bounded memory.
+
+Threads read ahead and write behind; only the calling thread runs the model. OpenCV and torch release the
+interpreter, so the model waits for cores only (see docs/benchmarks.md). What is in flight is counted in
+bytes of decoded pixels, so that a hundred thousand images take as much memory as a hundred.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.production.photos import Photo, as_text
+from assay.production.rows import Row, RowWriter
+from trainables.data.formats import BrokenImageError
+from trainables.data.sources import decode_image
+from trainables.deployed import DeployedModel, enlarge_mask
+from trainables.overlay import overlay
+
+__all__ = ["Pictures", "Progress", "predict"]
+
+BATCH = 16  # images in one prediction, as in the evaluation
+_AHEAD = 4 * BATCH  # images in flight at most: read, judged or being written
+_MEMORY = 512 << 20  # bytes of decoded pixels in flight
+_THREADS = min(4, os.cpu_count() or 1)  # that read, and as many that write
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Which pictures are written below ``folder``: ``masks/…`` and ``overlays/…``, at the photos' places."""
+
+    folder: Path
+    masks: bool = False  # 255 = defect, at the photo's own size
+    overlays: bool = False  # the decision drawn over the photo
+
+
+class Progress(NamedTuple):
+    """How far a prediction is."""
+
+    done: int  # rows written
+    total: int
+    defective: int
+    broken: tuple[str, ...]  # names of the photos that could not be judged, with the reason
+
+
+class _Seen(NamedTuple):
+    """A photo that was read: its pixels at the network's size, or why there are none."""
+
+    photo: Photo
+    small: NDArray[np.uint8] | None
+    size: tuple[int, int]  # of the photo: height, width
+    original: NDArray[np.uint8] | None  # kept where an overlay is drawn on it
+    error: str | None
+
+    @property
+    def bytes(self) -> int:
+        return sum(image.nbytes for image in (self.small, self.original) if image is not None)
+
+
+def predict(
+    model: DeployedModel,
+    photos: Sequence[Photo],
+    rows: RowWriter,
+    pictures: Pictures,
+    on_progress: Callable[[Progress], None],
+) -> Progress:
+    """Judge ``photos`` in their order, and write a row and the pictures of each.
+
+    A photo that cannot be read gets a row that says why. An interruption (Ctrl-C) leaves the rows of all
+    photos that were judged before it.
+
+    Raises:
+        OSError: If something cannot be written; the rows until then are kept.
+    """
+    return _Pipeline(model, photos, rows, pictures, on_progress).run()
+
+
+class _Pipeline:
+    def __init__(
+        self,
+        model: DeployedModel,
+        photos: Sequence[Photo],
+        rows: RowWriter,
+        pictures: Pictures,
+        on_progress: Callable[[Progress], None],
+    ) -> None:
+        self._model, self._pictures, self._on_progress = model, pictures, on_progress
+        self._todo: Iterator[Photo] = iter(photos)
+        self._rows = rows
+        self._progress = Progress(0, len(photos), 0, ())
+        self._reads: deque[Future[_Seen]] = deque()
+        self._batch: list[_Seen] = []
+        self._writes: deque[Future[Row]] = deque()
+        self._largest = 0  # bytes of the largest photo so far
+        self._reader = ThreadPoolExecutor(_THREADS, "assay-read")
+        self._writer = ThreadPoolExecutor(_THREADS, "assay-write")
+
+    def run(self) -> Progress:
+        with ExitStack() as stack:
+            # Undone in this order: no further reads, then the pictures in hand and their rows.
+            stack.callback(self._writer.shutdown)
+            stack.callback(self._finish_rows)
+            stack.callback(self._reader.shutdown, cancel_futures=True)
+            while self._read_on() or self._batch:
+                if self._reads:
+                    seen = self._reads.popleft().result()
+                    self._largest = max(self._largest, seen.bytes)
+                    self._batch.append(seen)
+                if len(self._batch) == BATCH or not self._reads:
+                    self._judge()
+                self._collect()
+        return self._progress
+
+    def _read_on(self) -> bool:
+        """Keep the readers busy; whether there is a photo to wait for."""
+        while True:
+            if self._in_flight() < self._room():
+                photo = next(self._todo, None)
+                if photo is None:
+                    break
+                self._reads.append(self._reader.submit(self._read, photo))
+            elif self._writes and not self._reads:  # the writers lag: rather wait than judge a small batch
+                self._finish_row()
+            else:
+                break
+        return bool(self._reads)
+
+    def _in_flight(self) -> int:
+        return len(self._reads) + len(self._batch) + len(self._writes)
+
+    def _room(self) -> int:
+        """Photos in flight at most: few until the first sizes are known."""
+        if not self._largest:
+            return _THREADS
+        return max(1, min(_AHEAD, _MEMORY // self._largest))
+
+    def _read(self, photo: Photo) -> _Seen:
+        try:
+            image = decode_image(_content(photo.path), self._model.card.channels)
+        except BrokenImageError as error:
+            return _Seen(photo, None, (0, 0), None, str(error))
+        size = (image.shape[0], image.shape[1])
+        kept = image if self._pictures.overlays else None
+        return _Seen(photo, self._model.prepare(image), size, kept, None)
+
+    def _judge(self) -> None:
+        """Judge the batch in hand and hand it to the writers."""
+        batch, self._batch = self._batch, []
+        small = [seen.small for seen in batch if seen.small is not None]
+        judgement = self._model.judge(small) if small else None
+        at = 0
+        for seen in batch:
+            if seen.small is None or judgement is None:
+                self._writes.append(_ready(_broken(seen.photo, seen.error or "")))
+                continue
+            score, heatmap = float(judgement.score[at]), judgement.heatmap[at]
+            if not (0 <= score <= 1 and heatmap.min() >= 0 and heatmap.max() <= 1):  # NaN is in no range
+                text = f"the model gave no number within [0, 1] for it (score {score:g})"
+                self._writes.append(_ready(_broken(seen.photo, text)))
+            else:
+                decision, mask = bool(judgement.decision[at]), judgement.mask[at].copy()
+                self._writes.append(self._writer.submit(self._write, seen, score, decision, mask))
+            at += 1
+
+    def _write(self, seen: _Seen, score: float, decision: bool, small: NDArray[np.bool_]) -> Row:
+        mask = enlarge_mask(small, seen.size)
+        mask_path = overlay_path = None
+        if self._pictures.masks:
+            mask_path = self._picture("masks", seen.photo, mask * np.uint8(255))
+        if seen.original is not None:
+            overlay_path = self._picture("overlays", seen.photo, overlay(seen.original, mask, 1, None))
+        return Row(
+            image=seen.photo.name,
+            score=score,
+            decision=decision,
+            defect_pixels=int(np.count_nonzero(mask)),
+            height=seen.size[0],
+            width=seen.size[1],
+            mask=mask_path,
+            overlay=overlay_path,
+            error=None,
+        )
+
+    def _picture(self, kind: str, photo: Photo, picture: NDArray[np.uint8]) -> str:
+        """Write one PNG; returns its path below the folder."""
+        place = kind / photo.place
+        path = self._pictures.folder / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        written, data = cv2.imencode(".png", picture)
+        assert written, "a uint8 picture of 1 or 3 channels"
+        path.write_bytes(data.tobytes())
+        return as_text(place)
+
+    def _collect(self) -> None:
+        while self._writes and self._writes[0].done():
+            self._finish_row()
+
+    def _finish_rows(self) -> None:
+        while self._writes:
+            self._finish_row()
+
+    def _finish_row(self) -> None:
+        row = self._writes[0].result()  # an interruption while it waits loses nothing
+        self._writes.popleft()
+        self._rows.add(row)
+        done, total, defective, broken = self._progress
+        if row.error is not None:
+            broken = (*broken, f"{row.image}: {row.error}")
+        self._progress = Progress(done + 1, total, defective + bool(row.decision), broken)
+        self._on_progress(self._progress)
+
+
+def _content(path: Path) -> bytes:
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise BrokenImageError("expected a plain file, found a pipe or device")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BrokenImageError(f"the file cannot be read: {error.strerror}") from error
+
+
+def _broken(photo: Photo, error: str) -> Row:
+    return Row(photo.name, None, None, None, None, None, None, None, error)
+
+
+def _ready(row: Row) -> Future[Row]:
+    future: Future[Row] = Future()
+    future.set_result(row)
+    return future

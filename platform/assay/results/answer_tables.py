@@ -1,0 +1,250 @@
+"""The answers of a study as sections of a page: what a reader needs first, then the details.
+
+For each claim one table with difference, interval, adjusted p and verdict, and one with what stands behind
+them; for a full factorial also main effects and interactions. Markdown and terminal show the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from assay.results.answers import StudyAnswers
+from assay.results.statistics import Answer
+from assay.results.statistics.scores import CLAIMS, Claim
+from assay.results.statistics.settle import MOST_REPEATS
+from assay.results.statistics.words import (
+    better_text,
+    count_text,
+    exact_test_text,
+    interval_text,
+    more_text,
+    p_text,
+    signed,
+)
+from assay.results.tables import Column, TextTable, decimals_of, luck_text, superscript
+from assay.study import Plan
+from trainables.metrics import METRICS, Metric
+
+__all__ = ["Section", "best_notes", "sections"]
+
+_NOTHING = "–"
+_CLAIMS: dict[Claim, str] = {
+    "this split": "on this split: would other seeds say the same?",
+    "these folds": "on these folds: would other seeds say the same?",
+    "new data": "on new data: would other images of this kind say the same?",
+}
+
+_MAIN_EFFECTS = "Mean of a level's cells minus that of its factor's first level, all other factors averaged."
+_INTERACTIONS = "How much one factor's effect grows with the level of another: a difference of differences."
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, a paragraph, a table and notes below it."""
+
+    title: str
+    intro: str
+    table: TextTable
+    notes: tuple[str, ...]
+
+
+def sections(plan: Plan, answers: StudyAnswers) -> Iterator[Section]:
+    """All sections that the study's answers need, in reading order."""
+    plan = plan.answer()
+    metric = METRICS[plan.study.metrics.primary]
+    decimals = decimals_of(metric, max((one.n_planned for one in answers.comparisons), default=1))
+    page = _Page(plan, metric, decimals, answers)
+    for claim in CLAIMS:
+        compared = [one for one in answers.comparisons if one.claim == claim]
+        if compared:
+            yield page.comparisons(claim, compared)
+            if answers.luck is not None or any(one.p is not None for one in compared):
+                yield page.details(claim, compared)
+        for title, intro, effects in (
+            ("Main effects", _MAIN_EFFECTS, answers.main_effects),
+            ("Interactions", _INTERACTIONS, answers.interactions),
+        ):
+            of_claim = [one for one in effects if one.claim == claim]
+            if of_claim:
+                yield page.effects(f"{title} {_where(claim)}", intro, of_claim)
+
+
+def best_notes(plan: Plan, answers: StudyAnswers) -> list[str]:
+    """What bold and test luck mean in the ablation table."""
+    notes: list[str] = []
+    best, title = answers.best, METRICS[plan.study.metrics.primary].title
+    if best is not None:
+        held = f"{best.repeats} common repeats; claim: {best.claim}"
+        notes.append(
+            f"Bold: the best {title}, and what cannot be told from it ({held})."
+            if best.cells
+            else f"Not distinguishable: no {title} is bold ({held})."
+        )
+    if answers.luck is not None:
+        notes.append(
+            f"Test luck: 95 % interval of {title} had other test items been photographed (bootstrap over "
+            "physical items); it says nothing of training."
+        )
+        notes += [f"{problem[0].upper()}{problem[1:]}" for problem in answers.luck.problems]
+    return notes
+
+
+@dataclass(frozen=True)
+class _Page:
+    plan: Plan
+    metric: Metric
+    decimals: int
+    answers: StudyAnswers
+
+    def comparisons(self, claim: Claim, answers: Sequence[Answer]) -> Section:
+        """What is claimed, in one table."""
+        columns = (
+            *self._names(),
+            Column(f"difference in {self.metric.title}", "right"),
+            Column("better in", "right"),
+            Column("p (Holm)", "right"),
+            Column("verdict", "left"),
+        )
+        notes: dict[str, int] = {}
+        rows = tuple((*self._named(one), *self._claimed(one, notes)) for one in answers)
+        intro = "Right level minus left, all else equal"
+        if self.plan.study.factors:
+            order = "·".join(self.plan.study.factors)
+            intro += f"; `…` stands for what is compared in {order}"
+        return Section(
+            f"Comparisons {_CLAIMS[claim]}",
+            f"{intro}. {_method(answers)}",
+            TextTable(columns, rows, tuple(notes)),
+            tuple(self._common_notes(answers)),
+        )
+
+    def details(self, claim: Claim, answers: Sequence[Answer]) -> Section:
+        """What stands behind the verdicts."""
+        luck = self.answers.luck
+        columns = [*self._names(), Column("n", "right")]
+        exact = any(one.p_min is not None for one in answers)
+        columns.append(Column("p", "right"))
+        columns += [Column("smallest p", "right")] if exact else []
+        columns.append(Column("g", "right"))
+        if luck is not None:
+            columns.append(Column("test luck", "right"))
+        columns.append(Column("more repeats", "right"))
+        notes: list[str] = []
+        rows: list[tuple[str, ...]] = []
+        for one in answers:
+            g = _NOTHING if one.g is None else signed(one.g, 2)
+            row = [
+                *self._named(one),
+                count_text(one),
+                _p(one.p),
+                *([_p(one.p_min)] if exact else []),
+                g,
+            ]
+            if luck is not None and one.cell_a is not None and one.cell_b is not None:
+                found = luck.difference(one.cell_a, one.cell_b)
+                row.append(luck_text(found, self.decimals, _full_name(one), notes))
+            rows.append((*row, more_text(one, self.decimals) or _NOTHING))
+        return Section(
+            f"Details {_where(claim)}",
+            "",
+            TextTable(tuple(columns), tuple(rows), tuple(notes)),
+            tuple(self._detail_notes(answers)),
+        )
+
+    def effects(self, title: str, intro: str, answers: Sequence[Answer]) -> Section:
+        """Main effects or interactions: contrasts over all cells."""
+        columns = (
+            Column("effect", "left"),
+            Column(f"difference in {self.metric.title}", "right"),
+            Column("better in", "right"),
+            Column("p (Holm)", "right"),
+            Column("verdict", "left"),
+        )
+        notes: dict[str, int] = {}
+        rows = tuple((one.comparison, *self._claimed(one, notes)) for one in answers)
+        return Section(title, intro, TextTable(columns, rows, tuple(notes)), ())
+
+    def _names(self) -> list[Column]:
+        """Columns that name a comparison; of a study without factors there is nothing to be within."""
+        within = [Column("within", "left")] if self.plan.study.factors else []
+        return [Column("comparison", "left"), *within]
+
+    def _named(self, one: Answer) -> list[str]:
+        return [one.comparison, one.within] if self.plan.study.factors else [one.comparison]
+
+    def _claimed(self, one: Answer, notes: dict[str, int]) -> tuple[str, str, str, str]:
+        """Difference with interval, better in, p, verdict; ``notes`` collects what is odd, each once."""
+        verdict: str = one.verdict
+        if one.note:
+            verdict += f" {superscript(notes.setdefault(one.note, len(notes) + 1))}"
+        return self._difference(one), self._better(one), _p(one.p_holm), verdict
+
+    def _difference(self, one: Answer) -> str:
+        if one.difference is None:
+            return _NOTHING
+        text = signed(one.difference, self.decimals)
+        if one.n == 2:
+            return f"{text} ({', '.join(signed(value, self.decimals) for value in one.differences)})"
+        if one.low is None or one.high is None:
+            return text
+        mark = "†" if one.disagree else ""
+        return f"{text} {interval_text(one.low, one.high, self.decimals)}{mark}"
+
+    def _better(self, one: Answer) -> str:
+        lost = one.n_planned - one.n
+        return better_text(one) + (f" ({lost} lost)" if lost else "")
+
+    def _common_notes(self, answers: Sequence[Answer]) -> Iterator[str]:
+        if any(one.disagree for one in answers):
+            yield "† Interval and exact test disagree; the verdict follows the test."
+        yield from _grouped(answers, exact_test_text)
+        looks = max(one.looks for one in answers)
+        if looks > 1:
+            yield f"Answered at {looks} numbers of seeds at which its test could speak: p is times {looks}."
+
+    def _detail_notes(self, answers: Sequence[Answer]) -> Iterator[str]:
+        yield "g: difference in sd of the differences, corrected for few repeats (Hedges)."
+        if any(one.p_min is not None for one in answers):
+            yield "Smallest p: what the exact test can reach with so many repeats that differ."
+        asked = [one.more for one in answers if one.more is not None]
+        if asked:
+            delta = self.plan.study.resolve
+            what = "the difference that was found" if delta is None else f"a difference of {delta:g}"
+            yield (
+                f"More repeats: how many until {what} is shown with 80 % chance (range: what {answers[0].n} "
+                f"repeats know of the spread). > {MOST_REPEATS}: not within {MOST_REPEATS} in all (interval "
+                "there)."
+            )
+        if answers[0].claim == "new data" and not asked and any(one.verdict == "open" for one in answers):
+            yield "More seeds do not settle what the folds leave open: they are as many as they are."
+
+
+def _where(claim: Claim) -> str:
+    return _CLAIMS[claim].partition(":")[0]
+
+
+def _method(answers: Sequence[Answer]) -> str:
+    m = answers[0].m
+    over = f"Holm over {m} comparisons" if m > 1 else "one comparison, so Holm changes nothing"
+    if answers[0].claim == "new data":
+        return f"Interval (95 %) and p: Nadeau–Bengio's t, {over}."
+    return f"Interval: 95 %, paired t. p: exact sign-flip test, {over}."
+
+
+def _p(p: float | None) -> str:
+    return _NOTHING if p is None else p_text(p)
+
+
+def _full_name(one: Answer) -> str:
+    return f"{one.comparison}, {one.within}" if one.within else one.comparison
+
+
+def _grouped(answers: Sequence[Answer], say: Callable[[Answer], str]) -> Iterator[str]:
+    """Each sentence once; with the comparisons that it is about, where it is not about all."""
+    about: dict[str, list[str]] = {}
+    for one in answers:
+        if text := say(one):
+            about.setdefault(text, []).append(_full_name(one))
+    for text, names in about.items():
+        yield text if len(names) == len(answers) else f"{'; '.join(names)}: {text}"

@@ -1,0 +1,115 @@
+"""What is compared: weights of cells that sum to 0, so that a contrast has one value per repeat.
+
+A comparison of two cells, a main effect and an interaction differ in their weights only; everything after is
+the same for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations, product
+from math import prod
+
+import pandas as pd
+
+__all__ = ["Contrast", "comparison", "interactions", "main_effects"]
+
+_FACTOR = "factor:"
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A named difference between cells: Σ weight·score."""
+
+    name: str  # `stop: off → on`
+    weights: Mapping[str, float]  # cell → weight; they sum to 0
+    within: str = ""  # what is the same on both sides, in words
+
+    @property
+    def pair(self) -> tuple[str, str] | None:
+        """(cell_a, cell_b) of a comparison, a minus b; None for a contrast of more cells."""
+        if len(self.weights) != 2:
+            return None
+        a, b = sorted(self.weights, key=lambda cell: -self.weights[cell])
+        return a, b
+
+
+def comparison(name: str, start: str, end: str, within: str = "") -> Contrast:
+    """Cell ``end`` minus cell ``start``."""
+    return Contrast(name, {end: 1.0, start: -1.0}, within)
+
+
+def main_effects(table: pd.DataFrame) -> list[Contrast]:
+    """Of a full factorial: for each factor, the mean of a level's cells minus that of its first level's.
+
+    Empty for any other design, where the cells of two levels differ in more than the level.
+    """
+    design = _Factorial.read(table)
+    if design is None:
+        return []
+    return [
+        Contrast(f"{factor}: {base} → {level}", design.weights({factor: (base, level)}))
+        for factor, (base, *others) in design.levels.items()
+        for level in others
+    ]
+
+
+def interactions(table: pd.DataFrame) -> list[Contrast]:
+    """Of a full factorial: how much one factor's effect changes with another (difference of differences).
+
+    One for each two factors and each of their levels beyond the first; empty for any other design. The name
+    says the levels where a factor has more than two.
+    """
+    design = _Factorial.read(table)
+    if design is None:
+        return []
+    return [
+        Contrast(
+            f"{design.say(one, level)} × {design.say(other, other_level)}",
+            design.weights({one: (base, level), other: (other_base, other_level)}),
+        )
+        for (one, (base, *levels)), (other, (other_base, *other_levels)) in combinations(
+            design.levels.items(), 2
+        )
+        for level, other_level in product(levels, other_levels)
+    ]
+
+
+@dataclass(frozen=True)
+class _Factorial:
+    """A full crossing of at least two factors."""
+
+    levels: dict[str, list[str]]  # factors that vary → levels, as they come
+    cells: dict[str, dict[str, str]]  # cell → factor → level
+
+    @classmethod
+    def read(cls, table: pd.DataFrame) -> _Factorial | None:
+        factors = [name for name in table.columns if name.startswith(_FACTOR)]
+        first = ~table.duplicated("cell").to_numpy()
+        of_cells = {
+            name.removeprefix(_FACTOR): [str(v) for v in table[name].to_numpy()[first]] for name in factors
+        }
+        varied = {factor: found for factor, found in of_cells.items() if len(set(found)) > 1}
+        names = [str(name) for name in table["cell"].to_numpy()[first]]
+        cells = {name: {factor: found[i] for factor, found in varied.items()} for i, name in enumerate(names)}
+        levels = {factor: list(dict.fromkeys(found)) for factor, found in varied.items()}
+        crossed = {tuple(of_cell.values()) for of_cell in cells.values()}
+        if len(levels) < 2 or not len(crossed) == len(cells) == prod(map(len, levels.values())):
+            return None
+        return cls(levels, cells)
+
+    def say(self, factor: str, level: str) -> str:
+        """``stop``, or ``supervision: full → few`` where there are other levels."""
+        base, *others = self.levels[factor]
+        return factor if len(others) == 1 else f"{factor}: {base} → {level}"
+
+    def weights(self, steps: Mapping[str, tuple[str, str]]) -> dict[str, float]:
+        """Product of the steps (level +1, base −1), with equal weight for all combinations of the rest."""
+        weights: dict[str, float] = {}
+        for cell, levels in self.cells.items():
+            if all(levels[factor] in step for factor, step in steps.items()):
+                sign = prod(1 if levels[factor] == level else -1 for factor, (_, level) in steps.items())
+                weights[cell] = float(sign)
+        share = 2 ** len(steps) / len(weights)
+        return {cell: sign * share for cell, sign in weights.items()}

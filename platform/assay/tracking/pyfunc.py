@@ -1,0 +1,107 @@
+"""A trained model as an MLflow model, without a pickle: the loader is a module, the data are safetensors.
+
+The model carries the package ``trainables``, so that it loads where assay is not installed. Its methods from
+other distributions are named in the requirements instead.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import warnings
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+import trainables
+from assay.production.check import Judge
+from assay.production.readme import Target
+from trainables.catalogue import plugin_requirement
+from trainables.deployed import Card, DeployedModel, Judgement
+
+__all__ = ["PyfuncForm"]
+
+_LOADER = "trainables.deployed"
+_PACKAGES = (
+    "torch",
+    "numpy",
+    "opencv-contrib-python-headless",
+    "pydantic",
+    "safetensors",
+    "pyarrow",
+    "scikit-learn",
+    "scipy",
+)
+
+
+class PyfuncForm:
+    """The form `mlflow` of an export."""
+
+    name: Target = "mlflow"
+
+    def write(self, source: Path, model: DeployedModel, folder: Path) -> None:
+        """Write the model that lies in ``source`` (with its card) into an empty folder."""
+        _write(source, model.card, folder)
+
+    def load(self, folder: Path) -> Judge:
+        """What :meth:`write` wrote, through MLflow."""
+        return _load(folder)
+
+
+def _write(source: Path, card: Card, folder: Path) -> None:
+    pyfunc = _pyfunc()
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema, TensorSpec
+
+    def tensor(kind: type, shape: tuple[int, ...], name: str | None = None) -> TensorSpec:
+        return TensorSpec(np.dtype(kind), shape, name)
+
+    grey, (height, width) = card.channels == 1, card.image_size
+    inputs: list[ColSpec | TensorSpec] = [tensor(np.uint8, (-1, -1, -1) if grey else (-1, -1, -1, 3))]
+    outputs: list[ColSpec | TensorSpec] = [
+        tensor(np.float64, (-1,), "score"),
+        tensor(np.bool_, (-1,), "decision"),
+        tensor(np.float32, (-1, height, width), "heatmap"),
+        tensor(np.uint8, (-1, -1, -1), "mask"),
+    ]
+    signature = ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))
+    example = np.full((1, 16, 16) if grey else (1, 16, 16, 3), 128, np.uint8)
+    requirements = [f"{name}=={version(name).partition('+')[0]}" for name in _PACKAGES]
+    plugin = plugin_requirement(card.trainable)
+    with tempfile.TemporaryDirectory(prefix="assay-") as scratch:
+        code = Path(scratch) / "trainables"
+        shutil.copytree(
+            Path(trainables.__file__ or "").parent, code, ignore=shutil.ignore_patterns("__pycache__")
+        )
+        pyfunc.save_model(
+            path=folder,
+            loader_module=_LOADER,
+            data_path=str(source),
+            code_paths=[str(code)],
+            signature=signature,
+            input_example=example,
+            pip_requirements=[*requirements, *([plugin] if plugin else [])],
+            metadata={"assay": card.model_dump(mode="json")},
+        )
+
+
+def _load(folder: Path) -> Judge:
+    model = _pyfunc().load_model(str(folder))
+
+    def judge(photos: Sequence[NDArray[np.uint8]]) -> Judgement:
+        batch = np.stack(photos)
+        found = model.predict(batch[..., 0] if batch.shape[3] == 1 else batch)
+        return Judgement(*(found[name] for name in Judgement._fields))
+
+    return judge
+
+
+def _pyfunc() -> ModuleType:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns of type hints of its own
+        import mlflow.pyfunc
+    return mlflow.pyfunc

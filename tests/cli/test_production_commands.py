@@ -1,0 +1,94 @@
+"""`assay predict` and `assay export` as a user meets them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from assay.results import Store
+from tests.cli.small_study import Assay
+from tests.production.trained import train
+
+
+@pytest.fixture
+def shop(tmp_path: Path, cache_root: Path) -> tuple[Path, str]:
+    """A storage with one trained trial, and the start of its id."""
+    store = Store(tmp_path / "storage")
+    return tmp_path / "storage", train("toy", store, cache_root).id[:6]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(3):
+        cv2.imwrite(str(folder / f"{i}.png"), np.full((40, 50), 60 * i, np.uint8))
+    return folder
+
+
+def test_predict_writes_a_table_and_pictures(
+    assay: Assay, shop: tuple[Path, str], photos: Path, tmp_path: Path
+) -> None:
+    storage, trial = shop
+    out = tmp_path / "found"
+    answer = assay("predict", "--trial", trial, photos, "--output", out, "--masks", "--storage", storage)
+    assert answer.code == 0, answer.err
+    assert f"3 images judged, 2 defective: {out / 'predictions.csv'}" in answer.out
+    names = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
+    assert names == [
+        *(f"{kind}/{i}.png" for kind in ("masks", "overlays") for i in range(3)),
+        "predictions.csv",
+    ]
+
+
+def test_predict_names_unreadable_files_and_ends_with_1(
+    assay: Assay, shop: tuple[Path, str], photos: Path, tmp_path: Path
+) -> None:
+    storage, trial = shop
+    (photos / "broken.png").write_bytes(b"no image")
+    answer = assay(
+        "predict", "--trial", trial, photos, "--no-overlays", "--format", "parquet", "--output",
+        tmp_path / "found", "--storage", storage,
+    )  # fmt: skip
+    assert answer.code == 1
+    assert "3 images judged" in answer.out
+    assert f"not judged: {photos / 'broken.png'}: expected a JPEG, PNG, BMP or TIFF image" in answer.err
+    assert [path.name for path in (tmp_path / "found").iterdir()] == ["predictions.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--trial", "{trial}", "nowhere"], "there is no file or folder 'nowhere'"),
+        (
+            ["--trial", "ffff", "{photos}", "--output", "{photos}/new"],
+            "no trial in .* has an id that starts with 'ffff'",
+        ),
+        (["--trial", "{trial}", "{photos}", "--output", "{photos}"], "--output is a new or empty folder"),
+    ],
+)
+def test_predict_refuses_bad_input_with_2(
+    arguments: list[str], told: str, assay: Assay, shop: tuple[Path, str], photos: Path
+) -> None:
+    storage, trial = shop
+    named = [text.format(trial=trial, photos=photos) for text in arguments]
+    answer = assay("predict", *named, "--storage", storage)
+    assert answer.code == 2
+    assert re.search(told, answer.err)
+
+
+def test_export_says_what_it_checked(assay: Assay, shop: tuple[Path, str], tmp_path: Path) -> None:
+    storage, trial = shop
+    out = tmp_path / "model"
+    answer = assay("export", "--trial", trial, "--to", "mlflow", "--output", out, "--storage", storage)
+    assert answer.code == 0, answer.err
+    assert "max difference of scores" in answer.out
+    assert (out / "MLmodel").is_file()
+    assert (out / "README.md").is_file()
+    again = assay("export", "--trial", trial, "--to", "onnx", "--output", out, "--storage", storage)
+    assert again.code == 2
+    assert "--output is a new or empty folder" in again.err

@@ -1,0 +1,200 @@
+"""Predictions for files: what the evaluation would have said, for every file that can be read."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from assay.production.model import load_model
+from assay.production.photos import find_photos
+from assay.production.predict import Pictures, Progress, predict
+from assay.production.rows import RowWriter
+from assay.study import Trial
+from tests.production.conftest import Trained
+from trainables.data import open_manifest
+from trainables.errors import InputError
+
+Train = Callable[[str], Trained]
+
+
+def silent(progress: Progress) -> None:
+    """Nobody looks."""
+
+
+def judged(
+    trial: Trained,
+    paths: list[Path],
+    folder: Path,
+    on_progress: Callable[[Progress], None] = silent,
+    **which: bool,
+) -> list[dict[str, Any]]:
+    """The rows of a prediction, read from its table."""
+    folder.mkdir(exist_ok=True)
+    with RowWriter(folder / "table.parquet", "parquet") as rows:
+        photos = find_photos([str(path) for path in paths])
+        predict(load_model(*trial), photos, rows, Pictures(folder, **which), on_progress)
+    return pq.read_table(folder / "table.parquet").to_pylist()
+
+
+def write(path: Path, image: np.ndarray[Any, Any]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), image)
+    return path
+
+
+def surface(seed: int = 0, size: tuple[int, int] = (50, 70)) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(seed).integers(40, 200, size, np.uint8)
+
+
+@pytest.mark.parametrize("name", ["segdec", "unet"])
+def test_scores_are_those_of_the_evaluation(
+    name: str, trained: Train, cache_root: Path, tmp_path: Path
+) -> None:
+    store, record = trained(name)
+    recorded = store.read_part(record, "predictions.parquet").to_pylist()
+    manifest = open_manifest(Trial.model_validate(record.trial).data, None, cache_root)
+    files = [manifest.root / manifest.by_sample[row["sample"]].image for row in recorded]
+    found = judged(trained(name), files, tmp_path)
+    assert [row["image"] for row in found] == [str(file) for file in files]
+    assert [row["score"] for row in found] == pytest.approx([row["score"] for row in recorded], abs=1e-6)
+    assert [row["decision"] for row in found] == [row["decision"] for row in recorded]
+
+
+def test_depth_and_channels_of_a_file_do_not_matter(trained: Train, tmp_path: Path) -> None:
+    grey = surface()
+    files = [
+        write(tmp_path / "grey.png", grey),
+        write(tmp_path / "deep.png", grey.astype(np.uint16) * 257),
+        write(tmp_path / "deep.tif", grey.astype(np.uint16) * 257),
+        write(tmp_path / "rgba.png", cv2.cvtColor(grey, cv2.COLOR_GRAY2BGRA)),
+        write(tmp_path / "colour.bmp", cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)),
+    ]
+    for name in ("toy", "unet"):  # grey and colour
+        rows = judged(trained(name), files, tmp_path / name)
+        assert [row["error"] for row in rows] == [None] * 5
+        assert len({row["score"] for row in rows}) == 1
+
+
+def test_a_file_that_cannot_be_read_is_named_and_the_others_are_judged(
+    trained: Train, tmp_path: Path
+) -> None:
+    whole = write(tmp_path / "a.png", surface())
+    (tmp_path / "b.png").write_bytes(whole.read_bytes()[:300])
+    (tmp_path / "c.jpg").write_bytes(b"")
+    write(tmp_path / "d.png", surface(1))
+    told: list[Progress] = []
+    rows = judged(trained("toy"), [tmp_path], tmp_path / "found", told.append)
+    assert [row["score"] is None for row in rows] == [False, True, True, False]
+    assert "the PNG is truncated" in rows[1]["error"]
+    assert told[-1].done == told[-1].total == 4
+    assert [text.partition(":")[0] for text in told[-1].broken] == [rows[1]["image"], rows[2]["image"]]
+
+
+def test_pictures_have_the_photos_size_and_the_tables_pixels(trained: Train, tmp_path: Path) -> None:
+    photo = surface()
+    photo[10:30, 20:50] = 0  # the toy sees dark spots
+    file = write(tmp_path / "in" / "x.png", photo)
+    (row,) = judged(trained("toy"), [file], tmp_path / "out", masks=True, overlays=True)
+    mask = cv2.imread(str(tmp_path / "out" / row["mask"]), cv2.IMREAD_UNCHANGED)
+    drawn = cv2.imread(str(tmp_path / "out" / row["overlay"]))
+    assert mask.shape == drawn.shape[:2] == (row["height"], row["width"]) == (50, 70)
+    assert set(np.unique(mask)) == {0, 255}
+    assert int((mask == 255).sum()) == row["defect_pixels"] > 0
+    coloured = drawn.max(axis=2) != drawn.min(axis=2)
+    assert np.array_equal(coloured, mask == 255)
+
+
+def test_equal_names_keep_apart_and_folders_are_mirrored(tmp_path: Path) -> None:
+    for name in ("a/x.png", "b/x.png", "b/x.jpg", "b/x.jpg.png", "b/deep/X.png"):
+        write(tmp_path / name, surface())
+    photos = find_photos([str(tmp_path)])
+    assert [str(photo.place) for photo in photos] == [
+        "a/x.png", "b/deep/X.png", "b/x.jpg.png", "b/x.jpg-2.png", "b/x.png",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("paths", [["a", "a"], ["a", "a/x.png"], ["a/*.png", "./a/../a"], ["**/*.png"]])
+def test_a_photo_is_judged_once_however_it_is_named(
+    paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "a" / "x.png", surface())
+    (tmp_path / "a" / "notes.txt").write_text("no image")
+    monkeypatch.chdir(tmp_path)
+    assert [photo.path.name for photo in find_photos(paths)] == ["x.png"]
+
+
+@pytest.mark.parametrize("path", ["../out/y.png", "link/y.png", "in/../../out"])
+def test_no_picture_leaves_its_root(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "out" / "y.png", surface())
+    write(tmp_path / "work" / "in" / "x.png", surface())
+    (tmp_path / "work" / "link").symlink_to(tmp_path / "out")
+    monkeypatch.chdir(tmp_path / "work")
+    photos = find_photos([path, "in"])
+    assert len(photos) == 2
+    assert not [photo for photo in photos if photo.place.is_absolute() or ".." in photo.place.parts]
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("none.png", "no file or folder 'none.png'"),
+        ("empty", "leads to no image"),
+        ("*.tif", "leads to no image"),
+    ],
+)
+def test_a_path_without_images_is_refused(
+    path: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=told):
+        find_photos([path])
+
+
+def test_an_interruption_leaves_what_was_judged(trained: Train, tmp_path: Path) -> None:
+    for i in range(60):
+        write(tmp_path / "in" / f"{i:02d}.png", surface(i))
+
+    def interrupt(progress: Progress) -> None:
+        if progress.done == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        judged(trained("toy"), [tmp_path / "in"], tmp_path / "out", interrupt, masks=True)
+    rows = pq.read_table(tmp_path / "out" / "table.parquet").to_pylist()
+    assert 20 <= len(rows) < 60
+    assert [Path(row["image"]).name for row in rows] == [f"{i:02d}.png" for i in range(len(rows))]
+    assert all((tmp_path / "out" / row["mask"]).is_file() for row in rows)
+
+
+def test_memory_does_not_grow_with_the_number_of_photos(trained: Train, tmp_path: Path) -> None:
+    for i in range(160):
+        write(tmp_path / "in" / f"{i:03d}.bmp", np.full((200, 300), i, np.uint8))
+    peaks: list[int] = []
+    for count in (70, 160):
+        files = sorted((tmp_path / "in").iterdir())[:count]
+        tracemalloc.start()
+        judged(trained("toy"), files, tmp_path / str(count), overlays=True)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.3 * peaks[0]
+
+
+def test_csv_holds_what_parquet_holds(trained: Train, tmp_path: Path) -> None:
+    files = [write(tmp_path / "in" / f"{i}, ü.png", surface(i)) for i in range(3)]
+    rows = judged(trained("toy"), files, tmp_path / "out")
+    photos = find_photos([str(file) for file in files])
+    with RowWriter(tmp_path / "table.csv", "csv") as table:
+        predict(load_model(*trained("toy")), photos, table, Pictures(tmp_path), silent)
+    read = pyarrow.csv.read_csv(tmp_path / "table.csv").to_pylist()
+    assert [(row["image"], row["score"], row["decision"]) for row in read] == [
+        (row["image"], row["score"], row["decision"]) for row in rows
+    ]

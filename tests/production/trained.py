@@ -1,0 +1,85 @@
+"""Trials trained in this process, without Ray, into a storage as the engine leaves it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from assay.engine.packs import Pack
+from assay.engine.trial import Place
+from assay.engine.worker import train_trials
+from assay.results import Record, Store
+from assay.study import parse_study, plan_study
+from trainables.data import Manifest, open_manifest
+from trainables.data.spec import DataSpec
+
+__all__ = ["STUDIES", "train"]
+
+_STUDY = """\
+study: {name}
+question: Can it be shipped?
+trainable: {trainable}
+data:
+  reader: synthetic
+  splits: per_seed
+  options: {{images: 40, positives: 16, items: 20, size: [64, 96]}}
+supervision: full
+config: {config}
+repeats: {{seeds: [0]}}
+metrics: {{primary: image_ap, report: [fp, fn]}}
+keep: {{models: all, probes: 4}}
+"""
+_SUPERVISED = "width: 8, stages: 2, output_stride: 4, base: 4, levels: 2, norm: gn, epochs: 2, batch_size: 4"
+
+# By name: trainable and config. All read images of 64 × 96 at another size.
+STUDIES = {
+    "segdec": (
+        "segdec",
+        "{image_size: [64, 128], channel_scale: 0.0625, epochs: 2, lr: 0.05, batch_size: 2}",
+    ),
+    "segdec_bfloat16": (
+        "segdec",
+        "{image_size: [64, 128], channel_scale: 0.0625, epochs: 1, batch_size: 2, precision: bfloat16}",
+    ),
+    "classifier": ("supervised", f"{{image_size: [48, 64], model: classifier, {_SUPERVISED}}}"),
+    "unet": ("supervised", f"{{image_size: [48, 64], model: unet, channels: 3, {_SUPERVISED}}}"),
+    "toy": ("toy", "{image_size: [32, 40]}"),
+    "chaotic_toy": ("toy", "{image_size: [32, 40], x: 0.9}"),  # its noise is no continuous function
+}
+
+
+def train(name: str, store: Store, cache: Path) -> Record:
+    """Train the one trial of a study in :data:`STUDIES`."""
+    trainable, config = STUDIES[name]
+
+    def opener(spec: DataSpec) -> Manifest:
+        return open_manifest(spec, None, cache)
+
+    text = _STUDY.format(name=name, trainable=trainable, config=config)
+    plan = plan_study(parse_study(text, f"{name}.yaml"), opener, "cpu")
+    store.write_bytes(f"studies/{name}/study.yaml", text.encode())
+    store.write_table(f"studies/{name}/plan.parquet", plan.to_table())
+    pack = Pack(
+        id="0000",
+        study=name,
+        run="here",
+        started=datetime.now(UTC),
+        trials=plan.trials,
+        workers=1,
+        cpus=1,
+        gpus=0,
+        keep_models=True,
+        probes=4,
+        primary="image_ap",
+        objective="image_ap",
+        resource="none",
+        data_root=None,
+        cache=str(cache),
+    )
+    train_trials(Place(pack, store, 0, 1, "here", 0, torch.device("cpu")))
+    record = store.record(plan.trials[0].id)
+    assert isinstance(record, Record)
+    assert record.status == "finished", record.reason
+    return record

@@ -1,0 +1,164 @@
+"""A trained model as it is shipped: predictor, preprocessing and thresholds, from one folder.
+
+::
+
+    model = load_deployed(folder)                         # model.safetensors, config.json, card.json
+    judgement = model.judge([model.prepare(image)])       # uint8 H × W × C of any size → score, decision, …
+
+This module is also the loader of exported MLflow models (``loader_module: trainables.deployed``): they carry
+``trainables`` with them and run without the platform, ray or mlflow's own file formats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+
+from trainables.catalogue import find_trainable
+from trainables.contract import Predictor
+from trainables.data.sources import resize_image
+from trainables.data.tensors import images_to_tensor
+from trainables.errors import InputError
+
+__all__ = [
+    "CARD_FILE",
+    "Card",
+    "CardThresholds",
+    "DeployedModel",
+    "Judgement",
+    "enlarge_mask",
+    "load_deployed",
+]
+
+CARD_FILE = "card.json"
+_BATCH = 16  # images in one prediction of the MLflow model
+
+
+class CardThresholds(BaseModel, frozen=True, extra="forbid"):
+    """Where decisions are made, and what chose the place. A score ≥ threshold is defective."""
+
+    image: float
+    image_source: str
+    pixel: float = Field(description="Representable as float32, the type of heatmaps.")
+    pixel_source: str
+
+
+class Card(BaseModel, frozen=True, extra="forbid"):
+    """What must be known of a trained model to use it: written beside its weights."""
+
+    trial: str
+    study: str
+    cell: str
+    trainable: str
+    revision: int = Field(description="Of the trainable, when the model was trained.")
+    image_size: tuple[int, int] = Field(description="The network's input height and width, pixels.")
+    channels: Literal[1, 3] = Field(description="1: grey, 3: colour (BGR, as OpenCV reads it).")
+    precision: Literal["float32", "bfloat16"] = Field(description="Arithmetic in which it was trained.")
+    thresholds: CardThresholds
+    metrics: dict[str, float] = Field(description="On the study's test images.")
+    versions: dict[str, str] = Field(description="Packages that it was trained with.")
+
+
+class Judgement(NamedTuple):
+    """What a model says of a batch. B images, H × W pixels of the network's input."""
+
+    score: NDArray[np.float64]  # B, in [0, 1]
+    decision: NDArray[np.bool_]  # B, True: defective
+    heatmap: NDArray[np.float32]  # B × H × W, in [0, 1]
+    mask: NDArray[np.bool_]  # B × H × W, True: defect
+
+
+@dataclass(frozen=True, eq=False)
+class DeployedModel:
+    """A predictor with the preprocessing and the thresholds that belong to it."""
+
+    predictor: Predictor
+    card: Card
+    device: torch.device
+
+    def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """``image`` (H × W × C) at the network's input size, resized as in training."""
+        return resize_image(image, self.card.image_size)
+
+    def judge(self, images: Sequence[NDArray[np.uint8]]) -> Judgement:
+        """Judge prepared images (uint8, at the network's input size)."""
+        with torch.inference_mode():
+            prediction = self.predictor.predict(images_to_tensor(images, self.device))
+            score = prediction.score.double().cpu().numpy()
+            heatmap = prediction.heatmap.float().cpu().numpy()
+        thresholds = self.card.thresholds
+        return Judgement(score, score >= thresholds.image, heatmap, heatmap >= np.float32(thresholds.pixel))
+
+
+def load_deployed(folder: Path, device: torch.device | None = None) -> DeployedModel:
+    """Read a model and its card; ``device`` None: the first GPU if there is one, else the CPU.
+
+    Raises:
+        InputError: If the method that trained it is not installed.
+    """
+    card = Card.model_validate_json((folder / CARD_FILE).read_text(encoding="utf-8"))
+    where = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    predictor = find_trainable(card.trainable).load(folder).to(where)
+    return DeployedModel(predictor, card, where)
+
+
+def enlarge_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A mask at ``size`` (height, width), 0 or 1. Decided first: blended scores would give other edges."""
+    height, width = size
+    large = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+    return np.asarray(large, np.uint8)
+
+
+class PyfuncModel:
+    """What ``mlflow.pyfunc`` calls."""
+
+    def __init__(self, model: DeployedModel) -> None:
+        self.model = model
+
+    def predict(self, model_input: NDArray[np.uint8], params: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Judge a batch of images of one size, whatever it is.
+
+        Args:
+            model_input: uint8, N × H × W (grey) or N × H × W × C (C: the model's channels; 3 is BGR).
+            params: None; part of MLflow's interface.
+
+        Returns:
+            ``score`` (N, float64), ``decision`` (N, bool), ``heatmap`` (N × the network's input size,
+            float32), and ``mask`` (N × H × W at the images' own size, uint8: 0 or 1).
+
+        Raises:
+            InputError: If the array has another type or shape.
+        """
+        images = self._images(np.asarray(model_input))
+        parts = [self._judge(images[start : start + _BATCH]) for start in range(0, len(images), _BATCH)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _judge(self, images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        judgement = self.model.judge([self.model.prepare(image) for image in images])
+        size = (images.shape[1], images.shape[2])
+        masks = np.stack([enlarge_mask(mask, size) for mask in judgement.mask])
+        return {**judgement._asdict(), "mask": masks}
+
+    def _images(self, found: NDArray[Any]) -> NDArray[np.uint8]:
+        channels = self.model.card.channels
+        images = found[..., None] if found.ndim == 3 and channels == 1 else found
+        if found.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != channels or not images.size:
+            shape = "N × H × W" if channels == 1 else "N × H × W × 3 (BGR)"
+            raise InputError(
+                f"images are one uint8 array, {shape}, found {found.dtype} of shape {found.shape}. "
+                "Convert them, or pass them one by one if their sizes differ."
+            )
+        return images
+
+
+def _load_pyfunc(data_path: str) -> PyfuncModel:  # pyright: ignore[reportUnusedFunction] - MLflow calls it
+    """Entry point of MLflow's ``loader_module``."""
+    return PyfuncModel(load_deployed(Path(data_path)))
