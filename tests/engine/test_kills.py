@@ -83,7 +83,7 @@ def test_a_killed_ray_process_changes_no_result(
     killed = _kill_first(title, os.getpid(), _in_the_middle(study))
     outcome = study.run()
     assert len(killed) == 1, f"no process {title} was there to kill"
-    assert (outcome.finished, outcome.missing) == (2, 0)
+    assert (outcome.finished, outcome.missing) == (2, 0), outcome
     if workers == 1:  # two workers add in another order: equal to 1e-5, not in every bit
         assert _without_ids(study) == undisturbed
     first = study.plan.trials[0].id
