@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,10 @@ ROOT = Path(__file__).parents[1]
 # For the processes that tests start: this checkout, and a third party's trainable.
 PATHS = [ROOT / "tests" / "plugin", ROOT / "platform", ROOT]
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [*map(str, PATHS), os.environ.get("PYTHONPATH")]))
+
+# A shell starts what it runs in the background with Ctrl-C ignored, and so would all that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 torch.set_num_threads(1)  # tiny images: more threads only wait for each other
 
