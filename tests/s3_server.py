@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import re
 import socket
+import socketserver
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
-__all__ = ["CREDENTIALS", "S3Server", "free_port"]
+__all__ = ["CREDENTIALS", "S3Server", "free_port", "relay"]
 
 # What a user would have in the environment; the secret is looked for where it must not be.
 CREDENTIALS = {
@@ -84,3 +88,31 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@contextmanager
+def relay(port: int, server: int) -> Iterator[None]:
+    """Within the block, what comes to ``port`` of this machine reaches the one on ``server``."""
+
+    class Connection(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection(("127.0.0.1", server)) as other:
+                up = threading.Thread(target=_copy, args=(self.request, other), daemon=True)
+                up.start()
+                _copy(other, self.request)
+
+    class Server(socketserver.ThreadingTCPServer):
+        allow_reuse_address = daemon_threads = True
+
+    with Server(("127.0.0.1", port), Connection) as listening:
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        yield
+        listening.shutdown()
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    """Pass on what comes until one side closes."""
+    with suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)

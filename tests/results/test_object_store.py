@@ -14,7 +14,7 @@ from assay.results.lease import Lease, holder
 from assay.results.retention import clean_plan, free
 from assay.results.stop import clear_stop, request_stop, stop_requested
 from tests.results.made_studies import make_plan, make_record
-from tests.s3_server import CREDENTIALS, S3Server, free_port
+from tests.s3_server import CREDENTIALS, S3Server, free_port, relay
 from trainables.errors import InputError, StorageError
 
 PLAN = make_plan()
@@ -168,15 +168,16 @@ def test_a_server_that_is_away_is_named_and_no_record_counts_as_missing() -> Non
 
 
 def test_who_is_patient_gets_an_answer_when_the_server_is_back(tmp_path: Path) -> None:
-    with S3Server(tmp_path) as before:
-        port = before.port
-    store = Store(before.uri(), patience=60)
+    port = free_port()
+    store = Store(f"s3://bucket/results?endpoint_override=127.0.0.1:{port}&scheme=http", patience=60)
     written: list[str] = []
     writer = threading.Thread(target=lambda: written.append(store.write_bytes("x", b"1")))
-    writer.start()
-    writer.join(1)
-    assert writer.is_alive()
-    with S3Server(tmp_path, port=port):
-        writer.join(60)
-        assert len(written) == 1
-        assert store.read_bytes("x") == b"1"
+    # The server keeps its bucket while nobody reaches it.
+    with S3Server(tmp_path) as server:
+        writer.start()
+        writer.join(1)
+        assert writer.is_alive()
+        with relay(port, server.port):
+            writer.join(60)
+            assert len(written) == 1
+            assert store.read_bytes("x") == b"1"
