@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,12 @@ def test_what_the_nodes_could_not_use_is_refused(
     assert answer.code == 2
     assert said in answer.err
     assert "hunter2" not in answer.err
+
+
+def test_a_refused_submission_leaves_the_environment_as_it_was(assay: Assay, study_file: Path) -> None:
+    before = dict(os.environ)
+    assay("submit", study_file, "--storage", "/shared", "--address", "http://127.0.0.1:1")
+    assert dict(os.environ) == before  # else a Ray started later would ask for a token that nobody made
 
 
 def test_a_study_that_breaks_a_rule_is_refused_before_the_cluster_is_asked(

@@ -13,7 +13,8 @@ import secrets
 import shlex
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -120,16 +121,40 @@ def submit(study: Path, name: str, arguments: Sequence[str], *, address: str | N
 
 
 def _client(address: str | None) -> JobSubmissionClient:
-    if address:
-        os.environ[_ADDRESS_VARIABLES[0]] = address  # Ray prefers its variables to what it is given
-    found = next((os.environ[name] for name in _ADDRESS_VARIABLES if os.environ.get(name)), None)
-    if found is None:
+    found = address or next((os.environ[name] for name in _ADDRESS_VARIABLES if os.environ.get(name)), None)
+    if not found:
         raise InputError(
             "a study is submitted to a Ray cluster, and none is named. Give the address of its dashboard "
             "(--address http://head:8265, or RAY_API_SERVER_ADDRESS)."
         )
-    # Send the token if there is one; Ray asks for it by default, and a cluster without tokens ignores it.
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    variables = {_ADDRESS_VARIABLES[0]: found}  # Ray prefers its variables to what it is given
+    if _has_token():  # a cluster without tokens ignores it
+        variables["RAY_AUTH_MODE"] = os.environ.get("RAY_AUTH_MODE", "token")
+    with _environment(variables):
+        return _connect(found)
+
+
+def _has_token() -> bool:
+    named = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    return named or (Path.home() / ".ray" / "auth_token").exists()
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Variables of this process as they shall be for a while: a Ray started later must not meet them."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _connect(found: str) -> JobSubmissionClient:
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
