@@ -73,9 +73,8 @@ def main() -> None:
         f"Seconds per image, median (least–most) of {rounds} interleaved rounds, {options.threads} threads, "
     )
     write(f"torch {torch.__version__}, radius {crf.radius}, {crf.steps} steps.\n\n")
-    write(
-        "| image | assay | naive (unfold) | ratio | growth | largest difference |\n|---|---|---|---|---|---|\n"
-    )
+    header = ["image", "assay", "naive (unfold)", "ratio", "growth", "largest difference"]
+    write(f"| {' | '.join(header)} |\n{'|---' * len(header)}|\n")
     first = 0.0
     for size in sizes:
         prob, images = scene(size)
