@@ -68,7 +68,7 @@ class SegmentingUNet(nn.Module):
     def forward(self, images_BCHW: Tensor) -> SupervisedOutput:
         """Judge images in [0, 1]."""
         output = self.unet(self.input(images_BCHW))
-        map_B1HW = output.logits_B1HW.float()
+        map_B1HW = output.map_BOHW.float()
         top_B = pool_map(map_B1HW, "topk", top_share=self.config.top_share, lse_r=1)
         features_BK = output.coarse_BKhw.float().mean(dim=(2, 3))
         # In float32 also under autocast: a logit decides, and this layer costs nothing.
