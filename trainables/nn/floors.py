@@ -4,8 +4,8 @@ Each floor is a plain function: three maps that no training makes, a trained map
 none (the fair opponent of everything that sharpens a map), and a score from the photographs' sizes alone.
 
 On blowholes in magnetic tiles, stretched to 224 × 224, the maps reach a pixel AP of 0.001 (random), 0.005
-(centre prior) and 0.01 to 0.02 (blur residual). Image size alone gives an image AP of 0.5 there, at a prevalence
-of 0.3, and of 0.35 to 0.7 on cracks, at 0.17.
+(centre prior) and 0.01 to 0.02 (blur residual). Image size alone gives an image AP of 0.5 there, where 0.3 of
+the images are defective, and of 0.35 to 0.7 on cracks, where 0.17 are.
 """
 
 from __future__ import annotations
