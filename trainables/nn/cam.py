@@ -85,6 +85,7 @@ def score_gradients(score_B: Tensor, activations: Sequence[Tensor]) -> tuple[Ten
     return torch.autograd.grad(score_B.sum(), list(activations))
 
 
+@torch.no_grad()
 def grad_cam(activations_BKhw: Tensor, gradients_BKhw: Tensor) -> Tensor:
     """``relu(Σ_c mean_hw(g_c) A_c)``: a weight per channel, B × 1 × h × w.
 
@@ -95,6 +96,7 @@ def grad_cam(activations_BKhw: Tensor, gradients_BKhw: Tensor) -> Tensor:
     return _weighted(gradients_BKhw.mean(dim=(2, 3), keepdim=True), activations_BKhw)
 
 
+@torch.no_grad()
 def grad_cam_plus_plus(activations_BKhw: Tensor, gradients_BKhw: Tensor) -> Tensor:
     """Grad-CAM whose mean counts only what raises s, each place by its α: B × 1 × h × w.
 
@@ -109,6 +111,7 @@ def grad_cam_plus_plus(activations_BKhw: Tensor, gradients_BKhw: Tensor) -> Tens
     return _weighted(weights, activations_BKhw)
 
 
+@torch.no_grad()
 def layer_cam(activations_BKhw: Tensor, gradients_BKhw: Tensor) -> Tensor:
     """``relu(Σ_c relu(g_c) A_c)``: a weight per channel and place, so shallow layers are of use too.
 
@@ -166,4 +169,4 @@ def dataset_scale(maxima: Sequence[float]) -> float:
 
 
 def _weighted(weights: Tensor, activations_BKhw: Tensor) -> Tensor:
-    return (weights * activations_BKhw.detach()).sum(dim=1, keepdim=True).relu()
+    return (weights * activations_BKhw).sum(dim=1, keepdim=True).relu()

@@ -23,6 +23,7 @@ their code); Teichmann and Cipolla 2018, arXiv:1805.04777 (the window). Default 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -126,8 +127,8 @@ def _pair_weights(images_BCHW: Tensor, crf: Crf) -> list[tuple[Tensor, tuple[_Wi
         colour.mul_(-(3 / channels) / (2 * crf.s_rgb**2)).sub_((y * y + x * x) / (2 * crf.s_far**2))
         alike = colour.exp_()
         pairs.append((alike, windows))
-        gauss = torch.exp(images_BCHW.new_tensor(-(y * y + x * x) / (2 * crf.s_xy**2)))
-        nearness.append(float(gauss))
+        gauss = math.exp(-(y * y + x * x) / (2 * crf.s_xy**2))
+        nearness.append(gauss)
         for window in windows:
             far[window] += alike
             near[window] += gauss

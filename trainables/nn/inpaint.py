@@ -4,9 +4,9 @@
 others is the caller's job. :func:`telea` needs no training and is what it must beat. Both are called alike,
 ``fill(images, mask)``, and leave every pixel outside the mask as it was, bit for bit.
 
-    masks_SBHW = draw_masks(len(images), size, rng)      # per step
-    inpaint_batch(inpainter, images, masks_SBHW, batch_size)
-    ...; optimiser.step()
+    optimiser.zero_grad()
+    inpaint_batch(inpainter, images, draw_masks(len(images), size, rng).to(device), batch_size)
+    optimiser.step()
 
 Source: the masks in grids and the loss are those of RIAD, Zavrtanik et al. 2021, *Reconstruction by
 inpainting for visual anomaly detection*, Pattern Recognition 112. That the network also sees the mask, and
