@@ -134,3 +134,10 @@ def test_networks_that_differ_in_depth_start_equal_where_they_are_alike() -> Non
     short, long = weights(1), weights(2)
     assert short.keys() < long.keys()
     assert all(torch.equal(short[name], long[name]) for name in short)
+
+
+def test_a_head_of_several_channels_starts_as_small_as_one_of_one() -> None:
+    network = UNet(PlainEncoder(4, 8, 2, "gn"), (8, 16, 32), "gn", outputs=3)
+    initialise(network, 0)
+    assert network(torch.rand(1, 4, 16, 16)).map_BOHW.shape == (1, 3, 16, 16)
+    assert float(network.head.weight.detach().abs().max()) <= 1 / math.sqrt(8)

@@ -41,7 +41,7 @@ __all__ = [
 
 _PARTS = 3  # disjoint masks of a grid: RIAD
 _GRID_CELLS = (2, 4, 8, 16)  # pixels: RIAD
-_BLOB_CELL = 16  # pixels: a CAM's cell is 8 to 16
+_BLOB_CELL = 32  # pixels: what a CAM's cells of 8 to 16 pixels leave after a cut and a dilation
 _BLOB_AREAS = (0.01, 0.3)  # share of the image; an erased region ends at 0.4
 
 
@@ -115,7 +115,7 @@ def blob_masks(
 ) -> Tensor:
     """A mask per image as a CAM would cut it out: 1 × ``count`` × H × W, bool.
 
-    Noise in cells, enlarged bilinearly and cut where it leaves an area.
+    Noise in cells, enlarged smoothly (bilinearly it would have ridges) and cut where it leaves an area.
 
     Args:
         count: Images.
@@ -125,7 +125,7 @@ def blob_masks(
         areas: Least and largest share of the image, in (0, 1); drawn evenly on a logarithmic scale.
     """
     cells = rng.standard_normal((count, 1, *(2 + side // cell for side in size)), dtype=np.float32)
-    noise_B1HW = F.interpolate(torch.from_numpy(cells), size=size, mode="bilinear", align_corners=True)
+    noise_B1HW = F.interpolate(torch.from_numpy(cells), size=size, mode="bicubic", align_corners=True)
     shares = torch.from_numpy(np.exp(rng.uniform(math.log(areas[0]), math.log(areas[1]), count)))
     ranks_BN = noise_B1HW.flatten(1).argsort(dim=1, descending=True).argsort(dim=1)
     chosen_BN = ranks_BN < (shares[:, None] * ranks_BN.shape[1]).ceil()
