@@ -53,8 +53,7 @@ def sections(plan: Plan, answers: StudyAnswers) -> Iterator[Section]:
     """All sections that the study's answers need, in reading order."""
     plan = plan.answer()
     metric = METRICS[plan.study.metrics.primary]
-    decimals = decimals_of(metric, max((one.n_planned for one in answers.comparisons), default=1))
-    page = _Page(plan, metric, decimals, answers)
+    page = _Page(plan, metric, max((one.n_planned for one in answers.comparisons), default=1), answers)
     for claim in CLAIMS:
         compared = [one for one in answers.comparisons if one.claim == claim]
         if compared:
@@ -68,6 +67,9 @@ def sections(plan: Plan, answers: StudyAnswers) -> Iterator[Section]:
             of_claim = [one for one in effects if one.claim == claim]
             if of_claim:
                 yield page.effects(f"{title} {_where(claim)}", intro, of_claim)
+    if answers.further:
+        claim = answers.further[0].claim
+        yield page.further(claim, [one for one in answers.further if one.claim == claim])
 
 
 def best_notes(plan: Plan, answers: StudyAnswers) -> list[str]:
@@ -94,7 +96,7 @@ def best_notes(plan: Plan, answers: StudyAnswers) -> list[str]:
 class _Page:
     plan: Plan
     metric: Metric
-    decimals: int
+    repeats: int  # of a comparison, as planned
     answers: StudyAnswers
 
     def comparisons(self, claim: Claim, answers: Sequence[Answer]) -> Section:
@@ -143,8 +145,8 @@ class _Page:
             ]
             if luck is not None and one.cell_a is not None and one.cell_b is not None:
                 found = luck.difference(one.cell_a, one.cell_b)
-                row.append(luck_text(found, self.decimals, _full_name(one), notes))
-            rows.append((*row, more_text(one, self.decimals) or _NOTHING))
+                row.append(luck_text(found, self._decimals(one), _full_name(one), notes))
+            rows.append((*row, more_text(one, self._decimals(one)) or _NOTHING))
         return Section(
             f"Details {_where(claim)}",
             "",
@@ -165,6 +167,31 @@ class _Page:
         rows = tuple((one.comparison, *self._claimed(one, notes)) for one in answers)
         return Section(title, intro, TextTable(columns, rows, tuple(notes)), ())
 
+    def further(self, claim: Claim, answers: Sequence[Answer]) -> Section:
+        """The comparisons by all further metrics, for one claim."""
+        columns = (
+            Column("metric", "left"),
+            *self._names(),
+            Column("difference", "right"),
+            Column("p (Holm)", "right"),
+            Column("verdict", "left"),
+        )
+        notes: dict[str, int] = {}
+        rows: list[tuple[str, ...]] = []
+        for one in answers:
+            difference, _, p, verdict = self._claimed(one, notes)
+            rows.append((_title(METRICS[one.metric]), *self._named(one), difference, p, verdict))
+        return Section(
+            f"Further metrics {_where(claim)}",
+            f"Exploratory: the question was asked of {self.metric.title}. A metric is a family of its own: "
+            "the more of them are read, the more will look shown by chance.",
+            TextTable(columns, tuple(rows), tuple(notes)),
+            (),
+        )
+
+    def _decimals(self, one: Answer) -> int:
+        return decimals_of(METRICS[one.metric], self.repeats)
+
     def _names(self) -> list[Column]:
         """Columns that name a comparison; of a study without factors there is nothing to be within."""
         within = [Column("within", "left")] if self.plan.study.factors else []
@@ -183,13 +210,14 @@ class _Page:
     def _difference(self, one: Answer) -> str:
         if one.difference is None:
             return _NOTHING
-        text = signed(one.difference, self.decimals)
+        decimals = self._decimals(one)
+        text = signed(one.difference, decimals)
         if one.n == 2:
-            return f"{text} ({', '.join(signed(value, self.decimals) for value in one.differences)})"
+            return f"{text} ({', '.join(signed(value, decimals) for value in one.differences)})"
         if one.low is None or one.high is None:
             return text
         mark = "†" if one.disagree else ""
-        return f"{text} {interval_text(one.low, one.high, self.decimals)}{mark}"
+        return f"{text} {interval_text(one.low, one.high, decimals)}{mark}"
 
     def _better(self, one: Answer) -> str:
         lost = one.n_planned - one.n
@@ -218,6 +246,10 @@ class _Page:
             )
         if answers[0].claim == "new data" and not asked and any(one.verdict == "open" for one in answers):
             yield "More seeds do not settle what the folds leave open: they are as many as they are."
+
+
+def _title(metric: Metric) -> str:
+    return f"{metric.title} {'↑' if metric.better == 'higher' else '↓'}"
 
 
 def _where(claim: Claim) -> str:

@@ -16,11 +16,11 @@ from assay.results.answers import StudyAnswers
 from assay.results.record import Problem, Record
 from assay.results.statistics import Luck
 from assay.results.statistics.words import interval_text
-from assay.results.summary import CellSummary, summarise
+from assay.results.summary import CellSummary, reported_metrics, summarise
 from assay.study import Plan
 from assay.study.nesting import NO_LEVEL
 from assay.study.published import published_values
-from trainables.metrics import METRICS, Metric
+from trainables.metrics import Metric
 
 __all__ = [
     "Column",
@@ -28,7 +28,6 @@ __all__ = [
     "ablation_table",
     "decimals_of",
     "luck_text",
-    "reported_metrics",
     "superscript",
 ]
 
@@ -75,12 +74,6 @@ class TextTable:
             for column, cell, width in zip(self.columns, cells, widths, strict=True)
         ]
         return f"| {' | '.join(padded)} |"
-
-
-def reported_metrics(plan: Plan) -> list[Metric]:
-    """The primary metric and the further ones of a study, each once."""
-    names = dict.fromkeys([plan.study.metrics.primary, *plan.study.metrics.report])
-    return [METRICS[name] for name in names]
 
 
 def superscript(number: int) -> str:
