@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from assay.results.answers import StudyAnswers
+from assay.results.luck import StudyLuck
 from assay.results.statistics import Answer
 from assay.results.statistics.scores import CLAIMS, Claim
 from assay.results.statistics.settle import MOST_REPEATS
@@ -26,7 +27,7 @@ from assay.results.tables import Column, TextTable, decimals_of, luck_text, supe
 from assay.study import Plan
 from trainables.metrics import METRICS, Metric
 
-__all__ = ["Section", "best_notes", "sections"]
+__all__ = ["Section", "best_notes", "sections", "study_sections"]
 
 _NOTHING = "–"
 _CLAIMS: dict[Claim, str] = {
@@ -53,13 +54,18 @@ def sections(plan: Plan, answers: StudyAnswers) -> Iterator[Section]:
     """All sections that the study's answers need, in reading order."""
     plan = plan.answer()
     metric = METRICS[plan.study.metrics.primary]
-    page = _Page(plan, metric, max((one.n_planned for one in answers.comparisons), default=1), answers)
+    page = _Page(
+        metric=metric,
+        repeats=max((one.n_planned for one in answers.comparisons), default=1),
+        resolve=plan.study.resolve,
+        within=bool(plan.study.factors),
+        order=_order(plan),
+        luck=answers.luck,
+    )
     for claim in CLAIMS:
         compared = [one for one in answers.comparisons if one.claim == claim]
         if compared:
-            yield page.comparisons(claim, compared)
-            if answers.luck is not None or any(one.p is not None for one in compared):
-                yield page.details(claim, compared)
+            yield from page.compared(claim, compared)
         for title, intro, effects in (
             ("Main effects", _MAIN_EFFECTS, answers.main_effects),
             ("Interactions", _INTERACTIONS, answers.interactions),
@@ -70,6 +76,26 @@ def sections(plan: Plan, answers: StudyAnswers) -> Iterator[Section]:
     if answers.further:
         claim = answers.further[0].claim
         yield page.further(claim, [one for one in answers.further if one.claim == claim])
+
+
+def study_sections(
+    names: tuple[str, str], resolve: float | None, answers: Sequence[Answer]
+) -> Iterator[Section]:
+    """The comparisons of two studies, cell by cell, for each claim."""
+    if not answers:
+        return
+    page = _Page(
+        metric=METRICS[answers[0].metric],
+        repeats=max(one.n_planned for one in answers),
+        resolve=resolve,
+        within=True,
+        order=f"{names[1]} minus {names[0]}, with all that differs between them",
+        luck=None,
+    )
+    for claim in CLAIMS:
+        compared = [one for one in answers if one.claim == claim]
+        if compared:
+            yield from page.compared(claim, compared)
 
 
 def best_notes(plan: Plan, answers: StudyAnswers) -> list[str]:
@@ -94,10 +120,18 @@ def best_notes(plan: Plan, answers: StudyAnswers) -> list[str]:
 
 @dataclass(frozen=True)
 class _Page:
-    plan: Plan
-    metric: Metric
+    metric: Metric  # the primary one
     repeats: int  # of a comparison, as planned
-    answers: StudyAnswers
+    resolve: float | None
+    within: bool  # whether a comparison says in which cells it is
+    order: str  # which side is subtracted from which, in words
+    luck: StudyLuck | None
+
+    def compared(self, claim: Claim, answers: Sequence[Answer]) -> Iterator[Section]:
+        """What is claimed, and what stands behind it."""
+        yield self.comparisons(claim, answers)
+        if self.luck is not None or any(one.p is not None for one in answers):
+            yield self.details(claim, answers)
 
     def comparisons(self, claim: Claim, answers: Sequence[Answer]) -> Section:
         """What is claimed, in one table."""
@@ -110,20 +144,16 @@ class _Page:
         )
         notes: dict[str, int] = {}
         rows = tuple((*self._named(one), *self._claimed(one, notes)) for one in answers)
-        intro = "Right level minus left, all else equal"
-        if self.plan.study.factors:
-            order = "·".join(self.plan.study.factors)
-            intro += f"; `…` stands for what is compared in {order}"
         return Section(
             f"Comparisons {_CLAIMS[claim]}",
-            f"{intro}. {_method(answers)}",
+            f"{self.order}. {_method(answers)}",
             TextTable(columns, rows, tuple(notes)),
             tuple(self._common_notes(answers)),
         )
 
     def details(self, claim: Claim, answers: Sequence[Answer]) -> Section:
         """What stands behind the verdicts."""
-        luck = self.answers.luck
+        luck = self.luck
         columns = [*self._names(), Column("n", "right")]
         exact = any(one.p_min is not None for one in answers)
         columns.append(Column("p", "right"))
@@ -194,11 +224,11 @@ class _Page:
 
     def _names(self) -> list[Column]:
         """Columns that name a comparison; of a study without factors there is nothing to be within."""
-        within = [Column("within", "left")] if self.plan.study.factors else []
+        within = [Column("within", "left")] if self.within else []
         return [Column("comparison", "left"), *within]
 
     def _named(self, one: Answer) -> list[str]:
-        return [one.comparison, one.within] if self.plan.study.factors else [one.comparison]
+        return [one.comparison, one.within] if self.within else [one.comparison]
 
     def _claimed(self, one: Answer, notes: dict[str, int]) -> tuple[str, str, str, str]:
         """Difference with interval, better in, p, verdict; ``notes`` collects what is odd, each once."""
@@ -237,7 +267,7 @@ class _Page:
             yield "Smallest p: what the exact test can reach with so many repeats that differ."
         asked = [one.more for one in answers if one.more is not None]
         if asked:
-            delta = self.plan.study.resolve
+            delta = self.resolve
             what = "the difference that was found" if delta is None else f"a difference of {delta:g}"
             yield (
                 f"More repeats: how many until {what} is shown with 80 % chance (range: what {answers[0].n} "
@@ -246,6 +276,13 @@ class _Page:
             )
         if answers[0].claim == "new data" and not asked and any(one.verdict == "open" for one in answers):
             yield "More seeds do not settle what the folds leave open: they are as many as they are."
+
+
+def _order(plan: Plan) -> str:
+    text = "Right level minus left, all else equal"
+    if not plan.study.factors:
+        return text
+    return f"{text}; `…` stands for what is compared in {'·'.join(plan.study.factors)}"
 
 
 def _title(metric: Metric) -> str:

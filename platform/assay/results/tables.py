@@ -28,6 +28,7 @@ __all__ = [
     "ablation_table",
     "decimals_of",
     "luck_text",
+    "mean_spread",
     "superscript",
 ]
 
@@ -117,7 +118,7 @@ def ablation_table(
         levels += [cell.name] if named else []
         values: list[str] = []
         for summary, metric in zip(of_cell, metrics, strict=True):
-            values.append(_mean_spread(summary, metric))
+            values.append(mean_spread(summary, metric))
             if luck is not None and metric is metrics[0]:
                 decimals = decimals_of(metric, summary.planned)
                 values.append(luck_text(luck.cell(cell.name), decimals, cell.name, notes))
@@ -171,7 +172,8 @@ def _lost_text(summary: CellSummary) -> str:
     return "; ".join(filter(None, [f"n = {summary.count_text()}", summary.spread_text()]))
 
 
-def _mean_spread(summary: CellSummary, metric: Metric) -> str:
+def mean_spread(summary: CellSummary, metric: Metric) -> str:
+    """``0.912 ± 0.010``; a dash where there is no value yet."""
     if summary.mean is None:
         return _NOTHING
     decimals = decimals_of(metric, summary.planned)
