@@ -9,7 +9,7 @@ from assay.results.label_answers import LabelAnswers, NextLabels
 from assay.results.labels import LabelCell, LabelCosts
 from assay.results.statistics import Answer
 from assay.results.statistics.enough import Enough
-from assay.results.statistics.planner import Gain
+from assay.results.statistics.planner import EvenPrice, Gain
 from assay.results.statistics.words import interval_text, signed
 from assay.results.tables import Column, TextTable, decimals_of
 from assay.study import Plan
@@ -228,7 +228,8 @@ def _advice(one: NextLabels) -> str:
     if one.start is None:
         return f"No advice: {advice.reason}."
     there = f"{count_text(one.labels.image_labels)} {one.counted} and {count_text(one.labels.masks)} masks"
-    spent = f"{advice.hours:.2g} further hours"
+    long = advice.hours >= _LONG
+    spent = f"{advice.hours:.1f} further hours" if long else f"{advice.hours * 60:.1f} further minutes"
     if advice.choice is None or advice.p_masks is None:
         text = f"No advice for {spent} from {one.start.cell.name} ({there}): {advice.reason}."
     else:
@@ -236,17 +237,15 @@ def _advice(one: NextLabels) -> str:
         choice = "masks" if advice.choice == "masks" else one.counted
         text = f"Spend {spent} on {choice}, from {one.start.cell.name} ({there}): "
         text += f"they gain more with P = {sure:.2f}."
-    return f"{text} {_even(advice.even_seconds)}".strip()
+    return f"{text} {_even(advice.even)}".strip()
 
 
-def _even(seconds: tuple[float | None, float | None, float | None]) -> str:
-    low, even, high = seconds
-    if even is None:
+def _even(price: EvenPrice | None) -> str:
+    if price is None:
         return ""
-    at_least, at_most = ("?" if end is None else f"{end:.0f}" for end in (low, high))
     return (
-        f"Both would gain the same if a mask took {even:.0f} s (80 % interval {at_least}–{at_most} s): below "
-        "that masks are the better buy."
+        f"Both would gain the same if a mask took {price.seconds:.0f} s (80 % interval "
+        f"{price.low:.0f}–{price.high:.0f} s): below that masks are the better buy."
     )
 
 

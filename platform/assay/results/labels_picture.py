@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Literal
 
 from assay.results.drawing import COLOURS, GREY, MARKERS, PALE, REPEAT, key, render, score_axis
-from assay.results.label_tables import count_text, time_unit
+from assay.results.label_tables import time_unit
 from assay.results.labels import LabelCell, LabelCosts
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["draw_label_costs"]
 
 _MOST_LINES = len(COLOURS)  # more are drawn pale
+_MOST_NAMES = 10  # on a front
 _LOG_FROM = 10.0  # times the fewest hours
 _TICKS = (1.0, 2.0, 5.0)
 
@@ -54,7 +55,7 @@ def _draw_on(figure: Figure, costs: LabelCosts) -> None:
     _set_axes(axes, costs, times, unit)
     explained = _draw_fronts(axes, costs, times)
     if crowd:
-        what = f"each {'·'.join(costs.others)}: mean of the repeats"
+        what = f"mean of the repeats, a line for each level of {'·'.join(costs.others)}"
         named = [key(PALE, what, marker="o", markeredgecolor="white", linewidth=1.2)]
     elif len(costs.lines) > 1:
         title = "·".join(costs.others)
@@ -68,7 +69,7 @@ def _draw_on(figure: Figure, costs: LabelCosts) -> None:
 
 
 def _draw_fronts(axes: Axes, costs: LabelCosts, times: float) -> list[Line2D]:
-    """What the hours buy at best, as steps to the right edge; a ring, and its labels, at each cell."""
+    """What the hours buy at best, as steps to the right edge; a ring, and its name, at each cell."""
     edge = axes.get_xlim()[1]
     for front in costs.fronts:
         at = [cell.hours * times for cell in front]
@@ -85,26 +86,27 @@ def _draw_fronts(axes: Axes, costs: LabelCosts, times: float) -> list[Line2D]:
         axes.plot(
             at, scores, color=GREY, marker="o", markersize=14, markerfacecolor="none", linestyle="", zorder=3
         )
-        if len(costs.fronts) == 1:
+        if len(costs.fronts) == 1 and len(front) <= _MOST_NAMES:
             _name_cells(axes, front, times)
     text = "on the front: no cell is better for fewer or as many hours"
     return [key(GREY, text, marker="o", markersize=12, markerfacecolor="none", linewidth=1)]
 
 
 def _name_cells(axes: Axes, front: list[LabelCell], times: float) -> None:
+    from matplotlib.patheffects import withStroke
+
     for cell in front:
-        axes.annotate(
-            f"{count_text(cell.image_labels)} + {count_text(cell.masks)} masks",
+        text = axes.annotate(
+            cell.cell.name,
             (cell.hours * times, cell.mean),
-            xytext=(0, -16),
+            xytext=(9, -5),  # below the step that goes on to the right
             textcoords="offset points",
-            ha="center",
             va="top",
             fontsize=9,
             color=GREY,
             zorder=7,
-            bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
         )
+        text.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
 
 
 def _set_axes(axes: Axes, costs: LabelCosts, times: float, unit: str) -> None:
@@ -115,13 +117,13 @@ def _set_axes(axes: Axes, costs: LabelCosts, times: float, unit: str) -> None:
         axes.set_xscale("log")
         decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
         ticks = [digit * 10.0**decade for decade in decades for digit in _TICKS]
-        axes.set_xlim(low / 1.25, high * 1.25)
-        shown = [tick for tick in ticks if low / 1.25 <= tick <= high * 1.25]
+        left, right = low / 1.25, high * 1.6  # the last name stands to the right of its ring
+        axes.set_xlim(left, right)
+        shown = [tick for tick in ticks if left <= tick <= right]
         axes.set_xticks(shown, [f"{tick:g}" for tick in shown])
         axes.minorticks_off()
     else:
-        room = 0.08 * (high - low)
-        axes.set_xlim(max(0.0, low - room), high + room)
+        axes.set_xlim(max(0.0, low - 0.08 * (high - low)), high + 0.15 * (high - low))
     price = costs.labelling
     per = f"{price.image_label_seconds:g} s per image label, {price.mask_seconds:g} s per mask"
     scale = "; log scale" if logarithmic else ""

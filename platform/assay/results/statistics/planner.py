@@ -26,15 +26,16 @@ from scipy.special import expit, logit
 from assay.results.statistics.scores import Scores, read_scores
 from trainables.metrics import METRICS
 
-__all__ = ["Gain", "LabelAdvice", "Labels", "advise_labels", "most_hours"]
+__all__ = ["EvenPrice", "Gain", "LabelAdvice", "Labels", "advise_labels", "most_hours"]
 
 _LEVELS, _CELLS, _REPEATS = 3, 9, 3
 _MOST_CORRELATION = 0.8
 _SURE = 0.9
 _DRAWS = 800  # from each of the two fits
 _CLIP = (0.002, 0.998)  # of scores, before the logit
-_PRICES = np.geomspace(0.1, 10.0, 41)  # times the mask's: where the even price is looked for
+_PRICES = np.geomspace(0.01, 100.0, 81)  # times a mask's own: where the even one is looked for
 _HOUR = 3600.0
+_NO_SPREAD = 1e-12
 _LEAST_NOISE = 1e-10  # of the variance between cells: a matrix must be invertible
 
 Kind = Literal["image labels", "masks"]
@@ -56,6 +57,14 @@ class Gain(NamedTuple):
     high: float
 
 
+class EvenPrice(NamedTuple):
+    """Seconds per mask at which both kinds gain the same, with an 80 % interval."""
+
+    seconds: float
+    low: float
+    high: float
+
+
 @dataclass(frozen=True)
 class LabelAdvice:
     """What further hours would bring, spent on one kind of label. None: it cannot be said, see ``reason``."""
@@ -68,8 +77,7 @@ class LabelAdvice:
     masks: Gain | None = None
     difference: Gain | None = None  # masks minus image labels
     p_masks: float | None = None  # that masks gain more
-    even_seconds: tuple[float | None, float | None, float | None] = (None, None, None)
-    # per mask: at which it is as good as image labels, between its 80 % interval; None: not in reach
+    even: EvenPrice | None = None  # None: not in reach of the study
 
 
 def most_hours(now: Labels, seconds: Labels) -> float:
@@ -141,7 +149,7 @@ def _judged(hours: float, bought: Labels, gains: Floats, prices: Floats) -> Labe
         masks=_gain(masks),
         difference=_gain(masks - labels),
         p_masks=p_masks,
-        even_seconds=_even(prices, np.mean(gains[:, 2:] > labels[:, None], axis=0)),
+        even=_even(prices, np.mean(gains[:, 2:] > labels[:, None], axis=0)),
     )
 
 
@@ -173,7 +181,7 @@ def _objections(scores: Scores, values: Floats, counts: Mapping[str, Labels], gr
             "image labels and masks go together over the cells (their log counts correlate at "
             f"{correlation:.2f}, {_MOST_CORRELATION} is the most): their gains cannot be told apart"
         )
-    if np.ptp(values.mean(axis=0)) == 0:
+    if np.ptp(values.mean(axis=0)) <= _NO_SPREAD:
         yield "all cells score the same"
 
 
@@ -228,20 +236,13 @@ def _draw_fit(values: Floats, x: Floats, z: Floats, rng: np.random.Generator) ->
     return drawn * means.std() + means.mean()
 
 
-def _even(prices: Floats, p_masks: Floats) -> tuple[float | None, float | None, float | None]:
-    """Prices at which P(masks gain more) has fallen to .9, .5 and .1."""
-    return (
-        _falls_to(_SURE, prices, p_masks),
-        _falls_to(0.5, prices, p_masks),
-        _falls_to(1 - _SURE, prices, p_masks),
-    )
-
-
-def _falls_to(p: float, prices: Floats, p_masks: Floats) -> float | None:
+def _even(prices: Floats, p_masks: Floats) -> EvenPrice | None:
+    """Where P(masks gain more) has fallen to .5, between .9 and .1; None where it does not fall so far."""
     falling = np.minimum.accumulate(p_masks)
-    if len(prices) < 2 or not falling[0] >= p >= falling[-1]:
+    if not len(prices) or not falling[0] >= _SURE > 1 - _SURE >= falling[-1]:
         return None
-    return float(np.exp(np.interp(-p, -falling, np.log(prices))))
+    low, seconds, high = np.exp(np.interp([-_SURE, -0.5, _SURE - 1], -falling, np.log(prices)))
+    return EvenPrice(float(seconds), float(low), float(high))
 
 
 def _gain(draws: Floats) -> Gain:
