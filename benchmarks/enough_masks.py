@@ -2,9 +2,9 @@
 
     python -m benchmarks.enough_masks [--draws 1000]
 
-A line of 0, 5, 15 and 40 (all) masks, 3, 5 and 10 repeats on one split, noise of 0.02 in each cell and a shift of
-0.02 that the cells of a repeat share; ``resolve`` is 0.02. The truth is where the line without noise, straight in
-log(1 + masks) between the cells, loses no more than that.
+A line of 0, 5, 15 and 40 (all) masks; 3, 5 and 10 repeats on one split; noise of 0.02 in each cell and a
+shift of 0.02 that the cells of a repeat share; ``resolve`` is 0.02. The truth is where the line without
+noise, straight in log(1 + masks) between the cells, loses no more than that.
 """
 
 from __future__ import annotations

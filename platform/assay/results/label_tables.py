@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from assay.results.answer_tables import Section
+from assay.results.answer_tables import Section, verdict_text
 from assay.results.label_answers import LabelAnswers, NextLabels
 from assay.results.labels import LabelCell, LabelCosts
 from assay.results.statistics import Answer
@@ -108,6 +108,7 @@ def _steps(answers: LabelAnswers, decimals: int) -> Section:
         Column("verdict", "left"),
     )
     rows: list[tuple[str, ...]] = []
+    notes: dict[str, int] = {}
     for one in answers.steps:
         hours = of_name[str(one.cell_a)].hours - of_name[str(one.cell_b)].hours
         found = (one.difference, one.low, one.high)
@@ -118,7 +119,7 @@ def _steps(answers: LabelAnswers, decimals: int) -> Section:
                 f"{hours * times:.1f}",
                 _estimate(found, decimals),
                 _estimate([None if value is None else value / hours for value in found], decimals),
-                one.verdict,
+                verdict_text(one, notes),
             )
         )
     return Section(
@@ -126,7 +127,7 @@ def _steps(answers: LabelAnswers, decimals: int) -> Section:
         "From each cell on the front to the next dearer one: right minus left, with 95 % intervals as in the "
         "comparisons; the hours are counted, not estimated. A family of its own (Holm). The same scores "
         "chose the front, so take it as a hint.",
-        TextTable(columns, tuple(rows)),
+        TextTable(columns, tuple(rows), tuple(notes)),
         tuple(_indistinct(answers.steps)),
     )
 
@@ -212,14 +213,16 @@ def next_section(further: Sequence[NextLabels]) -> Section:
         )
         rows.append((name, "masks", count_text(advice.bought.masks), _gain(advice.masks, decimals)))
         rows.append((name, f"masks instead of {one.counted}", "", _gain(advice.difference, decimals)))
+    explained = (
+        "Expected gain in score with 95 % interval, all hours spent on one kind of label; from a Gaussian "
+        "process over the cells. It speaks for images like those that the study's levels add."
+    )
+    judged = any(one.advice.masks is not None for one in further)
     return Section(
         "What to label next",
         " ".join(_advice(one) for one in further),
         TextTable(columns, tuple(rows)),
-        (
-            "Expected gain in score with 95 % interval, all hours spent on one kind of label; from a "
-            "Gaussian process over the cells. It speaks for images like those that the study's levels add.",
-        ),
+        (explained,) if judged else (),
     )
 
 

@@ -3,8 +3,8 @@
 In every repeat the score is interpolated over log(1 + masks) between the trained cells. What is lost with m
 masks, d(m) = score with all − score with m, is then a paired difference like any other, with its mean and
 its 95 % interval by the claim's t. Enough is the number from which on the mean loss stays within ``resolve``.
-Its interval turns the test round: it holds the numbers whose loss is neither shown to be more than ``resolve``
-nor shown to be less. It is wide where scores are noisy, and ends at all where fewer were too few to tell.
+Its interval turns the test round: it holds the numbers whose loss is neither shown to be more than that nor
+shown to be less. It is wide where scores are noisy, and ends at all masks where repeats are few.
 """
 
 from __future__ import annotations
