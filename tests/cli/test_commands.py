@@ -30,6 +30,7 @@ COMMANDS = [
     ("submit",),
     ("status",),
     ("report",),
+    ("labels",),
     ("logs",),
     ("stop",),
     ("clean",),
