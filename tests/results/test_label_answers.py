@@ -135,6 +135,22 @@ def test_a_start_without_a_choice_gets_no_advice() -> None:
     assert "n0·p20 does not have the masks of some defective images" in next_section([further]).intro
 
 
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        (LINE, "On the front: no cell has a higher mean AP for fewer or as many hours"),
+        (LINE, "Left out, without a finished training: n15."),
+        (LINE.replace("resolve: 0.01\n", ""), "where the study names a difference that matters (`resolve`)"),
+        (LINE.replace("{mixed: 5}", "{mixed: 5}, data: {mask_detail: box}"), "with the same seconds, however finely"),
+    ],
+    ids=["front", "not trained", "no resolve", "coarse masks"],
+)
+def test_what_a_reader_must_know_stands_under_the_table(text: str, note: str) -> None:
+    plan, records = trained(text, rising)
+    page = report(plan, {t.id: records[t.id] for t in plan.trials if t.cell != "n15"})
+    assert note in page
+
+
 def test_a_report_advises_only_where_both_kinds_vary() -> None:
     assert "## What to label next" not in report(*trained(LINE, rising))
     assert "## What to label next" in report(*trained(GRID, both, 0.003))

@@ -10,11 +10,17 @@ import pytest
 from assay.results import Record
 from assay.results.labels import LabelCosts, label_costs
 from assay.study import Plan, parse_study, plan_study
+from assay.study.points import make_point
 from tests.results.label_studies import GRID, LINE, record_of, trained
 from tests.results.made_studies import lose, make_plan
 from trainables.catalogue import find_trainable
 
 LEVELS = "n0: {supervision: weak, config: {balance: none}}"
+SEARCH = """
+search: {within: cell, sampler: random, points: 2, objective: {max: validation.image_ap}}
+space: {config.lr: {float: [0.1, 1.0]}}
+replicate: {best: 2, seeds: [10, 11]}
+"""
 COUNTS = LINE.replace("report: []", "report: [fn]").replace("primary: image_ap", "primary: fp")
 
 
@@ -122,9 +128,15 @@ def test_a_study_without_costs_or_without_other_labels_has_none() -> None:
 
 
 def test_of_a_search_the_best_point_of_each_level_stands_for_it() -> None:
-    search = """
-search: {within: cell, sampler: random, points: 2, objective: {max: validation.image_ap}}
-space: {config.lr: {float: [0.1, 1.0]}}
-replicate: {best: 2, seeds: [10, 11]}
-"""
-    assert label_costs(make_plan(LINE + search), {}) is None
+    plan = make_plan(LINE + SEARCH)
+    points = [
+        make_point(
+            plan.study, find_trainable("segdec"), searched, "cpu", index=index, source="random", values=drawn
+        )
+        for searched in plan.searched
+        for index, drawn in enumerate(({"config.lr": 0.5}, {"config.lr": 0.25}))
+    ]
+    grown = plan.grow(points, points[::-1], complete=True)  # of each cell the later point is the better one
+    records = {trial.id: record_of(trial, lambda images, masks: 0.5) for trial in grown.trials}
+    names = {cell.cell.name for cell in costs_of(grown, records).cells}
+    assert names == {f"{level} #1 replicated" for level in ("n0", "n5", "n15", "all")}

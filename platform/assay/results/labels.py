@@ -89,7 +89,7 @@ def label_costs(plan: Plan, records: Mapping[str, Record]) -> LabelCosts | None:
     for summary in summaries:
         key = tuple(summary.cell.levels.values())
         # Of a search several points have the same levels: the best of them stands first.
-        if summary.values and (key not in cells or plan.study.search is None):
+        if summary.values and key not in cells:
             cells[key] = _costed(summary, trained[summary.cell.name], others, labelling)
     costed = _with_fronts(list(cells.values()), summaries, metric)
     if not any(len({c.hours for c in costed if c.data == data}) > 1 for data in {c.data for c in costed}):
