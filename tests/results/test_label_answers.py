@@ -141,7 +141,10 @@ def test_a_start_without_a_choice_gets_no_advice() -> None:
         (LINE, "On the front: no cell has a higher mean AP for fewer or as many hours"),
         (LINE, "Left out, without a finished training: n15."),
         (LINE.replace("resolve: 0.01\n", ""), "where the study names a difference that matters (`resolve`)"),
-        (LINE.replace("{mixed: 5}", "{mixed: 5}, data: {mask_detail: box}"), "with the same seconds, however finely"),
+        (
+            LINE.replace("{mixed: 5}", "{mixed: 5}, data: {mask_detail: box}"),
+            "with the same seconds, however finely",
+        ),
     ],
     ids=["front", "not trained", "no resolve", "coarse masks"],
 )
