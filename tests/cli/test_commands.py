@@ -27,6 +27,7 @@ COMMANDS = [
     ("submit",),
     ("status",),
     ("report",),
+    ("labels",),
     ("logs",),
     ("stop",),
     ("clean",),

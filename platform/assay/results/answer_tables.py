@@ -27,7 +27,7 @@ from assay.results.tables import Column, TextTable, decimals_of, luck_text, supe
 from assay.study import Plan
 from trainables.metrics import METRICS, Metric
 
-__all__ = ["Section", "best_notes", "sections", "study_sections"]
+__all__ = ["Section", "best_notes", "sections", "study_sections", "verdict_text"]
 
 _NOTHING = "–"
 _CLAIMS: dict[Claim, str] = {
@@ -232,10 +232,7 @@ class _Page:
 
     def _claimed(self, one: Answer, notes: dict[str, int]) -> tuple[str, str, str, str]:
         """Difference with interval, better in, p, verdict; ``notes`` collects what is odd, each once."""
-        verdict: str = one.verdict
-        if one.note:
-            verdict += f" {superscript(notes.setdefault(one.note, len(notes) + 1))}"
-        return self._difference(one), self._better(one), _p(one.p_holm), verdict
+        return self._difference(one), self._better(one), _p(one.p_holm), verdict_text(one, notes)
 
     def _difference(self, one: Answer) -> str:
         if one.difference is None:
@@ -276,6 +273,12 @@ class _Page:
             )
         if answers[0].claim == "new data" and not asked and any(one.verdict == "open" for one in answers):
             yield "More seeds do not settle what the folds leave open: they are as many as they are."
+
+
+def verdict_text(one: Answer, notes: dict[str, int]) -> str:
+    """The verdict, with the number of its note; ``notes`` collects what is odd, each once."""
+    number = superscript(notes.setdefault(one.note, len(notes) + 1)) if one.note else ""
+    return f"{one.verdict} {number}".rstrip()
 
 
 def _order(plan: Plan) -> str:

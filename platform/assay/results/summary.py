@@ -19,7 +19,16 @@ from assay.results.store import RecordSet, Store
 from assay.study import Cell, Plan, Trial
 from trainables.metrics import METRICS, Metric
 
-__all__ = ["CellSummary", "Lost", "Repeat", "reported_metrics", "summarise", "tidy", "write_summary"]
+__all__ = [
+    "CellSummary",
+    "Lost",
+    "Repeat",
+    "repeats_text",
+    "reported_metrics",
+    "summarise",
+    "tidy",
+    "write_summary",
+]
 
 Part = Literal["val", "test"]
 _MISSING = "not trained yet"
@@ -160,6 +169,13 @@ def summarise(
         )
         for cell in plan.cells
     ]
+
+
+def repeats_text(summary: CellSummary) -> str:
+    """The repeats of a cell as planned: ``2 seeds``, ``2 seeds × 3 folds``."""
+    seeds, folds = {r.seed for r in summary.repeats}, {r.fold for r in summary.repeats}
+    text = _count(len(seeds), "seed")
+    return text if len(folds) < 2 else f"{text} × {len(folds)} folds"
 
 
 def tidy(
