@@ -8,8 +8,8 @@ the maps of the training positives agree best with that difference:
     argmax over (dy, dx) of Σ_images Σ_p  minmax(map)[p − (dy, dx)] · residual[p]²,   residual = |x − blur(x)|
 
 On 11 nets trained on magnetic tiles it agreed with the offset estimated from masks within 2 pixels (once 3).
-On blowholes pixel AP rose from 0.002 to 0.33 by one such move. It is no better than the net: with a weak one on
-cracks (image AP 0.75) it was 7 pixels off, and pixel AP rose from 0.009 to 0.053 only.
+On blowholes one such move raised pixel AP from 0.002 to 0.33. It is no better than the net: with a weak one
+on cracks (image AP 0.75) it was 7 pixels off, and pixel AP rose from 0.009 to 0.053 only.
 
 Source: ours.
 """
