@@ -138,10 +138,12 @@ def _drop_models(store: Store, plan: Plan) -> str | None:
 
 
 def _print_answer(out: Console, store: Store, plan: Plan) -> None:
+    from assay.results.answers import study_answers
     from assay.results.looks import note_look, read_looks
+    from assay.results.report import study_page
     from assay.results.search import grown
     from assay.results.summary import write_summary
-    from assay.results.terminal import terminal_report
+    from assay.results.terminal import terminal_page
 
     plan = grown(plan, store)
     found = store.records_of(trial.id for trial in plan.trials)
@@ -149,7 +151,8 @@ def _print_answer(out: Console, store: Store, plan: Plan) -> None:
         note_look(store, plan)
     out.print()
     looks = read_looks(store, plan.study.study)
-    out.print(terminal_report(plan, found.records, found.problems, looks=looks))
+    answers = study_answers(plan, found.records, found.problems, looks=looks)
+    out.print(terminal_page(study_page(plan, found.records, answers, found.problems)))
     write_summary(store, plan, found)
 
 

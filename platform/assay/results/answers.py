@@ -14,12 +14,14 @@ from assay.results.statistics import (
     Answer,
     Best,
     Contrast,
+    MeanInterval,
     Splits,
     best_cells,
     compare,
     comparison,
     interactions,
     main_effects,
+    mean_intervals,
 )
 from assay.results.summary import tidy
 from assay.study import Plan
@@ -30,13 +32,14 @@ __all__ = ["StudyAnswers", "study_answers"]
 
 @dataclass(frozen=True)
 class StudyAnswers:
-    """What the primary metric says; each group is a family (for each claim) of its own."""
+    """What the primary metric says, each group a family (for each claim) of its own; and all means' intervals."""
 
     comparisons: tuple[Answer, ...]
     main_effects: tuple[Answer, ...]  # of a full factorial design; else empty
     interactions: tuple[Answer, ...]
     best: Best | None  # None: fewer than two cells can be compared
     luck: StudyLuck | None
+    intervals: Mapping[str, Mapping[str, MeanInterval]]  # of each reported metric: cell → of its mean
 
 
 def study_answers(
@@ -58,7 +61,9 @@ def study_answers(
     """
     plan = plan.answer()
     metric = METRICS[plan.study.metrics.primary]
-    table = tidy(plan, records, problems, metric=metric.name).to_pandas()
+    names = dict.fromkeys([metric.name, *plan.study.metrics.report])
+    tables = {name: tidy(plan, records, problems, metric=name).to_pandas() for name in names}
+    table = tables[metric.name]
     splits: dict[str, Splits] = {
         cell.name: "per_seed" if cell.data.splits == "per_seed" else "prescribed" for cell in plan.cells
     }
@@ -85,6 +90,10 @@ def study_answers(
         interactions=answer(interactions(table), "interactions"),
         best=best_cells(table, metric=metric.name, splits=splits) if on_one_data_set else None,
         luck=luck,
+        intervals={
+            name: {} if of_metric.empty else mean_intervals(of_metric, metric=name, splits=splits)
+            for name, of_metric in tables.items()
+        },
     )
 
 
