@@ -32,7 +32,7 @@ __all__ = ["StudyAnswers", "study_answers"]
 
 @dataclass(frozen=True)
 class StudyAnswers:
-    """What the primary metric says, each group a family (for each claim) of its own; and all means' intervals."""
+    """What the primary metric says, each group a family (for each claim) of its own."""
 
     comparisons: tuple[Answer, ...]
     main_effects: tuple[Answer, ...]  # of a full factorial design; else empty

@@ -23,7 +23,7 @@ _NO_INTERVAL = "No interval: fewer than three repeats, a repeat without a value,
 def interval_section(
     plan: Plan, records: Mapping[str, Record], problems: Sequence[Problem], answers: StudyAnswers
 ) -> Section | None:
-    """Mean and 95 % interval of each reported metric, a row for each cell; None if no mean has an interval."""
+    """Mean and 95 % interval of each reported metric, a row for each cell; None if there is no interval."""
     plan = plan.answer()
     metrics = reported_metrics(plan)
     found = [one for of_metric in answers.intervals.values() for one in of_metric.values()]
@@ -33,7 +33,10 @@ def interval_section(
     rows = [
         (
             *level_texts(plan, cell),
-            *(_mean_interval(of_metric[row], answers.intervals[of_metric[row].metric]) for of_metric in summaries),
+            *(
+                _mean_interval(of_metric[row], answers.intervals[of_metric[row].metric])
+                for of_metric in summaries
+            ),
         )
         for row, cell in enumerate(plan.cells)
     ]
@@ -43,16 +46,12 @@ def interval_section(
         "Intervals of the means",
         f"Mean with its 95 % interval ({'; '.join(kinds)}). Cells are compared by their differences below, "
         "not by whether their intervals overlap.",
-        TextTable(
-            tuple(columns), tuple(rows), (ONE_SIDED,) if any(one.approximate for one in found) else ()
-        ),
+        TextTable(tuple(columns), tuple(rows), (ONE_SIDED,) if any(one.approximate for one in found) else ()),
         () if len(found) == len(metrics) * len(plan.cells) else (_NO_INTERVAL,),
     )
 
 
-def trial_section(
-    plan: Plan, records: Mapping[str, Record], problems: Sequence[Problem] = ()
-) -> Section:
+def trial_section(plan: Plan, records: Mapping[str, Record], problems: Sequence[Problem] = ()) -> Section:
     """Every trial, cell by cell: the numbers that all others are made of, as recorded."""
     metrics = reported_metrics(plan)
     unreadable = {problem.trial for problem in problems}

@@ -134,13 +134,15 @@ def _bundles(plan: Plan) -> list[str]:
 
 
 def _origin(plan: Plan, records: Mapping[str, Record]) -> str:
-    """Which question this is, and which program answered it; no date, so that equal records give equal pages."""
+    """Question and program. No date: equal records give equal pages."""
     programs = dict.fromkeys(
         ", ".join(f"{name} {versions[name]}" for name in ("assay", "torch") if name in versions)
         for versions in (record.environment.versions for record in records.values())
     )
     trained = " and ".join(sorted(filter(None, programs)))
-    said = f"Study `{plan.study.content_hash}` (sha256 of its content, whatever its comments and order of keys)"
+    said = (
+        f"Study `{plan.study.content_hash}` (sha256 of its content, whatever its comments and order of keys)"
+    )
     return f"{said}. Trained with {trained}." if trained else f"{said}."
 
 

@@ -18,7 +18,7 @@ __all__ = ["study_pictures"]
 
 
 def study_pictures(plan: Plan, records: Mapping[str, Record], answers: StudyAnswers) -> tuple[Picture, ...]:
-    """The comparisons, the effects of a full factorial, and the curve over masks, where the study has them."""
+    """Comparisons, effects of a full factorial, and the curve over masks, where the study has them."""
     return tuple(_pictures(plan, records, answers))
 
 

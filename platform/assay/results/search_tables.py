@@ -104,9 +104,7 @@ def _history_table(plan: Plan, judged: Mapping[str, Sequence[Judged]]) -> TextTa
 
 def _reasons(judged: Mapping[str, Sequence[Judged]]) -> tuple[str, ...]:
     """Why points have no value, each once."""
-    said = [
-        f"{one.point.name}: {one.reason}" for of_cell in judged.values() for one in of_cell if one.reason
-    ]
+    said = [f"{one.point.name}: {one.reason}" for of_cell in judged.values() for one in of_cell if one.reason]
     return tuple(dict.fromkeys(said))
 
 
