@@ -21,7 +21,7 @@ def html_page(page: Page) -> str:
     """The file, ending in a newline. Every trial is listed, folded away by cell."""
     assert page.trials.table is not None
     writer = _Writer(anchors(page.trials.table))
-    style = files(__package__).joinpath("page.css").read_text(encoding="utf-8")
+    style = files("assay.results.page").joinpath("page.css").read_text(encoding="utf-8")
     parts = [
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',

@@ -1,7 +1,7 @@
 """A page as a LaTeX document that pdfLaTeX, XeLaTeX and LuaLaTeX compile.
 
-Each table stands with its notes between two comments, ``% begin table: cells`` and ``% end table: cells``, and
-needs booktabs, longtable, amssymb, graphicx and hyperref only: cut it out and `\\input` it into a paper.
+Each table stands with its notes between two comments, ``% begin table: cells`` and ``% end table: cells``,
+and needs booktabs, longtable, amssymb, graphicx and hyperref only: a paper can ``\\input`` what is cut out.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from assay.results.page.model import Page, Picture, Section, TextTable
 __all__ = ["escape", "latex_page"]
 
 _LONG = 30  # rows; a longer table is broken over pages
-_HEAD = r"""% Written by `assay report`. Each table stands between `% begin table: NAME` and `% end table: NAME`:
+_HEAD = r"""% Written by `assay report`. Each table stands between two comments that name it, so that
 % sed -n '/^% begin table: cells/,/^% end table: cells/p' report.tex > cells.tex
-% and \input{cells} in a paper with \usepackage{amssymb,booktabs,graphicx,longtable,hyperref}.
+% cuts one out for \input{cells} in a paper with \usepackage{amssymb,booktabs,graphicx,longtable,hyperref}.
 \documentclass[a4paper,10pt]{article}
 \usepackage[margin=22mm]{geometry}
 \usepackage{amssymb,booktabs,graphicx,longtable}

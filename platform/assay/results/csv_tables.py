@@ -20,8 +20,8 @@ from assay.study.published import published_values
 __all__ = ["cells_csv", "comparisons_csv"]
 
 _CELL_COLUMNS = (
-    "metric", "mean", "sd", "sd_over", "n", "n_planned", "low", "high", "interval", "claim", "luck_low", "luck_high",
-    "bold", "published",
+    "metric", "mean", "sd", "sd_over", "n", "n_planned", "low", "high", "interval", "claim",
+    "luck_low", "luck_high", "bold", "published",
 )  # fmt: skip
 
 
