@@ -140,10 +140,8 @@ def _origin(plan: Plan, records: Mapping[str, Record]) -> str:
         for versions in (record.environment.versions for record in records.values())
     )
     trained = " and ".join(sorted(filter(None, programs)))
-    said = (
-        f"Study `{plan.study.content_hash}` (sha256 of its content, whatever its comments and order of keys)"
-    )
-    return f"{said}. Trained with {trained}." if trained else f"{said}."
+    study = f"Study `{plan.study.content_hash}`: sha256 of what its file asks, comments and resources apart."
+    return f"{study} Trained with {trained}." if trained else study
 
 
 def _allowances(plan: Plan) -> list[str]:

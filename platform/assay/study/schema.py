@@ -311,8 +311,9 @@ class Study(BaseModel):
 
     @property
     def content_hash(self) -> str:
-        """The first 12 digits of sha256 over what the file says, whatever its comments and order of keys."""
-        return short_hash(canonical_json(self.model_dump(mode="json", exclude_unset=True)))[:12]
+        """The first 12 digits of sha256 over what the file asks, whatever its resources and comments."""
+        asked = self.model_dump(mode="json", exclude_unset=True, exclude={"resources", "budget", "keep"})
+        return short_hash(canonical_json(asked))[:12]
 
     def with_source(self, source: Source) -> Self:
         """The same study, knowing the text it was read from."""

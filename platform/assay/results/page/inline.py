@@ -15,7 +15,7 @@ _ARROW = " → "
 
 def inline(text: str, plain: Callable[[str], str], code: Callable[[str], str]) -> str:
     """``text`` with ``plain`` over what stands outside backticks and ``code`` over what stands inside."""
-    parts = _CODE.split(text)
+    parts = _CODE.split(text.replace(" %", "\u00a0%"))  # a number and its unit stay on one line
     return "".join(code(part) if i % 2 else plain(part) for i, part in enumerate(parts))
 
 

@@ -1,7 +1,7 @@
 """A page as a LaTeX document that pdfLaTeX, XeLaTeX and LuaLaTeX compile.
 
-Each table stands with its notes between two comments, ``% begin table: cells`` and ``% end table: cells``,
-and needs booktabs, longtable, amssymb, graphicx and hyperref only: a paper can ``\\input`` what is cut out.
+Each table stands with what it needs to be read between two comments, ``% begin table: cells`` and ``% end
+table: cells``, and needs booktabs, longtable, amssymb, graphicx and hyperref only: a paper can ``\\input`` what is cut out.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from assay.results.page.inline import anchors, inline, linked
 from assay.results.page.model import Page, Picture, Section, TextTable
@@ -87,7 +87,7 @@ def latex_page(page: Page, pictures: Mapping[str, str]) -> str:
     parts = [_HEAD, rf"{{\LARGE\bfseries {escape(page.title)}\par}}"]
     if page.question:
         parts.append(rf"\begin{{quote}}\itshape {escape(page.question)}\end{{quote}}")
-    parts += [_text(page.count), writer.block("cells", page.table, page.notes)]
+    parts.append(writer.block("cells", page.count, page.table, page.notes))
     for section in ([page.intervals] if page.intervals is not None else []) + [*page.sections]:
         parts += writer.section(section)
     parts += [
@@ -138,27 +138,30 @@ def _picture(picture: Picture, path: str) -> str:
     )
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Writer:
     """Sections and tables with links to the trials of cells."""
 
     anchors: Mapping[str, str]
-    names: set[str] = field(default_factory=set)  # of the tables so far
 
     def section(self, section: Section, *, targets: bool = False) -> Iterator[str]:
         yield rf"\section*{{{escape(section.title)}}}"
-        yield _text(section.intro)
-        yield self.block(_name(section.title), section.table, section.notes, targets=targets)
+        yield self.block(_name(section.title), section.intro, section.table, section.notes, targets=targets)
 
     def block(
-        self, name: str, table: TextTable | None, notes: Sequence[str], *, targets: bool = False
+        self,
+        name: str,
+        intro: str,
+        table: TextTable | None,
+        notes: Sequence[str],
+        *,
+        targets: bool = False,
     ) -> str:
-        """A table and its notes; a table stands between comments that name it."""
+        """What belongs together: how a table is to be read, the table, its notes."""
         if table is None:
-            return _notes((), notes)
-        lines = [f"% begin table: {name}", self._table(table, targets=targets)]
-        lines += [_notes(table.notes, notes), f"% end table: {name}"]
-        return "\n".join(filter(None, lines))
+            return "\n\n".join(filter(None, [_text(intro), _notes((), notes)]))
+        parts = [_text(intro), self._table(table, targets=targets), _notes(table.notes, notes)]
+        return "\n".join([f"% begin table: {name}", *filter(None, parts), f"% end table: {name}"])
 
     def _table(self, table: TextTable, *, targets: bool) -> str:
         spec = "".join(column.align[0] for column in table.columns)
@@ -192,7 +195,8 @@ class _Writer:
             yield f"{' & '.join(texts)} \\\\"
 
     def _cell(self, table: TextTable, text: str, place: tuple[int, int]) -> str:
-        marked = linked(text, table.links.get(place, ()), self.anchors, escape, _link)
+        write = _code if table.columns[place[1]].title == "trial" else escape
+        marked = linked(text, table.links.get(place, ()), self.anchors, write, _link)
         return rf"\textbf{{{marked}}}" if place in table.bold else marked
 
 
