@@ -115,6 +115,7 @@ def _limits(plot: EffectsPlot) -> tuple[float, float]:
 
 def _set_labels(axes: Axes, plot: EffectsPlot) -> None:
     axes.set_xlabel(plot.axis)
+    axes.locator_params(axis="x", nbins=6)
     ends = ("worse", "better") if plot.metric.better == "higher" else ("better", "worse")
     low, high = axes.get_xlim()
     zero = -low / (high - low)

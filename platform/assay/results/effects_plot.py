@@ -17,6 +17,7 @@ from trainables.metrics import METRICS, Metric
 
 __all__ = ["EffectRow", "EffectsPlot", "comparisons_plot", "effects_plot"]
 
+_COMPARISONS = "Comparisons"
 _MOST = 40  # rows; a taller picture fits no page
 
 
@@ -57,7 +58,8 @@ class EffectsPlot:
     def axis(self) -> str:
         """Its label, with the unit."""
         unit = "0–1" if self.metric.unit == "share" else "images"
-        return f"difference in {self.metric.title} on test data ({unit}), right level minus left"
+        order = ", right level minus left" if self.what == _COMPARISONS else ""
+        return f"difference in {self.metric.title} on test data ({unit}){order}"
 
     @property
     def caption(self) -> str:
@@ -82,7 +84,7 @@ class EffectsPlot:
 
 def comparisons_plot(plan: Plan, answers: StudyAnswers) -> EffectsPlot | None:
     """The comparisons of the study; None where no repeat answers one."""
-    return _plot(plan, "Comparisons", {"": answers.comparisons})
+    return _plot(plan, _COMPARISONS, {"": answers.comparisons})
 
 
 def effects_plot(plan: Plan, answers: StudyAnswers) -> EffectsPlot | None:

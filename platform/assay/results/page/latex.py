@@ -1,7 +1,8 @@
 """A page as a LaTeX document that pdfLaTeX, XeLaTeX and LuaLaTeX compile.
 
-Each table stands with what it needs to be read between two comments, ``% begin table: cells`` and ``% end
-table: cells``, and needs booktabs, longtable, amssymb, graphicx and hyperref only: a paper can ``\\input`` what is cut out.
+Each table, with what it takes to read it, stands between two comments, ``% begin table: cells`` and
+``% end table: cells``, and needs booktabs, longtable, amssymb, graphicx and hyperref only: a paper can ``\\input``
+what is cut out.
 """
 
 from __future__ import annotations
