@@ -133,7 +133,7 @@ def test_a_table_can_be_cut_out_of_the_latex(page: Page) -> None:
     text = latex_page(page, {})
     names = re.findall(r"^% begin table: (.*)$", text, re.MULTILINE)
     assert names[:2] == ["cells", "intervals-of-the-means"]
-    assert len(names) == len(set(names)) == 7
+    assert len(names) == len(set(names)) == 8
     for name in names:
         block = text.partition(f"% begin table: {name}\n")[2].partition(f"% end table: {name}\n")[0]
         assert latex_problems(block) == []
@@ -227,7 +227,8 @@ def test_the_csv_of_comparisons_has_the_columns_of_the_answers() -> None:
     records = make_records(PLAN)
     answers = study_answers(PLAN, records)
     rows = list(csv.DictReader(io.StringIO(comparisons_csv(answers))))
-    assert [row["family"] for row in rows] == ["comparisons"] * 4 + ["main effects"] * 2 + ["interactions"]
+    families = ["comparisons"] * 4 + ["main effects"] * 2 + ["interactions"] + ["further metrics"] * 8
+    assert [row["family"] for row in rows] == families
     assert list(rows[0])[-4:] == ["more", "more_low", "more_high", "note"]
     assert (rows[0]["cell_a"], rows[0]["cell_b"], rows[0]["verdict"]) == ("full·on", "full·off", "open")
     assert float(rows[0]["difference"]) == pytest.approx(0.05)

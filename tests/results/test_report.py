@@ -35,12 +35,7 @@ def sections_of(plan: Plan, records: dict[str, Record]) -> dict[str, Section]:
 
 
 def comparisons_of(plan: Plan, records: dict[str, Record]) -> TextTable:
-    return table_of(sections_of(plan, records)["Comparisons"])
-
-
-def table_of(section: Section) -> TextTable:
-    assert section.table is not None
-    return section.table
+    return sections_of(plan, records)["Comparisons"].table
 
 
 def cells(markdown: str) -> dict[tuple[int, int], str]:
@@ -121,10 +116,41 @@ def test_a_comparison_has_its_difference_interval_p_and_verdict() -> None:
 def test_the_details_have_what_stands_behind_a_verdict() -> None:
     plan = with_seeds(8)
     details = sections_of(plan, noisy_records(plan))["Details"]
-    assert [column.title for column in table_of(details).columns] == [
+    assert [column.title for column in details.table.columns] == [
         "comparison", "within", "n", "p", "smallest p", "g", "more repeats",
     ]  # fmt: skip
-    assert table_of(details).rows[0][2:5] == ("8", ".008", ".008")
+    assert details.table.rows[0][2:5] == ("8", ".008", ".008")
+
+
+def test_further_metrics_are_families_of_their_own_and_called_exploratory() -> None:
+    plan = with_seeds(8)
+    section = sections_of(plan, noisy_records(plan))["Further"]
+    assert section.intro.startswith("Exploratory: the question was asked of AP.")
+    assert [row[0] for row in section.table.rows] == ["FP ↓"] * 4 + ["IoU ↑"] * 4
+    answers = study_answers(plan, noisy_records(plan)).further
+    assert {(one.metric, one.family, one.m) for one in answers} == {
+        ("fp", "further metrics", 4),
+        ("pixel_iou", "further metrics", 4),
+    }
+
+
+def test_fewer_false_alarms_are_better() -> None:
+    def scores(trial: Trial) -> dict[str, float]:
+        return {**noisy(trial), "fp": 9.0 - (trial.cell == "full·on") - trial.seed % 2}
+
+    plan = with_seeds(8)
+    records = {trial.id: make_record(trial, scores) for trial in plan.trials}
+    (row, *_) = sections_of(plan, records)["Further"].table.rows
+    assert row[1:4] == ("stop: off → on", "full·…", "−1.0 [−1.8, −0.2]")
+
+
+def test_pairs_that_nesting_makes_are_told_apart_by_the_nested_level() -> None:
+    wide = (
+        "  wide: {one: {config: {w_pos: 1.0}}, three: {config: {w_pos: 3.0}}}\nnested: {wide: {stop: on}}\n"
+    )
+    plan = make_plan(STUDY.replace("design:", f"{wide}design:"))
+    rows = comparisons_of(plan, make_records(plan)).rows
+    assert [row[1] for row in rows[:2]] == ["full·…·one", "full·…·three"]
 
 
 def test_too_few_repeats_are_told_from_when_on_they_speak() -> None:
@@ -153,10 +179,10 @@ def test_prescribed_folds_are_claimed_for_these_folds_and_for_new_data() -> None
 def test_a_full_factorial_has_main_effects_and_interactions() -> None:
     plan = with_seeds(8)
     found = sections_of(plan, noisy_records(plan))
-    assert [row[0] for row in table_of(found["Main"]).rows] == ["supervision: full → few", "stop: off → on"]
+    assert [row[0] for row in found["Main"].table.rows] == ["supervision: full → few", "stop: off → on"]
     assert found["Main"].title == "Main effects on this split"
-    assert table_of(found["Main"]).rows[1][1] == "+0.053 [0.051, 0.056]"
-    assert [row[0] for row in table_of(found["Interactions"]).rows] == ["supervision × stop"]
+    assert found["Main"].table.rows[1][1] == "+0.053 [0.051, 0.056]"
+    assert [row[0] for row in found["Interactions"].table.rows] == ["supervision × stop"]
     rows = make_plan(STUDY.replace("{full: all}", "{rows: [{supervision: [full, few], stop: on}]}").replace(
         "{factor: stop}, ", ""))  # fmt: skip
     assert "Main" not in sections_of(rows, make_records(rows))
@@ -335,7 +361,7 @@ def test_the_terminal_shows_the_same_numbers_within_a_hundred_columns(more: str)
 def test_markdown_lines_up_and_stays_within_a_hundred_columns() -> None:
     blocks = markdown_of(PLAN, make_records(PLAN)).split("\n\n")
     tables = [block.splitlines() for block in blocks if block.startswith("|")]
-    assert len(tables) == 7  # cells, intervals, comparisons, details, main effects, interactions, trials
+    assert len(tables) == 8  # cells, intervals, comparisons, details, effects, interactions, further, trials
     assert all(len({len(line) for line in lines}) == 1 for lines in tables)
     assert max(len(line) for lines in tables for line in lines) <= 100
 

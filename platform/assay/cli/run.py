@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["exit_code", "register", "run"]
 
+_FEW_TRIALS = 300
+
 
 class Retry(StrEnum):
     """What to try again although it has a record."""
@@ -140,6 +142,7 @@ def _drop_models(store: Store, plan: Plan) -> str | None:
 def _print_answer(out: Console, store: Store, plan: Plan) -> None:
     from assay.results.answers import study_answers
     from assay.results.looks import note_look, read_looks
+    from assay.results.luck import read_luck
     from assay.results.report import study_page
     from assay.results.search import grown
     from assay.results.summary import write_summary
@@ -151,7 +154,9 @@ def _print_answer(out: Console, store: Store, plan: Plan) -> None:
         note_look(store, plan)
     out.print()
     looks = read_looks(store, plan.study.study)
-    answers = study_answers(plan, found.records, found.problems, looks=looks)
+    # One file for each trial is read: seconds here, and minutes for what `assay report` is asked for.
+    luck = read_luck(plan, found.records, store) if len(plan.answer().trials) <= _FEW_TRIALS else None
+    answers = study_answers(plan, found.records, found.problems, luck=luck, looks=looks)
     out.print(terminal_page(study_page(plan, found.records, answers, found.problems)))
     write_summary(store, plan, found)
 

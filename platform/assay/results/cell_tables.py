@@ -10,8 +10,8 @@ from assay.results.record import Problem, Record
 from assay.results.statistics import MeanInterval
 from assay.results.statistics.measure import ONE_SIDED
 from assay.results.statistics.words import interval_text
-from assay.results.summary import CellSummary, outcome, summarise
-from assay.results.tables import decimals_of, level_columns, level_texts, reported_metrics
+from assay.results.summary import CellSummary, outcome, reported_metrics, summarise
+from assay.results.tables import decimals_of, level_columns, level_texts
 from assay.study import Plan, Trial
 from trainables.metrics import METRICS, Metric
 

@@ -12,8 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from assay.results.answers import StudyAnswers
 from assay.results.record import Problem, Record
 from assay.results.statistics import answers_table
-from assay.results.summary import CellSummary, summarise
-from assay.results.tables import reported_metrics
+from assay.results.summary import CellSummary, reported_metrics, summarise
 from assay.study import Plan
 from assay.study.published import published_values
 
@@ -46,8 +45,10 @@ def cells_csv(
 
 
 def comparisons_csv(answers: StudyAnswers) -> str:
-    """One row per comparison, main effect and interaction, and claim."""
-    table = answers_table([*answers.comparisons, *answers.main_effects, *answers.interactions])
+    """One row per claim and comparison (by all metrics), main effect and interaction."""
+    table = answers_table(
+        [*answers.comparisons, *answers.main_effects, *answers.interactions, *answers.further]
+    )
     return _csv(list(table.columns), table.astype(object).where(table.notna(), None).to_numpy().tolist())
 
 

@@ -17,9 +17,18 @@ import pyarrow as pa
 from assay.results.record import Problem, Record
 from assay.results.store import RecordSet, Store
 from assay.study import Cell, Plan, Trial
-from trainables.metrics import METRICS
+from trainables.metrics import METRICS, Metric
 
-__all__ = ["CellSummary", "Lost", "Repeat", "outcome", "summarise", "tidy", "write_summary"]
+__all__ = [
+    "CellSummary",
+    "Lost",
+    "Repeat",
+    "outcome",
+    "reported_metrics",
+    "summarise",
+    "tidy",
+    "write_summary",
+]
 
 Part = Literal["val", "test"]
 _MISSING = "not trained yet"
@@ -128,6 +137,12 @@ class CellSummary:
         return means
 
 
+def reported_metrics(plan: Plan) -> list[Metric]:
+    """The primary metric and the further ones of a study, each once."""
+    names = dict.fromkeys([plan.study.metrics.primary, *plan.study.metrics.report])
+    return [METRICS[name] for name in names]
+
+
 def summarise(
     plan: Plan, records: Mapping[str, Record], metric: str, problems: Sequence[Problem] = ()
 ) -> list[CellSummary]:
@@ -169,7 +184,7 @@ def tidy(
     status and reason, where the repeat was lost. With ``metric``, its rows on test data only.
     """
     unreadable = {problem.trial for problem in problems}
-    reported = list(dict.fromkeys([plan.study.metrics.primary, *plan.study.metrics.report]))
+    reported = [metric.name for metric in reported_metrics(plan)]
     factors = list(plan.study.factors)
     schema = _schema(factors)
     columns: dict[str, list[Any]] = {name: [] for name in schema.names}
