@@ -97,7 +97,8 @@ def _draw_interval(axes: Axes, y: int, low: float, high: float, colour: str) -> 
     axes.plot([max(low, left), min(high, right)], [y, y], color=colour, linewidth=2, zorder=4)
     for end, inside, head in ((low, low >= left, "<"), (high, high <= right, ">")):
         place = min(max(end, left), right)
-        axes.plot([place], [y], color=colour, marker="|" if inside else head, markersize=9, markeredgewidth=2)
+        marker = "|" if inside else head
+        axes.plot([place], [y], color=colour, marker=marker, markersize=9, markeredgewidth=2, clip_on=False)
 
 
 def _limits(plot: EffectsPlot) -> tuple[float, float]:

@@ -1,8 +1,8 @@
 """A page as a LaTeX document that pdfLaTeX, XeLaTeX and LuaLaTeX compile.
 
 Each table, with what it takes to read it, stands between two comments, ``% begin table: cells`` and
-``% end table: cells``: a paper can ``\\input`` what is cut out. It needs booktabs, longtable, amssymb, graphicx
-and hyperref only.
+``% end table: cells``: a paper can ``\\input`` what is cut out. It needs booktabs, longtable, amssymb,
+graphicx and hyperref only.
 """
 
 from __future__ import annotations
