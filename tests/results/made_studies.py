@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from assay.results import Environment, Problem, Record, Result, Thresholds
 from assay.results.answers import study_answers
+from assay.results.label_answers import label_answers
 from assay.results.luck import StudyLuck
 from assay.results.page.markdown import markdown_page
 from assay.results.page.model import Page
@@ -41,7 +42,8 @@ def page_of(
 ) -> Page:
     """The report of a study."""
     answers = study_answers(plan, records, problems, luck=luck, looks=looks)
-    return study_page(plan, records, answers, problems)
+    labels = label_answers(plan, records, problems, looks=looks)
+    return study_page(plan, records, answers, problems, labels=labels)
 
 
 def markdown_of(

@@ -60,29 +60,36 @@ def report(
     """Print the answer of a study: the table of its cells, comparisons with verdicts, footnotes, trials.
 
     Of a search: the replicated winners, the best points, what mattered, and every point that was drawn. With
-    --output the pictures too (comparisons, effects, the curve over masks), which HTML always holds. CSV is
-    the numbers of the cells, and with --output those of the comparisons in FILE_comparisons.csv.
+    --output the pictures too (comparisons, effects, the curve over masks, scores against hours of labelling),
+    which HTML always holds. CSV is the numbers of the cells, and with --output those of the comparisons in
+    FILE_comparisons.csv.
     """
     from assay.cli.lookup import stored_plan, study_name
     from assay.results import Store
     from assay.results.answers import study_answers
     from assay.results.forms import Form, form_of, report_files
+    from assay.results.label_answers import label_answers
     from assay.results.looks import read_looks
     from assay.results.luck import read_luck
 
-    form = form_of(
-        Form(format) if format is not None else None, output.suffix.lower() if output is not None else None
-    )
+    suffix = output.suffix.lower() if output is not None else ""
+    form = form_of(Form(format) if format else None, suffix)
     store = Store(storage)
     plan = stored_plan(store, study_name(store, study))
     found = store.records_of(trial.id for trial in plan.trials)
     luck = read_luck(plan, found.records, store) if test_luck else None
     looks = read_looks(store, plan.study.study)
     answers = study_answers(plan, found.records, found.problems, luck=luck, looks=looks)
-    importance = _importance(plan, found.records)
     name = output.name if output is not None else ""
     files = report_files(
-        form, plan, found.records, answers, problems=found.problems, importance=importance, name=name
+        form,
+        plan,
+        found.records,
+        answers,
+        problems=found.problems,
+        importance=_importance(plan, found.records),
+        labels=label_answers(plan, found.records, found.problems, looks=looks),
+        name=name,
     )
     if output is None:
         typer.echo(files[name].decode(), nl=False)

@@ -28,7 +28,7 @@ from assay.results.tables import decimals_of, luck_text
 from assay.study import Plan
 from trainables.metrics import METRICS, Metric
 
-__all__ = ["best_notes", "sections", "study_sections"]
+__all__ = ["best_notes", "sections", "study_sections", "verdict_text"]
 
 _CLAIMS: dict[Claim, str] = {
     "this split": "on this split: would other seeds say the same?",
@@ -222,10 +222,7 @@ class _Page:
 
     def _claimed(self, one: Answer, notes: dict[str, int]) -> tuple[str, str, str, str]:
         """Difference with interval, better in, p, verdict; ``notes`` collects what is odd, each once."""
-        verdict: str = one.verdict
-        if one.note:
-            verdict += f" {superscript(notes.setdefault(one.note, len(notes) + 1))}"
-        return self._difference(one), self._better(one), _p(one.p_holm), verdict
+        return self._difference(one), self._better(one), _p(one.p_holm), verdict_text(one, notes)
 
     def _difference(self, one: Answer) -> str:
         if one.difference is None:
@@ -275,6 +272,12 @@ def _links(answers: Sequence[Answer], column: int = 0) -> dict[tuple[int, int], 
         for row, one in enumerate(answers)
         if one.cell_a is not None and one.cell_b is not None
     }
+
+
+def verdict_text(one: Answer, notes: dict[str, int]) -> str:
+    """The verdict, with the number of its note; ``notes`` collects what is odd, each once."""
+    number = superscript(notes.setdefault(one.note, len(notes) + 1)) if one.note else ""
+    return f"{one.verdict} {number}".rstrip()
 
 
 def _order(plan: Plan) -> str:

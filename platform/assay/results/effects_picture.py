@@ -6,11 +6,10 @@ Verdicts differ in marker and in colour, and stand beside each row.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from assay.results.drawing import COLOURS, GREY, REPEAT, key, render
 from assay.results.effects_plot import EffectRow, EffectsPlot
-from assay.results.figure import COLOURS, GREY, draw_figure
 from assay.results.page.model import PictureForm
 
 if TYPE_CHECKING:
@@ -27,13 +26,6 @@ _MARKS: dict[str, dict[str, Any]] = {  # by verdict; the others are as `open`
     "suggested": {"color": COLOURS[1], "marker": "D", "markerfacecolor": "white"},
     "open": {"color": _FAINT, "marker": "s", "markerfacecolor": "white"},
 }
-_REPEAT: dict[str, Any] = {
-    "marker": "o",
-    "markersize": 4.5,
-    "linestyle": "",
-    "markeredgewidth": 0,
-    "alpha": 0.5,
-}
 _SPREAD = 0.55  # of a row: how far the repeats of a difference are apart
 _MARGIN = 0.06  # of the axis, beyond the outermost value
 
@@ -41,7 +33,7 @@ _MARGIN = 0.06  # of the axis, beyond the outermost value
 def draw_effects(plot: EffectsPlot, form: PictureForm) -> bytes:
     """The picture as a file."""
     height = _REST + _ROW * len(plot.rows)
-    return draw_figure((_WIDTH, height), form, partial(_draw_on, plot=plot))
+    return render(lambda figure: _draw_on(figure, plot), form, (_WIDTH, height))
 
 
 def _draw_on(figure: Figure, plot: EffectsPlot) -> None:
@@ -84,7 +76,7 @@ def _draw_row(axes: Axes, y: int, row: EffectRow) -> None:
     _write(axes, 1.02, y + 0.22, row.support, ha="left", fontsize=8.5, color=_FAINT)
     several = len(answer.differences)
     at = [y + _SPREAD * ((i + 0.5) / several - 0.5) for i in range(several)]
-    axes.plot(answer.differences, at, color=mark["color"], zorder=4.5, **_REPEAT)
+    axes.plot(answer.differences, at, color=mark["color"], zorder=4.5, **REPEAT)
     if answer.low is not None and answer.high is not None:
         _draw_interval(axes, y, answer.low, answer.high, mark["color"])
     if answer.difference is not None:
@@ -134,14 +126,12 @@ def _set_labels(axes: Axes, plot: EffectsPlot) -> None:
 
 
 def _key(plot: EffectsPlot) -> Iterator[Line2D]:
-    from matplotlib.lines import Line2D
-
-    yield Line2D([], [], linewidth=2, marker="|", markersize=9, markeredgewidth=2, color=_FAINT,
-                 label="95 % interval around the mean")  # fmt: skip
-    yield Line2D([], [], color=_FAINT, label="one repeat, spread upwards", **_REPEAT)
+    bar = {"linewidth": 2, "marker": "|", "markersize": 9, "markeredgewidth": 2}
+    yield key(_FAINT, "95 % interval around the mean", **bar)
+    yield key(_FAINT, "one repeat, spread upwards", **REPEAT)
     if plot.resolve is not None:
         text = f"less than {plot.resolve:g}: too small to matter (resolve)"
-        yield Line2D([], [], color=_BAND, linewidth=9, label=text)
+        yield key(_BAND, text, linewidth=9)
 
 
 def _write(axes: Axes, x: float, y: float, text: str, **style: Any) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from assay.results.answers import StudyAnswers
 from assay.results.csv_tables import cells_csv, comparisons_csv
+from assay.results.label_answers import LabelAnswers
 from assay.results.page.html import html_page
 from assay.results.page.latex import latex_page
 from assay.results.page.markdown import markdown_page
@@ -38,8 +39,8 @@ class Form(StrEnum):
         return ".tex" if self is Form.LATEX else f".{self.value}"
 
 
-def form_of(form: Form | None, suffix: str | None) -> Form:
-    """The form that was asked for; if none was, that of the file's suffix (None: no file, which is Markdown).
+def form_of(form: Form | None, suffix: str) -> Form:
+    """The form that was asked for; if none was, that of the file's suffix (none: Markdown).
 
     Raises:
         InputError: If the two contradict each other, or neither says it.
@@ -67,6 +68,7 @@ def report_files(
     *,
     problems: Sequence[Problem] = (),
     importance: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
+    labels: LabelAnswers | None = None,
     name: str = "",
 ) -> dict[str, bytes]:
     """Path → content of the files of a report, the report itself first.
@@ -78,6 +80,7 @@ def report_files(
         answers: What they say.
         problems: Records that could not be read.
         importance: Of a search: cell → parameter → share of the objective's variance.
+        labels: What labels buy.
         name: The report's file name. Without one there are no other files: no pictures beside Markdown and
             LaTeX, no CSV of the comparisons.
 
@@ -89,7 +92,7 @@ def report_files(
         if not name:
             return cells
         return {**cells, f"{_stem(name)}_comparisons{form.suffix}": comparisons_csv(answers).encode()}
-    page = study_page(plan, records, answers, problems, importance)
+    page = study_page(plan, records, answers, problems, importance, labels=labels)
     if form is Form.HTML:
         return {name: html_page(page).encode()}
     beside = page.pictures if name else ()

@@ -8,6 +8,8 @@ from functools import partial
 from assay.results.answers import StudyAnswers
 from assay.results.effects_picture import draw_effects
 from assay.results.effects_plot import comparisons_plot, effects_plot
+from assay.results.labels import label_costs
+from assay.results.labels_picture import draw_label_costs
 from assay.results.masks_curve import masks_curve
 from assay.results.masks_picture import draw_masks_curve
 from assay.results.page.model import Picture
@@ -18,7 +20,7 @@ __all__ = ["study_pictures"]
 
 
 def study_pictures(plan: Plan, records: Mapping[str, Record], answers: StudyAnswers) -> tuple[Picture, ...]:
-    """Comparisons, effects of a full factorial, and the curve over masks, where the study has them."""
+    """Comparisons, effects, the curve over masks and what labels buy, where the study has them."""
     return tuple(_pictures(plan, records, answers))
 
 
@@ -30,3 +32,6 @@ def _pictures(plan: Plan, records: Mapping[str, Record], answers: StudyAnswers) 
     curve = masks_curve(plan, records)
     if curve is not None:
         yield Picture("masks_curve", curve.caption, curve.caption, partial(draw_masks_curve, curve))
+    costs = label_costs(plan, records)
+    if costs is not None:
+        yield Picture("label_costs", costs.caption, costs.caption, partial(draw_label_costs, costs))

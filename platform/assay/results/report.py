@@ -15,6 +15,8 @@ from assay.results.answer_tables import best_notes, sections
 from assay.results.answers import StudyAnswers
 from assay.results.cell_tables import interval_section, trial_section
 from assay.results.footnotes import footnotes
+from assay.results.label_answers import LabelAnswers
+from assay.results.label_tables import label_sections
 from assay.results.page.model import Page
 from assay.results.pictured import study_pictures
 from assay.results.record import Problem, Record
@@ -31,6 +33,8 @@ def study_page(
     answers: StudyAnswers,
     problems: Sequence[Problem] = (),
     importance: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
+    *,
+    labels: LabelAnswers | None = None,
 ) -> Page:
     """The page of a study.
 
@@ -40,6 +44,7 @@ def study_page(
         answers: What the records say (``study_answers``).
         problems: Records that could not be read: named under the table.
         importance: Of a search: cell → parameter → share of the objective's variance.
+        labels: What labels buy (``label_answers``).
     """
     return Page(
         title=plan.study.study,
@@ -48,7 +53,7 @@ def study_page(
         table=ablation_table(plan, records, problems, answers),
         notes=(*best_notes(plan, answers), *footnotes(plan, records, problems)),
         intervals=interval_section(plan, records, problems, answers),
-        sections=tuple(sections(plan, answers)),
+        sections=(*sections(plan, answers), *(label_sections(plan, labels) if labels is not None else ())),
         pictures=study_pictures(plan, records, answers),
         search=search_sections(plan, records, importance) if plan.study.search is not None else (),
         trials=trial_section(plan, records, problems),

@@ -24,6 +24,7 @@ __all__ = [
     "Lost",
     "Repeat",
     "outcome",
+    "repeats_text",
     "reported_metrics",
     "summarise",
     "tidy",
@@ -169,6 +170,13 @@ def summarise(
         )
         for cell in plan.cells
     ]
+
+
+def repeats_text(summary: CellSummary) -> str:
+    """The repeats of a cell as planned: ``2 seeds``, ``2 seeds × 3 folds``."""
+    seeds, folds = {r.seed for r in summary.repeats}, {r.fold for r in summary.repeats}
+    text = _count(len(seeds), "seed")
+    return text if len(folds) < 2 else f"{text} × {len(folds)} folds"
 
 
 def tidy(

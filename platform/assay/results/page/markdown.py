@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from assay.results.page.model import Page, Section, TextTable, superscript
 
-__all__ = ["markdown_page", "markdown_table", "note_lines"]
+__all__ = ["markdown_page", "markdown_section", "markdown_table", "note_lines"]
 
 
 def markdown_page(page: Page, pictures: Mapping[str, str] = MappingProxyType({})) -> str:
@@ -22,12 +22,12 @@ def markdown_page(page: Page, pictures: Mapping[str, str] = MappingProxyType({})
         parts.append("> " + page.question.replace("\n", "\n> "))
     parts += [page.count, markdown_table(page.table), "\n".join(note_lines(page.table, page.notes))]
     for section in ([page.intervals] if page.intervals is not None else []) + [*page.sections]:
-        parts += _section(section)
+        parts.append(markdown_section(section))
     for picture in page.pictures:
         if picture.stem in pictures:
             parts += [f"![{picture.alt}]({pictures[picture.stem]})", f"*{picture.caption}*"]
     for section in (*page.search, page.listed_trials):
-        parts += _section(section)
+        parts.append(markdown_section(section))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -51,12 +51,11 @@ def note_lines(table: TextTable | None, notes: Sequence[str]) -> list[str]:
     return [*lines, *(f"- {note}" for note in notes)]
 
 
-def _section(section: Section) -> Iterator[str]:
-    yield f"## {section.title}"
-    yield section.intro
-    if section.table is not None:
-        yield markdown_table(section.table)
-    yield "\n".join(note_lines(section.table, section.notes))
+def markdown_section(section: Section) -> str:
+    """Heading, paragraph, table and notes."""
+    table = markdown_table(section.table) if section.table is not None else ""
+    notes = "\n".join(note_lines(section.table, section.notes))
+    return "\n\n".join(filter(None, [f"## {section.title}", section.intro, table, notes]))
 
 
 def _marked(table: TextTable, text: str, place: tuple[int, int]) -> str:
