@@ -32,6 +32,7 @@ bench: .venv/.installed-dev  ## measure images/s and the overhead per trial (abo
 	@$(BIN)/python -m benchmarks.segdec_throughput
 	@$(BIN)/python -m benchmarks.overhead
 	@$(BIN)/python -m benchmarks.predict_throughput
+	@$(BIN)/python -m benchmarks.crf
 
 torture: .venv/.installed-dev  ## twenty random kills of a fast study, then compare the results
 	@$(BIN)/python -m tests.e2e.torture
