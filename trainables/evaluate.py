@@ -8,8 +8,9 @@ the first test image is looked at:
   F1 of "the image is defective when the maximum of its heatmap reaches the threshold";
 * without validation, or with one class only in it: 0.5, and a note says so.
 
-A model of several steps is asked for all of them on test images (:mod:`trainables.lineage`), and pseudo labels of
-training images, once trained, can be compared with their masks (:func:`measure_labels`): both to report only.
+A model of several steps is asked for all of them on test images (:mod:`trainables.lineage`), and pseudo
+labels of training images can be compared with masks when training is over (:func:`measure_labels`): both
+choose nothing.
 
 Trade-off: heatmaps are judged at the network's input resolution, to which masks are brought by area, not at
 the original size: two cells of one study are compared at what the network can resolve, and nothing in the
@@ -140,11 +141,12 @@ def evaluate(
     """
     validation = None
     if data.validation is not None and len(data.validation):
-        validation = _judge(predictor, data.validation, device, batch, keep=())
+        validation = _judge(predictor, data.validation, device, batch)
     thresholds, notes = _choose_thresholds(validation)
 
     lineage = LineageScores(predictor, seed) if isinstance(predictor, Lineage) else None
-    test = _judge(predictor, data.test, device, batch, choose_probes(data.test, probes, seed), lineage)
+    keep = choose_probes(data.test, probes, seed)
+    test = _judge(predictor, data.test, device, batch, keep=keep, lineage=lineage)
     metrics = test.metrics(thresholds)
     return Evaluation(
         metrics=_defined(metrics),
@@ -187,18 +189,16 @@ def measure_labels(labels: PseudoLabels, images: ImageSet) -> StageScores | None
         KeyError: If a label is about an image that is not in ``images``.
     """
     positions = {sample: index for index, sample in enumerate(images.ids)}
-    counts: list[tuple[int, int, int]] = []
+    counts: list[list[int]] = []
     for sample, label in zip(labels.ids, labels.labels, strict=True):
         truth = _truth(images, positions[sample], (label.shape[0], label.shape[1]))
         if truth is not None:
             found = label == 1
-            counts.append(
-                (int((found & truth).sum()), int((found & ~truth).sum()), int((~found & truth).sum()))
-            )
-    if not any(tp + fn for tp, _, fn in counts):
+            counts.append([int(np.sum(found & truth)), int(found.sum()), int(truth.sum())])
+    hit, claimed, defect = np.array(counts, dtype=np.int64).reshape(-1, 3).T
+    if not defect.any():
         return None
-    tp, fp, fn = np.array(counts, dtype=np.int64).T
-    return StageScores(labels.name, "train", mean_overlaps(tp, fp, fn))
+    return StageScores(labels.name, "train", mean_overlaps(hit, claimed - hit, defect - hit))
 
 
 def _predict(predictor: Predictor, images: ImageSet, device: torch.device, batch: int) -> Iterator[_Batch]:
@@ -227,7 +227,8 @@ def _judge(
     images: ImageSet,
     device: torch.device,
     batch: int,
-    keep: tuple[int, ...],
+    *,
+    keep: tuple[int, ...] = (),
     lineage: LineageScores | None = None,
 ) -> _Judged:
     judged = _Judged(images, np.empty(len(images)), np.empty(len(images)))

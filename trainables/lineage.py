@@ -1,12 +1,12 @@
 """What every step of a model is worth: its maps against masks, floors beside them, and pictures to look at.
 
-A predictor of several steps tells them (:class:`~trainables.contract.Lineage`); the evaluation hands each batch of
-test images to a :class:`LineageScores`. Steps are decided at 0.5: thresholds are chosen for a model's last
-map only. In the same pass the floors of :mod:`trainables.nn.floors` are measured on the same images, since a
-step that does not rise above them has not learned where defects are.
+A predictor of several steps tells them (:class:`~trainables.contract.Lineage`); the evaluation hands each
+batch of test images to a :class:`LineageScores`. Steps are decided at 0.5: thresholds are chosen for a
+model's last map only. In the same pass the floors of :mod:`trainables.nn.floors` are measured on the same
+images, since a step that does not rise above them has not learned where defects are.
 
-Trade-off: scores are binned (:mod:`trainables.pixel_histogram`), so that a dozen maps of every test image need
-no more memory than a dozen maps of one batch.
+Trade-off: scores are binned (:mod:`trainables.pixel_histogram`), so that a dozen maps of every test image
+need no more memory than a dozen maps of one batch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pseudo labels of training images as a file: what a stage leaves for the stages after it, and to be measured.
+"""Pseudo labels of training images as a file: what a stage leaves for later stages, and to be measured.
 
 The evaluation compares them with masks that training never saw (:func:`trainables.evaluate.measure_labels`).
 """
