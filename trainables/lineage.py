@@ -130,9 +130,9 @@ class LineageScores:
         truths: Sequence[NDArray[np.bool_] | None],
     ) -> None:
         pixels = self._pixels.setdefault((of, name), PixelHistogram())
-        for heatmap, truth in zip(maps, truths, strict=True):
-            if truth is not None:
-                pixels.add(heatmap, truth)
+        known = [truth is not None for truth in truths]
+        if any(known):
+            pixels.add(maps[known], np.stack([truth for truth in truths if truth is not None]))
 
 
 def _floors(images_BCHW: Tensor, maps: Mapping[str, Tensor], rng: np.random.Generator) -> dict[str, Tensor]:
