@@ -84,7 +84,7 @@ class StageUse(BaseModel, frozen=True, extra="forbid"):
 
 
 class StageResult(BaseModel, frozen=True, extra="forbid"):
-    """What one step of a model is worth, or a floor that it must rise above."""
+    """What one stage of a model is worth, or a floor that it must rise above."""
 
     stage: str = Field(description="`cam`, `pseudo`; of a floor `random`.")
     of: Literal["test", "train", "floor"] = Field(
@@ -98,7 +98,9 @@ class Result(BaseModel, frozen=True, extra="forbid"):
 
     metrics: dict[str, FiniteFloat] = Field(description="Test; an undefined metric is absent, see notes.")
     validation: dict[str, FiniteFloat] = Field(default_factory=dict)
-    stages: tuple[StageResult, ...] = Field(default=(), description="Of a model of several steps, in order.")
+    stages: tuple[StageResult, ...] = Field(
+        default=(), description="Of a model that shows its stages, in order."
+    )
     thresholds: Thresholds | None = None
     notes: tuple[str, ...] = ()
     epochs: int

@@ -47,7 +47,7 @@ def study_page(
         importance: Of a search: cell → parameter → share of the objective's variance.
         labels: What labels buy (``label_answers``).
     """
-    steps = stage_section(plan, records)
+    stages = stage_section(plan, records)
     further = label_sections(plan, labels) if labels is not None else ()
     return Page(
         title=plan.study.study,
@@ -56,7 +56,7 @@ def study_page(
         table=ablation_table(plan, records, problems, answers),
         notes=(*best_notes(plan, answers), *footnotes(plan, records, problems)),
         intervals=interval_section(plan, records, problems, answers),
-        sections=(*sections(plan, answers), *([steps] if steps is not None else ()), *further),
+        sections=(*sections(plan, answers), *([stages] if stages is not None else ()), *further),
         pictures=study_pictures(plan, records, answers),
         search=search_sections(plan, records, importance) if plan.study.search is not None else (),
         trials=trial_section(plan, records, problems),

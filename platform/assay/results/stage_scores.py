@@ -1,4 +1,4 @@
-"""What each step of a model is worth, cell by cell, from the records."""
+"""What each stage of a model is worth, cell by cell, from the records."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _ORDER: tuple[_Of, ...] = ("test", "train", "floor")
 
 
 class StageSummary(NamedTuple):
-    """One step of one cell, or a floor beside it, over the repeats."""
+    """One stage of one cell, or a floor beside it, over the repeats."""
 
     of: _Of
     stage: str
-    summaries: tuple[CellSummary, ...]  # one of each of STAGE_METRICS that the step has
+    summaries: tuple[CellSummary, ...]  # one of each of STAGE_METRICS that the stage has
 
 
 def stage_summaries(plan: Plan, records: Mapping[str, Record]) -> list[StageSummary]:
-    """Step by step: maps in the order of the chain, then pseudo labels of training images, then floors.
+    """Stage by stage: maps in the order of the chain, then pseudo labels of training images, then floors.
 
-    Within a step the cells come in the plan's order; one without that step is left out. Empty for methods
-    without steps.
+    Within a stage the cells come in the plan's order; one without that stage is left out. Empty for methods
+    without stages.
     """
     plan = plan.answer()
     repeats: dict[str, list[Repeat]] = {cell.name: [] for cell in plan.cells}
@@ -44,12 +44,12 @@ def stage_summaries(plan: Plan, records: Mapping[str, Record]) -> list[StageSumm
         chains.append([(one.of, one.stage) for one in record.result.stages])
         for one in record.result.stages:
             found.setdefault((one.of, one.stage), {}).setdefault(trial.cell, {})[repeat] = one.metrics
-    steps = sorted(_merged(chains), key=lambda step: _ORDER.index(step[0]))
+    stages = sorted(_merged(chains), key=lambda stage: _ORDER.index(stage[0]))
     return [
-        StageSummary(*step, tuple(_summaries(plan, cell, repeats[cell], found[step][cell])))
-        for step in steps
+        StageSummary(*stage, tuple(_summaries(plan, cell, repeats[cell], found[stage][cell])))
+        for stage in stages
         for cell in repeats
-        if cell in found[step]
+        if cell in found[stage]
     ]
 
 
@@ -64,12 +64,12 @@ def _summaries(
 
 
 def _merged(chains: Iterable[list[tuple[_Of, str]]]) -> list[tuple[_Of, str]]:
-    """One order for all chains: a step that is new stands after the one that it follows in its own chain."""
+    """One order for all chains: a stage that is new stands after the one that it follows in its own chain."""
     order: list[tuple[_Of, str]] = []
     for chain in chains:
         place = 0
-        for step in chain:
-            if step not in order:
-                order.insert(place, step)
-            place = order.index(step) + 1
+        for stage in chain:
+            if stage not in order:
+                order.insert(place, stage)
+            place = order.index(stage) + 1
     return order

@@ -1,4 +1,4 @@
-"""The section of a report on the steps of a model: what each is worth, and the floors it must rise above."""
+"""The section of a report on the stages of a model: what each is worth, and the floors it must rise above."""
 
 from __future__ import annotations
 
@@ -16,30 +16,34 @@ __all__ = ["stage_section"]
 
 _NAMED_CELLS = 3  # more are named in a note
 _INTRO = (
-    "What each step is worth, mean ± sd over repeats as in the first table, against masks that only the "
+    "What each stage is worth, mean ± sd over repeats as in the first table, against masks that only the "
     "evaluation reads. Maps are decided at 0.5; no threshold is chosen for them."
 )
 _ORACLE = "Oracle: at the threshold that is best on these masks, which no method can know."
-_SHARED = "Cells in one row have the same values in every repeat: they share the step."
+_SHARED = (
+    "Cells in one row have the same values in every repeat: what they differ in comes later in the chain, or "
+    "changes nothing here."
+)
 _TRAIN = (
     "On training images: pseudo labels against the masks that were kept from training. What a label leaves "
     "open counts as background."
 )
 _FLOORS = (
-    "Floors: a random map, a Gaussian in the middle, the distance of each pixel from its blurred surroundings, "
-    "and √(CAM · that distance). A step that is not above them has not learned where defects are."
+    "Floors: a random map, a Gaussian in the middle, the distance of each pixel from its blurred "
+    "surroundings, and √(CAM · that distance). A stage that is not above them has not learned where defects "
+    "are."
 )
 
 
 def stage_section(plan: Plan, records: Mapping[str, Record]) -> Section | None:
-    """A row for each step and each cell that differs in it, floors last; None for methods without steps."""
+    """A row for each stage and each cell that differs in it, floors last; None for methods without stages."""
     scores = stage_summaries(plan, records)
     if not scores:
         return None
     answer = plan.answer()
     named = len(answer.cells) > 1
     columns = (
-        Column("step", "left"),
+        Column("stage", "left"),
         *([Column("cells", "left")] if named else []),
         *(Column(METRICS[metric].title, "right") for metric in STAGE_METRICS),
         Column("n", "right"),
@@ -61,13 +65,12 @@ def stage_section(plan: Plan, records: Mapping[str, Record]) -> Section | None:
         *([_TRAIN] if "train" in kinds else []),
         *([_FLOORS] if "floor" in kinds else []),
     ]
-    return Section(
-        "Steps", _INTRO, TextTable(columns, tuple(rows), tuple(numbered), links=links), tuple(notes)
-    )
+    table = TextTable(columns, tuple(rows), tuple(numbered), links=links)
+    return Section("Stages", _INTRO, table, tuple(notes))
 
 
 def _alike(scores: list[StageSummary]) -> Iterator[list[StageSummary]]:
-    """Cells of a step whose values are equal in every repeat, together; in the order of their first."""
+    """Cells of a stage whose values are equal in every repeat, together; in the order of their first."""
     groups: dict[tuple[object, ...], list[StageSummary]] = {}
     for one in scores:
         values = tuple((summary.metric, *sorted(summary.values.items())) for summary in one.summaries)
@@ -79,12 +82,12 @@ def _title(one: StageSummary) -> str:
     return {"test": "", "train": "on training images: ", "floor": "floor: "}[one.of] + one.stage
 
 
-def _cells(cells: list[str], planned: int, step: str, notes: list[str]) -> str:
+def _cells(cells: list[str], planned: int, stage: str, notes: list[str]) -> str:
     if len(cells) == planned:
         return "all"
     if len(cells) <= _NAMED_CELLS:
         return ", ".join(cells)
-    notes.append(f"{step}{', '.join(cells)}")
+    notes.append(f"{stage}{', '.join(cells)}")
     return f"{cells[0]} and {len(cells) - 1} more {superscript(len(notes))}"
 
 
