@@ -98,9 +98,7 @@ class Result(BaseModel, frozen=True, extra="forbid"):
 
     metrics: dict[str, FiniteFloat] = Field(description="Test; an undefined metric is absent, see notes.")
     validation: dict[str, FiniteFloat] = Field(default_factory=dict)
-    stages: tuple[StageResult, ...] = Field(
-        default=(), description="Of a model that shows its stages, in order."
-    )
+    stages: tuple[StageResult, ...] = Field(default=(), description="Of a model that shows them, in order.")
     thresholds: Thresholds | None = None
     notes: tuple[str, ...] = ()
     epochs: int
