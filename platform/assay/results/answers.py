@@ -16,7 +16,7 @@ from assay.results.statistics import (
     Contrast,
     Splits,
     best_cells,
-    compare,
+    compare_families,
     comparison,
     interactions,
     main_effects,
@@ -65,24 +65,26 @@ def study_answers(
     on_one_data_set = len({trial.manifest for trial in plan.trials}) == 1
     step = 1.0 if metric.unit == "images" else luck.smallest_step if luck is not None else None
 
-    def answer(contrasts: Sequence[Contrast], family: str) -> tuple[Answer, ...]:
-        if not contrasts or table.empty:
-            return ()
-        return compare(
+    families = {
+        "comparisons": _comparisons(plan),
+        "main effects": main_effects(table),
+        "interactions": interactions(table),
+    }
+    answers: dict[str, tuple[Answer, ...]] = dict.fromkeys(families, ())
+    if not table.empty:
+        answers = compare_families(
             table,
-            contrasts,
+            families,
             metric=metric.name,
             splits=splits,
-            family=family,
             resolve=plan.study.resolve,
             resolution=step,
             earlier_looks=looks,
         )
-
     return StudyAnswers(
-        comparisons=answer(_comparisons(plan), "comparisons"),
-        main_effects=answer(main_effects(table), "main effects"),
-        interactions=answer(interactions(table), "interactions"),
+        comparisons=answers["comparisons"],
+        main_effects=answers["main effects"],
+        interactions=answers["interactions"],
         best=best_cells(table, metric=metric.name, splits=splits) if on_one_data_set else None,
         luck=luck,
     )
