@@ -1,8 +1,8 @@
 """Made-up studies of which the truth is known: what the calibration is measured on, here and in the tests.
 
 A world draws the scores of two cells, repeat by repeat. Most have no effect: the differences are symmetric
-about 0, whatever the scores look like. In the *stress* worlds the cells have the same mean and other shapes; no
-test is exact there. ``answers_of_pairs`` asks assay about thousands of such studies at once.
+about 0, whatever the scores look like. In the *stress* worlds the cells have the same mean and other shapes;
+no test is exact there. ``answers_of_pairs`` asks assay about thousands of such studies at once.
 """
 
 from __future__ import annotations
@@ -265,17 +265,17 @@ def item_predictions(
     defective: NDArray[np.bool_],
     shifts: Mapping[str, float],
 ) -> pd.DataFrame:
-    """Test scores of several trials on the same images; those of an item share most of their score.
+    """Test scores of several trials on the same images: sd .5 of an item, .7 of an image, .5 of a trial.
 
     Args:
         rng: Random numbers.
         items: Physical items.
         images: Of each item.
         defective: items × images.
-        shifts: Trial → how far its scores of defective images lie above the others, in sd of an item.
+        shifts: Trial → how far it scores defective images above the others, in about an sd of scores.
     """
-    of_item = np.repeat(rng.normal(0, 1, items), images)
     label = defective.ravel()
+    common = np.repeat(rng.normal(0, 0.5, items), images) + rng.normal(0, 0.7, items * images)
     frames = [
         pd.DataFrame(
             {
@@ -283,7 +283,7 @@ def item_predictions(
                 "sample": np.arange(items * images).astype(str),
                 "item": np.repeat(np.arange(items), images).astype(str),
                 "label": label,
-                "score": of_item + rng.normal(0, 0.5, items * images) + shift * label,
+                "score": common + rng.normal(0, 0.5, items * images) + shift * label,
             }
         )
         for trial, shift in shifts.items()
