@@ -35,6 +35,7 @@ _CLAIMS: dict[Claim, str] = {
     "new data": "on new data: would other images of this kind say the same?",
 }
 
+_TESTS = {"sign-flip": "exact sign-flip test", "wilcoxon": "exact Wilcoxon signed-rank test"}
 _MAIN_EFFECTS = "Mean of a level's cells minus that of its factor's first level, all other factors averaged."
 _INTERACTIONS = "How much one factor's effect grows with the level of another: a difference of differences."
 
@@ -114,7 +115,7 @@ class _Page:
             intro += f"; `…` stands for what is compared in {order}"
         return Section(
             f"Comparisons {_CLAIMS[claim]}",
-            f"{intro}. {_method(answers)}",
+            f"{intro}. {_method(self.plan, answers)}",
             TextTable(columns, rows, tuple(notes)),
             tuple(self._common_notes(answers)),
         )
@@ -224,12 +225,12 @@ def _where(claim: Claim) -> str:
     return _CLAIMS[claim].partition(":")[0]
 
 
-def _method(answers: Sequence[Answer]) -> str:
+def _method(plan: Plan, answers: Sequence[Answer]) -> str:
     m = answers[0].m
     over = f"Holm over {m} comparisons" if m > 1 else "one comparison, so Holm changes nothing"
     if answers[0].claim == "new data":
         return f"Interval (95 %) and p: Nadeau–Bengio's t, {over}."
-    return f"Interval: 95 %, paired t. p: exact sign-flip test, {over}."
+    return f"Interval: 95 %, paired t. p: {_TESTS[plan.study.exact_test]}, {over}."
 
 
 def _p(p: float | None) -> str:

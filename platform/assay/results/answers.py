@@ -80,12 +80,16 @@ def study_answers(
             resolve=plan.study.resolve,
             resolution=step,
             earlier_looks=looks,
+            test=plan.study.exact_test,
         )
+    best = None
+    if on_one_data_set:
+        best = best_cells(table, metric=metric.name, splits=splits, test=plan.study.exact_test)
     return StudyAnswers(
         comparisons=answers["comparisons"],
         main_effects=answers["main effects"],
         interactions=answers["interactions"],
-        best=best_cells(table, metric=metric.name, splits=splits) if on_one_data_set else None,
+        best=best,
         luck=luck,
     )
 

@@ -80,13 +80,13 @@ def read_scores(
     np.add.at(planned, (row, column), 1)
     if (planned > 1).any():
         r, c = np.argwhere(planned > 1)[0]
-        raise ValueError(f"two rows for {_where(metric, names[c], repeats[r])}")
+        raise ValueError(f"two rows for {_where(metric, str(names[c]), repeats[r])}")
     values = np.full(planned.shape, np.nan)
     values[row, column] = table["value"].to_numpy(np.float64, na_value=np.nan)[chosen]
     if np.isinf(values).any():
         r, c = np.argwhere(np.isinf(values))[0]
         raise ValueError(
-            f"a value is a finite number, found {values[r, c]} for {_where(metric, names[c], repeats[r])}"
+            f"a value is a finite number, found {values[r, c]} for {_where(metric, str(names[c]), repeats[r])}"
         )
     diverged = np.zeros(planned.shape, np.bool_)
     diverged[row, column] = (table["status"] == "diverged").to_numpy(np.bool_)[chosen]
