@@ -85,9 +85,8 @@ def read_scores(
     values[row, column] = table["value"].to_numpy(np.float64, na_value=np.nan)[chosen]
     if np.isinf(values).any():
         r, c = np.argwhere(np.isinf(values))[0]
-        raise ValueError(
-            f"a value is a finite number, found {values[r, c]} for {_where(metric, str(names[c]), repeats[r])}"
-        )
+        at = _where(metric, str(names[c]), repeats[r])
+        raise ValueError(f"a value is a finite number, found {values[r, c]} for {at}")
     diverged = np.zeros(planned.shape, np.bool_)
     diverged[row, column] = (table["status"] == "diverged").to_numpy(np.bool_)[chosen]
     return Scores(
