@@ -64,7 +64,7 @@ def seeds_and_folds(row: str, draws: int) -> Iterator[Figure]:
         found = answers_of_pairs(*scores[:, :, :seeds], splits=splits, n_train=60, n_test=30)
         answers = [next(one for one in claims if one.claim == learner.claim) for claims in found]
         wrong = percent([misses(one) for one in answers])
-        design = f"{learner.design[place]:g}" if learner.design else ""
+        design = f"{learner.design[place]}" if learner.design else ""
         most = FALSE_POSITIVES if learner.held else None
         yield Figure("folds", row, f"S = {seeds}", wrong, draws, design, most)
 
@@ -118,7 +118,7 @@ def luck_of_items(name: str, draws: int) -> Iterator[Figure]:
             covered[column] += _covers(found, truth["one"] - truth[other])
     row = f"{name}, AP {truth['one']:.3f}"
     for column, held in covered.items():
-        design = {"one cell": f"{part.design[0]:g}", "difference of equals": f"{part.design[1]:g}"}
+        design = {"one cell": f"{part.design[0]}", "difference of equals": f"{part.design[1]}"}
         yield Figure("luck", row, column, percent(held), len(held), design.get(column, ""))
 
 

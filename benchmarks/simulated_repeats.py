@@ -70,13 +70,13 @@ def one_comparison(asked: tuple[str, int], draws: int) -> Iterator[Figure]:
     found = [answers[0] for answers in answers_of_pairs(a, b)]
     place, column = REPEATS.index(n), f"n = {n}"
     held = world.no_effect and n >= 5
-    t_design = f"{_T_DESIGN[name][place]:g}"
+    t_design = f"{_T_DESIGN[name][place]}"
     bound = FALSE_POSITIVES if held else None
     missed = percent([misses(one, world.difference) for one in found])
     yield Figure("interval", name, column, missed, draws, t_design, bound)
     if name not in _EXACT_DESIGN:  # the cells do differ: there is nothing false to find
         return
-    exact_design = f"{_EXACT_DESIGN[name][place]:g}"
+    exact_design = f"{_EXACT_DESIGN[name][place]}"
     yield Figure("exact", name, column, percent(list(map(significant, found))), draws, exact_design, bound)
     decided = percent([one.verdict in DECIDED for one in found])
     yield Figure("verdict", name, column, decided, draws, "≤ 5.1" if world.no_effect else "", bound)
@@ -229,7 +229,7 @@ def failures(name: str, draws: int) -> Iterator[Figure]:
     for place, (column, found) in enumerate(
         {"left out": complete, "worst value": worst, "both (assay)": both}.items()
     ):
-        design = f"{_FAILED_DESIGN[name][place]:g}" if name in _FAILED_DESIGN else ""
+        design = f"{_FAILED_DESIGN[name][place]}" if name in _FAILED_DESIGN else ""
         most = FALSE_POSITIVES if name in _FAILED_DESIGN else None
         yield Figure("failed", name, column, percent(list(map(significant, found))), draws, design, most)
     if name not in _FAILED_DESIGN:
