@@ -40,7 +40,7 @@ def main() -> int:
     figures = simulate([*ON_DATA, *ON_REPEATS], arguments.draws, arguments.processes)
     seconds = time.monotonic() - start
     tables = "\n\n".join(section(name, [f for f in figures if f.section == name]) for name in SECTIONS)
-    text = f"{tables}\n\n{_how(seconds, arguments.processes)}\n"
+    text = f"{tables}\n\n{_how(seconds, arguments.processes, figures)}\n"
     sys.stdout.write(text)
     if not arguments.no_write:
         write_block(PAGE, text)
@@ -101,11 +101,14 @@ def write_block(page: Path, text: str) -> None:
     page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
 
 
-def _how(seconds: float, processes: int) -> str:
+def _how(seconds: float, processes: int, figures: Sequence[Figure]) -> str:
     libraries = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "pandas"))
+    bounded = [one for one in figures if one.most is not None]
+    held = sum(not one.broken for one in bounded)
     return (
         f"`make calibrate`: {seconds:.0f} s, {processes} processes on {os.cpu_count()} cores; {libraries}. "
-        f"Each limit of {FALSE_POSITIVES:g} % holds within two standard errors of its draws."
+        f"{held} of the {len(bounded)} rates that have a limit ({FALSE_POSITIVES:g} %, and two standard "
+        f"errors of the draws) keep it; the highest is {max(one.value for one in bounded):.1f} %."
     )
 
 
