@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import sys
 import time
 from collections.abc import Sequence
@@ -39,8 +40,9 @@ def main() -> int:
     start = time.monotonic()
     figures = simulate([*ON_DATA, *ON_REPEATS], arguments.draws, arguments.processes)
     seconds = time.monotonic() - start
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     tables = "\n\n".join(section(name, [f for f in figures if f.section == name]) for name in SECTIONS)
-    text = f"{tables}\n\n{_how(seconds, arguments.processes, figures)}\n"
+    text = f"{tables}\n\n{_how(seconds, used.ru_utime + used.ru_stime, figures)}\n"
     sys.stdout.write(text)
     if not arguments.no_write:
         write_block(PAGE, text)
@@ -101,13 +103,13 @@ def write_block(page: Path, text: str) -> None:
     page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
 
 
-def _how(seconds: float, processes: int, figures: Sequence[Figure]) -> str:
+def _how(seconds: float, cpu_seconds: float, figures: Sequence[Figure]) -> str:
     libraries = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "pandas"))
     bounded = [one for one in figures if one.most is not None]
     held = sum(not one.broken for one in bounded)
     return (
-        f"`make calibrate`: {seconds:.0f} s, {processes} processes on {os.cpu_count()} cores; {libraries}. "
-        f"{held} of the {len(bounded)} rates that have a limit ({FALSE_POSITIVES:g} %, and two standard "
+        f"`make calibrate`: {seconds:.0f} s on {os.cpu_count()} cores, {cpu_seconds:.0f} s of CPU; "
+        f"{libraries}. {held} of the {len(bounded)} rates that have a limit ({FALSE_POSITIVES:g} %, and two standard "
         f"errors of the draws) keep it; the highest is {max(one.value for one in bounded):.1f} %."
     )
 

@@ -14,9 +14,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
@@ -26,6 +29,7 @@ from trainables.data.samples import TrainingData
 from trainables.data.seeds import seed_for
 from trainables.data.spec import DataSpec, Supervision
 from trainables.errors import InputError
+from trainables.stages import Stage, StageWork
 
 if TYPE_CHECKING:
     import torch
@@ -173,6 +177,13 @@ class Run(Protocol):
         """The last checkpoint of this trial, or None at the start."""
         ...
 
+    def stage(self, stage: Stage, data: TrainingData) -> Path:
+        """The folder with a stage's files, made now if nobody made it before; all ranks call it.
+
+        Asked for in the order in which the method names its stages. The files are read, never changed.
+        """
+        ...
+
 
 class Objection(NamedTuple):
     """Why a config cannot be trained as the study asks for it."""
@@ -198,6 +209,8 @@ class Trainable(Generic[ConfigT]):
     objections: Callable[[ConfigT, Supervision, DataSpec], Sequence[Objection]] = field(
         default=lambda config, supervision, data: ()
     )
+    # Steps that trials may share, in the order in which `fit` asks for them.
+    stages: Callable[[ConfigT], Sequence[Stage]] = field(default=lambda config: ())
     parameters: Callable[[ConfigT], int] | None = None  # number of weights: the plan estimates disk space
     needs_normal: bool = True  # False: it can train where every image is defective
 
@@ -240,9 +253,12 @@ class LocalRun:
     rank: int = 0
     world_size: int = 1
     history: list[dict[str, float]] = field(default_factory=list)
+    purpose: str = ""  # of all its random numbers: a stage's name
+    _stages: dict[str, Path] = field(default_factory=dict)
+    _scratch: Path | None = None
 
     def generator(self, purpose: str, *index: int) -> np.random.Generator:
-        return np.random.default_rng(seed_for(self.seed, self.fold, purpose, *index))
+        return np.random.default_rng(seed_for(self.seed, self.fold, f"{self.purpose}{purpose}", *index))
 
     def shard(self, batch: Sequence[int]) -> Sequence[int]:
         return shard(batch, self.rank, self.world_size)
@@ -267,6 +283,19 @@ class LocalRun:
         if self.folder is None:
             return None
         return read_checkpoint(self.folder / "checkpoint.safetensors")
+
+    def stage(self, stage: Stage, data: TrainingData) -> Path:
+        """Made anew in each run: a notebook keeps the run for as long as it wants the files."""
+        if self._scratch is None:
+            self._scratch = Path(mkdtemp(prefix="stages-"))
+            weakref.finalize(self, shutil.rmtree, self._scratch, ignore_errors=True)
+        folder = self._scratch / stage.name
+        folder.mkdir()
+        inputs = {name: self._stages[name] for name in stage.after}
+        run = replace(self, folder=None, history=[], purpose=f"{stage.name}/", _stages={}, _scratch=None)
+        stage.make(StageWork(stage.config, inputs, data, run, folder))
+        self._stages[stage.name] = folder
+        return folder
 
 
 def write_checkpoint(path: Path, state: Checkpoint) -> None:

@@ -13,11 +13,13 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 
 from trainables.contract import ConfigT, LocalRun, Trainable
 from trainables.data.samples import TrainingData
+from trainables.stages import Stage
 
 __all__ = ["Cost", "measure"]
 
@@ -37,6 +39,7 @@ class Cost:
     steps: int  # in all; 0: the method does not say
     epochs: int  # in all
     timed: int  # steps (or, of a method that does not say, epochs) that were timed
+    stage: str = ""  # the one stage that was timed, of a method that has several: later ones come on top
 
 
 def measure(
@@ -76,54 +79,71 @@ class _EnoughError(Exception):
 
 
 @dataclass
-class _Watch(LocalRun):
-    """A run that times steps, and ends the training when it has seen enough."""
+class _Seen:
+    """What a watch has seen, of the training and of its stages alike."""
 
-    seconds: float = 10.0
+    begun: float
+    last: float
     images: list[int] = field(default_factory=list)  # of each step
     spans: list[float] = field(default_factory=list)  # seconds of each step
     ends: list[float] = field(default_factory=list)  # seconds from an epoch's last step until it was logged
     steps: int = 0
     epochs: int = 0
-    begun: float = 0.0
-    last: float = 0.0
+    stage: str = ""
+
+
+@dataclass
+class _Watch(LocalRun):
+    """A run that times steps, and ends the training when it has seen enough."""
+
+    seconds: float = 10.0
+    seen: _Seen = field(default_factory=lambda: _Seen(0.0, 0.0))
 
     def begin(self) -> None:
-        self.begun = self.last = self._now()
+        now = self._now()
+        self.seen = _Seen(now, now)
 
     def shard(self, batch: Sequence[int]) -> Sequence[int]:
-        self.images.append(len(batch))
+        self.seen.images.append(len(batch))
         return super().shard(batch)
 
+    def stage(self, stage: Stage, data: TrainingData) -> Path:
+        self.seen.stage = stage.name
+        return super().stage(stage, data)
+
     def step(self, done: int, total: int, epochs: int) -> None:
-        self.spans.append(self._lap())
-        self.steps, self.epochs = total, epochs
-        if len(self.spans) >= _WARM_UP + _LEAST_STEPS and self.last - self.begun > self.seconds:
+        seen = self.seen
+        seen.spans.append(self._lap())
+        seen.steps, seen.epochs = total, epochs
+        if len(seen.spans) >= _WARM_UP + _LEAST_STEPS and seen.last - seen.begun > self.seconds:
             raise _EnoughError
 
     def log(self, epoch: int, metrics: Mapping[str, float], epochs: int) -> None:
-        self.ends.append(self._lap())
-        self.epochs = epochs
-        if self.last - self.begun > self.seconds:
+        seen = self.seen
+        seen.ends.append(self._lap())
+        seen.epochs = epochs
+        if seen.last - seen.begun > self.seconds:
             raise _EnoughError
 
     def cost(self, validation: int) -> Cost:
         """What was seen, reckoned up; ``validation``: images that are judged at an epoch's end."""
-        if not self.spans:  # the method counts no steps: an epoch is all there is to time
-            pace = sum(self.ends) / len(self.ends)
-            return Cost(self.epochs * pace, 0.0, 0, self.epochs, len(self.ends))
-        timed = self.spans[_WARM_UP:] or self.spans
+        seen = self.seen
+        if not seen.spans:  # the method counts no steps: an epoch is all there is to time
+            pace = sum(seen.ends) / len(seen.ends)
+            return Cost(seen.epochs * pace, 0.0, 0, seen.epochs, len(seen.ends), seen.stage)
+        timed = seen.spans[_WARM_UP:] or seen.spans
         pace = sum(timed) / len(timed)
-        shown = sum(self.images) / len(self.images) if self.images else 1.0
+        shown = sum(seen.images) / len(seen.images) if seen.images else 1.0
         image = pace / shown * _FORWARD_SHARE
-        end = sum(self.ends) / len(self.ends) if self.ends else validation * image
-        if self.ends and validation:
+        end = sum(seen.ends) / len(seen.ends) if seen.ends else validation * image
+        if seen.ends and validation:
             image = end / validation
-        return Cost(self.steps * pace + self.epochs * end, image, self.steps, self.epochs, len(timed))
+        train = seen.steps * pace + seen.epochs * end
+        return Cost(train, image, seen.steps, seen.epochs, len(timed), seen.stage)
 
     def _lap(self) -> float:
         now = self._now()
-        span, self.last = now - self.last, now
+        span, self.seen.last = now - self.seen.last, now
         return span
 
     def _now(self) -> float:

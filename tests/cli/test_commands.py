@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -22,14 +21,13 @@ from assay.study import Plan, parse_study, plan_study
 from tests.cli.small_study import STUDY, Answer, Assay, finished
 
 ROOT = Path(__file__).parents[2]
-REFUSED = ROOT / "studies" / "segdec_table4_as_published.yaml"  # confounded, as the published lines are
-STUDIES = sorted(set((ROOT / "studies").glob("*.yaml")) - {REFUSED})
 COMMANDS = [
     ("plan",),
     ("run",),
     ("submit",),
     ("status",),
     ("report",),
+    ("labels",),
     ("logs",),
     ("stop",),
     ("clean",),
@@ -98,83 +96,6 @@ def test_a_wrong_key_is_named_with_its_place_and_the_right_one(assay: Assay, tmp
     answer = assay("plan", bad, "--no-data")
     assert f"{bad}:2:1: questin" in answer.err
     assert "question" in answer.err
-
-
-@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
-def test_shipped_studies_can_be_planned_without_data(assay: Assay, path: Path) -> None:
-    answer = assay("plan", path, "--no-data")
-    assert answer.code == 0, answer.err
-    assert "trials; 0 done" in answer.out
-
-
-def test_plan_shows_what_differs_and_what_is_done(assay: Assay, study_file: Path, tmp_path: Path) -> None:
-    answer = assay("plan", study_file, "--no-data", "--storage", tmp_path / "empty")
-    assert answer.code == 0
-    assert "config.balance" in answer.out
-    assert "2 cells × 2 seeds = 4 trials; 0 done, 4 to train" in answer.out
-    assert re.search(r"balance: off → on +1 +2 +config\.balance none → linear", answer.out)
-    assert not (tmp_path / "empty").exists()
-
-
-@pytest.mark.parametrize("command", [("plan", "--no-data"), ("plan",), ("run",)], ids=" ".join)
-def test_a_confounded_study_is_refused_with_both_values_side_by_side(
-    assay: Assay, tmp_path: Path, command: tuple[str, ...]
-) -> None:
-    answer = assay(*command, REFUSED, "--storage", tmp_path / "storage")
-    assert answer.code == 2
-    assert "balance: off → on is confounded, two cells differ outside balance:" in answer.err
-    assert re.search(r"\n +config\.lr +0\.01 +1\.0\n", answer.err)
-    assert not (tmp_path / "storage").exists()
-
-
-def test_plan_shows_the_design_what_it_compares_and_the_bundles(assay: Assay, study_file: Path) -> None:
-    text = study_file.read_text(encoding="utf-8")
-    start = text.index("factors:")
-    study_file.write_text(
-        text[:start]
-        + """\
-factors:
-  supervision:
-    full: {supervision: full}
-    weak: {supervision: weak, config: {lr: 0.01, delta: 0.5}}
-  balance: {off: {config: {balance: none}}, on: {config: {balance: linear}}}
-design: {leave_one_out: {whole: {supervision: full, balance: on}}}
-repeats: {seeds: [0, 1, 2]}
-""",
-        encoding="utf-8",
-    )
-    said = assay("plan", study_file, "--no-data").out
-    assert "design: leave one out of supervision full, balance on: supervision weak, balance off" in said
-    assert re.search(r"supervision: weak → full +1 +3 +config\.delta 0\.5 → 0\.01", said)
-    assert re.search(r"\n +config\.lr 0\.01 → 1\.0 *\n +supervision weak → full", said)
-    assert re.search(r"balance: off → on +1 +3 +config\.balance none → linear", said)
-
-
-def test_plan_shows_what_is_allowed_with_its_reason(assay: Assay, study_file: Path) -> None:
-    text = study_file.read_text(encoding="utf-8").replace(
-        "design: {full: all}",
-        "design: {rows: [{balance: off}, {balance: on, override: {config: {lr: 0.5}}}]}\n"
-        "allow: {config.lr: tuned for each}",
-    )
-    study_file.write_text(text, encoding="utf-8")
-    said = assay("plan", study_file, "--no-data").out
-    assert "config.lr, allowed: tuned for each" in said
-
-
-def test_plan_says_when_nothing_is_compared(assay: Assay, study_file: Path) -> None:
-    text = study_file.read_text(encoding="utf-8").replace("comparisons: [{factor: balance}]\n", "")
-    study_file.write_text(text, encoding="utf-8")
-    assert "compares nothing" in assay("plan", study_file, "--no-data").out
-
-
-def test_a_long_plan_is_a_line_for_each_cell(assay: Assay, study_file: Path) -> None:
-    text = study_file.read_text(encoding="utf-8")
-    seeds = ", ".join(map(str, range(100)))
-    study_file.write_text(text.replace("seeds: [0, 1]", f"seeds: [{seeds}]"), encoding="utf-8")
-    short, long = (assay("plan", study_file, "--no-data", *more) for more in ((), ("--trials", "all")))
-    assert "200 trials" in short.out
-    assert len(short.out.splitlines()) < 20
-    assert len(long.out.splitlines()) > 200
 
 
 def test_the_schema_accepts_the_study_and_refuses_a_wrong_key(assay: Assay, tmp_path: Path) -> None:
@@ -298,39 +219,6 @@ def test_what_does_not_run_cannot_be_stopped(  # noqa: PLR0917 - three fixtures 
     assert reason in answer.err
     assert not stop_requested(store, "study", "small")
     assert not any(stop_requested(store, "trial", trial.id) for trial in plan.trials)
-
-
-def test_clean_says_first_and_frees_only_what_no_result_needs(assay: Assay, store: Store, plan: Plan) -> None:
-    done, open_ = plan.trials[0].id, plan.trials[3].id
-    kept = store.read_bytes(f"trials/{done}/record.json")
-    store.write_bytes(f"trials/{done}/checkpoint.safetensors", b"x" * 1000)
-    store.write_bytes(f"trials/{done}/000-dead/curve.parquet", b"x" * 2000)
-    store.write_bytes(f"trials/{open_}/checkpoint.safetensors", b"still needed")
-    listed = assay("clean", "--storage", store.uri)
-    assert "would free 3 kB" in listed.out, listed.out
-    assert store.exists(f"trials/{done}/checkpoint.safetensors")
-    assert "freed 3 kB" in assay("clean", "--yes", "--storage", store.uri).out
-    assert not store.exists(f"trials/{done}/checkpoint.safetensors")
-    assert not store.exists(f"trials/{done}/000-dead")
-    assert store.exists(f"trials/{open_}/checkpoint.safetensors")
-    assert store.read_bytes(f"trials/{done}/record.json") == kept
-    assert "would free 0 B" in assay("clean", "--storage", store.uri).out
-
-
-def test_clean_leaves_attempts_alone_while_a_study_runs(assay: Assay, store: Store, plan: Plan) -> None:
-    running = plan.trials[3].id
-    for _ in range(2):
-        attempt = store.begin_attempt(running, Environment(host="here"))
-        store.write_bytes(f"{attempt.prefix}/log.txt", b"training\n")
-    with Lease(store, "small"):
-        assert "would free 0 B" in assay("clean", "--storage", store.uri).out
-    assert "would free 9 B" in assay("clean", "--storage", store.uri).out
-
-
-def test_trials_of_no_study_go_only_when_asked(assay: Assay, store: Store) -> None:
-    store.write_bytes(f"trials/{'e' * 16}/record.json", b"{}")
-    assert "would free 0 B" in assay("clean", "--storage", store.uri).out
-    assert "e" * 16 in assay("clean", "--orphans", "--storage", store.uri).out
 
 
 def test_doctor_finds_this_machine_in_order(assay: Assay, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def _without_ids(study: ToyStudy) -> dict[str, object]:
     return {trial.cell: records[trial.id].result for trial in study.plan.trials}
 
 
-def _kill_first(title: str, root: int, when: Callable[[], bool]) -> list[int]:
+def kill_first(title: str, root: int, when: Callable[[], bool]) -> list[int]:
     """kill -9 the first process below ``root`` whose title begins with ``title``, once ``when`` holds.
 
     Returns:
@@ -80,7 +80,7 @@ def test_a_killed_ray_process_changes_no_result(
     toy: Toy, undisturbed: dict[str, object], title: str, workers: int
 ) -> None:
     study = toy(name="kills", seeds=(0,), seconds=0.8, pack="2", epochs=6, workers=workers)
-    killed = _kill_first(title, os.getpid(), _in_the_middle(study))
+    killed = kill_first(title, os.getpid(), _in_the_middle(study))
     outcome = study.run()
     assert len(killed) == 1, f"no process {title} was there to kill"
     assert (outcome.finished, outcome.missing) == (2, 0), outcome

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 
 from assay.engine.search import Told, importance, propose
 from assay.results import Record, Result
+from assay.results.report import report
 from assay.results.search import best_points, judge, winners
 from assay.results.search_tables import judged_cells
 from assay.study import Trial
@@ -266,6 +267,19 @@ def test_the_best_point_is_trained_without_each_of_its_changes_whatever_interrup
     while one_by_one.run(packs=1):
         pass
     assert one_by_one.results() == whole.results()
+
+
+def test_the_best_point_is_compared_with_the_one_that_the_search_started_from(
+    cache_root: Path, tmp_path: Path
+) -> None:
+    replicate = "replicate: {best: 1, start: true, seeds: [10, 11]}"
+    study = ToySearch(tmp_path, cache_root, points=6, replicate=replicate)
+    study.run()
+    (comparison,) = study.grown.answer().comparisons
+    best, start = study.grown.answer().cells
+    assert (comparison.name, comparison.pairs) == ("search: preset → best", ((start.name, best.name),))
+    assert comparison.values["config.x"] == (0.9, best.config["x"])
+    assert "search: preset → best" in report(study.grown, study.records())
 
 
 def test_the_point_that_is_ablated_is_best_on_validation(cache_root: Path, tmp_path: Path) -> None:

@@ -120,6 +120,37 @@ def test_the_details_have_what_stands_behind_a_verdict() -> None:
     assert details.table.rows[0][2:5] == ("8", ".008", ".008")
 
 
+def test_further_metrics_are_families_of_their_own_and_called_exploratory() -> None:
+    plan = with_seeds(8)
+    section = sections_of(plan, noisy_records(plan))["Further"]
+    assert section.intro.startswith("Exploratory: the question was asked of AP.")
+    assert [row[0] for row in section.table.rows] == ["FP ↓"] * 4 + ["IoU ↑"] * 4
+    answers = study_answers(plan, noisy_records(plan)).further
+    assert {(one.metric, one.family, one.m) for one in answers} == {
+        ("fp", "further metrics", 4),
+        ("pixel_iou", "further metrics", 4),
+    }
+
+
+def test_fewer_false_alarms_are_better() -> None:
+    def scores(trial: Trial) -> dict[str, float]:
+        return {**noisy(trial), "fp": 9.0 - (trial.cell == "full·on") - trial.seed % 2}
+
+    plan = with_seeds(8)
+    records = {trial.id: make_record(trial, scores) for trial in plan.trials}
+    (row, *_) = sections_of(plan, records)["Further"].table.rows
+    assert row[1:4] == ("stop: off → on", "full·…", "−1.0 [−1.8, −0.2]")
+
+
+def test_pairs_that_nesting_makes_are_told_apart_by_the_nested_level() -> None:
+    wide = (
+        "  wide: {one: {config: {w_pos: 1.0}}, three: {config: {w_pos: 3.0}}}\nnested: {wide: {stop: on}}\n"
+    )
+    plan = make_plan(STUDY.replace("design:", f"{wide}design:"))
+    rows = comparisons_of(plan, make_records(plan)).rows
+    assert [row[1] for row in rows[:2]] == ["full·…·one", "full·…·three"]
+
+
 def test_too_few_repeats_are_told_from_when_on_they_speak() -> None:
     plan = with_seeds(5)
     page = report(plan, noisy_records(plan))
@@ -326,7 +357,7 @@ def test_the_terminal_shows_the_same_numbers_within_a_hundred_columns(more: str)
 def test_markdown_lines_up_and_stays_within_a_hundred_columns() -> None:
     blocks = report(PLAN, make_records(PLAN)).split("\n\n")
     tables = [block.splitlines() for block in blocks if block.startswith("|")]
-    assert len(tables) == 5  # cells, comparisons, details, main effects, interactions
+    assert len(tables) == 6  # cells, comparisons, details, main effects, interactions, further metrics
     assert all(len({len(line) for line in lines}) == 1 for lines in tables)
     assert max(len(line) for lines in tables for line in lines) <= 100
 

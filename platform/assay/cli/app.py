@@ -20,6 +20,7 @@ from assay.cli import (
     doctor,
     export,
     init,
+    labels,
     mlflow,
     plan,
     predict,
@@ -44,7 +45,8 @@ app = typer.Typer(
 )
 
 _GROUPS = (
-    plan, run, submit, status, report, best, predict, export, stop, clean, mlflow, data, init, schema, doctor,
+    plan, run, submit, status, report, labels, best, predict, export, stop, clean, mlflow, data, init, schema,
+    doctor,
 )  # fmt: skip
 for _group in _GROUPS:
     _group.register(app)

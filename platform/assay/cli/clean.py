@@ -18,7 +18,8 @@ __all__ = ["clean", "register"]
 
 Yes = Annotated[bool, typer.Option("--yes", help="Remove it. Without this it is only listed.")]
 Orphans = Annotated[
-    bool, typer.Option("--orphans", help="Also trials that no study of this storage plans any more.")
+    bool,
+    typer.Option("--orphans", help="Also trials and stages that no study of this storage plans any more."),
 ]
 
 
@@ -45,7 +46,7 @@ def clean(*, yes: Yes = False, orphans: Orphans = False, storage: Storage = DEFA
     found = clean_plan(store, plans)
     lost = _orphans(store, plans) if orphans else []
     rows = [(one.path, one.reason, one.bytes) for one in found]
-    rows += [(path, "trial that no study plans", store.size(path)) for path in lost]
+    rows += [(path, "no study plans it", store.size(path)) for path in lost]
     if rows:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for title in ("path", "what it is", "size"):
@@ -65,10 +66,15 @@ def clean(*, yes: Yes = False, orphans: Orphans = False, storage: Storage = DEFA
 
 
 def _orphans(store: Store, plans: Iterable[Plan]) -> list[str]:
-    """Folders of trials in no plan; none while a study runs, whose plan may have just changed."""
+    """Folders of trials and stages in no plan; none while a study runs, whose plan may have just changed."""
     from assay.results.lease import holder
+    from assay.results.stages import stage_folder
+    from assay.study.stages import stage_graph
 
     if any(holder(store, study) is not None for study in store.studies()):
         return []
-    planned = {trial.id for plan in plans for trial in plan.trials}
-    return [store.trial(trial) for trial in store.trials() if trial not in planned]
+    trials = {trial.id: trial for plan in plans for trial in plan.trials}
+    lost = [store.trial(trial) for trial in store.trials() if trial not in trials]
+    stages = [name.removesuffix("/") for name in store.list("stages")]
+    used = stage_graph(trials.values()) if stages else {}
+    return [*lost, *(stage_folder(key) for key in stages if key not in used)]

@@ -177,7 +177,8 @@ def _row(one: Running, primary: str) -> tuple[str, ...]:
     left = f"{duration(one.left)} left"
     if one.silent is not None:
         left = f"no sign for {duration(one.silent)}"
-    epoch = f"epoch {progress.epoch}/{progress.epochs}"
+    stage = f"{progress.stage}: " if progress.stage else ""
+    epoch = f"{stage}epoch {progress.epoch}/{progress.epochs}"
     if progress.step is not None:
         epoch += f" step {progress.step}/{progress.steps}"
     return (*head, epoch, score(progress.metrics, primary), left)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from assay.results.record import Record
     from assay.study import Plan
+    from assay.study.stages import StageNode
 
 __all__ = ["plan", "register", "say_diff"]
 
@@ -67,7 +68,9 @@ def plan(
     from assay.cli.planning import read_plan
     from assay.results import Store
     from assay.results.search import grown
+    from assay.results.stages import made_stages
     from assay.study.design import say_design
+    from assay.study.stages import stage_graph
     from trainables.errors import InputError
 
     if trials not in ("auto", "all", "none"):
@@ -86,6 +89,10 @@ def plan(
     out.print(f"design: {say_design(planned.study)}")
     for part in _parts(planned, records, trials, known=not no_data):
         out.print(part)
+    stages = stage_graph(planned.trials)
+    if stages:
+        made = {} if no_data else made_stages(store, stages)
+        out.print(_stage_table(stages, made))
     for line in _summary(planned, records):
         out.print(line)
     for warning in planned.warnings:
@@ -173,6 +180,31 @@ def _comparison_table(planned: Plan) -> Table:
             str(len(comparison.pairs)),
             str(most) if fewest == most else f"{fewest}–{most}",
             "\n".join(changes),
+        )
+        table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
+def _stage_table(stages: Mapping[str, StageNode], made: Collection[str]) -> Table:
+    """Steps that trials share: how many there are, of how many trials, and how many are made."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("stage", "reads", "to make", "shared", "made", "used by trials"):
+        table.add_column(title, justify="left" if title in ("stage", "reads") else "right")
+    for name in dict.fromkeys(node.name for node in stages.values()):
+        nodes = [node for node in stages.values() if node.name == name]
+        reads = dict.fromkeys(stages[key].name for node in nodes for key in node.after)
+        done = sum(node.key in made for node in nodes)
+        cells = (
+            name,
+            ", ".join(reads) or "–",
+            str(len(nodes) - done),
+            str(sum(len(node.trials) > 1 for node in nodes)),
+            str(done),
+            str(len({trial.id for node in nodes for trial in node.trials})),
         )
         table.add_row(*(Text(cell) for cell in cells))
     return table

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -53,7 +54,8 @@ def report(
     """Print the answer of a study as Markdown: the table of its cells, comparisons with verdicts, footnotes.
 
     Of a search: the replicated winners, the best points, what mattered, and every point that was drawn. With
-    --output, a study whose cells differ in the number of masks also gets its curve (SVG and PNG).
+    --output, a study whose cells differ in the number of masks also gets its curve, and one that says what
+    labels take (`labelling`) its scores against hours (SVG and PNG).
     """
     from assay.cli.lookup import stored_plan, study_name
     from assay.results import Store
@@ -92,19 +94,25 @@ def _write_diagrams(plan: Plan, records: Mapping[str, Record], page: Path) -> di
     """Draw what the study has to show; caption → path of the picture, relative to the page."""
     from urllib.parse import quote
 
+    from assay.results.labels import label_costs
+    from assay.results.labels_picture import draw_label_costs
     from assay.results.masks_curve import masks_curve
     from assay.results.masks_picture import draw_masks_curve
 
-    curve = masks_curve(plan, records)
-    if curve is None:
-        return {}
+    drawn: list[tuple[str, str, Callable[[Literal["svg", "png"]], bytes]]] = []
+    if (curve := masks_curve(plan, records)) is not None:
+        drawn.append(("masks_curve", curve.caption, partial(draw_masks_curve, curve)))
+    if (costs := label_costs(plan, records)) is not None:
+        drawn.append(("label_costs", costs.caption, partial(draw_label_costs, costs)))
     folder = page.with_name(f"{page.stem}_files")
-    folder.mkdir(exist_ok=True)
-    for form in ("svg", "png"):
-        file = folder / f"masks_curve.{form}"
-        file.write_bytes(draw_masks_curve(curve, form))
-        typer.echo(f"wrote {file}", err=True)
-    return {curve.caption: quote(f"{folder.name}/masks_curve.svg")}
+    forms: tuple[Literal["svg", "png"], ...] = ("svg", "png")
+    for name, _, draw in drawn:
+        folder.mkdir(exist_ok=True)
+        for form in forms:
+            file = folder / f"{name}.{form}"
+            file.write_bytes(draw(form))
+            typer.echo(f"wrote {file}", err=True)
+    return {caption: quote(f"{folder.name}/{name}.svg") for name, caption, _ in drawn}
 
 
 def _write_overlays(plan: Plan, store: Store, records: dict[str, Record], file: Path) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["exit_code", "register", "run"]
 
+_FEW_TRIALS = 300
+
 
 class Retry(StrEnum):
     """What to try again although it has a record."""
@@ -139,6 +141,7 @@ def _drop_models(store: Store, plan: Plan) -> str | None:
 
 def _print_answer(out: Console, store: Store, plan: Plan) -> None:
     from assay.results.looks import note_look, read_looks
+    from assay.results.luck import read_luck
     from assay.results.search import grown
     from assay.results.summary import write_summary
     from assay.results.terminal import terminal_report
@@ -149,7 +152,9 @@ def _print_answer(out: Console, store: Store, plan: Plan) -> None:
         note_look(store, plan)
     out.print()
     looks = read_looks(store, plan.study.study)
-    out.print(terminal_report(plan, found.records, found.problems, looks=looks))
+    # One file for each trial is read: seconds here, and minutes for what `assay report` is asked for.
+    luck = read_luck(plan, found.records, store) if len(plan.answer().trials) <= _FEW_TRIALS else None
+    out.print(terminal_report(plan, found.records, found.problems, luck=luck, looks=looks))
     write_summary(store, plan, found)
 
 

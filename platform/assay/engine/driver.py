@@ -112,6 +112,7 @@ class PackDriver(tune.Trainable):
         per_worker: dict[str, float] = {"CPU": pack.cpus}
         if pack.gpus:
             per_worker["GPU"] = pack.gpus
+        attempts = MAX_ATTEMPTS * (len(pack.trials) + len(pack.stages))
         self._trainer = PackTrainer(
             train_pack,
             train_loop_config={**self._config, "driver_pid": os.getpid()},
@@ -122,7 +123,7 @@ class PackDriver(tune.Trainable):
             run_config=train.RunConfig(
                 name=self._name,  # a fresh one per attempt: Train would resume the state of an old name
                 storage_path=self._config["scratch"],
-                failure_config=train.FailureConfig(max_failures=MAX_ATTEMPTS * len(pack.trials)),
+                failure_config=train.FailureConfig(max_failures=attempts),
             ),
         )
         self._thread = threading.Thread(target=self._fit, daemon=True)
@@ -162,10 +163,10 @@ class PackDriver(tune.Trainable):
 
     def _epoch_report(self) -> dict[str, Any] | None:
         """The objective after an epoch, from the heartbeat of the pack's one trial; None without news."""
-        if self._pack.resource != "epochs":
+        if self._pack.resource != "epochs" or not self._pack.trials:
             return None
         beat = self._store.progress(self._pack.trials[0].id)
-        if beat is None or beat.epoch <= self._epoch:
+        if beat is None or beat.stage or beat.epoch <= self._epoch:
             return None
         value = beat.metrics.get(f"validation.{self._pack.objective}")
         if value is None:

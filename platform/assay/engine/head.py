@@ -22,7 +22,15 @@ from typing import Any
 from assay.engine.budget import Budget, budget_packs, cell_seconds
 from assay.engine.cluster import DRIVER_RESOURCES, cluster
 from assay.engine.nodes import same_on_all_nodes
-from assay.engine.packs import Pack, make_packs, missing_trials, packs_as_asked
+from assay.engine.packs import (
+    Content,
+    Pack,
+    StageTask,
+    make_packs,
+    missing_trials,
+    packs_as_asked,
+    stage_packs,
+)
 from assay.results import Lease, Record, Store
 from assay.results.files import PATIENCE_SECONDS
 from assay.results.search import grown
@@ -143,7 +151,7 @@ def _train(
 ) -> _End:
     in_flight: set[str] = set()
     missing = missing_trials(plan.trials, records)
-    search: Iterator[Sequence[Trial] | None] | None = None
+    search: Iterator[Content | None] | None = None
     if plan.study.search is not None:
         from assay.engine.search_packs import search_packs
 
@@ -169,7 +177,8 @@ def _train(
                 work.packs = search
                 options.on_message(_say_search(plan, records, slots()))
             else:
-                work.packs = _plan_packs(work, missing, fixed=ray_cluster.local)
+                packs = _plan_packs(work, missing, fixed=ray_cluster.local)
+                work.packs = chain(_stages_first(work, missing), packs)
             with _stop_on_request(store, plan.study.study, lease):
                 return _tune(work, scheduler=scheduler)
         finally:
@@ -204,6 +213,18 @@ def _plan_packs(work: _Work, missing: Sequence[Trial], *, fixed: bool) -> Iterat
     )
 
 
+def _stages_first(work: _Work, missing: Sequence[Trial]) -> Iterator[Sequence[StageTask] | None]:
+    """The stages that missing trials share, then nothing until they are over."""
+    packs = stage_packs(missing, work.store, max(1, work.slots()))
+    if not packs:
+        return
+    tasks = [task for pack in packs for task in pack]
+    work.options.on_message(f"{len(tasks)} stages that trials share come first")
+    yield from packs
+    while not work.in_flight.isdisjoint(task.id for task in tasks):
+        yield None
+
+
 def _say_search(plan: Plan, records: Mapping[str, Record], slots: int) -> str:
     assert plan.study.search is not None
     at_once = min(slots, plan.study.search.batch * len(plan.searched))
@@ -220,7 +241,7 @@ class _Work:
     run: str
     in_flight: set[str]
     slots: Callable[[], int]  # packs that can train at once, as of now
-    packs: Iterator[Sequence[Trial] | None] = field(default_factory=lambda: iter(()))
+    packs: Iterator[Content | None] = field(default_factory=lambda: iter(()))
     program: dict[str, str] = field(default_factory=dict)  # what workers' must be; empty: not compared
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     laid: int = 0
@@ -241,16 +262,19 @@ class _Work:
         search = self.plan.study.search
         return "max" if search is None or search.objective.sign == 1 else "min"
 
-    def lay_down(self, trials: Sequence[Trial]) -> dict[str, Any]:
-        """Write a pack; returns the config of its driver."""
+    def lay_down(self, content: Content) -> dict[str, Any]:
+        """Write a pack of trials or of stages; returns the config of its driver."""
         study = self.plan.study
-        fresh = study.replicate is not None and trials[0].seed in study.replicate.seeds
+        trials = [one for one in content if isinstance(one, Trial)]
+        stages = [one for one in content if isinstance(one, StageTask)]
+        fresh = bool(trials and study.replicate is not None and trials[0].seed in study.replicate.seeds)
         pack = Pack(
             id=f"{self.laid:04d}",
             study=study.study,
             run=self.run,
             started=self.started,
             trials=tuple(trials),
+            stages=tuple(stages),
             workers=study.resources.workers,
             cpus=study.resources.cpus,
             gpus=study.resources.gpus,

@@ -17,22 +17,36 @@ from typing import Literal
 from pydantic import BaseModel
 
 from assay.results import Store
+from assay.results.stages import made_stages
 from assay.study import Trial
+from assay.study.stages import shared_first, stage_graph
 
-__all__ = ["Pack", "make_packs", "packs_as_asked"]
+__all__ = ["Content", "Pack", "StageTask", "make_packs", "packs_as_asked", "stage_packs"]
 
 # A pack of ten spreads the start over ten trials; larger ones gain little and leave slots idle at the end.
 _LARGEST_AUTO_PACK = 10
 
 
+class StageTask(BaseModel, frozen=True, extra="forbid"):
+    """A stage to make before the trials that share it."""
+
+    id: str  # its key
+    name: str
+    trial: Trial  # one of those that need it: says with what data and settings
+
+
+Content = Sequence[Trial] | Sequence[StageTask]  # of one pack
+
+
 class Pack(BaseModel, frozen=True, extra="forbid"):
-    """Trials that run one after the other on the same workers."""
+    """Trials, or stages that trials share, that run one after the other on the same workers."""
 
     id: str
     study: str
     run: str  # the `assay run` this pack belongs to
     started: datetime  # of that run: attempts are counted from here on
-    trials: tuple[Trial, ...]
+    trials: tuple[Trial, ...] = ()
+    stages: tuple[StageTask, ...] = ()
     workers: int
     cpus: int
     gpus: float
@@ -44,6 +58,11 @@ class Pack(BaseModel, frozen=True, extra="forbid"):
     data_root: str | None
     cache: str
     program: dict[str, str] = {}  # what each worker's must be (`versions.program`); empty: not compared
+
+    @property
+    def trainable(self) -> str:
+        """Name of the method; a study has one."""
+        return self.trials[0].trainable if self.trials else self.stages[0].trial.trainable
 
     @property
     def path(self) -> str:
@@ -114,6 +133,20 @@ def packs_as_asked(
     while left:
         share = min(_LARGEST_AUTO_PACK, ceil(len(left) / max(1, slots()))) if size == "auto" else int(size)
         yield [left.popleft() for _ in range(min(share, len(left)))]
+
+
+def stage_packs(trials: Sequence[Trial], store: Store, slots: int) -> list[list[StageTask]]:
+    """The stages that several of ``trials`` need and nobody has made, divided over ``slots``.
+
+    What hangs together stays in one pack, in the order in which it is made.
+    """
+    graph = stage_graph(trials)
+    groups = shared_first(graph, made_stages(store, graph))
+    tasks = [
+        [StageTask(id=node.key, name=node.name, trial=node.trials[0]) for node in group] for group in groups
+    ]
+    count = min(slots, len(tasks))
+    return [[task for group in tasks[start::count] for task in group] for start in range(count)]
 
 
 def missing_trials(trials: Sequence[Trial], recorded: Collection[str]) -> list[Trial]:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import safetensors.torch
@@ -23,9 +24,13 @@ from torch import Tensor
 
 from assay.results import Attempt, Progress, Store
 from assay.results.files import redact
+from assay.results.stages import stage_folder
 from assay.results.stop import stop_requested
 from assay.study import Trial
+from assay.study.stages import Need
 from trainables.contract import Checkpoint, seed_for, shard
+from trainables.data.samples import TrainingData
+from trainables.stages import Stage
 
 __all__ = ["PeerLostError", "Stopped", "TrainRun", "collective"]
 
@@ -56,8 +61,14 @@ class Stopped(Exception):  # noqa: N818 - not an error: the user asked for it
     """The user asked this trial to stop; it leaves no record and goes on from its checkpoint next time."""
 
 
+class Stages(Protocol):
+    """Where a trial's stages come from."""
+
+    def folder(self, stage: Stage, data: TrainingData, note: Callable[[str], None], /) -> Path: ...
+
+
 class TrainRun:
-    """One attempt at one trial on one worker. Implements :class:`trainables.contract.Run`."""
+    """One attempt at one trial, or at a stage of it, on one worker: a :class:`trainables.contract.Run`."""
 
     def __init__(
         self,
@@ -69,12 +80,16 @@ class TrainRun:
         device: torch.device,
         rank: int = 0,
         world_size: int = 1,
+        stages: Stages | None = None,
+        stage: Need | None = None,
     ) -> None:
         self.device, self.rank, self.world_size = device, rank, world_size
         self.seed, self.fold = trial.seed, trial.fold
         self.history: list[dict[str, float]] = []  # one row per finished epoch, also before a resume
         self.samples = 0
         self._trial, self._study, self._store, self._attempt = trial, study, store, attempt
+        self._stages, self._stage = stages, stage
+        self._purpose = f"{stage.stage.name}/" if stage is not None else ""
         self._shards = hashlib.sha256()
         self._lines: list[str] = []
         self._epoch_start = time.monotonic()
@@ -82,7 +97,7 @@ class TrainRun:
         self._written = 0.0
         self._pause = _HEARTBEAT_SECONDS if store.local_path else _HEARTBEAT_SECONDS_REMOTE
         self._first_step: tuple[int, float] | None = None  # of this attempt: steps done, and when
-        self._beat = Progress.now(trial.id, 0, 0, {}, attempt=attempt.name)  # the last heartbeat
+        self._beat = self._beat_of(0, 0, {}, None)  # the last heartbeat
         self._stop_looked = 0.0
         self._checkpointed = time.monotonic()
         self._checkpoint_cost = 0.0
@@ -90,7 +105,11 @@ class TrainRun:
     # What the trainable calls ------------------------------------------------------------------------
 
     def generator(self, purpose: str, *index: int) -> np.random.Generator:
-        return np.random.default_rng(seed_for(self.seed, self.fold, purpose, *index))
+        return np.random.default_rng(seed_for(self.seed, self.fold, f"{self._purpose}{purpose}", *index))
+
+    def stage(self, stage: Stage, data: TrainingData) -> Path:
+        assert self._stages is not None, "a stage asks for no other stage: it names them in `after`"
+        return self._stages.folder(stage, data, self.note)
 
     def shard(self, batch: Sequence[int]) -> Sequence[int]:
         part = shard(batch, self.rank, self.world_size)
@@ -192,10 +211,15 @@ class TrainRun:
     def _heartbeat(self, done: int, epochs: int, metrics: Mapping[str, float]) -> None:
         recent = self._epoch_seconds[-5:]
         pace = sum(recent) / len(recent)
-        self._beat = Progress.now(self._trial.id, done, epochs, metrics, pace, self._attempt.name)
+        self._beat = self._beat_of(done, epochs, metrics, pace)
         self._store.write_progress(self._beat)
         self._write_log()
         self._written = time.monotonic()
+
+    def _beat_of(self, done: int, epochs: int, metrics: Mapping[str, float], pace: float | None) -> Progress:
+        beat = Progress.now(self._trial.id, done, epochs, metrics, pace, self._attempt.name)
+        stage = self._stage.stage.name if self._stage is not None else ""
+        return beat.model_copy(update={"stage": stage})
 
     def _look_for_stop(self) -> None:
         """Rank 0 looks, all ranks hear: a rank that stopped alone would leave the others waiting."""
@@ -215,7 +239,8 @@ class TrainRun:
 
     @property
     def _checkpoint_path(self) -> str:
-        return f"{self._store.trial(self._trial.id)}/checkpoint.safetensors"
+        folder = self._store.trial(self._trial.id) if self._stage is None else stage_folder(self._stage.key)
+        return f"{folder}/checkpoint.safetensors"
 
     def _read_checkpoint(self) -> Checkpoint | None:
         try:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
-from assay.engine.packs import missing_trials
+from assay.engine.packs import Content, StageTask, missing_trials, stage_packs
 from assay.engine.search import Told, Values, propose
 from assay.results import Record, Store
 from assay.results.search import (
@@ -37,7 +37,7 @@ from trainables.errors import InputError
 __all__ = ["search_packs"]
 
 
-def search_packs(plan: Plan, store: Store, in_flight: set[str]) -> Iterator[list[Trial] | None]:
+def search_packs(plan: Plan, store: Store, in_flight: set[str]) -> Iterator[Content | None]:
     """The trials of a search, pack by pack; None where the next ones wait for what is training.
 
     Ends when all is trained, or when nothing more can come in this run (a pack ended without records).
@@ -103,7 +103,7 @@ class _CellSearch:
         given = len(self._asked()) < start_points(plan.study)
         self.starts = list(_starts(plan, searched, log.store)) if given else []
 
-    def packs(self) -> Iterator[list[Trial] | None]:
+    def packs(self) -> Iterator[Content | None]:
         for start in range(0, self.size, self.search.batch):
             stop = min(start + self.search.batch, self.size)
             self._ask(start, stop)
@@ -155,7 +155,7 @@ class _CellSearch:
         cell = self.searched.cell.name
         return self.search.sampler, propose(self.search, self.plan.study.space, cell, told, index)
 
-    def _train(self, points: Sequence[Point], *, fresh: bool) -> Generator[list[Trial] | None, None, bool]:
+    def _train(self, points: Sequence[Point], *, fresh: bool) -> Generator[Content | None, None, bool]:
         """Hand out what has no record, then wait for it; False when some of it will get none."""
         trials = [
             trial for point in points for trial in point_trials(self.plan, self.searched, point, fresh=fresh)
@@ -163,6 +163,7 @@ class _CellSearch:
         trials = list({trial.id: trial for trial in trials}.values())  # an ablation may be a start point
         ids = [trial.id for trial in trials]
         self.log.look(ids)
+        yield from self._stages_first(trials)
         for pack in self._divided(trials):
             missing = [t for t in missing_trials(pack, self.log.records) if t.id not in self.in_flight]
             if missing:
@@ -171,6 +172,13 @@ class _CellSearch:
             yield None
         self.log.look(ids)
         return all(id_ in self.log.records for id_ in ids)
+
+    def _stages_first(self, trials: Sequence[Trial]) -> Iterator[list[StageTask] | None]:
+        """The stages that trials of a batch share, one pack for each group of them."""
+        packs = stage_packs(missing_trials(trials, self.log.records), self.log.store, len(trials))
+        yield from packs
+        while not self.in_flight.isdisjoint(task.id for pack in packs for task in pack):
+            yield None
 
     def _divided(self, trials: Sequence[Trial]) -> list[list[Trial]]:
         """One pack per point, or packs of the size that the study asks for; a pack never mixes points."""

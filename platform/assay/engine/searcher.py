@@ -3,19 +3,19 @@ and stops."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ray.tune.search import Searcher
 
-from assay.study import Trial
+from assay.engine.packs import Content
 from trainables.errors import StorageError
 
 __all__ = ["STORAGE", "PackSearcher"]
 
 STORAGE = "storage_trouble"  # in a result: why the pack's storage could not be used; the study ends with it
 
-Packs = Iterator[Sequence[Trial] | None]
+Packs = Iterator[Content | None]
 
 
 class PackSearcher(Searcher):
@@ -36,7 +36,7 @@ class PackSearcher(Searcher):
     def __init__(
         self,
         packs: Packs,
-        lay_down: Callable[[Sequence[Trial]], dict[str, Any]],
+        lay_down: Callable[[Content], dict[str, Any]],
         in_flight: set[str],
         mode: str,
         slots: Callable[[], int],

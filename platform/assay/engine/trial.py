@@ -19,8 +19,9 @@ import pyarrow.parquet as pq
 import torch
 import torch.distributed as dist
 
-from assay.engine.packs import Pack
+from assay.engine.packs import Pack, StageTask
 from assay.engine.run import TrainRun, collective
+from assay.engine.stages import StageSite, TrialStages
 from assay.engine.versions import source_version
 from assay.results import Attempt, Environment, Result, Store, Worker
 from assay.results.record import Thresholds
@@ -33,7 +34,7 @@ from trainables.errors import InputError
 from trainables.evaluate import Evaluation, evaluate
 from trainables.memory import peak_memory_mb
 
-__all__ = ["Place", "Timer", "fit_and_evaluate"]
+__all__ = ["Place", "Timer", "fit_and_evaluate", "make_stage"]
 
 _PREDICTION_BATCH = 16
 
@@ -88,6 +89,19 @@ class Place:
             peak_memory_mb=round(peak, 1),
         )
 
+    @property
+    def stage_site(self) -> StageSite:
+        """This worker, as one that makes stages."""
+        return StageSite(
+            study=self.pack.study,
+            store=self.store,
+            cache=Path(self.pack.cache),
+            device=self.device,
+            rank=self.rank,
+            world_size=self.world_size,
+            environment=self.environment,
+        )
+
     def worker(self, run: TrainRun, weights: str | None) -> Worker:
         return Worker(
             rank=self.rank,
@@ -97,6 +111,22 @@ class Place:
             samples=run.samples,
             weights_hash=weights,
         )
+
+
+def make_stage(task: StageTask, place: Place) -> None:
+    """Make one stage, and before it those that it reads where nobody has made them."""
+    stages = TrialStages(task.trial, place.stage_site)
+    needs = [need.stage for need in stages.needs.values()]
+    wanted = {task.name}
+    for stage in reversed(needs):  # each comes after those that it reads
+        if stage.name in wanted:
+            wanted |= set(stage.after)
+    trainable = find_trainable(task.trial.trainable)
+    torch.manual_seed(seed_for(task.trial.seed, task.trial.fold, "torch") % 2**63)
+    training, _ = _load(task.trial, trainable.Config.model_validate(task.trial.config), place)
+    for stage in needs:
+        if stage.name in wanted:
+            stages.folder(stage, training, lambda line: None)
 
 
 def fit_and_evaluate(

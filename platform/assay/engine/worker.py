@@ -8,6 +8,7 @@ attempt without a record, and is tried again. A storage that is full or away end
 
 from __future__ import annotations
 
+import logging
 import socket
 import tempfile
 import traceback
@@ -19,9 +20,10 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from assay.engine.packs import Pack
+from assay.engine.packs import Pack, StageTask
 from assay.engine.run import Stopped, TrainRun, collective
-from assay.engine.trial import Place, Timer, fit_and_evaluate
+from assay.engine.stages import TrialStages
+from assay.engine.trial import Place, Timer, fit_and_evaluate, make_stage
 from assay.engine.versions import differences
 from assay.results import Attempt, AttemptStart, Record, Store
 from assay.results.files import PATIENCE_SECONDS
@@ -67,11 +69,29 @@ def train_trials(place: Place) -> None:
     """
     if _refuses(place):
         return
+    for task in place.pack.stages:
+        _make_stage(task, place)
     for trial in place.pack.trials:
         _train_trial(trial, place)
         if place.world_size > 1:
             with collective():  # nobody begins the next trial before this one's record is there
                 dist.barrier()
+
+
+def _make_stage(task: StageTask, place: Place) -> None:
+    """Make a stage, and what it reads, if nobody has.
+
+    What goes wrong with the method is left to the trials that need the stage: they make it again, fail in the
+    same way, and their records say so.
+    """
+    try:
+        make_stage(task, place)
+    except (Stopped, MemoryError, torch.OutOfMemoryError, OSError):
+        raise
+    except Exception:
+        if place.world_size > 1:
+            raise  # the other ranks wait in a collective
+        logging.getLogger(__name__).warning("stage %s was not made", task.name, exc_info=True)
 
 
 def _refuses(place: Place) -> bool:
@@ -81,7 +101,7 @@ def _refuses(place: Place) -> bool:
     """
     if not place.pack.program:
         return False
-    unlike = differences(place.pack.program, place.pack.trials[0].trainable)
+    unlike = differences(place.pack.program, place.pack.trainable)
     own = f"node {place.node} on {place.host} differs from the head: {'; '.join(unlike)}" if unlike else ""
     found = [own] * place.world_size
     if place.world_size > 1:
@@ -101,6 +121,7 @@ def _train_trial(trial: Trial, place: Place) -> None:
         return
     forget_peak_memory(place.device)
     timer = Timer()
+    stages = TrialStages(trial, place.stage_site)
     run = TrainRun(
         trial,
         place.pack.study,
@@ -109,6 +130,7 @@ def _train_trial(trial: Trial, place: Place) -> None:
         device=place.device,
         rank=place.rank,
         world_size=place.world_size,
+        stages=stages,
     )
     ending: dict[str, Any]
     failure: BaseException | None = None
@@ -135,7 +157,8 @@ def _train_trial(trial: Trial, place: Place) -> None:
         run.note(f"{ending['status']}: {ending['reason']}\n{traceback.format_exc()}".rstrip())
     recorded = failure is not None and isinstance(place.store.record(trial.id), Record)
     if not recorded and (place.rank == 0 or failure is not None):  # the first rank to fail tells the reason
-        _record(trial, place, attempt, {**ending, "started": started, "timings": timer.seconds})
+        times = {"started": started, "timings": timer.seconds, "stages": tuple(stages.uses)}
+        _record(trial, place, attempt, {**ending, **times})
     if failure is not None and place.world_size > 1:
         raise failure  # the other ranks wait in a collective: Train starts all anew, and skips this trial
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from assay.results.answers import StudyAnswers
+from assay.results.luck import StudyLuck
 from assay.results.statistics import Answer
 from assay.results.statistics.scores import CLAIMS, Claim
 from assay.results.statistics.settle import MOST_REPEATS
@@ -26,7 +27,7 @@ from assay.results.tables import Column, TextTable, decimals_of, luck_text, supe
 from assay.study import Plan
 from trainables.metrics import METRICS, Metric
 
-__all__ = ["Section", "best_notes", "sections"]
+__all__ = ["Section", "best_notes", "sections", "study_sections", "verdict_text"]
 
 _NOTHING = "–"
 _CLAIMS: dict[Claim, str] = {
@@ -54,14 +55,18 @@ def sections(plan: Plan, answers: StudyAnswers) -> Iterator[Section]:
     """All sections that the study's answers need, in reading order."""
     plan = plan.answer()
     metric = METRICS[plan.study.metrics.primary]
-    decimals = decimals_of(metric, max((one.n_planned for one in answers.comparisons), default=1))
-    page = _Page(plan, metric, decimals, answers)
+    page = _Page(
+        metric=metric,
+        repeats=max((one.n_planned for one in answers.comparisons), default=1),
+        resolve=plan.study.resolve,
+        within=bool(plan.study.factors),
+        order=_order(plan),
+        luck=answers.luck,
+    )
     for claim in CLAIMS:
         compared = [one for one in answers.comparisons if one.claim == claim]
         if compared:
-            yield page.comparisons(claim, compared)
-            if answers.luck is not None or any(one.p is not None for one in compared):
-                yield page.details(claim, compared)
+            yield from page.compared(claim, compared)
         for title, intro, effects in (
             ("Main effects", _MAIN_EFFECTS, answers.main_effects),
             ("Interactions", _INTERACTIONS, answers.interactions),
@@ -69,6 +74,29 @@ def sections(plan: Plan, answers: StudyAnswers) -> Iterator[Section]:
             of_claim = [one for one in effects if one.claim == claim]
             if of_claim:
                 yield page.effects(f"{title} {_where(claim)}", intro, of_claim)
+    if answers.further:
+        claim = answers.further[0].claim
+        yield page.further(claim, [one for one in answers.further if one.claim == claim])
+
+
+def study_sections(
+    names: tuple[str, str], resolve: float | None, answers: Sequence[Answer]
+) -> Iterator[Section]:
+    """The comparisons of two studies, cell by cell, for each claim."""
+    if not answers:
+        return
+    page = _Page(
+        metric=METRICS[answers[0].metric],
+        repeats=max(one.n_planned for one in answers),
+        resolve=resolve,
+        within=True,
+        order=f"{names[1]} minus {names[0]}, with all that differs between them",
+        luck=None,
+    )
+    for claim in CLAIMS:
+        compared = [one for one in answers if one.claim == claim]
+        if compared:
+            yield from page.compared(claim, compared)
 
 
 def best_notes(plan: Plan, answers: StudyAnswers) -> list[str]:
@@ -93,10 +121,18 @@ def best_notes(plan: Plan, answers: StudyAnswers) -> list[str]:
 
 @dataclass(frozen=True)
 class _Page:
-    plan: Plan
-    metric: Metric
-    decimals: int
-    answers: StudyAnswers
+    metric: Metric  # the primary one
+    repeats: int  # of a comparison, as planned
+    resolve: float | None
+    within: bool  # whether a comparison says in which cells it is
+    order: str  # which side is subtracted from which, in words
+    luck: StudyLuck | None
+
+    def compared(self, claim: Claim, answers: Sequence[Answer]) -> Iterator[Section]:
+        """What is claimed, and what stands behind it."""
+        yield self.comparisons(claim, answers)
+        if self.luck is not None or any(one.p is not None for one in answers):
+            yield self.details(claim, answers)
 
     def comparisons(self, claim: Claim, answers: Sequence[Answer]) -> Section:
         """What is claimed, in one table."""
@@ -109,20 +145,16 @@ class _Page:
         )
         notes: dict[str, int] = {}
         rows = tuple((*self._named(one), *self._claimed(one, notes)) for one in answers)
-        intro = "Right level minus left, all else equal"
-        if self.plan.study.factors:
-            order = "·".join(self.plan.study.factors)
-            intro += f"; `…` stands for what is compared in {order}"
         return Section(
             f"Comparisons {_CLAIMS[claim]}",
-            f"{intro}. {_method(self.plan, answers)}",
+            f"{self.order}. {_method(answers)}",
             TextTable(columns, rows, tuple(notes)),
             tuple(self._common_notes(answers)),
         )
 
     def details(self, claim: Claim, answers: Sequence[Answer]) -> Section:
         """What stands behind the verdicts."""
-        luck = self.answers.luck
+        luck = self.luck
         columns = [*self._names(), Column("n", "right")]
         exact = any(one.p_min is not None for one in answers)
         columns.append(Column("p", "right"))
@@ -144,8 +176,8 @@ class _Page:
             ]
             if luck is not None and one.cell_a is not None and one.cell_b is not None:
                 found = luck.difference(one.cell_a, one.cell_b)
-                row.append(luck_text(found, self.decimals, _full_name(one), notes))
-            rows.append((*row, more_text(one, self.decimals) or _NOTHING))
+                row.append(luck_text(found, self._decimals(one), _full_name(one), notes))
+            rows.append((*row, more_text(one, self._decimals(one)) or _NOTHING))
         return Section(
             f"Details {_where(claim)}",
             "",
@@ -166,31 +198,54 @@ class _Page:
         rows = tuple((one.comparison, *self._claimed(one, notes)) for one in answers)
         return Section(title, intro, TextTable(columns, rows, tuple(notes)), ())
 
+    def further(self, claim: Claim, answers: Sequence[Answer]) -> Section:
+        """The comparisons by all further metrics, for one claim."""
+        columns = (
+            Column("metric", "left"),
+            *self._names(),
+            Column("difference", "right"),
+            Column("p (Holm)", "right"),
+            Column("verdict", "left"),
+        )
+        notes: dict[str, int] = {}
+        rows: list[tuple[str, ...]] = []
+        for one in answers:
+            difference, _, p, verdict = self._claimed(one, notes)
+            rows.append((_title(METRICS[one.metric]), *self._named(one), difference, p, verdict))
+        return Section(
+            f"Further metrics {_where(claim)}",
+            f"Exploratory: the question was asked of {self.metric.title}. A metric is a family of its own: "
+            "the more of them are read, the more will look shown by chance.",
+            TextTable(columns, tuple(rows), tuple(notes)),
+            (),
+        )
+
+    def _decimals(self, one: Answer) -> int:
+        return decimals_of(METRICS[one.metric], self.repeats)
+
     def _names(self) -> list[Column]:
         """Columns that name a comparison; of a study without factors there is nothing to be within."""
-        within = [Column("within", "left")] if self.plan.study.factors else []
+        within = [Column("within", "left")] if self.within else []
         return [Column("comparison", "left"), *within]
 
     def _named(self, one: Answer) -> list[str]:
-        return [one.comparison, one.within] if self.plan.study.factors else [one.comparison]
+        return [one.comparison, one.within] if self.within else [one.comparison]
 
     def _claimed(self, one: Answer, notes: dict[str, int]) -> tuple[str, str, str, str]:
         """Difference with interval, better in, p, verdict; ``notes`` collects what is odd, each once."""
-        verdict: str = one.verdict
-        if one.note:
-            verdict += f" {superscript(notes.setdefault(one.note, len(notes) + 1))}"
-        return self._difference(one), self._better(one), _p(one.p_holm), verdict
+        return self._difference(one), self._better(one), _p(one.p_holm), verdict_text(one, notes)
 
     def _difference(self, one: Answer) -> str:
         if one.difference is None:
             return _NOTHING
-        text = signed(one.difference, self.decimals)
+        decimals = self._decimals(one)
+        text = signed(one.difference, decimals)
         if one.n == 2:
-            return f"{text} ({', '.join(signed(value, self.decimals) for value in one.differences)})"
+            return f"{text} ({', '.join(signed(value, decimals) for value in one.differences)})"
         if one.low is None or one.high is None:
             return text
         mark = "†" if one.disagree else ""
-        return f"{text} {interval_text(one.low, one.high, self.decimals)}{mark}"
+        return f"{text} {interval_text(one.low, one.high, decimals)}{mark}"
 
     def _better(self, one: Answer) -> str:
         lost = one.n_planned - one.n
@@ -210,7 +265,7 @@ class _Page:
             yield "Smallest p: what the exact test can reach with so many repeats that differ."
         asked = [one.more for one in answers if one.more is not None]
         if asked:
-            delta = self.plan.study.resolve
+            delta = self.resolve
             what = "the difference that was found" if delta is None else f"a difference of {delta:g}"
             yield (
                 f"More repeats: how many until {what} is shown with 80 % chance (range: what {answers[0].n} "
@@ -221,16 +276,34 @@ class _Page:
             yield "More seeds do not settle what the folds leave open: they are as many as they are."
 
 
+def verdict_text(one: Answer, notes: dict[str, int]) -> str:
+    """The verdict, with the number of its note; ``notes`` collects what is odd, each once."""
+    number = superscript(notes.setdefault(one.note, len(notes) + 1)) if one.note else ""
+    return f"{one.verdict} {number}".rstrip()
+
+
+def _order(plan: Plan) -> str:
+    text = "Right level minus left, all else equal"
+    if not plan.study.factors:
+        return text
+    return f"{text}; `…` stands for what is compared in {'·'.join(plan.study.factors)}"
+
+
+def _title(metric: Metric) -> str:
+    return f"{metric.title} {'↑' if metric.better == 'higher' else '↓'}"
+
+
 def _where(claim: Claim) -> str:
     return _CLAIMS[claim].partition(":")[0]
 
 
-def _method(plan: Plan, answers: Sequence[Answer]) -> str:
+def _method(answers: Sequence[Answer]) -> str:
     m = answers[0].m
     over = f"Holm over {m} comparisons" if m > 1 else "one comparison, so Holm changes nothing"
     if answers[0].claim == "new data":
         return f"Interval (95 %) and p: Nadeau–Bengio's t, {over}."
-    return f"Interval: 95 %, paired t. p: {_TESTS[plan.study.exact_test]}, {over}."
+    test = next((one.test for one in answers if one.test), "sign-flip")
+    return f"Interval: 95 %, paired t. p: {_TESTS[test]}, {over}."
 
 
 def _p(p: float | None) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from assay.results.luck import StudyLuck
+from assay.results.luck import LUCKY_METRIC, StudyLuck
 from assay.results.record import Problem, Record
 from assay.results.statistics import (
     Answer,
@@ -21,9 +21,10 @@ from assay.results.statistics import (
     interactions,
     main_effects,
 )
-from assay.results.summary import tidy
+from assay.results.summary import reported_metrics, tidy
 from assay.study import Plan
-from trainables.metrics import METRICS
+from assay.study.nesting import NO_LEVEL
+from trainables.metrics import Metric
 
 __all__ = ["StudyAnswers", "study_answers"]
 
@@ -35,6 +36,7 @@ class StudyAnswers:
     comparisons: tuple[Answer, ...]
     main_effects: tuple[Answer, ...]  # of a full factorial design; else empty
     interactions: tuple[Answer, ...]
+    further: tuple[Answer, ...]  # the comparisons by each further metric: a family each, exploratory
     best: Best | None  # None: fewer than two cells can be compared
     luck: StudyLuck | None
 
@@ -57,52 +59,81 @@ def study_answers(
         looks: Numbers of seeds at which the study was answered before (``earlier_looks``).
     """
     plan = plan.answer()
-    metric = METRICS[plan.study.metrics.primary]
-    table = tidy(plan, records, problems, metric=metric.name).to_pandas()
+    primary, *further = reported_metrics(plan)
+    tables = {
+        metric.name: tidy(plan, records, problems, metric=metric.name).to_pandas()
+        for metric in (primary, *further)
+    }
+    table = tables[primary.name]
     splits: dict[str, Splits] = {
         cell.name: "per_seed" if cell.data.splits == "per_seed" else "prescribed" for cell in plan.cells
     }
     on_one_data_set = len({trial.manifest for trial in plan.trials}) == 1
-    step = 1.0 if metric.unit == "images" else luck.smallest_step if luck is not None else None
 
-    families = {
-        "comparisons": _comparisons(plan),
-        "main effects": main_effects(table),
-        "interactions": interactions(table),
-    }
-    answers: dict[str, tuple[Answer, ...]] = dict.fromkeys(families, ())
-    if not table.empty:
-        answers = compare_families(
-            table,
+    def answer(
+        families: Mapping[str, Sequence[Contrast]], metric: Metric = primary
+    ) -> Mapping[str, tuple[Answer, ...]]:
+        if table.empty:
+            return dict.fromkeys(families, ())
+        return compare_families(
+            tables[metric.name],
             families,
             metric=metric.name,
             splits=splits,
-            resolve=plan.study.resolve,
-            resolution=step,
+            resolve=plan.study.resolve if metric is primary else None,
+            resolution=_smallest_step(metric, luck),
             earlier_looks=looks,
             test=plan.study.exact_test,
         )
+
+    asked = _comparisons(plan)
+    answers = answer(
+        {"comparisons": asked, "main effects": main_effects(table), "interactions": interactions(table)}
+    )
     best = None
     if on_one_data_set:
-        best = best_cells(table, metric=metric.name, splits=splits, test=plan.study.exact_test)
+        best = best_cells(table, metric=primary.name, splits=splits, test=plan.study.exact_test)
     return StudyAnswers(
         comparisons=answers["comparisons"],
         main_effects=answers["main effects"],
         interactions=answers["interactions"],
+        further=tuple(
+            one
+            for metric in further
+            for of_metric in answer({"further metrics": asked}, metric).values()
+            for one in of_metric
+        ),
         best=best,
         luck=luck,
     )
 
 
+def _smallest_step(metric: Metric, luck: StudyLuck | None) -> float | None:
+    """What one test image moves the metric by; None where that is not known."""
+    if metric.unit == "images":
+        return 1.0
+    return luck.smallest_step if luck is not None and metric.name == LUCKY_METRIC else None
+
+
 def _comparisons(plan: Plan) -> list[Contrast]:
     levels = {cell.name: cell.levels for cell in plan.cells}
     return [
-        comparison(one.name, start, end, _within(levels[start], one.factor))
+        comparison(one.name, start, end, _within(levels[start], levels[end]))
         for one in plan.comparisons
         for start, end in one.pairs
     ]
 
 
-def _within(levels: Mapping[str, str], factor: str) -> str:
-    """Name of a pair: the cell's, with ``…`` in the place of what is compared."""
-    return "·".join("…" if name == factor else level for name, level in levels.items())
+def _within(one: Mapping[str, str], other: Mapping[str, str]) -> str:
+    """Name of a pair: the cell's, with ``…`` in the place of what is compared.
+
+    A factor that is nested in the one compared has a level in one of the two cells only: that one tells
+    pairs apart.
+    """
+    return "·".join(_common(level, other[name]) for name, level in one.items())
+
+
+def _common(one: str, other: str) -> str:
+    if other in (one, NO_LEVEL):
+        return one
+    return other if one == NO_LEVEL else "…"

@@ -99,7 +99,7 @@ def forecast_study(
         spans = [record for record in ended if record.status == "finished"]
         if spans:
             cost = _Cost(
-                statistics.fmean(_seconds(record) for record in spans),
+                statistics.fmean(record.seconds for record in spans),
                 max(record.environment.peak_memory_mb or 0.0 for record in spans),
                 len(spans),
             )
@@ -174,13 +174,9 @@ def _time(trial: Trial, machine: Machine, workers: int) -> _Cost:
     return _Cost(seconds, peak_memory_mb(machine.device), cost.timed)
 
 
-def _seconds(record: Record) -> float:
-    return sum(record.timings.get(part, 0.0) for part in ("data", "train", "finish"))
-
-
 def spent_hours(records: Sequence[Record]) -> float:
     """Hours that finished trials took, one after the other."""
-    return sum(_seconds(record) for record in records if record.status == "finished") / 3600
+    return sum(record.seconds for record in records if record.status == "finished") / 3600
 
 
 def write_forecast(store: Store, study: str, forecast: Forecast) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from assay.results.record import Record
-from assay.results.summary import CellSummary, summarise
+from assay.results.summary import CellSummary, repeats_text, summarise
 from assay.study import Cell, Plan
 from assay.study.published import published_values
 from trainables.metrics import METRICS, Metric
@@ -90,7 +90,7 @@ def masks_curve(plan: Plan, records: Mapping[str, Record]) -> MasksCurve | None:
         lines=tuple(line for line in lines if line.points),
         others=others,
         source=plan.study.published.source if plan.study.published else None,
-        repeats=_say_repeats(next(iter(groups.values()))[0]),
+        repeats=repeats_text(next(iter(groups.values()))[0]),
     )
 
 
@@ -126,9 +126,3 @@ def _points(
             values=tuple(summary.values.values()),
             published=published_values(plan.study, summary.cell.levels).get(summary.metric),
         )
-
-
-def _say_repeats(summary: CellSummary) -> str:
-    seeds, folds = {r.seed for r in summary.repeats}, {r.fold for r in summary.repeats}
-    text = f"{len(seeds)} seed{'s' * (len(seeds) > 1)}"
-    return text if len(folds) < 2 else f"{text} × {len(folds)} folds"

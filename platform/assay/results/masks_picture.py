@@ -6,13 +6,13 @@ which a logarithm has not.
 
 from __future__ import annotations
 
-import io
 import math
 import re
 import statistics
 import textwrap
 from typing import TYPE_CHECKING, Any, Literal
 
+from assay.results.drawing import COLOURS, GREY, MARKERS, PALE, REPEAT, key, render, score_axis
 from assay.results.masks_curve import MasksCurve, MasksLine, MasksPoint
 
 if TYPE_CHECKING:
@@ -23,53 +23,19 @@ if TYPE_CHECKING:
 __all__ = ["draw_masks_curve"]
 
 _MOST_LINES = 7  # more are drawn pale, under their mean
-# Okabe, Ito 2008: colours that people of all kinds of colour vision tell apart. Markers say the same.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = ("o", "s", "^", "v", "P", "X", "p")
-_GREY, _PALE = "#444444", "#C4C4C4"
-_REPEAT: dict[str, Any] = {
-    "marker": "o",
-    "markersize": 4.5,
-    "markeredgecolor": "white",
-    "markeredgewidth": 0.5,
-    "linestyle": "",
-    "alpha": 0.65,
-}
 _REFERENCE: dict[str, Any] = {
     "marker": "D",
     "markersize": 9,
     "markerfacecolor": "white",
     "linestyle": (0, (4, 3)),
 }
-_SIZE = (8.0, 5.0)  # inches
-_DPI = 200  # of the PNG: 1600 pixels wide, sharp at 800
 _SIDEWAYS = 0.04  # of the axis: how far the repeats of a point are spread
 _LABEL_WIDTH = 0.045  # of the axis: labels nearer than that would touch
-_STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters on every machine
-    "font.size": 11,
-    "text.parse_math": False,  # a `$` in a name is a `$`
-    "svg.hashsalt": "assay",  # ids that do not change from run to run
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": _GREY,
-}
-_METADATA = {"svg": {"Date": None}, "png": {"Software": None}}
 
 
 def draw_masks_curve(curve: MasksCurve, form: Literal["svg", "png"]) -> bytes:
     """The picture as a file: repeats as small points, means as lines, what is published dashed."""
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    file = io.BytesIO()
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=_SIZE, layout="constrained")
-        FigureCanvasAgg(figure)
-        _draw_on(figure, curve)
-        figure.savefig(file, format=form, dpi=_DPI, metadata=_METADATA[form])
-    return file.getvalue()
+    return render(lambda figure: _draw_on(figure, curve), form)
 
 
 def _draw_on(figure: Figure, curve: MasksCurve) -> None:
@@ -80,7 +46,7 @@ def _draw_on(figure: Figure, curve: MasksCurve) -> None:
     lines = _mean_line(curve) if crowd else curve.lines
     explained = _draw_crowd(axes, curve) if crowd else [_draw_repeats(axes, curve)]
     named: list[Line2D] = []
-    for line, colour, marker in zip(lines, _COLOURS, _MARKERS, strict=False):
+    for line, colour, marker in zip(lines, COLOURS, MARKERS, strict=False):
         points = [point for point in line.points if point.values]
         at, means = [math.sqrt(point.masks) for point in points], [point.mean for point in points]
         named += axes.plot(
@@ -99,7 +65,7 @@ def _draw_on(figure: Figure, curve: MasksCurve) -> None:
         axes.legend(
             handles=named, title="·".join(curve.others), loc="lower right", framealpha=0.85, edgecolor="none"
         )
-        named = [_key(_GREY, "mean of the repeats", marker="o", linewidth=2)]
+        named = [key(GREY, "mean of the repeats", marker="o", linewidth=2)]
     _set_axes(axes, curve, lines or curve.lines)
     figure.legend(
         handles=[*named, *explained], loc="outside lower left", frameon=False, fontsize=10, handlelength=2.6
@@ -109,21 +75,21 @@ def _draw_on(figure: Figure, curve: MasksCurve) -> None:
 def _draw_repeats(axes: Axes, curve: MasksCurve) -> Line2D:
     """Every training as a small point; those of one cell lie side by side."""
     width = _SIDEWAYS * _widest(curve)
-    for line, colour in zip(curve.lines, _COLOURS, strict=False):
+    for line, colour in zip(curve.lines, COLOURS, strict=False):
         for point in line.points:
             several = len(point.values)
             at = [math.sqrt(point.masks) + width * ((i + 0.5) / several - 0.5) for i in range(several)]
-            axes.plot(at, point.values, color=colour, zorder=6, **_REPEAT)
+            axes.plot(at, point.values, color=colour, zorder=6, **REPEAT)
     text = f"one repeat ({curve.repeats}), spread sideways"
-    return _key(_GREY, text, **_REPEAT)
+    return key(GREY, text, **REPEAT)
 
 
 def _draw_crowd(axes: Axes, curve: MasksCurve) -> list[Line2D]:
     """Every line pale, so that the mean stands out."""
     for line in curve.lines:
         points = [point for point in line.points if point.values]
-        axes.plot([math.sqrt(p.masks) for p in points], [p.mean for p in points], color=_PALE, linewidth=1.2)
-    return [_key(_PALE, f"each {'·'.join(curve.others)}: mean of the repeats", linewidth=1.2)]
+        axes.plot([math.sqrt(p.masks) for p in points], [p.mean for p in points], color=PALE, linewidth=1.2)
+    return [key(PALE, f"each {'·'.join(curve.others)}: mean of the repeats", linewidth=1.2)]
 
 
 def _mean_line(curve: MasksCurve) -> tuple[MasksLine, ...]:
@@ -157,11 +123,11 @@ def _draw_published(axes: Axes, curve: MasksCurve, lines: tuple[MasksLine, ...])
     if curve.source is None or not any(marks):
         return []
     common = all(of_line == marks[0] for of_line in marks)
-    for of_line, colour in zip(marks[:1] if common else marks, _COLOURS, strict=False):
+    for of_line, colour in zip(marks[:1] if common else marks, COLOURS, strict=False):
         if of_line:
-            axes.plot(*zip(*of_line, strict=True), color=_GREY if common else colour, zorder=3, **_REFERENCE)
+            axes.plot(*zip(*of_line, strict=True), color=GREY if common else colour, zorder=3, **_REFERENCE)
     text = f"published, not reproduced here: {curve.source}"
-    return [_key(_GREY, textwrap.fill(text, 98), **_REFERENCE)]
+    return [key(GREY, textwrap.fill(text, 98), **_REFERENCE)]
 
 
 def _set_axes(axes: Axes, curve: MasksCurve, lines: tuple[MasksLine, ...]) -> None:
@@ -180,19 +146,8 @@ def _set_axes(axes: Axes, curve: MasksCurve, lines: tuple[MasksLine, ...]) -> No
     axes.set_xlim(-0.03 * width, 1.03 * width)
     each = "; last point of a line: all" if len(ends) > 1 else ""
     axes.set_xlabel(f"Training images with a mask (square-root scale{each})")
-    unit = "0–1" if curve.metric.unit == "share" else "images"
-    axes.set_ylabel(f"{curve.metric.title} on test data ({unit})")
-    if curve.metric.unit == "share":
-        low, high = axes.get_ylim()
-        axes.set_ylim(low, min(high, 1 + 0.03 * (1 - low)))
-        axes.set_yticks([tick for tick in axes.get_yticks() if low <= tick <= 1])
+    score_axis(axes, curve.metric)
 
 
 def _widest(curve: MasksCurve) -> float:
     return max(1.0, *(math.sqrt(point.masks) for line in curve.lines for point in line.points))
-
-
-def _key(colour: str, label: str, **style: Any) -> Line2D:
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], color=colour, label=label, **style)

@@ -30,6 +30,7 @@ class Progress(BaseModel, frozen=True, extra="forbid"):
     pid: int
     host: str
     attempt: str = ""
+    stage: str = Field(default="", description="The stage that is being made; epochs are then its own.")
 
     @classmethod
     def now(  # noqa: PLR0917 - the order of the fields

@@ -17,7 +17,17 @@ from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
 from assay.results.files import json_bytes
 
-__all__ = ["Environment", "Problem", "Record", "Result", "Status", "Thresholds", "Worker", "read_record"]
+__all__ = [
+    "Environment",
+    "Problem",
+    "Record",
+    "Result",
+    "StageUse",
+    "Status",
+    "Thresholds",
+    "Worker",
+    "read_record",
+]
 
 Status = Literal["finished", "diverged", "pruned", "failed"]
 
@@ -63,6 +73,15 @@ class Thresholds(BaseModel, frozen=True, extra="forbid"):
     pixel_source: str
 
 
+class StageUse(BaseModel, frozen=True, extra="forbid"):
+    """A stage that a trial used. Its price counts for each trial that did."""
+
+    name: str
+    key: str
+    seconds: float = Field(description="That making it took, whoever made it.")
+    reused: bool = Field(description="Whether it was there when the trial asked for it.")
+
+
 class Result(BaseModel, frozen=True, extra="forbid"):
     """What a trial found: the same bytes however often it was interrupted."""
 
@@ -89,6 +108,7 @@ class Record(BaseModel, frozen=True, extra="forbid"):
     trial: dict[str, Any] = Field(description="The plan's trial: levels, seed, fold, config, data, diff.")
     study: str = Field(description="The study that trained it; others may share it.")
     timings: dict[str, float] = Field(default_factory=dict, description="Seconds by part.")
+    stages: tuple[StageUse, ...] = ()
     environment: Environment = Environment()
     files: dict[str, str] = Field(
         default_factory=dict, description="sha256 by path, relative to the trial's folder."
@@ -101,6 +121,12 @@ class Record(BaseModel, frozen=True, extra="forbid"):
     error: str | None = Field(default=None, description="End of the traceback.")
     started: datetime | None = None
     ended: datetime | None = None
+
+    @property
+    def seconds(self) -> float:
+        """What the trial costs: loading, training and judging, and the stages that it found made."""
+        own = sum(self.timings.get(part, 0.0) for part in ("data", "train", "finish"))
+        return own + sum(stage.seconds for stage in self.stages if stage.reused)
 
     def to_bytes(self) -> bytes:
         """Canonical JSON of the whole record."""

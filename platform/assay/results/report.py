@@ -13,13 +13,15 @@ from types import MappingProxyType
 from assay.results.answer_tables import Section, best_notes, sections
 from assay.results.answers import StudyAnswers, study_answers
 from assay.results.footnotes import footnotes
+from assay.results.label_answers import label_answers
+from assay.results.label_tables import label_sections
 from assay.results.luck import StudyLuck
 from assay.results.record import Problem, Record
 from assay.results.search_tables import judged_cells, search_line, search_page
 from assay.results.tables import TextTable, ablation_table, superscript
 from assay.study import Plan
 
-__all__ = ["count_line", "note_lines", "numbered_notes", "report"]
+__all__ = ["count_line", "note_lines", "numbered_notes", "report", "section_lines"]
 
 
 def report(
@@ -53,8 +55,9 @@ def report(
         parts.append("> " + plan.study.question.strip().replace("\n", "\n> "))
     parts += [count_line(plan, records), table.markdown()]
     parts.append("\n".join(note_lines(plan, records, problems, table, answers)))
-    for section in sections(plan, answers):
-        parts += _section(section)
+    labels = label_answers(plan, records, problems, looks=looks)
+    for section in (*sections(plan, answers), *(label_sections(plan, labels) if labels else ())):
+        parts += section_lines(section)
     parts += [f"![{caption}]({path})\n\n*{caption}*" for caption, path in pictures.items()]
     if plan.study.search is not None:
         parts += search_page(plan, records, importance)
@@ -94,6 +97,7 @@ def numbered_notes(table: TextTable) -> list[str]:
     return [f"- {superscript(number)} {note}" for number, note in enumerate(table.notes, start=1)]
 
 
-def _section(section: Section) -> list[str]:
+def section_lines(section: Section) -> list[str]:
+    """A section as parts of a Markdown page."""
     notes = [*numbered_notes(section.table), *(f"- {note}" for note in section.notes)]
     return [f"## {section.title}", section.intro, section.table.markdown(), "\n".join(notes)]

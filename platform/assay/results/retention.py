@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 from assay.results.lease import holder
 from assay.results.record import Record
+from assay.results.stages import read_stage, stage_folder
 from assay.results.store import Store
 from assay.study import Plan
 from trainables.metrics import METRICS
@@ -18,9 +19,14 @@ from trainables.metrics import METRICS
 __all__ = ["Leftover", "clean_plan", "free", "models_to_drop", "unkept_models"]
 
 Reason = Literal[
-    "attempt that a later one replaced", "attempt without a record", "checkpoint of a trial that ended",
-    "heartbeat of a trial that ended", "scratch of the engine", "model that `keep` leaves out",
-]  # fmt: skip
+    "attempt that a later one replaced",
+    "attempt without a record",
+    "attempt at a stage that came to nothing",
+    "checkpoint of a trial that ended",
+    "heartbeat of a trial that ended",
+    "scratch of the engine",
+    "model that `keep` leaves out",
+]
 
 
 class Leftover(NamedTuple):
@@ -80,6 +86,7 @@ def clean_plan(store: Store, plans: Iterable[Plan] = ()) -> list[Leftover]:
             found += _without_a_record(store, trial_id)
     if not running:
         found += _scratch(store)
+        found += _dead_stages(store)
     return [*found, *_unkept_models(store, list(plans), records.records)]
 
 
@@ -162,6 +169,17 @@ def _without_a_record(store: Store, trial_id: str) -> Iterator[Leftover]:
     attempts = [name for name in store.list(folder) if name.endswith("/") and name != "attempts/"]
     for name in attempts[:-1]:
         yield _leftover(store, f"{folder}/{name.removesuffix('/')}", "attempt without a record")
+
+
+def _dead_stages(store: Store) -> Iterator[Leftover]:
+    """Attempts at stages that came to nothing; a checkpoint of one that is not made stays for the next."""
+    for name in store.list("stages"):
+        key = name.removesuffix("/")
+        record = read_stage(store, key)
+        for part in store.list(stage_folder(key)):
+            path = f"{stage_folder(key)}/{part.removesuffix('/')}"
+            if part.endswith("/") and (record is None or part != f"{record.attempt}/"):
+                yield _leftover(store, path, "attempt at a stage that came to nothing")
 
 
 def _scratch(store: Store) -> Iterator[Leftover]:

@@ -17,9 +17,18 @@ import pyarrow as pa
 from assay.results.record import Problem, Record
 from assay.results.store import RecordSet, Store
 from assay.study import Cell, Plan, Trial
-from trainables.metrics import METRICS
+from trainables.metrics import METRICS, Metric
 
-__all__ = ["CellSummary", "Lost", "Repeat", "summarise", "tidy", "write_summary"]
+__all__ = [
+    "CellSummary",
+    "Lost",
+    "Repeat",
+    "repeats_text",
+    "reported_metrics",
+    "summarise",
+    "tidy",
+    "write_summary",
+]
 
 Part = Literal["val", "test"]
 _MISSING = "not trained yet"
@@ -128,6 +137,12 @@ class CellSummary:
         return means
 
 
+def reported_metrics(plan: Plan) -> list[Metric]:
+    """The primary metric and the further ones of a study, each once."""
+    names = dict.fromkeys([plan.study.metrics.primary, *plan.study.metrics.report])
+    return [METRICS[name] for name in names]
+
+
 def summarise(
     plan: Plan, records: Mapping[str, Record], metric: str, problems: Sequence[Problem] = ()
 ) -> list[CellSummary]:
@@ -156,6 +171,13 @@ def summarise(
     ]
 
 
+def repeats_text(summary: CellSummary) -> str:
+    """The repeats of a cell as planned: ``2 seeds``, ``2 seeds × 3 folds``."""
+    seeds, folds = {r.seed for r in summary.repeats}, {r.fold for r in summary.repeats}
+    text = _count(len(seeds), "seed")
+    return text if len(folds) < 2 else f"{text} × {len(folds)} folds"
+
+
 def tidy(
     plan: Plan,
     records: Mapping[str, Record],
@@ -169,7 +191,7 @@ def tidy(
     status and reason, where the repeat was lost. With ``metric``, its rows on test data only.
     """
     unreadable = {problem.trial for problem in problems}
-    reported = list(dict.fromkeys([plan.study.metrics.primary, *plan.study.metrics.report]))
+    reported = [metric.name for metric in reported_metrics(plan)]
     factors = list(plan.study.factors)
     schema = _schema(factors)
     columns: dict[str, list[Any]] = {name: [] for name in schema.names}

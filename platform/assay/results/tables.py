@@ -16,11 +16,11 @@ from assay.results.answers import StudyAnswers
 from assay.results.record import Problem, Record
 from assay.results.statistics import Luck
 from assay.results.statistics.words import interval_text
-from assay.results.summary import CellSummary, summarise
+from assay.results.summary import CellSummary, reported_metrics, summarise
 from assay.study import Plan
 from assay.study.nesting import NO_LEVEL
 from assay.study.published import published_values
-from trainables.metrics import METRICS, Metric
+from trainables.metrics import Metric
 
 __all__ = [
     "Column",
@@ -28,7 +28,7 @@ __all__ = [
     "ablation_table",
     "decimals_of",
     "luck_text",
-    "reported_metrics",
+    "mean_spread",
     "superscript",
 ]
 
@@ -77,12 +77,6 @@ class TextTable:
         return f"| {' | '.join(padded)} |"
 
 
-def reported_metrics(plan: Plan) -> list[Metric]:
-    """The primary metric and the further ones of a study, each once."""
-    names = dict.fromkeys([plan.study.metrics.primary, *plan.study.metrics.report])
-    return [METRICS[name] for name in names]
-
-
 def superscript(number: int) -> str:
     """``12`` as ``¹²``."""
     return str(number).translate(_SUPERSCRIPTS)
@@ -124,7 +118,7 @@ def ablation_table(
         levels += [cell.name] if named else []
         values: list[str] = []
         for summary, metric in zip(of_cell, metrics, strict=True):
-            values.append(_mean_spread(summary, metric))
+            values.append(mean_spread(summary, metric))
             if luck is not None and metric is metrics[0]:
                 decimals = decimals_of(metric, summary.planned)
                 values.append(luck_text(luck.cell(cell.name), decimals, cell.name, notes))
@@ -178,7 +172,8 @@ def _lost_text(summary: CellSummary) -> str:
     return "; ".join(filter(None, [f"n = {summary.count_text()}", summary.spread_text()]))
 
 
-def _mean_spread(summary: CellSummary, metric: Metric) -> str:
+def mean_spread(summary: CellSummary, metric: Metric) -> str:
+    """``0.912 ± 0.010``; a dash where there is no value yet."""
     if summary.mean is None:
         return _NOTHING
     decimals = decimals_of(metric, summary.planned)

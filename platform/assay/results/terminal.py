@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from assay.results.answer_tables import sections
 from assay.results.answers import study_answers
+from assay.results.luck import StudyLuck
 from assay.results.record import Problem, Record
 from assay.results.report import count_line, note_lines, numbered_notes
 from assay.results.search_tables import best_table, judged_cells
@@ -21,13 +22,18 @@ __all__ = ["rich_table", "terminal_report"]
 
 
 def terminal_report(
-    plan: Plan, records: Mapping[str, Record], problems: Sequence[Problem] = (), *, looks: Sequence[int] = ()
+    plan: Plan,
+    records: Mapping[str, Record],
+    problems: Sequence[Problem] = (),
+    *,
+    luck: StudyLuck | None = None,
+    looks: Sequence[int] = (),
 ) -> Group:
-    """Table, notes and comparisons, with the same numbers as the Markdown page without test luck."""
+    """Table, notes and comparisons, with the same numbers as the Markdown page."""
     from rich.console import Group, RenderableType
     from rich.text import Text
 
-    answers = study_answers(plan, records, problems, looks=looks)
+    answers = study_answers(plan, records, problems, luck=luck, looks=looks)
     table = ablation_table(plan, records, problems, answers)
     notes = note_lines(plan, records, problems, table, answers)
     parts: list[RenderableType] = [Text(plan.study.study, style="bold")]

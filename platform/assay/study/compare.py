@@ -21,7 +21,7 @@ from assay.study.settings import AnyTrainable, bundle_paths
 from assay.study.source import Path, Problem
 from assay.study.space import say_scalar
 
-__all__ = ["Comparison", "ablation", "is_below", "plan_comparisons", "say_value"]
+__all__ = ["Comparison", "ablation", "improvement", "is_below", "plan_comparisons", "say_value"]
 
 Difference = dict[str, tuple[Any, Any]]  # path → (value in one cell, value in the other)
 _LONGEST_VALUE = 40
@@ -170,13 +170,25 @@ def ablation(cell: Cell, best: Cell) -> Comparison:
     """The best point of a search against the same with one parameter at its default, and what follows it."""
     assert cell.ablates is not None
     before, after = flatten({"config": cell.config}), flatten({"config": best.config})
-    values = {path: (before.get(path), after[path]) for path in after if before.get(path) != after[path]}
     start, end = (say_scalar(settings[cell.ablates]) for settings in (before, after))
+    return _of_points(cell, best, cell.ablates, start, end)
+
+
+def improvement(start: Cell, source: str, best: Cell) -> Comparison:
+    """The best point of a search against one that it started from; ``source`` says which: ``preset``."""
+    return _of_points(start, best, "search", source, "best")
+
+
+def _of_points(one: Cell, other: Cell, factor: str, start: str, end: str) -> Comparison:
+    before, after = flatten({"config": one.config}), flatten({"config": other.config})
+    paths = dict.fromkeys([*before, *after])
+    values = {path: (before.get(path), after.get(path)) for path in paths}
+    values = {path: pair for path, pair in values.items() if pair[0] != pair[1]}
     return Comparison(
-        factor=cell.ablates,
+        factor=factor,
         start=start,
         end=end,
-        pairs=((cell.name, best.name),),
+        pairs=((one.name, other.name),),
         paths=tuple(values),
         values=values,
     )

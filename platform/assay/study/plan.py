@@ -14,7 +14,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from assay.study.cells import Cell, Role, Trial, make_trial
-from assay.study.compare import Comparison, ablation, is_below, plan_comparisons, say_value
+from assay.study.compare import Comparison, ablation, improvement, is_below, plan_comparisons, say_value
 from assay.study.design import DesignCell, cell_name, design_cells
 from assay.study.design_rules import reference_problems
 from assay.study.identity import CellIdentity, canonical_json
@@ -120,8 +120,9 @@ class Plan(BaseModel):
     def answer(self) -> Self:
         """What enters tables: the plan itself; of a search, the replicated points only.
 
-        A comparison is then between the best point of the one cell and the best of the other, and between
-        the best point and itself with a parameter at its default.
+        A comparison is then between the best point of the one cell and the best of the other, between the
+        best point and those that the search started from (where they are trained again too), and between the
+        best point and itself with a parameter at its default.
         """
         if self.study.search is None:
             return self
@@ -134,6 +135,16 @@ class Plan(BaseModel):
             c.model_copy(update={"pairs": tuple((best[a].name, best[b].name) for a, b in c.pairs)})
             for c in self.comparisons
             if all(name in best for pair in c.pairs for name in pair)
+        ]
+        given = {
+            f"{point.name} replicated": point.source
+            for point in self.points
+            if point.source != self.study.search.sampler
+        }
+        comparisons += [
+            improvement(cell, given[cell.name], best[cell.searched or ""])
+            for cell in cells
+            if cell.name in given and cell is not best[cell.searched or ""]
         ]
         comparisons += [ablation(cell, best[cell.searched or ""]) for cell in cells if cell.ablates]
         trials = tuple(trial for trial in self.trials if trial.cell in names)

@@ -33,6 +33,7 @@ __all__ = [
     "Cumulative",
     "Design",
     "Keep",
+    "Labelling",
     "LeaveOneOut",
     "Level",
     "Metrics",
@@ -230,6 +231,18 @@ class Resources(BaseModel):
         return value
 
 
+class Labelling(BaseModel):
+    """What a person's labels take; the report then sets scores against hours of labelling."""
+
+    model_config = _STRICT
+    image_label_seconds: float = Field(
+        gt=0, le=86_400, description="To say of one image whether it is defective."
+    )
+    mask_seconds: float = Field(
+        gt=0, le=86_400, description="To draw the mask of one defective image, on top of its image label."
+    )
+
+
 class Budget(BaseModel):
     """When a run is to end, at a boundary where all cells have the same seeds."""
 
@@ -282,6 +295,9 @@ class Study(BaseModel):
     )
     published: Published | None = Field(
         default=None, description="What the authors report, as a reference beside the study's own values."
+    )
+    labelling: Labelling | None = Field(
+        default=None, description="Seconds per label, for scores against hours of labelling."
     )
     repeats: Repeats = Repeats()
     resolve: float | None = Field(

@@ -22,8 +22,8 @@ from urllib.parse import urlsplit
 
 from assay.results import Record, Store
 from assay.results.files import redact
-from assay.results.summary import CellSummary, summarise
-from assay.results.tables import ablation_table, reported_metrics
+from assay.results.summary import CellSummary, reported_metrics, summarise
+from assay.results.tables import ablation_table
 from assay.study import Plan
 from assay.tracking.content import (
     Point,

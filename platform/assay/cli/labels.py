@@ -1,0 +1,50 @@
+"""`assay labels`: whether further hours of labelling are better spent on image labels or on masks."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from assay.cli.options import DEFAULT_STORAGE, Storage
+
+__all__ = ["labels", "register"]
+
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name or file.")]
+Hours = Annotated[
+    float | None,
+    typer.Option("--hours", metavar="HOURS", help="Hours to spend; default: as many as the study can judge."),
+]
+Start = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="CELL",
+        help="The cell that has your labels; default: the dearest that leaves masks.",
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog="Example: assay labels segdec_masks_severstal --hours 0.5 --from p750·n50")(labels)
+
+
+def labels(
+    study: StudyName, *, hours: Hours = None, start: Start = None, storage: Storage = DEFAULT_STORAGE
+) -> None:
+    """Say what to label next: image labels or masks, with the gain of each, or why the study does not tell.
+
+    The study varies both kinds of label (three numbers of each or more), has three repeats, and says in its
+    file what a label takes (`labelling`).
+    """
+    from assay.cli.lookup import stored_plan, study_name
+    from assay.results import Store
+    from assay.results.label_answers import next_labels
+    from assay.results.label_tables import next_section
+    from assay.results.report import section_lines
+
+    store = Store(storage)
+    plan = stored_plan(store, study_name(store, study))
+    found = store.records_of(trial.id for trial in plan.trials)
+    further = next_labels(plan, found.records, hours=hours, start=start)
+    typer.echo("\n\n".join(section_lines(next_section(further))))

@@ -1,0 +1,67 @@
+"""`assay labels`, and what costs add to `assay report`."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from assay.results import Store
+from tests.cli.small_study import Assay
+from tests.results.label_studies import GRID, trained
+
+
+def both(images: int, masks: int) -> float:
+    return 0.4 + 0.06 * math.log1p(masks) + 0.05 * math.log1p(images - 60)
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> str:
+    """A storage with the study `labels`, all trained, and `costless`, which does not say what labels take."""
+    store = Store(tmp_path / "storage")
+    for name, text in (("labels", GRID), ("costless", GRID.replace("labelling:", "#"))):
+        plan, records = trained(text.replace("study: labels", f"study: {name}"), both, 0.003)
+        store.write_bytes(f"studies/{name}/study.yaml", text.encode())
+        store.write_table(f"studies/{name}/plan.parquet", plan.to_table())
+        for record in records.values():
+            store.write_record(record)
+    return store.uri
+
+
+def test_the_advice_is_for_the_hours_and_the_start_that_are_asked(assay: Assay, storage: str) -> None:
+    answer = assay("labels", "labels", "--hours", "0.02", "--from", "n5·p40", "--storage", storage)
+    assert answer.code == 0
+    assert "from n5·p40 (40 labels of defective images and 5 masks)" in answer.out
+    assert "1.2 further minutes" in answer.out
+    assert "| n5·p40 | labels of defective images " in answer.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("costless",), "does not say what labels take"),
+        (("labels", "--from", "p40"), "no finished cell is called p40"),
+        (("labels", "--hours", "-1"), "above 0"),
+        (("labels", "--hours", "one"), "valid number"),
+        (("nobody",), "holds no study nobody"),
+    ],
+    ids=["no costs", "no such cell", "negative hours", "no number", "no such study"],
+)
+def test_what_cannot_be_asked_is_refused_in_plain_words(
+    assay: Assay, storage: str, arguments: tuple[str, ...], message: str
+) -> None:
+    answer = assay("labels", *arguments, "--storage", storage)
+    assert answer.code == 2
+    assert message in answer.err
+    assert "Traceback" not in answer.out + answer.err
+
+
+def test_a_report_with_costs_has_their_picture_beside_it(assay: Assay, storage: str, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    answer = assay("report", "labels", "--no-test-luck", "--storage", storage, "--output", page)
+    assert answer.code == 0, answer.err
+    text = page.read_text(encoding="utf-8")
+    assert "## What labels buy" in text
+    assert "](page_files/label_costs.svg)" in text
+    assert (tmp_path / "page_files" / "label_costs.png").exists()

@@ -1,0 +1,106 @@
+"""`assay plan`: what is shown of a study before anything trains, and what is refused."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.cli.small_study import Assay
+from tests.engine.staged_study import StagedStudy
+
+ROOT = Path(__file__).parents[2]
+REFUSED = ROOT / "studies" / "segdec_table4_as_published.yaml"  # confounded, as the published lines are
+STUDIES = sorted(set((ROOT / "studies").glob("*.yaml")) - {REFUSED})
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_shipped_studies_can_be_planned_without_data(assay: Assay, path: Path) -> None:
+    answer = assay("plan", path, "--no-data")
+    assert answer.code == 0, answer.err
+    assert "trials; 0 done" in answer.out
+
+
+def test_plan_shows_what_differs_and_what_is_done(assay: Assay, study_file: Path, tmp_path: Path) -> None:
+    answer = assay("plan", study_file, "--no-data", "--storage", tmp_path / "empty")
+    assert answer.code == 0
+    assert "config.balance" in answer.out
+    assert "2 cells × 2 seeds = 4 trials; 0 done, 4 to train" in answer.out
+    assert re.search(r"balance: off → on +1 +2 +config\.balance none → linear", answer.out)
+    assert not (tmp_path / "empty").exists()
+
+
+@pytest.mark.parametrize("command", [("plan", "--no-data"), ("plan",), ("run",)], ids=" ".join)
+def test_a_confounded_study_is_refused_with_both_values_side_by_side(
+    assay: Assay, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    answer = assay(*command, REFUSED, "--storage", tmp_path / "storage")
+    assert answer.code == 2
+    assert "balance: off → on is confounded, two cells differ outside balance:" in answer.err
+    assert re.search(r"\n +config\.lr +0\.01 +1\.0\n", answer.err)
+    assert not (tmp_path / "storage").exists()
+
+
+def test_plan_shows_the_design_what_it_compares_and_the_bundles(assay: Assay, study_file: Path) -> None:
+    text = study_file.read_text(encoding="utf-8")
+    start = text.index("factors:")
+    study_file.write_text(
+        text[:start]
+        + """\
+factors:
+  supervision:
+    full: {supervision: full}
+    weak: {supervision: weak, config: {lr: 0.01, delta: 0.5}}
+  balance: {off: {config: {balance: none}}, on: {config: {balance: linear}}}
+design: {leave_one_out: {whole: {supervision: full, balance: on}}}
+repeats: {seeds: [0, 1, 2]}
+""",
+        encoding="utf-8",
+    )
+    said = assay("plan", study_file, "--no-data").out
+    assert "design: leave one out of supervision full, balance on: supervision weak, balance off" in said
+    assert re.search(r"supervision: weak → full +1 +3 +config\.delta 0\.5 → 0\.01", said)
+    assert re.search(r"\n +config\.lr 0\.01 → 1\.0 *\n +supervision weak → full", said)
+    assert re.search(r"balance: off → on +1 +3 +config\.balance none → linear", said)
+
+
+def test_plan_shows_what_is_allowed_with_its_reason(assay: Assay, study_file: Path) -> None:
+    text = study_file.read_text(encoding="utf-8").replace(
+        "design: {full: all}",
+        "design: {rows: [{balance: off}, {balance: on, override: {config: {lr: 0.5}}}]}\n"
+        "allow: {config.lr: tuned for each}",
+    )
+    study_file.write_text(text, encoding="utf-8")
+    said = assay("plan", study_file, "--no-data").out
+    assert "config.lr, allowed: tuned for each" in said
+
+
+def test_plan_says_when_nothing_is_compared(assay: Assay, study_file: Path) -> None:
+    text = study_file.read_text(encoding="utf-8").replace("comparisons: [{factor: balance}]\n", "")
+    study_file.write_text(text, encoding="utf-8")
+    assert "compares nothing" in assay("plan", study_file, "--no-data").out
+
+
+def test_a_long_plan_is_a_line_for_each_cell(assay: Assay, study_file: Path) -> None:
+    text = study_file.read_text(encoding="utf-8")
+    seeds = ", ".join(map(str, range(100)))
+    study_file.write_text(text.replace("seeds: [0, 1]", f"seeds: [{seeds}]"), encoding="utf-8")
+    short, long = (assay("plan", study_file, "--no-data", *more) for more in ((), ("--trials", "all")))
+    assert "200 trials" in short.out
+    assert len(short.out.splitlines()) < 20
+    assert len(long.out.splitlines()) > 200
+
+
+def test_plan_shows_how_many_stages_there_are_and_how_many_are_shared_and_made(
+    assay: Assay, tmp_path: Path
+) -> None:
+    study = StagedStudy.of(tmp_path / "storage", tmp_path / "cache", seeds=(0, 1))
+    file = tmp_path / "staged.yaml"
+    file.write_text(study.text, encoding="utf-8")
+    study.train(study.plan.trials[:1])
+    rows = [line.split() for line in assay("plan", file, "--storage", study.storage).out.splitlines()]
+    assert ["stage", "reads", "to", "make", "shared", "made", "used", "by", "trials"] in rows
+    assert ["base", "–", "1", "2", "1", "8"] in rows
+    assert ["maps", "base", "3", "4", "1", "8"] in rows
+    assert "base" in assay("plan", file, "--no-data").out

@@ -1,0 +1,76 @@
+"""Studies of the staged toy: trained here without Ray, or through the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from assay.engine.packs import Pack, StageTask, stage_packs
+from assay.engine.trial import Place
+from assay.engine.worker import train_trials
+from assay.study import Trial
+from tests.engine.toy_study import ToyStudy
+
+__all__ = ["STAGED", "StagedStudy"]
+
+STAGED = """
+study: {name}
+trainable: staged
+data: {{reader: synthetic, options: {{images: 48, positives: 24, items: 24, size: [32, 32]}}}}
+supervision: weak
+config: {{epochs: {epochs}, seconds: {seconds}}}
+factors:
+  sharpen: {{off: {{config: {{sharpen: false}}}}, on: {{config: {{sharpen: true}}}}}}
+  last: {{none: {{config: {{last: 0.0}}}}, some: {{config: {{last: 0.1}}}}}}
+design: {{full: all}}
+repeats: {{seeds: {seeds}}}
+metrics: {{primary: image_ap}}
+resources: {{workers: {workers}, cpus: 1}}
+keep: {{models: none, probes: 2}}
+"""
+
+
+class StagedStudy(ToyStudy):
+    """Two switches after one base: four cells, which share a base and two maps in each repeat."""
+
+    @classmethod
+    def of(
+        cls,
+        storage: Path,
+        cache: Path,
+        *,
+        seeds: Sequence[int] = (0, 1),
+        text: str = STAGED,
+        **settings: object,
+    ) -> StagedStudy:
+        chosen = {"name": "staged", "epochs": 3, "seconds": 0.0, "workers": 1}
+        return cls(storage, cache, text.format(**{**chosen, **settings}, seeds=list(seeds)))
+
+    def stages(self) -> list[list[StageTask]]:
+        """The packs of stages that come first."""
+        return stage_packs(self.plan.trials, self.store, slots=4)
+
+    def train(self, trials: Sequence[Trial] = (), stages: Sequence[StageTask] = ()) -> None:
+        """Train here, in this process."""
+        pack = Pack(
+            id="0000",
+            study=self.plan.study.study,
+            run="here",
+            started=datetime.now(UTC),
+            trials=tuple(trials),
+            stages=tuple(stages),
+            workers=1,
+            cpus=1,
+            gpus=0,
+            keep_models=False,
+            probes=0,
+            primary="image_ap",
+            objective="image_ap",
+            resource="none",
+            data_root=None,
+            cache=str(self.cache),
+        )
+        train_trials(Place(pack, self.store, 0, 1, "here", 0, torch.device("cpu")))

@@ -1,0 +1,209 @@
+"""Stages: made once for all trials that share them, kept whole or not at all, found without a trace."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from assay.engine.packs import StageTask
+from assay.results.retention import clean_plan, free
+from assay.results.stages import StageRecord, made_stages, read_stage
+from assay.results.store import DamagedFileError
+from assay.study.stages import stage_graph
+from tests.engine.staged_study import STAGED, StagedStudy
+from tests.engine.test_kills import kill_first
+from trainables.catalogue import find_trainable
+from trainables.contract import LocalRun
+from trainables.data.samples import ImageSet, TrainingData
+from trainables.data.spec import Supervision
+
+
+@pytest.fixture
+def study(tmp_path: Path, cache_root: Path) -> StagedStudy:
+    return StagedStudy.of(tmp_path / "storage", cache_root, seeds=(0,))
+
+
+def records_of(study: StagedStudy) -> dict[str, StageRecord]:
+    """Stages that are made, by key."""
+    return made_stages(study.store, stage_graph(study.plan.trials))
+
+
+def all_stages(study: StagedStudy) -> list[StageTask]:
+    return [task for pack in study.stages() for task in pack]
+
+
+def test_shared_stages_are_made_first_and_found_by_every_trial(study: StagedStudy) -> None:
+    study.train(stages=all_stages(study))
+    made = records_of(study)
+    assert sorted(record.name for record in made.values()) == ["base", "maps", "maps"]
+    study.train(study.plan.trials)
+    assert {use.reused for record in study.records().values() for use in record.stages} == {True}
+    assert records_of(study) == made, "a stage was made again"
+    assert study.stages() == []
+
+
+def test_a_trial_makes_what_it_lacks_and_the_next_one_finds_it(study: StagedStudy) -> None:
+    study.train(study.plan.trials)
+    found = [[use.reused for use in study.records()[trial.id].stages] for trial in study.plan.trials]
+    assert found == [[False, False], [True, True], [True, False], [True, True]]
+
+
+def test_a_stage_that_was_found_shifts_no_later_random_number(
+    study: StagedStudy, tmp_path: Path, cache_root: Path
+) -> None:
+    study.train(stages=all_stages(study))
+    study.train(study.plan.trials)
+    alone = StagedStudy.of(tmp_path / "alone", cache_root, seeds=(0,))
+    for trial in reversed(alone.plan.trials):
+        alone.train([trial])
+        alone.store.delete_tree("stages")
+    assert alone.results() == study.results()
+
+
+def test_a_local_run_ends_with_the_same_model(study: StagedStudy) -> None:
+    """In a notebook, without storage: stages are made anew, from the same random numbers."""
+    images = {str(i): np.full((32, 32, 1), 10 * i, np.uint8) for i in range(8)}
+    labels = np.arange(8) % 2 == 0
+    data = TrainingData(ImageSet(tuple(images), labels, images), None, Supervision(kind="weak"))
+    staged = find_trainable("staged")
+    fits = [staged.fit(staged.Config(base=0.2), data, LocalRun(seed=seed)).weight for seed in (0, 0, 1)]
+    assert abs(fits[0] - fits[1]) < 2e-3 < abs(fits[0] - fits[2])  # the last step draws from torch itself
+
+
+def test_the_price_of_a_stage_counts_for_every_trial_that_used_it(tmp_path: Path, cache_root: Path) -> None:
+    study = StagedStudy.of(tmp_path, cache_root, seeds=(0,), seconds=0.2)
+    study.train(stages=all_stages(study))
+    study.train(study.plan.trials)
+    assert all(record.seconds > 0.6 for record in study.records().values())
+    assert sum(sum(record.timings[part] for part in ("data", "train", "finish"))
+               for record in study.records().values()) < 0.6 * 4  # fmt: skip
+
+
+def test_a_stage_is_there_with_its_record_or_not_at_all(study: StagedStudy) -> None:
+    (base, *_) = all_stages(study)
+    study.store.write_bytes(f"stages/{base.id}/001-dead/base.safetensors", b"half")
+    assert read_stage(study.store, base.id) is None
+    study.store.write_bytes(f"stages/{base.id}/done.json", b'{"key": "')
+    assert read_stage(study.store, base.id) is None
+    study.train(study.plan.trials)
+    record = read_stage(study.store, base.id)
+    assert record is not None
+    assert sorted(record.files) == ["base.safetensors", "curve.parquet"]
+    assert len(study.records()) == 4
+
+
+def test_a_damaged_stage_is_named_with_what_to_do(study: StagedStudy) -> None:
+    study.train(stages=all_stages(study))
+    (base, *_) = [record for record in records_of(study).values() if record.name == "base"]
+    study.store.write_bytes(f"stages/{base.key}/{base.attempt}/base.safetensors", b"other")
+    with pytest.raises(DamagedFileError, match=f"Remove stages/{base.key} from"):
+        study.train(study.plan.trials[:1])
+
+
+def test_a_stage_that_diverges_is_the_record_of_every_trial_that_needs_it(
+    tmp_path: Path, cache_root: Path
+) -> None:
+    text = STAGED.replace("seconds: {seconds}", "seconds: {seconds}, fault: diverge")
+    study = StagedStudy.of(tmp_path, cache_root, seeds=(0,), text=text)
+    study.train(stages=all_stages(study))
+    study.train(study.plan.trials)
+    assert {record.status for record in study.records().values()} == {"diverged"}
+    assert all("the base is not a number" in (record.reason or "") for record in study.records().values())
+
+
+def test_clean_lists_dead_attempts_of_stages_and_keeps_made_ones(study: StagedStudy) -> None:
+    study.train(study.plan.trials)
+    (base, *_) = [record for record in records_of(study).values() if record.name == "base"]
+    study.store.write_bytes(f"stages/{base.key}/001-dead/base.safetensors", b"half")
+    study.store.write_bytes("stages/0123456789abcdef/001-dead/x", b"half")
+    found = [one for one in clean_plan(study.store, [study.plan]) if one.path.startswith("stages/")]
+    assert sorted(one.path for one in found) == [
+        "stages/0123456789abcdef/001-dead",
+        f"stages/{base.key}/001-dead",
+    ]
+    free(study.store, found)
+    assert records_of(study).keys() == stage_graph(study.plan.trials).keys()
+
+
+def test_the_log_of_a_trial_says_which_stages_it_made_and_found(study: StagedStudy) -> None:
+    study.train(study.plan.trials[:2])
+    logs = [
+        study.store.read_bytes(f"trials/{trial.id}/{study.records()[trial.id].attempt}/log.txt").decode()
+        for trial in study.plan.trials[:2]
+    ]
+    assert "stage base" in logs[0]
+    assert ": made," in logs[0]
+    assert ": found," in logs[1]
+
+
+def test_a_stages_curve_is_kept_with_it(study: StagedStudy) -> None:
+    study.train(stages=all_stages(study))
+    (base, *_) = [record for record in records_of(study).values() if record.name == "base"]
+    curve = study.store.read_table(f"stages/{base.key}/{base.attempt}/curve.parquet")
+    assert curve["epoch"].to_pylist() == [0, 1, 2]
+
+
+def test_a_record_that_was_written_before_there_were_stages_is_read(study: StagedStudy) -> None:
+    study.train(study.plan.trials[:1])
+    (record,) = study.records().values()
+    older = json.loads(record.to_bytes())
+    del older["stages"]
+    study.store.write_bytes(f"trials/{record.id}/record.json", json.dumps(older).encode())
+    assert study.records()[record.id].stages == ()
+
+
+# Through Ray ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> dict[str, bytes]:
+    """What the study of these tests must end with, whatever happens: trained without Ray, trial by trial."""
+    study = StagedStudy.of(tmp_path_factory.mktemp("undisturbed"), cache_root, seeds=(0,), epochs=6)
+    study.train(study.plan.trials)
+    return by_cell(study)
+
+
+def by_cell(study: StagedStudy) -> dict[str, bytes]:
+    """Results by cell: the pace of an epoch is part of the id, and differs between the studies here."""
+    records = study.records()
+    return {trial.cell: json.dumps(records[trial.id].result.model_dump(mode="json")).encode()
+            for trial in study.plan.trials}  # fmt: skip
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_two_workers_make_a_stage_together_and_end_with_the_results_of_one(
+    tmp_path: Path, cache_root: Path, undisturbed: dict[str, bytes]
+) -> None:
+    study = StagedStudy.of(tmp_path, cache_root, seeds=(0,), epochs=6, workers=2)
+    outcome = study.run()
+    assert (outcome.finished, outcome.missing) == (4, 0)
+    assert by_cell(study) == undisturbed
+    assert {use.reused for record in study.records().values() for use in record.stages} == {True}
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("free_cluster")
+def test_a_worker_that_is_killed_in_a_stage_leaves_nothing_half_written(
+    tmp_path: Path, cache_root: Path, undisturbed: dict[str, bytes]
+) -> None:
+    study = StagedStudy.of(tmp_path, cache_root, seeds=(0,), epochs=6, seconds=0.8)
+    (base, *_) = all_stages(study)
+
+    def in_the_middle() -> bool:
+        beats = [study.store.progress(trial.id) for trial in study.plan.trials]
+        return any(beat is not None and beat.stage == "base" and 2 <= beat.epoch <= 4 for beat in beats)
+
+    killed = kill_first("ray::RayTrainWorker", os.getpid(), in_the_middle)
+    outcome = study.run()
+    assert len(killed) == 1
+    assert (outcome.finished, outcome.missing) == (4, 0), outcome
+    assert by_cell(study) == undisturbed
+    attempts = [name for name in study.store.list(f"stages/{base.id}") if name.endswith("/")]
+    assert len(attempts) == 2, "the killed attempt left its log, the next one the stage"
+    logs = [study.store.read_bytes(f"stages/{base.id}/{name}log.txt").decode() for name in attempts]
+    assert any("resumed after epoch" in text for text in logs)

@@ -1,0 +1,92 @@
+"""A toy in three stages: a base that trials share, maps that read it, and a last step of each trial's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from pydantic import Field
+from safetensors.torch import load_file, save_file
+
+from assay_toy import ToyPredictor, load
+from trainables.contract import Run, Trainable, TrainableConfig
+from trainables.data.samples import TrainingData
+from trainables.errors import Diverged
+from trainables.stages import Stage, StageWork
+
+__all__ = ["TRAINABLE", "StagedConfig"]
+
+
+class StagedConfig(TrainableConfig, frozen=True, extra="forbid"):
+    """Settings of the staged toy."""
+
+    image_size: tuple[int, int] = Field((32, 32), description="Input height and width, pixels.")
+    epochs: int = Field(3, ge=1, description="Epochs of the base.")
+    seconds: float = Field(0.0, ge=0, description="Length of an epoch of the base, seconds.")
+    base: float = Field(0.5, description="Where the base starts.")
+    sharpen: bool = Field(False, description="Whether maps are sharpened.")
+    last: float = Field(0.0, description="What the last step adds.")
+    fault: Literal["none", "diverge", "die"] = Field("none", description="What goes wrong in the base.")
+
+
+def stages(config: StagedConfig) -> Sequence[Stage]:
+    """Base, then maps."""
+    base = config.model_dump(mode="json", include={"epochs", "seconds", "base", "fault"})
+    return [
+        Stage("base", base, _make_base),
+        Stage("maps", {"sharpen": config.sharpen}, _make_maps, after=("base",)),
+    ]
+
+
+def _make_base(work: StageWork) -> None:
+    run, config = work.run, work.config
+    weight, first = torch.tensor([config["base"]]), 0
+    state = run.resume()
+    if state is not None:
+        weight, first = state.tensors["weight"], state.epoch
+    for epoch in range(first, config["epochs"]):
+        order = run.generator("order", epoch).permutation(len(work.data.train))
+        images = [work.data.train[index].image.mean() / 255 for index in order[:4].tolist()]
+        weight = weight + 0.1 * (torch.tensor(images).float().mean() - weight)
+        time.sleep(config["seconds"])
+        if config["fault"] == "diverge":
+            raise Diverged(epoch, "the base is not a number")
+        if config["fault"] == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        run.log(epoch, {"weight": float(weight)}, config["epochs"])
+        run.checkpoint(epoch + 1, {"weight": weight}, {})
+    torch.rand(3)  # a library's random numbers, which shift nothing
+    save_file({"weight": weight}, work.folder / "base.safetensors")
+
+
+def _make_maps(work: StageWork) -> None:
+    weight = load_file(work.inputs["base"] / "base.safetensors")["weight"]
+    scale = 2.0 if work.config["sharpen"] else 1.0
+    (work.folder / "maps.json").write_text(json.dumps({"slope": 8.0 * scale, "weight": float(weight)}))
+
+
+def fit(config: StagedConfig, data: TrainingData, run: Run) -> ToyPredictor:
+    """Ask for the stages, then add a little."""
+    folders = {stage.name: run.stage(stage, data) for stage in stages(config)}
+    maps = json.loads((folders["maps"] / "maps.json").read_text())
+    noise = float(torch.rand(1)) * 1e-3  # shows whether a stage has shifted a later random number
+    run.log(0, {"noise": noise}, 1)
+    return ToyPredictor(torch.tensor([maps["weight"] + config.last + noise]), maps["slope"])
+
+
+TRAINABLE = Trainable(
+    name="staged",
+    revision=1,
+    title="A toy in stages",
+    Config=StagedConfig,
+    presets={},
+    supervisions=frozenset({"weak"}),
+    fit=fit,
+    load=load,
+    stages=stages,
+)

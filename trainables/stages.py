@@ -1,0 +1,73 @@
+"""Stages: steps of a method whose results are kept, so that trials which agree in them share them.
+
+A classifier, its maps, the pseudo labels made of them: a method names its stages in order
+(``Trainable.stages``), and ``fit`` asks for each with ``run.stage(stage, data)``, which returns the folder
+with its files, made now or at any time before. What a stage is made of decides its key, and nothing else
+does: ``make`` sees the stage's own settings, the folders of the stages it comes after, the data, and random
+numbers of its own. So the key cannot lie, and a stage that was found shifts no later random number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainables.data.samples import TrainingData
+
+if TYPE_CHECKING:
+    from trainables.contract import Run
+
+__all__ = ["Stage", "StageWork", "stage_keys"]
+
+
+@dataclass(frozen=True, eq=False)
+class StageWork:
+    """What making a stage may see, and where its files go."""
+
+    config: Mapping[str, Any]  # the stage's own settings
+    inputs: Mapping[str, Path]  # folders of the stages in `after`, by name; read only
+    data: TrainingData
+    run: Run  # its random numbers and checkpoints are the stage's own
+    folder: Path  # empty; what rank 0 leaves here is kept (safetensors, JSON, Parquet, PNG: never a pickle)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step of a method."""
+
+    name: str  # `classifier`; unique among the stages of a method
+    config: Mapping[str, Any]  # JSON values: all settings that its result depends on
+    make: Callable[[StageWork], None]  # every worker calls it
+    after: tuple[str, ...] = ()  # earlier stages whose files it reads
+
+
+def stage_keys(stages: Sequence[Stage], base: Mapping[str, Any]) -> dict[str, str]:
+    """The key of each stage by name: 16 hex digits of sha256.
+
+    Args:
+        stages: In an order in which each comes after those that it reads.
+        base: JSON values that all stages of a trial depend on: the method with its revision, the data with
+            size and channels of the images, the supervision with its subset, split, seed and fold.
+
+    Raises:
+        ValueError: If a name occurs twice, or a stage comes before one that it reads.
+    """
+    keys: dict[str, str] = {}
+    for stage in stages:
+        if stage.name in keys:
+            raise ValueError(f"two stages are called {stage.name}")
+        if unknown := [name for name in stage.after if name not in keys]:
+            raise ValueError(f"stage {stage.name} reads {', '.join(unknown)}, which does not come before it")
+        parts = {
+            "name": stage.name,
+            "config": dict(stage.config),
+            "after": {name: keys[name] for name in stage.after},
+            "base": dict(base),
+        }
+        text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        keys[stage.name] = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return keys
