@@ -109,8 +109,8 @@ def _how(seconds: float, cpu_seconds: float, figures: Sequence[Figure]) -> str:
     held = sum(not one.broken for one in bounded)
     return (
         f"`make calibrate`: {seconds:.0f} s on {os.cpu_count()} cores, {cpu_seconds:.0f} s of CPU; "
-        f"{libraries}. {held} of the {len(bounded)} rates that have a limit ({FALSE_POSITIVES:g} %, and two standard "
-        f"errors of the draws) keep it; the highest is {max(one.value for one in bounded):.1f} %."
+        f"{libraries}. {held} of the {len(bounded)} rates that have a limit ({FALSE_POSITIVES:g} %, and two "
+        f"standard errors of the draws) keep it; the highest is {max(one.value for one in bounded):.1f} %."
     )
 
 
