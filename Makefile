@@ -33,6 +33,7 @@ bench: .venv/.installed-dev  ## measure images/s, the overhead per trial, large 
 	@$(BIN)/python -m benchmarks.overhead
 	@$(BIN)/python -m benchmarks.predict_throughput
 	@$(BIN)/python -m benchmarks.science
+	@$(BIN)/python -m benchmarks.crf
 
 calibrate: .venv/.installed-dev  ## how often the answers are wrong where the truth is known (two minutes)
 	@$(BIN)/python -m benchmarks.calibrate

@@ -151,7 +151,8 @@ def main() -> int:
             plan = bench.plan(size)
             if size in reported:
                 bench.report(size, plan)
-    sys.stdout.write(_table(bench, sizes))
+        sys.stdout.write(_table(bench, sizes))
+        sys.stdout.flush()  # removing the records may take longer than all the rest
     broken = list(_broken(bench, sizes))
     sys.stderr.write("".join(f"error: {line}\n" for line in broken))
     return 1 if broken else 0

@@ -29,14 +29,14 @@ def unet(encoder: str) -> UNet:
 @pytest.mark.parametrize("size", [(64, 96), (37, 50)])
 def test_unet_gives_a_logit_per_pixel_whatever_the_sides(encoder: str, size: tuple[int, int]) -> None:
     output = unet(encoder)(torch.rand(2, 1, *size))
-    assert output.logits_B1HW.shape == (2, 1, *size)
+    assert output.map_BOHW.shape == (2, 1, *size)
     assert output.coarse_BKhw.shape[:2] == (2, 32)
 
 
 @pytest.mark.parametrize("encoder", ["plain", "resnet18s"])
 def test_every_weight_of_the_unet_takes_part(encoder: str) -> None:
     network = unet(encoder)
-    network(torch.rand(1, 1, 64, 64)).logits_B1HW.square().sum().backward()
+    network(torch.rand(1, 1, 64, 64)).map_BOHW.square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
 
 
@@ -134,3 +134,10 @@ def test_networks_that_differ_in_depth_start_equal_where_they_are_alike() -> Non
     short, long = weights(1), weights(2)
     assert short.keys() < long.keys()
     assert all(torch.equal(short[name], long[name]) for name in short)
+
+
+def test_a_head_of_several_channels_starts_as_small_as_one_of_one() -> None:
+    network = UNet(PlainEncoder(4, 8, 2, "gn"), (8, 16, 32), "gn", outputs=3)
+    initialise(network, 0)
+    assert network(torch.rand(1, 4, 16, 16)).map_BOHW.shape == (1, 3, 16, 16)
+    assert float(network.head.weight.detach().abs().max()) <= 1 / math.sqrt(8)

@@ -77,7 +77,7 @@ def test_mean_of_the_class_activation_and_bias_are_the_logit() -> None:
         features = network.backbone(network.input(pictures(4)))
     evidence = (network.head.weight * features).sum(1, keepdim=True)  # Σ_c w_c F_c
     assert torch.allclose(evidence.mean(dim=(1, 2, 3)) + 0.7, output.cls_logits_B, atol=1e-6)
-    assert torch.allclose(network.activation(output.map_logits_B1hw), evidence.relu(), atol=1e-6)
+    assert torch.allclose(network.head.activation(output.map_logits_B1hw), evidence.relu(), atol=1e-6)
 
 
 def test_gate_multiplies_the_heatmap_by_the_score() -> None:

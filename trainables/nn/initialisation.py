@@ -14,8 +14,9 @@ __all__ = ["initialise"]
 def initialise(network: nn.Module, seed: int) -> None:
     """Set initial weights: He normal (fan out) before a ReLU, uniform ± 1/√fan-in in heads; norms stay.
 
-    A head is a convolution with one output channel, or a linear layer. Each tensor has random numbers of its
-    own, drawn from ``seed`` and its name: networks that differ in one layer start equal in all others.
+    A head is a linear layer, a convolution with one output channel, or a 1 × 1 convolution with a bias (which
+    no normalisation follows). Each tensor has random numbers of its own, drawn from ``seed`` and its name:
+    networks that differ in one layer start equal in all others.
 
     Source: He et al. 2015, arXiv:1502.01852, Eq. 10, as torchvision's ResNet is initialised.
     """
@@ -25,7 +26,7 @@ def initialise(network: nn.Module, seed: int) -> None:
         digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big", signed=True))
         with torch.no_grad():
-            if isinstance(module, nn.Linear) or module.out_channels == 1:
+            if _is_head(module):
                 bound = 1 / math.sqrt(module.weight[0].numel())
                 module.weight.uniform_(-bound, bound, generator=generator)
             else:
@@ -34,3 +35,9 @@ def initialise(network: nn.Module, seed: int) -> None:
                 )
             if module.bias is not None:
                 module.bias.zero_()
+
+
+def _is_head(module: nn.Conv2d | nn.Linear) -> bool:
+    if isinstance(module, nn.Linear) or module.out_channels == 1:
+        return True
+    return module.kernel_size == (1, 1) and module.bias is not None

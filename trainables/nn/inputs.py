@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainables.data.samples import ImageSet
+from trainables.nn.blur import gaussian_blur
 
 __all__ = ["LocalContrast", "Standardise"]
 
@@ -65,18 +65,6 @@ class LocalContrast(nn.Module):
         self.sigma = sigma
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
-        difference = images_BCHW - self._blur(images_BCHW)
+        difference = images_BCHW - gaussian_blur(images_BCHW, self.sigma)
         rms = difference.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
         return (difference / rms.clamp_min(_FLAT)).clamp(-6, 6) / 2
-
-    def _blur(self, x_BCHW: Tensor) -> Tensor:
-        """Separable Gaussian to 3 σ; the border is repeated."""
-        channels, radius = x_BCHW.shape[1], max(1, round(3 * self.sigma))
-        places = torch.arange(-radius, radius + 1, device=x_BCHW.device, dtype=x_BCHW.dtype)
-        kernel = torch.exp(-(places**2) / (2 * self.sigma**2))
-        kernel = (kernel / kernel.sum()).expand(channels, 1, 1, -1)
-        wide = F.pad(x_BCHW, (radius, radius, radius, radius), mode="replicate")
-        # Under autocast convolutions would run in bfloat16, whose steps are larger than faint defects.
-        with torch.autocast(x_BCHW.device.type, enabled=False):
-            across = F.conv2d(wide, kernel, groups=channels)
-            return F.conv2d(across, kernel.transpose(2, 3), groups=channels)

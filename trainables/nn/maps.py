@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["Pool", "enlarge_cells", "pool_map"]
+__all__ = ["Pool", "dilate", "enlarge_cells", "pool_map"]
 
 Pool = Literal["gap", "topk", "lse", "gmp"]
 
@@ -49,3 +49,9 @@ def enlarge_cells(map_B1hw: Tensor, stride: int, size: tuple[int, int]) -> Tenso
     height, width = (stride * cells for cells in map_B1hw.shape[2:])
     large = F.interpolate(padded, size=(height + 1, width + 1), mode="bilinear", align_corners=True)
     return large[:, 0, : size[0], : size[1]].contiguous()
+
+
+def dilate(mask_BHW: Tensor, radius: int) -> Tensor:
+    """A mask (bool) grown by ``radius`` pixels in each direction, corners included; 0 leaves it as it is."""
+    grown = F.max_pool2d(mask_BHW[:, None].float(), 2 * radius + 1, stride=1, padding=radius)
+    return grown[:, 0] > 0

@@ -62,26 +62,27 @@ class PlainEncoder(nn.Module):
 class UNetOutput(NamedTuple):
     """What a U-Net says of a batch."""
 
-    logits_B1HW: Tensor  # at the image's size
+    map_BOHW: Tensor  # at the image's size: logits of a class of pixels, or values
     coarse_BKhw: Tensor  # the encoder's last map, for an image head
 
 
 class UNet(nn.Module):
-    """Encoder, decoder and a 1 × 1 head for one class of pixels.
+    """Encoder, decoder and a 1 × 1 head.
 
     Args:
         encoder: Its ``features``, fine to coarse.
         widths: Their numbers of channels.
         norm: Normalisation of the decoder.
+        outputs: Numbers per pixel: 1 for a class of pixels, an image's channels to paint it.
     """
 
-    def __init__(self, encoder: nn.Module, widths: Sequence[int], norm: Norm) -> None:
+    def __init__(self, encoder: nn.Module, widths: Sequence[int], norm: Norm, outputs: int = 1) -> None:
         super().__init__()
         self.encoder = encoder
         steps = list(zip(widths[:0:-1], widths[-2::-1], strict=True))  # (coarser, finer), coarse to fine
         self.narrow = nn.ModuleList(nn.Conv2d(coarser, finer, 3, padding=1) for coarser, finer in steps)
         self.decoder = nn.ModuleList(_double_conv(2 * finer, finer, norm) for _, finer in steps)
-        self.head = nn.Conv2d(widths[0], 1, 1)
+        self.head = nn.Conv2d(widths[0], outputs, 1)
 
     def forward(self, images_BCHW: Tensor) -> UNetOutput:
         encoder: _Encoder = self.encoder  # pyright: ignore[reportAssignmentType]

@@ -20,6 +20,7 @@ from trainables.data.samples import ImageSet, TrainingData
 from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
 from trainables.nn.augmentation import Views
+from trainables.nn.cam import dataset_scale
 from trainables.nn.initialisation import initialise
 from trainables.nn.inputs import Standardise
 from trainables.nn.models import forward_context, with_layout
@@ -41,8 +42,6 @@ from trainables.supervised.predictor import SupervisedPredictor
 from trainables.supervised.truth import Truths
 
 __all__ = ["Batch", "fit", "new_network", "train_batch"]
-
-_PERCENTILE = 99.5  # of the activation maxima over training positives: where a heatmap is 1
 
 
 def fit(config: SupervisedConfig, data: TrainingData, run: Run) -> SupervisedPredictor:
@@ -207,16 +206,15 @@ def _losses(sums: Tensor, run: Run, network: SupervisedNet) -> dict[str, float]:
 
 @torch.inference_mode()
 def _map_scale(network: Classifier, images: ImageSet) -> Tensor:
-    """The 99.5th percentile of the activation maps' maxima over defective training images; 1 if all are 0."""
+    """What activation maps are divided by, from their maxima over defective training images."""
     network.eval()
     device = network.map_scale.device
     maxima: list[float] = []
     for index in np.flatnonzero(images.labels).tolist():
         with forward_context(network.config, device):
             output = network(images_to_tensor([images[index].image], device))
-        maxima.append(float(network.activation(output.map_logits_B1hw).max()))
-    scale = float(np.percentile(maxima, _PERCENTILE))
-    return torch.tensor(scale if scale > 0 else 1.0)
+        maxima.append(float(network.head.activation(output.map_logits_B1hw).max()))
+    return torch.tensor(dataset_scale(maxima))
 
 
 def _go_on(

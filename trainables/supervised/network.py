@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from trainables.nn.cam import CamHead
 from trainables.nn.inputs import LocalContrast, Standardise
 from trainables.nn.maps import pool_map
 from trainables.nn.resnet import ResNet18s
@@ -28,18 +29,16 @@ class SupervisedOutput(NamedTuple):
 
 
 class Classifier(nn.Module):
-    """``resnet18s``, a 1 × 1 convolution to a map of evidence L, and a pooling of L to the image's logit.
-
-    The 1 × 1 head makes the class-activation map exact: ``L − bias`` is it, and under mean pooling
-    ``mean(L − bias) + bias`` is the logit.
-    """
+    """``resnet18s``, and a head whose map of evidence, pooled, is the image's logit."""
 
     def __init__(self, config: SupervisedConfig) -> None:
         super().__init__()
         self.config = config
         self.input = _input_layer(config)
         self.backbone = ResNet18s(config.resnet)
-        self.head = nn.Conv2d(config.resnet.widths[-1], 1, 1)
+        self.head = CamHead(
+            config.resnet.widths[-1], config.pool, top_share=config.top_share, lse_r=config.lse_r
+        )
         # The largest activations of training positives lie about here: heatmaps are divided by it.
         self.map_scale: Tensor
         self.register_buffer("map_scale", torch.ones(()))
@@ -47,14 +46,7 @@ class Classifier(nn.Module):
     def forward(self, images_BCHW: Tensor) -> SupervisedOutput:
         """Judge images in [0, 1]."""
         map_B1hw = self.head(self.backbone(self.input(images_BCHW))).float()
-        config = self.config
-        cls_B = pool_map(map_B1hw, config.pool, top_share=config.top_share, lse_r=config.lse_r)
-        return SupervisedOutput(cls_B, map_B1hw)
-
-    def activation(self, map_logits_B1hw: Tensor) -> Tensor:
-        """The class-activation map ``relu(L − bias)`` of the forward pass's map, raw, ≥ 0."""
-        assert self.head.bias is not None
-        return (map_logits_B1hw - self.head.bias).relu()
+        return SupervisedOutput(self.head.score(map_B1hw), map_B1hw)
 
 
 class SegmentingUNet(nn.Module):
@@ -76,7 +68,7 @@ class SegmentingUNet(nn.Module):
     def forward(self, images_BCHW: Tensor) -> SupervisedOutput:
         """Judge images in [0, 1]."""
         output = self.unet(self.input(images_BCHW))
-        map_B1HW = output.logits_B1HW.float()
+        map_B1HW = output.map_BOHW.float()
         top_B = pool_map(map_B1HW, "topk", top_share=self.config.top_share, lse_r=1)
         features_BK = output.coarse_BKhw.float().mean(dim=(2, 3))
         # In float32 also under autocast: a logit decides, and this layer costs nothing.

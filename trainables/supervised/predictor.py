@@ -54,7 +54,7 @@ class SupervisedPredictor:
         score_B = output.cls_logits_B.sigmoid()
         if not isinstance(self.network, Classifier):
             return Prediction(score_B, output.map_logits_B1hw.sigmoid()[:, 0])
-        map_B1hw = self.network.activation(output.map_logits_B1hw) / self.network.map_scale
+        map_B1hw = self.network.head.activation(output.map_logits_B1hw) / self.network.map_scale
         size = (images.shape[2], images.shape[3])
         map_BHW = enlarge_cells(map_B1hw, self.config.resnet.output_stride, size).clamp(0, 1)
         return Prediction(score_B, map_BHW * score_B[:, None, None] if self.config.gate_by_score else map_BHW)

@@ -1,0 +1,91 @@
+"""The constant shift of a net's maps is found without masks, and taken out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from trainables.nn.blur import gaussian_blur
+from trainables.nn.cam import minmax
+from trainables.nn.recentre import best_offset, offset_scores, recentre
+
+SIZE = (64, 80)
+
+
+def scene(count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Images of noise with a dark spot each, and a blurred map of the spot."""
+    rng = np.random.default_rng(seed)
+    images = torch.from_numpy(rng.normal(0.5, 0.03, (count, *SIZE)))
+    spots = torch.zeros_like(images)
+    for spot in spots:
+        y, x = rng.integers(16, 48), rng.integers(16, 64)
+        spot[y : y + 4, x : x + 4] = 1
+    images -= 0.3 * spots
+    return images, gaussian_blur(spots[:, None], 6)[:, 0]
+
+
+def residual(images: Tensor) -> Tensor:
+    return (images - gaussian_blur(images[:, None], 15)[:, 0]).abs()
+
+
+@pytest.mark.parametrize("planted", [(0, 0), (-9, 2), (4, 12), (-12, -12)])
+def test_a_planted_offset_is_found_within_two_pixels(planted: tuple[int, int]) -> None:
+    images, maps = scene(12, 0)
+    shifted = recentre(maps, -planted[0], -planted[1])
+    found = best_offset(offset_scores(minmax(shifted), residual(images)))
+    assert abs(found.dy - planted[0]) <= 2
+    assert abs(found.dx - planted[1]) <= 2
+    assert found.unmoved < 1 or planted == (0, 0)
+
+
+def test_score_of_an_offset_is_the_sum_of_products_by_hand() -> None:
+    rng = np.random.default_rng(1)
+    maps, residuals = torch.from_numpy(rng.random((2, 3, 9, 7)))
+    scores = offset_scores(maps, residuals, reach=4)
+    for dy, dx in ((0, 0), (4, -4), (-3, 2), (-4, -4)):
+        total = sum(
+            float(maps[n, y - dy, x - dx] * residuals[n, y, x] ** 2)
+            for n, y, x in np.ndindex(3, 9, 7)
+            if 0 <= y - dy < 9 and 0 <= x - dx < 7
+        )
+        assert scores[4 + dy, 4 + dx].item() == pytest.approx(total, abs=1e-12)
+
+
+def test_scores_of_batches_add_up() -> None:
+    images, maps = scene(6, 2)
+    whole = offset_scores(maps, residual(images))
+    parts = sum(offset_scores(maps[i : i + 2], residual(images[i : i + 2])) for i in (0, 2, 4))
+    assert isinstance(parts, Tensor)
+    assert torch.allclose(whole, parts)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_maps_that_say_nothing_stay_where_they_are(value: float) -> None:
+    images, maps = scene(2, 3)
+    scores = offset_scores(minmax(torch.full_like(maps, value)), residual(images))
+    assert best_offset(scores) == (0, 0, 1.0)
+
+
+def test_what_a_move_brings_in_is_the_borders_value() -> None:
+    maps = torch.arange(12.0).reshape(1, 3, 4)
+    assert recentre(maps, 1, 0).tolist() == [[[0, 1, 2, 3], [0, 1, 2, 3], [4, 5, 6, 7]]]
+    assert recentre(maps, 0, -2).tolist() == [[[2, 3, 3, 3], [6, 7, 7, 7], [10, 11, 11, 11]]]
+    assert torch.equal(recentre(maps, 0, 0), maps)
+
+
+class Recentred(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("offset", torch.tensor([2, -3]))
+
+    def forward(self, maps_BHW: Tensor) -> Tensor:
+        return recentre(maps_BHW, self.offset[0], self.offset[1])
+
+
+def test_a_model_carries_its_offset_through_an_export() -> None:
+    maps = torch.arange(7 * 81.0).reshape(7, 9, 9)
+    shapes = ({0: torch.export.Dim("images")},)
+    exported = torch.export.export(Recentred(), (maps[:4],), dynamic_shapes=shapes).module()
+    assert torch.equal(exported(maps), recentre(maps, 2, -3))

@@ -1,0 +1,153 @@
+"""A fully connected conditional random field in a window: labels that follow the edges of the image.
+
+Two classes, Potts, mean field, in logits. With unary logits u and m = 2Q − 1, repeat T times
+
+    Q_p ← sigmoid(u_p + Σ_q k_pq m_q),      q ≠ p on a (2r + 1)² grid of spacing ``dilation`` around p,
+    k_pq = w_xy n_p n_q exp(−d² / 2 s_xy²) + w_rgb n'_p n'_q exp(−d² / 2 s_far² − |I_p − I_q|² / 2 s_rgb²)
+
+where each n = 1 / √(Σ_q of its own kernel), so that a pixel at the border or in a busy place is worth as much
+as any other. The image has three channels of 0..255; a grey one counts as three equal channels, so its
+colour distance triples.
+
+Where the window covers the image this is the dense CRF exactly (a test compares it with all pairs of pixels).
+k is symmetric: half of the offsets are computed, and each serves both directions. They are kept for all T
+steps: (2r + 1)² / 2 maps per image, 60 at r = 5, 170 MB for 512 × 1408 in float32.
+
+It shrinks what it gets. In our trials it ate cracks in nearly every setting, while compact defects with loose
+labels gained much (blowholes: IoU 0.32 to 0.56). Look at the areas before and after.
+
+Source: Krähenbühl and Koltun 2011, arXiv:1210.5644 (model, mean field; the symmetric normalisation is that of
+their code); Teichmann and Cipolla 2018, arXiv:1805.04777 (the window). Default weights after jiwoon-ahn/irn,
+``s_rgb`` measured on grey steel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+__all__ = ["Crf", "Refined", "label_probability", "mean_field", "refine"]
+
+_EPS = 1e-6  # probabilities are clipped this far from 0 and 1
+
+
+@dataclass(frozen=True)
+class Crf:
+    """The pairwise terms and the window; lengths in pixels."""
+
+    w_xy: float = 3.0  # weight of being near
+    s_xy: float = 3.0
+    w_rgb: float = 10.0  # weight of being near and alike
+    s_far: float = 50.0
+    s_rgb: float = 10.0  # grey levels: how unlike two pixels may be
+    radius: int = 5  # of the window, in steps of ``dilation``
+    dilation: int = 1
+    steps: int = 10  # T
+
+    def __post_init__(self) -> None:
+        assert min(self.s_xy, self.s_far, self.s_rgb) > 0, "widths of Gaussians are positive"
+        assert min(self.radius, self.dilation, self.steps) >= 1
+
+    def offsets(self) -> Iterator[tuple[int, int]]:
+        """Half of the window: (dy, dx) of which no two are opposite, without (0, 0)."""
+        reach = range(-self.radius, self.radius + 1)
+        for y in range(self.radius + 1):
+            for x in reach:
+                if y > 0 or x > 0:
+                    yield y * self.dilation, x * self.dilation
+
+
+class Refined(NamedTuple):
+    """Probabilities after the CRF, and what became of the foreground. Areas are shares of the image."""
+
+    prob_BHW: Tensor
+    area_before_B: Tensor  # of prob > 0.5
+    area_after_B: Tensor
+    kept_B: Tensor  # True: the CRF left nothing of the foreground, so the input stays
+
+
+def label_probability(label_BHW: Tensor, confidence: float = 0.7) -> Tensor:
+    """Probabilities of hard labels: 1 has ``confidence``, 0 its complement, 255 (unknown) one half."""
+    prob_BHW = torch.where(label_BHW == 1, confidence, 1 - confidence)
+    return prob_BHW.masked_fill(label_BHW == 255, 0.5)
+
+
+@torch.no_grad()
+def mean_field(prob_BHW: Tensor, images_BCHW: Tensor, crf: Crf) -> Tensor:
+    """Probabilities of the foreground after ``crf.steps`` mean-field updates, B × H × W, in [0, 1].
+
+    Args:
+        prob_BHW: Probabilities before, float32 or float64, which is also the arithmetic.
+        images_BCHW: The images, 0..255, C 1 or 3.
+        crf: Weights and window.
+    """
+    unary_BHW = torch.logit(prob_BHW, eps=_EPS)
+    pairs = _pair_weights(images_BCHW.to(prob_BHW.dtype), crf)
+    logits_BHW = unary_BHW
+    for _ in range(crf.steps):
+        spin_BHW = torch.tanh(logits_BHW / 2)  # 2Q − 1
+        logits_BHW = unary_BHW.clone()
+        for weight, (here, there) in pairs:
+            logits_BHW[here].addcmul_(weight, spin_BHW[there])
+            logits_BHW[there].addcmul_(weight, spin_BHW[here])
+    return torch.sigmoid(logits_BHW)
+
+
+def refine(prob_BHW: Tensor, images_BCHW: Tensor, crf: Crf) -> Refined:
+    """:func:`mean_field` that leaves an image as it was where nothing of its foreground would remain.
+
+    A label says that there is a defect: an empty mask cannot be right.
+    """
+    after_BHW = mean_field(prob_BHW, images_BCHW, crf)
+    before_B, after_B = (_area(prob) for prob in (prob_BHW, after_BHW))
+    kept_B = (before_B > 0) & (after_B == 0)
+    prob_BHW = torch.where(kept_B[:, None, None], prob_BHW, after_BHW)
+    return Refined(prob_BHW, before_B, torch.where(kept_B, before_B, after_B), kept_B)
+
+
+_Window = tuple[slice, slice, slice]  # of B × H × W
+
+
+def _pair_weights(images_BCHW: Tensor, crf: Crf) -> list[tuple[Tensor, tuple[_Window, _Window]]]:
+    """k of every pair whose offset is in half of the window, with the places of both pixels."""
+    channels, height, width = images_BCHW.shape[1:]
+    offsets = [(y, x) for y, x in crf.offsets() if y < height and abs(x) < width]
+    far = images_BCHW.new_zeros(len(images_BCHW), height, width)  # Σ_q of the kernels
+    near = images_BCHW.new_zeros(1, height, width)
+    pairs: list[tuple[Tensor, tuple[_Window, _Window]]] = []
+    nearness: list[float] = []
+    for y, x in offsets:
+        here, there = windows = _windows(y, x)
+        colour = (images_BCHW[:, :, *here[1:]] - images_BCHW[:, :, *there[1:]]).square_().sum(dim=1)
+        colour.mul_(-(3 / channels) / (2 * crf.s_rgb**2)).sub_((y * y + x * x) / (2 * crf.s_far**2))
+        alike = colour.exp_()
+        pairs.append((alike, windows))
+        gauss = math.exp(-(y * y + x * x) / (2 * crf.s_xy**2))
+        nearness.append(gauss)
+        for window in windows:
+            far[window] += alike
+            near[window] += gauss
+    tiny = torch.finfo(far.dtype).tiny  # a pixel without any neighbour, or unlike all of them
+    far, near = far.clamp_(min=tiny).rsqrt_(), near.clamp_(min=tiny).rsqrt_()
+    for (alike, (here, there)), gauss in zip(pairs, nearness, strict=True):
+        alike.mul_(far[here]).mul_(far[there]).mul_(crf.w_rgb)
+        alike.add_(near[here] * near[there], alpha=crf.w_xy * gauss)
+    return pairs
+
+
+def _windows(y: int, x: int) -> tuple[_Window, _Window]:
+    """Where pairs of pixels at an offset (y ≥ 0) lie: the first pixel of each, and the second."""
+    whole = slice(None)
+    up, down = slice(None, -y or None), slice(y, None)
+    left, right = slice(None, -abs(x) or None), slice(abs(x), None)
+    here, there = (left, right) if x >= 0 else (right, left)
+    return (whole, up, here), (whole, down, there)
+
+
+def _area(prob_BHW: Tensor) -> Tensor:
+    return (prob_BHW > 0.5).to(prob_BHW.dtype).mean(dim=(1, 2))
