@@ -1,7 +1,7 @@
 """Seconds for the plan of a large study and for the report over its records, and how they grow.
 
-``python -m benchmarks.science [--rounds 5] [--largest 100000]``: full factorials × seeds, planned on images
-made on the spot and reported from records on a local disk; sizes alternate within each round. Every step runs
+``python -m benchmarks.science [--rounds 5] [--planned 100000] [--reported 100000]``: full factorials × seeds,
+planned on images made on the spot and reported from records on a local disk; sizes alternate within each round. Every step runs
 in this one thread, so its CPU time is what it takes on a calm machine; both are printed. Exit code 1 if a
 plan of 100,000 trials or a report over 10,000 records takes more than 5 s of it.
 """
@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from assay.results import Store
-from assay.results.report import report
+from assay.results.answers import study_answers
+from assay.results.forms import Form, report_files
 from assay.study import Plan, parse_study, plan_study
 from tests.results.made_studies import make_record
 from trainables.data import open_manifest
@@ -28,6 +29,7 @@ from trainables.data.spec import DataSpec
 
 LIMIT_SECONDS = 5.0
 PLANNED, REPORTED = 100_000, 10_000  # trials, records: what the limit is for
+FORMS = (Form.MARKDOWN, Form.HTML)
 
 STUDY = """
 study: large
@@ -98,11 +100,13 @@ class Bench:
         return self._take(size, "plan", lambda: plan_study(parse_study(text, "large.yaml"), manifest, "cpu"))
 
     def report(self, size: Size, plan: Plan) -> None:
-        """Read all records, and make the page of them."""
+        """Read all records, answer what the study asks, and write that in two forms."""
         store = Store(self.folder / f"{size.factors}-{size.seeds}")
         found = self._take(size, "read", lambda: store.records_of(trial.id for trial in plan.trials))
         assert len(found.records) == size.trials
-        self._take(size, "report", lambda: report(plan, found.records, found.problems))
+        answers = self._take(size, "answer", lambda: study_answers(plan, found.records))
+        for form in FORMS:
+            self._take(size, form.value, lambda f=form: report_files(f, plan, found.records, answers))
 
     def write_records(self, size: Size, plan: Plan) -> None:
         """A record for each trial, straight into its place: nothing is measured here."""
@@ -136,10 +140,12 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=5, help="rounds (default 5)")
-    parser.add_argument("--largest", type=int, default=100_000, help="trials of the largest study")
+    parser.add_argument("--planned", type=int, default=100_000, help="trials of the largest plan")
+    parser.add_argument("--reported", type=int, default=100_000, help="records of the largest report")
     arguments = parser.parse_args()
-    sizes = [size for size in SIZES if size.trials <= arguments.largest]
-    reported = [size for size in sizes if size.factors == 2 or size.trials <= REPORTED]
+    sizes = [size for size in SIZES if size.trials <= arguments.planned]
+    most = arguments.reported
+    reported = [size for size in sizes if size.trials <= (most if size.factors == 2 else min(most, REPORTED))]
     with tempfile.TemporaryDirectory(prefix="assay-science-") as folder:
         bench = Bench(Path(folder))
         bench.plan(sizes[0])  # imports, and the images
@@ -160,10 +166,10 @@ def main() -> int:
 
 def _table(bench: Bench, sizes: list[Size]) -> str:
     """A row for each size: median seconds of CPU, and on the clock."""
-    steps = ("plan", "read", "report")
+    steps = ("plan", "read", "answer", *(form.value for form in FORMS))
     lines = [
-        "| cells × seeds | trials | plan | read the records | make the report |",
-        "|---|---:|---:|---:|---:|",
+        "| cells × seeds | trials | plan | read the records | answer | Markdown | HTML with pictures |",
+        "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for size in sizes:
         taken = [bench.median(size, step) if (size, step) in bench.seconds else None for step in steps]
@@ -177,11 +183,11 @@ def _broken(bench: Bench, sizes: list[Size]) -> list[str]:
     """The limits that do not hold, a sentence each."""
     found: list[str] = []
     for size in sizes:
-        steps = {PLANNED: ("plan",), REPORTED: ("read", "report")}.get(size.trials, ())
+        steps = {PLANNED: ("plan",), REPORTED: ("read", "answer", "md")}.get(size.trials, ())
         seconds = sum(bench.median(size, step).cpu for step in steps)
         if seconds > LIMIT_SECONDS:
             found.append(
-                f"{' and '.join(steps)} of {size.trials:,} trials ({10**size.factors:,} cells) took "
+                f"{', '.join(steps)} of {size.trials:,} trials ({10**size.factors:,} cells) took "
                 f"{seconds:.1f} s of CPU, at most {LIMIT_SECONDS:g} s may be."
             )
     return found

@@ -6,9 +6,8 @@ import pytest
 from scipy import stats
 
 from assay.results.answers import study_answers
-from assay.results.report import report
 from assay.study import Trial
-from tests.results.made_studies import STUDY, make_plan, make_record
+from tests.results.made_studies import STUDY, make_plan, make_record, markdown_of
 from trainables.errors import InputError
 
 ON_ONE_SPLIT = STUDY.replace(", splits: per_seed", "").replace("[0, 1, 2]", str(list(range(9))))
@@ -34,7 +33,7 @@ def test_p_comes_from_the_test_that_the_study_names(line: str, name: str) -> Non
     answer = study_answers(plan, records).comparisons[0]
     ranks = float(stats.wilcoxon(answer.differences).pvalue)
     assert (answer.p == pytest.approx(ranks)) is ("Wilcoxon" in name)
-    assert name in report(plan, records)
+    assert name in markdown_of(plan, records)
 
 
 def test_the_exact_test_changes_no_trial() -> None:
