@@ -266,6 +266,7 @@ def _answers(one: Side, other: Side, compared: Sequence[_Match], table: pd.DataF
         splits=splits,
         family="studies",
         resolve=one.plan.study.resolve,
+        test=one.plan.study.exact_test,
     )
 
 
