@@ -6,9 +6,13 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+
+if TYPE_CHECKING:
+    from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).parents[1]
 # For the processes that tests start: this checkout, and a third party's trainable.
@@ -19,18 +23,21 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [*map(str, PATHS), os.en
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+_WITH_RAY = ("tests/e2e/", "tests/engine/")
+
 torch.set_num_threads(1)  # tiny images: more threads only wait for each other
 
 
-@pytest.hookimpl(tryfirst=True)  # before what divides them reads their groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """How ``pytest -n 2 --dist loadgroup`` divides tests between processes.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """``pytest -n 2``: all that starts Ray stays in one process, and the tests of a file stay together."""
+    from xdist.scheduler import LoadScopeScheduling
 
-    All that start Ray stay in one of them, and so does each file: its tests may share what took long to make.
-    """
-    for item in items:
-        starts_ray = item.get_closest_marker("ray") or item.path.is_relative_to(ROOT / "tests" / "e2e")
-        item.add_marker(pytest.mark.xdist_group("ray" if starts_ray else str(item.path)))
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "ray" if nodeid.startswith(_WITH_RAY) else nodeid.partition("::")[0]
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")
