@@ -36,6 +36,7 @@ _CLAIMS: dict[Claim, str] = {
     "new data": "on new data: would other images of this kind say the same?",
 }
 
+_TESTS = {"sign-flip": "exact sign-flip test", "wilcoxon": "exact Wilcoxon signed-rank test"}
 _MAIN_EFFECTS = "Mean of a level's cells minus that of its factor's first level, all other factors averaged."
 _INTERACTIONS = "How much one factor's effect grows with the level of another: a difference of differences."
 
@@ -185,7 +186,7 @@ class _Page:
         )
         notes: dict[str, int] = {}
         rows = tuple((one.comparison, *self._claimed(one, notes)) for one in answers)
-        return Section(title, intro, TextTable(columns, rows, tuple(notes)), ())
+        return Section(title, intro, TextTable(columns, rows, tuple(notes)), tuple(_disagreements(answers)))
 
     def further(self, claim: Claim, answers: Sequence[Answer]) -> Section:
         """The comparisons by all further metrics, for one claim."""
@@ -206,7 +207,7 @@ class _Page:
             f"Exploratory: the question was asked of {self.metric.title}. A metric is a family of its own: "
             "the more of them are read, the more will look shown by chance.",
             TextTable(columns, tuple(rows), tuple(notes), links=_links(answers, 1)),
-            (),
+            tuple(_disagreements(answers)),
         )
 
     def _decimals(self, one: Answer) -> int:
@@ -241,8 +242,7 @@ class _Page:
         return better_text(one) + (f" ({lost} lost)" if lost else "")
 
     def _common_notes(self, answers: Sequence[Answer]) -> Iterator[str]:
-        if any(one.disagree for one in answers):
-            yield "† Interval and exact test disagree; the verdict follows the test."
+        yield from _disagreements(answers)
         yield from _grouped(answers, exact_test_text)
         looks = max(one.looks for one in answers)
         if looks > 1:
@@ -291,6 +291,12 @@ def _title(metric: Metric) -> str:
     return f"{metric.title} {'↑' if metric.better == 'higher' else '↓'}"
 
 
+def _disagreements(answers: Sequence[Answer]) -> Iterator[str]:
+    """What the mark † means, where it stands."""
+    if any(one.disagree for one in answers):
+        yield "† Interval and exact test disagree; the verdict follows the test."
+
+
 def _where(claim: Claim) -> str:
     return _CLAIMS[claim].partition(":")[0]
 
@@ -300,7 +306,8 @@ def _method(answers: Sequence[Answer]) -> str:
     over = f"Holm over {m} comparisons" if m > 1 else "one comparison, so Holm changes nothing"
     if answers[0].claim == "new data":
         return f"Interval (95 %) and p: Nadeau–Bengio's t, {over}."
-    return f"Interval: 95 %, paired t. p: exact sign-flip test, {over}."
+    test = next((one.test for one in answers if one.test), "sign-flip")
+    return f"Interval: 95 %, paired t. p: {_TESTS[test]}, {over}."
 
 
 def _p(p: float | None) -> str:
