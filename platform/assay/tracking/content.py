@@ -1,8 +1,9 @@
 """What MLflow is told of a record: parameters, tags and metrics, as plain values (no MLflow in here).
 
 Everything is taken from the record, so a value in MLflow equals the record's. Names: ``config.lr``,
-``level.stop``, ``seed`` (parameters); ``test/image_ap``, ``validation/image_ap`` (final metrics) and
-``epoch/loss`` (one value per epoch, at the epoch's own time); tags begin with ``assay.``.
+``level.stop``, ``seed`` (parameters); ``test/image_ap``, ``validation/image_ap``, ``test/cam/pixel_ap`` of a
+stage (final metrics) and ``epoch/loss`` (one value per epoch, at the epoch's own time); tags begin with
+``assay.``.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ def tags(record: Record, study: str, cell: str) -> dict[str, str]:
 
 
 def final_points(record: Record) -> list[Point]:
-    """Test and validation metrics, times and memory; as a step, the number of epochs."""
+    """Test and validation metrics, stages, times and memory; as a step, the number of epochs."""
     result, now = record.result, milliseconds(record.ended)
     values: dict[str, float] = {f"seconds/{name}": value for name, value in record.timings.items()}
     if record.environment.peak_memory_mb is not None:
@@ -100,6 +101,8 @@ def final_points(record: Record) -> list[Point]:
     if result is not None:
         values |= {f"test/{name}": value for name, value in result.metrics.items()}
         values |= {f"validation/{name}": value for name, value in result.validation.items()}
+        for one in result.stages:
+            values |= {f"{one.of}/{one.stage}/{name}": value for name, value in one.metrics.items()}
         step = result.epochs
     return [Point(_name(name), value, now, step) for name, value in values.items()]
 

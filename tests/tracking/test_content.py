@@ -1,0 +1,23 @@
+"""What MLflow is told of a record."""
+
+from __future__ import annotations
+
+from assay.results import StageResult
+from assay.tracking.content import final_points
+from tests.results.made_studies import make_plan, make_record
+
+
+def test_stages_are_metrics_under_what_they_were_measured_on() -> None:
+    record = make_record(make_plan().trials[0])
+    assert record.result is not None
+    stages = (
+        StageResult(stage="cam", of="test", metrics={"pixel_ap": 0.5}),
+        StageResult(stage="pseudo", of="train", metrics={"pixel_iou": 0.4}),
+        StageResult(stage="cam × blur residual", of="floor", metrics={"pixel_ap": 0.3}),
+    )
+    result = record.result.model_copy(update={"stages": stages})
+    points = final_points(record.model_copy(update={"result": result}))
+    told = {point.name: point.value for point in points}
+    assert told["test/cam/pixel_ap"] == 0.5
+    assert told["train/pseudo/pixel_iou"] == 0.4
+    assert told["floor/cam _ blur residual/pixel_ap"] == 0.3
