@@ -14,12 +14,14 @@ from assay.results.statistics import (
     Answer,
     Best,
     Contrast,
+    MeanInterval,
     Splits,
     best_cells,
-    compare,
+    compare_families,
     comparison,
     interactions,
     main_effects,
+    mean_intervals,
 )
 from assay.results.summary import reported_metrics, tidy
 from assay.study import Plan
@@ -31,7 +33,7 @@ __all__ = ["StudyAnswers", "study_answers"]
 
 @dataclass(frozen=True)
 class StudyAnswers:
-    """What the primary metric says; each group is a family (for each claim) of its own."""
+    """What the primary metric says, each group a family (for each claim) of its own."""
 
     comparisons: tuple[Answer, ...]
     main_effects: tuple[Answer, ...]  # of a full factorial design; else empty
@@ -39,6 +41,7 @@ class StudyAnswers:
     further: tuple[Answer, ...]  # the comparisons by each further metric: a family each, exploratory
     best: Best | None  # None: fewer than two cells can be compared
     luck: StudyLuck | None
+    intervals: Mapping[str, Mapping[str, MeanInterval]]  # of each reported metric: cell → of its mean
 
 
 def study_answers(
@@ -70,28 +73,45 @@ def study_answers(
     }
     on_one_data_set = len({trial.manifest for trial in plan.trials}) == 1
 
-    def answer(contrasts: Sequence[Contrast], family: str, metric: Metric = primary) -> tuple[Answer, ...]:
-        if not contrasts or table.empty:
-            return ()
-        return compare(
+    def answer(
+        families: Mapping[str, Sequence[Contrast]], metric: Metric = primary
+    ) -> Mapping[str, tuple[Answer, ...]]:
+        if table.empty:
+            return dict.fromkeys(families, ())
+        return compare_families(
             tables[metric.name],
-            contrasts,
+            families,
             metric=metric.name,
             splits=splits,
-            family=family,
             resolve=plan.study.resolve if metric is primary else None,
             resolution=_smallest_step(metric, luck),
             earlier_looks=looks,
+            test=plan.study.exact_test,
         )
 
     asked = _comparisons(plan)
+    answers = answer(
+        {"comparisons": asked, "main effects": main_effects(table), "interactions": interactions(table)}
+    )
+    best = None
+    if on_one_data_set:
+        best = best_cells(table, metric=primary.name, splits=splits, test=plan.study.exact_test)
     return StudyAnswers(
-        comparisons=answer(asked, "comparisons"),
-        main_effects=answer(main_effects(table), "main effects"),
-        interactions=answer(interactions(table), "interactions"),
-        further=tuple(one for metric in further for one in answer(asked, "further metrics", metric)),
-        best=best_cells(table, metric=primary.name, splits=splits) if on_one_data_set else None,
+        comparisons=answers["comparisons"],
+        main_effects=answers["main effects"],
+        interactions=answers["interactions"],
+        further=tuple(
+            one
+            for metric in further
+            for of_metric in answer({"further metrics": asked}, metric).values()
+            for one in of_metric
+        ),
+        best=best,
         luck=luck,
+        intervals={
+            name: {} if of_metric.empty else mean_intervals(of_metric, metric=name, splits=splits)
+            for name, of_metric in tables.items()
+        },
     )
 
 

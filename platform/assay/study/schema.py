@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from assay.study.identity import canonical_json, short_hash
 from assay.study.names import Name
 from assay.study.published import Published
 from assay.study.search import Parameter, Replicate, Search, Start
@@ -303,6 +304,10 @@ class Study(BaseModel):
     resolve: float | None = Field(
         default=None, gt=0, description="Difference in the primary metric that is worth knowing."
     )
+    exact_test: Literal["sign-flip", "wilcoxon"] = Field(
+        default="sign-flip",
+        description="What p-values come from: `sign-flip` weighs differences by size, `wilcoxon` by rank.",
+    )
     metrics: Metrics = Metrics()
     resources: Resources = Resources()
     budget: Budget | None = Field(default=None, description="A time limit; left out: train all.")
@@ -323,6 +328,12 @@ class Study(BaseModel):
     def source(self) -> Source:
         """The text this study was read from."""
         return self._source
+
+    @property
+    def content_hash(self) -> str:
+        """The first 12 digits of sha256 over what the file asks, whatever its resources and comments."""
+        asked = self.model_dump(mode="json", exclude_unset=True, exclude={"resources", "budget", "keep"})
+        return short_hash(canonical_json(asked))[:12]
 
     def with_source(self, source: Source) -> Self:
         """The same study, knowing the text it was read from."""
