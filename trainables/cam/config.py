@@ -63,7 +63,8 @@ class CamConfig(ClassifierConfig, frozen=True):
         "mean", description="How the maps of several layers become one, each on its own scale."
     )
     recentre: bool = Field(
-        True, description="Move all maps by one offset per net, found on training images without masks."
+        True,
+        description="Move all maps by one offset per net and layer, found on training images without masks.",
     )
     gate_by_score: bool = Field(True, description="Multiply the heatmap by the image's score.")
 

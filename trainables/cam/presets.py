@@ -51,8 +51,8 @@ def footnotes(config: CamConfig) -> Sequence[str]:
         )
     if config.recentre:
         notes.append(
-            "recentre (our reading). Maps are moved by one offset per trained net, at which those of "
-            "defective training images agree best with |x − blur(x)|; no mask is read."
+            "recentre (our reading). Maps are moved by one offset per trained net and layer, at which those "
+            "of defective training images agree best with |x − blur(x)|; no mask is read."
         )
     if config.method != "cam" and set(config.explained) != {config.stages}:
         notes.append(
