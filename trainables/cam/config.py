@@ -10,13 +10,13 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from trainables.nn.cam import Fusion, GradientMap
+from trainables.nn.cam import Fusion
 from trainables.nn.maps import Pool
 from trainables.nn.settings import BackboneConfig, BalancedTrainingConfig, InputLayer
 
 __all__ = ["CamConfig", "ClassifierConfig", "MapMethod", "classifier_settings"]
 
-MapMethod = Literal["cam"] | GradientMap
+MapMethod = Literal["cam", "grad_cam", "grad_cam++", "layer_cam"]
 
 
 class ClassifierConfig(BackboneConfig, BalancedTrainingConfig, frozen=True):

@@ -187,7 +187,6 @@ def _offsets(maps: CamMaps, batches: Iterator[Tensor]) -> list[Offset]:
     reach = max(REACH, 3 * maps.net.config.output_stride // 2)
     scores = torch.zeros(len(maps.offsets), 2 * reach + 1, 2 * reach + 1, dtype=torch.float64)
     for batch in batches:
-        residual = blur_residual(batch)
-        for score, part in zip(scores, maps.unmoved(batch)[1], strict=True):
-            score += offset_scores(minmax(part), residual, reach).cpu()
+        residual, layers = blur_residual(batch), maps.unmoved(batch)[1]
+        scores += torch.stack([offset_scores(minmax(part), residual, reach) for part in layers]).cpu()
     return [best_offset(score) for score in scores]
