@@ -1,0 +1,203 @@
+"""IEM, our reading of the inpainting extension module: what else is there once the defect found is gone?
+
+A classifier's map shows the part of a defect that decides, not the whole. Two ideas extend and sharpen it:
+
+* **erase**: the part that was found is painted over with normal texture, and the classifier looks again, until
+  it sees no defect. Painting black instead would be a defect of its own: p rose from 0.86 to 0.97;
+* **residual**: where the painted image differs from the photograph, there the defect was, at full resolution.
+
+    O ← ∅, E ← 0, x_0 = x
+    for t < T:   C = relu(L)(x_t), p = sigmoid(s(x_t));   stop if t > 0 and p < p_stop
+                 N = C / max C;   E ← max(E, N if t = 0 else p N)
+                 O ← O ∪ dilate(N ≥ th);   x_{t+1} = x outside O, G(x, O) inside
+    D = clip(R(x, x_T) / c, 0, 3) / 3 inside O, 0 outside;    final = D, √(E D) or max(E, D)
+
+c is the 99.5th percentile of R on normal training images under masks of the same shapes. A map scaled by one
+number for all steps would make erasing inert, so each step has its own scale, times p.
+
+Source: the abstract of Yan et al. 2025 says that "a novel inpainting extension module (IEM) generates a final
+class activation map (CAM) to obtain a pseudo label automatically"; the rest is ours, after Wei et al. 2017,
+arXiv:1703.08448 (erasing) and Zavrtanik et al. 2021, RIAD (residual). On magnetic tiles D alone gave the best
+maps (blowholes: pixel AP 0.28 → 0.48, cracks 0.16 → 0.24).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainables.nn.blur import gaussian_blur
+from trainables.nn.maps import dilate
+from trainables.nn.ssim import msgms_map
+
+__all__ = [
+    "Erased",
+    "Erasing",
+    "Fill",
+    "Fuse",
+    "Look",
+    "Mode",
+    "Residual",
+    "Seen",
+    "erase",
+    "extended_map",
+    "residual",
+    "residual_scale",
+]
+
+Mode = Literal["off", "erase", "residual", "both"]
+Fuse = Literal["residual", "mul", "max"]
+Residual = Literal["blur", "msgms"]
+
+_BLUR = 1.0  # pixels: what a single pixel's noise is smoothed with
+_PERCENTILE = 99.5
+_RANGE = 3.0  # times c: where D is 1
+_SIDE = 224  # pixels of the images on which the dilation was measured
+
+
+class Seen(NamedTuple):
+    """What a classifier says of images."""
+
+    probability_B: Tensor  # of a defect
+    map_BHW: Tensor  # raw, ≥ 0, at pixels, recentred
+
+
+Look = Callable[[Tensor], Seen]
+Fill = Callable[[Tensor, Tensor], Tensor]  # images and a mask (bool): the images with the mask painted over
+
+
+@dataclass(frozen=True)
+class Erasing:
+    """Settings of the loop and of what is made of it."""
+
+    mode: Mode
+    steps: int  # T; ``mode: residual`` takes one
+    stop: float  # p_stop
+    threshold: float  # th
+    dilation: int  # pixels at the image's size
+    max_area: float  # a larger O is not taken: share of the image
+    fuse: Fuse
+    residual: Residual
+
+    @staticmethod
+    def pixels(dilation: float, size: tuple[int, int]) -> int:
+        """A dilation measured on 224 × 224 images, at another size."""
+        return round(dilation * math.sqrt(size[0] * size[1]) / _SIDE)
+
+
+class Erased(NamedTuple):
+    """What the loop leaves behind; S erasing steps at most, fewer where all images stopped."""
+
+    evidence_BHW: Tensor  # E, in [0, 1]
+    mask_SBHW: Tensor  # O after each step, bool; an image that stopped keeps its own
+    filled_SBCHW: Tensor  # the images after each step
+    probability_SB: Tensor  # of a defect: of the image itself, then after each step; S + 1 rows
+
+
+@torch.no_grad()
+def erase(images_BCHW: Tensor, look: Look, fill: Fill, erasing: Erasing) -> Erased:
+    """Find, paint over, look again.
+
+    Args:
+        images_BCHW: In [0, 1].
+        look: The classifier.
+        fill: The inpainter; what it must leave alone outside the mask, it does.
+        erasing: When to stop.
+    """
+    shown_BCHW, seen = images_BCHW, look(images_BCHW)
+    mask_BHW = torch.zeros_like(seen.map_BHW, dtype=torch.bool)
+    evidence_BHW = torch.zeros_like(seen.map_BHW)
+    going_B = torch.ones_like(seen.probability_B, dtype=torch.bool)
+    masks: list[Tensor] = []
+    images: list[Tensor] = []
+    probabilities = [seen.probability_B]
+    for step in range(1 if erasing.mode == "residual" else erasing.steps):
+        if step:
+            going_B = going_B & (seen.probability_B >= erasing.stop)
+        found_BHW = _own_scale(seen.map_BHW)
+        weight_B = seen.probability_B if step else torch.ones_like(seen.probability_B)
+        weighted_BHW = found_BHW * (weight_B * going_B)[:, None, None]
+        evidence_BHW = torch.maximum(evidence_BHW, weighted_BHW)
+        grown_BHW = mask_BHW | dilate(found_BHW >= erasing.threshold, erasing.dilation)
+        going_B = going_B & (grown_BHW.float().mean(dim=(1, 2)) <= erasing.max_area)
+        if not going_B.any():
+            break
+        mask_BHW = torch.where(going_B[:, None, None], grown_BHW, mask_BHW)
+        filled_BCHW = fill(images_BCHW[going_B], mask_BHW[going_B])
+        shown_BCHW = shown_BCHW.clone()
+        shown_BCHW[going_B] = filled_BCHW
+        seen = _look_again(look, shown_BCHW, seen, going_B)
+        masks.append(mask_BHW)
+        images.append(shown_BCHW)
+        probabilities.append(seen.probability_B)
+    none = mask_BHW[None][:0]
+    return Erased(
+        evidence_BHW,
+        torch.stack(masks) if masks else none,
+        torch.stack(images) if images else images_BCHW[None][:0],
+        torch.stack(probabilities),
+    )
+
+
+def extended_map(images_BCHW: Tensor, erased: Erased, scale: float, erasing: Erasing) -> Tensor:
+    """The final map, B × H × W in [0, 1]: E, D or both, as ``mode`` and ``fuse`` say.
+
+    An image of which nothing could be erased has no residual: it keeps E.
+
+    Args:
+        images_BCHW: As they were given to :func:`erase`.
+        erased: What it returned.
+        scale: c (:func:`residual_scale`).
+        erasing: The same settings.
+    """
+    if erasing.mode == "erase" or not len(erased.mask_SBHW):
+        return erased.evidence_BHW
+    mask_BHW = erased.mask_SBHW[-1]
+    difference_BHW = residual(images_BCHW, erased.filled_SBCHW[-1], erasing.residual)
+    sharp_BHW = (difference_BHW / scale).clamp(0, _RANGE) / _RANGE * mask_BHW
+    if erasing.fuse == "mul":
+        fused_BHW = (erased.evidence_BHW * sharp_BHW).sqrt()
+    elif erasing.fuse == "max":
+        fused_BHW = torch.maximum(erased.evidence_BHW, sharp_BHW)
+    else:
+        fused_BHW = sharp_BHW
+    nothing_B11 = ~mask_BHW.any(dim=2).any(dim=1)[:, None, None]
+    return torch.where(nothing_B11, erased.evidence_BHW, fused_BHW)
+
+
+def residual(images_BCHW: Tensor, filled_BCHW: Tensor, kind: Residual) -> Tensor:
+    """R: how unlike two images are at each pixel, B × H × W, ≥ 0.
+
+    ``blur``: the absolute difference, averaged over channels and smoothed by a pixel; ``msgms``: one minus the
+    similarity of gradient magnitudes at four scales, which sees edges and no change of brightness.
+    """
+    if kind == "msgms":
+        return 1 - msgms_map(images_BCHW, filled_BCHW)
+    return gaussian_blur((images_BCHW - filled_BCHW).abs().mean(dim=1, keepdim=True), _BLUR)[:, 0]
+
+
+def residual_scale(values: Sequence[Tensor]) -> float:
+    """c: the 99.5th percentile of R inside the masks of normal images; 1 where it would be 0 or unknown."""
+    flat = np.concatenate([value.cpu().numpy() for value in values]) if values else np.empty(0)
+    scale = float(np.percentile(flat, _PERCENTILE)) if len(flat) else 0.0
+    return scale if scale > 0 else 1.0
+
+
+def _own_scale(map_BHW: Tensor) -> Tensor:
+    """Each map divided by its own maximum; a map of zeros stays."""
+    largest_B11 = map_BHW.amax(dim=(1, 2), keepdim=True)
+    return map_BHW / torch.where(largest_B11 > 0, largest_B11, 1.0)
+
+
+def _look_again(look: Look, shown_BCHW: Tensor, before: Seen, going_B: Tensor) -> Seen:
+    """Look at the images that go on; the others keep what was seen last."""
+    again = look(shown_BCHW[going_B])
+    probability_B, map_BHW = before.probability_B.clone(), before.map_BHW.clone()
+    probability_B[going_B], map_BHW[going_B] = again.probability_B, again.map_BHW
+    return Seen(probability_B, map_BHW)
