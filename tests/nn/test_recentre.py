@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainables.nn.blur import gaussian_blur
 from trainables.nn.cam import minmax
@@ -75,6 +75,17 @@ def test_what_a_move_brings_in_is_the_borders_value() -> None:
     assert torch.equal(recentre(maps, 0, 0), maps)
 
 
-def test_the_offset_may_be_a_tensor_so_that_a_model_can_carry_it_through_an_export() -> None:
-    maps = torch.arange(12.0).reshape(1, 3, 4)
-    assert torch.equal(recentre(maps, torch.tensor(1), torch.tensor(-1)), recentre(maps, 1, -1))
+class Recentred(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("offset", torch.tensor([2, -3]))
+
+    def forward(self, maps_BHW: Tensor) -> Tensor:
+        return recentre(maps_BHW, self.offset[0], self.offset[1])
+
+
+def test_a_model_carries_its_offset_through_an_export() -> None:
+    maps = torch.arange(7 * 81.0).reshape(7, 9, 9)
+    shapes = ({0: torch.export.Dim("images")},)
+    exported = torch.export.export(Recentred(), (maps[:4],), dynamic_shapes=shapes).module()
+    assert torch.equal(exported(maps), recentre(maps, 2, -3))

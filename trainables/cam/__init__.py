@@ -1,0 +1,1 @@
+"""Class-activation maps: a classifier on image labels, and where it looks."""
