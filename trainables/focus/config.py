@@ -196,7 +196,7 @@ class FocusConfig(ClassifierConfig, frozen=True):
         return Cutoffs(policy, self.foreground, self.background, self.area)
 
     @property
-    def field(self) -> Crf:
+    def random_field(self) -> Crf:
         """The CRF."""
         return Crf(
             w_rgb=self.crf_w_rgb,

@@ -32,6 +32,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trainables.cam.maps import RawMaps
 from trainables.nn.blur import gaussian_blur
 from trainables.nn.maps import dilate
 from trainables.nn.ssim import msgms_map
@@ -44,7 +45,6 @@ __all__ = [
     "Look",
     "Mode",
     "Residual",
-    "Seen",
     "erase",
     "extended_map",
     "residual",
@@ -61,14 +61,7 @@ _RANGE = 3.0  # times c: where D is 1
 _SIDE = 224  # pixels of the images on which the dilation was measured
 
 
-class Seen(NamedTuple):
-    """What a classifier says of images."""
-
-    probability_B: Tensor  # of a defect
-    map_BHW: Tensor  # raw, ≥ 0, at pixels, recentred
-
-
-Look = Callable[[Tensor], Seen]
+Look = Callable[[Tensor], RawMaps]  # images: what the classifier says of them (``cam.CamMaps``)
 Fill = Callable[[Tensor, Tensor], Tensor]  # images and a mask (bool): the images with the mask painted over
 
 
@@ -85,6 +78,11 @@ class Erasing:
     fuse: Fuse
     residual: Residual
 
+    @property
+    def rounds(self) -> int:
+        """Steps at most; the residual alone takes one."""
+        return 1 if self.mode == "residual" else self.steps
+
     @staticmethod
     def pixels(dilation: float, size: tuple[int, int]) -> int:
         """A dilation measured on 224 × 224 images, at another size."""
@@ -98,6 +96,13 @@ class Erased(NamedTuple):
     mask_SBHW: Tensor  # O after each step, bool; an image that stopped keeps its own
     filled_SBCHW: Tensor  # the images after each step
     probability_SB: Tensor  # of a defect: of the image itself, then after each step; S + 1 rows
+
+    @property
+    def last_mask_BHW(self) -> Tensor:
+        """O in the end; empty where nothing was erased."""
+        if len(self.mask_SBHW):
+            return self.mask_SBHW[-1]
+        return torch.zeros_like(self.evidence_BHW, dtype=torch.bool)
 
 
 @torch.no_grad()
@@ -113,15 +118,16 @@ def erase(images_BCHW: Tensor, look: Look, fill: Fill, erasing: Erasing) -> Eras
     shown_BCHW, seen = images_BCHW, look(images_BCHW)
     mask_BHW = torch.zeros_like(seen.map_BHW, dtype=torch.bool)
     evidence_BHW = torch.zeros_like(seen.map_BHW)
-    going_B = torch.ones_like(seen.probability_B, dtype=torch.bool)
+    going_B = torch.ones_like(seen.score_B, dtype=torch.bool)
     masks: list[Tensor] = []
     images: list[Tensor] = []
-    probabilities = [seen.probability_B]
-    for step in range(1 if erasing.mode == "residual" else erasing.steps):
+    probability_B = seen.score_B.sigmoid()
+    probabilities = [probability_B]
+    for step in range(erasing.rounds):
         if step:
-            going_B = going_B & (seen.probability_B >= erasing.stop)
+            going_B = going_B & (probability_B >= erasing.stop)
         found_BHW = _own_scale(seen.map_BHW)
-        weight_B = seen.probability_B if step else torch.ones_like(seen.probability_B)
+        weight_B = probability_B if step else torch.ones_like(probability_B)
         weighted_BHW = found_BHW * (weight_B * going_B)[:, None, None]
         evidence_BHW = torch.maximum(evidence_BHW, weighted_BHW)
         grown_BHW = mask_BHW | dilate(found_BHW >= erasing.threshold, erasing.dilation)
@@ -135,7 +141,8 @@ def erase(images_BCHW: Tensor, look: Look, fill: Fill, erasing: Erasing) -> Eras
         seen = _look_again(look, shown_BCHW, seen, going_B)
         masks.append(mask_BHW)
         images.append(shown_BCHW)
-        probabilities.append(seen.probability_B)
+        probability_B = seen.score_B.sigmoid()
+        probabilities.append(probability_B)
     none = mask_BHW[None][:0]
     return Erased(
         evidence_BHW,
@@ -195,9 +202,9 @@ def _own_scale(map_BHW: Tensor) -> Tensor:
     return map_BHW / torch.where(largest_B11 > 0, largest_B11, 1.0)
 
 
-def _look_again(look: Look, shown_BCHW: Tensor, before: Seen, going_B: Tensor) -> Seen:
+def _look_again(look: Look, shown_BCHW: Tensor, before: RawMaps, going_B: Tensor) -> RawMaps:
     """Look at the images that go on; the others keep what was seen last."""
     again = look(shown_BCHW[going_B])
-    probability_B, map_BHW = before.probability_B.clone(), before.map_BHW.clone()
-    probability_B[going_B], map_BHW[going_B] = again.probability_B, again.map_BHW
-    return Seen(probability_B, map_BHW)
+    score_B, map_BHW = before.score_B.clone(), before.map_BHW.clone()
+    score_B[going_B], map_BHW[going_B] = again.score_B, again.map_BHW
+    return RawMaps(score_B, map_BHW)

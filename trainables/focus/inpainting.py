@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -21,9 +20,10 @@ from trainables.nn.models import with_layout
 from trainables.nn.sampling import BalancedSampler
 from trainables.nn.ssim import psnr
 
-__all__ = ["filler", "held_out_psnr", "new_inpainter", "train_inpainter"]
+__all__ = ["filler", "new_inpainter", "train_inpainter"]
 
 _HELD_OUT = 32  # normal validation images whose reconstruction is measured
+_EXACT = 100.0  # dB that an exact reconstruction counts as
 
 
 def new_inpainter(config: FocusConfig) -> Inpainter:
@@ -41,9 +41,9 @@ def filler(config: FocusConfig, inpainter: Inpainter | None) -> Fill:
 def train_inpainter(config: FocusConfig, data: TrainingData, run: Run) -> Inpainter:
     """Train the inpainting net on the normal training images; no other image is looked at.
 
-    Logs per epoch: ``loss`` and its three parts, ``lr``.
+    Logs per epoch: ``loss`` and its three parts, ``lr``; in the end ``held_out_psnr``.
     """
-    normals = normal_positions(data.train)
+    normals = np.flatnonzero(~data.train.labels).tolist()
     inpainter = new_inpainter(config)
     initialise(inpainter, int(run.generator("init").integers(2**63)))
     inpainter = with_layout(inpainter, config).to(run.device)
@@ -57,26 +57,23 @@ def train_inpainter(config: FocusConfig, data: TrainingData, run: Run) -> Inpain
     # One class only: the sampler then shuffles it.
     sampler = BalancedSampler(np.ones(len(normals), np.bool_), config.inpainter_batch)
     names = ("loss", "loss_squared", "loss_ssim", "loss_msgms")
-    train(inpainter, run, config.inpainting, sampler, names, backward)
+    measure = partial(_held_out_psnr, inpainter, config, data.validation, run)
+    train(inpainter, run, config.inpainting, sampler, names, backward, measure)
     return inpainter.eval()
 
 
-def normal_positions(images: ImageSet) -> Sequence[int]:
-    """Positions of the normal images."""
-    return np.flatnonzero(~images.labels).tolist()
-
-
-def held_out_psnr(inpainter: Inpainter, config: FocusConfig, data: TrainingData, run: Run) -> float | None:
-    """Mean PSNR, dB, inside blobs cut out of normal validation images; None where there are none."""
-    if data.validation is None:
-        return None
-    held_out = data.validation
-    values: list[float] = []
-    for index in normal_positions(held_out)[:_HELD_OUT]:
+def _held_out_psnr(
+    inpainter: Inpainter, config: FocusConfig, held_out: ImageSet | None, run: Run
+) -> dict[str, float]:
+    """Mean PSNR, dB, inside blobs cut out of normal validation images; nothing where there are none."""
+    inpainter.eval()
+    values: list[Tensor] = []
+    normals = [] if held_out is None else np.flatnonzero(~held_out.labels)[:_HELD_OUT].tolist()
+    for index in normals:
+        assert held_out is not None
         image_BCHW = images_to_tensor([held_out[index].image], run.device)
         mask_BHW = blob_masks(1, config.image_size, run.generator("held out", index))[0].to(run.device)
-        inside_B1HW = mask_BHW[:, None].expand(-1, config.channels, -1, -1)
-        filled_BCHW = inpainter.fill(image_BCHW, mask_BHW)
-        inside = [image[inside_B1HW].reshape(1, 1, 1, -1) for image in (filled_BCHW, image_BCHW)]
-        values.append(float(psnr(*inside).clamp(max=100)))
-    return float(torch.tensor(values).mean()) if values else None
+        inside_BCHW = mask_BHW[:, None].expand_as(image_BCHW)
+        filled, truth = (x[inside_BCHW][None, None, None] for x in (inpainter.fill(image_BCHW, mask_BHW), image_BCHW))
+        values.append(psnr(filled, truth).clamp(max=_EXACT))
+    return {"held_out_psnr": float(torch.cat(values).mean())} if values else {}

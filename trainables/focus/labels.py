@@ -10,7 +10,7 @@ field (CRF) and an additional training round refine the segmentation results", n
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -84,9 +84,3 @@ def refined_labels(
     return Refinement(
         PseudoLabels(before.ids, torch.where(keep_N11, before.labels_NHW, labels_NHW)), share, void
     )
-
-
-def stacked(labels: Mapping[str, Tensor], ids: Sequence[str], size: tuple[int, int]) -> Tensor:
-    """B × H × W of some images; those without a label are normal, and 0."""
-    empty = torch.zeros(size, dtype=torch.uint8)
-    return torch.stack([labels.get(name, empty) for name in ids])

@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -195,8 +194,3 @@ def _views(images: ImageSet, config: FocusConfig, run: Run) -> Callable[[int], V
         return drawn[epoch]
 
     return of
-
-
-def positives_of(images: ImageSet) -> list[int]:
-    """Positions of the defective images."""
-    return np.flatnonzero(images.labels).tolist()

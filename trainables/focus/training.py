@@ -7,7 +7,7 @@ inpainter's has normal images only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -58,6 +58,7 @@ def train(
     sampler: BalancedSampler,
     losses: Sequence[str],
     backward: Callable[[Part], Tensor],
+    at_the_end: Callable[[], Mapping[str, float]] = dict,
 ) -> None:
     """Train with AdamW; the weights are those of the last epoch.
 
@@ -68,6 +69,7 @@ def train(
         sampler: Draws the batches.
         losses: Names of what ``backward`` sums, as they are logged.
         backward: Adds the gradients of a part of a batch and returns the sums of its losses, and their count.
+        at_the_end: Further metrics of the last epoch.
 
     Raises:
         InputError: If the batch is smaller than the number of workers.
@@ -97,6 +99,8 @@ def train(
             run.step(step + 1, steps, epochs)
         metrics = dict(zip(losses, mean_over_workers(sums, run), strict=True))
         metrics["lr"] = optimiser.param_groups[0]["lr"]
+        if epoch == epochs - 1:
+            metrics |= at_the_end()
         require_finite(epoch, metrics, network)
         run.log(epoch, metrics, epochs)
         state = {f"model.{name}": tensor for name, tensor in network.state_dict().items()}
