@@ -33,6 +33,7 @@ from trainables.nn.augmentation import Views
 from trainables.nn.initialisation import initialise
 from trainables.nn.inputs import Standardise
 from trainables.nn.models import with_layout
+from trainables.nn.passes import image_passes
 from trainables.nn.sampling import BalancedSampler
 from trainables.nn.training import (
     learning_rate,
@@ -44,8 +45,6 @@ from trainables.nn.training import (
 )
 
 __all__ = ["Attachment", "ClassifierStep", "classifier_scores", "new_classifier", "train_classifier"]
-
-_JUDGED = 16  # images sent at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,13 +192,10 @@ def new_classifier(config: ClassifierConfig, images: ImageSet, seed: int, device
 
 @torch.inference_mode()
 def classifier_scores(net: Classifier, images: ImageSet) -> NDArray[np.float64]:
-    """The probability of "defective" of every image, in the set's order; the mode is set to eval."""
+    """The probability of "defective" of every image (at least one), in order; the mode is set to eval."""
     net.eval()
-    parts: list[Tensor] = []
-    for start in range(0, len(images), _JUDGED):
-        arrays = [images.images[name] for name in images.ids[start : start + _JUDGED]]
-        parts.append(net(images_to_tensor(arrays, net.device)).score_B.double().sigmoid().cpu())
-    return torch.cat(parts).numpy()
+    batches = image_passes(images, range(len(images)), net.device)
+    return torch.cat([net(batch).score_B.double().sigmoid().cpu() for batch in batches]).numpy()
 
 
 class _Now(NamedTuple):
