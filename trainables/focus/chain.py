@@ -3,9 +3,10 @@
     classifier ─┬─ maps ── pseudo ── s1 ── refined ── s2 ── student
     inpainter ──┘
 
-``inpainter`` is there where IEM paints with a net, ``refined`` where the CRF or the additional round wants the
-first net's opinion as labels, ``s2`` with the round, ``student`` with the distillation. A stage's settings are
-those that its own step depends on, so the rows of an additive study share all that comes before.
+``inpainter`` is there where IEM paints with a net, ``refined`` where the CRF or the additional round wants
+the first net's opinion as labels, ``s2`` with the round, ``student`` with the distillation. A stage's
+settings are those that its own step depends on, so the rows of an additive study share all that comes
+before.
 """
 
 from __future__ import annotations
@@ -149,7 +150,7 @@ def _make_maps(work: StageWork) -> None:
 
 def _residual_scale(erased: Sequence[Erased], images: ImageSet, fill: Fill, config: FocusConfig) -> float:
     """c, from holes of the shapes that defects leave, filled in images without a defect."""
-    holes_HW = [mask_HW for one in erased for mask_HW in one.last_mask_BHW if mask_HW.any()]
+    holes_HW = [mask_HW for one in erased for mask_HW in one.last_mask if mask_HW.any()]
     values: list[Tensor] = []
     for index, hole_HW in zip(np.flatnonzero(~images.labels).tolist(), holes_HW, strict=False):
         image_BCHW = images_to_tensor([images[index].image], hole_HW.device)
@@ -161,7 +162,7 @@ def _residual_scale(erased: Sequence[Erased], images: ImageSet, fill: Fill, conf
 def _erasing_means(erased: Sequence[Erased]) -> dict[str, float]:
     """Means over the defective images: p(defect) before the first step and after the last, area erased."""
     before, after = (torch.cat([one.probability_SB[row] for one in erased]) for row in (0, -1))
-    areas = torch.cat([one.last_mask_BHW.float().mean(dim=(1, 2)) for one in erased])
+    areas = torch.cat([one.last_mask.float().mean(dim=(1, 2)) for one in erased])
     return {
         "probability_before": float(before.mean()),
         "probability_after": float(after.mean()),

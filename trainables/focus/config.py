@@ -1,8 +1,9 @@
 """Settings of the guided-cropping method: the classifier's, five switches, and what each switch brings.
 
 ``clm``, ``gcm``, ``iem``, ``crf``, ``round`` and ``distill`` turn the modules on. With all of them off the
-method is a classifier, its class-activation map, pseudo labels and a segmentation net on them. A setting whose
-name starts with a module's is read only where the module is on. Defaults were measured on magnetic tiles.
+method is a classifier, its class-activation map, pseudo labels and a segmentation net on them. A setting
+whose name starts with a module's is read only where the module is on. Defaults were measured on magnetic
+tiles.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ class FocusConfig(ClassifierConfig, frozen=True):
     """Settings of one training of the chain."""
 
     recentre: bool = Field(
-        True, description="Move all maps by one offset per classifier, found on training images without masks."
+        True,
+        description="Move all maps by one offset per net, found on training images without masks.",
     )
 
     clm: bool = Field(False, description="CLM, our reading: a contrastive loss over regions of the features.")
@@ -53,7 +55,7 @@ class FocusConfig(ClassifierConfig, frozen=True):
     gcm_cut: tuple[float, float] = Field(
         (0.4, 0.6), description="A box bounds what exceeds a share of the map's maximum, drawn from here."
     )
-    gcm_pad: float = Field(0.1, ge=0, le=1, description="What each side of a box gains at both ends; 0 to 0.2.")
+    gcm_pad: float = Field(0.1, ge=0, le=1, description="What a box's side gains at both ends; 0 to 0.2.")
     gcm_min_share: float = Field(
         0.25, gt=0, le=1, description="Least side of a box, as a share of the image's; 0.1 to 0.5."
     )
@@ -65,7 +67,7 @@ class FocusConfig(ClassifierConfig, frozen=True):
 
     iem: Mode = Field(
         "both",
-        description="IEM, our reading: erase what was found and look again, the residual of inpainting, or both.",
+        description="IEM, our reading: erase what was found, look again; the residual of inpainting; both.",
     )
     iem_fuse: Fuse = Field(
         "residual", description="The final map where there is a residual D: D, √(E D), or the larger one."
@@ -73,7 +75,7 @@ class FocusConfig(ClassifierConfig, frozen=True):
     iem_residual: Residual = Field(
         "blur", description="D compares grey values smoothed by a pixel, or gradient magnitudes (msgms)."
     )
-    iem_steps: int = Field(3, ge=1, le=10, description="Erasing steps at most; 1 to 6 (iem: residual takes one).")
+    iem_steps: int = Field(3, ge=1, le=10, description="Erasing steps at most (iem: residual takes one).")
     iem_stop: float = Field(0.2, ge=0, le=1, description="Erasing ends below this probability; 0.05 to 0.5.")
     iem_threshold: float = Field(0.3, gt=0, lt=1, description="Share of the map's maximum that is erased.")
     iem_dilation: float = Field(
@@ -81,10 +83,11 @@ class FocusConfig(ClassifierConfig, frozen=True):
     )
     iem_max_area: float = Field(0.4, gt=0, lt=1, description="Largest share of an image that is erased.")
     iem_inpainter: Literal["unet", "telea"] = Field(
-        "unet", description="What fills: a U-Net trained on normal images, or OpenCV's, which needs no training."
+        "unet",
+        description="What fills: a U-Net trained on normal images, or OpenCV's method.",
     )
     iem_radius: int = Field(3, ge=1, le=50, description="Neighbourhood of telea, pixels.")
-    inpainter_base: int = Field(32, ge=4, le=128, description="Channels of the inpainting U-Net at full size.")
+    inpainter_base: int = Field(32, ge=4, le=128, description="Channels of its U-Net at full size.")
     inpainter_levels: int = Field(4, ge=1, le=6, description="Halvings of the inpainting U-Net.")
     inpainter_lr: float = Field(1e-4, gt=0, le=1, description="Its learning rate (RIAD).")
     inpainter_weight_decay: float = Field(1e-5, ge=0, le=1, description="Its decoupled weight decay (RIAD).")
@@ -94,10 +97,10 @@ class FocusConfig(ClassifierConfig, frozen=True):
 
     threshold: Policy | Literal["auto"] = Field(
         "auto",
-        description="Where pseudo labels start: fixed, Otsu's, or at a prior area; auto: fixed for a map with a "
+        description="Where labels start: fixed, Otsu's, or at a prior area; auto: fixed for a map with a "
         "residual, otsu for others. No mask is ever read.",
     )
-    foreground: float = Field(0.5, gt=0, le=1, description="Start of the defect, threshold: fixed; 0.3 to 0.8.")
+    foreground: float = Field(0.5, gt=0, le=1, description="Start of the defect for threshold: fixed.")
     background: float = Field(0.2, ge=0, lt=1, description="End of the background; between: unknown.")
     area: float = Field(0.005, gt=0, lt=1, description="Share of a defective image, threshold: area_prior.")
 
@@ -114,7 +117,9 @@ class FocusConfig(ClassifierConfig, frozen=True):
 
     crf: bool = Field(False, description="Refine probabilities by a CRF; it shrinks, and eats thin defects.")
     crf_w_rgb: float = Field(10.0, ge=0, le=100, description="Weight of being near and alike; 1 to 20.")
-    crf_s_rgb: float = Field(10.0, gt=0, le=255, description="Grey levels: how unlike pixels may be; 3 to 30.")
+    crf_s_rgb: float = Field(
+        10.0, gt=0, le=255, description="How unlike pixels may be, grey levels; 3 to 30."
+    )
     crf_radius: int = Field(5, ge=1, le=20, description="Window, in steps of crf_dilation.")
     crf_dilation: int = Field(1, ge=1, le=16, description="Pixels between places of the window.")
     crf_steps: int = Field(10, ge=1, le=50, description="Mean-field updates; 3 to 10.")
@@ -122,19 +127,26 @@ class FocusConfig(ClassifierConfig, frozen=True):
         1 / 3,
         ge=0,
         le=1,
-        description="The CRF is left out if it leaves less than this share of the defects' area on training images.",
+        description="The CRF is left out if it leaves less than this share of the area on training images.",
     )
 
-    round: bool = Field(False, description="An additional round: a new net learns from the first one's opinion.")
+    round: bool = Field(
+        False, description="An additional round: a new net learns from what the first one sees."
+    )
     round_foreground: float = Field(0.5, gt=0, le=1, description="Its labels' defects start here.")
     round_background: float = Field(0.3, ge=0, lt=1, description="Their background ends here.")
 
     distill: bool = Field(False, description="Distil the chain into one segmentation net with an image head.")
     student_soft: float = Field(
-        0.5, ge=0, le=1, description="Share of the last net's probabilities in the student's targets, against labels."
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of the last net's probabilities in its targets, against labels.",
     )
     student_image_weight: float = Field(0.5, ge=0, le=100, description="Weight of its image head's loss.")
-    student_top_share: float = Field(0.01, gt=0, le=1, description="Share of pixels that the image head reads.")
+    student_top_share: float = Field(
+        0.01, gt=0, le=1, description="Share of pixels that its image head reads."
+    )
 
     @model_validator(mode="after")
     def _chain_can_be_built(self) -> Self:

@@ -59,7 +59,7 @@ class Contrast(Attachment):
         if step.epoch < self.config.clm_warmup:
             return {}
         features_BSK, classes_BS = self._features(net, step)
-        z_BSD = self.projection(features_BSK)
+        z_BSD = self.projection(features_BSK.flatten(0, 1)).unflatten(0, classes_BS.shape)
         joined = step.whole(torch.cat((z_BSD, classes_BS[:, :, None]), dim=2)).flatten(0, 1)
         joined = joined[~joined[:, -1].isnan()]
         z_ND, classes_N = joined[:, :-1], joined[:, -1].detach()
@@ -91,7 +91,9 @@ class Contrast(Attachment):
             second_BK = torch.where(positive_B[:, None], around_BK, mean_BK)
             second_B = torch.full_like(step.label_B, _NORMAL)
         third_BK, third_B = self._of_crops(net, first_BK, positive_B)
-        return torch.stack((first_BK, second_BK, third_BK), dim=1), torch.stack((first_B, second_B, third_B), 1)
+        return torch.stack((first_BK, second_BK, third_BK), dim=1), torch.stack(
+            (first_B, second_B, third_B), 1
+        )
 
     def _of_crops(self, net: Classifier, like_BK: Tensor, positive_B: Tensor) -> tuple[Tensor, Tensor]:
         """What the crops of defective images show, where there are crops and they did not miss it."""

@@ -1,12 +1,13 @@
 """GCM, our reading of the guided cropping module: the classifier looks again, closer, at what it found.
 
-A defective image is cropped around what the classifier's map shows, a normal one at a random place with a size
-that defective ones had lately; both are enlarged to the image's size and keep their label. Both kinds must be
+A defective image is cropped around what the classifier's map shows, a normal one at a random place with a
+size that defective ones had lately; both are enlarged to the image's size and keep their label. Both kinds
+must be
 cropped: the blur of enlarging would else tell the label.
 
 The map is that of averaged weights (decay ``gcm_average``), moved by the offset that agrees best with the
-images' residuals over the last steps. A crop of a defective image in which the averaged net sees no defect has
-missed it, and teaches nothing.
+images' residuals over the last steps. A crop of a defective image in which the averaged net sees no defect
+has missed it, and teaches nothing.
 
     loss = gcm_weight · mean r · BCE(s(x_c), y)  (+ gcm_equivariance · |crop(M(x)) − M(x_c)|),  r = 0: missed
 
@@ -133,7 +134,7 @@ class GuidedCropping(Attachment):
     def _counts(
         self, step: ClassifierStep, boxes_B4: Tensor, positive_B: Tensor, kept_B: Tensor
     ) -> dict[str, Tensor]:
-        """Only logged, as shares of the batch's defective images: missed crops, area, boxes at the least size."""
+        """Only logged, as means over the batch's defective images: missed, area, boxes at the least size."""
         of = step.whole(step.label_B).sum().clamp_min(1)
         frame = torch.tensor(self.config.image_size)
         least = torch.ceil(self.config.gcm_min_share * frame).long()

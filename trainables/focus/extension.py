@@ -2,8 +2,8 @@
 
 A classifier's map shows the part of a defect that decides, not the whole. Two ideas extend and sharpen it:
 
-* **erase**: the part that was found is painted over with normal texture, and the classifier looks again, until
-  it sees no defect. Painting black instead would be a defect of its own: p rose from 0.86 to 0.97;
+* **erase**: the part that was found is painted over with normal texture, and the classifier looks again,
+  until it sees no defect. Painting black instead would be a defect of its own: p rose from 0.86 to 0.97;
 * **residual**: where the painted image differs from the photograph, there the defect was, at full resolution.
 
     O ← ∅, E ← 0, x_0 = x
@@ -98,7 +98,7 @@ class Erased(NamedTuple):
     probability_SB: Tensor  # of a defect: of the image itself, then after each step; S + 1 rows
 
     @property
-    def last_mask_BHW(self) -> Tensor:
+    def last_mask(self) -> Tensor:
         """O in the end; empty where nothing was erased."""
         if len(self.mask_SBHW):
             return self.mask_SBHW[-1]
@@ -181,8 +181,8 @@ def extended_map(images_BCHW: Tensor, erased: Erased, scale: float, erasing: Era
 def residual(images_BCHW: Tensor, filled_BCHW: Tensor, kind: Residual) -> Tensor:
     """R: how unlike two images are at each pixel, B × H × W, ≥ 0.
 
-    ``blur``: the absolute difference, averaged over channels and smoothed by a pixel; ``msgms``: one minus the
-    similarity of gradient magnitudes at four scales, which sees edges and no change of brightness.
+    ``blur``: the absolute difference, averaged over channels and smoothed by a pixel; ``msgms``: one minus
+    the similarity of gradient magnitudes at four scales, which sees edges and no change of brightness.
     """
     if kind == "msgms":
         return 1 - msgms_map(images_BCHW, filled_BCHW)

@@ -14,8 +14,8 @@ __all__ = ["fit"]
 def fit(config: FocusConfig, data: TrainingData, run: Run) -> FocusPredictor:
     """Train the chain that the switches of ``config`` describe; no mask is read.
 
-    Epochs are logged by the stages; the trial's log has one row with what its steps measured on the
-    training images: the offset of the maps, p(defect) before and after erasing, areas before and after the CRF.
+    Epochs are logged by the stages; the trial's log has one row with what its steps measured on the training
+    images: the offset of the maps, p(defect) before and after erasing, areas before and after the CRF.
 
     Raises:
         InputError: If images or labels do not suit the config, or a weights file is not the one meant.
@@ -28,8 +28,8 @@ def fit(config: FocusConfig, data: TrainingData, run: Run) -> FocusPredictor:
     run.log(0, maps | refined, 1)
     uses_crf = bool(refined.get("crf", False))
     cam = read_maps(folders["classifier"], folders["maps"], config, run.device)
-    nets = {name: read_segmenter(folders[name], run.device) for name in ("s1", "s2", "student") if name in folders}
-    last = "student" if config.distill else "s2" if config.round else "s1"
+    segmenters = [name for name in ("s1", "s2", "student") if name in folders]
+    nets = {name: read_segmenter(folders[name], run.device) for name in segmenters}
     chain = Chain(
         cam,
         nets["s1"],
@@ -38,9 +38,8 @@ def fit(config: FocusConfig, data: TrainingData, run: Run) -> FocusPredictor:
         residual_scale=maps.get("residual_scale", 1.0),
         uses_crf=uses_crf,
     )
-    judge = Judge(
-        nets[last],
-        None if config.distill else cam,
-        uses_crf=uses_crf and not config.distill,
-    )
+    if config.distill:
+        judge = Judge(nets["student"], None, uses_crf=False)
+    else:
+        judge = Judge(nets[segmenters[-1]], cam, uses_crf=uses_crf)
     return FocusPredictor(judge, config, chain)

@@ -58,7 +58,15 @@ def train_inpainter(config: FocusConfig, data: TrainingData, run: Run) -> Inpain
     sampler = BalancedSampler(np.ones(len(normals), np.bool_), config.inpainter_batch)
     names = ("loss", "loss_squared", "loss_ssim", "loss_msgms")
     measure = partial(_held_out_psnr, inpainter, config, data.validation, run)
-    train(inpainter, run, config.inpainting, sampler, names, backward, measure)
+    train(
+        inpainter,
+        run,
+        config.inpainting,
+        sampler,
+        losses=names,
+        backward=backward,
+        at_the_end=measure,
+    )
     return inpainter.eval()
 
 
@@ -74,6 +82,8 @@ def _held_out_psnr(
         image_BCHW = images_to_tensor([held_out[index].image], run.device)
         mask_BHW = blob_masks(1, config.image_size, run.generator("held out", index))[0].to(run.device)
         inside_BCHW = mask_BHW[:, None].expand_as(image_BCHW)
-        filled, truth = (x[inside_BCHW][None, None, None] for x in (inpainter.fill(image_BCHW, mask_BHW), image_BCHW))
+        filled, truth = (
+            x[inside_BCHW][None, None, None] for x in (inpainter.fill(image_BCHW, mask_BHW), image_BCHW)
+        )
         values.append(psnr(filled, truth).clamp(max=_EXACT))
     return {"held_out_psnr": float(torch.cat(values).mean())} if values else {}

@@ -3,8 +3,8 @@
 ``pseudo_labels.safetensors`` holds ``labels``, N × H × W uint8 (1 defect, 0 background, 255 unknown), of the
 defective training images whose ids are in its metadata. A normal image needs none: it is 0 everywhere.
 
-The CRF and the additional round are our reading: the abstract of Yan et al. 2025 says that "conditional random
-field (CRF) and an additional training round refine the segmentation results", not where and how.
+The CRF and the additional round are our reading: the abstract of Yan et al. 2025 says that "conditional
+random field (CRF) and an additional training round refine the segmentation results", not where and how.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ def refined_labels(
 ) -> Refinement:
     """Labels from a net's probabilities for the images it was trained on.
 
-    1 from ``foreground`` on, 0 up to ``background``, unknown between. A net that sees nothing in an image would
-    take its label away, and the next net would learn from that: such an image keeps its label, and where more
-    than half of the images are empty, all do.
+    1 from ``foreground`` on, 0 up to ``background``, unknown between. A net that sees nothing in an image
+    would take its label away, and the next net would learn from that: such an image keeps its label, and
+    where more than half of the images are empty, all do.
     """
     labels_NHW = torch.full_like(before.labels_NHW, UNKNOWN)
     labels_NHW[prob_NHW <= background] = 0

@@ -1,8 +1,9 @@
 """The trained chain, ready to judge images, and every step of it made visible.
 
 ``predict`` takes the shortest way. The student alone, if there is one: one pass of one net. Otherwise the
-classifier's score, and the probabilities of the last segmentation net, after the CRF where that is on. A saved
-model holds no more than that; ``lineage`` after training shows the whole chain, of a loaded model what is left.
+classifier's score, and the probabilities of the last segmentation net, after the CRF where that is on. A
+saved model holds no more than that; ``lineage`` after training shows the whole chain, of a loaded model what
+is left.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from trainables.nn.models import load_model, save_model, with_layout
 from trainables.nn.passes import in_passes
 from trainables.nn.pseudo import pseudo_labels
 
-__all__ = ["Chain", "FocusPredictor", "Judge", "load"]
+__all__ = ["Chain", "FocusPredictor", "Judge", "count_parameters", "load"]
 
 
 class Judge(nn.Module):
@@ -104,9 +105,9 @@ class FocusPredictor:
         """What each step makes of ``images``, in the order of the chain.
 
         Returns:
-            Maps B × H × W in [0, 1]: ``cam``, ``final_cam`` (with IEM), ``pseudo`` (1 where the image, if it is
-            judged defective, would be labelled so), ``s1``, ``s1_crf``, ``s2``, ``student``. Pictures B × C ×
-            H × W in [0, 1]: ``crop`` (with GCM), ``erased 1`` … (with IEM).
+            Maps B × H × W in [0, 1]: ``cam``, ``final_cam`` (with IEM), ``pseudo`` (1 where the image, if it
+            is judged defective, would be labelled so), ``s1``, ``s1_crf``, ``s2``, ``student``. Pictures B ×
+            C × H × W in [0, 1]: ``crop`` (with GCM), ``erased 1`` … (with IEM).
         """
         parts = [self._lineage(part) for part in in_passes(images)]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
@@ -130,9 +131,7 @@ class FocusPredictor:
         score_B11 = raw.score_B.sigmoid()[:, None, None]
         if config.gcm:
             cut_B = torch.full((len(images),), sum(config.gcm_cut) / 2, device=images.device)
-            boxes_B4 = guided_boxes(
-                raw.map_BHW, cut_B, pad=config.gcm_pad, min_share=config.gcm_min_share
-            )
+            boxes_B4 = guided_boxes(raw.map_BHW, cut_B, pad=config.gcm_pad, min_share=config.gcm_min_share)
             found["crop"] = crop(images, boxes_B4).clamp(0, 1)
         final_BHW = minmax(raw.map_BHW)
         if config.iem != "off":
@@ -155,8 +154,21 @@ class FocusPredictor:
         return found
 
     @torch.no_grad()
-    def proxies(self, images: Tensor, labels: Tensor) -> Mapping[str, float]:
-        raise NotImplementedError
+    def erasure_drops(self, images: Tensor) -> Tensor:
+        """How far p(defect) falls in each image when what ``predict`` shows of it is painted over.
+
+        A map that covers the defect makes the classifier see none: a measure of localisation that reads no
+        mask. It needs the chain, which a loaded model does not have.
+
+        Returns:
+            B numbers in [−1, 1].
+        """
+        assert self.chain is not None, "a loaded model has no inpainter"
+        config, chain = self.config, self.chain
+        shown_BHW = dilate(self.predict(images).heatmap >= 0.5, config.erasing.dilation)
+        filled = filler(config, chain.inpainter)(images, shown_BHW)
+        before_B, after_B = (chain.cam.net(x).score_B.sigmoid() for x in (images, filled))
+        return before_B - after_B
 
     def to(self, device: torch.device) -> Self:
         """The same predictor with its weights on ``device``."""
@@ -176,3 +188,9 @@ def load(folder: Path) -> FocusPredictor:
     judge = Judge.of(config)
     judge.load_state_dict(tensors)
     return FocusPredictor(with_layout(judge, config), config)
+
+
+def count_parameters(config: FocusConfig) -> int:
+    """Number of weights of a saved model; nothing is allocated (torch's meta device)."""
+    with torch.device("meta"):
+        return sum(weight.numel() for weight in Judge.of(config).parameters())

@@ -6,7 +6,8 @@ probability reaches 0.5 (IoU 0.000 on blowholes), and with it too many do. So th
 shifted once, until as many training pixels reach 0.5 as the pseudo labels call defective (``match_area``): no
 mask is read, and no ranking changes.
 
-Source: Ronneberger et al. 2015, arXiv:1505.04597 (U-Net). The abstract of Yan et al. 2025 names neither net nor
+Source: Ronneberger et al. 2015, arXiv:1505.04597 (U-Net). The abstract of Yan et al. 2025 names neither net
+nor
 loss: all of it is our reading.
 """
 
@@ -34,7 +35,15 @@ from trainables.nn.pseudo import UNKNOWN
 from trainables.nn.sampling import BalancedSampler
 from trainables.nn.unet import PlainEncoder, UNet
 
-__all__ = ["Opinion", "SegmentationNet", "Targets", "label_loss", "match_area", "soft_loss", "train_segmentation"]
+__all__ = [
+    "Opinion",
+    "SegmentationNet",
+    "Targets",
+    "label_loss",
+    "match_area",
+    "soft_loss",
+    "train_segmentation",
+]
 
 _REACH, _BINS = 20.0, 4000  # logits are counted between ± 20, in steps of 0.01
 
@@ -101,7 +110,9 @@ def label_loss(logits_BHW: Tensor, labels_BHW: Tensor, *, pos_weight: float, dic
     known_BHW = (labels_BHW != UNKNOWN).float()
     target_BHW = (labels_BHW == 1).float()
     weight_BHW = known_BHW * (1 + (pos_weight - 1) * target_BHW)
-    entropy_BHW = F.binary_cross_entropy_with_logits(logits_BHW, target_BHW, weight=weight_BHW, reduction="none")
+    entropy_BHW = F.binary_cross_entropy_with_logits(
+        logits_BHW, target_BHW, weight=weight_BHW, reduction="none"
+    )
     entropy_B = entropy_BHW.sum(dim=(1, 2)) / known_BHW.sum(dim=(1, 2)).clamp_min(1)
     prob_BHW = logits_BHW.sigmoid() * known_BHW
     overlap_B, area_B = (prob_BHW * target_BHW).sum(dim=(1, 2)), target_BHW.sum(dim=(1, 2))
@@ -112,7 +123,9 @@ def label_loss(logits_BHW: Tensor, labels_BHW: Tensor, *, pos_weight: float, dic
 def soft_loss(logits_BHW: Tensor, prob_BHW: Tensor, *, pos_weight: float) -> Tensor:
     """Mean cross-entropy against another net's probabilities, B values; a likely pixel weighs more."""
     weight_BHW = 1 + (pos_weight - 1) * prob_BHW
-    entropy_BHW = F.binary_cross_entropy_with_logits(logits_BHW, prob_BHW, weight=weight_BHW, reduction="none")
+    entropy_BHW = F.binary_cross_entropy_with_logits(
+        logits_BHW, prob_BHW, weight=weight_BHW, reduction="none"
+    )
     return entropy_BHW.mean(dim=(1, 2))
 
 
@@ -154,14 +167,16 @@ def train_segmentation(
 
     views_of = _views(images, config, run)
     sampler = BalancedSampler(images.labels, config.segment_batch)
-    train(network, run, config.segmenting, sampler, ("loss", "loss_pixel", "loss_image"), backward)
+    names = ("loss", "loss_pixel", "loss_image")
+    train(network, run, config.segmenting, sampler, losses=names, backward=backward)
     match_area(network.eval(), images, targets.hard)
     return network
 
 
 @torch.inference_mode()
 def match_area(network: SegmentationNet, images: ImageSet, labels: Mapping[str, Tensor]) -> None:
-    """Shift the logits so that as many pixels reach 0.5 as the labels call defective.
+    """Shift the logits so that as many pixels reach 0.5 as the labels call defective, as nearly as they
+    allow.
 
     Counted over all known pixels of the labelled images together.
 
@@ -170,15 +185,15 @@ def match_area(network: SegmentationNet, images: ImageSet, labels: Mapping[str, 
         images: Holds the labelled images.
         labels: By id.
     """
-    counts, wanted = torch.zeros(_BINS), 0
+    counts, wanted = torch.zeros(_BINS, dtype=torch.float64), 0
     for index in (i for i, name in enumerate(images.ids) if name in labels):
         shown_BCHW = images_to_tensor([images[index].image], network.shift.device)
         label_HW = labels[images.ids[index]]
         logits_N = (network(shown_BCHW).logits_BHW[0] - network.shift).cpu()[label_HW != UNKNOWN]
         counts += torch.histc(logits_N.clamp(-_REACH, _REACH), _BINS, -_REACH, _REACH)
         wanted += int((label_HW == 1).sum())
-    above = counts.flip(0).cumsum(0).flip(0)  # pixels in this bin or a higher one
-    place = int((above >= max(wanted, 1)).sum())  # the edge over which fewer than wanted lie
+    above = torch.cat((counts.flip(0).cumsum(0).flip(0), counts.new_zeros(1)))  # pixels over each edge
+    place = int((above - wanted).abs().argmin())
     network.shift.fill_(_REACH - 2 * _REACH * place / _BINS)
 
 

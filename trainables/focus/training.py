@@ -56,6 +56,7 @@ def train(
     run: Run,
     course: Course,
     sampler: BalancedSampler,
+    *,
     losses: Sequence[str],
     backward: Callable[[Part], Tensor],
     at_the_end: Callable[[], Mapping[str, float]] = dict,
