@@ -20,7 +20,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Protocol, Self, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    Literal,
+    NamedTuple,
+    Protocol,
+    Self,
+    TypeVar,
+    runtime_checkable,
+)
 
 import numpy as np
 from pydantic import BaseModel, Field, field_validator
@@ -37,6 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Checkpoint",
+    "Lineage",
     "LocalRun",
     "Objection",
     "Prediction",
@@ -123,6 +134,19 @@ class Predictor(Protocol):
 
     def to(self, device: torch.device) -> Self:
         """The same predictor with its weights on ``device``."""
+        ...
+
+
+@runtime_checkable
+class Lineage(Protocol):
+    """A predictor of several steps that can show each of them."""
+
+    def lineage(self, images: Tensor) -> Mapping[str, Tensor]:
+        """The steps on the way to ``predict``'s answer to ``images``, by name, in the order of the chain.
+
+        Maps, B × H × W in [0, 1], are judged against masks; pictures, B × c × h × w in [0, 1] (c as the
+        images' or 1), are looked at only. Every batch has the same steps. Called under ``torch.no_grad``.
+        """
         ...
 
 

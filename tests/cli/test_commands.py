@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -150,7 +151,8 @@ def test_a_report_of_masks_writes_its_curve_beside_the_page(assay: Assay, tmp_pa
     assert answer.code == 0
     assert "](a%20page_files/masks_curve.svg)" in page.read_text(encoding="utf-8")
     written = sorted((tmp_path / "a page_files").iterdir())
-    assert [path.name for path in written] == ["masks_curve.png", "masks_curve.svg"]
+    names = ("comparisons.png", "comparisons.svg", "masks_curve.png", "masks_curve.svg")
+    assert tuple(path.name for path in written) == names
     assert all(str(path) in answer.err for path in written)
 
 
@@ -158,10 +160,56 @@ def test_report_reads_the_records_as_they_are(assay: Assay, store: Store, tmp_pa
     page = tmp_path / "report.md"
     assert assay("report", "small", "--storage", store.uri, "--output", page).code == 0
     answer = assay("report", "small", "--storage", store.uri)
-    assert answer.out == page.read_text(encoding="utf-8")
-    assert not (tmp_path / "report_files").exists()
+    pictures = re.compile(r"!\[.*\n\n\*.*\*\n\n")  # only files have a place for them
+    assert answer.out == pictures.sub("", page.read_text(encoding="utf-8"))
     assert "0.8" in answer.out
     assert "| balance |" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("asked", "start"),
+    [
+        (("x.md",), "# small"),
+        (("x.tex",), "% Written by `assay report`"),
+        (("x.html",), "<!doctype html>"),
+        (("x.CSV",), "study,cell,factor:balance,metric"),
+        (("x.txt", "--format", "csv"), "study,cell,factor:balance,metric"),
+        (("x",), "# small"),
+    ],
+)
+def test_a_report_is_written_as_its_file_ends_or_as_asked(
+    assay: Assay, store: Store, tmp_path: Path, asked: tuple[str, ...], start: str
+) -> None:
+    name, *options = asked
+    answer = assay("report", "small", "--storage", store.uri, "--output", tmp_path / name, *options)
+    assert answer.code == 0, answer.err
+    assert (tmp_path / name).read_text(encoding="utf-8").startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (("x.md", "--format", "html"), "--format html writes .html, found an --output that ends with .md"),
+        (("x.pdf",), "a report ends with .md, .tex, .html, .csv, found an --output that ends with .pdf"),
+        (("a x.tex",), "LaTeX finds pictures by letters, digits and . + - _ only, found a x.tex"),
+    ],
+)
+def test_a_form_that_cannot_be_is_refused(
+    assay: Assay, store: Store, tmp_path: Path, asked: tuple[str, ...], said: str
+) -> None:
+    name, *options = asked
+    answer = assay("report", "small", "--storage", store.uri, "--output", tmp_path / name, *options)
+    assert answer.code == 2
+    assert said in answer.err
+    assert not list(tmp_path.glob("*x*"))
+
+
+def test_csv_has_a_second_file_of_comparisons(assay: Assay, store: Store, tmp_path: Path) -> None:
+    page = tmp_path / "x.csv"
+    answer = assay("report", "small", "--storage", store.uri, "--output", page)
+    assert answer.err == f"wrote {page}\nwrote {tmp_path / 'x_comparisons.csv'}\n"
+    assert (tmp_path / "x_comparisons.csv").read_text().startswith("study,metric,family,m,comparison,within")
+    assert assay("report", "small", "--storage", store.uri, "--format", "csv").out == page.read_text()
 
 
 def test_a_study_is_named_by_its_file_too(assay: Assay, store: Store, study_file: Path) -> None:

@@ -9,12 +9,12 @@ import pytest
 
 from assay.results import Environment, Store
 from assay.results.pictures import overlay_sheet
-from assay.results.report import report
 from assay.results.retention import clean_plan, free, unkept_models
 from assay.study import Trial
 from tests.engine.search_study import SEARCH, ToySearch
 from tests.engine.toy_study import ToyStudy
 from tests.engine.worker_alone import train_here
+from tests.results.made_studies import markdown_of
 from trainables.errors import InputError
 
 Toy = Callable[..., ToyStudy]
@@ -99,7 +99,7 @@ def test_without_probes_there_is_a_report_and_a_refusal_of_pictures(
     keeping: Callable[..., ToyStudy],
 ) -> None:
     study = keeping("{models: none, probes: 0}", seeds=(0,))
-    assert "| slow" in report(study.plan, study.records())
+    assert "| slow" in markdown_of(study.plan, study.records())
     with pytest.raises(InputError, match=r"keep\.probes above 0"):
         overlay_sheet(study.plan, study.store, study.records())
 
@@ -107,7 +107,7 @@ def test_without_probes_there_is_a_report_and_a_refusal_of_pictures(
 def test_report_and_pictures_need_no_models(keeping: Callable[..., ToyStudy]) -> None:
     kept, dropped = (keeping(f"{{models: {models}, probes: 2}}") for models in ("all", "none"))
     assert not any("/model/" in name for record in dropped.records().values() for name in record.files)
-    assert report(dropped.plan, dropped.records()) == report(kept.plan, kept.records())
+    assert markdown_of(dropped.plan, dropped.records()) == markdown_of(kept.plan, kept.records())
     sheet = overlay_sheet(dropped.plan, dropped.store, dropped.records())
     assert sheet.shape[0] > 32
 

@@ -15,12 +15,12 @@ from pydantic import TypeAdapter
 
 from assay.engine.search import Told, importance, propose
 from assay.results import Record, Result
-from assay.results.report import report
 from assay.results.search import best_points, judge, winners
 from assay.results.search_tables import judged_cells
 from assay.study import Trial
 from assay.study.search import Parameter, Search
 from tests.engine.search_study import ToySearch
+from tests.results.made_studies import markdown_of
 from trainables.errors import InputError
 
 SPACE = TypeAdapter(dict[str, Parameter]).validate_python(
@@ -279,7 +279,7 @@ def test_the_best_point_is_compared_with_the_one_that_the_search_started_from(
     best, start = study.grown.answer().cells
     assert (comparison.name, comparison.pairs) == ("search: preset → best", ((start.name, best.name),))
     assert comparison.values["config.x"] == (0.9, best.config["x"])
-    assert "search: preset → best" in report(study.grown, study.records())
+    assert "search: preset → best" in markdown_of(study.grown, study.records())
 
 
 def test_the_point_that_is_ablated_is_best_on_validation(cache_root: Path, tmp_path: Path) -> None:

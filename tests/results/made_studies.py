@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from assay.results import Environment, Record, Result, Thresholds
+from assay.results import Environment, Problem, Record, Result, Thresholds
+from assay.results.answers import study_answers
+from assay.results.label_answers import label_answers
+from assay.results.luck import StudyLuck
+from assay.results.page.markdown import markdown_page
+from assay.results.page.model import Page
+from assay.results.report import study_page
 from assay.study import Plan, Trial, parse_study, plan_study
 
 START = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -24,6 +30,32 @@ comparisons: [{factor: stop}, {factor: supervision, from: few, to: full}]
 repeats: {seeds: [0, 1, 2]}
 metrics: {primary: image_ap, report: [fp, pixel_iou]}
 """
+
+
+def page_of(
+    plan: Plan,
+    records: Mapping[str, Record],
+    problems: Sequence[Problem] = (),
+    *,
+    luck: StudyLuck | None = None,
+    looks: Sequence[int] = (),
+) -> Page:
+    """The report of a study."""
+    answers = study_answers(plan, records, problems, luck=luck, looks=looks)
+    labels = label_answers(plan, records, problems, looks=looks)
+    return study_page(plan, records, answers, problems, labels=labels)
+
+
+def markdown_of(
+    plan: Plan,
+    records: Mapping[str, Record],
+    problems: Sequence[Problem] = (),
+    *,
+    luck: StudyLuck | None = None,
+    looks: Sequence[int] = (),
+) -> str:
+    """The report of a study as Markdown without pictures."""
+    return markdown_page(page_of(plan, records, problems, luck=luck, looks=looks))
 
 
 def make_plan(text: str = STUDY) -> Plan:

@@ -9,8 +9,8 @@ import pytest
 
 from assay.results.label_answers import LabelAnswers, NextLabels, label_answers, next_labels
 from assay.results.label_tables import label_sections, next_section
-from assay.results.report import report
 from tests.results.label_studies import GRID, LINE, trained
+from tests.results.made_studies import markdown_of
 from trainables.errors import InputError
 
 
@@ -61,7 +61,7 @@ def test_a_step_says_what_a_further_hour_brings() -> None:
 
 def test_steps_that_are_not_told_apart_are_named() -> None:
     plan, records = trained(LINE, lambda images, masks: 0.8 + 0.001 * masks, 0.05)
-    assert "- Not distinguishable (new data): " in report(plan, records)
+    assert "- Not distinguishable (new data): " in markdown_of(plan, records)
 
 
 @pytest.mark.parametrize(
@@ -150,13 +150,13 @@ def test_a_start_without_a_choice_gets_no_advice() -> None:
 )
 def test_what_a_reader_must_know_stands_under_the_table(text: str, note: str) -> None:
     plan, records = trained(text, rising)
-    page = report(plan, {t.id: records[t.id] for t in plan.trials if t.cell != "n15"})
+    page = markdown_of(plan, {t.id: records[t.id] for t in plan.trials if t.cell != "n15"})
     assert note in page
 
 
 def test_a_report_advises_only_where_both_kinds_vary() -> None:
-    assert "## What to label next" not in report(*trained(LINE, rising))
-    assert "## What to label next" in report(*trained(GRID, both, 0.003))
+    assert "## What to label next" not in markdown_of(*trained(LINE, rising))
+    assert "## What to label next" in markdown_of(*trained(GRID, both, 0.003))
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,8 @@ import pytest
 from assay.results import Record, Store
 from assay.results.looks import note_look, read_looks
 from assay.results.luck import StudyLuck, read_luck
-from assay.results.report import report
 from assay.study import Plan
-from tests.results.made_studies import STUDY, make_plan, make_records
+from tests.results.made_studies import STUDY, make_plan, make_records, markdown_of
 from trainables.errors import InputError
 from trainables.evaluate import PREDICTIONS_SCHEMA
 
@@ -62,10 +61,10 @@ def luck_of(plan: Plan, records: dict[str, Record], store: Store) -> StudyLuck:
 
 
 def test_the_report_has_a_column_of_test_luck(store: Store, records: dict[str, Record]) -> None:
-    page = report(PLAN, records, luck=luck_of(PLAN, records, store))
+    page = markdown_of(PLAN, records, luck=luck_of(PLAN, records, store))
     assert page.count("test luck |") == 2  # of cells, and of differences
     assert "Test luck: 95 % interval of AP had other test items been photographed" in page
-    assert "test luck" not in report(PLAN, records)
+    assert "test luck" not in markdown_of(PLAN, records)
 
 
 def test_the_smallest_step_is_one_of_the_fewest_defective_images(
@@ -78,7 +77,7 @@ def test_a_perfect_cell_is_told_in_a_note(store: Store, records: dict[str, Recor
     cell = PLAN.cells[0].name
     ids = [trial.id for trial in PLAN.trials if trial.cell == cell]
     perfect = {id_: with_predictions(store, records[id_], 0, shift=60) for id_ in ids}
-    page = report(PLAN, records | perfect, luck=luck_of(PLAN, records | perfect, store))
+    page = markdown_of(PLAN, records | perfect, luck=luck_of(PLAN, records | perfect, store))
     assert f"- ¹ {cell}: no error on 7 defective items; at most 35 % missed (95 %)" in page
 
 
@@ -88,7 +87,7 @@ def test_damaged_predictions_are_named_and_left_out(store: Store, records: dict[
     store.write_bytes(f"{store.trial(lost)}/{record.attempt}/predictions.parquet", b"cut short")
     luck = luck_of(PLAN, records, store)
     assert len(luck.trials[PLAN.trials[0].cell]) == 2
-    assert f"- Test luck leaves out trial {lost}: " in report(PLAN, records, luck=luck)
+    assert f"- Test luck leaves out trial {lost}: " in markdown_of(PLAN, records, luck=luck)
 
 
 def test_without_predictions_or_for_another_metric_there_is_no_test_luck(

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from assay.results import Problem, Record
-from assay.results.answer_tables import Section, sections
+from assay.results.answer_tables import sections
 from assay.results.answers import study_answers
-from assay.results.report import report
-from assay.results.tables import TextTable, ablation_table
-from assay.results.terminal import terminal_report
+from assay.results.page.markdown import markdown_page, markdown_table
+from assay.results.page.model import Section, TextTable
+from assay.results.tables import ablation_table
+from assay.results.terminal import terminal_page
 from assay.study import ManifestSummary, Plan, Trial
-from tests.results.made_studies import STUDY, lose, make_plan, make_record, make_records
+from tests.results.made_studies import STUDY, lose, make_plan, make_record, make_records, markdown_of, page_of
 
 PLAN = make_plan()
 
@@ -58,7 +60,7 @@ def test_moving_one_score_by_a_hundredth_changes_exactly_its_cell(number: int) -
     )
     trial, records = plan.trials[number], make_records(plan)
     moved_records = records | {trial.id: moved(records[trial.id], "image_ap", 0.01)}
-    before, after = (cells(ablation_table(plan, found).markdown()) for found in (records, moved_records))
+    before, after = (cells(markdown_table(ablation_table(plan, found))) for found in (records, moved_records))
     changed = [place for place in before if before[place] != after[place]]
     first_row = next(row for (row, _), text in before.items() if text.startswith(":-")) + 1
     row = [cell.name for cell in plan.cells].index(trial.cell)
@@ -153,7 +155,7 @@ def test_pairs_that_nesting_makes_are_told_apart_by_the_nested_level() -> None:
 
 def test_too_few_repeats_are_told_from_when_on_they_speak() -> None:
     plan = with_seeds(5)
-    page = report(plan, noisy_records(plan))
+    page = markdown_of(plan, noisy_records(plan))
     assert "suggested" in page
     assert "With 5 repeats the exact test cannot go below p = .0625; 1 more could reach .031, this" in page
 
@@ -168,7 +170,7 @@ def test_of_two_repeats_both_differences_are_shown() -> None:
 def test_prescribed_folds_are_claimed_for_these_folds_and_for_new_data() -> None:
     text = STUDY.replace("splits: per_seed", "splits: published").replace("2]}", "2], folds: [0, 1, 2]}")
     plan = make_plan(text)
-    page = report(plan, make_records(plan))
+    page = markdown_of(plan, make_records(plan))
     assert "## Comparisons on these folds: would other seeds say the same?" in page
     assert "## Comparisons on new data: would other images of this kind say the same?" in page
     assert "Nadeau–Bengio's t" in page
@@ -188,17 +190,17 @@ def test_a_full_factorial_has_main_effects_and_interactions() -> None:
 
 def test_the_best_cells_are_bold_and_the_page_says_what_that_means() -> None:
     plan = with_seeds(8)
-    page = report(plan, noisy_records(plan))
+    page = markdown_of(plan, noisy_records(plan))
     assert page.count("**") == 2 * 2
     assert "Bold: the best AP, and what cannot be told from it (8 common repeats; claim: this split)." in page
-    few = report(PLAN, make_records(PLAN))
+    few = markdown_of(PLAN, make_records(PLAN))
     assert "**" not in few
     assert "Not distinguishable: no AP is bold (3 common repeats; claim: new data)." in few
 
 
 def test_earlier_looks_multiply_p_and_are_named() -> None:
     plan = with_seeds(10)
-    page = report(plan, noisy_records(plan), looks=(5, 8))  # with 5 seeds it could not
+    page = markdown_of(plan, noisy_records(plan), looks=(5, 8))  # with 5 seeds it could not
     assert "Answered at 2 numbers of seeds at which its test could speak: p is times 2." in page
 
 
@@ -223,7 +225,7 @@ def test_a_lost_repeat_is_named_under_the_table() -> None:
     records = make_records(PLAN)
     lost = next(t for t in PLAN.trials if t.cell == "full·on")
     records[lost.id] = lose(lost, "diverged", "NaN loss at epoch 3")
-    text = report(PLAN, records)
+    text = markdown_of(PLAN, records)
     assert "2 of 3 ¹" in text
     assert "- ¹ full·on: n = 2 of 3: 1 diverged (NaN loss at epoch 3)" in text
 
@@ -235,11 +237,11 @@ def test_a_row_whose_spread_is_over_fewer_repeats_than_planned_says_so() -> None
     cell = plan.cells[0].name
     one, two = (t for t in plan.trials if t.cell == cell and t.fold == 1 and t.seed < 2)
     records[one.id] = lose(one, "diverged")
-    page = report(plan, records)
+    page = markdown_of(plan, records)
     assert "Mean ± standard deviation over 3 seeds (means over 3 folds), on test images." in page
     assert f"- ¹ {cell}: n = 8 of 9: 1 diverged; ± over 2 seeds (means over 3 folds)" in page
     records[two.id] = lose(two, "diverged")
-    assert "n = 7 of 9: 2 diverged; no ± over 1 seed (means over 3 folds)" in report(plan, records)
+    assert "n = 7 of 9: 2 diverged; no ± over 1 seed (means over 3 folds)" in markdown_of(plan, records)
 
 
 def test_an_unreadable_record_is_named_and_the_rest_is_shown() -> None:
@@ -247,7 +249,7 @@ def test_an_unreadable_record_is_named_and_the_rest_is_shown() -> None:
     trial = PLAN.trials[0]
     del records[trial.id]
     problem = Problem(trial.id, f"trials/{trial.id}/record.json", "not a record")
-    text = report(PLAN, records, [problem])
+    text = markdown_of(PLAN, records, [problem])
     assert f"trials/{trial.id}/record.json" in text
     assert "1 missing (its record cannot be read)" in text
     assert "0.880 ± 0.010" in text
@@ -260,7 +262,7 @@ def with_changes(plan: Plan, **changes: object) -> Plan:
 def test_footnotes_say_what_a_reader_must_know() -> None:
     text = STUDY.replace("splits: per_seed", "splits: published, validation: none")
     plan = with_changes(make_plan(text), warnings=("2 images of fold 0 are also in fold 1: a.png, b.png.",))
-    page = report(plan, make_records(plan))
+    page = markdown_of(plan, make_records(plan))
     assert "No validation images, as in the published protocol: last epoch, thresholds 0.5." in page
     assert "2 images of fold 0 are also in fold 1" in page
     assert "Image threshold: validation F1. Pixel threshold: validation IoU." in page
@@ -269,7 +271,7 @@ def test_footnotes_say_what_a_reader_must_know() -> None:
 
 def test_an_allowed_difference_is_printed_with_its_reason() -> None:
     allowed = PLAN.comparisons[0].model_copy(update={"allowed": {"config.lr": "the paper's own setting"}})
-    page = report(with_changes(PLAN, comparisons=(allowed,)), make_records(PLAN))
+    page = markdown_of(with_changes(PLAN, comparisons=(allowed,)), make_records(PLAN))
     assert (
         "stop: off → on: the cells also differ in `config.lr`, allowed because: the paper's own setting."
         in page
@@ -279,15 +281,15 @@ def test_an_allowed_difference_is_printed_with_its_reason() -> None:
 def test_a_level_that_sets_several_things_is_printed_as_a_bundle() -> None:
     bundle = "on: {config: {gradient_stop: true, lr: 0.5}}"
     plan = make_plan(STUDY.replace("on: {config: {gradient_stop: true}}", bundle))
-    page = report(plan, make_records(plan))
+    page = markdown_of(plan, make_records(plan))
     assert re.search(r"- stop: off → on changes `config\.(lr|gradient_stop)`, `config\.\w+` together\.", page)
-    assert "together" not in report(PLAN, make_records(PLAN))
+    assert "together" not in markdown_of(PLAN, make_records(PLAN))
 
 
 def test_a_note_of_some_cells_names_them() -> None:
     first, *others = PLAN.cells
     noted = first.model_copy(update={"footnotes": ("drop_last: as published.",)})
-    page = report(with_changes(PLAN, cells=(noted, *others)), make_records(PLAN))
+    page = markdown_of(with_changes(PLAN, cells=(noted, *others)), make_records(PLAN))
     assert "- drop_last: as published (in full·off)." in page
 
 
@@ -299,7 +301,7 @@ def test_a_note_of_the_evaluation_is_printed_once_with_its_cells() -> None:
         if trial.levels["supervision"] == "few" and result is not None:
             changed = result.model_copy(update={"notes": (note,)})
             records[trial.id] = records[trial.id].model_copy(update={"result": changed})
-    assert report(PLAN, records).count(f"- {note} (in few·off, few·on).") == 1
+    assert markdown_of(PLAN, records).count(f"- {note} (in few·off, few·on).") == 1
 
 
 PUBLISHED = """
@@ -330,10 +332,10 @@ def test_the_source_of_published_figures_stands_below_the_table() -> None:
         "- Published: Somebody 2021, Table 4. The authors' figures under their own protocol, not reproduced "
         "here. Where one figure of the source covers several rows, it stands beside each."
     )
-    assert note in report(plan, make_records(plan))
+    assert note in markdown_of(plan, make_records(plan))
     alone = make_plan(STUDY + PUBLISHED.replace("supervision: few", "supervision: few, stop: on"))
-    assert "Where one figure" not in report(alone, {})
-    assert "ublished" not in report(PLAN, make_records(PLAN))
+    assert "Where one figure" not in markdown_of(alone, {})
+    assert "ublished" not in markdown_of(PLAN, make_records(PLAN))
 
 
 def test_a_study_without_factors_has_one_row_with_its_name() -> None:
@@ -347,17 +349,19 @@ def test_the_terminal_shows_the_same_numbers_within_a_hundred_columns(more: str)
     plan = make_plan(STUDY + more)
     records = make_records(plan)
     console = Console(width=100, record=True, file=io.StringIO())
-    console.print(terminal_report(plan, records))
+    page = page_of(plan, records)
+    console.print(terminal_page(page))
     shown = console.export_text()
     numbers = re.compile(r"[+−]?\d+\.\d+")
-    assert numbers.findall(shown) == numbers.findall(report(plan, records))
+    short = markdown_page(replace(page, intervals=None, trials=Section("Trials", table=TextTable((), ()))))
+    assert numbers.findall(shown) == numbers.findall(short)
     assert max(map(len, shown.splitlines())) <= 100
 
 
 def test_markdown_lines_up_and_stays_within_a_hundred_columns() -> None:
-    blocks = report(PLAN, make_records(PLAN)).split("\n\n")
+    blocks = markdown_of(PLAN, make_records(PLAN)).split("\n\n")
     tables = [block.splitlines() for block in blocks if block.startswith("|")]
-    assert len(tables) == 6  # cells, comparisons, details, main effects, interactions, further metrics
+    assert len(tables) == 8  # cells, intervals, comparisons, details, effects, interactions, further, trials
     assert all(len({len(line) for line in lines}) == 1 for lines in tables)
     assert max(len(line) for lines in tables for line in lines) <= 100
 
@@ -366,16 +370,19 @@ def test_the_page_says_how_many_trials_ended_how_and_on_which_data() -> None:
     data = ManifestSummary(hash="a", reader="mtd", images=9, defective=4, with_mask=4, folds=())
     records = make_records(PLAN)
     del records[PLAN.trials[0].id]
-    page = report(with_changes(PLAN, manifests={"a": data}), records)
+    page = markdown_of(with_changes(PLAN, manifests={"a": data}), records)
     assert "12 trials of 4 cells: 11 finished, 1 missing. Data: mtd, 9 images, 4 defective." in page
 
 
 def test_pictures_stand_on_the_page_with_their_captions() -> None:
-    page = report(PLAN, make_records(PLAN), pictures={"AP against masks.": "x_files/a%20b.svg"})
-    assert "![AP against masks.](x_files/a%20b.svg)\n\n*AP against masks.*" in page
+    page = page_of(PLAN, make_records(PLAN))
+    text = markdown_page(page, {"comparisons": "x_files/a%20b.svg"})
+    picture = page.pictures[0]
+    assert f"![{picture.alt}](x_files/a%20b.svg)\n\n*{picture.caption}*" in text
+    assert text.count("![") == 1
 
 
 def test_text_from_a_study_cannot_break_the_table() -> None:
     table = ablation_table(PLAN, make_records(PLAN))
     broken = type(table)(table.columns, (("a|b\nc", *table.rows[0][1:]),))
-    assert "a\\|b c" in broken.markdown()
+    assert "a\\|b c" in markdown_table(broken)

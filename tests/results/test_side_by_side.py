@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from assay.results.answer_tables import Section
+from assay.results.page.model import Section
 from assay.results.side_by_side import Side, side_by_side
 from assay.study import Plan, Trial
 from tests.results.made_studies import STUDY, make_plan, make_record, make_records

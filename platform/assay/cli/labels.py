@@ -41,10 +41,10 @@ def labels(
     from assay.results import Store
     from assay.results.label_answers import next_labels
     from assay.results.label_tables import next_section
-    from assay.results.report import section_lines
+    from assay.results.page.markdown import markdown_section
 
     store = Store(storage)
     plan = stored_plan(store, study_name(store, study))
     found = store.records_of(trial.id for trial in plan.trials)
     further = next_labels(plan, found.records, hours=hours, start=start)
-    typer.echo("\n\n".join(section_lines(next_section(further))))
+    typer.echo(markdown_section(next_section(further)))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -18,10 +17,16 @@ if TYPE_CHECKING:
 __all__ = ["logs", "register", "report"]
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name or file.")]
+Format = Annotated[
+    Literal["md", "latex", "html", "csv"] | None,
+    typer.Option(
+        "--format", help="How it is written; default: as FILE ends (.md, .tex, .html, .csv), else md."
+    ),
+]
 Output = Annotated[
     Path | None,
     typer.Option(
-        "--output", metavar="FILE", help="Write here, not to stdout, and diagrams into FILE_files beside it."
+        "--output", metavar="FILE", help="Write here, not to stdout, and pictures into FILE_files beside it."
     ),
 ]
 Overlays = Annotated[
@@ -39,45 +44,68 @@ Lines = Annotated[int, typer.Option("--lines", min=1, help="Lines from the end."
 
 
 def register(app: typer.Typer) -> None:
-    app.command(epilog="Example: assay report quickstart --output report.md")(report)
+    app.command(epilog="Example: assay report quickstart --output report.html")(report)
     app.command(epilog="Example: assay logs 3f9c --lines 40")(logs)
 
 
 def report(
     study: StudyName,
     *,
+    format: Format = None,
     output: Output = None,
     overlays: Overlays = None,
     test_luck: TestLuck = True,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Print the answer of a study as Markdown: the table of its cells, comparisons with verdicts, footnotes.
+    """Print the answer of a study: the table of its cells, comparisons with verdicts, footnotes, trials.
 
     Of a search: the replicated winners, the best points, what mattered, and every point that was drawn. With
-    --output, a study whose cells differ in the number of masks also gets its curve, and one that says what
-    labels take (`labelling`) its scores against hours (SVG and PNG).
+    --output the pictures too (comparisons, effects, the curve over masks, scores against hours of labelling),
+    which HTML always holds. CSV is the numbers of the cells, and with --output those of the comparisons in
+    FILE_comparisons.csv.
     """
     from assay.cli.lookup import stored_plan, study_name
     from assay.results import Store
+    from assay.results.answers import study_answers
+    from assay.results.forms import Form, form_of, report_files
+    from assay.results.label_answers import label_answers
     from assay.results.looks import read_looks
     from assay.results.luck import read_luck
-    from assay.results.report import report as markdown
 
+    suffix = output.suffix.lower() if output is not None else ""
+    form = form_of(Form(format) if format else None, suffix)
     store = Store(storage)
     plan = stored_plan(store, study_name(store, study))
     found = store.records_of(trial.id for trial in plan.trials)
     luck = read_luck(plan, found.records, store) if test_luck else None
     looks = read_looks(store, plan.study.study)
-    importance = _importance(plan, found.records)
-    pictures = _write_diagrams(plan, found.records, output) if output is not None else {}
-    text = markdown(plan, found.records, found.problems, importance, pictures, luck=luck, looks=looks)
+    answers = study_answers(plan, found.records, found.problems, luck=luck, looks=looks)
+    name = output.name if output is not None else ""
+    files = report_files(
+        form,
+        plan,
+        found.records,
+        answers,
+        problems=found.problems,
+        importance=_importance(plan, found.records),
+        labels=label_answers(plan, found.records, found.problems, looks=looks),
+        name=name,
+    )
     if output is None:
-        typer.echo(text, nl=False)
+        typer.echo(files[name].decode(), nl=False)
     else:
-        output.write_text(text, encoding="utf-8")
-        typer.echo(f"wrote {output}", err=True)
+        _write_files(files, output.parent)
     if overlays is not None:
         _write_overlays(plan.answer(), store, found.records, overlays)
+
+
+def _write_files(files: Mapping[str, bytes], folder: Path) -> None:
+    for name, content in files.items():
+        file = folder / name
+        if "/" in name:  # a picture's folder; that of the report is the user's
+            file.parent.mkdir(exist_ok=True)
+        file.write_bytes(content)
+        typer.echo(f"wrote {file}", err=True)
 
 
 def _importance(plan: Plan, records: Mapping[str, Record]) -> dict[str, dict[str, float]]:
@@ -88,31 +116,6 @@ def _importance(plan: Plan, records: Mapping[str, Record]) -> dict[str, dict[str
     from assay.results.search_tables import judged_cells
 
     return {cell: importance(plan, judged) for cell, judged in judged_cells(plan, records).items()}
-
-
-def _write_diagrams(plan: Plan, records: Mapping[str, Record], page: Path) -> dict[str, str]:
-    """Draw what the study has to show; caption → path of the picture, relative to the page."""
-    from urllib.parse import quote
-
-    from assay.results.labels import label_costs
-    from assay.results.labels_picture import draw_label_costs
-    from assay.results.masks_curve import masks_curve
-    from assay.results.masks_picture import draw_masks_curve
-
-    drawn: list[tuple[str, str, Callable[[Literal["svg", "png"]], bytes]]] = []
-    if (curve := masks_curve(plan, records)) is not None:
-        drawn.append(("masks_curve", curve.caption, partial(draw_masks_curve, curve)))
-    if (costs := label_costs(plan, records)) is not None:
-        drawn.append(("label_costs", costs.caption, partial(draw_label_costs, costs)))
-    folder = page.with_name(f"{page.stem}_files")
-    forms: tuple[Literal["svg", "png"], ...] = ("svg", "png")
-    for name, _, draw in drawn:
-        folder.mkdir(exist_ok=True)
-        for form in forms:
-            file = folder / f"{name}.{form}"
-            file.write_bytes(draw(form))
-            typer.echo(f"wrote {file}", err=True)
-    return {caption: quote(f"{folder.name}/{name}.svg") for name, caption, _ in drawn}
 
 
 def _write_overlays(plan: Plan, store: Store, records: dict[str, Record], file: Path) -> None:

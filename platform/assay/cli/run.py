@@ -140,11 +140,13 @@ def _drop_models(store: Store, plan: Plan) -> str | None:
 
 
 def _print_answer(out: Console, store: Store, plan: Plan) -> None:
+    from assay.results.answers import study_answers
     from assay.results.looks import note_look, read_looks
     from assay.results.luck import read_luck
+    from assay.results.report import study_page
     from assay.results.search import grown
     from assay.results.summary import write_summary
-    from assay.results.terminal import terminal_report
+    from assay.results.terminal import terminal_page
 
     plan = grown(plan, store)
     found = store.records_of(trial.id for trial in plan.trials)
@@ -154,7 +156,8 @@ def _print_answer(out: Console, store: Store, plan: Plan) -> None:
     looks = read_looks(store, plan.study.study)
     # One file for each trial is read: seconds here, and minutes for what `assay report` is asked for.
     luck = read_luck(plan, found.records, store) if len(plan.answer().trials) <= _FEW_TRIALS else None
-    out.print(terminal_report(plan, found.records, found.problems, luck=luck, looks=looks))
+    answers = study_answers(plan, found.records, found.problems, luck=luck, looks=looks)
+    out.print(terminal_page(study_page(plan, found.records, answers, found.problems)))
     write_summary(store, plan, found)
 
 

@@ -1,7 +1,7 @@
 """The answers of a study as sections of a page: what a reader needs first, then the details.
 
 For each claim one table with difference, interval, adjusted p and verdict, and one with what stands behind
-them; for a full factorial also main effects and interactions. Markdown and terminal show the same rows.
+them; for a full factorial also main effects and interactions.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from assay.results.answers import StudyAnswers
 from assay.results.luck import StudyLuck
+from assay.results.page.model import NOTHING, Column, Section, TextTable, superscript
 from assay.results.statistics import Answer
 from assay.results.statistics.scores import CLAIMS, Claim
 from assay.results.statistics.settle import MOST_REPEATS
@@ -23,13 +24,12 @@ from assay.results.statistics.words import (
     p_text,
     signed,
 )
-from assay.results.tables import Column, TextTable, decimals_of, luck_text, superscript
+from assay.results.tables import decimals_of, luck_text
 from assay.study import Plan
 from trainables.metrics import METRICS, Metric
 
-__all__ = ["Section", "best_notes", "sections", "study_sections", "verdict_text"]
+__all__ = ["best_notes", "sections", "study_sections", "verdict_text"]
 
-_NOTHING = "–"
 _CLAIMS: dict[Claim, str] = {
     "this split": "on this split: would other seeds say the same?",
     "these folds": "on these folds: would other seeds say the same?",
@@ -38,16 +38,6 @@ _CLAIMS: dict[Claim, str] = {
 
 _MAIN_EFFECTS = "Mean of a level's cells minus that of its factor's first level, all other factors averaged."
 _INTERACTIONS = "How much one factor's effect grows with the level of another: a difference of differences."
-
-
-@dataclass(frozen=True)
-class Section:
-    """A heading, a paragraph, a table and notes below it."""
-
-    title: str
-    intro: str
-    table: TextTable
-    notes: tuple[str, ...]
 
 
 def sections(plan: Plan, answers: StudyAnswers) -> Iterator[Section]:
@@ -147,7 +137,7 @@ class _Page:
         return Section(
             f"Comparisons {_CLAIMS[claim]}",
             f"{self.order}. {_method(answers)}",
-            TextTable(columns, rows, tuple(notes)),
+            TextTable(columns, rows, tuple(notes), links=_links(answers)),
             tuple(self._common_notes(answers)),
         )
 
@@ -165,7 +155,7 @@ class _Page:
         notes: list[str] = []
         rows: list[tuple[str, ...]] = []
         for one in answers:
-            g = _NOTHING if one.g is None else signed(one.g, 2)
+            g = NOTHING if one.g is None else signed(one.g, 2)
             row = [
                 *self._named(one),
                 count_text(one),
@@ -176,11 +166,11 @@ class _Page:
             if luck is not None and one.cell_a is not None and one.cell_b is not None:
                 found = luck.difference(one.cell_a, one.cell_b)
                 row.append(luck_text(found, self._decimals(one), _full_name(one), notes))
-            rows.append((*row, more_text(one, self._decimals(one)) or _NOTHING))
+            rows.append((*row, more_text(one, self._decimals(one)) or NOTHING))
         return Section(
             f"Details {_where(claim)}",
             "",
-            TextTable(tuple(columns), tuple(rows), tuple(notes)),
+            TextTable(tuple(columns), tuple(rows), tuple(notes), links=_links(answers)),
             tuple(self._detail_notes(answers)),
         )
 
@@ -215,7 +205,7 @@ class _Page:
             f"Further metrics {_where(claim)}",
             f"Exploratory: the question was asked of {self.metric.title}. A metric is a family of its own: "
             "the more of them are read, the more will look shown by chance.",
-            TextTable(columns, tuple(rows), tuple(notes)),
+            TextTable(columns, tuple(rows), tuple(notes), links=_links(answers, 1)),
             (),
         )
 
@@ -236,7 +226,7 @@ class _Page:
 
     def _difference(self, one: Answer) -> str:
         if one.difference is None:
-            return _NOTHING
+            return NOTHING
         decimals = self._decimals(one)
         text = signed(one.difference, decimals)
         if one.n == 2:
@@ -275,6 +265,15 @@ class _Page:
             yield "More seeds do not settle what the folds leave open: they are as many as they are."
 
 
+def _links(answers: Sequence[Answer], column: int = 0) -> dict[tuple[int, int], tuple[str, ...]]:
+    """The name of a comparison leads to its two cells."""
+    return {
+        (row, column): (one.cell_b, one.cell_a)
+        for row, one in enumerate(answers)
+        if one.cell_a is not None and one.cell_b is not None
+    }
+
+
 def verdict_text(one: Answer, notes: dict[str, int]) -> str:
     """The verdict, with the number of its note; ``notes`` collects what is odd, each once."""
     number = superscript(notes.setdefault(one.note, len(notes) + 1)) if one.note else ""
@@ -305,7 +304,7 @@ def _method(answers: Sequence[Answer]) -> str:
 
 
 def _p(p: float | None) -> str:
-    return _NOTHING if p is None else p_text(p)
+    return NOTHING if p is None else p_text(p)
 
 
 def _full_name(one: Answer) -> str:

@@ -14,12 +14,14 @@ from assay.results.statistics import (
     Answer,
     Best,
     Contrast,
+    MeanInterval,
     Splits,
     best_cells,
     compare,
     comparison,
     interactions,
     main_effects,
+    mean_intervals,
 )
 from assay.results.summary import reported_metrics, tidy
 from assay.study import Plan
@@ -31,7 +33,7 @@ __all__ = ["StudyAnswers", "study_answers"]
 
 @dataclass(frozen=True)
 class StudyAnswers:
-    """What the primary metric says; each group is a family (for each claim) of its own."""
+    """What the primary metric says, each group a family (for each claim) of its own."""
 
     comparisons: tuple[Answer, ...]
     main_effects: tuple[Answer, ...]  # of a full factorial design; else empty
@@ -39,6 +41,7 @@ class StudyAnswers:
     further: tuple[Answer, ...]  # the comparisons by each further metric: a family each, exploratory
     best: Best | None  # None: fewer than two cells can be compared
     luck: StudyLuck | None
+    intervals: Mapping[str, Mapping[str, MeanInterval]]  # of each reported metric: cell → of its mean
 
 
 def study_answers(
@@ -92,6 +95,10 @@ def study_answers(
         further=tuple(one for metric in further for one in answer(asked, "further metrics", metric)),
         best=best_cells(table, metric=primary.name, splits=splits) if on_one_data_set else None,
         luck=luck,
+        intervals={
+            name: {} if of_metric.empty else mean_intervals(of_metric, metric=name, splits=splits)
+            for name, of_metric in tables.items()
+        },
     )
 
 

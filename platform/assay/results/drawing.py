@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from assay.results.page.model import PictureForm
 from trainables.metrics import Metric
 
 if TYPE_CHECKING:
@@ -34,22 +35,27 @@ _STYLE: dict[Any, Any] = {
     "font.size": 11,
     "text.parse_math": False,  # a `$` in a name is a `$`
     "svg.hashsalt": "assay",  # ids that do not change from run to run
+    "pdf.fonttype": 42,  # TrueType: publishers refuse matplotlib's own kind
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": GREY,
 }
-_METADATA = {"svg": {"Date": None}, "png": {"Software": None}}
+_METADATA: dict[PictureForm, dict[str, None]] = {
+    "svg": {"Date": None},
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None},
+}
 
 
-def render(draw: Callable[[Figure], None], form: Literal["svg", "png"]) -> bytes:
-    """The file of a picture that ``draw`` draws on an empty figure."""
+def render(draw: Callable[[Figure], None], form: PictureForm, size: tuple[float, float] = _SIZE) -> bytes:
+    """The file of a picture that ``draw`` draws on an empty figure (width and height in inches)."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     file = io.BytesIO()
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=_SIZE, layout="constrained")
+        figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)
         draw(figure)
         figure.savefig(file, format=form, dpi=_DPI, metadata=_METADATA[form])

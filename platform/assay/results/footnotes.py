@@ -31,6 +31,7 @@ def footnotes(plan: Plan, records: Mapping[str, Record], problems: Sequence[Prob
         *_allowances(plan),
         *plan.warnings,
         *(f"Left out: {problem}" for problem in problems),
+        _origin(searched, records),
     ]
 
 
@@ -130,6 +131,17 @@ def _bundles(plan: Plan) -> list[str]:
         for comparison in plan.comparisons
         if len(comparison.paths) > 1
     ]
+
+
+def _origin(plan: Plan, records: Mapping[str, Record]) -> str:
+    """Question and program. No date: equal records give equal pages."""
+    programs = dict.fromkeys(
+        ", ".join(f"{name} {versions[name]}" for name in ("assay", "torch") if name in versions)
+        for versions in (record.environment.versions for record in records.values())
+    )
+    trained = " and ".join(sorted(filter(None, programs)))
+    study = f"Study `{plan.study.content_hash}`: sha256 of what its file asks, comments and resources apart."
+    return f"{study} Trained with {trained}." if trained else study
 
 
 def _allowances(plan: Plan) -> list[str]:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from assay.results.answer_tables import Section, verdict_text
+from assay.results.answer_tables import verdict_text
 from assay.results.label_answers import LabelAnswers, NextLabels
 from assay.results.labels import LabelCell, LabelCosts
+from assay.results.page.model import NOTHING, Column, Section, TextTable
 from assay.results.statistics import Answer
 from assay.results.statistics.enough import Enough
 from assay.results.statistics.planner import EvenPrice, Gain
 from assay.results.statistics.words import interval_text, signed
-from assay.results.tables import Column, TextTable, decimals_of
+from assay.results.tables import decimals_of
 from assay.study import Plan
 
 __all__ = ["count_text", "label_sections", "next_section", "time_unit"]
 
-_NOTHING = "–"
 _TELLS = ("shown", "suggested")
 _LONG = 2.0  # hours from which tables and pictures count in hours
 
@@ -62,7 +62,7 @@ def _costs(plan: Plan, costs: LabelCosts, decimals: int) -> Section:
             count_text(cell.masks),
             f"{cell.hours * times:.1f}",
             f"{cell.mean:.{decimals}f}",
-            "✓" if cell.on_front else _NOTHING,
+            "✓" if cell.on_front else NOTHING,
         )
         for cell in cells
     )
@@ -182,14 +182,14 @@ def _numbers(one: Enough) -> str:
         return "all" if number == one.all_masks else str(number)
 
     if one.masks is None:
-        return _NOTHING
+        return NOTHING
     interval = "" if one.low is None or one.high is None else f" [{say(one.low)}, {say(one.high)}]"
     return say(one.masks) + interval
 
 
 def _hours_of(one: Enough, everything: LabelCell, costs: LabelCosts, times: float) -> str:
     if one.masks is None:
-        return _NOTHING
+        return NOTHING
     saved = (everything.masks - min(one.masks, everything.masks)) * costs.labelling.mask_seconds / 3600
     return f"{(everything.hours - saved) * times:.1f}"
 
@@ -253,13 +253,13 @@ def _even(price: EvenPrice | None) -> str:
 
 
 def _gain(gain: Gain | None, decimals: int) -> str:
-    return _NOTHING if gain is None else _estimate(gain, decimals)
+    return NOTHING if gain is None else _estimate(gain, decimals)
 
 
 def _estimate(found: Sequence[float | None], decimals: int) -> str:
     """Value, and the ends of its interval where it has one."""
     value, low, high = found
     if value is None:
-        return _NOTHING
+        return NOTHING
     text = signed(value, decimals)
     return text if low is None or high is None else f"{text} {interval_text(low, high, decimals)}"

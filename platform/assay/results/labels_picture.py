@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from assay.results.drawing import COLOURS, GREY, MARKERS, PALE, REPEAT, key, render, score_axis
 from assay.results.label_tables import time_unit
 from assay.results.labels import LabelCell, LabelCosts
+from assay.results.page.model import PictureForm
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +24,7 @@ _LOG_FROM = 10.0  # times the fewest hours
 _TICKS = (1.0, 2.0, 5.0)
 
 
-def draw_label_costs(costs: LabelCosts, form: Literal["svg", "png"]) -> bytes:
+def draw_label_costs(costs: LabelCosts, form: PictureForm) -> bytes:
     """The picture as a file: repeats as small points, means as lines, the front as grey steps and rings."""
     return render(lambda figure: _draw_on(figure, costs), form)
 

@@ -10,10 +10,11 @@ import math
 import re
 import statistics
 import textwrap
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from assay.results.drawing import COLOURS, GREY, MARKERS, PALE, REPEAT, key, render, score_axis
 from assay.results.masks_curve import MasksCurve, MasksLine, MasksPoint
+from assay.results.page.model import PictureForm
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +34,7 @@ _SIDEWAYS = 0.04  # of the axis: how far the repeats of a point are spread
 _LABEL_WIDTH = 0.045  # of the axis: labels nearer than that would touch
 
 
-def draw_masks_curve(curve: MasksCurve, form: Literal["svg", "png"]) -> bytes:
+def draw_masks_curve(curve: MasksCurve, form: PictureForm) -> bytes:
     """The picture as a file: repeats as small points, means as lines, what is published dashed."""
     return render(lambda figure: _draw_on(figure, curve), form)
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from assay.results.answer_tables import Section, study_sections
+from assay.results.answer_tables import study_sections
+from assay.results.page.model import Column, Section, TextTable
 from assay.results.record import Problem, Record
 from assay.results.statistics import Splits, compare, comparison
 from assay.results.summary import CellSummary, summarise, tidy
-from assay.results.tables import Column, TextTable, mean_spread
+from assay.results.tables import mean_spread
 from assay.study import Cell, Plan, Trial
 from assay.study.compare import say_value
 from assay.study.identity import flatten

@@ -23,6 +23,7 @@ __all__ = [
     "CellSummary",
     "Lost",
     "Repeat",
+    "outcome",
     "repeats_text",
     "reported_metrics",
     "summarise",
@@ -154,11 +155,11 @@ def summarise(
     for trial in plan.trials:
         repeat = Repeat(trial.seed, trial.fold)
         planned[trial.cell].append(repeat)
-        outcome = _outcome(records.get(trial.id), metric, trial.id in unreadable)
-        if not isinstance(outcome, tuple):
-            values[trial.cell][repeat] = outcome
+        found = outcome(records.get(trial.id), metric, trial.id in unreadable)
+        if not isinstance(found, tuple):
+            values[trial.cell][repeat] = found
         else:
-            lost[trial.cell][outcome] += 1
+            lost[trial.cell][found] += 1
     return [
         CellSummary(
             cell=cell,
@@ -262,18 +263,18 @@ def _rows(
     result = record.result if record is not None and record.status == "finished" else None
     metrics = list(dict.fromkeys([*reported, *(result.metrics if result is not None else ())]))
     for metric in metrics if only is None else [only]:
-        outcome = _outcome(record, metric, unreadable)
-        if not isinstance(outcome, tuple):
-            yield "test", metric, outcome, "finished", None
+        found = outcome(record, metric, unreadable)
+        if not isinstance(found, tuple):
+            yield "test", metric, found, "finished", None
         else:
-            status, reason = outcome
+            status, reason = found
             yield "test", metric, None, "finished" if status == "undefined" else status, reason
     if result is not None and only is None:
         for metric, value in result.validation.items():
             yield "val", metric, value, "finished", None
 
 
-def _outcome(record: Record | None, metric: str, unreadable: bool) -> float | tuple[str, str | None]:
+def outcome(record: Record | None, metric: str, unreadable: bool) -> float | tuple[str, str | None]:
     """The value of a repeat, or why it has none: (status, reason)."""
     if record is None:
         return "missing", "its record cannot be read" if unreadable else _MISSING

@@ -1,85 +1,36 @@
-"""The tables of a report as rows of text, and the ablation table.
+"""The ablation table as rows of text.
 
-Markdown (:mod:`assay.results.report`) and terminal (:mod:`assay.results.terminal`) show the same rows, so
-their numbers cannot differ; and every number is computed here from the records' values and nothing else.
+All forms of a report show the same rows, so their numbers cannot differ; and every number is computed here
+from the records' values and nothing else.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal, NamedTuple
 
 from assay.results.answers import StudyAnswers
+from assay.results.page.model import NOTHING, Column, TextTable, superscript
 from assay.results.record import Problem, Record
 from assay.results.statistics import Luck
 from assay.results.statistics.words import interval_text
 from assay.results.summary import CellSummary, reported_metrics, summarise
-from assay.study import Plan
+from assay.study import Cell, Plan
 from assay.study.nesting import NO_LEVEL
 from assay.study.published import published_values
 from trainables.metrics import Metric
 
 __all__ = [
-    "Column",
-    "TextTable",
     "ablation_table",
     "decimals_of",
+    "level_columns",
+    "level_texts",
     "luck_text",
     "mean_spread",
-    "superscript",
 ]
 
 _MARKS = {"on": "✓", "off": "–", NO_LEVEL: "n/a"}
-_NOTHING = "–"
-_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-class Column(NamedTuple):
-    """Heading of a column and where its text stands."""
-
-    title: str
-    align: Literal["left", "center", "right"]
-
-
-@dataclass(frozen=True)
-class TextTable:
-    """Rows of text, and the notes that its cells refer to by number (the first is 1)."""
-
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...] = ()
-    bold: frozenset[tuple[int, int]] = frozenset()  # (row, column)
-
-    def markdown(self) -> str:
-        """A Markdown table whose columns also line up as plain text."""
-        rows = [
-            [self._marked(cell.replace("|", "\\|").replace("\n", " "), (i, j)) for j, cell in enumerate(row)]
-            for i, row in enumerate(self.rows)
-        ]
-        titles = [column.title for column in self.columns]
-        widths = [max(3, *(len(row[i]) for row in [titles, *rows])) for i in range(len(titles))]
-        rules = [_rule(column.align, width) for column, width in zip(self.columns, widths, strict=True)]
-        lines = [self._line(titles, widths), f"|{'|'.join(rules)}|"]
-        return "\n".join([*lines, *(self._line(row, widths) for row in rows)])
-
-    def _marked(self, text: str, place: tuple[int, int]) -> str:
-        return f"**{text}**" if place in self.bold else text
-
-    def _line(self, cells: Sequence[str], widths: Sequence[int]) -> str:
-        place = {"left": str.ljust, "center": str.center, "right": str.rjust}
-        padded = [
-            place[column.align](cell, width)
-            for column, cell, width in zip(self.columns, cells, widths, strict=True)
-        ]
-        return f"| {' | '.join(padded)} |"
-
-
-def superscript(number: int) -> str:
-    """``12`` as ``¹²``."""
-    return str(number).translate(_SUPERSCRIPTS)
 
 
 def ablation_table(
@@ -97,11 +48,7 @@ def ablation_table(
     plan = plan.answer()
     metrics = reported_metrics(plan)
     summaries = [summarise(plan, records, metric.name, problems) for metric in metrics]
-    factors = list(plan.study.factors)
-    columns = [Column(factor, "center" if _is_switch(plan, factor) else "left") for factor in factors]
-    named = not factors or plan.study.search is not None
-    if named:
-        columns.append(Column("cell", "left"))
+    columns = level_columns(plan)
     primary = len(columns)
     luck = answers.luck if answers is not None else None
     published = _published_columns(plan, metrics)
@@ -114,8 +61,6 @@ def ablation_table(
     rows: list[tuple[str, ...]] = []
     for index, cell in enumerate(plan.cells):
         of_cell = [summary[index] for summary in summaries]
-        levels = [_level(plan, factor, cell.levels[factor]) for factor in factors]
-        levels += [cell.name] if named else []
         values: list[str] = []
         for summary, metric in zip(of_cell, metrics, strict=True):
             values.append(mean_spread(summary, metric))
@@ -123,10 +68,24 @@ def ablation_table(
                 decimals = decimals_of(metric, summary.planned)
                 values.append(luck_text(luck.cell(cell.name), decimals, cell.name, notes))
             values += [published[metric.name][index]] if metric.name in published else []
-        rows.append((*levels, *values, _count_cell(of_cell, metrics, notes)))
+        rows.append((*level_texts(plan, cell), *values, _count_cell(of_cell, metrics, notes)))
     best = answers.best.cells if answers is not None and answers.best is not None else frozenset[str]()
     bold = frozenset((row, primary) for row, cell in enumerate(plan.cells) if cell.name in best)
-    return TextTable(tuple(columns), tuple(rows), tuple(notes), bold)
+    links = {(row, len(columns) - 1): (cell.name,) for row, cell in enumerate(plan.cells)}
+    return TextTable(tuple(columns), tuple(rows), tuple(notes), bold, links)
+
+
+def level_columns(plan: Plan) -> list[Column]:
+    """The columns that tell cells apart: the factors; of a search and without factors also the name."""
+    factors = plan.study.factors
+    columns = [Column(factor, "center" if _is_switch(plan, factor) else "left") for factor in factors]
+    return [*columns, Column("cell", "left")] if _is_named(plan) else columns
+
+
+def level_texts(plan: Plan, cell: Cell) -> list[str]:
+    """What stands in :func:`level_columns` for a cell: ✓ and – for factors that are `on` and `off`."""
+    texts = [_level(plan, factor, cell.levels[factor]) for factor in plan.study.factors]
+    return [*texts, cell.name] if _is_named(plan) else texts
 
 
 def luck_text(luck: Luck, decimals: int, name: str, notes: list[str]) -> str:
@@ -134,7 +93,7 @@ def luck_text(luck: Luck, decimals: int, name: str, notes: list[str]) -> str:
     if luck.low is not None and luck.high is not None:
         return interval_text(luck.low, luck.high, decimals)
     notes.append(f"{name}: {luck.note}")
-    return f"{_NOTHING} {superscript(len(notes))}"
+    return f"{NOTHING} {superscript(len(notes))}"
 
 
 def _published_columns(plan: Plan, metrics: Sequence[Metric]) -> dict[str, list[str]]:
@@ -147,7 +106,7 @@ def _published_columns(plan: Plan, metrics: Sequence[Metric]) -> dict[str, list[
             written = (-int(Decimal(str(value)).normalize().as_tuple().exponent) for value in given)
             decimals = max(3 if metric.unit == "share" else 0, *written)
             columns[metric.name] = [
-                f"{values[metric.name]:.{decimals}f}" if metric.name in values else _NOTHING
+                f"{values[metric.name]:.{decimals}f}" if metric.name in values else NOTHING
                 for values in of_cells
             ]
     return columns
@@ -175,7 +134,7 @@ def _lost_text(summary: CellSummary) -> str:
 def mean_spread(summary: CellSummary, metric: Metric) -> str:
     """``0.912 ± 0.010``; a dash where there is no value yet."""
     if summary.mean is None:
-        return _NOTHING
+        return NOTHING
     decimals = decimals_of(metric, summary.planned)
     mean = f"{summary.mean:.{decimals}f}"
     return mean if summary.spread is None else f"{mean} ± {summary.spread:.{decimals}f}"
@@ -191,14 +150,13 @@ def _level(plan: Plan, factor: str, level: str) -> str:
     return _MARKS[level] if _is_switch(plan, factor) else level
 
 
+def _is_named(plan: Plan) -> bool:
+    return not plan.study.factors or plan.study.search is not None
+
+
 def _is_switch(plan: Plan, factor: str) -> bool:
     return set(plan.study.factors[factor]) <= set(_MARKS)
 
 
 def _arrow(metric: Metric) -> str:
     return "↑" if metric.better == "higher" else "↓"
-
-
-def _rule(align: str, width: int) -> str:
-    left, right = align in {"left", "center"}, align in {"right", "center"}
-    return f"{':' if left else '-'}{'-' * width}{':' if right else '-'}"

@@ -1,63 +1,30 @@
-"""The report for a terminal: the rows of :mod:`assay.results.tables` drawn by rich."""
+"""A page for a terminal, drawn by rich: without its trials, pictures and intervals of means."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from assay.results.answer_tables import sections
-from assay.results.answers import study_answers
-from assay.results.luck import StudyLuck
-from assay.results.record import Problem, Record
-from assay.results.report import count_line, note_lines, numbered_notes
-from assay.results.search_tables import best_table, judged_cells
-from assay.results.tables import TextTable, ablation_table
-from assay.study import Plan
+from assay.results.page.markdown import note_lines
+from assay.results.page.model import Page, Section, TextTable
 
 if TYPE_CHECKING:
-    from rich.console import Group
+    from rich.console import Group, RenderableType
     from rich.table import Table
 
-__all__ = ["rich_table", "terminal_report"]
+__all__ = ["rich_table", "terminal_page"]
 
 
-def terminal_report(
-    plan: Plan,
-    records: Mapping[str, Record],
-    problems: Sequence[Problem] = (),
-    *,
-    luck: StudyLuck | None = None,
-    looks: Sequence[int] = (),
-) -> Group:
-    """Table, notes and comparisons, with the same numbers as the Markdown page."""
-    from rich.console import Group, RenderableType
+def terminal_page(page: Page) -> Group:
+    """Table, notes, comparisons and best points, with the same numbers as the other forms."""
+    from rich.console import Group
     from rich.text import Text
 
-    answers = study_answers(plan, records, problems, luck=luck, looks=looks)
-    table = ablation_table(plan, records, problems, answers)
-    notes = note_lines(plan, records, problems, table, answers)
-    parts: list[RenderableType] = [Text(plan.study.study, style="bold")]
-    if plan.study.question:
-        parts.append(Text(plan.study.question.strip(), style="italic"))
-    parts += [
-        Text(count_line(plan, records)),
-        rich_table(table),
-        *(Text(note, style="dim") for note in notes),
-    ]
-    for section in sections(plan, answers):
-        notes = [*numbered_notes(section.table), *(f"- {note}" for note in section.notes)]
-        parts += [
-            Text(),
-            Text(section.title, style="bold"),
-            Text(section.intro),
-            rich_table(section.table),
-            *(Text(note, style="dim") for note in notes),
-        ]
-    if plan.study.search is not None:
-        parts += [
-            Text("Best points", style="bold"),
-            rich_table(best_table(plan, judged_cells(plan, records))),
-        ]
+    parts: list[RenderableType] = [Text(page.title, style="bold")]
+    if page.question:
+        parts.append(Text(page.question, style="italic"))
+    parts += [Text(page.count), *_table_and_notes(page.table, page.notes)]
+    for section in (*page.sections, *page.search[:1]):
+        parts += [Text(), *_section(section)]
     return Group(*parts)
 
 
@@ -75,3 +42,17 @@ def rich_table(table: TextTable) -> Table:
             *(Text(cell, style="bold" if (i, j) in table.bold else "") for j, cell in enumerate(row))
         )
     return drawn
+
+
+def _section(section: Section) -> list[RenderableType]:
+    from rich.text import Text
+
+    head = [Text(section.title, style="bold"), Text(section.intro)]
+    return [*head, *_table_and_notes(section.table, section.notes)]
+
+
+def _table_and_notes(table: TextTable | None, notes: tuple[str, ...]) -> list[RenderableType]:
+    from rich.text import Text
+
+    drawn: list[RenderableType] = [] if table is None else [rich_table(table)]
+    return [*drawn, *(Text(note, style="dim") for note in note_lines(table, notes))]

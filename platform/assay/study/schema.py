@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from assay.study.identity import canonical_json, short_hash
 from assay.study.names import Name
 from assay.study.published import Published
 from assay.study.search import Parameter, Replicate, Search, Start
@@ -323,6 +324,12 @@ class Study(BaseModel):
     def source(self) -> Source:
         """The text this study was read from."""
         return self._source
+
+    @property
+    def content_hash(self) -> str:
+        """The first 12 digits of sha256 over what the file asks, whatever its resources and comments."""
+        asked = self.model_dump(mode="json", exclude_unset=True, exclude={"resources", "budget", "keep"})
+        return short_hash(canonical_json(asked))[:12]
 
     def with_source(self, source: Source) -> Self:
         """The same study, knowing the text it was read from."""

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from assay.results import Record, Store
 from assay.results.files import redact
+from assay.results.page.markdown import markdown_table
 from assay.results.summary import CellSummary, reported_metrics, summarise
 from assay.results.tables import ablation_table
 from assay.study import Plan
@@ -319,7 +320,7 @@ class _Experiment:
         for index, cell in enumerate(self._plan.cells):
             if cell.name in self._marker.stale:
                 self._update_cell([summaries[name][index] for name in metrics], records)
-        table = ablation_table(self._plan, records).markdown()
+        table = markdown_table(ablation_table(self._plan, records))
         note = experiment_note(self._plan.study.question, table)
         self._api.set_experiment_tag(self._experiment, "mlflow.note.content", note)
         self._marker.stale.clear()

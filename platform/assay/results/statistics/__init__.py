@@ -11,6 +11,7 @@ from assay.results.statistics.best import Best, best_cells
 from assay.results.statistics.compare import Answer, Verdict, answers_table, compare
 from assay.results.statistics.contrasts import Contrast, comparison, interactions, main_effects
 from assay.results.statistics.luck import ItemBootstrap, Luck
+from assay.results.statistics.means import MeanInterval, mean_intervals
 from assay.results.statistics.scores import Claim, Splits
 from assay.results.statistics.settle import More
 from assay.results.statistics.words import sentence
@@ -22,6 +23,7 @@ __all__ = [
     "Contrast",
     "ItemBootstrap",
     "Luck",
+    "MeanInterval",
     "More",
     "Splits",
     "Verdict",
@@ -31,5 +33,6 @@ __all__ = [
     "comparison",
     "interactions",
     "main_effects",
+    "mean_intervals",
     "sentence",
 ]

@@ -11,10 +11,12 @@ from assay.results.statistics import paired
 from assay.results.statistics.contrasts import Contrast
 from assay.results.statistics.scores import Claim, Scores
 from assay.results.statistics.units import Units, units
+from trainables.metrics import Metric
 
-__all__ = ["TOO_FEW", "Measured", "measure"]
+__all__ = ["ONE_SIDED", "TOO_FEW", "Measured", "is_at_bound", "measure"]
 
 TOO_FEW = 2
+ONE_SIDED = "one-sided spread: interval approximate (about 89 % measured)"
 _UNEQUAL_SDS = 4.0
 
 
@@ -116,13 +118,18 @@ def _without_spread(found: Measured, exact: float | None, resolution: float | No
     )
 
 
+def is_at_bound(values: NDArray[np.float64], metric: Metric) -> bool:
+    """Whether half of the values or more are the best that the metric can be."""
+    best = 1.0 if metric.better == "higher" else 0.0
+    return bool(2 * np.sum(values == best) >= len(values))
+
+
 def _one_sided(own: Units, scores: Scores, contrast: Contrast) -> tuple[str, ...]:
     """Where one cell alone is skewed towards a bound, intervals covered 88–93 % in the simulations."""
     if own.n <= TOO_FEW or contrast.pair is None:
         return ()
-    best = 1.0 if scores.metric.better == "higher" else 0.0
-    at_bound = any(2 * np.sum(side == best) >= own.n for side in (own.first, own.second))
+    at_bound = any(is_at_bound(side, scores.metric) for side in (own.first, own.second))
     small, large = sorted(float(np.std(side, ddof=1)) for side in (own.first, own.second))
     if at_bound or large > _UNEQUAL_SDS * small:
-        return ("one-sided spread: interval approximate (about 89 % measured)",)
+        return (ONE_SIDED,)
     return ()

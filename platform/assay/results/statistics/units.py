@@ -53,7 +53,7 @@ def units(scores: Scores, weights: Mapping[str, float], claim: Claim, *, worst: 
 
     Args:
         scores: All cells.
-        weights: Cell → weight; they sum to 0.
+        weights: Cell → weight. They sum to 0; a single cell of weight 1 stands for its own scores.
         claim: One of ``claims_of(scores, weights)``.
         worst: Value of a diverged trial; None: its repeat has no value.
 

@@ -1,0 +1,110 @@
+"""Comparisons, main effects and interactions as rows of one plot: what is drawn, and in which words.
+
+:mod:`assay.results.effects_picture` draws it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from assay.results.answers import StudyAnswers
+from assay.results.statistics import Answer
+from assay.results.statistics.scores import CLAIMS
+from assay.results.statistics.words import better_text, count_text
+from assay.study import Plan
+from trainables.metrics import METRICS, Metric
+
+__all__ = ["EffectRow", "EffectsPlot", "comparisons_plot", "effects_plot"]
+
+_COMPARISONS = "Comparisons"
+_MOST = 40  # rows; a taller picture fits no page
+
+
+@dataclass(frozen=True)
+class EffectRow:
+    """One difference with what its repeats say, or a heading of those that follow."""
+
+    name: str
+    within: str = ""
+    answer: Answer | None = None  # None: a heading
+
+    @property
+    def verdict(self) -> str:
+        """``shown``; with † where interval and exact test disagree."""
+        assert self.answer is not None
+        return f"{self.answer.verdict} †" if self.answer.disagree else self.answer.verdict
+
+    @property
+    def support(self) -> str:
+        """``n = 8, better in 7``."""
+        assert self.answer is not None
+        if self.answer.n == 0:
+            return "no repeat is complete"
+        return f"n = {count_text(self.answer)}, better in {better_text(self.answer).partition(' of ')[0]}"
+
+
+@dataclass(frozen=True)
+class EffectsPlot:
+    """Differences of the primary metric, by claim; at least one of them has a value."""
+
+    metric: Metric
+    rows: tuple[EffectRow, ...]
+    resolve: float | None  # the difference worth knowing
+    what: str  # `Comparisons`
+    left_out: int  # rows beyond the most that are drawn
+
+    @property
+    def axis(self) -> str:
+        """Its label, with the unit."""
+        unit = "0–1" if self.metric.unit == "share" else "images"
+        order = ", right level minus left" if self.what == _COMPARISONS else ""
+        return f"difference in {self.metric.title} on test data ({unit}){order}"
+
+    @property
+    def caption(self) -> str:
+        """What the picture shows, in a few sentences."""
+        cut = f" The first {_MOST} of {_MOST + self.left_out}." if self.left_out else ""
+        return (
+            f"{self.what}: difference in {self.metric.title} with its 95 % interval. A small point is a "
+            f"repeat (a seed, a fold or both, as the claim has it).{cut}"
+        )
+
+    @property
+    def alt(self) -> str:
+        """The verdicts in words, for who cannot see the picture."""
+        said = "".join(
+            f" {row.name}:"
+            if row.answer is None
+            else f" {' '.join(filter(None, [row.name, row.within]))} is {row.verdict};"
+            for row in self.rows
+        )
+        return f"{self.what}, {self.metric.title}.{said.removesuffix(';')}."
+
+
+def comparisons_plot(plan: Plan, answers: StudyAnswers) -> EffectsPlot | None:
+    """The comparisons of the study; None where no repeat answers one."""
+    return _plot(plan, _COMPARISONS, {"": answers.comparisons})
+
+
+def effects_plot(plan: Plan, answers: StudyAnswers) -> EffectsPlot | None:
+    """Main effects and interactions of a full factorial; None for any other design."""
+    groups = {"main effects": answers.main_effects, "interactions": answers.interactions}
+    return _plot(plan, "Main effects and interactions", groups)
+
+
+def _plot(plan: Plan, what: str, groups: Mapping[str, Sequence[Answer]]) -> EffectsPlot | None:
+    if not any(one.difference is not None for answers in groups.values() for one in answers):
+        return None
+    rows: list[EffectRow] = []
+    drawn = left_out = 0
+    for claim in CLAIMS:
+        for name, answers in groups.items():
+            found = [one for one in answers if one.claim == claim]
+            kept = found[: _MOST - drawn]
+            if kept:
+                rows.append(EffectRow(f"{name} on {claim}".strip().capitalize()))
+                rows += [EffectRow(one.comparison, one.within, one) for one in kept]
+            drawn, left_out = drawn + len(kept), left_out + len(found) - len(kept)
+    metric = METRICS[plan.study.metrics.primary]
+    return EffectsPlot(metric, tuple(rows), plan.study.resolve, what, left_out)

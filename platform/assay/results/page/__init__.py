@@ -1,0 +1,1 @@
+"""A report as a page, and how it is written: Markdown, LaTeX, HTML; one file for each form."""

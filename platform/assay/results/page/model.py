@@ -1,0 +1,91 @@
+"""What a report says, apart from how it is written: a :class:`Page` of tables, notes and pictures.
+
+Texts are plain, with `code` in backticks as their only mark-up; each form escapes them for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+__all__ = ["NOTHING", "Column", "Page", "Picture", "PictureForm", "Section", "TextTable", "superscript"]
+
+NOTHING = "–"
+PictureForm = Literal["svg", "png", "pdf"]
+
+_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+_LISTED = 200  # trials; more are listed where a reader can fold them away
+
+
+class Column(NamedTuple):
+    """Heading of a column and where its text stands."""
+
+    title: str
+    align: Literal["left", "center", "right"]
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """Rows of text, and the notes that its cells refer to by number (the first is 1)."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+    bold: frozenset[tuple[int, int]] = frozenset()  # (row, column)
+    # (row, column) → cells of the study that the text is about. One: all of it; two: left and right of `→`.
+    links: Mapping[tuple[int, int], tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, a paragraph, a table and notes below it."""
+
+    title: str
+    intro: str = ""
+    table: TextTable | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that is drawn when a form asks for it."""
+
+    stem: str  # of its files
+    caption: str
+    alt: str  # what a reader who cannot see it must know
+    draw: Callable[[PictureForm], bytes]
+
+
+@dataclass(frozen=True)
+class Page:
+    """The report of one study, in reading order."""
+
+    title: str
+    question: str  # may be empty, or of several lines
+    count: str  # how many trials ended how, and on which data
+    table: TextTable  # a row for each cell
+    notes: tuple[str, ...]  # below it, without those that its cells refer to by number
+    intervals: Section | None  # of the means; None: no cell has one
+    sections: tuple[Section, ...]  # the answers
+    pictures: tuple[Picture, ...]
+    search: tuple[Section, ...]  # what a search adds: the best points first
+    trials: Section  # a row for each trial; the first column is its cell
+
+    @property
+    def listed_trials(self) -> Section:
+        """The trials for a page that cannot fold them away: of more than 200, where they are listed."""
+        assert self.trials.table is not None
+        if len(self.trials.table.rows) <= _LISTED:
+            return self.trials
+        return Section(
+            self.trials.title,
+            f"{self.trials.intro} They are more than {_LISTED}: `assay report {self.title} --format html` "
+            f"lists them all, and `studies/{self.title}/summary.parquet` below the storage has a row for "
+            "each trial and metric.",
+        )
+
+
+def superscript(number: int) -> str:
+    """``12`` as ``¹²``."""
+    return str(number).translate(_SUPERSCRIPTS)
