@@ -33,13 +33,14 @@ from trainables.focus.contrast import Contrast
 from trainables.focus.cropping import GuidedCropping
 from trainables.focus.extension import Erased, Fill, erase, extended_map, residual, residual_scale
 from trainables.focus.inpainting import filler, new_inpainter, train_inpainter
-from trainables.focus.labels import PseudoLabels, refined_labels
+from trainables.focus.labels import by_id, refined_labels
 from trainables.focus.segmentation import SegmentationNet, Targets, train_segmentation
 from trainables.nn.cam import minmax
 from trainables.nn.crf import refine
 from trainables.nn.inpaint import Inpainter
 from trainables.nn.models import load_model, save_model, with_layout
 from trainables.nn.pseudo import pseudo_labels
+from trainables.pseudo_labels import PseudoLabels
 from trainables.stages import Stage, StageWork
 
 __all__ = ["read_facts", "read_inpainter", "read_maps", "read_segmenter", "stages"]
@@ -176,17 +177,16 @@ def _make_pseudo(work: StageWork) -> None:
     train = work.data.train
     ids = tuple(name for name, label in zip(train.ids, train.labels, strict=True) if label)
     labels_NHW = pseudo_labels(maps_NHW, torch.ones(len(maps_NHW), dtype=torch.bool), config.cutoffs)
-    PseudoLabels(ids, labels_NHW).save(work.folder, "pseudo")
+    PseudoLabels("pseudo", ids, labels_NHW.numpy()).save(work.folder)
 
 
 def _make_s1(work: StageWork) -> None:
-    labels = PseudoLabels.load(work.inputs["pseudo"])
-    _train_and_save(work, Targets(labels.by_id()))
+    _train_and_save(work, Targets(by_id(_read_labels(work.inputs["pseudo"]))))
 
 
 def _make_refined(work: StageWork) -> None:
     config, device = _config(work), work.run.device
-    before = PseudoLabels.load(work.inputs["pseudo"])
+    before = _read_labels(work.inputs["pseudo"])
     network = read_segmenter(work.inputs["s1"], device)
     probs: list[Tensor] = []
     sharper: list[Tensor] = []
@@ -204,9 +204,13 @@ def _make_refined(work: StageWork) -> None:
         facts = {"area": areas[0], "area_after_crf": areas[1]}
         prob_NHW = sharp_NHW if uses_crf else prob_NHW
     refined = refined_labels(
-        before, prob_NHW, foreground=config.round_foreground, background=config.round_background
+        before,
+        prob_NHW,
+        "s1_crf" if uses_crf else "s1",
+        foreground=config.round_foreground,
+        background=config.round_background,
     )
-    refined.labels.save(work.folder, "s1_crf" if uses_crf else "s1")
+    refined.labels.save(work.folder)
     facts |= {"crf": float(uses_crf), "empty": refined.empty, "void": float(refined.void)}
     _write_facts(work, facts)
 
@@ -216,8 +220,7 @@ def _make_s2(work: StageWork) -> None:
         network = read_segmenter(work.inputs["s1"], work.run.device)
         save_model(work.folder, network, network.config)
         return
-    labels = PseudoLabels.load(work.inputs["refined"])
-    _train_and_save(work, Targets(labels.by_id()))
+    _train_and_save(work, Targets(by_id(_read_labels(work.inputs["refined"]))))
 
 
 def _make_student(work: StageWork, *, labels: str, last: str) -> None:
@@ -231,7 +234,7 @@ def _make_student(work: StageWork, *, labels: str, last: str) -> None:
         if uses_crf:
             prob_BHW = refine(prob_BHW, images_BCHW * 255, config.random_field).prob_BHW
         soft |= zip(ids, prob_BHW.half().cpu(), strict=True)
-    hard = PseudoLabels.load(work.inputs[labels]).by_id()
+    hard = by_id(_read_labels(work.inputs[labels]))
     _train_and_save(work, Targets(hard, soft, config.student_soft), image_head=True)
 
 
@@ -263,6 +266,12 @@ def read_segmenter(folder: Path, device: torch.device) -> SegmentationNet:
     network = SegmentationNet(config, image_head="image_head.weight" in tensors)
     network.load_state_dict(tensors)
     return with_layout(network, config).to(device).eval()
+
+
+def _read_labels(folder: Path) -> PseudoLabels:
+    labels = PseudoLabels.load(folder)
+    assert labels is not None, "the stage has written them"
+    return labels
 
 
 def read_facts(folder: Path) -> dict[str, float]:
