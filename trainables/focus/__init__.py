@@ -21,6 +21,7 @@ from trainables.focus.config import FocusConfig
 from trainables.focus.fit import fit
 from trainables.focus.predictor import FocusPredictor, count_parameters, load
 from trainables.focus.presets import PRESETS, footnotes
+from trainables.metrics import PROXIES
 
 __all__ = ["TRAINABLE", "FocusConfig", "FocusPredictor", "fit", "load"]
 
@@ -35,5 +36,6 @@ TRAINABLE: Trainable[FocusConfig] = Trainable(
     load=load,
     footnotes=footnotes,
     stages=stages,
+    proxies=frozenset(PROXIES),
     parameters=count_parameters,
 )

@@ -20,6 +20,8 @@ from trainables.nn.pseudo import Cutoffs, Policy
 
 __all__ = ["FocusConfig"]
 
+_LEAST_SIDE = 16  # pixels: what all nets' default depths can halve
+
 
 class FocusConfig(ClassifierConfig, frozen=True):
     """Settings of one training of the chain."""
@@ -159,6 +161,10 @@ class FocusConfig(ClassifierConfig, frozen=True):
                 raise ValueError(f"{name} ends below where the other starts: found {low} and {high}")
         if not 0 < self.gcm_cut[0] <= self.gcm_cut[1] < 1:
             raise ValueError(f"gcm_cut holds shares in (0, 1), found {list(self.gcm_cut)}")
+        if min(self.image_size) < _LEAST_SIDE:
+            raise ValueError(
+                f"sides of image_size are {_LEAST_SIDE} pixels at least, found {list(self.image_size)}"
+            )
         if self.segment_batch % 2:
             raise ValueError(
                 f"half of a batch is defective: segment_batch is even, found {self.segment_batch}. "
