@@ -150,9 +150,9 @@ def test_the_inpainter_never_sees_a_defective_image() -> None:
 
 
 def test_a_trained_inpainter_comes_nearer_to_the_surface_than_black() -> None:
-    config = tiny_chain(iem="both", iem_inpainter="unet", inpainter_min_steps=40, inpainter_lr=3e-3)
+    config = tiny_chain(iem="both", iem_inpainter="unet", inpainter_min_steps=40, inpainter_lr=1e-2)
     inpainter = train_inpainter(config, chain_data(), LocalRun())
     image = torch.full((1, 1, 48, 64), 0.43)
     mask = torch.zeros(1, 48, 64, dtype=torch.bool)
     mask[:, 20:28, 20:28] = True
-    assert (inpainter.fill(image, mask) - image).abs()[:, 0][mask].mean() < 0.2
+    assert (inpainter.fill(image, mask) - image).abs()[:, 0][mask].mean() < 0.43 / 1.5
