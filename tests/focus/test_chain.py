@@ -369,3 +369,21 @@ def test_footnotes_say_what_is_our_reading() -> None:
     (note, *_) = TRAINABLE.footnotes(tiny_chain(clm=True, iem="both"))
     assert "CLM (our reading), IEM (our reading)" in note
     assert "no module" in TRAINABLE.footnotes(tiny_chain())[0]
+
+
+# What a fixed training ends with. When these move, results move: raise TRAINABLE.revision and note the new numbers
+# under it.
+GOLDEN = {1: {"classifier": [], "s1": [], "student": []}}
+MOVED = {
+    "classifier": ["backbone.conv1.weight", "head.weight"],
+    "s1": ["unet.head.bias", "unet.decoder.0.0.weight"],
+    "student": ["image_head.weight", "shift"],
+}
+
+
+def test_results_do_not_move_without_a_new_revision(tmp_path: Path) -> None:
+    fitted(tiny_chain(**WHOLE, min_steps=24, lr=1e-3, segment_lr=1e-3), tmp_path)
+    for stage, names in MOVED.items():
+        tensors = load_file(tmp_path / stage / "model.safetensors")
+        found = [tensors[name].double().norm().item() for name in names]
+        np.testing.assert_allclose(found, GOLDEN[TRAINABLE.revision][stage], rtol=0.003)
