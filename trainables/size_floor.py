@@ -15,7 +15,7 @@ __all__ = ["size_only_ap"]
 
 
 def size_only_ap(train: ImageSet, test: ImageSet, seed: int) -> float | Undefined:
-    """Image AP on ``test`` of a forest that knows height and width of the ``train`` photographs, and no pixel.
+    """Image AP on ``test`` of a forest that knows the heights and widths of the photographs, and no pixel.
 
     Args:
         train: Labels and sizes that the forest learns from.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ class Pull(Attachment):
     def __init__(self, weight: float, warmup: int = 0) -> None:
         super().__init__()
         self.weight, self.warmup = weight, warmup
-        self.project = nn.Linear(16, 4)
+        self.project = nn.Linear(16, 4, bias=False)  # a spread knows no bias: its gradient would be noise
         self.noise: Tensor
         self.register_buffer("noise", torch.zeros(()))
 
@@ -51,7 +52,7 @@ class Pull(Attachment):
         self.noise.fill_(step.generator("pull").random())
         seen = self.average(step.images_BCHW).score_B.detach()
         z = self.project(step.whole(step.features_BKhw.mean(dim=(2, 3))))
-        spread = step.once(z[: step.size // 2].var(dim=0).sum() * (1 + self.noise))
+        spread = step.once(z[: step.size // 2].var(dim=0, correction=0).sum() * (1 + self.noise))
         return {"loss_pull": self.weight * spread, "seen": seen.sigmoid().sum() / step.size}
 
     def after_step(self, net: Classifier) -> None:
@@ -131,6 +132,20 @@ def test_two_attachments_draw_random_numbers_of_their_own() -> None:
     assert list(steps[0].rows) == [0, 1, 2, 3]
 
 
+class Lonely(LocalRun):
+    """The last of three workers, as if the other two had no gradients."""
+
+    def reduce(self, parameters: Iterable[nn.Parameter]) -> None:
+        assert all(p.grad is not None for p in parameters if p.requires_grad)
+
+
+def test_a_worker_without_images_takes_part_in_every_step() -> None:
+    run = Lonely(rank=2, world_size=3)
+    config = tiny_config(norm="gn", batch_size=6, epochs=1)
+    train_classifier(config, tiny_data(count=4), run, [Pull(0.1)])  # the last batch: one and one
+    assert 0 < run.history[0]["loss"] < 10
+
+
 def test_training_reads_no_mask() -> None:
     shown = train_classifier(tiny_config(), tiny_data(), LocalRun())
     locked = train_classifier(tiny_config(), with_masks(tiny_data(), NoMasks()), LocalRun())
@@ -170,8 +185,6 @@ def test_diverged_training_names_epoch_and_finding() -> None:
 def test_what_cannot_be_trained_is_refused_with_a_way_out(
     changes: dict[str, Any], positives: int, negatives: int, run: LocalRun, words: str
 ) -> None:
-    from dataclasses import replace
-
     data = replace(tiny_data(), train=surfaces(positives, negatives))
     with pytest.raises(InputError, match=words):
         train_classifier(tiny_config(**changes), data, run)

@@ -178,7 +178,9 @@ def load_maps(folder: Path, net: Classifier, settings: MapSettings) -> CamMaps:
 
 
 def _offset(maps: CamMaps, batches: Iterator[Tensor]) -> Offset:
-    scores = torch.zeros(2 * REACH + 1, 2 * REACH + 1, dtype=torch.float64, device=maps.offset.device)
+    # Offsets grow with the cells: up to one and a half of 8 pixels were seen.
+    reach = max(REACH, 3 * maps.net.config.output_stride // 2)
+    scores = torch.zeros(2 * reach + 1, 2 * reach + 1, dtype=torch.float64, device=maps.offset.device)
     for batch in batches:
-        scores += offset_scores(minmax(maps.unmoved(batch).map_BHW), blur_residual(batch))
+        scores += offset_scores(minmax(maps.unmoved(batch).map_BHW), blur_residual(batch), reach)
     return best_offset(scores)
