@@ -140,13 +140,13 @@ class Predictor(Protocol):
 
 @runtime_checkable
 class Lineage(Protocol):
-    """A predictor of several steps that can show each of them."""
+    """A predictor that can show the stages on the way to its answer."""
 
     def lineage(self, images: Tensor) -> Mapping[str, Tensor]:
-        """The steps on the way to ``predict``'s answer to ``images``, by name, in the order of the chain.
+        """What led to ``predict``'s answer to ``images``: stages by name, in the order of the chain.
 
         Maps, B × H × W in [0, 1], are judged against masks; pictures, B × c × h × w in [0, 1] (c as the
-        images' or 1), are looked at only. Every batch has the same steps. Called under ``torch.no_grad``.
+        images' or 1), are looked at only. Every batch has the same stages. Called under ``torch.no_grad``.
         """
         ...
 

@@ -8,7 +8,7 @@ the first test image is looked at:
   F1 of "the image is defective when the maximum of its heatmap reaches the threshold";
 * without validation, or with one class only in it: 0.5, and a note says so.
 
-A model of several steps is asked for all of them on test images (:mod:`trainables.lineage`), and pseudo
+A model of several stages is asked for all of them on test images (:mod:`trainables.lineage`), and pseudo
 labels of training images can be compared with masks when training is over (:func:`measure_labels`): both
 choose nothing.
 
@@ -88,8 +88,8 @@ class Evaluation:
     maps: pa.Table  # trainables.maps.MAPS_SCHEMA, the probe images
     notes: tuple[str, ...]  # footnotes: sources of thresholds, metrics left out and why
     seconds_per_image: float  # prediction of a test image, without metrics
-    stages: tuple[StageScores, ...] = ()  # of a model of several steps: each on test, and floors beside them
-    lineage: pa.Table | None = None  # trainables.lineage.LINEAGE_SCHEMA, the steps of the probe images
+    stages: tuple[StageScores, ...] = ()  # of a model that shows them: each on test, and floors beside them
+    lineage: pa.Table | None = None  # trainables.lineage.LINEAGE_SCHEMA, the stages of the probe images
 
 
 @dataclass

@@ -1,9 +1,9 @@
-"""What every step of a model is worth: its maps against masks, floors beside them, and pictures to look at.
+"""What every stage of a model is worth: its maps against masks, floors beside them, and pictures to look at.
 
-A predictor of several steps tells them (:class:`~trainables.contract.Lineage`); the evaluation hands each
-batch of test images to a :class:`LineageScores`. Steps are decided at 0.5: thresholds are chosen for a
+A predictor of several stages shows them (:class:`~trainables.contract.Lineage`); the evaluation hands each
+batch of test images to a :class:`LineageScores`. Stages are decided at 0.5: thresholds are chosen for a
 model's last map only. In the same pass the floors of :mod:`trainables.nn.floors` are measured on the same
-images, since a step that does not rise above them has not learned where defects are.
+images, since a stage that does not rise above them has not learned where defects are.
 
 Trade-off: scores are binned (:mod:`trainables.pixel_histogram`), so that a dozen maps of every test image
 need no more memory than a dozen maps of one batch.
@@ -28,13 +28,13 @@ from trainables.pixel_histogram import PixelHistogram
 
 __all__ = ["LINEAGE_SCHEMA", "LineageScores", "StageScores"]
 
-_PIXELS_PER_PASS = 4 * 512 * 512  # of images whose steps are held at once
+_PIXELS_PER_PASS = 4 * 512 * 512  # of images whose stages are held at once
 _CAM = "cam"  # the map that a floor multiplies with the blur residual
 
 LINEAGE_SCHEMA = pa.schema(
     [
         pa.field("sample", pa.string(), nullable=False),
-        pa.field("order", pa.int16(), nullable=False),  # of the step in its chain, from 0
+        pa.field("order", pa.int16(), nullable=False),  # of the stage in its chain, from 0
         pa.field("stage", pa.string(), nullable=False),
         pa.field("kind", pa.string(), nullable=False),  # map (0 black, 255 a score of 1) or picture
         pa.field("png", pa.binary(), nullable=False),  # at display size; grey, or BGR for a picture in colour
@@ -43,7 +43,7 @@ LINEAGE_SCHEMA = pa.schema(
 
 
 class StageScores(NamedTuple):
-    """What one step of a model, or a floor, is worth."""
+    """What one stage of a model, or a floor, is worth."""
 
     stage: str  # `cam`, `pseudo`; of a floor `random`
     of: Literal["test", "train", "floor"]  # maps of test images, labels of training images, a floor on test
@@ -51,7 +51,7 @@ class StageScores(NamedTuple):
 
 
 class LineageScores:
-    """Steps of a model and floors on a set of images, collected batch by batch."""
+    """Stages of a model and floors on a set of images, collected batch by batch."""
 
     def __init__(self, model: Lineage, seed: int) -> None:
         """``seed``: that of the repeat; the random floor depends on it and on the order of images only."""
@@ -85,7 +85,7 @@ class LineageScores:
             self._add(images_BCHW[part], samples[part], truths[part], kept[part])
 
     def scores(self) -> tuple[StageScores, ...]:
-        """The steps in the order of the chain, then the floors; nothing where no mask is known."""
+        """The stages in the order of the chain, then the floors; nothing where no mask is known."""
         found = [StageScores(name, of, pixels.metrics()) for (of, name), pixels in self._pixels.items()]
         return tuple(sorted((one for one in found if one.metrics), key=lambda one: one.of == "floor"))
 
@@ -104,9 +104,9 @@ class LineageScores:
             told = dict(self._model.lineage(images_BCHW))
             maps = {stage: values for stage, values in told.items() if values.ndim == 3}
             floors = _floors(images_BCHW, maps, self._rng)
-        steps = {stage: _checked(stage, values, images_BCHW, samples) for stage, values in told.items()}
+        found = {stage: _checked(stage, values, images_BCHW, samples) for stage, values in told.items()}
         for stage in maps:
-            self._score("test", stage, steps[stage], truths)
+            self._score("test", stage, found[stage], truths)
         for name, values in floors.items():
             self._score("floor", name, values.cpu().numpy(), truths)
         for k, sample in enumerate(samples):
@@ -119,7 +119,7 @@ class LineageScores:
                         "kind": "map" if stage in maps else "picture",
                         "png": _png(values[k]),
                     }
-                    for order, (stage, values) in enumerate(steps.items())
+                    for order, (stage, values) in enumerate(found.items())
                 ]
 
     def _score(
@@ -130,9 +130,9 @@ class LineageScores:
         truths: Sequence[NDArray[np.bool_] | None],
     ) -> None:
         pixels = self._pixels.setdefault((of, name), PixelHistogram())
-        for heatmap, truth in zip(maps, truths, strict=True):
-            if truth is not None:
-                pixels.add(heatmap, truth)
+        known = [truth is not None for truth in truths]
+        if any(known):
+            pixels.add(maps[known], np.stack([truth for truth in truths if truth is not None]))
 
 
 def _floors(images_BCHW: Tensor, maps: Mapping[str, Tensor], rng: np.random.Generator) -> dict[str, Tensor]:

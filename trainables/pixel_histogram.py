@@ -34,28 +34,29 @@ class PixelHistogram:
     _defect: NDArray[np.int64] = field(default_factory=_counts)
     _background: NDArray[np.int64] = field(default_factory=_counts)
     _overlap: NDArray[np.float64] = field(default_factory=lambda: np.zeros(_BINS))  # shares of regions
-    _decided: list[tuple[int, int, int]] = field(default_factory=list)  # tp, fp, fn of each image
+    _decided: list[NDArray[np.int64]] = field(default_factory=list)  # tp, fp, fn (3 × N) of each batch
     _regions: int = 0
 
-    def add(self, heatmap: NDArray[np.float32], truth: NDArray[np.bool_]) -> None:
-        """Take in one image: ``heatmap`` in [0, 1] and ``truth``, both H × W."""
-        count, shares = region_shares(truth)
-        bins = _bins(heatmap)
-        inside = bins[truth]
+    def add(self, heatmaps: NDArray[np.float32], truths: NDArray[np.bool_]) -> None:
+        """Take in N images: ``heatmaps`` in [0, 1] and ``truths``, both N × H × W."""
+        of_images = [region_shares(truth) for truth in truths]
+        bins = _bins(heatmaps)
+        inside = bins[truths]
         defect = np.bincount(inside, minlength=_BINS)
         self._defect += defect
         self._background += np.bincount(bins.ravel(), minlength=_BINS) - defect
-        self._overlap += np.bincount(inside, shares, minlength=_BINS)
-        self._regions += count
-        tp, reached = int(np.sum(inside >= _HALF_BIN)), int(np.sum(bins >= _HALF_BIN))
-        self._decided.append((tp, reached - tp, len(inside) - tp))
+        self._overlap += np.bincount(inside, np.concatenate([s for _, s in of_images]), minlength=_BINS)
+        self._regions += sum(count for count, _ in of_images)
+        reached = bins >= _HALF_BIN
+        tp, claimed, defects = (np.sum(x, axis=(1, 2)) for x in (reached & truths, reached, truths))
+        self._decided.append(np.stack([tp, claimed - tp, defects - tp]))
 
     def metrics(self) -> dict[str, float]:
         """All metrics that read masks; none where no image has a defect, or no pixel is background."""
         at_least = self._background[::-1].cumsum()[::-1]
         if not self._regions or not at_least[0]:
             return {}
-        tp, fp, fn = np.array(self._decided, dtype=np.int64).T
+        tp, fp, fn = np.concatenate(self._decided, axis=1)
         levels = np.flatnonzero(self._defect)
         curve = PixelCurve(
             tp=self._defect[::-1].cumsum()[::-1][levels],

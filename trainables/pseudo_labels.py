@@ -25,7 +25,7 @@ _FILE = "pseudo_labels.safetensors"
 class PseudoLabels:
     """What a method takes for the masks of some training images."""
 
-    name: str  # of the step that they come from: `pseudo`, `pseudo_crf`
+    name: str  # of the stage that they come from: `pseudo`, `pseudo_crf`
     ids: tuple[str, ...]  # N sample ids, each once
     labels: NDArray[np.uint8]  # N × H × W at the network's input size: 1 defect, 0 background, 255 left open
 

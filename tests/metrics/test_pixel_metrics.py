@@ -39,9 +39,13 @@ def with_scores(images: list[Image]) -> dict[str, float]:
 def with_bins(images: list[Image]) -> dict[str, float]:
     """The same from scores in bins."""
     pixels = PixelHistogram()
-    for heatmap, truth in images:
-        pixels.add(heatmap, truth)
+    for image in images:
+        pixels.add(*batch(image))
     return pixels.metrics()
+
+
+def batch(*images: Image) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    return np.stack([heatmap for heatmap, _ in images]), np.stack([truth for _, truth in images])
 
 
 Measure = Callable[[list[Image]], dict[str, float]]
@@ -198,14 +202,20 @@ def test_bins_keep_the_order_of_scores(scores: list[float]) -> None:
 def test_a_histogram_takes_the_same_memory_for_any_number_of_images() -> None:
     pixels, sizes = PixelHistogram(), set[int]()
     for _ in range(3):
-        pixels.add(*DEFECTIVE)
+        pixels.add(*batch(DEFECTIVE, NORMAL))
         sizes.add(sum(value.nbytes for value in vars(pixels).values() if isinstance(value, np.ndarray)))
     assert sizes == {3 * 129026 * 8}
 
 
+def test_a_batch_is_its_images_one_by_one() -> None:
+    images, together = random_images(3, ties=False), PixelHistogram()
+    together.add(*batch(*images))
+    assert together.metrics() == pytest.approx(with_bins(images), abs=1e-12)
+
+
 def test_without_masks_a_histogram_measures_nothing() -> None:
     pixels = PixelHistogram()
-    pixels.add(*NORMAL)
+    pixels.add(*batch(NORMAL))
     assert pixels.metrics() == {}
 
 
