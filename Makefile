@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check format bench torture clean
+.PHONY: help quickstart test check format bench calibrate example torture clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 20
@@ -28,11 +28,19 @@ format: .venv/.installed-dev  ## put the code into shape
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: .venv/.installed-dev  ## measure images/s and the overhead per trial (about 30 minutes)
+bench: .venv/.installed-dev  ## measure images/s, the overhead per trial, large plans and reports (about 40 minutes)
 	@$(BIN)/python -m benchmarks.segdec_throughput
 	@$(BIN)/python -m benchmarks.overhead
 	@$(BIN)/python -m benchmarks.predict_throughput
+	@$(BIN)/python -m benchmarks.science
 	@$(BIN)/python -m benchmarks.crf
+
+example: .venv/.installed  ## train studies/ksdd_additions.yaml (DATA=folder with KolektorSDD), write its report into docs/example
+	@$(BIN)/assay run studies/ksdd_additions.yaml --data $(DATA)
+	@for form in md tex html csv; do $(BIN)/assay report ksdd_additions --output docs/example/ksdd_additions.$$form; done
+
+calibrate: .venv/.installed-dev  ## how often the answers are wrong where the truth is known (two minutes)
+	@$(BIN)/python -m benchmarks.calibrate
 
 torture: .venv/.installed-dev  ## twenty random kills of a fast study, then compare the results
 	@$(BIN)/python -m tests.e2e.torture

@@ -399,3 +399,18 @@ def test_a_second_run_is_refused_before_it_writes_or_tells_anything(complete: Co
     assert f"`assay status small --storage {complete.store.uri}`" in answer.err
     assert not complete.store.exists("studies/small/plan.parquet")
     assert not complete.store.exists("mlflow.db")
+
+
+def test_two_studies_are_put_side_by_side(assay: Assay, store: Store, plan: Plan, tmp_path: Path) -> None:
+    longer = plan_study(
+        parse_study(STUDY.replace("study: small", "study: longer"), "longer.yaml"), None, "cpu"
+    )
+    store.write_table("studies/longer/plan.parquet", longer.to_table())
+    answer = assay("report", "small", "longer", "--storage", store.uri)
+    assert "# small and longer" in answer.out
+    assert "set alike" in answer.out  # the same settings: the same trials
+    page = tmp_path / "pair.html"
+    assert assay("report", "small", "longer", "--storage", store.uri, "--output", page).code == 0
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    refused = assay("report", "small", "small", "--storage", store.uri)
+    assert (refused.code, "found small twice" in refused.err) == (2, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -152,10 +153,11 @@ def _cell_table(planned: Plan, records: Mapping[str, Record]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in ("cell", "trials", "done", "differs from the base in"):
         table.add_column(title, overflow="fold")
+    trials = Counter(trial.cell for trial in planned.trials)
+    done = Counter(trial.cell for trial in planned.trials if trial.id in records)
     for cell in planned.cells:
-        ids = [trial.id for trial in planned.trials if trial.cell == cell.name]
-        done = sum(id_ in records for id_ in ids)
-        table.add_row(*(Text(text) for text in (cell.name, str(len(ids)), str(done), say_diff(cell.diff))))
+        counts = str(trials[cell.name]), str(done[cell.name])
+        table.add_row(*(Text(text) for text in (cell.name, *counts, say_diff(cell.diff))))
     return table
 
 

@@ -12,11 +12,15 @@ from assay.cli.options import DEFAULT_STORAGE, Storage
 
 if TYPE_CHECKING:
     from assay.results import Record, Store
+    from assay.results.forms import Form
     from assay.study import Plan
 
 __all__ = ["logs", "register", "report"]
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name or file.")]
+OtherStudy = Annotated[
+    str | None, typer.Argument(metavar="[OTHER]", help="Another study, to be put beside it.")
+]
 Format = Annotated[
     Literal["md", "latex", "html", "csv"] | None,
     typer.Option(
@@ -55,6 +59,7 @@ def register(app: typer.Typer) -> None:
 
 def report(
     study: StudyName,
+    other: OtherStudy = None,
     *,
     format: Format = None,
     output: Output = None,
@@ -68,6 +73,9 @@ def report(
     --output the pictures too (comparisons, effects, the curve over masks, scores against hours of labelling),
     which HTML always holds. CSV is the numbers of the cells, and with --output those of the comparisons in
     FILE_comparisons.csv.
+
+    With OTHER two studies side by side: what their settings differ in, and the paired differences of the
+    repeats that were tested on the same images.
     """
     from assay.cli.lookup import stored_plan, study_name
     from assay.results import Store
@@ -76,11 +84,18 @@ def report(
     from assay.results.label_answers import label_answers
     from assay.results.looks import read_looks
     from assay.results.luck import read_luck
+    from trainables.errors import InputError
 
     suffix = output.suffix.lower() if output is not None else ""
     form = form_of(Form(format) if format else None, suffix)
     store = Store(storage)
     plan = stored_plan(store, study_name(store, study))
+    if other is not None:
+        beside = stored_plan(store, study_name(store, other))
+        if overlays is not None:
+            raise InputError("--overlays draws the cells of one study: leave it out, or name one study.")
+        _report_pair(store, (plan, beside), form, output)
+        return
     found = store.records_of(trial.id for trial in plan.trials)
     luck = read_luck(plan, found.records, store) if test_luck else None
     looks = read_looks(store, plan.study.study)
@@ -96,17 +111,30 @@ def report(
         labels=label_answers(plan, found.records, found.problems, looks=looks),
         name=name,
     )
-    if output is None:
-        typer.echo(files[name].decode(), nl=False)
-    else:
-        _write_files(files, output.parent)
+    _give(files, output)
     if overlays is not None:
         _write_overlays(plan.answer(), store, found.records, overlays)
 
 
-def _write_files(files: Mapping[str, bytes], folder: Path) -> None:
+def _report_pair(store: Store, plans: tuple[Plan, Plan], form: Form, output: Path | None) -> None:
+    from assay.results.forms import pair_files
+    from assay.results.side_by_side import Side, side_by_side
+
+    sides: list[Side] = []
+    for plan in plans:
+        found = store.records_of(trial.id for trial in plan.trials)
+        sides.append(Side(plan, found.records, found.problems))
+    pair = side_by_side(*sides)
+    _give(pair_files(form, pair, output.name if output is not None else ""), output)
+
+
+def _give(files: Mapping[str, bytes], output: Path | None) -> None:
+    """Print the report, or write it with what lies beside it."""
+    if output is None:
+        typer.echo(files[""].decode(), nl=False)
+        return
     for name, content in files.items():
-        file = folder / name
+        file = output.parent / name
         if "/" in name:  # a picture's folder; that of the report is the user's
             file.parent.mkdir(exist_ok=True)
         file.write_bytes(content)

@@ -36,6 +36,7 @@ _CLAIMS: dict[Claim, str] = {
     "new data": "on new data: would other images of this kind say the same?",
 }
 
+_TESTS = {"sign-flip": "exact sign-flip test", "wilcoxon": "exact Wilcoxon signed-rank test"}
 _MAIN_EFFECTS = "Mean of a level's cells minus that of its factor's first level, all other factors averaged."
 _INTERACTIONS = "How much one factor's effect grows with the level of another: a difference of differences."
 
@@ -300,7 +301,8 @@ def _method(answers: Sequence[Answer]) -> str:
     over = f"Holm over {m} comparisons" if m > 1 else "one comparison, so Holm changes nothing"
     if answers[0].claim == "new data":
         return f"Interval (95 %) and p: Nadeau–Bengio's t, {over}."
-    return f"Interval: 95 %, paired t. p: exact sign-flip test, {over}."
+    test = next((one.test for one in answers if one.test), "sign-flip")
+    return f"Interval: 95 %, paired t. p: {_TESTS[test]}, {over}."
 
 
 def _p(p: float | None) -> str:

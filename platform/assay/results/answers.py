@@ -17,7 +17,7 @@ from assay.results.statistics import (
     MeanInterval,
     Splits,
     best_cells,
-    compare,
+    compare_families,
     comparison,
     interactions,
     main_effects,
@@ -73,27 +73,40 @@ def study_answers(
     }
     on_one_data_set = len({trial.manifest for trial in plan.trials}) == 1
 
-    def answer(contrasts: Sequence[Contrast], family: str, metric: Metric = primary) -> tuple[Answer, ...]:
-        if not contrasts or table.empty:
-            return ()
-        return compare(
+    def answer(
+        families: Mapping[str, Sequence[Contrast]], metric: Metric = primary
+    ) -> Mapping[str, tuple[Answer, ...]]:
+        if table.empty:
+            return dict.fromkeys(families, ())
+        return compare_families(
             tables[metric.name],
-            contrasts,
+            families,
             metric=metric.name,
             splits=splits,
-            family=family,
             resolve=plan.study.resolve if metric is primary else None,
             resolution=_smallest_step(metric, luck),
             earlier_looks=looks,
+            test=plan.study.exact_test,
         )
 
     asked = _comparisons(plan)
+    answers = answer(
+        {"comparisons": asked, "main effects": main_effects(table), "interactions": interactions(table)}
+    )
+    best = None
+    if on_one_data_set:
+        best = best_cells(table, metric=primary.name, splits=splits, test=plan.study.exact_test)
     return StudyAnswers(
-        comparisons=answer(asked, "comparisons"),
-        main_effects=answer(main_effects(table), "main effects"),
-        interactions=answer(interactions(table), "interactions"),
-        further=tuple(one for metric in further for one in answer(asked, "further metrics", metric)),
-        best=best_cells(table, metric=primary.name, splits=splits) if on_one_data_set else None,
+        comparisons=answers["comparisons"],
+        main_effects=answers["main effects"],
+        interactions=answers["interactions"],
+        further=tuple(
+            one
+            for metric in further
+            for of_metric in answer({"further metrics": asked}, metric).values()
+            for one in of_metric
+        ),
+        best=best,
         luck=luck,
         intervals={
             name: {} if of_metric.empty else mean_intervals(of_metric, metric=name, splits=splits)

@@ -15,7 +15,7 @@ from assay.results.tables import decimals_of, level_columns, level_texts
 from assay.study import Plan, Trial
 from trainables.metrics import METRICS, Metric
 
-__all__ = ["interval_section", "trial_section"]
+__all__ = ["interval_section", "listed_trials", "trial_rows", "trial_section"]
 
 _NO_INTERVAL = "No interval: fewer than three repeats, a repeat without a value, or all repeats of one value."
 
@@ -54,13 +54,30 @@ def interval_section(
 def trial_section(plan: Plan, records: Mapping[str, Record], problems: Sequence[Problem] = ()) -> Section:
     """Every trial, cell by cell: the numbers that all others are made of, as recorded."""
     metrics = reported_metrics(plan)
-    unreadable = {problem.trial for problem in problems}
     folds = any(trial.fold is not None for trial in plan.trials)
+    return listed_trials(trial_rows(plan, records, problems, metrics, folds=folds), metrics, folds=folds)
+
+
+def trial_rows(
+    plan: Plan,
+    records: Mapping[str, Record],
+    problems: Sequence[Problem],
+    metrics: Sequence[Metric],
+    *,
+    folds: bool,
+) -> list[tuple[str, ...]]:
+    """Cell, seed, fold (if ``folds``), trial, status and values of every trial, cell by cell."""
+    unreadable = {problem.trial for problem in problems}
     of_cells: dict[str, list[tuple[str, ...]]] = {cell.name: [] for cell in plan.cells}
     for trial in plan.trials:
         fold = [NOTHING if trial.fold is None else str(trial.fold)] if folds else []
         row = (trial.cell, str(trial.seed), *fold, trial.id)
         of_cells[trial.cell].append((*row, *_outcomes(trial, records, metrics, unreadable)))
+    return [row for of_cell in of_cells.values() for row in of_cell]
+
+
+def listed_trials(rows: Sequence[tuple[str, ...]], metrics: Sequence[Metric], *, folds: bool) -> Section:
+    """The section of those rows."""
     columns = [
         Column("cell", "left"),
         Column("seed", "right"),
@@ -69,12 +86,11 @@ def trial_section(plan: Plan, records: Mapping[str, Record], problems: Sequence[
         Column("status", "left"),
         *(Column(metric.title, "right") for metric in metrics),
     ]
-    rows = tuple(row for of_cell in of_cells.values() for row in of_cell)
     return Section(
         "Trials",
         f"{len(rows)} trials, on test images. The record of each is `trials/TRIAL/record.json` below the "
         "storage; `assay logs TRIAL` shows what it said.",
-        TextTable(tuple(columns), rows),
+        TextTable(tuple(columns), tuple(rows)),
     )
 
 

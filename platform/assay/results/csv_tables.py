@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from assay.results.answers import StudyAnswers
 from assay.results.record import Problem, Record
-from assay.results.statistics import answers_table
+from assay.results.statistics import Answer, answers_table
 from assay.results.summary import CellSummary, reported_metrics, summarise
 from assay.study import Plan
 from assay.study.published import published_values
 
-__all__ = ["cells_csv", "comparisons_csv"]
+__all__ = ["answers_csv", "cells_csv", "comparisons_csv"]
 
 _CELL_COLUMNS = (
     "metric", "mean", "sd", "sd_over", "n", "n_planned", "low", "high", "interval", "claim",
@@ -46,9 +46,12 @@ def cells_csv(
 
 def comparisons_csv(answers: StudyAnswers) -> str:
     """One row per claim and comparison (by all metrics), main effect and interaction."""
-    table = answers_table(
-        [*answers.comparisons, *answers.main_effects, *answers.interactions, *answers.further]
-    )
+    return answers_csv([*answers.comparisons, *answers.main_effects, *answers.interactions, *answers.further])
+
+
+def answers_csv(answers: Sequence[Answer]) -> str:
+    """One row per answer."""
+    table = answers_table(answers)
     return _csv(list(table.columns), table.astype(object).where(table.notna(), None).to_numpy().tolist())
 
 

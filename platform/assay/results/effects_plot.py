@@ -15,7 +15,7 @@ from assay.results.statistics.words import better_text, count_text
 from assay.study import Plan
 from trainables.metrics import METRICS, Metric
 
-__all__ = ["EffectRow", "EffectsPlot", "comparisons_plot", "effects_plot"]
+__all__ = ["EffectRow", "EffectsPlot", "comparisons_plot", "effects_plot", "studies_plot"]
 
 _COMPARISONS = "Comparisons"
 _MOST = 40  # rows; a taller picture fits no page
@@ -85,6 +85,11 @@ class EffectsPlot:
 def comparisons_plot(plan: Plan, answers: StudyAnswers) -> EffectsPlot | None:
     """The comparisons of the study; None where no repeat answers one."""
     return _plot(plan, _COMPARISONS, {"": answers.comparisons})
+
+
+def studies_plot(plan: Plan, answers: Sequence[Answer]) -> EffectsPlot | None:
+    """Comparisons of another study with ``plan``'s, cell by cell; None where no repeat answers one."""
+    return _plot(plan, "Two studies", {"": answers})
 
 
 def effects_plot(plan: Plan, answers: StudyAnswers) -> EffectsPlot | None:

@@ -9,18 +9,19 @@ from types import MappingProxyType
 from urllib.parse import quote
 
 from assay.results.answers import StudyAnswers
-from assay.results.csv_tables import cells_csv, comparisons_csv
+from assay.results.csv_tables import answers_csv, cells_csv, comparisons_csv
 from assay.results.label_answers import LabelAnswers
 from assay.results.page.html import html_page
 from assay.results.page.latex import latex_page
 from assay.results.page.markdown import markdown_page
-from assay.results.page.model import PictureForm
+from assay.results.page.model import Page, PictureForm
 from assay.results.record import Problem, Record
 from assay.results.report import study_page
+from assay.results.side_by_side import SideBySide
 from assay.study import Plan
 from trainables.errors import InputError
 
-__all__ = ["Form", "form_of", "report_files"]
+__all__ = ["Form", "form_of", "pair_files", "report_files"]
 
 _LATEX_PATH = re.compile(r"[\w.+-]+", re.ASCII)
 
@@ -92,7 +93,22 @@ def report_files(
         if not name:
             return cells
         return {**cells, f"{_stem(name)}_comparisons{form.suffix}": comparisons_csv(answers).encode()}
-    page = study_page(plan, records, answers, problems, importance, labels=labels)
+    return page_files(form, study_page(plan, records, answers, problems, importance, labels=labels), name)
+
+
+def pair_files(form: Form, pair: SideBySide, name: str = "") -> dict[str, bytes]:
+    """Path → content of the files of two studies side by side; CSV is their comparisons."""
+    if form is Form.CSV:
+        return {name: answers_csv(pair.answers).encode()}
+    return page_files(form, pair.page, name)
+
+
+def page_files(form: Form, page: Page, name: str) -> dict[str, bytes]:
+    """Path → content of a page and of the pictures beside it.
+
+    Raises:
+        InputError: If LaTeX could not find pictures beside a file of that name.
+    """
     if form is Form.HTML:
         return {name: html_page(page).encode()}
     beside = page.pictures if name else ()

@@ -82,6 +82,7 @@ def label_answers(
         family="labels",
         resolve=plan.study.resolve,
         earlier_looks=looks,
+        test=plan.study.exact_test,
     )
     return LabelAnswers(
         costs=costs,

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 
 from assay.results.answer_tables import study_sections
-from assay.results.page.model import Column, Section, TextTable
+from assay.results.cell_tables import listed_trials, trial_rows
+from assay.results.effects_picture import draw_effects
+from assay.results.effects_plot import studies_plot
+from assay.results.page.model import Column, Page, Picture, Section, TextTable
 from assay.results.record import Problem, Record
-from assay.results.statistics import Splits, compare, comparison
+from assay.results.statistics import Answer, Splits, compare, comparison
 from assay.results.summary import CellSummary, summarise, tidy
 from assay.results.tables import mean_spread
 from assay.study import Cell, Plan, Trial
@@ -23,7 +27,7 @@ from assay.study.identity import flatten
 from trainables.errors import InputError
 from trainables.metrics import METRICS, Metric
 
-__all__ = ["Side", "side_by_side"]
+__all__ = ["Side", "SideBySide", "side_by_side"]
 
 _SEPARATOR = ": "  # between study and cell
 
@@ -46,21 +50,54 @@ class _Match:
     other: Cell
 
 
-def side_by_side(one: Side, other: Side) -> Iterator[Section]:
+@dataclass(frozen=True)
+class SideBySide:
+    """Two studies, as a page and as the answers on it."""
+
+    page: Page
+    answers: tuple[Answer, ...]
+
+
+def side_by_side(one: Side, other: Side) -> SideBySide:
     """What two studies differ in, their scores, and the differences of their common repeats.
 
     Raises:
-        InputError: If they have no cell in common, or the second does not report the primary metric of the
-            first.
+        InputError: If they are one, have no cell in common, or the second does not report the primary metric
+            of the first.
     """
     one, other = (Side(side.plan.answer(), side.records, side.problems) for side in (one, other))
+    names = one.plan.study.study, other.plan.study.study
+    if names[0] == names[1]:
+        raise InputError(f"two studies are put side by side, found {names[0]} twice. Name another one.")
     metric = _common_metric(one.plan, other.plan)
     matches = _matches(one.plan, other.plan)
-    yield _differences(one.plan, other.plan, matches)
     table, compared = _common_table(one, other, matches, metric)
-    notes = [_say_alone([match.name for match in matches if match not in compared])]
-    yield _scores(one, other, matches, metric, notes)
-    yield from _comparisons(one, other, compared, table)
+    answers = _answers(one, other, compared, table)
+    scores = _scores(one, other, matches, metric)
+    alone = _say_alone([match.name for match in matches if match not in compared])
+    plot = studies_plot(one.plan, answers)
+    page = Page(
+        title=f"{names[0]} and {names[1]}",
+        question="\n".join(
+            f"{side.plan.study.study}: {' '.join(side.plan.study.question.split())}"
+            for side in (one, other)
+            if side.plan.study.question
+        ),
+        count=f"Two studies side by side: {len(matches)} cells that both have.",
+        table=scores,
+        notes=(_say_spread(one, other, metric), *filter(None, [alone])),
+        intervals=None,
+        sections=(
+            _differences(one.plan, other.plan, matches),
+            *study_sections(names, one.plan.study.resolve, answers),
+        ),
+        pictures=()
+        if plot is None
+        else (Picture("studies", plot.caption, plot.alt, partial(draw_effects, plot)),),
+        search=(),
+        trials=_trials(one, other, metric),
+    )
+    return SideBySide(page, answers)
 
 
 def _common_metric(one: Plan, other: Plan) -> Metric:
@@ -174,40 +211,47 @@ def _say_alone(cells: Sequence[str]) -> str:
     )
 
 
-def _scores(
-    one: Side, other: Side, matches: Sequence[_Match], metric: Metric, notes: Sequence[str]
-) -> Section:
+def _scores(one: Side, other: Side, matches: Sequence[_Match], metric: Metric) -> TextTable:
     of_one, of_other = (
         {s.cell.name: s for s in summarise(side.plan, side.records, metric.name, side.problems)}
         for side in (one, other)
     )
-    names = [side.plan.study.study for side in (one, other)]
-    columns = (
-        Column("cell", "left"),
-        *(
-            column
-            for name in names
-            for column in (Column(f"{metric.title} in {name}", "right"), Column("n", "right"))
-        ),
-    )
+    columns = [Column("cell", "left")]
+    for side in (one, other):
+        columns += [Column(f"{metric.title} in {side.plan.study.study}", "right"), Column("n", "right")]
     rows = tuple(
         (match.name, *_score(of_one[match.one.name], metric), *_score(of_other[match.other.name], metric))
         for match in matches
     )
-    spread = dict.fromkeys(s.planned_spread_of for found in (of_one, of_other) for s in found.values())
-    note = f"Mean ± standard deviation over {' or '.join(spread)}, on test images."
-    return Section("Scores", "", TextTable(columns, rows), (note, *filter(None, notes)))
+    return TextTable(tuple(columns), rows)
 
 
 def _score(summary: CellSummary, metric: Metric) -> tuple[str, str]:
     return mean_spread(summary, metric), summary.count_text()
 
 
-def _comparisons(
-    one: Side, other: Side, compared: Sequence[_Match], table: pd.DataFrame
-) -> Iterator[Section]:
+def _say_spread(one: Side, other: Side, metric: Metric) -> str:
+    kinds = dict.fromkeys(
+        summary.planned_spread_of
+        for side in (one, other)
+        for summary in summarise(side.plan, side.records, metric.name, side.problems)
+    )
+    return f"Mean ± standard deviation over {' or '.join(kinds)}, on test images."
+
+
+def _trials(one: Side, other: Side, metric: Metric) -> Section:
+    folds = any(trial.fold is not None for side in (one, other) for trial in side.plan.trials)
+    rows = [
+        (f"{side.plan.study.study}{_SEPARATOR}{cell}", *row)
+        for side in (one, other)
+        for cell, *row in trial_rows(side.plan, side.records, side.problems, [metric], folds=folds)
+    ]
+    return listed_trials(rows, [metric], folds=folds)
+
+
+def _answers(one: Side, other: Side, compared: Sequence[_Match], table: pd.DataFrame) -> tuple[Answer, ...]:
     if not compared:
-        return
+        return ()
     metric, (a, b) = one.plan.study.metrics.primary, (side.plan.study.study for side in (one, other))
     contrasts = [comparison(f"{a} → {b}", _key(a, m.one), _key(b, m.other), m.name) for m in compared]
     cells = [(a, match.one) for match in compared] + [(b, match.other) for match in compared]
@@ -215,9 +259,15 @@ def _comparisons(
         _key(study, cell): "per_seed" if cell.data.splits == "per_seed" else "prescribed"
         for study, cell in cells
     }
-    resolve = one.plan.study.resolve
-    answers = compare(table, contrasts, metric=metric, splits=splits, family="studies", resolve=resolve)
-    yield from study_sections((a, b), resolve, answers)
+    return compare(
+        table,
+        contrasts,
+        metric=metric,
+        splits=splits,
+        family="studies",
+        resolve=one.plan.study.resolve,
+        test=one.plan.study.exact_test,
+    )
 
 
 def _common_table(

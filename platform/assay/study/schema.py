@@ -304,6 +304,10 @@ class Study(BaseModel):
     resolve: float | None = Field(
         default=None, gt=0, description="Difference in the primary metric that is worth knowing."
     )
+    exact_test: Literal["sign-flip", "wilcoxon"] = Field(
+        default="sign-flip",
+        description="What p-values come from: `sign-flip` weighs differences by size, `wilcoxon` by rank.",
+    )
     metrics: Metrics = Metrics()
     resources: Resources = Resources()
     budget: Budget | None = Field(default=None, description="A time limit; left out: train all.")

@@ -8,7 +8,7 @@ suggested: +0.021 [0.008, 0.034], better in 5 of 5, p = .0625. With 5 repeats th
 """
 
 from assay.results.statistics.best import Best, best_cells
-from assay.results.statistics.compare import Answer, Verdict, answers_table, compare
+from assay.results.statistics.compare import Answer, Verdict, answers_table, compare, compare_families
 from assay.results.statistics.contrasts import Contrast, comparison, interactions, main_effects
 from assay.results.statistics.luck import ItemBootstrap, Luck
 from assay.results.statistics.means import MeanInterval, mean_intervals
@@ -30,6 +30,7 @@ __all__ = [
     "answers_table",
     "best_cells",
     "compare",
+    "compare_families",
     "comparison",
     "interactions",
     "main_effects",

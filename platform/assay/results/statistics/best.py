@@ -10,6 +10,7 @@ import pandas as pd
 
 from assay.results.statistics.compare import compare
 from assay.results.statistics.contrasts import comparison
+from assay.results.statistics.paired import Test
 from assay.results.statistics.scores import Claim, Splits, claims_of, read_scores
 
 __all__ = ["Best", "best_cells"]
@@ -30,6 +31,7 @@ def best_cells(
     metric: str,
     splits: Splits | Mapping[str, Splits] = "prescribed",
     part: str = "test",
+    test: Test = "sign-flip",
 ) -> Best | None:
     """The best mean, and all cells whose comparison with it is neither shown nor suggested.
 
@@ -53,7 +55,7 @@ def best_cells(
     keys = pd.MultiIndex.from_arrays([table["seed"], table["fold"].fillna(-1).astype("int64")])
     rows = table.loc[keys.isin(shared)]
     others = [comparison(name, name, best) for name in names if name != best]
-    answers = compare(rows, others, metric=metric, splits=splits, part=part)
+    answers = compare(rows, others, metric=metric, splits=splits, part=part, test=test)
     worse = {
         one.cell_b
         for one in answers

@@ -8,7 +8,7 @@ exact test cannot reach .05; the answer is then ``suggested`` where the t test i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,7 +22,7 @@ from assay.results.statistics.scores import CLAIMS, Claim, Scores, Splits, claim
 from assay.results.statistics.settle import More, more_repeats
 from assay.results.statistics.units import Units
 
-__all__ = ["Answer", "Verdict", "answers_table", "compare"]
+__all__ = ["Answer", "Verdict", "answers_table", "compare", "compare_families"]
 
 Verdict = Literal["shown", "suggested", "open", "identical", "too few"]
 
@@ -106,22 +106,75 @@ def compare(
     Raises:
         ValueError: If the table breaks its rules, or a contrast names a cell that it lacks.
     """
+    return compare_families(
+        table,
+        {family: contrasts},
+        metric=metric,
+        splits=splits,
+        part=part,
+        resolve=resolve,
+        resolution=resolution,
+        earlier_looks=earlier_looks,
+        test=test,
+    )[family]
+
+
+def compare_families(
+    table: pd.DataFrame,
+    families: Mapping[str, Sequence[Contrast]],
+    *,
+    metric: str,
+    splits: Splits | Mapping[str, Splits] = "prescribed",
+    part: str = "test",
+    resolve: float | None = None,
+    resolution: float | None = None,
+    earlier_looks: Sequence[int] = (),
+    test: Test = "sign-flip",
+) -> dict[str, tuple[Answer, ...]]:
+    """Several families over one table, which is read once; all else is as in :func:`compare`.
+
+    Args:
+        families: Name → its contrasts; each is corrected by itself.
+
+    Returns:
+        Name → its answers, as of :func:`compare`.
+    """
     scores = read_scores(table, metric, splits=splits, part=part)
     study = str(table["study"].iloc[0]) if len(table) else ""
-    answers: list[Answer] = []
-    claims = [claims_of(scores, contrast.weights) for contrast in contrasts]
-    for claim in CLAIMS:
-        members = [contrast for contrast, known in zip(contrasts, claims, strict=True) if claim in known]
-        found = [measure(scores, one, claim, resolution=resolution, test=test) for one in members]
-        looks = [_looks(one.units, len(found), earlier_looks) for one in found]
+    ask = _Asked(scores, study, resolve, resolution, earlier_looks, test)
+    return {name: tuple(ask.family(name, contrasts)) for name, contrasts in families.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """The scores of a study and how they are to be judged."""
+
+    scores: Scores
+    study: str
+    resolve: float | None
+    resolution: float | None
+    earlier_looks: Sequence[int]
+    test: Test
+
+    def family(self, name: str, contrasts: Sequence[Contrast]) -> Iterator[Answer]:
+        claims = [claims_of(self.scores, contrast.weights) for contrast in contrasts]
+        for claim in CLAIMS:
+            members = [one for one, known in zip(contrasts, claims, strict=True) if claim in known]
+            if members:
+                yield from self._claim(name, members, claim)
+
+    def _claim(self, name: str, members: Sequence[Contrast], claim: Claim) -> Iterator[Answer]:
+        found = [
+            measure(self.scores, one, claim, resolution=self.resolution, test=self.test) for one in members
+        ]
+        looks = [_looks(one.units, len(found), self.earlier_looks) for one in found]
         # What could not be computed enters with p = 1.
         p = [None if one.p is None else min(1.0, one.p * k) for one, k in zip(found, looks, strict=True)]
         adjusted = holm([1.0 if value is None else value for value in p])
         adjusted_t = holm([min(1.0, one.p_t * k) for one, k in zip(found, looks, strict=True)])
         for one, k, own_p, p_holm, p_t in zip(found, looks, p, adjusted, adjusted_t, strict=True):
             judged = _Judged(one, len(found), k, own_p, p_holm, p_t <= ALPHA)
-            answers.append(_answer(judged, scores, study, family, resolve))
-    return tuple(answers)
+            yield _answer(judged, self.scores, self.study, name, self.resolve)
 
 
 def answers_table(answers: Sequence[Answer]) -> pd.DataFrame:

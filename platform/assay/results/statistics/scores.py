@@ -62,7 +62,8 @@ def read_scores(
     """One metric of one study; ``splits`` of all cells, or by cell.
 
     Raises:
-        ValueError: If a column is missing, the table holds several studies, or a key stands there twice.
+        ValueError: If a column is missing, the table holds several studies, a key stands there twice, or a
+            value is infinite.
     """
     missing = [name for name in _READ if name not in table.columns]
     if missing:
@@ -79,9 +80,13 @@ def read_scores(
     np.add.at(planned, (row, column), 1)
     if (planned > 1).any():
         r, c = np.argwhere(planned > 1)[0]
-        raise ValueError(f"two rows for {metric} of {names[c]}, seed {repeats[r, 0]}, fold {repeats[r, 1]}")
+        raise ValueError(f"two rows for {_where(metric, str(names[c]), repeats[r])}")
     values = np.full(planned.shape, np.nan)
     values[row, column] = table["value"].to_numpy(np.float64, na_value=np.nan)[chosen]
+    if np.isinf(values).any():
+        r, c = np.argwhere(np.isinf(values))[0]
+        at = _where(metric, str(names[c]), repeats[r])
+        raise ValueError(f"a value is a finite number, found {values[r, c]} for {at}")
     diverged = np.zeros(planned.shape, np.bool_)
     diverged[row, column] = (table["status"] == "diverged").to_numpy(np.bool_)[chosen]
     return Scores(
@@ -105,6 +110,12 @@ def claims_of(scores: Scores, cells: Collection[str]) -> tuple[Claim, ...]:
         return ("new data",)
     shared = scores.planned[:, scores.columns(list(cells))].all(axis=1)
     return ("these folds", "new data") if len(np.unique(scores.folds[shared])) > 1 else ("this split",)
+
+
+def _where(metric: str, cell: str, repeat: NDArray[np.int64]) -> str:
+    """``image_ap of stop·full, seed 3, fold 0``."""
+    seed, fold = map(int, repeat)
+    return f"{metric} of {cell}, seed {seed}" + (f", fold {fold}" if fold != NO_FOLD else "")
 
 
 def _test_share(table: pd.DataFrame, chosen: NDArray[np.bool_]) -> float | None:

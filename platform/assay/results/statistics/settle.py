@@ -48,10 +48,16 @@ def more_repeats(n: int, sd: float, delta: float, m: int, *, overlap: float | No
         needed = _needed(delta / spread, m, overlap)
         return None if needed is None else max(0, needed - n)
 
-    shrunk, grown = (sd * math.sqrt((n - 1) / stats.chi2.ppf(q, n - 1)) for q in (0.8, 0.2))
+    shrunk, grown = (sd * math.sqrt((n - 1) / chi2) for chi2 in _chi2_range(n - 1))
     variance = 1 / MOST_REPEATS + (overlap or 0.0)
     at_most = t_half_width(sd, variance, MOST_REPEATS - 1)
     return More(further(sd), further(shrunk), further(grown), delta, at_most)
+
+
+@lru_cache(maxsize=256)
+def _chi2_range(df: int) -> tuple[float, float]:
+    """The .8 and .2 quantiles of χ²."""
+    return float(stats.chi2.ppf(0.8, df)), float(stats.chi2.ppf(0.2, df))
 
 
 def _needed(effect_size: float, m: int, overlap: float | None) -> int | None:

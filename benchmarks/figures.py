@@ -1,0 +1,104 @@
+"""What the calibration measures: figures with their bounds, and the work that gives them.
+
+A figure may carry that of the simulation by which the method was chosen (``design``; 20,000 draws, with scipy
+and statsmodels alone), and a bound that it must keep.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.results.statistics import Answer
+
+__all__ = [
+    "DECIDED",
+    "FALSE_POSITIVES",
+    "SECTIONS",
+    "Figure",
+    "Simulation",
+    "misses",
+    "percent",
+    "rng_of",
+    "significant",
+]
+
+ALPHA = 0.05
+FALSE_POSITIVES = 5.5  # %, at most, wherever nothing differs and n ≥ 5; coverage of 93 % follows
+DECIDED = ("shown", "suggested")
+
+SECTIONS = {
+    "interval": "t interval: draws in which it misses the true difference (100 − coverage)",
+    "exact": "Exact sign-flip test: p ≤ .05",
+    "verdict": "Verdict `shown` or `suggested`, one comparison",
+    "family": "Four cells against one base: any verdict that is `shown`; that is `shown` or `suggested`",
+    "power": "Power: found where the true difference is 1 or 2 sd of the differences",
+    "folds": "Seeds × folds: interval that misses 0 though the cells are exchangeable, S seeds",
+    "contrast": "2 × 2 × 2: interval of a contrast that misses 0",
+    "failed": "10 repeats, 10 % of the trials diverge: p ≤ .05",
+    "looks": "Adding repeats from 5 to 10, or once from 5 to 10, until `shown`",
+    "bold": "The truly best cell is bold, or no cell is",
+    "luck": "Test luck: coverage of the interval over test items",
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured number: where it stands, what it may be."""
+
+    section: str
+    row: str
+    column: str
+    value: float
+    draws: int
+    design: str = ""  # the figure of the simulation by which the method was chosen
+    most: float | None = None  # it may not be above, beyond the error of so many draws
+    decimals: int = 1
+
+    @property
+    def error(self) -> float:
+        """Standard error of a share of ``most`` percent."""
+        share = (self.most or 0.0) / 100
+        return 100 * float(np.sqrt(share * (1 - share) / self.draws))
+
+    @property
+    def broken(self) -> bool:
+        """Whether the bound is exceeded by more than two standard errors."""
+        return self.most is not None and self.value > self.most + 2 * self.error
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A piece of work for one process."""
+
+    run: Callable[..., Iterator[Figure]]
+    argument: Any
+    draws: int
+
+    def figures(self, scale: float) -> list[Figure]:
+        """Run it with ``scale`` times its draws."""
+        return list(self.run(self.argument, max(20, round(self.draws * scale))))
+
+
+def rng_of(*name: object) -> np.random.Generator:
+    """The same numbers for the same name, whichever process asks."""
+    return np.random.default_rng(zlib.crc32(repr(name).encode()))
+
+
+def percent(found: Sequence[bool] | NDArray[np.bool_]) -> float:
+    return 100 * float(np.mean(found))
+
+
+def misses(answer: Answer, truth: float = 0.0) -> bool:
+    assert answer.low is not None
+    assert answer.high is not None
+    return not answer.low <= truth <= answer.high
+
+
+def significant(answer: Answer) -> bool:
+    return answer.p is not None and answer.p <= ALPHA

@@ -1,0 +1,197 @@
+"""Seconds for the plan of a large study and for the report over its records, and how they grow.
+
+``python -m benchmarks.science [--rounds 5] [--planned 100000] [--reported 100000]``: full factorials × seeds,
+planned on images made on the spot and reported from records on a local disk; sizes alternate within each round. Every step runs
+in this one thread, so its CPU time is what it takes on a calm machine; both are printed. Exit code 1 if a
+plan of 100,000 trials or a report over 10,000 records takes more than 5 s of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from assay.results import Store
+from assay.results.answers import study_answers
+from assay.results.forms import Form, report_files
+from assay.study import Plan, parse_study, plan_study
+from tests.results.made_studies import make_record
+from trainables.data import open_manifest
+from trainables.data.manifest import Manifest
+from trainables.data.spec import DataSpec
+
+LIMIT_SECONDS = 5.0
+PLANNED, REPORTED = 100_000, 10_000  # trials, records: what the limit is for
+FORMS = (Form.MARKDOWN, Form.HTML)
+
+STUDY = """
+study: large
+trainable: segdec
+data: {{reader: synthetic}}
+config: {{preset: ksdd, image_size: [128, 64]}}
+factors:
+{factors}
+design: {{full: all}}
+comparisons: [{{factor: lr, from: l0}}]
+repeats: {{seeds: [{seeds}]}}
+metrics: {{primary: image_ap, report: [fp, pixel_iou]}}
+"""
+
+_T = TypeVar("_T")
+
+
+class Size(NamedTuple):
+    """A factorial of ``factors`` factors with ten levels each."""
+
+    factors: int
+    seeds: int
+
+    @property
+    def trials(self) -> int:
+        return 10**self.factors * self.seeds
+
+    def study(self) -> str:
+        settings = {"lr": 0.01, "w_pos": 1.0, "delta": 0.1}
+        lines: list[str] = []
+        for name, step in list(settings.items())[: self.factors]:
+            levels = (f"l{i}: {{config: {{{name}: {step * (i + 1):g}}}}}" for i in range(10))
+            lines.append(f"  {name}: {{{', '.join(levels)}}}")
+        return STUDY.format(factors="\n".join(lines), seeds=", ".join(map(str, range(self.seeds))))
+
+
+SIZES = (Size(2, 10), Size(2, 100), Size(3, 10), Size(2, 1000), Size(3, 100))
+
+
+class Seconds(NamedTuple):
+    """Of one step: on the clock, and of CPU."""
+
+    wall: float
+    cpu: float
+
+
+def timed(action: Callable[[], _T]) -> tuple[_T, Seconds]:
+    """The result of ``action`` and its seconds."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = action()
+    return result, Seconds(time.perf_counter() - wall, time.process_time() - cpu)
+
+
+class Bench:
+    """The steps of one round, and what they took so far."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.seconds: dict[tuple[Size, str], list[Seconds]] = {}
+
+    def plan(self, size: Size) -> Plan:
+        """Read the study file and lay out all trials on opened images."""
+
+        def manifest(spec: DataSpec) -> Manifest:
+            return open_manifest(spec, None, self.folder / "cache")
+
+        text = size.study()
+        return self._take(size, "plan", lambda: plan_study(parse_study(text, "large.yaml"), manifest, "cpu"))
+
+    def report(self, size: Size, plan: Plan) -> None:
+        """Read all records, answer what the study asks, and write that in two forms."""
+        store = Store(self.folder / f"{size.factors}-{size.seeds}")
+        found = self._take(size, "read", lambda: store.records_of(trial.id for trial in plan.trials))
+        assert len(found.records) == size.trials
+        answers = self._take(size, "answer", lambda: study_answers(plan, found.records))
+        for form in FORMS:
+            self._take(size, form.value, lambda f=form: report_files(f, plan, found.records, answers))
+
+    def write_records(self, size: Size, plan: Plan) -> None:
+        """A record for each trial, straight into its place: nothing is measured here."""
+        for trial in plan.trials:
+            record = make_record(trial, lambda trial: _scores(trial.config, trial.seed))
+            path = self.folder / f"{size.factors}-{size.seeds}" / "trials" / trial.id / "record.json"
+            path.parent.mkdir(parents=True)
+            path.write_bytes(record.to_bytes())
+
+    def median(self, size: Size, step: str) -> Seconds:
+        """Median of the rounds."""
+        taken = self.seconds[size, step]
+        return Seconds(statistics.median(s.wall for s in taken), statistics.median(s.cpu for s in taken))
+
+    def _take(self, size: Size, step: str, action: Callable[[], _T]) -> _T:
+        result, seconds = timed(action)
+        self.seconds.setdefault((size, step), []).append(seconds)
+        return result
+
+
+def _scores(config: dict[str, Any], seed: int) -> dict[str, float]:
+    """Scores that look random and are the same each time."""
+    luck = (seed * 7919 + round(config["lr"] * 104729 + config["w_pos"] * 1299)) % 1000 / 1000
+    ap = 0.8 + 0.05 * luck + 0.1 * config["lr"]
+    return {"image_ap": ap, "fp": float(round(10 * luck)), "fn": 1.0, "pixel_iou": ap / 2}
+
+
+def main() -> int:
+    """Run the rounds, print the tables, and check the limits."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="rounds (default 5)")
+    parser.add_argument("--planned", type=int, default=100_000, help="trials of the largest plan")
+    parser.add_argument("--reported", type=int, default=100_000, help="records of the largest report")
+    arguments = parser.parse_args()
+    sizes = [size for size in SIZES if size.trials <= arguments.planned]
+    most = arguments.reported
+    reported = [size for size in sizes if size.trials <= (most if size.factors == 2 else min(most, REPORTED))]
+    with tempfile.TemporaryDirectory(prefix="assay-science-") as folder:
+        bench = Bench(Path(folder))
+        bench.plan(sizes[0])  # imports, and the images
+        plans = {size: bench.plan(size) for size in reported}
+        for size, plan in plans.items():
+            bench.write_records(size, plan)
+        bench.seconds.clear()
+        for _, size in product(range(arguments.rounds), sizes):
+            plan = bench.plan(size)
+            if size in reported:
+                bench.report(size, plan)
+        sys.stdout.write(_table(bench, sizes))
+        sys.stdout.flush()  # removing the records may take longer than all the rest
+    broken = list(_broken(bench, sizes))
+    sys.stderr.write("".join(f"error: {line}\n" for line in broken))
+    return 1 if broken else 0
+
+
+def _table(bench: Bench, sizes: list[Size]) -> str:
+    """A row for each size: median seconds of CPU, and on the clock."""
+    steps = ("plan", "read", "answer", *(form.value for form in FORMS))
+    lines = [
+        "| cells × seeds | trials | plan | read the records | answer | Markdown | HTML with pictures |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for size in sizes:
+        taken = [bench.median(size, step) if (size, step) in bench.seconds else None for step in steps]
+        cells = [f"{one.cpu:.2f} ({one.wall:.2f})" if one else "–" for one in taken]
+        lines.append(f"| {10**size.factors:,} × {size.seeds:,} | {size.trials:,} | {' | '.join(cells)} |")
+    rounds = len(next(iter(bench.seconds.values())))
+    return "\n".join([f"Seconds of CPU (on the clock), median of {rounds} rounds.\n", *lines, ""])
+
+
+def _broken(bench: Bench, sizes: list[Size]) -> list[str]:
+    """The limits that do not hold, a sentence each."""
+    found: list[str] = []
+    for size in sizes:
+        steps = {PLANNED: ("plan",), REPORTED: ("read", "answer", "md")}.get(size.trials, ())
+        seconds = sum(bench.median(size, step).cpu for step in steps)
+        if seconds > LIMIT_SECONDS:
+            found.append(
+                f"{', '.join(steps)} of {size.trials:,} trials ({10**size.factors:,} cells) took "
+                f"{seconds:.1f} s of CPU, at most {LIMIT_SECONDS:g} s may be."
+            )
+    return found
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
