@@ -164,7 +164,7 @@ def _write_overlays(plan: Plan, store: Store, records: dict[str, Record], file: 
         sheets[f"{file.stem}_files/{name}"] = sheet
     encoded = {name: cv2.imencode(".png", sheet) for name, sheet in sheets.items()}
     assert all(written for written, _ in encoded.values()), "a sheet is a uint8 picture"
-    _write_files({name: data.tobytes() for name, (_, data) in encoded.items()}, file.parent)
+    _give({name: data.tobytes() for name, (_, data) in encoded.items()}, file)
 
 
 def logs(trial: TrialId, lines: Lines = 100, storage: Storage = DEFAULT_STORAGE) -> None:
