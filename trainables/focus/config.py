@@ -1,4 +1,4 @@
-"""Settings of the guided-cropping method: the classifier's, five switches, and what each switch brings.
+"""Settings of the guided-cropping method: the classifier's, six switches, and what each switch brings.
 
 ``clm``, ``gcm``, ``iem``, ``crf``, ``round`` and ``distill`` turn the modules on. With all of them off the
 method is a classifier, its class-activation map, pseudo labels and a segmentation net on them. A setting

@@ -121,7 +121,9 @@ class FocusPredictor:
         if self.chain is not None:
             found |= self._of_chain(images, self.chain)
         last = "student" if self.config.distill else "s2" if self.config.round else "s1"
-        if last not in found or last == "s2":
+        if last == "s1" and self._uses_crf:
+            last = "s1_crf"
+        if last not in found:
             found[last] = self._part(images).heatmap
         return found
 

@@ -31,18 +31,13 @@ PRESETS: Mapping[str, _Settings] = {
     "pretrained": {**_STANDARD, **CAM_PRESETS["pretrained"]},
 }
 
-_MODULES = {
-    "clm": "CLM", "gcm": "GCM", "iem": "IEM", "crf": "CRF", "round": "additional round", "distill": "student",
-}  # fmt: skip
-
 
 def footnotes(config: FocusConfig) -> Sequence[str]:
     """What a reader of a table must know of ``config``."""
-    on = [title for name, title in _MODULES.items() if getattr(config, name) not in {False, "off"}]
-    which = ", ".join(f"{title} (our reading)" for title in on) or "no module"
     notes = [
-        f"guided cropping: {which}. Of Yan et al. 2025 only the abstract was at hand: the modules' formulas, "
-        "the nets and all settings are ours, and nothing here reproduces the paper's figures."
+        "focus: CLM, GCM, IEM, the place of the CRF, the additional round and the student are our reading of "
+        "Yan et al. 2025, of which only the abstract was at hand. Formulas, nets and settings are ours, and "
+        "nothing here reproduces the paper's figures."
     ]
     if config.weights_sha256 is not None:
         notes.append(
