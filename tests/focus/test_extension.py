@@ -15,7 +15,15 @@ from tests.focus.chains import chain_data, tiny_chain
 from trainables.cam.maps import RawMaps
 from trainables.contract import LocalRun
 from trainables.data.samples import ImageSet, Sample
-from trainables.focus.extension import Erasing, erase, extended_map, residual, residual_scale
+from trainables.focus.extension import (
+    Erased,
+    Erasing,
+    erase,
+    evidence_of,
+    extended_map,
+    residual,
+    residual_scale,
+)
 from trainables.focus.inpainting import train_inpainter
 from trainables.nn.inpaint import telea
 
@@ -46,6 +54,10 @@ def black(images: Tensor, mask: Tensor) -> Tensor:
     return images.masked_fill(mask[:, None], 0)
 
 
+def final_map(images: Tensor, erased: Erased, scale: float, erasing: Erasing) -> Tensor:
+    return extended_map(evidence_of(images, erased, erasing.residual), scale, erasing)
+
+
 def test_what_is_erased_only_grows_and_the_rest_stays_bit_for_bit() -> None:
     images = surface()
     erased = erase(images, look, FILL, ERASING)
@@ -68,7 +80,7 @@ def test_p_falls_where_texture_is_painted_and_not_where_black_is() -> None:
 @pytest.mark.parametrize(("steps", "found"), [(1, False), (3, True)])
 def test_the_weaker_defect_is_found_by_erasing_the_stronger_one(steps: int, found: bool) -> None:
     erased = erase(surface(), look, FILL, replace(ERASING, mode="erase", steps=steps))
-    final = extended_map(surface(), erased, 1.0, replace(ERASING, mode="erase"))
+    final = final_map(surface(), erased, 1.0, replace(ERASING, mode="erase"))
     assert final[0][STRONG].mean() > 0.5
     assert bool(final[0][WEAK].mean() > 0.5) == found
 
@@ -81,7 +93,7 @@ def test_the_residual_lies_inside_what_was_erased(kind: Any) -> None:
     scale = residual_scale(
         [residual(surface(0, 0), FILL(surface(0, 0), erased.last_mask), kind)[erased.last_mask]]
     )
-    final = extended_map(images, erased, scale, erasing)
+    final = final_map(images, erased, scale, erasing)
     assert (final[~erased.last_mask] == 0).all()
     assert final[0][STRONG].mean() > 0.9
 
@@ -89,7 +101,7 @@ def test_the_residual_lies_inside_what_was_erased(kind: Any) -> None:
 def test_the_residual_is_sharper_than_the_hole() -> None:
     erasing = replace(ERASING, dilation=6)
     erased = erase(surface(), look, FILL, erasing)
-    final = extended_map(surface(), erased, 0.05, erasing)
+    final = final_map(surface(), erased, 0.05, erasing)
     defects = torch.zeros(SIZE, dtype=torch.bool)
     defects[STRONG] = defects[WEAK] = True
     rim = erased.last_mask[0] & ~defects
@@ -99,9 +111,9 @@ def test_the_residual_is_sharper_than_the_hole() -> None:
 def test_fusions_are_what_they_are_called() -> None:
     images = surface()
     erased = erase(images, look, FILL, ERASING)
-    sharp = extended_map(images, erased, 0.05, ERASING)
-    multiplied = extended_map(images, erased, 0.05, replace(ERASING, fuse="mul"))
-    largest = extended_map(images, erased, 0.05, replace(ERASING, fuse="max"))
+    sharp = final_map(images, erased, 0.05, ERASING)
+    multiplied = final_map(images, erased, 0.05, replace(ERASING, fuse="mul"))
+    largest = final_map(images, erased, 0.05, replace(ERASING, fuse="max"))
     torch.testing.assert_close(multiplied, (sharp * erased.evidence_BHW).sqrt())
     assert torch.equal(largest, torch.maximum(sharp, erased.evidence_BHW))
 
@@ -114,7 +126,7 @@ def test_an_image_of_which_too_much_would_go_keeps_its_map() -> None:
     erasing = replace(ERASING, max_area=1e-4)
     erased = erase(surface(), look, FILL, erasing)
     assert not erased.last_mask.any()
-    assert torch.equal(extended_map(surface(), erased, 1.0, erasing), erased.evidence_BHW)
+    assert torch.equal(final_map(surface(), erased, 1.0, erasing), erased.evidence_BHW)
 
 
 def test_each_image_of_a_batch_stops_on_its_own() -> None:

@@ -31,7 +31,15 @@ from trainables.data.tensors import images_to_tensor
 from trainables.focus.config import FocusConfig
 from trainables.focus.contrast import Contrast
 from trainables.focus.cropping import GuidedCropping
-from trainables.focus.extension import Erased, Fill, erase, extended_map, residual, residual_scale
+from trainables.focus.extension import (
+    Evidence,
+    Fill,
+    erase,
+    evidence_of,
+    extended_map,
+    residual,
+    residual_scale,
+)
 from trainables.focus.inpainting import filler, new_inpainter, train_inpainter
 from trainables.focus.labels import by_id, refined_labels
 from trainables.focus.segmentation import SegmentationNet, Targets, train_segmentation
@@ -132,43 +140,37 @@ def _make_maps(work: StageWork) -> None:
     cam, offset = measured_maps(net, MapSettings(recentre=config.recentre), work.data.train)
     save_maps(work.folder, cam)
     logged = {"offset_down": float(offset.dy), "offset_right": float(offset.dx)}
-    batches = [images_BCHW for _, images_BCHW in _positives(work.data.train, device)]
+    batches = (images_BCHW for _, images_BCHW in _positives(work.data.train, device))
     if config.iem == "off":
         final = [minmax(cam(images_BCHW).map_BHW) for images_BCHW in batches]
     else:
         inpainter = read_inpainter(work.inputs["inpainter"], device) if "inpainter" in work.inputs else None
         fill = filler(config, inpainter)
-        erased = [erase(images_BCHW, cam, fill, config.erasing) for images_BCHW in batches]
-        scale = _residual_scale(erased, work.data.train, fill, config)
-        final = [
-            extended_map(images_BCHW, one, scale, config.erasing)
-            for images_BCHW, one in zip(batches, erased, strict=True)
-        ]
-        logged |= {"residual_scale": scale, **_erasing_means(erased)}
+        found: list[Evidence] = []
+        probabilities: list[Tensor] = []
+        for images_BCHW in batches:
+            erased = erase(images_BCHW, cam, fill, config.erasing)
+            found.append(evidence_of(images_BCHW, erased, config.iem_residual))
+            probabilities.append(erased.probability_SB[[0, -1]])
+        scale = _residual_scale(found, work.data.train, fill, config)
+        final = [extended_map(evidence, scale, config.erasing) for evidence in found]
+        before, after = torch.cat(probabilities, dim=1).mean(dim=1).tolist()
+        area = float(torch.cat([evidence.mask_BHW.float().mean(dim=(1, 2)) for evidence in found]).mean())
+        logged |= {"residual_scale": scale, "erased_area": area}
+        logged |= {"probability_before": before, "probability_after": after}
     save_file({"maps": torch.cat(final).half().cpu().contiguous()}, work.folder / _FINAL_MAPS)
     _write_facts(work, logged)
 
 
-def _residual_scale(erased: Sequence[Erased], images: ImageSet, fill: Fill, config: FocusConfig) -> float:
+def _residual_scale(found: Sequence[Evidence], images: ImageSet, fill: Fill, config: FocusConfig) -> float:
     """c, from holes of the shapes that defects leave, filled in images without a defect."""
-    holes_HW = [mask_HW for one in erased for mask_HW in one.last_mask if mask_HW.any()]
+    holes_HW = [mask_HW for evidence in found for mask_HW in evidence.mask_BHW if mask_HW.any()]
     values: list[Tensor] = []
     for index, hole_HW in zip(np.flatnonzero(~images.labels).tolist(), holes_HW, strict=False):
         image_BCHW = images_to_tensor([images[index].image], hole_HW.device)
         difference_BHW = residual(image_BCHW, fill(image_BCHW, hole_HW[None]), config.iem_residual)
         values.append(difference_BHW[0][hole_HW])
     return residual_scale(values)
-
-
-def _erasing_means(erased: Sequence[Erased]) -> dict[str, float]:
-    """Means over the defective images: p(defect) before the first step and after the last, area erased."""
-    before, after = (torch.cat([one.probability_SB[row] for one in erased]) for row in (0, -1))
-    areas = torch.cat([one.last_mask.float().mean(dim=(1, 2)) for one in erased])
-    return {
-        "probability_before": float(before.mean()),
-        "probability_after": float(after.mean()),
-        "erased_area": float(areas.mean()),
-    }
 
 
 def _make_pseudo(work: StageWork) -> None:

@@ -40,12 +40,14 @@ from trainables.nn.ssim import msgms_map
 __all__ = [
     "Erased",
     "Erasing",
+    "Evidence",
     "Fill",
     "Fuse",
     "Look",
     "Mode",
     "Residual",
     "erase",
+    "evidence_of",
     "extended_map",
     "residual",
     "residual_scale",
@@ -105,6 +107,14 @@ class Erased(NamedTuple):
         return torch.zeros_like(self.evidence_BHW, dtype=torch.bool)
 
 
+class Evidence(NamedTuple):
+    """What the final maps of a batch are made of."""
+
+    found_BHW: Tensor  # E
+    residual_BHW: Tensor  # R
+    mask_BHW: Tensor  # O
+
+
 @torch.no_grad()
 def erase(images_BCHW: Tensor, look: Look, fill: Fill, erasing: Erasing) -> Erased:
     """Find, paint over, look again.
@@ -152,30 +162,37 @@ def erase(images_BCHW: Tensor, look: Look, fill: Fill, erasing: Erasing) -> Eras
     )
 
 
-def extended_map(images_BCHW: Tensor, erased: Erased, scale: float, erasing: Erasing) -> Tensor:
+def evidence_of(images_BCHW: Tensor, erased: Erased, kind: Residual) -> Evidence:
+    """What :func:`erase` found in ``images_BCHW``, without the pictures of its steps."""
+    if not len(erased.mask_SBHW):
+        nothing_BHW = torch.zeros_like(erased.evidence_BHW)
+        return Evidence(erased.evidence_BHW, nothing_BHW, erased.last_mask)
+    residual_BHW = residual(images_BCHW, erased.filled_SBCHW[-1], kind)
+    return Evidence(erased.evidence_BHW, residual_BHW, erased.last_mask)
+
+
+def extended_map(evidence: Evidence, scale: float, erasing: Erasing) -> Tensor:
     """The final map, B × H × W in [0, 1]: E, D or both, as ``mode`` and ``fuse`` say.
 
     An image of which nothing could be erased has no residual: it keeps E.
 
     Args:
-        images_BCHW: As they were given to :func:`erase`.
-        erased: What it returned.
+        evidence: Of a batch.
         scale: c (:func:`residual_scale`).
-        erasing: The same settings.
+        erasing: The settings that :func:`erase` had.
     """
-    if erasing.mode == "erase" or not len(erased.mask_SBHW):
-        return erased.evidence_BHW
-    mask_BHW = erased.mask_SBHW[-1]
-    difference_BHW = residual(images_BCHW, erased.filled_SBCHW[-1], erasing.residual)
+    found_BHW, difference_BHW, mask_BHW = evidence
+    if erasing.mode == "erase":
+        return found_BHW
     sharp_BHW = (difference_BHW / scale).clamp(0, _RANGE) / _RANGE * mask_BHW
     if erasing.fuse == "mul":
-        fused_BHW = (erased.evidence_BHW * sharp_BHW).sqrt()
+        fused_BHW = (found_BHW * sharp_BHW).sqrt()
     elif erasing.fuse == "max":
-        fused_BHW = torch.maximum(erased.evidence_BHW, sharp_BHW)
+        fused_BHW = torch.maximum(found_BHW, sharp_BHW)
     else:
         fused_BHW = sharp_BHW
     nothing_B11 = ~mask_BHW.any(dim=2).any(dim=1)[:, None, None]
-    return torch.where(nothing_B11, erased.evidence_BHW, fused_BHW)
+    return torch.where(nothing_B11, found_BHW, fused_BHW)
 
 
 def residual(images_BCHW: Tensor, filled_BCHW: Tensor, kind: Residual) -> Tensor:

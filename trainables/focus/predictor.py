@@ -19,7 +19,7 @@ from trainables.cam.maps import CamMaps, MapSettings
 from trainables.cam.network import Classifier
 from trainables.contract import Prediction
 from trainables.focus.config import FocusConfig
-from trainables.focus.extension import erase, extended_map
+from trainables.focus.extension import erase, evidence_of, extended_map
 from trainables.focus.inpainting import filler
 from trainables.focus.segmentation import SegmentationNet
 from trainables.nn.cam import minmax
@@ -141,7 +141,8 @@ class FocusPredictor:
             for step in range(config.erasing.rounds):
                 taken = min(step + 1, len(erased.filled_SBCHW))  # an image that stopped stays as it is
                 found[f"erased {step + 1}"] = erased.filled_SBCHW[taken - 1] if taken else images
-            final_BHW = extended_map(images, erased, chain.residual_scale, config.erasing)
+            evidence = evidence_of(images, erased, config.iem_residual)
+            final_BHW = extended_map(evidence, chain.residual_scale, config.erasing)
             found["final_cam"] = final_BHW * score_B11
         labels_BHW = pseudo_labels(final_BHW, score_B11.flatten() >= 0.5, config.cutoffs)
         found["pseudo"] = (labels_BHW == 1).float()
