@@ -16,7 +16,7 @@ quickstart: .venv/.installed  ## the first study: six minutes, two cores, no dow
 	@$(BIN)/assay run studies/quickstart.yaml
 
 test: .venv/.installed-dev  ## the tests; those on real images need ASSAY_DATA
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: .venv/.installed-dev  ## lint, format, types, direction of imports
 	@$(BIN)/ruff check .

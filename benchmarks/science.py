@@ -1,9 +1,10 @@
 """Seconds for the plan of a large study and for the report over its records, and how they grow.
 
 ``python -m benchmarks.science [--rounds 5] [--planned 100000] [--reported 100000]``: full factorials × seeds,
-planned on images made on the spot and reported from records on a local disk; sizes alternate within each round. Every step runs
-in this one thread, so its CPU time is what it takes on a calm machine; both are printed. Exit code 1 if a
-plan of 100,000 trials or a report over 10,000 records takes more than 5 s of it.
+planned on images made on the spot and reported from records on a local disk; sizes alternate within each
+round. Every step runs in this one thread, so its CPU time is what it takes on a calm machine; both are
+printed. Exit code 1 if a plan of 100,000 trials or a report over 10,000 records (without pictures) takes more
+than 5 s of it.
 """
 
 from __future__ import annotations

@@ -22,6 +22,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 torch.set_num_threads(1)  # tiny images: more threads only wait for each other
 
 
+@pytest.hookimpl(tryfirst=True)  # before what divides them reads their groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """How ``pytest -n 2 --dist loadgroup`` divides tests between processes.
+
+    All that start Ray stay in one of them, and so does each file: its tests may share what took long to make.
+    """
+    for item in items:
+        starts_ray = item.get_closest_marker("ray") or item.path.is_relative_to(ROOT / "tests" / "e2e")
+        item.add_marker(pytest.mark.xdist_group("ray" if starts_ray else str(item.path)))
+
+
 @pytest.fixture(scope="session")
 def data_root() -> Path:
     """The folder with KolektorSDD.zip, MTD/ and splits/; tests that need it are skipped without it."""

@@ -23,6 +23,8 @@ from tests.conftest import ROOT
 from tests.engine.ray_nodes import RayNode, RayNodes
 from tests.engine.toy_study import ToyStudy
 
+pytestmark = pytest.mark.ray
+
 _PLUGIN = ROOT / "tests" / "plugin"
 _PATIENCE = 150.0  # seconds, on a busy machine
 # A private view of the file system, in which one folder is empty: `sh -c … FOLDER COMMAND…`.

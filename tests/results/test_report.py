@@ -134,6 +134,29 @@ def test_further_metrics_are_families_of_their_own_and_called_exploratory() -> N
     }
 
 
+def test_the_mark_of_a_disagreement_is_explained_in_every_table_that_has_it() -> None:
+    gains = [
+        0.001,
+        0.002,
+        0.003,
+        0.002,
+        0.001,
+        0.2,
+    ]  # p = .031, and a wide interval
+
+    def scores(trial: Trial) -> dict[str, float]:
+        gain = gains[trial.seed] * (trial.levels["stop"] == "on")
+        return {"image_ap": 0.7 + gain, "fp": 3.0, "pixel_iou": 0.5 + gain}
+
+    plan = with_seeds(6)
+    found = sections_of(plan, {trial.id: make_record(trial, scores) for trial in plan.trials})
+    for name in ("Comparisons", "Main", "Further"):
+        table = found[name].table
+        assert table is not None
+        assert any("†" in text for row in table.rows for text in row), name
+        assert any(note.startswith("† ") for note in found[name].notes), name
+
+
 def test_fewer_false_alarms_are_better() -> None:
     def scores(trial: Trial) -> dict[str, float]:
         return {**noisy(trial), "fp": 9.0 - (trial.cell == "full·on") - trial.seed % 2}

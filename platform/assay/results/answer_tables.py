@@ -186,7 +186,7 @@ class _Page:
         )
         notes: dict[str, int] = {}
         rows = tuple((one.comparison, *self._claimed(one, notes)) for one in answers)
-        return Section(title, intro, TextTable(columns, rows, tuple(notes)), ())
+        return Section(title, intro, TextTable(columns, rows, tuple(notes)), tuple(_disagreements(answers)))
 
     def further(self, claim: Claim, answers: Sequence[Answer]) -> Section:
         """The comparisons by all further metrics, for one claim."""
@@ -207,7 +207,7 @@ class _Page:
             f"Exploratory: the question was asked of {self.metric.title}. A metric is a family of its own: "
             "the more of them are read, the more will look shown by chance.",
             TextTable(columns, tuple(rows), tuple(notes), links=_links(answers, 1)),
-            (),
+            tuple(_disagreements(answers)),
         )
 
     def _decimals(self, one: Answer) -> int:
@@ -242,8 +242,7 @@ class _Page:
         return better_text(one) + (f" ({lost} lost)" if lost else "")
 
     def _common_notes(self, answers: Sequence[Answer]) -> Iterator[str]:
-        if any(one.disagree for one in answers):
-            yield "† Interval and exact test disagree; the verdict follows the test."
+        yield from _disagreements(answers)
         yield from _grouped(answers, exact_test_text)
         looks = max(one.looks for one in answers)
         if looks > 1:
@@ -290,6 +289,12 @@ def _order(plan: Plan) -> str:
 
 def _title(metric: Metric) -> str:
     return f"{metric.title} {'↑' if metric.better == 'higher' else '↓'}"
+
+
+def _disagreements(answers: Sequence[Answer]) -> Iterator[str]:
+    """What the mark † means, where it stands."""
+    if any(one.disagree for one in answers):
+        yield "† Interval and exact test disagree; the verdict follows the test."
 
 
 def _where(claim: Claim) -> str:
