@@ -206,5 +206,5 @@ def test_results_do_not_move_without_a_new_revision() -> None:
     end = predictor.maps.net.state_dict()
     found = [(end[name] - start[name]).double().norm().item() for name in MOVED]
     found += [prediction.score.item(), prediction.heatmap.double().mean().item()]
-    found += [*predictor.maps.offset.tolist()]
+    found += [*predictor.maps.offsets[0].tolist()]
     np.testing.assert_allclose(found, GOLDEN[TRAINABLE.revision], rtol=0.003)

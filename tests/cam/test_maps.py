@@ -96,7 +96,7 @@ def remeasured(trained: CamPredictor, scene: Scene, **changes: Any) -> CamPredic
 
 def test_maps_are_moved_back_to_where_the_defects_are(trained: CamPredictor, scene: Scene) -> None:
     beside = judged(remeasured(trained, scene, recentre=False), scene)["pixel_ap"]
-    assert trained.maps.offset.abs().sum() > 4
+    assert trained.maps.offsets.abs().sum() > 4
     assert judged(trained, scene)["pixel_ap"] > 2 * beside
 
 
@@ -153,6 +153,15 @@ def test_grad_cam_at_the_last_stage_is_the_cam_on_its_own_scale() -> None:
     )
     images = images_to_tensor([sample.image for sample in train], CPU)
     torch.testing.assert_close(by_gradients.heatmaps(images), cam.heatmaps(images), atol=1e-5, rtol=1e-4)
+
+
+def test_each_layer_is_moved_by_an_offset_of_its_own(trained: CamPredictor, scene: Scene) -> None:
+    fused = remeasured(trained, scene, method="layer_cam", layers=[1, 3]).maps
+    alone = [
+        remeasured(trained, scene, method="layer_cam", layers=[layer]).maps.offsets[0] for layer in (1, 3)
+    ]
+    assert torch.equal(fused.offsets, torch.stack(alone))
+    assert not torch.equal(*alone)
 
 
 def test_each_layer_comes_on_its_own_scale_before_layers_are_fused() -> None:

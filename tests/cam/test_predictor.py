@@ -109,7 +109,7 @@ def export(predictor: CamPredictor) -> nn.Module:
 
 def test_a_model_of_the_cam_is_exported_for_any_batch_with_its_offset_inside() -> None:
     predictor = fresh()
-    predictor.maps.offset.copy_(torch.tensor([-3, 5]))
+    predictor.maps.offsets.copy_(torch.tensor([[-3, 5]]))
     score, heatmap = export(predictor)(pictures(5))
     expected = predictor.predict(pictures(5))
     torch.testing.assert_close(score, expected.score)

@@ -10,13 +10,13 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from trainables.nn.cam import Fusion, GradientMap
+from trainables.nn.cam import Fusion
 from trainables.nn.maps import Pool
 from trainables.nn.settings import BackboneConfig, BalancedTrainingConfig, InputLayer
 
 __all__ = ["CamConfig", "ClassifierConfig", "MapMethod", "classifier_settings"]
 
-MapMethod = Literal["cam"] | GradientMap
+MapMethod = Literal["cam", "grad_cam", "grad_cam++", "layer_cam"]
 
 
 class ClassifierConfig(BackboneConfig, BalancedTrainingConfig, frozen=True):
@@ -63,7 +63,8 @@ class CamConfig(ClassifierConfig, frozen=True):
         "mean", description="How the maps of several layers become one, each on its own scale."
     )
     recentre: bool = Field(
-        True, description="Move all maps by one offset per net, found on training images without masks."
+        True,
+        description="Move all maps by one offset per net and layer, found on training images without masks.",
     )
     gate_by_score: bool = Field(True, description="Multiply the heatmap by the image's score.")
 

@@ -25,7 +25,7 @@ __all__ = ["fit", "load_classifier", "stages"]
 
 
 def stages(config: CamConfig) -> Sequence[Stage]:
-    """The classifier, then offset and scales of its maps."""
+    """The classifier, then offsets and scales of its maps."""
     train = partial(_make_classifier, weights_file=config.weights_file)
     return [
         Stage("classifier", classifier_settings(config), train),
@@ -37,7 +37,8 @@ def fit(config: CamConfig, data: TrainingData, run: Run) -> CamPredictor:
     """Train a classifier on image labels and read maps off it; no mask is read.
 
     The classifier's epochs are logged by its stage, with ``loss`` and ``validation.image_ap``; the trial's
-    log has one row: ``offset_down`` and ``offset_right`` (pixels that maps are moved), ``map_scale``.
+    log has one row: ``offset_down`` and ``offset_right`` (pixels that the map of the last layer is moved) and
+    ``map_scale``.
 
     Raises:
         InputError: If images or labels do not suit the config, or a weights file is not the one meant.
@@ -47,7 +48,7 @@ def fit(config: CamConfig, data: TrainingData, run: Run) -> CamPredictor:
     folders = {stage.name: run.stage(stage, data) for stage in stages(config)}
     net = load_classifier(folders["classifier"], run.device)
     maps = load_maps(folders["maps"], net, MapSettings.of(config))
-    down, right = maps.offset.tolist()
+    down, right = maps.offsets[-1].tolist()
     run.log(0, {"offset_down": down, "offset_right": right, "map_scale": float(maps.scale)}, 1)
     return CamPredictor(maps, config)
 

@@ -1,11 +1,12 @@
 """From a trained classifier to heatmaps: which map is read off it, where it lies, and when it is 1.
 
 A map is read off the head (CAM) or explained by gradients of the logit in some layers, brought to pixels,
-moved by the net's constant offset, and divided by one number for all images. Dividing each map by its own
+moved by the layer's constant offset, and divided by one number for all images. Dividing each map by its own
 maximum, as is common for pictures, would make every normal image reach 1.
 
-Offset and scales are measured on defective training images, without masks. They are buffers of the module,
-so a saved model needs nothing beside it.
+Each layer has an offset of its own: of a net whose last stage lay 14 pixels beside blowholes, the first stage
+lay on them. Offsets and scales are measured on defective training images, without masks. They are buffers of
+the module, so a saved model needs nothing beside it.
 """
 
 from __future__ import annotations
@@ -69,38 +70,42 @@ class RawMaps(NamedTuple):
 class CamMaps(nn.Module):
     """A classifier and the map that is read off it; ``measured_maps`` makes one from training images."""
 
-    offset: Tensor  # 2 pixels, down and right: how far maps are moved
-    layer_scales: Tensor  # one per layer: what its raw map is divided by before layers are fused
+    offsets: Tensor  # pixels that a layer's map is moved, layers × 2: down and right
+    layer_scales: Tensor  # what a layer's raw map is divided by before layers are fused
     scale: Tensor  # what the whole map is divided by
 
     def __init__(self, net: Classifier, settings: MapSettings) -> None:
         super().__init__()
         self.net = net
         self.settings = settings
-        self.register_buffer("offset", torch.zeros(2, dtype=torch.long))
-        self.register_buffer("layer_scales", torch.ones(max(1, len(settings.layers))))
+        layers = max(1, len(settings.layers))
+        self.register_buffer("offsets", torch.zeros(layers, 2, dtype=torch.long))
+        self.register_buffer("layer_scales", torch.ones(layers))
         self.register_buffer("scale", torch.ones(()))
 
     def forward(self, images_BCHW: Tensor) -> RawMaps:
-        """Raw maps at pixels, moved; the network is in eval mode."""
-        raw = self.unmoved(images_BCHW)
-        return RawMaps(raw.score_B, recentre(raw.map_BHW, self.offset[0], self.offset[1]))
-
-    def heatmaps(self, images_BCHW: Tensor) -> RawMaps:
-        """The same divided by ``scale``, within [0, 1]."""
-        raw = self(images_BCHW)
-        return RawMaps(raw.score_B, (raw.map_BHW / self.scale).clamp(0, 1))
-
-    def unmoved(self, images_BCHW: Tensor) -> RawMaps:
-        """Raw maps at pixels, where the network puts them."""
+        """Raw maps at pixels, in place; the network is in eval mode."""
         score_B, layers = self.of_layers(images_BCHW)
         if len(layers) == 1:
             return RawMaps(score_B, layers[0])
         scaled = [part / scale for part, scale in zip(layers, self.layer_scales, strict=True)]
         return RawMaps(score_B, fuse_layers(scaled, self.settings.fusion))
 
+    def heatmaps(self, images_BCHW: Tensor) -> RawMaps:
+        """The same divided by ``scale``, within [0, 1]."""
+        raw = self(images_BCHW)
+        return RawMaps(raw.score_B, (raw.map_BHW / self.scale).clamp(0, 1))
+
     def of_layers(self, images_BCHW: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
-        """Logits, and the raw map of each layer at pixels, B × H × W.
+        """Logits, and the raw map of each layer at pixels, in place: B × H × W."""
+        score_B, layers = self.unmoved(images_BCHW)
+        moved = [
+            recentre(part, offset[0], offset[1]) for part, offset in zip(layers, self.offsets, strict=True)
+        ]
+        return score_B, moved
+
+    def unmoved(self, images_BCHW: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+        """Logits, and the raw map of each layer at pixels, where the network puts it.
 
         Raises:
             InputError: If a map by gradients is to be exported.
@@ -132,7 +137,7 @@ class CamMaps(nn.Module):
 
 
 def measured_maps(net: Classifier, settings: MapSettings, images: ImageSet) -> tuple[CamMaps, Offset]:
-    """The maps of a trained classifier, with offset and scales measured on the defective ``images``.
+    """The maps of a trained classifier, with offsets and scales measured on the defective ``images``.
 
     Args:
         net: Trained; it is set to eval mode.
@@ -140,7 +145,7 @@ def measured_maps(net: Classifier, settings: MapSettings, images: ImageSet) -> t
         images: The training set, at least one image of it defective. No mask is read.
 
     Returns:
-        The maps, and the offset with what moving gained; (0, 0) without ``settings.recentre``.
+        The maps, and the last layer's offset with what moving gained; (0, 0) without ``settings.recentre``.
     """
     maps = CamMaps(net, settings).to(net.device).eval()
     positives = np.flatnonzero(images.labels).tolist()
@@ -152,19 +157,19 @@ def measured_maps(net: Classifier, settings: MapSettings, images: ImageSet) -> t
         ]
         return torch.cat(found, dim=1).tolist()
 
+    offsets = [Offset(0, 0, 1.0)]
+    if settings.recentre:
+        offsets = _offsets(maps, image_passes(images, positives, net.device))
+        maps.offsets.copy_(torch.tensor([(offset.dy, offset.dx) for offset in offsets]))
     if len(settings.layers) > 1:
         scales = [dataset_scale(values) for values in maxima(lambda batch: maps.of_layers(batch)[1])]
         maps.layer_scales.copy_(torch.tensor(scales))
-    offset = Offset(0, 0, 1.0)
-    if settings.recentre:
-        offset = _offset(maps, image_passes(images, positives, net.device))
-        maps.offset.copy_(torch.tensor([offset.dy, offset.dx]))
     maps.scale.fill_(dataset_scale(maxima(lambda batch: [maps(batch).map_BHW])[0]))
-    return maps, offset
+    return maps, offsets[-1]
 
 
 def save_maps(folder: Path, maps: CamMaps) -> None:
-    """Write offset and scales, without the network, into an existing folder."""
+    """Write offsets and scales, without the network, into an existing folder."""
     buffers = {name: tensor.cpu() for name, tensor in maps.named_buffers(recurse=False)}
     save_file(buffers, folder / _FILE)
 
@@ -177,10 +182,11 @@ def load_maps(folder: Path, net: Classifier, settings: MapSettings) -> CamMaps:
     return maps.to(net.device).eval()
 
 
-def _offset(maps: CamMaps, batches: Iterator[Tensor]) -> Offset:
+def _offsets(maps: CamMaps, batches: Iterator[Tensor]) -> list[Offset]:
     # Offsets grow with the cells: up to one and a half of 8 pixels were seen.
     reach = max(REACH, 3 * maps.net.config.output_stride // 2)
-    scores = torch.zeros(2 * reach + 1, 2 * reach + 1, dtype=torch.float64, device=maps.offset.device)
+    scores = torch.zeros(len(maps.offsets), 2 * reach + 1, 2 * reach + 1, dtype=torch.float64)
     for batch in batches:
-        scores += offset_scores(minmax(maps.unmoved(batch).map_BHW), blur_residual(batch), reach)
-    return best_offset(scores)
+        residual, layers = blur_residual(batch), maps.unmoved(batch)[1]
+        scores += torch.stack([offset_scores(minmax(part), residual, reach) for part in layers]).cpu()
+    return [best_offset(score) for score in scores]
