@@ -2,8 +2,8 @@
 
 ``clm``, ``gcm``, ``iem``, ``crf``, ``round`` and ``distill`` turn the modules on. With all of them off the
 method is a classifier, its class-activation map, pseudo labels and a segmentation net on them. A setting
-whose name starts with a module's is read only where the module is on. Defaults were measured on magnetic
-tiles.
+whose name starts with a module's is read only where the module is on. Defaults of IEM, labels and
+segmentation nets were measured on magnetic tiles; those of CLM and GCM are choices.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Settings by name, and what a table owes to its reader.
 
 ``reduced`` trains the whole chain from random weights in some minutes on one core (measured on magnetic
-tiles at 224 × 224 and less): a small classifier, OpenCV's inpainting instead of a net, small U-Nets.
+tiles at 128 × 128): a small classifier, OpenCV's inpainting instead of a net, small U-Nets.
 ``standard`` is the usual size, for a GPU; ``pretrained`` the layout that a ``weights_file`` fits. None is
 published: the paper's settings are unknown to us.
 """
