@@ -20,7 +20,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Protocol, Self, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    Literal,
+    NamedTuple,
+    Protocol,
+    Self,
+    TypeVar,
+    runtime_checkable,
+)
 
 import numpy as np
 from pydantic import BaseModel, Field, field_validator
@@ -37,6 +47,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Checkpoint",
+    "Erasing",
+    "Lineage",
     "LocalRun",
     "Objection",
     "Prediction",
@@ -126,6 +138,31 @@ class Predictor(Protocol):
         ...
 
 
+@runtime_checkable
+class Lineage(Protocol):
+    """A predictor that can show the stages on the way to its answer."""
+
+    def lineage(self, images: Tensor) -> Mapping[str, Tensor]:
+        """What led to ``predict``'s answer to ``images``: stages by name, in the order of the chain.
+
+        Maps, B × H × W in [0, 1], are judged against masks; pictures, B × c × h × w in [0, 1] (c as the
+        images' or 1), are looked at only. Every batch has the same stages. Called under ``torch.no_grad``.
+        """
+        ...
+
+
+@runtime_checkable
+class Erasing(Protocol):
+    """A predictor that can paint over what it shows and look again: PROXIES of ``trainables.metrics``."""
+
+    def erasure_drops(self, images: Tensor) -> Tensor:
+        """How far p(defect) falls in each image when the defect that its heatmap shows is painted over.
+
+        ``images`` as those of ``predict``; B numbers in [−1, 1].
+        """
+        ...
+
+
 class Checkpoint(NamedTuple):
     """Where a trial can go on: all tensors of the state, and JSON values beside them."""
 
@@ -211,6 +248,7 @@ class Trainable(Generic[ConfigT]):
     )
     # Steps that trials may share, in the order in which `fit` asks for them.
     stages: Callable[[ConfigT], Sequence[Stage]] = field(default=lambda config: ())
+    proxies: frozenset[str] = frozenset()  # those of metrics.PROXIES that its predictor offers
     parameters: Callable[[ConfigT], int] | None = None  # number of weights: the plan estimates disk space
     needs_normal: bool = True  # False: it can train where every image is defective
 

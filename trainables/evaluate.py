@@ -8,6 +8,10 @@ the first test image is looked at:
   F1 of "the image is defective when the maximum of its heatmap reaches the threshold";
 * without validation, or with one class only in it: 0.5, and a note says so.
 
+A model of several stages is asked for all of them on test images (:mod:`trainables.lineage`), and pseudo
+labels of training images can be compared with masks when training is over (:func:`measure_labels`): both
+choose nothing.
+
 Trade-off: heatmaps are judged at the network's input resolution, to which masks are brought by area, not at
 the original size: two cells of one study are compared at what the network can resolve, and nothing in the
 number is interpolation.
@@ -25,13 +29,24 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from trainables.contract import Predictor
+from trainables.contract import Erasing, Lineage, Predictor
 from trainables.data.samples import EvaluationData, ImageSet
 from trainables.data.tensors import images_to_tensor
+from trainables.lineage import LineageScores, StageScores
 from trainables.maps import Probe, choose_probes, maps_table
 from trainables.metrics import METRICS, PixelScores, Undefined, best_f1_threshold, image_metrics, truth_at
+from trainables.pixel_curve import mean_overlaps
+from trainables.pseudo_labels import PseudoLabels
 
-__all__ = ["FIXED_THRESHOLD", "PREDICTIONS_SCHEMA", "Evaluation", "Thresholds", "evaluate", "image_scores"]
+__all__ = [
+    "FIXED_THRESHOLD",
+    "PREDICTIONS_SCHEMA",
+    "Evaluation",
+    "Thresholds",
+    "evaluate",
+    "image_scores",
+    "measure_labels",
+]
 
 FIXED_THRESHOLD = 0.5  # where validation cannot choose
 
@@ -67,12 +82,14 @@ class Evaluation:
     """What a trained model is worth on one split."""
 
     metrics: dict[str, float]  # on test, by the names of METRICS; an undefined one is absent, see notes
-    validation: dict[str, float]  # the same on validation, at the thresholds that were chosen on it
+    validation: dict[str, float]  # the same on validation, at the thresholds chosen on it, and PROXIES
     thresholds: Thresholds
     predictions: pa.Table  # PREDICTIONS_SCHEMA, one row per test image
     maps: pa.Table  # trainables.maps.MAPS_SCHEMA, the probe images
     notes: tuple[str, ...]  # footnotes: sources of thresholds, metrics left out and why
     seconds_per_image: float  # prediction of a test image, without metrics
+    stages: tuple[StageScores, ...] = ()  # of a model that shows them: each on test, and floors beside them
+    lineage: pa.Table | None = None  # trainables.lineage.LINEAGE_SCHEMA, the stages of the probe images
 
 
 @dataclass
@@ -124,19 +141,23 @@ def evaluate(
     """
     validation = None
     if data.validation is not None and len(data.validation):
-        validation = _judge(predictor, data.validation, device, batch, keep=())
+        validation = _judge(predictor, data.validation, device, batch)
     thresholds, notes = _choose_thresholds(validation)
 
-    test = _judge(predictor, data.test, device, batch, choose_probes(data.test, probes, seed))
+    lineage = LineageScores(predictor, seed) if isinstance(predictor, Lineage) else None
+    keep = choose_probes(data.test, probes, seed)
+    test = _judge(predictor, data.test, device, batch, keep=keep, lineage=lineage)
     metrics = test.metrics(thresholds)
     return Evaluation(
         metrics=_defined(metrics),
-        validation=_defined(validation.metrics(thresholds)) if validation else {},
+        validation=_chosen_by(predictor, validation, thresholds, device, batch) if validation else {},
         thresholds=thresholds,
         predictions=_predictions(test, thresholds),
         maps=maps_table(list(test.kept.values()), thresholds.pixel),
         notes=(*notes, *_omissions(test, metrics)),
         seconds_per_image=test.seconds_per_image,
+        stages=lineage.scores() if lineage is not None else (),
+        lineage=lineage.table() if lineage is not None else None,
     )
 
 
@@ -150,6 +171,34 @@ def image_scores(
     """
     scores = [part.scores for part in _predict(predictor, images, device, batch)]
     return np.concatenate(scores) if scores else np.empty(0)
+
+
+def measure_labels(labels: PseudoLabels, images: ImageSet) -> StageScores | None:
+    """Compare pseudo labels of training images with masks that training did not see.
+
+    A pixel that a label leaves open counts as background: leaving a defect open finds none of it.
+
+    Args:
+        labels: Of some of ``images``.
+        images: The training images with every mask there is.
+
+    Returns:
+        IoU of all pixels, and its mean over defective images; None where no mask of a defect is known.
+
+    Raises:
+        KeyError: If a label is about an image that is not in ``images``.
+    """
+    positions = {sample: index for index, sample in enumerate(images.ids)}
+    counts: list[list[int]] = []
+    for sample, label in zip(labels.ids, labels.labels, strict=True):
+        truth = _truth(images, positions[sample], (label.shape[0], label.shape[1]))
+        if truth is not None:
+            found = label == 1
+            counts.append([int(np.sum(found & truth)), int(found.sum()), int(truth.sum())])
+    hit, claimed, defect = np.array(counts, dtype=np.int64).reshape(-1, 3).T
+    if not defect.any():
+        return None
+    return StageScores(labels.name, "train", mean_overlaps(hit, claimed - hit, defect - hit))
 
 
 def _predict(predictor: Predictor, images: ImageSet, device: torch.device, batch: int) -> Iterator[_Batch]:
@@ -174,16 +223,22 @@ def _predict(predictor: Predictor, images: ImageSet, device: torch.device, batch
 
 
 def _judge(
-    predictor: Predictor, images: ImageSet, device: torch.device, batch: int, keep: tuple[int, ...]
+    predictor: Predictor,
+    images: ImageSet,
+    device: torch.device,
+    batch: int,
+    *,
+    keep: tuple[int, ...] = (),
+    lineage: LineageScores | None = None,
 ) -> _Judged:
     judged = _Judged(images, np.empty(len(images)), np.empty(len(images)))
     durations: list[tuple[int, float]] = []
     for part in _predict(predictor, images, device, batch):
         durations.append((len(part.scores), part.seconds))
-        for k, (score, heatmap) in enumerate(zip(part.scores, part.heatmaps, strict=True)):
-            i = part.start + k
+        indices = range(part.start, part.start + len(part.scores))
+        truths = [_truth(images, i, (part.heatmaps.shape[1], part.heatmaps.shape[2])) for i in indices]
+        for i, score, heatmap, truth in zip(indices, part.scores, part.heatmaps, truths, strict=True):
             judged.scores[i], judged.maxima[i] = score, heatmap.max()
-            truth = _truth(images, i, (heatmap.shape[0], heatmap.shape[1]))
             if truth is not None:
                 judged.with_truth.append(i)
                 judged.pixels.add(heatmap, truth)
@@ -194,10 +249,13 @@ def _judge(
                     bool(images.labels[i]),
                     defect_class,
                     float(score),
-                    part.images[k],
+                    part.images[i - part.start],
                     heatmap.copy(),  # a view would keep the whole batch alive
                     truth,
                 )
+        if lineage is not None:
+            samples = [images.ids[i] for i in indices]
+            lineage.add(images_to_tensor(part.images, device), samples, truths, [i in keep for i in indices])
     warm = durations[1:] or durations  # the first batch pays for allocation and kernel selection
     judged.seconds_per_image = sum(seconds for _, seconds in warm) / max(1, sum(n for n, _ in warm))
     return judged
@@ -235,6 +293,27 @@ def _choose_thresholds(validation: _Judged | None) -> tuple[Thresholds, list[str
         notes[-1] = f"pixel threshold: {pixel.reason} in validation, fixed at {FIXED_THRESHOLD}"
         pixel, pixel_source = FIXED_THRESHOLD, "fixed 0.5"
     return Thresholds(image, image_source, pixel, pixel_source), notes
+
+
+def _chosen_by(
+    predictor: Predictor, validation: _Judged, thresholds: Thresholds, device: torch.device, batch: int
+) -> dict[str, float]:
+    """Metrics on validation, with the proxies that a model offers: what a search may choose by."""
+    metrics = _defined(validation.metrics(thresholds))
+    images = validation.images
+    positives = np.flatnonzero(images.labels).tolist()
+    if not isinstance(predictor, Erasing) or not positives or "image_ap" not in metrics:
+        return metrics
+    drops: list[float] = []
+    for start in range(0, len(positives), batch):
+        arrays = [images.images[images.ids[i]] for i in positives[start : start + batch]]
+        with torch.no_grad():
+            drops += predictor.erasure_drops(images_to_tensor(arrays, device)).tolist()
+    drop = max(0.0, float(np.mean(drops)))  # painting that makes a defect plainer is worth nothing
+    return metrics | {
+        "erasure_drop": drop,
+        "image_ap_and_erasure_drop": (metrics["image_ap"] + drop) / 2,
+    }
 
 
 def _defined(metrics: dict[str, float | Undefined]) -> dict[str, float]:

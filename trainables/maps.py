@@ -27,7 +27,16 @@ from trainables.contract import seed_for
 from trainables.data.samples import ImageSet
 from trainables.metrics import defect_regions, truth_at
 
-__all__ = ["MAPS_SCHEMA", "THRESHOLD_LEVEL", "Probe", "Scale", "choose_probes", "maps_table", "read_probe"]
+__all__ = [
+    "MAPS_SCHEMA",
+    "THRESHOLD_LEVEL",
+    "Probe",
+    "Scale",
+    "choose_probes",
+    "display_size",
+    "maps_table",
+    "read_probe",
+]
 
 DISPLAY_SIDE = 320  # pixels; a grid of comparisons shows cells of 190 px, 320 leaves room to look closer
 THRESHOLD_LEVEL = 128
@@ -136,6 +145,12 @@ def maps_table(probes: Sequence[Probe], threshold: float) -> pa.Table:
     return pa.Table.from_pylist([_row(probe, scale) for probe in probes], schema=MAPS_SCHEMA)
 
 
+def display_size(height: int, width: int) -> tuple[int, int]:
+    """Height and width at which a picture of so many pixels is kept: never larger, in its proportions."""
+    shrink = min(1.0, DISPLAY_SIDE / max(height, width))
+    return max(1, round(height * shrink)), max(1, round(width * shrink))
+
+
 def read_probe(row: Mapping[str, Any]) -> ProbePicture:
     """Decode one row (``table.to_pylist()[i]``) into pictures at display size."""
     size = (row["height"], row["width"])
@@ -150,8 +165,7 @@ def read_probe(row: Mapping[str, Any]) -> ProbePicture:
 
 def _row(probe: Probe, scale: Scale) -> dict[str, Any]:
     full_height, full_width = probe.heatmap.shape
-    shrink = min(1.0, DISPLAY_SIDE / max(full_height, full_width))
-    height, width = max(1, round(full_height * shrink)), max(1, round(full_width * shrink))
+    height, width = display_size(full_height, full_width)
     image = cv2.resize(probe.image, (width, height), interpolation=cv2.INTER_AREA)
     small = cv2.resize(probe.heatmap, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
     written, thumbnail = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 88])

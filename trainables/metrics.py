@@ -4,10 +4,10 @@
 masks at the network's input resolution, collected image by image in a :class:`PixelScores`. A metric that
 the data do not define is :class:`Undefined` with a reason: never NaN, never a 0 that looks measured.
 
-Trade-off: pixel AP and PRO are exact. They keep every pixel's score (float32, twice while ranking: 8 bytes a
-pixel, 0.2 GB for 135 images of 704 × 256) instead of binning scores, because a confident network crowds its
-scores at 0 and 1, where bins are coarsest. Only the scores of defect pixels change recall, so two plain
-sorts and a binary search replace a threshold loop.
+Trade-off: pixel AP and PRO of a model are exact. They keep every pixel's score (float32, twice while ranking:
+8 bytes a pixel, 0.2 GB for 135 images of 704 × 256). Only the scores of defect pixels change recall, so two
+plain sorts and a binary search replace a threshold loop. A model of many stages would need that a dozen times
+over: :mod:`trainables.pixel_histogram` counts in bins instead.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.pixel_curve import CURVE_METRICS, PixelCurve, mean_overlaps
+
 __all__ = [
     "METRICS",
+    "PROXIES",
     "Metric",
     "PixelCounts",
     "PixelScores",
@@ -30,10 +33,9 @@ __all__ = [
     "defect_regions",
     "image_ap",
     "image_metrics",
+    "region_shares",
     "truth_at",
 ]
-
-PRO_FPR_LIMIT = 0.3  # Bergmann et al. 2021, MVTec AD, section 5.2
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,12 @@ METRICS: Mapping[str, Metric] = {
         _share("image_ap", "AP", "labels", "Average precision of image scores, step-wise."),
         _share("image_auroc", "AUROC", "labels", "Area under the ROC curve of image scores."),
         _share("image_f1", "F1", "labels", "F1 of image decisions at the chosen threshold."),
+        _share(
+            "image_best_f1",
+            "best F1 (oracle)",
+            "labels",
+            "F1 of image decisions at the threshold that is best for it. Reads test labels by definition.",
+        ),
         _share("image_accuracy", "accuracy", "labels", "Share of images decided rightly."),
         _share("image_mean_class_accuracy", "mean class accuracy", "labels", "(TPR + TNR) / 2 of decisions."),
         _count("fp", "FP", "Normal images decided defective, at the chosen threshold."),
@@ -75,12 +83,40 @@ METRICS: Mapping[str, Metric] = {
         ),
         _share("pixel_iou", "IoU", "masks", "Σ TP / Σ (TP + FP + FN) over all pixels of all images (micro)."),
         _share("pixel_iou_positive", "IoU (defective)", "masks", "Mean IoU over images that have a defect."),
+        _share(
+            "pixel_iou_oracle",
+            "best IoU (oracle)",
+            "masks",
+            "IoU (micro) at the threshold that is best for it. Reads test masks by definition.",
+        ),
         _share("pixel_ap", "pixel AP", "masks", "Average precision over all pixels, step-wise."),
+        _share("pixel_auroc", "pixel AUROC", "masks", "Area under the ROC curve over all pixels."),
         _share(
             "pixel_pro",
             "PRO",
             "masks",
             "Mean overlap of 8-connected defect regions, integrated to a false-positive rate of 0.3.",
+        ),
+    )
+}
+
+
+# What a search may ask of validation images beside METRICS, of a method that offers it (`Trainable.proxies`):
+# scores of localisation that read image labels only, where choosing by masks would end weak supervision.
+PROXIES: Mapping[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        _share(
+            "erasure_drop",
+            "erasure drop",
+            "labels",
+            "Fall of p(defect) when what the heatmap shows is painted over, mean over defective images.",
+        ),
+        _share(
+            "image_ap_and_erasure_drop",
+            "AP and erasure drop",
+            "labels",
+            "Mean of image_ap and erasure_drop.",
         ),
     )
 }
@@ -122,6 +158,7 @@ def image_metrics(
         "image_ap": image_ap(labels, scores),
         "image_auroc": missing or float(roc_auc_score(labels, scores)),
         "image_f1": no_positive or 2 * tp / (2 * tp + fp + fn),
+        "image_best_f1": missing or float(_f1_by_score(labels, scores)[1].max()),
         "image_accuracy": (tp + tn) / len(labels) if len(labels) else Undefined("no image"),
         "image_mean_class_accuracy": missing or (tp / (tp + fn) + tn / (tn + fp)) / 2,
         "fp": float(fp) if fp + tn else Undefined("no normal image"),
@@ -146,12 +183,20 @@ def best_f1_threshold(
     missing = _missing_class(labels)
     if missing:
         return missing
+    levels, f1 = _f1_by_score(labels, scores)
+    best = int(np.argmax(f1))  # argmax takes the first, the lowest score
+    return _between(levels[best - 1] if best else 0.0, levels[best], dtype)
+
+
+def _f1_by_score(
+    labels: NDArray[np.bool_], scores: NDArray[np.floating[Any]]
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.float64]]:
+    """The distinct scores, ascending, and F1 with each of them as the threshold."""
     levels, inverse = np.unique(scores, return_inverse=True)
     positives = np.bincount(inverse, weights=labels, minlength=len(levels))
     decided = np.bincount(inverse, minlength=len(levels))[::-1].cumsum()[::-1]
     tp = positives[::-1].cumsum()[::-1]
-    best = int(np.argmax(2 * tp / (decided + labels.sum())))  # argmax takes the first, the lowest score
-    return _between(levels[best - 1] if best else 0.0, levels[best], dtype)
+    return levels, 2 * tp / (decided + labels.sum())
 
 
 def _missing_class(labels: NDArray[np.bool_]) -> Undefined | None:
@@ -191,6 +236,13 @@ def defect_regions(truth: NDArray[np.bool_]) -> tuple[int, NDArray[np.int32]]:
     return count - 1, np.asarray(numbers, dtype=np.int32)
 
 
+def region_shares(truth: NDArray[np.bool_]) -> tuple[int, NDArray[np.float64]]:
+    """Number of defects, and for each defect pixel in reading order its share of its defect."""
+    count, regions = defect_regions(truth)
+    inside = regions[truth]
+    return count, 1 / np.bincount(inside, minlength=count + 1)[inside]
+
+
 class PixelCounts(NamedTuple):
     """Pixels of each image at one threshold: arrays of one value per image, in the order of ``add``."""
 
@@ -201,15 +253,11 @@ class PixelCounts(NamedTuple):
 
 
 class _Ranking(NamedTuple):
-    """Pixel scores of all images: one entry per distinct score of a defect pixel (a level), ascending."""
+    """The curve of exact scores, and where between them a threshold may stand."""
 
+    curve: PixelCurve
     levels: NDArray[np.float32]
-    tp: NDArray[np.int64]  # defect pixels with score ≥ level
-    overlap: NDArray[np.float64]  # mean share of a region that scores ≥ level
-    fp: NDArray[np.int64]  # background pixels with score ≥ level
-    fp_above: NDArray[np.int64]  # background pixels with score > level
     next_lower: NDArray[np.float32]  # the next lower score of any pixel; 0 when there is none
-    background: int
 
 
 @dataclass
@@ -218,16 +266,15 @@ class PixelScores:
 
     _defect: list[NDArray[np.float32]] = field(default_factory=list)  # one array per image
     _background: list[NDArray[np.float32]] = field(default_factory=list)
-    _areas: list[NDArray[np.float64]] = field(default_factory=list)  # area of each defect pixel's region
+    _shares: list[NDArray[np.float64]] = field(default_factory=list)  # of each defect pixel in its region
     _regions: int = 0
 
     def add(self, heatmap: NDArray[np.float32], truth: NDArray[np.bool_]) -> None:
         """Take in one image: ``heatmap`` in [0, 1] and ``truth``, both H × W."""
-        count, regions = defect_regions(truth)
-        inside = regions[truth]
+        count, shares = region_shares(truth)
         self._defect.append(heatmap[truth])
         self._background.append(heatmap[~truth])
-        self._areas.append(np.bincount(inside, minlength=count + 1)[inside].astype(np.float64))
+        self._shares.append(shares)
         self._regions += count
 
     @property
@@ -250,74 +297,38 @@ class PixelScores:
             nothing = Undefined("no mask of a defective image to compare with")
             return {name: nothing for name, metric in METRICS.items() if metric.reads == "masks"}
         tp, fp, fn, _ = self.counts(threshold)
-        defective = tp + fn > 0
-        ranking = self._rank()
-        return {
-            "pixel_iou": float(tp.sum() / (tp + fp + fn).sum()),
-            "pixel_iou_positive": float(np.mean((tp / np.maximum(tp + fp + fn, 1))[defective])),
-            "pixel_ap": _ap(ranking),
-            "pixel_pro": _pro(ranking),
-        }
+        return {**mean_overlaps(tp, fp, fn), **self._curve_metrics()}
+
+    def _curve_metrics(self) -> dict[str, float | Undefined]:
+        curve = self._rank().curve
+        if curve.background:
+            return dict(curve.metrics())
+        return dict.fromkeys(CURVE_METRICS, Undefined("no background pixel"))
 
     def best_iou_threshold(self) -> float | Undefined:
         """The threshold of best micro IoU, as a midpoint and with ties as in :func:`best_f1_threshold`."""
         if not self.has_defects:
             return Undefined("no mask of a defective image")
         ranking = self._rank()
-        best = int(np.argmax(ranking.tp / (ranking.tp[0] + ranking.fp)))
+        best = int(np.argmax(ranking.curve.iou()))
         return _between(float(ranking.next_lower[best]), float(ranking.levels[best]), np.float32)
 
     def _rank(self) -> _Ranking:
         background = np.concatenate(self._background)
         background.sort()
-        defect, area = np.concatenate(self._defect), np.concatenate(self._areas)
+        defect, shares = np.concatenate(self._defect), np.concatenate(self._shares)
         order = np.argsort(defect)
         levels, first = np.unique(defect[order], return_index=True)
-        overlap = (1 / area[order])[::-1].cumsum()[::-1] / self._regions
+        overlap = shares[order][::-1].cumsum()[::-1] / self._regions
         at_least = np.searchsorted(background, levels, side="left")
         next_lower = np.append(np.float32(0), levels[:-1])
         inner = at_least > 0
         next_lower[inner] = np.maximum(next_lower[inner], background[at_least[inner] - 1])
-        return _Ranking(
-            levels=levels,
+        curve = PixelCurve(
             tp=len(defect) - first,
             overlap=overlap[first],
             fp=len(background) - at_least,
             fp_above=len(background) - np.searchsorted(background, levels, side="right"),
-            next_lower=next_lower,
             background=len(background),
         )
-
-
-def _ap(ranking: _Ranking) -> float | Undefined:
-    """Step-wise average precision: only the scores of defect pixels change recall."""
-    if not ranking.background:
-        return Undefined("no background pixel")
-    gained = ranking.tp - np.append(ranking.tp[1:], 0)
-    precision = ranking.tp / (ranking.tp + ranking.fp)
-    return float(np.sum(gained * precision) / ranking.tp[0])
-
-
-def _pro(ranking: _Ranking) -> float | Undefined:
-    """Per-region overlap over the false-positive rate up to 0.3, divided by 0.3.
-
-    The exact area under the curve through all thresholds, straight between neighbours. Between two scores
-    of defect pixels the overlap stays and the rate grows; at such a score both step, together with the
-    background pixels tied to it. So two points per distinct score of a defect pixel hold the whole curve.
-
-    Source: Bergmann et al. 2021, The MVTec Anomaly Detection Dataset, IJCV, section 5.2 (per-region
-    overlap normalised by its integration limit).
-    """
-    if not ranking.background:
-        return Undefined("no background pixel")
-    after = ranking.overlap[::-1]
-    before = np.append(0.0, after[:-1])
-    rates = np.stack([ranking.fp_above[::-1], ranking.fp[::-1]], axis=1).ravel() / ranking.background
-    overlaps = np.stack([before, after], axis=1).ravel()
-    rates, overlaps = np.r_[0.0, rates, 1.0], np.r_[0.0, overlaps, 1.0]
-    inside = int(np.searchsorted(rates, PRO_FPR_LIMIT, side="right"))
-    start, end = rates[inside - 1], rates[inside]
-    part = (PRO_FPR_LIMIT - start) / (end - start)
-    at_limit = overlaps[inside - 1] + part * (overlaps[inside] - overlaps[inside - 1])
-    area = np.trapezoid(np.r_[overlaps[:inside], at_limit], np.r_[rates[:inside], PRO_FPR_LIMIT])
-    return float(area / PRO_FPR_LIMIT)
+        return _Ranking(curve, levels, next_lower)

@@ -7,17 +7,19 @@ The photo stays grey and a little darkened, so that colour means prediction only
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["contact_sheet", "overlay"]
+__all__ = ["contact_sheet", "heat_overlay", "overlay"]
 
 Picture = NDArray[np.uint8]  # H × W × 3, BGR
 
 PREDICTION = (0, 159, 230)  # BGR of Okabe–Ito orange #E69F00: far from grey metal for every colour vision
 _FILL = 0.5
+_STRONGEST = 0.85  # share of colour at a score of 1: the photo stays visible
 _DIM = 0.9
 _LEVELS = np.arange(256.0)[:, None] * _DIM * np.ones(3)
 _SHADES = np.stack(  # by kind of pixel and grey level: BGR of the photo, of a filled pixel, of an edge
@@ -46,9 +48,7 @@ def overlay(
         H × W × 3 BGR.
     """
     height, width = image.shape[:2]
-    grey = image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image
-    if grey.ndim == 3:
-        grey = np.asarray(cv2.cvtColor(grey, cv2.COLOR_BGR2GRAY), np.uint8)
+    grey = _grey(image)
     # Decide, then enlarge: a blend of scores would draw an edge that the model never gave.
     decided = cv2.resize(
         (heatmap >= threshold).astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST
@@ -60,14 +60,50 @@ def overlay(
     coloured = kind > 0
     canvas[coloured] = _SHADES[kind[coloured], grey[coloured]]
     if mask is not None and mask.any():
-        truth = cv2.resize((mask > 0).astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
-        line = max(1, round(min(height, width) / 250))
-        inner = cv2.dilate(truth, _square(2 * line + 1))
-        halo = (cv2.dilate(truth, _square(4 * line + 1)) > 0) & (inner == 0)
-        # White on bright metal needs something dark to stand against.
-        canvas[halo] = _SHADES[kind[halo], grey[halo]] * 0.55
-        canvas[(inner > 0) & (truth == 0)] = 255
+        _outline(canvas, mask)
     return np.asarray(canvas, np.uint8)
+
+
+def heat_overlay(
+    image: NDArray[np.uint8],
+    heatmap: NDArray[np.floating],
+    mask: NDArray[np.uint8] | NDArray[np.bool_] | None,
+) -> Picture:
+    """Draw all scores of a map over a photo, the higher the more coloured, and the truth.
+
+    Args:
+        image: H × W × C photo, C = 1 (grey) or 3 (BGR).
+        heatmap: Scores in [0, 1], of any size.
+        mask: Truth, as in :func:`overlay`.
+
+    Returns:
+        H × W × 3 BGR.
+    """
+    height, width = image.shape[:2]
+    heat = cv2.resize(heatmap.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    photo = _SHADES[0, _grey(image)]
+    coloured = photo + (np.array(PREDICTION) - photo) * (heat[:, :, None] * _STRONGEST)
+    canvas = np.rint(coloured).astype(np.uint8)
+    if mask is not None and mask.any():
+        _outline(canvas, mask)
+    return canvas
+
+
+def _grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    grey = image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image
+    return np.asarray(cv2.cvtColor(grey, cv2.COLOR_BGR2GRAY), np.uint8) if grey.ndim == 3 else grey
+
+
+def _outline(canvas: NDArray[Any], mask: NDArray[np.uint8] | NDArray[np.bool_]) -> None:
+    """Draw a white line around the truth."""
+    height, width = canvas.shape[:2]
+    truth = cv2.resize((mask > 0).astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+    line = max(1, round(min(height, width) / 250))
+    inner = cv2.dilate(truth, _square(2 * line + 1))
+    halo = (cv2.dilate(truth, _square(4 * line + 1)) > 0) & (inner == 0)
+    # White on bright metal needs something dark to stand against.
+    canvas[halo] = canvas[halo] * 0.55
+    canvas[(inner > 0) & (truth == 0)] = 255
 
 
 def contact_sheet(rows: Sequence[tuple[str, Sequence[Picture]]], columns: Sequence[str] = ()) -> Picture:

@@ -66,7 +66,7 @@ class StagedStudy(ToyStudy):
             cpus=1,
             gpus=0,
             keep_models=False,
-            probes=0,
+            probes=self.plan.study.keep.probes,
             primary="image_ap",
             objective="image_ap",
             resource="none",

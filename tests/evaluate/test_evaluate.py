@@ -92,7 +92,8 @@ def test_what_is_undefined_is_absent_with_its_reason() -> None:
     judged = judge(VALIDATION, replace(TEST, masks={}))
     assert not any(name.startswith("pixel") for name in judged.metrics)
     assert judged.notes == (
-        "IoU, IoU (defective), pixel AP, PRO undefined on test: no mask of a defective image to compare with",
+        "IoU, IoU (defective), best IoU (oracle), pixel AP, pixel AUROC, PRO undefined on test: no mask of a "
+        "defective image to compare with",
     )
 
 

@@ -10,6 +10,7 @@ from trainables.metrics import METRICS, Undefined, best_f1_threshold, image_ap, 
 #                    +    −    +    −    −
 LABELS = np.array([1, 0, 1, 0, 0], dtype=bool)
 SCORES = np.array([0.9, 0.8, 0.7, 0.6, 0.1])
+NEEDS_BOTH = {"image_ap", "image_auroc", "image_best_f1", "image_mean_class_accuracy", "fp_at_zero_fn"}
 
 
 @pytest.mark.parametrize(
@@ -18,6 +19,7 @@ SCORES = np.array([0.9, 0.8, 0.7, 0.6, 0.1])
         ("image_ap", 0.5 * 1 + 0.5 * (2 / 3)),
         ("image_auroc", 5 / 6),  # of 6 pairs one is in the wrong order
         ("image_f1", 2 / 4),  # at 0.75: TP 1, FP 1, FN 1, TN 2
+        ("image_best_f1", 4 / 5),  # at 0.7: TP 2, FP 1, FN 0
         ("image_accuracy", 3 / 5),
         ("image_mean_class_accuracy", (1 / 2 + 2 / 3) / 2),
         ("fp", 1),
@@ -43,9 +45,9 @@ def test_a_score_at_the_threshold_is_defective() -> None:
     [
         (
             [0, 0],
-            {"image_ap", "image_auroc", "image_f1", "image_mean_class_accuracy", "fn", "fp_at_zero_fn"},
+            {*NEEDS_BOTH, "image_f1", "fn"},
         ),
-        ([1, 1], {"image_ap", "image_auroc", "image_mean_class_accuracy", "fp", "fp_at_zero_fn"}),
+        ([1, 1], {*NEEDS_BOTH, "fp"}),
         ([], {name for name, metric in METRICS.items() if metric.reads == "labels"}),
     ],
 )

@@ -1,15 +1,19 @@
 """Pixel metrics: hand-computed cases, parity with a threshold loop, and masks at the network's size."""
 
 import time
+from collections.abc import Callable
 from itertools import pairwise
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from trainables.metrics import METRICS, PixelScores, Undefined, truth_at
+from trainables.pixel_histogram import PixelHistogram
 
 Image = tuple[NDArray[np.float32], NDArray[np.bool_]]
 
@@ -24,6 +28,29 @@ def collect(images: list[Image]) -> PixelScores:
         pixels.add(heatmap, truth)
     return pixels
 
+
+def with_scores(images: list[Image]) -> dict[str, float]:
+    """Every metric at the threshold 0.5, from exact scores."""
+    metrics = collect(images).metrics(0.5)
+    assert not any(isinstance(value, Undefined) for value in metrics.values())
+    return metrics  # type: ignore[return-value]
+
+
+def with_bins(images: list[Image]) -> dict[str, float]:
+    """The same from scores in bins."""
+    pixels = PixelHistogram()
+    for image in images:
+        pixels.add(*batch(image))
+    return pixels.metrics()
+
+
+def batch(*images: Image) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    return np.stack([heatmap for heatmap, _ in images]), np.stack([truth for _, truth in images])
+
+
+Measure = Callable[[list[Image]], dict[str, float]]
+MEASURES = [with_scores, with_bins]
+DECIDED = ("pixel_iou", "pixel_iou_positive")
 
 DEFECTIVE = image([[0.9, 0.6, 0.2, 0.7]], [[1, 1, 0, 0]])
 NORMAL = image([[0.1, 0.3, 0.8, 0.1]], [[0, 0, 0, 0]])
@@ -67,7 +94,9 @@ def pro_by_threshold_loop(images: list[Image], limit: float) -> float:
     [
         ("pixel_iou", 2 / 4),  # at 0.55: TP 2, FP 1 + 1, FN 0
         ("pixel_iou_positive", 2 / 3),  # the normal image's FP does not count here
+        ("pixel_iou_oracle", 2 / 4),  # at 0.6; at 0.9: 1/2 as well
         ("pixel_ap", 0.5 * 1 + 0.5 * 2 / 4),
+        ("pixel_auroc", 10 / 12),  # of 2 × 6 pairs two are in the wrong order
         # 6 background pixels; FPR 0: overlap 1/2 up to 2/6 > 0.3
         ("pixel_pro", 0.5),
     ],
@@ -97,20 +126,97 @@ def test_regions_touching_at_a_corner_are_one_in_pro() -> None:
 
 
 @pytest.mark.parametrize("ties", [False, True])
-def test_pixel_ap_equals_scikit_learn(ties: bool) -> None:
+@pytest.mark.parametrize(
+    ("name", "known"), [("pixel_ap", average_precision_score), ("pixel_auroc", roc_auc_score)]
+)
+def test_pixel_ap_and_auroc_equal_scikit_learn(
+    name: str, known: Callable[[NDArray[np.bool_], NDArray[np.float32]], float], ties: bool
+) -> None:
     images = random_images(7, ties)
     truth = np.concatenate([truth.ravel() for _, truth in images])
     scores = np.concatenate([heatmap.ravel() for heatmap, _ in images])
-    expected = average_precision_score(truth, scores)
-    assert collect(images).metrics(0.5)["pixel_ap"] == pytest.approx(expected, abs=1e-12)
+    assert collect(images).metrics(0.5)[name] == pytest.approx(known(truth, scores), abs=1e-12)
 
 
+def prevalence(images: list[Image]) -> float:
+    return float(np.mean([truth.mean() for _, truth in images]))
+
+
+@pytest.mark.parametrize("measure", MEASURES)
 @pytest.mark.parametrize("better", [True, False])
-def test_perfect_and_inverted_heatmaps_bound_the_metrics(better: bool) -> None:
+def test_a_perfect_map_reaches_1_and_an_inverted_one_the_floor(measure: Measure, better: bool) -> None:
     images = [((truth == better).astype(np.float32), truth) for _, truth in random_images(1, False)]
-    metrics = collect(images).metrics(0.5)
-    assert metrics["pixel_iou"] == (1.0 if better else 0.0)
-    assert metrics["pixel_pro"] == pytest.approx(1.0 if better else 0.0)
+    metrics = measure(images)
+    for name in ("pixel_iou", "pixel_iou_positive", "pixel_auroc", "pixel_pro"):
+        assert metrics[name] == pytest.approx(1.0 if better else 0.0), name
+    for name in ("pixel_ap", "pixel_iou_oracle"):  # the only level reaches every pixel
+        assert metrics[name] == pytest.approx(1.0 if better else prevalence(images)), name
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("level", [0.0, 0.3, 0.5, 1.0])
+def test_a_constant_map_has_the_prevalence_as_its_ap(measure: Measure, level: float) -> None:
+    images = [(np.full(truth.shape, level, np.float32), truth) for _, truth in random_images(2, False)]
+    metrics = measure(images)
+    assert metrics["pixel_ap"] == pytest.approx(prevalence(images))
+    assert metrics["pixel_auroc"] == pytest.approx(0.5)
+    assert metrics["pixel_pro"] == pytest.approx(0.3 / 2)  # overlap equals the rate: a straight line
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_pro_weighs_a_small_region_like_a_large_one(measure: Measure) -> None:
+    # Regions of 6 and 2 pixels; the large one alone is found before the first of 10 background pixels, then
+    # half of the small one at a rate of 0.2, nothing more up to 0.3.
+    truth = [[1, 1, 1, 0, 0, 0], [1, 1, 1, 0, 0, 0], [0, 0, 0, 0, 1, 1]]
+    heatmap = [[0.9, 0.9, 0.9, 0.8, 0.8, 0.1], [0.9, 0.9, 0.9, 0.1, 0.1, 0.1], [0.1, 0.1, 0.1, 0.1, 0.7, 0.1]]
+    # Overlap 1/2 up to a rate of 0.2, then 3/4 rising straight to 1 at a rate of 1.
+    expected = (0.2 * 0.5 + 0.1 * (0.75 + 0.25 * 0.05 / 0.8)) / 0.3
+    assert measure([image(heatmap, truth)])["pixel_pro"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("crowded", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_histogram_says_what_exact_scores_say(seed: int, crowded: bool) -> None:
+    images = random_images(seed, ties=False)
+    if crowded:  # as a confident network has them: within 1e-4 of 0 and 1
+        images = [
+            (np.where(heatmap > 0.5, 1 - heatmap / 1e4, heatmap / 1e4).astype(np.float32), truth)
+            for heatmap, truth in images
+        ]
+    exact, binned = with_scores(images), with_bins(images)
+    assert binned.keys() == exact.keys()
+    assert binned == pytest.approx(exact, abs=2e-3)
+    assert {n: binned[n] for n in DECIDED} == {n: exact[n] for n in DECIDED}
+
+
+@settings(deadline=None)  # a busy machine is no failure
+@given(st.lists(st.floats(0, 1, width=32), min_size=2, max_size=2))
+def test_bins_keep_the_order_of_scores(scores: list[float]) -> None:
+    low, high = sorted(scores)
+    metrics = with_bins([image([[low, high]], [[0, 1]])])
+    assert metrics["pixel_auroc"] in ({0.5} if low == high else {0.5, 1.0})
+    if high > low + 0.005:
+        assert metrics["pixel_auroc"] == 1.0
+
+
+def test_a_histogram_takes_the_same_memory_for_any_number_of_images() -> None:
+    pixels, sizes = PixelHistogram(), set[int]()
+    for _ in range(3):
+        pixels.add(*batch(DEFECTIVE, NORMAL))
+        sizes.add(sum(value.nbytes for value in vars(pixels).values() if isinstance(value, np.ndarray)))
+    assert sizes == {3 * 129026 * 8}
+
+
+def test_a_batch_is_its_images_one_by_one() -> None:
+    images, together = random_images(3, ties=False), PixelHistogram()
+    together.add(*batch(*images))
+    assert together.metrics() == pytest.approx(with_bins(images), abs=1e-12)
+
+
+def test_without_masks_a_histogram_measures_nothing() -> None:
+    pixels = PixelHistogram()
+    pixels.add(*batch(NORMAL))
+    assert pixels.metrics() == {}
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -16,7 +16,7 @@ from __future__ import annotations
 from trainables.data.cache import ArrowImages, open_images
 from trainables.data.check import DataReport, check_data
 from trainables.data.inspection import Finding
-from trainables.data.load import load_evaluation, load_training
+from trainables.data.load import load_evaluation, load_training, load_truth
 from trainables.data.manifest import SCHEMA, Manifest, open_manifest
 from trainables.data.readers import READERS, Reader
 from trainables.data.samples import EvaluationData, ImageSet, ImageSource, MaskedSample, Sample, TrainingData
@@ -45,6 +45,7 @@ __all__ = [
     "check_data",
     "load_evaluation",
     "load_training",
+    "load_truth",
     "make_split",
     "open_images",
     "open_manifest",

@@ -1,7 +1,8 @@
 """From a split to what ``fit`` and the evaluation hold in hands.
 
-Only here are masks of training images opened, and only those that the split names. Masks of training and
-validation come as finely as the split says (``data.mask_detail``), those of test as they are stored.
+Only here are masks of training images opened: for training those that the split names, and all of them when
+training is over (:func:`load_truth`). Masks of training and validation come as finely as the split says
+(``data.mask_detail``), those that judge as they are stored.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from trainables.data.spec import MaskDetail, Supervision
 from trainables.data.splits import Split
 from trainables.errors import InputError
 
-__all__ = ["load_evaluation", "load_training"]
+__all__ = ["load_evaluation", "load_training", "load_truth"]
 
 
 def load_training(
@@ -48,6 +49,15 @@ def load_evaluation(
     """
     test = _image_set(manifest, split.test, split.test, images)
     return EvaluationData(_validation(manifest, split, supervision, images), test)
+
+
+def load_truth(manifest: Manifest, split: Split, images: ImageSource) -> ImageSet:
+    """The training images with every mask there is: to judge what was made of them, after training only.
+
+    Raises:
+        InputError: If a mask is missing, damaged, or changed since the manifest was read.
+    """
+    return _image_set(manifest, split.train, split.train, images)
 
 
 def _validation(

@@ -35,7 +35,12 @@ Output = Annotated[
 ]
 Overlays = Annotated[
     Path | None,
-    typer.Option("--overlays", metavar="PNG", help="Also draw the probe images of all cells."),
+    typer.Option(
+        "--overlays",
+        metavar="PNG",
+        help="Also draw the probe images of all cells; and into PNG_files beside it the stages of each cell, "
+        "where models show them.",
+    ),
 ]
 TestLuck = Annotated[
     bool,
@@ -149,15 +154,17 @@ def _importance(plan: Plan, records: Mapping[str, Record]) -> dict[str, dict[str
 def _write_overlays(plan: Plan, store: Store, records: dict[str, Record], file: Path) -> None:
     import cv2
 
-    from assay.results.pictures import overlay_sheet
+    from assay.results.pictures import lineage_sheets, overlay_sheet
     from trainables.errors import InputError
 
     if file.suffix.lower() != ".png":
         raise InputError(f"--overlays writes a PNG, found {file}. Name a file that ends with .png.")
-    written, data = cv2.imencode(".png", overlay_sheet(plan, store, records))
-    assert written, "a sheet is a uint8 picture"
-    file.write_bytes(data.tobytes())
-    typer.echo(f"wrote {file}", err=True)
+    sheets = {file.name: overlay_sheet(plan, store, records)}
+    for name, sheet in lineage_sheets(plan, store, records):
+        sheets[f"{file.stem}_files/{name}"] = sheet
+    encoded = {name: cv2.imencode(".png", sheet) for name, sheet in sheets.items()}
+    assert all(written for written, _ in encoded.values()), "a sheet is a uint8 picture"
+    _give({name: data.tobytes() for name, (_, data) in encoded.items()}, file)
 
 
 def logs(trial: TrialId, lines: Lines = 100, storage: Storage = DEFAULT_STORAGE) -> None:

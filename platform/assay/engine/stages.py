@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import tempfile
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -60,6 +60,11 @@ class TrialStages:
     def needs(self) -> dict[str, Need]:
         """The stages that the method names, by name."""
         return {need.stage.name: need for need in stages_of(self._trial)}
+
+    @property
+    def folders(self) -> Mapping[str, Path]:
+        """Folders of the stages that were asked for, by name."""
+        return self._folders
 
     def folder(self, stage: Stage, data: TrainingData, note: Callable[[str], None]) -> Path:
         """The folder with the files of a stage, made now or before.

@@ -8,9 +8,9 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +23,27 @@ from assay.engine.packs import Pack, StageTask
 from assay.engine.run import TrainRun, collective
 from assay.engine.stages import StageSite, TrialStages
 from assay.engine.versions import source_version
-from assay.results import Attempt, Environment, Result, Store, Worker
+from assay.results import Attempt, Environment, Result, StageResult, Store, Worker
 from assay.results.record import Thresholds
 from assay.study import Trial
 from trainables.catalogue import find_trainable
 from trainables.contract import Predictor, TrainableConfig, seed_for
-from trainables.data import load_evaluation, load_training, make_split, open_images, open_manifest
-from trainables.data.samples import EvaluationData, TrainingData
+from trainables.data import (
+    Manifest,
+    Split,
+    Supervision,
+    load_evaluation,
+    load_training,
+    load_truth,
+    make_split,
+    open_images,
+    open_manifest,
+)
+from trainables.data.samples import EvaluationData, ImageSet, ImageSource, TrainingData
 from trainables.errors import InputError
-from trainables.evaluate import Evaluation, evaluate
+from trainables.evaluate import Evaluation, evaluate, measure_labels
 from trainables.memory import peak_memory_mb
+from trainables.pseudo_labels import PseudoLabels
 
 __all__ = ["Place", "Timer", "fit_and_evaluate", "make_stage"]
 
@@ -123,14 +134,15 @@ def make_stage(task: StageTask, place: Place) -> None:
             wanted |= set(stage.after)
     trainable = find_trainable(task.trial.trainable)
     torch.manual_seed(seed_for(task.trial.seed, task.trial.fold, "torch") % 2**63)
-    training, _ = _load(task.trial, trainable.Config.model_validate(task.trial.config), place)
+    config = trainable.Config.model_validate(task.trial.config)
+    training = _TrialData.open(task.trial, config, place).training()
     for stage in needs:
         if stage.name in wanted:
             stages.folder(stage, training, lambda line: None)
 
 
 def fit_and_evaluate(
-    trial: Trial, place: Place, run: TrainRun, attempt: Attempt, timer: Timer
+    trial: Trial, place: Place, run: TrainRun, attempt: Attempt, *, stages: TrialStages, timer: Timer
 ) -> dict[str, Any]:
     """Train, judge and write the attempt's files; returns what the record says of it."""
     torch.manual_seed(seed_for(trial.seed, trial.fold, "torch") % 2**63)  # for libraries without a generator
@@ -138,7 +150,8 @@ def fit_and_evaluate(
     config = trainable.Config.model_validate(trial.config)
     run.note(f"trial {trial.id}: {trial.cell}, seed {trial.seed}, fold {trial.fold}, pid {os.getpid()}")
     with timer.part("data"):
-        training, evaluation = _load(trial, config, place)
+        data = _TrialData.open(trial, config, place)
+        training, evaluation = data.training(), data.evaluation()
     with timer.part("train"):
         predictor = trainable.fit(config, training, run).to(place.device)
     with tempfile.TemporaryDirectory(prefix="assay-") as scratch, timer.part("finish"):
@@ -155,6 +168,7 @@ def fit_and_evaluate(
                 probes=place.pack.probes,
                 seed=trial.seed,
             )
+            report = _with_labels(report, stages.folders.values(), data)
         run.note(f"{place.pack.primary} {report.metrics.get(place.pack.primary, float('nan')):.4f}")
         files = _write_files(place, attempt, run, report, Path(scratch))
     timer.seconds["predict_per_image"] = report.seconds_per_image
@@ -166,23 +180,59 @@ def fit_and_evaluate(
     }
 
 
-def _load(trial: Trial, config: TrainableConfig, place: Place) -> tuple[TrainingData, EvaluationData]:
-    """The trial's images and labels on this node; the data must be what the plan was made from."""
-    root = Path(place.pack.data_root) if place.pack.data_root else None
-    cache = Path(place.pack.cache)
-    manifest = open_manifest(trial.data, root, cache)
-    if manifest.hash != trial.manifest:
-        raise InputError(
-            f"the data under {root} on {socket.gethostname()} are not those of the plan: manifest "
-            f"{manifest.hash[:12]}, planned {trial.manifest[:12]}. Put the same files "
-            "on every node, or plan anew."
-        )
-    split = make_split(manifest, trial.data, trial.supervision, trial.seed, trial.fold)
-    images = open_images(manifest, config.image_size, config.channels, cache)
-    return (
-        load_training(manifest, split, trial.supervision, images),
-        load_evaluation(manifest, split, trial.supervision, images),
-    )
+@dataclass(frozen=True)
+class _TrialData:
+    """The trial's images and labels on this node: each part is read when it is asked for."""
+
+    manifest: Manifest
+    split: Split
+    supervision: Supervision
+    images: ImageSource
+
+    @classmethod
+    def open(cls, trial: Trial, config: TrainableConfig, place: Place) -> _TrialData:
+        """Find them; the data must be what the plan was made from."""
+        root = Path(place.pack.data_root) if place.pack.data_root else None
+        cache = Path(place.pack.cache)
+        manifest = open_manifest(trial.data, root, cache)
+        if manifest.hash != trial.manifest:
+            raise InputError(
+                f"the data under {root} on {socket.gethostname()} are not those of the plan: manifest "
+                f"{manifest.hash[:12]}, planned {trial.manifest[:12]}. Put the same files "
+                "on every node, or plan anew."
+            )
+        split = make_split(manifest, trial.data, trial.supervision, trial.seed, trial.fold)
+        images = open_images(manifest, config.image_size, config.channels, cache)
+        return cls(manifest, split, trial.supervision, images)
+
+    def training(self) -> TrainingData:
+        return load_training(self.manifest, self.split, self.supervision, self.images)
+
+    def evaluation(self) -> EvaluationData:
+        return load_evaluation(self.manifest, self.split, self.supervision, self.images)
+
+    def truth(self) -> ImageSet:
+        """Training images with all masks: asked for when training is over, and never by what trains."""
+        return load_truth(self.manifest, self.split, self.images)
+
+
+def _with_labels(report: Evaluation, folders: Iterable[Path], data: _TrialData) -> Evaluation:
+    """``report`` with what the pseudo labels in the stages' folders are worth.
+
+    Training needed none of these masks, so one that cannot be read costs this measurement, not the trial.
+    """
+    labels = [found for folder in folders if (found := PseudoLabels.load(folder)) is not None]
+    if not labels:
+        return report
+    names = [one.name for one in labels]
+    if len(set(names)) < len(names):
+        raise ValueError(f"each stage's pseudo labels have a name of their own, found {', '.join(names)}")
+    try:
+        truth = data.truth()
+    except InputError as error:
+        return replace(report, notes=(*report.notes, f"pseudo labels are not measured: {error}"))
+    scores = [score for one in labels if (score := measure_labels(one, truth)) is not None]
+    return replace(report, stages=(*report.stages, *scores))
 
 
 def _result(
@@ -191,6 +241,7 @@ def _result(
     return Result(
         metrics=dict(report.metrics),
         validation=dict(report.validation),
+        stages=tuple(StageResult(**one._asdict()) for one in report.stages),
         thresholds=Thresholds.model_validate(asdict(report.thresholds)),
         notes=report.notes,
         epochs=epochs,
@@ -229,6 +280,8 @@ def _write_files(
         "predictions.parquet": _parquet(report.predictions),
         "maps.parquet": _parquet(report.maps),
     }
+    if report.lineage is not None:
+        parts["lineage.parquet"] = _parquet(report.lineage)
     if place.pack.keep_models:
         parts |= {f"model/{path.name}": path.read_bytes() for path in sorted(model.iterdir())}
     return {

@@ -135,7 +135,7 @@ def _train_trial(trial: Trial, place: Place) -> None:
     ending: dict[str, Any]
     failure: BaseException | None = None
     try:
-        ending = fit_and_evaluate(trial, place, run, attempt, timer)
+        ending = fit_and_evaluate(trial, place, run, attempt, stages=stages, timer=timer)
     except Stopped:
         return
     except (Diverged, FloatingPointError) as error:

@@ -2,7 +2,7 @@
 
 from assay.results.lease import Lease
 from assay.results.progress import Progress
-from assay.results.record import Environment, Problem, Record, Result, Thresholds, Worker
+from assay.results.record import Environment, Problem, Record, Result, StageResult, Thresholds, Worker
 from assay.results.store import Attempt, AttemptStart, DamagedFileError, RecordSet, Store
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Record",
     "RecordSet",
     "Result",
+    "StageResult",
     "Store",
     "Thresholds",
     "Worker",

@@ -22,6 +22,7 @@ __all__ = [
     "Problem",
     "Record",
     "Result",
+    "StageResult",
     "StageUse",
     "Status",
     "Thresholds",
@@ -82,11 +83,22 @@ class StageUse(BaseModel, frozen=True, extra="forbid"):
     reused: bool = Field(description="Whether it was there when the trial asked for it.")
 
 
+class StageResult(BaseModel, frozen=True, extra="forbid"):
+    """What one stage of a model is worth, or a floor that it must rise above."""
+
+    stage: str = Field(description="`cam`, `pseudo`; of a floor `random`.")
+    of: Literal["test", "train", "floor"] = Field(
+        description="Maps of test images, pseudo labels of training images, or a floor on test images."
+    )
+    metrics: dict[str, FiniteFloat] = Field(description="Those that read masks, decided at 0.5.")
+
+
 class Result(BaseModel, frozen=True, extra="forbid"):
     """What a trial found: the same bytes however often it was interrupted."""
 
     metrics: dict[str, FiniteFloat] = Field(description="Test; an undefined metric is absent, see notes.")
     validation: dict[str, FiniteFloat] = Field(default_factory=dict)
+    stages: tuple[StageResult, ...] = Field(default=(), description="Of a model that shows them, in order.")
     thresholds: Thresholds | None = None
     notes: tuple[str, ...] = ()
     epochs: int

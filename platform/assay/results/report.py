@@ -21,6 +21,7 @@ from assay.results.page.model import Page
 from assay.results.pictured import study_pictures
 from assay.results.record import Problem, Record
 from assay.results.search_tables import judged_cells, search_line, search_sections
+from assay.results.stage_tables import stage_section
 from assay.results.tables import ablation_table
 from assay.study import Plan
 
@@ -46,6 +47,8 @@ def study_page(
         importance: Of a search: cell → parameter → share of the objective's variance.
         labels: What labels buy (``label_answers``).
     """
+    stages = stage_section(plan, records)
+    further = label_sections(plan, labels) if labels is not None else ()
     return Page(
         title=plan.study.study,
         question=plan.study.question.strip(),
@@ -53,7 +56,7 @@ def study_page(
         table=ablation_table(plan, records, problems, answers),
         notes=(*best_notes(plan, answers), *footnotes(plan, records, problems)),
         intervals=interval_section(plan, records, problems, answers),
-        sections=(*sections(plan, answers), *(label_sections(plan, labels) if labels is not None else ())),
+        sections=(*sections(plan, answers), *([stages] if stages is not None else ()), *further),
         pictures=study_pictures(plan, records, answers),
         search=search_sections(plan, records, importance) if plan.study.search is not None else (),
         trials=trial_section(plan, records, problems),

@@ -1,4 +1,7 @@
-"""A toy in three stages: a base that trials share, maps that read it, and a last step of each trial's own."""
+"""A toy in three stages: a base that trials share, maps that read it, and a last step of each trial's own.
+
+Its maps also leave pseudo labels of the defective training images, and its model shows the steps on its way.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,21 @@ import json
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
-from assay_toy import ToyPredictor, load
+from assay_toy import ToyPredictor
 from trainables.contract import Run, Trainable, TrainableConfig
 from trainables.data.samples import TrainingData
 from trainables.errors import Diverged
+from trainables.pseudo_labels import PseudoLabels
 from trainables.stages import Stage, StageWork
 
 __all__ = ["TRAINABLE", "StagedConfig"]
@@ -32,6 +39,20 @@ class StagedConfig(TrainableConfig, frozen=True, extra="forbid"):
     sharpen: bool = Field(False, description="Whether maps are sharpened.")
     last: float = Field(0.0, description="What the last step adds.")
     fault: Literal["none", "diverge", "die"] = Field("none", description="What goes wrong in the base.")
+
+
+class StagedPredictor(ToyPredictor):
+    """A map of half the slope, the middle of the image, the map itself, and what is decided in it."""
+
+    def lineage(self, images: Tensor) -> Mapping[str, Tensor]:
+        height, width = images.shape[2:]
+        heatmap = self.predict(images).heatmap
+        return {
+            "cam": torch.sigmoid(self.slope / 2 * (self.weight - images.mean(dim=1))),
+            "crop": images[:, :, height // 4 : -height // 4, width // 4 : -width // 4],
+            "final_cam": heatmap,
+            "pseudo": (heatmap >= 0.5).float(),
+        }
 
 
 def stages(config: StagedConfig) -> Sequence[Stage]:
@@ -68,15 +89,25 @@ def _make_maps(work: StageWork) -> None:
     weight = load_file(work.inputs["base"] / "base.safetensors")["weight"]
     scale = 2.0 if work.config["sharpen"] else 1.0
     (work.folder / "maps.json").write_text(json.dumps({"slope": 8.0 * scale, "weight": float(weight)}))
+    defective = [sample for sample in work.data.train if sample.label]
+    dark = [sample.image.mean(axis=2) / 255 < float(weight) for sample in defective]
+    ids = tuple(sample.id for sample in defective)
+    PseudoLabels("pseudo", ids, np.stack(dark).astype(np.uint8)).save(work.folder)
 
 
-def fit(config: StagedConfig, data: TrainingData, run: Run) -> ToyPredictor:
+def fit(config: StagedConfig, data: TrainingData, run: Run) -> StagedPredictor:
     """Ask for the stages, then add a little."""
     folders = {stage.name: run.stage(stage, data) for stage in stages(config)}
     maps = json.loads((folders["maps"] / "maps.json").read_text())
     noise = float(torch.rand(1)) * 1e-3  # shows whether a stage has shifted a later random number
     run.log(0, {"noise": noise}, 1)
-    return ToyPredictor(torch.tensor([maps["weight"] + config.last + noise]), maps["slope"])
+    return StagedPredictor(torch.tensor([maps["weight"] + config.last + noise]), maps["slope"])
+
+
+def load(folder: Path) -> StagedPredictor:
+    """Read what the predictor's ``save`` wrote."""
+    settings = json.loads((folder / "config.json").read_text())
+    return StagedPredictor(load_file(folder / "model.safetensors")["weight"], **settings)
 
 
 TRAINABLE = Trainable(

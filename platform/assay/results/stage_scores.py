@@ -1,0 +1,75 @@
+"""What each stage of a model is worth, cell by cell, from the records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal, NamedTuple
+
+from assay.results.record import Record
+from assay.results.summary import CellSummary, Repeat
+from assay.study import Plan
+
+__all__ = ["STAGE_METRICS", "StageSummary", "stage_summaries"]
+
+STAGE_METRICS = ("pixel_ap", "pixel_pro", "pixel_iou_positive", "pixel_iou", "pixel_iou_oracle")
+
+_Of = Literal["test", "train", "floor"]
+_ORDER: tuple[_Of, ...] = ("test", "train", "floor")
+
+
+class StageSummary(NamedTuple):
+    """One stage of one cell, or a floor beside it, over the repeats."""
+
+    of: _Of
+    stage: str
+    summaries: tuple[CellSummary, ...]  # one of each of STAGE_METRICS that the stage has
+
+
+def stage_summaries(plan: Plan, records: Mapping[str, Record]) -> list[StageSummary]:
+    """Stage by stage: maps in the order of the chain, then pseudo labels of training images, then floors.
+
+    Within a stage the cells come in the plan's order; one without that stage is left out. Empty for methods
+    without stages.
+    """
+    plan = plan.answer()
+    repeats: dict[str, list[Repeat]] = {cell.name: [] for cell in plan.cells}
+    found: dict[tuple[_Of, str], dict[str, dict[Repeat, Mapping[str, float]]]] = {}
+    chains: list[list[tuple[_Of, str]]] = []
+    for trial in plan.trials:
+        repeat = Repeat(trial.seed, trial.fold)
+        repeats[trial.cell].append(repeat)
+        record = records.get(trial.id)
+        if record is None or record.status != "finished" or record.result is None:
+            continue
+        chains.append([(one.of, one.stage) for one in record.result.stages])
+        for one in record.result.stages:
+            found.setdefault((one.of, one.stage), {}).setdefault(trial.cell, {})[repeat] = one.metrics
+    stages = sorted(_merged(chains), key=lambda stage: _ORDER.index(stage[0]))
+    return [
+        StageSummary(*stage, tuple(_summaries(plan, cell, repeats[cell], found[stage][cell])))
+        for stage in stages
+        for cell in repeats
+        if cell in found[stage]
+    ]
+
+
+def _summaries(
+    plan: Plan, name: str, repeats: list[Repeat], values: Mapping[Repeat, Mapping[str, float]]
+) -> Iterable[CellSummary]:
+    cell = next(cell for cell in plan.cells if cell.name == name)
+    for metric in STAGE_METRICS:
+        known = {repeat: scores[metric] for repeat, scores in values.items() if metric in scores}
+        if known:
+            yield CellSummary(cell, metric, tuple(repeats), known, lost=())
+
+
+def _merged(chains: Iterable[list[tuple[_Of, str]]]) -> list[tuple[_Of, str]]:
+    """One order for all chains: a stage that is new stands after the one that it follows in its own chain."""
+    order: list[tuple[_Of, str]] = []
+    for chain in chains:
+        place = 0
+        for stage in chain:
+            if stage not in order:
+                order.insert(place, stage)
+            place = order.index(stage) + 1
+    return order
