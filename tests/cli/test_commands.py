@@ -12,6 +12,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import jsonschema
 import pytest
 
@@ -20,6 +21,7 @@ from assay.results import Environment, Lease, Store
 from assay.results.stop import stop_requested
 from assay.study import Plan, parse_study, plan_study
 from tests.cli.small_study import STUDY, Answer, Assay, finished
+from tests.results.made_lineage import keep_lineage
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = [
@@ -202,6 +204,20 @@ def test_a_form_that_cannot_be_is_refused(
     assert answer.code == 2
     assert said in answer.err
     assert not list(tmp_path.glob("*x*"))
+
+
+def test_overlays_of_a_model_that_shows_its_stages_have_a_sheet_of_each_cell(
+    assay: Assay, store: Store, plan: Plan, tmp_path: Path
+) -> None:
+    for trial in plan.trials[:2]:
+        store.write_record(keep_lineage(store, trial, "ab"))
+    file = tmp_path / "sheet.png"
+    answer = assay("report", "small", "--storage", store.uri, "--overlays", file)
+    assert answer.code == 0, answer.err
+    written = [file, tmp_path / "sheet_files" / f"00-{plan.trials[0].cell}.png"]
+    for path in written:
+        assert f"wrote {path}" in answer.err
+        assert cv2.imread(str(path)) is not None
 
 
 def test_csv_has_a_second_file_of_comparisons(assay: Assay, store: Store, tmp_path: Path) -> None:

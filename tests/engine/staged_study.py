@@ -44,10 +44,11 @@ class StagedStudy(ToyStudy):
         *,
         seeds: Sequence[int] = (0, 1),
         text: str = STAGED,
+        root: Path | None = None,
         **settings: object,
     ) -> StagedStudy:
         chosen = {"name": "staged", "epochs": 3, "seconds": 0.0, "workers": 1}
-        return cls(storage, cache, text.format(**{**chosen, **settings}, seeds=list(seeds)))
+        return cls(storage, cache, text.format(**{**chosen, **settings}, seeds=list(seeds)), root)
 
     def stages(self) -> list[list[StageTask]]:
         """The packs of stages that come first."""
@@ -70,7 +71,7 @@ class StagedStudy(ToyStudy):
             primary="image_ap",
             objective="image_ap",
             resource="none",
-            data_root=None,
+            data_root=str(self.root) if self.root is not None else None,
             cache=str(self.cache),
         )
         train_trials(Place(pack, self.store, 0, 1, "here", 0, torch.device("cpu")))

@@ -33,11 +33,11 @@ PACE = "pace: {slow: {config: {lr: 0.05}}, fast: {config: {lr: 0.2}}}"
 class ToyStudy:
     """A toy study on a storage of its own: plan it, run it, look at its records."""
 
-    def __init__(self, storage: Path, cache: Path, text: str) -> None:
-        self.storage, self.cache, self.text = storage, cache, text
+    def __init__(self, storage: Path, cache: Path, text: str, root: Path | None = None) -> None:
+        self.storage, self.cache, self.text, self.root = storage, cache, text, root
         self.store = Store(storage)
         self.plan: Plan = plan_study(
-            parse_study(text, "toy"), lambda spec: open_manifest(spec, None, cache), "cpu"
+            parse_study(text, "toy"), lambda spec: open_manifest(spec, root, cache), "cpu"
         )
 
     @classmethod
@@ -47,7 +47,7 @@ class ToyStudy:
         return cls(storage, cache, TOY.format(**{**chosen, **settings}, seeds=list(seeds)))
 
     def run(self, scheduler: Any = None, **options: Any) -> Outcome:
-        chosen = replace(EngineOptions(data_root=None, cache=self.cache), **options)
+        chosen = replace(EngineOptions(data_root=self.root, cache=self.cache), **options)
         return run_study(self.plan, self.store, chosen, scheduler)
 
     def records(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The overlay sheet: the same images in every cell that it shows."""
+"""The overlay sheet: the same images in every cell that it shows; the lineage sheet: stages of one trial."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from assay.results import Environment, Record, Store
-from assay.results.pictures import overlay_sheet
+from assay.results.pictures import lineage_sheets, overlay_sheet
 from assay.study import Trial
+from tests.results.made_lineage import keep_lineage
 from tests.results.made_studies import make_plan, make_record
 from trainables.errors import InputError
 from trainables.maps import Probe, maps_table
@@ -71,3 +72,26 @@ def test_only_images_that_all_cells_have_are_shown(store: Store) -> None:
 def test_without_a_common_image_there_is_no_picture(store: Store, probes: dict[tuple[str, int], str]) -> None:
     with pytest.raises(InputError, match="probe image"):
         overlay_sheet(PLAN, store, with_maps(store, probes))
+
+
+def test_each_cell_has_a_sheet_of_photo_truth_and_stages(store: Store) -> None:
+    trials = [t for t in PLAN.trials if t.seed == 1][:2]
+    records = {t.id: keep_lineage(store, t, "ab") for t in trials}
+    sheets = dict(lineage_sheets(PLAN, store, records))
+    assert list(sheets) == ["00-full_off.png", "01-full_on.png"]
+    sheet = sheets["00-full_off.png"]
+    assert sheet.shape == (37 + 2 * 42, sheet.shape[1], 3)
+    _, truth, cam, crop = (sheet[37:69, -(4 - k) * 34 : -(4 - k) * 34 + 24].astype(int) for k in range(4))
+    assert (truth == 255).all(axis=2).any(), "the truth is outlined"
+    left, right = cam[4:10, 0], cam[4:10, 20]
+    assert np.ptp(left, axis=1).max() < np.ptp(right, axis=1).min(), "the higher the more coloured"
+    assert np.abs(crop[:, :12] - 90).max() <= 1
+
+
+@pytest.mark.parametrize("samples", ["", "ab"])
+def test_without_stages_or_probes_there_is_no_sheet(samples: str, store: Store) -> None:
+    record = keep_lineage(store, PLAN.trials[0], samples)
+    if samples:
+        maps = {path: digest for path, digest in record.files.items() if "maps" in path}
+        record = record.model_copy(update={"files": maps})
+    assert list(lineage_sheets(PLAN, store, {record.id: record})) == []

@@ -26,6 +26,15 @@ def by_cell(plan: Plan) -> dict[str, dict[str, str]]:
     return {trial.cell: keys_of(trial) for trial in plan.trials if trial.seed == 0}
 
 
+def test_probes_of_a_method_in_stages_take_room_for_their_pictures() -> None:
+    text = STAGED.format(name="staged", epochs=3, seconds=0, workers=1, seeds=[0])
+    kept = (parse_study(text.replace("probes: 2", f"probes: {count}"), "staged") for count in (0, 10))
+    without, some = (plan_study(study, None, "cpu").gigabytes for study in kept)
+    assert without is not None
+    assert some is not None
+    assert (some - without) * 1e9 == pytest.approx(4 * 10 * (64_000 + 200_000))
+
+
 def test_trials_that_agree_in_a_stages_settings_share_it() -> None:
     keys = by_cell(planned())
     assert len({of["base"] for of in keys.values()}) == 1

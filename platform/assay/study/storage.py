@@ -11,6 +11,7 @@ __all__ = ["kept_gigabytes"]
 
 _FLOAT32 = 4  # bytes of a stored weight
 _PROBE = 64_000  # bytes of a probe image: thumbnail, heatmap at display size, counts per level
+_LINEAGE = 200_000  # bytes of a probe image's stages, where a method has some: half a dozen pictures
 _TRIAL = 120_000  # bytes of a trial beside: record, curve, some hundred rows of predictions
 
 
@@ -22,7 +23,9 @@ def kept_gigabytes(
     Returns:
         None if models are kept and the trainable does not count its weights (``Trainable.parameters``).
     """
-    size = trials * (_TRIAL + study.keep.probes * _PROBE)
+    staged = [bool(trainable.stages(cell.config)) for cell in cells]
+    probe = _PROBE + _LINEAGE * sum(staged) / max(1, len(staged))
+    size = round(trials * (_TRIAL + study.keep.probes * probe))
     if study.keep.models != "none" and cells:
         if trainable.parameters is None:
             return None

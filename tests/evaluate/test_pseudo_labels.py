@@ -1,0 +1,70 @@
+"""Pseudo labels as a file, and what they are worth against masks that training did not see."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trainables.data.samples import ImageSet
+from trainables.evaluate import measure_labels
+from trainables.pseudo_labels import OPEN, PseudoLabels
+
+IDS = ("a", "b", "normal")
+MASKS = {"a": np.array([[1, 1, 0, 0]], np.uint8), "b": np.array([[0, 0, 0, 1]], np.uint8)}
+IMAGES = ImageSet(IDS, np.array([True, True, False]), {}, MASKS)
+
+
+def labels(ids: str, *rows: list[int]) -> PseudoLabels:
+    return PseudoLabels("pseudo", tuple(ids.split()), np.array([[row] for row in rows], np.uint8))
+
+
+def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+    made = labels("a b", [1, 0, OPEN, 0], [0, 0, 0, 1])
+    made.save(tmp_path)
+    found = PseudoLabels.load(tmp_path)
+    assert found is not None
+    assert (found.name, found.ids) == ("pseudo", ("a", "b"))
+    assert np.array_equal(found.labels, made.labels)
+
+
+def test_a_folder_without_pseudo_labels_has_none(tmp_path: Path) -> None:
+    assert PseudoLabels.load(tmp_path) is None
+
+
+def test_iou_by_hand() -> None:
+    found = measure_labels(labels("a b", [1, 0, 1, 0], [0, 0, 1, 1]), IMAGES)
+    assert found is not None
+    assert (found.stage, found.of) == ("pseudo", "train")
+    assert found.metrics == {"pixel_iou": pytest.approx(2 / 5), "pixel_iou_positive": pytest.approx(5 / 12)}
+
+
+def test_leaving_a_defect_open_finds_none_of_it() -> None:
+    found = measure_labels(labels("a", [1, OPEN, 0, OPEN]), IMAGES)
+    assert found is not None
+    assert found.metrics["pixel_iou"] == 1 / 2
+
+
+def test_a_claim_on_a_normal_image_is_false() -> None:
+    found = measure_labels(labels("a normal", [1, 1, 0, 0], [1, 1, 0, 0]), IMAGES)
+    assert found is not None
+    assert found.metrics == {"pixel_iou": 2 / 4, "pixel_iou_positive": 1.0}
+
+
+def test_without_a_known_mask_nothing_is_measured() -> None:
+    unknown = ImageSet(IDS, IMAGES.labels, {}, {})
+    assert measure_labels(labels("a", [1, 0, 0, 0]), unknown) is None
+
+
+def test_a_label_is_about_a_training_image() -> None:
+    with pytest.raises(KeyError, match="test7"):
+        measure_labels(labels("test7", [1, 0, 0, 0]), IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("ids", "rows", "why"), [("a b", [[0, 1]], "1 labels for 2 ids"), ("a", [[0, 2]], r"found \[2\]")]
+)
+def test_labels_are_checked_where_they_are_made(ids: str, rows: list[list[int]], why: str) -> None:
+    with pytest.raises(AssertionError, match=why):
+        labels(ids, *rows)
