@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Checkpoint",
+    "Erasing",
     "Lineage",
     "LocalRun",
     "Objection",
@@ -150,6 +151,18 @@ class Lineage(Protocol):
         ...
 
 
+@runtime_checkable
+class Erasing(Protocol):
+    """A predictor that can paint over what it shows and look again: PROXIES of ``trainables.metrics``."""
+
+    def erasure_drops(self, images: Tensor) -> Tensor:
+        """How far p(defect) falls in each image when the defect that its heatmap shows is painted over.
+
+        ``images`` as those of ``predict``; B numbers in [−1, 1].
+        """
+        ...
+
+
 class Checkpoint(NamedTuple):
     """Where a trial can go on: all tensors of the state, and JSON values beside them."""
 
@@ -235,6 +248,7 @@ class Trainable(Generic[ConfigT]):
     )
     # Steps that trials may share, in the order in which `fit` asks for them.
     stages: Callable[[ConfigT], Sequence[Stage]] = field(default=lambda config: ())
+    proxies: frozenset[str] = frozenset()  # those of metrics.PROXIES that its predictor offers
     parameters: Callable[[ConfigT], int] | None = None  # number of weights: the plan estimates disk space
     needs_normal: bool = True  # False: it can train where every image is defective
 

@@ -29,7 +29,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from trainables.contract import Lineage, Predictor
+from trainables.contract import Erasing, Lineage, Predictor
 from trainables.data.samples import EvaluationData, ImageSet
 from trainables.data.tensors import images_to_tensor
 from trainables.lineage import LineageScores, StageScores
@@ -82,7 +82,7 @@ class Evaluation:
     """What a trained model is worth on one split."""
 
     metrics: dict[str, float]  # on test, by the names of METRICS; an undefined one is absent, see notes
-    validation: dict[str, float]  # the same on validation, at the thresholds that were chosen on it
+    validation: dict[str, float]  # the same on validation, at the thresholds chosen on it, and PROXIES
     thresholds: Thresholds
     predictions: pa.Table  # PREDICTIONS_SCHEMA, one row per test image
     maps: pa.Table  # trainables.maps.MAPS_SCHEMA, the probe images
@@ -150,7 +150,7 @@ def evaluate(
     metrics = test.metrics(thresholds)
     return Evaluation(
         metrics=_defined(metrics),
-        validation=_defined(validation.metrics(thresholds)) if validation else {},
+        validation=_chosen_by(predictor, validation, thresholds, device, batch) if validation else {},
         thresholds=thresholds,
         predictions=_predictions(test, thresholds),
         maps=maps_table(list(test.kept.values()), thresholds.pixel),
@@ -293,6 +293,27 @@ def _choose_thresholds(validation: _Judged | None) -> tuple[Thresholds, list[str
         notes[-1] = f"pixel threshold: {pixel.reason} in validation, fixed at {FIXED_THRESHOLD}"
         pixel, pixel_source = FIXED_THRESHOLD, "fixed 0.5"
     return Thresholds(image, image_source, pixel, pixel_source), notes
+
+
+def _chosen_by(
+    predictor: Predictor, validation: _Judged, thresholds: Thresholds, device: torch.device, batch: int
+) -> dict[str, float]:
+    """Metrics on validation, with the proxies that a model offers: what a search may choose by."""
+    metrics = _defined(validation.metrics(thresholds))
+    images = validation.images
+    positives = np.flatnonzero(images.labels).tolist()
+    if not isinstance(predictor, Erasing) or not positives or "image_ap" not in metrics:
+        return metrics
+    drops: list[float] = []
+    for start in range(0, len(positives), batch):
+        arrays = [images.images[images.ids[i]] for i in positives[start : start + batch]]
+        with torch.no_grad():
+            drops += predictor.erasure_drops(images_to_tensor(arrays, device)).tolist()
+    drop = max(0.0, float(np.mean(drops)))  # painting that makes a defect plainer is worth nothing
+    return metrics | {
+        "erasure_drop": drop,
+        "image_ap_and_erasure_drop": (metrics["image_ap"] + drop) / 2,
+    }
 
 
 def _defined(metrics: dict[str, float | Undefined]) -> dict[str, float]:

@@ -24,6 +24,7 @@ from trainables.pixel_curve import CURVE_METRICS, PixelCurve, mean_overlaps
 
 __all__ = [
     "METRICS",
+    "PROXIES",
     "Metric",
     "PixelCounts",
     "PixelScores",
@@ -95,6 +96,27 @@ METRICS: Mapping[str, Metric] = {
             "PRO",
             "masks",
             "Mean overlap of 8-connected defect regions, integrated to a false-positive rate of 0.3.",
+        ),
+    )
+}
+
+
+# What a search may ask of validation images beside METRICS, of a method that offers it (`Trainable.proxies`):
+# scores of localisation that read image labels only, where choosing by masks would end weak supervision.
+PROXIES: Mapping[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        _share(
+            "erasure_drop",
+            "erasure drop",
+            "labels",
+            "Fall of p(defect) when what the heatmap shows is painted over, mean over defective images.",
+        ),
+        _share(
+            "image_ap_and_erasure_drop",
+            "AP and erasure drop",
+            "labels",
+            "Mean of image_ap and erasure_drop.",
         ),
     )
 }

@@ -188,3 +188,13 @@ def test_missing_mask_is_refused_where_it_would_be_read(manifest: Manifest, tmp_
     assert len(make_split(bare, PER_SEED, Supervision(kind="mixed", masks=2), 0, None).masks) == 2
     with pytest.raises(InputError, match=r"has no usable mask: .*supervision: weak"):
         load_training(manifest, split, FULL, open_images(manifest, SIZE, 1, tmp_path))
+
+
+def test_sets_tell_the_sizes_of_the_files_not_those_of_the_network(
+    manifest: Manifest, tmp_path: Path
+) -> None:
+    images = open_images(manifest, SIZE, 1, tmp_path)
+    test = load_evaluation(manifest, make_split(manifest, PER_SEED, WEAK, 0, None), WEAK, images).test
+    stored = [cv2.imread(str(manifest.root / manifest.by_sample[name].image)).shape[:2] for name in test.ids]
+    assert test.sizes is not None
+    assert test.sizes.tolist() == [list(size) for size in stored]

@@ -72,8 +72,11 @@ def test_a_record_holds_stages_training_labels_and_floors(study: StagedStudy) ->
         ("floor", "centre prior"),
         ("floor", "blur residual"),
         ("floor", "cam × blur residual"),
+        ("floor", "size only"),
         ("train", "pseudo"),
     ]
+    # Photographs of one size tell a forest nothing: the AP is the share of defective images.
+    assert record.result.stages[-2].metrics == {"image_ap": pytest.approx(0.5, abs=0.05)}
     labels = record.result.stages[-1].metrics
     assert labels.keys() == {"pixel_iou", "pixel_iou_positive"}
     assert 0 < labels["pixel_iou"] < 1

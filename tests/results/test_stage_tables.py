@@ -129,3 +129,17 @@ def test_a_study_of_one_cell_names_none() -> None:
     found = section({t.id: RECORDS[t.id] for t in plan.trials}, plan)
     assert found.table is not None
     assert [column.title for column in found.table.columns][:2] == ["stage", "pixel AP"]
+
+
+def test_what_photographs_sizes_tell_is_a_floor_with_a_column_of_its_own() -> None:
+    floor = StageResult(stage="size only", of="floor", metrics={"image_ap": 0.33})
+    records = {
+        id_: record.model_copy(
+            update={"result": record.result.model_copy(update={"stages": (*record.result.stages, floor)})}
+        )
+        for id_, record in RECORDS.items()
+        if record.result is not None
+    }
+    found = section(records)
+    assert columns(found, "stage", "pixel AP", "AP")[-1] == ("floor: size only", "–", "0.330 ± 0.000")
+    assert any(note.startswith("`size only`") for note in found.notes)

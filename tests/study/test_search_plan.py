@@ -89,6 +89,10 @@ def test_a_grid_is_as_large_as_its_space() -> None:
             "search.objective: unknown metric `image_pa`; did you mean `image_ap`?",
         ),
         (
+            {"search": {**SEARCH["search"], "objective": {"max": "validation.erasure_drop"}}},
+            "search.objective: toy does not offer erasure_drop. Take another, such as validation.image_ap",
+        ),
+        (
             {"search": {**SEARCH["search"], "objective": {"max": "validation.fp"}}},
             "search.objective: lower fp is better: write `{min: validation.fp}`",
         ),

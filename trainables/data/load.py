@@ -84,6 +84,7 @@ def _image_set(
         masks=_read_masks(manifest, allowed, detail),
         items=tuple(row.group for row in rows),
         classes=tuple(row.defect_class for row in rows),
+        sizes=np.array([(row.height, row.width) for row in rows], dtype=np.int64).reshape(-1, 2),
     )
 
 

@@ -54,6 +54,7 @@ class ImageSet:
     masks: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
     items: tuple[str, ...] = ()  # physical item of each sample
     classes: tuple[str | None, ...] = ()  # defect class of each sample; None: normal
+    sizes: NDArray[np.int64] | None = None  # N × 2: height and width as stored, pixels; None: unknown
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -117,7 +117,7 @@ def _pair_weights(images_BCHW: Tensor, crf: Crf) -> list[tuple[Tensor, tuple[_Wi
     """k of every pair whose offset is in half of the window, with the places of both pixels."""
     channels, height, width = images_BCHW.shape[1:]
     offsets = [(y, x) for y, x in crf.offsets() if y < height and abs(x) < width]
-    far = images_BCHW.new_zeros(len(images_BCHW), height, width)  # Σ_q of the kernels
+    far = images_BCHW.new_zeros(images_BCHW.shape[0], height, width)  # Σ_q of the kernels
     near = images_BCHW.new_zeros(1, height, width)
     pairs: list[tuple[Tensor, tuple[_Window, _Window]]] = []
     nearness: list[float] = []

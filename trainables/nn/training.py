@@ -43,7 +43,7 @@ def optimiser_tensors(optimiser: torch.optim.Optimizer, network: nn.Module) -> d
     """The optimiser's state by ``<parameter>/<key>``; every value of it must be a tensor."""
     return {
         f"{name}/{key}": value
-        for name, parameter in network.named_parameters()
+        for name, parameter in _trained(network).items()
         for key, value in optimiser.state[parameter].items()
     }
 
@@ -51,17 +51,22 @@ def optimiser_tensors(optimiser: torch.optim.Optimizer, network: nn.Module) -> d
 def restore_optimiser(
     optimiser: torch.optim.Optimizer, network: nn.Module, tensors: Mapping[str, Tensor]
 ) -> None:
-    """Go on from :func:`optimiser_tensors`; the optimiser has one group, all of the network's parameters."""
-    names = [name for name, _ in network.named_parameters()]
+    """Go on from :func:`optimiser_tensors`; the optimiser has one group, all that require a gradient."""
+    trained = _trained(network)
+    names = list(trained)
     state: dict[int, dict[str, Any]] = {}
     for key, tensor in tensors.items():
         name, _, part = key.rpartition("/")
         state.setdefault(names.index(name), {})[part] = tensor
     optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
-    for parameter in network.parameters():
+    for parameter in trained.values():
         for key, value in optimiser.state[parameter].items():
             if value.shape == parameter.shape:  # the parameter's own layout, so that sums run in one order
                 optimiser.state[parameter][key] = torch.empty_like(parameter).copy_(value)
+
+
+def _trained(network: nn.Module) -> dict[str, nn.Parameter]:
+    return {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
 
 
 def mean_over_workers(sums: Tensor, run: Run) -> list[float]:

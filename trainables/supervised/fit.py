@@ -34,7 +34,6 @@ from trainables.nn.training import (
     tensors_under,
     validation_ap,
 )
-from trainables.nn.weights import load_resnet_weights, load_weights_file, weights_path
 from trainables.supervised.config import SupervisedConfig
 from trainables.supervised.loss import image_loss, pixel_loss
 from trainables.supervised.network import Classifier, SupervisedNet, build, resnet_of
@@ -108,9 +107,7 @@ def new_network(config: SupervisedConfig, images: ImageSet, seed: int, device: t
     network = build(config)
     initialise(network, seed)
     if config.weights_file is not None:
-        assert config.weights_sha256 is not None
-        tensors = load_weights_file(weights_path(config.weights_file), config.weights_sha256)
-        load_resnet_weights(resnet_of(network), tensors, config.weights_file)
+        config.load_weights(resnet_of(network))
     if isinstance(network.input, Standardise):
         network.input.measure(images)
     return with_layout(network, config).to(device)

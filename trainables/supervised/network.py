@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from trainables.nn.cam import CamHead
-from trainables.nn.inputs import LocalContrast, Standardise
 from trainables.nn.maps import pool_map
 from trainables.nn.resnet import ResNet18s
 from trainables.nn.unet import PlainEncoder, UNet
@@ -34,7 +33,7 @@ class Classifier(nn.Module):
     def __init__(self, config: SupervisedConfig) -> None:
         super().__init__()
         self.config = config
-        self.input = _input_layer(config)
+        self.input = config.input_layer()
         self.backbone = ResNet18s(config.resnet)
         self.head = CamHead(
             config.resnet.widths[-1], config.pool, top_share=config.top_share, lse_r=config.lse_r
@@ -55,7 +54,7 @@ class SegmentingUNet(nn.Module):
     def __init__(self, config: SupervisedConfig) -> None:
         super().__init__()
         self.config = config
-        self.input = _input_layer(config)
+        self.input = config.input_layer()
         if config.encoder == "resnet18s":
             encoder, shape = ResNet18s(config.resnet), config.resnet
             widths = (shape.width, *shape.widths)  # the stem, then the stages
@@ -96,9 +95,3 @@ def count_parameters(config: SupervisedConfig) -> int:
     """Number of weights; nothing is allocated (torch's meta device)."""
     with torch.device("meta"):
         return sum(weight.numel() for weight in build(config).parameters())
-
-
-def _input_layer(config: SupervisedConfig) -> Standardise | LocalContrast:
-    if config.input == "local_contrast":
-        return LocalContrast(config.contrast_sigma)
-    return Standardise(config.channels)

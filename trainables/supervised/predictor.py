@@ -20,13 +20,11 @@ from torch import Tensor
 from trainables.contract import Prediction
 from trainables.nn.maps import enlarge_cells
 from trainables.nn.models import forward_context, load_model, save_model, with_layout
+from trainables.nn.passes import in_passes
 from trainables.supervised.config import SupervisedConfig
 from trainables.supervised.network import Classifier, SupervisedNet, SupervisedOutput, build
 
 __all__ = ["SupervisedPredictor", "load"]
-
-# Pixels of images that go through the network at once, so that memory stays bounded.
-_PIXELS_PER_PASS = {"cpu": 4 * 512 * 512, "cuda": 32 * 512 * 512}
 
 
 class SupervisedPredictor:
@@ -40,11 +38,7 @@ class SupervisedPredictor:
     def predict(self, images: Tensor) -> Prediction:
         """Judge ``images`` (B × C × H × W, float32 in [0, 1], on the predictor's device)."""
         self.network.eval()
-        if torch.compiler.is_exporting():  # the number of passes would fix the graph's batch size
-            return self._part(images)
-        height, width = images.shape[2:]
-        per_pass = max(1, _PIXELS_PER_PASS[images.device.type] // (height * width))
-        parts = [self._part(part) for part in images.split(per_pass)]
+        parts = [self._part(part) for part in in_passes(images)]
         scores, heatmaps = zip(*parts, strict=True)
         return Prediction(torch.cat(scores), torch.cat(heatmaps))
 

@@ -42,8 +42,11 @@ from trainables.data import (
 from trainables.data.samples import EvaluationData, ImageSet, ImageSource, TrainingData
 from trainables.errors import InputError
 from trainables.evaluate import Evaluation, evaluate, measure_labels
+from trainables.lineage import StageScores
 from trainables.memory import peak_memory_mb
+from trainables.metrics import Undefined
 from trainables.pseudo_labels import PseudoLabels
+from trainables.size_floor import size_only_ap
 
 __all__ = ["Place", "Timer", "fit_and_evaluate", "make_stage"]
 
@@ -168,6 +171,7 @@ def fit_and_evaluate(
                 probes=place.pack.probes,
                 seed=trial.seed,
             )
+            report = _with_size_floor(report, training, evaluation, trial.seed)
             report = _with_labels(report, stages.folders.values(), data)
         run.note(f"{place.pack.primary} {report.metrics.get(place.pack.primary, float('nan')):.4f}")
         files = _write_files(place, attempt, run, report, Path(scratch))
@@ -214,6 +218,19 @@ class _TrialData:
     def truth(self) -> ImageSet:
         """Training images with all masks: asked for when training is over, and never by what trains."""
         return load_truth(self.manifest, self.split, self.images)
+
+
+def _with_size_floor(
+    report: Evaluation, training: TrainingData, evaluation: EvaluationData, seed: int
+) -> Evaluation:
+    """``report`` with what image labels can be told from photographs' sizes, for models that show stages."""
+    if not report.stages:
+        return report
+    found = size_only_ap(training.train, evaluation.test, seed)
+    if isinstance(found, Undefined):
+        return report
+    floor = StageScores("size only", "floor", {"image_ap": found})
+    return replace(report, stages=(*report.stages, floor))
 
 
 def _with_labels(report: Evaluation, folders: Iterable[Path], data: _TrialData) -> Evaluation:

@@ -94,7 +94,7 @@ def write_onnx(model: DeployedModel, path: Path) -> None:
                 verbose=False,
             )
     except Exception as error:
-        reason = " ".join(_root(error).split())[:_MESSAGE_CHARACTERS]
+        reason = " ".join(_root(error).split())[:_MESSAGE_CHARACTERS].rstrip(".")
         raise InputError(
             f"the predictor of {card.trainable} cannot be written as ONNX: its predict must be traceable by "
             f"torch.export with any batch size (see CONTRIBUTING.md). {reason}. Export it with --to mlflow."

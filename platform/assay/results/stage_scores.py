@@ -9,9 +9,10 @@ from assay.results.record import Record
 from assay.results.summary import CellSummary, Repeat
 from assay.study import Plan
 
-__all__ = ["STAGE_METRICS", "StageSummary", "stage_summaries"]
+__all__ = ["SIZE_METRIC", "STAGE_METRICS", "StageSummary", "stage_summaries"]
 
 STAGE_METRICS = ("pixel_ap", "pixel_pro", "pixel_iou_positive", "pixel_iou", "pixel_iou_oracle")
+SIZE_METRIC = "image_ap"  # of one floor only: what the photographs' sizes tell
 
 _Of = Literal["test", "train", "floor"]
 _ORDER: tuple[_Of, ...] = ("test", "train", "floor")
@@ -22,7 +23,7 @@ class StageSummary(NamedTuple):
 
     of: _Of
     stage: str
-    summaries: tuple[CellSummary, ...]  # one of each of STAGE_METRICS that the stage has
+    summaries: tuple[CellSummary, ...]  # one of each of these metrics that the stage has
 
 
 def stage_summaries(plan: Plan, records: Mapping[str, Record]) -> list[StageSummary]:
@@ -57,7 +58,7 @@ def _summaries(
     plan: Plan, name: str, repeats: list[Repeat], values: Mapping[Repeat, Mapping[str, float]]
 ) -> Iterable[CellSummary]:
     cell = next(cell for cell in plan.cells if cell.name == name)
-    for metric in STAGE_METRICS:
+    for metric in (*STAGE_METRICS, SIZE_METRIC):
         known = {repeat: scores[metric] for repeat, scores in values.items() if metric in scores}
         if known:
             yield CellSummary(cell, metric, tuple(repeats), known, lost=())

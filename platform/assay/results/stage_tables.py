@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from assay.results.page.model import NOTHING, Column, Section, TextTable, superscript
 from assay.results.record import Record
-from assay.results.stage_scores import STAGE_METRICS, StageSummary, stage_summaries
+from assay.results.stage_scores import SIZE_METRIC, STAGE_METRICS, StageSummary, stage_summaries
 from assay.results.summary import CellSummary
 from assay.results.tables import mean_spread
 from assay.study import Plan
@@ -23,6 +23,10 @@ _ORACLE = "Oracle: at the threshold that is best on these masks, which no method
 _SHARED = (
     "Cells in one row have the same values in every repeat: what they differ in comes later in the chain, or "
     "changes nothing here."
+)
+_SIZE = (
+    "`size only`: a forest that knows the photographs' heights and widths, and no pixel. An AP that is not "
+    "above it may come from how they were cropped."
 )
 _TRAIN = (
     "On training images: pseudo labels against the masks that were kept from training. What a label leaves "
@@ -42,10 +46,12 @@ def stage_section(plan: Plan, records: Mapping[str, Record]) -> Section | None:
         return None
     answer = plan.answer()
     named = len(answer.cells) > 1
+    sizes = any(summary.metric == SIZE_METRIC for one in scores for summary in one.summaries)
+    metrics = (*STAGE_METRICS, SIZE_METRIC) if sizes else STAGE_METRICS
     columns = (
         Column("stage", "left"),
         *([Column("cells", "left")] if named else []),
-        *(Column(METRICS[metric].title, "right") for metric in STAGE_METRICS),
+        *(Column(METRICS[metric].title, "right") for metric in metrics),
         Column("n", "right"),
     )
     rows: list[tuple[str, ...]] = []
@@ -57,13 +63,14 @@ def stage_section(plan: Plan, records: Mapping[str, Record]) -> Section | None:
         shared |= len(cells) > 1
         texts = [_cells(cells, len(answer.cells), f"{_title(first)}: ", numbered)] if named else []
         links[len(rows), len(columns) - 1] = (cells[0],)
-        rows.append((_title(first), *texts, *_values(first), _count(first.summaries[0])))
+        rows.append((_title(first), *texts, *_values(first, metrics), _count(first.summaries[0])))
     kinds = {one.of for one in scores}
     notes = [
         _ORACLE,
         *([_SHARED] if shared else []),
         *([_TRAIN] if "train" in kinds else []),
         *([_FLOORS] if "floor" in kinds else []),
+        *([_SIZE] if sizes else []),
     ]
     table = TextTable(columns, tuple(rows), tuple(numbered), links=links)
     return Section("Stages", _INTRO, table, tuple(notes))
@@ -91,9 +98,9 @@ def _cells(cells: list[str], planned: int, stage: str, notes: list[str]) -> str:
     return f"{cells[0]} and {len(cells) - 1} more {superscript(len(notes))}"
 
 
-def _values(one: StageSummary) -> Iterator[str]:
+def _values(one: StageSummary, metrics: Sequence[str]) -> Iterator[str]:
     of_metric = {summary.metric: summary for summary in one.summaries}
-    for metric in STAGE_METRICS:
+    for metric in metrics:
         summary = of_metric.get(metric)
         yield NOTHING if summary is None else mean_spread(summary, METRICS[metric])
 

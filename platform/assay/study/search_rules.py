@@ -42,7 +42,7 @@ def search_problems(
     if study.budget is not None:
         yield Problem(("budget",), "a search has a budget of its own: `search.points`. Leave `budget` out")
     yield from _within_problems(study, cells)
-    yield from _objective_problems(study, cells)
+    yield from _objective_problems(study, trainable, cells)
     yield from _sampler_problems(study)
     yield from _pruner_problems(study)
     yield from _replicate_problems(study)
@@ -87,23 +87,28 @@ def _within_problems(study: Study, cells: Sequence[Cell]) -> Iterator[Problem]:
         yield Problem(("search", "within"), message)
 
 
-def _objective_problems(study: Study, cells: Sequence[Cell]) -> Iterator[Problem]:
-    from trainables.metrics import METRICS
+def _objective_problems(study: Study, trainable: AnyTrainable, cells: Sequence[Cell]) -> Iterator[Problem]:
+    from trainables.metrics import METRICS, PROXIES
 
     assert study.search is not None
     objective = study.search.objective
     name, at = objective.metric, ("search", "objective")
-    if name not in METRICS:
-        yield Problem(at, f"unknown metric `{name}`; {nearest(name, METRICS)}")
+    known = {**METRICS, **{proxy: PROXIES[proxy] for proxy in trainable.proxies}}
+    if name not in known:
+        if name in PROXIES:
+            message = f"{trainable.name} does not offer {name}. Take another, such as validation.image_ap"
+        else:
+            message = f"unknown metric `{name}`; {nearest(name, known)}"
+        yield Problem(at, message)
         return
-    right = "max" if METRICS[name].better == "higher" else "min"
+    right = "max" if known[name].better == "higher" else "min"
     if (objective.sign == 1) != (right == "max"):
-        yield Problem(at, f"{METRICS[name].better} {name} is better: write `{{{right}: validation.{name}}}`")
+        yield Problem(at, f"{known[name].better} {name} is better: write `{{{right}: validation.{name}}}`")
     for cell in cells:
         if cell.data.validation is None:
             message = "a search is judged on validation images, and `data.validation` is none"
             yield Problem(("data", "validation"), message)
-        if METRICS[name].reads == "masks" and cell.supervision.kind != "full":
+        if known[name].reads == "masks" and cell.supervision.kind != "full":
             message = (
                 f"{name} reads the masks of validation images, which supervision {cell.supervision} (cell "
                 f"{cell.name}) does not have. Take a metric of image labels, such as validation.image_ap"

@@ -1,0 +1,121 @@
+"""A trained classifier and its maps: what it says, how it is kept, and how it leaves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.cam.surfaces import SIZE, surfaces, tiny_config
+from trainables.cam import TRAINABLE, CamPredictor
+from trainables.cam.classifier import new_classifier
+from trainables.cam.maps import MapSettings, measured_maps
+from trainables.errors import InputError
+
+METHODS: list[dict[str, Any]] = [
+    {},
+    {"method": "grad_cam"},
+    {"method": "grad_cam++", "norm": "gn"},
+    {"method": "layer_cam", "layers": [1, 2], "input": "standardised"},
+]
+
+
+def fresh(**changes: Any) -> CamPredictor:
+    config, train = tiny_config(**changes), surfaces(3, 3)
+    net = new_classifier(config, train, 3, torch.device("cpu"))
+    return CamPredictor(measured_maps(net, MapSettings.of(config), train)[0], config)
+
+
+def pictures(count: int) -> Tensor:
+    return torch.rand(count, 1, *SIZE, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("changes", METHODS)
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+def test_saved_predictor_predicts_the_same(changes: dict[str, Any], layout: str, tmp_path: Path) -> None:
+    predictor = fresh(**changes, memory_format=layout)
+    predictor.save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+    before, after = predictor.predict(pictures(3)), TRAINABLE.load(tmp_path).predict(pictures(3))
+    assert torch.equal(before.score, after.score)
+    assert torch.equal(before.heatmap, after.heatmap)
+
+
+@pytest.mark.parametrize("changes", METHODS)
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad, torch.enable_grad])
+def test_prediction_is_within_0_and_1_whatever_the_mode_and_leaves_no_gradient(
+    changes: dict[str, Any], mode: Any
+) -> None:
+    predictor = fresh(**changes)
+    with mode():
+        prediction = predictor.predict(pictures(3))
+    assert prediction.score.shape == (3,)
+    assert prediction.heatmap.shape == (3, *SIZE)
+    assert all(((part >= 0) & (part <= 1)).all() for part in prediction)
+    assert not any(part.requires_grad for part in prediction)
+    assert all(parameter.grad is None for parameter in predictor.maps.parameters())
+
+
+@pytest.mark.parametrize("changes", METHODS)
+def test_images_are_judged_one_by_one_whatever_the_batch(changes: dict[str, Any]) -> None:
+    predictor, images = fresh(**changes), pictures(5)
+    together = predictor.predict(images)
+    apart = [predictor.predict(images[i : i + 1]) for i in range(5)]
+    assert torch.allclose(together.score, torch.cat([one.score for one in apart]), atol=1e-5)
+    assert torch.allclose(together.heatmap, torch.cat([one.heatmap for one in apart]), atol=1e-4)
+
+
+@pytest.mark.parametrize("changes", METHODS)
+def test_bfloat16_gives_nearly_the_same_scores(changes: dict[str, Any]) -> None:
+    wide, narrow = (fresh(**changes, precision=p).predict(pictures(2)) for p in ("float32", "bfloat16"))
+    assert narrow.heatmap.dtype == torch.float32
+    assert torch.allclose(wide.score, narrow.score, atol=0.05)
+
+
+def test_gate_multiplies_the_heatmap_by_the_score() -> None:
+    plain, gated = (fresh(gate_by_score=on).predict(pictures(2)) for on in (False, True))
+    assert torch.equal(plain.score, gated.score)
+    assert torch.allclose(plain.heatmap * plain.score[:, None, None].float(), gated.heatmap)
+
+
+def test_its_one_stage_is_the_heatmap() -> None:
+    predictor = fresh()
+    told = predictor.lineage(pictures(2))
+    assert list(told) == ["cam"]
+    assert torch.equal(told["cam"], predictor.predict(pictures(2)).heatmap)
+
+
+class Judge(nn.Module):
+    """What an export traces."""
+
+    def __init__(self, predictor: CamPredictor) -> None:
+        super().__init__()
+        self.predictor = predictor
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        prediction = self.predictor.predict(images)
+        return prediction.score, prediction.heatmap
+
+
+def export(predictor: CamPredictor) -> nn.Module:
+    program = torch.export.export(
+        Judge(predictor), (pictures(2),), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)
+    )
+    return program.module()
+
+
+def test_a_model_of_the_cam_is_exported_for_any_batch_with_its_offset_inside() -> None:
+    predictor = fresh()
+    predictor.maps.offsets.copy_(torch.tensor([[-3, 5]]))
+    score, heatmap = export(predictor)(pictures(5))
+    expected = predictor.predict(pictures(5))
+    torch.testing.assert_close(score, expected.score)
+    torch.testing.assert_close(heatmap, expected.heatmap)
+
+
+def test_a_model_of_gradients_says_why_it_cannot_be_exported() -> None:
+    with pytest.raises(InputError, match=r"needs a backward pass .* Export a model of method: cam"):
+        export(fresh(method="layer_cam"))

@@ -1,0 +1,61 @@
+"""One rank of a classifier's training over gloo, without Ray: ``two_workers RANK WORLD_SIZE FOLDER``.
+
+With an attachment that looks across the batch. Used by ``test_two_workers.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from safetensors.torch import save_file
+
+from assay.engine.run import TrainRun
+from assay.results import Environment, Store
+from assay.study import Trial
+from tests.cam.surfaces import tiny_config, tiny_data
+from tests.cam.test_classifier import Pull
+from trainables.cam.classifier import train_classifier
+from trainables.data.spec import DataSpec, Supervision
+
+
+def main(rank: int, world_size: int, folder: Path) -> None:
+    """Train two epochs of two steps, and write what came of it."""
+    torch.set_num_threads(1)
+    if world_size > 1:
+        dist.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=world_size)
+    config = tiny_config(norm="gn", epochs=2, batch_size=6, lr=0.003)
+    store = Store(folder)
+    trial = Trial(
+        id="0" * 16,
+        cell="base",
+        levels={},
+        seed=0,
+        fold=None,
+        trainable="cam",
+        revision=1,
+        config=config.model_dump(mode="json"),
+        supervision=Supervision(kind="weak"),
+        data=DataSpec(reader="synthetic"),
+        manifest="",
+        split="",
+        diff={},
+    )
+    attempt = store.begin_attempt("0" * 16, Environment())
+    device = torch.device("cpu")
+    run = TrainRun(trial, "two", store, attempt, device=device, rank=rank, world_size=world_size)
+    pull = Pull(0.5)
+    net = train_classifier(config, tiny_data(count=5), run, [pull])  # the last batch: two and two
+    out = folder / f"rank{rank}"
+    out.mkdir()
+    tensors = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
+    tensors |= {f"pull.{name}": tensor for name, tensor in pull.state_dict().items()}
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, out / "weights.safetensors")
+    (out / "seen.json").write_text(json.dumps({"history": run.history, "samples": run.samples}))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))

@@ -1,0 +1,394 @@
+"""The chain as a whole: what it may read, what each switch changes, what a kill leaves, what trials share."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from assay.study import plan_study, read_study
+from assay.study.stages import stage_graph
+from tests.conftest import ROOT
+from tests.focus.chains import SIZE, KeptRun, chain_data, tiny_chain, trained_chain
+from tests.supervised.surfaces import surfaces
+from trainables.cam import TRAINABLE as CAM
+from trainables.cam import CamConfig
+from trainables.cam.config import ClassifierConfig
+from trainables.contract import LocalRun
+from trainables.data.samples import EvaluationData, TrainingData
+from trainables.data.tensors import images_to_tensor
+from trainables.errors import InputError
+from trainables.evaluate import evaluate
+from trainables.focus import TRAINABLE, FocusConfig, FocusPredictor
+from trainables.focus.chain import stages
+from trainables.focus.labels import refined_labels
+from trainables.focus.segmentation import SegmentationNet, Targets, label_loss, match_area, train_segmentation
+from trainables.nn.cam import minmax
+from trainables.pseudo_labels import PseudoLabels
+
+CPU = torch.device("cpu")
+WHOLE: dict[str, Any] = {"clm": True, "gcm": True, "iem": "both", "crf": True, "round": True, "distill": True}
+
+
+def fitted(config: FocusConfig, folder: Path, data: TrainingData | None = None) -> FocusPredictor:
+    """Fit with stages in ``folder``."""
+    folder.mkdir(exist_ok=True)
+    return TRAINABLE.fit(config, data or chain_data(), KeptRun(kept=folder))
+
+
+def digest(predictor: FocusPredictor, folder: Path) -> str:
+    """Of a saved model's weights."""
+    folder.mkdir(exist_ok=True)
+    predictor.save(folder)
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+def pictures(count: int) -> Tensor:
+    return images_to_tensor([sample.image for sample in surfaces(count, 0, seed=5)], CPU)
+
+
+# What it may read -------------------------------------------------------------------------------------
+
+
+class Locked(Mapping[str, Any]):
+    """Masks that nobody may read."""
+
+    def __getitem__(self, _name: str) -> Any:
+        raise AssertionError("a mask was read")
+
+    def __iter__(self) -> Any:
+        raise AssertionError("masks were listed")
+
+    def __len__(self) -> int:
+        raise AssertionError("masks were counted")
+
+    def get(self, _name: str, _default: Any = None) -> None:
+        """What ``ImageSet`` asks for when it hands out a sample."""
+        return None
+
+
+def test_no_mask_is_read_and_none_would_change_a_bit(tmp_path: Path) -> None:
+    data, true = chain_data(), surfaces(6, 8)
+    inverted = {name: 1 - mask for name, mask in true.masks.items()}
+    found: set[tuple[str, bytes]] = set()
+    for k, masks in enumerate(({}, true.masks, inverted, Locked())):
+        shown = replace(data, train=replace(data.train, masks=masks))
+        predictor = fitted(tiny_chain(iem="both", crf=True, round=True), tmp_path / str(k), shown)
+        labels = PseudoLabels.load(tmp_path / str(k) / "refined")
+        assert labels is not None
+        found.add((digest(predictor, tmp_path / f"model{k}"), labels.labels.tobytes()))
+    assert len(found) == 1
+
+
+# What each switch changes -----------------------------------------------------------------------------
+
+SWITCHES: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({}, {"clm": True}),
+    ({}, {"gcm": True}),
+    ({}, {"iem": "residual"}),
+    ({}, {"iem": "erase"}),
+    ({}, {"threshold": "area_prior"}),
+    ({}, {"recentre": False}),
+    ({}, {"round": True}),
+    ({}, {"distill": True}),
+    ({}, {"crf": True, "round": True}),
+    ({"clm": True}, {"clm_mode": "triplet"}),
+    ({"clm": True}, {"clm_pull_defects": False}),
+    ({"clm": True, "gcm": True}, {"clm_use_crops": False}),
+    ({"gcm": True}, {"gcm_equivariance": 1.0}),
+    ({"iem": "both"}, {"iem_fuse": "max"}),
+    ({"iem": "both"}, {"iem_residual": "msgms"}),
+    ({"iem": "both"}, {"iem_inpainter": "unet"}),
+    ({"distill": True}, {"student_soft": 0.0}),
+]
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Digests of chains that several switches start from."""
+    return {"folder": str(tmp_path_factory.mktemp("switches"))}
+
+
+def digest_of(settings: dict[str, Any], known: dict[str, str]) -> str:
+    key = json.dumps(settings, sort_keys=True)
+    if key not in known:
+        folder = Path(known["folder"]) / str(len(known))
+        # Maps of a net that was hardly trained may be empty: enough steps for a map, few for all else.
+        predictor = fitted(tiny_chain(min_steps=24, **settings), folder)
+        known[key] = digest(predictor, folder / "model")
+    return known[key]
+
+
+@pytest.mark.parametrize(("base", "switch"), SWITCHES, ids=lambda part: "-".join(map(str, part.values())))
+def test_every_switch_changes_what_comes_out(
+    base: dict[str, Any], switch: dict[str, Any], known: dict[str, str]
+) -> None:
+    assert digest_of(base, known) != digest_of({**base, **switch}, known)
+
+
+def test_with_all_off_the_chain_starts_as_plain_class_activation_maps(tmp_path: Path) -> None:
+    config = tiny_chain()
+    fitted(config, tmp_path / "focus")
+    own = {name: getattr(config, name) for name in ClassifierConfig.model_fields}
+    plain = CAM.fit(CamConfig(**own, gate_by_score=False), chain_data(), LocalRun())
+    mine = load_file(tmp_path / "focus" / "classifier" / "model.safetensors")
+    assert all(torch.equal(mine[name], tensor) for name, tensor in plain.maps.net.state_dict().items())
+    final = load_file(tmp_path / "focus" / "maps" / "final_maps.safetensors")["maps"]
+    shown = images_to_tensor([chain_data().train[i].image for i in range(6)], CPU)
+    assert torch.equal(final, minmax(plain.maps(shown).map_BHW).half())
+
+
+# What a kill leaves, what trials share ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stage", ["classifier", "inpainter", "s1", "s2", "student"])
+def test_a_chain_that_was_killed_goes_on_to_the_same_bits(
+    stage: str, tmp_path: Path, known: dict[str, str]
+) -> None:
+    config = tiny_chain(**WHOLE, iem_inpainter="unet", inpainter_epochs=2)
+    if "whole" not in known:
+        known["whole"] = digest(fitted(config, tmp_path / "undisturbed"), tmp_path / "model")
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        TRAINABLE.fit(config, chain_data(), KeptRun(kept=folder, dies_in=stage))
+    run = KeptRun(kept=folder)
+    assert digest(TRAINABLE.fit(config, chain_data(), run), tmp_path / "again") == known["whole"]
+    assert run.made[0] == stage
+
+
+def test_rows_of_the_additive_study_share_what_comes_before() -> None:
+    plan = plan_study(read_study(ROOT / "studies" / "guided_cropping_mtd.yaml"), None, "cpu")
+    repeats = len({(trial.seed, trial.fold) for trial in plan.trials})
+    names = [node.name for node in stage_graph(plan.trials).values()]
+    assert names.count("classifier") == 4 * repeats  # with and without CLM and GCM
+    assert names.count("s2") < names.count("s1") < len(plan.trials)
+
+
+def test_stages_hold_only_what_they_depend_on() -> None:
+    def settings(**changes: Any) -> dict[str, Any]:
+        return {stage.name: stage.config for stage in stages(tiny_chain(**changes))}
+
+    plain, whole = settings(), settings(**WHOLE)
+    assert plain["classifier"] != whole["classifier"]
+    assert plain["s1"] == whole["s1"]
+    later = settings(crf=True, round=True, clm_weight=0.5, gcm_pad=0.2, iem_stop=0.1, foreground=0.6)
+    assert plain["classifier"] == later["classifier"]
+    assert plain["maps"] == later["maps"]
+    assert plain["pseudo"] != later["pseudo"]
+
+
+# What the nets learn ------------------------------------------------------------------------------------
+
+
+def test_a_chain_finds_the_defects_and_each_step_can_be_looked_at(tmp_path: Path) -> None:
+    predictor = fitted(trained_chain(**WHOLE), tmp_path, chain_data(16))
+    test = EvaluationData(surfaces(5, 8, seed=1, masks=0), surfaces(15, 25, seed=7))
+    found = evaluate(predictor, test, device=CPU, batch=16, probes=2, seed=0)
+    assert found.metrics["image_ap"] >= 0.9  # chance: 0.375
+    assert found.metrics["pixel_ap"] >= 0.3  # chance: 0.008
+    assert found.validation["erasure_drop"] > 0.2
+    both = (found.validation["image_ap"] + found.validation["erasure_drop"]) / 2
+    assert found.validation["image_ap_and_erasure_drop"] == pytest.approx(both)
+    assert not found.metrics.keys() & {"erasure_drop", "image_ap_and_erasure_drop"}
+    told = predictor.lineage(pictures(3))
+    assert list(told) == [
+        "cam", "crop", "erased 1", "erased 2", "erased 3", "final_cam", "pseudo",
+        "s1", "s1_crf", "s2", "student",
+    ]  # fmt: skip
+    assert all(step.shape[-2:] == SIZE and 0 <= step.min() <= step.max() <= 1 for step in told.values())
+    assert torch.equal(told["student"], predictor.predict(pictures(3)).heatmap)
+
+
+@pytest.mark.parametrize(
+    ("switches", "steps"),
+    [
+        ({}, ["cam", "pseudo", "s1"]),
+        ({"iem": "residual"}, ["cam", "erased 1", "final_cam", "pseudo", "s1"]),
+        ({"round": True}, ["cam", "pseudo", "s1", "s2"]),
+    ],
+)
+def test_the_last_step_of_the_lineage_is_the_heatmap(
+    switches: dict[str, Any], steps: list[str], tmp_path: Path
+) -> None:
+    predictor = fitted(tiny_chain(**switches), tmp_path)
+    told = predictor.lineage(pictures(2))
+    assert list(told) == steps
+    assert torch.equal(told[steps[-1]], predictor.predict(pictures(2)).heatmap)
+
+
+def test_a_student_judges_in_one_pass_and_never_asks_the_classifier(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = fitted(tiny_chain(distill=True), tmp_path)
+    passes: list[str] = []
+    forward = nn.Module.__call__
+
+    def counted(module: nn.Module, *arguments: Any, **named: Any) -> Any:
+        if type(module).__name__ in {"Classifier", "SegmentationNet", "Inpainter"}:
+            passes.append(type(module).__name__)
+        return forward(module, *arguments, **named)
+
+    monkeypatch.setattr(nn.Module, "__call__", counted)
+    predictor.predict(pictures(3))
+    assert passes == ["SegmentationNet"]
+
+
+def test_a_student_of_empty_labels_predicts_nothing() -> None:
+    data = chain_data()
+    empty = {name: torch.zeros(SIZE, dtype=torch.uint8) for name in data.train.ids[:6]}
+    network = train_segmentation(
+        tiny_chain(segment_min_steps=30), data.train, Targets(empty), LocalRun(), image_head=True
+    )
+    assert not (network(pictures(4)).logits_BHW >= 0).any()
+
+
+def test_unknown_pixels_teach_nothing() -> None:
+    logits = torch.randn(2, 6, 6, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    labels = torch.zeros(2, 6, 6, dtype=torch.uint8)
+    labels[:, :3], labels[:, 3] = 255, 1
+    label_loss(logits, labels, pos_weight=10, dice_weight=1).sum().backward()
+    assert logits.grad is not None
+    assert not logits.grad[:, :3].any()
+    assert logits.grad[:, 3:].all()
+
+
+def test_as_many_pixels_reach_a_half_as_the_labels_call_defective() -> None:
+    images = surfaces(4, 0)
+    labels = {name: torch.from_numpy(mask) for name, mask in images.masks.items()}
+    network = SegmentationNet(tiny_chain(), image_head=False).eval()
+    match_area(network, images, labels)
+    found = network(images_to_tensor([image.image for image in images], CPU)).logits_BHW >= 0
+    assert abs(int(found.sum()) - 4 * 64) <= 0.1 * 4 * 64
+    ranking = network(pictures(1)).logits_BHW.flatten().argsort()
+    network.shift.zero_()
+    assert torch.equal(network(pictures(1)).logits_BHW.flatten().argsort(), ranking)
+
+
+# The additional round -----------------------------------------------------------------------------------
+
+
+def before() -> PseudoLabels:
+    labels = np.zeros((4, 8, 8), np.uint8)
+    labels[:, 2:4, 2:4] = 1
+    return PseudoLabels("pseudo", ("a", "b", "c", "d"), labels)
+
+
+def test_new_labels_follow_the_net_and_leave_open_what_it_leaves_open() -> None:
+    prob = torch.zeros(4, 8, 8)
+    prob[:, 0], prob[:, 1] = 0.9, 0.4
+    refined = refined_labels(before(), prob, "s1", foreground=0.5, background=0.3)
+    assert (refined.labels.labels[:, 0] == 1).all()
+    assert (refined.labels.labels[:, 1] == 255).all()
+    assert (refined.labels.labels[:, 2:] == 0).all()
+    assert (refined.empty, refined.void, refined.labels.name) == (0.0, False, "s1")
+
+
+@pytest.mark.parametrize(("empty", "void"), [(1, False), (2, False), (3, True), (4, True)])
+def test_a_net_that_sees_nothing_takes_no_label_away(empty: int, void: bool) -> None:
+    prob = torch.full((4, 8, 8), 0.9)
+    prob[:empty] = 0
+    refined = refined_labels(before(), prob, "s1", foreground=0.5, background=0.3)
+    assert refined.void == void
+    kept = 4 if void else empty
+    assert (refined.labels.labels[:kept] == before().labels[:kept]).all()
+    assert (refined.labels.labels[kept:] == 1).all()
+
+
+def test_no_round_is_trained_on_a_collapse(tmp_path: Path) -> None:
+    """A CRF that erases everything is left out, and a net that sees nothing ends as the last one."""
+    config = tiny_chain(round=True, round_foreground=1.0, round_background=0.99)
+    fitted(config, tmp_path)
+    assert json.loads((tmp_path / "refined" / "facts.json").read_text())["void"] == 1.0
+    first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("s1", "s2"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+# The saved model, and what is refused ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("switches", [{"crf": True, "crf_guard": 0.0}, {"distill": True}])
+def test_a_saved_model_judges_the_same_and_can_be_exported(switches: dict[str, Any], tmp_path: Path) -> None:
+    predictor = fitted(tiny_chain(**switches, crf_radius=2, crf_steps=2), tmp_path / "stages")
+    (tmp_path / "model").mkdir()
+    predictor.save(tmp_path / "model")
+    loaded = TRAINABLE.load(tmp_path / "model")
+    expected = predictor.predict(pictures(3))
+    assert all(torch.equal(a, b) for a, b in zip(expected, loaded.predict(pictures(3)), strict=True))
+    assert list(loaded.lineage(pictures(1))) == (["student"] if "distill" in switches else ["cam", "s1_crf"])
+
+    class Judge(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.nets = loaded.judge
+
+        def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+            return tuple(loaded.predict(images))
+
+    program = torch.export.export(Judge(), (pictures(2),), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
+    for mine, theirs in zip(program.module()(pictures(3)), expected, strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"segment_batch": 7}, "Use 8"),
+        ({"background": 0.6}, "background"),
+        ({"gcm_cut": [0.6, 0.4]}, "gcm_cut"),
+        ({"segment_levels": 6}, "Lower segment_levels"),
+        ({"image_size": [8, 64]}, "16"),
+        ({"clm_mod": "triplet"}, "clm_mod"),
+    ],
+)
+def test_settings_that_cannot_be_trained_are_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        tiny_chain(**changes)
+
+
+def test_data_that_cannot_be_trained_on_are_refused() -> None:
+    data = chain_data()
+    for train in (surfaces(3, 0), surfaces(0, 3)):
+        with pytest.raises(InputError, match="defective and normal"):
+            TRAINABLE.fit(tiny_chain(), replace(data, train=train), LocalRun())
+    workers = LocalRun(world_size=2)
+    with pytest.raises(InputError, match="norm: gn"):
+        TRAINABLE.fit(tiny_chain(norm="bn"), data, workers)
+
+
+def test_footnotes_say_what_is_our_reading_and_which_weights_it_started_from() -> None:
+    (note,) = TRAINABLE.footnotes(tiny_chain())
+    assert "our reading" in note
+    published = {"stem": "tv", "width": 64, "stages": 4, "blocks": 2, "norm": "bn", "output_stride": 16}
+    weights = {"weights_file": "resnet18.pth", "weights_sha256": "0" * 64}
+    assert "not comparable" in TRAINABLE.footnotes(tiny_chain(**published, **weights))[1]
+    assert "crf_guard" in TRAINABLE.footnotes(tiny_chain(crf=True))[1]
+
+
+# What a fixed training ends with. When these move, results move: raise TRAINABLE.revision and note the new
+# numbers under it.
+GOLDEN = {
+    1: {"classifier": [1.3631, 0.61076], "s1": [1.0173, 5.7084], "student": [0.49892, 5.449]},
+}
+MOVED = {
+    "classifier": ["backbone.conv1.weight", "head.weight"],
+    "s1": ["unet.head.bias", "unet.decoder.0.0.weight"],
+    "student": ["image_head.weight", "unet.decoder.0.0.weight"],
+}
+
+
+def test_results_do_not_move_without_a_new_revision(tmp_path: Path) -> None:
+    fitted(tiny_chain(**WHOLE, min_steps=24, lr=1e-3, segment_lr=1e-3), tmp_path)
+    for stage, names in MOVED.items():
+        tensors = load_file(tmp_path / stage / "model.safetensors")
+        found = [tensors[name].double().norm().item() for name in names]
+        np.testing.assert_allclose(found, GOLDEN[TRAINABLE.revision][stage], rtol=0.003)

@@ -1,0 +1,53 @@
+"""One rank of a classifier's training with GCM and CLM over gloo: ``two_workers RANK WORLD FOLDER``.
+
+Used by ``test_attachments.py``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from safetensors.torch import save_file
+from torch import nn
+
+from tests.focus.chains import chain_data, tiny_chain
+from trainables.cam.classifier import train_classifier
+from trainables.contract import LocalRun
+from trainables.focus.chain import attachments_of
+
+
+@dataclass
+class GlooRun(LocalRun):
+    """A run whose gradients are summed over processes."""
+
+    def reduce(self, parameters: Iterable[nn.Parameter]) -> None:
+        for parameter in parameters if self.world_size > 1 else ():
+            if parameter.requires_grad:
+                assert parameter.grad is not None
+                dist.all_reduce(parameter.grad)
+
+
+def main(rank: int, world_size: int, folder: Path) -> None:
+    """Train a few steps, and write the weights of the net and of what was attached."""
+    if world_size > 1:
+        dist.init_process_group("gloo", f"file://{folder}/meet{world_size}", rank=rank, world_size=world_size)
+    config = tiny_chain(clm=True, gcm=True, epochs=2, batch_size=6, lr=0.003, gcm_equivariance=0.1)
+    attached = attachments_of(config)
+    run = GlooRun(rank=rank, world_size=world_size)
+    net = train_classifier(config, chain_data(5), run, attached)  # an epoch's last batch: two and two
+    tensors = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
+    for each in attached:
+        tensors |= {f"{each.name}.{name}": tensor for name, tensor in each.state_dict().items()}
+    save_file(
+        {name: t.contiguous() for name, t in tensors.items()}, folder / f"{rank}of{world_size}.safetensors"
+    )
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))

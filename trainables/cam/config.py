@@ -1,0 +1,100 @@
+"""Settings of a classifier on image labels, and of the maps that are read off it.
+
+Defaults are our reading for few images of a surface, from random weights: a short, narrow ResNet with cells
+of 8 pixels, maximum pooling and local contrast; ``presets.py`` holds the published size beside them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from trainables.nn.cam import Fusion
+from trainables.nn.maps import Pool
+from trainables.nn.settings import BackboneConfig, BalancedTrainingConfig, InputLayer
+
+__all__ = ["CamConfig", "ClassifierConfig", "MapMethod", "classifier_settings"]
+
+MapMethod = Literal["cam", "grad_cam", "grad_cam++", "layer_cam"]
+
+
+class ClassifierConfig(BackboneConfig, BalancedTrainingConfig, frozen=True):
+    """Settings of one training of a classifier: all that its weights depend on."""
+
+    input: InputLayer = Field(
+        "local_contrast",
+        description="What convolutions see: (x − mean)/std of the training split, or the difference from a "
+        "Gaussian blur over its root mean square.",
+    )
+    pool: Pool = Field(
+        "gmp", description="How the map of evidence becomes one logit: mean, mean of the top, lse, maximum."
+    )
+    top_share: float = Field(0.05, gt=0, le=1, description="Share of cells in pool: topk.")
+    lse_r: float = Field(5.0, ge=0.1, le=100, description="r of pool: lse; large: nearer to the maximum.")
+    min_steps: int = Field(
+        320,
+        ge=0,
+        le=1_000_000,
+        description="Epochs are added until there are this many steps (few images).",
+    )
+
+    @model_validator(mode="after")
+    def _network_can_be_built(self) -> Self:
+        _ = self.resnet  # says which strides fit
+        self.check_weights()
+        return self
+
+
+class CamConfig(ClassifierConfig, frozen=True):
+    """Settings of a classifier and of its class-activation maps."""
+
+    method: MapMethod = Field(
+        "cam",
+        description="How maps are read off the classifier: from its head, or by gradients of the logit.",
+    )
+    layers: tuple[int, ...] = Field(
+        (-1,),
+        min_length=1,
+        max_length=4,
+        description="Stages of resnet18s that gradients explain (not method: cam): 1 first, -1 last.",
+    )
+    fusion: Fusion = Field(
+        "mean", description="How the maps of several layers become one, each on its own scale."
+    )
+    recentre: bool = Field(
+        True,
+        description="Move all maps by one offset per net and layer, found on training images without masks.",
+    )
+    gate_by_score: bool = Field(True, description="Multiply the heatmap by the image's score.")
+
+    @field_validator("layers", mode="before")
+    @classmethod
+    def _layers_are_a_list(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _layers_exist(self) -> Self:
+        for layer in self.layers:
+            if not 1 <= abs(layer) <= self.stages:
+                raise ValueError(
+                    f"layers are stages of resnet18s, 1 to {self.stages} or -1 for the last: found {layer}"
+                )
+        if len(set(self.explained)) != len(self.layers):
+            raise ValueError(f"a layer is explained once: found {list(self.layers)}")
+        return self
+
+    @property
+    def explained(self) -> tuple[int, ...]:
+        """``layers``, counted from 1."""
+        return tuple(layer if layer > 0 else self.stages + 1 + layer for layer in self.layers)
+
+
+def classifier_settings(config: ClassifierConfig) -> dict[str, Any]:
+    """What a classifier's weights depend on, of any config that extends a classifier's: JSON values.
+
+    Without the name of the weights file: its sha256 says which weights they are.
+    """
+    return config.model_dump(
+        mode="json", include=set(ClassifierConfig.model_fields), exclude={"weights_file"}
+    )

@@ -1,0 +1,75 @@
+"""The two steps of the method: a classifier, which all maps share, and what its maps need.
+
+Cells of a study that differ in how the map is read train one classifier for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from trainables.cam.classifier import train_classifier
+from trainables.cam.config import CamConfig, ClassifierConfig, classifier_settings
+from trainables.cam.maps import MapSettings, load_maps, measured_maps, save_maps
+from trainables.cam.network import Classifier
+from trainables.cam.predictor import CamPredictor
+from trainables.contract import Run
+from trainables.data.samples import TrainingData
+from trainables.nn.models import load_model, save_model, with_layout
+from trainables.stages import Stage, StageWork
+
+__all__ = ["fit", "load_classifier", "stages"]
+
+
+def stages(config: CamConfig) -> Sequence[Stage]:
+    """The classifier, then offsets and scales of its maps."""
+    train = partial(_make_classifier, weights_file=config.weights_file)
+    return [
+        Stage("classifier", classifier_settings(config), train),
+        Stage("maps", MapSettings.of(config).model_dump(mode="json"), _make_maps, after=("classifier",)),
+    ]
+
+
+def fit(config: CamConfig, data: TrainingData, run: Run) -> CamPredictor:
+    """Train a classifier on image labels and read maps off it; no mask is read.
+
+    The classifier's epochs are logged by its stage, with ``loss`` and ``validation.image_ap``; the trial's
+    log has one row: ``offset_down`` and ``offset_right`` (pixels that the map of the last layer is moved) and
+    ``map_scale``.
+
+    Raises:
+        InputError: If images or labels do not suit the config, or a weights file is not the one meant.
+        Diverged: If loss or weights are no longer finite.
+    """
+    config = config.resolved("cuda" if run.device.type == "cuda" else "cpu")
+    folders = {stage.name: run.stage(stage, data) for stage in stages(config)}
+    net = load_classifier(folders["classifier"], run.device)
+    maps = load_maps(folders["maps"], net, MapSettings.of(config))
+    down, right = maps.offsets[-1].tolist()
+    run.log(0, {"offset_down": down, "offset_right": right, "map_scale": float(maps.scale)}, 1)
+    return CamPredictor(maps, config)
+
+
+def load_classifier(folder: Path, device: torch.device) -> Classifier:
+    """The classifier that a stage left in ``folder``, in eval mode."""
+    tensors, config = load_model(folder, ClassifierConfig)
+    net = Classifier(config)
+    net.load_state_dict(tensors)
+    return with_layout(net, config).to(device).eval()
+
+
+def _make_classifier(work: StageWork, weights_file: str | None) -> None:
+    # Where the file lies is no setting of the stage; its sha256 is one.
+    config = ClassifierConfig.model_validate({**work.config, "weights_file": weights_file})
+    save_model(work.folder, train_classifier(config, work.data, work.run), config)
+
+
+def _make_maps(work: StageWork) -> None:
+    net = load_classifier(work.inputs["classifier"], work.run.device)
+    maps, offset = measured_maps(net, MapSettings.model_validate(work.config), work.data.train)
+    save_maps(work.folder, maps)
+    logged = {"offset_down": offset.dy, "offset_right": offset.dx, "agreement_unmoved": offset.unmoved}
+    work.run.log(0, logged, 1)

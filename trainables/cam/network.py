@@ -1,0 +1,59 @@
+"""The classifier: an input layer, a ``resnet18s``, and a head whose map of evidence, pooled, is the logit.
+
+Source: Zhou et al. 2016, arXiv:1512.04150 (class-activation map).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from trainables.cam.config import ClassifierConfig
+from trainables.nn.cam import CamHead
+from trainables.nn.models import forward_context
+from trainables.nn.resnet import ResNet18s
+
+__all__ = ["Classifier", "ClassifierOutput", "count_parameters"]
+
+
+class ClassifierOutput(NamedTuple):
+    """What a classifier says of a batch, all in one graph."""
+
+    score_B: Tensor  # logit s of "defective", float32
+    evidence_B1hw: Tensor  # map L at the last stage's cells, float32: s is its pooling
+    features_BKhw: Tensor  # activations of the last stage, which the head reads, float32
+    stages: Sequence[Tensor]  # activations of the stem and of each stage, fine to coarse, as computed
+
+
+class Classifier(nn.Module):
+    """Judges images in [0, 1]; in the config's arithmetic, whoever calls it."""
+
+    def __init__(self, config: ClassifierConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.input = config.input_layer()
+        self.backbone = ResNet18s(config.resnet)
+        self.head = CamHead(
+            config.resnet.widths[-1], config.pool, top_share=config.top_share, lse_r=config.lse_r
+        )
+
+    def forward(self, images_BCHW: Tensor) -> ClassifierOutput:
+        """Judge images of any size, B ≥ 0."""
+        with forward_context(self.config, images_BCHW.device):
+            stages = self.backbone.features(self.input(images_BCHW))
+            evidence_B1hw = self.head(stages[-1]).float()
+        return ClassifierOutput(self.head.score(evidence_B1hw), evidence_B1hw, stages[-1].float(), stages)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return self.head.weight.device
+
+
+def count_parameters(config: ClassifierConfig) -> int:
+    """Number of weights; nothing is allocated (torch's meta device)."""
+    with torch.device("meta"):
+        return sum(weight.numel() for weight in Classifier(config).parameters())

@@ -1,0 +1,41 @@
+"""Guided cropping and inpainting extension: from image labels to a segmentation net, our reading.
+
+A classifier is trained on image labels, with or without contrast (CLM) and guided crops (GCM). Its map,
+extended by erasing and inpainting (IEM), becomes pseudo labels; a segmentation net learns from them; a CRF
+and an additional round refine them; a student takes the place of the whole chain.
+
+    trainable: focus
+    supervision: weak
+    config: {preset: reduced, image_size: [112, 112], distill: true}
+
+Source: Yan, Wu, Yang, Wang 2025, *Robust weakly supervised product surface defect segmentation based on
+guided cropping and inpainting extension*, Applied Soft Computing 184, 113661. Only the abstract was at hand:
+formulas, nets and settings of the modules are our reading, and their figures are not reproduced here.
+"""
+
+from __future__ import annotations
+
+from trainables.contract import Trainable
+from trainables.focus.chain import stages
+from trainables.focus.config import FocusConfig
+from trainables.focus.fit import fit
+from trainables.focus.predictor import FocusPredictor, count_parameters, load
+from trainables.focus.presets import PRESETS, footnotes
+from trainables.metrics import PROXIES
+
+__all__ = ["TRAINABLE", "FocusConfig", "FocusPredictor", "fit", "load"]
+
+TRAINABLE: Trainable[FocusConfig] = Trainable(
+    name="focus",
+    revision=1,
+    title="Guided cropping and inpainting extension (our reading)",
+    Config=FocusConfig,
+    presets=PRESETS,
+    supervisions=frozenset({"weak"}),
+    fit=fit,
+    load=load,
+    footnotes=footnotes,
+    stages=stages,
+    proxies=frozenset(PROXIES),
+    parameters=count_parameters,
+)

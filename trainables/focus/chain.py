@@ -1,0 +1,295 @@
+"""The chain of stages, each a few files that the next ones read; trials that agree in a stage share it.
+
+    classifier ─┬─ maps ── pseudo ── s1 ── refined ── s2 ── student
+    inpainter ──┘
+
+``inpainter`` is there where IEM paints with a net, ``refined`` where the CRF or the additional round wants
+the first net's opinion as labels, ``s2`` with the round, ``student`` with the distillation. A stage's
+settings are those that its own step depends on, so the rows of an additive study share all that comes
+before.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from trainables.cam.classifier import Attachment, train_classifier
+from trainables.cam.config import ClassifierConfig, classifier_settings
+from trainables.cam.fit import load_classifier
+from trainables.cam.maps import CamMaps, MapSettings, load_maps, measured_maps, save_maps
+from trainables.data.samples import ImageSet
+from trainables.data.tensors import images_to_tensor
+from trainables.focus.config import FocusConfig
+from trainables.focus.contrast import Contrast
+from trainables.focus.cropping import GuidedCropping
+from trainables.focus.extension import (
+    Evidence,
+    Fill,
+    erase,
+    evidence_of,
+    extended_map,
+    residual,
+    residual_scale,
+)
+from trainables.focus.inpainting import filler, new_inpainter, train_inpainter
+from trainables.focus.labels import by_id, refined_labels
+from trainables.focus.segmentation import SegmentationNet, Targets, train_segmentation
+from trainables.nn.cam import minmax
+from trainables.nn.crf import refine
+from trainables.nn.inpaint import Inpainter
+from trainables.nn.models import load_model, save_model, with_layout
+from trainables.nn.pseudo import pseudo_labels
+from trainables.pseudo_labels import PseudoLabels
+from trainables.stages import Stage, StageWork
+
+__all__ = ["read_facts", "read_inpainter", "read_maps", "read_segmenter", "stages"]
+
+_BATCH = 8  # images that are looked at together
+_FINAL_MAPS, _FACTS = "final_maps.safetensors", "facts.json"
+
+_COMMON = ("image_size", "channels", "precision", "memory_format")
+_LABELS = ("iem", "threshold", "foreground", "background", "area")
+_SEGMENTATION = ("flips", "photometric", "weight_decay", "schedule", "pos_weight", "dice_weight")
+
+
+def stages(config: FocusConfig) -> Sequence[Stage]:
+    """The stages of ``config``, in the order in which they are made."""
+
+    def settings(*prefixes: str, names: Sequence[str] = ()) -> dict[str, Any]:
+        return config.part(*prefixes, names=(*_COMMON, *names))
+
+    segmentation = settings("segment_", names=_SEGMENTATION)
+    crf = config.part("crf") if config.crf else {}
+    classifier = partial(_make_classifier, weights_file=config.weights_file)
+    found = [Stage("classifier", settings() | _classifier_settings(config), classifier)]
+    if config.uses_inpainter:
+        found.append(Stage("inpainter", settings("inpainter_"), _make_inpainter))
+    iem = config.part("iem") if config.iem != "off" else {"iem": "off"}
+    read = tuple(stage.name for stage in found)
+    found.append(Stage("maps", settings(names=("recentre",)) | iem, _make_maps, after=read))
+    found.append(Stage("pseudo", settings(names=_LABELS), _make_pseudo, after=("maps",)))
+    found.append(Stage("s1", segmentation, _make_s1, after=("pseudo",)))
+    labels, last = "pseudo", "s1"
+    if config.refines:
+        refined = settings("round_") | crf
+        found.append(Stage("refined", refined, _make_refined, after=("pseudo", "s1")))
+        labels = "refined"
+    if config.round:
+        found.append(Stage("s2", segmentation, _make_s2, after=("s1", "refined")))
+        last = "s2"
+    if config.distill:
+        student = segmentation | config.part("student_") | crf
+        make = partial(_make_student, labels=labels, last=last)
+        found.append(Stage("student", student, make, after=(labels, last)))
+    return found
+
+
+def _classifier_settings(config: FocusConfig) -> dict[str, Any]:
+    """What the classifier's weights depend on: its own settings, and those of what is attached to it."""
+    found = classifier_settings(config)
+    for switch in ("clm", "gcm"):
+        if getattr(config, switch):
+            found |= config.part(switch)
+    if config.gcm:
+        found |= config.part(names=("recentre",))
+    return found
+
+
+def attachments_of(config: FocusConfig) -> list[Attachment]:
+    """What is added to the classifier's training; GCM first, since CLM reads its crops."""
+    cropping = GuidedCropping(config) if config.gcm else None
+    found: list[Attachment] = [] if cropping is None else [cropping]
+    if config.clm:
+        found.append(Contrast(config, cropping))
+    return found
+
+
+# The stages --------------------------------------------------------------------------------------------
+
+
+def _config(work: StageWork, **more: Any) -> FocusConfig:
+    """The stage's own settings; all others have their defaults, whatever the trial's are."""
+    return FocusConfig.model_validate({**work.config, **more})
+
+
+def _make_classifier(work: StageWork, *, weights_file: str | None) -> None:
+    config = _config(work, weights_file=weights_file)
+    own = ClassifierConfig.model_validate({**classifier_settings(config), "weights_file": weights_file})
+    save_model(work.folder, train_classifier(own, work.data, work.run, attachments_of(config)), own)
+
+
+def _make_inpainter(work: StageWork) -> None:
+    config = _config(work)
+    inpainter = train_inpainter(config, work.data, work.run)
+    save_model(work.folder, inpainter, config)
+
+
+def _make_maps(work: StageWork) -> None:
+    """The final map of each defective training image, and what is needed to make those of other images."""
+    config, device = _config(work), work.run.device
+    net = load_classifier(work.inputs["classifier"], device)
+    cam, offset = measured_maps(net, MapSettings(recentre=config.recentre), work.data.train)
+    save_maps(work.folder, cam)
+    logged = {"offset_down": float(offset.dy), "offset_right": float(offset.dx)}
+    batches = (images_BCHW for _, images_BCHW in _positives(work.data.train, device))
+    if config.iem == "off":
+        final = [minmax(cam(images_BCHW).map_BHW) for images_BCHW in batches]
+    else:
+        inpainter = read_inpainter(work.inputs["inpainter"], device) if "inpainter" in work.inputs else None
+        fill = filler(config, inpainter)
+        found: list[Evidence] = []
+        probabilities: list[Tensor] = []
+        for images_BCHW in batches:
+            erased = erase(images_BCHW, cam, fill, config.erasing)
+            found.append(evidence_of(images_BCHW, erased, config.iem_residual))
+            probabilities.append(erased.probability_SB[[0, -1]])
+        scale = _residual_scale(found, work.data.train, fill, config)
+        final = [extended_map(evidence, scale, config.erasing) for evidence in found]
+        before, after = torch.cat(probabilities, dim=1).mean(dim=1).tolist()
+        area = float(torch.cat([evidence.mask_BHW.float().mean(dim=(1, 2)) for evidence in found]).mean())
+        logged |= {"residual_scale": scale, "erased_area": area}
+        logged |= {"probability_before": before, "probability_after": after}
+    save_file({"maps": torch.cat(final).half().cpu().contiguous()}, work.folder / _FINAL_MAPS)
+    _write_facts(work, logged)
+
+
+def _residual_scale(found: Sequence[Evidence], images: ImageSet, fill: Fill, config: FocusConfig) -> float:
+    """c, from holes of the shapes that defects leave, filled in images without a defect."""
+    holes_HW = [mask_HW for evidence in found for mask_HW in evidence.mask_BHW if mask_HW.any()]
+    values: list[Tensor] = []
+    for index, hole_HW in zip(np.flatnonzero(~images.labels).tolist(), holes_HW, strict=False):
+        image_BCHW = images_to_tensor([images[index].image], hole_HW.device)
+        difference_BHW = residual(image_BCHW, fill(image_BCHW, hole_HW[None]), config.iem_residual)
+        values.append(difference_BHW[0][hole_HW])
+    return residual_scale(values)
+
+
+def _make_pseudo(work: StageWork) -> None:
+    config = _config(work)
+    maps_NHW = load_file(work.inputs["maps"] / _FINAL_MAPS)["maps"].float()
+    train = work.data.train
+    ids = tuple(name for name, label in zip(train.ids, train.labels, strict=True) if label)
+    labels_NHW = pseudo_labels(maps_NHW, torch.ones(len(maps_NHW), dtype=torch.bool), config.cutoffs)
+    PseudoLabels("pseudo", ids, labels_NHW.numpy()).save(work.folder)
+
+
+def _make_s1(work: StageWork) -> None:
+    _train_and_save(work, Targets(by_id(_read_labels(work.inputs["pseudo"]))))
+
+
+def _make_refined(work: StageWork) -> None:
+    config, device = _config(work), work.run.device
+    before = _read_labels(work.inputs["pseudo"])
+    network = read_segmenter(work.inputs["s1"], device)
+    probs: list[Tensor] = []
+    sharper: list[Tensor] = []
+    for _, images_BCHW in _positives(work.data.train, device):
+        with torch.no_grad():
+            prob_BHW = network(images_BCHW).logits_BHW.sigmoid()
+        probs.append(prob_BHW.cpu())
+        if config.crf:
+            sharper.append(refine(prob_BHW, images_BCHW * 255, config.random_field).prob_BHW.cpu())
+    prob_NHW, uses_crf, facts = torch.cat(probs), False, dict[str, float]()
+    if config.crf:
+        sharp_NHW = torch.cat(sharper)
+        areas = [float((each >= 0.5).double().mean()) for each in (prob_NHW, sharp_NHW)]
+        uses_crf = areas[1] >= config.crf_guard * areas[0]
+        facts = {"area": areas[0], "area_after_crf": areas[1]}
+        prob_NHW = sharp_NHW if uses_crf else prob_NHW
+    refined = refined_labels(
+        before,
+        prob_NHW,
+        "s1_crf" if uses_crf else "s1",
+        foreground=config.round_foreground,
+        background=config.round_background,
+    )
+    refined.labels.save(work.folder)
+    facts |= {"crf": float(uses_crf), "empty": refined.empty, "void": float(refined.void)}
+    _write_facts(work, facts)
+
+
+def _make_s2(work: StageWork) -> None:
+    if read_facts(work.inputs["refined"])["void"]:  # nothing to learn from: the first net stays
+        network = read_segmenter(work.inputs["s1"], work.run.device)
+        save_model(work.folder, network, network.config)
+        return
+    _train_and_save(work, Targets(by_id(_read_labels(work.inputs["refined"]))))
+
+
+def _make_student(work: StageWork, *, labels: str, last: str) -> None:
+    config, device = _config(work), work.run.device
+    network = read_segmenter(work.inputs[last], device)
+    uses_crf = config.crf and bool(read_facts(work.inputs[labels])["crf"])
+    soft: dict[str, Tensor] = {}
+    for ids, images_BCHW in _positives(work.data.train, device):
+        with torch.no_grad():
+            prob_BHW = network(images_BCHW).logits_BHW.sigmoid()
+        if uses_crf:
+            prob_BHW = refine(prob_BHW, images_BCHW * 255, config.random_field).prob_BHW
+        soft |= zip(ids, prob_BHW.half().cpu(), strict=True)
+    hard = by_id(_read_labels(work.inputs[labels]))
+    _train_and_save(work, Targets(hard, soft, config.student_soft), image_head=True)
+
+
+def _train_and_save(work: StageWork, targets: Targets, *, image_head: bool = False) -> None:
+    config = _config(work)
+    network = train_segmentation(config, work.data.train, targets, work.run, image_head=image_head)
+    save_model(work.folder, network, config)
+
+
+# Their files -------------------------------------------------------------------------------------------
+
+
+def read_maps(classifier: Path, maps: Path, config: FocusConfig, device: torch.device) -> CamMaps:
+    """The classifier with the offset and the scale of its maps."""
+    return load_maps(maps, load_classifier(classifier, device), MapSettings(recentre=config.recentre))
+
+
+def read_inpainter(folder: Path, device: torch.device) -> Inpainter:
+    """The inpainting net of stage ``inpainter``."""
+    tensors, config = load_model(folder, FocusConfig)
+    inpainter = new_inpainter(config)
+    inpainter.load_state_dict(tensors)
+    return with_layout(inpainter, config).to(device).eval()
+
+
+def read_segmenter(folder: Path, device: torch.device) -> SegmentationNet:
+    """The net of stage ``s1``, ``s2`` or ``student``."""
+    tensors, config = load_model(folder, FocusConfig)
+    network = SegmentationNet(config, image_head="image_head.weight" in tensors)
+    network.load_state_dict(tensors)
+    return with_layout(network, config).to(device).eval()
+
+
+def _read_labels(folder: Path) -> PseudoLabels:
+    labels = PseudoLabels.load(folder)
+    assert labels is not None, "the stage has written them"
+    return labels
+
+
+def read_facts(folder: Path) -> dict[str, float]:
+    """What a stage measured."""
+    return json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+
+
+def _write_facts(work: StageWork, facts: Mapping[str, float]) -> None:
+    """As JSON for the next stages, and as the stage's one row of history."""
+    (work.folder / _FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    work.run.log(0, facts, 1)
+
+
+def _positives(images: ImageSet, device: torch.device) -> Iterator[tuple[list[str], Tensor]]:
+    """The defective images in batches, with their ids."""
+    chosen = [i for i, label in enumerate(images.labels) if label]
+    for start in range(0, len(chosen), _BATCH):
+        part = chosen[start : start + _BATCH]
+        yield [images.ids[i] for i in part], images_to_tensor([images[i].image for i in part], device)

@@ -1,0 +1,147 @@
+"""GCM, our reading of the guided cropping module: the classifier looks again, closer, at what it found.
+
+A defective image is cropped around what the classifier's map shows, a normal one at a random place with a
+size that defective ones had lately; both are enlarged to the image's size and keep their label. Both kinds
+must be
+cropped: the blur of enlarging would else tell the label.
+
+The map is that of averaged weights (decay ``gcm_average``), moved by the offset that agrees best with the
+images' residuals over the last steps. A crop of a defective image in which the averaged net sees no defect
+has missed it, and teaches nothing.
+
+    loss = gcm_weight · mean r · BCE(s(x_c), y)  (+ gcm_equivariance · |crop(M(x)) − M(x_c)|),  r = 0: missed
+
+Source: the abstract of Yan et al. 2025 names the module only; all of it is ours, after Hu et al. 2019,
+arXiv:1901.09891 (WS-DAN: crops drawn by attention) and Wang et al. 2020, arXiv:2004.04581 (SEAM:
+equivariance).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from trainables.cam.classifier import Attachment, ClassifierStep
+from trainables.cam.network import Classifier
+from trainables.focus.config import FocusConfig
+from trainables.nn.cam import minmax
+from trainables.nn.crops import box_areas, crop, guided_boxes, placed_boxes, remember_sizes
+from trainables.nn.floors import blur_residual
+from trainables.nn.maps import enlarge_cells
+from trainables.nn.recentre import REACH, best_offset, offset_scores, recentre
+
+__all__ = ["Crops", "GuidedCropping"]
+
+
+class Crops(NamedTuple):
+    """What the classifier saw in one step's crops, on one worker, in the graph of the step."""
+
+    features_BKhw: Tensor
+    evidence_B1hw: Tensor
+    kept_B: Tensor  # bool: the crop shows what its label says, as far as the averaged net can tell
+
+
+class GuidedCropping(Attachment):
+    """Adds the loss of crops to a classifier's training."""
+
+    name = "gcm"
+
+    def __init__(self, config: FocusConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.crops: Crops | None = None  # of the current step; CLM reads them
+        self.average: Classifier
+        self.sizes_M2: Tensor  # of recent boxes of defective images, the latest last; 0: none yet
+        self.register_buffer("sizes_M2", torch.zeros(config.gcm_memory, 2, dtype=torch.int64))
+        self.agreement: Tensor  # of maps with residuals at each offset, over the last steps
+        self.register_buffer("agreement", torch.zeros(2 * REACH + 1, 2 * REACH + 1, dtype=torch.float64))
+
+    def start(self, net: Classifier) -> None:
+        self.average = copy.deepcopy(net).requires_grad_(requires_grad=False).eval()
+
+    @torch.no_grad()
+    def after_step(self, net: Classifier) -> None:
+        """Average weights; running statistics are averages already and are taken as they are."""
+        decay = self.config.gcm_average
+        for mean, new in zip(self.average.parameters(), net.parameters(), strict=True):
+            mean.lerp_(new, 1 - decay)
+        for mean, new in zip(self.average.buffers(), net.buffers(), strict=True):
+            mean.copy_(new)
+
+    def losses(self, net: Classifier, step: ClassifierStep) -> Mapping[str, Tensor]:
+        self.crops = None
+        if step.epoch < self.config.gcm_warmup:
+            return {}
+        boxes_B4 = self.boxes(step)
+        closer_BCHW = crop(step.images_BCHW, boxes_B4)
+        output = net(closer_BCHW)
+        with torch.no_grad():
+            seen_B = self.average(closer_BCHW).score_B >= 0
+        positive_B = step.label_B > 0.5
+        kept_B = seen_B | ~positive_B
+        self.crops = Crops(output.features_BKhw, output.evidence_B1hw, kept_B)
+        entropy_B = F.binary_cross_entropy_with_logits(output.score_B, step.label_B, reduction="none")
+        terms = {"loss_crop": self.config.gcm_weight * (kept_B * entropy_B).sum() / step.size}
+        if self.config.gcm_equivariance:
+            closer_BHW = minmax(self._pixels(net, output.evidence_B1hw))
+            before_B1HW = minmax(self._pixels(net, step.evidence_B1hw))[:, None]
+            apart_B = (crop(before_B1HW, boxes_B4)[:, 0] - closer_BHW).abs().mean(dim=(1, 2))
+            terms["loss_equivariance"] = self.config.gcm_equivariance * (kept_B * apart_B).sum() / step.size
+        return terms | self._counts(step, boxes_B4, positive_B, kept_B)
+
+    @torch.no_grad()
+    def boxes(self, step: ClassifierStep) -> Tensor:
+        """A box for each image of the step, B × 4; remembers the sizes of all workers' guided ones."""
+        config, chance = self.config, step.generator("gcm")
+        height, width = step.images_BCHW.shape[2:]
+        label_S = step.whole(step.label_B).cpu()
+        cut_S = torch.from_numpy(chance.uniform(*config.gcm_cut, step.size).astype(np.float32))
+        guided_B4 = self._guided(step, cut_S[list(step.rows)])
+        guided_S4 = step.whole(guided_B4.to(step.label_B)).long().cpu()
+        known_M2 = self.sizes_M2[self.sizes_M2[:, 0] > 0].cpu()
+        known_M2 = remember_sizes(known_M2, guided_S4[label_S > 0.5], config.gcm_memory)
+        self.sizes_M2[len(self.sizes_M2) - len(known_M2) :] = known_M2.to(self.sizes_M2.device)
+        placed_S4 = placed_boxes(known_M2, step.size, (height, width), chance)
+        return torch.where(label_S[:, None] > 0.5, guided_S4, placed_S4)[list(step.rows)]
+
+    def _guided(self, step: ClassifierStep, cut_B: Tensor) -> Tensor:
+        """Boxes around what the averaged net shows, after its constant offset is taken away."""
+        map_BHW = self._pixels(self.average, self.average(step.images_BCHW).evidence_B1hw)
+        if self.config.recentre:
+            rows = zip(minmax(map_BHW), blur_residual(step.images_BCHW), step.label_B, strict=True)
+            none = self.agreement[None][:0]
+            scores_B = [offset_scores(m[None], r[None]) * y.double() for m, r, y in rows]
+            scores_S = step.whole(torch.stack(scores_B) if scores_B else none)
+            self.agreement.mul_(self.config.gcm_average).add_(scores_S.sum(dim=0))
+            offset = best_offset(self.agreement)
+            map_BHW = recentre(map_BHW, offset.dy, offset.dx)
+        if not len(map_BHW):
+            return torch.zeros(0, 4, dtype=torch.int64)
+        return guided_boxes(
+            map_BHW, cut_B.to(map_BHW), pad=self.config.gcm_pad, min_share=self.config.gcm_min_share
+        )
+
+    def _pixels(self, net: Classifier, evidence_B1hw: Tensor) -> Tensor:
+        activation_B1hw = net.head.activation(evidence_B1hw)
+        return enlarge_cells(activation_B1hw, self.config.output_stride, self.config.image_size)
+
+    def _counts(
+        self, step: ClassifierStep, boxes_B4: Tensor, positive_B: Tensor, kept_B: Tensor
+    ) -> dict[str, Tensor]:
+        """Only logged, as means over the batch's defective images: missed, area, boxes at the least size."""
+        of = step.whole(step.label_B).sum().clamp_min(1)
+        frame = torch.tensor(self.config.image_size)
+        least = torch.ceil(self.config.gcm_min_share * frame).long()
+        smallest_B = (boxes_B4[:, 2:] == least).all(dim=1).to(positive_B.device)
+        areas_B = box_areas(boxes_B4, self.config.image_size).to(of)
+        return {
+            "crops_missed": (positive_B & ~kept_B).sum() / of,
+            "crop_area": (areas_B * positive_B).sum() / of,
+            "crops_smallest": (smallest_B & positive_B).sum() / of,
+        }

@@ -1,0 +1,227 @@
+"""IEM, our reading of the inpainting extension module: what else is there once the defect found is gone?
+
+A classifier's map shows the part of a defect that decides, not the whole. Two ideas extend and sharpen it:
+
+* **erase**: the part that was found is painted over with normal texture, and the classifier looks again,
+  until it sees no defect. Painting black instead would be a defect of its own: p rose from 0.86 to 0.97;
+* **residual**: where the painted image differs from the photograph, there the defect was, at full resolution.
+
+    O ← ∅, E ← 0, x_0 = x
+    for t < T:   C = relu(L)(x_t), p = sigmoid(s(x_t));   stop if t > 0 and p < p_stop
+                 N = C / max C;   E ← max(E, N if t = 0 else p N)
+                 O ← O ∪ dilate(N ≥ th);   x_{t+1} = x outside O, G(x, O) inside
+    D = clip(R(x, x_T) / c, 0, 3) / 3 inside O, 0 outside;    final = D, √(E D) or max(E, D)
+
+c is the 99.5th percentile of R on normal training images under masks of the same shapes. A map scaled by one
+number for all steps would make erasing inert, so each step has its own scale, times p.
+
+Source: the abstract of Yan et al. 2025 says that "a novel inpainting extension module (IEM) generates a final
+class activation map (CAM) to obtain a pseudo label automatically"; the rest is ours, after Wei et al. 2017,
+arXiv:1703.08448 (erasing) and Zavrtanik et al. 2021, RIAD (residual). On magnetic tiles D alone gave the best
+maps (blowholes: pixel AP 0.28 → 0.48, cracks 0.16 → 0.24).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainables.cam.maps import RawMaps
+from trainables.nn.blur import gaussian_blur
+from trainables.nn.maps import dilate
+from trainables.nn.ssim import msgms_map
+
+__all__ = [
+    "Erased",
+    "Erasing",
+    "Evidence",
+    "Fill",
+    "Fuse",
+    "Look",
+    "Mode",
+    "Residual",
+    "erase",
+    "evidence_of",
+    "extended_map",
+    "residual",
+    "residual_scale",
+]
+
+Mode = Literal["off", "erase", "residual", "both"]
+Fuse = Literal["residual", "mul", "max"]
+Residual = Literal["blur", "msgms"]
+
+_BLUR = 1.0  # pixels: what a single pixel's noise is smoothed with
+_PERCENTILE = 99.5
+_RANGE = 3.0  # times c: where D is 1
+_SIDE = 224  # pixels of the images on which the dilation was measured
+
+
+Look = Callable[[Tensor], RawMaps]  # images: what the classifier says of them (``cam.CamMaps``)
+Fill = Callable[[Tensor, Tensor], Tensor]  # images and a mask (bool): the images with the mask painted over
+
+
+@dataclass(frozen=True)
+class Erasing:
+    """Settings of the loop and of what is made of it."""
+
+    mode: Mode
+    steps: int  # T; ``mode: residual`` takes one
+    stop: float  # p_stop
+    threshold: float  # th
+    dilation: int  # pixels at the image's size
+    max_area: float  # a larger O is not taken: share of the image
+    fuse: Fuse
+    residual: Residual
+
+    @property
+    def rounds(self) -> int:
+        """Steps at most; the residual alone takes one."""
+        return 1 if self.mode == "residual" else self.steps
+
+    @staticmethod
+    def pixels(dilation: float, size: tuple[int, int]) -> int:
+        """A dilation measured on 224 × 224 images, at another size."""
+        return round(dilation * math.sqrt(size[0] * size[1]) / _SIDE)
+
+
+class Erased(NamedTuple):
+    """What the loop leaves behind; S erasing steps at most, fewer where all images stopped."""
+
+    evidence_BHW: Tensor  # E, in [0, 1]
+    mask_SBHW: Tensor  # O after each step, bool; an image that stopped keeps its own
+    filled_SBCHW: Tensor  # the images after each step
+    probability_SB: Tensor  # of a defect: of the image itself, then after each step; S + 1 rows
+
+    @property
+    def last_mask(self) -> Tensor:
+        """O in the end; empty where nothing was erased."""
+        if len(self.mask_SBHW):
+            return self.mask_SBHW[-1]
+        return torch.zeros_like(self.evidence_BHW, dtype=torch.bool)
+
+
+class Evidence(NamedTuple):
+    """What the final maps of a batch are made of."""
+
+    found_BHW: Tensor  # E
+    residual_BHW: Tensor  # R
+    mask_BHW: Tensor  # O
+
+
+@torch.no_grad()
+def erase(images_BCHW: Tensor, look: Look, fill: Fill, erasing: Erasing) -> Erased:
+    """Find, paint over, look again.
+
+    Args:
+        images_BCHW: In [0, 1].
+        look: The classifier.
+        fill: The inpainter; what it must leave alone outside the mask, it does.
+        erasing: When to stop.
+    """
+    shown_BCHW, seen = images_BCHW, look(images_BCHW)
+    mask_BHW = torch.zeros_like(seen.map_BHW, dtype=torch.bool)
+    evidence_BHW = torch.zeros_like(seen.map_BHW)
+    going_B = torch.ones_like(seen.score_B, dtype=torch.bool)
+    masks: list[Tensor] = []
+    images: list[Tensor] = []
+    probability_B = seen.score_B.sigmoid()
+    probabilities = [probability_B]
+    for step in range(erasing.rounds):
+        if step:
+            going_B = going_B & (probability_B >= erasing.stop)
+        found_BHW = _own_scale(seen.map_BHW)
+        weight_B = probability_B if step else torch.ones_like(probability_B)
+        weighted_BHW = found_BHW * (weight_B * going_B)[:, None, None]
+        evidence_BHW = torch.maximum(evidence_BHW, weighted_BHW)
+        grown_BHW = mask_BHW | dilate(found_BHW >= erasing.threshold, erasing.dilation)
+        going_B = going_B & (grown_BHW.float().mean(dim=(1, 2)) <= erasing.max_area)
+        if not going_B.any():
+            break
+        mask_BHW = torch.where(going_B[:, None, None], grown_BHW, mask_BHW)
+        filled_BCHW = fill(images_BCHW[going_B], mask_BHW[going_B])
+        shown_BCHW = shown_BCHW.clone()
+        shown_BCHW[going_B] = filled_BCHW
+        seen = _look_again(look, shown_BCHW, seen, going_B)
+        masks.append(mask_BHW)
+        images.append(shown_BCHW)
+        probability_B = seen.score_B.sigmoid()
+        probabilities.append(probability_B)
+    none = mask_BHW[None][:0]
+    return Erased(
+        evidence_BHW,
+        torch.stack(masks) if masks else none,
+        torch.stack(images) if images else images_BCHW[None][:0],
+        torch.stack(probabilities),
+    )
+
+
+def evidence_of(images_BCHW: Tensor, erased: Erased, kind: Residual) -> Evidence:
+    """What :func:`erase` found in ``images_BCHW``, without the pictures of its steps."""
+    if not len(erased.mask_SBHW):
+        nothing_BHW = torch.zeros_like(erased.evidence_BHW)
+        return Evidence(erased.evidence_BHW, nothing_BHW, erased.last_mask)
+    residual_BHW = residual(images_BCHW, erased.filled_SBCHW[-1], kind)
+    return Evidence(erased.evidence_BHW, residual_BHW, erased.last_mask)
+
+
+def extended_map(evidence: Evidence, scale: float, erasing: Erasing) -> Tensor:
+    """The final map, B × H × W in [0, 1]: E, D or both, as ``mode`` and ``fuse`` say.
+
+    An image of which nothing could be erased has no residual: it keeps E.
+
+    Args:
+        evidence: Of a batch.
+        scale: c (:func:`residual_scale`).
+        erasing: The settings that :func:`erase` had.
+    """
+    found_BHW, difference_BHW, mask_BHW = evidence
+    if erasing.mode == "erase":
+        return found_BHW
+    sharp_BHW = (difference_BHW / scale).clamp(0, _RANGE) / _RANGE * mask_BHW
+    if erasing.fuse == "mul":
+        fused_BHW = (found_BHW * sharp_BHW).sqrt()
+    elif erasing.fuse == "max":
+        fused_BHW = torch.maximum(found_BHW, sharp_BHW)
+    else:
+        fused_BHW = sharp_BHW
+    nothing_B11 = ~mask_BHW.any(dim=2).any(dim=1)[:, None, None]
+    return torch.where(nothing_B11, found_BHW, fused_BHW)
+
+
+def residual(images_BCHW: Tensor, filled_BCHW: Tensor, kind: Residual) -> Tensor:
+    """R: how unlike two images are at each pixel, B × H × W, ≥ 0.
+
+    ``blur``: the absolute difference, averaged over channels and smoothed by a pixel; ``msgms``: one minus
+    the similarity of gradient magnitudes at four scales, which sees edges and no change of brightness.
+    """
+    if kind == "msgms":
+        return 1 - msgms_map(images_BCHW, filled_BCHW)
+    return gaussian_blur((images_BCHW - filled_BCHW).abs().mean(dim=1, keepdim=True), _BLUR)[:, 0]
+
+
+def residual_scale(values: Sequence[Tensor]) -> float:
+    """c: the 99.5th percentile of R inside the masks of normal images; 1 where it would be 0 or unknown."""
+    flat = np.concatenate([value.cpu().numpy() for value in values]) if values else np.empty(0)
+    scale = float(np.percentile(flat, _PERCENTILE)) if len(flat) else 0.0
+    return scale if scale > 0 else 1.0
+
+
+def _own_scale(map_BHW: Tensor) -> Tensor:
+    """Each map divided by its own maximum; a map of zeros stays."""
+    largest_B11 = map_BHW.amax(dim=(1, 2), keepdim=True)
+    return map_BHW / torch.where(largest_B11 > 0, largest_B11, 1.0)
+
+
+def _look_again(look: Look, shown_BCHW: Tensor, before: RawMaps, going_B: Tensor) -> RawMaps:
+    """Look at the images that go on; the others keep what was seen last."""
+    again = look(shown_BCHW[going_B])
+    score_B, map_BHW = before.score_B.clone(), before.map_BHW.clone()
+    score_B[going_B], map_BHW[going_B] = again.score_B, again.map_BHW
+    return RawMaps(score_B, map_BHW)

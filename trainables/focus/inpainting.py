@@ -1,0 +1,89 @@
+"""What fills the holes of IEM: a U-Net that was trained on normal images only, or OpenCV's method."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainables.contract import Run
+from trainables.data.samples import ImageSet, TrainingData
+from trainables.data.tensors import images_to_tensor
+from trainables.focus.config import FocusConfig
+from trainables.focus.extension import Fill
+from trainables.focus.training import Part, train
+from trainables.nn.initialisation import initialise
+from trainables.nn.inpaint import Inpainter, blob_masks, draw_masks, inpaint_batch, telea
+from trainables.nn.models import with_layout
+from trainables.nn.sampling import BalancedSampler
+from trainables.nn.ssim import psnr
+
+__all__ = ["filler", "new_inpainter", "train_inpainter"]
+
+_HELD_OUT = 32  # normal validation images whose reconstruction is measured
+_EXACT = 100.0  # dB that an exact reconstruction counts as
+
+
+def new_inpainter(config: FocusConfig) -> Inpainter:
+    """The inpainting net, with arbitrary weights."""
+    return Inpainter(config.channels, config.inpainter_base, config.inpainter_levels)
+
+
+def filler(config: FocusConfig, inpainter: Inpainter | None) -> Fill:
+    """What paints over a mask, and leaves all else as it was."""
+    if inpainter is not None:
+        return inpainter.eval().fill
+    return partial(telea, radius=config.iem_radius)
+
+
+def train_inpainter(config: FocusConfig, data: TrainingData, run: Run) -> Inpainter:
+    """Train the inpainting net on the normal training images; no other image is looked at.
+
+    Logs per epoch: ``loss`` and its three parts, ``lr``; in the end ``held_out_psnr``.
+    """
+    normals = np.flatnonzero(~data.train.labels).tolist()
+    inpainter = new_inpainter(config)
+    initialise(inpainter, int(run.generator("init").integers(2**63)))
+    inpainter = with_layout(inpainter, config).to(run.device)
+
+    def backward(part: Part) -> Tensor:
+        images = [data.train[normals[i]].image for i in part.positions]
+        masks_SBHW = draw_masks(part.size, config.image_size, run.generator("masks", part.step))
+        shown_BCHW = images_to_tensor(images, run.device)
+        return inpaint_batch(inpainter, shown_BCHW, masks_SBHW[:, part.places].to(run.device), part.size)
+
+    # One class only: the sampler then shuffles it.
+    sampler = BalancedSampler(np.ones(len(normals), np.bool_), config.inpainter_batch)
+    names = ("loss", "loss_squared", "loss_ssim", "loss_msgms")
+    measure = partial(_held_out_psnr, inpainter, config, data.validation, run)
+    train(
+        inpainter,
+        run,
+        config.inpainting,
+        sampler,
+        losses=names,
+        backward=backward,
+        at_the_end=measure,
+    )
+    return inpainter.eval()
+
+
+def _held_out_psnr(
+    inpainter: Inpainter, config: FocusConfig, held_out: ImageSet | None, run: Run
+) -> dict[str, float]:
+    """Mean PSNR, dB, inside blobs cut out of normal validation images; nothing where there are none."""
+    inpainter.eval()
+    values: list[Tensor] = []
+    normals = [] if held_out is None else np.flatnonzero(~held_out.labels)[:_HELD_OUT].tolist()
+    for index in normals:
+        assert held_out is not None
+        image_BCHW = images_to_tensor([held_out[index].image], run.device)
+        mask_BHW = blob_masks(1, config.image_size, run.generator("held out", index))[0].to(run.device)
+        inside_BCHW = mask_BHW[:, None].expand_as(image_BCHW)
+        filled, truth = (
+            x[inside_BCHW][None, None, None] for x in (inpainter.fill(image_BCHW, mask_BHW), image_BCHW)
+        )
+        values.append(psnr(filled, truth).clamp(max=_EXACT))
+    return {"held_out_psnr": float(torch.cat(values).mean())} if values else {}

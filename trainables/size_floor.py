@@ -1,0 +1,32 @@
+"""How well image labels can be told from the photographs' sizes alone: a floor under every image AP.
+
+Photographs of defects are often cropped otherwise than those of good parts, and a network can read their
+size off the distortion once all are stretched to one. On cracks in magnetic tiles size alone gives an image
+AP of 0.35 to 0.7, where 0.17 of the images are defective.
+"""
+
+from __future__ import annotations
+
+from trainables.data.samples import ImageSet
+from trainables.metrics import Undefined, image_ap
+from trainables.nn.floors import size_only_scores
+
+__all__ = ["size_only_ap"]
+
+
+def size_only_ap(train: ImageSet, test: ImageSet, seed: int) -> float | Undefined:
+    """Image AP on ``test`` of a forest that knows the heights and widths of the photographs, and no pixel.
+
+    Args:
+        train: Labels and sizes that the forest learns from.
+        test: Those that judge it.
+        seed: Of the forest.
+
+    Returns:
+        The AP; undefined where sizes are not known or a class is missing.
+    """
+    if train.sizes is None or test.sizes is None:
+        return Undefined("the images' sizes are not known")
+    if train.labels.all() or not train.labels.any():
+        return Undefined("the training set has one class only")
+    return image_ap(test.labels, size_only_scores(train.sizes, train.labels, test.sizes, seed))
