@@ -23,19 +23,23 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [*map(str, PATHS), os.en
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-_WITH_RAY = ("tests/e2e/", "tests/engine/")
+# Tests whose Ray is that of the session, and tests that start programs or nodes with a Ray of their own.
+_PROGRAMS = ("tests/e2e/", "tests/engine/test_cluster.py")
+_SESSION_RAY = "tests/engine/"
 
 torch.set_num_threads(1)  # tiny images: more threads only wait for each other
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """``pytest -n 2``: all that starts Ray stays in one process, and the tests of a file stay together."""
+    """``pytest -n 2``: tests with the session's Ray stay in one process, and so do the tests of a file."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Scheduling(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "ray" if nodeid.startswith(_WITH_RAY) else nodeid.partition("::")[0]
+            if nodeid.startswith(_PROGRAMS):
+                return "programs"
+            return "ray" if nodeid.startswith(_SESSION_RAY) else nodeid.partition("::")[0]
 
     return Scheduling(config, log)
 

@@ -34,7 +34,10 @@ def test_both_packages_and_the_study_are_shipped_and_nothing_else(tmp_path: Path
     stage(folder, [study])
     shipped = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     sources = {
-        path.relative_to(root.parent).as_posix() for root in source_roots() for path in root.rglob("*.py")
+        path.relative_to(root.parent).as_posix()
+        for root in source_roots()
+        for path in root.rglob("*")
+        if path.suffix in {".py", ".css"}
     }
     assert shipped == sources | {"study.yaml"}
     assert {"assay/__main__.py", "trainables/segdec/fit.py"} <= shipped
@@ -43,7 +46,7 @@ def test_both_packages_and_the_study_are_shipped_and_nothing_else(tmp_path: Path
 def test_the_packages_need_no_file_that_is_not_shipped() -> None:
     """A data file among the sources would have to be added to what is shipped."""
     files = {path for root in source_roots() for path in root.rglob("*") if path.is_file()}
-    assert {path.suffix for path in files if "__pycache__" not in path.parts} == {".py"}
+    assert {path.suffix for path in files if "__pycache__" not in path.parts} == {".py", ".css"}
 
 
 def test_workers_are_told_commit_and_weights_and_no_other_variable_of_the_user(

@@ -41,10 +41,13 @@ SETTINGS = {
 }
 
 
+SHIPPED = (".py", ".css")  # of the packages; the style is that of a report in HTML
+
+
 def stage(folder: Path, files: Iterable[Path] = ()) -> None:
     """Copy what is shipped into ``folder``: both packages, and ``files`` by their names beside them."""
     for root in source_roots():
-        for path in root.rglob("*.py"):
+        for path in (path for path in root.rglob("*") if path.suffix in SHIPPED):
             target = folder / root.name / path.relative_to(root)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
