@@ -7,10 +7,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check format bench calibrate example torture clean
+.PHONY: help quickstart test check format bench bench-dashboard calibrate example torture clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 24
 
 quickstart: .venv/.installed  ## the first study: six minutes, two cores, no download of data
 	@$(BIN)/assay run studies/quickstart.yaml
@@ -34,6 +34,10 @@ bench: .venv/.installed-dev  ## measure images/s, the overhead per trial, large 
 	@$(BIN)/python -m benchmarks.predict_throughput
 	@$(BIN)/python -m benchmarks.science
 	@$(BIN)/python -m benchmarks.crf
+	@$(BIN)/python -m benchmarks.fgbp
+
+bench-dashboard: .venv/.installed-dev  ## seconds of the dashboard's pages with 10,000 trials, in Chromium (needs /usr/bin/chromium)
+	@$(BIN)/python -m benchmarks.dashboard $(if $(OPTUNA_DASHBOARD),--optuna-dashboard $(OPTUNA_DASHBOARD))
 
 example: .venv/.installed  ## train studies/ksdd_additions.yaml (DATA=folder with KolektorSDD), write its report into docs/example
 	@$(BIN)/assay run studies/ksdd_additions.yaml --data $(DATA)

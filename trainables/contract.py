@@ -107,6 +107,11 @@ class TrainableConfig(BaseModel, frozen=True, extra="forbid"):
         """
         return self.model_dump(mode="json")
 
+    def part(self, *prefixes: str, names: tuple[str, ...] = ()) -> dict[str, Any]:
+        """The settings that start with a prefix or have a name, as JSON values: what a stage depends on."""
+        own = self.model_dump(mode="json")
+        return {name: own[name] for name in own if name.startswith(prefixes) or name in names}
+
 
 class Prediction(NamedTuple):
     """What a predictor says of a batch. B images, H × W pixels of the network's input."""

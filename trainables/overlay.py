@@ -27,6 +27,7 @@ _SHADES = np.stack(  # by kind of pixel and grey level: BGR of the photo, of a f
 )
 _INK, _PAPER, _FAINT = (40, 40, 40), (255, 255, 255), (110, 110, 110)
 _GAP = 10  # pixels between pictures and around the sheet
+_LEAST_SIDE = 200  # pixels of the longer side: smaller pictures are enlarged by a whole number
 _TEXT_HEIGHT, _WEIGHT = 17, 500  # of labels: pixels, and 400 = regular
 
 
@@ -109,7 +110,8 @@ def _outline(canvas: NDArray[Any], mask: NDArray[np.uint8] | NDArray[np.bool_]) 
 def contact_sheet(rows: Sequence[tuple[str, Sequence[Picture]]], columns: Sequence[str] = ()) -> Picture:
     """Lay pictures out as a grid: a label before each row, one above each column.
 
-    Pictures keep their proportions; each is fitted into the largest cell of the sheet.
+    Pictures keep their proportions; each is fitted into the largest cell of the sheet. Small ones are
+    enlarged, and columns are as wide as their labels at least.
 
     Args:
         rows: Label and BGR pictures (equally many in every row).
@@ -118,20 +120,23 @@ def contact_sheet(rows: Sequence[tuple[str, Sequence[Picture]]], columns: Sequen
     assert len({len(pictures) for _, pictures in rows}) == 1, "at least one row, all equally long"
     cell_h = max(picture.shape[0] for _, pictures in rows for picture in pictures)
     cell_w = max(picture.shape[1] for _, pictures in rows for picture in pictures)
+    enlarge = max(1, -(-_LEAST_SIDE // max(cell_h, cell_w)))
+    cell_h, cell_w = enlarge * cell_h, enlarge * cell_w
     font = cv2.FontFace("sans")
+    step = max(cell_w, *(_text_width(label, font) for label in columns), 0) + _GAP
     left = max((_text_width(label, font) for label, _ in rows if label), default=-_GAP) + 2 * _GAP
     top = 2 * _GAP + _TEXT_HEIGHT if columns else _GAP
     height = top + len(rows) * (cell_h + _GAP)
-    width = left + len(rows[0][1]) * (cell_w + _GAP)
+    width = left + len(rows[0][1]) * step
     sheet = np.full((height, width, 3), _PAPER, dtype=np.uint8)
     for c, label in enumerate(columns):
-        _write(sheet, label, (left + c * (cell_w + _GAP), _GAP + _TEXT_HEIGHT - 3), font, _INK)
+        _write(sheet, label, (left + c * step, _GAP + _TEXT_HEIGHT - 3), font, _INK)
     for r, (label, pictures) in enumerate(rows):
         y = top + r * (cell_h + _GAP)
         _write(sheet, label, (_GAP, y + _TEXT_HEIGHT - 3), font, _FAINT)
         for c, picture in enumerate(pictures):
             fitted = _fit(picture, cell_h, cell_w)
-            x = left + c * (cell_w + _GAP)
+            x = left + c * step
             sheet[y : y + fitted.shape[0], x : x + fitted.shape[1]] = fitted
     return sheet
 

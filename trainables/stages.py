@@ -21,7 +21,9 @@ from trainables.data.samples import TrainingData
 if TYPE_CHECKING:
     from trainables.contract import Run
 
-__all__ = ["Stage", "StageWork", "stage_keys"]
+__all__ = ["Stage", "StageWork", "read_facts", "stage_keys", "write_facts"]
+
+_FACTS = "facts.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,3 +73,13 @@ def stage_keys(stages: Sequence[Stage], base: Mapping[str, Any]) -> dict[str, st
         text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         keys[stage.name] = hashlib.sha256(text.encode()).hexdigest()[:16]
     return keys
+
+
+def write_facts(folder: Path, facts: Mapping[str, float]) -> None:
+    """Leave what a stage measured, for the stages that read it and for the trial's log."""
+    (folder / _FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+def read_facts(folder: Path) -> dict[str, float]:
+    """What :func:`write_facts` left."""
+    return json.loads((folder / _FACTS).read_text(encoding="utf-8"))

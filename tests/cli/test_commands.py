@@ -331,7 +331,7 @@ def test_an_interruption_is_said_once(assay: Assay, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")  # writing waits for a reader that never comes
     main = threading.main_thread().ident
     assert main is not None
-    ctrl_c = threading.Timer(1.0, signal.pthread_kill, (main, signal.SIGINT))
+    ctrl_c = threading.Timer(5.0, signal.pthread_kill, (main, signal.SIGINT))  # it waits by then
     ctrl_c.start()
     answer = assay("schema", "--output", tmp_path / "pipe")
     assert (answer.code, answer.err) == (130, "interrupted\n")

@@ -34,7 +34,7 @@ class OnS3(NamedTuple):
 
 def _in_the_middle(program: ToyProgram, store: Store, attempt: int) -> bool:
     """Whether a trial is in the middle of its nth attempt: workers of a killed run live on for seconds."""
-    if "toy" not in store.studies():
+    if "toy" not in store.studies() or "plan.parquet" not in store.list("studies/toy"):
         return False
     beats = [store.progress(trial.id) for trial in program.plan(store).trials]
     return any(

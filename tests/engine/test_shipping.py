@@ -105,6 +105,7 @@ def _pack_for_another_program(study: ToyStudy) -> Pack:
         data_root=None,
         cache="",
         program={**program("toy"), "torch": "1.0"},
+        trainables=("toy",),
     )
     pack.write(study.store)
     return pack

@@ -109,7 +109,12 @@ def test_a_stage_that_diverges_is_the_record_of_every_trial_that_needs_it(
 ) -> None:
     text = STAGED.replace("seconds: {seconds}", "seconds: {seconds}, fault: diverge")
     study = StagedStudy.of(tmp_path, cache_root, seeds=(0,), text=text)
+    (base, *_) = all_stages(study)
     study.train(stages=all_stages(study))
+    attempts = [name for name in study.store.list(f"stages/{base.id}") if name.endswith("/")]
+    logs = [study.store.read_bytes(f"stages/{base.id}/{attempt}log.txt").decode() for attempt in attempts]
+    assert logs
+    assert all("the base is not a number" in log for log in logs)
     study.train(study.plan.trials)
     assert {record.status for record in study.records().values()} == {"diverged"}
     assert all("the base is not a number" in (record.reason or "") for record in study.records().values())

@@ -43,5 +43,11 @@ def test_an_image_without_mask_and_prediction_stays_grey() -> None:
 def test_a_sheet_holds_every_picture_and_its_labels() -> None:
     red = np.full((20, 30, 3), (0, 0, 255), dtype=np.uint8)
     sheet = contact_sheet([("full", [red, red]), ("weak", [red, red])], columns=["photo", "λ = 1"])
-    assert (sheet == (0, 0, 255)).all(axis=2).sum() == 4 * 20 * 30
+    assert (sheet == (0, 0, 255)).all(axis=2).sum() == 4 * (7 * 20) * (7 * 30)  # enlarged: 30 is small
     assert (sheet[:28] < 128).any()  # ink above the columns
+
+
+def test_columns_of_a_sheet_are_as_wide_as_their_labels() -> None:
+    narrow = np.zeros((200, 20, 3), dtype=np.uint8)
+    short, long = (contact_sheet([("", [narrow, narrow])], columns=[name, "b"]) for name in ("a", 30 * "a"))
+    assert long.shape[1] > short.shape[1] + 200

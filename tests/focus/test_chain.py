@@ -30,9 +30,10 @@ from trainables.errors import InputError
 from trainables.evaluate import evaluate
 from trainables.focus import TRAINABLE, FocusConfig, FocusPredictor
 from trainables.focus.chain import stages
-from trainables.focus.labels import refined_labels
-from trainables.focus.segmentation import SegmentationNet, Targets, label_loss, match_area, train_segmentation
 from trainables.nn.cam import minmax
+from trainables.nn.initialisation import initialise
+from trainables.nn.relabelling import refined_labels
+from trainables.nn.segmentation import SegmentationNet, Targets, label_loss, match_area, train_segmentation
 from trainables.pseudo_labels import PseudoLabels
 
 CPU = torch.device("cpu")
@@ -246,9 +247,8 @@ def test_a_student_judges_in_one_pass_and_never_asks_the_classifier(
 def test_a_student_of_empty_labels_predicts_nothing() -> None:
     data = chain_data()
     empty = {name: torch.zeros(SIZE, dtype=torch.uint8) for name in data.train.ids[:6]}
-    network = train_segmentation(
-        tiny_chain(segment_min_steps=30), data.train, Targets(empty), LocalRun(), image_head=True
-    )
+    config = tiny_chain(segment_min_steps=30)
+    network = train_segmentation(config, data.train, Targets(empty), LocalRun(), config.student_head)
     assert not (network(pictures(4)).logits_BHW >= 0).any()
 
 
@@ -265,7 +265,8 @@ def test_unknown_pixels_teach_nothing() -> None:
 def test_as_many_pixels_reach_a_half_as_the_labels_call_defective() -> None:
     images = surfaces(4, 0)
     labels = {name: torch.from_numpy(mask) for name, mask in images.masks.items()}
-    network = SegmentationNet(tiny_chain(), image_head=False).eval()
+    network = SegmentationNet(tiny_chain()).eval()
+    initialise(network, seed=0)
     match_area(network, images, labels)
     found = network(images_to_tensor([image.image for image in images], CPU)).logits_BHW >= 0
     assert abs(int(found.sum()) - 4 * 64) <= 0.1 * 4 * 64

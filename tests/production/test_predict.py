@@ -160,8 +160,8 @@ def test_a_path_without_images_is_refused(
 
 
 def test_an_interruption_leaves_what_was_judged(trained: Train, tmp_path: Path) -> None:
-    for i in range(60):
-        write(tmp_path / "in" / f"{i:02d}.png", surface(i))
+    for i in range(200):
+        write(tmp_path / "in" / f"{i:03d}.png", surface(i))
 
     def interrupt(progress: Progress) -> None:
         if progress.done == 20:
@@ -170,8 +170,8 @@ def test_an_interruption_leaves_what_was_judged(trained: Train, tmp_path: Path) 
     with pytest.raises(KeyboardInterrupt):
         judged(trained("toy"), [tmp_path / "in"], tmp_path / "out", interrupt, masks=True)
     rows = pq.read_table(tmp_path / "out" / "table.parquet").to_pylist()
-    assert 20 <= len(rows) < 60
-    assert [Path(row["image"]).name for row in rows] == [f"{i:02d}.png" for i in range(len(rows))]
+    assert 20 <= len(rows) < 200
+    assert [Path(row["image"]).name for row in rows] == [f"{i:03d}.png" for i in range(len(rows))]
     assert all((tmp_path / "out" / row["mask"]).is_file() for row in rows)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from assay.results.label_answers import LabelAnswers, NextLabels, label_answers, next_labels
 from assay.results.label_tables import label_sections, next_section
-from tests.results.label_studies import GRID, LINE, trained
+from tests.results.label_studies import GRID, LINE, ladder, trained
 from tests.results.made_studies import markdown_of
 from trainables.errors import InputError
 
@@ -177,3 +177,18 @@ def test_a_report_advises_only_where_both_kinds_vary() -> None:
 def test_what_cannot_be_asked_is_refused(text: str, asked: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         further_of(text, **asked)
+
+
+def test_of_a_ladder_masks_are_enough_for_one_method_and_steps_go_across() -> None:
+    plan, records = ladder()
+    answers = label_answers(plan, records)
+    assert answers is not None
+    assert [name for name, _ in answers.enough] == ["segdec"]
+    assert answers.further == ()
+    text = markdown_of(plan, records)
+    assert "| segdec | new data |" in " ".join(text.split())
+    assert "students → cropping" in [one.comparison for one in answers.steps]
+
+
+def test_what_to_label_next_is_said_of_one_method_at_a_time() -> None:
+    assert {one.start.cell.trainable for one in next_labels(*ladder()) if one.start} == {"segdec"}

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import pytest
 
 from assay.results import Record
 from assay.results.labels import LabelCosts, label_costs
-from assay.study import Plan, parse_study, plan_study
+from assay.study import Plan
 from assay.study.points import make_point
-from tests.results.label_studies import GRID, LINE, record_of, trained
+from tests.results.label_studies import GRID, LINE, ladder, record_of, trained
 from tests.results.made_studies import lose, make_plan
 from trainables.catalogue import find_trainable
 
-LEVELS = "n0: {supervision: weak, config: {balance: none}}"
 SEARCH = """
 search: {within: cell, sampler: random, points: 2, objective: {max: validation.image_ap}}
 space: {config.lr: {float: [0.1, 1.0]}}
@@ -56,13 +54,26 @@ def test_hours_are_those_of_every_training_image_and_every_mask() -> None:
 
 
 def test_normal_images_alone_cost_their_labels() -> None:
-    """No method of this repository learns from them alone yet, so one is told that it does."""
-    method = replace(find_trainable("segdec"), supervisions=frozenset({"none", "weak", "mixed", "full"}))
-    study = parse_study(LINE.replace(LEVELS, f"only: {{supervision: none}}\n    {LEVELS}"))
-    plan = plan_study(study, None, "cpu", find=lambda _: method)
-    costs = costs_of(plan, {trial.id: record_of(trial, lambda images, masks: 0.5) for trial in plan.trials})
-    only = next(cell for cell in costs.cells if cell.cell.name == "only")
-    assert (only.image_labels, only.masks, only.hours * 3600) == pytest.approx((60, 0, 180))
+    costs = costs_of(*ladder())
+    only = next(cell for cell in costs.cells if cell.cell.name == "students")
+    assert (only.image_labels, only.defective, only.masks, only.hours * 3600) == pytest.approx((60, 0, 0, 60))
+
+
+def test_a_line_of_a_ladder_is_one_method_with_more_labels_and_all_else_stands_alone() -> None:
+    costs = costs_of(*ladder())
+    assert {line[0].line: [cell.cell.name for cell in line] for line in costs.lines} == {
+        "f_anogan": ["f_anogan"],
+        "students": ["students"],
+        "cam": ["cam"],
+        "cropping": ["cropping"],
+        "region_cam": ["region_cam"],
+        "segdec": ["segdec_n0", "segdec_n5", "segdec_all"],
+        "unet_all": ["unet_all"],
+    }
+
+
+def test_the_front_of_a_ladder_runs_across_its_methods() -> None:
+    assert front(costs_of(*ladder(noise=0))) == ["students", "cropping", "segdec_n5", "segdec_all"]
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from types import MappingProxyType
 from xml.etree import ElementTree
 
 import cv2
 import numpy as np
 import pytest
 
+from assay.results.label_places import Box, place_names
 from assay.results.labels import LabelCosts, label_costs
 from assay.results.labels_picture import draw_label_costs
-from tests.results.label_studies import GRID, LINE, trained
+from assay.results.statistics import MeanInterval
+from tests.results.label_studies import GRID, LINE, RUNGS, ladder, trained
 
 
 def costs_of(text: str) -> LabelCosts:
@@ -19,16 +24,27 @@ def costs_of(text: str) -> LabelCosts:
     return costs
 
 
-def words(costs: LabelCosts) -> list[str]:
+def intervals_of(costs: LabelCosts) -> dict[str, MeanInterval]:
+    """An interval for each cell but one."""
+    return {
+        cell.cell.name: MeanInterval(
+            cell.mean - 0.05, cell.mean + 0.05, "t over 3 seeds", "this split", False
+        )
+        for cell in costs.cells
+        if cell.cell.name != "cam"
+    }
+
+
+def words(costs: LabelCosts, intervals: Mapping[str, MeanInterval] = MappingProxyType({})) -> list[str]:
     """The text of the picture: matplotlib notes each as a comment beside its letters."""
     parser = ElementTree.XMLParser(target=ElementTree.TreeBuilder(insert_comments=True))
-    root = ElementTree.fromstring(draw_label_costs(costs, "svg"), parser)
+    root = ElementTree.fromstring(draw_label_costs(costs, intervals, "svg"), parser)
     return [(node.text or "").strip() for node in root.iter() if node.tag is ElementTree.Comment]
 
 
 @pytest.mark.parametrize("form", ["svg", "png"])
 def test_the_same_records_give_the_same_bytes(form: str) -> None:
-    one, two = (draw_label_costs(costs_of(GRID), form) for _ in range(2))  # type: ignore[arg-type]
+    one, two = (draw_label_costs(costs_of(GRID), {}, form) for _ in range(2))  # type: ignore[arg-type]
     assert one == two
 
 
@@ -58,7 +74,62 @@ def test_lines_are_named_and_a_crowd_is_pale() -> None:
 
 
 def test_the_png_is_sharp_at_800_pixels_and_shows_the_first_colour() -> None:
-    image = cv2.imdecode(np.frombuffer(draw_label_costs(costs_of(LINE), "png"), np.uint8), 1)
+    image = cv2.imdecode(np.frombuffer(draw_label_costs(costs_of(LINE), {}, "png"), np.uint8), 1)
     assert image is not None
     assert image.shape == (1000, 1600, 3)
     assert (image == (0xB2, 0x72, 0x00)).all(axis=2).any()  # blue, as BGR
+
+
+# Several methods
+
+
+def ladder_costs() -> LabelCosts:
+    costs = label_costs(*ladder())
+    assert costs is not None
+    return costs
+
+
+def test_every_cell_of_a_ladder_is_named_beside_its_point_and_the_signs_are_explained() -> None:
+    costs = ladder_costs()
+    found = words(costs, intervals_of(costs))
+    assert {*RUNGS} <= set(found)
+    for part in (
+        "mean of the repeats (3 seeds)",
+        "95 % interval of the mean, t over 3 seeds",
+        "one repeat, where there is no interval",
+        "one method with more labels",
+        "on the front: no cell is better for fewer or as many hours",
+    ):
+        assert part in found
+
+
+def test_a_ladder_has_the_same_bytes_every_time() -> None:
+    one, two = (draw_label_costs(ladder_costs(), {}, "svg") for _ in range(2))
+    assert one == two
+
+
+def boxes(points: Sequence[tuple[float, float]], size: tuple[float, float]) -> list[Box]:
+    width, height = size
+    taken = [Box(x - 4, y - 4, x + 4, y + 4) for x, y in points]
+    places = place_names(points, [size] * len(points), taken, Box(0, 0, 500, 300))
+    names = [Box(p.x - width / 2, p.y - height / 2, p.x + width / 2, p.y + height / 2) for p in places]
+    return [*names, *taken]
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        [(100.0 + 13 * n, 150.0) for n in range(6)],
+        [(100.0, 150.0 + 3 * n) for n in range(5)],
+        [(5.0, 5.0), (495.0, 295.0), (495.0, 5.0), (5.0, 295.0)],
+        [(250.0, 150.0)] * 4,
+    ],
+    ids=["in a row", "on top of each other", "in the corners", "in one place"],
+)
+def test_no_name_hides_another_or_a_point_or_leaves_the_picture(points: list[tuple[float, float]]) -> None:
+    found = boxes(points, (60.0, 11.0))
+    assert all(one.common(other) == 0 for one, other in combinations(found[: len(points)], 2))
+    assert all(name.common(point) == 0 for name in found[: len(points)] for point in found[len(points) :])
+    assert all(
+        name.left >= 0 and name.right <= 500 and name.bottom >= 0 and name.top <= 300 for name in found[:4]
+    )

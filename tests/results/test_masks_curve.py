@@ -150,3 +150,12 @@ def test_the_png_is_sharp_at_800_pixels_and_shows_both_colours() -> None:
     assert image.shape == (1000, 1600, 3)
     colours = {tuple(int(part) for part in colour) for colour in np.unique(image.reshape(-1, 3), axis=0)}
     assert {(0xB2, 0x72, 0x00), (0x00, 0x5E, 0xD5)} <= colours  # blue and vermilion, as BGR
+
+
+def test_a_factor_that_names_methods_is_no_line_of_masks() -> None:
+    rungs = STUDY.replace(
+        "all: {supervision", "all: {trainable: supervised, config: {preset: unet_small}, supervision"
+    )
+    assert rungs != STUDY
+    plan = make_plan(rungs)
+    assert masks_curve(plan, {trial.id: trained(trial) for trial in plan.trials}) is None

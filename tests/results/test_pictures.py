@@ -80,12 +80,14 @@ def test_each_cell_has_a_sheet_of_photo_truth_and_stages(store: Store) -> None:
     sheets = dict(lineage_sheets(PLAN, store, records))
     assert list(sheets) == ["00-full_off.png", "01-full_on.png"]
     sheet = sheets["00-full_off.png"]
-    assert sheet.shape == (37 + 2 * 42, sheet.shape[1], 3)
-    _, truth, cam, crop = (sheet[37:69, -(4 - k) * 34 : -(4 - k) * 34 + 24].astype(int) for k in range(4))
+    height, width = 7 * 32, 7 * 24  # enlarged, as pictures of 32 pixels are small
+    assert sheet.shape == (37 + 2 * (height + 10), sheet.shape[1], 3)
+    places = (sheet.shape[1] - (4 - k) * (width + 10) for k in range(4))
+    _, truth, cam, crop = (sheet[37 : 37 + height, x : x + width].astype(int) for x in places)
     assert (truth == 255).all(axis=2).any(), "the truth is outlined"
-    left, right = cam[4:10, 0], cam[4:10, 20]
+    left, right = cam[28:70, 3], cam[28:70, 143]
     assert np.ptp(left, axis=1).max() < np.ptp(right, axis=1).min(), "the higher the more coloured"
-    assert np.abs(crop[:, :12] - 90).max() <= 1
+    assert np.abs(crop[:, : width // 2 - 7] - 90).max() <= 1
 
 
 @pytest.mark.parametrize("samples", ["", "ab"])

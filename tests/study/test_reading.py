@@ -117,8 +117,8 @@ def test_a_file_without_a_mapping_is_told_what_a_study_is(text: str) -> None:
 
 
 def test_all_slips_are_named_at_once_in_the_order_of_the_file() -> None:
-    lines = message("study: A\ndata: {reader: x, splts: y}\nrepeats: {seeds: [-1]}").splitlines()
-    assert [line.split(": ")[1] for line in lines] == ["trainable", "study", "data.splts", "repeats.seeds[0]"]
+    lines = message("study: A\nmetrics: {primry: y}\nrepeats: {seeds: [-1]}").splitlines()
+    assert [line.split(": ")[1] for line in lines] == ["data", "study", "metrics.primry", "repeats.seeds[0]"]
 
 
 def test_directives_are_refused() -> None:

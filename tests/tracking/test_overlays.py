@@ -19,4 +19,4 @@ def test_a_model_that_shows_its_stages_has_a_sheet_of_all_its_probes(tmp_path: P
     assert names == [*(f"{i:02d}-{letter}.png" for i, letter in enumerate("abcdefgh")), "lineage.png"]
     sheet = cv2.imread(str(tmp_path / "overlays" / "lineage.png"))
     assert sheet is not None
-    assert sheet.shape[0] == 37 + 8 * 42
+    assert sheet.shape[0] == 37 + 8 * (7 * 32 + 10)

@@ -45,6 +45,7 @@ def test_points_are_parent_runs_with_their_drawn_values(tmp_path: Path) -> None:
     runs = client.search_runs([experiment.experiment_id], "tags.`assay.kind` = 'cell'")
     found = {run.info.run_name: run.data for run in runs}
     assert set(found) == {"base #0", "base #1", "base #1 replicated"}
-    assert found["base #1"].params == {"drawn.config.lr": "0.25", "drawn.config.gradient_stop": "False"}
+    drawn = {"drawn.config.lr": "0.25", "drawn.config.gradient_stop": "False"}
+    assert found["base #1"].params == {"trainable": "segdec", **drawn}
     assert found["base #0"].metrics["validation/image_ap"] == 0.5 + 0.001
     assert "base #1 replicated" in experiment.tags["mlflow.note.content"]

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from trainables.cam.config import ClassifierConfig
 from trainables.cam.network import Classifier
-from trainables.contract import Checkpoint, Run, refuse_small_batch, shard
+from trainables.contract import Run, refuse_small_batch, shard
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
@@ -36,12 +36,11 @@ from trainables.nn.models import with_layout
 from trainables.nn.passes import image_passes
 from trainables.nn.sampling import BalancedSampler
 from trainables.nn.training import (
+    keep_training,
     learning_rate,
     mean_over_workers,
-    optimiser_tensors,
     require_finite,
-    restore_optimiser,
-    tensors_under,
+    resume_training,
 )
 
 __all__ = ["Attachment", "ClassifierStep", "classifier_scores", "new_classifier", "train_classifier"]
@@ -145,7 +144,7 @@ def train_classifier(
     optimiser = _optimiser(trained, config)
     sampler = BalancedSampler(data.train.labels, config.batch_size)
     epochs = max(config.epochs, -(-config.min_steps // sampler.steps))
-    start = _go_on(run.resume(), trained, optimiser, sampler)
+    start = resume_training(run, trained, optimiser, sampler)
 
     for epoch in range(start, epochs):
         net.train()
@@ -170,9 +169,7 @@ def train_classifier(
         if data.validation is not None and (epoch % config.validate_every == 0 or epoch == epochs - 1):
             metrics |= _validate(net, data.validation)
         run.log(epoch, metrics, epochs)
-        state = {f"model.{name}": tensor for name, tensor in trained.state_dict().items()}
-        state |= {f"optimiser.{name}": t for name, t in optimiser_tensors(optimiser, trained).items()}
-        run.checkpoint(epoch + 1, state, {"sampler": sampler.state()})
+        keep_training(run, epoch + 1, trained, optimiser, sampler)
     return net.eval()
 
 
@@ -305,18 +302,3 @@ def _validate(net: Classifier, validation: ImageSet) -> dict[str, float]:
     """``validation.image_ap``, or nothing where one class is missing. Every worker computes it."""
     score = image_ap(validation.labels, classifier_scores(net, validation))
     return {} if isinstance(score, Undefined) else {"validation.image_ap": score}
-
-
-def _go_on(
-    state: Checkpoint | None,
-    trained: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    sampler: BalancedSampler,
-) -> int:
-    """Restore everything from a checkpoint, if there is one; returns the epoch to start with."""
-    if state is None:
-        return 0
-    trained.load_state_dict(tensors_under("model.", state.tensors))
-    restore_optimiser(optimiser, trained, tensors_under("optimiser.", state.tensors))
-    sampler.restore(state.meta["sampler"])
-    return state.epoch

@@ -93,7 +93,10 @@ class CamMaps(nn.Module):
 
     def heatmaps(self, images_BCHW: Tensor) -> RawMaps:
         """The same divided by ``scale``, within [0, 1]."""
-        raw = self(images_BCHW)
+        return self.scaled(self(images_BCHW))
+
+    def scaled(self, raw: RawMaps) -> RawMaps:
+        """What :meth:`heatmaps` makes of what :meth:`forward` says."""
         return RawMaps(raw.score_B, (raw.map_BHW / self.scale).clamp(0, 1))
 
     def of_layers(self, images_BCHW: Tensor) -> tuple[Tensor, Sequence[Tensor]]:

@@ -11,7 +11,6 @@ before.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -41,20 +40,20 @@ from trainables.focus.extension import (
     residual_scale,
 )
 from trainables.focus.inpainting import filler, new_inpainter, train_inpainter
-from trainables.focus.labels import by_id, refined_labels
-from trainables.focus.segmentation import SegmentationNet, Targets, train_segmentation
 from trainables.nn.cam import minmax
 from trainables.nn.crf import refine
 from trainables.nn.inpaint import Inpainter
 from trainables.nn.models import load_model, save_model, with_layout
 from trainables.nn.pseudo import pseudo_labels
+from trainables.nn.relabelling import by_id, refined_labels
+from trainables.nn.segmentation import ImageHead, SegmentationNet, Targets, train_segmentation
 from trainables.pseudo_labels import PseudoLabels
-from trainables.stages import Stage, StageWork
+from trainables.stages import Stage, StageWork, read_facts, write_facts
 
-__all__ = ["read_facts", "read_inpainter", "read_maps", "read_segmenter", "stages"]
+__all__ = ["read_inpainter", "read_maps", "read_segmenter", "stages"]
 
 _BATCH = 8  # images that are looked at together
-_FINAL_MAPS, _FACTS = "final_maps.safetensors", "facts.json"
+_FINAL_MAPS = "final_maps.safetensors"
 
 _COMMON = ("image_size", "channels", "precision", "memory_format")
 _LABELS = ("iem", "threshold", "foreground", "background", "area")
@@ -159,7 +158,7 @@ def _make_maps(work: StageWork) -> None:
         logged |= {"residual_scale": scale, "erased_area": area}
         logged |= {"probability_before": before, "probability_after": after}
     save_file({"maps": torch.cat(final).half().cpu().contiguous()}, work.folder / _FINAL_MAPS)
-    _write_facts(work, logged)
+    _note(work, logged)
 
 
 def _residual_scale(found: Sequence[Evidence], images: ImageSet, fill: Fill, config: FocusConfig) -> float:
@@ -214,13 +213,12 @@ def _make_refined(work: StageWork) -> None:
     )
     refined.labels.save(work.folder)
     facts |= {"crf": float(uses_crf), "empty": refined.empty, "void": float(refined.void)}
-    _write_facts(work, facts)
+    _note(work, facts)
 
 
 def _make_s2(work: StageWork) -> None:
     if read_facts(work.inputs["refined"])["void"]:  # nothing to learn from: the first net stays
-        network = read_segmenter(work.inputs["s1"], work.run.device)
-        save_model(work.folder, network, network.config)
+        save_model(work.folder, read_segmenter(work.inputs["s1"], work.run.device), _config(work))
         return
     _train_and_save(work, Targets(by_id(_read_labels(work.inputs["refined"]))))
 
@@ -237,12 +235,12 @@ def _make_student(work: StageWork, *, labels: str, last: str) -> None:
             prob_BHW = refine(prob_BHW, images_BCHW * 255, config.random_field).prob_BHW
         soft |= zip(ids, prob_BHW.half().cpu(), strict=True)
     hard = by_id(_read_labels(work.inputs[labels]))
-    _train_and_save(work, Targets(hard, soft, config.student_soft), image_head=True)
+    _train_and_save(work, Targets(hard, soft, config.student_soft), config.student_head)
 
 
-def _train_and_save(work: StageWork, targets: Targets, *, image_head: bool = False) -> None:
+def _train_and_save(work: StageWork, targets: Targets, head: ImageHead | None = None) -> None:
     config = _config(work)
-    network = train_segmentation(config, work.data.train, targets, work.run, image_head=image_head)
+    network = train_segmentation(config, work.data.train, targets, work.run, head)
     save_model(work.folder, network, config)
 
 
@@ -265,7 +263,7 @@ def read_inpainter(folder: Path, device: torch.device) -> Inpainter:
 def read_segmenter(folder: Path, device: torch.device) -> SegmentationNet:
     """The net of stage ``s1``, ``s2`` or ``student``."""
     tensors, config = load_model(folder, FocusConfig)
-    network = SegmentationNet(config, image_head="image_head.weight" in tensors)
+    network = SegmentationNet(config, config.student_head if "image_head.weight" in tensors else None)
     network.load_state_dict(tensors)
     return with_layout(network, config).to(device).eval()
 
@@ -276,14 +274,9 @@ def _read_labels(folder: Path) -> PseudoLabels:
     return labels
 
 
-def read_facts(folder: Path) -> dict[str, float]:
-    """What a stage measured."""
-    return json.loads((folder / _FACTS).read_text(encoding="utf-8"))
-
-
-def _write_facts(work: StageWork, facts: Mapping[str, float]) -> None:
-    """As JSON for the next stages, and as the stage's one row of history."""
-    (work.folder / _FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+def _note(work: StageWork, facts: Mapping[str, float]) -> None:
+    """Facts for the next stages, and the stage's one row of history."""
+    write_facts(work.folder, facts)
     work.run.log(0, facts, 1)
 
 

@@ -8,22 +8,21 @@ segmentation nets were measured on magnetic tiles; those of CLM and GCM are choi
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from trainables.cam.config import ClassifierConfig
 from trainables.focus.extension import Erasing, Fuse, Mode, Residual
-from trainables.focus.training import Course
-from trainables.nn.crf import Crf
+from trainables.nn.loop import Course
 from trainables.nn.pseudo import Cutoffs, Policy
+from trainables.nn.segmentation import ImageHead
+from trainables.nn.settings import PseudoLabelConfig
 
 __all__ = ["FocusConfig"]
 
-_LEAST_SIDE = 16  # pixels: what all nets' default depths can halve
 
-
-class FocusConfig(ClassifierConfig, frozen=True):
+class FocusConfig(ClassifierConfig, PseudoLabelConfig, frozen=True):
     """Settings of one training of the chain."""
 
     recentre: bool = Field(
@@ -102,41 +101,9 @@ class FocusConfig(ClassifierConfig, frozen=True):
         description="Where labels start: fixed, Otsu's, or at a prior area; auto: fixed for a map with a "
         "residual, otsu for others. No mask is ever read.",
     )
-    foreground: float = Field(0.5, gt=0, le=1, description="Start of the defect for threshold: fixed.")
-    background: float = Field(0.2, ge=0, lt=1, description="End of the background; between: unknown.")
-    area: float = Field(0.005, gt=0, lt=1, description="Share of a defective image, threshold: area_prior.")
-
-    segment_base: int = Field(32, ge=4, le=128, description="Channels of segmentation nets at full size.")
-    segment_levels: int = Field(4, ge=1, le=6, description="Halvings of segmentation nets.")
-    segment_lr: float = Field(3e-3, gt=0, le=1, description="Learning rate of segmentation nets.")
-    segment_batch: int = Field(8, ge=2, le=256, description="Images per step, half of them defective; even.")
-    segment_epochs: int = Field(30, ge=1, le=10_000, description="Epochs of 2P images, P = defective images.")
-    segment_min_steps: int = Field(250, ge=0, le=1_000_000, description="Least number of steps.")
-    pos_weight: float = Field(
-        30.0, gt=0, le=1000, description="Weight of defect pixels in the cross-entropy; 30 to 100."
-    )
-    dice_weight: float = Field(1.0, ge=0, le=100, description="Weight of the Dice loss.")
-
-    crf: bool = Field(False, description="Refine probabilities by a CRF; it shrinks, and eats thin defects.")
-    crf_w_rgb: float = Field(10.0, ge=0, le=100, description="Weight of being near and alike; 1 to 20.")
-    crf_s_rgb: float = Field(
-        10.0, gt=0, le=255, description="How unlike pixels may be, grey levels; 3 to 30."
-    )
-    crf_radius: int = Field(5, ge=1, le=20, description="Window, in steps of crf_dilation.")
-    crf_dilation: int = Field(1, ge=1, le=16, description="Pixels between places of the window.")
-    crf_steps: int = Field(10, ge=1, le=50, description="Mean-field updates; 3 to 10.")
-    crf_guard: float = Field(
-        1 / 3,
-        ge=0,
-        le=1,
-        description="The CRF is left out if it leaves less than this share of the area on training images.",
-    )
-
     round: bool = Field(
         False, description="An additional round: a new net learns from what the first one sees."
     )
-    round_foreground: float = Field(0.5, gt=0, le=1, description="Its labels' defects start here.")
-    round_background: float = Field(0.3, ge=0, lt=1, description="Their background ends here.")
 
     distill: bool = Field(False, description="Distil the chain into one segmentation net with an image head.")
     student_soft: float = Field(
@@ -152,33 +119,11 @@ class FocusConfig(ClassifierConfig, frozen=True):
 
     @model_validator(mode="after")
     def _chain_can_be_built(self) -> Self:
-        for name, low, high in (
-            ("background", self.background, self.foreground),
-            ("round_background", self.round_background, self.round_foreground),
-            ("gcm_cut", *self.gcm_cut),
-        ):
-            if low > high or (low == high and name != "gcm_cut"):
-                raise ValueError(f"{name} ends below where the other starts: found {low} and {high}")
-        if not 0 < self.gcm_cut[0] <= self.gcm_cut[1] < 1:
-            raise ValueError(f"gcm_cut holds shares in (0, 1), found {list(self.gcm_cut)}")
-        if min(self.image_size) < _LEAST_SIDE:
-            raise ValueError(
-                f"sides of image_size are {_LEAST_SIDE} pixels at least, found {list(self.image_size)}"
-            )
-        if self.segment_batch % 2:
-            raise ValueError(
-                f"half of a batch is defective: segment_batch is even, found {self.segment_batch}. "
-                f"Use {self.segment_batch + 1}."
-            )
-        nets = {"segment_levels": self.segment_levels}
+        low, high = self.gcm_cut
+        if not 0 < low <= high < 1:
+            raise ValueError(f"gcm_cut holds shares in (0, 1), the lower first: found {list(self.gcm_cut)}")
         if self.uses_inpainter:
-            nets["inpainter_levels"] = self.inpainter_levels
-        for name, levels in nets.items():
-            if min(self.image_size) < 1 << levels:
-                raise ValueError(
-                    f"{levels} halvings need sides of at least {1 << levels} pixels, found image_size "
-                    f"{list(self.image_size)}. Lower {name}."
-                )
+            self.check_halvings("inpainter_levels", self.inpainter_levels)
         return self
 
     @property
@@ -206,35 +151,17 @@ class FocusConfig(ClassifierConfig, frozen=True):
         )
 
     @property
+    def student_head(self) -> ImageHead:
+        """The image head of the student."""
+        return ImageHead(self.student_top_share, self.student_image_weight)
+
+    @property
     def cutoffs(self) -> Cutoffs:
         """The rule of pseudo labels; Otsu for maps without a residual, which have no scale to cut at."""
         policy = self.threshold
         if policy == "auto":
             policy = "fixed" if self.iem in {"residual", "both"} else "otsu"
         return Cutoffs(policy, self.foreground, self.background, self.area)
-
-    @property
-    def random_field(self) -> Crf:
-        """The CRF."""
-        return Crf(
-            w_rgb=self.crf_w_rgb,
-            s_rgb=self.crf_s_rgb,
-            radius=self.crf_radius,
-            dilation=self.crf_dilation,
-            steps=self.crf_steps,
-        )
-
-    @property
-    def segmenting(self) -> Course:
-        """How long and how fast segmentation nets train."""
-        return Course(
-            epochs=self.segment_epochs,
-            min_steps=self.segment_min_steps,
-            batch_size=self.segment_batch,
-            lr=self.segment_lr,
-            weight_decay=self.weight_decay,
-            schedule=self.schedule,
-        )
 
     @property
     def inpainting(self) -> Course:
@@ -247,8 +174,3 @@ class FocusConfig(ClassifierConfig, frozen=True):
             weight_decay=self.inpainter_weight_decay,
             schedule="constant",
         )
-
-    def part(self, *prefixes: str, names: tuple[str, ...] = ()) -> dict[str, Any]:
-        """The settings that start with a prefix or have a name, as JSON values: what a stage depends on."""
-        own = self.model_dump(mode="json")
-        return {name: own[name] for name in own if name.startswith(prefixes) or name in names}

@@ -116,7 +116,9 @@ class Evidence(NamedTuple):
 
 
 @torch.no_grad()
-def erase(images_BCHW: Tensor, look: Look, fill: Fill, erasing: Erasing) -> Erased:
+def erase(
+    images_BCHW: Tensor, look: Look, fill: Fill, erasing: Erasing, seen: RawMaps | None = None
+) -> Erased:
     """Find, paint over, look again.
 
     Args:
@@ -124,8 +126,9 @@ def erase(images_BCHW: Tensor, look: Look, fill: Fill, erasing: Erasing) -> Eras
         look: The classifier.
         fill: The inpainter; what it must leave alone outside the mask, it does.
         erasing: When to stop.
+        seen: What ``look`` says of the images, where that is known already.
     """
-    shown_BCHW, seen = images_BCHW, look(images_BCHW)
+    shown_BCHW, seen = images_BCHW, look(images_BCHW) if seen is None else seen
     mask_BHW = torch.zeros_like(seen.map_BHW, dtype=torch.bool)
     evidence_BHW = torch.zeros_like(seen.map_BHW)
     going_B = torch.ones_like(seen.score_B, dtype=torch.bool)

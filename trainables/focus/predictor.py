@@ -15,13 +15,12 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from trainables.cam.maps import CamMaps, MapSettings
+from trainables.cam.maps import CamMaps, MapSettings, RawMaps
 from trainables.cam.network import Classifier
 from trainables.contract import Prediction
 from trainables.focus.config import FocusConfig
 from trainables.focus.extension import erase, evidence_of, extended_map
 from trainables.focus.inpainting import filler
-from trainables.focus.segmentation import SegmentationNet
 from trainables.nn.cam import minmax
 from trainables.nn.crf import mean_field
 from trainables.nn.crops import crop, guided_boxes
@@ -30,6 +29,7 @@ from trainables.nn.maps import dilate
 from trainables.nn.models import load_model, save_model, with_layout
 from trainables.nn.passes import in_passes
 from trainables.nn.pseudo import pseudo_labels
+from trainables.nn.segmentation import SegmentationNet
 
 __all__ = ["Chain", "FocusPredictor", "Judge", "count_parameters", "load"]
 
@@ -48,7 +48,7 @@ class Judge(nn.Module):
     @classmethod
     def of(cls, config: FocusConfig) -> Judge:
         """With arbitrary weights."""
-        segmenter = SegmentationNet(config, image_head=config.distill)
+        segmenter = SegmentationNet(config, config.student_head if config.distill else None)
         cam = None if config.distill else CamMaps(Classifier(config), MapSettings(recentre=config.recentre))
         return cls(segmenter, cam, uses_crf=False)
 
@@ -116,10 +116,10 @@ class FocusPredictor:
         found: dict[str, Tensor] = {}
         cam = self.judge.cam if self.chain is None else self.chain.cam
         if cam is not None:
-            raw = cam.heatmaps(images)
-            found["cam"] = raw.map_BHW * raw.score_B.sigmoid()[:, None, None]
-        if self.chain is not None:
-            found |= self._of_chain(images, self.chain)
+            raw = cam(images)
+            found["cam"] = cam.scaled(raw).map_BHW * raw.score_B.sigmoid()[:, None, None]
+            if self.chain is not None:
+                found |= self._of_chain(images, raw, self.chain)
         last = "student" if self.config.distill else "s2" if self.config.round else "s1"
         if last == "s1" and self._uses_crf:
             last = "s1_crf"
@@ -127,9 +127,8 @@ class FocusPredictor:
             found[last] = self._part(images).heatmap
         return found
 
-    def _of_chain(self, images: Tensor, chain: Chain) -> dict[str, Tensor]:
+    def _of_chain(self, images: Tensor, raw: RawMaps, chain: Chain) -> dict[str, Tensor]:
         config, found = self.config, dict[str, Tensor]()
-        raw = chain.cam(images)
         score_B11 = raw.score_B.sigmoid()[:, None, None]
         if config.gcm:
             cut_B = torch.full((len(images),), sum(config.gcm_cut) / 2, device=images.device)
@@ -137,7 +136,7 @@ class FocusPredictor:
             found["crop"] = crop(images, boxes_B4).clamp(0, 1)
         final_BHW = minmax(raw.map_BHW)
         if config.iem != "off":
-            erased = erase(images, chain.cam, filler(config, chain.inpainter), config.erasing)
+            erased = erase(images, chain.cam, filler(config, chain.inpainter), config.erasing, raw)
             for step in range(config.erasing.rounds):
                 taken = min(step + 1, len(erased.filled_SBCHW))  # an image that stopped stays as it is
                 found[f"erased {step + 1}"] = erased.filled_SBCHW[taken - 1] if taken else images

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from trainables.contract import TrainableConfig
 
-__all__ = ["WEIGHTS_FILE", "forward_context", "load_model", "save_model", "with_layout"]
+__all__ = ["WEIGHTS_FILE", "forward_context", "load_model", "restore_shared", "save_model", "with_layout"]
 
 WEIGHTS_FILE = "model.safetensors"
 _CONFIG_FILE = "config.json"
@@ -32,8 +33,11 @@ def with_layout(network: _NetworkT, config: TrainableConfig) -> _NetworkT:
 
 
 def save_model(folder: Path, network: nn.Module, config: TrainableConfig) -> None:
-    """Write ``model.safetensors`` and ``config.json`` into an existing folder."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    """Write ``model.safetensors`` and ``config.json`` into an existing folder.
+
+    A network that several modules share is written once (:func:`restore_shared`).
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _once(network).items()}
     save_file(tensors, folder / WEIGHTS_FILE)
     text = json.dumps(config.model_dump(mode="json"), indent=2)
     (folder / _CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
@@ -43,3 +47,14 @@ def load_model(folder: Path, Config: type[_ConfigT]) -> tuple[dict[str, Tensor],
     """What :func:`save_model` wrote: tensors by name, on the CPU, and the config."""
     config = Config.model_validate_json((folder / _CONFIG_FILE).read_text(encoding="utf-8"))
     return load_file(folder / WEIGHTS_FILE), config
+
+
+def restore_shared(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Load a state in which a network that several modules of ``network`` share occurs once."""
+    assert _once(network).keys() == tensors.keys()
+    network.load_state_dict(dict(tensors), strict=False)
+
+
+def _once(network: nn.Module) -> dict[str, Tensor]:
+    """The state dict, each tensor under its first name only."""
+    return {**dict(network.named_parameters()), **dict(network.named_buffers())}

@@ -5,6 +5,7 @@ loads as it is (``weights.py``). Narrower, shorter and less strided variants sha
 
 Every ReLU is a module of its own and writes to a new tensor. torchvision's block calls one in-place module
 twice: a hook on it sees two calls, and the values that a backward pass at an inner layer needs are gone.
+``guided.filtered_gradients`` changes what passes these ReLUs backwards.
 
 Where a stage's stride would exceed ``output_stride`` it is 1 instead, without dilation: a map twice as fine
 from the same weights, with a smaller field of view.
@@ -21,6 +22,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainables.nn.guided import GuidedReLU
 from trainables.nn.norm import Norm, norm_layer
 
 __all__ = ["ResNet18s", "ResNetShape", "Stem"]
@@ -73,10 +75,10 @@ class _BasicBlock(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
         self.bn1 = norm_layer(norm, outputs)
-        self.relu1 = nn.ReLU()
+        self.relu1 = GuidedReLU()
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
         self.bn2 = norm_layer(norm, outputs)
-        self.relu2 = nn.ReLU()
+        self.relu2 = GuidedReLU()
         self.downsample: nn.Module | None = None
         if stride > 1 or inputs != outputs:
             shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
@@ -100,7 +102,7 @@ class ResNet18s(nn.Module):
             stride = _STEM_STRIDE[shape.stem]
             self.conv1 = nn.Conv2d(shape.channels, shape.width, 3, stride, padding=1, bias=False)
         self.bn1 = norm_layer(shape.norm, shape.width)
-        self.relu = nn.ReLU()
+        self.relu = GuidedReLU()
         inputs, before = shape.width, _STEM_STRIDE[shape.stem]
         for stage, (outputs, after) in enumerate(zip(shape.widths, shape.strides, strict=True), start=1):
             layer: OrderedDict[str, nn.Module] = OrderedDict()

@@ -1,4 +1,4 @@
-"""Settings that several methods share: of a ``resnet18s``, and of training on half-defective batches.
+"""Settings that methods share: of published weights, a ``resnet18s``, half-defective batches, pseudo labels.
 
 A method's ``Config`` extends them and adds its own; it may override a default, never a meaning. Defaults are
 those of a classifier that trains from random weights on few images: a short, narrow ResNet.
@@ -6,25 +6,69 @@ those of a classifier that trains from random weights on few images: a short, na
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from trainables.contract import TrainableConfig
 from trainables.nn.augmentation import Flips
+from trainables.nn.crf import Crf
 from trainables.nn.inputs import LocalContrast, Standardise
+from trainables.nn.loop import Course
 from trainables.nn.norm import Norm
 from trainables.nn.resnet import ResNet18s, ResNetShape, Stem
 from trainables.nn.training import Schedule
 from trainables.nn.weights import check_name, load_resnet_weights, load_weights_file, weights_path
 
-__all__ = ["BackboneConfig", "BalancedTrainingConfig", "InputLayer"]
+__all__ = [
+    "BackboneConfig",
+    "BalancedTrainingConfig",
+    "InputLayer",
+    "PseudoLabelConfig",
+    "PublishedWeightsConfig",
+]
 
 InputLayer = Literal["standardised", "local_contrast"]
 
+_LEAST_SIDE = 16  # pixels: what all nets' default depths can halve
 
-class BackboneConfig(TrainableConfig, frozen=True):
-    """The first layer of a network, its ``resnet18s``, and the published weights that it starts from."""
+
+class PublishedWeightsConfig(TrainableConfig, frozen=True):
+    """The published ``resnet18`` that a method starts from or learns from."""
+
+    weights_file: Annotated[str, AfterValidator(check_name)] | None = Field(
+        None,
+        description="State dict of torchvision's resnet18 to start from: a path below the folder that the "
+        "environment variable ASSAY_WEIGHTS names.",
+    )
+    weights_sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="sha256 of that file, hexadecimal."
+    )
+
+    @model_validator(mode="after")
+    def _file_and_sha256_come_together(self) -> Self:
+        if (self.weights_file is None) != (self.weights_sha256 is None):
+            raise ValueError("weights_file and weights_sha256 come together: give both or neither")
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """All settings but the name of the weights file: its sha256 says which weights they are."""
+        return self.model_dump(mode="json", exclude={"weights_file"})
+
+    def load_weights(self, network: ResNet18s) -> None:
+        """Start ``network`` from the weights file; without one it stays as it is.
+
+        Raises:
+            InputError: If the file is missing or not the one meant.
+        """
+        if self.weights_file is not None:
+            assert self.weights_sha256 is not None
+            tensors = load_weights_file(weights_path(self.weights_file), self.weights_sha256)
+            load_resnet_weights(network, tensors, self.weights_file)
+
+
+class BackboneConfig(PublishedWeightsConfig, frozen=True):
+    """The first layer of a network and its ``resnet18s``, which may start from published weights."""
 
     input: InputLayer = Field(
         "standardised",
@@ -48,14 +92,6 @@ class BackboneConfig(TrainableConfig, frozen=True):
         description="Normalisation: bn over the batch (published weights and sharp activation maps need it; "
         "one worker only), gn over groups of channels of one image.",
     )
-    weights_file: Annotated[str, AfterValidator(check_name)] | None = Field(
-        None,
-        description="State dict of torchvision's resnet18 to start from: a path below the folder that the "
-        "environment variable ASSAY_WEIGHTS names.",
-    )
-    weights_sha256: str | None = Field(
-        None, pattern="^[0-9a-f]{64}$", description="sha256 of that file, hexadecimal."
-    )
 
     @property
     def resnet(self) -> ResNetShape:
@@ -70,29 +106,14 @@ class BackboneConfig(TrainableConfig, frozen=True):
             norm=self.norm,
         )
 
-    def identity(self) -> dict[str, Any]:
-        """All settings but the name of the weights file: its sha256 says which weights they are."""
-        return self.model_dump(mode="json", exclude={"weights_file"})
-
     def input_layer(self) -> Standardise | LocalContrast:
         """The network's first layer; ``Standardise`` has yet to measure the training split."""
         if self.input == "local_contrast":
             return LocalContrast(self.contrast_sigma)
         return Standardise(self.channels)
 
-    def load_weights(self, network: ResNet18s) -> None:
-        """Start ``network`` from the weights file; without one it stays as it is.
-
-        Raises:
-            InputError: If the file is missing or not the one meant.
-        """
-        if self.weights_file is not None:
-            assert self.weights_sha256 is not None
-            tensors = load_weights_file(weights_path(self.weights_file), self.weights_sha256)
-            load_resnet_weights(network, tensors, self.weights_file)
-
     def check_weights(self, **needed: str) -> None:
-        """Whether ``weights_file`` and its sha256 come together and fit the layout.
+        """Whether ``weights_file`` fits the layout.
 
         Args:
             needed: Settings of the method that the file needs as well, with their values.
@@ -100,8 +121,6 @@ class BackboneConfig(TrainableConfig, frozen=True):
         Raises:
             ValueError: Otherwise.
         """
-        if (self.weights_file is None) != (self.weights_sha256 is None):
-            raise ValueError("weights_file and weights_sha256 come together: give both or neither")
         layout = {"width": 64, "stem": "tv", "stages": 4, "blocks": 2, "norm": "bn", **needed}
         wrong = {name: value for name, value in layout.items() if getattr(self, name) != value}
         if self.weights_file is not None and wrong:
@@ -145,3 +164,102 @@ class BalancedTrainingConfig(TrainableConfig, frozen=True):
                 f"half of a batch is defective: batch_size is even, found {value}. Use {value + 1}."
             )
         return value
+
+
+class PseudoLabelConfig(BalancedTrainingConfig, frozen=True):
+    """Pseudo labels cut from a map, segmentation nets that learn from them, the CRF, and what comes after."""
+
+    foreground: float = Field(0.5, gt=0, le=1, description="Start of the defect for threshold: fixed.")
+    background: float = Field(0.2, ge=0, lt=1, description="End of the background; between: unknown.")
+    area: float = Field(0.005, gt=0, lt=1, description="Share of a defective image, threshold: area_prior.")
+
+    segment_base: int = Field(32, ge=4, le=128, description="Channels of segmentation nets at full size.")
+    segment_levels: int = Field(4, ge=1, le=6, description="Halvings of segmentation nets.")
+    segment_lr: float = Field(3e-3, gt=0, le=1, description="Learning rate of segmentation nets.")
+    segment_batch: int = Field(8, ge=2, le=256, description="Images per step, half of them defective; even.")
+    segment_epochs: int = Field(30, ge=1, le=10_000, description="Epochs of 2P images, P = defective images.")
+    segment_min_steps: int = Field(250, ge=0, le=1_000_000, description="Least number of steps.")
+    pos_weight: float = Field(
+        30.0, gt=0, le=1000, description="Weight of defect pixels in the cross-entropy; 30 to 100."
+    )
+    dice_weight: float = Field(1.0, ge=0, le=100, description="Weight of the Dice loss.")
+
+    crf: bool = Field(False, description="Refine probabilities by a CRF; it shrinks, and eats thin defects.")
+    crf_w_rgb: float = Field(10.0, ge=0, le=100, description="Weight of being near and alike; 1 to 20.")
+    crf_s_rgb: float = Field(
+        10.0, gt=0, le=255, description="How unlike pixels may be, grey levels; 3 to 30."
+    )
+    crf_radius: int = Field(5, ge=1, le=20, description="Window, in steps of crf_dilation.")
+    crf_dilation: int = Field(1, ge=1, le=16, description="Pixels between places of the window.")
+    crf_steps: int = Field(10, ge=1, le=50, description="Mean-field updates; 3 to 10.")
+    crf_guard: float = Field(
+        1 / 3,
+        ge=0,
+        le=1,
+        description="The CRF is left out if it leaves less than this share of the area on training images.",
+    )
+
+    round_foreground: float = Field(
+        0.5, gt=0, le=1, description="Where a net's probabilities become labels, defects start here."
+    )
+    round_background: float = Field(0.3, ge=0, lt=1, description="And the background ends here.")
+
+    @model_validator(mode="after")
+    def _nets_can_be_built(self) -> Self:
+        for name, low, high in (
+            ("background", self.background, self.foreground),
+            ("round_background", self.round_background, self.round_foreground),
+        ):
+            if low >= high:
+                raise ValueError(f"{name} ends below where the other starts: found {low} and {high}")
+        if min(self.image_size) < _LEAST_SIDE:
+            raise ValueError(
+                f"sides of image_size are {_LEAST_SIDE} pixels at least, found {list(self.image_size)}"
+            )
+        if self.segment_batch % 2:
+            raise ValueError(
+                f"half of a batch is defective: segment_batch is even, found {self.segment_batch}. "
+                f"Use {self.segment_batch + 1}."
+            )
+        self.check_halvings("segment_levels", self.segment_levels)
+        return self
+
+    def check_halvings(self, name: str, levels: int) -> None:
+        """Whether images are large enough for a U-Net.
+
+        Raises:
+            ValueError: Otherwise; it names the setting.
+        """
+        if min(self.image_size) < 1 << levels:
+            raise ValueError(
+                f"{levels} halvings need sides of at least {1 << levels} pixels, found image_size "
+                f"{list(self.image_size)}. Lower {name}."
+            )
+
+    @property
+    def random_field(self) -> Crf:
+        """The CRF."""
+        return Crf(
+            w_rgb=self.crf_w_rgb,
+            s_rgb=self.crf_s_rgb,
+            radius=self.crf_radius,
+            dilation=self.crf_dilation,
+            steps=self.crf_steps,
+        )
+
+    @property
+    def segmenting(self) -> Course:
+        """How long and how fast segmentation nets train."""
+        return Course(
+            epochs=self.segment_epochs,
+            min_steps=self.segment_min_steps,
+            batch_size=self.segment_batch,
+            lr=self.segment_lr,
+            weight_decay=self.weight_decay,
+            schedule=self.schedule,
+        )
+
+    def part(self, *prefixes: str, names: tuple[str, ...] = ()) -> dict[str, Any]:
+        """The settings that start with a prefix or have a name, as JSON values: what a stage depends on."""
+        own = self.model_dump(mode="json")
+        return {name: own[name] for name in own if name.startswith(prefixes) or name in names}

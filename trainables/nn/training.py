@@ -14,14 +14,17 @@ from trainables.data.samples import ImageSet
 from trainables.errors import Diverged
 from trainables.evaluate import image_scores
 from trainables.metrics import Undefined, image_ap
+from trainables.nn.sampling import BalancedSampler
 
 __all__ = [
     "Schedule",
+    "keep_training",
     "learning_rate",
     "mean_over_workers",
     "optimiser_tensors",
     "require_finite",
     "restore_optimiser",
+    "resume_training",
     "tensors_under",
     "validation_ap",
 ]
@@ -46,6 +49,28 @@ def optimiser_tensors(optimiser: torch.optim.Optimizer, network: nn.Module) -> d
         for name, parameter in _trained(network).items()
         for key, value in optimiser.state[parameter].items()
     }
+
+
+def keep_training(
+    run: Run, epochs: int, network: nn.Module, optimiser: torch.optim.Optimizer, sampler: BalancedSampler
+) -> None:
+    """Checkpoint network, optimiser and sampler after ``epochs`` finished epochs."""
+    tensors = {f"model.{name}": tensor for name, tensor in network.state_dict().items()}
+    tensors |= {f"optimiser.{name}": t for name, t in optimiser_tensors(optimiser, network).items()}
+    run.checkpoint(epochs, tensors, {"sampler": sampler.state()})
+
+
+def resume_training(
+    run: Run, network: nn.Module, optimiser: torch.optim.Optimizer, sampler: BalancedSampler
+) -> int:
+    """Restore what :func:`keep_training` kept, if there is anything; returns the epoch to start with."""
+    state = run.resume()
+    if state is None:
+        return 0
+    network.load_state_dict(tensors_under("model.", state.tensors))
+    restore_optimiser(optimiser, network, tensors_under("optimiser.", state.tensors))
+    sampler.restore(state.meta["sampler"])
+    return state.epoch
 
 
 def restore_optimiser(

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.contract import Checkpoint, Run, refuse_small_batch
+from trainables.contract import Run, refuse_small_batch
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
@@ -26,12 +26,11 @@ from trainables.nn.inputs import Standardise
 from trainables.nn.models import forward_context, with_layout
 from trainables.nn.sampling import BalancedSampler
 from trainables.nn.training import (
+    keep_training,
     learning_rate,
     mean_over_workers,
-    optimiser_tensors,
     require_finite,
-    restore_optimiser,
-    tensors_under,
+    resume_training,
     validation_ap,
 )
 from trainables.supervised.config import SupervisedConfig
@@ -60,7 +59,7 @@ def fit(config: SupervisedConfig, data: TrainingData, run: Run) -> SupervisedPre
     sampler = BalancedSampler(data.train.labels, config.batch_size)
     truths = _truths(config, data)
     epochs = max(config.epochs, -(-config.min_steps // sampler.steps))
-    start = _go_on(run.resume(), network, optimiser, sampler)
+    start = resume_training(run, network, optimiser, sampler)
 
     for epoch in range(start, epochs):
         network.train()
@@ -80,9 +79,7 @@ def fit(config: SupervisedConfig, data: TrainingData, run: Run) -> SupervisedPre
         if data.validation is not None and (epoch % config.validate_every == 0 or epoch == epochs - 1):
             metrics |= validation_ap(SupervisedPredictor(network, config), data.validation, run.device)
         run.log(epoch, metrics, epochs)
-        state = {f"model.{name}": tensor for name, tensor in network.state_dict().items()}
-        state |= {f"optimiser.{name}": t for name, t in optimiser_tensors(optimiser, network).items()}
-        run.checkpoint(epoch + 1, state, {"sampler": sampler.state()})
+        keep_training(run, epoch + 1, network, optimiser, sampler)
 
     if isinstance(network, Classifier):
         network.map_scale.copy_(_map_scale(network, data.train))
@@ -212,18 +209,3 @@ def _map_scale(network: Classifier, images: ImageSet) -> Tensor:
             output = network(images_to_tensor([images[index].image], device))
         maxima.append(float(network.head.activation(output.map_logits_B1hw).max()))
     return torch.tensor(dataset_scale(maxima))
-
-
-def _go_on(
-    state: Checkpoint | None,
-    network: SupervisedNet,
-    optimiser: torch.optim.Optimizer,
-    sampler: BalancedSampler,
-) -> int:
-    """Restore everything from a checkpoint, if there is one; returns the epoch to start with."""
-    if state is None:
-        return 0
-    network.load_state_dict(tensors_under("model.", state.tensors))
-    restore_optimiser(optimiser, network, tensors_under("optimiser.", state.tensors))
-    sampler.restore(state.meta["sampler"])
-    return state.epoch

@@ -16,6 +16,7 @@ import typer
 from assay.cli import (
     best,
     clean,
+    dashboard,
     data,
     doctor,
     export,
@@ -45,8 +46,8 @@ app = typer.Typer(
 )
 
 _GROUPS = (
-    plan, run, submit, status, report, labels, best, predict, export, stop, clean, mlflow, data, init, schema,
-    doctor,
+    plan, run, submit, status, report, dashboard, labels, best, predict, export, stop, clean, mlflow, data,
+    init, schema, doctor,
 )  # fmt: skip
 for _group in _GROUPS:
     _group.register(app)

@@ -38,8 +38,9 @@ def best(
     """
     import re
 
-    from assay.cli.lookup import stored_plan, study_name
+    from assay.cli.lookup import study_name
     from assay.results import Store
+    from assay.results.plans import stored_plan
     from assay.results.search import best_points, judge
     from assay.results.search_tables import search_line
     from assay.study.names import NAME_PATTERN

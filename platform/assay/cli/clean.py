@@ -36,9 +36,9 @@ def clean(*, yes: Yes = False, orphans: Orphans = False, storage: Storage = DEFA
     from rich.table import Table
     from rich.text import Text
 
-    from assay.cli.lookup import stored_plans
     from assay.cli.output import console, size
     from assay.results import Store
+    from assay.results.plans import stored_plans
     from assay.results.retention import clean_plan, free
 
     store, out = Store(storage), console()

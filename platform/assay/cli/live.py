@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from assay.cli.output import duration
-from assay.cli.watch import Running, Snapshot, Watch, score
+from assay.results.watch import Running, Snapshot, Watch, score
 
 if TYPE_CHECKING:
     from assay.results import Store

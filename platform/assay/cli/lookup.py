@@ -10,9 +10,8 @@ from trainables.errors import InputError
 
 if TYPE_CHECKING:
     from assay.results import Store
-    from assay.study import Plan
 
-__all__ = ["stored_plan", "stored_plans", "study_name", "trial_id"]
+__all__ = ["study_name", "trial_id"]
 
 
 def study_name(store: Store, text: str) -> str:
@@ -34,37 +33,6 @@ def study_name(store: Store, text: str) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"Did you mean {near[0]}?" if near else f"It holds: {', '.join(known[:20])}."
     raise InputError(f"the storage {store.uri} holds no study {name}. {hint}")
-
-
-def stored_plan(store: Store, name: str) -> Plan:
-    """The plan of a study as its last `assay run` wrote it; of a search, with the points drawn since."""
-    import pyarrow
-    from pydantic import ValidationError
-
-    from assay.results.search import grown
-    from assay.study import Plan
-
-    path = f"{store.study(name)}/plan.parquet"
-    try:
-        table = store.read_table(path)
-    except FileNotFoundError:
-        raise InputError(
-            f"study {name} has no {path} in {store.uri}: it was never started. Run it with `assay run`."
-        ) from None
-    except (OSError, pyarrow.ArrowInvalid) as error:
-        raise InputError(f"{path} in {store.uri} cannot be read: {error}") from None
-    try:
-        return grown(Plan.from_table(table), store)
-    except (KeyError, ValidationError):
-        raise InputError(
-            f"{path} in {store.uri} was written by another version of assay. `assay run` writes it anew."
-        ) from None
-
-
-def stored_plans(store: Store, but: str | None = None) -> list[Plan]:
-    """The plans of all studies that were started in ``store``, but one."""
-    started = [name for name in store.studies() if store.exists(f"{store.study(name)}/plan.parquet")]
-    return [stored_plan(store, name) for name in started if name != but]
 
 
 def trial_id(store: Store, text: str) -> str:

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import time
-import urllib.error
-import urllib.request
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,8 +12,6 @@ if TYPE_CHECKING:
     from assay.results import Store
 
 __all__ = ["Tracking", "mlflow", "register"]
-
-_SLOW_START = 5.0  # seconds between two signs of life while the server starts
 
 StudyName = Annotated[
     str | None, typer.Argument(metavar="[STUDY]", help="With --sync: only this study.", show_default=False)
@@ -75,7 +67,8 @@ def mlflow(
 
 
 def _replay(store: Store, uri: str, study: str | None) -> None:
-    from assay.cli.lookup import stored_plan, study_name
+    from assay.cli.lookup import study_name
+    from assay.results.plans import stored_plan
     from assay.tracking import MlflowMirror
 
     mirror = MlflowMirror(uri, store)
@@ -106,41 +99,8 @@ def _refuse_running(store: Store, names: list[str]) -> None:
 
 
 def _serve(uri: str, host: str, port: int) -> None:
+    from assay.cli.serving import serve
     from assay.tracking import UI_ENVIRONMENT, ui_command
-    from trainables.errors import InputError
 
     command = ui_command(uri, port, host)
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise InputError(
-                f"cannot listen on {host}:{port}: {error.strerror}. Choose another --port."
-            ) from None
-    address = f"http://{host}:{port}"
-    typer.echo(f"starting MLflow on {address} (takes about 10 s; Ctrl-C ends it)")
-    server = subprocess.Popen(command, env={**os.environ, **UI_ENVIRONMENT}, stdout=subprocess.DEVNULL)
-    try:
-        _wait_until_up(server, address)
-        code = server.wait()
-    except KeyboardInterrupt:
-        return
-    finally:
-        server.terminate()
-        server.wait()
-    raise typer.Exit(1 if code else 0)
-
-
-def _wait_until_up(server: subprocess.Popen[bytes], address: str) -> None:
-    said = time.monotonic()
-    while server.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{address}/health", timeout=1):
-                typer.echo(f"MLflow is up: open {address}")
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.3)
-        if time.monotonic() - said > _SLOW_START:
-            said = time.monotonic()
-            typer.echo("still starting")
+    serve("MLflow", command, host, port, health="/health", takes="10 s", environment=UI_ENVIRONMENT)

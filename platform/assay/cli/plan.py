@@ -194,12 +194,14 @@ def _stage_table(stages: Mapping[str, StageNode], made: Collection[str]) -> Tabl
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in ("stage", "reads", "to make", "shared", "made", "used by trials"):
         table.add_column(title, justify="left" if title in ("stage", "reads") else "right")
-    for name in dict.fromkeys(node.name for node in stages.values()):
-        nodes = [node for node in stages.values() if node.name == name]
+    kinds = dict.fromkeys((node.trials[0].trainable, node.name) for node in stages.values())
+    several = len({trainable for trainable, _ in kinds}) > 1  # whose stages may have one name
+    for kind in kinds:
+        nodes = [node for node in stages.values() if (node.trials[0].trainable, node.name) == kind]
         reads = dict.fromkeys(stages[key].name for node in nodes for key in node.after)
         done = sum(node.key in made for node in nodes)
         cells = (
-            name,
+            ": ".join(kind) if several else kind[1],
             ", ".join(reads) or "–",
             str(len(nodes) - done),
             str(sum(len(node.trials) > 1 for node in nodes)),

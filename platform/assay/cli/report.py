@@ -77,13 +77,14 @@ def report(
     With OTHER two studies side by side: what their settings differ in, and the paired differences of the
     repeats that were tested on the same images.
     """
-    from assay.cli.lookup import stored_plan, study_name
+    from assay.cli.lookup import study_name
     from assay.results import Store
     from assay.results.answers import study_answers
     from assay.results.forms import Form, form_of, report_files
     from assay.results.label_answers import label_answers
     from assay.results.looks import read_looks
     from assay.results.luck import read_luck
+    from assay.results.plans import stored_plan
     from trainables.errors import InputError
 
     suffix = output.suffix.lower() if output is not None else ""

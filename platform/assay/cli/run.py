@@ -126,7 +126,7 @@ def _drop_models(store: Store, plan: Plan) -> str | None:
     Returns:
         Why they stay, if something is in the way: the study has its answer all the same.
     """
-    from assay.cli.lookup import stored_plans
+    from assay.results.plans import stored_plans
     from assay.results.retention import free, unkept_models
     from trainables.errors import InputError
 

@@ -13,8 +13,8 @@ from assay.cli.options import DEFAULT_STORAGE, Storage, in_use
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from assay.cli.watch import Snapshot, Watch
     from assay.results import Store
+    from assay.results.watch import Snapshot, Watch
     from assay.study import Plan
 
 __all__ = ["register", "status"]
@@ -36,15 +36,16 @@ def status(study: StudyName = None, once: Once = False, storage: Storage = DEFAU
 
     Follows a running study until it ends or until Ctrl-C, which ends the display, not the study.
     """
-    from assay.cli.lookup import stored_plan, study_name
+    from assay.cli.lookup import study_name
     from assay.cli.output import console
     from assay.results import Store
+    from assay.results.plans import stored_plan
 
     store, out = Store(storage), console()
     if study is None:
         _list(store, out)
         return
-    from assay.cli.watch import Watch
+    from assay.results.watch import Watch
 
     plan = stored_plan(store, study_name(store, study))
     page = _Page(store, storage, plan, Watch(store, plan))
@@ -60,8 +61,8 @@ def _list(store: Store, out: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from assay.cli.lookup import stored_plan
-    from assay.cli.watch import Watch
+    from assay.results.plans import stored_plan
+    from assay.results.watch import Watch
     from trainables.errors import InputError
 
     names = store.studies()

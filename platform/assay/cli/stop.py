@@ -78,7 +78,7 @@ def _refuse_trial(store: Store, trial: str) -> None:
 
 def _plans(store: Store, study: str, trial: str) -> bool:
     """Whether the study has the trial; one whose plan cannot be read may have it."""
-    from assay.cli.lookup import stored_plan
+    from assay.results.plans import stored_plan
     from trainables.errors import InputError
 
     try:

@@ -172,7 +172,7 @@ def _train(
         try:
             if not ray_cluster.local:
                 options.on_message("comparing the nodes")
-                work.program = same_on_all_nodes(plan.trainable, store, work.folder, options.data_root)
+                work.program = same_on_all_nodes(plan.trainables, store, work.folder, options.data_root)
             if search is not None:
                 work.packs = search
                 options.on_message(_say_search(plan, records, slots()))
@@ -287,6 +287,7 @@ class _Work:
             data_root=str(self.options.data_root.resolve()) if self.options.data_root else None,
             cache=str(self.options.cache.resolve()),
             program=self.program,
+            trainables=self.plan.trainables,
         )
         pack.write(self.store)
         self.laid += 1

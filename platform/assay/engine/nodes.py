@@ -6,6 +6,7 @@ there. A node that joins later is not asked: its workers compare themselves (``w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,18 +28,20 @@ class _Question:
     """What a node is asked; sent to it."""
 
     program: dict[str, str]
-    trainable: str
+    trainables: tuple[str, ...]
     storage: str
     folder: str  # on the storage: holds the head's token, and is where the node writes
     node: str
     data_root: str | None  # None: nothing trains there, or no data are needed
 
 
-def same_on_all_nodes(trainable: str, store: Store, folder: str, data_root: Path | None) -> dict[str, str]:
+def same_on_all_nodes(
+    trainables: Sequence[str], store: Store, folder: str, data_root: Path | None
+) -> dict[str, str]:
     """Compare all living nodes with this process.
 
     Args:
-        trainable: The method that will be trained.
+        trainables: The methods that will be trained.
         store: Must be seen by all nodes.
         folder: On the storage, for what the question needs; deleted by the caller.
         data_root: Must be there on all nodes that have CPUs.
@@ -51,13 +54,13 @@ def same_on_all_nodes(trainable: str, store: Store, folder: str, data_root: Path
     """
     import ray
 
-    wanted = program(trainable)
+    wanted = program(*trainables)
     store.write_bytes(f"{folder}/token", _TOKEN)
     nodes: dict[str, dict[str, Any]] = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
     questions = [
         _Question(
             wanted,
-            trainable,
+            tuple(trainables),
             store.uri,
             folder,
             node_id,
@@ -115,7 +118,7 @@ def _ask(questions: list[_Question]) -> dict[str, list[str]]:
 
 def _answer(question: _Question) -> list[str]:
     """Runs on the node that is asked: what differs there."""
-    found = differences(question.program, question.trainable)
+    found = differences(question.program, *question.trainables)
     try:
         store = Store(question.storage)
         if store.read_bytes(f"{question.folder}/token") != _TOKEN:

@@ -58,11 +58,7 @@ class Pack(BaseModel, frozen=True, extra="forbid"):
     data_root: str | None
     cache: str
     program: dict[str, str] = {}  # what each worker's must be (`versions.program`); empty: not compared
-
-    @property
-    def trainable(self) -> str:
-        """Name of the method; a study has one."""
-        return self.trials[0].trainable if self.trials else self.stages[0].trial.trainable
+    trainables: tuple[str, ...] = ()  # all methods of the study, whose program it is
 
     @property
     def path(self) -> str:

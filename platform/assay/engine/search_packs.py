@@ -119,7 +119,7 @@ class _CellSearch:
         best = best_to_ablate(self.plan, judged)
         if best is None:
             return []
-        trainable = find_trainable(self.plan.trainable)
+        trainable = find_trainable(self.searched.cell.trainable)
         made = make_ablations(self.plan.study, trainable, self.searched, best, self.plan.device)
         self.log.ablate(made)
         return made
@@ -137,7 +137,7 @@ class _CellSearch:
             source, values = self._drawn(told, index)
             point = make_point(
                 self.plan.study,
-                find_trainable(self.plan.trainable),
+                find_trainable(self.searched.cell.trainable),
                 self.searched,
                 self.plan.device,
                 index=index,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -100,7 +101,11 @@ class TrialStages:
         start = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="assay-") as scratch, self._own_random_numbers(need):
             folder = Path(scratch)
-            need.stage.make(StageWork(need.stage.config, inputs, data, run, folder))
+            try:
+                need.stage.make(StageWork(need.stage.config, inputs, data, run, folder))
+            except Exception:
+                run.note(f"not made:\n{traceback.format_exc()}".rstrip())  # whoever needs it says so, too
+                raise
             record = None
             if site.rank == 0:
                 _write_curve(run, folder)

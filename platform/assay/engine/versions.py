@@ -50,15 +50,14 @@ def source_roots() -> list[Path]:
     return [Path(module.__file__ or "").parent for module in (assay, trainables)]
 
 
-def program(trainable: str) -> dict[str, str]:
-    """What must be equal on all nodes that train with ``trainable``: versions and source hashes, by name.
+def program(*trainables: str) -> dict[str, str]:
+    """What must be equal on all nodes that train with ``trainables``: versions and source hashes, by name.
 
     Of a third party's method the distribution and the source of its package belong to it.
     """
     own = source_version()
     found = {**dict(own.packages), "source of assay": own.source}
-    plugin = find_plugin(trainable)
-    if plugin is not None:
+    for plugin in filter(None, map(find_plugin, trainables)):
         if plugin.dist is not None:
             found[plugin.dist.name] = plugin.dist.version
         package = plugin.module.partition(".")[0]
@@ -68,9 +67,9 @@ def program(trainable: str) -> dict[str, str]:
     return found
 
 
-def differences(wanted: Mapping[str, str], trainable: str) -> list[str]:
+def differences(wanted: Mapping[str, str], *trainables: str) -> list[str]:
     """Where this process is another program than ``wanted``: what differs, found and wanted."""
-    found = program(trainable)
+    found = program(*trainables)
     return [
         f"{name} {_short(name, found.get(name, _ABSENT))} (wanted {_short(name, value)})"
         for name, value in wanted.items()

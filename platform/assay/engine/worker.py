@@ -81,8 +81,8 @@ def train_trials(place: Place) -> None:
 def _make_stage(task: StageTask, place: Place) -> None:
     """Make a stage, and what it reads, if nobody has.
 
-    What goes wrong with the method is left to the trials that need the stage: they make it again, fail in the
-    same way, and their records say so.
+    What goes wrong with the method stands in the attempt's log and is left to the trials that need the stage:
+    they make it again, fail in the same way, and their records say so.
     """
     try:
         make_stage(task, place)
@@ -101,7 +101,7 @@ def _refuses(place: Place) -> bool:
     """
     if not place.pack.program:
         return False
-    unlike = differences(place.pack.program, place.pack.trainable)
+    unlike = differences(place.pack.program, *place.pack.trainables)
     own = f"node {place.node} on {place.host} differs from the head: {'; '.join(unlike)}" if unlike else ""
     found = [own] * place.world_size
     if place.world_size > 1:

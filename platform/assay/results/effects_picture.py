@@ -27,7 +27,6 @@ _MARKS: dict[str, dict[str, Any]] = {  # by verdict; the others are as `open`
     "open": {"color": _FAINT, "marker": "s", "markerfacecolor": "white"},
 }
 _SPREAD = 0.55  # of a row: how far the repeats of a difference are apart
-_MARGIN = 0.06  # of the axis, beyond the outermost value
 
 
 def draw_effects(plot: EffectsPlot, form: PictureForm) -> bytes:
@@ -38,7 +37,7 @@ def draw_effects(plot: EffectsPlot, form: PictureForm) -> bytes:
 
 def _draw_on(figure: Figure, plot: EffectsPlot) -> None:
     axes = figure.add_subplot()
-    low, high = _limits(plot)
+    low, high = plot.limits
     axes.set_xlim(low, high)
     axes.set_ylim(len(plot.rows) - 0.4, -0.6)
     axes.set_yticks([])
@@ -91,19 +90,6 @@ def _draw_interval(axes: Axes, y: int, low: float, high: float, colour: str) -> 
         place = min(max(end, left), right)
         marker = "|" if inside else head
         axes.plot([place], [y], color=colour, marker=marker, markersize=9, markeredgewidth=2, clip_on=False)
-
-
-def _limits(plot: EffectsPlot) -> tuple[float, float]:
-    """All values and intervals; of a share not beyond ±1, which no difference can be."""
-    answers = [row.answer for row in plot.rows if row.answer is not None]
-    ends = [value for one in answers for value in one.differences]
-    ends += [value for one in answers for value in (one.low, one.high) if value is not None]
-    ends += [0.0] if plot.resolve is None else [-plot.resolve, plot.resolve]
-    low, high = min(0.0, *ends), max(0.0, *ends)
-    if plot.metric.unit == "share":
-        low, high = max(low, -1.0), min(high, 1.0)
-    margin = _MARGIN * (high - low or 1.0)
-    return low - margin, high + margin
 
 
 def _set_labels(axes: Axes, plot: EffectsPlot) -> None:

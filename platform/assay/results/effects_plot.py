@@ -19,6 +19,7 @@ __all__ = ["EffectRow", "EffectsPlot", "comparisons_plot", "effects_plot", "stud
 
 _COMPARISONS = "Comparisons"
 _MOST = 40  # rows; a taller picture fits no page
+_MARGIN = 0.06  # of the axis, beyond the outermost value
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,19 @@ class EffectsPlot:
         unit = "0–1" if self.metric.unit == "share" else "images"
         order = ", right level minus left" if self.what == _COMPARISONS else ""
         return f"difference in {self.metric.title} on test data ({unit}){order}"
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Of the axis: all values and intervals; of a share not beyond ±1, which no difference can be."""
+        answers = [row.answer for row in self.rows if row.answer is not None]
+        ends = [value for one in answers for value in one.differences]
+        ends += [value for one in answers for value in (one.low, one.high) if value is not None]
+        ends += [0.0] if self.resolve is None else [-self.resolve, self.resolve]
+        low, high = min(0.0, *ends), max(0.0, *ends)
+        if self.metric.unit == "share":
+            low, high = max(low, -1.0), min(high, 1.0)
+        margin = _MARGIN * (high - low or 1.0)
+        return low - margin, high + margin
 
     @property
     def caption(self) -> str:

@@ -262,6 +262,11 @@ class Files:
         infos = self._below(selector)
         return sorted(i.base_name + ("/" if i.type == fs.FileType.Directory else "") for i in infos)
 
+    def stamp(self, path: str) -> tuple[int, int] | None:
+        """Time (ns) and bytes of a file: others after each writing. None: there is no such file."""
+        info = self._info(self._full(path))
+        return None if info.type == fs.FileType.NotFound else (info.mtime_ns or 0, info.size or 0)
+
     def size(self, path: str) -> int:
         """Bytes of a file, or of all files below a folder; 0 when there is none."""
         full = self._full(path)

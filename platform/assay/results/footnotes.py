@@ -26,6 +26,7 @@ def footnotes(plan: Plan, records: Mapping[str, Record], problems: Sequence[Prob
         *_published_note(plan),
         *_threshold_notes(finished),
         *_validation_notes(plan),
+        *_method_note(plan),
         *_notes_of_cells(plan, finished),
         *_bundles(plan),
         *_allowances(plan),
@@ -101,6 +102,16 @@ def _validation_notes(plan: Plan) -> list[str]:
     return [text + _where(plan, without) + "."]
 
 
+def _method_note(plan: Plan) -> list[str]:
+    """Which cell is trained with which method, where a study has several."""
+    cells: dict[str, list[str]] = {}
+    for cell in plan.cells:
+        cells.setdefault(cell.trainable, []).append(cell.name)
+    if len(cells) < 2:
+        return []
+    return [f"Methods: {'; '.join(f'`{name}` in {_listed(of_one)}' for name, of_one in cells.items())}."]
+
+
 def _notes_of_cells(plan: Plan, records: Mapping[str, Record]) -> list[str]:
     """Notes of methods and evaluations, each once, with the cells that it is about."""
     cells: dict[str, dict[str, None]] = {}
@@ -119,9 +130,12 @@ def _notes_of_cells(plan: Plan, records: Mapping[str, Record]) -> list[str]:
 def _where(plan: Plan, cells: Sequence[str]) -> str:
     if len(cells) == len(plan.cells):
         return ""
-    named = ", ".join(cells[:_NAMED_CELLS])
+    return f" (in {_listed(cells)})"
+
+
+def _listed(cells: Sequence[str]) -> str:
     more = len(cells) - _NAMED_CELLS
-    return f" (in {named}{f' and {more} more cells' if more > 0 else ''})"
+    return ", ".join(cells[:_NAMED_CELLS]) + (f" and {more} more cell{'s' * (more > 1)}" if more > 0 else "")
 
 
 def _bundles(plan: Plan) -> list[str]:

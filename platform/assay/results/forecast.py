@@ -141,7 +141,7 @@ def _groups(plan: Plan) -> list[_Group]:
     if plan.undrawn:  # a point costs what its cell costs, as long as nothing is known of it
         left, cells = plan.undrawn, len(plan.searched)
         for index, searched in enumerate(plan.searched):
-            trials = trials_of(searched, searched.cell, searched.repeats, plan.trainable, plan.revision)
+            trials = trials_of(searched, searched.cell, searched.repeats)
             one = group(next(iter(trials)), searched.cell.name)
             one.undrawn[0] += left // cells + (index < left % cells)
     return list(found.values())
@@ -151,6 +151,7 @@ def _shape_key(trial: Trial) -> str:
     """Equal for trials that cost the same: a learning rate costs nothing, a size, a switch or a count may."""
     config = {name: value for name, value in trial.config.items() if not isinstance(value, float)}
     parts: Mapping[str, Any] = {
+        "trainable": trial.trainable,
         "config": config,
         "supervision": str(trial.supervision),
         "data": trial.data.model_dump(mode="json"),

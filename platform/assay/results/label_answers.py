@@ -164,7 +164,7 @@ def _groups(plan: Plan, costs: LabelCosts) -> list[list[LabelCell]]:
     chosen = set(label_factors(plan))
     groups: dict[tuple[str, ...], list[LabelCell]] = {}
     for cell in costs.cells:
-        key = tuple(level for factor, level in cell.cell.levels.items() if factor not in chosen)
+        key = cell.cell.trainable, *(v for factor, v in cell.cell.levels.items() if factor not in chosen)
         if cell.cell.supervision.kind != "none":
             groups.setdefault(key, []).append(cell)
     return list(groups.values())

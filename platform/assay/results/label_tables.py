@@ -143,9 +143,9 @@ def _enough(plan: Plan, answers: LabelAnswers) -> Section:
     costs = answers.costs
     times, unit = time_unit(costs)
     lines = {line[0].line: line for line in costs.lines}
-    named = bool(costs.others)
+    named = any(lines)
     columns = (
-        *([Column("·".join(costs.others), "left")] if named else []),
+        *([Column("·".join(costs.others) or "method", "left")] if named else []),
         Column("claim", "left"),
         Column("n", "right"),
         Column("enough masks", "right"),

@@ -30,7 +30,7 @@ class LabelCell:
     """A cell that has finished trainings; counts are means over them."""
 
     cell: Cell
-    line: str  # levels of the factors that tell lines apart; "" where there is none
+    line: str  # what tells its line from others: levels, and the method where levels name it; "" for one line
     data: str  # equal for cells that are tested on the same data
     image_labels: float
     defective: float  # of the training images
@@ -58,6 +58,11 @@ class LabelCosts:
     repeats: str  # of a cell, as planned: `2 seeds × 3 folds`
 
     @property
+    def is_ladder(self) -> bool:
+        """Whether cells differ in their methods, and not in labels alone."""
+        return len({cell.cell.trainable for cell in self.cells}) > 1
+
+    @property
     def fronts(self) -> list[list[LabelCell]]:
         """For each data set the cells that no other one beats for fewer or equal hours, by rising hours."""
         chosen: dict[str, list[LabelCell]] = {}
@@ -67,10 +72,11 @@ class LabelCosts:
 
     @property
     def caption(self) -> str:
-        """What the picture shows, in a sentence."""
+        """What the picture shows, in a few words."""
+        beside = " Cells that cost about the same stand beside each other." if self.is_ladder else ""
         return (
-            f"{self.metric.title} on test data against hours of labelling. Rings: the front, whose cells "
-            "no other beats for fewer or as many hours."
+            f"{self.metric.title} on test data against hours of labelling.{beside} Rings: the front, whose "
+            "cells no other beats for fewer or as many hours."
         )
 
 
@@ -84,6 +90,7 @@ def label_costs(plan: Plan, records: Mapping[str, Record]) -> LabelCosts | None:
     others = tuple(factor for factor in plan.study.factors if factor not in axis)
     metric = METRICS[plan.study.metrics.primary]
     trained = _trained(plan, records)
+    by_method = any(level.trainable for factor in axis for level in plan.study.factors[factor].values())
     cells: dict[tuple[str, ...], LabelCell] = {}
     summaries = summarise(plan, records, metric.name)
     for summary in summaries:
@@ -91,7 +98,8 @@ def label_costs(plan: Plan, records: Mapping[str, Record]) -> LabelCosts | None:
         # Of a search several points have the same levels: the best of them stands first.
         if summary.values and key not in cells:
             cells[key] = _costed(summary, trained[summary.cell.name], others, labelling)
-    costed = _with_fronts(list(cells.values()), summaries, metric)
+    found = _by_method(list(cells.values())) if by_method else list(cells.values())
+    costed = _with_fronts(found, summaries, metric)
     if not any(len({c.hours for c in costed if c.data == data}) > 1 for data in {c.data for c in costed}):
         return None
     lines: dict[tuple[str, str], list[LabelCell]] = {}
@@ -157,6 +165,22 @@ def _costed(
         values=tuple(summary.values.values()),
         compared=None,
     )
+
+
+def _by_method(cells: Sequence[LabelCell]) -> list[LabelCell]:
+    """The same cells; a line is those of one method, each with other labels, or else a single cell."""
+    alike: dict[tuple[str, str, str], list[LabelCell]] = {}
+    for cell in cells:
+        alike.setdefault((cell.line, cell.cell.trainable, cell.data), []).append(cell)
+    named: dict[str, LabelCell] = {}
+    for (line, method, _), of_method in alike.items():
+        rungs = {(cell.image_labels, cell.masks) for cell in of_method}
+        for cell in of_method:
+            own = (
+                "·".join(filter(None, (line, method))) if 1 < len(of_method) == len(rungs) else cell.cell.name
+            )
+            named[cell.cell.name] = replace(cell, line=own)
+    return [named[cell.cell.name] for cell in cells]
 
 
 def _tested_on(cell: Cell) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from assay.results.drawing import COLOURS, GREY, MARKERS, PALE, REPEAT, key, render, score_axis
 from assay.results.label_tables import time_unit
 from assay.results.labels import LabelCell, LabelCosts
+from assay.results.ladder_picture import draw_ladder, ladder_keys, score_range
 from assay.results.page.model import PictureForm
+from assay.results.statistics import MeanInterval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,15 +27,37 @@ _LOG_FROM = 10.0  # times the fewest hours
 _TICKS = (1.0, 2.0, 5.0)
 
 
-def draw_label_costs(costs: LabelCosts, form: PictureForm) -> bytes:
-    """The picture as a file: repeats as small points, means as lines, the front as grey steps and rings."""
-    return render(lambda figure: _draw_on(figure, costs), form)
+def draw_label_costs(costs: LabelCosts, intervals: Mapping[str, MeanInterval], form: PictureForm) -> bytes:
+    """The picture as a file: means with their repeats or intervals, the front as grey steps and rings.
+
+    Args:
+        costs: What is drawn.
+        intervals: Cell → interval of its mean; drawn where cells differ in their methods.
+        form: Of the file.
+    """
+    draw = _draw_methods if costs.is_ladder else _draw_lines
+    return render(lambda figure: draw(figure, costs, intervals), form)
 
 
-def _draw_on(figure: Figure, costs: LabelCosts) -> None:
+def _draw_methods(figure: Figure, costs: LabelCosts, intervals: Mapping[str, MeanInterval]) -> None:
+    axes = _new_axes(figure)
+    times, unit = time_unit(costs)
+    axes.set_ylim(*score_range(costs, intervals))
+    _set_axes(axes, costs, times, unit)
+    keys = ladder_keys(costs, intervals)
+    figure.legend(handles=keys, loc="outside lower left", frameon=False, fontsize=10, handlelength=2.6)
+    draw_ladder(figure, axes, costs, intervals, times)
+
+
+def _new_axes(figure: Figure) -> Axes:
     axes = figure.add_subplot()
     axes.grid(axis="y", color="#E6E6E6", linewidth=0.8)
     axes.set_axisbelow(True)
+    return axes
+
+
+def _draw_lines(figure: Figure, costs: LabelCosts, _: Mapping[str, MeanInterval]) -> None:
+    axes = _new_axes(figure)
     times, unit = time_unit(costs)
     crowd = len(costs.lines) > _MOST_LINES
     named: list[Line2D] = []

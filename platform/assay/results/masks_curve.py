@@ -66,13 +66,13 @@ class MasksCurve:
 def masks_curve(plan: Plan, records: Mapping[str, Record]) -> MasksCurve | None:
     """The curve of a study, or None where nothing orders its cells by masks or nothing is finished.
 
-    One factor sets the supervision; cells that agree in all others form a line, which needs at least three
-    numbers of masks, each once: none (or image labels) is 0, ``mixed: N`` is N, ``full`` is all.
+    One factor sets the supervision, and no method; cells that agree in all others form a line, which needs at
+    least three numbers of masks, each once: none (or image labels) is 0, ``mixed: N`` is N, ``full`` is all.
     """
     plan = plan.answer()
     factors = plan.study.factors
     setting = [f for f, levels in factors.items() if any(level.supervision for level in levels.values())]
-    if len(setting) != 1:
+    if len(setting) != 1 or any(level.trainable for level in factors[setting[0]].values()):
         return None
     others = tuple(factor for factor in factors if factor != setting[0])
     groups: dict[tuple[str, ...], list[CellSummary]] = {}

@@ -34,4 +34,5 @@ def _pictures(plan: Plan, records: Mapping[str, Record], answers: StudyAnswers) 
         yield Picture("masks_curve", curve.caption, curve.caption, partial(draw_masks_curve, curve))
     costs = label_costs(plan, records)
     if costs is not None:
-        yield Picture("label_costs", costs.caption, costs.caption, partial(draw_label_costs, costs))
+        draw = partial(draw_label_costs, costs, answers.intervals.get(costs.metric.name, {}))
+        yield Picture("label_costs", costs.caption, costs.caption, draw)

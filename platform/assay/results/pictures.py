@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from assay.results.record import Record
 from assay.results.store import Store
+from assay.results.summary import Repeat
 from assay.study import Plan
 from trainables.errors import InputError
 from trainables.maps import THRESHOLD_LEVEL, read_probe
 from trainables.overlay import contact_sheet, heat_overlay, overlay
 
-__all__ = ["lineage_sheet", "lineage_sheets", "overlay_sheet"]
+__all__ = ["lineage_sheet", "lineage_sheets", "overlay_sheet", "records_with_maps"]
 
 _UNSAFE = re.compile(r"[^\w\-.]")  # in file names
 
@@ -105,14 +106,19 @@ def _chosen(rows: list[dict[str, Any]], count: int) -> list[str]:
     return [row["sample"] for row in sorted(rows, key=lambda row: (not row["label"], row["sample"]))[:count]]
 
 
-def _fullest_repeat(plan: Plan, records: Mapping[str, Record]) -> dict[str, Record]:
-    """Cell → record of one (seed, fold), the first with maps in the most cells; empty where none has any."""
-    with_maps: dict[tuple[int, int | None], dict[str, Record]] = {}
+def records_with_maps(plan: Plan, records: Mapping[str, Record]) -> dict[Repeat, dict[str, Record]]:
+    """Repeat → cell → record, of the trials that kept probe images; the repeat of the most cells first."""
+    found: dict[Repeat, dict[str, Record]] = {}
     for trial in plan.trials:
         record = records.get(trial.id)
         if record is not None and f"{record.attempt}/maps.parquet" in record.files:
-            with_maps.setdefault((trial.seed, trial.fold), {})[trial.cell] = record
-    return max(with_maps.values(), key=len, default={})
+            found.setdefault(Repeat(trial.seed, trial.fold), {})[trial.cell] = record
+    return dict(sorted(found.items(), key=lambda one: -len(one[1])))
+
+
+def _fullest_repeat(plan: Plan, records: Mapping[str, Record]) -> dict[str, Record]:
+    """Cell → record of the repeat with maps in the most cells; empty where none has any."""
+    return next(iter(records_with_maps(plan, records).values()), {})
 
 
 def _draw(row: dict[str, Any]) -> NDArray[np.uint8]:

@@ -94,7 +94,7 @@ def point_trials(plan: Plan, searched: SearchedCell, point: Point, *, fresh: boo
     role: Role = "ablation" if isinstance(point, Ablation) else "replicate" if fresh else "point"
     cell = point_cell(searched, point, role)
     repeats = searched.fresh if fresh else searched.repeats
-    return list(trials_of(searched, cell, repeats, plan.trainable, plan.revision))
+    return list(trials_of(searched, cell, repeats))
 
 
 def judge(

@@ -23,7 +23,7 @@ from assay.results.summary import CellSummary, summarise, tidy
 from assay.results.tables import mean_spread
 from assay.study import Cell, Plan, Trial
 from assay.study.compare import say_value
-from assay.study.identity import flatten
+from assay.study.methods import is_own_setting
 from trainables.errors import InputError
 from trainables.metrics import METRICS, Metric
 
@@ -168,7 +168,6 @@ def _study_settings(plan: Plan) -> dict[str, object]:
     seeds = sorted({trial.seed for trial in plan.trials})
     folds = sorted({trial.fold for trial in plan.trials if trial.fold is not None})
     return {
-        "trainable": f"{plan.trainable}, revision {plan.revision}",
         "images (hash of the manifest)": ", ".join(name[:12] for name in manifests) or None,
         "seeds": ", ".join(map(str, seeds)),
         "folds": ", ".join(map(str, folds)) or None,
@@ -177,19 +176,15 @@ def _study_settings(plan: Plan) -> dict[str, object]:
 
 def _cell_rows(match: _Match) -> list[tuple[str, str, str]]:
     a, b = (_settings(cell) for cell in (match.one, match.other))
-    paths = dict.fromkeys([*a, *b])
+    another = match.one.trainable != match.other.trainable  # whose own settings are not to be compared
+    paths = [path for path in dict.fromkeys([*a, *b]) if not (another and is_own_setting(path))]
     return [
         (path, say_value(a.get(path)), say_value(b.get(path))) for path in paths if a.get(path) != b.get(path)
     ]
 
 
 def _settings(cell: Cell) -> dict[str, object]:
-    parts = {
-        "config": cell.config,
-        "data": cell.data.model_dump(mode="json"),
-        "supervision": str(cell.supervision),
-    }
-    return flatten(parts)
+    return {**cell.settings(), "trainable": f"{cell.trainable}, revision {cell.revision}"}
 
 
 def _unmatched(one: Plan, other: Plan, matches: Sequence[_Match]) -> Iterator[str]:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from assay.study.identity import flatten
 from assay.study.search import Scalar
 from trainables.data.spec import DataSpec, Supervision
 
@@ -41,6 +42,8 @@ class Cell(BaseModel):
     model_config = _FROZEN
     name: str
     levels: dict[str, str]
+    trainable: str  # its name in the catalogue
+    revision: int
     config: dict[str, Any]
     supervision: Supervision
     data: DataSpec
@@ -51,13 +54,22 @@ class Cell(BaseModel):
     drawn: dict[str, Scalar] = {}  # of a point: its values
     ablates: str | None = None  # the parameter in which the best point of `searched` is back at its default
 
+    def settings(self) -> dict[str, Any]:
+        """All settings as JSON values, flat: ``trainable``, ``config.lr``, ``supervision`` …"""
+        return flatten(
+            {
+                "trainable": self.trainable,
+                "config": self.config,
+                "supervision": str(self.supervision),
+                "data": self.data.model_dump(mode="json"),
+            }
+        )
+
 
 def make_trial(
     cell: Cell,
     *,
     id: str,
-    trainable: str,
-    revision: int,
     seed: int,
     fold: int | None,
     manifest: str,
@@ -70,8 +82,8 @@ def make_trial(
         levels=cell.levels,
         seed=seed,
         fold=fold,
-        trainable=trainable,
-        revision=revision,
+        trainable=cell.trainable,
+        revision=cell.revision,
         config=cell.config,
         supervision=cell.supervision,
         data=cell.data,

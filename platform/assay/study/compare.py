@@ -15,9 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from assay.study.cells import Cell
 from assay.study.design import DesignCell, Levels, asked_comparisons, cell_name, level_pairs, pairs_of
 from assay.study.identity import canonical_json, flatten
+from assay.study.methods import is_own_setting
 from assay.study.nesting import NO_LEVEL, below
 from assay.study.schema import ComparisonSpec, Study
-from assay.study.settings import AnyTrainable, bundle_paths
+from assay.study.settings import Settings, bundle_paths
 from assay.study.source import Path, Problem
 from assay.study.space import say_scalar
 
@@ -70,20 +71,16 @@ def say_value(value: Any) -> str:
 
 
 def plan_comparisons(
-    study: Study,
-    trainable: AnyTrainable,
-    cells: Sequence[DesignCell],
-    settings: Mapping[str, Mapping[str, Any]],
+    study: Study, cells: Sequence[DesignCell], settings: Mapping[str, Settings]
 ) -> tuple[list[Comparison], list[Problem]]:
     """Every comparison that the study asks for, with its pairs; problems where one cannot be made.
 
     Args:
         study: Asks for comparisons, and allows differences.
-        trainable: Knows its presets.
         cells: All cells of the design.
-        settings: Name of the cell → path → value, all resolved.
+        settings: Name of the cell → what it trains with.
     """
-    planner = _Planner(study, trainable, cells, settings)
+    planner = _Planner(study, cells, settings)
     comparisons: list[Comparison] = []
     for spec, at in asked_comparisons(study):
         found = list(planner.comparisons(spec, at))
@@ -96,18 +93,14 @@ def plan_comparisons(
 class _Planner:
     """Pairs cells, and sorts what separates them into the bundle, what is allowed, and what confounds."""
 
-    def __init__(
-        self,
-        study: Study,
-        trainable: AnyTrainable,
-        cells: Sequence[DesignCell],
-        settings: Mapping[str, Mapping[str, Any]],
-    ) -> None:
-        self.study, self.trainable, self.settings = study, trainable, settings
+    def __init__(self, study: Study, cells: Sequence[DesignCell], settings: Mapping[str, Settings]) -> None:
+        self.study, self.settings = study, settings
         self.levels = [cell.levels for cell in cells]
-        self.overridden = {c.name: bundle_paths(trainable, c.override) for c in cells if c.override}
+        self.overridden = {
+            c.name: bundle_paths(settings[c.name].trainable, c.override) for c in cells if c.override
+        }
         self.problems: list[Problem] = []
-        self._bundles: dict[tuple[str, str], set[str]] = {}  # of a level, looked up for every pair
+        self._bundles: dict[tuple[str, str, str], set[str]] = {}  # of a level, looked up for every pair
 
     def comparisons(self, spec: ComparisonSpec, at: Path) -> Iterator[Comparison]:
         """One for each pair of levels that the spec is about and that some cells differ in."""
@@ -126,11 +119,19 @@ class _Planner:
         confounded: dict[str, _Confounded] = {}  # pairs that differ alike are told together
         for a, b in pairs:
             one, other = cell_name(a), cell_name(b)
-            own = {path for cell in (a, b) for name in compared for path in self._bundle(name, cell[name])}
+            own = {
+                path
+                for cell, levels in ((one, a), (other, b))
+                for name in compared
+                for path in self._bundle(cell, name, levels[name])
+            }
             foreign = self.overridden.get(one, set()) | self.overridden.get(other, set())
             outside: Difference = {}
-            for path, values in self._differing(one, other).items():
-                if is_below(path, own) and not is_below(path, foreign):
+            differing = self._differing(one, other)
+            another = "trainable" in differing and "trainable" in own - foreign
+            for path, values in differing.items():
+                of_method = another and is_own_setting(path)
+                if (of_method or is_below(path, own)) and not is_below(path, foreign):
                     bundle.setdefault(path, []).append(values)
                 elif path in self.study.allow:
                     allowed[path] = self.study.allow[path]
@@ -151,17 +152,21 @@ class _Planner:
         self.problems += [Problem(at, _say_confounded(comparison, one)) for one in confounded.values()]
         return comparison
 
-    def _bundle(self, factor: str, level: str) -> set[str]:
+    def _bundle(self, cell: str, factor: str, level: str) -> set[str]:
+        """What a level sets in a cell: the presets of its method count."""
         if level == NO_LEVEL:
             return set()
-        if (factor, level) not in self._bundles:
-            bundle = self.study.factors[factor][level]
-            self._bundles[factor, level] = bundle_paths(self.trainable, bundle)
-        return self._bundles[factor, level]
+        trainable = self.settings[cell].trainable
+        key = (trainable.name, factor, level)
+        if key not in self._bundles:
+            self._bundles[key] = bundle_paths(trainable, self.study.factors[factor][level])
+        return self._bundles[key]
 
     def _differing(self, one: str, other: str) -> Difference:
         """Where two cells differ; None where a side has no such path."""
-        a, b = self.settings[one], self.settings[other]
+        cells = self.settings[one], self.settings[other]
+        alike = cells[0].trainable.name == cells[1].trainable.name
+        a, b = (cell.flat if alike else cell.as_written for cell in cells)
         paths = [*a, *(path for path in b if path not in a)]
         return {path: (a.get(path), b.get(path)) for path in paths if a.get(path) != b.get(path)}
 

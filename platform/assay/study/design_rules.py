@@ -1,4 +1,4 @@
-"""What factors, designs and comparisons must obey before a cell is made: names, complete rows, and size."""
+"""What methods, factors, designs and comparisons must obey before a cell is made: names, rows, and size."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import prod
 
 from assay.study.design import left_out, main_factor
+from assay.study.methods import method_problems
 from assay.study.nesting import NO_LEVEL, below, parents_first
 from assay.study.schema import Cumulative, LeaveOneOut, OneAtATime, Study
 from assay.study.source import Path, Problem, nearest
@@ -17,10 +18,10 @@ _RESERVED = "override"  # the one key of a row that is no factor
 
 
 def reference_problems(study: Study) -> list[Problem]:
-    """Names of factors and levels that the study uses and does not define, and rows that lack some."""
+    """No method, names of factors and levels that the study does not define, and rows that lack some."""
     found = list(_nested_problems(study))  # the rules below walk the nesting
     found = found or list(_design_problems(study)) or list(_too_many_trials(study))
-    return [*found, *_comparison_problems(study)]
+    return [*method_problems(study), *found, *_comparison_problems(study)]
 
 
 def _comparison_problems(study: Study) -> Iterator[Problem]:

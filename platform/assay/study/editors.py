@@ -8,15 +8,17 @@ from typing import Any
 from assay.study.names import NAME_PATTERN
 from assay.study.schema import Study
 from assay.study.settings import AnyTrainable
+from trainables.contract import TrainableConfig
 from trainables.data.readers import READERS
 
 __all__ = ["study_schema"]
 
+_PRESET = "Published settings to start from."
 _VARIED = ("OneAtATime", "LeaveOneOut", "Cumulative")
 
 
 def study_schema(trainables: Iterable[AnyTrainable] | None = None) -> dict[str, Any]:
-    """The schema, with the settings of each trainable where the study names it.
+    """The schema, with the settings of each trainable where the study or a level names it.
 
     Args:
         trainables: Methods whose settings are described; default: all that are installed.
@@ -30,22 +32,34 @@ def study_schema(trainables: Iterable[AnyTrainable] | None = None) -> dict[str, 
     schema["title"] = "assay study"
     _as_the_file_has_it(schema)
     definitions = schema["$defs"]
-    level = definitions.pop("Level")
-    rules: list[dict[str, Any]] = []
+    definitions["config_shared"] = _config_schema(TrainableConfig, "shared", definitions)
+    of_study: list[dict[str, Any]] = [_unless_named({"properties": {"config": _ref("config_shared")}})]
+    of_level: list[dict[str, Any]] = []
     for trainable in sorted(trainables, key=lambda t: t.name):
-        config = _config_schema(trainable, definitions)
-        definitions[f"config_{trainable.name}"] = config
-        levels = {**level, "properties": {**level["properties"], "config": _ref(f"config_{trainable.name}")}}
-        definitions[f"level_{trainable.name}"] = levels
-        rules.append(
-            {
-                "if": {"properties": {"trainable": {"const": trainable.name}}, "required": ["trainable"]},
-                "then": {"properties": _uses(trainable.name)},
-            }
-        )
-    definitions["Level"] = level
-    schema["allOf"] = rules
+        name, presets = trainable.name, {"enum": sorted(trainable.presets), "description": _PRESET}
+        config = _config_schema(trainable.Config, name, definitions)
+        config["properties"] = {"preset": presets, **config["properties"]}
+        definitions[f"config_{name}"] = config
+        with_config = {"properties": {"config": _ref(f"config_{name}")}}
+        definitions[f"level_{name}"] = {**_ref("Level"), **_unless_named(with_config)}
+        of_study.append(_where_named(name, {"properties": _uses(name)}))
+        of_level.append(_where_named(name, with_config))
+    definitions["Level"]["allOf"] = of_level
+    schema["allOf"] = of_study
     return schema
+
+
+def _where_named(trainable: str, then: dict[str, Any]) -> dict[str, Any]:
+    """A rule for a study or level that names this method."""
+    return {
+        "if": {"properties": {"trainable": {"const": trainable}}, "required": ["trainable"]},
+        "then": then,
+    }
+
+
+def _unless_named(then: dict[str, Any]) -> dict[str, Any]:
+    """A rule for a study or level that names no method."""
+    return {"if": {"not": {"required": ["trainable"]}}, "then": then}
 
 
 def _uses(name: str) -> dict[str, Any]:
@@ -55,14 +69,12 @@ def _uses(name: str) -> dict[str, Any]:
     return {"config": _ref(f"config_{name}"), "factors": factors, "design": {"properties": {"rows": rows}}}
 
 
-def _config_schema(trainable: AnyTrainable, definitions: dict[str, Any]) -> dict[str, Any]:
-    config = trainable.Config.model_json_schema(ref_template=f"#/$defs/{trainable.name}_{{model}}")
-    for name, definition in config.pop("$defs", {}).items():
-        definitions[f"{trainable.name}_{name}"] = definition
-    config.pop("required", None)  # a preset or the study's base may have set it
-    presets = {"enum": sorted(trainable.presets), "description": "Published settings to start from."}
-    config["properties"] = {"preset": presets, **config["properties"]}
-    return config
+def _config_schema(config: type[TrainableConfig], owner: str, definitions: dict[str, Any]) -> dict[str, Any]:
+    schema = config.model_json_schema(ref_template=f"#/$defs/{owner}_{{model}}")
+    for name, definition in schema.pop("$defs", {}).items():
+        definitions[f"{owner}_{name}"] = definition
+    schema.pop("required", None)  # a preset or the study's base may have set it
+    return schema
 
 
 def _as_the_file_has_it(schema: dict[str, Any]) -> None:

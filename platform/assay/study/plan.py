@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from assay.study.cells import Cell, Role, Trial, make_trial
+from assay.study.cells import Cell, Diff, Role, Trial, make_trial
 from assay.study.compare import Comparison, ablation, improvement, is_below, plan_comparisons, say_value
 from assay.study.design import DesignCell, cell_name, design_cells
 from assay.study.design_rules import reference_problems
 from assay.study.identity import CellIdentity, canonical_json
+from assay.study.methods import Layer, methods_of
 from assay.study.plan_rules import same_settings, twins, unpaired, unused_allowances
 from assay.study.points import (
     Ablation,
@@ -32,9 +33,18 @@ from assay.study.published import published_problems
 from assay.study.repeats import UNKNOWN, DataPlan, ManifestSummary, plan_data
 from assay.study.schema import Level, Study
 from assay.study.search_rules import search_problems
-from assay.study.settings import AnyTrainable, Device, Settings, bundle_paths, resolve_settings
+from assay.study.settings import (
+    AnyTrainable,
+    Device,
+    PlannedCell,
+    Settings,
+    bundle_paths,
+    named_settings,
+    resolve_settings,
+)
 from assay.study.source import Path, Problem, nearest, refuse
 from assay.study.storage import kept_gigabytes
+from trainables.catalogue import find_trainable
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
 
@@ -52,8 +62,6 @@ class Plan(BaseModel):
 
     model_config = _FROZEN
     study: Study
-    trainable: str  # its name in the catalogue
-    revision: int
     cells: tuple[Cell, ...]
     trials: tuple[Trial, ...]  # round-robin over cells, repeat by repeat
     comparisons: tuple[Comparison, ...]
@@ -65,6 +73,12 @@ class Plan(BaseModel):
     points: tuple[Point, ...] = ()  # of a search: what was drawn so far
     ablated: tuple[Ablation, ...] = ()  # of a search: its best points with a parameter at its default
     undrawn: int = 0  # of a search: trials of points that are not drawn yet
+
+    @property
+    def trainables(self) -> tuple[str, ...]:
+        """Names of the methods, in the order of the cells."""
+        cells = (*self.cells, *(searched.cell for searched in self.searched))
+        return tuple(dict.fromkeys(cell.trainable for cell in cells))
 
     @property
     def size(self) -> int:
@@ -105,7 +119,7 @@ class Plan(BaseModel):
                 continue
             cells[key] = cell
             repeats = searched.repeats if role == "point" else searched.fresh
-            trials += trials_of(searched, cell, repeats, self.trainable, self.revision)
+            trials += trials_of(searched, cell, repeats)
         undrawn = 0 if complete else max(0, planned_trials(self.study, self.searched) - len(trials))
         return self.model_copy(
             update={
@@ -177,19 +191,16 @@ class Plan(BaseModel):
     @classmethod
     def from_table(cls, table: pa.Table) -> Self:
         """The plan that :meth:`to_table` wrote."""
-        plan = cls.model_validate({**json.loads((table.schema.metadata or {})[_METADATA]), "trials": ()})
+        head = json.loads((table.schema.metadata or {})[_METADATA])
+        # Plans of version 0.1 name one method for all cells.
+        method = {key: head.pop(key) for key in ("trainable", "revision") if key in head}
+        for cell in (*head["cells"], *(searched["cell"] for searched in head["searched"])):
+            cell.update(method)
+        plan = cls.model_validate({**head, "trials": ()})
         cells = {cell.name: cell for cell in plan.cells}
         rows = table.select(["id", "cell", "seed", "fold", "manifest", "split"]).to_pylist()
-        trials = tuple(
-            make_trial(cells[row.pop("cell")], trainable=plan.trainable, revision=plan.revision, **row)
-            for row in rows
-        )
+        trials = tuple(make_trial(cells[row.pop("cell")], **row) for row in rows)
         return plan.model_copy(update={"trials": trials})
-
-
-class _PlannedCell(NamedTuple):
-    cell: Cell
-    settings: Settings
 
 
 def plan_study(
@@ -213,48 +224,35 @@ def plan_study(
     """
     source = study.source
     refuse(source, [*reference_problems(study), *_unknown_metrics(study)])
-    trainable = _trainable(study, find)
     combinations, notes = design_cells(study)
     refuse(source, published_problems(study, [cell.levels for cell in combinations]))
-    cells = _plan_cells(study, trainable, combinations, device)
-    flat = {planned.cell.name: planned.settings.as_dict() for planned in cells}
-    comparisons, problems = plan_comparisons(study, trainable, combinations, flat)
+    cells = _plan_cells(study, combinations, device, find)
+    settings = {planned.cell.name: planned.settings for planned in cells}
+    comparisons, problems = plan_comparisons(study, combinations, settings)
     refuse(source, problems)
-    refuse(source, same_settings(flat))  # after confounding, which may have made two cells alike
-    refuse(source, search_problems(study, trainable, [planned.cell for planned in cells], device))
-    settings = [planned.settings for planned in cells]
-    data = plan_data(study, trainable, settings, open_manifest)
-    trials = tuple(_trials(trainable, cells, data))
+    # After confounding, which may have made two cells alike.
+    refuse(source, same_settings({name: of_cell.flat for name, of_cell in settings.items()}))
+    refuse(source, search_problems(study, cells, device))
+    data = plan_data(study, list(settings.values()), open_manifest)
+    trials = tuple(_trials(cells, data))
     refuse(source, twins(trials))
-    refuse(source, unpaired(comparisons, dict(zip(flat, data.repeats, strict=True))))
+    refuse(source, unpaired(comparisons, dict(zip(settings, data.repeats, strict=True))))
     searched = tuple(_searched(study, cells, data)) if study.search is not None else ()
     if searched:  # what is trained in the cells is drawn while the search runs
         trials = ()
     planned = planned_trials(study, searched)
     return Plan(
         study=study,
-        trainable=trainable.name,
-        revision=trainable.revision,
         cells=tuple(planned.cell for planned in cells),
         trials=trials,
         comparisons=tuple(comparisons),
         manifests=data.manifests,
         warnings=(*notes, *data.warnings, *unused_allowances(study, comparisons)),
-        gigabytes=kept_gigabytes(study, trainable, settings, len(trials) or planned),
+        gigabytes=kept_gigabytes(study, list(settings.values()), len(trials) or planned),
         device=device,
         searched=searched,
         undrawn=planned,
     )
-
-
-def _trainable(study: Study, find: Callable[[str], AnyTrainable] | None) -> AnyTrainable:
-    from trainables.catalogue import find_trainable
-
-    try:
-        return (find or find_trainable)(study.trainable)
-    except InputError as error:
-        refuse(study.source, [Problem(("trainable",), str(error))])
-        raise
 
 
 def _unknown_metrics(study: Study) -> list[Problem]:
@@ -270,14 +268,19 @@ def _unknown_metrics(study: Study) -> list[Problem]:
 
 
 def _plan_cells(
-    study: Study, trainable: AnyTrainable, combinations: Sequence[DesignCell], device: Device
-) -> list[_PlannedCell]:
+    study: Study,
+    combinations: Sequence[DesignCell],
+    device: Device,
+    find: Callable[[str], AnyTrainable] | None,
+) -> list[PlannedCell]:
+    methods = _Methods(study, find)
+    named = study.trainable is not None
+    base = resolve_settings(study, methods.of({}), {}, device)[0] if named else None
     problems: list[Problem] = []
-    base, _ = resolve_settings(study, trainable, {}, device)
-    planned: list[_PlannedCell] = []
+    planned: list[PlannedCell] = []
     for levels, override, at in combinations:
         own = (at, override) if override is not None else None
-        settings, found = resolve_settings(study, trainable, levels, device, override=own)
+        settings, found = resolve_settings(study, methods.of(levels, own), levels, device, override=own)
         problems += found
         if settings is None:
             continue
@@ -286,39 +289,80 @@ def _plan_cells(
             workers = study.resources.workers
             message = f"a batch has an image for every worker: batch_size {batch}, {workers} workers"
             problems.append(Problem(("resources", "workers"), message))
-        flat = settings.as_dict()
-        # A base that needs a level to be complete cannot be compared with: then all settings are the diff.
-        before = base.as_dict() if base else {}
+        trainable = settings.trainable
         cell = Cell(
             name=cell_name(levels),
             levels=levels,
+            trainable=trainable.name,
+            revision=trainable.revision,
             config=settings.config.model_dump(mode="json"),
             supervision=settings.supervision,
             data=settings.data,
-            diff={
-                p: (before.get(p), flat.get(p)) for p in {**before, **flat} if before.get(p) != flat.get(p)
-            },
-            footnotes=(*trainable.footnotes(settings.config), *_own_settings(trainable, override, flat)),
+            diff=_difference(study, base, settings),
+            footnotes=(*trainable.footnotes(settings.config), *_own_settings(settings, override)),
         )
-        planned.append(_PlannedCell(cell, settings))
+        planned.append(PlannedCell(cell, settings))
     refuse(study.source, problems)
     return planned
 
 
-def _own_settings(trainable: AnyTrainable, override: Level | None, flat: Mapping[str, Any]) -> list[str]:
+class _Methods:
+    """The methods that a study names, each looked up once."""
+
+    def __init__(self, study: Study, find: Callable[[str], AnyTrainable] | None) -> None:
+        self.study, self.find = study, find or find_trainable
+        self.found: dict[str, AnyTrainable] = {}
+
+    def of(self, levels: Mapping[str, str], override: Layer | None = None) -> AnyTrainable:
+        """The method of a cell.
+
+        Raises:
+            InputError: If there is none of that name, or the cell has none.
+        """
+        named = methods_of(self.study, levels, override)
+        if not named:
+            message = (
+                f"the cell {cell_name(levels)} has no method: name it in a level of every cell, or write "
+                "`trainable` at the top"
+            )
+            refuse(self.study.source, [Problem(("design",), message)])
+        name, at = named[-1]
+        if name not in self.found:
+            try:
+                self.found[name] = self.find(name)
+            except InputError as error:
+                refuse(self.study.source, [Problem(at, str(error))])
+        return self.found[name]
+
+
+def _difference(study: Study, base: Settings | None, settings: Settings) -> Diff:
+    """What a cell has otherwise than the base: of another method's own settings, those that are named."""
+    if base is None and study.trainable is not None:
+        before, after = {}, settings.flat  # a base that needs a level to be complete: all settings differ
+    elif base is None:
+        before, after = named_settings(study), settings.as_written
+    elif base.trainable.name == settings.trainable.name:
+        before, after = base.flat, settings.flat
+    else:
+        before, after = base.as_written, settings.as_written
+    return {p: (before.get(p), after.get(p)) for p in {**before, **after} if before.get(p) != after.get(p)}
+
+
+def _own_settings(settings: Settings, override: Level | None) -> list[str]:
     """What a row sets on top of its levels, for its reader."""
     if override is None:
         return []
-    paths = [path for path in flat if is_below(path, bundle_paths(trainable, override))]
+    flat = settings.flat
+    paths = [path for path in flat if is_below(path, bundle_paths(settings.trainable, override))]
     return [f"The row has settings of its own: {', '.join(f'`{p}` {say_value(flat[p])}' for p in paths)}."]
 
 
-def _trials(trainable: AnyTrainable, cells: Sequence[_PlannedCell], data: DataPlan) -> Iterator[Trial]:
+def _trials(cells: Sequence[PlannedCell], data: DataPlan) -> Iterator[Trial]:
     """Round-robin over cells, repeat by repeat: a study stopped early has the same repeats in all cells."""
     writers = [
         CellIdentity(
-            trainable=trainable.name,
-            revision=trainable.revision,
+            trainable=planned.cell.trainable,
+            revision=planned.cell.revision,
             config=planned.settings.config.identity(),
             manifest=manifest,
             supervision=planned.cell.supervision.model_dump(mode="json"),
@@ -333,8 +377,6 @@ def _trials(trainable: AnyTrainable, cells: Sequence[_PlannedCell], data: DataPl
             yield make_trial(
                 planned.cell,
                 id=writer.trial_id(split=repeat.split, seed=repeat.seed, fold=repeat.fold),
-                trainable=trainable.name,
-                revision=trainable.revision,
                 seed=repeat.seed,
                 fold=repeat.fold,
                 manifest=manifest,
@@ -342,7 +384,7 @@ def _trials(trainable: AnyTrainable, cells: Sequence[_PlannedCell], data: DataPl
             )
 
 
-def _searched(study: Study, cells: Sequence[_PlannedCell], data: DataPlan) -> Iterator[SearchedCell]:
+def _searched(study: Study, cells: Sequence[PlannedCell], data: DataPlan) -> Iterator[SearchedCell]:
     for planned, manifest, repeats in zip(cells, data.hashes, data.repeats, strict=True):
         yield SearchedCell(
             cell=planned.cell,

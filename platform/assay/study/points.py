@@ -127,7 +127,7 @@ def make_point(
     source: str,
     values: Mapping[str, Scalar],
 ) -> Point:
-    """Put drawn values on top of a cell's settings, and let the trainable's Config judge them."""
+    """Put drawn values on top of a cell's settings, and let the Config of its trainable judge them."""
     settings, problems = resolve_settings(study, trainable, searched.cell.levels, device, drawn=values)
     return Point(
         cell=searched.cell.name,
@@ -186,13 +186,11 @@ def point_cell(searched: SearchedCell, point: Point, role: Role) -> Cell:
     )
 
 
-def trials_of(
-    searched: SearchedCell, cell: Cell, repeats: Sequence[Repeat], trainable: str, revision: int
-) -> Iterator[Trial]:
+def trials_of(searched: SearchedCell, cell: Cell, repeats: Sequence[Repeat]) -> Iterator[Trial]:
     """The trials of a row on some repeats."""
     writer = CellIdentity(
-        trainable=trainable,
-        revision=revision,
+        trainable=cell.trainable,
+        revision=cell.revision,
         config=cell.config,
         manifest=searched.manifest,
         supervision=cell.supervision.model_dump(mode="json"),
@@ -201,8 +199,6 @@ def trials_of(
         yield make_trial(
             cell,
             id=writer.trial_id(split=repeat.split, seed=repeat.seed, fold=repeat.fold),
-            trainable=trainable,
-            revision=revision,
             seed=repeat.seed,
             fold=repeat.fold,
             manifest=searched.manifest,

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from assay.study.identity import canonical_json
 from assay.study.schema import Study
-from assay.study.settings import AnyTrainable, Settings
+from assay.study.settings import Settings
 from assay.study.source import Problem, refuse
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
@@ -55,30 +55,26 @@ class DataPlan:
 
 def plan_data(
     study: Study,
-    trainable: AnyTrainable,
     cells: Sequence[Settings],
     open_manifest: Callable[[DataSpec], Manifest] | None,
 ) -> DataPlan:
     """Open every data set that the cells name, check the folds, and make every split.
 
     Raises:
-        InputError: Naming each data set, fold or number of masks that cannot be had, and images that the
+        InputError: Naming each data set, fold or number of masks that cannot be had, and images that a
             trainable cannot do without.
     """
-    return _DataPlanner(study, trainable, open_manifest).plan(cells)
+    return _DataPlanner(study, open_manifest).plan(cells)
 
 
 class _DataPlanner:
     """Remembers manifests and splits by what they depend on; cells ask again and again."""
 
-    def __init__(
-        self, study: Study, trainable: AnyTrainable, open_manifest: Callable[[DataSpec], Manifest] | None
-    ) -> None:
+    def __init__(self, study: Study, open_manifest: Callable[[DataSpec], Manifest] | None) -> None:
         self.study = study
-        self.trainable = trainable
         self.open_manifest = open_manifest
         self.manifests: dict[str, Manifest | None] = {}
-        self.repeats: dict[tuple[str, str], tuple[Repeat, ...]] = {}
+        self.repeats: dict[tuple[str, str, bool], tuple[Repeat, ...]] = {}
         self.problems: list[Problem] = []
         self.result = DataPlan()
 
@@ -88,7 +84,7 @@ class _DataPlanner:
             if key not in self.manifests:
                 self.manifests[key] = self._open(cell)
             manifest = self.manifests[key]
-            group = (key, str(cell.supervision))
+            group = (key, str(cell.supervision), cell.trainable.needs_normal)
             if group not in self.repeats:
                 self.repeats[group] = tuple(self._repeats(cell, manifest, key))
             self.result.repeats.append(self.repeats[group])
@@ -175,9 +171,9 @@ class _DataPlanner:
             place = cell.place("data" if cell.supervision.masks is None else "supervision")
             self.problems.append(Problem(place, f"{where}: {error}"))
             return None
-        if self.trainable.needs_normal and lacks_normal(manifest, split):
+        if cell.trainable.needs_normal and lacks_normal(manifest, split):
             message = (
-                f"{where}: {self.trainable.name} trains on defective and normal images, and none of the "
+                f"{where}: {cell.trainable.name} trains on defective and normal images, and none of the "
                 f"{len(split.train)} training images is normal: add some, or use a method that does without"
             )
             self.problems.append(Problem(cell.place("data"), message))

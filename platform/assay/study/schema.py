@@ -4,7 +4,7 @@
 files into it. What a study *means* (cells, trials, ids) is made from it by :mod:`assay.study.plan`.
 
 Trade-off: ``config`` and the levels' settings stay plain mappings here, because their rules belong to
-the trainable that the study names; the plan checks them against it, with line and column.
+the trainable that the study or a level names; the plan checks them against it, with line and column.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ SupervisionField = Annotated[
     ),
 ]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+MethodName = Annotated[str, Field(min_length=1, max_length=200)]
 Levels = Annotated[tuple[Name, ...], Field(min_length=1)]
 
 
@@ -71,6 +72,10 @@ class Level(BaseModel):
     """A named bundle of settings; whatever it leaves out is as in the study's base."""
 
     model_config = _STRICT
+    trainable: MethodName | None = Field(
+        default=None,
+        description="Another method. Of the base's `config` it takes over what every method has.",
+    )
     supervision: SupervisionField | None = Field(default=None, description="Which labels training may read.")
     config: dict[str, Any] = Field(default_factory=dict, description="Settings of the trainable.")
     data: dict[str, Any] = Field(
@@ -265,12 +270,14 @@ class Keep(BaseModel):
 
 
 class Study(BaseModel):
-    """One question: a trainable, data, factors, a design and repeats."""
+    """One question: a trainable or several, data, factors, a design and repeats."""
 
     model_config = _STRICT
     study: Name = Field(description="Name of the study, also of its folder.")
     question: str = Field("", max_length=2000, description="What the study is to answer, in a sentence.")
-    trainable: str = Field(min_length=1, max_length=200, description="The method, such as segdec.")
+    trainable: MethodName | None = Field(
+        default=None, description="The method, such as segdec; may be left out where levels name it."
+    )
     data: DataSpec
     supervision: SupervisionField = Field(
         default=Supervision(kind="full", masks=None),

@@ -9,9 +9,9 @@ from typing import Any
 from assay.study.cells import Cell
 from assay.study.identity import flatten
 from assay.study.points import start_points
-from assay.study.schema import Study
+from assay.study.schema import Level, Study
 from assay.study.search import FloatRange, Scalar
-from assay.study.settings import AnyTrainable, Device, bundle_paths, resolve_settings
+from assay.study.settings import AnyTrainable, Device, PlannedCell, bundle_paths, resolve_settings
 from assay.study.source import Path, Problem, nearest
 from assay.study.space import contains, corners, draw, grid_size, say_parameter, space_problems
 from trainables.errors import InputError
@@ -21,9 +21,7 @@ __all__ = ["pruned_by", "search_problems", "start_values"]
 _PACKAGES = {"cmaes": ("cmaes",), "gp": ("torch", "scipy")}  # that Optuna's samplers need beside Optuna
 
 
-def search_problems(
-    study: Study, trainable: AnyTrainable, cells: Sequence[Cell], device: Device
-) -> Iterator[Problem]:
+def search_problems(study: Study, cells: Sequence[PlannedCell], device: Device) -> Iterator[Problem]:
     """Every rule that the study's search breaks."""
     if study.search is None:
         blocks = {"space": study.space, "start": study.start, "replicate": study.replicate}
@@ -42,13 +40,13 @@ def search_problems(
     if study.budget is not None:
         yield Problem(("budget",), "a search has a budget of its own: `search.points`. Leave `budget` out")
     yield from _within_problems(study, cells)
-    yield from _objective_problems(study, trainable, cells)
+    yield from _objective_problems(study, cells)
     yield from _sampler_problems(study)
     yield from _pruner_problems(study)
     yield from _replicate_problems(study)
     found = list(space_problems(study.space))
-    found += _value_problems(study, trainable, cells, device) if not found else ()
-    found += _start_problems(study, cells) if not found else ()
+    found += _value_problems(study, cells, device) if not found else ()
+    found += _start_problems(study, [planned.cell for planned in cells]) if not found else ()
     yield from found
 
 
@@ -77,7 +75,7 @@ def start_values(study: Study, cell: Cell, start: Mapping[str, Scalar]) -> dict[
     return values
 
 
-def _within_problems(study: Study, cells: Sequence[Cell]) -> Iterator[Problem]:
+def _within_problems(study: Study, cells: Sequence[PlannedCell]) -> Iterator[Problem]:
     assert study.search is not None
     if study.search.within == "study" and len(cells) > 1:
         message = (
@@ -87,24 +85,25 @@ def _within_problems(study: Study, cells: Sequence[Cell]) -> Iterator[Problem]:
         yield Problem(("search", "within"), message)
 
 
-def _objective_problems(study: Study, trainable: AnyTrainable, cells: Sequence[Cell]) -> Iterator[Problem]:
+def _objective_problems(study: Study, cells: Sequence[PlannedCell]) -> Iterator[Problem]:
     from trainables.metrics import METRICS, PROXIES
 
     assert study.search is not None
     objective = study.search.objective
     name, at = objective.metric, ("search", "objective")
-    known = {**METRICS, **{proxy: PROXIES[proxy] for proxy in trainable.proxies}}
-    if name not in known:
-        if name in PROXIES:
-            message = f"{trainable.name} does not offer {name}. Take another, such as validation.image_ap"
-        else:
+    for trainable in _methods(cells):
+        if name not in METRICS and name not in trainable.proxies:
+            known = {*METRICS, *trainable.proxies}
             message = f"unknown metric `{name}`; {nearest(name, known)}"
-        yield Problem(at, message)
-        return
+            if name in PROXIES:
+                message = f"{trainable.name} does not offer {name}. Take another, such as validation.image_ap"
+            yield Problem(at, message)
+            return
+    known = {**METRICS, **PROXIES}
     right = "max" if known[name].better == "higher" else "min"
     if (objective.sign == 1) != (right == "max"):
         yield Problem(at, f"{known[name].better} {name} is better: write `{{{right}: validation.{name}}}`")
-    for cell in cells:
+    for cell, _ in cells:
         if cell.data.validation is None:
             message = "a search is judged on validation images, and `data.validation` is none"
             yield Problem(("data", "validation"), message)
@@ -163,16 +162,18 @@ def _replicate_problems(study: Study) -> Iterator[Problem]:
         yield Problem(("replicate", "seeds"), "each seed is named once")
 
 
-def _value_problems(
-    study: Study, trainable: AnyTrainable, cells: Sequence[Cell], device: Device
-) -> Iterator[Problem]:
-    """Every bound and every choice, each alone on top of a cell: what the method refuses is named here."""
+def _value_problems(study: Study, cells: Sequence[PlannedCell], device: Device) -> Iterator[Problem]:
+    """Every bound and every choice, each alone on top of a cell: what its method refuses is named here."""
     for factor, levels in study.factors.items():
         for level, bundle in levels.items():
-            for path in sorted(bundle_paths(trainable, bundle) & set(study.space)):
+            trained = _methods([one for one in cells if one.cell.levels[factor] == level])
+            paths = {path for trainable in trained for path in _varied(trainable, bundle)}
+            for path in sorted(paths & set(study.space)):
                 message = f"level `{level}` of {factor} sets it: let either the factor or the search set it"
                 yield Problem(("space", path), message)
-    for cell in cells[:1]:
+    first_of = {planned.settings.trainable.name: planned for planned in reversed(cells)}
+    for cell, settings in first_of.values():
+        trainable = settings.trainable
         for path, parameter in study.space.items():
             top = path.split(".")[1]
             if top not in trainable.Config.model_fields:
@@ -183,6 +184,18 @@ def _value_problems(
                 drawn = {**_conditions(study, path), path: value}
                 _, found = resolve_settings(study, trainable, cell.levels, device, drawn=drawn)
                 yield from found
+
+
+def _methods(cells: Sequence[PlannedCell]) -> list[AnyTrainable]:
+    """Each method of the cells, once."""
+    return list({planned.settings.trainable.name: planned.settings.trainable for planned in cells}.values())
+
+
+def _varied(trainable: AnyTrainable, bundle: Level) -> set[str]:
+    """What a level sets; beside a method that it names, a preset is where the search starts from."""
+    start = bundle.trainable is not None
+    config = {key: value for key, value in bundle.config.items() if not (start and key == "preset")}
+    return bundle_paths(trainable, bundle.model_copy(update={"config": config}))
 
 
 def _conditions(study: Study, path: str) -> dict[str, Scalar]:

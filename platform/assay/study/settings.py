@@ -1,4 +1,4 @@
-"""What a cell trains with: preset, then the study's config, then the settings of its levels.
+"""What a cell trains with: its method, a preset, then the study's config, then the settings of its levels.
 
 Each setting remembers where it stands in the study file, so that the trainable's complaint about a value
 points to the line that set it.
@@ -6,12 +6,15 @@ points to the line that set it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
+from assay.study.cells import Cell
 from assay.study.identity import canonical_json, flatten
+from assay.study.methods import SHARED, Layer, is_own_setting, layers_of, methods_of, shared_settings
 from assay.study.nesting import NO_LEVEL
 from assay.study.reading import check_model
 from assay.study.schema import Level, Study
@@ -20,7 +23,16 @@ from assay.study.source import Path, Problem, nearest
 from trainables.contract import Trainable, TrainableConfig
 from trainables.data.spec import DataSpec, Supervision
 
-__all__ = ["Device", "Settings", "bundle_paths", "resolve_settings"]
+__all__ = [
+    "AnyTrainable",
+    "Device",
+    "PlannedCell",
+    "Settings",
+    "bundle_paths",
+    "named_config",
+    "named_settings",
+    "resolve_settings",
+]
 
 Device = Literal["cpu", "cuda"]
 AnyTrainable = Trainable[TrainableConfig]
@@ -30,20 +42,34 @@ AnyTrainable = Trainable[TrainableConfig]
 class Settings:
     """The checked, fully resolved settings of a cell."""
 
+    trainable: AnyTrainable
     config: TrainableConfig
     supervision: Supervision
     data: DataSpec
     places: Mapping[Path, Path]  # setting → where the file sets it
+    written: Mapping[str, Any]  # `config` as the file has it, flat: with `preset`, and with `auto`
 
-    def as_dict(self) -> dict[str, Any]:
-        """All settings as JSON values, flat: ``config.lr``, ``supervision``, ``data.reader`` …"""
+    @cached_property
+    def flat(self) -> Mapping[str, Any]:
+        """All settings as JSON values: ``trainable``, ``config.lr``, ``supervision``, ``data.reader`` …"""
         return flatten(
             {
+                "trainable": self.trainable.name,
                 "config": self.config.model_dump(mode="json"),
                 "supervision": str(self.supervision),
                 "data": self.data.model_dump(mode="json"),
             }
         )
+
+    @cached_property
+    def as_written(self) -> Mapping[str, Any]:
+        """The same, to be put beside another method's.
+
+        Of the settings that the other one need not have, those that the file names. Those that both have are
+        as the file has them, so that an ``auto`` that two methods decide differently is no difference.
+        """
+        others = {path: value for path, value in self.flat.items() if not path.startswith("config.")}
+        return {**others, **self.written}
 
     def place(self, *setting: str) -> Path:
         """Where the study file sets something."""
@@ -57,37 +83,35 @@ def resolve_settings(
     device: Device,
     *,
     drawn: Mapping[str, Scalar] = MappingProxyType({}),
-    override: tuple[Path, Level] | None = None,
+    override: Layer | None = None,
 ) -> tuple[Settings | None, list[Problem]]:
     """The settings of a cell, or the problems in them.
 
     Args:
         study: Has the base and the levels.
-        trainable: Checks them.
+        trainable: The cell's method (:func:`assay.study.methods.methods_of`): checks them.
         levels: Of the cell.
         device: What ``auto`` settings are decided for.
         drawn: What a search sets on top of the levels.
         override: What the cell's row sets on top of the levels, and where.
     """
     problems = list(_conflicts(study, levels))
-    places: dict[Path, Path] = {}
-    config: dict[str, Any] = {}
-    data: dict[str, Any] = {}
+    if len({name for name, at in methods_of(study, levels) if at[0] == "factors"}) > 1:
+        return None, problems  # nobody can say whose settings the others are
+    layers = layers_of(study, levels, override)
+    config, places = _layered_config(layers)
+    data, data_places = _layered_data(layers)
+    places |= data_places
     supervision = study.supervision
-    for at, layer in (*_layers(study, levels), *((override,) if override else ())):
-        if "reader" in layer.data:
-            data = {}
-            places = {setting: place for setting, place in places.items() if setting[0] != "data"}
-        data = _merged(data, layer.data)
-        config = _merged(config, layer.config)
+    for at, layer in layers:
         if layer.supervision is not None:
             supervision = layer.supervision
             places[("supervision",)] = (*at, "supervision")
-        places |= _layer_places(at, layer)
     for path, value in drawn.items():
         parts = tuple(path.split("."))
         config = _merged(config, _nested(parts[1:], value))
         places[parts] = ("space", path)
+    named = flatten({"config": config}) if config else {}
     preset, preset_problems = _preset(trainable, config, places)
     checked, config_problems = check_model(trainable.Config, _merged(preset, config), ("config",))
     spec, data_problems = check_model(DataSpec, data, ("data",))
@@ -108,12 +132,47 @@ def resolve_settings(
             problems.append(Problem(_place(places, tuple(setting.split("."))), message))
     if problems or checked is None or spec is None:
         return None, problems
-    return Settings(checked.resolved(device), supervision, spec, places), []
+    shared = flatten({"config": shared_settings(checked.model_dump(mode="json"))})
+    written = {**shared, **{path: value for path, value in named.items() if is_own_setting(path)}}
+    return Settings(trainable, checked.resolved(device), supervision, spec, places, written), []
+
+
+class PlannedCell(NamedTuple):
+    """A cell, and what it was made of."""
+
+    cell: Cell
+    settings: Settings
+
+
+def named_settings(study: Study) -> dict[str, Any]:
+    """What all cells start from in a study whose levels name the methods, flat."""
+    defaults = {
+        name: field.default for name, field in TrainableConfig.model_fields.items() if not field.is_required()
+    }
+    return flatten(
+        {
+            "config": {**defaults, **study.config},
+            "supervision": str(study.supervision),
+            "data": study.data.model_dump(mode="json"),
+        }
+    )
+
+
+def named_config(study: Study, levels: Mapping[str, str]) -> dict[str, Any]:
+    """What base and levels name of a cell's `config`, with `preset`."""
+    return _layered_config(layers_of(study, levels))[0]
 
 
 def bundle_paths(trainable: AnyTrainable, bundle: Level) -> set[str]:
-    """The settings that a level or an override is about, as flat paths; a parent stands for all below it."""
+    """The settings that a level or an override is about, as flat paths; a parent stands for all below it.
+
+    Args:
+        trainable: The method of the cell, whose presets count.
+        bundle: The level.
+    """
     paths = set(flatten({"config": bundle.config}) if bundle.config else ())
+    if bundle.trainable is not None:
+        paths.add("trainable")
     if bundle.supervision is not None:
         paths.add("supervision")
     if "reader" in bundle.data:
@@ -125,16 +184,34 @@ def bundle_paths(trainable: AnyTrainable, bundle: Level) -> set[str]:
     return paths
 
 
-def _layers(study: Study, levels: Mapping[str, str]) -> Iterator[tuple[Path, Level]]:
-    """The base, then the levels; a level that names a reader first, since others refine its data."""
-    data = study.data.model_dump(mode="json", exclude_unset=True)
-    yield (), Level(config=study.config, data=data)
-    chosen = [
-        (("factors", factor, level), study.factors[factor][level])
-        for factor, level in levels.items()
-        if level != NO_LEVEL
-    ]
-    yield from sorted(chosen, key=lambda layer: "reader" not in layer[1].data)
+def _layered_config(layers: Sequence[Layer]) -> tuple[dict[str, Any], dict[Path, Path]]:
+    """`config` of all layers, and where the file sets what; a method leaves to the next one what all have."""
+    base, *above = layers
+    method = base[1].trainable
+    config, places = dict(base[1].config), _layer_places(base, "config")
+    # The row's own layer comes last; of the levels the one that names the method first: others refine it.
+    for at, layer in sorted(above, key=lambda one: (one[0][:1] != ("factors",), one[1].trainable is None)):
+        if layer.trainable not in (None, method):
+            method = layer.trainable
+            config = shared_settings(config)
+            shared = {("config", name) for name in SHARED}
+            kept = {setting: place for setting, place in places.items() if setting[:2] in shared}
+            places = {("config",): (*at, "config"), **kept}
+        config = _merged(config, layer.config)
+        places |= _layer_places((at, layer), "config")
+    return config, places
+
+
+def _layered_data(layers: Sequence[Layer]) -> tuple[dict[str, Any], dict[Path, Path]]:
+    """`data` of all layers, and where the file sets what; a layer with a reader has a block of its own."""
+    base, *above = layers
+    data, places = dict(base[1].data), _layer_places(base, "data")
+    for at, layer in sorted(above, key=lambda one: (one[0][:1] != ("factors",), "reader" not in one[1].data)):
+        if "reader" in layer.data:
+            data, places = {}, {("data",): (*at, "data")}
+        data = _merged(data, layer.data)
+        places |= _layer_places((at, layer), "data")
+    return data, places
 
 
 def _conflicts(study: Study, levels: Mapping[str, str]) -> Iterator[Problem]:
@@ -145,6 +222,8 @@ def _conflicts(study: Study, levels: Mapping[str, str]) -> Iterator[Problem]:
             continue
         bundle = study.factors[factor][level]
         settings: dict[str, Any] = {"config": bundle.config, "data": bundle.data}
+        if bundle.trainable is not None:
+            settings["trainable"] = bundle.trainable
         if bundle.supervision is not None:
             settings["supervision"] = str(bundle.supervision)
         for path, value in flatten(settings).items():
@@ -202,14 +281,11 @@ def _reader_problems(spec: DataSpec) -> list[Problem]:
     return check_model(READERS[spec.reader].Options, spec.options, ("data", "options"))[1]
 
 
-def _layer_places(at: Path, layer: Level) -> dict[Path, Path]:
-    """Setting → place for what a layer sets. The block itself (for keys that miss) is the base's."""
-    places: dict[Path, Path] = {}
-    for part, settings in (("config", layer.config), ("data", layer.data)):
-        if not at or "reader" in settings:
-            places[(part,)] = (*at, part)
-        places |= {setting: (*at, *setting) for setting in _nodes(settings, (part,))}
-    return places
+def _layer_places(layer: Layer, part: Literal["config", "data"]) -> dict[Path, Path]:
+    """Setting → place for what a layer sets; the block itself (for keys that miss) where it is the base's."""
+    at, level = layer
+    places = {setting: (*at, *setting) for setting in _nodes(getattr(level, part), (part,))}
+    return places if at else {(part,): (part,), **places}
 
 
 def _nodes(settings: Mapping[str, Any], at: Path) -> Iterator[Path]:

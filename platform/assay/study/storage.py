@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from assay.study.schema import Study
-from assay.study.settings import AnyTrainable, Settings
+from assay.study.settings import Settings
 
 __all__ = ["kept_gigabytes"]
 
@@ -15,21 +15,20 @@ _LINEAGE = 200_000  # bytes of a probe image's stages, where a method has some: 
 _TRIAL = 120_000  # bytes of a trial beside: record, curve, some hundred rows of predictions
 
 
-def kept_gigabytes(
-    study: Study, trainable: AnyTrainable, cells: Sequence[Settings], trials: int
-) -> float | None:
+def kept_gigabytes(study: Study, cells: Sequence[Settings], trials: int) -> float | None:
     """Gigabytes (10⁹ bytes) on storage when all is done; while training, running trials need more.
 
     Returns:
-        None if models are kept and the trainable does not count its weights (``Trainable.parameters``).
+        None if models are kept and a trainable does not count its weights (``Trainable.parameters``).
     """
-    staged = [bool(trainable.stages(cell.config)) for cell in cells]
+    staged = [bool(cell.trainable.stages(cell.config)) for cell in cells]
     probe = _PROBE + _LINEAGE * sum(staged) / max(1, len(staged))
     size = round(trials * (_TRIAL + study.keep.probes * probe))
     if study.keep.models != "none" and cells:
-        if trainable.parameters is None:
+        counted = [(cell.trainable.parameters, cell.config) for cell in cells]
+        weights = [count(config) * _FLOAT32 for count, config in counted if count is not None]
+        if len(weights) < len(cells):
             return None
-        weights = [trainable.parameters(cell.config) * _FLOAT32 for cell in cells]
         copies = trials / len(cells) if study.keep.models == "all" else _kept_rows(study)
         size += round(sum(weights) * copies)
     return size / 1e9

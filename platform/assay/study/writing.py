@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from assay.study.identity import flatten
-from assay.study.nesting import NO_LEVEL
 from assay.study.plan import Plan
 from assay.study.points import Point, SearchedCell
+from assay.study.settings import named_config
 from assay.study.space import say_parameter
 
 __all__ = ["study_of_point"]
@@ -50,7 +50,7 @@ def study_of_point(plan: Plan, searched: SearchedCell, point: Point, name: str, 
         "",
         f"study: {name}",
         f"question: {_flow(f'What is the best point of {study.study} worth on fresh seeds?')}",
-        f"trainable: {study.trainable}",
+        f"trainable: {cell.trainable}",
         f"data: {_flow(_data(cell.data.model_dump(mode='json', exclude_defaults=True)))}",
         f"supervision: {_flow(cell.supervision.model_dump(mode='json'))}",
         "",
@@ -77,10 +77,8 @@ def study_of_point(plan: Plan, searched: SearchedCell, point: Point, name: str, 
 def _split_config(plan: Plan, point: Point) -> tuple[dict[str, Any], dict[str, Any]]:
     """What the study and its levels set, and what was drawn; the preset has the rest."""
     assert point.config is not None
-    own = dict(plan.study.config)
     searched = next(one for one in plan.searched if one.cell.name == point.cell)
-    for factor, level in searched.cell.levels.items():
-        own |= {} if level == NO_LEVEL else plan.study.factors[factor][level].config
+    own = named_config(plan.study, searched.cell.levels)
     top = {path.split(".")[1] for path in point.values}
     preset = {"preset": own.pop("preset")} if "preset" in own else {}
     kept = {key: point.config[key] for key in own if key not in top}

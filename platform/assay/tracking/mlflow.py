@@ -308,7 +308,8 @@ class _Experiment:
         labels = {"assay.kind": "cell", "assay.study": self._plan.study.study, "assay.cell": cell}
         run = self._api.create_run(self._experiment, start_time=started, tags=labels, run_name=cell)
         row = self._cells[cell]
-        given = [Param(f"level.{factor}", level) for factor, level in row.levels.items()]
+        given = [Param("trainable", row.trainable)]
+        given += [Param(f"level.{factor}", level) for factor, level in row.levels.items()]
         given += [Param(f"drawn.{path}", str(value)) for path, value in row.drawn.items()]
         self._api.log_batch(run.info.run_id, params=given)
         return run.info.run_id

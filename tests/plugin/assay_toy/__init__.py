@@ -120,7 +120,7 @@ TRAINABLE = Trainable(
     title="A toy of the tests",
     Config=ToyConfig,
     presets={},
-    supervisions=frozenset({"weak", "mixed", "full"}),
+    supervisions=frozenset({"none", "weak", "mixed", "full"}),
     fit=fit,
     load=load,
 )

@@ -12,7 +12,7 @@ from itertools import groupby
 from assay.results.page.inline import anchors, inline, linked
 from assay.results.page.model import Page, Picture, Section, TextTable, superscript
 
-__all__ = ["html_page"]
+__all__ = ["html_notes", "html_page", "html_section"]
 
 _VERDICTS = ("shown", "suggested", "open", "identical", "too few")
 
@@ -41,6 +41,16 @@ def html_page(page: Page) -> str:
     return "\n".join([*parts, "</main>\n</body>\n</html>"]) + "\n"
 
 
+def html_section(section: Section) -> str:
+    """A section alone, as a part of another page: its table has no links."""
+    return "\n".join(_Writer({}).section(section))
+
+
+def html_notes(table: TextTable, notes: Sequence[str]) -> str:
+    """What stands below a table; empty where that is nothing."""
+    return "\n".join(_Writer({}).notes(table, notes))
+
+
 @dataclass(frozen=True)
 class _Writer:
     """Sections and tables with links to the trials of cells."""
@@ -57,6 +67,10 @@ class _Writer:
     def table_and_notes(self, table: TextTable | None, notes: Sequence[str]) -> Iterator[str]:
         if table is not None:
             yield self._table(table)
+        yield from self.notes(table, notes)
+
+    def notes(self, table: TextTable | None, notes: Sequence[str]) -> Iterator[str]:
+        """Those that the table's cells refer to by number first."""
         numbered = enumerate(table.notes if table is not None else (), start=1)
         items = [f'<li class="numbered">{superscript(i)} {_text(note)}</li>' for i, note in numbered]
         items += [f"<li>{_text(note)}</li>" for note in notes]

@@ -1,8 +1,7 @@
-"""The training loop of the nets that come after the classifier: an inpainter, and segmentation nets.
+"""The training loop of nets that learn by one optimiser: segmentation nets on pseudo labels, inpainters.
 
 Each worker sums the losses of its own part of a batch, divided by the size of the whole batch; the sum of the
-workers' gradients is then the gradient of the mean. A batch of segmentation nets is half defective; the
-inpainter's has normal images only.
+workers' gradients is then the gradient of the mean. What a batch holds is the sampler's.
 """
 
 from __future__ import annotations
@@ -18,12 +17,11 @@ from trainables.contract import Run, refuse_small_batch, shard
 from trainables.nn.sampling import BalancedSampler
 from trainables.nn.training import (
     Schedule,
+    keep_training,
     learning_rate,
     mean_over_workers,
-    optimiser_tensors,
     require_finite,
-    restore_optimiser,
-    tensors_under,
+    resume_training,
 )
 
 __all__ = ["Course", "Part", "train"]
@@ -82,7 +80,7 @@ def train(
         parameter.grad = torch.zeros_like(parameter)
     epochs = max(course.epochs, -(-course.min_steps // sampler.steps))
     steps = epochs * sampler.steps
-    start = _go_on(run, network, optimiser, sampler)
+    start = resume_training(run, network, optimiser, sampler)
     for epoch in range(start, epochs):
         network.train()
         sums = torch.zeros(len(losses) + 1, device=run.device)
@@ -104,17 +102,4 @@ def train(
             metrics |= at_the_end()
         require_finite(epoch, metrics, network)
         run.log(epoch, metrics, epochs)
-        state = {f"model.{name}": tensor for name, tensor in network.state_dict().items()}
-        state |= {f"optimiser.{name}": t for name, t in optimiser_tensors(optimiser, network).items()}
-        run.checkpoint(epoch + 1, state, {"sampler": sampler.state()})
-
-
-def _go_on(run: Run, network: nn.Module, optimiser: torch.optim.Optimizer, sampler: BalancedSampler) -> int:
-    """Restore everything from a checkpoint, if there is one; returns the epoch to start with."""
-    state = run.resume()
-    if state is None:
-        return 0
-    network.load_state_dict(tensors_under("model.", state.tensors))
-    restore_optimiser(optimiser, network, tensors_under("optimiser.", state.tensors))
-    sampler.restore(state.meta["sampler"])
-    return state.epoch
+        keep_training(run, epoch + 1, network, optimiser, sampler)

@@ -9,14 +9,14 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from assay.results import Store
-    from assay.results.progress import Progress
-    from assay.results.record import Record
-    from assay.study import Plan, Trial
+from assay.results.progress import Progress
+from assay.results.record import Problem, Record
+from assay.results.search import grown
+from assay.results.store import Store
+from assay.study import Plan, Trial
 
 __all__ = ["Running", "Snapshot", "Watch", "score"]
 
@@ -74,6 +74,9 @@ class Watch:
         self._trials = {trial.id: trial for trial in plan.trials}
         self._since = since
         self._records: dict[str, Record] = {}
+        self._problems: tuple[Problem, ...] = ()
+        self._changes = 0  # looks at which a record came or went
+        self._grown_at: tuple[object, ...] = ()
         self._first = True
         self._cost = 0.0
 
@@ -83,19 +86,27 @@ class Watch:
         return max(0.5, 10 * self._cost)
 
     @property
+    def plan(self) -> Plan:
+        """All trials; of a search, with the points that were drawn until the last look."""
+        return self._plan
+
+    @property
     def records(self) -> Mapping[str, Record]:
         """All records seen so far, by trial id."""
         return self._records
 
-    def look(self) -> Snapshot:
-        """The state now."""
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Records that could not be read at the last look."""
+        return self._problems
+
+    def look(self, begun: AbstractSet[str] | None = None) -> Snapshot:
+        """The state now; ``begun``: the trials that left anything, where the caller has listed them."""
         start = time.monotonic()
         if self._plan.study.search is not None:
-            from assay.results.search import grown
-
-            self._plan = grown(self._plan, self._store, self._records)
-            self._trials = {trial.id: trial for trial in self._plan.trials}
-        begun = set(self._store.trials())
+            self._grow()
+        if begun is None:
+            begun = set(self._store.trials())
         ended = self._new_records(begun)
         started = begun & (self._trials.keys() - self._records.keys())
         found = (self._running(trial) for id_, trial in self._trials.items() if id_ in started)
@@ -108,15 +119,28 @@ class Watch:
     def _total(self) -> int:
         return len(self._trials) + self._plan.undrawn
 
-    def _new_records(self, begun: set[str]) -> tuple[Record, ...]:
+    def _grow(self) -> None:
+        """The points that a search drew since; where nothing can have changed, the same plan object."""
+        folder = self._store.study(self._plan.study.study)
+        drawn = [self._store.stamp(f"{folder}/{name}.jsonl") for name in ("search", "ablation")]
+        state = (*drawn, self._changes)
+        if state != self._grown_at:
+            self._plan = grown(self._plan, self._store, self._records)
+            self._trials = {trial.id: trial for trial in self._plan.trials}
+            self._grown_at = state
+
+    def _new_records(self, begun: AbstractSet[str]) -> tuple[Record, ...]:
         # A failed trial may be trained again (`--retry failed`), so its record is read again.
         settled = {id_ for id_, record in self._records.items() if record.status != "failed"}
         candidates = begun & (self._trials.keys() - settled)
-        found = self._store.records(id_ for id_ in self._trials if id_ in candidates)
+        read = self._store.records_of(id_ for id_ in self._trials if id_ in candidates)
+        found, self._problems = read.records, read.problems
         new = tuple(record for id_, record in found.items() if self._records.get(id_) != record)
-        for id_ in candidates - found.keys():
-            self._records.pop(id_, None)
+        gone = self._records.keys() & ((candidates - found.keys()) | (settled - begun))
+        for id_ in gone:
+            del self._records[id_]
         self._records.update(found)
+        self._changes += bool(new or gone)
         first, self._first = self._first, False
         return () if first else new
 

@@ -1,14 +1,12 @@
-"""Segmentation nets that learn from pseudo labels: the first one, that of the additional round, the student.
+"""Segmentation nets that learn from pseudo labels.
 
-A U-Net on standardised images. The student has an image head as well, which reads the deepest features and
-the most suspicious pixels. Defect pixels are a thousandth of what it sees: without ``pos_weight`` no
+A U-Net on standardised images, with an image head where one is asked for, which reads the deepest features
+and the most suspicious pixels. Defect pixels are a thousandth of what it sees: without ``pos_weight`` no
 probability reaches 0.5 (IoU 0.000 on blowholes), and with it too many do. So the trained net's logits are
 shifted once, until as many training pixels reach 0.5 as the pseudo labels call defective (``match_area``): no
 mask is read, and no ranking changes.
 
-Source: Ronneberger et al. 2015, arXiv:1505.04597 (U-Net). The abstract of Yan et al. 2025 names neither net
-nor
-loss: all of it is our reading.
+Source: Ronneberger et al. 2015, arXiv:1505.04597 (U-Net); loss, head and shift are ours.
 """
 
 from __future__ import annotations
@@ -25,18 +23,19 @@ from torch import Tensor, nn
 from trainables.contract import Run
 from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
-from trainables.focus.config import FocusConfig
-from trainables.focus.training import Part, train
 from trainables.nn.augmentation import Views
 from trainables.nn.initialisation import initialise
 from trainables.nn.inputs import Standardise
+from trainables.nn.loop import Part, train
 from trainables.nn.maps import pool_map
 from trainables.nn.models import forward_context, with_layout
 from trainables.nn.pseudo import UNKNOWN
 from trainables.nn.sampling import BalancedSampler
+from trainables.nn.settings import PseudoLabelConfig
 from trainables.nn.unet import PlainEncoder, UNet
 
 __all__ = [
+    "ImageHead",
     "Opinion",
     "SegmentationNet",
     "Targets",
@@ -49,6 +48,13 @@ __all__ = [
 _REACH, _BINS = 20.0, 4000  # logits are counted between ± 20, in steps of 0.01
 
 
+class ImageHead(NamedTuple):
+    """How a segmentation net judges whole images as well."""
+
+    top_share: float  # of the pixels, the most suspicious ones, that it reads
+    weight: float  # of its loss
+
+
 class Opinion(NamedTuple):
     """What a segmentation net says of a batch, float32."""
 
@@ -59,13 +65,14 @@ class Opinion(NamedTuple):
 class SegmentationNet(nn.Module):
     """A U-Net, whose logits a constant shifts, and perhaps an image head."""
 
-    def __init__(self, config: FocusConfig, *, image_head: bool) -> None:
+    def __init__(self, config: PseudoLabelConfig, head: ImageHead | None = None) -> None:
         super().__init__()
         self.config = config
+        self.head = head
         self.input = Standardise(config.channels)
         encoder = PlainEncoder(config.channels, config.segment_base, config.segment_levels, "gn")
         self.unet = UNet(encoder, encoder.widths, "gn")
-        self.image_head = nn.Linear(encoder.widths[-1] + 1, 1) if image_head else None
+        self.image_head = nn.Linear(encoder.widths[-1] + 1, 1) if head is not None else None
         self.shift: Tensor
         self.register_buffer("shift", torch.zeros(()))
 
@@ -86,9 +93,9 @@ class SegmentationNet(nn.Module):
         with forward_context(self.config, images_BCHW.device):
             output = self.unet(self.input(images_BCHW))
         logits_B1HW = output.map_BOHW.float() + self.shift
-        if self.image_head is None:
+        if self.image_head is None or self.head is None:
             return Opinion(logits_B1HW[:, 0], None)
-        top_B = pool_map(logits_B1HW - self.shift, "topk", top_share=self.config.student_top_share, lse_r=1)
+        top_B = pool_map(logits_B1HW - self.shift, "topk", top_share=self.head.top_share, lse_r=1)
         features_BK = output.coarse_BKhw.float().mean(dim=(2, 3))
         cls_B = self.image_head(torch.cat((features_BK, top_B[:, None]), dim=1)).squeeze(1)
         return Opinion(logits_B1HW[:, 0], cls_B)
@@ -143,13 +150,13 @@ def soft_loss(logits_BHW: Tensor, prob_BHW: Tensor, *, pos_weight: float) -> Ten
 
 
 def train_segmentation(
-    config: FocusConfig, images: ImageSet, targets: Targets, run: Run, *, image_head: bool = False
+    config: PseudoLabelConfig, images: ImageSet, targets: Targets, run: Run, head: ImageHead | None = None
 ) -> SegmentationNet:
     """Train a segmentation net from random weights on pseudo labels, and match its area to theirs.
 
     Logs per epoch: ``loss``, ``loss_pixel``, ``loss_image`` (with an image head), ``lr``.
     """
-    network = SegmentationNet(config, image_head=image_head)
+    network = SegmentationNet(config, head)
     initialise(network, int(run.generator("init").integers(2**63)))
     network.start_at(_prior(images, targets.hard), config.pos_weight)
     network.input.measure(images)
@@ -171,10 +178,11 @@ def train_segmentation(
             soft_B = soft_loss(opinion.logits_BHW, soft_BHW, pos_weight=config.pos_weight)
             pixel_B = targets.soft_share * soft_B + (1 - targets.soft_share) * pixel_B
         image_B = torch.zeros_like(pixel_B)
-        if opinion.cls_logits_B is not None:
+        total_B = pixel_B
+        if head is not None and opinion.cls_logits_B is not None:
             label_B = torch.tensor([float(images.labels[i]) for i in part.positions], device=run.device)
             image_B = F.binary_cross_entropy_with_logits(opinion.cls_logits_B, label_B, reduction="none")
-        total_B = pixel_B + config.student_image_weight * image_B
+            total_B = pixel_B + head.weight * image_B
         (total_B.sum() / part.size).backward()
         sums = [one.detach().sum() for one in (total_B, pixel_B, image_B)]
         return torch.stack((*sums, total_B.new_tensor(len(total_B))))
@@ -219,7 +227,7 @@ def _prior(images: ImageSet, labels: Mapping[str, Tensor]) -> float:
     return max(defects, 1) / pixels
 
 
-def _views(images: ImageSet, config: FocusConfig, run: Run) -> Callable[[int], Views]:
+def _views(images: ImageSet, config: PseudoLabelConfig, run: Run) -> Callable[[int], Views]:
     """The views of an epoch, drawn once."""
     drawn: dict[int, Views] = {}
 

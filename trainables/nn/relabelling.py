@@ -1,7 +1,6 @@
 """What a segmentation net's opinion makes of the pseudo labels that it learned from.
 
-The additional round is our reading: the abstract of Yan et al. 2025 says that "conditional random field (CRF)
-and an additional training round refine the segmentation results", not where and how.
+Rounds of training on one's own labels are an old idea; the guards against a net that sees nothing are ours.
 """
 
 from __future__ import annotations

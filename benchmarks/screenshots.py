@@ -1,0 +1,70 @@
+"""Pictures of the dashboard for the documentation, of a study that was made up.
+
+``python -m benchmarks.screenshots [--folder docs/pictures]``: six cells × six seeds on synthetic surfaces,
+judged by the evaluation of every trial; the pages as Chromium shows them at 1500 × 1000 pixels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from urllib.parse import urlencode
+
+from playwright.sync_api import Page, sync_playwright
+
+from assay.results import Store
+from tests.dashboard.made_records import make_scene, make_study
+from tests.e2e.dashboard.serving import serve
+
+CHROMIUM = "/usr/bin/chromium"
+STUDY = "additions"
+PATIENCE = 300_000  # ms
+_COMPARED = ["off·off·off", "on·off·off", "on·on·off", "on·on·on"]
+_MASKS = {"cells": _COMPARED, "b": _COMPARED[-1], "sort": "disagreement"}
+
+_CHART = "[data-testid=stVegaLiteChart] :is(svg, canvas)"
+
+# File name: page, its choices, and what shows that it is drawn.
+PICTURES: dict[str, tuple[str, dict[str, str | list[str]], str]] = {
+    "dashboard_table": ("table", {}, _CHART),
+    "dashboard_effects": ("effects", {}, _CHART),
+    "dashboard_masks": ("masks", {**_MASKS}, ".grid[data-ready]"),
+    "dashboard_difference": ("masks", {**_MASKS, "difference": "1"}, ".grid[data-ready]"),
+}
+
+
+def take(page: Page, url: str, name: str, folder: Path) -> Path:
+    """Open a page, wait until it is drawn and Streamlit rests, and keep its picture."""
+    path, choices, shown = PICTURES[name]
+    page.goto(f"{url}/{path}?{urlencode({'study': STUDY, **choices}, doseq=True)}", timeout=PATIENCE)
+    page.locator(shown).first.wait_for(timeout=PATIENCE)
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for(timeout=PATIENCE)
+    page.wait_for_timeout(3000)  # charts and tables come in with a fade
+    target = folder / f"{name}.png"
+    page.screenshot(path=target)
+    return target
+
+
+def main() -> None:
+    """Make the study, serve it, and take all pictures."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--folder", type=Path, default=Path("docs/pictures"), help="where they go")
+    folder: Path = parser.parse_args().folder
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="assay-screenshots-") as storage, sync_playwright() as program:
+        store = Store(storage)
+        make_study(store, make_scene(), name=STUDY, seeds=6, probes=12)
+        browser = program.chromium.launch(executable_path=CHROMIUM)
+        with serve(store.uri) as served:
+            page = browser.new_page(viewport={"width": 1500, "height": 1000})
+            for name in PICTURES:
+                take(page, served.url, name, folder)
+            page.goto("about:blank")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

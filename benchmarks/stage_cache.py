@@ -1,0 +1,124 @@
+"""Wall-clock of a study whose trials share stages, and of the same study where each trial makes its own.
+
+    python -m benchmarks.stage_cache --data ROOT [--study studies/guided_cropping_mtd.yaml] [--seeds 0]
+
+Both arms are `assay run` on an empty storage, one after the other, so Ray's start, the evaluation and the
+records are in both. In the second arm each row has a learning rate of its own, larger by a ten-millionth per
+row: the work is the same, and no stage has the key of another. Prints a Markdown table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ruamel.yaml import YAML
+
+from assay.results import Store
+from assay.results.stages import made_stages
+from assay.study import Plan, parse_study, plan_study
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Arm(NamedTuple):
+    """One way to run the study."""
+
+    name: str
+    seconds: float
+    trials: int
+    stages: int
+    stage_seconds: float  # of all stages that were made, each once
+
+
+def studies(path: Path, seeds: list[int]) -> dict[str, str]:
+    """The study with shared stages and with own ones, as YAML."""
+    text = path.read_text(encoding="utf-8")
+    document: dict[str, Any] = YAML(typ="safe", pure=True).load(text)
+    document["repeats"] = {**document["repeats"], "seeds": seeds}
+    document["comparisons"] = []
+    document.pop("published", None)
+    shared = _yaml(document)
+    plan: Plan = plan_study(parse_study(shared, path.name), None, "cpu")
+    rows = [
+        {**cell.levels, "override": {"config": {"lr": cell.config["lr"] * (1 + 1e-7 * number)}}}
+        for number, cell in enumerate(plan.cells, start=1)
+    ]
+    return {"shared": shared, "own": _yaml({**document, "design": {"rows": rows}})}
+
+
+def run(name: str, text: str, data: Path, cache: Path, folder: Path) -> Arm:
+    """Run one arm on an empty storage."""
+    study, storage = folder / f"{name}.yaml", folder / name
+    study.write_text(text, encoding="utf-8")
+    command = [
+        sys.executable,
+        "-m",
+        "assay",
+        "run",
+        str(study),
+        "--data",
+        str(data),
+        "--storage",
+        str(storage),
+    ]
+    begin = time.monotonic()
+    subprocess.run(
+        [*command, "--data", str(data), "--cache", str(cache)], check=True, stdout=sys.stderr, cwd=ROOT
+    )
+    seconds = time.monotonic() - begin
+    store = Store(storage)
+    keys = (folder.removesuffix("/") for folder in store.list("stages"))
+    made = made_stages(store, keys).values()
+    return Arm(name, seconds, len(store.trials()), len(made), sum(one.seconds for one in made))
+
+
+def table(arms: list[Arm], what: str) -> str:
+    """The arms as a Markdown table, with the machine's load over five minutes."""
+    lines = [
+        f"{what}; {os.cpu_count()} cores, load {os.getloadavg()[1]:.1f}",
+        "",
+        "| stages | trials | stages made | seconds in stages | wall-clock | of own |",
+        "|---|---|---|---|---|---|",
+    ]
+    for arm in arms:
+        share = arm.seconds / arms[-1].seconds
+        made = f"{arm.trials} | {arm.stages} | {arm.stage_seconds:.0f}"
+        lines.append(f"| {arm.name} | {made} | {arm.seconds:.0f} s | {share:.2f} |")
+    return "\n".join(lines)
+
+
+def _yaml(document: dict[str, Any]) -> str:
+    stream = io.StringIO()
+    YAML(typ="safe", pure=True).dump(document, stream)
+    return stream.getvalue()
+
+
+def main() -> int:
+    """Run both arms and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder with the study's images")
+    parser.add_argument("--study", type=Path, default=ROOT / "studies" / "guided_cropping_mtd.yaml")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="stage-cache-") as scratch:
+        folder, cache = Path(scratch), Path(scratch) / "cache"
+        arms = [
+            run(name, text, given.data.resolve(), cache, folder)
+            for name, text in studies(given.study, given.seeds).items()
+        ]
+    print(table(arms, f"{given.study.name}, seeds {given.seeds}"))  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""Seconds per image of the distilled student, beside the chain that it replaces.
+
+    python -m benchmarks.student [--quick] [--threads 1] [--rounds 7]
+
+`whole` is the chain: the classifier with its map, the erasing steps with their inpainting, both segmentation
+nets, the CRF. `score and net` is what `predict` of the same chain without distillation takes, which leaves
+the erasing out. `student` is one pass of one net with an image head. Weights are drawn, not trained, which
+changes no shape; the erasing goes on to its last step (its probability to stop is 0). Images are noise.
+Rounds are interleaved, so a busy machine slows all alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from trainables.cam.maps import CamMaps, MapSettings
+from trainables.cam.network import Classifier
+from trainables.focus import TRAINABLE, FocusConfig
+from trainables.focus.predictor import Chain, FocusPredictor, Judge
+from trainables.nn.segmentation import SegmentationNet
+
+_IMAGES = 8
+_CASES = {"reduced": (128, 128), "standard": (224, 224)}  # preset: size
+
+
+def settings(preset: str, size: tuple[int, int], *, distill: bool) -> FocusConfig:
+    """All modules on; OpenCV's inpainting, as no net is trained here."""
+    switches = {"clm": True, "gcm": True, "iem": "both", "crf": True, "round": True, "distill": distill}
+    given = {**TRAINABLE.presets[preset], "image_size": size, "iem_inpainter": "telea", "iem_stop": 0.0}
+    return FocusConfig.model_validate(given | switches).resolved("cpu")
+
+
+def ways(preset: str, size: tuple[int, int]) -> dict[str, Callable[[Tensor], object]]:
+    """What is timed, by name."""
+    config = settings(preset, size, distill=False)
+    cam = CamMaps(Classifier(config), MapSettings(recentre=True)).eval()
+    nets = [SegmentationNet(config) for _ in range(2)]
+    chain = Chain(cam, nets[0], second=nets[1], inpainter=None, residual_scale=0.1, uses_crf=True)
+    judge = Judge(nets[1], cam, uses_crf=True)
+    whole = FocusPredictor(judge, config, chain)
+    student_config = settings(preset, size, distill=True)
+    student = FocusPredictor(Judge.of(student_config), student_config)
+    return {"whole": whole.lineage, "score and net": whole.predict, "student": student.predict}
+
+
+def measure(preset: str, size: tuple[int, int], rounds: int) -> list[str]:
+    """Rows of the table for one preset: median seconds per image, and how often the student fits into it."""
+    torch.manual_seed(0)
+    images_BCHW = torch.rand(_IMAGES, 1, *size)
+    timed = ways(preset, size)
+    seconds: dict[str, list[float]] = {name: [] for name in timed}
+    for number in range(rounds + 1):
+        for name, look in timed.items():
+            begin = time.perf_counter()
+            look(images_BCHW)
+            if number:  # the first round warms up
+                seconds[name].append((time.perf_counter() - begin) / _IMAGES)
+    rows: list[str] = []
+    for name, found in seconds.items():
+        ratios = [one / student for one, student in zip(found, seconds["student"], strict=True)]
+        spread = f"{statistics.median(ratios):.1f} ({min(ratios):.1f}–{max(ratios):.1f})"
+        case = f"{preset}, {size[0]} × {size[1]}"
+        rows.append(f"| {case} | {name} | {statistics.median(found):.4f} | {spread} |")
+    return rows
+
+
+def main() -> int:
+    """Time all cases and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="the reduced preset, two rounds: a smoke test")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=7)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    cases, rounds = list(_CASES.items()), given.rounds
+    if given.quick:
+        cases, rounds = cases[:1], 2
+    rows = [row for preset, size in cases for row in measure(preset, size, rounds)]
+    head = "| preset | way | s per image, median | times the student |\n|---|---|---|---|"
+    print("\n".join([head, *rows]))  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

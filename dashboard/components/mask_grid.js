@@ -1,0 +1,378 @@
+// The grid of the Masks page: one page of probe images, drawn and counted in the browser.
+//
+// Python sends photos, levels and counts once (dashboard/masks.py describes the bytes). Threshold, opacity and
+// difference are then only lookups and pixels, without a way to the server; it is told of a new threshold when
+// the reader lets go. All text is set as text, never as markup: names come from studies and files.
+
+const ZOOMS = [1, 2, 4, 8];
+const PLAIN_LEGEND = [
+  ["prediction", "filled", "predicted defect"],
+  ["truth", "outline", "truth"],
+  ["truth", "dashed", "defect missed"],
+];
+const DIFFERENCE_LEGEND = [
+  ["gained", "filled", "defect pixels gained"],
+  ["lost", "hatched", "defect pixels lost"],
+  ["added", "filled", "false alarm added"],
+  ["removed", "hatched", "false alarm removed"],
+  ["gained", "outline", "defect found now"],
+  ["lost", "dashed", "defect missed now"],
+  ["truth", "dashed", "missed by both"],
+  ["truth", "outline", "truth"],
+];
+
+const views = new WeakMap();
+
+export default function ({ data, parentElement, setStateValue }) {
+  let view = views.get(parentElement);
+  if (view === undefined) {
+    view = new MaskGrid(parentElement);
+    views.set(parentElement, view);
+  }
+  view.tell = setStateValue;
+  view.load(new Uint8Array(data));
+  return () => view.rest();
+}
+
+function element(tag, className, text = "") {
+  const made = document.createElement(tag);
+  made.className = className;
+  made.textContent = text;
+  return made;
+}
+
+function legendEntry([name, shape, text]) {
+  const entry = element("span", "entry");
+  const swatch = element("i", `swatch ${shape}`);
+  swatch.style.setProperty("--colour", name === "truth" ? "currentColor" : rgb(COLOUR[name]));
+  entry.append(swatch, document.createTextNode(text));
+  return entry;
+}
+
+// Cells ----------------------------------------------------------------------------------------------------
+
+/** One picture with its layers, from the photo up: heatmap, decision, truth. */
+class Cell {
+  constructor(packed, place) {
+    [this.row, this.column] = [place.row, place.column];
+    [this.width, this.height] = [packed.width, packed.height];
+    this.score = packed.score;
+    this.visible = false;
+  }
+
+  async decode(packed, blob) {
+    this.numbers = numbersOf(packed, blob);
+    this.peaks = packed.peaks === null ? new Uint8Array() : blob(packed.peaks);
+    this.photo = new Blob([blob(packed.photo)]);
+    this.levels = packed.levels === null ? null : await inflate(blob(packed.levels));
+    this.truthPlace = packed.truth === null ? "" : packed.truth.join();
+    const size = this.width * this.height;
+    const truth = packed.truth === null ? null : await inflate(blob(packed.truth));
+    this.defects = truth === null ? new Uint8Array(size) : packed.bits === 16 ? new Uint16Array(truth.buffer) : truth;
+    this.boxes = boxesOf(this.defects, this.width, this.peaks.length);
+  }
+
+  build(columnName, sample) {
+    this.frame = element("button", "frame");
+    this.frame.type = "button";
+    this.label = `${columnName}, ${sample}`;
+    this.stack = element("span", "stack");
+    this.image = element("img", "photo");
+    this.image.alt = "";
+    this.image.draggable = false;
+    this.image.src = URL.createObjectURL(this.photo);
+    this.layers = ["heat", "decision", "truth-line"].map((name) => {
+      const canvas = element("canvas", name);
+      [canvas.width, canvas.height] = [this.width, this.height];
+      return canvas;
+    });
+    this.stack.append(this.image, ...this.layers);
+    this.frame.append(this.stack);
+    this.frame.style.setProperty("--ratio", this.width / this.height);
+    this.lines = [0, 1, 2].map(() => element("span", "line"));
+    const caption = element("figcaption", "");
+    caption.append(...this.lines);
+    const figure = element("figure", "cell");
+    figure.append(this.frame, caption);
+    this.fill(0, (target) => this.levels?.forEach((level, i) => (target[i] = HEAT_COLOURS[level])));
+    return figure;
+  }
+
+  fill(layer, paint) {
+    const context = this.layers[layer].getContext("2d");
+    const data = context.createImageData(this.width, this.height);
+    paint(new Uint32Array(data.data.buffer));
+    context.putImageData(data, 0, 0);
+    return context;
+  }
+
+  /** Pixels of the picture to one of the screen. */
+  grain(zoom) {
+    return this.width / Math.max(1, this.stack.clientWidth) / zoom;
+  }
+
+  paintTruth(zoom) {
+    this.fill(2, (target) => paintTruth(target, this, Math.max(1, Math.round(this.grain(zoom)))));
+  }
+
+  paint(t, base, zoom) {
+    if (this.levels === null) return;
+    const grain = this.grain(zoom);
+    const compared = base !== null && base !== this;
+    const context = this.fill(1, (target) => {
+      if (!compared) return paintPrediction(target, this, t, Math.max(1, Math.round(1.2 * grain)));
+      const before = resized(base.levels, base.width, base.height, this.width, this.height);
+      return paintDifference(target, this, before, t, Math.max(2, Math.round(3 * grain)));
+    });
+    const known = compared && base.truthPlace === this.truthPlace ? base.peaks : null;
+    this.boxes.forEach((box, i) => this.mark(context, box, grain, hitOrMiss(this.peaks[i] >= t, known && known[i] >= t)));
+  }
+
+  mark(context, [left, top, right, bottom], grain, style) {
+    if (style === null || right < 0) return;
+    const gap = 3 * grain;
+    context.strokeStyle = rgb(COLOUR[style.colour]);
+    context.lineWidth = 1.5 * grain;
+    context.setLineDash(style.dashed ? [4 * grain, 3 * grain] : []);
+    const [x, y] = [Math.max(grain, left - gap), Math.max(grain, top - gap)];
+    const [x2, y2] = [Math.min(this.width - grain, right + gap), Math.min(this.height - grain, bottom + gap)];
+    context.strokeRect(x, y, x2 - x, y2 - y);
+  }
+
+  say(t, base) {
+    const compared = base !== null && base !== this && base.numbers !== null;
+    const shown = this.numbers === null ? [] : captionOf(this.numbers, compared ? base.numbers : null, t);
+    if (this.score !== null) {
+      if (this.numbers === null) shown.push("mask unknown");
+      shown.push(`score ${share(this.score)}`);
+    }
+    this.lines.forEach((line, i) => (line.textContent = shown[i] ?? ""));
+    this.frame.setAttribute("aria-label", [this.label, ...shown].join(", "));
+  }
+}
+
+/** How a defect's box is drawn: missed ones dashed; against another cell also those found only now. */
+function hitOrMiss(hit, hitBefore) {
+  if (hitBefore === null) return hit ? null : { colour: "truth", dashed: true };
+  if (hit) return hitBefore ? null : { colour: "gained", dashed: false };
+  return { colour: hitBefore ? "lost" : "truth", dashed: true };
+}
+
+// The grid -------------------------------------------------------------------------------------------------
+
+class MaskGrid {
+  constructor(root) {
+    this.root = root;
+    this.tell = () => {};
+    this.cells = [];
+    this.zooms = [];
+    this.key = "";
+    this.loading = 0;
+    this.input = (name) => root.querySelector(`input.${name}`);
+    this.grid = root.querySelector(".grid");
+    this.observer = new IntersectionObserver((entries) => this.see(entries), { rootMargin: "200px" });
+    this.listen();
+  }
+
+  get level() {
+    return Number(this.input("threshold").value);
+  }
+
+  get differs() {
+    return this.base >= 0 && this.input("difference").checked;
+  }
+
+  listen() {
+    const threshold = this.input("threshold");
+    threshold.oninput = () => this.repaint();
+    threshold.onchange = () => this.tell("threshold", this.level);
+    this.root.querySelector(".reset").onclick = () => {
+      threshold.value = MIDDLE;
+      this.repaint();
+      threshold.onchange();
+    };
+    this.input("difference").onchange = () => {
+      this.repaint();
+      this.tell("difference", this.differs);
+    };
+    for (const name of ["opacity", "truth", "prediction"]) this.input(name).oninput = () => this.restyle();
+    this.grid.onclick = (event) => this.zoomAt(event);
+    this.grid.onkeydown = (event) => this.press(event);
+  }
+
+  rest() {
+    this.observer.disconnect();
+    cancelAnimationFrame(this.scheduled);
+  }
+
+  async load(bytes) {
+    const { header, blob } = parse(bytes);
+    if (this.key === "") {
+      this.input("threshold").value = header.view.threshold;
+      this.input("difference").checked = header.view.difference;
+    }
+    if (this.key === header.key) return this.watch();
+    this.key = header.key;
+    const turn = ++this.loading;
+    const places = header.rows.flatMap((row, r) => row.cells.map((packed, c) => ({ packed, row: r, column: c })));
+    const cells = places.map((place) => (place.packed === null ? null : new Cell(place.packed, place)));
+    await Promise.all(cells.map((cell, i) => cell?.decode(places[i].packed, blob)));
+    if (turn !== this.loading) return; // another page was asked for meanwhile
+    this.columns = header.columns.map((column) => ({ ...column, numbers: totalsOf(column, blob) }));
+    this.base = header.base;
+    this.build(header, cells);
+  }
+
+  build(header, cells) {
+    this.cells.forEach((cell) => URL.revokeObjectURL(cell.image.src));
+    this.rest();
+    this.cells = cells.filter((cell) => cell !== null);
+    this.zooms = header.rows.map(() => ({ factor: 1, x: 0.5, y: 0.5 }));
+    this.heads = this.columns.map(({ name }) => {
+      const head = element("div", "column");
+      const title = element("b", "name", name);
+      title.title = name;
+      head.append(title, element("span", "line"), element("span", "line"));
+      return head;
+    });
+    const rows = header.rows.flatMap((row, r) => [
+      rowHead(row),
+      ...row.cells.map((_, c) => {
+        const cell = cells[r * row.cells.length + c];
+        return cell === null ? element("div", "absent", "not kept") : cell.build(this.columns[c].name, row.sample);
+      }),
+    ]);
+    const widest = Math.max(...this.cells.map(({ width, height }) => Math.min(40, (22 * width) / height)));
+    this.grid.style.setProperty("--columns", this.columns.length);
+    this.grid.style.setProperty("--widest", `${widest}rem`); // as .frame: tall pictures stand close together
+    this.grid.replaceChildren(element("div", "corner"), ...this.heads, ...rows);
+    const named = this.base >= 0;
+    this.root.querySelector(".against").hidden = !named;
+    this.root.querySelector(".base").textContent = named ? this.columns[this.base].name : "";
+    this.watch();
+    this.repaint();
+  }
+
+  watch() {
+    this.frames = new Map(this.cells.map((cell) => [cell.frame, cell]));
+    this.cells.forEach((cell) => this.observer.observe(cell.frame));
+  }
+
+  see(entries) {
+    for (const { target, isIntersecting } of entries) {
+      const cell = this.frames.get(target);
+      if (cell === undefined || cell.visible === isIntersecting) continue;
+      cell.visible = isIntersecting;
+      if (isIntersecting) this.paint(cell, true);
+    }
+  }
+
+  baseOf(cell) {
+    if (!this.differs) return null;
+    const base = this.cells.find(({ row, column }) => row === cell.row && column === this.base);
+    return base === undefined || base.levels === null ? null : base;
+  }
+
+  paint(cell, withTruth = false) {
+    const zoom = this.zooms[cell.row].factor;
+    cell.paint(this.level, this.baseOf(cell), zoom);
+    cell.frame.dataset.level = this.level;
+    if (withTruth) cell.paintTruth(zoom);
+  }
+
+  /** Numbers of all cells, pixels of the visible ones; in the next frame, however often it is asked for. */
+  repaint() {
+    cancelAnimationFrame(this.scheduled);
+    this.scheduled = requestAnimationFrame(() => {
+      const t = this.level;
+      const offset = t - MIDDLE;
+      const side = offset < 0 ? "below" : "above";
+      this.root.querySelector(".level").textContent =
+        offset === 0 ? "validation’s choice" : `${Math.abs(offset)} of 128 steps ${side} it`;
+      this.root.querySelector(".reset").disabled = offset === 0;
+      this.columns.forEach((column, c) => this.sayColumn(column, this.heads[c], t));
+      this.cells.forEach((cell) => cell.say(t, this.baseOf(cell)));
+      this.cells.filter((cell) => cell.visible).forEach((cell) => this.paint(cell));
+      this.restyle();
+      this.grid.dataset.ready = `${this.key}:${t}:${this.differs}`;
+    });
+  }
+
+  sayColumn({ scale, note, numbers, images }, head, t) {
+    const [threshold, found] = head.querySelectorAll(".line");
+    const source = t === MIDDLE || scale === null ? note : "";
+    const at = scale === null ? [] : [`threshold ${share(scoreOf(scale, t))}`];
+    threshold.textContent = [...at, ...(source === "" ? [] : [source])].join(" · ");
+    threshold.title = threshold.textContent;
+    if (numbers === null) return;
+    const { iou, found: hits, defects } = numbers.at(t);
+    found.textContent = `IoU ${share(iou)} · ${hits} of ${defects} defects`;
+    found.title = `All ${images} probe images of this cell together`;
+  }
+
+  restyle() {
+    const { style } = this.grid;
+    style.setProperty("--heat", this.differs ? 0 : this.input("opacity").value / 100);
+    style.setProperty("--truth", this.input("truth").checked ? 1 : 0);
+    style.setProperty("--decision", this.differs || this.input("prediction").checked ? 1 : 0);
+    style.setProperty("--light", this.differs ? 0.62 : 1);
+    const entries = this.differs ? DIFFERENCE_LEGEND : PLAIN_LEGEND;
+    const hint = element("span", "hint", "click a picture to zoom its row; arrow keys move, Shift and arrows pan, Esc ends it");
+    this.root.querySelector(".legend").replaceChildren(...entries.map(legendEntry), hint);
+  }
+
+  // Zoom: a row at a time, all its pictures at one place -------------------------------------------------
+
+  zoomAt(event) {
+    const cell = this.frames.get(event.target.closest(".frame"));
+    if (cell === undefined) return;
+    const zoom = this.zooms[cell.row];
+    const frame = cell.frame.getBoundingClientRect();
+    if (event.detail > 0) {
+      // A click of the mouse; the keyboard's has no place.
+      zoom.x += ((event.clientX - frame.left) / frame.width - 0.5) / zoom.factor;
+      zoom.y += ((event.clientY - frame.top) / frame.height - 0.5) / zoom.factor;
+    }
+    this.zoom(cell.row, ZOOMS[(ZOOMS.indexOf(zoom.factor) + 1) % ZOOMS.length]);
+  }
+
+  zoom(row, factor) {
+    const zoom = this.zooms[row];
+    const reach = 0.5 / factor; // half of what is seen, as a share of the picture
+    zoom.factor = factor;
+    zoom.x = factor === 1 ? 0.5 : Math.min(1 - reach, Math.max(reach, zoom.x));
+    zoom.y = factor === 1 ? 0.5 : Math.min(1 - reach, Math.max(reach, zoom.y));
+    for (const cell of this.cells.filter((one) => one.row === row)) {
+      const shift = [zoom.x, zoom.y].map((at) => `${(0.5 - at) * 100 * factor}%`);
+      cell.stack.style.transform = `translate(${shift.join()}) scale(${factor})`;
+      cell.frame.classList.toggle("zoomed", factor > 1);
+      this.paint(cell, true);
+    }
+  }
+
+  press(event) {
+    const cell = this.frames.get(event.target.closest(".frame"));
+    const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    if (cell === undefined || (step === undefined && event.key !== "Escape")) return;
+    event.preventDefault();
+    const zoom = this.zooms[cell.row];
+    if (step === undefined) this.zoom(cell.row, 1);
+    else if (event.shiftKey && zoom.factor > 1) {
+      zoom.x += step[0] / 4 / zoom.factor;
+      zoom.y += step[1] / 4 / zoom.factor;
+      this.zoom(cell.row, zoom.factor);
+    } else {
+      const [column, row] = [cell.column + step[0], cell.row + step[1]];
+      this.cells.find((one) => one.column === column && one.row === row)?.frame.focus();
+    }
+  }
+}
+
+function rowHead(row) {
+  const head = element("div", "row");
+  const kind = row.label ? (row.class ?? "defective") : "normal";
+  const [name, sample] = [element("b", "name", kind), element("span", "sample", row.sample)];
+  [name.title, sample.title] = [kind, row.sample];
+  head.append(name, sample);
+  return head;
+}

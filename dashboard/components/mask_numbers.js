@@ -1,0 +1,81 @@
+// Bytes and numbers of the grid of the Masks page: every count at any threshold is a lookup.
+
+const MIDDLE = 128; // the level that is validation's threshold
+
+function parse(bytes) {
+  const length = new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true);
+  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)));
+  const body = bytes.subarray(4 + length);
+  return { header, blob: (place) => body.slice(place[0], place[0] + place[1]) };
+}
+
+async function inflate(bytes) {
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+/** counts[t] becomes the sum of counts[t..255]: what reaches a threshold of t. */
+function reaching(counts) {
+  const sums = Float64Array.from(counts);
+  for (let t = 254; t >= 0; t--) sums[t] += sums[t + 1];
+  return sums;
+}
+
+/** What a cell, or all images of a column, find at each threshold. */
+class Numbers {
+  constructor(positives, negatives, peaks) {
+    this.hits = reaching(positives);
+    this.alarms = reaching(negatives);
+    this.found = reaching(peaks);
+  }
+  at(t) {
+    const [tp, fp, defects] = [this.hits[t], this.alarms[t], this.found[0]];
+    const fn = this.hits[0] - tp;
+    return { tp, fp, fn, iou: tp / (tp + fp + fn), found: this.found[t], defects };
+  }
+}
+
+function numbersOf(cell, blob) {
+  if (cell.counts === null) return null;
+  const counts = new Int32Array(blob(cell.counts).buffer);
+  const peaks = new Float64Array(256);
+  for (const peak of blob(cell.peaks)) peaks[peak] += 1;
+  return new Numbers(counts.subarray(0, 256), counts.subarray(256), peaks);
+}
+
+function totalsOf(column, blob) {
+  if (column.totals === null) return null;
+  const counts = new Float64Array(blob(column.totals).buffer);
+  return new Numbers(counts.subarray(0, 256), counts.subarray(256, 512), counts.subarray(512));
+}
+
+/** The lowest score that a level stands for. */
+function scoreOf([lo, threshold, hi], level) {
+  if (level < MIDDLE) return lo + ((threshold - lo) * level) / MIDDLE;
+  return threshold + ((hi - threshold) * (level - MIDDLE)) / MIDDLE;
+}
+
+const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+const change = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0, signDisplay: "exceptZero" });
+const share = (value) => (Number.isFinite(value) ? value.toFixed(3) : "–");
+const shareChange = (value) => {
+  const text = Math.abs(value).toFixed(3);
+  return !Number.isFinite(value) ? "–" : `${value < 0 && Number(text) > 0 ? "−" : "+"}${text}`;
+};
+const changed = (value) => (value === 0 ? "±0" : change.format(value).replace("-", "−"));
+
+function captionOf(numbers, base, t) {
+  const now = numbers.at(t);
+  if (base !== null) {
+    const before = base.at(t);
+    const found = now.defects > 0 ? ` · found ${changed(now.found - before.found)}` : "";
+    const first = now.defects > 0 ? `IoU ${shareChange(now.iou - before.iou)}${found}` : "no defect";
+    const misses = now.defects > 0 ? ` · FN ${changed(now.fn - before.fn)}` : "";
+    return [first, `FP ${changed(now.fp - before.fp)}${misses} px`];
+  }
+  if (now.defects === 0) return ["no defect", `FP ${whole.format(now.fp)} px`];
+  return [
+    `IoU ${share(now.iou)} · found ${now.found} of ${now.defects}`,
+    `FP ${whole.format(now.fp)} · FN ${whole.format(now.fn)} px`,
+  ];
+}

@@ -1,0 +1,107 @@
+"""What pages share: the study at hand, words where there is none, texts from records, and liveness."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+import streamlit as st
+
+from assay.results import Store
+from assay.results.page.html import html_notes, html_section
+from assay.results.page.model import Section, TextTable
+from dashboard import store as results
+from dashboard.plots import Look
+from dashboard.state import CELL, CELLS, REPEAT, STUDY, chosen_study, storage_uri
+from dashboard.words import said
+
+__all__ = [
+    "EVERY",
+    "VIEWS",
+    "follow",
+    "look",
+    "message",
+    "notes",
+    "paragraph",
+    "plain",
+    "section",
+    "study_view",
+    "to_cells",
+    "to_trial",
+]
+
+VIEWS = Path(__file__).parent / "views"
+EVERY = 2.0  # seconds between two looks at the storage
+_SEEN = "_seen"  # the version of the study that is on the page
+
+
+def study_view() -> results.StudyView:
+    """The study that the reader chose; where there is none, says what to do and ends the page."""
+    store, name = results.open_store(storage_uri()), chosen_study()
+    if name is None:
+        message(
+            "Choose a study above."
+            if store.studies()
+            else f"No study was run into {store.uri} yet. `assay run STUDY` starts one."
+        )
+        st.stop()
+    view = results.view(store, name)
+    st.session_state[_SEEN] = (name, view.version)
+    return view
+
+
+def message(text: str) -> None:
+    """A sentence in the place of what cannot be shown."""
+    plain(text, "message")
+
+
+def plain(text: str, kind: str = "") -> None:
+    """A text from outside, as it is: neither Markdown nor HTML."""
+    st.html(paragraph(text, kind))
+
+
+def paragraph(text: str, kind: str = "") -> str:
+    """A text from outside as HTML that shows it as it is; ``kind``: a class of ``style.css``."""
+    return f'<p class="{escape(kind)}">{escape(text)}</p>'
+
+
+def look() -> Look:
+    """Of the reader's browser."""
+    return "dark" if st.context.theme.type == "dark" else "light"
+
+
+def section(part: Section) -> None:
+    """A section of the report, as the report writes it."""
+    st.html(f'<div class="report">{html_section(part)}</div>')
+
+
+def notes(table: TextTable, below: Sequence[str], title: str = "What the numbers mean") -> None:
+    """The notes of a table, folded away."""
+    with st.expander(title):
+        st.html(f'<div class="report">{html_notes(table, below)}</div>')
+
+
+def to_trial(study: str, cell: str, repeat: str) -> None:
+    """A link to the page of a trial."""
+    place = {STUDY: study, CELL: cell, REPEAT: repeat}
+    st.page_link("views/trial.py", label=f"Open {said(cell)}, {said(repeat)}", query_params=place)
+
+
+def to_cells(study: str, cells: Sequence[str]) -> None:
+    """Links to the masks and to the trials of some cells."""
+    place = {STUDY: study, CELLS: list(cells)}
+    names = said(" and ".join(cells))
+    links = {"masks": ("Masks", ":material/compare:"), "table": ("Trials", ":material/table_chart:")}
+    with st.container(horizontal=True):
+        for page, (what, icon) in links.items():
+            if (VIEWS / f"{page}.py").exists():
+                st.page_link(f"views/{page}.py", label=f"{what} of {names}", icon=icon, query_params=place)
+
+
+@st.fragment(run_every=EVERY)
+def follow(store: Store) -> None:
+    """Look for changes, and run the page again when there is one; keys keep scroll and selections."""
+    seen = st.session_state.get(_SEEN)
+    if seen is not None and results.view(store, seen[0]).version != seen[1]:
+        st.rerun(scope="app")

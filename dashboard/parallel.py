@@ -1,0 +1,96 @@
+"""Points of a search as parallel coordinates: what the component gets, and what its brushes say."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from streamlit.components import v2
+
+from assay.study.search import Choice, Parameter, Scalar
+from assay.study.space import say_scalar
+
+__all__ = ["Axis", "inside", "objective_axis", "pack", "parallel", "parameter_axis"]
+
+_HERE = Path(__file__).parent / "components"
+_TICKS = 5
+_BEST = 0.1  # share of the points that are drawn in full colour while nothing is brushed
+
+parallel = v2.component(
+    "parallel",
+    html='<div class="parallel" style="height:420px"><canvas></canvas></div>',
+    css=(_HERE / "parallel.css").read_text(encoding="utf-8"),
+    js=(_HERE / "parallel.js").read_text(encoding="utf-8"),
+)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis: where each point lies on it, and what is written beside it."""
+
+    name: str
+    title: str
+    places: NDArray[np.float32]  # a point: 0 (bottom) … 1 (top), NaN: it has no such value
+    ticks: tuple[tuple[float, str], ...]
+
+
+def parameter_axis(path: str, rule: Parameter, values: Sequence[Scalar | None]) -> Axis:
+    """A parameter: its bounds are the ends (on a log scale where it is drawn so), choices lie evenly."""
+    title = path.removeprefix("config.")
+    if isinstance(rule, Choice):
+        order = {say_scalar(value): i for i, value in enumerate(rule.choice)}
+        of = [math.nan if value is None else order.get(say_scalar(value), math.nan) for value in values]
+        last = max(1, len(order) - 1)
+        ticks = tuple((i / last, text) for text, i in order.items())
+        return Axis(path, title, np.array([place / last for place in of], np.float32), ticks)
+    low, high = (math.log10(end) if rule.log else float(end) for end in rule.bounds)
+    numbers = [math.nan if value is None else float(value) for value in values]
+    scaled = [math.log10(one) if rule.log and one > 0 else one for one in numbers]
+    places = np.array([(one - low) / (high - low) for one in scaled], np.float32)
+    steps = [low + (high - low) * i / (_TICKS - 1) for i in range(_TICKS)]
+    texts = [f"{10**one if rule.log else one:.3g}" for one in steps]
+    return Axis(path, title, places, tuple((i / (_TICKS - 1), text) for i, text in enumerate(texts)))
+
+
+def objective_axis(title: str, values: Sequence[float | None], sign: int) -> Axis:
+    """The objective, better upwards."""
+    numbers = np.array([math.nan if value is None else sign * value for value in values], np.float64)
+    known = numbers[np.isfinite(numbers)]
+    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+    width = (high - low) or 1.0
+    ticks = [low + width * i / (_TICKS - 1) for i in range(_TICKS)]
+    return Axis(
+        "objective",
+        title,
+        ((numbers - low) / width).astype(np.float32),
+        tuple(((one - low) / width, f"{sign * one:.3f}") for one in ticks),
+    )
+
+
+def pack(axes: Sequence[Axis]) -> bytes:
+    """Header and places for the browser; points come best first."""
+    count = len(axes[0].places)
+    head = {
+        "axes": [{"name": axis.name, "title": axis.title, "ticks": axis.ticks} for axis in axes],
+        "count": count,
+        "best": max(1, math.ceil(_BEST * count)),
+    }
+    text = json.dumps(head).encode()
+    text += b" " * (-len(text) % 4)
+    places = np.concatenate([axis.places for axis in axes]).astype("<f4")
+    return len(text).to_bytes(4, "little") + text + places.tobytes()
+
+
+def inside(axes: Sequence[Axis], brushes: Mapping[str, Sequence[float]]) -> NDArray[np.bool_]:
+    """Which points lie within all brushes; those of axes that there are not do not count."""
+    chosen = np.ones(len(axes[0].places), np.bool_)
+    for axis in axes:
+        brush = brushes.get(axis.name)
+        if brush is not None:
+            chosen &= (axis.places >= np.float32(brush[0])) & (axis.places <= np.float32(brush[1]))
+    return chosen

@@ -1,0 +1,88 @@
+"""What a link to a page may hold: names of query parameters, and the only values that count.
+
+Widgets of a page bind themselves to these names (``bind="query-params"``); a value that is none of their
+options is ignored and taken out of the URL. A path never comes from the URL.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+
+import streamlit as st
+
+from assay.study import Plan, Trial
+
+__all__ = [
+    "CELL",
+    "CELLS",
+    "OTHER",
+    "REPEAT",
+    "STUDY",
+    "choose_study",
+    "chosen_study",
+    "known",
+    "repeat_name",
+    "storage_uri",
+    "trial_of",
+]
+
+STUDY = "study"  # a study of the storage
+OTHER = "other"  # another study beside it
+CELL = "cell"  # a cell of the study
+CELLS = "cells"  # several
+REPEAT = "repeat"  # see `repeat_name`
+
+_IN_URL = "_study_in_url"  # what the URL said at the last run
+DEFAULT_STORAGE = "./assay-storage"
+
+
+def storage_uri(arguments: Sequence[str] | None = None) -> str:
+    """The storage named on the command line (``--storage URI``), and nowhere else."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if "--storage" in given[:-1]:
+        return given[given.index("--storage") + 1]
+    return DEFAULT_STORAGE
+
+
+def choose_study(names: Sequence[str]) -> None:
+    """The select of the study, which all pages share and every link names.
+
+    It is not bound to its parameter: a link to another study would then lose against what was chosen before.
+    """
+    asked = st.query_params.get(STUDY)
+    if asked in names and asked != st.session_state.get(_IN_URL):
+        st.session_state[STUDY] = asked
+    if st.session_state.get(STUDY) not in names:
+        st.session_state[STUDY] = None
+    chosen = st.selectbox(
+        "Study", names, index=None, key=STUDY, placeholder="Choose a study", label_visibility="collapsed"
+    )
+    st.session_state[_IN_URL] = chosen
+    if chosen is not None:
+        st.query_params[STUDY] = chosen
+    elif STUDY in st.query_params:
+        del st.query_params[STUDY]
+
+
+def chosen_study() -> str | None:
+    """The study that the reader chose, on whatever page."""
+    value = st.session_state.get(STUDY)
+    return value if isinstance(value, str) else None
+
+
+def known(values: Iterable[str], options: Iterable[str]) -> list[str]:
+    """Those of ``values`` that are options, each once, in their order."""
+    allowed = set(options)
+    return [value for value in dict.fromkeys(values) if value in allowed]
+
+
+def repeat_name(seed: int, fold: int | None) -> str:
+    """``seed 0``, ``seed 0 fold 2``."""
+    return f"seed {seed}" if fold is None else f"seed {seed} fold {fold}"
+
+
+def trial_of(plan: Plan, cell: str, repeat: str) -> Trial | None:
+    """The trial of a cell at a repeat; None where there is none."""
+    of_cell = (trial for trial in plan.trials if trial.cell == cell)
+    return next((trial for trial in of_cell if repeat_name(trial.seed, trial.fold) == repeat), None)

@@ -1,0 +1,363 @@
+"""What the pages read: studies of one storage, each followed while it runs; no widgets.
+
+A study is read once and then followed (:class:`~assay.results.watch.Watch`): only records that are new are
+read, and all sessions of a server share what was read. A :class:`StudyView` is one state of a study and never
+changes, so what is computed from it is kept with it.
+
+Trade-off: a look at a study is at most ``_FRESH`` seconds old, so that ten viewers cost what one does.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeVar
+
+import pyarrow as pa
+import streamlit as st
+
+from assay.results import Problem, Progress, Record, Store
+from assay.results.answers import StudyAnswers, study_answers
+from assay.results.label_answers import LabelAnswers, label_answers
+from assay.results.lease import holder
+from assay.results.looks import read_looks
+from assay.results.luck import read_luck
+from assay.results.page.model import Page
+from assay.results.plans import stored_plan
+from assay.results.report import study_page
+from assay.results.search import best_points
+from assay.results.search_tables import judged_cells
+from assay.results.summary import summarise
+from assay.results.watch import Running, Snapshot, Watch
+from assay.study import Plan
+from trainables.errors import InputError
+from trainables.metrics import METRICS, PROXIES, Metric
+
+__all__ = [
+    "Best",
+    "Computed",
+    "StudyEntry",
+    "StudyView",
+    "answers",
+    "curve",
+    "importance",
+    "labels",
+    "lineage",
+    "open_store",
+    "predictions",
+    "probes",
+    "report_page",
+    "studies",
+    "view",
+]
+
+_T = TypeVar("_T")
+_FRESH = 1.0  # seconds for which a look at a study is not repeated
+_STUDIES = 256  # followed at once
+_PARTS = 96  # tables of trials that are kept: 8 probe images are about 0.3 MB
+
+
+class Best(NamedTuple):
+    """The cell with the best mean; no claim that it is better than others."""
+
+    metric: Metric
+    cell: str
+    mean: float
+    n: int  # repeats
+    on: str  # `test`; of a search whose winners are not trained yet, `validation`
+
+
+@dataclass(frozen=True)
+class StudyEntry:
+    """A line of the list of studies."""
+
+    name: str
+    question: str
+    counts: Mapping[str, int]  # records by status
+    total: int
+    running: int
+    planned: int  # nobody trains them yet
+    seconds_left: float | None
+    held: bool  # somebody runs the study now
+    best: Best | None
+    changed: datetime | None  # of the last record
+    problems: int  # records that cannot be read
+    trouble: str = ""  # why nothing else is known: never started, unreadable
+
+    @property
+    def done(self) -> int:
+        """Trials with a record."""
+        return sum(self.counts.values())
+
+
+class Computed:
+    """What was computed from one state of a study: once, whoever asks."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Any] = {}
+        self._lock = threading.RLock()
+
+    def once(self, name: str, make: Callable[[], _T]) -> _T:
+        """What ``make`` returned when ``name`` was first asked for."""
+        with self._lock:
+            if name not in self._known:
+                self._known[name] = make()
+            return self._known[name]
+
+
+@dataclass(frozen=True, eq=False)
+class StudyView:
+    """One state of a study; another object as soon as anything of it changes."""
+
+    store: Store
+    plan: Plan  # of a search, with all that was drawn
+    records: Mapping[str, Record]
+    problems: tuple[Problem, ...]
+    running: tuple[Running, ...]
+    seconds_left: float | None
+    total: int
+    held: bool
+    version: int  # rises with each change of plan or records, not with heartbeats
+    computed: Computed = field(repr=False)  # shared by views of one version
+
+    @property
+    def name(self) -> str:
+        """Of the study."""
+        return self.plan.study.study
+
+    @property
+    def progress(self) -> Mapping[str, Progress]:
+        """Trial → heartbeat, of the trials without a record that have one."""
+        return {one.trial.id: one.progress for one in self.running if one.progress is not None}
+
+    @property
+    def planned(self) -> int:
+        """Trials that nobody trains yet."""
+        alive = sum(one.silent is None for one in self.running)
+        return self.total - len(self.records) - alive
+
+
+@lru_cache(maxsize=4)
+def open_store(uri: str) -> Store:
+    """The storage at ``uri``; one object for all sessions."""
+    return Store(uri)
+
+
+# Studies ----------------------------------------------------------------------------------------------
+
+
+def studies(store: Store) -> list[StudyEntry]:
+    """All studies of a storage, the one that changed last first."""
+    names = store.studies()
+    begun = frozenset(store.trials()) if names else frozenset[str]()
+    entries = [_entry(store, name, begun) for name in names]
+    return sorted(entries, key=lambda one: (-(one.changed.timestamp() if one.changed else 0.0), one.name))
+
+
+def view(store: Store, name: str) -> StudyView:
+    """The state of a study, at most a second old.
+
+    Raises:
+        InputError: If it was never started, or its plan cannot be read.
+        StorageError: If the storage is away.
+    """
+    return _followed(store.uri, name).look()
+
+
+def _entry(store: Store, name: str, begun: frozenset[str]) -> StudyEntry:
+    try:
+        now = _followed(store.uri, name).look(begun)
+    except InputError as error:
+        return StudyEntry(name, "", {}, 0, 0, 0, None, False, None, None, 0, str(error))
+    counts: dict[str, int] = {}
+    for record in now.records.values():
+        counts[record.status] = counts.get(record.status, 0) + 1
+    ended = [record.ended for record in now.records.values() if record.ended is not None]
+    return StudyEntry(
+        name=name,
+        question=now.plan.study.question,
+        counts=counts,
+        total=now.total,
+        running=sum(one.silent is None for one in now.running),
+        planned=now.planned,
+        seconds_left=now.seconds_left,
+        held=now.held,
+        best=now.computed.once("best", lambda: _best(now)),
+        changed=max(ended, default=None),
+        problems=len(now.problems),
+    )
+
+
+def _best(now: StudyView) -> Best | None:
+    plan = now.plan.answer()
+    metric = METRICS[plan.study.metrics.primary]
+    sign = 1 if metric.better == "higher" else -1
+    found = [
+        (sign * one.mean, one)
+        for one in summarise(plan, now.records, metric.name, now.problems)
+        if one.mean is not None
+    ]
+    if found:
+        mean, one = max(found, key=lambda pair: pair[0])
+        return Best(metric, one.cell.name, sign * mean, one.n, "test")
+    return _best_point(now)
+
+
+def _best_point(now: StudyView) -> Best | None:
+    search = now.plan.study.search
+    if search is None:
+        return None
+    judged = [one for of_cell in judged_cells(now.plan, now.records).values() for one in of_cell]
+    best = best_points(now.plan, judged)
+    if not best or best[0].value is None:
+        return None
+    metric = {**METRICS, **PROXIES}[search.objective.metric]
+    return Best(metric, best[0].point.name, best[0].value, len(best[0].repeats), "validation")
+
+
+class _Followed:
+    """A study, looked at again and again; used by many threads."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store, self._name = store, name
+        self._lock = threading.Lock()
+        self._stamp: tuple[int, int] | None = None
+        self._watch: Watch | None = None
+        self._looked = 0.0
+        self._view: StudyView | None = None
+
+    def look(self, begun: frozenset[str] | None = None) -> StudyView:
+        with self._lock:
+            if self._view is None or time.monotonic() - self._looked > _FRESH:
+                self._view = self._now(begun)
+                self._looked = time.monotonic()
+            return self._view
+
+    def _now(self, begun: frozenset[str] | None) -> StudyView:
+        # Asked before the look: of a run that ends in between, all records are seen.
+        held = holder(self._store, self._name) is not None
+        stamp = self._store.stamp(f"{self._store.study(self._name)}/plan.parquet")
+        if self._watch is None or stamp != self._stamp:
+            self._watch, self._stamp = Watch(self._store, stored_plan(self._store, self._name)), stamp
+        snapshot = self._watch.look(begun)
+        return _state(self._store, self._watch, snapshot, held, self._view)
+
+
+def _state(store: Store, watch: Watch, snapshot: Snapshot, held: bool, before: StudyView | None) -> StudyView:
+    """The view of a look; what was computed from the one before stays where plan and records did."""
+    same = (
+        before is not None
+        and before.plan is watch.plan
+        and before.records == watch.records
+        and before.problems == watch.problems
+    )
+    return StudyView(
+        store=store,
+        plan=watch.plan,
+        records=before.records if before is not None and same else dict(watch.records),
+        problems=watch.problems,
+        running=snapshot.running,
+        seconds_left=snapshot.eta,
+        total=snapshot.total,
+        held=held,
+        version=0 if before is None else before.version + (not same),
+        computed=before.computed if before is not None and same else Computed(),
+    )
+
+
+@lru_cache(maxsize=_STUDIES)
+def _followed(uri: str, name: str) -> _Followed:
+    return _Followed(open_store(uri), name)
+
+
+# What is computed of a study -----------------------------------------------------------------------------
+
+
+def answers(view: StudyView, *, luck: bool = False) -> StudyAnswers:
+    """What the study says, as its report does.
+
+    Args:
+        view: The study.
+        luck: Also intervals over test items: reads a file of each trial.
+
+    Raises:
+        InputError: If ``looks.json`` cannot be read.
+    """
+
+    def make() -> StudyAnswers:
+        looks = read_looks(view.store, view.name)
+        found = read_luck(view.plan, view.records, view.store) if luck else None
+        return study_answers(view.plan, view.records, view.problems, luck=found, looks=looks)
+
+    return view.computed.once(f"answers {luck}", make)
+
+
+def report_page(view: StudyView, *, luck: bool = False) -> Page:
+    """The report of the study: tables and notes in words, without what a search adds."""
+    return view.computed.once(
+        f"page {luck}",
+        lambda: study_page(
+            view.plan, view.records, answers(view, luck=luck), view.problems, labels=labels(view)
+        ),
+    )
+
+
+def labels(view: StudyView) -> LabelAnswers | None:
+    """What labels buy, at the seconds that the study names; None where it names none."""
+
+    def make() -> LabelAnswers | None:
+        looks = read_looks(view.store, view.name)
+        return label_answers(view.plan, view.records, view.problems, looks=looks)
+
+    return view.computed.once("labels", make)
+
+
+def importance(view: StudyView) -> Mapping[str, Mapping[str, float]]:
+    """Of a search: cell → parameter → share of the objective's variance."""
+
+    def make() -> dict[str, dict[str, float]]:
+        from assay.engine.search import importance as shares  # Optuna: seconds, for those who ask
+
+        judged = judged_cells(view.plan, view.records)
+        return {cell: shares(view.plan, of_cell) for cell, of_cell in judged.items()}
+
+    return view.computed.once("importance", make)
+
+
+# Files of a trial ----------------------------------------------------------------------------------------
+
+
+def probes(store: Store, record: Record) -> pa.Table | None:
+    """The probe images with their heatmaps (``trainables/maps.py``); None where none were kept.
+
+    These four raise ``DamagedFileError`` or ``FileNotFoundError`` when a file is not as its record says.
+    """
+    return _part(store, record, "maps.parquet")
+
+
+def lineage(store: Store, record: Record) -> pa.Table | None:
+    """The stages of the probe images (``trainables/lineage.py``); None where the method shows none."""
+    return _part(store, record, "lineage.parquet")
+
+
+def curve(store: Store, record: Record) -> pa.Table | None:
+    """A row per epoch."""
+    return _part(store, record, "curve.parquet")
+
+
+def predictions(store: Store, record: Record) -> pa.Table | None:
+    """A row per test image."""
+    return _part(store, record, "predictions.parquet")
+
+
+def _part(store: Store, record: Record, name: str) -> pa.Table | None:
+    return _read_part(store, record, (store.uri, record.id, record.attempt, name))
+
+
+@st.cache_resource(max_entries=_PARTS, show_spinner=False)
+def _read_part(_store: Store, _record: Record, key: tuple[str, str, str, str]) -> pa.Table | None:
+    return _store.read_part(_record, key[-1])

@@ -1,0 +1,204 @@
+"""Masks: the same probe images in every cell, at any threshold, and what two cells do differently."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator as Container
+
+from assay.results import Record
+from assay.results.pictures import records_with_maps
+from assay.results.summary import Repeat
+from dashboard import store as results
+from dashboard.components import mask_grid
+from dashboard.frame import message, study_view
+from dashboard.masks import (
+    FOUND_BY_ONE,
+    LOWEST_LEVEL,
+    MOST_CELLS,
+    PAGE_ROWS,
+    SORTS,
+    Column,
+    Pair,
+    Sort,
+    View,
+    arrange,
+    cell_column,
+    defect_classes,
+    pack,
+    stage_columns,
+)
+from dashboard.state import CELLS, REPEAT, known, repeat_name
+from trainables.maps import THRESHOLD_LEVEL
+
+_GRID = "mask_grid"  # key of the component; its states are written into the URL by `_remember`
+_THRESHOLD, _DIFFERENCE = "threshold", "difference"
+
+
+def main() -> None:
+    """One run of the page."""
+    study = study_view()
+    kept = study.computed.once("maps", lambda: records_with_maps(study.plan, study.records))
+    if not kept:
+        message(
+            "No finished trial of this study has kept probe images yet. They are kept with each trial while "
+            "`keep: {probes: …}` in the study file is above 0."
+        )
+        return
+    records = _choose_cells(study, kept)
+    if not records:
+        message("Choose the cells that are to be compared.")
+        return
+    cells, level = _read(study, records), _level()
+    if not cells:
+        return
+    a, b, order, choice, stages = st.columns(5)
+    pair = _choose_pair(a, b, cells)
+    columns = _choose_stages(stages, study, records, cells)
+    samples = _choose_images(order, choice, columns, pair, level)
+    if not samples:
+        message("No probe image is as asked for. Choose another threshold, or show all images.")
+        return
+    grid, page = st.container(), 1
+    if len(samples) > PAGE_ROWS:  # asked for before the grid, shown below it
+        page = st.pagination(-(-len(samples) // PAGE_ROWS), key="page", bind="query-params")
+    payload = pack(
+        samples[(page - 1) * PAGE_ROWS : page * PAGE_ROWS],
+        columns,
+        base=pair.a if pair is not None and pair.a in columns else None,
+        view=View(level, st.query_params.get(_DIFFERENCE) == "1"),
+    )
+    with grid:
+        mask_grid(data=payload, key=_GRID, on_threshold_change=_remember, on_difference_change=_remember)
+
+
+# What the browser tells, and the URL keeps ------------------------------------------------------------------
+
+
+def _remember() -> None:
+    """Threshold and difference as parts of the URL, where they are not what every page starts with."""
+    told: Mapping[str, Any] = st.session_state[_GRID]
+    for name, usual in ((_THRESHOLD, THRESHOLD_LEVEL), (_DIFFERENCE, False)):
+        value = told.get(name)
+        if value not in (None, usual):
+            st.query_params[name] = str(int(value))
+        elif value is not None and name in st.query_params:
+            del st.query_params[name]
+
+
+def _level() -> int:
+    """The threshold of the URL where it is one, else validation's."""
+    text = st.query_params.get(_THRESHOLD, "")
+    level = int(text) if text.isascii() and text.isdecimal() and len(text) <= 3 else THRESHOLD_LEVEL
+    return level if LOWEST_LEVEL <= level <= 255 else THRESHOLD_LEVEL
+
+
+# Choices ----------------------------------------------------------------------------------------------------
+
+
+def _choose_cells(study: results.StudyView, kept: Mapping[Repeat, Mapping[str, Record]]) -> dict[str, Record]:
+    """Cell → record of one repeat."""
+    by_name = {repeat_name(repeat.seed, repeat.fold): cells for repeat, cells in kept.items()}
+    left, right = st.columns([4, 1])
+    repeat = right.selectbox(
+        "Repeat",
+        list(by_name),
+        key=REPEAT,
+        bind="query-params",
+        help="Which training of each cell is shown. The first is the one that most cells have.",
+    )
+    cells = by_name[repeat]
+    told = {cell.name for cell in study.plan.answer().cells}
+    usual = [name for name in cells if name in told] or list(cells)
+    asked = st.session_state.get(CELLS)
+    if asked is not None:  # by this page or another, where it may be none, more, or other cells
+        st.session_state[CELLS] = (known(asked, cells) or usual)[:MOST_CELLS]
+    chosen = left.multiselect(
+        f"Cells, up to {MOST_CELLS}",
+        list(cells),
+        default=None if asked is not None else usual[:MOST_CELLS],
+        max_selections=MOST_CELLS,
+        key=CELLS,
+        bind="query-params",
+    )
+    return {name: cells[name] for name in chosen}
+
+
+def _read(study: results.StudyView, records: Mapping[str, Record]) -> list[Column]:
+    """The cells whose maps can be read; the others are named."""
+    columns: list[Column] = []
+    for name, record in records.items():
+        try:
+            maps = results.probes(study.store, record)
+        except OSError as error:
+            message(f"{name} is left out: {error}. Run the study again: the trial is then trained anew.")
+            continue
+        assert maps is not None, "the record names its maps"
+        thresholds = record.result.thresholds if record.result is not None else None
+        columns.append(cell_column(name, maps, thresholds.pixel_source if thresholds is not None else ""))
+    return columns
+
+
+def _choose_pair(place: Container, other: Container, cells: Sequence[Column]) -> Pair | None:
+    """A and B, where there are two."""
+    by_name = {cell.name: cell for cell in cells}
+    if len(by_name) < 2:
+        return None
+    a = place.selectbox("A", list(by_name), key="a", bind="query-params", help="Differences are to it.")
+    others = [name for name in by_name if name != a]
+    b = other.selectbox(
+        "B", others, key="b", bind="query-params", help="Sorting and choice compare A with it."
+    )
+    return Pair(by_name[a], by_name[b])
+
+
+def _choose_stages(
+    place: Container, study: results.StudyView, records: Mapping[str, Record], cells: Sequence[Column]
+) -> Sequence[Column]:
+    """The cells, or the stages of one of them."""
+    staged = {cell.name: cell for cell in cells if _has_lineage(records[cell.name])}
+    if not staged:
+        return cells
+    chosen = place.selectbox(
+        "Stages of", list(staged), index=None, key="stages", bind="query-params", placeholder="no cell"
+    )
+    if chosen is None:
+        return cells
+    record = records[chosen]
+    lineage = results.lineage(study.store, record)
+    assert lineage is not None, "the record names its lineage"
+    return stage_columns(staged[chosen], lineage, _stage_notes(record))
+
+
+def _has_lineage(record: Record) -> bool:
+    return f"{record.attempt}/lineage.parquet" in record.files
+
+
+def _stage_notes(record: Record) -> dict[str, str]:
+    """What each stage's maps are worth on all test images."""
+    return {
+        one.stage: f"IoU {one.metrics['pixel_iou']:.3f} on test"
+        for one in (record.result.stages if record.result is not None else ())
+        if one.of == "test" and "pixel_iou" in one.metrics
+    }
+
+
+def _choose_images(
+    order: Container, choice: Container, columns: Sequence[Column], pair: Pair | None, level: int
+) -> list[str]:
+    """Samples in the order asked for, of those asked for."""
+    sorts: list[Sort] = [sort for sort in SORTS if pair is not None or sort != "disagreement"]
+    sort = order.selectbox("Sort by", sorts, key="sort", bind="query-params")
+    classes = {f"class {name}": name for name in defect_classes(columns)}
+    shows = ["defective", "normal", *(FOUND_BY_ONE if pair is not None else ()), *classes]
+    show = choice.selectbox(
+        "Show", shows, index=None, key="show", bind="query-params", placeholder="all images"
+    )
+    return arrange(
+        columns, sort=sort, show=show, defect_class=classes.get(show or ""), pair=pair, level=level
+    )
+
+
+main()

@@ -1,0 +1,75 @@
+"""All studies of the storage: what each asks, how far it is, its best cell."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import store as results
+from dashboard.frame import EVERY, message, paragraph, plain
+from dashboard.state import STUDY, storage_uri
+from dashboard.words import ago, counted, duration, progress_bar, said
+
+_MANY = 8  # studies from which on they can be searched
+
+
+def _line(entry: results.StudyEntry) -> None:
+    with st.container(border=True, key=f"study-{entry.name}"):
+        left, middle, right = st.columns([5, 4, 3], gap="large")
+        with left:
+            st.page_link("views/table.py", label=f"**{said(entry.name)}**", query_params={STUDY: entry.name})
+            plain(entry.trouble or entry.question or "No question was written.", "question")
+        if entry.trouble:
+            return
+        middle.html(progress_bar(entry) + paragraph(_state(entry), "quiet") + _problems(entry))
+        right.html(_best(entry))
+
+
+def _state(entry: results.StudyEntry) -> str:
+    if entry.seconds_left is None:
+        return counted(entry)
+    return f"{counted(entry)} · about {duration(entry.seconds_left)} left"
+
+
+def _problems(entry: results.StudyEntry) -> str:
+    if not entry.problems:
+        return ""
+    return paragraph(f"Left out: {entry.problems} that cannot be read. The table names them.", "warn")
+
+
+def _best(entry: results.StudyEntry) -> str:
+    best = entry.best
+    html = paragraph("no result yet", "quiet") if best is None else ""
+    if best is not None:
+        value = f"{best.mean:.3f}" if best.metric.unit == "share" else f"{best.mean:.1f}"
+        repeats = "1 repeat" if best.n == 1 else f"mean of {best.n} repeats"
+        html += paragraph(f"{best.metric.title} {value}", "big")
+        html += paragraph(f"best cell {best.cell} · {best.on} images · {repeats}", "quiet")
+    return html + (paragraph(f"last record {ago(entry.changed)}", "quiet") if entry.changed else "")
+
+
+@st.fragment(run_every=EVERY)
+def _studies() -> None:
+    store = results.open_store(storage_uri())
+    entries = results.studies(store)
+    if not entries:
+        message(f"No study was run into {store.uri} yet. `assay run STUDY` starts one; it appears by itself.")
+        return
+    wanted = ""
+    if len(entries) > _MANY:
+        wanted = st.text_input(
+            "Find a study",
+            key="find",
+            bind="query-params",
+            placeholder="Find a study by words of its name or question",
+            label_visibility="collapsed",
+            max_chars=100,
+        )
+    words = (wanted or "").casefold().split()
+    found = [one for one in entries if all(word in f"{one.name} {one.question}".casefold() for word in words)]
+    for entry in found:
+        _line(entry)
+    if not found:
+        message("No study has these words in its name or question.")
+
+
+_studies()

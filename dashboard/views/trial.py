@@ -1,0 +1,217 @@
+"""One trial: how it learned, what it scores, what it was set to, where it ran, and what it said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+import streamlit as st
+
+from assay.results import Record
+from assay.results.summary import reported_metrics
+from assay.study import Trial
+from assay.study.compare import say_value
+from assay.study.identity import flatten
+from dashboard import store as results
+from dashboard.frame import EVERY, look, message, paragraph, plain, study_view
+from dashboard.plots import curve_plot, line_plot, score_plot
+from dashboard.scores import confusion, curves_of, precision_recall, roc
+from dashboard.state import CELL, REPEAT, repeat_name, trial_of
+from dashboard.words import duration
+from trainables.metrics import METRICS
+
+_LOG_LINES = 400
+
+
+def _chosen(view: results.StudyView) -> Trial | None:
+    cells = list(dict.fromkeys(trial.cell for trial in view.plan.trials))
+    left, middle, _ = st.columns([3, 2, 2])
+    cell = left.selectbox(
+        "Cell", cells, key=CELL, bind="query-params", index=None, placeholder="Choose a cell"
+    )
+    if cell is None:
+        return None
+    repeats = [repeat_name(one.seed, one.fold) for one in view.plan.trials if one.cell == cell]
+    repeat = middle.selectbox("Repeat", repeats, key=REPEAT, bind="query-params")
+    return trial_of(view.plan, cell, repeat) if repeat else None
+
+
+def _summary(view: results.StudyView, trial: Trial, record: Record | None) -> None:
+    """How it ended, and its metrics at a glance."""
+    if record is None:
+        return
+    reason = f": {record.reason}" if record.reason else ""
+    state = f"Trial {record.id} {record.status}{reason} · {duration(record.seconds)} of training"
+    st.html(paragraph(state, "quiet" if record.status == "finished" else "warn"))
+    if record.result is not None:
+        names = [metric.name for metric in reported_metrics(view.plan)]
+        shown = [name for name in names if name in record.result.metrics]
+        with st.container(horizontal=True, gap="large"):
+            for name in shown:
+                metric = METRICS[name]
+                number = record.result.metrics[name]
+                value = f"{number:.4f}" if metric.unit == "share" else f"{number:g}"
+                st.metric(metric.title, value, width="content", help=metric.description)
+    plain(
+        f"In MLflow, which `assay mlflow` opens: experiment {view.name}, the run with tags.`assay.trial` = "
+        f"'{trial.id}'.",
+        "quiet",
+    )
+
+
+@st.fragment(run_every=EVERY)
+def _running(name: str, trial: str) -> None:
+    """A trial without a record: its heartbeat."""
+    view = results.view(study_view().store, name)
+    if any(problem.trial == trial for problem in view.problems):
+        message(next(str(problem) for problem in view.problems if problem.trial == trial))
+        return
+    progress = view.progress.get(trial)
+    if progress is None:
+        message("It has no record yet, and nobody trains it now. `assay run` trains what is missing.")
+        return
+    left = f" · about {duration(progress.eta)} left" if progress.eta is not None else ""
+    stage = f"{progress.stage}: " if progress.stage else ""
+    st.progress(
+        min(1.0, progress.epoch / max(1, progress.epochs)),
+        text=f"{stage}epoch {progress.epoch} of {progress.epochs}{left}",
+    )
+    values = [f"{key} {value:.4f}" for key, value in progress.metrics.items() if value is not None]
+    plain(" · ".join(values), "quiet")
+
+
+def _curves(view: results.StudyView, record: Record) -> None:
+    table = results.curve(view.store, record)
+    if table is None:
+        message("It left no curve.")
+        return
+    groups = curves_of(table.to_pandas())
+    columns = st.columns(2, gap="large")
+    for number, (title, (unit, frame)) in enumerate(groups.items()):
+        with columns[number % 2]:
+            plain(title, "heading")
+            st.altair_chart(
+                curve_plot(frame, title=title, unit=unit, look=look()), alt=f"{title} over epochs"
+            )
+
+
+def _scores(view: results.StudyView, record: Record) -> None:
+    table = results.predictions(view.store, record)
+    if table is None or record.result is None or record.result.thresholds is None:
+        message("It left no predictions.")
+        return
+    thresholds = record.result.thresholds
+    found = table.to_pandas()
+    image = found["label"].map({True: "defective", False: "normal"})
+    scores = pd.DataFrame({"score": found["score"], "image": image})
+    counts = confusion(found)
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        where = f"{thresholds.image:.4g} ({thresholds.image_source})"
+        plain(f"Scores of {len(found)} test images; decided defective from {where}", "heading")
+        st.altair_chart(score_plot(scores, thresholds.image, look=look()), alt="Histogram of image scores")
+    with right:
+        plain("Decisions", "heading")
+        st.dataframe(counts, alt="Confusion table")
+        plain(f"Pixel threshold: {thresholds.pixel:.4g} ({thresholds.pixel_source}).", "quiet")
+    if found["label"].nunique() < 2:
+        return
+    curves = {"ROC": roc(found), "Precision and recall": precision_recall(found)}
+    for column, (title, curve) in zip(st.columns(2, gap="large"), curves.items(), strict=True):
+        with column:
+            plain(title, "heading")
+            st.altair_chart(
+                line_plot(curve.points, x=curve.x, y=curve.y, mark=curve.mark, look=look()), alt=title
+            )
+
+
+def _settings(view: results.StudyView, record: Record) -> None:
+    trial = record.trial
+    differs = [(path, say_value(a), say_value(b)) for path, (a, b) in dict(trial.get("diff", {})).items()]
+    plain("What differs from the study's base", "heading")
+    if differs:
+        st.dataframe(pd.DataFrame(differs, columns=["setting", "base", "here"]), hide_index=True)
+    else:
+        plain("Nothing: it is the base.", "quiet")
+    plain("All settings", "heading")
+    parts = {part: trial.get(part) for part in ("config", "data", "supervision")}
+    rows = [(path, say_value(value)) for path, value in flatten(parts).items()]
+    st.dataframe(pd.DataFrame(rows, columns=["setting", "value"]), hide_index=True, height=520)
+
+
+def _environment(view: results.StudyView, record: Record) -> None:
+    environment = record.environment
+    facts = {
+        "host": environment.host,
+        "device": environment.device,
+        "workers": environment.world_size,
+        "peak memory, MB": environment.peak_memory_mb,
+        "started": record.started,
+        "ended": record.ended,
+        "attempts": record.attempts,
+        "commit": environment.commit,
+        "source, sha256": environment.source_hash,
+        "weights, sha256": record.result.weights_hash if record.result is not None else None,
+    }
+    timed = {f"{part}, s": f"{seconds:.4g}" for part, seconds in record.timings.items()}
+    stages = {
+        f"stage {stage.name}, s": f"{stage.seconds:.4g}{' (reused)' * stage.reused}"
+        for stage in record.stages
+    }
+    versions = dict(sorted(environment.versions.items()))
+    for column, (title, rows) in zip(
+        st.columns(3, gap="large"),
+        {"Where and when": facts, "Times": {**timed, **stages}, "Versions": versions}.items(),
+        strict=True,
+    ):
+        with column:
+            plain(title, "heading")
+            told = [(name, str(value)) for name, value in rows.items() if value not in (None, "")]
+            st.dataframe(pd.DataFrame(told, columns=["what", "value"]), hide_index=True)
+
+
+def _log(view: results.StudyView, record: Record) -> None:
+    if record.error:
+        plain("Why it failed", "heading")
+        st.code(record.error, language=None)
+    plain(f"End of its log: the last {_LOG_LINES} lines", "heading")
+    try:
+        text = view.store.read_bytes(f"{view.store.trial(record.id)}/{record.attempt}/log.txt")
+    except FileNotFoundError:
+        message("It left no log.")
+        return
+    st.code("\n".join(text.decode(errors="replace").splitlines()[-_LOG_LINES:]), language=None, height=520)
+
+
+_PARTS: dict[str, Callable[[results.StudyView, Record], None]] = {
+    "Curves": _curves,
+    "Scores": _scores,
+    "Settings": _settings,
+    "Environment": _environment,
+    "Log": _log,
+}
+
+
+def _page() -> None:
+    view = study_view()
+    trial = _chosen(view)
+    if trial is None:
+        message("Choose a cell: the curves, scores, settings and log of its trials are shown here.")
+        return
+    record = view.records.get(trial.id)
+    _summary(view, trial, record)
+    if record is None:
+        _running(view.name, trial.id)
+        return
+    first = "Log" if record.status == "failed" else "Curves"
+    part = st.segmented_control(
+        "Part", list(_PARTS), default=first, required=True, key="part", bind="query-params",
+        label_visibility="collapsed",
+    )  # fmt: skip
+    try:
+        _PARTS[part or first](view, record)
+    except OSError as error:
+        message(f"{error}. The record's numbers stand all the same.")
+
+
+_page()

@@ -1,0 +1,80 @@
+"""`assay dashboard`: the pages of a storage's studies in a browser, live."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from assay.cli.options import DEFAULT_STORAGE, Storage
+
+__all__ = ["dashboard", "register"]
+
+Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")]
+
+# Streamlit reads a config from the folder it is started in: flags say the same everywhere.
+_FLAGS = {
+    "browser.gatherUsageStats": "false",
+    "server.headless": "true",
+    "server.address": "127.0.0.1",
+    "server.fileWatcherType": "none",
+    "server.runOnSave": "false",
+    "client.showSidebarNavigation": "false",
+    "client.toolbarMode": "minimal",
+    "client.showErrorDetails": "none",
+    "client.showErrorLinks": "false",
+    "runner.magicEnabled": "false",
+    "logger.level": "error",
+    "theme.baseFontSize": "15",
+    "theme.baseRadius": "small",
+    "theme.showWidgetBorder": "true",
+    "theme.headingFontSizes": '["1.6rem", "1.25rem", "1.1rem"]',
+    "theme.light.primaryColor": "#0072B2",
+    "theme.dark.primaryColor": "#56B4E9",
+    "theme.dark.backgroundColor": "#14171a",
+    "theme.dark.secondaryBackgroundColor": "#1d2226",
+}
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog="Example: assay dashboard --storage ./assay-storage --port 8501")(dashboard)
+
+
+def dashboard(port: Port = 8501, storage: Storage = DEFAULT_STORAGE) -> None:
+    """Look at studies in a browser while they run: tables, effects, masks, curves; Ctrl-C ends it.
+
+    It reads the storage and changes nothing there. It listens on this machine only.
+    """
+    from assay.cli.serving import serve
+    from assay.results import Store
+
+    store = Store(storage)
+    store.require_root()
+    script = _script()
+    flags = [f"--{name}={value}" for name, value in {**_FLAGS, "server.port": str(port)}.items()]
+    command = [sys.executable, "-m", "dashboard", "run", str(script), *flags, "--", "--storage", store.uri]
+    root = str(script.parents[1])  # streamlit puts the script's own folder on the path, not the one above
+    serve(
+        "the dashboard",
+        command,
+        _FLAGS["server.address"],
+        port,
+        health="/_stcore/health",
+        takes="3 s",
+        environment={"PYTHONPATH": _path(root)},
+    )
+
+
+def _script() -> Path:
+    found = find_spec("dashboard")
+    assert found is not None, "the package is installed with assay"
+    assert found.origin is not None, "it is a folder with an __init__.py"
+    return Path(found.origin).with_name("app.py")
+
+
+def _path(first: str) -> str:
+    """The import path of this process, so that the child sees the same packages."""
+    return ":".join(dict.fromkeys([first, *filter(None, sys.path)]))

@@ -1,0 +1,47 @@
+"""Pages of the dashboard without a browser, on a small storage that was written without training anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from assay.results import Store
+from assay.study import Plan, parse_study, plan_study
+from tests.cli.small_study import STUDY, finished
+
+ROOT = Path(__file__).parents[2]
+Show = Callable[..., AppTest]
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return plan_study(parse_study(STUDY, "small.yaml"), None, "cpu")
+
+
+@pytest.fixture
+def store(tmp_path: Path, plan: Plan) -> Store:
+    """A study of four trials: three finished, one not trained yet."""
+    store = Store(tmp_path / "storage")
+    store.write_table("studies/small/plan.parquet", plan.to_table())
+    for trial, image_ap in zip(plan.trials, (0.8, 0.95, 0.82), strict=False):
+        finished(trial, store, image_ap=image_ap)
+    return store
+
+
+@pytest.fixture
+def show(store: Store, monkeypatch: pytest.MonkeyPatch) -> Show:
+    """Run a page, with a study chosen and query parameters."""
+
+    def run(page: str, study: str | None = "small", **parameters: str) -> AppTest:
+        monkeypatch.setattr("sys.argv", ["app.py", "--storage", store.uri])
+        app = AppTest.from_file(str(ROOT / "dashboard" / "views" / f"{page}.py"), default_timeout=60)
+        if study is not None:
+            app.session_state["study"] = study
+        for name, value in parameters.items():
+            app.query_params[name] = value
+        return app.run()
+
+    return run

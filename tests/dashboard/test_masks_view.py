@@ -1,0 +1,116 @@
+"""The Masks page as a script: what it asks for, leaves out and sends."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from assay.results import Store
+from assay.results.pictures import records_with_maps
+from assay.study import Plan
+from dashboard import masks
+from dashboard.masks import MOST_CELLS, PAGE_ROWS
+from tests.dashboard.made_records import large_study_text, make_large_study, make_scene, make_study
+
+Open = Callable[..., AppTest]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """`additions`, and `large` with ten cells."""
+    store = Store(tmp_path_factory.mktemp("masks"))
+    scene = make_scene(8, (32, 48))
+    make_study(store, scene, seeds=1, probes=8)
+    make_large_study(store, large_study_text(factors=1, seeds=1), scene=scene, variants=2)
+    return store
+
+
+@pytest.fixture
+def open_page(monkeypatch: pytest.MonkeyPatch) -> Open:
+    def run(
+        store: Store, study: str = "additions", state: dict[str, Any] | None = None, **query: str
+    ) -> AppTest:
+        monkeypatch.setattr(sys, "argv", ["app.py", "--storage", store.uri])
+        page = AppTest.from_file(str(Path(masks.__file__).parent / "views" / "masks.py"), default_timeout=120)
+        for name, value in {"study": study, **(state or {})}.items():
+            page.session_state[name] = value
+        page.query_params.update(query)
+        page.run()
+        assert not page.exception
+        return page
+
+    return run
+
+
+def sent(page: AppTest) -> dict[str, Any]:
+    """The header of the payload."""
+    (grid,) = page.get("bidi_component")
+    payload = grid.proto.bytes
+    return json.loads(payload[4 : 4 + int.from_bytes(payload[:4], "little")])
+
+
+def said(page: AppTest) -> str:
+    return " ".join(block.proto.body for block in page.get("html"))
+
+
+def test_only_the_images_of_one_page_are_sent(store: Store, open_page: Open) -> None:
+    first, second = (sent(open_page(store, page=number)) for number in ("1", "2"))
+    assert (len(first["rows"]), len(second["rows"])) == (PAGE_ROWS, 2)
+    samples = [row["sample"] for row in first["rows"] + second["rows"]]
+    assert samples == sorted(set(samples))
+
+
+@pytest.mark.parametrize(
+    ("text", "level"),
+    [
+        *((str(level), level) for level in (1, 140, 255)),
+        *((text, 128) for text in ("0", "256", "-3", "1e3", "９９", "../../etc/passwd", "9" * 5000, "\0")),
+    ],
+)
+def test_a_threshold_of_the_url_is_a_level_or_nothing(
+    store: Store, open_page: Open, text: str, level: int
+) -> None:
+    assert sent(open_page(store, threshold=text))["view"] == {"threshold": level, "difference": False}
+
+
+def test_cells_that_another_page_chose_are_shown_up_to_six(store: Store, open_page: Open) -> None:
+    names = [f"l{k}" for k in range(10)]
+    asked = [*names[3:], "<script>", "../../etc"]
+    header = sent(open_page(store, "large", {"cells": asked}))
+    assert [column["name"] for column in header["columns"]] == names[3 : 3 + MOST_CELLS]
+    usual = sent(open_page(store, "large", {"cells": []}))
+    assert [column["name"] for column in usual["columns"]] == names[:MOST_CELLS]
+
+
+def test_a_study_without_probe_images_says_how_to_keep_them(
+    tmp_path: Path, store: Store, open_page: Open
+) -> None:
+    empty = Store(tmp_path)
+    empty.write_table("studies/additions/plan.parquet", store.read_table("studies/additions/plan.parquet"))
+    page = open_page(empty)
+    assert "keep: {probes: …}" in said(page)
+    assert not page.get("bidi_component")
+
+
+def test_maps_that_cannot_be_read_are_named_and_the_other_cells_shown(
+    tmp_path: Path, open_page: Open
+) -> None:
+    broken = Store(tmp_path)
+    plan: Plan = make_study(broken, make_scene(4, (32, 48)), seeds=1, probes=2, epochs=13)
+    (cells,) = records_with_maps(plan, broken.records(trial.id for trial in plan.trials)).values()
+    name, record = next(iter(cells.items()))
+    broken.write_bytes(f"{broken.trial(record.id)}/{record.attempt}/maps.parquet", b"not a table")
+    page = open_page(broken)
+    assert f"{name} is left out" in said(page)
+    assert [column["name"] for column in sent(page)["columns"]] == list(cells)[1:]
+
+
+def test_a_filter_that_nothing_passes_says_so(store: Store, open_page: Open) -> None:
+    page = open_page(store, show="A finds, B misses", threshold="1")
+    assert "No probe image is as asked for." in said(page)

@@ -1,0 +1,44 @@
+"""What links may hold, and how numbers, times and texts from outside are written."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from assay.study import Plan
+from dashboard.frame import paragraph
+from dashboard.state import known, repeat_name, storage_uri, trial_of
+from dashboard.words import ago, duration, said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "uri"),
+    [(["--storage", "s3://b/a"], "s3://b/a"), ([], "./assay-storage"), (["--storage"], "./assay-storage")],
+)
+def test_the_storage_is_that_of_the_command_line(arguments: list[str], uri: str) -> None:
+    assert storage_uri(arguments) == uri
+
+
+def test_only_values_that_there_are_count() -> None:
+    assert known(["b", "../x", "b", "a"], ["a", "b", "c"]) == ["b", "a"]
+
+
+def test_a_trial_is_named_by_cell_and_repeat(plan: Plan) -> None:
+    trial = plan.trials[2]
+    assert trial_of(plan, trial.cell, repeat_name(trial.seed, trial.fold)) is trial
+    assert trial_of(plan, trial.cell, "seed 99") is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(40, "40 s"), (359, "5 min"), (7800, "2 h 10 min"), (273_600, "3 d 4 h")],
+)
+def test_durations_are_said_in_two_units_at_most(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+    assert ago(datetime.now(UTC) - timedelta(seconds=seconds)) == f"{text} ago"
+
+
+def test_texts_from_outside_are_neither_html_nor_markdown() -> None:
+    assert paragraph("<b>&", "quiet") == '<p class="quiet">&lt;b&gt;&amp;</p>'
+    assert said("a_b·on [x](y) :red[z] $m$") == r"a\_b·on \[x\]\(y\) \:red\[z\] \$m\$"

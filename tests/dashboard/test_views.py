@@ -1,0 +1,76 @@
+"""Pages without a browser: what they say where there is nothing to show, and that they run at all."""
+
+from __future__ import annotations
+
+import pytest
+
+from assay.results import Store
+from assay.results.csv_tables import cells_csv
+from assay.study import Plan
+from dashboard.cells import cell_table, in_order, trial_table
+from dashboard.store import answers, view
+from tests.dashboard.conftest import Show
+from trainables.metrics import METRICS
+
+PAGES = ("table", "effects", "search", "labels", "trial", "compare")
+
+
+def said(app: object) -> str:
+    return " ".join(str(element.proto.body) for element in app.get("html"))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_runs_on_a_study_that_is_not_finished(show: Show, page: str) -> None:
+    assert not show(page).exception
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_says_when_no_study_is_chosen(show: Show, page: str) -> None:
+    app = show(page, study=None)
+    assert not app.exception
+    assert "Choose a study above." in said(app)
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("search", "small is no search"),
+        ("labels", "No two finished cells differ in hours"),
+        ("compare", "There is one study in this storage"),
+        ("trial", "Choose a cell"),
+    ],
+)
+def test_a_page_that_has_nothing_to_show_says_why(show: Show, page: str, text: str) -> None:
+    assert text in said(show(page))
+
+
+def test_an_empty_storage_says_how_to_fill_it(show: Show, store: Store) -> None:
+    store.delete_tree("studies")
+    assert "`assay run STUDY` starts one" in said(show("studies", study=None))
+
+
+def test_a_trial_that_is_not_trained_says_so(show: Show, plan: Plan) -> None:
+    trial = plan.trials[3]
+    app = show("trial", cell=trial.cell, repeat=f"seed {trial.seed}")
+    assert "It has no record yet" in said(app)
+
+
+def test_the_table_holds_the_numbers_of_the_csv(store: Store, plan: Plan) -> None:
+    now = view(store, "small")
+    frame = cell_table(now, luck=False).frame
+    lines = [line.split(",") for line in cells_csv(plan, now.records, answers(now)).splitlines()]
+    mean = lines[0].index("mean")
+    rows = {line[1]: float(line[mean]) for line in lines[1:] if "image_ap" in line}
+    assert frame["mean image_ap"].to_dict() == rows
+
+
+def test_cells_are_ordered_by_their_mean_if_so_wished(store: Store) -> None:
+    now = view(store, "small")
+    assert in_order(now, None) == ["off", "on"]
+    assert in_order(now, METRICS["image_ap"]) == ["on", "off"]
+
+
+def test_trials_of_chosen_cells_are_listed_with_what_is_missing(store: Store) -> None:
+    table = trial_table(view(store, "small"), ["on"])
+    assert list(table["status"]) == ["finished", "planned"]
+    assert list(table["repeat"]) == ["seed 0", "seed 1"]

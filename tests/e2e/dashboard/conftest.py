@@ -1,0 +1,175 @@
+"""The dashboard as a reader has it: real studies, the server that `assay dashboard` starts, a real browser.
+
+A picture of every page that a test looked at is kept in ``$ASSAY_SCREENSHOTS``, or below pytest's folder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from assay.results import Store
+from assay.study import Trial
+from tests.e2e.small_study import SmallStudy
+from tests.engine.search_study import ToySearch
+from tests.engine.staged_study import STAGED, StagedStudy
+from tests.engine.toy_study import TOY
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, ConsoleMessage, Page, Request
+
+CHROMIUM = Path("/usr/bin/chromium")
+HOSTILE = (
+    "<script>alert(1)</script> ![x](http://example.org/x.png) ../../etc/passwd  日本語 **bold** $x$ :red[no]"
+)
+LABELS = "labels: {weak: {supervision: weak}, full: {supervision: full}}"
+# Streamlit asks for both below the page's own path first, where they are not.
+_EXPECTED = ("/_stcore/health", "/_stcore/host-config")
+
+
+class Results(NamedTuple):
+    """One storage: `staged` and `staged_longer` have the same cells, `growing` lacks a trial."""
+
+    store: Store
+    small: SmallStudy
+    search: ToySearch
+    growing: StagedStudy
+    missing: Trial
+
+
+@pytest.fixture(scope="session")
+def results(small_study: SmallStudy, tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> Results:
+    """A study that Ray trained, and beside it small ones of the toys, trained in this process."""
+    storage = tmp_path_factory.mktemp("dashboard") / "storage"
+    shutil.copytree(small_study.storage, storage)
+    store = Store(storage)
+    for name, epochs in {"staged": 3, "staged_longer": 4}.items():
+        study = StagedStudy.of(storage, cache_root, name=name, epochs=epochs)
+        _plan(store, name, study)
+        study.train(study.plan.trials)
+    growing = StagedStudy.of(storage, cache_root, name="growing", epochs=5)
+    _plan(store, "growing", growing)
+    *first, missing = growing.plan.trials
+    growing.train(first)
+    hostile = StagedStudy.of(storage, cache_root, name="hostile", text=f"question: {HOSTILE!r}\n{STAGED}")
+    _plan(store, "hostile", hostile)
+    labels = StagedStudy.of(storage, cache_root, name="labels", text=TOY, factor=LABELS, pack="auto")
+    _plan(store, "labels", labels)
+    labels.train(labels.plan.trials)
+    search = ToySearch(storage, cache_root)
+    store.write_table("studies/toy_search/plan.parquet", search.plan.to_table())
+    search.run()
+    return Results(store, small_study, search, growing, missing)
+
+
+def _plan(store: Store, name: str, study: StagedStudy) -> None:
+    store.write_table(f"studies/{name}/plan.parquet", study.plan.to_table())
+
+
+@pytest.fixture(scope="session")
+def dashboard(results: Results) -> Iterator[str]:
+    """Its address, while `assay dashboard` runs."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [
+        sys.executable,
+        "-m",
+        "assay",
+        "dashboard",
+        "--storage",
+        results.store.uri,
+        "--port",
+        str(port),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        assert server.stderr is not None
+        said: list[str] = []
+        for line in server.stdout:
+            said.append(line)
+            if "is up" in line:
+                break
+        assert said, server.stderr.read()
+        assert said[-1] == f"the dashboard is up: open http://127.0.0.1:{port}\n"
+        yield f"http://127.0.0.1:{port}"
+        server.send_signal(signal.SIGINT)
+        _, errors = server.communicate(timeout=60)
+        assert errors == "", "the server was quiet to its end"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright
+
+    if not CHROMIUM.exists():
+        pytest.skip(f"needs {CHROMIUM}: `apt-get install --no-install-recommends chromium`")
+    with sync_playwright() as program:
+        browser = program.chromium.launch(executable_path=CHROMIUM)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(
+    browser: Browser, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Page]:
+    """A window in which an error of the console, an exception or a request to elsewhere fails the test."""
+    context = browser.new_context(viewport={"width": 1500, "height": 1000})
+    page = context.new_page()
+    page.set_default_timeout(60_000)  # a machine that trains meanwhile is slow
+    trouble: list[str] = []
+
+    def heard(message: ConsoleMessage) -> None:
+        if message.type == "error" and not message.location.get("url", "").endswith(_EXPECTED):
+            trouble.append(f"{message.text} {message.location}")
+
+    def asked(sent: Request) -> None:
+        if not sent.url.startswith(("http://127.0.0.1:", "data:", "blob:")):
+            trouble.append(f"asked {sent.url}")
+
+    page.on("console", heard)
+    page.on("pageerror", lambda error: trouble.append(str(error)))
+    page.on("request", asked)
+    yield page
+    folder = Path(os.environ.get("ASSAY_SCREENSHOTS") or tmp_path_factory.getbasetemp() / "screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=folder / f"{re.sub('[^a-z0-9_]+', '-', request.node.name)[:100]}.png")
+    trouble += page.locator("[data-testid=stException]").all_inner_texts()
+    context.close()
+    assert not trouble
+
+
+@dataclass
+class Reader:
+    """A browser window on the dashboard."""
+
+    page: Page
+    address: str
+
+    def open(self, path: str) -> Page:
+        """Go to a page of the dashboard, and wait until Streamlit has run it."""
+        self.page.goto(f"{self.address}{path}")
+        self.page.locator("[data-testid=stHeading]").first.wait_for()
+        self.settled()
+        return self.page
+
+    def settled(self) -> None:
+        """Wait until nothing runs any more."""
+        self.page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
+
+
+@pytest.fixture
+def reader(page: Page, dashboard: str) -> Reader:
+    return Reader(page, dashboard)

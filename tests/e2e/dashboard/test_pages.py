@@ -1,0 +1,190 @@
+"""Each page in a real browser: its main action is done, and its numbers are those of the records."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+
+from assay.results.answers import study_answers
+from assay.results.csv_tables import cells_csv
+from assay.results.luck import read_luck
+from assay.results.search import best_points, judge
+from assay.results.statistics.words import sentence
+from assay.results.summary import summarise
+from assay.results.tables import decimals_of
+from tests.e2e.dashboard.conftest import HOSTILE, Reader, Results
+from trainables.metrics import METRICS
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = pytest.mark.ray
+
+
+def text(page: Page) -> str:
+    return page.locator("[data-testid=stMain]").inner_text()
+
+
+def grid(page: Page, number: int = 0) -> list[str]:
+    """Texts of the cells of a table that is drawn on a canvas, as a screen reader finds them."""
+    cells = page.locator("[data-testid=stDataFrame]").nth(number).locator("[role=gridcell]")
+    cells.first.wait_for(state="attached")
+    return cells.all_text_contents()
+
+
+def numbers(page: Page, number: int = 0) -> set[float]:
+    """The numbers among them, unrounded."""
+    return {float(cell) for cell in grid(page, number) if re.fullmatch(r"\d+(\.\d+)?(e-?\d+)?", cell)}
+
+
+def test_studies_show_progress_and_the_best_cell(reader: Reader, results: Results) -> None:
+    page = reader.open("/")
+    row = page.locator(".st-key-study-small")
+    found = summarise(results.small.plan, results.small.records(), "image_ap")
+    best = max(found, key=lambda one: one.mean or 0.0)
+    expect(row).to_contain_text("12 of 12 finished")
+    expect(row).to_contain_text(f"AP {best.mean:.3f}")
+    expect(row).to_contain_text(f"best cell {best.cell.name}")
+    expect(page.locator(".st-key-study-growing")).to_contain_text("7 of 8 finished · 1 planned")
+
+
+def test_a_study_leads_to_its_table_and_the_link_can_be_shared(reader: Reader) -> None:
+    page = reader.open("/?study=staged")
+    page.locator(".st-key-study-small a").click()
+    page.get_by_text("12 trials of 6 cells: 12 finished.").wait_for()
+    assert page.url.endswith("/table?study=small")
+    page.get_by_role("link", name="Effects").click()
+    page.get_by_text("Look closer at").wait_for()
+    assert page.url.endswith("/effects?study=small")
+
+
+def test_the_tables_numbers_and_downloads_are_those_of_the_report(
+    reader: Reader, results: Results, tmp_path: Path
+) -> None:
+    page = reader.open("/table?study=small")
+    plan, records = results.small.plan, results.small.records()
+    assert {one.mean for one in summarise(plan, records, "image_ap")} <= numbers(page)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV", exact=True).click()
+    download.value.save_as(tmp_path / "cells.csv")
+    answers = study_answers(plan, records, luck=read_luck(plan, records, results.store), looks=(2,))
+    assert (tmp_path / "cells.csv").read_text() == cells_csv(plan, records, answers)
+
+
+def test_cells_of_the_table_lead_to_their_trials(reader: Reader, results: Results) -> None:
+    cell = results.small.plan.cells[0].name
+    page = reader.open(f"/table?study=small&cells={quote(cell)}")
+    trials = [trial for trial in results.small.plan.trials if trial.cell == cell]
+    assert {trial.id for trial in trials} <= set(grid(page, 1))
+    found = [results.small.records()[trial.id].result for trial in trials]
+    assert {one.metrics["image_ap"] for one in found if one is not None} <= numbers(page, 1)
+
+
+def test_a_comparison_is_said_in_the_words_of_the_report(reader: Reader, results: Results) -> None:
+    page = reader.open("/effects?study=small")
+    plan, records = results.small.plan, results.small.records()
+    one = study_answers(plan, records, looks=(2,)).comparisons[0]
+    page.get_by_label("Look closer at").click()
+    page.keyboard.type(f"{one.comparison}, {one.within}")
+    page.keyboard.press("Enter")
+    said = sentence(one, decimals_of(METRICS[one.metric], one.n_planned))
+    page.get_by_text(said).wait_for()
+    assert "comparison=" in page.url
+    assert page.locator("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg").count()
+
+
+def test_a_brush_on_a_parameter_filters_the_points(reader: Reader, results: Results) -> None:
+    page = reader.open("/search?study=toy_search")
+    page.locator(".parallel[data-ready]").wait_for()
+    axis = page.get_by_role("slider", name="x", exact=True)
+    axis.focus()
+    page.keyboard.press("Enter")  # the upper half: x ≥ 0.5
+    plan = results.search.grown
+    judged = judge(plan, plan.searched[0], plan.points, results.search.records())
+    wanted = [one for one in judged if float(one.point.values["config.x"]) >= 0.5]
+    page.get_by_text(f"{len(wanted)} of {len(judged)} points, inside the brushes").wait_for()
+    best = best_points(plan, wanted)[0]
+    reader.settled()
+    assert best.point.name in grid(page)
+    assert best.value in numbers(page)
+
+
+def test_costs_of_labels_follow_the_slider(reader: Reader) -> None:
+    page = reader.open("/labels?study=labels&mask-seconds=36")
+    page.get_by_role("heading", name="What labels buy").wait_for()
+    assert "1 s per image label and 36 s per mask" in text(page)
+    page.get_by_role("slider", name="Seconds per mask").focus()
+    page.keyboard.press("ArrowRight")
+    page.get_by_text("1 s per image label and 37 s per mask").wait_for()
+    assert "mask-seconds=37" in page.url
+
+
+def test_a_trial_shows_its_record_and_its_log(reader: Reader, results: Results) -> None:
+    trial = results.small.plan.trials[1]
+    record = results.small.records()[trial.id]
+    assert record.result is not None
+    page = reader.open(f"/trial?study=small&cell={quote(trial.cell)}&repeat=seed+{trial.seed}")
+    page.get_by_text(f"{record.result.metrics['image_ap']:.4f}").first.wait_for()
+    page.get_by_role("radio", name="Scores").click()
+    page.get_by_text(f"Scores of {record.result.n_test} test images").wait_for()
+    predictions = results.store.read_part(record, "predictions.parquet")
+    assert predictions is not None
+    label, decision = (predictions[name].to_numpy() for name in ("label", "decision"))
+    counts = [int(np.sum((label == i) & (decision == j))) for i in (False, True) for j in (False, True)]
+    assert [int(cell) for cell in grid(page) if cell.isdigit()] == counts
+    page.get_by_role("radio", name="Log").click()
+    page.get_by_text("End of its log").wait_for()
+    assert "part=Log" in page.url
+
+
+def test_two_studies_stand_side_by_side(reader: Reader) -> None:
+    page = reader.open("/compare?study=staged&other=staged_longer")
+    page.get_by_role("heading", name="What differs").wait_for()
+    assert "config.epochs" in text(page)
+    assert "Two studies side by side: 4 cells that both have." in text(page)
+
+
+def test_a_new_record_appears_by_itself_and_the_reader_keeps_his_place(
+    reader: Reader, results: Results
+) -> None:
+    page = reader.open("/table?study=growing&cells=on%C2%B7some")
+    page.set_viewport_size({"width": 1500, "height": 500})
+    page.get_by_text("7 finished, 1 missing").wait_for()
+    grid(page, 1)
+    page.evaluate("document.querySelector('[data-testid=stMain]').scrollTo(0, 120)")
+    place = page.evaluate("document.querySelector('[data-testid=stMain]').scrollTop")
+    results.growing.train([results.missing])
+    written = time.monotonic()
+    page.get_by_text("8 trials of 4 cells: 8 finished.").wait_for()
+    assert time.monotonic() - written < 5
+    reader.settled()
+    assert results.missing.id in grid(page, 1)
+    assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollTop") == place > 0
+    assert "cells=" in page.url
+
+
+def test_texts_of_a_study_are_shown_as_they_are(reader: Reader) -> None:
+    page = reader.open("/")
+    page.locator(".st-key-study-hostile").get_by_text(HOSTILE, exact=True).wait_for()
+    page = reader.open("/table?study=hostile")
+    page.get_by_text(HOSTILE, exact=True).wait_for()
+
+
+@pytest.mark.parametrize("asked", ["../../etc/passwd", "<script>alert(1)</script>", "x" * 10_000, "%00%ff"])
+def test_a_study_that_there_is_not_opens_nothing(reader: Reader, asked: str) -> None:
+    page = reader.open(f"/table?study={asked if asked.startswith('%') else quote(asked)}")
+    page.get_by_text("Choose a study above.").wait_for()
+
+
+def test_other_values_that_are_no_options_are_ignored(reader: Reader) -> None:
+    page = reader.open("/trial?study=small&cell=../../x&repeat=seed+99&part=%3Cb%3E")
+    page.get_by_text("Choose a cell: the curves").wait_for()
+    page = reader.open("/table?study=small&metric=no&cells=..%2F..&best=perhaps")
+    page.get_by_text("12 trials of 6 cells: 12 finished.").wait_for()

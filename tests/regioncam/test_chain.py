@@ -1,0 +1,377 @@
+"""The chain as a whole: what it may read, what each switch changes, what a kill leaves, what trials share."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from assay.study import plan_study, read_study
+from assay.study.stages import stage_graph
+from tests.conftest import ROOT
+from tests.regioncam import two_workers
+from tests.regioncam.chains import CPU, SIZE, KeptRun, chain_data, fitted, pictures, shared_fit, tiny
+from tests.supervised.surfaces import surfaces
+from trainables.cam import TRAINABLE as CAM
+from trainables.cam import CamConfig
+from trainables.contract import LocalRun
+from trainables.data.samples import EvaluationData
+from trainables.errors import InputError
+from trainables.evaluate import evaluate
+from trainables.nn.pseudo import pseudo_labels
+from trainables.nn.relabelling import by_id
+from trainables.nn.segmentation import Targets
+from trainables.pseudo_labels import PseudoLabels
+from trainables.regioncam import TRAINABLE, RegionCamPredictor
+from trainables.regioncam.chain import agreement, sharpened_labels, stages
+from trainables.stages import read_facts
+
+WHOLE: dict[str, Any] = {"region": "slic", "rounds": 2, "crf": True}
+TRAINED: dict[str, Any] = {"min_steps": 100, "rounds": 1, "segment_min_steps": 60}
+
+
+def digest(predictor: RegionCamPredictor, folder: Path) -> str:
+    """Of a saved model's weights."""
+    folder.mkdir(exist_ok=True)
+    predictor.save(folder)
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+def labels_in(folder: Path) -> PseudoLabels:
+    labels = PseudoLabels.load(folder)
+    assert labels is not None
+    return labels
+
+
+# What it may read -------------------------------------------------------------------------------------
+
+
+def test_no_mask_is_read_and_none_would_change_a_bit(tmp_path: Path) -> None:
+    data, true = chain_data(), surfaces(6, 8)
+    inverted = {name: 1 - mask for name, mask in true.masks.items()}
+    found: set[tuple[str, bytes]] = set()
+    for k, masks in enumerate(({}, true.masks, inverted)):
+        shown = replace(data, train=replace(data.train, masks=masks))
+        predictor = fitted(tiny(**WHOLE), tmp_path / str(k), shown)
+        labels = labels_in(tmp_path / str(k) / "round2").labels.tobytes()
+        found.add((digest(predictor, tmp_path / f"model{k}"), labels))
+    assert len(found) == 1
+
+
+def test_shuffled_labels_teach_nothing(tmp_path: Path) -> None:
+    data = chain_data(16)
+    labels = np.random.default_rng(1).permutation(data.train.labels)
+    test = EvaluationData(None, surfaces(15, 25, seed=7))
+    found: list[dict[str, float]] = []
+    for k, train in enumerate((data.train, replace(data.train, labels=labels))):
+        predictor = fitted(tiny(**TRAINED), tmp_path / str(k), replace(data, train=train))
+        found.append(evaluate(predictor, test, device=CPU, batch=16, probes=0, seed=0).metrics)
+    assert found[0]["image_ap"] >= 0.9  # chance: 0.375
+    assert found[0]["pixel_ap"] >= 0.3  # chance: 0.008
+    assert found[1]["image_ap"] < 0.6
+    assert found[1]["pixel_ap"] < 0.1
+
+
+# What each switch changes -----------------------------------------------------------------------------
+
+SWITCHES: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({}, {"method": "cam"}),
+    ({}, {"method": "grad_cam"}),
+    ({}, {"layers": [2]}),
+    ({}, {"layers": [1, 2]}),
+    ({"layers": [1, 2]}, {"fusion": "max"}),
+    ({}, {"recentre": False}),
+    ({}, {"gate_by_score": False}),
+    ({}, {"fgbp": False}),
+    ({}, {"fgbp_guided": False}),
+    ({}, {"fgbp_q": 0.0}),
+    ({}, {"fgbp_q": 0.8}),
+    ({}, {"fgbp_by": "activation_x_gradient"}),
+    ({}, {"fgbp_mode": "share_of_max"}),
+    ({}, {"fgbp_sign": "negative"}),
+    ({}, {"region": "slic"}),
+    ({}, {"region": "grid"}),
+    ({}, {"region": "components"}),
+    ({"region": "grid"}, {"region_size": 6}),
+    ({"region": "grid"}, {"region_gamma": 2.0}),
+    ({"region": "grid"}, {"region_score": "occlusion"}),
+    ({"region": "grid", "region_score": "occlusion"}, {"region_count": 2}),
+    ({}, {"rounds": 1}),
+    ({"rounds": 1}, {"threshold": "area_prior"}),
+    ({"rounds": 1}, {"crf": True}),
+    ({"rounds": 1}, {"rounds": 2}),
+    ({"rounds": 2}, {"round_foreground": 0.6}),
+    ({"rounds": 3}, {"round_blend": 0.0}),
+]
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where stages lie that several tests' chains have in common."""
+    return tmp_path_factory.mktemp("shared")
+
+
+def answer_of(settings: dict[str, Any], shared: Path) -> bytes:
+    return shared_fit(tiny(**settings), shared).predict(pictures(4)).heatmap.numpy().tobytes()
+
+
+@pytest.mark.parametrize(("base", "switch"), SWITCHES, ids=lambda part: "-".join(map(str, part.items())))
+def test_every_switch_changes_the_answer(base: dict[str, Any], switch: dict[str, Any], shared: Path) -> None:
+    assert answer_of(base, shared) != answer_of({**base, **switch}, shared)
+
+
+@pytest.mark.parametrize("changes", [{"fgbp": True}, {"fgbp": False}])
+def test_with_all_off_it_is_the_plain_class_activation_map(changes: dict[str, Any], tmp_path: Path) -> None:
+    config = tiny(method="cam", **changes)
+    mine = fitted(config, tmp_path).predict(pictures(4))
+    own = {name: getattr(config, name) for name in CamConfig.model_fields}
+    plain = CAM.fit(CamConfig(**own), chain_data(), LocalRun()).predict(pictures(4))
+    assert torch.equal(mine.score, plain.score)
+    assert torch.equal(mine.heatmap, plain.heatmap)
+
+
+# What a kill leaves, what trials share ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stage", ["classifier", "round1", "round2"])
+def test_a_chain_that_was_killed_goes_on_to_the_same_bits(stage: str, shared: Path, tmp_path: Path) -> None:
+    config = tiny(**WHOLE)
+    whole = digest(shared_fit(config, shared), tmp_path / "model")
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        TRAINABLE.fit(config, chain_data(), KeptRun(kept=folder, dies_in=stage))
+    run = KeptRun(kept=folder)
+    assert digest(TRAINABLE.fit(config, chain_data(), run), tmp_path / "again") == whole
+    assert run.made[0] == stage
+
+
+def test_rows_of_the_study_share_classifiers_maps_and_rounds() -> None:
+    plan = plan_study(read_study(ROOT / "studies" / "region_aware_cam_mtd.yaml"), None, "cpu")
+    repeats = len({(trial.seed, trial.fold) for trial in plan.trials})
+    names = [node.name for node in stage_graph(plan.trials).values()]
+    maps = names.count("maps") / repeats
+    assert names.count("classifier") == repeats
+    assert names.count("maps") == names.count("pseudo") - repeats  # one chain has the CRF as well
+    assert names.count("round1") == names.count("round2") == (maps + 1) * repeats
+
+
+def test_stages_hold_only_what_they_depend_on() -> None:
+    def settings(**changes: Any) -> dict[str, Any]:
+        return {stage.name: stage.config for stage in stages(tiny(**{"rounds": 1, **changes}))}
+
+    plain = settings()
+    assert settings(rounds=2)["round1"] == plain["round1"]
+    later = settings(foreground=0.6, crf_s_rgb=20.0, segment_lr=0.02, region_size=4, fgbp_q=0.5)
+    assert (later["classifier"], later["maps"]) == (plain["classifier"], plain["maps"])
+    assert later["pseudo"] != plain["pseudo"]
+    assert later["round1"] != plain["round1"]
+    off = settings(fgbp=False)
+    assert off["maps"] != plain["maps"]
+    assert settings(fgbp=False, fgbp_q=0.8)["maps"] == off["maps"]
+    assert settings(method="cam", fgbp_q=0.8)["maps"] == settings(method="cam", layers=[2])["maps"]
+
+
+# Rounds -------------------------------------------------------------------------------------------------
+
+
+def test_without_rounds_labels_are_those_cut_from_the_map_and_the_map_answers(tmp_path: Path) -> None:
+    predictor = fitted(tiny(), tmp_path / "none")
+    fitted(tiny(rounds=1), tmp_path / "one")
+    assert not (tmp_path / "none" / "round1").exists()
+    labels = labels_in(tmp_path / "none" / "pseudo")
+    assert (labels.labels == labels_in(tmp_path / "one" / "pseudo").labels).all()
+    maps = load_file(tmp_path / "none" / "maps" / "final_maps.safetensors")["maps"].float()
+    positive = torch.ones(len(maps), dtype=torch.bool)
+    assert (labels.labels == pseudo_labels(maps, positive, tiny().cutoffs).numpy()).all()
+    assert list(predictor.lineage(pictures(2))) == ["cam", "layer_cam", "fgbp", "pseudo"]
+
+
+def test_normal_images_are_background_everywhere_in_every_round(tmp_path: Path) -> None:
+    data = chain_data()
+    fitted(tiny(rounds=3), tmp_path, data)
+    defective = tuple(np.array(data.train.ids)[data.train.labels])
+    normal = [name for name in data.train.ids if name not in defective]
+    for stage in ("pseudo", "round1", "round2", "round3"):
+        labels = labels_in(tmp_path / stage)
+        assert labels.ids == defective
+        hard, _ = Targets(by_id(labels)).stack(normal, SIZE)
+        assert not hard.any()
+
+
+def weights(folder: Path) -> dict[str, Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def test_a_round_that_collapses_keeps_its_labels_and_is_the_last_that_trains(tmp_path: Path) -> None:
+    fitted(tiny(rounds=2, round_foreground=1.0, round_background=0.99), tmp_path)  # no pixel is ever sure
+    first, second = (read_facts(tmp_path / name) for name in ("round1", "round2"))
+    assert (first["collapsed"], first["going"], first["trained"], second["trained"]) == (1, 0, 1, 0)
+    labels = labels_in(tmp_path / "pseudo").labels
+    assert (labels_in(tmp_path / "round2").labels == labels).all()
+    before, after = weights(tmp_path / "round1"), weights(tmp_path / "round2")
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+
+
+def test_rounds_end_where_labels_hardly_change(tmp_path: Path) -> None:
+    fitted(tiny(rounds=2, round_alike=0.01), tmp_path / "alike")
+    facts = read_facts(tmp_path / "alike" / "round1")
+    assert facts["collapsed"] == 0
+    assert facts["iou_previous"] > 0.01
+    assert read_facts(tmp_path / "alike" / "round2")["trained"] == 0
+    fitted(tiny(rounds=2), tmp_path / "going")
+    assert read_facts(tmp_path / "going" / "round2")["trained"] == 1
+
+
+@pytest.mark.parametrize(
+    ("grown", "collapsed"), [(1, False), (3, False), (3.25, True), (0.5, False), (0.25, True)]
+)
+def test_the_guard_compares_areas(grown: float, collapsed: bool) -> None:
+    before, after = (np.zeros((2, 8, 8), np.uint8) for _ in range(2))
+    before.reshape(2, -1)[:, :16] = 1
+    after.reshape(2, -1)[:, : int(16 * grown)] = 1
+    before[:, -1, -1] = after[:, -1, -2] = 255  # open pixels are no area
+    found = agreement(before, after, tiny(round_change=3.0))
+    assert found.collapsed == collapsed
+    assert found.iou == pytest.approx(min(grown, 1 / grown))
+
+
+def test_the_crf_leaves_open_what_it_learns_nothing_about() -> None:
+    images = chain_data().train
+    ids = tuple(name for name, label in zip(images.ids, images.labels, strict=True) if label)
+    labels = np.full((len(ids), *SIZE), 255, np.uint8)
+    labels[:, :8, :8], labels[:, :8, 8:16] = 1, 0
+    config = tiny(crf=True, crf_radius=1, crf_steps=1)
+    found, used = sharpened_labels(PseudoLabels("pseudo", ids, labels), images, config, CPU)
+    assert used
+    assert (found.labels[:, 12:, 20:] == 255).all()
+    assert (found.labels[:, 1:7, 1:7] == 1).mean() > 0.9
+
+
+# What comes out -----------------------------------------------------------------------------------------
+
+
+def test_a_chain_finds_the_defects_and_each_step_can_be_looked_at(tmp_path: Path) -> None:
+    config = tiny(**TRAINED | WHOLE | {"crf": False})  # which eats squares of 8 × 8 pixels
+    predictor = fitted(config, tmp_path, chain_data(16))
+    test = EvaluationData(surfaces(5, 8, seed=1, masks=0), surfaces(15, 25, seed=7))
+    found = evaluate(predictor, test, device=CPU, batch=16, probes=2, seed=0)
+    assert found.metrics["image_ap"] >= 0.9  # chance: 0.375
+    assert found.metrics["pixel_ap"] >= 0.3  # chance: 0.008
+    both = (found.validation["image_ap"] + found.validation["erasure_drop"]) / 2
+    assert found.validation["image_ap_and_erasure_drop"] == pytest.approx(both)
+    told = predictor.lineage(pictures(3))
+    assert list(told) == ["cam", "layer_cam", "fgbp", "region", "pseudo", "round 1", "round 2"]
+    assert all(step.shape == (3, *SIZE) and 0 <= step.min() <= step.max() <= 1 for step in told.values())
+    assert torch.equal(told["round 2"], predictor.predict(pictures(3)).heatmap)
+
+
+class Judge(nn.Module):
+    """What an export traces."""
+
+    def __init__(self, predictor: RegionCamPredictor) -> None:
+        super().__init__()
+        self.nets = predictor.judge
+        self.predictor = [predictor]
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return tuple(self.predictor[0].predict(images))
+
+
+def exported(predictor: RegionCamPredictor) -> nn.Module:
+    shapes = ({0: torch.export.Dim.DYNAMIC},)
+    return torch.export.export(Judge(predictor), (pictures(2),), dynamic_shapes=shapes).module()
+
+
+@pytest.mark.parametrize("changes", [{"rounds": 2, "crf": True, "region": "grid"}, {"method": "cam"}, {}])
+def test_a_saved_model_judges_the_same_and_shows_what_it_holds(
+    changes: dict[str, Any], tmp_path: Path
+) -> None:
+    predictor = fitted(tiny(**changes), tmp_path / "stages")
+    (tmp_path / "model").mkdir()
+    predictor.save(tmp_path / "model")
+    loaded = TRAINABLE.load(tmp_path / "model")
+    expected = predictor.predict(pictures(3))
+    assert all(torch.equal(a, b) for a, b in zip(expected, loaded.predict(pictures(3)), strict=True))
+    assert set(predictor.lineage(pictures(1))) - set(loaded.lineage(pictures(1))) <= {"round 1"}
+    if changes:
+        for mine, theirs in zip(exported(loaded)(pictures(3)), expected, strict=True):
+            torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("changes", [{}, {"method": "cam", "region": "slic"}])
+def test_a_map_that_no_graph_can_make_says_what_to_export_instead(
+    changes: dict[str, Any], shared: Path
+) -> None:
+    with pytest.raises(InputError, match="rounds: 1 or more"):
+        exported(shared_fit(tiny(**changes), shared))
+
+
+def test_two_workers_end_where_one_does(tmp_path: Path) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.regioncam.two_workers", str(rank), "2", str(tmp_path)],
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
+    two_workers.main(0, 1, tmp_path)
+    for process in processes:
+        _, errors = process.communicate(timeout=200)
+        assert process.returncode == 0, errors
+    alone, first, second = (weights(tmp_path / name) for name in ("0of1", "0of2", "1of2"))
+    assert all(torch.equal(second[name], tensor) for name, tensor in first.items())
+    for name, tensor in alone.items():
+        # Adam makes a step of its own size of a gradient that is a rounding: a few weights go other ways.
+        assert float((first[name].double() - tensor.double()).abs().mean()) < 2e-3, name
+
+
+# What is refused, what is said ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"layers": [3]}, "1 to 2 or -1"),
+        ({"fgbp_q": 1.0}, "less than 1"),
+        ({"region": "superpixels"}, "slic"),
+        ({"region_gamma": 0}, "greater than 0"),
+        ({"rounds": 5}, "less than or equal to 4"),
+        ({"round_background": 0.6}, "round_background"),
+        ({"background": 0.6}, "background"),
+        ({"segment_batch": 7}, "Use 8"),
+        ({"segment_levels": 6}, "Lower segment_levels"),
+        ({"fgpb": False}, "fgpb"),
+    ],
+)
+def test_settings_that_cannot_be_trained_are_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        tiny(**changes)
+
+
+@pytest.mark.parametrize("name", TRAINABLE.presets)
+def test_presets_are_valid_and_counted_without_being_built(name: str) -> None:
+    config = TRAINABLE.Config.model_validate({**TRAINABLE.presets[name], "image_size": [64, 64]})
+    assert TRAINABLE.parameters is not None
+    without = config.model_copy(update={"rounds": 0})
+    assert TRAINABLE.parameters(config) > TRAINABLE.parameters(without) > 0
+
+
+def test_footnotes_say_what_is_our_reading_and_where_a_switch_is_inert() -> None:
+    first, *_ = TRAINABLE.footnotes(tiny())
+    assert "our reading of Dong et al. 2025" in first
+    notes = " ".join(TRAINABLE.footnotes(tiny(layers=[-1], crf=True)))
+    assert "inert here" in notes
+    assert "crf_guard" in notes
+    assert "inert here" not in " ".join(TRAINABLE.footnotes(tiny(layers=[-1], fgbp=False)))

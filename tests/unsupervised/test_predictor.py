@@ -1,0 +1,136 @@
+"""A trained baseline: what it says, what led there, and how it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from assay.study import parse_study, plan_study
+from tests.unsupervised.normal_images import CPU, MODELS, SIZE, fitted, made_data, pictures, tiny_config
+from trainables.contract import LocalRun
+from trainables.data.samples import EvaluationData
+from trainables.errors import InputError
+from trainables.evaluate import evaluate
+from trainables.unsupervised import TRAINABLE, UnsupervisedConfig, UnsupervisedPredictor
+
+
+@pytest.fixture(scope="module")
+def trained() -> Callable[[str], UnsupervisedPredictor]:
+    return cache(lambda model: fitted(tiny_config(model), made_data(), LocalRun()))
+
+
+Trained = Callable[[str], UnsupervisedPredictor]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_saved_predictor_predicts_the_same(model: str, trained: Trained, tmp_path: Path) -> None:
+    predictor = trained(model)
+    predictor.save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+    before, after = predictor.predict(pictures(3)), TRAINABLE.load(tmp_path).predict(pictures(3))
+    assert torch.equal(before.score, after.score)
+    assert torch.equal(before.heatmap, after.heatmap)
+    assert predictor.to(CPU) is predictor
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_score_per_image_and_a_heatmap_of_its_size(model: str, trained: Trained) -> None:
+    found = trained(model).predict(pictures(3))
+    assert (found.score.shape, found.heatmap.shape) == ((3,), (3, *SIZE))
+    assert (found.score.dtype, found.heatmap.dtype) == (torch.float64, torch.float32)
+    assert all(((part >= 0) & (part <= 1)).all() for part in found)
+    alone = [trained(model).predict(image[None]) for image in pictures(3)]
+    torch.testing.assert_close(torch.cat([one.heatmap for one in alone]), found.heatmap)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_test_image_that_is_no_surface_scores_higher(model: str, trained: Trained) -> None:
+    strange = pictures(1).clone()
+    strange[:, :, 8:24, 8:24] = (torch.arange(16) % 4 > 1).float()  # stripes
+    normal, odd = trained(model).predict(pictures(1)), trained(model).predict(strange)
+    assert odd.heatmap[0, 12:20, 12:20].mean() > normal.heatmap[0, 12:20, 12:20].mean()
+
+
+@pytest.mark.parametrize(
+    ("model", "names"),
+    [
+        ("f_anogan", ["reconstruction", "residual", "anomaly"]),
+        ("students", ["error 17", "variance 17", "anomaly"]),
+    ],
+)
+def test_the_stages_can_be_looked_at(model: str, names: list[str], trained: Trained) -> None:
+    data = made_data().validation
+    assert data is not None
+    found = evaluate(trained(model), EvaluationData(data, data), device=CPU, batch=4, probes=2, seed=0)
+    assert found.lineage is not None
+    assert list(dict.fromkeys(found.lineage["stage"].to_pylist())) == names
+    lineage = trained(model).lineage(pictures(2))
+    assert torch.equal(lineage["anomaly"], trained(model).predict(pictures(2)).heatmap)
+    assert all(((part >= 0) & (part <= 1)).all() for part in lineage.values())
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_bfloat16_gives_nearly_the_same_map(model: str, trained: Trained) -> None:
+    wide = trained(model)
+    config = wide.config.model_copy(update={"precision": "bfloat16"})
+    narrow = UnsupervisedPredictor(type(wide.detector).of(config), config)
+    narrow.detector.load_state_dict(wide.detector.state_dict())
+    maps = [each.predict(pictures(2)).heatmap for each in (wide, narrow)]
+    torch.testing.assert_close(*maps, rtol=0, atol=0.1)
+
+
+def test_the_score_is_not_divided_where_score_norm_is_off(trained: Trained) -> None:
+    def ranks(predictor: UnsupervisedPredictor) -> torch.Tensor:
+        return predictor.predict(pictures(6)).score
+
+    on = trained("students")
+    off = fitted(tiny_config("students", score_norm=False), made_data(), LocalRun())
+    assert torch.equal(on.predict(pictures(6)).heatmap, off.predict(pictures(6)).heatmap)
+    assert not torch.allclose(ranks(on), ranks(off))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"score_pool": 20}, "odd"),
+        ({"score_pool": 33}, "score_pool: 33 is a window in the image"),
+        ({"patch_size": 64}, "patch_size: 64 needs sides"),
+        ({"patch_stride": 17}, "unseen"),
+        ({"model": "students", "scales": (65,)}, "scale 65 is larger"),
+        ({"model": "students", "scales": (17, 17)}, "teacher and students of its own"),
+        ({"model": "students", "teacher": "distill"}, "name it, or use teacher: metric"),
+        ({"weights_file": "r.pth", "weights_sha256": "0" * 64}, "teacher: distill only"),
+        ({"weights_file": "r.pth", "teacher": "distill"}, "come together"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        tiny_config(**{"model": "f_anogan", **changes})
+
+
+@pytest.mark.parametrize("supervision", ["weak", "full"])
+def test_a_plan_with_labels_is_refused(supervision: str) -> None:
+    text = (
+        "study: s\ntrainable: unsupervised\ndata: {reader: synthetic, splits: per_seed}\n"
+        f"supervision: {supervision}\nconfig: {{preset: students_small, image_size: [64, 64]}}\n"
+    )
+    with pytest.raises(InputError, match=f"unsupervised trains with supervision none; found {supervision}"):
+        plan_study(parse_study(text, "s.yaml"), None, "cpu")
+
+
+@pytest.mark.parametrize("name", TRAINABLE.presets)
+def test_presets_are_whole_and_their_footnotes_say_whose_settings_they_are(name: str) -> None:
+    config = UnsupervisedConfig.model_validate({**TRAINABLE.presets[name], "image_size": (128, 128)})
+    notes = " ".join(TRAINABLE.footnotes(config))
+    assert "our choice" in notes or "teacher: metric" in notes
+    assert TRAINABLE.parameters is not None
+    assert TRAINABLE.parameters(config) > 1000
+
+
+def test_a_random_teacher_is_called_a_floor() -> None:
+    assert "floor" in " ".join(TRAINABLE.footnotes(tiny_config("students", teacher="random")))

@@ -1,0 +1,41 @@
+"""Region-aware CAM: maps from filtered gradients, weighed by regions, refined in rounds; our reading.
+
+A classifier is trained on image labels. Its map is read off by gradients that a filter lets pass (FGBP), and
+perhaps weighed by regions; pseudo labels are cut from it, and a segmentation net learns from them, whose
+answers are the labels of the next round.
+
+    trainable: regioncam
+    supervision: weak
+    config: {preset: small, image_size: [112, 112], rounds: 2}
+
+Source: Dong, Zou, Liu, Ye, Liu 2025, *Region-Aware CAM: High-Resolution Weakly-Supervised Defect Segmentation
+via Salient Region Perception*, arXiv:2506.22866. Only the abstract was at hand: formulas, nets and settings
+are our reading, and its figures are not reproduced here.
+"""
+
+from __future__ import annotations
+
+from trainables.contract import Trainable
+from trainables.metrics import PROXIES
+from trainables.regioncam.chain import stages
+from trainables.regioncam.config import RegionCamConfig
+from trainables.regioncam.fit import fit
+from trainables.regioncam.predictor import RegionCamPredictor, count_parameters, load
+from trainables.regioncam.presets import PRESETS, footnotes
+
+__all__ = ["TRAINABLE", "RegionCamConfig", "RegionCamPredictor", "fit", "load"]
+
+TRAINABLE: Trainable[RegionCamConfig] = Trainable(
+    name="regioncam",
+    revision=1,
+    title="Region-aware CAM (our reading)",
+    Config=RegionCamConfig,
+    presets=PRESETS,
+    supervisions=frozenset({"weak"}),
+    fit=fit,
+    load=load,
+    footnotes=footnotes,
+    stages=stages,
+    proxies=frozenset(PROXIES),
+    parameters=count_parameters,
+)

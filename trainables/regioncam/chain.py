@@ -1,0 +1,269 @@
+"""The chain of stages, each a few files that the next ones read; trials that agree in a stage share it.
+
+    classifier ── maps ── pseudo ── round1 ── round2 …
+
+A round trains a segmentation net on the labels before it and cuts new labels from what the net sees in the
+same images. It keeps the labels it got where the net's opinion of them collapsed; after that, or where labels
+hardly changed, rounds hand on what they got and train nothing.
+
+Source: the abstract of Dong et al. 2025, arXiv:2506.22866, says that "pseudo-label segmentation is
+implemented to refine the model's performance iteratively"; the rest is our reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from trainables.cam.fit import load_classifier
+from trainables.cam.fit import stages as cam_stages
+from trainables.data.samples import ImageSet
+from trainables.nn.cam import minmax
+from trainables.nn.crf import label_probability, refine
+from trainables.nn.models import load_model, save_model, with_layout
+from trainables.nn.passes import image_passes
+from trainables.nn.pseudo import pseudo_labels
+from trainables.nn.relabelling import by_id, refined_labels
+from trainables.nn.segmentation import SegmentationNet, Targets, train_segmentation
+from trainables.pseudo_labels import PseudoLabels
+from trainables.regioncam.config import RegionCamConfig
+from trainables.regioncam.maps import (
+    RegionMaps,
+    RegionMapSettings,
+    load_region_maps,
+    measured_region_maps,
+    save_region_maps,
+)
+from trainables.stages import Stage, StageWork, read_facts, write_facts
+
+__all__ = [
+    "Agreement",
+    "agreement",
+    "read_maps",
+    "read_segmenter",
+    "round_name",
+    "sharpened_labels",
+    "stages",
+]
+
+_FINAL_MAPS, _PROBABILITIES = "final_maps.safetensors", "probabilities.safetensors"
+
+_SURE = 0.7  # what the CRF is told of a label (jiwoon-ahn/irn)
+
+_COMMON = ("image_size", "channels", "precision", "memory_format")
+_CUT = ("threshold", "foreground", "background", "area")
+_TRAINING = ("flips", "photometric", "weight_decay", "schedule", "pos_weight", "dice_weight")
+
+
+def stages(config: RegionCamConfig) -> Sequence[Stage]:
+    """The stages of ``config``, in the order in which they are made."""
+    crf = config.part("crf") if config.crf else {}
+    labels = config.part(names=(*_COMMON, *_CUT)) | crf
+    learning = config.part("segment_", "round_", names=(*_COMMON, *_TRAINING)) | crf
+    maps = RegionMapSettings.of(config).model_dump(mode="json")
+    found = [
+        cam_stages(config)[0],  # as that of the method cam
+        Stage("maps", maps, _make_maps, after=("classifier",)),
+        Stage("pseudo", labels, _make_pseudo, after=("maps",)),
+    ]
+    for number in range(1, config.rounds + 1):
+        before = found[-1].name
+        found.append(
+            Stage(round_name(number), learning, partial(_make_round, before=before), after=(before,))
+        )
+    return found
+
+
+def round_name(number: int) -> str:
+    """The stage of a round, counted from 1."""
+    return f"round{number}"
+
+
+# The stages --------------------------------------------------------------------------------------------
+
+
+def _config(work: StageWork) -> RegionCamConfig:
+    """The stage's own settings; all others have their defaults, whatever the trial's are."""
+    return RegionCamConfig.model_validate(work.config)
+
+
+def _make_maps(work: StageWork) -> None:
+    """The final map of each defective training image, and what is needed to make those of other images."""
+    net = load_classifier(work.inputs["classifier"], work.run.device)
+    maps, offset = measured_region_maps(net, RegionMapSettings.model_validate(work.config), work.data.train)
+    save_region_maps(work.folder, maps)
+    final = [minmax(maps(images_BCHW).map_BHW) for images_BCHW in _defective(work.data.train, net.device)]
+    save_file({"maps": torch.cat(final).half().cpu().contiguous()}, work.folder / _FINAL_MAPS)
+    facts = {"offset_down": float(offset.dy), "offset_right": float(offset.dx)}
+    write_facts(work.folder, facts | {"map_scale": float(maps.scale)})
+
+
+def _make_pseudo(work: StageWork) -> None:
+    config, train = _config(work), work.data.train
+    maps_NHW = load_file(work.inputs["maps"] / _FINAL_MAPS)["maps"].float()
+    ids = tuple(train.ids[i] for i in np.flatnonzero(train.labels))
+    cut_NHW = pseudo_labels(maps_NHW, torch.ones(len(ids), dtype=torch.bool), config.cutoffs)
+    labels, crf = PseudoLabels("pseudo", ids, cut_NHW.numpy()), False
+    if config.crf:
+        labels, crf = sharpened_labels(labels, train, config, work.run.device)
+    labels.save(work.folder)
+    write_facts(work.folder, {"area": _area(labels), "crf": float(crf), "going": 1.0})
+
+
+def _make_round(work: StageWork, *, before: str) -> None:
+    config, train, device = _config(work), work.data.train, work.run.device
+    folder = work.inputs[before]
+    labels, known = _read_labels(folder), read_facts(folder)
+    number = 1 + int(known.get("round", 0))
+    if not known["going"]:
+        network = read_segmenter(folder, device)
+        _leave(work, network, labels, load_file(folder / _PROBABILITIES)["prob"], known | {"trained": 0.0})
+        return
+    network = train_segmentation(config, train, Targets(by_id(labels)), work.run)
+    prob_NHW = torch.cat([_flip_averaged(network, images, config) for images in _defective(train, device)])
+    crf = False
+    if config.crf:
+        prob_NHW, crf = _sharpened(prob_NHW, train, config, device)
+    if number > 1:
+        earlier_NHW = load_file(folder / _PROBABILITIES)["prob"].float()
+        prob_NHW = config.round_blend * earlier_NHW + (1 - config.round_blend) * prob_NHW
+    relabelled = refined_labels(
+        labels,
+        prob_NHW,
+        f"round {number}",
+        foreground=config.round_foreground,
+        background=config.round_background,
+    )
+    agrees = agreement(labels.labels, relabelled.labels.labels, config)
+    collapsed = relabelled.void or agrees.collapsed
+    new = labels if collapsed else relabelled.labels
+    facts = {
+        "round": float(number),
+        "area": _area(new),
+        "empty": relabelled.empty,
+        "iou_previous": agrees.iou,
+        "collapsed": float(collapsed),
+        "crf": float(crf),
+        "trained": 1.0,
+        "going": float(not collapsed and agrees.iou <= config.round_alike),
+    }
+    _leave(work, network, new, prob_NHW, facts)
+
+
+class Agreement(NamedTuple):
+    """What became of labels in a round."""
+
+    iou: float  # of the defects before and after, mean over the images
+    collapsed: bool  # their area changed by more than ``round_change``
+
+
+def agreement(before: NDArray[np.uint8], after: NDArray[np.uint8], config: RegionCamConfig) -> Agreement:
+    """How far labels (N × H × W, 1 defect) are from those before them, whose images all have a defect."""
+    old, new = before == 1, after == 1
+    union = (old | new).sum(axis=(1, 2))
+    iou = (old & new).sum(axis=(1, 2)) / np.maximum(union, 1)
+    low, high = sorted((int(old.sum()), int(new.sum())))
+    return Agreement(float(iou.mean()), low * config.round_change < high)
+
+
+def sharpened_labels(
+    labels: PseudoLabels, images: ImageSet, config: RegionCamConfig, device: torch.device
+) -> tuple[PseudoLabels, bool]:
+    """Labels of the defective images after the CRF, and whether it was used.
+
+    A pixel becomes a label again where the CRF is as sure of it as it was told to be of labels; one that was
+    left open, and that it learned nothing about, stays open.
+    """
+    told_NHW = label_probability(torch.from_numpy(labels.labels), _SURE)
+    sharp_NHW, used = _sharpened(told_NHW, images, config, device)
+    if not used:
+        return labels, False
+    found = refined_labels(labels, sharp_NHW, "pseudo_crf", foreground=_SURE, background=1 - _SURE)
+    return found.labels, True
+
+
+class _Sharpened(NamedTuple):
+    """Probabilities after the CRF; before it, where it is not used."""
+
+    prob_NHW: Tensor
+    used: bool  # it left at least ``crf_guard`` of the area
+
+
+def _sharpened(
+    prob_NHW: Tensor, images: ImageSet, config: RegionCamConfig, device: torch.device
+) -> _Sharpened:
+    """The CRF on probabilities of the defective images."""
+    parts: list[Tensor] = []
+    for images_BCHW in _defective(images, device):
+        start = sum(map(len, parts))
+        prob_BHW = prob_NHW[start : start + len(images_BCHW)].to(device)
+        parts.append(refine(prob_BHW, images_BCHW * 255, config.random_field).prob_BHW.cpu())
+    sharp_NHW = torch.cat(parts)
+    before, after = (float((each > 0.5).double().mean()) for each in (prob_NHW, sharp_NHW))
+    used = after >= config.crf_guard * before
+    return _Sharpened(sharp_NHW if used else prob_NHW, used)
+
+
+@torch.no_grad()
+def _flip_averaged(network: SegmentationNet, images_BCHW: Tensor, config: RegionCamConfig) -> Tensor:
+    """Probabilities, the mean over the flips that the net was trained with, B × H × W on the CPU."""
+    axes: list[tuple[int, ...]] = [()]
+    if config.flips in {"horizontal", "both"}:
+        axes += [(*some, 2) for some in axes]
+    if config.flips in {"vertical", "both"}:
+        axes += [(*some, 1) for some in axes]
+    seen: list[Tensor] = []
+    for some in axes:
+        flipped_BCHW = images_BCHW.flip([axis + 1 for axis in some])
+        seen.append(network(flipped_BCHW).logits_BHW.sigmoid().flip(some))
+    return torch.stack(seen).mean(dim=0).cpu()
+
+
+# Their files -------------------------------------------------------------------------------------------
+
+
+def read_maps(classifier: Path, maps: Path, config: RegionCamConfig, device: torch.device) -> RegionMaps:
+    """The classifier with offsets and scales of its maps."""
+    return load_region_maps(maps, load_classifier(classifier, device), RegionMapSettings.of(config))
+
+
+def read_segmenter(folder: Path, device: torch.device) -> SegmentationNet:
+    """The net of a round."""
+    tensors, config = load_model(folder, RegionCamConfig)
+    network = SegmentationNet(config)
+    network.load_state_dict(tensors)
+    return with_layout(network, config).to(device).eval()
+
+
+def _leave(
+    work: StageWork, network: SegmentationNet, labels: PseudoLabels, prob_NHW: Tensor, facts: dict[str, float]
+) -> None:
+    """What a round hands on."""
+    save_model(work.folder, network, _config(work))
+    labels.save(work.folder)
+    save_file({"prob": prob_NHW.half().contiguous()}, work.folder / _PROBABILITIES)
+    write_facts(work.folder, facts)
+
+
+def _read_labels(folder: Path) -> PseudoLabels:
+    labels = PseudoLabels.load(folder)
+    assert labels is not None, "the stage has written them"
+    return labels
+
+
+def _area(labels: PseudoLabels) -> float:
+    """Share of the pixels of defective images that are labelled defective."""
+    return float((labels.labels == 1).mean())
+
+
+def _defective(images: ImageSet, device: torch.device) -> Iterator[Tensor]:
+    """The defective images in batches."""
+    return image_passes(images, np.flatnonzero(images.labels).tolist(), device)

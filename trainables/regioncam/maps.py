@@ -1,0 +1,159 @@
+"""The map of region-aware CAM, out of: the CAM, a gradient map, its filtered form, the weighed one.
+
+Each of them is on a scale and at an offset of its own (``cam.maps``), measured on defective training images
+without masks. The deepest map, by which regions are judged, is the CAM: under maximum pooling the gradient at
+the last stage is a single cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import BaseModel
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from trainables.cam.maps import CamMaps, MapSettings, RawMaps, measured_maps
+from trainables.cam.network import Classifier
+from trainables.data.samples import ImageSet
+from trainables.nn.cam import dataset_scale
+from trainables.nn.guided import GradientFilter, filtered_gradients
+from trainables.nn.passes import image_passes
+from trainables.nn.recentre import Offset
+from trainables.regioncam.config import RegionCamConfig
+from trainables.regioncam.regions import Regions, find_regions, region_weights
+
+__all__ = ["RegionMapSettings", "RegionMaps", "load_region_maps", "measured_region_maps", "save_region_maps"]
+
+_FILE = "maps.safetensors"
+_CAM, _FILTERED, _WEIGHED = "cam", "fgbp", "region"
+
+
+class RegionMapSettings(BaseModel, frozen=True, extra="forbid"):
+    """All that a map depends on, beside the classifier."""
+
+    read: MapSettings
+    filter: GradientFilter | None
+    regions: Regions | None
+
+    @classmethod
+    def of(cls, config: RegionCamConfig) -> RegionMapSettings:
+        """Those of a config, without what its switches leave unread."""
+        return cls(read=MapSettings.of(config), filter=config.gradient_filter, regions=config.regions)
+
+    @property
+    def needs_gradients(self) -> bool:
+        """Whether maps are explained by a backward pass."""
+        return self.read.method != _CAM
+
+
+class RegionMaps(nn.Module):
+    """A classifier and its maps; :func:`measured_region_maps` makes one from training images."""
+
+    scale: Tensor  # what the last map is divided by
+
+    def __init__(self, net: Classifier, settings: RegionMapSettings) -> None:
+        super().__init__()
+        self.net = net
+        self.settings = settings
+        self.readings = nn.ModuleDict({_CAM: CamMaps(net, MapSettings(recentre=settings.read.recentre))})
+        if settings.needs_gradients:
+            self.readings[settings.read.method] = CamMaps(net, settings.read)
+        if settings.filter is not None:
+            self.readings[_FILTERED] = CamMaps(net, settings.read)
+        self.register_buffer("scale", torch.ones(()))
+
+    @property
+    def names(self) -> list[str]:
+        """The maps in the order in which they are made; regions weigh the last of them."""
+        return list(self.readings)
+
+    def filter_of(self, name: str) -> GradientFilter | None:
+        """What filters the gradients of a map."""
+        return self.settings.filter if name == _FILTERED else None
+
+    def reading(self, name: str) -> CamMaps:
+        """The map called ``name`` before regions weigh it; its gradients are filtered by the caller."""
+        found = self.readings[name]
+        assert isinstance(found, CamMaps)
+        return found
+
+    def forward(self, images_BCHW: Tensor) -> RawMaps:
+        """Logits and the last map, raw, at pixels, in place; the network is in eval mode."""
+        name = self.names[-1]
+        with filtered_gradients(self.net, self.filter_of(name)):
+            raw = self.reading(name)(images_BCHW)
+        if self.settings.regions is None:
+            return raw
+        deep_BHW = raw.map_BHW if name == _CAM else self.reading(_CAM)(images_BCHW).map_BHW
+        return RawMaps(raw.score_B, raw.map_BHW * self._weights(images_BCHW, raw.map_BHW, deep_BHW))
+
+    def heatmaps(self, images_BCHW: Tensor) -> RawMaps:
+        """The same divided by ``scale``, within [0, 1]."""
+        raw = self(images_BCHW)
+        return RawMaps(raw.score_B, (raw.map_BHW / self.scale).clamp(0, 1))
+
+    def steps(self, images_BCHW: Tensor) -> dict[str, Tensor]:
+        """Every map by name, the last one last, each on its own scale: B × H × W in [0, 1]."""
+        found: dict[str, Tensor] = {}
+        for name in self.names:
+            with filtered_gradients(self.net, self.filter_of(name)):
+                found[name] = self.reading(name).heatmaps(images_BCHW).map_BHW
+        if self.settings.regions is not None:
+            found[_WEIGHED] = self.heatmaps(images_BCHW).map_BHW
+        return found
+
+    def _weights(self, images_BCHW: Tensor, map_BHW: Tensor, deep_BHW: Tensor) -> Tensor:
+        assert self.settings.regions is not None
+        regions_BHW = find_regions(images_BCHW, map_BHW, self.settings.regions)
+        return region_weights(images_BCHW, regions_BHW, deep_BHW, self._look, self.settings.regions)
+
+    @torch.no_grad()
+    def _look(self, images_BCHW: Tensor) -> Tensor:
+        return self.net(images_BCHW).score_B
+
+
+def measured_region_maps(
+    net: Classifier, settings: RegionMapSettings, images: ImageSet
+) -> tuple[RegionMaps, Offset]:
+    """The maps of a trained classifier, with offsets and scales measured on the defective ``images``.
+
+    Args:
+        net: Trained; it is set to eval mode.
+        settings: Which maps.
+        images: The training set, at least one image of it defective. No mask is read.
+
+    Returns:
+        The maps, and the offset of the last one's last layer with what moving gained.
+    """
+    maps = RegionMaps(net, settings).to(net.device).eval()
+    offset = Offset(0, 0, 1.0)
+    for name in maps.names:
+        with filtered_gradients(net, maps.filter_of(name)):
+            maps.readings[name], offset = measured_maps(net, maps.reading(name).settings, images)
+    positives = np.flatnonzero(images.labels).tolist()
+    maxima = [maps(batch).map_BHW.amax(dim=(1, 2)) for batch in image_passes(images, positives, net.device)]
+    maps.scale.fill_(dataset_scale(torch.cat(maxima).tolist()))
+    return maps, offset
+
+
+def save_region_maps(folder: Path, maps: RegionMaps) -> None:
+    """Write offsets and scales, without the network, into an existing folder."""
+    save_file({name: tensor.cpu() for name, tensor in _measured(maps).items()}, folder / _FILE)
+
+
+def load_region_maps(folder: Path, net: Classifier, settings: RegionMapSettings) -> RegionMaps:
+    """What :func:`save_region_maps` wrote, around ``net``."""
+    maps = RegionMaps(net, settings)
+    found = load_file(folder / _FILE)
+    for name, tensor in _measured(maps).items():
+        tensor.copy_(found[name])
+    return maps.to(net.device).eval()
+
+
+def _measured(maps: RegionMaps) -> Mapping[str, Tensor]:
+    """Offsets and scales of all maps; the network, which they share, comes first and is left out."""
+    return {name: tensor for name, tensor in maps.named_buffers() if not name.startswith("net.")}

@@ -1,0 +1,183 @@
+"""The trained method, ready to judge images, and every step of it made visible.
+
+The score is the classifier's. The heatmap is the last round's segmentation net's, after the CRF where that is
+used; without rounds it is the map, on the scale of defective training images. A saved model holds the
+classifier with all its maps and the last net; ``lineage`` after training shows the earlier rounds too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from trainables.cam.network import Classifier
+from trainables.contract import Prediction
+from trainables.errors import InputError
+from trainables.nn.cam import minmax
+from trainables.nn.crf import mean_field
+from trainables.nn.inpaint import telea
+from trainables.nn.maps import dilate
+from trainables.nn.models import load_model, restore_shared, save_model, with_layout
+from trainables.nn.passes import in_passes
+from trainables.nn.pseudo import pseudo_labels
+from trainables.nn.segmentation import SegmentationNet
+from trainables.regioncam.config import RegionCamConfig
+from trainables.regioncam.maps import RegionMaps, RegionMapSettings
+
+__all__ = ["Judge", "RegionCamPredictor", "Round", "count_parameters", "load"]
+
+_RIM = 6 / 224  # of the geometric mean of the sides: how far around a defect is painted over
+
+
+class Round(nn.Module):
+    """A round's segmentation net, and whether the CRF refines it."""
+
+    uses_crf: Tensor
+
+    def __init__(self, segmenter: SegmentationNet, *, uses_crf: bool) -> None:
+        super().__init__()
+        self.segmenter = segmenter
+        self.register_buffer("uses_crf", torch.tensor(uses_crf))
+
+
+class Judge(nn.Module):
+    """The nets that a saved model holds."""
+
+    def __init__(self, maps: RegionMaps, last: Round | None) -> None:
+        """``last`` is None without rounds."""
+        super().__init__()
+        self.maps = maps
+        self.last = last
+
+    @classmethod
+    def of(cls, config: RegionCamConfig) -> Judge:
+        """With arbitrary weights."""
+        maps = RegionMaps(Classifier(config), RegionMapSettings.of(config))
+        return cls(maps, Round(SegmentationNet(config), uses_crf=False) if config.rounds else None)
+
+
+class RegionCamPredictor:
+    """Judges images with a classifier, and the last round's net or the map."""
+
+    def __init__(self, judge: Judge, config: RegionCamConfig, earlier: Sequence[Round] = ()) -> None:
+        """``earlier``: the rounds before the last one, where they are known."""
+        self.judge = judge.eval()
+        self.config = config
+        self.earlier = nn.ModuleList(earlier).eval()
+        # Here, so that an exported graph decides nothing.
+        self._uses_crf = judge.last is not None and bool(judge.last.uses_crf)
+
+    @torch.inference_mode()
+    def predict(self, images: Tensor) -> Prediction:
+        """Judge ``images`` (B × C × H × W, float32 in [0, 1], on the predictor's device).
+
+        Raises:
+            InputError: If a model that reads its heatmap off gradients or regions is to be exported.
+        """
+        parts = [self._part(part) for part in in_passes(images)]
+        scores, heatmaps = zip(*parts, strict=True)
+        return Prediction(torch.cat(scores), torch.cat(heatmaps))
+
+    def _part(self, images: Tensor) -> Prediction:
+        maps, last = self.judge.maps, self.judge.last
+        # In float32 every logit above 17 has the score 1; in float64 confident images keep their order.
+        if last is not None:
+            score_B = maps.net(images).score_B.double().sigmoid()
+            return Prediction(score_B, self._answer(last.segmenter, images, uses_crf=self._uses_crf))
+        settings = maps.settings
+        if torch.compiler.is_exporting() and (settings.needs_gradients or settings.regions is not None):
+            raise InputError(
+                "without rounds the heatmap needs a backward pass or the regions of each image, which an "
+                "exported graph does not have. Export a model of rounds: 1 or more, or of method: cam and "
+                "region: off."
+            )
+        raw = maps.heatmaps(images)
+        score_B = raw.score_B.double().sigmoid()
+        return Prediction(score_B, self._gated(raw.map_BHW, score_B))
+
+    def _answer(self, segmenter: SegmentationNet, images: Tensor, *, uses_crf: bool) -> Tensor:
+        prob_BHW = segmenter(images).logits_BHW.sigmoid()
+        return mean_field(prob_BHW, images * 255, self.config.random_field) if uses_crf else prob_BHW
+
+    def _gated(self, map_BHW: Tensor, score_B: Tensor) -> Tensor:
+        return map_BHW * score_B[:, None, None].float() if self.config.gate_by_score else map_BHW
+
+    @torch.no_grad()
+    def lineage(self, images: Tensor) -> Mapping[str, Tensor]:
+        """What each step makes of ``images``, in the order of the chain: maps B × H × W in [0, 1].
+
+        ``cam``; the map by gradients under its method's name (``layer_cam``), and ``fgbp``, the same with
+        filtered gradients; ``region``, weighed by regions; ``pseudo`` (1 where the image, if it is judged
+        defective, would be labelled so); ``round 1`` …
+        """
+        parts = [self._lineage(part) for part in in_passes(images)]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def _lineage(self, images: Tensor) -> dict[str, Tensor]:
+        maps, last = self.judge.maps, self.judge.last
+        raw = maps(images)
+        score_B = raw.score_B.double().sigmoid()
+        found = {name: self._gated(map_BHW, score_B) for name, map_BHW in maps.steps(images).items()}
+        found["pseudo"] = self._labelled(raw.map_BHW, score_B >= 0.5)
+        rounds: list[Round] = [one for one in self.earlier if isinstance(one, Round)]
+        for number, one in enumerate(rounds, start=1):
+            found[f"round {number}"] = self._answer(one.segmenter, images, uses_crf=bool(one.uses_crf))
+        if last is not None:
+            name = f"round {self.config.rounds}"
+            found[name] = self._answer(last.segmenter, images, uses_crf=self._uses_crf)
+        return found
+
+    def _labelled(self, map_BHW: Tensor, positive_B: Tensor) -> Tensor:
+        return (pseudo_labels(minmax(map_BHW), positive_B, self.config.cutoffs) == 1).float()
+
+    @torch.no_grad()
+    def erasure_drops(self, images: Tensor) -> Tensor:
+        """How far p(defect) falls in each image when the defect that the model shows is painted over.
+
+        Shown is where the last net says 0.5 or more; without rounds, what the map's pseudo label would be.
+
+        Returns:
+            B numbers in [−1, 1].
+        """
+        net, everything = self.judge.maps.net, torch.ones(len(images), dtype=torch.bool, device=images.device)
+        if self.judge.last is None:
+            shown_BHW = self._labelled(self.judge.maps(images).map_BHW, everything) > 0
+        else:
+            shown_BHW = self.predict(images).heatmap >= 0.5
+        height, width = images.shape[2:]
+        filled = telea(images, dilate(shown_BHW, round(_RIM * (height * width) ** 0.5)))
+        look = partial(_probability, net)
+        return look(images) - look(filled)
+
+    def to(self, device: torch.device) -> Self:
+        """The same predictor with its weights on ``device``."""
+        self.judge.to(device)
+        self.earlier.to(device)
+        return self
+
+    def save(self, folder: Path) -> None:
+        """Write ``model.safetensors`` and ``config.json`` into an existing folder."""
+        save_model(folder, self.judge, self.config)
+
+
+def _probability(net: Classifier, images: Tensor) -> Tensor:
+    return torch.cat([net(part).score_B.sigmoid() for part in in_passes(images)])
+
+
+def load(folder: Path) -> RegionCamPredictor:
+    """Read what :meth:`RegionCamPredictor.save` wrote, to the CPU; no weights file is needed."""
+    tensors, config = load_model(folder, RegionCamConfig)
+    judge = Judge.of(config)
+    restore_shared(judge, tensors)
+    return RegionCamPredictor(with_layout(judge, config), config)
+
+
+def count_parameters(config: RegionCamConfig) -> int:
+    """Number of weights of a saved model; nothing is allocated (torch's meta device)."""
+    with torch.device("meta"):
+        return sum(weight.numel() for weight in Judge.of(config).parameters())

@@ -1,0 +1,37 @@
+"""Unsupervised baselines: f-AnoGAN and Uninformed Students, trained on normal images only.
+
+What can be said of defects without having seen one: the first rung of every ladder of labels. One trainable
+with two models, so that a study can compare them with each other.
+
+    trainable: unsupervised
+    supervision: none
+    config: {preset: students_small, image_size: [128, 128]}
+
+Sources: Schlegl et al. 2019, Medical Image Analysis 54 (f-AnoGAN); Bergmann et al. 2020, arXiv:1911.02357
+(Uninformed Students); Božič et al. 2021, arXiv:2104.06064 (patches and scores of the comparison).
+"""
+
+from __future__ import annotations
+
+from trainables.contract import Trainable
+from trainables.unsupervised.chain import stages
+from trainables.unsupervised.config import UnsupervisedConfig
+from trainables.unsupervised.fit import fit
+from trainables.unsupervised.predictor import UnsupervisedPredictor, count_parameters, load
+from trainables.unsupervised.presets import PRESETS, footnotes
+
+__all__ = ["TRAINABLE", "UnsupervisedConfig", "UnsupervisedPredictor", "fit", "load"]
+
+TRAINABLE: Trainable[UnsupervisedConfig] = Trainable(
+    name="unsupervised",
+    revision=1,
+    title="Unsupervised baselines: f-AnoGAN and Uninformed Students",
+    Config=UnsupervisedConfig,
+    presets=PRESETS,
+    supervisions=frozenset({"none"}),
+    fit=fit,
+    load=load,
+    footnotes=footnotes,
+    stages=stages,
+    parameters=count_parameters,
+)

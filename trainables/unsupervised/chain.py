@@ -1,0 +1,134 @@
+"""The stages of both methods, each a few files; trials that agree in a stage share it.
+
+    f_anogan:  gan ── encoder
+    students:  teacher_17 ── students_17, and so on for every scale
+
+How maps are read off trained networks (stride, placing, scales, score, variance) is no part of a stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from trainables.nn.models import load_model, save_model, with_layout
+from trainables.stages import Stage, StageWork
+from trainables.unsupervised.anogan import FAnoGan, train_encoder, train_gan
+from trainables.unsupervised.config import UnsupervisedConfig
+from trainables.unsupervised.normals import divide_normals
+from trainables.unsupervised.patchnet import Scale
+from trainables.unsupervised.students import School, Students, train_students
+from trainables.unsupervised.teacher import train_teacher
+
+__all__ = ["read_networks", "stages"]
+
+# What all stages read, the patches of f-AnoGAN and its networks' shape, and the shape of descriptors.
+_COMMON = ("image_size", "channels", "precision", "memory_format", "model", "held_out", "epoch_steps")
+_PATCHES = ("patch_size", "patches_per_image")
+_GAN_SHAPE = ("gan_latent", "gan_width", "gan_norm")
+_DESCRIPTORS = ("descriptor", "descriptor_width", "dense_stride")
+
+
+def stages(config: UnsupervisedConfig) -> Sequence[Stage]:
+    """The stages of ``config``, in the order in which they are made."""
+    if config.model == "f_anogan":
+        shape = (*_COMMON, *_PATCHES, *_GAN_SHAPE)
+        gan = config.part("gan_", names=shape)
+        encoder = config.part("encoder_", names=(*shape, "kappa"))
+        return (
+            Stage("gan", gan, _make_gan),
+            Stage("encoder", encoder, _make_encoder, after=("gan",)),
+        )
+    teachers: list[Stage] = []
+    students: list[Stage] = []
+    learned = ("teacher", "weights_sha256", "patches_per_image")
+    for scale in config.scales:
+        alone = {"scales": [scale]}
+        names = (*_COMMON, *_DESCRIPTORS)
+        teacher = config.part("teacher_", names=(*names, *learned)) | alone
+        make = partial(_make_teacher, weights_file=config.weights_file)
+        teachers.append(Stage(f"teacher_{scale}", teacher, make))
+        student = config.part("student", names=names) | alone
+        students.append(Stage(f"students_{scale}", student, _make_students, after=(f"teacher_{scale}",)))
+    return (*teachers, *students)
+
+
+def read_networks(
+    config: UnsupervisedConfig, folders: Mapping[str, Path], device: torch.device
+) -> FAnoGan | Students:
+    """The trained networks, by the folders of their stages."""
+    if config.model == "f_anogan":
+        nets = FAnoGan(config)
+        for stage in ("gan", "encoder"):
+            _read_into(nets, folders[stage])
+    else:
+        nets = Students(config)
+        for scale, school in nets.schools.items():
+            for stage in ("teacher", "students"):
+                _read_into(school, folders[f"{stage}_{scale}"])
+    return with_layout(nets, config).to(device).requires_grad_(False).eval()
+
+
+# The stages --------------------------------------------------------------------------------------------
+
+
+def _config(work: StageWork, **more: Any) -> UnsupervisedConfig:
+    """The stage's own settings; all others have their defaults, whatever the trial's are."""
+    return UnsupervisedConfig.model_validate({**work.config, **more})
+
+
+def _make_gan(work: StageWork) -> None:
+    config = _config(work)
+    normals = divide_normals(work.data, config.held_out, work.run)
+    generator, critic = train_gan(config, normals.train, work.run)
+    save_model(work.folder, nn.ModuleDict({"generator": generator, "critic": critic}), config)
+
+
+def _make_encoder(work: StageWork) -> None:
+    config = _config(work)
+    nets = FAnoGan(config)
+    _read_into(nets, work.inputs["gan"])
+    normals = divide_normals(work.data, config.held_out, work.run)
+    nets = with_layout(nets, config).to(work.run.device)
+    encoder = train_encoder(nets, normals.train, work.run)
+    save_model(work.folder, nn.ModuleDict({"encoder": encoder}), config)
+
+
+def _make_teacher(work: StageWork, *, weights_file: str | None) -> None:
+    """The teacher, with the statistics of images and of its descriptors."""
+    config = _config(work, weights_file=weights_file)
+    normals = divide_normals(work.data, config.held_out, work.run)
+    school = School(config, _scale(config))
+    school.input.measure(normals.train)
+    school = with_layout(school, config).to(work.run.device)
+    school.teacher = train_teacher(config, _scale(config), normals.train, school.input, work.run)
+    school.measure_teacher(normals.train)
+    del school.students  # they come later, as many as a trial wants
+    save_model(work.folder, school, config)
+
+
+def _make_students(work: StageWork) -> None:
+    config = _config(work)
+    school = School(config, _scale(config))
+    _read_into(school, work.inputs[f"teacher_{_scale(config)}"])
+    school = with_layout(school, config).to(work.run.device)
+    normals = divide_normals(work.data, config.held_out, work.run)
+    train_students(school, normals.train, work.run)
+    save_model(work.folder, nn.ModuleDict({"students": school.students}), config)
+
+
+def _scale(config: UnsupervisedConfig) -> Scale:
+    (scale,) = config.scales
+    return scale
+
+
+def _read_into(network: nn.Module, folder: Path) -> None:
+    """A stage's tensors into a network that has more than they."""
+    tensors, _ = load_model(folder, UnsupervisedConfig)
+    missing = network.load_state_dict(tensors, strict=False)
+    assert not missing.unexpected_keys, "a stage's settings hold the shape of its networks"

@@ -1,0 +1,71 @@
+"""Which normal images train, and on which the trained networks are measured.
+
+What a network says of images that it was trained on is too good. So means, spreads and the scales of map and
+score come from normal images that were held out: those of the validation part, where it has any, else a fixed
+share of the training part, drawn by item, which then trains nothing. Labels of validation images are known
+under every supervision; test images are never looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from trainables.contract import Run, seed_for
+from trainables.data.samples import ImageSet, TrainingData
+from trainables.data.seeds import shuffled
+from trainables.errors import InputError
+
+__all__ = ["Normals", "divide_normals"]
+
+
+class Normals(NamedTuple):
+    """Normal images without masks."""
+
+    train: ImageSet
+    held_out: ImageSet
+
+
+def divide_normals(data: TrainingData, share: float, run: Run) -> Normals:
+    """The normal images of ``data``; the same in every stage of a repeat.
+
+    Args:
+        data: Defective images in it are not looked at.
+        share: Of the training items, held out where validation has no normal image; at least one item.
+        run: Its seed and fold decide which.
+
+    Raises:
+        InputError: If no normal image is left to train on.
+    """
+    normal = np.flatnonzero(~data.train.labels).tolist()
+    if data.validation is not None and not data.validation.labels.all():
+        held_out = _subset(data.validation, np.flatnonzero(~data.validation.labels).tolist())
+        chosen = set[int]()
+    else:
+        names = data.train.items or data.train.ids
+        items = shuffled({names[i] for i in normal}, seed_for(run.seed, run.fold, "held-out normals"))
+        taken = set(items[: max(1, round(share * len(items)))])
+        chosen = {i for i in normal if names[i] in taken}
+        held_out = _subset(data.train, sorted(chosen))
+    train = _subset(data.train, [i for i in normal if i not in chosen])
+    if not len(train) or not len(held_out):
+        raise InputError(
+            "unsupervised methods train on normal images and are measured on others: found "
+            f"{len(normal)} normal images in the training part. Add some, or normal images to validation."
+        )
+    return Normals(train, held_out)
+
+
+def _subset(images: ImageSet, positions: Sequence[int]) -> ImageSet:
+    return replace(
+        images,
+        ids=tuple(images.ids[i] for i in positions),
+        labels=images.labels[list(positions)],
+        masks={},
+        items=tuple(images.items[i] for i in positions) if images.items else (),
+        classes=tuple(images.classes[i] for i in positions) if images.classes else (),
+        sizes=images.sizes[list(positions)] if images.sizes is not None else None,
+    )

@@ -1,0 +1,128 @@
+"""Trained networks with the scales of their maps and scores; saved as safetensors and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from trainables.contract import Prediction
+from trainables.data.samples import ImageSet
+from trainables.nn.models import load_model, save_model, with_layout
+from trainables.nn.passes import image_passes, in_passes
+from trainables.unsupervised.anogan import FAnoGan
+from trainables.unsupervised.config import UnsupervisedConfig
+from trainables.unsupervised.score import Saturation, image_score
+from trainables.unsupervised.students import Students, pass_cost
+
+__all__ = ["Detector", "UnsupervisedPredictor", "count_parameters", "load"]
+
+# Where maps and scores are 0.5, which decides where validation cannot: what a pixel in a thousand and one in
+# twenty of the held-out normal images exceed.
+_PIXEL_QUANTILE, _IMAGE_QUANTILE = 0.999, 0.95
+_PIXELS = 4096  # of each held-out image, evenly spread, of which quantiles are taken
+
+
+class Detector(nn.Module):
+    """One of the two methods, and the scales of its map and score."""
+
+    def __init__(self, networks: FAnoGan | Students, config: UnsupervisedConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.networks = networks
+        self.map_scale = Saturation()
+        self.score_scale = Saturation()
+
+    @classmethod
+    def of(cls, config: UnsupervisedConfig) -> Detector:
+        """With arbitrary weights."""
+        return cls(FAnoGan(config) if config.model == "f_anogan" else Students(config), config)
+
+    @property
+    def pass_cost(self) -> float:
+        """Memory of a pixel in units of :mod:`trainables.nn.passes`; patches come in passes of their own."""
+        return pass_cost(self.config) if isinstance(self.networks, Students) else 1
+
+    def forward(self, images_BCHW: Tensor) -> Prediction:
+        """Scores and maps in [0, 1]."""
+        map_BHW = self.networks.anomaly(images_BCHW)
+        score = image_score(map_BHW, self.config.score_pool, normalised=self.config.score_norm)
+        return Prediction(self.score_scale(score.score_B), self.map_scale(map_BHW))
+
+    @torch.no_grad()
+    def measure(self, images: ImageSet) -> int:
+        """Take all statistics and scales from held-out normal images.
+
+        Returns:
+            How many of them have a map whose mean is so low that the score's denominator was clamped.
+        """
+        device = self.map_scale.centre.device
+        if isinstance(self.networks, Students):
+            self.networks.measure(images)
+        pixels: list[Tensor] = []
+        scores: list[Tensor] = []
+        clamped = 0
+        for batch in image_passes(images, range(len(images)), device, self.pass_cost):
+            map_BHW = self.networks.anomaly(batch)
+            flat = map_BHW.flatten(1)
+            pixels.append(flat[:, :: max(1, flat.shape[1] // _PIXELS)].flatten())
+            score = image_score(map_BHW, self.config.score_pool, normalised=self.config.score_norm)
+            scores.append(score.score_B)
+            clamped += int(score.clamped_B.sum())
+        self.map_scale.measure(torch.cat(pixels), _PIXEL_QUANTILE)
+        self.score_scale.measure(torch.cat(scores), _IMAGE_QUANTILE)
+        return clamped
+
+
+class UnsupervisedPredictor:
+    """Judges images by how far they are from normal ones."""
+
+    def __init__(self, detector: Detector, config: UnsupervisedConfig) -> None:
+        self.detector = detector.eval()
+        self.config = config
+
+    @torch.inference_mode()
+    def predict(self, images: Tensor) -> Prediction:
+        """Judge ``images`` (B × C × H × W, float32 in [0, 1], on the predictor's device)."""
+        parts = [self.detector(part) for part in in_passes(images, self.detector.pass_cost)]
+        scores, heatmaps = zip(*parts, strict=True)
+        return Prediction(torch.cat(scores), torch.cat(heatmaps))
+
+    @torch.no_grad()
+    def lineage(self, images: Tensor) -> Mapping[str, Tensor]:
+        """What led to the map ``anomaly``, which is that of ``predict``.
+
+        f-AnoGAN: the picture ``reconstruction`` and the map ``residual``, pixel by pixel. Students: the maps
+        ``error p`` and ``variance p`` of each scale p.
+        """
+        parts = [
+            {**self.detector.networks.lineage(part), "anomaly": self.detector(part).heatmap}
+            for part in in_passes(images, self.detector.pass_cost)
+        ]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def to(self, device: torch.device) -> Self:
+        """The same predictor with its weights on ``device``."""
+        self.detector.to(device)
+        return self
+
+    def save(self, folder: Path) -> None:
+        """Write ``model.safetensors`` and ``config.json`` into an existing folder."""
+        save_model(folder, self.detector, self.config)
+
+
+def load(folder: Path) -> UnsupervisedPredictor:
+    """Read what :meth:`UnsupervisedPredictor.save` wrote, to the CPU; no weights file is needed."""
+    tensors, config = load_model(folder, UnsupervisedConfig)
+    detector = Detector.of(config)
+    detector.load_state_dict(tensors)
+    return UnsupervisedPredictor(with_layout(detector, config), config)
+
+
+def count_parameters(config: UnsupervisedConfig) -> int:
+    """Number of weights of a saved model; nothing is allocated (torch's meta device)."""
+    with torch.device("meta"):
+        return sum(weight.numel() for weight in Detector.of(config).parameters())

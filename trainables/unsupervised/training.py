@@ -1,0 +1,106 @@
+"""The training loop of the nets here: networks with an optimiser of their own, so many steps, no epochs.
+
+Each worker sums the losses of its own part of a batch, divided by the size of the whole batch; the sum of the
+workers' gradients is then the gradient of the mean. Random numbers go by the number of the step, so nothing
+of them is kept in a checkpoint; all networks and optimisers are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from trainables.contract import Run
+from trainables.nn.training import (
+    mean_over_workers,
+    optimiser_tensors,
+    require_finite,
+    restore_optimiser,
+    tensors_under,
+)
+
+__all__ = ["Learner", "train"]
+
+
+@dataclass(frozen=True, eq=False)
+class Learner:
+    """A network that learns."""
+
+    name: str  # of its tensors in a checkpoint
+    network: nn.Module
+    optimiser: torch.optim.Optimizer  # of all its weights
+
+    def step(self, loss: Tensor | None, run: Run) -> None:
+        """One step down the sum of all workers' losses; None: this worker has no part of the batch.
+
+        Gradients go to this network's weights only, whatever else the loss came through.
+        """
+        weights = list(self.network.parameters())
+        if loss is None:
+            slopes = tuple(torch.zeros_like(weight) for weight in weights)
+        else:
+            slopes = torch.autograd.grad(loss, weights)
+        for weight, slope in zip(weights, slopes, strict=True):
+            weight.grad = slope
+        run.reduce(weights)
+        self.optimiser.step()
+
+
+def train(
+    learners: Sequence[Learner],
+    run: Run,
+    *,
+    steps: int,
+    epoch_steps: int,
+    losses: Sequence[str],
+    step: Callable[[int], Tensor],
+) -> None:
+    """Train for so many steps; what is logged and kept as an epoch is a number of them.
+
+    Args:
+        learners: On the run's device, in training mode.
+        run: Random numbers, workers, checkpoints.
+        steps: In all.
+        epoch_steps: Between two lines of the log, each followed by a checkpoint.
+        losses: Names of what ``step`` sums, as they are logged.
+        step: Makes a step, given its number from 0; returns sums of its losses over this worker's part, and
+            their count.
+
+    Raises:
+        Diverged: If a loss or weight is no longer finite.
+    """
+    epochs = -(-steps // epoch_steps)
+    for epoch in range(_go_on(learners, run), epochs):
+        sums = torch.zeros(len(losses) + 1, device=run.device)
+        for number in range(epoch * epoch_steps, min((epoch + 1) * epoch_steps, steps)):
+            sums += step(number)
+            run.step(number + 1, steps, epochs)
+        metrics = dict(zip(losses, mean_over_workers(sums, run), strict=True))
+        for learner in learners:
+            require_finite(epoch, metrics, learner.network)
+        run.log(epoch, metrics, epochs)
+        run.checkpoint(epoch + 1, _state(learners), {})
+
+
+def _state(learners: Sequence[Learner]) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {}
+    for one in learners:
+        found |= {f"{one.name}.model.{name}": t for name, t in one.network.state_dict().items()}
+        optimiser = optimiser_tensors(one.optimiser, one.network)
+        found |= {f"{one.name}.optimiser.{name}": t for name, t in optimiser.items()}
+    return found
+
+
+def _go_on(learners: Sequence[Learner], run: Run) -> int:
+    """Restore everything from a checkpoint, if there is one; returns the epoch to start with."""
+    state = run.resume()
+    if state is None:
+        return 0
+    for one in learners:
+        one.network.load_state_dict(tensors_under(f"{one.name}.model.", state.tensors))
+        kept = tensors_under(f"{one.name}.optimiser.", state.tensors)
+        restore_optimiser(one.optimiser, one.network, kept)
+    return state.epoch
