@@ -10,6 +10,7 @@ import streamlit as st
 
 from assay.results import Store
 from assay.results.page.html import html_notes, html_section
+from assay.results.page.inline import inline
 from assay.results.page.model import Section, TextTable
 from dashboard import store as results
 from dashboard.plots import Look
@@ -62,8 +63,9 @@ def plain(text: str, kind: str = "") -> None:
 
 
 def paragraph(text: str, kind: str = "") -> str:
-    """A text from outside as HTML that shows it as it is; ``kind``: a class of ``style.css``."""
-    return f'<p class="{escape(kind)}">{escape(text)}</p>'
+    """A text as HTML that shows it as it is, backticks as code; ``kind``: a class of ``style.css``."""
+    shown = inline(text, escape, lambda code: f"<code>{escape(code)}</code>")
+    return f'<p class="{escape(kind)}">{shown}</p>'
 
 
 def look() -> Look:

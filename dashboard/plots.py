@@ -59,7 +59,7 @@ def interval_plot(
     order = list(means["cell"])
     y = alt.Y("cell:N", sort=order, title=None, axis=_row_axis())
     scale: dict[str, Any] = {"zero": False, "nice": True, "padding": 8}
-    x_title = alt.Axis(title=axis, grid=True, tickCount=6, titlePadding=8)
+    x_title = alt.Axis(title=axis, grid=True, tickCount=6, titlePadding=8, labelFlush=True)
     groups = list(dict.fromkeys(means["group"]))
     colour = alt.Color(
         "group:N",
@@ -357,7 +357,7 @@ def bar_plot(shares: pd.DataFrame, *, look: Look) -> alt.Chart | alt.FacetChart:
 
 
 def cost_plot(cells: pd.DataFrame, *, axis: str, unit: str, lines: str | None, look: Look) -> Chart:
-    """Scores against hours of labelling; rings mark the front, whose cells no other beats for as few hours.
+    """Scores against the time of labelling; rings and names mark the front, whose cells none beats for less.
 
     Args:
         cells: ``cell``, ``line``, ``hours`` (in ``unit``), ``mean``, ``low`` and ``high`` (of its repeats),
@@ -376,7 +376,9 @@ def cost_plot(cells: pd.DataFrame, *, axis: str, unit: str, lines: str | None, l
         legend=None if lines is None else alt.Legend(title=lines, orient="top", symbolOpacity=1),
     )
     x = alt.X("hours:Q", title=f"{unit} of labelling the training part", scale=alt.Scale(padding=14))
-    y_scale = alt.Scale(zero=False, padding=10)
+    y_scale = alt.Scale(
+        domain=_room(float(min(cells["low"])), float(max(cells["high"]))), nice=False, zero=False
+    )
     told = [
         alt.Tooltip("cell:N"),
         alt.Tooltip("mean:Q", format=".4~f"),
@@ -394,4 +396,15 @@ def cost_plot(cells: pd.DataFrame, *, axis: str, unit: str, lines: str | None, l
     rings = base.transform_filter("datum.front").mark_point(
         size=260, strokeWidth=2, filled=False, color="#8a8f98", opacity=1
     )
-    return alt.layer(line, spread, rings.encode(x=x, y=y), dots).properties(height=400)
+    ink = "#E8E8E8" if look == "dark" else "#30363d"
+    names_of_front = base.transform_filter("datum.front").mark_text(
+        align="left", dx=13, dy=-13, fontSize=12, color=ink, limit=260
+    )
+    named = names_of_front.encode(x=x, y=y, text="cell:N")
+    return alt.layer(line, spread, rings.encode(x=x, y=y), dots, named).properties(height=400)
+
+
+def _room(low: float, high: float) -> list[float]:
+    """Limits of an axis of scores with some air, which shares of 1 do not need."""
+    air = 0.06 * (high - low) or 0.05
+    return [max(0.0, low - air), min(1.0, high + air) if high <= 1 else high + air]

@@ -19,6 +19,7 @@ from trainables.metrics import METRICS, Metric
 
 _LUCKY = 300  # trials whose predictions are read without being asked for
 _DRAWN = 60  # rows of the plot
+_BESIDE = 3  # factors up to which the plot stands beside the table
 _TABLE, _MOUNTS = "cell-table", "_table_mounts"
 _TYPES = {
     Form.MARKDOWN: ("Markdown", "text/markdown"),
@@ -169,7 +170,10 @@ def _page() -> None:
     if not order:
         message("The search has no winner yet: its points are on the page Search.")
         return
-    left, right = st.columns([11, 9], gap="large")
+    if len(view.plan.study.factors) <= _BESIDE:
+        left, right = st.columns([11, 9], gap="large")
+    else:
+        left = right = st.container()  # a table of many columns needs the whole width
     with left:
         _table(view, order, luck)
     with right:

@@ -53,8 +53,8 @@ def _summary(view: results.StudyView, trial: Trial, record: Record | None) -> No
                 value = f"{number:.4f}" if metric.unit == "share" else f"{number:g}"
                 st.metric(metric.title, value, width="content", help=metric.description)
     plain(
-        f"In MLflow, which `assay mlflow` opens: experiment {view.name}, the run with tags.`assay.trial` = "
-        f"'{trial.id}'.",
+        f"In MLflow, which `assay mlflow` opens: experiment {view.name}, the run whose tag `assay.trial` is "
+        f"`{trial.id}`.",
         "quiet",
     )
 

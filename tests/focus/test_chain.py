@@ -102,6 +102,7 @@ SWITCHES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({}, {"round": True}),
     ({}, {"distill": True}),
     ({}, {"crf": True, "round": True}),
+    ({"crf": True, "round": True}, {"crf_kind": "guided"}),
     ({"clm": True}, {"clm_mode": "triplet"}),
     ({"clm": True}, {"clm_pull_defects": False}),
     ({"clm": True, "gcm": True}, {"clm_use_crops": False}),
@@ -318,7 +319,14 @@ def test_no_round_is_trained_on_a_collapse(tmp_path: Path) -> None:
 # The saved model, and what is refused ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("switches", [{"crf": True, "crf_guard": 0.0}, {"distill": True}])
+@pytest.mark.parametrize(
+    "switches",
+    [
+        {"crf": True, "crf_guard": 0.0},
+        {"crf": True, "crf_kind": "guided", "crf_guard": 0.0},
+        {"distill": True},
+    ],
+)
 def test_a_saved_model_judges_the_same_and_can_be_exported(switches: dict[str, Any], tmp_path: Path) -> None:
     predictor = fitted(tiny_chain(**switches, crf_radius=2, crf_steps=2), tmp_path / "stages")
     (tmp_path / "model").mkdir()

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.nn.crf import Crf, label_probability, mean_field, refine
+from tests.nn.blurred_square import iou, square
+from trainables.nn.crf import Crf, label_probability, mean_field
 
 CRF = Crf(s_rgb=20, radius=3, steps=5)
 
@@ -101,45 +102,10 @@ def test_images_smaller_than_the_window_are_fine(size: tuple[int, int]) -> None:
     assert torch.isfinite(mean_field(*scene(size=size), CRF)).all()
 
 
-def square() -> tuple[Tensor, Tensor, Tensor]:
-    """A dark square on noise, and a map that is too large and blurred, as a CAM's."""
-    generator = torch.Generator().manual_seed(1)
-    truth = torch.zeros(1, 48, 48)
-    truth[:, 18:30, 16:32] = 1
-    image = 180 - 120 * truth[:, None] + 6 * torch.randn(1, 1, 48, 48, generator=generator)
-    rows, columns = torch.meshgrid(torch.arange(48.0), torch.arange(48.0), indexing="ij")
-    blurred = torch.exp(-((rows - 24) ** 2 + (columns - 24) ** 2) / (2 * 9**2))[None]
-    return truth > 0, image, blurred.clamp(0.05, 0.9)
-
-
-def iou(prob: Tensor, truth: Tensor) -> float:
-    found = prob > 0.5
-    return float((found & truth).sum() / (found | truth).sum())
-
-
 def test_a_blurred_map_finds_the_edges_of_the_defect() -> None:
     truth, image, blurred = square()
     assert iou(blurred, truth) < 0.75
     assert iou(mean_field(blurred, image, Crf()), truth) > 0.98
-
-
-def test_nothing_left_of_a_defect_keeps_the_input_and_says_so() -> None:
-    truth, image, blurred = square()
-    lone = torch.full_like(blurred, 0.1)
-    lone[0, 5, 5] = 0.6  # one doubtful pixel on plain steel
-    refined = refine(torch.cat((lone, blurred)), image.expand(2, -1, -1, -1), Crf())
-    assert refined.kept_B.tolist() == [True, False]
-    assert torch.equal(refined.prob_BHW[0], lone[0])
-    assert refined.area_before_B[0] == refined.area_after_B[0] == pytest.approx(1 / 48**2)
-    assert refined.area_after_B[1].item() == pytest.approx(truth.float().mean().item(), rel=0.05)
-    assert refined.area_before_B[1] > refined.area_after_B[1]
-
-
-def test_an_image_without_foreground_stays_without() -> None:
-    _, image, blurred = square()
-    refined = refine(torch.full_like(blurred, 0.1), image, Crf())
-    assert not refined.kept_B.any()
-    assert refined.area_after_B.item() == 0
 
 
 def test_hard_labels_as_probabilities() -> None:

@@ -41,10 +41,10 @@ from trainables.focus.extension import (
 )
 from trainables.focus.inpainting import filler, new_inpainter, train_inpainter
 from trainables.nn.cam import minmax
-from trainables.nn.crf import refine
 from trainables.nn.inpaint import Inpainter
 from trainables.nn.models import load_model, save_model, with_layout
 from trainables.nn.pseudo import pseudo_labels
+from trainables.nn.refine import refine
 from trainables.nn.relabelling import by_id, refined_labels
 from trainables.nn.segmentation import ImageHead, SegmentationNet, Targets, train_segmentation
 from trainables.pseudo_labels import PseudoLabels
@@ -196,7 +196,7 @@ def _make_refined(work: StageWork) -> None:
             prob_BHW = network(images_BCHW).logits_BHW.sigmoid()
         probs.append(prob_BHW.cpu())
         if config.crf:
-            sharper.append(refine(prob_BHW, images_BCHW * 255, config.random_field).prob_BHW.cpu())
+            sharper.append(refine(prob_BHW, images_BCHW * 255, config.refiner).prob_BHW.cpu())
     prob_NHW, uses_crf, facts = torch.cat(probs), False, dict[str, float]()
     if config.crf:
         sharp_NHW = torch.cat(sharper)
@@ -232,7 +232,7 @@ def _make_student(work: StageWork, *, labels: str, last: str) -> None:
         with torch.no_grad():
             prob_BHW = network(images_BCHW).logits_BHW.sigmoid()
         if uses_crf:
-            prob_BHW = refine(prob_BHW, images_BCHW * 255, config.random_field).prob_BHW
+            prob_BHW = refine(prob_BHW, images_BCHW * 255, config.refiner).prob_BHW
         soft |= zip(ids, prob_BHW.half().cpu(), strict=True)
     hard = by_id(_read_labels(work.inputs[labels]))
     _train_and_save(work, Targets(hard, soft, config.student_soft), config.student_head)

@@ -22,13 +22,13 @@ from trainables.focus.config import FocusConfig
 from trainables.focus.extension import erase, evidence_of, extended_map
 from trainables.focus.inpainting import filler
 from trainables.nn.cam import minmax
-from trainables.nn.crf import mean_field
 from trainables.nn.crops import crop, guided_boxes
 from trainables.nn.inpaint import Inpainter
 from trainables.nn.maps import dilate
 from trainables.nn.models import load_model, save_model, with_layout
 from trainables.nn.passes import in_passes
 from trainables.nn.pseudo import pseudo_labels
+from trainables.nn.refine import sharpen
 from trainables.nn.segmentation import SegmentationNet
 
 __all__ = ["Chain", "FocusPredictor", "Judge", "count_parameters", "load"]
@@ -96,7 +96,7 @@ class FocusPredictor:
         score_B = opinion.cls_logits_B if cam is None else cam.net(images).score_B
         prob_BHW = opinion.logits_BHW.sigmoid()
         if self._uses_crf:
-            prob_BHW = mean_field(prob_BHW, images * 255, self.config.random_field)
+            prob_BHW = sharpen(prob_BHW, images * 255, self.config.refiner)
         # In float32 every logit above 17 has the score 1; in float64 confident images keep their order.
         return Prediction(score_B.double().sigmoid(), prob_BHW)
 
@@ -147,11 +147,11 @@ class FocusPredictor:
         found["pseudo"] = (labels_BHW == 1).float()
         found["s1"] = chain.first(images).logits_BHW.sigmoid()
         if chain.uses_crf:
-            found["s1_crf"] = mean_field(found["s1"], images * 255, config.random_field)
+            found["s1_crf"] = sharpen(found["s1"], images * 255, config.refiner)
         if chain.second is not None:
             prob_BHW = chain.second(images).logits_BHW.sigmoid()
             if chain.uses_crf:
-                prob_BHW = mean_field(prob_BHW, images * 255, config.random_field)
+                prob_BHW = sharpen(prob_BHW, images * 255, config.refiner)
             found["s2"] = prob_BHW
         return found
 

@@ -26,12 +26,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ["Crf", "Refined", "label_probability", "mean_field", "refine"]
+__all__ = ["Crf", "label_probability", "mean_field"]
 
 _EPS = 1e-6  # probabilities are clipped this far from 0 and 1
 
@@ -62,15 +61,6 @@ class Crf:
                     yield y * self.dilation, x * self.dilation
 
 
-class Refined(NamedTuple):
-    """Probabilities after the CRF, and what became of the foreground. Areas are shares of the image."""
-
-    prob_BHW: Tensor
-    area_before_B: Tensor  # of prob > 0.5
-    area_after_B: Tensor
-    kept_B: Tensor  # True: the CRF left nothing of the foreground, so the input stays
-
-
 def label_probability(label_BHW: Tensor, confidence: float = 0.7) -> Tensor:
     """Probabilities of hard labels: 1 has ``confidence``, 0 its complement, 255 (unknown) one half."""
     prob_BHW = torch.where(label_BHW == 1, confidence, 1 - confidence)
@@ -96,18 +86,6 @@ def mean_field(prob_BHW: Tensor, images_BCHW: Tensor, crf: Crf) -> Tensor:
             logits_BHW[here].addcmul_(weight, spin_BHW[there])
             logits_BHW[there].addcmul_(weight, spin_BHW[here])
     return torch.sigmoid(logits_BHW)
-
-
-def refine(prob_BHW: Tensor, images_BCHW: Tensor, crf: Crf) -> Refined:
-    """:func:`mean_field` that leaves an image as it was where nothing of its foreground would remain.
-
-    A label says that there is a defect: an empty mask cannot be right.
-    """
-    after_BHW = mean_field(prob_BHW, images_BCHW, crf)
-    before_B, after_B = (_area(prob) for prob in (prob_BHW, after_BHW))
-    kept_B = (before_B > 0) & (after_B == 0)
-    prob_BHW = torch.where(kept_B[:, None, None], prob_BHW, after_BHW)
-    return Refined(prob_BHW, before_B, torch.where(kept_B, before_B, after_B), kept_B)
 
 
 _Window = tuple[slice, slice, slice]  # of B × H × W
@@ -147,7 +125,3 @@ def _windows(y: int, x: int) -> tuple[_Window, _Window]:
     left, right = slice(None, -abs(x) or None), slice(abs(x), None)
     here, there = (left, right) if x >= 0 else (right, left)
     return (whole, up, here), (whole, down, there)
-
-
-def _area(prob_BHW: Tensor) -> Tensor:
-    return (prob_BHW > 0.5).to(prob_BHW.dtype).mean(dim=(1, 2))

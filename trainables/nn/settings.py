@@ -16,6 +16,7 @@ from trainables.nn.crf import Crf
 from trainables.nn.inputs import LocalContrast, Standardise
 from trainables.nn.loop import Course
 from trainables.nn.norm import Norm
+from trainables.nn.refine import GuidedFilter, Refiner
 from trainables.nn.resnet import ResNet18s, ResNetShape, Stem
 from trainables.nn.training import Schedule
 from trainables.nn.weights import check_name, load_resnet_weights, load_weights_file, weights_path
@@ -185,6 +186,10 @@ class PseudoLabelConfig(BalancedTrainingConfig, frozen=True):
     dice_weight: float = Field(1.0, ge=0, le=100, description="Weight of the Dice loss.")
 
     crf: bool = Field(False, description="Refine probabilities by a CRF; it shrinks, and eats thin defects.")
+    crf_kind: Literal["meanfield", "guided"] = Field(
+        "meanfield",
+        description="The CRF, or a guided filter in its place, which reads radius, dilation and s_rgb.",
+    )
     crf_w_rgb: float = Field(10.0, ge=0, le=100, description="Weight of being near and alike; 1 to 20.")
     crf_s_rgb: float = Field(
         10.0, gt=0, le=255, description="How unlike pixels may be, grey levels; 3 to 30."
@@ -237,8 +242,10 @@ class PseudoLabelConfig(BalancedTrainingConfig, frozen=True):
             )
 
     @property
-    def random_field(self) -> Crf:
-        """The CRF."""
+    def refiner(self) -> Refiner:
+        """The CRF, or what stands in for it."""
+        if self.crf_kind == "guided":
+            return GuidedFilter(self.crf_radius * self.crf_dilation, self.crf_s_rgb)
         return Crf(
             w_rgb=self.crf_w_rgb,
             s_rgb=self.crf_s_rgb,

@@ -27,10 +27,11 @@ from trainables.cam.fit import load_classifier
 from trainables.cam.fit import stages as cam_stages
 from trainables.data.samples import ImageSet
 from trainables.nn.cam import minmax
-from trainables.nn.crf import label_probability, refine
+from trainables.nn.crf import label_probability
 from trainables.nn.models import load_model, save_model, with_layout
 from trainables.nn.passes import image_passes
 from trainables.nn.pseudo import pseudo_labels
+from trainables.nn.refine import refine
 from trainables.nn.relabelling import by_id, refined_labels
 from trainables.nn.segmentation import SegmentationNet, Targets, train_segmentation
 from trainables.pseudo_labels import PseudoLabels
@@ -205,7 +206,7 @@ def _sharpened(
     for images_BCHW in _defective(images, device):
         start = sum(map(len, parts))
         prob_BHW = prob_NHW[start : start + len(images_BCHW)].to(device)
-        parts.append(refine(prob_BHW, images_BCHW * 255, config.random_field).prob_BHW.cpu())
+        parts.append(refine(prob_BHW, images_BCHW * 255, config.refiner).prob_BHW.cpu())
     sharp_NHW = torch.cat(parts)
     before, after = (float((each > 0.5).double().mean()) for each in (prob_NHW, sharp_NHW))
     used = after >= config.crf_guard * before

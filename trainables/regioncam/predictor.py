@@ -19,12 +19,12 @@ from trainables.cam.network import Classifier
 from trainables.contract import Prediction
 from trainables.errors import InputError
 from trainables.nn.cam import minmax
-from trainables.nn.crf import mean_field
 from trainables.nn.inpaint import telea
 from trainables.nn.maps import dilate
 from trainables.nn.models import load_model, restore_shared, save_model, with_layout
 from trainables.nn.passes import in_passes
 from trainables.nn.pseudo import pseudo_labels
+from trainables.nn.refine import sharpen
 from trainables.nn.segmentation import SegmentationNet
 from trainables.regioncam.config import RegionCamConfig
 from trainables.regioncam.maps import RegionMaps, RegionMapSettings
@@ -102,7 +102,7 @@ class RegionCamPredictor:
 
     def _answer(self, segmenter: SegmentationNet, images: Tensor, *, uses_crf: bool) -> Tensor:
         prob_BHW = segmenter(images).logits_BHW.sigmoid()
-        return mean_field(prob_BHW, images * 255, self.config.random_field) if uses_crf else prob_BHW
+        return sharpen(prob_BHW, images * 255, self.config.refiner) if uses_crf else prob_BHW
 
     def _gated(self, map_BHW: Tensor, score_B: Tensor) -> Tensor:
         return map_BHW * score_B[:, None, None].float() if self.config.gate_by_score else map_BHW

@@ -75,8 +75,8 @@ class LabelCosts:
         """What the picture shows, in a few words."""
         beside = " Cells that cost about the same stand beside each other." if self.is_ladder else ""
         return (
-            f"{self.metric.title} on test data against hours of labelling.{beside} Rings: the front, whose "
-            "cells no other beats for fewer or as many hours."
+            f"{self.metric.title} on test data against the time of labelling.{beside} Rings: the front, "
+            "whose cells no other beats for less or as much time."
         )
 
 
