@@ -12,6 +12,7 @@ __all__ = ["Curve", "confusion", "curves_of", "precision_recall", "roc"]
 
 _CLOCKS = ("epoch", "seconds", "time")
 _VALIDATION = "validation."
+_NAMES = {"lambda": "λ, weight of the segmentation loss", "lr": "Learning rate"}
 
 
 class Curve(NamedTuple):
@@ -49,7 +50,7 @@ def _group(name: str) -> tuple[str, str]:
         metric = METRICS.get(name.removeprefix(_VALIDATION))
         unit = "0–1" if metric is None or metric.unit == "share" else "images"
         return ("Validation scores" if unit == "0–1" else "Validation errors"), unit
-    return ("Loss" if "loss" in name else name), ""
+    return ("Loss" if "loss" in name else _NAMES.get(name, name)), ""
 
 
 def _title(name: str) -> str:

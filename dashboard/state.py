@@ -22,6 +22,7 @@ __all__ = [
     "choose_study",
     "chosen_study",
     "known",
+    "mlflow_url",
     "repeat_name",
     "storage_uri",
     "trial_of",
@@ -35,14 +36,22 @@ REPEAT = "repeat"  # see `repeat_name`
 
 _IN_URL = "_study_in_url"  # what the URL said at the last run
 DEFAULT_STORAGE = "./assay-storage"
+DEFAULT_MLFLOW = "http://127.0.0.1:5000"  # of `assay mlflow`
 
 
 def storage_uri(arguments: Sequence[str] | None = None) -> str:
     """The storage named on the command line (``--storage URI``), and nowhere else."""
+    return _named("--storage", arguments) or DEFAULT_STORAGE
+
+
+def mlflow_url(arguments: Sequence[str] | None = None) -> str:
+    """Where MLflow's pages are (``--mlflow URL`` on the command line), without a slash at the end."""
+    return (_named("--mlflow", arguments) or DEFAULT_MLFLOW).rstrip("/")
+
+
+def _named(option: str, arguments: Sequence[str] | None) -> str | None:
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if "--storage" in given[:-1]:
-        return given[given.index("--storage") + 1]
-    return DEFAULT_STORAGE
+    return given[given.index(option) + 1] if option in given[:-1] else None
 
 
 def choose_study(names: Sequence[str]) -> None:

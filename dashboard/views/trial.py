@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from assay.results import Record
+from assay.results.marker import run_address
 from assay.results.summary import reported_metrics
 from assay.study import Trial
 from assay.study.compare import say_value
@@ -16,7 +17,7 @@ from dashboard import store as results
 from dashboard.frame import EVERY, look, message, paragraph, plain, study_view
 from dashboard.plots import curve_plot, line_plot, score_plot
 from dashboard.scores import confusion, curves_of, precision_recall, roc
-from dashboard.state import CELL, REPEAT, repeat_name, trial_of
+from dashboard.state import CELL, REPEAT, mlflow_url, repeat_name, trial_of
 from dashboard.words import duration
 from trainables.metrics import METRICS
 
@@ -52,11 +53,17 @@ def _summary(view: results.StudyView, trial: Trial, record: Record | None) -> No
                 number = record.result.metrics[name]
                 value = f"{number:.4f}" if metric.unit == "share" else f"{number:g}"
                 st.metric(metric.title, value, width="content", help=metric.description)
-    plain(
-        f"In MLflow, which `assay mlflow` opens: experiment {view.name}, the run whose tag `assay.trial` is "
-        f"`{trial.id}`.",
-        "quiet",
-    )
+    _to_mlflow(view, trial)
+
+
+def _to_mlflow(view: results.StudyView, trial: Trial) -> None:
+    """The same trial in MLflow, where it was told of it."""
+    address = run_address(view.store, view.name, trial.id)
+    if address is None:
+        plain("MLflow was not told of it: `assay mlflow --sync` does that.", "quiet")
+    else:
+        st.link_button("Open in MLflow", f"{mlflow_url()}/{address}", icon=":material/open_in_new:")
+        plain("`assay mlflow` serves the page behind this link.", "quiet")
 
 
 @st.fragment(run_every=EVERY)

@@ -46,7 +46,7 @@ def test_a_page_that_has_nothing_to_show_says_why(show: Show, page: str, text: s
 
 def test_an_empty_storage_says_how_to_fill_it(show: Show, store: Store) -> None:
     store.delete_tree("studies")
-    assert "`assay run STUDY` starts one" in said(show("studies", study=None))
+    assert "<code>assay run STUDY</code> starts one" in said(show("studies", study=None))
 
 
 def test_a_trial_that_is_not_trained_says_so(show: Show, plan: Plan) -> None:

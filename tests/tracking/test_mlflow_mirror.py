@@ -21,6 +21,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from assay.results import Environment, Record, Store
+from assay.results.marker import run_address
 from assay.results.summary import summarise
 from assay.study import Plan
 from assay.tracking import UI_ENVIRONMENT, MlflowMirror, SyncReport, default_uri, ui_command
@@ -265,6 +266,17 @@ def test_syncing_again_changes_nothing_also_without_the_marker(mirrored: Mirrore
     mirrored.forget_marker()
     assert MlflowMirror(mirrored.uri, mirrored.store).sync(PLAN) == SyncReport(already=8)
     assert state() == before
+
+
+def test_a_trial_has_the_address_of_its_run_also_when_the_marker_is_made_anew(mirrored: Mirrored) -> None:
+    for _ in range(2):
+        for trial in PLAN.trials:
+            run = mirrored.run(trial.id).info
+            expected = f"#/experiments/{run.experiment_id}/runs/{run.run_id}"
+            assert run_address(mirrored.store, mirrored.study, trial.id) == expected
+        mirrored.forget_marker()
+        assert run_address(mirrored.store, mirrored.study, PLAN.trials[0].id) is None
+        MlflowMirror(mirrored.uri, mirrored.store).sync(PLAN)
 
 
 @pytest.fixture

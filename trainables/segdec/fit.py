@@ -39,8 +39,8 @@ _VALIDATION_BATCH = 16  # images sent at once; the predictor divides further
 def fit(config: SegDecConfig, data: TrainingData, run: Run) -> SegDecPredictor:
     """Train SegDecNet on ``data``.
 
-    Logs per epoch: ``loss``, ``loss_seg``, ``loss_cls`` (means over the epoch's images and all workers) and,
-    where it is computed, ``validation.image_ap``.
+    Logs per epoch: ``loss``, ``loss_seg``, ``loss_cls`` (means over the epoch's images and all workers),
+    ``lambda`` (under a schedule) and, where it is computed, ``validation.image_ap``.
 
     Raises:
         InputError: If the images do not fit the config, or there is nothing to choose the best epoch by.
@@ -67,6 +67,8 @@ def fit(config: SegDecConfig, data: TrainingData, run: Run) -> SegDecPredictor:
             optimiser.step()
             run.step(step + 1, config.epochs * len(batches), config.epochs)
         metrics = _mean_losses(sums, network, run, epoch)
+        if config.balance != "none":
+            metrics["lambda"] = LossWeights.at(epoch, config).seg
         if data.validation is not None and _validates(epoch, config):
             metrics |= _validate(network, data.validation, config, run.device)
             if config.checkpoint == "best":

@@ -6,6 +6,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -14,6 +15,10 @@ from assay.cli.options import DEFAULT_STORAGE, Storage
 __all__ = ["dashboard", "register"]
 
 Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")]
+
+Mlflow = Annotated[
+    str, typer.Option("--mlflow", metavar="URL", help="Where `assay mlflow` serves, for links to runs.")
+]
 
 # Streamlit reads a config from the folder it is started in: flags say the same everywhere.
 _FLAGS = {
@@ -43,7 +48,9 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: assay dashboard --storage ./assay-storage --port 8501")(dashboard)
 
 
-def dashboard(port: Port = 8501, storage: Storage = DEFAULT_STORAGE) -> None:
+def dashboard(
+    port: Port = 8501, storage: Storage = DEFAULT_STORAGE, mlflow: Mlflow = "http://127.0.0.1:5000"
+) -> None:
     """Look at studies in a browser while they run: tables, effects, masks, curves; Ctrl-C ends it.
 
     It reads the storage and changes nothing there. It listens on this machine only.
@@ -56,6 +63,7 @@ def dashboard(port: Port = 8501, storage: Storage = DEFAULT_STORAGE) -> None:
     script = _script()
     flags = [f"--{name}={value}" for name, value in {**_FLAGS, "server.port": str(port)}.items()]
     command = [sys.executable, "-m", "dashboard", "run", str(script), *flags, "--", "--storage", store.uri]
+    command += ["--mlflow", _checked(mlflow)]
     root = str(script.parents[1])  # streamlit puts the script's own folder on the path, not the one above
     serve(
         "the dashboard",
@@ -66,6 +74,14 @@ def dashboard(port: Port = 8501, storage: Storage = DEFAULT_STORAGE) -> None:
         takes="3 s",
         environment={"PYTHONPATH": _path(root)},
     )
+
+
+def _checked(url: str) -> str:
+    from trainables.errors import InputError
+
+    if urlsplit(url).scheme not in {"http", "https"}:
+        raise InputError(f"--mlflow is the address of a web page, http:// or https://, found {url!r}.")
+    return url
 
 
 def _script() -> Path:

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from assay.results import Record, Store
 from assay.results.files import redact
+from assay.results.marker import Marker, read_marker, write_marker
 from assay.results.page.markdown import markdown_table
 from assay.results.summary import CellSummary, reported_metrics, summarise
 from assay.results.tables import ablation_table
@@ -37,7 +38,6 @@ from assay.tracking.content import (
     record_hash,
     tags,
 )
-from assay.tracking.marker import Marker, read_marker, write_marker
 from assay.tracking.overlays import write_overlays
 from trainables.errors import InputError
 
@@ -254,6 +254,7 @@ class _Experiment:
             told = run.data.tags.get("assay.record") == digest and run.info.status in _STATUS.values()
             if told and not whole:
                 whole = True
+                self._marker.runs[record.id] = run.info.run_id
             else:  # of a record that was replaced, or cut short
                 self._api.delete_run(run.info.run_id)
         if not whole:
@@ -287,6 +288,7 @@ class _Experiment:
             self._api.log_artifacts(run_id, name)
         # Last of all: a run that is still RUNNING was cut short, and is written anew.
         self._api.set_terminated(run_id, _STATUS[record.status], ended or None)
+        self._marker.runs[record.id] = run_id
 
     def _curve(self, record: Record, ended: int) -> list[Point]:
         curve = self._store.read_part(record, "curve.parquet")

@@ -10,9 +10,9 @@ import hashlib
 
 from pydantic import BaseModel, Field, ValidationError
 
-from assay.results import Store
+from assay.results.store import Store
 
-__all__ = ["Marker", "read_marker", "write_marker"]
+__all__ = ["Marker", "read_marker", "run_address", "write_marker"]
 
 
 class Marker(BaseModel, extra="forbid"):
@@ -20,6 +20,7 @@ class Marker(BaseModel, extra="forbid"):
 
     experiment: str = Field(description="Experiment id and its time of creation.")
     records: dict[str, str] = Field(default_factory=dict, description="Trial → sha256 of its record.")
+    runs: dict[str, str] = Field(default_factory=dict, description="Trial → id of its run, for links.")
     stale: set[str] = Field(default_factory=set, description="Cells whose means are yet to be told.")
 
 
@@ -35,6 +36,23 @@ def read_marker(store: Store, study: str, uri: str, experiment: str) -> Marker:
 def write_marker(store: Store, study: str, uri: str, marker: Marker) -> None:
     """Write the marker over the last one."""
     store.write_bytes(_path(study, uri), marker.model_dump_json().encode())
+
+
+def run_address(store: Store, study: str, trial: str) -> str | None:
+    """Where MLflow's pages show the run of a trial, below their root; None where no marker names it.
+
+    Of several tracking stores the first by name counts.
+    """
+    folder = Store.study(study)
+    names = sorted(store.list(folder))
+    for name in (name for name in names if name.startswith("mlflow-") and name.endswith(".json")):
+        try:
+            marker = Marker.model_validate_json(store.read_bytes(f"{folder}/{name}"))
+        except (FileNotFoundError, ValidationError):
+            continue  # written anew at this moment, or by another version: there is no link then
+        if trial in marker.runs:
+            return f"#/experiments/{marker.experiment.split()[0]}/runs/{marker.runs[trial]}"
+    return None
 
 
 def _path(study: str, uri: str) -> str:
