@@ -20,6 +20,7 @@ from assay.study.stages import stage_graph
 from tests.conftest import ROOT
 from tests.focus.chains import SIZE, KeptRun, chain_data, tiny_chain, trained_chain
 from tests.supervised.surfaces import surfaces
+from tests.two_workers import assert_two_workers_end_where_one_does
 from trainables.cam import TRAINABLE as CAM
 from trainables.cam import CamConfig
 from trainables.cam.config import ClassifierConfig
@@ -314,6 +315,10 @@ def test_no_round_is_trained_on_a_collapse(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "refined" / "facts.json").read_text())["void"] == 1.0
     first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("s1", "s2"))
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_two_workers_end_where_one_does(tmp_path: Path) -> None:
+    assert_two_workers_end_where_one_does("focus", tmp_path)
 
 
 # The saved model, and what is refused ---------------------------------------------------------------------

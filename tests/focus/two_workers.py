@@ -6,30 +6,16 @@ Used by ``test_attachments.py``.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
 from safetensors.torch import save_file
-from torch import nn
 
 from tests.focus.chains import chain_data, tiny_chain
+from tests.two_workers import GlooRun
 from trainables.cam.classifier import train_classifier
-from trainables.contract import LocalRun
 from trainables.focus.chain import attachments_of
-
-
-@dataclass
-class GlooRun(LocalRun):
-    """A run whose gradients are summed over processes."""
-
-    def reduce(self, parameters: Iterable[nn.Parameter]) -> None:
-        for parameter in parameters if self.world_size > 1 else ():
-            if parameter.requires_grad:
-                assert parameter.grad is not None
-                dist.all_reduce(parameter.grad)
 
 
 def main(rank: int, world_size: int, folder: Path) -> None:

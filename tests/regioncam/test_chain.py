@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +16,9 @@ from torch import Tensor, nn
 from assay.study import plan_study, read_study
 from assay.study.stages import stage_graph
 from tests.conftest import ROOT
-from tests.regioncam import two_workers
 from tests.regioncam.chains import CPU, SIZE, KeptRun, chain_data, fitted, pictures, shared_fit, tiny
 from tests.supervised.surfaces import surfaces
+from tests.two_workers import assert_two_workers_end_where_one_does
 from trainables.cam import TRAINABLE as CAM
 from trainables.cam import CamConfig
 from trainables.contract import LocalRun
@@ -317,24 +315,7 @@ def test_a_map_that_no_graph_can_make_says_what_to_export_instead(
 
 
 def test_two_workers_end_where_one_does(tmp_path: Path) -> None:
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.regioncam.two_workers", str(rank), "2", str(tmp_path)],
-            cwd=ROOT,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in (0, 1)
-    ]
-    two_workers.main(0, 1, tmp_path)
-    for process in processes:
-        _, errors = process.communicate(timeout=200)
-        assert process.returncode == 0, errors
-    alone, first, second = (weights(tmp_path / name) for name in ("0of1", "0of2", "1of2"))
-    assert all(torch.equal(second[name], tensor) for name, tensor in first.items())
-    for name, tensor in alone.items():
-        # Adam makes a step of its own size of a gradient that is a rounding: a few weights go other ways.
-        assert float((first[name].double() - tensor.double()).abs().mean()) < 2e-3, name
+    assert_two_workers_end_where_one_does("regioncam", tmp_path)
 
 
 # What is refused, what is said ---------------------------------------------------------------------------
