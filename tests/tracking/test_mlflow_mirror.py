@@ -272,8 +272,9 @@ def test_a_trial_has_the_address_of_its_run_also_when_the_marker_is_made_anew(mi
     for _ in range(2):
         for trial in PLAN.trials:
             run = mirrored.run(trial.id).info
-            expected = f"#/experiments/{run.experiment_id}/runs/{run.run_id}"
-            assert run_address(mirrored.store, mirrored.study, trial.id) == expected
+            address = run_address(mirrored.store, mirrored.study, trial.id)
+            assert address is not None
+            assert address.startswith(f"#/experiments/{run.experiment_id}/runs/{run.run_id}?")
         mirrored.forget_marker()
         assert run_address(mirrored.store, mirrored.study, PLAN.trials[0].id) is None
         MlflowMirror(mirrored.uri, mirrored.store).sync(PLAN)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.options import DEFAULT_STORAGE, Storage
+from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Storage
 
 if TYPE_CHECKING:
     from assay.results import Store
@@ -18,6 +19,10 @@ StudyName = Annotated[
 ]
 Sync = Annotated[
     bool, typer.Option("--sync", help="Replay records that MLflow has not seen, and start no server.")
+]
+Models = Annotated[
+    bool,
+    typer.Option("--models", help="With --sync: also log the models that `keep` left (mlflow.pyfunc)."),
 ]
 Host = Annotated[str, typer.Option("--host", help="Address to listen on.")]
 Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")]
@@ -40,9 +45,11 @@ def mlflow(
     study: StudyName = None,
     *,
     sync: Sync = False,
+    models: Models = False,
     host: Host = "127.0.0.1",
     port: Port = 5000,
     storage: Storage = DEFAULT_STORAGE,
+    cache: Cache = DEFAULT_CACHE,
     tracking_uri: Tracking = None,
 ) -> None:
     """Open MLflow on the runs of a storage (study → cell → trial); Ctrl-C ends it.
@@ -60,13 +67,15 @@ def mlflow(
             f"{store.uri} has no place for MLflow's SQLite file. Name a server, or an SQLite file on this "
             "machine (sqlite:////path/mlflow.db), with --tracking-uri."
         )
+    if models and not sync:
+        raise InputError("--models belongs to --sync: `assay mlflow --sync --models`.")
     if sync:
-        _replay(store, uri, study)
+        _replay(store, uri, study, cache if models else None)
     else:
-        _serve(uri, host, port)
+        _serve(store, uri, host, port)
 
 
-def _replay(store: Store, uri: str, study: str | None) -> None:
+def _replay(store: Store, uri: str, study: str | None, cache: Path | None) -> None:
     from assay.cli.lookup import study_name
     from assay.results.plans import stored_plan
     from assay.tracking import MlflowMirror
@@ -81,8 +90,26 @@ def _replay(store: Store, uri: str, study: str | None) -> None:
         for trouble in (*report.failed, *([report.away] if report.away else [])):
             typer.echo(f"  {trouble}", err=True)
         complete = complete and report.complete
+        if cache is not None and report.away is None:
+            complete = _log_models(store, uri, name, cache) and complete
     if not complete:
         raise typer.Exit(1)
+
+
+def _log_models(store: Store, uri: str, study: str, cache: Path) -> bool:
+    """Log kept models, and say how each is loaded; whether all are there."""
+    from assay.results.plans import stored_plan
+    from assay.tracking.models import log_models
+
+    complete = True
+    for model in log_models(store, stored_plan(store, study), uri, cache):
+        trial = f"{model.record.trial['cell']}, seed {model.record.trial['seed']}"
+        if model.trouble:
+            typer.echo(f"  {trial}: {model.trouble}", err=True)
+        else:
+            typer.echo(f'  {trial}: mlflow.pyfunc.load_model("{model.uri}")')
+        complete = complete and not model.trouble
+    return complete
 
 
 def _refuse_running(store: Store, names: list[str]) -> None:
@@ -98,9 +125,23 @@ def _refuse_running(store: Store, names: list[str]) -> None:
             )
 
 
-def _serve(uri: str, host: str, port: int) -> None:
+def _serve(store: Store, uri: str, host: str, port: int) -> None:
     from assay.cli.serving import serve
+    from assay.results.marker import study_address
     from assay.tracking import UI_ENVIRONMENT, ui_command
 
-    command = ui_command(uri, port, host)
-    serve("MLflow", command, host, port, health="/health", takes="10 s", environment=UI_ENVIRONMENT)
+    found = {name: study_address(store, name) for name in store.studies()}
+    pages = {name: address for name, address in found.items() if address is not None}
+    for name, address in pages.items():
+        typer.echo(f"runs of {name}: http://{host}:{port}/{address}")
+    path = next(iter(pages.values())) if len(pages) == 1 else "#/experiments?workflowType=machine_learning"
+    serve(
+        "MLflow",
+        ui_command(uri, port, host),
+        host,
+        port,
+        health="/health",
+        takes="10 s",
+        environment=UI_ENVIRONMENT,
+        path=f"/{path}",
+    )

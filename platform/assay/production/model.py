@@ -40,7 +40,7 @@ def trained_record(store: Store, trial_id: str) -> Record:
             f"a model comes from a trial that finished, found {record.status}: "
             f"{record.reason or 'no reason noted'}. Choose another trial of {record.study}."
         )
-    if not _model_files(record):
+    if not model_files(record):
         raise InputError(
             f"the model of trial {trial_id} was not kept (`keep: {{models: …}}` in the study). "
             + _models_left(store, record.study)
@@ -92,7 +92,7 @@ def write_model(store: Store, record: Record, folder: Path, *, float32: bool = F
     Raises:
         InputError: If a file is missing or not what the record says.
     """
-    for name in _model_files(record):
+    for name in model_files(record):
         try:
             data = store.read_file(record, f"model/{name}")
         except (DamagedFileError, FileNotFoundError) as error:
@@ -125,7 +125,7 @@ def _in_float32(config: bytes) -> bytes:
     return json.dumps(settings, indent=2).encode()
 
 
-def _model_files(record: Record) -> list[str]:
+def model_files(record: Record) -> list[str]:
     """Names of the model's files below ``model/``; none when it was not kept."""
     start = f"{record.attempt}/model/"
     return [path.removeprefix(start) for path in record.files if path.startswith(start)]
@@ -136,7 +136,7 @@ def _models_left(store: Store, study: str) -> str:
     kept = [
         f"{record.id} ({record.trial['cell']}, seed {record.trial['seed']})"
         for record in records
-        if record.study == study and record.status == "finished" and _model_files(record)
+        if record.study == study and record.status == "finished" and model_files(record)
     ]
     if not kept:
         return (

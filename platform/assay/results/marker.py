@@ -7,12 +7,15 @@ another experiment (the database was deleted and made anew) is not believed.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 
 from pydantic import BaseModel, Field, ValidationError
 
 from assay.results.store import Store
 
-__all__ = ["Marker", "read_marker", "run_address", "write_marker"]
+__all__ = ["Marker", "read_marker", "run_address", "runs_of", "study_address", "write_marker"]
+
+_MODEL_TRAINING = "?workflowType=machine_learning"  # MLflow 3 opens on pages for language models otherwise
 
 
 class Marker(BaseModel, extra="forbid"):
@@ -43,16 +46,37 @@ def run_address(store: Store, study: str, trial: str) -> str | None:
 
     Of several tracking stores the first by name counts.
     """
+    for marker in _markers(store, study):
+        if trial in marker.runs:
+            return f"{_runs(marker)}/{marker.runs[trial]}{_MODEL_TRAINING}"
+    return None
+
+
+def runs_of(store: Store, study: str, uri: str) -> dict[str, str]:
+    """Trial → id of its run in the store or server ``uri``; empty where that was told of none."""
+    try:
+        return Marker.model_validate_json(store.read_bytes(_path(study, uri))).runs
+    except (FileNotFoundError, ValidationError):
+        return {}
+
+
+def study_address(store: Store, study: str) -> str | None:
+    """Where they show the runs of a study, cell by cell; None where MLflow was told of none."""
+    return next((f"{_runs(marker)}{_MODEL_TRAINING}" for marker in _markers(store, study)), None)
+
+
+def _markers(store: Store, study: str) -> Iterator[Marker]:
     folder = Store.study(study)
     names = sorted(store.list(folder))
     for name in (name for name in names if name.startswith("mlflow-") and name.endswith(".json")):
         try:
-            marker = Marker.model_validate_json(store.read_bytes(f"{folder}/{name}"))
+            yield Marker.model_validate_json(store.read_bytes(f"{folder}/{name}"))
         except (FileNotFoundError, ValidationError):
-            continue  # written anew at this moment, or by another version: there is no link then
-        if trial in marker.runs:
-            return f"#/experiments/{marker.experiment.split()[0]}/runs/{marker.runs[trial]}"
-    return None
+            continue  # written anew at this moment, or by another version: it gives no link then
+
+
+def _runs(marker: Marker) -> str:
+    return f"#/experiments/{marker.experiment.split()[0]}/runs"
 
 
 def _path(study: str, uri: str) -> str:
