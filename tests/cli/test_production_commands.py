@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import cv2
+import mlflow.pyfunc
 import numpy as np
 import pytest
 
@@ -92,3 +93,23 @@ def test_export_says_what_it_checked(assay: Assay, shop: tuple[Path, str], tmp_p
     again = assay("export", "--trial", trial, "--to", "onnx", "--output", out, "--storage", storage)
     assert again.code == 2
     assert "--output is a new or empty folder" in again.err
+
+
+def test_sync_with_models_makes_each_kept_model_loadable_once(
+    assay: Assay, shop: tuple[Path, str], cache_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, _ = shop
+    command = ("mlflow", "--sync", "--models", "--storage", storage, "--cache", cache_root)
+    answer = assay(*command)
+    assert answer.code == 0, answer.err
+    (uri,) = re.findall(r'mlflow\.pyfunc\.load_model\("(runs:/\w+/model)"\)', answer.out)
+    assert uri in assay(*command).out
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{storage}/mlflow.db")
+    found = mlflow.pyfunc.load_model(uri).predict(np.zeros((2, 40, 50), np.uint8))
+    assert found["mask"].shape == (2, 40, 50)
+
+
+def test_models_without_sync_are_refused(assay: Assay, tmp_path: Path) -> None:
+    answer = assay("mlflow", "--models", "--storage", tmp_path)
+    assert answer.code == 2
+    assert "assay mlflow --sync --models" in answer.err

@@ -1,4 +1,4 @@
-"""`assay dashboard` as a user starts it."""
+"""`assay dashboard` and `assay mlflow` as a user starts them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -17,31 +17,32 @@ import psutil
 __all__ = ["Served", "serve"]
 
 _START_SECONDS = 300
+_HEALTH = {"dashboard": "/_stcore/health", "mlflow": "/health"}
 
 
 class Served(NamedTuple):
-    """A dashboard that answers."""
+    """A server that answers."""
 
     url: str
     process: psutil.Process  # of the server, not of the command
 
 
 @contextmanager
-def serve(storage: str) -> Iterator[Served]:
-    """A dashboard of ``storage`` on a free port."""
+def serve(storage: str, command: str = "dashboard") -> Generator[Served]:
+    """``assay dashboard`` or ``assay mlflow`` of ``storage`` on a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    program = [sys.executable, "-m", "assay", "dashboard", "--storage", storage, "--port", str(port)]
-    command = subprocess.Popen(program, stdout=subprocess.DEVNULL)
+    program = [sys.executable, "-m", "assay", command, "--storage", storage, "--port", str(port)]
+    started = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     try:
-        _wait(f"{url}/_stcore/health", command)
-        yield Served(url, psutil.Process(command.pid).children()[0])
+        _wait(f"{url}{_HEALTH[command]}", started)
+        yield Served(url, psutil.Process(started.pid).children()[0])
     finally:
-        for child in psutil.Process(command.pid).children():
+        for child in psutil.Process(started.pid).children():
             child.terminate()
-        command.wait(20)
+        started.wait(20)
 
 
 def _wait(health: str, command: subprocess.Popen[bytes]) -> None:
@@ -52,4 +53,4 @@ def _wait(health: str, command: subprocess.Popen[bytes]) -> None:
             return
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
-    raise AssertionError(f"the dashboard ended with {command.poll()} or did not answer in {_START_SECONDS} s")
+    raise AssertionError(f"the server ended with {command.poll()} or did not answer in {_START_SECONDS} s")

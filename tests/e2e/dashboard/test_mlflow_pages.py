@@ -1,0 +1,102 @@
+"""`assay mlflow` as someone sees it who has never seen assay: a real server, a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from assay.results import Store
+from assay.results.marker import run_address, study_address
+from assay.results.summary import reported_metrics, summarise
+from assay.tracking import MlflowMirror, SyncReport, default_uri
+from tests.e2e.dashboard.serving import serve
+from tests.tracking.test_mlflow_mirror import PLAN, fill
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
+
+class Pages(NamedTuple):
+    """MLflow on one study."""
+
+    url: str
+    store: Store
+
+    def address(self, trial: str | None = None) -> str:
+        """Of the study's runs, or of a trial's run."""
+        name = PLAN.study.study
+        below = study_address(self.store, name) if trial is None else run_address(self.store, name, trial)
+        assert below is not None
+        return f"{self.url}/{below}"
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
+    store = Store(tmp_path_factory.mktemp("mlflow") / "storage")
+    fill(store)
+    store.write_table(f"studies/{PLAN.study.study}/plan.parquet", PLAN.to_table())
+    uri = default_uri(store)
+    assert uri is not None
+    assert MlflowMirror(uri, store).sync(PLAN) == SyncReport(new=len(PLAN.trials))
+    with serve(store.uri, "mlflow") as served:
+        yield Pages(served.url, store)
+
+
+@pytest.fixture
+def window(browser: Browser) -> Iterator[Page]:
+    """Without the dashboard's rules: MLflow's pages ask for what is not there, and say so on the console."""
+    context = browser.new_context(viewport={"width": 1500, "height": 1000})
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    yield page
+    context.close()
+
+
+def name_of(page: Page, run: str) -> Locator:
+    """The cell of the table that names a run."""
+    return page.locator("[col-id='attributes.`Run Name`']").filter(has=page.get_by_text(run, exact=True))
+
+
+def test_runs_are_cells_that_open_to_their_repeats(pages: Pages, window: Page) -> None:
+    window.goto(pages.address())
+    for cell in PLAN.cells:
+        name_of(window, cell.name).wait_for()
+    first = PLAN.trials[0]
+    repeat = f"{first.cell} · seed {first.seed}"
+    assert name_of(window, repeat).count() == 0
+    name_of(window, first.cell).get_by_role("button").first.click()
+    name_of(window, repeat).wait_for()
+
+
+def test_the_description_holds_question_and_table(pages: Pages, window: Page) -> None:
+    window.goto(pages.address())
+    question = window.get_by_text(PLAN.study.question, exact=True)
+    question.wait_for()
+    question.click()
+    primary = reported_metrics(PLAN)[0]
+    window.get_by_role("columnheader", name=primary.title).wait_for()
+    summary = summarise(PLAN, pages.store.records(trial.id for trial in PLAN.trials), primary.name)[0]
+    assert summary.mean is not None
+    assert window.get_by_role("cell", name=f"{summary.mean:.3f}").count() >= 1
+
+
+def test_a_run_shows_its_metrics_and_who_it_is(pages: Pages, window: Page) -> None:
+    trial = PLAN.trials[0]
+    record = pages.store.records([trial.id])[trial.id]
+    window.goto(pages.address(trial.id))
+    window.get_by_text("test/image_ap", exact=True).wait_for()
+    assert record.result is not None
+    window.get_by_text(str(record.result.metrics["image_ap"]), exact=True).wait_for()
+    window.get_by_text(trial.id).first.wait_for()
+
+
+def test_overlays_are_pictures(pages: Pages, window: Page) -> None:
+    address, _, query = pages.address(PLAN.trials[0].id).partition("?")
+    window.goto(f"{address}/artifacts?{query}")
+    window.get_by_text("overlays", exact=True).first.click()
+    window.get_by_text("00-part_a.png", exact=True).first.click()
+    picture = window.locator("img[src^='blob:']").first
+    picture.wait_for()
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 50
