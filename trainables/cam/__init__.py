@@ -5,7 +5,7 @@ read a map off the net (CAM, Grad-CAM, Grad-CAM++, LayerCAM).
 
     trainable: cam
     supervision: weak
-    config: {preset: small, image_size: [224, 224], method: layer_cam, layers: [1, 2, 3]}
+    config: {preset: small, image_size: [224, 224], method: layer_cam, layers: [1, 2]}
 
 Sources: Zhou et al. 2016, arXiv:1512.04150 (CAM); Selvaraju et al. 2017, arXiv:1610.02391 (Grad-CAM);
 Chattopadhay et al. 2018, arXiv:1710.11063 (Grad-CAM++); Jiang et al. 2021, IEEE TIP 30 (LayerCAM). The

@@ -20,11 +20,6 @@ _Settings = Mapping[str, Any]
 
 _REDUCED: _Settings = {
     **CAM_PRESETS["small"],
-    # Cells that see 23 pixels: on 40 images of cracks the deeper net learned the tiles instead.
-    "stages": 2, "output_stride": 4, "photometric": 0.4, "weight_decay": 0.01,
-    # A maximum learns from one cell of an image: in one of three splits of cracks it put the map beside them
-    # (pixel AP 0.014; 0.115 with a smooth maximum).
-    "pool": "lse",
     "iem_inpainter": "telea",
     "segment_base": 8, "segment_levels": 3, "segment_batch": 8, "segment_epochs": 1, "segment_min_steps": 150,
     # A hundredth of the pixels is ten times a blowhole: the image loss then drew normal pixels along.
