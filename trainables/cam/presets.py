@@ -4,10 +4,10 @@
 GPU; ``pretrained`` is the layout that a ``weights_file`` fits (the file and its sha256 come with the study).
 None is published: the maps' papers explain networks trained on photographs of things.
 
-``small`` was chosen on three splits of magnetic tiles. Image AP of two of them: blowholes (128 × 128) 0.91 and
-0.79, cracks (160 × 160) 0.87 and 0.72, where about a tenth and a twentieth of the images are defective. In an
-earlier experiment the usual layout with 16-pixel cells and mean pooling, from random weights, found nothing
-(pixel AP 0.002).
+``small`` was chosen on three splits of magnetic tiles. Image AP of two of them: blowholes (128 × 128) 0.91
+and 0.79, cracks (160 × 160) 0.87 and 0.72, where about a tenth and a twentieth of the images are defective.
+In an earlier experiment the usual layout with 16-pixel cells and mean pooling, from random weights, found
+nothing (pixel AP 0.002).
 """
 
 from __future__ import annotations
