@@ -25,6 +25,7 @@ __all__ = ["Content", "Pack", "StageTask", "make_packs", "packs_as_asked", "stag
 
 # A pack of ten spreads the start over ten trials; larger ones gain little and leave slots idle at the end.
 _LARGEST_AUTO_PACK = 10
+_STAGE_PACKS = 4  # per slot: the last ones to end are small then, and starts stay few
 
 
 class StageTask(BaseModel, frozen=True, extra="forbid"):
@@ -132,17 +133,19 @@ def packs_as_asked(
 
 
 def stage_packs(trials: Sequence[Trial], store: Store, slots: int) -> list[list[StageTask]]:
-    """The stages that several of ``trials`` need and nobody has made, divided over ``slots``.
+    """The stages that several of ``trials`` need and nobody has made, for ``slots`` that take packs in turn.
 
-    What hangs together stays in one pack, in the order in which it is made.
+    What hangs together stays in one pack, in the order in which it is made. Some packs per slot, those with
+    most stages first: nobody knows what a stage costs, and trials wait for the last one. (Two packs for two
+    slots left one core idle for ten minutes: every other classifier of a study had a module more.)
     """
     graph = stage_graph(trials)
-    groups = shared_first(graph, made_stages(store, graph))
-    tasks = [
-        [StageTask(id=node.key, name=node.name, trial=node.trials[0]) for node in group] for group in groups
-    ]
-    count = min(slots, len(tasks))
-    return [[task for group in tasks[start::count] for task in group] for start in range(count)]
+    groups = sorted(shared_first(graph, made_stages(store, graph)), key=len, reverse=True)
+    packs: list[list[StageTask]] = [[] for _ in range(min(_STAGE_PACKS * slots, len(groups)))]
+    for group in groups:
+        tasks = [StageTask(id=node.key, name=node.name, trial=node.trials[0]) for node in group]
+        min(packs, key=len).extend(tasks)
+    return sorted(packs, key=len, reverse=True)
 
 
 def missing_trials(trials: Sequence[Trial], recorded: Collection[str]) -> list[Trial]:
