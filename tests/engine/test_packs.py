@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -9,8 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.engine.cluster import Cluster, _connect
-from assay.engine.packs import make_packs, packs_as_asked
+from assay.engine.packs import make_packs, packs_as_asked, stage_packs
+from assay.results import Store
+from assay.study import plan_study, read_study
 from assay.study.schema import Resources
+from assay.study.stages import stage_graph
+from tests.conftest import ROOT
 from trainables.errors import InputError
 
 
@@ -85,3 +90,19 @@ def test_a_trial_that_fits_nowhere_is_refused_with_what_there_is() -> None:
     cluster = Cluster(({"CPU": 2.0},), local=True)
     with pytest.raises(InputError, match=r"1 worker\(s\) with 4 CPU.*have 2 CPU"):
         cluster.refuse_if_too_small(Resources(workers=1, cpus=4))
+
+
+@pytest.mark.parametrize("slots", [1, 2, 40])
+def test_shared_stages_come_longest_first_and_each_after_those_it_reads(slots: int, tmp_path: Path) -> None:
+    plan = plan_study(read_study(ROOT / "studies" / "guided_cropping_mtd.yaml"), None, "cpu")
+    graph = stage_graph(plan.trials)
+    packs = [[task.id for task in pack] for pack in stage_packs(plan.trials, Store(tmp_path), slots)]
+    sizes = [len(pack) for pack in packs]
+    shared = {key for key, node in graph.items() if len(node.trials) > 1}
+    classifiers = sum(graph[key].name == "classifier" for key in shared)
+    assert len(packs) == min(4 * slots, classifiers), "several for each slot, so that none waits long"
+    assert sizes == sorted(sizes, reverse=True)
+    assert sorted(key for pack in packs for key in pack) == sorted(shared)
+    for pack in packs:
+        for place, key in enumerate(pack):
+            assert {one for one in graph[key].after if one in shared} <= set(pack[:place])
