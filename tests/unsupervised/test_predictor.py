@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from assay.study import parse_study, plan_study
 from tests.unsupervised.normal_images import CPU, MODELS, SIZE, fitted, made_data, pictures, tiny_config
@@ -36,6 +37,27 @@ def test_saved_predictor_predicts_the_same(model: str, trained: Trained, tmp_pat
     assert torch.equal(before.score, after.score)
     assert torch.equal(before.heatmap, after.heatmap)
     assert predictor.to(CPU) is predictor
+
+
+class Judge(nn.Module):
+    """What an export traces."""
+
+    def __init__(self, predictor: UnsupervisedPredictor) -> None:
+        super().__init__()
+        self.nets = predictor.detector
+        self.judge = predictor.predict
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(self.judge(images))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_is_exported_for_any_batch(model: str, trained: Trained) -> None:
+    predictor = trained(model)
+    shapes = ({0: torch.export.Dim.DYNAMIC},)
+    program = torch.export.export(Judge(predictor), (pictures(2),), dynamic_shapes=shapes)
+    for mine, theirs in zip(program.module()(pictures(3)), predictor.predict(pictures(3)), strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("model", MODELS)
