@@ -34,7 +34,7 @@ from trainables.errors import InputError
 Train = Callable[[str], Trained]
 Export = Callable[[str, str], Exported]
 
-METHODS = ["segdec", "classifier", "unet", "toy"]
+METHODS = ["segdec", "classifier", "unet", "f_anogan", "students", "toy"]
 
 
 def noise(count: int, height: int, width: int, channels: int) -> NDArray[np.uint8]:

@@ -25,7 +25,7 @@ data:
   reader: synthetic
   splits: per_seed
   options: {{images: 40, positives: 16, items: 20, size: [64, 96]}}
-supervision: full
+supervision: {supervision}
 config: {config}
 repeats: {{seeds: [0]}}
 metrics: {{primary: image_ap, report: [fp, fn]}}
@@ -45,6 +45,18 @@ STUDIES = {
     ),
     "classifier": ("supervised", f"{{image_size: [48, 64], model: classifier, {_SUPERVISED}}}"),
     "unet": ("supervised", f"{{image_size: [48, 64], model: unet, channels: 3, {_SUPERVISED}}}"),
+    "f_anogan": (
+        "unsupervised",
+        "{image_size: [32, 40], model: f_anogan, epoch_steps: 2, patches_per_image: 20, patch_size: 16, "
+        "patch_stride: 4, gan_latent: 4, gan_width: 2, gan_norm: gn, gan_steps: 4, gan_batch: 4, "
+        "gan_critic_steps: 2, encoder_steps: 4, encoder_batch: 4}",
+    ),
+    "students": (
+        "unsupervised",
+        "{image_size: [32, 40], model: students, epoch_steps: 2, scales: [17], descriptor: 4, "
+        "descriptor_width: 3, dense_stride: 2, teacher_steps: 4, teacher_batch: 6, students: 2, "
+        "student_batch: 3, student_max_steps: 4}",
+    ),
     "toy": ("toy", "{image_size: [32, 40]}"),
     "chaotic_toy": ("toy", "{image_size: [32, 40], x: 0.9}"),  # its noise is no continuous function
 }
@@ -57,7 +69,8 @@ def train(name: str, store: Store, cache: Path) -> Record:
     def opener(spec: DataSpec) -> Manifest:
         return open_manifest(spec, None, cache)
 
-    text = _STUDY.format(name=name, trainable=trainable, config=config)
+    supervision = "none" if trainable == "unsupervised" else "full"
+    text = _STUDY.format(name=name, trainable=trainable, supervision=supervision, config=config)
     plan = plan_study(parse_study(text, f"{name}.yaml"), opener, "cpu")
     store.write_bytes(f"studies/{name}/study.yaml", text.encode())
     store.write_table(f"studies/{name}/plan.parquet", plan.to_table())
