@@ -97,7 +97,7 @@ def remeasured(trained: CamPredictor, scene: Scene, **changes: Any) -> CamPredic
 def test_maps_are_moved_back_to_where_the_defects_are(trained: CamPredictor, scene: Scene) -> None:
     beside = judged(remeasured(trained, scene, recentre=False), scene)["pixel_ap"]
     assert trained.maps.offsets.abs().sum() > 4
-    assert judged(trained, scene)["pixel_ap"] > 2 * beside
+    assert judged(trained, scene)["pixel_ap"] > beside + 0.2
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 from sklearn.metrics import average_precision_score
 
 from trainables.nn.blur import gaussian_blur
@@ -75,3 +76,11 @@ def test_a_gaussian_keeps_the_mean_and_spreads_a_point_by_its_width() -> None:
     assert blurred[0, 0].sum().item() == pytest.approx(1)
     assert (blurred[0, 0].sum(0) @ places.square()).sqrt().item() == pytest.approx(4, rel=0.02)
     assert not blurred[0, 1].any()
+
+
+@pytest.mark.parametrize(("sigma", "size"), [(1.0, (9, 31)), (4.0, (40, 24)), (12.0, (20, 50))])
+def test_blur_is_scipys_with_a_repeated_border(sigma: float, size: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).random((2, 1, *size))
+    radius = round(3 * sigma)
+    expected = [gaussian_filter(one[0], sigma, mode="nearest", radius=radius) for one in image]
+    assert np.abs(gaussian_blur(torch.from_numpy(image), sigma)[:, 0].numpy() - expected).max() < 1e-12

@@ -25,7 +25,7 @@ __all__ = ["TRAINABLE", "CamConfig", "CamPredictor", "ClassifierConfig", "fit", 
 
 TRAINABLE: Trainable[CamConfig] = Trainable(
     name="cam",
-    revision=1,
+    revision=2,
     title="Class-activation maps of a classifier",
     Config=CamConfig,
     presets=PRESETS,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 __all__ = ["gaussian_blur"]
@@ -12,17 +11,25 @@ __all__ = ["gaussian_blur"]
 def gaussian_blur(x_BCHW: Tensor, sigma: float, radius: int | None = None) -> Tensor:
     """Smooth with a separable Gaussian; the border is repeated, the size stays.
 
+    One product with a matrix for each direction: a convolution of one channel with 73 places (σ 12) took six
+    times as long on a CPU, a quarter of the training of a small classifier.
+
     Args:
         x_BCHW: Images or maps of any size.
         sigma: Standard deviation, pixels.
         radius: Where the Gaussian is cut, pixels; 3 σ by default.
     """
-    channels, radius = x_BCHW.shape[1], radius or max(1, round(3 * sigma))
-    places = torch.arange(-radius, radius + 1, device=x_BCHW.device, dtype=x_BCHW.dtype)
-    kernel = torch.exp(-(places**2) / (2 * sigma**2))
-    kernel = (kernel / kernel.sum()).expand(channels, 1, 1, -1)
-    wide = F.pad(x_BCHW, (radius, radius, radius, radius), mode="replicate")
-    # Under autocast convolutions would run in bfloat16, whose steps are larger than faint defects.
+    radius = radius or max(1, round(3 * sigma))
+    down_HH, across_WW = (_smoothing(side, sigma, radius, x_BCHW) for side in x_BCHW.shape[2:])
+    # Under autocast products would be of bfloat16, whose steps are larger than faint defects.
     with torch.autocast(x_BCHW.device.type, enabled=False):
-        across = F.conv2d(wide, kernel, groups=channels)
-        return F.conv2d(across, kernel.transpose(2, 3), groups=channels)
+        return down_HH @ (x_BCHW @ across_WW.T)
+
+
+def _smoothing(side: int, sigma: float, radius: int, like: Tensor) -> Tensor:
+    """The matrix that smooths a line of ``side`` pixels, side × side; its rows add up to 1."""
+    places_K = torch.arange(-radius, radius + 1, device=like.device)
+    weights_K = torch.exp(-(places_K.to(like.dtype) ** 2) / (2 * sigma**2))
+    weights_K = weights_K / weights_K.sum()
+    read_LK = (torch.arange(side, device=like.device)[:, None] + places_K).clamp(0, side - 1)
+    return like.new_zeros(side, side).scatter_add(1, read_LK, weights_K.expand(side, -1))
