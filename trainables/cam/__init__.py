@@ -25,7 +25,7 @@ __all__ = ["TRAINABLE", "CamConfig", "CamPredictor", "ClassifierConfig", "fit", 
 
 TRAINABLE: Trainable[CamConfig] = Trainable(
     name="cam",
-    revision=2,
+    revision=1,
     title="Class-activation maps of a classifier",
     Config=CamConfig,
     presets=PRESETS,
