@@ -35,6 +35,9 @@ bench: .venv/.installed-dev  ## measure images/s, the overhead per trial, large 
 	@$(BIN)/python -m benchmarks.science
 	@$(BIN)/python -m benchmarks.crf
 	@$(BIN)/python -m benchmarks.fgbp
+	@$(BIN)/python -m benchmarks.blur
+	@$(BIN)/python -m benchmarks.student
+	@$(BIN)/python -m benchmarks.unsupervised
 
 bench-dashboard: .venv/.installed-dev  ## seconds of the dashboard's pages with 10,000 trials, in Chromium (needs /usr/bin/chromium)
 	@$(BIN)/python -m benchmarks.dashboard $(if $(OPTUNA_DASHBOARD),--optuna-dashboard $(OPTUNA_DASHBOARD))
