@@ -8,9 +8,9 @@ import pandas as pd
 
 from trainables.metrics import METRICS
 
-__all__ = ["Curve", "confusion", "curves_of", "precision_recall", "roc"]
+__all__ = ["CLOCKS", "Curve", "confusion", "curves_of", "precision_recall", "roc"]
 
-_CLOCKS = ("epoch", "seconds", "time")
+CLOCKS = ("epoch", "seconds", "time")
 _VALIDATION = "validation."
 _NAMES = {"lambda": "λ, weight of the segmentation loss", "lr": "Learning rate"}
 
@@ -28,7 +28,7 @@ def curves_of(curve: pd.DataFrame) -> dict[str, tuple[str, pd.DataFrame]]:
     """Title → unit and long table (``epoch`` from 1, ``what``, ``value``), for what shares an axis."""
     groups: dict[str, list[str]] = {}
     for name in curve.columns:
-        if name not in _CLOCKS:
+        if name not in CLOCKS:
             groups.setdefault(_group(name)[0], []).append(name)
     found: dict[str, tuple[str, pd.DataFrame]] = {}
     for title, names in groups.items():

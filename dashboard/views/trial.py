@@ -16,7 +16,7 @@ from assay.study.identity import flatten
 from dashboard import store as results
 from dashboard.frame import EVERY, look, message, paragraph, plain, study_view
 from dashboard.plots import curve_plot, line_plot, score_plot
-from dashboard.scores import confusion, curves_of, precision_recall, roc
+from dashboard.scores import CLOCKS, confusion, curves_of, precision_recall, roc
 from dashboard.state import CELL, REPEAT, mlflow_url, repeat_name, trial_of
 from dashboard.words import duration
 from trainables.metrics import METRICS
@@ -91,6 +91,14 @@ def _curves(view: results.StudyView, record: Record) -> None:
     table = results.curve(view.store, record)
     if table is None:
         message("It left no curve.")
+        return
+    if (
+        table.num_rows == 1
+    ):  # a method in stages: each stage has a curve of its own, the trial one row of facts
+        plain("What its steps measured", "heading")
+        (row,) = table.drop_columns([name for name in table.column_names if name in CLOCKS]).to_pylist()
+        facts = [(name, f"{value:.4g}") for name, value in row.items() if value is not None]
+        st.dataframe(pd.DataFrame(facts, columns=["what", "value"]), hide_index=True, width="content")
         return
     groups = curves_of(table.to_pandas())
     columns = st.columns(2, gap="large")
