@@ -53,6 +53,15 @@ def test_on_a_plain_image_the_guided_filter_only_smooths() -> None:
 
 
 @pytest.mark.parametrize("refiner", REFINERS)
+def test_several_opinions_about_the_same_images_are_refined_as_each_alone(refiner: Refiner) -> None:
+    generator = torch.Generator().manual_seed(3)
+    images = 255 * torch.rand(2, 1, 14, 17, generator=generator)
+    opinions = torch.rand(3, 2, 14, 17, generator=generator)
+    alone = [sharpen(one, images, refiner) for one in opinions]
+    assert torch.allclose(sharpen(opinions, images, refiner), torch.stack(alone), atol=1e-5)
+
+
+@pytest.mark.parametrize("refiner", REFINERS)
 def test_a_refiner_brings_a_blurred_map_nearer_to_the_edges(refiner: Refiner) -> None:
     truth, image, blurred = square()
     assert iou(sharpen(blurred, image, refiner), truth) > iou(blurred, truth) + 0.1

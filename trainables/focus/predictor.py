@@ -145,14 +145,14 @@ class FocusPredictor:
             found["final_cam"] = final_BHW * score_B11
         labels_BHW = pseudo_labels(final_BHW, score_B11.flatten() >= 0.5, config.cutoffs)
         found["pseudo"] = (labels_BHW == 1).float()
-        found["s1"] = chain.first(images).logits_BHW.sigmoid()
+        nets = [chain.first] if chain.second is None else [chain.first, chain.second]
+        prob_MBHW = torch.stack([net(images).logits_BHW.sigmoid() for net in nets])
+        found["s1"] = prob_MBHW[0]
         if chain.uses_crf:
-            found["s1_crf"] = sharpen(found["s1"], images * 255, config.refiner)
+            prob_MBHW = sharpen(prob_MBHW, images * 255, config.refiner)
+            found["s1_crf"] = prob_MBHW[0]
         if chain.second is not None:
-            prob_BHW = chain.second(images).logits_BHW.sigmoid()
-            if chain.uses_crf:
-                prob_BHW = sharpen(prob_BHW, images * 255, config.refiner)
-            found["s2"] = prob_BHW
+            found["s2"] = prob_MBHW[1]
         return found
 
     @torch.no_grad()

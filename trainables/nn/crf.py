@@ -26,6 +26,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import EllipsisType
 
 import torch
 from torch import Tensor
@@ -69,10 +70,11 @@ def label_probability(label_BHW: Tensor, confidence: float = 0.7) -> Tensor:
 
 @torch.no_grad()
 def mean_field(prob_BHW: Tensor, images_BCHW: Tensor, crf: Crf) -> Tensor:
-    """Probabilities of the foreground after ``crf.steps`` mean-field updates, B × H × W, in [0, 1].
+    """Probabilities of the foreground after ``crf.steps`` mean-field updates, shaped as before, in [0, 1].
 
     Args:
-        prob_BHW: Probabilities before, float32 or float64, which is also the arithmetic.
+        prob_BHW: Probabilities before, float32 or float64, which is also the arithmetic. M × B × H × W are M
+            opinions about the same images, for which the pairwise terms are computed once.
         images_BCHW: The images, 0..255, C 1 or 3.
         crf: Weights and window.
     """
@@ -88,7 +90,7 @@ def mean_field(prob_BHW: Tensor, images_BCHW: Tensor, crf: Crf) -> Tensor:
     return torch.sigmoid(logits_BHW)
 
 
-_Window = tuple[slice, slice, slice]  # of B × H × W
+_Window = tuple[EllipsisType, slice, slice]  # of … × H × W
 
 
 def _pair_weights(images_BCHW: Tensor, crf: Crf) -> list[tuple[Tensor, tuple[_Window, _Window]]]:
@@ -101,7 +103,7 @@ def _pair_weights(images_BCHW: Tensor, crf: Crf) -> list[tuple[Tensor, tuple[_Wi
     nearness: list[float] = []
     for y, x in offsets:
         here, there = windows = _windows(y, x)
-        colour = (images_BCHW[:, :, *here[1:]] - images_BCHW[:, :, *there[1:]]).square_().sum(dim=1)
+        colour = (images_BCHW[here] - images_BCHW[there]).square_().sum(dim=1)
         colour.mul_(-(3 / channels) / (2 * crf.s_rgb**2)).sub_((y * y + x * x) / (2 * crf.s_far**2))
         alike = colour.exp_()
         pairs.append((alike, windows))
@@ -120,8 +122,7 @@ def _pair_weights(images_BCHW: Tensor, crf: Crf) -> list[tuple[Tensor, tuple[_Wi
 
 def _windows(y: int, x: int) -> tuple[_Window, _Window]:
     """Where pairs of pixels at an offset (y ≥ 0) lie: the first pixel of each, and the second."""
-    whole = slice(None)
     up, down = slice(None, -y or None), slice(y, None)
     left, right = slice(None, -abs(x) or None), slice(abs(x), None)
     here, there = (left, right) if x >= 0 else (right, left)
-    return (whole, up, here), (whole, down, there)
+    return (..., up, here), (..., down, there)

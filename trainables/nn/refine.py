@@ -67,8 +67,10 @@ def guided_filter(prob_BHW: Tensor, images_BCHW: Tensor, filt: GuidedFilter) -> 
 
 
 def sharpen(prob_BHW: Tensor, images_BCHW: Tensor, refiner: Refiner) -> Tensor:
-    """Probabilities after ``refiner``, B × H × W, in [0, 1]; images in 0..255."""
+    """Probabilities after ``refiner``, in [0, 1], B × H × W, or M × B × H × W as given; images in 0..255."""
     if isinstance(refiner, GuidedFilter):
+        if prob_BHW.ndim == 4:
+            return torch.stack([guided_filter(one_BHW, images_BCHW, refiner) for one_BHW in prob_BHW])
         return guided_filter(prob_BHW, images_BCHW, refiner)
     return mean_field(prob_BHW, images_BCHW, refiner)
 

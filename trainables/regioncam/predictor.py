@@ -96,7 +96,7 @@ class RegionCamPredictor:
                 "exported graph does not have. Export a model of rounds: 1 or more, or of method: cam and "
                 "region: off."
             )
-        raw = maps.heatmaps(images)
+        raw = maps.scaled(maps(images))
         score_B = raw.score_B.double().sigmoid()
         return Prediction(score_B, self._gated(raw.map_BHW, score_B))
 
@@ -119,17 +119,24 @@ class RegionCamPredictor:
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def _lineage(self, images: Tensor) -> dict[str, Tensor]:
-        maps, last = self.judge.maps, self.judge.last
+        maps = self.judge.maps
         raw = maps(images)
         score_B = raw.score_B.double().sigmoid()
-        found = {name: self._gated(map_BHW, score_B) for name, map_BHW in maps.steps(images).items()}
+        found = {name: self._gated(map_BHW, score_B) for name, map_BHW in maps.steps(images, raw).items()}
         found["pseudo"] = self._labelled(raw.map_BHW, score_B >= 0.5)
-        rounds: list[Round] = [one for one in self.earlier if isinstance(one, Round)]
-        for number, one in enumerate(rounds, start=1):
-            found[f"round {number}"] = self._answer(one.segmenter, images, uses_crf=bool(one.uses_crf))
-        if last is not None:
-            name = f"round {self.config.rounds}"
-            found[name] = self._answer(last.segmenter, images, uses_crf=self._uses_crf)
+        return found | self._rounds(images)
+
+    def _rounds(self, images: Tensor) -> dict[str, Tensor]:
+        """What each known round's net says, after the CRF where the round has it."""
+        rounds: list[Round] = [one for one in (*self.earlier, self.judge.last) if isinstance(one, Round)]
+        first = self.config.rounds - len(rounds) + 1
+        found = {
+            f"round {n}": one.segmenter(images).logits_BHW.sigmoid() for n, one in enumerate(rounds, first)
+        }
+        refined = [name for name, one in zip(found, rounds, strict=True) if bool(one.uses_crf)]
+        if refined:  # together: the weights of neighbours are those of the image
+            prob_MBHW = torch.stack([found[name] for name in refined])
+            found |= zip(refined, sharpen(prob_MBHW, images * 255, self.config.refiner), strict=True)
         return found
 
     def _labelled(self, map_BHW: Tensor, positive_B: Tensor) -> Tensor:
