@@ -92,7 +92,7 @@ class Pair(NamedTuple):
 class View(NamedTuple):
     """How the reader looks at a page; the browser starts with it."""
 
-    level: int = THRESHOLD_LEVEL  # of the threshold; 128 is validation's choice
+    level: int = THRESHOLD_LEVEL  # of the threshold; 128 is each model's own
     difference: bool = False  # to A
 
 

@@ -31,6 +31,7 @@ from assay.results.plans import stored_plan
 from assay.results.report import study_page
 from assay.results.search import best_points
 from assay.results.search_tables import judged_cells
+from assay.results.stages import stage_curve
 from assay.results.summary import summarise
 from assay.results.watch import Running, Snapshot, Watch
 from assay.study import Plan
@@ -51,6 +52,7 @@ __all__ = [
     "predictions",
     "probes",
     "report_page",
+    "stage_curves",
     "studies",
     "view",
 ]
@@ -334,7 +336,7 @@ def importance(view: StudyView) -> Mapping[str, Mapping[str, float]]:
 def probes(store: Store, record: Record) -> pa.Table | None:
     """The probe images with their heatmaps (``trainables/maps.py``); None where none were kept.
 
-    These four raise ``DamagedFileError`` or ``FileNotFoundError`` when a file is not as its record says.
+    These five raise ``DamagedFileError`` or ``FileNotFoundError`` when a file is not as its record says.
     """
     return _part(store, record, "maps.parquet")
 
@@ -349,6 +351,12 @@ def curve(store: Store, record: Record) -> pa.Table | None:
     return _part(store, record, "curve.parquet")
 
 
+def stage_curves(store: Store, record: Record) -> dict[str, pa.Table]:
+    """Stage → a row per epoch, of those stages of a trial that logged some, in their order."""
+    found = {use.name: _read_stage_curve(store, (store.uri, use.key)) for use in record.stages}
+    return {name: table for name, table in found.items() if table is not None}
+
+
 def predictions(store: Store, record: Record) -> pa.Table | None:
     """A row per test image."""
     return _part(store, record, "predictions.parquet")
@@ -361,3 +369,8 @@ def _part(store: Store, record: Record, name: str) -> pa.Table | None:
 @st.cache_resource(max_entries=_PARTS, show_spinner=False)
 def _read_part(_store: Store, _record: Record, key: tuple[str, str, str, str]) -> pa.Table | None:
     return _store.read_part(_record, key[-1])
+
+
+@st.cache_resource(max_entries=_PARTS, show_spinner=False)
+def _read_stage_curve(_store: Store, key: tuple[str, str]) -> pa.Table | None:
+    return stage_curve(_store, key[-1])

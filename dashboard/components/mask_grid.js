@@ -288,7 +288,7 @@ class MaskGrid {
       const offset = t - MIDDLE;
       const side = offset < 0 ? "below" : "above";
       this.root.querySelector(".level").textContent =
-        offset === 0 ? "validation’s choice" : `${Math.abs(offset)} of 128 steps ${side} it`;
+        offset === 0 ? "each model’s own" : `${Math.abs(offset)} of 128 steps ${side} it`;
       this.root.querySelector(".reset").disabled = offset === 0;
       this.columns.forEach((column, c) => this.sayColumn(column, this.heads[c], t));
       this.cells.forEach((cell) => cell.say(t, this.baseOf(cell)));

@@ -1,6 +1,6 @@
 // Bytes and numbers of the grid of the Masks page: every count at any threshold is a lookup.
 
-const MIDDLE = 128; // the level that is validation's threshold
+const MIDDLE = 128; // the level that is the model's own threshold
 
 function parse(bytes) {
   const length = new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true);

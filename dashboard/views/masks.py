@@ -89,7 +89,7 @@ def _remember() -> None:
 
 
 def _level() -> int:
-    """The threshold of the URL where it is one, else validation's."""
+    """The threshold of the URL where it is one, else each model's own."""
     text = st.query_params.get(_THRESHOLD, "")
     level = int(text) if text.isascii() and text.isdecimal() and len(text) <= 3 else THRESHOLD_LEVEL
     return level if LOWEST_LEVEL <= level <= 255 else THRESHOLD_LEVEL

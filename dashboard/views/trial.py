@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 import streamlit as st
@@ -88,19 +88,28 @@ def _running(name: str, trial: str) -> None:
 
 
 def _curves(view: results.StudyView, record: Record) -> None:
-    table = results.curve(view.store, record)
-    if table is None:
+    own = results.curve(view.store, record)
+    stages = results.stage_curves(view.store, record)
+    if own is None and not stages:
         message("It left no curve.")
-        return
-    if (
-        table.num_rows == 1
-    ):  # a method in stages: each stage has a curve of its own, the trial one row of facts
+    if own is not None and own.num_rows == 1:  # of a method in stages: what they measured, in one row
         plain("What its steps measured", "heading")
-        (row,) = table.drop_columns([name for name in table.column_names if name in CLOCKS]).to_pylist()
+        (row,) = own.drop_columns([name for name in own.column_names if name in CLOCKS]).to_pylist()
         facts = [(name, f"{value:.4g}") for name, value in row.items() if value is not None]
         st.dataframe(pd.DataFrame(facts, columns=["what", "value"]), hide_index=True, width="content")
-        return
-    groups = curves_of(table.to_pandas())
+    elif own is not None:
+        _draw_curves(curves_of(own.to_pandas()))
+    _draw_curves(
+        {
+            f"{stage}: {title}": drawn
+            for stage, table in stages.items()
+            if table.num_rows > 1
+            for title, drawn in curves_of(table.to_pandas()).items()
+        }
+    )
+
+
+def _draw_curves(groups: Mapping[str, tuple[str, pd.DataFrame]]) -> None:
     columns = st.columns(2, gap="large")
     for number, (title, (unit, frame)) in enumerate(groups.items()):
         with columns[number % 2]:

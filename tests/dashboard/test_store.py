@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from assay.results import Progress, Store
+from assay.results import Environment, Progress, Record, Store
 from assay.results.answers import study_answers
+from assay.results.record import StageUse
+from assay.results.stages import STAGE_CURVE, begin_stage, end_stage, read_stage, stage_folder
+from assay.results.store import DamagedFileError
 from assay.study import Plan
-from dashboard.store import StudyView, answers, curve, studies, view
+from dashboard.store import StudyView, answers, curve, stage_curves, studies, view
 from tests.cli.small_study import finished
+from tests.dashboard.conftest import Show
 
 
 def later(store: Store) -> StudyView:
@@ -69,6 +76,54 @@ def test_a_study_that_cannot_be_read_says_so_and_the_others_are_listed(
     troubles = {entry.name: entry.trouble for entry in studies(store)}
     assert troubles["small"] == ""
     assert "studies/other/plan.parquet" in troubles["other"]
+
+
+def with_stages(store: Store, folder: Path) -> Record:
+    """A record whose trial used a classifier, made over two epochs, pseudo labels, and a stage now gone."""
+    keys = {"classifier": "0" * 16, "pseudo": "1" * 16, "gone": "2" * 16}
+    for name in ("classifier", "pseudo"):
+        made = folder / name
+        made.mkdir()
+        (made / "facts.json").write_text("{}", encoding="utf-8")
+        if name == "classifier":
+            pq.write_table(pa.table({"epoch": [0, 1], "loss": [0.7, 0.4]}), made / STAGE_CURVE)
+        end_stage(
+            store,
+            begin_stage(keys[name]),
+            made,
+            key=keys[name],
+            name=name,
+            trainable="focus",
+            seconds=1.0,
+            environment=Environment(),
+        )
+    uses = tuple(StageUse(name=name, key=key, seconds=1.0, reused=True) for name, key in keys.items())
+    record = next(iter(store.records(store.trials()).values())).model_copy(update={"stages": uses})
+    store.write_record(record)
+    return record
+
+
+def test_stages_that_logged_epochs_have_curves(store: Store, tmp_path: Path) -> None:
+    curves = stage_curves(store, with_stages(store, tmp_path))
+    assert {name: table.column("loss").to_pylist() for name, table in curves.items()} == {
+        "classifier": [0.7, 0.4]
+    }
+
+
+def test_a_damaged_curve_of_a_stage_is_refused(store: Store, tmp_path: Path) -> None:
+    record = with_stages(store, tmp_path)
+    made = read_stage(store, record.stages[0].key)
+    assert made is not None
+    store.write_bytes(f"{stage_folder(made.key)}/{made.attempt}/{STAGE_CURVE}", b"other")
+    with pytest.raises(DamagedFileError, match="the stage is then made anew"):
+        stage_curves(store, record)
+
+
+def test_the_trial_page_draws_the_curves_of_stages(store: Store, tmp_path: Path, show: Show) -> None:
+    trial = with_stages(store, tmp_path).trial
+    app = show("trial", cell=trial["cell"], repeat=f"seed {trial['seed']}")
+    assert not app.exception
+    assert "classifier: Loss" in " ".join(str(element.proto.body) for element in app.get("html"))
 
 
 def test_a_trial_without_a_file_has_none(store: Store) -> None:

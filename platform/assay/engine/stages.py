@@ -25,7 +25,7 @@ import torch.distributed as dist
 from assay.engine.run import TrainRun, collective
 from assay.results import Environment, Store
 from assay.results.record import StageUse
-from assay.results.stages import StageRecord, begin_stage, end_stage, fetch_stage, read_stage
+from assay.results.stages import STAGE_CURVE, StageRecord, begin_stage, end_stage, fetch_stage, read_stage
 from assay.study import Trial
 from assay.study.stages import Need, stages_of
 from trainables.contract import seed_for
@@ -150,4 +150,4 @@ def _write_curve(run: TrainRun, folder: Path) -> None:
     table = pa.table({name: [row.get(name) for row in run.history] for name in names})
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd")
-    (folder / "curve.parquet").write_bytes(sink.getvalue())
+    (folder / STAGE_CURVE).write_bytes(sink.getvalue())

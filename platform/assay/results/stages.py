@@ -12,11 +12,14 @@ so two who make it at once write the same.
 from __future__ import annotations
 
 import hashlib
+import io
 import secrets
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import BaseModel, Field, ValidationError
 
 from assay.results.record import Environment
@@ -24,14 +27,18 @@ from assay.results.store import Attempt, DamagedFileError, Store
 from trainables.data.atomic import exclusive, new_folder
 
 __all__ = [
+    "STAGE_CURVE",
     "StageRecord",
     "begin_stage",
     "end_stage",
     "fetch_stage",
     "made_stages",
     "read_stage",
+    "stage_curve",
     "stage_folder",
 ]
+
+STAGE_CURVE = "curve.parquet"  # a row per epoch, where making the stage logged any
 
 
 class StageRecord(BaseModel, frozen=True, extra="forbid"):
@@ -116,13 +123,7 @@ def fetch_stage(store: Store, record: StageRecord, cache: Path) -> Path:
     if store.local_path is None and target.is_dir():
         return target
     local = store.local_file(prefix)
-    found = {name: store.read_bytes(f"{prefix}/{name}") for name in record.files}
-    for name, data in found.items():
-        if hashlib.sha256(data).hexdigest() != record.files[name]:
-            raise DamagedFileError(
-                f"{prefix}/{name} is not the file that its record names (sha256 differs). Remove "
-                f"{stage_folder(record.key)} from {store.uri} and run again: the stage is then made anew."
-            )
+    found = {name: _read_file(store, record, name) for name in record.files}
     if local is not None:
         return local
     with exclusive(target):
@@ -133,3 +134,27 @@ def fetch_stage(store: Store, record: StageRecord, cache: Path) -> Path:
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_bytes(data)
     return target
+
+
+def stage_curve(store: Store, key: str) -> pa.Table | None:
+    """A row per epoch of making a stage; None where it logged none, or the stage is no longer there.
+
+    Raises:
+        DamagedFileError: If the file is not the one that the record names.
+        FileNotFoundError: If it is gone.
+    """
+    record = read_stage(store, key)
+    if record is None or STAGE_CURVE not in record.files:
+        return None
+    return pq.read_table(io.BytesIO(_read_file(store, record, STAGE_CURVE)))
+
+
+def _read_file(store: Store, record: StageRecord, name: str) -> bytes:
+    path = f"{stage_folder(record.key)}/{record.attempt}/{name}"
+    data = store.read_bytes(path)
+    if hashlib.sha256(data).hexdigest() != record.files[name]:
+        raise DamagedFileError(
+            f"{path} is not the file that its record names (sha256 differs). Remove "
+            f"{stage_folder(record.key)} from {store.uri} and run again: the stage is then made anew."
+        )
+    return data
