@@ -36,6 +36,7 @@ bench: .venv/.installed-dev  ## measure images/s, the overhead per trial, large 
 	@$(BIN)/python -m benchmarks.crf
 	@$(BIN)/python -m benchmarks.fgbp
 	@$(BIN)/python -m benchmarks.blur
+	@$(BIN)/python -m benchmarks.layout
 	@$(BIN)/python -m benchmarks.student
 	@$(BIN)/python -m benchmarks.unsupervised
 

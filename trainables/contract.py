@@ -91,13 +91,15 @@ class TrainableConfig(BaseModel, frozen=True, extra="forbid"):
         return value
 
     def resolved(self, device: Literal["cpu", "cuda"]) -> Self:
-        """The config with every ``auto`` decided for ``device``; called once per study."""
+        """The config with every ``auto`` decided for ``device``; called once per study.
+
+        channels_last is also the faster layout on a CPU while networks are narrow, since oneDNN's blocks of
+        channels stay half empty otherwise (``python -m benchmarks.layout``). Wide networks override it.
+        """
         precision = self.precision
         if precision == "auto":
             precision = "bfloat16" if device == "cuda" else "float32"
-        layout = self.memory_format
-        if layout == "auto":
-            layout = "channels_last" if device == "cuda" else "contiguous"
+        layout = "channels_last" if self.memory_format == "auto" else self.memory_format
         return self.model_copy(update={"precision": precision, "memory_format": layout})
 
     def identity(self) -> dict[str, Any]:

@@ -80,7 +80,10 @@ def test_image_labels_are_enough_to_find_defects_and_where_they_are(
 
 
 def test_shuffled_labels_teach_nothing(scene: Scene) -> None:
-    labels = np.random.default_rng(0).permutation(scene.training.train.labels)
+    true = scene.training.train.labels
+    labels = np.zeros_like(true)
+    for kind in (True, False):  # half of each: a permutation may leave a trace of the truth
+        labels[np.flatnonzero(true == kind)[::2]] = True
     shuffled = replace(scene.training, train=replace(scene.training.train, labels=labels))
     found = judged(TRAINABLE.fit(CONFIG, shuffled, LocalRun()), scene)
     assert found["image_ap"] == pytest.approx(0.5, abs=0.1)

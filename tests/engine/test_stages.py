@@ -13,6 +13,7 @@ from assay.engine.packs import StageTask
 from assay.results.retention import clean_plan, free
 from assay.results.stages import StageRecord, made_stages, read_stage
 from assay.results.store import DamagedFileError
+from assay.results.watch import Watch
 from assay.study.stages import stage_graph
 from tests.engine.staged_study import STAGED, StagedStudy
 from tests.engine.test_kills import kill_first
@@ -44,6 +45,11 @@ def test_shared_stages_are_made_first_and_found_by_every_trial(study: StagedStud
     assert {use.reused for record in study.records().values() for use in record.stages} == {True}
     assert records_of(study) == made, "a stage was made again"
     assert study.stages() == []
+
+
+def test_a_stage_that_is_made_leaves_no_trial_that_seems_to_run(study: StagedStudy) -> None:
+    study.train(stages=all_stages(study))
+    assert Watch(study.store, study.plan).look().running == ()
 
 
 def test_a_trial_makes_what_it_lacks_and_the_next_one_finds_it(study: StagedStudy) -> None:

@@ -135,10 +135,9 @@ class SegDecConfig(TrainableConfig, frozen=True):
         of 16 channels are half empty), full width at 640 × 232 2050 and 2680.
         """
         decided = super().resolved(device)
-        if device == "cuda" or self.memory_format != "auto":
-            return decided
-        layout = "channels_last" if self.channel_scale <= _NARROW else "contiguous"
-        return decided.model_copy(update={"memory_format": layout})
+        if device == "cpu" and self.memory_format == "auto" and self.channel_scale > _NARROW:
+            return decided.model_copy(update={"memory_format": "contiguous"})
+        return decided
 
 
 def _nearest_size(height: int, width: int) -> list[int]:

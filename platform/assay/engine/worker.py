@@ -79,7 +79,7 @@ def train_trials(place: Place) -> None:
 
 
 def _make_stage(task: StageTask, place: Place) -> None:
-    """Make a stage, and what it reads, if nobody has.
+    """Make a stage, and what it reads, if nobody has; afterwards its trial waits again.
 
     What goes wrong with the method stands in the attempt's log and is left to the trials that need the stage:
     they make it again, fail in the same way, and their records say so.
@@ -92,6 +92,8 @@ def _make_stage(task: StageTask, place: Place) -> None:
         if place.world_size > 1:
             raise  # the other ranks wait in a collective
         logging.getLogger(__name__).warning("stage %s was not made", task.name, exc_info=True)
+    if place.rank == 0:  # a heartbeat that stays would count as a trial that is being trained
+        place.store.end_progress(task.trial.id)
 
 
 def _refuses(place: Place) -> bool:

@@ -183,6 +183,10 @@ class Store(Files):
         """Write a heartbeat over the last one."""
         self.write_bytes(f"{self.trial(progress.trial)}/progress.json", progress.model_dump_json().encode())
 
+    def end_progress(self, trial_id: str) -> None:
+        """Take the heartbeat of a trial away: nobody works for it now."""
+        self.delete_tree(f"{self.trial(trial_id)}/progress.json")
+
     def begin_attempt(self, trial_id: str, environment: Environment) -> Attempt:
         """Note that an attempt starts, under a prefix that no other attempt has."""
         number = len(self.attempts(trial_id)) + 1
