@@ -356,3 +356,20 @@ def test_footnotes_say_what_is_our_reading_and_where_a_switch_is_inert() -> None
     assert "inert here" in notes
     assert "crf_guard" in notes
     assert "inert here" not in " ".join(TRAINABLE.footnotes(tiny(layers=[-1], fgbp=False)))
+
+
+# What a fixed training ends with. When these move, results move: raise TRAINABLE.revision and note the new
+# numbers under it.
+GOLDEN = {1: {"classifier": [1.4489, 0.53275], "round2": [3.1473, 5.5883]}}
+MOVED = {
+    "classifier": ["backbone.conv1.weight", "head.weight"],
+    "round2": ["unet.head.bias", "unet.decoder.0.0.weight"],
+}
+
+
+def test_results_do_not_move_without_a_new_revision(tmp_path: Path) -> None:
+    fitted(tiny(**WHOLE, min_steps=24, lr=1e-3, segment_lr=1e-3), tmp_path)
+    for stage, names in MOVED.items():
+        tensors = load_file(tmp_path / stage / "model.safetensors")
+        found = [tensors[name].double().norm().item() for name in names]
+        np.testing.assert_allclose(found, GOLDEN[TRAINABLE.revision][stage], rtol=0.003)

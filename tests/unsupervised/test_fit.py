@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from tests.data.made_images import write
@@ -247,3 +248,28 @@ def test_a_distilled_teacher_learns_from_the_weights_that_the_study_names(
     other = config.model_copy(update={"weights_sha256": "0" * 64})
     with pytest.raises(InputError, match="weights_sha256"):
         train_teacher(other, 17, images, entry, LocalRun())
+
+
+# What a fixed training ends with, by model. When these move, results move: raise TRAINABLE.revision and note
+# the new numbers under it.
+GOLDEN = {
+    1: {"f_anogan": [0.2136, 0.02103, 0.014785], "students": [6.511, 0.011497, 0.018614, 5.2769]},
+}
+MOVED = {
+    "f_anogan": ["generator.last.bias", "critic.trunk.first.bias"],
+    "students": ["schools.17.teacher.convolutions.0.bias", "schools.17.students.0.convolutions.0.bias",
+                 "statistics"],
+}  # fmt: skip
+LONGER: dict[str, Any] = {
+    "gan_steps": 24, "encoder_steps": 24, "gan_lr": 1e-3, "encoder_lr": 1e-3,
+    "teacher_steps": 24, "student_max_steps": 24, "teacher_lr": 1e-3, "student_lr": 1e-3,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_results_do_not_move_without_a_new_revision(model: str, tmp_path: Path) -> None:
+    fitted(tiny_config(model, **LONGER), made_data(), LocalRun()).save(tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    names = ["map_scale.centre", *(f"networks.{name}" for name in MOVED[model])]
+    found = [tensors[name].double().norm().item() for name in names]
+    np.testing.assert_allclose(found, GOLDEN[TRAINABLE.revision][model], rtol=0.01)

@@ -34,6 +34,7 @@ from torch import Tensor
 __all__ = ["Crf", "label_probability", "mean_field"]
 
 _EPS = 1e-6  # probabilities are clipped this far from 0 and 1
+_PIXELS_PER_PASS = 4 * 128 * 128  # on a CPU: caches hold their pairs, and few images wait for others
 
 
 @dataclass(frozen=True)
@@ -78,15 +79,25 @@ def mean_field(prob_BHW: Tensor, images_BCHW: Tensor, crf: Crf) -> Tensor:
         images_BCHW: The images, 0..255, C 1 or 3.
         crf: Weights and window.
     """
+    if torch.compiler.is_exporting() or prob_BHW.device.type != "cpu":
+        return _iterated(prob_BHW, images_BCHW, crf)
+    count = max(1, _PIXELS_PER_PASS // images_BCHW[0, 0].numel())
+    parts = zip(prob_BHW.split(count, dim=-3), images_BCHW.split(count), strict=True)
+    return torch.cat([_iterated(prob, images, crf) for prob, images in parts], dim=-3)
+
+
+def _iterated(prob_BHW: Tensor, images_BCHW: Tensor, crf: Crf) -> Tensor:
     unary_BHW = torch.logit(prob_BHW, eps=_EPS)
     pairs = _pair_weights(images_BCHW.to(prob_BHW.dtype), crf)
-    logits_BHW = unary_BHW
+    logits_BHW, spin_BHW = unary_BHW, torch.tanh(unary_BHW / 2)  # 2Q − 1
     for _ in range(crf.steps):
-        spin_BHW = torch.tanh(logits_BHW / 2)  # 2Q − 1
         logits_BHW = unary_BHW.clone()
         for weight, (here, there) in pairs:
             logits_BHW[here].addcmul_(weight, spin_BHW[there])
             logits_BHW[there].addcmul_(weight, spin_BHW[here])
+        before_BHW, spin_BHW = spin_BHW, torch.tanh(logits_BHW / 2)
+        if not torch.compiler.is_exporting() and torch.equal(spin_BHW, before_BHW):
+            break  # a fixed point, as most images without a defect soon are: no step would change it
     return torch.sigmoid(logits_BHW)
 
 
@@ -97,15 +108,16 @@ def _pair_weights(images_BCHW: Tensor, crf: Crf) -> list[tuple[Tensor, tuple[_Wi
     """k of every pair whose offset is in half of the window, with the places of both pixels."""
     channels, height, width = images_BCHW.shape[1:]
     offsets = [(y, x) for y, x in crf.offsets() if y < height and abs(x) < width]
+    scaled_BCHW = images_BCHW * math.sqrt(3 / (2 * channels)) / crf.s_rgb
     far = images_BCHW.new_zeros(images_BCHW.shape[0], height, width)  # Σ_q of the kernels
     near = images_BCHW.new_zeros(1, height, width)
     pairs: list[tuple[Tensor, tuple[_Window, _Window]]] = []
     nearness: list[float] = []
     for y, x in offsets:
         here, there = windows = _windows(y, x)
-        colour = (images_BCHW[here] - images_BCHW[there]).square_().sum(dim=1)
-        colour.mul_(-(3 / channels) / (2 * crf.s_rgb**2)).sub_((y * y + x * x) / (2 * crf.s_far**2))
-        alike = colour.exp_()
+        squares = (scaled_BCHW[here] - scaled_BCHW[there]).square_()
+        colour = squares[:, 0] if channels == 1 else squares.sum(dim=1)
+        alike = torch.rsub(colour, -(y * y + x * x) / (2 * crf.s_far**2)).exp_()
         pairs.append((alike, windows))
         gauss = math.exp(-(y * y + x * x) / (2 * crf.s_xy**2))
         nearness.append(gauss)
@@ -113,9 +125,10 @@ def _pair_weights(images_BCHW: Tensor, crf: Crf) -> list[tuple[Tensor, tuple[_Wi
             far[window] += alike
             near[window] += gauss
     tiny = torch.finfo(far.dtype).tiny  # a pixel without any neighbour, or unlike all of them
-    far, near = far.clamp_(min=tiny).rsqrt_(), near.clamp_(min=tiny).rsqrt_()
+    far = far.clamp_(min=tiny).rsqrt_().mul_(math.sqrt(crf.w_rgb))
+    near = near.clamp_(min=tiny).rsqrt_()
     for (alike, (here, there)), gauss in zip(pairs, nearness, strict=True):
-        alike.mul_(far[here]).mul_(far[there]).mul_(crf.w_rgb)
+        alike.mul_(far[here]).mul_(far[there])
         alike.add_(near[here] * near[there], alpha=crf.w_xy * gauss)
     return pairs
 
