@@ -149,11 +149,12 @@ class Predictor(Protocol):
 class Lineage(Protocol):
     """A predictor that can show the stages on the way to its answer."""
 
-    def lineage(self, images: Tensor) -> Mapping[str, Tensor]:
-        """What led to ``predict``'s answer to ``images``: stages by name, in the order of the chain.
+    def lineage(self, images: Tensor, heatmap: Tensor) -> Mapping[str, Tensor]:
+        """What led to ``heatmap``, ``predict``'s answer to ``images``: stages by name, in the chain's order.
 
-        Maps, B × H × W in [0, 1], are judged against masks; pictures, B × c × h × w in [0, 1] (c as the
-        images' or 1), are looked at only. Every batch has the same stages. Called under ``torch.no_grad``.
+        ``heatmap`` is one of them, so that no network is asked twice. Maps, B × H × W in [0, 1], are judged
+        against masks; pictures, B × c × h × w in [0, 1] (c as the images' or 1), are looked at only. Every
+        batch has the same stages. Called under ``torch.no_grad``.
         """
         ...
 

@@ -255,7 +255,9 @@ def _judge(
                 )
         if lineage is not None:
             samples = [images.ids[i] for i in indices]
-            lineage.add(images_to_tensor(part.images, device), samples, truths, [i in keep for i in indices])
+            images_BCHW = images_to_tensor(part.images, device)
+            heatmap_BHW = torch.from_numpy(part.heatmaps).to(device)
+            lineage.add(images_BCHW, heatmap_BHW, samples, truths, [i in keep for i in indices])
     warm = durations[1:] or durations  # the first batch pays for allocation and kernel selection
     judged.seconds_per_image = sum(seconds for _, seconds in warm) / max(1, sum(n for n, _ in warm))
     return judged

@@ -63,6 +63,7 @@ class LineageScores:
     def add(
         self,
         images_BCHW: Tensor,
+        heatmap_BHW: Tensor,
         samples: Sequence[str],
         truths: Sequence[NDArray[np.bool_] | None],
         kept: Sequence[bool],
@@ -71,6 +72,7 @@ class LineageScores:
 
         Args:
             images_BCHW: As the model's ``predict`` gets them.
+            heatmap_BHW: What it said of them.
             samples: Their ids.
             truths: H × W each; None where the mask of a defective image is unknown.
             kept: Which of them leave pictures.
@@ -82,7 +84,7 @@ class LineageScores:
         step = max(1, _PIXELS_PER_PASS // (height * width))
         for start in range(0, count, step):
             part = slice(start, start + step)
-            self._add(images_BCHW[part], samples[part], truths[part], kept[part])
+            self._add(images_BCHW[part], heatmap_BHW[part], samples[part], truths[part], kept[part])
 
     def scores(self) -> tuple[StageScores, ...]:
         """The stages in the order of the chain, then the floors; nothing where no mask is known."""
@@ -96,12 +98,13 @@ class LineageScores:
     def _add(
         self,
         images_BCHW: Tensor,
+        heatmap_BHW: Tensor,
         samples: Sequence[str],
         truths: Sequence[NDArray[np.bool_] | None],
         kept: Sequence[bool],
     ) -> None:
         with torch.no_grad():
-            told = dict(self._model.lineage(images_BCHW))
+            told = dict(self._model.lineage(images_BCHW, heatmap_BHW))
             maps = {stage: values for stage, values in told.items() if values.ndim == 3}
             floors = _floors(images_BCHW, maps, self._rng)
         found = {stage: _checked(stage, values, images_BCHW, samples) for stage, values in told.items()}

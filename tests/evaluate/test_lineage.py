@@ -30,9 +30,9 @@ class Stages(Brightness):
     broken: float | None = None
     shape: tuple[int, ...] | None = None
 
-    def lineage(self, images: Tensor) -> Mapping[str, Tensor]:
+    def lineage(self, images: Tensor, heatmap: Tensor) -> Mapping[str, Tensor]:
         assert not torch.is_grad_enabled()
-        heatmap = images.mean(dim=1)
+        assert torch.equal(heatmap, images.mean(dim=1)), "the answer to these images"
         first = heatmap**2 if self.broken is None else torch.full_like(heatmap, self.broken)
         crop = images[:, :, 6:18, 10:30] if self.shape is None else torch.zeros(self.shape)
         return {self.first: first, "crop": crop, "final": heatmap}

@@ -18,7 +18,7 @@ __all__ = ["keep_lineage"]
 class _Ramp:
     """A map that rises from left to right, and a picture."""
 
-    def lineage(self, images: Tensor) -> dict[str, Tensor]:
+    def lineage(self, images: Tensor, heatmap: Tensor) -> dict[str, Tensor]:
         ramp = torch.linspace(0, 1, images.shape[3]).expand(len(images), images.shape[2], -1)
         return {"cam": ramp, "crop": images[:, :, :16, :12]}
 
@@ -30,7 +30,8 @@ def keep_lineage(store: Store, trial: Trial, samples: str) -> Record:
     probes = [Probe(f"{s}.png", s > "a", "hole", 0.9, photo, heatmap, heatmap > 0.7) for s in samples]
     lineage, count = LineageScores(_Ramp(), 0), len(probes)
     photos = torch.full((count, 1, 32, 24), 90 / 255)
-    lineage.add(photos, [probe.sample for probe in probes], [None] * count, [True] * count)
+    heatmaps = torch.from_numpy(heatmap).expand(count, -1, -1)
+    lineage.add(photos, heatmaps, [probe.sample for probe in probes], [None] * count, [True] * count)
     attempt = store.begin_attempt(trial.id, Environment())
     tables = {"maps": maps_table(probes, 0.5), "lineage": lineage.table()}
     files = {

@@ -42,9 +42,9 @@ class CamPredictor:
             map_BHW = map_BHW * score_B[:, None, None].float()
         return Prediction(score_B, map_BHW)
 
-    def lineage(self, images: Tensor) -> Mapping[str, Tensor]:
+    def lineage(self, images: Tensor, heatmap: Tensor) -> Mapping[str, Tensor]:
         """The one stage that there is: ``cam``, the heatmap, B × H × W in [0, 1]."""
-        return {"cam": self.predict(images).heatmap}
+        return {"cam": heatmap}
 
     def to(self, device: torch.device) -> Self:
         """The same predictor with its weights on ``device``."""

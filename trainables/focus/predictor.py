@@ -101,8 +101,8 @@ class FocusPredictor:
         return Prediction(score_B.double().sigmoid(), prob_BHW)
 
     @torch.no_grad()
-    def lineage(self, images: Tensor) -> Mapping[str, Tensor]:
-        """What each step makes of ``images``, in the order of the chain.
+    def lineage(self, images: Tensor, heatmap: Tensor) -> Mapping[str, Tensor]:
+        """What each step makes of ``images``, in the order of the chain; the last of them is ``heatmap``.
 
         Returns:
             Maps B × H × W in [0, 1]: ``cam``, ``final_cam`` (with IEM), ``pseudo`` (1 where the image, if it
@@ -110,7 +110,15 @@ class FocusPredictor:
             C × H × W in [0, 1]: ``crop`` (with GCM), ``erased 1`` … (with IEM).
         """
         parts = [self._lineage(part) for part in in_passes(images)]
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]} | {self._last: heatmap}
+
+    @property
+    def _last(self) -> str:
+        if self.config.distill:
+            return "student"
+        if self.config.round:
+            return "s2"
+        return "s1_crf" if self._uses_crf else "s1"
 
     def _lineage(self, images: Tensor) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
@@ -120,11 +128,6 @@ class FocusPredictor:
             found["cam"] = cam.scaled(raw).map_BHW * raw.score_B.sigmoid()[:, None, None]
             if self.chain is not None:
                 found |= self._of_chain(images, raw, self.chain)
-        last = "student" if self.config.distill else "s2" if self.config.round else "s1"
-        if last == "s1" and self._uses_crf:
-            last = "s1_crf"
-        if last not in found:
-            found[last] = self._part(images).heatmap
         return found
 
     def _of_chain(self, images: Tensor, raw: RawMaps, chain: Chain) -> dict[str, Tensor]:
@@ -145,13 +148,20 @@ class FocusPredictor:
             found["final_cam"] = final_BHW * score_B11
         labels_BHW = pseudo_labels(final_BHW, score_B11.flatten() >= 0.5, config.cutoffs)
         found["pseudo"] = (labels_BHW == 1).float()
-        nets = [chain.first] if chain.second is None else [chain.first, chain.second]
-        prob_MBHW = torch.stack([net(images).logits_BHW.sigmoid() for net in nets])
-        found["s1"] = prob_MBHW[0]
-        if chain.uses_crf:
-            prob_MBHW = sharpen(prob_MBHW, images * 255, config.refiner)
+        return found | self._of_nets(images, chain)
+
+    def _of_nets(self, images: Tensor, chain: Chain) -> dict[str, Tensor]:
+        """What the segmentation nets before the last step say."""
+        nets = {"s1": chain.first} | ({} if chain.second is None else {"s2": chain.second})
+        nets = {name: net for name, net in nets.items() if name != self._last}
+        if not nets:
+            return {}
+        prob_MBHW = torch.stack([net(images).logits_BHW.sigmoid() for net in nets.values()])
+        found = {"s1": prob_MBHW[0]}
+        if chain.uses_crf and self._last != "s1_crf":
+            prob_MBHW = sharpen(prob_MBHW, images * 255, self.config.refiner)
             found["s1_crf"] = prob_MBHW[0]
-        if chain.second is not None:
+        if "s2" in nets:
             found["s2"] = prob_MBHW[1]
         return found
 

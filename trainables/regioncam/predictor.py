@@ -108,15 +108,16 @@ class RegionCamPredictor:
         return map_BHW * score_B[:, None, None].float() if self.config.gate_by_score else map_BHW
 
     @torch.no_grad()
-    def lineage(self, images: Tensor) -> Mapping[str, Tensor]:
+    def lineage(self, images: Tensor, heatmap: Tensor) -> Mapping[str, Tensor]:
         """What each step makes of ``images``, in the order of the chain: maps B × H × W in [0, 1].
 
         ``cam``; the map by gradients under its method's name (``layer_cam``), and ``fgbp``, the same with
         filtered gradients; ``region``, weighed by regions; ``pseudo`` (1 where the image, if it is judged
-        defective, would be labelled so); ``round 1`` …
+        defective, would be labelled so); ``round 1`` …, the last of which is ``heatmap``.
         """
         parts = [self._lineage(part) for part in in_passes(images)]
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        found = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        return found | {f"round {self.config.rounds}": heatmap} if self.config.rounds else found
 
     def _lineage(self, images: Tensor) -> dict[str, Tensor]:
         maps = self.judge.maps
@@ -124,14 +125,13 @@ class RegionCamPredictor:
         score_B = raw.score_B.double().sigmoid()
         found = {name: self._gated(map_BHW, score_B) for name, map_BHW in maps.steps(images, raw).items()}
         found["pseudo"] = self._labelled(raw.map_BHW, score_B >= 0.5)
-        return found | self._rounds(images)
+        return found | self._earlier_rounds(images)
 
-    def _rounds(self, images: Tensor) -> dict[str, Tensor]:
-        """What each known round's net says, after the CRF where the round has it."""
-        rounds: list[Round] = [one for one in (*self.earlier, self.judge.last) if isinstance(one, Round)]
-        first = self.config.rounds - len(rounds) + 1
+    def _earlier_rounds(self, images: Tensor) -> dict[str, Tensor]:
+        """What the net of each round before the last says, after the CRF where the round has it."""
+        rounds: list[Round] = [one for one in self.earlier if isinstance(one, Round)]
         found = {
-            f"round {n}": one.segmenter(images).logits_BHW.sigmoid() for n, one in enumerate(rounds, first)
+            f"round {n}": one.segmenter(images).logits_BHW.sigmoid() for n, one in enumerate(rounds, start=1)
         }
         refined = [name for name, one in zip(found, rounds, strict=True) if bool(one.uses_crf)]
         if refined:  # together: the weights of neighbours are those of the image

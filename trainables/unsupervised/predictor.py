@@ -92,17 +92,14 @@ class UnsupervisedPredictor:
         return Prediction(torch.cat(scores), torch.cat(heatmaps))
 
     @torch.no_grad()
-    def lineage(self, images: Tensor) -> Mapping[str, Tensor]:
-        """What led to the map ``anomaly``, which is that of ``predict``.
+    def lineage(self, images: Tensor, heatmap: Tensor) -> Mapping[str, Tensor]:
+        """What led to the map ``anomaly``, the ``heatmap`` of ``predict``.
 
         f-AnoGAN: the picture ``reconstruction`` and the map ``residual``, pixel by pixel. Students: the maps
         ``error p`` and ``variance p`` of each scale p.
         """
-        parts = [
-            {**self.detector.networks.lineage(part), "anomaly": self.detector(part).heatmap}
-            for part in in_passes(images, self.detector.pass_cost)
-        ]
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        parts = [self.detector.networks.lineage(part) for part in in_passes(images, self.detector.pass_cost)]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]} | {"anomaly": heatmap}
 
     def to(self, device: torch.device) -> Self:
         """The same predictor with its weights on ``device``."""
