@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.engine.cluster import Cluster, _connect
-from assay.engine.packs import make_packs, packs_as_asked, stage_packs
+from assay.engine.packs import make_packs, packs_as_asked, packs_beside_stages, stage_packs
 from assay.results import Store
 from assay.study import plan_study, read_study
 from assay.study.schema import Resources
@@ -106,3 +106,24 @@ def test_shared_stages_come_longest_first_and_each_after_those_it_reads(slots: i
     for pack in packs:
         for place, key in enumerate(pack):
             assert {one for one in graph[key].after if one in shared} <= set(pack[:place])
+
+
+def test_beside_stages_only_trials_go_that_wait_for_none_and_each_once(tmp_path: Path) -> None:
+    plan = plan_study(read_study(ROOT / "studies" / "guided_cropping_mtd.yaml"), None, "cpu")
+    needs = {trial.id: set(stage_graph([trial])) for trial in plan.trials}
+    stages = stage_packs(plan.trials, Store(tmp_path), 2)
+    tasks = [task for pack in stages for task in pack]
+    missing, in_flight = list(plan.trials), {task.id for task in tasks}
+    packs = packs_beside_stages(missing, tasks, in_flight, "auto", lambda: 2)
+    handed: list[str] = []
+    for over in ([], stages[0]):
+        in_flight -= {task.id for task in over}
+        free = {trial.id for trial in plan.trials if needs[trial.id].isdisjoint(in_flight)}
+        assert handed != sorted(free), "there is something new to hand out"
+        while (pack := next(packs)) is not None:
+            handed += [trial.id for trial in pack]
+        assert sorted(handed) == sorted(free)
+    assert 0 < len(handed) < len(plan.trials)
+    assert [trial.id for trial in missing] == [trial.id for trial in plan.trials if trial.id not in handed]
+    in_flight.clear()
+    assert list(packs) == [], "what is left is divided anew"

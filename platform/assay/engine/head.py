@@ -29,6 +29,7 @@ from assay.engine.packs import (
     make_packs,
     missing_trials,
     packs_as_asked,
+    packs_beside_stages,
     stage_packs,
 )
 from assay.results import Lease, Record, Store
@@ -198,9 +199,7 @@ def _plan_packs(work: _Work, missing: Sequence[Trial], *, fixed: bool) -> Iterat
     if plan.study.budget is None:
         at_once = min(work.slots(), len(missing))
         say(f"{len(missing)} of {total} trials to train, up to {at_once} packs at a time")
-        if fixed:
-            return iter(make_packs(missing, size, work.slots()))
-        return packs_as_asked(missing, size, work.slots)
+        return _fixed_packs(work, missing) if fixed else packs_as_asked(missing, size, work.slots)
     hours = plan.study.budget.hours
     say(f"{len(missing)} of {total} trials to train, seed by seed, within {hours:g} h")
     ids = [trial.id for trial in plan.trials]
@@ -213,16 +212,24 @@ def _plan_packs(work: _Work, missing: Sequence[Trial], *, fixed: bool) -> Iterat
     )
 
 
-def _stages_first(work: _Work, missing: Sequence[Trial]) -> Iterator[Sequence[StageTask] | None]:
-    """The stages that missing trials share, then nothing until they are over."""
+def _fixed_packs(work: _Work, missing: Sequence[Trial]) -> Iterator[Sequence[Trial]]:
+    """All at once, of the trials that are left when the first pack is asked for."""
+    yield from make_packs(missing, work.plan.study.resources.pack, work.slots())
+
+
+def _stages_first(work: _Work, missing: list[Trial]) -> Iterator[Content | None]:
+    """The stages that missing trials share, and until they are over trials that wait for none of them.
+
+    Those are taken out of ``missing``. Under a budget trials come round by round, so none goes ahead.
+    """
     packs = stage_packs(missing, work.store, max(1, work.slots()))
     if not packs:
         return
     tasks = [task for pack in packs for task in pack]
     work.options.on_message(f"{len(tasks)} stages that trials share come first")
     yield from packs
-    while not work.in_flight.isdisjoint(task.id for task in tasks):
-        yield None
+    free = missing if work.plan.study.budget is None else []
+    yield from packs_beside_stages(free, tasks, work.in_flight, work.plan.study.resources.pack, work.slots)
 
 
 def _say_search(plan: Plan, records: Mapping[str, Record], slots: int) -> str:

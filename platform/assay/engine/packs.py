@@ -10,6 +10,7 @@ import json
 import socket
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from math import ceil
 from typing import Literal
@@ -21,7 +22,15 @@ from assay.results.stages import made_stages
 from assay.study import Trial
 from assay.study.stages import shared_first, stage_graph
 
-__all__ = ["Content", "Pack", "StageTask", "make_packs", "packs_as_asked", "stage_packs"]
+__all__ = [
+    "Content",
+    "Pack",
+    "StageTask",
+    "make_packs",
+    "packs_as_asked",
+    "packs_beside_stages",
+    "stage_packs",
+]
 
 # A pack of ten spreads the start over ten trials; larger ones gain little and leave slots idle at the end.
 _LARGEST_AUTO_PACK = 10
@@ -136,7 +145,7 @@ def stage_packs(trials: Sequence[Trial], store: Store, slots: int) -> list[list[
     """The stages that several of ``trials`` need and nobody has made, for ``slots`` that take packs in turn.
 
     What hangs together stays in one pack, in the order in which it is made. Some packs per slot, those with
-    most stages first: nobody knows what a stage costs, and trials wait for the last one. (Two packs for two
+    most stages first: nobody knows what a stage costs, and most trials wait for some. (Two packs for two
     slots left one core idle for ten minutes: every other classifier of a study had a module more.)
     """
     graph = stage_graph(trials)
@@ -146,6 +155,38 @@ def stage_packs(trials: Sequence[Trial], store: Store, slots: int) -> list[list[
         tasks = [StageTask(id=node.key, name=node.name, trial=node.trials[0]) for node in group]
         min(packs, key=len).extend(tasks)
     return sorted(packs, key=len, reverse=True)
+
+
+def packs_beside_stages(
+    missing: list[Trial],
+    tasks: Sequence[StageTask],
+    in_flight: AbstractSet[str],
+    size: int | str,
+    slots: Callable[[], int],
+) -> Iterator[list[Trial] | None]:
+    """Until ``tasks`` are over: packs of trials that wait for none that is in flight, so that no slot idles.
+
+    Args:
+        missing: Trials to train; those that are handed out are taken away.
+        tasks: Stages that were handed out.
+        in_flight: Ids of the stages and trials that are handed out and not over, kept by the caller.
+        size: As :func:`make_packs`.
+        slots: Packs that can train at once, as of now.
+
+    Yields:
+        A pack; None where every trial waits for a stage.
+    """
+    ids = {task.id for task in tasks}
+    waits: dict[str, set[str]] = {trial.id: set() for trial in missing}
+    for key, node in stage_graph(missing).items():
+        for trial in node.trials if key in ids else ():
+            waits[trial.id].add(key)
+    while not ids.isdisjoint(in_flight):
+        ready = [trial for trial in missing if waits[trial.id].isdisjoint(in_flight)]
+        pack = make_packs(ready, size, max(1, slots()))[0] if ready else []
+        taken = {trial.id for trial in pack}
+        missing[:] = [trial for trial in missing if trial.id not in taken]
+        yield pack or None
 
 
 def missing_trials(trials: Sequence[Trial], recorded: Collection[str]) -> list[Trial]:
