@@ -7,15 +7,14 @@ Both repeat the border and cut the Gaussian at 3 σ; the largest difference is p
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
-import time
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.interleaved import interleaved, options
 from trainables.nn.blur import gaussian_blur
 
 _SIGMA = 12.0  # of the small classifier's input
@@ -35,15 +34,11 @@ def convolved(x_BCHW: Tensor, sigma: float) -> Tensor:
 def row(shape: tuple[int, int, int, int], rounds: int) -> str:
     """One line of the table."""
     x_BCHW = torch.rand(shape, generator=torch.Generator().manual_seed(0))
-    seconds: dict[str, list[float]] = {"products": [], "convolution": []}
-    ways = {"products": gaussian_blur, "convolution": convolved}
-    for number in range(rounds + 1):
-        for name, way in ways.items():
-            begin = time.perf_counter()
-            way(x_BCHW, _SIGMA)
-            if number:  # the first round warms up
-                seconds[name].append(1000 * (time.perf_counter() - begin))
-    ours, theirs = (statistics.median(seconds[name]) for name in ways)
+    ways = {
+        "products": lambda: gaussian_blur(x_BCHW, _SIGMA),
+        "convolution": lambda: convolved(x_BCHW, _SIGMA),
+    }
+    ours, theirs = (1000 * statistics.median(seconds) for seconds in interleaved(ways, rounds).values())
     apart = float((gaussian_blur(x_BCHW, _SIGMA) - convolved(x_BCHW, _SIGMA)).abs().max())
     batch, _, height, width = shape
     return f"| {batch} × {height} × {width} | {ours:.1f} | {theirs:.1f} | {theirs / ours:.1f} | {apart:.0e} |"
@@ -51,17 +46,10 @@ def row(shape: tuple[int, int, int, int], rounds: int) -> str:
 
 def main() -> int:
     """Time all shapes and print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="the smallest shape, two rounds: a smoke test")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=9)
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    shapes, rounds = (_SHAPES[:1], 2) if given.quick else (_SHAPES, given.rounds)
+    given = options(__doc__ or "", rounds=9)
+    shapes = _SHAPES[:1] if given.quick else _SHAPES
     head = "| images | assay, ms | convolution, ms | ratio | difference |\n|---|---|---|---|---|"
-    print("\n".join([head, *(row(shape, rounds) for shape in shapes)]))  # noqa: T201
+    print("\n".join([head, *(row(shape, given.rounds) for shape in shapes)]))  # noqa: T201
     return 0
 
 

@@ -10,7 +10,6 @@ alike. Sizes: 256 × 256, twice that in one direction, and 512 × 1408, which is
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
 import time
@@ -19,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.interleaved import options
 from trainables.nn.crf import Crf, mean_field
 
 SIZES = ((256, 256), (256, 512), (512, 1408))
@@ -59,19 +59,13 @@ def scene(size: tuple[int, int]) -> tuple[Tensor, Tensor]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Seconds of the mean-field CRF beside a naive one.")
-    parser.add_argument("--quick", action="store_true", help="smallest size, two rounds")
-    parser.add_argument("--threads", type=int, default=1, help="threads of torch (default: 1)")
-    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default: 5)")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    sizes, rounds = (SIZES[:1], 2) if options.quick else (SIZES, options.rounds)
+    given = options("Seconds of the mean-field CRF beside a naive one.", rounds=5)
+    rounds = given.rounds
+    sizes = SIZES[:1] if given.quick else SIZES
     crf = Crf()
 
     write = sys.stdout.write
-    write(
-        f"Seconds per image, median (least–most) of {rounds} interleaved rounds, {options.threads} threads, "
-    )
+    write(f"Seconds per image, median (least–most) of {rounds} interleaved rounds, {given.threads} threads, ")
     write(f"torch {torch.__version__}, radius {crf.radius}, {crf.steps} steps.\n\n")
     header = ["image", "assay", "naive (unfold)", "ratio", "growth", "largest difference"]
     write(f"| {' | '.join(header)} |\n{'|---' * len(header)}|\n")

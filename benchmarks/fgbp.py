@@ -12,7 +12,6 @@ that a busy machine disturbs little.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
 import time
@@ -23,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.interleaved import options
 from trainables.cam import CamConfig
 from trainables.cam.network import Classifier
 from trainables.cam.presets import PRESETS
@@ -75,17 +75,13 @@ WAYS: dict[str, Callable[[Classifier, Tensor], Tensor]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Milliseconds of CPU of FGBP maps beside naive ways.")
-    parser.add_argument("--quick", action="store_true", help="smallest case, two rounds")
-    parser.add_argument("--threads", type=int, default=1, help="threads of torch (default: 1)")
-    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default: 5)")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    cases, rounds = (CASES[:1], 2) if options.quick else (CASES, options.rounds)
+    given = options("Milliseconds of CPU of FGBP maps beside naive ways.", rounds=5)
+    rounds = given.rounds
+    cases = CASES[:1] if given.quick else CASES
 
     write = sys.stdout.write
     write(f"Milliseconds of CPU per image, median (least–most) of {rounds} interleaved rounds, ")
-    write(f"{options.threads} threads, torch {torch.__version__}, q {Q}.\n\n")
+    write(f"{given.threads} threads, torch {torch.__version__}, q {Q}.\n\n")
     header = ["classifier, image, batch", *WAYS, "loop / assay", "hooks / assay", "difference"]
     write(f"| {' | '.join(header)} |\n{'|---' * len(header)}|\n")
     for preset, size, count in cases:

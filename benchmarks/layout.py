@@ -8,15 +8,15 @@ A step is a forward and a backward pass of 8 images in float32; rounds are inter
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
-import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from benchmarks.interleaved import interleaved, options
 from trainables.cam import TRAINABLE as CAM
 from trainables.cam.config import CamConfig
 from trainables.cam.network import Classifier
@@ -65,32 +65,25 @@ def row(number: int, rounds: int) -> str:
     """One line of the table."""
     what, make, preset, size = _CASES[number]
     images_BCHW = torch.rand((_BATCH, 1, *size), generator=torch.Generator().manual_seed(0))
-    milliseconds: dict[str, list[float]] = {name: [] for name in _LAYOUTS}
-    net, loss = make(preset, size)
-    for turn in range(rounds + 1):
-        for name, layout in _LAYOUTS.items():
-            net = net.to(memory_format=layout)  # pyright: ignore[reportCallIssue]
-            begin = time.perf_counter()
-            loss(net, images_BCHW.contiguous(memory_format=layout)).backward()
-            if turn:  # the first round warms up
-                milliseconds[name].append(1000 * (time.perf_counter() - begin))
-    before, after = (statistics.median(milliseconds[name]) for name in _LAYOUTS)
+    ways: dict[str, Callable[[], object]] = {}
+    for name, layout in _LAYOUTS.items():
+        net, loss = make(preset, size)
+        net = net.to(memory_format=layout)  # pyright: ignore[reportCallIssue]
+        ways[name] = partial(_step, net, loss, images_BCHW.contiguous(memory_format=layout))
+    before, after = (1000 * statistics.median(seconds) for seconds in interleaved(ways, rounds).values())
     return f"| {what}, {preset} | {size[0]} × {size[1]} | {before:.0f} | {after:.0f} | {before / after:.2f} |"
+
+
+def _step(net: nn.Module, loss: Callable[[nn.Module, Tensor], Tensor], images_BCHW: Tensor) -> None:
+    loss(net, images_BCHW).backward()
 
 
 def main() -> int:
     """Time all cases and print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="the first case, two rounds: a smoke test")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=5)
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    cases, rounds = (1, 2) if given.quick else (len(_CASES), given.rounds)
+    given = options(__doc__ or "", rounds=5)
+    cases = 1 if given.quick else len(_CASES)
     head = "| network | images | contiguous, ms | channels_last, ms | ratio |\n|---|---|---|---|---|"
-    print("\n".join([head, *(row(number, rounds) for number in range(cases))]))  # noqa: T201
+    print("\n".join([head, *(row(number, given.rounds) for number in range(cases))]))  # noqa: T201
     return 0
 
 

@@ -11,15 +11,15 @@ Rounds are interleaved, so a busy machine slows all alike.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
-import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from benchmarks.interleaved import interleaved, options
 from trainables.cam.maps import CamMaps, MapSettings
 from trainables.cam.network import Classifier
 from trainables.focus import TRAINABLE, FocusConfig
@@ -57,37 +57,22 @@ def measure(preset: str, size: tuple[int, int], rounds: int) -> list[str]:
     """Rows of the table for one preset: median seconds per image, and how often the student fits into it."""
     torch.manual_seed(0)
     images_BCHW = torch.rand(_IMAGES, 1, *size)
-    timed = ways(preset, size)
-    seconds: dict[str, list[float]] = {name: [] for name in timed}
-    for number in range(rounds + 1):
-        for name, look in timed.items():
-            begin = time.perf_counter()
-            look(images_BCHW)
-            if number:  # the first round warms up
-                seconds[name].append((time.perf_counter() - begin) / _IMAGES)
+    timed = {name: partial(look, images_BCHW) for name, look in ways(preset, size).items()}
+    seconds = interleaved(timed, rounds)
     rows: list[str] = []
     for name, found in seconds.items():
         ratios = [one / student for one, student in zip(found, seconds["student"], strict=True)]
         spread = f"{statistics.median(ratios):.1f} ({min(ratios):.1f}–{max(ratios):.1f})"
         case = f"{preset}, {size[0]} × {size[1]}"
-        rows.append(f"| {case} | {name} | {statistics.median(found):.4f} | {spread} |")
+        rows.append(f"| {case} | {name} | {statistics.median(found) / _IMAGES:.4f} | {spread} |")
     return rows
 
 
 def main() -> int:
     """Time all cases and print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="the reduced preset, two rounds: a smoke test")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=7)
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    cases, rounds = list(_CASES.items()), given.rounds
-    if given.quick:
-        cases, rounds = cases[:1], 2
-    rows = [row for preset, size in cases for row in measure(preset, size, rounds)]
+    given = options(__doc__ or "", rounds=7)
+    cases = list(_CASES.items())[: 1 if given.quick else None]
+    rows = [row for preset, size in cases for row in measure(preset, size, given.rounds)]
     head = "| preset | way | s per image, median | times the student |\n|---|---|---|---|"
     print("\n".join([head, *rows]))  # noqa: T201
     return 0

@@ -10,7 +10,6 @@ both alike; the networks are small and untrained, which changes no time.
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import sys
@@ -21,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.interleaved import options
 from trainables.nn.initialisation import initialise
 from trainables.unsupervised import UnsupervisedConfig
 from trainables.unsupervised.anogan import FAnoGan
@@ -85,22 +85,17 @@ def cases(quick: bool) -> list[tuple[str, Callable[[], Tensor], Callable[[], Ten
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Seconds of the unsupervised baselines beside naive ones.")
-    parser.add_argument("--quick", action="store_true", help="one case of each, two rounds")
-    parser.add_argument("--threads", type=int, default=1, help="threads of torch (default: 1)")
-    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default: 5)")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    rounds = 2 if options.quick else options.rounds
+    given = options("Seconds of the unsupervised baselines beside naive ones.", rounds=5)
+    rounds = given.rounds
 
     write = sys.stdout.write
     write(
-        f"Seconds per image, median (least–most) of {rounds} interleaved rounds, {options.threads} threads, "
+        f"Seconds per image, median (least–most) of {rounds} interleaved rounds, {given.threads} threads, "
         f"torch {torch.__version__}, load {os.getloadavg()[0]:.1f} at the start.\n\n"
     )
     header = ["task", "assay", "naive", "ratio", "largest difference"]
     write(f"| {' | '.join(header)} |\n{'|---' * len(header)}|\n")
-    for name, *functions in cases(options.quick):
+    for name, *functions in cases(given.quick):
         seconds: list[list[float]] = [[], []]
         found: list[Tensor] = []
         for turn in range(rounds + 1):  # the first to warm up

@@ -1,0 +1,21 @@
+"""What a fixed training ends with: when these numbers move, results move, and the revision must rise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from safetensors.torch import load_file
+
+__all__ = ["assert_stages_ended_at"]
+
+
+def assert_stages_ended_at(
+    golden: Mapping[str, Sequence[float]], names: Mapping[str, Sequence[str]], folder: Path
+) -> None:
+    """Norms of some weights of stages below ``folder``: within 0.3 %, as machines and threads round."""
+    for stage, chosen in names.items():
+        tensors = load_file(folder / stage / "model.safetensors")
+        found = [tensors[name].double().norm().item() for name in chosen]
+        np.testing.assert_allclose(found, golden[stage], rtol=0.003)
