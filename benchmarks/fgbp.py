@@ -31,7 +31,7 @@ from trainables.nn.guided import GradientFilter, GuidedReLU, filtered_gradients
 from trainables.nn.initialisation import initialise
 
 LAYER, Q = 1, 0.5
-CASES = (("small", (112, 112), 16), ("small", (224, 224), 16), ("standard", (256, 256), 4))
+CASES = (("small", (112, 112), 16), ("small", (224, 224), 16), ("pretrained", (256, 256), 4))
 
 
 def maps(net: Classifier, images: Tensor) -> Tensor:

@@ -53,7 +53,7 @@ def critic(preset: str, size: tuple[int, int]) -> tuple[nn.Module, Callable[[nn.
 
 _CASES = (
     ("classifier", classifier, "small", (128, 128)),
-    ("classifier", classifier, "standard", (224, 224)),
+    ("classifier", classifier, "pretrained", (224, 224)),
     ("U-Net", segmenter, "reduced", (128, 128)),
     ("U-Net", segmenter, "reduced", (224, 224)),
     ("U-Net", segmenter, "standard", (224, 224)),

@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.engine.cluster import Cluster, _connect
-from assay.engine.packs import make_packs, packs_as_asked, packs_beside_stages, stage_packs
+from assay.engine.packs import (
+    make_packs,
+    packs_as_asked,
+    packs_beside_stages,
+    packs_of_one_machine,
+    stage_packs,
+)
 from assay.results import Store
 from assay.study import plan_study, read_study
 from assay.study.schema import Resources
@@ -47,6 +53,24 @@ def test_a_large_cluster_is_filled_with_packs_of_one() -> None:
 def test_the_first_trials_of_all_packs_are_the_first_of_the_plan() -> None:
     packs = make_packs(_trials(9), 3, 2)  # type: ignore[arg-type]
     assert [pack[0].id for pack in packs] == [trial.id for trial in _trials(3)]
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "in_flight", "sizes"),
+    [
+        (18, "auto", set(), [9, 9]),  # one pack for each slot
+        (18, "auto", {"a stage"}, [9, 5, 2, 1, 1]),  # one slot will come later
+        (29, "auto", set(), [10, 10, 5, 2, 1, 1]),  # several packs for each: the last ones are short
+        (7, 3, set(), [3, 3, 1]),
+    ],
+)
+def test_on_one_machine_the_last_packs_are_short_unless_each_slot_takes_one(
+    count: int, size: int | str, in_flight: set[str], sizes: list[int]
+) -> None:
+    trials = _trials(count)
+    packs = list(packs_of_one_machine(trials, size, lambda: 2, in_flight))  # type: ignore[arg-type]
+    assert [len(pack) for pack in packs] == sizes
+    assert sorted(trial.id for pack in packs for trial in pack) == [trial.id for trial in trials]
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,24 @@ def test_occlusion_tries_the_regions_with_the_highest_means_only() -> None:
     assert occlusion_scores(images, places, means, brightest, count=99).argmax() == 0
 
 
+def test_occlusion_never_paints_over_all_that_is_beside_the_components() -> None:
+    images = torch.full((1, 1, *SIZE), 0.5)
+    images[0, :, 15, 0] = 1  # the brightest pixel, outside
+    images[0, :, 3, 3] = 0.9
+    map_BHW = torch.zeros(1, *SIZE)
+    map_BHW[0, 2:5, 2:5] = map_BHW[0, 10:14, 15:20] = 1
+    rule = regions("components", score="occlusion")
+
+    def look(found: Tensor) -> Tensor:
+        return brightest(found) + found[:, 0, 3, 3]
+
+    places = find_regions(images, map_BHW, rule)
+    (weight,) = region_weights(images, places, map_BHW, look, rule)
+    assert (weight[2:5, 2:5] == 1).all()
+    assert weight[15, 0] == 0
+    assert (weight[10:14, 15:20] < 0.05).all()
+
+
 @pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
 def test_a_pixel_weighs_as_its_region_and_the_best_region_weighs_1(gamma: float) -> None:
     images, deep = torch.zeros(1, 1, *SIZE), torch.zeros(1, *SIZE)

@@ -253,7 +253,7 @@ def test_a_distilled_teacher_learns_from_the_weights_that_the_study_names(
 # What a fixed training ends with, by model. When these move, results move: raise TRAINABLE.revision and note
 # the new numbers under it.
 GOLDEN = {
-    1: {"f_anogan": [0.2136, 0.02103, 0.014785], "students": [6.511, 0.011497, 0.018614, 5.2769]},
+    2: {"f_anogan": [0.2136, 0.02103, 0.014785], "students": [6.511, 0.011497, 0.018614, 5.2769]},
 }
 MOVED = {
     "f_anogan": ["generator.last.bias", "critic.trunk.first.bias"],

@@ -21,7 +21,7 @@ from trainables.unsupervised.patches import PatchGrid, PatchPool
 from trainables.unsupervised.patchnet import PatchNet, Scale, receptive_field
 from trainables.unsupervised.penalty import gradient_penalty
 from trainables.unsupervised.students import School, Students, train_students
-from trainables.unsupervised.teacher import correlation_loss, metric_loss
+from trainables.unsupervised.teacher import correlation_loss, distillation_loss, metric_loss
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -228,6 +228,11 @@ def test_the_metric_loss_by_hand() -> None:
     a, p = torch.tensor([[0.0, 0.0]] * 2), torch.tensor([[1.0, 0.0]] * 2)
     n = torch.tensor([[2.0, 0.0], [9.0, 0.0]])
     assert metric_loss(a, p, n).tolist() == [1, 0]
+
+
+def test_the_distillation_loss_by_hand() -> None:
+    decoded, taught = torch.tensor([[1.0, 2], [0, 0]]), torch.tensor([[1.0, 4], [3, 4]])
+    assert distillation_loss(decoded, taught).item() == (4 + 25) / 2
 
 
 def test_the_correlation_loss_by_hand() -> None:

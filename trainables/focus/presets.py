@@ -2,7 +2,7 @@
 
 ``reduced`` trains the whole chain from random weights in some minutes on one core (measured on magnetic
 tiles at 128 × 128): a small classifier, OpenCV's inpainting instead of a net, small U-Nets.
-``standard`` is the usual size, for a GPU; ``pretrained`` the layout that a ``weights_file`` fits. None is
+``standard`` is for larger images and a GPU; ``pretrained`` the layout that a ``weights_file`` fits. None is
 published: the paper's settings are unknown to us.
 """
 

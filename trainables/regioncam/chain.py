@@ -3,8 +3,8 @@
     classifier ── maps ── pseudo ── round1 ── round2 …
 
 A round trains a segmentation net on the labels before it and cuts new labels from what the net sees in the
-same images. It keeps the labels it got where the net's opinion of them collapsed; after that, or where labels
-hardly changed, rounds hand on what they got and train nothing.
+same images. Where the net's opinion of them collapsed, it keeps the labels it got and hands on the net before
+it (the first round has only its own); after that, or where labels hardly changed, rounds train nothing.
 
 Source: the abstract of Dong et al. 2025, arXiv:2506.22866, says that "pseudo-label segmentation is
 implemented to refine the model's performance iteratively"; the rest is our reading.
@@ -13,6 +13,7 @@ implemented to refine the model's performance iteratively"; the rest is our read
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -122,30 +123,33 @@ def _make_pseudo(work: StageWork) -> None:
 def _make_round(work: StageWork, *, before: str) -> None:
     config, train, device = _config(work), work.data.train, work.run.device
     folder = work.inputs[before]
-    labels, known = _read_labels(folder), read_facts(folder)
+    known = read_facts(folder)
     number = 1 + int(known.get("round", 0))
+    labels = replace(_read_labels(folder), name=f"round {number}")
     if not known["going"]:
-        network = read_segmenter(folder, device)
-        _leave(work, network, labels, load_file(folder / _PROBABILITIES)["prob"], known | {"trained": 0.0})
+        facts = known | {"round": float(number), "trained": 0.0}
+        _leave(work, read_segmenter(folder, device), labels, _read_probabilities(folder), facts)
         return
     network = train_segmentation(config, train, Targets(by_id(labels)), work.run)
     prob_NHW = torch.cat([_flip_averaged(network, images, config) for images in _defective(train, device)])
     crf = False
     if config.crf:
         prob_NHW, crf = _sharpened(prob_NHW, train, config, device)
-    if number > 1:
-        earlier_NHW = load_file(folder / _PROBABILITIES)["prob"].float()
+    earlier_NHW = _read_probabilities(folder) if number > 1 else None
+    if earlier_NHW is not None:
         prob_NHW = config.round_blend * earlier_NHW + (1 - config.round_blend) * prob_NHW
     relabelled = refined_labels(
         labels,
         prob_NHW,
-        f"round {number}",
+        labels.name,
         foreground=config.round_foreground,
         background=config.round_background,
     )
     agrees = agreement(labels.labels, relabelled.labels.labels, config)
     collapsed = relabelled.void or agrees.collapsed
     new = labels if collapsed else relabelled.labels
+    if collapsed and earlier_NHW is not None:
+        network, prob_NHW, crf = read_segmenter(folder, device), earlier_NHW, bool(known["crf"])
     facts = {
         "round": float(number),
         "area": _area(new),
@@ -252,6 +256,10 @@ def _leave(
     labels.save(work.folder)
     save_file({"prob": prob_NHW.half().contiguous()}, work.folder / _PROBABILITIES)
     write_facts(work.folder, facts)
+
+
+def _read_probabilities(folder: Path) -> Tensor:
+    return load_file(folder / _PROBABILITIES)["prob"].float()
 
 
 def _read_labels(folder: Path) -> PseudoLabels:

@@ -11,7 +11,7 @@ which training leaves beside the defects; weights by regions gained nothing ther
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -88,23 +88,27 @@ class RegionCamConfig(CamConfig, PseudoLabelConfig, frozen=True):
 
     @property
     def gradient_filter(self) -> GradientFilter | None:
-        """FGBP; None where it is off or there is no gradient."""
-        if not self.fgbp or self.method == "cam":
+        """FGBP, without what it does not read; None where it is off, filters nothing or has no gradient."""
+        if not self.fgbp or self.method == "cam" or not (self.fgbp_guided or self.fgbp_q):
             return None
-        return GradientFilter(
-            guided=self.fgbp_guided,
-            q=self.fgbp_q,
-            by=self.fgbp_by,
-            mode=self.fgbp_mode,
-            sign=self.fgbp_sign,
-        )
+        read: dict[str, Any] = {"guided": self.fgbp_guided, "q": self.fgbp_q}
+        if self.fgbp_guided:
+            read["sign"] = self.fgbp_sign
+        if self.fgbp_q:
+            read |= {"by": self.fgbp_by, "mode": self.fgbp_mode}
+        return GradientFilter(**read)
 
     @property
     def regions(self) -> Regions | None:
-        """The regions; None where they are off."""
+        """The regions, without what their kind and score do not read; None where they are off."""
         if self.region == "off":
             return None
-        return Regions(self.region, self.region_size, self.region_score, self.region_count, self.region_gamma)
+        read: dict[str, Any] = {"score": self.region_score, "gamma": self.region_gamma}
+        if self.region != "components":
+            read["size"] = self.region_size
+        if self.region_score == "occlusion":
+            read["count"] = self.region_count
+        return Regions(self.region, **read)
 
     @property
     def cutoffs(self) -> Cutoffs:

@@ -112,8 +112,8 @@ class RegionCamPredictor:
         """What each step makes of ``images``, in the order of the chain: maps B × H × W in [0, 1].
 
         ``cam``; the map by gradients under its method's name (``layer_cam``), and ``fgbp``, the same with
-        filtered gradients; ``region``, weighed by regions; ``pseudo`` (1 where the image, if it is judged
-        defective, would be labelled so); ``round 1`` …, the last of which is ``heatmap``.
+        filtered gradients; ``region``, weighed by regions; ``pseudo`` (1 where the map would label the
+        image, if it is judged defective; before the CRF); ``round 1`` …, the last of which is ``heatmap``.
         """
         parts = [self._lineage(part) for part in in_passes(images)]
         found = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
@@ -146,7 +146,8 @@ class RegionCamPredictor:
     def erasure_drops(self, images: Tensor) -> Tensor:
         """How far p(defect) falls in each image when the defect that the model shows is painted over.
 
-        Shown is where the last net says 0.5 or more; without rounds, what the map's pseudo label would be.
+        Shown is where the last net says 0.5 or more; without rounds, what the map would label (before the
+        CRF).
 
         Returns:
             B numbers in [−1, 1].

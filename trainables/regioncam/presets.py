@@ -1,7 +1,7 @@
 """Settings by name, and what a table owes to its reader.
 
 ``small`` trains classifier and two rounds from random weights in a few minutes on one core; ``standard`` is
-the usual size, for a GPU; ``pretrained`` the layout that a ``weights_file`` fits. None is published: the
+for larger images and a GPU; ``pretrained`` the layout that a ``weights_file`` fits. None is published: the
 paper's settings are unknown to us.
 """
 
@@ -44,7 +44,11 @@ def footnotes(config: RegionCamConfig) -> Sequence[str]:
             "fgbp: inert here. No ReLU lies between the last stage and the logit, so its gradients are the "
             "same with and without."
         )
-    if config.crf:
+    if config.crf and not config.rounds:
+        notes.append(
+            "crf: inert on answers without rounds. It refines labels that train nothing; the map answers."
+        )
+    elif config.crf:
         notes.append(
             "crf: left out where it leaves less than crf_guard of the area on training images (`…_crf` in "
             "the trial's log: 1 applied, 0 left out)."

@@ -52,10 +52,10 @@ class Regions:
     """How an image is divided, and how its regions are scored."""
 
     kind: RegionKind
-    size: int  # pixels: side of a grid's cell, mean side of a superpixel; components have their own
-    score: RegionScore
-    count: int  # regions that are painted over, those with the highest mean; the others score 0
-    gamma: float  # exponent of the weight
+    size: int = 8  # pixels: side of a grid's cell, mean side of a superpixel; components have their own
+    score: RegionScore = "mean"
+    count: int = 32  # regions that are painted over, those with the highest mean; the others score 0
+    gamma: float = 1.0  # exponent of the weight
 
     def __post_init__(self) -> None:
         assert self.size >= 2
@@ -98,7 +98,7 @@ def region_means(map_BHW: Tensor, regions_BHW: Tensor) -> Tensor:
 
 
 def occlusion_scores(
-    images_BCHW: Tensor, regions_BHW: Tensor, means_BJ: Tensor, look: Look, count: int
+    images_BCHW: Tensor, regions_BHW: Tensor, means_BJ: Tensor, look: Look, *, count: int, first: int = 0
 ) -> Tensor:
     """What each image's logit loses when a region is painted over with its surroundings (Telea), B × J.
 
@@ -108,12 +108,16 @@ def occlusion_scores(
         means_BJ: Only the ``count`` regions with the highest mean are tried; the others score 0.
         look: The classifier.
         count: At least 1.
+        first: The first region that is one; 1 where 0 is all the rest.
     """
     scores_BJ = torch.zeros_like(means_BJ)
     for image_CHW, regions_HW, means_J, scores_J in zip(
         images_BCHW, regions_BHW, means_BJ, scores_BJ, strict=True
     ):
-        tried_K = means_J.topk(min(count, int(regions_HW.max()) + 1)).indices
+        own_J = means_J[first : int(regions_HW.max()) + 1]
+        if not len(own_J):
+            continue
+        tried_K = first + own_J.topk(min(count, len(own_J))).indices
         image_1CHW = image_CHW[None]
         filled = telea(image_1CHW.expand(len(tried_K), -1, -1, -1), regions_HW == tried_K[:, None, None])
         after_K = torch.cat([look(part) for part in in_passes(filled)])
@@ -135,7 +139,11 @@ def region_weights(
     """
     scores_BJ = region_means(deep_BHW, regions_BHW)
     if regions.score == "occlusion":
-        scores_BJ = occlusion_scores(images_BCHW, regions_BHW, scores_BJ, look, regions.count)
+        # Painting over all that is beside the components would leave nothing to paint from.
+        first = int(regions.kind == "components")
+        scores_BJ = occlusion_scores(
+            images_BCHW, regions_BHW, scores_BJ, look, count=regions.count, first=first
+        )
     scores_BJ = scores_BJ.clamp_min(0)
     largest_B1 = scores_BJ.amax(dim=1, keepdim=True)
     weights_BJ = torch.where(largest_B1 > 0, scores_BJ / torch.where(largest_B1 > 0, largest_B1, 1), 1)

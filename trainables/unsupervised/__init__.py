@@ -24,7 +24,7 @@ __all__ = ["TRAINABLE", "UnsupervisedConfig", "UnsupervisedPredictor", "fit", "l
 
 TRAINABLE: Trainable[UnsupervisedConfig] = Trainable(
     name="unsupervised",
-    revision=1,
+    revision=2,
     title="Unsupervised baselines: f-AnoGAN and Uninformed Students",
     Config=UnsupervisedConfig,
     presets=PRESETS,

@@ -29,7 +29,7 @@ from trainables.unsupervised.patches import PatchPool
 from trainables.unsupervised.patchnet import PatchNet, Scale
 from trainables.unsupervised.training import Learner, train
 
-__all__ = ["correlation_loss", "metric_loss", "train_teacher"]
+__all__ = ["correlation_loss", "distillation_loss", "metric_loss", "train_teacher"]
 
 _MARGIN = 1.0  # published: δ = 1
 # A copy lies at most a sixteenth of the patch away; largest offset and standard deviation of noise are in
@@ -59,6 +59,14 @@ def correlation_loss(descriptors_Nd: Tensor) -> Tensor:
     centred = descriptors_Nd - descriptors_Nd.mean(dim=0)
     unit = centred / centred.norm(dim=0).clamp_min(1e-6)
     return (unit.T @ unit).fill_diagonal_(0).square().sum() / descriptors_Nd.shape[1]
+
+
+def distillation_loss(decoded_Nd: Tensor, taught_Nd: Tensor) -> Tensor:
+    """``|D(T p) − φ(p)|²``, mean over the patches.
+
+    Source: Bergmann et al. 2020, section 3.1.
+    """
+    return (decoded_Nd - taught_Nd).square().sum(dim=1).mean()
 
 
 def train_teacher(
@@ -110,7 +118,7 @@ def train_teacher(
         if model is not None:
             with torch.no_grad():
                 taught = model(patches).mean(dim=(2, 3))
-            distillation = (decoder(anchor) - taught).square().mean()
+            distillation = distillation_loss(decoder(anchor), taught)
         learner.step(metric + correlation + distillation, run)
         return torch.stack((metric, correlation, distillation, torch.ones_like(metric))).detach()
 

@@ -26,10 +26,10 @@ from assay.engine.packs import (
     Content,
     Pack,
     StageTask,
-    make_packs,
     missing_trials,
     packs_as_asked,
     packs_beside_stages,
+    packs_of_one_machine,
     stage_packs,
 )
 from assay.results import Lease, Record, Store
@@ -178,7 +178,7 @@ def _train(
                 work.packs = search
                 options.on_message(_say_search(plan, records, slots()))
             else:
-                packs = _plan_packs(work, missing, fixed=ray_cluster.local)
+                packs = _plan_packs(work, missing, local=ray_cluster.local)
                 work.packs = chain(_stages_first(work, missing), packs)
             with _stop_on_request(store, plan.study.study, lease):
                 return _tune(work, scheduler=scheduler)
@@ -191,15 +191,17 @@ def _train(
                 store.delete_tree(work.folder)
 
 
-def _plan_packs(work: _Work, missing: Sequence[Trial], *, fixed: bool) -> Iterator[Sequence[Trial] | None]:
-    """The packs of a plan: all at once, as they are asked for where nodes come and go (not ``fixed``), or
-    round by round under a budget."""
+def _plan_packs(work: _Work, missing: Sequence[Trial], *, local: bool) -> Iterator[Sequence[Trial] | None]:
+    """The packs of a plan: for this machine, for one where nodes come and go (not ``local``), or round by
+    round under a budget."""
     plan, say = work.plan, work.options.on_message
     size, total = plan.study.resources.pack, len(plan.trials)
     if plan.study.budget is None:
         at_once = min(work.slots(), len(missing))
         say(f"{len(missing)} of {total} trials to train, up to {at_once} packs at a time")
-        return _fixed_packs(work, missing) if fixed else packs_as_asked(missing, size, work.slots)
+        if local:
+            return packs_of_one_machine(missing, size, work.slots, work.in_flight)
+        return packs_as_asked(missing, size, work.slots)
     hours = plan.study.budget.hours
     say(f"{len(missing)} of {total} trials to train, seed by seed, within {hours:g} h")
     ids = [trial.id for trial in plan.trials]
@@ -210,11 +212,6 @@ def _plan_packs(work: _Work, missing: Sequence[Trial], *, fixed: bool) -> Iterat
         work.in_flight,
         say,
     )
-
-
-def _fixed_packs(work: _Work, missing: Sequence[Trial]) -> Iterator[Sequence[Trial]]:
-    """All at once, of the trials that are left when the first pack is asked for."""
-    yield from make_packs(missing, work.plan.study.resources.pack, work.slots())
 
 
 def _stages_first(work: _Work, missing: list[Trial]) -> Iterator[Content | None]:

@@ -29,6 +29,7 @@ __all__ = [
     "make_packs",
     "packs_as_asked",
     "packs_beside_stages",
+    "packs_of_one_machine",
     "stage_packs",
 ]
 
@@ -139,6 +140,25 @@ def packs_as_asked(
     while left:
         share = min(_LARGEST_AUTO_PACK, ceil(len(left) / max(1, slots()))) if size == "auto" else int(size)
         yield [left.popleft() for _ in range(min(share, len(left)))]
+
+
+def packs_of_one_machine(
+    trials: Sequence[Trial], size: int | str, slots: Callable[[], int], in_flight: AbstractSet[str]
+) -> Iterator[list[Trial]]:
+    """Divide ``trials`` where slots stay: evenly if each takes one pack, otherwise as they are asked for.
+
+    What is dealt beforehand cannot follow trials that take different times: of a study of fifteen minutes the
+    last pack trained for three beside an idle core.
+
+    Args:
+        trials: As :func:`make_packs`.
+        size: As :func:`make_packs`.
+        slots: Packs that can train at once.
+        in_flight: Ids of what is being trained when the first pack is asked for.
+    """
+    packs = make_packs(trials, size, slots())
+    one_each = len(packs) <= slots() and not in_flight
+    yield from packs if one_each else packs_as_asked(trials, size, slots)
 
 
 def stage_packs(trials: Sequence[Trial], store: Store, slots: int) -> list[list[StageTask]]:
