@@ -67,6 +67,7 @@ export default function ({ data, parentElement: root, setStateValue }) {
     mark.hidden = !brush;
     if (brush) { mark.style.top = `${y(brush[1])}px`; mark.style.height = `${Math.max(3, y(brush[0]) - y(brush[1]))}px`; }
     element.querySelectorAll(".tick").forEach((tick, i) => { tick.style.top = `${y(axes[a].ticks[i][0])}px`; });
+    element.setAttribute("aria-valuenow", brush ? brush[0] : 0);  // the end that arrows move
     element.setAttribute("aria-valuetext", brush ? `${brush[0].toFixed(2)} to ${brush[1].toFixed(2)} of the axis` : "no brush");
   }
 
@@ -75,6 +76,7 @@ export default function ({ data, parentElement: root, setStateValue }) {
     const element = document.createElement("div");
     element.className = "axis"; element.tabIndex = 0;
     element.setAttribute("role", "slider"); element.setAttribute("aria-label", axis.title);
+    element.setAttribute("aria-valuemin", 0); element.setAttribute("aria-valuemax", 1);
     element.title = `${axis.title}: drag to brush, click to clear. Keys: Enter brushes the upper half, arrows move, Escape clears.`;
     const add = (kind, text) => { const part = document.createElement("span"); part.className = kind; part.textContent = text; element.append(part); };
     add("name", axis.title);

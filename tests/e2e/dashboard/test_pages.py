@@ -116,6 +116,16 @@ def test_a_brush_on_a_parameter_filters_the_points(reader: Reader, results: Resu
     assert best.value in numbers(page)
 
 
+def test_an_axis_says_where_its_brush_begins(reader: Reader) -> None:
+    page = reader.open("/search?study=toy_search")
+    axis = page.get_by_role("slider", name="y", exact=True)
+    expect(axis).to_have_attribute("aria-valuenow", "0")
+    axis.focus()
+    page.keyboard.press("Enter")
+    expect(axis).to_have_attribute("aria-valuenow", "0.5")
+    assert (axis.get_attribute("aria-valuemin"), axis.get_attribute("aria-valuemax")) == ("0", "1")
+
+
 def test_costs_of_labels_follow_the_slider(reader: Reader) -> None:
     page = reader.open("/labels?study=labels&mask-seconds=36")
     page.get_by_role("heading", name="What labels buy").wait_for()
