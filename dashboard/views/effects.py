@@ -5,11 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from assay.results.effects_plot import EffectRow, EffectsPlot, comparisons_plot, effects_plot
+from assay.results.report import answer_sections
 from assay.results.statistics import Answer
 from assay.results.statistics.words import sentence
 from assay.results.tables import decimals_of
 from dashboard import store as results
-from dashboard.frame import look, message, paragraph, plain, section, study_view, to_cells
+from dashboard.frame import head, look, message, plain, section, study_view, to_cells
 from dashboard.plots import difference_plot
 from trainables.metrics import METRICS
 
@@ -69,9 +70,9 @@ def _closer(view: results.StudyView, answers: tuple[Answer, ...]) -> None:
 
 def _page() -> None:
     view = study_view()
-    found = results.answers(view)
-    page = results.report_page(view)
-    st.html(paragraph(page.question, "question") + paragraph(page.count, "quiet"))
+    head(view)
+    with st.spinner("Comparing cells …"):
+        found = results.answers(view)
     plan = view.plan.answer()
     plots = {"comparisons": comparisons_plot(plan, found), "effects": effects_plot(plan, found)}
     shown = [name for name, plot in plots.items() if plot is not None]
@@ -94,7 +95,7 @@ def _page() -> None:
     answers = found.comparisons if what == "comparisons" else (*found.main_effects, *found.interactions)
     _closer(view, answers)
     with st.expander("All numbers, as the report has them"):
-        for part in page.sections:
+        for part in view.computed.once("sections", lambda: answer_sections(view.plan, view.records, found)):
             section(part)
 
 
