@@ -23,7 +23,9 @@ __all__ = [
     "chosen_study",
     "known",
     "mlflow_url",
+    "of_another_study",
     "repeat_name",
+    "select_rows",
     "storage_uri",
     "trial_of",
 ]
@@ -78,6 +80,28 @@ def chosen_study() -> str | None:
     """The study that the reader chose, on whatever page."""
     value = st.session_state.get(STUDY)
     return value if isinstance(value, str) else None
+
+
+def of_another_study(part: str, study: str) -> bool:
+    """Whether a part of a page was drawn for another study when it was drawn last.
+
+    What its widgets hold was then not meant for this one, and Streamlit would keep it: a widget with a key is
+    the same one whatever its usual value is. When nothing was drawn yet, the URL's values are meant.
+    """
+    before = st.session_state.get(f"_{part}_of")
+    st.session_state[f"_{part}_of"] = study
+    return before not in (None, study)
+
+
+def select_rows(key: str, rows: Iterable[int]) -> None:
+    """Mark rows of the table ``key``, drawn next: by itself it keeps the places that were clicked.
+
+    A place holds another row as soon as the order changes or a record comes.
+    """
+    wanted = sorted(rows)
+    state = st.session_state.get(key)
+    if wanted != sorted(state["selection"]["rows"] if state is not None else []):
+        st.session_state[key] = {"selection": {"rows": wanted, "columns": [], "cells": []}}
 
 
 def known(values: Iterable[str], options: Iterable[str]) -> list[str]:

@@ -11,12 +11,13 @@ from streamlit.delta_generator import DeltaGenerator as Container
 
 from assay.results.answers import StudyAnswers
 from assay.results.effects_plot import MOST_ROWS, EffectRow, EffectsPlot, comparisons_plot, effects_plot
+from assay.results.report import answer_sections
 from assay.results.statistics import Answer
 from assay.results.statistics.words import sentence
 from assay.results.tables import decimals_of
 from assay.study import Plan
 from dashboard import store as results
-from dashboard.frame import look, message, paragraph, plain, section, study_view, to_cells
+from dashboard.frame import head, look, message, plain, section, study_view, to_cells
 from dashboard.plots import difference_plot
 from trainables.metrics import METRICS
 
@@ -113,9 +114,9 @@ def _closer(view: results.StudyView, answers: tuple[Answer, ...]) -> None:
 
 def _page() -> None:
     view = study_view()
-    found = results.answers(view)
-    page = results.report_page(view)
-    st.html(paragraph(page.question, "question") + paragraph(page.count, "quiet"))
+    head(view)
+    with st.spinner("Comparing cells …"):
+        found = results.answers(view)
     plots = _plots(view.plan.answer(), found)
     if not plots:
         message(
@@ -134,7 +135,7 @@ def _page() -> None:
     answers = found.comparisons if what == "comparisons" else (*found.main_effects, *found.interactions)
     _closer(view, answers)
     with st.expander("All numbers, as the report has them"):
-        for part in page.sections:
+        for part in view.computed.once("sections", lambda: answer_sections(view.plan, view.records, found)):
             section(part)
 
 

@@ -9,14 +9,10 @@ from assay.results.csv_tables import cells_csv
 from assay.study import Plan
 from dashboard.cells import cell_table, in_order, trial_table
 from dashboard.store import answers, view
-from tests.dashboard.conftest import Show
+from tests.dashboard.conftest import Show, said
 from trainables.metrics import METRICS
 
 PAGES = ("table", "effects", "search", "labels", "trial", "compare")
-
-
-def said(app: object) -> str:
-    return " ".join(str(element.proto.body) for element in app.get("html"))  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("page", PAGES)
