@@ -180,14 +180,20 @@ def measure(sites: Sequence[Site], rounds: int) -> Taken:
         browser = playwright.chromium.launch(executable_path=CHROMIUM)
         for number in range(rounds):
             for site in sites:
-                with site.start() as served:
-                    for reader in READERS:
-                        for step, seconds in _walk(browser, site, served):
-                            taken.seconds.setdefault((site.name, step.name, reader), []).append(seconds)
-                            _tell(f"round {number + 1}, {site.name}, {reader}: {step.name} {seconds.wall:.2f} s")
-                    taken.memory.setdefault(site.name, []).append(most_memory(served.process))
+                _tell(f"round {number + 1} of {rounds}: {site.name}")
+                _visit_twice(browser, site, taken)
         browser.close()
     return taken
+
+
+def _visit_twice(browser: Browser, site: Site, taken: Taken) -> None:
+    """A server from its start on: a cold reader, a warm one, and what it held at most."""
+    with site.start() as served:
+        for reader in READERS:
+            for step, seconds in _walk(browser, site, served):
+                taken.seconds.setdefault((site.name, step.name, reader), []).append(seconds)
+                _tell(f"{reader}: {step.name}, {seconds.wall:.2f} s")
+        taken.memory.setdefault(site.name, []).append(most_memory(served.process))
 
 
 def _walk(browser: Browser, site: Site, served: Served) -> Iterator[tuple[Step, Seconds]]:
