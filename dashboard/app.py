@@ -50,12 +50,10 @@ def main() -> None:
     page = st.navigation(pages, position="top")
     store = results.open_store(storage_uri())
     begin(store)
-    try:
-        with errors_said():
-            _header(page.title, store)
-            page.run()
-    finally:  # also of a page that ended early: what it waits for may come
-        follow(store)
+    with errors_said():
+        _header(page.title, store)
+        page.run()
+    follow(store)  # also of a page that ended early: what it waits for may come
 
 
 def _header(title: str, store: Store) -> None:

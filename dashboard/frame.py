@@ -44,6 +44,10 @@ EVERY = 2.0  # seconds between two looks at the storage
 _SEEN = "_seen"  # what is on the page: study → its version, None → the studies there are
 
 
+class _PageEnds(Exception):  # noqa: N818 nothing went wrong
+    """The page ends here. After ``st.stop`` nobody would look for changes: its fragments tick no more."""
+
+
 def study_view() -> results.StudyView:
     """The study that the reader chose; where there is none, says what to do and ends the page."""
     store, name = results.open_store(storage_uri()), chosen_study()
@@ -53,7 +57,7 @@ def study_view() -> results.StudyView:
             if store.studies()
             else f"No study was run into {store.uri} yet. `assay run STUDY` starts one."
         )
-        st.stop()
+        raise _PageEnds
     return watched(store, name)
 
 
@@ -72,12 +76,14 @@ def head(view: results.StudyView) -> None:
 
 @contextmanager
 def errors_said() -> Generator[None]:
-    """What cannot be read is said in its place.
+    """What cannot be read is said in its place, and a page may end before its time.
 
     The body of a fragment needs this of its own: it is run again alone, without the page around it.
     """
     try:
         yield
+    except _PageEnds:
+        return
     except (InputError, OSError) as error:
         text = str(error)
         message(text[:1].upper() + text[1:])

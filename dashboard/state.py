@@ -62,7 +62,8 @@ def choose_study(names: Sequence[str]) -> None:
     It is not bound to its parameter: a link to another study would then lose against what was chosen before.
     """
     asked = st.query_params.get(STUDY)
-    if asked in names and asked != st.session_state.get(_IN_URL):
+    # A select that was not drawn for once, as while the storage was away, has forgotten what was chosen.
+    if asked in names and (asked != st.session_state.get(_IN_URL) or STUDY not in st.session_state):
         st.session_state[STUDY] = asked
     if st.session_state.get(STUDY) not in names:
         st.session_state[STUDY] = None
@@ -72,7 +73,7 @@ def choose_study(names: Sequence[str]) -> None:
     st.session_state[_IN_URL] = chosen
     if chosen is not None:
         st.query_params[STUDY] = chosen
-    elif STUDY in st.query_params:
+    elif names and STUDY in st.query_params:  # a storage that has none at the moment may come back
         del st.query_params[STUDY]
 
 

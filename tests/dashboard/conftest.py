@@ -73,7 +73,7 @@ def open_page(store: Store, monkeypatch: pytest.MonkeyPatch) -> Open:
     monkeypatch.setattr("sys.argv", ["app.py", "--storage", store.uri])
     app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=30).run()
 
-    def open_page(page: str, study: str = "small") -> AppTest:
+    def open_page(page: str, study: str | None = "small") -> AppTest:
         app.session_state["study"] = study
         app.switch_page(f"views/{page}.py").run()
         assert not app.exception
