@@ -1,12 +1,15 @@
 """Seconds that a reader waits with 10,000 trials, in one browser: assay, optuna-dashboard and the MLflow UI.
 
-``python -m benchmarks.dashboard [--rounds 5] [--optuna-dashboard PROGRAM] [--storage FOLDER]``
+``python -m benchmarks.dashboard [--rounds 3] [--optuna-dashboard PROGRAM] [--storage FOLDER] [--small]``
 
-The same trials (1,000 cells × 10 seeds, with probe images) are written for each of the three. All servers run
-on this machine; every round visits all of them, each with an empty browser cache. Printed are the best and
-the median of the rounds on the clock, and the seconds of CPU that server and browser took together: on a
-machine with other work the clock says more about that work. Exit code 1 if a limit does not hold in the best
-round.
+The same trials (1,000 cells × 10 seeds, with probe images at their full 320 pixels) are written for each of
+the three, and a search of 10,000 points for assay. In every round each program is started anew and visited by
+two readers with empty browser caches, one after the other: **cold** is what the first one waits, when the
+server knows nothing yet (that files may be in the machine's memory is the same for all), **warm** what the
+second one does. Printed are median, best and worst of the rounds, the CPU of server and browser together (on
+a machine with other work the clock says more about that work) and the most memory that the server held.
+
+Exit code 1 if a median, cold or warm, or the memory of any round is above its limit.
 
 optuna-dashboard is none of assay's requirements: ``python -m venv /tmp/other && /tmp/other/bin/pip install
 optuna-dashboard``, then ``--optuna-dashboard /tmp/other/bin/optuna-dashboard``; without it its rows are
@@ -17,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import socket
 import statistics
@@ -27,52 +31,44 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from assay.results import Store
 from assay.study import Plan
+from benchmarks.dashboard_steps import (
+    MLFLOW,
+    OPTUNA,
+    PATIENCE,
+    SEARCH,
+    STUDY,
+    Step,
+    search_steps,
+    study_steps,
+)
 from benchmarks.other_trackers import TrackedTrial, write_mlflow, write_optuna
 from tests.dashboard.made_records import large_study_text, make_large_study, make_scene
-from tests.e2e.dashboard.serving import serve
+from tests.dashboard.made_searches import make_large_search
+from tests.e2e.dashboard.serving import Served, serve
 
-STUDY = "large"
 CHROMIUM = "/usr/bin/chromium"
 MEMORY_LIMIT = 1.0  # GB of the server
-PATIENCE = 300_000  # ms: what is slow is measured, not cut off
-SLIDER_MOVES = 15
-
-# From the slider's event to the frame that shows the new masks: the grid draws in the next animation frame,
-# and the one after that begins when it was painted.
-_SLIDER_TO_PAINT = """
-(slider, level) => new Promise((done) => {
-  const began = performance.now();
-  slider.value = level;
-  slider.dispatchEvent(new Event("input", { bubbles: true }));
-  requestAnimationFrame(() => requestAnimationFrame(() => done((performance.now() - began) / 1000)));
-})
-"""
-
-
-class Step(NamedTuple):
-    """What a reader does, and what is waited for."""
-
-    name: str
-    limit: float | None  # seconds
-    act: Callable[[Page, str], float | None]  # seconds it measured itself; None: all of it counts
+READERS = ("cold", "warm")
+_PICTURES = (214, 320)  # pixels: as large as pictures are kept
 
 
 class Site(NamedTuple):
-    """A server with its pages."""
+    """A program, and what is done on its pages."""
 
     name: str
-    url: str
-    server: psutil.Process
+    start: Callable[[], AbstractContextManager[Served]]
     steps: tuple[Step, ...]
+    memory: float | None = None  # GB that its server may hold
 
 
 class Seconds(NamedTuple):
@@ -82,61 +78,11 @@ class Seconds(NamedTuple):
     cpu: float
 
 
-# Steps ----------------------------------------------------------------------------------------------------
+class Taken(NamedTuple):
+    """What was measured, a value for each round."""
 
-
-def _visit(path: str, shown: str) -> Callable[[Page, str], None]:
-    """Open a page, until ``shown`` (a selector) is visible."""
-
-    def act(page: Page, url: str) -> None:
-        page.goto(f"{url}{path}", timeout=PATIENCE)
-        page.locator(shown).first.wait_for(timeout=PATIENCE)
-
-    return act
-
-
-def _choose(label: str, option: str) -> Callable[[Page, str], float]:
-    """Choose an option of a select; what opening its list takes is not counted."""
-
-    def act(page: Page, url: str) -> float:
-        before = page.locator(".grid").get_attribute("data-ready")
-        page.get_by_label(label).first.click(timeout=PATIENCE)
-        chosen = page.get_by_role("option", name=option)
-        chosen.wait_for(timeout=PATIENCE)
-        began = time.perf_counter()
-        chosen.click(timeout=PATIENCE)
-        expect(page.locator(".grid")).not_to_have_attribute("data-ready", before or "", timeout=PATIENCE)
-        return time.perf_counter() - began
-
-    return act
-
-
-def _move_slider(page: Page, url: str) -> float:
-    """Median over moves of the threshold with all six cells of the visible rows."""
-    slider = page.locator("input.threshold")
-    taken = [float(slider.evaluate(_SLIDER_TO_PAINT, 90 + 5 * k)) for k in range(SLIDER_MOVES)]
-    return statistics.median(taken)
-
-
-ASSAY = (
-    Step("first page", 2.0, _visit("/", f"text={STUDY}")),
-    Step("table of 1,000 cells", None, _visit(f"/table?study={STUDY}", "[data-testid=stDataFrame] canvas")),
-    Step("masks of six cells", 2.0, _visit(f"/masks?study={STUDY}", ".grid[data-ready]")),
-    Step("filter of the masks", 0.5, _choose("Show", "defective")),
-    Step("slider to paint", 0.1, _move_slider),
-)
-OPTUNA = (
-    Step("first page", None, _visit("/dashboard/", f"text={STUDY}")),
-    Step("table of 10,000 trials", None, _visit("/dashboard/studies/1/trialTable", "table tbody tr")),
-)
-MLFLOW = (
-    Step("first page", None, _visit("/#/experiments", f"text={STUDY}")),
-    Step(
-        "table of the first 100 runs",
-        None,
-        _visit("/#/experiments/1/runs", ".ag-center-cols-container .ag-row"),
-    ),
-)
+    seconds: dict[tuple[str, str, str], list[Seconds]]  # by site, step and reader
+    memory: dict[str, list[float]]  # by site: GB at most
 
 
 # The same trials three times ------------------------------------------------------------------------------
@@ -156,22 +102,66 @@ def tracked(plan: Plan, store: Store) -> list[TrackedTrial]:
     ]
 
 
+def write_sites(folder: Path, optuna_dashboard: str | None, *, small: bool) -> list[Site]:
+    """Write what is not there yet; ``small``: 200 trials and points."""
+    store, search = Store(folder / "assay"), Store(folder / "search")
+    plan = large_study(store, small=small)
+    if not search.exists(f"{search.study(SEARCH)}/plan.parquet"):
+        make_large_search(search, SEARCH, 200 if small else 10_000)
+    steps = study_steps(plan.cells[0].name)
+    sites = [
+        Site("assay", partial(serve, store.uri), steps, MEMORY_LIMIT),
+        Site("assay, a search", partial(serve, search.uri), search_steps(), MEMORY_LIMIT),
+    ]
+    trials = tracked(plan, store)
+    if optuna_dashboard is not None:
+        uri = _once(folder / "optuna.db", lambda path: write_optuna(path, STUDY, trials))
+        command = [optuna_dashboard, uri, "--host", "127.0.0.1", "--port"]
+        start = partial(_program, command, folder / "optuna-dashboard.log")
+        sites.append(Site("optuna-dashboard", start, OPTUNA))
+    uri = _once(folder / "mlflow.db", lambda path: write_mlflow(path, STUDY, trials))
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]
+    start = partial(_program, [*command, "--host", "127.0.0.1", "--port"], folder / "mlflow.log")
+    return [*sites, Site("MLflow UI", start, MLFLOW)]
+
+
+def large_study(store: Store, *, small: bool) -> Plan:
+    """The study in its storage; written where it is not there yet."""
+    path = f"{store.study(STUDY)}/plan.parquet"
+    if store.exists(path):
+        return Plan.from_table(store.read_table(path))
+    text = large_study_text(STUDY, factors=2, seeds=2) if small else large_study_text(STUDY)
+    return make_large_study(store, text, scene=make_scene(16, _PICTURES))
+
+
+def _once(path: Path, write: Callable[[Path], str]) -> str:
+    """URI of a database that is written where it is not there yet."""
+    return f"sqlite:///{path}" if path.exists() else write(path)
+
+
 @contextmanager
-def _program(command: Sequence[str], port: int, log: Path) -> Iterator[psutil.Process]:
-    """A server as a child, from its first answer on."""
+def _program(command: Sequence[str], log: Path) -> Iterator[Served]:
+    """A server on a free port, which its command ends with, from its first answer on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     with log.open("wb") as output:
         child = subprocess.Popen(
-            command, stdout=output, stderr=output, env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+            [*command, str(port)],
+            stdout=output,
+            stderr=output,
+            env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
         )
+    url = f"http://127.0.0.1:{port}"
     try:
         while True:
             assert child.poll() is None, f"{command[0]} ended, see {log}"
             try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).close()
+                urllib.request.urlopen(url, timeout=5).close()
                 break
             except (urllib.error.URLError, OSError):
                 time.sleep(0.5)
-        yield psutil.Process(child.pid)
+        yield Served(url, psutil.Process(child.pid))
     finally:
         for process in psutil.Process(child.pid).children(recursive=True):
             process.terminate()
@@ -179,73 +169,47 @@ def _program(command: Sequence[str], port: int, log: Path) -> Iterator[psutil.Pr
         child.wait(30)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def open_sites(stack: ExitStack, folder: Path, optuna_dashboard: str | None) -> list[Site]:
-    """Write what is not there yet, and start the servers."""
-    store = Store(folder / "assay")
-    plan = _plan(store)
-    trials = tracked(plan, store)
-    served = stack.enter_context(serve(store.uri))
-    sites = [Site("assay", served.url, served.process, ASSAY)]
-    if optuna_dashboard is not None:
-        path, port = folder / "optuna.db", _free_port()
-        uri = f"sqlite:///{path}" if path.exists() else write_optuna(path, STUDY, trials)
-        command = [optuna_dashboard, uri, "--host", "127.0.0.1", "--port", str(port)]
-        process = stack.enter_context(_program(command, port, folder / "optuna-dashboard.log"))
-        sites.append(Site("optuna-dashboard", f"http://127.0.0.1:{port}", process, OPTUNA))
-    path, port = folder / "mlflow.db", _free_port()
-    uri = f"sqlite:///{path}" if path.exists() else write_mlflow(path, STUDY, trials)
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--workers", "1"]
-    process = stack.enter_context(_program(command, port, folder / "mlflow.log"))
-    return [*sites, Site("MLflow UI", f"http://127.0.0.1:{port}", process, MLFLOW)]
-
-
-def _plan(store: Store) -> Plan:
-    path = f"{store.study(STUDY)}/plan.parquet"
-    if store.exists(path):
-        return Plan.from_table(store.read_table(path))
-    return make_large_study(store, large_study_text(STUDY), scene=make_scene(16))
-
-
 # Measuring ------------------------------------------------------------------------------------------------
 
 
-def measure(sites: Sequence[Site], rounds: int) -> dict[tuple[str, str], list[Seconds]]:
-    """Seconds of every step of every site, a value for each round."""
-    taken: dict[tuple[str, str], list[Seconds]] = {}
+def measure(sites: Sequence[Site], rounds: int) -> Taken:
+    """Every step of every site, for a cold and a warm reader in each round."""
+    taken = Taken({}, {})
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM)
         for number in range(rounds):
             for site in sites:
-                for step, seconds in _walk(browser, site):
-                    taken.setdefault((site.name, step.name), []).append(seconds)
-                sys.stderr.write(f"round {number + 1} of {rounds}: {site.name}\n")
+                _tell(f"round {number + 1} of {rounds}: {site.name}")
+                _visit_twice(browser, site, taken)
         browser.close()
     return taken
 
 
-def _walk(browser: Browser, site: Site) -> Iterator[tuple[Step, Seconds]]:
+def _visit_twice(browser: Browser, site: Site, taken: Taken) -> None:
+    """A server from its start on: a cold reader, a warm one, and what it held at most."""
+    with site.start() as served:
+        for reader in READERS:
+            for step, seconds in _walk(browser, site, served):
+                taken.seconds.setdefault((site.name, step.name, reader), []).append(seconds)
+                _tell(f"{reader}: {step.name}, {seconds.wall:.2f} s")
+        taken.memory.setdefault(site.name, []).append(most_memory(served.process))
+
+
+def _walk(browser: Browser, site: Site, served: Served) -> Iterator[tuple[Step, Seconds]]:
     """One reader with an empty cache."""
     page = browser.new_page(viewport={"width": 1500, "height": 1000})
+    page.set_default_timeout(PATIENCE)
     for step in site.steps:
-        cpu, began = _cpu(site), time.perf_counter()
-        own = step.act(page, site.url)
-        wall = time.perf_counter() - began if own is None else own
-        cpu = _cpu(site) - cpu
-        # Several moves are one step: CPU is then that of one of them.
-        yield step, Seconds(wall, cpu / SLIDER_MOVES if step.act is _move_slider else cpu)
+        before = _cpu(served.process)
+        wall = step.act(page, served.url)
+        yield step, Seconds(wall, (_cpu(served.process) - before) / step.times)
     page.close()
 
 
-def _cpu(site: Site) -> float:
-    """Seconds of CPU so far, of the site's server and of the browser."""
-    servers = {site.server.pid, *(child.pid for child in site.server.children(recursive=True))}
+def _cpu(server: psutil.Process) -> float:
+    """Seconds of CPU so far, of a server and of the browser."""
+    servers = {server.pid, *(child.pid for child in server.children(recursive=True))}
     total = 0.0
     for process in psutil.Process().children(recursive=True):
         try:
@@ -257,33 +221,54 @@ def _cpu(site: Site) -> float:
     return total
 
 
-def memory(site: Site) -> float:
-    """GB that the server's processes hold."""
-    processes = [site.server, *site.server.children(recursive=True)]
-    return sum(process.memory_info().rss for process in processes) / 1e9
+def most_memory(server: psutil.Process) -> float:
+    """GB that a server's processes held at most, each by the mark that Linux keeps of it."""
+    marks = [
+        re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
+        for process in (server, *server.children(recursive=True))
+    ]
+    return sum(int(mark[1]) for mark in marks if mark is not None) * 1024 / 1e9
 
 
-def report(sites: Sequence[Site], taken: dict[tuple[str, str], list[Seconds]]) -> tuple[str, list[str]]:
+def report(sites: Sequence[Site], taken: Taken) -> tuple[str, list[str]]:
     """A table, and the limits that do not hold."""
-    lines = ["| | step | best s | median s | CPU s | at most |", "|---|---|---:|---:|---:|---:|"]
+    lines = [
+        "| | step | cold s | warm s | CPU s, cold | CPU s, warm | at most |",
+        "|---|---|---:|---:|---:|---:|---:|",
+    ]
     broken: list[str] = []
     for site in sites:
         for step in site.steps:
-            walls = [one.wall for one in taken[site.name, step.name]]
-            cpu = statistics.median(one.cpu for one in taken[site.name, step.name])
-            limit = "" if step.limit is None else f"{step.limit:g}"
-            lines.append(
-                f"| {site.name} | {step.name} | {min(walls):.2f} | {statistics.median(walls):.2f} "
-                f"| {cpu:.2f} | {limit} |"
-            )
-            if step.limit is not None and min(walls) > step.limit:
-                broken.append(f"{step.name} took {min(walls):.2f} s, at most {step.limit:g} s may be.")
-        held = memory(site)
-        limit = f"{MEMORY_LIMIT:g}" if site.steps is ASSAY else ""
-        lines.append(f"| {site.name} | server's memory, GB | {held:.2f} | | | {limit} |")
-        if site.steps is ASSAY and held > MEMORY_LIMIT:
-            broken.append(f"the server holds {held:.2f} GB, at most {MEMORY_LIMIT:g} may be.")
+            of_readers = [taken.seconds[site.name, step.name, reader] for reader in READERS]
+            walls = [[one.wall for one in found] for found in of_readers]
+            cpus = [f"{statistics.median(one.cpu for one in found):.2f}" for found in of_readers]
+            cells = [site.name, step.name, *map(_spread, walls), *cpus, _limit(step.limit)]
+            lines.append(f"| {' | '.join(cells)} |")
+            broken += [
+                f"{site.name}: {step.name} took {statistics.median(found):.2f} s {reader}, "
+                f"at most {step.limit:g} s may be."
+                for reader, found in zip(READERS, walls, strict=True)
+                if step.limit is not None and statistics.median(found) > step.limit
+            ]
+        held = max(taken.memory[site.name])
+        cells = [site.name, "server's memory at most, GB", f"{held:.2f}", "", "", "", _limit(site.memory)]
+        lines.append(f"| {' | '.join(cells)} |")
+        if site.memory is not None and held > site.memory:
+            broken.append(f"{site.name}: the server held {held:.2f} GB, at most {site.memory:g} may be.")
     return "\n".join([*lines, ""]), broken
+
+
+def _spread(values: Sequence[float]) -> str:
+    """``1.62 (1.50–2.04)``: median, best and worst."""
+    return f"{statistics.median(values):.2f} ({min(values):.2f}–{max(values):.2f})"
+
+
+def _limit(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
 
 
 def main() -> int:
@@ -291,18 +276,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=5, help="rounds (default 5)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds (default 3)")
     parser.add_argument("--optuna-dashboard", default=shutil.which("optuna-dashboard"), help="the program")
     parser.add_argument(
         "--storage", type=Path, help="folder that keeps the trials (default: a temporary one)"
     )
+    parser.add_argument("--small", action="store_true", help="200 trials: a smoke test, its times say little")
     arguments = parser.parse_args()
-    with ExitStack() as stack:
-        folder = arguments.storage
-        if folder is None:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="assay-dashboard-")))
+    with tempfile.TemporaryDirectory(prefix="assay-dashboard-") as temporary:
+        folder: Path = arguments.storage or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        sites = open_sites(stack, folder, arguments.optuna_dashboard)
+        _tell("writing the trials")
+        sites = write_sites(folder, arguments.optuna_dashboard, small=arguments.small)
         table, broken = report(sites, measure(sites, arguments.rounds))
     sys.stdout.write(table)
     sys.stderr.write("".join(f"error: {line}\n" for line in broken))

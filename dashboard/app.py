@@ -14,9 +14,8 @@ import streamlit as st
 
 from assay.results import Store
 from dashboard import store as results
-from dashboard.frame import follow, message
+from dashboard.frame import begin, errors_said, follow
 from dashboard.state import choose_study, storage_uri
-from trainables.errors import InputError
 
 HERE = Path(__file__).parent
 
@@ -50,13 +49,11 @@ def main() -> None:
     ]
     page = st.navigation(pages, position="top")
     store = results.open_store(storage_uri())
-    try:
+    begin(store)
+    with errors_said():
         _header(page.title, store)
         page.run()
-        follow(store)
-    except (InputError, OSError) as error:
-        text = str(error)
-        message(text[:1].upper() + text[1:])
+    follow(store)  # also of a page that ended early: what it waits for may come
 
 
 def _header(title: str, store: Store) -> None:

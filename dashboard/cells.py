@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pandas as pd
 
-from assay.results.statistics import Luck, MeanInterval
+from assay.results.page.model import NOTHING, TextTable
+from assay.results.statistics import MeanInterval
 from assay.results.statistics.words import interval_text
 from assay.results.summary import CellSummary, reported_metrics, summarise
-from assay.results.tables import decimals_of, level_columns, level_texts
+from assay.results.tables import ablation_table, decimals_of, metric_title
 from dashboard.state import repeat_name
 from dashboard.store import StudyView, answers
 from trainables.metrics import METRICS, Metric
 
-__all__ = ["CellTable", "cell_table", "in_order", "means_and_repeats", "number_format", "trial_table"]
+__all__ = [
+    "CellTable",
+    "ablation",
+    "cell_table",
+    "in_order",
+    "means_and_repeats",
+    "number_format",
+    "trial_table",
+]
 
 
 @dataclass(frozen=True)
@@ -44,61 +54,96 @@ def in_order(view: StudyView, metric: Metric | None) -> list[str]:
     return [one.cell.name for one in ranked]
 
 
-def cell_table(view: StudyView, *, luck: bool) -> CellTable:
-    """Levels, what is bold, mean of each metric; spread, interval, n and test luck of the primary one."""
-    plan, found = view.plan.answer(), answers(view, luck=luck)
-    primary, *further = reported_metrics(plan)
-    of_metric = summaries(view, primary.name)
-    decimals = _decimals(primary, of_metric)
-    columns: dict[str, tuple[str, Sequence[object], str | None]] = {}  # title, values, format of numbers
-    levels = [level_texts(plan, cell) for cell in plan.cells]
-    for number, column in enumerate(level_columns(plan)):
-        columns[f"level {number}"] = column.title, [texts[number] for texts in levels], None
-    best = found.best.cells if found.best is not None else frozenset[str]()
-    columns["best"] = "best", ["●" if cell.name in best else "" for cell in plan.cells], None
-    columns[f"mean {primary.name}"] = _mean_column(primary, of_metric)
-    columns["spread"] = "±", [one.spread for one in of_metric], f"%.{decimals}f"
-    intervals = found.intervals[primary.name]
-    told = [intervals.get(cell.name) for cell in plan.cells]
-    columns["interval"] = "95 % interval", [_interval(one, decimals) for one in told], None
-    columns["n"] = "n", [_count(one) for one in of_metric], None
-    for metric in further:
-        columns[f"mean {metric.name}"] = _mean_column(metric, summaries(view, metric.name))
-    if found.luck is not None:
-        lucks = [_interval(found.luck.cell(cell.name), decimals) for cell in plan.cells]
-        columns["luck"] = "test luck", lucks, None
-    index = pd.Index([cell.name for cell in plan.cells], name="cell")
-    return CellTable(
-        frame=pd.DataFrame({name: list(values) for name, (_, values, _) in columns.items()}, index=index),
-        titles={name: title for name, (title, _, _) in columns.items()},
-        formats={name: form for name, (_, _, form) in columns.items() if form is not None},
+def ablation(view: StudyView, *, luck: bool) -> TextTable:
+    """The table of the report: what the grid shows, and the notes that its marks refer to."""
+    return view.computed.once(
+        f"table {luck}",
+        lambda: ablation_table(view.plan, view.records, view.problems, answers(view, luck=luck)),
     )
 
 
-def _mean_column(metric: Metric, found: Sequence[CellSummary]) -> tuple[str, Sequence[object], str]:
-    title = f"{metric.title} {'↑' if metric.better == 'higher' else '↓'}"
-    return title, [one.mean for one in found], f"%.{_decimals(metric, found)}f"
+def cell_table(view: StudyView, *, luck: bool) -> CellTable:
+    """The report's table, its means, spreads and published figures as numbers, which sort.
+
+    What the report says by bold type is a column here, and beside it is the interval of the primary mean.
+    """
+    plan, table = view.plan.answer(), ablation(view, luck=luck)
+    metrics = {metric_title(metric): metric for metric in reported_metrics(plan)}
+    primary = next(iter(metrics))
+    columns: dict[str, _Shown] = {}
+    of = ""  # the metric of which the columns at hand are
+    for place, column in enumerate(table.columns):
+        texts = [row[place] for row in table.rows]
+        if column.title in metrics:
+            if column.title == primary:
+                columns["best"] = _best(table, place)
+            metric = metrics[column.title]
+            of = metric.name
+            columns |= _of_metric(column.title, metric, summaries(view, of))
+            if column.title == primary:
+                columns["interval"] = _intervals(view, metric, luck=luck)
+        elif column.title == "published" and of:
+            columns[f"published {of}"] = _numbers(column.title, texts)
+        elif column.title in ("n", "test luck") and of:
+            columns["luck" if column.title == "test luck" else "n"] = _Shown(column.title, texts)
+        else:
+            columns[f"level {place}"] = _Shown(column.title, texts)
+    index = pd.Index([cell.name for cell in plan.cells], name="cell")
+    return CellTable(
+        frame=pd.DataFrame({name: list(one.values) for name, one in columns.items()}, index=index),
+        titles={name: one.title for name, one in columns.items()},
+        formats={name: one.form for name, one in columns.items() if one.form is not None},
+    )
+
+
+class _Shown(NamedTuple):
+    """A column of the grid."""
+
+    title: str
+    values: Sequence[object]
+    form: str | None = None  # of numbers
+
+
+def _best(table: TextTable, place: int) -> _Shown:
+    return _Shown("best", ["●" if (row, place) in table.bold else "" for row in range(len(table.rows))])
+
+
+def _of_metric(title: str, metric: Metric, found: Sequence[CellSummary]) -> dict[str, _Shown]:
+    """Mean and spread."""
+    form = f"%.{_decimals(metric, found)}f"
+    return {
+        f"mean {metric.name}": _Shown(title, [one.mean for one in found], form),
+        f"spread {metric.name}": _Shown("±", [one.spread for one in found], form),
+    }
+
+
+def _intervals(view: StudyView, metric: Metric, *, luck: bool) -> _Shown:
+    decimals = _decimals(metric, summaries(view, metric.name))
+    known = answers(view, luck=luck).intervals[metric.name]
+    cells = view.plan.answer().cells
+    return _Shown("95 % interval", [_interval(known.get(cell.name), decimals) for cell in cells])
+
+
+def _numbers(title: str, texts: Sequence[str]) -> _Shown:
+    """Texts of equally many decimals, as numbers."""
+    decimals = max(len(text.partition(".")[2]) for text in texts)
+    values = [None if text == NOTHING else float(text) for text in texts]
+    return _Shown(title, values, f"%.{decimals}f")
 
 
 def _decimals(metric: Metric, found: Sequence[CellSummary]) -> int:
     return max((decimals_of(metric, one.planned) for one in found), default=3)
 
 
-def _interval(found: MeanInterval | Luck | None, decimals: int) -> str:
-    if found is None or found.low is None or found.high is None:
-        return ""
-    return interval_text(found.low, found.high, decimals)
-
-
-def _count(one: CellSummary) -> str:
-    return str(one.n) if not one.lost else f"{one.n} of {one.planned}"
+def _interval(found: MeanInterval | None, decimals: int) -> str:
+    return interval_text(found.low, found.high, decimals) if found is not None else ""
 
 
 def means_and_repeats(
-    view: StudyView, metric: str, cells: list[str], group: str | None
+    view: StudyView, metric: str, cells: list[str], group: str | None, *, luck: bool
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What the interval plot of some cells draws."""
-    intervals = answers(view).intervals[metric]
+    """What the interval plot of some cells draws; ``luck``: whether the page's answers are those with it."""
+    intervals = answers(view, luck=luck).intervals[metric]
     of_name = {one.cell.name: one for one in summaries(view, metric)}
     means: list[dict[str, object]] = []
     repeats: list[dict[str, object]] = []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 
@@ -12,15 +13,20 @@ from assay.results import Store
 from assay.results.page.html import html_notes, html_section
 from assay.results.page.inline import inline
 from assay.results.page.model import Section, TextTable
+from assay.results.report import count_line
 from dashboard import store as results
 from dashboard.plots import Look
 from dashboard.state import CELL, CELLS, REPEAT, STUDY, chosen_study, storage_uri
 from dashboard.words import said
+from trainables.errors import InputError
 
 __all__ = [
     "EVERY",
     "VIEWS",
+    "begin",
+    "errors_said",
     "follow",
+    "head",
     "look",
     "message",
     "notes",
@@ -30,11 +36,16 @@ __all__ = [
     "study_view",
     "to_cells",
     "to_trial",
+    "watched",
 ]
 
 VIEWS = Path(__file__).parent / "views"
 EVERY = 2.0  # seconds between two looks at the storage
-_SEEN = "_seen"  # the version of the study that is on the page
+_SEEN = "_seen"  # what is on the page: study → its version, None → the studies there are
+
+
+class _PageEnds(Exception):  # noqa: N818 nothing went wrong
+    """The page ends here. After ``st.stop`` nobody would look for changes: its fragments tick no more."""
 
 
 def study_view() -> results.StudyView:
@@ -46,10 +57,36 @@ def study_view() -> results.StudyView:
             if store.studies()
             else f"No study was run into {store.uri} yet. `assay run STUDY` starts one."
         )
-        st.stop()
-    view = results.view(store, name)
-    st.session_state[_SEEN] = (name, view.version)
-    return view
+        raise _PageEnds
+    return watched(store, name)
+
+
+def watched(store: Store, name: str) -> results.StudyView:
+    """A study that the page shows: it is run again when the study changes, or can be read again."""
+    with st.spinner("Reading the study …"):
+        st.session_state.setdefault(_SEEN, {})[name] = _state(store, name)
+        return results.view(store, name)
+
+
+def head(view: results.StudyView) -> None:
+    """What the study asks, and how many of its trials ended how."""
+    count = view.computed.once("count", lambda: count_line(view.plan, view.records))
+    st.html(paragraph(view.plan.study.question.strip(), "question") + paragraph(count, "quiet"))
+
+
+@contextmanager
+def errors_said() -> Generator[None]:
+    """What cannot be read is said in its place, and a page may end before its time.
+
+    The body of a fragment needs this of its own: it is run again alone, without the page around it.
+    """
+    try:
+        yield
+    except _PageEnds:
+        return
+    except (InputError, OSError) as error:
+        text = str(error)
+        message(text[:1].upper() + text[1:])
 
 
 def message(text: str) -> None:
@@ -101,9 +138,22 @@ def to_cells(study: str, cells: Sequence[str]) -> None:
                 st.page_link(f"views/{page}.py", label=f"{what} of {names}", icon=icon, query_params=place)
 
 
+def begin(store: Store) -> None:
+    """A run of a page begins: of what the one before has shown, nothing counts for :func:`follow`."""
+    st.session_state[_SEEN] = {None: _state(store, None)}
+
+
 @st.fragment(run_every=EVERY)
 def follow(store: Store) -> None:
     """Look for changes, and run the page again when there is one; keys keep scroll and selections."""
-    seen = st.session_state.get(_SEEN)
-    if seen is not None and results.view(store, seen[0]).version != seen[1]:
+    seen: dict[str | None, object] = st.session_state[_SEEN]
+    if any(_state(store, name) != state for name, state in seen.items()):
         st.rerun(scope="app")
+
+
+def _state(store: Store, name: str | None) -> object:
+    """The version of a study, or the studies there are; where they cannot be read, why."""
+    try:
+        return store.studies() if name is None else results.view(store, name).version
+    except (InputError, OSError) as error:
+        return str(error)

@@ -45,7 +45,9 @@ __all__ = [
     "arrange",
     "cell_column",
     "defect_classes",
+    "have_common_defects",
     "pack",
+    "peaks_in",
     "stage_columns",
 ]
 
@@ -57,6 +59,8 @@ Sort = Literal["sample", "disagreement", "score", "loss", "size", "class"]
 SORTS: tuple[Sort, ...] = get_args(Sort)
 FoundByOne = Literal["A finds, B misses", "B finds, A misses"]
 FOUND_BY_ONE: tuple[FoundByOne, ...] = get_args(FoundByOne)
+
+_Row = Mapping[str, Any]  # of `maps.parquet`, or as `_stage_row` makes it
 
 _STAGE_SCALE = Scale(0.0, 0.5, 1.0)  # stages are decided at 0.5
 _SMALLEST = 1e-12  # of a probability, before its logarithm
@@ -72,7 +76,7 @@ class Column:
     """
 
     name: str
-    rows: Mapping[str, Mapping[str, Any]]
+    rows: Mapping[str, _Row]
     note: str = ""  # where its threshold comes from
 
     @property
@@ -117,7 +121,7 @@ def stage_columns(cell: Column, lineage: pa.Table, notes: Mapping[str, str]) -> 
     return [*(Column(stage, rows, notes.get(stage, "")) for stage, rows in stages.items()), cell]
 
 
-def _stage_row(of_cell: Mapping[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]:
+def _stage_row(of_cell: _Row, kept: Mapping[str, Any]) -> dict[str, Any]:
     """A stage's picture as a row of maps: a map over the photo, or a picture of its own."""
     picture = cv2.imdecode(np.frombuffer(kept["png"], np.uint8), cv2.IMREAD_UNCHANGED)
     assert picture is not None, "lineage.parquet holds readable PNGs"
@@ -139,7 +143,7 @@ class _Image:
     """A probe image in all columns that have it."""
 
     sample: str
-    rows: list[Mapping[str, Any]] = field(default_factory=list)
+    rows: list[_Row] = field(default_factory=list)
 
     @property
     def defective(self) -> bool:
@@ -206,6 +210,12 @@ def arrange(
     return [image.sample for image in sorted(chosen, key=lambda image: (key(image), image.sample))]
 
 
+def have_common_defects(pair: Pair) -> bool:
+    """Whether a defect is known in both: only then can one of them find what the other misses."""
+    rows = ((row, pair.b.rows.get(sample)) for sample, row in pair.a.rows.items())
+    return any(bool(np.any(peaks_in(other, row) >= 0)) for row, other in rows)
+
+
 def defect_classes(columns: Sequence[Column]) -> list[str]:
     """The classes of their images, by name."""
     rows = (row for column in columns for row in column.rows.values())
@@ -225,12 +235,31 @@ def _is_shown(image: _Image, show: str | None, pair: Pair | None, level: int) ->
             return True
 
 
-def _found_by_one(finder: Mapping[str, Any] | None, other: Mapping[str, Any] | None, level: int) -> bool:
-    """Whether ``finder`` finds a defect that ``other`` misses; defects are the same where their masks are."""
-    if finder is None or other is None or finder["peaks"] is None or finder["truth"] != other["truth"]:
+def _found_by_one(finder: _Row | None, other: _Row | None, level: int) -> bool:
+    """Whether ``finder`` finds a defect that ``other`` knows and misses."""
+    if finder is None or finder["peaks"] is None:
         return False
-    found, missed = (np.frombuffer(row["peaks"], np.uint8) >= level for row in (finder, other))
-    return bool(np.any(found & ~missed))
+    found, known = np.frombuffer(finder["peaks"], np.uint8) >= level, peaks_in(other, finder)
+    return bool(np.any(found & (known >= 0) & (known < level)))
+
+
+def peaks_in(other: _Row | None, row: _Row) -> NDArray[np.int16]:
+    """For each defect of ``row`` its highest level in ``other``; −1: it is not known there.
+
+    Defects are the same where their masks overlap, at the larger of both sizes, at which none is lost;
+    ``matchedPeaks`` in ``mask_pixels.js`` is the same.
+    """
+    peaks = np.full(len(row["peaks"] or b""), -1, np.int16)
+    if other is None or not row["peaks"] or not other["peaks"]:
+        return peaks
+    theirs = np.frombuffer(other["peaks"], np.uint8).astype(np.int16)
+    if row["truth"] == other["truth"]:
+        return theirs
+    size = (max(row["height"], other["height"]), max(row["width"], other["width"]))
+    own, its = (_resized(_defects(one), size) for one in (row, other))
+    both = (own > 0) & (its > 0)
+    np.maximum.at(peaks, own[both] - 1, theirs[its[both] - 1])
+    return peaks
 
 
 def _sort_key(sort: Sort, pair: Pair | None, level: int) -> Callable[[_Image], tuple[Any, ...]]:
@@ -251,14 +280,28 @@ def _disagreement(sample: str, pair: Pair | None, level: int) -> float:
     maps = [_levels(row) for row in rows if row is not None and row["heatmap"] is not None]
     if len(maps) < 2:
         return -1.0
-    a, b = ((levels >= level).astype(np.uint8) for levels in maps)
-    if a.shape != b.shape:
-        b = cv2.resize(b, a.shape[::-1], interpolation=cv2.INTER_NEAREST)
-    return float(np.mean(a != b))
+    a, b = maps
+    return float(np.mean((a >= level) != (_resized(b, a.shape) >= level)))
 
 
-def _levels(row: Mapping[str, Any]) -> NDArray[np.uint8]:
+def _levels(row: _Row) -> NDArray[np.uint8]:
     return np.frombuffer(zlib.decompress(row["heatmap"]), np.uint8).reshape(row["height"], row["width"])
+
+
+def _defects(row: _Row) -> NDArray[np.int64]:
+    """h × w: number of the defect, 0 background."""
+    numbers = np.frombuffer(zlib.decompress(row["truth"]), f"<u{row['truth_bits'] // 8}")
+    return numbers.reshape(row["height"], row["width"]).astype(np.int64)
+
+
+def _resized(picture: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:
+    """At another height and width, by the nearest pixel."""
+    if picture.shape == size:
+        return picture
+    rows, columns = (
+        ((np.arange(to) + 0.5) * of / to).astype(int) for to, of in zip(size, picture.shape, strict=True)
+    )
+    return picture[rows[:, None], columns]
 
 
 # Bytes ----------------------------------------------------------------------------------------------------
@@ -343,7 +386,7 @@ def _row(sample: str, columns: Sequence[Column], blobs: _Blobs) -> dict[str, Any
     }
 
 
-def _cell(row: Mapping[str, Any], blobs: _Blobs) -> dict[str, Any]:
+def _cell(row: _Row, blobs: _Blobs) -> dict[str, Any]:
     counts = None if row["positives"] is None else row["positives"] + row["negatives"]
     return {
         "width": row["width"],

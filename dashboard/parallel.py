@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +16,23 @@ from streamlit.components import v2
 from assay.study.search import Choice, Parameter, Scalar
 from assay.study.space import say_scalar
 
-__all__ = ["Axis", "inside", "objective_axis", "pack", "parallel", "parameter_axis"]
+__all__ = [
+    "Axis",
+    "Brushes",
+    "brush_texts",
+    "brushes_of",
+    "inside",
+    "objective_axis",
+    "pack",
+    "parallel",
+    "parameter_axis",
+]
+
+Brushes = Mapping[str, tuple[float, float]]  # axis → lowest and highest place
 
 _HERE = Path(__file__).parent / "components"
 _TICKS = 5
+_PLACES = re.compile(r"([01](?:\.\d{1,4})?):([01](?:\.\d{1,4})?)", re.ASCII)
 _BEST = 0.1  # share of the points that are drawn in full colour while nothing is brushed
 
 parallel = v2.component(
@@ -72,11 +86,15 @@ def objective_axis(title: str, values: Sequence[float | None], sign: int) -> Axi
     )
 
 
-def pack(axes: Sequence[Axis]) -> bytes:
-    """Header and places for the browser; points come best first."""
+def pack(axes: Sequence[Axis], brushes: Brushes) -> bytes:
+    """Header and places for the browser; points come best first.
+
+    The browser starts with ``brushes`` and keeps its own from then on.
+    """
     count = len(axes[0].places)
     head = {
         "axes": [{"name": axis.name, "title": axis.title, "ticks": axis.ticks} for axis in axes],
+        "brushes": brushes,
         "count": count,
         "best": max(1, math.ceil(_BEST * count)),
     }
@@ -84,6 +102,25 @@ def pack(axes: Sequence[Axis]) -> bytes:
     text += b" " * (-len(text) % 4)
     places = np.concatenate([axis.places for axis in axes]).astype("<f4")
     return len(text).to_bytes(4, "little") + text + places.tobytes()
+
+
+def brush_texts(brushes: Mapping[str, Sequence[float]]) -> list[str]:
+    """``config.lr:0.25:0.75`` for a brush, as it stands in a URL."""
+    return [f"{name}:{low:g}:{high:g}" for name, (low, high) in brushes.items()]
+
+
+def brushes_of(texts: Iterable[str], axes: Sequence[Axis]) -> Brushes:
+    """The brushes that texts of a URL name; what is no axis, or no part of one, does not count."""
+    names = {axis.name for axis in axes}
+    found: dict[str, tuple[float, float]] = {}
+    for text in texts:
+        name, _, places = text.partition(":")
+        match = _PLACES.fullmatch(places)
+        if name in names and match is not None:
+            low, high = float(match[1]), float(match[2])
+            if low <= high <= 1:
+                found[name] = low, high
+    return found
 
 
 def inside(axes: Sequence[Axis], brushes: Mapping[str, Sequence[float]]) -> NDArray[np.bool_]:

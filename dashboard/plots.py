@@ -100,7 +100,7 @@ def interval_plot(
 def difference_plot(
     rows: Sequence[EffectRow], *, axis: str, limits: tuple[float, float], resolve: float | None, look: Look
 ) -> Chart:
-    """Differences with intervals and single repeats; name at the left of a row, verdict and n at its right.
+    """Differences with intervals and single repeats; name left of a row, verdict and its support right of it.
 
     Args:
         rows: Those of one claim.
@@ -145,7 +145,8 @@ def difference_plot(
     known = alt.Chart(means.dropna(subset=["low", "high"])).mark_rule(strokeWidth=2.6, strokeCap="round")
     points = alt.Chart(means).mark_point(size=110, strokeWidth=2.2, opacity=1)
     fill = alt.condition("datum.mark == 'shown'", colour, alt.value("#14171a" if look == "dark" else "white"))
-    low, of_repeat = alt.X("low:Q", scale=scale, axis=x_axis), ["comparison:N", "repeat:Q", "difference:Q"]
+    low = alt.X("low:Q", scale=scale, axis=x_axis)
+    of_repeat = ["comparison:N", "within:N", "repeat:N", alt.Tooltip("difference:Q", format="+.4f")]
     return alt.layer(
         band.encode(x=alt.X("from:Q", scale=scale, axis=x_axis), x2="to:Q"),
         zero.encode(x=alt.X("zero:Q", scale=scale, axis=x_axis)),
@@ -162,8 +163,9 @@ def _differences(rows: Sequence[EffectRow]) -> tuple[pd.DataFrame, pd.DataFrame]
     for row in rows:
         one = row.answer
         assert one is not None, "headings are no rows of a plot"
+        support = ", smallest p ".join(filter(None, [row.support, row.smallest_p]))
         shared: dict[str, object] = {
-            "row": _SEPARATOR.join([row.name, row.within, row.verdict, row.support]),
+            "row": _SEPARATOR.join([row.name, row.within, row.verdict, support]),
             "comparison": row.name,
             "within": row.within,
             "mark": one.verdict if one.verdict in ("shown", "suggested") else "open",
@@ -175,12 +177,12 @@ def _differences(rows: Sequence[EffectRow]) -> tuple[pd.DataFrame, pd.DataFrame]
                 "low": one.low,
                 "high": one.high,
                 "verdict": row.verdict,
-                "support": row.support,
+                "support": support,
             }
         )
         repeats += [
-            {**shared, "repeat": number, "difference": value}
-            for number, value in enumerate(one.differences, start=1)
+            {**shared, "repeat": unit, "difference": value}
+            for unit, value in zip(one.units, one.differences, strict=True)
         ]
     columns = ["row", "comparison", "within", "mark", "repeat", "difference"]
     return pd.DataFrame(means), pd.DataFrame(repeats, columns=columns)

@@ -23,7 +23,9 @@ __all__ = [
     "chosen_study",
     "known",
     "mlflow_url",
+    "of_another_study",
     "repeat_name",
+    "select_rows",
     "storage_uri",
     "trial_of",
 ]
@@ -60,7 +62,8 @@ def choose_study(names: Sequence[str]) -> None:
     It is not bound to its parameter: a link to another study would then lose against what was chosen before.
     """
     asked = st.query_params.get(STUDY)
-    if asked in names and asked != st.session_state.get(_IN_URL):
+    # A select that was not drawn for once, as while the storage was away, has forgotten what was chosen.
+    if asked in names and (asked != st.session_state.get(_IN_URL) or STUDY not in st.session_state):
         st.session_state[STUDY] = asked
     if st.session_state.get(STUDY) not in names:
         st.session_state[STUDY] = None
@@ -70,7 +73,7 @@ def choose_study(names: Sequence[str]) -> None:
     st.session_state[_IN_URL] = chosen
     if chosen is not None:
         st.query_params[STUDY] = chosen
-    elif STUDY in st.query_params:
+    elif names and STUDY in st.query_params:  # a storage that has none at the moment may come back
         del st.query_params[STUDY]
 
 
@@ -78,6 +81,28 @@ def chosen_study() -> str | None:
     """The study that the reader chose, on whatever page."""
     value = st.session_state.get(STUDY)
     return value if isinstance(value, str) else None
+
+
+def of_another_study(part: str, study: str) -> bool:
+    """Whether a part of a page was drawn for another study when it was drawn last.
+
+    What its widgets hold was then not meant for this one, and Streamlit would keep it: a widget with a key is
+    the same one whatever its usual value is. When nothing was drawn yet, the URL's values are meant.
+    """
+    before = st.session_state.get(f"_{part}_of")
+    st.session_state[f"_{part}_of"] = study
+    return before not in (None, study)
+
+
+def select_rows(key: str, rows: Iterable[int]) -> None:
+    """Mark rows of the table ``key``, drawn next: by itself it keeps the places that were clicked.
+
+    A place holds another row as soon as the order changes or a record comes.
+    """
+    wanted = sorted(rows)
+    state = st.session_state.get(key)
+    if wanted != sorted(state["selection"]["rows"] if state is not None else []):
+        st.session_state[key] = {"selection": {"rows": wanted, "columns": [], "cells": []}}
 
 
 def known(values: Iterable[str], options: Iterable[str]) -> list[str]:

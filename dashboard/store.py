@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
@@ -26,15 +27,14 @@ from assay.results.label_answers import LabelAnswers, label_answers
 from assay.results.lease import holder
 from assay.results.looks import read_looks
 from assay.results.luck import read_luck
-from assay.results.page.model import Page
 from assay.results.plans import stored_plan
-from assay.results.report import study_page
 from assay.results.search import best_points
 from assay.results.search_tables import judged_cells
 from assay.results.stages import stage_curve
 from assay.results.summary import summarise
 from assay.results.watch import Running, Snapshot, Watch
 from assay.study import Plan
+from assay.study.schema import Labelling
 from trainables.errors import InputError
 from trainables.metrics import METRICS, PROXIES, Metric
 
@@ -50,8 +50,8 @@ __all__ = [
     "lineage",
     "open_store",
     "predictions",
+    "priced",
     "probes",
-    "report_page",
     "stage_curves",
     "studies",
     "view",
@@ -61,6 +61,7 @@ _T = TypeVar("_T")
 _FRESH = 1.0  # seconds for which a look at a study is not repeated
 _STUDIES = 256  # followed at once
 _PARTS = 96  # tables of trials that are kept: 8 probe images are about 0.3 MB
+_PREDICTIONS = 1000  # more, for test luck needs all of a study: of 1,000 test images about 0.06 MB
 
 
 class Best(NamedTuple):
@@ -86,8 +87,9 @@ class StudyEntry:
     seconds_left: float | None
     held: bool  # somebody runs the study now
     best: Best | None
-    changed: datetime | None  # of the last record
+    last_record: datetime | None
     problems: int  # records that cannot be read
+    changed: float = 0.0  # Unix time of the plan, the last record or the last heartbeat
     trouble: str = ""  # why nothing else is known: never started, unreadable
 
     @property
@@ -101,11 +103,14 @@ class Computed:
 
     def __init__(self) -> None:
         self._known: dict[str, Any] = {}
-        self._lock = threading.RLock()
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._lock = threading.Lock()
 
     def once(self, name: str, make: Callable[[], _T]) -> _T:
-        """What ``make`` returned when ``name`` was first asked for."""
+        """What ``make`` returned when ``name`` was first asked for; it may ask for other names."""
         with self._lock:
+            lock = self._locks[name]
+        with lock:  # of the name: who reads predictions keeps nobody from the other numbers
             if name not in self._known:
                 self._known[name] = make()
             return self._known[name]
@@ -123,6 +128,7 @@ class StudyView:
     seconds_left: float | None
     total: int
     held: bool
+    planned_at: float  # Unix time at which the plan was written
     version: int  # rises with each change of plan or records, not with heartbeats
     computed: Computed = field(repr=False)  # shared by views of one version
 
@@ -157,7 +163,7 @@ def studies(store: Store) -> list[StudyEntry]:
     names = store.studies()
     begun = frozenset(store.trials()) if names else frozenset[str]()
     entries = [_entry(store, name, begun) for name in names]
-    return sorted(entries, key=lambda one: (-(one.changed.timestamp() if one.changed else 0.0), one.name))
+    return sorted(entries, key=lambda one: (-one.changed, one.name))
 
 
 def view(store: Store, name: str) -> StudyView:
@@ -174,11 +180,12 @@ def _entry(store: Store, name: str, begun: frozenset[str]) -> StudyEntry:
     try:
         now = _followed(store.uri, name).look(begun)
     except InputError as error:
-        return StudyEntry(name, "", {}, 0, 0, 0, None, False, None, None, 0, str(error))
+        return StudyEntry(name, "", {}, 0, 0, 0, None, False, None, None, 0, trouble=str(error))
     counts: dict[str, int] = {}
     for record in now.records.values():
         counts[record.status] = counts.get(record.status, 0) + 1
     ended = [record.ended for record in now.records.values() if record.ended is not None]
+    beats = [progress.time for progress in now.progress.values()]
     return StudyEntry(
         name=name,
         question=now.plan.study.question,
@@ -189,8 +196,9 @@ def _entry(store: Store, name: str, begun: frozenset[str]) -> StudyEntry:
         seconds_left=now.seconds_left,
         held=now.held,
         best=now.computed.once("best", lambda: _best(now)),
-        changed=max(ended, default=None),
+        last_record=max(ended, default=None),
         problems=len(now.problems),
+        changed=max([now.planned_at, *beats, *(one.timestamp() for one in ended)]),
     )
 
 
@@ -246,10 +254,19 @@ class _Followed:
         if self._watch is None or stamp != self._stamp:
             self._watch, self._stamp = Watch(self._store, stored_plan(self._store, self._name)), stamp
         snapshot = self._watch.look(begun)
-        return _state(self._store, self._watch, snapshot, held, self._view)
+        planned_at = stamp[0] / 1e9 if stamp is not None else 0.0
+        return _state(self._watch, snapshot, self._view, store=self._store, held=held, planned_at=planned_at)
 
 
-def _state(store: Store, watch: Watch, snapshot: Snapshot, held: bool, before: StudyView | None) -> StudyView:
+def _state(
+    watch: Watch,
+    snapshot: Snapshot,
+    before: StudyView | None,
+    *,
+    store: Store,
+    held: bool,
+    planned_at: float,
+) -> StudyView:
     """The view of a look; what was computed from the one before stays where plan and records did."""
     same = (
         before is not None
@@ -266,6 +283,7 @@ def _state(store: Store, watch: Watch, snapshot: Snapshot, held: bool, before: S
         seconds_left=snapshot.eta,
         total=snapshot.total,
         held=held,
+        planned_at=planned_at,
         version=0 if before is None else before.version + (not same),
         computed=before.computed if before is not None and same else Computed(),
     )
@@ -284,7 +302,7 @@ def answers(view: StudyView, *, luck: bool = False) -> StudyAnswers:
 
     Args:
         view: The study.
-        luck: Also intervals over test items: reads a file of each trial.
+        luck: Also intervals over test items: reads a file of each trial that was not read before.
 
     Raises:
         InputError: If ``looks.json`` cannot be read.
@@ -292,30 +310,32 @@ def answers(view: StudyView, *, luck: bool = False) -> StudyAnswers:
 
     def make() -> StudyAnswers:
         looks = read_looks(view.store, view.name)
-        found = read_luck(view.plan, view.records, view.store) if luck else None
+        found = read_luck(view.plan, view.records, partial(_prediction, view.store)) if luck else None
         return study_answers(view.plan, view.records, view.problems, luck=found, looks=looks)
 
     return view.computed.once(f"answers {luck}", make)
 
 
-def report_page(view: StudyView, *, luck: bool = False) -> Page:
-    """The report of the study: tables and notes in words, without what a search adds."""
-    return view.computed.once(
-        f"page {luck}",
-        lambda: study_page(
-            view.plan, view.records, answers(view, luck=luck), view.problems, labels=labels(view)
-        ),
-    )
+def labels(view: StudyView, labelling: Labelling | None = None) -> LabelAnswers | None:
+    """What labels buy; None where there is nothing to say of that.
 
-
-def labels(view: StudyView) -> LabelAnswers | None:
-    """What labels buy, at the seconds that the study names; None where it names none."""
+    Args:
+        view: The study.
+        labelling: What labels take, in place of what the study names.
+    """
 
     def make() -> LabelAnswers | None:
         looks = read_looks(view.store, view.name)
-        return label_answers(view.plan, view.records, view.problems, looks=looks)
+        return label_answers(priced(view.plan, labelling), view.records, view.problems, looks=looks)
 
-    return view.computed.once("labels", make)
+    return view.computed.once(f"labels {labelling or view.plan.study.labelling!r}", make)
+
+
+def priced(plan: Plan, labelling: Labelling | None) -> Plan:
+    """The same plan at other costs of labels: nothing is trained for it."""
+    if labelling is None:
+        return plan
+    return plan.model_copy(update={"study": plan.study.model_copy(update={"labelling": labelling})})
 
 
 def importance(view: StudyView) -> Mapping[str, Mapping[str, float]]:
@@ -359,7 +379,11 @@ def stage_curves(store: Store, record: Record) -> dict[str, pa.Table]:
 
 def predictions(store: Store, record: Record) -> pa.Table | None:
     """A row per test image."""
-    return _part(store, record, "predictions.parquet")
+    return _prediction(store, record, "predictions.parquet")
+
+
+def _prediction(store: Store, record: Record, name: str) -> pa.Table | None:
+    return _read_prediction(store, record, (store.uri, record.id, record.attempt, name))
 
 
 def _part(store: Store, record: Record, name: str) -> pa.Table | None:
@@ -368,6 +392,11 @@ def _part(store: Store, record: Record, name: str) -> pa.Table | None:
 
 @st.cache_resource(max_entries=_PARTS, show_spinner=False)
 def _read_part(_store: Store, _record: Record, key: tuple[str, str, str, str]) -> pa.Table | None:
+    return _store.read_part(_record, key[-1])
+
+
+@st.cache_resource(max_entries=_PREDICTIONS, show_spinner=False)
+def _read_prediction(_store: Store, _record: Record, key: tuple[str, str, str, str]) -> pa.Table | None:
     return _store.read_part(_record, key[-1])
 
 

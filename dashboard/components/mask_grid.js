@@ -121,11 +121,22 @@ class Cell {
     const compared = base !== null && base !== this;
     const context = this.fill(1, (target) => {
       if (!compared) return paintPrediction(target, this, t, Math.max(1, Math.round(1.2 * grain)));
-      const before = resized(base.levels, base.width, base.height, this.width, this.height);
-      return paintDifference(target, this, before, t, Math.max(2, Math.round(3 * grain)));
+      return paintDifference(target, this, this.against(base).levels, t, Math.max(2, Math.round(3 * grain)));
     });
-    const known = compared && base.truthPlace === this.truthPlace ? base.peaks : null;
-    this.boxes.forEach((box, i) => this.mark(context, box, grain, hitOrMiss(this.peaks[i] >= t, known && known[i] >= t)));
+    const known = compared ? this.against(base).peaks : [];
+    this.boxes.forEach((box, i) => {
+      const hitBefore = known[i] >= 0 ? known[i] >= t : null;
+      this.mark(context, box, grain, hitOrMiss(this.peaks[i] >= t, hitBefore));
+    });
+  }
+
+  /** Levels of another cell at this one's size, and its peaks of this one's defects; kept until another is asked for. */
+  against(base) {
+    if (this.compared?.base !== base) {
+      const levels = resized(base.levels, base.width, base.height, this.width, this.height);
+      this.compared = { base, levels, peaks: matchedPeaks(this, base) };
+    }
+    return this.compared;
   }
 
   mark(context, [left, top, right, bottom], grain, style) {

@@ -27,6 +27,7 @@ class Numbers {
     this.hits = reaching(positives);
     this.alarms = reaching(negatives);
     this.found = reaching(peaks);
+    this.pixels = this.hits[0] + this.alarms[0];
   }
   at(t) {
     const [tp, fp, defects] = [this.hits[t], this.alarms[t], this.found[0]];
@@ -71,7 +72,8 @@ function captionOf(numbers, base, t) {
     const found = now.defects > 0 ? ` · found ${changed(now.found - before.found)}` : "";
     const first = now.defects > 0 ? `IoU ${shareChange(now.iou - before.iou)}${found}` : "no defect";
     const misses = now.defects > 0 ? ` · FN ${changed(now.fn - before.fn)}` : "";
-    return [first, `FP ${changed(now.fp - before.fp)}${misses} px`];
+    const pixels = `FP ${changed(now.fp - before.fp)}${misses} px`;
+    return [first, numbers.pixels === base.pixels ? pixels : "pixels are of two sizes"];
   }
   if (now.defects === 0) return ["no defect", `FP ${whole.format(now.fp)} px`];
   return [

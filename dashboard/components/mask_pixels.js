@@ -111,10 +111,25 @@ function boxesOf(defects, width, count) {
 /** Levels at another size, by the nearest pixel. */
 function resized(levels, width, height, toWidth, toHeight) {
   if (width === toWidth && height === toHeight) return levels;
-  const result = new Uint8Array(toWidth * toHeight);
+  const result = new levels.constructor(toWidth * toHeight);
   for (let y = 0; y < toHeight; y++)
     for (let x = 0; x < toWidth; x++)
       result[y * toWidth + x] =
         levels[Math.floor(((y + 0.5) * height) / toHeight) * width + Math.floor(((x + 0.5) * width) / toWidth)];
   return result;
+}
+
+/**
+ * For each defect of a cell its highest level in another, -1: it is not known there. Defects are the same where
+ * their masks overlap, at the larger of both sizes, at which none is lost; `peaks_in` in masks.py is the same.
+ */
+function matchedPeaks(own, other) {
+  if (own.truthPlace === other.truthPlace) return Array.from(other.peaks);
+  const [width, height] = [Math.max(own.width, other.width), Math.max(own.height, other.height)];
+  const [mine, its] = [own, other].map((cell) => resized(cell.defects, cell.width, cell.height, width, height));
+  const peaks = new Array(own.peaks.length).fill(-1);
+  mine.forEach((defect, i) => {
+    if (defect > 0 && its[i] > 0) peaks[defect - 1] = Math.max(peaks[defect - 1], other.peaks[its[i] - 1]);
+  });
+  return peaks;
 }

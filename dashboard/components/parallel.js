@@ -12,7 +12,7 @@ export default function ({ data, parentElement: root, setStateValue }) {
   const places = new Float32Array(bytes.slice(4 + length).buffer);  // slice: aligned to 4
   const box = root.querySelector(".parallel");
   const canvas = root.querySelector("canvas");
-  const brushes = (box.brushes ??= {});  // axis name → [low, high]; stays when new points come
+  const brushes = (box.brushes ??= { ...header.brushes });  // axis name → [low, high]; stays when new points come
   for (const old of box.querySelectorAll(".axis")) old.remove();
   const style = getComputedStyle(box);
   const colour = name => style.getPropertyValue(name).trim();
@@ -21,7 +21,7 @@ export default function ({ data, parentElement: root, setStateValue }) {
   const inside = point => axes.every((axis, a) => {
     const brush = brushes[axis.name];
     const place = places[a * count + point];
-    return !brush || (place >= brush[0] && place <= brush[1]);
+    return !brush || (place >= Math.fround(brush[0]) && place <= Math.fround(brush[1]));
   });
 
   let frame = 0;
@@ -67,14 +67,17 @@ export default function ({ data, parentElement: root, setStateValue }) {
     mark.hidden = !brush;
     if (brush) { mark.style.top = `${y(brush[1])}px`; mark.style.height = `${Math.max(3, y(brush[0]) - y(brush[1]))}px`; }
     element.querySelectorAll(".tick").forEach((tick, i) => { tick.style.top = `${y(axes[a].ticks[i][0])}px`; });
+    element.setAttribute("aria-valuenow", brush ? brush[0] : 0);  // the end that arrows move
     element.setAttribute("aria-valuetext", brush ? `${brush[0].toFixed(2)} to ${brush[1].toFixed(2)} of the axis` : "no brush");
   }
 
   const tell = () => setStateValue("brushes", { ...brushes });
+  const setBrush = (axis, ...ends) => { brushes[axis.name] = ends.map(end => Math.round(1e4 * end) / 1e4); };  // as a URL says it
   function axisElement(axis, a) {
     const element = document.createElement("div");
     element.className = "axis"; element.tabIndex = 0;
     element.setAttribute("role", "slider"); element.setAttribute("aria-label", axis.title);
+    element.setAttribute("aria-valuemin", 0); element.setAttribute("aria-valuemax", 1);
     element.title = `${axis.title}: drag to brush, click to clear. Keys: Enter brushes the upper half, arrows move, Escape clears.`;
     const add = (kind, text) => { const part = document.createElement("span"); part.className = kind; part.textContent = text; element.append(part); };
     add("name", axis.title);
@@ -86,7 +89,7 @@ export default function ({ data, parentElement: root, setStateValue }) {
     element.onpointermove = event => {
       if (start === null) return;
       const end = at(event);
-      if (Math.abs(end - start) > 0.01) { brushes[axis.name] = [Math.min(start, end), Math.max(start, end)]; later(); }
+      if (Math.abs(end - start) > 0.01) { setBrush(axis, Math.min(start, end), Math.max(start, end)); later(); }
     };
     element.onpointerup = event => {
       if (start !== null && Math.abs(at(event) - start) <= 0.01) delete brushes[axis.name];
@@ -95,9 +98,9 @@ export default function ({ data, parentElement: root, setStateValue }) {
     element.onkeydown = event => {
       const brush = brushes[axis.name] ?? [0.5, 1];
       if (event.key === "Escape") delete brushes[axis.name];
-      else if (event.key === "Enter") brushes[axis.name] = [0.5, 1];
-      else if (event.key === "ArrowUp") brushes[axis.name] = [Math.min(brush[1] - STEP, brush[0] + STEP), brush[1]];
-      else if (event.key === "ArrowDown") brushes[axis.name] = [Math.max(0, brush[0] - STEP), brush[1]];
+      else if (event.key === "Enter") setBrush(axis, 0.5, 1);
+      else if (event.key === "ArrowUp") setBrush(axis, Math.max(0, Math.min(brush[1] - STEP, brush[0] + STEP)), brush[1]);
+      else if (event.key === "ArrowDown") setBrush(axis, Math.max(0, brush[0] - STEP), brush[1]);
       else return;
       event.preventDefault(); later(); tell();
     };

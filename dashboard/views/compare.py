@@ -10,7 +10,7 @@ from assay.results.page.model import Section
 from assay.results.side_by_side import Side, side_by_side
 from assay.results.statistics import Answer
 from dashboard import store as results
-from dashboard.frame import look, message, paragraph, plain, section, study_view
+from dashboard.frame import look, message, paragraph, plain, section, study_view, watched
 from dashboard.plots import difference_plot
 from dashboard.state import OTHER
 
@@ -42,9 +42,10 @@ def _page() -> None:
     if name is None:
         message("Choose the study that is put beside it.")
         return
-    other = results.view(view.store, name)
+    other = watched(view.store, name)
     sides = [Side(one.plan, one.records, one.problems) for one in (view, other)]
-    pair = view.computed.once(f"beside {name} {other.version}", lambda: side_by_side(*sides))
+    with st.spinner("Comparing studies …"):
+        pair = view.computed.once(f"beside {name} {other.version}", lambda: side_by_side(*sides))
     page = pair.page
     st.html(paragraph(page.question, "question lines") + paragraph(page.count, "quiet"))
     st.download_button(

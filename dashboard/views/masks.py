@@ -27,6 +27,7 @@ from dashboard.masks import (
     arrange,
     cell_column,
     defect_classes,
+    have_common_defects,
     pack,
     stage_columns,
 )
@@ -34,7 +35,7 @@ from dashboard.state import CELLS, REPEAT, known, repeat_name
 from trainables.maps import THRESHOLD_LEVEL
 
 _GRID = "mask_grid"  # key of the component; its states are written into the URL by `_remember`
-_THRESHOLD, _DIFFERENCE = "threshold", "difference"
+_THRESHOLD, _DIFFERENCE, _SHOW = "threshold", "difference", "show"
 
 
 def main() -> None:
@@ -59,7 +60,7 @@ def main() -> None:
     columns = _choose_stages(stages, study, records, cells)
     samples = _choose_images(order, choice, columns, pair, level)
     if not samples:
-        message("No probe image is as asked for. Choose another threshold, or show all images.")
+        message(_why_none(pair))
         return
     grid, page = st.container(), 1
     if len(samples) > PAGE_ROWS:  # asked for before the grid, shown below it
@@ -72,6 +73,13 @@ def main() -> None:
     )
     with grid:
         mask_grid(data=payload, key=_GRID, on_threshold_change=_remember, on_difference_change=_remember)
+
+
+def _why_none(pair: Pair | None) -> str:
+    """What to do where no image is left."""
+    if st.session_state.get(_SHOW) in FOUND_BY_ONE and pair is not None and not have_common_defects(pair):
+        return "A and B share no probe image with a defect that both have a mask of: choose other cells."
+    return "No probe image is as asked for. Choose another threshold, or show all images."
 
 
 # What the browser tells, and the URL keeps ------------------------------------------------------------------
@@ -194,7 +202,7 @@ def _choose_images(
     classes = {f"class {name}": name for name in defect_classes(columns)}
     shows = ["defective", "normal", *(FOUND_BY_ONE if pair is not None else ()), *classes]
     show = choice.selectbox(
-        "Show", shows, index=None, key="show", bind="query-params", placeholder="all images"
+        "Show", shows, index=None, key=_SHOW, bind="query-params", placeholder="all images"
     )
     return arrange(
         columns, sort=sort, show=show, defect_class=classes.get(show or ""), pair=pair, level=level

@@ -5,11 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import store as results
-from dashboard.frame import EVERY, message, paragraph, plain
+from dashboard.frame import EVERY, errors_said, message, paragraph, plain
 from dashboard.state import STUDY, storage_uri
 from dashboard.words import ago, counted, duration, progress_bar, said
 
 _MANY = 8  # studies from which on they can be searched
+_PLACES = "_places"  # study → where it stands in the list
 
 
 def _line(entry: results.StudyEntry) -> None:
@@ -44,13 +45,27 @@ def _best(entry: results.StudyEntry) -> str:
         repeats = "1 repeat" if best.n == 1 else f"mean of {best.n} repeats"
         html += paragraph(f"{best.metric.title} {value}", "big")
         html += paragraph(f"best cell {best.cell} · {best.on} images · {repeats}", "quiet")
-    return html + (paragraph(f"last record {ago(entry.changed)}", "quiet") if entry.changed else "")
+    last = entry.last_record
+    return html + (paragraph(f"last record {ago(last)}", "quiet") if last else "")
+
+
+def _in_their_places(entries: list[results.StudyEntry]) -> list[results.StudyEntry]:
+    """In the order of the reader's first look, so that no line moves while it is read; new ones first."""
+    places: dict[str, int] = st.session_state.setdefault(_PLACES, {})
+    for entry in reversed(entries):
+        places.setdefault(entry.name, -len(places))
+    return sorted(entries, key=lambda one: places[one.name])
 
 
 @st.fragment(run_every=EVERY)
 def _studies() -> None:
+    with errors_said():
+        _list()
+
+
+def _list() -> None:
     store = results.open_store(storage_uri())
-    entries = results.studies(store)
+    entries = _in_their_places(results.studies(store))
     if not entries:
         message(f"No study was run into {store.uri} yet. `assay run STUDY` starts one; it appears by itself.")
         return

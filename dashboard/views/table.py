@@ -8,19 +8,20 @@ from typing import Any
 import streamlit as st
 
 from assay.results.forms import Form, report_files
+from assay.results.report import table_notes
 from assay.results.summary import reported_metrics
 from assay.study import Plan
 from dashboard import store as results
-from dashboard.cells import cell_table, in_order, means_and_repeats, number_format, trial_table
-from dashboard.frame import look, message, notes, paragraph, study_view, to_trial
+from dashboard.cells import ablation, cell_table, in_order, means_and_repeats, number_format, trial_table
+from dashboard.frame import head, look, message, notes, plain, study_view, to_trial
 from dashboard.plots import interval_plot
-from dashboard.state import CELLS
+from dashboard.state import CELLS, of_another_study, select_rows
 from trainables.metrics import METRICS, Metric
 
 _LUCKY = 300  # trials whose predictions are read without being asked for
 _DRAWN = 60  # rows of the plot
 _BESIDE = 3  # factors up to which the plot stands beside the table
-_TABLE, _MOUNTS = "cell-table", "_table_mounts"
+_NAMED = 5  # records that cannot be read
 _TYPES = {
     Form.MARKDOWN: ("Markdown", "text/markdown"),
     Form.LATEX: ("LaTeX", "application/x-tex"),
@@ -31,6 +32,9 @@ _TYPES = {
 def _controls(view: results.StudyView) -> tuple[Metric, bool, bool]:
     """Metric of the plot, whether its best come first, whether test luck is wanted."""
     metrics = [metric.name for metric in reported_metrics(view.plan)]
+    few = len(view.plan.answer().trials) <= _LUCKY
+    if of_another_study("luck", view.name):
+        st.session_state["luck"] = few
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         metric = st.selectbox(
             "Metric",
@@ -43,7 +47,7 @@ def _controls(view: results.StudyView) -> tuple[Metric, bool, bool]:
         best_first = st.toggle("Best first", key="best", bind="query-params")
         luck = st.toggle(
             "Test luck",
-            value=len(view.plan.answer().trials) <= _LUCKY,
+            value=few,
             key="luck",
             bind="query-params",
             help="Intervals over test items: reads the predictions of every trial.",
@@ -75,18 +79,13 @@ def _report(view: results.StudyView, form: Form, luck: bool) -> bytes:
     return files[""]
 
 
-def _select(order: list[str]) -> None:
+def _select(key: str, order: list[str]) -> None:
     """The rows that were clicked are the chosen cells."""
-    rows = st.session_state[f"{_TABLE}-{st.session_state[_MOUNTS]}"]["selection"]["rows"]
+    rows = st.session_state[key]["selection"]["rows"]
     st.session_state[CELLS] = [order[row] for row in rows if row < len(order)]
 
 
-def _remount() -> None:
-    """Cells were chosen by name: the table is drawn anew, with their rows marked."""
-    st.session_state[_MOUNTS] += 1
-
-
-def _table(view: results.StudyView, order: list[str], luck: bool) -> None:
+def _table(view: results.StudyView, order: list[str], chosen: list[str], luck: bool) -> None:
     table = cell_table(view, luck=luck)
     config: dict[str, Any] = {
         name: st.column_config.NumberColumn(title, format=table.formats[name])
@@ -94,23 +93,31 @@ def _table(view: results.StudyView, order: list[str], luck: bool) -> None:
         else st.column_config.TextColumn(title)
         for name, title in table.titles.items()
     }
-    chosen = st.session_state.get(CELLS) or []
+    key = f"cells of {view.name}"
+    select_rows(key, (row for row, name in enumerate(order) if name in chosen))
     st.dataframe(
         table.frame.loc[order],
         hide_index=True,
         column_config=config,
-        key=f"{_TABLE}-{st.session_state[_MOUNTS]}",
-        on_select=partial(_select, order),
+        key=key,
+        on_select=partial(_select, key, order),
         selection_mode="multi-row",
-        selection_default={"selection": {"rows": [i for i, name in enumerate(order) if name in chosen]}},
         height=min(640, 37 + 35 * len(order)),
     )
 
 
-def _plot(view: results.StudyView, order: list[str], metric: Metric) -> None:
+def _left_out(view: results.StudyView) -> None:
+    """The records that cannot be read, by name."""
+    for problem in view.problems[:_NAMED]:
+        plain(f"Left out: {problem}", "warn")
+    if len(view.problems) > _NAMED:
+        plain(f"Left out: {len(view.problems) - _NAMED} more; `assay report {view.name}` names all.", "warn")
+
+
+def _plot(view: results.StudyView, order: list[str], metric: Metric, luck: bool) -> None:
     shown = order[:_DRAWN]
     group = _group(view.plan)
-    means, repeats = means_and_repeats(view, metric.name, shown, group)
+    means, repeats = means_and_repeats(view, metric.name, shown, group, luck=luck)
     if repeats.empty:
         message(f"No trial has a value of {metric.title} yet.")
         return
@@ -129,18 +136,17 @@ def _group(plan: Plan) -> str | None:
     return factors[0] if len(factors) > 1 else None
 
 
-def _trials(view: results.StudyView) -> None:
-    names = [cell.name for cell in view.plan.answer().cells]
-    chosen = st.multiselect(
+def _choose_cells(view: results.StudyView) -> list[str]:
+    return st.multiselect(
         "Trials of",
-        names,
+        [cell.name for cell in view.plan.answer().cells],
         key=CELLS,
         bind="query-params",
         placeholder="Cells: choose them here, or by their rows above",
-        on_change=_remount,
     )
-    if not chosen:
-        return
+
+
+def _trials(view: results.StudyView, chosen: list[str]) -> None:
     trials = trial_table(view, chosen)
     metrics = {
         metric.name: st.column_config.NumberColumn(metric.title, format=number_format(metric.name))
@@ -162,25 +168,30 @@ def _trials(view: results.StudyView) -> None:
 
 def _page() -> None:
     view = study_view()
-    page = results.report_page(view)
-    st.html(paragraph(page.question, "question") + paragraph(page.count, "quiet"))
-    st.session_state.setdefault(_MOUNTS, 0)
+    head(view)
     metric, best_first, luck = _controls(view)
     order = in_order(view, metric if best_first else None)
     if not order:
         message("The search has no winner yet: its points are on the page Search.")
         return
-    if len(view.plan.study.factors) <= _BESIDE:
-        left, right = st.columns([11, 9], gap="large")
-    else:
-        left = right = st.container()  # a table of many columns needs the whole width
-    with left:
-        _table(view, order, luck)
-    with right:
-        _plot(view, order, metric)
-    page = results.report_page(view, luck=luck)
-    notes(page.table, page.notes)
-    _trials(view)
+    with st.spinner("Reading predictions …" if luck else "Comparing cells …"):
+        answers = results.answers(view, luck=luck)
+    above = st.container()  # filled after the choice below it, which it marks
+    chosen = _choose_cells(view)
+    with above:
+        if len(view.plan.study.factors) <= _BESIDE:
+            left, right = st.columns([11, 9], gap="large")
+        else:
+            left = right = st.container()  # a table of many columns needs the whole width
+        with left:
+            _table(view, order, chosen, luck)
+            _left_out(view)
+        with right:
+            _plot(view, order, metric, luck)
+        below = view.computed.once(f"notes {luck}", lambda: table_notes(view.plan, view.records, answers))
+        notes(ablation(view, luck=luck), below)
+    if chosen:
+        _trials(view, chosen)
 
 
 _page()

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 import streamlit as st
 
-from assay.results import Record
+from assay.results import Record, Store
 from assay.results.marker import run_address
 from assay.results.summary import reported_metrics
 from assay.study import Trial
 from assay.study.compare import say_value
 from assay.study.identity import flatten
 from dashboard import store as results
-from dashboard.frame import EVERY, look, message, paragraph, plain, study_view
+from dashboard.frame import EVERY, errors_said, look, message, paragraph, plain, study_view
 from dashboard.plots import curve_plot, line_plot, score_plot
 from dashboard.scores import CLOCKS, confusion, curves_of, precision_recall, roc
 from dashboard.state import CELL, REPEAT, mlflow_url, repeat_name, trial_of
@@ -67,9 +67,16 @@ def _to_mlflow(view: results.StudyView, trial: Trial) -> None:
 
 
 @st.fragment(run_every=EVERY)
-def _running(name: str, trial: str) -> None:
-    """A trial without a record: its heartbeat."""
-    view = results.view(study_view().store, name)
+def _running(store: Store, study: str, trial: str) -> None:
+    """A trial without a record: its heartbeat, until the record is there."""
+    with errors_said():
+        view = results.view(store, study)
+        if trial in view.records:
+            st.rerun(scope="app")
+        _heartbeat(view, trial)
+
+
+def _heartbeat(view: results.StudyView, trial: str) -> None:
     if any(problem.trial == trial for problem in view.problems):
         message(next(str(problem) for problem in view.problems if problem.trial == trial))
         return
@@ -225,7 +232,7 @@ def _page() -> None:
     record = view.records.get(trial.id)
     _summary(view, trial, record)
     if record is None:
-        _running(view.name, trial.id)
+        _running(view.store, view.name, trial.id)
         return
     first = "Log" if record.status == "failed" else "Curves"
     part = st.segmented_control(

@@ -8,47 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from assay.results import Result, Store
+from assay.results import Store
 from assay.results.search import grown, write_ablations, write_points
-from assay.study import Plan, Point, Trial, parse_study, plan_study
+from assay.study import Plan, parse_study, plan_study
 from assay.study.points import make_ablations, make_point
-from tests.cli.small_study import STUDY, Assay, finished
+from tests.cli.small_search import DRAWN, SEARCH, score_new, write_search
+from tests.cli.small_study import Assay
 from trainables.catalogue import find_trainable
-
-SEARCH = (
-    STUDY.partition("factors:")[0].replace("study: small", "study: hunt")
-    + """\
-search: {sampler: tpe, points: 5, batch: 5, objective: {max: validation.image_ap}}
-space:
-  config.lr: {float: [0.01, 1.0], log: true}
-  config.balance: {choice: [none, power]}
-  config.balance_power: {float: [0.5, 4.0], when: {config.balance: power}}
-replicate: {best: 2, seeds: [7, 8]}
-repeats: {seeds: [0, 1]}
-metrics: {primary: image_ap, report: [fp]}
-"""
-)
-DRAWN = [
-    (0.1, "none", None),
-    (0.02, "power", 2.5),
-    (0.3, "power", 1.5),
-    (0.05, "none", None),
-    (0.8, "none", None),
-]
-
-
-def _score(store: Store, trial: Trial) -> None:
-    """Validation AP falls with the learning rate; test AP says the opposite."""
-    record = finished(trial, store)
-    assert record.result is not None
-    result = Result.model_validate(
-        {
-            **record.result.model_dump(),
-            "metrics": {"image_ap": trial.config["lr"], "fp": 1.0},
-            "validation": {"image_ap": 1 - trial.config["lr"] - 0.001 * trial.seed},
-        }
-    )
-    store.write_record(record.model_copy(update={"result": result, "study": "hunt"}))
 
 
 @pytest.fixture
@@ -67,20 +33,7 @@ def search_plan() -> Plan:
 def searched(tmp_path: Path, search_plan: Plan) -> Store:
     """A storage with a search that is over: five points and two winners on fresh seeds."""
     store = Store(tmp_path / "storage")
-    store.write_table("studies/hunt/plan.parquet", search_plan.to_table())
-    (cell,) = search_plan.searched
-    points: list[Point] = []
-    for index, (lr, balance, power) in enumerate(DRAWN):
-        values = {"config.lr": lr, "config.balance": balance, "config.balance_power": power}
-        kept = {path: value for path, value in values.items() if value is not None}
-        segdec = find_trainable("segdec")
-        points.append(
-            make_point(search_plan.study, segdec, cell, "cpu", index=index, source="tpe", values=kept)
-        )
-    write_points(store, search_plan, points)
-    for _ in ("points", "winners"):
-        for trial in grown(search_plan, store).trials:
-            _score(store, trial)
+    write_search(store, search_plan)
     return store
 
 
@@ -160,8 +113,7 @@ def test_the_report_says_what_each_change_of_the_best_point_is_worth(assay: Assa
     write_points(store, plan, [best] * 5)
     write_ablations(store, plan, make_ablations(plan.study, segdec, cell, best, "cpu"))
     for _ in ("points", "the best and its ablations"):
-        for trial in grown(plan, store).trials:
-            _score(store, trial)
+        score_new(store, plan)
     page = assay("report", "hunt", "--storage", store.uri).out
     assert re.search(
         r"\| config\.lr: 1 → 0\.02 +\| −0\.980 \(−0\.980, −0\.980\) \| +0 of 2 \|", page

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from assay.results import Store
+from assay.results import Record, Store
 from assay.study import Plan, parse_study, plan_study
 from tests.cli.small_study import STUDY, finished
 
 ROOT = Path(__file__).parents[2]
 Show = Callable[..., AppTest]
+Open = Callable[..., AppTest]
+
+
+def put(store: Store, plan: Plan, records: Mapping[str, Record]) -> None:
+    """A study beside the others."""
+    store.write_table(f"studies/{plan.study.study}/plan.parquet", plan.to_table())
+    for record in records.values():
+        store.write_record(record)
+
+
+def said(app: AppTest) -> str:
+    """What the page says in texts of its own."""
+    return " ".join(str(element.proto.body) for element in app.get("html"))
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +55,7 @@ def store(tmp_path: Path, plan: Plan) -> Store:
 def show(store: Store, monkeypatch: pytest.MonkeyPatch) -> Show:
     """Run a page, with a study chosen and query parameters."""
 
-    def run(page: str, study: str | None = "small", **parameters: str) -> AppTest:
+    def run(page: str, study: str | None = "small", **parameters: str | list[str]) -> AppTest:
         monkeypatch.setattr("sys.argv", ["app.py", "--storage", store.uri])
         app = AppTest.from_file(str(ROOT / "dashboard" / "views" / f"{page}.py"), default_timeout=60)
         if study is not None:
@@ -52,3 +65,18 @@ def show(store: Store, monkeypatch: pytest.MonkeyPatch) -> Show:
         return app.run()
 
     return run
+
+
+@pytest.fixture
+def open_page(store: Store, monkeypatch: pytest.MonkeyPatch) -> Open:
+    """Go to a page of the whole program, in one session."""
+    monkeypatch.setattr("sys.argv", ["app.py", "--storage", store.uri])
+    app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=30).run()
+
+    def open_page(page: str, study: str | None = "small") -> AppTest:
+        app.session_state["study"] = study
+        app.switch_page(f"views/{page}.py").run()
+        assert not app.exception
+        return app
+
+    return open_page

@@ -17,7 +17,16 @@ import pytest
 from numpy.typing import NDArray
 
 from dashboard import masks
-from dashboard.masks import Column, Pair, View, arrange, cell_column, pack, stage_columns
+from dashboard.masks import (
+    Column,
+    Pair,
+    View,
+    arrange,
+    cell_column,
+    have_common_defects,
+    pack,
+    stage_columns,
+)
 from trainables.lineage import LINEAGE_SCHEMA
 from trainables.maps import Probe, maps_table, read_probe
 
@@ -87,6 +96,26 @@ def test_defects_that_one_finds_and_the_other_misses_are_told_defect_by_defect()
     assert arrange([a, b], show="A finds, B misses", pair=pair) == ["swapped"]
     assert arrange([a, b], show="B finds, A misses", pair=pair) == ["less", "swapped"]
     assert arrange([a, b], show="B finds, A misses", pair=pair, level=20) == []
+
+
+def test_defects_are_the_same_where_masks_of_two_sizes_overlap() -> None:
+    a = column("a", probe("both", "xx"), probe("swapped", "xo"), probe("less", "oo"))
+    found = {"both": "xx", "swapped": "ox", "less": "xo"}
+    pair = Pair(a, column("b", *(probe(name, seen, size=(80, 120)) for name, seen in found.items())))
+    assert arrange(pair, show="A finds, B misses", pair=pair) == ["swapped"]
+    assert arrange(pair, show="B finds, A misses", pair=pair) == ["less", "swapped"]
+
+
+def test_a_defect_that_only_one_mask_has_is_nobodys_miss() -> None:
+    other = probe("one", "oo", size=(20, 30))
+    assert other.truth is not None
+    second = replace(other, truth=other.truth & (np.arange(30) >= 7))  # without the first of the two
+    for seen, expected in {"ox": ["one"], "xo": []}.items():
+        pair = Pair(column("a", probe("one", seen)), column("b", second))
+        assert arrange(pair, show="A finds, B misses", pair=pair) == expected
+        assert have_common_defects(pair)
+    assert not have_common_defects(Pair(pair.a, column("b", replace(other, truth=None))))
+    assert not have_common_defects(Pair(pair.a, column("b", probe("two", "xx"))))
 
 
 def test_the_choice_of_missed_defects_follows_numpy_at_every_threshold() -> None:

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from assay.results import Store
+from assay.results import Record, Store
 from assay.results.pictures import records_with_maps
 from assay.study import Plan
 from dashboard import masks
@@ -114,3 +115,24 @@ def test_maps_that_cannot_be_read_are_named_and_the_other_cells_shown(
 def test_a_filter_that_nothing_passes_says_so(store: Store, open_page: Open) -> None:
     page = open_page(store, show="A finds, B misses", threshold="1")
     assert "No probe image is as asked for." in said(page)
+
+
+def test_a_choice_that_two_cells_can_not_answer_says_why(tmp_path: Path, open_page: Open) -> None:
+    store = Store(tmp_path)
+    plan = make_study(store, make_scene(4, (32, 48)), seeds=1, probes=2, epochs=14)
+    (cells,) = records_with_maps(plan, store.records(trial.id for trial in plan.trials)).values()
+    _forget_masks(store, next(iter(cells.values())))
+    page = open_page(store, show="A finds, B misses")
+    assert "A and B share no probe image with a defect that both have a mask of" in said(page)
+
+
+def _forget_masks(store: Store, record: Record) -> None:
+    """As of images whose masks are not known."""
+    maps = store.read_part(record, "maps.parquet")
+    assert maps is not None
+    for name in ("truth", "truth_bits", "peaks", "areas", "positives", "negatives"):
+        at = maps.schema.get_field_index(name)
+        maps = maps.set_column(at, maps.schema.field(name), pa.nulls(len(maps), maps.schema.field(name).type))
+    name = f"{record.attempt}/maps.parquet"
+    written = store.write_table(f"{store.trial(record.id)}/{name}", maps)
+    store.write_record(record.model_copy(update={"files": {**record.files, name: written}}))

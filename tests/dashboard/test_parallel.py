@@ -6,9 +6,10 @@ import json
 import math
 
 import numpy as np
+import pytest
 
 from assay.study.search import Choice, FloatRange
-from dashboard.parallel import inside, objective_axis, pack, parameter_axis
+from dashboard.parallel import brush_texts, brushes_of, inside, objective_axis, pack, parameter_axis
 
 LOG = FloatRange.model_validate({"float": [0.01, 1.0], "log": True})
 CHOICE = Choice.model_validate({"choice": ["none", "linear", "power"]})
@@ -33,13 +34,14 @@ def test_the_better_end_of_the_objective_is_at_the_top() -> None:
 
 def test_what_is_sent_can_be_read_back() -> None:
     axes = [parameter_axis("config.lr", LOG, [0.01, 1.0]), objective_axis("ap", [0.5, None], 1)]
-    data = pack(axes)
+    data = pack(axes, {"objective": (0.25, 1.0)})
     length = int.from_bytes(data[:4], "little")
     head = json.loads(data[4 : 4 + length])
     places = np.frombuffer(data[4 + length :], "<f4").reshape(2, 2)
     assert length % 4 == 0
     assert [axis["name"] for axis in head["axes"]] == ["config.lr", "objective"]
     assert (head["count"], head["best"]) == (2, 1)
+    assert head["brushes"] == {"objective": [0.25, 1.0]}
     np.testing.assert_array_equal(places, [[0, 1], [0, math.nan]])
 
 
@@ -47,3 +49,18 @@ def test_a_brush_keeps_what_lies_within_it_and_has_a_value() -> None:
     axes = [parameter_axis("config.lr", LOG, [0.01, 0.1, 1.0, None])]
     assert inside(axes, {"config.lr": [0.5, 1.0]}).tolist() == [False, True, True, False]
     assert inside(axes, {"config.gone": [0.5, 1.0]}).all()
+
+
+def test_brushes_are_the_same_after_the_url() -> None:
+    axes = [parameter_axis("config.lr", LOG, [0.1]), objective_axis("ap", [0.5], 1)]
+    brushes = {"config.lr": (0.0, 0.3333), "objective": (0.95, 1.0)}
+    assert brushes_of(brush_texts(brushes), axes) == brushes
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["config.gone:0:1", "config.lr:0:1.5", "config.lr:1:0", "config.lr:nan:1", "config.lr:-1:1", "config.lr",
+     "config.lr:0:1:1", "config.lr:0:٣", "<script>:0:1", ""],
+)  # fmt: skip
+def test_a_brush_of_the_url_is_a_part_of_an_axis_or_nothing(text: str) -> None:
+    assert brushes_of([text], [parameter_axis("config.lr", LOG, [0.1])]) == {}

@@ -9,14 +9,10 @@ from assay.results.csv_tables import cells_csv
 from assay.study import Plan
 from dashboard.cells import cell_table, in_order, trial_table
 from dashboard.store import answers, view
-from tests.dashboard.conftest import Show
+from tests.dashboard.conftest import Open, Show, said
 from trainables.metrics import METRICS
 
 PAGES = ("table", "effects", "search", "labels", "trial", "compare")
-
-
-def said(app: object) -> str:
-    return " ".join(str(element.proto.body) for element in app.get("html"))  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -25,9 +21,8 @@ def test_every_page_runs_on_a_study_that_is_not_finished(show: Show, page: str) 
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_page_says_when_no_study_is_chosen(show: Show, page: str) -> None:
-    app = show(page, study=None)
-    assert not app.exception
+def test_every_page_says_when_no_study_is_chosen(open_page: Open, page: str) -> None:
+    app = open_page(page, study=None)
     assert "Choose a study above." in said(app)
 
 

@@ -55,7 +55,7 @@ def records(store: Store) -> dict[str, Record]:
 
 
 def luck_of(plan: Plan, records: dict[str, Record], store: Store) -> StudyLuck:
-    luck = read_luck(plan, records, store)
+    luck = read_luck(plan, records, store.read_part)
     assert luck is not None
     return luck
 
@@ -93,9 +93,9 @@ def test_damaged_predictions_are_named_and_left_out(store: Store, records: dict[
 def test_without_predictions_or_for_another_metric_there_is_no_test_luck(
     store: Store, records: dict[str, Record]
 ) -> None:
-    assert read_luck(PLAN, make_records(PLAN), store) is None
+    assert read_luck(PLAN, make_records(PLAN), store.read_part) is None
     other = make_plan(STUDY.replace("primary: image_ap", "primary: image_auroc"))
-    assert read_luck(other, records, store) is None
+    assert read_luck(other, records, store.read_part) is None
 
 
 def test_each_number_of_seeds_is_a_look_once(store: Store) -> None:

@@ -98,7 +98,7 @@ def report(
         _report_pair(store, (plan, beside), form, output)
         return
     found = store.records_of(trial.id for trial in plan.trials)
-    luck = read_luck(plan, found.records, store) if test_luck else None
+    luck = read_luck(plan, found.records, store.read_part) if test_luck else None
     looks = read_looks(store, plan.study.study)
     answers = study_answers(plan, found.records, found.problems, luck=luck, looks=looks)
     name = output.name if output is not None else ""

@@ -155,7 +155,8 @@ def _print_answer(out: Console, store: Store, plan: Plan) -> None:
     out.print()
     looks = read_looks(store, plan.study.study)
     # One file for each trial is read: seconds here, and minutes for what `assay report` is asked for.
-    luck = read_luck(plan, found.records, store) if len(plan.answer().trials) <= _FEW_TRIALS else None
+    few = len(plan.answer().trials) <= _FEW_TRIALS
+    luck = read_luck(plan, found.records, store.read_part) if few else None
     answers = study_answers(plan, found.records, found.problems, luck=luck, looks=looks)
     out.print(terminal_page(study_page(plan, found.records, answers, found.problems)))
     write_summary(store, plan, found)

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from assay.results.answers import StudyAnswers
 from assay.results.statistics import Answer
 from assay.results.statistics.scores import CLAIMS
-from assay.results.statistics.words import better_text, count_text
+from assay.results.statistics.words import better_text, count_text, p_text
 from assay.study import Plan
 from trainables.metrics import METRICS, Metric
 
-__all__ = ["EffectRow", "EffectsPlot", "comparisons_plot", "effects_plot", "studies_plot"]
+__all__ = ["MOST_ROWS", "EffectRow", "EffectsPlot", "comparisons_plot", "effects_plot", "studies_plot"]
 
 _COMPARISONS = "Comparisons"
-_MOST = 40  # rows; a taller picture fits no page
+MOST_ROWS = 40  # a taller picture fits no page
 _MARGIN = 0.06  # of the axis, beyond the outermost value
 
 
@@ -44,6 +44,12 @@ class EffectRow:
             return "no repeat is complete"
         return f"n = {count_text(self.answer)}, better in {better_text(self.answer).partition(' of ')[0]}"
 
+    @property
+    def smallest_p(self) -> str:
+        """``.0078``: the least that the exact test can reach with these repeats; empty: it does not apply."""
+        assert self.answer is not None
+        return "" if self.answer.p_min is None else p_text(self.answer.p_min)
+
 
 @dataclass(frozen=True)
 class EffectsPlot:
@@ -53,7 +59,7 @@ class EffectsPlot:
     rows: tuple[EffectRow, ...]
     resolve: float | None  # the difference worth knowing
     what: str  # `Comparisons`
-    left_out: int  # rows beyond the most that are drawn
+    left_out: int  # comparisons that have no row
 
     @property
     def axis(self) -> str:
@@ -78,7 +84,8 @@ class EffectsPlot:
     @property
     def caption(self) -> str:
         """What the picture shows, in a few sentences."""
-        cut = f" The first {_MOST} of {_MOST + self.left_out}." if self.left_out else ""
+        drawn = sum(row.answer is not None for row in self.rows)
+        cut = f" The first {drawn} of {drawn + self.left_out}." if self.left_out else ""
         return (
             f"{self.what}: difference in {self.metric.title} with its 95 % interval. A small point is a "
             f"repeat (a seed, a fold or both, as the claim has it).{cut}"
@@ -96,23 +103,23 @@ class EffectsPlot:
         return f"{self.what}, {self.metric.title}.{said.removesuffix(';')}."
 
 
-def comparisons_plot(plan: Plan, answers: StudyAnswers) -> EffectsPlot | None:
-    """The comparisons of the study; None where no repeat answers one."""
-    return _plot(plan, _COMPARISONS, {"": answers.comparisons})
+def comparisons_plot(plan: Plan, answers: StudyAnswers, most: int = MOST_ROWS) -> EffectsPlot | None:
+    """The first ``most`` comparisons of the study; None where no repeat answers one."""
+    return _plot(plan, _COMPARISONS, {"": answers.comparisons}, most)
 
 
 def studies_plot(plan: Plan, answers: Sequence[Answer]) -> EffectsPlot | None:
     """Comparisons of another study with ``plan``'s, cell by cell; None where no repeat answers one."""
-    return _plot(plan, "Two studies", {"": answers})
+    return _plot(plan, "Two studies", {"": answers}, MOST_ROWS)
 
 
-def effects_plot(plan: Plan, answers: StudyAnswers) -> EffectsPlot | None:
-    """Main effects and interactions of a full factorial; None for any other design."""
+def effects_plot(plan: Plan, answers: StudyAnswers, most: int = MOST_ROWS) -> EffectsPlot | None:
+    """The first ``most`` main effects and interactions of a full factorial; None for any other design."""
     groups = {"main effects": answers.main_effects, "interactions": answers.interactions}
-    return _plot(plan, "Main effects and interactions", groups)
+    return _plot(plan, "Main effects and interactions", groups, most)
 
 
-def _plot(plan: Plan, what: str, groups: Mapping[str, Sequence[Answer]]) -> EffectsPlot | None:
+def _plot(plan: Plan, what: str, groups: Mapping[str, Sequence[Answer]], most: int) -> EffectsPlot | None:
     if not any(one.difference is not None for answers in groups.values() for one in answers):
         return None
     rows: list[EffectRow] = []
@@ -120,7 +127,7 @@ def _plot(plan: Plan, what: str, groups: Mapping[str, Sequence[Answer]]) -> Effe
     for claim in CLAIMS:
         for name, answers in groups.items():
             found = [one for one in answers if one.claim == claim]
-            kept = found[: _MOST - drawn]
+            kept = found[: most - drawn]
             if kept:
                 rows.append(EffectRow(f"{name} on {claim}".strip().capitalize()))
                 rows += [EffectRow(one.comparison, one.within, one) for one in kept]

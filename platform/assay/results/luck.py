@@ -5,19 +5,21 @@ The only part of a report that reads more than records: one file per trial.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
+import pyarrow as pa
 
 from assay.results.record import Record
 from assay.results.statistics import ItemBootstrap, Luck
-from assay.results.store import DamagedFileError, Store
+from assay.results.store import DamagedFileError
 from assay.study import Plan
 
-__all__ = ["LUCKY_METRIC", "StudyLuck", "read_luck"]
+__all__ = ["LUCKY_METRIC", "ReadPart", "StudyLuck", "read_luck"]
 
 LUCKY_METRIC = "image_ap"
+ReadPart = Callable[[Record, str], pa.Table | None]  # `Store.read_part`
 _NO_PREDICTIONS = Luck(None, None, "no predictions")
 _OTHER_DATA = Luck(None, None, "the cells are on other data")
 
@@ -47,8 +49,13 @@ class StudyLuck:
         return self.bootstraps[self.data[first]].difference(one, other)
 
 
-def read_luck(plan: Plan, records: Mapping[str, Record], store: Store) -> StudyLuck | None:
+def read_luck(plan: Plan, records: Mapping[str, Record], read_part: ReadPart) -> StudyLuck | None:
     """Read the predictions of all finished trials of the answer.
+
+    Args:
+        plan: All that was to be trained; of a search, its replicated points answer.
+        records: By trial id.
+        read_part: Reads a file of a record: the store's, or one that remembers.
 
     Returns:
         None if the primary metric is not the one that is resampled (image AP), or nothing is finished.
@@ -65,7 +72,7 @@ def read_luck(plan: Plan, records: Mapping[str, Record], store: Store) -> StudyL
         if record is None or record.result is None:
             continue
         try:
-            table = store.read_part(record, "predictions.parquet")
+            table = read_part(record, "predictions.parquet")
         except (FileNotFoundError, DamagedFileError) as error:  # the record's scores stand all the same
             problems.append(f"test luck leaves out trial {trial.id}: {error}")
             continue

@@ -17,7 +17,7 @@ from assay.results.cell_tables import interval_section, trial_section
 from assay.results.footnotes import footnotes
 from assay.results.label_answers import LabelAnswers
 from assay.results.label_tables import label_sections
-from assay.results.page.model import Page
+from assay.results.page.model import Page, Section
 from assay.results.pictured import study_pictures
 from assay.results.record import Problem, Record
 from assay.results.search_tables import judged_cells, search_line, search_sections
@@ -25,7 +25,7 @@ from assay.results.stage_tables import stage_section
 from assay.results.tables import ablation_table
 from assay.study import Plan
 
-__all__ = ["study_page"]
+__all__ = ["answer_sections", "count_line", "study_page", "table_notes"]
 
 
 def study_page(
@@ -47,23 +47,35 @@ def study_page(
         importance: Of a search: cell → parameter → share of the objective's variance.
         labels: What labels buy (``label_answers``).
     """
-    stages = stage_section(plan, records)
     further = label_sections(plan, labels) if labels is not None else ()
     return Page(
         title=plan.study.study,
         question=plan.study.question.strip(),
-        count=_count_line(plan, records),
+        count=count_line(plan, records),
         table=ablation_table(plan, records, problems, answers),
-        notes=(*best_notes(plan, answers), *footnotes(plan, records, problems)),
+        notes=table_notes(plan, records, answers, problems),
         intervals=interval_section(plan, records, problems, answers),
-        sections=(*sections(plan, answers), *([stages] if stages is not None else ()), *further),
+        sections=(*answer_sections(plan, records, answers), *further),
         pictures=study_pictures(plan, records, answers),
         search=search_sections(plan, records, importance) if plan.study.search is not None else (),
         trials=trial_section(plan, records, problems),
     )
 
 
-def _count_line(plan: Plan, records: Mapping[str, Record]) -> str:
+def table_notes(
+    plan: Plan, records: Mapping[str, Record], answers: StudyAnswers, problems: Sequence[Problem] = ()
+) -> tuple[str, ...]:
+    """What stands below the ablation table, without the notes that its cells refer to by number."""
+    return (*best_notes(plan, answers), *footnotes(plan, records, problems))
+
+
+def answer_sections(plan: Plan, records: Mapping[str, Record], answers: StudyAnswers) -> tuple[Section, ...]:
+    """Comparisons, effects and stages; what labels buy is not among them."""
+    stages = stage_section(plan, records)
+    return (*sections(plan, answers), *([stages] if stages is not None else ()))
+
+
+def count_line(plan: Plan, records: Mapping[str, Record]) -> str:
     """``18 trials of 6 cells: 17 finished, 1 diverged. Data: synthetic, 240 images, 60 defective.``"""
     count = Counter(records[t.id].status if t.id in records else "missing" for t in plan.trials)
     order = ("finished", "diverged", "pruned", "failed", "missing")

@@ -28,6 +28,7 @@ __all__ = [
     "level_texts",
     "luck_text",
     "mean_spread",
+    "metric_title",
 ]
 
 _MARKS = {"on": "✓", "off": "–", NO_LEVEL: "n/a"}
@@ -53,7 +54,7 @@ def ablation_table(
     luck = answers.luck if answers is not None else None
     published = _published_columns(plan, metrics)
     for metric in metrics:
-        columns.append(Column(f"{metric.title} {_arrow(metric)}", "right"))
+        columns.append(Column(metric_title(metric), "right"))
         columns += [Column("test luck", "right")] if luck is not None and metric is metrics[0] else []
         columns += [Column("published", "right")] if metric.name in published else []
     columns.append(Column("n", "right"))
@@ -73,6 +74,11 @@ def ablation_table(
     bold = frozenset((row, primary) for row, cell in enumerate(plan.cells) if cell.name in best)
     links = {(row, len(columns) - 1): (cell.name,) for row, cell in enumerate(plan.cells)}
     return TextTable(tuple(columns), tuple(rows), tuple(notes), bold, links)
+
+
+def metric_title(metric: Metric) -> str:
+    """The heading of a metric's column, with an arrow towards the better end."""
+    return f"{metric.title} {'↑' if metric.better == 'higher' else '↓'}"
 
 
 def level_columns(plan: Plan) -> list[Column]:
@@ -156,7 +162,3 @@ def _is_named(plan: Plan) -> bool:
 
 def _is_switch(plan: Plan, factor: str) -> bool:
     return set(plan.study.factors[factor]) <= set(_MARKS)
-
-
-def _arrow(metric: Metric) -> str:
-    return "↑" if metric.better == "higher" else "↓"

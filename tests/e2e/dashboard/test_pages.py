@@ -74,7 +74,7 @@ def test_the_tables_numbers_and_downloads_are_those_of_the_report(
     with page.expect_download() as download:
         page.get_by_role("button", name="CSV", exact=True).click()
     download.value.save_as(tmp_path / "cells.csv")
-    answers = study_answers(plan, records, luck=read_luck(plan, records, results.store), looks=(2,))
+    answers = study_answers(plan, records, luck=read_luck(plan, records, results.store.read_part), looks=(2,))
     assert (tmp_path / "cells.csv").read_text() == cells_csv(plan, records, answers)
 
 
@@ -114,6 +114,16 @@ def test_a_brush_on_a_parameter_filters_the_points(reader: Reader, results: Resu
     reader.settled()
     assert best.point.name in grid(page)
     assert best.value in numbers(page)
+
+
+def test_an_axis_says_where_its_brush_begins(reader: Reader) -> None:
+    page = reader.open("/search?study=toy_search")
+    axis = page.get_by_role("slider", name="y", exact=True)
+    expect(axis).to_have_attribute("aria-valuenow", "0")
+    axis.focus()
+    page.keyboard.press("Enter")
+    expect(axis).to_have_attribute("aria-valuenow", "0.5")
+    assert (axis.get_attribute("aria-valuemin"), axis.get_attribute("aria-valuemax")) == ("0", "1")
 
 
 def test_costs_of_labels_follow_the_slider(reader: Reader) -> None:

@@ -34,8 +34,10 @@ def test_prescribed_folds_make_two_claims_the_narrower_first() -> None:
     by_seed, by_fold = rounded(GAIN.mean(axis=1)), GAIN.mean(axis=0)
     assert (these.claim, these.n, these.p) == ("these folds", 6, exact_p(by_seed))
     assert these.differences == pytest.approx(by_seed)
+    assert these.units == tuple(f"seed {seed}" for seed in range(6))
     low, high, p = nadeau_bengio(by_fold, 1 / 2, 2)
     assert (new.claim, new.n, new.p_min, new.test) == ("new data", 3, None, "Nadeau–Bengio t")
+    assert new.units == ("fold 0", "fold 1", "fold 2")
     assert (new.low, new.high, new.p) == pytest.approx((low, high, p))
 
 
@@ -61,6 +63,7 @@ def test_own_partitions_into_folds_have_a_degree_less_for_each_side() -> None:
     (answer,) = compare(table, ASK, metric="image_ap", splits="per_seed")
     low, high, p = nadeau_bengio(GAIN, 1 / 2, 6 + 3 - 2)
     assert answer.n == 18
+    assert (answer.units[1], len(answer.units)) == ("seed 0 fold 1", 18)
     assert (answer.low, answer.high, answer.p) == pytest.approx((low, high, p))
 
 
@@ -85,6 +88,7 @@ def test_a_seed_that_lost_a_fold_is_no_seed_of_these_folds_but_counts_in_the_oth
     gained[2][1] = None
     these, new = compare(tidy_table({"b": BASE, "a": gained}, folds=3), ASK, metric="image_ap")
     assert (these.n, these.n_planned) == (5, 6)
+    assert these.units == ("seed 0", "seed 1", "seed 3", "seed 4", "seed 5")
     assert new.n == 3
     middle = np.delete(GAIN[:, 1], 2).mean()
     assert new.differences == pytest.approx([GAIN[:, 0].mean(), middle, GAIN[:, 2].mean()])

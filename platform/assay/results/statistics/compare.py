@@ -61,6 +61,7 @@ class Answer:
     more: More | None  # repeats that would settle it; None: it is settled, or seeds cannot settle it
     note: str
     differences: tuple[float, ...]  # one per unit
+    units: tuple[str, ...]  # their names: `seed 3`, `fold 1`, `seed 3 fold 1`
     n_diverged: int  # repeats lost because a cell diverged; p is then the larger of two
 
     @property
@@ -179,7 +180,7 @@ class _Asked:
 
 def answers_table(answers: Sequence[Answer]) -> pd.DataFrame:
     """One row per answer. ``more`` stands in three columns; the single differences are left out."""
-    left_out = ("more", "note", "differences", "n_diverged")
+    left_out = ("more", "note", "differences", "units", "n_diverged")
     names = [name for name in Answer.__dataclass_fields__ if name not in left_out]
     rows: list[list[object]] = []
     for one in answers:
@@ -257,6 +258,7 @@ def _answer(judged: _Judged, scores: Scores, study: str, family: str, resolve: f
         more=_more(judged, resolve) if verdict in ("open", "suggested") else None,
         note="; ".join(found.notes),
         differences=tuple(map(float, d)),
+        units=own.names,
         n_diverged=own.diverged,
     )
 

@@ -35,6 +35,7 @@ class Scores:
     cells: dict[str, int]  # name → column
     seeds: NDArray[np.int64]  # R
     folds: NDArray[np.int64]  # R; -1: no fold
+    names: NDArray[np.object_]  # R: `seed 3`, `seed 3 fold 1`
     values: NDArray[np.float64]  # R × C; NaN: none
     planned: NDArray[np.bool_]  # R × C
     diverged: NDArray[np.bool_]  # R × C: lost by the method, not by a machine
@@ -97,6 +98,7 @@ def read_scores(
         cells={str(name): index for index, name in enumerate(names)},
         seeds=repeats[:, 0],
         folds=repeats[:, 1],
+        names=np.array([_name(*repeat) for repeat in repeats.tolist()], object),
         values=values,
         planned=planned > 0,
         diverged=diverged & np.isnan(values),
@@ -110,6 +112,10 @@ def claims_of(scores: Scores, cells: Collection[str]) -> tuple[Claim, ...]:
         return ("new data",)
     shared = scores.planned[:, scores.columns(list(cells))].all(axis=1)
     return ("these folds", "new data") if len(np.unique(scores.folds[shared])) > 1 else ("this split",)
+
+
+def _name(seed: int, fold: int) -> str:
+    return f"seed {seed}" + (f" fold {fold}" if fold != NO_FOLD else "")
 
 
 def _where(metric: str, cell: str, repeat: NDArray[np.int64]) -> str:

@@ -29,6 +29,7 @@ class Units:
     claim: Claim
     first: NDArray[np.float64]  # n: what has positive weights; a comparison's cell_a
     second: NDArray[np.float64]  # n: what has negative weights
+    names: tuple[str, ...]  # n: `seed 3`, `fold 1`, `seed 3 fold 1`
     planned: int
     seeds: int  # as planned
     diverged: int  # repeats without a value because a cell diverged
@@ -75,22 +76,20 @@ def units(scores: Scores, weights: Mapping[str, float], claim: Claim, *, worst: 
     own_splits = claim == "new data" and scores.own_splits.issuperset(weights)
     by_folds = claim == "new data" and not own_splits
     if claim == "these folds":
-        found = [sides[chosen].mean(axis=0) for chosen in _whole_seeds(scores, planned, complete)]
+        names, table = _means(sides, _whole_seeds(scores, planned, complete))
         total = len(of_seed)
     elif by_folds:
-        in_fold = [complete & (scores.folds == fold) for fold in of_fold]
-        found = [sides[chosen].mean(axis=0) for chosen in in_fold if chosen.any()]
+        names, table = _means(sides, {f"fold {fold}": complete & (scores.folds == fold) for fold in of_fold})
         total = len(of_fold)
     else:
-        found = list(sides[complete])
-        total = int(planned.sum())
-    table = np.array(found).reshape(-1, 2)
+        names, table, total = tuple(scores.names[complete]), sides[complete], int(planned.sum())
     n = len(table)
     overlap = _overlap(scores, len(of_fold)) if claim == "new data" and n else None
     return Units(
         claim=claim,
         first=table[:, 0],
         second=table[:, 1],
+        names=names,
         planned=total,
         seeds=len(of_seed),
         diverged=lost,
@@ -101,12 +100,20 @@ def units(scores: Scores, weights: Mapping[str, float], claim: Claim, *, worst: 
     )
 
 
+def _means(
+    sides: NDArray[np.float64], members: Mapping[str, NDArray[np.bool_]]
+) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    """Names of the units, and both sides of each: the means of its repeats, where it has any."""
+    found = {name: sides[chosen].mean(axis=0) for name, chosen in members.items() if chosen.any()}
+    return tuple(found), np.array(list(found.values())).reshape(-1, 2)
+
+
 def _whole_seeds(
     scores: Scores, planned: NDArray[np.bool_], complete: NDArray[np.bool_]
-) -> list[NDArray[np.bool_]]:
-    """Repeats of each seed that has all its folds: a mean over other folds is another score."""
-    of_seeds = [planned & (scores.seeds == seed) for seed in np.unique(scores.seeds[planned])]
-    return [chosen for chosen in of_seeds if complete[chosen].all()]
+) -> dict[str, NDArray[np.bool_]]:
+    """Name of each seed that has all its folds → its repeats: a mean over other folds is another score."""
+    of_seeds = {f"seed {seed}": planned & (scores.seeds == seed) for seed in np.unique(scores.seeds[planned])}
+    return {name: chosen for name, chosen in of_seeds.items() if complete[chosen].all()}
 
 
 def _overlap(scores: Scores, folds: int) -> float:

@@ -1,0 +1,149 @@
+"""What a reader does on the pages that ``benchmarks.dashboard`` measures, and how long they may take.
+
+Each way of acting returns the seconds until what was asked for is shown. A page is opened from an empty one,
+so that no program only swaps a part of what it shows already.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from playwright.sync_api import Page, expect
+
+__all__ = ["MLFLOW", "OPTUNA", "PATIENCE", "SEARCH", "STUDY", "Step", "search_steps", "study_steps"]
+
+STUDY, SEARCH = "large", "search"
+PATIENCE = 300_000  # ms: what is slow is measured, not cut off
+_PAGE, _FILTER, _PAINT = 2.0, 0.5, 0.1  # seconds
+_MOVES = 15  # of the slider
+
+# From the slider's event to the frame that shows the new masks: the grid draws in the next animation frame,
+# and the one after that begins when it was painted.
+_SLIDER_TO_PAINT = """
+(slider, level) => new Promise((done) => {
+  const began = performance.now();
+  slider.value = level;
+  slider.dispatchEvent(new Event("input", { bubbles: true }));
+  requestAnimationFrame(() => requestAnimationFrame(() => done((performance.now() - began) / 1000)));
+})
+"""
+
+
+class Step(NamedTuple):
+    """What a reader does."""
+
+    name: str
+    limit: float | None  # seconds
+    act: Callable[[Page, str], float]  # in a page of the program at a URL
+    times: int = 1  # that it is done; its seconds are those of one
+
+
+def _timed(act: Callable[[], object], shown: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    act()
+    shown()
+    return time.perf_counter() - began
+
+
+def _visit(path: str, shown: str) -> Callable[[Page, str], float]:
+    """Open a page, until ``shown`` (a selector) is visible."""
+
+    def act(page: Page, url: str) -> float:
+        page.goto("about:blank")
+        return _timed(lambda: page.goto(f"{url}{path}"), page.locator(shown).first.wait_for)
+
+    return act
+
+
+def _settle(page: Page) -> None:
+    """Wait until Streamlit runs nothing: what the last step left to do is no part of the next one."""
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
+
+
+def _choose(page: Page, label: str, option: str, shown: Callable[[], object]) -> float:
+    """Choose an option of a select by typing it; what opening its list takes is not counted."""
+    _settle(page)
+    page.get_by_role("combobox", name=label).first.click()
+    page.keyboard.type(option)
+    page.get_by_role("option", name=option).first.wait_for()
+    return _timed(lambda: page.keyboard.press("Enter"), shown)
+
+
+def _choose_cell(cell: str) -> Callable[[Page, str], float]:
+    """On the Table page, until the trials of the cell are listed."""
+
+    def act(page: Page, url: str) -> float:
+        trials = page.locator("[data-testid=stDataFrame]").nth(1).locator("canvas").first
+        return _choose(page, "Trials of", cell, trials.wait_for)
+
+    return act
+
+
+def _filter_masks(page: Page, url: str) -> float:
+    """On the Masks page, until the images asked for are drawn."""
+    grid = page.locator(".grid")
+    before = grid.get_attribute("data-ready") or ""
+    return _choose(
+        page, "Show", "defective", lambda: expect(grid).not_to_have_attribute("data-ready", before)
+    )
+
+
+def _brush(page: Page, url: str) -> float:
+    """On the Search page: the upper half of an axis, until the points inside are counted."""
+    _settle(page)
+    page.get_by_role("slider", name="lr", exact=True).focus()
+    return _timed(lambda: page.keyboard.press("Enter"), page.get_by_text("inside the brushes").first.wait_for)
+
+
+def _move_slider(page: Page, url: str) -> float:
+    """Median over moves of the threshold with all six cells of the visible rows."""
+    _settle(page)
+    slider = page.locator("input.threshold")
+    return statistics.median(
+        float(slider.evaluate(_SLIDER_TO_PAINT, 90 + 5 * move)) for move in range(_MOVES)
+    )
+
+
+def _move_slider_in_difference(page: Page, url: str) -> float:
+    """The same, while the cells are shown against A."""
+    page.locator("input.difference").check()
+    page.locator(".grid[data-ready$=':true']").wait_for()
+    return _move_slider(page, url)
+
+
+def study_steps(cell: str) -> tuple[Step, ...]:
+    """Of a study with thousands of trials; ``cell``: one of its cells."""
+    return (
+        Step("first page", _PAGE, _visit("/", f".st-key-study-{STUDY} .bar")),
+        Step("table of the cells", None, _visit(f"/table?study={STUDY}", "[data-testid=stDataFrame] canvas")),
+        Step("choice of a cell in the table", _FILTER, _choose_cell(cell)),
+        Step("masks of six cells", _PAGE, _visit(f"/masks?study={STUDY}", ".grid[data-ready]")),
+        Step("filter of the masks", _FILTER, _filter_masks),
+        Step("slider to paint", _PAINT, _move_slider, _MOVES),
+        Step("slider to paint, difference", _PAINT, _move_slider_in_difference, _MOVES),
+    )
+
+
+def search_steps() -> tuple[Step, ...]:
+    """Of a search with thousands of points."""
+    return (
+        Step("search page", None, _visit(f"/search?study={SEARCH}", ".parallel[data-ready]")),
+        Step("brush", _FILTER, _brush),
+    )
+
+
+OPTUNA = (
+    Step("first page", None, _visit("/dashboard/", f"text={STUDY}")),
+    Step("table of all trials", None, _visit("/dashboard/studies/1/trialTable", "table tbody tr")),
+)
+MLFLOW = (
+    Step("first page", None, _visit("/#/experiments", f"text={STUDY}")),
+    Step(
+        "table of the first 100 runs",
+        None,
+        _visit("/#/experiments/1/runs", ".ag-center-cols-container .ag-row"),
+    ),
+)

@@ -1,0 +1,82 @@
+"""A search of thousands of points that were never trained: real plan, points and records, made-up values."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from assay.results import Store
+from assay.results.search import write_points
+from assay.study import Plan, parse_study, plan_study
+from assay.study.points import make_point
+from assay.study.search import Choice, IntRange, Parameter, Scalar
+from assay.study.space import draw
+from tests.results.made_studies import make_record
+from trainables.catalogue import find_trainable
+
+__all__ = ["make_large_search"]
+
+_SEARCH = """
+study: {name}
+question: How does a page hold thousands of points?
+trainable: segdec
+data: {{reader: synthetic, splits: published, validation: {{share: 0.2, by: item}}}}
+config: {{preset: ksdd, image_size: [128, 64]}}
+search: {{sampler: random, points: {points}, objective: {{max: validation.image_ap}}}}
+space:
+  config.lr: {{float: [0.01, 1.0], log: true}}
+  config.w_pos: {{float: [0.5, 5.0]}}
+  config.p: {{float: [0.5, 4.0]}}
+  config.delta: {{float: [0.01, 1.0], log: true}}
+  config.batch_size: {{int: [1, 8]}}
+  config.epochs: {{int: [10, 100]}}
+  config.balance: {{choice: [none, linear]}}
+repeats: {{seeds: [0]}}
+metrics: {{primary: image_ap}}
+"""
+
+
+def make_large_search(store: Store, name: str, points: int = 10_000) -> Plan:
+    """A search whose points all have a record, without files; seven parameters, of which ``lr`` matters.
+
+    Args:
+        store: A local one.
+        name: Of the study.
+        points: How many are drawn.
+
+    Returns:
+        Its plan, with the points.
+    """
+    plan = plan_study(parse_study(_SEARCH.format(name=name, points=points), f"{name}.yaml"), None, "cpu")
+    assert store.local_path is not None, "records are written straight into their places"
+    (searched,), method, rng = plan.searched, find_trainable("segdec"), np.random.default_rng(0)
+    drawn = [
+        make_point(
+            plan.study, method, searched, "cpu", index=index, source="random",
+            values=draw(plan.study.space, lambda _, rule: _by_chance(rule, rng)),
+        )
+        for index in range(points)
+    ]  # fmt: skip
+    store.write_table(f"{store.study(name)}/plan.parquet", plan.to_table())
+    write_points(store, plan, drawn)
+    grown = plan.grow(drawn, (), complete=True)
+    for trial in grown.trials:
+        far = abs(math.log10(float(trial.config["lr"])) + 1)
+        value = float(np.clip(0.9 - 0.2 * far + 0.03 * rng.standard_normal(), 0, 1))
+        record = make_record(trial, lambda _, value=value: {"image_ap": value})
+        folder = store.local_path / store.trial(trial.id)
+        folder.mkdir(parents=True)
+        (folder / "record.json").write_bytes(record.model_copy(update={"study": name}).to_bytes())
+    return grown
+
+
+def _by_chance(rule: Parameter, rng: np.random.Generator) -> Scalar:
+    if isinstance(rule, Choice):
+        return rule.choice[int(rng.integers(len(rule.choice)))]
+    low, high = rule.bounds
+    if isinstance(rule, IntRange):
+        return int(rng.integers(low, high + 1))
+    if rule.log:
+        return math.exp(rng.uniform(math.log(low), math.log(high)))
+    return float(rng.uniform(low, high))

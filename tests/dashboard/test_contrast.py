@@ -1,0 +1,54 @@
+"""Every text of the dashboard can be read in both themes: a contrast of 4.5 to the page (WCAG AA, 1.4.3)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from assay.cli.dashboard import _FLAGS
+
+DASHBOARD = Path(__file__).parents[2] / "dashboard"
+SHEETS = (DASHBOARD / "style.css", *sorted((DASHBOARD / "components").glob("*.css")))
+# The pages' background: Streamlit's own where `assay dashboard` names none.
+PAGE = {name: _FLAGS.get(f"theme.{name}.backgroundColor", "#ffffff") for name in ("light", "dark")}
+NAMES = "quiet|sure|doubt"
+NAMED = re.compile(r"(--\w+): light-dark\((#\w{6}), (#\w{6})\);")
+# What holds no text: layers of pictures, brushes, the bar of progress with its animation.
+NO_TEXT = (".heat", ".decision", ".truth-line", ".parallel .brush", "from", "to")
+
+
+def luminance(colour: str) -> float:
+    srgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def contrast(one: str, other: str) -> float:
+    dark, light = sorted([luminance(one), luminance(other)])
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_contrast_is_that_of_the_standard() -> None:
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.005)
+
+
+def test_named_colours_can_be_read_in_both_themes() -> None:
+    named = NAMED.findall((DASHBOARD / "style.css").read_text("utf-8"))
+    assert {name for name, _, _ in named} == {f"--{name}" for name in NAMES.split("|")}
+    for name, *of_theme in named:
+        for theme, colour in zip(("light", "dark"), of_theme, strict=True):
+            assert contrast(colour, PAGE[theme]) >= 4.5, (name, theme)
+
+
+@pytest.mark.parametrize("sheet", SHEETS, ids=lambda path: path.name)
+def test_texts_have_named_colours_and_are_not_faded(sheet: Path) -> None:
+    rules = re.findall(r"([^{}]+)\{([^{}]*)\}", sheet.read_text("utf-8"))
+    assert rules
+    for selector, body in rules:
+        for colour in re.findall(r"(?<![-\w])color: ([^;]+)", body):
+            assert re.fullmatch(rf"inherit|var\(--(st-text-color|{NAMES})\)", colour), selector
+        assert "opacity:" not in body or selector.strip() in NO_TEXT, selector

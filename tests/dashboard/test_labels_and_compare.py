@@ -1,0 +1,87 @@
+"""Scores against labels, and two studies side by side: the numbers on the pages are those of the records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from statistics import mean
+
+import pytest
+
+from assay.results import Record, Store
+from assay.results.labels import label_costs
+from assay.study import Plan
+from assay.study.schema import Labelling
+from dashboard.store import priced
+from tests.dashboard.conftest import Show, put, said
+from tests.results.label_studies import LINE, trained
+from tests.results.made_studies import STUDY, make_plan, make_record, make_records
+
+Study = tuple[Plan, Mapping[str, Record]]
+SEEDS = ", ".join(map(str, range(8)))
+FIRST = STUDY.replace("[0, 1, 2]", f"[{SEEDS}]").replace("splits: per_seed", "splits: published")
+LONGER = FIRST.replace("study: additions", "study: longer").replace(
+    "preset: ksdd", "preset: ksdd, epochs: 77"
+)
+
+
+def score(images: int, masks: int) -> float:
+    return 0.7 + 0.002 * masks
+
+
+def scores_of(study: Study, cell: str) -> list[float]:
+    plan, records = study
+    found = (records[trial.id].result for trial in plan.trials if trial.cell == cell)
+    return [one.metrics["image_ap"] for one in found if one is not None]
+
+
+@pytest.fixture
+def labelled(store: Store) -> Study:
+    """`labels` at 3 s and 90 s; beside it `cheap`, at less than its sliders else begin with."""
+    study = trained(LINE, score)
+    put(store, *study)
+    cheap = LINE.replace("study: labels", "study: cheap")
+    put(
+        store,
+        *trained(cheap.replace("seconds: 3", "seconds: 0.05").replace("seconds: 90", "seconds: 0.5"), score),
+    )
+    return study
+
+
+@pytest.mark.usefixtures("labelled")
+def test_labels_cost_what_the_study_names_whatever_the_one_before_named(show: Show) -> None:
+    app = show("labels", study="cheap")
+    for study, seconds in {"cheap": [0.05, 0.5], "labels": [3.0, 90.0]}.items():
+        app.session_state["study"] = study
+        app.run()
+        assert not app.exception
+        assert [slider.value for slider in app.slider] == seconds
+
+
+def test_scores_against_labels_are_those_of_the_records_at_the_readers_costs(
+    show: Show, labelled: Study
+) -> None:
+    plan, records = labelled
+    app = show("labels", study="labels")
+    app.slider(key="mask-seconds").set_value(180.0).run()
+    text = said(app)
+    assert "3 s per image label and 180 s per mask" in text
+    labelling = Labelling(image_label_seconds=3, mask_seconds=180)
+    costs = label_costs(priced(plan, labelling), records)
+    assert costs is not None
+    for one in costs.cells:
+        scores = scores_of(labelled, one.cell.name)
+        assert f"{mean(scores):.3f}" in text
+        assert one.hours == pytest.approx((one.image_labels * 3 + one.masks * 180) / 3600)
+
+
+def test_two_studies_are_compared_by_the_scores_of_their_records(show: Show, store: Store) -> None:
+    first, longer = make_plan(FIRST), make_plan(LONGER)
+    flat = {"image_ap": 0.951, "fp": 1.0, "pixel_iou": 0.5}
+    put(store, first, make_records(first))
+    put(store, longer, {trial.id: make_record(trial, lambda _: flat) for trial in longer.trials})
+    text = said(show("compare", study="additions", other="longer"))
+    for cell in first.cells:
+        of_cell = mean(scores_of((first, make_records(first)), cell.name))
+        assert f"{of_cell:.3f}" in text
+        assert f"{0.951 - of_cell:.3f}" in text
+    assert "0.951" in text

@@ -1,0 +1,149 @@
+"""Pages follow what happens on the storage, and say what cannot be read; the whole frame is run here."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from assay.results import Environment, Progress, Store
+from assay.study import Plan, parse_study, plan_study
+from dashboard import store as results
+from dashboard.store import StudyView, studies
+from tests.cli.small_study import STUDY, finished
+from tests.dashboard.conftest import Open, Show, put, said
+from trainables.errors import StorageError
+
+STALE = 1.05  # seconds after which a study is looked at again
+
+
+@pytest.fixture
+def other(store: Store) -> Plan:
+    """A second study, of which nothing is trained."""
+    text = STUDY.replace("study: small", "study: other").replace(
+        "channel_scale: 0.125", "channel_scale: 0.25"
+    )
+    plan = plan_study(parse_study(text, "other.yaml"), None, "cpu")
+    put(store, plan, {})
+    return plan
+
+
+def test_a_page_without_a_study_is_not_run_again_for_the_one_of_the_page_before(
+    open_page: Open, store: Store, plan: Plan
+) -> None:
+    """It would never have seen the new record, and be run for it without end."""
+    open_page("table")
+    finished(plan.trials[3], store)
+    time.sleep(STALE)
+    assert "4 of 4 finished" in said(open_page("studies"))
+
+
+def test_a_record_that_lands_while_the_page_is_made_is_on_it_in_the_end(
+    open_page: Open, store: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    landing = iter([True])
+
+    def count_line(*_: object) -> str:
+        if next(landing, False):
+            finished(plan.trials[3], store)
+            time.sleep(STALE)
+        return "counted"
+
+    monkeypatch.setattr("dashboard.frame.count_line", count_line)
+    app = open_page("table")
+    assert list(app.dataframe[0].value["n"]) == ["2", "2"]
+
+
+@pytest.mark.parametrize("old_looks", [1, 2, 3])
+def test_a_trial_page_shows_the_record_whichever_of_its_looks_finds_it_first(
+    open_page: Open, store: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch, old_looks: int
+) -> None:
+    trial = plan.trials[3]
+    app = open_page("trial")
+    app.selectbox(key="cell").set_value(trial.cell).run()
+    app.selectbox(key="repeat").set_value("seed 1").run()
+    assert "It has no record yet" in said(app)
+    before = results.view(store, "small")
+    finished(trial, store, image_ap=0.97)
+    time.sleep(STALE)
+    after, looks = results.view(store, "small"), iter([before] * old_looks)
+
+    def view(store: Store, name: str) -> StudyView:
+        return next(looks, after)
+
+    monkeypatch.setattr("dashboard.store.view", view)
+    app.run()
+    assert "It has no record yet" not in said(app)
+    assert app.metric[0].value == "0.9700"
+
+
+def test_what_cannot_be_read_is_said_in_its_place() -> None:
+    def page() -> None:
+        from dashboard.frame import errors_said
+        from trainables.errors import StorageError
+
+        with errors_said():
+            raise StorageError("the bucket is away")
+
+    app = AppTest.from_function(page).run()
+    assert not app.exception
+    assert "The bucket is away" in said(app)
+
+
+def test_the_list_of_studies_says_itself_that_the_storage_is_away(
+    show: Show, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: Store) -> None:
+        raise StorageError("the bucket is away")
+
+    monkeypatch.setattr("dashboard.store.studies", away)
+    app = show("studies", study=None)
+    assert not app.exception
+    assert "The bucket is away" in said(app)
+
+
+def test_a_running_trial_says_itself_that_the_storage_is_away(
+    show: Show, store: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, looks = results.view(store, "small"), iter("ab")  # those of the page
+
+    def view(*_: object) -> StudyView:
+        if next(looks, None) is None:
+            raise StorageError("the bucket is away")
+        return now
+
+    monkeypatch.setattr("dashboard.store.view", view)
+    app = show("trial", cell=plan.trials[3].cell, repeat="seed 1")
+    assert not app.exception
+    assert "The bucket is away" in said(app)
+
+
+def test_all_studies_of_a_page_are_followed(open_page: Open, other: Plan) -> None:
+    app = open_page("compare")
+    app.selectbox(key="other").set_value("other").run()
+    assert set(app.session_state["_seen"]) == {None, "small", "other"}
+
+
+def test_a_study_that_was_just_started_stands_at_the_top(store: Store, other: Plan) -> None:
+    assert [entry.name for entry in studies(store)] == ["other", "small"]
+
+
+def test_a_heartbeat_counts_as_a_change_of_a_study(store: Store, plan: Plan, other: Plan) -> None:
+    store.begin_attempt(plan.trials[3].id, Environment())
+    store.write_progress(Progress.now(plan.trials[3].id, 1, 2, {"loss": 0.5}))
+    assert [entry.name for entry in studies(store)] == ["small", "other"]
+
+
+def test_studies_keep_their_places_while_the_reader_looks(
+    open_page: Open, store: Store, other: Plan, plan: Plan
+) -> None:
+    def listed() -> list[str]:
+        links = (link.label.strip("*") for link in open_page("studies").page_link)
+        return [name for name in links if name in ("small", "other", "third")]
+
+    assert listed() == ["other", "small"]
+    finished(plan.trials[3], store)
+    put(store, other.model_copy(update={"study": other.study.model_copy(update={"study": "third"})}), {})
+    time.sleep(STALE)
+    assert listed() == ["third", "other", "small"]

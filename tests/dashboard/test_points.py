@@ -1,0 +1,59 @@
+"""What a search's page draws of thousands of points, and that it says so."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from assay.results.search import Judged
+from assay.study import Plan, Point, parse_study, plan_study
+from dashboard.points import few, search_points, thinning
+from tests.cli.small_search import SEARCH
+
+PLAN: Plan = plan_study(parse_study(SEARCH, "hunt.yaml"), None, "cpu")
+
+
+def made(values: list[float | None]) -> list[Judged]:
+    """Points in the order in which they were drawn."""
+    return [
+        Judged(
+            Point(cell="base", index=i, source="tpe", values={"config.lr": 0.1}, config={}, search=""),
+            "failed" if value is None else "finished",
+            value,
+            () if value is None else (value,),
+        )
+        for i, value in enumerate(values)
+    ]
+
+
+def test_few_points_are_all_drawn_and_nothing_is_said() -> None:
+    points = made([0.1] * 500)
+    assert few(points) == points
+    assert thinning(500) == ""
+
+
+@pytest.mark.parametrize("count", [501, 1234, 10_000])
+def test_of_many_the_best_and_an_even_sample_of_the_others_are_drawn(count: int) -> None:
+    ranked = made([1 - i / count for i in range(count)])
+    drawn = [one.point.index for one in few(ranked)]
+    assert drawn[:250] == list(range(250))
+    (step,) = set(np.diff(drawn[250:]))
+    assert len(drawn) <= 500
+    assert thinning(count) == f"Charts hold the best 250 of {count} points, and 1 in {step} of the others."
+
+
+def test_the_best_so_far_is_exact_however_many_points_are_left_out() -> None:
+    values = list(np.random.default_rng(0).random(3000))
+    points = search_points(PLAN, made([*map(float, values)]))
+    best = np.maximum.accumulate(values)
+    history = points.history.set_index("index")["best"]
+    assert len(history) < 600
+    assert history.to_dict() == {i: best[i] for i in history.index}
+    np.testing.assert_array_equal(history.reindex(range(3000)).ffill(), best)
+
+
+def test_points_are_ranked_best_first_and_those_without_a_value_last() -> None:
+    points = search_points(PLAN, made([0.2, None, 0.9]))
+    assert list(points.table["point"]) == ["base #2", "base #0", "base #1"]
+    np.testing.assert_array_equal(points.axes[-1].places, [1, 0, np.nan])
+    assert points.judged == 2

@@ -1,0 +1,98 @@
+"""The table's page: its rows are the report's, chosen cells stay chosen, and what is left out is named."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from assay.results import Record, Store
+from assay.study import Plan, parse_study, plan_study
+from dashboard.cells import ablation, cell_table
+from dashboard.store import answers, view
+from tests.cli.small_study import STUDY
+from tests.dashboard.conftest import Show, put
+from tests.results.made_studies import make_plan, make_records
+from tests.results.test_luck_and_looks import with_predictions
+
+
+def marked(app: AppTest) -> list[int]:
+    """Rows that the table was told to mark in the last run."""
+    state = app.dataframe[0].proto.selection_state
+    return json.loads(state)["selection"]["rows"] if state else []
+
+
+def test_further_metrics_have_a_spread_and_published_figures_stand_beside_their_metric(store: Store) -> None:
+    published = "published: {source: A paper, rows: [{at: {balance: on}, values: {image_ap: 0.912}}]}\n"
+    text = STUDY.replace("study: small", "study: known") + published
+    put(store, plan_study(parse_study(text, "known.yaml"), None, "cpu"), {})
+    table = cell_table(view(store, "known"), luck=False)
+    titles = [table.titles[name].removesuffix(" ↑").removesuffix(" ↓") for name in table.frame]
+    assert titles == ["balance", "best", "AP", "±", "95 % interval", "published", "FP", "±", "FN", "±", "n"]
+    assert table.frame.loc["on", "published image_ap"] == 0.912
+    assert table.frame.loc["off", "spread fp"] == 0.0
+
+
+def test_marks_of_the_table_are_the_reports_and_refer_to_its_notes(store: Store) -> None:
+    now = view(store, "small")
+    assert list(cell_table(now, luck=False).frame["n"]) == ["2", "1 of 2 ¹"]
+    (note,) = ablation(now, luck=False).notes
+    assert note.startswith("on: n = 1 of 2: 1 missing")
+
+
+def test_a_record_that_cannot_be_read_is_named_unfolded(show: Show, store: Store, plan: Plan) -> None:
+    path = f"trials/{plan.trials[3].id}/record.json"
+    store.write_bytes(path, b"{")
+    app = show("table")
+    warnings = [part.proto.body for part in app.get("html") if 'class="warn"' in part.proto.body]
+    assert [path in text for text in warnings] == [True]
+
+
+def test_chosen_cells_stay_chosen_when_their_rows_move(show: Show) -> None:
+    app = show("table", cells="off")
+    assert marked(app) == [0]
+    app.toggle(key="best").set_value(True).run()
+    assert list(app.dataframe[0].value.index) == ["on", "off"]
+    assert marked(app) == [1]
+    app.multiselect(key="cells").set_value(["off", "on"]).run()
+    assert marked(app) == [0, 1]
+
+
+def test_test_luck_begins_as_suits_the_study_whatever_the_one_before_was(show: Show, store: Store) -> None:
+    seeds = ", ".join(map(str, range(160)))
+    text = STUDY.replace("study: small", "study: many").replace("seeds: [0, 1]", f"seeds: [{seeds}]")
+    put(store, plan_study(parse_study(text, "many.yaml"), None, "cpu"), {})
+    app = show("table")
+    assert app.toggle(key="luck").value
+    for study, on in {"many": False, "small": True}.items():
+        app.session_state["study"] = study
+        assert app.run().toggle(key="luck").value is on
+    app.toggle(key="luck").set_value(False).run()
+    assert not app.run().toggle(key="luck").value, "of one study the reader's choice stays"
+
+
+def test_test_luck_of_the_url_is_the_readers_choice(show: Show) -> None:
+    assert not show("table", luck="false").toggle(key="luck").value
+
+
+def test_a_new_record_reads_no_predictions_but_its_own(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = make_plan()
+    records = {one.id: with_predictions(store, one, 0) for one in make_records(plan).values()}
+    *first, last = records.values()
+    put(store, plan, {one.id: one for one in first})
+    read: list[str] = []
+    read_part = Store.read_part
+
+    def noted(self: Store, record: Record, name: str) -> object:
+        read.append(record.id)
+        return read_part(self, record, name)
+
+    monkeypatch.setattr(Store, "read_part", noted)
+    monkeypatch.setattr("dashboard.store._FRESH", 0.0)
+    assert answers(view(store, "additions"), luck=True).luck is not None
+    assert sorted(read) == sorted(one.id for one in first)
+    store.write_record(last)
+    found = answers(view(store, "additions"), luck=True).luck
+    assert found is not None
+    assert read[len(first) :] == [last.id]

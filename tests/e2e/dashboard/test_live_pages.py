@@ -1,0 +1,122 @@
+"""What a reader sees while records come and the storage goes: pages of made-up records, in a real browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from assay.results import Environment, Store
+from assay.results.answers import study_answers
+from assay.results.forms import Form, report_files
+from assay.study import Plan, parse_study, plan_study
+from tests.cli.small_search import DRAWN, SEARCH, draw, write_search
+from tests.cli.small_study import STUDY, finished
+from tests.e2e.dashboard.conftest import Reader
+from tests.e2e.dashboard.serving import serve
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Empty."""
+    (tmp_path / "storage").mkdir()
+    return Store(tmp_path / "storage")
+
+
+@pytest.fixture
+def small(store: Store) -> Plan:
+    """Two cells: `on` lacks its second trial, and is the better one until that comes."""
+    plan = plan_study(parse_study(STUDY, "small.yaml"), None, "cpu")
+    store.write_table("studies/small/plan.parquet", plan.to_table())
+    for trial, image_ap in zip(plan.trials, (0.8, 0.95, 0.82), strict=False):
+        finished(trial, store, image_ap=image_ap)
+    return plan
+
+
+@pytest.fixture
+def hunt(store: Store) -> Plan:
+    """A search that is over."""
+    plan = plan_study(parse_study(SEARCH, "hunt.yaml"), None, "cpu")
+    write_search(store, plan)
+    return plan
+
+
+@pytest.fixture
+def reader(page: Page, store: Store) -> Iterator[Reader]:
+    with serve(store.uri.removeprefix("file://")) as served:
+        yield Reader(page, served.url)
+
+
+@pytest.mark.parametrize(("title", "form"), [("Markdown", Form.MARKDOWN), ("LaTeX", Form.LATEX)])
+def test_a_download_is_the_report(reader: Reader, store: Store, small: Plan, title: str, form: Form) -> None:
+    page = reader.open("/table?study=small")
+    with page.expect_download() as download:
+        page.get_by_role("button", name=title, exact=True).click()
+    records = store.records(trial.id for trial in small.trials)
+    assert (
+        download.value.path().read_bytes()
+        == report_files(form, small, records, study_answers(small, records))[""]
+    )
+
+
+def test_a_trial_that_ends_shows_its_record_by_itself(reader: Reader, store: Store, small: Plan) -> None:
+    trial = small.trials[3]
+    store.begin_attempt(trial.id, Environment())
+    page = reader.open("/trial?study=small&cell=on&repeat=seed+1")
+    page.get_by_text("It has no record yet").wait_for()
+    finished(trial, store, image_ap=0.9123)
+    page.get_by_text("0.9123").first.wait_for(timeout=10_000)
+    assert not page.get_by_text("It has no record yet").count()
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/", "small"),
+        ("/table?study=small", "Does the balance pay?"),
+        ("/trial?study=small&cell=on&repeat=seed+1", "It has no record yet"),
+    ],
+)
+def test_a_storage_that_goes_away_is_named_on_the_open_page_which_comes_back_with_it(
+    reader: Reader, small: Plan, tmp_path: Path, path: str, shown: str
+) -> None:
+    page = reader.open(path)
+    (tmp_path / "storage").rename(tmp_path / "away")
+    page.locator(".message", has_text=str(tmp_path / "storage")).first.wait_for(timeout=15_000)
+    (tmp_path / "away").rename(tmp_path / "storage")
+    expect(page.locator(".message", has_text=str(tmp_path / "storage"))).to_have_count(0, timeout=15_000)
+    page.get_by_text(shown).first.wait_for()
+
+
+def test_a_page_that_waits_for_the_first_study_notices_it(
+    reader: Reader, store: Store, request: pytest.FixtureRequest
+) -> None:
+    page = reader.open("/table")
+    page.get_by_text("No study was run into").wait_for()
+    request.getfixturevalue("small")
+    page.get_by_text("Choose a study above.").wait_for(timeout=10_000)
+
+
+def test_brushes_stay_when_points_come_and_when_the_page_is_loaded_again(
+    reader: Reader, store: Store, hunt: Plan
+) -> None:
+    draw(store, hunt, DRAWN[:4])
+    page = reader.open("/search?study=hunt")
+    page.locator(".parallel[data-ready]").wait_for()
+    axis = page.get_by_role("slider", name="lr", exact=True)
+    axis.focus()
+    page.keyboard.press("Enter")
+    page.get_by_text("2 of 4 points, inside the brushes").wait_for()
+    expect(page).to_have_url(re.compile("brush=config.lr%3A0.5%3A1"))
+    draw(store, hunt, [*DRAWN[:4], (0.2, "none", None)])
+    page.get_by_text("3 of 5 points, inside the brushes").wait_for(timeout=10_000)
+    page.reload()
+    page.get_by_text("3 of 5 points, inside the brushes").wait_for()
+    assert page.locator(".parallel[data-ready]").get_attribute("data-chosen") == "3"
