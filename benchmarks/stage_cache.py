@@ -1,10 +1,13 @@
 """Wall-clock of a study whose trials share stages, and of the same study where each trial makes its own.
 
     python -m benchmarks.stage_cache --data ROOT [--study studies/guided_cropping_mtd.yaml] [--seeds 0]
+    python -m benchmarks.stage_cache --records STORAGE      what studies saved there; trains nothing
 
 Both arms are `assay run` on an empty storage, one after the other, so Ray's start, the evaluation and the
 records are in both. In the second arm each row has a learning rate of its own, larger by a ten-millionth per
 row: the work is the same, and no stage has the key of another. Prints a Markdown table.
+
+``--records`` counts instead: a record holds the seconds of every stage that its trial used, whoever made it.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 
-from assay.results import Store
+from assay.results import Record, Store
 from assay.results.stages import made_stages
 from assay.study import Plan, parse_study, plan_study
 
@@ -95,6 +98,26 @@ def table(arms: list[Arm], what: str) -> str:
     return "\n".join(lines)
 
 
+def counted(store: Store) -> str:
+    """What the stages of each study in ``store`` cost, each once and for each trial that used it."""
+    lines = [
+        "| study | trials | seconds in stages | if none were shared | of that | with judging |",
+        "|---|---|---|---|---|---|",
+    ]
+    studies: dict[str, list[Record]] = {}
+    for record in store.records(store.trials()).values():
+        studies.setdefault(record.study, []).append(record)
+    for name, records in sorted(studies.items()):
+        uses = [use for record in records for use in record.stages]
+        if not uses:
+            continue
+        made = sum({use.key: use.seconds for use in uses}.values())
+        own, judged = sum(use.seconds for use in uses), sum(one.timings["evaluate"] for one in records)
+        share, whole = made / own, (made + judged) / (own + judged)
+        lines.append(f"| {name} | {len(records)} | {made:.0f} | {own:.0f} | {share:.2f} | {whole:.2f} |")
+    return "\n".join(lines)
+
+
 def _yaml(document: dict[str, Any]) -> str:
     stream = io.StringIO()
     YAML(typ="safe", pure=True).dump(document, stream)
@@ -102,14 +125,19 @@ def _yaml(document: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    """Run both arms and print the table."""
+    """Run both arms, or count, and print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder with the study's images")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--data", type=Path, help="folder with the study's images")
+    what.add_argument("--records", metavar="STORAGE", help="count in a storage what was saved there")
     parser.add_argument("--study", type=Path, default=ROOT / "studies" / "guided_cropping_mtd.yaml")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     given = parser.parse_args()
+    if given.records is not None:
+        print(counted(Store(given.records)))  # noqa: T201
+        return 0
     with tempfile.TemporaryDirectory(prefix="stage-cache-") as scratch:
         folder, cache = Path(scratch), Path(scratch) / "cache"
         arms = [
