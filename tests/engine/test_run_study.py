@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import combinations
@@ -47,6 +48,12 @@ def test_running_again_trains_nothing_and_a_new_seed_trains_only_itself(
     extended = ToyStudy.make(finished.storage, cache_root, seeds=(0, 1))
     assert extended.run().trained_now == 2
     assert extended.results().items() >= before.items()
+
+
+def test_a_study_leaves_ctrl_c_as_it_found_it(tmp_path: Path, cache_root: Path) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    assert ToyStudy.make(tmp_path, cache_root, seeds=(0,)).run().trained_now == 2
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_record_names_its_node_its_worker_and_the_world(finished: ToyStudy) -> None:

@@ -334,7 +334,7 @@ def _tune(work: _Work, *, scheduler: Any) -> _End:
         ),
     )
     try:
-        with _quiet_tune():
+        with _quiet_tune(), _signals_of_tune():
             grid = tuner.fit()
     except (OSError, EOFError, tune.TuneError):
         _refuse_unusable(work.store, searcher.storage_trouble)
@@ -384,6 +384,18 @@ def _quiet_tune() -> Generator[None]:
     finally:
         for name, level in before.items():
             logging.getLogger(name).setLevel(level)
+
+
+@contextmanager
+def _signals_of_tune() -> Generator[None]:
+    """Tune ends on Ctrl-C by handlers that it leaves in place: they would swallow the first one after it."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGUSR1)}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():  # elsewhere Tune has set none
+            for number, handler in kept.items():
+                signal.signal(number, handler)
 
 
 @contextmanager
