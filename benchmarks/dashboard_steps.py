@@ -137,7 +137,7 @@ def search_steps() -> tuple[Step, ...]:
 
 OPTUNA = (
     Step("first page", None, _visit("/dashboard/", f"text={STUDY}")),
-    Step("table of all trials", None, _visit("/dashboard/studies/1/trialTable", "table tbody tr")),
+    Step("list of the trials", None, _visit("/dashboard/studies/1/trials", "text=Complete")),
 )
 MLFLOW = (
     Step("first page", None, _visit("/#/experiments", f"text={STUDY}")),
