@@ -21,6 +21,7 @@ __all__ = [
     "STUDY",
     "choose_study",
     "chosen_study",
+    "keep_in_url",
     "known",
     "mlflow_url",
     "of_another_study",
@@ -81,6 +82,17 @@ def chosen_study() -> str | None:
     """The study that the reader chose, on whatever page."""
     value = st.session_state.get(STUDY)
     return value if isinstance(value, str) else None
+
+
+def keep_in_url(name: str, values: Sequence[str]) -> None:
+    """The parameter ``name`` of the URL becomes ``values``; none of them: it has no such parameter.
+
+    To be called in every run, not in a callback: of a run that the next one interrupts, the URL may be lost.
+    """
+    if values and st.query_params.get_all(name) != list(values):
+        st.query_params[name] = values
+    elif not values and name in st.query_params:
+        del st.query_params[name]
 
 
 def of_another_study(part: str, study: str) -> bool:

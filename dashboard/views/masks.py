@@ -31,10 +31,10 @@ from dashboard.masks import (
     pack,
     stage_columns,
 )
-from dashboard.state import CELLS, REPEAT, known, repeat_name
+from dashboard.state import CELLS, REPEAT, keep_in_url, known, repeat_name
 from trainables.maps import THRESHOLD_LEVEL
 
-_GRID = "mask_grid"  # key of the component; its states are written into the URL by `_remember`
+_GRID = "mask_grid"  # key of the component
 _THRESHOLD, _DIFFERENCE, _SHOW = "threshold", "difference", "show"
 
 
@@ -52,6 +52,7 @@ def main() -> None:
     if not records:
         message("Choose the cells that are to be compared.")
         return
+    _remember()
     cells, level = _read(study, records), _level()
     if not cells:
         return
@@ -72,7 +73,7 @@ def main() -> None:
         view=View(level, st.query_params.get(_DIFFERENCE) == "1"),
     )
     with grid:
-        mask_grid(data=payload, key=_GRID, on_threshold_change=_remember, on_difference_change=_remember)
+        mask_grid(data=payload, key=_GRID)
 
 
 def _why_none(pair: Pair | None) -> str:
@@ -87,13 +88,11 @@ def _why_none(pair: Pair | None) -> str:
 
 def _remember() -> None:
     """Threshold and difference as parts of the URL, where they are not what every page starts with."""
-    told: Mapping[str, Any] = st.session_state[_GRID]
+    told: Mapping[str, Any] = st.session_state.get(_GRID) or {}
     for name, usual in ((_THRESHOLD, THRESHOLD_LEVEL), (_DIFFERENCE, False)):
         value = told.get(name)
-        if value not in (None, usual):
-            st.query_params[name] = str(int(value))
-        elif value is not None and name in st.query_params:
-            del st.query_params[name]
+        if value is not None:
+            keep_in_url(name, [] if value == usual else [str(int(value))])
 
 
 def _level() -> int:

@@ -14,7 +14,7 @@ from dashboard.frame import look, message, paragraph, plain, study_view, to_tria
 from dashboard.parallel import Brushes, brush_texts, brushes_of, inside, pack, parallel
 from dashboard.plots import bar_plot, history_plot, slice_plot
 from dashboard.points import SearchPoints, objective_name, search_points, thinning
-from dashboard.state import of_another_study, repeat_name, select_rows
+from dashboard.state import keep_in_url, of_another_study, repeat_name, select_rows
 
 _SLICES = 12  # parameters that are drawn one by one
 _BRUSH = "brush"  # in the URL, once for each axis that has one
@@ -31,27 +31,20 @@ def _history(view: results.StudyView, points: SearchPoints) -> None:
         plain(left_out, "quiet")
 
 
-def _asked(points: SearchPoints) -> Brushes:
-    """The brushes of the URL."""
+def _brushes(key: str, points: SearchPoints) -> Brushes:
+    """Those that were drawn, which the URL keeps; until one is, those of the URL."""
+    drawn = (st.session_state.get(key) or {}).get("brushes")
+    if drawn is not None:
+        keep_in_url(_BRUSH, brush_texts(drawn))
     return brushes_of(st.query_params.get_all(_BRUSH), points.axes)
 
 
-def _remember(key: str) -> None:
-    """The brushes that were drawn become a part of the URL."""
-    drawn = brush_texts(st.session_state[key].get("brushes") or {})
-    if drawn:
-        st.query_params[_BRUSH] = drawn
-    elif _BRUSH in st.query_params:
-        del st.query_params[_BRUSH]
-
-
 @st.fragment
-def _points(view: results.StudyView, cell: str, points: SearchPoints, payload: bytes) -> None:
+def _points(view: results.StudyView, cell: str, key: str, points: SearchPoints, payload: bytes) -> None:
     """Parallel coordinates, and the points inside their brushes; a brush runs nothing else again."""
     plain("Points: drag along an axis to brush it, click it to clear", "heading")
-    key = f"parallel of {view.name} {cell}"
-    parallel(data=payload, key=key, on_brushes_change=partial(_remember, key))
-    brushes = _asked(points)
+    parallel(data=payload, key=key)
+    brushes = _brushes(key, points)
     kept = points.table.loc[inside(points.axes, brushes)]
     plain(
         f"{len(kept)} of {len(points.table)} points"
@@ -149,9 +142,10 @@ def _page() -> None:
         return
     points = view.computed.once(f"points {cell}", lambda: search_points(view.plan, judged[cell]))
     _history(view, points)
-    if of_another_study("brushes", f"{view.name} {cell}") and _BRUSH in st.query_params:
-        del st.query_params[_BRUSH]
-    _points(view, cell, points, pack(points.axes, _asked(points)))
+    if of_another_study("brushes", f"{view.name} {cell}"):
+        keep_in_url(_BRUSH, [])
+    key = f"parallel of {view.name} {cell}"
+    _points(view, cell, key, points, pack(points.axes, _brushes(key, points)))
     left, right = st.columns([3, 1], gap="large")
     with left:
         _slices(view, points)

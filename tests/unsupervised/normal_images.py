@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.data.made_images import write
@@ -35,7 +36,7 @@ def tiny_config(model: str, **changes: Any) -> UnsupervisedConfig:
     return UnsupervisedConfig.model_validate(settings | changes)
 
 
-def surface(seed: int, *, defect: bool = False) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def surface(seed: int, /, *, defect: bool = False) -> NDArray[np.uint8]:
     rng = np.random.default_rng(seed)
     image = rng.normal(rng.uniform(90, 130), 12, SIZE)
     if defect:
@@ -60,12 +61,18 @@ def loaded(root: Path, cache: Path, supervision: Supervision = NONE, **changes: 
     return load_training(manifest, split, supervision, open_images(manifest, SIZE, 1, cache))
 
 
-def made_set(numbers: range, *, defective: int = 0) -> ImageSet:
+class Paint(Protocol):
+    """Draws an image of ``SIZE``."""
+
+    def __call__(self, seed: int, /, *, defect: bool = False) -> NDArray[np.uint8]: ...
+
+
+def made_set(numbers: range, *, defective: int = 0, paint: Paint = surface) -> ImageSet:
     """The same images without files; the first ones defective."""
     ids = tuple(str(number) for number in numbers)
     flags = np.arange(len(ids)) < defective
     images = {
-        name: surface(number, defect=bool(flag))[..., None]
+        name: paint(number, defect=bool(flag))[..., None]
         for name, number, flag in zip(ids, numbers, flags, strict=True)
     }
     return ImageSet(ids, flags, images)

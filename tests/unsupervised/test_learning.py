@@ -6,15 +6,16 @@ such defects apart as well, so what was learned of normal images is asked for it
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from tests.unsupervised.normal_images import CPU, MODELS, NONE, SIZE, fitted, tiny_config
+from tests.unsupervised.normal_images import CPU, MODELS, NONE, SIZE, fitted, made_set, tiny_config
 from trainables.contract import LocalRun
 from trainables.data.samples import EvaluationData, ImageSet, TrainingData
 from trainables.data.tensors import images_to_tensor
@@ -31,7 +32,7 @@ LONG: dict[str, Any] = {
 }  # fmt: skip
 
 
-def stripes(seed: int, *, defect: bool = False) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def stripes(seed: int, /, *, defect: bool = False) -> NDArray[np.uint8]:
     """A striped surface; ``defect``: a square of it is turned."""
     rng = np.random.default_rng(seed)
     wave = np.sin(2 * np.pi * (np.arange(SIZE[1] + SIZE[0]) + rng.uniform(0, PERIOD)) / PERIOD)
@@ -44,14 +45,7 @@ def stripes(seed: int, *, defect: bool = False) -> np.ndarray[Any, np.dtype[np.u
     return image.clip(0, 255).astype(np.uint8)
 
 
-def striped_set(numbers: range, *, defective: int = 0) -> ImageSet:
-    ids = tuple(str(number) for number in numbers)
-    flags = np.arange(len(ids)) < defective
-    images = {
-        name: stripes(number, defect=bool(flag))[..., None]
-        for name, number, flag in zip(ids, numbers, flags, strict=True)
-    }
-    return ImageSet(ids, flags, images)
+striped_set = partial(made_set, paint=stripes)
 
 
 @cache

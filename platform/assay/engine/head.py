@@ -395,7 +395,8 @@ def _signals_of_tune() -> Generator[None]:
     finally:
         if threading.current_thread() is threading.main_thread():  # elsewhere Tune has set none
             for number, handler in kept.items():
-                signal.signal(number, handler)
+                if handler is not None:  # one that Python did not set it cannot set again
+                    signal.signal(number, handler)
 
 
 @contextmanager

@@ -20,7 +20,9 @@ from tests.e2e.dashboard.conftest import Reader
 from tests.e2e.dashboard.serving import serve
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Locator, Page
+
+TITLE, ROW = 17, 35  # of a table's canvas: the middle of its titles, the height of a row
 
 
 @pytest.fixture
@@ -52,6 +54,7 @@ def hunt(store: Store) -> Plan:
 def reader(page: Page, store: Store) -> Iterator[Reader]:
     with serve(store.uri.removeprefix("file://")) as served:
         yield Reader(page, served.url)
+        page.goto("about:blank")  # a page without its server complains
 
 
 @pytest.mark.parametrize(("title", "form"), [("Markdown", Form.MARKDOWN), ("LaTeX", Form.LATEX)])
@@ -70,10 +73,10 @@ def test_a_trial_that_ends_shows_its_record_by_itself(reader: Reader, store: Sto
     trial = small.trials[3]
     store.begin_attempt(trial.id, Environment())
     page = reader.open("/trial?study=small&cell=on&repeat=seed+1")
-    page.get_by_text("It has no record yet").wait_for()
+    expect(page.get_by_text("It has no record yet")).to_be_visible()
     finished(trial, store, image_ap=0.9123)
-    page.get_by_text("0.9123").first.wait_for(timeout=10_000)
-    assert not page.get_by_text("It has no record yet").count()
+    expect(page.get_by_text("0.9123").first).to_be_visible(timeout=10_000)
+    expect(page.get_by_text("It has no record yet")).to_have_count(0)
 
 
 @pytest.mark.parametrize(
@@ -99,9 +102,43 @@ def test_a_page_that_waits_for_the_first_study_notices_it(
     reader: Reader, store: Store, request: pytest.FixtureRequest
 ) -> None:
     page = reader.open("/table")
-    page.get_by_text("No study was run into").wait_for()
+    expect(page.get_by_text("No study was run into")).to_be_visible()
     request.getfixturevalue("small")
-    page.get_by_text("Choose a study above.").wait_for(timeout=10_000)
+    expect(page.get_by_text("Choose a study above.")).to_be_visible(timeout=10_000)
+
+
+def test_a_click_on_a_title_sorts_the_table_and_the_marked_cell_keeps_its_mark(
+    reader: Reader, small: Plan
+) -> None:
+    page = reader.open("/table?study=small&cells=on")
+    table = page.locator("[data-testid=stDataFrame]").first
+    expect(marked(table)).to_contain_text("0.95")  # `on`
+    for best in ("0.81", "0.95"):  # rising, then falling
+        click(table, x=60, y=TITLE)
+        expect(table.locator("[role=row]").nth(1)).to_contain_text(best)
+    expect(marked(table)).to_contain_text("0.95")  # `on`
+
+
+def test_a_click_on_a_point_of_a_search_leads_to_its_trial(reader: Reader, store: Store, hunt: Plan) -> None:
+    draw(store, hunt, DRAWN[:4])
+    page = reader.open("/search?study=hunt")
+    table = page.locator("[data-testid=stDataFrame]").first
+    click(table, x=8, y=TITLE + ROW)
+    link = page.get_by_role("link", name=re.compile("^Open "))
+    expect(link).to_contain_text(marked(table).locator("[role=gridcell]").first.inner_text())
+    link.click()
+    page.wait_for_url("**/trial?**")
+    expect(page.get_by_role("heading", name="Trial")).to_be_visible()
+    reader.settled()
+
+
+def click(table: Locator, *, x: int, y: int) -> None:
+    """On a place of its canvas, in pixels from the corner."""
+    table.locator(".dvn-scroller").click(position={"x": x, "y": y})
+
+
+def marked(table: Locator) -> Locator:
+    return table.locator("[role=row][aria-selected=true]")
 
 
 def test_brushes_stay_when_points_come_and_when_the_page_is_loaded_again(

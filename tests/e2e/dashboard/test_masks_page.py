@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import permutations
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -19,11 +17,10 @@ from assay.results import Record, Store
 from assay.results.pictures import records_with_maps
 from assay.results.summary import Repeat
 from assay.study import Plan
-from dashboard.masks import peaks_in
 from tests.dashboard.made_records import make_scene, make_study
 from tests.e2e.dashboard.conftest import Results
 from tests.e2e.dashboard.serving import Served, serve
-from trainables.maps import Probe, maps_table, read_probe
+from trainables.maps import THRESHOLD_LEVEL, read_probe
 
 COMPONENTS = Path(__file__).parents[3] / "dashboard" / "components"
 WEAK, STRONG = "off·off·off", "on·on·on"
@@ -250,55 +247,6 @@ def test_the_difference_of_two_cells_is_that_of_their_masks(
     assert seen == set(COLOURS)
 
 
-def test_the_browser_matches_defects_of_two_sizes_as_the_server_does(page: Page) -> None:
-    rng = np.random.default_rng(0)
-    scene = make_scene(6, (96, 144))
-    page.goto("about:blank")
-    page.add_script_tag(path=COMPONENTS / "mask_pixels.js")
-    for truth in scene.test.masks.values():
-        rows = [made_row(cv2.resize(truth, size), rng) for size in ((144, 96), (61, 50), (70, 110))]
-        for own, other in permutations(rows, 2):
-            cells = [as_cell(row) for row in (own, other)]
-            matched = page.evaluate("([own, other]) => matchedPeaks(own, other)", cells)
-            assert matched == peaks_in(other, own).tolist()
-
-
-def test_pixels_of_two_sizes_are_not_subtracted(page: Page) -> None:
-    page.goto("about:blank")
-    page.add_script_tag(path=COMPONENTS / "mask_numbers.js")
-    told = page.evaluate(
-        """() => {
-          const counts = (all) => new Array(256).fill(0).with(200, all);
-          const [small, large] = [1, 4].map((k) => new Numbers(counts(5 * k), counts(10 * k), counts(1)));
-          return [captionOf(small, small, 128), captionOf(small, large, 128)];
-        }"""
-    )
-    assert told == [
-        ["IoU +0.000 · found ±0", "FP ±0 · FN ±0 px"],
-        ["IoU +0.000 · found ±0", "pixels are of two sizes"],
-    ]
-
-
-def made_row(truth: NDArray[np.uint8], rng: np.random.Generator) -> dict[str, Any]:
-    """An image of `maps.parquet` with this mask and a map by chance."""
-    heatmap = rng.random(truth.shape, dtype=np.float32)
-    photo = np.full((*truth.shape, 1), 90, np.uint8)
-    return maps_table([Probe("one", True, None, 0.5, photo, heatmap, truth > 0)], 0.5).to_pylist()[0]
-
-
-def as_cell(row: dict[str, Any]) -> dict[str, Any]:
-    """What the grid keeps of it."""
-    defects = read_probe(row).defects
-    assert defects is not None
-    return {
-        "width": row["width"],
-        "height": row["height"],
-        "truthPlace": str(row["truth"]),
-        "defects": defects.ravel().tolist(),
-        "peaks": list(row["peaks"]),
-    }
-
-
 def test_numbers_of_the_difference_are_differences_of_numbers(
     masks: MasksPage, storage: Store, cells: dict[str, Record]
 ) -> None:
@@ -335,6 +283,15 @@ def test_the_url_keeps_cells_threshold_difference_order_and_page(
         "page": ["2"],
         "difference": ["1"],
     }
+
+
+def test_a_threshold_moved_by_many_steps_of_a_key_is_in_the_url_at_last(masks: MasksPage) -> None:
+    masks.open()
+    masks.page.locator("input.threshold").focus()
+    for level in range(THRESHOLD_LEVEL + 1, THRESHOLD_LEVEL + 31):  # each step runs the page again
+        masks.page.keyboard.press("ArrowRight")
+        expect(masks.page.locator("input.threshold")).to_have_value(str(level))
+    masks.page.wait_for_url(f"**threshold={THRESHOLD_LEVEL + 30}**", timeout=30_000)
 
 
 def test_the_threshold_stays_from_page_to_page(masks: MasksPage) -> None:
