@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page
 
 __all__ = ["MLFLOW", "OPTUNA", "PATIENCE", "SEARCH", "STUDY", "Step", "search_steps", "study_steps"]
 
@@ -19,6 +19,7 @@ STUDY, SEARCH = "large", "search"
 PATIENCE = 300_000  # ms: what is slow is measured, not cut off
 _PAGE, _FILTER, _PAINT = 2.0, 0.5, 0.1  # seconds
 _MOVES = 15  # of the slider
+_LOOK = 0.01  # seconds between two looks at the page
 
 # From the slider's event to the frame that shows the new masks: the grid draws in the next animation frame,
 # and the one after that begins when it was painted.
@@ -41,10 +42,12 @@ class Step(NamedTuple):
     times: int = 1  # that it is done; its seconds are those of one
 
 
-def _timed(act: Callable[[], object], shown: Callable[[], object]) -> float:
+def _timed(act: Callable[[], object], shown: Callable[[], bool]) -> float:
     began = time.perf_counter()
     act()
-    shown()
+    while not shown():  # Playwright's own waiting looks again after up to a second
+        assert time.perf_counter() - began < PATIENCE / 1000
+        time.sleep(_LOOK)
     return time.perf_counter() - began
 
 
@@ -53,7 +56,9 @@ def _visit(path: str, shown: str) -> Callable[[Page, str], float]:
 
     def act(page: Page, url: str) -> float:
         page.goto("about:blank")
-        return _timed(lambda: page.goto(f"{url}{path}"), page.locator(shown).first.wait_for)
+        return _timed(
+            lambda: page.goto(f"{url}{path}", wait_until="commit"), page.locator(shown).first.is_visible
+        )
 
     return act
 
@@ -63,7 +68,7 @@ def _settle(page: Page) -> None:
     page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
 
 
-def _choose(page: Page, label: str, option: str, shown: Callable[[], object]) -> float:
+def _choose(page: Page, label: str, option: str, shown: Callable[[], bool]) -> float:
     """Choose an option of a select by typing it; what opening its list takes is not counted."""
     _settle(page)
     page.get_by_role("combobox", name=label).first.click()
@@ -77,7 +82,7 @@ def _choose_cell(cell: str) -> Callable[[Page, str], float]:
 
     def act(page: Page, url: str) -> float:
         trials = page.locator("[data-testid=stDataFrame]").nth(1).locator("canvas").first
-        return _choose(page, "Trials of", cell, trials.wait_for)
+        return _choose(page, "Trials of", cell, trials.is_visible)
 
     return act
 
@@ -86,16 +91,15 @@ def _filter_masks(page: Page, url: str) -> float:
     """On the Masks page, until the images asked for are drawn."""
     grid = page.locator(".grid")
     before = grid.get_attribute("data-ready") or ""
-    return _choose(
-        page, "Show", "defective", lambda: expect(grid).not_to_have_attribute("data-ready", before)
-    )
+    return _choose(page, "Show", "defective", lambda: grid.get_attribute("data-ready") != before)
 
 
 def _brush(page: Page, url: str) -> float:
     """On the Search page: the upper half of an axis, until the points inside are counted."""
     _settle(page)
     page.get_by_role("slider", name="lr", exact=True).focus()
-    return _timed(lambda: page.keyboard.press("Enter"), page.get_by_text("inside the brushes").first.wait_for)
+    inside = page.get_by_text("inside the brushes").first
+    return _timed(lambda: page.keyboard.press("Enter"), inside.is_visible)
 
 
 def _move_slider(page: Page, url: str) -> float:

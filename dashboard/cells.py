@@ -67,6 +67,10 @@ def cell_table(view: StudyView, *, luck: bool) -> CellTable:
 
     What the report says by bold type is a column here, and beside it is the interval of the primary mean.
     """
+    return view.computed.once(f"cells {luck}", lambda: _cell_table(view, luck=luck))
+
+
+def _cell_table(view: StudyView, *, luck: bool) -> CellTable:
     plan, table = view.plan.answer(), ablation(view, luck=luck)
     metrics = {metric_title(metric): metric for metric in reported_metrics(plan)}
     primary = next(iter(metrics))

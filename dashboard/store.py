@@ -27,7 +27,7 @@ from assay.results.label_answers import LabelAnswers, label_answers
 from assay.results.lease import holder
 from assay.results.looks import read_looks
 from assay.results.luck import read_luck
-from assay.results.plans import stored_plan
+from assay.results.plans import written_plan
 from assay.results.search import best_points
 from assay.results.search_tables import judged_cells
 from assay.results.stages import stage_curve
@@ -252,7 +252,7 @@ class _Followed:
         held = holder(self._store, self._name) is not None
         stamp = self._store.stamp(f"{self._store.study(self._name)}/plan.parquet")
         if self._watch is None or stamp != self._stamp:
-            self._watch, self._stamp = Watch(self._store, stored_plan(self._store, self._name)), stamp
+            self._watch, self._stamp = Watch(self._store, written_plan(self._store, self._name)), stamp
         snapshot = self._watch.look(begun)
         planned_at = stamp[0] / 1e9 if stamp is not None else 0.0
         return _state(self._watch, snapshot, self._view, store=self._store, held=held, planned_at=planned_at)

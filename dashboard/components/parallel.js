@@ -24,6 +24,7 @@ export default function ({ data, parentElement: root, setStateValue }) {
     return !brush || (place >= Math.fround(brush[0]) && place <= Math.fround(brush[1]));
   });
 
+  const haze = document.createElement("canvas");  // all lines, faint: drawn once, under those that a brush chooses
   let frame = 0;
   const later = () => { cancelAnimationFrame(frame); frame = requestAnimationFrame(paint); };
   function paint() {
@@ -31,34 +32,42 @@ export default function ({ data, parentElement: root, setStateValue }) {
     canvas.width = box.clientWidth * ratio;
     canvas.height = box.clientHeight * ratio;
     const pen = canvas.getContext("2d");
+    if (haze.width !== canvas.width || haze.height !== canvas.height) {
+      [haze.width, haze.height] = [canvas.width, canvas.height];
+      const faint = haze.getContext("2d");
+      faint.scale(ratio, ratio);
+      drawLines(faint, () => true, "#8a8f98", Math.max(0.05, Math.min(0.4, 60 / count)), 1);
+    }
+    if (haze.width && haze.height) pen.drawImage(haze, 0, 0);
     pen.scale(ratio, ratio);
-    pen.lineJoin = "round";
     const chosen = [];
     for (let point = 0; point < count; point++) chosen.push(inside(point));
     const brushed = Object.keys(brushes).length > 0;
     const clear = point => chosen[point] && (brushed || point < best);  // points come best first
-    const draw = (wanted, stroke, alpha, width) => {
-      pen.strokeStyle = stroke; pen.globalAlpha = alpha; pen.lineWidth = width;
-      for (let point = count - 1; point >= 0; point--) {  // the best on top
-        if (!wanted(point)) continue;
-        pen.beginPath();
-        let open = false;
-        for (let a = 0; a < axes.length; a++) {
-          const place = places[a * count + point];
-          if (Number.isNaN(place)) { open = false; continue; }
-          if (open) pen.lineTo(x(a), y(place)); else pen.moveTo(x(a), y(place));
-          open = true;
-        }
-        pen.stroke();
-      }
-    };
-    draw(point => !clear(point), "#8a8f98", Math.max(0.05, Math.min(0.4, 60 / count)), 1);
-    draw(clear, colour("--st-primary-color"), Math.max(0.15, Math.min(0.85, 300 / count)), 1.6);
+    // Lines of one pixel are several times as fast as wider ones, where no graphics card draws them.
+    drawLines(pen, clear, colour("--st-primary-color"), Math.max(0.15, Math.min(0.85, 300 / count)), count > 1000 ? 1 : 1.6);
     pen.globalAlpha = 0.7; pen.strokeStyle = colour("--st-text-color"); pen.lineWidth = 1;
     for (let a = 0; a < axes.length; a++) { pen.beginPath(); pen.moveTo(x(a), y(0)); pen.lineTo(x(a), y(1)); pen.stroke(); }
     for (const [a, element] of elements.entries()) place(element, a);
     box.dataset.chosen = chosen.filter(Boolean).length;
     box.dataset.ready = "true";
+  }
+
+  function drawLines(pen, wanted, stroke, alpha, width) {
+    pen.strokeStyle = stroke; pen.globalAlpha = alpha; pen.lineWidth = width; pen.lineJoin = "round";
+    const [left, top, height] = [axes.map((_, a) => x(a)), y(1), y(0) - y(1)];
+    for (let point = count - 1; point >= 0; point--) {  // the best on top
+      if (!wanted(point)) continue;
+      pen.beginPath();
+      let open = false;
+      for (let a = 0; a < axes.length; a++) {
+        const place = places[a * count + point];
+        if (Number.isNaN(place)) { open = false; continue; }
+        if (open) pen.lineTo(left[a], top + (1 - place) * height); else pen.moveTo(left[a], top + (1 - place) * height);
+        open = true;
+      }
+      pen.stroke();
+    }
   }
 
   function place(element, a) {

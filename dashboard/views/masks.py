@@ -13,7 +13,7 @@ from assay.results.pictures import records_with_maps
 from assay.results.summary import Repeat
 from dashboard import store as results
 from dashboard.components import mask_grid
-from dashboard.frame import message, study_view
+from dashboard.frame import errors_said, message, study_view
 from dashboard.masks import (
     FOUND_BY_ONE,
     LOWEST_LEVEL,
@@ -52,6 +52,17 @@ def main() -> None:
     if not records:
         message("Choose the cells that are to be compared.")
         return
+    _compare(study, records)
+
+
+@st.fragment
+def _compare(study: results.StudyView, records: Mapping[str, Record]) -> None:
+    """The images of some cells; a filter runs this again, and not the choice among a thousand cells."""
+    with errors_said():
+        _show_images(study, records)
+
+
+def _show_images(study: results.StudyView, records: Mapping[str, Record]) -> None:
     _remember()
     cells, level = _read(study, records), _level()
     if not cells:

@@ -21,7 +21,7 @@ _BRUSH = "brush"  # in the URL, once for each axis that has one
 
 
 def _history(view: results.StudyView, points: SearchPoints) -> None:
-    plain("History: every point on validation images, and the best so far", "heading")
+    plain("History: points on validation images, and the best so far", "heading")
     if points.history.empty:
         message("No point has been judged yet.")
         return

@@ -5,16 +5,26 @@ from __future__ import annotations
 import pyarrow as pa
 from pydantic import ValidationError
 
+from assay.results.bulk import collector_paused
 from assay.results.search import grown
 from assay.results.store import Store
 from assay.study import Plan
 from trainables.errors import InputError
 
-__all__ = ["stored_plan", "stored_plans"]
+__all__ = ["stored_plan", "stored_plans", "written_plan"]
 
 
 def stored_plan(store: Store, name: str) -> Plan:
     """The plan of a study as its last `assay run` wrote it; of a search, with the points drawn since.
+
+    Raises:
+        InputError: If it was never started, or what is there cannot be read.
+    """
+    return grown(written_plan(store, name), store)
+
+
+def written_plan(store: Store, name: str) -> Plan:
+    """The plan of a study as its last `assay run` wrote it; of a search, without points.
 
     Raises:
         InputError: If it was never started, or what is there cannot be read.
@@ -29,7 +39,8 @@ def stored_plan(store: Store, name: str) -> Plan:
     except (OSError, pa.ArrowInvalid) as error:
         raise InputError(f"{path} in {store.uri} cannot be read: {error}") from None
     try:
-        return grown(Plan.from_table(table), store)
+        with collector_paused():
+            return Plan.from_table(table)
     except (KeyError, ValidationError):
         raise InputError(
             f"{path} in {store.uri} was written by another version of assay. `assay run` writes it anew."

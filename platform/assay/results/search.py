@@ -19,7 +19,7 @@ from assay.results.store import Store
 from assay.study import Ablation, Plan, Point, SearchedCell, Trial
 from assay.study.cells import Role
 from assay.study.identity import canonical_json
-from assay.study.points import budget, changed_parameters, point_cell, trials_of
+from assay.study.points import budget, changed_parameters, point_cell, trial_ids, trials_of
 from trainables.errors import InputError
 
 __all__ = [
@@ -137,16 +137,17 @@ def best_to_ablate(plan: Plan, judged: Sequence[Judged]) -> Point | None:
     return next((one.point for one in best_points(plan, judged)), None)
 
 
-def grown(plan: Plan, store: Store, records: Mapping[str, Record] | None = None) -> Plan:
+def grown(plan: Plan, store: Store, records: dict[str, Record] | None = None) -> Plan:
     """The plan of a search with all that was drawn so far; any other plan as it is.
 
     Args:
         plan: A plan, grown or not.
         store: Where the points lie.
-        records: What is known already; records not in it are read.
+        records: What is known already. Records that are missing there are read, and added.
     """
     if plan.study.search is None:
         return plan
+    known = {} if records is None else records
     points = read_points(store, plan)
     replicate = plan.study.replicate
     written = read_ablations(store, plan) if replicate is not None and replicate.ablate_winner else []
@@ -157,8 +158,8 @@ def grown(plan: Plan, store: Store, records: Mapping[str, Record] | None = None)
         mine = [point for point in points if point.cell == searched.cell.name]
         chosen = None
         if len(mine) >= budget(plan.study):  # else the search goes on, whatever the records say
-            ids = [trial.id for point in mine for trial in point_trials(plan, searched, point)]
-            known = {id_: records[id_] for id_ in ids if id_ in records} if records else {}
+            trained = [point.config for point in mine if point.config is not None]
+            ids = [id_ for config in trained for id_ in trial_ids(searched, config, searched.repeats)]
             known |= store.records(id_ for id_ in ids if id_ not in known)
             judged = judge(plan, searched, mine, known)
             chosen = winners(plan, judged)
@@ -208,8 +209,8 @@ def _judged(plan: Plan, searched: SearchedCell, point: Point, records: Mapping[s
     values: list[float] = []
     trouble: list[tuple[Literal["pruned", "failed"], str]] = []
     missing = False
-    for trial in point_trials(plan, searched, point):
-        record = records.get(trial.id)
+    for id_ in trial_ids(searched, point.config, searched.repeats):
+        record = records.get(id_)
         if record is None:
             missing = True
         elif record.result is not None and record.status == "finished":

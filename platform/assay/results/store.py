@@ -30,6 +30,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
+from assay.results.bulk import collector_paused
 from assay.results.files import Files
 from assay.results.progress import Progress
 from assay.results.record import Environment, Problem, Record, read_record
@@ -118,11 +119,12 @@ class Store(Files):
         more threads only fight for the interpreter, while an object store needs many requests in flight.
         """
         ids = list(dict.fromkeys(trial_ids))
-        if self.local_path is not None:
-            found = [self.record(trial_id) for trial_id in ids]
-        else:
-            with ThreadPoolExecutor(_READERS) as pool:
-                found = list(pool.map(self.record, ids))
+        with collector_paused():
+            if self.local_path is not None:
+                found = [self.record(trial_id) for trial_id in ids]
+            else:
+                with ThreadPoolExecutor(_READERS) as pool:
+                    found = list(pool.map(self.record, ids))
         return RecordSet(
             {record.id: record for record in found if isinstance(record, Record)},
             tuple(problem for problem in found if isinstance(problem, Problem)),

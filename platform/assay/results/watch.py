@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+from assay.results.bulk import collector_paused
 from assay.results.progress import Progress
 from assay.results.record import Problem, Record
 from assay.results.search import grown
@@ -75,8 +76,8 @@ class Watch:
         self._since = since
         self._records: dict[str, Record] = {}
         self._problems: tuple[Problem, ...] = ()
-        self._changes = 0  # looks at which a record came or went
-        self._grown_at: tuple[object, ...] = ()
+        self._drawn: tuple[object, ...] = ()  # of a search: the files of its points when it was grown,
+        self._grown_with: Mapping[str, Record] = {}  # and the records that were known
         self._first = True
         self._cost = 0.0
 
@@ -103,11 +104,11 @@ class Watch:
     def look(self, begun: AbstractSet[str] | None = None) -> Snapshot:
         """The state now; ``begun``: the trials that left anything, where the caller has listed them."""
         start = time.monotonic()
-        if self._plan.study.search is not None:
-            self._grow()
-        if begun is None:
-            begun = set(self._store.trials())
-        ended = self._new_records(begun)
+        with collector_paused():
+            known = self._grow() if self._plan.study.search is not None else {}
+            if begun is None:
+                begun = set(self._store.trials())
+            ended = self._new_records(begun, known)
         started = begun & (self._trials.keys() - self._records.keys())
         found = (self._running(trial) for id_, trial in self._trials.items() if id_ in started)
         running = tuple(one for one in found if one is not None)
@@ -119,28 +120,36 @@ class Watch:
     def _total(self) -> int:
         return len(self._trials) + self._plan.undrawn
 
-    def _grow(self) -> None:
-        """The points that a search drew since; where nothing can have changed, the same plan object."""
-        folder = self._store.study(self._plan.study.study)
-        drawn = [self._store.stamp(f"{folder}/{name}.jsonl") for name in ("search", "ablation")]
-        state = (*drawn, self._changes)
-        if state != self._grown_at:
-            self._plan = grown(self._plan, self._store, self._records)
-            self._trials = {trial.id: trial for trial in self._plan.trials}
-            self._grown_at = state
+    def _grow(self) -> Mapping[str, Record]:
+        """The points that a search drew since; where nothing changed, the same plan object.
 
-    def _new_records(self, begun: AbstractSet[str]) -> tuple[Record, ...]:
+        Returns:
+            The records that are known, with those that were read to know what it drew.
+        """
+        folder = self._store.study(self._plan.study.study)
+        drawn = tuple(self._store.stamp(f"{folder}/{name}.jsonl") for name in ("search", "ablation"))
+        if drawn == self._drawn and self._records == self._grown_with:
+            return self._records
+        known = dict(self._records)
+        plan = grown(self._plan, self._store, known)
+        if plan != self._plan:
+            self._plan = plan
+            self._trials = {trial.id: trial for trial in plan.trials}
+        self._drawn, self._grown_with = drawn, known
+        return known
+
+    def _new_records(self, begun: AbstractSet[str], known: Mapping[str, Record]) -> tuple[Record, ...]:
         # A failed trial may be trained again (`--retry failed`), so its record is read again.
         settled = {id_ for id_, record in self._records.items() if record.status != "failed"}
         candidates = begun & (self._trials.keys() - settled)
-        read = self._store.records_of(id_ for id_ in self._trials if id_ in candidates)
-        found, self._problems = read.records, read.problems
+        fresh = {id_: known[id_] for id_ in candidates - self._records.keys() if id_ in known}
+        read = self._store.records_of(id_ for id_ in self._trials if id_ in candidates and id_ not in fresh)
+        found, self._problems = fresh | read.records, read.problems
         new = tuple(record for id_, record in found.items() if self._records.get(id_) != record)
         gone = self._records.keys() & ((candidates - found.keys()) | (settled - begun))
         for id_ in gone:
             del self._records[id_]
         self._records.update(found)
-        self._changes += bool(new or gone)
         first, self._first = self._first, False
         return () if first else new
 

