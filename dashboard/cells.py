@@ -13,7 +13,7 @@ from assay.results.statistics import MeanInterval
 from assay.results.statistics.words import interval_text
 from assay.results.summary import CellSummary, reported_metrics, summarise
 from assay.results.tables import ablation_table, decimals_of, metric_title
-from dashboard.state import repeat_name
+from assay.study.repeats import repeat_name
 from dashboard.store import StudyView, answers
 from trainables.metrics import METRICS, Metric
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 import streamlit as st
 
 from assay.study import Plan, Trial
+from assay.study.repeats import repeat_name
 
 __all__ = [
     "CELL",
@@ -25,7 +26,6 @@ __all__ = [
     "known",
     "mlflow_url",
     "of_another_study",
-    "repeat_name",
     "select_rows",
     "storage_uri",
     "trial_of",
@@ -35,7 +35,7 @@ STUDY = "study"  # a study of the storage
 OTHER = "other"  # another study beside it
 CELL = "cell"  # a cell of the study
 CELLS = "cells"  # several
-REPEAT = "repeat"  # see `repeat_name`
+REPEAT = "repeat"  # as `repeat_name` says it
 
 _IN_URL = "_study_in_url"  # what the URL said at the last run
 DEFAULT_STORAGE = "./assay-storage"
@@ -121,11 +121,6 @@ def known(values: Iterable[str], options: Iterable[str]) -> list[str]:
     """Those of ``values`` that are options, each once, in their order."""
     allowed = set(options)
     return [value for value in dict.fromkeys(values) if value in allowed]
-
-
-def repeat_name(seed: int, fold: int | None) -> str:
-    """``seed 0``, ``seed 0 fold 2``."""
-    return f"seed {seed}" if fold is None else f"seed {seed} fold {fold}"
 
 
 def trial_of(plan: Plan, cell: str, repeat: str) -> Trial | None:

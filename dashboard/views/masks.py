@@ -11,6 +11,7 @@ from streamlit.delta_generator import DeltaGenerator as Container
 from assay.results import Record
 from assay.results.pictures import records_with_maps
 from assay.results.summary import Repeat
+from assay.study.repeats import repeat_name
 from dashboard import store as results
 from dashboard.components import mask_grid
 from dashboard.frame import errors_said, message, study_view
@@ -31,7 +32,7 @@ from dashboard.masks import (
     pack,
     stage_columns,
 )
-from dashboard.state import CELLS, REPEAT, keep_in_url, known, repeat_name
+from dashboard.state import CELLS, REPEAT, keep_in_url, known
 from trainables.maps import THRESHOLD_LEVEL
 
 _GRID = "mask_grid"  # key of the component

@@ -9,12 +9,13 @@ import pandas as pd
 import streamlit as st
 
 from assay.results.search_tables import judged_cells, search_line
+from assay.study.repeats import repeat_name
 from dashboard import store as results
 from dashboard.frame import look, message, paragraph, plain, study_view, to_trial
 from dashboard.parallel import Brushes, brush_texts, brushes_of, inside, pack, parallel
 from dashboard.plots import bar_plot, history_plot, slice_plot
 from dashboard.points import SearchPoints, objective_name, search_points, thinning
-from dashboard.state import keep_in_url, of_another_study, repeat_name, select_rows
+from dashboard.state import keep_in_url, of_another_study, select_rows
 
 _SLICES = 12  # parameters that are drawn one by one
 _BRUSH = "brush"  # in the URL, once for each axis that has one

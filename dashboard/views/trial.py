@@ -13,11 +13,12 @@ from assay.results.summary import reported_metrics
 from assay.study import Trial
 from assay.study.compare import say_value
 from assay.study.identity import flatten
+from assay.study.repeats import repeat_name
 from dashboard import store as results
 from dashboard.frame import EVERY, errors_said, look, message, paragraph, plain, study_view
 from dashboard.plots import curve_plot, line_plot, score_plot
 from dashboard.scores import CLOCKS, confusion, curves_of, precision_recall, roc
-from dashboard.state import CELL, REPEAT, mlflow_url, repeat_name, trial_of
+from dashboard.state import CELL, REPEAT, mlflow_url, trial_of
 from dashboard.words import duration
 from trainables.metrics import METRICS
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from assay.results import Store
+from assay.results import Problem, Record, Store
+from assay.results.search import grown
+from assay.results.watch import Watch
 from assay.study import Plan, parse_study, plan_study
+from dashboard.store import view
 from tests.cli.small_search import DRAWN, SEARCH, draw, write_search
 from tests.dashboard.conftest import Open, Show, said
 
@@ -35,6 +39,29 @@ def listed(app: AppTest) -> list[str]:
 def marked(app: AppTest) -> list[int]:
     state = app.dataframe[0].proto.selection_state
     return json.loads(state)["selection"]["rows"] if state else []
+
+
+def test_records_of_a_search_are_read_once(store: Store, hunt: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: Counter[str] = Counter()
+    of_store = Store.record
+
+    def record(self: Store, trial_id: str) -> Record | Problem | None:
+        read[trial_id] += 1
+        return of_store(self, trial_id)
+
+    monkeypatch.setattr(Store, "record", record)
+    now = view(store, "hunt")
+    assert read == Counter(now.records.keys())
+    assert set(now.records) == {trial.id for trial in grown(hunt, store).trials}
+
+
+def test_a_search_in_which_nothing_happened_stays_as_it_was(store: Store, hunt: Plan) -> None:
+    watch = Watch(store, hunt)
+    watch.look()
+    plan, records = watch.plan, dict(watch.records)
+    watch.look()
+    assert watch.plan is plan
+    assert watch.records == records
 
 
 @pytest.mark.usefixtures("hunt")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from assay.results.record import StageUse
 from assay.results.stages import STAGE_CURVE, begin_stage, end_stage, read_stage, stage_folder
 from assay.results.store import DamagedFileError
 from assay.study import Plan
+from dashboard.__main__ import read_ahead
 from dashboard.store import StudyView, answers, curve, stage_curves, studies, view
 from tests.cli.small_study import finished
 from tests.dashboard.conftest import Show
@@ -31,6 +33,23 @@ def test_the_list_counts_trials_and_names_the_best_cell(store: Store) -> None:
     assert (entry.counts, entry.total, entry.planned, entry.running) == ({"finished": 3}, 4, 1, 0)
     assert entry.best is not None
     assert (entry.best.cell, entry.best.mean, entry.best.n) == ("on", 0.95, 1)
+
+
+def test_the_server_reads_all_studies_while_it_starts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["dashboard", "--storage", store.uri])
+    read_ahead()
+    gc.unfreeze()
+    folder = store.local_path
+    assert folder is not None
+    (folder / "studies").rename(folder / "away")  # what is shown within a second was read before
+    assert len(view(store, "small").records) == 3
+
+
+def test_a_storage_that_is_away_does_not_keep_the_server_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["dashboard", "--storage", str(tmp_path / "away")])
+    read_ahead()
 
 
 def test_a_new_record_raises_the_version_and_leaves_the_others_as_they_were(store: Store, plan: Plan) -> None:

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from assay.study import Plan
+from assay.study.repeats import repeat_name
 from dashboard.frame import paragraph
-from dashboard.state import known, repeat_name, storage_uri, trial_of
+from dashboard.state import known, storage_uri, trial_of
 from dashboard.words import ago, duration, said
 
 

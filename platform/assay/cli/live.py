@@ -20,6 +20,7 @@ from rich.text import Text
 
 from assay.cli.output import duration
 from assay.results.watch import Running, Snapshot, Watch, score
+from assay.study.repeats import repeat_name
 
 if TYPE_CHECKING:
     from assay.results import Store
@@ -170,8 +171,7 @@ def render(snapshot: Snapshot, primary: str) -> Group:
 
 def _row(one: Running, primary: str) -> tuple[str, ...]:
     trial, progress = one.trial, one.progress
-    repeat = f"seed {trial.seed}" + ("" if trial.fold is None else f" fold {trial.fold}")
-    head = (trial.id[:8], trial.cell, repeat)
+    head = (trial.id[:8], trial.cell, repeat_name(trial.seed, trial.fold))
     if progress is None:
         return (*head, "starts", "", "")
     left = f"{duration(one.left)} left"
@@ -185,8 +185,8 @@ def _row(one: Running, primary: str) -> tuple[str, ...]:
 
 
 def _ended(record: Record, primary: str) -> str:
-    cell, seed, fold = (record.trial.get(key) for key in ("cell", "seed", "fold"))
-    where = f"{record.id[:8]} {cell} seed {seed}" + ("" if fold is None else f" fold {fold}")
+    trial = record.trial
+    where = f"{record.id[:8]} {trial['cell']} {repeat_name(trial['seed'], trial.get('fold'))}"
     if record.result is None or record.status != "finished":
         return f"{where} {record.status}: {record.reason or 'no reason noted'}"
     value = record.result.metrics.get(primary)

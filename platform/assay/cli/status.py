@@ -39,7 +39,7 @@ def status(study: StudyName = None, once: Once = False, storage: Storage = DEFAU
     from assay.cli.lookup import study_name
     from assay.cli.output import console
     from assay.results import Store
-    from assay.results.plans import stored_plan
+    from assay.results.plans import written_plan
 
     store, out = Store(storage), console()
     if study is None:
@@ -47,7 +47,7 @@ def status(study: StudyName = None, once: Once = False, storage: Storage = DEFAU
         return
     from assay.results.watch import Watch
 
-    plan = stored_plan(store, study_name(store, study))
+    plan = written_plan(store, study_name(store, study))
     page = _Page(store, storage, plan, Watch(store, plan))
     shown = page.look()
     if once or not out.is_terminal or not page.moving:
@@ -61,7 +61,7 @@ def _list(store: Store, out: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from assay.results.plans import stored_plan
+    from assay.results.plans import written_plan
     from assay.results.watch import Watch
     from trainables.errors import InputError
 
@@ -74,11 +74,11 @@ def _list(store: Store, out: Console) -> None:
         table.add_column(title, overflow="fold", justify="right" if title in _NUMBERS else "left")
     for name in names:
         try:
-            plan = stored_plan(store, name)
+            plan = written_plan(store, name)
+            now = Watch(store, plan).look()
         except InputError:
             table.add_row(Text(name), "–", "–", "–", "–", "–", "never started")
             continue
-        now = Watch(store, plan).look()
         counts = (now.total, now.counts.get("finished", 0), len(now.running), now.counts.get("failed", 0))
         table.add_row(Text(name), *map(str, counts), str(now.planned), Text(plan.study.question))
     out.print(table)

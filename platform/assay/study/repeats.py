@@ -18,7 +18,7 @@ from trainables.errors import InputError
 if TYPE_CHECKING:
     from trainables.data.manifest import Manifest
 
-__all__ = ["UNKNOWN", "DataPlan", "ManifestSummary", "Repeat", "plan_data"]
+__all__ = ["UNKNOWN", "DataPlan", "ManifestSummary", "Repeat", "plan_data", "repeat_name"]
 
 UNKNOWN = "unknown"  # hash of the manifest in a plan without data
 
@@ -41,6 +41,11 @@ class Repeat(NamedTuple):
     seed: int
     fold: int | None
     split: str  # hash, naming the mask subset
+
+
+def repeat_name(seed: int, fold: int | None) -> str:
+    """``seed 0``, ``seed 0 fold 2``."""
+    return f"seed {seed}" if fold is None else f"seed {seed} fold {fold}"
 
 
 @dataclass
