@@ -142,7 +142,9 @@ def difference_plot(
         color=grey, opacity=0.13
     )
     single = alt.Chart(repeats).mark_tick(thickness=1.6, height=15, opacity=0.45)
-    known = alt.Chart(means.dropna(subset=["low", "high"])).mark_rule(strokeWidth=2.6, strokeCap="round")
+    known = alt.Chart(means.dropna(subset=["low", "high"])).mark_rule(
+        strokeWidth=2.6, strokeCap="round", clip=True
+    )  # an interval may go on beyond ±1, which no difference of shares can be
     points = alt.Chart(means).mark_point(size=110, strokeWidth=2.2, opacity=1)
     fill = alt.condition("datum.mark == 'shown'", colour, alt.value("#14171a" if look == "dark" else "white"))
     low = alt.X("low:Q", scale=scale, axis=x_axis)
@@ -358,15 +360,19 @@ def bar_plot(shares: pd.DataFrame, *, look: Look) -> alt.Chart | alt.FacetChart:
     )
 
 
-def cost_plot(cells: pd.DataFrame, *, axis: str, unit: str, lines: str | None, look: Look) -> Chart:
-    """Scores against the time of labelling; rings and names mark the front, whose cells none beats for less.
+def cost_plot(
+    cells: pd.DataFrame, *, axis: str, unit: str, lines: str | None, logarithmic: bool, look: Look
+) -> Chart:
+    """Scores against the time of labelling; rings mark the front, whose cells none beats for less.
 
     Args:
-        cells: ``cell``, ``line``, ``hours`` (in ``unit``), ``mean``, ``low`` and ``high`` (of its repeats),
-            ``front`` (whether it is on it), ``masks``, ``labels``.
+        cells: ``cell``, ``line``, ``hours`` (in ``unit``), ``place`` (where it stands on that axis),
+            ``mean``, ``low`` and ``high`` (of its repeats), ``front`` (whether it is on it), ``masks``,
+            ``labels``, ``name`` (beside its point; empty: none).
         axis: Name and unit of the scores.
         unit: ``hours`` or ``minutes``.
         lines: What tells lines apart; None: nothing.
+        logarithmic: Whether the time is drawn so.
         look: Of the page.
     """
     names = list(dict.fromkeys(cells["line"]))
@@ -377,7 +383,14 @@ def cost_plot(cells: pd.DataFrame, *, axis: str, unit: str, lines: str | None, l
         scale=alt.Scale(domain=names, range=_of(palette, len(names))),
         legend=None if lines is None else alt.Legend(title=lines, orient="top", symbolOpacity=1),
     )
-    x = alt.X("hours:Q", title=f"{unit} of labelling the training part", scale=alt.Scale(padding=14))
+    x = alt.X(
+        "place:Q",
+        title=f"{unit} of labelling the training part{' (log scale)' if logarithmic else ''}",
+        scale=alt.Scale(
+            type="log" if logarithmic else "linear", padding=24, nice=not logarithmic, zero=not logarithmic
+        ),
+        axis=alt.Axis(tickCount=12, format="~g"),
+    )
     y_scale = alt.Scale(
         domain=_room(float(min(cells["low"])), float(max(cells["high"]))), nice=False, zero=False
     )
@@ -399,10 +412,8 @@ def cost_plot(cells: pd.DataFrame, *, axis: str, unit: str, lines: str | None, l
         size=260, strokeWidth=2, filled=False, color="#8a8f98", opacity=1
     )
     ink = "#E8E8E8" if look == "dark" else "#30363d"
-    names_of_front = base.transform_filter("datum.front").mark_text(
-        align="left", dx=13, dy=-13, fontSize=12, color=ink, limit=260
-    )
-    named = names_of_front.encode(x=x, y=y, text="cell:N")
+    names = base.mark_text(align="left", dx=13, dy=-13, fontSize=12, color=ink, limit=260)
+    named = names.encode(x=x, y=y, text="name:N")
     return alt.layer(line, spread, rings.encode(x=x, y=y), dots, named).properties(height=400)
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 import streamlit as st
 
 from assay.results.label_answers import LabelAnswers
+from assay.results.label_places import spread
 from assay.results.label_tables import label_sections, time_unit
+from assay.results.labels import LabelCosts
 from assay.study.schema import Labelling
 from dashboard import store as results
 from dashboard.frame import look, message, paragraph, plain, section, study_view
@@ -15,6 +19,7 @@ from dashboard.state import of_another_study
 
 # Of Bearman et al. 2016, arXiv:1506.02106: a question about an image takes 1 s, a mask 79 s.
 _COMMON = Labelling(image_label_seconds=1, mask_seconds=79)
+_WIDTH, _APART = 1200, 22  # pixels: about that of the picture, and of cells that cost the same
 
 
 def _seconds(study: str, named: Labelling) -> Labelling:
@@ -44,26 +49,41 @@ def _plot(answers: LabelAnswers) -> None:
             "cell": one.cell.name,
             "line": one.line,
             "hours": one.hours * times,
+            "place": place,
             "mean": one.mean,
             "low": min(one.values),
             "high": max(one.values),
             "front": one.on_front,
             "masks": one.masks,
             "labels": one.image_labels,
+            "name": one.cell.name if one.on_front and not costs.is_ladder else "",
         }
-        for one in costs.cells
+        for one, place in zip(costs.cells, _places(costs, times), strict=True)
     ]
     unit_of_score = "0–1" if costs.metric.unit == "share" else "images"
     chart = cost_plot(
         pd.DataFrame(rows),
         axis=f"{costs.metric.title} on test images ({unit_of_score})",
         unit=unit,
-        lines="·".join(costs.others) or None,
+        lines="·".join(costs.others) or ("method" if costs.is_ladder else None),
+        logarithmic=costs.logarithmic,
         look=look(),
     )
     st.altair_chart(chart, alt=costs.caption)
     text = f"{costs.caption} Vertical lines: from the least to the best of {costs.repeats}."
     st.html(paragraph(text, "quiet"))
+
+
+def _places(costs: LabelCosts, times: float) -> list[float]:
+    """Hours times ``times``; in a ladder, cells of about the same cost are moved to stand side by side."""
+    hours = [one.hours * times for one in costs.cells]
+    if not costs.is_ladder:
+        return hours
+    to, back = (math.log, math.exp) if costs.logarithmic else (float, float)
+    apart = (to(max(hours)) - to(min(hours))) * _APART / _WIDTH
+    order = sorted(range(len(hours)), key=lambda i: (hours[i], costs.cells[i].mean))
+    moved = dict(zip(order, spread([to(hours[i]) for i in order], apart), strict=True))
+    return [back(moved[i]) for i in range(len(hours))]
 
 
 def _page() -> None:

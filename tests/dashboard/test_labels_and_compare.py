@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from statistics import mean
 
+import pyarrow as pa
 import pytest
 
 from assay.results import Record, Store
@@ -13,7 +15,7 @@ from assay.study import Plan
 from assay.study.schema import Labelling
 from dashboard.store import priced
 from tests.dashboard.conftest import Show, put, said
-from tests.results.label_studies import LINE, trained
+from tests.results.label_studies import LINE, ladder, trained
 from tests.results.made_studies import STUDY, make_plan, make_record, make_records
 
 Study = tuple[Plan, Mapping[str, Record]]
@@ -85,3 +87,15 @@ def test_two_studies_are_compared_by_the_scores_of_their_records(show: Show, sto
         assert f"{of_cell:.3f}" in text
         assert f"{0.951 - of_cell:.3f}" in text
     assert "0.951" in text
+
+
+def test_methods_of_a_ladder_stand_side_by_side_and_are_in_the_legend(show: Show, store: Store) -> None:
+    put(store, *ladder())
+    (chart,) = show("labels", study="ladder").get("vega_lite_chart")
+    for layer in json.loads(chart.proto.spec)["layer"]:
+        assert layer["encoding"]["x"]["field"] == "place"
+        assert layer["encoding"].get("color", {}).get("legend", {"title": "method"})["title"] == "method"
+    (data,) = chart.proto.datasets
+    rows = pa.ipc.open_stream(data.data.data).read_all().to_pylist()
+    assert len({row["place"] for row in rows}) == len(rows) > len({row["hours"] for row in rows})
+    assert not any(row["name"] for row in rows), "names would cover each other: the legend has them"

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-__all__ = ["Box", "Place", "place_names"]
+__all__ = ["Box", "Place", "place_names", "spread"]
 
 _DISTANCES = (10.0, 15.0, 22.0, 30.0, 40.0, 52.0, 66.0, 82.0, 100.0)  # points from a point's middle
 _DIRECTIONS = (0, 180, 35, -35, 145, -145, 60, -60, 120, -120, 90, -90)  # degrees, right first
@@ -52,6 +52,21 @@ class Place(NamedTuple):
     x: float
     y: float
     distance: float
+
+
+def spread(places: Sequence[float], apart: float) -> list[float]:
+    """Rising places, moved so that neighbours are ``apart``; those too near stand around their middle."""
+    groups: list[list[float]] = []  # whose middles must be apart, each group around its own mean
+
+    def edge(group: list[float], side: int) -> float:
+        return sum(group) / len(group) + side * apart * (len(group) - 1) / 2
+
+    for place in places:
+        groups.append([place])
+        while len(groups) > 1 and edge(groups[-1], -1) - edge(groups[-2], 1) < apart * (1 - 1e-10):
+            last = groups.pop()
+            groups[-1] += last
+    return [edge(group, -1) + number * apart for group in groups for number in range(len(group))]
 
 
 def place_names(

@@ -23,6 +23,7 @@ __all__ = ["LabelCell", "LabelCosts", "label_costs", "label_factors"]
 
 _TRAINING_OPTION = "train_"  # options of readers that limit the training part begin so
 _HOUR = 3600.0
+_LOG_FROM = 10.0  # times the fewest hours
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,12 @@ class LabelCosts:
     def is_ladder(self) -> bool:
         """Whether cells differ in their methods, and not in labels alone."""
         return len({cell.cell.trainable for cell in self.cells}) > 1
+
+    @property
+    def logarithmic(self) -> bool:
+        """Whether hours are drawn on such an axis: where the most are over ten times the fewest."""
+        hours = [cell.hours for cell in self.cells]
+        return max(hours) > _LOG_FROM * min(hours) > 0
 
     @property
     def fronts(self) -> list[list[LabelCell]]:

@@ -23,7 +23,6 @@ __all__ = ["draw_label_costs"]
 
 _MOST_LINES = len(COLOURS)  # more are drawn pale
 _MOST_NAMES = 10  # on a front
-_LOG_FROM = 10.0  # times the fewest hours
 _TICKS = (1.0, 2.0, 5.0)
 
 
@@ -138,8 +137,7 @@ def _name_cells(axes: Axes, front: list[LabelCell], times: float) -> None:
 def _set_axes(axes: Axes, costs: LabelCosts, times: float, unit: str) -> None:
     hours = [cell.hours * times for cell in costs.cells]
     low, high = min(hours), max(hours)
-    logarithmic = high > _LOG_FROM * low
-    if logarithmic:
+    if costs.logarithmic:
         axes.set_xscale("log")
         decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
         ticks = [digit * 10.0**decade for decade in decades for digit in _TICKS]
@@ -152,6 +150,6 @@ def _set_axes(axes: Axes, costs: LabelCosts, times: float, unit: str) -> None:
         axes.set_xlim(max(0.0, low - 0.08 * (high - low)), high + 0.15 * (high - low))
     price = costs.labelling
     per = f"{price.image_label_seconds:g} s per image label, {price.mask_seconds:g} s per mask"
-    scale = "; log scale" if logarithmic else ""
+    scale = "; log scale" if costs.logarithmic else ""
     axes.set_xlabel(f"{unit.capitalize()} of labelling ({per}{scale})")
     score_axis(axes, costs.metric)

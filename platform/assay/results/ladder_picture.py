@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from assay.results.drawing import COLOURS, GREY, MARKERS, REPEAT, key
-from assay.results.label_places import Box, place_names
+from assay.results.label_places import Box, place_names, spread
 from assay.results.labels import LabelCell, LabelCosts
 from assay.results.statistics import MeanInterval
 
@@ -148,31 +148,12 @@ def _placed(figure: Figure, axes: Axes, costs: LabelCosts, times: float) -> list
     cells = sorted(costs.cells, key=lambda cell: (cell.hours, cell.mean))
     points = [axes.transData.transform((cell.hours * times, cell.mean)) for cell in cells]
     scale = _INCH / figure.dpi
-    moved = _spread([float(point[0]) * scale for point in points])
+    moved = spread([float(point[0]) * scale for point in points], _APART)
     drawn: list[_Drawn] = []
     for cell, point, x in zip(cells, points, moved, strict=True):
         data = axes.transData.inverted().transform((x / scale, point[1]))
         drawn.append(_Drawn(cell, float(data[0]), (x, float(point[1]) * scale), *looks[cell.cell.name]))
     return drawn
-
-
-def _spread(places: Sequence[float]) -> list[float]:
-    """Rising places, moved so that neighbours are ``_APART``; those too near stand around their middle."""
-    groups: list[list[float]] = []  # middles that must be apart, each group around its own mean
-    for place in places:
-        groups.append([place])
-        while len(groups) > 1 and _left(groups[-1]) - _right(groups[-2]) < _APART - 1e-9:
-            last = groups.pop()
-            groups[-1] += last
-    return [_left(group) + number * _APART for group in groups for number in range(len(group))]
-
-
-def _left(group: Sequence[float]) -> float:
-    return sum(group) / len(group) - _APART * (len(group) - 1) / 2
-
-
-def _right(group: Sequence[float]) -> float:
-    return sum(group) / len(group) + _APART * (len(group) - 1) / 2
 
 
 def _along(way: Way) -> Iterator[Box]:
