@@ -59,7 +59,7 @@ def interval_plot(
     order = list(means["cell"])
     y = alt.Y("cell:N", sort=order, title=None, axis=_row_axis())
     scale: dict[str, Any] = {"zero": False, "nice": True, "padding": 8}
-    x_title = alt.Axis(title=axis, grid=True, tickCount=6, titlePadding=8, labelFlush=True)
+    x_title = alt.Axis(title=axis, grid=True, tickCount=6, titlePadding=8)
     groups = list(dict.fromkeys(means["group"]))
     colour = alt.Color(
         "group:N",
@@ -94,7 +94,8 @@ def interval_plot(
     dots = base.mark_point(filled=True, size=75, opacity=1).encode(
         y=y, x=alt.X("mean:Q", axis=x_title), color=colour, tooltip=told
     )
-    return alt.layer(ticks, bars, dots).properties(height=alt.Step(_ROW))
+    room = {"left": 5, "right": 16, "top": 5, "bottom": 20}  # half of the last label stands beyond the axis
+    return alt.layer(ticks, bars, dots).properties(height=alt.Step(_ROW), padding=room)
 
 
 def difference_plot(
