@@ -328,7 +328,9 @@ def labels(view: StudyView, labelling: Labelling | None = None) -> LabelAnswers 
         looks = read_looks(view.store, view.name)
         return label_answers(priced(view.plan, labelling), view.records, view.problems, looks=looks)
 
-    return view.computed.once(f"labels {labelling or view.plan.study.labelling!r}", make)
+    if labelling not in (None, view.plan.study.labelling):
+        return make()  # not kept: a slider has thousands of values
+    return view.computed.once("labels", make)
 
 
 def priced(plan: Plan, labelling: Labelling | None) -> Plan:

@@ -127,6 +127,14 @@ def test_status_without_a_study_lists_all(assay: Assay, store: Store) -> None:
     assert "Does the balance pay?" in answer.out
 
 
+def test_status_lists_a_study_that_cannot_be_read_and_says_why(assay: Assay, store: Store) -> None:
+    store.write_bytes("studies/other/plan.parquet", b"no parquet")
+    answer = assay("status", "--storage", store.uri)
+    assert answer.code == 0
+    assert "plan.parquet in" in " ".join(answer.out.split())
+    assert "Does the balance pay?" in answer.out
+
+
 def test_status_and_report_load_neither_torch_nor_scikit_learn(store: Store) -> None:
     code = (
         "import sys, assay.cli.app as cli; sys.argv = ['assay', *{command}, '--storage', {uri!r}]\n"

@@ -49,7 +49,9 @@ def test_a_storage_that_is_away_does_not_keep_the_server_from_starting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.argv", ["dashboard", "--storage", str(tmp_path / "away")])
+    before = gc.get_freeze_count()
     read_ahead()
+    assert gc.get_freeze_count() == before, "nothing was read that would stay"
 
 
 def test_a_new_record_raises_the_version_and_leaves_the_others_as_they_were(store: Store, plan: Plan) -> None:

@@ -46,7 +46,7 @@ class LiveView:
         self._said = 0.0  # when the last plain line was printed
         self._watch: Watch | None = None
         self._primary = ""
-        self._on_records: Callable[[], None] = _nobody
+        self._on_records: Callable[[], None] | None = None
         self._snapshot: Snapshot | None = None
         self._over = threading.Event()
         self._lock = threading.Lock()
@@ -104,7 +104,7 @@ class LiveView:
 
     def _show(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
-        if snapshot.ended:
+        if snapshot.ended and self._on_records is not None:
             self._on_records()
         for record in snapshot.ended:
             text = _ended(record, self._primary)
@@ -140,10 +140,6 @@ class LiveView:
         if self._snapshot is None:
             return Group(head)
         return Group(head, render(self._snapshot, self._primary))
-
-
-def _nobody() -> None:
-    """Nobody wants to know."""
 
 
 def render(snapshot: Snapshot, primary: str) -> Group:

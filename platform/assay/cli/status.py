@@ -76,8 +76,8 @@ def _list(store: Store, out: Console) -> None:
         try:
             plan = written_plan(store, name)
             now = Watch(store, plan).look()
-        except InputError:
-            table.add_row(Text(name), "–", "–", "–", "–", "–", "never started")
+        except InputError as error:
+            table.add_row(Text(name), "–", "–", "–", "–", "–", Text(str(error)))
             continue
         counts = (now.total, now.counts.get("finished", 0), len(now.running), now.counts.get("failed", 0))
         table.add_row(Text(name), *map(str, counts), str(now.planned), Text(plan.study.question))
