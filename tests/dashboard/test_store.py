@@ -45,10 +45,13 @@ def test_the_server_reads_all_studies_while_it_starts(store: Store, monkeypatch:
     assert len(view(store, "small").records) == 3
 
 
-def test_a_storage_that_is_away_does_not_keep_the_server_from_starting(
+def test_a_storage_that_cannot_be_read_does_not_keep_the_server_from_starting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["dashboard", "--storage", str(tmp_path / "away")])
+    (tmp_path / "studies").write_bytes(b"a file")
+    with pytest.raises(NotADirectoryError):
+        studies(Store(tmp_path))
+    monkeypatch.setattr("sys.argv", ["dashboard", "--storage", str(tmp_path)])
     before = gc.get_freeze_count()
     read_ahead()
     assert gc.get_freeze_count() == before, "nothing was read that would stay"
