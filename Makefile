@@ -28,7 +28,7 @@ format: .venv/.installed-dev  ## put the code into shape
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: .venv/.installed-dev  ## measure images/s, the overhead per trial, large plans and reports (about 40 minutes)
+bench: .venv/.installed-dev  ## measure images/s, the overhead per trial, large plans and reports (about 45 minutes)
 	@$(BIN)/python -m benchmarks.segdec_throughput
 	@$(BIN)/python -m benchmarks.overhead
 	@$(BIN)/python -m benchmarks.predict_throughput
@@ -37,6 +37,7 @@ bench: .venv/.installed-dev  ## measure images/s, the overhead per trial, large 
 	@$(BIN)/python -m benchmarks.fgbp
 	@$(BIN)/python -m benchmarks.blur
 	@$(BIN)/python -m benchmarks.layout
+	@$(BIN)/python -m benchmarks.freed_memory
 	@$(BIN)/python -m benchmarks.student
 	@$(BIN)/python -m benchmarks.unsupervised
 

@@ -129,6 +129,7 @@ def test_projection_lies_on_the_unit_sphere() -> None:
 
 def test_the_gradient_reaches_the_features_and_every_weight_of_the_projection() -> None:
     shown = features().float().requires_grad_()
+    torch.manual_seed(0)  # of three rectified numbers all may be off
     project = Projection(3, 8)
     maps = shown.detach().mean(1, keepdim=True)
     regions = torch.cat((*region_features(shown, maps, 0.5), hardest_feature(shown, maps)))

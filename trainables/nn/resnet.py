@@ -30,6 +30,7 @@ __all__ = ["ResNet18s", "ResNetShape", "Stem"]
 Stem = Literal["tv", "mid", "small"]
 
 _STEM_STRIDE: dict[Stem, int] = {"tv": 4, "mid": 2, "small": 1}
+_SAFE_CHANNELS = 16  # a register's: 8 numbers of AVX2, 16 of AVX-512
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,18 @@ class ResNetShape:
         return tuple(min(stem << stage, self.output_stride) for stage in range(self.stages))
 
 
+class _SparseConv(nn.Conv2d):
+    """A 1 × 1 convolution with a stride, as one of stride 1 at every second (third …) pixel.
+
+    oneDNN's backward pass of the former, channels last, writes beyond its memory where channels are fewer
+    than a register holds: crashes, or wrong gradients (uxlfoundation/oneDNN#6035; torch 2.13 on AVX2).
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        down, right = self.stride
+        return F.conv2d(input[:, :, ::down, ::right], self.weight, self.bias)
+
+
 class _BasicBlock(nn.Module):
     """Two 3 × 3 convolutions and a shortcut, with two ReLUs of their own."""
 
@@ -81,7 +94,8 @@ class _BasicBlock(nn.Module):
         self.relu2 = GuidedReLU()
         self.downsample: nn.Module | None = None
         if stride > 1 or inputs != outputs:
-            shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+            kind = nn.Conv2d if inputs >= _SAFE_CHANNELS else _SparseConv
+            shortcut = kind(inputs, outputs, 1, stride, bias=False)
             self.downsample = nn.Sequential(shortcut, norm_layer(norm, outputs))
 
     def forward(self, x_BCHW: Tensor) -> Tensor:

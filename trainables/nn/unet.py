@@ -36,7 +36,7 @@ def _double_conv(inputs: int, outputs: int, norm: Norm) -> nn.Sequential:
     layers: list[nn.Module] = []
     for channels in (inputs, outputs):
         layers += [nn.Conv2d(channels, outputs, 3, padding=1, bias=False), norm_layer(norm, outputs)]
-        layers += [nn.ReLU()]
+        layers += [nn.ReLU(inplace=True)]  # the normalisation before it needs its input only
     return nn.Sequential(*layers)
 
 

@@ -70,7 +70,9 @@ def predict(
     from assay.cli.lookup import trial_id
     from assay.cli.output import console
     from assay.results import Store
+    from trainables.memory import keep_freed_memory
 
+    keep_freed_memory()
     store = Store(storage)
     with LiveView(console(stderr=True)) as view:
         view.message("looking for images")

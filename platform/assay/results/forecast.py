@@ -25,7 +25,7 @@ from assay.study.points import trials_of
 from trainables.catalogue import find_trainable
 from trainables.data import load_training, make_split, open_images, open_manifest
 from trainables.forecast import measure
-from trainables.memory import forget_peak_memory, peak_memory_mb
+from trainables.memory import forget_peak_memory, keep_freed_memory, peak_memory_mb
 
 __all__ = ["Forecast", "Machine", "Shape", "forecast_study", "read_forecast", "spent_hours", "write_forecast"]
 
@@ -93,6 +93,7 @@ def forecast_study(
     shapes: list[Shape] = []
     groups = _groups(plan)
     torch.set_num_threads(plan.study.resources.cpus)
+    keep_freed_memory()
     for number, group in enumerate(groups, start=1):
         ended = [records[i] for i in group.ids if i in records]
         missing = len(group.ids) - len(ended) + group.undrawn[0]
