@@ -154,14 +154,14 @@ def test_a_stopped_program_ends_with_130_and_leaves_no_process(
         process.send_signal(signal.SIGTERM)
     else:
         request_stop(study.store, "study", "kills")
-    output, _ = process.communicate(timeout=40)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == 130, output
     assert "Traceback" not in output
     psutil.wait_procs(family, timeout=10)
     assert [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
 
 
-def _wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+def _wait_for(condition: Callable[[], bool], seconds: float = 180.0) -> None:
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "the study did not get going"
