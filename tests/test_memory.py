@@ -45,8 +45,6 @@ forget_peak_memory(torch.device("cpu"))
 print(high - peak_memory_mb(torch.device("cpu")))
 """
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="malloc's settings are glibc's")
-
 
 def faults_and_fall(*, keep: bool = False, thread: bool = False, worker: bool = False) -> tuple[int, float]:
     """Page faults of a training step of a small U-Net, and MiB by which the peak falls after training."""

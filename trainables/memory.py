@@ -27,9 +27,9 @@ def keep_freed_memory() -> bool:
     """Keep what tensors leave for the next tensors, instead of giving it back to the kernel at once.
 
     A training step frees and asks for the same megabytes again and again. Each page that went back is
-    faulted in and zeroed anew: 20,000 to 38,000 faults a step of a small U-Net, up to a fifth of its time. It
-    holds for tensors below 32 MiB on a CPU and for the main thread; workers, which train in another one, are
-    started with the same thresholds in their environment. No result and no peak changes.
+    faulted in and zeroed anew, more than 10,000 a step of a small U-Net (docs/benchmarks.md). It holds for
+    tensors below 32 MiB on a CPU and for the main thread; workers, which train in another one, are started
+    with the same thresholds in their environment. No result changes.
 
     Returns:
         Whether there was a C library that can be told so (glibc); others do as they do.

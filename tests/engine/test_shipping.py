@@ -15,7 +15,7 @@ import torch
 
 from assay.engine.driver import OtherProgramError, PackDriver
 from assay.engine.packs import Pack
-from assay.engine.shipping import runtime_env, stage
+from assay.engine.shipping import SETTINGS, runtime_env, stage
 from assay.engine.trial import Place
 from assay.engine.versions import differences, program, source_roots, source_version
 from assay.engine.worker import train_trials
@@ -57,8 +57,8 @@ def test_workers_are_told_commit_and_weights_and_no_other_variable_of_the_user(
     variables = runtime_env(tmp_path)["env_vars"]
     assert variables["ASSAY_COMMIT"] == source_version().commit
     assert variables["ASSAY_WEIGHTS"] == str(tmp_path)
-    others = variables.keys() - {"ASSAY_COMMIT", "ASSAY_WEIGHTS"}
-    assert all(name.startswith(("RAY_", "TUNE_")) for name in others)
+    assert variables.keys() - {"ASSAY_COMMIT", "ASSAY_WEIGHTS"} == SETTINGS.keys()
+    assert all(name.startswith(("RAY_", "TUNE_", "MALLOC_", "GLIBC_TUNABLES")) for name in SETTINGS)
 
 
 def test_a_program_is_versions_and_sources_also_of_a_third_party() -> None:

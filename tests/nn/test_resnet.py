@@ -70,6 +70,25 @@ def test_every_relu_is_a_site_of_its_own_and_writes_to_a_new_tensor() -> None:
     assert calls == sites
 
 
+@pytest.mark.parametrize("width", [2, 4, 8, 16])
+def test_a_strided_shortcut_has_right_gradients_with_channels_last(width: int) -> None:
+    """oneDNN's own backward pass of few channels crashes or errs on some processors."""
+    torch.manual_seed(0)
+    images = torch.randn(6, 1, 48, 64)
+    network = ResNet18s(ResNetShape(1, width, "mid", stages=2, blocks=1, output_stride=4))
+    exact = ResNet18s(network.shape).double()
+    exact.load_state_dict(network.state_dict())
+    network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    exact(images.double()).square().sum().backward()  # float64 is none of oneDNN's
+    for _ in range(20):
+        network.zero_grad()
+        network(images).square().sum().backward()
+    weight, expected = (net.get_submodule("layer2.0.downsample.0").weight.grad for net in (network, exact))
+    assert isinstance(weight, torch.Tensor)
+    assert isinstance(expected, torch.Tensor)
+    assert torch.allclose(weight.double(), expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
+
+
 def test_group_norm_knows_one_image_at_a_time() -> None:
     network = ResNet18s(ResNetShape(channels=1, width=8, norm="gn"))
     assert not list(network.buffers())
