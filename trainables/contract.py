@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import mkdtemp
@@ -149,12 +149,13 @@ class Predictor(Protocol):
 class Lineage(Protocol):
     """A predictor that can show the stages on the way to its answer."""
 
-    def lineage(self, images: Tensor, heatmap: Tensor) -> Mapping[str, Tensor]:
+    def lineage(self, images: Tensor, heatmap: Tensor, known: Collection[str] = ()) -> Mapping[str, Tensor]:
         """What led to ``heatmap``, ``predict``'s answer to ``images``: stages by name, in the chain's order.
 
         ``heatmap`` is one of them, so that no network is asked twice. Maps, B × H × W in [0, 1], are judged
         against masks; pictures, B × c × h × w in [0, 1] (c as the images' or 1), are looked at only. Every
-        batch has the same stages. Called under ``torch.no_grad``.
+        batch has the same stages. Those in ``known`` may be left out: another trial has shown them
+        (``Stage.shows``). Called under ``torch.no_grad``.
         """
         ...
 

@@ -20,7 +20,7 @@ number is interpolation.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -90,6 +90,7 @@ class Evaluation:
     seconds_per_image: float  # prediction of a test image, without metrics
     stages: tuple[StageScores, ...] = ()  # of a model that shows them: each on test, and floors beside them
     lineage: pa.Table | None = None  # trainables.lineage.LINEAGE_SCHEMA, the stages of the probe images
+    shown: tuple[str, ...] = ()  # names of the stages in ``lineage``, in the order of the chain
 
 
 @dataclass
@@ -124,7 +125,14 @@ class _Batch(NamedTuple):
 
 
 def evaluate(
-    predictor: Predictor, data: EvaluationData, *, device: torch.device, batch: int, probes: int, seed: int
+    predictor: Predictor,
+    data: EvaluationData,
+    *,
+    device: torch.device,
+    batch: int,
+    probes: int,
+    seed: int,
+    known: Collection[str] = (),
 ) -> Evaluation:
     """Judge a model: thresholds from ``data.validation``, everything else from ``data.test``.
 
@@ -135,6 +143,7 @@ def evaluate(
         batch: Images per prediction.
         probes: Number of test images whose heatmap is kept.
         seed: Seed of the repeat: it alone decides which test images are probes.
+        known: Stages of the model that need not be shown.
 
     Raises:
         FloatingPointError: If a score or heatmap is not within [0, 1]: the model has diverged.
@@ -144,7 +153,7 @@ def evaluate(
         validation = _judge(predictor, data.validation, device, batch)
     thresholds, notes = _choose_thresholds(validation)
 
-    lineage = LineageScores(predictor, seed) if isinstance(predictor, Lineage) else None
+    lineage = LineageScores(predictor, seed, known) if isinstance(predictor, Lineage) else None
     keep = choose_probes(data.test, probes, seed)
     test = _judge(predictor, data.test, device, batch, keep=keep, lineage=lineage)
     metrics = test.metrics(thresholds)
@@ -158,6 +167,7 @@ def evaluate(
         seconds_per_image=test.seconds_per_image,
         stages=lineage.scores() if lineage is not None else (),
         lineage=lineage.table() if lineage is not None else None,
+        shown=lineage.names if lineage is not None else (),
     )
 
 

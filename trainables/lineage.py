@@ -11,7 +11,7 @@ need no more memory than a dozen maps of one batch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import cv2
@@ -26,10 +26,10 @@ from trainables.maps import display_size
 from trainables.nn.floors import blur_residual, centre_prior, map_times_residual, random_maps
 from trainables.pixel_histogram import PixelHistogram
 
-__all__ = ["LINEAGE_SCHEMA", "LineageScores", "StageScores"]
+__all__ = ["CAM", "LINEAGE_SCHEMA", "LineageScores", "StageScores"]
 
 _PIXELS_PER_PASS = 4 * 512 * 512  # of images whose stages are held at once
-_CAM = "cam"  # the map that a floor multiplies with the blur residual
+CAM = "cam"  # the map that a floor multiplies with the blur residual
 
 LINEAGE_SCHEMA = pa.schema(
     [
@@ -53,9 +53,14 @@ class StageScores(NamedTuple):
 class LineageScores:
     """Stages of a model and floors on a set of images, collected batch by batch."""
 
-    def __init__(self, model: Lineage, seed: int) -> None:
-        """``seed``: that of the repeat; the random floor depends on it and on the order of images only."""
-        self._model = model
+    def __init__(self, model: Lineage, seed: int, known: Collection[str] = ()) -> None:
+        """``seed``: that of the repeat; the random floor depends on it and on the order of images only.
+
+        ``known``: stages that are left out, since others have shown them of the same images. Where the CAM is
+        among them, so are the floors.
+        """
+        self._model, self._known = model, known
+        self.names: tuple[str, ...] = ()  # of the stages that were shown, in the chain's order
         self._rng = np.random.default_rng(seed_for(seed, None, "random floor"))
         self._pixels: dict[tuple[Literal["test", "floor"], str], PixelHistogram] = {}
         self._rows: list[dict[str, Any]] = []
@@ -104,9 +109,11 @@ class LineageScores:
         kept: Sequence[bool],
     ) -> None:
         with torch.no_grad():
-            told = dict(self._model.lineage(images_BCHW, heatmap_BHW))
+            told = self._model.lineage(images_BCHW, heatmap_BHW, self._known)
+            told = {stage: values for stage, values in told.items() if stage not in self._known}
             maps = {stage: values for stage, values in told.items() if values.ndim == 3}
-            floors = _floors(images_BCHW, maps, self._rng)
+            floors = {} if CAM in self._known else _floors(images_BCHW, maps, self._rng)
+        self.names = tuple(told)
         found = {stage: _checked(stage, values, images_BCHW, samples) for stage, values in told.items()}
         for stage in maps:
             self._score("test", stage, found[stage], truths)
@@ -147,8 +154,8 @@ def _floors(images_BCHW: Tensor, maps: Mapping[str, Tensor], rng: np.random.Gene
         "centre prior": centre_prior(count, size),
         "blur residual": residual,
     }
-    if _CAM in maps:
-        floors[f"{_CAM} × blur residual"] = map_times_residual(maps[_CAM].float(), residual)
+    if CAM in maps:
+        floors[f"{CAM} × blur residual"] = map_times_residual(maps[CAM].float(), residual)
     return floors
 
 

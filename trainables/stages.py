@@ -45,6 +45,8 @@ class Stage:
     config: Mapping[str, Any]  # JSON values: all settings that its result depends on
     make: Callable[[StageWork], None]  # every worker calls it
     after: tuple[str, ...] = ()  # earlier stages whose files it reads
+    # What of the predictor's lineage it decides, with those before it: judged once for all trials.
+    shows: tuple[str, ...] = ()
 
 
 def stage_keys(stages: Sequence[Stage], base: Mapping[str, Any]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import cv2
@@ -30,7 +30,7 @@ class Stages(Brightness):
     broken: float | None = None
     shape: tuple[int, ...] | None = None
 
-    def lineage(self, images: Tensor, heatmap: Tensor) -> Mapping[str, Tensor]:
+    def lineage(self, images: Tensor, heatmap: Tensor, known: Collection[str] = ()) -> Mapping[str, Tensor]:
         assert not torch.is_grad_enabled()
         assert torch.equal(heatmap, images.mean(dim=1)), "the answer to these images"
         first = heatmap**2 if self.broken is None else torch.full_like(heatmap, self.broken)

@@ -32,7 +32,8 @@ from trainables.nn.segmentation import Targets
 from trainables.pseudo_labels import PseudoLabels
 from trainables.regioncam import TRAINABLE, RegionCamPredictor
 from trainables.regioncam.chain import agreement, sharpened_labels, stages
-from trainables.stages import read_facts
+from trainables.regioncam.config import RegionCamConfig
+from trainables.stages import read_facts, stage_keys
 
 WHOLE: dict[str, Any] = {"region": "slic", "rounds": 2, "crf": True}
 TRAINED: dict[str, Any] = {"min_steps": 100, "rounds": 1, "segment_min_steps": 60}
@@ -131,6 +132,38 @@ def answer_of(settings: dict[str, Any], shared: Path) -> bytes:
 @pytest.mark.parametrize(("base", "switch"), SWITCHES, ids=lambda part: "-".join(map(str, part.items())))
 def test_every_switch_changes_the_answer(base: dict[str, Any], switch: dict[str, Any], shared: Path) -> None:
     assert answer_of(base, shared) != answer_of({**base, **switch}, shared)
+
+
+@pytest.mark.parametrize(("base", "switch"), SWITCHES, ids=lambda part: "-".join(map(str, part.items())))
+def test_what_a_stage_shows_depends_on_nothing_but_its_key(
+    base: dict[str, Any], switch: dict[str, Any], shared: Path
+) -> None:
+    one, other = (shown_by_stage(tiny(**settings), shared) for settings in (base, {**base, **switch}))
+    for name in one.keys() & other.keys():
+        assert torch.equal(one[name], other[name]), name
+
+
+def shown_by_stage(config: RegionCamConfig, shared: Path) -> dict[tuple[str, str], Tensor]:
+    """What each stage shows, by its key and the name of the map."""
+    predictor = shared_fit(config, shared)
+    told = predictor.lineage(pictures(2), predictor.predict(pictures(2)).heatmap)
+    keys = stage_keys(stages(config), {})
+    found = [(keys[stage.name], name) for stage in stages(config) for name in stage.shows]
+    assert {name for _, name in found} == told.keys()
+    return {(key, name): told[name] for key, name in found}
+
+
+@pytest.mark.parametrize("changes", [{}, WHOLE])
+def test_steps_that_are_known_are_left_out(changes: dict[str, Any], shared: Path) -> None:
+    config = tiny(**changes)
+    predictor = shared_fit(config, shared)
+    heatmap = predictor.predict(pictures(2)).heatmap
+    told = predictor.lineage(pictures(2), heatmap)
+    *maps, rounds = [stage.shows for stage in stages(config) if stage.shows] if config.rounds else [(), ()]
+    some = predictor.lineage(pictures(2), heatmap, {name for shows in maps for name in shows})
+    assert list(some) == list(rounds) if config.rounds else list(told)
+    assert all(torch.equal(values, told[name]) for name, values in some.items())
+    assert not set(predictor.lineage(pictures(2), heatmap, told)) - set(rounds)
 
 
 @pytest.mark.parametrize("changes", [{"fgbp": True}, {"fgbp": False}])

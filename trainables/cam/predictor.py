@@ -6,7 +6,7 @@ times the score if ``gate_by_score``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -42,7 +42,7 @@ class CamPredictor:
             map_BHW = map_BHW * score_B[:, None, None].float()
         return Prediction(score_B, map_BHW)
 
-    def lineage(self, images: Tensor, heatmap: Tensor) -> Mapping[str, Tensor]:
+    def lineage(self, images: Tensor, heatmap: Tensor, known: Collection[str] = ()) -> Mapping[str, Tensor]:
         """The one stage that there is: ``cam``, the heatmap, B × H × W in [0, 1]."""
         return {"cam": heatmap}
 

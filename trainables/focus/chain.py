@@ -75,15 +75,16 @@ def stages(config: FocusConfig) -> Sequence[Stage]:
     iem = config.part("iem") if config.iem != "off" else {"iem": "off"}
     read = tuple(stage.name for stage in found)
     found.append(Stage("maps", settings(names=("recentre",)) | iem, _make_maps, after=read))
-    found.append(Stage("pseudo", settings(names=_LABELS), _make_pseudo, after=("maps",)))
-    found.append(Stage("s1", segmentation, _make_s1, after=("pseudo",)))
+    pseudo = settings(names=_LABELS)
+    found.append(Stage("pseudo", pseudo, _make_pseudo, after=("maps",), shows=config.map_names))
+    found.append(Stage("s1", segmentation, _make_s1, after=("pseudo",), shows=("s1",)))
     labels, last = "pseudo", "s1"
     if config.refines:
         refined = settings("round_") | crf
-        found.append(Stage("refined", refined, _make_refined, after=("pseudo", "s1")))
+        found.append(Stage("refined", refined, _make_refined, after=("pseudo", "s1"), shows=("s1_crf",)))
         labels = "refined"
     if config.round:
-        found.append(Stage("s2", segmentation, _make_s2, after=("s1", "refined")))
+        found.append(Stage("s2", segmentation, _make_s2, after=("s1", "refined"), shows=("s2",)))
         last = "s2"
     if config.distill:
         student = segmentation | config.part("student_") | crf

@@ -151,6 +151,15 @@ class FocusConfig(ClassifierConfig, PseudoLabelConfig, frozen=True):
         )
 
     @property
+    def map_names(self) -> tuple[str, ...]:
+        """What a trained chain shows on the way to its pseudo labels, those included."""
+        names = ["cam", "crop"] if self.gcm else ["cam"]
+        if self.iem != "off":
+            names += [f"erased {step + 1}" for step in range(self.erasing.rounds)]
+            names.append("final_cam")
+        return (*names, "pseudo")
+
+    @property
     def student_head(self) -> ImageHead:
         """The image head of the student."""
         return ImageHead(self.student_top_share, self.student_image_weight)

@@ -8,7 +8,7 @@ is left.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -101,15 +101,17 @@ class FocusPredictor:
         return Prediction(score_B.double().sigmoid(), prob_BHW)
 
     @torch.no_grad()
-    def lineage(self, images: Tensor, heatmap: Tensor) -> Mapping[str, Tensor]:
+    def lineage(self, images: Tensor, heatmap: Tensor, known: Collection[str] = ()) -> Mapping[str, Tensor]:
         """What each step makes of ``images``, in the order of the chain; the last of them is ``heatmap``.
+
+        Steps in ``known`` are left out, those before the segmentation nets if all of them are.
 
         Returns:
             Maps B × H × W in [0, 1]: ``cam``, ``final_cam`` (with IEM), ``pseudo`` (1 where the image, if it
             is judged defective, would be labelled so), ``s1``, ``s1_crf``, ``s2``, ``student``. Pictures B ×
             C × H × W in [0, 1]: ``crop`` (with GCM), ``erased 1`` … (with IEM).
         """
-        parts = [self._lineage(part) for part in in_passes(images)]
+        parts = [self._lineage(part, known) for part in in_passes(images)]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]} | {self._last: heatmap}
 
     @property
@@ -120,17 +122,19 @@ class FocusPredictor:
             return "s2"
         return "s1_crf" if self._uses_crf else "s1"
 
-    def _lineage(self, images: Tensor) -> dict[str, Tensor]:
+    def _lineage(self, images: Tensor, known: Collection[str]) -> dict[str, Tensor]:
+        chain = self.chain
         found: dict[str, Tensor] = {}
-        cam = self.judge.cam if self.chain is None else self.chain.cam
-        if cam is not None:
+        cam = self.judge.cam if chain is None else chain.cam
+        if cam is not None and not set(self.config.map_names) <= set(known):
             raw = cam(images)
             found["cam"] = cam.scaled(raw).map_BHW * raw.score_B.sigmoid()[:, None, None]
-            if self.chain is not None:
-                found |= self._of_chain(images, raw, self.chain)
-        return found
+            if chain is not None:
+                found |= self._of_maps(images, raw, chain)
+        return found if chain is None else found | self._of_nets(images, chain, known)
 
-    def _of_chain(self, images: Tensor, raw: RawMaps, chain: Chain) -> dict[str, Tensor]:
+    def _of_maps(self, images: Tensor, raw: RawMaps, chain: Chain) -> dict[str, Tensor]:
+        """What is shown between the map and the labels that are cut from it."""
         config, found = self.config, dict[str, Tensor]()
         score_B11 = raw.score_B.sigmoid()[:, None, None]
         if config.gcm:
@@ -148,21 +152,22 @@ class FocusPredictor:
             found["final_cam"] = final_BHW * score_B11
         labels_BHW = pseudo_labels(final_BHW, score_B11.flatten() >= 0.5, config.cutoffs)
         found["pseudo"] = (labels_BHW == 1).float()
-        return found | self._of_nets(images, chain)
+        return found
 
-    def _of_nets(self, images: Tensor, chain: Chain) -> dict[str, Tensor]:
-        """What the segmentation nets before the last step say."""
-        nets = {"s1": chain.first} | ({} if chain.second is None else {"s2": chain.second})
-        nets = {name: net for name, net in nets.items() if name != self._last}
-        if not nets:
-            return {}
-        prob_MBHW = torch.stack([net(images).logits_BHW.sigmoid() for net in nets.values()])
-        found = {"s1": prob_MBHW[0]}
-        if chain.uses_crf and self._last != "s1_crf":
-            prob_MBHW = sharpen(prob_MBHW, images * 255, self.config.refiner)
-            found["s1_crf"] = prob_MBHW[0]
-        if "s2" in nets:
-            found["s2"] = prob_MBHW[1]
+    def _of_nets(self, images: Tensor, chain: Chain, known: Collection[str]) -> dict[str, Tensor]:
+        """What the segmentation nets before the last step say, as far as it is not known."""
+        nets = {"s1": chain.first}
+        if chain.uses_crf:
+            nets["s1_crf"] = chain.first
+        if chain.second is not None:
+            nets["s2"] = chain.second
+        nets = {name: net for name, net in nets.items() if name not in {*known, self._last}}
+        opinions = {net: net(images).logits_BHW.sigmoid() for net in dict.fromkeys(nets.values())}
+        found = {name: opinions[net] for name, net in nets.items()}
+        refined = [name for name in nets if name != "s1"] if chain.uses_crf else []
+        if refined:  # together: the weights of neighbours are those of the image
+            prob_MBHW = torch.stack([found[name] for name in refined])
+            found |= zip(refined, sharpen(prob_MBHW, images * 255, self.config.refiner), strict=True)
         return found
 
     @torch.no_grad()

@@ -62,25 +62,26 @@ _SURE = 0.7  # what the CRF is told of a label (jiwoon-ahn/irn)
 
 _COMMON = ("image_size", "channels", "precision", "memory_format")
 _CUT = ("threshold", "foreground", "background", "area")
+_SHOWING = ("gate_by_score",)  # the maps that are shown beside the labels depend on it
 _TRAINING = ("flips", "photometric", "weight_decay", "schedule", "pos_weight", "dice_weight")
 
 
 def stages(config: RegionCamConfig) -> Sequence[Stage]:
     """The stages of ``config``, in the order in which they are made."""
     crf = config.part("crf") if config.crf else {}
-    labels = config.part(names=(*_COMMON, *_CUT)) | crf
+    labels = config.part(names=(*_COMMON, *_CUT, *_SHOWING)) | crf
     learning = config.part("segment_", "round_", names=(*_COMMON, *_TRAINING)) | crf
-    maps = RegionMapSettings.of(config).model_dump(mode="json")
+    maps = RegionMapSettings.of(config)
+    shown = (*maps.steps, "pseudo")
     found = [
         cam_stages(config)[0],  # as that of the method cam
-        Stage("maps", maps, _make_maps, after=("classifier",)),
-        Stage("pseudo", labels, _make_pseudo, after=("maps",)),
+        Stage("maps", maps.model_dump(mode="json"), _make_maps, after=("classifier",)),
+        Stage("pseudo", labels, _make_pseudo, after=("maps",), shows=shown),
     ]
     for number in range(1, config.rounds + 1):
         before = found[-1].name
-        found.append(
-            Stage(round_name(number), learning, partial(_make_round, before=before), after=(before,))
-        )
+        make = partial(_make_round, before=before)
+        found.append(Stage(round_name(number), learning, make, after=(before,), shows=(f"round {number}",)))
     return found
 
 

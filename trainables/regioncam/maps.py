@@ -45,6 +45,13 @@ class RegionMapSettings(BaseModel, frozen=True, extra="forbid"):
         return cls(read=MapSettings.of(config), filter=config.gradient_filter, regions=config.regions)
 
     @property
+    def steps(self) -> tuple[str, ...]:
+        """Names of the maps in the order in which they are made."""
+        explained = (self.read.method,) if self.needs_gradients else ()
+        filtered = (_FILTERED,) if self.filter is not None else ()
+        return (_CAM, *explained, *filtered, *((_WEIGHED,) if self.regions is not None else ()))
+
+    @property
     def needs_gradients(self) -> bool:
         """Whether maps are explained by a backward pass."""
         return self.read.method != _CAM

@@ -7,7 +7,7 @@ classifier with all its maps and the last net; ``lineage`` after training shows 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -108,32 +108,35 @@ class RegionCamPredictor:
         return map_BHW * score_B[:, None, None].float() if self.config.gate_by_score else map_BHW
 
     @torch.no_grad()
-    def lineage(self, images: Tensor, heatmap: Tensor) -> Mapping[str, Tensor]:
+    def lineage(self, images: Tensor, heatmap: Tensor, known: Collection[str] = ()) -> Mapping[str, Tensor]:
         """What each step makes of ``images``, in the order of the chain: maps B × H × W in [0, 1].
 
         ``cam``; the map by gradients under its method's name (``layer_cam``), and ``fgbp``, the same with
         filtered gradients; ``region``, weighed by regions; ``pseudo`` (1 where the map would label the
         image, if it is judged defective; before the CRF); ``round 1`` …, the last of which is ``heatmap``.
+        Rounds in ``known`` are left out, and the maps if all of them are.
         """
-        parts = [self._lineage(part) for part in in_passes(images)]
+        parts = [self._lineage(part, known) for part in in_passes(images)]
         found = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         return found | {f"round {self.config.rounds}": heatmap} if self.config.rounds else found
 
-    def _lineage(self, images: Tensor) -> dict[str, Tensor]:
+    def _lineage(self, images: Tensor, known: Collection[str]) -> dict[str, Tensor]:
         maps = self.judge.maps
+        rounds = self._earlier_rounds(images, known)
+        if {*maps.settings.steps, "pseudo"} <= set(known):
+            return rounds
         raw = maps(images)
         score_B = raw.score_B.double().sigmoid()
         found = {name: self._gated(map_BHW, score_B) for name, map_BHW in maps.steps(images, raw).items()}
         found["pseudo"] = self._labelled(raw.map_BHW, score_B >= 0.5)
-        return found | self._earlier_rounds(images)
+        return found | rounds
 
-    def _earlier_rounds(self, images: Tensor) -> dict[str, Tensor]:
+    def _earlier_rounds(self, images: Tensor, known: Collection[str]) -> dict[str, Tensor]:
         """What the net of each round before the last says, after the CRF where the round has it."""
-        rounds: list[Round] = [one for one in self.earlier if isinstance(one, Round)]
-        found = {
-            f"round {n}": one.segmenter(images).logits_BHW.sigmoid() for n, one in enumerate(rounds, start=1)
-        }
-        refined = [name for name, one in zip(found, rounds, strict=True) if bool(one.uses_crf)]
+        rounds = {f"round {n}": one for n, one in enumerate(self.earlier, start=1) if isinstance(one, Round)}
+        rounds = {name: one for name, one in rounds.items() if name not in known}
+        found = {name: one.segmenter(images).logits_BHW.sigmoid() for name, one in rounds.items()}
+        refined = [name for name, one in rounds.items() if bool(one.uses_crf)]
         if refined:  # together: the weights of neighbours are those of the image
             prob_MBHW = torch.stack([found[name] for name in refined])
             found |= zip(refined, sharpen(prob_MBHW, images * 255, self.config.refiner), strict=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -92,7 +92,7 @@ class UnsupervisedPredictor:
         return Prediction(torch.cat(scores), torch.cat(heatmaps))
 
     @torch.no_grad()
-    def lineage(self, images: Tensor, heatmap: Tensor) -> Mapping[str, Tensor]:
+    def lineage(self, images: Tensor, heatmap: Tensor, known: Collection[str] = ()) -> Mapping[str, Tensor]:
         """What led to the map ``anomaly``, the ``heatmap`` of ``predict``.
 
         f-AnoGAN: the picture ``reconstruction`` and the map ``residual``, pixel by pixel. Students: the maps

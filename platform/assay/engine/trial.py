@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import torch
 import torch.distributed as dist
 
+from assay.engine.judged import JudgedStages
 from assay.engine.packs import Pack, StageTask
 from assay.engine.run import TrainRun, collective
 from assay.engine.stages import StageSite, TrialStages
@@ -163,14 +164,18 @@ def fit_and_evaluate(
         if place.rank:
             return {}
         with timer.part("evaluate"):
+            probes, needs = place.pack.probes, stages.needs.values()
+            judged = JudgedStages(place.store, needs, evaluation.test, probes)
             report = evaluate(
                 predictor,
                 evaluation,
                 device=place.device,
                 batch=_PREDICTION_BATCH,
-                probes=place.pack.probes,
+                probes=probes,
                 seed=trial.seed,
+                known=judged.known,
             )
+            report = judged.complete(report)
             report = _with_size_floor(report, training, evaluation, trial.seed)
             report = _with_labels(report, stages.folders.values(), data)
         run.note(f"{place.pack.primary} {report.metrics.get(place.pack.primary, float('nan')):.4f}")

@@ -2,11 +2,11 @@
 
 ::
 
-    stages/<key>/   done.json  checkpoint.safetensors  <attempt>/…
+    stages/<key>/   done.json  checkpoint.safetensors  <attempt>/…  judged-….parquet
 
 As with trials, everything of an attempt goes under a fresh prefix, and ``done.json`` is one object, written
 last, that names the files with their hashes: a stage exists or it does not. The key says what it is made of,
-so two who make it at once write the same.
+so two who make it at once write the same. What it shows of test images lies beside it (`engine/judged.py`).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -28,6 +28,8 @@ from trainables.stages import Stage, StageWork
 
 __all__ = ["TRAINABLE", "StagedConfig"]
 
+SHOWN = ("cam", "crop")  # of the maps, by every trial that uses them
+
 
 class StagedConfig(TrainableConfig, frozen=True, extra="forbid"):
     """Settings of the staged toy."""
@@ -42,16 +44,19 @@ class StagedConfig(TrainableConfig, frozen=True, extra="forbid"):
 
 
 class StagedPredictor(ToyPredictor):
-    """A map of half the slope, the middle of the image, the map itself, and what is decided in it."""
+    """The map of the stages, the middle of the image, the map itself, and what is decided in it."""
 
-    def lineage(self, images: Tensor, heatmap: Tensor) -> Mapping[str, Tensor]:
+    shared: Tensor | None = None  # the weight that the stages left, which other trials have, too
+
+    def lineage(self, images: Tensor, heatmap: Tensor, known: Collection[str] = ()) -> Mapping[str, Tensor]:
         height, width = images.shape[2:]
-        return {
-            "cam": torch.sigmoid(self.slope / 2 * (self.weight - images.mean(dim=1))),
-            "crop": images[:, :, height // 4 : -height // 4, width // 4 : -width // 4],
-            "final_cam": heatmap,
-            "pseudo": (heatmap >= 0.5).float(),
-        }
+        weight = self.weight if self.shared is None else self.shared
+        told = {"final_cam": heatmap, "pseudo": (heatmap >= 0.5).float()}
+        if set(SHOWN) <= set(known):
+            return told
+        cam = torch.sigmoid(self.slope / 2 * (weight - images.mean(dim=1)))
+        crop = images[:, :, height // 4 : -height // 4, width // 4 : -width // 4]
+        return {"cam": cam, "crop": crop} | told
 
 
 def stages(config: StagedConfig) -> Sequence[Stage]:
@@ -59,7 +64,7 @@ def stages(config: StagedConfig) -> Sequence[Stage]:
     base = config.model_dump(mode="json", include={"epochs", "seconds", "base", "fault"})
     return [
         Stage("base", base, _make_base),
-        Stage("maps", {"sharpen": config.sharpen}, _make_maps, after=("base",)),
+        Stage("maps", {"sharpen": config.sharpen}, _make_maps, after=("base",), shows=SHOWN),
     ]
 
 
@@ -100,7 +105,9 @@ def fit(config: StagedConfig, data: TrainingData, run: Run) -> StagedPredictor:
     maps = json.loads((folders["maps"] / "maps.json").read_text())
     noise = float(torch.rand(1)) * 1e-3  # shows whether a stage has shifted a later random number
     run.log(0, {"noise": noise}, 1)
-    return StagedPredictor(torch.tensor([maps["weight"] + config.last + noise]), maps["slope"])
+    predictor = StagedPredictor(torch.tensor([maps["weight"] + config.last + noise]), maps["slope"])
+    predictor.shared = torch.tensor([maps["weight"]])
+    return predictor
 
 
 def load(folder: Path) -> StagedPredictor:
