@@ -8,6 +8,7 @@ records are in both. In the second arm each row has a learning rate of its own, 
 row: the work is the same, and no stage has the key of another. Prints a Markdown table.
 
 ``--records`` counts instead: a record holds the seconds of every stage that its trial used, whoever made it.
+Judging is in neither count: what stages show is judged once, too.
 """
 
 from __future__ import annotations
@@ -101,8 +102,8 @@ def table(arms: list[Arm], what: str) -> str:
 def counted(store: Store) -> str:
     """What the stages of each study in ``store`` cost, each once and for each trial that used it."""
     lines = [
-        "| study | trials | seconds in stages | if none were shared | of that | with judging |",
-        "|---|---|---|---|---|---|",
+        "| study | trials | seconds in stages | if none were shared | of that |",
+        "|---|---|---|---|---|",
     ]
     studies: dict[str, list[Record]] = {}
     for record in store.records(store.trials()).values():
@@ -112,9 +113,8 @@ def counted(store: Store) -> str:
         if not uses:
             continue
         made = sum({use.key: use.seconds for use in uses}.values())
-        own, judged = sum(use.seconds for use in uses), sum(one.timings["evaluate"] for one in records)
-        share, whole = made / own, (made + judged) / (own + judged)
-        lines.append(f"| {name} | {len(records)} | {made:.0f} | {own:.0f} | {share:.2f} | {whole:.2f} |")
+        own = sum(use.seconds for use in uses)
+        lines.append(f"| {name} | {len(records)} | {made:.0f} | {own:.0f} | {made / own:.2f} |")
     return "\n".join(lines)
 
 
@@ -134,14 +134,16 @@ def main() -> int:
     what.add_argument("--records", metavar="STORAGE", help="count in a storage what was saved there")
     parser.add_argument("--study", type=Path, default=ROOT / "studies" / "guided_cropping_mtd.yaml")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="a new folder for both arms' storages")
     given = parser.parse_args()
     if given.records is not None:
         print(counted(Store(given.records)))  # noqa: T201
         return 0
+    if given.keep is not None:
+        given.keep.mkdir(parents=True)
     with tempfile.TemporaryDirectory(prefix="stage-cache-") as scratch:
-        folder, cache = Path(scratch), Path(scratch) / "cache"
         arms = [
-            run(name, text, given.data.resolve(), cache, folder)
+            run(name, text, given.data.resolve(), Path(scratch) / "cache", given.keep or Path(scratch))
             for name, text in studies(given.study, given.seeds).items()
         ]
     print(table(arms, f"{given.study.name}, seeds {given.seeds}"))  # noqa: T201

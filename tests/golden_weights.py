@@ -7,14 +7,23 @@ from pathlib import Path
 
 import numpy as np
 from safetensors.torch import load_file
+from torch import Tensor
 
 __all__ = ["assert_stages_ended_at"]
 
 
 def assert_stages_ended_at(
-    golden: Mapping[str, Sequence[float]], names: Mapping[str, Sequence[str]], folder: Path
+    golden: Mapping[str, Sequence[float]],
+    names: Mapping[str, Sequence[str]],
+    folder: Path,
+    answer: Tensor,
 ) -> None:
-    """Norms of some weights of stages below ``folder``: within 0.3 %, as machines and threads round."""
+    """Norms of some weights of stages below ``folder``, and mean and spread of the last net's ``answer``.
+
+    Within 0.3 %, as machines and threads round.
+    """
+    found = [answer.double().mean().item(), answer.double().std().item()]
+    np.testing.assert_allclose(found, golden["answer"], rtol=0.003)
     for stage, chosen in names.items():
         tensors = load_file(folder / stage / "model.safetensors")
         found = [tensors[name].double().norm().item() for name in chosen]

@@ -5,8 +5,8 @@ weights. The decoder enlarges a map to the size of the next finer one, whatever 
 sides need not be multiples of anything.
 
 Departures from the paper: 'same' convolutions instead of valid ones (the output is as large as the image),
-bilinear enlargement and a 3 × 3 convolution instead of a transposed one (no checkerboard), and a
-normalisation after each convolution.
+a 1 × 1 convolution and bilinear enlargement instead of a transposed convolution (no checkerboard), and a
+normalisation after each 3 × 3 convolution.
 
 Source: Ronneberger, Fischer, Brox 2015, arXiv:1505.04597, Fig. 1.
 """
@@ -80,7 +80,7 @@ class UNet(nn.Module):
         super().__init__()
         self.encoder = encoder
         steps = list(zip(widths[:0:-1], widths[-2::-1], strict=True))  # (coarser, finer), coarse to fine
-        self.narrow = nn.ModuleList(nn.Conv2d(coarser, finer, 3, padding=1) for coarser, finer in steps)
+        self.narrow = nn.ModuleList(nn.Conv2d(coarser, finer, 1) for coarser, finer in steps)
         self.decoder = nn.ModuleList(_double_conv(2 * finer, finer, norm) for _, finer in steps)
         self.head = nn.Conv2d(widths[0], outputs, 1)
 
@@ -89,7 +89,7 @@ class UNet(nn.Module):
         *finer, coarse = encoder.features(images_BCHW)
         x_BChw = coarse
         for skip, narrow, decode in zip(reversed(finer), self.narrow, self.decoder, strict=True):
-            large = narrow(_enlarge(x_BChw, skip))
+            large = _enlarge(narrow(x_BChw), skip)  # the same the other way round, at four times the price
             x_BChw = decode(torch.cat((skip, large), dim=1))
         return UNetOutput(_enlarge(self.head(x_BChw), images_BCHW), coarse)
 

@@ -27,7 +27,7 @@ __all__ = ["TRAINABLE", "RegionCamConfig", "RegionCamPredictor", "fit", "load"]
 
 TRAINABLE: Trainable[RegionCamConfig] = Trainable(
     name="regioncam",
-    revision=2,
+    revision=3,
     title="Region-aware CAM (our reading)",
     Config=RegionCamConfig,
     presets=PRESETS,

@@ -20,7 +20,7 @@ _Settings = Mapping[str, Any]
 
 _SMALL: _Settings = {
     **CAM_PRESETS["small"],
-    "segment_base": 8, "segment_levels": 3, "segment_batch": 8, "segment_epochs": 1, "segment_min_steps": 150,
+    "segment_base": 8, "segment_levels": 3, "segment_batch": 8, "segment_epochs": 1, "segment_min_steps": 100,
 }  # fmt: skip
 _STANDARD: _Settings = {**CAM_PRESETS["standard"], "segment_base": 32}
 

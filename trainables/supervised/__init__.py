@@ -23,7 +23,7 @@ __all__ = ["TRAINABLE", "SupervisedConfig", "SupervisedPredictor", "fit", "load"
 
 TRAINABLE: Trainable[SupervisedConfig] = Trainable(
     name="supervised",
-    revision=1,
+    revision=2,
     title="Supervised baselines: classifier and U-Net",
     Config=SupervisedConfig,
     presets=PRESETS,
