@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,8 @@ class Stage:
     after: tuple[str, ...] = ()  # earlier stages whose files it reads
     # What of the predictor's lineage it decides, with those before it: judged once for all trials.
     shows: tuple[str, ...] = ()
+    # Name and revision of the method whose step it is, where others use it: in the key instead of theirs.
+    owner: Mapping[str, Any] = field(default_factory=dict)
 
 
 def stage_keys(stages: Sequence[Stage], base: Mapping[str, Any]) -> dict[str, str]:
@@ -70,7 +72,7 @@ def stage_keys(stages: Sequence[Stage], base: Mapping[str, Any]) -> dict[str, st
             "name": stage.name,
             "config": dict(stage.config),
             "after": {name: keys[name] for name in stage.after},
-            "base": dict(base),
+            "base": {**base, **stage.owner},
         }
         text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         keys[stage.name] = hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -37,6 +37,7 @@ from trainables.nn.initialisation import initialise
 from trainables.nn.relabelling import refined_labels
 from trainables.nn.segmentation import SegmentationNet, Targets, label_loss, match_area, train_segmentation
 from trainables.pseudo_labels import PseudoLabels
+from trainables.regioncam import TRAINABLE as REGIONCAM
 from trainables.stages import stage_keys
 
 CPU = torch.device("cpu")
@@ -223,6 +224,31 @@ def test_rows_of_the_additive_study_share_what_comes_before() -> None:
     names = [node.name for node in stage_graph(plan.trials).values()]
     assert names.count("classifier") == 4 * repeats  # with and without CLM and GCM
     assert names.count("s2") < names.count("s1") < len(plan.trials)
+
+
+@pytest.mark.parametrize(("switches", "one"), [({}, True), ({"iem": "both"}, True), ({"clm": True}, False)])
+def test_a_plain_classifier_is_that_of_the_other_methods(switches: dict[str, Any], one: bool) -> None:
+    config = tiny_chain(**switches)
+    own = {name: getattr(config, name) for name in ClassifierConfig.model_fields}
+    keys = {
+        stage_keys(trainable.stages(each), {"trainable": trainable.name, "revision": trainable.revision})[
+            "classifier"
+        ]
+        for trainable, each in (
+            (TRAINABLE, config),
+            (CAM, CamConfig(**own)),
+            (REGIONCAM, REGIONCAM.Config(**own)),
+        )
+    }
+    assert (len(keys) == 1) == one
+
+
+def test_the_weak_methods_of_a_ladder_train_one_classifier() -> None:
+    plan = plan_study(read_study(ROOT / "studies" / "supervision_ladder_mtd.yaml"), None, "cpu")
+    repeats = len({(trial.seed, trial.fold) for trial in plan.trials})
+    nodes = [node for node in stage_graph(plan.trials).values() if node.name == "classifier"]
+    assert len(nodes) == repeats
+    assert {trial.trainable for trial in nodes[0].trials} == {"cam", "focus", "regioncam"}
 
 
 def test_stages_hold_only_what_they_depend_on() -> None:

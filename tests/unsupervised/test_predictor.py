@@ -17,6 +17,7 @@ from trainables.contract import LocalRun
 from trainables.data.samples import EvaluationData
 from trainables.errors import InputError
 from trainables.evaluate import evaluate
+from trainables.stages import stage_keys
 from trainables.unsupervised import TRAINABLE, UnsupervisedConfig, UnsupervisedPredictor
 
 
@@ -95,6 +96,37 @@ def test_the_stages_can_be_looked_at(model: str, names: list[str], trained: Trai
     lineage = trained(model).lineage(pictures(2), heatmap)
     assert lineage["anomaly"] is heatmap
     assert all(((part >= 0) & (part <= 1)).all() for part in lineage.values())
+
+
+@pytest.mark.parametrize(
+    ("model", "changes"),
+    [
+        ("f_anogan", {"score_norm": False, "patch_stride": 8}),
+        ("f_anogan", {"kappa": 0.5}),
+        ("students", {"score_norm": False}),
+        ("students", {"use_variance": False}),
+        ("students", {"dense_stride": 1}),
+        ("students", {"student_lr": 1e-2}),
+    ],
+)
+def test_what_a_stage_shows_depends_on_nothing_but_its_key(
+    model: str, changes: dict[str, Any], trained: Trained
+) -> None:
+    one, other = trained(model), fitted(tiny_config(model, **changes), made_data(), LocalRun())
+    (mine, my_map), (theirs, _) = map(shown, (one, other))
+    for name in mine.keys() & theirs.keys():
+        assert torch.equal(mine[name], theirs[name])
+    shared = set(changes) <= {"score_norm", "patch_stride", "use_variance"}
+    assert bool(mine.keys() & theirs.keys()) == shared
+    assert one.lineage(pictures(2), my_map, one.config.step_names) == {"anomaly": my_map}
+
+
+def shown(predictor: UnsupervisedPredictor) -> tuple[dict[tuple[str, str], torch.Tensor], torch.Tensor]:
+    """What each stage shows, by its key and the name of the map or picture; and the heatmap."""
+    heatmap = predictor.predict(pictures(2)).heatmap
+    told = predictor.lineage(pictures(2), heatmap)
+    named, keys = TRAINABLE.stages(predictor.config), stage_keys(TRAINABLE.stages(predictor.config), {})
+    return {(keys[stage.name], name): told[name] for stage in named for name in stage.shows}, heatmap
 
 
 @pytest.mark.parametrize("model", MODELS)

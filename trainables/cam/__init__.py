@@ -15,7 +15,7 @@ classifier's size, the offset of its maps and their scale are our reading.
 from __future__ import annotations
 
 from trainables.cam.config import CamConfig, ClassifierConfig
-from trainables.cam.fit import fit, stages
+from trainables.cam.fit import REVISION, fit, stages
 from trainables.cam.network import count_parameters
 from trainables.cam.predictor import CamPredictor, load
 from trainables.cam.presets import PRESETS, footnotes
@@ -25,7 +25,7 @@ __all__ = ["TRAINABLE", "CamConfig", "CamPredictor", "ClassifierConfig", "fit", 
 
 TRAINABLE: Trainable[CamConfig] = Trainable(
     name="cam",
-    revision=1,
+    revision=REVISION,
     title="Class-activation maps of a classifier",
     Config=CamConfig,
     presets=PRESETS,

@@ -21,14 +21,22 @@ from trainables.data.samples import TrainingData
 from trainables.nn.models import load_model, save_model, with_layout
 from trainables.stages import Stage, StageWork
 
-__all__ = ["fit", "load_classifier", "stages"]
+__all__ = ["REVISION", "classifier_stage", "fit", "load_classifier", "stages"]
+
+REVISION = 1  # raised when results change
+
+
+def classifier_stage(config: ClassifierConfig) -> Stage:
+    """A classifier to which nothing is attached: one step, whichever method reads maps off it."""
+    make = partial(_make_classifier, weights_file=config.weights_file)
+    owner = {"trainable": "cam", "revision": REVISION}
+    return Stage("classifier", classifier_settings(config), make, owner=owner)
 
 
 def stages(config: CamConfig) -> Sequence[Stage]:
     """The classifier, then offsets and scales of its maps."""
-    train = partial(_make_classifier, weights_file=config.weights_file)
     return [
-        Stage("classifier", classifier_settings(config), train),
+        classifier_stage(config),
         Stage("maps", MapSettings.of(config).model_dump(mode="json"), _make_maps, after=("classifier",)),
     ]
 

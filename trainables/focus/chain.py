@@ -23,7 +23,7 @@ from torch import Tensor
 
 from trainables.cam.classifier import Attachment, train_classifier
 from trainables.cam.config import ClassifierConfig, classifier_settings
-from trainables.cam.fit import load_classifier
+from trainables.cam.fit import classifier_stage, load_classifier
 from trainables.cam.maps import CamMaps, MapSettings, load_maps, measured_maps, save_maps
 from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
@@ -68,8 +68,10 @@ def stages(config: FocusConfig) -> Sequence[Stage]:
 
     segmentation = settings("segment_", names=_SEGMENTATION)
     crf = config.part("crf") if config.crf else {}
-    classifier = partial(_make_classifier, weights_file=config.weights_file)
-    found = [Stage("classifier", settings() | _classifier_settings(config), classifier)]
+    found = [classifier_stage(config)]
+    if config.clm or config.gcm:
+        make = partial(_make_classifier, weights_file=config.weights_file)
+        found = [Stage("classifier", settings() | _classifier_settings(config), make)]
     if config.uses_inpainter:
         found.append(Stage("inpainter", settings("inpainter_"), _make_inpainter))
     iem = config.part("iem") if config.iem != "off" else {"iem": "off"}

@@ -24,8 +24,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from trainables.cam.fit import load_classifier
-from trainables.cam.fit import stages as cam_stages
+from trainables.cam.fit import classifier_stage, load_classifier
 from trainables.data.samples import ImageSet
 from trainables.nn.cam import minmax
 from trainables.nn.crf import label_probability
@@ -74,7 +73,7 @@ def stages(config: RegionCamConfig) -> Sequence[Stage]:
     maps = RegionMapSettings.of(config)
     shown = (*maps.steps, "pseudo")
     found = [
-        cam_stages(config)[0],  # as that of the method cam
+        classifier_stage(config),
         Stage("maps", maps.model_dump(mode="json"), _make_maps, after=("classifier",)),
         Stage("pseudo", labels, _make_pseudo, after=("maps",), shows=shown),
     ]

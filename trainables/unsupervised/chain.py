@@ -42,7 +42,7 @@ def stages(config: UnsupervisedConfig) -> Sequence[Stage]:
         encoder = config.part("encoder_", names=(*shape, "kappa"))
         return (
             Stage("gan", gan, _make_gan),
-            Stage("encoder", encoder, _make_encoder, after=("gan",)),
+            Stage("encoder", encoder, _make_encoder, after=("gan",), shows=config.step_names),
         )
     teachers: list[Stage] = []
     students: list[Stage] = []
@@ -54,7 +54,9 @@ def stages(config: UnsupervisedConfig) -> Sequence[Stage]:
         make = partial(_make_teacher, weights_file=config.weights_file)
         teachers.append(Stage(f"teacher_{scale}", teacher, make))
         student = config.part("student", names=names) | alone
-        students.append(Stage(f"students_{scale}", student, _make_students, after=(f"teacher_{scale}",)))
+        shown = config.model_copy(update={"scales": (scale,)}).step_names
+        after = (f"teacher_{scale}",)
+        students.append(Stage(f"students_{scale}", student, _make_students, after=after, shows=shown))
     return (*teachers, *students)
 
 

@@ -155,3 +155,10 @@ class UnsupervisedConfig(PublishedWeightsConfig, frozen=True):
         if self.weights_file is not None and self.teacher != "distill":
             raise ValueError(f"a weights_file is read by teacher: distill only, found {self.teacher}")
         return self
+
+    @property
+    def step_names(self) -> tuple[str, ...]:
+        """What a trained model shows on the way to its map."""
+        if self.model == "f_anogan":
+            return ("reconstruction", "residual")
+        return tuple(f"{what} {scale}" for scale in self.scales for what in ("error", "variance"))
