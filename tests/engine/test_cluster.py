@@ -230,7 +230,8 @@ def grown(
     """A study that began on two nodes and went on with three; stopped when the third had done its share."""
     second = nodes.add().wait()
     storage = tmp_path_factory.mktemp("grown") / "storage"
-    study = ToyStudy.make(storage, cache_root, seeds=tuple(range(100)), seconds=1.0)
+    # Long trials: a pack then trains for longer than a slow machine needs to start the next one.
+    study = ToyStudy.make(storage, cache_root, seeds=tuple(range(100)), seconds=4.0)
     process = assay("run", _write(study), "--storage", storage)
     _wait_for(lambda: _training(study, 1), process)
     third = nodes.add().wait()
