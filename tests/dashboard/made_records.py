@@ -9,7 +9,7 @@ thousands of trials whose files are links to a few.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -168,7 +168,7 @@ class _MadeModel:
 class _StagedModel(_MadeModel):
     """The same, with the chain of a weakly supervised method before it."""
 
-    def lineage(self, images: Tensor, heatmap: Tensor) -> dict[str, Tensor]:
+    def lineage(self, images: Tensor, heatmap: Tensor, known: Collection[str] = ()) -> dict[str, Tensor]:
         heat = heatmap.numpy()
         side = heat.shape[1]
         cam = np.stack([cv2.GaussianBlur(one, (0, 0), 0.07 * side) for one in heat])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -18,7 +20,7 @@ __all__ = ["keep_lineage"]
 class _Ramp:
     """A map that rises from left to right, and a picture."""
 
-    def lineage(self, images: Tensor, heatmap: Tensor) -> dict[str, Tensor]:
+    def lineage(self, images: Tensor, heatmap: Tensor, known: Collection[str] = ()) -> dict[str, Tensor]:
         ramp = torch.linspace(0, 1, images.shape[3]).expand(len(images), images.shape[2], -1)
         return {"cam": ramp, "crop": images[:, :, :16, :12]}
 
