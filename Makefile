@@ -37,6 +37,7 @@ bench: .venv/.installed-dev  ## measure images/s, the overhead per trial, large 
 	@$(BIN)/python -m benchmarks.fgbp
 	@$(BIN)/python -m benchmarks.blur
 	@$(BIN)/python -m benchmarks.layout
+	@$(BIN)/python -m benchmarks.unet
 	@$(BIN)/python -m benchmarks.freed_memory
 	@$(BIN)/python -m benchmarks.student
 	@$(BIN)/python -m benchmarks.unsupervised

@@ -85,14 +85,23 @@ def test_a_trial_says_what_another_has_judged(study: StagedStudy) -> None:
     assert cam_ap(study.records()[second.id]) == 0.125 != cam_ap(study.records()[first.id])
 
 
+@pytest.mark.parametrize("damage", ["half", "a page", "no facts", "nothing"])
 def test_what_cannot_be_read_is_judged_anew(
-    study: StagedStudy, alone: dict[str, tuple[bytes, pa.Table]]
+    study: StagedStudy, alone: dict[str, tuple[bytes, pa.Table]], damage: str
 ) -> None:
     first, second, *_ = study.plan.trials
     study.train([first])
     (path,) = judged(study)
     whole = study.store.read_bytes(path)
-    study.store.write_bytes(path, whole[: len(whole) // 2])
+    bare = io.BytesIO()
+    pq.write_table(pq.read_table(io.BytesIO(whole)).replace_schema_metadata(None), bare)
+    damaged = {
+        "half": whole[: len(whole) // 2],
+        "a page": whole[:4] + bytes(len(whole) // 3) + whole[4 + len(whole) // 3 :],
+        "no facts": bare.getvalue(),
+        "nothing": b"",
+    }
+    study.store.write_bytes(path, damaged[damage])
     study.train([second])
     assert said(study)[second.id][0] == alone[second.id][0]
     assert study.store.read_bytes(path) == whole

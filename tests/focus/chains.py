@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from tests.supervised.surfaces import surfaces
 from trainables.contract import LocalRun
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.data.spec import Supervision
-from trainables.focus import FocusConfig
+from trainables.data.tensors import images_to_tensor
+from trainables.focus import TRAINABLE, FocusConfig, FocusPredictor
 from trainables.stages import Stage, StageWork
 
-__all__ = ["KeptRun", "chain_data", "noise_images", "tiny_chain", "trained_chain"]
+__all__ = [
+    "KeptRun",
+    "chain_data",
+    "digest",
+    "fitted",
+    "noise_images",
+    "pictures",
+    "tiny_chain",
+    "trained_chain",
+]
 
 SIZE = (48, 64)
+CPU = torch.device("cpu")
 
 
 def tiny_chain(**changes: Any) -> FocusConfig:
@@ -85,3 +98,21 @@ class KeptRun(LocalRun):
         super().checkpoint(epoch, tensors, meta)
         if self.dies_in == "here":
             raise KeyboardInterrupt
+
+
+def fitted(config: FocusConfig, folder: Path, data: TrainingData | None = None) -> FocusPredictor:
+    """Fit with stages in ``folder``."""
+    folder.mkdir(exist_ok=True)
+    return TRAINABLE.fit(config, data or chain_data(), KeptRun(kept=folder))
+
+
+def digest(predictor: FocusPredictor, folder: Path) -> str:
+    """Of a saved model's weights."""
+    folder.mkdir(exist_ok=True)
+    predictor.save(folder)
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+def pictures(count: int) -> Tensor:
+    """Defective surfaces that no chain was trained on."""
+    return images_to_tensor([sample.image for sample in surfaces(count, 0, seed=5)], CPU)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,13 +11,23 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from assay.study import plan_study, read_study
 from assay.study.stages import stage_graph
 from tests.conftest import ROOT
-from tests.focus.chains import SIZE, KeptRun, chain_data, tiny_chain, trained_chain
+from tests.focus.chains import (
+    CPU,
+    SIZE,
+    KeptRun,
+    chain_data,
+    digest,
+    fitted,
+    pictures,
+    tiny_chain,
+    trained_chain,
+)
 from tests.golden_weights import assert_stages_ended_at
 from tests.supervised.surfaces import surfaces
 from tests.two_workers import assert_two_workers_end_where_one_does
@@ -26,11 +35,11 @@ from trainables.cam import TRAINABLE as CAM
 from trainables.cam import CamConfig
 from trainables.cam.config import ClassifierConfig
 from trainables.contract import LocalRun
-from trainables.data.samples import EvaluationData, TrainingData
+from trainables.data.samples import EvaluationData
 from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
 from trainables.evaluate import evaluate
-from trainables.focus import TRAINABLE, FocusConfig, FocusPredictor
+from trainables.focus import TRAINABLE
 from trainables.focus.chain import stages
 from trainables.nn.cam import minmax
 from trainables.nn.initialisation import initialise
@@ -40,25 +49,8 @@ from trainables.pseudo_labels import PseudoLabels
 from trainables.regioncam import TRAINABLE as REGIONCAM
 from trainables.stages import stage_keys
 
-CPU = torch.device("cpu")
 WHOLE: dict[str, Any] = {"clm": True, "gcm": True, "iem": "both", "crf": True, "round": True, "distill": True}
-
-
-def fitted(config: FocusConfig, folder: Path, data: TrainingData | None = None) -> FocusPredictor:
-    """Fit with stages in ``folder``."""
-    folder.mkdir(exist_ok=True)
-    return TRAINABLE.fit(config, data or chain_data(), KeptRun(kept=folder))
-
-
-def digest(predictor: FocusPredictor, folder: Path) -> str:
-    """Of a saved model's weights."""
-    folder.mkdir(exist_ok=True)
-    predictor.save(folder)
-    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-
-
-def pictures(count: int) -> Tensor:
-    return images_to_tensor([sample.image for sample in surfaces(count, 0, seed=5)], CPU)
+KILLED: dict[str, Any] = {**WHOLE, "iem_inpainter": "unet", "inpainter_epochs": 2}
 
 
 # What it may read -------------------------------------------------------------------------------------
@@ -96,96 +88,6 @@ def test_no_mask_is_read_and_none_would_change_a_bit(tmp_path: Path) -> None:
 
 # What each switch changes -----------------------------------------------------------------------------
 
-SWITCHES: list[tuple[dict[str, Any], dict[str, Any]]] = [
-    ({}, {"clm": True}),
-    ({}, {"gcm": True}),
-    ({}, {"iem": "residual"}),
-    ({}, {"iem": "erase"}),
-    ({}, {"threshold": "area_prior"}),
-    ({}, {"recentre": False}),
-    ({}, {"round": True}),
-    ({}, {"distill": True}),
-    ({}, {"crf": True, "round": True}),
-    ({"crf": True, "round": True, "segment_min_steps": 60}, {"crf_kind": "guided"}),
-    ({"clm": True}, {"clm_mode": "triplet"}),
-    ({"clm": True}, {"clm_pull_defects": False}),
-    ({"clm": True, "gcm": True}, {"clm_use_crops": False}),
-    ({"gcm": True}, {"gcm_equivariance": 1.0}),
-    ({"iem": "both"}, {"iem_fuse": "max"}),
-    ({"iem": "both"}, {"iem_residual": "msgms"}),
-    ({"iem": "both"}, {"iem_inpainter": "unet"}),
-    ({"distill": True}, {"student_soft": 0.0}),
-]
-
-
-SHARING: list[tuple[dict[str, Any], dict[str, Any]]] = [  # the same step, shown last and on the way
-    ({"crf": True, "crf_guard": 0.0}, {"round": True}),
-    ({"crf": True, "crf_guard": 0.0, "round": True}, {"distill": True}),
-    ({"gcm": True, "iem": "both"}, {"crf": True}),
-]
-
-
-@pytest.fixture(scope="module")
-def known(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Digests of chains that several switches start from."""
-    return {"folder": str(tmp_path_factory.mktemp("switches"))}
-
-
-def digest_of(settings: dict[str, Any], known: dict[str, str]) -> str:
-    key = json.dumps(settings, sort_keys=True)
-    if key not in known:
-        folder = Path(known["folder"]) / str(len(known))
-        # Maps of a net that was hardly trained may be empty: enough steps for a map, few for all else.
-        config = tiny_chain(min_steps=24, **settings)
-        predictor = fitted(config, folder)
-        known[key] = digest(predictor, folder / "model")
-        save_file(shown_by_stage(config, predictor), folder / "shown.safetensors")
-        known[f"shown {key}"] = str(folder / "shown.safetensors")
-    return known[key]
-
-
-def shown_by_stage(config: FocusConfig, predictor: FocusPredictor) -> dict[str, Tensor]:
-    """What each stage shows, by its key and the name of the map or picture."""
-    images = pictures(2)
-    told = predictor.lineage(images, predictor.predict(images).heatmap)
-    keys = stage_keys(stages(config), {})
-    found = [(keys[stage.name], name) for stage in stages(config) for name in stage.shows if name in told]
-    return {f"{key} {name}": told[name].contiguous() for key, name in found}
-
-
-@pytest.mark.parametrize(("base", "switch"), SWITCHES, ids=lambda part: "-".join(map(str, part.values())))
-def test_every_switch_changes_what_comes_out(
-    base: dict[str, Any], switch: dict[str, Any], known: dict[str, str]
-) -> None:
-    assert digest_of(base, known) != digest_of({**base, **switch}, known)
-
-
-@pytest.mark.parametrize(
-    ("base", "switch"), [*SWITCHES, *SHARING], ids=lambda part: "-".join(map(str, part.values()))
-)
-def test_what_a_stage_shows_depends_on_nothing_but_its_key(
-    base: dict[str, Any], switch: dict[str, Any], known: dict[str, str]
-) -> None:
-    both: list[dict[str, Tensor]] = []
-    for settings in (base, {**base, **switch}):
-        digest_of(settings, known)
-        both.append(load_file(known[f"shown {json.dumps(settings, sort_keys=True)}"]))
-    for name in both[0].keys() & both[1].keys():
-        assert torch.equal(both[0][name], both[1][name]), name
-
-
-@pytest.mark.parametrize("switches", [{}, {"crf": True, "crf_guard": 0.0, "round": True, "distill": True}])
-def test_steps_that_are_known_are_left_out(switches: dict[str, Any], tmp_path: Path) -> None:
-    config = tiny_chain(**switches, gcm=True)
-    predictor = fitted(config, tmp_path)
-    heatmap = predictor.predict(pictures(2)).heatmap
-    told = predictor.lineage(pictures(2), heatmap)
-    shown = {name for stage in stages(config) for name in stage.shows}
-    assert list(predictor.lineage(pictures(2), heatmap, shown)) == list(told)[-1:]
-    some = predictor.lineage(pictures(2), heatmap, config.map_names)
-    assert list(some) == [name for name in told if name not in config.map_names]
-    assert all(torch.equal(values, told[name]) for name, values in some.items())
-
 
 def test_with_all_off_the_chain_starts_as_plain_class_activation_maps(tmp_path: Path) -> None:
     config = tiny_chain()
@@ -202,19 +104,24 @@ def test_with_all_off_the_chain_starts_as_plain_class_activation_maps(tmp_path: 
 # What a kill leaves, what trials share ------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Digest of the chain that the test below kills."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return digest(fitted(tiny_chain(**KILLED), folder), folder / "model")
+
+
 @pytest.mark.parametrize("stage", ["classifier", "inpainter", "s1", "s2", "student"])
 def test_a_chain_that_was_killed_goes_on_to_the_same_bits(
-    stage: str, tmp_path: Path, known: dict[str, str]
+    stage: str, tmp_path: Path, undisturbed: str
 ) -> None:
-    config = tiny_chain(**WHOLE, iem_inpainter="unet", inpainter_epochs=2)
-    if "whole" not in known:
-        known["whole"] = digest(fitted(config, tmp_path / "undisturbed"), tmp_path / "model")
+    config = tiny_chain(**KILLED)
     folder = tmp_path / "killed"
     folder.mkdir()
     with pytest.raises(KeyboardInterrupt):
         TRAINABLE.fit(config, chain_data(), KeptRun(kept=folder, dies_in=stage))
     run = KeptRun(kept=folder)
-    assert digest(TRAINABLE.fit(config, chain_data(), run), tmp_path / "again") == known["whole"]
+    assert digest(TRAINABLE.fit(config, chain_data(), run), tmp_path / "again") == undisturbed
     assert run.made[0] == stage
 
 
@@ -285,25 +192,6 @@ def test_a_chain_finds_the_defects_and_each_step_can_be_looked_at(tmp_path: Path
     ]  # fmt: skip
     assert all(step.shape[-2:] == SIZE and 0 <= step.min() <= step.max() <= 1 for step in told.values())
     assert told["student"] is heatmap
-
-
-@pytest.mark.parametrize(
-    ("switches", "steps"),
-    [
-        ({}, ["cam", "pseudo", "s1"]),
-        ({"iem": "residual"}, ["cam", "erased 1", "final_cam", "pseudo", "s1"]),
-        ({"crf": True}, ["cam", "pseudo", "s1", "s1_crf"]),
-        ({"round": True}, ["cam", "pseudo", "s1", "s2"]),
-    ],
-)
-def test_the_last_step_of_the_lineage_is_the_heatmap(
-    switches: dict[str, Any], steps: list[str], tmp_path: Path
-) -> None:
-    predictor = fitted(tiny_chain(**switches, crf_guard=0.0), tmp_path)
-    heatmap = predictor.predict(pictures(2)).heatmap
-    told = predictor.lineage(pictures(2), heatmap)
-    assert list(told) == steps
-    assert told[steps[-1]] is heatmap
 
 
 def test_a_student_judges_in_one_pass_and_never_asks_the_classifier(

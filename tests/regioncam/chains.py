@@ -17,9 +17,21 @@ from trainables.data.tensors import images_to_tensor
 from trainables.regioncam import TRAINABLE, RegionCamConfig, RegionCamPredictor
 from trainables.stages import Stage, stage_keys
 
-__all__ = ["SIZE", "KeptRun", "chain_data", "fitted", "pictures", "shared_fit", "tiny"]
+__all__ = [
+    "CPU",
+    "SIZE",
+    "WHOLE",
+    "KeptRun",
+    "answer_of",
+    "chain_data",
+    "fitted",
+    "pictures",
+    "shared_fit",
+    "tiny",
+]
 
 CPU = torch.device("cpu")
+WHOLE: dict[str, Any] = {"region": "slic", "rounds": 2, "crf": True}
 
 
 def tiny(**changes: Any) -> RegionCamConfig:
@@ -60,3 +72,8 @@ def fitted(config: RegionCamConfig, folder: Path, data: TrainingData | None = No
 
 def pictures(count: int) -> Tensor:
     return images_to_tensor([sample.image for sample in surfaces(count, 0, seed=5)], CPU)
+
+
+def answer_of(settings: dict[str, Any], shared: Path) -> bytes:
+    """The bytes of a heatmap."""
+    return shared_fit(tiny(**settings), shared).predict(pictures(4)).heatmap.numpy().tobytes()

@@ -17,7 +17,18 @@ from assay.study import plan_study, read_study
 from assay.study.stages import stage_graph
 from tests.conftest import ROOT
 from tests.golden_weights import assert_stages_ended_at
-from tests.regioncam.chains import CPU, SIZE, KeptRun, chain_data, fitted, pictures, shared_fit, tiny
+from tests.regioncam.chains import (
+    CPU,
+    SIZE,
+    WHOLE,
+    KeptRun,
+    answer_of,
+    chain_data,
+    fitted,
+    pictures,
+    shared_fit,
+    tiny,
+)
 from tests.supervised.surfaces import surfaces
 from tests.two_workers import assert_two_workers_end_where_one_does
 from trainables.cam import TRAINABLE as CAM
@@ -32,10 +43,8 @@ from trainables.nn.segmentation import Targets
 from trainables.pseudo_labels import PseudoLabels
 from trainables.regioncam import TRAINABLE, RegionCamPredictor
 from trainables.regioncam.chain import agreement, sharpened_labels, stages
-from trainables.regioncam.config import RegionCamConfig
-from trainables.stages import read_facts, stage_keys
+from trainables.stages import read_facts
 
-WHOLE: dict[str, Any] = {"region": "slic", "rounds": 2, "crf": True}
 TRAINED: dict[str, Any] = {"min_steps": 100, "rounds": 1, "segment_min_steps": 60}
 
 
@@ -79,91 +88,6 @@ def test_shuffled_labels_teach_nothing(tmp_path: Path) -> None:
     assert found[0]["pixel_ap"] >= 0.3  # chance: 0.008
     assert found[1]["image_ap"] < 0.6
     assert found[1]["pixel_ap"] < 0.1
-
-
-# What each switch changes -----------------------------------------------------------------------------
-
-SWITCHES: list[tuple[dict[str, Any], dict[str, Any]]] = [
-    ({}, {"method": "cam"}),
-    ({}, {"method": "grad_cam"}),
-    ({}, {"layers": [2]}),
-    ({}, {"layers": [1, 2]}),
-    ({"layers": [1, 2]}, {"fusion": "max"}),
-    ({}, {"recentre": False}),
-    ({}, {"gate_by_score": False}),
-    ({}, {"fgbp": False}),
-    ({}, {"fgbp_guided": False}),
-    ({}, {"fgbp_q": 0.0}),
-    ({}, {"fgbp_q": 0.8}),
-    ({}, {"fgbp_by": "activation_x_gradient"}),
-    ({}, {"fgbp_mode": "share_of_max"}),
-    ({}, {"fgbp_sign": "negative"}),
-    ({}, {"region": "slic"}),
-    ({}, {"region": "grid"}),
-    ({}, {"region": "components"}),
-    ({"region": "grid"}, {"region_size": 6}),
-    ({"region": "grid"}, {"region_gamma": 2.0}),
-    ({"region": "grid"}, {"region_score": "occlusion"}),
-    ({"region": "grid", "region_score": "occlusion"}, {"region_count": 2}),
-    ({}, {"rounds": 1}),
-    ({"rounds": 1}, {"threshold": "area_prior"}),
-    ({"rounds": 1}, {"crf": True}),
-    ({"rounds": 1, "crf": True}, {"crf_kind": "guided"}),
-    ({"rounds": 1}, {"pos_weight": 7.0}),
-    ({"rounds": 1}, {"dice_weight": 0.3}),
-    ({"rounds": 1}, {"rounds": 2}),
-    ({"rounds": 2}, {"round_foreground": 0.6}),
-    ({"rounds": 2}, {"round_background": 0.1}),
-    ({"rounds": 2}, {"round_change": 1.001}),
-    ({"rounds": 3}, {"round_blend": 0.0}),
-]
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where stages lie that several tests' chains have in common."""
-    return tmp_path_factory.mktemp("shared")
-
-
-def answer_of(settings: dict[str, Any], shared: Path) -> bytes:
-    return shared_fit(tiny(**settings), shared).predict(pictures(4)).heatmap.numpy().tobytes()
-
-
-@pytest.mark.parametrize(("base", "switch"), SWITCHES, ids=lambda part: "-".join(map(str, part.items())))
-def test_every_switch_changes_the_answer(base: dict[str, Any], switch: dict[str, Any], shared: Path) -> None:
-    assert answer_of(base, shared) != answer_of({**base, **switch}, shared)
-
-
-@pytest.mark.parametrize(("base", "switch"), SWITCHES, ids=lambda part: "-".join(map(str, part.items())))
-def test_what_a_stage_shows_depends_on_nothing_but_its_key(
-    base: dict[str, Any], switch: dict[str, Any], shared: Path
-) -> None:
-    one, other = (shown_by_stage(tiny(**settings), shared) for settings in (base, {**base, **switch}))
-    for name in one.keys() & other.keys():
-        assert torch.equal(one[name], other[name]), name
-
-
-def shown_by_stage(config: RegionCamConfig, shared: Path) -> dict[tuple[str, str], Tensor]:
-    """What each stage shows, by its key and the name of the map."""
-    predictor = shared_fit(config, shared)
-    told = predictor.lineage(pictures(2), predictor.predict(pictures(2)).heatmap)
-    keys = stage_keys(stages(config), {})
-    found = [(keys[stage.name], name) for stage in stages(config) for name in stage.shows]
-    assert {name for _, name in found} == told.keys()
-    return {(key, name): told[name] for key, name in found}
-
-
-@pytest.mark.parametrize("changes", [{}, WHOLE])
-def test_steps_that_are_known_are_left_out(changes: dict[str, Any], shared: Path) -> None:
-    config = tiny(**changes)
-    predictor = shared_fit(config, shared)
-    heatmap = predictor.predict(pictures(2)).heatmap
-    told = predictor.lineage(pictures(2), heatmap)
-    *maps, rounds = [stage.shows for stage in stages(config) if stage.shows] if config.rounds else [(), ()]
-    some = predictor.lineage(pictures(2), heatmap, {name for shows in maps for name in shows})
-    assert list(some) == list(rounds) if config.rounds else list(told)
-    assert all(torch.equal(values, told[name]) for name, values in some.items())
-    assert not set(predictor.lineage(pictures(2), heatmap, told)) - set(rounds)
 
 
 @pytest.mark.parametrize("changes", [{"fgbp": True}, {"fgbp": False}])

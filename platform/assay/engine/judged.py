@@ -6,7 +6,7 @@
 
 The key says what the stage is made of, the hash on which images it was judged: that is all that maps,
 pictures and floors depend on. A trial reads what others have left, shows the rest, and leaves that. Two who
-judge a stage at once write the same.
+judge a stage at once write the same. The seconds of judging count for the trial that did it.
 """
 
 from __future__ import annotations
@@ -82,11 +82,15 @@ class JudgedStages:
     def _read(self, path: str) -> _Shown | None:
         """None where nobody has left it, or what lies there cannot be read: it is judged anew."""
         try:
-            table = pq.read_table(io.BytesIO(self._store.read_bytes(path)))
+            data = self._store.read_bytes(path)
+        except FileNotFoundError:
+            return None
+        try:
+            table = pq.read_table(io.BytesIO(data))
             facts = json.loads(table.schema.metadata[_FACTS])
             scores = tuple(StageScores(**one) for one in facts["scores"])
             return _Shown(tuple(facts["names"]), scores, table.to_pylist())
-        except (FileNotFoundError, pa.ArrowInvalid, KeyError, TypeError, ValueError):
+        except (OSError, KeyError, TypeError, ValueError):  # Arrow's own errors are among them
             return None
 
 
