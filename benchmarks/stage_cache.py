@@ -95,7 +95,7 @@ def table(arms: list[Arm], what: str) -> str:
     for arm in arms:
         share = arm.seconds / arms[-1].seconds
         made = f"{arm.trials} | {arm.stages} | {arm.stage_seconds:.0f}"
-        lines.append(f"| {arm.name} | {made} | {arm.seconds:.0f} s | {share:.2f} |")
+        lines.append(f"| {arm.name} | {made} | {arm.seconds:.0f} s | {share:.3f} |")
     return "\n".join(lines)
 
 
