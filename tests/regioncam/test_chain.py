@@ -121,8 +121,8 @@ def test_rows_of_the_study_share_classifiers_maps_and_rounds() -> None:
     plan = plan_study(read_study(ROOT / "studies" / "region_aware_cam_mtd.yaml"), None, "cpu")
     repeats = len({(trial.seed, trial.fold) for trial in plan.trials})
     names = Counter(node.name for node in stage_graph(plan.trials).values())
-    # Six maps, five of which a net learns from: one of them with the CRF as well. Four chains go on.
-    expected = {"classifier": 1, "maps": 6, "pseudo": 6, "round1": 6, "round2": 4}
+    # Each of six maps makes labels, one of them with the CRF as well; on one no net is trained.
+    expected = {"classifier": 1, "maps": 6, "pseudo": 7, "round1": 6, "round2": 4}
     assert names == {name: repeats * count for name, count in expected.items()}
 
 
