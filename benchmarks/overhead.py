@@ -1,9 +1,10 @@
 """Seconds that a study adds to each 10-second trial, beside bare Ray Tune + Ray Train.
 
 ``python -m benchmarks.overhead [--pairs 5] [--quick]``: every round runs, one after the other on the same
-Ray, the bare loop, one trial in a bare function driver with a TorchTrainer, and packs of 1, 4 and 8 through
-assay with evaluation, records and MLflow. Overhead is the time above the bare loop, per trial. Prints a
-Markdown table with median and range.
+Ray, the bare loop, one trial in a bare function driver with a TorchTrainer, and through assay, with
+evaluation, records and MLflow, packs of 1, 4 and 8 and eight packs of 1: with workers that take on one pack
+after the other, and started for each. Overhead is the time above the bare loop, per trial. Prints a Markdown
+table with median and range.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 EPOCHS = 20
 
 STUDY = """
-study: overhead{pack}
+study: overhead{trials}
 question: What does a study cost beside its training?
 trainable: toy
 data: {{reader: synthetic, options: {{images: 48, positives: 24, items: 24, size: [32, 32]}}}}
@@ -62,23 +63,41 @@ def bare_tune_and_train(config: dict[str, float], scratch: Path) -> None:
     ).fit()
 
 
-def study_of(pack: int, config: dict[str, float], storage: Path, cache: Path) -> None:
-    """A study of ``pack`` trials in one pack, on a fresh storage, mirrored into MLflow."""
+class Way(NamedTuple):
+    """How a study is trained."""
+
+    trials: int
+    pack: int
+    stay: bool = True  # whether workers wait for the next pack
+
+    @property
+    def name(self) -> str:
+        packs = self.trials // self.pack
+        name = f"assay, {f'{packs} packs' if packs > 1 else 'pack'} of {self.pack}"
+        return name if self.stay else f"{name}, workers started for each"
+
+
+WAYS = [Way(1, 1), Way(4, 4), Way(8, 8), Way(8, 1), Way(8, 1, stay=False)]
+
+
+def study_of(way: Way, config: dict[str, float], storage: Path, cache: Path) -> None:
+    """A study on a fresh storage, mirrored into MLflow."""
     from assay.cli.mirror import Mirror
-    from assay.engine import EngineOptions, run_study
+    from assay.engine import EngineOptions, head, run_study
     from assay.results import Store
     from assay.study import parse_study, plan_study
     from trainables.data import open_manifest
 
-    seeds = ", ".join(str(seed) for seed in range(pack))
-    text = STUDY.format(pack=pack, seeds=seeds, epochs=int(config["epochs"]), seconds=config["seconds"])
+    settings = {"epochs": int(config["epochs"]), "seconds": config["seconds"], "pack": way.pack}
+    text = STUDY.format(trials=way.trials, seeds=", ".join(map(str, range(way.trials))), **settings)
+    head._IDLE_SECONDS = 60.0 if way.stay else 0.0
     plan = plan_study(parse_study(text, "overhead"), lambda spec: open_manifest(spec, None, cache), "cpu")
     store = Store(storage)
     mirror = Mirror(plan, store, None, lambda message: None)
     with mirror:
         mirror.notify()
         outcome = run_study(plan, store, EngineOptions(data_root=None, cache=cache))
-    assert outcome.finished == pack, outcome
+    assert outcome.finished == way.trials, outcome
 
 
 def main() -> int:
@@ -113,10 +132,10 @@ def _measure(rounds: int, config: dict[str, float], scratch: Path, measured: dic
         loop = _timed(lambda: bare_loop(config))
         bare = _timed(lambda: bare_tune_and_train(config, scratch / "bare")) - loop
         measured.setdefault("bare Ray Tune + Ray Train", []).append(bare)
-        for pack in (1, 4, 8):
-            storage = scratch / f"storage-{number}-{pack}"
-            whole = _timed(lambda p=pack, s=storage: study_of(p, config, s, scratch / "cache"))
-            measured.setdefault(f"assay, pack of {pack}", []).append((whole - pack * loop) / pack)
+        for place, way in enumerate(WAYS):
+            storage = scratch / f"storage-{number}-{place}"
+            whole = _timed(lambda w=way, s=storage: study_of(w, config, s, scratch / "cache"))
+            measured.setdefault(way.name, []).append((whole - way.trials * loop) / way.trials)
 
 
 def _timed(action: Callable[[], None]) -> float:

@@ -94,6 +94,24 @@ def test_a_killed_ray_process_changes_no_result(
     assert next(line for line in resumed if line.startswith("epoch")) == f"epoch {epoch + 1}/6"
 
 
+@pytest.mark.ray
+@pytest.mark.usefixtures("free_cluster")
+@pytest.mark.parametrize("title", ["ray::RayTrainWorker", "ray::ResourceTrainable"])
+def test_a_process_that_is_killed_in_its_second_pack_gives_back_its_cores(toy: Toy, title: str) -> None:
+    study = toy(name="kills", seeds=(0,), seconds=0.8, pack="1", epochs=6, workers=2)
+    first, second = study.plan.trials
+
+    def in_the_second() -> bool:
+        beat = study.store.progress(second.id)
+        return beat is not None and 2 <= beat.epoch <= 4
+
+    killed = kill_first(title, os.getpid(), in_the_second)
+    assert study.run().finished == 2
+    assert len(killed) == 1, f"no process {title} was there to kill"
+    records = study.records()
+    assert [records[trial.id].attempts for trial in (first, second)] == [1, 2]
+
+
 @pytest.fixture
 def program(toy: Toy, cache_root: Path) -> Iterator[tuple[ToyStudy, Callable[[], subprocess.Popen[str]]]]:
     """``assay run`` of the kill tests' study as a program of its own, with its own Ray."""

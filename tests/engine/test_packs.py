@@ -10,13 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.engine.cluster import Cluster, _connect
-from assay.engine.packs import (
-    make_packs,
-    packs_as_asked,
-    packs_beside_stages,
-    packs_of_one_machine,
-    stage_packs,
-)
+from assay.engine.packs import make_packs, packs_as_asked, packs_beside_stages, stage_packs
 from assay.results import Store
 from assay.study import plan_study, read_study
 from assay.study.schema import Resources
@@ -56,34 +50,30 @@ def test_the_first_trials_of_all_packs_are_the_first_of_the_plan() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "size", "in_flight", "sizes"),
+    ("slots", "sizes"),
     [
-        (18, "auto", set(), [9, 9]),  # one pack for each slot
-        (18, "auto", {"a stage"}, [9, 5, 2, 1, 1]),  # one slot will come later
-        (29, "auto", set(), [10, 10, 5, 2, 1, 1]),  # several packs for each: the last ones are short
-        (7, 3, set(), [3, 3, 1]),
+        ([2, 2, 2, 2, 2, 2], [2, 2, 1, 1, 1, 1]),
+        ([1, 3, 3, 3, 3], [4, 1, 1, 1, 1]),  # nodes joined
+        ([0, 0, 0, 0], [4, 2, 1, 1]),
     ],
 )
-def test_on_one_machine_the_last_packs_are_short_unless_each_slot_takes_one(
-    count: int, size: int | str, in_flight: set[str], sizes: list[int]
-) -> None:
-    trials = _trials(count)
-    packs = list(packs_of_one_machine(trials, size, lambda: 2, in_flight))  # type: ignore[arg-type]
-    assert [len(pack) for pack in packs] == sizes
-    assert sorted(trial.id for pack in packs for trial in pack) == [trial.id for trial in trials]
-
-
-@pytest.mark.parametrize(
-    ("slots", "sizes"),
-    [([2, 2, 2, 2], [4, 2, 1, 1]), ([1, 3, 3, 3], [8]), ([2, 4, 4, 4, 4], [4, 1, 1, 1, 1]), ([0] * 8, [8])],
-)
-def test_packs_that_are_asked_for_share_what_is_left_over_the_slots_there_are(
+def test_packs_that_are_asked_for_are_half_of_a_slots_share_of_what_is_left(
     slots: list[int], sizes: list[int]
 ) -> None:
     now = iter(slots)
     packs = list(packs_as_asked(_trials(8), "auto", lambda: next(now)))  # type: ignore[arg-type]
     assert [len(pack) for pack in packs] == sizes
     assert [trial for pack in packs for trial in pack] == _trials(8)
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "sizes"), [(50, "auto", [10, 10, 8, 6, 4, 3, 3, 2, 1, 1, 1, 1]), (7, 3, [3, 3, 1])]
+)
+def test_packs_hold_at_most_ten_trials_or_what_the_study_says(
+    count: int, size: int | str, sizes: list[int]
+) -> None:
+    packs = list(packs_as_asked(_trials(count), size, lambda: 2))  # type: ignore[arg-type]
+    assert [len(pack) for pack in packs] == sizes
 
 
 @pytest.mark.parametrize(

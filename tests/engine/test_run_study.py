@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
+import ray
 
+from assay.engine.driver import COMPLETE, PackDriver
+from assay.engine.packs import Pack
 from assay.results import Record
+from assay.study import Trial
 from tests.engine.toy_study import ToyStudy
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("free_cluster")]
@@ -54,6 +61,55 @@ def test_a_study_leaves_ctrl_c_as_it_found_it(tmp_path: Path, cache_root: Path) 
     before = signal.getsignal(signal.SIGINT)
     assert ToyStudy.make(tmp_path, cache_root, seeds=(0,)).run().trained_now == 2
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_packs_of_a_slot_are_trained_by_one_worker(toy: Toy) -> None:
+    study = toy(seeds=(0, 1, 2), pack="1")
+    assert study.run().trained_now == 6
+    workers = Counter(record.environment.pid for record in study.records().values())
+    assert len(workers) <= ray.cluster_resources()["CPU"]
+
+
+def test_workers_that_waited_too_long_for_a_pack_are_started_again(toy: Toy, tmp_path: Path) -> None:
+    study = toy(seeds=(0,))
+    packs = [_pack(study, f"{index:04d}", [trial]) for index, trial in enumerate(study.plan.trials)]
+    config = {"storage": study.store.uri, "scratch": str(tmp_path / "scratch"), "idle_seconds": 0.0}
+    driver = ray.remote(num_cpus=0)(PackDriver).remote({**config, "pack": packs[0].path})
+    _step_to_the_end(driver)
+    time.sleep(5)  # the Train run ends
+    assert ray.get(driver.reset_config.remote({**config, "pack": packs[1].path}))
+    _step_to_the_end(driver)
+    ray.get(driver.cleanup.remote())
+    assert [record.status for record in study.records().values()] == ["finished", "finished"]
+
+
+def _pack(study: ToyStudy, name: str, trials: Sequence[Trial]) -> Pack:
+    """A pack of some of the study's trials, laid down for a driver."""
+    pack = Pack(
+        id=name,
+        study="toy",
+        run="here",
+        started=datetime.now(UTC),
+        trials=tuple(trials),
+        workers=1,
+        cpus=1,
+        gpus=0,
+        keep_models=False,
+        probes=0,
+        primary="image_ap",
+        objective="image_ap",
+        resource="none",
+        data_root=None,
+        cache=str(study.cache),
+    )
+    pack.write(study.store)
+    return pack
+
+
+def _step_to_the_end(driver: Any) -> None:
+    until = time.monotonic() + 150
+    while not ray.get(driver.step.remote()).get(COMPLETE):
+        assert time.monotonic() < until
 
 
 def test_a_record_names_its_node_its_worker_and_the_world(finished: ToyStudy) -> None:

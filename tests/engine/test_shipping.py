@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
@@ -127,19 +128,21 @@ def test_a_worker_that_is_another_program_trains_nothing_and_uses_up_no_attempt(
 def test_the_pack_of_such_a_worker_breaks_with_the_name_of_the_node(toy: Toy, tmp_path: Path) -> None:
     study = toy()
     pack = _pack_for_another_program(study)
-    driver = PackDriver({"storage": study.store.uri, "pack": pack.path, "scratch": str(tmp_path / "scratch")})
+    config = {"storage": study.store.uri, "pack": pack.path, "scratch": str(tmp_path / "scratch")}
+    driver = ray.remote(num_cpus=0)(PackDriver).remote({**config, "idle_seconds": 60.0})
     node = ray.nodes()[0]["NodeID"]
     with pytest.raises(OtherProgramError, match=rf"node {node}.*torch 2.*\(wanted 1.0\)"):
         _step(driver)
-    driver.cleanup()
+    ray.get(driver.cleanup.remote())
     assert study.store.trials() == []
     assert not study.store.exists(pack.refusal), "the next try begins without it"
+    assert not study.store.exists(pack.over)
 
 
-def _step(driver: PackDriver) -> None:
+def _step(driver: Any) -> None:
     until = time.monotonic() + _PATIENCE
     while time.monotonic() < until:
-        driver.step()
+        ray.get(driver.step.remote())
 
 
 def test_a_pack_that_a_node_does_not_see_names_node_and_storage(tmp_path: Path) -> None:

@@ -53,6 +53,15 @@ def test_superpixels_end_at_edges_of_the_image(channels: int) -> None:
     assert len(found.unique()) >= 4
 
 
+def test_an_image_that_was_divided_before_is_divided_alike() -> None:
+    first = find_regions(halves(), torch.zeros(2, *SIZE), regions("slic"))
+    expected = first.clone()
+    first.zero_()  # whoever gets a division may write into it
+    assert torch.equal(find_regions(halves(), torch.zeros(2, *SIZE), regions("slic")), expected)
+    coarser = find_regions(halves(), torch.zeros(2, *SIZE), regions("slic", size=12))
+    assert not torch.equal(coarser, expected)
+
+
 def test_components_are_the_connected_parts_of_what_is_high() -> None:
     map_BHW = torch.zeros(1, *SIZE)
     map_BHW[0, 2:5, 2:5] = 1

@@ -87,22 +87,27 @@ def test_ten_thousand_records_cost_a_few_times_reading_and_parsing_their_files(
         return [Record.model_validate_json(path.read_bytes()) for path in paths]
 
     assert list(store.records(ids).values()) == plain()
-    assert _cpu_seconds(lambda: store.records(ids)) < 6 * _cpu_seconds(plain)  # 3.1 when it was written
+    read, parsed = _cpu_seconds(lambda: store.records(ids), plain)
+    assert read < 8 * parsed  # 3.1 on an idle machine, up to 6.4 on one that is shared
 
 
-def _cpu_seconds(act: Callable[[], object]) -> float:
-    """The least of three; of this thread, without passes of the collector over what earlier tests left."""
-    taken: list[float] = []
-    for _ in range(3):
-        gc.collect()
-        gc.disable()
-        try:
-            begin = time.thread_time()
-            act()
-            taken.append(time.thread_time() - begin)
-        finally:
-            gc.enable()
-    return min(taken)
+def _cpu_seconds(*acts: Callable[[], object]) -> list[float]:
+    """Of each act the least of five, in turns: what disturbs one of them disturbs the other, too.
+
+    Of this thread, without passes of the collector over what earlier tests left.
+    """
+    least = [float("inf")] * len(acts)
+    for _ in range(5):
+        for index, act in enumerate(acts):
+            gc.collect()
+            gc.disable()
+            try:
+                begin = time.thread_time()
+                act()
+                least[index] = min(least[index], time.thread_time() - begin)
+            finally:
+                gc.enable()
+    return least
 
 
 @pytest.mark.parametrize("path", ["../x", "a/../../x", "/etc/passwd", "a\\b", "a/\0"])

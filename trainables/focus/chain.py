@@ -46,7 +46,7 @@ from trainables.nn.models import load_model, save_model, with_layout
 from trainables.nn.pseudo import pseudo_labels
 from trainables.nn.refine import refine
 from trainables.nn.relabelling import by_id, refined_labels
-from trainables.nn.segmentation import ImageHead, SegmentationNet, Targets, train_segmentation
+from trainables.nn.segmentation import ImageTask, SegmentationNet, Targets, train_segmentation
 from trainables.pseudo_labels import PseudoLabels
 from trainables.stages import Stage, StageWork, read_facts, write_facts
 
@@ -238,12 +238,12 @@ def _make_student(work: StageWork, *, labels: str, last: str) -> None:
             prob_BHW = refine(prob_BHW, images_BCHW * 255, config.refiner).prob_BHW
         soft |= zip(ids, prob_BHW.half().cpu(), strict=True)
     hard = by_id(_read_labels(work.inputs[labels]))
-    _train_and_save(work, Targets(hard, soft, config.student_soft), config.student_head)
+    _train_and_save(work, Targets(hard, soft, config.student_soft), config.student_task)
 
 
-def _train_and_save(work: StageWork, targets: Targets, head: ImageHead | None = None) -> None:
+def _train_and_save(work: StageWork, targets: Targets, task: ImageTask | None = None) -> None:
     config = _config(work)
-    network = train_segmentation(config, work.data.train, targets, work.run, head)
+    network = train_segmentation(config, work.data.train, targets, work.run, task)
     save_model(work.folder, network, config)
 
 
@@ -266,7 +266,7 @@ def read_inpainter(folder: Path, device: torch.device) -> Inpainter:
 def read_segmenter(folder: Path, device: torch.device) -> SegmentationNet:
     """The net of stage ``s1``, ``s2`` or ``student``."""
     tensors, config = load_model(folder, FocusConfig)
-    network = SegmentationNet(config, config.student_head if "image_head.weight" in tensors else None)
+    network = SegmentationNet(config, config.student_task if "image_head.trust" in tensors else None)
     network.load_state_dict(tensors)
     return with_layout(network, config).to(device).eval()
 

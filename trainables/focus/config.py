@@ -16,7 +16,7 @@ from trainables.cam.config import ClassifierConfig
 from trainables.focus.extension import Erasing, Fuse, Mode, Residual
 from trainables.nn.loop import Course
 from trainables.nn.pseudo import Cutoffs, Policy
-from trainables.nn.segmentation import ImageHead
+from trainables.nn.segmentation import ImageTask
 from trainables.nn.settings import PseudoLabelConfig
 
 __all__ = ["FocusConfig"]
@@ -160,9 +160,9 @@ class FocusConfig(ClassifierConfig, PseudoLabelConfig, frozen=True):
         return (*names, "pseudo")
 
     @property
-    def student_head(self) -> ImageHead:
+    def student_task(self) -> ImageTask:
         """The image head of the student."""
-        return ImageHead(self.student_top_share, self.student_image_weight)
+        return ImageTask(self.student_top_share, self.student_image_weight)
 
     @property
     def cutoffs(self) -> Cutoffs:

@@ -48,7 +48,7 @@ class Judge(nn.Module):
     @classmethod
     def of(cls, config: FocusConfig) -> Judge:
         """With arbitrary weights."""
-        segmenter = SegmentationNet(config, config.student_head if config.distill else None)
+        segmenter = SegmentationNet(config, config.student_task if config.distill else None)
         cam = None if config.distill else CamMaps(Classifier(config), MapSettings(recentre=config.recentre))
         return cls(segmenter, cam, uses_crf=False)
 

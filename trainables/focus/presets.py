@@ -22,7 +22,7 @@ _REDUCED: _Settings = {
     **CAM_PRESETS["small"],
     "iem_inpainter": "telea",
     "segment_base": 8, "segment_levels": 3, "segment_batch": 8, "segment_epochs": 1, "segment_min_steps": 100,
-    # A hundredth of the pixels is ten times a blowhole: the image loss then drew normal pixels along.
+    # A hundredth of the pixels is ten times a blowhole.
     "student_top_share": 0.001,
 }  # fmt: skip
 _STANDARD: _Settings = {**CAM_PRESETS["standard"], "iem_inpainter": "unet", "segment_base": 32}

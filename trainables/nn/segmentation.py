@@ -1,17 +1,15 @@
 """Segmentation nets that learn from pseudo labels.
 
-A U-Net on standardised images, with an image head where one is asked for, which reads the deepest features
-and the most suspicious pixels. Defect pixels are a thousandth of what it sees: without ``pos_weight`` no
-probability reaches 0.5 (IoU 0.000 on blowholes), and with it too many do. So the trained net's logits are
-shifted once, until as many training pixels reach 0.5 as the pseudo labels call defective (``match_area``): no
-mask is read, and no ranking changes.
+A U-Net on standardised images, with an image head where one is asked for. Defect pixels are a thousandth of
+what it sees: without ``pos_weight`` no probability reaches 0.5 (IoU 0.000 on blowholes), and with it too many
+do. So the trained net's logits are shifted once, until as many training pixels reach 0.5 as the pseudo labels
+call defective (``match_area``): no mask is read, and no ranking changes.
 
 Source: Ronneberger et al. 2015, arXiv:1505.04597 (U-Net); loss, head and shift are ours.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -27,15 +25,14 @@ from trainables.nn.augmentation import Views
 from trainables.nn.initialisation import initialise
 from trainables.nn.inputs import Standardise
 from trainables.nn.loop import Part, train
-from trainables.nn.maps import pool_map
 from trainables.nn.models import forward_context, with_layout
 from trainables.nn.pseudo import UNKNOWN
 from trainables.nn.sampling import BalancedSampler
 from trainables.nn.settings import PseudoLabelConfig
-from trainables.nn.unet import PlainEncoder, UNet
+from trainables.nn.unet import ImageHead, PlainEncoder, UNet, prior_logit
 
 __all__ = [
-    "ImageHead",
+    "ImageTask",
     "Opinion",
     "SegmentationNet",
     "Targets",
@@ -48,8 +45,8 @@ __all__ = [
 _REACH, _BINS = 20.0, 4000  # logits are counted between ± 20, in steps of 0.01
 
 
-class ImageHead(NamedTuple):
-    """How a segmentation net judges whole images as well."""
+class ImageTask(NamedTuple):
+    """How a segmentation net learns to judge whole images as well."""
 
     top_share: float  # of the pixels, the most suspicious ones, that it reads
     weight: float  # of its loss
@@ -65,40 +62,29 @@ class Opinion(NamedTuple):
 class SegmentationNet(nn.Module):
     """A U-Net, whose logits a constant shifts, and perhaps an image head."""
 
-    def __init__(self, config: PseudoLabelConfig, head: ImageHead | None = None) -> None:
+    def __init__(self, config: PseudoLabelConfig, task: ImageTask | None = None) -> None:
         super().__init__()
         self.config = config
-        self.head = head
         self.input = Standardise(config.channels)
         encoder = PlainEncoder(config.channels, config.segment_base, config.segment_levels, "gn")
         self.unet = UNet(encoder, encoder.widths, "gn")
-        self.image_head = nn.Linear(encoder.widths[-1] + 1, 1) if head is not None else None
+        self.image_head = ImageHead(encoder.widths[-1], task.top_share) if task is not None else None
         self.shift: Tensor
         self.register_buffer("shift", torch.zeros(()))
 
-    @torch.no_grad()
-    def start_at(self, share: float, pos_weight: float) -> None:
-        """Begin with the logit that is best for all pixels alike, where ``share`` of them is defective.
-
-        A bias moves by the learning rate a step, and from 0 would never get where rare defects put it: on
-        blowholes the first net's pixel AP rose from 0.54 to 0.70.
-
-        Source: Lin et al. 2017, arXiv:1708.02002, section 4.1.
-        """
-        assert self.unet.head.bias is not None
-        self.unet.head.bias.fill_(math.log(pos_weight * share / (1 - share)))
+    def start_at(self, logit: float) -> None:
+        """Begin with the same logit for all pixels, and even odds for every image."""
+        self.unet.start_at(logit)
+        if self.image_head is not None:
+            self.image_head.start_at(logit)
 
     def forward(self, images_BCHW: Tensor) -> Opinion:
         """Judge images in [0, 1]."""
         with forward_context(self.config, images_BCHW.device):
             output = self.unet(self.input(images_BCHW))
-        logits_B1HW = output.map_BOHW.float() + self.shift
-        if self.image_head is None or self.head is None:
-            return Opinion(logits_B1HW[:, 0], None)
-        top_B = pool_map(logits_B1HW - self.shift, "topk", top_share=self.head.top_share, lse_r=1)
-        features_BK = output.coarse_BKhw.float().mean(dim=(2, 3))
-        cls_B = self.image_head(torch.cat((features_BK, top_B[:, None]), dim=1)).squeeze(1)
-        return Opinion(logits_B1HW[:, 0], cls_B)
+        map_B1HW = output.map_BOHW.float()
+        cls_B = None if self.image_head is None else self.image_head(map_B1HW, output.coarse_BKhw)
+        return Opinion(map_B1HW[:, 0] + self.shift, cls_B)
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,15 +136,15 @@ def soft_loss(logits_BHW: Tensor, prob_BHW: Tensor, *, pos_weight: float) -> Ten
 
 
 def train_segmentation(
-    config: PseudoLabelConfig, images: ImageSet, targets: Targets, run: Run, head: ImageHead | None = None
+    config: PseudoLabelConfig, images: ImageSet, targets: Targets, run: Run, task: ImageTask | None = None
 ) -> SegmentationNet:
     """Train a segmentation net from random weights on pseudo labels, and match its area to theirs.
 
     Logs per epoch: ``loss``, ``loss_pixel``, ``loss_image`` (with an image head), ``lr``.
     """
-    network = SegmentationNet(config, head)
+    network = SegmentationNet(config, task)
     initialise(network, int(run.generator("init").integers(2**63)))
-    network.start_at(_prior(images, targets.hard), config.pos_weight)
+    network.start_at(prior_logit(_prior(images, targets.hard), config.pos_weight))
     network.input.measure(images)
     network = with_layout(network, config).to(run.device)
 
@@ -179,10 +165,10 @@ def train_segmentation(
             pixel_B = targets.soft_share * soft_B + (1 - targets.soft_share) * pixel_B
         image_B = torch.zeros_like(pixel_B)
         total_B = pixel_B
-        if head is not None and opinion.cls_logits_B is not None:
+        if task is not None and opinion.cls_logits_B is not None:
             label_B = torch.tensor([float(images.labels[i]) for i in part.positions], device=run.device)
             image_B = F.binary_cross_entropy_with_logits(opinion.cls_logits_B, label_B, reduction="none")
-            total_B = pixel_B + head.weight * image_B
+            total_B = pixel_B + task.weight * image_B
         (total_B.sum() / part.size).backward()
         sums = [one.detach().sum() for one in (total_B, pixel_B, image_B)]
         return torch.stack((*sums, total_B.new_tensor(len(total_B))))

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import cv2
@@ -45,6 +46,7 @@ RegionScore = Literal["mean", "occlusion"]
 Look = Callable[[Tensor], Tensor]  # images B × C × H × W in [0, 1]: their logits, B
 
 _SLIC_STEPS = 10
+_KEPT_IMAGES, _KEPT_PIXELS = 1024, 2**15  # divisions that a process keeps: 64 MB and the images' own bytes
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,18 @@ def region_weights(
 
 
 def _superpixels(image: NDArray[np.uint8], size: int) -> NDArray[np.int32]:
-    """SLICO of an H × W × C image."""
+    """SLICO of an H × W × C image; a small one is divided once, however many maps are then judged on it."""
+    if image.shape[0] * image.shape[1] > _KEPT_PIXELS:
+        return _slico(image, size)
+    return _kept_slico(image.tobytes(), image.shape, size).astype(np.int32)
+
+
+@lru_cache(maxsize=_KEPT_IMAGES)
+def _kept_slico(levels: bytes, shape: tuple[int, ...], size: int) -> NDArray[np.uint16]:
+    return _slico(np.frombuffer(levels, np.uint8).reshape(shape), size).astype(np.uint16)
+
+
+def _slico(image: NDArray[np.uint8], size: int) -> NDArray[np.int32]:
     seeds = cv2.ximgproc.createSuperpixelSLIC(image, cv2.ximgproc.SLICO, size)
     seeds.iterate(_SLIC_STEPS)
     return np.asarray(seeds.getLabels(), np.int32)

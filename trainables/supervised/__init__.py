@@ -23,7 +23,7 @@ __all__ = ["TRAINABLE", "SupervisedConfig", "SupervisedPredictor", "fit", "load"
 
 TRAINABLE: Trainable[SupervisedConfig] = Trainable(
     name="supervised",
-    revision=2,
+    revision=3,
     title="Supervised baselines: classifier and U-Net",
     Config=SupervisedConfig,
     presets=PRESETS,

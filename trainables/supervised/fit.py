@@ -33,9 +33,10 @@ from trainables.nn.training import (
     resume_training,
     validation_ap,
 )
+from trainables.nn.unet import prior_logit
 from trainables.supervised.config import SupervisedConfig
 from trainables.supervised.loss import image_loss, pixel_loss
-from trainables.supervised.network import Classifier, SupervisedNet, build, resnet_of
+from trainables.supervised.network import Classifier, SegmentingUNet, SupervisedNet, build, resnet_of
 from trainables.supervised.predictor import SupervisedPredictor
 from trainables.supervised.truth import Truths
 
@@ -55,9 +56,11 @@ def fit(config: SupervisedConfig, data: TrainingData, run: Run) -> SupervisedPre
     config = config.resolved("cuda" if run.device.type == "cuda" else "cpu")
     _check(config, data, run)
     network = new_network(config, data.train, int(run.generator("init").integers(2**63)), run.device)
+    truths = _truths(config, data)
+    if isinstance(network, SegmentingUNet) and truths is not None:
+        network.start_at(prior_logit(truths.share, config.pos_weight))
     optimiser = _optimiser(network, config)
     sampler = BalancedSampler(data.train.labels, config.batch_size)
-    truths = _truths(config, data)
     epochs = max(config.epochs, -(-config.min_steps // sampler.steps))
     start = resume_training(run, network, optimiser, sampler)
 

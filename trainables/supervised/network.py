@@ -12,9 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from trainables.nn.cam import CamHead
-from trainables.nn.maps import pool_map
 from trainables.nn.resnet import ResNet18s
-from trainables.nn.unet import PlainEncoder, UNet
+from trainables.nn.unet import ImageHead, PlainEncoder, UNet
 from trainables.supervised.config import SupervisedConfig
 
 __all__ = ["Classifier", "SegmentingUNet", "SupervisedNet", "SupervisedOutput", "build", "count_parameters"]
@@ -62,18 +61,18 @@ class SegmentingUNet(nn.Module):
             encoder = PlainEncoder(config.channels, config.base, config.levels, config.norm)
             widths = encoder.widths
         self.unet = UNet(encoder, widths, config.norm)
-        self.image_head = nn.Linear(widths[-1] + 1, 1)
+        self.image_head = ImageHead(widths[-1], config.top_share)
+
+    def start_at(self, logit: float) -> None:
+        """Begin with the same logit for all pixels, and even odds for every image."""
+        self.unet.start_at(logit)
+        self.image_head.start_at(logit)
 
     def forward(self, images_BCHW: Tensor) -> SupervisedOutput:
         """Judge images in [0, 1]."""
         output = self.unet(self.input(images_BCHW))
         map_B1HW = output.map_BOHW.float()
-        top_B = pool_map(map_B1HW, "topk", top_share=self.config.top_share, lse_r=1)
-        features_BK = output.coarse_BKhw.float().mean(dim=(2, 3))
-        # In float32 also under autocast: a logit decides, and this layer costs nothing.
-        with torch.autocast(images_BCHW.device.type, enabled=False):
-            cls_B = self.image_head(torch.cat((features_BK, top_B[:, None]), dim=1)).squeeze(1)
-        return SupervisedOutput(cls_B, map_B1HW)
+        return SupervisedOutput(self.image_head(map_B1HW, output.coarse_BKhw), map_B1HW)
 
 
 SupervisedNet = Classifier | SegmentingUNet

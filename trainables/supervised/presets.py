@@ -31,14 +31,17 @@ _STANDARD: _Settings = {
 _PRETRAINED: _Settings = {**_STANDARD, "lr": 3e-4}
 
 _CLASSIFIER: _Settings = {"model": "classifier", "pool": "lse"}
-_UNET: _Settings = {"model": "unet", "top_share": 0.01}
+_UNET: _Settings = {"model": "unet", "top_share": 0.001}
 _PLAIN: _Settings = {**_UNET, "encoder": "plain", "norm": "gn"}
+_SMALL_UNET: _Settings = {
+    **_SMALL, **_PLAIN, "base": 8, "levels": 3, "batch_size": 8, "epochs": 20, "min_steps": 210,
+}  # fmt: skip
 
 PRESETS: Mapping[str, _Settings] = {
     "classifier_small": {**_SMALL, **_CLASSIFIER},
     "classifier_standard": {**_STANDARD, **_CLASSIFIER},
     "classifier_pretrained": {**_PRETRAINED, **_CLASSIFIER},
-    "unet_small": {**_SMALL, **_PLAIN, "base": 8, "levels": 3, "batch_size": 8},
+    "unet_small": _SMALL_UNET,
     "unet_standard": {**_STANDARD, **_PLAIN, "base": 32, "levels": 4},
     "unet_pretrained": {**_PRETRAINED, **_UNET, "output_stride": 32},
 }

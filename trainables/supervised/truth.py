@@ -39,6 +39,12 @@ class Truths:
         }
         return cls(images.labels, masks, size)
 
+    @property
+    def share(self) -> float:
+        """The share of defect pixels in a batch: half of it normal, where any image is, the rest drawn."""
+        images = len(self.masks) * (1 if self.labels.all() else 2)
+        return sum(int(mask.sum()) for mask in self.masks.values()) / (images * self.size[0] * self.size[1])
+
     def batch(self, positions: Sequence[int], views: Views, device: torch.device) -> PixelTruth:
         """The truth of some images, flipped as they are."""
         empty = np.zeros(self.size, np.bool_)

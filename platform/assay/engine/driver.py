@@ -1,4 +1,7 @@
-"""The Tune trial of a pack: owns one Train run, and reads the records to see how it goes.
+"""The Tune trial of a pack: owns the Train run that trains it, and reads the records to see how it goes.
+
+A Train run takes 8 to 20 s to start, so it takes on the next pack too, where Tune keeps the driver for it:
+the driver names the pack in an object on the storage, and the workers, which wait for it, go on.
 
 A class, not a function: Tune stops a function driver without a chance to end its Train run, whose placement
 group then keeps its CPUs for ever (see ``train.py``). Here ``cleanup`` aborts the Train run, and ``step``
@@ -21,8 +24,8 @@ from ray.train.torch import TorchConfig
 
 from assay.engine.packs import Pack
 from assay.engine.searcher import STORAGE
-from assay.engine.train import PackTrainer, remove_placement_groups, storage_error
-from assay.engine.worker import MAX_ATTEMPTS, train_pack
+from assay.engine.train import PackTrainer, new_name, remove_orphans, remove_placement_groups, storage_error
+from assay.engine.worker import MAX_ATTEMPTS, train_packs
 from assay.results import Record, Store
 from assay.results.files import PATIENCE_SECONDS
 from trainables.errors import StorageError
@@ -43,24 +46,33 @@ class OtherProgramError(RuntimeError):
 
 
 class PackDriver(tune.Trainable):
-    """Trains one pack. ``config``: storage (URI) and pack (path of its file)."""
+    """Trains one pack after the other.
+
+    ``config``: storage (URI), pack (path of its file), scratch (Tune's folder) and ``idle_seconds`` (how long
+    workers wait for the next pack; 0: not at all).
+    """
 
     def setup(self, config: dict[str, Any]) -> None:
-        self.reset_config(config)
+        self._thread: threading.Thread | None = None
+        self._take_on(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take on the next pack in the same process (``reuse_actors``)."""
-        self._store = Store(new_config["storage"], PATIENCE_SECONDS)
-        self._pack = Pack.read(self._store, new_config["pack"])
-        self._config = new_config
-        self._thread: threading.Thread | None = None
+        before = self._pack
+        self._take_on(new_config)
+        if self._thread is not None and self._thread.is_alive():
+            self._store.write_bytes(before.next, self._pack.path.encode())
+        return True
+
+    def _take_on(self, config: dict[str, Any]) -> None:
+        self._store = Store(config["storage"], PATIENCE_SECONDS)
+        self._pack = Pack.read(self._store, config["pack"])
+        self._config = config
         self._error: BaseException | None = None
-        self._name = f"{placement_prefix(self._pack.run, self._pack.id)}{time.time_ns()}"
-        remove_placement_groups(placement_prefix(self._pack.run, self._pack.id))  # of a killed predecessor
+        remove_orphans(self._pack.run)
         self._records: dict[str, Record] = {}
         self._looked = 0.0
         self._epoch = 0  # the last one whose validation was reported
-        return True
 
     def step(self) -> dict[str, Any]:
         try:
@@ -77,9 +89,11 @@ class PackDriver(tune.Trainable):
         until = time.monotonic() + _HEARTBEAT_SECONDS
         while time.monotonic() < until:
             running = self._thread.is_alive()  # asked before the records: none can come after it is dead
-            if not running:
-                return self._end()
-            if self._due():
+            if not running or self._due():
+                if self._store.exists(self._pack.over) or self._error is not None:
+                    return self._end()
+                if not running:  # it had waited too long for this pack
+                    self._start()
                 before = len(self._records)
                 self._look()
                 if len(self._records) > before:
@@ -87,8 +101,8 @@ class PackDriver(tune.Trainable):
                 if (epoch := self._epoch_report()) is not None:
                     return epoch
             time.sleep(_POLL_SECONDS)
-        # The groups of a predecessor that was killed while it started may appear after it was removed.
-        remove_placement_groups(placement_prefix(self._pack.run, self._pack.id), keep=self._name)
+        # The groups of a driver that was killed while it started its Train run may appear after its death.
+        remove_orphans(self._pack.run)
         return {"repeats": len(self._records)}
 
     def cleanup(self) -> None:
@@ -98,7 +112,8 @@ class PackDriver(tune.Trainable):
             with suppress(StorageError):  # `assay clean` lists what stays
                 for pruned in self._store.records(trial.id for trial in self._pack.trials):
                     self._store.forget_training(pruned)
-        remove_placement_groups(placement_prefix(self._pack.run, self._pack.id))
+        if self._thread is not None:
+            remove_placement_groups(self._name)
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
         """Nothing to keep: records are the only state."""
@@ -113,15 +128,16 @@ class PackDriver(tune.Trainable):
         if pack.gpus:
             per_worker["GPU"] = pack.gpus
         attempts = MAX_ATTEMPTS * (len(pack.trials) + len(pack.stages))
+        self._name = new_name(pack.run)  # of the Train run: it would resume the state of an old one
         self._trainer = PackTrainer(
-            train_pack,
+            train_packs,
             train_loop_config={**self._config, "driver_pid": os.getpid()},
             torch_config=TorchConfig(backend=_backend(pack)),
             scaling_config=train.ScalingConfig(
                 num_workers=pack.workers, use_gpu=pack.gpus > 0, resources_per_worker=per_worker
             ),
             run_config=train.RunConfig(
-                name=self._name,  # a fresh one per attempt: Train would resume the state of an old name
+                name=self._name,
                 storage_path=self._config["scratch"],
                 failure_config=train.FailureConfig(max_failures=attempts),
             ),
@@ -143,7 +159,8 @@ class PackDriver(tune.Trainable):
             text = self._store.read_bytes(self._pack.refusal).decode()
         except FileNotFoundError:
             return
-        self._store.delete_tree(self._pack.refusal)  # Tune tries again, perhaps on other nodes
+        for path in (self._pack.refusal, self._pack.over):  # Tune tries again, perhaps on other nodes
+            self._store.delete_tree(path)
         raise OtherProgramError(text)
 
     def _look(self) -> None:
@@ -188,8 +205,3 @@ class PackDriver(tune.Trainable):
 def _backend(pack: Pack) -> str:
     """NCCL wants a GPU for each rank; workers that share one exchange through gloo."""
     return "nccl" if pack.gpus >= 1 or (pack.gpus and pack.workers == 1) else "gloo"
-
-
-def placement_prefix(run: str, pack: str = "") -> str:
-    """How the names of a run's (or one pack's) placement groups begin."""
-    return f"assay-{run}-{pack}-" if pack else f"assay-{run}-"

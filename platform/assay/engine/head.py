@@ -29,7 +29,6 @@ from assay.engine.packs import (
     missing_trials,
     packs_as_asked,
     packs_beside_stages,
-    packs_of_one_machine,
     stage_packs,
 )
 from assay.results import Lease, Record, Store
@@ -43,6 +42,7 @@ from trainables.errors import StorageError
 __all__ = ["EngineOptions", "Outcome", "run_study"]
 
 _DRIVER_RETRIES = 3  # a killed Tune driver is started again this often
+_IDLE_SECONDS = 60.0  # that workers wait for their next pack: meanwhile their cores are nobody else's
 _STOP_POLL_SECONDS = 1.0
 _MESSAGE_CHARACTERS = 300
 
@@ -178,29 +178,25 @@ def _train(
                 work.packs = search
                 options.on_message(_say_search(plan, records, slots()))
             else:
-                packs = _plan_packs(work, missing, local=ray_cluster.local)
+                packs = _plan_packs(work, missing)
                 work.packs = chain(_stages_first(work, missing), packs)
             with _stop_on_request(store, plan.study.study, lease):
                 return _tune(work, scheduler=scheduler)
         finally:
-            from assay.engine.driver import placement_prefix
-            from assay.engine.train import remove_placement_groups
+            from assay.engine.train import remove_placement_groups, run_prefix
 
-            remove_placement_groups(placement_prefix(run))
+            remove_placement_groups(run_prefix(run))
             with suppress(StorageError):  # `assay clean` lists what stays
                 store.delete_tree(work.folder)
 
 
-def _plan_packs(work: _Work, missing: Sequence[Trial], *, local: bool) -> Iterator[Sequence[Trial] | None]:
-    """The packs of a plan: for this machine, for one where nodes come and go (not ``local``), or round by
-    round under a budget."""
+def _plan_packs(work: _Work, missing: Sequence[Trial]) -> Iterator[Sequence[Trial] | None]:
+    """The packs of a plan as they are asked for, or round by round under a budget."""
     plan, say = work.plan, work.options.on_message
     size, total = plan.study.resources.pack, len(plan.trials)
     if plan.study.budget is None:
         at_once = min(work.slots(), len(missing))
         say(f"{len(missing)} of {total} trials to train, up to {at_once} packs at a time")
-        if local:
-            return packs_of_one_machine(missing, size, work.slots, work.in_flight)
         return packs_as_asked(missing, size, work.slots)
     hours = plan.study.budget.hours
     say(f"{len(missing)} of {total} trials to train, seed by seed, within {hours:g} h")
@@ -249,6 +245,7 @@ class _Work:
     program: dict[str, str] = field(default_factory=dict)  # what workers' must be; empty: not compared
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     laid: int = 0
+    keeps_drivers: bool = True  # for the next pack, and their workers with them
 
     @property
     def folder(self) -> str:
@@ -295,7 +292,12 @@ class _Work:
         )
         pack.write(self.store)
         self.laid += 1
-        return {"storage": self.store.uri, "pack": pack.path, "scratch": self.scratch}
+        return {
+            "storage": self.store.uri,
+            "pack": pack.path,
+            "scratch": self.scratch,
+            "idle_seconds": _IDLE_SECONDS if self.keeps_drivers else 0.0,
+        }
 
 
 def _tune(work: _Work, *, scheduler: Any) -> _End:
@@ -310,6 +312,8 @@ def _tune(work: _Work, *, scheduler: Any) -> _End:
     keep_secrets_here()
     stops = scheduler or pruner(work.plan)
     recorder = None if stops is None else RecordingScheduler(stops, work.store)
+    # A driver that is kept for the next pack is not cleaned up, and a stopped pack would train on.
+    work.keeps_drivers = stops is None
     searcher = PackSearcher(work.packs, work.lay_down, work.in_flight, work.mode, work.slots)
     tuner = tune.Tuner(
         tune.with_resources(PackDriver, DRIVER_RESOURCES),
@@ -319,8 +323,7 @@ def _tune(work: _Work, *, scheduler: Any) -> _End:
             num_samples=-1,
             search_alg=searcher,
             scheduler=recorder,
-            # A driver that is kept for the next pack is not cleaned up, and a stopped pack would train on.
-            reuse_actors=stops is None,
+            reuse_actors=work.keeps_drivers,
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),
         run_config=tune.RunConfig(

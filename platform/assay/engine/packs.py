@@ -1,7 +1,8 @@
-"""Packs: the trials that share one Train run. Pure Python, no Ray.
+"""Packs: what is handed out at once. Pure Python, no Ray.
 
-Starting a Train run costs 8 to 20 s, whatever it then trains. A pack is any list of trials with equal
-resources that run one after the other on the same workers.
+A pack is any list of trials with equal resources that run one after the other on the same workers. Starting
+a Train run costs 8 to 20 s, whatever it then trains: it takes on one pack after the other (``driver.py``),
+except where packs may be stopped on the way.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ __all__ = [
     "make_packs",
     "packs_as_asked",
     "packs_beside_stages",
-    "packs_of_one_machine",
     "stage_packs",
 ]
 
 # A pack of ten spreads the start over ten trials; larger ones gain little and leave slots idle at the end.
 _LARGEST_AUTO_PACK = 10
-_STAGE_PACKS = 4  # per slot: the last ones to end are small then, and starts stay few
+_SHARES = 2  # of what is left, per slot: nobody knows what a trial takes, and the last packs are small then
+_STAGE_PACKS = 4  # per slot, for the same reason
 
 
 class StageTask(BaseModel, frozen=True, extra="forbid"):
@@ -100,6 +101,16 @@ class Pack(BaseModel, frozen=True, extra="forbid"):
         """Where workers say that they are another program and train nothing."""
         return f"{self.path}.refusal"
 
+    @property
+    def over(self) -> str:
+        """Where workers say that they have done what they can of this pack."""
+        return f"{self.path}.over"
+
+    @property
+    def next(self) -> str:
+        """Where the driver names the pack that the same workers take on."""
+        return f"{self.path}.next"
+
 
 def pack_path(study: str, run: str, pack: str) -> str:
     return f"studies/{study}/packs/{run}/{pack}.json"
@@ -131,34 +142,22 @@ def make_packs(trials: Sequence[Trial], size: int | str, slots: int) -> list[lis
 def packs_as_asked(
     trials: Sequence[Trial], size: int | str, slots: Callable[[], int]
 ) -> Iterator[list[Trial]]:
-    """Divide ``trials`` while they are trained, for a cluster whose size changes.
+    """Divide ``trials`` while they are trained.
 
-    Each pack of ``auto`` is an equal share of what is left over the slots there are then (at most ten
-    trials), so that a node that joins finds work, and the last packs are small.
+    Each pack of ``auto`` is half of a slot's share of what is left (at most ten trials): trials take
+    different times, nodes come and go, and the last packs are small. (What was dealt beforehand left the last
+    pack of a study of fifteen minutes training for three beside an idle core.)
+
+    Args:
+        trials: What is missing, in the plan's order.
+        size: Trials per pack, or ``auto``.
+        slots: Packs that can train at once, as of now.
     """
     left = deque(trials)
     while left:
-        share = min(_LARGEST_AUTO_PACK, ceil(len(left) / max(1, slots()))) if size == "auto" else int(size)
+        share = min(_LARGEST_AUTO_PACK, ceil(len(left) / (_SHARES * max(1, slots()))))
+        share = share if size == "auto" else int(size)
         yield [left.popleft() for _ in range(min(share, len(left)))]
-
-
-def packs_of_one_machine(
-    trials: Sequence[Trial], size: int | str, slots: Callable[[], int], in_flight: AbstractSet[str]
-) -> Iterator[list[Trial]]:
-    """Divide ``trials`` where slots stay: evenly if each takes one pack, otherwise as they are asked for.
-
-    What is dealt beforehand cannot follow trials that take different times: of a study of fifteen minutes the
-    last pack trained for three beside an idle core.
-
-    Args:
-        trials: As :func:`make_packs`.
-        size: As :func:`make_packs`.
-        slots: Packs that can train at once.
-        in_flight: Ids of what is being trained when the first pack is asked for.
-    """
-    packs = make_packs(trials, size, slots())
-    one_each = len(packs) <= slots() and not in_flight
-    yield from packs if one_each else packs_as_asked(trials, size, slots)
 
 
 def stage_packs(trials: Sequence[Trial], store: Store, slots: int) -> list[list[StageTask]]:

@@ -2,8 +2,8 @@
 
 Why internals at all. When a Tune trial is stopped or its driver killed, Train's controller and workers die
 but their placement group stays, and with it the CPUs: the next packs wait for ever, without a message.
-Train's own cleaner needs Ray's dashboard. Here each worker group's placement group carries the name of its
-pack, so that whoever comes next (the retried driver, the head after the study) finds and removes it.
+Train's own cleaner needs Ray's dashboard. Here each worker group's placement group carries the id of its
+driver, so that whoever comes next (another driver, the head after the study) finds and removes it.
 
 Measured on 2 cores (`make bench`): without the two helper actors that are left out below a pack starts
 1–3 s sooner and holds 0.4 GB less.
@@ -11,10 +11,13 @@ Measured on 2 cores (`make bench`): without the two helper actors that are left 
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
 import ray
+from ray._private import state
 from ray._raylet import RAY_NODE_ID_KEY  # pyright: ignore[reportAttributeAccessIssue]
 from ray.exceptions import GetTimeoutError, RayActorError
 from ray.train import FailureConfig
@@ -34,7 +37,15 @@ from ray.util.placement_group import remove_placement_group as _remove
 
 from trainables.errors import StorageError
 
-__all__ = ["PackTrainer", "keep_secrets_here", "remove_placement_groups", "storage_error"]
+__all__ = [
+    "PackTrainer",
+    "keep_secrets_here",
+    "new_name",
+    "remove_orphans",
+    "remove_placement_groups",
+    "run_prefix",
+    "storage_error",
+]
 
 # DatasetManager serves Ray Data, which is not used; PlacementGroupCleaner needs the dashboard (see above).
 _LEFT_OUT = {"DatasetsCallback", "PlacementGroupCleanerCallback"}
@@ -117,17 +128,31 @@ class PackTrainer(TorchTrainer):
         ray.kill(self.controller)
 
 
-def remove_placement_groups(prefix: str, keep: str | None = None) -> list[str]:
-    """Remove the placement groups whose name begins with ``prefix`` (but not with ``keep``).
+def run_prefix(run: str) -> str:
+    """How the names of the placement groups begin that an ``assay run`` makes."""
+    return f"assay-{run}-"
 
-    Returns:
-        The names of those that were still there.
-    """
-    removed: list[str] = []
+
+def new_name(run: str) -> str:
+    """A name for a Train run of the calling driver, and for its placement groups: it says whose they are."""
+    return f"{run_prefix(run)}{ray.get_runtime_context().get_actor_id()}-{time.time_ns()}"
+
+
+def remove_placement_groups(prefix: str) -> None:
+    """Remove the placement groups whose name begins with ``prefix``."""
+    for _, group in _groups(prefix):
+        _remove(group)
+
+
+def remove_orphans(run: str) -> None:
+    """Remove the placement groups of an ``assay run`` whose driver is dead."""
+    for name, group in _groups(run_prefix(run)):
+        driver = name.removeprefix(run_prefix(run)).partition("-")[0]
+        if state.actors(driver).get("State") in (None, "DEAD"):
+            _remove(group)
+
+
+def _groups(prefix: str) -> Iterator[tuple[str, PlacementGroup]]:
     for group_id, entry in placement_group_table().items():
-        name = entry["name"]
-        if entry["state"] == "REMOVED" or not name.startswith(prefix) or (keep and name.startswith(keep)):
-            continue
-        _remove(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(group_id))))
-        removed.append(name)
-    return removed
+        if entry["state"] != "REMOVED" and entry["name"].startswith(prefix):
+            yield entry["name"], PlacementGroup(ray.PlacementGroupID(bytes.fromhex(group_id)))

@@ -1,6 +1,6 @@
-"""The Train worker: trains the trials of a pack one after the other, and records each.
+"""The Train worker: trains the trials of one pack after the other, and records each.
 
-Every rank runs :func:`train_pack`. A trial with a record is skipped; one with a checkpoint goes on from it.
+Every rank runs :func:`train_packs`. A trial with a record is skipped; one with a checkpoint goes on from it.
 Rank 0 evaluates and writes the record, last of all. What goes wrong in one trial is that trial's record
 (diverged, failed), and the pack goes on; what goes wrong with the machine (memory, a killed process) is an
 attempt without a record, and is tried again. A storage that is full or away ends the study.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import socket
 import tempfile
+import time
 import traceback
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -32,43 +33,72 @@ from trainables.data.atomic import why_unusable
 from trainables.errors import Diverged, InputError, StorageError
 from trainables.memory import forget_peak_memory
 
-__all__ = ["MAX_ATTEMPTS", "train_pack", "train_trials"]
+__all__ = ["MAX_ATTEMPTS", "train_packs", "train_trials"]
 
 MAX_ATTEMPTS = 4  # a trial is tried again three times before it is failed
 _ERROR_CHARACTERS = 4000
+_LOOK_SECONDS = 0.1  # between two looks for the next pack; an object store is asked less often
+_STORE_LOOK_SECONDS = 1.0
 
 
-def train_pack(config: dict[str, Any]) -> None:
-    """Train loop of one Ray Train worker. ``config``: storage, path of the pack, the driver's pid."""
+def train_packs(config: dict[str, Any]) -> None:
+    """Train loop of one Ray Train worker.
+
+    ``config``: storage, path of the first pack, the driver's pid, and ``idle_seconds``: how long to wait for
+    the next one.
+    Workers that were started again after a crash find the packs before the current one over, and follow the
+    driver's notes to it.
+    """
     import ray
     import ray.train
     import ray.train.torch
 
     store = Store(config["storage"], PATIENCE_SECONDS)
-    pack = Pack.read(store, config["pack"])
-    torch.set_num_threads(pack.cpus)  # bit-identical results on a CPU need a fixed number of threads
-    context = ray.train.get_context()
-    place = Place(
-        pack,
-        store,
-        context.get_world_rank(),
-        context.get_world_size(),
-        ray.get_runtime_context().get_node_id(),
-        config["driver_pid"],
-        ray.train.torch.get_device(),
-    )
-    if place.device.type == "cuda":  # float32 means float32: 10 bits of mantissa are not asked for
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    train_trials(place)
+    context, path = ray.train.get_context(), config["pack"]
+    while path is not None:
+        pack = Pack.read(store, path)
+        torch.set_num_threads(pack.cpus)  # bit-identical results on a CPU need a fixed number of threads
+        place = Place(
+            pack,
+            store,
+            context.get_world_rank(),
+            context.get_world_size(),
+            ray.get_runtime_context().get_node_id(),
+            config["driver_pid"],
+            ray.train.torch.get_device(),
+        )
+        if place.device.type == "cuda":  # float32 means float32: 10 bits of mantissa are not asked for
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+        willing = train_trials(place)
+        path = _next_pack(place, config["idle_seconds"] if willing else 0)
 
 
-def train_trials(place: Place) -> None:
+def _next_pack(place: Place, seconds: float) -> str | None:
+    """Say that the pack is over, and wait for the next one; None if none comes. All ranks agree."""
+    answer: list[str | None] = [None]
+    if place.rank == 0:
+        place.store.write_bytes(place.pack.over, b"")
+        pause = _LOOK_SECONDS if place.store.local_path is not None else _STORE_LOOK_SECONDS
+        until = time.monotonic() + seconds
+        while answer[0] is None and time.monotonic() < until:
+            try:
+                answer = [place.store.read_bytes(place.pack.next).decode()]
+            except FileNotFoundError:
+                time.sleep(pause)
+    if place.world_size > 1:
+        with collective():
+            dist.broadcast_object_list(answer, src=0)
+    return answer[0]
+
+
+def train_trials(place: Place) -> bool:
     """Train what has no record of the place's pack, one trial after the other; every rank calls it.
 
-    Nothing is trained where a worker is another program than the head (``Pack.program``).
+    Returns:
+        False where a worker is another program than the head (``Pack.program``): nothing was trained.
     """
     if _refuses(place):
-        return
+        return False
     for task in place.pack.stages:
         _make_stage(task, place)
     for trial in place.pack.trials:
@@ -76,6 +106,7 @@ def train_trials(place: Place) -> None:
         if place.world_size > 1:
             with collective():  # nobody begins the next trial before this one's record is there
                 dist.barrier()
+    return True
 
 
 def _make_stage(task: StageTask, place: Place) -> None:
