@@ -43,11 +43,11 @@ def ways(preset: str, size: tuple[int, int]) -> dict[str, Callable[[Tensor], obj
     cam = CamMaps(Classifier(config), MapSettings(recentre=True)).eval()
     nets = [SegmentationNet(config) for _ in range(2)]
     chain = Chain(cam, nets[0], second=nets[1], inpainter=None, residual_scale=0.1, uses_crf=True)
-    judged = FocusPredictor(Judge(nets[1], cam, uses_crf=True), config)
+    judged = FocusPredictor(Judge(nets[1], cam, uses_crf=True), config, chain)
     student_config = settings(preset, size, distill=True)
-    student = FocusPredictor(Judge.of(student_config), student_config, chain)
+    student = FocusPredictor(Judge.of(student_config), student_config)
     return {
-        "whole": lambda images: student.lineage(images, images[:, 0]),  # all steps before the student
+        "whole": judged.lineage,  # all steps before the student
         "score and net": judged.predict,
         "student": student.predict,
     }

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Checkpoint",
     "Erasing",
+    "Explanation",
     "Lineage",
     "LocalRun",
     "Objection",
@@ -145,16 +146,23 @@ class Predictor(Protocol):
         ...
 
 
+class Explanation(NamedTuple):
+    """What a predictor says of a batch, and what led to it."""
+
+    prediction: Prediction  # what ``predict`` says
+    # By name, in the chain's order. Maps, B × H × W in [0, 1], are judged against masks; pictures, B × c × h
+    # × w in [0, 1] (c as the images' or 1), are looked at only.
+    stages: Mapping[str, Tensor]
+
+
 @runtime_checkable
 class Lineage(Protocol):
     """A predictor that can show the stages on the way to its answer."""
 
-    def lineage(self, images: Tensor, heatmap: Tensor, known: Collection[str] = ()) -> Mapping[str, Tensor]:
-        """What led to ``heatmap``, ``predict``'s answer to ``images``: stages by name, in the chain's order.
+    def lineage(self, images: Tensor, known: Collection[str] = ()) -> Explanation:
+        """``predict``'s answer to ``images`` with its stages, in one go: no network is asked twice.
 
-        ``heatmap`` is one of them, so that no network is asked twice. Maps, B × H × W in [0, 1], are judged
-        against masks; pictures, B × c × h × w in [0, 1] (c as the images' or 1), are looked at only. Every
-        batch has the same stages. Those in ``known`` may be left out: another trial has shown them
+        Every batch has the same stages. Those in ``known`` may be left out: another trial has shown them
         (``Stage.shows``). Called under ``torch.no_grad``.
         """
         ...

@@ -20,7 +20,7 @@ number is interpolation.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -28,11 +28,12 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from trainables.contract import Erasing, Lineage, Predictor
+from trainables.contract import Erasing, Explanation, Lineage, Predictor
 from trainables.data.samples import EvaluationData, ImageSet
 from trainables.data.tensors import images_to_tensor
-from trainables.lineage import LineageScores, StageScores
+from trainables.lineage import PIXELS_AT_ONCE, LineageScores, StageScores
 from trainables.maps import Probe, choose_probes, maps_table
 from trainables.metrics import METRICS, PixelScores, Undefined, best_f1_threshold, image_metrics, truth_at
 from trainables.pixel_curve import mean_overlaps
@@ -87,7 +88,7 @@ class Evaluation:
     predictions: pa.Table  # PREDICTIONS_SCHEMA, one row per test image
     maps: pa.Table  # trainables.maps.MAPS_SCHEMA, the probe images
     notes: tuple[str, ...]  # footnotes: sources of thresholds, metrics left out and why
-    seconds_per_image: float  # prediction of a test image, without metrics
+    seconds_per_image: float  # prediction alone, without stages and metrics
     stages: tuple[StageScores, ...] = ()  # of a model that shows them: each on test, and floors beside them
     lineage: pa.Table | None = None  # trainables.lineage.LINEAGE_SCHEMA, the stages of the probe images
     shown: tuple[str, ...] = ()  # names of the stages in ``lineage``, in the order of the chain
@@ -119,9 +120,14 @@ class _Judged:
 class _Batch(NamedTuple):
     start: int
     images: list[NDArray[np.uint8]]
+    shown_BCHW: Tensor  # the same on the device
     scores: NDArray[np.float64]  # B
     heatmaps: NDArray[np.float32]  # B × H × W
+    stages: Mapping[str, Tensor]  # of a model that shows them, where they are asked for
     seconds: float
+
+
+_Ask = Callable[[Tensor], Explanation]
 
 
 def evaluate(
@@ -153,9 +159,15 @@ def evaluate(
         validation = _judge(predictor, data.validation, device, batch)
     thresholds, notes = _choose_thresholds(validation)
 
-    lineage = LineageScores(predictor, seed, known) if isinstance(predictor, Lineage) else None
+    lineage = LineageScores(seed, known) if isinstance(predictor, Lineage) else None
     keep = choose_probes(data.test, probes, seed)
     test = _judge(predictor, data.test, device, batch, keep=keep, lineage=lineage)
+    # Where stages were asked for as well, test images do not tell what a prediction takes.
+    timed = (
+        test
+        if lineage is None
+        else validation or _judge(predictor, _first(data.test, 3 * batch), device, batch)
+    )
     metrics = test.metrics(thresholds)
     return Evaluation(
         metrics=_defined(metrics),
@@ -164,7 +176,7 @@ def evaluate(
         predictions=_predictions(test, thresholds),
         maps=maps_table(list(test.kept.values()), thresholds.pixel),
         notes=(*notes, *_omissions(test, metrics)),
-        seconds_per_image=test.seconds_per_image,
+        seconds_per_image=timed.seconds_per_image,
         stages=lineage.scores() if lineage is not None else (),
         lineage=lineage.table() if lineage is not None else None,
         shown=lineage.names if lineage is not None else (),
@@ -179,7 +191,7 @@ def image_scores(
     Raises:
         FloatingPointError: If a score or heatmap is not within [0, 1]: the model has diverged.
     """
-    scores = [part.scores for part in _predict(predictor, images, device, batch)]
+    scores = [part.scores for part in _predict(_asking(predictor), images, device, batch)]
     return np.concatenate(scores) if scores else np.empty(0)
 
 
@@ -211,15 +223,40 @@ def measure_labels(labels: PseudoLabels, images: ImageSet) -> StageScores | None
     return StageScores(labels.name, "train", mean_overlaps(hit, claimed - hit, defect - hit))
 
 
-def _predict(predictor: Predictor, images: ImageSet, device: torch.device, batch: int) -> Iterator[_Batch]:
+def _asking(predictor: Predictor) -> _Ask:
+    """For the answer alone."""
+
+    def ask(images_BCHW: Tensor) -> Explanation:
+        with torch.inference_mode():
+            return Explanation(predictor.predict(images_BCHW), {})
+
+    return ask
+
+
+def _asking_for_stages(predictor: Lineage, known: Collection[str]) -> _Ask:
+    """For the answer and all that led to it."""
+
+    def ask(images_BCHW: Tensor) -> Explanation:
+        with torch.no_grad():
+            return predictor.lineage(images_BCHW, known)
+
+    return ask
+
+
+def _first(images: ImageSet, count: int) -> ImageSet:
+    """The first of ``images``, without their masks."""
+    return ImageSet(images.ids[:count], images.labels[:count], images.images, {})
+
+
+def _predict(ask: _Ask, images: ImageSet, device: torch.device, batch: int) -> Iterator[_Batch]:
     for start in range(0, len(images), batch):
         ids = images.ids[start : start + batch]
         arrays = [images.images[i] for i in ids]
         began = time.perf_counter()
-        with torch.inference_mode():
-            prediction = predictor.predict(images_to_tensor(arrays, device))
-            scores = prediction.score.double().cpu().numpy()
-            heatmaps = prediction.heatmap.float().cpu().numpy()
+        shown_BCHW = images_to_tensor(arrays, device)
+        prediction, stages = ask(shown_BCHW)
+        scores = prediction.score.double().cpu().numpy()
+        heatmaps = prediction.heatmap.float().cpu().numpy()
         seconds = time.perf_counter() - began
         expected = (len(ids), *arrays[0].shape[:2])
         assert scores.shape == expected[:1], f"scores of shape {scores.shape}, contract: {expected[:1]}"
@@ -229,7 +266,7 @@ def _predict(predictor: Predictor, images: ImageSet, device: torch.device, batch
                 raise FloatingPointError(
                     f"score or heatmap of {sample} is not within [0, 1] (score {score:g}): the model diverged"
                 )
-        yield _Batch(start, arrays, scores, heatmaps, seconds)
+        yield _Batch(start, arrays, shown_BCHW, scores, heatmaps, stages, seconds)
 
 
 def _judge(
@@ -243,7 +280,12 @@ def _judge(
 ) -> _Judged:
     judged = _Judged(images, np.empty(len(images)), np.empty(len(images)))
     durations: list[tuple[int, float]] = []
-    for part in _predict(predictor, images, device, batch):
+    ask = _asking(predictor)
+    if lineage is not None and isinstance(predictor, Lineage) and len(images):
+        ask = _asking_for_stages(predictor, lineage.known)
+        height, width = images.images[images.ids[0]].shape[:2]
+        batch = min(batch, max(1, PIXELS_AT_ONCE // (height * width)))
+    for part in _predict(ask, images, device, batch):
         durations.append((len(part.scores), part.seconds))
         indices = range(part.start, part.start + len(part.scores))
         truths = [_truth(images, i, (part.heatmaps.shape[1], part.heatmaps.shape[2])) for i in indices]
@@ -265,9 +307,7 @@ def _judge(
                 )
         if lineage is not None:
             samples = [images.ids[i] for i in indices]
-            images_BCHW = images_to_tensor(part.images, device)
-            heatmap_BHW = torch.from_numpy(part.heatmaps).to(device)
-            lineage.add(images_BCHW, heatmap_BHW, samples, truths, [i in keep for i in indices])
+            lineage.add(part.shown_BCHW, part.stages, samples, truths, [i in keep for i in indices])
     warm = durations[1:] or durations  # the first batch pays for allocation and kernel selection
     judged.seconds_per_image = sum(seconds for _, seconds in warm) / max(1, sum(n for n, _ in warm))
     return judged

@@ -1,8 +1,8 @@
 """What every stage of a model is worth: its maps against masks, floors beside them, and pictures to look at.
 
-A predictor of several stages shows them (:class:`~trainables.contract.Lineage`); the evaluation hands each
-batch of test images to a :class:`LineageScores`. Stages are decided at 0.5: thresholds are chosen for a
-model's last map only. In the same pass the floors of :mod:`trainables.nn.floors` are measured on the same
+A predictor of several stages shows them (:class:`~trainables.contract.Lineage`); the evaluation hands those
+of each batch of test images to a :class:`LineageScores`. Stages are decided at 0.5: thresholds are chosen for
+a model's last map only. In the same pass the floors of :mod:`trainables.nn.floors` are measured on the same
 images, since a stage that does not rise above them has not learned where defects are.
 
 Trade-off: scores are binned (:mod:`trainables.pixel_histogram`), so that a dozen maps of every test image
@@ -17,18 +17,17 @@ from typing import Any, Literal, NamedTuple
 import cv2
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainables.contract import Lineage, seed_for
+from trainables.contract import seed_for
 from trainables.maps import display_size
 from trainables.nn.floors import blur_residual, centre_prior, map_times_residual, random_maps
 from trainables.pixel_histogram import PixelHistogram
 
-__all__ = ["CAM", "LINEAGE_SCHEMA", "LineageScores", "StageScores"]
+__all__ = ["CAM", "LINEAGE_SCHEMA", "PIXELS_AT_ONCE", "LineageScores", "StageScores"]
 
-_PIXELS_PER_PASS = 4 * 512 * 512  # of images whose stages are held at once
+PIXELS_AT_ONCE = 4 * 512 * 512  # of images whose stages are held
 CAM = "cam"  # the map that a floor multiplies with the blur residual
 
 LINEAGE_SCHEMA = pa.schema(
@@ -53,13 +52,13 @@ class StageScores(NamedTuple):
 class LineageScores:
     """Stages of a model and floors on a set of images, collected batch by batch."""
 
-    def __init__(self, model: Lineage, seed: int, known: Collection[str] = ()) -> None:
+    def __init__(self, seed: int, known: Collection[str] = ()) -> None:
         """``seed``: that of the repeat; the random floor depends on it and on the order of images only.
 
         ``known``: stages that are left out, since others have shown them of the same images. Where the CAM is
         among them, so are the floors.
         """
-        self._model, self._known = model, known
+        self.known = known
         self.names: tuple[str, ...] = ()  # of the stages that were shown, in the chain's order
         self._rng = np.random.default_rng(seed_for(seed, None, "random floor"))
         self._pixels: dict[tuple[Literal["test", "floor"], str], PixelHistogram] = {}
@@ -68,7 +67,7 @@ class LineageScores:
     def add(
         self,
         images_BCHW: Tensor,
-        heatmap_BHW: Tensor,
+        stages: Mapping[str, Tensor],
         samples: Sequence[str],
         truths: Sequence[NDArray[np.bool_] | None],
         kept: Sequence[bool],
@@ -76,8 +75,8 @@ class LineageScores:
         """Take in a batch.
 
         Args:
-            images_BCHW: As the model's ``predict`` gets them.
-            heatmap_BHW: What it said of them.
+            images_BCHW: As the model's ``lineage`` gets them.
+            stages: What it said of them.
             samples: Their ids.
             truths: H × W each; None where the mask of a defective image is unknown.
             kept: Which of them leave pictures.
@@ -85,34 +84,9 @@ class LineageScores:
         Raises:
             FloatingPointError: If a map or picture is not within [0, 1]: the model has diverged.
         """
-        count, _, height, width = images_BCHW.shape
-        step = max(1, _PIXELS_PER_PASS // (height * width))
-        for start in range(0, count, step):
-            part = slice(start, start + step)
-            self._add(images_BCHW[part], heatmap_BHW[part], samples[part], truths[part], kept[part])
-
-    def scores(self) -> tuple[StageScores, ...]:
-        """The stages in the order of the chain, then the floors; nothing where no mask is known."""
-        found = [StageScores(name, of, pixels.metrics()) for (of, name), pixels in self._pixels.items()]
-        return tuple(sorted((one for one in found if one.metrics), key=lambda one: one.of == "floor"))
-
-    def table(self) -> pa.Table:
-        """The pictures, as a table of ``LINEAGE_SCHEMA``."""
-        return pa.Table.from_pylist(self._rows, schema=LINEAGE_SCHEMA)
-
-    def _add(
-        self,
-        images_BCHW: Tensor,
-        heatmap_BHW: Tensor,
-        samples: Sequence[str],
-        truths: Sequence[NDArray[np.bool_] | None],
-        kept: Sequence[bool],
-    ) -> None:
-        with torch.no_grad():
-            told = self._model.lineage(images_BCHW, heatmap_BHW, self._known)
-            told = {stage: values for stage, values in told.items() if stage not in self._known}
-            maps = {stage: values for stage, values in told.items() if values.ndim == 3}
-            floors = {} if CAM in self._known else _floors(images_BCHW, maps, self._rng)
+        told = {stage: values for stage, values in stages.items() if stage not in self.known}
+        maps = {stage: values for stage, values in told.items() if values.ndim == 3}
+        floors = {} if CAM in self.known else _floors(images_BCHW, maps, self._rng)
         self.names = tuple(told)
         found = {stage: _checked(stage, values, images_BCHW, samples) for stage, values in told.items()}
         for stage in maps:
@@ -131,6 +105,15 @@ class LineageScores:
                     }
                     for order, (stage, values) in enumerate(found.items())
                 ]
+
+    def scores(self) -> tuple[StageScores, ...]:
+        """The stages in the order of the chain, then the floors; nothing where no mask is known."""
+        found = [StageScores(name, of, pixels.metrics()) for (of, name), pixels in self._pixels.items()]
+        return tuple(sorted((one for one in found if one.metrics), key=lambda one: one.of == "floor"))
+
+    def table(self) -> pa.Table:
+        """The pictures, as a table of ``LINEAGE_SCHEMA``."""
+        return pa.Table.from_pylist(self._rows, schema=LINEAGE_SCHEMA)
 
     def _score(
         self,

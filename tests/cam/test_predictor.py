@@ -83,8 +83,9 @@ def test_gate_multiplies_the_heatmap_by_the_score() -> None:
 
 def test_its_one_stage_is_the_heatmap() -> None:
     predictor = fresh()
-    heatmap = predictor.predict(pictures(2)).heatmap
-    assert list(predictor.lineage(pictures(2), heatmap).items()) == [("cam", heatmap)]
+    prediction, stages = predictor.lineage(pictures(2))
+    assert list(stages.items()) == [("cam", prediction.heatmap)]
+    assert torch.equal(prediction.heatmap, predictor.predict(pictures(2)).heatmap)
 
 
 class Judge(nn.Module):

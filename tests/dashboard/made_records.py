@@ -27,7 +27,7 @@ from assay.results.record import Status
 from assay.results.summary import write_summary
 from assay.study import Plan, Trial, parse_study, plan_study
 from tests.results.made_studies import START, make_record
-from trainables.contract import Prediction, seed_for
+from trainables.contract import Explanation, Prediction, seed_for
 from trainables.data.samples import EvaluationData, ImageSet
 from trainables.data.synthesis import DEFECTS, Surface, add_defect, paint_surface
 from trainables.evaluate import Evaluation, evaluate
@@ -168,16 +168,18 @@ class _MadeModel:
 class _StagedModel(_MadeModel):
     """The same, with the chain of a weakly supervised method before it."""
 
-    def lineage(self, images: Tensor, heatmap: Tensor, known: Collection[str] = ()) -> dict[str, Tensor]:
-        heat = heatmap.numpy()
+    def lineage(self, images: Tensor, known: Collection[str] = ()) -> Explanation:
+        prediction = self.predict(images)
+        heat = prediction.heatmap.numpy()
         side = heat.shape[1]
         cam = np.stack([cv2.GaussianBlur(one, (0, 0), 0.07 * side) for one in heat])
         final = np.stack([cv2.GaussianBlur(one, (0, 0), 0.02 * side) for one in heat])
         crf = np.stack([cv2.medianBlur((one > 0.45).astype(np.uint8), 5) for one in final])
         chain = {"cam": 1.4 * cam, "final cam": 1.1 * final, "pseudo": final > 0.4, "crf": crf}
-        return {
+        stages = {
             stage: torch.from_numpy(np.clip(maps, 0, 1).astype(np.float32)) for stage, maps in chain.items()
         }
+        return Explanation(prediction, stages)
 
 
 def _bytes_of(images: Tensor) -> NDArray[np.uint8]:

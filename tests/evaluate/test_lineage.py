@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import cv2
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tests.evaluate.evaluate_scenes import CPU, Brightness, make_set
-from trainables.contract import Lineage
+from trainables.contract import Explanation, Lineage
 from trainables.data.samples import EvaluationData, ImageSet
 from trainables.evaluate import Evaluation, evaluate
 from trainables.lineage import LINEAGE_SCHEMA
@@ -28,14 +29,17 @@ class Stages(Brightness):
 
     first: str = "cam"
     broken: float | None = None
+    seconds: float = 0.0  # that the stages of a batch take
     shape: tuple[int, ...] | None = None
 
-    def lineage(self, images: Tensor, heatmap: Tensor, known: Collection[str] = ()) -> Mapping[str, Tensor]:
+    def lineage(self, images: Tensor, known: Collection[str] = ()) -> Explanation:
         assert not torch.is_grad_enabled()
-        assert torch.equal(heatmap, images.mean(dim=1)), "the answer to these images"
+        time.sleep(self.seconds)
+        prediction = self.predict(images)
+        heatmap = prediction.heatmap
         first = heatmap**2 if self.broken is None else torch.full_like(heatmap, self.broken)
         crop = images[:, :, 6:18, 10:30] if self.shape is None else torch.zeros(self.shape)
-        return {self.first: first, "crop": crop, "final": heatmap}
+        return Explanation(prediction, {self.first: first, "crop": crop, "final": heatmap})
 
 
 def judge(model: Brightness, test: ImageSet = TEST, *, batch: int = 7, seed: int = 0) -> Evaluation:
@@ -91,6 +95,13 @@ def test_the_random_floor_is_that_of_the_repeat_and_near_the_share_of_defect_pix
     share = sum(int(mask[::2, ::2].sum()) for mask in TEST.masks.values()) / (30 * 24 * 40)
     assert first == again != other
     assert first == pytest.approx(share, rel=0.2)
+
+
+@pytest.mark.parametrize("validation", [None, make_set("validation", 10, seed=2, masks=True)])
+def test_seconds_are_those_of_a_prediction_without_its_stages(validation: ImageSet | None) -> None:
+    data = EvaluationData(validation, TEST)
+    judged = evaluate(Stages(seconds=0.2), data, device=CPU, batch=10, probes=0, seed=0)
+    assert judged.seconds_per_image < 0.02
 
 
 def test_floors_read_no_weight_of_the_model() -> None:

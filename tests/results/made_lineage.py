@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -17,12 +15,10 @@ from trainables.maps import Probe, maps_table
 __all__ = ["keep_lineage"]
 
 
-class _Ramp:
+def _stages(images: Tensor) -> dict[str, Tensor]:
     """A map that rises from left to right, and a picture."""
-
-    def lineage(self, images: Tensor, heatmap: Tensor, known: Collection[str] = ()) -> dict[str, Tensor]:
-        ramp = torch.linspace(0, 1, images.shape[3]).expand(len(images), images.shape[2], -1)
-        return {"cam": ramp, "crop": images[:, :, :16, :12]}
+    ramp = torch.linspace(0, 1, images.shape[3]).expand(len(images), images.shape[2], -1)
+    return {"cam": ramp, "crop": images[:, :, :16, :12]}
 
 
 def keep_lineage(store: Store, trial: Trial, samples: str) -> Record:
@@ -30,10 +26,12 @@ def keep_lineage(store: Store, trial: Trial, samples: str) -> Record:
     heatmap = np.linspace(0, 1, 32 * 24, dtype=np.float32).reshape(32, 24)
     photo = np.full((32, 24, 1), 90, np.uint8)
     probes = [Probe(f"{s}.png", s > "a", "hole", 0.9, photo, heatmap, heatmap > 0.7) for s in samples]
-    lineage, count = LineageScores(_Ramp(), 0), len(probes)
+    lineage, count = LineageScores(0), len(probes)
     photos = torch.full((count, 1, 32, 24), 90 / 255)
-    heatmaps = torch.from_numpy(heatmap).expand(count, -1, -1)
-    lineage.add(photos, heatmaps, [probe.sample for probe in probes], [None] * count, [True] * count)
+    if count:
+        lineage.add(
+            photos, _stages(photos), [probe.sample for probe in probes], [None] * count, [True] * count
+        )
     attempt = store.begin_attempt(trial.id, Environment())
     tables = {"maps": maps_table(probes, 0.5), "lineage": lineage.table()}
     files = {

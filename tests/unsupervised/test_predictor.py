@@ -92,10 +92,25 @@ def test_the_stages_can_be_looked_at(model: str, names: list[str], trained: Trai
     found = evaluate(trained(model), EvaluationData(data, data), device=CPU, batch=4, probes=2, seed=0)
     assert found.lineage is not None
     assert list(dict.fromkeys(found.lineage["stage"].to_pylist())) == names
-    heatmap = trained(model).predict(pictures(2)).heatmap
-    lineage = trained(model).lineage(pictures(2), heatmap)
-    assert lineage["anomaly"] is heatmap
-    assert all(((part >= 0) & (part <= 1)).all() for part in lineage.values())
+    prediction, stages = trained(model).lineage(pictures(2))
+    assert stages["anomaly"] is prediction.heatmap
+    assert all(((part >= 0) & (part <= 1)).all() for part in stages.values())
+
+
+@pytest.mark.parametrize(
+    ("model", "changes"),
+    [
+        ("f_anogan", {}),
+        ("f_anogan", {"patch_stride": 8, "patch_placing": "overlap"}),  # patches of the stages' own grid
+        ("students", {}),
+        ("students", {"use_variance": False}),
+    ],
+)
+def test_the_answer_beside_the_stages_is_that_of_predict(model: str, changes: dict[str, Any]) -> None:
+    predictor = fitted(tiny_config(model, **changes), made_data(), LocalRun())
+    beside, alone = predictor.lineage(pictures(3)).prediction, predictor.predict(pictures(3))
+    assert torch.equal(beside.score, alone.score)
+    assert torch.equal(beside.heatmap, alone.heatmap)
 
 
 @pytest.mark.parametrize(
@@ -113,20 +128,20 @@ def test_what_a_stage_shows_depends_on_nothing_but_its_key(
     model: str, changes: dict[str, Any], trained: Trained
 ) -> None:
     one, other = trained(model), fitted(tiny_config(model, **changes), made_data(), LocalRun())
-    (mine, my_map), (theirs, _) = map(shown, (one, other))
+    mine, theirs = map(shown, (one, other))
     for name in mine.keys() & theirs.keys():
         assert torch.equal(mine[name], theirs[name])
     shared = set(changes) <= {"score_norm", "patch_stride", "use_variance"}
     assert bool(mine.keys() & theirs.keys()) == shared
-    assert one.lineage(pictures(2), my_map, one.config.step_names) == {"anomaly": my_map}
+    prediction, rest = one.lineage(pictures(2), one.config.step_names)
+    assert rest == {"anomaly": prediction.heatmap}
 
 
-def shown(predictor: UnsupervisedPredictor) -> tuple[dict[tuple[str, str], torch.Tensor], torch.Tensor]:
-    """What each stage shows, by its key and the name of the map or picture; and the heatmap."""
-    heatmap = predictor.predict(pictures(2)).heatmap
-    told = predictor.lineage(pictures(2), heatmap)
+def shown(predictor: UnsupervisedPredictor) -> dict[tuple[str, str], torch.Tensor]:
+    """What each stage shows, by its key and the name of the map or picture."""
+    told = predictor.lineage(pictures(2)).stages
     named, keys = TRAINABLE.stages(predictor.config), stage_keys(TRAINABLE.stages(predictor.config), {})
-    return {(keys[stage.name], name): told[name] for stage in named for name in stage.shows}, heatmap
+    return {(keys[stage.name], name): told[name] for stage in named for name in stage.shows}
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -6,7 +6,7 @@ times the score if ``gate_by_score``.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import Self
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from trainables.cam.config import CamConfig
 from trainables.cam.maps import CamMaps, MapSettings
 from trainables.cam.network import Classifier
-from trainables.contract import Prediction
+from trainables.contract import Explanation, Prediction
 from trainables.nn.models import load_model, save_model, with_layout
 from trainables.nn.passes import in_passes
 
@@ -42,9 +42,10 @@ class CamPredictor:
             map_BHW = map_BHW * score_B[:, None, None].float()
         return Prediction(score_B, map_BHW)
 
-    def lineage(self, images: Tensor, heatmap: Tensor, known: Collection[str] = ()) -> Mapping[str, Tensor]:
-        """The one stage that there is: ``cam``, the heatmap, B × H × W in [0, 1]."""
-        return {"cam": heatmap}
+    def lineage(self, images: Tensor, known: Collection[str] = ()) -> Explanation:
+        """The answer, and the one stage that there is: ``cam``, the heatmap, B × H × W in [0, 1]."""
+        prediction = self.predict(images)
+        return Explanation(prediction, {"cam": prediction.heatmap})
 
     def to(self, device: torch.device) -> Self:
         """The same predictor with its weights on ``device``."""

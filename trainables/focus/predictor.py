@@ -8,7 +8,7 @@ is left.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import Self
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from trainables.cam.maps import CamMaps, MapSettings, RawMaps
 from trainables.cam.network import Classifier
-from trainables.contract import Prediction
+from trainables.contract import Explanation, Prediction
 from trainables.focus.config import FocusConfig
 from trainables.focus.extension import erase, evidence_of, extended_map
 from trainables.focus.inpainting import filler
@@ -26,7 +26,7 @@ from trainables.nn.crops import crop, guided_boxes
 from trainables.nn.inpaint import Inpainter
 from trainables.nn.maps import dilate
 from trainables.nn.models import load_model, save_model, with_layout
-from trainables.nn.passes import in_passes
+from trainables.nn.passes import in_passes, joined
 from trainables.nn.pseudo import pseudo_labels
 from trainables.nn.refine import sharpen
 from trainables.nn.segmentation import SegmentationNet
@@ -87,9 +87,7 @@ class FocusPredictor:
     @torch.inference_mode()
     def predict(self, images: Tensor) -> Prediction:
         """Judge ``images`` (B × C × H × W, float32 in [0, 1], on the predictor's device)."""
-        parts = [self._part(part) for part in in_passes(images)]
-        scores, heatmaps = zip(*parts, strict=True)
-        return Prediction(torch.cat(scores), torch.cat(heatmaps))
+        return joined([self._part(part) for part in in_passes(images)])
 
     def _part(self, images: Tensor) -> Prediction:
         opinion, cam = self.judge.segmenter(images), self.judge.cam
@@ -101,18 +99,20 @@ class FocusPredictor:
         return Prediction(score_B.double().sigmoid(), prob_BHW)
 
     @torch.no_grad()
-    def lineage(self, images: Tensor, heatmap: Tensor, known: Collection[str] = ()) -> Mapping[str, Tensor]:
-        """What each step makes of ``images``, in the order of the chain; the last of them is ``heatmap``.
+    def lineage(self, images: Tensor, known: Collection[str] = ()) -> Explanation:
+        """The answer, and what each step makes of ``images``, in order; the last one is its heatmap.
 
         Steps in ``known`` are left out, those before the segmentation nets if all of them are.
 
         Returns:
-            Maps B × H × W in [0, 1]: ``cam``, ``final_cam`` (with IEM), ``pseudo`` (1 where the image, if it
-            is judged defective, would be labelled so), ``s1``, ``s1_crf``, ``s2``, ``student``. Pictures B ×
-            C × H × W in [0, 1]: ``crop`` (with GCM), ``erased 1`` … (with IEM).
+            Beside the answer maps B × H × W in [0, 1]: ``cam``, ``final_cam`` (with IEM), ``pseudo`` (1 where
+            the image, if it is judged defective, would be labelled so), ``s1``, ``s1_crf``, ``s2``,
+            ``student``. Pictures B × C × H × W in [0, 1]: ``crop`` (with GCM), ``erased 1`` … (with IEM).
         """
+        prediction = self.predict(images)
         parts = [self._lineage(part, known) for part in in_passes(images)]
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]} | {self._last: heatmap}
+        stages = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        return Explanation(prediction, stages | {self._last: prediction.heatmap})
 
     @property
     def _last(self) -> str:

@@ -1,4 +1,4 @@
-"""How many images go through a network at once, so that memory stays bounded."""
+"""How many images go through a network at once, so that memory stays bounded; and their answers together."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from trainables.contract import Prediction
 from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
 
-__all__ = ["image_passes", "in_passes"]
+__all__ = ["image_passes", "in_passes", "joined"]
 
 # Of resnet18 at half of its stride and of small U-Nets.
 _PIXELS_PER_PASS = {"cpu": 4 * 512 * 512, "cuda": 32 * 512 * 512}
@@ -36,6 +37,12 @@ def image_passes(
     for start in range(0, len(positions), count):
         arrays = [images.images[images.ids[i]] for i in positions[start : start + count]]
         yield images_to_tensor(arrays, device)
+
+
+def joined(parts: Sequence[Prediction]) -> Prediction:
+    """The answer to a batch, of those to its parts."""
+    scores, heatmaps = zip(*parts, strict=True)
+    return Prediction(torch.cat(scores), torch.cat(heatmaps))
 
 
 def _per_pass(height: int, width: int, device: torch.device, cost: float) -> int:

@@ -7,7 +7,7 @@ classifier with all its maps and the last net; ``lineage`` after training shows 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -15,14 +15,15 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from trainables.cam.maps import RawMaps
 from trainables.cam.network import Classifier
-from trainables.contract import Prediction
+from trainables.contract import Explanation, Prediction
 from trainables.errors import InputError
 from trainables.nn.cam import minmax
 from trainables.nn.inpaint import telea
 from trainables.nn.maps import dilate
 from trainables.nn.models import load_model, restore_shared, save_model, with_layout
-from trainables.nn.passes import in_passes
+from trainables.nn.passes import in_passes, joined
 from trainables.nn.pseudo import pseudo_labels
 from trainables.nn.refine import sharpen
 from trainables.nn.segmentation import SegmentationNet
@@ -79,14 +80,12 @@ class RegionCamPredictor:
         Raises:
             InputError: If a model that reads its heatmap off gradients or regions is to be exported.
         """
-        parts = [self._part(part) for part in in_passes(images)]
-        scores, heatmaps = zip(*parts, strict=True)
-        return Prediction(torch.cat(scores), torch.cat(heatmaps))
+        return joined([self._part(part) for part in in_passes(images)])
 
     def _part(self, images: Tensor) -> Prediction:
         maps, last = self.judge.maps, self.judge.last
-        # In float32 every logit above 17 has the score 1; in float64 confident images keep their order.
         if last is not None:
+            # In float32 every logit above 17 has the score 1; in float64 confident images keep their order.
             score_B = maps.net(images).score_B.double().sigmoid()
             return Prediction(score_B, self._answer(last.segmenter, images, uses_crf=self._uses_crf))
         settings = maps.settings
@@ -96,9 +95,12 @@ class RegionCamPredictor:
                 "exported graph does not have. Export a model of rounds: 1 or more, or of method: cam and "
                 "region: off."
             )
-        raw = maps.scaled(maps(images))
+        return self._of_map(maps(images))
+
+    def _of_map(self, raw: RawMaps) -> Prediction:
+        """The answer without rounds."""
         score_B = raw.score_B.double().sigmoid()
-        return Prediction(score_B, self._gated(raw.map_BHW, score_B))
+        return Prediction(score_B, self._gated(self.judge.maps.scaled(raw).map_BHW, score_B))
 
     def _answer(self, segmenter: SegmentationNet, images: Tensor, *, uses_crf: bool) -> Tensor:
         prob_BHW = segmenter(images).logits_BHW.sigmoid()
@@ -108,28 +110,34 @@ class RegionCamPredictor:
         return map_BHW * score_B[:, None, None].float() if self.config.gate_by_score else map_BHW
 
     @torch.no_grad()
-    def lineage(self, images: Tensor, heatmap: Tensor, known: Collection[str] = ()) -> Mapping[str, Tensor]:
-        """What each step makes of ``images``, in the order of the chain: maps B × H × W in [0, 1].
+    def lineage(self, images: Tensor, known: Collection[str] = ()) -> Explanation:
+        """The answer, and what each step makes of ``images``, in the order of the chain: B × H × W in [0, 1].
 
         ``cam``; the map by gradients under its method's name (``layer_cam``), and ``fgbp``, the same with
         filtered gradients; ``region``, weighed by regions; ``pseudo`` (1 where the map would label the
-        image, if it is judged defective; before the CRF); ``round 1`` …, the last of which is ``heatmap``.
+        image, if it is judged defective; before the CRF); ``round 1`` …, the last of which is the heatmap.
         Rounds in ``known`` are left out, and the maps if all of them are.
         """
-        parts = [self._lineage(part, known) for part in in_passes(images)]
-        found = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-        return found | {f"round {self.config.rounds}": heatmap} if self.config.rounds else found
+        parts = [self._explained(part, known) for part in in_passes(images)]
+        prediction = joined([part.prediction for part in parts])
+        names = parts[0].stages
+        found = {name: torch.cat([part.stages[name] for part in parts]) for name in names}
+        last = {f"round {self.config.rounds}": prediction.heatmap} if self.config.rounds else {}
+        return Explanation(prediction, found | last)
 
-    def _lineage(self, images: Tensor, known: Collection[str]) -> dict[str, Tensor]:
-        maps = self.judge.maps
+    def _explained(self, images: Tensor, known: Collection[str]) -> Explanation:
         rounds = self._earlier_rounds(images, known)
-        if {*maps.settings.steps, "pseudo"} <= set(known):
-            return rounds
-        raw = maps(images)
-        score_B = raw.score_B.double().sigmoid()
+        if {*self.judge.maps.settings.steps, "pseudo"} <= set(known):
+            return Explanation(self._part(images), rounds)
+        raw = self.judge.maps(images)
+        prediction = self._of_map(raw) if self.judge.last is None else self._part(images)
+        return Explanation(prediction, self._of_maps(images, raw) | rounds)
+
+    def _of_maps(self, images: Tensor, raw: RawMaps) -> dict[str, Tensor]:
+        maps, score_B = self.judge.maps, raw.score_B.double().sigmoid()
         found = {name: self._gated(map_BHW, score_B) for name, map_BHW in maps.steps(images, raw).items()}
         found["pseudo"] = self._labelled(raw.map_BHW, score_B >= 0.5)
-        return found | rounds
+        return found
 
     def _earlier_rounds(self, images: Tensor, known: Collection[str]) -> dict[str, Tensor]:
         """What the net of each round before the last says, after the CRF where the round has it."""

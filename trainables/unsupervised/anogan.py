@@ -71,19 +71,22 @@ class FAnoGan(nn.Module):
         config = self.config
         grid = PatchGrid(config.image_size, config.patch_size, config.patch_stride, config.patch_placing)
         windows = grid.windows(2 * images_BCHW - 1)
-        rows = [self._scores(part) for part in _rows_in_passes(windows)]
+        rows = [self._seen(part)[0] for part in _rows_in_passes(windows)]
         return grid.spread(torch.cat(rows, dim=1))
 
-    def lineage(self, images_BCHW: Tensor) -> Mapping[str, Tensor]:
-        """``reconstruction`` (picture) and ``residual`` (map), of patches that overlap by half."""
-        patch = self.config.patch_size
-        grid = PatchGrid(self.config.image_size, patch, patch // 2, "overlap")
-        made = [self._made(part) for part in _rows_in_passes(grid.windows(2 * images_BCHW - 1))]
-        reconstruction = ((grid.assemble(torch.cat(made, dim=2)) + 1) / 2).clamp(0, 1)
-        return {
-            "reconstruction": reconstruction,
-            "residual": (images_BCHW - reconstruction).abs().mean(dim=1),
-        }
+    def lineage(self, images_BCHW: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """The anomaly, and ``reconstruction`` (picture) and ``residual`` (map), of patches that overlap by
+        half."""
+        config = self.config
+        grid = PatchGrid(config.image_size, config.patch_size, config.patch_size // 2, "overlap")
+        seen = [self._seen(part) for part in _rows_in_passes(grid.windows(2 * images_BCHW - 1))]
+        judged_there = (config.patch_stride, config.patch_placing) == (grid.stride, grid.placing)
+        scores = torch.cat([scores for scores, _ in seen], dim=1)
+        anomaly = grid.spread(scores) if judged_there else self.anomaly(images_BCHW)
+        made = torch.cat([made for _, made in seen], dim=2)
+        reconstruction = ((grid.assemble(made) + 1) / 2).clamp(0, 1)
+        residual = (images_BCHW - reconstruction).abs().mean(dim=1)
+        return anomaly, {"reconstruction": reconstruction, "residual": residual}
 
     @torch.no_grad()
     def held_out_facts(self, images: ImageSet, run: Run) -> dict[str, float]:
@@ -95,25 +98,19 @@ class FAnoGan(nn.Module):
         distances = (seen.image_N.mean(), seen.feature_N.mean(), latent)
         return dict(zip(("image", "feature", "latent"), map(float, distances), strict=True))
 
-    def _scores(self, windows_BChwPP: Tensor) -> Tensor:
-        """B × h × w."""
+    def _seen(self, windows_BChwPP: Tensor) -> tuple[Tensor, Tensor]:
+        """The windows' scores, B × h × w, and their reconstructions in the windows' shape."""
         batch, _, rows, columns = windows_BChwPP.shape[:4]
-        found: list[Tensor] = []
+        scores: list[Tensor] = []
+        made: list[Tensor] = []
         for part in in_passes(_patches(windows_BChwPP), _PASS_COST):
             with forward_context(self.config, part.device):
                 seen = self.distances(part)
-            found.append(seen.image_N + self.config.kappa * seen.feature_N)
-        return torch.cat(found).reshape(batch, rows, columns)
-
-    def _made(self, windows_BChwPP: Tensor) -> Tensor:
-        """The windows' reconstructions, in the same shape."""
-        batch, _, rows, columns = windows_BChwPP.shape[:4]
-        found: list[Tensor] = []
-        for part in in_passes(_patches(windows_BChwPP), _PASS_COST):
-            with forward_context(self.config, part.device):
-                found.append(self.generator(self.encoder(part)).float())
-        made = torch.cat(found)
-        return made.reshape(batch, rows, columns, *made.shape[1:]).permute(0, 3, 1, 2, 4, 5)
+            scores.append(seen.image_N + self.config.kappa * seen.feature_N)
+            made.append(seen.made_NCPP)
+        made_NCPP = torch.cat(made)
+        made_BhwCPP = made_NCPP.reshape(batch, rows, columns, *made_NCPP.shape[1:])
+        return torch.cat(scores).reshape(batch, rows, columns), made_BhwCPP.permute(0, 3, 1, 2, 4, 5)
 
 
 def _patches(windows_BChwPP: Tensor) -> Tensor:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-from trainables.contract import Prediction
+from trainables.contract import Explanation, Prediction
 from trainables.data.samples import ImageSet
 from trainables.nn.models import load_model, save_model, with_layout
-from trainables.nn.passes import image_passes, in_passes
+from trainables.nn.passes import image_passes, in_passes, joined
 from trainables.unsupervised.anogan import FAnoGan
 from trainables.unsupervised.config import UnsupervisedConfig
 from trainables.unsupervised.score import Saturation, image_score
@@ -48,7 +48,15 @@ class Detector(nn.Module):
 
     def forward(self, images_BCHW: Tensor) -> Prediction:
         """Scores and maps in [0, 1]."""
-        map_BHW = self.networks.anomaly(images_BCHW)
+        return self.judged(self.networks.anomaly(images_BCHW))
+
+    def lineage(self, images_BCHW: Tensor) -> Explanation:
+        """The same with what led to it, but for the map itself."""
+        map_BHW, stages = self.networks.lineage(images_BCHW)
+        return Explanation(self.judged(map_BHW), stages)
+
+    def judged(self, map_BHW: Tensor) -> Prediction:
+        """Scores and maps in [0, 1] of the networks' ``anomaly``."""
         score = image_score(map_BHW, self.config.score_pool, normalised=self.config.score_norm)
         return Prediction(self.score_scale(score.score_B), self.map_scale(map_BHW))
 
@@ -87,21 +95,22 @@ class UnsupervisedPredictor:
     @torch.inference_mode()
     def predict(self, images: Tensor) -> Prediction:
         """Judge ``images`` (B × C × H × W, float32 in [0, 1], on the predictor's device)."""
-        parts = [self.detector(part) for part in in_passes(images, self.detector.pass_cost)]
-        scores, heatmaps = zip(*parts, strict=True)
-        return Prediction(torch.cat(scores), torch.cat(heatmaps))
+        return joined([self.detector(part) for part in in_passes(images, self.detector.pass_cost)])
 
     @torch.no_grad()
-    def lineage(self, images: Tensor, heatmap: Tensor, known: Collection[str] = ()) -> Mapping[str, Tensor]:
-        """What led to the map ``anomaly``, the ``heatmap`` of ``predict``.
+    def lineage(self, images: Tensor, known: Collection[str] = ()) -> Explanation:
+        """The answer, and what led to the map ``anomaly``, its heatmap.
 
         f-AnoGAN: the picture ``reconstruction`` and the map ``residual``, pixel by pixel. Students: the maps
         ``error p`` and ``variance p`` of each scale p. All of that is left out if it is ``known``.
         """
         if set(self.config.step_names) <= set(known):
-            return {"anomaly": heatmap}
-        parts = [self.detector.networks.lineage(part) for part in in_passes(images, self.detector.pass_cost)]
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]} | {"anomaly": heatmap}
+            prediction = self.predict(images)
+            return Explanation(prediction, {"anomaly": prediction.heatmap})
+        parts = [self.detector.lineage(part) for part in in_passes(images, self.detector.pass_cost)]
+        prediction = joined([part.prediction for part in parts])
+        stages = {name: torch.cat([part.stages[name] for part in parts]) for name in parts[0].stages}
+        return Explanation(prediction, stages | {"anomaly": prediction.heatmap})
 
     def to(self, device: torch.device) -> Self:
         """The same predictor with its weights on ``device``."""

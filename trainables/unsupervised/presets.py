@@ -36,7 +36,7 @@ PRESETS: Mapping[str, _Settings] = {
     "students": _STUDENTS,
     "f_anogan_small": {
         **_F_ANOGAN, "patch_size": 32, "patch_stride": 16, "patch_placing": "overlap", "gan_latent": 32,
-        "gan_width": 8, "gan_norm": "gn", "gan_steps": 150, "gan_batch": 16, "gan_lr": 3e-4,
+        "gan_width": 8, "gan_norm": "gn", "gan_steps": 100, "gan_batch": 16, "gan_lr": 3e-4,
         "gan_critic_steps": 3, "encoder_steps": 300, "encoder_batch": 16, "encoder_lr": 5e-4,
         "epoch_steps": 100,
     },

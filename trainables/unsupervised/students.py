@@ -11,7 +11,7 @@ Source: Bergmann et al. 2020, arXiv:1911.02357, sections 3.2 and 3.3; scores of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import torch
@@ -106,16 +106,21 @@ class Students(nn.Module):
 
     def anomaly(self, images_BCHW: Tensor) -> Tensor:
         """``mean over scales of (e − µ_e) / σ_e + (v − µ_v) / σ_v``, at every pixel: B × H × W."""
-        parts = [e + v if self.config.use_variance else e for e, v in self._deviations(images_BCHW)]
-        return self._at_pixels(torch.stack(parts).mean(dim=0))
+        return self._together(self._deviations(images_BCHW))
 
-    def lineage(self, images_BCHW: Tensor) -> Mapping[str, Tensor]:
-        """``error p`` and ``variance p`` of each scale, B × H × W in [0, 1]; 0.5: as in normal images."""
+    def lineage(self, images_BCHW: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """The anomaly, and ``error p`` and ``variance p`` of each scale, B × H × W in [0, 1]; 0.5: as in
+        normal images."""
         found: dict[str, Tensor] = {}
-        for scale, deviations in zip(self.config.scales, self._deviations(images_BCHW), strict=True):
-            for name, z_Bhw in zip(("error", "variance"), deviations, strict=True):
+        deviations = list(self._deviations(images_BCHW))
+        for scale, pair in zip(self.config.scales, deviations, strict=True):
+            for name, z_Bhw in zip(("error", "variance"), pair, strict=True):
                 found[f"{name} {scale}"] = self._at_pixels((z_Bhw / (1 + z_Bhw.abs()) + 1) / 2)
-        return found
+        return self._together(deviations), found
+
+    def _together(self, deviations: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+        parts = [e + v if self.config.use_variance else e for e, v in deviations]
+        return self._at_pixels(torch.stack(parts).mean(dim=0))
 
     @torch.no_grad()
     def measure(self, images: ImageSet) -> None:

@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from assay_toy import ToyPredictor
-from trainables.contract import Run, Trainable, TrainableConfig
+from trainables.contract import Explanation, Run, Trainable, TrainableConfig
 from trainables.data.samples import TrainingData
 from trainables.errors import Diverged
 from trainables.pseudo_labels import PseudoLabels
@@ -48,15 +48,17 @@ class StagedPredictor(ToyPredictor):
 
     shared: Tensor | None = None  # the weight that the stages left, which other trials have, too
 
-    def lineage(self, images: Tensor, heatmap: Tensor, known: Collection[str] = ()) -> Mapping[str, Tensor]:
+    def lineage(self, images: Tensor, known: Collection[str] = ()) -> Explanation:
+        prediction = self.predict(images)
+        heatmap = prediction.heatmap
         height, width = images.shape[2:]
         weight = self.weight if self.shared is None else self.shared
         told = {"final_cam": heatmap, "pseudo": (heatmap >= 0.5).float()}
         if set(SHOWN) <= set(known):
-            return told
+            return Explanation(prediction, told)
         cam = torch.sigmoid(self.slope / 2 * (weight - images.mean(dim=1)))
         crop = images[:, :, height // 4 : -height // 4, width // 4 : -width // 4]
-        return {"cam": cam, "crop": crop} | told
+        return Explanation(prediction, {"cam": cam, "crop": crop} | told)
 
 
 def stages(config: StagedConfig) -> Sequence[Stage]:
