@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
-from assay.engine.packs import Pack
 from assay.engine.search_packs import search_packs
 from assay.engine.trial import Place
 from assay.engine.worker import train_trials
 from assay.results import Record, Store
 from assay.results.search import grown, read_points
 from assay.study import Plan, Point, Trial, parse_study, plan_study
+from tests.engine.made_packs import make_pack
 from trainables.data import open_manifest
 
 __all__ = ["SEARCH", "ToySearch"]
@@ -105,21 +104,5 @@ class ToySearch:
         return done
 
     def _train(self, trials: Sequence[Trial]) -> None:
-        pack = Pack(
-            id="0000",
-            study=self.plan.study.study,
-            run="here",
-            started=datetime.now(UTC),
-            trials=tuple(trials),
-            workers=1,
-            cpus=1,
-            gpus=0,
-            keep_models=False,
-            probes=0,
-            primary="image_ap",
-            objective="image_ap",
-            resource="none",
-            data_root=None,
-            cache=str(self.cache),
-        )
+        pack = make_pack(self.plan.study.study, trials, cache=str(self.cache))
         train_trials(Place(pack, self.store, 0, 1, "here", 0, torch.device("cpu")))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
-from assay.engine.packs import Pack, StageTask, stage_packs
+from assay.engine.packs import StageTask, stage_packs
 from assay.engine.trial import Place
 from assay.engine.worker import train_trials
 from assay.study import Trial
+from tests.engine.made_packs import make_pack
 from tests.engine.toy_study import ToyStudy
 
 __all__ = ["STAGED", "StagedStudy"]
@@ -56,21 +56,11 @@ class StagedStudy(ToyStudy):
 
     def train(self, trials: Sequence[Trial] = (), stages: Sequence[StageTask] = ()) -> None:
         """Train here, in this process."""
-        pack = Pack(
-            id="0000",
-            study=self.plan.study.study,
-            run="here",
-            started=datetime.now(UTC),
-            trials=tuple(trials),
+        pack = make_pack(
+            self.plan.study.study,
+            trials,
             stages=tuple(stages),
-            workers=1,
-            cpus=1,
-            gpus=0,
-            keep_models=False,
             probes=self.plan.study.keep.probes,
-            primary="image_ap",
-            objective="image_ap",
-            resource="none",
             data_root=str(self.root) if self.root is not None else None,
             cache=str(self.cache),
         )

@@ -19,6 +19,7 @@ from assay.engine.driver import COMPLETE, PackDriver
 from assay.engine.packs import Pack
 from assay.results import Record
 from assay.study import Trial
+from tests.engine.made_packs import make_pack
 from tests.engine.toy_study import ToyStudy
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("free_cluster")]
@@ -85,23 +86,7 @@ def test_workers_that_waited_too_long_for_a_pack_are_started_again(toy: Toy, tmp
 
 def _pack(study: ToyStudy, name: str, trials: Sequence[Trial]) -> Pack:
     """A pack of some of the study's trials, laid down for a driver."""
-    pack = Pack(
-        id=name,
-        study="toy",
-        run="here",
-        started=datetime.now(UTC),
-        trials=tuple(trials),
-        workers=1,
-        cpus=1,
-        gpus=0,
-        keep_models=False,
-        probes=0,
-        primary="image_ap",
-        objective="image_ap",
-        resource="none",
-        data_root=None,
-        cache=str(study.cache),
-    )
+    pack = make_pack("toy", trials, id=name, cache=str(study.cache))
     pack.write(study.store)
     return pack
 

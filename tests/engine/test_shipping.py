@@ -6,7 +6,6 @@ import re
 import socket
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from assay.engine.trial import Place
 from assay.engine.versions import differences, program, source_roots, source_version
 from assay.engine.worker import train_trials
 from assay.results import Store
+from tests.engine.made_packs import make_pack
 from tests.engine.toy_study import ToyStudy
 
 _PATIENCE = 150.0  # seconds, on a busy machine
@@ -89,25 +89,8 @@ def test_a_difference_names_what_was_found_and_what_is_wanted(name: str, wanted:
 
 
 def _pack_for_another_program(study: ToyStudy) -> Pack:
-    pack = Pack(
-        id="0000",
-        study="toy",
-        run="here",
-        started=datetime.now(UTC),
-        trials=study.plan.trials,
-        workers=1,
-        cpus=1,
-        gpus=0,
-        keep_models=False,
-        probes=0,
-        primary="image_ap",
-        objective="image_ap",
-        resource="none",
-        data_root=None,
-        cache="",
-        program={**program("toy"), "torch": "1.0"},
-        trainables=("toy",),
-    )
+    other = {**program("toy"), "torch": "1.0"}
+    pack = make_pack("toy", study.plan.trials, program=other, trainables=("toy",))
     pack.write(study.store)
     return pack
 
