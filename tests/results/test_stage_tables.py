@@ -1,12 +1,18 @@
-"""The section on stages: chains in order, equal cells in one row, floors last."""
+"""What a report says of stages: chains in order, equal cells in one row, floors last; as CSV every number."""
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping
 from typing import Literal
 
+import pytest
+
 from assay.results import Record, StageResult
 from assay.results.answers import study_answers
+from assay.results.csv_tables import cells_csv, stages_csv
+from assay.results.forms import Form, report_files
 from assay.results.page.model import Section
 from assay.results.report import study_page
 from assay.results.stage_tables import stage_section
@@ -143,3 +149,69 @@ def test_what_photographs_sizes_tell_is_a_floor_with_a_column_of_its_own() -> No
     found = section(records)
     assert columns(found, "stage", "pixel AP", "AP")[-1] == ("floor: size only", "–", "0.330 ± 0.000")
     assert any(note.startswith("`size only`") for note in found.notes)
+
+
+def read_csv(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_csv_has_a_row_per_stage_cell_and_metric() -> None:
+    rows = read_csv(stages_csv(PLAN, RECORDS))
+    found = [(row["of"], row["stage"], row["cell"], row["metric"], row["n"]) for row in rows]
+    assert found[:3] == [
+        ("test", "cam", "full·off", "pixel_ap", "3"),
+        ("test", "cam", "full·off", "pixel_iou_positive", "3"),
+        ("test", "cam", "full·off", "pixel_iou", "3"),
+    ]
+    assert {row[:2] for row in found} == {one[:2] for one in LONG}
+    assert len(set(found)) == len(found) == sum(2 * (3 if one[0] != "train" else 2) for one in SHORT + LONG)
+    assert [rows[0][name] for name in ("study", "factor:supervision", "factor:stop")] == [
+        "additions",
+        "full",
+        "off",
+    ]
+
+
+@pytest.mark.parametrize("folds", [False, True], ids=["own splits", "folds"])
+def test_a_stage_with_a_cells_values_has_the_cells_interval_in_csv(folds: bool) -> None:
+    text = STUDY.replace("[fp, pixel_iou]", "[pixel_iou]")
+    if folds:
+        text = text.replace("splits: per_seed", "splits: published").replace("2]}", "2], folds: [0, 1, 2]}")
+    plan = make_plan(text)
+    records: dict[str, Record] = {}
+    for trial in plan.trials:
+        record = make_record(trial)
+        assert record.result is not None
+        same = StageResult(stage="s1", of="test", metrics={"pixel_iou": record.result.metrics["pixel_iou"]})
+        result = record.result.model_copy(update={"stages": (same,)})
+        records[trial.id] = record.model_copy(update={"result": result})
+    cells = read_csv(cells_csv(plan, records, study_answers(plan, records)))
+    for_cells = [row for row in cells if row["metric"] == "pixel_iou"]
+    names = ("cell", "mean", "sd", "sd_over", "n", "n_planned", "low", "high", "interval", "claim")
+    read = [[row[name] for name in names] for row in read_csv(stages_csv(plan, records))]
+    assert read == [[row[name] for name in names] for row in for_cells]
+    assert all(row["low"] and row["claim"] for row in for_cells)
+
+
+def test_a_stage_that_lost_a_repeat_has_a_mean_and_no_interval_in_csv() -> None:
+    lost = next(trial for trial in PLAN.trials if trial.cell == "full·off")
+    rows = read_csv(stages_csv(PLAN, {**RECORDS, lost.id: lose(lost, "diverged", "NaN")}))
+    first = next(row for row in rows if row["cell"] == "full·off")
+    assert (first["n"], first["n_planned"], first["low"], first["interval"]) == ("2", "3", "", "")
+    assert first["mean"]
+
+
+@pytest.mark.parametrize(
+    ("records", "name", "written"),
+    [
+        (RECORDS, "x.csv", {"x.csv", "x_comparisons.csv", "x_stages.csv"}),
+        (RECORDS, "", {""}),
+        (make_records(PLAN), "x.csv", {"x.csv", "x_comparisons.csv"}),
+    ],
+    ids=["with stages", "on stdout", "without stages"],
+)
+def test_csv_of_stages_is_written_where_there_are_some(
+    records: dict[str, Record], name: str, written: set[str]
+) -> None:
+    files = report_files(Form.CSV, PLAN, records, study_answers(PLAN, records), name=name)
+    assert set(files) == written

@@ -72,7 +72,7 @@ def report(
     Of a search: the replicated winners, the best points, what mattered, and every point that was drawn. With
     --output the pictures too (comparisons, effects, the curve over masks, scores against hours of labelling),
     which HTML always holds. CSV is the numbers of the cells, and with --output those of the comparisons in
-    FILE_comparisons.csv.
+    FILE_comparisons.csv and of a method's stages in FILE_stages.csv.
 
     With OTHER two studies side by side: what their settings differ in, and the paired differences of the
     repeats that were tested on the same images.

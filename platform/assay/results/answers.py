@@ -28,7 +28,7 @@ from assay.study import Plan
 from assay.study.nesting import NO_LEVEL
 from trainables.metrics import Metric
 
-__all__ = ["StudyAnswers", "study_answers"]
+__all__ = ["StudyAnswers", "splits_of", "study_answers"]
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,7 @@ def study_answers(
         for metric in (primary, *further)
     }
     table = tables[primary.name]
-    splits: dict[str, Splits] = {
-        cell.name: "per_seed" if cell.data.splits == "per_seed" else "prescribed" for cell in plan.cells
-    }
+    splits = splits_of(plan)
     on_one_data_set = len({trial.manifest for trial in plan.trials}) == 1
 
     def answer(
@@ -113,6 +111,11 @@ def study_answers(
             for name, of_metric in tables.items()
         },
     )
+
+
+def splits_of(plan: Plan) -> dict[str, Splits]:
+    """Cell → whether its seeds draw splits of their own."""
+    return {cell.name: "per_seed" if cell.data.splits == "per_seed" else "prescribed" for cell in plan.cells}
 
 
 def _smallest_step(metric: Metric, luck: StudyLuck | None) -> float | None:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from urllib.parse import quote
 
 from assay.results.answers import StudyAnswers
-from assay.results.csv_tables import answers_csv, cells_csv, comparisons_csv
+from assay.results.csv_tables import answers_csv, cells_csv, comparisons_csv, stages_csv
 from assay.results.label_answers import LabelAnswers
 from assay.results.page.html import html_page
 from assay.results.page.latex import latex_page
@@ -18,6 +18,7 @@ from assay.results.page.model import Page, PictureForm
 from assay.results.record import Problem, Record
 from assay.results.report import study_page
 from assay.results.side_by_side import SideBySide
+from assay.results.stage_scores import stage_summaries
 from assay.study import Plan
 from trainables.errors import InputError
 
@@ -83,16 +84,18 @@ def report_files(
         importance: Of a search: cell → parameter → share of the objective's variance.
         labels: What labels buy.
         name: The report's file name. Without one there are no other files: no pictures beside Markdown and
-            LaTeX, no CSV of the comparisons.
+            LaTeX, no CSV of comparisons and stages.
 
     Raises:
         InputError: If LaTeX could not find pictures beside a file of that name.
     """
     if form is Form.CSV:
-        cells = {name: cells_csv(plan, records, answers, problems).encode()}
-        if not name:
-            return cells
-        return {**cells, f"{_stem(name)}_comparisons{form.suffix}": comparisons_csv(answers).encode()}
+        files = {name: cells_csv(plan, records, answers, problems).encode()}
+        if name:
+            files[f"{_stem(name)}_comparisons{form.suffix}"] = comparisons_csv(answers).encode()
+        if name and stage_summaries(plan, records):
+            files[f"{_stem(name)}_stages{form.suffix}"] = stages_csv(plan, records).encode()
+        return files
     return page_files(form, study_page(plan, records, answers, problems, importance, labels=labels), name)
 
 

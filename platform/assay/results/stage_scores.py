@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
+import pandas as pd
+
 from assay.results.record import Record
-from assay.results.summary import CellSummary, Repeat
+from assay.results.statistics import MeanInterval, Splits, mean_intervals
+from assay.results.summary import CellSummary, Repeat, tidy
 from assay.study import Plan
 
-__all__ = ["SIZE_METRIC", "STAGE_METRICS", "StageSummary", "stage_summaries"]
+__all__ = ["SIZE_METRIC", "STAGE_METRICS", "StageSummary", "stage_intervals", "stage_summaries"]
 
 STAGE_METRICS = ("pixel_ap", "pixel_pro", "pixel_iou_positive", "pixel_iou", "pixel_iou_oracle")
 SIZE_METRIC = "image_ap"  # of one floor only: what the photographs' sizes tell
@@ -52,6 +56,28 @@ def stage_summaries(plan: Plan, records: Mapping[str, Record]) -> list[StageSumm
         for cell in repeats
         if cell in found[stage]
     ]
+
+
+def stage_intervals(
+    plan: Plan, records: Mapping[str, Record], scores: Sequence[StageSummary], splits: Mapping[str, Splits]
+) -> list[tuple[MeanInterval | None, ...]]:
+    """Interval of the mean of each of the ``summaries`` of each score, made like those of cells."""
+    planned = tidy(plan.answer(), records, metric=SIZE_METRIC).to_pandas()
+    return [
+        tuple(_interval(summary, planned, splits[summary.cell.name]) for summary in one.summaries)
+        for one in scores
+    ]
+
+
+def _interval(summary: CellSummary, planned: pd.DataFrame, splits: Splits) -> MeanInterval | None:
+    own = planned[planned["cell"] == summary.cell.name]
+    repeats = [
+        Repeat(int(seed), None if pd.isna(fold) else int(fold))
+        for seed, fold in zip(own["seed"], own["fold"], strict=True)
+    ]
+    values = [summary.values.get(repeat, math.nan) for repeat in repeats]
+    of_stage = own.assign(metric=summary.metric, value=values)
+    return mean_intervals(of_stage, metric=summary.metric, splits=splits).get(summary.cell.name)
 
 
 def _summaries(
