@@ -49,7 +49,7 @@ def test_a_net_that_is_told_to_starts_near_the_logit_that_suits_rare_defects() -
     )
 
 
-def test_an_images_label_teaches_the_encoder_and_no_pixel() -> None:
+def test_left_alone_an_images_label_teaches_the_encoder_and_no_pixel() -> None:
     torch.manual_seed(0)
     network, head = _unet(), ImageHead(16, top_share=0.1)
     output = network(_images())
@@ -57,3 +57,15 @@ def test_an_images_label_teaches_the_encoder_and_no_pixel() -> None:
     assert all(weight.grad is None for weight in (*network.head.parameters(), *network.decoder.parameters()))
     assert all(weight.grad is not None and weight.grad.any() for weight in head.parameters())
     assert any(weight.grad is not None and weight.grad.any() for weight in network.encoder.parameters())
+
+
+@pytest.mark.parametrize("reach", [0.25, 1.0])
+def test_pixels_learn_from_an_images_label_by_its_reach_and_it_is_judged_the_same(reach: float) -> None:
+    torch.manual_seed(0)
+    head, coarse = ImageHead(4, top_share=2 / 64), torch.rand(3, 4, 2, 2)
+    map_B1HW = torch.randn(3, 1, 8, 8, requires_grad=True)
+    found = head(map_B1HW, coarse, reach)
+    found.sum().backward()
+    assert map_B1HW.grad is not None
+    assert map_B1HW.grad.sum(dim=(1, 2, 3)).tolist() == pytest.approx([reach] * 3)
+    assert found.equal(head(map_B1HW, coarse))

@@ -27,7 +27,7 @@ __all__ = ["TRAINABLE", "FocusConfig", "FocusPredictor", "fit", "load"]
 
 TRAINABLE: Trainable[FocusConfig] = Trainable(
     name="focus",
-    revision=3,
+    revision=4,
     title="Guided cropping and inpainting extension (our reading)",
     Config=FocusConfig,
     presets=PRESETS,

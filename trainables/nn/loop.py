@@ -47,6 +47,7 @@ class Part(NamedTuple):
     size: int  # images of the whole batch
     epoch: int
     step: int  # of all steps, from 0
+    progress: float  # share of all steps that lie behind, in [0, 1)
 
 
 def train(
@@ -92,7 +93,7 @@ def train(
             positions = run.shard(batch)
             if positions:
                 places = shard(range(len(batch)), run.rank, run.world_size)
-                sums += backward(Part(positions, places, len(batch), epoch, step))
+                sums += backward(Part(positions, places, len(batch), epoch, step, step / steps))
             run.reduce(network.parameters())
             optimiser.step()
             run.step(step + 1, steps, epochs)

@@ -118,8 +118,8 @@ class ImageHead(nn.Module):
 
     The pixels' share has a weight that starts at 1. In one linear layer over both it would start at random,
     about 0, and a defect of a few pixels, which no mean over the image shows, would be found late or never.
-    The image's label does not teach the pixels: those that a U-Net suspects first are normal ones, and it
-    would learn them as defects (on blowholes two of three nets then found nothing).
+    The image's label does not teach the pixels from the start: those that a U-Net suspects first are normal
+    ones, and it would learn them as defects (on blowholes two of three nets then found nothing).
     """
 
     def __init__(self, features: int, top_share: float) -> None:
@@ -134,11 +134,20 @@ class ImageHead(nn.Module):
         """Begin with even odds for an image whose pixels all have this logit."""
         self.deep.bias.fill_(-logit)
 
-    def forward(self, map_B1HW: Tensor, coarse_BKhw: Tensor) -> Tensor:
-        """Logits of B images, from logits of their pixels and deepest features; in float32."""
+    def forward(self, map_B1HW: Tensor, coarse_BKhw: Tensor, reach: float = 0.0) -> Tensor:
+        """Logits of B images, from logits of their pixels and deepest features; in float32.
+
+        Args:
+            map_B1HW: Of a defect.
+            coarse_BKhw: The encoder's last map.
+            reach: Share of a gradient that goes on to the pixels, in [0, 1].
+        """
         # Also under autocast: a logit decides, and this layer costs nothing.
         with torch.autocast(map_B1HW.device.type, enabled=False):
-            top_B = pool_map(map_B1HW.detach().float(), "topk", top_share=self.top_share, lse_r=1)
+            read_B1HW = map_B1HW.detach().float()
+            if reach:
+                read_B1HW = read_B1HW + reach * (map_B1HW.float() - read_B1HW)  # the same value
+            top_B = pool_map(read_B1HW, "topk", top_share=self.top_share, lse_r=1)
             return self.trust * top_B + self.deep(coarse_BKhw.float().mean(dim=(2, 3))).squeeze(1)
 
 
