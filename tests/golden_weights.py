@@ -20,11 +20,11 @@ def assert_stages_ended_at(
 ) -> None:
     """Norms of some weights of stages below ``folder``, and mean and spread of the last net's ``answer``.
 
-    Within 0.3 %, as machines and threads round.
+    Within 1 %, as machines and threads round (0.5 % was seen between AVX2 and AVX-512).
     """
     found = [answer.double().mean().item(), answer.double().std().item()]
-    np.testing.assert_allclose(found, golden["answer"], rtol=0.003)
+    np.testing.assert_allclose(found, golden["answer"], rtol=0.01)
     for stage, chosen in names.items():
         tensors = load_file(folder / stage / "model.safetensors")
         found = [tensors[name].double().norm().item() for name in chosen]
-        np.testing.assert_allclose(found, golden[stage], rtol=0.003)
+        np.testing.assert_allclose(found, golden[stage], rtol=0.01)

@@ -80,7 +80,8 @@ def test_depth_and_channels_of_a_file_do_not_matter(trained: Train, tmp_path: Pa
     for name in ("toy", "unet"):  # grey and colour
         rows = judged(trained(name), files, tmp_path / name)
         assert [row["error"] for row in rows] == [None] * 5
-        assert len({row["score"] for row in rows}) == 1
+        scores = [row["score"] for row in rows]
+        assert scores == pytest.approx(scores[:1] * 5, abs=1e-6)  # batches of two sizes round differently
 
 
 def test_a_file_that_cannot_be_read_is_named_and_the_others_are_judged(

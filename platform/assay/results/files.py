@@ -39,6 +39,7 @@ _PROBE_BYTES = 1 << 16
 _PAUSE_SECONDS = 1.0  # between two tries while a store is away; pyarrow's client tries for seconds itself
 _KEPT = "What is finished is kept: `assay run` then goes on from there."
 _NO_BUCKET = "Make it, or name another with --storage."
+_REPLACED = "InvalidRange"  # the object became shorter after its size was asked for
 _DENIED = re.compile(
     r"ACCESS_DENIED|INVALID_ACCESS_KEY|SIGNATURE_DOES_NOT|INVALID_CLIENT_TOKEN|EXPIRED_TOKEN|UNAUTHORIZED"
     r"|HTTP status 40[13]",
@@ -189,7 +190,15 @@ class Files:
             with self._fs.open_input_file(full) as file:  # one request, where a stream asks for 256 KB each
                 return file.read()
 
-        return self._ask(read)
+        def read_again_if_replaced() -> bytes:
+            try:
+                return read()
+            except OSError as error:
+                if _REPLACED not in str(error):
+                    raise
+                return read()
+
+        return self._ask(read_again_if_replaced)
 
     def write_bytes(self, path: str, data: bytes) -> str:
         """Write a file whole or not at all, over an older one if there is one.
