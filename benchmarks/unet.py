@@ -1,9 +1,10 @@
-"""Milliseconds of a training step of the small U-Net, and of one that enlarges its maps first, on a CPU.
+"""Milliseconds of a training step of the small U-Net beside two others, on a CPU.
 
     python -m benchmarks.unet [--quick] [--threads 1] [--rounds 15]
 
-A step is a forward and a backward pass of 8 images, float32, channels_last. The other U-Net enlarges each map
-and then convolves it 3 × 3 to fewer channels, as an up-convolution is often replaced. Rounds are interleaved.
+A step is a forward and a backward pass of 8 images, float32, channels_last. One other U-Net has torch's own
+layers where assay's have a backward pass of their own. The second enlarges each map and then convolves it
+3 × 3 to fewer channels, as an up-convolution is often replaced. Rounds are interleaved.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 from benchmarks.interleaved import interleaved, options
 from benchmarks.layout import segmenter
+from trainables.nn.channels_last import GroupNorm, PointwiseConv
 from trainables.nn.segmentation import SegmentationNet
 from trainables.nn.unet import UNet, UNetOutput
 
@@ -41,7 +43,7 @@ def steps(size: tuple[int, int]) -> dict[str, Callable[[], object]]:
     """Training steps by name."""
     images_BCHW = torch.rand((_BATCH, 1, *size), generator=torch.Generator().manual_seed(0))
     found: dict[str, Callable[[], object]] = {}
-    for name in ("assay", "enlarged first"):
+    for name in ("assay", "torch's layers", "enlarged first"):
         net, loss = segmenter("reduced", size)
         assert isinstance(net, SegmentationNet)
         if name == "enlarged first":
@@ -49,6 +51,12 @@ def steps(size: tuple[int, int]) -> dict[str, Callable[[], object]]:
             wide = [nn.Conv2d(conv.in_channels, conv.out_channels, 3, padding=1) for conv in convs]
             net.unet.narrow = nn.ModuleList(wide)
             net.unet.forward = MethodType(enlarged_first, net.unet)
+        if name == "torch's layers":
+            for layer in net.modules():
+                if isinstance(layer, GroupNorm):
+                    layer.forward = MethodType(nn.GroupNorm.forward, layer)
+                elif isinstance(layer, PointwiseConv):
+                    layer.forward = MethodType(nn.Conv2d.forward, layer)
         net = net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         found[name] = partial(_step, net, loss, images_BCHW)
     return found

@@ -22,9 +22,9 @@ _GROUPS = 8  # at most
 _GROUP_CHANNELS = 4  # at least: one channel per group would erase every channel's mean
 
 
-def norm_layer(norm: Norm, channels: int) -> nn.Module:
+def norm_layer(norm: Norm, channels: int, group_norm: type[nn.GroupNorm] = nn.GroupNorm) -> nn.Module:
     """A layer with a weight and a bias per channel; ``bn`` also keeps running statistics."""
     if norm == "bn":
         return nn.BatchNorm2d(channels)
     fitting = (n for n in range(_GROUPS, 1, -1) if channels % n == 0 and channels // n >= _GROUP_CHANNELS)
-    return nn.GroupNorm(next(fitting, 1), channels)
+    return group_norm(next(fitting, 1), channels)

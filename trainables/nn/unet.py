@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainables.nn.channels_last import GroupNorm, PointwiseConv
 from trainables.nn.maps import pool_map
 from trainables.nn.norm import Norm, norm_layer
 
@@ -37,7 +38,10 @@ def _double_conv(inputs: int, outputs: int, norm: Norm) -> nn.Sequential:
     """Twice: 3 × 3 convolution, normalisation, ReLU; the size stays."""
     layers: list[nn.Module] = []
     for channels in (inputs, outputs):
-        layers += [nn.Conv2d(channels, outputs, 3, padding=1, bias=False), norm_layer(norm, outputs)]
+        layers += [
+            nn.Conv2d(channels, outputs, 3, padding=1, bias=False),
+            norm_layer(norm, outputs, GroupNorm),
+        ]
         layers += [nn.ReLU(inplace=True)]  # the normalisation before it needs its input only
     return nn.Sequential(*layers)
 
@@ -82,9 +86,9 @@ class UNet(nn.Module):
         super().__init__()
         self.encoder = encoder
         steps = list(zip(widths[:0:-1], widths[-2::-1], strict=True))  # (coarser, finer), coarse to fine
-        self.narrow = nn.ModuleList(nn.Conv2d(coarser, finer, 1) for coarser, finer in steps)
+        self.narrow = nn.ModuleList(PointwiseConv(coarser, finer) for coarser, finer in steps)
         self.decoder = nn.ModuleList(_double_conv(2 * finer, finer, norm) for _, finer in steps)
-        self.head = nn.Conv2d(widths[0], outputs, 1)
+        self.head = PointwiseConv(widths[0], outputs)
 
     @torch.no_grad()
     def start_at(self, logit: float) -> None:

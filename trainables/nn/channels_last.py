@@ -1,0 +1,116 @@
+"""Layers of torch whose backward pass is slow for channels_last images on a CPU, with a faster one.
+
+Parameters, initial values and what they compute are torch's; prediction is torch's own code. Of a training
+step of the small U-Net they save a seventh (docs/benchmarks.md).
+
+Trade-off: another order of additions. A gradient differs from torch's by its last bits, as it does between
+two processors.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["GroupNorm", "PointwiseConv"]
+
+_ROW = 256  # numbers of a row: a broadcast factor per channel is repeated until it fills one
+
+
+def _trains_channels_last(x_BCHW: Tensor, weight: Tensor) -> bool:
+    """Whether a backward pass will come, on a CPU, of images that lie channels last."""
+    return (
+        torch.is_grad_enabled()
+        and x_BCHW.requires_grad
+        and x_BCHW.device.type == "cpu"
+        and x_BCHW.dtype == weight.dtype
+        and x_BCHW.is_contiguous(memory_format=torch.channels_last)
+    )
+
+
+class PointwiseConv(nn.Conv2d):
+    """A 1 × 1 convolution: of channels_last images it is one product of matrices."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 1)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not _trains_channels_last(input, self.weight):
+            return super().forward(input)
+        y_BHWO = F.linear(input.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias)
+        return y_BHWO.permute(0, 3, 1, 2)
+
+
+class GroupNorm(nn.GroupNorm):
+    """Group normalisation (Wu and He 2018, arXiv:1803.08494) with a weight and a bias per channel."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not _trains_channels_last(input, self.weight):
+            return super().forward(input)
+        settings = (self.num_groups, float(self.eps))
+        return cast("Tensor", _GroupNorm.apply(input, self.weight, self.bias, settings))
+
+
+class _GroupNorm(torch.autograd.Function):
+    """torch's forward pass, and its derivative as one multiply-add per pixel.
+
+    With x̂ = (x − μ) ρ over the n numbers of a group, weight w and incoming gradient g::
+
+        dL/dx = ρ (w g − (Σ w g + x̂ Σ w g x̂) / n) = a g + k x + m
+
+    where a belongs to an image and channel, k and m to an image and group.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x_BCHW: Tensor, weight_C: Tensor, bias_C: Tensor, settings: tuple[int, float]
+    ) -> Tensor:
+        images, channels, height, width = x_BCHW.shape
+        y_BCHW, mean_BG, rate_BG = torch.native_group_norm(
+            x_BCHW, weight_C, bias_C, images, channels, height * width, *settings
+        )
+        ctx.save_for_backward(x_BCHW, weight_C, bias_C, mean_BG, rate_BG)
+        ctx.settings = settings
+        return y_BCHW
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
+        x_BCHW, weight_C, bias_C, mean_BG, rate_BG = cast("tuple[Tensor, ...]", ctx.saved_tensors)
+        groups, eps = ctx.settings
+        if torch.is_grad_enabled():  # a derivative of the derivative is asked for: torch's own has one
+            y_BCHW = F.group_norm(x_BCHW, groups, weight_C, bias_C, eps)
+            found = torch.autograd.grad(y_BCHW, (x_BCHW, weight_C, bias_C), gradients[0], create_graph=True)
+            return (*found, None)
+        images, channels, height, width = x_BCHW.shape
+        pixels, of_group = height * width, channels // groups
+        repeats = math.gcd(pixels, max(1, _ROW // channels))
+
+        def rows(t_BCHW: Tensor) -> Tensor:
+            return t_BCHW.permute(0, 2, 3, 1).reshape(images, pixels // repeats, repeats * channels)
+
+        def sums(t_BRN: Tensor) -> Tensor:
+            return t_BRN.sum(1).view(images, repeats, groups, of_group).sum(1)
+
+        def each_row(t_BGD: Tensor) -> Tensor:
+            row_B1C = t_BGD.expand(images, groups, of_group).reshape(images, 1, channels)
+            return row_B1C.repeat(1, 1, repeats)
+
+        x_BRN, grad_BRN = rows(x_BCHW), rows(gradients[0])
+        mean_BG1, rate_BG1, weight_GD = (
+            mean_BG[..., None],
+            rate_BG[..., None],
+            weight_C.view(groups, of_group),
+        )
+        sum_BGD = sums(grad_BRN)
+        along_BGD = (sums(grad_BRN * x_BRN) - mean_BG1 * sum_BGD) * rate_BG1  # Σ g x̂ of each channel
+        pull_BG1 = rate_BG1 * (weight_GD * along_BGD).mean(2, keepdim=True) / pixels
+        push_BG1 = (weight_GD * sum_BGD).mean(2, keepdim=True) / pixels
+        shift_BG1 = rate_BG1 * (mean_BG1 * pull_BG1 - push_BG1)
+        dx_BRN = torch.addcmul(each_row(shift_BG1), grad_BRN, each_row(rate_BG1 * weight_GD))
+        dx_BRN = dx_BRN.addcmul_(x_BRN, each_row(rate_BG1 * pull_BG1), value=-1)
+        dx_BCHW = dx_BRN.view(images, height, width, channels).permute(0, 3, 1, 2)
+        return dx_BCHW, along_BGD.sum(0).view(-1), sum_BGD.sum(0).view(-1), None
