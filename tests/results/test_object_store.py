@@ -54,9 +54,11 @@ def test_records_tables_and_attempts_come_back(store: Store) -> None:
 
 
 def test_a_reader_sees_the_old_object_or_the_new_one_never_a_part(store: Store) -> None:
-    bodies = {bytes([i]) * 6_000_000 for i in range(4)}  # large enough to go up in parts
-    store.write_bytes("x", bytes([0]) * 6_000_000)
-    writers = [threading.Thread(target=store.write_bytes, args=("x", body)) for body in bodies]
+    lengths = (6_000_000, 5_000_000, 7_000_000, 6_500_000, 5_500_000)  # large enough to go up in parts
+    first, *later = (bytes([i]) * length for i, length in enumerate(lengths))
+    bodies = {first, *later}
+    store.write_bytes("x", first)
+    writers = [threading.Thread(target=store.write_bytes, args=("x", body)) for body in later]
     for writer in writers:
         writer.start()
     while any(writer.is_alive() for writer in writers):
@@ -67,8 +69,8 @@ def test_a_reader_sees_the_old_object_or_the_new_one_never_a_part(store: Store) 
     ("what", "requests"),
     [
         ("write a small object", ["PUT"]),
-        ("read a small object", ["HEAD", "GET"]),
-        ("read a large object", ["HEAD", "GET"]),
+        ("read a small object", ["HEAD", "GET", "HEAD"]),
+        ("read a large object", ["HEAD", "GET", "HEAD"]),
         ("look for a record that is not there", ["HEAD"]),
         ("look for a stop request", ["HEAD"]),
         ("list the trials", ["GET"]),

@@ -187,18 +187,28 @@ class Files:
             return Path(full).read_bytes()
 
         def read() -> bytes:
-            with self._fs.open_input_file(full) as file:  # one request, where a stream asks for 256 KB each
-                return file.read()
+            while (data := self._read_object(full)) is None:
+                pass
+            return data
 
-        def read_again_if_replaced() -> bytes:
+        return self._ask(read)
+
+    def _read_object(self, full: str) -> bytes | None:
+        """An object's bytes; None if it was replaced between the requests of this reading.
+
+        pyarrow asks for the size and then for so many bytes: of a longer object that came meanwhile it would
+        get a part, of a shorter one an error. So the version (an ETag, where there is one) is asked again.
+        """
+        with self._fs.open_input_file(full) as file:  # one GET, where a stream asks for 256 KB each
+            version = file.metadata()
             try:
-                return read()
+                data = file.read()
             except OSError as error:
-                if _REPLACED not in str(error):
-                    raise
-                return read()
-
-        return self._ask(read_again_if_replaced)
+                if _REPLACED in str(error):
+                    return None
+                raise
+        with self._fs.open_input_file(full) as file:
+            return data if file.metadata() == version else None
 
     def write_bytes(self, path: str, data: bytes) -> str:
         """Write a file whole or not at all, over an older one if there is one.
