@@ -191,5 +191,5 @@ def _offsets(maps: CamMaps, batches: Iterator[Tensor]) -> list[Offset]:
     scores = torch.zeros(len(maps.offsets), 2 * reach + 1, 2 * reach + 1, dtype=torch.float64)
     for batch in batches:
         residual, layers = blur_residual(batch), maps.unmoved(batch)[1]
-        scores += torch.stack([offset_scores(minmax(part), residual, reach) for part in layers]).cpu()
+        scores += torch.stack([offset_scores(minmax(part), residual, reach).sum(0) for part in layers]).cpu()
     return [best_offset(score) for score in scores]

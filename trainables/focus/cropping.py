@@ -114,11 +114,12 @@ class GuidedCropping(Attachment):
         """Boxes around what the averaged net shows, after its constant offset is taken away."""
         map_BHW = self._pixels(self.average, self.average(step.images_BCHW).evidence_B1hw)
         if self.config.recentre:
-            rows = zip(minmax(map_BHW), blur_residual(step.images_BCHW), step.label_B, strict=True)
-            none = self.agreement[None][:0]
-            scores_B = [offset_scores(m[None], r[None]) * y.double() for m, r, y in rows]
-            scores_S = step.whole(torch.stack(scores_B) if scores_B else none)
-            self.agreement.mul_(self.config.gcm_average).add_(scores_S.sum(dim=0))
+            positive_B = step.label_B > 0.5
+            scores = self.agreement.new_zeros(len(map_BHW), *self.agreement.shape)
+            if positive_B.any():  # a worker's share may hold none
+                residual_BHW = blur_residual(step.images_BCHW[positive_B])
+                scores[positive_B] = offset_scores(minmax(map_BHW[positive_B]), residual_BHW)
+            self.agreement.mul_(self.config.gcm_average).add_(step.whole(scores).sum(dim=0))
             offset = best_offset(self.agreement)
             map_BHW = recentre(map_BHW, offset.dy, offset.dx)
         if not len(map_BHW):

@@ -36,7 +36,7 @@ class Offset(NamedTuple):
 
 
 def offset_scores(map_BHW: Tensor, residual_BHW: Tensor, reach: int = REACH) -> Tensor:
-    """Agreement of maps with residuals at every offset; the scores of several batches add up.
+    """Agreement of each map with its residual at every offset; the scores of images add up.
 
     Args:
         map_BHW: Maps of defective images at pixels, each scaled to [0, 1] (``cam.minmax``).
@@ -44,15 +44,15 @@ def offset_scores(map_BHW: Tensor, residual_BHW: Tensor, reach: int = REACH) -> 
         reach: Largest offset in each direction, pixels.
 
     Returns:
-        (2 · reach + 1)² sums in float64; the entry [reach + dy, reach + dx] is that of (dy, dx). What a move
-        leaves without a map counts as 0.
+        B × (2 · reach + 1)² sums in float64; the entry [:, reach + dy, reach + dx] is that of (dy, dx). What
+        a move leaves without a map counts as 0.
     """
     size = [side + 2 * reach for side in map_BHW.shape[1:]]  # room for every offset: none wraps around
     map_f = torch.fft.rfft2(map_BHW.double(), s=size)
     residual_f = torch.fft.rfft2(residual_BHW.double().square(), s=size)
-    scores = torch.fft.irfft2((residual_f * map_f.conj()).sum(dim=0), s=size)
-    places = torch.arange(-reach, reach + 1, device=scores.device)
-    return scores[places][:, places]  # offsets below 0 lie at the end
+    scores_BHW = torch.fft.irfft2(residual_f * map_f.conj(), s=size)
+    places = torch.arange(-reach, reach + 1, device=scores_BHW.device)
+    return scores_BHW[:, places][:, :, places]  # offsets below 0 lie at the end
 
 
 def best_offset(scores: Tensor) -> Offset:
