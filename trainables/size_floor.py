@@ -7,6 +7,11 @@ AP of 0.35 to 0.7, where 0.17 of the images are defective.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
 from trainables.data.samples import ImageSet
 from trainables.metrics import Undefined, image_ap
 from trainables.nn.floors import size_only_scores
@@ -29,4 +34,11 @@ def size_only_ap(train: ImageSet, test: ImageSet, seed: int) -> float | Undefine
         return Undefined("the images' sizes are not known")
     if train.labels.all() or not train.labels.any():
         return Undefined("the training set has one class only")
-    return image_ap(test.labels, size_only_scores(train.sizes, train.labels, test.sizes, seed))
+    known = (np.asarray(one, kind).tobytes() for one, kind in ((train.sizes, np.int64), (train.labels, bool)))
+    return image_ap(test.labels, _scores(*known, np.asarray(test.sizes, np.int64).tobytes(), seed))
+
+
+@lru_cache(maxsize=16)  # rows of a study share their splits, and a forest takes a second
+def _scores(train_sizes: bytes, train_labels: bytes, sizes: bytes, seed: int) -> NDArray[np.float64]:
+    train_N2, sizes_M2 = (np.frombuffer(one, np.int64).reshape(-1, 2) for one in (train_sizes, sizes))
+    return size_only_scores(train_N2, np.frombuffer(train_labels, bool), sizes_M2, seed)

@@ -34,3 +34,14 @@ def test_without_sizes_or_a_class_there_is_no_floor_but_a_reason(missing: str) -
     whole = photographs(0, telling=True)
     cut = replace(whole, sizes=None) if missing == "sizes" else replace(whole, labels=np.ones(200, np.bool_))
     assert isinstance(size_only_ap(cut, whole, seed=0), Undefined)
+
+
+def test_asked_again_it_says_the_same_and_mixes_nothing_up() -> None:
+    train, test, other = (photographs(i, telling=False) for i in range(3))
+    first, of_other, of_seed = (
+        size_only_ap(train, test, seed=0),
+        size_only_ap(train, other, seed=0),
+        size_only_ap(train, test, seed=1),
+    )
+    assert size_only_ap(train, test, seed=0) == first
+    assert len({first, of_other, of_seed}) == 3
