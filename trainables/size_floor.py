@@ -34,11 +34,12 @@ def size_only_ap(train: ImageSet, test: ImageSet, seed: int) -> float | Undefine
         return Undefined("the images' sizes are not known")
     if train.labels.all() or not train.labels.any():
         return Undefined("the training set has one class only")
-    known = (np.asarray(one, kind).tobytes() for one, kind in ((train.sizes, np.int64), (train.labels, bool)))
-    return image_ap(test.labels, _scores(*known, np.asarray(test.sizes, np.int64).tobytes(), seed))
+    learnt_from = (train.sizes.astype(np.int64).tobytes(), train.labels.astype(np.bool_).tobytes())
+    return image_ap(test.labels, _scores(*learnt_from, test.sizes.astype(np.int64).tobytes(), seed))
 
 
 @lru_cache(maxsize=16)  # rows of a study share their splits, and a forest takes a second
 def _scores(train_sizes: bytes, train_labels: bytes, sizes: bytes, seed: int) -> NDArray[np.float64]:
+    """``size_only_scores`` of arrays as bytes, which can be looked up."""
     train_N2, sizes_M2 = (np.frombuffer(one, np.int64).reshape(-1, 2) for one in (train_sizes, sizes))
-    return size_only_scores(train_N2, np.frombuffer(train_labels, bool), sizes_M2, seed)
+    return size_only_scores(train_N2, np.frombuffer(train_labels, np.bool_), sizes_M2, seed)

@@ -169,6 +169,13 @@ def test_a_server_that_is_away_is_named_and_no_record_counts_as_missing() -> Non
         store.records([TRIAL])
 
 
+def test_a_storage_that_has_to_be_asked_before_it_opens_may_be_away_too() -> None:
+    # Hadoop's client looks for its library and its server, S3's for a bucket's region (in the cloud only).
+    with pytest.raises(StorageError, match=r"hdfs://nobody:1/x does not answer") as said:
+        Store("hdfs://nobody:1/x")
+    assert len(str(said.value)) < 700  # its client names 90 places where Java is not
+
+
 def test_who_is_patient_gets_an_answer_when_the_server_is_back(tmp_path: Path) -> None:
     port = free_port()
     store = Store(f"s3://bucket/results?endpoint_override=127.0.0.1:{port}&scheme=http", patience=60)

@@ -38,11 +38,9 @@ def _double_conv(inputs: int, outputs: int, norm: Norm) -> nn.Sequential:
     """Twice: 3 × 3 convolution, normalisation, ReLU; the size stays."""
     layers: list[nn.Module] = []
     for channels in (inputs, outputs):
-        layers += [
-            nn.Conv2d(channels, outputs, 3, padding=1, bias=False),
-            norm_layer(norm, outputs, GroupNorm),
-        ]
-        layers += [nn.ReLU(inplace=True)]  # the normalisation before it needs its input only
+        layers.append(nn.Conv2d(channels, outputs, 3, padding=1, bias=False))
+        layers.append(norm_layer(norm, outputs, GroupNorm))
+        layers.append(nn.ReLU(inplace=True))  # the normalisation before it needs its input only
     return nn.Sequential(*layers)
 
 

@@ -15,6 +15,7 @@ import io
 import os
 import re
 import secrets
+import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -39,6 +40,9 @@ _PROBE_BYTES = 1 << 16
 _PAUSE_SECONDS = 1.0  # between two tries while a store is away; pyarrow's client tries for seconds itself
 _KEPT = "What is finished is kept: `assay run` then goes on from there."
 _NO_BUCKET = "Make it, or name another with --storage."
+_NO_REGION = re.compile(r"Bucket '[^']*' not found")  # said where its region is looked up
+_ANSWER_LENGTH = 400  # of what a store says: Hadoop's client names each place where it did not find Java
+_TRIES = 10  # readings of an object that is replaced again and again
 _REPLACED = "InvalidRange"  # the object became shorter after its size was asked for
 _DENIED = re.compile(
     r"ACCESS_DENIED|INVALID_ACCESS_KEY|SIGNATURE_DOES_NOT|INVALID_CLIENT_TOKEN|EXPIRED_TOKEN|UNAUTHORIZED"
@@ -70,6 +74,7 @@ class Files:
 
     Raises:
         InputError: If the URI's scheme is unknown, it holds credentials, or the local root is a file.
+        StorageError: If it has to be asked something to be opened, and does not answer.
     """
 
     def __init__(self, uri: str | Path, patience: float = 0.0) -> None:
@@ -91,13 +96,17 @@ class Files:
                 f"the URI of a storage holds no credentials, found {redact(text)}. Give them in the "
                 "environment or a profile (for s3:// AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)."
             )
-        try:
-            self._fs, self._root = fs.FileSystem.from_uri(_in_one_request(text))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        self.uri = text
+
+        def open_root() -> tuple[fs.FileSystem, str]:
+            return fs.FileSystem.from_uri(_in_one_request(text))
+
+        try:  # an S3 bucket without a region in its URI is asked for it: that may fail as any request may
+            self._fs, self._root = self._ask(open_root)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise InputError(
                 f"storage is a local path or a URI that pyarrow can open, found {text}: {error}"
             ) from None
-        self.uri = text
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.uri!r})"
@@ -134,15 +143,16 @@ class Files:
             room = "Free some space there (`assay clean` lists what no result needs)"
             mend = room if why.startswith("is full") else "Mend that, or name another with --storage"
             return f"the storage {self.local_path} {why}. {mend}. {_KEPT}", False
-        text = redact(" ".join(str(error).split()))
-        if "NO_SUCH_BUCKET" in text:
+        text = redact(str(error))
+        if "NO_SUCH_BUCKET" in text or _NO_REGION.search(text):
             return f"the storage {self.uri} names a bucket that does not exist. {_NO_BUCKET}", False
+        said = textwrap.shorten(text, _ANSWER_LENGTH, placeholder=" …")
         if _DENIED.search(text):
             return (
-                f"the storage {self.uri} refuses these credentials ({text}). Set AWS_ACCESS_KEY_ID and "
+                f"the storage {self.uri} refuses these credentials ({said}). Set AWS_ACCESS_KEY_ID and "
                 f"AWS_SECRET_ACCESS_KEY (or a profile) here and on every node of a cluster. {_KEPT}"
             ), False
-        return f"the storage {self.uri} does not answer ({text}). {_KEPT}", True
+        return f"the storage {self.uri} does not answer ({said}). {_KEPT}", True
 
     def _info(self, full: str) -> fs.FileInfo:
         def look() -> fs.FileInfo:
@@ -187,9 +197,10 @@ class Files:
             return Path(full).read_bytes()
 
         def read() -> bytes:
-            while (data := self._read_object(full)) is None:
-                pass
-            return data
+            for _ in range(_TRIES):
+                if (data := self._read_object(full)) is not None:
+                    return data
+            raise OSError(f"{path} was replaced during each of {_TRIES} readings")
 
         return self._ask(read)
 
@@ -197,7 +208,8 @@ class Files:
         """An object's bytes; None if it was replaced between the requests of this reading.
 
         pyarrow asks for the size and then for so many bytes: of a longer object that came meanwhile it would
-        get a part, of a shorter one an error. So the version (an ETag, where there is one) is asked again.
+        get a part, of a shorter one an error. So the version (an ETag, where there is one) is asked again. An
+        object that was replaced by another and by its like within one reading is not noticed.
         """
         with self._fs.open_input_file(full) as file:  # one GET, where a stream asks for 256 KB each
             version = file.metadata()
