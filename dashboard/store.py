@@ -28,11 +28,13 @@ from assay.results.lease import holder
 from assay.results.looks import read_looks
 from assay.results.luck import read_luck
 from assay.results.plans import written_plan
+from assay.results.progress import Running
+from assay.results.remaining import Left
 from assay.results.search import best_points
 from assay.results.search_tables import judged_cells
 from assay.results.stages import stage_curve
 from assay.results.summary import summarise
-from assay.results.watch import Running, Snapshot, Watch
+from assay.results.watch import Snapshot, Watch
 from assay.study import Plan
 from assay.study.schema import Labelling
 from trainables.errors import InputError
@@ -84,7 +86,7 @@ class StudyEntry:
     total: int
     running: int
     planned: int  # nobody trains them yet
-    seconds_left: float | None
+    left: Left | None  # until all is done
     held: bool  # somebody runs the study now
     best: Best | None
     last_record: datetime | None
@@ -125,7 +127,7 @@ class StudyView:
     records: Mapping[str, Record]
     problems: tuple[Problem, ...]
     running: tuple[Running, ...]
-    seconds_left: float | None
+    left: Left | None  # until all is done
     total: int
     held: bool
     planned_at: float  # Unix time at which the plan was written
@@ -193,7 +195,7 @@ def _entry(store: Store, name: str, begun: frozenset[str]) -> StudyEntry:
         total=now.total,
         running=sum(one.silent is None for one in now.running),
         planned=now.planned,
-        seconds_left=now.seconds_left,
+        left=now.left,
         held=now.held,
         best=now.computed.once("best", lambda: _best(now)),
         last_record=max(ended, default=None),
@@ -280,7 +282,7 @@ def _state(
         records=before.records if before is not None and same else dict(watch.records),
         problems=watch.problems,
         running=snapshot.running,
-        seconds_left=snapshot.eta,
+        left=snapshot.left,
         total=snapshot.total,
         held=held,
         planned_at=planned_at,

@@ -26,9 +26,10 @@ def _line(entry: results.StudyEntry) -> None:
 
 
 def _state(entry: results.StudyEntry) -> str:
-    if entry.seconds_left is None:
+    if entry.left is None:
         return counted(entry)
-    return f"{counted(entry)} · about {duration(entry.seconds_left)} left"
+    about = "at least" if entry.left.least else "about"
+    return f"{counted(entry)} · {about} {duration(entry.left.seconds)} left"
 
 
 def _problems(entry: results.StudyEntry) -> str:

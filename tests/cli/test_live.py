@@ -36,7 +36,9 @@ def test_running_trials_are_known_by_their_heartbeat(empty: Store, plan: Plan) -
     assert [one.trial.id for one in seen.running] == [plan.trials[1].id]
     assert (seen.total, seen.done, seen.planned) == (4, 0, 3)
     assert seen.running[0].left == pytest.approx(14, abs=1)
-    assert seen.eta == pytest.approx(14 + 3 * 20, abs=1)
+    assert seen.left is not None
+    assert seen.left.seconds == pytest.approx(14 + 3 * 20, abs=1)
+    assert not seen.left.least
 
 
 def test_a_trial_before_its_first_epoch_is_shown(empty: Store, plan: Plan) -> None:
@@ -49,7 +51,7 @@ def test_a_silent_trial_is_not_counted_as_running(empty: Store, plan: Plan) -> N
     beat(empty, plan.trials[0].id, age=600)
     seen = Watch(empty, plan).look()
     assert seen.running[0].silent == pytest.approx(600, abs=1)
-    assert (seen.planned, seen.eta) == (4, None)
+    assert (seen.planned, seen.left) == (4, None)
 
 
 def test_heartbeats_of_an_earlier_run_are_not_shown(empty: Store, plan: Plan) -> None:

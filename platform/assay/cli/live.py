@@ -19,7 +19,8 @@ from rich.table import Table
 from rich.text import Text
 
 from assay.cli.output import duration
-from assay.results.watch import Running, Snapshot, Watch, score
+from assay.results.progress import Running
+from assay.results.watch import Snapshot, Watch, score
 from assay.study.repeats import repeat_name
 
 if TYPE_CHECKING:
@@ -79,9 +80,11 @@ class LiveView:
 
     def follow(self, plan: Plan, store: Store, on_records: Callable[[], None]) -> None:
         """Show the trials of ``plan`` from now on; ``on_records`` is called when some have ended."""
+        from assay.study.stages import stages_of
+
         self._on_records = on_records
         self._primary = plan.study.metrics.primary
-        self._watch = Watch(store, plan, since=self._since)
+        self._watch = Watch(store, plan, self._since, stages_of)
 
     @property
     def seconds(self) -> float:
@@ -124,16 +127,17 @@ class LiveView:
             return self._trouble
         if snapshot is None:
             return self._message or "starting"
+        done = f"{snapshot.done}/{snapshot.total} done{_stages(snapshot)}"
         if not snapshot.running:
-            return f"{snapshot.done}/{snapshot.total} done · {self._message}"
-        left = f" · about {duration(snapshot.eta)} left" if snapshot.eta is not None else ""
+            return f"{done} · {self._message}"
+        left = _left(snapshot)
         doing = "; ".join(
             " ".join(filter(None, _row(one, self._primary)))
             for one in snapshot.running[:3]
             if one.silent is None
         )
         more = f" and {len(snapshot.running) - 3} more" if len(snapshot.running) > 3 else ""
-        return f"{snapshot.done}/{snapshot.total} done{left} · training {doing}{more}"
+        return f"{done}{left} · training {doing}{more}"
 
     def _render(self) -> Group:
         head = Text(f"{self._trouble or self._message} · {duration(self.seconds)}", style="bold")
@@ -146,12 +150,14 @@ def render(snapshot: Snapshot, primary: str) -> Group:
     """A bar, the counts, and a table of the trials that are training."""
     counts = [f"{snapshot.counts.get(s, 0)} {s}" for s in _STATUSES if snapshot.counts.get(s)]
     counts += [f"{len(snapshot.running)} running", f"{snapshot.planned} planned"]
-    left = f" · about {duration(snapshot.eta)} left" if snapshot.eta is not None else ""
     bar = Table.grid()
     bar.add_row(ProgressBar(total=max(1, snapshot.total), completed=snapshot.done, width=60))
     parts: list[Text | Table] = [
         bar,
-        Text(f"{snapshot.done}/{snapshot.total} trials · {' · '.join(counts)}{left}"),
+        Text(
+            f"{snapshot.done}/{snapshot.total} trials · {' · '.join(counts)}"
+            f"{_stages(snapshot)}{_left(snapshot)}"
+        ),
     ]
     if snapshot.running:
         table = Table(box=None, pad_edge=False, header_style="dim")
@@ -163,6 +169,18 @@ def render(snapshot: Snapshot, primary: str) -> Group:
     if len(snapshot.running) > _ROWS:
         parts.append(Text(f"and {len(snapshot.running) - _ROWS} more", style="dim"))
     return Group(*parts)
+
+
+def _stages(snapshot: Snapshot) -> str:
+    """Stages that are made, as long as some are missing."""
+    made, stages = snapshot.stages
+    return f" · {made}/{stages} stages made" if made < stages else ""
+
+
+def _left(snapshot: Snapshot) -> str:
+    if snapshot.left is None:
+        return ""
+    return f" · {'at least' if snapshot.left.least else 'about'} {duration(snapshot.left.seconds)} left"
 
 
 def _row(one: Running, primary: str) -> tuple[str, ...]:

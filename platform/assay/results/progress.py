@@ -1,4 +1,4 @@
-"""The heartbeat of a trial that is training: how far it is and how long it will take."""
+"""Trials that train, and their heartbeat: how far one is and how long it will take."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import os
 import socket
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from pydantic import BaseModel, Field
 
-__all__ = ["Progress"]
+from assay.study import Trial
+
+__all__ = ["Progress", "Running"]
 
 
 class Progress(BaseModel, frozen=True, extra="forbid"):
@@ -56,3 +59,19 @@ class Progress(BaseModel, frozen=True, extra="forbid"):
             host=socket.gethostname(),
             attempt=attempt,
         )
+
+
+@dataclass(frozen=True)
+class Running:
+    """A trial between its start and its record."""
+
+    trial: Trial
+    progress: Progress | None  # None: before its first epoch
+    silent: float | None = None  # seconds since the last sign of life, when that is alarmingly long
+
+    @property
+    def left(self) -> float | None:
+        """Seconds left, counted on from the last heartbeat."""
+        if self.progress is None or self.progress.eta is None:
+            return None
+        return max(0.0, self.progress.eta - (time.time() - self.progress.time))

@@ -8,36 +8,26 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from assay.results.bulk import collector_paused
-from assay.results.progress import Progress
+from assay.results.progress import Running
 from assay.results.record import Problem, Record
+from assay.results.remaining import Left, NeededStages, time_left
 from assay.results.search import grown
+from assay.results.stages import StageRecord, made_stages
 from assay.results.store import Store
 from assay.study import Plan, Trial
 
-__all__ = ["Running", "Snapshot", "Watch", "score"]
+if TYPE_CHECKING:
+    from assay.study.stages import Need
+
+__all__ = ["Snapshot", "Watch", "score"]
 
 _SILENT_AFTER = 120.0  # seconds without a heartbeat, when an epoch is shorter than that
-
-
-@dataclass(frozen=True)
-class Running:
-    """A trial between its start and its record."""
-
-    trial: Trial
-    progress: Progress | None  # None: before its first epoch
-    silent: float | None = None  # seconds since the last sign of life, when that is alarmingly long
-
-    @property
-    def left(self) -> float | None:
-        """Seconds left, counted on from the last heartbeat."""
-        if self.progress is None or self.progress.eta is None:
-            return None
-        return max(0.0, self.progress.eta - (time.time() - self.progress.time))
 
 
 @dataclass(frozen=True)
@@ -48,7 +38,8 @@ class Snapshot:
     counts: Mapping[str, int]  # records by status
     running: tuple[Running, ...]
     ended: tuple[Record, ...]  # since the look before this one
-    eta: float | None  # seconds until all is done; None: nothing to reckon from yet
+    left: Left | None  # until all is done; None: nothing to reckon from yet
+    stages: tuple[int, int] = (0, 0)  # made, in all: of trials that had no record at the first look
 
     @property
     def done(self) -> int:
@@ -68,9 +59,17 @@ class Watch:
         store: Where the results lie.
         plan: All trials; of a search, looked at anew each time for points that were drawn since.
         since: Unix time; heartbeats from before belong to an earlier, killed run and are not shown.
+        stages_of: :func:`~assay.study.stages.stages_of`, which loads methods (and torch); without it the time
+            left of a study whose trials share stages is not reckoned.
     """
 
-    def __init__(self, store: Store, plan: Plan, since: float | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        plan: Plan,
+        since: float | None = None,
+        stages_of: Callable[[Trial], Sequence[Need]] | None = None,
+    ) -> None:
         self._store, self._plan = store, plan
         self._trials = {trial.id: trial for trial in plan.trials}
         self._since = since
@@ -78,6 +77,8 @@ class Watch:
         self._problems: tuple[Problem, ...] = ()
         self._drawn: tuple[object, ...] = ()  # of a search: the files of its points when it was grown,
         self._grown_with: Mapping[str, Record] = {}  # and the records that were known
+        self._needed = NeededStages(stages_of)
+        self._stages: dict[str, StageRecord] = {}  # that are made, by key
         self._first = True
         self._cost = 0.0
 
@@ -113,8 +114,9 @@ class Watch:
         found = (self._running(trial) for id_, trial in self._trials.items() if id_ in started)
         running = tuple(one for one in found if one is not None)
         counts = Counter(record.status for record in self._records.values())
+        stages = self._look_for_stages()
         self._cost = time.monotonic() - start
-        return Snapshot(self._total, counts, running, ended, self._eta(running))
+        return Snapshot(self._total, counts, running, ended, self._left(running), stages)
 
     @property
     def _total(self) -> int:
@@ -169,28 +171,30 @@ class Watch:
         patience = max(_SILENT_AFTER, 3 * (progress.seconds_per_epoch or 0.0))
         return Running(trial, progress, age if age > patience else None)
 
-    def _eta(self, running: tuple[Running, ...]) -> float | None:
+    def _left(self, running: tuple[Running, ...]) -> Left | None:
         alive = [one for one in running if one.silent is None]
-        seconds = self._seconds_per_trial(alive)
-        if seconds is None or not alive:
+        if not alive:
             return None
-        waiting = self._total - len(self._records) - len(alive)
-        left = sum(seconds if one.left is None else one.left for one in alive)
-        return (left + waiting * seconds) / len(alive)
+        return time_left(
+            self._trials.values(),
+            self._records,
+            alive,
+            undrawn=self._plan.undrawn,
+            needed=self._needed,
+            made=self._stages,
+        )
 
-    def _seconds_per_trial(self, running: list[Running]) -> float | None:
-        spans = [
-            (record.ended - record.started).total_seconds()
-            for record in self._records.values()
-            if record.status == "finished" and record.started and record.ended
-        ]
-        if not spans:
-            spans = [
-                one.progress.seconds_per_epoch * one.progress.epochs
-                for one in running
-                if one.progress is not None and one.progress.seconds_per_epoch
-            ]
-        return sum(spans) / len(spans) if spans else None
+    def _look_for_stages(self) -> tuple[int, int]:
+        """Read the records of stages that were made since: (stages that are made, stages)."""
+        pending = (trial for id_, trial in self._trials.items() if id_ not in self._records)
+        missing = {key for trial in pending for key in self._needed.of(trial).values()} - self._stages.keys()
+        if missing:
+            begun = {name.removesuffix("/") for name in self._store.list("stages")}
+            found = made_stages(self._store, missing & begun)
+            self._stages |= found
+            missing -= found.keys()
+        stages = len(self._needed.keys)
+        return stages - len(missing), stages
 
 
 def score(metrics: Mapping[str, float | None], primary: str) -> str:
