@@ -62,21 +62,10 @@ def run(name: str, text: str, data: Path, cache: Path, folder: Path) -> Arm:
     """Run one arm on an empty storage."""
     study, storage = folder / f"{name}.yaml", folder / name
     study.write_text(text, encoding="utf-8")
-    command = [
-        sys.executable,
-        "-m",
-        "assay",
-        "run",
-        str(study),
-        "--data",
-        str(data),
-        "--storage",
-        str(storage),
-    ]
+    places = ("--data", str(data), "--storage", str(storage), "--cache", str(cache))
+    command = [sys.executable, "-m", "assay", "run", str(study), *places]
     begin = time.monotonic()
-    subprocess.run(
-        [*command, "--data", str(data), "--cache", str(cache)], check=True, stdout=sys.stderr, cwd=ROOT
-    )
+    subprocess.run(command, check=True, stdout=sys.stderr, cwd=ROOT)
     seconds = time.monotonic() - begin
     store = Store(storage)
     keys = (folder.removesuffix("/") for folder in store.list("stages"))

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from assay.cli.live import LiveView
 from assay.results import Environment, Progress, Store
+from assay.results.record import StageUse
 from assay.results.remaining import Left
 from assay.results.stages import begin_stage, end_stage
 from assay.results.watch import Watch
@@ -106,6 +107,12 @@ def test_what_a_finished_trial_took_is_known_without_the_stages_it_made(
 
 def test_who_does_not_know_the_stages_does_not_guess(store: Store, plan: Plan) -> None:
     beat(store, plan.trials[0], "base", BASE)
+    assert Watch(store, plan).look().left is None
+    record = finished(plan.trials[0], store)
+    beat(store, plan.trials[1], "", OWN)
+    assert Watch(store, plan).look().left is not None, "nothing tells of stages"
+    used = StageUse(name="base", key="0" * 16, seconds=BASE, reused=True)
+    store.write_record(record.model_copy(update={"stages": (used,)}))
     assert Watch(store, plan).look().left is None
 
 

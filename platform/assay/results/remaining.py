@@ -80,7 +80,8 @@ def time_left(
         None where nothing runs, no step was timed yet, or it is not known which stages are to come.
     """
     usual = _usual_seconds(records.values(), running, made.values())
-    if not running or not usual or (not needed.known and any(stage for _, stage in usual)):
+    staged = any(stage for _, stage in usual) or any(record.stages for record in records.values())
+    if not running or not usual or (staged and not needed.known):
         return None
     busy = {_step(one, needed): one.left for one in running}
     seconds, least, seen = 0.0, False, set(made)
