@@ -28,8 +28,7 @@ def _line(entry: results.StudyEntry) -> None:
 def _state(entry: results.StudyEntry) -> str:
     if entry.left is None:
         return counted(entry)
-    about = "at least" if entry.left.least else "about"
-    return f"{counted(entry)} · {about} {duration(entry.left.seconds)} left"
+    return f"{counted(entry)} · {entry.left.roughly} {duration(entry.left.seconds)} left"
 
 
 def _problems(entry: results.StudyEntry) -> str:

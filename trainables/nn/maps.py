@@ -54,10 +54,7 @@ def enlarge_cells(map_B1hw: Tensor, stride: int, size: tuple[int, int]) -> Tenso
 def dilate(mask_BHW: Tensor, radius: int) -> Tensor:
     """A mask (bool) grown by ``radius`` pixels in each direction, corners included; 0 leaves it as it is."""
     grown_B1HW = mask_BHW[:, None].float()
-    for down, right in (
-        (radius, 0),
-        (0, radius),
-    ):  # a square is a column of rows
-        side = (2 * down + 1, 2 * right + 1)
-        grown_B1HW = F.max_pool2d(grown_B1HW, side, stride=1, padding=(down, right))
+    for reach in ((radius, 0), (0, radius)):  # down and across: a square is a column of rows
+        side = (2 * reach[0] + 1, 2 * reach[1] + 1)
+        grown_B1HW = F.max_pool2d(grown_B1HW, side, stride=1, padding=reach)
     return grown_B1HW[:, 0] > 0

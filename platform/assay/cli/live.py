@@ -180,7 +180,7 @@ def _stages(snapshot: Snapshot) -> str:
 def _left(snapshot: Snapshot) -> str:
     if snapshot.left is None:
         return ""
-    return f" · {'at least' if snapshot.left.least else 'about'} {duration(snapshot.left.seconds)} left"
+    return f" · {snapshot.left.roughly} {duration(snapshot.left.seconds)} left"
 
 
 def _row(one: Running, primary: str) -> tuple[str, ...]:

@@ -30,6 +30,11 @@ class Left(NamedTuple):
     seconds: float
     least: bool  # of some kind of step none has been timed yet, and it takes longer by those
 
+    @property
+    def roughly(self) -> str:
+        """What to say before the time."""
+        return "at least" if self.least else "about"
+
 
 class NeededStages:
     """The stages of trials, by name; a trial is asked for once.

@@ -1,7 +1,8 @@
 """What a study is doing, read from its records and heartbeats alone: nobody has to report to the display.
 
-:meth:`Watch.look` costs one listing of the trials and one small read for each that moves, so it is cheap
-for ten thousand trials and on an object store; :attr:`Watch.pause` grows with what a look costs.
+:meth:`Watch.look` costs one listing of the trials (and of the stages, while some are to be made) and one
+small read for each that moves, so it is cheap for ten thousand trials and on an object store;
+:attr:`Watch.pause` grows with what a look costs.
 """
 
 from __future__ import annotations
