@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.interleaved import interleaved, options
-from trainables.nn.blur import gaussian_blur
+from trainables.nn.layers.blur import gaussian_blur
 
 _SIGMA = 12.0  # of the small classifier's input
 _SHAPES = ((16, 1, 128, 128), (8, 1, 704, 256), (2, 1, 1408, 512))

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.interleaved import options
-from trainables.nn.crf import Crf, mean_field
+from trainables.nn.labels.crf import Crf, mean_field
 
 SIZES = ((256, 256), (256, 512), (512, 1408))
 

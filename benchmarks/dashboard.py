@@ -39,7 +39,7 @@ from typing import NamedTuple
 import psutil
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from assay.results import Store
+from assay.storage import Store
 from assay.study import Plan
 from benchmarks.dashboard_steps import (
     MLFLOW,

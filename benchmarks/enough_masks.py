@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from assay.results.statistics.enough import Enough, enough_masks
+from assay.analysis.statistics.enough_masks import Enough, enough_masks
 
 __all__ = ["MASKS", "TRUTHS", "simulate", "true_masks"]
 

@@ -26,9 +26,9 @@ from benchmarks.interleaved import options
 from trainables.cam import CamConfig
 from trainables.cam.network import Classifier
 from trainables.cam.presets import PRESETS
-from trainables.nn.cam import layer_cam, score_gradients
-from trainables.nn.guided import GradientFilter, GuidedReLU, filtered_gradients
-from trainables.nn.initialisation import initialise
+from trainables.nn.cam.activation import layer_cam, score_gradients
+from trainables.nn.cam.guided import GradientFilter, GuidedReLU, filtered_gradients
+from trainables.nn.layers.initialisation import initialise
 
 LAYER, Q = 1, 0.5
 CASES = (("small", (112, 112), 16), ("small", (224, 224), 16), ("pretrained", (256, 256), 4))

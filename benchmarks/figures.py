@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.results.statistics import Answer
+from assay.analysis.statistics import Answer
 
 __all__ = [
     "DECIDED",

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from assay.results.statistics.planner import EvenPrice, Gain, Labels, advise_labels, most_hours
+from assay.analysis.statistics.next_labels import EvenPrice, Gain, Labels, advise_labels, most_hours
 
 __all__ = ["DESIGNS", "SURFACES", "Outcome", "simulate", "table"]
 

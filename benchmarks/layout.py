@@ -22,7 +22,7 @@ from trainables.cam.config import CamConfig
 from trainables.cam.network import Classifier
 from trainables.focus import TRAINABLE as FOCUS
 from trainables.focus import FocusConfig
-from trainables.nn.segmentation import SegmentationNet
+from trainables.nn.labels.segmentation import SegmentationNet
 from trainables.unsupervised import TRAINABLE as UNSUPERVISED
 from trainables.unsupervised import UnsupervisedConfig
 from trainables.unsupervised.anogan import FAnoGan

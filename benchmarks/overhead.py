@@ -84,7 +84,7 @@ def study_of(way: Way, config: dict[str, float], storage: Path, cache: Path) -> 
     """A study on a fresh storage, mirrored into MLflow."""
     from assay.cli.mirror import Mirror
     from assay.engine import EngineOptions, head, run_study
-    from assay.results import Store
+    from assay.storage import Store
     from assay.study import parse_study, plan_study
     from trainables.data import open_manifest
 

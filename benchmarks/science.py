@@ -19,11 +19,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from assay.results import Store
-from assay.results.answers import study_answers
-from assay.results.forms import Form, report_files
+from assay.analysis.study_analysis import study_answers
+from assay.report.formats import Form, report_files
+from assay.storage import Store
 from assay.study import Plan, parse_study, plan_study
-from tests.results.made_studies import make_record
+from tests.analysis.made_studies import make_record
 from trainables.data import open_manifest
 from trainables.data.manifest import Manifest
 from trainables.data.spec import DataSpec

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from playwright.sync_api import Page, sync_playwright
 
-from assay.results import Store
+from assay.storage import Store
 from tests.dashboard.made_records import make_scene, make_study
 from tests.e2e.dashboard.serving import serve
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.results.statistics import Claim, ItemBootstrap, Luck
+from assay.analysis.statistics import Claim, ItemBootstrap, Luck
 from benchmarks.figures import FALSE_POSITIVES, Figure, Simulation, misses, percent, rng_of
 from benchmarks.worlds import answers_of_pairs, average_precision, item_predictions, learner_scores
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from assay.results.statistics import (
+from assay.analysis.statistics import (
     Answer,
     Contrast,
     best_cells,

@@ -25,8 +25,8 @@ from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 
-from assay.results import Record, Store
-from assay.results.stages import made_stages
+from assay.storage import Record, Store
+from assay.storage.stage_store import made_stages
 from assay.study import Plan, parse_study, plan_study
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -24,7 +24,7 @@ from trainables.cam.maps import CamMaps, MapSettings
 from trainables.cam.network import Classifier
 from trainables.focus import TRAINABLE, FocusConfig
 from trainables.focus.predictor import Chain, FocusPredictor, Judge
-from trainables.nn.segmentation import SegmentationNet
+from trainables.nn.labels.segmentation import SegmentationNet
 
 _IMAGES = 8
 _CASES = {"reduced": (128, 128), "standard": (224, 224)}  # preset: size

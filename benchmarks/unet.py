@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from benchmarks.interleaved import interleaved, options
 from benchmarks.layout import segmenter
-from trainables.nn.channels_last import GroupNorm, PointwiseConv
-from trainables.nn.segmentation import SegmentationNet
-from trainables.nn.unet import UNet, UNetOutput
+from trainables.nn.labels.segmentation import SegmentationNet
+from trainables.nn.layers.channels_last import GroupNorm, PointwiseConv
+from trainables.nn.layers.unet import UNet, UNetOutput
 
 _BATCH = 8
 _SIZES = ((128, 128), (160, 160))

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.interleaved import options
-from trainables.nn.initialisation import initialise
+from trainables.nn.layers.initialisation import initialise
 from trainables.unsupervised import UnsupervisedConfig
 from trainables.unsupervised.anogan import FAnoGan
 from trainables.unsupervised.patches import PatchGrid

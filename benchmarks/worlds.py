@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from assay.results.statistics import Answer, compare_families, comparison
+from assay.analysis.statistics import Answer, compare_families, comparison
 
 __all__ = [
     "DEFECTS",

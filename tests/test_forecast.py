@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from assay.results.forecast import Machine, forecast_study, read_forecast, write_forecast
-from assay.results.store import Store
+from assay.storage.forecast import Machine, forecast_study, read_forecast, write_forecast
+from assay.storage.store import Store
 from assay.study import Plan, parse_study, plan_study
 from trainables.catalogue import find_trainable
 from trainables.contract import LocalRun, Run, Trainable, TrainableConfig

@@ -14,7 +14,7 @@ _STEPS = """
 import resource, threading
 import torch
 from trainables.memory import forget_peak_memory, keep_freed_memory, peak_memory_mb
-from trainables.nn.unet import PlainEncoder, UNet
+from trainables.nn.layers.unet import PlainEncoder, UNet
 
 torch.set_num_threads(1)
 if {keep}:

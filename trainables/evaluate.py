@@ -8,7 +8,7 @@ the first test image is looked at:
   F1 of "the image is defective when the maximum of its heatmap reaches the threshold";
 * without validation, or with one class only in it: 0.5, and a note says so.
 
-A model of several stages is asked for all of them on test images (:mod:`trainables.lineage`), and pseudo
+A model of several stages is asked for all of them on test images (:mod:`trainables.stage_maps`), and pseudo
 labels of training images can be compared with masks when training is over (:func:`measure_labels`): both
 choose nothing.
 
@@ -33,11 +33,11 @@ from torch import Tensor
 from trainables.contract import Erasing, Explanation, Lineage, Predictor
 from trainables.data.samples import EvaluationData, ImageSet
 from trainables.data.tensors import images_to_tensor
-from trainables.lineage import PIXELS_AT_ONCE, LineageScores, StageScores
-from trainables.maps import Probe, choose_probes, maps_table
+from trainables.heatmaps import Probe, choose_probes, maps_table
 from trainables.metrics import METRICS, PixelScores, Undefined, best_f1_threshold, image_metrics, truth_at
 from trainables.pixel_curve import mean_overlaps
 from trainables.pseudo_labels import PseudoLabels
+from trainables.stage_maps import PIXELS_AT_ONCE, LineageScores, StageScores
 
 __all__ = [
     "FIXED_THRESHOLD",
@@ -86,11 +86,11 @@ class Evaluation:
     validation: dict[str, float]  # the same on validation, at the thresholds chosen on it, and PROXIES
     thresholds: Thresholds
     predictions: pa.Table  # PREDICTIONS_SCHEMA, one row per test image
-    maps: pa.Table  # trainables.maps.MAPS_SCHEMA, the probe images
+    maps: pa.Table  # trainables.heatmaps.MAPS_SCHEMA, the probe images
     notes: tuple[str, ...]  # footnotes: sources of thresholds, metrics left out and why
     seconds_per_image: float  # prediction alone, without stages and metrics
     stages: tuple[StageScores, ...] = ()  # of a model that shows them: each on test, and floors beside them
-    lineage: pa.Table | None = None  # trainables.lineage.LINEAGE_SCHEMA, the stages of the probe images
+    lineage: pa.Table | None = None  # trainables.stage_maps.LINEAGE_SCHEMA, the stages of the probe images
     shown: tuple[str, ...] = ()  # names of the stages in ``lineage``, in the order of the chain
 
 

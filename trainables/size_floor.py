@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from trainables.data.samples import ImageSet
 from trainables.metrics import Undefined, image_ap
-from trainables.nn.floors import size_only_scores
+from trainables.nn.cam.floors import size_only_scores
 
 __all__ = ["size_only_ap"]
 

@@ -31,7 +31,7 @@ from trainables.data import (
 )
 from trainables.data.tensors import images_to_tensor
 from trainables.evaluate import evaluate
-from trainables.nn.initialisation import initialise
+from trainables.nn.layers.initialisation import initialise
 
 CPU = torch.device("cpu")
 WEAK = Supervision(kind="weak")

@@ -13,8 +13,8 @@ import torch
 import torch.distributed as dist
 from safetensors.torch import save_file
 
-from assay.engine.run import TrainRun
-from assay.results import Environment, Store
+from assay.engine.train_run import TrainRun
+from assay.storage import Environment, Store
 from assay.study import Trial
 from tests.cam.surfaces import tiny_config, tiny_data
 from tests.cam.test_classifier import Pull

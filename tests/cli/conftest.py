@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from assay.cli import main
-from assay.results import Environment, Record, Store
+from assay.storage import Environment, Record, Store
 from assay.study import Plan, parse_study, plan_study
 from tests.cli.small_study import STUDY, Answer, Assay, finished
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from assay.results import Result, Store
-from assay.results.search import grown, write_points
+from assay.storage import Result, Store
+from assay.storage.search_points import grown, write_points
 from assay.study import Plan, Point, Trial
 from assay.study.points import make_point
 from tests.cli.small_study import STUDY, finished

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from assay.results import Environment, Record, Result, Store
+from assay.storage import Environment, Record, Result, Store
 from assay.study import Trial
 
 __all__ = ["STUDY", "Answer", "Assay", "finished"]

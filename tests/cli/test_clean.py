@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from assay.results import Environment, Lease, Store
+from assay.storage import Environment, Lease, Store
 from assay.study import Plan
 from tests.cli.small_study import Assay
 from tests.engine.staged_study import StagedStudy

@@ -17,11 +17,11 @@ import jsonschema
 import pytest
 
 from assay.cli.planning import read_plan
-from assay.results import Environment, Lease, Store
-from assay.results.stop import stop_requested
+from assay.storage import Environment, Lease, Store
+from assay.storage.stop import stop_requested
 from assay.study import Plan, parse_study, plan_study
+from tests.analysis.made_lineage import keep_lineage
 from tests.cli.small_study import STUDY, Answer, Assay, finished
-from tests.results.made_lineage import keep_lineage
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = [

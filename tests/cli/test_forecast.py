@@ -8,7 +8,7 @@ import pytest
 
 from assay.cli.forecast import say_truth
 from assay.cli.planning import read_plan
-from assay.results import Store
+from assay.storage import Store
 from tests.cli.small_study import Assay, finished
 
 STUDY = """\

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from assay.results import Store
+from assay.storage import Store
+from tests.analysis.label_studies import GRID, trained
 from tests.cli.small_study import Assay
-from tests.results.label_studies import GRID, trained
 
 
 def both(images: int, masks: int) -> float:

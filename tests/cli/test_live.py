@@ -11,8 +11,8 @@ from rich.console import Console
 
 from assay.cli.live import LiveView
 from assay.cli.output import duration, size
-from assay.results import Environment, Progress, Store
-from assay.results.watch import Watch, score
+from assay.storage import Environment, Progress, Store
+from assay.storage.watch import Watch, score
 from assay.study import Plan
 from tests.cli.small_study import finished
 

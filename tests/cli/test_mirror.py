@@ -9,7 +9,7 @@ import pytest
 
 from assay.cli.mirror import Mirror
 from assay.cli.options import in_use
-from assay.results import Store
+from assay.storage import Store
 from assay.study import Plan
 
 

@@ -10,7 +10,7 @@ import mlflow.pyfunc
 import numpy as np
 import pytest
 
-from assay.results import Store
+from assay.storage import Store
 from tests.cli.small_study import Assay
 from tests.production.trained import train
 

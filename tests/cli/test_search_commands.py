@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from assay.results import Store
-from assay.results.search import grown, write_ablations, write_points
+from assay.storage import Store
+from assay.storage.search_points import grown, write_ablations, write_points
 from assay.study import Plan, parse_study, plan_study
 from assay.study.points import make_ablations, make_point
 from tests.cli.small_search import DRAWN, SEARCH, score_new, write_search

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from assay.results import Record, Store
+from assay.storage import Record, Store
 from assay.study import Plan, parse_study, plan_study
 from tests.cli.small_study import STUDY, finished
 
-ROOT = Path(__file__).parents[2]
+PAGES = Path(__file__).parents[2] / "dashboard" / "assay_dashboard"
 Show = Callable[..., AppTest]
 Open = Callable[..., AppTest]
 
@@ -57,7 +57,7 @@ def show(store: Store, monkeypatch: pytest.MonkeyPatch) -> Show:
 
     def run(page: str, study: str | None = "small", **parameters: str | list[str]) -> AppTest:
         monkeypatch.setattr("sys.argv", ["app.py", "--storage", store.uri])
-        app = AppTest.from_file(str(ROOT / "dashboard" / "views" / f"{page}.py"), default_timeout=60)
+        app = AppTest.from_file(str(PAGES / "views" / f"{page}.py"), default_timeout=60)
         if study is not None:
             app.session_state["study"] = study
         for name, value in parameters.items():
@@ -71,7 +71,7 @@ def show(store: Store, monkeypatch: pytest.MonkeyPatch) -> Show:
 def open_page(store: Store, monkeypatch: pytest.MonkeyPatch) -> Open:
     """Go to a page of the whole program, in one session."""
     monkeypatch.setattr("sys.argv", ["app.py", "--storage", store.uri])
-    app = AppTest.from_file(str(ROOT / "dashboard" / "app.py"), default_timeout=30).run()
+    app = AppTest.from_file(str(PAGES / "app.py"), default_timeout=30).run()
 
     def open_page(page: str, study: str | None = "small") -> AppTest:
         app.session_state["study"] = study

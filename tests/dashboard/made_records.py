@@ -22,11 +22,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from assay.results import Environment, Record, Result, StageResult, Store, Thresholds
-from assay.results.record import Status
-from assay.results.summary import write_summary
+from assay.analysis.summary import write_summary
+from assay.storage import Environment, Record, Result, StageResult, Store, Thresholds
+from assay.storage.record import Status
 from assay.study import Plan, Trial, parse_study, plan_study
-from tests.results.made_studies import START, make_record
+from tests.analysis.made_studies import START, make_record
 from trainables.contract import Explanation, Prediction, seed_for
 from trainables.data.samples import EvaluationData, ImageSet
 from trainables.data.synthesis import DEFECTS, Surface, add_defect, paint_surface

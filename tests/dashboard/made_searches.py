@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 
-from assay.results import Store
-from assay.results.search import write_points
+from assay.storage import Store
+from assay.storage.search_points import write_points
 from assay.study import Plan, parse_study, plan_study
 from assay.study.points import make_point
 from assay.study.search import Choice, IntRange, Parameter, Scalar
 from assay.study.space import draw
-from tests.results.made_studies import make_record
+from tests.analysis.made_studies import make_record
 from trainables.catalogue import find_trainable
 
 __all__ = ["make_large_search"]

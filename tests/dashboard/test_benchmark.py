@@ -10,13 +10,13 @@ import numpy as np
 import psutil
 import pytest
 
-from assay.results import Store
-from assay.results.search_tables import judged_cells
+from assay.report.search_tables import judged_cells
+from assay.storage import Store
+from assay_dashboard.study_view import view
 from benchmarks.dashboard import READERS, Seconds, Site, Taken, large_study, most_memory, report
 from benchmarks.dashboard_steps import Step
-from dashboard.store import view
 from tests.dashboard.made_searches import make_large_search
-from trainables.maps import DISPLAY_SIDE
+from trainables.heatmaps import DISPLAY_SIDE
 
 STEP = Step("first page", 2.0, lambda page, url: 0.0)
 SITE = Site("assay", contextlib.nullcontext, (STEP,), 1.0)  # type: ignore[arg-type]

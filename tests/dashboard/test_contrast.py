@@ -10,7 +10,7 @@ import pytest
 
 from assay.cli.dashboard import _FLAGS
 
-DASHBOARD = Path(__file__).parents[2] / "dashboard"
+DASHBOARD = Path(__file__).parents[2] / "dashboard" / "assay_dashboard"
 SHEETS = (DASHBOARD / "style.css", *sorted((DASHBOARD / "components").glob("*.css")))
 # The pages' background: Streamlit's own where `assay dashboard` names none.
 PAGE = {name: _FLAGS.get(f"theme.{name}.backgroundColor", "#ffffff") for name in ("light", "dark")}

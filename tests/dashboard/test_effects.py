@@ -9,15 +9,15 @@ from dataclasses import replace
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from assay.results import Store
-from assay.results.answers import study_answers
-from assay.results.effects_plot import MOST_ROWS, EffectRow, comparisons_plot
+from assay.analysis.study_analysis import study_answers
+from assay.report.figures.effects_rows import MOST_ROWS, EffectRow, comparisons_plot
+from assay.storage import Store
 from assay.study import Plan, parse_study, plan_study
-from dashboard.plots import difference_plot
+from assay_dashboard.plots import difference_plot
+from tests.analysis.made_studies import make_plan, make_records
 from tests.cli.small_study import finished
 from tests.dashboard.conftest import Show
 from tests.dashboard.made_records import large_study_text
-from tests.results.made_studies import make_plan, make_records
 
 ROW = re.compile(r"(lr: l0 → l\d) (…·l\d) is ")  # of the words for who cannot see the picture
 

@@ -9,14 +9,14 @@ from statistics import mean
 import pyarrow as pa
 import pytest
 
-from assay.results import Record, Store
-from assay.results.labels import label_costs
+from assay.analysis.label_costs import label_costs
+from assay.storage import Record, Store
 from assay.study import Plan
 from assay.study.schema import Labelling
-from dashboard.store import priced
+from assay_dashboard.study_view import priced
+from tests.analysis.label_studies import LINE, ladder, trained
+from tests.analysis.made_studies import STUDY, make_plan, make_record, make_records
 from tests.dashboard.conftest import Show, put, said
-from tests.results.label_studies import LINE, ladder, trained
-from tests.results.made_studies import STUDY, make_plan, make_record, make_records
 
 Study = tuple[Plan, Mapping[str, Record]]
 SEEDS = ", ".join(map(str, range(8)))

@@ -7,10 +7,10 @@ import time
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from assay.results import Environment, Progress, Store
+from assay.storage import Environment, Progress, Store
 from assay.study import Plan, parse_study, plan_study
-from dashboard import store as results
-from dashboard.store import StudyView, studies
+from assay_dashboard import store as results
+from assay_dashboard.study_view import StudyView, studies
 from tests.cli.small_study import STUDY, finished
 from tests.dashboard.conftest import Open, Show, put, said
 from trainables.errors import StorageError
@@ -50,7 +50,7 @@ def test_a_record_that_lands_while_the_page_is_made_is_on_it_in_the_end(
             time.sleep(STALE)
         return "counted"
 
-    monkeypatch.setattr("dashboard.frame.count_line", count_line)
+    monkeypatch.setattr("assay_dashboard.layout.count_line", count_line)
     app = open_page("table")
     assert list(app.dataframe[0].value["n"]) == ["2", "2"]
 
@@ -72,7 +72,7 @@ def test_a_trial_page_shows_the_record_whichever_of_its_looks_finds_it_first(
     def view(store: Store, name: str) -> StudyView:
         return next(looks, after)
 
-    monkeypatch.setattr("dashboard.store.view", view)
+    monkeypatch.setattr("assay_dashboard.study_view.view", view)
     app.run()
     assert "It has no record yet" not in said(app)
     assert app.metric[0].value == "0.9700"
@@ -80,7 +80,7 @@ def test_a_trial_page_shows_the_record_whichever_of_its_looks_finds_it_first(
 
 def test_what_cannot_be_read_is_said_in_its_place() -> None:
     def page() -> None:
-        from dashboard.frame import errors_said
+        from assay_dashboard.layout import errors_said
         from trainables.errors import StorageError
 
         with errors_said():
@@ -97,7 +97,7 @@ def test_the_list_of_studies_says_itself_that_the_storage_is_away(
     def away(_: Store) -> None:
         raise StorageError("the bucket is away")
 
-    monkeypatch.setattr("dashboard.store.studies", away)
+    monkeypatch.setattr("assay_dashboard.study_view.studies", away)
     app = show("studies", study=None)
     assert not app.exception
     assert "The bucket is away" in said(app)
@@ -113,7 +113,7 @@ def test_a_running_trial_says_itself_that_the_storage_is_away(
             raise StorageError("the bucket is away")
         return now
 
-    monkeypatch.setattr("dashboard.store.view", view)
+    monkeypatch.setattr("assay_dashboard.study_view.view", view)
     app = show("trial", cell=plan.trials[3].cell, repeat="seed 1")
     assert not app.exception
     assert "The bucket is away" in said(app)

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from dashboard import masks
-from dashboard.masks import (
+from assay_dashboard import masks
+from assay_dashboard.masks import (
     Column,
     Pair,
     View,
@@ -27,8 +27,8 @@ from dashboard.masks import (
     pack,
     stage_columns,
 )
-from trainables.lineage import LINEAGE_SCHEMA
-from trainables.maps import Probe, maps_table, read_probe
+from trainables.heatmaps import Probe, maps_table, read_probe
+from trainables.stage_maps import LINEAGE_SCHEMA
 
 COMPONENTS = Path(masks.__file__).parent / "components"
 SIZE = (40, 60)

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from assay.results import Record, Store
-from assay.results.pictures import records_with_maps
+from assay.report.figures.mask_sheets import records_with_maps
+from assay.storage import Record, Store
 from assay.study import Plan
-from dashboard import masks
-from dashboard.masks import MOST_CELLS, PAGE_ROWS
+from assay_dashboard import masks
+from assay_dashboard.masks import MOST_CELLS, PAGE_ROWS
 from tests.dashboard.made_records import large_study_text, make_large_study, make_scene, make_study
 
 Open = Callable[..., AppTest]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from assay.study.search import Choice, FloatRange
-from dashboard.parallel import brush_texts, brushes_of, inside, objective_axis, pack, parameter_axis
+from assay_dashboard.parallel import brush_texts, brushes_of, inside, objective_axis, pack, parameter_axis
 
 LOG = FloatRange.model_validate({"float": [0.01, 1.0], "log": True})
 CHOICE = Choice.model_validate({"choice": ["none", "linear", "power"]})

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from assay.results.search import Judged
+from assay.storage.search_points import Judged
 from assay.study import Plan, Point, parse_study, plan_study
-from dashboard.points import few, search_points, thinning
+from assay_dashboard.points import few, search_points, thinning
 from tests.cli.small_search import SEARCH
 
 PLAN: Plan = plan_study(parse_study(SEARCH, "hunt.yaml"), None, "cpu")

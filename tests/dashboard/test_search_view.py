@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from assay.results import Problem, Record, Store
-from assay.results.search import grown
-from assay.results.watch import Watch
+from assay.storage import Problem, Record, Store
+from assay.storage.search_points import grown
+from assay.storage.watch import Watch
 from assay.study import Plan, parse_study, plan_study
-from dashboard.store import view
+from assay_dashboard.study_view import view
 from tests.cli.small_search import DRAWN, SEARCH, draw, write_search
 from tests.dashboard.conftest import Open, Show, said
 
@@ -92,7 +92,7 @@ def test_another_study_begins_without_the_brushes_of_the_one_before(show: Show, 
 def test_the_point_that_was_clicked_stays_chosen_when_better_ones_come(
     hunt: Plan, open_page: Open, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dashboard.store._FRESH", 0.0)
+    monkeypatch.setattr("assay_dashboard.study_view._FRESH", 0.0)
     app = open_page("search", "hunt")
     app.session_state["_points of hunt base"] = "base #3"  # as a click leaves it
     app.run()

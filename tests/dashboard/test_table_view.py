@@ -7,14 +7,14 @@ import json
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from assay.results import Record, Store
+from assay.storage import Record, Store
 from assay.study import Plan, parse_study, plan_study
-from dashboard.cells import ablation, cell_table
-from dashboard.store import answers, view
+from assay_dashboard.cells import ablation, cell_table
+from assay_dashboard.study_view import answers, view
+from tests.analysis.made_studies import make_plan, make_records
+from tests.analysis.test_uncertainty_and_looks import with_predictions
 from tests.cli.small_study import STUDY
 from tests.dashboard.conftest import Show, put
-from tests.results.made_studies import make_plan, make_records
-from tests.results.test_luck_and_looks import with_predictions
 
 
 def marked(app: AppTest) -> list[int]:
@@ -89,7 +89,7 @@ def test_a_new_record_reads_no_predictions_but_its_own(store: Store, monkeypatch
         return read_part(self, record, name)
 
     monkeypatch.setattr(Store, "read_part", noted)
-    monkeypatch.setattr("dashboard.store._FRESH", 0.0)
+    monkeypatch.setattr("assay_dashboard.study_view._FRESH", 0.0)
     assert answers(view(store, "additions"), luck=True).luck is not None
     assert sorted(read) == sorted(one.id for one in first)
     store.write_record(last)

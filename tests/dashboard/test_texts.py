@@ -8,9 +8,9 @@ import pytest
 
 from assay.study import Plan
 from assay.study.repeats import repeat_name
-from dashboard.frame import paragraph
-from dashboard.state import known, storage_uri, trial_of
-from dashboard.words import ago, duration, said
+from assay_dashboard.formatting import ago, duration, said
+from assay_dashboard.layout import paragraph
+from assay_dashboard.state import known, storage_uri, trial_of
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from assay.results import Store
-from assay.results.csv_tables import cells_csv
+from assay.report.csv_tables import cells_csv
+from assay.storage import Store
 from assay.study import Plan
-from dashboard.cells import cell_table, in_order, trial_table
-from dashboard.store import answers, view
+from assay_dashboard.cells import cell_table, in_order, trial_table
+from assay_dashboard.study_view import answers, view
 from tests.dashboard.conftest import Open, Show, said
 from trainables.metrics import METRICS
 

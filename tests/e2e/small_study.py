@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from assay.results import Record, Store
+from assay.storage import Record, Store
 from assay.study import Plan
 
 __all__ = ["SmallStudy", "small_text"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.results import Store
+from assay.storage import Store
 from tests.e2e.toy_program import ToyProgram
 from tests.mounting import in_own_mounts
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from assay.results import Store
+from assay.storage import Store
 from tests.e2e.toy_program import ToyProgram, wait_for
 from tests.s3_server import CREDENTIALS, S3Server
 

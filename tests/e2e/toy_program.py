@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from assay.results import Record, Store
+from assay.storage import Record, Store
 from assay.study import Plan
 from tests.engine.toy_study import PACE, TOY
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from assay.results import Store
+from assay.storage import Store
 from tests.engine.toy_study import ToyStudy
 from tests.engine.worker_alone import train_here
 from trainables.errors import StorageError

@@ -10,8 +10,8 @@ import torch
 from assay.engine.search_packs import search_packs
 from assay.engine.trial import Place
 from assay.engine.worker import train_trials
-from assay.results import Record, Store
-from assay.results.search import grown, read_points
+from assay.storage import Record, Store
+from assay.storage.search_points import grown, read_points
 from assay.study import Plan, Point, Trial, parse_study, plan_study
 from tests.engine.made_packs import make_pack
 from trainables.data import open_manifest

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from assay.engine.versions import source_version
-from assay.results.lease import holder
+from assay.storage.lease import holder
 from tests.conftest import ROOT
 from tests.engine.ray_nodes import RayNode, RayNodes
 from tests.engine.toy_study import ToyStudy

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from assay.results import Environment, Store
-from assay.results.pictures import overlay_sheet
-from assay.results.retention import clean_plan, free, unkept_models
+from assay.report.figures.mask_sheets import overlay_sheet
+from assay.storage import Environment, Store
+from assay.storage.retention import clean_plan, free, unkept_models
 from assay.study import Trial
+from tests.analysis.made_studies import markdown_of
 from tests.engine.search_study import SEARCH, ToySearch
 from tests.engine.toy_study import ToyStudy
 from tests.engine.worker_alone import train_here
-from tests.results.made_studies import markdown_of
 from trainables.errors import InputError
 
 Toy = Callable[..., ToyStudy]

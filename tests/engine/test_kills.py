@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from assay.results import Store
-from assay.results.stop import request_stop
+from assay.storage import Store
+from assay.storage.stop import request_stop
 from tests.engine.toy_study import ToyStudy
 
 Toy = Callable[..., ToyStudy]

@@ -14,7 +14,7 @@ import pytest
 from tests.data.made_images import make_folder
 from tests.engine.staged_study import STAGED, StagedStudy
 from trainables.data import make_split, open_manifest
-from trainables.lineage import LINEAGE_SCHEMA
+from trainables.stage_maps import LINEAGE_SCHEMA
 
 _SYNTHETIC = STAGED[STAGED.index("data:") : STAGED.index("supervision:")]
 PARTS = STAGED.replace(_SYNTHETIC, "data: {{reader: folder, path: parts, splits: per_seed}}\n")

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from assay.results import Record
-from assay.results.labels import label_costs
-from assay.results.stages import made_stages
-from assay.study.stages import stage_graph
+from assay.analysis.label_costs import label_costs
+from assay.storage import Record
+from assay.storage.stage_store import made_stages
+from assay.study.stage_graph import stage_graph
+from tests.analysis.made_studies import markdown_of
 from tests.engine.toy_study import ToyStudy
-from tests.results.made_studies import markdown_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("free_cluster")]
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from assay.engine.cluster import Cluster, _connect
 from assay.engine.packs import make_packs, packs_as_asked, packs_beside_stages, stage_packs
-from assay.results import Store
+from assay.storage import Store
 from assay.study import plan_study, read_study
 from assay.study.schema import Resources
-from assay.study.stages import stage_graph
+from assay.study.stage_graph import stage_graph
 from tests.conftest import ROOT
 from trainables.errors import InputError
 

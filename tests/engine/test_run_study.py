@@ -17,7 +17,7 @@ import ray
 
 from assay.engine.driver import COMPLETE, PackDriver
 from assay.engine.packs import Pack
-from assay.results import Record
+from assay.storage import Record
 from assay.study import Trial
 from tests.engine.made_packs import make_pack
 from tests.engine.toy_study import ToyStudy

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from assay.engine.search import Told, importance, propose
-from assay.results import Record, Result
-from assay.results.search import best_points, judge, winners
-from assay.results.search_tables import judged_cells
+from assay.engine.proposals import Told, importance, propose
+from assay.report.search_tables import judged_cells
+from assay.storage import Record, Result
+from assay.storage.search_points import best_points, judge, winners
 from assay.study import Trial
 from assay.study.search import Parameter, Search
+from tests.analysis.made_studies import markdown_of
 from tests.engine.search_study import ToySearch
-from tests.results.made_studies import markdown_of
 from trainables.errors import InputError
 
 SPACE = TypeAdapter(dict[str, Parameter]).validate_python(

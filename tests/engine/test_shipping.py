@@ -19,7 +19,7 @@ from assay.engine.shipping import SETTINGS, runtime_env, stage
 from assay.engine.trial import Place
 from assay.engine.versions import differences, program, source_roots, source_version
 from assay.engine.worker import train_trials
-from assay.results import Store
+from assay.storage import Store
 from tests.engine.made_packs import make_pack
 from tests.engine.toy_study import ToyStudy
 

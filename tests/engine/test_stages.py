@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from assay.engine.packs import StageTask
-from assay.results.retention import clean_plan, free
-from assay.results.stages import StageRecord, made_stages, read_stage
-from assay.results.store import DamagedFileError
-from assay.results.watch import Watch
-from assay.study.stages import stage_graph
+from assay.storage.retention import clean_plan, free
+from assay.storage.stage_store import StageRecord, made_stages, read_stage
+from assay.storage.store import DamagedFileError
+from assay.storage.watch import Watch
+from assay.study.stage_graph import stage_graph
 from tests.engine.staged_study import STAGED, StagedStudy
 from tests.engine.test_kills import kill_first
 from trainables.catalogue import find_trainable

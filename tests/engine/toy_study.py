@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from assay.engine import EngineOptions, Outcome, run_study
-from assay.results import Store
+from assay.storage import Store
 from assay.study import Plan, parse_study, plan_study
 from trainables.data import open_manifest
 

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from assay.engine.run import TrainRun
-from assay.results import Environment, Store
+from assay.engine.train_run import TrainRun
+from assay.storage import Environment, Store
 from assay.study import Trial
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.data.spec import DataSpec, Supervision

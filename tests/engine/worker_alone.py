@@ -8,7 +8,7 @@ import torch
 
 from assay.engine.trial import Place
 from assay.engine.worker import train_trials
-from assay.results import Store
+from assay.storage import Store
 from assay.study import Plan
 from tests.engine.made_packs import make_pack
 

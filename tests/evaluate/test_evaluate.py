@@ -13,7 +13,7 @@ from trainables.contract import Prediction
 from trainables.data.samples import EvaluationData, ImageSet
 from trainables.data.tensors import images_to_tensor
 from trainables.evaluate import PREDICTIONS_SCHEMA, Evaluation, evaluate, image_scores
-from trainables.maps import MAPS_SCHEMA
+from trainables.heatmaps import MAPS_SCHEMA
 from trainables.metrics import METRICS, best_f1_threshold
 
 TEST = make_set("test", 30, seed=1, masks=True)

@@ -28,7 +28,7 @@ from trainables.focus import FocusConfig, cropping
 from trainables.focus.chain import attachments_of
 from trainables.focus.contrast import Contrast
 from trainables.focus.cropping import GuidedCropping
-from trainables.nn.crops import crop
+from trainables.nn.cam.crops import crop
 
 CPU = torch.device("cpu")
 

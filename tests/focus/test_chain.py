@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from assay.study import plan_study, read_study
-from assay.study.stages import stage_graph
+from assay.study.stage_graph import stage_graph
 from tests.conftest import ROOT
 from tests.focus.chains import (
     CPU,
@@ -42,11 +42,17 @@ from trainables.errors import InputError
 from trainables.evaluate import evaluate
 from trainables.focus import TRAINABLE
 from trainables.focus.chain import stages
-from trainables.nn.cam import minmax
-from trainables.nn.initialisation import initialise
-from trainables.nn.relabelling import refined_labels
-from trainables.nn.segmentation import SegmentationNet, Targets, label_loss, match_area, train_segmentation
-from trainables.nn.unet import ImageHead
+from trainables.nn.cam.activation import minmax
+from trainables.nn.labels.relabelling import refined_labels
+from trainables.nn.labels.segmentation import (
+    SegmentationNet,
+    Targets,
+    label_loss,
+    match_area,
+    train_segmentation,
+)
+from trainables.nn.layers.initialisation import initialise
+from trainables.nn.layers.unet import ImageHead
 from trainables.pseudo_labels import PseudoLabels
 from trainables.regioncam import TRAINABLE as REGIONCAM
 from trainables.stages import stage_keys

@@ -25,7 +25,7 @@ from trainables.focus.extension import (
     residual_scale,
 )
 from trainables.focus.inpainting import train_inpainter
-from trainables.nn.inpaint import telea
+from trainables.nn.labels.inpaint import telea
 
 SIZE = (64, 64)
 STRONG, WEAK = (slice(12, 20), slice(12, 20)), (slice(40, 48), slice(44, 52))

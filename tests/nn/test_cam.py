@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tests.nn.make_gradcam_fixture import FIXTURE, LAYERS, LSE_R, Net
-from trainables.nn.cam import (
+from trainables.nn.cam.activation import (
     GRADIENT_MAPS,
     CamHead,
     Fusion,
@@ -25,8 +25,8 @@ from trainables.nn.cam import (
     minmax,
     score_gradients,
 )
-from trainables.nn.maps import Pool, enlarge_cells
-from trainables.nn.resnet import ResNet18s, ResNetShape
+from trainables.nn.layers.pooling import Pool, enlarge_cells
+from trainables.nn.layers.resnet import ResNet18s, ResNetShape
 
 POOLS: tuple[Pool, ...] = ("gap", "topk", "lse", "gmp")
 

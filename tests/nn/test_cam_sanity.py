@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from trainables.nn.cam import GRADIENT_MAPS, CamHead, GradientMap, score_gradients
-from trainables.nn.initialisation import initialise
-from trainables.nn.maps import enlarge_cells
-from trainables.nn.resnet import ResNet18s, ResNetShape
+from trainables.nn.cam.activation import GRADIENT_MAPS, CamHead, GradientMap, score_gradients
+from trainables.nn.layers.initialisation import initialise
+from trainables.nn.layers.pooling import enlarge_cells
+from trainables.nn.layers.resnet import ResNet18s, ResNetShape
 
 SIDE = 48
 

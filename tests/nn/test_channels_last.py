@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainables.nn.channels_last import GroupNorm, PointwiseConv
+from trainables.nn.layers.channels_last import GroupNorm, PointwiseConv
 
 # images, channels, height, width, groups; sides that rows of numbers do not fit, one channel, one pixel
 SHAPES = [(2, 8, 16, 16, 2), (3, 12, 7, 5, 3), (1, 18, 3, 11, 3), (2, 7, 6, 1, 1), (4, 4, 1, 1, 1)]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.nn.crops import box_areas, crop, guided_boxes, placed_boxes, remember_sizes
+from trainables.nn.cam.crops import box_areas, crop, guided_boxes, placed_boxes, remember_sizes
 
 SIZE = (60, 80)
 

@@ -8,14 +8,14 @@ import torch
 from scipy.ndimage import gaussian_filter
 from sklearn.metrics import average_precision_score
 
-from trainables.nn.blur import gaussian_blur
-from trainables.nn.floors import (
+from trainables.nn.cam.floors import (
     blur_residual,
     centre_prior,
     map_times_residual,
     random_maps,
     size_only_scores,
 )
+from trainables.nn.layers.blur import gaussian_blur
 
 SIZE = (40, 61)
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainables.nn.cam import CamHead, score_gradients
-from trainables.nn.guided import GradientFilter, GuidedReLU, filtered_gradients
-from trainables.nn.initialisation import initialise
-from trainables.nn.maps import Pool
-from trainables.nn.resnet import ResNet18s, ResNetShape
+from trainables.nn.cam.activation import CamHead, score_gradients
+from trainables.nn.cam.guided import GradientFilter, GuidedReLU, filtered_gradients
+from trainables.nn.layers.initialisation import initialise
+from trainables.nn.layers.pooling import Pool
+from trainables.nn.layers.resnet import ResNet18s, ResNetShape
 
 NO_FILTER = GradientFilter(guided=False, q=0)
 STAGES = 3

@@ -10,8 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainables.nn.initialisation import initialise
-from trainables.nn.inpaint import (
+from trainables.nn.labels.inpaint import (
     Inpainter,
     blob_masks,
     draw_masks,
@@ -21,6 +20,7 @@ from trainables.nn.inpaint import (
     reconstruct,
     telea,
 )
+from trainables.nn.layers.initialisation import initialise
 
 SIZE = (40, 56)
 

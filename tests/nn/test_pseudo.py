@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.nn.maps import dilate
-from trainables.nn.pseudo import Cutoffs, Policy, area_threshold, otsu_threshold, pseudo_labels
+from trainables.nn.labels.pseudo import Cutoffs, Policy, area_threshold, otsu_threshold, pseudo_labels
+from trainables.nn.layers.pooling import dilate
 
 
 def smooth_maps(count: int = 3, size: tuple[int, int] = (48, 64)) -> Tensor:

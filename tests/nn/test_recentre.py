@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainables.nn.blur import gaussian_blur
-from trainables.nn.cam import minmax
-from trainables.nn.recentre import best_offset, offset_scores, recentre
+from trainables.nn.cam.activation import minmax
+from trainables.nn.cam.recentre import best_offset, offset_scores, recentre
+from trainables.nn.layers.blur import gaussian_blur
 
 SIZE = (64, 80)
 

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from tests.nn.blurred_square import iou, square
-from trainables.nn.crf import Crf
-from trainables.nn.refine import GuidedFilter, Refiner, guided_filter, refine, sharpen
+from trainables.nn.labels.crf import Crf
+from trainables.nn.labels.refine import GuidedFilter, Refiner, guided_filter, refine, sharpen
 
 REFINERS = [Crf(), GuidedFilter()]
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.nn.norm import norm_layer
-from trainables.nn.resnet import ResNet18s, ResNetShape, Stem
+from trainables.nn.layers.norm import norm_layer
+from trainables.nn.layers.resnet import ResNet18s, ResNetShape, Stem
 
 
 def published_names() -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.nn.unet import ImageHead, PlainEncoder, UNet, prior_logit
+from trainables.nn.layers.unet import ImageHead, PlainEncoder, UNet, prior_logit
 
 
 def _unet() -> UNet:

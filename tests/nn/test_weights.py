@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from trainables.errors import InputError
-from trainables.nn.initialisation import initialise
-from trainables.nn.resnet import ResNet18s, ResNetShape
+from trainables.nn.layers.initialisation import initialise
+from trainables.nn.layers.resnet import ResNet18s, ResNetShape
 from trainables.nn.weights import (
     ROOT_VARIABLE,
     check_name,

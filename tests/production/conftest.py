@@ -12,7 +12,7 @@ import pytest
 from assay.production.check import Check, check_photos
 from assay.production.export import Form, export_model
 from assay.production.onnx import OnnxForm
-from assay.results import Record, Store
+from assay.storage import Record, Store
 from assay.tracking.pyfunc import PyfuncForm
 from tests.production.trained import train
 

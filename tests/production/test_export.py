@@ -25,7 +25,7 @@ from assay.production.check import check_export, check_photos
 from assay.production.export import export_model
 from assay.production.model import card_of, load_model, trained_record
 from assay.production.onnx import CARD_KEY, OPSET, OnnxForm, write_onnx
-from assay.results import Record, Store
+from assay.storage import Record, Store
 from tests.production.conftest import FORMS, Exported, Trained
 from trainables.contract import Prediction
 from trainables.deployed import Card, DeployedModel

@@ -10,7 +10,7 @@ import torch
 from assay.engine.packs import Pack
 from assay.engine.trial import Place
 from assay.engine.worker import train_trials
-from assay.results import Record, Store
+from assay.storage import Record, Store
 from assay.study import parse_study, plan_study
 from trainables.data import Manifest, open_manifest
 from trainables.data.spec import DataSpec

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from assay.study import plan_study, read_study
-from assay.study.stages import stage_graph
+from assay.study.stage_graph import stage_graph
 from tests.conftest import ROOT
 from tests.golden_weights import assert_stages_ended_at
 from tests.regioncam.chains import (
@@ -38,9 +38,9 @@ from trainables.contract import LocalRun
 from trainables.data.samples import EvaluationData
 from trainables.errors import InputError
 from trainables.evaluate import evaluate
-from trainables.nn.pseudo import pseudo_labels
-from trainables.nn.relabelling import by_id
-from trainables.nn.segmentation import Targets
+from trainables.nn.labels.pseudo import pseudo_labels
+from trainables.nn.labels.relabelling import by_id
+from trainables.nn.labels.segmentation import Targets
 from trainables.pseudo_labels import PseudoLabels
 from trainables.regioncam import TRAINABLE, RegionCamPredictor
 from trainables.regioncam.chain import agreement, sharpened_labels, stages

@@ -16,8 +16,8 @@ from trainables.cam.classifier import train_classifier
 from trainables.cam.maps import MapSettings, measured_maps
 from trainables.cam.network import Classifier
 from trainables.contract import LocalRun
-from trainables.nn.initialisation import initialise
-from trainables.nn.recentre import Offset
+from trainables.nn.cam.recentre import Offset
+from trainables.nn.layers.initialisation import initialise
 from trainables.regioncam.maps import RegionMaps, RegionMapSettings, measured_region_maps
 
 ENOUGH: dict[str, Any] = {"min_steps": 100}

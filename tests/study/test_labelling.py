@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from assay.study import parse_study, plan_study
-from tests.results.label_studies import LINE
+from tests.analysis.label_studies import LINE
 from trainables.errors import InputError
 
 COSTS = "labelling: {image_label_seconds: 3, mask_seconds: 90}\n"

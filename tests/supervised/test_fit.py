@@ -21,8 +21,8 @@ from trainables.data.tensors import images_to_tensor
 from trainables.errors import Diverged, InputError
 from trainables.evaluate import EvaluationData, evaluate
 from trainables.nn.augmentation import Views
-from trainables.nn.initialisation import initialise
-from trainables.nn.resnet import ResNet18s, ResNetShape
+from trainables.nn.layers.initialisation import initialise
+from trainables.nn.layers.resnet import ResNet18s, ResNetShape
 from trainables.supervised import TRAINABLE, SupervisedConfig, SupervisedPredictor
 from trainables.supervised.fit import Batch, new_network, train_batch
 from trainables.supervised.network import resnet_of

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from assay.results import StageResult
+from assay.storage import StageResult
 from assay.tracking.content import final_points
-from tests.results.made_studies import make_plan, make_record
+from tests.analysis.made_studies import make_plan, make_record
 
 
 def test_stages_are_metrics_under_what_they_were_measured_on() -> None:

@@ -20,15 +20,15 @@ import pyarrow as pa
 import pytest
 from mlflow.tracking import MlflowClient
 
-from assay.results import Environment, Record, Store
-from assay.results.marker import run_address
-from assay.results.summary import summarise
+from assay.analysis.summary import summarise
+from assay.storage import Environment, Record, Store
+from assay.storage.mlflow_marker import run_address
 from assay.study import Plan
 from assay.tracking import UI_ENVIRONMENT, MlflowMirror, SyncReport, default_uri, ui_command
 from assay.tracking.content import curve_points
-from tests.results.made_studies import START, STUDY, lose, make_plan, make_record
+from tests.analysis.made_studies import START, STUDY, lose, make_plan, make_record
 from trainables.errors import InputError
-from trainables.maps import Probe, maps_table
+from trainables.heatmaps import Probe, maps_table
 
 PLAN = make_plan(STUDY.replace("seeds: [0, 1, 2]", "seeds: [0, 1]"))
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import cv2
 
-from assay.results import Store
+from assay.storage import Store
 from assay.tracking.overlays import write_overlays
-from tests.results.made_lineage import keep_lineage
-from tests.results.made_studies import make_plan
+from tests.analysis.made_lineage import keep_lineage
+from tests.analysis.made_studies import make_plan
 
 
 def test_a_model_that_shows_its_stages_has_a_sheet_of_all_its_probes(tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from mlflow.tracking import MlflowClient
 
-from assay.results import Store
+from assay.storage import Store
 from assay.study.points import make_point
 from assay.tracking import MlflowMirror
-from tests.results.made_studies import STUDY, make_plan, make_record
+from tests.analysis.made_studies import STUDY, make_plan, make_record
 from trainables.catalogue import find_trainable
 
 SEARCH = (

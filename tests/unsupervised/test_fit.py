@@ -34,9 +34,9 @@ from trainables.contract import LocalRun
 from trainables.data import Supervision
 from trainables.data.samples import TrainingData
 from trainables.errors import InputError
-from trainables.nn.initialisation import initialise
-from trainables.nn.inputs import Standardise
-from trainables.nn.resnet import ResNet18s, ResNetShape
+from trainables.nn.layers.initialisation import initialise
+from trainables.nn.layers.inputs import Standardise
+from trainables.nn.layers.resnet import ResNet18s, ResNetShape
 from trainables.stages import stage_keys
 from trainables.unsupervised import TRAINABLE, UnsupervisedPredictor
 from trainables.unsupervised.chain import stages

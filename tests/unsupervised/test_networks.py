@@ -14,7 +14,7 @@ from tests.unsupervised.normal_images import SIZE, made_set, pictures, tiny_conf
 from trainables.contract import LocalRun
 from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
-from trainables.nn.initialisation import initialise
+from trainables.nn.layers.initialisation import initialise
 from trainables.unsupervised.anogan import FAnoGan, train_encoder
 from trainables.unsupervised.gan import Critic, Encoder, Generator
 from trainables.unsupervised.patches import PatchGrid, PatchPool

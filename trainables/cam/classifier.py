@@ -30,8 +30,8 @@ from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
 from trainables.metrics import Undefined, image_ap
 from trainables.nn.augmentation import Views
-from trainables.nn.initialisation import initialise
-from trainables.nn.inputs import Standardise
+from trainables.nn.layers.initialisation import initialise
+from trainables.nn.layers.inputs import Standardise
 from trainables.nn.models import with_layout
 from trainables.nn.passes import image_passes
 from trainables.nn.sampling import BalancedSampler

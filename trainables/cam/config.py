@@ -10,8 +10,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from trainables.nn.cam import Fusion
-from trainables.nn.maps import Pool
+from trainables.nn.cam.activation import Fusion
+from trainables.nn.layers.pooling import Pool
 from trainables.nn.settings import BackboneConfig, BalancedTrainingConfig, InputLayer
 
 __all__ = ["CamConfig", "ClassifierConfig", "MapMethod", "classifier_settings"]

@@ -25,7 +25,7 @@ from trainables.cam.config import CamConfig, MapMethod
 from trainables.cam.network import Classifier
 from trainables.data.samples import ImageSet
 from trainables.errors import InputError
-from trainables.nn.cam import (
+from trainables.nn.cam.activation import (
     GRADIENT_MAPS,
     Fusion,
     dataset_scale,
@@ -33,10 +33,10 @@ from trainables.nn.cam import (
     minmax,
     score_gradients,
 )
-from trainables.nn.floors import blur_residual
-from trainables.nn.maps import enlarge_cells
+from trainables.nn.cam.floors import blur_residual
+from trainables.nn.cam.recentre import REACH, Offset, best_offset, offset_scores, recentre
+from trainables.nn.layers.pooling import enlarge_cells
 from trainables.nn.passes import image_passes
-from trainables.nn.recentre import REACH, Offset, best_offset, offset_scores, recentre
 
 __all__ = ["CamMaps", "MapSettings", "RawMaps", "load_maps", "measured_maps", "save_maps"]
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from trainables.cam.config import ClassifierConfig
-from trainables.nn.cam import CamHead
+from trainables.nn.cam.activation import CamHead
+from trainables.nn.layers.resnet import ResNet18s
 from trainables.nn.models import forward_context
-from trainables.nn.resnet import ResNet18s
 
 __all__ = ["Classifier", "ClassifierOutput", "count_parameters"]
 

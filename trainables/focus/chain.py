@@ -40,13 +40,13 @@ from trainables.focus.extension import (
     residual_scale,
 )
 from trainables.focus.inpainting import filler, new_inpainter, train_inpainter
-from trainables.nn.cam import minmax
-from trainables.nn.inpaint import Inpainter
+from trainables.nn.cam.activation import minmax
+from trainables.nn.labels.inpaint import Inpainter
+from trainables.nn.labels.pseudo import pseudo_labels
+from trainables.nn.labels.refine import refine
+from trainables.nn.labels.relabelling import by_id, refined_labels
+from trainables.nn.labels.segmentation import ImageTask, SegmentationNet, Targets, train_segmentation
 from trainables.nn.models import load_model, save_model, with_layout
-from trainables.nn.pseudo import pseudo_labels
-from trainables.nn.refine import refine
-from trainables.nn.relabelling import by_id, refined_labels
-from trainables.nn.segmentation import ImageTask, SegmentationNet, Targets, train_segmentation
 from trainables.pseudo_labels import PseudoLabels
 from trainables.stages import Stage, StageWork, read_facts, write_facts
 

@@ -14,9 +14,9 @@ from pydantic import Field, model_validator
 
 from trainables.cam.config import ClassifierConfig
 from trainables.focus.extension import Erasing, Fuse, Mode, Residual
+from trainables.nn.labels.pseudo import Cutoffs, Policy
+from trainables.nn.labels.segmentation import ImageTask
 from trainables.nn.loop import Course
-from trainables.nn.pseudo import Cutoffs, Policy
-from trainables.nn.segmentation import ImageTask
 from trainables.nn.settings import PseudoLabelConfig
 
 __all__ = ["FocusConfig"]

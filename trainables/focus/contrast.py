@@ -27,7 +27,7 @@ from trainables.cam.classifier import Attachment, ClassifierStep
 from trainables.cam.network import Classifier
 from trainables.focus.config import FocusConfig
 from trainables.focus.cropping import GuidedCropping
-from trainables.nn.cam import minmax
+from trainables.nn.cam.activation import minmax
 from trainables.nn.contrast import (
     Projection,
     hardest_feature,

@@ -33,8 +33,8 @@ import torch
 from torch import Tensor
 
 from trainables.cam.maps import RawMaps
-from trainables.nn.blur import gaussian_blur
-from trainables.nn.maps import dilate
+from trainables.nn.layers.blur import gaussian_blur
+from trainables.nn.layers.pooling import dilate
 from trainables.nn.ssim import msgms_map
 
 __all__ = [

@@ -13,8 +13,8 @@ from trainables.data.samples import ImageSet, TrainingData
 from trainables.data.tensors import images_to_tensor
 from trainables.focus.config import FocusConfig
 from trainables.focus.extension import Fill
-from trainables.nn.initialisation import initialise
-from trainables.nn.inpaint import Inpainter, blob_masks, draw_masks, inpaint_batch, telea
+from trainables.nn.labels.inpaint import Inpainter, blob_masks, draw_masks, inpaint_batch, telea
+from trainables.nn.layers.initialisation import initialise
 from trainables.nn.loop import Part, train
 from trainables.nn.models import with_layout
 from trainables.nn.sampling import BalancedSampler

@@ -21,15 +21,15 @@ from trainables.contract import Explanation, Prediction
 from trainables.focus.config import FocusConfig
 from trainables.focus.extension import erase, evidence_of, extended_map
 from trainables.focus.inpainting import filler
-from trainables.nn.cam import minmax
-from trainables.nn.crops import crop, guided_boxes
-from trainables.nn.inpaint import Inpainter
-from trainables.nn.maps import dilate
+from trainables.nn.cam.activation import minmax
+from trainables.nn.cam.crops import crop, guided_boxes
+from trainables.nn.labels.inpaint import Inpainter
+from trainables.nn.labels.pseudo import pseudo_labels
+from trainables.nn.labels.refine import sharpen
+from trainables.nn.labels.segmentation import SegmentationNet
+from trainables.nn.layers.pooling import dilate
 from trainables.nn.models import load_model, save_model, with_layout
 from trainables.nn.passes import in_passes, joined
-from trainables.nn.pseudo import pseudo_labels
-from trainables.nn.refine import sharpen
-from trainables.nn.segmentation import SegmentationNet
 
 __all__ = ["Chain", "FocusPredictor", "Judge", "count_parameters", "load"]
 

@@ -12,12 +12,12 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from trainables.contract import TrainableConfig
 from trainables.nn.augmentation import Flips
-from trainables.nn.crf import Crf
-from trainables.nn.inputs import LocalContrast, Standardise
+from trainables.nn.labels.crf import Crf
+from trainables.nn.labels.refine import GuidedFilter, Refiner
+from trainables.nn.layers.inputs import LocalContrast, Standardise
+from trainables.nn.layers.norm import Norm
+from trainables.nn.layers.resnet import ResNet18s, ResNetShape, Stem
 from trainables.nn.loop import Course
-from trainables.nn.norm import Norm
-from trainables.nn.refine import GuidedFilter, Refiner
-from trainables.nn.resnet import ResNet18s, ResNetShape, Stem
 from trainables.nn.training import Schedule
 from trainables.nn.weights import check_name, load_resnet_weights, load_weights_file, weights_path
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainables.nn.blur import gaussian_blur
+from trainables.nn.layers.blur import gaussian_blur
 
 __all__ = ["msgms", "msgms_map", "psnr", "ssim", "ssim_map"]
 

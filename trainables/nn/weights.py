@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from trainables.errors import InputError
-from trainables.nn.resnet import ResNet18s
+from trainables.nn.layers.resnet import ResNet18s
 
 __all__ = ["ROOT_VARIABLE", "check_name", "load_resnet_weights", "load_weights_file", "weights_path"]
 

@@ -26,14 +26,14 @@ from torch import Tensor
 
 from trainables.cam.fit import classifier_stage, load_classifier
 from trainables.data.samples import ImageSet
-from trainables.nn.cam import minmax
-from trainables.nn.crf import label_probability
+from trainables.nn.cam.activation import minmax
+from trainables.nn.labels.crf import label_probability
+from trainables.nn.labels.pseudo import pseudo_labels
+from trainables.nn.labels.refine import refine
+from trainables.nn.labels.relabelling import by_id, refined_labels
+from trainables.nn.labels.segmentation import SegmentationNet, Targets, train_segmentation
 from trainables.nn.models import load_model, save_model, with_layout
 from trainables.nn.passes import image_passes
-from trainables.nn.pseudo import pseudo_labels
-from trainables.nn.refine import refine
-from trainables.nn.relabelling import by_id, refined_labels
-from trainables.nn.segmentation import SegmentationNet, Targets, train_segmentation
 from trainables.pseudo_labels import PseudoLabels
 from trainables.regioncam.config import RegionCamConfig
 from trainables.regioncam.maps import (

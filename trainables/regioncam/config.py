@@ -16,8 +16,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from trainables.cam.config import CamConfig, MapMethod
-from trainables.nn.guided import FilterBy, FilterMode, GradientFilter, GradientSign
-from trainables.nn.pseudo import Cutoffs, Policy
+from trainables.nn.cam.guided import FilterBy, FilterMode, GradientFilter, GradientSign
+from trainables.nn.labels.pseudo import Cutoffs, Policy
 from trainables.nn.settings import PseudoLabelConfig
 from trainables.regioncam.regions import RegionKind, Regions, RegionScore
 

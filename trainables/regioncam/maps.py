@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from trainables.cam.maps import CamMaps, MapSettings, RawMaps, measured_maps
 from trainables.cam.network import Classifier
 from trainables.data.samples import ImageSet
-from trainables.nn.cam import dataset_scale
-from trainables.nn.guided import GradientFilter, filtered_gradients
+from trainables.nn.cam.activation import dataset_scale
+from trainables.nn.cam.guided import GradientFilter, filtered_gradients
+from trainables.nn.cam.recentre import Offset
 from trainables.nn.passes import image_passes
-from trainables.nn.recentre import Offset
 from trainables.regioncam.config import RegionCamConfig
 from trainables.regioncam.regions import Regions, find_regions, region_weights
 

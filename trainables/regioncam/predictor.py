@@ -19,14 +19,14 @@ from trainables.cam.maps import RawMaps
 from trainables.cam.network import Classifier
 from trainables.contract import Explanation, Prediction
 from trainables.errors import InputError
-from trainables.nn.cam import minmax
-from trainables.nn.inpaint import telea
-from trainables.nn.maps import dilate
+from trainables.nn.cam.activation import minmax
+from trainables.nn.labels.inpaint import telea
+from trainables.nn.labels.pseudo import pseudo_labels
+from trainables.nn.labels.refine import sharpen
+from trainables.nn.labels.segmentation import SegmentationNet
+from trainables.nn.layers.pooling import dilate
 from trainables.nn.models import load_model, restore_shared, save_model, with_layout
 from trainables.nn.passes import in_passes, joined
-from trainables.nn.pseudo import pseudo_labels
-from trainables.nn.refine import sharpen
-from trainables.nn.segmentation import SegmentationNet
 from trainables.regioncam.config import RegionCamConfig
 from trainables.regioncam.maps import RegionMaps, RegionMapSettings
 

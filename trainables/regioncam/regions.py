@@ -26,10 +26,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainables.nn.cam import minmax
-from trainables.nn.inpaint import telea
+from trainables.nn.cam.activation import minmax
+from trainables.nn.labels.inpaint import telea
+from trainables.nn.labels.pseudo import otsu_threshold
 from trainables.nn.passes import in_passes
-from trainables.nn.pseudo import otsu_threshold
 
 __all__ = [
     "RegionKind",

@@ -10,7 +10,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from trainables.nn.maps import Pool
+from trainables.nn.layers.pooling import Pool
 from trainables.nn.settings import BackboneConfig, BalancedTrainingConfig
 
 __all__ = ["SupervisedConfig"]

@@ -20,9 +20,10 @@ from trainables.data.samples import ImageSet, TrainingData
 from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
 from trainables.nn.augmentation import Views
-from trainables.nn.cam import dataset_scale
-from trainables.nn.initialisation import initialise
-from trainables.nn.inputs import Standardise
+from trainables.nn.cam.activation import dataset_scale
+from trainables.nn.layers.initialisation import initialise
+from trainables.nn.layers.inputs import Standardise
+from trainables.nn.layers.unet import prior_logit
 from trainables.nn.models import forward_context, with_layout
 from trainables.nn.sampling import BalancedSampler
 from trainables.nn.training import (
@@ -33,7 +34,6 @@ from trainables.nn.training import (
     resume_training,
     validation_ap,
 )
-from trainables.nn.unet import prior_logit
 from trainables.supervised.config import SupervisedConfig
 from trainables.supervised.loss import image_loss, pixel_loss
 from trainables.supervised.network import Classifier, SegmentingUNet, SupervisedNet, build, resnet_of

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from trainables.nn.cam import CamHead
-from trainables.nn.resnet import ResNet18s
-from trainables.nn.unet import ImageHead, PlainEncoder, UNet
+from trainables.nn.cam.activation import CamHead
+from trainables.nn.layers.resnet import ResNet18s
+from trainables.nn.layers.unet import ImageHead, PlainEncoder, UNet
 from trainables.supervised.config import SupervisedConfig
 
 __all__ = ["Classifier", "SegmentingUNet", "SupervisedNet", "SupervisedOutput", "build", "count_parameters"]

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from trainables.contract import Prediction
-from trainables.nn.maps import enlarge_cells
+from trainables.nn.layers.pooling import enlarge_cells
 from trainables.nn.models import forward_context, load_model, save_model, with_layout
 from trainables.nn.passes import in_passes
 from trainables.supervised.config import SupervisedConfig

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from trainables.contract import Run
 from trainables.data.samples import ImageSet
-from trainables.nn.initialisation import initialise
+from trainables.nn.layers.initialisation import initialise
 from trainables.nn.models import forward_context, with_layout
 from trainables.nn.passes import in_passes
 from trainables.unsupervised.config import UnsupervisedConfig

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from trainables.nn.norm import Norm
+from trainables.nn.layers.norm import Norm
 from trainables.nn.settings import PublishedWeightsConfig
 from trainables.unsupervised.patches import Placing
 from trainables.unsupervised.patchnet import Scale, receptive_field

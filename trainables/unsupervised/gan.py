@@ -19,7 +19,7 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainables.nn.norm import Norm, norm_layer
+from trainables.nn.layers.norm import Norm, norm_layer
 
 __all__ = ["Critic", "Encoder", "Generator"]
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
-from trainables.nn.maps import enlarge_cells
+from trainables.nn.layers.pooling import enlarge_cells
 
 __all__ = ["PatchGrid", "PatchPool", "Placing"]
 

@@ -19,7 +19,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainables.nn.maps import enlarge_cells
+from trainables.nn.layers.pooling import enlarge_cells
 
 __all__ = ["PatchNet", "Scale", "cells_to_pixels", "receptive_field"]
 

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from trainables.contract import Run
 from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
-from trainables.nn.initialisation import initialise
-from trainables.nn.inputs import Standardise
+from trainables.nn.layers.initialisation import initialise
+from trainables.nn.layers.inputs import Standardise
 from trainables.nn.models import forward_context
 from trainables.nn.passes import image_passes
 from trainables.unsupervised.config import UnsupervisedConfig

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from trainables.contract import Run
 from trainables.data.samples import ImageSet
-from trainables.nn.initialisation import initialise
-from trainables.nn.inputs import Standardise
+from trainables.nn.layers.initialisation import initialise
+from trainables.nn.layers.inputs import Standardise
+from trainables.nn.layers.resnet import ResNet18s, ResNetShape
 from trainables.nn.models import with_layout
-from trainables.nn.resnet import ResNet18s, ResNetShape
 from trainables.unsupervised.config import UnsupervisedConfig
 from trainables.unsupervised.patches import PatchPool
 from trainables.unsupervised.patchnet import PatchNet, Scale

@@ -39,10 +39,10 @@ def best(
     import re
 
     from assay.cli.lookup import study_name
-    from assay.results import Store
-    from assay.results.plans import stored_plan
-    from assay.results.search import best_points, judge
-    from assay.results.search_tables import search_line
+    from assay.report.search_tables import search_line
+    from assay.storage import Store
+    from assay.storage.plans import stored_plan
+    from assay.storage.search_points import best_points, judge
     from assay.study.names import NAME_PATTERN
     from assay.study.writing import study_of_point
     from trainables.errors import InputError

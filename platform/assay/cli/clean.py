@@ -11,7 +11,7 @@ from assay.cli.options import DEFAULT_STORAGE, Storage, in_use
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from assay.results import Store
+    from assay.storage import Store
     from assay.study import Plan
 
 __all__ = ["clean", "register"]
@@ -37,9 +37,9 @@ def clean(*, yes: Yes = False, orphans: Orphans = False, storage: Storage = DEFA
     from rich.text import Text
 
     from assay.cli.output import console, size
-    from assay.results import Store
-    from assay.results.plans import stored_plans
-    from assay.results.retention import clean_plan, free
+    from assay.storage import Store
+    from assay.storage.plans import stored_plans
+    from assay.storage.retention import clean_plan, free
 
     store, out = Store(storage), console()
     plans = stored_plans(store)
@@ -67,9 +67,9 @@ def clean(*, yes: Yes = False, orphans: Orphans = False, storage: Storage = DEFA
 
 def _orphans(store: Store, plans: Iterable[Plan]) -> list[str]:
     """Folders of trials and stages in no plan; none while a study runs, whose plan may have just changed."""
-    from assay.results.lease import holder
-    from assay.results.stages import stage_folder
-    from assay.study.stages import stage_graph
+    from assay.storage.lease import holder
+    from assay.storage.stage_store import stage_folder
+    from assay.study.stage_graph import stage_graph
 
     if any(holder(store, study) is not None for study in store.studies()):
         return []

@@ -56,13 +56,23 @@ def dashboard(
     It reads the storage and changes nothing there. It listens on this machine only.
     """
     from assay.cli.serving import serve
-    from assay.results import Store
+    from assay.storage import Store
 
     store = Store(storage)
     store.require_root()
     script = _script()
     flags = [f"--{name}={value}" for name, value in {**_FLAGS, "server.port": str(port)}.items()]
-    command = [sys.executable, "-m", "dashboard", "run", str(script), *flags, "--", "--storage", store.uri]
+    command = [
+        sys.executable,
+        "-m",
+        "assay_dashboard",
+        "run",
+        str(script),
+        *flags,
+        "--",
+        "--storage",
+        store.uri,
+    ]
     command += ["--mlflow", _checked(mlflow)]
     root = str(script.parents[1])  # streamlit puts the script's own folder on the path, not the one above
     serve(
@@ -85,7 +95,7 @@ def _checked(url: str) -> str:
 
 
 def _script() -> Path:
-    found = find_spec("dashboard")
+    found = find_spec("assay_dashboard")
     assert found is not None, "the package is installed with assay"
     assert found.origin is not None, "it is a folder with an __init__.py"
     return Path(found.origin).with_name("app.py")

@@ -122,7 +122,7 @@ def _gpus() -> Finding:
 
 
 def _ray() -> Finding:
-    from assay.results.files import redact
+    from assay.storage.files import redact
 
     address = os.environ.get("RAY_ADDRESS")
     if not address:
@@ -131,7 +131,7 @@ def _ray() -> Finding:
 
 
 def _storage(uri: str) -> Finding:
-    from assay.results import Store
+    from assay.storage import Store
     from trainables.errors import InputError
 
     try:
@@ -161,7 +161,7 @@ def _mlflow(tracking_uri: str | None, storage: str) -> Finding:
     from http.client import HTTPException
     from urllib.parse import urlsplit
 
-    from assay.results.files import redact
+    from assay.storage.files import redact
 
     if tracking_uri is None and "://" in storage and not storage.startswith("file://"):
         text = (

@@ -51,7 +51,7 @@ def export(
     from assay.cli.live import LiveView
     from assay.cli.lookup import trial_id
     from assay.cli.output import console
-    from assay.results import Store
+    from assay.storage import Store
 
     store = Store(storage)
     id_ = trial_id(store, trial)

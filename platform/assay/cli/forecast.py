@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from assay.results import Store
-    from assay.results.forecast import Forecast, Machine, Shape
-    from assay.results.record import Record
+    from assay.storage import Store
+    from assay.storage.forecast import Forecast, Machine, Shape
+    from assay.storage.record import Record
     from assay.study import Plan
 
 __all__ = ["say_truth", "show_forecast"]
@@ -26,7 +26,7 @@ def show_forecast(
     """Make the forecast, print it, and keep it beside the study's results."""
     from assay.cli.live import LiveView
     from assay.cli.output import console, duration
-    from assay.results.forecast import forecast_study, write_forecast
+    from assay.storage.forecast import forecast_study, write_forecast
 
     out = console()
     with LiveView(console(stderr=True)) as view:
@@ -47,7 +47,7 @@ def show_forecast(
 def say_truth(store: Store, plan: Plan) -> str | None:
     """``8 finished trials took 2 h 10 min …, the forecast said 2 h``; None where there was no forecast."""
     from assay.cli.output import count, duration
-    from assay.results.forecast import read_forecast, spent_hours
+    from assay.storage.forecast import read_forecast, spent_hours
 
     forecast = read_forecast(store, plan.study.study)
     if forecast is None:
@@ -67,7 +67,7 @@ def say_truth(store: Store, plan: Plan) -> str | None:
 def _this_machine(plan: Plan, data: Path | None, cache: Path) -> Machine:
     import torch
 
-    from assay.results.forecast import Machine
+    from assay.storage.forecast import Machine
     from trainables.errors import InputError
 
     need = plan.study.resources

@@ -37,12 +37,12 @@ def labels(
     The study varies both kinds of label (three numbers of each or more), has three repeats, and says in its
     file what a label takes (`labelling`).
     """
+    from assay.analysis.label_analysis import next_labels
     from assay.cli.lookup import study_name
-    from assay.results import Store
-    from assay.results.label_answers import next_labels
-    from assay.results.label_tables import next_section
-    from assay.results.page.markdown import markdown_section
-    from assay.results.plans import stored_plan
+    from assay.report.label_tables import next_section
+    from assay.report.page.markdown import markdown_section
+    from assay.storage import Store
+    from assay.storage.plans import stored_plan
 
     store = Store(storage)
     plan = stored_plan(store, study_name(store, study))

@@ -19,13 +19,13 @@ from rich.table import Table
 from rich.text import Text
 
 from assay.cli.output import duration
-from assay.results.progress import Running
-from assay.results.watch import Snapshot, Watch, score
+from assay.storage.progress import Running
+from assay.storage.watch import Snapshot, Watch, score
 from assay.study.repeats import repeat_name
 
 if TYPE_CHECKING:
-    from assay.results import Store
-    from assay.results.record import Record
+    from assay.storage import Store
+    from assay.storage.record import Record
     from assay.study import Plan
 
 __all__ = ["LiveView", "render"]
@@ -80,7 +80,7 @@ class LiveView:
 
     def follow(self, plan: Plan, store: Store, on_records: Callable[[], None]) -> None:
         """Show the trials of ``plan`` from now on; ``on_records`` is called when some have ended."""
-        from assay.study.stages import stages_of
+        from assay.study.stage_graph import stages_of
 
         self._on_records = on_records
         self._primary = plan.study.metrics.primary

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
-    from assay.results import Store
+    from assay.storage import Store
 
 __all__ = ["study_name", "trial_id"]
 

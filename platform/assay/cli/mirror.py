@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from assay.results import Store
+    from assay.storage import Store
     from assay.study import Plan
     from assay.tracking import MlflowMirror
 
@@ -105,7 +105,7 @@ class Mirror:
         return None if uri is None else MlflowMirror(uri, self._store)
 
     def _tell(self, mirror: MlflowMirror) -> None:
-        from assay.results.search import grown
+        from assay.storage.search_points import grown
 
         try:
             report = mirror.sync(grown(self._plan, self._store))
@@ -116,6 +116,6 @@ class Mirror:
 
 
 def _in_short(error: Exception) -> str:
-    from assay.results.files import redact
+    from assay.storage.files import redact
 
     return redact(f"{type(error).__name__}: {' '.join(str(error).split())}")[:_MESSAGE_CHARACTERS]

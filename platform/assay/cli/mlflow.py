@@ -10,7 +10,7 @@ import typer
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Storage
 
 if TYPE_CHECKING:
-    from assay.results import Store
+    from assay.storage import Store
 
 __all__ = ["Tracking", "mlflow", "register"]
 
@@ -56,7 +56,7 @@ def mlflow(
 
     Exit code 1 after --sync: MLflow could not be told everything.
     """
-    from assay.results import Store
+    from assay.storage import Store
     from assay.tracking import default_uri
     from trainables.errors import InputError
 
@@ -77,7 +77,7 @@ def mlflow(
 
 def _replay(store: Store, uri: str, study: str | None, cache: Path | None) -> None:
     from assay.cli.lookup import study_name
-    from assay.results.plans import stored_plan
+    from assay.storage.plans import stored_plan
     from assay.tracking import MlflowMirror
 
     mirror = MlflowMirror(uri, store)
@@ -98,7 +98,7 @@ def _replay(store: Store, uri: str, study: str | None, cache: Path | None) -> No
 
 def _log_models(store: Store, uri: str, study: str, cache: Path) -> bool:
     """Log kept models, and say how each is loaded; whether all are there."""
-    from assay.results.plans import stored_plan
+    from assay.storage.plans import stored_plan
     from assay.tracking.models import log_models
 
     complete = True
@@ -113,7 +113,7 @@ def _log_models(store: Store, uri: str, study: str, cache: Path) -> bool:
 
 
 def _refuse_running(store: Store, names: list[str]) -> None:
-    from assay.results.lease import holder
+    from assay.storage.lease import holder
     from trainables.errors import InputError
 
     for name in names:
@@ -127,7 +127,7 @@ def _refuse_running(store: Store, names: list[str]) -> None:
 
 def _serve(store: Store, uri: str, host: str, port: int) -> None:
     from assay.cli.serving import serve
-    from assay.results.marker import study_address
+    from assay.storage.mlflow_marker import study_address
     from assay.tracking import UI_ENVIRONMENT, ui_command
 
     found = {name: study_address(store, name) for name in store.studies()}

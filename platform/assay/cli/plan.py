@@ -13,9 +13,9 @@ from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Stora
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from assay.results.record import Record
+    from assay.storage.record import Record
     from assay.study import Plan
-    from assay.study.stages import StageNode
+    from assay.study.stage_graph import StageNode
 
 __all__ = ["plan", "register", "say_diff"]
 
@@ -66,11 +66,11 @@ def plan(
     from assay.cli.live import LiveView
     from assay.cli.output import console
     from assay.cli.planning import read_plan
-    from assay.results import Store
-    from assay.results.search import grown
-    from assay.results.stages import made_stages
+    from assay.storage import Store
+    from assay.storage.search_points import grown
+    from assay.storage.stage_store import made_stages
     from assay.study.design import say_design
-    from assay.study.stages import stage_graph
+    from assay.study.stage_graph import stage_graph
     from trainables.errors import InputError
 
     if trials not in ("auto", "all", "none"):

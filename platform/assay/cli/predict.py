@@ -69,7 +69,7 @@ def predict(
     from assay.cli.live import LiveView
     from assay.cli.lookup import trial_id
     from assay.cli.output import console
-    from assay.results import Store
+    from assay.storage import Store
     from trainables.memory import keep_freed_memory
 
     keep_freed_memory()

@@ -11,8 +11,8 @@ import typer
 from assay.cli.options import DEFAULT_STORAGE, Storage
 
 if TYPE_CHECKING:
-    from assay.results import Record, Store
-    from assay.results.forms import Form
+    from assay.report.formats import Form
+    from assay.storage import Record, Store
     from assay.study import Plan
 
 __all__ = ["logs", "register", "report"]
@@ -77,14 +77,14 @@ def report(
     With OTHER two studies side by side: what their settings differ in, and the paired differences of the
     repeats that were tested on the same images.
     """
+    from assay.analysis.label_analysis import label_answers
+    from assay.analysis.study_analysis import study_answers
+    from assay.analysis.test_set_uncertainty import read_luck
     from assay.cli.lookup import study_name
-    from assay.results import Store
-    from assay.results.answers import study_answers
-    from assay.results.forms import Form, form_of, report_files
-    from assay.results.label_answers import label_answers
-    from assay.results.looks import read_looks
-    from assay.results.luck import read_luck
-    from assay.results.plans import stored_plan
+    from assay.report.formats import Form, form_of, report_files
+    from assay.storage import Store
+    from assay.storage.interim_looks import read_looks
+    from assay.storage.plans import stored_plan
     from trainables.errors import InputError
 
     suffix = output.suffix.lower() if output is not None else ""
@@ -118,8 +118,8 @@ def report(
 
 
 def _report_pair(store: Store, plans: tuple[Plan, Plan], form: Form, output: Path | None) -> None:
-    from assay.results.forms import pair_files
-    from assay.results.side_by_side import Side, side_by_side
+    from assay.report.formats import pair_files
+    from assay.report.two_studies import Side, side_by_side
 
     sides: list[Side] = []
     for plan in plans:
@@ -146,8 +146,8 @@ def _importance(plan: Plan, records: Mapping[str, Record]) -> dict[str, dict[str
     """Cell → parameter → share of variance; empty for a study that is no search."""
     if plan.study.search is None:
         return {}
-    from assay.engine.search import importance
-    from assay.results.search_tables import judged_cells
+    from assay.engine.proposals import importance
+    from assay.report.search_tables import judged_cells
 
     return {cell: importance(plan, judged) for cell, judged in judged_cells(plan, records).items()}
 
@@ -155,7 +155,7 @@ def _importance(plan: Plan, records: Mapping[str, Record]) -> dict[str, dict[str
 def _write_overlays(plan: Plan, store: Store, records: dict[str, Record], file: Path) -> None:
     import cv2
 
-    from assay.results.pictures import lineage_sheets, overlay_sheet
+    from assay.report.figures.mask_sheets import lineage_sheets, overlay_sheet
     from trainables.errors import InputError
 
     if file.suffix.lower() != ".png":
@@ -172,7 +172,7 @@ def logs(trial: TrialId, lines: Lines = 100, storage: Storage = DEFAULT_STORAGE)
     """Print the end of the log of a trial's last attempt, and why it failed if it did."""
     from assay.cli.lookup import trial_id
     from assay.cli.plan import say_diff
-    from assay.results import Record, Store
+    from assay.storage import Record, Store
 
     store = Store(storage)
     id_ = trial_id(store, trial)

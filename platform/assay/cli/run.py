@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from assay.engine import Outcome
-    from assay.results import Store
+    from assay.storage import Store
     from assay.study import Plan
 
 __all__ = ["exit_code", "register", "run"]
@@ -70,8 +70,8 @@ def run(
         from assay.cli.forecast import say_truth
         from assay.cli.mirror import Mirror
         from assay.cli.planning import read_plan
-        from assay.results import Store
-        from assay.results.search import grown
+        from assay.storage import Store
+        from assay.storage.search_points import grown
 
         planned = read_plan(study, data=data, cache=cache, say=view.message)
         for warning in planned.warnings:
@@ -112,7 +112,7 @@ def run(
 
 def _lay_down(store: Store, plan: Plan) -> None:
     """Write the study and its plan where `status`, `report` and the dashboard look for them."""
-    from assay.results.lease import refuse_if_held
+    from assay.storage.lease import refuse_if_held
 
     name = plan.study.study
     refuse_if_held(store, name)  # the engine would, but by then the other run's plan would be gone
@@ -126,8 +126,8 @@ def _drop_models(store: Store, plan: Plan) -> str | None:
     Returns:
         Why they stay, if something is in the way: the study has its answer all the same.
     """
-    from assay.results.plans import stored_plans
-    from assay.results.retention import free, unkept_models
+    from assay.storage.plans import stored_plans
+    from assay.storage.retention import free, unkept_models
     from trainables.errors import InputError
 
     try:
@@ -140,13 +140,13 @@ def _drop_models(store: Store, plan: Plan) -> str | None:
 
 
 def _print_answer(out: Console, store: Store, plan: Plan) -> None:
-    from assay.results.answers import study_answers
-    from assay.results.looks import note_look, read_looks
-    from assay.results.luck import read_luck
-    from assay.results.report import study_page
-    from assay.results.search import grown
-    from assay.results.summary import write_summary
-    from assay.results.terminal import terminal_page
+    from assay.analysis.study_analysis import study_answers
+    from assay.analysis.summary import write_summary
+    from assay.analysis.test_set_uncertainty import read_luck
+    from assay.report.build import study_page
+    from assay.report.terminal import terminal_page
+    from assay.storage.interim_looks import note_look, read_looks
+    from assay.storage.search_points import grown
 
     plan = grown(plan, store)
     found = store.records_of(trial.id for trial in plan.trials)
@@ -164,7 +164,7 @@ def _print_answer(out: Console, store: Store, plan: Plan) -> None:
 
 def _pages(store: Store, storage: str, tracking_uri: str | None) -> str | None:
     """How to see the runs in MLflow; None when they are nowhere."""
-    from assay.results.files import redact
+    from assay.storage.files import redact
     from assay.tracking import default_uri
 
     if tracking_uri is not None and tracking_uri.startswith(("http://", "https://")):

@@ -13,8 +13,8 @@ from assay.cli.options import DEFAULT_STORAGE, Storage, in_use
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from assay.results import Store
-    from assay.results.watch import Snapshot, Watch
+    from assay.storage import Store
+    from assay.storage.watch import Snapshot, Watch
     from assay.study import Plan
 
 __all__ = ["register", "status"]
@@ -38,14 +38,14 @@ def status(study: StudyName = None, once: Once = False, storage: Storage = DEFAU
     """
     from assay.cli.lookup import study_name
     from assay.cli.output import console
-    from assay.results import Store
-    from assay.results.plans import written_plan
+    from assay.storage import Store
+    from assay.storage.plans import written_plan
 
     store, out = Store(storage), console()
     if study is None:
         _list(store, out)
         return
-    from assay.results.watch import Watch
+    from assay.storage.watch import Watch
 
     plan = written_plan(store, study_name(store, study))
     page = _Page(store, storage, plan, Watch(store, plan))
@@ -61,8 +61,8 @@ def _list(store: Store, out: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from assay.results.plans import written_plan
-    from assay.results.watch import Watch
+    from assay.storage.plans import written_plan
+    from assay.storage.watch import Watch
     from trainables.errors import InputError
 
     names = store.studies()
@@ -111,7 +111,7 @@ class _Page:
 
     def look(self) -> RenderableType:
         """The state now, as a page."""
-        from assay.results.lease import holder
+        from assay.storage.lease import holder
 
         # Asked before the look: of a run that ends in between, all records are seen.
         held = holder(self.store, self.plan.study.study) is not None

@@ -9,7 +9,7 @@ import typer
 from assay.cli.options import DEFAULT_STORAGE, Storage, in_use
 
 if TYPE_CHECKING:
-    from assay.results import Store
+    from assay.storage import Store
 
 __all__ = ["register", "stop"]
 
@@ -28,8 +28,8 @@ def stop(target: Target, storage: Storage = DEFAULT_STORAGE) -> None:
     A study ends within seconds, a trial after the epoch it is in. Exit code 2: nobody runs it.
     """
     from assay.cli.lookup import study_name, trial_id
-    from assay.results import Store
-    from assay.results.stop import request_stop
+    from assay.storage import Store
+    from assay.storage.stop import request_stop
     from trainables.errors import InputError
 
     store = Store(storage)
@@ -52,7 +52,7 @@ def stop(target: Target, storage: Storage = DEFAULT_STORAGE) -> None:
 
 def _refuse_study(store: Store, name: str) -> str:
     """Who runs the study; an error when nobody does."""
-    from assay.results.lease import holder
+    from assay.storage.lease import holder
     from trainables.errors import InputError
 
     note = holder(store, name)
@@ -62,8 +62,8 @@ def _refuse_study(store: Store, name: str) -> str:
 
 
 def _refuse_trial(store: Store, trial: str) -> None:
-    from assay.results import Record
-    from assay.results.lease import holder
+    from assay.storage import Record
+    from assay.storage.lease import holder
     from trainables.errors import InputError
 
     record = store.record(trial)
@@ -78,7 +78,7 @@ def _refuse_trial(store: Store, trial: str) -> None:
 
 def _plans(store: Store, study: str, trial: str) -> bool:
     """Whether the study has the trial; one whose plan cannot be read may have it."""
-    from assay.results.plans import stored_plan
+    from assay.storage.plans import stored_plan
     from trainables.errors import InputError
 
     try:

@@ -116,7 +116,7 @@ def _say_ways_on(job: Job, name: str, storage: str) -> None:
 
 
 def _seen_by_all(storage: str) -> str:
-    from assay.results import Store
+    from assay.storage import Store
     from trainables.errors import InputError
 
     if "://" not in storage and not Path(storage).is_absolute():
@@ -137,7 +137,7 @@ def _absolute(option: str, path: str) -> str:
 
 
 def _without_password(uri: str) -> str:
-    from assay.results.files import redact
+    from assay.storage.files import redact
     from trainables.errors import InputError
 
     if redact(uri) != uri:

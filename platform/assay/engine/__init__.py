@@ -3,6 +3,6 @@
 ``run_study(plan, store, options)`` trains what is missing. See ``head.py`` for the path from there.
 """
 
-from assay.engine.head import EngineOptions, Outcome, run_study
+from assay.engine.run_study import EngineOptions, Outcome, run_study
 
 __all__ = ["EngineOptions", "Outcome", "run_study"]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 
 from assay.engine.packs import make_packs
-from assay.results import Record
+from assay.storage import Record
 from assay.study import Trial
 
 __all__ = ["Budget", "budget_packs", "cell_seconds"]

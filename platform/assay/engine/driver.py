@@ -26,8 +26,8 @@ from assay.engine.packs import Pack
 from assay.engine.searcher import STORAGE
 from assay.engine.train import PackTrainer, new_name, remove_orphans, remove_placement_groups, storage_error
 from assay.engine.worker import MAX_ATTEMPTS, train_packs
-from assay.results import Record, Store
-from assay.results.files import PATIENCE_SECONDS
+from assay.storage import Record, Store
+from assay.storage.files import PATIENCE_SECONDS
 from trainables.errors import StorageError
 
 __all__ = ["COMPLETE", "OtherProgramError", "PackDriver"]

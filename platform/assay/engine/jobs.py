@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from assay.engine.cluster import knock
 from assay.engine.shipping import runtime_env, stage
-from assay.results.files import redact
+from assay.storage.files import redact
 from trainables.errors import InputError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.engine.versions import differences, program
-from assay.results import Store
+from assay.storage import Store
 from trainables.errors import InputError
 
 __all__ = ["same_on_all_nodes"]

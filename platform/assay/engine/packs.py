@@ -18,10 +18,10 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from assay.results import Store
-from assay.results.stages import made_stages
+from assay.storage import Store
+from assay.storage.stage_store import made_stages
 from assay.study import Trial
-from assay.study.stages import shared_first, stage_graph
+from assay.study.stage_graph import shared_first, stage_graph
 
 __all__ = [
     "Content",

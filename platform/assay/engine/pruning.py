@@ -19,7 +19,7 @@ from ray.tune.schedulers import (
 
 from assay.engine.driver import COMPLETE
 from assay.engine.packs import Pack, missing_trials
-from assay.results import Record, Store
+from assay.storage import Record, Store
 from assay.study import Plan
 from assay.study.search_rules import pruned_by
 

@@ -12,9 +12,9 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from assay.engine.packs import Content, StageTask, missing_trials, stage_packs
-from assay.engine.search import Told, Values, propose
-from assay.results import Record, Store
-from assay.results.search import (
+from assay.engine.proposals import Told, Values, propose
+from assay.storage import Record, Store
+from assay.storage.search_points import (
     Judged,
     best_to_ablate,
     grown,

@@ -19,13 +19,13 @@ import pyarrow.parquet as pq
 import torch
 import torch.distributed as dist
 
-from assay.engine.judged import JudgedStages
 from assay.engine.packs import Pack, StageTask
-from assay.engine.run import TrainRun, collective
-from assay.engine.stages import StageSite, TrialStages
+from assay.engine.stage_score_cache import JudgedStages
+from assay.engine.train_run import TrainRun, collective
 from assay.engine.versions import source_version
-from assay.results import Attempt, Environment, Result, StageResult, Store, Worker
-from assay.results.record import Thresholds
+from assay.engine.worker_stages import StageSite, TrialStages
+from assay.storage import Attempt, Environment, Result, StageResult, Store, Worker
+from assay.storage.record import Thresholds
 from assay.study import Trial
 from trainables.catalogue import find_trainable
 from trainables.contract import Predictor, TrainableConfig, seed_for
@@ -43,11 +43,11 @@ from trainables.data import (
 from trainables.data.samples import EvaluationData, ImageSet, ImageSource, TrainingData
 from trainables.errors import InputError
 from trainables.evaluate import Evaluation, evaluate, measure_labels
-from trainables.lineage import StageScores
 from trainables.memory import peak_memory_mb
 from trainables.metrics import Undefined
 from trainables.pseudo_labels import PseudoLabels
 from trainables.size_floor import size_only_ap
+from trainables.stage_maps import StageScores
 
 __all__ = ["Place", "Timer", "fit_and_evaluate", "make_stage"]
 

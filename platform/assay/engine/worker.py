@@ -22,12 +22,12 @@ import torch
 import torch.distributed as dist
 
 from assay.engine.packs import Pack, StageTask
-from assay.engine.run import Stopped, TrainRun, collective
-from assay.engine.stages import TrialStages
+from assay.engine.train_run import Stopped, TrainRun, collective
 from assay.engine.trial import Place, Timer, fit_and_evaluate, make_stage
 from assay.engine.versions import differences
-from assay.results import Attempt, AttemptStart, Record, Store
-from assay.results.files import PATIENCE_SECONDS
+from assay.engine.worker_stages import TrialStages
+from assay.storage import Attempt, AttemptStart, Record, Store
+from assay.storage.files import PATIENCE_SECONDS
 from assay.study import Trial
 from trainables.data.atomic import why_unusable
 from trainables.errors import Diverged, InputError, StorageError

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.results import Record, Store
+from assay.storage import Record, Store
 from assay.study import Trial
 from trainables.data import READERS, make_split, open_manifest
 from trainables.data.formats import BrokenImageError
 from trainables.data.sources import decode_image, read_bytes
 from trainables.deployed import DeployedModel, Judgement
 from trainables.errors import InputError
-from trainables.maps import read_probe
+from trainables.heatmaps import read_probe
 
 __all__ = ["TOLERANCE", "Check", "CheckPhotos", "Judge", "check_export", "check_photos"]
 

@@ -12,7 +12,7 @@ from assay.production.check import TOLERANCE, Check, CheckPhotos, Judge, check_e
 from assay.production.folder import new_folder
 from assay.production.model import write_model
 from assay.production.readme import Target, model_card
-from assay.results import Record, Store
+from assay.storage import Record, Store
 from trainables.deployed import DeployedModel, load_deployed
 from trainables.errors import InputError
 

@@ -6,8 +6,8 @@ import json
 import tempfile
 from pathlib import Path
 
-from assay.results import Problem, Record, Store
-from assay.results.store import DamagedFileError
+from assay.storage import Problem, Record, Store
+from assay.storage.store import DamagedFileError
 from trainables.catalogue import find_trainable
 from trainables.deployed import CARD_FILE, Card, CardThresholds, DeployedModel, load_deployed
 from trainables.errors import InputError

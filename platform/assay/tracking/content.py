@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from assay.results import Record
-from assay.results.files import redact
+from assay.storage import Record
+from assay.storage.files import redact
 from assay.study import Plan
 
 __all__ = [

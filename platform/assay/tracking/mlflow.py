@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from assay.results import Record, Store
-from assay.results.files import redact
-from assay.results.marker import Marker, read_marker, write_marker
-from assay.results.page.markdown import markdown_table
-from assay.results.summary import CellSummary, reported_metrics, summarise
-from assay.results.tables import ablation_table
+from assay.analysis.summary import CellSummary, reported_metrics, summarise
+from assay.report.ablation_table import ablation_table
+from assay.report.page.markdown import markdown_table
+from assay.storage import Record, Store
+from assay.storage.files import redact
+from assay.storage.mlflow_marker import Marker, read_marker, write_marker
 from assay.study import Plan
 from assay.tracking.content import (
     Point,

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from assay.production.check import check_photos
 from assay.production.export import export_model
 from assay.production.model import model_files
-from assay.results import Record, Store
-from assay.results.marker import runs_of
+from assay.storage import Record, Store
+from assay.storage.mlflow_marker import runs_of
 from assay.study import Plan
 from assay.tracking.pyfunc import PyfuncForm
 from trainables.errors import InputError

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.results import Record, Store
-from assay.results.pictures import lineage_sheet
-from trainables.maps import THRESHOLD_LEVEL, read_probe
+from assay.report.figures.mask_sheets import lineage_sheet
+from assay.storage import Record, Store
+from trainables.heatmaps import THRESHOLD_LEVEL, read_probe
 from trainables.overlay import overlay
 
 __all__ = ["write_overlays"]

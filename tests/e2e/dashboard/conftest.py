@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from assay.results import Store
+from assay.storage import Store
 from assay.study import Trial
 from tests.e2e.small_study import SmallStudy
 from tests.engine.search_study import ToySearch

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from assay.results import Environment, Store
-from assay.results.answers import study_answers
-from assay.results.forms import Form, report_files
+from assay.analysis.study_analysis import study_answers
+from assay.report.formats import Form, report_files
+from assay.storage import Environment, Store
 from assay.study import Plan, parse_study, plan_study
 from tests.cli.small_search import DRAWN, SEARCH, draw, write_search
 from tests.cli.small_study import STUDY, finished

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from playwright.sync_api import Page
 
-from dashboard.masks import peaks_in
+from assay_dashboard.masks import peaks_in
 from tests.dashboard.made_records import make_scene
-from trainables.maps import Probe, maps_table, read_probe
+from trainables.heatmaps import Probe, maps_table, read_probe
 
-COMPONENTS = Path(__file__).parents[3] / "dashboard" / "components"
+COMPONENTS = Path(__file__).parents[3] / "dashboard" / "assay_dashboard" / "components"
 
 
 def test_the_browser_matches_defects_of_two_sizes_as_the_server_does(page: Page) -> None:

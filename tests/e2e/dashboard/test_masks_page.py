@@ -13,16 +13,16 @@ import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Locator, Page, expect
 
-from assay.results import Record, Store
-from assay.results.pictures import records_with_maps
-from assay.results.summary import Repeat
+from assay.analysis.summary import Repeat
+from assay.report.figures.mask_sheets import records_with_maps
+from assay.storage import Record, Store
 from assay.study import Plan
 from tests.dashboard.made_records import make_scene, make_study
 from tests.e2e.dashboard.conftest import Results
 from tests.e2e.dashboard.serving import Served, serve
-from trainables.maps import THRESHOLD_LEVEL, read_probe
+from trainables.heatmaps import THRESHOLD_LEVEL, read_probe
 
-COMPONENTS = Path(__file__).parents[3] / "dashboard" / "components"
+COMPONENTS = Path(__file__).parents[3] / "dashboard" / "assay_dashboard" / "components"
 WEAK, STRONG = "off·off·off", "on·on·on"
 COLOURS = {"gained": (86, 180, 233), "lost": (213, 94, 0), "added": (240, 228, 66), "removed": (0, 114, 178)}
 HOSTILE = (

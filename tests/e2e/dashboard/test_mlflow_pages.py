@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from assay.results import Store
-from assay.results.marker import run_address, study_address
-from assay.results.summary import reported_metrics, summarise
+from assay.analysis.summary import reported_metrics, summarise
+from assay.storage import Store
+from assay.storage.mlflow_marker import run_address, study_address
 from assay.tracking import MlflowMirror, SyncReport, default_uri
 from tests.e2e.dashboard.serving import serve
 from tests.tracking.test_mlflow_mirror import PLAN, fill

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from assay.results.answers import study_answers
-from assay.results.csv_tables import cells_csv
-from assay.results.luck import read_luck
-from assay.results.search import best_points, judge
-from assay.results.statistics.words import sentence
-from assay.results.summary import summarise
-from assay.results.tables import decimals_of
+from assay.analysis.statistics.wording import sentence
+from assay.analysis.study_analysis import study_answers
+from assay.analysis.summary import summarise
+from assay.analysis.test_set_uncertainty import read_luck
+from assay.report.ablation_table import decimals_of
+from assay.report.csv_tables import cells_csv
+from assay.storage.search_points import best_points, judge
 from tests.e2e.dashboard.conftest import HOSTILE, Reader, Results
 from trainables.metrics import METRICS
 

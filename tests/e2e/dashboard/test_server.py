@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from assay.results import Store
+from assay.storage import Store
 from tests.e2e.dashboard.serving import serve
 
 

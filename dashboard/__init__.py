@@ -1,5 +1,0 @@
-"""The results of studies in a browser, live: pages of Streamlit over :mod:`assay.results`.
-
-It reads records, heartbeats and plans, writes nothing and trains nothing. Every number comes from where the
-report takes it. ``assay dashboard`` starts it.
-"""

@@ -1,0 +1,66 @@
+"""The frame around every page: navigation, the study at hand, and what to do where there is none.
+
+``assay dashboard`` runs ``streamlit run dashboard/app.py -- --storage URI`` with the right settings. The
+storage comes from the command line only, never from the URL. The pages lie in ``views/``: what is in a folder
+``pages/`` Streamlit runs alone, without this frame, when it is the first thing that a server is asked for.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import streamlit as st
+
+from assay.storage import Store
+from assay_dashboard import study_view as results
+from assay_dashboard.layout import begin, errors_said, follow
+from assay_dashboard.state import choose_study, storage_uri
+
+HERE = Path(__file__).parent
+
+
+class _Page(NamedTuple):
+    file: str
+    title: str
+    icon: str
+
+
+_PAGES = (
+    _Page("studies.py", "Studies", ":material/list:"),
+    _Page("table.py", "Table", ":material/table_chart:"),
+    _Page("effects.py", "Effects", ":material/align_horizontal_center:"),
+    _Page("search.py", "Search", ":material/tune:"),
+    _Page("masks.py", "Masks", ":material/compare:"),
+    _Page("labels.py", "Labels", ":material/edit:"),
+    _Page("trial.py", "Trial", ":material/show_chart:"),
+    _Page("compare.py", "Compare", ":material/difference:"),
+)
+
+
+def main() -> None:
+    """One run of the script: header, then the page."""
+    st.set_page_config(layout="wide", page_icon=str(HERE / "icon.png"))
+    st.html(HERE / "style.css")
+    pages = [
+        st.Page(path, title=page.title, icon=page.icon, url_path=path.stem, default=page.file == "studies.py")
+        for page in _PAGES
+        if (path := HERE / "views" / page.file).exists()
+    ]
+    page = st.navigation(pages, position="top")
+    store = results.open_store(storage_uri())
+    begin(store)
+    with errors_said():
+        _header(page.title, store)
+        page.run()
+    follow(store)  # also of a page that ended early: what it waits for may come
+
+
+def _header(title: str, store: Store) -> None:
+    left, right = st.columns([3, 1], vertical_alignment="center")
+    left.title(title, anchor=False)
+    with right:
+        choose_study(store.studies())
+
+
+main()

@@ -1,0 +1,159 @@
+"""What pages share: the study at hand, words where there is none, texts from records, and liveness."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from html import escape
+from pathlib import Path
+
+import streamlit as st
+
+from assay.report.build import count_line
+from assay.report.page.html import html_notes, html_section
+from assay.report.page.inline import inline
+from assay.report.page.model import Section, TextTable
+from assay.storage import Store
+from assay_dashboard import study_view as results
+from assay_dashboard.formatting import said
+from assay_dashboard.plots import Look
+from assay_dashboard.state import CELL, CELLS, REPEAT, STUDY, chosen_study, storage_uri
+from trainables.errors import InputError
+
+__all__ = [
+    "EVERY",
+    "VIEWS",
+    "begin",
+    "errors_said",
+    "follow",
+    "head",
+    "look",
+    "message",
+    "notes",
+    "paragraph",
+    "plain",
+    "section",
+    "study_view",
+    "to_cells",
+    "to_trial",
+    "watched",
+]
+
+VIEWS = Path(__file__).parent / "views"
+EVERY = 2.0  # seconds between two looks at the storage
+_SEEN = "_seen"  # what is on the page: study → its version, None → the studies there are
+
+
+class _PageEnds(Exception):  # noqa: N818 nothing went wrong
+    """The page ends here. After ``st.stop`` nobody would look for changes: its fragments tick no more."""
+
+
+def study_view() -> results.StudyView:
+    """The study that the reader chose; where there is none, says what to do and ends the page."""
+    store, name = results.open_store(storage_uri()), chosen_study()
+    if name is None:
+        message(
+            "Choose a study above."
+            if store.studies()
+            else f"No study was run into {store.uri} yet. `assay run STUDY` starts one."
+        )
+        raise _PageEnds
+    return watched(store, name)
+
+
+def watched(store: Store, name: str) -> results.StudyView:
+    """A study that the page shows: it is run again when the study changes, or can be read again."""
+    with st.spinner("Reading the study …"):
+        st.session_state.setdefault(_SEEN, {})[name] = _state(store, name)
+        return results.view(store, name)
+
+
+def head(view: results.StudyView) -> None:
+    """What the study asks, and how many of its trials ended how."""
+    count = view.computed.once("count", lambda: count_line(view.plan, view.records))
+    st.html(paragraph(view.plan.study.question.strip(), "question") + paragraph(count, "quiet"))
+
+
+@contextmanager
+def errors_said() -> Generator[None]:
+    """What cannot be read is said in its place, and a page may end before its time.
+
+    The body of a fragment needs this of its own: it is run again alone, without the page around it.
+    """
+    try:
+        yield
+    except _PageEnds:
+        return
+    except (InputError, OSError) as error:
+        text = str(error)
+        message(text[:1].upper() + text[1:])
+
+
+def message(text: str) -> None:
+    """A sentence in the place of what cannot be shown."""
+    plain(text, "message")
+
+
+def plain(text: str, kind: str = "") -> None:
+    """A text from outside, as it is: neither Markdown nor HTML."""
+    st.html(paragraph(text, kind))
+
+
+def paragraph(text: str, kind: str = "") -> str:
+    """A text as HTML that shows it as it is, backticks as code; ``kind``: a class of ``style.css``."""
+    shown = inline(text, escape, lambda code: f"<code>{escape(code)}</code>")
+    return f'<p class="{escape(kind)}">{shown}</p>'
+
+
+def look() -> Look:
+    """Of the reader's browser."""
+    return "dark" if st.context.theme.type == "dark" else "light"
+
+
+def section(part: Section) -> None:
+    """A section of the report, as the report writes it."""
+    st.html(f'<div class="report">{html_section(part)}</div>')
+
+
+def notes(table: TextTable, below: Sequence[str], title: str = "What the numbers mean") -> None:
+    """The notes of a table, folded away."""
+    with st.expander(title):
+        st.html(f'<div class="report">{html_notes(table, below)}</div>')
+
+
+def to_trial(study: str, cell: str, repeat: str) -> None:
+    """A link to the page of a trial."""
+    place = {STUDY: study, CELL: cell, REPEAT: repeat}
+    st.page_link("views/trial.py", label=f"Open {said(cell)}, {said(repeat)}", query_params=place)
+
+
+def to_cells(study: str, cells: Sequence[str]) -> None:
+    """Links to the masks and to the trials of some cells."""
+    place = {STUDY: study, CELLS: list(cells)}
+    names = said(" and ".join(cells))
+    links = {"masks": ("Masks", ":material/compare:"), "table": ("Trials", ":material/table_chart:")}
+    with st.container(horizontal=True):
+        for page, (what, icon) in links.items():
+            if (VIEWS / f"{page}.py").exists():
+                st.page_link(f"views/{page}.py", label=f"{what} of {names}", icon=icon, query_params=place)
+
+
+def begin(store: Store) -> None:
+    """A run of a page begins: of what the one before has shown, nothing counts for :func:`follow`."""
+    st.session_state[_SEEN] = {None: _state(store, None)}
+
+
+@st.fragment(run_every=EVERY)
+def follow(store: Store) -> None:
+    """Look for changes, and run the page again when there is one; keys keep scroll and selections."""
+    seen: dict[str | None, object] = st.session_state[_SEEN]
+    if any(_state(store, name) != state for name, state in seen.items()):
+        st.rerun(scope="app")
+
+
+def _state(store: Store, name: str | None) -> object:
+    """The version of a study, or the studies there are; where they cannot be read, why."""
+    try:
+        return store.studies() if name is None else results.view(store, name).version
+    except (InputError, OSError) as error:
+        return str(error)

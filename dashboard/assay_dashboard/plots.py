@@ -1,0 +1,424 @@
+"""The pictures of the pages: a table of numbers in, an Altair chart out.
+
+Colours are those of the report (Okabe and Ito), lighter where the page is dark. A picture has names and units
+on its axes, and shape or words say what colour says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, cast
+
+import altair as alt
+import pandas as pd
+
+from assay.report.figures.drawing import COLOURS
+from assay.report.figures.effects_rows import EffectRow
+from assay.study.search import Choice, Parameter, Scalar
+from assay.study.space import say_scalar
+
+__all__ = [
+    "Chart",
+    "Look",
+    "bar_plot",
+    "cost_plot",
+    "curve_plot",
+    "difference_plot",
+    "history_plot",
+    "interval_plot",
+    "line_plot",
+    "score_plot",
+    "slice_plot",
+]
+
+Look = Literal["light", "dark"]
+Chart = alt.LayerChart | alt.FacetChart  # what `alt.layer` says that it returns
+_SEPARATOR = "\u001f"  # between the parts of a row's label: no name holds it
+
+_ROW = 24  # pixels
+_ON_DARK = {"#0072B2": "#56B4E9", "#56B4E9": "#9AD4F5", "#000000": "#E8E8E8"}
+
+
+def colours(look: Look) -> list[str]:
+    """The report's colours, in its order."""
+    return [_ON_DARK.get(one, one) if look == "dark" else one for one in COLOURS]
+
+
+def interval_plot(
+    means: pd.DataFrame, repeats: pd.DataFrame, *, axis: str, group: str | None, look: Look
+) -> Chart:
+    """Mean, interval and every repeat, a row for each cell.
+
+    Args:
+        means: ``cell``, ``group``, ``mean``, ``low``, ``high`` (may be empty), ``n``; in order.
+        repeats: ``cell``, ``group``, ``repeat``, ``value``.
+        axis: Name and unit of the values.
+        group: What the colours tell apart; None: nothing.
+        look: Of the page.
+    """
+    order = list(means["cell"])
+    y = alt.Y("cell:N", sort=order, title=None, axis=_row_axis())
+    scale: dict[str, Any] = {"zero": False, "nice": True, "padding": 8}
+    x_title = alt.Axis(title=axis, grid=True, tickCount=6, titlePadding=8)
+    groups = list(dict.fromkeys(means["group"]))
+    colour = alt.Color(
+        "group:N",
+        sort=groups,
+        scale=alt.Scale(domain=groups, range=_of(colours(look), len(groups))),
+        legend=None if group is None else alt.Legend(title=group, orient="top", symbolOpacity=1),
+    )
+    single = alt.Chart(repeats).mark_tick(thickness=1.5, height=13, opacity=0.4)
+    ticks = single.encode(
+        y=y,
+        x=alt.X("value:Q", scale=alt.Scale(**scale), axis=x_title),
+        color=colour,
+        tooltip=[
+            alt.Tooltip("cell:N"),
+            alt.Tooltip("repeat:N"),
+            alt.Tooltip("value:Q", title=axis, format=".4~f"),
+        ],
+    )
+    told = [
+        alt.Tooltip("cell:N"),
+        alt.Tooltip("mean:Q", format=".4~f"),
+        alt.Tooltip("low:Q", title="from", format=".4~f"),
+        alt.Tooltip("high:Q", title="to", format=".4~f"),
+        alt.Tooltip("n:Q", title="repeats"),
+    ]
+    base = alt.Chart(means)
+    bars = (
+        alt.Chart(means.dropna(subset=["low", "high"]))
+        .mark_rule(strokeWidth=2.5, strokeCap="round")
+        .encode(y=y, x=alt.X("low:Q", axis=x_title), x2="high:Q", color=colour, tooltip=told)
+    )
+    dots = base.mark_point(filled=True, size=75, opacity=1).encode(
+        y=y, x=alt.X("mean:Q", axis=x_title), color=colour, tooltip=told
+    )
+    room = {"left": 5, "right": 16, "top": 5, "bottom": 20}  # half of the last label stands beyond the axis
+    return alt.layer(ticks, bars, dots).properties(height=alt.Step(_ROW), padding=room)
+
+
+def difference_plot(
+    rows: Sequence[EffectRow], *, axis: str, limits: tuple[float, float], resolve: float | None, look: Look
+) -> Chart:
+    """Differences with intervals and single repeats; name left of a row, verdict and its support right of it.
+
+    Args:
+        rows: Those of one claim.
+        axis: Name and unit of the differences.
+        limits: Of the axis, so that several plots share it.
+        resolve: Half width of the band in which a difference is too small to matter.
+        look: Of the page.
+    """
+    means, repeats = _differences(rows)
+    order = list(means["row"])
+    part = f"split(datum.label, '{_SEPARATOR}')"
+    left = _row_axis(labelExpr=f"[{part}[0], {part}[1]]", labelFontSize=12)
+    right = _row_axis(
+        labelExpr=f"[{part}[2], {part}[3]]", orient="right", labelAlign="left", labelFontSize=12
+    )
+    x_axis = alt.Axis(title=axis, grid=True, tickCount=7, titlePadding=8)
+    scale = alt.Scale(domain=list(limits), nice=False, zero=False)
+    x = alt.X("difference:Q", scale=scale, axis=x_axis)
+    verdicts = ["shown", "suggested", "open"]
+    blue, orange = colours(look)[:2]
+    grey = "#9AA3AB" if look == "dark" else "#6E6E6E"
+    colour = alt.Color("mark:N", scale=alt.Scale(domain=verdicts, range=[blue, orange, grey]), legend=None)
+    shape = alt.Shape(
+        "mark:N", scale=alt.Scale(domain=verdicts, range=["circle", "diamond", "square"]), legend=None
+    )
+    told = [
+        alt.Tooltip("comparison:N"),
+        alt.Tooltip("within:N"),
+        alt.Tooltip("difference:Q", format="+.4f"),
+        alt.Tooltip("low:Q", title="from", format="+.4f"),
+        alt.Tooltip("high:Q", title="to", format="+.4f"),
+        alt.Tooltip("verdict:N"),
+        alt.Tooltip("support:N", title="repeats"),
+    ]
+    # Each layer of its own has its own axis: names at the left, verdicts at the right, and no third one.
+    named, bare, judged = (alt.Y("row:N", sort=order, title=None, axis=one) for one in (left, None, right))
+    zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=grey, strokeWidth=1.2)
+    band = alt.Chart(pd.DataFrame({"from": [-(resolve or 0.0)], "to": [resolve or 0.0]})).mark_rect(
+        color=grey, opacity=0.13
+    )
+    single = alt.Chart(repeats).mark_tick(thickness=1.6, height=15, opacity=0.45)
+    known = alt.Chart(means.dropna(subset=["low", "high"])).mark_rule(
+        strokeWidth=2.6, strokeCap="round", clip=True
+    )  # an interval may go on beyond ±1, which no difference of shares can be
+    points = alt.Chart(means).mark_point(size=110, strokeWidth=2.2, opacity=1)
+    fill = alt.condition("datum.mark == 'shown'", colour, alt.value("#14171a" if look == "dark" else "white"))
+    low = alt.X("low:Q", scale=scale, axis=x_axis)
+    of_repeat = ["comparison:N", "within:N", "repeat:N", alt.Tooltip("difference:Q", format="+.4f")]
+    return alt.layer(
+        band.encode(x=alt.X("from:Q", scale=scale, axis=x_axis), x2="to:Q"),
+        zero.encode(x=alt.X("zero:Q", scale=scale, axis=x_axis)),
+        single.encode(y=named, x=x, color=colour, tooltip=of_repeat),
+        known.encode(y=bare, x=low, x2="high:Q", color=colour, tooltip=told),
+        points.encode(y=judged, x=x, color=colour, shape=shape, fill=fill, tooltip=told),
+    ).resolve_axis(y="independent").properties(height=alt.Step(44))  # fmt: skip
+
+
+def _differences(rows: Sequence[EffectRow]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A line for each comparison, and one for each of its repeats."""
+    means: list[dict[str, object]] = []
+    repeats: list[dict[str, object]] = []
+    for row in rows:
+        one = row.answer
+        assert one is not None, "headings are no rows of a plot"
+        support = ", smallest p ".join(filter(None, [row.support, row.smallest_p]))
+        shared: dict[str, object] = {
+            "row": _SEPARATOR.join([row.name, row.within, row.verdict, support]),
+            "comparison": row.name,
+            "within": row.within,
+            "mark": one.verdict if one.verdict in ("shown", "suggested") else "open",
+        }
+        means.append(
+            {
+                **shared,
+                "difference": one.difference,
+                "low": one.low,
+                "high": one.high,
+                "verdict": row.verdict,
+                "support": support,
+            }
+        )
+        repeats += [
+            {**shared, "repeat": unit, "difference": value}
+            for unit, value in zip(one.units, one.differences, strict=True)
+        ]
+    columns = ["row", "comparison", "within", "mark", "repeat", "difference"]
+    return pd.DataFrame(means), pd.DataFrame(repeats, columns=columns)
+
+
+def _row_axis(**more: Any) -> alt.Axis:
+    return alt.Axis(labelOverlap=False, labelLimit=320, ticks=False, domain=False, labelPadding=8, **more)
+
+
+def _of(wanted: Sequence[str], number: int) -> list[str]:
+    return [wanted[i % len(wanted)] for i in range(number)]
+
+
+def curve_plot(curve: pd.DataFrame, *, title: str, unit: str, look: Look) -> alt.Chart | alt.FacetChart:
+    """Lines over epochs.
+
+    Args:
+        curve: ``epoch`` (counted from 1), ``what`` and ``value``.
+        title: Of the values.
+        unit: Theirs; empty: none.
+        look: Of the page.
+    """
+    names = list(dict.fromkeys(curve["what"]))
+    legend = alt.Legend(title=None, orient="top", symbolOpacity=1) if len(names) > 1 else None
+    return (
+        alt.Chart(curve)
+        .mark_line(point=alt.OverlayMarkDef(size=30, filled=True), strokeWidth=2)
+        .encode(
+            x=alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1, format="d", grid=False)),
+            y=alt.Y("value:Q", title=f"{title} ({unit})" if unit else title, scale=alt.Scale(zero=not unit)),
+            color=alt.Color(
+                "what:N",
+                sort=names,
+                scale=alt.Scale(domain=names, range=_of(colours(look), len(names))),
+                legend=legend,
+            ),
+            tooltip=["what:N", "epoch:Q", alt.Tooltip("value:Q", format=".4~f")],
+        )
+        .properties(height=230)
+    )
+
+
+def score_plot(scores: pd.DataFrame, threshold: float, *, look: Look) -> Chart:
+    """How many images have which score, normal and defective ones, and where they are decided.
+
+    Args:
+        scores: ``score`` and ``image`` (``normal``, ``defective``).
+        threshold: A score from it on is decided defective.
+        look: Of the page.
+    """
+    blue, orange = colours(look)[:2]
+    kinds = ["normal", "defective"]
+    place = pd.DataFrame({"threshold": [threshold]})
+    rule = alt.Chart(place).mark_rule(strokeDash=[5, 3], strokeWidth=2, color="#888888")
+    stacked = (
+        alt.Chart(scores)
+        .mark_bar(opacity=0.75)
+        .encode(
+            x=alt.X("score:Q", bin=alt.Bin(maxbins=50), title="image score"),
+            y=alt.Y("count():Q", stack=None, title="images", scale=alt.Scale(type="symlog")),
+            color=alt.Color(
+                "image:N",
+                scale=alt.Scale(domain=kinds, range=[blue, orange]),
+                legend=alt.Legend(title=None, orient="top", symbolOpacity=1),
+            ),
+            tooltip=["image:N", alt.Tooltip("count():Q", title="images")],
+        )
+    )
+    marked = rule.encode(x="threshold:Q", tooltip=[alt.Tooltip("threshold:Q", format=".4~f")])
+    return alt.layer(stacked, marked).properties(height=260)
+
+
+def line_plot(points: pd.DataFrame, *, x: str, y: str, mark: tuple[float, float], look: Look) -> Chart:
+    """A curve in the unit square with the point at which decisions are made.
+
+    Args:
+        points: ``x`` and ``y``, in order.
+        x: Name of the horizontal axis.
+        y: Name of the vertical axis.
+        mark: The point.
+        look: Of the page.
+    """
+    blue, orange = colours(look)[:2]
+    unit = alt.Scale(domain=[0, 1.005], nice=False)
+    of_x, of_y = alt.X("x:Q", title=x, scale=unit), alt.Y("y:Q", title=y, scale=unit)
+    tooltip = [alt.Tooltip("x:Q", title=x, format=".3f"), alt.Tooltip("y:Q", title=y, format=".3f")]
+    line = alt.Chart(points).mark_line(color=blue, strokeWidth=2, interpolate="linear")
+    here = alt.Chart(pd.DataFrame({"x": [mark[0]], "y": [mark[1]]}))
+    point = here.mark_point(color=orange, size=110, filled=True, opacity=1)
+    order = alt.Order("index:Q")
+    return alt.layer(
+        line.encode(x=of_x, y=of_y, order=order), point.encode(x=of_x, y=of_y, tooltip=tooltip)
+    ).properties(height=260)
+
+
+def history_plot(points: pd.DataFrame, *, axis: str, look: Look) -> Chart:
+    """Values of a search in the order in which they were drawn, and the best so far as a line of steps.
+
+    Args:
+        points: ``point``, ``index``, ``value``, ``best``, ``from``.
+        axis: Name of the values.
+        look: Of the page.
+    """
+    blue, orange = colours(look)[:2]
+    base = alt.Chart(points)
+    x = alt.X(
+        "index:Q", title="point, in the order drawn", axis=alt.Axis(tickMinStep=1, format="d", grid=False)
+    )
+    y = alt.Scale(zero=False, padding=8)
+    tooltip = ["point:N", "from:N", alt.Tooltip("value:Q", title=axis, format=".4f")]
+    dots = base.mark_circle(size=55, opacity=0.75, color=blue).encode(
+        x=x, y=alt.Y("value:Q", title=axis, scale=y), tooltip=tooltip
+    )
+    steps = base.mark_line(interpolate="step-after", color=orange, strokeWidth=2).encode(
+        x=x,
+        y=alt.Y("best:Q", title=axis, scale=y),
+        tooltip=[alt.Tooltip("best:Q", title="best so far", format=".4f")],
+    )
+    return alt.layer(dots, steps).properties(height=240)
+
+
+def slice_plot(
+    rows: Sequence[Mapping[str, object]], *, title: str, rule: Parameter, axis: str, look: Look
+) -> alt.Chart | alt.FacetChart:
+    """One parameter against the objective.
+
+    Args:
+        rows: ``point``, ``x``, ``value``.
+        title: Of the parameter.
+        rule: What it may be.
+        axis: Name of the objective.
+        look: Of the page.
+    """
+    if isinstance(rule, Choice):
+        table = pd.DataFrame([{**row, "x": say_scalar(cast("Scalar", row["x"]))} for row in rows])
+        x = alt.X(
+            "x:N", title=title, sort=[say_scalar(one) for one in rule.choice], axis=alt.Axis(labelAngle=0)
+        )
+    else:
+        table = pd.DataFrame(rows)
+        scale = alt.Scale(type="log" if rule.log else "linear", domain=list(rule.bounds), nice=False)
+        x = alt.X(
+            "x:Q", title=f"{title} (log)" if rule.log else title, scale=scale, axis=alt.Axis(tickCount=5)
+        )
+    return (
+        alt.Chart(table)
+        .mark_circle(size=45, opacity=0.7, color=colours(look)[0])
+        .encode(
+            x=x,
+            y=alt.Y("value:Q", title=axis, scale=alt.Scale(zero=False, padding=6)),
+            tooltip=["point:N", alt.Tooltip("x:N", title=title), alt.Tooltip("value:Q", format=".4f")],
+        )
+        .properties(height=190)
+    )
+
+
+def bar_plot(shares: pd.DataFrame, *, look: Look) -> alt.Chart | alt.FacetChart:
+    """Shares of parameters: ``parameter``, ``share`` (0–1), largest first."""
+    return (
+        alt.Chart(shares)
+        .mark_bar(color=colours(look)[0])
+        .encode(
+            x=alt.X(
+                "share:Q",
+                title="share of the variance (0–1)",
+                scale=alt.Scale(domain=[0, 1]),
+                axis=alt.Axis(tickCount=5),
+            ),
+            y=alt.Y("parameter:N", sort=list(shares["parameter"]), title=None, axis=_row_axis()),
+            tooltip=["parameter:N", alt.Tooltip("share:Q", format=".3f")],
+        )
+        .properties(height=alt.Step(_ROW))
+    )
+
+
+def cost_plot(
+    cells: pd.DataFrame, *, axis: str, unit: str, lines: str | None, logarithmic: bool, look: Look
+) -> Chart:
+    """Scores against the time of labelling; rings mark the front, whose cells none beats for less.
+
+    Args:
+        cells: ``cell``, ``line``, ``hours`` (in ``unit``), ``place`` (where it stands on that axis),
+            ``mean``, ``low`` and ``high`` (of its repeats), ``front`` (whether it is on it), ``masks``,
+            ``labels``, ``name`` (beside its point; empty: none).
+        axis: Name and unit of the scores.
+        unit: ``hours`` or ``minutes``.
+        lines: What tells lines apart; None: nothing.
+        logarithmic: Whether the time is drawn so.
+        look: Of the page.
+    """
+    names = list(dict.fromkeys(cells["line"]))
+    palette = colours(look)
+    colour = alt.Color(
+        "line:N",
+        sort=names,
+        scale=alt.Scale(domain=names, range=_of(palette, len(names))),
+        legend=None if lines is None else alt.Legend(title=lines, orient="top", symbolOpacity=1),
+    )
+    x = alt.X(
+        "place:Q",
+        title=f"{unit} of labelling the training part{' (log scale)' if logarithmic else ''}",
+        scale=alt.Scale(
+            type="log" if logarithmic else "linear", padding=24, nice=not logarithmic, zero=not logarithmic
+        ),
+        axis=alt.Axis(tickCount=12, format="~g"),
+    )
+    y_scale = alt.Scale(
+        domain=_room(float(min(cells["low"])), float(max(cells["high"]))), nice=False, zero=False
+    )
+    told = [
+        alt.Tooltip("cell:N"),
+        alt.Tooltip("mean:Q", format=".4~f"),
+        alt.Tooltip("hours:Q", title=unit, format=".1f"),
+        alt.Tooltip("labels:Q", title="image labels", format=".1f"),
+        alt.Tooltip("masks:Q", format=".1f"),
+    ]
+    y = alt.Y("mean:Q", title=axis, scale=y_scale)
+    base = alt.Chart(cells)
+    line = base.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour)
+    spread = base.mark_rule(opacity=0.45, strokeWidth=1.5).encode(
+        x=x, y=alt.Y("low:Q", title=axis, scale=y_scale), y2="high:Q", color=colour
+    )
+    dots = base.mark_circle(size=80, opacity=1).encode(x=x, y=y, color=colour, tooltip=told)
+    rings = base.transform_filter("datum.front").mark_point(
+        size=260, strokeWidth=2, filled=False, color="#8a8f98", opacity=1
+    )
+    ink = "#E8E8E8" if look == "dark" else "#30363d"
+    names = base.mark_text(align="left", dx=13, dy=-13, fontSize=12, color=ink, limit=260)
+    named = names.encode(x=x, y=y, text="name:N")
+    return alt.layer(line, spread, rings.encode(x=x, y=y), dots, named).properties(height=400)
+
+
+def _room(low: float, high: float) -> list[float]:
+    """Limits of an axis of scores with some air, which shares of 1 do not need."""
+    air = 0.06 * (high - low) or 0.05
+    return [max(0.0, low - air), min(1.0, high + air) if high <= 1 else high + air]

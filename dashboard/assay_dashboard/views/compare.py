@@ -1,0 +1,65 @@
+"""Two studies side by side: what their settings differ in, their scores, and paired differences."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from assay.analysis.statistics import Answer
+from assay.report.figures.effects_rows import studies_plot
+from assay.report.formats import Form, pair_files
+from assay.report.page.model import Section
+from assay.report.two_studies import Side, side_by_side
+from assay_dashboard import study_view as results
+from assay_dashboard.layout import look, message, paragraph, plain, section, study_view, watched
+from assay_dashboard.plots import difference_plot
+from assay_dashboard.state import OTHER
+
+
+def _plot(view: results.StudyView, pair_answers: tuple[Answer, ...]) -> None:
+    plot = studies_plot(view.plan.answer(), pair_answers)
+    if plot is None:
+        return
+    rows = [row for row in plot.rows if row.answer is not None]
+    plain("Paired differences, on the same test images", "heading")
+    for claim in dict.fromkeys(row.answer.claim for row in rows if row.answer is not None):
+        of_claim = [row for row in rows if row.answer is not None and row.answer.claim == claim]
+        plain(f"On {claim}", "quiet")
+        chart = difference_plot(
+            of_claim, axis=plot.axis, limits=plot.limits, resolve=plot.resolve, look=look()
+        )
+        st.altair_chart(chart, alt=plot.alt)
+
+
+def _page() -> None:
+    view = study_view()
+    others = [name for name in view.store.studies() if name != view.name]
+    if not others:
+        message("There is one study in this storage: a second one can be put beside it.")
+        return
+    name = st.selectbox(
+        f"Beside {view.name}", others, index=None, key=OTHER, bind="query-params", placeholder="Another study"
+    )
+    if name is None:
+        message("Choose the study that is put beside it.")
+        return
+    other = watched(view.store, name)
+    sides = [Side(one.plan, one.records, one.problems) for one in (view, other)]
+    with st.spinner("Comparing studies …"):
+        pair = view.computed.once(f"beside {name} {other.version}", lambda: side_by_side(*sides))
+    page = pair.page
+    st.html(paragraph(page.question, "question lines") + paragraph(page.count, "quiet"))
+    st.download_button(
+        "Markdown",
+        lambda: pair_files(Form.MARKDOWN, pair)[""],
+        file_name=f"{view.name}_{name}.md",
+        mime="text/markdown",
+        icon=":material/download:",
+        on_click="ignore",
+    )
+    section(Section("Scores", "", page.table, page.notes))
+    _plot(view, pair.answers)
+    for part in page.sections:
+        section(part)
+
+
+_page()

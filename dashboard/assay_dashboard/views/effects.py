@@ -1,0 +1,148 @@
+"""Every comparison, main effect and interaction: difference, interval, single repeats and verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import groupby
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator as Container
+
+from assay.analysis.statistics import Answer
+from assay.analysis.statistics.wording import sentence
+from assay.analysis.study_analysis import StudyAnswers
+from assay.report.ablation_table import decimals_of
+from assay.report.build import answer_sections
+from assay.report.figures.effects_rows import (
+    MOST_ROWS,
+    EffectRow,
+    EffectsPlot,
+    comparisons_plot,
+    effects_plot,
+)
+from assay.study import Plan
+from assay_dashboard import study_view as results
+from assay_dashboard.layout import head, look, message, plain, section, study_view, to_cells
+from assay_dashboard.plots import difference_plot
+from trainables.metrics import METRICS
+
+_WHAT = {"comparisons": "Comparisons", "effects": "Main effects and interactions"}
+
+
+def _plots(plan: Plan, found: StudyAnswers) -> dict[str, EffectsPlot]:
+    """By its name in the URL, each with all rows; only those that have something to show."""
+    effects = len(found.main_effects) + len(found.interactions)
+    plots = {
+        "comparisons": comparisons_plot(plan, found, most=len(found.comparisons)),
+        "effects": effects_plot(plan, found, most=effects),
+    }
+    return {name: plot for name, plot in plots.items() if plot is not None}
+
+
+def _rows(plot: EffectsPlot) -> list[tuple[str, EffectRow]]:
+    """Each row with the heading that it stands below."""
+    rows: list[tuple[str, EffectRow]] = []
+    heading = ""
+    for row in plot.rows:
+        if row.answer is None:
+            heading = row.name
+        else:
+            rows.append((heading, row))
+    return rows
+
+
+def _shown(rows: list[tuple[str, EffectRow]]) -> list[tuple[str, EffectRow]]:
+    """All rows; of more than a page holds those that are asked for, a page at a time."""
+    if len(rows) <= MOST_ROWS:
+        return rows
+    name, within, page = st.columns([2, 2, 3], vertical_alignment="bottom")
+    only = _choose(name, "Only", "only", (row.name for _, row in rows), "all comparisons")
+    rows = [one for one in rows if only in (None, one[1].name)]
+    cells = _choose(within, "Within", "within", (row.within for _, row in rows), "all cells")
+    rows = [one for one in rows if cells in (None, one[1].within)]
+    number = 1
+    if len(rows) > MOST_ROWS:
+        number = page.pagination(-(-len(rows) // MOST_ROWS), key="rows", bind="query-params")
+    first = (number - 1) * MOST_ROWS
+    shown = rows[first : first + MOST_ROWS]
+    plain(f"{first + 1} to {first + len(shown)} of {len(rows)}, on one scale", "quiet")
+    return shown
+
+
+def _choose(place: Container, label: str, key: str, names: Iterable[str], empty: str) -> str | None:
+    """One of the names, None: all of them; not asked where they do not differ."""
+    options = list(dict.fromkeys(names))
+    if len(options) < 2:
+        return None
+    return place.selectbox(label, options, index=None, key=key, bind="query-params", placeholder=empty)
+
+
+def _plot(plot: EffectsPlot) -> None:
+    better = ("worse", "better") if plot.metric.better == "higher" else ("better", "worse")
+    band = "" if plot.resolve is None else f" Grey band: below {plot.resolve:g}, too small to matter."
+    plain(
+        f"Difference in {plot.metric.title} with its 95 % interval; every repeat as a tick. Left of zero is "
+        f"{better[0]}, right of it {better[1]}.{band}",
+        "quiet",
+    )
+    for heading, below in groupby(_shown(_rows(plot)), key=lambda one: one[0]):
+        rows = [row for _, row in below]
+        plain(heading, "heading")
+        chart = difference_plot(rows, axis=plot.axis, limits=plot.limits, resolve=plot.resolve, look=look())
+        st.altair_chart(chart, alt=replace(plot, rows=(EffectRow(heading), *rows)).alt)
+
+
+def _name(one: Answer) -> str:
+    where = f", {one.within}" if one.within else ""
+    return f"{one.comparison}{where} ({one.claim})"
+
+
+def _closer(view: results.StudyView, answers: tuple[Answer, ...]) -> None:
+    """One comparison in words, and the way to its masks and trials."""
+    of_name = {_name(one): one for one in answers}
+    chosen = st.selectbox(
+        "Look closer at",
+        list(of_name),
+        index=None,
+        key="comparison",
+        bind="query-params",
+        placeholder="A comparison, in words",
+    )
+    if chosen is None:
+        return
+    one = of_name[chosen]
+    metric = METRICS[one.metric]
+    plain(f"{metric.title}: {sentence(one, decimals_of(metric, one.n_planned))}")
+    if one.cell_a is not None and one.cell_b is not None:
+        to_cells(view.name, [one.cell_b, one.cell_a])
+
+
+def _page() -> None:
+    view = study_view()
+    head(view)
+    with st.spinner("Comparing cells …"):
+        found = results.answers(view)
+    plots = _plots(view.plan.answer(), found)
+    if not plots:
+        message(
+            "No repeat answers a comparison yet: it needs a finished trial of one seed in both cells."
+            if found.comparisons
+            else "The study compares nothing: `comparisons` in its file names factors to compare."
+        )
+        return
+    what = next(iter(plots))
+    if len(plots) > 1:
+        what = st.segmented_control(
+            "What", list(plots), default=what, required=True, key="what", bind="query-params",
+            format_func=lambda name: _WHAT[name], label_visibility="collapsed",
+        ) or what  # fmt: skip
+    _plot(plots[what])
+    answers = found.comparisons if what == "comparisons" else (*found.main_effects, *found.interactions)
+    _closer(view, answers)
+    with st.expander("All numbers, as the report has them"):
+        for part in view.computed.once("sections", lambda: answer_sections(view.plan, view.records, found)):
+            section(part)
+
+
+_page()

@@ -1,0 +1,106 @@
+"""What labels buy: scores against hours, the front, and how both move with the seconds that a label takes."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import streamlit as st
+
+from assay.analysis.label_analysis import LabelAnswers
+from assay.analysis.label_costs import LabelCosts
+from assay.report.figures.name_placement import spread
+from assay.report.label_tables import label_sections, time_unit
+from assay.study.schema import Labelling
+from assay_dashboard import study_view as results
+from assay_dashboard.layout import look, message, paragraph, plain, section, study_view
+from assay_dashboard.plots import cost_plot
+from assay_dashboard.state import of_another_study
+
+# Of Bearman et al. 2016, arXiv:1506.02106: a question about an image takes 1 s, a mask 79 s.
+_COMMON = Labelling(image_label_seconds=1, mask_seconds=79)
+_WIDTH, _APART = 1200, 22  # pixels: about that of the picture, and of cells that cost the same
+
+
+def _seconds(study: str, named: Labelling) -> Labelling:
+    """What the reader says that labels take; at first what the study says."""
+    image, mask = float(named.image_label_seconds), float(named.mask_seconds)
+    if of_another_study("labels", study):
+        st.session_state["image-seconds"], st.session_state["mask-seconds"] = image, mask
+    left, right = st.columns(2, gap="large")
+    with left:
+        image = _slider("Seconds per image label", image, (0.1, 60.0), key="image-seconds")
+    with right:
+        mask = _slider("Seconds per mask", mask, (1.0, 600.0), key="mask-seconds")
+    return Labelling(image_label_seconds=image, mask_seconds=mask)
+
+
+def _slider(title: str, named: float, usual: tuple[float, float], *, key: str) -> float:
+    """Seconds within ``usual``, or further where the study names others; the least of ``usual`` is a step."""
+    low, high = usual
+    return st.slider(title, min(low, named), max(high, 3 * named), named, low, key=key, bind="query-params")
+
+
+def _plot(answers: LabelAnswers) -> None:
+    costs = answers.costs
+    times, unit = time_unit(costs)
+    rows = [
+        {
+            "cell": one.cell.name,
+            "line": one.line,
+            "hours": one.hours * times,
+            "place": place,
+            "mean": one.mean,
+            "low": min(one.values),
+            "high": max(one.values),
+            "front": one.on_front,
+            "masks": one.masks,
+            "labels": one.image_labels,
+            "name": one.cell.name if one.on_front and not costs.is_ladder else "",
+        }
+        for one, place in zip(costs.cells, _places(costs, times), strict=True)
+    ]
+    unit_of_score = "0–1" if costs.metric.unit == "share" else "images"
+    chart = cost_plot(
+        pd.DataFrame(rows),
+        axis=f"{costs.metric.title} on test images ({unit_of_score})",
+        unit=unit,
+        lines="·".join(costs.others) or ("method" if costs.is_ladder else None),
+        logarithmic=costs.logarithmic,
+        look=look(),
+    )
+    st.altair_chart(chart, alt=costs.caption)
+    text = f"{costs.caption} Vertical lines: from the least to the best of {costs.repeats}."
+    st.html(paragraph(text, "quiet"))
+
+
+def _places(costs: LabelCosts, times: float) -> list[float]:
+    """Hours times ``times``; in a ladder, cells of about the same cost are moved to stand side by side."""
+    hours = [one.hours * times for one in costs.cells]
+    if not costs.is_ladder:
+        return hours
+    to, back = (math.log, math.exp) if costs.logarithmic else (float, float)
+    apart = (to(max(hours)) - to(min(hours))) * _APART / _WIDTH
+    order = sorted(range(len(hours)), key=lambda i: (hours[i], costs.cells[i].mean))
+    moved = dict(zip(order, spread([to(hours[i]) for i in order], apart), strict=True))
+    return [back(moved[i]) for i in range(len(hours))]
+
+
+def _page() -> None:
+    view = study_view()
+    st.html(paragraph(view.plan.study.question, "question"))
+    named = view.plan.study.labelling
+    labelling = _seconds(view.name, named or _COMMON)
+    if named is None:
+        plain(f"{view.name} names no costs (`labelling` in its file): these are common ones.", "quiet")
+    with st.spinner("Pricing labels …"):
+        answers = results.labels(view, labelling)
+    if answers is None:
+        message("No two finished cells differ in hours of labelling yet.")
+        return
+    _plot(answers)
+    for part in label_sections(results.priced(view.plan, labelling), answers):
+        section(part)
+
+
+_page()

@@ -1,0 +1,223 @@
+"""Masks: the same probe images in every cell, at any threshold, and what two cells do differently."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator as Container
+
+from assay.analysis.summary import Repeat
+from assay.report.figures.mask_sheets import records_with_maps
+from assay.storage import Record
+from assay.study.repeats import repeat_name
+from assay_dashboard import study_view as results
+from assay_dashboard.components import mask_grid
+from assay_dashboard.layout import errors_said, message, study_view
+from assay_dashboard.masks import (
+    FOUND_BY_ONE,
+    LOWEST_LEVEL,
+    MOST_CELLS,
+    PAGE_ROWS,
+    SORTS,
+    Column,
+    Pair,
+    Sort,
+    View,
+    arrange,
+    cell_column,
+    defect_classes,
+    have_common_defects,
+    pack,
+    stage_columns,
+)
+from assay_dashboard.state import CELLS, REPEAT, keep_in_url, known
+from trainables.heatmaps import THRESHOLD_LEVEL
+
+_GRID = "mask_grid"  # key of the component
+_THRESHOLD, _DIFFERENCE, _SHOW = "threshold", "difference", "show"
+
+
+def main() -> None:
+    """One run of the page."""
+    study = study_view()
+    kept = study.computed.once("maps", lambda: records_with_maps(study.plan, study.records))
+    if not kept:
+        message(
+            "No finished trial of this study has kept probe images yet. They are kept with each trial while "
+            "`keep: {probes: …}` in the study file is above 0."
+        )
+        return
+    records = _choose_cells(study, kept)
+    if not records:
+        message("Choose the cells that are to be compared.")
+        return
+    _compare(study, records)
+
+
+@st.fragment
+def _compare(study: results.StudyView, records: Mapping[str, Record]) -> None:
+    """The images of some cells; a filter runs this again, and not the choice among a thousand cells."""
+    with errors_said():
+        _show_images(study, records)
+
+
+def _show_images(study: results.StudyView, records: Mapping[str, Record]) -> None:
+    _remember()
+    cells, level = _read(study, records), _level()
+    if not cells:
+        return
+    a, b, order, choice, stages = st.columns(5)
+    pair = _choose_pair(a, b, cells)
+    columns = _choose_stages(stages, study, records, cells)
+    samples = _choose_images(order, choice, columns, pair, level)
+    if not samples:
+        message(_why_none(pair))
+        return
+    grid, page = st.container(), 1
+    if len(samples) > PAGE_ROWS:  # asked for before the grid, shown below it
+        page = st.pagination(-(-len(samples) // PAGE_ROWS), key="page", bind="query-params")
+    payload = pack(
+        samples[(page - 1) * PAGE_ROWS : page * PAGE_ROWS],
+        columns,
+        base=pair.a if pair is not None and pair.a in columns else None,
+        view=View(level, st.query_params.get(_DIFFERENCE) == "1"),
+    )
+    with grid:
+        mask_grid(data=payload, key=_GRID)
+
+
+def _why_none(pair: Pair | None) -> str:
+    """What to do where no image is left."""
+    if st.session_state.get(_SHOW) in FOUND_BY_ONE and pair is not None and not have_common_defects(pair):
+        return "A and B share no probe image with a defect that both have a mask of: choose other cells."
+    return "No probe image is as asked for. Choose another threshold, or show all images."
+
+
+# What the browser tells, and the URL keeps ------------------------------------------------------------------
+
+
+def _remember() -> None:
+    """Threshold and difference as parts of the URL, where they are not what every page starts with."""
+    told: Mapping[str, Any] = st.session_state.get(_GRID) or {}
+    for name, usual in ((_THRESHOLD, THRESHOLD_LEVEL), (_DIFFERENCE, False)):
+        value = told.get(name)
+        if value is not None:
+            keep_in_url(name, [] if value == usual else [str(int(value))])
+
+
+def _level() -> int:
+    """The threshold of the URL where it is one, else each model's own."""
+    text = st.query_params.get(_THRESHOLD, "")
+    level = int(text) if text.isascii() and text.isdecimal() and len(text) <= 3 else THRESHOLD_LEVEL
+    return level if LOWEST_LEVEL <= level <= 255 else THRESHOLD_LEVEL
+
+
+# Choices ----------------------------------------------------------------------------------------------------
+
+
+def _choose_cells(study: results.StudyView, kept: Mapping[Repeat, Mapping[str, Record]]) -> dict[str, Record]:
+    """Cell → record of one repeat."""
+    by_name = {repeat_name(repeat.seed, repeat.fold): cells for repeat, cells in kept.items()}
+    left, right = st.columns([4, 1])
+    repeat = right.selectbox(
+        "Repeat",
+        list(by_name),
+        key=REPEAT,
+        bind="query-params",
+        help="Which training of each cell is shown. The first is the one that most cells have.",
+    )
+    cells = by_name[repeat]
+    told = {cell.name for cell in study.plan.answer().cells}
+    usual = [name for name in cells if name in told] or list(cells)
+    asked = st.session_state.get(CELLS)
+    if asked is not None:  # by this page or another, where it may be none, more, or other cells
+        st.session_state[CELLS] = (known(asked, cells) or usual)[:MOST_CELLS]
+    chosen = left.multiselect(
+        f"Cells, up to {MOST_CELLS}",
+        list(cells),
+        default=None if asked is not None else usual[:MOST_CELLS],
+        max_selections=MOST_CELLS,
+        key=CELLS,
+        bind="query-params",
+    )
+    return {name: cells[name] for name in chosen}
+
+
+def _read(study: results.StudyView, records: Mapping[str, Record]) -> list[Column]:
+    """The cells whose maps can be read; the others are named."""
+    columns: list[Column] = []
+    for name, record in records.items():
+        try:
+            maps = results.probes(study.store, record)
+        except OSError as error:
+            message(f"{name} is left out: {error}. Run the study again: the trial is then trained anew.")
+            continue
+        assert maps is not None, "the record names its maps"
+        thresholds = record.result.thresholds if record.result is not None else None
+        columns.append(cell_column(name, maps, thresholds.pixel_source if thresholds is not None else ""))
+    return columns
+
+
+def _choose_pair(place: Container, other: Container, cells: Sequence[Column]) -> Pair | None:
+    """A and B, where there are two."""
+    by_name = {cell.name: cell for cell in cells}
+    if len(by_name) < 2:
+        return None
+    a = place.selectbox("A", list(by_name), key="a", bind="query-params", help="Differences are to it.")
+    others = [name for name in by_name if name != a]
+    b = other.selectbox(
+        "B", others, key="b", bind="query-params", help="Sorting and choice compare A with it."
+    )
+    return Pair(by_name[a], by_name[b])
+
+
+def _choose_stages(
+    place: Container, study: results.StudyView, records: Mapping[str, Record], cells: Sequence[Column]
+) -> Sequence[Column]:
+    """The cells, or the stages of one of them."""
+    staged = {cell.name: cell for cell in cells if _has_lineage(records[cell.name])}
+    if not staged:
+        return cells
+    chosen = place.selectbox(
+        "Stages of", list(staged), index=None, key="stages", bind="query-params", placeholder="no cell"
+    )
+    if chosen is None:
+        return cells
+    record = records[chosen]
+    lineage = results.lineage(study.store, record)
+    assert lineage is not None, "the record names its lineage"
+    return stage_columns(staged[chosen], lineage, _stage_notes(record))
+
+
+def _has_lineage(record: Record) -> bool:
+    return f"{record.attempt}/lineage.parquet" in record.files
+
+
+def _stage_notes(record: Record) -> dict[str, str]:
+    """What each stage's maps are worth on all test images."""
+    return {
+        one.stage: f"IoU {one.metrics['pixel_iou']:.3f} on test"
+        for one in (record.result.stages if record.result is not None else ())
+        if one.of == "test" and "pixel_iou" in one.metrics
+    }
+
+
+def _choose_images(
+    order: Container, choice: Container, columns: Sequence[Column], pair: Pair | None, level: int
+) -> list[str]:
+    """Samples in the order asked for, of those asked for."""
+    sorts: list[Sort] = [sort for sort in SORTS if pair is not None or sort != "disagreement"]
+    sort = order.selectbox("Sort by", sorts, key="sort", bind="query-params")
+    classes = {f"class {name}": name for name in defect_classes(columns)}
+    shows = ["defective", "normal", *(FOUND_BY_ONE if pair is not None else ()), *classes]
+    show = choice.selectbox(
+        "Show", shows, index=None, key=_SHOW, bind="query-params", placeholder="all images"
+    )
+    return arrange(
+        columns, sort=sort, show=show, defect_class=classes.get(show or ""), pair=pair, level=level
+    )
+
+
+main()

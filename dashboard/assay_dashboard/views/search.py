@@ -1,0 +1,157 @@
+"""A search: its history, its points as parallel coordinates, each parameter, and what mattered."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from assay.report.search_tables import judged_cells, search_line
+from assay.study.repeats import repeat_name
+from assay_dashboard import study_view as results
+from assay_dashboard.layout import look, message, paragraph, plain, study_view, to_trial
+from assay_dashboard.parallel import Brushes, brush_texts, brushes_of, inside, pack, parallel
+from assay_dashboard.plots import bar_plot, history_plot, slice_plot
+from assay_dashboard.points import SearchPoints, objective_name, search_points, thinning
+from assay_dashboard.state import keep_in_url, of_another_study, select_rows
+
+_SLICES = 12  # parameters that are drawn one by one
+_BRUSH = "brush"  # in the URL, once for each axis that has one
+
+
+def _history(view: results.StudyView, points: SearchPoints) -> None:
+    plain("History: points on validation images, and the best so far", "heading")
+    if points.history.empty:
+        message("No point has been judged yet.")
+        return
+    chart = history_plot(points.history, axis=objective_name(view.plan), look=look())
+    st.altair_chart(chart, alt="The objective of each point, and the best so far")
+    if left_out := thinning(points.judged):
+        plain(left_out, "quiet")
+
+
+def _brushes(key: str, points: SearchPoints) -> Brushes:
+    """Those that were drawn, which the URL keeps; until one is, those of the URL."""
+    drawn = (st.session_state.get(key) or {}).get("brushes")
+    if drawn is not None:
+        keep_in_url(_BRUSH, brush_texts(drawn))
+    return brushes_of(st.query_params.get_all(_BRUSH), points.axes)
+
+
+@st.fragment
+def _points(view: results.StudyView, cell: str, key: str, points: SearchPoints, payload: bytes) -> None:
+    """Parallel coordinates, and the points inside their brushes; a brush runs nothing else again."""
+    plain("Points: drag along an axis to brush it, click it to clear", "heading")
+    parallel(data=payload, key=key)
+    brushes = _brushes(key, points)
+    kept = points.table.loc[inside(points.axes, brushes)]
+    plain(
+        f"{len(kept)} of {len(points.table)} points"
+        + (", inside the brushes" if brushes else "; the best tenth in full colour"),
+        "quiet",
+    )
+    _list(view, cell, kept)
+
+
+def _list(view: results.StudyView, cell: str, kept: pd.DataFrame) -> None:
+    """The points in a table; the one that was clicked stays chosen by its name, wherever it moves."""
+    config: dict[str, Any] = {
+        path: st.column_config.Column(path.removeprefix("config.")) for path in view.plan.study.space
+    }
+    config["objective"] = st.column_config.NumberColumn(objective_name(view.plan), format="%.4f")
+    key, names = f"points of {view.name} {cell}", list(kept["point"])
+    chosen = st.session_state.get(f"_{key}")
+    select_rows(key, [names.index(chosen)] if chosen in names else [])
+    st.dataframe(
+        kept,
+        hide_index=True,
+        column_config=config,
+        key=key,
+        on_select=partial(_choose, key, names),
+        selection_mode="single-row",
+    )
+    trial = next((one for one in view.plan.trials if one.cell == chosen), None)
+    if chosen in names and trial is not None:
+        to_trial(view.name, trial.cell, repeat_name(trial.seed, trial.fold))
+
+
+def _choose(key: str, names: list[str]) -> None:
+    rows = st.session_state[key]["selection"]["rows"]
+    st.session_state[f"_{key}"] = names[rows[0]] if rows and rows[0] < len(names) else None
+
+
+def _slices(view: results.StudyView, points: SearchPoints) -> None:
+    plain("Each parameter against the objective", "heading")
+    space = dict(list(view.plan.study.space.items())[:_SLICES])
+    columns = st.columns(3, gap="medium")
+    for number, (path, rule) in enumerate(space.items()):
+        rows = [
+            {"point": one.point.name, "x": one.point.values[path], "value": one.value}
+            for one in points.drawn
+            if path in one.point.values
+        ]
+        if rows:
+            title, axis = path.removeprefix("config."), objective_name(view.plan)
+            chart = slice_plot(rows, title=title, rule=rule, axis=axis, look=look())
+            columns[number % 3].altair_chart(chart, alt=f"{path} against the objective")
+    if len(view.plan.study.space) > _SLICES:
+        st.caption(f"The first {_SLICES} of {len(view.plan.study.space)} parameters.")
+
+
+def _importance(view: results.StudyView, cell: str) -> None:
+    wanted = st.toggle(
+        "Importance of parameters",
+        key="importance",
+        bind="query-params",
+        help="Share of the objective's variance (fANOVA over the finished points); takes some seconds.",
+    )
+    if not wanted:
+        return
+    with st.spinner("Reckoning importance …"):
+        shares = results.importance(view).get(cell, {})
+    if not shares:
+        plain("Too few finished points, or all of one value: nothing can be said yet.", "quiet")
+        return
+    rows = [{"parameter": path.removeprefix("config."), "share": share} for path, share in shares.items()]
+    st.altair_chart(bar_plot(pd.DataFrame(rows), look=look()), alt="Importance of each parameter")
+
+
+def _choose_cell(cells: list[str]) -> str:
+    """One of the cells that are searched."""
+    if len(cells) == 1:
+        return cells[0]
+    chosen = st.segmented_control(
+        "Searched cell", cells, default=cells[0], required=True, key="searched", bind="query-params"
+    )
+    return chosen or cells[0]
+
+
+def _page() -> None:
+    view = study_view()
+    if view.plan.study.search is None:
+        message(f"{view.name} is no search: its cells are on the page Table.")
+        return
+    with st.spinner("Judging points …"):
+        judged = view.computed.once("judged", lambda: judged_cells(view.plan, view.records))
+    line = search_line(view.plan, judged)
+    st.html(paragraph(view.plan.study.question, "question") + paragraph(line, "quiet"))
+    cell = _choose_cell(list(judged))
+    if not judged[cell]:
+        message(f"No point is drawn in {cell} yet.")
+        return
+    points = view.computed.once(f"points {cell}", lambda: search_points(view.plan, judged[cell]))
+    _history(view, points)
+    if of_another_study("brushes", f"{view.name} {cell}"):
+        keep_in_url(_BRUSH, [])
+    key = f"parallel of {view.name} {cell}"
+    _points(view, cell, key, points, pack(points.axes, _brushes(key, points)))
+    left, right = st.columns([3, 1], gap="large")
+    with left:
+        _slices(view, points)
+    with right:
+        _importance(view, cell)
+
+
+_page()

@@ -1,0 +1,90 @@
+"""All studies of the storage: what each asks, how far it is, its best cell."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from assay_dashboard import study_view as results
+from assay_dashboard.formatting import ago, counted, duration, progress_bar, said
+from assay_dashboard.layout import EVERY, errors_said, message, paragraph, plain
+from assay_dashboard.state import STUDY, storage_uri
+
+_MANY = 8  # studies from which on they can be searched
+_PLACES = "_places"  # study → where it stands in the list
+
+
+def _line(entry: results.StudyEntry) -> None:
+    with st.container(border=True, key=f"study-{entry.name}"):
+        left, middle, right = st.columns([5, 4, 3], gap="large")
+        with left:
+            st.page_link("views/table.py", label=f"**{said(entry.name)}**", query_params={STUDY: entry.name})
+            plain(entry.trouble or entry.question or "No question was written.", "question")
+        if entry.trouble:
+            return
+        middle.html(progress_bar(entry) + paragraph(_state(entry), "quiet") + _problems(entry))
+        right.html(_best(entry))
+
+
+def _state(entry: results.StudyEntry) -> str:
+    if entry.left is None:
+        return counted(entry)
+    return f"{counted(entry)} · {entry.left.roughly} {duration(entry.left.seconds)} left"
+
+
+def _problems(entry: results.StudyEntry) -> str:
+    if not entry.problems:
+        return ""
+    return paragraph(f"Left out: {entry.problems} that cannot be read. The table names them.", "warn")
+
+
+def _best(entry: results.StudyEntry) -> str:
+    best = entry.best
+    html = paragraph("no result yet", "quiet") if best is None else ""
+    if best is not None:
+        value = f"{best.mean:.3f}" if best.metric.unit == "share" else f"{best.mean:.1f}"
+        repeats = "1 repeat" if best.n == 1 else f"mean of {best.n} repeats"
+        html += paragraph(f"{best.metric.title} {value}", "big")
+        html += paragraph(f"best cell {best.cell} · {best.on} images · {repeats}", "quiet")
+    last = entry.last_record
+    return html + (paragraph(f"last record {ago(last)}", "quiet") if last else "")
+
+
+def _in_their_places(entries: list[results.StudyEntry]) -> list[results.StudyEntry]:
+    """In the order of the reader's first look, so that no line moves while it is read; new ones first."""
+    places: dict[str, int] = st.session_state.setdefault(_PLACES, {})
+    for entry in reversed(entries):
+        places.setdefault(entry.name, -len(places))
+    return sorted(entries, key=lambda one: places[one.name])
+
+
+@st.fragment(run_every=EVERY)
+def _studies() -> None:
+    with errors_said():
+        _list()
+
+
+def _list() -> None:
+    store = results.open_store(storage_uri())
+    entries = _in_their_places(results.studies(store))
+    if not entries:
+        message(f"No study was run into {store.uri} yet. `assay run STUDY` starts one; it appears by itself.")
+        return
+    wanted = ""
+    if len(entries) > _MANY:
+        wanted = st.text_input(
+            "Find a study",
+            key="find",
+            bind="query-params",
+            placeholder="Find a study by words of its name or question",
+            label_visibility="collapsed",
+            max_chars=100,
+        )
+    words = (wanted or "").casefold().split()
+    found = [one for one in entries if all(word in f"{one.name} {one.question}".casefold() for word in words)]
+    for entry in found:
+        _line(entry)
+    if not found:
+        message("No study has these words in its name or question.")
+
+
+_studies()

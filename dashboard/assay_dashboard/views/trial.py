@@ -1,0 +1,249 @@
+"""One trial: how it learned, what it scores, what it was set to, where it ran, and what it said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import pandas as pd
+import streamlit as st
+
+from assay.analysis.summary import reported_metrics
+from assay.storage import Record, Store
+from assay.storage.mlflow_marker import run_address
+from assay.study import Trial
+from assay.study.compare import say_value
+from assay.study.identity import flatten
+from assay.study.repeats import repeat_name
+from assay_dashboard import study_view as results
+from assay_dashboard.formatting import duration
+from assay_dashboard.layout import EVERY, errors_said, look, message, paragraph, plain, study_view
+from assay_dashboard.plots import curve_plot, line_plot, score_plot
+from assay_dashboard.scores import CLOCKS, confusion, curves_of, precision_recall, roc
+from assay_dashboard.state import CELL, REPEAT, mlflow_url, trial_of
+from trainables.metrics import METRICS
+
+_LOG_LINES = 400
+
+
+def _chosen(view: results.StudyView) -> Trial | None:
+    cells = list(dict.fromkeys(trial.cell for trial in view.plan.trials))
+    left, middle, _ = st.columns([3, 2, 2])
+    cell = left.selectbox(
+        "Cell", cells, key=CELL, bind="query-params", index=None, placeholder="Choose a cell"
+    )
+    if cell is None:
+        return None
+    repeats = [repeat_name(one.seed, one.fold) for one in view.plan.trials if one.cell == cell]
+    repeat = middle.selectbox("Repeat", repeats, key=REPEAT, bind="query-params")
+    return trial_of(view.plan, cell, repeat) if repeat else None
+
+
+def _summary(view: results.StudyView, trial: Trial, record: Record | None) -> None:
+    """How it ended, and its metrics at a glance."""
+    if record is None:
+        return
+    reason = f": {record.reason}" if record.reason else ""
+    state = f"Trial {record.id} {record.status}{reason} · {duration(record.seconds)} of training"
+    st.html(paragraph(state, "quiet" if record.status == "finished" else "warn"))
+    if record.result is not None:
+        names = [metric.name for metric in reported_metrics(view.plan)]
+        shown = [name for name in names if name in record.result.metrics]
+        with st.container(horizontal=True, gap="large"):
+            for name in shown:
+                metric = METRICS[name]
+                number = record.result.metrics[name]
+                value = f"{number:.4f}" if metric.unit == "share" else f"{number:g}"
+                st.metric(metric.title, value, width="content", help=metric.description)
+    _to_mlflow(view, trial)
+
+
+def _to_mlflow(view: results.StudyView, trial: Trial) -> None:
+    """The same trial in MLflow, where it was told of it."""
+    address = run_address(view.store, view.name, trial.id)
+    if address is None:
+        plain("MLflow was not told of it: `assay mlflow --sync` does that.", "quiet")
+    else:
+        st.link_button("Open in MLflow", f"{mlflow_url()}/{address}", icon=":material/open_in_new:")
+        plain("`assay mlflow` serves the page behind this link.", "quiet")
+
+
+@st.fragment(run_every=EVERY)
+def _running(store: Store, study: str, trial: str) -> None:
+    """A trial without a record: its heartbeat, until the record is there."""
+    with errors_said():
+        view = results.view(store, study)
+        if trial in view.records:
+            st.rerun(scope="app")
+        _heartbeat(view, trial)
+
+
+def _heartbeat(view: results.StudyView, trial: str) -> None:
+    if any(problem.trial == trial for problem in view.problems):
+        message(next(str(problem) for problem in view.problems if problem.trial == trial))
+        return
+    progress = view.progress.get(trial)
+    if progress is None:
+        message("It has no record yet, and nobody trains it now. `assay run` trains what is missing.")
+        return
+    left = f" · about {duration(progress.eta)} left" if progress.eta is not None else ""
+    stage = f"{progress.stage}: " if progress.stage else ""
+    st.progress(
+        min(1.0, progress.epoch / max(1, progress.epochs)),
+        text=f"{stage}epoch {progress.epoch} of {progress.epochs}{left}",
+    )
+    values = [f"{key} {value:.4f}" for key, value in progress.metrics.items() if value is not None]
+    plain(" · ".join(values), "quiet")
+
+
+def _curves(view: results.StudyView, record: Record) -> None:
+    own = results.curve(view.store, record)
+    stages = results.stage_curves(view.store, record)
+    if own is None and not stages:
+        message("It left no curve.")
+    if own is not None and own.num_rows == 1:  # of a method in stages: what they measured, in one row
+        plain("What its steps measured", "heading")
+        (row,) = own.drop_columns([name for name in own.column_names if name in CLOCKS]).to_pylist()
+        facts = [(name, f"{value:.4g}") for name, value in row.items() if value is not None]
+        st.dataframe(pd.DataFrame(facts, columns=["what", "value"]), hide_index=True, width="content")
+    elif own is not None:
+        _draw_curves(curves_of(own.to_pandas()))
+    _draw_curves(
+        {
+            f"{stage}: {title}": drawn
+            for stage, table in stages.items()
+            if table.num_rows > 1
+            for title, drawn in curves_of(table.to_pandas()).items()
+        }
+    )
+
+
+def _draw_curves(groups: Mapping[str, tuple[str, pd.DataFrame]]) -> None:
+    columns = st.columns(2, gap="large")
+    for number, (title, (unit, frame)) in enumerate(groups.items()):
+        with columns[number % 2]:
+            plain(title, "heading")
+            st.altair_chart(
+                curve_plot(frame, title=title, unit=unit, look=look()), alt=f"{title} over epochs"
+            )
+
+
+def _scores(view: results.StudyView, record: Record) -> None:
+    table = results.predictions(view.store, record)
+    if table is None or record.result is None or record.result.thresholds is None:
+        message("It left no predictions.")
+        return
+    thresholds = record.result.thresholds
+    found = table.to_pandas()
+    image = found["label"].map({True: "defective", False: "normal"})
+    scores = pd.DataFrame({"score": found["score"], "image": image})
+    counts = confusion(found)
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        where = f"{thresholds.image:.4g} ({thresholds.image_source})"
+        plain(f"Scores of {len(found)} test images; decided defective from {where}", "heading")
+        st.altair_chart(score_plot(scores, thresholds.image, look=look()), alt="Histogram of image scores")
+    with right:
+        plain("Decisions", "heading")
+        st.dataframe(counts, alt="Confusion table")
+        plain(f"Pixel threshold: {thresholds.pixel:.4g} ({thresholds.pixel_source}).", "quiet")
+    if found["label"].nunique() < 2:
+        return
+    curves = {"ROC": roc(found), "Precision and recall": precision_recall(found)}
+    for column, (title, curve) in zip(st.columns(2, gap="large"), curves.items(), strict=True):
+        with column:
+            plain(title, "heading")
+            st.altair_chart(
+                line_plot(curve.points, x=curve.x, y=curve.y, mark=curve.mark, look=look()), alt=title
+            )
+
+
+def _settings(view: results.StudyView, record: Record) -> None:
+    trial = record.trial
+    differs = [(path, say_value(a), say_value(b)) for path, (a, b) in dict(trial.get("diff", {})).items()]
+    plain("What differs from the study's base", "heading")
+    if differs:
+        st.dataframe(pd.DataFrame(differs, columns=["setting", "base", "here"]), hide_index=True)
+    else:
+        plain("Nothing: it is the base.", "quiet")
+    plain("All settings", "heading")
+    parts = {part: trial.get(part) for part in ("config", "data", "supervision")}
+    rows = [(path, say_value(value)) for path, value in flatten(parts).items()]
+    st.dataframe(pd.DataFrame(rows, columns=["setting", "value"]), hide_index=True, height=520)
+
+
+def _environment(view: results.StudyView, record: Record) -> None:
+    environment = record.environment
+    facts = {
+        "host": environment.host,
+        "device": environment.device,
+        "workers": environment.world_size,
+        "peak memory, MB": environment.peak_memory_mb,
+        "started": record.started,
+        "ended": record.ended,
+        "attempts": record.attempts,
+        "commit": environment.commit,
+        "source, sha256": environment.source_hash,
+        "weights, sha256": record.result.weights_hash if record.result is not None else None,
+    }
+    timed = {f"{part}, s": f"{seconds:.4g}" for part, seconds in record.timings.items()}
+    stages = {
+        f"stage {stage.name}, s": f"{stage.seconds:.4g}{' (reused)' * stage.reused}"
+        for stage in record.stages
+    }
+    versions = dict(sorted(environment.versions.items()))
+    for column, (title, rows) in zip(
+        st.columns(3, gap="large"),
+        {"Where and when": facts, "Times": {**timed, **stages}, "Versions": versions}.items(),
+        strict=True,
+    ):
+        with column:
+            plain(title, "heading")
+            told = [(name, str(value)) for name, value in rows.items() if value not in (None, "")]
+            st.dataframe(pd.DataFrame(told, columns=["what", "value"]), hide_index=True)
+
+
+def _log(view: results.StudyView, record: Record) -> None:
+    if record.error:
+        plain("Why it failed", "heading")
+        st.code(record.error, language=None)
+    plain(f"End of its log: the last {_LOG_LINES} lines", "heading")
+    try:
+        text = view.store.read_bytes(f"{view.store.trial(record.id)}/{record.attempt}/log.txt")
+    except FileNotFoundError:
+        message("It left no log.")
+        return
+    st.code("\n".join(text.decode(errors="replace").splitlines()[-_LOG_LINES:]), language=None, height=520)
+
+
+_PARTS: dict[str, Callable[[results.StudyView, Record], None]] = {
+    "Curves": _curves,
+    "Scores": _scores,
+    "Settings": _settings,
+    "Environment": _environment,
+    "Log": _log,
+}
+
+
+def _page() -> None:
+    view = study_view()
+    trial = _chosen(view)
+    if trial is None:
+        message("Choose a cell: the curves, scores, settings and log of its trials are shown here.")
+        return
+    record = view.records.get(trial.id)
+    _summary(view, trial, record)
+    if record is None:
+        _running(view.store, view.name, trial.id)
+        return
+    first = "Log" if record.status == "failed" else "Curves"
+    part = st.segmented_control(
+        "Part", list(_PARTS), default=first, required=True, key="part", bind="query-params",
+        label_visibility="collapsed",
+    )  # fmt: skip
+    try:
+        _PARTS[part or first](view, record)
+    except OSError as error:
+        message(f"{error}. The record's numbers stand all the same.")
+
+
+_page()

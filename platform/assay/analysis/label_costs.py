@@ -1,0 +1,230 @@
+"""What the labels of each cell cost, and which cells no other one beats for fewer or equal hours.
+
+Hours of labelling are reckoned from what the records counted: every training image needs an image label (also
+the normal ones of supervision ``none``: somebody must say that they are normal), every training mask a mask.
+Validation and test labels are left out: they are the same for all cells, and buy knowledge instead of scores.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from assay.analysis.summary import CellSummary, Repeat, repeats_text, summarise
+from assay.storage.record import Record, Result
+from assay.study import Cell, Plan
+from assay.study.identity import canonical_json
+from assay.study.schema import Labelling, Level
+from trainables.metrics import METRICS, Metric
+
+__all__ = ["LabelCell", "LabelCosts", "label_costs", "label_factors"]
+
+_TRAINING_OPTION = "train_"  # options of readers that limit the training part begin so
+_HOUR = 3600.0
+_LOG_FROM = 10.0  # times the fewest hours
+
+
+@dataclass(frozen=True)
+class LabelCell:
+    """A cell that has finished trainings; counts are means over them."""
+
+    cell: Cell
+    line: str  # what tells its line from others: levels, and the method where levels name it; "" for one line
+    data: str  # equal for cells that are tested on the same data
+    image_labels: float
+    defective: float  # of the training images
+    masks: float
+    hours: float
+    values: tuple[float, ...]  # of the repeats that have one
+    compared: float | None  # mean over the repeats that all cells on these data have
+    on_front: bool = False
+
+    @property
+    def mean(self) -> float:
+        """Over the repeats that have a value, of which there is at least one."""
+        return statistics.fmean(self.values)
+
+
+@dataclass(frozen=True)
+class LabelCosts:
+    """The primary metric against hours of labelling; at least two cells differ in hours."""
+
+    metric: Metric
+    labelling: Labelling
+    cells: tuple[LabelCell, ...]  # in the plan's order
+    lines: tuple[tuple[LabelCell, ...], ...]  # cells alike in all but their labels, by rising hours
+    others: tuple[str, ...]  # the factors that tell lines apart
+    repeats: str  # of a cell, as planned: `2 seeds × 3 folds`
+
+    @property
+    def is_ladder(self) -> bool:
+        """Whether cells differ in their methods, and not in labels alone."""
+        return len({cell.cell.trainable for cell in self.cells}) > 1
+
+    @property
+    def logarithmic(self) -> bool:
+        """Whether hours are drawn on such an axis: where the most are over ten times the fewest."""
+        hours = [cell.hours for cell in self.cells]
+        return max(hours) > _LOG_FROM * min(hours) > 0
+
+    @property
+    def fronts(self) -> list[list[LabelCell]]:
+        """For each data set the cells that no other one beats for fewer or equal hours, by rising hours."""
+        chosen: dict[str, list[LabelCell]] = {}
+        for cell in sorted((c for c in self.cells if c.on_front), key=lambda c: c.hours):
+            chosen.setdefault(cell.data, []).append(cell)
+        return list(chosen.values())
+
+    @property
+    def caption(self) -> str:
+        """What the picture shows, in a few words."""
+        beside = " Cells that cost about the same stand beside each other." if self.is_ladder else ""
+        return (
+            f"{self.metric.title} on test data against the time of labelling.{beside} Rings: the front, "
+            "whose cells no other beats for less or as much time."
+        )
+
+
+def label_costs(plan: Plan, records: Mapping[str, Record]) -> LabelCosts | None:
+    """Scores against hours of labelling; None where the study names no costs or nothing differs in hours."""
+    plan = plan.answer()
+    labelling = plan.study.labelling
+    if labelling is None:
+        return None
+    axis = _axis(plan)
+    others = tuple(factor for factor in plan.study.factors if factor not in axis)
+    metric = METRICS[plan.study.metrics.primary]
+    trained = _trained(plan, records)
+    by_method = any(level.trainable for factor in axis for level in plan.study.factors[factor].values())
+    cells: dict[tuple[str, ...], LabelCell] = {}
+    summaries = summarise(plan, records, metric.name)
+    for summary in summaries:
+        key = tuple(summary.cell.levels.values())
+        # Of a search several points have the same levels: the best of them stands first.
+        if summary.values and key not in cells:
+            cells[key] = _costed(summary, trained[summary.cell.name], others, labelling)
+    found = _by_method(list(cells.values())) if by_method else list(cells.values())
+    costed = _with_fronts(found, summaries, metric)
+    if not any(len({c.hours for c in costed if c.data == data}) > 1 for data in {c.data for c in costed}):
+        return None
+    lines: dict[tuple[str, str], list[LabelCell]] = {}
+    for cell in sorted(costed, key=lambda cell: cell.hours):
+        lines.setdefault((cell.line, cell.data), []).append(cell)
+    order = dict.fromkeys((cell.line, cell.data) for cell in costed)
+    return LabelCosts(
+        metric=metric,
+        labelling=labelling,
+        cells=tuple(costed),
+        lines=tuple(tuple(lines[key]) for key in order),
+        others=others,
+        repeats=repeats_text(summaries[0]),
+    )
+
+
+def label_factors(plan: Plan) -> tuple[str, ...]:
+    """The factors that change how many labels training has."""
+    return tuple(f for f, levels in plan.study.factors.items() if any(map(_sets_labels, levels.values())))
+
+
+def _axis(plan: Plan) -> tuple[str, ...]:
+    """The factors along which a line runs: those that set the supervision, else those that limit images."""
+    factors = plan.study.factors
+    supervised = tuple(
+        f for f, levels in factors.items() if any(level.supervision for level in levels.values())
+    )
+    return supervised or label_factors(plan)
+
+
+def _sets_labels(level: Level) -> bool:
+    if "reader" in level.data:
+        return False  # another data set, which is no choice of labels
+    limits = any(option.startswith(_TRAINING_OPTION) for option in level.data.get("options", {}))
+    return level.supervision is not None or "positives" in level.data or limits
+
+
+def _trained(plan: Plan, records: Mapping[str, Record]) -> dict[str, list[Result]]:
+    """Cell → what each of its trainings counted."""
+    found: dict[str, list[Result]] = {}
+    for trial in plan.trials:
+        record = records.get(trial.id)
+        if record is not None and record.result is not None:
+            found.setdefault(trial.cell, []).append(record.result)
+    return found
+
+
+def _costed(
+    summary: CellSummary, trained: Sequence[Result], others: Sequence[str], labelling: Labelling
+) -> LabelCell:
+    cell = summary.cell
+    image_labels = statistics.fmean(result.n_train for result in trained)
+    masks = statistics.fmean(result.n_masks for result in trained)
+    seconds = image_labels * labelling.image_label_seconds + masks * labelling.mask_seconds
+    return LabelCell(
+        cell=cell,
+        line="·".join(cell.levels[factor] for factor in others),
+        data=_tested_on(cell),
+        image_labels=image_labels,
+        defective=statistics.fmean(result.n_positives for result in trained),
+        masks=masks,
+        hours=seconds / _HOUR,
+        values=tuple(summary.values.values()),
+        compared=None,
+    )
+
+
+def _by_method(cells: Sequence[LabelCell]) -> list[LabelCell]:
+    """The same cells; a line is those of one method, each with other labels, or else a single cell."""
+    alike: dict[tuple[str, str, str], list[LabelCell]] = {}
+    for cell in cells:
+        alike.setdefault((cell.line, cell.cell.trainable, cell.data), []).append(cell)
+    named: dict[str, LabelCell] = {}
+    for (line, method, _), of_method in alike.items():
+        rungs = {(cell.image_labels, cell.masks) for cell in of_method}
+        for cell in of_method:
+            own = (
+                "·".join(filter(None, (line, method))) if 1 < len(of_method) == len(rungs) else cell.cell.name
+            )
+            named[cell.cell.name] = replace(cell, line=own)
+    return [named[cell.cell.name] for cell in cells]
+
+
+def _tested_on(cell: Cell) -> str:
+    """What decides the test part: scores of cells that differ in it are no alternatives."""
+    data = cell.data.model_dump(
+        mode="json", include={"reader", "path", "classes", "splits", "test", "options"}
+    )
+    options = {k: v for k, v in data.pop("options").items() if not k.startswith(_TRAINING_OPTION)}
+    return canonical_json({**data, "options": options})
+
+
+def _with_fronts(
+    cells: Sequence[LabelCell], summaries: Sequence[CellSummary], metric: Metric
+) -> list[LabelCell]:
+    """The same cells, knowing whether they are on the front of their data."""
+    values = {summary.cell.name: summary.values for summary in summaries}
+    rivals: dict[str, list[LabelCell]] = {}
+    for cell in cells:
+        rivals.setdefault(cell.data, []).append(cell)
+    known = {one.cell.name: one for of_data in rivals.values() for one in _front(of_data, values, metric)}
+    return [known[cell.cell.name] for cell in cells]
+
+
+def _front(
+    cells: Sequence[LabelCell], values: Mapping[str, Mapping[Repeat, float]], metric: Metric
+) -> Iterator[LabelCell]:
+    """Cells of one data set; where they have no repeat in common, none is on a front."""
+    first, *others = (values[cell.cell.name] for cell in cells)
+    common = [repeat for repeat in first if all(repeat in of_cell for of_cell in others)]
+    if not common:
+        yield from cells
+        return
+    sign = 1 if metric.better == "higher" else -1
+    means = [statistics.fmean(values[cell.cell.name][repeat] for repeat in common) for cell in cells]
+    best, best_hours = -math.inf, 0.0
+    for mean, cell in sorted(zip(means, cells, strict=True), key=lambda one: (one[1].hours, -sign * one[0])):
+        on_front = sign * mean > best or (sign * mean == best and cell.hours == best_hours)
+        if sign * mean > best:
+            best, best_hours = sign * mean, cell.hours
+        yield replace(cell, compared=mean, on_front=on_front)

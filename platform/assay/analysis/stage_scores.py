@@ -1,0 +1,102 @@
+"""What each stage of a model is worth, cell by cell, from the records."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import pandas as pd
+
+from assay.analysis.statistics import MeanInterval, Splits, mean_intervals
+from assay.analysis.summary import CellSummary, Repeat, tidy
+from assay.storage.record import Record
+from assay.study import Plan
+
+__all__ = ["SIZE_METRIC", "STAGE_METRICS", "StageSummary", "stage_intervals", "stage_summaries"]
+
+STAGE_METRICS = ("pixel_ap", "pixel_pro", "pixel_iou_positive", "pixel_iou", "pixel_iou_oracle")
+SIZE_METRIC = "image_ap"  # of one floor only: what the photographs' sizes tell
+
+_Of = Literal["test", "train", "floor"]
+_ORDER: tuple[_Of, ...] = ("test", "train", "floor")
+
+
+class StageSummary(NamedTuple):
+    """One stage of one cell, or a floor beside it, over the repeats."""
+
+    of: _Of
+    stage: str
+    summaries: tuple[CellSummary, ...]  # one of each of these metrics that the stage has
+
+
+def stage_summaries(plan: Plan, records: Mapping[str, Record]) -> list[StageSummary]:
+    """Stage by stage: maps in the order of the chain, then pseudo labels of training images, then floors.
+
+    Within a stage the cells come in the plan's order; one without that stage is left out. Empty for methods
+    without stages.
+    """
+    plan = plan.answer()
+    repeats: dict[str, list[Repeat]] = {cell.name: [] for cell in plan.cells}
+    found: dict[tuple[_Of, str], dict[str, dict[Repeat, Mapping[str, float]]]] = {}
+    chains: list[list[tuple[_Of, str]]] = []
+    for trial in plan.trials:
+        repeat = Repeat(trial.seed, trial.fold)
+        repeats[trial.cell].append(repeat)
+        record = records.get(trial.id)
+        if record is None or record.status != "finished" or record.result is None:
+            continue
+        chains.append([(one.of, one.stage) for one in record.result.stages])
+        for one in record.result.stages:
+            found.setdefault((one.of, one.stage), {}).setdefault(trial.cell, {})[repeat] = one.metrics
+    stages = sorted(_merged(chains), key=lambda stage: _ORDER.index(stage[0]))
+    return [
+        StageSummary(*stage, tuple(_summaries(plan, cell, repeats[cell], found[stage][cell])))
+        for stage in stages
+        for cell in repeats
+        if cell in found[stage]
+    ]
+
+
+def stage_intervals(
+    plan: Plan, records: Mapping[str, Record], scores: Sequence[StageSummary], splits: Mapping[str, Splits]
+) -> list[tuple[MeanInterval | None, ...]]:
+    """Interval of the mean of each of the ``summaries`` of each score, made like those of cells."""
+    planned = tidy(plan.answer(), records, metric=SIZE_METRIC).to_pandas()
+    return [
+        tuple(_interval(summary, planned, splits[summary.cell.name]) for summary in one.summaries)
+        for one in scores
+    ]
+
+
+def _interval(summary: CellSummary, planned: pd.DataFrame, splits: Splits) -> MeanInterval | None:
+    own = planned[planned["cell"] == summary.cell.name]
+    repeats = [
+        Repeat(int(seed), None if pd.isna(fold) else int(fold))
+        for seed, fold in zip(own["seed"], own["fold"], strict=True)
+    ]
+    values = [summary.values.get(repeat, math.nan) for repeat in repeats]
+    of_stage = own.assign(metric=summary.metric, value=values)
+    return mean_intervals(of_stage, metric=summary.metric, splits=splits).get(summary.cell.name)
+
+
+def _summaries(
+    plan: Plan, name: str, repeats: list[Repeat], values: Mapping[Repeat, Mapping[str, float]]
+) -> Iterable[CellSummary]:
+    cell = next(cell for cell in plan.cells if cell.name == name)
+    for metric in (*STAGE_METRICS, SIZE_METRIC):
+        known = {repeat: scores[metric] for repeat, scores in values.items() if metric in scores}
+        if known:
+            yield CellSummary(cell, metric, tuple(repeats), known, lost=())
+
+
+def _merged(chains: Iterable[list[tuple[_Of, str]]]) -> list[tuple[_Of, str]]:
+    """One order for all chains: a stage that is new stands after the one that it follows in its own chain."""
+    order: list[tuple[_Of, str]] = []
+    for chain in chains:
+        place = 0
+        for stage in chain:
+            if stage not in order:
+                order.insert(place, stage)
+            place = order.index(stage) + 1
+    return order

@@ -1,0 +1,39 @@
+"""What the repeats of a study say: comparisons, effects, test luck. Tables in, plain answers out.
+
+>>> answers = compare(table, [comparison("stop: off → on", "off", "on")], metric="image_ap", resolve=0.01)
+>>> print(sentence(answers[0], decimals=3))
+suggested: +0.021 [0.008, 0.034], better in 5 of 5, p = .0625. With 5 repeats the exact test cannot go …
+
+``table`` is a study's ``summary.parquet``: one row per trial and metric. Nothing here reads or writes files.
+"""
+
+from assay.analysis.statistics.best_cells import Best, best_cells
+from assay.analysis.statistics.contrasts import Contrast, comparison, interactions, main_effects
+from assay.analysis.statistics.families import Answer, Verdict, answers_table, compare, compare_families
+from assay.analysis.statistics.item_bootstrap import ItemBootstrap, Luck
+from assay.analysis.statistics.mean_interval import MeanInterval, mean_intervals
+from assay.analysis.statistics.more_repeats import More
+from assay.analysis.statistics.score_table import Claim, Splits
+from assay.analysis.statistics.wording import sentence
+
+__all__ = [
+    "Answer",
+    "Best",
+    "Claim",
+    "Contrast",
+    "ItemBootstrap",
+    "Luck",
+    "MeanInterval",
+    "More",
+    "Splits",
+    "Verdict",
+    "answers_table",
+    "best_cells",
+    "compare",
+    "compare_families",
+    "comparison",
+    "interactions",
+    "main_effects",
+    "mean_intervals",
+    "sentence",
+]

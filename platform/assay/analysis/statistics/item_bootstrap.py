@@ -1,0 +1,190 @@
+"""Test luck: how much a score would move with another test part of the same size.
+
+Physical items are resampled with all their images (two photographs of one item are not two findings), with
+the same weights for every trial. It says nothing of training: the interval has a column of its own, and no
+p-value or verdict comes from it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import special, stats
+
+from assay.analysis.statistics.paired import ALPHA
+
+__all__ = ["ItemBootstrap", "Luck", "weighted_ap"]
+
+RESAMPLES = 999
+
+
+@dataclass(frozen=True)
+class Luck:
+    """A 95 % interval over test items; without one the note says why."""
+
+    low: float | None
+    high: float | None
+    note: str = ""
+
+
+class _Trial(NamedTuple):
+    ap: float
+    resampled: NDArray[np.float64]  # B; NaN where a resample has no defective image of this test part
+    items: frozenset[int]
+    defective: frozenset[int]  # items with a defective image
+    samples: frozenset[str]
+
+
+class ItemBootstrap:
+    """Resampled image AP of the trials of one data set.
+
+    Args:
+        predictions: One row per trial and test image: ``trial, sample, item, label, score``. An image without
+            an item is an item of its own.
+        resamples: Number of resamples.
+        seed: Of their random numbers; the same predictions give the same intervals.
+
+    Raises:
+        ValueError: If a column is missing or a trial has an image twice.
+    """
+
+    def __init__(self, predictions: pd.DataFrame, *, resamples: int = RESAMPLES, seed: int = 0) -> None:
+        missing = [c for c in ("trial", "sample", "item", "label", "score") if c not in predictions.columns]
+        if missing:
+            raise ValueError(f"the predictions have no column {', '.join(missing)}")
+        if predictions.duplicated(["trial", "sample"]).any():
+            raise ValueError("a trial predicts each image once, found one twice")
+        item, sample = predictions["item"].to_numpy(object), predictions["sample"].to_numpy(object)
+        names = np.where(pd.isna(item), sample, item).astype(str)
+        items, codes = np.unique(names, return_inverse=True)
+        count = len(items)
+        rng = np.random.default_rng(seed)
+        # B × items: how often each item was drawn
+        self._weights = rng.multinomial(count, np.full(count, 1 / count), size=resamples) if count else None
+        self._codes = codes
+        self._samples = sample.astype(str)
+        self._labels = predictions["label"].to_numpy(np.bool_)
+        self._scores = predictions["score"].to_numpy(np.float64)
+        self._rows: dict[str, NDArray[np.int64]] = {}  # trial → its rows, by sample
+        trials, of_row = np.unique(predictions["trial"].to_numpy(object).astype(str), return_inverse=True)
+        order = np.lexsort((self._samples, of_row))
+        starts = np.searchsorted(of_row[order], np.arange(len(trials) + 1))
+        for number, name in enumerate(trials):
+            self._rows[str(name)] = order[starts[number] : starts[number + 1]]
+        self._trials: dict[str, _Trial | None] = {}
+
+    def cell(self, trials: Sequence[str]) -> Luck:
+        """Interval of the mean AP of a cell's trials, on the logit scale.
+
+        Where every trial ranks perfectly there is nothing to resample, and the note bounds what is missed.
+        """
+        found = self._found(trials)
+        if not found:
+            return Luck(None, None, "no predictions with both classes")
+        ap = float(np.mean([trial.ap for trial in found]))
+        defective = len(frozenset[int]().union(*(trial.defective for trial in found)))
+        images = len(frozenset[str]().union(*(trial.samples for trial in found)))
+        if ap >= 1.0:
+            missed = 100 * (1 - ALPHA ** (1 / defective))
+            noun = "item" if defective == 1 else "items"
+            return Luck(
+                None,
+                None,
+                f"no error on {defective} defective {noun}; at most {missed:.0f} % missed (95 %)",
+            )
+        if defective < 2:
+            return Luck(None, None, "one defective item: nothing to resample")
+        margin = 0.5 / images
+        logits = _logit(_mean_of([trial.resampled for trial in found]), margin)
+        half = float(stats.t.ppf(1 - ALPHA / 2, defective - 1)) * _sd(logits)
+        centre = float(_logit(np.array([ap]), margin)[0])
+        low, high = (_back(centre + step, margin) for step in (-half, half))
+        return Luck(low, high)
+
+    def difference(self, first: Sequence[str], second: Sequence[str]) -> Luck:
+        """Interval of mean AP of ``first`` minus mean AP of ``second``, on the score scale."""
+        one, other = self._found(first), self._found(second)
+        if not one or not other:
+            return Luck(None, None, "no predictions with both classes")
+        items = len(frozenset[int]().union(*(trial.items for trial in (*one, *other))))
+        if items < 2:
+            return Luck(None, None, "one item: nothing to resample")
+        resampled = _mean_of([t.resampled for t in one]) - _mean_of([t.resampled for t in other])
+        difference = float(np.mean([t.ap for t in one]) - np.mean([t.ap for t in other]))
+        half = float(stats.t.ppf(1 - ALPHA / 2, items - 1)) * _sd(resampled)
+        if half == 0:
+            return Luck(None, None, "no resample changes the difference")
+        return Luck(difference - half, difference + half)
+
+    def _found(self, trials: Sequence[str]) -> list[_Trial]:
+        found = [self._trial(trial) for trial in trials if trial in self._rows]
+        return [trial for trial in found if trial is not None]
+
+    def _trial(self, name: str) -> _Trial | None:
+        if name not in self._trials:
+            self._trials[name] = self._resample(self._rows[name])
+        return self._trials[name]
+
+    def _resample(self, rows: NDArray[np.int64]) -> _Trial | None:
+        labels, scores, codes = self._labels[rows], self._scores[rows], self._codes[rows]
+        if not labels.any() or labels.all() or self._weights is None:
+            return None
+        return _Trial(
+            ap=float(weighted_ap(labels, scores, np.ones((1, len(labels))))[0]),
+            resampled=weighted_ap(labels, scores, self._weights[:, codes].astype(np.float64)),
+            items=frozenset(map(int, codes)),
+            defective=frozenset(map(int, codes[labels])),
+            samples=frozenset(map(str, self._samples[rows])),
+        )
+
+
+def weighted_ap(
+    labels: NDArray[np.bool_], scores: NDArray[np.float64], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Step-wise average precision under many weightings of the images at once; tied scores taken together.
+
+    Args:
+        labels: n, True: defective.
+        scores: n.
+        weights: B × n, at least 0.
+
+    Returns:
+        B values in [0, 1]; NaN where no defective image has weight.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))  # last image of each score
+    sorted_weights = weights[:, order]
+    decided = sorted_weights.cumsum(axis=1)[:, ends]
+    hits = (sorted_weights * labels[order]).cumsum(axis=1)[:, ends]
+    gained = np.diff(hits, axis=1, prepend=0.0)
+    precision = np.divide(hits, decided, out=np.zeros_like(hits), where=decided > 0)
+    total = hits[:, -1]
+    area = (gained * precision).sum(axis=1)
+    return np.divide(area, total, out=np.full_like(area, np.nan), where=total > 0)
+
+
+def _mean_of(resampled: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Mean over trials in each resample in which all of them are defined."""
+    means = np.mean(np.stack(resampled), axis=0)
+    return np.asarray(means, np.float64)
+
+
+def _sd(values: NDArray[np.float64]) -> float:
+    defined = values[~np.isnan(values)]
+    return float(np.std(defined, ddof=1)) if len(defined) > 1 else 0.0
+
+
+def _logit(ap: NDArray[np.float64], margin: float) -> NDArray[np.float64]:
+    """With half an image added to both sides, so that AP = 1 stays finite."""
+    return np.log((ap + margin) / (1 - ap + margin))
+
+
+def _back(logit: float, margin: float) -> float:
+    ap = float(special.expit(logit)) * (1 + 2 * margin) - margin
+    return min(1.0, max(0.0, ap)) if math.isfinite(ap) else ap

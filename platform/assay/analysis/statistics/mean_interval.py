@@ -1,0 +1,76 @@
+"""The interval of one cell's mean: what a paper prints beside a score, and no test of anything.
+
+The same t intervals as those of differences, of a cell's own scores: over seeds for ``this split`` and
+``these folds``, Nadeau and Bengio's for ``new data``. Never a bootstrap over repeats. Given only where every
+planned repeat has a value: a mean without the runs that diverged is not the mean of the method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from assay.analysis.statistics.contrast_test import TOO_FEW, is_at_bound
+from assay.analysis.statistics.paired import has_no_spread, t_half_width
+from assay.analysis.statistics.score_table import Claim, Scores, Splits, claims_of, read_scores
+from assay.analysis.statistics.units import Units, units
+
+__all__ = ["MeanInterval", "mean_intervals"]
+
+
+@dataclass(frozen=True)
+class MeanInterval:
+    """95 % interval of a cell's mean, cut at the metric's bounds."""
+
+    low: float
+    high: float
+    method: str  # `t over 6 seeds`
+    claim: Claim
+    approximate: bool  # half of the repeats or more lie at the metric's bound
+
+
+def mean_intervals(
+    table: pd.DataFrame, *, metric: str, splits: Splits | Mapping[str, Splits] = "prescribed"
+) -> dict[str, MeanInterval]:
+    """Cell → interval of its mean on test data, for the narrowest claim of which it has three units or more.
+
+    Cells that lost a repeat, or whose repeats show no spread, have none.
+
+    Raises:
+        ValueError: If the table breaks its rules (see :mod:`assay.analysis.statistics.score_table`).
+    """
+    scores = read_scores(table, metric, splits=splits)
+    found: dict[str, MeanInterval] = {}
+    for cell, column in scores.cells.items():
+        if np.isnan(scores.values[scores.planned[:, column], column]).any():
+            continue
+        for claim in claims_of(scores, [cell]):
+            own = units(scores, {cell: 1.0}, claim)
+            if own.n > TOO_FEW:
+                if not has_no_spread(own.first):
+                    found[cell] = _interval(own, scores)
+                break
+    return found
+
+
+def _interval(own: Units, scores: Scores) -> MeanInterval:
+    mean, sd = float(np.mean(own.first)), float(np.std(own.first, ddof=1))
+    half = t_half_width(sd, own.variance, own.df)
+    low, high = (0.0, 1.0) if scores.metric.unit == "share" else (0.0, np.inf)
+    return MeanInterval(
+        low=max(low, mean - half),
+        high=min(high, mean + half),
+        method=_method(own, scores),
+        claim=own.claim,
+        approximate=is_at_bound(own.first, scores.metric),
+    )
+
+
+def _method(own: Units, scores: Scores) -> str:
+    if own.exact:
+        folds = " (means over folds)" if own.claim == "these folds" else ""
+        return f"t over {own.n} seeds{folds}"
+    return f"Nadeau–Bengio's t over {own.n} {'repeats' if own.grows else 'folds'}"

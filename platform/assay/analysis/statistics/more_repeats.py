@@ -1,0 +1,89 @@
+"""How many more repeats would settle a comparison, with 80 % chance."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, stats
+from statsmodels.stats.power import TTestPower
+
+from assay.analysis.statistics.paired import ALPHA, enough_repeats, t_half_width
+
+__all__ = ["MOST_REPEATS", "More", "more_repeats"]
+
+MOST_REPEATS = 50  # nobody plans beyond
+_POWER = 0.8
+_FEWEST = 3
+
+
+class More(NamedTuple):
+    """Repeats beyond those there are: the estimate and its range; None: not within 50 repeats in all."""
+
+    estimate: int | None
+    low: int | None
+    high: int | None
+    delta: float  # the difference that is to be shown
+    half_width: float  # of the interval at 50 repeats
+
+
+def more_repeats(n: int, sd: float, delta: float, m: int, *, overlap: float | None = None) -> More:
+    """Repeats until a difference of ``delta`` is shown in a family of m with 80 % chance.
+
+    Args:
+        n: Repeats there are, at least 3.
+        sd: Of their differences, above 0.
+        delta: The difference worth knowing, above 0.
+        m: Comparisons in the family.
+        overlap: n_test/n_train where every seed draws its own split: Nadeau–Bengio's t is then the test, and
+            no number of repeats makes its interval vanish. None: the exact test and the plain t.
+
+    The range comes from a 60 % interval of the sd (χ² with n − 1 degrees of freedom).
+    """
+
+    def further(spread: float) -> int | None:
+        needed = _needed(delta / spread, m, overlap)
+        return None if needed is None else max(0, needed - n)
+
+    shrunk, grown = (sd * math.sqrt((n - 1) / chi2) for chi2 in _chi2_range(n - 1))
+    variance = 1 / MOST_REPEATS + (overlap or 0.0)
+    at_most = t_half_width(sd, variance, MOST_REPEATS - 1)
+    return More(further(sd), further(shrunk), further(grown), delta, at_most)
+
+
+@lru_cache(maxsize=256)
+def _chi2_range(df: int) -> tuple[float, float]:
+    """The .8 and .2 quantiles of χ²."""
+    return float(stats.chi2.ppf(0.8, df)), float(stats.chi2.ppf(0.2, df))
+
+
+def _needed(effect_size: float, m: int, overlap: float | None) -> int | None:
+    """Repeats in all; None when it takes more than 50."""
+    detectable = _detectable(m, overlap)
+    enough = np.flatnonzero(effect_size >= detectable)
+    if not len(enough):
+        return None
+    fewest = _FEWEST if overlap is not None else enough_repeats(m)
+    return max(fewest, int(enough[0]) + _FEWEST)
+
+
+@lru_cache(maxsize=256)
+def _detectable(m: int, overlap: float | None) -> NDArray[np.float64]:
+    """Effect size (in sd of d) that is found with 80 % chance, at 3, 4, … 50 repeats."""
+    power = TTestPower().power
+
+    def lacking(effect: float, effective: float, df: int) -> float:
+        # The nearer tail only: the other holds less than 1e-5 here, and its distribution turns NaN far out.
+        found = power(effect, effective, ALPHA / m / 2, df=df, alternative="larger")
+        return float(found) - _POWER
+
+    effects: list[float] = []
+    for n in range(_FEWEST, MOST_REPEATS + 1):
+        effective = 1 / (1 / n + (overlap or 0.0))  # repeats without overlap that would say as much
+        most = 2 + 2 * float(stats.t.isf(ALPHA / m / 2, n - 1))
+        root = optimize.brentq(lacking, 0.0, most / math.sqrt(effective), args=(effective, n - 1), xtol=1e-9)
+        effects.append(float(np.asarray(root)))
+    return np.array(effects)

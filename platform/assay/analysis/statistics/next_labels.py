@@ -1,0 +1,254 @@
+"""What to label next: whether the same hours gain more as image labels or as masks.
+
+A Gaussian process learns the score over log counts of both. A dot-product kernel is a straight line in log
+counts with Gaussian priors on its slopes; an RBF kernel, its variance floored, admits that real curves bend.
+The fit is done on the score and on its logit, and draws of both are pooled: the scale is not known either.
+
+Trade-off: it says nothing rather than something it cannot know; simulated grids got advice in about half of
+the draws, and it was right in at least 95 % of them (docs/labels.md).
+
+Source: the idea of a Gaussian process around logarithmic growth, Gamazo Tejero et al. 2023, arXiv:2303.11678.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+
+from assay.analysis.statistics.score_table import Scores, read_scores
+from trainables.metrics import METRICS
+
+__all__ = ["EvenPrice", "Gain", "LabelAdvice", "Labels", "advise_labels", "most_hours"]
+
+_LEVELS, _CELLS, _REPEATS = 3, 9, 3
+_MOST_CORRELATION = 0.8
+_SURE = 0.9
+_DRAWS = 800  # from each of the two fits
+_CLIP = (0.002, 0.998)  # of scores, before the logit
+_PRICES = np.geomspace(0.01, 100.0, 81)  # times a mask's own: where the even one is looked for
+_HOUR = 3600.0
+_NO_SPREAD = 1e-12
+_LEAST_NOISE = 1e-10  # of the variance between cells: a matrix must be invertible
+
+Kind = Literal["image labels", "masks"]
+Floats = NDArray[np.float64]
+
+
+class Labels(NamedTuple):
+    """An amount for each kind of label: how many there are, or the seconds that one takes."""
+
+    image_labels: float
+    masks: float
+
+
+class Gain(NamedTuple):
+    """Score points: mean and 95 % interval over the draws."""
+
+    mean: float
+    low: float
+    high: float
+
+
+class EvenPrice(NamedTuple):
+    """Seconds per mask at which both kinds gain the same, with an 80 % interval."""
+
+    seconds: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class LabelAdvice:
+    """What further hours would bring, spent on one kind of label. None: it cannot be said, see ``reason``."""
+
+    hours: float
+    bought: Labels  # all hours on image labels; all hours on masks
+    choice: Kind | None
+    reason: str  # why nothing is advised; empty where something is
+    image_labels: Gain | None = None
+    masks: Gain | None = None
+    difference: Gain | None = None  # masks minus image labels
+    p_masks: float | None = None  # that masks gain more
+    even: EvenPrice | None = None  # None: not in reach of the study
+
+
+def most_hours(now: Labels, seconds: Labels) -> float:
+    """The hours with which neither kind of label is more than doubled."""
+    return min(now.image_labels * seconds.image_labels, now.masks * seconds.masks) / _HOUR
+
+
+def advise_labels(
+    table: pd.DataFrame,
+    counts: Mapping[str, Labels],
+    *,
+    now: Labels,
+    hours: float,
+    seconds: Labels,
+    metric: str,
+    part: str = "test",
+) -> LabelAdvice:
+    """Whether further hours of labelling are better spent on image labels or on masks.
+
+    Args:
+        table: One row per trial and metric (see :mod:`assay.analysis.statistics.score_table`).
+        counts: Cell → labels that its training used; other cells of the table are left out.
+        now: The labels there are.
+        hours: Of labelling that are to be spent, above 0.
+        seconds: That one label of each kind takes.
+        metric: A share of which more is better.
+        part: ``test`` or ``val``.
+
+    Raises:
+        ValueError: If the table breaks its rules or lacks a cell.
+    """
+    scores = read_scores(table, metric, part=part)
+    bought = Labels(hours * _HOUR / seconds.image_labels, hours * _HOUR / seconds.masks)
+    values = _complete(scores, list(counts))
+    grid = np.log1p(np.array(list(counts.values())))
+    objections = chain(_objections(scores, values, counts, grid), _too_far(now, bought, seconds))
+    reason = next(objections, "")
+    if reason:
+        return LabelAdvice(hours, bought, None, reason)
+    # At the mask's price, then at others: fewer or more masks for the same hours.
+    masks = [bought.masks, *(bought.masks / price for price in _affordable(now, bought))]
+    there = [now, Labels(now.image_labels + bought.image_labels, now.masks)]
+    there += [Labels(now.image_labels, now.masks + further) for further in masks]
+    drawn = _draw(values, grid, np.log1p(np.array(there)))
+    gains = drawn[:, 1:] - drawn[:, :1]
+    return _judged(hours, bought, gains, _affordable(now, bought) * seconds.masks)
+
+
+def _judged(hours: float, bought: Labels, gains: Floats, prices: Floats) -> LabelAdvice:
+    """``gains``: draws × (image labels, masks, masks at each of ``prices``)."""
+    labels, masks = gains[:, 0], gains[:, 1]
+    p_masks = float(np.mean(masks > labels))
+    choice: Kind = "masks" if masks.mean() > labels.mean() else "image labels"
+    sure = p_masks if choice == "masks" else 1 - p_masks
+    better = _gain(masks if choice == "masks" else labels)
+    reason = ""
+    if sure < _SURE:
+        reason = (
+            f"it is not sure enough: {choice} gain more with P = {sure:.2f}, and advice takes {_SURE:.2f}"
+        )
+    elif better.low <= 0:
+        reason = f"the gain of {choice}, the better one, may be none: its interval includes 0"
+    return LabelAdvice(
+        hours=hours,
+        bought=bought,
+        choice=None if reason else choice,
+        reason=reason,
+        image_labels=_gain(labels),
+        masks=_gain(masks),
+        difference=_gain(masks - labels),
+        p_masks=p_masks,
+        even=_even(prices, np.mean(gains[:, 2:] > labels[:, None], axis=0)),
+    )
+
+
+def _complete(scores: Scores, cells: Sequence[str]) -> Floats:
+    """Repeats that all cells have × cells."""
+    values = scores.values[:, scores.columns(cells)]
+    return values[~np.isnan(values).any(axis=1)]
+
+
+def _objections(scores: Scores, values: Floats, counts: Mapping[str, Labels], grid: Floats) -> Iterator[str]:
+    """Why the study does not tell, each in a sentence without its full stop."""
+    metric = METRICS[scores.metric.name]
+    if metric.unit != "share" or metric.better != "higher":
+        yield f"it takes a score from 0 to 1 of which more is better, and {metric.title} is none"
+    for index, kind in enumerate(("image labels", "masks")):
+        levels = sorted({round(labels[index]) for labels in counts.values()})
+        if len(levels) < _LEVELS:
+            yield (
+                f"the study has {_count(len(levels), 'number')} of {kind} "
+                f"({', '.join(map(str, levels))}), and it takes {_LEVELS}"
+            )
+    if len(counts) < _CELLS:
+        yield f"the study has {len(counts)} cells, and it takes {_CELLS}"
+    if len(values) < _REPEATS:
+        yield f"{_count(len(values), 'repeat')} of all cells, and it takes {_REPEATS}"
+    correlation = float(np.asarray(np.corrcoef(grid.T))[0, 1])
+    if abs(correlation) > _MOST_CORRELATION:
+        yield (
+            "image labels and masks go together over the cells (their log counts correlate at "
+            f"{correlation:.2f}, {_MOST_CORRELATION} is the most): their gains cannot be told apart"
+        )
+    if np.ptp(values.mean(axis=0)) <= _NO_SPREAD:
+        yield "all cells score the same"
+
+
+def _too_far(now: Labels, bought: Labels, seconds: Labels) -> Iterator[str]:
+    for kind, there, more in (
+        ("image labels", now.image_labels, bought.image_labels),
+        ("masks", now.masks, bought.masks),
+    ):
+        if more > there * (1 + 1e-9):
+            yield (
+                f"the hours buy {more:.0f} {kind}, more than double the {there:.0f} there are: the study "
+                f"does not reach so far; ask for {most_hours(now, seconds):.2g} hours or fewer"
+            )
+
+
+def _affordable(now: Labels, bought: Labels) -> Floats:
+    """Prices of a mask, times its own, at which the hours buy one mask or more and do not double them."""
+    masks = bought.masks / _PRICES
+    return _PRICES[(masks >= 1) & (masks <= now.masks)]
+
+
+def _draw(values: Floats, grid: Floats, there: Floats) -> Floats:
+    """Joint draws of the score at ``there`` (log counts), of both fits: on the score and on its logit."""
+    rng = np.random.default_rng(0)
+    centre, spread = grid.mean(axis=0), grid.std(axis=0)
+    x, z = (grid - centre) / spread, (there - centre) / spread
+    on_score = _draw_fit(values, x, z, rng)
+    on_logit = _draw_fit(logit(np.clip(values, *_CLIP)), x, z, rng)
+    return np.concatenate([on_score, expit(on_logit)])
+
+
+def _draw_fit(values: Floats, x: Floats, z: Floats, rng: np.random.Generator) -> Floats:
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct
+
+    repeats, cells = values.shape
+    values = values - values.mean(axis=1, keepdims=True) + values.mean()  # what a repeat shares is no noise
+    means = values.mean(axis=0)
+    noise = float(((values - means) ** 2).sum() / ((repeats - 1) * (cells - 1)) / repeats)
+    lengths: Any = [1.5, 1.5]  # one for each axis, which scikit-learn's types do not know
+    kernel = ConstantKernel(4.0, "fixed") * DotProduct(1.0, "fixed")
+    kernel += ConstantKernel(0.2, (0.05, 10.0)) * RBF(lengths, (0.7, 3.0))
+    alpha = max(noise / float(means.var()), _LEAST_NOISE)
+    process = GaussianProcessRegressor(kernel, alpha=alpha)
+    with warnings.catch_warnings():
+        # The bounds of the RBF are a prior: to lie on one is no failure of the fit.
+        warnings.filterwarnings("ignore", "The optimal value found for dimension", ConvergenceWarning)
+        process.fit(x, (means - means.mean()) / means.std())
+    mean, covariance = (np.asarray(part, np.float64) for part in process.predict(z, return_cov=True))
+    drawn = rng.multivariate_normal(mean, covariance, _DRAWS, method="eigh", check_valid="ignore")
+    return drawn * means.std() + means.mean()
+
+
+def _even(prices: Floats, p_masks: Floats) -> EvenPrice | None:
+    """Where P(masks gain more) has fallen to .5, between .9 and .1; None where it does not fall so far."""
+    falling = np.minimum.accumulate(p_masks)
+    if not len(prices) or not falling[0] >= _SURE > 1 - _SURE >= falling[-1]:
+        return None
+    low, seconds, high = np.exp(np.interp([-_SURE, -0.5, _SURE - 1], -falling, np.log(prices)))
+    return EvenPrice(float(seconds), float(low), float(high))
+
+
+def _gain(draws: Floats) -> Gain:
+    low, high = np.percentile(draws, [2.5, 97.5])
+    return Gain(float(draws.mean()), float(low), float(high))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

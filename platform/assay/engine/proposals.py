@@ -1,0 +1,168 @@
+"""The proposals of a search: what Optuna would try next, and which parameters mattered.
+
+Point i of a cell is drawn by a sampler seeded with (search seed, cell, i), on the values of earlier batches;
+those of its own batch count as running. So what is drawn does not depend on which trial ends first, and a
+search that was killed goes on as if nothing had happened: nothing of Optuna's is kept, it is rebuilt from
+points and records for every proposal. A pruner gives that up: whom it stops depends on who came first.
+
+The only module that imports optuna.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import NamedTuple, Self, cast
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
+
+from assay.storage.search_points import Judged
+from assay.study import Plan
+from assay.study.search import Choice, FloatRange, Parameter, Scalar, Search
+from assay.study.space import draw, grid
+
+__all__ = ["Told", "Values", "importance", "propose"]
+
+Values = Mapping[str, Scalar]
+_FEWEST = 4  # points below which a share of variance is noise
+_STATES = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+
+
+class Told(NamedTuple):
+    """A point as Optuna is told of it."""
+
+    values: Values
+    status: str  # finished, pruned, failed; anything else is still running
+    value: float | None = None
+    steps: tuple[float, ...] = ()  # mean over the first repeat, the first two … as a pruner saw it
+
+    @classmethod
+    def of(cls, one: Judged) -> Self:
+        """What the records say of a point."""
+        means = (sum(one.repeats[:n]) / n for n in range(1, len(one.repeats) + 1))
+        return cls(one.point.values, one.status, one.value, tuple(means))
+
+
+def propose(
+    search: Search, space: Mapping[str, Parameter], cell: str, told: Sequence[Told], index: int
+) -> dict[str, Scalar]:
+    """The values of point ``index``, given the points before it. The same question has the same answer."""
+    if search.sampler == "grid":
+        return next(islice(grid(space), index, None))
+    with _quiet():
+        study = _rebuilt(search, space, cell, told)
+        study.sampler = _sampler(search, _seed(search, cell, index))
+        trial = study.ask()
+        return draw(space, lambda path, parameter: _suggest(trial, path, parameter))
+
+
+def _rebuilt(search: Search, space: Mapping[str, Parameter], cell: str, told: Sequence[Told]) -> optuna.Study:
+    direction = "maximize" if search.objective.sign == 1 else "minimize"
+    study = optuna.create_study(direction=direction)
+    if search.sampler != "cmaes":
+        study.add_trials([_frozen(one, space) for one in told])
+        return study
+    # CMA-ES keeps its state in attributes that asking sets: the search so far is asked and told again. A
+    # point is told with its batch, as it was in the search itself.
+    for start in range(0, len(told), search.batch):
+        batch = [
+            (_asked_again(study, search, space, one.values, _seed(search, cell, start + offset)), one)
+            for offset, one in enumerate(told[start : start + search.batch])
+        ]
+        for trial, one in batch:
+            if one.status in _STATES:
+                study.tell(trial, one.value, state=_STATES[one.status])
+    return study
+
+
+def _asked_again(
+    study: optuna.Study, search: Search, space: Mapping[str, Parameter], values: Values, seed: int
+) -> optuna.Trial:
+    study.sampler = _sampler(search, seed)
+    study.enqueue_trial(dict(values))
+    trial = study.ask()
+    _ = trial.relative_params  # Optuna samples when it must, and given values need not: here the state counts
+    draw(space, lambda path, parameter: _suggest(trial, path, parameter))
+    return trial
+
+
+def _sampler(search: Search, seed: int) -> optuna.samplers.BaseSampler:
+    match search.sampler:
+        case "tpe":
+            # group: parameters that are always drawn together are modelled together, also under a condition
+            return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True)
+        case "cmaes":
+            return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
+        case "gp":
+            return optuna.samplers.GPSampler(seed=seed, warn_independent_sampling=False)
+        case _:
+            return optuna.samplers.RandomSampler(seed=seed)
+
+
+def _seed(search: Search, cell: str, index: int) -> int:
+    digest = hashlib.sha256(f"{search.seed} {index} {cell}".encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
+
+def _frozen(one: Told, space: Mapping[str, Parameter]) -> optuna.trial.FrozenTrial:
+    state = _STATES.get(one.status, TrialState.RUNNING)
+    return optuna.trial.create_trial(
+        state=state,
+        value=one.value if state == TrialState.COMPLETE else None,
+        params=dict(one.values),
+        distributions={path: _distribution(space[path]) for path in one.values},
+        intermediate_values=dict(enumerate(one.steps)),
+    )
+
+
+def _distribution(parameter: Parameter) -> BaseDistribution:
+    if isinstance(parameter, Choice):
+        return CategoricalDistribution(parameter.choice)
+    if isinstance(parameter, FloatRange):
+        return FloatDistribution(*parameter.bounds, log=parameter.log)
+    return IntDistribution(*parameter.bounds, log=parameter.log)
+
+
+def _suggest(trial: optuna.Trial, path: str, parameter: Parameter) -> Scalar:
+    if isinstance(parameter, Choice):
+        return cast(Scalar, trial.suggest_categorical(path, parameter.choice))
+    if isinstance(parameter, FloatRange):
+        return trial.suggest_float(path, *parameter.bounds, log=parameter.log)
+    return trial.suggest_int(path, *parameter.bounds, log=parameter.log)
+
+
+@contextmanager
+def _quiet() -> Generator[None]:
+    """Optuna logs each trial and calls ``group`` experimental; both are none of the user's."""
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(level)
+
+
+def importance(plan: Plan, judged: Sequence[Judged]) -> dict[str, float]:
+    """The share of each parameter in the objective's variance (fANOVA), largest first; together 1.
+
+    Only parameters that every point has are weighed against each other; a conditional one is absent. Empty
+    where too few points, or all with one value, say nothing.
+    """
+    search, space = plan.study.search, plan.study.space
+    assert search is not None
+    told = [Told.of(one) for one in judged if one.value is not None]
+    shared = [path for path in space if told and all(path in one.values for one in told)]
+    if len(told) < _FEWEST or not shared or len({one.value for one in told}) < 2:
+        return {}
+    with _quiet():
+        study = optuna.create_study(direction="maximize" if search.objective.sign == 1 else "minimize")
+        study.add_trials([_frozen(one, space) for one in told])
+        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+        return dict(optuna.importance.get_param_importances(study, evaluator=evaluator, params=shared))

@@ -1,0 +1,426 @@
+"""``run_study``: what is missing from a plan is trained, through Ray Tune and Ray Train.
+
+Records are the only state. Each run looks what is missing, divides it into packs and starts a fresh Tuner
+over them; nothing of an earlier run is restored. So running again is always right: after Ctrl-C, after any
+kill, after the study was extended. The packs of a search are not known before: they are made as it goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from assay.engine.budget import Budget, budget_packs, cell_seconds
+from assay.engine.cluster import DRIVER_RESOURCES, cluster
+from assay.engine.nodes import same_on_all_nodes
+from assay.engine.packs import (
+    Content,
+    Pack,
+    StageTask,
+    missing_trials,
+    packs_as_asked,
+    packs_beside_stages,
+    stage_packs,
+)
+from assay.storage import Lease, Record, Store
+from assay.storage.files import PATIENCE_SECONDS
+from assay.storage.search_points import grown
+from assay.storage.stop import clear_stop, stop_requested
+from assay.study import Plan, Trial
+from assay.study.search_rules import pruned_by
+from trainables.errors import StorageError
+
+__all__ = ["EngineOptions", "Outcome", "run_study"]
+
+_DRIVER_RETRIES = 3  # a killed Tune driver is started again this often
+_IDLE_SECONDS = 60.0  # that workers wait for their next pack: meanwhile their cores are nobody else's
+_STOP_POLL_SECONDS = 1.0
+_MESSAGE_CHARACTERS = 300
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """What the surroundings of a run decide; the study decides all else."""
+
+    data_root: Path | None
+    cache: Path
+    retry_failed: bool = False
+    cpus: int | None = None  # of a local Ray; None: all cores
+    on_message: Callable[[str], None] = field(default=lambda message: None)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How many trials of the plan ended how, and what this run did."""
+
+    finished: int
+    failed: int
+    diverged: int
+    pruned: int
+    missing: int
+    postponed: int  # missing because the study's budget ended
+    trained_now: int
+    interrupted: bool
+    seconds: float
+    problems: tuple[str, ...] = ()  # packs that broke for another reason than their trials
+
+
+@dataclass(frozen=True)
+class _End:
+    """How a Tuner came back."""
+
+    interrupted: bool = False
+    problems: tuple[str, ...] = ()
+
+
+def run_study(plan: Plan, store: Store, options: EngineOptions, scheduler: Any = None) -> Outcome:
+    """Train what is missing from ``plan``; returns when nothing is left, or on a signal.
+
+    Args:
+        plan: All trials of the study, or the cells in which a search draws them.
+        store: Where records lie. A second run of the same study is refused while one is at work.
+        options: Data root, caches, and how to treat failed trials.
+        scheduler: A Tune scheduler that may stop packs early on ``value`` over ``repeats``; default: the
+            study's pruner.
+
+    Raises:
+        InputError: If the study is running already, the cluster cannot hold a single trial, or one of its
+            nodes differs from this one.
+        StorageError: If the storage is full, read-only or away; what is finished is kept.
+    """
+    start = time.monotonic()
+    store = store.patient(PATIENCE_SECONDS)
+    study = plan.study.study
+    with Lease(store, study) as lease:
+        plan = grown(plan, store)
+        if options.retry_failed:
+            _forget_failed(plan, store)
+        before = store.records(trial.id for trial in plan.trials)
+        _clear_stops(plan, store, before)
+        end = _train(plan, store, options, before, scheduler=scheduler, lease=lease)
+        plan = grown(plan, store)
+        records = store.records(trial.id for trial in plan.trials)
+    count = [record.status for record in records.values()].count
+    missing = plan.undrawn + len(missing_trials(plan.trials, records))
+    in_budget = plan.study.budget is not None and not (end.interrupted or end.problems)
+    return Outcome(
+        finished=count("finished"),
+        failed=count("failed"),
+        diverged=count("diverged"),
+        pruned=count("pruned"),
+        missing=0 if in_budget else missing,
+        postponed=missing if in_budget else 0,
+        trained_now=len(records.keys() - before.keys()),
+        interrupted=end.interrupted,
+        seconds=time.monotonic() - start,
+        problems=end.problems,
+    )
+
+
+def _clear_stops(plan: Plan, store: Store, records: Mapping[str, Record]) -> None:
+    """Forget requests of earlier runs, those for trials where something lies that is not finished."""
+    clear_stop(store, "study", plan.study.study)
+    begun = set(store.trials())
+    for trial in missing_trials(plan.trials, records):
+        if trial.id in begun:
+            clear_stop(store, "trial", trial.id)
+
+
+def _forget_failed(plan: Plan, store: Store) -> None:
+    for record in store.records(trial.id for trial in plan.trials).values():
+        if record.status == "failed":
+            store.delete_tree(f"{store.trial(record.id)}/record.json")
+
+
+def _train(
+    plan: Plan,
+    store: Store,
+    options: EngineOptions,
+    records: Mapping[str, Record],
+    *,
+    scheduler: Any,
+    lease: Lease,
+) -> _End:
+    in_flight: set[str] = set()
+    missing = missing_trials(plan.trials, records)
+    search: Iterator[Content | None] | None = None
+    if plan.study.search is not None:
+        from assay.engine.search_packs import search_packs
+
+        options.on_message("looking at the points so far")
+        search = search_packs(plan, store, in_flight)
+        first = next(search, None)
+        if first is None:
+            return _End()
+        search = chain([first], search)
+    elif not missing:
+        return _End()
+    run = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
+    options.on_message("starting Ray")
+    with cluster(options.cpus) as ray_cluster:
+        ray_cluster.refuse_if_too_small(plan.study.resources)
+        slots = ray_cluster.follow(plan.study.resources)
+        work = _Work(plan, store, options, run, in_flight=in_flight, slots=slots)
+        try:
+            if not ray_cluster.local:
+                options.on_message("comparing the nodes")
+                work.program = same_on_all_nodes(plan.trainables, store, work.folder, options.data_root)
+            if search is not None:
+                work.packs = search
+                options.on_message(_say_search(plan, records, slots()))
+            else:
+                packs = _plan_packs(work, missing)
+                work.packs = chain(_stages_first(work, missing), packs)
+            with _stop_on_request(store, plan.study.study, lease):
+                return _tune(work, scheduler=scheduler)
+        finally:
+            from assay.engine.train import remove_placement_groups, run_prefix
+
+            remove_placement_groups(run_prefix(run))
+            with suppress(StorageError):  # `assay clean` lists what stays
+                store.delete_tree(work.folder)
+
+
+def _plan_packs(work: _Work, missing: Sequence[Trial]) -> Iterator[Sequence[Trial] | None]:
+    """The packs of a plan as they are asked for, or round by round under a budget."""
+    plan, say = work.plan, work.options.on_message
+    size, total = plan.study.resources.pack, len(plan.trials)
+    if plan.study.budget is None:
+        at_once = min(work.slots(), len(missing))
+        say(f"{len(missing)} of {total} trials to train, up to {at_once} packs at a time")
+        return packs_as_asked(missing, size, work.slots)
+    hours = plan.study.budget.hours
+    say(f"{len(missing)} of {total} trials to train, seed by seed, within {hours:g} h")
+    ids = [trial.id for trial in plan.trials]
+    return budget_packs(
+        missing,
+        Budget(hours * 3600, work.slots, size),
+        lambda: cell_seconds(plan.trials, work.store.records(ids)),
+        work.in_flight,
+        say,
+    )
+
+
+def _stages_first(work: _Work, missing: list[Trial]) -> Iterator[Content | None]:
+    """The stages that missing trials share, and until they are over trials that wait for none of them.
+
+    Those are taken out of ``missing``. Under a budget trials come round by round, so none goes ahead.
+    """
+    packs = stage_packs(missing, work.store, max(1, work.slots()))
+    if not packs:
+        return
+    tasks = [task for pack in packs for task in pack]
+    work.options.on_message(f"{len(tasks)} stages that trials share come first")
+    yield from packs
+    free = missing if work.plan.study.budget is None else []
+    yield from packs_beside_stages(free, tasks, work.in_flight, work.plan.study.resources.pack, work.slots)
+
+
+def _say_search(plan: Plan, records: Mapping[str, Record], slots: int) -> str:
+    assert plan.study.search is not None
+    at_once = min(slots, plan.study.search.batch * len(plan.searched))
+    return f"{len(records)} of {plan.size} trials of the search are trained, up to {at_once} packs at a time"
+
+
+@dataclass
+class _Work:
+    """What one run trains: the packs as they come, and how each is laid down for its driver."""
+
+    plan: Plan
+    store: Store
+    options: EngineOptions
+    run: str
+    in_flight: set[str]
+    slots: Callable[[], int]  # packs that can train at once, as of now
+    packs: Iterator[Content | None] = field(default_factory=lambda: iter(()))
+    program: dict[str, str] = field(default_factory=dict)  # what workers' must be; empty: not compared
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    laid: int = 0
+    keeps_drivers: bool = True  # for the next pack, and their workers with them
+
+    @property
+    def folder(self) -> str:
+        """What this run lays down for drivers and workers; deleted at the end."""
+        return f"{self.store.study(self.plan.study.study)}/packs/{self.run}"
+
+    @property
+    def scratch(self) -> str:
+        """Tune's own folder: deleted at the end, a new one for each run, on storage that all nodes see."""
+        path, mark, query = self.store.uri.partition("?")  # an object store's options follow its path
+        return f"{path.rstrip('/')}/.tune/{self.run}{mark}{query}"
+
+    @property
+    def mode(self) -> str:
+        search = self.plan.study.search
+        return "max" if search is None or search.objective.sign == 1 else "min"
+
+    def lay_down(self, content: Content) -> dict[str, Any]:
+        """Write a pack of trials or of stages; returns the config of its driver."""
+        study = self.plan.study
+        trials = [one for one in content if isinstance(one, Trial)]
+        stages = [one for one in content if isinstance(one, StageTask)]
+        fresh = bool(trials and study.replicate is not None and trials[0].seed in study.replicate.seeds)
+        pack = Pack(
+            id=f"{self.laid:04d}",
+            study=study.study,
+            run=self.run,
+            started=self.started,
+            trials=tuple(trials),
+            stages=tuple(stages),
+            workers=study.resources.workers,
+            cpus=study.resources.cpus,
+            gpus=study.resources.gpus,
+            keep_models=study.keep.models != "none",
+            probes=study.keep.probes,
+            primary=study.metrics.primary,
+            objective=study.metrics.primary if study.search is None else study.search.objective.metric,
+            # A winner on fresh seeds is trained to its end, whatever the seeds before it were worth.
+            resource="none" if fresh else "epochs" if pruned_by(study) == "epochs" else "repeats",
+            data_root=str(self.options.data_root.resolve()) if self.options.data_root else None,
+            cache=str(self.options.cache.resolve()),
+            program=self.program,
+            trainables=self.plan.trainables,
+        )
+        pack.write(self.store)
+        self.laid += 1
+        return {
+            "storage": self.store.uri,
+            "pack": pack.path,
+            "scratch": self.scratch,
+            "idle_seconds": _IDLE_SECONDS if self.keeps_drivers else 0.0,
+        }
+
+
+def _tune(work: _Work, *, scheduler: Any) -> _End:
+    """Run the packs through a fresh Tuner."""
+    from ray import tune
+
+    from assay.engine.driver import COMPLETE, PackDriver
+    from assay.engine.pruning import RecordingScheduler, pruner
+    from assay.engine.searcher import PackSearcher
+    from assay.engine.train import keep_secrets_here
+
+    keep_secrets_here()
+    stops = scheduler or pruner(work.plan)
+    recorder = None if stops is None else RecordingScheduler(stops, work.store)
+    # A driver that is kept for the next pack is not cleaned up, and a stopped pack would train on.
+    work.keeps_drivers = stops is None
+    searcher = PackSearcher(work.packs, work.lay_down, work.in_flight, work.mode, work.slots)
+    tuner = tune.Tuner(
+        tune.with_resources(PackDriver, DRIVER_RESOURCES),
+        tune_config=tune.TuneConfig(
+            metric="value",
+            mode=work.mode,
+            num_samples=-1,
+            search_alg=searcher,
+            scheduler=recorder,
+            reuse_actors=work.keeps_drivers,
+            trial_dirname_creator=lambda trial: trial.trial_id,
+        ),
+        run_config=tune.RunConfig(
+            name=work.run,
+            storage_path=work.scratch,
+            verbose=0,
+            # Records are the only state. Tune would keep an empty checkpoint of each driver, and break on it
+            # when the storage is full.
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            failure_config=tune.FailureConfig(max_failures=_DRIVER_RETRIES),
+        ),
+    )
+    try:
+        with _quiet_tune(), _signals_of_tune():
+            grid = tuner.fit()
+    except (OSError, EOFError, tune.TuneError):
+        _refuse_unusable(work.store, searcher.storage_trouble)
+        raise
+    finally:
+        with suppress(StorageError):
+            work.store.delete_tree(f".tune/{work.run}")
+    if searcher.storage_trouble or grid.errors:
+        _refuse_unusable(work.store, searcher.storage_trouble)
+    ended = sum(bool((result.metrics or {}).get(COMPLETE)) for result in grid)
+    stopped = recorder.stopped if recorder is not None else 0
+    return _End(
+        # Tune swallows Ctrl-C and returns: packs that neither ended nor broke were interrupted, and so were
+        # those that were not handed out.
+        interrupted=not searcher.over or ended + stopped + len(grid.errors) < work.laid,
+        problems=tuple(dict.fromkeys(_in_a_line(error) for error in grid.errors)),
+    )
+
+
+def _refuse_unusable(store: Store, trouble: str | None) -> None:
+    """Say what is wrong with the storage: Tune keeps files there, and says it less plainly, if at all.
+
+    Raises:
+        StorageError: If something was, or is.
+    """
+    if trouble is not None:
+        raise StorageError(trouble)
+    store.probe()
+
+
+def _in_a_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if lines else type(error).__name__)[:_MESSAGE_CHARACTERS]
+
+
+@contextmanager
+def _quiet_tune() -> Generator[None]:
+    """Tune and its callbacks log to the terminal; what a user should know is in records and logs."""
+    import logging
+
+    names = ("ray.tune", "ray.train", "ray")
+    before = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
+
+
+@contextmanager
+def _signals_of_tune() -> Generator[None]:
+    """Tune ends on Ctrl-C by handlers that it leaves in place: they would swallow the first one after it."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGUSR1)}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():  # elsewhere Tune has set none
+            for number, handler in kept.items():
+                if handler is not None:  # one that Python did not set it cannot set again
+                    signal.signal(number, handler)
+
+
+@contextmanager
+def _stop_on_request(store: Store, study: str, lease: Lease) -> Generator[None]:
+    """Turn a stop request on the storage, or a lease that another run took over, into what Ctrl-C does."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(_STOP_POLL_SECONDS):
+            try:
+                asked = stop_requested(store, "study", study)
+            except OSError:
+                asked = False  # the storage is away for a moment: the next look will tell
+            if asked or lease.lost.is_set():
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -1,0 +1,122 @@
+"""Steps that trials share are judged once: what a stage shows of the test images lies beside its files.
+
+::
+
+    stages/<key>/judged-<hash>.parquet
+
+The key says what the stage is made of, the hash on which images it was judged: that is all that maps,
+pictures and floors depend on. A trial reads what others have left, shows the rest, and leaves that. Two who
+judge a stage at once write the same. The seconds of judging count for the trial that did it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from assay.storage import Store
+from assay.storage.stage_store import stage_folder
+from assay.study.stage_graph import Need
+from trainables.data.samples import ImageSet
+from trainables.evaluate import Evaluation
+from trainables.stage_maps import CAM, LINEAGE_SCHEMA, StageScores
+
+__all__ = ["JudgedStages"]
+
+_FORM = 1  # raised when judging changes
+_FACTS = b"assay"  # names and scores, in the table's metadata
+
+
+class _Shown(NamedTuple):
+    """What was seen of some stages."""
+
+    names: tuple[str, ...]  # in the order of the chain; a picture without probes leaves nothing else
+    scores: tuple[StageScores, ...]  # of maps, and the floors beside the CAM
+    rows: list[dict[str, Any]]  # of LINEAGE_SCHEMA
+
+    def part(self, names: Sequence[str]) -> _Shown:
+        """What is about ``names``."""
+        found = tuple(name for name in self.names if name in names)
+        floors = CAM in found
+        return _Shown(
+            found,
+            tuple(one for one in self.scores if (floors if one.of == "floor" else one.stage in found)),
+            [row for row in self.rows if row["stage"] in found],
+        )
+
+
+class JudgedStages:
+    """What the stages of one trial show of its test images."""
+
+    def __init__(self, store: Store, needs: Iterable[Need], test: ImageSet, probes: int) -> None:
+        """``probes``: of how many images pictures are kept (seed and fold, in the key, say which)."""
+        images = json.dumps([_FORM, test.ids, sorted(test.masks), probes])
+        name = f"judged-{hashlib.sha256(images.encode()).hexdigest()[:16]}.parquet"
+        self._store = store
+        self._paths = {n.stage.shows: f"{stage_folder(n.key)}/{name}" for n in needs if n.stage.shows}
+        self._found = {shows: self._read(path) for shows, path in self._paths.items()}
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Names of what others have shown."""
+        return frozenset(name for found in self._found.values() if found is not None for name in found.names)
+
+    def complete(self, report: Evaluation) -> Evaluation:
+        """``report`` of all but ``known``, with that; keeps what it shows of the other stages."""
+        if report.lineage is None:
+            return report
+        own = _Shown(report.shown, report.stages, report.lineage.to_pylist())
+        for shows, path in self._paths.items():
+            if self._found[shows] is None:
+                self._store.write_bytes(path, _to_bytes(own.part(shows)))
+        parts = [found for found in self._found.values() if found is not None]
+        return _with(report, own, parts, order=[name for shows in self._paths for name in shows])
+
+    def _read(self, path: str) -> _Shown | None:
+        """None where nobody has left it, or what lies there cannot be read: it is judged anew."""
+        try:
+            data = self._store.read_bytes(path)
+        except FileNotFoundError:
+            return None
+        try:
+            table = pq.read_table(io.BytesIO(data))
+            facts = json.loads(table.schema.metadata[_FACTS])
+            scores = tuple(StageScores(**one) for one in facts["scores"])
+            return _Shown(tuple(facts["names"]), scores, table.to_pylist())
+        except (OSError, KeyError, TypeError, ValueError):  # Arrow's own errors are among them
+            return None
+
+
+def _to_bytes(shown: _Shown) -> bytes:
+    facts = {"names": shown.names, "scores": [one._asdict() for one in shown.scores]}
+    table = pa.Table.from_pylist(shown.rows, schema=LINEAGE_SCHEMA)
+    sink = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata({_FACTS: json.dumps(facts)}), sink, compression="zstd")
+    return sink.getvalue()
+
+
+def _with(report: Evaluation, own: _Shown, others: Sequence[_Shown], order: Sequence[str]) -> Evaluation:
+    """``report`` with what others have shown: stages in the order of the chain, then floors."""
+    everything = [own, *others]
+    present = {name for part in everything for name in part.names}
+    last = [name for name in own.names if name not in order]
+    names = tuple(name for name in (*order, *last) if name in present)
+    place = {name: index for index, name in enumerate(names)}
+    scores = sorted(
+        (one for part in everything for one in part.scores),
+        key=lambda one: len(names) if one.of == "floor" else place[one.stage],
+    )
+    rows = [{**row, "order": place[row["stage"]]} for part in everything for row in part.rows]
+    samples = dict.fromkeys(row["sample"] for row in rows)  # in the order of the test images
+    at = {sample: index for index, sample in enumerate(samples)}
+    rows.sort(key=lambda row: (at[row["sample"]], row["order"]))
+    return replace(
+        report, stages=tuple(scores), lineage=pa.Table.from_pylist(rows, schema=LINEAGE_SCHEMA), shown=names
+    )

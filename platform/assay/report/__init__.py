@@ -1,0 +1,1 @@
+"""A study as a page: tables, notes and figures, in every format."""

@@ -1,0 +1,125 @@
+"""The picture of an :class:`EffectsPlot`: a line of zero, intervals around means, verdicts in words.
+
+Verdicts differ in marker and in colour, and stand beside each row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from assay.report.figures.drawing import COLOURS, GREY, REPEAT, key, render
+from assay.report.figures.effects_rows import EffectRow, EffectsPlot
+from assay.report.page.model import PictureForm
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+__all__ = ["draw_effects"]
+
+_WIDTH, _ROW, _REST = 8.0, 0.46, 1.75  # inches; the rest: axis, headings and key
+_FAINT, _BAND = "#6E6E6E", "#EFEFEF"
+_MARKS: dict[str, dict[str, Any]] = {  # by verdict; the others are as `open`
+    "shown": {"color": COLOURS[0], "marker": "o", "markerfacecolor": COLOURS[0]},
+    "suggested": {"color": COLOURS[1], "marker": "D", "markerfacecolor": "white"},
+    "open": {"color": _FAINT, "marker": "s", "markerfacecolor": "white"},
+}
+_SPREAD = 0.55  # of a row: how far the repeats of a difference are apart
+
+
+def draw_effects(plot: EffectsPlot, form: PictureForm) -> bytes:
+    """The picture as a file."""
+    height = _REST + _ROW * len(plot.rows)
+    return render(lambda figure: _draw_on(figure, plot), form, (_WIDTH, height))
+
+
+def _draw_on(figure: Figure, plot: EffectsPlot) -> None:
+    axes = figure.add_subplot()
+    low, high = plot.limits
+    axes.set_xlim(low, high)
+    axes.set_ylim(len(plot.rows) - 0.4, -0.6)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="x", color="#E6E6E6", linewidth=0.8)
+    axes.set_axisbelow(True)
+    if plot.resolve is not None:
+        axes.axvspan(-plot.resolve, plot.resolve, color=_BAND, zorder=0.5, linewidth=0)
+    axes.axvline(0, color=GREY, linewidth=1.2, zorder=2)
+    for y, row in enumerate(plot.rows):
+        if row.answer is None:
+            _write(axes, -0.02, y + 0.1, row.name, ha="right", weight="bold", fontsize=10.5)
+        else:
+            _draw_row(axes, y, row)
+    _set_labels(axes, plot)
+    figure.legend(
+        handles=list(_key(plot)),
+        loc="outside lower left",
+        frameon=False,
+        fontsize=9.5,
+        ncols=2,
+        handlelength=2.2,
+    )
+
+
+def _draw_row(axes: Axes, y: int, row: EffectRow) -> None:
+    answer = row.answer
+    assert answer is not None
+    name_y = y - 0.13 if row.within else y
+    _write(axes, -0.02, name_y, row.name, ha="right", fontsize=10.5)
+    _write(axes, -0.02, y + 0.22, row.within, ha="right", fontsize=8.5, color=_FAINT)
+    certain = "bold" if answer.verdict == "shown" else "normal"
+    mark = _MARKS.get(answer.verdict, _MARKS["open"])
+    _write(axes, 1.02, y - 0.13, row.verdict, ha="left", fontsize=10.5, weight=certain, color=mark["color"])
+    _write(axes, 1.02, y + 0.22, row.support, ha="left", fontsize=8.5, color=_FAINT)
+    several = len(answer.differences)
+    at = [y + _SPREAD * ((i + 0.5) / several - 0.5) for i in range(several)]
+    axes.plot(answer.differences, at, color=mark["color"], zorder=4.5, **REPEAT)
+    if answer.low is not None and answer.high is not None:
+        _draw_interval(axes, y, answer.low, answer.high, mark["color"])
+    if answer.difference is not None:
+        axes.plot([answer.difference], [y], markersize=8, markeredgewidth=1.8, zorder=5, **mark)
+
+
+def _draw_interval(axes: Axes, y: int, low: float, high: float, colour: str) -> None:
+    """A bar; where it goes on beyond the axis an arrow head says so."""
+    left, right = axes.get_xlim()
+    axes.plot([max(low, left), min(high, right)], [y, y], color=colour, linewidth=2, zorder=4)
+    for end, inside, head in ((low, low >= left, "<"), (high, high <= right, ">")):
+        place = min(max(end, left), right)
+        marker = "|" if inside else head
+        axes.plot([place], [y], color=colour, marker=marker, markersize=9, markeredgewidth=2, clip_on=False)
+
+
+def _set_labels(axes: Axes, plot: EffectsPlot) -> None:
+    axes.set_xlabel(plot.axis)
+    axes.locator_params(axis="x", nbins=6)
+    ends = ("worse", "better") if plot.metric.better == "higher" else ("better", "worse")
+    low, high = axes.get_xlim()
+    zero = -low / (high - low)
+    for place, text, side in ((-1, f"← {ends[0]}", "right"), (1, f"{ends[1]} →", "left")):
+        axes.text(
+            zero + 0.015 * place,
+            1.0,
+            text,
+            transform=axes.transAxes,
+            ha=side,
+            va="bottom",
+            fontsize=9,
+            color=_FAINT,
+        )
+
+
+def _key(plot: EffectsPlot) -> Iterator[Line2D]:
+    bar = {"linewidth": 2, "marker": "|", "markersize": 9, "markeredgewidth": 2}
+    yield key(_FAINT, "95 % interval around the mean", **bar)
+    yield key(_FAINT, "one repeat, spread upwards", **REPEAT)
+    if plot.resolve is not None:
+        text = f"less than {plot.resolve:g}: too small to matter (resolve)"
+        yield key(_BAND, text, linewidth=9)
+
+
+def _write(axes: Axes, x: float, y: float, text: str, **style: Any) -> None:
+    """Text at a share of the axis' width, beside row ``y``."""
+    axes.text(x, y, text, transform=axes.get_yaxis_transform(), va="center", **style)

@@ -1,0 +1,204 @@
+"""The picture of :class:`LabelCosts` where cells differ in their methods: a point and a name for each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from assay.analysis.label_costs import LabelCell, LabelCosts
+from assay.analysis.statistics import MeanInterval
+from assay.report.figures.drawing import COLOURS, GREY, MARKERS, REPEAT, key
+from assay.report.figures.name_placement import Box, place_names, spread
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+__all__ = ["draw_ladder", "ladder_keys", "score_range"]
+
+_APART = 13.0  # points between cells that cost the same
+_MARKER, _RING, _BAR = 8.0, 15.0, 2.0  # points
+_LINE = 2.0  # points, side of the boxes along a line
+_GROUND = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}  # below a name
+_LEADER = 20.0  # points from which a line leads from a name to its point
+_INCH = 72.0  # points
+
+
+Way = list[tuple[float, float]]  # corners of a line, in points
+
+
+class _Drawn(NamedTuple):
+    cell: LabelCell
+    x: float  # in data's units, moved aside where others cost the same
+    at: tuple[float, float]  # in points, from the lower left of the figure
+    colour: str
+    marker: str
+
+
+def score_range(costs: LabelCosts, intervals: Mapping[str, MeanInterval]) -> tuple[float, float]:
+    """Lowest and highest of what is drawn, with air."""
+    values = [cell.mean for cell in costs.cells]
+    for cell in costs.cells:
+        interval = intervals.get(cell.cell.name)
+        values += cell.values if interval is None else (interval.low, interval.high)
+    low, high = min(values), max(values)
+    air = 0.06 * (high - low) or 0.05
+    return low - air, high + air
+
+
+def ladder_keys(costs: LabelCosts, intervals: Mapping[str, MeanInterval]) -> list[Line2D]:
+    """What the signs mean."""
+    front = "on the front: no cell is better for fewer or as many hours"
+    keys = [key(GREY, f"mean of the repeats ({costs.repeats})", marker="o", linestyle="")]
+    shown = [intervals[c.cell.name] for c in costs.cells if c.cell.name in intervals]
+    if shown:
+        methods = " or ".join(dict.fromkeys(interval.method for interval in shown))
+        keys.append(
+            key(GREY, f"95 % interval of the mean, {methods}", marker="|", markersize=12, linestyle="")
+        )
+    if len(shown) < len(costs.cells):
+        keys.append(key(GREY, "one repeat, where there is no interval", **REPEAT))
+    if any(len(line) > 1 for line in costs.lines):
+        keys.append(key(GREY, "one method with more labels", linewidth=1.5))
+    keys.append(key(GREY, front, marker="o", markersize=12, markerfacecolor="none", linewidth=1))
+    return keys
+
+
+def draw_ladder(
+    figure: Figure, axes: Axes, costs: LabelCosts, intervals: Mapping[str, MeanInterval], times: float
+) -> None:
+    """Points, intervals, lines, front and names on axes whose limits are set.
+
+    Args:
+        figure: Holds the axes and the legend; its layout is fixed here, names are placed by it.
+        axes: Hours times ``times`` against scores.
+        costs: Cells of several methods.
+        intervals: Cell → interval of its mean.
+        times: What an hour is in the unit of the axis.
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    drawn = _placed(figure, axes, costs, times)
+    by_name = {one.cell.cell.name: one for one in drawn}
+    ways: list[Way] = []  # that names should not hide
+    for line in costs.lines:
+        of_line = [by_name[cell.cell.name] for cell in line]
+        axes.plot(
+            [one.x for one in of_line], [one.cell.mean for one in of_line], color=of_line[0].colour,
+            linewidth=1.5, alpha=0.6, zorder=3,
+        )  # fmt: skip
+        ways.append([one.at for one in of_line])
+    for front in costs.fronts:
+        ways.append(_draw_front(axes, [by_name[cell.cell.name] for cell in front]))
+    for one in drawn:
+        interval = intervals.get(one.cell.cell.name)
+        if interval is None:
+            axes.plot([one.x] * len(one.cell.values), one.cell.values, color=one.colour, zorder=4, **REPEAT)
+        else:
+            ends = interval.low, interval.high
+            axes.plot([one.x] * 2, ends, color=one.colour, linewidth=_BAR, alpha=0.55, zorder=4)
+        axes.plot(
+            [one.x], [one.cell.mean], color=one.colour, marker=one.marker, markersize=_MARKER,
+            markeredgecolor="white", zorder=6,
+        )  # fmt: skip
+    taken = [box for one in drawn for box in _taken(axes, one, intervals, _INCH / figure.dpi)]
+    taken += [box for way in ways for box in _along(way)]
+    _draw_names(figure, axes, drawn, taken)
+
+
+def _draw_front(axes: Axes, front: Sequence[_Drawn]) -> Way:
+    """What the hours buy at best, as steps to the right edge, and a ring around each cell."""
+    scores = [one.cell.mean for one in front]
+    at = [one.x for one in front]
+    steps = [*at, axes.get_xlim()[1]]
+    style: dict[str, Any] = {
+        "color": GREY,
+        "drawstyle": "steps-post",
+        "linewidth": 1,
+        "alpha": 0.7,
+        "zorder": 2,
+    }
+    axes.plot(steps, [*scores, scores[-1]], **style)
+    ring: dict[str, Any] = {
+        "color": GREY,
+        "marker": "o",
+        "markersize": _RING,
+        "markerfacecolor": "none",
+        "linestyle": "",
+    }
+    axes.plot(at, scores, zorder=5, **ring)
+    corners = [(other.at[0], one.at[1]) for one, other in pairwise(front)]
+    return [
+        place
+        for one, corner in zip(front, [*corners, front[-1].at], strict=True)
+        for place in (one.at, corner)
+    ]
+
+
+def _placed(figure: Figure, axes: Axes, costs: LabelCosts, times: float) -> list[_Drawn]:
+    """Each cell with its place and looks; cells of about the same cost stand beside each other."""
+    looks = {
+        cell.cell.name: (COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)])
+        for number, line in enumerate(costs.lines)
+        for cell in line
+    }
+    cells = sorted(costs.cells, key=lambda cell: (cell.hours, cell.mean))
+    points = [axes.transData.transform((cell.hours * times, cell.mean)) for cell in cells]
+    scale = _INCH / figure.dpi
+    moved = spread([float(point[0]) * scale for point in points], _APART)
+    drawn: list[_Drawn] = []
+    for cell, point, x in zip(cells, points, moved, strict=True):
+        data = axes.transData.inverted().transform((x / scale, point[1]))
+        drawn.append(_Drawn(cell, float(data[0]), (x, float(point[1]) * scale), *looks[cell.cell.name]))
+    return drawn
+
+
+def _along(way: Way) -> Iterator[Box]:
+    """Small boxes along a line."""
+    for (x, y), (to_x, to_y) in pairwise(way):
+        steps = max(1, round(math.hypot(to_x - x, to_y - y) / _LINE))
+        for step in range(steps):
+            at_x, at_y = x + (to_x - x) * step / steps, y + (to_y - y) * step / steps
+            yield Box(at_x - _LINE / 2, at_y - _LINE / 2, at_x + _LINE / 2, at_y + _LINE / 2)
+
+
+def _draw_names(figure: Figure, axes: Axes, drawn: Sequence[_Drawn], taken: Sequence[Box]) -> None:
+    scale = _INCH / figure.dpi
+    texts = [
+        axes.annotate(
+            one.cell.cell.name, one.at, xycoords="figure points", ha="center", va="center", fontsize=9,
+            color=one.colour, zorder=7, bbox=_GROUND,
+        )
+        for one in drawn
+    ]  # fmt: skip
+    frame = axes.get_window_extent()
+    extents = [text.get_window_extent() for text in texts]
+    sizes = [(extent.width * scale, extent.height * scale) for extent in extents]
+    within = Box(*(float(side) * scale for side in (frame.x0, frame.y0, frame.x1, frame.y1)))
+    places = place_names([one.at for one in drawn], sizes, taken, within)
+    for one, text, place, (width, height) in zip(drawn, texts, places, sizes, strict=True):
+        text.set_position((place.x, place.y))
+        if place.distance >= _LEADER:
+            # From the point to the nearest edge of the name.
+            end = (
+                min(max(one.at[0], place.x - width / 2), place.x + width / 2),
+                min(max(one.at[1], place.y - height / 2), place.y + height / 2),
+            )
+            style = {"arrowstyle": "-", "color": one.colour, "alpha": 0.5, "linewidth": 0.8, "shrinkA": 0}
+            axes.annotate(
+                "", one.at, xytext=end, xycoords="figure points", textcoords="figure points",
+                arrowprops={**style, "shrinkB": 5}, zorder=3,
+            )  # fmt: skip
+
+
+def _taken(axes: Axes, one: _Drawn, intervals: Mapping[str, MeanInterval], scale: float) -> list[Box]:
+    """Marker and bar of a cell."""
+    x, y = one.at
+    half = (_RING if one.cell.on_front else _MARKER) / 2
+    interval = intervals.get(one.cell.cell.name)
+    ends = (min(one.cell.values), max(one.cell.values)) if interval is None else (interval.low, interval.high)
+    low, high = (float(axes.transData.transform((one.x, end))[1]) * scale for end in ends)
+    return [Box(x - half, y - half, x + half, y + half), Box(x - _BAR, low, x + _BAR, high)]

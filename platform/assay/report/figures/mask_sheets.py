@@ -1,0 +1,141 @@
+"""Pictures of a study: the same test images in every cell, prediction against truth, and what led to it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.analysis.summary import Repeat
+from assay.storage.record import Record
+from assay.storage.store import Store
+from assay.study import Plan
+from trainables.errors import InputError
+from trainables.heatmaps import THRESHOLD_LEVEL, read_probe
+from trainables.overlay import contact_sheet, heat_overlay, overlay
+
+__all__ = ["lineage_sheet", "lineage_sheets", "overlay_sheet", "records_with_maps"]
+
+_UNSAFE = re.compile(r"[^\w\-.]")  # in file names
+
+
+def overlay_sheet(
+    plan: Plan, store: Store, records: Mapping[str, Record], rows: int = 6
+) -> NDArray[np.uint8]:
+    """Probe images in rows, cells in columns, all of one repeat: the first with maps in the most cells.
+
+    Args:
+        plan: The study; cells without maps in that repeat have no column.
+        store: Where the records' maps lie.
+        records: By trial id.
+        rows: Probe images at most, of those that all columns have; defective ones first, then by name.
+
+    Returns:
+        H × W × 3, uint8, BGR: the photo, the decision at validation's pixel threshold filled, the truth
+        outlined.
+
+    Raises:
+        InputError: If no finished trial has kept maps, or the cells have no image in common.
+    """
+    maps = {
+        cell: {row["sample"]: row for row in table.to_pylist()}
+        for cell, record in _fullest_repeat(plan, records).items()
+        if (table := store.read_part(record, "maps.parquet")) is not None and table.num_rows
+    }
+    if not maps:
+        raise InputError(
+            "a picture needs a finished trial with probe images, and there is none yet. Run the study, with "
+            "keep.probes above 0."
+        )
+    first, *others = maps.values()
+    common = [sample for sample in first if all(sample in other for other in others)]
+    if not common:
+        raise InputError(
+            f"a picture compares cells on the same images, and {', '.join(maps)} share no probe image: "
+            "a factor changes the data. `assay report` compares their numbers."
+        )
+    chosen = _chosen([first[sample] for sample in common], rows)
+    return contact_sheet(
+        [(sample, [_draw(probes[sample]) for probes in maps.values()]) for sample in chosen], list(maps)
+    )
+
+
+def lineage_sheets(
+    plan: Plan, store: Store, records: Mapping[str, Record]
+) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """File name and :func:`lineage_sheet` of each cell whose model shows its stages.
+
+    Of the repeat that :func:`overlay_sheet` shows.
+    """
+    for number, (cell, record) in enumerate(_fullest_repeat(plan, records).items()):
+        sheet = lineage_sheet(store, record)
+        if sheet is not None:
+            yield f"{number:02d}-{_UNSAFE.sub('_', cell)[:80]}.png", sheet
+
+
+def lineage_sheet(store: Store, record: Record, rows: int = 6) -> NDArray[np.uint8] | None:
+    """Probe images in rows; photo, truth and the stages of the model in columns.
+
+    Args:
+        store: Where the record's files lie.
+        record: Of one trial.
+        rows: Probe images at most, defective ones first, then by name.
+
+    Returns:
+        H × W × 3, uint8, BGR: each map as colour over the photo, with the truth outlined. None where the
+        model shows no stages, or no probe images are kept.
+    """
+    maps, lineage = (store.read_part(record, f"{part}.parquet") for part in ("maps", "lineage"))
+    if maps is None or lineage is None or not lineage.num_rows:
+        return None
+    probes = {row["sample"]: row for row in maps.to_pylist()}
+    stages: dict[str, list[dict[str, Any]]] = {}
+    for row in lineage.sort_by("order").to_pylist():
+        stages.setdefault(row["sample"], []).append(row)
+    chosen = _chosen(list(probes.values()), rows)
+    columns = ["photo", "truth", *(row["stage"] for row in stages[chosen[0]])]
+    return contact_sheet([(one, _draw_lineage(probes[one], stages[one])) for one in chosen], columns)
+
+
+def _chosen(rows: list[dict[str, Any]], count: int) -> list[str]:
+    """Samples that are shown: defective ones first, then by name."""
+    return [row["sample"] for row in sorted(rows, key=lambda row: (not row["label"], row["sample"]))[:count]]
+
+
+def records_with_maps(plan: Plan, records: Mapping[str, Record]) -> dict[Repeat, dict[str, Record]]:
+    """Repeat → cell → record, of the trials that kept probe images; the repeat of the most cells first."""
+    found: dict[Repeat, dict[str, Record]] = {}
+    for trial in plan.trials:
+        record = records.get(trial.id)
+        if record is not None and f"{record.attempt}/maps.parquet" in record.files:
+            found.setdefault(Repeat(trial.seed, trial.fold), {})[trial.cell] = record
+    return dict(sorted(found.items(), key=lambda one: -len(one[1])))
+
+
+def _fullest_repeat(plan: Plan, records: Mapping[str, Record]) -> dict[str, Record]:
+    """Cell → record of the repeat with maps in the most cells; empty where none has any."""
+    return next(iter(records_with_maps(plan, records).values()), {})
+
+
+def _draw(row: dict[str, Any]) -> NDArray[np.uint8]:
+    probe = read_probe(row)
+    truth = None if probe.defects is None else probe.defects > 0
+    return overlay(probe.image, probe.levels, THRESHOLD_LEVEL, truth)
+
+
+def _draw_lineage(probe: dict[str, Any], stages: list[dict[str, Any]]) -> list[NDArray[np.uint8]]:
+    photo, _, defects = read_probe(probe)
+    truth = None if defects is None else defects > 0
+    nothing = np.zeros(photo.shape[:2], np.float32)
+    pictures = [photo, heat_overlay(photo, nothing, truth)]
+    for stage in stages:
+        kept = cv2.imdecode(np.frombuffer(stage["png"], np.uint8), cv2.IMREAD_COLOR)
+        assert kept is not None, "lineage.parquet holds readable PNGs"
+        picture = kept.astype(np.uint8)
+        is_map = stage["kind"] == "map"
+        pictures.append(heat_overlay(photo, picture[:, :, 0] / np.float32(255), truth) if is_map else picture)
+    return pictures

@@ -1,0 +1,166 @@
+"""What a reader must know beside the numbers: where thresholds come from, what was departed from, and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from assay.analysis.summary import summarise
+from assay.storage.record import Problem, Record
+from assay.study import Plan
+from assay.study.points import budget
+
+__all__ = ["footnotes"]
+
+_NAMED_CELLS = 3  # more are counted
+_SAID_ALREADY = "thresholds: no validation images"  # by the note on validation
+
+
+def footnotes(plan: Plan, records: Mapping[str, Record], problems: Sequence[Problem] = ()) -> list[str]:
+    """The footnotes under a study's table, without those that a row's ``n`` refers to by number."""
+    searched, plan = plan, plan.answer()
+    finished = {trial_id: record for trial_id, record in records.items() if record.result is not None}
+    return [
+        *_spread_note(plan, records),
+        *_search_notes(searched),
+        *_published_note(plan),
+        *_threshold_notes(finished),
+        *_validation_notes(plan),
+        *_method_note(plan),
+        *_notes_of_cells(plan, finished),
+        *_bundles(plan),
+        *_allowances(plan),
+        *plan.warnings,
+        *(f"Left out: {problem}" for problem in problems),
+        _origin(searched, records),
+    ]
+
+
+def _search_notes(plan: Plan) -> list[str]:
+    if plan.study.search is None:
+        return []
+    if plan.study.replicate is None:
+        return ["The table is empty: a search's own scores chose its points. Add `replicate` to the study."]
+    notes = ["Winners of the search, trained again on seeds that chose nothing."]
+    if plan.ablated:
+        notes.append(
+            "The best point is also trained with each changed parameter at its default, one at a time."
+        )
+    notes += [
+        f"{one.name} is left out, the method refuses it: {one.reason}" for one in plan.ablated if one.reason
+    ]
+    if len(plan.searched) > 1:
+        notes.append(f"Each cell was searched with the same budget: {budget(plan.study)} points.")
+        if plan.comparisons:
+            notes.append("Compared are the best points of two cells: their drawn settings differ as well.")
+    if plan.undrawn:
+        notes.append("The search is not over: winners are trained again when all points are judged.")
+    return notes
+
+
+def _spread_note(plan: Plan, records: Mapping[str, Record]) -> list[str]:
+    summaries = summarise(plan, records, plan.study.metrics.primary)
+    kinds = dict.fromkeys(s.planned_spread_of for s in summaries if s.spread is not None)
+    if not kinds:
+        return []
+    return [f"Mean ± standard deviation over {' or '.join(kinds)}, on test images."]
+
+
+def _published_note(plan: Plan) -> list[str]:
+    published = plan.study.published
+    if published is None:
+        return []
+    note = (
+        f"Published: {published.source.rstrip('.')}. The authors' figures under their own protocol, not "
+        "reproduced here."
+    )
+    if any(sum(row.is_of(cell.levels) for cell in plan.cells) > 1 for row in published.rows):
+        note += " Where one figure of the source covers several rows, it stands beside each."
+    return [note]
+
+
+def _threshold_notes(records: Mapping[str, Record]) -> list[str]:
+    thresholds = [r.result.thresholds for r in records.values() if r.result and r.result.thresholds]
+    if not thresholds:
+        return []
+    image = Counter(t.image_source for t in thresholds)
+    pixel = Counter(t.pixel_source for t in thresholds)
+    return [f"Image threshold: {_counted(image)}. Pixel threshold: {_counted(pixel)}."]
+
+
+def _counted(sources: Counter[str]) -> str:
+    if len(sources) == 1:
+        return next(iter(sources))
+    return ", ".join(f"{source} ({count} trials)" for source, count in sources.most_common())
+
+
+def _validation_notes(plan: Plan) -> list[str]:
+    without = [cell.name for cell in plan.cells if cell.data.validation is None]
+    if not without:
+        return []
+    text = "No validation images, as in the published protocol: last epoch, thresholds 0.5"
+    return [text + _where(plan, without) + "."]
+
+
+def _method_note(plan: Plan) -> list[str]:
+    """Which cell is trained with which method, where a study has several."""
+    cells: dict[str, list[str]] = {}
+    for cell in plan.cells:
+        cells.setdefault(cell.trainable, []).append(cell.name)
+    if len(cells) < 2:
+        return []
+    return [f"Methods: {'; '.join(f'`{name}` in {_listed(of_one)}' for name, of_one in cells.items())}."]
+
+
+def _notes_of_cells(plan: Plan, records: Mapping[str, Record]) -> list[str]:
+    """Notes of methods and evaluations, each once, with the cells that it is about."""
+    cells: dict[str, dict[str, None]] = {}
+    for cell in plan.cells:
+        for note in cell.footnotes:
+            cells.setdefault(note, {})[cell.name] = None
+    for trial in plan.trials:
+        record = records.get(trial.id)
+        if record is not None and record.result is not None:
+            for note in record.result.notes:
+                if not note.startswith(_SAID_ALREADY):
+                    cells.setdefault(note, {})[trial.cell] = None
+    return [note.rstrip(".") + _where(plan, list(names)) + "." for note, names in cells.items()]
+
+
+def _where(plan: Plan, cells: Sequence[str]) -> str:
+    if len(cells) == len(plan.cells):
+        return ""
+    return f" (in {_listed(cells)})"
+
+
+def _listed(cells: Sequence[str]) -> str:
+    more = len(cells) - _NAMED_CELLS
+    return ", ".join(cells[:_NAMED_CELLS]) + (f" and {more} more cell{'s' * (more > 1)}" if more > 0 else "")
+
+
+def _bundles(plan: Plan) -> list[str]:
+    """A level may set several things at once: its effect is theirs together."""
+    return [
+        f"{comparison.name} changes {', '.join(f'`{path}`' for path in comparison.paths)} together."
+        for comparison in plan.comparisons
+        if len(comparison.paths) > 1
+    ]
+
+
+def _origin(plan: Plan, records: Mapping[str, Record]) -> str:
+    """Question and program. No date: equal records give equal pages."""
+    programs = dict.fromkeys(
+        ", ".join(f"{name} {versions[name]}" for name in ("assay", "torch") if name in versions)
+        for versions in (record.environment.versions for record in records.values())
+    )
+    trained = " and ".join(sorted(filter(None, programs)))
+    study = f"Study `{plan.study.content_hash}`: sha256 of what its file asks, comments and resources apart."
+    return f"{study} Trained with {trained}." if trained else study
+
+
+def _allowances(plan: Plan) -> list[str]:
+    allowed = {(c.name, path): reason for c in plan.comparisons for path, reason in c.allowed.items()}
+    return [
+        f"{name}: the cells also differ in `{path}`, allowed because: {reason.rstrip('.')}."
+        for (name, path), reason in allowed.items()
+    ]

@@ -1,0 +1,139 @@
+"""A page as one HTML file that needs nothing else: styles and pictures inside, no script, light and dark."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+from itertools import groupby
+
+from assay.report.page.inline import anchors, inline, linked
+from assay.report.page.model import Page, Picture, Section, TextTable, superscript
+
+__all__ = ["html_notes", "html_page", "html_section"]
+
+_VERDICTS = ("shown", "suggested", "open", "identical", "too few")
+
+
+def html_page(page: Page) -> str:
+    """The file, ending in a newline. Every trial is listed, folded away by cell."""
+    assert page.trials.table is not None
+    writer = _Writer(anchors(page.trials.table))
+    style = files("assay.report.page").joinpath("page.css").read_text(encoding="utf-8")
+    parts = [
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        '<meta name="color-scheme" content="light dark">',
+        f"<title>{escape(page.title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>",
+        f"<header>\n<h1>{escape(page.title)}</h1>",
+        *([f'<p class="question">{_lines(page.question)}</p>'] if page.question else []),
+        f'<p class="count">{_text(page.count)}</p>\n</header>',
+        *writer.table_and_notes(page.table, page.notes),
+    ]
+    for section in ([page.intervals] if page.intervals is not None else []) + [*page.sections]:
+        parts += writer.section(section)
+    parts += [_picture(picture) for picture in page.pictures]
+    for section in page.search:
+        parts += writer.section(section)
+    parts += writer.trials(page.trials)
+    return "\n".join([*parts, "</main>\n</body>\n</html>"]) + "\n"
+
+
+def html_section(section: Section) -> str:
+    """A section alone, as a part of another page: its table has no links."""
+    return "\n".join(_Writer({}).section(section))
+
+
+def html_notes(table: TextTable, notes: Sequence[str]) -> str:
+    """What stands below a table; empty where that is nothing."""
+    return "\n".join(_Writer({}).notes(table, notes))
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """Sections and tables with links to the trials of cells."""
+
+    anchors: Mapping[str, str]
+
+    def section(self, section: Section) -> Iterator[str]:
+        yield f"<section>\n<h2>{_text(section.title)}</h2>"
+        if section.intro:
+            yield f"<p>{_text(section.intro)}</p>"
+        yield from self.table_and_notes(section.table, section.notes)
+        yield "</section>"
+
+    def table_and_notes(self, table: TextTable | None, notes: Sequence[str]) -> Iterator[str]:
+        if table is not None:
+            yield self._table(table)
+        yield from self.notes(table, notes)
+
+    def notes(self, table: TextTable | None, notes: Sequence[str]) -> Iterator[str]:
+        """Those that the table's cells refer to by number first."""
+        numbered = enumerate(table.notes if table is not None else (), start=1)
+        items = [f'<li class="numbered">{superscript(i)} {_text(note)}</li>' for i, note in numbered]
+        items += [f"<li>{_text(note)}</li>" for note in notes]
+        if items:
+            yield "\n".join(['<ul class="notes">', *items, "</ul>"])
+
+    def trials(self, section: Section) -> Iterator[str]:
+        """Trials folded by cell. A link to what is folded away unfolds it: the anchor lies inside."""
+        table = section.table
+        assert table is not None
+        yield f"<section>\n<h2>{_text(section.title)}</h2>\n<p>{_text(section.intro)}</p>"
+        for cell, rows in groupby(table.rows, key=lambda row: row[0]):
+            of_cell = tuple(row[1:] for row in rows)
+            count = f"{len(of_cell)} trial{'s' * (len(of_cell) > 1)}"
+            yield (
+                f"<details>\n<summary>{escape(cell)} <span>{count}</span></summary>\n"
+                f'<div id="{self.anchors[cell]}">\n{self._table(TextTable(table.columns[1:], of_cell))}\n'
+                "</div>\n</details>"
+            )
+        yield "</section>"
+
+    def _table(self, table: TextTable) -> str:
+        head = "".join(f'<th class="{c.align}" scope="col">{escape(c.title)}</th>' for c in table.columns)
+        lines = ['<div class="scroll">\n<table>', f"<thead><tr>{head}</tr></thead>\n<tbody>"]
+        for i, row in enumerate(table.rows):
+            cells = "".join(self._cell(table, text, (i, j)) for j, text in enumerate(row))
+            lines.append(f"<tr>{cells}</tr>")
+        return "\n".join([*lines, "</tbody>\n</table>\n</div>"])
+
+    def _cell(self, table: TextTable, text: str, place: tuple[int, int]) -> str:
+        column = table.columns[place[1]]
+        marked = linked(text, table.links.get(place, ()), self.anchors, escape, _link)
+        if place in table.bold:
+            marked = f"<strong>{marked}</strong>"
+        classes = column.align
+        if column.title == "verdict":
+            classes += f" verdict {_verdict(text)}"
+        elif column.title == "trial":
+            marked = f"<code>{marked}</code>"
+        return f'<td class="{classes}">{marked}</td>'
+
+
+def _verdict(text: str) -> str:
+    """The class of a verdict's colour; beside it stands the word."""
+    return next((verdict for verdict in _VERDICTS if text.startswith(verdict)), "").replace(" ", "-")
+
+
+def _picture(picture: Picture) -> str:
+    """As data of an image, so that nothing in it touches the page: neither ids, nor styles, nor scripts."""
+    data = base64.b64encode(picture.draw("svg")).decode()
+    return (
+        f'<figure>\n<img alt="{escape(picture.alt)}" src="data:image/svg+xml;base64,{data}">\n'
+        f"<figcaption>{_text(picture.caption)}</figcaption>\n</figure>"
+    )
+
+
+def _link(text: str, anchor: str) -> str:
+    return f'<a href="#{anchor}">{text}</a>'
+
+
+def _text(text: str) -> str:
+    return inline(text, escape, lambda code: f"<code>{escape(code)}</code>")
+
+
+def _lines(text: str) -> str:
+    return "<br>\n".join(map(escape, text.splitlines()))

@@ -1,0 +1,51 @@
+"""The one mark-up that a page's texts have: `code` in backticks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from assay.report.page.model import TextTable
+
+__all__ = ["anchors", "inline", "linked"]
+
+_CODE = re.compile(r"`([^`]+)`")
+_ARROW = " → "
+
+
+def inline(text: str, plain: Callable[[str], str], code: Callable[[str], str]) -> str:
+    """``text`` with ``plain`` over what stands outside backticks and ``code`` over what stands inside."""
+    parts = _CODE.split(text.replace(" %", "\u00a0%"))  # a number and its unit stay on one line
+    return "".join(code(part) if i % 2 else plain(part) for i, part in enumerate(parts))
+
+
+def anchors(trials: TextTable) -> dict[str, str]:
+    """Cell → the anchor of its trials: `cell-1`, `cell-2`, …"""
+    cells = dict.fromkeys(row[0] for row in trials.rows)
+    return {cell: f"cell-{number}" for number, cell in enumerate(cells, start=1)}
+
+
+def linked(
+    text: str,
+    cells: tuple[str, ...],
+    anchors: Mapping[str, str],
+    write: Callable[[str], str],
+    link: Callable[[str, str], str],
+) -> str:
+    """A table's text with links to the trials of the cells that it is about.
+
+    Args:
+        text: ``3``, or for two cells ``stop: off → on``.
+        cells: That ``text`` is about (``TextTable.links``).
+        anchors: Cell → anchor; cells without one get no link.
+        write: Escapes text.
+        link: Written text and anchor → a link.
+    """
+    parts = text.rsplit(_ARROW, 1) if len(cells) == 2 else [text]
+    if len(parts) != len(cells):
+        return write(text)
+    marked = [
+        link(write(part), anchors[cell]) if cell in anchors else write(part)
+        for part, cell in zip(parts, cells, strict=True)
+    ]
+    return write(_ARROW).join(marked)

@@ -1,0 +1,76 @@
+"""A page as Markdown, whose tables also line up as plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from assay.report.page.model import Page, Section, TextTable, superscript
+
+__all__ = ["markdown_page", "markdown_section", "markdown_table", "note_lines"]
+
+
+def markdown_page(page: Page, pictures: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The page, ending in a newline.
+
+    Args:
+        page: What it says.
+        pictures: Stem → path of the pictures that lie beside the page; the others are left out.
+    """
+    parts = [f"# {page.title}"]
+    if page.question:
+        parts.append("> " + page.question.replace("\n", "\n> "))
+    parts += [page.count, markdown_table(page.table), "\n".join(note_lines(page.table, page.notes))]
+    for section in ([page.intervals] if page.intervals is not None else []) + [*page.sections]:
+        parts.append(markdown_section(section))
+    for picture in page.pictures:
+        if picture.stem in pictures:
+            parts += [f"![{picture.alt}]({pictures[picture.stem]})", f"*{picture.caption}*"]
+    for section in (*page.search, page.listed_trials):
+        parts.append(markdown_section(section))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def markdown_table(table: TextTable) -> str:
+    """A Markdown table."""
+    rows = [
+        [_marked(table, text.replace("|", "\\|").replace("\n", " "), (i, j)) for j, text in enumerate(row)]
+        for i, row in enumerate(table.rows)
+    ]
+    titles = [column.title for column in table.columns]
+    widths = [max(3, *map(len, texts)) for texts in zip(titles, *rows, strict=True)]
+    rules = [_rule(column.align, width) for column, width in zip(table.columns, widths, strict=True)]
+    lines = [_line(table, titles, widths), f"|{'|'.join(rules)}|"]
+    return "\n".join([*lines, *(_line(table, row, widths) for row in rows)])
+
+
+def note_lines(table: TextTable | None, notes: Sequence[str]) -> list[str]:
+    """The notes below a table as list items: those that its cells refer to by number first."""
+    numbered = enumerate(table.notes if table is not None else (), start=1)
+    lines = [f"- {superscript(number)} {note}" for number, note in numbered]
+    return [*lines, *(f"- {note}" for note in notes)]
+
+
+def markdown_section(section: Section) -> str:
+    """Heading, paragraph, table and notes."""
+    table = markdown_table(section.table) if section.table is not None else ""
+    notes = "\n".join(note_lines(section.table, section.notes))
+    return "\n\n".join(filter(None, [f"## {section.title}", section.intro, table, notes]))
+
+
+def _marked(table: TextTable, text: str, place: tuple[int, int]) -> str:
+    return f"**{text}**" if place in table.bold else text
+
+
+def _line(table: TextTable, texts: Sequence[str], widths: Sequence[int]) -> str:
+    place = {"left": str.ljust, "center": str.center, "right": str.rjust}
+    padded = [
+        place[column.align](text, width)
+        for column, text, width in zip(table.columns, texts, widths, strict=True)
+    ]
+    return f"| {' | '.join(padded)} |"
+
+
+def _rule(align: str, width: int) -> str:
+    left, right = align in {"left", "center"}, align in {"right", "center"}
+    return f"{':' if left else '-'}{'-' * width}{':' if right else '-'}"

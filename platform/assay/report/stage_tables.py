@@ -1,0 +1,109 @@
+"""The section of a report on the stages of a model: what each is worth, and the floors it must rise above."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from assay.analysis.stage_scores import SIZE_METRIC, STAGE_METRICS, StageSummary, stage_summaries
+from assay.analysis.summary import CellSummary
+from assay.report.ablation_table import mean_spread
+from assay.report.page.model import NOTHING, Column, Section, TextTable, superscript
+from assay.storage.record import Record
+from assay.study import Plan
+from trainables.metrics import METRICS
+
+__all__ = ["stage_section"]
+
+_NAMED_CELLS = 3  # more are named in a note
+_INTRO = (
+    "What each stage is worth, mean ± sd over repeats as in the first table, against masks that only the "
+    "evaluation reads. Maps are decided at 0.5; no threshold is chosen for them."
+)
+_ORACLE = "Oracle: at the threshold that is best on these masks, which no method can know."
+_SHARED = (
+    "Cells in one row have the same values in every repeat: what they differ in comes later in the chain, or "
+    "changes nothing here."
+)
+_SIZE = (
+    "`size only`: a forest that knows the photographs' heights and widths, and no pixel. An AP that is not "
+    "above it may come from how they were cropped."
+)
+_TRAIN = (
+    "On training images: pseudo labels against the masks that were kept from training. What a label leaves "
+    "open counts as background."
+)
+_FLOORS = (
+    "Floors: a random map, a Gaussian in the middle, the distance of each pixel from its blurred "
+    "surroundings, and √(CAM · that distance). A stage that is not above them has not learned where defects "
+    "are."
+)
+
+
+def stage_section(plan: Plan, records: Mapping[str, Record]) -> Section | None:
+    """A row for each stage and each cell that differs in it, floors last; None for methods without stages."""
+    scores = stage_summaries(plan, records)
+    if not scores:
+        return None
+    answer = plan.answer()
+    named = len(answer.cells) > 1
+    sizes = any(summary.metric == SIZE_METRIC for one in scores for summary in one.summaries)
+    metrics = (*STAGE_METRICS, SIZE_METRIC) if sizes else STAGE_METRICS
+    columns = (
+        Column("stage", "left"),
+        *([Column("cells", "left")] if named else []),
+        *(Column(METRICS[metric].title, "right") for metric in metrics),
+        Column("n", "right"),
+    )
+    rows: list[tuple[str, ...]] = []
+    links: dict[tuple[int, int], tuple[str, ...]] = {}
+    numbered: list[str] = []
+    shared = False
+    for alike in _alike(scores):
+        first, cells = alike[0], [one.summaries[0].cell.name for one in alike]
+        shared |= len(cells) > 1
+        texts = [_cells(cells, len(answer.cells), f"{_title(first)}: ", numbered)] if named else []
+        links[len(rows), len(columns) - 1] = (cells[0],)
+        rows.append((_title(first), *texts, *_values(first, metrics), _count(first.summaries[0])))
+    kinds = {one.of for one in scores}
+    notes = [
+        _ORACLE,
+        *([_SHARED] if shared else []),
+        *([_TRAIN] if "train" in kinds else []),
+        *([_FLOORS] if "floor" in kinds else []),
+        *([_SIZE] if sizes else []),
+    ]
+    table = TextTable(columns, tuple(rows), tuple(numbered), links=links)
+    return Section("Stages", _INTRO, table, tuple(notes))
+
+
+def _alike(scores: list[StageSummary]) -> Iterator[list[StageSummary]]:
+    """Cells of a stage whose values are equal in every repeat, together; in the order of their first."""
+    groups: dict[tuple[object, ...], list[StageSummary]] = {}
+    for one in scores:
+        values = tuple((summary.metric, *sorted(summary.values.items())) for summary in one.summaries)
+        groups.setdefault((one.of, one.stage, values), []).append(one)
+    yield from groups.values()
+
+
+def _title(one: StageSummary) -> str:
+    return {"test": "", "train": "on training images: ", "floor": "floor: "}[one.of] + one.stage
+
+
+def _cells(cells: list[str], planned: int, stage: str, notes: list[str]) -> str:
+    if len(cells) == planned:
+        return "all"
+    if len(cells) <= _NAMED_CELLS:
+        return ", ".join(cells)
+    notes.append(f"{stage}{', '.join(cells)}")
+    return f"{cells[0]} and {len(cells) - 1} more {superscript(len(notes))}"
+
+
+def _values(one: StageSummary, metrics: Sequence[str]) -> Iterator[str]:
+    of_metric = {summary.metric: summary for summary in one.summaries}
+    for metric in metrics:
+        summary = of_metric.get(metric)
+        yield NOTHING if summary is None else mean_spread(summary, METRICS[metric])
+
+
+def _count(summary: CellSummary) -> str:
+    return str(summary.n) if summary.n == summary.planned else f"{summary.n} of {summary.planned}"

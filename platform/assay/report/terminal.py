@@ -1,0 +1,58 @@
+"""A page for a terminal, drawn by rich: without its trials, pictures and intervals of means."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from assay.report.page.markdown import note_lines
+from assay.report.page.model import Page, Section, TextTable
+
+if TYPE_CHECKING:
+    from rich.console import Group, RenderableType
+    from rich.table import Table
+
+__all__ = ["rich_table", "terminal_page"]
+
+
+def terminal_page(page: Page) -> Group:
+    """Table, notes, comparisons and best points, with the same numbers as the other forms."""
+    from rich.console import Group
+    from rich.text import Text
+
+    parts: list[RenderableType] = [Text(page.title, style="bold")]
+    if page.question:
+        parts.append(Text(page.question, style="italic"))
+    parts += [Text(page.count), *_table_and_notes(page.table, page.notes)]
+    for section in (*page.sections, *page.search[:1]):
+        parts += [Text(), *_section(section)]
+    return Group(*parts)
+
+
+def rich_table(table: TextTable) -> Table:
+    """A rich table of the same text; nothing in it is read as markup."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in table.columns:
+        drawn.add_column(Text(column.title), justify=column.align)
+    for i, row in enumerate(table.rows):
+        drawn.add_row(
+            *(Text(cell, style="bold" if (i, j) in table.bold else "") for j, cell in enumerate(row))
+        )
+    return drawn
+
+
+def _section(section: Section) -> list[RenderableType]:
+    from rich.text import Text
+
+    head = [Text(section.title, style="bold"), Text(section.intro)]
+    return [*head, *_table_and_notes(section.table, section.notes)]
+
+
+def _table_and_notes(table: TextTable | None, notes: tuple[str, ...]) -> list[RenderableType]:
+    from rich.text import Text
+
+    drawn: list[RenderableType] = [] if table is None else [rich_table(table)]
+    return [*drawn, *(Text(note, style="dim") for note in note_lines(table, notes))]

@@ -1,0 +1,23 @@
+"""Records, summaries and tables: what a study leaves on disk, and how it is read."""
+
+from assay.storage.lease import Lease
+from assay.storage.progress import Progress
+from assay.storage.record import Environment, Problem, Record, Result, StageResult, Thresholds, Worker
+from assay.storage.store import Attempt, AttemptStart, DamagedFileError, RecordSet, Store
+
+__all__ = [
+    "Attempt",
+    "AttemptStart",
+    "DamagedFileError",
+    "Environment",
+    "Lease",
+    "Problem",
+    "Progress",
+    "Record",
+    "RecordSet",
+    "Result",
+    "StageResult",
+    "Store",
+    "Thresholds",
+    "Worker",
+]

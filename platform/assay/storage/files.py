@@ -1,0 +1,380 @@
+"""Bytes under one root, wherever it lies: a folder, ``s3://…`` or any other pyarrow filesystem.
+
+``Files`` knows paths and bytes only; :class:`~assay.storage.store.Store` adds the layout of the results.
+A file is there whole or not at all: locally it is written beside its place and moved onto it, an object
+store shows an object when its one upload is complete. Paths are relative, with ``/``; one that would leave
+the root (``..``, absolute, or through a symbolic link) is refused.
+
+Trade-off: no append and no listing by date, because object stores have neither.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import secrets
+import textwrap
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, Self, TypeVar
+from urllib.parse import unquote, urlsplit
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+from pydantic import JsonValue, TypeAdapter, ValidationError
+
+from trainables.data.atomic import why_unusable
+from trainables.errors import InputError, StorageError
+
+__all__ = ["PATIENCE_SECONDS", "Files", "redact"]
+
+PATIENCE_SECONDS = 60.0  # of those who train: an object store may be away for so long
+
+_T = TypeVar("_T")
+_OBJECT_STORES = {"s3", "gcs", "abfs"}  # have no folders to make first
+_PROBE_BYTES = 1 << 16
+_PAUSE_SECONDS = 1.0  # between two tries while a store is away; pyarrow's client tries for seconds itself
+_KEPT = "What is finished is kept: `assay run` then goes on from there."
+_NO_BUCKET = "Make it, or name another with --storage."
+_NO_REGION = re.compile(r"Bucket '[^']*' not found")  # said where its region is looked up
+_ANSWER_LENGTH = 400  # of what a store says: Hadoop's client names each place where it did not find Java
+_TRIES = 10  # readings of an object that is replaced again and again
+_REPLACED = "InvalidRange"  # the object became shorter after its size was asked for
+_DENIED = re.compile(
+    r"ACCESS_DENIED|INVALID_ACCESS_KEY|SIGNATURE_DOES_NOT|INVALID_CLIENT_TOKEN|EXPIRED_TOKEN|UNAUTHORIZED"
+    r"|HTTP status 40[13]",
+    re.IGNORECASE,
+)
+_JSON = TypeAdapter[JsonValue](JsonValue)
+_USER_INFO = re.compile(r"(://)[^/\s\"'@]+@")
+_SECRET_PARAMETER = re.compile(
+    r"([?&;](?:password|passwd|token|secret|access_key|secret_key|session_token|signature|sig)=)[^&;\s\"']+",
+    re.IGNORECASE,
+)
+
+
+def redact(text: str) -> str:
+    """``text`` without the credentials of any URI in it: ``s3://key:secret@bucket`` → ``s3://***@bucket``."""
+    return _SECRET_PARAMETER.sub(r"\1***", _USER_INFO.sub(r"\1***@", text))
+
+
+class Files:
+    """Read and write below one root.
+
+    All methods raise :class:`StorageError` when the storage itself is in the way: full, read-only, away, no
+    such bucket, wrong credentials.
+
+    Args:
+        uri: A local path, or a URI that pyarrow knows (``file://``, ``s3://``, ``gs://``, …).
+        patience: Seconds for which a store that does not answer is asked again.
+
+    Raises:
+        InputError: If the URI's scheme is unknown, it holds credentials, or the local root is a file.
+        StorageError: If it has to be asked something to be opened, and does not answer.
+    """
+
+    def __init__(self, uri: str | Path, patience: float = 0.0) -> None:
+        self._patience = patience
+        self._device: int | None = None  # of the local root: another one means that it was unmounted
+        self.local_path: Path | None = None
+        text = str(uri)
+        if "://" not in text or text.startswith("file://"):
+            path = unquote(urlsplit(text).path) if text.startswith("file://") else text
+            root = Path(path).expanduser().resolve()
+            if root.exists() and not root.is_dir():
+                raise InputError(f"storage is a folder, found the file {root}. Name another folder.")
+            self.local_path = root
+            self._fs, self._root = fs.LocalFileSystem(), root.as_posix()
+            self.uri = root.as_posix()
+            return
+        if redact(text) != text:  # the URI goes to every worker, and so into Ray's own files
+            raise InputError(
+                f"the URI of a storage holds no credentials, found {redact(text)}. Give them in the "
+                "environment or a profile (for s3:// AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)."
+            )
+        self.uri = text
+
+        def open_root() -> tuple[fs.FileSystem, str]:
+            return fs.FileSystem.from_uri(_in_one_request(text))
+
+        try:  # an S3 bucket without a region in its URI is asked for it: that may fail as any request may
+            self._fs, self._root = self._ask(open_root)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise InputError(
+                f"storage is a local path or a URI that pyarrow can open, found {text}: {error}"
+            ) from None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.uri!r})"
+
+    def patient(self, seconds: float) -> Self:
+        """The same files, asked again for so long when the store does not answer."""
+        return type(self)(self.uri, seconds)
+
+    # Trouble -----------------------------------------------------------------------------------------
+
+    def _ask(self, action: Callable[[], _T]) -> _T:
+        """Do ``action``, again and again while an object store is away; its errors in plain words."""
+        until = time.monotonic() + self._patience
+        while True:
+            try:
+                return action()
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError, StorageError):
+                raise
+            except OSError as error:
+                why = self._why(error)
+                if why is None:
+                    raise
+                text, passing = why
+                if not passing or time.monotonic() >= until:
+                    raise StorageError(text) from error
+            time.sleep(_PAUSE_SECONDS)
+
+    def _why(self, error: OSError) -> tuple[str, bool] | None:
+        """What is wrong with the storage and what to do, and whether it may pass; None: nothing is."""
+        if self.local_path is not None:
+            why = why_unusable(error, self.local_path)
+            if why is None:
+                return None
+            room = "Free some space there (`assay clean` lists what no result needs)"
+            mend = room if why.startswith("is full") else "Mend that, or name another with --storage"
+            return f"the storage {self.local_path} {why}. {mend}. {_KEPT}", False
+        text = redact(str(error))
+        if "NO_SUCH_BUCKET" in text or _NO_REGION.search(text):
+            return f"the storage {self.uri} names a bucket that does not exist. {_NO_BUCKET}", False
+        said = textwrap.shorten(text, _ANSWER_LENGTH, placeholder=" …")
+        if _DENIED.search(text):
+            return (
+                f"the storage {self.uri} refuses these credentials ({said}). Set AWS_ACCESS_KEY_ID and "
+                f"AWS_SECRET_ACCESS_KEY (or a profile) here and on every node of a cluster. {_KEPT}"
+            ), False
+        return f"the storage {self.uri} does not answer ({said}). {_KEPT}", True
+
+    def _info(self, full: str) -> fs.FileInfo:
+        def look() -> fs.FileInfo:
+            return self._fs.get_file_info(full)
+
+        return self._ask(look)
+
+    def _below(self, selector: fs.FileSelector) -> Sequence[fs.FileInfo]:
+        def look() -> Sequence[fs.FileInfo]:
+            return self._fs.get_file_info(selector)
+
+        return self._ask(look)
+
+    # Paths -------------------------------------------------------------------------------------------
+
+    def _full(self, path: str) -> str:
+        pure = PurePosixPath(path)
+        if pure.is_absolute() or ".." in pure.parts or "\\" in path or "\0" in path:
+            raise InputError(f"a path of the storage is relative and stays below its root, found {path!r}.")
+        if self.local_path is not None:
+            target = self.local_path / pure
+            if not target.resolve().is_relative_to(self.local_path):
+                raise InputError(
+                    f"{path!r} leaves the storage {self.local_path} through a symbolic link. Remove the link."
+                )
+        return f"{self._root}/{pure}" if pure.parts else self._root
+
+    def local_file(self, path: str) -> Path | None:
+        """``path`` as a file of this machine, or None when the storage is not local."""
+        return None if self.local_path is None else Path(self._full(path))
+
+    # Bytes -------------------------------------------------------------------------------------------
+
+    def read_bytes(self, path: str) -> bytes:
+        """The content of a file.
+
+        Raises:
+            FileNotFoundError: If there is none.
+        """
+        full = self._full(path)
+        if self.local_path is not None:
+            return Path(full).read_bytes()
+
+        def read() -> bytes:
+            for _ in range(_TRIES):
+                if (data := self._read_object(full)) is not None:
+                    return data
+            raise OSError(f"{path} was replaced during each of {_TRIES} readings")
+
+        return self._ask(read)
+
+    def _read_object(self, full: str) -> bytes | None:
+        """An object's bytes; None if it was replaced between the requests of this reading.
+
+        pyarrow asks for the size and then for so many bytes: of a longer object that came meanwhile it would
+        get a part, of a shorter one an error. So the version (an ETag, where there is one) is asked again. An
+        object that was replaced by another and by its like within one reading is not noticed.
+        """
+        with self._fs.open_input_file(full) as file:  # one GET, where a stream asks for 256 KB each
+            version = file.metadata()
+            try:
+                data = file.read()
+            except OSError as error:
+                if _REPLACED in str(error):
+                    return None
+                raise
+        with self._fs.open_input_file(full) as file:
+            return data if file.metadata() == version else None
+
+    def write_bytes(self, path: str, data: bytes) -> str:
+        """Write a file whole or not at all, over an older one if there is one.
+
+        Returns:
+            The sha256 of ``data``, hex.
+        """
+        full = self._full(path)
+
+        def write() -> None:
+            if self.local_path is not None:
+                self._refuse_another_device(self.local_path)
+                _replace(Path(full), data)
+                return
+            if self._fs.type_name not in _OBJECT_STORES:
+                self._fs.create_dir(full.rpartition("/")[0], recursive=True)
+            with self._fs.open_output_stream(full) as stream:
+                stream.write(data)
+
+        self._ask(write)
+        return hashlib.sha256(data).hexdigest()
+
+    def _refuse_another_device(self, root: Path) -> None:
+        """An unmounted storage leaves an empty folder behind: nothing may be written into that."""
+        root.mkdir(parents=True, exist_ok=True)
+        device = root.stat().st_dev
+        if self._device is None:
+            self._device = device
+        elif device != self._device:
+            raise StorageError(f"the storage {root} was unmounted. Mount it again. {_KEPT}")
+
+    # Formats -----------------------------------------------------------------------------------------
+
+    def read_json(self, path: str) -> Any:
+        """A JSON value.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is not JSON.
+        """
+        try:
+            return _JSON.validate_json(self.read_bytes(path))
+        except ValidationError as error:
+            raise ValueError(f"{path} is not JSON: {error.errors()[0]['msg']}") from None
+
+    def write_json(self, path: str, value: JsonValue | Mapping[str, Any]) -> str:
+        """Write a JSON value with sorted keys, credentials of URIs removed; returns the sha256."""
+        return self.write_bytes(path, json_bytes(value))
+
+    def read_table(self, path: str, columns: list[str] | None = None) -> pa.Table:
+        """A Parquet file, or some of its columns."""
+        return pq.read_table(io.BytesIO(self.read_bytes(path)), columns=columns)
+
+    def write_table(self, path: str, table: pa.Table) -> str:
+        """Write a Parquet file (zstd); returns the sha256."""
+        sink = io.BytesIO()
+        pq.write_table(table, sink, compression="zstd")
+        return self.write_bytes(path, sink.getvalue())
+
+    # Folders -----------------------------------------------------------------------------------------
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file or folder at ``path``."""
+        full = self._full(path)
+        return self._info(full).type != fs.FileType.NotFound
+
+    def list(self, path: str = "") -> list[str]:
+        """Names in a folder, sorted; folders end with ``/``. Empty when there is no such folder."""
+        selector = fs.FileSelector(self._full(path), allow_not_found=True)
+        infos = self._below(selector)
+        return sorted(i.base_name + ("/" if i.type == fs.FileType.Directory else "") for i in infos)
+
+    def stamp(self, path: str) -> tuple[int, int] | None:
+        """Time (ns) and bytes of a file: others after each writing. None: there is no such file."""
+        info = self._info(self._full(path))
+        return None if info.type == fs.FileType.NotFound else (info.mtime_ns or 0, info.size or 0)
+
+    def size(self, path: str) -> int:
+        """Bytes of a file, or of all files below a folder; 0 when there is none."""
+        full = self._full(path)
+        info = self._info(full)
+        if info.type == fs.FileType.NotFound:
+            return 0
+        if info.type == fs.FileType.File:
+            return info.size
+        below = self._below(fs.FileSelector(full, recursive=True))
+        return sum(i.size for i in below if i.type == fs.FileType.File)
+
+    def delete_tree(self, path: str) -> None:
+        """Remove a file, or a folder with all in it; nothing happens when there is none."""
+        if not PurePosixPath(path).parts:
+            raise InputError("the root of the storage is not deleted by this program.")
+        full = self._full(path)
+
+        def delete() -> None:
+            match self._fs.get_file_info(full).type:
+                case fs.FileType.Directory:
+                    self._fs.delete_dir(full)
+                case fs.FileType.File:
+                    self._fs.delete_file(full)
+                case _:
+                    pass
+
+        self._ask(delete)
+
+    def probe(self) -> None:
+        """Write something and take it away again.
+
+        Raises:
+            StorageError: If that cannot be done now.
+        """
+        name = f".probe-{secrets.token_hex(8)}"
+        self.write_bytes(name, bytes(_PROBE_BYTES))
+        self.delete_tree(name)
+
+    def require_root(self) -> None:
+        """See that the bucket exists: an object store lists a wrong one as if it were empty.
+
+        Raises:
+            StorageError: If it does not.
+        """
+        bucket = self._root.split("/")[0]
+        if self.local_path is None and self._fs.type_name in _OBJECT_STORES and bucket:
+            info = self._info(bucket)
+            if info.type == fs.FileType.NotFound:
+                raise StorageError(f"the storage {self.uri} names a bucket that does not exist. {_NO_BUCKET}")
+
+
+def _in_one_request(uri: str) -> str:
+    """Small objects go up in one request: begun at once, each would be an upload of parts, in three."""
+    option = "allow_delayed_open="
+    if not uri.startswith("s3://") or option in uri:
+        return uri
+    return f"{uri}{'&' if '?' in uri else '?'}{option}true"
+
+
+def json_bytes(value: Any) -> bytes:
+    """Canonical JSON: sorted keys, one value a line, floats as they are, no credentials of URIs."""
+    import json
+
+    text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
+    return redact(text).encode()
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write beside ``path``, force to disk, move onto it: a reader sees the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.partial")
+    try:
+        with partial.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,194 @@
+"""What a study will cost, before it is paid: hours and memory, per trial and in total.
+
+Trials of one *shape* cost the same: they differ in seed, fold, and numbers such as a learning rate. One trial
+of each shape trains for a few seconds (:func:`trainables.forecast.measure`); where trials of the shape have
+finished, their own times are taken instead.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from pydantic import BaseModel, Field
+
+from assay.storage.record import Record
+from assay.storage.store import Store
+from assay.study import Plan, Trial
+from assay.study.identity import canonical_json
+from assay.study.points import trials_of
+from trainables.catalogue import find_trainable
+from trainables.data import load_training, make_split, open_images, open_manifest
+from trainables.forecast import measure
+from trainables.memory import forget_peak_memory, keep_freed_memory, peak_memory_mb
+
+__all__ = ["Forecast", "Machine", "Shape", "forecast_study", "read_forecast", "spent_hours", "write_forecast"]
+
+
+class Shape(BaseModel, frozen=True, extra="forbid"):
+    """Trials that cost the same."""
+
+    cells: tuple[str, ...]
+    trials: int = Field(description="Of the whole study.")
+    missing: int = Field(description="Of these, still to be trained.")
+    seconds: float = Field(description="Of one trial: images, training, judgement of all images.")
+    memory_mb: float = Field(description="Peak of one worker, MiB; of a GPU's memory where it has one.")
+    source: Literal["first steps", "finished trials"]
+    seen: int = Field(description="Steps that were timed, or trials that had finished.")
+
+
+class Forecast(BaseModel, frozen=True, extra="forbid"):
+    """What is left of a study, on a machine like this one."""
+
+    shapes: tuple[Shape, ...]
+    at_once: int = Field(description="Trials that train beside each other.")
+
+    @property
+    def trial_hours(self) -> float:
+        """Of all missing trials, one after the other."""
+        return sum(shape.seconds * shape.missing for shape in self.shapes) / 3600
+
+    @property
+    def hours(self) -> float:
+        """Until the last missing trial has ended, if those that run beside each other do not slow down."""
+        return self.trial_hours / self.at_once
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where the study is to run."""
+
+    data_root: Path | None
+    cache: Path
+    device: torch.device
+    at_once: int
+
+
+class _Group(NamedTuple):
+    example: Trial
+    cells: dict[str, None]
+    ids: list[str]
+    undrawn: list[int]  # one number: trials of points that are not drawn yet
+
+
+def forecast_study(
+    plan: Plan, records: Mapping[str, Record], machine: Machine, say: Callable[[str], None]
+) -> Forecast:
+    """Time one trial of each shape that has trials left.
+
+    Args:
+        plan: With its data opened; of a search, grown by the points drawn so far.
+        records: What has ended, by trial id.
+        machine: Data, device, and how many trials it holds at once.
+        say: Told what is being timed.
+
+    Raises:
+        InputError, Diverged: If a trial cannot be trained; better now than tonight.
+    """
+    shapes: list[Shape] = []
+    groups = _groups(plan)
+    torch.set_num_threads(plan.study.resources.cpus)
+    keep_freed_memory()
+    for number, group in enumerate(groups, start=1):
+        ended = [records[i] for i in group.ids if i in records]
+        missing = len(group.ids) - len(ended) + group.undrawn[0]
+        spans = [record for record in ended if record.status == "finished"]
+        if spans:
+            cost = _Cost(
+                statistics.fmean(record.seconds for record in spans),
+                max(record.environment.peak_memory_mb or 0.0 for record in spans),
+                len(spans),
+            )
+        elif missing:
+            say(f"timing the first steps of {group.example.cell} (shape {number} of {len(groups)})")
+            cost = _time(group.example, machine, plan.study.resources.workers)
+        else:
+            continue
+        shapes.append(
+            Shape(
+                cells=tuple(group.cells),
+                trials=len(group.ids) + group.undrawn[0],
+                missing=missing,
+                seconds=cost.seconds,
+                memory_mb=cost.memory_mb,
+                source="finished trials" if spans else "first steps",
+                seen=cost.seen,
+            )
+        )
+    return Forecast(shapes=tuple(shapes), at_once=machine.at_once)
+
+
+class _Cost(NamedTuple):
+    seconds: float
+    memory_mb: float
+    seen: int
+
+
+def _groups(plan: Plan) -> list[_Group]:
+    found: dict[str, _Group] = {}
+
+    def group(trial: Trial, cell: str) -> _Group:
+        one = found.setdefault(_shape_key(trial), _Group(trial, {}, [], [0]))
+        one.cells.setdefault(cell)
+        return one
+
+    for trial in plan.trials:
+        group(trial, trial.cell).ids.append(trial.id)
+    if plan.undrawn:  # a point costs what its cell costs, as long as nothing is known of it
+        left, cells = plan.undrawn, len(plan.searched)
+        for index, searched in enumerate(plan.searched):
+            trials = trials_of(searched, searched.cell, searched.repeats)
+            one = group(next(iter(trials)), searched.cell.name)
+            one.undrawn[0] += left // cells + (index < left % cells)
+    return list(found.values())
+
+
+def _shape_key(trial: Trial) -> str:
+    """Equal for trials that cost the same: a learning rate costs nothing, a size, a switch or a count may."""
+    config = {name: value for name, value in trial.config.items() if not isinstance(value, float)}
+    parts: Mapping[str, Any] = {
+        "trainable": trial.trainable,
+        "config": config,
+        "supervision": str(trial.supervision),
+        "data": trial.data.model_dump(mode="json"),
+    }
+    return canonical_json(parts)
+
+
+def _time(trial: Trial, machine: Machine, workers: int) -> _Cost:
+    trainable = find_trainable(trial.trainable)
+    config = trainable.Config.model_validate(trial.config)
+    forget_peak_memory(machine.device)
+    start = time.perf_counter()
+    manifest = open_manifest(trial.data, machine.data_root, machine.cache)
+    split = make_split(manifest, trial.data, trial.supervision, trial.seed, trial.fold)
+    images = open_images(manifest, config.image_size, config.channels, machine.cache)
+    data = load_training(manifest, split, trial.supervision, images)
+    loading = time.perf_counter() - start
+    cost = measure(trainable, config, data, device=machine.device, seed=trial.seed, fold=trial.fold)
+    judged = (len(split.validation) + len(split.test)) * cost.image_seconds
+    seconds = loading + cost.train_seconds / workers + judged
+    return _Cost(seconds, peak_memory_mb(machine.device), cost.timed)
+
+
+def spent_hours(records: Sequence[Record]) -> float:
+    """Hours that finished trials took, one after the other."""
+    return sum(record.seconds for record in records if record.status == "finished") / 3600
+
+
+def write_forecast(store: Store, study: str, forecast: Forecast) -> None:
+    """Keep a forecast beside the study's results, to be compared with what they took."""
+    store.write_json(f"{store.study(study)}/forecast.json", forecast.model_dump(mode="json"))
+
+
+def read_forecast(store: Store, study: str) -> Forecast | None:
+    """The last forecast of a study; None if none was made."""
+    try:
+        return Forecast.model_validate_json(store.read_bytes(f"{store.study(study)}/forecast.json"))
+    except FileNotFoundError:
+        return None

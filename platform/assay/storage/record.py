@@ -1,0 +1,174 @@
+"""What a trial leaves behind: the source of truth for every table and page.
+
+A record has two parts. ``result`` is what must be identical after a resume: metrics, thresholds, weights'
+hash. The rest (times, machine, attempts) says how it came about. Keys are sorted and floats written as they
+are, so equal results are equal bytes (:meth:`Record.result_bytes`).
+
+A record holds no environment values, and credentials inside URIs are blotted out when it is written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, FiniteFloat, ValidationError
+
+from assay.storage.files import json_bytes
+
+__all__ = [
+    "Environment",
+    "Problem",
+    "Record",
+    "Result",
+    "StageResult",
+    "StageUse",
+    "Status",
+    "Thresholds",
+    "Worker",
+    "read_record",
+]
+
+Status = Literal["finished", "diverged", "pruned", "failed"]
+
+
+class Worker(BaseModel, frozen=True, extra="forbid"):
+    """One Train worker of a trial."""
+
+    rank: int
+    pid: int
+    node: str
+    shard_hash: str | None = Field(
+        default=None, description="sha256 over the sample ids this worker trained on."
+    )
+    samples: int = Field(default=0, description="Images this worker saw, over all epochs.")
+    weights_hash: str | None = Field(
+        default=None, description="sha256 over the final weights of this worker."
+    )
+
+
+class Environment(BaseModel, frozen=True, extra="forbid"):
+    """Where a trial ran and with what."""
+
+    node: str = Field(default="", description="Ray's node id.")
+    host: str = ""
+    pid: int = 0
+    driver_pid: int = 0
+    world_size: int = 1
+    workers: tuple[Worker, ...] = ()
+    threads: int = 0
+    device: str = "cpu"
+    versions: dict[str, str] = Field(default_factory=dict)
+    source_hash: str = Field(default="", description="sha256 over the source files of the program.")
+    commit: str = Field(default="", description="Commit of the checkout; empty when there is none.")
+    peak_memory_mb: float | None = None
+
+
+class Thresholds(BaseModel, frozen=True, extra="forbid"):
+    """Where decisions are made, and what chose the place. A score ≥ threshold is defective."""
+
+    image: FiniteFloat
+    image_source: str
+    pixel: FiniteFloat
+    pixel_source: str
+
+
+class StageUse(BaseModel, frozen=True, extra="forbid"):
+    """A stage that a trial used. Its price counts for each trial that did."""
+
+    name: str
+    key: str
+    seconds: float = Field(description="That making it took, whoever made it.")
+    reused: bool = Field(description="Whether it was there when the trial asked for it.")
+
+
+class StageResult(BaseModel, frozen=True, extra="forbid"):
+    """What one stage of a model is worth, or a floor that it must rise above."""
+
+    stage: str = Field(description="`cam`, `pseudo`; of a floor `random`.")
+    of: Literal["test", "train", "floor"] = Field(
+        description="Maps of test images, pseudo labels of training images, or a floor on test images."
+    )
+    metrics: dict[str, FiniteFloat] = Field(description="Those that read masks, decided at 0.5.")
+
+
+class Result(BaseModel, frozen=True, extra="forbid"):
+    """What a trial found: the same bytes however often it was interrupted."""
+
+    metrics: dict[str, FiniteFloat] = Field(description="Test; an undefined metric is absent, see notes.")
+    validation: dict[str, FiniteFloat] = Field(default_factory=dict)
+    stages: tuple[StageResult, ...] = Field(default=(), description="Of a model that shows them, in order.")
+    thresholds: Thresholds | None = None
+    notes: tuple[str, ...] = ()
+    epochs: int
+    weights_hash: str
+    n_train: int
+    n_positives: int
+    n_masks: int
+    n_validation: int
+    n_test: int
+
+
+class Record(BaseModel, frozen=True, extra="forbid"):
+    """One trial that came to an end: finished, diverged, pruned, or failed after its attempts."""
+
+    id: str = Field(pattern=r"^[0-9a-f]{16}$")
+    status: Status
+    reason: str | None = Field(default=None, description="Why it is not finished: `NaN loss at epoch 3`.")
+    result: Result | None = None
+    trial: dict[str, Any] = Field(description="The plan's trial: levels, seed, fold, config, data, diff.")
+    study: str = Field(description="The study that trained it; others may share it.")
+    timings: dict[str, float] = Field(default_factory=dict, description="Seconds by part.")
+    stages: tuple[StageUse, ...] = ()
+    environment: Environment = Environment()
+    files: dict[str, str] = Field(
+        default_factory=dict, description="sha256 by path, relative to the trial's folder."
+    )
+    removed: tuple[str, ...] = Field(
+        default=(), description="Files that `keep` had removed after the trial was recorded."
+    )
+    attempt: str = Field(default="", description="Prefix below the trial's folder that holds its files.")
+    attempts: int = Field(default=1, description="Attempts that were started, this one included.")
+    error: str | None = Field(default=None, description="End of the traceback.")
+    started: datetime | None = None
+    ended: datetime | None = None
+
+    @property
+    def seconds(self) -> float:
+        """What the trial costs: loading, training and judging, and the stages that it found made."""
+        own = sum(self.timings.get(part, 0.0) for part in ("data", "train", "finish"))
+        return own + sum(stage.seconds for stage in self.stages if stage.reused)
+
+    def to_bytes(self) -> bytes:
+        """Canonical JSON of the whole record."""
+        return json_bytes(self.model_dump(mode="json"))
+
+    def result_bytes(self) -> bytes:
+        """Canonical JSON of what must be identical after a resume: id, status, reason and result."""
+        return json_bytes(self.model_dump(mode="json", include={"id", "status", "reason", "result"}))
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A record that cannot be read: named and left out, while the rest is shown."""
+
+    trial: str
+    path: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.text}. Run the study again: the trial is then trained anew."
+
+
+def read_record(data: bytes, trial_id: str, path: str) -> Record | Problem:
+    """Parse a record; one that is cut short, of another shape or of another trial is a problem."""
+    try:
+        record = Record.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return Problem(trial_id, path, f"not a record ({where + ': ' if where else ''}{first['msg']})")
+    if record.id != trial_id:
+        return Problem(trial_id, path, f"the record of trial {record.id} lies in the folder of {trial_id}")
+    return record

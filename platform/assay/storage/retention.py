@@ -1,0 +1,219 @@
+"""What may go: models that a study does not keep, and leftovers of attempts that came to nothing.
+
+Records and the files that they name stay. The one exception are models under ``keep: {models: …}``: the
+record then says that they were removed, so that it still tells the truth about its files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Literal, NamedTuple
+
+from assay.storage.lease import holder
+from assay.storage.record import Record
+from assay.storage.stage_store import read_stage, stage_folder
+from assay.storage.store import Store
+from assay.study import Plan
+from trainables.metrics import METRICS
+
+__all__ = ["Leftover", "clean_plan", "free", "models_to_drop", "unkept_models"]
+
+Reason = Literal[
+    "attempt that a later one replaced",
+    "attempt without a record",
+    "attempt at a stage that came to nothing",
+    "checkpoint of a trial that ended",
+    "heartbeat of a trial that ended",
+    "scratch of the engine",
+    "model that `keep` leaves out",
+]
+
+
+class Leftover(NamedTuple):
+    """A file or folder that can be freed."""
+
+    path: str  # below the storage's root
+    bytes: int
+    reason: Reason
+
+
+def models_to_drop(plan: Plan, records: Mapping[str, Record]) -> list[str]:
+    """Ids of the trials whose model the study does not keep, of those that have one.
+
+    ``best_per_cell`` keeps the model that is best on *validation* images by the primary metric: choosing by
+    test scores would choose with the test data. Ties, and cells without validation scores, keep the first
+    repeat. Nothing of a cell is dropped before all its repeats have a record. Of a search with `replicate`,
+    the points that were only tried keep none.
+    """
+    if plan.study.keep.models == "all":
+        return []
+    tried = {c.name for c in plan.cells if c.role == "point" and plan.study.replicate is not None}
+    of_cell: dict[str, list[str]] = {cell.name: [] for cell in plan.cells}
+    for trial in plan.trials:
+        of_cell[trial.cell].append(trial.id)
+    drop: list[str] = []
+    for name, ids in of_cell.items():
+        if not all(trial_id in records for trial_id in ids):
+            continue
+        have = [trial_id for trial_id in ids if _model_files(records[trial_id])]
+        kept = set[str]()
+        if plan.study.keep.models == "best_per_cell" and have and name not in tried:
+            kept.add(_best(have, records, plan.study.metrics.primary))
+        drop += [trial_id for trial_id in have if trial_id not in kept]
+    return drop
+
+
+def clean_plan(store: Store, plans: Iterable[Plan] = ()) -> list[Leftover]:
+    """All that could be freed in ``store``.
+
+    Args:
+        store: The results.
+        plans: Every study's plan; a model goes only if no study that has the trial keeps it.
+
+    While a study runs, only what belongs to trials with a record is listed: attempts without one and the
+    engine's scratch may be in use.
+    """
+    running = any(holder(store, study) is not None for study in store.studies())
+    ids = store.trials()
+    records = store.records_of(ids)
+    unreadable = {problem.trial for problem in records.problems}
+    found: list[Leftover] = []
+    for trial_id in ids:
+        record = records.records.get(trial_id)
+        if record is not None:
+            found += _beside_the_record(store, record)
+        elif not running and trial_id not in unreadable:
+            found += _without_a_record(store, trial_id)
+    if not running:
+        found += _scratch(store)
+        found += _dead_stages(store)
+    return [*found, *_unkept_models(store, list(plans), records.records)]
+
+
+def unkept_models(
+    store: Store, plan: Plan, records: Mapping[str, Record], others: Callable[[], Iterable[Plan]]
+) -> list[Leftover]:
+    """Models of ``plan``'s own trials that no study keeps.
+
+    Args:
+        store: The results.
+        plan: Whose trials are looked at, and no others.
+        records: Those of the plan.
+        others: Gives the plans of the other studies, which may keep a model of a trial that they share; asked
+            only when there is a model to drop.
+    """
+    dropped = set(models_to_drop(plan, records))
+    if not dropped:
+        return []
+    sharing = [other for other in others() if any(trial.id in dropped for trial in other.trials)]
+    theirs = store.records({t.id for other in sharing for t in other.trials} - records.keys())
+    found = _unkept_models(store, [plan, *sharing], {**theirs, **records}, of=dropped)
+    return list(found)
+
+
+def free(store: Store, leftovers: Iterable[Leftover]) -> int:
+    """Delete what :func:`clean_plan` listed; returns the bytes that were freed.
+
+    A record learns that its model goes before the model goes: after a kill in between, the next run frees
+    the rest.
+    """
+    freed = 0
+    for leftover in leftovers:
+        if leftover.reason == "model that `keep` leaves out":
+            _note_removal(store, leftover.path)
+        store.delete_tree(leftover.path)
+        freed += leftover.bytes
+    return freed
+
+
+def _best(trial_ids: list[str], records: Mapping[str, Record], primary: str) -> str:
+    sign = 1 if METRICS[primary].better == "higher" else -1
+
+    def value(trial_id: str) -> float:
+        result = records[trial_id].result
+        found = result.validation.get(primary) if result is not None else None
+        return float("-inf") if found is None else sign * found
+
+    return max(trial_ids, key=value)  # of equal ones the first
+
+
+def _model_files(record: Record) -> list[str]:
+    return [path for path in record.files if "/model/" in path]
+
+
+def _beside_the_record(store: Store, record: Record) -> Iterator[Leftover]:
+    folder = store.trial(record.id)
+    names = store.list(folder)
+    attempts = [name for name in names if name.endswith("/") and name != "attempts/"]
+    # A record that was made for a trial whose workers died, or that was pruned, names no attempt: then the
+    # newest stays, whose log tells how it ended.
+    kept = {f"{record.attempt}/"} if record.attempt else set(attempts[-1:])
+    for name in names:
+        path = f"{folder}/{name.removesuffix('/')}"
+        if name.startswith("checkpoint"):  # the worker, too, removes it with the record
+            yield _leftover(store, path, "checkpoint of a trial that ended")
+        elif name == "progress.json":
+            yield _leftover(store, path, "heartbeat of a trial that ended")
+        elif name in attempts and name not in kept:
+            named = any(file.startswith(name) for file in record.files)
+            if not named:
+                yield _leftover(store, path, "attempt that a later one replaced")
+    gone = [path for path in record.removed if store.exists(f"{folder}/{path}")]
+    for path in gone:  # a kill came between the note and the deletion
+        yield _leftover(store, f"{folder}/{path}", "attempt that a later one replaced")
+
+
+def _without_a_record(store: Store, trial_id: str) -> Iterator[Leftover]:
+    """All attempts but the newest, whose log tells why it ended; the checkpoint stays for the next one."""
+    folder = store.trial(trial_id)
+    attempts = [name for name in store.list(folder) if name.endswith("/") and name != "attempts/"]
+    for name in attempts[:-1]:
+        yield _leftover(store, f"{folder}/{name.removesuffix('/')}", "attempt without a record")
+
+
+def _dead_stages(store: Store) -> Iterator[Leftover]:
+    """Attempts at stages that came to nothing; a checkpoint of one that is not made stays for the next."""
+    for name in store.list("stages"):
+        key = name.removesuffix("/")
+        record = read_stage(store, key)
+        for part in store.list(stage_folder(key)):
+            path = f"{stage_folder(key)}/{part.removesuffix('/')}"
+            if part.endswith("/") and (record is None or part != f"{record.attempt}/"):
+                yield _leftover(store, path, "attempt at a stage that came to nothing")
+
+
+def _scratch(store: Store) -> Iterator[Leftover]:
+    folders = [".tune", *(f"{store.study(study)}/packs" for study in store.studies())]
+    for folder in folders:
+        for name in store.list(folder):
+            yield _leftover(store, f"{folder}/{name.removesuffix('/')}", "scratch of the engine")
+
+
+def _unkept_models(
+    store: Store, plans: list[Plan], records: Mapping[str, Record], of: Collection[str] | None = None
+) -> Iterator[Leftover]:
+    """Models that no plan keeps, of the trials ``of`` (None: of all)."""
+    dropped = [set(models_to_drop(plan, records)) for plan in plans]
+    planned = [{trial.id for trial in plan.trials} for plan in plans]
+    for trial_id in dict.fromkeys(trial_id for ids in dropped for trial_id in ids):
+        wanted = any(
+            trial_id in ids and trial_id not in gone for ids, gone in zip(planned, dropped, strict=True)
+        )
+        if not wanted and (of is None or trial_id in of):
+            model = _model_files(records[trial_id])[0].partition("/model/")[0]
+            path = f"{store.trial(trial_id)}/{model}/model"
+            yield _leftover(store, path, "model that `keep` leaves out")
+
+
+def _note_removal(store: Store, path: str) -> None:
+    """Move a model's files from `files` to `removed` in the record of its trial."""
+    trial_id = path.split("/")[1]
+    record = store.record(trial_id)
+    assert isinstance(record, Record), "a model is listed for readable records only"
+    gone = _model_files(record)
+    kept = {name: digest for name, digest in record.files.items() if name not in gone}
+    store.write_record(record.model_copy(update={"files": kept, "removed": (*record.removed, *gone)}))
+
+
+def _leftover(store: Store, path: str, reason: Reason) -> Leftover:
+    return Leftover(path, store.size(path), reason)

@@ -1,0 +1,230 @@
+"""A search as its records tell it: the points that were asked for, what each is worth, and the winners.
+
+``studies/<study>/search.jsonl`` holds one :class:`~assay.study.Point` per line, written before the point is
+trained. What a point is worth is in the records of its trials, and nowhere else. ``ablation.jsonl`` beside it
+holds the best points with one parameter at its default each. Object stores cannot append: a file is written
+whole, one object, each time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple, TypeVar
+
+from pydantic import ValidationError
+
+from assay.storage.record import Record
+from assay.storage.store import Store
+from assay.study import Ablation, Plan, Point, SearchedCell, Trial
+from assay.study.cells import Role
+from assay.study.identity import canonical_json
+from assay.study.points import budget, changed_parameters, point_cell, trial_ids, trials_of
+from trainables.errors import InputError
+
+__all__ = [
+    "Judged",
+    "best_points",
+    "best_to_ablate",
+    "grown",
+    "judge",
+    "point_trials",
+    "read_ablations",
+    "read_points",
+    "winners",
+    "write_ablations",
+    "write_points",
+]
+
+_PointT = TypeVar("_PointT", bound=Point)
+
+
+class Judged(NamedTuple):
+    """A point and what its records say of it."""
+
+    point: Point
+    status: Literal["finished", "pruned", "failed", "open"]  # open: not all its trials have a record
+    value: float | None  # finished: the objective, mean over repeats
+    repeats: tuple[float, ...]  # the objective of each repeat that has it, in their order
+    reason: str | None = None
+
+
+def read_points(store: Store, plan: Plan) -> list[Point]:
+    """The points asked for so far in the plan's cells, in the order in which they were asked for.
+
+    Raises:
+        InputError: If they were drawn by other rules than the plan's, or the file is no such file.
+    """
+    path = _path(plan)
+    points = _read(store, path, Point)
+    rules = {searched.cell.name: searched.search for searched in plan.searched}
+    for point in points:
+        if rules.get(point.cell, point.search) != point.search:
+            raise InputError(
+                f"the search in cell {point.cell} of {plan.study.study} began with other rules: its space, "
+                "sampler, seed, batch, objective, start points or base settings were changed since. Undo the "
+                f"change, give the study another name, or delete {path} in {store.uri} to begin anew."
+            )
+    return points
+
+
+def write_points(store: Store, plan: Plan, points: Sequence[Point]) -> None:
+    """Write all points, those of earlier batches first."""
+    _write(store, _path(plan), points)
+
+
+def read_ablations(store: Store, plan: Plan) -> list[Ablation]:
+    """What was written of the ablations of best points, also of points that are no longer the best.
+
+    Raises:
+        InputError: If the file is no such file.
+    """
+    return _read(store, _path(plan, "ablation"), Ablation)
+
+
+def write_ablations(store: Store, plan: Plan, ablations: Sequence[Ablation]) -> None:
+    """Write all ablations, earlier ones first."""
+    _write(store, _path(plan, "ablation"), ablations)
+
+
+def point_trials(plan: Plan, searched: SearchedCell, point: Point, *, fresh: bool = False) -> list[Trial]:
+    """The trials of a point, in the order of the repeats; none where the method refused its settings."""
+    if point.config is None:
+        return []
+    role: Role = "ablation" if isinstance(point, Ablation) else "replicate" if fresh else "point"
+    cell = point_cell(searched, point, role)
+    repeats = searched.fresh if fresh else searched.repeats
+    return list(trials_of(searched, cell, repeats))
+
+
+def judge(
+    plan: Plan, searched: SearchedCell, points: Iterable[Point], records: Mapping[str, Record]
+) -> list[Judged]:
+    """What the points of one cell are worth by validation images; test scores are not looked at."""
+    return [_judged(plan, searched, point, records) for point in points if point.cell == searched.cell.name]
+
+
+def best_points(plan: Plan, judged: Iterable[Judged]) -> list[Judged]:
+    """Finished points, best first; of equal values the earlier, of equal settings one."""
+    assert plan.study.search is not None
+    sign = plan.study.search.objective.sign
+    found = [one for one in judged if one.value is not None]
+    found.sort(key=lambda one: (-sign * (one.value or 0.0), one.point.index))
+    unique: dict[str, Judged] = {}
+    for one in found:
+        unique.setdefault(canonical_json(one.point.config), one)
+    return list(unique.values())
+
+
+def winners(plan: Plan, judged: Sequence[Judged]) -> list[Point] | None:
+    """The points of one cell that are trained again on fresh seeds; None while the cell's search goes on."""
+    if len(judged) < budget(plan.study) or any(one.status == "open" for one in judged):
+        return None
+    replicate = plan.study.replicate
+    if replicate is None:
+        return []
+    chosen = [one.point for one in best_points(plan, judged)[: replicate.best]]
+    if replicate.start:
+        drawn_by = plan.study.search.sampler if plan.study.search else ""
+        chosen += [one.point for one in judged if one.point.source != drawn_by and one.point.config]
+    return list({point.index: point for point in chosen}.values())
+
+
+def best_to_ablate(plan: Plan, judged: Sequence[Judged]) -> Point | None:
+    """The best point of a cell, where the study asks what each of its changes is worth."""
+    if plan.study.replicate is None or not plan.study.replicate.ablate_winner:
+        return None
+    return next((one.point for one in best_points(plan, judged)), None)
+
+
+def grown(plan: Plan, store: Store, records: dict[str, Record] | None = None) -> Plan:
+    """The plan of a search with all that was drawn so far; any other plan as it is.
+
+    Args:
+        plan: A plan, grown or not.
+        store: Where the points lie.
+        records: What is known already. Records that are missing there are read, and added.
+    """
+    if plan.study.search is None:
+        return plan
+    known = {} if records is None else records
+    points = read_points(store, plan)
+    replicate = plan.study.replicate
+    written = read_ablations(store, plan) if replicate is not None and replicate.ablate_winner else []
+    replicated: list[Point] = []
+    ablated: list[Ablation] = []
+    complete = True
+    for searched in plan.searched:
+        mine = [point for point in points if point.cell == searched.cell.name]
+        chosen = None
+        if len(mine) >= budget(plan.study):  # else the search goes on, whatever the records say
+            trained = [point.config for point in mine if point.config is not None]
+            ids = [id_ for config in trained for id_ in trial_ids(searched, config, searched.repeats)]
+            known |= store.records(id_ for id_ in ids if id_ not in known)
+            judged = judge(plan, searched, mine, known)
+            chosen = winners(plan, judged)
+            best = best_to_ablate(plan, judged) if chosen is not None else None
+            of_best = _of_point(best, written) if best is not None else {}
+            complete &= best is None or of_best.keys() >= set(changed_parameters(searched, best))
+            ablated += of_best.values()
+        complete &= chosen is not None
+        replicated += chosen or ()
+    return plan.grow(points, replicated, ablated, complete=complete)
+
+
+def _of_point(best: Point, written: Iterable[Ablation]) -> dict[str, Ablation]:
+    """Parameter → ablation of this point."""
+    key = (best.cell, best.index, best.search)
+    return {one.parameter: one for one in written if (one.cell, one.index, one.search) == key}
+
+
+def _path(plan: Plan, name: str = "search") -> str:
+    return f"{Store.study(plan.study.study)}/{name}.jsonl"
+
+
+def _read(store: Store, path: str, kind: type[_PointT]) -> list[_PointT]:
+    try:
+        lines = store.read_bytes(path).splitlines()
+    except FileNotFoundError:
+        return []
+    try:
+        return [kind.model_validate_json(line) for line in lines]
+    except ValidationError as error:
+        raise InputError(
+            f"{path} in {store.uri} cannot be read: {error.errors()[0]['msg']}. Restore or delete it: "
+            "records of trained points stay, and are found again where the same points are drawn."
+        ) from None
+
+
+def _write(store: Store, path: str, points: Sequence[Point]) -> None:
+    lines = [point.model_dump_json() for point in points]
+    store.write_bytes(path, "\n".join([*lines, ""]).encode())
+
+
+def _judged(plan: Plan, searched: SearchedCell, point: Point, records: Mapping[str, Record]) -> Judged:
+    assert plan.study.search is not None
+    if point.config is None:
+        return Judged(point, "failed", None, (), point.reason)
+    metric = plan.study.search.objective.metric
+    values: list[float] = []
+    trouble: list[tuple[Literal["pruned", "failed"], str]] = []
+    missing = False
+    for id_ in trial_ids(searched, point.config, searched.repeats):
+        record = records.get(id_)
+        if record is None:
+            missing = True
+        elif record.result is not None and record.status == "finished":
+            value = record.result.validation.get(metric)
+            if value is None:
+                trouble.append(("failed", f"{metric} is not defined on its validation images"))
+            else:
+                values.append(value)
+        else:
+            status = "pruned" if record.status == "pruned" else "failed"
+            trouble.append((status, f"{record.status}: {record.reason or 'no reason noted'}"))
+    if missing:
+        return Judged(point, "open", None, tuple(values))
+    if trouble:
+        status, reason = min(trouble)  # one that failed says more than one that was pruned
+        return Judged(point, status, None, tuple(values), reason)
+    return Judged(point, "finished", math.fsum(values) / len(values), tuple(values))

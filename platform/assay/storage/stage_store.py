@@ -1,0 +1,161 @@
+"""Stages on storage: steps of a method that several trials, or several runs, use.
+
+::
+
+    stages/<key>/   done.json  checkpoint.safetensors  <attempt>/…  judged-….parquet
+
+As with trials, everything of an attempt goes under a fresh prefix, and ``done.json`` is one object, written
+last, that names the files with their hashes: a stage exists or it does not. The key says what it is made of,
+so two who make it at once write the same. What it shows of test images lies beside it
+(`engine/stage_score_cache.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import secrets
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, Field, ValidationError
+
+from assay.storage.record import Environment
+from assay.storage.store import Attempt, DamagedFileError, Store
+from trainables.data.atomic import exclusive, new_folder
+
+__all__ = [
+    "STAGE_CURVE",
+    "StageRecord",
+    "begin_stage",
+    "end_stage",
+    "fetch_stage",
+    "made_stages",
+    "read_stage",
+    "stage_curve",
+    "stage_folder",
+]
+
+STAGE_CURVE = "curve.parquet"  # a row per epoch, where making the stage logged any
+
+
+class StageRecord(BaseModel, frozen=True, extra="forbid"):
+    """A stage that was made."""
+
+    key: str = Field(pattern=r"^[0-9a-f]{16}$")
+    name: str
+    trainable: str
+    seconds: float = Field(description="That making it took, without the stages before it.")
+    files: dict[str, str] = Field(description="sha256 by path, relative to the attempt.")
+    attempt: str
+    environment: Environment = Environment()
+    ended: datetime
+
+
+def stage_folder(key: str) -> str:
+    """Folder of a stage."""
+    return f"stages/{key}"
+
+
+def begin_stage(key: str) -> Attempt:
+    """A prefix for the files of an attempt that no other attempt has."""
+    name = f"001-{secrets.token_hex(4)}"
+    return Attempt(1, name, f"{stage_folder(key)}/{name}")
+
+
+def read_stage(store: Store, key: str) -> StageRecord | None:
+    """The record of a stage; None when it has none yet, or none that can be read: it is made anew."""
+    try:
+        record = StageRecord.model_validate_json(store.read_bytes(f"{stage_folder(key)}/done.json"))
+    except (FileNotFoundError, ValidationError):
+        return None
+    return record if record.key == key else None
+
+
+def made_stages(store: Store, keys: Iterable[str]) -> dict[str, StageRecord]:
+    """Those of ``keys`` that are made."""
+    found = {key: read_stage(store, key) for key in keys}
+    return {key: record for key, record in found.items() if record is not None}
+
+
+def end_stage(
+    store: Store, attempt: Attempt, folder: Path, *, key: str, name: str, trainable: str, seconds: float,
+    environment: Environment,
+) -> StageRecord:  # fmt: skip
+    """Write the files in ``folder`` and then the record; the checkpoint is not needed any more."""
+    files = {
+        path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()
+    }
+    record = StageRecord(
+        key=key,
+        name=name,
+        trainable=trainable,
+        seconds=round(seconds, 4),
+        files={
+            path: store.write_bytes(f"{attempt.prefix}/{path}", file.read_bytes())
+            for path, file in files.items()
+        },
+        attempt=attempt.name,
+        environment=environment,
+        ended=datetime.now(UTC),
+    )
+    store.write_bytes(f"{stage_folder(key)}/done.json", record.model_dump_json(indent=1).encode())
+    store.delete_tree(f"{stage_folder(key)}/checkpoint.safetensors")
+    return record
+
+
+def fetch_stage(store: Store, record: StageRecord, cache: Path) -> Path:
+    """The folder with a stage's files on this machine: on a local storage where they lie, else a copy.
+
+    Args:
+        store: Where they lie.
+        record: Of the stage.
+        cache: Folder for copies; each is made whole or not at all.
+
+    Raises:
+        DamagedFileError: If a file is not the one that the record names.
+        FileNotFoundError: If one is gone.
+    """
+    prefix = f"{stage_folder(record.key)}/{record.attempt}"
+    target = cache / "stages" / record.key / record.attempt
+    if store.local_path is None and target.is_dir():
+        return target
+    local = store.local_file(prefix)
+    found = {name: _read_file(store, record, name) for name in record.files}
+    if local is not None:
+        return local
+    with exclusive(target):
+        if not target.is_dir():
+            with new_folder(target) as folder:
+                for name, data in found.items():
+                    path = folder / name
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(data)
+    return target
+
+
+def stage_curve(store: Store, key: str) -> pa.Table | None:
+    """A row per epoch of making a stage; None where it logged none, or the stage is no longer there.
+
+    Raises:
+        DamagedFileError: If the file is not the one that the record names.
+        FileNotFoundError: If it is gone.
+    """
+    record = read_stage(store, key)
+    if record is None or STAGE_CURVE not in record.files:
+        return None
+    return pq.read_table(io.BytesIO(_read_file(store, record, STAGE_CURVE)))
+
+
+def _read_file(store: Store, record: StageRecord, name: str) -> bytes:
+    path = f"{stage_folder(record.key)}/{record.attempt}/{name}"
+    data = store.read_bytes(path)
+    if hashlib.sha256(data).hexdigest() != record.files[name]:
+        raise DamagedFileError(
+            f"{path} is not the file that its record names (sha256 differs). Remove "
+            f"{stage_folder(record.key)} from {store.uri} and run again: the stage is then made anew."
+        )
+    return data

@@ -1,0 +1,139 @@
+"""How long a study still takes: the steps that are to come, at what steps of their kind took.
+
+A step is a stage of a method, or what a trial does itself beside its stages. Trials share stages, so the time
+of a study is the sum over its steps, each made once, and not that over its trials.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING, NamedTuple
+
+from assay.storage.progress import Running
+from assay.storage.record import Record
+from assay.storage.stage_store import StageRecord
+from assay.study import Trial
+
+if TYPE_CHECKING:
+    from assay.study.stage_graph import Need
+
+__all__ = ["Left", "NeededStages", "time_left"]
+
+_Kind = tuple[str, str]  # trainable, stage; without a stage: what its trials do themselves
+
+
+class Left(NamedTuple):
+    """Time until all is done."""
+
+    seconds: float
+    least: bool  # of some kind of step none has been timed yet, and it takes longer by those
+
+    @property
+    def roughly(self) -> str:
+        """What to say before the time."""
+        return "at least" if self.least else "about"
+
+
+class NeededStages:
+    """The stages of trials, by name; a trial is asked for once.
+
+    Args:
+        ask: :func:`~assay.study.stage_graph.stages_of`, which loads the trial's method; None: not known.
+    """
+
+    def __init__(self, ask: Callable[[Trial], Sequence[Need]] | None) -> None:
+        self._ask = ask
+        self.known = ask is not None
+        self._staged: dict[str, bool] = {}  # by trainable: whether it has stages, whatever its settings
+        self._of: dict[str, dict[str, str]] = {}
+        self.keys: set[str] = set()  # of all stages of the trials that were asked for
+
+    def of(self, trial: Trial) -> Mapping[str, str]:
+        """Name → key, in the order in which they are made."""
+        if self._ask is None or not self._staged.get(trial.trainable, True):
+            return {}
+        if trial.id not in self._of:
+            found = {need.stage.name: need.key for need in self._ask(trial)}
+            self._staged[trial.trainable] = bool(found)
+            self._of[trial.id] = found
+            self.keys.update(found.values())
+        return self._of[trial.id]
+
+
+def time_left(
+    trials: Iterable[Trial],
+    records: Mapping[str, Record],
+    running: Sequence[Running],
+    *,
+    undrawn: int,
+    needed: NeededStages,
+    made: Mapping[str, StageRecord],
+) -> Left | None:
+    """Until every trial has a record, with as many steps at a time as now.
+
+    Args:
+        trials: All of the study.
+        records: By trial id.
+        running: Trials that train now, or for which a stage is made.
+        undrawn: Trials that a search is still to draw.
+        needed: The stages of trials.
+        made: Stages that are there, by key.
+
+    Returns:
+        None where nothing runs, no step was timed yet, or it is not known which stages are to come.
+    """
+    usual = _usual_seconds(records.values(), running, made.values())
+    staged = any(stage for _, stage in usual) or any(record.stages for record in records.values())
+    if not running or not usual or (staged and not needed.known):
+        return None
+    busy = {_step(one, needed): one.left for one in running}
+    seconds, least, seen = 0.0, False, set(made)
+    for trial in trials:
+        if trial.id in records:
+            continue
+        for stage, step in (*needed.of(trial).items(), ("", trial.id)):
+            if step in seen:
+                continue
+            seen.add(step)
+            expected = busy.get(step)
+            if expected is None:
+                expected = usual.get((trial.trainable, stage))
+            seconds += expected or 0.0
+            least |= expected is None
+    drawn = [span for record in records.values() if (span := _span(record)) is not None]
+    each = fmean(drawn) if drawn else sum(usual.values())
+    return Left((seconds + undrawn * each) / len(running), least)
+
+
+def _step(one: Running, needed: NeededStages) -> str:
+    """What is being made: a stage, or the trial itself."""
+    stage = one.progress.stage if one.progress is not None else ""
+    return needed.of(one.trial).get(stage, one.trial.id)
+
+
+def _usual_seconds(
+    records: Iterable[Record], running: Sequence[Running], made: Iterable[StageRecord]
+) -> dict[_Kind, float]:
+    """Mean of the steps that are over; of a kind without any, of those under way."""
+    over: defaultdict[_Kind, list[float]] = defaultdict(list)
+    for stage in made:
+        over[stage.trainable, stage.name].append(stage.seconds)
+    for record in records:
+        if (span := _span(record)) is not None:
+            stages = sum(stage.seconds for stage in record.stages if not stage.reused)
+            over[record.trial["trainable"], ""].append(max(0.0, span - stages))
+    under_way: defaultdict[_Kind, list[float]] = defaultdict(list)
+    for one in running:
+        if one.progress is not None and one.progress.seconds_per_epoch:
+            kind = one.trial.trainable, one.progress.stage
+            under_way[kind].append(one.progress.seconds_per_epoch * one.progress.epochs)
+    return {kind: fmean(spans) for kind, spans in (under_way | over).items()}
+
+
+def _span(record: Record) -> float | None:
+    """Seconds on the clock of a finished trial, with the stages that it made itself."""
+    if record.status != "finished" or record.started is None or record.ended is None:
+        return None
+    return (record.ended - record.started).total_seconds()

@@ -1,0 +1,207 @@
+"""What a study is doing, read from its records and heartbeats alone: nobody has to report to the display.
+
+:meth:`Watch.look` costs one listing of the trials (and of the stages, while some are to be made) and one
+small read for each that moves, so it is cheap for ten thousand trials and on an object store;
+:attr:`Watch.pause` grows with what a look costs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from assay.storage.gc_paused import collector_paused
+from assay.storage.progress import Running
+from assay.storage.record import Problem, Record
+from assay.storage.search_points import grown
+from assay.storage.stage_store import StageRecord, made_stages
+from assay.storage.store import Store
+from assay.storage.time_left import Left, NeededStages, time_left
+from assay.study import Plan, Trial
+
+if TYPE_CHECKING:
+    from assay.study.stage_graph import Need
+
+__all__ = ["Snapshot", "Watch", "score"]
+
+_SILENT_AFTER = 120.0  # seconds without a heartbeat, when an epoch is shorter than that
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A study at one moment."""
+
+    total: int
+    counts: Mapping[str, int]  # records by status
+    running: tuple[Running, ...]
+    ended: tuple[Record, ...]  # since the look before this one
+    left: Left | None  # until all is done; None: nothing to reckon from yet
+    stages: tuple[int, int] = (0, 0)  # made, in all: of trials that had no record at the first look
+
+    @property
+    def done(self) -> int:
+        """Trials with a record."""
+        return sum(self.counts.values())
+
+    @property
+    def planned(self) -> int:
+        """Trials that nobody trains yet."""
+        return self.total - self.done - len([r for r in self.running if r.silent is None])
+
+
+class Watch:
+    """Looks at the trials of one study again and again.
+
+    Args:
+        store: Where the results lie.
+        plan: All trials; of a search, looked at anew each time for points that were drawn since.
+        since: Unix time; heartbeats from before belong to an earlier, killed run and are not shown.
+        stages_of: :func:`~assay.study.stage_graph.stages_of`, which loads methods (and torch). Without it the
+            time left of a study whose trials share stages is not reckoned.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        plan: Plan,
+        since: float | None = None,
+        stages_of: Callable[[Trial], Sequence[Need]] | None = None,
+    ) -> None:
+        self._store, self._plan = store, plan
+        self._trials = {trial.id: trial for trial in plan.trials}
+        self._since = since
+        self._records: dict[str, Record] = {}
+        self._problems: tuple[Problem, ...] = ()
+        self._drawn: tuple[object, ...] = ()  # of a search: the files of its points when it was grown,
+        self._grown_with: Mapping[str, Record] = {}  # and the records that were known
+        self._needed = NeededStages(stages_of)
+        self._stages: dict[str, StageRecord] = {}  # that are made, by key
+        self._first = True
+        self._cost = 0.0
+
+    @property
+    def pause(self) -> float:
+        """Seconds until the next look is worth its price."""
+        return max(0.5, 10 * self._cost)
+
+    @property
+    def plan(self) -> Plan:
+        """All trials; of a search, with the points that were drawn until the last look."""
+        return self._plan
+
+    @property
+    def records(self) -> Mapping[str, Record]:
+        """All records seen so far, by trial id."""
+        return self._records
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Records that could not be read at the last look."""
+        return self._problems
+
+    def look(self, begun: AbstractSet[str] | None = None) -> Snapshot:
+        """The state now; ``begun``: the trials that left anything, where the caller has listed them."""
+        start = time.monotonic()
+        with collector_paused():
+            known = self._grow() if self._plan.study.search is not None else {}
+            if begun is None:
+                begun = set(self._store.trials())
+            ended = self._new_records(begun, known)
+        started = begun & (self._trials.keys() - self._records.keys())
+        found = (self._running(trial) for id_, trial in self._trials.items() if id_ in started)
+        running = tuple(one for one in found if one is not None)
+        counts = Counter(record.status for record in self._records.values())
+        stages = self._look_for_stages()
+        self._cost = time.monotonic() - start
+        return Snapshot(self._total, counts, running, ended, self._left(running), stages)
+
+    @property
+    def _total(self) -> int:
+        return len(self._trials) + self._plan.undrawn
+
+    def _grow(self) -> Mapping[str, Record]:
+        """The points that a search drew since; where nothing changed, the same plan object.
+
+        Returns:
+            The records that are known, with those that were read to know what it drew.
+        """
+        folder = self._store.study(self._plan.study.study)
+        drawn = tuple(self._store.stamp(f"{folder}/{name}.jsonl") for name in ("search", "ablation"))
+        if drawn == self._drawn and self._records == self._grown_with:
+            return self._records
+        known = dict(self._records)
+        plan = grown(self._plan, self._store, known)
+        if plan != self._plan:
+            self._plan = plan
+            self._trials = {trial.id: trial for trial in plan.trials}
+        self._drawn, self._grown_with = drawn, known
+        return known
+
+    def _new_records(self, begun: AbstractSet[str], known: Mapping[str, Record]) -> tuple[Record, ...]:
+        # A failed trial may be trained again (`--retry failed`), so its record is read again.
+        settled = {id_ for id_, record in self._records.items() if record.status != "failed"}
+        candidates = begun & (self._trials.keys() - settled)
+        fresh = {id_: known[id_] for id_ in candidates - self._records.keys() if id_ in known}
+        read = self._store.records_of(id_ for id_ in self._trials if id_ in candidates and id_ not in fresh)
+        found, self._problems = fresh | read.records, read.problems
+        new = tuple(record for id_, record in found.items() if self._records.get(id_) != record)
+        gone = self._records.keys() & ((candidates - found.keys()) | (settled - begun))
+        for id_ in gone:
+            del self._records[id_]
+        self._records.update(found)
+        first, self._first = self._first, False
+        return () if first else new
+
+    def _running(self, trial: Trial) -> Running | None:
+        progress = self._store.progress(trial.id)
+        if progress is None:
+            attempts = self._store.attempts(trial.id)
+            if not attempts:
+                return None
+            age = time.time() - attempts[-1].started.timestamp()
+            if (self._since is not None and age > time.time() - self._since) or age > _SILENT_AFTER:
+                return None
+            return Running(trial, None)
+        if self._since is not None and progress.time < self._since:
+            return None
+        age = time.time() - progress.time
+        patience = max(_SILENT_AFTER, 3 * (progress.seconds_per_epoch or 0.0))
+        return Running(trial, progress, age if age > patience else None)
+
+    def _left(self, running: tuple[Running, ...]) -> Left | None:
+        alive = [one for one in running if one.silent is None]
+        if not alive:
+            return None
+        return time_left(
+            self._trials.values(),
+            self._records,
+            alive,
+            undrawn=self._plan.undrawn,
+            needed=self._needed,
+            made=self._stages,
+        )
+
+    def _look_for_stages(self) -> tuple[int, int]:
+        """Read the records of stages that were made since: (stages that are made, stages)."""
+        pending = (trial for id_, trial in self._trials.items() if id_ not in self._records)
+        missing = {key for trial in pending for key in self._needed.of(trial).values()} - self._stages.keys()
+        if missing:
+            begun = {name.removesuffix("/") for name in self._store.list("stages")}
+            found = made_stages(self._store, missing & begun)
+            self._stages |= found
+            missing -= found.keys()
+        stages = len(self._needed.keys)
+        return stages - len(missing), stages
+
+
+def score(metrics: Mapping[str, float | None], primary: str) -> str:
+    """The one number of a heartbeat worth a glance: the primary metric if it has it, else the loss."""
+    for name in (primary, f"validation.{primary}", "loss"):
+        value = metrics.get(name)
+        if value is not None:
+            return f"{name.replace('.', ' ')} {value:.3f}"
+    return ""

@@ -1,0 +1,112 @@
+"""Studies with made-up records: a plan as the program makes it, scores as a formula."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from assay.analysis.label_analysis import label_answers
+from assay.analysis.study_analysis import study_answers
+from assay.analysis.test_set_uncertainty import StudyLuck
+from assay.report.build import study_page
+from assay.report.page.markdown import markdown_page
+from assay.report.page.model import Page
+from assay.storage import Environment, Problem, Record, Result, Thresholds
+from assay.study import Plan, Trial, parse_study, plan_study
+
+START = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+STUDY = """
+study: additions
+question: Which addition pays?
+trainable: segdec
+data: {reader: synthetic, splits: per_seed}
+config: {preset: ksdd, image_size: [128, 64]}
+factors:
+  supervision: {full: {supervision: full}, few: {supervision: {mixed: 5}}}
+  stop: {off: {config: {gradient_stop: false}}, on: {config: {gradient_stop: true}}}
+design: {full: all}
+comparisons: [{factor: stop}, {factor: supervision, from: few, to: full}]
+repeats: {seeds: [0, 1, 2]}
+metrics: {primary: image_ap, report: [fp, pixel_iou]}
+"""
+
+
+def page_of(
+    plan: Plan,
+    records: Mapping[str, Record],
+    problems: Sequence[Problem] = (),
+    *,
+    luck: StudyLuck | None = None,
+    looks: Sequence[int] = (),
+) -> Page:
+    """The report of a study."""
+    answers = study_answers(plan, records, problems, luck=luck, looks=looks)
+    labels = label_answers(plan, records, problems, looks=looks)
+    return study_page(plan, records, answers, problems, labels=labels)
+
+
+def markdown_of(
+    plan: Plan,
+    records: Mapping[str, Record],
+    problems: Sequence[Problem] = (),
+    *,
+    luck: StudyLuck | None = None,
+    looks: Sequence[int] = (),
+) -> str:
+    """The report of a study as Markdown without pictures."""
+    return markdown_page(page_of(plan, records, problems, luck=luck, looks=looks))
+
+
+def make_plan(text: str = STUDY) -> Plan:
+    """The plan of a study text, without data."""
+    return plan_study(parse_study(text, "made.yaml"), None, "cpu")
+
+
+def score(trial: Trial) -> dict[str, float]:
+    """Scores that differ in every trial: 0.8 + 0.05 for each level after the first + 0.01 per seed."""
+    gain = 0.05 * (trial.levels.get("stop") == "on") + 0.02 * (trial.levels.get("supervision") == "full")
+    ap = 0.8 + gain + 0.01 * trial.seed + 0.002 * (trial.fold or 0)
+    return {"image_ap": ap, "fp": 3.0 + trial.seed, "fn": 1.0, "pixel_iou": ap / 2}
+
+
+def make_record(
+    trial: Trial, scores: Callable[[Trial], Mapping[str, float]] = score, **changes: object
+) -> Record:
+    """A finished record of a trial."""
+    metrics = dict(scores(trial))
+    result = Result(
+        metrics=metrics,
+        validation={name: value + 0.001 for name, value in metrics.items()},
+        thresholds=Thresholds(
+            image=0.4, image_source="validation F1", pixel=0.5, pixel_source="validation IoU"
+        ),
+        epochs=3,
+        weights_hash=trial.id,
+        n_train=100,
+        n_positives=40,
+        n_masks=40,
+        n_validation=20,
+        n_test=60,
+    )
+    values = {
+        "status": "finished",
+        "result": result,
+        "timings": {"train": 12.5},
+        "environment": Environment(node="n1", host="h", pid=7, commit="abc", versions={"torch": "2.13.0"}),
+        "attempt": "001-aa",
+        "started": START,
+        "ended": START + timedelta(seconds=30),
+        **changes,
+    }
+    return Record(id=trial.id, trial=trial.model_dump(mode="json"), study="additions", **values)  # type: ignore[arg-type]
+
+
+def lose(trial: Trial, status: str, reason: str | None = None) -> Record:
+    """The record of a trial that has no result."""
+    return make_record(trial, status=status, reason=reason, result=None)
+
+
+def make_records(plan: Plan) -> dict[str, Record]:
+    """A finished record for every trial."""
+    return {trial.id: make_record(trial) for trial in plan.trials}

@@ -1,0 +1,124 @@
+"""The error rates that the methods were chosen for, through the functions that make the report.
+
+The simulations of `make calibrate` with fewer draws. A rate breaks its bound when it exceeds 5.5 % by more
+than two binomial standard errors of its draws; the random numbers are the same each time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from assay.analysis.statistics.item_bootstrap import weighted_ap
+from benchmarks.calibrate import BEGIN, END, PAGE, say_broken, section, write_block
+from benchmarks.figures import Figure
+from benchmarks.simulated_data import luck_of_items, seeds_and_folds
+from benchmarks.simulated_repeats import failures, family_of_four, looking_again, one_comparison, power
+from benchmarks.worlds import NO_EFFECT, WORLDS, average_precision
+
+DRAWS = 800
+
+
+def unbroken(figures: list[Figure]) -> bool:
+    bounded = [one for one in figures if one.most is not None]
+    assert bounded, "nothing is promised here"
+    return not any(one.broken for one in bounded)
+
+
+@pytest.mark.parametrize("n", [5, 6, 10])
+@pytest.mark.parametrize("world", [world.name for world in NO_EFFECT])
+def test_where_nothing_differs_interval_test_and_verdict_are_rarely_wrong(world: str, n: int) -> None:
+    assert unbroken(list(one_comparison((world, n), DRAWS)))
+
+
+@pytest.mark.parametrize(("n", "expected"), [(6, 36), (7, 57), (10, 80)])
+def test_power_is_what_the_tables_of_the_method_say(n: int, expected: float) -> None:
+    found = {one.row: one.value for one in power((1, n), DRAWS)}
+    assert found["exact test, 1 sd"] == pytest.approx(expected, abs=5)
+
+
+@pytest.mark.parametrize("n", [5, 8])
+def test_of_four_cells_against_one_base_false_verdicts_are_rare(n: int) -> None:
+    assert unbroken(list(family_of_four(("normal", n), 300)))
+
+
+@pytest.mark.parametrize("way", ["at random", "low scores, both cells"])
+def test_failures_do_not_raise_false_positives(way: str) -> None:
+    assert unbroken(list(failures(way, 300)))
+
+
+def test_looking_again_is_paid_for() -> None:
+    figures = list(looking_again(NO_EFFECT[0], 200))
+    assert unbroken(figures)
+    as_it_is, times = (one.value for one in figures if one.column == "5, 6, … 10")
+    assert as_it_is > 1.5 * times
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "same folds, loud seeds: `new data`",
+        "same folds, quiet seeds: `new data`",
+        "own split per seed, loud: `new data`",
+        "same folds, cells alike on them: `these folds`",
+    ],
+)
+def test_a_claim_holds_for_a_learner_whose_cells_are_exchangeable(row: str) -> None:
+    assert unbroken(list(seeds_and_folds(row, 300)))
+
+
+def test_test_luck_covers_the_score_on_endless_items() -> None:
+    covered = {one.column: one.value for one in luck_of_items("50 × 4", 60)}
+    assert covered["one cell"] >= 92.5 - 100 * 3 * np.sqrt(0.925 * 0.075 / 60)
+    assert covered["difference of equals"] >= 94.3 - 100 * 3 * np.sqrt(0.943 * 0.057 / 60)
+
+
+# The measuring itself --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("world", WORLDS.values(), ids=lambda world: world.name)
+def test_a_world_has_the_difference_that_it_says(world: object) -> None:
+    a, b = world.draw(np.random.default_rng(0), 40_000, 5)  # type: ignore[attr-defined]
+    error = float(np.std(a - b)) / np.sqrt(a.size)
+    assert np.mean(a - b) == pytest.approx(world.difference, abs=4 * error)  # type: ignore[attr-defined]
+
+
+def test_the_average_precision_of_a_batch_is_that_of_the_report() -> None:
+    rng = np.random.default_rng(0)
+    label, score = np.arange(30) % 3 == 0, rng.normal(size=(5, 30))
+    expected = [weighted_ap(label, one, np.ones((1, 30)))[0] for one in score]
+    assert average_precision(np.broadcast_to(label, score.shape), score) == pytest.approx(expected)
+
+
+def test_a_rate_that_is_too_high_is_found_and_said() -> None:
+    interval = next(one_comparison(("collapse-a", 5), 200))  # no method holds there: nothing is promised
+    assert interval.most is None
+    promised = replace(interval, most=5.5)
+    assert promised.broken
+    assert "collapse-a, n = 5:" in say_broken(promised)
+    assert "at most 5.5 %" in say_broken(promised)
+    assert "**" in section("interval", [promised])
+
+
+@pytest.mark.parametrize(("value", "broken"), [(5.5, False), (6.9, False), (7.2, True)])
+def test_a_bound_leaves_room_for_two_standard_errors(value: float, broken: bool) -> None:
+    assert Figure("exact", "normal", "n = 6", value, 800, most=5.5).broken is broken  # 0.81 each
+
+
+def test_the_page_keeps_what_is_written_by_hand(tmp_path: Path) -> None:
+    page = tmp_path / "calibration.md"
+    page.write_text(f"# Title\n\n{BEGIN}old\n{END}\nThe end.\n", encoding="utf-8")
+    for _ in range(2):
+        write_block(page, "new\n")
+        assert page.read_text(encoding="utf-8") == f"# Title\n\n{BEGIN}\nnew\n\n{END}\nThe end.\n"
+    page.write_text("# Title\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="found one or none"):
+        write_block(page, "new")
+
+
+def test_the_shipped_page_has_a_place_for_its_tables() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert text.index(BEGIN) < text.index(END)

@@ -1,0 +1,194 @@
+"""What labels buy, answered: steps along the front, masks that are enough, what to label next."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+
+from assay.analysis.label_analysis import LabelAnswers, NextLabels, label_answers, next_labels
+from assay.report.label_tables import label_sections, next_section
+from tests.analysis.label_studies import GRID, LINE, ladder, trained
+from tests.analysis.made_studies import markdown_of
+from trainables.errors import InputError
+
+
+def rising(images: int, masks: int) -> float:
+    return 0.6 + 0.05 * math.log1p(masks)
+
+
+def both(images: int, masks: int) -> float:
+    return 0.4 + 0.06 * math.log1p(masks) + 0.05 * math.log1p(images - 60)
+
+
+def answers_of(text: str, noise: float = 0.005) -> LabelAnswers:
+    answers = label_answers(*trained(text, rising, noise))
+    assert answers is not None
+    return answers
+
+
+def tables_of(text: str, noise: float = 0.005) -> dict[str, list[dict[str, str]]]:
+    """Title of a section → its rows, by column."""
+    plan, records = trained(text, rising, noise)
+    answers = label_answers(plan, records)
+    assert answers is not None
+    return {
+        section.title: [
+            dict(zip((column.title for column in section.table.columns), row, strict=True))
+            for row in section.table.rows
+        ]
+        for section in label_sections(plan, answers)
+    }
+
+
+def test_each_cell_of_the_front_is_compared_with_the_one_before() -> None:
+    answers = answers_of(LINE)
+    assert [one.comparison for one in answers.steps] == ["n0 → n5", "n5 → n15", "n15 → all"]
+    assert {(one.family, one.m) for one in answers.steps} == {("labels", 3)}
+    for one in answers.steps:
+        assert one.difference == pytest.approx((one.mean_a or 0) - (one.mean_b or 0))
+
+
+def test_a_step_says_what_a_further_hour_brings() -> None:
+    answers = answers_of(LINE)
+    step = tables_of(LINE)["Steps along the front"][1]
+    assert step["further minutes"] == "15.0"  # ten masks at 90 s
+    first = answers.steps[1].difference
+    assert first is not None
+    assert step["per further hour"].startswith(f"+{first / 0.25:.3f} [")
+
+
+def test_steps_that_are_not_told_apart_are_named() -> None:
+    plan, records = trained(LINE, lambda images, masks: 0.8 + 0.001 * masks, 0.05)
+    assert "- Not distinguishable (new data): " in markdown_of(plan, records)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (LINE, True),
+        (LINE.replace("resolve: 0.01\n", ""), False),
+        (LINE.replace("    all: {supervision: full}\n", ""), False),
+        (re.sub(r"    n(5|15): .*\n", "", LINE), False),
+        (LINE.replace("mixed: 15}", "mixed: 5}, config: {lr: 0.5}"), False),
+    ],
+    ids=["a line", "no resolve", "not all", "two numbers", "a number twice"],
+)
+def test_enough_is_asked_along_lines_that_end_at_all_masks(text: str, found: bool) -> None:
+    assert bool(answers_of(text).enough) is found
+
+
+def test_enough_masks_are_said_with_their_labelling() -> None:
+    (row,) = tables_of(LINE.replace("per_seed", "published"), 0.002)["How many masks are enough"]
+    # 0.05·(log 41.2 − log(1 + m)) ≤ 0.01 from m = 33 on; 100.2 image labels and 33 masks are 54.5 minutes.
+    assert row["claim"] == "this split"
+    assert row["enough masks"].startswith("33 [")
+    assert row["minutes of labelling"] == "54.5"
+    assert row["of all"] == "40 (65.3 minutes)"
+
+
+def further_of(text: str = GRID, **asked: object) -> NextLabels:
+    (further,) = next_labels(*trained(text, both, 0.003), **asked)  # type: ignore[arg-type]
+    return further
+
+
+def test_where_normal_images_are_the_same_labels_of_defective_ones_are_bought() -> None:
+    further = further_of()
+    assert further.counted == "labels of defective images"
+    assert further.labels == (40, 15)
+    assert further.start is not None
+    assert further.start.cell.name == "n15·p40"  # the dearest that leaves masks to draw
+
+
+def test_hours_are_by_default_as_many_as_double_the_first_kind() -> None:
+    assert further_of().advice.hours == pytest.approx(40 * 3 / 3600)
+
+
+def test_advice_names_hours_start_and_the_sure_kind() -> None:
+    section = next_section([further_of()])
+    assert section.intro.startswith(
+        "Spend 2.0 further minutes on labels of defective images, from n15·p40 "
+        "(40 labels of defective images and 15 masks): they gain more with P = "
+    )
+    assert [row[1:3] for row in section.table.rows] == [
+        ("labels of defective images", "40"),
+        ("masks", "1.3"),
+        ("masks instead of labels of defective images", ""),
+    ]
+
+
+def test_masks_are_not_bought_for_images_that_are_not_there() -> None:
+    few = GRID.replace("p20: {data: {positives: 20}}", "p16: {data: {positives: 16}}")
+    quick = few.replace(
+        "image_label_seconds: 3, mask_seconds: 90", "image_label_seconds: 30, mask_seconds: 10"
+    )
+    further = further_of(quick, start="n15·p16", hours=0.01)
+    assert further.advice.choice is None
+    assert "1 defective training images have no mask yet, and the hours are for 4" in further.advice.reason
+
+
+def test_a_start_without_a_choice_gets_no_advice() -> None:
+    grid = GRID.replace("n2: {supervision: {mixed: 2}}", "n0: {supervision: weak, config: {balance: none}}")
+    further = further_of(grid, start="n0·p20")
+    assert further.start is None
+    assert "n0·p20 does not have the masks of some defective images" in next_section([further]).intro
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        (LINE, "On the front: no cell has a higher mean AP for fewer or as many hours"),
+        (LINE, "Left out, without a finished training: n15."),
+        (LINE.replace("resolve: 0.01\n", ""), "where the study names a difference that matters (`resolve`)"),
+        (
+            LINE.replace("{mixed: 5}", "{mixed: 5}, data: {mask_detail: box}"),
+            "with the same seconds, however finely",
+        ),
+    ],
+    ids=["front", "not trained", "no resolve", "coarse masks"],
+)
+def test_what_a_reader_must_know_stands_under_the_table(text: str, note: str) -> None:
+    plan, records = trained(text, rising)
+    page = markdown_of(plan, {t.id: records[t.id] for t in plan.trials if t.cell != "n15"})
+    assert note in page
+
+
+def test_a_report_advises_only_where_both_kinds_vary() -> None:
+    assert "## What to label next" not in markdown_of(*trained(LINE, rising))
+    assert "## What to label next" in markdown_of(*trained(GRID, both, 0.003))
+
+
+@pytest.mark.parametrize(
+    ("text", "asked", "message"),
+    [
+        (GRID.replace("labelling:", "#"), {}, "does not say what labels take. Add `labelling:"),
+        (GRID, {"start": "n9"}, "no finished cell is called n9. There are: n2·p20"),
+        (GRID, {"hours": 0.0}, "above 0 and at most 100,000, found 0"),
+        (GRID, {"hours": math.nan}, "found nan"),
+        (
+            GRID.replace("design: {full: all}", "design: {rows: [{masks: n2, images: p20}]}"),
+            {},
+            "no two finished",
+        ),
+    ],
+    ids=["no costs", "unknown cell", "no hours", "not a number", "one cell"],
+)
+def test_what_cannot_be_asked_is_refused(text: str, asked: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        further_of(text, **asked)
+
+
+def test_of_a_ladder_masks_are_enough_for_one_method_and_steps_go_across() -> None:
+    plan, records = ladder()
+    answers = label_answers(plan, records)
+    assert answers is not None
+    assert [name for name, _ in answers.enough] == ["segdec"]
+    assert answers.further == ()
+    text = markdown_of(plan, records)
+    assert "| segdec | new data |" in " ".join(text.split())
+    assert "students → cropping" in [one.comparison for one in answers.steps]
+
+
+def test_what_to_label_next_is_said_of_one_method_at_a_time() -> None:
+    assert {one.start.cell.trainable for one in next_labels(*ladder()) if one.start} == {"segdec"}

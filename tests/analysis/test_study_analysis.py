@@ -1,0 +1,46 @@
+"""What a study asks for reaches the statistics."""
+
+from __future__ import annotations
+
+import pytest
+from scipy import stats
+
+from assay.analysis.study_analysis import study_answers
+from assay.study import Trial
+from tests.analysis.made_studies import STUDY, make_plan, make_record, markdown_of
+from trainables.errors import InputError
+
+ON_ONE_SPLIT = STUDY.replace(", splits: per_seed", "").replace("[0, 1, 2]", str(list(range(9))))
+
+
+def failing_once(trial: Trial) -> dict[str, float]:
+    """`stop: on` gains by seed, and loses 0.4 on seed 3."""
+    gain = (-0.4 if trial.seed == 3 else 0.01 * (trial.seed + 1)) * (trial.levels["stop"] == "on")
+    return {"image_ap": 0.6 + 0.01 * trial.seed + gain, "fp": 3.0, "pixel_iou": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("", "exact sign-flip test"),
+        ("exact_test: sign-flip\n", "exact sign-flip test"),
+        ("exact_test: wilcoxon\n", "exact Wilcoxon signed-rank test"),
+    ],
+)
+def test_p_comes_from_the_test_that_the_study_names(line: str, name: str) -> None:
+    plan = make_plan(ON_ONE_SPLIT + line)
+    records = {trial.id: make_record(trial, failing_once) for trial in plan.trials}
+    answer = study_answers(plan, records).comparisons[0]
+    ranks = float(stats.wilcoxon(answer.differences).pvalue)
+    assert (answer.p == pytest.approx(ranks)) is ("Wilcoxon" in name)
+    assert name in markdown_of(plan, records)
+
+
+def test_the_exact_test_changes_no_trial() -> None:
+    ids = [[trial.id for trial in make_plan(STUDY + line).trials] for line in ("", "exact_test: wilcoxon\n")]
+    assert ids[0] == ids[1]
+
+
+def test_another_test_is_refused() -> None:
+    with pytest.raises(InputError, match="exact_test"):
+        make_plan(STUDY + "exact_test: anova\n")

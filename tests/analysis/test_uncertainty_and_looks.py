@@ -1,0 +1,117 @@
+"""What answers need beside records: the trials' predictions, and how often a study was answered."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from assay.analysis.test_set_uncertainty import StudyLuck, read_luck
+from assay.storage import Record, Store
+from assay.storage.interim_looks import note_look, read_looks
+from assay.study import Plan
+from tests.analysis.made_studies import STUDY, make_plan, make_records, markdown_of
+from trainables.errors import InputError
+from trainables.evaluate import PREDICTIONS_SCHEMA
+
+PLAN = make_plan()
+
+
+def with_predictions(store: Store, record: Record, seed: int, shift: float = 1.5) -> Record:
+    """The record, naming predictions of 20 items with two images each that are on the storage."""
+    rng = np.random.default_rng(seed)
+    item = np.repeat(np.arange(20), 2)
+    label = item % 3 == 0
+    score = 1 / (1 + np.exp(-(rng.normal(0, 1, 40) + shift * label)))
+    columns = {
+        "sample": [f"{i}-{k}" for k, i in enumerate(item)],
+        "item": [str(i) for i in item],
+        "label": label,
+        "score": score,
+        "decision": score > 0.5,
+    }
+    empty = {name: [None] * 40 for name in PREDICTIONS_SCHEMA.names if name not in columns}
+    file = io.BytesIO()
+    pq.write_table(pa.table(columns | empty, schema=PREDICTIONS_SCHEMA), file)
+    name = f"{record.attempt}/predictions.parquet"
+    store.write_bytes(f"{store.trial(record.id)}/{name}", file.getvalue())
+    return record.model_copy(update={"files": {name: hashlib.sha256(file.getvalue()).hexdigest()}})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path))
+
+
+@pytest.fixture
+def records(store: Store) -> dict[str, Record]:
+    found = enumerate(make_records(PLAN).values())
+    return {record.id: with_predictions(store, record, number) for number, record in found}
+
+
+def luck_of(plan: Plan, records: dict[str, Record], store: Store) -> StudyLuck:
+    luck = read_luck(plan, records, store.read_part)
+    assert luck is not None
+    return luck
+
+
+def test_the_report_has_a_column_of_test_luck(store: Store, records: dict[str, Record]) -> None:
+    page = markdown_of(PLAN, records, luck=luck_of(PLAN, records, store))
+    assert page.count("test luck |") == 2  # of cells, and of differences
+    assert "Test luck: 95 % interval of AP had other test items been photographed" in page
+    assert "test luck" not in markdown_of(PLAN, records)
+
+
+def test_the_smallest_step_is_one_of_the_fewest_defective_images(
+    store: Store, records: dict[str, Record]
+) -> None:
+    assert luck_of(PLAN, records, store).smallest_step == 1 / 14
+
+
+def test_a_perfect_cell_is_told_in_a_note(store: Store, records: dict[str, Record]) -> None:
+    cell = PLAN.cells[0].name
+    ids = [trial.id for trial in PLAN.trials if trial.cell == cell]
+    perfect = {id_: with_predictions(store, records[id_], 0, shift=60) for id_ in ids}
+    page = markdown_of(PLAN, records | perfect, luck=luck_of(PLAN, records | perfect, store))
+    assert f"- ¹ {cell}: no error on 7 defective items; at most 35 % missed (95 %)" in page
+
+
+def test_damaged_predictions_are_named_and_left_out(store: Store, records: dict[str, Record]) -> None:
+    lost = PLAN.trials[0].id
+    record = records[lost]
+    store.write_bytes(f"{store.trial(lost)}/{record.attempt}/predictions.parquet", b"cut short")
+    luck = luck_of(PLAN, records, store)
+    assert len(luck.trials[PLAN.trials[0].cell]) == 2
+    assert f"- Test luck leaves out trial {lost}: " in markdown_of(PLAN, records, luck=luck)
+
+
+def test_without_predictions_or_for_another_metric_there_is_no_test_luck(
+    store: Store, records: dict[str, Record]
+) -> None:
+    assert read_luck(PLAN, make_records(PLAN), store.read_part) is None
+    other = make_plan(STUDY.replace("primary: image_ap", "primary: image_auroc"))
+    assert read_luck(other, records, store.read_part) is None
+
+
+def test_each_number_of_seeds_is_a_look_once(store: Store) -> None:
+    more = make_plan(STUDY.replace("[0, 1, 2]", "[0, 1, 2, 3, 4]"))
+    assert read_looks(store, "additions") == ()
+    for plan in (PLAN, PLAN, more, PLAN):
+        note_look(store, plan)
+    assert read_looks(store, "additions") == (3, 5)
+
+
+def test_a_study_of_one_cell_compares_nothing_and_is_not_looked_at(store: Store) -> None:
+    note_look(store, PLAN.model_copy(update={"cells": PLAN.cells[:1]}))
+    assert read_looks(store, "additions") == ()
+
+
+def test_looks_that_cannot_be_read_are_refused(store: Store) -> None:
+    store.write_bytes("studies/additions/looks.json", b"{}]")
+    with pytest.raises(InputError, match="counts how often the study was answered"):
+        read_looks(store, "additions")

@@ -1,0 +1,155 @@
+"""Studies are read once and followed; what was computed from one state of a study is kept with it."""
+
+from __future__ import annotations
+
+import gc
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from assay.analysis.study_analysis import study_answers
+from assay.storage import Environment, Progress, Record, Store
+from assay.storage.record import StageUse
+from assay.storage.stage_store import STAGE_CURVE, begin_stage, end_stage, read_stage, stage_folder
+from assay.storage.store import DamagedFileError
+from assay.study import Plan
+from assay_dashboard.__main__ import read_ahead
+from assay_dashboard.study_view import StudyView, answers, curve, stage_curves, studies, view
+from tests.cli.small_study import finished
+from tests.dashboard.conftest import Show
+
+
+def later(store: Store) -> StudyView:
+    """The study when a look is no longer fresh."""
+    time.sleep(1.05)
+    return view(store, "small")
+
+
+def test_the_list_counts_trials_and_names_the_best_cell(store: Store) -> None:
+    (entry,) = studies(store)
+    assert (entry.counts, entry.total, entry.planned, entry.running) == ({"finished": 3}, 4, 1, 0)
+    assert entry.best is not None
+    assert (entry.best.cell, entry.best.mean, entry.best.n) == ("on", 0.95, 1)
+
+
+def test_the_server_reads_all_studies_while_it_starts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["dashboard", "--storage", store.uri])
+    read_ahead()
+    gc.unfreeze()
+    folder = store.local_path
+    assert folder is not None
+    (folder / "studies").rename(folder / "away")  # what is shown within a second was read before
+    assert len(view(store, "small").records) == 3
+
+
+def test_a_storage_that_cannot_be_read_does_not_keep_the_server_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "studies").write_bytes(b"a file")
+    with pytest.raises(NotADirectoryError):
+        studies(Store(tmp_path))
+    monkeypatch.setattr("sys.argv", ["dashboard", "--storage", str(tmp_path)])
+    before = gc.get_freeze_count()
+    read_ahead()
+    assert gc.get_freeze_count() == before, "nothing was read that would stay"
+
+
+def test_a_new_record_raises_the_version_and_leaves_the_others_as_they_were(store: Store, plan: Plan) -> None:
+    before = view(store, "small")
+    finished(plan.trials[3], store, image_ap=0.97)
+    after = later(store)
+    assert after.version == before.version + 1
+    assert len(before.records) == 3
+    assert all(after.records[id_] is record for id_, record in before.records.items())
+
+
+def test_a_heartbeat_changes_neither_version_nor_answers(store: Store, plan: Plan) -> None:
+    before = view(store, "small")
+    said = answers(before)
+    store.begin_attempt(plan.trials[3].id, next(iter(before.records.values())).environment)
+    store.write_progress(Progress.now(plan.trials[3].id, 1, 2, {"loss": 0.5}, seconds_per_epoch=3.0))
+    after = later(store)
+    assert after.progress[plan.trials[3].id].epoch == 1
+    assert after.version == before.version
+    assert answers(after) is said
+
+
+def test_answers_are_the_reports(store: Store, plan: Plan) -> None:
+    now = view(store, "small")
+    assert answers(now) == study_answers(plan, now.records)
+
+
+def test_a_broken_record_is_named_and_the_others_are_shown(store: Store, plan: Plan) -> None:
+    store.write_bytes(f"trials/{plan.trials[3].id}/record.json", b"{")
+    now = view(store, "small")
+    assert [problem.trial for problem in now.problems] == [plan.trials[3].id]
+    assert len(now.records) == 3
+    assert studies(store)[0].problems == 1
+
+
+@pytest.mark.parametrize("content", [None, b"no parquet"])
+def test_a_study_that_cannot_be_read_says_so_and_the_others_are_listed(
+    store: Store, content: bytes | None
+) -> None:
+    store.write_bytes("studies/other/study.yaml", b"")
+    if content is not None:
+        store.write_bytes("studies/other/plan.parquet", content)
+    troubles = {entry.name: entry.trouble for entry in studies(store)}
+    assert troubles["small"] == ""
+    assert "studies/other/plan.parquet" in troubles["other"]
+
+
+def with_stages(store: Store, folder: Path) -> Record:
+    """A record whose trial used a classifier, made over two epochs, pseudo labels, and a stage now gone."""
+    keys = {"classifier": "0" * 16, "pseudo": "1" * 16, "gone": "2" * 16}
+    for name in ("classifier", "pseudo"):
+        made = folder / name
+        made.mkdir()
+        (made / "facts.json").write_text("{}", encoding="utf-8")
+        if name == "classifier":
+            pq.write_table(pa.table({"epoch": [0, 1], "loss": [0.7, 0.4]}), made / STAGE_CURVE)
+        end_stage(
+            store,
+            begin_stage(keys[name]),
+            made,
+            key=keys[name],
+            name=name,
+            trainable="focus",
+            seconds=1.0,
+            environment=Environment(),
+        )
+    uses = tuple(StageUse(name=name, key=key, seconds=1.0, reused=True) for name, key in keys.items())
+    record = next(iter(store.records(store.trials()).values())).model_copy(update={"stages": uses})
+    store.write_record(record)
+    return record
+
+
+def test_stages_that_logged_epochs_have_curves(store: Store, tmp_path: Path) -> None:
+    curves = stage_curves(store, with_stages(store, tmp_path))
+    assert {name: table.column("loss").to_pylist() for name, table in curves.items()} == {
+        "classifier": [0.7, 0.4]
+    }
+
+
+def test_a_damaged_curve_of_a_stage_is_refused(store: Store, tmp_path: Path) -> None:
+    record = with_stages(store, tmp_path)
+    made = read_stage(store, record.stages[0].key)
+    assert made is not None
+    store.write_bytes(f"{stage_folder(made.key)}/{made.attempt}/{STAGE_CURVE}", b"other")
+    with pytest.raises(DamagedFileError, match="the stage is then made anew"):
+        stage_curves(store, record)
+
+
+def test_the_trial_page_draws_the_curves_of_stages(store: Store, tmp_path: Path, show: Show) -> None:
+    trial = with_stages(store, tmp_path).trial
+    app = show("trial", cell=trial["cell"], repeat=f"seed {trial['seed']}")
+    assert not app.exception
+    assert "classifier: Loss" in " ".join(str(element.proto.body) for element in app.get("html"))
+
+
+def test_a_trial_without_a_file_has_none(store: Store) -> None:
+    now = view(store, "small")
+    assert curve(store, next(iter(now.records.values()))) is None

@@ -1,0 +1,156 @@
+"""Stages of a model: maps against masks and floors beside them, in bounded memory; pictures of the probes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tests.evaluate.evaluate_scenes import CPU, Brightness, make_set
+from trainables.contract import Explanation, Lineage
+from trainables.data.samples import EvaluationData, ImageSet
+from trainables.evaluate import Evaluation, evaluate
+from trainables.metrics import METRICS, PixelScores
+from trainables.stage_maps import LINEAGE_SCHEMA
+
+TEST = make_set("test", 30, seed=1, masks=True)
+FLOORS = ["random", "centre prior", "blur residual", "cam × blur residual"]
+
+
+@dataclass
+class Stages(Brightness):
+    """The square of the brightness, the middle of the photo, and the brightness itself."""
+
+    first: str = "cam"
+    broken: float | None = None
+    seconds: float = 0.0  # that the stages of a batch take
+    shape: tuple[int, ...] | None = None
+
+    def lineage(self, images: Tensor, known: Collection[str] = ()) -> Explanation:
+        assert not torch.is_grad_enabled()
+        time.sleep(self.seconds)
+        prediction = self.predict(images)
+        heatmap = prediction.heatmap
+        first = heatmap**2 if self.broken is None else torch.full_like(heatmap, self.broken)
+        crop = images[:, :, 6:18, 10:30] if self.shape is None else torch.zeros(self.shape)
+        return Explanation(prediction, {self.first: first, "crop": crop, "final": heatmap})
+
+
+def judge(model: Brightness, test: ImageSet = TEST, *, batch: int = 7, seed: int = 0) -> Evaluation:
+    return evaluate(model, EvaluationData(None, test), device=CPU, batch=batch, probes=6, seed=seed)
+
+
+def scores(judged: Evaluation, of: str) -> dict[str, dict[str, float]]:
+    return {one.stage: one.metrics for one in judged.stages if one.of == of}
+
+
+def test_maps_come_in_the_order_of_the_chain_and_floors_after_them() -> None:
+    judged = judge(Stages())
+    assert [(one.of, one.stage) for one in judged.stages] == [
+        ("test", "cam"),
+        ("test", "final"),
+        *(("floor", name) for name in FLOORS),
+    ]
+
+
+def test_a_stage_has_every_metric_that_reads_masks_decided_at_a_half() -> None:
+    final = scores(judge(Stages()), "test")["final"]
+    pixels = PixelScores()
+    for i, sample in enumerate(TEST.ids):
+        heatmap = TEST.images[sample][:, :, 0] / np.float32(255)
+        truth = TEST.masks[sample][::2, ::2] > 0 if TEST.labels[i] else np.zeros((24, 40), bool)
+        pixels.add(heatmap, truth)
+    assert final.keys() == {name for name, metric in METRICS.items() if metric.reads == "masks"}
+    assert final == pytest.approx(pixels.metrics(0.5), abs=2e-3)
+
+
+def test_what_predict_answers_is_not_moved_by_its_stages() -> None:
+    plain, staged = judge(Brightness()), judge(Stages())
+    assert staged.metrics == plain.metrics
+    assert staged.predictions.equals(plain.predictions)
+    assert (plain.stages, plain.lineage) == ((), None)
+    assert isinstance(Stages(), Lineage)
+    assert not isinstance(Brightness(), Lineage)
+
+
+@pytest.mark.parametrize("batch", [1, 16, 64])
+def test_stages_and_floors_do_not_depend_on_the_batch(batch: int) -> None:
+    one, other = judge(Stages()), judge(Stages(), batch=batch)
+    for (stage, of, found), (_, _, expected) in zip(other.stages, one.stages, strict=True):
+        assert found == pytest.approx(expected, abs=1e-6), (of, stage)
+    assert one.lineage is not None
+    assert one.lineage.equals(other.lineage)
+
+
+def test_the_random_floor_is_that_of_the_repeat_and_near_the_share_of_defect_pixels() -> None:
+    first, again, other = (
+        scores(judge(Stages(), seed=seed), "floor")["random"]["pixel_ap"] for seed in (0, 0, 1)
+    )
+    share = sum(int(mask[::2, ::2].sum()) for mask in TEST.masks.values()) / (30 * 24 * 40)
+    assert first == again != other
+    assert first == pytest.approx(share, rel=0.2)
+
+
+@pytest.mark.parametrize("validation", [None, make_set("validation", 10, seed=2, masks=True)])
+def test_seconds_are_those_of_a_prediction_without_its_stages(validation: ImageSet | None) -> None:
+    data = EvaluationData(validation, TEST)
+    judged = evaluate(Stages(seconds=0.2), data, device=CPU, batch=10, probes=0, seed=0)
+    assert judged.seconds_per_image < 0.02
+
+
+def test_floors_read_no_weight_of_the_model() -> None:
+    trained = scores(judge(Stages()), "floor")
+    untrained = scores(judge(Stages(broken=0.5)), "floor")
+    assert {name: trained[name] for name in FLOORS[:3]} == {name: untrained[name] for name in FLOORS[:3]}
+    assert trained[FLOORS[3]] != untrained[FLOORS[3]], "the CAM's own floor follows the CAM"
+
+
+def test_a_chain_without_a_cam_has_no_floor_of_one() -> None:
+    assert list(scores(judge(Stages(first="attention")), "floor")) == FLOORS[:3]
+
+
+def test_without_masks_stages_are_looked_at_but_not_judged() -> None:
+    judged = judge(Stages(), replace(TEST, masks={}))
+    assert judged.stages == ()
+    assert judged.lineage is not None
+    assert judged.lineage.num_rows == 6 * 3
+
+
+def test_a_defective_image_without_mask_is_left_out() -> None:
+    some = dict(list(TEST.masks.items())[:4])
+    kept = [i for i, sample in enumerate(TEST.ids) if not TEST.labels[i] or sample in some]
+    alone = ImageSet(tuple(TEST.ids[i] for i in kept), TEST.labels[kept], TEST.images, some)
+    partly = replace(TEST, masks=some)
+    assert scores(judge(Stages(), partly), "test") == scores(judge(Stages(), alone), "test")
+
+
+def test_probes_leave_a_picture_of_every_stage() -> None:
+    judged = judge(Stages())
+    assert judged.lineage is not None
+    assert judged.lineage.schema == LINEAGE_SCHEMA
+    rows = judged.lineage.to_pylist()
+    assert {row["sample"] for row in rows} == set(judged.maps["sample"].to_pylist())
+    stages = [(row["order"], row["stage"], row["kind"]) for row in rows[:3]]
+    assert stages == [(0, "cam", "map"), (1, "crop", "picture"), (2, "final", "map")]
+    photo = TEST.images[rows[0]["sample"]][:, :, 0]
+    crop, final = (cv2.imdecode(np.frombuffer(rows[k]["png"], np.uint8), -1) for k in (1, 2))
+    assert np.array_equal(crop, photo[6:18, 10:30])
+    assert np.array_equal(final, photo), "255 is a score of 1"
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), -0.1, 1.1])
+def test_a_stage_that_is_not_within_0_and_1_stops_the_evaluation(wrong: float) -> None:
+    with pytest.raises(FloatingPointError, match="stage cam of test000 is not within"):
+        judge(Stages(broken=wrong))
+
+
+@pytest.mark.parametrize("shape", [(7, 24, 39), (7, 2, 24, 40), (6, 1, 24, 40)])
+def test_a_stage_is_a_map_or_a_picture(shape: tuple[int, ...]) -> None:
+    with pytest.raises(AssertionError, match="stage crop of shape"):
+        judge(Stages(shape=shape))

@@ -1,0 +1,97 @@
+"""Reports whose bytes are kept in ``golden/``; ``python -m tests.report.goldens`` renews them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from assay.analysis.study_analysis import study_answers
+from assay.report.formats import Form, report_files
+from assay.storage import Environment, Problem, Record
+from assay.study import ManifestSummary, Plan, Trial
+from tests.analysis.made_studies import STUDY, lose, make_plan, make_record
+
+__all__ = ["FOLDER", "GOLDENS", "golden_files"]
+
+FOLDER = Path(__file__).parent / "golden"
+_PICTURE = re.compile(r"(data:image/svg\+xml;base64,)[A-Za-z0-9+/=]+")  # another version draws other bytes
+_PROGRAM = Environment(versions={"assay": "0.1.0", "torch": "2.13.0"})
+_PUBLISHED = """
+published:
+  source: Božič & Skočaj 2021, Table 4_a
+  rows:
+    - {at: {supervision: full, stop: on}, values: {image_ap: 0.9975, fp: 2}}
+"""
+
+
+def _scores(trial: Trial) -> dict[str, float]:
+    """`stop` is worth 0.05 and masks 0.02, each a little more or less in every repeat; AP ends at 1."""
+    on, full = trial.levels.get("stop") == "on", trial.levels.get("supervision") == "full"
+    wobble = ((trial.seed * 7 + 3 * on + 5 * full) % 11 - 5) / 1000
+    ap = min(1.0, 0.9 + 0.05 * on + 0.02 * full + wobble + 0.004 * (trial.fold or 0))
+    return {"image_ap": ap, "fp": float((trial.seed + on) % 3), "pixel_iou": ap / 2}
+
+
+def _records(plan: Plan) -> dict[str, Record]:
+    return {trial.id: make_record(trial, _scores, environment=_PROGRAM) for trial in plan.trials}
+
+
+def _of_seeds() -> tuple[Plan, dict[str, Record], tuple[Problem, ...]]:
+    """A factorial on one split with eight seeds; one trial diverged, one record cannot be read."""
+    text = (
+        STUDY.replace("splits: per_seed", "splits: published, validation: none")
+        + "resolve: 0.01"
+        + _PUBLISHED
+    )
+    plan = make_plan(text.replace("[0, 1, 2]", "[0, 1, 2, 3, 4, 5, 6, 7]"))
+    data = ManifestSummary(hash="a", reader="mtd", images=90, defective=40, with_mask=40, folds=())
+    allowed = plan.comparisons[0].model_copy(update={"allowed": {"config.lr": "50 % of {the} paper's #1"}})
+    plan = plan.model_copy(
+        update={
+            "manifests": {"a": data},
+            "warnings": ("2 images of train are also in test: <a&b>.png, c_$d.png.",),
+            "comparisons": (allowed, *plan.comparisons[1:]),
+        }
+    )
+    records = _records(plan)
+    diverged, unread = (t for t in plan.trials if t.seed == 7 and t.levels["supervision"] == "few")
+    lost = lose(diverged, "diverged", "NaN loss at epoch 3")
+    records[diverged.id] = lost.model_copy(update={"environment": _PROGRAM})
+    del records[unread.id]
+    return plan, records, (Problem(unread.id, f"trials/{unread.id}/record.json", "not a record"),)
+
+
+def _of_folds() -> tuple[Plan, dict[str, Record], tuple[Problem, ...]]:
+    """Prescribed folds: two claims; more than 200 trials, which only HTML lists."""
+    text = STUDY.replace("splits: per_seed", "splits: published")
+    plan = make_plan(text.replace("[0, 1, 2]}", f"{list(range(18))}, folds: [0, 1, 2]}}"))
+    return plan, _records(plan), ()
+
+
+def _of_one_cell() -> tuple[Plan, dict[str, Record], tuple[Problem, ...]]:
+    """No factors, nothing to compare, and two of three seeds are still to be trained."""
+    text = STUDY.partition("factors:")[0] + "repeats: {seeds: [0, 1, 2]}\n"
+    plan = make_plan(text)
+    first = plan.trials[0]
+    return plan, {first.id: make_record(first, _scores, environment=_PROGRAM)}, ()
+
+
+GOLDENS = {"seeds": _of_seeds, "folds": _of_folds, "one_cell": _of_one_cell}
+
+
+def golden_files(name: str, form: Form) -> Mapping[str, str]:
+    """File name → text of a report, without the bytes of its pictures."""
+    plan, records, problems = GOLDENS[name]()
+    answers = study_answers(plan, records, problems)
+    files = report_files(form, plan, records, answers, problems=problems, name=f"{name}{form.suffix}")
+    return {path: _PICTURE.sub(r"\1", data.decode()) for path, data in files.items() if "/" not in path}
+
+
+if __name__ == "__main__":
+    for stale in FOLDER.iterdir():
+        stale.unlink()
+    for golden in GOLDENS:
+        for form in Form:
+            for path, text in golden_files(golden, form).items():
+                (FOLDER / path).write_text(text, encoding="utf-8")

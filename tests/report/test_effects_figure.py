@@ -1,0 +1,126 @@
+"""The pictures of comparisons and effects: a row for each answer, verdicts in words, the same bytes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import cv2
+import numpy as np
+import pytest
+
+from assay.analysis.study_analysis import StudyAnswers, study_answers
+from assay.report.figures.effects import draw_effects
+from assay.report.figures.effects_rows import EffectsPlot, comparisons_plot, effects_plot
+from assay.report.page.model import PictureForm
+from assay.storage import Record
+from assay.study import Plan, Trial
+from tests.analysis.made_studies import STUDY, lose, make_plan, make_record
+
+TEXT = STUDY.replace("splits: per_seed", "splits: published") + "resolve: 0.01\n"
+
+
+def with_seeds(number: int, folds: str = "") -> Plan:
+    return make_plan(TEXT.replace("[0, 1, 2]}", f"{list(range(number))}{folds}}}"))
+
+
+def records_of(plan: Plan, gain: float = 0.05) -> dict[str, Record]:
+    def scores(trial: Trial) -> dict[str, float]:
+        on = trial.levels["stop"] == "on"
+        return {"image_ap": 0.8 + 0.01 * (trial.seed % 3) + on * (gain + 0.002 * (trial.seed % 5)), "fp": 1.0}
+
+    return {trial.id: make_record(trial, scores) for trial in plan.trials}
+
+
+def compared(plan: Plan, records: dict[str, Record]) -> EffectsPlot:
+    plot = comparisons_plot(plan, study_answers(plan, records))
+    assert plot is not None
+    return plot
+
+
+def words(plot: EffectsPlot) -> list[str]:
+    """The texts of the picture: matplotlib notes each as a comment beside its letters."""
+    parser = ElementTree.XMLParser(target=ElementTree.TreeBuilder(insert_comments=True))
+    root = ElementTree.fromstring(draw_effects(plot, "svg"), parser)
+    return [(node.text or "").strip() for node in root.iter() if node.tag is ElementTree.Comment]
+
+
+def test_every_comparison_is_a_row_with_its_verdict_in_words() -> None:
+    plan = with_seeds(8)
+    text = words(compared(plan, records_of(plan)))
+    assert text.count("stop: off → on") == text.count("shown") == 2
+    assert text.count("supervision: few → full") == text.count("identical") == 2
+    assert text.count("n = 8, better in 8") == 2
+    for part in (
+        "On this split",
+        "full·…",
+        "…·on",
+        "difference in AP on test data (0–1), right level minus left",
+    ):
+        assert part in text
+    assert "less than 0.01: too small to matter (resolve)" in text
+
+
+def test_each_claim_is_a_group_of_its_own() -> None:
+    plan = with_seeds(3, ", folds: [0, 1, 2]")
+    rows = compared(plan, records_of(plan)).rows
+    assert [row.name for row in rows if row.answer is None] == ["On these folds", "On new data"]
+    assert len(rows) == 2 + 2 * 4
+
+
+def test_main_effects_and_interactions_are_those_of_a_full_factorial() -> None:
+    plan = with_seeds(8)
+    plot = effects_plot(plan, study_answers(plan, records_of(plan)))
+    assert plot is not None
+    assert [row.name for row in plot.rows] == [
+        "Main effects on this split", "supervision: full → few", "stop: off → on",
+        "Interactions on this split", "supervision × stop",
+    ]  # fmt: skip
+    rows = make_plan(TEXT.replace("{full: all}", "{rows: [{supervision: [full, few], stop: on}]}").replace(
+        "{factor: stop}, ", ""))  # fmt: skip
+    assert effects_plot(rows, study_answers(rows, records_of(rows))) is None
+
+
+def test_nothing_trained_is_no_picture_and_a_lost_repeat_is_counted() -> None:
+    plan = with_seeds(8)
+    assert comparisons_plot(plan, study_answers(plan, {})) is None
+    records = records_of(plan)
+    lost = next(trial for trial in plan.trials if trial.cell == "full·on")
+    records[lost.id] = lose(lost, "failed")
+    assert "n = 7 of 8, better in 7" in words(compared(plan, records))
+
+
+def test_who_cannot_see_the_picture_is_told_the_verdicts() -> None:
+    plan = with_seeds(8)
+    alt = compared(plan, records_of(plan)).alt
+    assert alt.startswith(
+        "Comparisons, AP. On this split: stop: off → on full·… is shown; stop: off → on few·…"
+    )
+
+
+def test_a_study_of_many_comparisons_says_how_many_are_left_out() -> None:
+    plan = with_seeds(3)
+    answers = study_answers(plan, records_of(plan))
+    many: StudyAnswers = replace(answers, comparisons=answers.comparisons * 12)
+    plot = comparisons_plot(plan, many)
+    assert plot is not None
+    assert len(plot.rows) == 41
+    assert plot.caption.endswith("The first 40 of 48.")
+
+
+@pytest.mark.parametrize("form", ["svg", "png", "pdf"])
+def test_the_same_records_give_the_same_bytes(form: PictureForm) -> None:
+    plan = with_seeds(8)
+    one, two = (draw_effects(compared(plan, records_of(plan)), form) for _ in range(2))
+    assert one == two
+    assert b"CreationDate" not in one
+    assert b"<dc:date>" not in one
+
+
+def test_verdicts_differ_in_colour() -> None:
+    plan = with_seeds(8)
+    image = cv2.imdecode(np.frombuffer(draw_effects(compared(plan, records_of(plan)), "png"), np.uint8), 1)
+    assert image is not None
+    assert image.shape[1] == 1600
+    colours = {tuple(int(part) for part in colour) for colour in np.unique(image.reshape(-1, 3), axis=0)}
+    assert {(0xB2, 0x72, 0x00), (0x6E, 0x6E, 0x6E)} <= colours  # blue: shown; grey: identical; as BGR

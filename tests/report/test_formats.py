@@ -1,0 +1,245 @@
+"""The forms of a report: the same bytes for the same records, sound in their language, nothing left raw."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import shutil
+import subprocess
+from collections import Counter
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from assay.analysis.study_analysis import study_answers
+from assay.report.csv_tables import cells_csv, comparisons_csv
+from assay.report.formats import Form, report_files
+from assay.report.page.html import html_page
+from assay.report.page.latex import escape, latex_page
+from assay.report.page.markdown import markdown_page
+from assay.report.page.model import Column, Page, Section, TextTable
+from tests.analysis.made_studies import STUDY, make_plan, make_records, page_of
+from tests.report.goldens import FOLDER, GOLDENS, golden_files
+from tests.report.latex_check import latex_problems
+
+PLAN = make_plan()
+HOSTILE = r"""\input{x} 50 % & <script>alert(1)</script> $x_1^2$ #~{ "q" --a | [b] → ✓ ± 中 ſ \\ * `c<d_e`"""
+
+
+@pytest.fixture(scope="module")
+def page() -> Page:
+    return page_of(PLAN, make_records(PLAN))
+
+
+def hostile_page() -> Page:
+    """Every text of a page is what somebody might have typed."""
+    table = TextTable(
+        (Column(HOSTILE, "left"), Column("n", "right")), ((HOSTILE, "1"), ("*", "[2]")), (HOSTILE,)
+    )
+    trials = TextTable((Column("cell", "left"), Column("trial", "left")), ((HOSTILE, HOSTILE),))
+    section = Section(HOSTILE, HOSTILE, table, (HOSTILE,))
+    return Page(
+        title=HOSTILE,
+        question=f"{HOSTILE}\n{HOSTILE}",
+        count=HOSTILE,
+        table=replace(table, links={(0, 0): (HOSTILE,)}, bold=frozenset({(0, 0)})),
+        notes=(HOSTILE,),
+        intervals=section,
+        sections=(section,),
+        pictures=(),
+        search=(section,),
+        trials=Section("Trials", HOSTILE, trials),
+    )
+
+
+@pytest.mark.parametrize("form", Form)
+@pytest.mark.parametrize("name", GOLDENS)
+def test_the_same_records_give_the_same_bytes(name: str, form: Form) -> None:
+    for path, text in golden_files(name, form).items():
+        assert text == (FOLDER / path).read_text(encoding="utf-8"), "renew: python -m tests.report.goldens"
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.tex")), ids=lambda path: path.name)
+def test_latex_is_sound(path: Path) -> None:
+    assert latex_problems(path.read_text(encoding="utf-8")) == []
+
+
+def test_hostile_text_is_escaped_in_latex() -> None:
+    text = latex_page(hostile_page(), {})
+    assert latex_problems(text) == []
+    assert r"\input{x}" not in text.partition(r"\begin{document}")[2]
+
+
+@pytest.mark.parametrize(
+    ("broken", "problem"),
+    [
+        (r"a_b", "unescaped _"),
+        (r"{\bfseries a", "a brace stays open"),
+        (r"a}", "a brace closes nothing"),
+        (r"\begin{center}", r"\begin{center} stays open"),
+        (r"$x", "maths stays open"),
+        (r"\begin{tabular}{@{}lr@{}} a & b & c \\ \end{tabular}", "3 columns instead of 2:  a & b & c "),
+        ("中", "not ASCII or Latin: 中"),
+    ],
+)
+def test_the_check_of_latex_finds_what_is_broken(broken: str, problem: str) -> None:
+    assert problem in latex_problems(broken)
+
+
+@pytest.mark.parametrize("name", [*GOLDENS, "hostile"])
+def test_latex_compiles(tmp_path: Path, name: str) -> None:
+    compiler = shutil.which("pdflatex")
+    if compiler is None:
+        pytest.skip("no pdflatex here: the check of the syntax stands in")
+    if name == "hostile":
+        files = {"hostile.tex": latex_page(hostile_page(), {}).encode()}
+    else:
+        plan, records, problems = GOLDENS[name]()
+        answers = study_answers(plan, records, problems)
+        files = report_files(Form.LATEX, plan, records, answers, problems=problems, name=f"{name}.tex")
+    for path, data in files.items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_bytes(data)
+    command = [compiler, "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", f"{name}.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
+    assert (tmp_path / f"{name}.pdf").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("50 % & more", r"50 \% \& more"),
+        ("−0.1 ± 2 → ↑", r"$-$0.1 $\pm$ 2 $\rightarrow$ $\uparrow$"),
+        ("2 of 3 ¹²", r"2 of 3 \textsuperscript{12}"),
+        ("✓ –", r"\checkmark{} \textendash{}"),
+        ("[0.1]", "{[}0.1{]}"),
+        ("--format", "-{}-format"),
+        ("Božič", "Božič"),
+        ("Z\u030c", "Ž"),
+        ("中", "U+4E2D"),
+        ("a\x07", "aU+0007"),
+    ],
+)
+def test_text_in_latex(text: str, expected: str) -> None:
+    assert escape(text) == expected
+
+
+def test_a_table_can_be_cut_out_of_the_latex(page: Page) -> None:
+    text = latex_page(page, {})
+    names = re.findall(r"^% begin table: (.*)$", text, re.MULTILINE)
+    assert names[:2] == ["cells", "intervals-of-the-means"]
+    assert len(names) == len(set(names)) == 8
+    for name in names:
+        block = text.partition(f"% begin table: {name}\n")[2].partition(f"% end table: {name}\n")[0]
+        assert latex_problems(block) == []
+        assert r"\bottomrule" in block
+    comparisons = text.partition("% begin table: comparisons-on-new-data")[2].partition("% end table")[0]
+    assert "Holm over 4 comparisons" in comparisons
+
+
+class Outline(HTMLParser):
+    """Tags that stay open, anchors, links, sources."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.sources: list[str] = []
+        self.tags: Counter[str] = Counter()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        self.tags[tag] += 1
+        if tag not in {"meta", "br", "img"}:
+            self.open.append(tag)
+        self.ids += [given["id"]] if "id" in given else []
+        self.links += [given["href"]] if "href" in given else []
+        self.sources += [given["src"]] if "src" in given else []
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.mark.parametrize("name", GOLDENS)
+def test_html_is_whole_and_needs_nothing_else(name: str) -> None:
+    plan, records, problems = GOLDENS[name]()
+    text = html_page(page_of(plan, records, problems))
+    found = Outline(text)
+    assert found.open == []
+    assert len(found.ids) == len(set(found.ids))
+    assert found.links
+    assert all(link.removeprefix("#") in found.ids for link in found.links)
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in found.sources)
+    assert not {"script", "link", "iframe", "object"} & set(found.tags)
+    assert "url(" not in text
+    assert "@import" not in text
+
+
+def test_hostile_text_is_escaped_in_html() -> None:
+    text = html_page(hostile_page())
+    found = Outline(text)
+    assert found.open == []
+    assert not found.tags["script"]
+    assert found.tags["h2"] == 4
+    assert "<code>c&lt;d_e</code>" in text
+
+
+def test_every_cell_and_both_sides_of_a_comparison_lead_to_their_trials(page: Page) -> None:
+    text = html_page(page)
+    for number, cell in enumerate(PLAN.cells, start=1):
+        assert f'<summary>{cell.name} <span>3 trials</span></summary>\n<div id="cell-{number}">' in text
+    assert text.count('<a href="#cell-2">3</a>') == 1  # n of the second row
+    assert '<a href="#cell-1">stop: off</a> → <a href="#cell-2">on</a>' in text
+    assert all(trial.id in text for trial in PLAN.trials)
+
+
+def test_more_than_two_hundred_trials_are_listed_in_html_only() -> None:
+    plan = make_plan(STUDY.replace("[0, 1, 2]", str(list(range(51)))))
+    page = page_of(plan, make_records(plan))
+    for text in (markdown_page(page), latex_page(page, {})):
+        assert plan.trials[0].id not in text
+        assert "hyperlink" not in text
+    assert "They are more than 200: `assay report additions --format html` lists them all" in markdown_page(
+        page
+    )
+    assert html_page(page).count("<tr>") > 204
+
+
+def test_the_csv_of_cells_has_the_numbers_of_the_records() -> None:
+    records = make_records(PLAN)
+    table = pd.read_csv(io.StringIO(cells_csv(PLAN, records, study_answers(PLAN, records))))
+    assert len(table) == len(PLAN.cells) * 3
+    row = table.set_index(["cell", "metric"]).loc[("full·on", "image_ap")]
+    assert (row["factor:stop"], row["n"], row["sd_over"]) == ("on", 3, "3 seeds")
+    assert row["mean"] == pytest.approx(0.88)
+    assert row["low"] < row["mean"] < row["high"]
+    assert (row["interval"], row["claim"]) == ("Nadeau–Bengio's t over 3 repeats", "new data")
+
+
+def test_the_csv_of_comparisons_has_the_columns_of_the_answers() -> None:
+    records = make_records(PLAN)
+    answers = study_answers(PLAN, records)
+    rows = list(csv.DictReader(io.StringIO(comparisons_csv(answers))))
+    families = ["comparisons"] * 4 + ["main effects"] * 2 + ["interactions"] + ["further metrics"] * 8
+    assert [row["family"] for row in rows] == families
+    assert list(rows[0])[-4:] == ["more", "more_low", "more_high", "note"]
+    assert (rows[0]["cell_a"], rows[0]["cell_b"], rows[0]["verdict"]) == ("full·on", "full·off", "open")
+    assert float(rows[0]["difference"]) == pytest.approx(0.05)
+
+
+def test_the_content_hash_is_of_what_is_asked() -> None:
+    same = (
+        "# a comment\n" + STUDY.replace("trainable: segdec\n", "") + "trainable: segdec\nkeep: {probes: 3}\n"
+    )
+    assert make_plan(same).study.content_hash == PLAN.study.content_hash
+    stored = type(PLAN).from_table(PLAN.to_table())
+    assert stored.study.content_hash == PLAN.study.content_hash
+    other = make_plan(STUDY.replace("[0, 1, 2]", "[0, 1, 2, 3]"))
+    assert other.study.content_hash != PLAN.study.content_hash

@@ -1,0 +1,143 @@
+"""Two studies side by side: settings that differ, scores, and differences on the same test images."""
+
+from __future__ import annotations
+
+import pytest
+
+from assay.report.formats import Form, pair_files
+from assay.report.page.model import Page, Section
+from assay.report.two_studies import Side, side_by_side
+from assay.study import Plan, Trial
+from tests.analysis.made_studies import STUDY, make_plan, make_record, make_records
+from trainables.errors import InputError
+
+SEEDS = ", ".join(map(str, range(8)))
+FIRST = STUDY.replace("[0, 1, 2]", f"[{SEEDS}]").replace("splits: per_seed", "splits: published")
+SECOND = FIRST.replace("study: additions", "study: longer").replace(
+    "preset: ksdd", "preset: ksdd, epochs: 77"
+)
+
+
+def better(trial: Trial) -> dict[str, float]:
+    return {"image_ap": 0.9 + 0.001 * trial.seed, "fp": 1.0, "pixel_iou": 0.5}
+
+
+def of(plan: Plan) -> Side:
+    return Side(plan, make_records(plan))
+
+
+def sections_of(one: Side, other: Side) -> dict[str, Section]:
+    """Sections by the first word of their titles."""
+    return {section.title.partition(" ")[0]: section for section in page_of(one, other).sections}
+
+
+def page_of(one: Side, other: Side) -> Page:
+    return side_by_side(one, other).page
+
+
+def rows_of(section: Section) -> tuple[tuple[str, ...], ...]:
+    assert section.table is not None
+    return section.table.rows
+
+
+def second_side(text: str = SECOND) -> Side:
+    plan = make_plan(text)
+    return Side(plan, {trial.id: make_record(trial, better) for trial in plan.trials})
+
+
+def test_what_differs_is_named_once_for_all_cells_with_both_values() -> None:
+    page = sections_of(of(make_plan(FIRST)), second_side())
+    assert rows_of(page["What"]) == (("all", "config.epochs", "50", "77"),)
+
+
+def test_what_differs_in_one_cell_only_is_named_for_it() -> None:
+    other = SECOND.replace("mixed: 5", "mixed: 6")
+    rows = rows_of(sections_of(of(make_plan(FIRST)), second_side(other))["What"])
+    assert ("few·on", "supervision", "mixed: 5", "mixed: 6") in rows
+    assert ("all", "config.epochs", "50", "77") in rows
+
+
+def test_scores_stand_beside_each_other() -> None:
+    table = page_of(of(make_plan(FIRST)), second_side()).table
+    assert [column.title for column in table.columns] == ["cell", "AP in additions", "n", "AP in longer", "n"]
+    assert table.rows[0] == ("full·off", "0.855 ± 0.024", "8", "0.903 ± 0.002", "8")
+
+
+def test_repeats_on_the_same_test_images_are_compared_in_pairs() -> None:
+    section = sections_of(of(make_plan(FIRST)), second_side())["Comparisons"]
+    assert section.intro.startswith("longer minus additions, with all that differs between them.")
+    assert rows_of(section)[0][:4] == ("additions → longer", "full·off", "+0.049 [0.030, 0.067]", "8 of 8")
+    assert rows_of(section)[0][-1].startswith("shown")
+
+
+def test_only_common_repeats_count() -> None:
+    other = second_side(SECOND.replace(f"[{SEEDS}]", "[0, 1, 2, 30]"))
+    section = sections_of(of(make_plan(FIRST)), other)["Comparisons"]
+    assert rows_of(section)[0][3] == "3 of 3"
+
+
+def test_repeats_of_another_split_are_not_compared() -> None:
+    other = second_side(SECOND.replace("splits: published", "splits: per_seed"))
+    page = page_of(of(make_plan(FIRST)), other)
+    assert "Comparisons" not in sections_of(of(make_plan(FIRST)), other)
+    assert page.notes[-1].startswith("Not compared: full·off, full·on, few·off, few·on.")
+
+
+def test_repeats_on_other_images_are_not_compared() -> None:
+    plan = make_plan(SECOND)
+    trials = tuple(trial.model_copy(update={"manifest": "other"}) for trial in plan.trials)
+    elsewhere = plan.model_copy(update={"trials": trials})
+    page = sections_of(of(make_plan(FIRST)), of(elsewhere))
+    assert "Comparisons" not in page
+
+
+def test_a_split_that_each_seed_draws_is_the_same_in_both_studies() -> None:
+    drawn = [text.replace("splits: published", "splits: per_seed") for text in (FIRST, SECOND)]
+    page = sections_of(of(make_plan(drawn[0])), second_side(drawn[1]))
+    assert "on new data" in page["Comparisons"].title
+
+
+def test_cells_that_only_one_has_are_named() -> None:
+    other = second_side(SECOND.replace("few: {supervision: {mixed: 5}}", "some: {supervision: {mixed: 5}}")
+                        .replace("from: few", "from: some"))  # fmt: skip
+    section = sections_of(of(make_plan(FIRST)), other)["What"]
+    assert section.notes == ("Only in additions: few·off, few·on.", "Only in longer: some·off, some·on.")
+
+
+def test_studies_of_one_cell_each_need_no_common_names() -> None:
+    alone = "study: {}\ntrainable: segdec\ndata: {{reader: synthetic}}\nconfig: {{preset: {}}}\n"
+    one, other = (make_plan(alone.format(name, name)) for name in ("ksdd", "dagm"))
+    assert "config.lr" in {row[1] for row in rows_of(sections_of(of(one), of(other))["What"])}
+
+
+def test_studies_without_a_common_cell_are_refused() -> None:
+    names = SECOND.replace("full: {", "whole: {").replace("few: {", "part: {")
+    other = second_side(names.replace("from: few, to: full", "from: part, to: whole"))
+    with pytest.raises(InputError, match="cells of two studies are matched by name"):
+        side_by_side(of(make_plan(FIRST)), other)
+
+
+def test_studies_without_a_common_metric_are_refused() -> None:
+    other = second_side(SECOND.replace("primary: image_ap, report: [fp, pixel_iou]", "primary: image_auroc"))
+    with pytest.raises(InputError, match="image_ap, and longer reports image_auroc"):
+        side_by_side(of(make_plan(FIRST)), other)
+
+
+def test_a_study_is_not_put_beside_itself() -> None:
+    with pytest.raises(InputError, match="found additions twice"):
+        side_by_side(of(make_plan(FIRST)), of(make_plan(FIRST)))
+
+
+def test_trials_of_both_are_listed_under_their_study() -> None:
+    rows = rows_of(page_of(of(make_plan(FIRST)), second_side()).trials)
+    assert len(rows) == 64
+    assert {row[0].partition(": ")[0] for row in rows} == {"additions", "longer"}
+
+
+@pytest.mark.parametrize("form", [Form.MARKDOWN, Form.LATEX, Form.HTML, Form.CSV])
+def test_every_form_names_both_studies(form: Form) -> None:
+    files = pair_files(form, side_by_side(of(make_plan(FIRST)), second_side()), f"pair{form.suffix}")
+    text = files[f"pair{form.suffix}"].decode()
+    assert "additions" in text
+    assert "longer" in text
+    assert ("pair_files/studies.pdf" in files) == (form is Form.LATEX)

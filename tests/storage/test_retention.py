@@ -1,0 +1,158 @@
+"""Retention: models as the study asks, leftovers freed, records and the files they name kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from assay.storage import Environment, Record, Store
+from assay.storage.lease import Lease
+from assay.storage.retention import clean_plan, free, models_to_drop, unkept_models
+from assay.study import Plan
+from tests.analysis.made_studies import STUDY, lose, make_plan, make_record
+from trainables.errors import InputError
+
+PLAN = make_plan()
+
+
+def keeping(models: str) -> Plan:
+    return make_plan(STUDY + f"keep: {{models: {models}}}\n")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path)
+
+
+def finish(store: Store, plan: Plan = PLAN) -> dict[str, Record]:
+    """Every trial with a model, a curve and a record."""
+    for trial in plan.trials:
+        attempt = store.begin_attempt(trial.id, Environment())
+        files = {
+            f"{attempt.name}/{name}": store.write_bytes(f"{attempt.prefix}/{name}", name.encode())
+            for name in ("curve.parquet", "model/model.safetensors", "model/config.json")
+        }
+        store.write_bytes(f"{attempt.prefix}/log.txt", b"log")
+        store.write_record(make_record(trial, files=files, attempt=attempt.name))
+    return store.records(trial.id for trial in plan.trials)
+
+
+def with_validation(record: Record, value: float) -> Record:
+    assert record.result is not None
+    changed = record.result.model_copy(update={"validation": {"image_ap": value}})
+    return record.model_copy(update={"result": changed})
+
+
+def test_the_model_that_is_best_on_validation_is_kept_not_the_best_on_test(store: Store) -> None:
+    records = finish(store)
+    mine = [trial.id for trial in PLAN.trials if trial.cell == "full·on"]
+    records |= {mine[i]: with_validation(records[mine[i]], value) for i, value in enumerate((0.5, 0.9, 0.1))}
+    dropped = models_to_drop(PLAN, records)
+    assert [trial_id for trial_id in mine if trial_id not in dropped] == [mine[1]]
+    assert len(dropped) == 8
+
+
+def test_where_errors_are_counted_the_fewest_are_best(store: Store) -> None:
+    plan = make_plan(STUDY.replace("primary: image_ap, report: [fp,", "primary: fp, report: [image_ap,"))
+    dropped = models_to_drop(plan, finish(store, plan))
+    assert {trial.seed for trial in plan.trials if trial.id not in dropped} == {0}
+
+
+@pytest.mark.parametrize(("models", "dropped"), [("all", 0), ("none", 12), ("best_per_cell", 8)])
+def test_keep_decides_how_many_models_go(store: Store, models: str, dropped: int) -> None:
+    assert len(models_to_drop(keeping(models), finish(store))) == dropped
+
+
+def test_nothing_of_a_cell_is_dropped_before_all_its_repeats_are_done(store: Store) -> None:
+    records = finish(store)
+    del records[PLAN.trials[0].id]
+    ids = [trial.id for trial in PLAN.trials if trial.cell == PLAN.trials[0].cell]
+    assert not set(ids) & set(models_to_drop(PLAN, records))
+
+
+def test_a_freed_model_is_noted_in_its_record_and_all_other_files_stay(store: Store) -> None:
+    before = finish(store)
+    listed = clean_plan(store, [PLAN])
+    freed = free(store, listed)
+    after = store.records(before)
+    assert freed == sum(item.bytes for item in listed) == 8 * len("model/model.safetensorsmodel/config.json")
+    for trial_id, record in after.items():
+        assert all(store.exists(f"trials/{trial_id}/{path}") for path in record.files)
+        assert not any(store.exists(f"trials/{trial_id}/{path}") for path in record.removed)
+        assert {*record.files, *record.removed} == {*before[trial_id].files}
+        assert record.result_bytes() == before[trial_id].result_bytes()
+    assert clean_plan(store, [PLAN]) == []
+
+
+def test_a_model_that_another_study_keeps_stays(store: Store) -> None:
+    finish(store)
+    assert clean_plan(store, [keeping("none"), keeping("all")]) == []
+
+
+def test_a_study_that_ends_frees_models_of_its_own_trials_only(store: Store) -> None:
+    records = finish(store)
+    mine = PLAN.model_copy(update={"trials": tuple(t for t in PLAN.trials if t.cell == "full·on")})
+    found = unkept_models(store, mine, records, lambda: [keeping("none")])
+    assert len(found) == 2
+    assert {item.path.split("/")[1] for item in found} < {trial.id for trial in mine.trials}
+    assert unkept_models(store, mine, records, lambda: [keeping("all")]) == []
+
+
+def test_other_studies_are_looked_at_only_when_there_is_a_model_to_drop(store: Store) -> None:
+    def unreadable() -> list[Plan]:
+        raise InputError("a plan cannot be read")
+
+    records = finish(store)
+    assert unkept_models(store, keeping("all"), records, unreadable) == []
+    with pytest.raises(InputError):
+        unkept_models(store, PLAN, records, unreadable)
+
+
+def test_leftovers_of_finished_trials_are_listed_with_size_and_reason(store: Store) -> None:
+    finish(store)
+    folder = store.trial(PLAN.trials[0].id)
+    store.write_bytes(f"{folder}/checkpoint.safetensors", b"12345")
+    store.write_bytes(f"{folder}/000-dead/log.txt", b"123")
+    store.write_bytes(f"{folder}/progress.json", b"1")
+    assert {tuple(item) for item in clean_plan(store, [keeping("all")])} == {
+        (f"{folder}/checkpoint.safetensors", 5, "checkpoint of a trial that ended"),
+        (f"{folder}/000-dead", 3, "attempt that a later one replaced"),
+        (f"{folder}/progress.json", 1, "heartbeat of a trial that ended"),
+    }
+
+
+def test_a_checkpoint_beside_a_record_is_a_leftover_whatever_the_record_says(store: Store) -> None:
+    trial = PLAN.trials[0]
+    store.write_record(lose(trial, "failed", "its worker died in 3 attempts"))
+    store.write_bytes(f"{store.trial(trial.id)}/checkpoint.safetensors", b"12345")
+    assert [item.reason for item in clean_plan(store)] == ["checkpoint of a trial that ended"]
+
+
+def test_of_a_trial_without_a_record_checkpoint_and_newest_attempt_stay(store: Store) -> None:
+    first, second = (store.begin_attempt("00000000000000aa", Environment()) for _ in range(2))
+    for attempt in (first, second):
+        store.write_bytes(f"{attempt.prefix}/log.txt", b"log")
+    store.write_bytes("trials/00000000000000aa/checkpoint.safetensors", b"1")
+    assert [item.path for item in clean_plan(store)] == [first.prefix]
+
+
+def test_while_a_study_runs_its_scratch_and_open_attempts_are_left_alone(store: Store) -> None:
+    for _ in range(2):
+        attempt = store.begin_attempt("00000000000000aa", Environment())
+        store.write_bytes(f"{attempt.prefix}/log.txt", b"log")
+    store.write_bytes(".tune/run/x", b"1")
+    store.write_bytes("studies/additions/packs/run/0000.json", b"1")
+    with Lease(store, "additions"):
+        assert clean_plan(store) == []
+    assert {item.reason for item in clean_plan(store)} == {
+        "attempt without a record",
+        "scratch of the engine",
+    }
+
+
+def test_an_unreadable_record_and_its_files_are_never_freed(store: Store) -> None:
+    finish(store)
+    trial_id = PLAN.trials[0].id
+    store.write_bytes(f"trials/{trial_id}/record.json", b"{")
+    assert not [item for item in clean_plan(store, [keeping("none")]) if trial_id in item.path]

@@ -1,0 +1,126 @@
+"""The time that a study still takes: steps that trials share count once, and nothing is made up."""
+
+from __future__ import annotations
+
+import io
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from assay.cli.live import LiveView
+from assay.storage import Environment, Progress, Store
+from assay.storage.record import StageUse
+from assay.storage.stage_store import begin_stage, end_stage
+from assay.storage.time_left import Left
+from assay.storage.watch import Watch
+from assay.study import Plan, Trial, parse_study, plan_study
+from assay.study.stage_graph import stages_of
+from tests.cli.small_study import finished
+from tests.engine.staged_study import STAGED
+
+BASE, MAPS, OWN = 100.0, 20.0, 10.0  # seconds
+
+
+@pytest.fixture
+def plan() -> Plan:
+    """Four trials of one base; two share maps without, and two maps with a sharpening."""
+    text = STAGED.format(name="staged", epochs=3, seconds=0.0, workers=1, seeds=[0])
+    return plan_study(parse_study(text, "staged.yaml"), None, "cpu")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "storage")
+
+
+def make(store: Store, trial: Trial, stage: str, seconds: float, folder: Path) -> None:
+    """A stage of ``trial``, as a worker leaves it."""
+    key = {need.stage.name: need.key for need in stages_of(trial)}[stage]
+    end_stage(
+        store,
+        begin_stage(key),
+        folder,
+        key=key,
+        name=stage,
+        trainable=trial.trainable,
+        seconds=seconds,
+        environment=Environment(host="here"),
+    )
+
+
+def beat(store: Store, trial: Trial, stage: str, seconds: float) -> None:
+    """A heartbeat: 3 of 10 epochs of a step that takes ``seconds`` in all."""
+    now = Progress.now(trial=trial.id, epoch=3, epochs=10, metrics={}, seconds_per_epoch=seconds / 10)
+    store.write_progress(now.model_copy(update={"stage": stage}))
+
+
+def left(store: Store, plan: Plan) -> Left:
+    found = Watch(store, plan, stages_of=stages_of).look().left
+    assert found is not None
+    return found
+
+
+def test_a_stage_counts_once_for_all_its_trials(store: Store, plan: Plan, tmp_path: Path) -> None:
+    trial = plan.trials[0]
+    make(store, trial, "base", BASE, tmp_path / "none")
+    make(store, trial, "maps", MAPS, tmp_path / "none")
+    beat(store, trial, "", OWN)
+    seconds, least = left(store, plan)
+    assert seconds == pytest.approx(0.7 * OWN + 3 * OWN + MAPS, abs=0.5)
+    assert not least
+
+
+def test_a_stage_under_way_counts_with_what_is_left_of_it(store: Store, plan: Plan) -> None:
+    beat(store, plan.trials[0], "base", BASE)
+    assert left(store, plan).seconds == pytest.approx(0.7 * BASE, abs=0.5)
+
+
+def test_a_kind_of_step_that_was_never_timed_makes_it_a_least(
+    store: Store, plan: Plan, tmp_path: Path
+) -> None:
+    make(store, plan.trials[0], "base", BASE, tmp_path / "none")
+    beat(store, plan.trials[0], "maps", MAPS)
+    seconds, least = left(store, plan)
+    assert seconds == pytest.approx(0.7 * MAPS + MAPS, abs=0.5)
+    assert least, "how long a trial takes beside its stages is not known"
+
+
+def test_steps_side_by_side_divide_the_time(store: Store, plan: Plan, tmp_path: Path) -> None:
+    make(store, plan.trials[0], "base", BASE, tmp_path / "none")
+    for stage_of in (plan.trials[0], plan.trials[-1]):
+        beat(store, stage_of, "maps", MAPS)
+    assert left(store, plan).seconds == pytest.approx(0.7 * MAPS, abs=0.5)
+
+
+def test_what_a_finished_trial_took_is_known_without_the_stages_it_made(
+    store: Store, plan: Plan, tmp_path: Path
+) -> None:
+    make(store, plan.trials[0], "base", BASE, tmp_path / "none")
+    for trial in plan.trials:
+        make(store, trial, "maps", MAPS, tmp_path / "none")
+    finished(plan.trials[0], store)  # 10 s on the clock
+    beat(store, plan.trials[1], "", 1000.0)
+    assert left(store, plan).seconds == pytest.approx(0.7 * 1000 + 2 * OWN, abs=0.5)
+
+
+def test_who_does_not_know_the_stages_does_not_guess(store: Store, plan: Plan) -> None:
+    beat(store, plan.trials[0], "base", BASE)
+    assert Watch(store, plan).look().left is None
+    record = finished(plan.trials[0], store)
+    beat(store, plan.trials[1], "", OWN)
+    assert Watch(store, plan).look().left is not None, "nothing tells of stages"
+    used = StageUse(name="base", key="0" * 16, seconds=BASE, reused=True)
+    store.write_record(record.model_copy(update={"stages": (used,)}))
+    assert Watch(store, plan).look().left is None
+
+
+def test_the_display_says_how_many_stages_are_made(store: Store, plan: Plan, tmp_path: Path) -> None:
+    make(store, plan.trials[0], "base", BASE, tmp_path / "none")
+    out = io.StringIO()
+    with LiveView(Console(file=out, width=200), line_every=0.3) as view:
+        view.follow(plan, store, lambda: None)
+        beat(store, plan.trials[0], "maps", MAPS)
+        time.sleep(1.5)
+    assert "0/4 done · 1/3 stages made · at least " in out.getvalue().splitlines()[-1]

@@ -1,0 +1,1 @@
+"""Class-activation maps and what is made of them."""

@@ -1,0 +1,1 @@
+"""Layers and backbones, and what reads images and writes maps."""

@@ -1,0 +1,145 @@
+"""``resnet18s``: the ResNet-18 layout under torchvision's names, in the sizes that surfaces need.
+
+``ResNet18s(ResNetShape())`` is torchvision's ``resnet18`` without its last layer: a published state dict
+loads as it is (``weights.py``). Narrower, shorter and less strided variants share the names.
+
+Every ReLU is a module of its own and writes to a new tensor. torchvision's block calls one in-place module
+twice: a hook on it sees two calls, and the values that a backward pass at an inner layer needs are gone.
+``guided.filtered_gradients`` changes what passes these ReLUs backwards.
+
+Where a stage's stride would exceed ``output_stride`` it is 1 instead, without dilation: a map twice as fine
+from the same weights, with a smaller field of view.
+
+Source: He et al. 2016, arXiv:1512.03385, Table 1; names of parameters as in torchvision.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainables.nn.cam.guided import GuidedReLU
+from trainables.nn.layers.norm import Norm, norm_layer
+
+__all__ = ["ResNet18s", "ResNetShape", "Stem"]
+
+Stem = Literal["tv", "mid", "small"]
+
+_STEM_STRIDE: dict[Stem, int] = {"tv": 4, "mid": 2, "small": 1}
+_SAFE_CHANNELS = 16  # a register's: 8 numbers of AVX2, 16 of AVX-512
+
+
+@dataclass(frozen=True)
+class ResNetShape:
+    """Size of a ``resnet18s``. The default is torchvision's ``resnet18`` at half of its stride.
+
+    Raises:
+        ValueError: If ``output_stride`` cannot be reached with this stem and number of stages.
+    """
+
+    channels: int = 3  # of the image
+    width: int = 64  # channels of the stem and the first stage; each later stage doubles them
+    stem: Stem = "tv"  # tv: 7 × 7 / 2 and max-pool / 2; mid: 3 × 3 / 2; small: 3 × 3 / 1
+    stages: int = 4
+    blocks: int = 2  # per stage
+    output_stride: int = 16  # pixels between cells of the last stage, stem included
+    norm: Norm = "bn"
+
+    def __post_init__(self) -> None:
+        low, high = _STEM_STRIDE[self.stem], _STEM_STRIDE[self.stem] << (self.stages - 1)
+        if not low <= self.output_stride <= high:
+            raise ValueError(
+                f"stem {self.stem} and {self.stages} stages give an output_stride of {low} to {high}, "
+                f"found {self.output_stride}"
+            )
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of each stage."""
+        return tuple(self.width << stage for stage in range(self.stages))
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Pixels between cells of each stage's output."""
+        stem = _STEM_STRIDE[self.stem]
+        return tuple(min(stem << stage, self.output_stride) for stage in range(self.stages))
+
+
+class _SparseConv(nn.Conv2d):
+    """A 1 × 1 convolution with a stride, as one of stride 1 at every second (third …) pixel.
+
+    oneDNN's backward pass of the former, channels last, writes beyond its memory where channels are fewer
+    than a register holds: crashes, or wrong gradients (uxlfoundation/oneDNN#6035; torch 2.13 on AVX2).
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        down, right = self.stride
+        return F.conv2d(input[:, :, ::down, ::right], self.weight, self.bias)
+
+
+class _BasicBlock(nn.Module):
+    """Two 3 × 3 convolutions and a shortcut, with two ReLUs of their own."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, norm: Norm) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+        self.bn1 = norm_layer(norm, outputs)
+        self.relu1 = GuidedReLU()
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.bn2 = norm_layer(norm, outputs)
+        self.relu2 = GuidedReLU()
+        self.downsample: nn.Module | None = None
+        if stride > 1 or inputs != outputs:
+            kind = nn.Conv2d if inputs >= _SAFE_CHANNELS else _SparseConv
+            shortcut = kind(inputs, outputs, 1, stride, bias=False)
+            self.downsample = nn.Sequential(shortcut, norm_layer(norm, outputs))
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        inner = self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(x_BCHW)))))
+        shortcut = x_BCHW if self.downsample is None else self.downsample(x_BCHW)
+        return self.relu2(inner + shortcut)
+
+
+class ResNet18s(nn.Module):
+    """A trunk of residual stages; with ``classes`` also torchvision's pooled last layer ``fc``."""
+
+    def __init__(self, shape: ResNetShape, classes: int | None = None) -> None:
+        super().__init__()
+        self.shape = shape
+        if shape.stem == "tv":
+            self.conv1 = nn.Conv2d(shape.channels, shape.width, 7, 2, padding=3, bias=False)
+        else:
+            stride = _STEM_STRIDE[shape.stem]
+            self.conv1 = nn.Conv2d(shape.channels, shape.width, 3, stride, padding=1, bias=False)
+        self.bn1 = norm_layer(shape.norm, shape.width)
+        self.relu = GuidedReLU()
+        inputs, before = shape.width, _STEM_STRIDE[shape.stem]
+        for stage, (outputs, after) in enumerate(zip(shape.widths, shape.strides, strict=True), start=1):
+            layer: OrderedDict[str, nn.Module] = OrderedDict()
+            for block in range(shape.blocks):
+                stride = after // before if block == 0 else 1
+                layer[str(block)] = _BasicBlock(inputs, outputs, stride, shape.norm)
+                inputs = outputs
+            self.add_module(f"layer{stage}", nn.Sequential(layer))
+            before = after
+        self.fc = None if classes is None else nn.Linear(inputs, classes)
+
+    def features(self, images_BCHW: Tensor) -> list[Tensor]:
+        """Output of the stem (before its max-pool, if any) and of each stage, fine to coarse."""
+        x_BChw = self.relu(self.bn1(self.conv1(images_BCHW)))
+        found = [x_BChw]
+        if self.shape.stem == "tv":
+            x_BChw = F.max_pool2d(x_BChw, 3, 2, padding=1)
+        for stage in range(1, self.shape.stages + 1):
+            x_BChw = self.get_submodule(f"layer{stage}")(x_BChw)
+            found.append(x_BChw)
+        return found
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        """Features of the last stage, B × C × h × w; with ``classes``, their logits B × classes."""
+        features_BChw = self.features(images_BCHW)[-1]
+        return features_BChw if self.fc is None else self.fc(features_BChw.mean(dim=(2, 3)))

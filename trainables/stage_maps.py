@@ -1,0 +1,165 @@
+"""What every stage of a model is worth: its maps against masks, floors beside them, and pictures to look at.
+
+A predictor of several stages shows them (:class:`~trainables.contract.Lineage`); the evaluation hands those
+of each batch of test images to a :class:`LineageScores`. Stages are decided at 0.5: thresholds are chosen for
+a model's last map only. In the same pass the floors of :mod:`trainables.nn.cam.floors` are measured on the
+same images, since a stage that does not rise above them has not learned where defects are.
+
+Trade-off: scores are binned (:mod:`trainables.pixel_histogram`), so that a dozen maps of every test image
+need no more memory than a dozen maps of one batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import cv2
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainables.contract import seed_for
+from trainables.heatmaps import display_size
+from trainables.nn.cam.floors import blur_residual, centre_prior, map_times_residual, random_maps
+from trainables.pixel_histogram import PixelHistogram
+
+__all__ = ["CAM", "LINEAGE_SCHEMA", "PIXELS_AT_ONCE", "LineageScores", "StageScores"]
+
+PIXELS_AT_ONCE = 4 * 512 * 512  # of images whose stages are held
+CAM = "cam"  # the map that a floor multiplies with the blur residual
+
+LINEAGE_SCHEMA = pa.schema(
+    [
+        pa.field("sample", pa.string(), nullable=False),
+        pa.field("order", pa.int16(), nullable=False),  # of the stage in its chain, from 0
+        pa.field("stage", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),  # map (0 black, 255 a score of 1) or picture
+        pa.field("png", pa.binary(), nullable=False),  # at display size; grey, or BGR for a picture in colour
+    ]
+)
+
+
+class StageScores(NamedTuple):
+    """What one stage of a model, or a floor, is worth."""
+
+    stage: str  # `cam`, `pseudo`; of a floor `random`
+    of: Literal["test", "train", "floor"]  # maps of test images, labels of training images, a floor on test
+    metrics: dict[str, float]  # by the names of METRICS that read masks, decided at 0.5
+
+
+class LineageScores:
+    """Stages of a model and floors on a set of images, collected batch by batch."""
+
+    def __init__(self, seed: int, known: Collection[str] = ()) -> None:
+        """``seed``: that of the repeat; the random floor depends on it and on the order of images only.
+
+        ``known``: stages that are left out, since others have shown them of the same images. Where the CAM is
+        among them, so are the floors.
+        """
+        self.known = known
+        self.names: tuple[str, ...] = ()  # of the stages that were shown, in the chain's order
+        self._rng = np.random.default_rng(seed_for(seed, None, "random floor"))
+        self._pixels: dict[tuple[Literal["test", "floor"], str], PixelHistogram] = {}
+        self._rows: list[dict[str, Any]] = []
+
+    def add(
+        self,
+        images_BCHW: Tensor,
+        stages: Mapping[str, Tensor],
+        samples: Sequence[str],
+        truths: Sequence[NDArray[np.bool_] | None],
+        kept: Sequence[bool],
+    ) -> None:
+        """Take in a batch.
+
+        Args:
+            images_BCHW: As the model's ``lineage`` gets them.
+            stages: What it said of them.
+            samples: Their ids.
+            truths: H × W each; None where the mask of a defective image is unknown.
+            kept: Which of them leave pictures.
+
+        Raises:
+            FloatingPointError: If a map or picture is not within [0, 1]: the model has diverged.
+        """
+        told = {stage: values for stage, values in stages.items() if stage not in self.known}
+        maps = {stage: values for stage, values in told.items() if values.ndim == 3}
+        floors = {} if CAM in self.known else _floors(images_BCHW, maps, self._rng)
+        self.names = tuple(told)
+        found = {stage: _checked(stage, values, images_BCHW, samples) for stage, values in told.items()}
+        for stage in maps:
+            self._score("test", stage, found[stage], truths)
+        for name, values in floors.items():
+            self._score("floor", name, values.cpu().numpy(), truths)
+        for k, sample in enumerate(samples):
+            if kept[k]:
+                self._rows += [
+                    {
+                        "sample": sample,
+                        "order": order,
+                        "stage": stage,
+                        "kind": "map" if stage in maps else "picture",
+                        "png": _png(values[k]),
+                    }
+                    for order, (stage, values) in enumerate(found.items())
+                ]
+
+    def scores(self) -> tuple[StageScores, ...]:
+        """The stages in the order of the chain, then the floors; nothing where no mask is known."""
+        found = [StageScores(name, of, pixels.metrics()) for (of, name), pixels in self._pixels.items()]
+        return tuple(sorted((one for one in found if one.metrics), key=lambda one: one.of == "floor"))
+
+    def table(self) -> pa.Table:
+        """The pictures, as a table of ``LINEAGE_SCHEMA``."""
+        return pa.Table.from_pylist(self._rows, schema=LINEAGE_SCHEMA)
+
+    def _score(
+        self,
+        of: Literal["test", "floor"],
+        name: str,
+        maps: NDArray[np.float32],
+        truths: Sequence[NDArray[np.bool_] | None],
+    ) -> None:
+        pixels = self._pixels.setdefault((of, name), PixelHistogram())
+        known = [truth is not None for truth in truths]
+        if any(known):
+            pixels.add(maps[known], np.stack([truth for truth in truths if truth is not None]))
+
+
+def _floors(images_BCHW: Tensor, maps: Mapping[str, Tensor], rng: np.random.Generator) -> dict[str, Tensor]:
+    """What no training makes, on the same images; and a CAM times what needs no training."""
+    count, size = len(images_BCHW), (images_BCHW.shape[2], images_BCHW.shape[3])
+    residual = blur_residual(images_BCHW)
+    floors = {
+        "random": random_maps(count, size, rng),
+        "centre prior": centre_prior(count, size),
+        "blur residual": residual,
+    }
+    if CAM in maps:
+        floors[f"{CAM} × blur residual"] = map_times_residual(maps[CAM].float(), residual)
+    return floors
+
+
+def _checked(stage: str, values: Tensor, images: Tensor, samples: Sequence[str]) -> NDArray[np.float32]:
+    count, _, height, width = images.shape
+    is_map = tuple(values.shape) == (count, height, width)
+    is_picture = values.ndim == 4 and len(values) == count and values.shape[1] in (1, 3)
+    assert is_map or is_picture, f"stage {stage} of shape {tuple(values.shape)} for {tuple(images.shape)}"
+    array = values.float().cpu().numpy()
+    low, high = array.reshape(count, -1).min(axis=1), array.reshape(count, -1).max(axis=1)
+    for sample, within in zip(samples, (low >= 0) & (high <= 1), strict=True):
+        if not within:
+            raise FloatingPointError(f"stage {stage} of {sample} is not within [0, 1]: the model diverged")
+    return array
+
+
+def _png(values: NDArray[np.float32]) -> bytes:
+    """A map (h × w) or picture (c × h × w) at display size, 8 bits."""
+    picture = values if values.ndim == 2 else np.moveaxis(values, 0, 2)
+    height, width = display_size(*picture.shape[:2])
+    small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    written, data = cv2.imencode(".png", np.rint(255 * small).astype(np.uint8))
+    assert written, "a uint8 picture of 1 or 3 channels can be written as PNG"
+    return data.tobytes()
