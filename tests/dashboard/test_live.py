@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from assay.storage import Environment, Progress, Store
 from assay.study import Plan, parse_study, plan_study
-from assay_dashboard import store as results
+from assay_dashboard import study_view as results
 from assay_dashboard.study_view import StudyView, studies
 from tests.cli.small_study import STUDY, finished
 from tests.dashboard.conftest import Open, Show, put, said

@@ -62,18 +62,8 @@ def dashboard(
     store.require_root()
     script = _script()
     flags = [f"--{name}={value}" for name, value in {**_FLAGS, "server.port": str(port)}.items()]
-    command = [
-        sys.executable,
-        "-m",
-        "assay_dashboard",
-        "run",
-        str(script),
-        *flags,
-        "--",
-        "--storage",
-        store.uri,
-    ]
-    command += ["--mlflow", _checked(mlflow)]
+    command = [sys.executable, "-m", "assay_dashboard", "run", str(script), *flags]
+    command += ["--", "--storage", store.uri, "--mlflow", _checked(mlflow)]
     root = str(script.parents[1])  # streamlit puts the script's own folder on the path, not the one above
     serve(
         "the dashboard",

@@ -14,7 +14,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
-from tests.analysis.statistics.test_luck import predictions
+from tests.analysis.statistics.test_item_bootstrap import predictions
 
 from assay.analysis.statistics import ItemBootstrap, compare, comparison
 from assay.analysis.statistics.more_repeats import more_repeats
