@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.analysis.statistics import Answer
+from assay.analysis.statistics import ComparisonResult
 
 __all__ = [
     "DECIDED",
@@ -94,11 +94,11 @@ def percent(found: Sequence[bool] | NDArray[np.bool_]) -> float:
     return 100 * float(np.mean(found))
 
 
-def misses(answer: Answer, truth: float = 0.0) -> bool:
+def misses(answer: ComparisonResult, truth: float = 0.0) -> bool:
     assert answer.low is not None
     assert answer.high is not None
     return not answer.low <= truth <= answer.high
 
 
-def significant(answer: Answer) -> bool:
+def significant(answer: ComparisonResult) -> bool:
     return answer.p is not None and answer.p <= ALPHA

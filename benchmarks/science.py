@@ -19,7 +19,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from assay.analysis.study_analysis import study_answers
+from assay.analysis.study_analysis import analyse_study
 from assay.report.formats import Form, report_files
 from assay.storage import Store
 from assay.study import Plan, parse_study, plan_study
@@ -105,7 +105,7 @@ class Bench:
         store = Store(self.folder / f"{size.factors}-{size.seeds}")
         found = self._take(size, "read", lambda: store.records_of(trial.id for trial in plan.trials))
         assert len(found.records) == size.trials
-        answers = self._take(size, "answer", lambda: study_answers(plan, found.records))
+        answers = self._take(size, "answer", lambda: analyse_study(plan, found.records))
         for form in FORMS:
             self._take(size, form.value, lambda f=form: report_files(f, plan, found.records, answers))
 

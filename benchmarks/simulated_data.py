@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.analysis.statistics import Claim, ItemBootstrap, Luck
+from assay.analysis.statistics import Claim, ItemBootstrap, ItemInterval
 from benchmarks.figures import FALSE_POSITIVES, Figure, Simulation, misses, percent, rng_of
 from benchmarks.worlds import answers_of_pairs, average_precision, item_predictions, learner_scores
 
@@ -122,7 +122,7 @@ def luck_of_items(name: str, draws: int) -> Iterator[Figure]:
         yield Figure("luck", row, column, percent(held), len(held), design.get(column, ""))
 
 
-def _covers(luck: Luck, truth: float) -> list[bool]:
+def _covers(luck: ItemInterval, truth: float) -> list[bool]:
     """Nothing where there is no interval."""
     return [] if luck.low is None or luck.high is None else [luck.low <= truth <= luck.high]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from assay.analysis.statistics import (
-    Answer,
+    ComparisonResult,
     Contrast,
     best_cells,
     compare_families,
@@ -220,7 +220,7 @@ def failures(name: str, draws: int) -> Iterator[Figure]:
     }[name]
     a, b = scores
 
-    def asked(status: str) -> list[Answer]:
+    def asked(status: str) -> list[ComparisonResult]:
         marked = np.where(lost, status, "finished")
         return [one for (one,) in answers_of_pairs(a, b, status={"a": marked[0], "b": marked[1]})]
 

@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from assay.analysis.statistics import Answer, compare_families, comparison
+from assay.analysis.statistics import ComparisonResult, compare_families, comparison
 
 __all__ = [
     "DEFECTS",
@@ -170,7 +170,7 @@ def tidy_table(
 
 def answers_of_pairs(
     a: Scores, b: Scores, *, status: Mapping[str, NDArray[Any]] | None = None, **options: Any
-) -> list[tuple[Answer, ...]]:
+) -> list[tuple[ComparisonResult, ...]]:
     """Of each draw, the answers (claim by claim) to "a minus b": every draw is a study and family of its own.
 
     Args:

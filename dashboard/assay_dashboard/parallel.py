@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from streamlit.components import v2
 
 from assay.study.search import Choice, Parameter, Scalar
-from assay.study.space import say_scalar
+from assay.study.space import format_scalar
 
 __all__ = [
     "Axis",
@@ -57,8 +57,8 @@ def parameter_axis(path: str, rule: Parameter, values: Sequence[Scalar | None]) 
     """A parameter: its bounds are the ends (on a log scale where it is drawn so), choices lie evenly."""
     title = path.removeprefix("config.")
     if isinstance(rule, Choice):
-        order = {say_scalar(value): i for i, value in enumerate(rule.choice)}
-        of = [math.nan if value is None else order.get(say_scalar(value), math.nan) for value in values]
+        order = {format_scalar(value): i for i, value in enumerate(rule.choice)}
+        of = [math.nan if value is None else order.get(format_scalar(value), math.nan) for value in values]
         last = max(1, len(order) - 1)
         ticks = tuple((i / last, text) for text, i in order.items())
         return Axis(path, title, np.array([place / last for place in of], np.float32), ticks)

@@ -15,7 +15,7 @@ import pandas as pd
 from assay.report.figures.drawing import COLOURS
 from assay.report.figures.effects_rows import EffectRow
 from assay.study.search import Choice, Parameter, Scalar
-from assay.study.space import say_scalar
+from assay.study.space import format_scalar
 
 __all__ = [
     "Chart",
@@ -320,9 +320,9 @@ def slice_plot(
         look: Of the page.
     """
     if isinstance(rule, Choice):
-        table = pd.DataFrame([{**row, "x": say_scalar(cast("Scalar", row["x"]))} for row in rows])
+        table = pd.DataFrame([{**row, "x": format_scalar(cast("Scalar", row["x"]))} for row in rows])
         x = alt.X(
-            "x:N", title=title, sort=[say_scalar(one) for one in rule.choice], axis=alt.Axis(labelAngle=0)
+            "x:N", title=title, sort=[format_scalar(one) for one in rule.choice], axis=alt.Axis(labelAngle=0)
         )
     else:
         table = pd.DataFrame(rows)

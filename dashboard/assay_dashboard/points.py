@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from assay.storage.search_points import Judged
+from assay.storage.search_points import EvaluatedPoint
 from assay.study import Plan
-from assay.study.space import say_scalar
+from assay.study.space import format_scalar
 from assay_dashboard.parallel import Axis, objective_axis, parameter_axis
 
 __all__ = ["MOST_DRAWN", "SearchPoints", "few", "objective_name", "search_points", "thinning"]
@@ -30,7 +30,7 @@ class SearchPoints:
     axes: tuple[Axis, ...]  # of all points, best first
     table: pd.DataFrame  # the same points in the same order
     judged: int  # that have a value
-    drawn: tuple[Judged, ...]  # of those, for charts
+    drawn: tuple[EvaluatedPoint, ...]  # of those, for charts
     history: pd.DataFrame  # `point`, `index`, `value`, `best` (until then), `from`, for a chart
 
 
@@ -40,7 +40,7 @@ def objective_name(plan: Plan) -> str:
     return f"validation.{plan.study.search.objective.metric}"
 
 
-def search_points(plan: Plan, judged: Sequence[Judged]) -> SearchPoints:
+def search_points(plan: Plan, judged: Sequence[EvaluatedPoint]) -> SearchPoints:
     """What is known of the points of one cell, which come in the order in which they were drawn."""
     search, space = plan.study.search, plan.study.space
     assert search is not None
@@ -61,7 +61,7 @@ def search_points(plan: Plan, judged: Sequence[Judged]) -> SearchPoints:
     )
 
 
-def few(ranked: Sequence[Judged], most: int = MOST_DRAWN) -> list[Judged]:
+def few(ranked: Sequence[EvaluatedPoint], most: int = MOST_DRAWN) -> list[EvaluatedPoint]:
     """All where they are at most ``most``; else the best half of so many, and every n-th of the others."""
     if len(ranked) <= most:
         return list(ranked)
@@ -79,7 +79,7 @@ def _step(count: int, most: int) -> int:
     return math.ceil((count - most // 2) / (most - most // 2))
 
 
-def _history(judged: Sequence[Judged], drawn: Sequence[Judged], sign: int) -> pd.DataFrame:
+def _history(judged: Sequence[EvaluatedPoint], drawn: Sequence[EvaluatedPoint], sign: int) -> pd.DataFrame:
     """The points that are drawn; with all that were the best so far, so that their line is exact."""
     wanted = {one.point.name for one in drawn}
     valued = [one for one in judged if one.value is not None]
@@ -94,7 +94,7 @@ def _history(judged: Sequence[Judged], drawn: Sequence[Judged], sign: int) -> pd
     return pd.DataFrame(rows, columns=["point", "index", "value", "best", "from"])
 
 
-def _table(ranked: Sequence[Judged], paths: Sequence[str]) -> pd.DataFrame:
+def _table(ranked: Sequence[EvaluatedPoint], paths: Sequence[str]) -> pd.DataFrame:
     rows = [
         (
             one.point.name,
@@ -109,9 +109,9 @@ def _table(ranked: Sequence[Judged], paths: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["point", "state", "objective", "from", *paths, "why"])
 
 
-def _value(one: Judged, path: str) -> object:
+def _value(one: EvaluatedPoint, path: str) -> object:
     """A number stays a number, so that the column sorts; what was not drawn is empty."""
     value = one.point.values.get(path)
     if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
         return value
-    return say_scalar(value)
+    return format_scalar(value)

@@ -21,13 +21,13 @@ from typing import Any, NamedTuple, TypeVar
 import pyarrow as pa
 import streamlit as st
 
-from assay.analysis.label_analysis import LabelAnswers, label_answers
-from assay.analysis.study_analysis import StudyAnswers, study_answers
+from assay.analysis.label_analysis import LabelAnalysis, analyse_labels
+from assay.analysis.study_analysis import StudyAnalysis, analyse_study
 from assay.analysis.summary import summarise
-from assay.analysis.test_set_uncertainty import read_luck
-from assay.report.search_tables import judged_cells
-from assay.storage import Problem, Progress, Record, Store
-from assay.storage.interim_looks import read_looks
+from assay.analysis.test_set_uncertainty import read_item_intervals
+from assay.report.search_tables import evaluated_points
+from assay.storage import Progress, Record, Store, UnreadableRecord
+from assay.storage.interim_looks import read_interim_looks
 from assay.storage.lease import holder
 from assay.storage.plans import written_plan
 from assay.storage.progress import Running
@@ -125,7 +125,7 @@ class StudyView:
     store: Store
     plan: Plan  # of a search, with all that was drawn
     records: Mapping[str, Record]
-    problems: tuple[Problem, ...]
+    problems: tuple[UnreadableRecord, ...]
     running: tuple[Running, ...]
     left: Left | None  # until all is done
     total: int
@@ -223,7 +223,7 @@ def _best_point(now: StudyView) -> Best | None:
     search = now.plan.study.search
     if search is None:
         return None
-    judged = [one for of_cell in judged_cells(now.plan, now.records).values() for one in of_cell]
+    judged = [one for of_cell in evaluated_points(now.plan, now.records).values() for one in of_cell]
     best = best_points(now.plan, judged)
     if not best or best[0].value is None:
         return None
@@ -299,7 +299,7 @@ def _followed(uri: str, name: str) -> _Followed:
 # What is computed of a study -----------------------------------------------------------------------------
 
 
-def answers(view: StudyView, *, luck: bool = False) -> StudyAnswers:
+def answers(view: StudyView, *, luck: bool = False) -> StudyAnalysis:
     """What the study says, as its report does.
 
     Args:
@@ -310,15 +310,17 @@ def answers(view: StudyView, *, luck: bool = False) -> StudyAnswers:
         InputError: If ``looks.json`` cannot be read.
     """
 
-    def make() -> StudyAnswers:
-        looks = read_looks(view.store, view.name)
-        found = read_luck(view.plan, view.records, partial(_prediction, view.store)) if luck else None
-        return study_answers(view.plan, view.records, view.problems, luck=found, looks=looks)
+    def make() -> StudyAnalysis:
+        looks = read_interim_looks(view.store, view.name)
+        found = (
+            read_item_intervals(view.plan, view.records, partial(_prediction, view.store)) if luck else None
+        )
+        return analyse_study(view.plan, view.records, view.problems, luck=found, looks=looks)
 
     return view.computed.once(f"answers {luck}", make)
 
 
-def labels(view: StudyView, labelling: Labelling | None = None) -> LabelAnswers | None:
+def labels(view: StudyView, labelling: Labelling | None = None) -> LabelAnalysis | None:
     """What labels buy; None where there is nothing to say of that.
 
     Args:
@@ -326,9 +328,9 @@ def labels(view: StudyView, labelling: Labelling | None = None) -> LabelAnswers 
         labelling: What labels take, in place of what the study names.
     """
 
-    def make() -> LabelAnswers | None:
-        looks = read_looks(view.store, view.name)
-        return label_answers(priced(view.plan, labelling), view.records, view.problems, looks=looks)
+    def make() -> LabelAnalysis | None:
+        looks = read_interim_looks(view.store, view.name)
+        return analyse_labels(priced(view.plan, labelling), view.records, view.problems, looks=looks)
 
     if labelling not in (None, view.plan.study.labelling):
         return make()  # not kept: a slider has thousands of values
@@ -348,7 +350,7 @@ def importance(view: StudyView) -> Mapping[str, Mapping[str, float]]:
     def make() -> dict[str, dict[str, float]]:
         from assay.engine.proposals import importance as shares  # Optuna: seconds, for those who ask
 
-        judged = judged_cells(view.plan, view.records)
+        judged = evaluated_points(view.plan, view.records)
         return {cell: shares(view.plan, of_cell) for cell, of_cell in judged.items()}
 
     return view.computed.once("importance", make)

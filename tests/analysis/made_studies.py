@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from assay.analysis.label_analysis import label_answers
-from assay.analysis.study_analysis import study_answers
-from assay.analysis.test_set_uncertainty import StudyLuck
+from assay.analysis.label_analysis import analyse_labels
+from assay.analysis.study_analysis import analyse_study
+from assay.analysis.test_set_uncertainty import ItemIntervals
 from assay.report.build import study_page
 from assay.report.page.markdown import markdown_page
 from assay.report.page.model import Page
-from assay.storage import Environment, Problem, Record, Result, Thresholds
+from assay.storage import Environment, Record, Result, Thresholds, UnreadableRecord
 from assay.study import Plan, Trial, parse_study, plan_study
 
 START = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -35,23 +35,23 @@ metrics: {primary: image_ap, report: [fp, pixel_iou]}
 def page_of(
     plan: Plan,
     records: Mapping[str, Record],
-    problems: Sequence[Problem] = (),
+    problems: Sequence[UnreadableRecord] = (),
     *,
-    luck: StudyLuck | None = None,
+    luck: ItemIntervals | None = None,
     looks: Sequence[int] = (),
 ) -> Page:
     """The report of a study."""
-    answers = study_answers(plan, records, problems, luck=luck, looks=looks)
-    labels = label_answers(plan, records, problems, looks=looks)
+    answers = analyse_study(plan, records, problems, luck=luck, looks=looks)
+    labels = analyse_labels(plan, records, problems, looks=looks)
     return study_page(plan, records, answers, problems, labels=labels)
 
 
 def markdown_of(
     plan: Plan,
     records: Mapping[str, Record],
-    problems: Sequence[Problem] = (),
+    problems: Sequence[UnreadableRecord] = (),
     *,
-    luck: StudyLuck | None = None,
+    luck: ItemIntervals | None = None,
     looks: Sequence[int] = (),
 ) -> str:
     """The report of a study as Markdown without pictures."""

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from assay.analysis.label_analysis import LabelAnswers, NextLabels, label_answers, next_labels
+from assay.analysis.label_analysis import LabelAnalysis, NextLabels, analyse_labels, next_labels
 from assay.report.label_tables import label_sections, next_section
 from tests.analysis.label_studies import GRID, LINE, ladder, trained
 from tests.analysis.made_studies import markdown_of
@@ -22,8 +22,8 @@ def both(images: int, masks: int) -> float:
     return 0.4 + 0.06 * math.log1p(masks) + 0.05 * math.log1p(images - 60)
 
 
-def answers_of(text: str, noise: float = 0.005) -> LabelAnswers:
-    answers = label_answers(*trained(text, rising, noise))
+def answers_of(text: str, noise: float = 0.005) -> LabelAnalysis:
+    answers = analyse_labels(*trained(text, rising, noise))
     assert answers is not None
     return answers
 
@@ -31,7 +31,7 @@ def answers_of(text: str, noise: float = 0.005) -> LabelAnswers:
 def tables_of(text: str, noise: float = 0.005) -> dict[str, list[dict[str, str]]]:
     """Title of a section → its rows, by column."""
     plan, records = trained(text, rising, noise)
-    answers = label_answers(plan, records)
+    answers = analyse_labels(plan, records)
     assert answers is not None
     return {
         section.title: [
@@ -181,7 +181,7 @@ def test_what_cannot_be_asked_is_refused(text: str, asked: dict[str, object], me
 
 def test_of_a_ladder_masks_are_enough_for_one_method_and_steps_go_across() -> None:
     plan, records = ladder()
-    answers = label_answers(plan, records)
+    answers = analyse_labels(plan, records)
     assert answers is not None
     assert [name for name, _ in answers.enough] == ["segdec"]
     assert answers.further == ()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from assay.analysis.summary import summarise, tidy, write_summary
-from assay.storage import Problem, RecordSet, Store
+from assay.storage import RecordSet, Store, UnreadableRecord
 from tests.analysis.made_studies import STUDY, lose, make_plan, make_record, make_records, score
 
 PLAN = make_plan()
@@ -88,7 +88,7 @@ def test_the_tidy_table_holds_every_value_once_under_its_key() -> None:
 
 def test_a_lost_repeat_is_a_row_without_a_value_for_each_reported_metric() -> None:
     diverged, unreadable, *_ = PLAN.trials
-    problem = Problem(unreadable.id, "x", "cut short")
+    problem = UnreadableRecord(unreadable.id, "x", "cut short")
     rows = tidy(PLAN, {diverged.id: lose(diverged, "diverged", "NaN")}, [problem]).to_pylist()
     assert len(rows) == len(PLAN.trials) * 3
     assert all(row["value"] is None for row in rows)

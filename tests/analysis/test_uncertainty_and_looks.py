@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from assay.analysis.test_set_uncertainty import StudyLuck, read_luck
+from assay.analysis.test_set_uncertainty import ItemIntervals, read_item_intervals
 from assay.storage import Record, Store
-from assay.storage.interim_looks import note_look, read_looks
+from assay.storage.interim_looks import read_interim_looks, record_look
 from assay.study import Plan
 from tests.analysis.made_studies import STUDY, make_plan, make_records, markdown_of
 from trainables.errors import InputError
@@ -54,8 +54,8 @@ def records(store: Store) -> dict[str, Record]:
     return {record.id: with_predictions(store, record, number) for number, record in found}
 
 
-def luck_of(plan: Plan, records: dict[str, Record], store: Store) -> StudyLuck:
-    luck = read_luck(plan, records, store.read_part)
+def luck_of(plan: Plan, records: dict[str, Record], store: Store) -> ItemIntervals:
+    luck = read_item_intervals(plan, records, store.read_part)
     assert luck is not None
     return luck
 
@@ -93,25 +93,25 @@ def test_damaged_predictions_are_named_and_left_out(store: Store, records: dict[
 def test_without_predictions_or_for_another_metric_there_is_no_test_luck(
     store: Store, records: dict[str, Record]
 ) -> None:
-    assert read_luck(PLAN, make_records(PLAN), store.read_part) is None
+    assert read_item_intervals(PLAN, make_records(PLAN), store.read_part) is None
     other = make_plan(STUDY.replace("primary: image_ap", "primary: image_auroc"))
-    assert read_luck(other, records, store.read_part) is None
+    assert read_item_intervals(other, records, store.read_part) is None
 
 
 def test_each_number_of_seeds_is_a_look_once(store: Store) -> None:
     more = make_plan(STUDY.replace("[0, 1, 2]", "[0, 1, 2, 3, 4]"))
-    assert read_looks(store, "additions") == ()
+    assert read_interim_looks(store, "additions") == ()
     for plan in (PLAN, PLAN, more, PLAN):
-        note_look(store, plan)
-    assert read_looks(store, "additions") == (3, 5)
+        record_look(store, plan)
+    assert read_interim_looks(store, "additions") == (3, 5)
 
 
 def test_a_study_of_one_cell_compares_nothing_and_is_not_looked_at(store: Store) -> None:
-    note_look(store, PLAN.model_copy(update={"cells": PLAN.cells[:1]}))
-    assert read_looks(store, "additions") == ()
+    record_look(store, PLAN.model_copy(update={"cells": PLAN.cells[:1]}))
+    assert read_interim_looks(store, "additions") == ()
 
 
 def test_looks_that_cannot_be_read_are_refused(store: Store) -> None:
     store.write_bytes("studies/additions/looks.json", b"{}]")
     with pytest.raises(InputError, match="counts how often the study was answered"):
-        read_looks(store, "additions")
+        read_interim_looks(store, "additions")

@@ -12,7 +12,7 @@ import pytest
 from assay.cli import main
 from assay.storage import Environment, Record, Store
 from assay.study import Plan, parse_study, plan_study
-from tests.cli.small_study import STUDY, Answer, Assay, finished
+from tests.cli.small_study import STUDY, Assay, ComparisonResult, finished
 
 
 @pytest.fixture
@@ -26,13 +26,13 @@ def assay(
     monkeypatch.setenv("COLUMNS", "200")
     before = signal.getsignal(signal.SIGTERM)
 
-    def call(*arguments: str | Path) -> Answer:
+    def call(*arguments: str | Path) -> ComparisonResult:
         monkeypatch.setattr(sys, "argv", ["assay", *map(str, arguments)])
         with pytest.raises(SystemExit) as end:
             main()
         code = end.value.code
         said = capsys.readouterr()
-        return Answer(code if isinstance(code, int) else 0, said.out, said.err)
+        return ComparisonResult(code if isinstance(code, int) else 0, said.out, said.err)
 
     yield call
     signal.signal(signal.SIGTERM, before)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from assay.storage import Result, Store
-from assay.storage.search_points import grown, write_points
+from assay.storage.search_points import with_points, write_points
 from assay.study import Plan, Point, Trial
 from assay.study.points import make_point
 from tests.cli.small_study import STUDY, finished
@@ -58,7 +58,7 @@ def draw(store: Store, plan: Plan, drawn: Drawn) -> None:
 
 def score_new(store: Store, plan: Plan) -> None:
     """A record of each trial that has none."""
-    trials = grown(plan, store).trials
+    trials = with_points(plan, store).trials
     known = store.records(trial.id for trial in trials)
     for trial in trials:
         if trial.id not in known:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from assay.storage import Environment, Record, Result, Store
 from assay.study import Trial
 
-__all__ = ["STUDY", "Answer", "Assay", "finished"]
+__all__ = ["STUDY", "Assay", "ComparisonResult", "finished"]
 
 STUDY = """\
 study: small
@@ -28,7 +28,7 @@ resources: {workers: 1, cpus: 1}
 """
 
 
-class Answer(NamedTuple):
+class ComparisonResult(NamedTuple):
     """What one call of `assay` ended with."""
 
     code: int
@@ -36,7 +36,7 @@ class Answer(NamedTuple):
     err: str
 
 
-Assay = Callable[..., Answer]
+Assay = Callable[..., ComparisonResult]
 
 
 def finished(trial: Trial, store: Store, image_ap: float = 0.9, *, model: bool = False) -> Record:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.cli.forecast import say_truth
+from assay.cli.forecast import format_truth
 from assay.cli.planning import read_plan
 from assay.storage import Store
 from tests.cli.small_study import Assay, finished
@@ -42,12 +42,12 @@ def test_the_truth_stands_beside_the_forecast_once_trials_have_finished(
 ) -> None:
     store = Store(tmp_path / "storage")
     plan = read_plan(study, data=None, cache=tmp_path / "cache", say=lambda text: None)
-    assert say_truth(store, plan) is None
+    assert format_truth(store, plan) is None
     assay("plan", study, "--forecast", "--storage", store.uri)
-    assert say_truth(store, plan) is None
+    assert format_truth(store, plan) is None
     record = finished(plan.trials[0], store)
     store.write_record(record.model_copy(update={"timings": {"data": 5.0, "train": 60.0, "finish": 10.0}}))
-    said = say_truth(store, plan)
+    said = format_truth(store, plan)
     assert said is not None
     assert said.startswith("1 finished trial took 1 min 15 s one after the other, the forecast said ")
     # What has finished is the best forecast of what has not.

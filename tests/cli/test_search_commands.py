@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from assay.storage import Store
-from assay.storage.search_points import grown, write_ablations, write_points
+from assay.storage.search_points import with_points, write_ablations, write_points
 from assay.study import Plan, parse_study, plan_study
 from assay.study.points import make_ablations, make_point
 from tests.cli.small_search import DRAWN, SEARCH, score_new, write_search
@@ -45,7 +45,7 @@ def test_plan_prints_the_budget_and_the_space(assay: Assay, search_file: Path) -
 
 
 def test_status_counts_what_is_not_drawn_yet(assay: Assay, searched: Store, search_plan: Plan) -> None:
-    write_points(searched, search_plan, grown(search_plan, searched).points[:3])
+    write_points(searched, search_plan, with_points(search_plan, searched).points[:3])
     answer = assay("status", "hunt", "--once", "--storage", searched.uri)
     assert "6/14 trials · 6 finished · 0 running · 8 planned" in answer.out
 
@@ -75,7 +75,7 @@ def test_the_winner_becomes_a_study_whose_trials_are_those_of_the_replicate(
     assert "# The best point of hunt: base #1, validation.image_ap 0.9795 (mean over 2 repeats)" in text
     assert "# from 0.01 … 1 (log)" in text
     winner = plan_study(parse_study(text, "winner.yaml"), None, "cpu")
-    replicated = grown(search_plan, searched).answer()
+    replicated = with_points(search_plan, searched).answer()
     assert {t.id for t in winner.trials} == {
         t.id for t in replicated.trials if t.cell == "base #1 replicated"
     }

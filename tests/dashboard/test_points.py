@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from assay.storage.search_points import Judged
+from assay.storage.search_points import EvaluatedPoint
 from assay.study import Plan, Point, parse_study, plan_study
 from assay_dashboard.points import few, search_points, thinning
 from tests.cli.small_search import SEARCH
@@ -13,10 +13,10 @@ from tests.cli.small_search import SEARCH
 PLAN: Plan = plan_study(parse_study(SEARCH, "hunt.yaml"), None, "cpu")
 
 
-def made(values: list[float | None]) -> list[Judged]:
+def made(values: list[float | None]) -> list[EvaluatedPoint]:
     """Points in the order in which they were drawn."""
     return [
-        Judged(
+        EvaluatedPoint(
             Point(cell="base", index=i, source="tpe", values={"config.lr": 0.1}, config={}, search=""),
             "failed" if value is None else "finished",
             value,

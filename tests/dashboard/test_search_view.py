@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from assay.storage import Problem, Record, Store
-from assay.storage.search_points import grown
+from assay.storage import Record, Store, UnreadableRecord
+from assay.storage.search_points import with_points
 from assay.storage.watch import Watch
 from assay.study import Plan, parse_study, plan_study
 from assay_dashboard.study_view import view
@@ -45,14 +45,14 @@ def test_records_of_a_search_are_read_once(store: Store, hunt: Plan, monkeypatch
     read: Counter[str] = Counter()
     of_store = Store.record
 
-    def record(self: Store, trial_id: str) -> Record | Problem | None:
+    def record(self: Store, trial_id: str) -> Record | UnreadableRecord | None:
         read[trial_id] += 1
         return of_store(self, trial_id)
 
     monkeypatch.setattr(Store, "record", record)
     now = view(store, "hunt")
     assert read == Counter(now.records.keys())
-    assert set(now.records) == {trial.id for trial in grown(hunt, store).trials}
+    assert set(now.records) == {trial.id for trial in with_points(hunt, store).trials}
 
 
 def test_a_search_in_which_nothing_happened_stays_as_it_was(store: Store, hunt: Plan) -> None:

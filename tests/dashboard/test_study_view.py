@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from assay.analysis.study_analysis import study_answers
+from assay.analysis.study_analysis import analyse_study
 from assay.storage import Environment, Progress, Record, Store
 from assay.storage.record import StageUse
 from assay.storage.stage_store import STAGE_CURVE, begin_stage, end_stage, read_stage, stage_folder
@@ -79,7 +79,7 @@ def test_a_heartbeat_changes_neither_version_nor_answers(store: Store, plan: Pla
 
 def test_answers_are_the_reports(store: Store, plan: Plan) -> None:
     now = view(store, "small")
-    assert answers(now) == study_answers(plan, now.records)
+    assert answers(now) == analyse_study(plan, now.records)
 
 
 def test_a_broken_record_is_named_and_the_others_are_shown(store: Store, plan: Plan) -> None:

@@ -11,7 +11,7 @@ from assay.engine.search_packs import search_packs
 from assay.engine.trial import Place
 from assay.engine.worker import train_trials
 from assay.storage import Record, Store
-from assay.storage.search_points import grown, read_points
+from assay.storage.search_points import read_points, with_points
 from assay.study import Plan, Point, Trial, parse_study, plan_study
 from tests.engine.made_packs import make_pack
 from trainables.data import open_manifest
@@ -73,7 +73,7 @@ class ToySearch:
 
     @property
     def grown(self) -> Plan:
-        return grown(self.plan, self.store)
+        return with_points(self.plan, self.store)
 
     def records(self) -> dict[str, Record]:
         return self.store.records(trial.id for trial in self.grown.trials)

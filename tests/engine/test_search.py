@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from assay.engine.proposals import Told, importance, propose
-from assay.report.search_tables import judged_cells
+from assay.engine.proposals import Observation, importance, propose
+from assay.report.search_tables import evaluated_points
 from assay.storage import Record, Result
 from assay.storage.search_points import best_points, judge, winners
 from assay.study import Trial
@@ -46,13 +46,13 @@ def _height(values: Any) -> float:
 
 
 def _best(search: Search) -> float:
-    told: list[Told] = []
+    told: list[Observation] = []
     for start in range(0, search.points, search.batch):
         batch = list(told)
         for index in range(start, min(start + search.batch, search.points)):
             values = propose(search, SPACE, "base", batch, index)
-            batch.append(Told(values, "running"))
-            told.append(Told(values, "finished", _height(values)))
+            batch.append(Observation(values, "running"))
+            told.append(Observation(values, "finished", _height(values)))
     return max(one.value for one in told if one.value is not None)
 
 
@@ -110,7 +110,7 @@ def test_tpe_finds_better_points_than_chance_on_twenty_seeds(record_property: An
 @pytest.mark.parametrize("sampler", ["tpe", "random", "gp"])
 def test_the_same_question_has_the_same_answer(sampler: str) -> None:
     told = [
-        Told({"config.x": float(i), "config.y": 1.0, "config.kind": "plain"}, "finished", -i)
+        Observation({"config.x": float(i), "config.y": 1.0, "config.kind": "plain"}, "finished", -i)
         for i in range(11)
     ]
     search = _search(sampler=sampler)
@@ -125,7 +125,7 @@ def test_another_seed_and_another_cell_draw_other_points() -> None:
 
 def test_points_that_failed_were_pruned_or_still_run_are_told_as_they_are() -> None:
     values = {"config.x": 1.0, "config.y": 1.0, "config.kind": "plain"}
-    told = [Told(values, status, None, (0.5,)) for status in ("failed", "pruned", "running")]
+    told = [Observation(values, status, None, (0.5,)) for status in ("failed", "pruned", "running")]
     assert propose(_search(), SPACE, "base", told, 3)
 
 
@@ -262,7 +262,7 @@ def test_the_best_point_is_trained_without_each_of_its_changes_whatever_interrup
         path = str(cell.ablates)
         assert cell.config[path.removeprefix("config.")] == default[path]
     assert [c.pairs for c in answer.comparisons] == [((cell.name, best.name),) for cell in ablated]
-    assert whole.grown.undrawn == 0
+    assert whole.grown.pending_points == 0
     one_by_one = ToySearch(tmp_path / "killed", cache_root, points=6, replicate=ABLATE)
     while one_by_one.run(packs=1):
         pass
@@ -344,7 +344,7 @@ def test_cells_are_searched_side_by_side_with_equal_budgets(cache_root: Path, tm
 
 
 def test_importance_tells_the_parameter_that_matters(undisturbed: ToySearch) -> None:
-    judged = judged_cells(
+    judged = evaluated_points(
         undisturbed.plan.model_copy(update={"points": tuple(undisturbed.points)}), undisturbed.records()
     )
     shares = importance(undisturbed.plan, judged["base"])
@@ -356,10 +356,12 @@ def test_importance_tells_the_parameter_that_matters(undisturbed: ToySearch) -> 
 def test_cma_es_learns_although_it_is_asked_anew_for_every_point() -> None:
     pytest.importorskip("cmaes", reason="the sampler cmaes needs the package cmaes")
     space = {path: SPACE[path] for path in ("config.x", "config.y")}
-    search, told = _search(sampler="cmaes", batch=3), list[Told]()
+    search, told = _search(sampler="cmaes", batch=3), list[Observation]()
     for index in range(60):
-        known = [one if i < index // 3 * 3 else Told(one.values, "running") for i, one in enumerate(told)]
+        known = [
+            one if i < index // 3 * 3 else Observation(one.values, "running") for i, one in enumerate(told)
+        ]
         values = propose(search, space, "base", known, index)
-        told.append(Told(values, "finished", _height({**values, "config.kind": "ridge"})))
+        told.append(Observation(values, "finished", _height({**values, "config.kind": "ridge"})))
     values = [one.value or 0.0 for one in told]
     assert statistics.fmean(values[-15:]) > statistics.fmean(values[:15]) + 0.2

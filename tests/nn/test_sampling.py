@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.nn.augmentation import Views
+from trainables.nn.augmentation import Augmentation
 from trainables.nn.sampling import BalancedSampler
 
 
@@ -61,7 +61,7 @@ def test_state_goes_on() -> None:
 
 
 def test_image_and_mask_are_flipped_alike_and_only_the_image_is_exposed() -> None:
-    views = Views.draw(20, "both", 0.2, np.random.default_rng(0))
+    views = Augmentation.draw(20, "both", 0.2, np.random.default_rng(0))
     maps = torch.rand(20, 1, 4, 6, generator=torch.Generator().manual_seed(0))
     positions = list(range(20))
     flipped = views.flip(maps, positions)
@@ -78,7 +78,7 @@ def test_image_and_mask_are_flipped_alike_and_only_the_image_is_exposed() -> Non
 
 
 def test_an_image_is_seen_the_same_way_in_any_batch() -> None:
-    views = Views.draw(9, "both", 0.2, np.random.default_rng(0))
+    views = Augmentation.draw(9, "both", 0.2, np.random.default_rng(0))
     maps = torch.rand(9, 1, 4, 6, generator=torch.Generator().manual_seed(0))
     whole = views.flip(views.expose(maps, range(9)), range(9))
     part = views.flip(views.expose(maps[[7, 2]], [7, 2]), [7, 2])
@@ -86,8 +86,8 @@ def test_an_image_is_seen_the_same_way_in_any_batch() -> None:
 
 
 def test_a_setting_that_is_off_leaves_the_others_random_numbers_alone() -> None:
-    on = Views.draw(50, "both", 0.2, np.random.default_rng(0))
-    off = Views.draw(50, "horizontal", 0.0, np.random.default_rng(0))
+    on = Augmentation.draw(50, "both", 0.2, np.random.default_rng(0))
+    off = Augmentation.draw(50, "horizontal", 0.0, np.random.default_rng(0))
     assert np.array_equal(on.mirrored, off.mirrored)
     assert not off.overturned.any()
     assert np.all(off.gain == 1)

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from assay.analysis.study_analysis import study_answers
+from assay.analysis.study_analysis import analyse_study
 from assay.report.formats import Form, report_files
-from assay.storage import Environment, Problem, Record
+from assay.storage import Environment, Record, UnreadableRecord
 from assay.study import ManifestSummary, Plan, Trial
 from tests.analysis.made_studies import STUDY, lose, make_plan, make_record
 
@@ -37,7 +37,7 @@ def _records(plan: Plan) -> dict[str, Record]:
     return {trial.id: make_record(trial, _scores, environment=_PROGRAM) for trial in plan.trials}
 
 
-def _of_seeds() -> tuple[Plan, dict[str, Record], tuple[Problem, ...]]:
+def _of_seeds() -> tuple[Plan, dict[str, Record], tuple[UnreadableRecord, ...]]:
     """A factorial on one split with eight seeds; one trial diverged, one record cannot be read."""
     text = (
         STUDY.replace("splits: per_seed", "splits: published, validation: none")
@@ -59,17 +59,17 @@ def _of_seeds() -> tuple[Plan, dict[str, Record], tuple[Problem, ...]]:
     lost = lose(diverged, "diverged", "NaN loss at epoch 3")
     records[diverged.id] = lost.model_copy(update={"environment": _PROGRAM})
     del records[unread.id]
-    return plan, records, (Problem(unread.id, f"trials/{unread.id}/record.json", "not a record"),)
+    return plan, records, (UnreadableRecord(unread.id, f"trials/{unread.id}/record.json", "not a record"),)
 
 
-def _of_folds() -> tuple[Plan, dict[str, Record], tuple[Problem, ...]]:
+def _of_folds() -> tuple[Plan, dict[str, Record], tuple[UnreadableRecord, ...]]:
     """Prescribed folds: two claims; more than 200 trials, which only HTML lists."""
     text = STUDY.replace("splits: per_seed", "splits: published")
     plan = make_plan(text.replace("[0, 1, 2]}", f"{list(range(18))}, folds: [0, 1, 2]}}"))
     return plan, _records(plan), ()
 
 
-def _of_one_cell() -> tuple[Plan, dict[str, Record], tuple[Problem, ...]]:
+def _of_one_cell() -> tuple[Plan, dict[str, Record], tuple[UnreadableRecord, ...]]:
     """No factors, nothing to compare, and two of three seeds are still to be trained."""
     text = STUDY.partition("factors:")[0] + "repeats: {seeds: [0, 1, 2]}\n"
     plan = make_plan(text)
@@ -83,7 +83,7 @@ GOLDENS = {"seeds": _of_seeds, "folds": _of_folds, "one_cell": _of_one_cell}
 def golden_files(name: str, form: Form) -> Mapping[str, str]:
     """File name → text of a report, without the bytes of its pictures."""
     plan, records, problems = GOLDENS[name]()
-    answers = study_answers(plan, records, problems)
+    answers = analyse_study(plan, records, problems)
     files = report_files(form, plan, records, answers, problems=problems, name=f"{name}{form.suffix}")
     return {path: _PICTURE.sub(r"\1", data.decode()) for path, data in files.items() if "/" not in path}
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from assay.analysis.study_analysis import study_answers
+from assay.analysis.study_analysis import analyse_study
 from assay.report.csv_tables import cells_csv, comparisons_csv
 from assay.report.formats import Form, report_files
 from assay.report.page.html import html_page
@@ -99,7 +99,7 @@ def test_latex_compiles(tmp_path: Path, name: str) -> None:
         files = {"hostile.tex": latex_page(hostile_page(), {}).encode()}
     else:
         plan, records, problems = GOLDENS[name]()
-        answers = study_answers(plan, records, problems)
+        answers = analyse_study(plan, records, problems)
         files = report_files(Form.LATEX, plan, records, answers, problems=problems, name=f"{name}.tex")
     for path, data in files.items():
         (tmp_path / path).parent.mkdir(exist_ok=True)
@@ -214,7 +214,7 @@ def test_more_than_two_hundred_trials_are_listed_in_html_only() -> None:
 
 def test_the_csv_of_cells_has_the_numbers_of_the_records() -> None:
     records = make_records(PLAN)
-    table = pd.read_csv(io.StringIO(cells_csv(PLAN, records, study_answers(PLAN, records))))
+    table = pd.read_csv(io.StringIO(cells_csv(PLAN, records, analyse_study(PLAN, records))))
     assert len(table) == len(PLAN.cells) * 3
     row = table.set_index(["cell", "metric"]).loc[("full·on", "image_ap")]
     assert (row["factor:stop"], row["n"], row["sd_over"]) == ("on", 3, "3 seeds")
@@ -225,7 +225,7 @@ def test_the_csv_of_cells_has_the_numbers_of_the_records() -> None:
 
 def test_the_csv_of_comparisons_has_the_columns_of_the_answers() -> None:
     records = make_records(PLAN)
-    answers = study_answers(PLAN, records)
+    answers = analyse_study(PLAN, records)
     rows = list(csv.DictReader(io.StringIO(comparisons_csv(answers))))
     families = ["comparisons"] * 4 + ["main effects"] * 2 + ["interactions"] + ["further metrics"] * 8
     assert [row["family"] for row in rows] == families

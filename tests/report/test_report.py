@@ -9,13 +9,13 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from assay.analysis.study_analysis import study_answers
+from assay.analysis.study_analysis import analyse_study
 from assay.report.ablation_table import ablation_table
 from assay.report.comparison_tables import sections
 from assay.report.page.markdown import markdown_page, markdown_table
 from assay.report.page.model import Section, TextTable
 from assay.report.terminal import terminal_page
-from assay.storage import Problem, Record
+from assay.storage import Record, UnreadableRecord
 from assay.study import ManifestSummary, Plan, Trial
 from tests.analysis.made_studies import (
     STUDY,
@@ -38,7 +38,7 @@ def moved(record: Record, metric: str, by: float) -> Record:
 
 def sections_of(plan: Plan, records: dict[str, Record]) -> dict[str, Section]:
     """Sections by the first word of their titles."""
-    found = sections(plan, study_answers(plan, records))
+    found = sections(plan, analyse_study(plan, records))
     return {section.title.partition(" ")[0]: section for section in found}
 
 
@@ -135,7 +135,7 @@ def test_further_metrics_are_families_of_their_own_and_called_exploratory() -> N
     section = sections_of(plan, noisy_records(plan))["Further"]
     assert section.intro.startswith("Exploratory: the question was asked of AP.")
     assert [row[0] for row in section.table.rows] == ["FP ↓"] * 4 + ["IoU ↑"] * 4
-    answers = study_answers(plan, noisy_records(plan)).further
+    answers = analyse_study(plan, noisy_records(plan)).further
     assert {(one.metric, one.family, one.m) for one in answers} == {
         ("fp", "further metrics", 4),
         ("pixel_iou", "further metrics", 4),
@@ -279,7 +279,7 @@ def test_an_unreadable_record_is_named_and_the_rest_is_shown() -> None:
     records = make_records(PLAN)
     trial = PLAN.trials[0]
     del records[trial.id]
-    problem = Problem(trial.id, f"trials/{trial.id}/record.json", "not a record")
+    problem = UnreadableRecord(trial.id, f"trials/{trial.id}/record.json", "not a record")
     text = markdown_of(PLAN, records, [problem])
     assert f"trials/{trial.id}/record.json" in text
     assert "1 missing (its record cannot be read)" in text

@@ -9,7 +9,7 @@ from typing import Literal
 
 import pytest
 
-from assay.analysis.study_analysis import study_answers
+from assay.analysis.study_analysis import analyse_study
 from assay.report.build import study_page
 from assay.report.csv_tables import cells_csv, stages_csv
 from assay.report.formats import Form, report_files
@@ -76,7 +76,7 @@ def test_a_method_without_stages_has_no_section() -> None:
     assert stage_section(PLAN, make_records(PLAN)) is None
     assert not any(
         one.title == "Stages"
-        for one in study_page(PLAN, make_records(PLAN), study_answers(PLAN, {})).sections
+        for one in study_page(PLAN, make_records(PLAN), analyse_study(PLAN, {})).sections
     )
 
 
@@ -185,7 +185,7 @@ def test_a_stage_with_a_cells_values_has_the_cells_interval_in_csv(folds: bool) 
         same = StageResult(stage="s1", of="test", metrics={"pixel_iou": record.result.metrics["pixel_iou"]})
         result = record.result.model_copy(update={"stages": (same,)})
         records[trial.id] = record.model_copy(update={"result": result})
-    cells = read_csv(cells_csv(plan, records, study_answers(plan, records)))
+    cells = read_csv(cells_csv(plan, records, analyse_study(plan, records)))
     for_cells = [row for row in cells if row["metric"] == "pixel_iou"]
     names = ("cell", "mean", "sd", "sd_over", "n", "n_planned", "low", "high", "interval", "claim")
     read = [[row[name] for name in names] for row in read_csv(stages_csv(plan, records))]
@@ -213,5 +213,5 @@ def test_a_stage_that_lost_a_repeat_has_a_mean_and_no_interval_in_csv() -> None:
 def test_csv_of_stages_is_written_where_there_are_some(
     records: dict[str, Record], name: str, written: set[str]
 ) -> None:
-    files = report_files(Form.CSV, PLAN, records, study_answers(PLAN, records), name=name)
+    files = report_files(Form.CSV, PLAN, records, analyse_study(PLAN, records), name=name)
     assert set(files) == written

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.study import parse_study
-from assay.study.design import design_cells, level_pairs, pairs_of, say_design
+from assay.study.design import design_cells, format_design, level_pairs, pairs_of
 from assay.study.schema import Study
 from tests.study.toy import BASIC, as_yaml, plan, study_with
 from trainables.errors import InputError
@@ -267,4 +267,4 @@ def test_a_design_with_more_trials_than_memory_holds_is_refused_before_they_are_
     ],
 )  # fmt: skip
 def test_a_design_is_said_in_a_line(design: dict[str, Any], said: str) -> None:
-    assert say_design(study_with(design=design)) == said
+    assert format_design(study_with(design=design)) == said

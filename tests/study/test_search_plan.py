@@ -55,7 +55,7 @@ def refusal(**changes: Any) -> str:
 def test_the_plan_of_a_search_is_its_cells_and_its_budget() -> None:
     made = plan(search_with())
     assert (made.trials, [one.cell.name for one in made.searched]) == ((), ["base"])
-    assert made.size == made.undrawn == 6 * 2 + 2 * 3
+    assert made.size == made.pending_points == 6 * 2 + 2 * 3
 
 
 def test_every_cell_has_the_same_budget() -> None:
@@ -170,7 +170,9 @@ def test_a_sampler_without_its_package_is_refused_by_name(monkeypatch: pytest.Mo
 
 def test_drawn_values_are_in_the_settings_of_the_points_trials() -> None:
     made = plan(search_with())
-    grown = made.grow(points_of(made, {"config.lr": 0.5, "config.a": 1, "config.b": 2}), [], complete=False)
+    grown = made.with_points(
+        points_of(made, {"config.lr": 0.5, "config.a": 1, "config.b": 2}), [], complete=False
+    )
     assert [trial.cell for trial in grown.trials] == ["base #0", "base #0"]
     assert {(t.config["lr"], t.config["a"], t.config["b"]) for t in grown.trials} == {(0.5, 1, 2)}
     assert grown.cells[0].diff["config.a"] == (0, 1)
@@ -180,7 +182,7 @@ def test_drawn_values_are_in_the_settings_of_the_points_trials() -> None:
 def test_a_point_like_an_earlier_one_is_not_trained_twice() -> None:
     made = plan(search_with())
     same = {"config.lr": 0.5, "config.a": 0}
-    assert len(made.grow(points_of(made, same, same), [], complete=True).cells) == 1
+    assert len(made.with_points(points_of(made, same, same), [], complete=True).cells) == 1
 
 
 def test_a_point_has_the_ids_of_the_same_settings_in_a_design(tmp_path: Path) -> None:
@@ -192,7 +194,7 @@ def test_a_point_has_the_ids_of_the_same_settings_in_a_design(tmp_path: Path) ->
         ),
         tmp_path,
     )
-    assert [t.id for t in made.grow([point], [], complete=True).trials] == [t.id for t in plain.trials]
+    assert [t.id for t in made.with_points([point], [], complete=True).trials] == [t.id for t in plain.trials]
 
 
 def test_settings_that_the_method_refuses_together_are_a_point_that_failed() -> None:
@@ -200,13 +202,13 @@ def test_settings_that_the_method_refuses_together_are_a_point_that_failed() -> 
     (point,) = points_of(made, {"config.lr": -1.0, "config.a": 0})
     assert point.config is None
     assert "should be greater than 0" in (point.reason or "")
-    assert made.grow([point], [], complete=False).cells == ()
+    assert made.with_points([point], [], complete=False).cells == ()
 
 
 def test_only_replicated_points_answer_the_question() -> None:
     made = plan(search_with(**CELLS))
     points = points_of(made, {"config.lr": 0.5, "config.a": 0}, {"config.lr": 0.1, "config.a": 2})
-    grown = made.grow(points, [points[2], points[0], points[1]], complete=True)
+    grown = made.with_points(points, [points[2], points[0], points[1]], complete=True)
     answer = grown.answer()
     assert [cell.name for cell in answer.cells] == [
         "low #1 replicated",
@@ -222,7 +224,10 @@ def test_the_plan_of_a_search_comes_back_from_its_table() -> None:
     back = Plan.from_table(made.to_table())
     assert (back.searched, back.size, back.trials) == (made.searched, made.size, ())
     points = points_of(made, {"config.lr": 0.5, "config.a": 0})
-    assert back.grow(points, [], complete=False).trials == made.grow(points, [], complete=False).trials
+    assert (
+        back.with_points(points, [], complete=False).trials
+        == made.with_points(points, [], complete=False).trials
+    )
 
 
 # The best point with one change less
@@ -263,7 +268,7 @@ def test_settings_that_follow_a_parameter_go_back_with_it() -> None:
 def test_an_ablation_is_compared_with_the_best_point_and_names_its_bundle() -> None:
     made = plan(search_with(**ABLATE))
     points = points_of(made, {"config.lr": 0.5, "config.a": 1, "config.b": 3})
-    grown = made.grow(points, points, ablations(made, points[0]), complete=True)
+    grown = made.with_points(points, points, ablations(made, points[0]), complete=True)
     answer = grown.answer()
     assert {trial.seed for trial in answer.trials} == {10, 11}
     assert len({trial.id for trial in grown.trials}) == len(grown.trials)
@@ -278,7 +283,7 @@ def test_an_ablation_is_compared_with_the_best_point_and_names_its_bundle() -> N
 def test_an_ablation_that_is_a_start_point_is_trained_once() -> None:
     made = plan(search_with(**ABLATE))
     points = points_of(made, {"config.lr": 0.1, "config.a": 0}, {"config.lr": 0.5, "config.a": 0})
-    grown = made.grow(points, [points[1], points[0]], ablations(made, points[1]), complete=True)
+    grown = made.with_points(points, [points[1], points[0]], ablations(made, points[1]), complete=True)
     assert [cell.name for cell in grown.answer().cells] == ["base #1 replicated", "base #0 replicated"]
     assert [c.pairs for c in grown.answer().comparisons] == [(("base #0 replicated", "base #1 replicated"),)]
     assert len({trial.id for trial in grown.trials}) == len(grown.trials)
@@ -288,7 +293,7 @@ def test_an_ablation_that_the_method_refuses_is_left_out_with_its_reason() -> No
     made = plan(search_with(**ABLATE))
     (best,) = points_of(made, {"config.lr": 0.5, "config.a": 0})
     refused = ablations(made, best)[0].model_copy(update={"config": None, "reason": "no"})
-    grown = made.grow([best], [best], [refused], complete=True)
+    grown = made.with_points([best], [best], [refused], complete=True)
     assert grown.answer().comparisons == ()
     assert grown.ablated == (refused,)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from assay.study.search import Parameter
-from assay.study.space import contains, corners, draw, grid, grid_size, say_parameter, space_problems
+from assay.study.space import contains, corners, draw, format_parameter, grid, grid_size, space_problems
 
 Space = dict[str, Parameter]
 SPACE = TypeAdapter(Space)
@@ -127,4 +127,4 @@ def test_a_space_that_cannot_be_drawn_from_is_refused(text: dict[str, Any], expe
 
 def test_a_parameter_is_said_in_a_few_words() -> None:
     made = space({"config.lr": {"float": [0.003, 2], "log": True}, "config.s": {"choice": [True, "x", 2]}})
-    assert [say_parameter(one) for one in made.values()] == ["0.003 … 2 (log)", "true, x, 2"]
+    assert [format_parameter(one) for one in made.values()] == ["0.003 … 2 (log)", "true, x, 2"]

@@ -20,7 +20,7 @@ from trainables.data.spec import Supervision
 from trainables.data.tensors import images_to_tensor
 from trainables.errors import Diverged, InputError
 from trainables.evaluate import EvaluationData, evaluate
-from trainables.nn.augmentation import Views
+from trainables.nn.augmentation import Augmentation
 from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.resnet import ResNet18s, ResNetShape
 from trainables.supervised import TRAINABLE, SupervisedConfig, SupervisedPredictor
@@ -140,7 +140,7 @@ def test_what_is_known_of_pixels_follows_the_masks() -> None:
     images = surfaces(3, 2, masks=2)
     empty = {**images.masks, images.ids[1]: np.zeros(SIZE, np.uint8)}  # defective, and nothing is drawn
     truths = Truths.of(replace(images, masks=empty), SIZE)
-    batch = truths.batch(range(5), Views.draw(5, "none", 0, np.random.default_rng(0)), CPU)
+    batch = truths.batch(range(5), Augmentation.draw(5, "none", 0, np.random.default_rng(0)), CPU)
     assert batch.drawn_B.tolist() == [1, 0, 0, 0, 0]
     assert batch.known_B.tolist() == [1, 0, 0, 1, 1]
     assert batch.mask_B1HW.sum(dim=(1, 2, 3)).tolist() == [64, 0, 0, 0, 0]
@@ -151,7 +151,7 @@ def test_two_workers_sum_to_one(model: str) -> None:
     config = tiny_config(model=model)
     images = tiny_data(masks=2).train
     truths = Truths.of(images, SIZE) if model == "unet" else None
-    views = Views.draw(len(images), "both", 0.2, np.random.default_rng(0))
+    views = Augmentation.draw(len(images), "both", 0.2, np.random.default_rng(0))
     one, first, second = (new_network(config, images, 0, CPU) for _ in range(3))
     batch = [0, 4, 5, 8, 12]
     sums = train_batch(one, images, truths, Batch(batch, views, 5))
@@ -169,7 +169,7 @@ def test_two_workers_sum_to_one(model: str) -> None:
 
 def test_a_worker_without_images_adds_nothing() -> None:
     network = new_network(tiny_config(), surfaces(1, 1), 0, CPU)
-    views = Views.draw(2, "both", 0.2, np.random.default_rng(0))
+    views = Augmentation.draw(2, "both", 0.2, np.random.default_rng(0))
     assert not train_batch(network, surfaces(1, 1), None, Batch([], views, 2)).any()
     assert all(parameter.grad is None for parameter in network.parameters())
 

@@ -29,18 +29,18 @@ from trainables.data.samples import ImageSet, TrainingData
 from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
 from trainables.metrics import Undefined, image_ap
-from trainables.nn.augmentation import Views
+from trainables.nn.augmentation import Augmentation
 from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.inputs import Standardise
 from trainables.nn.models import with_layout
 from trainables.nn.passes import image_passes
 from trainables.nn.sampling import BalancedSampler
 from trainables.nn.training import (
-    keep_training,
     learning_rate,
     mean_over_workers,
     require_finite,
-    resume_training,
+    restore_checkpoint,
+    save_checkpoint,
 )
 
 __all__ = ["Attachment", "ClassifierStep", "classifier_scores", "new_classifier", "train_classifier"]
@@ -144,12 +144,14 @@ def train_classifier(
     optimiser = _optimiser(trained, config)
     sampler = BalancedSampler(data.train.labels, config.batch_size)
     epochs = max(config.epochs, -(-config.min_steps // sampler.steps))
-    start = resume_training(run, trained, optimiser, sampler)
+    start = restore_checkpoint(run, trained, optimiser, sampler)
 
     for epoch in range(start, epochs):
         net.train()
         sums: dict[str, Tensor] = {}
-        views = Views.draw(len(data.train), config.flips, config.photometric, run.generator("augment", epoch))
+        views = Augmentation.draw(
+            len(data.train), config.flips, config.photometric, run.generator("augment", epoch)
+        )
         batches = sampler.epoch(run.generator("order", epoch), lambda n: run.generator("negatives", n))
         for number, batch in enumerate(batches, start=epoch * sampler.steps):
             rate = learning_rate(config.lr, config.schedule, number, epochs * sampler.steps)
@@ -169,7 +171,7 @@ def train_classifier(
         if data.validation is not None and (epoch % config.validate_every == 0 or epoch == epochs - 1):
             metrics |= _validate(net, data.validation)
         run.log(epoch, metrics, epochs)
-        keep_training(run, epoch + 1, trained, optimiser, sampler)
+        save_checkpoint(run, epoch + 1, trained, optimiser, sampler)
     return net.eval()
 
 
@@ -204,7 +206,7 @@ class _Now(NamedTuple):
 
 
 def _forward(
-    net: Classifier, images: ImageSet, views: Views, batch: Sequence[int], now: _Now
+    net: Classifier, images: ImageSet, views: Augmentation, batch: Sequence[int], now: _Now
 ) -> ClassifierStep:
     """Show the network this worker's part of a batch, which may be empty."""
     run = now.run

@@ -16,7 +16,7 @@ from trainables.cam.config import ClassifierConfig
 from trainables.focus.extension import Erasing, Fuse, Mode, Residual
 from trainables.nn.labels.pseudo import Cutoffs, Policy
 from trainables.nn.labels.segmentation import ImageTask
-from trainables.nn.loop import Course
+from trainables.nn.loop import TrainingSchedule
 from trainables.nn.settings import PseudoLabelConfig
 
 __all__ = ["FocusConfig"]
@@ -173,9 +173,9 @@ class FocusConfig(ClassifierConfig, PseudoLabelConfig, frozen=True):
         return Cutoffs(policy, self.foreground, self.background, self.area)
 
     @property
-    def inpainting(self) -> Course:
+    def inpainting(self) -> TrainingSchedule:
         """How long and how fast the inpainting net trains."""
-        return Course(
+        return TrainingSchedule(
             epochs=self.inpainter_epochs,
             min_steps=self.inpainter_min_steps,
             batch_size=self.inpainter_batch,

@@ -15,13 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Flips", "Views"]
+__all__ = ["Augmentation", "Flips"]
 
 Flips = Literal["none", "horizontal", "vertical", "both"]
 
 
 @dataclass(frozen=True, eq=False)
-class Views:
+class Augmentation:
     """How each training image is seen in one epoch."""
 
     mirrored: NDArray[np.bool_]  # N: left and right exchanged
@@ -30,8 +30,8 @@ class Views:
     offset: NDArray[np.float32]  # N, in units of the grey range
 
     @classmethod
-    def draw(cls, count: int, flips: Flips, photometric: float, rng: np.random.Generator) -> Views:
-        """Views of ``count`` images; gain in 1 ± ``photometric``, offset in ± ``photometric``."""
+    def draw(cls, count: int, flips: Flips, photometric: float, rng: np.random.Generator) -> Augmentation:
+        """Augmentation of ``count`` images; gain in 1 ± ``photometric``, offset in ± ``photometric``."""
         # All four are always drawn: a setting that is off leaves the random numbers of the others alone.
         mirrored, overturned = rng.random((2, count)) < 0.5
         gain, offset = photometric * rng.uniform(-1, 1, (2, count))

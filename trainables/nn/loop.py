@@ -17,18 +17,18 @@ from trainables.contract import Run, refuse_small_batch, shard
 from trainables.nn.sampling import BalancedSampler
 from trainables.nn.training import (
     Schedule,
-    keep_training,
     learning_rate,
     mean_over_workers,
     require_finite,
-    resume_training,
+    restore_checkpoint,
+    save_checkpoint,
 )
 
-__all__ = ["Course", "Part", "train"]
+__all__ = ["Part", "TrainingSchedule", "train"]
 
 
 @dataclass(frozen=True)
-class Course:
+class TrainingSchedule:
     """Length and pace of a training."""
 
     epochs: int
@@ -53,7 +53,7 @@ class Part(NamedTuple):
 def train(
     network: nn.Module,
     run: Run,
-    course: Course,
+    course: TrainingSchedule,
     sampler: BalancedSampler,
     *,
     losses: Sequence[str],
@@ -81,7 +81,7 @@ def train(
         parameter.grad = torch.zeros_like(parameter)
     epochs = max(course.epochs, -(-course.min_steps // sampler.steps))
     steps = epochs * sampler.steps
-    start = resume_training(run, network, optimiser, sampler)
+    start = restore_checkpoint(run, network, optimiser, sampler)
     for epoch in range(start, epochs):
         network.train()
         sums = torch.zeros(len(losses) + 1, device=run.device)
@@ -103,4 +103,4 @@ def train(
             metrics |= at_the_end()
         require_finite(epoch, metrics, network)
         run.log(epoch, metrics, epochs)
-        keep_training(run, epoch + 1, network, optimiser, sampler)
+        save_checkpoint(run, epoch + 1, network, optimiser, sampler)

@@ -17,7 +17,7 @@ from trainables.nn.labels.refine import GuidedFilter, Refiner
 from trainables.nn.layers.inputs import LocalContrast, Standardise
 from trainables.nn.layers.norm import Norm
 from trainables.nn.layers.resnet import ResNet18s, ResNetShape, Stem
-from trainables.nn.loop import Course
+from trainables.nn.loop import TrainingSchedule
 from trainables.nn.training import Schedule
 from trainables.nn.weights import check_name, load_resnet_weights, load_weights_file, weights_path
 
@@ -255,9 +255,9 @@ class PseudoLabelConfig(BalancedTrainingConfig, frozen=True):
         )
 
     @property
-    def segmenting(self) -> Course:
+    def segmenting(self) -> TrainingSchedule:
         """How long and how fast segmentation nets train."""
-        return Course(
+        return TrainingSchedule(
             epochs=self.segment_epochs,
             min_steps=self.segment_min_steps,
             batch_size=self.segment_batch,

@@ -18,13 +18,13 @@ from trainables.nn.sampling import BalancedSampler
 
 __all__ = [
     "Schedule",
-    "keep_training",
     "learning_rate",
     "mean_over_workers",
     "optimiser_tensors",
     "require_finite",
+    "restore_checkpoint",
     "restore_optimiser",
-    "resume_training",
+    "save_checkpoint",
     "tensors_under",
     "validation_ap",
 ]
@@ -51,7 +51,7 @@ def optimiser_tensors(optimiser: torch.optim.Optimizer, network: nn.Module) -> d
     }
 
 
-def keep_training(
+def save_checkpoint(
     run: Run, epochs: int, network: nn.Module, optimiser: torch.optim.Optimizer, sampler: BalancedSampler
 ) -> None:
     """Checkpoint network, optimiser and sampler after ``epochs`` finished epochs."""
@@ -60,10 +60,10 @@ def keep_training(
     run.checkpoint(epochs, tensors, {"sampler": sampler.state()})
 
 
-def resume_training(
+def restore_checkpoint(
     run: Run, network: nn.Module, optimiser: torch.optim.Optimizer, sampler: BalancedSampler
 ) -> int:
-    """Restore what :func:`keep_training` kept, if there is anything; returns the epoch to start with."""
+    """Restore what :func:`save_checkpoint` kept, if there is anything; returns the epoch to start with."""
     state = run.resume()
     if state is None:
         return 0

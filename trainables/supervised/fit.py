@@ -19,7 +19,7 @@ from trainables.contract import Run, refuse_small_batch
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
-from trainables.nn.augmentation import Views
+from trainables.nn.augmentation import Augmentation
 from trainables.nn.cam.activation import dataset_scale
 from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.inputs import Standardise
@@ -27,11 +27,11 @@ from trainables.nn.layers.unet import prior_logit
 from trainables.nn.models import forward_context, with_layout
 from trainables.nn.sampling import BalancedSampler
 from trainables.nn.training import (
-    keep_training,
     learning_rate,
     mean_over_workers,
     require_finite,
-    resume_training,
+    restore_checkpoint,
+    save_checkpoint,
     validation_ap,
 )
 from trainables.supervised.config import SupervisedConfig
@@ -62,12 +62,14 @@ def fit(config: SupervisedConfig, data: TrainingData, run: Run) -> SupervisedPre
     optimiser = _optimiser(network, config)
     sampler = BalancedSampler(data.train.labels, config.batch_size)
     epochs = max(config.epochs, -(-config.min_steps // sampler.steps))
-    start = resume_training(run, network, optimiser, sampler)
+    start = restore_checkpoint(run, network, optimiser, sampler)
 
     for epoch in range(start, epochs):
         network.train()
         sums = torch.zeros(4, device=run.device)
-        views = Views.draw(len(data.train), config.flips, config.photometric, run.generator("augment", epoch))
+        views = Augmentation.draw(
+            len(data.train), config.flips, config.photometric, run.generator("augment", epoch)
+        )
         batches = sampler.epoch(run.generator("order", epoch), lambda n: run.generator("negatives", n))
         for step, batch in enumerate(batches, start=epoch * sampler.steps):
             _set_rate(optimiser, learning_rate(config.lr, config.schedule, step, epochs * sampler.steps))
@@ -82,7 +84,7 @@ def fit(config: SupervisedConfig, data: TrainingData, run: Run) -> SupervisedPre
         if data.validation is not None and (epoch % config.validate_every == 0 or epoch == epochs - 1):
             metrics |= validation_ap(SupervisedPredictor(network, config), data.validation, run.device)
         run.log(epoch, metrics, epochs)
-        keep_training(run, epoch + 1, network, optimiser, sampler)
+        save_checkpoint(run, epoch + 1, network, optimiser, sampler)
 
     if isinstance(network, Classifier):
         network.map_scale.copy_(_map_scale(network, data.train))
@@ -94,7 +96,7 @@ class Batch:
     """One worker's part of a global batch."""
 
     positions: Sequence[int]  # in the training set; may be empty
-    views: Views
+    views: Augmentation
     size: int  # images of the global batch
 
 

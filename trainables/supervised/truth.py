@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from trainables.data.samples import ImageSet
 from trainables.metrics import truth_at
-from trainables.nn.augmentation import Views
+from trainables.nn.augmentation import Augmentation
 from trainables.supervised.loss import PixelTruth
 
 __all__ = ["Truths"]
@@ -45,7 +45,7 @@ class Truths:
         images = len(self.masks) * (1 if self.labels.all() else 2)
         return sum(int(mask.sum()) for mask in self.masks.values()) / (images * self.size[0] * self.size[1])
 
-    def batch(self, positions: Sequence[int], views: Views, device: torch.device) -> PixelTruth:
+    def batch(self, positions: Sequence[int], views: Augmentation, device: torch.device) -> PixelTruth:
         """The truth of some images, flipped as they are."""
         empty = np.zeros(self.size, np.bool_)
         stacked = np.stack([self.masks.get(i, empty) for i in positions])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from assay.analysis.statistics import Answer
+from assay.analysis.statistics import ComparisonResult
 from assay.report.figures.effects_rows import studies_plot
 from assay.report.formats import Form, pair_files
 from assay.report.page.model import Section
@@ -15,7 +15,7 @@ from assay_dashboard.plots import difference_plot
 from assay_dashboard.state import OTHER
 
 
-def _plot(view: results.StudyView, pair_answers: tuple[Answer, ...]) -> None:
+def _plot(view: results.StudyView, pair_answers: tuple[ComparisonResult, ...]) -> None:
     plot = studies_plot(view.plan.answer(), pair_answers)
     if plot is None:
         return

@@ -9,9 +9,9 @@ from itertools import groupby
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator as Container
 
-from assay.analysis.statistics import Answer
+from assay.analysis.statistics import ComparisonResult
 from assay.analysis.statistics.wording import sentence
-from assay.analysis.study_analysis import StudyAnswers
+from assay.analysis.study_analysis import StudyAnalysis
 from assay.report.ablation_table import decimals_of
 from assay.report.build import answer_sections
 from assay.report.figures.effects_rows import (
@@ -30,7 +30,7 @@ from trainables.metrics import METRICS
 _WHAT = {"comparisons": "Comparisons", "effects": "Main effects and interactions"}
 
 
-def _plots(plan: Plan, found: StudyAnswers) -> dict[str, EffectsPlot]:
+def _plots(plan: Plan, found: StudyAnalysis) -> dict[str, EffectsPlot]:
     """By its name in the URL, each with all rows; only those that have something to show."""
     effects = len(found.main_effects) + len(found.interactions)
     plots = {
@@ -93,12 +93,12 @@ def _plot(plot: EffectsPlot) -> None:
         st.altair_chart(chart, alt=replace(plot, rows=(EffectRow(heading), *rows)).alt)
 
 
-def _name(one: Answer) -> str:
+def _name(one: ComparisonResult) -> str:
     where = f", {one.within}" if one.within else ""
     return f"{one.comparison}{where} ({one.claim})"
 
 
-def _closer(view: results.StudyView, answers: tuple[Answer, ...]) -> None:
+def _closer(view: results.StudyView, answers: tuple[ComparisonResult, ...]) -> None:
     """One comparison in words, and the way to its masks and trials."""
     of_name = {_name(one): one for one in answers}
     chosen = st.selectbox(

@@ -7,7 +7,7 @@ import math
 import pandas as pd
 import streamlit as st
 
-from assay.analysis.label_analysis import LabelAnswers
+from assay.analysis.label_analysis import LabelAnalysis
 from assay.analysis.label_costs import LabelCosts
 from assay.report.figures.name_placement import spread
 from assay.report.label_tables import label_sections, time_unit
@@ -41,7 +41,7 @@ def _slider(title: str, named: float, usual: tuple[float, float], *, key: str) -
     return st.slider(title, min(low, named), max(high, 3 * named), named, low, key=key, bind="query-params")
 
 
-def _plot(answers: LabelAnswers) -> None:
+def _plot(answers: LabelAnalysis) -> None:
     costs = answers.costs
     times, unit = time_unit(costs)
     rows = [

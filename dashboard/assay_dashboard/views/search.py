@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from assay.report.search_tables import judged_cells, search_line
+from assay.report.search_tables import evaluated_points, search_line
 from assay.study.repeats import repeat_name
 from assay_dashboard import study_view as results
 from assay_dashboard.layout import look, message, paragraph, plain, study_view, to_trial
@@ -134,7 +134,7 @@ def _page() -> None:
         message(f"{view.name} is no search: its cells are on the page Table.")
         return
     with st.spinner("Judging points …"):
-        judged = view.computed.once("judged", lambda: judged_cells(view.plan, view.records))
+        judged = view.computed.once("judged", lambda: evaluated_points(view.plan, view.records))
     line = search_line(view.plan, judged)
     st.html(paragraph(view.plan.study.question, "question") + paragraph(line, "quiet"))
     cell = _choose_cell(list(judged))

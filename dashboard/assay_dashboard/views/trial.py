@@ -11,7 +11,7 @@ from assay.analysis.summary import reported_metrics
 from assay.storage import Record, Store
 from assay.storage.mlflow_marker import run_address
 from assay.study import Trial
-from assay.study.compare import say_value
+from assay.study.compare import format_value
 from assay.study.identity import flatten
 from assay.study.repeats import repeat_name
 from assay_dashboard import study_view as results
@@ -159,7 +159,9 @@ def _scores(view: results.StudyView, record: Record) -> None:
 
 def _settings(view: results.StudyView, record: Record) -> None:
     trial = record.trial
-    differs = [(path, say_value(a), say_value(b)) for path, (a, b) in dict(trial.get("diff", {})).items()]
+    differs = [
+        (path, format_value(a), format_value(b)) for path, (a, b) in dict(trial.get("diff", {})).items()
+    ]
     plain("What differs from the study's base", "heading")
     if differs:
         st.dataframe(pd.DataFrame(differs, columns=["setting", "base", "here"]), hide_index=True)
@@ -167,7 +169,7 @@ def _settings(view: results.StudyView, record: Record) -> None:
         plain("Nothing: it is the base.", "quiet")
     plain("All settings", "heading")
     parts = {part: trial.get(part) for part in ("config", "data", "supervision")}
-    rows = [(path, say_value(value)) for path, value in flatten(parts).items()]
+    rows = [(path, format_value(value)) for path, value in flatten(parts).items()]
     st.dataframe(pd.DataFrame(rows, columns=["setting", "value"]), hide_index=True, height=520)
 
 

@@ -13,15 +13,15 @@ from itertools import pairwise
 import pandas as pd
 
 from assay.analysis.label_costs import LabelCell, LabelCosts, label_costs, label_factors
-from assay.analysis.statistics import Answer, Splits, compare, comparison
+from assay.analysis.statistics import ComparisonResult, Splits, compare, comparison
 from assay.analysis.statistics.enough_masks import Enough, enough_masks
 from assay.analysis.statistics.next_labels import LabelAdvice, Labels, advise_labels, most_hours
 from assay.analysis.summary import tidy
-from assay.storage.record import Problem, Record
+from assay.storage.record import Record, UnreadableRecord
 from assay.study import Plan
 from trainables.errors import InputError
 
-__all__ = ["LabelAnswers", "NextLabels", "label_answers", "next_labels"]
+__all__ = ["LabelAnalysis", "NextLabels", "analyse_labels", "next_labels"]
 
 _HOUR = 3600.0
 _MOST_HOURS = 100_000
@@ -39,22 +39,22 @@ class NextLabels:
 
 
 @dataclass(frozen=True)
-class LabelAnswers:
+class LabelAnalysis:
     """All that a study says about its labels."""
 
     costs: LabelCosts
-    steps: tuple[Answer, ...]  # each cell of a front against the one before, for each claim
+    steps: tuple[ComparisonResult, ...]  # each cell of a front against the one before, for each claim
     enough: tuple[tuple[str, tuple[Enough, ...]], ...]  # line → its answer for each claim
     further: tuple[NextLabels, ...]  # () where labels and masks do not both vary
 
 
-def label_answers(
+def analyse_labels(
     plan: Plan,
     records: Mapping[str, Record],
-    problems: Sequence[Problem] = (),
+    problems: Sequence[UnreadableRecord] = (),
     *,
     looks: Sequence[int] = (),
-) -> LabelAnswers | None:
+) -> LabelAnalysis | None:
     """What labels buy; None where :func:`label_costs` finds nothing.
 
     Args:
@@ -85,7 +85,7 @@ def label_answers(
         earlier_looks=looks,
         test=plan.study.exact_test,
     )
-    return LabelAnswers(
+    return LabelAnalysis(
         costs=costs,
         steps=answers,
         enough=tuple(_enough(costs, table, splits, plan.study.resolve)),
@@ -131,7 +131,7 @@ def next_labels(
     return tuple(_next(costs, table, group, hours=hours, start=start) for group in groups)
 
 
-def _table(plan: Plan, records: Mapping[str, Record], problems: Sequence[Problem]) -> pd.DataFrame:
+def _table(plan: Plan, records: Mapping[str, Record], problems: Sequence[UnreadableRecord]) -> pd.DataFrame:
     return tidy(plan, records, problems, metric=plan.study.metrics.primary).to_pandas()
 
 
@@ -195,14 +195,14 @@ def _next(
         which = "no cell has" if start is None else f"{start} does not have"
         reason = f"{which} the masks of some defective images and not of others: there is no choice to make"
         return NextLabels(None, Labels(0, 0), counted, LabelAdvice(hours or 0.0, Labels(0, 0), None, reason))
-    labels, undrawn = counts[now.cell.name], now.defective - now.masks
+    labels, pending_points = counts[now.cell.name], now.defective - now.masks
     if hours is None:
-        hours = min(most_hours(labels, seconds), undrawn * seconds.masks / _HOUR)
+        hours = min(most_hours(labels, seconds), pending_points * seconds.masks / _HOUR)
     advice = advise_labels(table, counts, now=labels, hours=hours, seconds=seconds, metric=costs.metric.name)
-    if advice.masks is not None and advice.bought.masks > undrawn * (1 + 1e-9):
+    if advice.masks is not None and advice.bought.masks > pending_points * (1 + 1e-9):
         reason = (
-            f"{undrawn:.0f} defective training images have no mask yet, and the hours are for "
-            f"{advice.bought.masks:.0f}: ask for {undrawn * seconds.masks / _HOUR:.2g} hours or fewer"
+            f"{pending_points:.0f} defective training images have no mask yet, and the hours are for "
+            f"{advice.bought.masks:.0f}: ask for {pending_points * seconds.masks / _HOUR:.2g} hours or fewer"
         )
         advice = LabelAdvice(hours, advice.bought, None, reason)
     return NextLabels(now, labels, counted, advice)

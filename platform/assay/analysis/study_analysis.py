@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from assay.analysis.statistics import (
-    Answer,
     Best,
+    ComparisonResult,
     Contrast,
     MeanInterval,
     Splits,
@@ -22,36 +22,38 @@ from assay.analysis.statistics import (
     mean_intervals,
 )
 from assay.analysis.summary import reported_metrics, tidy
-from assay.analysis.test_set_uncertainty import LUCKY_METRIC, StudyLuck
-from assay.storage.record import Problem, Record
+from assay.analysis.test_set_uncertainty import RESAMPLED_METRIC, ItemIntervals
+from assay.storage.record import Record, UnreadableRecord
 from assay.study import Plan
 from assay.study.nesting import NO_LEVEL
 from trainables.metrics import Metric
 
-__all__ = ["StudyAnswers", "splits_of", "study_answers"]
+__all__ = ["StudyAnalysis", "analyse_study", "splits_of"]
 
 
 @dataclass(frozen=True)
-class StudyAnswers:
+class StudyAnalysis:
     """What the primary metric says, each group a family (for each claim) of its own."""
 
-    comparisons: tuple[Answer, ...]
-    main_effects: tuple[Answer, ...]  # of a full factorial design; else empty
-    interactions: tuple[Answer, ...]
-    further: tuple[Answer, ...]  # the comparisons by each further metric: a family each, exploratory
+    comparisons: tuple[ComparisonResult, ...]
+    main_effects: tuple[ComparisonResult, ...]  # of a full factorial design; else empty
+    interactions: tuple[ComparisonResult, ...]
+    further: tuple[
+        ComparisonResult, ...
+    ]  # the comparisons by each further metric: a family each, exploratory
     best: Best | None  # None: fewer than two cells can be compared
-    luck: StudyLuck | None
+    luck: ItemIntervals | None
     intervals: Mapping[str, Mapping[str, MeanInterval]]  # of each reported metric: cell → of its mean
 
 
-def study_answers(
+def analyse_study(
     plan: Plan,
     records: Mapping[str, Record],
-    problems: Sequence[Problem] = (),
+    problems: Sequence[UnreadableRecord] = (),
     *,
-    luck: StudyLuck | None = None,
+    luck: ItemIntervals | None = None,
     looks: Sequence[int] = (),
-) -> StudyAnswers:
+) -> StudyAnalysis:
     """Everything the study was asked, answered.
 
     Args:
@@ -73,7 +75,7 @@ def study_answers(
 
     def answer(
         families: Mapping[str, Sequence[Contrast]], metric: Metric = primary
-    ) -> Mapping[str, tuple[Answer, ...]]:
+    ) -> Mapping[str, tuple[ComparisonResult, ...]]:
         if table.empty:
             return dict.fromkeys(families, ())
         return compare_families(
@@ -94,7 +96,7 @@ def study_answers(
     best = None
     if on_one_data_set:
         best = best_cells(table, metric=primary.name, splits=splits, test=plan.study.exact_test)
-    return StudyAnswers(
+    return StudyAnalysis(
         comparisons=answers["comparisons"],
         main_effects=answers["main effects"],
         interactions=answers["interactions"],
@@ -118,11 +120,11 @@ def splits_of(plan: Plan) -> dict[str, Splits]:
     return {cell.name: "per_seed" if cell.data.splits == "per_seed" else "prescribed" for cell in plan.cells}
 
 
-def _smallest_step(metric: Metric, luck: StudyLuck | None) -> float | None:
+def _smallest_step(metric: Metric, luck: ItemIntervals | None) -> float | None:
     """What one test image moves the metric by; None where that is not known."""
     if metric.unit == "images":
         return 1.0
-    return luck.smallest_step if luck is not None and metric.name == LUCKY_METRIC else None
+    return luck.smallest_step if luck is not None and metric.name == RESAMPLED_METRIC else None
 
 
 def _comparisons(plan: Plan) -> list[Contrast]:

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 
-from assay.storage.record import Problem, Record
+from assay.storage.record import Record, UnreadableRecord
 from assay.storage.store import RecordSet, Store
 from assay.study import Cell, Plan, Trial
 from trainables.metrics import METRICS, Metric
@@ -145,7 +145,7 @@ def reported_metrics(plan: Plan) -> list[Metric]:
 
 
 def summarise(
-    plan: Plan, records: Mapping[str, Record], metric: str, problems: Sequence[Problem] = ()
+    plan: Plan, records: Mapping[str, Record], metric: str, problems: Sequence[UnreadableRecord] = ()
 ) -> list[CellSummary]:
     """One metric on test data, for every cell in the plan's order."""
     unreadable = {problem.trial for problem in problems}
@@ -182,7 +182,7 @@ def repeats_text(summary: CellSummary) -> str:
 def tidy(
     plan: Plan,
     records: Mapping[str, Record],
-    problems: Sequence[Problem] = (),
+    problems: Sequence[UnreadableRecord] = (),
     *,
     metric: str | None = None,
 ) -> pa.Table:

@@ -11,21 +11,21 @@ from dataclasses import dataclass
 import pandas as pd
 import pyarrow as pa
 
-from assay.analysis.statistics import ItemBootstrap, Luck
+from assay.analysis.statistics import ItemBootstrap, ItemInterval
 from assay.storage.record import Record
 from assay.storage.store import DamagedFileError
 from assay.study import Plan
 
-__all__ = ["LUCKY_METRIC", "ReadPart", "StudyLuck", "read_luck"]
+__all__ = ["RESAMPLED_METRIC", "ItemIntervals", "ReadPart", "read_item_intervals"]
 
-LUCKY_METRIC = "image_ap"
+RESAMPLED_METRIC = "image_ap"
 ReadPart = Callable[[Record, str], pa.Table | None]  # `Store.read_part`
-_NO_PREDICTIONS = Luck(None, None, "no predictions")
-_OTHER_DATA = Luck(None, None, "the cells are on other data")
+_NO_PREDICTIONS = ItemInterval(None, None, "no predictions")
+_OTHER_DATA = ItemInterval(None, None, "the cells are on other data")
 
 
 @dataclass(frozen=True, eq=False)
-class StudyLuck:
+class ItemIntervals:
     """Intervals over test items, for cells and for differences of cells."""
 
     trials: Mapping[str, Sequence[str]]  # cell → its trials with predictions
@@ -34,12 +34,12 @@ class StudyLuck:
     smallest_step: float  # 1 / (fewest defective images of a test part)
     problems: tuple[str, ...] = ()  # predictions that could not be read
 
-    def cell(self, name: str) -> Luck:
+    def cell(self, name: str) -> ItemInterval:
         """Of a cell's mean score."""
         trials = self.trials.get(name)
         return self.bootstraps[self.data[name]].cell(trials) if trials else _NO_PREDICTIONS
 
-    def difference(self, first: str, second: str) -> Luck:
+    def difference(self, first: str, second: str) -> ItemInterval:
         """Of the mean score of ``first`` minus that of ``second``."""
         one, other = self.trials.get(first), self.trials.get(second)
         if not one or not other:
@@ -49,7 +49,9 @@ class StudyLuck:
         return self.bootstraps[self.data[first]].difference(one, other)
 
 
-def read_luck(plan: Plan, records: Mapping[str, Record], read_part: ReadPart) -> StudyLuck | None:
+def read_item_intervals(
+    plan: Plan, records: Mapping[str, Record], read_part: ReadPart
+) -> ItemIntervals | None:
     """Read the predictions of all finished trials of the answer.
 
     Args:
@@ -61,7 +63,7 @@ def read_luck(plan: Plan, records: Mapping[str, Record], read_part: ReadPart) ->
         None if the primary metric is not the one that is resampled (image AP), or nothing is finished.
     """
     plan = plan.answer()
-    if plan.study.metrics.primary != LUCKY_METRIC:
+    if plan.study.metrics.primary != RESAMPLED_METRIC:
         return None
     frames: dict[str, list[pd.DataFrame]] = {}
     trials: dict[str, list[str]] = {}
@@ -86,7 +88,7 @@ def read_luck(plan: Plan, records: Mapping[str, Record], read_part: ReadPart) ->
     defective = min(
         int(frame["label"].to_numpy(bool).sum()) for of_data in frames.values() for frame in of_data
     )
-    return StudyLuck(
+    return ItemIntervals(
         trials=trials,
         data=data,
         bootstraps={name: ItemBootstrap(pd.concat(of_data)) for name, of_data in frames.items()},

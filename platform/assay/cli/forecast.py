@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from assay.storage.record import Record
     from assay.study import Plan
 
-__all__ = ["say_truth", "show_forecast"]
+__all__ = ["format_truth", "show_forecast"]
 
 _CELLS = 3  # named of a shape that has more
 
@@ -44,7 +44,7 @@ def show_forecast(
         out.print("trials beside each other share memory and caches: they may take longer than one alone")
 
 
-def say_truth(store: Store, plan: Plan) -> str | None:
+def format_truth(store: Store, plan: Plan) -> str | None:
     """``8 finished trials took 2 h 10 min …, the forecast said 2 h``; None where there was no forecast."""
     from assay.cli.output import count, duration
     from assay.storage.forecast import read_forecast, spent_hours

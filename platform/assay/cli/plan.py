@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from assay.study import Plan
     from assay.study.stage_graph import StageNode
 
-__all__ = ["plan", "register", "say_diff"]
+__all__ = ["format_diff", "plan", "register"]
 
 _LISTED = 60  # a longer plan is shown cell by cell
 
@@ -67,9 +67,9 @@ def plan(
     from assay.cli.output import console
     from assay.cli.planning import read_plan
     from assay.storage import Store
-    from assay.storage.search_points import grown
+    from assay.storage.search_points import with_points
     from assay.storage.stage_store import made_stages
-    from assay.study.design import say_design
+    from assay.study.design import format_design
     from assay.study.stage_graph import stage_graph
     from trainables.errors import InputError
 
@@ -82,11 +82,11 @@ def plan(
         planned = read_plan(study, data=data, cache=cache, with_data=not no_data, say=view.message)
     store = Store(storage)
     if not no_data:
-        planned = grown(planned, store)
+        planned = with_points(planned, store)
     records = {} if no_data else store.records({t.id for t in planned.trials} & set(store.trials()))
     if planned.study.question:
         out.print(f"{planned.study.study}: {planned.study.question}")
-    out.print(f"design: {say_design(planned.study)}")
+    out.print(f"design: {format_design(planned.study)}")
     for part in _parts(planned, records, trials, known=not no_data):
         out.print(part)
     stages = stage_graph(planned.trials)
@@ -109,7 +109,7 @@ def _parts(
     """The space of a search, what is trained, and what is compared."""
     if planned.study.search is not None:
         yield _space_table(planned)
-    if planned.undrawn and not planned.trials:
+    if planned.pending_points and not planned.trials:
         yield "no point is drawn yet"
     elif trials == "all" or (trials == "auto" and len(planned.trials) <= _LISTED):
         yield _trial_table(planned, records, known=known)
@@ -138,7 +138,7 @@ def _trial_table(planned: Plan, records: Mapping[str, Record], *, known: bool) -
             trial.cell,
             str(trial.seed),
             "–" if trial.fold is None else str(trial.fold),
-            say_diff(trial.diff),
+            format_diff(trial.diff),
             "planned" if record is None else record.status,
         )
         table.add_row(*(Text(cell) for cell in cells))
@@ -157,7 +157,7 @@ def _cell_table(planned: Plan, records: Mapping[str, Record]) -> Table:
     done = Counter(trial.cell for trial in planned.trials if trial.id in records)
     for cell in planned.cells:
         counts = str(trials[cell.name]), str(done[cell.name])
-        table.add_row(*(Text(text) for text in (cell.name, *counts, say_diff(cell.diff))))
+        table.add_row(*(Text(text) for text in (cell.name, *counts, format_diff(cell.diff))))
     return table
 
 
@@ -220,12 +220,13 @@ def _repeats_of_cells(planned: Plan) -> dict[str, set[tuple[int, int | None]]]:
     return repeats | {s.cell.name: {(r.seed, r.fold) for r in s.fresh} for s in planned.searched}
 
 
-def say_diff(diff: Mapping[str, tuple[Any, Any]]) -> str:
+def format_diff(diff: Mapping[str, tuple[Any, Any]]) -> str:
     """`config.lr 1.0 → 0.01, supervision full → weak`; a dash when there is none."""
-    from assay.study.compare import say_value
+    from assay.study.compare import format_value
 
     return (
-        ", ".join(f"{path} {say_value(old)} → {say_value(new)}" for path, (old, new) in diff.items()) or "–"
+        ", ".join(f"{path} {format_value(old)} → {format_value(new)}" for path, (old, new) in diff.items())
+        or "–"
     )
 
 
@@ -234,12 +235,12 @@ def _summary(planned: Plan, records: Mapping[str, Record]) -> list[str]:
 
     study = planned.study
     total, done = planned.size, len(records)
-    repeats = _say_repeats(len(study.repeats.seeds), len(study.repeats.folds))
+    repeats = _format_repeats(len(study.repeats.seeds), len(study.repeats.folds))
     each = len(study.repeats.seeds) * max(1, len(study.repeats.folds))
     times = "×" if total == len(planned.cells) * each else "× up to"  # a data set may have no folds
     trials = f"{count(len(planned.cells), 'cell')} {times} {repeats}"
     if study.search is not None:
-        trials = _say_budget(planned)
+        trials = _format_budget(planned)
     need = study.resources
     gpus = f" and {need.gpus:g} GPU" if need.gpus else ""
     return [
@@ -247,7 +248,7 @@ def _summary(planned: Plan, records: Mapping[str, Record]) -> list[str]:
             f"data: {m.reader}, {m.images} images, {m.defective} defective"
             for m in planned.manifests.values()
         ),
-        f"{trials} = {'at most ' if planned.undrawn else ''}{count(total, 'trial')}; "
+        f"{trials} = {'at most ' if planned.pending_points else ''}{count(total, 'trial')}; "
         f"{done} done, {total - done} to train",
         f"a trial takes {count(need.workers, 'worker')} with {count(need.cpus, 'CPU core')}{gpus} each; "
         f"packs: {need.pack}",
@@ -255,13 +256,13 @@ def _summary(planned: Plan, records: Mapping[str, Record]) -> list[str]:
     ]
 
 
-def _say_repeats(seeds: int, folds: int) -> str:
+def _format_repeats(seeds: int, folds: int) -> str:
     from assay.cli.output import count
 
     return count(seeds, "seed") + (f" × {count(folds, 'fold')}" if folds else "")
 
 
-def _say_budget(planned: Plan) -> str:
+def _format_budget(planned: Plan) -> str:
     """`60 points × 2 seeds in 1 cell + 3 best × 5 fresh seeds`, and how many points are drawn."""
     from assay.cli.output import count
     from assay.study.points import budget
@@ -271,12 +272,12 @@ def _say_budget(planned: Plan) -> str:
     points = budget(study)
     drawn = f" ({len(planned.points)} of {points * cells} drawn)"
     where = f" in {cells} cells each" if cells > 1 else ""
-    text = f"{count(points, 'point')} × {_say_repeats(len(study.repeats.seeds), folds)}{where}{drawn}"
+    text = f"{count(points, 'point')} × {_format_repeats(len(study.repeats.seeds), folds)}{where}{drawn}"
     if study.replicate is not None:
         best = f"{study.replicate.best} best{' and the start points' if study.replicate.start else ''}"
         if study.replicate.ablate_winner:
             best += f" and up to {count(len(study.space), 'ablation')} of the best"
-        text += f" + {best} × {_say_repeats(len(study.replicate.seeds), folds)}{where}"
+        text += f" + {best} × {_format_repeats(len(study.replicate.seeds), folds)}{where}"
     return text
 
 
@@ -285,15 +286,15 @@ def _space_table(planned: Plan) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from assay.study.compare import say_value
-    from assay.study.space import say_parameter
+    from assay.study.compare import format_value
+    from assay.study.space import format_parameter
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in ("parameter", "drawn from", "where"):
         table.add_column(title, overflow="fold")
     for path, parameter in planned.study.space.items():
-        where = ", ".join(f"{other} is {say_value(value)}" for other, value in parameter.when.items())
-        table.add_row(*(Text(text) for text in (path, say_parameter(parameter), where or "–")))
+        where = ", ".join(f"{other} is {format_value(value)}" for other, value in parameter.when.items())
+        table.add_row(*(Text(text) for text in (path, format_parameter(parameter), where or "–")))
     return table
 
 

@@ -77,13 +77,13 @@ def report(
     With OTHER two studies side by side: what their settings differ in, and the paired differences of the
     repeats that were tested on the same images.
     """
-    from assay.analysis.label_analysis import label_answers
-    from assay.analysis.study_analysis import study_answers
-    from assay.analysis.test_set_uncertainty import read_luck
+    from assay.analysis.label_analysis import analyse_labels
+    from assay.analysis.study_analysis import analyse_study
+    from assay.analysis.test_set_uncertainty import read_item_intervals
     from assay.cli.lookup import study_name
     from assay.report.formats import Form, form_of, report_files
     from assay.storage import Store
-    from assay.storage.interim_looks import read_looks
+    from assay.storage.interim_looks import read_interim_looks
     from assay.storage.plans import stored_plan
     from trainables.errors import InputError
 
@@ -98,9 +98,9 @@ def report(
         _report_pair(store, (plan, beside), form, output)
         return
     found = store.records_of(trial.id for trial in plan.trials)
-    luck = read_luck(plan, found.records, store.read_part) if test_luck else None
-    looks = read_looks(store, plan.study.study)
-    answers = study_answers(plan, found.records, found.problems, luck=luck, looks=looks)
+    luck = read_item_intervals(plan, found.records, store.read_part) if test_luck else None
+    looks = read_interim_looks(store, plan.study.study)
+    answers = analyse_study(plan, found.records, found.problems, luck=luck, looks=looks)
     name = output.name if output is not None else ""
     files = report_files(
         form,
@@ -109,7 +109,7 @@ def report(
         answers,
         problems=found.problems,
         importance=_importance(plan, found.records),
-        labels=label_answers(plan, found.records, found.problems, looks=looks),
+        labels=analyse_labels(plan, found.records, found.problems, looks=looks),
         name=name,
     )
     _give(files, output)
@@ -147,9 +147,9 @@ def _importance(plan: Plan, records: Mapping[str, Record]) -> dict[str, dict[str
     if plan.study.search is None:
         return {}
     from assay.engine.proposals import importance
-    from assay.report.search_tables import judged_cells
+    from assay.report.search_tables import evaluated_points
 
-    return {cell: importance(plan, judged) for cell, judged in judged_cells(plan, records).items()}
+    return {cell: importance(plan, judged) for cell, judged in evaluated_points(plan, records).items()}
 
 
 def _write_overlays(plan: Plan, store: Store, records: dict[str, Record], file: Path) -> None:
@@ -171,7 +171,7 @@ def _write_overlays(plan: Plan, store: Store, records: dict[str, Record], file: 
 def logs(trial: TrialId, lines: Lines = 100, storage: Storage = DEFAULT_STORAGE) -> None:
     """Print the end of the log of a trial's last attempt, and why it failed if it did."""
     from assay.cli.lookup import trial_id
-    from assay.cli.plan import say_diff
+    from assay.cli.plan import format_diff
     from assay.storage import Record, Store
 
     store = Store(storage)
@@ -180,7 +180,7 @@ def logs(trial: TrialId, lines: Lines = 100, storage: Storage = DEFAULT_STORAGE)
     attempts = [start.attempt for start in store.attempts(id_)]
     if isinstance(record, Record):
         typer.echo(f"{id_} {record.status}" + (f": {record.reason}" if record.reason else ""))
-        typer.echo(f"differs from the base in: {say_diff(record.trial.get('diff', {}))}")
+        typer.echo(f"differs from the base in: {format_diff(record.trial.get('diff', {}))}")
         attempts = [record.attempt] if record.attempt else attempts
     else:
         typer.echo(f"{id_} has no record yet; {len(attempts)} attempt(s)")

@@ -67,17 +67,19 @@ def run(
     out = console()
     with LiveView(out) as view:
         view.message(f"reading {study}")
-        from assay.cli.forecast import say_truth
+        from assay.cli.forecast import format_truth
         from assay.cli.mirror import Mirror
         from assay.cli.planning import read_plan
         from assay.storage import Store
-        from assay.storage.search_points import grown
+        from assay.storage.search_points import with_points
 
         planned = read_plan(study, data=data, cache=cache, say=view.message)
         for warning in planned.warnings:
             out.print(f"warning: {warning}")
         store = Store(storage)
-        known = grown(planned, store)  # a search that was changed since is refused before anything is written
+        known = with_points(
+            planned, store
+        )  # a search that was changed since is refused before anything is written
         _lay_down(store, planned)
         view.message("loading the engine")
         from assay.engine import EngineOptions, run_study
@@ -95,9 +97,9 @@ def run(
             if outcome.interrupted:
                 mirror.interrupt()
             _print_answer(out, store, planned)
-            truth = say_truth(store, grown(planned, store))
+            truth = format_truth(store, with_points(planned, store))
         view.message("dropping models that `keep` leaves out")
-        left = _drop_models(store, grown(planned, store))
+        left = _drop_models(store, with_points(planned, store))
     _print_ways_on(planned, outcome, storage, _pages(store, storage, tracking_uri))
     if left:
         typer.echo(f"models that `keep` leaves out stay for now: {left}")
@@ -140,24 +142,24 @@ def _drop_models(store: Store, plan: Plan) -> str | None:
 
 
 def _print_answer(out: Console, store: Store, plan: Plan) -> None:
-    from assay.analysis.study_analysis import study_answers
+    from assay.analysis.study_analysis import analyse_study
     from assay.analysis.summary import write_summary
-    from assay.analysis.test_set_uncertainty import read_luck
+    from assay.analysis.test_set_uncertainty import read_item_intervals
     from assay.report.build import study_page
     from assay.report.terminal import terminal_page
-    from assay.storage.interim_looks import note_look, read_looks
-    from assay.storage.search_points import grown
+    from assay.storage.interim_looks import read_interim_looks, record_look
+    from assay.storage.search_points import with_points
 
-    plan = grown(plan, store)
+    plan = with_points(plan, store)
     found = store.records_of(trial.id for trial in plan.trials)
     if len(found.records) == len(plan.trials):
-        note_look(store, plan)
+        record_look(store, plan)
     out.print()
-    looks = read_looks(store, plan.study.study)
+    looks = read_interim_looks(store, plan.study.study)
     # One file for each trial is read: seconds here, and minutes for what `assay report` is asked for.
     few = len(plan.answer().trials) <= _FEW_TRIALS
-    luck = read_luck(plan, found.records, store.read_part) if few else None
-    answers = study_answers(plan, found.records, found.problems, luck=luck, looks=looks)
+    luck = read_item_intervals(plan, found.records, store.read_part) if few else None
+    answers = analyse_study(plan, found.records, found.problems, luck=luck, looks=looks)
     out.print(terminal_page(study_page(plan, found.records, answers, found.problems)))
     write_summary(store, plan, found)
 

@@ -95,18 +95,18 @@ def submit(
     job = submit_job(study, name, arguments, address=address, python=_absolute("python", python))
     typer.echo(f"job {job.id}")
     if not follow:
-        _say_ways_on(job, name, storage)
+        _format_ways_on(job, name, storage)
         return
     try:
         code = job.follow(lambda text: typer.echo(text, nl=False))
     except KeyboardInterrupt:
         typer.echo("\nthe job runs on")
-        _say_ways_on(job, name, storage)
+        _format_ways_on(job, name, storage)
         raise typer.Exit(130) from None
     raise typer.Exit(code)
 
 
-def _say_ways_on(job: Job, name: str, storage: str) -> None:
+def _format_ways_on(job: Job, name: str, storage: str) -> None:
     from assay.cli.options import in_use
 
     address = job.client.get_address()

@@ -43,7 +43,7 @@ def budget_packs(
         budget: Counted from the first pack on.
         seconds_of: What a trial of each cell takes, as far as it is known by now.
         in_flight: Ids of the trials that are handed out and not over; kept by the caller.
-        say: Told what is left out, and why.
+        say: Observation what is left out, and why.
 
     Yields:
         The trials of a pack; None where it is not known yet whether the next round fits.

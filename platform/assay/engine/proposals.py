@@ -21,19 +21,19 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from assay.storage.search_points import Judged
+from assay.storage.search_points import EvaluatedPoint
 from assay.study import Plan
 from assay.study.search import Choice, FloatRange, Parameter, Scalar, Search
 from assay.study.space import draw, grid
 
-__all__ = ["Told", "Values", "importance", "propose"]
+__all__ = ["Observation", "Values", "importance", "propose"]
 
 Values = Mapping[str, Scalar]
 _FEWEST = 4  # points below which a share of variance is noise
 _STATES = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
-class Told(NamedTuple):
+class Observation(NamedTuple):
     """A point as Optuna is told of it."""
 
     values: Values
@@ -42,14 +42,14 @@ class Told(NamedTuple):
     steps: tuple[float, ...] = ()  # mean over the first repeat, the first two … as a pruner saw it
 
     @classmethod
-    def of(cls, one: Judged) -> Self:
+    def of(cls, one: EvaluatedPoint) -> Self:
         """What the records say of a point."""
         means = (sum(one.repeats[:n]) / n for n in range(1, len(one.repeats) + 1))
         return cls(one.point.values, one.status, one.value, tuple(means))
 
 
 def propose(
-    search: Search, space: Mapping[str, Parameter], cell: str, told: Sequence[Told], index: int
+    search: Search, space: Mapping[str, Parameter], cell: str, told: Sequence[Observation], index: int
 ) -> dict[str, Scalar]:
     """The values of point ``index``, given the points before it. The same question has the same answer."""
     if search.sampler == "grid":
@@ -61,7 +61,9 @@ def propose(
         return draw(space, lambda path, parameter: _suggest(trial, path, parameter))
 
 
-def _rebuilt(search: Search, space: Mapping[str, Parameter], cell: str, told: Sequence[Told]) -> optuna.Study:
+def _rebuilt(
+    search: Search, space: Mapping[str, Parameter], cell: str, told: Sequence[Observation]
+) -> optuna.Study:
     direction = "maximize" if search.objective.sign == 1 else "minimize"
     study = optuna.create_study(direction=direction)
     if search.sampler != "cmaes":
@@ -109,7 +111,7 @@ def _seed(search: Search, cell: str, index: int) -> int:
     return int.from_bytes(digest[:4], "big")
 
 
-def _frozen(one: Told, space: Mapping[str, Parameter]) -> optuna.trial.FrozenTrial:
+def _frozen(one: Observation, space: Mapping[str, Parameter]) -> optuna.trial.FrozenTrial:
     state = _STATES.get(one.status, TrialState.RUNNING)
     return optuna.trial.create_trial(
         state=state,
@@ -149,7 +151,7 @@ def _quiet() -> Generator[None]:
         optuna.logging.set_verbosity(level)
 
 
-def importance(plan: Plan, judged: Sequence[Judged]) -> dict[str, float]:
+def importance(plan: Plan, judged: Sequence[EvaluatedPoint]) -> dict[str, float]:
     """The share of each parameter in the objective's variance (fANOVA), largest first; together 1.
 
     Only parameters that every point has are weighed against each other; a conditional one is absent. Empty
@@ -157,7 +159,7 @@ def importance(plan: Plan, judged: Sequence[Judged]) -> dict[str, float]:
     """
     search, space = plan.study.search, plan.study.space
     assert search is not None
-    told = [Told.of(one) for one in judged if one.value is not None]
+    told = [Observation.of(one) for one in judged if one.value is not None]
     shared = [path for path in space if told and all(path in one.values for one in told)]
     if len(told) < _FEWEST or not shared or len({one.value for one in told}) < 2:
         return {}

@@ -33,7 +33,7 @@ from assay.engine.packs import (
 )
 from assay.storage import Lease, Record, Store
 from assay.storage.files import PATIENCE_SECONDS
-from assay.storage.search_points import grown
+from assay.storage.search_points import with_points
 from assay.storage.stop import clear_stop, stop_requested
 from assay.study import Plan, Trial
 from assay.study.search_rules import pruned_by
@@ -101,16 +101,16 @@ def run_study(plan: Plan, store: Store, options: EngineOptions, scheduler: Any =
     store = store.patient(PATIENCE_SECONDS)
     study = plan.study.study
     with Lease(store, study) as lease:
-        plan = grown(plan, store)
+        plan = with_points(plan, store)
         if options.retry_failed:
             _forget_failed(plan, store)
         before = store.records(trial.id for trial in plan.trials)
         _clear_stops(plan, store, before)
         end = _train(plan, store, options, before, scheduler=scheduler, lease=lease)
-        plan = grown(plan, store)
+        plan = with_points(plan, store)
         records = store.records(trial.id for trial in plan.trials)
     count = [record.status for record in records.values()].count
-    missing = plan.undrawn + len(missing_trials(plan.trials, records))
+    missing = plan.pending_points + len(missing_trials(plan.trials, records))
     in_budget = plan.study.budget is not None and not (end.interrupted or end.problems)
     return Outcome(
         finished=count("finished"),
@@ -176,7 +176,7 @@ def _train(
                 work.program = same_on_all_nodes(plan.trainables, store, work.folder, options.data_root)
             if search is not None:
                 work.packs = search
-                options.on_message(_say_search(plan, records, slots()))
+                options.on_message(_format_search(plan, records, slots()))
             else:
                 packs = _plan_packs(work, missing)
                 work.packs = chain(_stages_first(work, missing), packs)
@@ -225,7 +225,7 @@ def _stages_first(work: _Work, missing: list[Trial]) -> Iterator[Content | None]
     yield from packs_beside_stages(free, tasks, work.in_flight, work.plan.study.resources.pack, work.slots)
 
 
-def _say_search(plan: Plan, records: Mapping[str, Record], slots: int) -> str:
+def _format_search(plan: Plan, records: Mapping[str, Record], slots: int) -> str:
     assert plan.study.search is not None
     at_once = min(slots, plan.study.search.batch * len(plan.searched))
     return f"{len(records)} of {plan.size} trials of the search are trained, up to {at_once} packs at a time"
@@ -263,7 +263,7 @@ class _Work:
         search = self.plan.study.search
         return "max" if search is None or search.objective.sign == 1 else "min"
 
-    def lay_down(self, content: Content) -> dict[str, Any]:
+    def write_folder(self, content: Content) -> dict[str, Any]:
         """Write a pack of trials or of stages; returns the config of its driver."""
         study = self.plan.study
         trials = [one for one in content if isinstance(one, Trial)]
@@ -314,7 +314,7 @@ def _tune(work: _Work, *, scheduler: Any) -> _End:
     recorder = None if stops is None else RecordingScheduler(stops, work.store)
     # A driver that is kept for the next pack is not cleaned up, and a stopped pack would train on.
     work.keeps_drivers = stops is None
-    searcher = PackSearcher(work.packs, work.lay_down, work.in_flight, work.mode, work.slots)
+    searcher = PackSearcher(work.packs, work.write_folder, work.in_flight, work.mode, work.slots)
     tuner = tune.Tuner(
         tune.with_resources(PackDriver, DRIVER_RESOURCES),
         tune_config=tune.TuneConfig(

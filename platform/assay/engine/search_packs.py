@@ -12,17 +12,17 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from assay.engine.packs import Content, StageTask, missing_trials, stage_packs
-from assay.engine.proposals import Told, Values, propose
+from assay.engine.proposals import Observation, Values, propose
 from assay.storage import Record, Store
 from assay.storage.search_points import (
-    Judged,
+    EvaluatedPoint,
     best_to_ablate,
-    grown,
     judge,
     point_trials,
     read_ablations,
     read_points,
     winners,
+    with_points,
     write_ablations,
     write_points,
 )
@@ -114,7 +114,7 @@ class _CellSearch:
         chosen = winners(self.plan, judged) or []
         yield from self._train([*chosen, *self._ablations(judged)], fresh=True)
 
-    def _ablations(self, judged: Sequence[Judged]) -> list[Ablation]:
+    def _ablations(self, judged: Sequence[EvaluatedPoint]) -> list[Ablation]:
         """The best point with each changed parameter at its default, written down before any of it trains."""
         best = best_to_ablate(self.plan, judged)
         if best is None:
@@ -130,8 +130,10 @@ class _CellSearch:
     def _ask(self, start: int, stop: int) -> None:
         """Draw what the batch lacks, and write it down before any of it trains."""
         asked = self._asked()
-        told = [Told.of(one) for one in judge(self.plan, self.searched, asked[:start], self.log.records)]
-        told += [Told(point.values, "running") for point in asked[start:stop]]
+        told = [
+            Observation.of(one) for one in judge(self.plan, self.searched, asked[:start], self.log.records)
+        ]
+        told += [Observation(point.values, "running") for point in asked[start:stop]]
         new: list[Point] = []
         for index in range(len(asked), stop):
             source, values = self._drawn(told, index)
@@ -144,12 +146,12 @@ class _CellSearch:
                 source=source,
                 values=values,
             )
-            told.append(Told(values, "running"))
+            told.append(Observation(values, "running"))
             new.append(point)
         if new:
             self.log.add(new)
 
-    def _drawn(self, told: Sequence[Told], index: int) -> tuple[str, Values]:
+    def _drawn(self, told: Sequence[Observation], index: int) -> tuple[str, Values]:
         if index < len(self.starts):
             return self.starts[index]
         cell = self.searched.cell.name
@@ -214,7 +216,7 @@ def _from_study(
         ) from None
     assert plan.study.search is not None
     objective = plan.study.search.objective
-    earlier = grown(earlier, store)
+    earlier = with_points(earlier, store)
     records = store.records(trial.id for trial in earlier.trials)
     scored: list[tuple[float, str, Mapping[str, Any]]] = []
     for cell in (cell for cell in earlier.cells if cell.role != "replicate"):

@@ -26,7 +26,7 @@ class PackSearcher(Searcher):
     Args:
         packs: The trials of one pack after the other; None where the next one waits for what is training:
             Tune then asks again.
-        lay_down: Writes a pack where the driver finds it; returns the driver's config.
+        write_folder: Writes a pack where the driver finds it; returns the driver's config.
         in_flight: Is kept at the ids of the trials that are handed out and not over.
         mode: ``max`` or ``min``: which values are better, for a pruner.
         slots: How many packs may train at once, as of now. Tune's own bound is fixed at the start, and a
@@ -36,13 +36,13 @@ class PackSearcher(Searcher):
     def __init__(
         self,
         packs: Packs,
-        lay_down: Callable[[Content], dict[str, Any]],
+        write_folder: Callable[[Content], dict[str, Any]],
         in_flight: set[str],
         mode: str,
         slots: Callable[[], int],
     ) -> None:
         super().__init__(metric="value", mode=mode)
-        self._packs, self._lay_down, self._in_flight = packs, lay_down, in_flight
+        self._packs, self._lay_down, self._in_flight = packs, write_folder, in_flight
         self._slots = slots
         self.over = False  # whether all packs were handed out
         self.storage_trouble: str | None = None  # nothing is handed out any more

@@ -28,7 +28,7 @@ from trainables.data.samples import ImageSet
 from trainables.evaluate import Evaluation
 from trainables.stage_maps import CAM, LINEAGE_SCHEMA, StageScores
 
-__all__ = ["JudgedStages"]
+__all__ = ["StageScoreCache"]
 
 _FORM = 1  # raised when judging changes
 _FACTS = b"assay"  # names and scores, in the table's metadata
@@ -52,7 +52,7 @@ class _Shown(NamedTuple):
         )
 
 
-class JudgedStages:
+class StageScoreCache:
     """What the stages of one trial show of its test images."""
 
     def __init__(self, store: Store, needs: Iterable[Need], test: ImageSet, probes: int) -> None:

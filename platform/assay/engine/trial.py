@@ -20,7 +20,7 @@ import torch
 import torch.distributed as dist
 
 from assay.engine.packs import Pack, StageTask
-from assay.engine.stage_score_cache import JudgedStages
+from assay.engine.stage_score_cache import StageScoreCache
 from assay.engine.train_run import TrainRun, collective
 from assay.engine.versions import source_version
 from assay.engine.worker_stages import StageSite, TrialStages
@@ -165,7 +165,7 @@ def fit_and_evaluate(
             return {}
         with timer.part("evaluate"):
             probes, needs = place.pack.probes, stages.needs.values()
-            judged = JudgedStages(place.store, needs, evaluation.test, probes)
+            judged = StageScoreCache(place.store, needs, evaluation.test, probes)
             report = evaluate(
                 predictor,
                 evaluation,

@@ -6,7 +6,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from assay.storage import Problem, Record, Store
+from assay.storage import Record, Store, UnreadableRecord
 from assay.storage.store import DamagedFileError
 from trainables.catalogue import find_trainable
 from trainables.deployed import CARD_FILE, Card, CardThresholds, DeployedModel, load_deployed
@@ -33,7 +33,7 @@ def trained_record(store: Store, trial_id: str) -> Record:
     record = store.record(trial_id)
     if record is None:
         raise InputError(f"trial {trial_id} is not trained yet. `assay status` shows how far its study is.")
-    if isinstance(record, Problem):
+    if isinstance(record, UnreadableRecord):
         raise InputError(str(record))
     if record.status != "finished":
         raise InputError(

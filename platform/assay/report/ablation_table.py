@@ -10,12 +10,12 @@ import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from assay.analysis.statistics import Luck
+from assay.analysis.statistics import ItemInterval
 from assay.analysis.statistics.wording import interval_text
-from assay.analysis.study_analysis import StudyAnswers
+from assay.analysis.study_analysis import StudyAnalysis
 from assay.analysis.summary import CellSummary, reported_metrics, summarise
 from assay.report.page.model import NOTHING, Column, TextTable, superscript
-from assay.storage.record import Problem, Record
+from assay.storage.record import Record, UnreadableRecord
 from assay.study import Cell, Plan
 from assay.study.nesting import NO_LEVEL
 from assay.study.published import published_values
@@ -37,8 +37,8 @@ _MARKS = {"on": "✓", "off": "–", NO_LEVEL: "n/a"}
 def ablation_table(
     plan: Plan,
     records: Mapping[str, Record],
-    problems: Sequence[Problem] = (),
-    answers: StudyAnswers | None = None,
+    problems: Sequence[UnreadableRecord] = (),
+    answers: StudyAnalysis | None = None,
 ) -> TextTable:
     """One row per cell: the factors' levels, mean ± spread of each metric, what is published of it, and n.
 
@@ -94,7 +94,7 @@ def level_texts(plan: Plan, cell: Cell) -> list[str]:
     return [*texts, cell.name] if _is_named(plan) else texts
 
 
-def luck_text(luck: Luck, decimals: int, name: str, notes: list[str]) -> str:
+def luck_text(luck: ItemInterval, decimals: int, name: str, notes: list[str]) -> str:
     """``[0.912, 0.968]``; where there is no interval a dash, and why in ``notes``."""
     if luck.low is not None and luck.high is not None:
         return interval_text(luck.low, luck.high, decimals)

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from assay.analysis.label_analysis import LabelAnswers
-from assay.analysis.study_analysis import StudyAnswers
+from assay.analysis.label_analysis import LabelAnalysis
+from assay.analysis.study_analysis import StudyAnalysis
 from assay.report.ablation_table import ablation_table
 from assay.report.cell_tables import interval_section, trial_section
 from assay.report.comparison_tables import best_notes, sections
@@ -20,9 +20,9 @@ from assay.report.footnotes import footnotes
 from assay.report.label_tables import label_sections
 from assay.report.page.model import Page, Section
 from assay.report.pictures import study_pictures
-from assay.report.search_tables import judged_cells, search_line, search_sections
+from assay.report.search_tables import evaluated_points, search_line, search_sections
 from assay.report.stage_tables import stage_section
-from assay.storage.record import Problem, Record
+from assay.storage.record import Record, UnreadableRecord
 from assay.study import Plan
 
 __all__ = ["answer_sections", "count_line", "study_page", "table_notes"]
@@ -31,21 +31,21 @@ __all__ = ["answer_sections", "count_line", "study_page", "table_notes"]
 def study_page(
     plan: Plan,
     records: Mapping[str, Record],
-    answers: StudyAnswers,
-    problems: Sequence[Problem] = (),
+    answers: StudyAnalysis,
+    problems: Sequence[UnreadableRecord] = (),
     importance: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
     *,
-    labels: LabelAnswers | None = None,
+    labels: LabelAnalysis | None = None,
 ) -> Page:
     """The page of a study.
 
     Args:
         plan: All that was to be trained.
         records: The records there are, by trial id (``store.records_of(ids).records``).
-        answers: What the records say (``study_answers``).
+        answers: What the records say (``analyse_study``).
         problems: Records that could not be read: named under the table.
         importance: Of a search: cell → parameter → share of the objective's variance.
-        labels: What labels buy (``label_answers``).
+        labels: What labels buy (``analyse_labels``).
     """
     further = label_sections(plan, labels) if labels is not None else ()
     return Page(
@@ -63,13 +63,16 @@ def study_page(
 
 
 def table_notes(
-    plan: Plan, records: Mapping[str, Record], answers: StudyAnswers, problems: Sequence[Problem] = ()
+    plan: Plan,
+    records: Mapping[str, Record],
+    answers: StudyAnalysis,
+    problems: Sequence[UnreadableRecord] = (),
 ) -> tuple[str, ...]:
     """What stands below the ablation table, without the notes that its cells refer to by number."""
     return (*best_notes(plan, answers), *footnotes(plan, records, problems))
 
 
-def answer_sections(plan: Plan, records: Mapping[str, Record], answers: StudyAnswers) -> tuple[Section, ...]:
+def answer_sections(plan: Plan, records: Mapping[str, Record], answers: StudyAnalysis) -> tuple[Section, ...]:
     """Comparisons, effects and stages; what labels buy is not among them."""
     stages = stage_section(plan, records)
     return (*sections(plan, answers), *([stages] if stages is not None else ()))
@@ -85,7 +88,6 @@ def count_line(plan: Plan, records: Mapping[str, Record]) -> str:
     )
     text = f"{len(plan.trials)} trials of {len(plan.cells)} cells: {found}."
     if plan.study.search is not None:
-        text = (
-            f"{search_line(plan, judged_cells(plan, records))} {len(plan.trials)} trials: {found or 'none'}."
-        )
+        searched = search_line(plan, evaluated_points(plan, records))
+        text = f"{searched} {len(plan.trials)} trials: {found or 'none'}."
     return f"{text} Data: {data}." if data else text

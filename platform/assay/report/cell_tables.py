@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from assay.analysis.statistics import MeanInterval
 from assay.analysis.statistics.contrast_test import ONE_SIDED
 from assay.analysis.statistics.wording import interval_text
-from assay.analysis.study_analysis import StudyAnswers
+from assay.analysis.study_analysis import StudyAnalysis
 from assay.analysis.summary import CellSummary, outcome, reported_metrics, summarise
 from assay.report.ablation_table import decimals_of, level_columns, level_texts
 from assay.report.page.model import NOTHING, Column, Section, TextTable, superscript
-from assay.storage.record import Problem, Record
+from assay.storage.record import Record, UnreadableRecord
 from assay.study import Plan, Trial
 from trainables.metrics import METRICS, Metric
 
@@ -21,7 +21,7 @@ _NO_INTERVAL = "No interval: fewer than three repeats, a repeat without a value,
 
 
 def interval_section(
-    plan: Plan, records: Mapping[str, Record], problems: Sequence[Problem], answers: StudyAnswers
+    plan: Plan, records: Mapping[str, Record], problems: Sequence[UnreadableRecord], answers: StudyAnalysis
 ) -> Section | None:
     """Mean and 95 % interval of each reported metric, a row for each cell; None if there is no interval."""
     plan = plan.answer()
@@ -51,7 +51,9 @@ def interval_section(
     )
 
 
-def trial_section(plan: Plan, records: Mapping[str, Record], problems: Sequence[Problem] = ()) -> Section:
+def trial_section(
+    plan: Plan, records: Mapping[str, Record], problems: Sequence[UnreadableRecord] = ()
+) -> Section:
     """Every trial, cell by cell: the numbers that all others are made of, as recorded."""
     metrics = reported_metrics(plan)
     folds = any(trial.fold is not None for trial in plan.trials)
@@ -61,7 +63,7 @@ def trial_section(plan: Plan, records: Mapping[str, Record], problems: Sequence[
 def trial_rows(
     plan: Plan,
     records: Mapping[str, Record],
-    problems: Sequence[Problem],
+    problems: Sequence[UnreadableRecord],
     metrics: Sequence[Metric],
     *,
     folds: bool,

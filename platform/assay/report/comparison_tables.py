@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from assay.analysis.statistics import Answer
+from assay.analysis.statistics import ComparisonResult
 from assay.analysis.statistics.more_repeats import MOST_REPEATS
 from assay.analysis.statistics.score_table import CLAIMS, Claim
 from assay.analysis.statistics.wording import (
@@ -21,8 +21,8 @@ from assay.analysis.statistics.wording import (
     p_text,
     signed,
 )
-from assay.analysis.study_analysis import StudyAnswers
-from assay.analysis.test_set_uncertainty import StudyLuck
+from assay.analysis.study_analysis import StudyAnalysis
+from assay.analysis.test_set_uncertainty import ItemIntervals
 from assay.report.ablation_table import decimals_of, luck_text
 from assay.report.page.model import NOTHING, Column, Section, TextTable, superscript
 from assay.study import Plan
@@ -41,7 +41,7 @@ _MAIN_EFFECTS = "Mean of a level's cells minus that of its factor's first level,
 _INTERACTIONS = "How much one factor's effect grows with the level of another: a difference of differences."
 
 
-def sections(plan: Plan, answers: StudyAnswers) -> Iterator[Section]:
+def sections(plan: Plan, answers: StudyAnalysis) -> Iterator[Section]:
     """All sections that the study's answers need, in reading order."""
     plan = plan.answer()
     metric = METRICS[plan.study.metrics.primary]
@@ -70,7 +70,7 @@ def sections(plan: Plan, answers: StudyAnswers) -> Iterator[Section]:
 
 
 def study_sections(
-    names: tuple[str, str], resolve: float | None, answers: Sequence[Answer]
+    names: tuple[str, str], resolve: float | None, answers: Sequence[ComparisonResult]
 ) -> Iterator[Section]:
     """The comparisons of two studies, cell by cell, for each claim."""
     if not answers:
@@ -89,7 +89,7 @@ def study_sections(
             yield from page.compared(claim, compared)
 
 
-def best_notes(plan: Plan, answers: StudyAnswers) -> list[str]:
+def best_notes(plan: Plan, answers: StudyAnalysis) -> list[str]:
     """What bold and test luck mean in the ablation table."""
     notes: list[str] = []
     best, title = answers.best, METRICS[plan.study.metrics.primary].title
@@ -116,15 +116,15 @@ class _Page:
     resolve: float | None
     within: bool  # whether a comparison says in which cells it is
     order: str  # which side is subtracted from which, in words
-    luck: StudyLuck | None
+    luck: ItemIntervals | None
 
-    def compared(self, claim: Claim, answers: Sequence[Answer]) -> Iterator[Section]:
+    def compared(self, claim: Claim, answers: Sequence[ComparisonResult]) -> Iterator[Section]:
         """What is claimed, and what stands behind it."""
         yield self.comparisons(claim, answers)
         if self.luck is not None or any(one.p is not None for one in answers):
             yield self.details(claim, answers)
 
-    def comparisons(self, claim: Claim, answers: Sequence[Answer]) -> Section:
+    def comparisons(self, claim: Claim, answers: Sequence[ComparisonResult]) -> Section:
         """What is claimed, in one table."""
         columns = (
             *self._names(),
@@ -142,7 +142,7 @@ class _Page:
             tuple(self._common_notes(answers)),
         )
 
-    def details(self, claim: Claim, answers: Sequence[Answer]) -> Section:
+    def details(self, claim: Claim, answers: Sequence[ComparisonResult]) -> Section:
         """What stands behind the verdicts."""
         luck = self.luck
         columns = [*self._names(), Column("n", "right")]
@@ -175,7 +175,7 @@ class _Page:
             tuple(self._detail_notes(answers)),
         )
 
-    def effects(self, title: str, intro: str, answers: Sequence[Answer]) -> Section:
+    def effects(self, title: str, intro: str, answers: Sequence[ComparisonResult]) -> Section:
         """Main effects or interactions: contrasts over all cells."""
         columns = (
             Column("effect", "left"),
@@ -188,7 +188,7 @@ class _Page:
         rows = tuple((one.comparison, *self._claimed(one, notes)) for one in answers)
         return Section(title, intro, TextTable(columns, rows, tuple(notes)), tuple(_disagreements(answers)))
 
-    def further(self, claim: Claim, answers: Sequence[Answer]) -> Section:
+    def further(self, claim: Claim, answers: Sequence[ComparisonResult]) -> Section:
         """The comparisons by all further metrics, for one claim."""
         columns = (
             Column("metric", "left"),
@@ -210,7 +210,7 @@ class _Page:
             tuple(_disagreements(answers)),
         )
 
-    def _decimals(self, one: Answer) -> int:
+    def _decimals(self, one: ComparisonResult) -> int:
         return decimals_of(METRICS[one.metric], self.repeats)
 
     def _names(self) -> list[Column]:
@@ -218,14 +218,14 @@ class _Page:
         within = [Column("within", "left")] if self.within else []
         return [Column("comparison", "left"), *within]
 
-    def _named(self, one: Answer) -> list[str]:
+    def _named(self, one: ComparisonResult) -> list[str]:
         return [one.comparison, one.within] if self.within else [one.comparison]
 
-    def _claimed(self, one: Answer, notes: dict[str, int]) -> tuple[str, str, str, str]:
+    def _claimed(self, one: ComparisonResult, notes: dict[str, int]) -> tuple[str, str, str, str]:
         """Difference with interval, better in, p, verdict; ``notes`` collects what is odd, each once."""
         return self._difference(one), self._better(one), _p(one.p_holm), verdict_text(one, notes)
 
-    def _difference(self, one: Answer) -> str:
+    def _difference(self, one: ComparisonResult) -> str:
         if one.difference is None:
             return NOTHING
         decimals = self._decimals(one)
@@ -237,18 +237,18 @@ class _Page:
         mark = "†" if one.disagree else ""
         return f"{text} {interval_text(one.low, one.high, decimals)}{mark}"
 
-    def _better(self, one: Answer) -> str:
+    def _better(self, one: ComparisonResult) -> str:
         lost = one.n_planned - one.n
         return better_text(one) + (f" ({lost} lost)" if lost else "")
 
-    def _common_notes(self, answers: Sequence[Answer]) -> Iterator[str]:
+    def _common_notes(self, answers: Sequence[ComparisonResult]) -> Iterator[str]:
         yield from _disagreements(answers)
         yield from _grouped(answers, exact_test_text)
         looks = max(one.looks for one in answers)
         if looks > 1:
             yield f"Answered at {looks} numbers of seeds at which its test could speak: p is times {looks}."
 
-    def _detail_notes(self, answers: Sequence[Answer]) -> Iterator[str]:
+    def _detail_notes(self, answers: Sequence[ComparisonResult]) -> Iterator[str]:
         yield "g: difference in sd of the differences, corrected for few repeats (Hedges)."
         if any(one.p_min is not None for one in answers):
             yield "Smallest p: what the exact test can reach with so many repeats that differ."
@@ -265,7 +265,7 @@ class _Page:
             yield "More seeds do not settle what the folds leave open: they are as many as they are."
 
 
-def _links(answers: Sequence[Answer], column: int = 0) -> dict[tuple[int, int], tuple[str, ...]]:
+def _links(answers: Sequence[ComparisonResult], column: int = 0) -> dict[tuple[int, int], tuple[str, ...]]:
     """The name of a comparison leads to its two cells."""
     return {
         (row, column): (one.cell_b, one.cell_a)
@@ -274,7 +274,7 @@ def _links(answers: Sequence[Answer], column: int = 0) -> dict[tuple[int, int], 
     }
 
 
-def verdict_text(one: Answer, notes: dict[str, int]) -> str:
+def verdict_text(one: ComparisonResult, notes: dict[str, int]) -> str:
     """The verdict, with the number of its note; ``notes`` collects what is odd, each once."""
     number = superscript(notes.setdefault(one.note, len(notes) + 1)) if one.note else ""
     return f"{one.verdict} {number}".rstrip()
@@ -291,7 +291,7 @@ def _title(metric: Metric) -> str:
     return f"{metric.title} {'↑' if metric.better == 'higher' else '↓'}"
 
 
-def _disagreements(answers: Sequence[Answer]) -> Iterator[str]:
+def _disagreements(answers: Sequence[ComparisonResult]) -> Iterator[str]:
     """What the mark † means, where it stands."""
     if any(one.disagree for one in answers):
         yield "† Interval and exact test disagree; the verdict follows the test."
@@ -301,7 +301,7 @@ def _where(claim: Claim) -> str:
     return _CLAIMS[claim].partition(":")[0]
 
 
-def _method(answers: Sequence[Answer]) -> str:
+def _method(answers: Sequence[ComparisonResult]) -> str:
     m = answers[0].m
     over = f"Holm over {m} comparisons" if m > 1 else "one comparison, so Holm changes nothing"
     if answers[0].claim == "new data":
@@ -314,11 +314,11 @@ def _p(p: float | None) -> str:
     return NOTHING if p is None else p_text(p)
 
 
-def _full_name(one: Answer) -> str:
+def _full_name(one: ComparisonResult) -> str:
     return f"{one.comparison}, {one.within}" if one.within else one.comparison
 
 
-def _grouped(answers: Sequence[Answer], say: Callable[[Answer], str]) -> Iterator[str]:
+def _grouped(answers: Sequence[ComparisonResult], say: Callable[[ComparisonResult], str]) -> Iterator[str]:
     """Each sentence once; with the comparisons that it is about, where it is not about all."""
     about: dict[str, list[str]] = {}
     for one in answers:

@@ -10,10 +10,10 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 
 from assay.analysis.stage_scores import stage_intervals, stage_summaries
-from assay.analysis.statistics import Answer, MeanInterval, answers_table
-from assay.analysis.study_analysis import StudyAnswers, splits_of
+from assay.analysis.statistics import ComparisonResult, MeanInterval, results_table
+from assay.analysis.study_analysis import StudyAnalysis, splits_of
 from assay.analysis.summary import CellSummary, reported_metrics, summarise
-from assay.storage.record import Problem, Record
+from assay.storage.record import Record, UnreadableRecord
 from assay.study import Cell, Plan
 from assay.study.published import published_values
 
@@ -24,7 +24,10 @@ _CELL_COLUMNS = (*_MEAN_COLUMNS, "luck_low", "luck_high", "bold", "published")
 
 
 def cells_csv(
-    plan: Plan, records: Mapping[str, Record], answers: StudyAnswers, problems: Sequence[Problem] = ()
+    plan: Plan,
+    records: Mapping[str, Record],
+    answers: StudyAnalysis,
+    problems: Sequence[UnreadableRecord] = (),
 ) -> str:
     """One row per cell and metric: what the ablation table and the intervals of its means show."""
     plan = plan.answer()
@@ -37,14 +40,14 @@ def cells_csv(
     return _csv([*_key_columns(plan), *_CELL_COLUMNS], rows)
 
 
-def comparisons_csv(answers: StudyAnswers) -> str:
+def comparisons_csv(answers: StudyAnalysis) -> str:
     """One row per claim and comparison (by all metrics), main effect and interaction."""
     return answers_csv([*answers.comparisons, *answers.main_effects, *answers.interactions, *answers.further])
 
 
-def answers_csv(answers: Sequence[Answer]) -> str:
+def answers_csv(answers: Sequence[ComparisonResult]) -> str:
     """One row per answer."""
-    table = answers_table(answers)
+    table = results_table(answers)
     return _csv(list(table.columns), table.astype(object).where(table.notna(), None).to_numpy().tolist())
 
 
@@ -85,7 +88,7 @@ def _mean(summary: CellSummary, interval: MeanInterval | None) -> list[object]:
     ]
 
 
-def _values(plan: Plan, summary: CellSummary, answers: StudyAnswers) -> list[object]:
+def _values(plan: Plan, summary: CellSummary, answers: StudyAnalysis) -> list[object]:
     cell, metric = summary.cell.name, summary.metric
     primary = metric == plan.study.metrics.primary
     luck = answers.luck.cell(cell) if primary and answers.luck is not None else None

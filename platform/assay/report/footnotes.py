@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from assay.analysis.summary import summarise
-from assay.storage.record import Problem, Record
+from assay.storage.record import Record, UnreadableRecord
 from assay.study import Plan
 from assay.study.points import budget
 
@@ -16,7 +16,9 @@ _NAMED_CELLS = 3  # more are counted
 _SAID_ALREADY = "thresholds: no validation images"  # by the note on validation
 
 
-def footnotes(plan: Plan, records: Mapping[str, Record], problems: Sequence[Problem] = ()) -> list[str]:
+def footnotes(
+    plan: Plan, records: Mapping[str, Record], problems: Sequence[UnreadableRecord] = ()
+) -> list[str]:
     """The footnotes under a study's table, without those that a row's ``n`` refers to by number."""
     searched, plan = plan, plan.answer()
     finished = {trial_id: record for trial_id, record in records.items() if record.result is not None}
@@ -53,7 +55,7 @@ def _search_notes(plan: Plan) -> list[str]:
         notes.append(f"Each cell was searched with the same budget: {budget(plan.study)} points.")
         if plan.comparisons:
             notes.append("Compared are the best points of two cells: their drawn settings differ as well.")
-    if plan.undrawn:
+    if plan.pending_points:
         notes.append("The search is not over: winners are trained again when all points are judged.")
     return notes
 

@@ -8,9 +8,9 @@ from enum import StrEnum
 from types import MappingProxyType
 from urllib.parse import quote
 
-from assay.analysis.label_analysis import LabelAnswers
+from assay.analysis.label_analysis import LabelAnalysis
 from assay.analysis.stage_scores import stage_summaries
-from assay.analysis.study_analysis import StudyAnswers
+from assay.analysis.study_analysis import StudyAnalysis
 from assay.report.build import study_page
 from assay.report.csv_tables import answers_csv, cells_csv, comparisons_csv, stages_csv
 from assay.report.page.html import html_page
@@ -18,7 +18,7 @@ from assay.report.page.latex import latex_page
 from assay.report.page.markdown import markdown_page
 from assay.report.page.model import Page, PictureForm
 from assay.report.two_studies import SideBySide
-from assay.storage.record import Problem, Record
+from assay.storage.record import Record, UnreadableRecord
 from assay.study import Plan
 from trainables.errors import InputError
 
@@ -66,11 +66,11 @@ def report_files(
     form: Form,
     plan: Plan,
     records: Mapping[str, Record],
-    answers: StudyAnswers,
+    answers: StudyAnalysis,
     *,
-    problems: Sequence[Problem] = (),
+    problems: Sequence[UnreadableRecord] = (),
     importance: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
-    labels: LabelAnswers | None = None,
+    labels: LabelAnalysis | None = None,
     name: str = "",
 ) -> dict[str, bytes]:
     """Path → content of the files of a report, the report itself first.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from assay.analysis.label_analysis import LabelAnswers, NextLabels
+from assay.analysis.label_analysis import LabelAnalysis, NextLabels
 from assay.analysis.label_costs import LabelCell, LabelCosts
-from assay.analysis.statistics import Answer
+from assay.analysis.statistics import ComparisonResult
 from assay.analysis.statistics.enough_masks import Enough
 from assay.analysis.statistics.next_labels import EvenPrice, Gain
 from assay.analysis.statistics.wording import interval_text, signed
@@ -21,7 +21,7 @@ _TELLS = ("shown", "suggested")
 _LONG = 2.0  # hours from which tables and pictures count in hours
 
 
-def label_sections(plan: Plan, answers: LabelAnswers) -> Iterator[Section]:
+def label_sections(plan: Plan, answers: LabelAnalysis) -> Iterator[Section]:
     """All that the study says about its labels, in reading order."""
     decimals = decimals_of(answers.costs.metric, max(len(cell.values) for cell in answers.costs.cells))
     yield _costs(plan, answers.costs, decimals)
@@ -94,7 +94,7 @@ def _cost_notes(plan: Plan, costs: LabelCosts) -> Iterator[str]:
         yield "How many masks are enough is said where the study names a difference that matters (`resolve`)."
 
 
-def _steps(answers: LabelAnswers, decimals: int) -> Section:
+def _steps(answers: LabelAnalysis, decimals: int) -> Section:
     costs = answers.costs
     of_name = {cell.cell.name: cell for cell in costs.cells}
     times, unit = time_unit(costs)
@@ -132,14 +132,14 @@ def _steps(answers: LabelAnswers, decimals: int) -> Section:
     )
 
 
-def _indistinct(steps: Sequence[Answer]) -> Iterator[str]:
+def _indistinct(steps: Sequence[ComparisonResult]) -> Iterator[str]:
     for claim in dict.fromkeys(one.claim for one in steps):
         names = [one.comparison for one in steps if one.claim == claim and one.verdict not in _TELLS]
         if names:
             yield f"Not distinguishable ({claim}): {'; '.join(names)}."
 
 
-def _enough(plan: Plan, answers: LabelAnswers) -> Section:
+def _enough(plan: Plan, answers: LabelAnalysis) -> Section:
     costs = answers.costs
     times, unit = time_unit(costs)
     lines = {line[0].line: line for line in costs.lines}

@@ -7,7 +7,7 @@ from functools import partial
 
 from assay.analysis.label_costs import label_costs
 from assay.analysis.masks_curve import masks_curve
-from assay.analysis.study_analysis import StudyAnswers
+from assay.analysis.study_analysis import StudyAnalysis
 from assay.report.figures.effects import draw_effects
 from assay.report.figures.effects_rows import comparisons_plot, effects_plot
 from assay.report.figures.label_costs_figure import draw_label_costs
@@ -19,12 +19,12 @@ from assay.study import Plan
 __all__ = ["study_pictures"]
 
 
-def study_pictures(plan: Plan, records: Mapping[str, Record], answers: StudyAnswers) -> tuple[Picture, ...]:
+def study_pictures(plan: Plan, records: Mapping[str, Record], answers: StudyAnalysis) -> tuple[Picture, ...]:
     """Comparisons, effects, the curve over masks and what labels buy, where the study has them."""
     return tuple(_pictures(plan, records, answers))
 
 
-def _pictures(plan: Plan, records: Mapping[str, Record], answers: StudyAnswers) -> Iterator[Picture]:
+def _pictures(plan: Plan, records: Mapping[str, Record], answers: StudyAnalysis) -> Iterator[Picture]:
     plots = {"comparisons": comparisons_plot(plan, answers), "effects": effects_plot(plan, answers)}
     for stem, plot in plots.items():
         if plot is not None:

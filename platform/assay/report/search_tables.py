@@ -10,23 +10,23 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from assay.report.page.model import NOTHING, Column, Section, TextTable
 from assay.storage.record import Record
-from assay.storage.search_points import Judged, best_points, judge
+from assay.storage.search_points import EvaluatedPoint, best_points, judge
 from assay.study import Plan
 from assay.study.points import budget
 from assay.study.search import Scalar
-from assay.study.space import say_parameter, say_scalar
+from assay.study.space import format_parameter, format_scalar
 
-__all__ = ["judged_cells", "search_line", "search_sections"]
+__all__ = ["evaluated_points", "search_line", "search_sections"]
 
 _BEST = 5  # points shown of each cell
 
 
-def judged_cells(plan: Plan, records: Mapping[str, Record]) -> dict[str, list[Judged]]:
+def evaluated_points(plan: Plan, records: Mapping[str, Record]) -> dict[str, list[EvaluatedPoint]]:
     """What is known of the points, cell by cell."""
     return {one.cell.name: judge(plan, one, plan.points, records) for one in plan.searched}
 
 
-def search_line(plan: Plan, judged: Mapping[str, Sequence[Judged]]) -> str:
+def search_line(plan: Plan, judged: Mapping[str, Sequence[EvaluatedPoint]]) -> str:
     """``Search with tpe: 12 of 60 points drawn in each of 2 cells; 20 finished, 3 pruned, 1 failed.``"""
     assert plan.study.search is not None
     points = [one for of_cell in judged.values() for one in of_cell]
@@ -44,7 +44,7 @@ def search_sections(
     plan: Plan, records: Mapping[str, Record], shares: Mapping[str, Mapping[str, float]]
 ) -> tuple[Section, ...]:
     """What a search adds to a report: best points, importance of the parameters, history, space."""
-    judged = judged_cells(plan, records)
+    judged = evaluated_points(plan, records)
     importance = _importance_table(plan, shares)
     return (
         Section(
@@ -66,7 +66,7 @@ def search_sections(
     )
 
 
-def _best_table(plan: Plan, judged: Mapping[str, Sequence[Judged]]) -> TextTable:
+def _best_table(plan: Plan, judged: Mapping[str, Sequence[EvaluatedPoint]]) -> TextTable:
     """The best points of each cell, with all drawn values."""
     columns = [Column("point", "left"), Column(_objective(plan), "right"), Column("from", "left")]
     best = [one for of_cell in judged.values() for one in best_points(plan, of_cell)[:_BEST]]
@@ -77,7 +77,7 @@ def _best_table(plan: Plan, judged: Mapping[str, Sequence[Judged]]) -> TextTable
     return TextTable((*columns, *_parameters(plan)), tuple(rows), links=_links(best))
 
 
-def _history_table(plan: Plan, judged: Mapping[str, Sequence[Judged]]) -> TextTable:
+def _history_table(plan: Plan, judged: Mapping[str, Sequence[EvaluatedPoint]]) -> TextTable:
     """Every point in the order in which it was drawn, what became of it, and the best value until then."""
     assert plan.study.search is not None
     sign = plan.study.search.objective.sign
@@ -102,7 +102,7 @@ def _history_table(plan: Plan, judged: Mapping[str, Sequence[Judged]]) -> TextTa
     return TextTable((*columns, *_parameters(plan)), tuple(rows), links=links)
 
 
-def _reasons(judged: Mapping[str, Sequence[Judged]]) -> tuple[str, ...]:
+def _reasons(judged: Mapping[str, Sequence[EvaluatedPoint]]) -> tuple[str, ...]:
     """Why points have no value, each once."""
     said = [f"{one.point.name}: {one.reason}" for of_cell in judged.values() for one in of_cell if one.reason]
     return tuple(dict.fromkeys(said))
@@ -124,11 +124,11 @@ def _importance_table(plan: Plan, shares: Mapping[str, Mapping[str, float]]) -> 
 
 def _space(plan: Plan) -> Iterator[str]:
     for path, parameter in plan.study.space.items():
-        where = (f", where `{other}` is {say_scalar(value)}" for other, value in parameter.when.items())
-        yield f"`{path}`: {say_parameter(parameter)}{''.join(where)}"
+        where = (f", where `{other}` is {format_scalar(value)}" for other, value in parameter.when.items())
+        yield f"`{path}`: {format_parameter(parameter)}{''.join(where)}"
 
 
-def _links(points: Sequence[Judged]) -> dict[tuple[int, int], tuple[str, ...]]:
+def _links(points: Sequence[EvaluatedPoint]) -> dict[tuple[int, int], tuple[str, ...]]:
     """The name of a point, in the first column, leads to its trials."""
     return {(row, 0): (one.point.name,) for row, one in enumerate(points)}
 
@@ -149,7 +149,7 @@ def _parameters(plan: Plan) -> list[Column]:
 
 
 def _values(plan: Plan, drawn: Mapping[str, Scalar]) -> list[str]:
-    return [say_scalar(drawn[path]) if path in drawn else NOTHING for path in plan.study.space]
+    return [format_scalar(drawn[path]) if path in drawn else NOTHING for path in plan.study.space]
 
 
 def _value(value: float | None) -> str:

@@ -12,7 +12,7 @@ from functools import partial
 
 import pandas as pd
 
-from assay.analysis.statistics import Answer, Splits, compare, comparison
+from assay.analysis.statistics import ComparisonResult, Splits, compare, comparison
 from assay.analysis.summary import CellSummary, summarise, tidy
 from assay.report.ablation_table import mean_spread
 from assay.report.cell_tables import listed_trials, trial_rows
@@ -20,9 +20,9 @@ from assay.report.comparison_tables import study_sections
 from assay.report.figures.effects import draw_effects
 from assay.report.figures.effects_rows import studies_plot
 from assay.report.page.model import Column, Page, Picture, Section, TextTable
-from assay.storage.record import Problem, Record
+from assay.storage.record import Record, UnreadableRecord
 from assay.study import Cell, Plan, Trial
-from assay.study.compare import say_value
+from assay.study.compare import format_value
 from assay.study.methods import is_own_setting
 from trainables.errors import InputError
 from trainables.metrics import METRICS, Metric
@@ -38,7 +38,7 @@ class Side:
 
     plan: Plan
     records: Mapping[str, Record]
-    problems: Sequence[Problem] = ()
+    problems: Sequence[UnreadableRecord] = ()
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class SideBySide:
     """Two studies, as a page and as the answers on it."""
 
     page: Page
-    answers: tuple[Answer, ...]
+    answers: tuple[ComparisonResult, ...]
 
 
 def side_by_side(one: Side, other: Side) -> SideBySide:
@@ -74,7 +74,7 @@ def side_by_side(one: Side, other: Side) -> SideBySide:
     table, compared = _common_table(one, other, matches, metric)
     answers = _answers(one, other, compared, table)
     scores = _scores(one, other, matches, metric)
-    alone = _say_alone([match.name for match in matches if match not in compared])
+    alone = _format_alone([match.name for match in matches if match not in compared])
     plot = studies_plot(one.plan, answers)
     page = Page(
         title=f"{names[0]} and {names[1]}",
@@ -85,7 +85,7 @@ def side_by_side(one: Side, other: Side) -> SideBySide:
         ),
         count=f"Two studies side by side: {len(matches)} cells that both have.",
         table=scores,
-        notes=(_say_spread(one, other, metric), *filter(None, [alone])),
+        notes=(_format_spread(one, other, metric), *filter(None, [alone])),
         intervals=None,
         sections=(
             _differences(one.plan, other.plan, matches),
@@ -160,7 +160,7 @@ def _study_rows(one: Plan, other: Plan) -> Iterator[tuple[str, str, str]]:
     for path in dict.fromkeys([*sides[0], *sides[1]]):
         a, b = (side.get(path) for side in sides)
         if a != b:
-            yield path, say_value(a), say_value(b)
+            yield path, format_value(a), format_value(b)
 
 
 def _study_settings(plan: Plan) -> dict[str, object]:
@@ -179,7 +179,9 @@ def _cell_rows(match: _Match) -> list[tuple[str, str, str]]:
     another = match.one.trainable != match.other.trainable  # whose own settings are not to be compared
     paths = [path for path in dict.fromkeys([*a, *b]) if not (another and is_own_setting(path))]
     return [
-        (path, say_value(a.get(path)), say_value(b.get(path))) for path in paths if a.get(path) != b.get(path)
+        (path, format_value(a.get(path)), format_value(b.get(path)))
+        for path in paths
+        if a.get(path) != b.get(path)
     ]
 
 
@@ -197,7 +199,7 @@ def _unmatched(one: Plan, other: Plan, matches: Sequence[_Match]) -> Iterator[st
 # Scores and comparisons -------------------------------------------------------------------------------
 
 
-def _say_alone(cells: Sequence[str]) -> str:
+def _format_alone(cells: Sequence[str]) -> str:
     if not cells:
         return ""
     return (
@@ -225,7 +227,7 @@ def _score(summary: CellSummary, metric: Metric) -> tuple[str, str]:
     return mean_spread(summary, metric), summary.count_text()
 
 
-def _say_spread(one: Side, other: Side, metric: Metric) -> str:
+def _format_spread(one: Side, other: Side, metric: Metric) -> str:
     kinds = dict.fromkeys(
         summary.planned_spread_of
         for side in (one, other)
@@ -244,7 +246,9 @@ def _trials(one: Side, other: Side, metric: Metric) -> Section:
     return listed_trials(rows, [metric], folds=folds)
 
 
-def _answers(one: Side, other: Side, compared: Sequence[_Match], table: pd.DataFrame) -> tuple[Answer, ...]:
+def _answers(
+    one: Side, other: Side, compared: Sequence[_Match], table: pd.DataFrame
+) -> tuple[ComparisonResult, ...]:
     if not compared:
         return ()
     metric, (a, b) = one.plan.study.metrics.primary, (side.plan.study.study for side in (one, other))

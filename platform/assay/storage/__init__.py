@@ -2,7 +2,15 @@
 
 from assay.storage.lease import Lease
 from assay.storage.progress import Progress
-from assay.storage.record import Environment, Problem, Record, Result, StageResult, Thresholds, Worker
+from assay.storage.record import (
+    Environment,
+    Record,
+    Result,
+    StageResult,
+    Thresholds,
+    UnreadableRecord,
+    Worker,
+)
 from assay.storage.store import Attempt, AttemptStart, DamagedFileError, RecordSet, Store
 
 __all__ = [
@@ -11,7 +19,6 @@ __all__ = [
     "DamagedFileError",
     "Environment",
     "Lease",
-    "Problem",
     "Progress",
     "Record",
     "RecordSet",
@@ -19,5 +26,6 @@ __all__ = [
     "StageResult",
     "Store",
     "Thresholds",
+    "UnreadableRecord",
     "Worker",
 ]

@@ -73,7 +73,7 @@ class _Group(NamedTuple):
     example: Trial
     cells: dict[str, None]
     ids: list[str]
-    undrawn: list[int]  # one number: trials of points that are not drawn yet
+    pending_points: list[int]  # one number: trials of points that are not drawn yet
 
 
 def forecast_study(
@@ -82,10 +82,10 @@ def forecast_study(
     """Time one trial of each shape that has trials left.
 
     Args:
-        plan: With its data opened; of a search, grown by the points drawn so far.
+        plan: With its data opened; of a search, with the points drawn so far.
         records: What has ended, by trial id.
         machine: Data, device, and how many trials it holds at once.
-        say: Told what is being timed.
+        say: Observation what is being timed.
 
     Raises:
         InputError, Diverged: If a trial cannot be trained; better now than tonight.
@@ -96,7 +96,7 @@ def forecast_study(
     keep_freed_memory()
     for number, group in enumerate(groups, start=1):
         ended = [records[i] for i in group.ids if i in records]
-        missing = len(group.ids) - len(ended) + group.undrawn[0]
+        missing = len(group.ids) - len(ended) + group.pending_points[0]
         spans = [record for record in ended if record.status == "finished"]
         if spans:
             cost = _Cost(
@@ -112,7 +112,7 @@ def forecast_study(
         shapes.append(
             Shape(
                 cells=tuple(group.cells),
-                trials=len(group.ids) + group.undrawn[0],
+                trials=len(group.ids) + group.pending_points[0],
                 missing=missing,
                 seconds=cost.seconds,
                 memory_mb=cost.memory_mb,
@@ -139,12 +139,12 @@ def _groups(plan: Plan) -> list[_Group]:
 
     for trial in plan.trials:
         group(trial, trial.cell).ids.append(trial.id)
-    if plan.undrawn:  # a point costs what its cell costs, as long as nothing is known of it
-        left, cells = plan.undrawn, len(plan.searched)
+    if plan.pending_points:  # a point costs what its cell costs, as long as nothing is known of it
+        left, cells = plan.pending_points, len(plan.searched)
         for index, searched in enumerate(plan.searched):
             trials = trials_of(searched, searched.cell, searched.repeats)
             one = group(next(iter(trials)), searched.cell.name)
-            one.undrawn[0] += left // cells + (index < left % cells)
+            one.pending_points[0] += left // cells + (index < left % cells)
     return list(found.values())
 
 

@@ -13,14 +13,14 @@ from assay.storage.store import Store
 from assay.study import Plan
 from trainables.errors import InputError
 
-__all__ = ["note_look", "read_looks"]
+__all__ = ["read_interim_looks", "record_look"]
 
 
 class _Looks(BaseModel, frozen=True, extra="forbid"):
     seeds: tuple[int, ...] = ()
 
 
-def read_looks(store: Store, study: str) -> tuple[int, ...]:
+def read_interim_looks(store: Store, study: str) -> tuple[int, ...]:
     """Numbers of seeds at which the study was answered so far, ascending.
 
     Raises:
@@ -38,11 +38,11 @@ def read_looks(store: Store, study: str) -> tuple[int, ...]:
         ) from None
 
 
-def note_look(store: Store, plan: Plan) -> None:
+def record_look(store: Store, plan: Plan) -> None:
     """The study is answered with the seeds that its plan has."""
     plan = plan.answer()
     seeds = len({trial.seed for trial in plan.trials})
-    known = read_looks(store, plan.study.study)
+    known = read_interim_looks(store, plan.study.study)
     if len(plan.cells) > 1 and seeds and seeds not in known:
         looks = _Looks(seeds=tuple(sorted((*known, seeds))))
         store.write_bytes(_path(store, plan.study.study), looks.model_dump_json().encode())

@@ -6,7 +6,7 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from assay.storage.gc_paused import collector_paused
-from assay.storage.search_points import grown
+from assay.storage.search_points import with_points
 from assay.storage.store import Store
 from assay.study import Plan
 from trainables.errors import InputError
@@ -20,7 +20,7 @@ def stored_plan(store: Store, name: str) -> Plan:
     Raises:
         InputError: If it was never started, or what is there cannot be read.
     """
-    return grown(written_plan(store, name), store)
+    return with_points(written_plan(store, name), store)
 
 
 def written_plan(store: Store, name: str) -> Plan:

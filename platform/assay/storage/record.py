@@ -19,13 +19,13 @@ from assay.storage.files import json_bytes
 
 __all__ = [
     "Environment",
-    "Problem",
     "Record",
     "Result",
     "StageResult",
     "StageUse",
     "Status",
     "Thresholds",
+    "UnreadableRecord",
     "Worker",
     "read_record",
 ]
@@ -150,7 +150,7 @@ class Record(BaseModel, frozen=True, extra="forbid"):
 
 
 @dataclass(frozen=True)
-class Problem:
+class UnreadableRecord:
     """A record that cannot be read: named and left out, while the rest is shown."""
 
     trial: str
@@ -161,14 +161,18 @@ class Problem:
         return f"{self.path}: {self.text}. Run the study again: the trial is then trained anew."
 
 
-def read_record(data: bytes, trial_id: str, path: str) -> Record | Problem:
+def read_record(data: bytes, trial_id: str, path: str) -> Record | UnreadableRecord:
     """Parse a record; one that is cut short, of another shape or of another trial is a problem."""
     try:
         record = Record.model_validate_json(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        return Problem(trial_id, path, f"not a record ({where + ': ' if where else ''}{first['msg']})")
+        return UnreadableRecord(
+            trial_id, path, f"not a record ({where + ': ' if where else ''}{first['msg']})"
+        )
     if record.id != trial_id:
-        return Problem(trial_id, path, f"the record of trial {record.id} lies in the folder of {trial_id}")
+        return UnreadableRecord(
+            trial_id, path, f"the record of trial {record.id} lies in the folder of {trial_id}"
+        )
     return record

@@ -23,15 +23,15 @@ from assay.study.points import budget, changed_parameters, point_cell, trial_ids
 from trainables.errors import InputError
 
 __all__ = [
-    "Judged",
+    "EvaluatedPoint",
     "best_points",
     "best_to_ablate",
-    "grown",
     "judge",
     "point_trials",
     "read_ablations",
     "read_points",
     "winners",
+    "with_points",
     "write_ablations",
     "write_points",
 ]
@@ -39,7 +39,7 @@ __all__ = [
 _PointT = TypeVar("_PointT", bound=Point)
 
 
-class Judged(NamedTuple):
+class EvaluatedPoint(NamedTuple):
     """A point and what its records say of it."""
 
     point: Point
@@ -99,24 +99,24 @@ def point_trials(plan: Plan, searched: SearchedCell, point: Point, *, fresh: boo
 
 def judge(
     plan: Plan, searched: SearchedCell, points: Iterable[Point], records: Mapping[str, Record]
-) -> list[Judged]:
+) -> list[EvaluatedPoint]:
     """What the points of one cell are worth by validation images; test scores are not looked at."""
     return [_judged(plan, searched, point, records) for point in points if point.cell == searched.cell.name]
 
 
-def best_points(plan: Plan, judged: Iterable[Judged]) -> list[Judged]:
+def best_points(plan: Plan, judged: Iterable[EvaluatedPoint]) -> list[EvaluatedPoint]:
     """Finished points, best first; of equal values the earlier, of equal settings one."""
     assert plan.study.search is not None
     sign = plan.study.search.objective.sign
     found = [one for one in judged if one.value is not None]
     found.sort(key=lambda one: (-sign * (one.value or 0.0), one.point.index))
-    unique: dict[str, Judged] = {}
+    unique: dict[str, EvaluatedPoint] = {}
     for one in found:
         unique.setdefault(canonical_json(one.point.config), one)
     return list(unique.values())
 
 
-def winners(plan: Plan, judged: Sequence[Judged]) -> list[Point] | None:
+def winners(plan: Plan, judged: Sequence[EvaluatedPoint]) -> list[Point] | None:
     """The points of one cell that are trained again on fresh seeds; None while the cell's search goes on."""
     if len(judged) < budget(plan.study) or any(one.status == "open" for one in judged):
         return None
@@ -130,18 +130,18 @@ def winners(plan: Plan, judged: Sequence[Judged]) -> list[Point] | None:
     return list({point.index: point for point in chosen}.values())
 
 
-def best_to_ablate(plan: Plan, judged: Sequence[Judged]) -> Point | None:
+def best_to_ablate(plan: Plan, judged: Sequence[EvaluatedPoint]) -> Point | None:
     """The best point of a cell, where the study asks what each of its changes is worth."""
     if plan.study.replicate is None or not plan.study.replicate.ablate_winner:
         return None
     return next((one.point for one in best_points(plan, judged)), None)
 
 
-def grown(plan: Plan, store: Store, records: dict[str, Record] | None = None) -> Plan:
+def with_points(plan: Plan, store: Store, records: dict[str, Record] | None = None) -> Plan:
     """The plan of a search with all that was drawn so far; any other plan as it is.
 
     Args:
-        plan: A plan, grown or not.
+        plan: A plan, with its points or without.
         store: Where the points lie.
         records: What is known already. Records that are missing there are read, and added.
     """
@@ -169,7 +169,7 @@ def grown(plan: Plan, store: Store, records: dict[str, Record] | None = None) ->
             ablated += of_best.values()
         complete &= chosen is not None
         replicated += chosen or ()
-    return plan.grow(points, replicated, ablated, complete=complete)
+    return plan.with_points(points, replicated, ablated, complete=complete)
 
 
 def _of_point(best: Point, written: Iterable[Ablation]) -> dict[str, Ablation]:
@@ -201,10 +201,12 @@ def _write(store: Store, path: str, points: Sequence[Point]) -> None:
     store.write_bytes(path, "\n".join([*lines, ""]).encode())
 
 
-def _judged(plan: Plan, searched: SearchedCell, point: Point, records: Mapping[str, Record]) -> Judged:
+def _judged(
+    plan: Plan, searched: SearchedCell, point: Point, records: Mapping[str, Record]
+) -> EvaluatedPoint:
     assert plan.study.search is not None
     if point.config is None:
-        return Judged(point, "failed", None, (), point.reason)
+        return EvaluatedPoint(point, "failed", None, (), point.reason)
     metric = plan.study.search.objective.metric
     values: list[float] = []
     trouble: list[tuple[Literal["pruned", "failed"], str]] = []
@@ -223,8 +225,8 @@ def _judged(plan: Plan, searched: SearchedCell, point: Point, records: Mapping[s
             status = "pruned" if record.status == "pruned" else "failed"
             trouble.append((status, f"{record.status}: {record.reason or 'no reason noted'}"))
     if missing:
-        return Judged(point, "open", None, tuple(values))
+        return EvaluatedPoint(point, "open", None, tuple(values))
     if trouble:
         status, reason = min(trouble)  # one that failed says more than one that was pruned
-        return Judged(point, status, None, tuple(values), reason)
-    return Judged(point, "finished", math.fsum(values) / len(values), tuple(values))
+        return EvaluatedPoint(point, status, None, tuple(values), reason)
+    return EvaluatedPoint(point, "finished", math.fsum(values) / len(values), tuple(values))

@@ -33,7 +33,7 @@ from pydantic import BaseModel, ValidationError
 from assay.storage.files import Files
 from assay.storage.gc_paused import collector_paused
 from assay.storage.progress import Progress
-from assay.storage.record import Environment, Problem, Record, read_record
+from assay.storage.record import Environment, Record, UnreadableRecord, read_record
 from trainables.errors import StorageError
 
 __all__ = ["Attempt", "AttemptStart", "DamagedFileError", "RecordSet", "Store"]
@@ -68,7 +68,7 @@ class RecordSet:
     """The records that could be read, by trial id, and the ones that could not."""
 
     records: dict[str, Record] = field(default_factory=dict)
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[UnreadableRecord, ...] = ()
 
 
 class Store(Files):
@@ -99,7 +99,7 @@ class Store(Files):
 
     # Records -----------------------------------------------------------------------------------------
 
-    def record(self, trial_id: str) -> Record | Problem | None:
+    def record(self, trial_id: str) -> Record | UnreadableRecord | None:
         """The record of one trial; None when it has none yet."""
         path = f"{self.trial(trial_id)}/record.json"
         try:
@@ -109,7 +109,7 @@ class Store(Files):
         except StorageError:
             raise  # nothing is known of this record, and nothing of the others
         except OSError as error:
-            return Problem(trial_id, path, f"cannot be read ({error.strerror or error})")
+            return UnreadableRecord(trial_id, path, f"cannot be read ({error.strerror or error})")
         return read_record(data, trial_id, path)
 
     def records_of(self, trial_ids: Iterable[str]) -> RecordSet:
@@ -127,7 +127,7 @@ class Store(Files):
                     found = list(pool.map(self.record, ids))
         return RecordSet(
             {record.id: record for record in found if isinstance(record, Record)},
-            tuple(problem for problem in found if isinstance(problem, Problem)),
+            tuple(problem for problem in found if isinstance(problem, UnreadableRecord)),
         )
 
     def records(self, trial_ids: Iterable[str]) -> dict[str, Record]:

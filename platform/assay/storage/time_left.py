@@ -67,7 +67,7 @@ def time_left(
     records: Mapping[str, Record],
     running: Sequence[Running],
     *,
-    undrawn: int,
+    pending_points: int,
     needed: NeededStages,
     made: Mapping[str, StageRecord],
 ) -> Left | None:
@@ -77,7 +77,7 @@ def time_left(
         trials: All of the study.
         records: By trial id.
         running: Trials that train now, or for which a stage is made.
-        undrawn: Trials that a search is still to draw.
+        pending_points: Trials that a search is still to draw.
         needed: The stages of trials.
         made: Stages that are there, by key.
 
@@ -104,7 +104,7 @@ def time_left(
             least |= expected is None
     drawn = [span for record in records.values() if (span := _span(record)) is not None]
     each = fmean(drawn) if drawn else sum(usual.values())
-    return Left((seconds + undrawn * each) / len(running), least)
+    return Left((seconds + pending_points * each) / len(running), least)
 
 
 def _step(one: Running, needed: NeededStages) -> str:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from assay.storage.gc_paused import collector_paused
 from assay.storage.progress import Running
-from assay.storage.record import Problem, Record
-from assay.storage.search_points import grown
+from assay.storage.record import Record, UnreadableRecord
+from assay.storage.search_points import with_points
 from assay.storage.stage_store import StageRecord, made_stages
 from assay.storage.store import Store
 from assay.storage.time_left import Left, NeededStages, time_left
@@ -75,7 +75,7 @@ class Watch:
         self._trials = {trial.id: trial for trial in plan.trials}
         self._since = since
         self._records: dict[str, Record] = {}
-        self._problems: tuple[Problem, ...] = ()
+        self._problems: tuple[UnreadableRecord, ...] = ()
         self._drawn: tuple[object, ...] = ()  # of a search: the files of its points when it was grown,
         self._grown_with: Mapping[str, Record] = {}  # and the records that were known
         self._needed = NeededStages(stages_of)
@@ -99,7 +99,7 @@ class Watch:
         return self._records
 
     @property
-    def problems(self) -> tuple[Problem, ...]:
+    def problems(self) -> tuple[UnreadableRecord, ...]:
         """Records that could not be read at the last look."""
         return self._problems
 
@@ -121,7 +121,7 @@ class Watch:
 
     @property
     def _total(self) -> int:
-        return len(self._trials) + self._plan.undrawn
+        return len(self._trials) + self._plan.pending_points
 
     def _grow(self) -> Mapping[str, Record]:
         """The points that a search drew since; where nothing changed, the same plan object.
@@ -134,7 +134,7 @@ class Watch:
         if drawn == self._drawn and self._records == self._grown_with:
             return self._records
         known = dict(self._records)
-        plan = grown(self._plan, self._store, known)
+        plan = with_points(self._plan, self._store, known)
         if plan != self._plan:
             self._plan = plan
             self._trials = {trial.id: trial for trial in plan.trials}
@@ -180,7 +180,7 @@ class Watch:
             self._trials.values(),
             self._records,
             alive,
-            undrawn=self._plan.undrawn,
+            pending_points=self._plan.pending_points,
             needed=self._needed,
             made=self._stages,
         )

@@ -19,10 +19,10 @@ from assay.study.methods import is_own_setting
 from assay.study.nesting import NO_LEVEL, below
 from assay.study.schema import ComparisonSpec, Study
 from assay.study.settings import Settings, bundle_paths
-from assay.study.source import Path, Problem
-from assay.study.space import say_scalar
+from assay.study.source import KeyPath, StudyProblem
+from assay.study.space import format_scalar
 
-__all__ = ["Comparison", "ablation", "improvement", "is_below", "plan_comparisons", "say_value"]
+__all__ = ["Comparison", "ablation", "format_value", "improvement", "is_below", "plan_comparisons"]
 
 Difference = dict[str, tuple[Any, Any]]  # path → (value in one cell, value in the other)
 _LONGEST_VALUE = 40
@@ -45,7 +45,7 @@ class Comparison(BaseModel):
     values: dict[str, tuple[Any, Any]] = Field(
         default_factory=dict, description="Of the paths: (with start, with end), where all pairs agree."
     )
-    allowed: dict[str, str] = Field(default_factory=dict, description="Path outside the factor → reason.")
+    allowed: dict[str, str] = Field(default_factory=dict, description="KeyPath outside the factor → reason.")
 
     @property
     def name(self) -> str:
@@ -55,14 +55,14 @@ class Comparison(BaseModel):
     def changes(self) -> list[str]:
         """The bundle in words: ``config.lr 0.01 → 1.0``; the path alone where pairs differ in its values."""
         return [
-            f"{path} {say_value(self.values[path][0])} → {say_value(self.values[path][1])}"
+            f"{path} {format_value(self.values[path][0])} → {format_value(self.values[path][1])}"
             if path in self.values
             else path
             for path in self.paths
         ]
 
 
-def say_value(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value as the study file spells it; a dash where there is none, and a long one cut."""
     if value is None:
         return NO_LEVEL
@@ -72,7 +72,7 @@ def say_value(value: Any) -> str:
 
 def plan_comparisons(
     study: Study, cells: Sequence[DesignCell], settings: Mapping[str, Settings]
-) -> tuple[list[Comparison], list[Problem]]:
+) -> tuple[list[Comparison], list[StudyProblem]]:
     """Every comparison that the study asks for, with its pairs; problems where one cannot be made.
 
     Args:
@@ -85,7 +85,7 @@ def plan_comparisons(
     for spec, at in asked_comparisons(study):
         found = list(planner.comparisons(spec, at))
         if not found:
-            planner.problems.append(Problem(at, _what_would_be_needed(study, spec, planner.levels)))
+            planner.problems.append(StudyProblem(at, _what_would_be_needed(study, spec, planner.levels)))
         comparisons += found
     return comparisons, planner.problems
 
@@ -99,10 +99,10 @@ class _Planner:
         self.overridden = {
             c.name: bundle_paths(settings[c.name].trainable, c.override) for c in cells if c.override
         }
-        self.problems: list[Problem] = []
+        self.problems: list[StudyProblem] = []
         self._bundles: dict[tuple[str, str, str], set[str]] = {}  # of a level, looked up for every pair
 
-    def comparisons(self, spec: ComparisonSpec, at: Path) -> Iterator[Comparison]:
+    def comparisons(self, spec: ComparisonSpec, at: KeyPath) -> Iterator[Comparison]:
         """One for each pair of levels that the spec is about and that some cells differ in."""
         sub = below(self.study.nested, spec.factor)
         for start, end in level_pairs(self.study, spec):
@@ -111,7 +111,7 @@ class _Planner:
                 yield self._comparison(spec.factor, start, end, pairs, at)
 
     def _comparison(
-        self, factor: str, start: str, end: str, pairs: Sequence[tuple[Levels, Levels]], at: Path
+        self, factor: str, start: str, end: str, pairs: Sequence[tuple[Levels, Levels]], at: KeyPath
     ) -> Comparison:
         compared = {factor, *below(self.study.nested, factor)}
         bundle: dict[str, list[tuple[Any, Any]]] = {}
@@ -149,7 +149,9 @@ class _Planner:
             values={path: v[0] for path, v in bundle.items() if v.count(v[0]) == len(pairs)},
             allowed=allowed,
         )
-        self.problems += [Problem(at, _say_confounded(comparison, one)) for one in confounded.values()]
+        self.problems += [
+            StudyProblem(at, _format_confounded(comparison, one)) for one in confounded.values()
+        ]
         return comparison
 
     def _bundle(self, cell: str, factor: str, level: str) -> set[str]:
@@ -175,7 +177,7 @@ def ablation(cell: Cell, best: Cell) -> Comparison:
     """The best point of a search against the same with one parameter at its default, and what follows it."""
     assert cell.ablates is not None
     before, after = flatten({"config": cell.config}), flatten({"config": best.config})
-    start, end = (say_scalar(settings[cell.ablates]) for settings in (before, after))
+    start, end = (format_scalar(settings[cell.ablates]) for settings in (before, after))
     return _of_points(cell, best, cell.ablates, start, end)
 
 
@@ -205,13 +207,13 @@ def is_below(path: str, parents: set[str]) -> bool:
     return any(".".join(parts[:n]) in parents for n in range(1, len(parts) + 1))
 
 
-def _say_confounded(comparison: Comparison, found: _Confounded) -> str:
+def _format_confounded(comparison: Comparison, found: _Confounded) -> str:
     """The paths and both values side by side, under the names of the cells."""
     one, other = found.pairs[0]
     alike = len(found.pairs)
     which = "two cells differ" if alike == 1 else f"{alike} pairs of cells differ alike"
     rows = [("", one, other)]
-    rows += [(path, say_value(a), say_value(b)) for path, (a, b) in found.difference.items()]
+    rows += [(path, format_value(a), format_value(b)) for path, (a, b) in found.difference.items()]
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     lines = [f"      {path:<{widths[0]}}   {a:<{widths[1]}}   {b}" for path, a, b in rows]
     reasons = ", ".join(f"{path}: why" for path in found.difference)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from assay.study.nesting import NO_LEVEL, applies, below, parents_first
 from assay.study.schema import ComparisonSpec, LeaveOneOut, Level, OneAtATime, Study
-from assay.study.source import Path, Problem, refuse
+from assay.study.source import KeyPath, StudyProblem, refuse
 
 __all__ = [
     "BASE_CELL",
@@ -21,11 +21,11 @@ __all__ = [
     "asked_comparisons",
     "cell_name",
     "design_cells",
+    "format_design",
     "left_out",
     "level_pairs",
     "main_factor",
     "pairs_of",
-    "say_design",
 ]
 
 BASE_CELL = "base"  # the only cell of a study without factors
@@ -38,7 +38,7 @@ class DesignCell(NamedTuple):
 
     levels: dict[str, str]
     override: Level | None = None
-    at: Path = ("design",)  # the place of the override in the file
+    at: KeyPath = ("design",)  # the place of the override in the file
 
     @property
     def name(self) -> str:
@@ -64,7 +64,7 @@ def design_cells(study: Study) -> tuple[list[DesignCell], list[str]]:
     cells: dict[str, DesignCell] = {}
     first: dict[str, int] = {}
     notes: list[str] = []
-    problems: list[Problem] = []
+    problems: list[StudyProblem] = []
     by_row = study.design is not None and study.design.rows is not None
     for row, cell in _asked_cells(study):
         known = cells.setdefault(cell.name, cell)
@@ -74,7 +74,7 @@ def design_cells(study: Study) -> tuple[list[DesignCell], list[str]]:
             message = (
                 f"another `override` for the cell {cell.name} than in row {first[cell.name]}: remove one"
             )
-            problems.append(Problem(("design", "rows", row), message))
+            problems.append(StudyProblem(("design", "rows", row), message))
         elif by_row and first[cell.name] != row:
             notes.append(
                 f"design.rows[{row}] asks again for the cell {cell.name}, which row {first[cell.name]} has: "
@@ -90,7 +90,7 @@ def _asked_cells(study: Study) -> Iterator[tuple[int, DesignCell]]:
         yield 0, DesignCell({})
     elif design.rows is not None:
         for index, row in enumerate(design.rows):
-            at: Path = ("design", "rows", index, "override")
+            at: KeyPath = ("design", "rows", index, "override")
             for levels in _expanded(study, row.levels):
                 yield index, DesignCell(levels, row.override, at)
     else:
@@ -163,7 +163,7 @@ def _expanded(study: Study, chosen: Mapping[str, Sequence[str]]) -> Iterator[dic
         yield {factor: one[factor] for factor in study.factors}
 
 
-def asked_comparisons(study: Study) -> list[tuple[ComparisonSpec, Path]]:
+def asked_comparisons(study: Study) -> list[tuple[ComparisonSpec, KeyPath]]:
     """What is compared, and where the file says so: the stated comparisons, or those the design is made for.
 
     One at a time: the base with each other level. Leave one out: the whole with and without each factor.
@@ -237,7 +237,7 @@ def _others(cell: Levels, compared: Collection[str]) -> tuple[tuple[str, str], .
     return tuple((name, level) for name, level in cell.items() if name not in compared)
 
 
-def say_design(study: Study) -> str:
+def format_design(study: Study) -> str:
     """A design in a line: ``leave one out of on·on·on: without balance, without stop``."""
     if study.design is None:
         return "one cell"
@@ -250,14 +250,14 @@ def say_design(study: Study) -> str:
     assert design is not None
     across = "".join(f", for each {f} of {', '.join(levels)}" for f, levels in design.across.items())
     if isinstance(design, OneAtATime):
-        return f"one at a time from {_say_levels(study, design.base)}{across}"
+        return f"one at a time from {_format_levels(study, design.base)}{across}"
     if isinstance(design, LeaveOneOut):
         factors = _in_order(study, design.whole)
         without = ", ".join(f"{factor} {left_out(study, design, factor)}" for factor in factors)
-        return f"leave one out of {_say_levels(study, design.whole)}: {without}{across}"
+        return f"leave one out of {_format_levels(study, design.whole)}: {without}{across}"
     steps = ", then ".join(" ".join(f"{f} {level}" for f, level in step.items()) for step in design.add)
-    return f"cumulative from {_say_levels(study, design.base)}: {steps}{across}"
+    return f"cumulative from {_format_levels(study, design.base)}: {steps}{across}"
 
 
-def _say_levels(study: Study, levels: Levels) -> str:
+def _format_levels(study: Study, levels: Levels) -> str:
     return ", ".join(f"{factor} {levels[factor]}" for factor in _in_order(study, levels))

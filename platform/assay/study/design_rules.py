@@ -9,7 +9,7 @@ from assay.study.design import left_out, main_factor
 from assay.study.methods import method_problems
 from assay.study.nesting import NO_LEVEL, below, parents_first
 from assay.study.schema import Cumulative, LeaveOneOut, OneAtATime, Study
-from assay.study.source import Path, Problem, nearest
+from assay.study.source import KeyPath, StudyProblem, nearest
 
 __all__ = ["reference_problems"]
 
@@ -17,16 +17,16 @@ MAX_TRIALS = 1_000_000
 _RESERVED = "override"  # the one key of a row that is no factor
 
 
-def reference_problems(study: Study) -> list[Problem]:
+def reference_problems(study: Study) -> list[StudyProblem]:
     """No method, names of factors and levels that the study does not define, and rows that lack some."""
     found = list(_nested_problems(study))  # the rules below walk the nesting
     found = found or list(_design_problems(study)) or list(_too_many_trials(study))
     return [*method_problems(study), *found, *_comparison_problems(study)]
 
 
-def _comparison_problems(study: Study) -> Iterator[Problem]:
+def _comparison_problems(study: Study) -> Iterator[StudyProblem]:
     for index, spec in enumerate(study.comparisons or ()):
-        at: Path = ("comparisons", index)
+        at: KeyPath = ("comparisons", index)
         if spec.factor not in study.factors:
             yield _unknown((*at, "factor"), "factor", spec.factor, study.factors)
             continue
@@ -35,31 +35,33 @@ def _comparison_problems(study: Study) -> Iterator[Problem]:
             if level is not None and level not in levels:
                 yield _unknown((*at, key), f"level of {spec.factor}", level, levels)
         if spec.start is not None and spec.start == spec.end:
-            yield Problem(at, f"a comparison has two levels, found `{spec.start}` twice")
+            yield StudyProblem(at, f"a comparison has two levels, found `{spec.start}` twice")
         elif len(levels) < 2:
-            yield Problem(at, f"a comparison needs two levels, `{spec.factor}` has one")
+            yield StudyProblem(at, f"a comparison needs two levels, `{spec.factor}` has one")
 
 
-def _nested_problems(study: Study) -> Iterator[Problem]:
+def _nested_problems(study: Study) -> Iterator[StudyProblem]:
     if _RESERVED in study.factors:
         message = f"`{_RESERVED}` is what a row sets beside its levels: give the factor another name"
-        yield Problem(("factors", _RESERVED), message)
+        yield StudyProblem(("factors", _RESERVED), message)
     for factor, parents in study.nested.items():
-        at: Path = ("nested", factor)
+        at: KeyPath = ("nested", factor)
         if factor not in study.factors:
             yield _unknown(at, "factor", factor, study.factors)
         if not parents:
-            yield Problem(at, "a sub-factor names its parent and the level that it belongs to: `{crf: on}`")
+            yield StudyProblem(
+                at, "a sub-factor names its parent and the level that it belongs to: `{crf: on}`"
+            )
         yield from _named_problems(study, parents, at)
     if not set(study.nested) <= set(study.factors):
         return
     order = parents_first({factor: study.nested.get(factor, {}) for factor in study.factors})
     circle = [factor for factor in study.nested if factor not in order]
     if circle and all(parent in study.factors for f in circle for parent in study.nested[f]):
-        yield Problem(("nested", circle[0]), f"factors are nested in a circle: {', '.join(circle)}")
+        yield StudyProblem(("nested", circle[0]), f"factors are nested in a circle: {', '.join(circle)}")
 
 
-def _design_problems(study: Study) -> Iterator[Problem]:
+def _design_problems(study: Study) -> Iterator[StudyProblem]:
     design = study.design
     if design is None:
         if study.factors:
@@ -68,30 +70,30 @@ def _design_problems(study: Study) -> Iterator[Problem]:
                 "`{rows: [...]}`, `{one_at_a_time: {base: {...}}}`, `{leave_one_out: {whole: {...}}}` or "
                 "`{cumulative: {base: {...}, add: [...]}}`"
             )
-            yield Problem(("design",), message)
+            yield StudyProblem(("design",), message)
         return
     if not study.factors:
-        yield Problem(("design",), "a design combines levels, and the study has no `factors`")
+        yield StudyProblem(("design",), "a design combines levels, and the study has no `factors`")
         return
     if design.rows is not None:
         if not design.rows:
-            yield Problem(("design", "rows"), "a design has at least one row")
+            yield StudyProblem(("design", "rows"), "a design has at least one row")
         for index, row in enumerate(design.rows):
             yield from _row_problems(study, row.levels, ("design", "rows", index))
     elif design.varied is not None:
         yield from _varied_problems(study, design.varied)
 
 
-def _varied_problems(study: Study, design: OneAtATime | LeaveOneOut | Cumulative) -> Iterator[Problem]:
+def _varied_problems(study: Study, design: OneAtATime | LeaveOneOut | Cumulative) -> Iterator[StudyProblem]:
     way, key = {
         OneAtATime: ("one_at_a_time", "base"),
         LeaveOneOut: ("leave_one_out", "whole"),
         Cumulative: ("cumulative", "base"),
     }[type(design)]
-    at: Path = ("design", way)
+    at: KeyPath = ("design", way)
     start = design.whole if isinstance(design, LeaveOneOut) else design.base
     for factor in (factor for factor in start if factor in design.across):
-        yield Problem(
+        yield StudyProblem(
             (*at, "across", factor), f"`{factor}` is in `{key}` too: it is either varied or crossed"
         )
     across = list(_named_problems(study, design.across, (*at, "across")))
@@ -104,13 +106,13 @@ def _varied_problems(study: Study, design: OneAtATime | LeaveOneOut | Cumulative
     yield from found
 
 
-def _left_out_problems(study: Study, design: LeaveOneOut, at: Path) -> Iterator[Problem]:
+def _left_out_problems(study: Study, design: LeaveOneOut, at: KeyPath) -> Iterator[StudyProblem]:
     for factor, level in design.without.items():
         place = (*at, "without", factor)
         if factor not in design.whole:
             yield _unknown(place, "factor of the whole", factor, design.whole)
         elif level == design.whole[factor]:
-            yield Problem(place, f"`{level}` is the level of the whole: leaving out is another one")
+            yield StudyProblem(place, f"`{level}` is the level of the whole: leaving out is another one")
     yield from _named_problems(study, {f: (level,) for f, level in design.without.items()}, (*at, "without"))
     for factor in design.whole:
         if left_out(study, design, factor) is None:
@@ -119,20 +121,20 @@ def _left_out_problems(study: Study, design: LeaveOneOut, at: Path) -> Iterator[
                 f"say which level of {factor} ({levels}) means that it is left out: `without: "
                 f"{{{factor}: ...}}`; or keep it: `across: {{{factor}: {design.whole[factor]}}}`"
             )
-            yield Problem((*at, "whole", factor), message)
+            yield StudyProblem((*at, "whole", factor), message)
 
 
-def _step_problems(study: Study, design: Cumulative, at: Path) -> Iterator[Problem]:
+def _step_problems(study: Study, design: Cumulative, at: KeyPath) -> Iterator[StudyProblem]:
     state = dict(design.base)
     seen = {factor: {level} for factor, level in state.items()}
     for index, step in enumerate(design.add):
-        place: Path = (*at, "add", index)
+        place: KeyPath = (*at, "add", index)
         unknown = list(_named_problems(study, {f: (level,) for f, level in step.items()}, place))
         yield from unknown
         if unknown:
             return
         if not step:
-            yield Problem(place, "a step is a factor and its new level: `{stop: on}`")
+            yield StudyProblem(place, "a step is a factor and its new level: `{stop: on}`")
             return
         factor = main_factor(study, step)
         if not set(step) <= {factor, *below(study.nested, factor)}:
@@ -140,14 +142,14 @@ def _step_problems(study: Study, design: Cumulative, at: Path) -> Iterator[Probl
                 f"a step changes one factor, found {', '.join(step)}: make it several steps, or one factor "
                 "whose level is the bundle"
             )
-            yield Problem(place, message)
+            yield StudyProblem(place, message)
             return
         if factor not in state:
-            yield Problem(place, f"`{factor}` is not in the base: a step changes a factor that is")
+            yield StudyProblem(place, f"`{factor}` is not in the base: a step changes a factor that is")
             return
         if step[factor] in seen[factor]:
             message = f"{factor} was {step[factor]} before: each step adds something new"
-            yield Problem((*place, factor), message)
+            yield StudyProblem((*place, factor), message)
         state |= step
         for name, level in step.items():
             seen.setdefault(name, set()).add(level)
@@ -156,7 +158,7 @@ def _step_problems(study: Study, design: Cumulative, at: Path) -> Iterator[Probl
         yield from _row_problems(study, chosen, place)
 
 
-def _too_many_trials(study: Study) -> Iterator[Problem]:
+def _too_many_trials(study: Study) -> Iterator[StudyProblem]:
     """A few lines can ask for more combinations than memory holds: count before they are listed."""
     if study.design is None:
         return
@@ -178,10 +180,10 @@ def _too_many_trials(study: Study) -> Iterator[Problem]:
             f"a study has at most {MAX_TRIALS:,} trials, found {up_to}{trials:,}: {up_to}{cells:,} cells. "
             "Divide it"
         )
-        yield Problem(("design",), message)
+        yield StudyProblem(("design",), message)
 
 
-def _row_problems(study: Study, row: Mapping[str, Sequence[str]], at: Path) -> Iterator[Problem]:
+def _row_problems(study: Study, row: Mapping[str, Sequence[str]], at: KeyPath) -> Iterator[StudyProblem]:
     """Unknown names, factors that apply and have no level, and levels of factors that never apply."""
     unknown = list(_named_problems(study, row, at))
     yield from unknown
@@ -197,16 +199,16 @@ def _row_problems(study: Study, row: Mapping[str, Sequence[str]], at: Path) -> I
         elif not may and factor in row:
             parents = " and ".join(f"{p} {' or '.join(levels)}" for p, levels in needed.items())
             message = f"{factor} applies with {parents} only, which is not the case here: leave it out"
-            yield Problem((*at, factor), message)
+            yield StudyProblem((*at, factor), message)
         possible[factor] = {*row.get(factor, ()), NO_LEVEL} if needed else set(row.get(factor, ()))
         if not may:
             possible[factor] = {NO_LEVEL}
     if missing:
         named = ", ".join(factor for factor in study.factors if factor in missing)
-        yield Problem(at, f"a cell has a level of every factor; missing: {named}")
+        yield StudyProblem(at, f"a cell has a level of every factor; missing: {named}")
 
 
-def _named_problems(study: Study, chosen: Mapping[str, Sequence[str]], at: Path) -> Iterator[Problem]:
+def _named_problems(study: Study, chosen: Mapping[str, Sequence[str]], at: KeyPath) -> Iterator[StudyProblem]:
     for factor, levels in chosen.items():
         if factor not in study.factors:
             yield _unknown((*at, factor), "factor", factor, study.factors)
@@ -216,5 +218,5 @@ def _named_problems(study: Study, chosen: Mapping[str, Sequence[str]], at: Path)
                 yield _unknown((*at, factor), f"level of {factor}", level, study.factors[factor])
 
 
-def _unknown(path: Path, what: str, name: str, known: Iterable[str]) -> Problem:
-    return Problem(path, f"unknown {what} `{name}`; {nearest(name, known)}")
+def _unknown(path: KeyPath, what: str, name: str, known: Iterable[str]) -> StudyProblem:
+    return StudyProblem(path, f"unknown {what} `{name}`; {nearest(name, known)}")

@@ -11,7 +11,7 @@ from typing import Any
 
 from assay.study.nesting import NO_LEVEL
 from assay.study.schema import Level, Study
-from assay.study.source import Path, Problem
+from assay.study.source import KeyPath, StudyProblem
 from trainables.contract import TrainableConfig
 
 __all__ = [
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 SHARED = tuple(TrainableConfig.model_fields)  # settings that every method has
-Layer = tuple[Path, Level]  # settings, and their place in the file
+Layer = tuple[KeyPath, Level]  # settings, and their place in the file
 
 
 def layers_of(study: Study, levels: Mapping[str, str], override: Layer | None = None) -> list[Layer]:
@@ -37,7 +37,7 @@ def layers_of(study: Study, levels: Mapping[str, str], override: Layer | None = 
 
 def methods_of(
     study: Study, levels: Mapping[str, str], override: Layer | None = None
-) -> list[tuple[str, Path]]:
+) -> list[tuple[str, KeyPath]]:
     """The methods that a cell's layers name, from the bottom up, and where; the last one is trained."""
     layers: list[Layer] = [((), Level(trainable=study.trainable)), *_chosen(study, levels)]
     if override:
@@ -51,7 +51,7 @@ def is_own_setting(path: str) -> bool:
     return part == "config" and setting.partition(".")[0] not in SHARED
 
 
-def method_problems(study: Study) -> Iterator[Problem]:
+def method_problems(study: Study) -> Iterator[StudyProblem]:
     """A study that names no method at all, or settings of a method in the base where levels name it."""
     if study.trainable is not None:
         return
@@ -59,14 +59,14 @@ def method_problems(study: Study) -> Iterator[Problem]:
     layers = [level for levels in study.factors.values() for level in levels.values()]
     if not any(layer.trainable for layer in (*layers, *(row.override for row in rows if row.override))):
         message = "the key `trainable` is missing: name the method here, or in a level of every cell"
-        yield Problem(("trainable",), message)
+        yield StudyProblem(("trainable",), message)
         return
     for key in (key for key in study.config if key not in SHARED):
         message = (
             f"without a `trainable` beside it, `config` holds what every method has, {', '.join(SHARED)}; "
             f"found `{key}`. Set it where a level names the method"
         )
-        yield Problem(("config", key), message)
+        yield StudyProblem(("config", key), message)
 
 
 def shared_settings(config: Mapping[str, Any]) -> dict[str, Any]:

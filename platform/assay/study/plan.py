@@ -14,7 +14,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from assay.study.cells import Cell, Diff, Role, Trial, make_trial
-from assay.study.compare import Comparison, ablation, improvement, is_below, plan_comparisons, say_value
+from assay.study.compare import Comparison, ablation, format_value, improvement, is_below, plan_comparisons
 from assay.study.design import DesignCell, cell_name, design_cells
 from assay.study.design_rules import reference_problems
 from assay.study.identity import CellIdentity, canonical_json
@@ -42,7 +42,7 @@ from assay.study.settings import (
     named_settings,
     resolve_settings,
 )
-from assay.study.source import Path, Problem, nearest, refuse
+from assay.study.source import KeyPath, StudyProblem, nearest, refuse
 from assay.study.storage import kept_gigabytes
 from trainables.catalogue import find_trainable
 from trainables.data.spec import DataSpec
@@ -72,7 +72,7 @@ class Plan(BaseModel):
     searched: tuple[SearchedCell, ...] = ()  # of a search: the cells in which it draws points
     points: tuple[Point, ...] = ()  # of a search: what was drawn so far
     ablated: tuple[Ablation, ...] = ()  # of a search: its best points with a parameter at its default
-    undrawn: int = 0  # of a search: trials of points that are not drawn yet
+    pending_points: int = 0  # of a search: trials of points that are not drawn yet
 
     @property
     def trainables(self) -> tuple[str, ...]:
@@ -83,9 +83,9 @@ class Plan(BaseModel):
     @property
     def size(self) -> int:
         """Trials in all, those of points that are not drawn yet among them."""
-        return len(self.trials) + self.undrawn
+        return len(self.trials) + self.pending_points
 
-    def grow(
+    def with_points(
         self,
         points: Sequence[Point],
         replicated: Sequence[Point],
@@ -120,14 +120,14 @@ class Plan(BaseModel):
             cells[key] = cell
             repeats = searched.repeats if role == "point" else searched.fresh
             trials += trials_of(searched, cell, repeats)
-        undrawn = 0 if complete else max(0, planned_trials(self.study, self.searched) - len(trials))
+        pending_points = 0 if complete else max(0, planned_trials(self.study, self.searched) - len(trials))
         return self.model_copy(
             update={
                 "cells": tuple(cells.values()),
                 "trials": tuple(trials),
                 "points": tuple(points),
                 "ablated": tuple(ablated),
-                "undrawn": undrawn,
+                "pending_points": pending_points,
             }
         )
 
@@ -163,7 +163,7 @@ class Plan(BaseModel):
         comparisons += [ablation(cell, best[cell.searched or ""]) for cell in cells if cell.ablates]
         trials = tuple(trial for trial in self.trials if trial.cell in names)
         return self.model_copy(
-            update={"cells": cells, "trials": trials, "comparisons": tuple(comparisons), "undrawn": 0}
+            update={"cells": cells, "trials": trials, "comparisons": tuple(comparisons), "pending_points": 0}
         )
 
     def to_table(self) -> pa.Table:
@@ -192,6 +192,8 @@ class Plan(BaseModel):
     def from_table(cls, table: pa.Table) -> Self:
         """The plan that :meth:`to_table` wrote."""
         head = json.loads((table.schema.metadata or {})[_METADATA])
+        if "undrawn" in head:  # the name of the field in plans written before 0.2
+            head["pending_points"] = head.pop("undrawn")
         # Plans of version 0.1 name one method for all cells.
         method = {key: head.pop(key) for key in ("trainable", "revision") if key in head}
         for cell in (*head["cells"], *(searched["cell"] for searched in head["searched"])):
@@ -251,17 +253,17 @@ def plan_study(
         gigabytes=kept_gigabytes(study, list(settings.values()), len(trials) or planned),
         device=device,
         searched=searched,
-        undrawn=planned,
+        pending_points=planned,
     )
 
 
-def _unknown_metrics(study: Study) -> list[Problem]:
+def _unknown_metrics(study: Study) -> list[StudyProblem]:
     from trainables.metrics import METRICS
 
-    asked: dict[Path, str] = {("metrics", "primary"): study.metrics.primary}
+    asked: dict[KeyPath, str] = {("metrics", "primary"): study.metrics.primary}
     asked |= {("metrics", "report", i): name for i, name in enumerate(study.metrics.report)}
     return [
-        Problem(path, f"unknown metric `{name}`; {nearest(name, METRICS)}")
+        StudyProblem(path, f"unknown metric `{name}`; {nearest(name, METRICS)}")
         for path, name in asked.items()
         if name not in METRICS
     ]
@@ -276,7 +278,7 @@ def _plan_cells(
     methods = _Methods(study, find)
     named = study.trainable is not None
     base = resolve_settings(study, methods.of({}), {}, device)[0] if named else None
-    problems: list[Problem] = []
+    problems: list[StudyProblem] = []
     planned: list[PlannedCell] = []
     for levels, override, at in combinations:
         own = (at, override) if override is not None else None
@@ -288,7 +290,7 @@ def _plan_cells(
         if isinstance(batch, int) and batch < study.resources.workers:
             workers = study.resources.workers
             message = f"a batch has an image for every worker: batch_size {batch}, {workers} workers"
-            problems.append(Problem(("resources", "workers"), message))
+            problems.append(StudyProblem(("resources", "workers"), message))
         trainable = settings.trainable
         cell = Cell(
             name=cell_name(levels),
@@ -325,13 +327,13 @@ class _Methods:
                 f"the cell {cell_name(levels)} has no method: name it in a level of every cell, or write "
                 "`trainable` at the top"
             )
-            refuse(self.study.source, [Problem(("design",), message)])
+            refuse(self.study.source, [StudyProblem(("design",), message)])
         name, at = named[-1]
         if name not in self.found:
             try:
                 self.found[name] = self.find(name)
             except InputError as error:
-                refuse(self.study.source, [Problem(at, str(error))])
+                refuse(self.study.source, [StudyProblem(at, str(error))])
         return self.found[name]
 
 
@@ -354,7 +356,7 @@ def _own_settings(settings: Settings, override: Level | None) -> list[str]:
         return []
     flat = settings.flat
     paths = [path for path in flat if is_below(path, bundle_paths(settings.trainable, override))]
-    return [f"The row has settings of its own: {', '.join(f'`{p}` {say_value(flat[p])}' for p in paths)}."]
+    return [f"The row has settings of its own: {', '.join(f'`{p}` {format_value(flat[p])}' for p in paths)}."]
 
 
 def _trials(cells: Sequence[PlannedCell], data: DataPlan) -> Iterator[Trial]:

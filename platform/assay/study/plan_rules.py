@@ -10,14 +10,14 @@ from assay.study.compare import Comparison
 from assay.study.identity import canonical_json
 from assay.study.repeats import Repeat
 from assay.study.schema import Study
-from assay.study.source import Problem
+from assay.study.source import StudyProblem
 
 __all__ = ["same_settings", "twins", "unpaired", "unused_allowances"]
 
 
-def same_settings(flat: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
+def same_settings(flat: Mapping[str, Mapping[str, Any]]) -> list[StudyProblem]:
     """Cells whose levels differ in name only."""
-    problems: list[Problem] = []
+    problems: list[StudyProblem] = []
     same: dict[str, str] = {}
     for name, settings in flat.items():
         twin = same.setdefault(canonical_json(settings), name)
@@ -26,11 +26,13 @@ def same_settings(flat: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
                 f"the cells {twin} and {name} have the same settings: their levels differ in name only. "
                 "Remove one of them, or give its level a setting of its own"
             )
-            problems.append(Problem(("design",), message))
+            problems.append(StudyProblem(("design",), message))
     return problems
 
 
-def unpaired(comparisons: Sequence[Comparison], repeats: Mapping[str, Sequence[Repeat]]) -> Iterator[Problem]:
+def unpaired(
+    comparisons: Sequence[Comparison], repeats: Mapping[str, Sequence[Repeat]]
+) -> Iterator[StudyProblem]:
     """Compared cells without a common repeat: a data set with folds against one without."""
     of_group = {id(group): {repeat.fold for repeat in group} for group in repeats.values()}
     folds = {cell: of_group[id(group)] for cell, group in repeats.items()}  # seeds are common to all cells
@@ -41,11 +43,11 @@ def unpaired(comparisons: Sequence[Comparison], repeats: Mapping[str, Sequence[R
                     f"{comparison.name}: {one} and {other} have no repeat in common, one is trained on folds "
                     "and the other is not. Compare within a data set, or use `splits: per_seed` in both"
                 )
-                yield Problem(("comparisons",), message)
+                yield StudyProblem(("comparisons",), message)
                 break
 
 
-def twins(trials: Sequence[Trial]) -> list[Problem]:
+def twins(trials: Sequence[Trial]) -> list[StudyProblem]:
     """Trials of two cells that are one and the same: other data settings, equal images and split."""
     first: dict[str, Trial] = {}
     for trial in trials:
@@ -56,7 +58,7 @@ def twins(trials: Sequence[Trial]) -> list[Problem]:
                 f"the cells {other.cell} and {trial.cell} are the same training at {where}: their data "
                 "settings differ and lead to the same images and split. Remove one of them"
             )
-            return [Problem(("design",), message)]
+            return [StudyProblem(("design",), message)]
     return []
 
 

@@ -2,7 +2,7 @@
 
 The plan of a search holds the cells that are searched, with their repeats (:class:`SearchedCell`). What is
 trained in them is not known before: each :class:`Point` that is asked for becomes a cell of its own in the
-grown plan (:meth:`Plan.grow`), with one trial per repeat, and each winner another one on fresh seeds.
+plan (:meth:`Plan.with_points`), with one trial per repeat, and each winner another one on fresh seeds.
 """
 
 from __future__ import annotations

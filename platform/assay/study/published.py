@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from assay.study.names import Name
-from assay.study.source import Path, Problem, nearest
+from assay.study.source import KeyPath, StudyProblem, nearest
 
 if TYPE_CHECKING:
     from assay.study.schema import Study
@@ -54,47 +54,49 @@ def published_values(study: Study, levels: Levels) -> dict[str, float]:
     return {metric: value for row in rows if row.is_of(levels) for metric, value in row.values.items()}
 
 
-def published_problems(study: Study, cells: Sequence[Levels]) -> Iterator[Problem]:
+def published_problems(study: Study, cells: Sequence[Levels]) -> Iterator[StudyProblem]:
     """Published figures that have no place in the study's table, two in one place, or that cannot be."""
     seen: dict[tuple[str, int], int] = {}  # (metric, index of the cell) → index of the row
     for index, row in enumerate(study.published.rows if study.published else ()):
-        at: Path = ("published", "rows", index)
+        at: KeyPath = ("published", "rows", index)
         yield from _value_problems(study, row, (*at, "values"))
         unknown = list(_level_problems(study, row, (*at, "at")))
         yield from unknown
         places = [number for number, levels in enumerate(cells) if row.is_of(levels)]
         if not places and not unknown:
-            yield Problem((*at, "at"), f"no cell of the design has {_say(row.at)}: add it, or remove the row")
+            yield StudyProblem(
+                (*at, "at"), f"no cell of the design has {_say(row.at)}: add it, or remove the row"
+            )
         for metric in row.values:
             first = min(seen.setdefault((metric, place), index) for place in places) if places else index
             if first != index:
                 message = f"rows[{first}] has a value of {metric} for the same cell: keep one of them"
-                yield Problem((*at, "values", metric), message)
+                yield StudyProblem((*at, "values", metric), message)
 
 
-def _value_problems(study: Study, row: PublishedRow, at: Path) -> Iterator[Problem]:
+def _value_problems(study: Study, row: PublishedRow, at: KeyPath) -> Iterator[StudyProblem]:
     from trainables.metrics import METRICS
 
     shown = (study.metrics.primary, *study.metrics.report)
     for name, value in row.values.items():
         if name not in METRICS:
-            yield Problem((*at, name), f"unknown metric `{name}`; {nearest(name, METRICS)}")
+            yield StudyProblem((*at, name), f"unknown metric `{name}`; {nearest(name, METRICS)}")
         elif name not in shown:
             message = f"the table has no column {name}: add it to `metrics.report`, or leave the value out"
-            yield Problem((*at, name), message)
+            yield StudyProblem((*at, name), message)
         elif METRICS[name].unit == "share" and not 0 <= value <= 1:
-            yield Problem((*at, name), f"{name} is a share, 0..1, found {value:g}: 93.4 % are 0.934")
+            yield StudyProblem((*at, name), f"{name} is a share, 0..1, found {value:g}: 93.4 % are 0.934")
         elif value < 0:
-            yield Problem((*at, name), f"{name} is a number of images, 0 or more, found {value:g}")
+            yield StudyProblem((*at, name), f"{name} is a number of images, 0 or more, found {value:g}")
 
 
-def _level_problems(study: Study, row: PublishedRow, at: Path) -> Iterator[Problem]:
+def _level_problems(study: Study, row: PublishedRow, at: KeyPath) -> Iterator[StudyProblem]:
     for factor, level in row.at.items():
         if factor not in study.factors:
-            yield Problem((*at, factor), f"unknown factor `{factor}`; {nearest(factor, study.factors)}")
+            yield StudyProblem((*at, factor), f"unknown factor `{factor}`; {nearest(factor, study.factors)}")
         elif level not in study.factors[factor]:
             known = nearest(level, study.factors[factor])
-            yield Problem((*at, factor), f"unknown level of {factor} `{level}`; {known}")
+            yield StudyProblem((*at, factor), f"unknown level of {factor} `{level}`; {known}")
 
 
 def _say(levels: Levels) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from pathlib import Path as FilePath
+from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, NoReturn, TypeVar, Union, cast, get_args, get_origin
 
@@ -23,7 +23,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from assay.study.design_rules import reference_problems
 from assay.study.schema import Study
-from assay.study.source import Path, Problem, Source, nearest, refuse
+from assay.study.source import KeyPath, Source, StudyProblem, nearest, refuse
 from trainables.errors import InputError
 
 __all__ = ["check_model", "parse_study", "read_study"]
@@ -34,7 +34,7 @@ _TAG = "tag:yaml.org,2002:"
 _ModelT = TypeVar("_ModelT", bound=BaseModel)
 
 
-def read_study(path: FilePath) -> Study:
+def read_study(path: Path) -> Study:
     """Read and check a study file.
 
     Raises:
@@ -76,7 +76,9 @@ def parse_study(text: str, origin: str = "the study") -> Study:
     return study
 
 
-def check_model(model: type[_ModelT], value: Any, at: Path = ()) -> tuple[_ModelT | None, list[Problem]]:
+def check_model(
+    model: type[_ModelT], value: Any, at: KeyPath = ()
+) -> tuple[_ModelT | None, list[StudyProblem]]:
     """``value`` as ``model``, or the problems in it, with paths that start with ``at``."""
     try:
         return model.model_validate(value), []
@@ -91,27 +93,27 @@ def check_model(model: type[_ModelT], value: Any, at: Path = ()) -> tuple[_Model
         ]
 
 
-def _problem(model: type[BaseModel], value: Any, detail: ErrorDetails, at: Path) -> Problem:
+def _problem(model: type[BaseModel], value: Any, detail: ErrorDetails, at: KeyPath) -> StudyProblem:
     path = _path_in(value, detail["loc"])
     found = f", found {_short(detail['input'])}"
     match detail["type"]:
         case "extra_forbidden":
             key = str(path[-1])
-            return Problem(at + path, f"unknown key `{key}`; {nearest(key, _keys_at(model, path[:-1]))}")
+            return StudyProblem(at + path, f"unknown key `{key}`; {nearest(key, _keys_at(model, path[:-1]))}")
         case "missing":
-            return Problem(at + path, f"the key `{detail['loc'][-1]}` is missing")
+            return StudyProblem(at + path, f"the key `{detail['loc'][-1]}` is missing")
         case "value_error":
-            return Problem(at + path, detail["msg"].removeprefix("Value error, "))
+            return StudyProblem(at + path, detail["msg"].removeprefix("Value error, "))
         case "string_pattern_mismatch" if "[a-z0-9_-]" in str(detail.get("ctx", {}).get("pattern")):
-            return Problem(at + path, f"a name has 1..64 of the signs a-z 0-9 _ -{found}")
+            return StudyProblem(at + path, f"a name has 1..64 of the signs a-z 0-9 _ -{found}")
         case _:
             text = (
                 detail["msg"].removeprefix("Input ").replace("tuple", "list").replace("dictionary", "mapping")
             )
-            return Problem(at + path, text + ("" if isinstance(detail["input"], dict) else found))
+            return StudyProblem(at + path, text + ("" if isinstance(detail["input"], dict) else found))
 
 
-def _path_in(value: Any, loc: tuple[int | str, ...]) -> Path:
+def _path_in(value: Any, loc: tuple[int | str, ...]) -> KeyPath:
     """``loc`` without the steps that pydantic adds for unions and keys and that the file does not have."""
     path: list[str | int] = []
     for index, step in enumerate(loc):
@@ -125,7 +127,7 @@ def _path_in(value: Any, loc: tuple[int | str, ...]) -> Path:
     return tuple(path)
 
 
-def _keys_at(annotation: Any, path: Path) -> list[str]:
+def _keys_at(annotation: Any, path: KeyPath) -> list[str]:
     """The keys that the schema has at ``path`` below a type."""
     keys: list[str] = []
     for candidate in _alternatives(annotation):
@@ -208,9 +210,9 @@ class _Builder:
 
     def __init__(self, origin: str) -> None:
         self.origin = origin
-        self.marks: dict[Path, tuple[int, int]] = {}
+        self.marks: dict[KeyPath, tuple[int, int]] = {}
 
-    def value(self, node: Node, path: Path) -> Any:
+    def value(self, node: Node, path: KeyPath) -> Any:
         if isinstance(node, MappingNode):
             return self._mapping(node, path)
         if isinstance(node, SequenceNode):
@@ -220,7 +222,7 @@ class _Builder:
         assert isinstance(node, ScalarNode)
         return self._scalar(node)
 
-    def _mapping(self, node: MappingNode, path: Path) -> dict[str, Any]:
+    def _mapping(self, node: MappingNode, path: KeyPath) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
             # Keys are words as they are written: `on`, `5` and `true` are fine names of levels.
@@ -274,7 +276,7 @@ class _Builder:
                 self._fail(node, "the text holds half a surrogate pair, which no file can store")
         return text
 
-    def _mark(self, path: Path, node: Node) -> None:
+    def _mark(self, path: KeyPath, node: Node) -> None:
         self.marks[path] = (node.start_mark.line + 1, node.start_mark.column + 1)
 
     def _fail(self, node: Node, message: str) -> NoReturn:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from assay.study.identity import canonical_json
 from assay.study.schema import Study
 from assay.study.settings import Settings
-from assay.study.source import Problem, refuse
+from assay.study.source import StudyProblem, refuse
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
 
@@ -80,7 +80,7 @@ class _DataPlanner:
         self.open_manifest = open_manifest
         self.manifests: dict[str, Manifest | None] = {}
         self.repeats: dict[tuple[str, str, bool], tuple[Repeat, ...]] = {}
-        self.problems: list[Problem] = []
+        self.problems: list[StudyProblem] = []
         self.result = DataPlan()
 
     def plan(self, cells: Sequence[Settings]) -> DataPlan:
@@ -96,7 +96,7 @@ class _DataPlanner:
             self.result.hashes.append(manifest.hash if manifest else UNKNOWN)
         on_folds = any(repeat.fold is not None for repeats in self.result.repeats for repeat in repeats)
         if self.study.repeats.folds and not on_folds and not self.problems:
-            self.problems.append(Problem(("repeats", "folds"), self._why_no_folds(cells)))
+            self.problems.append(StudyProblem(("repeats", "folds"), self._why_no_folds(cells)))
         refuse(self.study.source, self.problems)
         return self.result
 
@@ -106,7 +106,7 @@ class _DataPlanner:
         try:
             manifest = self.open_manifest(cell.data)
         except InputError as error:
-            self.problems.append(Problem(cell.place("data"), str(error)))
+            self.problems.append(StudyProblem(cell.place("data"), str(error)))
             return None
         from trainables.data.splits import split_warnings
 
@@ -148,13 +148,13 @@ class _DataPlanner:
             return (None,)
         if not asked:
             message = f"{manifest.reader} publishes folds: name those to use, `folds: [{published}]`"
-            self.problems.append(Problem(at, message))
+            self.problems.append(StudyProblem(at, message))
             return ()
         missing = [fold for fold in asked if fold not in manifest.folds]
         if missing:
             found = ", ".join(map(str, missing))
             self.problems.append(
-                Problem(at, f"{manifest.reader} publishes the folds {published}, found {found}")
+                StudyProblem(at, f"{manifest.reader} publishes the folds {published}, found {found}")
             )
             return ()
         return asked
@@ -174,13 +174,13 @@ class _DataPlanner:
             split = make_split(manifest, cell.data, cell.supervision, seed, fold)
         except InputError as error:
             place = cell.place("data" if cell.supervision.masks is None else "supervision")
-            self.problems.append(Problem(place, f"{where}: {error}"))
+            self.problems.append(StudyProblem(place, f"{where}: {error}"))
             return None
         if cell.trainable.needs_normal and lacks_normal(manifest, split):
             message = (
                 f"{where}: {cell.trainable.name} trains on defective and normal images, and none of the "
                 f"{len(split.train)} training images is normal: add some, or use a method that does without"
             )
-            self.problems.append(Problem(cell.place("data"), message))
+            self.problems.append(StudyProblem(cell.place("data"), message))
             return None
         return split.hash

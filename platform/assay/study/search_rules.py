@@ -12,8 +12,8 @@ from assay.study.points import start_points
 from assay.study.schema import Level, Study
 from assay.study.search import FloatRange, Scalar
 from assay.study.settings import AnyTrainable, Device, PlannedCell, bundle_paths, resolve_settings
-from assay.study.source import Path, Problem, nearest
-from assay.study.space import contains, corners, draw, grid_size, say_parameter, space_problems
+from assay.study.source import KeyPath, StudyProblem, nearest
+from assay.study.space import contains, corners, draw, format_parameter, grid_size, space_problems
 from trainables.errors import InputError
 
 __all__ = ["pruned_by", "search_problems", "start_values"]
@@ -21,24 +21,28 @@ __all__ = ["pruned_by", "search_problems", "start_values"]
 _PACKAGES = {"cmaes": ("cmaes",), "gp": ("torch", "scipy")}  # that Optuna's samplers need beside Optuna
 
 
-def search_problems(study: Study, cells: Sequence[PlannedCell], device: Device) -> Iterator[Problem]:
+def search_problems(study: Study, cells: Sequence[PlannedCell], device: Device) -> Iterator[StudyProblem]:
     """Every rule that the study's search breaks."""
     if study.search is None:
         blocks = {"space": study.space, "start": study.start, "replicate": study.replicate}
         for key in (key for key, value in blocks.items() if value):
-            yield Problem((key,), f"`{key}` belongs to a search: add a `search` block, or remove it")
+            yield StudyProblem((key,), f"`{key}` belongs to a search: add a `search` block, or remove it")
         return
     if not study.space:
-        yield Problem(
+        yield StudyProblem(
             ("search",), "a search has a `space`: what it may set, such as `config.lr: {float: [...]}`"
         )
         return
     for index, row in enumerate(study.design.rows or () if study.design else ()):
         if row.override is not None:
-            at: Path = ("design", "rows", index, "override")
-            yield Problem(at, "an `override` belongs to rows that are trained as they are: make it a level")
+            at: KeyPath = ("design", "rows", index, "override")
+            yield StudyProblem(
+                at, "an `override` belongs to rows that are trained as they are: make it a level"
+            )
     if study.budget is not None:
-        yield Problem(("budget",), "a search has a budget of its own: `search.points`. Leave `budget` out")
+        yield StudyProblem(
+            ("budget",), "a search has a budget of its own: `search.points`. Leave `budget` out"
+        )
     yield from _within_problems(study, cells)
     yield from _objective_problems(study, cells)
     yield from _sampler_problems(study)
@@ -70,22 +74,22 @@ def start_values(study: Study, cell: Cell, start: Mapping[str, Scalar]) -> dict[
         if not contains(study.space[path], value):
             raise InputError(
                 f"a start point lies in the space, and {path} is {value!r} in {cell.name}, not "
-                f"{say_parameter(study.space[path])}. Widen the space, or leave the point out"
+                f"{format_parameter(study.space[path])}. Widen the space, or leave the point out"
             )
     return values
 
 
-def _within_problems(study: Study, cells: Sequence[PlannedCell]) -> Iterator[Problem]:
+def _within_problems(study: Study, cells: Sequence[PlannedCell]) -> Iterator[StudyProblem]:
     assert study.search is not None
     if study.search.within == "study" and len(cells) > 1:
         message = (
             f"`study` searches one cell, and the design has {len(cells)}. Write `within: cell` for a search "
             "of equal budget in each, or let the search choose: put the factor's settings into `space`"
         )
-        yield Problem(("search", "within"), message)
+        yield StudyProblem(("search", "within"), message)
 
 
-def _objective_problems(study: Study, cells: Sequence[PlannedCell]) -> Iterator[Problem]:
+def _objective_problems(study: Study, cells: Sequence[PlannedCell]) -> Iterator[StudyProblem]:
     from trainables.metrics import METRICS, PROXIES
 
     assert study.search is not None
@@ -97,26 +101,28 @@ def _objective_problems(study: Study, cells: Sequence[PlannedCell]) -> Iterator[
             message = f"unknown metric `{name}`; {nearest(name, known)}"
             if name in PROXIES:
                 message = f"{trainable.name} does not offer {name}. Take another, such as validation.image_ap"
-            yield Problem(at, message)
+            yield StudyProblem(at, message)
             return
     known = {**METRICS, **PROXIES}
     right = "max" if known[name].better == "higher" else "min"
     if (objective.sign == 1) != (right == "max"):
-        yield Problem(at, f"{known[name].better} {name} is better: write `{{{right}: validation.{name}}}`")
+        yield StudyProblem(
+            at, f"{known[name].better} {name} is better: write `{{{right}: validation.{name}}}`"
+        )
     for cell, _ in cells:
         if cell.data.validation is None:
             message = "a search is judged on validation images, and `data.validation` is none"
-            yield Problem(("data", "validation"), message)
+            yield StudyProblem(("data", "validation"), message)
         if known[name].reads == "masks" and cell.supervision.kind != "full":
             message = (
                 f"{name} reads the masks of validation images, which supervision {cell.supervision} (cell "
                 f"{cell.name}) does not have. Take a metric of image labels, such as validation.image_ap"
             )
-            yield Problem(at, message)
+            yield StudyProblem(at, message)
             return
 
 
-def _sampler_problems(study: Study) -> Iterator[Problem]:
+def _sampler_problems(study: Study) -> Iterator[StudyProblem]:
     assert study.search is not None
     sampler, points = study.search.sampler, study.search.points
     missing = [name for name in _PACKAGES.get(sampler, ()) if find_spec(name) is None]
@@ -125,21 +131,23 @@ def _sampler_problems(study: Study) -> Iterator[Problem]:
             f"the sampler {sampler} needs the package {', '.join(missing)}, which is not installed: "
             f"`pip install {' '.join(missing)}`, or take tpe"
         )
-        yield Problem(("search", "sampler"), message)
+        yield StudyProblem(("search", "sampler"), message)
     if sampler != "grid":
         return
     for path, parameter in study.space.items():
         if isinstance(parameter, FloatRange):
-            yield Problem(("space", path), "a grid has choices and whole numbers: write `{choice: [...]}`")
+            yield StudyProblem(
+                ("space", path), "a grid has choices and whole numbers: write `{choice: [...]}`"
+            )
             return
     if study.start:
-        yield Problem(("start",), "a grid tries every point of the space: leave `start` out")
+        yield StudyProblem(("start",), "a grid tries every point of the space: leave `start` out")
     if not list(space_problems(study.space)) and grid_size(study.space, points) > points:
         message = f"the grid has more than {points} points: raise `points`, or make the space smaller"
-        yield Problem(("search", "points"), message)
+        yield StudyProblem(("search", "points"), message)
 
 
-def _pruner_problems(study: Study) -> Iterator[Problem]:
+def _pruner_problems(study: Study) -> Iterator[StudyProblem]:
     repeats = len(study.repeats.seeds) * max(1, len(study.repeats.folds))
     size = study.resources.pack
     if pruned_by(study) == "repeats" and isinstance(size, int) and size < repeats:
@@ -147,22 +155,22 @@ def _pruner_problems(study: Study) -> Iterator[Problem]:
             f"a pruner compares points repeat by repeat, in packs of all {repeats}; found packs of {size}. "
             "Write `pack: auto`, or `pack: 1` to prune epoch by epoch"
         )
-        yield Problem(("resources", "pack"), message)
+        yield StudyProblem(("resources", "pack"), message)
 
 
-def _replicate_problems(study: Study) -> Iterator[Problem]:
+def _replicate_problems(study: Study) -> Iterator[StudyProblem]:
     if study.replicate is None:
         return
     used = sorted(set(study.replicate.seeds) & set(study.repeats.seeds))
     if used:
         found = ", ".join(map(str, used))
         message = f"fresh seeds are none that the search used, found {found}, which chose the points"
-        yield Problem(("replicate", "seeds"), message)
+        yield StudyProblem(("replicate", "seeds"), message)
     if len(set(study.replicate.seeds)) < len(study.replicate.seeds):
-        yield Problem(("replicate", "seeds"), "each seed is named once")
+        yield StudyProblem(("replicate", "seeds"), "each seed is named once")
 
 
-def _value_problems(study: Study, cells: Sequence[PlannedCell], device: Device) -> Iterator[Problem]:
+def _value_problems(study: Study, cells: Sequence[PlannedCell], device: Device) -> Iterator[StudyProblem]:
     """Every bound and every choice, each alone on top of a cell: what its method refuses is named here."""
     for factor, levels in study.factors.items():
         for level, bundle in levels.items():
@@ -170,7 +178,7 @@ def _value_problems(study: Study, cells: Sequence[PlannedCell], device: Device) 
             paths = {path for trainable in trained for path in _varied(trainable, bundle)}
             for path in sorted(paths & set(study.space)):
                 message = f"level `{level}` of {factor} sets it: let either the factor or the search set it"
-                yield Problem(("space", path), message)
+                yield StudyProblem(("space", path), message)
     first_of = {planned.settings.trainable.name: planned for planned in reversed(cells)}
     for cell, settings in first_of.values():
         trainable = settings.trainable
@@ -178,7 +186,7 @@ def _value_problems(study: Study, cells: Sequence[PlannedCell], device: Device) 
             top = path.split(".")[1]
             if top not in trainable.Config.model_fields:
                 known = nearest(top, trainable.Config.model_fields)
-                yield Problem(("space", path), f"{trainable.name} has no setting `{top}`; {known}")
+                yield StudyProblem(("space", path), f"{trainable.name} has no setting `{top}`; {known}")
                 continue
             for value in corners(parameter):
                 drawn = {**_conditions(study, path), path: value}
@@ -204,20 +212,20 @@ def _conditions(study: Study, path: str) -> dict[str, Scalar]:
     return {key: value for other in when for key, value in _conditions(study, other).items()} | when
 
 
-def _start_problems(study: Study, cells: Sequence[Cell]) -> Iterator[Problem]:
+def _start_problems(study: Study, cells: Sequence[Cell]) -> Iterator[StudyProblem]:
     assert study.search is not None
     if start_points(study) > study.search.points:
         message = f"{start_points(study)} start points do not fit into {study.search.points} points"
-        yield Problem(("search", "points"), message)
+        yield StudyProblem(("search", "points"), message)
     for number, start in enumerate(study.start):
-        at: Path = ("start", number)
+        at: KeyPath = ("start", number)
         given = start if isinstance(start, dict) else {}
         for path in (path for path in given if path not in study.space):
-            yield Problem(at, f"a start point sets what the space has; {nearest(path, study.space)}")
+            yield StudyProblem(at, f"a start point sets what the space has; {nearest(path, study.space)}")
         if any(path not in study.space for path in given) or not isinstance(start, (str, dict)):
             continue  # the points of an earlier study are known when the search begins
         for cell in cells:
             try:
                 start_values(study, cell, given)
             except InputError as error:
-                yield Problem(at, str(error))
+                yield StudyProblem(at, str(error))

@@ -19,7 +19,7 @@ from assay.study.nesting import NO_LEVEL
 from assay.study.reading import check_model
 from assay.study.schema import Level, Study
 from assay.study.search import Scalar
-from assay.study.source import Path, Problem, nearest
+from assay.study.source import KeyPath, StudyProblem, nearest
 from trainables.contract import Trainable, TrainableConfig
 from trainables.data.spec import DataSpec, Supervision
 
@@ -46,7 +46,7 @@ class Settings:
     config: TrainableConfig
     supervision: Supervision
     data: DataSpec
-    places: Mapping[Path, Path]  # setting → where the file sets it
+    places: Mapping[KeyPath, KeyPath]  # setting → where the file sets it
     written: Mapping[str, Any]  # `config` as the file has it, flat: with `preset`, and with `auto`
 
     @cached_property
@@ -71,7 +71,7 @@ class Settings:
         others = {path: value for path, value in self.flat.items() if not path.startswith("config.")}
         return {**others, **self.written}
 
-    def place(self, *setting: str) -> Path:
+    def place(self, *setting: str) -> KeyPath:
         """Where the study file sets something."""
         return _place(self.places, setting)
 
@@ -84,7 +84,7 @@ def resolve_settings(
     *,
     drawn: Mapping[str, Scalar] = MappingProxyType({}),
     override: Layer | None = None,
-) -> tuple[Settings | None, list[Problem]]:
+) -> tuple[Settings | None, list[StudyProblem]]:
     """The settings of a cell, or the problems in them.
 
     Args:
@@ -119,17 +119,18 @@ def resolve_settings(
     if spec is not None:
         data_problems += _reader_problems(spec)
     problems += [
-        Problem(_place(places, problem.path), problem.message) for problem in config_problems + data_problems
+        StudyProblem(_place(places, problem.path), problem.message)
+        for problem in config_problems + data_problems
     ]
     if supervision.kind not in trainable.supervisions:
         message = (
             f"{trainable.name} trains with supervision {', '.join(sorted(trainable.supervisions))}; "
             f"found {supervision}"
         )
-        problems.append(Problem(_place(places, ("supervision",)), message))
+        problems.append(StudyProblem(_place(places, ("supervision",)), message))
     elif checked is not None and spec is not None:
         for setting, message in trainable.objections(checked, supervision, spec):
-            problems.append(Problem(_place(places, tuple(setting.split("."))), message))
+            problems.append(StudyProblem(_place(places, tuple(setting.split("."))), message))
     if problems or checked is None or spec is None:
         return None, problems
     shared = flatten({"config": shared_settings(checked.model_dump(mode="json"))})
@@ -184,7 +185,7 @@ def bundle_paths(trainable: AnyTrainable, bundle: Level) -> set[str]:
     return paths
 
 
-def _layered_config(layers: Sequence[Layer]) -> tuple[dict[str, Any], dict[Path, Path]]:
+def _layered_config(layers: Sequence[Layer]) -> tuple[dict[str, Any], dict[KeyPath, KeyPath]]:
     """`config` of all layers, and where the file sets what; a method leaves to the next one what all have."""
     base, *above = layers
     method = base[1].trainable
@@ -202,7 +203,7 @@ def _layered_config(layers: Sequence[Layer]) -> tuple[dict[str, Any], dict[Path,
     return config, places
 
 
-def _layered_data(layers: Sequence[Layer]) -> tuple[dict[str, Any], dict[Path, Path]]:
+def _layered_data(layers: Sequence[Layer]) -> tuple[dict[str, Any], dict[KeyPath, KeyPath]]:
     """`data` of all layers, and where the file sets what; a layer with a reader has a block of its own."""
     base, *above = layers
     data, places = dict(base[1].data), _layer_places(base, "data")
@@ -214,7 +215,7 @@ def _layered_data(layers: Sequence[Layer]) -> tuple[dict[str, Any], dict[Path, P
     return data, places
 
 
-def _conflicts(study: Study, levels: Mapping[str, str]) -> Iterator[Problem]:
+def _conflicts(study: Study, levels: Mapping[str, str]) -> Iterator[StudyProblem]:
     """Settings that two levels of one cell set to different values."""
     seen: dict[str, tuple[str, str, Any]] = {}
     for factor, level in levels.items():
@@ -231,7 +232,7 @@ def _conflicts(study: Study, levels: Mapping[str, str]) -> Iterator[Problem]:
                 continue
             other = seen.setdefault(path, (factor, level, value))
             if canonical_json(other[2]) != canonical_json(value):
-                yield Problem(
+                yield StudyProblem(
                     ("factors", factor, level),
                     f"level `{level}` of {factor} sets {path} to {value!r}, level `{other[1]}` of {other[0]} "
                     f"to {other[2]!r}, and the design combines them: let one factor set it",
@@ -239,8 +240,8 @@ def _conflicts(study: Study, levels: Mapping[str, str]) -> Iterator[Problem]:
 
 
 def _preset(
-    trainable: AnyTrainable, config: dict[str, Any], places: Mapping[Path, Path]
-) -> tuple[Mapping[str, Any], list[Problem]]:
+    trainable: AnyTrainable, config: dict[str, Any], places: Mapping[KeyPath, KeyPath]
+) -> tuple[Mapping[str, Any], list[StudyProblem]]:
     """Takes ``preset`` out of ``config`` and returns the published settings of that name."""
     name = config.pop("preset", None)
     if name is None:
@@ -249,7 +250,9 @@ def _preset(
         return trainable.presets[name], []
     place = _place(places, ("config", "preset"))
     return {}, [
-        Problem(place, f"{trainable.name} has no preset `{name}`; {nearest(str(name), trainable.presets)}")
+        StudyProblem(
+            place, f"{trainable.name} has no preset `{name}`; {nearest(str(name), trainable.presets)}"
+        )
     ]
 
 
@@ -265,37 +268,37 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _nested(keys: Path, value: Any) -> dict[str, Any]:
+def _nested(keys: KeyPath, value: Any) -> dict[str, Any]:
     """``("a", "b"), 1`` as ``{"a": {"b": 1}}``."""
     for key in reversed(keys):
         value = {key: value}
     return value
 
 
-def _reader_problems(spec: DataSpec) -> list[Problem]:
+def _reader_problems(spec: DataSpec) -> list[StudyProblem]:
     from trainables.data.readers import READERS
 
     if spec.reader not in READERS:
         message = f"there is no reader `{spec.reader}`; {nearest(spec.reader, READERS)}"
-        return [Problem(("data", "reader"), message)]
+        return [StudyProblem(("data", "reader"), message)]
     return check_model(READERS[spec.reader].Options, spec.options, ("data", "options"))[1]
 
 
-def _layer_places(layer: Layer, part: Literal["config", "data"]) -> dict[Path, Path]:
+def _layer_places(layer: Layer, part: Literal["config", "data"]) -> dict[KeyPath, KeyPath]:
     """Setting → place for what a layer sets; the block itself (for keys that miss) where it is the base's."""
     at, level = layer
     places = {setting: (*at, *setting) for setting in _nodes(getattr(level, part), (part,))}
     return places if at else {(part,): (part,), **places}
 
 
-def _nodes(settings: Mapping[str, Any], at: Path) -> Iterator[Path]:
+def _nodes(settings: Mapping[str, Any], at: KeyPath) -> Iterator[KeyPath]:
     for key, value in settings.items():
         yield (*at, key)
         if isinstance(value, Mapping):
             yield from _nodes(cast(Mapping[str, Any], value), (*at, key))
 
 
-def _place(places: Mapping[Path, Path], setting: Path) -> Path:
+def _place(places: Mapping[KeyPath, KeyPath], setting: KeyPath) -> KeyPath:
     known = setting
     while known and known not in places:
         known = known[:-1]

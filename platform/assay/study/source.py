@@ -8,9 +8,9 @@ from difflib import get_close_matches
 
 from trainables.errors import InputError
 
-__all__ = ["Path", "Problem", "Source", "nearest", "refuse"]
+__all__ = ["KeyPath", "Source", "StudyProblem", "nearest", "refuse"]
 
-Path = tuple[str | int, ...]  # keys and list positions from the top of the file
+KeyPath = tuple[str | int, ...]  # keys and list positions from the top of the file
 
 
 @dataclass(frozen=True)
@@ -19,15 +19,15 @@ class Source:
 
     origin: str = field(default="the study", compare=False)  # the file's name as the user gave it
     text: str = field(default="", compare=False, repr=False)
-    marks: Mapping[Path, tuple[int, int]] = field(default_factory=dict, compare=False, repr=False)
+    marks: Mapping[KeyPath, tuple[int, int]] = field(default_factory=dict, compare=False, repr=False)
 
-    def mark(self, path: Path) -> tuple[int, int] | None:
+    def mark(self, path: KeyPath) -> tuple[int, int] | None:
         """Line and column of a key, or of its nearest parent in the file."""
         while path and path not in self.marks:
             path = path[:-1]
         return self.marks.get(path)
 
-    def where(self, path: Path) -> str:
+    def where(self, path: KeyPath) -> str:
         """``study.yaml:12:5: repeats.seeds``; the line of the nearest parent where the key is absent."""
         mark = self.mark(path)
         place = f"{self.origin}:{mark[0]}:{mark[1]}" if mark else self.origin
@@ -35,14 +35,14 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Problem:
+class StudyProblem:
     """One rule that the study breaks."""
 
-    path: Path
+    path: KeyPath
     message: str
 
 
-def dotted(path: Path) -> str:
+def dotted(path: KeyPath) -> str:
     """``("design", "rows", 0, "stop")`` as ``design.rows[0].stop``."""
     text = ""
     for part in path:
@@ -50,7 +50,7 @@ def dotted(path: Path) -> str:
     return text
 
 
-def refuse(source: Source, problems: Iterable[Problem]) -> None:
+def refuse(source: Source, problems: Iterable[StudyProblem]) -> None:
     """Raise one error that names all problems, in the order of the file; nothing if there is none.
 
     Raises:

@@ -12,16 +12,16 @@ from typing import Any
 
 from assay.study.nesting import parents_first
 from assay.study.search import Choice, FloatRange, IntRange, Parameter, Scalar
-from assay.study.source import Problem, nearest
+from assay.study.source import StudyProblem, nearest
 
 __all__ = [
     "contains",
     "corners",
     "draw",
+    "format_parameter",
+    "format_scalar",
     "grid",
     "grid_size",
-    "say_parameter",
-    "say_scalar",
     "set_back",
     "space_problems",
 ]
@@ -85,7 +85,7 @@ def grid_size(space: Space, limit: int) -> int:
     return sum(1 for _, _ in zip(grid(space), range(limit + 1), strict=False))
 
 
-def say_parameter(parameter: Parameter) -> str:
+def format_parameter(parameter: Parameter) -> str:
     """``0.003 … 2 (log)``, ``none, linear, power``: as a reader of tables wants it."""
     if isinstance(parameter, Choice):
         return ", ".join(
@@ -95,33 +95,35 @@ def say_parameter(parameter: Parameter) -> str:
     return f"{low:g} … {high:g}" + (" (log)" if parameter.log else "")
 
 
-def say_scalar(value: Scalar) -> str:
+def format_scalar(value: Scalar) -> str:
     """A drawn value in a table: four digits of a real number."""
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def space_problems(space: Space) -> Iterator[Problem]:
+def space_problems(space: Space) -> Iterator[StudyProblem]:
     """Parameters that name no setting, and conditions that cannot be met."""
     for path, parameter in space.items():
         if not path.startswith(_PREFIX) or path == _PREFIX:
-            yield Problem(
+            yield StudyProblem(
                 ("space", path), f"a search sets the method's config, such as `config.lr`; found `{path}`"
             )
         for other, value in parameter.when.items():
             at = ("space", path, "when", other)
             if other not in space:
                 known = [name for name in space if name != path]
-                yield Problem(
+                yield StudyProblem(
                     at, f"a condition names another parameter of the space; {nearest(other, known)}"
                 )
             elif not contains(space[other], value):
-                yield Problem(at, f"`{other}` is never {value!r}: it is {say_parameter(space[other])}")
+                yield StudyProblem(
+                    at, f"`{other}` is never {value!r}: it is {format_parameter(space[other])}"
+                )
     circle = set(space) - set(_parents_first(space))
     if circle and all(other in space for path in circle for other in space[path].when):
         names = ", ".join(path for path in space if path in circle)
-        yield Problem(("space", min(circle)), f"conditions go in a circle: {names}")
+        yield StudyProblem(("space", min(circle)), f"conditions go in a circle: {names}")
 
 
 def _parents_first(space: Space) -> list[str]:

@@ -11,7 +11,7 @@ from assay.study.identity import flatten
 from assay.study.plan import Plan
 from assay.study.points import Point, SearchedCell
 from assay.study.settings import named_config
-from assay.study.space import say_parameter
+from assay.study.space import format_parameter
 
 __all__ = ["study_of_point"]
 
@@ -96,7 +96,7 @@ def _config_lines(
     for key, value in drawn.items():
         one = f"{key}: {_flow(value)}"
         flat = len(flatten({key: value})) == 1
-        yield f"{one:<34} # from {say_parameter(spaces[key])}" if flat else one
+        yield f"{one:<34} # from {format_parameter(spaces[key])}" if flat else one
 
 
 def _data(spec: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from assay.analysis.statistics import Answer, compare, comparison
+from assay.analysis.statistics import ComparisonResult, compare, comparison
 
 Value = float | str | None  # a score, or a status such as "diverged"
 
@@ -41,14 +41,14 @@ def tidy_table(
     return table.astype({"fold": "Int16", "value": "float64"})
 
 
-def ask(b: Sequence[Any], a: Sequence[Any], **options: Any) -> Answer:
+def ask(b: Sequence[Any], a: Sequence[Any], **options: Any) -> ComparisonResult:
     """The one answer to "a minus b" on one split."""
     metric = options.pop("metric", "image_ap")
     table = tidy_table({"b": b, "a": a}, metric=metric)
     return compare(table, [comparison("x: b → a", "b", "a")], metric=metric, **options)[0]
 
 
-def from_differences(d: Sequence[float], **options: Any) -> Answer:
+def from_differences(d: Sequence[float], **options: Any) -> ComparisonResult:
     """The answer where the repeats differ by ``d``; the base varies, so that no cell looks one-sided."""
     base = 0.5 + 0.01 * np.random.default_rng(0).standard_normal(len(d))
     return ask(list(base), list(base + np.asarray(d)), **options)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from assay.analysis.statistics import Answer, answers_table, compare, comparison, sentence
+from assay.analysis.statistics import ComparisonResult, compare, comparison, results_table, sentence
 from tests.analysis.statistics.tables import ask, from_differences, tidy_table
 
 UP = [0.5, 0.52, 0.48, 0.51, 0.55, 0.47]
@@ -22,7 +22,7 @@ low high interval test p p_min p_holm looks g better tied verdict more more_low 
 """
 
 
-def has_nan(answer: Answer) -> bool:
+def has_nan(answer: ComparisonResult) -> bool:
     values = [*dataclasses.asdict(answer).values(), *answer.differences]
     return any(isinstance(value, float) and not math.isfinite(value) for value in values)
 
@@ -129,7 +129,7 @@ def test_what_could_not_be_computed_still_counts_in_the_family() -> None:
 
 
 def test_the_result_table_has_the_columns_of_an_answer_and_no_nan_in_words() -> None:
-    frame = answers_table([from_differences([0.01, 0.02, 0.03, 0.05, 0.04]), from_differences([0.01])])
+    frame = results_table([from_differences([0.01, 0.02, 0.03, 0.05, 0.04]), from_differences([0.01])])
     assert list(frame.columns) == COLUMNS.split()
     assert frame["verdict"].tolist() == ["suggested", "too few"]
 

@@ -14,12 +14,12 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
-from tests.analysis.statistics.test_item_bootstrap import predictions
 
 from assay.analysis.statistics import ItemBootstrap, compare, comparison
 from assay.analysis.statistics.more_repeats import more_repeats
 from assay.analysis.statistics.paired import exact_p, holm, rounded
 from tests.analysis.statistics.tables import ask, from_differences, tidy_table
+from tests.analysis.statistics.test_item_bootstrap import predictions
 
 
 def sign_flip_of_scipy(d: np.ndarray, resamples: float = np.inf) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from assay.analysis.study_analysis import study_answers
+from assay.analysis.study_analysis import analyse_study
 from assay.report.formats import Form, report_files
 from assay.storage import Environment, Store
 from assay.study import Plan, parse_study, plan_study
@@ -65,7 +65,7 @@ def test_a_download_is_the_report(reader: Reader, store: Store, small: Plan, tit
     records = store.records(trial.id for trial in small.trials)
     assert (
         download.value.path().read_bytes()
-        == report_files(form, small, records, study_answers(small, records))[""]
+        == report_files(form, small, records, analyse_study(small, records))[""]
     )
 
 

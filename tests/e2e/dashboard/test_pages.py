@@ -13,9 +13,9 @@ import pytest
 from playwright.sync_api import expect
 
 from assay.analysis.statistics.wording import sentence
-from assay.analysis.study_analysis import study_answers
+from assay.analysis.study_analysis import analyse_study
 from assay.analysis.summary import summarise
-from assay.analysis.test_set_uncertainty import read_luck
+from assay.analysis.test_set_uncertainty import read_item_intervals
 from assay.report.ablation_table import decimals_of
 from assay.report.csv_tables import cells_csv
 from assay.storage.search_points import best_points, judge
@@ -74,7 +74,9 @@ def test_the_tables_numbers_and_downloads_are_those_of_the_report(
     with page.expect_download() as download:
         page.get_by_role("button", name="CSV", exact=True).click()
     download.value.save_as(tmp_path / "cells.csv")
-    answers = study_answers(plan, records, luck=read_luck(plan, records, results.store.read_part), looks=(2,))
+    answers = analyse_study(
+        plan, records, luck=read_item_intervals(plan, records, results.store.read_part), looks=(2,)
+    )
     assert (tmp_path / "cells.csv").read_text() == cells_csv(plan, records, answers)
 
 
@@ -90,7 +92,7 @@ def test_cells_of_the_table_lead_to_their_trials(reader: Reader, results: Result
 def test_a_comparison_is_said_in_the_words_of_the_report(reader: Reader, results: Results) -> None:
     page = reader.open("/effects?study=small")
     plan, records = results.small.plan, results.small.records()
-    one = study_answers(plan, records, looks=(2,)).comparisons[0]
+    one = analyse_study(plan, records, looks=(2,)).comparisons[0]
     page.get_by_label("Look closer at").click()
     page.keyboard.type(f"{one.comparison}, {one.within}")
     page.keyboard.press("Enter")

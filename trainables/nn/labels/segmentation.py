@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from trainables.contract import Run
 from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
-from trainables.nn.augmentation import Views
+from trainables.nn.augmentation import Augmentation
 from trainables.nn.labels.pseudo import UNKNOWN
 from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.inputs import Standardise
@@ -33,8 +33,8 @@ from trainables.nn.settings import PseudoLabelConfig
 
 __all__ = [
     "ImageTask",
-    "Opinion",
     "SegmentationNet",
+    "SegmentationOutput",
     "Targets",
     "label_loss",
     "match_area",
@@ -52,7 +52,7 @@ class ImageTask(NamedTuple):
     weight: float  # of its loss
 
 
-class Opinion(NamedTuple):
+class SegmentationOutput(NamedTuple):
     """What a segmentation net says of a batch, float32."""
 
     logits_BHW: Tensor
@@ -78,13 +78,13 @@ class SegmentationNet(nn.Module):
         if self.image_head is not None:
             self.image_head.start_at(logit)
 
-    def forward(self, images_BCHW: Tensor, reach: float = 0.0) -> Opinion:
+    def forward(self, images_BCHW: Tensor, reach: float = 0.0) -> SegmentationOutput:
         """Judge images in [0, 1]; ``reach``: how much their labels teach the pixels (``ImageHead``)."""
         with forward_context(self.config, images_BCHW.device):
             output = self.unet(self.input(images_BCHW))
         map_B1HW = output.map_BOHW.float()
         cls_B = None if self.image_head is None else self.image_head(map_B1HW, output.coarse_BKhw, reach)
-        return Opinion(map_B1HW[:, 0] + self.shift, cls_B)
+        return SegmentationOutput(map_B1HW[:, 0] + self.shift, cls_B)
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,15 +219,15 @@ def _prior(images: ImageSet, labels: Mapping[str, Tensor]) -> float:
     return max(defects, 1) / pixels
 
 
-def _views(images: ImageSet, config: PseudoLabelConfig, run: Run) -> Callable[[int], Views]:
+def _views(images: ImageSet, config: PseudoLabelConfig, run: Run) -> Callable[[int], Augmentation]:
     """The views of an epoch, drawn once."""
-    drawn: dict[int, Views] = {}
+    drawn: dict[int, Augmentation] = {}
 
-    def of(epoch: int) -> Views:
+    def of(epoch: int) -> Augmentation:
         if epoch not in drawn:
             drawn.clear()
             chance = run.generator("augment", epoch)
-            drawn[epoch] = Views.draw(len(images), config.flips, config.photometric, chance)
+            drawn[epoch] = Augmentation.draw(len(images), config.flips, config.photometric, chance)
         return drawn[epoch]
 
     return of

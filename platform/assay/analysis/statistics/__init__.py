@@ -9,25 +9,30 @@ suggested: +0.021 [0.008, 0.034], better in 5 of 5, p = .0625. With 5 repeats th
 
 from assay.analysis.statistics.best_cells import Best, best_cells
 from assay.analysis.statistics.contrasts import Contrast, comparison, interactions, main_effects
-from assay.analysis.statistics.families import Answer, Verdict, answers_table, compare, compare_families
-from assay.analysis.statistics.item_bootstrap import ItemBootstrap, Luck
+from assay.analysis.statistics.families import (
+    ComparisonResult,
+    Verdict,
+    compare,
+    compare_families,
+    results_table,
+)
+from assay.analysis.statistics.item_bootstrap import ItemBootstrap, ItemInterval
 from assay.analysis.statistics.mean_interval import MeanInterval, mean_intervals
 from assay.analysis.statistics.more_repeats import More
 from assay.analysis.statistics.score_table import Claim, Splits
 from assay.analysis.statistics.wording import sentence
 
 __all__ = [
-    "Answer",
     "Best",
     "Claim",
+    "ComparisonResult",
     "Contrast",
     "ItemBootstrap",
-    "Luck",
+    "ItemInterval",
     "MeanInterval",
     "More",
     "Splits",
     "Verdict",
-    "answers_table",
     "best_cells",
     "compare",
     "compare_families",
@@ -35,5 +40,6 @@ __all__ = [
     "interactions",
     "main_effects",
     "mean_intervals",
+    "results_table",
     "sentence",
 ]

@@ -22,13 +22,13 @@ from assay.analysis.statistics.paired import ALPHA, Test, enough_repeats, hedges
 from assay.analysis.statistics.score_table import CLAIMS, Claim, Scores, Splits, claims_of, read_scores
 from assay.analysis.statistics.units import Units
 
-__all__ = ["Answer", "Verdict", "answers_table", "compare", "compare_families"]
+__all__ = ["ComparisonResult", "Verdict", "compare", "compare_families", "results_table"]
 
 Verdict = Literal["shown", "suggested", "open", "identical", "too few"]
 
 
 @dataclass(frozen=True)
-class Answer:
+class ComparisonResult:
     """One comparison, main effect or interaction, under one claim. None: it cannot be had, see ``note``."""
 
     study: str
@@ -85,7 +85,7 @@ def compare(
     resolution: float | None = None,
     earlier_looks: Sequence[int] = (),
     test: Test = "sign-flip",
-) -> tuple[Answer, ...]:
+) -> tuple[ComparisonResult, ...]:
     """All contrasts of one family, for each claim that the repeats allow; each claim is a family of its own.
 
     Args:
@@ -131,7 +131,7 @@ def compare_families(
     resolution: float | None = None,
     earlier_looks: Sequence[int] = (),
     test: Test = "sign-flip",
-) -> dict[str, tuple[Answer, ...]]:
+) -> dict[str, tuple[ComparisonResult, ...]]:
     """Several families over one table, which is read once; all else is as in :func:`compare`.
 
     Args:
@@ -157,14 +157,14 @@ class _Asked:
     earlier_looks: Sequence[int]
     test: Test
 
-    def family(self, name: str, contrasts: Sequence[Contrast]) -> Iterator[Answer]:
+    def family(self, name: str, contrasts: Sequence[Contrast]) -> Iterator[ComparisonResult]:
         claims = [claims_of(self.scores, contrast.weights) for contrast in contrasts]
         for claim in CLAIMS:
             members = [one for one, known in zip(contrasts, claims, strict=True) if claim in known]
             if members:
                 yield from self._claim(name, members, claim)
 
-    def _claim(self, name: str, members: Sequence[Contrast], claim: Claim) -> Iterator[Answer]:
+    def _claim(self, name: str, members: Sequence[Contrast], claim: Claim) -> Iterator[ComparisonResult]:
         found = [
             measure(self.scores, one, claim, resolution=self.resolution, test=self.test) for one in members
         ]
@@ -178,10 +178,10 @@ class _Asked:
             yield _answer(judged, self.scores, self.study, name, self.resolve)
 
 
-def answers_table(answers: Sequence[Answer]) -> pd.DataFrame:
+def results_table(answers: Sequence[ComparisonResult]) -> pd.DataFrame:
     """One row per answer. ``more`` stands in three columns; the single differences are left out."""
     left_out = ("more", "note", "differences", "units", "n_diverged")
-    names = [name for name in Answer.__dataclass_fields__ if name not in left_out]
+    names = [name for name in ComparisonResult.__dataclass_fields__ if name not in left_out]
     rows: list[list[object]] = []
     for one in answers:
         more = one.more
@@ -220,14 +220,16 @@ class _Judged:
         return "suggested" if without_chance and self.sure_by_t else "open"
 
 
-def _answer(judged: _Judged, scores: Scores, study: str, family: str, resolve: float | None) -> Answer:
+def _answer(
+    judged: _Judged, scores: Scores, study: str, family: str, resolve: float | None
+) -> ComparisonResult:
     found, verdict = judged.found, judged.verdict()
     own, d = found.units, found.d
     mean = float(np.mean(d)) if own.n else None
     interval = None if mean is None or found.half_width is None else (mean, found.half_width)
     pair = found.contrast.pair
     sign = 1 if scores.metric.better == "higher" else -1
-    return Answer(
+    return ComparisonResult(
         study=study,
         metric=scores.metric.name,
         family=family,

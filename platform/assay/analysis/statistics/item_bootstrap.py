@@ -19,13 +19,13 @@ from scipy import special, stats
 
 from assay.analysis.statistics.paired import ALPHA
 
-__all__ = ["ItemBootstrap", "Luck", "weighted_ap"]
+__all__ = ["ItemBootstrap", "ItemInterval", "weighted_ap"]
 
 RESAMPLES = 999
 
 
 @dataclass(frozen=True)
-class Luck:
+class ItemInterval:
     """A 95 % interval over test items; without one the note says why."""
 
     low: float | None
@@ -79,48 +79,48 @@ class ItemBootstrap:
             self._rows[str(name)] = order[starts[number] : starts[number + 1]]
         self._trials: dict[str, _Trial | None] = {}
 
-    def cell(self, trials: Sequence[str]) -> Luck:
+    def cell(self, trials: Sequence[str]) -> ItemInterval:
         """Interval of the mean AP of a cell's trials, on the logit scale.
 
         Where every trial ranks perfectly there is nothing to resample, and the note bounds what is missed.
         """
         found = self._found(trials)
         if not found:
-            return Luck(None, None, "no predictions with both classes")
+            return ItemInterval(None, None, "no predictions with both classes")
         ap = float(np.mean([trial.ap for trial in found]))
         defective = len(frozenset[int]().union(*(trial.defective for trial in found)))
         images = len(frozenset[str]().union(*(trial.samples for trial in found)))
         if ap >= 1.0:
             missed = 100 * (1 - ALPHA ** (1 / defective))
             noun = "item" if defective == 1 else "items"
-            return Luck(
+            return ItemInterval(
                 None,
                 None,
                 f"no error on {defective} defective {noun}; at most {missed:.0f} % missed (95 %)",
             )
         if defective < 2:
-            return Luck(None, None, "one defective item: nothing to resample")
+            return ItemInterval(None, None, "one defective item: nothing to resample")
         margin = 0.5 / images
         logits = _logit(_mean_of([trial.resampled for trial in found]), margin)
         half = float(stats.t.ppf(1 - ALPHA / 2, defective - 1)) * _sd(logits)
         centre = float(_logit(np.array([ap]), margin)[0])
         low, high = (_back(centre + step, margin) for step in (-half, half))
-        return Luck(low, high)
+        return ItemInterval(low, high)
 
-    def difference(self, first: Sequence[str], second: Sequence[str]) -> Luck:
+    def difference(self, first: Sequence[str], second: Sequence[str]) -> ItemInterval:
         """Interval of mean AP of ``first`` minus mean AP of ``second``, on the score scale."""
         one, other = self._found(first), self._found(second)
         if not one or not other:
-            return Luck(None, None, "no predictions with both classes")
+            return ItemInterval(None, None, "no predictions with both classes")
         items = len(frozenset[int]().union(*(trial.items for trial in (*one, *other))))
         if items < 2:
-            return Luck(None, None, "one item: nothing to resample")
+            return ItemInterval(None, None, "one item: nothing to resample")
         resampled = _mean_of([t.resampled for t in one]) - _mean_of([t.resampled for t in other])
         difference = float(np.mean([t.ap for t in one]) - np.mean([t.ap for t in other]))
         half = float(stats.t.ppf(1 - ALPHA / 2, items - 1)) * _sd(resampled)
         if half == 0:
-            return Luck(None, None, "no resample changes the difference")
-        return Luck(difference - half, difference + half)
+            return ItemInterval(None, None, "no resample changes the difference")
+        return ItemInterval(difference - half, difference + half)
 
     def _found(self, trials: Sequence[str]) -> list[_Trial]:
         found = [self._trial(trial) for trial in trials if trial in self._rows]

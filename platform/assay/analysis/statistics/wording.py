@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from assay.analysis.statistics.families import Answer
+from assay.analysis.statistics.families import ComparisonResult
 from assay.analysis.statistics.more_repeats import MOST_REPEATS, More
 from assay.analysis.statistics.paired import ALPHA, enough_repeats, smallest_p
 
@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 
-def sentence(answer: Answer, decimals: int) -> str:
+def sentence(answer: ComparisonResult, decimals: int) -> str:
     """All of an answer: ``suggested: +0.021 [0.008, 0.034], better in 5 of 5. With 5 repeats the …``"""
     if answer.difference is None:
         return f"{answer.verdict}: no repeat is complete."
@@ -38,17 +38,17 @@ def sentence(answer: Answer, decimals: int) -> str:
     return " ".join([text, *filter(None, further)])
 
 
-def better_text(answer: Answer) -> str:
+def better_text(answer: ComparisonResult) -> str:
     """``3 of 5, 1 tied``, of the complete units."""
     return f"{answer.better} of {answer.n}" + (f", {answer.tied} tied" if answer.tied else "")
 
 
-def count_text(answer: Answer) -> str:
+def count_text(answer: ComparisonResult) -> str:
     """``10``, or ``9 of 10``."""
     return str(answer.n) if answer.n == answer.n_planned else f"{answer.n} of {answer.n_planned}"
 
 
-def exact_test_text(answer: Answer) -> str:
+def exact_test_text(answer: ComparisonResult) -> str:
     """What the exact test cannot say yet, and from when it can; empty where it can."""
     if answer.claim == "new data" or answer.n == 0 or answer.verdict == "identical":
         return ""
@@ -68,7 +68,7 @@ def exact_test_text(answer: Answer) -> str:
     return text + f"this family of {answer.m} needs {family} more."
 
 
-def settle_text(answer: Answer, decimals: int) -> str:
+def settle_text(answer: ComparisonResult, decimals: int) -> str:
     """``About 4 more repeats (2–13) would show a difference of 0.01 with 80 % chance.``; empty if settled."""
     more = answer.more
     if more is None:
@@ -83,7 +83,7 @@ def settle_text(answer: Answer, decimals: int) -> str:
     return f"About {more.estimate} more {noun} ({_range(more)}) would show {shown} with 80 % chance."
 
 
-def more_text(answer: Answer, decimals: int) -> str:
+def more_text(answer: ComparisonResult, decimals: int) -> str:
     """``4 (2–13)``; ``> 50 (± 0.004)`` where 50 repeats in all do not suffice; empty if settled."""
     more = answer.more
     if more is None:

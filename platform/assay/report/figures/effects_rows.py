@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from assay.analysis.statistics import Answer
+from assay.analysis.statistics import ComparisonResult
 from assay.analysis.statistics.score_table import CLAIMS
 from assay.analysis.statistics.wording import better_text, count_text, p_text
-from assay.analysis.study_analysis import StudyAnswers
+from assay.analysis.study_analysis import StudyAnalysis
 from assay.study import Plan
 from trainables.metrics import METRICS, Metric
 
@@ -28,7 +28,7 @@ class EffectRow:
 
     name: str
     within: str = ""
-    answer: Answer | None = None  # None: a heading
+    answer: ComparisonResult | None = None  # None: a heading
 
     @property
     def verdict(self) -> str:
@@ -103,23 +103,25 @@ class EffectsPlot:
         return f"{self.what}, {self.metric.title}.{said.removesuffix(';')}."
 
 
-def comparisons_plot(plan: Plan, answers: StudyAnswers, most: int = MOST_ROWS) -> EffectsPlot | None:
+def comparisons_plot(plan: Plan, answers: StudyAnalysis, most: int = MOST_ROWS) -> EffectsPlot | None:
     """The first ``most`` comparisons of the study; None where no repeat answers one."""
     return _plot(plan, _COMPARISONS, {"": answers.comparisons}, most)
 
 
-def studies_plot(plan: Plan, answers: Sequence[Answer]) -> EffectsPlot | None:
+def studies_plot(plan: Plan, answers: Sequence[ComparisonResult]) -> EffectsPlot | None:
     """Comparisons of another study with ``plan``'s, cell by cell; None where no repeat answers one."""
     return _plot(plan, "Two studies", {"": answers}, MOST_ROWS)
 
 
-def effects_plot(plan: Plan, answers: StudyAnswers, most: int = MOST_ROWS) -> EffectsPlot | None:
+def effects_plot(plan: Plan, answers: StudyAnalysis, most: int = MOST_ROWS) -> EffectsPlot | None:
     """The first ``most`` main effects and interactions of a full factorial; None for any other design."""
     groups = {"main effects": answers.main_effects, "interactions": answers.interactions}
     return _plot(plan, "Main effects and interactions", groups, most)
 
 
-def _plot(plan: Plan, what: str, groups: Mapping[str, Sequence[Answer]], most: int) -> EffectsPlot | None:
+def _plot(
+    plan: Plan, what: str, groups: Mapping[str, Sequence[ComparisonResult]], most: int
+) -> EffectsPlot | None:
     if not any(one.difference is not None for answers in groups.values() for one in answers):
         return None
     rows: list[EffectRow] = []
