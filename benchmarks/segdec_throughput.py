@@ -27,7 +27,7 @@ from trainables.data.tensors import images_to_tensor
 from trainables.segdec import TRAINABLE, SegDecConfig, SegDecPredictor
 from trainables.segdec.fit import new_network, train_batch
 from trainables.segdec.loss import LossWeights
-from trainables.segdec.targets import Target, make_target
+from trainables.segdec.targets import MaskTarget, make_target
 
 CPU = torch.device("cpu")
 
@@ -85,7 +85,7 @@ class PlainNet(nn.Module):
         return self.fc(pooled)[:, 0], seg
 
 
-def plain_step(network: PlainNet, image: Tensor, target: Target, weights: LossWeights, lr: float) -> None:
+def plain_step(network: PlainNet, image: Tensor, target: MaskTarget, weights: LossWeights, lr: float) -> None:
     """One image, one step."""
     network.zero_grad()
     cls, seg = network(image)

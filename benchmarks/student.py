@@ -47,7 +47,7 @@ def ways(preset: str, size: tuple[int, int]) -> dict[str, Callable[[Tensor], obj
     student_config = settings(preset, size, distill=True)
     student = FocusPredictor(Judge.of(student_config), student_config)
     return {
-        "whole": judged.lineage,  # all steps before the student
+        "whole": judged.predict_stages,  # all steps before the student
         "score and net": judged.predict,
         "student": student.predict,
     }

@@ -48,13 +48,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Checkpoint",
     "Erasing",
-    "Explanation",
-    "Lineage",
     "LocalRun",
     "Objection",
     "Prediction",
     "Predictor",
     "Run",
+    "ShowsStages",
+    "StageMaps",
     "Trainable",
     "TrainableConfig",
     "refuse_small_batch",
@@ -146,7 +146,7 @@ class Predictor(Protocol):
         ...
 
 
-class Explanation(NamedTuple):
+class StageMaps(NamedTuple):
     """What a predictor says of a batch, and what led to it."""
 
     prediction: Prediction  # what ``predict`` says
@@ -156,10 +156,10 @@ class Explanation(NamedTuple):
 
 
 @runtime_checkable
-class Lineage(Protocol):
+class ShowsStages(Protocol):
     """A predictor that can show the stages on the way to its answer."""
 
-    def lineage(self, images: Tensor, known: Collection[str] = ()) -> Explanation:
+    def predict_stages(self, images: Tensor, known: Collection[str] = ()) -> StageMaps:
         """``predict``'s answer to ``images`` with its stages, in one go: no network is asked twice.
 
         Every batch has the same stages. Those in ``known`` may be left out: another trial has shown them

@@ -3,7 +3,7 @@
 ::
 
     model = load_deployed(folder)                         # model.safetensors, config.json, card.json
-    judgement = model.judge([model.prepare(image)])       # uint8 H × W × C of any size → score, decision, …
+    decision = model.decide([model.prepare(image)])       # uint8 H × W × C of any size → score, decision, …
 
 This module is also the loader of exported MLflow models (``loader_module: trainables.deployed``): they carry
 ``trainables`` with them and run without the platform, ray or mlflow's own file formats.
@@ -32,8 +32,8 @@ __all__ = [
     "CARD_FILE",
     "Card",
     "CardThresholds",
+    "Decision",
     "DeployedModel",
-    "Judgement",
     "enlarge_mask",
     "load_deployed",
 ]
@@ -67,7 +67,7 @@ class Card(BaseModel, frozen=True, extra="forbid"):
     versions: dict[str, str] = Field(description="Packages that it was trained with.")
 
 
-class Judgement(NamedTuple):
+class Decision(NamedTuple):
     """What a model says of a batch. B images, H × W pixels of the network's input."""
 
     score: NDArray[np.float64]  # B, in [0, 1]
@@ -88,14 +88,14 @@ class DeployedModel:
         """``image`` (H × W × C) at the network's input size, resized as in training."""
         return resize_image(image, self.card.image_size)
 
-    def judge(self, images: Sequence[NDArray[np.uint8]]) -> Judgement:
-        """Judge prepared images (uint8, at the network's input size)."""
+    def decide(self, images: Sequence[NDArray[np.uint8]]) -> Decision:
+        """Score and decide prepared images (uint8, at the network's input size)."""
         with torch.inference_mode():
             prediction = self.predictor.predict(images_to_tensor(images, self.device))
             score = prediction.score.double().cpu().numpy()
             heatmap = prediction.heatmap.float().cpu().numpy()
         thresholds = self.card.thresholds
-        return Judgement(score, score >= thresholds.image, heatmap, heatmap >= np.float32(thresholds.pixel))
+        return Decision(score, score >= thresholds.image, heatmap, heatmap >= np.float32(thresholds.pixel))
 
 
 def load_deployed(folder: Path, device: torch.device | None = None) -> DeployedModel:
@@ -124,7 +124,7 @@ class PyfuncModel:
         self.model = model
 
     def predict(self, model_input: NDArray[np.uint8], params: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Judge a batch of images of one size, whatever it is.
+        """Decide a batch of images of one size, whatever it is.
 
         Args:
             model_input: uint8, N × H × W (grey) or N × H × W × C (C: the model's channels; 3 is BGR).
@@ -138,14 +138,14 @@ class PyfuncModel:
             InputError: If the array has another type or shape.
         """
         images = self._images(np.asarray(model_input))
-        parts = [self._judge(images[start : start + _BATCH]) for start in range(0, len(images), _BATCH)]
+        parts = [self._decide(images[start : start + _BATCH]) for start in range(0, len(images), _BATCH)]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    def _judge(self, images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-        judgement = self.model.judge([self.model.prepare(image) for image in images])
+    def _decide(self, images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        decision = self.model.decide([self.model.prepare(image) for image in images])
         size = (images.shape[1], images.shape[2])
-        masks = np.stack([enlarge_mask(mask, size) for mask in judgement.mask])
-        return {**judgement._asdict(), "mask": masks}
+        masks = np.stack([enlarge_mask(mask, size) for mask in decision.mask])
+        return {**decision._asdict(), "mask": masks}
 
     def _images(self, found: NDArray[Any]) -> NDArray[np.uint8]:
         channels = self.model.card.channels

@@ -30,14 +30,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainables.contract import Erasing, Explanation, Lineage, Predictor
+from trainables.contract import Erasing, Predictor, ShowsStages, StageMaps
 from trainables.data.samples import EvaluationData, ImageSet
 from trainables.data.tensors import images_to_tensor
 from trainables.heatmaps import Probe, choose_probes, maps_table
 from trainables.metrics import METRICS, PixelScores, Undefined, best_f1_threshold, image_metrics, truth_at
 from trainables.pixel_curve import mean_overlaps
 from trainables.pseudo_labels import PseudoLabels
-from trainables.stage_maps import PIXELS_AT_ONCE, LineageScores, StageScores
+from trainables.stage_maps import PIXELS_AT_ONCE, StageMapScores, StageScores
 
 __all__ = [
     "FIXED_THRESHOLD",
@@ -90,8 +90,10 @@ class Evaluation:
     notes: tuple[str, ...]  # footnotes: sources of thresholds, metrics left out and why
     seconds_per_image: float  # prediction alone, without stages and metrics
     stages: tuple[StageScores, ...] = ()  # of a model that shows them: each on test, and floors beside them
-    lineage: pa.Table | None = None  # trainables.stage_maps.LINEAGE_SCHEMA, the stages of the probe images
-    shown: tuple[str, ...] = ()  # names of the stages in ``lineage``, in the order of the chain
+    stage_maps: pa.Table | None = (
+        None  # trainables.stage_maps.STAGE_MAPS_SCHEMA, the stages of the probe images
+    )
+    shown: tuple[str, ...] = ()  # names of the stages in ``stage_maps``, in the order of the chain
 
 
 @dataclass
@@ -127,7 +129,7 @@ class _Batch(NamedTuple):
     seconds: float
 
 
-_Ask = Callable[[Tensor], Explanation]
+_Ask = Callable[[Tensor], StageMaps]
 
 
 def evaluate(
@@ -159,13 +161,13 @@ def evaluate(
         validation = _judge(predictor, data.validation, device, batch)
     thresholds, notes = _choose_thresholds(validation)
 
-    lineage = LineageScores(seed, known) if isinstance(predictor, Lineage) else None
+    stage_maps = StageMapScores(seed, known) if isinstance(predictor, ShowsStages) else None
     keep = choose_probes(data.test, probes, seed)
-    test = _judge(predictor, data.test, device, batch, keep=keep, lineage=lineage)
+    test = _judge(predictor, data.test, device, batch, keep=keep, stage_maps=stage_maps)
     # Where stages were asked for as well, test images do not tell what a prediction takes.
     timed = (
         test
-        if lineage is None
+        if stage_maps is None
         else validation or _judge(predictor, _first(data.test, 3 * batch), device, batch)
     )
     metrics = test.metrics(thresholds)
@@ -177,9 +179,9 @@ def evaluate(
         maps=maps_table(list(test.kept.values()), thresholds.pixel),
         notes=(*notes, *_omissions(test, metrics)),
         seconds_per_image=timed.seconds_per_image,
-        stages=lineage.scores() if lineage is not None else (),
-        lineage=lineage.table() if lineage is not None else None,
-        shown=lineage.names if lineage is not None else (),
+        stages=stage_maps.scores() if stage_maps is not None else (),
+        stage_maps=stage_maps.table() if stage_maps is not None else None,
+        shown=stage_maps.names if stage_maps is not None else (),
     )
 
 
@@ -226,19 +228,19 @@ def measure_labels(labels: PseudoLabels, images: ImageSet) -> StageScores | None
 def _asking(predictor: Predictor) -> _Ask:
     """For the answer alone."""
 
-    def ask(images_BCHW: Tensor) -> Explanation:
+    def ask(images_BCHW: Tensor) -> StageMaps:
         with torch.inference_mode():
-            return Explanation(predictor.predict(images_BCHW), {})
+            return StageMaps(predictor.predict(images_BCHW), {})
 
     return ask
 
 
-def _asking_for_stages(predictor: Lineage, known: Collection[str]) -> _Ask:
+def _asking_for_stages(predictor: ShowsStages, known: Collection[str]) -> _Ask:
     """For the answer and all that led to it."""
 
-    def ask(images_BCHW: Tensor) -> Explanation:
+    def ask(images_BCHW: Tensor) -> StageMaps:
         with torch.no_grad():
-            return predictor.lineage(images_BCHW, known)
+            return predictor.predict_stages(images_BCHW, known)
 
     return ask
 
@@ -276,13 +278,13 @@ def _judge(
     batch: int,
     *,
     keep: tuple[int, ...] = (),
-    lineage: LineageScores | None = None,
+    stage_maps: StageMapScores | None = None,
 ) -> _Judged:
     judged = _Judged(images, np.empty(len(images)), np.empty(len(images)))
     durations: list[tuple[int, float]] = []
     ask = _asking(predictor)
-    if lineage is not None and isinstance(predictor, Lineage) and len(images):
-        ask = _asking_for_stages(predictor, lineage.known)
+    if stage_maps is not None and isinstance(predictor, ShowsStages) and len(images):
+        ask = _asking_for_stages(predictor, stage_maps.known)
         height, width = images.images[images.ids[0]].shape[:2]
         batch = min(batch, max(1, PIXELS_AT_ONCE // (height * width)))
     for part in _predict(ask, images, device, batch):
@@ -305,9 +307,9 @@ def _judge(
                     heatmap.copy(),  # a view would keep the whole batch alive
                     truth,
                 )
-        if lineage is not None:
+        if stage_maps is not None:
             samples = [images.ids[i] for i in indices]
-            lineage.add(part.shown_BCHW, part.stages, samples, truths, [i in keep for i in indices])
+            stage_maps.add(part.shown_BCHW, part.stages, samples, truths, [i in keep for i in indices])
     warm = durations[1:] or durations  # the first batch pays for allocation and kernel selection
     judged.seconds_per_image = sum(seconds for _, seconds in warm) / max(1, sum(n for n, _ in warm))
     return judged

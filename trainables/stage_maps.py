@@ -1,9 +1,9 @@
-"""What every stage of a model is worth: its maps against masks, floors beside them, and pictures to look at.
+"""The worth of every stage of a model: its maps against masks, floors beside them, and pictures to look at.
 
-A predictor of several stages shows them (:class:`~trainables.contract.Lineage`); the evaluation hands those
-of each batch of test images to a :class:`LineageScores`. Stages are decided at 0.5: thresholds are chosen for
-a model's last map only. In the same pass the floors of :mod:`trainables.nn.cam.floors` are measured on the
-same images, since a stage that does not rise above them has not learned where defects are.
+A predictor of several stages shows them (:class:`~trainables.contract.ShowsStages`). The evaluation hands
+those of each batch of test images to a :class:`StageMapScores`. Stages are decided at 0.5: thresholds are
+chosen for a model's last map only. In the same pass the floors of :mod:`trainables.nn.cam.floors` are
+measured on the same images, since a stage that does not rise above them has not learned where defects are.
 
 Trade-off: scores are binned (:mod:`trainables.pixel_histogram`), so that a dozen maps of every test image
 need no more memory than a dozen maps of one batch.
@@ -25,12 +25,12 @@ from trainables.heatmaps import display_size
 from trainables.nn.cam.floors import blur_residual, centre_prior, map_times_residual, random_maps
 from trainables.pixel_histogram import PixelHistogram
 
-__all__ = ["CAM", "LINEAGE_SCHEMA", "PIXELS_AT_ONCE", "LineageScores", "StageScores"]
+__all__ = ["CAM", "PIXELS_AT_ONCE", "STAGE_MAPS_SCHEMA", "StageMapScores", "StageScores"]
 
 PIXELS_AT_ONCE = 4 * 512 * 512  # of images whose stages are held
 CAM = "cam"  # the map that a floor multiplies with the blur residual
 
-LINEAGE_SCHEMA = pa.schema(
+STAGE_MAPS_SCHEMA = pa.schema(
     [
         pa.field("sample", pa.string(), nullable=False),
         pa.field("order", pa.int16(), nullable=False),  # of the stage in its chain, from 0
@@ -49,7 +49,7 @@ class StageScores(NamedTuple):
     metrics: dict[str, float]  # by the names of METRICS that read masks, decided at 0.5
 
 
-class LineageScores:
+class StageMapScores:
     """Stages of a model and floors on a set of images, collected batch by batch."""
 
     def __init__(self, seed: int, known: Collection[str] = ()) -> None:
@@ -75,7 +75,7 @@ class LineageScores:
         """Take in a batch.
 
         Args:
-            images_BCHW: As the model's ``lineage`` gets them.
+            images_BCHW: As the model's ``predict_stages`` gets them.
             stages: What it said of them.
             samples: Their ids.
             truths: H × W each; None where the mask of a defective image is unknown.
@@ -112,8 +112,8 @@ class LineageScores:
         return tuple(sorted((one for one in found if one.metrics), key=lambda one: one.of == "floor"))
 
     def table(self) -> pa.Table:
-        """The pictures, as a table of ``LINEAGE_SCHEMA``."""
-        return pa.Table.from_pylist(self._rows, schema=LINEAGE_SCHEMA)
+        """The pictures, as a table of ``STAGE_MAPS_SCHEMA``."""
+        return pa.Table.from_pylist(self._rows, schema=STAGE_MAPS_SCHEMA)
 
     def _score(
         self,

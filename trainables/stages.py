@@ -45,7 +45,7 @@ class Stage:
     config: Mapping[str, Any]  # JSON values: all settings that its result depends on
     make: Callable[[StageWork], None]  # every worker calls it
     after: tuple[str, ...] = ()  # earlier stages whose files it reads
-    # What of the predictor's lineage it decides, with those before it: judged once for all trials.
+    # Those of the predictor's stages that it decides, with steps before it: evaluated once for all trials.
     shows: tuple[str, ...] = ()
     # Name and revision of the method whose step it is, where others use it: in the key instead of theirs.
     owner: Mapping[str, Any] = field(default_factory=dict)

@@ -10,7 +10,7 @@ from assay.storage import Environment, Record, Store
 from assay.study import Trial
 from tests.analysis.made_studies import make_record
 from trainables.heatmaps import Probe, maps_table
-from trainables.stage_maps import LineageScores
+from trainables.stage_maps import StageMapScores
 
 __all__ = ["keep_lineage"]
 
@@ -26,7 +26,7 @@ def keep_lineage(store: Store, trial: Trial, samples: str) -> Record:
     heatmap = np.linspace(0, 1, 32 * 24, dtype=np.float32).reshape(32, 24)
     photo = np.full((32, 24, 1), 90, np.uint8)
     probes = [Probe(f"{s}.png", s > "a", "hole", 0.9, photo, heatmap, heatmap > 0.7) for s in samples]
-    lineage, count = LineageScores(0), len(probes)
+    lineage, count = StageMapScores(0), len(probes)
     photos = torch.full((count, 1, 32, 24), 90 / 255)
     if count:
         lineage.add(

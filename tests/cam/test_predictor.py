@@ -83,7 +83,7 @@ def test_gate_multiplies_the_heatmap_by_the_score() -> None:
 
 def test_its_one_stage_is_the_heatmap() -> None:
     predictor = fresh()
-    prediction, stages = predictor.lineage(pictures(2))
+    prediction, stages = predictor.predict_stages(pictures(2))
     assert list(stages.items()) == [("cam", prediction.heatmap)]
     assert torch.equal(prediction.heatmap, predictor.predict(pictures(2)).heatmap)
 

@@ -27,7 +27,7 @@ from assay.storage import Environment, Record, Result, StageResult, Store, Thres
 from assay.storage.record import Status
 from assay.study import Plan, Trial, parse_study, plan_study
 from tests.analysis.made_studies import START, make_record
-from trainables.contract import Explanation, Prediction, seed_for
+from trainables.contract import Prediction, StageMaps, seed_for
 from trainables.data.samples import EvaluationData, ImageSet
 from trainables.data.synthesis import DEFECTS, Surface, add_defect, paint_surface
 from trainables.evaluate import Evaluation, evaluate
@@ -168,7 +168,7 @@ class _MadeModel:
 class _StagedModel(_MadeModel):
     """The same, with the chain of a weakly supervised method before it."""
 
-    def lineage(self, images: Tensor, known: Collection[str] = ()) -> Explanation:
+    def predict_stages(self, images: Tensor, known: Collection[str] = ()) -> StageMaps:
         prediction = self.predict(images)
         heat = prediction.heatmap.numpy()
         side = heat.shape[1]
@@ -179,7 +179,7 @@ class _StagedModel(_MadeModel):
         stages = {
             stage: torch.from_numpy(np.clip(maps, 0, 1).astype(np.float32)) for stage, maps in chain.items()
         }
-        return Explanation(prediction, stages)
+        return StageMaps(prediction, stages)
 
 
 def _bytes_of(images: Tensor) -> NDArray[np.uint8]:
@@ -226,7 +226,7 @@ def _write(store: Store, trial: Trial, report: Evaluation, study: str) -> Record
     tables = {
         "maps": report.maps,
         "predictions": report.predictions,
-        "lineage": report.lineage,
+        "lineage": report.stage_maps,
         "curve": _curve(trial),
     }
     files = {

@@ -28,7 +28,7 @@ from assay_dashboard.masks import (
     stage_columns,
 )
 from trainables.heatmaps import Probe, maps_table, read_probe
-from trainables.stage_maps import LINEAGE_SCHEMA
+from trainables.stage_maps import STAGE_MAPS_SCHEMA
 
 COMPONENTS = Path(masks.__file__).parent / "components"
 SIZE = (40, 60)
@@ -276,7 +276,7 @@ def lineage(*rows: tuple[str, int, str, str, NDArray[np.uint8]]) -> pa.Table:
     table = [
         dict(zip(names, row[:4], strict=True), png=cv2.imencode(".png", row[4])[1].tobytes()) for row in rows
     ]
-    return pa.Table.from_pylist(table, schema=LINEAGE_SCHEMA)
+    return pa.Table.from_pylist(table, schema=STAGE_MAPS_SCHEMA)
 
 
 def test_stages_come_before_the_cell_in_the_order_of_the_chain() -> None:

@@ -14,7 +14,7 @@ import pytest
 from tests.data.made_images import make_folder
 from tests.engine.staged_study import STAGED, StagedStudy
 from trainables.data import make_split, open_manifest
-from trainables.stage_maps import LINEAGE_SCHEMA
+from trainables.stage_maps import STAGE_MAPS_SCHEMA
 
 _SYNTHETIC = STAGED[STAGED.index("data:") : STAGED.index("supervision:")]
 PARTS = STAGED.replace(_SYNTHETIC, "data: {{reader: folder, path: parts, splits: per_seed}}\n")
@@ -86,7 +86,7 @@ def test_the_attempt_keeps_the_pictures_of_the_probes(study: StagedStudy) -> Non
     study.train(study.plan.trials[:1])
     (record,) = study.records().values()
     lineage, maps = (study.store.read_part(record, f"{part}.parquet") for part in ("lineage", "maps"))
-    assert lineage.schema == LINEAGE_SCHEMA
+    assert lineage.schema == STAGE_MAPS_SCHEMA
     assert set(lineage["sample"].to_pylist()) == set(maps["sample"].to_pylist())
     assert lineage.num_rows == 2 * 4
 

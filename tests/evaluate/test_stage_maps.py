@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from tests.evaluate.evaluate_scenes import CPU, Brightness, make_set
-from trainables.contract import Explanation, Lineage
+from trainables.contract import ShowsStages, StageMaps
 from trainables.data.samples import EvaluationData, ImageSet
 from trainables.evaluate import Evaluation, evaluate
 from trainables.metrics import METRICS, PixelScores
-from trainables.stage_maps import LINEAGE_SCHEMA
+from trainables.stage_maps import STAGE_MAPS_SCHEMA
 
 TEST = make_set("test", 30, seed=1, masks=True)
 FLOORS = ["random", "centre prior", "blur residual", "cam × blur residual"]
@@ -32,14 +32,14 @@ class Stages(Brightness):
     seconds: float = 0.0  # that the stages of a batch take
     shape: tuple[int, ...] | None = None
 
-    def lineage(self, images: Tensor, known: Collection[str] = ()) -> Explanation:
+    def predict_stages(self, images: Tensor, known: Collection[str] = ()) -> StageMaps:
         assert not torch.is_grad_enabled()
         time.sleep(self.seconds)
         prediction = self.predict(images)
         heatmap = prediction.heatmap
         first = heatmap**2 if self.broken is None else torch.full_like(heatmap, self.broken)
         crop = images[:, :, 6:18, 10:30] if self.shape is None else torch.zeros(self.shape)
-        return Explanation(prediction, {self.first: first, "crop": crop, "final": heatmap})
+        return StageMaps(prediction, {self.first: first, "crop": crop, "final": heatmap})
 
 
 def judge(model: Brightness, test: ImageSet = TEST, *, batch: int = 7, seed: int = 0) -> Evaluation:
@@ -74,9 +74,9 @@ def test_what_predict_answers_is_not_moved_by_its_stages() -> None:
     plain, staged = judge(Brightness()), judge(Stages())
     assert staged.metrics == plain.metrics
     assert staged.predictions.equals(plain.predictions)
-    assert (plain.stages, plain.lineage) == ((), None)
-    assert isinstance(Stages(), Lineage)
-    assert not isinstance(Brightness(), Lineage)
+    assert (plain.stages, plain.stage_maps) == ((), None)
+    assert isinstance(Stages(), ShowsStages)
+    assert not isinstance(Brightness(), ShowsStages)
 
 
 @pytest.mark.parametrize("batch", [1, 16, 64])
@@ -84,8 +84,8 @@ def test_stages_and_floors_do_not_depend_on_the_batch(batch: int) -> None:
     one, other = judge(Stages()), judge(Stages(), batch=batch)
     for (stage, of, found), (_, _, expected) in zip(other.stages, one.stages, strict=True):
         assert found == pytest.approx(expected, abs=1e-6), (of, stage)
-    assert one.lineage is not None
-    assert one.lineage.equals(other.lineage)
+    assert one.stage_maps is not None
+    assert one.stage_maps.equals(other.stage_maps)
 
 
 def test_the_random_floor_is_that_of_the_repeat_and_near_the_share_of_defect_pixels() -> None:
@@ -118,8 +118,8 @@ def test_a_chain_without_a_cam_has_no_floor_of_one() -> None:
 def test_without_masks_stages_are_looked_at_but_not_judged() -> None:
     judged = judge(Stages(), replace(TEST, masks={}))
     assert judged.stages == ()
-    assert judged.lineage is not None
-    assert judged.lineage.num_rows == 6 * 3
+    assert judged.stage_maps is not None
+    assert judged.stage_maps.num_rows == 6 * 3
 
 
 def test_a_defective_image_without_mask_is_left_out() -> None:
@@ -132,9 +132,9 @@ def test_a_defective_image_without_mask_is_left_out() -> None:
 
 def test_probes_leave_a_picture_of_every_stage() -> None:
     judged = judge(Stages())
-    assert judged.lineage is not None
-    assert judged.lineage.schema == LINEAGE_SCHEMA
-    rows = judged.lineage.to_pylist()
+    assert judged.stage_maps is not None
+    assert judged.stage_maps.schema == STAGE_MAPS_SCHEMA
+    rows = judged.stage_maps.to_pylist()
     assert {row["sample"] for row in rows} == set(judged.maps["sample"].to_pylist())
     stages = [(row["order"], row["stage"], row["kind"]) for row in rows[:3]]
     assert stages == [(0, "cam", "map"), (1, "crop", "picture"), (2, "final", "map")]

@@ -192,7 +192,7 @@ def test_a_chain_finds_the_defects_and_each_step_can_be_looked_at(tmp_path: Path
     both = (found.validation["image_ap"] + found.validation["erasure_drop"]) / 2
     assert found.validation["image_ap_and_erasure_drop"] == pytest.approx(both)
     assert not found.metrics.keys() & {"erasure_drop", "image_ap_and_erasure_drop"}
-    prediction, told = predictor.lineage(pictures(3))
+    prediction, told = predictor.predict_stages(pictures(3))
     assert all(torch.equal(*both) for both in zip(prediction, predictor.predict(pictures(3)), strict=True))
     assert list(told) == [
         "cam", "crop", "erased 1", "erased 2", "erased 3", "final_cam", "pseudo",
@@ -330,7 +330,7 @@ def test_a_saved_model_judges_the_same_and_can_be_exported(switches: dict[str, A
     loaded = TRAINABLE.load(tmp_path / "model")
     expected = predictor.predict(pictures(3))
     assert all(torch.equal(a, b) for a, b in zip(expected, loaded.predict(pictures(3)), strict=True))
-    steps = list(loaded.lineage(pictures(3)).stages)
+    steps = list(loaded.predict_stages(pictures(3)).stages)
     assert steps == (["student"] if "distill" in switches else ["cam", "s1_crf"])
 
     class Judge(nn.Module):

@@ -66,7 +66,7 @@ def digest_of(settings: dict[str, Any], known: dict[str, str]) -> str:
 
 def shown_by_stage(config: FocusConfig, predictor: FocusPredictor) -> dict[str, Tensor]:
     """What each stage shows, by its key and the name of the map or picture."""
-    told = predictor.lineage(pictures(2)).stages
+    told = predictor.predict_stages(pictures(2)).stages
     keys = stage_keys(stages(config), {})
     found = [(keys[stage.name], name) for stage in stages(config) for name in stage.shows if name in told]
     return {f"{key} {name}": told[name].contiguous() for key, name in found}
@@ -97,10 +97,10 @@ def test_what_a_stage_shows_depends_on_nothing_but_its_key(
 def test_steps_that_are_known_are_left_out(switches: dict[str, Any], tmp_path: Path) -> None:
     config = tiny_chain(**switches, gcm=True)
     predictor = fitted(config, tmp_path)
-    told = predictor.lineage(pictures(2)).stages
+    told = predictor.predict_stages(pictures(2)).stages
     shown = {name for stage in stages(config) for name in stage.shows}
-    assert list(predictor.lineage(pictures(2), shown).stages) == list(told)[-1:]
-    some = predictor.lineage(pictures(2), config.map_names).stages
+    assert list(predictor.predict_stages(pictures(2), shown).stages) == list(told)[-1:]
+    some = predictor.predict_stages(pictures(2), config.map_names).stages
     assert list(some) == [name for name in told if name not in config.map_names]
     assert all(torch.equal(values, told[name]) for name, values in some.items())
 
@@ -118,7 +118,7 @@ def test_the_last_step_of_the_lineage_is_the_heatmap(
     switches: dict[str, Any], steps: list[str], tmp_path: Path
 ) -> None:
     predictor = fitted(tiny_chain(**switches, crf_guard=0.0), tmp_path)
-    prediction, told = predictor.lineage(pictures(2))
+    prediction, told = predictor.predict_stages(pictures(2))
     assert list(told) == steps
     assert told[steps[-1]] is prediction.heatmap
     assert torch.equal(prediction.heatmap, predictor.predict(pictures(2)).heatmap)

@@ -173,7 +173,7 @@ def test_without_rounds_labels_are_those_cut_from_the_map_and_the_map_answers(tm
     maps = load_file(tmp_path / "none" / "maps" / "final_maps.safetensors")["maps"].float()
     positive = torch.ones(len(maps), dtype=torch.bool)
     assert (labels.labels == pseudo_labels(maps, positive, tiny().cutoffs).numpy()).all()
-    assert list(predictor.lineage(pictures(2)).stages) == [
+    assert list(predictor.predict_stages(pictures(2)).stages) == [
         "cam",
         "layer_cam",
         "fgbp",
@@ -283,7 +283,7 @@ def test_a_chain_finds_the_defects_and_each_step_can_be_looked_at(tmp_path: Path
     assert found.metrics["pixel_ap"] >= 0.3  # chance: 0.008
     both = (found.validation["image_ap"] + found.validation["erasure_drop"]) / 2
     assert found.validation["image_ap_and_erasure_drop"] == pytest.approx(both)
-    prediction, told = predictor.lineage(pictures(3))
+    prediction, told = predictor.predict_stages(pictures(3))
     assert all(torch.equal(*both) for both in zip(prediction, predictor.predict(pictures(3)), strict=True))
     assert list(told) == ["cam", "layer_cam", "fgbp", "region", "pseudo", "round 1", "round 2"]
     assert all(step.shape == (3, *SIZE) and 0 <= step.min() <= step.max() <= 1 for step in told.values())
@@ -317,7 +317,7 @@ def test_a_saved_model_judges_the_same_and_shows_what_it_holds(
     loaded = TRAINABLE.load(tmp_path / "model")
     expected = predictor.predict(pictures(3))
     assert all(torch.equal(a, b) for a, b in zip(expected, loaded.predict(pictures(3)), strict=True))
-    mine, theirs = (set(one.lineage(pictures(3)).stages) for one in (predictor, loaded))
+    mine, theirs = (set(one.predict_stages(pictures(3)).stages) for one in (predictor, loaded))
     assert mine - theirs <= {"round 1"}
     if changes:
         for mine, theirs in zip(exported(loaded)(pictures(3)), expected, strict=True):

@@ -67,7 +67,7 @@ def test_what_a_stage_shows_depends_on_nothing_but_its_key(
 def shown_by_stage(config: RegionCamConfig, shared: Path) -> dict[tuple[str, str], Tensor]:
     """What each stage shows, by its key and the name of the map."""
     predictor = shared_fit(config, shared)
-    told = predictor.lineage(pictures(2)).stages
+    told = predictor.predict_stages(pictures(2)).stages
     keys = stage_keys(stages(config), {})
     found = [(keys[stage.name], name) for stage in stages(config) for name in stage.shows]
     assert {name for _, name in found} == told.keys()
@@ -78,10 +78,10 @@ def shown_by_stage(config: RegionCamConfig, shared: Path) -> dict[tuple[str, str
 def test_steps_that_are_known_are_left_out(changes: dict[str, Any], shared: Path) -> None:
     config = tiny(**changes)
     predictor = shared_fit(config, shared)
-    prediction, told = predictor.lineage(pictures(2))
+    prediction, told = predictor.predict_stages(pictures(2))
     assert all(torch.equal(*both) for both in zip(prediction, predictor.predict(pictures(2)), strict=True))
     *maps, rounds = [stage.shows for stage in stages(config) if stage.shows] if config.rounds else [(), ()]
-    some = predictor.lineage(pictures(2), {name for shows in maps for name in shows}).stages
+    some = predictor.predict_stages(pictures(2), {name for shows in maps for name in shows}).stages
     assert list(some) == list(rounds) if config.rounds else list(told)
     assert all(torch.equal(values, told[name]) for name, values in some.items())
-    assert not set(predictor.lineage(pictures(2), told).stages) - set(rounds)
+    assert not set(predictor.predict_stages(pictures(2), told).stages) - set(rounds)

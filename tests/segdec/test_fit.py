@@ -24,7 +24,7 @@ from trainables.errors import Diverged, InputError
 from trainables.segdec import TRAINABLE, SegDecPredictor
 from trainables.segdec.fit import new_network, train_batch
 from trainables.segdec.loss import LossWeights, segdec_loss
-from trainables.segdec.targets import Target, TargetBatch, make_target
+from trainables.segdec.targets import MaskTarget, TargetBatch, make_target
 
 
 def weights(predictor: SegDecPredictor) -> dict[str, Tensor]:
@@ -88,7 +88,7 @@ def test_target_of_a_withheld_positive_or_of_a_normal_image_with_a_mask_holds_no
     drawn = surfaces(1, 0)[0]
     assert isinstance(drawn, MaskedSample)
     assert make_target(drawn, tiny_config()).maps_2hw is not None
-    assert make_target(replace(drawn, label=False), tiny_config()) == Target(None, label=0.0, gamma=1.0)
+    assert make_target(replace(drawn, label=False), tiny_config()) == MaskTarget(None, label=0.0, gamma=1.0)
 
 
 @pytest.mark.parametrize("stop", [True, False])

@@ -69,7 +69,7 @@ def test_the_gan_and_its_encoder_reconstruct_normal_images_and_no_defect() -> No
     def error(defective: int) -> float:
         """Of the whole image, in units of its variance: 1 would be its mean grey everywhere."""
         images = shown(striped_set(range(200, 208), defective=defective))
-        made = trained("f_anogan").lineage(images).stages["reconstruction"]
+        made = trained("f_anogan").predict_stages(images).stages["reconstruction"]
         return float((made - images).square().mean() / images.var())
 
     assert error(0) < 0.2

@@ -90,9 +90,9 @@ def test_the_stages_can_be_looked_at(model: str, names: list[str], trained: Trai
     data = made_data().validation
     assert data is not None
     found = evaluate(trained(model), EvaluationData(data, data), device=CPU, batch=4, probes=2, seed=0)
-    assert found.lineage is not None
-    assert list(dict.fromkeys(found.lineage["stage"].to_pylist())) == names
-    prediction, stages = trained(model).lineage(pictures(2))
+    assert found.stage_maps is not None
+    assert list(dict.fromkeys(found.stage_maps["stage"].to_pylist())) == names
+    prediction, stages = trained(model).predict_stages(pictures(2))
     assert stages["anomaly"] is prediction.heatmap
     assert all(((part >= 0) & (part <= 1)).all() for part in stages.values())
 
@@ -108,7 +108,7 @@ def test_the_stages_can_be_looked_at(model: str, names: list[str], trained: Trai
 )
 def test_the_answer_beside_the_stages_is_that_of_predict(model: str, changes: dict[str, Any]) -> None:
     predictor = fitted(tiny_config(model, **changes), made_data(), LocalRun())
-    beside, alone = predictor.lineage(pictures(3)).prediction, predictor.predict(pictures(3))
+    beside, alone = predictor.predict_stages(pictures(3)).prediction, predictor.predict(pictures(3))
     assert torch.equal(beside.score, alone.score)
     assert torch.equal(beside.heatmap, alone.heatmap)
 
@@ -133,13 +133,13 @@ def test_what_a_stage_shows_depends_on_nothing_but_its_key(
         assert torch.equal(mine[name], theirs[name])
     shared = set(changes) <= {"score_norm", "patch_stride", "use_variance"}
     assert bool(mine.keys() & theirs.keys()) == shared
-    prediction, rest = one.lineage(pictures(2), one.config.step_names)
+    prediction, rest = one.predict_stages(pictures(2), one.config.step_names)
     assert rest == {"anomaly": prediction.heatmap}
 
 
 def shown(predictor: UnsupervisedPredictor) -> dict[tuple[str, str], torch.Tensor]:
     """What each stage shows, by its key and the name of the map or picture."""
-    told = predictor.lineage(pictures(2)).stages
+    told = predictor.predict_stages(pictures(2)).stages
     named, keys = TRAINABLE.stages(predictor.config), stage_keys(TRAINABLE.stages(predictor.config), {})
     return {(keys[stage.name], name): told[name] for stage in named for name in stage.shows}
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from trainables.cam.config import CamConfig
 from trainables.cam.maps import CamMaps, MapSettings
 from trainables.cam.network import Classifier
-from trainables.contract import Explanation, Prediction
+from trainables.contract import Prediction, StageMaps
 from trainables.nn.models import load_model, save_model, with_layout
 from trainables.nn.passes import in_passes
 
@@ -42,10 +42,10 @@ class CamPredictor:
             map_BHW = map_BHW * score_B[:, None, None].float()
         return Prediction(score_B, map_BHW)
 
-    def lineage(self, images: Tensor, known: Collection[str] = ()) -> Explanation:
+    def predict_stages(self, images: Tensor, known: Collection[str] = ()) -> StageMaps:
         """The answer, and the one stage that there is: ``cam``, the heatmap, B × H × W in [0, 1]."""
         prediction = self.predict(images)
-        return Explanation(prediction, {"cam": prediction.heatmap})
+        return StageMaps(prediction, {"cam": prediction.heatmap})
 
     def to(self, device: torch.device) -> Self:
         """The same predictor with its weights on ``device``."""

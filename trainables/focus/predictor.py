@@ -2,8 +2,8 @@
 
 ``predict`` takes the shortest way. The student alone, if there is one: one pass of one net. Otherwise the
 classifier's score, and the probabilities of the last segmentation net, after the CRF where that is on. A
-saved model holds no more than that; ``lineage`` after training shows the whole chain, of a loaded model what
-is left.
+saved model holds no more than that. ``predict_stages`` shows the whole chain after training, and of a loaded
+model what is left.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from trainables.cam.maps import CamMaps, MapSettings, RawMaps
 from trainables.cam.network import Classifier
-from trainables.contract import Explanation, Prediction
+from trainables.contract import Prediction, StageMaps
 from trainables.focus.config import FocusConfig
 from trainables.focus.extension import erase, evidence_of, extended_map
 from trainables.focus.inpainting import filler
@@ -99,7 +99,7 @@ class FocusPredictor:
         return Prediction(score_B.double().sigmoid(), prob_BHW)
 
     @torch.no_grad()
-    def lineage(self, images: Tensor, known: Collection[str] = ()) -> Explanation:
+    def predict_stages(self, images: Tensor, known: Collection[str] = ()) -> StageMaps:
         """The answer, and what each step makes of ``images``, in order; the last one is its heatmap.
 
         Steps in ``known`` are left out, those before the segmentation nets if all of them are.
@@ -112,7 +112,7 @@ class FocusPredictor:
         prediction = self.predict(images)
         parts = [self._lineage(part, known) for part in in_passes(images)]
         stages = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-        return Explanation(prediction, stages | {self._last: prediction.heatmap})
+        return StageMaps(prediction, stages | {self._last: prediction.heatmap})
 
     @property
     def _last(self) -> str:

@@ -2,7 +2,7 @@
 
 The score is the classifier's. The heatmap is the last round's segmentation net's, after the CRF where that is
 used; without rounds it is the map, on the scale of defective training images. A saved model holds the
-classifier with all its maps and the last net; ``lineage`` after training shows the earlier rounds too.
+classifier with all its maps and the last net; ``predict_stages`` after training shows the earlier rounds too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from trainables.cam.maps import RawMaps
 from trainables.cam.network import Classifier
-from trainables.contract import Explanation, Prediction
+from trainables.contract import Prediction, StageMaps
 from trainables.errors import InputError
 from trainables.nn.cam.activation import minmax
 from trainables.nn.labels.inpaint import telea
@@ -110,7 +110,7 @@ class RegionCamPredictor:
         return map_BHW * score_B[:, None, None].float() if self.config.gate_by_score else map_BHW
 
     @torch.no_grad()
-    def lineage(self, images: Tensor, known: Collection[str] = ()) -> Explanation:
+    def predict_stages(self, images: Tensor, known: Collection[str] = ()) -> StageMaps:
         """The answer, and what each step makes of ``images``, in the order of the chain: B × H × W in [0, 1].
 
         ``cam``; the map by gradients under its method's name (``layer_cam``), and ``fgbp``, the same with
@@ -123,15 +123,15 @@ class RegionCamPredictor:
         names = parts[0].stages
         found = {name: torch.cat([part.stages[name] for part in parts]) for name in names}
         last = {f"round {self.config.rounds}": prediction.heatmap} if self.config.rounds else {}
-        return Explanation(prediction, found | last)
+        return StageMaps(prediction, found | last)
 
-    def _explained(self, images: Tensor, known: Collection[str]) -> Explanation:
+    def _explained(self, images: Tensor, known: Collection[str]) -> StageMaps:
         rounds = self._earlier_rounds(images, known)
         if {*self.judge.maps.settings.steps, "pseudo"} <= set(known):
-            return Explanation(self._part(images), rounds)
+            return StageMaps(self._part(images), rounds)
         raw = self.judge.maps(images)
         prediction = self._of_map(raw) if self.judge.last is None else self._part(images)
-        return Explanation(prediction, self._of_maps(images, raw) | rounds)
+        return StageMaps(prediction, self._of_maps(images, raw) | rounds)
 
     def _of_maps(self, images: Tensor, raw: RawMaps) -> dict[str, Tensor]:
         maps, score_B = self.judge.maps, raw.score_B.double().sigmoid()

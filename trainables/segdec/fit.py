@@ -29,7 +29,7 @@ from trainables.segdec.loss import Losses, LossWeights, segdec_loss
 from trainables.segdec.network import SegDecNet, initialise
 from trainables.segdec.predictor import SegDecPredictor, images_per_pass
 from trainables.segdec.sampler import Sampler
-from trainables.segdec.targets import Target, TargetBatch, make_target
+from trainables.segdec.targets import MaskTarget, TargetBatch, make_target
 
 __all__ = ["fit", "new_network", "train_batch"]
 
@@ -93,7 +93,7 @@ def new_network(config: SegDecConfig, seed: int, device: torch.device) -> SegDec
 def train_batch(
     network: SegDecNet,
     images: ImageSet,
-    targets: Sequence[Target],
+    targets: Sequence[MaskTarget],
     batch: Sequence[int],
     *,
     epoch: int,
@@ -121,7 +121,7 @@ def train_batch(
 
 
 def _parts(
-    targets: Sequence[Target], batch: Sequence[int], stop: bool, size: int
+    targets: Sequence[MaskTarget], batch: Sequence[int], stop: bool, size: int
 ) -> list[tuple[Sequence[int], bool]]:
     """The batch in parts of at most ``size`` images, each with whether the trunk needs a gradient."""
     without = [i for i in batch if stop and targets[i].gamma == 0]

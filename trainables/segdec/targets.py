@@ -22,14 +22,14 @@ from torch import Tensor
 from trainables.data.samples import MaskedSample, Sample
 from trainables.segdec.config import SegDecConfig
 
-__all__ = ["Target", "TargetBatch", "dilate_and_resize", "distance_weights", "downsize", "make_target"]
+__all__ = ["MaskTarget", "TargetBatch", "dilate_and_resize", "distance_weights", "downsize", "make_target"]
 
 CELL = 8  # pixels between cells of the mask's grid
 _WINDOW = 17  # side of the window a cell averages, pixels
 
 
-class Target(NamedTuple):
-    """Target of one image. h × w cells; a normal image or one without mask holds no map."""
+class MaskTarget(NamedTuple):
+    """Training target of one image. h × w cells; a normal image or one without mask holds no map."""
 
     maps_2hw: Tensor | None  # smoothed mask and weight; None: mask 0 and weight 1 everywhere
     label: float
@@ -45,7 +45,7 @@ class TargetBatch(NamedTuple):
     gamma_B: Tensor
 
     @classmethod
-    def of(cls, targets: Sequence[Target], cells: tuple[int, int], device: torch.device) -> TargetBatch:
+    def of(cls, targets: Sequence[MaskTarget], cells: tuple[int, int], device: torch.device) -> TargetBatch:
         """Stack targets on a grid of ``cells`` (h, w)."""
         maps_B2hw = torch.zeros(len(targets), 2, *cells)
         maps_B2hw[:, 1] = 1
@@ -58,23 +58,23 @@ class TargetBatch(NamedTuple):
         return cls(maps_B2hw[:, :1], maps_B2hw[:, 1:], label_B, gamma_B)
 
 
-def make_target(sample: Sample, config: SegDecConfig) -> Target:
+def make_target(sample: Sample, config: SegDecConfig) -> MaskTarget:
     """The target of one training image, from its mask where the supervision shows it."""
     if not sample.label:
-        return Target(None, label=0.0, gamma=1.0)
+        return MaskTarget(None, label=0.0, gamma=1.0)
     if not isinstance(sample, MaskedSample):
-        return Target(None, label=1.0, gamma=0.0)
+        return MaskTarget(None, label=1.0, gamma=0.0)
     mask_HW = dilate_and_resize(sample.mask, config.dilation, config.image_size)
     mask_hw = downsize(mask_HW)
     if not mask_hw.any():
         # Defective, but nothing is drawn (MTD has such) or nothing is left after the resize: teaching
         # "no defect anywhere" would be wrong, so the image counts as one without mask.
-        return Target(None, label=1.0, gamma=0.0)
+        return MaskTarget(None, label=1.0, gamma=0.0)
     weight_hw = torch.ones_like(mask_hw)
     if config.distance_weights:
         weight_hw = downsize(distance_weights(mask_HW, config.w_pos, config.p, config.distance_scope))
     label = float(mask_hw.max()) if config.image_label == "soft" else 1.0
-    return Target(torch.stack((mask_hw, weight_hw)), label=label, gamma=1.0)
+    return MaskTarget(torch.stack((mask_hw, weight_hw)), label=label, gamma=1.0)
 
 
 def dilate_and_resize(

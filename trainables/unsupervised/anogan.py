@@ -74,7 +74,7 @@ class FAnoGan(nn.Module):
         rows = [self._seen(part)[0] for part in _rows_in_passes(windows)]
         return grid.spread(torch.cat(rows, dim=1))
 
-    def lineage(self, images_BCHW: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
+    def predict_stages(self, images_BCHW: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The anomaly, and ``reconstruction`` (picture) and ``residual`` (map), of patches that overlap by
         half."""
         config = self.config

@@ -9,7 +9,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from trainables.contract import Explanation, Prediction
+from trainables.contract import Prediction, StageMaps
 from trainables.data.samples import ImageSet
 from trainables.nn.models import load_model, save_model, with_layout
 from trainables.nn.passes import image_passes, in_passes, joined
@@ -50,10 +50,10 @@ class Detector(nn.Module):
         """Scores and maps in [0, 1]."""
         return self.judged(self.networks.anomaly(images_BCHW))
 
-    def lineage(self, images_BCHW: Tensor) -> Explanation:
+    def predict_stages(self, images_BCHW: Tensor) -> StageMaps:
         """The same with what led to it, but for the map itself."""
-        map_BHW, stages = self.networks.lineage(images_BCHW)
-        return Explanation(self.judged(map_BHW), stages)
+        map_BHW, stages = self.networks.predict_stages(images_BCHW)
+        return StageMaps(self.judged(map_BHW), stages)
 
     def judged(self, map_BHW: Tensor) -> Prediction:
         """Scores and maps in [0, 1] of the networks' ``anomaly``."""
@@ -98,7 +98,7 @@ class UnsupervisedPredictor:
         return joined([self.detector(part) for part in in_passes(images, self.detector.pass_cost)])
 
     @torch.no_grad()
-    def lineage(self, images: Tensor, known: Collection[str] = ()) -> Explanation:
+    def predict_stages(self, images: Tensor, known: Collection[str] = ()) -> StageMaps:
         """The answer, and what led to the map ``anomaly``, its heatmap.
 
         f-AnoGAN: the picture ``reconstruction`` and the map ``residual``, pixel by pixel. Students: the maps
@@ -106,11 +106,11 @@ class UnsupervisedPredictor:
         """
         if set(self.config.step_names) <= set(known):
             prediction = self.predict(images)
-            return Explanation(prediction, {"anomaly": prediction.heatmap})
-        parts = [self.detector.lineage(part) for part in in_passes(images, self.detector.pass_cost)]
+            return StageMaps(prediction, {"anomaly": prediction.heatmap})
+        parts = [self.detector.predict_stages(part) for part in in_passes(images, self.detector.pass_cost)]
         prediction = joined([part.prediction for part in parts])
         stages = {name: torch.cat([part.stages[name] for part in parts]) for name in parts[0].stages}
-        return Explanation(prediction, stages | {"anomaly": prediction.heatmap})
+        return StageMaps(prediction, stages | {"anomaly": prediction.heatmap})
 
     def to(self, device: torch.device) -> Self:
         """The same predictor with its weights on ``device``."""

@@ -108,7 +108,7 @@ class Students(nn.Module):
         """``mean over scales of (e − µ_e) / σ_e + (v − µ_v) / σ_v``, at every pixel: B × H × W."""
         return self._together(self._deviations(images_BCHW))
 
-    def lineage(self, images_BCHW: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
+    def predict_stages(self, images_BCHW: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The anomaly, and ``error p`` and ``variance p`` of each scale, B × H × W in [0, 1]; 0.5: as in
         normal images."""
         found: dict[str, Tensor] = {}

@@ -26,7 +26,7 @@ from assay.storage.stage_store import stage_folder
 from assay.study.stage_graph import Need
 from trainables.data.samples import ImageSet
 from trainables.evaluate import Evaluation
-from trainables.stage_maps import CAM, LINEAGE_SCHEMA, StageScores
+from trainables.stage_maps import CAM, STAGE_MAPS_SCHEMA, StageScores
 
 __all__ = ["StageScoreCache"]
 
@@ -39,7 +39,7 @@ class _Shown(NamedTuple):
 
     names: tuple[str, ...]  # in the order of the chain; a picture without probes leaves nothing else
     scores: tuple[StageScores, ...]  # of maps, and the floors beside the CAM
-    rows: list[dict[str, Any]]  # of LINEAGE_SCHEMA
+    rows: list[dict[str, Any]]  # of STAGE_MAPS_SCHEMA
 
     def part(self, names: Sequence[str]) -> _Shown:
         """What is about ``names``."""
@@ -70,9 +70,9 @@ class StageScoreCache:
 
     def complete(self, report: Evaluation) -> Evaluation:
         """``report`` of all but ``known``, with that; keeps what it shows of the other stages."""
-        if report.lineage is None:
+        if report.stage_maps is None:
             return report
-        own = _Shown(report.shown, report.stages, report.lineage.to_pylist())
+        own = _Shown(report.shown, report.stages, report.stage_maps.to_pylist())
         for shows, path in self._paths.items():
             if self._found[shows] is None:
                 self._store.write_bytes(path, _to_bytes(own.part(shows)))
@@ -96,7 +96,7 @@ class StageScoreCache:
 
 def _to_bytes(shown: _Shown) -> bytes:
     facts = {"names": shown.names, "scores": [one._asdict() for one in shown.scores]}
-    table = pa.Table.from_pylist(shown.rows, schema=LINEAGE_SCHEMA)
+    table = pa.Table.from_pylist(shown.rows, schema=STAGE_MAPS_SCHEMA)
     sink = io.BytesIO()
     pq.write_table(table.replace_schema_metadata({_FACTS: json.dumps(facts)}), sink, compression="zstd")
     return sink.getvalue()
@@ -118,5 +118,8 @@ def _with(report: Evaluation, own: _Shown, others: Sequence[_Shown], order: Sequ
     at = {sample: index for index, sample in enumerate(samples)}
     rows.sort(key=lambda row: (at[row["sample"]], row["order"]))
     return replace(
-        report, stages=tuple(scores), lineage=pa.Table.from_pylist(rows, schema=LINEAGE_SCHEMA), shown=names
+        report,
+        stages=tuple(scores),
+        stage_maps=pa.Table.from_pylist(rows, schema=STAGE_MAPS_SCHEMA),
+        shown=names,
     )

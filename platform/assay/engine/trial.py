@@ -302,8 +302,8 @@ def _write_files(
         "predictions.parquet": _parquet(report.predictions),
         "maps.parquet": _parquet(report.maps),
     }
-    if report.lineage is not None:
-        parts["lineage.parquet"] = _parquet(report.lineage)
+    if report.stage_maps is not None:
+        parts["lineage.parquet"] = _parquet(report.stage_maps)
     if place.pack.keep_models:
         parts |= {f"model/{path.name}": path.read_bytes() for path in sorted(model.iterdir())}
     return {

@@ -14,7 +14,7 @@ from assay.study import Trial
 from trainables.data import READERS, make_split, open_manifest
 from trainables.data.formats import BrokenImageError
 from trainables.data.sources import decode_image, read_bytes
-from trainables.deployed import DeployedModel, Judgement
+from trainables.deployed import Decision, DeployedModel
 from trainables.errors import InputError
 from trainables.heatmaps import read_probe
 
@@ -26,7 +26,7 @@ _BATCH = 3
 
 
 # Judges photos (H × W × C) that are all of one size.
-Judge = Callable[[Sequence[NDArray[np.uint8]]], Judgement]
+Judge = Callable[[Sequence[NDArray[np.uint8]]], Decision]
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def check_export(exported: Judge, model: DeployedModel, photos: CheckPhotos) -> 
     count = decisions = 0
     for batch in _batches(photos.photos()):
         theirs = exported(batch)
-        ours = model.judge([model.prepare(photo) for photo in batch])
+        ours = model.decide([model.prepare(photo) for photo in batch])
         score = _larger(score, ours.score, theirs.score)
         heatmap = _larger(heatmap, ours.heatmap, theirs.heatmap)
         decisions += int((ours.decision != theirs.decision).sum())

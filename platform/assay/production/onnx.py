@@ -29,7 +29,7 @@ from assay.production.check import Judge
 from assay.production.readme import Target
 from trainables.contract import Predictor
 from trainables.data.sources import resize_image
-from trainables.deployed import Card, DeployedModel, Judgement
+from trainables.deployed import Card, Decision, DeployedModel
 from trainables.errors import InputError
 
 __all__ = ["CARD_KEY", "OPSET", "OUTPUTS", "OnnxForm", "load_onnx", "write_onnx"]
@@ -109,9 +109,9 @@ def load_onnx(path: Path) -> Judge:
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     card = Card.model_validate_json(session.get_modelmeta().custom_metadata_map[CARD_KEY])
 
-    def judge(photos: Sequence[NDArray[np.uint8]]) -> Judgement:
+    def judge(photos: Sequence[NDArray[np.uint8]]) -> Decision:
         images = np.stack([resize_image(photo, card.image_size) for photo in photos])
-        return Judgement(*(np.asarray(part) for part in session.run(OUTPUTS, {"images": images})))
+        return Decision(*(np.asarray(part) for part in session.run(OUTPUTS, {"images": images})))
 
     return judge
 

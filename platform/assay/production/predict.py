@@ -157,7 +157,7 @@ class _Pipeline:
         """Judge the batch in hand and hand it to the writers."""
         batch, self._batch = self._batch, []
         small = [seen.small for seen in batch if seen.small is not None]
-        judgement = self._model.judge(small) if small else None
+        judgement = self._model.decide(small) if small else None
         at = 0
         for seen in batch:
             if seen.small is None or judgement is None:

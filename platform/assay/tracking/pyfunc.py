@@ -21,7 +21,7 @@ import trainables
 from assay.production.check import Judge
 from assay.production.readme import Target
 from trainables.catalogue import plugin_requirement
-from trainables.deployed import Card, DeployedModel, Judgement
+from trainables.deployed import Card, Decision, DeployedModel
 
 __all__ = ["PyfuncForm"]
 
@@ -92,10 +92,10 @@ def _write(source: Path, card: Card, folder: Path) -> None:
 def _load(folder: Path) -> Judge:
     model = _pyfunc().load_model(str(folder))
 
-    def judge(photos: Sequence[NDArray[np.uint8]]) -> Judgement:
+    def judge(photos: Sequence[NDArray[np.uint8]]) -> Decision:
         batch = np.stack(photos)
         found = model.predict(batch[..., 0] if batch.shape[3] == 1 else batch)
-        return Judgement(*(found[name] for name in Judgement._fields))
+        return Decision(*(found[name] for name in Decision._fields))
 
     return judge
 

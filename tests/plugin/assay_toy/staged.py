@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from assay_toy import ToyPredictor
-from trainables.contract import Explanation, Run, Trainable, TrainableConfig
+from trainables.contract import Run, StageMaps, Trainable, TrainableConfig
 from trainables.data.samples import TrainingData
 from trainables.errors import Diverged
 from trainables.pseudo_labels import PseudoLabels
@@ -48,17 +48,17 @@ class StagedPredictor(ToyPredictor):
 
     shared: Tensor | None = None  # the weight that the stages left, which other trials have, too
 
-    def lineage(self, images: Tensor, known: Collection[str] = ()) -> Explanation:
+    def predict_stages(self, images: Tensor, known: Collection[str] = ()) -> StageMaps:
         prediction = self.predict(images)
         heatmap = prediction.heatmap
         height, width = images.shape[2:]
         weight = self.weight if self.shared is None else self.shared
         told = {"final_cam": heatmap, "pseudo": (heatmap >= 0.5).float()}
         if set(SHOWN) <= set(known):
-            return Explanation(prediction, told)
+            return StageMaps(prediction, told)
         cam = torch.sigmoid(self.slope / 2 * (weight - images.mean(dim=1)))
         crop = images[:, :, height // 4 : -height // 4, width // 4 : -width // 4]
-        return Explanation(prediction, {"cam": cam, "crop": crop} | told)
+        return StageMaps(prediction, {"cam": cam, "crop": crop} | told)
 
 
 def stages(config: StagedConfig) -> Sequence[Stage]:
