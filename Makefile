@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check format bench bench-dashboard calibrate example torture clean
+.PHONY: help quickstart test check format bench bench-dashboard calibrate docs example torture clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 24
@@ -44,6 +44,10 @@ bench: .venv/.installed-dev  ## measure images/s, the overhead per trial, large 
 
 bench-dashboard: .venv/.installed-dev  ## seconds of the dashboard's pages with 10,000 trials, in Chromium (needs /usr/bin/chromium)
 	@$(BIN)/python -m benchmarks.dashboard $(if $(OPTUNA_DASHBOARD),--optuna-dashboard $(OPTUNA_DASHBOARD))
+
+docs: .venv/.installed-dev  ## the documentation as a site in build/docs (open index.html); a broken link fails
+	@$(BIN)/python -m sphinx -c docs --fail-on-warning --keep-going --quiet --builder html . build/docs
+	@echo "build/docs/index.html"
 
 example: .venv/.installed  ## train studies/ksdd_additions.yaml (DATA=folder with KolektorSDD), write its report into docs/example
 	@$(BIN)/assay run studies/ksdd_additions.yaml --data $(DATA)

@@ -1,0 +1,79 @@
+"""Configuration of the documentation's site, which ``make docs`` builds with Sphinx from the Markdown here.
+
+The source folder is the project's root, so that links between pages are the same here and on a code host.
+The navigation is read from the lists of ``docs/index.md``: a page that is not listed there fails the build.
+Nothing is loaded from elsewhere, neither while building nor while reading.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "platform")]
+
+project = "assay"
+author = "the authors of assay"
+project_copyright = "the authors of assay, Apache-2.0"
+html_title = "assay"
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+root_doc = "docs/index"
+include_patterns = ["docs/**", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+exclude_patterns = [
+    ".*",
+    "build",
+    "dist",
+    "assay-storage",
+    "platform",
+    "trainables",
+    "tests",
+    "docs/example/*_files",
+]
+
+myst_heading_anchors = 4
+nitpicky = False
+# Page titles of example reports and tables start below the first level, as the program writes them.
+suppress_warnings = ["myst.header"]
+
+autodoc_typehints = "signature"
+autodoc_member_order = "bysource"
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+
+html_theme = "furo"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_extra_path = ["site"]  # index.html of the site's root, which leads to docs/index.html
+html_show_sphinx = False
+html_copy_source = False
+html_theme_options = {"navigation_with_keys": True}
+pygments_style = "friendly"
+pygments_dark_style = "monokai"
+
+_SECTION = re.compile(r"^## (.+)$", re.MULTILINE)
+_PAGE = re.compile(r"\]\(([^)#]+)\.md\)")
+
+
+def navigation(text: str) -> str:
+    """Hidden tables of contents, one for each section of the index, of the pages that the section links."""
+    _, *parts = _SECTION.split(text)
+    return "\n".join(
+        f"```{{toctree}}\n:hidden:\n:caption: {caption}\n\n" + "\n".join(_PAGE.findall(body)) + "\n```\n"
+        for caption, body in zip(parts[::2], parts[1::2], strict=True)
+        if _PAGE.search(body)
+    )
+
+
+def _add_navigation(app: Sphinx, docname: str, content: list[str]) -> None:
+    if docname == root_doc:
+        content[0] += "\n" + navigation(content[0])
+
+
+def setup(app: Sphinx) -> None:
+    """Hook the navigation into the reading of the index."""
+    app.connect("source-read", _add_navigation)
