@@ -30,6 +30,7 @@ from assay.cli import (
     schema,
     status,
     stop,
+    studies,
     submit,
 )
 
@@ -38,7 +39,7 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     name="assay",
     help="Ablations and searches in surface-defect segmentation: one YAML file asks, a table answers.",
-    epilog="Example: assay run studies/quickstart.yaml",
+    epilog="Example: assay run quickstart",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -46,7 +47,7 @@ app = typer.Typer(
 )
 
 _GROUPS = (
-    plan, run, submit, status, report, dashboard, labels, best, predict, export, stop, clean, mlflow, data,
+    studies, plan, run, submit, status, report, dashboard, labels, best, predict, export, stop, clean, mlflow, data,
     init, schema, doctor,
 )  # fmt: skip
 for _group in _GROUPS:

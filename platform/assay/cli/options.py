@@ -45,6 +45,16 @@ def _expanded(path: Path | None) -> Path | None:
     return None if path is None else path.expanduser()
 
 
+def _found_study(text: Path) -> Path:
+    """The study's file; a remark goes to stderr where the user may have meant another one."""
+    from assay.study.shipped import find_study
+
+    found = find_study(text)
+    if found.remark:
+        typer.echo(found.remark, err=True)
+    return found.path
+
+
 Storage = Annotated[
     str,
     typer.Option(
@@ -74,4 +84,12 @@ Cache = Annotated[
         help="Where decoded images and unpacked archives are kept on this machine.",
     ),
 ]
-StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file (YAML).", show_default=False)]
+StudyFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="STUDY",
+        callback=_found_study,
+        help="A study file (YAML), or the name of a study that comes with assay.",
+        show_default=False,
+    ),
+]

@@ -1,0 +1,123 @@
+"""`assay studies`: the studies that come with assay, and a copy of one to change."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from assay.study import Study
+
+__all__ = ["copy", "register", "studies"]
+
+Reader = Annotated[
+    str | None, typer.Option("--reader", metavar="READER", help="Only studies on this data set.")
+]
+Method = Annotated[
+    str | None, typer.Option("--method", metavar="METHOD", help="Only studies that train this method.")
+]
+StudyName = Annotated[str, typer.Argument(metavar="NAME", help="Name of a study that `assay studies` lists.")]
+Folder = Annotated[
+    Path, typer.Argument(metavar="[FOLDER]", help="Where to put it.", show_default="this folder")
+]
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(
+        invoke_without_command=True, epilog="Example: assay studies --reader mtd", help=studies.__doc__
+    )
+    group.callback()(studies)
+    group.command(epilog="Example: assay studies copy quickstart")(copy)
+    app.add_typer(group, name="studies")
+
+
+def studies(context: typer.Context, *, reader: Reader = None, method: Method = None) -> None:
+    """List the studies that come with assay: what each asks, what it trains on, and how many trials.
+
+    `assay run NAME` trains one in any folder. `assay studies copy NAME` makes a copy to change.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from assay.cli.output import console
+    from assay.study import read_study
+    from assay.study.shipped import shipped_studies
+
+    shipped = [read_study(path) for path in shipped_studies().values()]
+    _refuse_unknown("--reader", reader, {study.data.reader for study in shipped})
+    _refuse_unknown("--method", method, {name for study in shipped for name in _methods(study)})
+    chosen = [
+        study
+        for study in shipped
+        if reader in (None, study.data.reader) and (method is None or method in _methods(study))
+    ]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("study", "question", "method", "data", "trials", "needs"):
+        table.add_column(title, overflow="fold", no_wrap=title == "study")
+    for study in sorted(chosen, key=lambda study: (_needs_data(study), study.study)):
+        needs = [*(["data"] if _needs_data(study) else []), *(["GPU"] if study.resources.gpus else [])]
+        row = (
+            study.study,
+            study.question,
+            ", ".join(_methods(study)),
+            study.data.reader,
+            _trials(study),
+            ", ".join(needs) or "nothing",
+        )
+        table.add_row(*map(Text, row))
+    out = console()
+    out.print(table)
+    out.print(
+        "Train one: `assay run NAME`, with --data ROOT where it needs data. `assay plan NAME --forecast` says "
+        "how long that takes here.\nChange one: `assay studies copy NAME`."
+    )
+
+
+def copy(name: StudyName, folder: Folder = Path()) -> None:
+    """Copy a study that comes with assay into a folder, to change it there."""
+    from assay.study import read_study
+    from assay.study.shipped import copy_study
+
+    path = copy_study(name, folder)
+    data = " --data ROOT" if _needs_data(read_study(path)) else ""
+    typer.echo(f"wrote {path}")
+    typer.echo(f"next: assay run {shlex.quote(str(path))}{data}")
+
+
+def _refuse_unknown(option: str, value: str | None, known: set[str]) -> None:
+    from assay.study.source import nearest
+    from trainables.errors import InputError
+
+    if value is not None and value not in known:
+        raise InputError(f"no study that comes with assay has {option} {value}; {nearest(value, known)}")
+
+
+def _methods(study: Study) -> list[str]:
+    """The methods that base, levels and rows name."""
+    levels = [level for levels in study.factors.values() for level in levels.values()]
+    names = [study.trainable, *(level.trainable for level in levels)]
+    return list(dict.fromkeys(name for name in names if name is not None))
+
+
+def _needs_data(study: Study) -> bool:
+    from trainables.data.readers import READERS
+
+    return READERS[study.data.reader].needs_root
+
+
+def _trials(study: Study) -> str:
+    """How many trials the study plans; a study that is confounded on purpose plans none."""
+    from assay.study import plan_study
+    from trainables.errors import InputError
+
+    try:
+        plan = plan_study(study, None, "cuda" if study.resources.gpus else "cpu")
+    except InputError:
+        return "refused"
+    return f"{'≤ ' if plan.pending_points else ''}{plan.size}"

@@ -1,0 +1,97 @@
+"""Studies that come with assay, found by name wherever it is installed.
+
+In the repository they lie in ``studies/``, in the wheel inside the package. A file of the user's own always
+wins over a shipped study of the same name.
+
+>>> found = find_study(Path("quickstart"))
+>>> study = read_study(found.path)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import assay
+from assay.study.source import nearest
+from trainables.errors import InputError
+
+__all__ = ["FoundStudy", "copy_study", "find_study", "shipped_studies"]
+
+SUFFIXES = (".yaml", ".yml")
+
+
+class FoundStudy(NamedTuple):
+    """A study's file, and a remark where the user may have meant another one."""
+
+    path: Path
+    remark: str = ""
+
+
+@cache
+def shipped_studies() -> Mapping[str, Path]:
+    """Name → file of every study that comes with assay."""
+    package = Path(assay.__file__).parent
+    folders = (package / "studies", package.parents[1] / "studies")  # of the wheel, of the repository
+    folder = next((folder for folder in folders if folder.is_dir()), None)
+    assert folder is not None, f"the installation lacks its studies: looked in {folders[0]} and {folders[1]}"
+    return MappingProxyType({path.stem: path for path in sorted(folder.glob("*.yaml"))})
+
+
+def find_study(text: Path) -> FoundStudy:
+    """The file that a user means: its path, its name in this folder, or the name of a shipped study.
+
+    Raises:
+        InputError: If there is no such file and no shipped study of that name.
+    """
+    shipped = shipped_studies()
+    if text.is_file() or len(text.parts) > 1:
+        return FoundStudy(_existing(text))
+    if text.suffix in SUFFIXES:
+        return FoundStudy(_existing(text))
+    own = next((path for suffix in SUFFIXES if (path := Path(f"{text}{suffix}")).is_file()), None)
+    if own is not None:
+        remark = f"taking {own} of this folder, not the study {text} that comes with assay"
+        return FoundStudy(own, remark if text.name in shipped else "")
+    if text.name in shipped:
+        return FoundStudy(shipped[text.name], f"taking the study {text} that comes with assay")
+    raise InputError(
+        f"there is no file {text}.yaml in this folder, and no study {text} comes with assay; "
+        f"{nearest(text.name, shipped)} `assay studies` lists them."
+    )
+
+
+def copy_study(name: str, folder: Path) -> Path:
+    """Copy a shipped study into ``folder``, which is made where it is missing; a file there stays.
+
+    Raises:
+        InputError: If no shipped study has this name, or the file exists or cannot be written.
+    """
+    shipped = shipped_studies()
+    if name not in shipped:
+        raise InputError(f"no study {name} comes with assay; {nearest(name, shipped)}")
+    path = folder / f"{name}.yaml"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            file.write(shipped[name].read_bytes())
+    except FileExistsError as error:
+        raise InputError(
+            f"{path} exists already and is not replaced. Name another folder, or remove it."
+        ) from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}. Name another folder.") from error
+    return path
+
+
+def _existing(path: Path) -> Path:
+    """``path`` as it is; one that is missing is left to the reader's message, unless its name is known."""
+    if not path.exists() and path.stem in shipped_studies():
+        raise InputError(
+            f"{path}: there is no such file. A study of this name comes with assay: write {path.stem} for "
+            f"{path}, or `assay studies copy {path.stem}` first."
+        )
+    return path
