@@ -47,8 +47,8 @@ app = typer.Typer(
 )
 
 _GROUPS = (
-    studies, plan, run, submit, status, report, dashboard, labels, best, predict, export, stop, clean, mlflow, data,
-    init, schema, doctor,
+    studies, plan, run, submit, status, report, dashboard, labels, best, predict, export, stop, clean, mlflow,
+    data, init, schema, doctor,
 )  # fmt: skip
 for _group in _GROUPS:
     _group.register(app)

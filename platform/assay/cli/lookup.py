@@ -20,6 +20,8 @@ def study_name(store: Store, text: str) -> str:
     Raises:
         InputError: If no such study was ever run here.
     """
+    from assay.study.shipped import shipped_studies
+
     name = text
     if text.endswith((".yaml", ".yml")):
         from assay.study import read_study
@@ -28,11 +30,15 @@ def study_name(store: Store, text: str) -> str:
     known = store.studies()
     if name in known:
         return name
+    train = f" Train it first: `assay run {text}`." if text != name or name in shipped_studies() else ""
     if not known:
-        raise InputError(f"no study was run into the storage {store.uri} yet. Name another with --storage.")
+        raise InputError(
+            f"no study was run into the storage {store.uri} yet, and none called {name}."
+            f"{train or ' Name another storage with --storage.'}"
+        )
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"Did you mean {near[0]}?" if near else f"It holds: {', '.join(known[:20])}."
-    raise InputError(f"the storage {store.uri} holds no study {name}. {hint}")
+    raise InputError(f"the storage {store.uri} holds no study {name}.{train} {hint}")
 
 
 def trial_id(store: Store, text: str) -> str:
@@ -41,13 +47,14 @@ def trial_id(store: Store, text: str) -> str:
     Raises:
         InputError: If no trial starts so, or several do.
     """
-    found = [known for known in store.trials() if text and known.startswith(text)]
-    if len(found) == 1:
-        return found[0]
-    if not found:
+    trials = [known for known in store.trials() if text and known.startswith(text)]
+    if len(trials) == 1:
+        return trials[0]
+    if not trials:
         raise InputError(
             f"no trial in {store.uri} has an id that starts with {text!r}. `assay plan STUDY` lists them."
         )
     raise InputError(
-        f"{len(found)} trials have an id that starts with {text!r}: {', '.join(found[:5])} … Type more of it."
+        f"{len(trials)} trials have an id that starts with {text!r}: {', '.join(trials[:5])} … "
+        "Type more of it."
     )

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["copy", "register", "studies"]
 
+_METHODS = 2  # a study with more says how many
+
 Reader = Annotated[
     str | None, typer.Option("--reader", metavar="READER", help="Only studies on this data set.")
 ]
@@ -65,7 +67,7 @@ def studies(context: typer.Context, *, reader: Reader = None, method: Method = N
         row = (
             study.study,
             study.question,
-            ", ".join(_methods(study)),
+            _named(_methods(study)),
             study.data.reader,
             _trials(study),
             ", ".join(needs) or "nothing",
@@ -74,8 +76,8 @@ def studies(context: typer.Context, *, reader: Reader = None, method: Method = N
     out = console()
     out.print(table)
     out.print(
-        "Train one: `assay run NAME`, with --data ROOT where it needs data. `assay plan NAME --forecast` says "
-        "how long that takes here.\nChange one: `assay studies copy NAME`."
+        "Train one: `assay run NAME`, with --data ROOT where it needs data. `assay plan NAME --forecast` "
+        "says how long that takes here.\nChange one: `assay studies copy NAME`."
     )
 
 
@@ -103,6 +105,10 @@ def _methods(study: Study) -> list[str]:
     levels = [level for levels in study.factors.values() for level in levels.values()]
     names = [study.trainable, *(level.trainable for level in levels)]
     return list(dict.fromkeys(name for name in names if name is not None))
+
+
+def _named(methods: list[str]) -> str:
+    return ", ".join(methods) if len(methods) <= _METHODS else f"{len(methods)} methods"
 
 
 def _needs_data(study: Study) -> bool:
