@@ -58,7 +58,7 @@ def test_reader_of_files_says_when_its_data_are_not_there(name: str, tmp_path: P
 
 
 def test_unknown_reader_and_setting_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"unknown reader 'cifar'. Known: dagm, folder"):
+    with pytest.raises(InputError, match=r"no reader 'cifar'. Did you mean dagm, folder"):
         open_manifest(DataSpec(reader="cifar"), None, tmp_path)
     with pytest.raises(InputError, match=r"data\.options\.colour: .*Settings of reader synthetic: images"):
         open_manifest(DataSpec(reader="synthetic", options={"colour": 1}), None, tmp_path)

@@ -146,9 +146,7 @@ def list_images(spec: DataSpec, root: Path | None, cache: Path) -> tuple[Reader,
     Raises:
         InputError: If the reader or a class is unknown, or the data set is not there.
     """
-    reader = READERS.get(spec.reader)
-    if reader is None:
-        raise InputError(f"data.reader: unknown reader {spec.reader!r}. Known: {', '.join(sorted(READERS))}.")
+    reader = READERS.find(spec.reader)
     listing = reader.read(spec, Place(root, cache))
     if not listing.entries and listing.classes is None:
         raise InputError(f"{listing.root}: no images for reader {reader.name}. Check data.path and --data.")

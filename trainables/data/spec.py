@@ -67,8 +67,8 @@ class DataSpec(BaseModel, frozen=True, extra="forbid"):
     """The ``data:`` block of a study."""
 
     reader: str = Field(
-        description="Name of a reader: synthetic, kolektorsdd, kolektorsdd2, dagm, severstal, mvtec, mtd, "
-        "folder or table."
+        description="Name of a reader: one of a published data set such as kolektorsdd, `folder` or `table` "
+        "for images of your own, `synthetic`, or one of another package."
     )
     path: str | None = Field(
         None, description="Folder or file below the data root; the reader knows its usual place."

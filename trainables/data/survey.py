@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from trainables.data.formats import BrokenImageError
 from trainables.data.inspection import Row
 from trainables.data.manifest import Manifest, list_images, open_manifest
+from trainables.data.readers import READERS
 from trainables.data.readers.base import images_in
 from trainables.data.seeds import shuffled
 from trainables.data.sources import decode_image, decode_mask, read_bytes
@@ -31,7 +32,6 @@ __all__ = ["Survey", "survey_images"]
 _GOOD = ("good", "ok", "normal", "pass", "free", "defect_free")
 _DEFECT = ("defect", "defects", "defective", "ng", "nok", "bad", "anomaly", "anomalies", "fail")
 _MASKS = ("masks", "mask", "ground_truth", "groundtruth", "gt", "labels", "label", "annotations")
-_PUBLISHED = ("kolektorsdd", "kolektorsdd2", "dagm", "severstal", "mtd")
 _LEAST = 3  # images of a kind: one each for training, validation and test
 _LOOKED_AT = 64  # images whose colours, and masks whose defects, are measured
 
@@ -137,7 +137,8 @@ def _find_layout(folder: Path, cache: Path) -> DataSpec:
             return _spec("folder", path, options)
         if as_mvtec:
             return _spec("mvtec", path)
-    known = [name for name in _PUBLISHED if _reads(name, folder, cache)]
+    recognised = [name for name, reader in READERS.items() if reader.recognised]
+    known = [name for name in recognised if _reads(name, folder, cache)]
     if len(known) == 1:
         return _spec(known[0], None)
     found = ", ".join(known or [path.name for path in below]) or "none"

@@ -150,6 +150,8 @@ class Reader:
     Options: type[BaseModel]
     read: Callable[[DataSpec, Place], Listing]
     needs_root: bool = True  # False: it makes its images itself
+    # True: `assay init` tries it on a folder of unknown layout. It needs no options, and refuses other data.
+    recognised: bool = False
 
 
 def options_of(model: type[OptionsT], spec: DataSpec) -> OptionsT:

@@ -161,10 +161,12 @@ def _expected(chosen: list[str]) -> Expected:
 
 
 READER = Reader(
-    "dagm",
-    "DAGM 2007: ten classes of textures, 16100 images, 2100 defective",
-    "none stated; offered publicly for benchmarks",
-    "Wieler, Hahn, Weakly Supervised Learning for Industrial Optical Inspection, DAGM symposium 2007",
-    NoOptions,
-    read_dagm,
+    name="dagm",
+    title="DAGM 2007: ten classes of textures, 16100 images, 2100 defective",
+    licence="none stated; offered publicly for benchmarks",
+    citation="Wieler, Hahn, Weakly Supervised Learning for Industrial Optical Inspection, "
+    "DAGM symposium 2007",
+    Options=NoOptions,
+    read=read_dagm,
+    recognised=True,
 )

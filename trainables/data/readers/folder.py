@@ -98,10 +98,10 @@ def _entry(root: Path, path: Path, split: str | None, defect_class: str | None, 
 
 
 READER = Reader(
-    "folder",
-    "Folders good/, defect/ and masks/ of your own images",
-    "yours",
-    "none",
-    FolderOptions,
-    read_folder,
+    name="folder",
+    title="Folders good/, defect/ and masks/ of your own images",
+    licence="yours",
+    citation="none",
+    Options=FolderOptions,
+    read=read_folder,
 )

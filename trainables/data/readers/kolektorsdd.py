@@ -132,10 +132,12 @@ def _published_sets(folds: _Folds, train_items: int) -> PublishedSets:
 
 
 READER = Reader(
-    "kolektorsdd",
-    "KolektorSDD: commutator surfaces with cracks, 399 images, 52 defective",
-    "CC BY-NC-SA 4.0",
-    "Tabernik, Šela, Skvarč, Skočaj, J. Intelligent Manufacturing 2019, doi:10.1007/s10845-019-01476-x",
-    KolektorOptions,
-    read_kolektorsdd,
+    name="kolektorsdd",
+    title="KolektorSDD: commutator surfaces with cracks, 399 images, 52 defective",
+    licence="CC BY-NC-SA 4.0",
+    citation="Tabernik, Šela, Skvarč, Skočaj, J. Intelligent Manufacturing 2019, "
+    "doi:10.1007/s10845-019-01476-x",
+    Options=KolektorOptions,
+    read=read_kolektorsdd,
+    recognised=True,
 )

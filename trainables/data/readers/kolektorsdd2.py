@@ -89,10 +89,11 @@ def _list_part(root: Path, split: str) -> Iterator[Entry]:
 
 
 READER = Reader(
-    "kolektorsdd2",
-    "KolektorSDD2: production surfaces in colour, 3335 images, 356 defective",
-    "CC BY-NC-SA 4.0",
-    "Božič, Tabernik, Skočaj, Computers in Industry 129, 2021, doi:10.1016/j.compind.2021.103459",
-    NoOptions,
-    read_kolektorsdd2,
+    name="kolektorsdd2",
+    title="KolektorSDD2: production surfaces in colour, 3335 images, 356 defective",
+    licence="CC BY-NC-SA 4.0",
+    citation="Božič, Tabernik, Skočaj, Computers in Industry 129, 2021, doi:10.1016/j.compind.2021.103459",
+    Options=NoOptions,
+    read=read_kolektorsdd2,
+    recognised=True,
 )

@@ -92,10 +92,11 @@ def _list_class(images: Path, folder: str, defect_class: str | None) -> list[Ent
 
 
 READER = Reader(
-    "mtd",
-    "MTD: magnetic tiles with five defect classes, 1344 images, 392 defective",
-    "none stated; any use welcome, citation asked for",
-    "Huang, Qiu, Guo, Wang, Yuan, IEEE CASE 2018, doi:10.1109/COASE.2018.8560423",
-    NoOptions,
-    read_mtd,
+    name="mtd",
+    title="MTD: magnetic tiles with five defect classes, 1344 images, 392 defective",
+    licence="none stated; any use welcome, citation asked for",
+    citation="Huang, Qiu, Guo, Wang, Yuan, IEEE CASE 2018, doi:10.1109/COASE.2018.8560423",
+    Options=NoOptions,
+    read=read_mtd,
+    recognised=True,
 )

@@ -80,10 +80,10 @@ def _list_part(root: Path, split: str) -> Iterator[Entry]:
 
 
 READER = Reader(
-    "mvtec",
-    "MVTec AD: a category of objects or textures, normal images in training",
-    "CC BY-NC-SA 4.0",
-    "Bergmann, Batzner, Fauser, Sattlegger, Steger, IJCV 129, 2021, doi:10.1007/s11263-020-01400-4",
-    MvtecOptions,
-    read_mvtec,
+    name="mvtec",
+    title="MVTec AD: a category of objects or textures, normal images in training",
+    licence="CC BY-NC-SA 4.0",
+    citation="Bergmann, Batzner, Fauser, Sattlegger, Steger, IJCV 129, 2021, doi:10.1007/s11263-020-01400-4",
+    Options=MvtecOptions,
+    read=read_mvtec,
 )

@@ -236,10 +236,11 @@ def _expected(chosen: tuple[str, ...], other_classes: str) -> Expected | None:
 
 
 READER = Reader(
-    "severstal",
-    "Severstal: steel sheets with four classes of defects, 12568 images, 6666 defective",
-    "rules of the Kaggle competition severstal-steel-defect-detection",
-    "PAO Severstal, Kaggle 2019, kaggle.com/c/severstal-steel-defect-detection",
-    SeverstalOptions,
-    read_severstal,
+    name="severstal",
+    title="Severstal: steel sheets with four classes of defects, 12568 images, 6666 defective",
+    licence="rules of the Kaggle competition severstal-steel-defect-detection",
+    citation="PAO Severstal, Kaggle 2019, kaggle.com/c/severstal-steel-defect-detection",
+    Options=SeverstalOptions,
+    read=read_severstal,
+    recognised=True,
 )

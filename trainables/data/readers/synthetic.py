@@ -165,11 +165,11 @@ def _write(path: Path, pixels: np.ndarray) -> None:
 
 
 READER = Reader(
-    "synthetic",
-    "Synthetic textured surfaces with six kinds of defects, made on the spot",
-    "Apache-2.0, as this program",
-    "after DAGM 2007, Weakly Supervised Learning for Industrial Optical Inspection",
-    SyntheticOptions,
-    read_synthetic,
+    name="synthetic",
+    title="Synthetic textured surfaces with six kinds of defects, made on the spot",
+    licence="Apache-2.0, as this program",
+    citation="after DAGM 2007, Weakly Supervised Learning for Industrial Optical Inspection",
+    Options=SyntheticOptions,
+    read=read_synthetic,
     needs_root=False,
 )

@@ -197,10 +197,10 @@ def _entry(row: _Row) -> Entry:
 
 
 READER = Reader(
-    "table",
-    "A CSV or Parquet table of your own images",
-    "yours",
-    "none",
-    TableOptions,
-    read_table,
+    name="table",
+    title="A CSV or Parquet table of your own images",
+    licence="yours",
+    citation="none",
+    Options=TableOptions,
+    read=read_table,
 )
