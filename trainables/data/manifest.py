@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from trainables.data.inspection import Finding, Row, inspect
 from trainables.data.readers import READERS, Listing, PublishedSets, Reader
-from trainables.data.sources import Place
+from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
 
@@ -147,7 +147,7 @@ def list_images(spec: DataSpec, root: Path | None, cache: Path) -> tuple[Reader,
         InputError: If the reader or a class is unknown, or the data set is not there.
     """
     reader = READERS.find(spec.reader)
-    listing = reader.read(spec, Place(root, cache))
+    listing = reader.read(spec, DataFolders(root, cache))
     if not listing.entries and listing.classes is None:
         raise InputError(f"{listing.root}: no images for reader {reader.name}. Check data.path and --data.")
     if spec.classes is None:

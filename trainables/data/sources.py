@@ -23,7 +23,7 @@ from trainables.errors import InputError
 
 __all__ = [
     "MAX_PIXELS",
-    "Place",
+    "DataFolders",
     "confine",
     "decode_image",
     "decode_indices",
@@ -39,7 +39,7 @@ _STORED = cv2.IMREAD_IGNORE_ORIENTATION
 
 
 @dataclass(frozen=True)
-class Place:
+class DataFolders:
     """Where a reader may look (the data root, if one was given) and where it may write (the cache)."""
 
     root: Path | None

@@ -10,7 +10,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from trainables.data.formats import IMAGE_SUFFIXES, MASK_SUFFIXES
-from trainables.data.sources import Place
+from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
 
@@ -111,9 +111,9 @@ class Listing:
 
 
 def read_published(
-    model: type[OptionsT], file: Path, shape: str, place: Place, *folders: Path
+    model: type[OptionsT], file: Path, shape: str, folders: DataFolders, *nearby: Path
 ) -> OptionsT | None:
-    """A JSON list of the makers' subsets, from the data root or the first of ``folders`` that holds it.
+    """A JSON list of the makers' subsets, from the data root or the first of ``nearby`` that holds it.
 
     Returns:
         None if it lies nowhere.
@@ -121,7 +121,7 @@ def read_published(
     Raises:
         InputError: If it has not the form that ``shape`` describes.
     """
-    roots = folders if place.root is None else (place.root, *folders)
+    roots = nearby if folders.root is None else (folders.root, *nearby)
     path = next((root / file for root in roots if (root / file).is_file()), None)
     if path is None:
         return None
@@ -148,7 +148,7 @@ class Reader:
     licence: str
     citation: str
     Options: type[BaseModel]
-    read: Callable[[DataSpec, Place], Listing]
+    read: Callable[[DataSpec, DataFolders], Listing]
     needs_root: bool = True  # False: it makes its images itself
     # True: `assay init` tries it on a folder of unknown layout. It needs no options, and refuses other data.
     recognised: bool = False

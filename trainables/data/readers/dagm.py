@@ -37,7 +37,7 @@ from trainables.data.readers.base import (
     options_of,
     read_published,
 )
-from trainables.data.sources import Place
+from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
 
@@ -54,11 +54,11 @@ class _Masks(RootModel[dict[str, dict[int, list[str]]]], frozen=True):
     pass
 
 
-def read_dagm(spec: DataSpec, place: Place) -> Listing:
+def read_dagm(spec: DataSpec, folders: DataFolders) -> Listing:
     """Index DAGM 2007: ``Class1/Train/0576.PNG`` with ``Class1/Train/Label/0576_label.PNG``."""
     options_of(NoOptions, spec)
-    start = place.below_root(READER.name, spec.path)
-    root = place.search(start, _holds_classes, "DAGM", "DAGM2007")
+    start = folders.below_root(READER.name, spec.path)
+    root = folders.search(start, _holds_classes, "DAGM", "DAGM2007")
     if root is None:
         raise InputError(
             f"{start} holds no DAGM 2007: expected a folder DAGM, or folders Class1 … Class10 with Train and "
@@ -69,7 +69,7 @@ def read_dagm(spec: DataSpec, place: Place) -> Listing:
     entries = tuple(
         entry for name in chosen for part in _PARTS for entry in _list_part(root, f"{name}/{part}", name)
     )
-    lists = read_published(_Masks, _MASKS, "class → N → stems of training images", place, start, root)
+    lists = read_published(_Masks, _MASKS, "class → N → stems of training images", folders, start, root)
     return Listing(
         root,
         entries,

@@ -20,7 +20,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from trainables.data.readers.base import Entry, Listing, Reader, images_in, mask_beside, options_of
-from trainables.data.sources import Place
+from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
 
@@ -44,10 +44,10 @@ class FolderOptions(BaseModel, frozen=True, extra="forbid"):
     )
 
 
-def read_folder(spec: DataSpec, place: Place) -> Listing:
+def read_folder(spec: DataSpec, folders: DataFolders) -> Listing:
     """Index ``good/``, ``defect/`` and ``masks/``, directly or below ``train/`` and ``test/``."""
     options = options_of(FolderOptions, spec)
-    start = place.below_root(READER.name, spec.path)
+    start = folders.below_root(READER.name, spec.path)
     below = [path for path in start.iterdir() if path.is_dir()] if start.is_dir() else []
     candidates = [start, *below] if len(below) == 1 else [start]  # a zip often has one folder on top
     root = next((folder for folder in candidates if _parts(folder, options)), None)

@@ -31,7 +31,7 @@ from trainables.data.readers.base import (
     options_of,
     read_published,
 )
-from trainables.data.sources import Place
+from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
 
@@ -58,11 +58,11 @@ class _Folds(BaseModel, frozen=True):
     train: dict[str, list[list[tuple[str, bool]]]]
 
 
-def read_kolektorsdd(spec: DataSpec, place: Place) -> Listing:
+def read_kolektorsdd(spec: DataSpec, folders: DataFolders) -> Listing:
     """Index KolektorSDD (CC BY-NC-SA 4.0): ``kos01/Part0.jpg`` with ``kos01/Part0_label.bmp``."""
     options = options_of(KolektorOptions, spec)
-    start = place.below_root(READER.name, spec.path)
-    root = place.search(start, _holds_items, "KolektorSDD")
+    start = folders.below_root(READER.name, spec.path)
+    root = folders.search(start, _holds_items, "KolektorSDD")
     if root is None:
         raise InputError(
             f"{start} holds no KolektorSDD: expected KolektorSDD.zip, a folder KolektorSDD, or folders "
@@ -70,7 +70,7 @@ def read_kolektorsdd(spec: DataSpec, place: Place) -> Listing:
         )
     items = sorted(path for path in root.iterdir() if _is_item(path))
     shape = "test[fold] = items and train['P_N'][fold] = [item, has mask]"
-    folds = read_published(_Folds, _FOLDS, shape, place, start, root)
+    folds = read_published(_Folds, _FOLDS, shape, folders, start, root)
     fold_of = {item: fold for fold, names in enumerate(folds.test) for item in names} if folds else {}
     entries = tuple(
         Entry(

@@ -32,7 +32,7 @@ from trainables.data.readers.base import (
     options_of,
     read_published,
 )
-from trainables.data.sources import Place
+from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
 
@@ -49,17 +49,17 @@ class _Masks(BaseModel, frozen=True):
     masks: dict[int, list[str]]
 
 
-def read_kolektorsdd2(spec: DataSpec, place: Place) -> Listing:
+def read_kolektorsdd2(spec: DataSpec, folders: DataFolders) -> Listing:
     """Index KolektorSDD2 (CC BY-NC-SA 4.0): ``train/10301.png`` with ``train/10301_GT.png``."""
     options_of(NoOptions, spec)
-    start = place.below_root(READER.name, spec.path)
-    root = place.search(start, _holds_parts, "KolektorSDD2", "KSDD2")
+    start = folders.below_root(READER.name, spec.path)
+    root = folders.search(start, _holds_parts, "KolektorSDD2", "KSDD2")
     if root is None:
         raise InputError(
             f"{start} holds no KolektorSDD2: expected KolektorSDD2.zip, a folder KolektorSDD2, or folders "
             "train and test with 10301.png and 10301_GT.png. Give --data the folder that holds it."
         )
-    lists = read_published(_Masks, _MASKS, "masks[N] = stems of training images", place, start, root)
+    lists = read_published(_Masks, _MASKS, "masks[N] = stems of training images", folders, start, root)
     return Listing(
         root,
         tuple(entry for split in ("train", "test") for entry in _list_part(root, split)),

@@ -18,7 +18,7 @@ import re
 from pathlib import Path
 
 from trainables.data.readers.base import Entry, Expected, Listing, NoOptions, Reader, images_in, options_of
-from trainables.data.sources import Place
+from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
 
@@ -34,11 +34,11 @@ _CLASSES = {
 }
 
 
-def read_mtd(spec: DataSpec, place: Place) -> Listing:
+def read_mtd(spec: DataSpec, folders: DataFolders) -> Listing:
     """Index MTD: ``MT_Crack/Imgs/exp1_num_4727.jpg`` with ``exp1_num_4727.png``."""
     options_of(NoOptions, spec)
-    start = place.below_root(READER.name, spec.path)
-    root = place.search(start, _holds_classes, "MTD")
+    start = folders.below_root(READER.name, spec.path)
+    root = folders.search(start, _holds_classes, "MTD")
     if root is None:
         raise InputError(
             f"{start} holds no MTD: expected a folder MTD, or folders MT_Free, MT_Crack … with Imgs inside. "

@@ -21,7 +21,7 @@ from pathlib import Path
 from pydantic import BaseModel, Field
 
 from trainables.data.readers.base import Entry, Listing, Reader, images_in, mask_beside, options_of
-from trainables.data.sources import Place
+from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
 
@@ -36,12 +36,12 @@ class MvtecOptions(BaseModel, frozen=True, extra="forbid"):
     )
 
 
-def read_mvtec(spec: DataSpec, place: Place) -> Listing:
+def read_mvtec(spec: DataSpec, folders: DataFolders) -> Listing:
     """Index a category: ``test/scratch/000.png`` with ``ground_truth/scratch/000_mask.png``."""
     options = options_of(MvtecOptions, spec)
-    start = place.below_root(READER.name, spec.path)
+    start = folders.below_root(READER.name, spec.path)
     names = ("mvtec_anomaly_detection", "mvtec")
-    top = start if _is_category(start) else place.search(start, _holds_categories, *names)
+    top = start if _is_category(start) else folders.search(start, _holds_categories, *names)
     if top is None:
         raise InputError(
             f"{start} holds no category of MVTec AD: expected folders such as bottle with train/good, test "

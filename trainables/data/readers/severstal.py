@@ -47,7 +47,7 @@ from trainables.data.readers.base import (
     options_of,
     read_published,
 )
-from trainables.data.sources import Place, read_bytes
+from trainables.data.sources import DataFolders, read_bytes
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
 
@@ -82,12 +82,12 @@ class _Splits(BaseModel, frozen=True):
     train: dict[Annotated[str, Field(pattern=r"^\d+_\d+$")], list[tuple[str, bool]]]
 
 
-def read_severstal(spec: DataSpec, place: Place) -> Listing:
+def read_severstal(spec: DataSpec, folders: DataFolders) -> Listing:
     """Index Severstal: ``train_images/0002cc93b.jpg`` with its rows of ``train.csv``."""
     options = options_of(SeverstalOptions, spec)
-    start = place.below_root(READER.name, spec.path)
+    start = folders.below_root(READER.name, spec.path)
     names = ("severstal-steel-defect-detection", "Severstal")
-    root = place.search(start, _holds_images, *names)
+    root = folders.search(start, _holds_images, *names)
     if root is None:
         raise InputError(
             f"{start} holds no Severstal: expected train.csv beside a folder {_IMAGES}, or a folder or zip "
@@ -96,10 +96,10 @@ def read_severstal(spec: DataSpec, place: Place) -> Listing:
     chosen = _CLASSES if spec.classes is None else tuple(name for name in _CLASSES if name in spec.classes)
     images = images_in(root / _IMAGES, (".jpg",))
     rows = _read_rows(root / "train.csv", {path.name for path in images})
-    mask_root = _write_masks(rows, root, chosen, place.cache)
+    mask_root = _write_masks(rows, root, chosen, folders.cache)
     shape = "test and validation = images and train['P_N'] = [image, has mask]"
     drawn = spec.splits == "per_seed"
-    splits = None if drawn else read_published(_Splits, _SPLITS, shape, place, start, root)
+    splits = None if drawn else read_published(_Splits, _SPLITS, shape, folders, start, root)
     parts, published = _published(splits, options.train_positives)
     entries: list[Entry] = []
     for path in images:

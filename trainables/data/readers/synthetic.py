@@ -21,7 +21,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 from trainables.data.atomic import exclusive, new_folder
 from trainables.data.readers.base import Entry, Listing, Reader, options_of
 from trainables.data.seeds import seed_for, shuffled
-from trainables.data.sources import Place
+from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
 from trainables.data.synthesis import DEFECTS, TEXTURES, Surface, add_defect, paint_surface
 
@@ -89,10 +89,10 @@ def _known(value: tuple[str, ...], known: object) -> tuple[str, ...]:
     return value
 
 
-def read_synthetic(spec: DataSpec, place: Place) -> Listing:
+def read_synthetic(spec: DataSpec, folders: DataFolders) -> Listing:
     """Index the images of ``data.options``, rendered on the first call."""
     options = options_of(SyntheticOptions, spec)
-    folder = place.cache / "synthetic" / options.key
+    folder = folders.cache / "synthetic" / options.key
     pictures = list(_plan(options))
     if not folder.is_dir():
         with exclusive(folder):

@@ -27,7 +27,7 @@ import pyarrow.parquet
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from trainables.data.readers.base import ClassIndices, Entry, Listing, Reader, options_of
-from trainables.data.sources import Place
+from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
 
@@ -80,14 +80,14 @@ class _Row(BaseModel, frozen=True, extra="forbid"):
     fold: Annotated[int, Field(ge=0, le=999)] | None = None
 
 
-def read_table(spec: DataSpec, place: Place) -> Listing:
+def read_table(spec: DataSpec, folders: DataFolders) -> Listing:
     """Index the rows of a CSV or Parquet file."""
     options = options_of(TableOptions, spec)
     if spec.path is None:
         raise InputError(
             "reader table needs data.path: the CSV or Parquet file, relative to the data root. Add it."
         )
-    path = place.below_root(READER.name, spec.path)
+    path = folders.below_root(READER.name, spec.path)
     entries = _check_rows(path, _load(path))
     _check_parts(path, entries)
     indices = None
