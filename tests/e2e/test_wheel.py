@@ -1,0 +1,140 @@
+"""The wheel as users install it: in an environment of its own, used from an empty folder."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+import urllib.error
+import urllib.request
+import venv
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.e2e.small_study import ROOT, small_text
+
+PACKAGES = {
+    "assay": "platform/assay",
+    "assay_dashboard": "dashboard/assay_dashboard",
+    "trainables": "trainables",
+}
+_OURS = ("PYTHON", "ASSAY_", "RAY_ADDRESS")  # variables that lead to this checkout, or to another cluster
+STARTS_WITHIN = 60  # seconds, the dashboard
+
+
+class Installation(NamedTuple):
+    """An environment with the wheel in it, and an empty folder to work in."""
+
+    wheel: Path
+    site_packages: Path
+    programs: Path
+    folder: Path
+    cache: Path
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """A program of the environment, which sees nothing of this checkout."""
+        return subprocess.run(
+            [self.programs / command[0], *command[1:]],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        own = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+        return {**own, "ASSAY_CACHE": str(self.cache)}
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> Installation:
+    """The wheel of this checkout, installed beside the libraries that these tests run with."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    venv.create(folder / "venv", with_pip=False)
+    (site_packages,) = (folder / "venv" / "lib").glob("python*/site-packages")
+    pip = [sys.executable, "-m", "pip", "--python", str(folder / "venv/bin/python"), "install", "--no-deps"]
+    subprocess.run([*pip, "--no-index", str(wheel)], check=True, capture_output=True)
+    # A .pth file that lies there is not read: an editable install's leads to no checkout.
+    (site_packages / "libraries.pth").write_text(sysconfig.get_path("purelib"))
+    empty = folder / "empty"
+    empty.mkdir()
+    return Installation(wheel, site_packages, folder / "venv" / "bin", empty, cache_root)
+
+
+def test_the_wheel_puts_its_own_three_names_into_site_packages_and_no_other(installed: Installation) -> None:
+    names = {
+        path.name for path in installed.site_packages.iterdir() if path.suffix not in (".pth", ".dist-info")
+    }
+    assert names == set(PACKAGES)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_file_of_a_package_is_in_the_wheel(installed: Installation, package: str) -> None:
+    root = ROOT / PACKAGES[package]
+    files = {path for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    wanted = {f"{package}/{path.relative_to(root).as_posix()}" for path in files}
+    assert wanted <= set(zipfile.ZipFile(installed.wheel).namelist())
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_what_runs_is_the_wheel_and_not_this_checkout(installed: Installation, package: str) -> None:
+    shown = installed.run("python", "-c", f"import {package}; print({package}.__file__)")
+    assert shown.stdout.strip() == str(installed.site_packages / package / "__init__.py"), shown.stderr
+
+
+def test_all_studies_of_the_repository_come_with_the_wheel(installed: Installation) -> None:
+    shown = installed.run("assay", "studies")
+    assert shown.returncode == 0, shown.stderr
+    assert all(path.stem in shown.stdout for path in (ROOT / "studies").glob("*.yaml"))
+
+
+@pytest.mark.ray
+def test_an_empty_folder_is_enough_to_train_report_and_look_at_a_study(installed: Installation) -> None:
+    planned = installed.run("assay", "plan", "quickstart", "--no-data")
+    assert "= 18 trials" in planned.stdout, planned.stderr
+    copied = installed.run("assay", "studies", "copy", "quickstart")
+    assert copied.stdout.startswith("wrote quickstart.yaml\n"), copied.stderr
+    smaller = small_text(seeds="0", epochs=1).replace("study: small", "study: quickstart")
+    (installed.folder / "quickstart.yaml").write_text(smaller)
+    trained = installed.run("assay", "run", "quickstart", "--cpus", "2")
+    assert trained.returncode == 0, trained.stdout + trained.stderr
+    assert "6 finished; 6 trained now" in trained.stdout
+    reported = installed.run("assay", "report", "quickstart", "--output", "report.html")
+    assert reported.returncode == 0, reported.stderr
+    assert "<style>" in (installed.folder / "report.html").read_text()
+    assert _dashboard_answers(installed) == "ok"
+
+
+def _dashboard_answers(installed: Installation) -> str:
+    """What the dashboard's server says of its health."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    command = [installed.programs / "assay", "dashboard", "--port", port]
+    server = subprocess.Popen(
+        command, cwd=installed.folder, env=installed.environment, stdout=subprocess.DEVNULL
+    )
+    try:
+        until = time.monotonic() + STARTS_WITHIN
+        while server.poll() is None and time.monotonic() < until:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1) as answer:
+                    return answer.read().decode()
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.2)
+    finally:
+        server.terminate()
+        server.wait(20)
+    return f"the server ended with {server.returncode}"
