@@ -11,6 +11,7 @@ from importlib.metadata import EntryPoint
 from typing import Any
 
 from trainables.contract import Trainable
+from trainables.method_files import is_file_method, loaded_method
 from trainables.registry import Registry
 
 __all__ = ["TRAINABLES", "all_trainables", "find_plugin", "find_trainable", "plugin_requirement"]
@@ -32,7 +33,7 @@ def find_trainable(name: str) -> Trainable[Any]:
         InputError: If there is none, with the nearest names. If two have this name. If a plug-in cannot be
             loaded.
     """
-    return TRAINABLES.find(name)
+    return loaded_method(name) if is_file_method(name) else TRAINABLES.find(name)
 
 
 def find_plugin(name: str) -> EntryPoint | None:

@@ -27,9 +27,11 @@ from trainables.contract import Predictor
 from trainables.data.sources import resize_image
 from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
+from trainables.method_files import MethodSource, is_file_method, load_source
 
 __all__ = [
     "CARD_FILE",
+    "METHOD_FOLDER",
     "Card",
     "CardThresholds",
     "Decision",
@@ -39,6 +41,7 @@ __all__ = [
 ]
 
 CARD_FILE = "card.json"
+METHOD_FOLDER = "method"  # the code of a method that is a file, as the storage kept it
 _BATCH = 16  # images in one prediction of the MLflow model
 
 
@@ -102,10 +105,13 @@ def load_deployed(folder: Path, device: torch.device | None = None) -> DeployedM
     """Read a model and its card; ``device`` None: the first GPU if there is one, else the CPU.
 
     Raises:
-        InputError: If the method that trained it is not installed.
+        InputError: If the method that trained it is not installed, or its code is not the one that trained.
     """
     card = Card.model_validate_json((folder / CARD_FILE).read_text(encoding="utf-8"))
     where = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if is_file_method(card.trainable):
+        (code,) = (folder / METHOD_FOLDER).iterdir()
+        load_source(card.trainable, MethodSource.read(code))
     predictor = find_trainable(card.trainable).load(folder).to(where)
     return DeployedModel(predictor, card, where)
 

@@ -32,7 +32,7 @@ def test_both_packages_and_the_study_are_shipped_and_nothing_else(tmp_path: Path
     study.write_text("study: a\n")
     (tmp_path / "password.env").write_text("SECRET=1\n")
     folder = tmp_path / "staged"
-    stage(folder, [study])
+    stage(folder, {"study.yaml": study.read_bytes(), "methods/blur.py": b"BLUR = 1\n"})
     shipped = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     sources = {
         path.relative_to(root.parent).as_posix()
@@ -40,7 +40,7 @@ def test_both_packages_and_the_study_are_shipped_and_nothing_else(tmp_path: Path
         for path in root.rglob("*")
         if path.suffix in {".py", ".css"}
     }
-    assert shipped == sources | {"study.yaml"}
+    assert shipped == sources | {"study.yaml", "methods/blur.py"}
     assert {"assay/__main__.py", "trainables/segdec/fit.py"} <= shipped
 
 

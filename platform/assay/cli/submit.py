@@ -92,7 +92,7 @@ def submit(
     from assay.engine.jobs import submit as submit_job
 
     name = plan.study.study
-    job = submit_job(study, name, arguments, address=address, python=_absolute("python", python))
+    job = submit_job(study, plan.study, arguments, address=address, python=_absolute("python", python))
     typer.echo(f"job {job.id}")
     if not follow:
         _format_ways_on(job, name, storage)

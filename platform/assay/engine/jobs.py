@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING
 from assay.engine.cluster import knock
 from assay.engine.shipping import runtime_env, stage
 from assay.storage.files import redact
+from assay.study.methods import method_files
+from assay.study.schema import Study
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ _ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 _TALKERS = ("ray", "ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk")
 _POLL_SECONDS = 0.5
 _INTERRUPTED = 130
+_SUBMITTED = "submitted"  # folder of the study, beside the packages: no file of its own can replace theirs
 _NO_PROGRAM = (126, 127)  # exit codes of a shell that could not start the program
 
 
@@ -92,12 +95,12 @@ class Job:
             say(text)
 
 
-def submit(study: Path, name: str, arguments: Sequence[str], *, address: str | None, python: str) -> Job:
+def submit(path: Path, study: Study, arguments: Sequence[str], *, address: str | None, python: str) -> Job:
     """Hand ``assay run STUDY ARGUMENTS`` to a cluster, with the code of this process.
 
     Args:
-        study: The study file; it is shipped with the code.
-        name: The study's name: part of the job's id.
+        path: The study file; it is shipped with the code.
+        study: What it says: its name is part of the job's id, and methods in files are shipped too.
         arguments: Options of ``assay run``, as the nodes understand them.
         address: ``http://host:8265`` of the head's dashboard; default: what the environment names.
         python: Path of the Python on the nodes that has the packages installed.
@@ -106,13 +109,14 @@ def submit(study: Path, name: str, arguments: Sequence[str], *, address: str | N
         InputError: If no cluster is named, nobody answers there, or it refuses the token.
     """
     client = _client(address)
-    command = shlex.join([python, "-m", "assay", "run", study.name, *arguments])
+    command = shlex.join([python, "-m", "assay", "run", f"{_SUBMITTED}/{path.name}", *arguments])
     with tempfile.TemporaryDirectory(prefix="assay-") as staged:
-        stage(Path(staged), [study])
+        files = {path.name: path.read_bytes(), **method_files(study)}
+        stage(Path(staged), {f"{_SUBMITTED}/{name}": data for name, data in files.items()})
         try:
             job = client.submit_job(
                 entrypoint=command,
-                submission_id=f"assay-{name}-{secrets.token_hex(4)}",
+                submission_id=f"assay-{study.study}-{secrets.token_hex(4)}",
                 runtime_env=runtime_env(Path(staged)),
             )
         except RuntimeError as error:

@@ -33,6 +33,7 @@ from assay.engine.packs import (
 )
 from assay.storage import Lease, Record, Store
 from assay.storage.files import PATIENCE_SECONDS
+from assay.storage.method_store import keep_methods
 from assay.storage.search_points import with_points
 from assay.storage.stop import clear_stop, stop_requested
 from assay.study import Plan, Trial
@@ -101,6 +102,7 @@ def run_study(plan: Plan, store: Store, options: EngineOptions, scheduler: Any =
     store = store.patient(PATIENCE_SECONDS)
     study = plan.study.study
     with Lease(store, study) as lease:
+        keep_methods(store, plan.trainables)
         plan = with_points(plan, store)
         if options.retry_failed:
             _forget_failed(plan, store)

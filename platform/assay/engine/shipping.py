@@ -3,15 +3,17 @@
 What goes is an allow-list: the Python files of ``assay`` and ``trainables`` and the files that are named, so
 that no data, secret or environment of this machine travels along. A working directory, because Ray puts it
 first on the workers' path and then adds nothing of the driver's: no worker mixes shipped and installed code.
-What these packages need (``requirements.txt``) and a third party's method are installed on the nodes.
+What these packages need (``requirements.txt``) and a third party's method are installed on the nodes. A
+method that is a file beside the study goes with a submitted study, and workers read it from the storage.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from assay.engine.versions import COMMIT_VARIABLE, source_roots, source_version
@@ -51,15 +53,16 @@ SETTINGS = {
 SHIPPED = (".py", ".css")  # of the packages; the style is that of a report in HTML
 
 
-def stage(folder: Path, files: Iterable[Path] = ()) -> None:
-    """Copy what is shipped into ``folder``: both packages, and ``files`` by their names beside them."""
+def stage(folder: Path, files: Mapping[str, bytes] = MappingProxyType({})) -> None:
+    """Copy what is shipped into ``folder``: both packages, and beside them ``files``, content by path."""
     for root in source_roots():
         for path in (path for path in root.rglob("*") if path.suffix in SHIPPED):
             target = folder / root.name / path.relative_to(root)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
-    for file in files:
-        shutil.copyfile(file, folder / file.name)
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
 
 
 def runtime_env(folder: Path) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from assay.engine.versions import differences
 from assay.engine.worker_stages import TrialStages
 from assay.storage import Attempt, AttemptStart, Record, Store
 from assay.storage.files import PATIENCE_SECONDS
+from assay.storage.method_store import load_methods
 from assay.study import Trial
 from trainables.data.atomic import why_unusable
 from trainables.errors import Diverged, InputError, StorageError
@@ -57,6 +58,7 @@ def train_packs(config: dict[str, Any]) -> None:
     context, path = ray.train.get_context(), config["pack"]
     while path is not None:
         pack = Pack.read(store, path)
+        load_methods(store, pack.trainables)
         torch.set_num_threads(pack.cpus)  # bit-identical results on a CPU need a fixed number of threads
         place = Place(
             pack,

@@ -7,11 +7,13 @@ import tempfile
 from pathlib import Path
 
 from assay.storage import Record, Store, UnreadableRecord
+from assay.storage.method_store import read_method
 from assay.storage.store import DamagedFileError
 from trainables.catalogue import find_trainable
-from trainables.deployed import CARD_FILE, Card, CardThresholds, DeployedModel, load_deployed
+from trainables.deployed import CARD_FILE, METHOD_FOLDER, Card, CardThresholds, DeployedModel, load_deployed
 from trainables.errors import InputError
 from trainables.evaluate import FIXED_THRESHOLD
+from trainables.method_files import is_file_method
 
 __all__ = ["card_of", "load_model", "revision_warning", "trained_record", "write_model"]
 
@@ -104,6 +106,10 @@ def write_model(store: Store, record: Record, folder: Path, *, float32: bool = F
         if float32 and name == "config.json":
             data = _in_float32(data)
         (folder / name).write_bytes(data)
+    if is_file_method(record.trial["trainable"]):
+        for path, data in read_method(store, record.trial["trainable"]).files.items():
+            (folder / METHOD_FOLDER / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / METHOD_FOLDER / path).write_bytes(data)
     (folder / CARD_FILE).write_text(card_of(record).model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 

@@ -26,7 +26,7 @@ class Trial(BaseModel):
     levels: dict[str, str]
     seed: int
     fold: int | None
-    trainable: str  # its name in the catalogue
+    trainable: str  # its name in the catalogue; of a file, name and hash: blur@3f9c1d2e4a5b6c7d
     revision: int
     config: dict[str, Any]  # every field of the trainable's Config, resolved
     supervision: Supervision
@@ -42,7 +42,7 @@ class Cell(BaseModel):
     model_config = _FROZEN
     name: str
     levels: dict[str, str]
-    trainable: str  # its name in the catalogue
+    trainable: str  # its name in the catalogue; of a file, name and hash: blur@3f9c1d2e4a5b6c7d
     revision: int
     config: dict[str, Any]
     supervision: Supervision

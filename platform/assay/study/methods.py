@@ -1,24 +1,29 @@
-"""Which method a cell trains with, and what is left of the base's `config` where that is another one.
+"""The method that a cell trains with, and what is left of the base's `config` where that is another one.
 
-The base and each level may name a trainable. Settings of one method mean nothing to another: where a level
-names another method than the base, what every method has (:data:`SHARED`) is taken over, and nothing else.
+The base and each level may name a trainable: an installed one by its name, or one in a file beside the study
+(``./blur.py:TRAINABLE``). Settings of one method mean nothing to another: where a level names another method
+than the base, what every method has (:data:`SHARED`) is taken over, and nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from assay.study.nesting import NO_LEVEL
 from assay.study.schema import Level, Study
 from assay.study.source import KeyPath, StudyProblem
-from trainables.contract import TrainableConfig
+from trainables.contract import Trainable, TrainableConfig
+from trainables.method_files import is_file_reference, load_file_method, read_reference
 
 __all__ = [
     "SHARED",
     "Layer",
+    "find_method",
     "is_own_setting",
     "layers_of",
+    "method_files",
     "method_problems",
     "methods_of",
     "shared_settings",
@@ -29,7 +34,7 @@ Layer = tuple[KeyPath, Level]  # settings, and their place in the file
 
 
 def layers_of(study: Study, levels: Mapping[str, str], override: Layer | None = None) -> list[Layer]:
-    """What a cell's settings are made of, from the bottom up: the base, its levels, its row's own."""
+    """List what a cell's settings are made of, from the bottom up: the base, its levels, its row's own."""
     data = study.data.model_dump(mode="json", exclude_unset=True)
     base: Layer = ((), Level(trainable=study.trainable, config=study.config, data=data))
     return [base, *_chosen(study, levels), *([override] if override else [])]
@@ -38,7 +43,7 @@ def layers_of(study: Study, levels: Mapping[str, str], override: Layer | None = 
 def methods_of(
     study: Study, levels: Mapping[str, str], override: Layer | None = None
 ) -> list[tuple[str, KeyPath]]:
-    """The methods that a cell's layers name, from the bottom up, and where; the last one is trained."""
+    """List the methods that a cell's layers name, from the bottom up, and where; the last one is trained."""
     layers: list[Layer] = [((), Level(trainable=study.trainable)), *_chosen(study, levels)]
     if override:
         layers.append(override)
@@ -46,18 +51,16 @@ def methods_of(
 
 
 def is_own_setting(path: str) -> bool:
-    """Whether a setting (``config.lr``) is one that other methods need not have."""
+    """Tell a setting (``config.lr``) that other methods need not have from one that all have."""
     part, _, setting = path.partition(".")
     return part == "config" and setting.partition(".")[0] not in SHARED
 
 
 def method_problems(study: Study) -> Iterator[StudyProblem]:
-    """A study that names no method at all, or settings of a method in the base where levels name it."""
+    """Refuse a study that names no method at all, or a method's settings in a base that names none."""
     if study.trainable is not None:
         return
-    rows = study.design.rows or () if study.design else ()
-    layers = [level for levels in study.factors.values() for level in levels.values()]
-    if not any(layer.trainable for layer in (*layers, *(row.override for row in rows if row.override))):
+    if not any(layer.trainable for layer in _bundles(study)):
         message = "the key `trainable` is missing: name the method here, or in a level of every cell"
         yield StudyProblem(("trainable",), message)
         return
@@ -70,8 +73,48 @@ def method_problems(study: Study) -> Iterator[StudyProblem]:
 
 
 def shared_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What another method takes over of a `config`."""
+    """Keep what another method takes over of a `config`."""
     return {key: value for key, value in config.items() if key in SHARED}
+
+
+def find_method(study: Study, name: str, find: Callable[[str], Trainable[Any]]) -> Trainable[Any]:
+    """Look up the method that a study names.
+
+    Args:
+        study: Files of methods lie in the folder of its own file, or below.
+        name: As the study has it.
+        find: Finds the installed ones.
+
+    Raises:
+        InputError: If there is no such method, or its file cannot be used.
+    """
+    return load_file_method(name, _folder(study)) if is_file_reference(name) else find(name)
+
+
+def method_files(study: Study) -> dict[str, bytes]:
+    """Read the files of all methods that a study names, by their path below its folder.
+
+    Raises:
+        InputError: If one cannot be read.
+    """
+    layers = (Level(trainable=study.trainable), *_bundles(study))
+    files: dict[str, bytes] = {}
+    for name in dict.fromkeys(layer.trainable for layer in layers if layer.trainable is not None):
+        if is_file_reference(name):
+            path, source, _ = read_reference(name, _folder(study))
+            files |= {(path.parent / file).as_posix(): data for file, data in source.files.items()}
+    return files
+
+
+def _folder(study: Study) -> Path:
+    return Path(study.source.origin).parent
+
+
+def _bundles(study: Study) -> list[Level]:
+    """Collect all that may name a method beside the base: levels, and rows with settings of their own."""
+    rows = study.design.rows or () if study.design else ()
+    levels = [level for of_factor in study.factors.values() for level in of_factor.values()]
+    return [*levels, *(row.override for row in rows if row.override)]
 
 
 def _chosen(study: Study, levels: Mapping[str, str]) -> Iterator[Layer]:

@@ -18,7 +18,7 @@ from assay.study.compare import Comparison, ablation, format_value, improvement,
 from assay.study.design import DesignCell, cell_name, design_cells
 from assay.study.design_rules import reference_problems
 from assay.study.identity import CellIdentity, canonical_json
-from assay.study.methods import Layer, methods_of
+from assay.study.methods import Layer, find_method, methods_of
 from assay.study.plan_rules import same_settings, twins, unpaired, unused_allowances
 from assay.study.points import (
     Ablation,
@@ -331,7 +331,7 @@ class _Methods:
         name, at = named[-1]
         if name not in self.found:
             try:
-                self.found[name] = self.find(name)
+                self.found[name] = find_method(self.study, name, self.find)
             except InputError as error:
                 refuse(self.study.source, [StudyProblem(at, str(error))])
         return self.found[name]

@@ -19,6 +19,7 @@ from assay.study.schema import Study
 from assay.study.search import Scalar
 from assay.study.settings import AnyTrainable, Device, resolve_settings
 from assay.study.space import grid_size, set_back
+from trainables.method_files import is_file_method
 
 __all__ = [
     "Ablation",
@@ -91,6 +92,8 @@ def search_hash(study: Study, cell: Cell) -> str:
         "start": [start if isinstance(start, (str, dict)) else start.model_dump() for start in study.start],
         "cell": cell.model_dump(mode="json", include={"config", "supervision", "data"}),
     }
+    if is_file_method(cell.trainable):  # an edit of the file is another search
+        parts["trainable"] = cell.trainable
     return short_hash(canonical_json(parts))
 
 

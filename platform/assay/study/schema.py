@@ -74,7 +74,8 @@ class Level(BaseModel):
     model_config = _STRICT
     trainable: MethodName | None = Field(
         default=None,
-        description="Another method. Of the base's `config` it takes over what every method has.",
+        description="Another method, or the file of one (`./blur.py:TRAINABLE`). Of the base's `config` it "
+        "takes over what every method has.",
     )
     supervision: SupervisionField | None = Field(default=None, description="Which labels training may read.")
     config: dict[str, Any] = Field(default_factory=dict, description="Settings of the trainable.")
@@ -276,7 +277,9 @@ class Study(BaseModel):
     study: Name = Field(description="Name of the study, also of its folder.")
     question: str = Field("", max_length=2000, description="What the study is to answer, in a sentence.")
     trainable: MethodName | None = Field(
-        default=None, description="The method, such as segdec; may be left out where levels name it."
+        default=None,
+        description="The method, such as segdec, or the file of one beside the study, such as "
+        "`./blur.py:TRAINABLE`; may be left out where levels name it.",
     )
     data: DataSpec
     supervision: SupervisionField = Field(

@@ -7,11 +7,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from assay.study.cells import Cell
 from assay.study.identity import flatten
+from assay.study.methods import methods_of
 from assay.study.plan import Plan
 from assay.study.points import Point, SearchedCell
+from assay.study.schema import Study
 from assay.study.settings import named_config
 from assay.study.space import format_parameter
+from trainables.method_files import is_file_method
 
 __all__ = ["study_of_point"]
 
@@ -50,7 +54,7 @@ def study_of_point(plan: Plan, searched: SearchedCell, point: Point, name: str, 
         "",
         f"study: {name}",
         f"question: {_flow(f'What is the best point of {study.study} worth on fresh seeds?')}",
-        f"trainable: {cell.trainable}",
+        f"trainable: {_method(study, cell)}",
         f"data: {_flow(_data(cell.data.model_dump(mode='json', exclude_defaults=True)))}",
         f"supervision: {_flow(cell.supervision.model_dump(mode='json'))}",
         "",
@@ -72,6 +76,13 @@ def study_of_point(plan: Plan, searched: SearchedCell, point: Point, name: str, 
         f"keep: {_flow(study.keep.model_dump(mode='json'))}",
     ]
     return "\n".join([*lines, ""])
+
+
+def _method(study: Study, cell: Cell) -> str:
+    """The method as the search named it; a file with the version that the search trained."""
+    named = methods_of(study, cell.levels)[-1][0]
+    note = f"  # {cell.trainable}: the file lies beside this study" if is_file_method(cell.trainable) else ""
+    return f"{_flow(named)}{note}"
 
 
 def _split_config(plan: Plan, point: Point) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -1,0 +1,117 @@
+"""A study whose method is a file: workers and later commands run the copy that the storage keeps."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from assay.engine import EngineOptions, run_study
+from assay.storage import Record, Store
+from assay.storage.method_store import load_methods, read_method
+from assay.study import Plan, plan_study, read_study
+from trainables.data import open_manifest
+from trainables.errors import InputError
+
+Trained = tuple[Plan, Store]
+CODE = """\
+from dataclasses import replace
+
+import assay_toy
+
+TRAINABLE = replace(assay_toy.TRAINABLE, name="blur", title="Blur")
+"""
+STUDY = """\
+study: own
+trainable: ./blur.py:TRAINABLE
+data: {reader: synthetic, options: {images: 48, positives: 24, items: 24, size: [32, 32]}}
+supervision: weak
+config: {epochs: 2}
+repeats: {seeds: [0]}
+keep: {models: all, probes: 2}
+"""
+
+
+def write(folder: Path, code: str = CODE) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "blur.py").write_text(code)
+    (folder / "own.yaml").write_text(STUDY)
+    return folder / "own.yaml"
+
+
+def assay(folder: Path, *arguments: object) -> str:
+    """Run the program in a process of its own, in a folder without the method's file."""
+    command = [sys.executable, "-m", "assay", *map(str, arguments)]
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=os.environ)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def plan_of(study: Path, cache: Path) -> Plan:
+    return plan_study(read_study(study), lambda spec: open_manifest(spec, None, cache), "cpu")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, cache_root: Path, ray_session: None) -> Trained:
+    """A trained study; its folder is gone before anything trains."""
+    folder = tmp_path_factory.mktemp("own")
+    study, store = write(folder), Store(folder / "storage")
+    plan = plan_of(study, cache_root)
+    (folder / "blur.py").unlink()
+    store.write_bytes("studies/own/study.yaml", STUDY.encode())
+    store.write_table("studies/own/plan.parquet", plan.to_table())
+    outcome = run_study(plan, store, EngineOptions(data_root=None, cache=cache_root))
+    assert outcome.finished == 1, outcome
+    return plan, store
+
+
+@pytest.mark.ray
+def test_workers_train_with_the_copy_on_the_storage(trained: Trained) -> None:
+    plan, store = trained
+    record = store.record(plan.trials[0].id)
+    assert isinstance(record, Record)
+    assert record.trial["trainable"] == plan.trainables[0]
+    assert read_method(store, plan.trainables[0]).files == {"blur.py": CODE.encode()}
+
+
+@pytest.mark.ray
+def test_a_stored_model_finds_its_code_in_a_folder_without_the_file(
+    trained: Trained, tmp_path: Path, cache_root: Path
+) -> None:
+    plan, store = trained
+    trial = plan.trials[0].id
+    place = ("--storage", store.uri)
+    for form in ("onnx", "mlflow"):
+        out = assay(tmp_path, "export", "--trial", trial, "--to", form, "--output", tmp_path / form, *place)
+        assert "checked on" in out
+    assert (tmp_path / "mlflow" / "data" / "model" / "method" / "blur.py").read_text() == CODE
+    photo = next(cache_root.rglob("*.png"))
+    assert "1 images judged" in assay(tmp_path, "predict", "--trial", trial, photo, *place)
+    assert plan.trainables[0] in assay(tmp_path, "report", "own", *place)
+
+
+@pytest.mark.ray
+def test_after_an_edit_a_run_trains_anew_and_leaves_old_records_as_they_are(
+    trained: Trained, tmp_path: Path, cache_root: Path
+) -> None:
+    plan, store = trained
+    before = store.read_bytes(f"trials/{plan.trials[0].id}/record.json")
+    edited = plan_of(write(tmp_path, CODE.replace("Blur", "Softer")), cache_root)
+    outcome = run_study(edited, store, EngineOptions(data_root=None, cache=cache_root))
+    assert (outcome.finished, outcome.trained_now) == (1, 1)
+    assert store.read_bytes(f"trials/{plan.trials[0].id}/record.json") == before
+    assert len(store.list("methods")) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "found"), [(b"", "found 1 files with the hash e3b0c44298fc1c14"), (None, "found nothing")]
+)
+def test_code_that_was_changed_or_lost_is_not_run(content: bytes | None, found: str, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    if content is not None:
+        store.write_bytes("methods/blur@0123456789abcdef/blur.py", content)
+    with pytest.raises(InputError, match=rf"blur@0123456789abcdef lies in methods/.*{found}"):
+        load_methods(store, ["toy", "blur@0123456789abcdef"])
