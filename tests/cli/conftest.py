@@ -12,7 +12,7 @@ import pytest
 from assay.cli import main
 from assay.storage import Environment, Record, Store
 from assay.study import Plan, parse_study, plan_study
-from tests.cli.small_study import STUDY, Assay, ComparisonResult, finished
+from tests.cli.small_study import STUDY, Assay, Output, finished
 
 
 @pytest.fixture
@@ -26,13 +26,13 @@ def assay(
     monkeypatch.setenv("COLUMNS", "200")
     before = signal.getsignal(signal.SIGTERM)
 
-    def call(*arguments: str | Path) -> ComparisonResult:
+    def call(*arguments: str | Path) -> Output:
         monkeypatch.setattr(sys, "argv", ["assay", *map(str, arguments)])
         with pytest.raises(SystemExit) as end:
             main()
         code = end.value.code
         said = capsys.readouterr()
-        return ComparisonResult(code if isinstance(code, int) else 0, said.out, said.err)
+        return Output(code if isinstance(code, int) else 0, said.out, said.err)
 
     yield call
     signal.signal(signal.SIGTERM, before)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from assay.storage import Environment, Record, Result, Store
 from assay.study import Trial
 
-__all__ = ["STUDY", "Assay", "ComparisonResult", "finished"]
+__all__ = ["STUDY", "Assay", "Output", "finished"]
 
 STUDY = """\
 study: small
@@ -28,7 +28,7 @@ resources: {workers: 1, cpus: 1}
 """
 
 
-class ComparisonResult(NamedTuple):
+class Output(NamedTuple):
     """What one call of `assay` ended with."""
 
     code: int
@@ -36,7 +36,7 @@ class ComparisonResult(NamedTuple):
     err: str
 
 
-Assay = Callable[..., ComparisonResult]
+Assay = Callable[..., Output]
 
 
 def finished(trial: Trial, store: Store, image_ap: float = 0.9, *, model: bool = False) -> Record:

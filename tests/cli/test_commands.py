@@ -21,7 +21,7 @@ from assay.storage import Environment, Lease, Store
 from assay.storage.stop import stop_requested
 from assay.study import Plan, parse_study, plan_study
 from tests.analysis.made_lineage import keep_lineage
-from tests.cli.small_study import STUDY, Assay, ComparisonResult, finished
+from tests.cli.small_study import STUDY, Assay, Output, finished
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = [
@@ -364,7 +364,7 @@ class Complete:
     store: Store
     cache: Path
 
-    def __call__(self, command: str, *more: str) -> ComparisonResult:
+    def __call__(self, command: str, *more: str) -> Output:
         return self.assay(command, self.file, "--cache", self.cache, "--storage", self.store.uri, *more)
 
     def models(self) -> list[str]:

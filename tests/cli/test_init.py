@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from assay.study import read_study
 from assay.study.starter import starter_name
-from tests.cli.small_study import Assay, ComparisonResult
+from tests.cli.small_study import Assay, Output
 from tests.data.made_images import noise, write
 from tests.data.published_trees import make_ksdd2, make_mvtec
 
@@ -42,7 +42,7 @@ def make_images(
     return root
 
 
-def started(assay: Assay, images: Path, output: Path) -> ComparisonResult:
+def started(assay: Assay, images: Path, output: Path) -> Output:
     answer = assay("init", "--images", images, "--output", output)
     assert answer.code == 0, answer.err
     planned = assay("plan", output, "--data", images)
