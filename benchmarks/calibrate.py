@@ -1,4 +1,4 @@
-"""How often the answers of assay are wrong where the truth is known; writes ``docs/calibration.md``.
+"""Calibration: how often the verdicts of assay are wrong where the truth is known; writes ``docs/calibration.md``.
 
 ``python -m benchmarks.calibrate [--draws 1.0] [--processes 2] [--no-write]``: about two minutes on two cores.
 Exit code 1, with a sentence for each, if a rate that must hold does not: false positives of at most 5.5 % and
@@ -108,9 +108,9 @@ def _how(seconds: float, cpu_seconds: float, figures: Sequence[Figure]) -> str:
     bounded = [one for one in figures if one.most is not None]
     held = sum(not one.broken for one in bounded)
     return (
-        f"`make calibrate`: {seconds:.0f} s on {os.cpu_count()} cores, {cpu_seconds:.0f} s of CPU; "
+        f"`make calibrate`: {seconds:.0f} s on {os.cpu_count()} cores, {cpu_seconds:.0f} s of CPU, with "
         f"{libraries}. {held} of the {len(bounded)} rates that have a limit ({FALSE_POSITIVES:g} %, and two "
-        f"standard errors of the draws) keep it; the highest is {max(one.value for one in bounded):.1f} %."
+        f"standard errors of the draws) keep it. The highest is {max(one.value for one in bounded):.1f} %."
     )
 
 

@@ -43,7 +43,7 @@ SECTIONS = {
     "failed": "10 repeats, 10 % of the trials diverge: p ≤ .05",
     "looks": "Adding repeats from 5 to 10, or once from 5 to 10, until `shown`",
     "bold": "The truly best cell is bold, or no cell is",
-    "luck": "Test luck: coverage of the interval over test items",
+    "luck": "Test-set uncertainty: coverage of the interval over test items",
 }
 
 

@@ -69,7 +69,7 @@ def seeds_and_folds(row: str, draws: int) -> Iterator[Figure]:
         yield Figure("folds", row, f"S = {seeds}", wrong, draws, design, most)
 
 
-# Test luck -------------------------------------------------------------------------------------------
+# Test-set uncertainty ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
