@@ -1,4 +1,4 @@
-"""Calibration: how often the verdicts of assay are wrong where the truth is known; writes ``docs/calibration.md``.
+"""Calibration: how often the verdicts are wrong where the truth is known. Writes ``docs/calibration.md``.
 
 ``python -m benchmarks.calibrate [--draws 1.0] [--processes 2] [--no-write]``: about two minutes on two cores.
 Exit code 1, with a sentence for each, if a rate that must hold does not: false positives of at most 5.5 % and
