@@ -268,6 +268,7 @@ class Trainable(Generic[ConfigT]):
     proxies: frozenset[str] = frozenset()  # those of metrics.PROXIES that its predictor offers
     parameters: Callable[[ConfigT], int] | None = None  # number of weights: the plan estimates disk space
     needs_normal: bool = True  # False: it can train where every image is defective
+    source: str = ""  # authors, year and where to find it: what its settings call "the paper"
 
 
 def shard(batch: Sequence[int], rank: int, world_size: int) -> Sequence[int]:

@@ -27,6 +27,9 @@ TRAINABLE: Trainable[CamConfig] = Trainable(
     name="cam",
     revision=REVISION,
     title="Class-activation maps of a classifier",
+    source="Zhou et al. 2016, arXiv:1512.04150 (CAM); Selvaraju et al. 2017, arXiv:1610.02391 "
+    "(Grad-CAM); Chattopadhay et al. 2018, arXiv:1710.11063 (Grad-CAM++); Jiang et al. 2021, "
+    "IEEE TIP 30 (LayerCAM)",
     Config=CamConfig,
     presets=PRESETS,
     supervisions=frozenset({"weak"}),

@@ -29,6 +29,8 @@ TRAINABLE: Trainable[FocusConfig] = Trainable(
     name="focus",
     revision=4,
     title="Guided cropping and inpainting extension (our reading)",
+    source="Yan, Wu, Yang, Wang 2025, Applied Soft Computing 184, 113661; its abstract only, the rest "
+    "is our reading",
     Config=FocusConfig,
     presets=PRESETS,
     supervisions=frozenset({"weak"}),

@@ -29,6 +29,7 @@ TRAINABLE: Trainable[RegionCamConfig] = Trainable(
     name="regioncam",
     revision=3,
     title="Region-aware CAM (our reading)",
+    source="Dong, Zou, Liu, Ye, Liu 2025, arXiv:2506.22866; its abstract only, the rest is our reading",
     Config=RegionCamConfig,
     presets=PRESETS,
     supervisions=frozenset({"weak"}),

@@ -23,6 +23,8 @@ TRAINABLE: Trainable[SegDecConfig] = Trainable(
     name="segdec",
     revision=1,
     title="SegDecNet with mixed supervision",
+    source="Božič, Tabernik, Skočaj 2021, arXiv:2104.06064 (the paper), and what its authors released "
+    "(the code)",
     Config=SegDecConfig,
     presets=PRESETS,
     supervisions=frozenset({"weak", "mixed", "full"}),

@@ -25,6 +25,8 @@ TRAINABLE: Trainable[SupervisedConfig] = Trainable(
     name="supervised",
     revision=3,
     title="Supervised baselines: classifier and U-Net",
+    source="He et al. 2016, arXiv:1512.03385 (layout); Zhou et al. 2016, arXiv:1512.04150 "
+    "(class-activation map); Ronneberger et al. 2015, arXiv:1505.04597 (U-Net)",
     Config=SupervisedConfig,
     presets=PRESETS,
     supervisions=frozenset({"weak", "mixed", "full"}),

@@ -26,6 +26,9 @@ TRAINABLE: Trainable[UnsupervisedConfig] = Trainable(
     name="unsupervised",
     revision=2,
     title="Unsupervised baselines: f-AnoGAN and Uninformed Students",
+    source="Schlegl et al. 2019, Medical Image Analysis 54 (f-AnoGAN); Bergmann et al. 2020, "
+    "arXiv:1911.02357 (Uninformed Students); Božič et al. 2021, arXiv:2104.06064 (2021: patches "
+    "and scores of their comparison)",
     Config=UnsupervisedConfig,
     presets=PRESETS,
     supervisions=frozenset({"none"}),
