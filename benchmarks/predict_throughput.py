@@ -29,7 +29,7 @@ from trainables.contract import Predictor
 from trainables.data.tensors import images_to_tensor
 from trainables.deployed import Card, CardThresholds, DeployedModel
 from trainables.segdec import SegDecConfig, SegDecPredictor
-from trainables.segdec.fit import new_network
+from trainables.segdec.network import new_network
 from trainables.supervised import SupervisedConfig, SupervisedPredictor
 from trainables.supervised.network import build
 

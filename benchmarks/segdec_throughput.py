@@ -25,8 +25,9 @@ from torch import Tensor, nn
 from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
 from trainables.segdec import TRAINABLE, SegDecConfig, SegDecPredictor
-from trainables.segdec.fit import new_network, train_batch
+from trainables.segdec.fit import train_batch
 from trainables.segdec.loss import LossWeights
+from trainables.segdec.network import new_network
 from trainables.segdec.targets import MaskTarget, make_target
 
 CPU = torch.device("cpu")

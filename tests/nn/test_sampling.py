@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from trainables.contract import LocalRun
 from trainables.nn.augmentation import Augmentation
 from trainables.nn.sampling import BalancedSampler
 
@@ -17,8 +18,7 @@ def sampler(positives: int, negatives: int, batch_size: int = 4) -> BalancedSamp
 
 
 def shown(of: BalancedSampler, epoch: int) -> list[list[int]]:
-    batches = of.epoch(np.random.default_rng(epoch), lambda n: np.random.default_rng(1000 + n))
-    return [list(batch) for batch in batches]
+    return [list(batch) for batch in of.epoch(epoch, LocalRun().generator)]
 
 
 def test_every_batch_is_half_defective_and_every_defect_is_shown_once() -> None:

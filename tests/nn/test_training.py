@@ -68,8 +68,9 @@ class TwoWorkers(LocalRun):
 
 
 def test_means_are_over_all_workers() -> None:
-    assert mean_over_workers(torch.tensor([6.0, 3.0, 3.0]), LocalRun()) == [2, 1]
-    assert mean_over_workers(torch.tensor([6.0, 3.0, 3.0]), TwoWorkers()) == [1.5, 0.5]
+    sums = {"loss": torch.tensor(6.0), "loss_seg": torch.tensor(3.0)}
+    assert mean_over_workers(sums, 3, LocalRun()) == {"loss": 2, "loss_seg": 1}
+    assert mean_over_workers(sums, 3, TwoWorkers()) == {"loss": 1.5, "loss_seg": 0.5}
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

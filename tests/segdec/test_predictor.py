@@ -14,7 +14,7 @@ from trainables.errors import InputError
 from trainables.metrics import best_f1_threshold
 from trainables.nn.models import forward_context
 from trainables.segdec import TRAINABLE, SegDecPredictor, load_reference_checkpoint
-from trainables.segdec.fit import new_network
+from trainables.segdec.network import new_network
 from trainables.segdec.predictor import upsample
 from trainables.segdec.targets import downsize
 

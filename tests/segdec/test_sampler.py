@@ -10,16 +10,20 @@ import pytest
 
 from tests.segdec.surfaces import tiny_config
 from trainables.errors import InputError
-from trainables.segdec.sampler import Sampler, draw_negatives
+from trainables.segdec.sampler import SegDecSampler, draw_negatives
 
 
-def sampler(positives: int, negatives: int, **changes: Any) -> Sampler:
+def sampler(positives: int, negatives: int, **changes: Any) -> SegDecSampler:
     labels = np.arange(positives + negatives) < positives
-    return Sampler.over(labels, tiny_config(**{"batch_size": 1} | changes))
+    return SegDecSampler.over(labels, tiny_config(**{"batch_size": 1} | changes))
 
 
-def shown(of: Sampler, epoch: int) -> list[int]:
-    return [i for batch in of.epoch(np.random.default_rng(epoch)) for i in batch]
+def fresh(_purpose: str, epoch: int) -> np.random.Generator:
+    return np.random.default_rng(epoch)
+
+
+def shown(of: SegDecSampler, epoch: int) -> list[int]:
+    return [i for batch in of.epoch(epoch, fresh) for i in batch]
 
 
 @pytest.mark.parametrize("undersampling", ["frequency", "permutation"])
@@ -78,7 +82,7 @@ def test_same_generators_same_batches_and_state_goes_on() -> None:
 
 @pytest.mark.parametrize(("drop_last", "sizes"), [(False, [4, 4, 2]), (True, [4, 4])])
 def test_last_batch_is_kept_or_dropped(drop_last: bool, sizes: list[int]) -> None:
-    batches = sampler(5, 9, batch_size=4, drop_last=drop_last).epoch(np.random.default_rng(0))
+    batches = sampler(5, 9, batch_size=4, drop_last=drop_last).epoch(0, fresh)
     assert [len(batch) for batch in batches] == sizes
 
 

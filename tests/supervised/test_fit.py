@@ -23,8 +23,9 @@ from trainables.evaluate import EvaluationData, evaluate
 from trainables.nn.augmentation import Augmentation
 from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.resnet import ResNet18s, ResNetShape
+from trainables.nn.loop import BatchShard
 from trainables.supervised import TRAINABLE, SupervisedConfig, SupervisedPredictor
-from trainables.supervised.fit import Batch, new_network, train_batch
+from trainables.supervised.fit import new_network, train_batch
 from trainables.supervised.network import resnet_of
 from trainables.supervised.truth import Truths
 
@@ -146,6 +147,11 @@ def test_what_is_known_of_pixels_follows_the_masks() -> None:
     assert batch.mask_B1HW.sum(dim=(1, 2, 3)).tolist() == [64, 0, 0, 0, 0]
 
 
+def shard_of(batch: list[int], rank: int = 0, world_size: int = 1) -> BatchShard:
+    positions = LocalRun(rank=rank, world_size=world_size).shard(batch)
+    return BatchShard(positions, positions, len(batch), epoch=0, step=0, progress=0.0)
+
+
 @pytest.mark.parametrize("model", ["classifier", "unet"])
 def test_two_workers_sum_to_one(model: str) -> None:
     config = tiny_config(model=model)
@@ -154,24 +160,19 @@ def test_two_workers_sum_to_one(model: str) -> None:
     views = Augmentation.draw(len(images), "both", 0.2, np.random.default_rng(0))
     one, first, second = (new_network(config, images, 0, CPU) for _ in range(3))
     batch = [0, 4, 5, 8, 12]
-    sums = train_batch(one, images, truths, Batch(batch, views, 5))
-    parts = torch.zeros(4)
-    for rank, network in enumerate((first, second)):
-        part = LocalRun(rank=rank, world_size=2).shard(batch)
-        parts += train_batch(network, images, truths, Batch(part, views, 5))
-    torch.testing.assert_close(parts, sums)
+    sums = train_batch(one, images, truths, shard_of(batch), views)
+    shards = [shard_of(batch, rank, 2) for rank in (0, 1)]
+    parts = [
+        train_batch(network, images, truths, shard, views)
+        for network, shard in zip((first, second), shards, strict=True)
+    ]
+    for name, value in sums.items():
+        torch.testing.assert_close(parts[0][name] + parts[1][name], value)
     others = (dict(network.named_parameters()) for network in (first, second))
     theirs = [{name: p.grad for name, p in named.items()} for named in others]
     for name, parameter in one.named_parameters():
         total = sum(grads[name] for grads in theirs if grads[name] is not None)
         torch.testing.assert_close(parameter.grad, total, rtol=1e-3, atol=1e-5)
-
-
-def test_a_worker_without_images_adds_nothing() -> None:
-    network = new_network(tiny_config(), surfaces(1, 1), 0, CPU)
-    views = Augmentation.draw(2, "both", 0.2, np.random.default_rng(0))
-    assert not train_batch(network, surfaces(1, 1), None, Batch([], views, 2)).any()
-    assert all(parameter.grad is None for parameter in network.parameters())
 
 
 def test_a_batch_without_masks_and_an_all_reduce_of_zeros_are_the_same_step() -> None:

@@ -13,7 +13,7 @@ from trainables.contract import LocalRun
 from trainables.data.tensors import images_to_tensor
 from trainables.supervised import TRAINABLE, SupervisedPredictor
 from trainables.supervised.fit import new_network
-from trainables.supervised.network import Classifier
+from trainables.supervised.network import PlainClassifier
 
 MODELS = [
     {"model": "classifier"},
@@ -69,7 +69,7 @@ def test_bfloat16_gives_nearly_the_same_scores_in_float32(changes: dict[str, Any
 
 def test_mean_of_the_class_activation_and_bias_are_the_logit() -> None:
     network = fresh(pool="gap").network
-    assert isinstance(network, Classifier)
+    assert isinstance(network, PlainClassifier)
     assert network.head.bias is not None
     torch.nn.init.constant_(network.head.bias, 0.7)
     with torch.no_grad():

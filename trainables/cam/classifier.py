@@ -1,9 +1,8 @@
 """Training of a classifier on image labels, from top to bottom, and what other methods may attach to it.
 
-A step takes a batch that is half defective, half normal. Each worker sums the losses of its own images,
-divided by the size of the whole batch; the sum of the workers' gradients is then the gradient of the mean,
-however the batch was divided. Batch normalisation would break that (each worker has other statistics), so
-it is refused with several workers.
+A step takes a batch that is half defective, half normal, and the gradient of its mean loss. Batch
+normalisation would make several workers train another model than one (each worker has other statistics), so
+it is refused there.
 
 An :class:`Attachment` adds losses of its own to the binary cross-entropy of the labels; without any, this is
 plain training, bit by bit.
@@ -14,7 +13,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Self
 
 import numpy as np
 import torch
@@ -24,31 +23,25 @@ from torch import Tensor, nn
 
 from trainables.cam.config import ClassifierConfig
 from trainables.cam.network import Classifier
-from trainables.contract import Run, refuse_small_batch, shard
+from trainables.contract import Run
 from trainables.data.samples import ImageSet, TrainingData
-from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
 from trainables.metrics import Undefined, image_ap
-from trainables.nn.augmentation import Augmentation
+from trainables.nn.augmentation import Augmentation, drawn_views
 from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.inputs import Standardise
+from trainables.nn.loop import BatchShard, TrainingHooks, train
 from trainables.nn.models import with_layout
 from trainables.nn.passes import image_passes
 from trainables.nn.sampling import BalancedSampler
-from trainables.nn.training import (
-    learning_rate,
-    mean_over_workers,
-    require_finite,
-    restore_checkpoint,
-    save_checkpoint,
-)
+from trainables.nn.training import check_images, check_norm
 
 __all__ = ["Attachment", "ClassifierStep", "classifier_scores", "new_classifier", "train_classifier"]
 
 
 @dataclass(frozen=True, eq=False)
 class ClassifierStep:
-    """What the forward pass of one step left, on one worker: its B images out of ``size``.
+    """One worker's forward pass of a step: its B images out of ``size``.
 
     The tensors are in the graph of the step. ``rows`` and ``size`` are for losses that look across the batch.
     """
@@ -58,15 +51,27 @@ class ClassifierStep:
     features_BKhw: Tensor  # what the head reads
     evidence_B1hw: Tensor  # map of evidence L
     score_B: Tensor  # logits s
-    epoch: int  # from 0
-    number: int  # of the step, from 0, all epochs together
-    rows: Sequence[int]  # places of the B images in the whole batch, whose first half is defective
-    size: int  # images of the whole batch
+    shard: BatchShard
     run: Run
+
+    @property
+    def epoch(self) -> int:
+        """Number of the epoch, from 0."""
+        return self.shard.epoch
+
+    @property
+    def rows(self) -> Sequence[int]:
+        """Places of the B images in the whole batch, whose first half is defective."""
+        return self.shard.places
+
+    @property
+    def size(self) -> int:
+        """Images of the whole batch."""
+        return self.shard.size
 
     def generator(self, purpose: str) -> np.random.Generator:
         """Random numbers of this step, equal on every worker: draw for the whole batch, take ``rows``."""
-        return self.run.generator(purpose, self.number)
+        return self.run.generator(purpose, self.shard.step)
 
     def whole(self, part_B: Tensor) -> Tensor:
         """The same numbers of the whole batch, ``size`` × …; those of other workers carry no gradient.
@@ -104,6 +109,11 @@ class Attachment(nn.Module):
 
     name: str  # unique among those of a training; an identifier
 
+    def train(self, mode: bool = True) -> Self:
+        """Leave the mode alone: it is its own, not the network's."""
+        del mode
+        return self
+
     def start(self, net: Classifier) -> None:
         """Called once, when all first weights are there: copies of the network are made here."""
 
@@ -138,40 +148,38 @@ def train_classifier(
         InputError: If images or labels do not suit the config, or a weights file is not the one meant.
         Diverged: If loss or weights are no longer finite.
     """
-    _check(config, data.train, run)
+    check_images(config, data.train)
+    check_norm("norm", config.norm, run)
+    _check_labels(data.train)
     net = new_classifier(config, data.train, int(run.generator("init").integers(2**63)), run.device)
     trained = _join(net, attachments, run)
-    optimiser = _optimiser(trained, config)
-    sampler = BalancedSampler(data.train.labels, config.batch_size)
-    epochs = max(config.epochs, -(-config.min_steps // sampler.steps))
-    start = restore_checkpoint(run, trained, optimiser, sampler)
+    views_of = drawn_views(len(data.train), config.flips, config.photometric, run.generator)
 
-    for epoch in range(start, epochs):
-        net.train()
-        sums: dict[str, Tensor] = {}
-        views = Augmentation.draw(
-            len(data.train), config.flips, config.photometric, run.generator("augment", epoch)
-        )
-        batches = sampler.epoch(run.generator("order", epoch), lambda n: run.generator("negatives", n))
-        for number, batch in enumerate(batches, start=epoch * sampler.steps):
-            rate = learning_rate(config.lr, config.schedule, number, epochs * sampler.steps)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            optimiser.zero_grad(set_to_none=False)
-            step = _forward(net, data.train, views, batch, _Now(epoch, number, run))
-            for name, value in _backward(net, step, attachments).items():
-                sums[name] = sums.get(name, torch.zeros_like(value)) + value
-            run.reduce(trained.parameters())
-            optimiser.step()
-            for attachment in attachments:
-                attachment.after_step(net)
-            run.step(number + 1, epochs * sampler.steps, epochs)
-        metrics = _means(sums, run) | {"lr": optimiser.param_groups[0]["lr"]}
-        require_finite(epoch, metrics, trained)
-        if data.validation is not None and (epoch % config.validate_every == 0 or epoch == epochs - 1):
-            metrics |= _validate(net, data.validation)
-        run.log(epoch, metrics, epochs)
-        save_checkpoint(run, epoch + 1, trained, optimiser, sampler)
+    def backward(shard: BatchShard) -> Mapping[str, Tensor]:
+        return _backward(net, _forward(net, data.train, views_of(shard.epoch), shard, run), attachments)
+
+    def after_step() -> None:
+        for attachment in attachments:
+            attachment.after_step(net)
+
+    def validate(_epoch: int) -> Mapping[str, float]:
+        return _validation_ap(net, data.validation)
+
+    weights = [weight for weight in trained.parameters() if weight.requires_grad]
+    train(
+        trained,
+        torch.optim.AdamW(weights, lr=config.lr, weight_decay=config.weight_decay),
+        run,
+        schedule=config.training,
+        sampler=BalancedSampler(data.train.labels, config.batch_size),
+        hooks=TrainingHooks(
+            backward,
+            losses=("loss", "loss_image"),
+            every_worker=True,
+            after_step=after_step,
+            validate=validate,
+        ),
+    )
     return net.eval()
 
 
@@ -197,23 +205,12 @@ def classifier_scores(net: Classifier, images: ImageSet) -> NDArray[np.float64]:
     return torch.cat([net(batch).score_B.double().sigmoid().cpu() for batch in batches]).numpy()
 
 
-class _Now(NamedTuple):
-    """Where a training is."""
-
-    epoch: int
-    number: int  # of the step, all epochs together
-    run: Run
-
-
 def _forward(
-    net: Classifier, images: ImageSet, views: Augmentation, batch: Sequence[int], now: _Now
+    net: Classifier, images: ImageSet, views: Augmentation, shard: BatchShard, run: Run
 ) -> ClassifierStep:
-    """Show the network this worker's part of a batch, which may be empty."""
-    run = now.run
-    positions = run.shard(batch)
-    if positions:
-        shown_BCHW = images_to_tensor([images[i].image for i in positions], run.device)
-        shown_BCHW = views.flip(views.expose(shown_BCHW, positions), positions)
+    """Show the network this worker's shard of a batch, which may be empty."""
+    if shard.positions:
+        shown_BCHW = views.show(images, shard.positions, run.device)
     else:
         shown_BCHW = torch.zeros(0, net.config.channels, *net.config.image_size, device=run.device)
     if net.config.memory_format == "channels_last":
@@ -221,20 +218,17 @@ def _forward(
     output = net(shown_BCHW)
     return ClassifierStep(
         images_BCHW=shown_BCHW,
-        label_B=torch.tensor([float(images.labels[i]) for i in positions], device=run.device),
+        label_B=torch.tensor([float(images.labels[i]) for i in shard.positions], device=run.device),
         features_BKhw=output.features_BKhw,
         evidence_B1hw=output.evidence_B1hw,
         score_B=output.score_B,
-        epoch=now.epoch,
-        number=now.number,
-        rows=shard(range(len(batch)), run.rank, run.world_size),
-        size=len(batch),
+        shard=shard,
         run=run,
     )
 
 
 def _backward(net: Classifier, step: ClassifierStep, attachments: Sequence[Attachment]) -> dict[str, Tensor]:
-    """Add the gradients of a step's loss; returns its terms times the batch's size, and the own images."""
+    """Add the gradients of a step's loss; returns its terms times the batch's size."""
     image = F.binary_cross_entropy_with_logits(step.score_B, step.label_B, reduction="sum") / step.size
     total, terms = image, {"loss_image": image}
     for attachment in attachments:
@@ -244,8 +238,7 @@ def _backward(net: Classifier, step: ClassifierStep, attachments: Sequence[Attac
             if term.requires_grad:
                 total = total + term
     total.backward()
-    sums = {name: term.detach() * step.size for name, term in {"loss": total, **terms}.items()}
-    return sums | {"images": torch.full_like(image.detach(), float(len(step.rows)))}
+    return {name: term.detach() * step.size for name, term in {"loss": total, **terms}.items()}
 
 
 def _join(net: Classifier, attachments: Sequence[Attachment], run: Run) -> nn.ModuleDict:
@@ -257,50 +250,18 @@ def _join(net: Classifier, attachments: Sequence[Attachment], run: Run) -> nn.Mo
     return nn.ModuleDict({"net": net, **{attachment.name: attachment for attachment in attachments}})
 
 
-def _optimiser(trained: nn.Module, config: ClassifierConfig) -> torch.optim.Optimizer:
-    parameters = [parameter for parameter in trained.parameters() if parameter.requires_grad]
-    # Before a warm-up an attachment's weights have no gradient. AdamW would skip such a weight, and after a
-    # reduction over workers would not: zeros from the start make both the same.
-    for parameter in parameters:
-        parameter.grad = torch.zeros_like(parameter)
-    return torch.optim.AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay)
-
-
-def _check(config: ClassifierConfig, images: ImageSet, run: Run) -> None:
-    # Refuses a global batch smaller than the number of workers, before anything is trained.
-    refuse_small_batch(config.batch_size, run.world_size)
-    if run.world_size > 1 and config.norm == "bn":
-        raise InputError(
-            f"norm: bn takes statistics over a worker's own images, so {run.world_size} workers would train "
-            "another model than one. Set norm: gn, or resources.workers: 1."
-        )
+def _check_labels(images: ImageSet) -> None:
     positives, count = int(images.labels.sum()), len(images)
     if positives in {0, count}:
         raise InputError(
             f"a classifier trains on defective and normal images, found {positives} defective and "
             f"{count - positives} normal ones in the training set. Use another split or more images."
         )
-    expected, found = (*config.image_size, config.channels), images[0].image.shape
-    if found != expected:
-        raise InputError(
-            f"images have the config's image_size and channels, {expected}, found {found} in "
-            f"{images.ids[0]}. Prepare the images with this config's size."
-        )
 
 
-def _means(sums: Mapping[str, Tensor], run: Run) -> dict[str, float]:
-    """Terms as means over the epoch's images and all workers."""
-    names = [name for name in sums if name != "images"]
-    return dict(
-        zip(
-            names,
-            mean_over_workers(torch.stack([sums[name] for name in (*names, "images")]), run),
-            strict=True,
-        )
-    )
-
-
-def _validate(net: Classifier, validation: ImageSet) -> dict[str, float]:
-    """``validation.image_ap``, or nothing where one class is missing. Every worker computes it."""
+def _validation_ap(net: Classifier, validation: ImageSet | None) -> dict[str, float]:
+    """``validation.image_ap``; nothing where one class is missing. Every worker computes it."""
+    if validation is None:
+        return {}
     score = image_ap(validation.labels, classifier_scores(net, validation))
     return {} if isinstance(score, Undefined) else {"validation.image_ap": score}

@@ -16,7 +16,6 @@ from trainables.cam.config import ClassifierConfig
 from trainables.focus.extension import Erasing, Fuse, Mode, Residual
 from trainables.nn.labels.pseudo import Cutoffs, Policy
 from trainables.nn.labels.segmentation import ImageTask
-from trainables.nn.loop import TrainingSchedule
 from trainables.nn.settings import PseudoLabelConfig
 
 __all__ = ["FocusConfig"]
@@ -171,15 +170,3 @@ class FocusConfig(ClassifierConfig, PseudoLabelConfig, frozen=True):
         if policy == "auto":
             policy = "fixed" if self.iem in {"residual", "both"} else "otsu"
         return Cutoffs(policy, self.foreground, self.background, self.area)
-
-    @property
-    def inpainting(self) -> TrainingSchedule:
-        """How long and how fast the inpainting net trains."""
-        return TrainingSchedule(
-            epochs=self.inpainter_epochs,
-            min_steps=self.inpainter_min_steps,
-            batch_size=self.inpainter_batch,
-            lr=self.inpainter_lr,
-            weight_decay=self.inpainter_weight_decay,
-            schedule="constant",
-        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
@@ -13,9 +14,16 @@ from trainables.data.samples import ImageSet, TrainingData
 from trainables.data.tensors import images_to_tensor
 from trainables.focus.config import FocusConfig
 from trainables.focus.extension import Fill
-from trainables.nn.labels.inpaint import Inpainter, blob_masks, draw_masks, inpaint_batch, telea
+from trainables.nn.labels.inpaint import (
+    INPAINTING_LOSSES,
+    Inpainter,
+    blob_masks,
+    draw_masks,
+    inpaint_batch,
+    telea,
+)
 from trainables.nn.layers.initialisation import initialise
-from trainables.nn.loop import Part, train
+from trainables.nn.loop import BatchShard, TrainingHooks, TrainingSchedule, train
 from trainables.nn.models import with_layout
 from trainables.nn.sampling import BalancedSampler
 from trainables.nn.ssim import psnr
@@ -48,25 +56,23 @@ def train_inpainter(config: FocusConfig, data: TrainingData, run: Run) -> Inpain
     initialise(inpainter, int(run.generator("init").integers(2**63)))
     inpainter = with_layout(inpainter, config).to(run.device)
 
-    def backward(part: Part) -> Tensor:
-        images = [data.train[normals[i]].image for i in part.positions]
-        masks_SBHW = draw_masks(part.size, config.image_size, run.generator("masks", part.step))
+    def backward(shard: BatchShard) -> Mapping[str, Tensor]:
+        images = [data.train[normals[i]].image for i in shard.positions]
+        masks_SBHW = draw_masks(shard.size, config.image_size, run.generator("masks", shard.step))
         shown_BCHW = images_to_tensor(images, run.device)
-        return inpaint_batch(inpainter, shown_BCHW, masks_SBHW[:, part.places].to(run.device), part.size)
+        return inpaint_batch(inpainter, shown_BCHW, masks_SBHW[:, shard.places].to(run.device), shard.size)
 
+    def measure(_epoch: int) -> Mapping[str, float]:
+        return _held_out_psnr(inpainter, config, data.validation, run)
+
+    optimiser = torch.optim.AdamW(
+        inpainter.parameters(), lr=config.inpainter_lr, weight_decay=config.inpainter_weight_decay
+    )
     # One class only: the sampler then shuffles it.
     sampler = BalancedSampler(np.ones(len(normals), np.bool_), config.inpainter_batch)
-    names = ("loss", "loss_squared", "loss_ssim", "loss_msgms")
-    measure = partial(_held_out_psnr, inpainter, config, data.validation, run)
-    train(
-        inpainter,
-        run,
-        config.inpainting,
-        sampler,
-        losses=names,
-        backward=backward,
-        at_the_end=measure,
-    )
+    schedule = TrainingSchedule(config.inpainter_epochs, config.inpainter_min_steps)
+    hooks = TrainingHooks(backward, INPAINTING_LOSSES, validate=measure)
+    train(inpainter, optimiser, run, schedule=schedule, sampler=sampler, hooks=hooks)
     return inpainter.eval()
 
 

@@ -6,8 +6,9 @@ batch or worker it falls to.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -15,14 +16,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Augmentation", "Flips"]
+from trainables.data.samples import ImageSet
+from trainables.data.tensors import images_to_tensor
+from trainables.nn.sampling import Generators
+
+__all__ = ["Augmentation", "Flips", "drawn_views"]
 
 Flips = Literal["none", "horizontal", "vertical", "both"]
 
 
 @dataclass(frozen=True, eq=False)
 class Augmentation:
-    """How each training image is seen in one epoch."""
+    """The view of each training image in one epoch."""
 
     mirrored: NDArray[np.bool_]  # N: left and right exchanged
     overturned: NDArray[np.bool_]  # N: top and bottom exchanged
@@ -42,6 +47,11 @@ class Augmentation:
             offset.astype(np.float32),
         )
 
+    def show(self, images: ImageSet, positions: Sequence[int], device: torch.device) -> Tensor:
+        """Images at ``positions`` (at least one) as they are seen, B × C × H × W on ``device``."""
+        images_BCHW = images_to_tensor([images[i].image for i in positions], device)
+        return self.flip(self.expose(images_BCHW, positions), positions)
+
     def expose(self, images_BCHW: Tensor, positions: Sequence[int]) -> Tensor:
         """Gain and offset of images in [0, 1]; the result is not clipped, so no texture is lost."""
         table = np.stack((self.gain[positions], self.offset[positions]))
@@ -54,3 +64,18 @@ class Augmentation:
             which = torch.from_numpy(chosen[positions]).to(maps_BCHW.device).reshape(-1, 1, 1, 1)
             maps_BCHW = torch.where(which, maps_BCHW.flip(axis), maps_BCHW)
         return maps_BCHW
+
+
+def drawn_views(
+    count: int, flips: Flips, photometric: float, generator: Generators
+) -> Callable[[int], Augmentation]:
+    """The views of ``count`` images in a given epoch; those of the latest epoch are kept.
+
+    Random numbers are those of purpose ``augment`` (``Run.generator``).
+    """
+
+    @lru_cache(maxsize=1)
+    def of(epoch: int) -> Augmentation:
+        return Augmentation.draw(count, flips, photometric, generator("augment", epoch))
+
+    return of

@@ -1,30 +1,48 @@
-"""The training loop of nets that learn by one optimiser: segmentation nets on pseudo labels, inpainters.
+"""The training loop of every method that learns from epochs of batches: :func:`train`.
 
-Each worker sums the losses of its own part of a batch, divided by the size of the whole batch; the sum of the
-workers' gradients is then the gradient of the mean. What a batch holds is the sampler's.
+::
+
+    def backward(shard: BatchShard) -> Mapping[str, Tensor]:     # add gradients, return sums of losses
+        ...
+
+    train(
+        network,
+        torch.optim.AdamW(network.parameters(), lr=config.lr),
+        run,
+        schedule=TrainingSchedule(epochs=50, validate_every=5),
+        sampler=BalancedSampler(data.train.labels, config.batch_size),
+        hooks=TrainingHooks(backward, losses=("loss",)),
+    )
+
+Each worker sums the losses of its own shard of a batch. Divided by the size of the whole batch, the sum of
+the workers' gradients is the gradient of the mean, however the batch was divided. The sampler decides what a
+batch holds. What else a method does at a step or an epoch, and keeps in a checkpoint, are its hooks.
+
+Trade-off: a loss that is not finite is noticed at the end of its epoch, not of its step. All workers then
+agree on it, and a GPU is not made to wait in each step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from trainables.contract import Run, refuse_small_batch, shard
-from trainables.nn.sampling import BalancedSampler
+from trainables.nn.sampling import Sampler
 from trainables.nn.training import (
-    Schedule,
+    Checkpointed,
+    RateSchedule,
+    TrainingState,
     learning_rate,
     mean_over_workers,
     require_finite,
-    restore_checkpoint,
-    save_checkpoint,
 )
 
-__all__ = ["Part", "TrainingSchedule", "train"]
+__all__ = ["BatchShard", "TrainingHooks", "TrainingSchedule", "train"]
 
 
 @dataclass(frozen=True)
@@ -32,17 +50,19 @@ class TrainingSchedule:
     """Length and pace of a training."""
 
     epochs: int
-    min_steps: int  # epochs are added until there are as many
-    batch_size: int
-    lr: float
-    weight_decay: float
-    schedule: Schedule
+    min_steps: int = 0  # epochs are added until there are as many
+    rate: RateSchedule = "constant"  # of the optimiser's learning rates, over all steps
+    validate_every: int = 0  # epochs, counted from the first, and the last one always; 0: the last one only
+
+    def validates(self, epoch: int, epochs: int) -> bool:
+        """Say if ``epoch`` (from 0) out of ``epochs`` ends with a validation."""
+        return epoch == epochs - 1 or (self.validate_every > 0 and epoch % self.validate_every == 0)
 
 
-class Part(NamedTuple):
-    """This worker's part of a batch."""
+class BatchShard(NamedTuple):
+    """One worker's images of a batch."""
 
-    positions: Sequence[int]  # as the sampler numbers images; never empty
+    positions: Sequence[int]  # as the sampler numbers images
     places: Sequence[int]  # where in the batch they are: random numbers of a batch go by place
     size: int  # images of the whole batch
     epoch: int
@@ -50,57 +70,99 @@ class Part(NamedTuple):
     progress: float  # share of all steps that lie behind, in [0, 1)
 
 
+def _no_metrics(_epoch: int) -> Mapping[str, float]:
+    return {}
+
+
+@dataclass(frozen=True)
+class TrainingHooks:
+    """What a method adds to the loop: its losses, and whatever else it needs.
+
+    ``backward`` adds the gradients of a shard to the network's and returns the sums of its losses over the
+    shard's images, by name and without gradient. A worker without an image of a batch does not call it,
+    unless ``every_worker``. Workers return the same names in the same order.
+    """
+
+    backward: Callable[[BatchShard], Mapping[str, Tensor]]
+    losses: Sequence[str]  # names that every epoch logs; ``backward`` may return more
+    every_worker: bool = False  # losses look across workers: all of them call ``backward`` in each step
+    before_step: Callable[[BatchShard], None] = lambda _shard: None  # change gradients, summed over workers
+    after_step: Callable[[], None] = lambda: None  # follow the new weights, as a running average does
+    epoch_metrics: Callable[[int], Mapping[str, float]] = _no_metrics  # logged, as the weights of losses are
+    validate: Callable[[int], Mapping[str, float]] = _no_metrics  # in the epochs that the schedule names
+    checkpointed: Mapping[str, Checkpointed] = field(default_factory=dict[str, Checkpointed])
+
+
 def train(
     network: nn.Module,
+    optimiser: torch.optim.Optimizer,
     run: Run,
-    course: TrainingSchedule,
-    sampler: BalancedSampler,
     *,
-    losses: Sequence[str],
-    backward: Callable[[Part], Tensor],
-    at_the_end: Callable[[], Mapping[str, float]] = dict,
+    schedule: TrainingSchedule,
+    sampler: Sampler,
+    hooks: TrainingHooks,
 ) -> None:
-    """Train with AdamW; the weights are those of the last epoch.
+    """Train ``network``, or go on from the run's checkpoint; the weights are those of the last epoch.
+
+    Logs per epoch the losses as means over its images and all workers, ``lr``, and what the hooks return.
 
     Args:
-        network: On the run's device.
-        run: Random numbers, workers, checkpoints.
-        course: How long.
+        network: On the run's device; what it holds is checkpointed.
+        optimiser: One group of all its weights that require a gradient.
+        run: Random numbers, workers, log and checkpoints.
+        schedule: How long.
         sampler: Draws the batches.
-        losses: Names of what ``backward`` sums, as they are logged.
-        backward: Adds the gradients of a part of a batch and returns the sums of its losses, and their count.
-        at_the_end: Further metrics of the last epoch.
+        hooks: The method's part.
 
     Raises:
         InputError: If the batch is smaller than the number of workers.
-        Diverged: If loss or weights are no longer finite.
+        Diverged: If a loss or weight is no longer finite.
     """
-    refuse_small_batch(course.batch_size, run.world_size)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=course.lr, weight_decay=course.weight_decay)
-    for parameter in network.parameters():  # AdamW skips a weight without gradient; a sum over workers has 0
-        parameter.grad = torch.zeros_like(parameter)
-    epochs = max(course.epochs, -(-course.min_steps // sampler.steps))
+    refuse_small_batch(sampler.batch_size, run.world_size)
+    epochs = max(schedule.epochs, -(-schedule.min_steps // sampler.steps))
     steps = epochs * sampler.steps
-    start = restore_checkpoint(run, network, optimiser, sampler)
-    for epoch in range(start, epochs):
+    rate = float(optimiser.param_groups[0]["lr"])
+    state = TrainingState(network, optimiser, sampler, hooks.checkpointed)
+    for epoch in range(state.restore(run), epochs):
         network.train()
-        sums = torch.zeros(len(losses) + 1, device=run.device)
-        batches = sampler.epoch(run.generator("order", epoch), lambda n: run.generator("negatives", n))
-        for step, batch in enumerate(batches, start=epoch * sampler.steps):
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate(course.lr, course.schedule, step, steps)
-            optimiser.zero_grad(set_to_none=False)
-            positions = run.shard(batch)
-            if positions:
-                places = shard(range(len(batch)), run.rank, run.world_size)
-                sums += backward(Part(positions, places, len(batch), epoch, step, step / steps))
+        sums = {name: torch.zeros((), device=run.device) for name in hooks.losses}
+        images = 0
+        for step, batch in enumerate(sampler.epoch(epoch, run.generator), start=epoch * sampler.steps):
+            optimiser.param_groups[0]["lr"] = learning_rate(rate, schedule.rate, step, steps)
+            optimiser.zero_grad()
+            places = shard(range(len(batch)), run.rank, run.world_size)
+            part = BatchShard(run.shard(batch), places, len(batch), epoch, step, step / steps)
+            if part.positions or hooks.every_worker:
+                for name, value in hooks.backward(part).items():
+                    sums[name] = sums[name] + value if name in sums else value
+            images += len(part.positions)
+            if not _stays_without_gradient(optimiser):
+                _fill_gradients(network.parameters())
             run.reduce(network.parameters())
+            hooks.before_step(part)
             optimiser.step()
+            hooks.after_step()
             run.step(step + 1, steps, epochs)
-        metrics = dict(zip(losses, mean_over_workers(sums, run), strict=True))
-        metrics["lr"] = optimiser.param_groups[0]["lr"]
-        if epoch == epochs - 1:
-            metrics |= at_the_end()
+        metrics = {**mean_over_workers(sums, images, run), "lr": optimiser.param_groups[0]["lr"]}
         require_finite(epoch, metrics, network)
+        metrics |= hooks.epoch_metrics(epoch)
+        if schedule.validates(epoch, epochs):
+            metrics |= hooks.validate(epoch)
         run.log(epoch, metrics, epochs)
-        save_checkpoint(run, epoch + 1, network, optimiser, sampler)
+        state.save(run, epoch + 1)
+
+
+def _stays_without_gradient(optimiser: torch.optim.Optimizer) -> bool:
+    """Say if a gradient of 0 moves a weight no more than a missing one: plain SGD."""
+    group = optimiser.param_groups[0]
+    return isinstance(optimiser, torch.optim.SGD) and not (group["momentum"] or group["weight_decay"])
+
+
+def _fill_gradients(weights: Iterable[nn.Parameter]) -> None:
+    """Give 0 to weights that a batch left without gradient, as a batch without masks leaves a mask head.
+
+    Adam skips such a weight, and after a sum over workers would not: zeros make both the same.
+    """
+    for weight in weights:
+        if weight.grad is None and weight.requires_grad:
+            weight.grad = torch.zeros_like(weight)

@@ -10,14 +10,43 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BalancedSampler"]
+__all__ = ["BalancedSampler", "Generators", "Sampler"]
 
-_Generator = Callable[[int], np.random.Generator]
+Generators = Callable[..., np.random.Generator]  # ``Run.generator``: a purpose and numbers
+
+
+class Sampler(Protocol):
+    """What draws the batches of one epoch after another; its state is small and plain, for checkpoints."""
+
+    @property
+    def batch_size(self) -> int:
+        """Images of a whole batch."""
+        ...
+
+    @property
+    def steps(self) -> int:
+        """Batches of an epoch, the same in all."""
+        ...
+
+    def epoch(self, number: int, generator: Generators) -> Sequence[Sequence[int]]:
+        """The batches of epoch ``number`` (from 0), as positions in the training set.
+
+        Called for one epoch after the other. All random numbers come from ``generator`` (``Run.generator``).
+        """
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps, as JSON values."""
+        ...
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from :meth:`state`."""
+        ...
 
 
 @dataclass
@@ -41,32 +70,28 @@ class BalancedSampler:
     def _half(self) -> int:
         return self.batch_size // 2 if not self.labels.all() else self.batch_size
 
-    def epoch(self, order: np.random.Generator, round_of: _Generator) -> list[Sequence[int]]:
-        """The batches of the next epoch, as positions in the training set: defective ones first.
-
-        Args:
-            order: Random numbers for the order of the defective images.
-            round_of: Random numbers for the given round through the normal images.
-        """
+    def epoch(self, number: int, generator: Generators) -> list[Sequence[int]]:
+        """The batches of epoch ``number``, as positions in the training set: defective ones first."""
+        order = generator("order", number)
         positives = order.permutation(np.flatnonzero(self.labels)).tolist()
         batches: list[Sequence[int]] = []
         for start in range(0, len(positives), self._half):
-            part = positives[start : start + self._half]
-            batches.append([*part, *self._negatives(len(part), round_of)])
+            defective = positives[start : start + self._half]
+            batches.append([*defective, *self._negatives(len(defective), generator)])
         return batches
 
-    def _negatives(self, count: int, round_of: _Generator) -> list[int]:
+    def _negatives(self, count: int, generator: Generators) -> list[int]:
         if self.labels.all():
             return []
         while len(self.waiting) < count:
-            round_ = round_of(self.rounds).permutation(np.flatnonzero(~self.labels))
-            self.waiting += round_.tolist()
+            turn = generator("negatives", self.rounds).permutation(np.flatnonzero(~self.labels))
+            self.waiting += turn.tolist()
             self.rounds += 1
         drawn, self.waiting = self.waiting[:count], self.waiting[count:]
         return drawn
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps, as JSON values."""
+        """Return what a checkpoint keeps, as JSON values."""
         return {"rounds": self.rounds, "waiting": self.waiting}
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from trainables.nn.layers.inputs import LocalContrast, Standardise
 from trainables.nn.layers.norm import Norm
 from trainables.nn.layers.resnet import ResNet18s, ResNetShape, Stem
 from trainables.nn.loop import TrainingSchedule
-from trainables.nn.training import Schedule
+from trainables.nn.training import RateSchedule
 from trainables.nn.weights import check_name, load_resnet_weights, load_weights_file, weights_path
 
 __all__ = [
@@ -143,7 +143,7 @@ class BalancedTrainingConfig(TrainableConfig, frozen=True):
     )
     lr: float = Field(3e-3, gt=0, le=1, description="Learning rate of AdamW at its highest.")
     weight_decay: float = Field(1e-4, ge=0, le=1, description="Decoupled weight decay of AdamW.")
-    schedule: Schedule = Field("cosine", description="Learning rate over the steps: constant, or to 0.")
+    schedule: RateSchedule = Field("cosine", description="Learning rate over the steps: constant, or to 0.")
     epochs: int = Field(
         30, ge=1, le=10_000, description="Epochs of 2P images, P = defective training images."
     )
@@ -156,6 +156,11 @@ class BalancedTrainingConfig(TrainableConfig, frozen=True):
     validate_every: int = Field(
         5, ge=1, description="Epochs between validations, counted from the first; the last one always."
     )
+
+    @property
+    def training(self) -> TrainingSchedule:
+        """Length and pace of the training on labels."""
+        return TrainingSchedule(self.epochs, self.min_steps, self.schedule, self.validate_every)
 
     @field_validator("batch_size")
     @classmethod
@@ -256,17 +261,5 @@ class PseudoLabelConfig(BalancedTrainingConfig, frozen=True):
 
     @property
     def segmenting(self) -> TrainingSchedule:
-        """How long and how fast segmentation nets train."""
-        return TrainingSchedule(
-            epochs=self.segment_epochs,
-            min_steps=self.segment_min_steps,
-            batch_size=self.segment_batch,
-            lr=self.segment_lr,
-            weight_decay=self.weight_decay,
-            schedule=self.schedule,
-        )
-
-    def part(self, *prefixes: str, names: tuple[str, ...] = ()) -> dict[str, Any]:
-        """The settings that start with a prefix or have a name, as JSON values: what a stage depends on."""
-        own = self.model_dump(mode="json")
-        return {name: own[name] for name in own if name.startswith(prefixes) or name in names}
+        """Length and pace of segmentation nets' training."""
+        return TrainingSchedule(self.segment_epochs, min_steps=self.segment_min_steps, rate=self.schedule)

@@ -1,40 +1,93 @@
-"""What training loops share: an optimiser whose state is tensors by name, means over workers, validation."""
+"""Parts of training loops: checks, state in checkpoints, an optimiser's as tensors, means over workers."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from trainables.contract import Predictor, Run
+from trainables.contract import Predictor, Run, TrainableConfig
 from trainables.data.samples import ImageSet
-from trainables.errors import Diverged
+from trainables.errors import Diverged, InputError
 from trainables.evaluate import image_scores
 from trainables.metrics import Undefined, image_ap
-from trainables.nn.sampling import BalancedSampler
+from trainables.nn.layers.norm import Norm
+from trainables.nn.sampling import Sampler
 
 __all__ = [
-    "Schedule",
+    "BestEpoch",
+    "Checkpointed",
+    "RateSchedule",
+    "TrainingState",
+    "check_choice",
+    "check_images",
+    "check_norm",
     "learning_rate",
     "mean_over_workers",
     "optimiser_tensors",
     "require_finite",
-    "restore_checkpoint",
     "restore_optimiser",
-    "save_checkpoint",
     "tensors_under",
     "validation_ap",
 ]
 
-Schedule = Literal["constant", "cosine"]
+RateSchedule = Literal["constant", "cosine"]
 
 _VALIDATION_BATCH = 16  # images sent at once; a predictor divides further
 
 
-def learning_rate(lr: float, schedule: Schedule, step: int, steps: int) -> float:
+def check_images(config: TrainableConfig, images: ImageSet) -> None:
+    """Refuse images of another size than the config's.
+
+    Raises:
+        InputError: If the first image (all have one size) has another size or number of channels.
+    """
+    expected, shape = (*config.image_size, config.channels), images[0].image.shape
+    if shape != expected:
+        raise InputError(
+            f"images have the config's image_size and channels, {expected}, found {shape} in "
+            f"{images.ids[0]}. Prepare the images with this config's size."
+        )
+
+
+def check_norm(setting: str, norm: Norm, run: Run) -> None:
+    """Refuse batch normalisation with several workers: each would have other statistics.
+
+    Args:
+        setting: Name of the setting in the config.
+        norm: Its value.
+        run: With its workers.
+
+    Raises:
+        InputError: Otherwise.
+    """
+    if norm == "bn" and run.world_size > 1:
+        raise InputError(
+            f"{setting}: bn takes statistics over a worker's own images, so {run.world_size} workers would "
+            f"train another model than one. Set {setting}: gn, or resources.workers: 1."
+        )
+
+
+def check_choice(validation: ImageSet | None) -> None:
+    """Refuse to choose the best epoch where validation has no image AP.
+
+    Raises:
+        InputError: If it lacks defective or normal images.
+    """
+    labels = [] if validation is None else validation.labels
+    if len(set(labels)) < 2:
+        raise InputError(
+            "checkpoint: best chooses the epoch by validation image AP, which needs defective and normal "
+            f"images; validation has {sum(labels)} defective of {len(labels)}. "
+            "Set data.validation: {share: 0.2, by: item}, or checkpoint: last."
+        )
+
+
+def learning_rate(lr: float, schedule: RateSchedule, step: int, steps: int) -> float:
     """The rate of ``step`` (from 0) out of ``steps``; a function of the step, so that nothing need be kept.
 
     Source: Loshchilov and Hutter 2017, arXiv:1608.03983, Eq. 5 without restarts (cosine).
@@ -51,32 +104,95 @@ def optimiser_tensors(optimiser: torch.optim.Optimizer, network: nn.Module) -> d
     }
 
 
-def save_checkpoint(
-    run: Run, epochs: int, network: nn.Module, optimiser: torch.optim.Optimizer, sampler: BalancedSampler
-) -> None:
-    """Checkpoint network, optimiser and sampler after ``epochs`` finished epochs."""
-    tensors = {f"model.{name}": tensor for name, tensor in network.state_dict().items()}
-    tensors |= {f"optimiser.{name}": t for name, t in optimiser_tensors(optimiser, network).items()}
-    run.checkpoint(epochs, tensors, {"sampler": sampler.state()})
+class Checkpointed(Protocol):
+    """State that a checkpoint holds beside network, optimiser and sampler."""
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        """Return its tensors by name."""
+        ...
+
+    def state(self) -> Any:
+        """Return the rest of it, a JSON value."""
+        ...
+
+    def restore(self, tensors: Mapping[str, Tensor], state: Any) -> None:
+        """Go on from what the other two returned."""
+        ...
 
 
-def restore_checkpoint(
-    run: Run, network: nn.Module, optimiser: torch.optim.Optimizer, sampler: BalancedSampler
-) -> int:
-    """Restore what :func:`save_checkpoint` kept, if there is anything; returns the epoch to start with."""
-    state = run.resume()
-    if state is None:
-        return 0
-    network.load_state_dict(tensors_under("model.", state.tensors))
-    restore_optimiser(optimiser, network, tensors_under("optimiser.", state.tensors))
-    sampler.restore(state.meta["sampler"])
-    return state.epoch
+@dataclass(frozen=True, eq=False)
+class TrainingState:
+    """All that a training needs to go on."""
+
+    network: nn.Module
+    optimiser: torch.optim.Optimizer
+    sampler: Sampler
+    further: Mapping[str, Checkpointed] = field(default_factory=dict[str, Checkpointed])  # by name
+
+    def save(self, run: Run, epochs: int) -> None:
+        """Checkpoint the state after ``epochs`` finished epochs."""
+        tensors = {f"model.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        moments = optimiser_tensors(self.optimiser, self.network)
+        tensors |= {f"optimiser.{name}": tensor for name, tensor in moments.items()}
+        meta: dict[str, Any] = {"sampler": self.sampler.state()}
+        for key, part in self.further.items():
+            tensors |= {f"{key}.{name}": tensor for name, tensor in part.tensors().items()}
+            meta[key] = part.state()
+        run.checkpoint(epochs, tensors, meta)
+
+    def restore(self, run: Run) -> int:
+        """Go on from the run's checkpoint, if there is one; returns the epoch to start with."""
+        checkpoint = run.resume()
+        if checkpoint is None:
+            return 0
+        self.network.load_state_dict(tensors_under("model.", checkpoint.tensors))
+        restore_optimiser(self.optimiser, self.network, tensors_under("optimiser.", checkpoint.tensors))
+        self.sampler.restore(checkpoint.meta["sampler"])
+        for key, part in self.further.items():
+            part.restore(tensors_under(f"{key}.", checkpoint.tensors), checkpoint.meta[key])
+        return checkpoint.epoch
+
+
+class BestEpoch:
+    """The weights of the best epoch so far; of equal ones the later, which is trained longer."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network
+        self._epoch, self._score = -1, -1.0
+        self._weights: dict[str, Tensor] = {}
+
+    def offer(self, epoch: int, score: float) -> None:
+        """Keep the network's weights if ``score`` is the best so far."""
+        if score >= self._score:
+            self._epoch, self._score = epoch, score
+            self._weights = {name: t.detach().clone() for name, t in self._network.state_dict().items()}
+
+    def load(self) -> None:
+        """Give the network the weights of the best epoch."""
+        self._network.load_state_dict(self._weights)
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        return self._weights
+
+    def state(self) -> tuple[int, float]:
+        return self._epoch, self._score
+
+    def restore(self, tensors: Mapping[str, Tensor], state: tuple[int, float]) -> None:
+        places = self._network.state_dict()
+        self._weights = {name: tensor.to(places[name].device) for name, tensor in tensors.items()}
+        self._epoch, self._score = state
 
 
 def restore_optimiser(
     optimiser: torch.optim.Optimizer, network: nn.Module, tensors: Mapping[str, Tensor]
 ) -> None:
-    """Go on from :func:`optimiser_tensors`; the optimiser has one group, all that require a gradient."""
+    """Restore what :func:`optimiser_tensors` returned.
+
+    Args:
+        optimiser: With one group, all weights of ``network`` that require a gradient.
+        network: That it trains.
+        tensors: By ``<parameter>/<key>``.
+    """
     trained = _trained(network)
     names = list(trained)
     state: dict[int, dict[str, Any]] = {}
@@ -94,14 +210,21 @@ def _trained(network: nn.Module) -> dict[str, nn.Parameter]:
     return {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
 
 
-def mean_over_workers(sums: Tensor, run: Run) -> list[float]:
-    """All but the last of ``sums`` over all workers, divided by the last (a count): equal on every worker."""
-    carrier = nn.Parameter(torch.zeros_like(sums))
-    carrier.grad = sums
+def mean_over_workers(sums: Mapping[str, Tensor], count: float, run: Run) -> dict[str, float]:
+    """Means of what all workers summed over all their counts: equal on every worker.
+
+    Args:
+        sums: Scalars of this worker by name; the same names in the same order on all workers.
+        count: Of what this worker summed over; 0 if it saw nothing.
+        run: With its workers.
+    """
+    row = [*sums.values(), torch.full((), float(count), device=run.device)]
+    carrier = nn.Parameter(torch.zeros(len(row), device=run.device))
+    carrier.grad = torch.stack(row)
     run.reduce([carrier])
     assert carrier.grad is not None
-    *totals, count = carrier.grad.tolist()
-    return [total / count for total in totals]
+    *totals, whole = carrier.grad.tolist()
+    return {name: total / whole for name, total in zip(sums, totals, strict=True)}
 
 
 def require_finite(epoch: int, losses: Mapping[str, float], network: nn.Module) -> None:
@@ -118,8 +241,12 @@ def require_finite(epoch: int, losses: Mapping[str, float], network: nn.Module) 
             raise Diverged(epoch, f"{name} holds a weight that is not finite")
 
 
-def validation_ap(predictor: Predictor, validation: ImageSet, device: torch.device) -> dict[str, float]:
-    """``validation.image_ap``, or nothing where one class is missing. Every worker computes it."""
+def validation_ap(
+    predictor: Predictor, validation: ImageSet | None, device: torch.device
+) -> dict[str, float]:
+    """``validation.image_ap``; nothing where one class is missing. Every worker computes it."""
+    if validation is None:
+        return {}
     score = image_ap(validation.labels, image_scores(predictor, validation, device, _VALIDATION_BATCH))
     return {} if isinstance(score, Undefined) else {"validation.image_ap": score}
 

@@ -21,9 +21,18 @@ from typing import Any, Literal, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from trainables.nn.models import with_layout
 from trainables.segdec.config import SegDecConfig
 
-__all__ = ["Divisor", "FeatureNorm", "SegDecNet", "SegDecOutput", "count_parameters", "initialise"]
+__all__ = [
+    "Divisor",
+    "FeatureNorm",
+    "SegDecNet",
+    "SegDecOutput",
+    "count_parameters",
+    "initialise",
+    "new_network",
+]
 
 Divisor = Literal["sqrt_std", "std"]
 
@@ -191,6 +200,13 @@ def initialise(network: SegDecNet, seed: int) -> None:
                 parameter.uniform_(-bound, bound, generator=generator)
             elif name.endswith("weight"):
                 nn.init.xavier_normal_(parameter, generator=generator)
+
+
+def new_network(config: SegDecConfig, seed: int, device: torch.device) -> SegDecNet:
+    """A network with its initial weights, in the config's memory format."""
+    network = SegDecNet(config)
+    initialise(network, seed)
+    return with_layout(network, config).to(device)
 
 
 def count_parameters(config: SegDecConfig) -> int:

@@ -1,4 +1,4 @@
-"""Which images an epoch shows: every defective one, and as many normal ones, the least seen first.
+"""The images that an epoch shows: every defective one, and as many normal ones, the least seen first.
 
 The sampler's state is small and plain, so a checkpoint holds it. Its random numbers come from the epoch's
 own generator, so a resumed training draws what an undisturbed one would.
@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.errors import InputError
+from trainables.nn.sampling import Generators
 from trainables.segdec.config import SegDecConfig
 
-__all__ = ["Sampler", "draw_negatives"]
+__all__ = ["SegDecSampler", "draw_negatives"]
 
 _Indices = NDArray[np.int64]
 
@@ -50,7 +51,7 @@ def draw_negatives(
 
 
 @dataclass
-class Sampler:
+class SegDecSampler:
     """Draws the batches of one epoch after another. P defective images make an epoch of 2P."""
 
     positives: _Indices  # positions of defective images in the training set
@@ -61,7 +62,7 @@ class Sampler:
     retrieved: int  # images since the last draw
 
     @classmethod
-    def over(cls, labels: NDArray[np.bool_], config: SegDecConfig) -> Sampler:
+    def over(cls, labels: NDArray[np.bool_], config: SegDecConfig) -> SegDecSampler:
         """A fresh sampler over a training set.
 
         Raises:
@@ -82,14 +83,30 @@ class Sampler:
         none = np.zeros(0, np.int64)
         return cls(positives, negatives, config, np.zeros(len(negatives), np.int64), none, 0)
 
-    def epoch(self, rng: np.random.Generator) -> list[Sequence[int]]:
-        """The batches of the next epoch, as positions in the training set."""
-        size, batch = 2 * len(self.positives), self.config.batch_size
+    @property
+    def batch_size(self) -> int:
+        """Images of a whole batch."""
+        return self.config.batch_size
+
+    @property
+    def steps(self) -> int:
+        """Batches of an epoch."""
+        return -(-self._shown // self.batch_size)
+
+    @property
+    def _shown(self) -> int:
+        """Images that an epoch retrieves: all 2P, or what fills whole batches."""
+        size = 2 * len(self.positives)
+        return size - size % self.batch_size if self.config.drop_last else size
+
+    def epoch(self, number: int, generator: Generators) -> list[Sequence[int]]:
+        """The batches of epoch ``number``, as positions in the training set."""
+        rng = generator("order", number)
         if self.config.redraw == "epoch" or not len(self.drawn):
             self._redraw(rng)
-        shown = size - size % batch if self.config.drop_last else size
-        order = [self._retrieve(place, rng) for place in rng.permutation(size)[:shown].tolist()]
-        return [order[start : start + batch] for start in range(0, shown, batch)]
+        places = rng.permutation(2 * len(self.positives))[: self._shown].tolist()
+        order = [self._retrieve(place, rng) for place in places]
+        return [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
 
     def _retrieve(self, place: int, rng: np.random.Generator) -> int:
         """The image at ``place`` of the epoch: defective ones first, then the drawn normal ones."""
@@ -110,7 +127,7 @@ class Sampler:
         self.retrieved = 0
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps, as JSON values."""
+        """Return what a checkpoint keeps, as JSON values."""
         return {"uses": self.uses.tolist(), "drawn": self.drawn.tolist(), "retrieved": self.retrieved}
 
     def restore(self, state: dict[str, Any]) -> None:

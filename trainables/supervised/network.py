@@ -16,7 +16,14 @@ from trainables.nn.layers.resnet import ResNet18s
 from trainables.nn.layers.unet import ImageHead, PlainEncoder, UNet
 from trainables.supervised.config import SupervisedConfig
 
-__all__ = ["Classifier", "SegmentingUNet", "SupervisedNet", "SupervisedOutput", "build", "count_parameters"]
+__all__ = [
+    "PlainClassifier",
+    "SegmentingUNet",
+    "SupervisedNet",
+    "SupervisedOutput",
+    "build",
+    "count_parameters",
+]
 
 
 class SupervisedOutput(NamedTuple):
@@ -26,7 +33,7 @@ class SupervisedOutput(NamedTuple):
     map_logits_B1hw: Tensor  # classifier: at the last stage's cells; U-Net: at full size
 
 
-class Classifier(nn.Module):
+class PlainClassifier(nn.Module):
     """``resnet18s``, and a head whose map of evidence, pooled, is the image's logit."""
 
     def __init__(self, config: SupervisedConfig) -> None:
@@ -75,17 +82,17 @@ class SegmentingUNet(nn.Module):
         return SupervisedOutput(self.image_head(map_B1HW, output.coarse_BKhw), map_B1HW)
 
 
-SupervisedNet = Classifier | SegmentingUNet
+SupervisedNet = PlainClassifier | SegmentingUNet
 
 
 def build(config: SupervisedConfig) -> SupervisedNet:
     """The network that ``config`` describes, with arbitrary weights."""
-    return Classifier(config) if config.model == "classifier" else SegmentingUNet(config)
+    return PlainClassifier(config) if config.model == "classifier" else SegmentingUNet(config)
 
 
 def resnet_of(network: SupervisedNet) -> ResNet18s:
     """The network's ``resnet18s``; it must have one."""
-    found = network.backbone if isinstance(network, Classifier) else network.unet.encoder
+    found = network.backbone if isinstance(network, PlainClassifier) else network.unet.encoder
     assert isinstance(found, ResNet18s), "the config admits weights for a resnet18s only"
     return found
 

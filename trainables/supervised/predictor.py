@@ -22,7 +22,7 @@ from trainables.nn.layers.pooling import enlarge_cells
 from trainables.nn.models import forward_context, load_model, save_model, with_layout
 from trainables.nn.passes import in_passes
 from trainables.supervised.config import SupervisedConfig
-from trainables.supervised.network import Classifier, SupervisedNet, SupervisedOutput, build
+from trainables.supervised.network import PlainClassifier, SupervisedNet, SupervisedOutput, build
 
 __all__ = ["SupervisedPredictor", "load"]
 
@@ -46,7 +46,7 @@ class SupervisedPredictor:
         with forward_context(self.config, images.device):
             output: SupervisedOutput = self.network(images)
         score_B = output.cls_logits_B.sigmoid()
-        if not isinstance(self.network, Classifier):
+        if not isinstance(self.network, PlainClassifier):
             return Prediction(score_B, output.map_logits_B1hw.sigmoid()[:, 0])
         map_B1hw = self.network.head.activation(output.map_logits_B1hw) / self.network.map_scale
         size = (images.shape[2], images.shape[3])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trainables.contract import Run, refuse_small_batch
 from trainables.data.samples import TrainingData
-from trainables.errors import InputError
+from trainables.nn.training import check_images, check_norm
 from trainables.unsupervised.anogan import FAnoGan
 from trainables.unsupervised.chain import read_networks, stages
 from trainables.unsupervised.config import UnsupervisedConfig
@@ -27,7 +27,8 @@ def fit(config: UnsupervisedConfig, data: TrainingData, run: Run) -> Unsupervise
     """
     config = config.resolved("cuda" if run.device.type == "cuda" else "cpu")
     normals = divide_normals(data, config.held_out, run)
-    _check(config, data, run)
+    check_images(config, data.train)
+    _check_workers(config, run)
     folders = {stage.name: run.stage(stage, data) for stage in stages(config)}
     detector = Detector(read_networks(config, folders, run.device), config).to(run.device)
     facts = {"held_out": float(len(normals.held_out)), "clamped": float(detector.measure(normals.held_out))}
@@ -37,19 +38,9 @@ def fit(config: UnsupervisedConfig, data: TrainingData, run: Run) -> Unsupervise
     return UnsupervisedPredictor(detector, config)
 
 
-def _check(config: UnsupervisedConfig, data: TrainingData, run: Run) -> None:
-    expected, found = (*config.image_size, config.channels), data.train[0].image.shape
-    if found != expected:
-        raise InputError(
-            f"images have the config's image_size and channels, {expected}, found {found} in "
-            f"{data.train.ids[0]}. Prepare the images with this config's size."
-        )
+def _check_workers(config: UnsupervisedConfig, run: Run) -> None:
     if config.model == "students":
         refuse_small_batch(config.student_batch, run.world_size)
         return
     refuse_small_batch(min(config.gan_batch, config.encoder_batch), run.world_size)
-    if run.world_size > 1 and config.gan_norm == "bn":
-        raise InputError(
-            f"gan_norm: bn takes statistics over a worker's own patches, so {run.world_size} workers would "
-            "train another model than one. Set gan_norm: gn, or resources.workers: 1."
-        )
+    check_norm("gan_norm", config.gan_norm, run)

@@ -1,8 +1,12 @@
 """The training loop of the nets here: networks with an optimiser of their own, so many steps, no epochs.
 
-Each worker sums the losses of its own part of a batch, divided by the size of the whole batch; the sum of the
-workers' gradients is then the gradient of the mean. Random numbers go by the number of the step, so nothing
-of them is kept in a checkpoint; all networks and optimisers are.
+It is not :func:`trainables.nn.loop.train`, which moves one network by one optimiser once a batch: a step of a
+GAN moves its critic several times and then its generator, each by an optimiser of its own, and a training is
+as long as its steps, not as its images. Log, means and checkpoints are the same.
+
+Each worker sums the losses of its own shard of a batch, divided by the size of the whole batch. The sum of
+the workers' gradients is then the gradient of the mean. Random numbers go by the number of the step, so
+nothing of them is kept in a checkpoint. All networks and optimisers are.
 """
 
 from __future__ import annotations
@@ -73,34 +77,35 @@ def train(
         Diverged: If a loss or weight is no longer finite.
     """
     epochs = -(-steps // epoch_steps)
-    for epoch in range(_go_on(learners, run), epochs):
+    for epoch in range(_restore(learners, run), epochs):
         sums = torch.zeros(len(losses) + 1, device=run.device)
         for number in range(epoch * epoch_steps, min((epoch + 1) * epoch_steps, steps)):
             sums += step(number)
             run.step(number + 1, steps, epochs)
-        metrics = dict(zip(losses, mean_over_workers(sums, run), strict=True))
+        *totals, count = sums
+        metrics = mean_over_workers(dict(zip(losses, totals, strict=True)), float(count), run)
         for learner in learners:
             require_finite(epoch, metrics, learner.network)
         run.log(epoch, metrics, epochs)
-        run.checkpoint(epoch + 1, _state(learners), {})
+        run.checkpoint(epoch + 1, _tensors(learners), {})
 
 
-def _state(learners: Sequence[Learner]) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = {}
-    for one in learners:
-        found |= {f"{one.name}.model.{name}": t for name, t in one.network.state_dict().items()}
-        optimiser = optimiser_tensors(one.optimiser, one.network)
-        found |= {f"{one.name}.optimiser.{name}": t for name, t in optimiser.items()}
-    return found
+def _tensors(learners: Sequence[Learner]) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
+    for learner in learners:
+        tensors |= {f"{learner.name}.model.{name}": t for name, t in learner.network.state_dict().items()}
+        optimiser = optimiser_tensors(learner.optimiser, learner.network)
+        tensors |= {f"{learner.name}.optimiser.{name}": t for name, t in optimiser.items()}
+    return tensors
 
 
-def _go_on(learners: Sequence[Learner], run: Run) -> int:
+def _restore(learners: Sequence[Learner], run: Run) -> int:
     """Restore everything from a checkpoint, if there is one; returns the epoch to start with."""
-    state = run.resume()
-    if state is None:
+    checkpoint = run.resume()
+    if checkpoint is None:
         return 0
-    for one in learners:
-        one.network.load_state_dict(tensors_under(f"{one.name}.model.", state.tensors))
-        kept = tensors_under(f"{one.name}.optimiser.", state.tensors)
-        restore_optimiser(one.optimiser, one.network, kept)
-    return state.epoch
+    for learner in learners:
+        learner.network.load_state_dict(tensors_under(f"{learner.name}.model.", checkpoint.tensors))
+        moments = tensors_under(f"{learner.name}.optimiser.", checkpoint.tensors)
+        restore_optimiser(learner.optimiser, learner.network, moments)
+    return checkpoint.epoch

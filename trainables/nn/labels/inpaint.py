@@ -29,6 +29,7 @@ from trainables.nn.layers.unet import PlainEncoder, UNet
 from trainables.nn.ssim import msgms, ssim
 
 __all__ = [
+    "INPAINTING_LOSSES",
     "Inpainter",
     "blob_masks",
     "draw_masks",
@@ -38,6 +39,8 @@ __all__ = [
     "reconstruct",
     "telea",
 ]
+
+INPAINTING_LOSSES = ("loss", "loss_squared", "loss_ssim", "loss_msgms")  # the sum, and its terms
 
 _PARTS = 3  # disjoint masks of a grid: RIAD
 _GRID_CELLS = (2, 4, 8, 16)  # pixels: RIAD
@@ -160,21 +163,21 @@ def inpaint_batch(
     masks_SBHW: Tensor,
     batch_size: int,
     weights: Sequence[float] = (1, 1, 1),
-) -> Tensor:
-    """Add the gradients of a worker's part of a batch to the network's.
+) -> dict[str, Tensor]:
+    """Add the gradients of a worker's shard of a batch to the network's.
 
     Args:
         inpainter: In training mode.
-        images_BCHW: The part: normal images in [0, 1].
+        images_BCHW: The shard: normal images in [0, 1].
         masks_SBHW: What is hidden of them (:func:`draw_masks`).
         batch_size: Images of the whole batch, by which the loss is divided: workers' gradients add up.
         weights: Of the three losses.
 
     Returns:
-        Sums over the part: total loss, the three losses, and the number of images.
+        Sums over the shard's images by the names of ``INPAINTING_LOSSES``.
     """
     losses_3B = torch.stack(inpainting_losses(reconstruct(inpainter, images_BCHW, masks_SBHW), images_BCHW))
     total_B = losses_3B.new_tensor(list(weights)) @ losses_3B
     (total_B.sum() / batch_size).backward()
-    count = losses_3B.new_tensor([len(images_BCHW)])
-    return torch.cat((total_B.detach().sum()[None], losses_3B.detach().sum(dim=1), count))
+    sums = (total_B.detach().sum(), *losses_3B.detach().sum(dim=1))
+    return dict(zip(INPAINTING_LOSSES, sums, strict=True))

@@ -10,7 +10,7 @@ Source: Ronneberger et al. 2015, arXiv:1505.04597 (U-Net); loss, head and shift 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from trainables.contract import Run
 from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
-from trainables.nn.augmentation import Augmentation
+from trainables.nn.augmentation import drawn_views
 from trainables.nn.labels.pseudo import UNKNOWN
 from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.inputs import Standardise
 from trainables.nn.layers.unet import ImageHead, PlainEncoder, UNet, prior_logit
-from trainables.nn.loop import Part, train
+from trainables.nn.loop import BatchShard, TrainingHooks, train
 from trainables.nn.models import forward_context, with_layout
 from trainables.nn.sampling import BalancedSampler
 from trainables.nn.settings import PseudoLabelConfig
@@ -153,36 +153,37 @@ def train_segmentation(
     network.input.measure(images)
     network = with_layout(network, config).to(run.device)
 
-    def backward(part: Part) -> Tensor:
-        views = views_of(part.epoch)
-        shown_BCHW = images_to_tensor([images[i].image for i in part.positions], run.device)
-        seen_BCHW = views.flip(views.expose(shown_BCHW, part.positions), part.positions)
-        opinion = network(seen_BCHW, reach=part.progress)
-        hard_BHW, soft_BHW = (
-            None if one is None else views.flip(one.to(run.device)[:, None], part.positions)[:, 0]
-            for one in targets.stack([images.ids[i] for i in part.positions], config.image_size)
-        )
-        assert hard_BHW is not None
+    views_of = drawn_views(len(images), config.flips, config.photometric, run.generator)
+
+    def backward(shard: BatchShard) -> Mapping[str, Tensor]:
+        views, positions = views_of(shard.epoch), shard.positions
+        output = network(views.show(images, positions, run.device), reach=shard.progress)
+        hard_BHW, soft_BHW = targets.stack([images.ids[i] for i in positions], config.image_size)
+        hard_BHW = views.flip(hard_BHW.to(run.device)[:, None], positions)[:, 0]
         pixel_B = label_loss(
-            opinion.logits_BHW, hard_BHW, pos_weight=config.pos_weight, dice_weight=config.dice_weight
+            output.logits_BHW, hard_BHW, pos_weight=config.pos_weight, dice_weight=config.dice_weight
         )
         if soft_BHW is not None:
-            soft_B = soft_loss(opinion.logits_BHW, soft_BHW, pos_weight=config.pos_weight)
+            soft_BHW = views.flip(soft_BHW.to(run.device)[:, None], positions)[:, 0]
+            soft_B = soft_loss(output.logits_BHW, soft_BHW, pos_weight=config.pos_weight)
             pixel_B = targets.soft_share * soft_B + (1 - targets.soft_share) * pixel_B
         image_B = torch.zeros_like(pixel_B)
         total_B = pixel_B
-        if task is not None and opinion.cls_logits_B is not None:
-            label_B = torch.tensor([float(images.labels[i]) for i in part.positions], device=run.device)
-            image_B = F.binary_cross_entropy_with_logits(opinion.cls_logits_B, label_B, reduction="none")
+        if task is not None and output.cls_logits_B is not None:
+            label_B = torch.tensor([float(images.labels[i]) for i in positions], device=run.device)
+            image_B = F.binary_cross_entropy_with_logits(output.cls_logits_B, label_B, reduction="none")
             total_B = pixel_B + task.weight * image_B
-        (total_B.sum() / part.size).backward()
-        sums = [one.detach().sum() for one in (total_B, pixel_B, image_B)]
-        return torch.stack((*sums, total_B.new_tensor(len(total_B))))
+        (total_B.sum() / shard.size).backward()
+        sums = [values_B.detach().sum() for values_B in (total_B, pixel_B, image_B)]
+        return dict(zip(names, sums, strict=True))
 
-    views_of = _views(images, config, run)
-    sampler = BalancedSampler(images.labels, config.segment_batch)
     names = ("loss", "loss_pixel", "loss_image")
-    train(network, run, config.segmenting, sampler, losses=names, backward=backward)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=config.segment_lr, weight_decay=config.weight_decay
+    )
+    sampler = BalancedSampler(images.labels, config.segment_batch)
+    hooks = TrainingHooks(backward, names)
+    train(network, optimiser, run, schedule=config.segmenting, sampler=sampler, hooks=hooks)
     match_area(network.eval(), images, targets.hard)
     return network
 
@@ -217,17 +218,3 @@ def _prior(images: ImageSet, labels: Mapping[str, Tensor]) -> float:
     defects = sum(int((label == 1).sum()) for label in labels.values())
     pixels = half * next(iter(labels.values())).numel()
     return max(defects, 1) / pixels
-
-
-def _views(images: ImageSet, config: PseudoLabelConfig, run: Run) -> Callable[[int], Augmentation]:
-    """The views of an epoch, drawn once."""
-    drawn: dict[int, Augmentation] = {}
-
-    def of(epoch: int) -> Augmentation:
-        if epoch not in drawn:
-            drawn.clear()
-            chance = run.generator("augment", epoch)
-            drawn[epoch] = Augmentation.draw(len(images), config.flips, config.photometric, chance)
-        return drawn[epoch]
-
-    return of
