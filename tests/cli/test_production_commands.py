@@ -113,3 +113,14 @@ def test_models_without_sync_are_refused(assay: Assay, tmp_path: Path) -> None:
     answer = assay("mlflow", "--models", "--storage", tmp_path)
     assert answer.code == 2
     assert "assay mlflow --sync --models" in answer.err
+
+
+def test_an_unknown_export_format_is_refused_with_the_known_ones(
+    assay: Assay, shop: tuple[Path, str], tmp_path: Path
+) -> None:
+    storage, trial = shop
+    answer = assay(
+        "export", "--trial", trial, "--to", "omnx", "--output", tmp_path / "x", "--storage", storage
+    )
+    assert answer.code == 2
+    assert "there is no export format 'omnx'. Did you mean onnx" in answer.err

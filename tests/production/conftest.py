@@ -9,14 +9,11 @@ from typing import NamedTuple
 
 import pytest
 
+from assay.exports import EXPORTS
 from assay.production.check import Check, check_photos
-from assay.production.export import Form, export_model
-from assay.production.onnx import OnnxForm
+from assay.production.export import export_model
 from assay.storage import Record, Store
-from assay.tracking.pyfunc import PyfuncForm
 from tests.production.trained import train
-
-FORMS: dict[str, Form] = {"onnx": OnnxForm(), "mlflow": PyfuncForm()}
 
 
 class Trained(NamedTuple):
@@ -56,6 +53,6 @@ def exported(
         store, record = trained(name)
         folder = tmp_path_factory.mktemp(f"{name}-{form}") / "export"
         photos = check_photos(store, record, None, cache_root)
-        return Exported(folder, export_model(store, record, FORMS[form], folder, photos))
+        return Exported(folder, export_model(store, record, EXPORTS[form], folder, photos))
 
     return make

@@ -21,12 +21,13 @@ from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 from torch import Tensor
 
+from assay.exports import EXPORTS
+from assay.exports.onnx import CARD_KEY, OPSET, write_onnx
 from assay.production.check import check_export, check_photos
 from assay.production.export import export_model
 from assay.production.model import card_of, load_model, trained_record
-from assay.production.onnx import CARD_KEY, OPSET, OnnxForm, write_onnx
 from assay.storage import Record, Store
-from tests.production.conftest import FORMS, Exported, Trained
+from tests.production.conftest import Exported, Trained
 from trainables.contract import Prediction
 from trainables.deployed import Card, DeployedModel
 from trainables.errors import InputError
@@ -49,7 +50,7 @@ def test_onnx_says_what_the_predictor_says_for_any_batch(name: str, trained: Tra
     for count in (1, 3, 40):  # 40: more than one pass of the predictor
         images = noise(count, *model.card.image_size, model.card.channels)
         score, decision, heatmap, mask = session.run(None, {"images": images})
-        expected = model.judge(list(images))
+        expected = model.decide(list(images))
         np.testing.assert_allclose(score, expected.score, atol=1e-5)
         np.testing.assert_allclose(heatmap, expected.heatmap, atol=1e-4)
         assert np.array_equal(decision, score >= model.card.thresholds.image)
@@ -65,13 +66,13 @@ def test_pyfunc_takes_images_of_any_size(name: str, trained: Train, exported: Ex
     loaded = mlflow.pyfunc.load_model(str(exported(name, "mlflow").folder))
     images = noise(3, 90, 70, model.card.channels)
     found = loaded.predict(images[..., 0] if model.card.channels == 1 else images)
-    expected = model.judge([model.prepare(image) for image in images])
+    expected = model.decide([model.prepare(image) for image in images])
     for part in ("score", "decision", "heatmap"):
         assert np.array_equal(found[part], getattr(expected, part))
     assert found["mask"].shape == (3, 90, 70)
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ["onnx", "mlflow", "plain"])
 def test_an_export_is_checked_on_the_studys_test_images(form: str, trained: Train, exported: Export) -> None:
     record = trained("segdec").record
     assert record.result is not None
@@ -84,6 +85,15 @@ def test_an_export_is_checked_on_the_studys_test_images(form: str, trained: Trai
     assert "max difference of scores" in (exported("segdec", form).folder / "README.md").read_text()
 
 
+def test_an_export_format_of_another_package_is_a_file_and_an_entry_point(exported: Export) -> None:
+    assert sorted(EXPORTS) == ["mlflow", "onnx", "plain"]
+    folder = exported("toy", "plain").folder
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "README.md", "card.json", "config.json", "model.safetensors",
+    ]  # fmt: skip
+    assert "Call `trainables.deployed.load_deployed`." in (folder / "README.md").read_text()
+
+
 def test_without_its_data_an_export_is_checked_on_the_photos_that_the_trial_kept(
     trained: Train, cache_root: Path
 ) -> None:
@@ -91,7 +101,7 @@ def test_without_its_data_an_export_is_checked_on_the_photos_that_the_trial_kept
     elsewhere = {**record.trial, "data": {**record.trial["data"], "reader": "mtd"}}
     photos = check_photos(store, record.model_copy(update={"trial": elsewhere}), None, cache_root)
     model = load_model(store, record)
-    check = check_export(lambda batch: model.judge([model.prepare(photo) for photo in batch]), model, photos)
+    check = check_export(lambda batch: model.decide([model.prepare(photo) for photo in batch]), model, photos)
     assert str(check).startswith("4 small photos that the trial kept: max difference of scores 0.0e+00")
 
 
@@ -110,7 +120,7 @@ def test_an_export_that_says_something_else_is_refused_and_leaves_nothing(
     with pytest.raises(
         InputError, match=r"differs from its model by 0\.001 at most, found .* scores [\d.]+e-0[12]"
     ):
-        export_model(store, record, OnnxForm(), tmp_path / "model", photos)
+        export_model(store, record, EXPORTS["onnx"], tmp_path / "model", photos)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -118,7 +128,7 @@ def test_an_export_replaces_nothing(trained: Train, tmp_path: Path, cache_root: 
     store, record = trained("toy")
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(InputError, match="--output is a new or empty folder"):
-        export_model(store, record, OnnxForm(), tmp_path, check_photos(store, record, None, cache_root))
+        export_model(store, record, EXPORTS["onnx"], tmp_path, check_photos(store, record, None, cache_root))
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
@@ -173,7 +183,7 @@ def test_an_mlflow_model_loads_without_assay(trained: Train, exported: Export, t
     assert done.returncode == 0, done.stderr
     model = load_model(*trained("segdec"))
     grey = model.prepare(np.full((50, 60, 1), 99, np.uint8))
-    assert json.loads(done.stdout) == pytest.approx(model.judge([grey, grey]).score.tolist(), abs=1e-6)
+    assert json.loads(done.stdout) == pytest.approx(model.decide([grey, grey]).score.tolist(), abs=1e-6)
 
 
 def test_a_plugin_is_named_in_the_requirements(exported: Export) -> None:
@@ -193,7 +203,7 @@ def test_a_pyfunc_refuses_what_is_no_batch_of_its_images(
         model.predict(images)
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ["onnx", "mlflow"])
 def test_the_cards_example_runs_as_printed(
     form: str, exported: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

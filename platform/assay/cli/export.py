@@ -1,32 +1,28 @@
-"""`assay export`: the model of a trial for other programs, as ONNX or as an MLflow model."""
+"""`assay export`: the model of a trial for other programs, as ONNX, MLflow model or a format of a plug-in."""
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage
 
-if TYPE_CHECKING:
-    from assay.production.export import Form
-
 __all__ = ["export", "register"]
-
-
-class Target(StrEnum):
-    """What the model becomes."""
-
-    ONNX = "onnx"
-    MLFLOW = "mlflow"
 
 
 TrialId = Annotated[
     str, typer.Option("--trial", metavar="TRIAL", help="The id of a trained trial, or its unique start.")
 ]
-To = Annotated[Target, typer.Option("--to", help="ONNX file, or MLflow model (pyfunc, without pickle).")]
+To = Annotated[
+    str,
+    typer.Option(
+        "--to",
+        metavar="FORMAT",
+        help="`onnx`: an ONNX file. `mlflow`: an MLflow model (pyfunc, without pickle). Packages add others.",
+    ),
+]
 Output = Annotated[Path, typer.Option("--output", metavar="DIR", help="New folder for model and card.")]
 
 
@@ -57,25 +53,17 @@ def export(
     id_ = trial_id(store, trial)
     with LiveView(console(stderr=True)) as view:
         view.message(f"loading the model of trial {id_}")
+        from assay.exports import EXPORTS
         from assay.production.check import check_photos
         from assay.production.export import export_model
         from assay.production.folder import refuse_used_folder
         from assay.production.model import trained_record
 
         refuse_used_folder(output)
+        export_format = EXPORTS.find(to)
         record = trained_record(store, id_)
         photos = check_photos(store, record, data, cache)
         view.message(f"writing {to} and checking it")
-        check = export_model(store, record, _form(to), output, photos)
+        check = export_model(store, record, export_format, output, photos)
     typer.echo(f"{output}: {to} of trial {record.id}")
     typer.echo(f"checked on {check}")
-
-
-def _form(target: Target) -> Form:
-    if target == Target.ONNX:
-        from assay.production.onnx import OnnxForm
-
-        return OnnxForm()
-    from assay.tracking.pyfunc import PyfuncForm
-
-    return PyfuncForm()

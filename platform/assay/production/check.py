@@ -18,15 +18,15 @@ from trainables.deployed import Decision, DeployedModel
 from trainables.errors import InputError
 from trainables.heatmaps import read_probe
 
-__all__ = ["TOLERANCE", "Check", "CheckPhotos", "Judge", "check_export", "check_photos"]
+__all__ = ["TOLERANCE", "Check", "CheckPhotos", "Decide", "check_export", "check_photos"]
 
 TOLERANCE = 1e-3  # of scores and heatmaps, which are in [0, 1]
 _PHOTOS = 64  # of the test images, spread over all
 _BATCH = 3
 
 
-# Judges photos (H × W × C) that are all of one size.
-Judge = Callable[[Sequence[NDArray[np.uint8]]], Decision]
+# Scores and decides photos (H × W × C) that are all of one size.
+Decide = Callable[[Sequence[NDArray[np.uint8]]], Decision]
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def check_photos(store: Store, record: Record, data: Path | None, cache: Path) -
     return _kept_photos(store, record)
 
 
-def check_export(exported: Judge, model: DeployedModel, photos: CheckPhotos) -> Check:
+def check_export(exported: Decide, model: DeployedModel, photos: CheckPhotos) -> Check:
     """Compare an exported model with the trial's own (in the arithmetic of the export), photo by photo.
 
     Photos of one size go in threes: a graph that is right for one image only would not pass.

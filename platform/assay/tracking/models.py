@@ -13,7 +13,7 @@ from assay.production.model import model_files
 from assay.storage import Record, Store
 from assay.storage.mlflow_marker import runs_of
 from assay.study import Plan
-from assay.tracking.pyfunc import PyfuncForm
+from assay.tracking.pyfunc import PYFUNC
 from trainables.errors import InputError
 
 __all__ = ["LoggedModel", "log_models"]
@@ -56,7 +56,7 @@ def log_models(store: Store, plan: Plan, uri: str, cache: Path) -> Iterator[Logg
         try:
             with tempfile.TemporaryDirectory(prefix="assay-") as scratch:
                 folder = Path(scratch) / _ARTIFACT
-                export_model(store, record, PyfuncForm(), folder, check_photos(store, record, None, cache))
+                export_model(store, record, PYFUNC, folder, check_photos(store, record, None, cache))
                 client.log_artifacts(run, str(folder), _ARTIFACT)
         except InputError as error:
             yield LoggedModel(record, address, new=False, trouble=str(error))

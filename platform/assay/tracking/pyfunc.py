@@ -18,14 +18,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 import trainables
-from assay.production.check import Judge
-from assay.production.readme import Target
+from assay.production.check import Decide
+from assay.production.export_format import ExportFormat
+from assay.production.readme import format_usage
 from trainables.catalogue import plugin_requirement
-from trainables.deployed import Card, Decision, DeployedModel
+from trainables.deployed import Decision, DeployedModel
 
-__all__ = ["PyfuncForm"]
+__all__ = ["PYFUNC"]
 
 _LOADER = "trainables.deployed"
+_USAGE = """\
+| name | type | shape | meaning |
+|---|---|---|---|
+| (input) | uint8 | {shape} | {colours}, of any size |
+| `score` | float64 | N | in [0, 1], higher is more likely defective |
+| `decision` | bool | N | score ≥ {image!r} |
+| `heatmap` | float32 | N × {height} × {width} | in [0, 1], at the network's input size |
+| `mask` | uint8 | N × H × W | 1 where heatmap ≥ {pixel!r}, at the images' own size |
+
+```python
+import cv2
+import mlflow.pyfunc
+
+model = mlflow.pyfunc.load_model("this/folder")
+photo = cv2.imread("photo.png", cv2.{flag})
+answer = model.predict(photo[None])  # a dict of arrays
+print(answer["score"], answer["decision"])
+```
+
+Resizing, scaling, normalisation and both thresholds are inside. The folder holds the code that it needs
+(`code/`) and no pickle."""
 _PACKAGES = (
     "torch",
     "numpy",
@@ -38,21 +60,8 @@ _PACKAGES = (
 )
 
 
-class PyfuncForm:
-    """The form `mlflow` of an export."""
-
-    name: Target = "mlflow"
-
-    def write(self, source: Path, model: DeployedModel, folder: Path) -> None:
-        """Write the model that lies in ``source`` (with its card) into an empty folder."""
-        _write(source, model.card, folder)
-
-    def load(self, folder: Path) -> Judge:
-        """What :meth:`write` wrote, through MLflow."""
-        return _load(folder)
-
-
-def _write(source: Path, card: Card, folder: Path) -> None:
+def _write(source: Path, model: DeployedModel, folder: Path) -> None:
+    """Write the model that lies in ``source`` (with its card) into an empty folder."""
     pyfunc = _pyfunc()
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
@@ -60,6 +69,7 @@ def _write(source: Path, card: Card, folder: Path) -> None:
     def tensor(kind: type, shape: tuple[int, ...], name: str | None = None) -> TensorSpec:
         return TensorSpec(np.dtype(kind), shape, name)
 
+    card = model.card
     grey, (height, width) = card.channels == 1, card.image_size
     inputs: list[ColSpec | TensorSpec] = [tensor(np.uint8, (-1, -1, -1) if grey else (-1, -1, -1, 3))]
     outputs: list[ColSpec | TensorSpec] = [
@@ -89,15 +99,16 @@ def _write(source: Path, card: Card, folder: Path) -> None:
         )
 
 
-def _load(folder: Path) -> Judge:
+def _load(folder: Path) -> Decide:
+    """Read what :func:`_write` wrote, through MLflow."""
     model = _pyfunc().load_model(str(folder))
 
-    def judge(photos: Sequence[NDArray[np.uint8]]) -> Decision:
+    def decide(photos: Sequence[NDArray[np.uint8]]) -> Decision:
         batch = np.stack(photos)
         found = model.predict(batch[..., 0] if batch.shape[3] == 1 else batch)
         return Decision(*(found[name] for name in Decision._fields))
 
-    return judge
+    return decide
 
 
 def _pyfunc() -> ModuleType:
@@ -105,3 +116,6 @@ def _pyfunc() -> ModuleType:
         warnings.simplefilter("ignore")  # it warns of type hints of its own
         import mlflow.pyfunc
     return mlflow.pyfunc
+
+
+PYFUNC = ExportFormat(name="mlflow", write=_write, load=_load, usage=lambda card: format_usage(_USAGE, card))

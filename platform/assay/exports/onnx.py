@@ -1,4 +1,4 @@
-"""A trial's model as one ONNX file, preprocessing and thresholds inside.
+"""The export format `onnx`: one file, preprocessing and thresholds inside.
 
 ::
 
@@ -20,39 +20,47 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from assay.production.check import Judge
-from assay.production.readme import Target
+from assay.production.check import Decide
+from assay.production.export_format import ExportFormat
+from assay.production.readme import format_usage
 from trainables.contract import Predictor
 from trainables.data.sources import resize_image
 from trainables.deployed import Card, Decision, DeployedModel
 from trainables.errors import InputError
 
-__all__ = ["CARD_KEY", "OPSET", "OUTPUTS", "OnnxForm", "load_onnx", "write_onnx"]
+__all__ = ["CARD_KEY", "EXPORT", "OPSET", "OUTPUTS", "load_onnx", "write_onnx"]
 
 OPSET = 20
 OUTPUTS = ("score", "decision", "heatmap", "mask")
 CARD_KEY = "assay"  # of the file's metadata: the card as JSON
 _FILE = "model.onnx"
 _MESSAGE_CHARACTERS = 300
+_USAGE = """\
+| name | type | shape | meaning |
+|---|---|---|---|
+| `images` (input) | uint8 | batch × {height} × {width} × {channels} | {colours}, resized by `INTER_LINEAR` |
+| `score` | float64 | batch | in [0, 1], higher is more likely defective |
+| `decision` | bool | batch | score ≥ {image!r} |
+| `heatmap` | float32 | batch × {height} × {width} | in [0, 1] |
+| `mask` | bool | batch × {height} × {width} | heatmap ≥ {pixel!r} |
 
+```python
+import cv2
+import onnxruntime
 
-class OnnxForm:
-    """The form `onnx` of an export: ``model.onnx``."""
+session = onnxruntime.InferenceSession("model.onnx")
+photo = cv2.imread("photo.png", cv2.{flag})
+image = cv2.resize(photo, ({width}, {height}), interpolation=cv2.INTER_LINEAR)
+images = image.reshape(1, {height}, {width}, {channels})
+score, decision, heatmap, mask = session.run(None, {{"images": images}})
+```
 
-    name: Target = "onnx"
-
-    def write(self, source: Path, model: DeployedModel, folder: Path) -> None:
-        """Write ``folder/model.onnx``; ``source`` is not needed."""
-        write_onnx(model, folder / _FILE)
-
-    def load(self, folder: Path) -> Judge:
-        """What :meth:`write` wrote, in another runtime than torch."""
-        return load_onnx(folder / _FILE)
+Scaling to [0, 1], normalisation and both thresholds are inside the graph. The card is in the file's metadata
+too, as JSON under the key `assay`."""
 
 
 class _Graph(nn.Module):
@@ -104,16 +112,18 @@ def write_onnx(model: DeployedModel, path: Path) -> None:
     program.save(path)
 
 
-def load_onnx(path: Path) -> Judge:
+def load_onnx(path: Path) -> Decide:
     """An ONNX file in ONNX Runtime on the CPU, with the resize that its card asks for before it."""
+    import onnxruntime
+
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     card = Card.model_validate_json(session.get_modelmeta().custom_metadata_map[CARD_KEY])
 
-    def judge(photos: Sequence[NDArray[np.uint8]]) -> Decision:
+    def decide(photos: Sequence[NDArray[np.uint8]]) -> Decision:
         images = np.stack([resize_image(photo, card.image_size) for photo in photos])
         return Decision(*(np.asarray(part) for part in session.run(OUTPUTS, {"images": images})))
 
-    return judge
+    return decide
 
 
 def _root(error: BaseException) -> str:
@@ -121,3 +131,11 @@ def _root(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     return f"{type(error).__name__}: {error}"
+
+
+EXPORT = ExportFormat(
+    name="onnx",
+    write=lambda source, model, folder: write_onnx(model, folder / _FILE),
+    load=lambda folder: load_onnx(folder / _FILE),
+    usage=lambda card: format_usage(_USAGE, card),
+)
