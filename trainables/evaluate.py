@@ -34,8 +34,18 @@ from trainables.contract import Erasing, Predictor, ShowsStages, StageMaps
 from trainables.data.samples import EvaluationData, ImageSet
 from trainables.data.tensors import images_to_tensor
 from trainables.heatmaps import Probe, choose_probes, maps_table
-from trainables.metrics import METRICS, PixelScores, Undefined, best_f1_threshold, image_metrics, truth_at
-from trainables.pixel_curve import mean_overlaps
+from trainables.metrics import (
+    METRICS,
+    PROXIES,
+    Erasure,
+    PixelCounts,
+    PixelScores,
+    Undefined,
+    best_f1_threshold,
+    count_metrics,
+    image_metrics,
+    truth_at,
+)
 from trainables.pseudo_labels import PseudoLabels
 from trainables.stage_maps import PIXELS_AT_ONCE, StageMapScores, StageScores
 
@@ -82,7 +92,8 @@ class Thresholds:
 class Evaluation:
     """What a trained model is worth on one split."""
 
-    metrics: dict[str, float]  # on test, by the names of METRICS; an undefined one is absent, see notes
+    metrics: dict[str, float]  # on test, by the names of METRICS; an undefined one is absent
+    undefined: dict[str, str]  # why, by the names of METRICS
     validation: dict[str, float]  # the same on validation, at the thresholds chosen on it, and PROXIES
     thresholds: Thresholds
     predictions: pa.Table  # PREDICTIONS_SCHEMA, one row per test image
@@ -173,6 +184,7 @@ def evaluate(
     metrics = test.metrics(thresholds)
     return Evaluation(
         metrics=_defined(metrics),
+        undefined={name: value.reason for name, value in metrics.items() if isinstance(value, Undefined)},
         validation=_chosen_by(predictor, validation, thresholds, device, batch) if validation else {},
         thresholds=thresholds,
         predictions=_predictions(test, thresholds),
@@ -218,11 +230,12 @@ def measure_labels(labels: PseudoLabels, images: ImageSet) -> StageScores | None
         truth = _truth(images, positions[sample], (label.shape[0], label.shape[1]))
         if truth is not None:
             found = label == 1
-            counts.append([int(np.sum(found & truth)), int(found.sum()), int(truth.sum())])
-    hit, claimed, defect = np.array(counts, dtype=np.int64).reshape(-1, 3).T
-    if not defect.any():
+            pairs = ((found, truth), (found, ~truth), (~found, truth), (~found, ~truth))
+            counts.append([int(np.sum(ours & theirs)) for ours, theirs in pairs])
+    of_images = PixelCounts(*np.array(counts, dtype=np.int64).reshape(-1, 4).T)
+    if not (of_images.tp + of_images.fn).any():
         return None
-    return StageScores(labels.name, "train", mean_overlaps(hit, claimed - hit, defect - hit))
+    return StageScores(labels.name, "train", _defined(count_metrics(of_images)))
 
 
 def _asking(predictor: Predictor) -> _Ask:
@@ -363,11 +376,8 @@ def _chosen_by(
         arrays = [images.images[images.ids[i]] for i in positives[start : start + batch]]
         with torch.no_grad():
             drops += predictor.erasure_drops(images_to_tensor(arrays, device)).tolist()
-    drop = max(0.0, float(np.mean(drops)))  # painting that makes a defect plainer is worth nothing
-    return metrics | {
-        "erasure_drop": drop,
-        "image_ap_and_erasure_drop": (metrics["image_ap"] + drop) / 2,
-    }
+    erasure = Erasure(np.array(drops), metrics["image_ap"])
+    return metrics | {name: proxy.compute(erasure) for name, proxy in PROXIES.items()}
 
 
 def _defined(metrics: dict[str, float | Undefined]) -> dict[str, float]:

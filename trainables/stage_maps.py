@@ -5,7 +5,7 @@ those of each batch of test images to a :class:`StageMapScores`. Stages are deci
 chosen for a model's last map only. In the same pass the floors of :mod:`trainables.nn.cam.floors` are
 measured on the same images, since a stage that does not rise above them has not learned where defects are.
 
-Trade-off: scores are binned (:mod:`trainables.pixel_histogram`), so that a dozen maps of every test image
+Trade-off: scores are binned (:mod:`trainables.metrics.histogram`), so that a dozen maps of every test image
 need no more memory than a dozen maps of one batch.
 """
 
@@ -22,8 +22,8 @@ from torch import Tensor
 
 from trainables.contract import seed_for
 from trainables.heatmaps import display_size
+from trainables.metrics.histogram import PixelHistogram
 from trainables.nn.cam.floors import blur_residual, centre_prior, map_times_residual, random_maps
-from trainables.pixel_histogram import PixelHistogram
 
 __all__ = ["CAM", "PIXELS_AT_ONCE", "STAGE_MAPS_SCHEMA", "StageMapScores", "StageScores"]
 

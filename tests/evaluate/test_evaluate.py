@@ -90,9 +90,11 @@ def test_a_weak_row_has_label_metrics_only_on_validation() -> None:
 
 def test_what_is_undefined_is_absent_with_its_reason() -> None:
     judged = judge(VALIDATION, replace(TEST, masks={}))
-    assert not any(name.startswith("pixel") for name in judged.metrics)
+    masks = {name for name, metric in METRICS.items() if metric.reads == "masks"}
+    assert not masks & judged.metrics.keys()
+    assert judged.undefined == dict.fromkeys(sorted(masks), "no mask of a defective image to compare with")
     assert judged.notes == (
-        "IoU, IoU (defective), best IoU (oracle), pixel AP, pixel AUROC, PRO undefined on test: no mask of a "
+        "pixel AP, pixel AUROC, IoU, best IoU (oracle), IoU (defective), PRO undefined on test: no mask of a "
         "defective image to compare with",
     )
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from trainables.metrics import METRICS, PixelScores, Undefined, truth_at
-from trainables.pixel_histogram import PixelHistogram
+from trainables.metrics.histogram import PixelHistogram
 
 Image = tuple[NDArray[np.float32], NDArray[np.bool_]]
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 
-from assay.storage.record import Record, UnreadableRecord
+from assay.storage.record import Record, Result, UnreadableRecord
 from assay.storage.store import RecordSet, Store
 from assay.study import Cell, Plan, Trial
 from trainables.metrics import METRICS, Metric
@@ -282,9 +282,17 @@ def outcome(record: Record | None, metric: str, unreadable: bool) -> float | tup
         return record.status, record.reason
     value = record.result.metrics.get(metric)
     if value is None:
-        title = METRICS[metric].title
-        return "undefined", next((note for note in record.result.notes if title in note), None)
+        return "undefined", _why_undefined(record.result, metric)
     return float(value)
+
+
+def _why_undefined(result: Result, metric: str) -> str | None:
+    """The reason in words; None where an older record has none."""
+    if result.undefined is not None:
+        return result.undefined.get(metric, "not measured when it was trained")
+    # Records written before `undefined`: the reason stands in the note that has the metric's title.
+    title = METRICS[metric].title
+    return next((note for note in result.notes if title in note), None)
 
 
 def _count(number: int, noun: str) -> str:

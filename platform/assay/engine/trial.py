@@ -262,6 +262,7 @@ def _result(
 ) -> Result:
     return Result(
         metrics=dict(report.metrics),
+        undefined=dict(report.undefined),
         validation=dict(report.validation),
         stages=tuple(StageResult(**one._asdict()) for one in report.stages),
         thresholds=Thresholds.model_validate(asdict(report.thresholds)),

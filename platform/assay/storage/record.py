@@ -96,7 +96,10 @@ class StageResult(BaseModel, frozen=True, extra="forbid"):
 class Result(BaseModel, frozen=True, extra="forbid"):
     """What a trial found: the same bytes however often it was interrupted."""
 
-    metrics: dict[str, FiniteFloat] = Field(description="Test; an undefined metric is absent, see notes.")
+    metrics: dict[str, FiniteFloat] = Field(description="Test; an undefined metric is absent.")
+    undefined: dict[str, str] | None = Field(
+        default=None, description="Why a metric is absent; None: in notes (records before this field)."
+    )
     validation: dict[str, FiniteFloat] = Field(default_factory=dict)
     stages: tuple[StageResult, ...] = Field(default=(), description="Of a model that shows them, in order.")
     thresholds: Thresholds | None = None

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.metrics import region_shares
-from trainables.pixel_curve import PixelCurve, mean_overlaps
+from trainables.metrics.inputs import PixelCounts, PixelCurve, Undefined
+from trainables.metrics.pixels import count_metrics, curve_metrics, region_shares
 
 __all__ = ["PixelHistogram"]
 
@@ -34,7 +34,7 @@ class PixelHistogram:
     _defect: NDArray[np.int64] = field(default_factory=_counts)
     _background: NDArray[np.int64] = field(default_factory=_counts)
     _overlap: NDArray[np.float64] = field(default_factory=lambda: np.zeros(_BINS))  # shares of regions
-    _decided: list[NDArray[np.int64]] = field(default_factory=list)  # tp, fp, fn (3 × N) of each batch
+    _decided: list[NDArray[np.int64]] = field(default_factory=list)  # tp, fp, fn, tn (4 × N) of each batch
     _regions: int = 0
 
     def add(self, heatmaps: NDArray[np.float32], truths: NDArray[np.bool_]) -> None:
@@ -49,14 +49,15 @@ class PixelHistogram:
         self._regions += sum(count for count, _ in of_images)
         reached = bins >= _HALF_BIN
         tp, claimed, defects = (np.sum(x, axis=(1, 2)) for x in (reached & truths, reached, truths))
-        self._decided.append(np.stack([tp, claimed - tp, defects - tp]))
+        rest = truths[0].size - claimed - defects + tp
+        self._decided.append(np.stack([tp, claimed - tp, defects - tp, rest]))
 
     def metrics(self) -> dict[str, float]:
-        """All metrics that read masks; none where no image has a defect, or no pixel is background."""
+        """All metrics of counts and curves; none where no image has a defect, or no pixel is background."""
         at_least = self._background[::-1].cumsum()[::-1]
         if not self._regions or not at_least[0]:
             return {}
-        tp, fp, fn = np.concatenate(self._decided, axis=1)
+        counts = PixelCounts(*np.concatenate(self._decided, axis=1))
         levels = np.flatnonzero(self._defect)
         curve = PixelCurve(
             tp=self._defect[::-1].cumsum()[::-1][levels],
@@ -65,7 +66,8 @@ class PixelHistogram:
             fp_above=at_least[levels] - self._background[levels],
             background=int(at_least[0]),
         )
-        return {**mean_overlaps(tp, fp, fn), **curve.metrics()}
+        values = count_metrics(counts) | curve_metrics(curve)
+        return {name: value for name, value in values.items() if not isinstance(value, Undefined)}
 
 
 def _bins(scores: NDArray[np.float32]) -> NDArray[np.int32]:

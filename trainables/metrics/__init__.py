@@ -1,0 +1,68 @@
+"""Every score that a table may show: one file each, and those of other packages.
+
+``METRICS`` has them by name. A metric is a file in this folder with a ``METRIC`` of the file's name, or an
+entry point in the group ``assay.metrics`` (see :mod:`trainables.registry`). Its one declaration says how it
+is called, which way is better, what it reads and how it is computed. :mod:`~trainables.metrics.base` has the
+kinds. A metric that the data do not define is :class:`Undefined` with a reason: never NaN, never a 0 that
+looks measured.
+
+:mod:`~trainables.metrics.images` and :mod:`~trainables.metrics.pixels` compute all metrics of a model, and
+choose the two thresholds by validation. :mod:`~trainables.metrics.histogram` does it for many maps at once.
+"""
+
+from __future__ import annotations
+
+from trainables.metrics.base import (
+    METRICS,
+    CountMetric,
+    CurveMetric,
+    HeatmapMetric,
+    ImageMetric,
+    Metric,
+    ProxyMetric,
+)
+
+# The function: it stands for its file of the same name from here on.
+from trainables.metrics.image_ap import image_ap
+from trainables.metrics.images import best_f1_threshold, image_metrics
+from trainables.metrics.inputs import (
+    Erasure,
+    ImageScores,
+    MapAndTruth,
+    PixelCounts,
+    PixelCurve,
+    Undefined,
+)
+from trainables.metrics.pixels import (
+    PixelScores,
+    count_metrics,
+    defect_regions,
+    region_shares,
+    truth_at,
+)
+from trainables.metrics.proxies import PROXIES
+
+__all__ = [
+    "METRICS",
+    "PROXIES",
+    "CountMetric",
+    "CurveMetric",
+    "Erasure",
+    "HeatmapMetric",
+    "ImageMetric",
+    "ImageScores",
+    "MapAndTruth",
+    "Metric",
+    "PixelCounts",
+    "PixelCurve",
+    "PixelScores",
+    "ProxyMetric",
+    "Undefined",
+    "best_f1_threshold",
+    "count_metrics",
+    "defect_regions",
+    "image_ap",
+    "image_metrics",
+    "region_shares",
+    "truth_at",
+]

@@ -1,0 +1,165 @@
+"""What a metric is: one declaration of its name, its direction, what it reads and how it is computed.
+
+There are four kinds, by what ``compute`` gets::
+
+    ImageMetric    labels and scores of the images, and their threshold    (ImageScores)
+    CountMetric    pixels found, missed and false at the threshold         (PixelCounts)
+    CurveMetric    the same at any threshold                               (PixelCurve)
+    HeatmapMetric  every heatmap with its mask, and the threshold          (MapAndTruth …)
+
+It returns a number, or :class:`~trainables.metrics.inputs.Undefined` with the reason. The first kind reads
+image labels, the others read masks: they are undefined where no defective image has one, and nobody asks them
+then. Counts and curves are also known of each stage of a model, whose scores are binned; heatmaps are not.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from trainables.metrics.inputs import Erasure, ImageScores, MapAndTruth, PixelCounts, PixelCurve, Undefined
+from trainables.registry import Registry
+
+__all__ = [
+    "METRICS",
+    "CountMetric",
+    "CurveMetric",
+    "HeatmapMetric",
+    "ImageMetric",
+    "Metric",
+    "ProxyMetric",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric(ABC):
+    """Name, reading and direction of a score, whatever it is computed from.
+
+    Attributes:
+        name: In study files and records.
+        title: In tables.
+        description: A sentence for whoever reads the table.
+        unit: "share": within 0..1. Any other word: a number from 0 up, in this unit ("images", "pixels").
+        better: Which way is better.
+    """
+
+    name: str
+    title: str
+    description: str
+    unit: str = "share"
+    better: Literal["higher", "lower"] = "higher"
+
+    @property
+    @abstractmethod
+    def reads(self) -> Literal["labels", "masks"]:
+        """The labels that it needs."""
+
+    @property
+    def worst(self) -> float | None:
+        """The value that a diverged trial gets; None: there is no bound (a count depends on the test set)."""
+        if self.better == "higher":
+            return 0.0
+        return 1.0 if self.unit == "share" else None
+
+    @property
+    def scale(self) -> str:
+        """The unit beside an axis."""
+        return "0–1" if self.unit == "share" else self.unit
+
+    def text(self, value: float) -> str:
+        """One value, as tables of single trials write it."""
+        return f"{value:.4f}" if self.unit == "share" else f"{value:g}"
+
+    def checked(self, value: float | Undefined) -> float | Undefined:
+        """``value`` as it is recorded.
+
+        Raises:
+            ValueError: If it is not finite.
+        """
+        if isinstance(value, Undefined):
+            return value
+        if not math.isfinite(value):
+            raise ValueError(
+                f"the metric {self.name} is a finite number, found {value}. Return Undefined(reason) where "
+                "the images do not define it."
+            )
+        return float(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageMetric(Metric):
+    """Computed from image labels and image scores."""
+
+    compute: Callable[[ImageScores], float | Undefined]
+
+    @property
+    def reads(self) -> Literal["labels", "masks"]:
+        return "labels"
+
+    def value(self, scores: ImageScores) -> float | Undefined:
+        """Of these images."""
+        return self.checked(self.compute(scores))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountMetric(Metric):
+    """Computed from pixel counts at one threshold; some image has a defect."""
+
+    compute: Callable[[PixelCounts], float | Undefined]
+
+    @property
+    def reads(self) -> Literal["labels", "masks"]:
+        return "masks"
+
+    def value(self, counts: PixelCounts) -> float | Undefined:
+        """Of these images."""
+        return self.checked(self.compute(counts))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurveMetric(Metric):
+    """Computed from pixel counts at every threshold; some pixel is defect, and some is not."""
+
+    compute: Callable[[PixelCurve], float | Undefined]
+
+    @property
+    def reads(self) -> Literal["labels", "masks"]:
+        return "masks"
+
+    def value(self, curve: PixelCurve) -> float | Undefined:
+        """Of these images."""
+        return self.checked(self.compute(curve))
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeatmapMetric(Metric):
+    """Computed from whole heatmaps and masks, at one threshold; some image has a defect."""
+
+    compute: Callable[[Iterable[MapAndTruth], float], float | Undefined]
+
+    @property
+    def reads(self) -> Literal["labels", "masks"]:
+        return "masks"
+
+    def value(self, images: Iterable[MapAndTruth], threshold: float) -> float | Undefined:
+        """Of these images; a pixel is decided defect when its score ≥ ``threshold``."""
+        return self.checked(self.compute(images, threshold))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProxyMetric(Metric):
+    """Computed from what happens when shown defects are painted over; only a search may ask for it."""
+
+    compute: Callable[[Erasure], float]
+
+    @property
+    def reads(self) -> Literal["labels", "masks"]:
+        return "labels"
+
+
+METRICS: Registry[Metric] = Registry(
+    Metric, noun="metric", group="assay.metrics", package="trainables.metrics", attribute="METRIC"
+)

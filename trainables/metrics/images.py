@@ -1,0 +1,59 @@
+"""Image scores: the threshold that validation chooses, and all metrics that read labels only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.metrics.base import METRICS, ImageMetric
+from trainables.metrics.inputs import ImageScores, Undefined, missing_class
+
+__all__ = ["best_f1_threshold", "f1_by_score", "image_metrics", "threshold_between"]
+
+
+def image_metrics(
+    labels: NDArray[np.bool_], scores: NDArray[np.floating[Any]], threshold: float
+) -> dict[str, float | Undefined]:
+    """All metrics that read labels only; an image is decided defective when its score ≥ ``threshold``."""
+    images = ImageScores(labels, scores, threshold)
+    return {m.name: m.value(images) for m in METRICS.values() if isinstance(m, ImageMetric)}
+
+
+def best_f1_threshold(
+    labels: NDArray[np.bool_], scores: NDArray[np.floating[Any]], dtype: type[np.floating[Any]] = np.float64
+) -> float | Undefined:
+    """The threshold of best F1, as the midpoint between the chosen score and the next lower one.
+
+    The midpoint (Božič et al. 2021, published evaluation code) leaves the margin on both sides. Of several
+    thresholds with one F1 the lowest is taken: a missed defect costs more than a false alarm.
+
+    Args:
+        labels: One per image, True: defective.
+        scores: One per image, in [0, 1].
+        dtype: Type of the numbers that will be compared with the threshold; it is representable in it.
+    """
+    missing = missing_class(labels)
+    if missing:
+        return missing
+    levels, f1 = f1_by_score(labels, scores)
+    best = int(np.argmax(f1))  # argmax takes the first, the lowest score
+    return threshold_between(levels[best - 1] if best else 0.0, levels[best], dtype)
+
+
+def f1_by_score(
+    labels: NDArray[np.bool_], scores: NDArray[np.floating[Any]]
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.float64]]:
+    """The distinct scores, ascending, and F1 with each of them as the threshold."""
+    levels, inverse = np.unique(scores, return_inverse=True)
+    positives = np.bincount(inverse, weights=labels, minlength=len(levels))
+    decided = np.bincount(inverse, minlength=len(levels))[::-1].cumsum()[::-1]
+    tp = positives[::-1].cumsum()[::-1]
+    return levels, 2 * tp / (decided + labels.sum())
+
+
+def threshold_between(lower: float, upper: float, dtype: type[np.floating[Any]]) -> float:
+    """The midpoint in ``dtype``; ``upper`` where rounding would let ``lower`` reach the threshold."""
+    middle = dtype((float(lower) + float(upper)) / 2)
+    return float(middle if middle > lower else dtype(upper))

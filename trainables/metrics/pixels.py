@@ -1,0 +1,158 @@
+"""Pixel scores: the threshold that validation chooses, and all metrics that read masks.
+
+Heatmaps and masks at the network's input resolution are collected image by image in a :class:`PixelScores`.
+
+Trade-off: pixel AP and PRO of a model are exact. They keep every pixel's score (float32, twice while ranking:
+8 bytes a pixel, 0.2 GB for 135 images of 704 × 256). Only the scores of defect pixels change recall, so two
+plain sorts and a binary search replace a threshold loop. A model of many stages would need that a dozen times
+over: :mod:`trainables.metrics.histogram` counts in bins instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.metrics.base import METRICS, CountMetric, CurveMetric, HeatmapMetric
+from trainables.metrics.images import threshold_between
+from trainables.metrics.inputs import MapAndTruth, PixelCounts, PixelCurve, Undefined
+
+__all__ = ["PixelScores", "count_metrics", "curve_metrics", "defect_regions", "region_shares", "truth_at"]
+
+
+def count_metrics(counts: PixelCounts) -> dict[str, float | Undefined]:
+    """All metrics that read pixel counts at one threshold; some image has a defect."""
+    return {m.name: m.value(counts) for m in METRICS.values() if isinstance(m, CountMetric)}
+
+
+def curve_metrics(curve: PixelCurve) -> dict[str, float | Undefined]:
+    """All metrics that read pixel counts at every threshold; undefined where every pixel is defect."""
+    curved = [metric for metric in METRICS.values() if isinstance(metric, CurveMetric)]
+    if not curve.background:
+        return {metric.name: Undefined("no background pixel") for metric in curved}
+    return {metric.name: metric.value(curve) for metric in curved}
+
+
+def truth_at(mask: NDArray[np.uint8], height: int, width: int) -> NDArray[np.bool_]:
+    """Bring a mask (1 = defect) to ``height`` × ``width``: a cell is defect when at least half its area is.
+
+    A mask that would vanish (a hair crack at an eighth of its size) keeps its strongest cells: the image is
+    labelled defective, and without any truth pixel its defect could be neither found nor missed. Specks of
+    a mask of which other parts remain do go: they are below the resolution at which the network is judged.
+    """
+    if mask.shape == (height, width):
+        return mask > 0
+    cover = cv2.resize((mask > 0).astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+    truth = cover >= 0.5
+    strongest = cover.max()
+    # Cells of equal cover differ by rounding of the area weights only.
+    return truth if truth.any() or strongest <= 0 else cover >= strongest * (1 - 1e-5)
+
+
+def defect_regions(truth: NDArray[np.bool_]) -> tuple[int, NDArray[np.int32]]:
+    """Number of 8-connected defects in ``truth``, and for each pixel its defect's number (1.., 0: none)."""
+    count, numbers = cv2.connectedComponents(truth.astype(np.uint8), connectivity=8)
+    return count - 1, np.asarray(numbers, dtype=np.int32)
+
+
+def region_shares(truth: NDArray[np.bool_]) -> tuple[int, NDArray[np.float64]]:
+    """Number of defects, and for each defect pixel in reading order its share of its defect."""
+    count, regions = defect_regions(truth)
+    inside = regions[truth]
+    return count, 1 / np.bincount(inside, minlength=count + 1)[inside]
+
+
+class _Ranking(NamedTuple):
+    """The curve of exact scores, and where between them a threshold may stand."""
+
+    curve: PixelCurve
+    levels: NDArray[np.float32]
+    next_lower: NDArray[np.float32]  # the next lower score of any pixel; 0 when there is none
+
+
+@dataclass
+class PixelScores:
+    """Scores of all pixels of a set of images, for the metrics that read masks."""
+
+    _defect: list[NDArray[np.float32]] = field(default_factory=list)  # one array per image
+    _background: list[NDArray[np.float32]] = field(default_factory=list)
+    _truths: list[tuple[NDArray[np.uint8], tuple[int, ...]]] = field(default_factory=list)  # bits, and H × W
+    _shares: list[NDArray[np.float64]] = field(default_factory=list)  # of each defect pixel in its region
+    _regions: int = 0
+
+    def add(self, heatmap: NDArray[np.float32], truth: NDArray[np.bool_]) -> None:
+        """Take in one image: ``heatmap`` in [0, 1] and ``truth``, both H × W."""
+        count, shares = region_shares(truth)
+        self._defect.append(heatmap[truth])
+        self._background.append(heatmap[~truth])
+        self._truths.append((np.packbits(truth), truth.shape))
+        self._shares.append(shares)
+        self._regions += count
+
+    @property
+    def has_defects(self) -> bool:
+        """True where some pixel of some image is defect."""
+        return self._regions > 0
+
+    def counts(self, threshold: float) -> PixelCounts:
+        """Confusion counts of each image; a pixel is decided defect when its score ≥ ``threshold``."""
+        level = np.float32(threshold)
+        tp = np.array([np.count_nonzero(scores >= level) for scores in self._defect], dtype=np.int64)
+        fp = np.array([np.count_nonzero(scores >= level) for scores in self._background], dtype=np.int64)
+        fn = np.array([len(scores) for scores in self._defect], dtype=np.int64) - tp
+        tn = np.array([len(scores) for scores in self._background], dtype=np.int64) - fp
+        return PixelCounts(tp, fp, fn, tn)
+
+    def metrics(self, threshold: float) -> dict[str, float | Undefined]:
+        """All metrics that read masks."""
+        reading = {name: metric for name, metric in METRICS.items() if metric.reads == "masks"}
+        if not self.has_defects:
+            return dict.fromkeys(reading, Undefined("no mask of a defective image to compare with"))
+        values = count_metrics(self.counts(threshold)) | curve_metrics(self._rank().curve)
+        for name, metric in reading.items():
+            if isinstance(metric, HeatmapMetric):
+                values[name] = metric.value(self.images(), threshold)
+        return {name: values[name] for name in reading}
+
+    def images(self) -> Iterator[MapAndTruth]:
+        """The heatmaps with their masks, in the order of ``add``."""
+        for defect, background, (bits, shape) in zip(
+            self._defect, self._background, self._truths, strict=True
+        ):
+            truth = np.unpackbits(bits, count=len(defect) + len(background)).astype(np.bool_).reshape(shape)
+            heatmap = np.empty(shape, np.float32)
+            heatmap[truth], heatmap[~truth] = defect, background
+            yield MapAndTruth(heatmap, truth)
+
+    def best_iou_threshold(self) -> float | Undefined:
+        """The threshold of best micro IoU, as a midpoint and with ties as in ``best_f1_threshold``."""
+        if not self.has_defects:
+            return Undefined("no mask of a defective image")
+        ranking = self._rank()
+        best = int(np.argmax(ranking.curve.iou()))
+        return threshold_between(float(ranking.next_lower[best]), float(ranking.levels[best]), np.float32)
+
+    def _rank(self) -> _Ranking:
+        background = np.concatenate(self._background)
+        background.sort()
+        defect, shares = np.concatenate(self._defect), np.concatenate(self._shares)
+        order = np.argsort(defect)
+        levels, first = np.unique(defect[order], return_index=True)
+        overlap = shares[order][::-1].cumsum()[::-1] / self._regions
+        at_least = np.searchsorted(background, levels, side="left")
+        next_lower = np.append(np.float32(0), levels[:-1])
+        inner = at_least > 0
+        next_lower[inner] = np.maximum(next_lower[inner], background[at_least[inner] - 1])
+        curve = PixelCurve(
+            tp=len(defect) - first,
+            overlap=overlap[first],
+            fp=len(background) - at_least,
+            fp_above=len(background) - np.searchsorted(background, levels, side="right"),
+            background=len(background),
+        )
+        return _Ranking(curve, levels, next_lower)
