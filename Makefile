@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check format bench bench-dashboard calibrate docs example torture clean
+.PHONY: help quickstart test check format bench bench-dashboard calibrate docs example settings torture clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 24
@@ -55,6 +55,9 @@ example: .venv/.installed  ## train studies/ksdd_additions.yaml (DATA=folder wit
 
 calibrate: .venv/.installed-dev  ## how often the answers are wrong where the truth is known (two minutes)
 	@$(BIN)/python -m benchmarks.calibrate
+
+settings: .venv/.installed  ## write docs/settings.md anew: every setting of every method
+	@$(BIN)/assay settings --output docs/settings.md
 
 torture: .venv/.installed-dev  ## twenty random kills of a fast study, then compare the results
 	@$(BIN)/python -m tests.e2e.torture

@@ -72,7 +72,7 @@ class TrainableConfig(BaseModel, frozen=True, extra="forbid"):
     the plan's diff and the pages are made from them.
     """
 
-    image_size: tuple[int, int] = Field(description="Input height and width, pixels.")
+    image_size: tuple[int, int] = Field(description="Input height and width, 8 to 16384 pixels each.")
     channels: Literal[1, 3] = Field(1, description="1: grey, 3: colour (BGR, as OpenCV reads it).")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="Arithmetic of the forward pass; auto: bfloat16 on a GPU, else float32."

@@ -64,7 +64,7 @@ def _none_as_word(value: Any) -> Any:
 
 
 class DataSpec(BaseModel, frozen=True, extra="forbid"):
-    """The ``data:`` block of a study."""
+    """Images, splits and masks: the ``data:`` block of a study."""
 
     reader: str = Field(
         description="Name of a reader: one of a published data set such as kolektorsdd, `folder` or `table` "

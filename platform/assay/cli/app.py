@@ -28,6 +28,7 @@ from assay.cli import (
     report,
     run,
     schema,
+    settings,
     status,
     stop,
     studies,
@@ -48,7 +49,7 @@ app = typer.Typer(
 
 _GROUPS = (
     studies, plan, run, submit, status, report, dashboard, labels, best, predict, export, stop, clean, mlflow,
-    data, init, schema, doctor,
+    data, init, schema, settings, doctor,
 )  # fmt: skip
 for _group in _GROUPS:
     _group.register(app)

@@ -150,7 +150,7 @@ class Cumulative(_Varied):
 
 
 class Design(BaseModel):
-    """Which combinations of levels are trained; exactly one of these ways."""
+    """Choice of the combinations of levels that are trained, in exactly one of these ways."""
 
     model_config = _STRICT
     rows: tuple[Row, ...] | None = Field(
@@ -193,7 +193,7 @@ class ComparisonSpec(BaseModel):
 
 
 class Repeats(BaseModel):
-    """How often each cell is trained: every seed on every fold."""
+    """Repeats of each cell: every seed on every fold."""
 
     model_config = _STRICT
     seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1, description="Shared by all cells.")
@@ -212,7 +212,7 @@ class Repeats(BaseModel):
 
 
 class Metrics(BaseModel):
-    """What is measured on test data."""
+    """Metrics that are measured on test data."""
 
     model_config = _STRICT
     primary: str = Field(default="image_ap", description="The metric that answers the question.")
@@ -220,7 +220,7 @@ class Metrics(BaseModel):
 
 
 class Resources(BaseModel):
-    """What one trial needs."""
+    """Processes, cores and GPUs of one trial."""
 
     model_config = _STRICT
     workers: int = Field(default=1, ge=1, le=4096, description="Training processes of one trial.")
@@ -239,7 +239,7 @@ class Resources(BaseModel):
 
 
 class Labelling(BaseModel):
-    """What a person's labels take; the report then sets scores against hours of labelling."""
+    """Seconds that a person's labels take. The report then sets scores against hours of labelling."""
 
     model_config = _STRICT
     image_label_seconds: float = Field(
@@ -251,14 +251,14 @@ class Labelling(BaseModel):
 
 
 class Budget(BaseModel):
-    """When a run is to end, at a boundary where all cells have the same seeds."""
+    """End of a run, at a boundary where all cells have the same seeds."""
 
     model_config = _STRICT
     hours: float = Field(gt=0, le=10_000, description="Of one `assay run`; rounds that would not fit wait.")
 
 
 class Keep(BaseModel):
-    """What stays on disk beside scores and records."""
+    """Files that stay on disk beside scores and records."""
 
     model_config = _STRICT
     models: Literal["best_per_cell", "all", "none"] = Field(default="best_per_cell", description="Weights.")

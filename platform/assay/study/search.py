@@ -60,7 +60,7 @@ class Pruner(BaseModel):
 
 
 class Search(BaseModel):
-    """How points are proposed and judged."""
+    """Rules by which points are proposed and evaluated."""
 
     model_config = _STRICT
     within: Literal["study", "cell"] = Field(
@@ -162,7 +162,7 @@ Start = Literal["preset"] | StartStudy | dict[Annotated[str, StringConstraints(p
 
 
 class Replicate(BaseModel):
-    """Re-training of the best points on fresh seeds; only these enter tables."""
+    """Re-training of the best points on fresh seeds. Only these enter tables."""
 
     model_config = _STRICT
     best: int = Field(default=1, ge=1, description="How many of the best points of each cell.")

@@ -1,0 +1,200 @@
+"""`assay settings`: what a study may set, with defaults, presets, bounds and meaning."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from assay.study.setting_table import Setting
+    from assay.study.settings import AnyTrainable
+
+__all__ = ["register", "settings"]
+
+_PRESETS = 8  # named of a method that has more
+
+Method = Annotated[
+    str | None,
+    typer.Argument(metavar="[METHOD]", help="A method, such as segdec, or a block of the study file: data."),
+]
+Name = Annotated[
+    str | None, typer.Argument(metavar="[NAME]", help="A setting, such as config.delta or delta.")
+]
+Preset = Annotated[
+    str | None, typer.Option("--preset", metavar="PRESET", help="Also show this preset's values.")
+]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", metavar="FILE", help="Write all methods and blocks as a page (Markdown)."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog="Example: assay settings segdec delta")(settings)
+
+
+def settings(
+    method: Method = None, name: Name = None, *, preset: Preset = None, output: Output = None
+) -> None:
+    """Say what may be set: the methods and their presets, all settings of one, or everything about a setting.
+
+    Settings are named as a study writes them. A study varies them in its factors or searches them in its
+    space.
+    """
+    from assay.cli.output import console
+    from assay.study.setting_table import settings_of_block, study_blocks
+    from trainables.catalogue import all_trainables
+    from trainables.errors import InputError
+
+    out = console()
+    if output is not None:
+        _write_page(output)
+    elif method is None:
+        _show_methods(out, all_trainables().values())
+    elif method in study_blocks():
+        if preset is not None:
+            raise InputError(f"presets belong to methods, and {method} is a block of the study file")
+        _show_block(out, method, settings_of_block(method), name)
+    else:
+        _show_method(out, _found_method(method), name, preset)
+
+
+def _found_method(name: str) -> AnyTrainable:
+    from assay.study.setting_table import study_blocks
+    from assay.study.source import nearest
+    from trainables.catalogue import all_trainables, find_trainable
+    from trainables.errors import InputError
+
+    known = {*all_trainables(), *study_blocks()}
+    if name not in known and ":" not in name:  # a colon: a file of one's own, ./blur.py:TRAINABLE
+        raise InputError(
+            f"there is no method and no block of the study file called {name}; {nearest(name, known)}"
+        )
+    return find_trainable(name)
+
+
+def _show_methods(out: Console, methods: Iterable[AnyTrainable]) -> None:
+    from assay.study.setting_table import study_blocks
+
+    rows = [(m.name, m.title, ", ".join(sorted(m.supervisions)), _few(list(m.presets))) for m in methods]
+    _print_table(out, ("method", "what it is", "supervision", "presets"), rows)
+    _print_table(out, ("block of a study", "what it says"), list(study_blocks().items()))
+    out.print(
+        "All settings of a method or block: `assay settings METHOD`, and --preset PRESET beside defaults."
+        "\nOne setting: `assay settings METHOD NAME`."
+    )
+
+
+def _show_method(out: Console, method: AnyTrainable, name: str | None, preset: str | None) -> None:
+    from assay.study.setting_table import preset_values, settings_of_method
+    from assay.study.source import nearest
+    from trainables.errors import InputError
+
+    if preset is not None and preset not in method.presets:
+        raise InputError(f"{method.name} has no preset {preset}; {nearest(preset, method.presets)}")
+    rows = settings_of_method(method)
+    if name is not None:
+        (setting,) = _named(rows.values(), name, f"method {method.name}")
+        _show_setting(out, setting, method)
+        return
+    out.print(f"{method.name}: {method.title}")
+    _print_fact(out, "source", method.source or "not named")
+    _print_fact(out, "supervision", ", ".join(sorted(method.supervisions)))
+    _print_fact(out, "presets", ", ".join(method.presets) or "none")
+    if preset is None:
+        _print_settings(out, list(rows.values()))
+        return
+    values = preset_values(method, preset)
+    beside = [
+        (row.path, row.default, values.get(row.path, ""), row.values, row.meaning) for row in rows.values()
+    ]
+    _print_table(out, ("setting", "default", f"preset {preset}", "may be", "meaning"), beside)
+
+
+def _few(names: Sequence[str]) -> str:
+    more = len(names) - _PRESETS
+    return ", ".join(names[:_PRESETS]) + (f" and {more} more" if more > 0 else "")
+
+
+def _show_block(out: Console, block: str, rows: Sequence[Setting], name: str | None) -> None:
+    from assay.study.setting_table import study_blocks
+
+    if name is None:
+        out.print(f"{block}: {study_blocks()[block]}")
+        _print_settings(out, rows)
+        return
+    for setting in _named(rows, name, f"block {block}"):
+        _show_setting(out, setting, None)
+
+
+def _show_setting(out: Console, setting: Setting, method: AnyTrainable | None) -> None:
+    """Everything that is known of one setting."""
+    from assay.study.setting_table import presets_by_value
+
+    out.print(setting.path + (f" of {method.name} ({method.title})" if method else ""))
+    _print_fact(out, "meaning", setting.meaning or "none written")
+    _print_fact(out, "may be", setting.values)
+    _print_fact(out, "default", setting.default)
+    if method is None:
+        return
+    for value, presets in presets_by_value(method, setting.path).items():
+        _print_fact(out, f"{value}", f"in preset {', '.join(presets)}")
+    _print_fact(out, "source", method.source or "not named")
+
+
+def _named(rows: Iterable[Setting], name: str, owner: str) -> list[Setting]:
+    """The settings of that path, or with that path below the block's own name.
+
+    Raises:
+        InputError: If there is none, with the nearest one.
+    """
+    from assay.study.source import nearest
+    from trainables.errors import InputError
+
+    by_name: dict[str, list[Setting]] = {}
+    for row in rows:
+        short = row.path.partition(".")[2] or row.path
+        for key in {row.path, short, short.rpartition(".")[2]}:
+            by_name.setdefault(key, []).append(row)
+    if name not in by_name:
+        raise InputError(f"{owner} has no setting {name}; {nearest(name, by_name)}")
+    return by_name[name]
+
+
+def _print_settings(out: Console, rows: Sequence[Setting]) -> None:
+    _print_table(out, ("setting", "default", "may be", "meaning"), rows)
+
+
+def _print_table(out: Console, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in titles:
+        wide = title in ("meaning", "what it says", "presets")
+        table.add_column(title, overflow="fold", ratio=1 if wide else None)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    out.print(table)
+
+
+def _print_fact(out: Console, label: str, text: str) -> None:
+    lines = textwrap.wrap(text, max(30, out.width - 16)) or [""]
+    out.print(f"  {label:<12}  {lines[0]}", soft_wrap=True)
+    for line in lines[1:]:
+        out.print(f"{'':16}{line}", soft_wrap=True)
+
+
+def _write_page(path: Path) -> None:
+    from assay.study.settings_page import settings_page
+    from trainables.catalogue import all_trainables
+
+    path.write_text(settings_page(all_trainables().values()), encoding="utf-8")
+    typer.echo(f"wrote {path}")
