@@ -176,7 +176,7 @@ def test_diverged_training_names_epoch_and_finding() -> None:
     ("changes", "positives", "negatives", "run", "words"),
     [
         ({}, 3, 3, LocalRun(world_size=2), "norm: gn"),
-        ({"batch_size": 2}, 3, 3, LocalRun(world_size=3), "one image per worker"),
+        ({"batch_size": 2, "norm": "gn"}, 3, 3, LocalRun(world_size=3), "one image per worker"),
         ({"image_size": (64, 64)}, 3, 3, LocalRun(), "image_size"),
         ({}, 3, 0, LocalRun(), "3 defective and 0 normal"),
         ({}, 0, 3, LocalRun(), "0 defective and 3 normal"),

@@ -336,7 +336,7 @@ def test_a_saved_model_judges_the_same_and_can_be_exported(switches: dict[str, A
     class Judge(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.nets = loaded.judge
+            self.nets = loaded.nets
 
         def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
             return tuple(loaded.predict(images))

@@ -66,6 +66,10 @@ class RawMaps(NamedTuple):
     score_B: Tensor  # logits
     map_BHW: Tensor  # ≥ 0, on one scale for all images, in place
 
+    def scaled_by(self, scale: Tensor) -> RawMaps:
+        """The maps divided by ``scale``, within [0, 1]."""
+        return RawMaps(self.score_B, (self.map_BHW / scale).clamp(0, 1))
+
 
 class CamMaps(nn.Module):
     """A classifier and the map that is read off it; ``measured_maps`` makes one from training images."""
@@ -93,11 +97,7 @@ class CamMaps(nn.Module):
 
     def heatmaps(self, images_BCHW: Tensor) -> RawMaps:
         """The same divided by ``scale``, within [0, 1]."""
-        return self.scaled(self(images_BCHW))
-
-    def scaled(self, raw: RawMaps) -> RawMaps:
-        """What :meth:`heatmaps` makes of what :meth:`forward` says."""
-        return RawMaps(raw.score_B, (raw.map_BHW / self.scale).clamp(0, 1))
+        return self(images_BCHW).scaled_by(self.scale)
 
     def of_layers(self, images_BCHW: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
         """Logits, and the raw map of each layer at pixels, in place: B × H × W."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from trainables.cam.config import ClassifierConfig
 from trainables.nn.cam.activation import CamHead
 from trainables.nn.layers.resnet import ResNet18s
-from trainables.nn.models import forward_context
+from trainables.nn.models import count_weights, forward_context
 
 __all__ = ["Classifier", "ClassifierOutput", "count_parameters"]
 
@@ -54,6 +54,5 @@ class Classifier(nn.Module):
 
 
 def count_parameters(config: ClassifierConfig) -> int:
-    """Number of weights; nothing is allocated (torch's meta device)."""
-    with torch.device("meta"):
-        return sum(weight.numel() for weight in Classifier(config).parameters())
+    """Number of weights."""
+    return count_weights(lambda: Classifier(config))

@@ -17,7 +17,7 @@ from trainables.cam.config import CamConfig
 from trainables.cam.maps import CamMaps, MapSettings
 from trainables.cam.network import Classifier
 from trainables.contract import Prediction, StageMaps
-from trainables.nn.models import load_model, save_model, with_layout
+from trainables.nn.models import load_into, save_model
 from trainables.nn.passes import in_passes
 
 __all__ = ["CamPredictor", "load"]
@@ -59,7 +59,9 @@ class CamPredictor:
 
 def load(folder: Path) -> CamPredictor:
     """Read what :meth:`CamPredictor.save` wrote, to the CPU; no weights file is needed."""
-    tensors, config = load_model(folder, CamConfig)
-    maps = CamMaps(Classifier(config), MapSettings.of(config))
-    maps.load_state_dict(tensors)
-    return CamPredictor(with_layout(maps, config).eval(), config)
+    maps, config = load_into(folder, CamConfig, _maps_of)
+    return CamPredictor(maps.eval(), config)
+
+
+def _maps_of(config: CamConfig) -> CamMaps:
+    return CamMaps(Classifier(config), MapSettings.of(config))

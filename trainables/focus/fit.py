@@ -6,7 +6,7 @@ from trainables.contract import Run
 from trainables.data.samples import TrainingData
 from trainables.focus.chain import read_inpainter, read_maps, read_segmenter, stages
 from trainables.focus.config import FocusConfig
-from trainables.focus.predictor import Chain, FocusPredictor, Judge
+from trainables.focus.predictor import Chain, FocusPredictor, Nets
 from trainables.stages import read_facts
 
 __all__ = ["fit"]
@@ -15,7 +15,7 @@ __all__ = ["fit"]
 def fit(config: FocusConfig, data: TrainingData, run: Run) -> FocusPredictor:
     """Train the chain that the switches of ``config`` describe; no mask is read.
 
-    Epochs are logged by the stages; the trial's log has one row with what its steps measured on the training
+    Epochs are logged by the stages. The trial's log has one row with what its steps measured on the training
     images: the offset of the maps, p(defect) before and after erasing, areas before and after the CRF.
 
     Raises:
@@ -40,7 +40,5 @@ def fit(config: FocusConfig, data: TrainingData, run: Run) -> FocusPredictor:
         uses_crf=uses_crf,
     )
     if config.distill:
-        judge = Judge(nets["student"], None, uses_crf=False)
-    else:
-        judge = Judge(nets[segmenters[-1]], cam, uses_crf=uses_crf)
-    return FocusPredictor(judge, config, chain)
+        return FocusPredictor(Nets(nets["student"], None, uses_crf=False), config, chain)
+    return FocusPredictor(Nets(nets[segmenters[-1]], cam, uses_crf=uses_crf), config, chain)

@@ -1,9 +1,9 @@
-"""What every method does with its network, by settings that all methods have: arithmetic, layout, files."""
+"""A network by the settings that all methods have: arithmetic, layout, files."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,7 +13,15 @@ from torch import Tensor, nn
 
 from trainables.contract import TrainableConfig
 
-__all__ = ["WEIGHTS_FILE", "forward_context", "load_model", "restore_shared", "save_model", "with_layout"]
+__all__ = [
+    "WEIGHTS_FILE",
+    "count_weights",
+    "forward_context",
+    "load_into",
+    "load_model",
+    "save_model",
+    "with_layout",
+]
 
 WEIGHTS_FILE = "model.safetensors"
 _CONFIG_FILE = "config.json"
@@ -35,7 +43,7 @@ def with_layout(network: _NetworkT, config: TrainableConfig) -> _NetworkT:
 def save_model(folder: Path, network: nn.Module, config: TrainableConfig) -> None:
     """Write ``model.safetensors`` and ``config.json`` into an existing folder.
 
-    A network that several modules share is written once (:func:`restore_shared`).
+    A network that several modules share is written once.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _once(network).items()}
     save_file(tensors, folder / WEIGHTS_FILE)
@@ -49,10 +57,24 @@ def load_model(folder: Path, Config: type[_ConfigT]) -> tuple[dict[str, Tensor],
     return load_file(folder / WEIGHTS_FILE), config
 
 
-def restore_shared(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Load a state in which a network that several modules of ``network`` share occurs once."""
-    assert _once(network).keys() == tensors.keys()
-    network.load_state_dict(dict(tensors), strict=False)
+def load_into(
+    folder: Path, Config: type[_ConfigT], build: Callable[[_ConfigT], _NetworkT]
+) -> tuple[_NetworkT, _ConfigT]:
+    """Read what :func:`save_model` wrote, to the CPU, into the network that ``build`` makes of the config.
+
+    A network that several modules share is in the file once.
+    """
+    tensors, config = load_model(folder, Config)
+    network = build(config)
+    assert _once(network).keys() == tensors.keys(), f"{folder} holds the weights of another network"
+    network.load_state_dict(tensors, strict=False)
+    return with_layout(network, config), config
+
+
+def count_weights(build: Callable[[], nn.Module]) -> int:
+    """Number of weights of the network that ``build`` makes; nothing is allocated (torch's meta device)."""
+    with torch.device("meta"):
+        return sum(weight.numel() for weight in build().parameters())
 
 
 def _once(network: nn.Module) -> dict[str, Tensor]:

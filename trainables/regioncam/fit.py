@@ -6,7 +6,7 @@ from trainables.contract import Run
 from trainables.data.samples import TrainingData
 from trainables.regioncam.chain import read_maps, read_segmenter, round_name, stages
 from trainables.regioncam.config import RegionCamConfig
-from trainables.regioncam.predictor import Judge, RegionCamPredictor, Round
+from trainables.regioncam.predictor import Nets, RegionCamPredictor, Round
 from trainables.stages import read_facts
 
 __all__ = ["fit"]
@@ -34,4 +34,4 @@ def fit(config: RegionCamConfig, data: TrainingData, run: Run) -> RegionCamPredi
     names = [round_name(number) for number in range(1, config.rounds + 1)]
     rounds = [Round(read_segmenter(folders[n], run.device), uses_crf=bool(facts[n]["crf"])) for n in names]
     last = rounds[-1] if rounds else None
-    return RegionCamPredictor(Judge(maps, last), config, rounds[:-1])
+    return RegionCamPredictor(Nets(maps, last), config, rounds[:-1])

@@ -98,10 +98,6 @@ class RegionMaps(nn.Module):
         deep_BHW = raw.map_BHW if name == _CAM else self.reading(_CAM)(images_BCHW).map_BHW
         return RawMaps(raw.score_B, raw.map_BHW * self._weights(images_BCHW, raw.map_BHW, deep_BHW))
 
-    def scaled(self, raw: RawMaps) -> RawMaps:
-        """What calling it returned, divided by ``scale``, within [0, 1]."""
-        return RawMaps(raw.score_B, (raw.map_BHW / self.scale).clamp(0, 1))
-
     def steps(self, images_BCHW: Tensor, raw: RawMaps) -> dict[str, Tensor]:
         """Every map by name, the last one last, each on its own scale: B × H × W in [0, 1].
 
@@ -112,7 +108,7 @@ class RegionMaps(nn.Module):
             with filtered_gradients(self.net, self.filter_of(name)):
                 found[name] = self.reading(name).heatmaps(images_BCHW).map_BHW
         if self.settings.regions is not None:
-            found[_WEIGHED] = self.scaled(raw).map_BHW
+            found[_WEIGHED] = raw.scaled_by(self.scale).map_BHW
         return found
 
     def _weights(self, images_BCHW: Tensor, map_BHW: Tensor, deep_BHW: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from typing import Any, Literal, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from trainables.nn.models import with_layout
+from trainables.nn.models import count_weights, with_layout
 from trainables.segdec.config import SegDecConfig
 
 __all__ = [
@@ -210,6 +210,5 @@ def new_network(config: SegDecConfig, seed: int, device: torch.device) -> SegDec
 
 
 def count_parameters(config: SegDecConfig) -> int:
-    """Number of weights; nothing is allocated (torch's meta device)."""
-    with torch.device("meta"):
-        return sum(weight.numel() for weight in SegDecNet(config).parameters())
+    """Number of weights."""
+    return count_weights(lambda: SegDecNet(config))

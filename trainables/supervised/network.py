@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from trainables.nn.cam.activation import CamHead
 from trainables.nn.layers.resnet import ResNet18s
 from trainables.nn.layers.unet import ImageHead, PlainEncoder, UNet
+from trainables.nn.models import count_weights
 from trainables.supervised.config import SupervisedConfig
 
 __all__ = [
@@ -98,6 +99,5 @@ def resnet_of(network: SupervisedNet) -> ResNet18s:
 
 
 def count_parameters(config: SupervisedConfig) -> int:
-    """Number of weights; nothing is allocated (torch's meta device)."""
-    with torch.device("meta"):
-        return sum(weight.numel() for weight in build(config).parameters())
+    """Number of weights."""
+    return count_weights(lambda: build(config))

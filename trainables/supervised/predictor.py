@@ -19,7 +19,7 @@ from torch import Tensor
 
 from trainables.contract import Prediction
 from trainables.nn.layers.pooling import enlarge_cells
-from trainables.nn.models import forward_context, load_model, save_model, with_layout
+from trainables.nn.models import forward_context, load_into, save_model
 from trainables.nn.passes import in_passes
 from trainables.supervised.config import SupervisedConfig
 from trainables.supervised.network import PlainClassifier, SupervisedNet, SupervisedOutput, build
@@ -65,7 +65,5 @@ class SupervisedPredictor:
 
 def load(folder: Path) -> SupervisedPredictor:
     """Read what :meth:`SupervisedPredictor.save` wrote, to the CPU; no weights file is needed."""
-    tensors, config = load_model(folder, SupervisedConfig)
-    network = build(config)
-    network.load_state_dict(tensors)
-    return SupervisedPredictor(with_layout(network, config).eval(), config)
+    network, config = load_into(folder, SupervisedConfig, build)
+    return SupervisedPredictor(network.eval(), config)

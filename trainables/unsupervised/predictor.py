@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from trainables.contract import Prediction, StageMaps
 from trainables.data.samples import ImageSet
-from trainables.nn.models import load_model, save_model, with_layout
+from trainables.nn.models import count_weights, load_into, save_model
 from trainables.nn.passes import image_passes, in_passes, joined
 from trainables.unsupervised.anogan import FAnoGan
 from trainables.unsupervised.config import UnsupervisedConfig
@@ -124,13 +124,9 @@ class UnsupervisedPredictor:
 
 def load(folder: Path) -> UnsupervisedPredictor:
     """Read what :meth:`UnsupervisedPredictor.save` wrote, to the CPU; no weights file is needed."""
-    tensors, config = load_model(folder, UnsupervisedConfig)
-    detector = Detector.of(config)
-    detector.load_state_dict(tensors)
-    return UnsupervisedPredictor(with_layout(detector, config), config)
+    return UnsupervisedPredictor(*load_into(folder, UnsupervisedConfig, Detector.of))
 
 
 def count_parameters(config: UnsupervisedConfig) -> int:
-    """Number of weights of a saved model; nothing is allocated (torch's meta device)."""
-    with torch.device("meta"):
-        return sum(weight.numel() for weight in Detector.of(config).parameters())
+    """Number of weights of a saved model."""
+    return count_weights(lambda: Detector.of(config))
