@@ -67,7 +67,8 @@ class RegionCamPredictor(StagePredictor[Nets, nn.ModuleList, RegionCamConfig]):
     Its stages are maps B × H × W in [0, 1]: ``cam``; the map by gradients under its method's name
     (``layer_cam``), and ``fgbp``, the same with filtered gradients; ``region``, weighed by regions;
     ``pseudo`` (1 where the map would label the image, if it is decided defective; before the CRF);
-    ``round 1`` …, the last of which is the heatmap. Maps before the rounds are left out only if all of them are known.
+    ``round 1`` …, the last of which is the heatmap. Maps before the rounds are left out only if all of them
+    are known.
     """
 
     def __init__(self, nets: Nets, config: RegionCamConfig, earlier: Sequence[Round] = ()) -> None:
