@@ -48,7 +48,7 @@ def _group(name: str) -> tuple[str, str]:
     """Title and unit of the axis of a column."""
     if name.startswith(_VALIDATION):
         metric = METRICS.get(name.removeprefix(_VALIDATION))
-        unit = "0–1" if metric is None or metric.unit == "share" else "images"
+        unit = "0–1" if metric is None else metric.scale
         return ("Validation scores" if unit == "0–1" else "Validation errors"), unit
     return ("Loss" if "loss" in name else _NAMES.get(name, name)), ""
 

@@ -94,8 +94,8 @@ def test_what_is_undefined_is_absent_with_its_reason() -> None:
     assert not masks & judged.metrics.keys()
     assert judged.undefined == dict.fromkeys(sorted(masks), "no mask of a defective image to compare with")
     assert judged.notes == (
-        "pixel AP, pixel AUROC, IoU, best IoU (oracle), IoU (defective), PRO undefined on test: no mask of a "
-        "defective image to compare with",
+        "pixel AP, pixel AUROC, IoU, best IoU (oracle), IoU (defective), PRO, defects missed undefined on "
+        "test: no mask of a defective image to compare with",
     )
 
 

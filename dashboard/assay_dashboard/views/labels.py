@@ -60,7 +60,7 @@ def _plot(answers: LabelAnalysis) -> None:
         }
         for one, place in zip(costs.cells, _places(costs, times), strict=True)
     ]
-    unit_of_score = "0–1" if costs.metric.unit == "share" else "images"
+    unit_of_score = costs.metric.scale
     chart = cost_plot(
         pd.DataFrame(rows),
         axis=f"{costs.metric.title} on test images ({unit_of_score})",

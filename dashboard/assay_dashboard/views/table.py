@@ -128,7 +128,7 @@ def _plot(view: results.StudyView, order: list[str], metric: Metric, luck: bool)
     if repeats.empty:
         message(f"No trial has a value of {metric.title} yet.")
         return
-    unit = "0–1" if metric.unit == "share" else "images"
+    unit = metric.scale
     chart = interval_plot(
         means, repeats, axis=f"{metric.title} on test images ({unit})", group=group, look=look()
     )

@@ -52,7 +52,7 @@ def _summary(view: results.StudyView, trial: Trial, record: Record | None) -> No
             for name in shown:
                 metric = METRICS[name]
                 number = record.result.metrics[name]
-                value = f"{number:.4f}" if metric.unit == "share" else f"{number:g}"
+                value = metric.text(number)
                 st.metric(metric.title, value, width="content", help=metric.description)
     _to_mlflow(view, trial)
 

@@ -119,4 +119,4 @@ def _outcomes(
 
 
 def _value(metric: Metric, value: float) -> str:
-    return f"{value:.4f}" if metric.unit == "share" else f"{value:g}"
+    return metric.text(value)

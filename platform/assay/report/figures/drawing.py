@@ -64,7 +64,7 @@ def render(draw: Callable[[Figure], None], form: PictureForm, size: tuple[float,
 
 def score_axis(axes: Axes, metric: Metric) -> None:
     """The vertical axis of a metric on test data: named, with its unit, and not beyond 1 for a share."""
-    unit = "0–1" if metric.unit == "share" else "images"
+    unit = metric.scale
     axes.set_ylabel(f"{metric.title} on test data ({unit})")
     if metric.unit == "share":
         low, high = axes.get_ylim()

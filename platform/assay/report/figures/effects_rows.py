@@ -64,7 +64,7 @@ class EffectsPlot:
     @property
     def axis(self) -> str:
         """Its label, with the unit."""
-        unit = "0–1" if self.metric.unit == "share" else "images"
+        unit = self.metric.scale
         order = ", right level minus left" if self.what == _COMPARISONS else ""
         return f"difference in {self.metric.title} on test data ({unit}){order}"
 
