@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -166,3 +168,54 @@ def test_an_existing_file_is_not_replaced(assay: Assay, tmp_path: Path) -> None:
 )
 def test_any_folder_gives_a_name(text: str, name: str) -> None:
     assert starter_name(text) == name
+
+
+# A plug-in with a method
+
+
+def run_in(folder: Path, *command: str) -> str:
+    ended = subprocess.run(
+        [sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+@pytest.mark.parametrize("name", ["ab", "abcdefghijklmnopqrst"])
+def test_a_plugin_has_the_form_that_its_own_linter_wants(name: str, assay: Assay, tmp_path: Path) -> None:
+    answer = assay("init", "--method", name, "--output", tmp_path / "plugin")
+    assert answer.code == 0, answer.err
+    run_in(tmp_path / "plugin", "ruff", "check", "--no-cache", ".")
+    run_in(tmp_path / "plugin", "ruff", "format", "--no-cache", "--check", ".")
+
+
+def test_a_plugins_test_passes_and_its_study_is_planned_from_the_folder(assay: Assay, tmp_path: Path) -> None:
+    folder = tmp_path / "plugin"
+    answer = assay("init", "--method", "blur_net", "--output", folder)
+    assert answer.out.splitlines()[-3:] == [f"  cd {folder}", "  python -m pytest", "  assay run study.yaml"]
+    assert "1 passed" in run_in(folder, "pytest", "-q", "-p", "no:cacheprovider")
+    planned = assay("plan", folder / "study.yaml")
+    assert planned.code == 0, planned.err
+    assert "2 cells × 3 seeds = 6 trials" in planned.out
+    assert not [path for path in folder.rglob("*.*") if "my_method" in f"{path}{path.read_bytes()!r}"]
+
+
+@pytest.mark.parametrize("name", ["My-Method", "3d", "class", "json", "trainables", "x" * 21])
+def test_a_method_is_named_like_a_new_package(name: str, assay: Assay, tmp_path: Path) -> None:
+    answer = assay("init", "--method", name, "--output", tmp_path / "plugin")
+    assert answer.code == 2
+    assert f"found {name!r}" in answer.err
+    assert not (tmp_path / "plugin").exists()
+
+
+def test_a_plugin_replaces_nothing(assay: Assay, tmp_path: Path) -> None:
+    answer = assay("init", "--method", "blur_net", "--output", tmp_path)
+    assert (answer.code, "exists already and is not replaced" in answer.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "found"), [((), "neither"), (("--images", ".", "--method", "a"), "both")]
+)
+def test_init_takes_images_or_a_method(options: tuple[str, ...], found: str, assay: Assay) -> None:
+    answer = assay("init", *options)
+    assert (answer.code, f"found {found}" in answer.err) == (2, True)

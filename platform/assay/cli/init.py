@@ -1,4 +1,4 @@
-"""`assay init`: a working study file for a folder of one's own images."""
+"""`assay init`: a working study for a folder of one's own images, or a plug-in with a method of one's own."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ from assay.cli.options import DEFAULT_CACHE, Cache
 __all__ = ["init", "register"]
 
 Images = Annotated[
-    Path,
+    Path | None,
     typer.Option("--images", metavar="FOLDER", help="Folder with images, such as good/, defect/ and masks/."),
+]
+Method = Annotated[
+    str | None,
+    typer.Option("--method", metavar="NAME", help="Name of a method: writes a plug-in that trains as it is."),
 ]
 Output = Annotated[
     Path | None,
-    typer.Option("--output", metavar="FILE", help="Study file to write; default: the folder's name."),
+    typer.Option("--output", metavar="PATH", help="Study file, or folder of the plug-in; default: its name."),
 ]
 
 
@@ -26,22 +30,36 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: assay init --images ~/surfaces --output surfaces.yaml")(init)
 
 
-def init(*, images: Images, output: Output = None, cache: Cache = DEFAULT_CACHE) -> None:
-    """Look at a folder of your own images and write a study file for it, with comments.
+def init(
+    *, images: Images = None, method: Method = None, output: Output = None, cache: Cache = DEFAULT_CACHE
+) -> None:
+    """Write a study for a folder of your own images (--images), or a plug-in with a method (--method).
 
     Normal and defective images lie in folders named good, ok or normal, and defect, ng, bad or anomaly;
     masks, where there are some, in masks, ground_truth or labels. Nothing in the folder is changed.
+
+    A plug-in is a folder with a small method that trains, a test, a study, and what makes it a package.
     """
+    from trainables.errors import InputError
+
+    if images is not None and method is None:
+        _write_study(images, output, cache)
+    elif method is not None and images is None:
+        _write_method(method, output)
+    else:
+        named = "both" if images is not None else "neither"
+        raise InputError(f"assay init takes --images FOLDER or --method NAME, found {named}.")
+
+
+def _write_study(images: Path, output: Path | None, cache: Path) -> None:
     from assay.cli.live import LiveView
     from assay.cli.output import console
     from assay.study.starter import starter_name, starter_study
     from trainables.data.survey import survey_images
-    from trainables.errors import InputError
 
     folder = images.expanduser().resolve()
     path = output or Path(f"{starter_name(folder.name)}.yaml")
-    if path.exists():
-        raise InputError(f"{path} exists already and is not replaced. Choose another --output, or remove it.")
+    _refuse_existing(path)
     with LiveView(console(stderr=True)) as view:
         view.message(f"looking at {folder}")
         survey = survey_images(folder, cache)
@@ -56,10 +74,33 @@ def init(*, images: Images, output: Output = None, cache: Cache = DEFAULT_CACHE)
     typer.echo(f"  assay report {starter_name(path.stem)}")
 
 
+def _write_method(name: str, output: Path | None) -> None:
+    from assay.study.starter import method_files
+
+    files = method_files(name)
+    folder = output or Path(name)
+    _refuse_existing(folder)
+    for path, text in files.items():
+        _write(folder / path, text)
+    typer.echo(f"{folder}: a plug-in with the method {name}, {len(files)} files")
+    typer.echo("next:")
+    typer.echo(f"  cd {shlex.quote(str(folder))}")
+    typer.echo("  python -m pytest")
+    typer.echo("  assay run study.yaml")
+
+
+def _refuse_existing(path: Path) -> None:
+    from trainables.errors import InputError
+
+    if path.exists():
+        raise InputError(f"{path} exists already and is not replaced. Choose another --output, or remove it.")
+
+
 def _write(path: Path, text: str) -> None:
     from trainables.errors import InputError
 
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:

@@ -1,19 +1,29 @@
-"""A first study for one's own images: the text of a study file with comments, from a look at the folder.
+"""First files of a user's own: a study for a folder of images, and a plug-in with a method.
 
-Every setting is a plain choice that the comment beside it explains; the file is meant to be edited.
+Every setting of the study is a plain choice that the comment beside it explains. The plug-in is a copy of
+``assay/templates/method/`` under another name. Both are meant to be edited.
 """
 
 from __future__ import annotations
 
 import json
+import keyword
 import re
+import sys
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import NamedTuple
 
 from trainables.data.spec import DataSpec, Supervision
 from trainables.data.splits import make_split
 from trainables.data.survey import Survey
+from trainables.errors import InputError
 
-__all__ = ["starter_name", "starter_study"]
+__all__ = ["method_files", "starter_name", "starter_study"]
+
+_TAKEN = {"assay", "numpy", "tests", "torch", "trainables", *sys.stdlib_module_names}  # it would hide them
+_METHOD_NAME = re.compile(r"[a-z][a-z0-9_]{0,19}")
 
 _SEEDS = (0, 1, 2)
 _LONGEST = 512  # pixels of the longer side
@@ -43,6 +53,43 @@ def starter_name(text: str) -> str:
     if not name[:1].isalpha() or name in ("true", "false", "null"):
         name = f"images_{name}".rstrip("_")
     return name[:64]
+
+
+def method_files(name: str) -> dict[str, str]:
+    """Text of each file of a plug-in with a method, by its path in the plug-in's folder.
+
+    Raises:
+        InputError: If no Python package and no method can have this name.
+    """
+    if not _METHOD_NAME.fullmatch(name) or keyword.iskeyword(name) or name in _TAKEN:
+        raise InputError(
+            "a method of your own is named like a new Python package: a letter, then up to 19 of the signs "
+            f"a-z 0-9 _; found {name!r}. Choose another name, such as my_method."
+        )
+    words = name.split("_")
+    new = {
+        "my_method": name,
+        "MyMethod": "".join(word.capitalize() for word in words),
+        "My method": " ".join(words).strip().capitalize(),
+    }
+    texts: dict[str, str] = {}
+    for path, text in _template_files(files("assay") / "templates" / "method"):
+        texts[_renamed(path, new)] = _renamed(text, new)
+    return texts
+
+
+def _renamed(text: str, new: Mapping[str, str]) -> str:
+    for old, replacement in new.items():
+        text = text.replace(old, replacement)
+    return text
+
+
+def _template_files(folder: Traversable, below: str = "") -> Iterator[tuple[str, str]]:
+    for entry in folder.iterdir():
+        if entry.is_dir() and entry.name != "__pycache__":
+            yield from _template_files(entry, f"{below}{entry.name}/")
+        elif entry.is_file():
+            yield f"{below}{entry.name}", entry.read_text(encoding="utf-8")
 
 
 def starter_study(survey: Survey, name: str) -> str:

@@ -1,0 +1,32 @@
+"""The layers: a chain of convolutions that says of each cell of 4 × 4 pixels how likely it is defective."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+__all__ = ["STRIDE", "Network"]
+
+STRIDE = 4  # pixels of a cell's side
+
+
+class Network(nn.Module):
+    """B × C × H × W images to B × 1 × H/4 × W/4 logits.
+
+    It has no batch normalisation: with it, two workers would train another model than one.
+    """
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels, width, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(2 * width, 2 * width, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(2 * width, 1, 1),
+        )
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        """Take images in [0, 1], give logits."""
+        return self.layers(images_BCHW - 0.5)

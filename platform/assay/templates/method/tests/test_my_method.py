@@ -1,0 +1,52 @@
+"""What the method promises, on images that train in a second."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from trainables.contract import LocalRun
+from trainables.data.samples import ImageSet, TrainingData
+from trainables.data.spec import Supervision
+from trainables.data.tensors import images_to_tensor
+
+from my_method import TRAINABLE
+
+SIZE = 32
+
+
+def spots(seed: int, count: int = 16) -> ImageSet:
+    """Grey noise; the first half of the images has a bright spot, and its mask."""
+    rng = np.random.default_rng(seed)
+    images, masks = {}, {}
+    ids = tuple(f"{seed}-{i}" for i in range(count))
+    for i, name in enumerate(ids):
+        image = rng.normal(100, 10, (SIZE, SIZE, 1))
+        if i < count // 2:
+            y, x = rng.integers(0, SIZE - 8, 2)
+            image[y : y + 8, x : x + 8] += 60
+            masks[name] = np.zeros((SIZE, SIZE), np.uint8)
+            masks[name][y : y + 8, x : x + 8] = 1
+        images[name] = image.clip(0, 255).astype(np.uint8)
+    return ImageSet(ids, np.arange(count) < count // 2, images, masks)
+
+
+def test_it_finds_spots_that_it_has_not_seen_and_a_saved_model_says_the_same(tmp_path: Path) -> None:
+    config = TRAINABLE.Config.model_validate({"image_size": [SIZE, SIZE], "width": 8})
+    data = TrainingData(spots(0), spots(1), Supervision.model_validate("full"))
+    run = LocalRun()
+    predictor = TRAINABLE.fit(config, data, run)
+    assert run.history[-1]["loss"] < run.history[0]["loss"] / 2
+    assert run.history[-1]["validation.image_ap"] > 0.95
+
+    test = spots(2)
+    images = images_to_tensor([sample.image for sample in test], torch.device("cpu"))
+    prediction = predictor.predict(images)
+    found = prediction.heatmap.numpy() > 0.5
+    masks = np.stack([test.masks.get(name, np.zeros((SIZE, SIZE), np.uint8)) for name in test.ids]) > 0
+    assert (found & masks).sum() / (found | masks).sum() > 0.4
+
+    predictor.save(tmp_path)
+    again = TRAINABLE.load(tmp_path).predict(images)
+    assert torch.equal(again.score, prediction.score)
