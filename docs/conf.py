@@ -74,6 +74,14 @@ def _add_navigation(app: Sphinx, docname: str, content: list[str]) -> None:
         content[0] += "\n" + navigation(content[0])
 
 
+def _leave_out_aliases(*arguments: object) -> None:
+    """Drop the text that Python gives each field of a named tuple: it says nothing."""
+    lines = arguments[-1]
+    if isinstance(lines, list) and lines and str(lines[0]).startswith("Alias for field number"):
+        lines.clear()
+
+
 def setup(app: Sphinx) -> None:
-    """Hook the navigation into the reading of the index."""
+    """Hook the navigation into the reading of the index, and the filter into that of docstrings."""
     app.connect("source-read", _add_navigation)
+    app.connect("autodoc-process-docstring", _leave_out_aliases)
