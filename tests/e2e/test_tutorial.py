@@ -58,8 +58,8 @@ class Reader:
 
 
 def block_with(text: str) -> Block:
-    """The first block of the page that holds ``text``."""
-    return next(block for block in BLOCKS if text in block.text)
+    """The first block of the page that holds ``text`` and is no output."""
+    return next(block for block in BLOCKS if text in block.text and block.language != "text")
 
 
 def output_of(command: str) -> str:
