@@ -1,4 +1,4 @@
-"""The tutorial works: its blocks run from top to bottom in an empty folder, with the short settings it names."""
+"""The tutorial works: its blocks run from top to bottom in an empty folder, with its short settings."""
 
 from __future__ import annotations
 
