@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from assay.engine.search_packs import search_packs
-from assay.engine.trial import Place
+from assay.engine.trial import PackSite
 from assay.engine.worker import train_trials
 from assay.storage import Record, Store
 from assay.storage.search_points import read_points, with_points
@@ -105,4 +105,4 @@ class ToySearch:
 
     def _train(self, trials: Sequence[Trial]) -> None:
         pack = make_pack(self.plan.study.study, trials, cache=str(self.cache))
-        train_trials(Place(pack, self.store, 0, 1, "here", 0, torch.device("cpu")))
+        train_trials(PackSite(pack, self.store, 0, 1, "here", 0, torch.device("cpu")))

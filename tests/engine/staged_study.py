@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from assay.engine.packs import StageTask, stage_packs
-from assay.engine.trial import Place
+from assay.engine.trial import PackSite
 from assay.engine.worker import train_trials
 from assay.study import Trial
 from tests.engine.made_packs import make_pack
@@ -64,4 +64,4 @@ class StagedStudy(ToyStudy):
             data_root=str(self.root) if self.root is not None else None,
             cache=str(self.cache),
         )
-        train_trials(Place(pack, self.store, 0, 1, "here", 0, torch.device("cpu")))
+        train_trials(PackSite(pack, self.store, 0, 1, "here", 0, torch.device("cpu")))

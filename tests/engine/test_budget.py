@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from assay.engine.budget import Budget, budget_packs
+from assay.engine.budget import TimeBudget, budget_packs
 from assay.study import parse_study, plan_study
 from trainables.errors import InputError
 
@@ -28,7 +28,7 @@ class _Cluster:
         self.said: list[str] = []
 
     def run(self, seconds: float, seeds: int = 5) -> list[str]:
-        budget = Budget(seconds, slots=lambda: 1, pack="auto", clock=lambda: self.now)
+        budget = TimeBudget(seconds, slots=lambda: 1, pack="auto", clock=lambda: self.now)
         for pack in budget_packs(
             _trials(seeds), budget, lambda: self.known, self.in_flight, self.said.append
         ):
@@ -63,7 +63,7 @@ def test_a_round_that_is_known_not_to_fit_is_not_begun() -> None:
 
 
 def test_the_next_round_waits_until_it_is_known_what_one_takes() -> None:
-    budget = Budget(100, slots=lambda: 2, pack="auto", clock=lambda: 0.0)
+    budget = TimeBudget(100, slots=lambda: 2, pack="auto", clock=lambda: 0.0)
     known: dict[str, float] = {}
     in_flight: set[str] = set()
     packs = budget_packs(_trials(2), budget, lambda: known, in_flight, lambda text: None)
@@ -76,7 +76,7 @@ def test_the_next_round_waits_until_it_is_known_what_one_takes() -> None:
 
 
 def test_what_still_trains_counts_against_the_budget() -> None:
-    budget = Budget(100, slots=lambda: 1, pack="auto", clock=lambda: 0.0)
+    budget = TimeBudget(100, slots=lambda: 1, pack="auto", clock=lambda: 0.0)
     in_flight: set[str] = set()
     known = {"a": 30.0, "b": 30.0}
     packs = budget_packs(_trials(2), budget, lambda: known, in_flight, lambda text: None)

@@ -16,7 +16,7 @@ import torch
 from assay.engine.driver import OtherProgramError, PackDriver
 from assay.engine.packs import Pack
 from assay.engine.shipping import SETTINGS, runtime_env, stage
-from assay.engine.trial import Place
+from assay.engine.trial import PackSite
 from assay.engine.versions import differences, program, source_roots, source_version
 from assay.engine.worker import train_trials
 from assay.storage import Store
@@ -99,7 +99,7 @@ def _pack_for_another_program(study: ToyStudy) -> Pack:
 def test_a_worker_that_is_another_program_trains_nothing_and_uses_up_no_attempt(toy: Toy) -> None:
     study = toy()
     pack = _pack_for_another_program(study)
-    train_trials(Place(pack, study.store, 0, 1, "d6fd8a35", 0, torch.device("cpu")))
+    train_trials(PackSite(pack, study.store, 0, 1, "d6fd8a35", 0, torch.device("cpu")))
     assert study.store.trials() == []
     said = study.store.read_bytes(pack.refusal).decode()
     assert said.startswith("node d6fd8a35 on ")

@@ -15,7 +15,7 @@ import pytest
 
 from assay.production.model import load_model
 from assay.production.photos import find_photos
-from assay.production.predict import Pictures, Progress, predict
+from assay.production.predict import Pictures, PredictionProgress, predict
 from assay.production.rows import RowWriter
 from assay.study import Trial
 from tests.production.conftest import Trained
@@ -25,7 +25,7 @@ from trainables.errors import InputError
 Train = Callable[[str], Trained]
 
 
-def silent(progress: Progress) -> None:
+def silent(progress: PredictionProgress) -> None:
     """Nobody looks."""
 
 
@@ -33,7 +33,7 @@ def judged(
     trial: Trained,
     paths: list[Path],
     folder: Path,
-    on_progress: Callable[[Progress], None] = silent,
+    on_progress: Callable[[PredictionProgress], None] = silent,
     **which: bool,
 ) -> list[dict[str, Any]]:
     """The rows of a prediction, read from its table."""
@@ -91,7 +91,7 @@ def test_a_file_that_cannot_be_read_is_named_and_the_others_are_judged(
     (tmp_path / "b.png").write_bytes(whole.read_bytes()[:300])
     (tmp_path / "c.jpg").write_bytes(b"")
     write(tmp_path / "d.png", surface(1))
-    told: list[Progress] = []
+    told: list[PredictionProgress] = []
     rows = judged(trained("toy"), [tmp_path], tmp_path / "found", told.append)
     assert [row["score"] is None for row in rows] == [False, True, True, False]
     assert "the PNG is truncated" in rows[1]["error"]
@@ -164,7 +164,7 @@ def test_an_interruption_leaves_what_was_judged(trained: Train, tmp_path: Path) 
     for i in range(200):
         write(tmp_path / "in" / f"{i:03d}.png", surface(i))
 
-    def interrupt(progress: Progress) -> None:
+    def interrupt(progress: PredictionProgress) -> None:
         if progress.done == 20:
             raise KeyboardInterrupt
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from assay.engine.packs import Pack
-from assay.engine.trial import Place
+from assay.engine.trial import PackSite
 from assay.engine.worker import train_trials
 from assay.storage import Record, Store
 from assay.study import parse_study, plan_study
@@ -91,7 +91,7 @@ def train(name: str, store: Store, cache: Path) -> Record:
         data_root=None,
         cache=str(cache),
     )
-    train_trials(Place(pack, store, 0, 1, "here", 0, torch.device("cpu")))
+    train_trials(PackSite(pack, store, 0, 1, "here", 0, torch.device("cpu")))
     record = store.record(plan.trials[0].id)
     assert isinstance(record, Record)
     assert record.status == "finished", record.reason

@@ -14,7 +14,7 @@ from assay.cli.options import DEFAULT_STORAGE, Storage
 
 if TYPE_CHECKING:
     from assay.cli.live import LiveView
-    from assay.production.predict import Progress
+    from assay.production.predict import PredictionProgress
 
 __all__ = ["predict", "register"]
 
@@ -105,14 +105,14 @@ def predict(
         raise typer.Exit(1)
 
 
-def _shown(view: LiveView, terminal: bool) -> Callable[[Progress], None]:
+def _shown(view: LiveView, terminal: bool) -> Callable[[PredictionProgress], None]:
     """Tells ``view`` how far it is, several times a second on a terminal, every few seconds elsewhere."""
     from assay.cli.output import duration
 
     start = time.monotonic()
     every, said = (0.25 if terminal else 5.0), start
 
-    def show(progress: Progress) -> None:
+    def show(progress: PredictionProgress) -> None:
         nonlocal said
         now = time.monotonic()
         if now - said < every:

@@ -16,11 +16,11 @@ from assay.engine.packs import make_packs
 from assay.storage import Record
 from assay.study import Trial
 
-__all__ = ["Budget", "budget_packs", "cell_seconds"]
+__all__ = ["TimeBudget", "budget_packs", "cell_seconds"]
 
 
 @dataclass(frozen=True)
-class Budget:
+class TimeBudget:
     """How long a run may take, and how many packs train at once meanwhile."""
 
     seconds: float
@@ -31,7 +31,7 @@ class Budget:
 
 def budget_packs(
     missing: Sequence[Trial],
-    budget: Budget,
+    budget: TimeBudget,
     seconds_of: Callable[[], Mapping[str, float]],
     in_flight: Collection[str],
     say: Callable[[str], None],

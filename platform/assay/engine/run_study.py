@@ -19,7 +19,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from assay.engine.budget import Budget, budget_packs, cell_seconds
+from assay.engine.budget import TimeBudget, budget_packs, cell_seconds
 from assay.engine.cluster import DRIVER_RESOURCES, cluster
 from assay.engine.nodes import same_on_all_nodes
 from assay.engine.packs import (
@@ -205,7 +205,7 @@ def _plan_packs(work: _Work, missing: Sequence[Trial]) -> Iterator[Sequence[Tria
     ids = [trial.id for trial in plan.trials]
     return budget_packs(
         missing,
-        Budget(hours * 3600, work.slots, size),
+        TimeBudget(hours * 3600, work.slots, size),
         lambda: cell_seconds(plan.trials, work.store.records(ids)),
         work.in_flight,
         say,

@@ -49,7 +49,7 @@ from trainables.pseudo_labels import PseudoLabels
 from trainables.size_floor import size_only_ap
 from trainables.stage_maps import StageScores
 
-__all__ = ["Place", "Timer", "fit_and_evaluate", "make_stage"]
+__all__ = ["PackSite", "Timer", "fit_and_evaluate", "make_stage"]
 
 _PREDICTION_BATCH = 16
 
@@ -70,7 +70,7 @@ class Timer:
 
 
 @dataclass(frozen=True)
-class Place:
+class PackSite:
     """This worker: who it is, and where its pack's things lie."""
 
     pack: Pack
@@ -128,9 +128,9 @@ class Place:
         )
 
 
-def make_stage(task: StageTask, place: Place) -> None:
+def make_stage(task: StageTask, site: PackSite) -> None:
     """Make one stage, and before it those that it reads where nobody has made them."""
-    stages = TrialStages(task.trial, place.stage_site)
+    stages = TrialStages(task.trial, site.stage_site)
     needs = [need.stage for need in stages.needs.values()]
     wanted = {task.name}
     for stage in reversed(needs):  # each comes after those that it reads
@@ -139,14 +139,14 @@ def make_stage(task: StageTask, place: Place) -> None:
     trainable = find_trainable(task.trial.trainable)
     torch.manual_seed(seed_for(task.trial.seed, task.trial.fold, "torch") % 2**63)
     config = trainable.Config.model_validate(task.trial.config)
-    training = _TrialData.open(task.trial, config, place).training()
+    training = _TrialData.open(task.trial, config, site).training()
     for stage in needs:
         if stage.name in wanted:
             stages.folder(stage, training, lambda line: None)
 
 
 def fit_and_evaluate(
-    trial: Trial, place: Place, run: TrainRun, attempt: Attempt, *, stages: TrialStages, timer: Timer
+    trial: Trial, site: PackSite, run: TrainRun, attempt: Attempt, *, stages: TrialStages, timer: Timer
 ) -> dict[str, Any]:
     """Train, judge and write the attempt's files; returns what the record says of it."""
     torch.manual_seed(seed_for(trial.seed, trial.fold, "torch") % 2**63)  # for libraries without a generator
@@ -154,22 +154,22 @@ def fit_and_evaluate(
     config = trainable.Config.model_validate(trial.config)
     run.note(f"trial {trial.id}: {trial.cell}, seed {trial.seed}, fold {trial.fold}, pid {os.getpid()}")
     with timer.part("data"):
-        data = _TrialData.open(trial, config, place)
+        data = _TrialData.open(trial, config, site)
         training, evaluation = data.training(), data.evaluation()
     with timer.part("train"):
-        predictor = trainable.fit(config, training, run).to(place.device)
+        predictor = trainable.fit(config, training, run).to(site.device)
     with tempfile.TemporaryDirectory(prefix="assay-") as scratch, timer.part("finish"):
         weights = _save_model(predictor, Path(scratch))
-        workers = _gather(place.worker(run, weights), place)
-        if place.rank:
+        workers = _gather(site.worker(run, weights), site)
+        if site.rank:
             return {}
         with timer.part("evaluate"):
-            probes, needs = place.pack.probes, stages.needs.values()
-            judged = StageScoreCache(place.store, needs, evaluation.test, probes)
+            probes, needs = site.pack.probes, stages.needs.values()
+            judged = StageScoreCache(site.store, needs, evaluation.test, probes)
             report = evaluate(
                 predictor,
                 evaluation,
-                device=place.device,
+                device=site.device,
                 batch=_PREDICTION_BATCH,
                 probes=probes,
                 seed=trial.seed,
@@ -178,13 +178,13 @@ def fit_and_evaluate(
             report = judged.complete(report)
             report = _with_size_floor(report, training, evaluation, trial.seed)
             report = _with_labels(report, stages.folders.values(), data)
-        run.note(f"{place.pack.primary} {report.metrics.get(place.pack.primary, float('nan')):.4f}")
-        files = _write_files(place, attempt, run, report, Path(scratch))
+        run.note(f"{site.pack.primary} {report.metrics.get(site.pack.primary, float('nan')):.4f}")
+        files = _write_files(site, attempt, run, report, Path(scratch))
     timer.seconds["predict_per_image"] = report.seconds_per_image
     return {
         "status": "finished",
         "result": _result(training, evaluation, report, weights, len(run.history)),
-        "environment": place.environment(workers),
+        "environment": site.environment(workers),
         "files": files,
     }
 
@@ -199,10 +199,10 @@ class _TrialData:
     images: ImageSource
 
     @classmethod
-    def open(cls, trial: Trial, config: TrainableConfig, place: Place) -> _TrialData:
+    def open(cls, trial: Trial, config: TrainableConfig, site: PackSite) -> _TrialData:
         """Find them; the data must be what the plan was made from."""
-        root = Path(place.pack.data_root) if place.pack.data_root else None
-        cache = Path(place.pack.cache)
+        root = Path(site.pack.data_root) if site.pack.data_root else None
+        cache = Path(site.pack.cache)
         manifest = open_manifest(trial.data, root, cache)
         if manifest.hash != trial.manifest:
             raise InputError(
@@ -283,17 +283,17 @@ def _save_model(predictor: Predictor, folder: Path) -> str:
     return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
 
 
-def _gather(worker: Worker, place: Place) -> tuple[Worker, ...]:
-    if place.world_size == 1:
+def _gather(worker: Worker, site: PackSite) -> tuple[Worker, ...]:
+    if site.world_size == 1:
         return (worker,)
-    found: list[Any] = [None] * place.world_size
+    found: list[Any] = [None] * site.world_size
     with collective():
         dist.all_gather_object(found, worker)
     return tuple(found)
 
 
 def _write_files(
-    place: Place, attempt: Attempt, run: TrainRun, report: Evaluation, model: Path
+    site: PackSite, attempt: Attempt, run: TrainRun, report: Evaluation, model: Path
 ) -> dict[str, str]:
     """Write the attempt's files; returns their sha256 by path below the trial's folder."""
     names = dict.fromkeys(name for row in run.history for name in row)  # not every epoch logs every metric
@@ -305,10 +305,10 @@ def _write_files(
     }
     if report.stage_maps is not None:
         parts["lineage.parquet"] = _parquet(report.stage_maps)
-    if place.pack.keep_models:
+    if site.pack.keep_models:
         parts |= {f"model/{path.name}": path.read_bytes() for path in sorted(model.iterdir())}
     return {
-        f"{attempt.name}/{name}": place.store.write_bytes(f"{attempt.prefix}/{name}", data)
+        f"{attempt.name}/{name}": site.store.write_bytes(f"{attempt.prefix}/{name}", data)
         for name, data in parts.items()
     }
 

@@ -23,7 +23,7 @@ import torch.distributed as dist
 
 from assay.engine.packs import Pack, StageTask
 from assay.engine.train_run import Stopped, TrainRun, collective
-from assay.engine.trial import Place, Timer, fit_and_evaluate, make_stage
+from assay.engine.trial import PackSite, Timer, fit_and_evaluate, make_stage
 from assay.engine.versions import differences
 from assay.engine.worker_stages import TrialStages
 from assay.storage import Attempt, AttemptStart, Record, Store
@@ -60,7 +60,7 @@ def train_packs(config: dict[str, Any]) -> None:
         pack = Pack.read(store, path)
         load_methods(store, pack.trainables)
         torch.set_num_threads(pack.cpus)  # bit-identical results on a CPU need a fixed number of threads
-        place = Place(
+        site = PackSite(
             pack,
             store,
             context.get_world_rank(),
@@ -69,108 +69,108 @@ def train_packs(config: dict[str, Any]) -> None:
             config["driver_pid"],
             ray.train.torch.get_device(),
         )
-        if place.device.type == "cuda":  # float32 means float32: 10 bits of mantissa are not asked for
+        if site.device.type == "cuda":  # float32 means float32: 10 bits of mantissa are not asked for
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-        willing = train_trials(place)
-        path = _next_pack(place, config["idle_seconds"] if willing else 0)
+        willing = train_trials(site)
+        path = _next_pack(site, config["idle_seconds"] if willing else 0)
 
 
-def _next_pack(place: Place, seconds: float) -> str | None:
+def _next_pack(site: PackSite, seconds: float) -> str | None:
     """Say that the pack is over, and wait for the next one; None if none comes. All ranks agree."""
     answer: list[str | None] = [None]
-    if place.rank == 0:
-        place.store.write_bytes(place.pack.over, b"")
-        pause = _LOOK_SECONDS if place.store.local_path is not None else _STORE_LOOK_SECONDS
+    if site.rank == 0:
+        site.store.write_bytes(site.pack.over, b"")
+        pause = _LOOK_SECONDS if site.store.local_path is not None else _STORE_LOOK_SECONDS
         until = time.monotonic() + seconds
         while answer[0] is None and time.monotonic() < until:
             try:
-                answer = [place.store.read_bytes(place.pack.next).decode()]
+                answer = [site.store.read_bytes(site.pack.next).decode()]
             except FileNotFoundError:
                 time.sleep(pause)
-    if place.world_size > 1:
+    if site.world_size > 1:
         with collective():
             dist.broadcast_object_list(answer, src=0)
     return answer[0]
 
 
-def train_trials(place: Place) -> bool:
+def train_trials(site: PackSite) -> bool:
     """Train what has no record of the place's pack, one trial after the other; every rank calls it.
 
     Returns:
         False where a worker is another program than the head (``Pack.program``): nothing was trained.
     """
-    if _refuses(place):
+    if _refuses(site):
         return False
-    for task in place.pack.stages:
-        _make_stage(task, place)
-    for trial in place.pack.trials:
-        _train_trial(trial, place)
-        if place.world_size > 1:
+    for task in site.pack.stages:
+        _make_stage(task, site)
+    for trial in site.pack.trials:
+        _train_trial(trial, site)
+        if site.world_size > 1:
             with collective():  # nobody begins the next trial before this one's record is there
                 dist.barrier()
     return True
 
 
-def _make_stage(task: StageTask, place: Place) -> None:
+def _make_stage(task: StageTask, site: PackSite) -> None:
     """Make a stage, and what it reads, if nobody has; afterwards its trial waits again.
 
     What goes wrong with the method stands in the attempt's log and is left to the trials that need the stage:
     they make it again, fail in the same way, and their records say so.
     """
     try:
-        make_stage(task, place)
+        make_stage(task, site)
     except (Stopped, MemoryError, torch.OutOfMemoryError, OSError):
         raise
     except Exception:
-        if place.world_size > 1:
+        if site.world_size > 1:
             raise  # the other ranks wait in a collective
         logging.getLogger(__name__).warning("stage %s was not made", task.name, exc_info=True)
-    if place.rank == 0:  # a heartbeat that stays would count as a trial that is being trained
-        place.store.end_progress(task.trial.id)
+    if site.rank == 0:  # a heartbeat that stays would count as a trial that is being trained
+        site.store.end_progress(task.trial.id)
 
 
-def _refuses(place: Place) -> bool:
+def _refuses(site: PackSite) -> bool:
     """Whether a worker is another program than the head, as on a node that joined later; all ranks agree.
 
     They leave a note instead of an attempt or an error: Train would start them on the same node again.
     """
-    if not place.pack.program:
+    if not site.pack.program:
         return False
-    unlike = differences(place.pack.program, *place.pack.trainables)
-    own = f"node {place.node} on {place.host} differs from the head: {'; '.join(unlike)}" if unlike else ""
-    found = [own] * place.world_size
-    if place.world_size > 1:
+    unlike = differences(site.pack.program, *site.pack.trainables)
+    own = f"node {site.node} on {site.host} differs from the head: {'; '.join(unlike)}" if unlike else ""
+    found = [own] * site.world_size
+    if site.world_size > 1:
         with collective():
             dist.all_gather_object(found, own)
     said = [text for text in dict.fromkeys(found) if text]
-    if said and place.rank == 0:
-        place.store.write_bytes(place.pack.refusal, "; ".join(said).encode())
+    if said and site.rank == 0:
+        site.store.write_bytes(site.pack.refusal, "; ".join(said).encode())
     return bool(said)
 
 
-def _train_trial(trial: Trial, place: Place) -> None:
+def _train_trial(trial: Trial, site: PackSite) -> None:
     """One attempt at one trial that has no record yet; ends with one, or with what is the machine's fault."""
     started = datetime.now(UTC)
-    attempt = _begin(trial, place)
+    attempt = _begin(trial, site)
     if attempt is None:
         return
-    forget_peak_memory(place.device)
+    forget_peak_memory(site.device)
     timer = Timer()
-    stages = TrialStages(trial, place.stage_site)
+    stages = TrialStages(trial, site.stage_site)
     run = TrainRun(
         trial,
-        place.pack.study,
-        place.store,
+        site.pack.study,
+        site.store,
         attempt,
-        device=place.device,
-        rank=place.rank,
-        world_size=place.world_size,
+        device=site.device,
+        rank=site.rank,
+        world_size=site.world_size,
         stages=stages,
     )
     ending: dict[str, Any]
     failure: BaseException | None = None
     try:
-        ending = fit_and_evaluate(trial, place, run, attempt, stages=stages, timer=timer)
+        ending = fit_and_evaluate(trial, site, run, attempt, stages=stages, timer=timer)
     except Stopped:
         return
     except (Diverged, FloatingPointError) as error:
@@ -190,11 +190,11 @@ def _train_trial(trial: Trial, place: Place) -> None:
         failure = error
     if failure is not None:
         run.note(f"{ending['status']}: {ending['reason']}\n{traceback.format_exc()}".rstrip())
-    recorded = failure is not None and isinstance(place.store.record(trial.id), Record)
-    if not recorded and (place.rank == 0 or failure is not None):  # the first rank to fail tells the reason
+    recorded = failure is not None and isinstance(site.store.record(trial.id), Record)
+    if not recorded and (site.rank == 0 or failure is not None):  # the first rank to fail tells the reason
         times = {"started": started, "timings": timer.seconds, "stages": tuple(stages.uses)}
-        _record(trial, place, attempt, {**ending, **times})
-    if failure is not None and place.world_size > 1:
+        _record(trial, site, attempt, {**ending, **times})
+    if failure is not None and site.world_size > 1:
         raise failure  # the other ranks wait in a collective: Train starts all anew, and skips this trial
 
 
@@ -209,42 +209,42 @@ def _refuse_full_scratch(error: OSError) -> None:
         ) from error
 
 
-def _begin(trial: Trial, place: Place) -> Attempt | None:
+def _begin(trial: Trial, site: PackSite) -> Attempt | None:
     """Note the attempt; None when the trial has a record, or has had all its attempts.
 
     Rank 0 looks and tells the others: two looks at a storage may differ.
     """
     answer: list[Attempt | None] = [None]
-    if place.rank == 0 and not isinstance(place.store.record(trial.id), Record):
-        since = place.pack.started
-        before = [a for a in place.store.attempts(trial.id) if a.started >= since]
+    if site.rank == 0 and not isinstance(site.store.record(trial.id), Record):
+        since = site.pack.started
+        before = [a for a in site.store.attempts(trial.id) if a.started >= since]
         if len(before) < MAX_ATTEMPTS:
-            answer = [place.store.begin_attempt(trial.id, place.environment())]
+            answer = [site.store.begin_attempt(trial.id, site.environment())]
         else:
-            _give_up(trial, place, before)
-    if place.world_size > 1:
+            _give_up(trial, site, before)
+    if site.world_size > 1:
         with collective():
             dist.broadcast_object_list(answer, src=0)
     return answer[0]
 
 
-def _give_up(trial: Trial, place: Place, attempts: Sequence[AttemptStart]) -> None:
+def _give_up(trial: Trial, site: PackSite, attempts: Sequence[AttemptStart]) -> None:
     tried = "; ".join(f"{attempt.attempt} on {attempt.host}, pid {attempt.pid}" for attempt in attempts)
-    words = _last_words(trial, place, attempts[-1])
+    words = _last_words(trial, site, attempts[-1])
     reason = (
         f"its worker died in {len(attempts)} attempts (killed, out of memory or node lost): {tried}. "
         f"The last line of its log: {words}. Mend the cause (more memory, a smaller batch), then "
         "`assay run --retry failed`."
     )
     now = datetime.now(UTC)
-    place.store.end_trial(
+    site.store.end_trial(
         Record(
             id=trial.id,
             status="failed",
             reason=reason,
             trial=trial.model_dump(mode="json"),
-            study=place.pack.study,
-            environment=place.environment(),
+            study=site.pack.study,
+            environment=site.environment(),
             attempts=len(attempts),
             started=now,
             ended=now,
@@ -252,9 +252,9 @@ def _give_up(trial: Trial, place: Place, attempts: Sequence[AttemptStart]) -> No
     )
 
 
-def _last_words(trial: Trial, place: Place, attempt: AttemptStart) -> str:
+def _last_words(trial: Trial, site: PackSite, attempt: AttemptStart) -> str:
     try:
-        log = place.store.read_bytes(f"{place.store.trial(trial.id)}/{attempt.attempt}/log.txt")
+        log = site.store.read_bytes(f"{site.store.trial(trial.id)}/{attempt.attempt}/log.txt")
     except FileNotFoundError:
         return "none"
     return (log.decode(errors="replace").splitlines() or ["none"])[-1]
@@ -262,7 +262,7 @@ def _last_words(trial: Trial, place: Place, attempt: AttemptStart) -> str:
 
 def _record(
     trial: Trial,
-    place: Place,
+    site: PackSite,
     attempt: Attempt,
     ending: dict[str, Any],
 ) -> None:
@@ -271,12 +271,12 @@ def _record(
         {
             "id": trial.id,
             "trial": trial.model_dump(mode="json"),
-            "study": place.pack.study,
-            "environment": place.environment(),
+            "study": site.pack.study,
+            "environment": site.environment(),
             "attempt": attempt.name,
             "attempts": attempt.number,
             "ended": datetime.now(UTC),
             **ending,
         }
     )
-    place.store.end_trial(record)
+    site.store.end_trial(record)

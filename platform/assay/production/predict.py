@@ -21,13 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.production.photos import Photo, as_text
-from assay.production.rows import Row, RowWriter
+from assay.production.rows import PhotoRow, RowWriter
 from trainables.data.formats import BrokenImageError
 from trainables.data.sources import decode_image
 from trainables.deployed import DeployedModel, enlarge_mask
 from trainables.overlay import overlay
 
-__all__ = ["Pictures", "Progress", "predict"]
+__all__ = ["Pictures", "PredictionProgress", "predict"]
 
 BATCH = 16  # images in one prediction, as in the evaluation
 _AHEAD = 4 * BATCH  # images in flight at most: read, judged or being written
@@ -44,7 +44,7 @@ class Pictures:
     overlays: bool = False  # the decision drawn over the photo
 
 
-class Progress(NamedTuple):
+class PredictionProgress(NamedTuple):
     """How far a prediction is."""
 
     done: int  # rows written
@@ -72,8 +72,8 @@ def predict(
     photos: Sequence[Photo],
     rows: RowWriter,
     pictures: Pictures,
-    on_progress: Callable[[Progress], None],
-) -> Progress:
+    on_progress: Callable[[PredictionProgress], None],
+) -> PredictionProgress:
     """Judge ``photos`` in their order, and write a row and the pictures of each.
 
     A photo that cannot be read gets a row that says why. An interruption (Ctrl-C) leaves the rows of all
@@ -92,20 +92,20 @@ class _Pipeline:
         photos: Sequence[Photo],
         rows: RowWriter,
         pictures: Pictures,
-        on_progress: Callable[[Progress], None],
+        on_progress: Callable[[PredictionProgress], None],
     ) -> None:
         self._model, self._pictures, self._on_progress = model, pictures, on_progress
         self._todo: Iterator[Photo] = iter(photos)
         self._rows = rows
-        self._progress = Progress(0, len(photos), 0, ())
+        self._progress = PredictionProgress(0, len(photos), 0, ())
         self._reads: deque[Future[_Seen]] = deque()
         self._batch: list[_Seen] = []
-        self._writes: deque[Future[Row]] = deque()
+        self._writes: deque[Future[PhotoRow]] = deque()
         self._largest = 0  # bytes of the largest photo so far
         self._reader = ThreadPoolExecutor(_THREADS, "assay-read")
         self._writer = ThreadPoolExecutor(_THREADS, "assay-write")
 
-    def run(self) -> Progress:
+    def run(self) -> PredictionProgress:
         with ExitStack() as stack:
             # Undone in this order: no further reads, then the pictures in hand and their rows.
             stack.callback(self._writer.shutdown)
@@ -172,14 +172,14 @@ class _Pipeline:
                 self._writes.append(self._writer.submit(self._write, seen, score, decision, mask))
             at += 1
 
-    def _write(self, seen: _Seen, score: float, decision: bool, small: NDArray[np.bool_]) -> Row:
+    def _write(self, seen: _Seen, score: float, decision: bool, small: NDArray[np.bool_]) -> PhotoRow:
         mask = enlarge_mask(small, seen.size)
         mask_path = overlay_path = None
         if self._pictures.masks:
             mask_path = self._picture("masks", seen.photo, mask * np.uint8(255))
         if seen.original is not None:
             overlay_path = self._picture("overlays", seen.photo, overlay(seen.original, mask, 1, None))
-        return Row(
+        return PhotoRow(
             image=seen.photo.name,
             score=score,
             decision=decision,
@@ -216,7 +216,7 @@ class _Pipeline:
         done, total, defective, broken = self._progress
         if row.error is not None:
             broken = (*broken, f"{row.image}: {row.error}")
-        self._progress = Progress(done + 1, total, defective + bool(row.decision), broken)
+        self._progress = PredictionProgress(done + 1, total, defective + bool(row.decision), broken)
         self._on_progress(self._progress)
 
 
@@ -229,11 +229,11 @@ def _content(path: Path) -> bytes:
         raise BrokenImageError(f"the file cannot be read: {error.strerror}") from error
 
 
-def _broken(photo: Photo, error: str) -> Row:
-    return Row(photo.name, None, None, None, None, None, None, None, error)
+def _broken(photo: Photo, error: str) -> PhotoRow:
+    return PhotoRow(photo.name, None, None, None, None, None, None, None, error)
 
 
-def _ready(row: Row) -> Future[Row]:
-    future: Future[Row] = Future()
+def _ready(row: PhotoRow) -> Future[PhotoRow]:
+    future: Future[PhotoRow] = Future()
     future.set_result(row)
     return future

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-__all__ = ["Row", "RowWriter", "TableFormat"]
+__all__ = ["PhotoRow", "RowWriter", "TableFormat"]
 
 TableFormat = Literal["csv", "parquet"]
 
@@ -31,7 +31,7 @@ _SCHEMA = pa.schema(
 _ROWS_AT_ONCE: dict[TableFormat, int] = {"csv": 16, "parquet": 4096}
 
 
-class Row(NamedTuple):
+class PhotoRow(NamedTuple):
     """What is said of one photo; all but its name is None where it could not be judged."""
 
     image: str
@@ -50,7 +50,7 @@ class RowWriter:
 
     def __init__(self, path: Path, form: TableFormat) -> None:
         self._at_once = _ROWS_AT_ONCE[form]
-        self._rows: list[Row] = []
+        self._rows: list[PhotoRow] = []
         self._file = pa.OSFile(str(path), "wb")  # no Python in its writes: Ctrl-C cannot cut one in two
         options = pyarrow.csv.WriteOptions(quoting_style="needed")
         self._sink = (
@@ -69,7 +69,7 @@ class RowWriter:
         self._sink.close()
         self._file.close()
 
-    def add(self, row: Row) -> None:
+    def add(self, row: PhotoRow) -> None:
         """Take a row; it is in the file after some more, and when the block ends."""
         self._rows.append(row)
         if len(self._rows) >= self._at_once:
