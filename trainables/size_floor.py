@@ -1,4 +1,4 @@
-"""How well image labels can be told from the photographs' sizes alone: a floor under every image AP.
+"""A floor under every image AP: how well labels can be told from the photographs' sizes alone.
 
 Photographs of defects are often cropped otherwise than those of good parts, and a network can read their
 size off the distortion once all are stretched to one. On cracks in magnetic tiles size alone gives an image
@@ -24,7 +24,7 @@ def size_only_ap(train: ImageSet, test: ImageSet, seed: int) -> float | Undefine
 
     Args:
         train: Labels and sizes that the forest learns from.
-        test: Those that judge it.
+        test: Those that it is evaluated on.
         seed: Of the forest.
 
     Returns:
@@ -41,5 +41,5 @@ def size_only_ap(train: ImageSet, test: ImageSet, seed: int) -> float | Undefine
 @lru_cache(maxsize=16)  # rows of a study share their splits, and a forest takes a second
 def _scores(train_sizes: bytes, train_labels: bytes, sizes: bytes, seed: int) -> NDArray[np.float64]:
     """``size_only_scores`` of arrays as bytes, which can be looked up."""
-    train_N2, sizes_M2 = (np.frombuffer(one, np.int64).reshape(-1, 2) for one in (train_sizes, sizes))
+    train_N2, sizes_M2 = (np.frombuffer(each, np.int64).reshape(-1, 2) for each in (train_sizes, sizes))
     return size_only_scores(train_N2, np.frombuffer(train_labels, np.bool_), sizes_M2, seed)

@@ -152,7 +152,7 @@ def test_palette_of_a_png_does_not_hide_its_indices() -> None:
 
 def test_colours_are_no_indices(tmp_path: Path) -> None:
     data = write(tmp_path / "m.png", np.dstack([noise(0)] * 3)).read_bytes()
-    with pytest.raises(BrokenImageError, match="grey or has a palette, found colours"):
+    with pytest.raises(BrokenImageError, match="grey or has a palette, found 3 channels of colour"):
         decode_indices(data)
     with pytest.raises(BrokenImageError, match="8 bits for each pixel, found 4"):
         decode_indices(as_palette(np.zeros((2, 2), np.uint8), bits=4))

@@ -21,7 +21,7 @@ _AWAY = {errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN, errno.ETIMEDOUT, errno.E
 
 
 def why_unusable(error: OSError, folder: Path) -> str | None:
-    """What keeps ``folder`` from being written: ``is full (3 MB free)``; None: the folder is not at fault."""
+    """Reason why ``folder`` cannot be written: ``is full (3 MB free)``; None: the folder is not at fault."""
     if error.errno in _FULL:
         existing = next(path for path in (folder, *folder.parents) if path.exists())
         return f"is full ({shutil.disk_usage(existing).free / 1e6:.0f} MB free)"

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from trainables.data.atomic import exclusive, new_file
 from trainables.data.formats import BrokenImageError
-from trainables.data.inspection import Row
+from trainables.data.inspection import ImageRow
 from trainables.data.manifest import Manifest
 from trainables.data.sources import decode_image, read_bytes, resize_image
 from trainables.errors import InputError
@@ -51,7 +51,7 @@ class ArrowImages:
         for number, batch in enumerate(batches):
             pixels = np.frombuffer(batch.column("pixels").buffers()[1], np.uint8)
             if pixels.size < batch.num_rows * int(np.prod(shape)):
-                raise pa.ArrowInvalid("fewer pixels than rows")
+                raise pa.ArrowInvalid(f"{pixels.size} bytes are fewer pixels than {batch.num_rows} rows have")
             self._pixels.append(pixels[: batch.num_rows * int(np.prod(shape))].reshape(-1, *shape))
             names = batch.column("sample").to_pylist()
             self._place.update({str(name): (number, index) for index, name in enumerate(names)})
@@ -135,11 +135,11 @@ def _build(
                 progress(done, len(manifest.rows))
 
 
-def _batches(rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
+def _batches(rows: Sequence[ImageRow], size: int) -> Iterator[Sequence[ImageRow]]:
     return (rows[start : start + size] for start in range(0, len(rows), size))
 
 
-def _decode(manifest: Manifest, shape: tuple[int, int, int], row: Row) -> NDArray[np.uint8]:
+def _decode(manifest: Manifest, shape: tuple[int, int, int], row: ImageRow) -> NDArray[np.uint8]:
     height, width, channels = shape
     try:
         data = read_bytes(manifest.root, row.image)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from trainables.data.inspection import Finding, Row, inspect
+from trainables.data.inspection import Finding, ImageRow, inspect
 from trainables.data.manifest import list_images
 from trainables.data.readers import Expected
 from trainables.data.spec import DataSpec
@@ -38,7 +38,7 @@ _NO_NORMAL: Mapping[_Role, str] = {
 
 @dataclass(frozen=True)
 class DataReport:
-    """What a data set holds and what is wrong with it; ``str(report)`` is the page to print.
+    """Contents of a data set and what is wrong with it; ``str(report)`` is the page to print.
 
     Attributes:
         title: The reader's title, with licence and citation.
@@ -71,7 +71,7 @@ class DataReport:
 
     @property
     def usable(self) -> bool:
-        """Whether a study may use the data: there is no fault."""
+        """True where a study may use the data: there is no fault."""
         return not self.faults
 
     def __str__(self) -> str:
@@ -106,12 +106,12 @@ def check_data(spec: DataSpec, root: Path | None, cache: Path) -> DataReport:
         InputError: If there is nothing to look at: unknown reader, setting or class, or no such data set.
     """
     reader, listing = list_images(spec, root, cache)
-    found = inspect(listing, cache)
-    rows = found.rows
-    faults = list(found.faults)
+    inspection = inspect(listing, cache)
+    rows = inspection.rows
+    faults = list(inspection.faults)
     if rows and not any(row.label for row in rows):
         faults.append("No image is defective: nothing can be learned or measured. Check labels and masks")
-    texts = [_sentence(finding) for finding in found.findings]
+    texts = [_sentence(finding) for finding in inspection.findings]
     by_split = _by_split(rows)
     if rows and all(row.label for row in rows):
         texts.append(
@@ -150,7 +150,7 @@ def _sentence(finding: Finding) -> str:
     return finding.text
 
 
-def _examine_parts(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
+def _examine_parts(rows: Sequence[ImageRow]) -> tuple[list[str], list[str]]:
     """Published parts without one kind of images: faults where nobody can use them, else warnings.
 
     A kind that all the data lack is told once, of the data, and not of each part again.
@@ -174,8 +174,8 @@ def _examine_parts(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
     return faults, warnings
 
 
-def _parts(rows: Sequence[Row]) -> Iterator[tuple[_Role, str, list[Row]]]:
-    """What each published part is for, its name, and its images; validation where it is published."""
+def _parts(rows: Sequence[ImageRow]) -> Iterator[tuple[_Role, str, list[ImageRow]]]:
+    """Role, name and images of each published part; validation where it is published."""
     folds = sorted({row.fold for row in rows if row.fold is not None})
     for fold in folds:
         yield "test", f"test of fold {fold}", [row for row in rows if row.fold == fold]
@@ -189,14 +189,14 @@ def _parts(rows: Sequence[Row]) -> Iterator[tuple[_Role, str, list[Row]]]:
 
 
 def _compare(
-    expected: Expected, rows: Sequence[Row], by_split: Mapping[str, tuple[int, int]]
+    expected: Expected, rows: Sequence[ImageRow], by_split: Mapping[str, tuple[int, int]]
 ) -> tuple[str, list[str]]:
     """A sentence that all counts are the published ones, or one for each that differs."""
-    found = {"all": (len(rows), sum(row.label for row in rows)), **by_split}
+    counted = {"all": (len(rows), sum(row.label for row in rows)), **by_split}
     differing: list[str] = []
     said: list[str] = []
     for part, (defective, normal) in expected.counts.items():
-        images, bad = found.get(part, (0, 0))
+        images, bad = counted.get(part, (0, 0))
         name = "in all" if part == "all" else part
         said.append(f"{name} {defective} defective and {normal} normal")
         if (bad, images - bad) != (defective, normal):
@@ -207,7 +207,7 @@ def _compare(
     return "" if differing else f"counts as published ({expected.source}): {', '.join(said)}", differing
 
 
-def _by_split(rows: Iterable[Row]) -> dict[str, tuple[int, int]]:
+def _by_split(rows: Iterable[ImageRow]) -> dict[str, tuple[int, int]]:
     parts: dict[str, tuple[int, int]] = {}
     for row in sorted(rows, key=lambda row: (row.fold or 0, row.split != "train")):
         name = f"test of fold {row.fold}" if row.fold is not None else row.split

@@ -1,4 +1,4 @@
-"""What the first and last bytes of an image file say: its size, and whether the file is whole.
+"""Reads off the first and last bytes of an image file its size, and whether the file is whole.
 
 Depending on its release, OpenCV decodes a truncated JPEG without complaint (the rest turns grey) or
 says only "None", and it allocates whatever size a header states. Both are decided here, from the bytes
@@ -39,9 +39,11 @@ def measure(data: bytes) -> tuple[int, int]:
         if data[:4] in (b"II*\0", b"MM\0*"):
             return _measure_tiff(data)
     except (struct.error, IndexError) as error:
-        raise BrokenImageError("the file is truncated: it ends within its header") from error
-    found = f"{len(data)} bytes that start with {data[:4].hex()}" if data else "an empty file"
-    raise BrokenImageError(f"expected a JPEG, PNG, BMP or TIFF image, found {found}")
+        raise BrokenImageError(
+            f"the file is truncated: it ends within its header, at byte {len(data)}"
+        ) from error
+    content = f"{len(data)} bytes that start with {data[:4].hex()}" if data else "an empty file"
+    raise BrokenImageError(f"expected a JPEG, PNG, BMP or TIFF image, found {content}")
 
 
 def _measure_jpeg(data: bytes) -> tuple[int, int]:
@@ -55,7 +57,7 @@ def _measure_jpeg(data: bytes) -> tuple[int, int]:
             at += 1 if marker == 0xFF else 2
             continue
         if marker == 0xD9:
-            raise BrokenImageError("the JPEG holds no image data")
+            raise BrokenImageError(f"the JPEG holds no image data: it ends at byte {at}")
         length = int(struct.unpack_from(">H", data, at + 2)[0])
         if marker in _START_OF_FRAME:
             height, width = struct.unpack_from(">HH", data, at + 5)
@@ -64,9 +66,11 @@ def _measure_jpeg(data: bytes) -> tuple[int, int]:
         if marker == 0xDA:
             break
     if data.find(b"\xff\xd9", at) < 0:
-        raise BrokenImageError("the JPEG is truncated: no end-of-image marker (FF D9)")
+        raise BrokenImageError(
+            f"the JPEG is truncated: no end-of-image marker (FF D9) in its {len(data)} bytes"
+        )
     if size is None:
-        raise BrokenImageError("the JPEG is damaged: no frame header before its data")
+        raise BrokenImageError(f"the JPEG is damaged: no frame header before its data at byte {at}")
     return size
 
 
@@ -83,7 +87,7 @@ def _measure_png(data: bytes) -> tuple[int, int]:
             width, height = struct.unpack_from(">II", data, 16)
             return int(width), int(height)
         at = end
-    raise BrokenImageError("the PNG is truncated: no end part (IEND)")
+    raise BrokenImageError(f"the PNG is truncated: no end part (IEND) in its {len(data)} bytes")
 
 
 def _measure_bmp(data: bytes) -> tuple[int, int]:
@@ -111,5 +115,7 @@ def _measure_tiff(data: bytes) -> tuple[int, int]:
             value = struct.unpack_from(f"{order}{'H' if kind == 3 else 'I'}", data, at + 10 + 12 * entry)
             sides[tag] = int(value[0])
     if len(sides) != 2:
-        raise BrokenImageError("the TIFF is damaged: its first page states no width and height")
+        raise BrokenImageError(
+            f"the TIFF is damaged: its first page states no width and height, only {len(sides)} of the two"
+        )
     return sides[256], sides[257]

@@ -28,7 +28,7 @@ from trainables.data.readers.base import ClassIndices, Entry, Listing
 from trainables.data.sources import confine, decode_image, decode_indices, decode_mask, read_bytes
 from trainables.errors import InputError
 
-__all__ = ["Finding", "Inspection", "Row", "inspect", "summarise"]
+__all__ = ["Finding", "ImageRow", "Inspection", "inspect", "summarise"]
 
 _INSPECTION = 2  # raised when inspection finds something else in the same files
 
@@ -45,7 +45,7 @@ class Finding(BaseModel, frozen=True):
     files: tuple[str, ...] = ()  # missing_mask: where each sample's mask is expected
 
 
-class Row(BaseModel, frozen=True):
+class ImageRow(BaseModel, frozen=True):
     """One image of the manifest; the columns are explained in ``manifest.SCHEMA``."""
 
     model_config = ConfigDict(extra="forbid")
@@ -64,10 +64,10 @@ class Row(BaseModel, frozen=True):
 
 
 class Inspection(BaseModel, frozen=True):
-    """What was found: usable images, findings that warn, and faults that refuse."""
+    """Results of an inspection: usable images, findings that warn, and faults that refuse."""
 
     model_config = ConfigDict(extra="forbid")
-    rows: tuple[Row, ...]
+    rows: tuple[ImageRow, ...]
     findings: tuple[Finding, ...]
     faults: tuple[str, ...]
 
@@ -79,7 +79,7 @@ _MaskState = Literal["known", "missing", "empty"]
 class _Seen:
     """An image after a look at it; no row and no fault: only classes that were not asked for."""
 
-    row: Row | None = None
+    row: ImageRow | None = None
     faults: tuple[str, ...] = ()
     mask_state: _MaskState = "known"
 
@@ -87,15 +87,15 @@ class _Seen:
 def inspect(listing: Listing, cache: Path) -> Inspection:
     """Inspect all files of ``listing``, or take what an earlier look at the same files found."""
     stored = cache / "inspected" / f"{_fingerprint(listing)}.json"
-    found = _load(stored)
-    if found is None:
+    inspection = _load(stored)
+    if inspection is None:
         with exclusive(stored):
-            found = _load(stored)
-            if found is None:
-                found = _inspect(listing)
+            inspection = _load(stored)
+            if inspection is None:
+                inspection = _inspect(listing)
                 with new_file(stored) as unfinished:
-                    unfinished.write_text(found.model_dump_json(), encoding="utf-8")
-    return found
+                    unfinished.write_text(inspection.model_dump_json(), encoding="utf-8")
+    return inspection
 
 
 def summarise(names: Sequence[str], shown: int = 3) -> str:
@@ -128,10 +128,10 @@ def _fingerprint(listing: Listing) -> str:
 
 def _state(path: Path) -> tuple[int, int, int] | None:
     try:
-        found, target = os.lstat(path), os.stat(path)  # a file that became a link is another file
+        entry, target = os.lstat(path), os.stat(path)  # a file that became a link is another file
     except (OSError, ValueError):  # absent, or no path at all: inspection says which
         return None
-    return target.st_size, target.st_mtime_ns, found.st_mode
+    return target.st_size, target.st_mtime_ns, entry.st_mode
 
 
 def _inspect(listing: Listing) -> Inspection:
@@ -169,7 +169,7 @@ def _inspect_entry(listing: Listing, entry: Entry) -> _Seen:
         return _Seen()
     if faults:
         return _Seen(faults=tuple(faults))
-    row = Row(
+    row = ImageRow(
         sample=entry.sample,
         image=entry.image,
         label=label,
@@ -191,7 +191,7 @@ class _MaskFaultError(ValueError):
 
 
 def _is_left_out(listing: Listing, defect_class: str | None) -> bool:
-    """Whether a defective image shows only classes that the study does not ask for."""
+    """True where a defective image shows only classes that the study does not ask for."""
     indices = listing.indices
     if indices is None or len(indices.kept) == len(indices.names):
         return False
@@ -243,8 +243,8 @@ def _inspect_mask(
 def _read_classes(data: bytes, entry: Entry, indices: ClassIndices) -> tuple[NDArray[np.uint8], str | None]:
     """The mask of a file of class indices (of a normal image: every class), and the classes it shows."""
     values = decode_indices(data)
-    found = [int(value) for value in np.unique(values) if value]
-    unknown = [value for value in found if value not in indices.names]
+    present = [int(value) for value in np.unique(values) if value]
+    unknown = [value for value in present if value not in indices.names]
     if unknown:
         known = ", ".join(f"{value}: {name}" for value, name in sorted(indices.names.items()))
         raise _MaskFaultError(
@@ -253,9 +253,9 @@ def _read_classes(data: bytes, entry: Entry, indices: ClassIndices) -> tuple[NDA
         )
     if entry.label is False:
         return (values > 0).astype(np.uint8), None
-    shown = indices.shown(found)
-    if shown is None and found:  # other classes alone
-        return np.zeros(values.shape, np.uint8), "+".join(indices.names[value] for value in found)
+    shown = indices.shown(present)
+    if shown is None and present:  # other classes alone
+        return np.zeros(values.shape, np.uint8), "+".join(indices.names[value] for value in present)
     return np.isin(values, indices.kept).astype(np.uint8), shown or entry.defect_class
 
 
@@ -282,12 +282,12 @@ def _mask_findings(listing: Listing, entries: Sequence[Entry], seen: Sequence[_S
         )
 
 
-def _duplicate_findings(rows: Sequence[Row]) -> Iterator[Finding]:
+def _duplicate_findings(rows: Sequence[ImageRow]) -> Iterator[Finding]:
     """Identical images, told by pair of items: one sentence for eight surfaces of one part."""
-    same: defaultdict[str, list[Row]] = defaultdict(list)
+    same: defaultdict[str, list[ImageRow]] = defaultdict(list)
     for row in rows:
         same[row.image_hash].append(row)
-    by_items: defaultdict[tuple[str, ...], list[list[Row]]] = defaultdict(list)
+    by_items: defaultdict[tuple[str, ...], list[list[ImageRow]]] = defaultdict(list)
     for copies in same.values():
         if len(copies) > 1:
             by_items[tuple(sorted({row.group for row in copies}))].append(copies)
@@ -306,7 +306,7 @@ def _duplicate_findings(rows: Sequence[Row]) -> Iterator[Finding]:
         )
 
 
-def _equation(copies: Sequence[Row], shown: int = 8) -> str:
+def _equation(copies: Sequence[ImageRow], shown: int = 8) -> str:
     """``a = b``; of many copies the first ones."""
     names = [row.sample for row in copies[:shown]]
     return " = ".join([*names, f"{len(copies) - shown} more"] if len(copies) > shown else names)
@@ -327,7 +327,7 @@ def _divided_items(entries: Sequence[Entry]) -> Iterator[str]:
             )
 
 
-def _part(image: Row | Entry) -> str:
+def _part(image: ImageRow | Entry) -> str:
     if image.fold is not None:
         return f"test of fold {image.fold}"
     return image.split or ""

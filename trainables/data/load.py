@@ -2,7 +2,7 @@
 
 Only here are masks of training images opened: for training those that the split names, and all of them when
 training is over (:func:`load_truth`). Masks of training and validation come as finely as the split says
-(``data.mask_detail``), those that judge as they are stored.
+(``data.mask_detail``), those of the test part as they are stored.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.formats import BrokenImageError
-from trainables.data.inspection import Row
+from trainables.data.inspection import ImageRow
 from trainables.data.manifest import Manifest
 from trainables.data.masks import coarsen
 from trainables.data.samples import EvaluationData, ImageSet, ImageSource, TrainingData
@@ -52,7 +52,7 @@ def load_evaluation(
 
 
 def load_truth(manifest: Manifest, split: Split, images: ImageSource) -> ImageSet:
-    """The training images with every mask there is: to judge what was made of them, after training only.
+    """The training images with every mask there is: to measure what was made of them, after training only.
 
     Raises:
         InputError: If a mask is missing, damaged, or changed since the manifest was read.
@@ -107,7 +107,7 @@ def _read_masks(
     return {row.sample: _read_mask(manifest, row, row.mask, detail) for row in rows if row.mask is not None}
 
 
-def _read_mask(manifest: Manifest, row: Row, path: str, detail: MaskDetail) -> NDArray[np.uint8]:
+def _read_mask(manifest: Manifest, row: ImageRow, path: str, detail: MaskDetail) -> NDArray[np.uint8]:
     try:
         data = read_bytes(manifest.mask_root or manifest.root, path)
         if hashlib.sha256(data).hexdigest() != row.mask_hash:

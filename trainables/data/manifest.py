@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from trainables.data.inspection import Finding, Row, inspect
+from trainables.data.inspection import Finding, ImageRow, inspect
 from trainables.data.readers import READERS, Listing, PublishedSets, Reader
 from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
@@ -70,12 +70,12 @@ class Manifest:
     mask_root: Path | None = None
 
     @cached_property
-    def rows(self) -> tuple[Row, ...]:
+    def rows(self) -> tuple[ImageRow, ...]:
         """The table's rows, in its order."""
-        return tuple(Row.model_construct(**values) for values in self.table.to_pylist())
+        return tuple(ImageRow.model_construct(**values) for values in self.table.to_pylist())
 
     @cached_property
-    def by_sample(self) -> Mapping[str, Row]:
+    def by_sample(self) -> Mapping[str, ImageRow]:
         """The rows by sample id."""
         return {row.sample: row for row in self.rows}
 
@@ -117,24 +117,30 @@ def open_manifest(spec: DataSpec, root: Path | None, cache: Path) -> Manifest:
             contradict each other (the first 20 faults at once), or if the asked split is not published.
     """
     reader, listing = list_images(spec, root, cache)
-    found = inspect(listing, cache)
-    if found.faults:
-        more = f"\n… and {len(found.faults) - MAX_FAULTS} more" if len(found.faults) > MAX_FAULTS else ""
-        faults = "\n".join(f"{fault}." for fault in found.faults[:MAX_FAULTS])
+    inspection = inspect(listing, cache)
+    if inspection.faults:
+        more = (
+            f"\n… and {len(inspection.faults) - MAX_FAULTS} more"
+            if len(inspection.faults) > MAX_FAULTS
+            else ""
+        )
+        faults = "\n".join(f"{fault}." for fault in inspection.faults[:MAX_FAULTS])
         head = (
-            f"{len(found.faults)} faults in the data below {listing.root}:\n" if len(found.faults) > 1 else ""
+            f"{len(inspection.faults)} faults in the data below {listing.root}:\n"
+            if len(inspection.faults) > 1
+            else ""
         )
         raise InputError(head + faults + more)
     if spec.splits != "per_seed" and not listing.is_split:
         raise InputError(f"data.splits: the study asks for published splits. {listing.unsplit}")
-    table = pa.Table.from_pylist([row.model_dump() for row in found.rows], schema=SCHEMA)
+    table = pa.Table.from_pylist([row.model_dump() for row in inspection.rows], schema=SCHEMA)
     return Manifest(
         table,
         reader.name,
         listing.root,
         listing.mask_above,
         listing.published,
-        found.findings,
+        inspection.findings,
         indices=listing.indices.kept if listing.indices is not None else None,
         mask_root=listing.mask_root,
     )

@@ -63,7 +63,7 @@ def encode_runs(height: int, width: int, runs: Sequence[tuple[int, int]]) -> byt
 
 
 def holds_runs(data: bytes) -> bool:
-    """Whether a file was written by :func:`encode_runs`."""
+    """True where a file was written by :func:`encode_runs`."""
     return data.startswith(_RUNS)
 
 

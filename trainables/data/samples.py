@@ -1,4 +1,4 @@
-"""What training and evaluation hold in hands: images with labels, and masks only where they may be seen.
+"""Data as training and evaluation hold them: images with labels, and masks only where they may be seen.
 
 A :class:`Sample` has no mask field; a :class:`MaskedSample` has one. A method that is given weak
 supervision gets the former only, so no slip of code can read a mask that the study withholds.
@@ -82,7 +82,7 @@ class TrainingData:
 
 @dataclass(frozen=True, eq=False)
 class EvaluationData:
-    """What the evaluation reads: validation chooses thresholds, test reports.
+    """Data that the evaluation reads: validation chooses thresholds, test reports.
 
     ``validation.masks`` is empty unless supervision is full: thresholds of the other rows may read image
     labels only. ``test.masks`` holds the mask of every defective test image that has one.

@@ -1,5 +1,4 @@
-"""Where image files come from, and how one is opened: paths that stay below the root, decoding that is
-strict.
+"""Image files are found and opened here: paths stay below the root, and decoding is strict.
 
 ``confine`` guards every path, ``decode_image`` and ``decode_mask`` every file. Both raise with the
 file's name, what was found and what was expected.
@@ -40,7 +39,7 @@ _STORED = cv2.IMREAD_IGNORE_ORIENTATION
 
 @dataclass(frozen=True)
 class DataFolders:
-    """Where a reader may look (the data root, if one was given) and where it may write (the cache)."""
+    """Folders of a reader: it may read the data root, if one was given, and write the cache."""
 
     root: Path | None
     cache: Path
@@ -60,10 +59,10 @@ class DataFolders:
         root = self.required_root(reader)
         if path is None:
             return root
-        found = confine(root, path)
-        if not found.exists():
+        start = confine(root, path)
+        if not start.exists():
             raise InputError(f"data.path: {path} is not below the data root {root}. Found none; check both.")
-        return unpack(found, self.cache) if found.suffix.lower() == ".zip" else found
+        return unpack(start, self.cache) if start.suffix.lower() == ".zip" else start
 
     def search(self, start: Path, holds: Callable[[Path], bool], *names: str) -> Path | None:
         """The folder that satisfies ``holds``: ``start``, or below it the first ``name`` or ``name.zip``."""
@@ -73,9 +72,9 @@ class DataFolders:
             folder, archive = confine(start, name), confine(start, f"{name}.zip")
             if holds(folder):
                 return folder
-            found = self.search(unpack(archive, self.cache), holds, name) if archive.is_file() else None
-            if found is not None:
-                return found
+            within = self.search(unpack(archive, self.cache), holds, name) if archive.is_file() else None
+            if within is not None:
+                return within
         return None
 
 
@@ -106,7 +105,7 @@ def read_bytes(root: Path, relative: str) -> bytes:
     """
     path = confine(root, relative)
     if path.exists() and not path.is_file():  # a pipe would be waited for
-        raise BrokenImageError("expected a plain file, found a folder, pipe or device")
+        raise BrokenImageError(f"expected a plain file, found a folder, pipe or device called {path.name}")
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
@@ -165,7 +164,8 @@ def decode_indices(data: bytes) -> NDArray[np.uint16]:
     indices = _decode(palette_as_grey(data), cv2.IMREAD_UNCHANGED | _STORED)
     if indices.ndim == 3:
         raise BrokenImageError(
-            "a mask of class indices is grey or has a palette, found colours. Save as grey"
+            f"a mask of class indices is grey or has a palette, found "
+            f"{indices.shape[2]} channels of colour. Save as grey"
         )
     return indices.astype(np.uint16)
 
@@ -177,7 +177,11 @@ def _decode(data: bytes, flags: int) -> NDArray[Any]:
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
-        raise BrokenImageError("the image data is damaged and cannot be decoded") from error
+        raise BrokenImageError(_undecodable(data, width, height)) from error
     if image is None or image.shape[:2] != (height, width):
-        raise BrokenImageError("the image data is damaged and cannot be decoded")
+        raise BrokenImageError(_undecodable(data, width, height))
     return image
+
+
+def _undecodable(data: bytes, width: int, height: int) -> str:
+    return f"the image data is damaged and cannot be decoded: {len(data)} bytes for {width} × {height} pixels"

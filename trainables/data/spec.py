@@ -1,4 +1,4 @@
-"""What a study says about its data and labels: ``DataSpec`` and ``Supervision``, checked at the border."""
+"""The part of a study about data and labels: ``DataSpec`` and ``Supervision``, checked at the border."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ class Supervision(BaseModel, frozen=True, extra="forbid"):
     def _count_belongs_to_mixed(self) -> Self:
         if (self.kind == "mixed") != (self.masks is not None):
             raise ValueError(
-                "a number of masks belongs to mixed supervision: write `supervision: {mixed: 5}`"
+                "a number of masks belongs to mixed supervision: write `supervision: {mixed: 5}`, "
+                f"found {self.kind} with {'no number' if self.masks is None else self.masks}"
             )
         return self
 
@@ -45,7 +46,7 @@ class Supervision(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def reads_masks(self) -> bool:
-        """Whether training may see any mask at all."""
+        """True where training may see any mask at all."""
         return self.kind == "full" or bool(self.masks)
 
     def __str__(self) -> str:
@@ -105,7 +106,8 @@ class DataSpec(BaseModel, frozen=True, extra="forbid"):
     def _lists_or_numbers(self) -> Self:
         if self.positives is not None and self.masks == "published":
             raise ValueError(
-                "`positives` draws images, and `masks: published` names them: leave one of the two out"
+                "`positives` draws images, and `masks: published` names them: leave one of the two out, "
+                f"found positives: {self.positives}"
             )
         return self
 

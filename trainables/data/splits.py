@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
-from trainables.data.inspection import Row, summarise
+from trainables.data.inspection import ImageRow, summarise
 from trainables.data.manifest import Manifest
 from trainables.data.seeds import seed_for, shuffled
 from trainables.data.spec import DataSpec, HoldOut, MaskDetail, Supervision
@@ -80,12 +80,12 @@ def make_split(
 
 
 def lacks_normal(manifest: Manifest, split: Split) -> bool:
-    """Whether no training image is normal: only few methods can do without."""
+    """True where no training image is normal: only few methods can do without."""
     return all(manifest.by_sample[sample].label for sample in split.train)
 
 
 def split_warnings(manifest: Manifest, spec: DataSpec) -> tuple[str, ...]:
-    """What a table of results on these data says below it: the findings that its splits leave standing."""
+    """Footnotes of a table of results on these data: the findings that its splits leave standing."""
     texts: list[str] = []
     for finding in manifest.findings:
         if finding.kind != "duplicate":
@@ -97,10 +97,10 @@ def split_warnings(manifest: Manifest, spec: DataSpec) -> tuple[str, ...]:
 
 def _partition(
     manifest: Manifest, spec: DataSpec, seed: int, fold: int | None
-) -> tuple[list[Row], list[Row], list[Row]]:
+) -> tuple[list[ImageRow], list[ImageRow], list[ImageRow]]:
     """Training part, the makers' validation part (mostly none), and test part."""
     rows = list(manifest.rows)
-    validation: list[Row] = []
+    validation: list[ImageRow] = []
     if spec.splits == "per_seed":
         if fold is not None:
             raise InputError(
@@ -134,7 +134,7 @@ def _partition(
     return train, validation, test
 
 
-def _items(rows: Iterable[Row]) -> dict[str, list[Row]]:
+def _items(rows: Iterable[ImageRow]) -> dict[str, list[ImageRow]]:
     """Rows by item; items that share an identical image are joined under the first one's name."""
     leader: dict[str, str] = {}
 
@@ -146,23 +146,23 @@ def _items(rows: Iterable[Row]) -> dict[str, list[Row]]:
     first: dict[str, str] = {}
     listed = list(rows)
     for row in listed:
-        one, other = sorted((find(row.group), find(first.setdefault(row.image_hash, row.group))))
-        leader[other] = one
-    items: defaultdict[str, list[Row]] = defaultdict(list)
+        first_item, other = sorted((find(row.group), find(first.setdefault(row.image_hash, row.group))))
+        leader[other] = first_item
+    items: defaultdict[str, list[ImageRow]] = defaultdict(list)
     for row in listed:
         items[find(row.group)].append(row)
     return items
 
 
-def _hold_out(rows: Sequence[Row], part: HoldOut, seed: int) -> tuple[list[Row], list[Row]]:
-    """What stays and what is held out: a share of the items, drawn class by class.
+def _hold_out(rows: Sequence[ImageRow], part: HoldOut, seed: int) -> tuple[list[ImageRow], list[ImageRow]]:
+    """Divides rows into those that stay and those held out: a share of the items, drawn class by class.
 
     An item belongs to the rarest defect class that it shows, or to the normal ones; each class gives
     its share, rounded, and never its last item. A defect class of two items or more gives at least one;
     where all defect classes have a single item, one of them is held out.
     """
     items = _items(rows)
-    shows = {name: {row.defect_class for row in own if row.label} for name, own in items.items()}
+    shows = {name: {row.defect_class for row in images if row.label} for name, images in items.items()}
     frequency = Counter(defect_class for classes in shows.values() for defect_class in classes)
     strata: defaultdict[str, list[str]] = defaultdict(list)
     for name, classes in shows.items():
@@ -187,9 +187,9 @@ def _require_labels(
     spec: DataSpec,
     supervision: Supervision,
     *,
-    train: Sequence[Row],
-    validation: Sequence[Row],
-    test: Sequence[Row],
+    train: Sequence[ImageRow],
+    validation: Sequence[ImageRow],
+    test: Sequence[ImageRow],
 ) -> None:
     """Refuse parts that the supervision cannot use: what cannot be learned, and what cannot be measured."""
     larger = "Draw another seed, or choose a larger share of items"
@@ -211,11 +211,11 @@ def _require_labels(
         raise _lacking("train", train, "normal", f"supervision {supervision} {what}. Add some")
 
 
-def _lacking(part: str, rows: Sequence[Row], what: str, why: str) -> InputError:
+def _lacking(part: str, rows: Sequence[ImageRow], what: str, why: str) -> InputError:
     return InputError(f"every part needs {what} images: {part} has none among {len(rows)} images, and {why}.")
 
 
-def _limit_positives(train: list[Row], spec: DataSpec, seed: int, fold: int | None) -> list[Row]:
+def _limit_positives(train: list[ImageRow], spec: DataSpec, seed: int, fold: int | None) -> list[ImageRow]:
     """The training part with the first ``data.positives`` of its defective images."""
     if spec.positives is None:
         return train
@@ -234,8 +234,8 @@ def _choose_masks(
     spec: DataSpec,
     supervision: Supervision,
     *,
-    train: Sequence[Row],
-    validation: Sequence[Row],
+    train: Sequence[ImageRow],
+    validation: Sequence[ImageRow],
     seed: int,
     fold: int | None,
 ) -> frozenset[str]:
@@ -260,7 +260,7 @@ def _choose_masks(
 
 
 def _published_masks(
-    manifest: Manifest, spec: DataSpec, wanted: int, positives: Sequence[Row], fold: int | None
+    manifest: Manifest, spec: DataSpec, wanted: int, positives: Sequence[ImageRow], fold: int | None
 ) -> frozenset[str]:
     published = manifest.published
     if not published.masks or spec.splits == "per_seed":
@@ -287,7 +287,7 @@ def _published_masks(
     return frozenset(row.sample for row in chosen if row.mask is not None)
 
 
-def _require_masks(manifest: Manifest, positives: Sequence[Row]) -> None:
+def _require_masks(manifest: Manifest, positives: Sequence[ImageRow]) -> None:
     """Refuse a mask that is missing; an empty one is known to be unknown."""
     excused = manifest.samples_with("empty_mask")
     lacking = [row for row in positives if row.mask is None and row.sample not in excused]

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.formats import BrokenImageError
-from trainables.data.inspection import Row
+from trainables.data.inspection import ImageRow
 from trainables.data.manifest import Manifest, list_images, open_manifest
 from trainables.data.readers import READERS
 from trainables.data.readers.base import images_in
@@ -38,7 +38,7 @@ _LOOKED_AT = 64  # images whose colours, and masks whose defects, are measured
 
 @dataclass(frozen=True)
 class Survey:
-    """What a folder holds.
+    """Contents of a folder of images.
 
     Attributes:
         spec: How to read it, divided anew for each seed.
@@ -99,11 +99,11 @@ def survey_images(folder: Path, cache: Path) -> Survey:
     )
 
 
-def _rows(manifest: Manifest, label: bool) -> list[Row]:
+def _rows(manifest: Manifest, label: bool) -> list[ImageRow]:
     return [row for row in manifest.rows if row.label is label]
 
 
-def _some(rows: Iterable[Row]) -> list[Row]:
+def _some(rows: Iterable[ImageRow]) -> list[ImageRow]:
     by_sample = {row.sample: row for row in rows}
     return [by_sample[sample] for sample in shuffled(by_sample, 0)[:_LOOKED_AT]]
 
@@ -114,7 +114,7 @@ def _masks(manifest: Manifest) -> Iterable[NDArray[np.uint8]]:
         yield decode_mask(data, manifest.mask_above, manifest.indices)
 
 
-def _has_colour(manifest: Manifest, row: Row) -> bool:
+def _has_colour(manifest: Manifest, row: ImageRow) -> bool:
     pixels = decode_image(read_bytes(manifest.root, row.image), channels=3).astype(np.int16)
     return bool(np.ptp(pixels, axis=2).max() > 8)  # JPEG tints greys a little
 
@@ -141,17 +141,17 @@ def _find_layout(folder: Path, cache: Path) -> DataSpec:
     known = [name for name in recognised if _reads(name, folder, cache)]
     if len(known) == 1:
         return _spec(known[0], None)
-    found = ", ".join(known or [path.name for path in below]) or "none"
+    present = ", ".join(known or [path.name for path in below]) or "none"
     raise InputError(
         f"{folder} has no layout that assay init knows: expected a folder of normal images "
         f"({', '.join(_GOOD[:3])}) and one of defective images ({', '.join(_DEFECT[:4])} …), and perhaps one "
-        f"of masks ({', '.join(_MASKS[:4])} …); found {found}. Name one folder of them, rename folders, or "
+        f"of masks ({', '.join(_MASKS[:4])} …); found {present}. Name one folder of them, rename folders, or "
         "list the images in a CSV file with the columns image and label."
     )
 
 
 def _reads(reader: str, folder: Path, cache: Path) -> bool:
-    """Whether a folder holds a data set of the papers."""
+    """True where a folder holds the data set of this reader."""
     try:
         list_images(_spec(reader, None), folder, cache)
     except InputError:
@@ -204,7 +204,7 @@ def _named(parts: Sequence[Path], usual: Sequence[str]) -> str | None:
 
 
 def _mask_style(parts: Sequence[Path], defect: str, masks: str) -> tuple[str, int]:
-    """What masks' names add to those of their images, and the grey value that defects are above."""
+    """Ending that masks' names add to those of their images, and grey value that defects are above."""
     images = {path.stem for part in parts for path in _images_below(part / defect)}
     files = [path for part in parts for path in _images_below(part / masks)]
     added: Counter[str] = Counter()

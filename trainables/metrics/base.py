@@ -1,4 +1,4 @@
-"""What a metric is: one declaration of its name, its direction, what it reads and how it is computed.
+"""A metric is one declaration of its name, its direction, what it reads and how it is computed.
 
 There are four kinds, by what ``compute`` gets::
 
@@ -100,7 +100,7 @@ class ImageMetric(Metric):
         return "labels"
 
     def value(self, scores: ImageScores) -> float | Undefined:
-        """Of these images."""
+        """The metric of these images."""
         return self.checked(self.compute(scores))
 
 
@@ -115,7 +115,7 @@ class CountMetric(Metric):
         return "masks"
 
     def value(self, counts: PixelCounts) -> float | Undefined:
-        """Of these images."""
+        """The metric of these images."""
         return self.checked(self.compute(counts))
 
 
@@ -130,7 +130,7 @@ class CurveMetric(Metric):
         return "masks"
 
     def value(self, curve: PixelCurve) -> float | Undefined:
-        """Of these images."""
+        """The metric of these images."""
         return self.checked(self.compute(curve))
 
 
@@ -145,7 +145,7 @@ class HeatmapMetric(Metric):
         return "masks"
 
     def value(self, images: Iterable[MapAndTruth], threshold: float) -> float | Undefined:
-        """Of these images; a pixel is decided defect when its score ≥ ``threshold``."""
+        """The metric of these images; a pixel is decided defect when its score ≥ ``threshold``."""
         return self.checked(self.compute(images, threshold))
 
 

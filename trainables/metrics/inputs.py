@@ -113,7 +113,7 @@ class MapAndTruth(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Erasure:
-    """What painting over the shown defects does to validation images."""
+    """Validation images before and after their shown defects are painted over."""
 
     drops: NDArray[np.float64]  # fall of p(defect), one per defective image
     image_ap: float

@@ -11,7 +11,7 @@ __all__ = ["METRIC"]
 
 
 def pixel_auroc(curve: PixelCurve) -> float:
-    """How often a defect pixel scores higher than one of the background; a tie counts half."""
+    """Share of pairs in which the defect pixel scores higher than the background's; a tie counts half."""
     lower = curve.background - (curve.fp + curve.fp_above) / 2
     return float(np.sum(curve.gained() * lower) / curve.tp[0] / curve.background)
 

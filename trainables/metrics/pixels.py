@@ -43,7 +43,7 @@ def truth_at(mask: NDArray[np.uint8], height: int, width: int) -> NDArray[np.boo
 
     A mask that would vanish (a hair crack at an eighth of its size) keeps its strongest cells: the image is
     labelled defective, and without any truth pixel its defect could be neither found nor missed. Specks of
-    a mask of which other parts remain do go: they are below the resolution at which the network is judged.
+    a mask of which other parts remain do go: they are below the resolution at which the network is evaluated.
     """
     if mask.shape == (height, width):
         return mask > 0

@@ -1,4 +1,4 @@
-"""What a reader is: it lists images by name, and everything that opens files is common to all readers."""
+"""A reader lists images by name; everything that opens files is common to all readers."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class ClassIndices:
 
 @dataclass(frozen=True)
 class Expected:
-    """What the makers or the literature count, for `assay data check`.
+    """Counts by the makers or the literature, for `assay data check`.
 
     Attributes:
         counts: By part ("all", "train", "test"): defective and normal images.
@@ -105,9 +105,9 @@ class Listing:
 
     @property
     def is_split(self) -> bool:
-        """Whether the makers say of every image where it belongs: all by split, or all by fold."""
-        told = {(entry.split is not None, entry.fold is not None) for entry in self.entries}
-        return told in ({(True, False)}, {(False, True)})
+        """True where the makers say of every image where it belongs: all by split, or all by fold."""
+        kinds = {(entry.split is not None, entry.fold is not None) for entry in self.entries}
+        return kinds in ({(True, False)}, {(False, True)})
 
 
 def read_published(

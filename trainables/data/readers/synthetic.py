@@ -47,7 +47,7 @@ class SyntheticOptions(BaseModel, frozen=True, extra="forbid"):
     @classmethod
     def _sides_are_pixels(cls, value: tuple[int, int]) -> tuple[int, int]:
         if not all(32 <= side <= 2048 for side in value):
-            raise ValueError("a side is 32 to 2048 pixels")
+            raise ValueError(f"a side is 32 to 2048 pixels, found {value[0]} × {value[1]}")
         return value
 
     @field_validator("kinds")

@@ -66,7 +66,7 @@ class TableOptions(BaseModel, frozen=True, extra="forbid"):
 def _as_label(value: Any) -> bool:
     label = _LABELS.get(str(value).strip().lower())
     if label is None:
-        raise ValueError("expected 0/1, true/false, good/defect or normal/defective")
+        raise ValueError(f"expected 0/1, true/false, good/defect or normal/defective, found {value!r}")
     return label
 
 
@@ -85,7 +85,8 @@ def read_table(spec: DataSpec, folders: DataFolders) -> Listing:
     options = options_of(TableOptions, spec)
     if spec.path is None:
         raise InputError(
-            "reader table needs data.path: the CSV or Parquet file, relative to the data root. Add it."
+            "reader table needs data.path: the CSV or Parquet file, relative to the data root. "
+            f"Found data.path {spec.path!r}. Add it."
         )
     path = folders.below_root(READER.name, spec.path)
     entries = _check_rows(path, _load(path))

@@ -22,7 +22,7 @@ Field = NDArray[np.float32]  # H × W
 
 @dataclass(frozen=True)
 class Surface:
-    """What all pictures of one item share.
+    """Traits that all pictures of one item share.
 
     Attributes:
         texture: A key of ``TEXTURES``.
