@@ -324,7 +324,7 @@ def test_records_are_not_replayed_while_the_study_runs(assay: Assay, store: Stor
     with Lease(store, "small"):
         answer = assay("mlflow", "--sync", "--storage", store.uri)
     assert answer.code == 2
-    assert "one process at a time tells MLflow" in answer.err
+    assert "one process at a time logs a study in MLflow" in answer.err
     assert not store.exists("mlflow.db")
 
 

@@ -38,7 +38,7 @@ def test_predict_writes_a_table_and_pictures(
     out = tmp_path / "found"
     answer = assay("predict", "--trial", trial, photos, "--output", out, "--masks", "--storage", storage)
     assert answer.code == 0, answer.err
-    assert f"3 images judged, 2 defective: {out / 'predictions.csv'}" in answer.out
+    assert f"3 images predicted, 2 defective: {out / 'predictions.csv'}" in answer.out
     names = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
     assert names == [
         *(f"{kind}/{i}.png" for kind in ("masks", "overlays") for i in range(3)),
@@ -56,8 +56,8 @@ def test_predict_names_unreadable_files_and_ends_with_1(
         tmp_path / "found", "--storage", storage,
     )  # fmt: skip
     assert answer.code == 1
-    assert "3 images judged" in answer.out
-    assert f"not judged: {photos / 'broken.png'}: expected a JPEG, PNG, BMP or TIFF image" in answer.err
+    assert "3 images predicted" in answer.out
+    assert f"not predicted: {photos / 'broken.png'}: expected a JPEG, PNG, BMP or TIFF image" in answer.err
     assert [path.name for path in (tmp_path / "found").iterdir()] == ["predictions.parquet"]
 
 

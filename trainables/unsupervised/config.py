@@ -57,7 +57,7 @@ class UnsupervisedConfig(PublishedWeightsConfig, frozen=True):
         500, ge=1, le=100_000, description="Fixed random patches of each image that train (2021: 500)."
     )
     patch_stride: int = Field(
-        1, ge=1, le=64, description="Pixels between patches that are judged; 1: one at every pixel (2021)."
+        1, ge=1, le=64, description="Pixels between patches that are scored; 1: one at every pixel (2021)."
     )
     patch_placing: Placing = Field(
         "centre",

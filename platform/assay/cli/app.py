@@ -1,4 +1,4 @@
-"""The `assay` program: its commands, its exit codes and what happens to errors and signals.
+"""The `assay` program: its commands, its exit codes and its ways with errors and signals.
 
 Exit codes: 0 all is well, 1 some trials failed, 2 bad input, or a file, storage or cluster that cannot be
 reached (a line on stderr, never a traceback), 130 interrupted.
@@ -88,7 +88,7 @@ def main() -> None:
 
 
 def _in_a_line(error: OSError) -> str:
-    """What the system refused and where, without the passwords of any URI in it."""
+    """The refusal of the system with its file, without the passwords of any URI in it."""
     from assay.storage.files import redact
 
     text = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)

@@ -1,4 +1,4 @@
-"""`assay clean`: what of a storage is not needed for any result, and its removal."""
+"""`assay clean`: files of a storage that no result needs, and their removal."""
 
 from __future__ import annotations
 
@@ -32,34 +32,27 @@ def clean(*, yes: Yes = False, orphans: Orphans = False, storage: Storage = DEFA
 
     Records stay, and so does whatever a running study may be using.
     """
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
     from assay.cli.output import console, size
+    from assay.cli.tables import text_table
     from assay.storage import Store
     from assay.storage.plans import stored_plans
     from assay.storage.retention import clean_plan, free
 
     store, out = Store(storage), console()
     plans = stored_plans(store)
-    found = clean_plan(store, plans)
+    needless = clean_plan(store, plans)
     lost = _orphans(store, plans) if orphans else []
-    rows = [(one.path, one.reason, one.bytes) for one in found]
+    rows = [(item.path, item.reason, item.bytes) for item in needless]
     rows += [(path, "no study plans it", store.size(path)) for path in lost]
     if rows:
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for title in ("path", "what it is", "size"):
-            table.add_column(title, overflow="fold", justify="right" if title == "size" else "left")
-        for path, reason, count in rows:
-            table.add_row(Text(path), Text(reason), size(count))
-        out.print(table)
+        texts = [(path, reason, size(count)) for path, reason, count in rows]
+        out.print(text_table(("path", "what it is", "size"), texts, right=("size",)))
     total = size(sum(count for _, _, count in rows))
     if not yes:
         command = in_use(f"assay clean --yes{' --orphans' if orphans else ''}", storage=storage)
         out.print(f"would free {total} in {store.uri}" + (f"; `{command}` does it" if rows else ""))
         return
-    free(store, found)
+    free(store, needless)
     for path in lost:
         store.delete_tree(path)
     out.print(f"freed {total} in {store.uri}")

@@ -1,4 +1,4 @@
-"""`assay dashboard`: the pages of a storage's studies in a browser, live."""
+"""`assay dashboard`: pages of a storage's studies in a browser, live."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def register(app: typer.Typer) -> None:
 def dashboard(
     port: Port = 8501, storage: Storage = DEFAULT_STORAGE, mlflow: Mlflow = "http://127.0.0.1:5000"
 ) -> None:
-    """Look at studies in a browser while they run: tables, effects, masks, curves; Ctrl-C ends it.
+    """Look at studies in a browser while they run: tables, effects, masks, curves. Ctrl-C ends it.
 
     It reads the storage and changes nothing there. It listens on this machine only.
     """
@@ -85,10 +85,10 @@ def _checked(url: str) -> str:
 
 
 def _script() -> Path:
-    found = find_spec("assay_dashboard")
-    assert found is not None, "the package is installed with assay"
-    assert found.origin is not None, "it is a folder with an __init__.py"
-    return Path(found.origin).with_name("app.py")
+    spec = find_spec("assay_dashboard")
+    assert spec is not None, "the package is installed with assay"
+    assert spec.origin is not None, "it is a folder with an __init__.py"
+    return Path(spec.origin).with_name("app.py")
 
 
 def _path(first: str) -> str:

@@ -1,4 +1,4 @@
-"""`assay doctor`: whether this machine and this storage can run studies."""
+"""`assay doctor`: an examination of this machine and this storage before studies run."""
 
 from __future__ import annotations
 
@@ -82,15 +82,15 @@ def _packages() -> Iterator[Finding]:
     wanted = _wanted()
     for name in _PACKAGES:
         try:
-            found = metadata.version(name)
+            version = metadata.version(name)
         except metadata.PackageNotFoundError:
             yield Finding(False, name, "is not installed: pip install -r requirements.txt")
             continue
-        if name in wanted and not wanted[name].contains(found, prereleases=True):
-            text = f"{found}, assay needs {wanted[name]}: pip install -r requirements.txt"
+        if name in wanted and not wanted[name].contains(version, prereleases=True):
+            text = f"{version}, assay needs {wanted[name]}: pip install -r requirements.txt"
             yield Finding(False, name, text)
         else:
-            yield Finding(True, name, found)
+            yield Finding(True, name, version)
 
 
 def _wanted() -> dict[str, SpecifierSet]:
@@ -145,7 +145,7 @@ def _storage(uri: str) -> Finding:
 
 
 def _folder(subject: str, path: str) -> Finding:
-    """Whether a folder can be written, or could be made where it is to be."""
+    """A folder: can it be written, or be made where it is to be?"""
     existing = Path(path).expanduser().resolve()  # of a relative path the parents end in "", not in "/"
     while not existing.exists():
         existing = existing.parent

@@ -1,4 +1,4 @@
-"""What `assay plan --forecast` prints: hours and memory, per kind of trial and in total."""
+"""The output of `assay plan --forecast`: hours and memory, per kind of trial and in total."""
 
 from __future__ import annotations
 
@@ -30,17 +30,18 @@ def show_forecast(
 
     out = console()
     with LiveView(console(stderr=True)) as view:
-        found = forecast_study(plan, records, _this_machine(plan, data, cache), view.message)
-    write_forecast(store, plan.study.study, found)
-    if not any(shape.missing for shape in found.shapes):
+        forecast = forecast_study(plan, records, _this_machine(plan, data, cache), view.message)
+    write_forecast(store, plan.study.study, forecast)
+    if not any(shape.missing for shape in forecast.shapes):
         out.print("forecast: nothing is left to train")
         return
-    out.print(_table(found))
+    out.print(_table(forecast))
     out.print(
-        f"forecast: {duration(found.hours * 3600)} here, {found.at_once} at a time "
-        f"({duration(found.trial_hours * 3600)} one after the other), and ten seconds or so to start a pack"
+        f"forecast: {duration(forecast.hours * 3600)} here, {forecast.at_once} at a time "
+        f"({duration(forecast.trial_hours * 3600)} one after the other), "
+        "and ten seconds or so to start a pack"
     )
-    if found.at_once > 1:
+    if forecast.at_once > 1:
         out.print("trials beside each other share memory and caches: they may take longer than one alone")
 
 
@@ -55,13 +56,13 @@ def format_truth(store: Store, plan: Plan) -> str | None:
     of_cell = {cell: shape.seconds for shape in forecast.shapes for cell in shape.cells}
     cell_of = {trial.id: trial.cell for trial in plan.trials}
     records = store.records(cell_of).values()
-    known = [one for one in records if one.status == "finished" and cell_of[one.id] in of_cell]
+    known = [record for record in records if record.status == "finished" and cell_of[record.id] in of_cell]
     if not known:
         return None
-    said = sum(of_cell[cell_of[record.id]] for record in known)
+    expected = sum(of_cell[cell_of[record.id]] for record in known)
     took = duration(spent_hours(known) * 3600)
     trials = count(len(known), "finished trial")
-    return f"{trials} took {took} one after the other, the forecast said {duration(said)}"
+    return f"{trials} took {took} one after the other, the forecast said {duration(expected)}"
 
 
 def _this_machine(plan: Plan, data: Path | None, cache: Path) -> Machine:
@@ -85,24 +86,20 @@ def _this_machine(plan: Plan, data: Path | None, cache: Path) -> Machine:
 
 
 def _table(forecast: Forecast) -> Table:
-    from rich import box
-    from rich.table import Table
-
     from assay.cli.output import duration
+    from assay.cli.tables import text_table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("trials like", "left", "each takes", "memory", "known from"):
-        table.add_column(title, overflow="fold")
-    for shape in forecast.shapes:
-        memory = f"{shape.memory_mb / 1024:.1f} GB"
-        table.add_row(
+    rows = [
+        (
             _cells(shape),
             f"{shape.missing} of {shape.trials}",
             duration(shape.seconds),
-            memory,
+            f"{shape.memory_mb / 1024:.1f} GB",
             _source(shape),
         )
-    return table
+        for shape in forecast.shapes
+    ]
+    return text_table(("trials like", "remaining", "each takes", "memory", "known from"), rows)
 
 
 def _cells(shape: Shape) -> str:

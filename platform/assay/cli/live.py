@@ -43,8 +43,8 @@ class LiveView:
         self._start = time.monotonic()
         self._since = time.time()
         self._message = ""
-        self._trouble = ""  # what the storage said at the last look
-        self._said = 0.0  # when the last plain line was printed
+        self._trouble = ""  # the storage's error at the last look
+        self._last_line = 0.0  # when the last plain line was printed
         self._watch: Watch | None = None
         self._primary = ""
         self._on_records: Callable[[], None] | None = None
@@ -102,7 +102,7 @@ class LiveView:
                     # The study itself decides whether a storage that is away is fatal; the display goes on.
                     self._trouble = str(error)
                 pause = min(self._watch.pause, self._line_every)
-            if self._live is None and time.monotonic() - self._said >= self._line_every - pause:
+            if self._live is None and time.monotonic() - self._last_line >= self._line_every - pause:
                 self._line(self._summary())
 
     def _show(self, snapshot: Snapshot) -> None:
@@ -118,7 +118,7 @@ class LiveView:
 
     def _line(self, text: str) -> None:
         with self._lock:
-            self._said = time.monotonic()
+            self._last_line = time.monotonic()
             self._console.print(Text(f"[{duration(self.seconds)}] {text}"), soft_wrap=True)
 
     def _summary(self) -> str:
@@ -132,9 +132,9 @@ class LiveView:
             return f"{done} · {self._message}"
         left = _left(snapshot)
         doing = "; ".join(
-            " ".join(filter(None, _row(one, self._primary)))
-            for one in snapshot.running[:3]
-            if one.silent is None
+            " ".join(filter(None, _row(running, self._primary)))
+            for running in snapshot.running[:3]
+            if running.silent is None
         )
         more = f" and {len(snapshot.running) - 3} more" if len(snapshot.running) > 3 else ""
         return f"{done}{left} · training {doing}{more}"
@@ -163,8 +163,8 @@ def render(snapshot: Snapshot, primary: str) -> Group:
         table = Table(box=None, pad_edge=False, header_style="dim")
         for title in ("trial", "cell", "repeat", "epoch", "score", "left"):
             table.add_column(title, no_wrap=title != "cell")
-        for one in snapshot.running[:_ROWS]:
-            table.add_row(*(Text(text) for text in _row(one, primary)))
+        for running in snapshot.running[:_ROWS]:
+            table.add_row(*(Text(text) for text in _row(running, primary)))
         parts.append(table)
     if len(snapshot.running) > _ROWS:
         parts.append(Text(f"and {len(snapshot.running) - _ROWS} more", style="dim"))
@@ -183,14 +183,14 @@ def _left(snapshot: Snapshot) -> str:
     return f" · {snapshot.left.roughly} {duration(snapshot.left.seconds)} left"
 
 
-def _row(one: Running, primary: str) -> tuple[str, ...]:
-    trial, progress = one.trial, one.progress
+def _row(running: Running, primary: str) -> tuple[str, ...]:
+    trial, progress = running.trial, running.progress
     head = (trial.id[:8], trial.cell, repeat_name(trial.seed, trial.fold))
     if progress is None:
         return (*head, "starts", "", "")
-    left = f"{duration(one.left)} left"
-    if one.silent is not None:
-        left = f"no sign for {duration(one.silent)}"
+    left = f"{duration(running.left)} left"
+    if running.silent is not None:
+        left = f"no sign for {duration(running.silent)}"
     stage = f"{progress.stage}: " if progress.stage else ""
     epoch = f"{stage}epoch {progress.epoch}/{progress.epochs}"
     if progress.step is not None:

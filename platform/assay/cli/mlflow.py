@@ -52,9 +52,9 @@ def mlflow(
     cache: Cache = DEFAULT_CACHE,
     tracking_uri: Tracking = None,
 ) -> None:
-    """Open MLflow on the runs of a storage (study → cell → trial); Ctrl-C ends it.
+    """Open MLflow on the runs of a storage (study → cell → trial). Ctrl-C ends it.
 
-    Exit code 1 after --sync: MLflow could not be told everything.
+    Exit code 1 after --sync: MLflow did not take everything.
     """
     from assay.storage import Store
     from assay.tracking import default_uri
@@ -68,7 +68,7 @@ def mlflow(
             "machine (sqlite:////path/mlflow.db), with --tracking-uri."
         )
     if models and not sync:
-        raise InputError("--models belongs to --sync: `assay mlflow --sync --models`.")
+        raise InputError("--models belongs to --sync, found none: `assay mlflow --sync --models`.")
     if sync:
         _replay(store, uri, study, cache if models else None)
     else:
@@ -118,9 +118,9 @@ def _refuse_running(store: Store, names: list[str]) -> None:
 
     for name in names:
         note = holder(store, name)
-        if note is not None:  # two that tell MLflow of one trial at once would make two runs of it
+        if note is not None:  # two that log one trial at once would make two runs of it
             raise InputError(
-                f"one process at a time tells MLflow of a study, and process {note.pid} on {note.host} runs "
+                f"one process at a time logs a study in MLflow, and process {note.pid} on {note.host} runs "
                 f"{name} and does so. Wait for its end, or name another study."
             )
 
@@ -130,8 +130,8 @@ def _serve(store: Store, uri: str, host: str, port: int) -> None:
     from assay.storage.mlflow_marker import study_address
     from assay.tracking import UI_ENVIRONMENT, ui_command
 
-    found = {name: study_address(store, name) for name in store.studies()}
-    pages = {name: address for name, address in found.items() if address is not None}
+    addresses = {name: study_address(store, name) for name in store.studies()}
+    pages = {name: address for name, address in addresses.items() if address is not None}
     for name, address in pages.items():
         typer.echo(f"runs of {name}: http://{host}:{port}/{address}")
     path = next(iter(pages.values())) if len(pages) == 1 else "#/experiments?workflowType=machine_learning"

@@ -49,10 +49,10 @@ def _found_study(text: Path) -> Path:
     """The study's file; a remark goes to stderr where the user may have meant another one."""
     from assay.study.shipped import find_study
 
-    found = find_study(text)
-    if found.remark:
-        typer.echo(found.remark, err=True)
-    return found.path
+    study = find_study(text)
+    if study.remark:
+        typer.echo(study.remark, err=True)
+    return study.path
 
 
 Storage = Annotated[

@@ -1,4 +1,4 @@
-"""How the command line writes: one console, durations and sizes that a person can read."""
+"""Output of the command line: one console, durations and sizes that a person can read."""
 
 from __future__ import annotations
 

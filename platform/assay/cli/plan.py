@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, StudyFile
+from assay.cli.tables import text_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["format_diff", "plan", "register"]
 
 _LISTED = 60  # a longer plan is shown cell by cell
+_DIFF = "differs from the base in"  # title of a column
 
 NoData = Annotated[
     bool, typer.Option("--no-data", help="Do not open the data: ids and numbers of images stay unknown.")
@@ -27,7 +29,9 @@ NoData = Annotated[
 Trials = Annotated[
     str,
     typer.Option(
-        "--trials", metavar="auto|all|none", help="List trials; auto: up to 60, else a line for each cell."
+        "--trials",
+        metavar="auto|all|none",
+        help="Which trials to list. auto lists up to 60, and cells where there are more.",
     ),
 ]
 
@@ -42,7 +46,7 @@ Forecast = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    app.command(epilog="Example: assay plan studies/ksdd_smoke.yaml --data ~/surfaces")(plan)
+    app.command(epilog="Example: assay plan ksdd_smoke --data ~/surfaces")(plan)
 
 
 def plan(
@@ -76,7 +80,10 @@ def plan(
     if trials not in ("auto", "all", "none"):
         raise InputError(f"--trials is auto, all or none, found {trials!r}")
     if forecast and no_data:
-        raise InputError("--forecast times real training steps and needs the data: leave out --no-data")
+        raise InputError(
+            "--forecast times real training steps and needs the data, found --no-data beside "
+            "it. Leave one out."
+        )
     out = console()
     with LiveView(console(stderr=True)) as view:
         planned = read_plan(study, data=data, cache=cache, with_data=not no_data, say=view.message)
@@ -124,92 +131,62 @@ def _parts(
 
 
 def _trial_table(planned: Plan, records: Mapping[str, Record], *, known: bool) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("id", "cell", "seed", "fold", "differs from the base in", "state"):
-        table.add_column(title, overflow="fold", no_wrap=title == "id")
-    for trial in planned.trials:
-        record = records.get(trial.id)
-        cells = (
+    rows = [
+        (
             trial.id if known else "unknown",
             trial.cell,
             str(trial.seed),
             "–" if trial.fold is None else str(trial.fold),
             format_diff(trial.diff),
-            "planned" if record is None else record.status,
+            records[trial.id].status if trial.id in records else "planned",
         )
-        table.add_row(*(Text(cell) for cell in cells))
-    return table
+        for trial in planned.trials
+    ]
+    return text_table(("id", "cell", "seed", "fold", _DIFF, "state"), rows, whole=("id",))
 
 
 def _cell_table(planned: Plan, records: Mapping[str, Record]) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("cell", "trials", "done", "differs from the base in"):
-        table.add_column(title, overflow="fold")
     trials = Counter(trial.cell for trial in planned.trials)
     done = Counter(trial.cell for trial in planned.trials if trial.id in records)
-    for cell in planned.cells:
-        counts = str(trials[cell.name]), str(done[cell.name])
-        table.add_row(*(Text(text) for text in (cell.name, *counts, format_diff(cell.diff))))
-    return table
+    rows = [
+        (cell.name, str(trials[cell.name]), str(done[cell.name]), format_diff(cell.diff))
+        for cell in planned.cells
+    ]
+    return text_table(("cell", "trials", "done", _DIFF), rows)
 
 
 def _comparison_table(planned: Plan) -> Table:
-    """What is compared, on how many repeats, and all that changes with the level."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("comparison", "pairs", "n", "changes"):
-        table.add_column(title, overflow="fold", justify="right" if title in ("pairs", "n") else "left")
+    """Comparisons with their pairs, the repeats of these, and all that changes with the level."""
     repeats = _repeats_of_cells(planned)
+    rows: list[tuple[str, ...]] = []
     for comparison in planned.comparisons:
-        common = [len(repeats[one] & repeats[other]) for one, other in comparison.pairs]
+        common = [len(repeats[start] & repeats[end]) for start, end in comparison.pairs]
         fewest, most = min(common), max(common)
         changes = [*comparison.changes(), *(f"{p}, allowed: {why}" for p, why in comparison.allowed.items())]
-        cells = (
-            comparison.name,
-            str(len(comparison.pairs)),
-            str(most) if fewest == most else f"{fewest}–{most}",
-            "\n".join(changes),
-        )
-        table.add_row(*(Text(cell) for cell in cells))
-    return table
+        n = str(most) if fewest == most else f"{fewest}–{most}"
+        rows.append((comparison.name, str(len(comparison.pairs)), n, "\n".join(changes)))
+    return text_table(("comparison", "pairs", "n", "changes"), rows, right=("pairs", "n"))
 
 
 def _stage_table(stages: Mapping[str, StageNode], made: Collection[str]) -> Table:
     """Steps that trials share: how many there are, of how many trials, and how many are made."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("stage", "reads", "to make", "shared", "made", "used by trials"):
-        table.add_column(title, justify="left" if title in ("stage", "reads") else "right")
     kinds = dict.fromkeys((node.trials[0].trainable, node.name) for node in stages.values())
     several = len({trainable for trainable, _ in kinds}) > 1  # whose stages may have one name
+    rows: list[tuple[str, ...]] = []
     for kind in kinds:
         nodes = [node for node in stages.values() if (node.trials[0].trainable, node.name) == kind]
         reads = dict.fromkeys(stages[key].name for node in nodes for key in node.after)
         done = sum(node.key in made for node in nodes)
-        cells = (
-            ": ".join(kind) if several else kind[1],
-            ", ".join(reads) or "–",
-            str(len(nodes) - done),
-            str(sum(len(node.trials) > 1 for node in nodes)),
-            str(done),
-            str(len({trial.id for node in nodes for trial in node.trials})),
+        counts = (
+            len(nodes) - done,
+            sum(len(node.trials) > 1 for node in nodes),
+            done,
+            len({trial.id for node in nodes for trial in node.trials}),
         )
-        table.add_row(*(Text(cell) for cell in cells))
-    return table
+        name = ": ".join(kind) if several else kind[1]
+        rows.append((name, ", ".join(reads) or "–", *map(str, counts)))
+    numbers = ("to make", "shared", "made", "used by trials")
+    return text_table(("stage", "reads", *numbers), rows, right=numbers)
 
 
 def _repeats_of_cells(planned: Plan) -> dict[str, set[tuple[int, int | None]]]:
@@ -282,20 +259,18 @@ def _format_budget(planned: Plan) -> str:
 
 
 def _space_table(planned: Plan) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
     from assay.study.compare import format_value
     from assay.study.space import format_parameter
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("parameter", "drawn from", "where"):
-        table.add_column(title, overflow="fold")
-    for path, parameter in planned.study.space.items():
-        where = ", ".join(f"{other} is {format_value(value)}" for other, value in parameter.when.items())
-        table.add_row(*(Text(text) for text in (path, format_parameter(parameter), where or "–")))
-    return table
+    rows = [
+        (
+            path,
+            format_parameter(parameter),
+            ", ".join(f"{other} is {format_value(value)}" for other, value in parameter.when.items()) or "–",
+        )
+        for path, parameter in planned.study.space.items()
+    ]
+    return text_table(("parameter", "drawn from", "where"), rows)
 
 
 def _gigabytes(planned: Plan) -> str:

@@ -1,4 +1,4 @@
-"""`assay predict`: judge image files with the model of a trial."""
+"""`assay predict`: defects in image files, by the model of a trial."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BROKEN_SHOWN = 20
 
 
 class Format(StrEnum):
-    """What the table is written as."""
+    """Format of the table."""
 
     CSV = "csv"
     PARQUET = "parquet"
@@ -38,7 +38,7 @@ Paths = Annotated[
 Output = Annotated[
     Path, typer.Option("--output", metavar="DIR", help="New folder for the table and the pictures.")
 ]
-TableFormat = Annotated[Format, typer.Option("--format", help="Of the table.")]
+TableFormat = Annotated[Format, typer.Option("--format", help="Format of the table.")]
 Overlays = Annotated[
     bool, typer.Option("--overlays/--no-overlays", help="Draw each decision over its photo (PNG).")
 ]
@@ -61,10 +61,10 @@ def predict(
     masks: Masks = False,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Judge images: a table of scores, decisions and defect pixels, with pictures beside it.
+    """Predict defects in images: a table of scores, decisions and defect pixels, with pictures beside it.
 
     Thresholds are those that the trial chose on its validation images. Ctrl-C keeps what is done.
-    Exit code 1: some images could not be read; they are named, and the others are done.
+    Exit code 1: some images could not be read. They are named, and the others are done.
     """
     from assay.cli.live import LiveView
     from assay.cli.lookup import trial_id
@@ -85,7 +85,7 @@ def predict(
         view.message(f"loading the model of trial {id_}")
         from assay.production.model import load_model, revision_warning, trained_record
         from assay.production.predict import Pictures
-        from assay.production.predict import predict as judge
+        from assay.production.predict import predict as predict_photos
         from assay.production.rows import RowWriter
 
         model = load_model(store, trained_record(store, id_))
@@ -95,29 +95,33 @@ def predict(
         table = output / f"predictions.{form}"
         pictures = Pictures(output, masks, overlays)
         with RowWriter(table, form.value) as rows:
-            found = judge(model, photos, rows, pictures, _shown(view, console(stderr=True).is_terminal))
-    typer.echo(f"{found.done - len(found.broken)} images judged, {found.defective} defective: {table}")
-    for text in found.broken[:_BROKEN_SHOWN]:
-        typer.echo(f"not judged: {text}", err=True)
-    if len(found.broken) > _BROKEN_SHOWN:
-        typer.echo(f"and {len(found.broken) - _BROKEN_SHOWN} more, see the table", err=True)
-    if found.broken:
+            progress = predict_photos(
+                model, photos, rows, pictures, _shown(view, console(stderr=True).is_terminal)
+            )
+    typer.echo(
+        f"{progress.done - len(progress.broken)} images predicted, {progress.defective} defective: {table}"
+    )
+    for text in progress.broken[:_BROKEN_SHOWN]:
+        typer.echo(f"not predicted: {text}", err=True)
+    if len(progress.broken) > _BROKEN_SHOWN:
+        typer.echo(f"and {len(progress.broken) - _BROKEN_SHOWN} more, see the table", err=True)
+    if progress.broken:
         raise typer.Exit(1)
 
 
 def _shown(view: LiveView, terminal: bool) -> Callable[[PredictionProgress], None]:
-    """Tells ``view`` how far it is, several times a second on a terminal, every few seconds elsewhere."""
+    """Shows in ``view`` how far it is, several times a second on a terminal, every few seconds elsewhere."""
     from assay.cli.output import duration
 
     start = time.monotonic()
-    every, said = (0.25 if terminal else 5.0), start
+    every, shown = (0.25 if terminal else 5.0), start
 
     def show(progress: PredictionProgress) -> None:
-        nonlocal said
+        nonlocal shown
         now = time.monotonic()
-        if now - said < every:
+        if now - shown < every:
             return
-        said = now
+        shown = now
         rate = progress.done / (now - start)
         text = f"{progress.done}/{progress.total} images · {progress.defective} defective"
         if progress.broken:

@@ -41,7 +41,7 @@ CpusOption = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    app.command(epilog="Example: assay run studies/ksdd_smoke.yaml --data ~/surfaces")(run)
+    app.command(epilog="Example: assay run ksdd_smoke --data ~/surfaces")(run)
 
 
 def run(
@@ -80,7 +80,7 @@ def run(
         known = with_points(
             planned, store
         )  # a search that was changed since is refused before anything is written
-        _lay_down(store, planned)
+        _write_plan(store, planned)
         view.message("loading the engine")
         from assay.engine import EngineOptions, run_study
 
@@ -112,7 +112,7 @@ def run(
     raise typer.Exit(exit_code(outcome))
 
 
-def _lay_down(store: Store, plan: Plan) -> None:
+def _write_plan(store: Store, plan: Plan) -> None:
     """Write the study and its plan where `status`, `report` and the dashboard look for them."""
     from assay.storage.lease import refuse_if_held
 

@@ -31,17 +31,17 @@ def serve(
     environment: Mapping[str, str],
     path: str = "",
 ) -> None:
-    """Run a server until Ctrl-C, SIGTERM or its own end, and say where it is once it answers.
+    """Run a server until Ctrl-C, SIGTERM or its own end, and print its address once it answers.
 
     Args:
-        name: What the user calls it.
+        name: Its name in messages.
         command: Program and arguments.
-        host: That it listens on.
-        port: That it listens on.
+        host: Address that it listens on.
+        port: Port that it listens on.
         health: Path that answers when it is up.
-        takes: How long that takes, in words.
+        takes: Time until then, in words.
         environment: Variables on top of this process's own.
-        path: What follows the address that is said.
+        path: Rest of the address that is printed.
 
     Raises:
         InputError: If the address cannot be had.
@@ -72,7 +72,7 @@ def serve(
 
 
 def _wait_until_up(server: subprocess.Popen[bytes], name: str, address: str, health: str, path: str) -> None:
-    said = time.monotonic()
+    spoke = time.monotonic()
     while server.poll() is None:
         try:
             with urllib.request.urlopen(f"{address}{health}", timeout=1):
@@ -80,6 +80,6 @@ def _wait_until_up(server: subprocess.Popen[bytes], name: str, address: str, hea
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.3)
-        if time.monotonic() - said > _SLOW_START:
-            said = time.monotonic()
+        if time.monotonic() - spoke > _SLOW_START:
+            spoke = time.monotonic()
             typer.echo("still starting")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay.cli.tables import text_table
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -59,7 +61,10 @@ def settings(
         _show_methods(out, all_trainables().values())
     elif method in study_blocks():
         if preset is not None:
-            raise InputError(f"presets belong to methods, and {method} is a block of the study file")
+            raise InputError(
+                f"presets belong to methods, and {method} is a block of the study file: found "
+                f"--preset {preset}. Leave it out."
+            )
         _show_block(out, method, settings_of_block(method), name)
     else:
         _show_method(out, _found_method(method), name, preset)
@@ -172,17 +177,7 @@ def _print_settings(out: Console, rows: Sequence[Setting]) -> None:
 
 
 def _print_table(out: Console, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in titles:
-        wide = title in ("meaning", "what it says", "presets")
-        table.add_column(title, overflow="fold", ratio=1 if wide else None)
-    for row in rows:
-        table.add_row(*map(Text, row))
-    out.print(table)
+    out.print(text_table(titles, rows, wide=("meaning", "what it says", "presets")))
 
 
 def _print_fact(out: Console, label: str, text: str) -> None:

@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 
 def stop(target: Target, storage: Storage = DEFAULT_STORAGE) -> None:
-    """Ask a running study, or one of its trials, to end; `assay run` goes on from there.
+    """Ask a running study, or one of its trials, to end. `assay run` goes on from there.
 
     A study ends within seconds, a trial after the epoch it is in. Exit code 2: nobody runs it.
     """
@@ -77,7 +77,7 @@ def _refuse_trial(store: Store, trial: str) -> None:
 
 
 def _plans(store: Store, study: str, trial: str) -> bool:
-    """Whether the study has the trial; one whose plan cannot be read may have it."""
+    """True if the study has the trial; one whose plan cannot be read may have it."""
     from assay.storage.plans import stored_plan
     from trainables.errors import InputError
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay.cli.tables import text_table
+
 if TYPE_CHECKING:
     from assay.study import Study
 
@@ -43,10 +45,6 @@ def studies(context: typer.Context, *, reader: Reader = None, method: Method = N
     """
     if context.invoked_subcommand is not None:
         return
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
     from assay.cli.output import console
     from assay.study import read_study
     from assay.study.shipped import shipped_studies
@@ -59,22 +57,10 @@ def studies(context: typer.Context, *, reader: Reader = None, method: Method = N
         for study in shipped
         if reader in (None, study.data.reader) and (method is None or method in _methods(study))
     ]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("study", "question", "method", "data", "trials", "needs"):
-        table.add_column(title, overflow="fold", no_wrap=title == "study")
-    for study in sorted(chosen, key=lambda study: (_needs_data(study), study.study)):
-        needs = [*(["data"] if _needs_data(study) else []), *(["GPU"] if study.resources.gpus else [])]
-        row = (
-            study.study,
-            study.question,
-            _named(_methods(study)),
-            study.data.reader,
-            _trials(study),
-            ", ".join(needs) or "nothing",
-        )
-        table.add_row(*map(Text, row))
+    rows = [_row(study) for study in sorted(chosen, key=lambda study: (_needs_data(study), study.study))]
+    titles = ("study", "question", "method", "data", "trials", "needs")
     out = console()
-    out.print(table)
+    out.print(text_table(titles, rows, whole=("study",)))
     out.print(
         "Train one: `assay run NAME`, with --data ROOT where it needs data. `assay plan NAME --forecast` "
         "says how long that takes here.\nChange one: `assay studies copy NAME`."
@@ -92,6 +78,20 @@ def copy(name: StudyName, folder: Folder = Path()) -> None:
     typer.echo(f"next: assay run {shlex.quote(str(path))}{data}")
 
 
+def _row(study: Study) -> tuple[str, ...]:
+    methods = _methods(study)
+    named = ", ".join(methods) if len(methods) <= _METHODS else f"{len(methods)} methods"
+    needs = [*(["data"] if _needs_data(study) else []), *(["GPU"] if study.resources.gpus else [])]
+    return (
+        study.study,
+        study.question,
+        named,
+        study.data.reader,
+        _trials(study),
+        ", ".join(needs) or "nothing",
+    )
+
+
 def _refuse_unknown(option: str, value: str | None, known: set[str]) -> None:
     from assay.study.source import nearest
     from trainables.errors import InputError
@@ -107,10 +107,6 @@ def _methods(study: Study) -> list[str]:
     return list(dict.fromkeys(name for name in names if name is not None))
 
 
-def _named(methods: list[str]) -> str:
-    return ", ".join(methods) if len(methods) <= _METHODS else f"{len(methods)} methods"
-
-
 def _needs_data(study: Study) -> bool:
     from trainables.data.readers import READERS
 
@@ -118,7 +114,7 @@ def _needs_data(study: Study) -> bool:
 
 
 def _trials(study: Study) -> str:
-    """How many trials the study plans; a study that is confounded on purpose plans none."""
+    """The number of trials that the study plans; none where it is confounded on purpose."""
     from assay.study import plan_study
     from trainables.errors import InputError
 

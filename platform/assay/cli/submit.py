@@ -54,8 +54,7 @@ Follow = Annotated[bool, typer.Option("--follow/--no-follow", help="Show what th
 
 def register(app: typer.Typer) -> None:
     app.command(
-        epilog="Example: assay submit studies/quickstart.yaml --address http://127.0.0.1:8265 "
-        "--storage s3://bucket/assay"
+        epilog="Example: assay submit quickstart --address http://127.0.0.1:8265 --storage s3://bucket/assay"
     )(submit)
 
 
@@ -74,7 +73,7 @@ def submit(
     """Run a study as a job of a Ray cluster: `assay run` there, with the code and the study of this machine.
 
     The job goes on when this command ends. Storage and data are named as the nodes see them. Exit code: that
-    of `assay run`; 130 if the job was stopped, or is no longer followed; with --no-follow 0 once it is there.
+    of `assay run`. 130 if the job was stopped, or is no longer followed; with --no-follow 0 once it is there.
     """
     from assay.cli.planning import read_plan
 
@@ -95,18 +94,18 @@ def submit(
     job = submit_job(study, plan.study, arguments, address=address, python=_absolute("python", python))
     typer.echo(f"job {job.id}")
     if not follow:
-        _format_ways_on(job, name, storage)
+        _print_next_commands(job, name, storage)
         return
     try:
         code = job.follow(lambda text: typer.echo(text, nl=False))
     except KeyboardInterrupt:
         typer.echo("\nthe job runs on")
-        _format_ways_on(job, name, storage)
+        _print_next_commands(job, name, storage)
         raise typer.Exit(130) from None
     raise typer.Exit(code)
 
 
-def _format_ways_on(job: Job, name: str, storage: str) -> None:
+def _print_next_commands(job: Job, name: str, storage: str) -> None:
     from assay.cli.options import in_use
 
     address = job.client.get_address()

@@ -153,7 +153,7 @@ def _reader_options(readers: Iterable[Reader] | None) -> Iterator[Setting]:
 
 
 def _target(schema: _Schema, definitions: _Schema) -> _Schema:
-    """What a schema refers to; of an optional block the block."""
+    """The schema that a reference leads to; of an optional block the block."""
     if "$ref" in schema:
         return definitions[schema["$ref"].rpartition("/")[2]]
     blocks = [_target(way, definitions) for way in schema.get("anyOf", ()) if "$ref" in way]

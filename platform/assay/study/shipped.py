@@ -52,10 +52,10 @@ def find_study(text: Path) -> FoundStudy:
         return FoundStudy(_existing(text))
     if text.suffix in SUFFIXES:
         return FoundStudy(_existing(text))
-    own = next((path for suffix in SUFFIXES if (path := Path(f"{text}{suffix}")).is_file()), None)
-    if own is not None:
-        remark = f"taking {own} of this folder, not the study {text} that comes with assay"
-        return FoundStudy(own, remark if text.name in shipped else "")
+    file = next((path for suffix in SUFFIXES if (path := Path(f"{text}{suffix}")).is_file()), None)
+    if file is not None:
+        remark = f"taking {file} of this folder, not the study {text} that comes with assay"
+        return FoundStudy(file, remark if text.name in shipped else "")
     if text.name in shipped:
         return FoundStudy(shipped[text.name], f"taking the study {text} that comes with assay")
     raise InputError(
