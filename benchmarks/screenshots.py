@@ -20,7 +20,7 @@ from tests.e2e.dashboard.serving import serve
 CHROMIUM = "/usr/bin/chromium"
 STUDY = "additions"
 PATIENCE = 300_000  # ms
-_COMPARED = ["off·off·off", "on·off·off", "on·on·off", "on·on·on"]
+_COMPARED = ["all off", "balance", "balance + stop", "balance + stop + distance"]
 _MASKS = {"cells": _COMPARED, "b": _COMPARED[-1], "sort": "disagreement"}
 
 _CHART = "[data-testid=stVegaLiteChart] :is(svg, canvas)"

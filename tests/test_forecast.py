@@ -164,8 +164,8 @@ def test_trials_that_differ_in_a_rate_only_have_one_shape(tmp_path: Path) -> Non
     said: list[str] = []
     forecast = forecast_study(plan, {}, machine, said.append)
     assert [set(shape.cells) for shape in forecast.shapes] == [
-        {"slow·off", "fast·off"},
-        {"slow·on", "fast·on"},
+        {"rate=slow stop=off", "rate=fast stop=off"},
+        {"rate=slow stop=on", "rate=fast stop=on"},
     ]
     assert [shape.missing for shape in forecast.shapes] == [6, 6]
     assert len(said) == 2

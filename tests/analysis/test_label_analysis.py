@@ -98,7 +98,7 @@ def test_where_normal_images_are_the_same_labels_of_defective_ones_are_bought() 
     assert further.counted == "labels of defective images"
     assert further.labels == (40, 15)
     assert further.start is not None
-    assert further.start.cell.name == "n15·p40"  # the dearest that leaves masks to draw
+    assert further.start.cell.name == "masks=n15 images=p40"  # the dearest that leaves masks to draw
 
 
 def test_hours_are_by_default_as_many_as_double_the_first_kind() -> None:
@@ -108,7 +108,7 @@ def test_hours_are_by_default_as_many_as_double_the_first_kind() -> None:
 def test_advice_names_hours_start_and_the_sure_kind() -> None:
     section = next_section([further_of()])
     assert section.intro.startswith(
-        "Spend 2.0 further minutes on labels of defective images, from n15·p40 "
+        "Spend 2.0 further minutes on labels of defective images, from masks=n15 images=p40 "
         "(40 labels of defective images and 15 masks): they gain more with P = "
     )
     assert [row[1:3] for row in section.table.rows] == [
@@ -123,16 +123,19 @@ def test_masks_are_not_bought_for_images_that_are_not_there() -> None:
     quick = few.replace(
         "image_label_seconds: 3, mask_seconds: 90", "image_label_seconds: 30, mask_seconds: 10"
     )
-    further = further_of(quick, start="n15·p16", hours=0.01)
+    further = further_of(quick, start="masks=n15 images=p16", hours=0.01)
     assert further.advice.choice is None
     assert "1 defective training images have no mask yet, and the hours are for 4" in further.advice.reason
 
 
 def test_a_start_without_a_choice_gets_no_advice() -> None:
     grid = GRID.replace("n2: {supervision: {mixed: 2}}", "n0: {supervision: weak, config: {balance: none}}")
-    further = further_of(grid, start="n0·p20")
+    further = further_of(grid, start="masks=n0 images=p20")
     assert further.start is None
-    assert "n0·p20 does not have the masks of some defective images" in next_section([further]).intro
+    assert (
+        "masks=n0 images=p20 does not have the masks of some defective images"
+        in next_section([further]).intro
+    )
 
 
 @pytest.mark.parametrize(
@@ -163,7 +166,7 @@ def test_a_report_advises_only_where_both_kinds_vary() -> None:
     ("text", "asked", "message"),
     [
         (GRID.replace("labelling:", "#"), {}, "does not say what labels take. Add `labelling:"),
-        (GRID, {"start": "n9"}, "no finished cell is called n9. There are: n2·p20"),
+        (GRID, {"start": "n9"}, "no finished cell is called n9. There are: masks=n2 images=p20"),
         (GRID, {"hours": 0.0}, "above 0 and at most 100,000, found 0"),
         (GRID, {"hours": math.nan}, "found nan"),
         (

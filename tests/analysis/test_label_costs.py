@@ -117,15 +117,15 @@ def test_data_sets_have_fronts_of_their_own() -> None:
     plan, records = trained(two, lambda images, masks: 0.5 + 0.01 * masks)
     costs = costs_of(plan, records)
     assert [[cell.cell.name for cell in one] for one in costs.fronts] == [
-        ["n0·a", "n5·a", "n15·a", "all·a"],
-        ["n0·b", "n5·b", "n15·b", "all·b"],
+        ["masks=n0 kind=a", "masks=n5 kind=a", "masks=n15 kind=a", "masks=all kind=a"],
+        ["masks=n0 kind=b", "masks=n5 kind=b", "masks=n15 kind=b", "masks=all kind=b"],
     ]
 
 
 def test_lines_run_along_the_masks_and_smaller_training_sets_are_alternatives() -> None:
     costs = costs_of(*trained(GRID, lambda images, masks: 0.5 + 0.01 * masks))
     assert [[cell.cell.name for cell in line] for line in costs.lines] == [
-        [f"n{masks}·{images}" for masks in (2, 5, 15)] for images in ("p20", "p30", "p40")
+        [f"masks=n{masks} images={images}" for masks in (2, 5, 15)] for images in ("p20", "p30", "p40")
     ]
     assert len({cell.data for cell in costs.cells}) == 1
 

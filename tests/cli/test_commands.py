@@ -222,7 +222,7 @@ def test_overlays_of_a_model_that_shows_its_stages_have_a_sheet_of_each_cell(
     file = tmp_path / "sheet.png"
     answer = assay("report", "small", "--storage", store.uri, "--overlays", file)
     assert answer.code == 0, answer.err
-    written = [file, tmp_path / "sheet_files" / f"00-{plan.trials[0].cell}.png"]
+    written = [file, tmp_path / "sheet_files" / "00-all_off.png"]
     for path in written:
         assert f"wrote {path}" in answer.err
         assert cv2.imread(str(path)) is not None

@@ -30,11 +30,13 @@ def storage(tmp_path: Path) -> str:
 
 
 def test_the_advice_is_for_the_hours_and_the_start_that_are_asked(assay: Assay, storage: str) -> None:
-    answer = assay("labels", "labels", "--hours", "0.02", "--from", "n5·p40", "--storage", storage)
+    answer = assay(
+        "labels", "labels", "--hours", "0.02", "--from", "masks=n5 images=p40", "--storage", storage
+    )
     assert answer.code == 0
-    assert "from n5·p40 (40 labels of defective images and 5 masks)" in answer.out
+    assert "from masks=n5 images=p40 (40 labels of defective images and 5 masks)" in answer.out
     assert "1.2 further minutes" in answer.out
-    assert "| n5·p40 | labels of defective images " in answer.out
+    assert "| masks=n5 images=p40 | labels of defective images " in answer.out
 
 
 @pytest.mark.parametrize(

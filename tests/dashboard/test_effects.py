@@ -19,7 +19,7 @@ from tests.cli.small_study import finished
 from tests.dashboard.conftest import Show
 from tests.dashboard.made_records import large_study_text
 
-ROW = re.compile(r"(lr: l0 → l\d) (…·l\d) is ")  # of the words for who cannot see the picture
+ROW = re.compile(r"(lr: l0 → l\d) within (w_pos=l\d) is ")  # of the words for who cannot see the picture
 
 
 @pytest.fixture
@@ -47,14 +47,14 @@ def test_every_comparison_is_on_one_of_the_pages(show: Show, many: Plan) -> None
 
 def test_comparisons_are_filtered_by_level_and_by_cells(show: Show, many: Plan) -> None:
     of_level = drawn(show("effects", "large", only="lr: l0 → l7"))
-    assert of_level == [("lr: l0 → l7", f"…·l{k}") for k in range(10)]
-    assert drawn(show("effects", "large", only="lr: l0 → l7", within="…·l4")) == [of_level[4]]
+    assert of_level == [("lr: l0 → l7", f"w_pos=l{k}") for k in range(10)]
+    assert drawn(show("effects", "large", only="lr: l0 → l7", within="w_pos=l4")) == [of_level[4]]
     nothing = drawn(show("effects", "large", only="../../etc", within="<b>", rows="999"))
     assert len(nothing) == MOST_ROWS, "what is no choice is ignored"
 
 
 def test_the_numbers_of_the_first_page_are_on_the_scale_of_all(show: Show, many: Plan, store: Store) -> None:
-    finished(next(trial for trial in many.trials if trial.cell == "l9·l9"), store, image_ap=0.1)
+    finished(next(trial for trial in many.trials if trial.cell == "lr=l9 w_pos=l9"), store, image_ap=0.1)
     (first,) = show("effects", "large").get("vega_lite_chart")
     low = min(layer["encoding"]["x"]["scale"]["domain"][0] for layer in json.loads(first.proto.spec)["layer"])
     assert low < -0.8, "l9 in l9 is on the last page"

@@ -32,7 +32,7 @@ def test_the_list_counts_trials_and_names_the_best_cell(store: Store) -> None:
     (entry,) = studies(store)
     assert (entry.counts, entry.total, entry.planned, entry.running) == ({"finished": 3}, 4, 1, 0)
     assert entry.best is not None
-    assert (entry.best.cell, entry.best.mean, entry.best.n) == ("on", 0.95, 1)
+    assert (entry.best.cell, entry.best.mean, entry.best.n) == ("balance", 0.95, 1)
 
 
 def test_the_server_reads_all_studies_while_it_starts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,15 +30,15 @@ def test_further_metrics_have_a_spread_and_published_figures_stand_beside_their_
     table = cell_table(view(store, "known"), luck=False)
     titles = [table.titles[name].removesuffix(" ↑").removesuffix(" ↓") for name in table.frame]
     assert titles == ["balance", "best", "AP", "±", "95 % interval", "published", "FP", "±", "FN", "±", "n"]
-    assert table.frame.loc["on", "published image_ap"] == 0.912
-    assert table.frame.loc["off", "spread fp"] == 0.0
+    assert table.frame.loc["balance", "published image_ap"] == 0.912
+    assert table.frame.loc["all off", "spread fp"] == 0.0
 
 
 def test_marks_of_the_table_are_the_reports_and_refer_to_its_notes(store: Store) -> None:
     now = view(store, "small")
     assert list(cell_table(now, luck=False).frame["n"]) == ["2", "1 of 2 ¹"]
     (note,) = ablation(now, luck=False).notes
-    assert note.startswith("on: n = 1 of 2: 1 missing")
+    assert note.startswith("balance: n = 1 of 2: 1 missing")
 
 
 def test_a_record_that_cannot_be_read_is_named_unfolded(show: Show, store: Store, plan: Plan) -> None:
@@ -50,12 +50,12 @@ def test_a_record_that_cannot_be_read_is_named_unfolded(show: Show, store: Store
 
 
 def test_chosen_cells_stay_chosen_when_their_rows_move(show: Show) -> None:
-    app = show("table", cells="off")
+    app = show("table", cells="all off")
     assert marked(app) == [0]
     app.toggle(key="best").set_value(True).run()
-    assert list(app.dataframe[0].value.index) == ["on", "off"]
+    assert list(app.dataframe[0].value.index) == ["balance", "all off"]
     assert marked(app) == [1]
-    app.multiselect(key="cells").set_value(["off", "on"]).run()
+    app.multiselect(key="cells").set_value(["all off", "balance"]).run()
     assert marked(app) == [0, 1]
 
 

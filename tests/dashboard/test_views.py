@@ -61,11 +61,11 @@ def test_the_table_holds_the_numbers_of_the_csv(store: Store, plan: Plan) -> Non
 
 def test_cells_are_ordered_by_their_mean_if_so_wished(store: Store) -> None:
     now = view(store, "small")
-    assert in_order(now, None) == ["off", "on"]
-    assert in_order(now, METRICS["image_ap"]) == ["on", "off"]
+    assert in_order(now, None) == ["all off", "balance"]
+    assert in_order(now, METRICS["image_ap"]) == ["balance", "all off"]
 
 
 def test_trials_of_chosen_cells_are_listed_with_what_is_missing(store: Store) -> None:
-    table = trial_table(view(store, "small"), ["on"])
+    table = trial_table(view(store, "small"), ["balance"])
     assert list(table["status"]) == ["finished", "planned"]
     assert list(table["repeat"]) == ["seed 0", "seed 1"]

@@ -53,8 +53,8 @@ def test_every_comparison_is_a_row_with_its_verdict_in_words() -> None:
     assert text.count("n = 8, better in 8") == 2
     for part in (
         "On this split",
-        "full·…",
-        "…·on",
+        "supervision=full",
+        "stop=on",
         "difference in AP on test data (0–1), right level minus left",
     ):
         assert part in text
@@ -85,7 +85,7 @@ def test_nothing_trained_is_no_picture_and_a_lost_repeat_is_counted() -> None:
     plan = with_seeds(8)
     assert comparisons_plot(plan, analyse_study(plan, {})) is None
     records = records_of(plan)
-    lost = next(trial for trial in plan.trials if trial.cell == "full·on")
+    lost = next(trial for trial in plan.trials if trial.cell == "supervision=full stop=on")
     records[lost.id] = lose(lost, "failed")
     assert "n = 7 of 8, better in 7" in words(compared(plan, records))
 
@@ -94,7 +94,8 @@ def test_who_cannot_see_the_picture_is_told_the_verdicts() -> None:
     plan = with_seeds(8)
     alt = compared(plan, records_of(plan)).alt
     assert alt.startswith(
-        "Comparisons, AP. On this split: stop: off → on full·… is shown; stop: off → on few·…"
+        "Comparisons, AP. On this split: stop: off → on within supervision=full is shown; "
+        "stop: off → on within supervision=few"
     )
 
 

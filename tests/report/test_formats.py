@@ -216,7 +216,7 @@ def test_the_csv_of_cells_has_the_numbers_of_the_records() -> None:
     records = make_records(PLAN)
     table = pd.read_csv(io.StringIO(cells_csv(PLAN, records, analyse_study(PLAN, records))))
     assert len(table) == len(PLAN.cells) * 3
-    row = table.set_index(["cell", "metric"]).loc[("full·on", "image_ap")]
+    row = table.set_index(["cell", "metric"]).loc[("supervision=full stop=on", "image_ap")]
     assert (row["factor:stop"], row["n"], row["sd_over"]) == ("on", 3, "3 seeds")
     assert row["mean"] == pytest.approx(0.88)
     assert row["low"] < row["mean"] < row["high"]
@@ -230,7 +230,11 @@ def test_the_csv_of_comparisons_has_the_columns_of_the_answers() -> None:
     families = ["comparisons"] * 4 + ["main effects"] * 2 + ["interactions"] + ["further metrics"] * 8
     assert [row["family"] for row in rows] == families
     assert list(rows[0])[-4:] == ["more", "more_low", "more_high", "note"]
-    assert (rows[0]["cell_a"], rows[0]["cell_b"], rows[0]["verdict"]) == ("full·on", "full·off", "open")
+    assert (rows[0]["cell_a"], rows[0]["cell_b"], rows[0]["verdict"]) == (
+        "supervision=full stop=on",
+        "supervision=full stop=off",
+        "open",
+    )
     assert float(rows[0]["difference"]) == pytest.approx(0.05)
 
 

@@ -78,8 +78,8 @@ def test_each_cell_has_a_sheet_of_photo_truth_and_stages(store: Store) -> None:
     trials = [t for t in PLAN.trials if t.seed == 1][:2]
     records = {t.id: keep_lineage(store, t, "ab") for t in trials}
     sheets = dict(lineage_sheets(PLAN, store, records))
-    assert list(sheets) == ["00-full_off.png", "01-full_on.png"]
-    sheet = sheets["00-full_off.png"]
+    assert list(sheets) == ["00-supervision_full_stop_off.png", "01-supervision_full_stop_on.png"]
+    sheet = sheets["00-supervision_full_stop_off.png"]
     height, width = 7 * 32, 7 * 24  # enlarged, as pictures of 32 pixels are small
     assert sheet.shape == (37 + 2 * (height + 10), sheet.shape[1], 3)
     places = (sheet.shape[1] - (4 - k) * (width + 10) for k in range(4))

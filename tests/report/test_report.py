@@ -86,12 +86,15 @@ def test_a_hundredth_in_one_of_eighteen_repeats_still_shows() -> None:
 
 def test_moving_one_score_moves_only_the_differences_its_cell_is_part_of() -> None:
     records = make_records(PLAN)
-    trial = next(t for t in PLAN.trials if t.cell == "few·on")
+    trial = next(t for t in PLAN.trials if t.cell == "supervision=few stop=on")
     before = comparisons_of(PLAN, records)
     after = comparisons_of(PLAN, records | {trial.id: moved(records[trial.id], "image_ap", 0.03)})
     pairs = [pair for comparison in PLAN.comparisons for pair in comparison.pairs]
     changed = [pair for pair, a, b in zip(pairs, before.rows, after.rows, strict=True) if a != b]
-    assert changed == [("few·off", "few·on"), ("few·on", "full·on")]
+    assert changed == [
+        ("supervision=few stop=off", "supervision=few stop=on"),
+        ("supervision=few stop=on", "supervision=full stop=on"),
+    ]
 
 
 def noisy(trial: Trial) -> dict[str, float]:
@@ -116,7 +119,14 @@ def test_a_comparison_has_its_difference_interval_p_and_verdict() -> None:
     assert [column.title for column in table.columns] == [
         "comparison", "within", "difference in AP", "better in", "p (Holm)", "verdict",
     ]  # fmt: skip
-    assert table.rows[0] == ("stop: off → on", "full·…", "+0.053 [0.051, 0.056]", "8 of 8", ".031", "shown")
+    assert table.rows[0] == (
+        "stop: off → on",
+        "supervision=full",
+        "+0.053 [0.051, 0.056]",
+        "8 of 8",
+        ".031",
+        "shown",
+    )
     assert table.rows[2][3:] == ("0 of 8, 8 tied", "1", "identical ¹")
     assert table.notes[0].startswith("no spread seen; all equal: with 95 % confidence fewer than 31 % of")
 
@@ -167,12 +177,12 @@ def test_the_mark_of_a_disagreement_is_explained_in_every_table_that_has_it() ->
 
 def test_fewer_false_alarms_are_better() -> None:
     def scores(trial: Trial) -> dict[str, float]:
-        return {**noisy(trial), "fp": 9.0 - (trial.cell == "full·on") - trial.seed % 2}
+        return {**noisy(trial), "fp": 9.0 - (trial.cell == "supervision=full stop=on") - trial.seed % 2}
 
     plan = with_seeds(8)
     records = {trial.id: make_record(trial, scores) for trial in plan.trials}
     (row, *_) = sections_of(plan, records)["Further"].table.rows
-    assert row[1:4] == ("stop: off → on", "full·…", "−1.0 [−1.8, −0.2]")
+    assert row[1:4] == ("stop: off → on", "supervision=full", "−1.0 [−1.8, −0.2]")
 
 
 def test_pairs_that_nesting_makes_are_told_apart_by_the_nested_level() -> None:
@@ -181,7 +191,10 @@ def test_pairs_that_nesting_makes_are_told_apart_by_the_nested_level() -> None:
     )
     plan = make_plan(STUDY.replace("design:", f"{wide}design:"))
     rows = comparisons_of(plan, make_records(plan)).rows
-    assert [row[1] for row in rows[:2]] == ["full·…·one", "full·…·three"]
+    assert [row[1] for row in rows[:2]] == [
+        "supervision=full wide=one",
+        "supervision=full wide=three",
+    ]
 
 
 def test_too_few_repeats_are_told_from_when_on_they_speak() -> None:
@@ -246,7 +259,7 @@ def test_better_means_lower_where_the_metric_counts_errors() -> None:
 
 def test_a_comparison_is_over_the_repeats_that_both_cells_have() -> None:
     records = make_records(PLAN)
-    lost = next(t for t in PLAN.trials if t.cell == "full·on" and t.seed == 2)
+    lost = next(t for t in PLAN.trials if t.cell == "supervision=full stop=on" and t.seed == 2)
     del records[lost.id]
     table = comparisons_of(PLAN, records)
     assert table.rows[0][2:4] == ("+0.050 (+0.050, +0.050)", "2 of 2 (1 lost)")
@@ -254,11 +267,11 @@ def test_a_comparison_is_over_the_repeats_that_both_cells_have() -> None:
 
 def test_a_lost_repeat_is_named_under_the_table() -> None:
     records = make_records(PLAN)
-    lost = next(t for t in PLAN.trials if t.cell == "full·on")
+    lost = next(t for t in PLAN.trials if t.cell == "supervision=full stop=on")
     records[lost.id] = lose(lost, "diverged", "NaN loss at epoch 3")
     text = markdown_of(PLAN, records)
     assert "2 of 3 ¹" in text
-    assert "- ¹ full·on: n = 2 of 3: 1 diverged (NaN loss at epoch 3)" in text
+    assert "- ¹ supervision=full stop=on: n = 2 of 3: 1 diverged (NaN loss at epoch 3)" in text
 
 
 def test_a_row_whose_spread_is_over_fewer_repeats_than_planned_says_so() -> None:
@@ -321,7 +334,7 @@ def test_a_note_of_some_cells_names_them() -> None:
     first, *others = PLAN.cells
     noted = first.model_copy(update={"footnotes": ("drop_last: as published.",)})
     page = markdown_of(with_changes(PLAN, cells=(noted, *others)), make_records(PLAN))
-    assert "- drop_last: as published (in full·off)." in page
+    assert "- drop_last: as published (in supervision=full stop=off)." in page
 
 
 def test_a_note_of_the_evaluation_is_printed_once_with_its_cells() -> None:
@@ -332,7 +345,10 @@ def test_a_note_of_the_evaluation_is_printed_once_with_its_cells() -> None:
         if trial.levels["supervision"] == "few" and result is not None:
             changed = result.model_copy(update={"notes": (note,)})
             records[trial.id] = records[trial.id].model_copy(update={"result": changed})
-    assert markdown_of(PLAN, records).count(f"- {note} (in few·off, few·on).") == 1
+    assert (
+        markdown_of(PLAN, records).count(f"- {note} (in supervision=few stop=off, supervision=few stop=on).")
+        == 1
+    )
 
 
 PUBLISHED = """

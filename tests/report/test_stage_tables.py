@@ -83,11 +83,11 @@ def test_a_method_without_stages_has_no_section() -> None:
 def test_stages_come_in_chain_order_then_training_labels_then_floors_and_equal_cells_share_a_row() -> None:
     assert columns(section(), "stage", "cells") == [
         ("cam", "all"),
-        ("final_cam", "full·on, few·on"),
-        ("s1", "full·off, few·off"),
-        ("s1", "full·on, few·on"),
-        ("on training images: pseudo", "full·off, few·off"),
-        ("on training images: pseudo", "full·on, few·on"),
+        ("final_cam", "supervision=full stop=on, supervision=few stop=on"),
+        ("s1", "supervision=full stop=off, supervision=few stop=off"),
+        ("s1", "supervision=full stop=on, supervision=few stop=on"),
+        ("on training images: pseudo", "supervision=full stop=off, supervision=few stop=off"),
+        ("on training images: pseudo", "supervision=full stop=on, supervision=few stop=on"),
         ("floor: random", "all"),
     ]
 
@@ -101,20 +101,26 @@ def test_what_a_label_has_no_metric_of_is_a_dash() -> None:
 
 
 def test_a_lost_repeat_is_counted() -> None:
-    lost = next(trial for trial in PLAN.trials if trial.cell == "full·off")
+    lost = next(trial for trial in PLAN.trials if trial.cell == "supervision=full stop=off")
     found = section({**RECORDS, lost.id: lose(lost, "diverged", "NaN")})
     rows = columns(found, "stage", "cells", "n")
-    assert ("s1", "full·off", "2 of 3") in rows
-    assert ("s1", "few·off", "3") in rows
+    assert ("s1", "supervision=full stop=off", "2 of 3") in rows
+    assert ("s1", "supervision=few stop=off", "3") in rows
 
 
 def test_many_cells_are_named_in_a_note() -> None:
     three = "{a: {config: {epochs: 1}}, b: {config: {epochs: 2}}, c: {config: {epochs: 3}}}"
     plan = make_plan(STUDY.replace("design:", f"  epochs: {three}\ndesign:"))
     found = section(with_stages(plan, {"off": SHORT, "on": LONG}), plan)
-    assert columns(found, "stage", "cells")[1] == ("final_cam", "full·on·a and 5 more ¹")
+    assert columns(found, "stage", "cells")[1] == (
+        "final_cam",
+        "supervision=full stop=on epochs=a and 5 more ¹",
+    )
     assert found.table is not None
-    assert found.table.notes[0].startswith("final_cam: full·on·a, full·on·b, full·on·c, few·on·a")
+    assert found.table.notes[0].startswith(
+        "final_cam: supervision=full stop=on epochs=a, supervision=full stop=on epochs=b, "
+        "supervision=full stop=on epochs=c, supervision=few stop=on epochs=a"
+    )
 
 
 def test_what_is_read_with_care_is_said() -> None:
@@ -159,9 +165,9 @@ def test_csv_has_a_row_per_stage_cell_and_metric() -> None:
     rows = read_csv(stages_csv(PLAN, RECORDS))
     found = [(row["of"], row["stage"], row["cell"], row["metric"], row["n"]) for row in rows]
     assert found[:3] == [
-        ("test", "cam", "full·off", "pixel_ap", "3"),
-        ("test", "cam", "full·off", "pixel_iou_positive", "3"),
-        ("test", "cam", "full·off", "pixel_iou", "3"),
+        ("test", "cam", "supervision=full stop=off", "pixel_ap", "3"),
+        ("test", "cam", "supervision=full stop=off", "pixel_iou_positive", "3"),
+        ("test", "cam", "supervision=full stop=off", "pixel_iou", "3"),
     ]
     assert {row[:2] for row in found} == {one[:2] for one in LONG}
     assert len(set(found)) == len(found) == sum(2 * (3 if one[0] != "train" else 2) for one in SHORT + LONG)
@@ -194,9 +200,9 @@ def test_a_stage_with_a_cells_values_has_the_cells_interval_in_csv(folds: bool) 
 
 
 def test_a_stage_that_lost_a_repeat_has_a_mean_and_no_interval_in_csv() -> None:
-    lost = next(trial for trial in PLAN.trials if trial.cell == "full·off")
+    lost = next(trial for trial in PLAN.trials if trial.cell == "supervision=full stop=off")
     rows = read_csv(stages_csv(PLAN, {**RECORDS, lost.id: lose(lost, "diverged", "NaN")}))
-    first = next(row for row in rows if row["cell"] == "full·off")
+    first = next(row for row in rows if row["cell"] == "supervision=full stop=off")
     assert (first["n"], first["n_planned"], first["low"], first["interval"]) == ("2", "3", "", "")
     assert first["mean"]
 

@@ -53,20 +53,25 @@ def test_what_differs_is_named_once_for_all_cells_with_both_values() -> None:
 def test_what_differs_in_one_cell_only_is_named_for_it() -> None:
     other = SECOND.replace("mixed: 5", "mixed: 6")
     rows = rows_of(sections_of(of(make_plan(FIRST)), second_side(other))["What"])
-    assert ("few·on", "supervision", "mixed: 5", "mixed: 6") in rows
+    assert ("supervision=few stop=on", "supervision", "mixed: 5", "mixed: 6") in rows
     assert ("all", "config.epochs", "50", "77") in rows
 
 
 def test_scores_stand_beside_each_other() -> None:
     table = page_of(of(make_plan(FIRST)), second_side()).table
     assert [column.title for column in table.columns] == ["cell", "AP in additions", "n", "AP in longer", "n"]
-    assert table.rows[0] == ("full·off", "0.855 ± 0.024", "8", "0.903 ± 0.002", "8")
+    assert table.rows[0] == ("supervision=full stop=off", "0.855 ± 0.024", "8", "0.903 ± 0.002", "8")
 
 
 def test_repeats_on_the_same_test_images_are_compared_in_pairs() -> None:
     section = sections_of(of(make_plan(FIRST)), second_side())["Comparisons"]
     assert section.intro.startswith("longer minus additions, with all that differs between them.")
-    assert rows_of(section)[0][:4] == ("additions → longer", "full·off", "+0.049 [0.030, 0.067]", "8 of 8")
+    assert rows_of(section)[0][:4] == (
+        "additions → longer",
+        "supervision=full stop=off",
+        "+0.049 [0.030, 0.067]",
+        "8 of 8",
+    )
     assert rows_of(section)[0][-1].startswith("shown")
 
 
@@ -80,7 +85,10 @@ def test_repeats_of_another_split_are_not_compared() -> None:
     other = second_side(SECOND.replace("splits: published", "splits: per_seed"))
     page = page_of(of(make_plan(FIRST)), other)
     assert "Comparisons" not in sections_of(of(make_plan(FIRST)), other)
-    assert page.notes[-1].startswith("Not compared: full·off, full·on, few·off, few·on.")
+    assert page.notes[-1].startswith(
+        "Not compared: supervision=full stop=off, supervision=full stop=on, "
+        "supervision=few stop=off, supervision=few stop=on."
+    )
 
 
 def test_repeats_on_other_images_are_not_compared() -> None:
@@ -101,7 +109,10 @@ def test_cells_that_only_one_has_are_named() -> None:
     other = second_side(SECOND.replace("few: {supervision: {mixed: 5}}", "some: {supervision: {mixed: 5}}")
                         .replace("from: few", "from: some"))  # fmt: skip
     section = sections_of(of(make_plan(FIRST)), other)["What"]
-    assert section.notes == ("Only in additions: few·off, few·on.", "Only in longer: some·off, some·on.")
+    assert section.notes == (
+        "Only in additions: supervision=few stop=off, supervision=few stop=on.",
+        "Only in longer: supervision=some stop=off, supervision=some stop=on.",
+    )
 
 
 def test_studies_of_one_cell_each_need_no_common_names() -> None:
@@ -113,7 +124,7 @@ def test_studies_of_one_cell_each_need_no_common_names() -> None:
 def test_studies_without_a_common_cell_are_refused() -> None:
     names = SECOND.replace("full: {", "whole: {").replace("few: {", "part: {")
     other = second_side(names.replace("from: few, to: full", "from: part, to: whole"))
-    with pytest.raises(InputError, match="cells of two studies are matched by name"):
+    with pytest.raises(InputError, match="cells of two studies are matched by their levels"):
         side_by_side(of(make_plan(FIRST)), other)
 
 

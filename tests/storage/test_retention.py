@@ -46,7 +46,7 @@ def with_validation(record: Record, value: float) -> Record:
 
 def test_the_model_that_is_best_on_validation_is_kept_not_the_best_on_test(store: Store) -> None:
     records = finish(store)
-    mine = [trial.id for trial in PLAN.trials if trial.cell == "full·on"]
+    mine = [trial.id for trial in PLAN.trials if trial.cell == "supervision=full stop=on"]
     records |= {mine[i]: with_validation(records[mine[i]], value) for i, value in enumerate((0.5, 0.9, 0.1))}
     dropped = models_to_drop(PLAN, records)
     assert [trial_id for trial_id in mine if trial_id not in dropped] == [mine[1]]
@@ -92,7 +92,9 @@ def test_a_model_that_another_study_keeps_stays(store: Store) -> None:
 
 def test_a_study_that_ends_frees_models_of_its_own_trials_only(store: Store) -> None:
     records = finish(store)
-    mine = PLAN.model_copy(update={"trials": tuple(t for t in PLAN.trials if t.cell == "full·on")})
+    mine = PLAN.model_copy(
+        update={"trials": tuple(t for t in PLAN.trials if t.cell == "supervision=full stop=on")}
+    )
     found = unkept_models(store, mine, records, lambda: [keeping("none")])
     assert len(found) == 2
     assert {item.path.split("/")[1] for item in found} < {trial.id for trial in mine.trials}

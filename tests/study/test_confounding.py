@@ -24,7 +24,7 @@ def refusal(study: Study) -> str:
 
 
 def rows(*overrides: dict[str, Any] | None, **changes: Any) -> Study:
-    """Four rows, off·off to on·on, with these overrides, and a comparison of the second factor."""
+    """Four rows, `all off` to `a + b`, with these overrides, and a comparison of the second factor."""
     cells = [{"a": a, "b": b} for a in ("off", "on") for b in ("off", "on")]
     own = [{"override": one} if one else {} for one in overrides]
     made = [{**cell, **more} for cell, more in zip(cells, own, strict=True)]
@@ -35,9 +35,9 @@ def test_a_difference_outside_the_factor_is_refused_with_paths_and_both_values_s
     text = refusal(rows(None, None, None, {"config": {"lr": 0.5}, "supervision": "weak"}))
     assert text.splitlines() == [
         "study.yaml:1:530: comparisons[0]: b: off → on is confounded, two cells differ outside b:",
-        "                    on·off   on·on",
-        "      config.lr     0.1      0.5",
-        "      supervision   full     weak",
+        "                    a      a + b",
+        "      config.lr     0.1    0.5",
+        "      supervision   full   weak",
         "    Make them alike, or give the reason, which will stand under every table:",
         "    `allow: {config.lr: why, supervision: why}`",
     ]
@@ -61,12 +61,12 @@ def test_pairs_that_differ_otherwise_are_told_one_by_one() -> None:
 
 def test_data_are_settings_like_all_others() -> None:
     text = refusal(rows(None, None, None, {"data": {"positives": 3}}))
-    assert "data.positives   –        3" in text
+    assert "data.positives   –   3" in text
 
 
 def test_an_override_on_what_the_factor_sets_is_no_part_of_the_factor() -> None:
     text = refusal(rows(None, None, None, {"config": {"b": 3}}))
-    assert "config.b   0        3" in text
+    assert "config.b   0   3" in text
 
 
 def test_the_same_override_on_both_sides_confounds_nothing() -> None:
@@ -116,7 +116,7 @@ def test_a_row_says_what_it_sets_beside_its_levels() -> None:
 def test_two_rows_do_not_ask_for_one_cell_with_different_overrides() -> None:
     row: dict[str, Any] = {"a": "on", "b": "on"}
     text = refusal(study_with(design={"rows": [row, {**row, "override": {"config": {"lr": 0.5}}}]}))
-    assert "design.rows[1]: another `override` for the cell on·on than in row 0" in text
+    assert "design.rows[1]: another `override` for the cell a + b than in row 0" in text
 
 
 def test_a_slip_in_an_override_is_named_with_its_place() -> None:
@@ -153,18 +153,21 @@ SETS: dict[str, Any] = {
 def test_folds_are_for_the_data_sets_that_publish_them() -> None:
     result = plan(study_with(**SETS, comparisons=[{"factor": "b"}]), open_manifest=data_of)
     folds = {cell.name: [t.fold for t in result.trials if t.cell == cell.name] for cell in result.cells}
-    assert folds["folds·off"] == [0, 1, 2, 0, 1, 2]
-    assert folds["plain·off"] == [None, None]
+    assert folds["set=folds b=off"] == [0, 1, 2, 0, 1, 2]
+    assert folds["set=plain b=off"] == [None, None]
 
 
 def test_cells_that_share_no_repeat_are_not_compared() -> None:
     with pytest.raises(
-        InputError, match="set: folds → plain: folds·off and plain·off have no repeat in common"
+        InputError, match="set: folds → plain: set=folds b=off and set=plain b=off have no repeat in common"
     ):
         plan(study_with(**SETS, comparisons=[{"factor": "set"}]), open_manifest=data_of)
 
 
 # The published experiment lines
+
+DAGM = "dataset=dagm class=c1 supervision=weak balance={} stop=on"
+KSDD = "dataset=ksdd supervision=weak balance={} stop=on"
 
 
 def test_the_published_lines_are_refused_for_their_two_slips_and_nothing_else() -> None:
@@ -175,12 +178,12 @@ def test_the_published_lines_are_refused_for_their_two_slips_and_nothing_else() 
     assert found == [
         "file:78:5: comparisons[0]: balance: off → on is confounded, "
         "10 pairs of cells differ alike outside balance:",
-        "                    dagm·c1·weak·off·on·–   dagm·c1·weak·on·on·–",
-        "      supervision   weak                    mixed: 15",
+        f"                    {DAGM.format('off')}   {DAGM.format('on')}",
+        f"      supervision   {'weak':<{len(DAGM.format('off'))}}   mixed: 15",
         "file:78:5: comparisons[0]: balance: off → on is confounded, two cells differ outside balance:",
-        "                     ksdd·–·weak·off·on·–   ksdd·–·weak·on·on·–",
-        "      config.delta   1.0                    0.01",
-        "      config.lr      0.01                   1.0",
+        f"                     {KSDD.format('off')}   {KSDD.format('on')}",
+        f"      config.delta   {'1.0':<{len(KSDD.format('off'))}}   0.01",
+        f"      config.lr      {'0.01':<{len(KSDD.format('off'))}}   1.0",
     ]
 
 
@@ -213,7 +216,6 @@ def test_the_published_lines_without_their_slips_are_the_fourteen_rows_of_each_d
 def test_where_the_slip_of_dagm_is_allowed_two_rows_of_the_table_turn_out_to_be_one() -> None:
     text = AS_PUBLISHED.read_text(encoding="utf-8")
     text += "allow: {supervision: as published, config.lr: as published, config.delta: as published}\n"
-    with pytest.raises(
-        InputError, match="the cells dagm·c1·n15·on·on·on and dagm·c1·weak·on·on·– have the same"
-    ):
+    with_masks = DAGM.format("on").replace("weak", "n15") + " distance=on"
+    with pytest.raises(InputError, match=f"the cells {with_masks} and {DAGM.format('on')} have the same"):
         plan_study(parse_study(text), None, "cpu")

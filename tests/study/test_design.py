@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.study import parse_study
+from assay.study.cell_names import cell_name
 from assay.study.design import design_cells, format_design, level_pairs, pairs_of
 from assay.study.schema import Study
 from tests.study.toy import BASIC, as_yaml, plan, study_with
@@ -28,6 +29,10 @@ def dials(levels: list[int]) -> dict[str, Any]:
 
 def cells_of(study: Study) -> list[tuple[str, ...]]:
     return [tuple(cell.levels.values()) for cell in design_cells(study)[0]]
+
+
+def named(study: Study, levels: tuple[str, ...]) -> str:
+    return cell_name(study.factors, dict(zip(study.factors, levels, strict=True)))
 
 
 FACTORS = st.lists(st.integers(2, 3), min_size=1, max_size=4).map(dials)
@@ -73,7 +78,7 @@ def test_leave_one_out_is_the_whole_and_the_whole_without_each_factor(
     assert cells_of(study) == [tuple(whole.values()), *lacking]
     pairs = {(c.start, c.end, pair) for c in plan(study).comparisons for pair in c.pairs}
     assert pairs == {
-        (without[name], whole[name], ("·".join(cell), "·".join(whole.values())))
+        (without[name], whole[name], (named(study, cell), named(study, tuple(whole.values()))))
         for name, cell in zip(factors, lacking, strict=True)
     }
 
@@ -89,8 +94,8 @@ def test_cumulative_adds_one_step_after_the_other_and_compares_each_with_the_one
     states = [base]
     for step in steps:
         states.append({**states[-1], **step})
-    names = ["·".join(state.values()) for state in states]
-    assert ["·".join(cell) for cell in cells_of(study)] == names
+    assert cells_of(study) == [tuple(state.values()) for state in states]
+    names = [cell.name for cell in plan(study).cells]
     comparisons = plan(study).comparisons
     assert [c.pairs for c in comparisons] == [((one, other),) for one, other in pairwise(names)]
     assert [c.name for c in comparisons] == [f"{n}: {base[n]} → {new[n]}" for n in order]
@@ -102,9 +107,9 @@ def test_a_cumulative_design_may_raise_one_factor_several_times() -> None:
     study = study_with(factors=dials([3, 2]), design=design)
     assert cells_of(study) == [("l0", "l0"), ("l1", "l0"), ("l1", "l1"), ("l2", "l1")]
     assert [c.pairs for c in plan(study).comparisons] == [
-        (("l0·l0", "l1·l0"),),
-        (("l1·l0", "l1·l1"),),
-        (("l1·l1", "l2·l1"),),
+        (("a=l0 b=l0", "a=l1 b=l0"),),
+        (("a=l1 b=l0", "a=l1 b=l1"),),
+        (("a=l1 b=l1", "a=l2 b=l1"),),
     ]
 
 
@@ -112,7 +117,7 @@ def test_a_cumulative_design_may_raise_one_factor_several_times() -> None:
 def test_one_at_a_time_compares_each_cell_with_the_base(factors: dict[str, Any], data: st.DataObject) -> None:
     base = {name: data.draw(st.sampled_from(sorted(levels))) for name, levels in factors.items()}
     study = study_with(factors=factors, design={"one_at_a_time": {"base": base}})
-    first, *others = ("·".join(cell) for cell in cells_of(study))
+    first, *others = (cell.name for cell in plan(study).cells)
     pairs = [pair for comparison in plan(study).comparisons for pair in comparison.pairs]
     assert sorted(pairs) == sorted((first, other) for other in others)
 
@@ -139,9 +144,8 @@ def test_a_design_is_repeated_for_each_level_that_it_is_crossed_with(
     result = plan(study_with(factors=factors, design={way: {**design[way], "across": across}}))
     assert len(result.cells) == 4 * cells
     (comparison,) = result.comparisons
-    assert [(one.rsplit("·", 1)[0], other.rsplit("·", 1)[0]) for one, other in comparison.pairs] == [
-        (name, name) for name in ("full·one", "full·other", "few·one", "few·other")
-    ]
+    settings = [f"supervision={labels} set={set_}" for labels in ("full", "few") for set_ in ("one", "other")]
+    assert comparison.pairs == tuple((f"{setting} b=off", f"{setting} b=on") for setting in settings)
 
 
 @pytest.mark.parametrize("design", [{"full": "all"}, {"rows": [{"a": ["off", "on"], "b": "off"}]}])
@@ -202,13 +206,13 @@ def test_a_comparison_has_all_pairs_that_differ_in_its_factor_only(study: Study)
 def test_a_cell_that_two_rows_ask_for_is_trained_once_and_said_so() -> None:
     study = study_with(design={"rows": [{"a": ["off", "on"], "b": "on"}, {"a": "on", "b": "on"}]})
     result = plan(study)
-    assert [cell.name for cell in result.cells] == ["off·on", "on·on"]
-    assert "design.rows[1] asks again for the cell on·on, which row 0 has" in result.warnings[0]
+    assert [cell.name for cell in result.cells] == ["b", "a + b"]
+    assert "design.rows[1] asks again for the cell a + b, which row 0 has" in result.warnings[0]
 
 
 def test_cells_are_named_by_their_levels_in_the_order_of_the_factors() -> None:
     study = study_with(design={"rows": [{"b": "on", "a": "off"}]})
-    assert [cell.name for cell in design_cells(study)[0]] == ["off·on"]
+    assert [cell.name for cell in plan(study).cells] == ["b"]
 
 
 def test_a_study_without_factors_has_one_cell() -> None:
@@ -237,14 +241,14 @@ def test_a_comparison_without_a_pair_is_refused_with_the_row_it_needs() -> None:
     study = study_with(
         design={"rows": [{"a": "off", "b": "off"}, {"a": "on", "b": "on"}]}, comparisons=[{"factor": "a"}]
     )
-    with pytest.raises(InputError, match=r"Beside off·off the design would need the row {a: on, b: off}"):
+    with pytest.raises(InputError, match=r"Beside all off the design would need the row {a: on, b: off}"):
         plan(study)
 
 
 def test_a_comparison_lists_its_pairs_and_what_differs_between_them() -> None:
     (comparison,) = plan(study_with(comparisons=[{"factor": "b"}])).comparisons
     assert comparison.name == "b: off → on"
-    assert comparison.pairs == (("off·off", "off·on"), ("on·off", "on·on"))
+    assert comparison.pairs == (("all off", "b"), ("a", "a + b"))
     assert comparison.paths == ("config.b",)
 
 

@@ -128,10 +128,10 @@ def test_levels_of_other_factors_refine_the_method_in_whatever_order_they_come()
     factors = {**rate, **METHODS["factors"]}
     made = plan(study_with(factors=factors, comparisons=[{"factor": "rate"}]))
     assert {cell.name: cell.config["lr"] for cell in made.cells} == {
-        "low·other": 0.01,
-        "low·toy": 0.01,
-        "high·other": 0.02,
-        "high·toy": 0.02,
+        "rate=low method=other": 0.01,
+        "rate=low method=toy": 0.01,
+        "rate=high method=other": 0.02,
+        "rate=high method=toy": 0.02,
     }
     assert [c.paths for c in made.comparisons] == [("config.lr",)]
 

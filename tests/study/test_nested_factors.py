@@ -19,22 +19,32 @@ NESTED: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("design", "cells"),
     [
-        ({"full": "all"}, ["off·off·–", "off·on·–", "on·off·five", "on·off·ten", "on·on·five", "on·on·ten"]),
+        (
+            {"full": "all"},
+            [
+                "a=off b=off",
+                "a=off b=on",
+                "a=on b=off c=five",
+                "a=on b=off c=ten",
+                "a=on b=on c=five",
+                "a=on b=on c=ten",
+            ],
+        ),
         (
             {"rows": [{"a": ["off", "on"], "b": "on", "c": "ten"}, {"a": "off", "b": "off"}]},
-            ["off·on·–", "on·on·ten", "off·off·–"],
+            ["a=off b=on", "a=on b=on c=ten", "a=off b=off"],
         ),
         (
             {"one_at_a_time": {"base": {"a": "off", "b": "off"}}},
-            ["off·off·–", "on·off·five", "on·off·ten", "off·on·–"],
+            ["a=off b=off", "a=on b=off c=five", "a=on b=off c=ten", "a=off b=on"],
         ),
         (
             {"one_at_a_time": {"base": {"a": "on", "b": "off", "c": "five"}}},
-            ["on·off·five", "off·off·–", "on·on·five", "on·off·ten"],
+            ["a=on b=off c=five", "a=off b=off", "a=on b=on c=five", "a=on b=off c=ten"],
         ),
         (
             {"leave_one_out": {"whole": {"a": "on", "b": "on"}, "across": {"c": "ten"}}},
-            ["on·on·ten", "off·on·–", "on·off·ten"],
+            ["a=on b=on c=ten", "a=off b=on", "a=on b=off c=ten"],
         ),
         (
             {
@@ -43,7 +53,7 @@ NESTED: dict[str, Any] = {
                     "add": [{"a": "on", "c": "five"}, {"c": "ten"}, {"b": "on"}],
                 }
             },
-            ["off·off·–", "on·off·five", "on·off·ten", "on·on·ten"],
+            ["a=off b=off", "a=on b=off c=five", "a=on b=off c=ten", "a=on b=on c=ten"],
         ),
     ],
 )
@@ -60,15 +70,18 @@ def test_a_level_is_compared_with_all_that_comes_with_it() -> None:
     study = study_with(**NESTED, design={"full": "all"}, comparisons=[{"factor": "a"}, {"factor": "c"}])
     with_it, within = plan(study).comparisons
     assert with_it.pairs == (
-        ("off·off·–", "on·off·five"),
-        ("off·off·–", "on·off·ten"),
-        ("off·on·–", "on·on·five"),
-        ("off·on·–", "on·on·ten"),
+        ("a=off b=off", "a=on b=off c=five"),
+        ("a=off b=off", "a=on b=off c=ten"),
+        ("a=off b=on", "a=on b=on c=five"),
+        ("a=off b=on", "a=on b=on c=ten"),
     )
     assert with_it.paths == ("config.a", "config.c")
     assert with_it.changes() == ["config.a 0 → 1", "config.c"]  # five and ten differ
     assert within.changes() == ["config.c 5 → 10"]
-    assert within.pairs == (("on·off·five", "on·off·ten"), ("on·on·five", "on·on·ten"))
+    assert within.pairs == (
+        ("a=on b=off c=five", "a=on b=off c=ten"),
+        ("a=on b=on c=five", "a=on b=on c=ten"),
+    )
 
 
 def test_a_sub_factor_may_belong_to_several_levels_and_have_sub_factors_of_its_own() -> None:
@@ -81,12 +94,14 @@ def test_a_sub_factor_may_belong_to_several_levels_and_have_sub_factors_of_its_o
     study = study_with(factors=factors, nested=nested, comparisons=[{"factor": "a", "from": "soft"}])
     cells = [cell.name for cell in plan(study).cells]
     assert cells == [
-        "none·–·–",
-        *(f"{a}·{rest}" for a in ("soft", "hard") for rest in ("off·–", "on·low", "on·high")),
+        "a=none",
+        *(f"a={a} {rest}" for a in ("soft", "hard") for rest in ("c=off", "c=on d=low", "c=on d=high")),
     ]
     back, across = plan(study).comparisons
     assert len(back.pairs) == 3  # each soft cell against none
-    assert across.pairs == tuple((f"soft·{r}", f"hard·{r}") for r in ("off·–", "on·low", "on·high"))
+    assert across.pairs == tuple(
+        (f"a=soft {r}", f"a=hard {r}") for r in ("c=off", "c=on d=low", "c=on d=high")
+    )
 
 
 @pytest.mark.parametrize(

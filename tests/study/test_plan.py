@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.study import Plan, Trial, parse_study, plan_study
+from assay.study.cell_names import cell_key
 from assay.study.identity import CellIdentity, canonical_json
 from tests.data.made_images import bare_manifest
 from tests.study.toy import BASIC, TOY, as_yaml, plan, plan_on_images, study_with
@@ -27,7 +28,7 @@ def refusal(**changes: Any) -> str:
 
 
 def ids(result: Plan) -> dict[tuple[str, int, int | None], str]:
-    return {(trial.cell, trial.seed, trial.fold): trial.id for trial in result.trials}
+    return {(cell_key(trial.levels), trial.seed, trial.fold): trial.id for trial in result.trials}
 
 
 # What a cell trains with
@@ -87,7 +88,7 @@ def test_footnotes_of_the_method_stand_at_the_cell() -> None:
 def test_trials_go_round_the_cells_repeat_by_repeat() -> None:
     trials = plan(study_with(repeats={"seeds": [5, 3], "folds": [1, 0]})).trials
     assert [(t.seed, t.fold) for t in trials[::4]] == [(5, 1), (5, 0), (3, 1), (3, 0)]
-    assert [t.cell for t in trials[:4]] == ["off·off", "off·on", "on·off", "on·on"]
+    assert [t.cell for t in trials[:4]] == ["all off", "b", "a", "a + b"]
 
 
 def test_an_id_is_a_hash_of_the_documented_parts() -> None:

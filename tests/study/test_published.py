@@ -23,10 +23,10 @@ def test_a_row_is_of_all_cells_that_have_its_levels() -> None:
     found = planned(ROW, both)
     values = {cell.name: published_values(found.study, cell.levels) for cell in found.cells}
     assert values == {
-        "off·off": {},
-        "off·on": {"image_ap": 0.7, "fp": 3},
-        "on·off": {"image_ap": 0.9},
-        "on·on": {"image_ap": 0.9},
+        "all off": {},
+        "b": {"image_ap": 0.7, "fp": 3},
+        "a": {"image_ap": 0.9},
+        "a + b": {"image_ap": 0.9},
     }
 
 

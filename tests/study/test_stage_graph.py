@@ -38,7 +38,11 @@ def test_probes_of_a_method_in_stages_take_room_for_their_pictures() -> None:
 def test_trials_that_agree_in_a_stages_settings_share_it() -> None:
     keys = by_cell(planned())
     assert len({of["base"] for of in keys.values()}) == 1
-    assert keys["off·none"]["maps"] == keys["off·some"]["maps"] != keys["on·none"]["maps"]
+    assert (
+        keys["sharpen=off last=none"]["maps"]
+        == keys["sharpen=off last=some"]["maps"]
+        != keys["sharpen=on last=none"]["maps"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -55,12 +59,12 @@ def test_a_key_depends_on_what_the_stage_is_made_of_and_nothing_else(
 ) -> None:
     texts = STAGED, STAGED.replace(old, new)
     plans = [StagedStudy.of(tmp_path, cache_root, seeds=(0,), text=text).plan for text in texts]
-    before, after = (by_cell(plan)["on·some"] for plan in plans)
+    before, after = (by_cell(plan)["sharpen=on last=some"] for plan in plans)
     assert {name for name in before if before[name] != after[name]} == changed
 
 
 def test_another_repeat_has_stages_of_its_own() -> None:
-    one, other = (keys_of(trial) for trial in planned((0, 1)).trials if trial.cell == "off·none")
+    one, other = (keys_of(trial) for trial in planned((0, 1)).trials if trial.cell == "sharpen=off last=none")
     assert set(one.values()).isdisjoint(other.values())
 
 
@@ -71,7 +75,7 @@ def test_what_several_trials_need_comes_first_each_after_what_it_reads() -> None
 
 
 def test_what_one_trial_needs_is_left_to_it() -> None:
-    trials = [t for t in planned().trials if t.cell in ("off·none", "on·none")]
+    trials = [t for t in planned().trials if t.cell in ("sharpen=off last=none", "sharpen=on last=none")]
     (group,) = shared_first(stage_graph(trials), done=())
     assert [node.name for node in group] == ["base"]
 

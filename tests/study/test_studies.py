@@ -74,5 +74,7 @@ def test_table_4_of_the_paper_has_its_fourteen_rows() -> None:
         "distance: off → on": 4,
         "supervision: few → full": 6,
     }
-    weak = next(cell for cell in plan.cells if cell.name == "weak·off·on·off")
+    weak = next(
+        cell for cell in plan.cells if cell.name == "supervision=weak balance=off stop=on distance=off"
+    )
     assert weak.diff["config.lr"] == (1.0, 0.01)

@@ -65,7 +65,7 @@ def _plot(answers: LabelAnalysis) -> None:
         pd.DataFrame(rows),
         axis=f"{costs.metric.title} on test images ({unit_of_score})",
         unit=unit,
-        lines="·".join(costs.others) or ("method" if costs.is_ladder else None),
+        lines=", ".join(costs.others) or ("method" if costs.is_ladder else None),
         logarithmic=costs.logarithmic,
         look=look(),
     )

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from assay.analysis.summary import CellSummary, Repeat, repeats_text, summarise
 from assay.storage.record import Record, Result
 from assay.study import Cell, Plan
+from assay.study.cell_names import line_name
 from assay.study.identity import canonical_json
 from assay.study.schema import Labelling, Level
 from trainables.metrics import METRICS, Metric
@@ -104,7 +105,8 @@ def label_costs(plan: Plan, records: Mapping[str, Record]) -> LabelCosts | None:
         key = tuple(summary.cell.levels.values())
         # Of a search several points have the same levels: the best of them stands first.
         if summary.values and key not in cells:
-            cells[key] = _costed(summary, trained[summary.cell.name], others, labelling)
+            line = line_name(plan.study.factors, summary.cell.levels, others)
+            cells[key] = _costed(summary, trained[summary.cell.name], line, labelling)
     found = _by_method(list(cells.values())) if by_method else list(cells.values())
     costed = _with_fronts(found, summaries, metric)
     if not any(len({c.hours for c in costed if c.data == data}) > 1 for data in {c.data for c in costed}):
@@ -154,16 +156,14 @@ def _trained(plan: Plan, records: Mapping[str, Record]) -> dict[str, list[Result
     return found
 
 
-def _costed(
-    summary: CellSummary, trained: Sequence[Result], others: Sequence[str], labelling: Labelling
-) -> LabelCell:
+def _costed(summary: CellSummary, trained: Sequence[Result], line: str, labelling: Labelling) -> LabelCell:
     cell = summary.cell
     image_labels = statistics.fmean(result.n_train for result in trained)
     masks = statistics.fmean(result.n_masks for result in trained)
     seconds = image_labels * labelling.image_label_seconds + masks * labelling.mask_seconds
     return LabelCell(
         cell=cell,
-        line="·".join(cell.levels[factor] for factor in others),
+        line=line,
         data=_tested_on(cell),
         image_labels=image_labels,
         defective=statistics.fmean(result.n_positives for result in trained),
@@ -184,7 +184,9 @@ def _by_method(cells: Sequence[LabelCell]) -> list[LabelCell]:
         rungs = {(cell.image_labels, cell.masks) for cell in of_method}
         for cell in of_method:
             own = (
-                "·".join(filter(None, (line, method))) if 1 < len(of_method) == len(rungs) else cell.cell.name
+                ", ".join(filter(None, (line, method)))
+                if 1 < len(of_method) == len(rungs)
+                else cell.cell.name
             )
             named[cell.cell.name] = replace(cell, line=own)
     return [named[cell.cell.name] for cell in cells]

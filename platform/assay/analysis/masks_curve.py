@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from assay.analysis.summary import CellSummary, repeats_text, summarise
 from assay.storage.record import Record
 from assay.study import Cell, Plan
+from assay.study.cell_names import line_name
 from assay.study.published import published_values
 from trainables.metrics import METRICS, Metric
 
@@ -82,7 +83,10 @@ def masks_curve(plan: Plan, records: Mapping[str, Record]) -> MasksCurve | None:
         if len({_asked(s.cell) for s in group}) < max(_FEWEST, len(group)):
             return None
     counts = _counts(plan, records)
-    lines = [MasksLine("·".join(name), tuple(_points(plan, of, counts))) for name, of in groups.items()]
+    lines = [
+        MasksLine(line_name(factors, of[0].cell.levels, others), tuple(_points(plan, of, counts)))
+        for of in groups.values()
+    ]
     if not any(point.values for line in lines for point in line.points):
         return None
     return MasksCurve(

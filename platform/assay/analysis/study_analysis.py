@@ -25,7 +25,7 @@ from assay.analysis.summary import reported_metrics, tidy
 from assay.analysis.test_set_uncertainty import RESAMPLED_METRIC, ItemIntervals
 from assay.storage.record import Record, UnreadableRecord
 from assay.study import Plan
-from assay.study.nesting import NO_LEVEL
+from assay.study.cell_names import common_name
 from trainables.metrics import Metric
 
 __all__ = ["StudyAnalysis", "analyse_study", "splits_of"]
@@ -130,22 +130,7 @@ def _smallest_step(metric: Metric, luck: ItemIntervals | None) -> float | None:
 def _comparisons(plan: Plan) -> list[Contrast]:
     levels = {cell.name: cell.levels for cell in plan.cells}
     return [
-        comparison(one.name, start, end, _within(levels[start], levels[end]))
+        comparison(one.name, start, end, common_name(plan.study.factors, levels[start], levels[end]))
         for one in plan.comparisons
         for start, end in one.pairs
     ]
-
-
-def _within(one: Mapping[str, str], other: Mapping[str, str]) -> str:
-    """Name of a pair: the cell's, with ``…`` in the place of what is compared.
-
-    A factor that is nested in the one compared has a level in one of the two cells only: that one tells
-    pairs apart.
-    """
-    return "·".join(_common(level, other[name]) for name, level in one.items())
-
-
-def _common(one: str, other: str) -> str:
-    if other in (one, NO_LEVEL):
-        return one
-    return other if one == NO_LEVEL else "…"

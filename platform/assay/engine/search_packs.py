@@ -154,7 +154,7 @@ class _CellSearch:
     def _drawn(self, told: Sequence[Observation], index: int) -> tuple[str, Values]:
         if index < len(self.starts):
             return self.starts[index]
-        cell = self.searched.cell.name
+        cell = self.searched.cell.key  # the seed of a draw hangs on it
         return self.search.sampler, propose(self.search, self.plan.study.space, cell, told, index)
 
     def _train(self, points: Sequence[Point], *, fresh: bool) -> Generator[Content | None, None, bool]:

@@ -37,6 +37,7 @@ _CLAIMS: dict[Claim, str] = {
 }
 
 _TESTS = {"sign-flip": "exact sign-flip test", "wilcoxon": "exact Wilcoxon signed-rank test"}
+_ORDER = "Right level minus left, all else equal"
 _MAIN_EFFECTS = "Mean of a level's cells minus that of its factor's first level, all other factors averaged."
 _INTERACTIONS = "How much one factor's effect grows with the level of another: a difference of differences."
 
@@ -49,8 +50,8 @@ def sections(plan: Plan, answers: StudyAnalysis) -> Iterator[Section]:
         metric=metric,
         repeats=max((one.n_planned for one in answers.comparisons), default=1),
         resolve=plan.study.resolve,
-        within=bool(plan.study.factors),
-        order=_order(plan),
+        within=any(one.within for one in answers.comparisons),
+        order=_ORDER,
         luck=answers.luck,
     )
     for claim in CLAIMS:
@@ -278,13 +279,6 @@ def verdict_text(one: ComparisonResult, notes: dict[str, int]) -> str:
     """The verdict, with the number of its note; ``notes`` collects what is odd, each once."""
     number = superscript(notes.setdefault(one.note, len(notes) + 1)) if one.note else ""
     return f"{one.verdict} {number}".rstrip()
-
-
-def _order(plan: Plan) -> str:
-    text = "Right level minus left, all else equal"
-    if not plan.study.factors:
-        return text
-    return f"{text}; `…` stands for what is compared in {'·'.join(plan.study.factors)}"
 
 
 def _title(metric: Metric) -> str:

@@ -145,7 +145,7 @@ def _enough(plan: Plan, answers: LabelAnalysis) -> Section:
     lines = {line[0].line: line for line in costs.lines}
     named = any(lines)
     columns = (
-        *([Column("·".join(costs.others) or "method", "left")] if named else []),
+        *([Column(", ".join(costs.others) or "method", "left")] if named else []),
         Column("claim", "left"),
         Column("n", "right"),
         Column("enough masks", "right"),

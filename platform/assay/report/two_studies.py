@@ -112,15 +112,15 @@ def _common_metric(one: Plan, other: Plan) -> Metric:
 
 
 def _matches(one: Plan, other: Plan) -> list[_Match]:
-    theirs = {cell.name: cell for cell in other.cells}
+    theirs = {cell.key: cell for cell in other.cells}
     if len(one.cells) == len(other.cells) == 1:
         first, second = one.cells[0], other.cells[0]
         name = first.name if first.name == second.name else f"{first.name}, {second.name}"
         return [_Match(name, first, second)]
-    found = [_Match(cell.name, cell, theirs[cell.name]) for cell in one.cells if cell.name in theirs]
+    found = [_Match(cell.name, cell, theirs[cell.key]) for cell in one.cells if cell.key in theirs]
     if not found:
         raise InputError(
-            f"cells of two studies are matched by name, and {one.study.study} has "
+            f"cells of two studies are matched by their levels, and {one.study.study} has "
             f"{_listed([cell.name for cell in one.cells])}, {other.study.study} has "
             f"{_listed([cell.name for cell in other.cells])}. Give factors and levels the same names."
         )

@@ -56,7 +56,7 @@ def read_points(store: Store, plan: Plan) -> list[Point]:
         InputError: If they were drawn by other rules than the plan's, or the file is no such file.
     """
     path = _path(plan)
-    points = _read(store, path, Point)
+    points = _renamed(_read(store, path, Point), plan)
     rules = {searched.cell.name: searched.search for searched in plan.searched}
     for point in points:
         if rules.get(point.cell, point.search) != point.search:
@@ -79,7 +79,7 @@ def read_ablations(store: Store, plan: Plan) -> list[Ablation]:
     Raises:
         InputError: If the file is no such file.
     """
-    return _read(store, _path(plan, "ablation"), Ablation)
+    return _renamed(_read(store, _path(plan, "ablation"), Ablation), plan)
 
 
 def write_ablations(store: Store, plan: Plan, ablations: Sequence[Ablation]) -> None:
@@ -194,6 +194,15 @@ def _read(store: Store, path: str, kind: type[_PointT]) -> list[_PointT]:
             f"{path} in {store.uri} cannot be read: {error.errors()[0]['msg']}. Restore or delete it: "
             "records of trained points stay, and are found again where the same points are drawn."
         ) from None
+
+
+def _renamed(points: list[_PointT], plan: Plan) -> list[_PointT]:
+    """The same points under the names of today: assay 0.1 named a cell by its key."""
+    names = {searched.cell.key: searched.cell.name for searched in plan.searched}
+    return [
+        point.model_copy(update={"cell": names[point.cell]}) if point.cell in names else point
+        for point in points
+    ]
 
 
 def _write(store: Store, path: str, points: Sequence[Point]) -> None:

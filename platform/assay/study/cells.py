@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from assay.study.cell_names import cell_key
 from assay.study.identity import flatten
 from assay.study.search import Scalar
 from trainables.data.spec import DataSpec, Supervision
@@ -53,6 +54,12 @@ class Cell(BaseModel):
     searched: str | None = None  # of a point: the cell it was drawn in
     drawn: dict[str, Scalar] = {}  # of a point: its values
     ablates: str | None = None  # the parameter in which the best point of `searched` is back at its default
+
+    @property
+    def key(self) -> str:
+        """What a search draws by, and what cells of two studies are matched by: ``on·off #3 replicated``."""
+        key = cell_key(self.levels)
+        return key if self.searched is None else key + self.name.removeprefix(self.searched)
 
     def settings(self) -> dict[str, Any]:
         """All settings as JSON values, flat: ``trainable``, ``config.lr``, ``supervision`` …"""

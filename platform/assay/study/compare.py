@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from assay.study.cell_names import Levels, cell_name
 from assay.study.cells import Cell
-from assay.study.design import DesignCell, Levels, asked_comparisons, cell_name, level_pairs, pairs_of
+from assay.study.design import DesignCell, asked_comparisons, level_pairs, pairs_of
 from assay.study.identity import canonical_json, flatten
 from assay.study.methods import is_own_setting
 from assay.study.nesting import NO_LEVEL, below
@@ -96,8 +97,11 @@ class _Planner:
     def __init__(self, study: Study, cells: Sequence[DesignCell], settings: Mapping[str, Settings]) -> None:
         self.study, self.settings = study, settings
         self.levels = [cell.levels for cell in cells]
+        named = ((cell_name(study.factors, cell.levels), cell) for cell in cells)
         self.overridden = {
-            c.name: bundle_paths(settings[c.name].trainable, c.override) for c in cells if c.override
+            name: bundle_paths(settings[name].trainable, cell.override)
+            for name, cell in named
+            if cell.override
         }
         self.problems: list[StudyProblem] = []
         self._bundles: dict[tuple[str, str, str], set[str]] = {}  # of a level, looked up for every pair
@@ -117,8 +121,9 @@ class _Planner:
         bundle: dict[str, list[tuple[Any, Any]]] = {}
         allowed: dict[str, str] = {}
         confounded: dict[str, _Confounded] = {}  # pairs that differ alike are told together
-        for a, b in pairs:
-            one, other = cell_name(a), cell_name(b)
+        factors = self.study.factors
+        names = tuple((cell_name(factors, a), cell_name(factors, b)) for a, b in pairs)
+        for (one, other), (a, b) in zip(names, pairs, strict=True):
             own = {
                 path
                 for cell, levels in ((one, a), (other, b))
@@ -144,7 +149,7 @@ class _Planner:
             factor=factor,
             start=start,
             end=end,
-            pairs=tuple((cell_name(a), cell_name(b)) for a, b in pairs),
+            pairs=names,
             paths=tuple(bundle),
             values={path: v[0] for path, v in bundle.items() if v.count(v[0]) == len(pairs)},
             allowed=allowed,
@@ -240,7 +245,7 @@ def _what_would_be_needed(study: Study, spec: ComparisonSpec, cells: Sequence[Le
                 )
                 return (
                     f"no two cells differ in {spec.factor} only ({start} → {end}). "
-                    f"Beside {cell_name(cell)} the design would need the row {{{row}}}"
+                    f"Beside {cell_name(study.factors, cell)} the design would need the row {{{row}}}"
                 )
     levels = sorted({level for pair in pairs for level in pair})
     return f"no cell of the design has {spec.factor} at {' or '.join(levels)}"

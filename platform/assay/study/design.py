@@ -1,7 +1,6 @@
 """Designs: which combinations of levels a study trains, and which of them it compares.
 
-A cell is named by its levels in the order of the factors (``few·on·off·on``): short, stable when rows
-are added or moved, and the same in tables, MLflow and the pages. A sub-factor that does not apply is ``–``.
+A combination has a level of every factor, in their order. A sub-factor that does not apply is ``–`` there.
 """
 
 from __future__ import annotations
@@ -10,16 +9,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import combinations, product
 from typing import NamedTuple
 
+from assay.study.cell_names import Levels, cell_key, cell_name
 from assay.study.nesting import NO_LEVEL, applies, below, parents_first
 from assay.study.schema import ComparisonSpec, LeaveOneOut, Level, OneAtATime, Study
 from assay.study.source import KeyPath, StudyProblem, refuse
 
 __all__ = [
-    "BASE_CELL",
     "DesignCell",
-    "Levels",
     "asked_comparisons",
-    "cell_name",
     "design_cells",
     "format_design",
     "left_out",
@@ -27,10 +24,6 @@ __all__ = [
     "main_factor",
     "pairs_of",
 ]
-
-BASE_CELL = "base"  # the only cell of a study without factors
-
-Levels = Mapping[str, str]  # factor → level, in the order of the factors
 
 
 class DesignCell(NamedTuple):
@@ -41,14 +34,9 @@ class DesignCell(NamedTuple):
     at: KeyPath = ("design",)  # the place of the override in the file
 
     @property
-    def name(self) -> str:
-        """Its name in tables."""
-        return cell_name(self.levels)
-
-
-def cell_name(levels: Levels) -> str:
-    """``{"supervision": "few", "stop": "on"}`` is called ``few·on``."""
-    return "·".join(levels.values()) or BASE_CELL
+    def key(self) -> str:
+        """Its levels alone: what tells it from the others."""
+        return cell_key(self.levels)
 
 
 def design_cells(study: Study) -> tuple[list[DesignCell], list[str]]:
@@ -67,17 +55,17 @@ def design_cells(study: Study) -> tuple[list[DesignCell], list[str]]:
     problems: list[StudyProblem] = []
     by_row = study.design is not None and study.design.rows is not None
     for row, cell in _asked_cells(study):
-        known = cells.setdefault(cell.name, cell)
+        known = cells.setdefault(cell.key, cell)
         if known is cell:
-            first[cell.name] = row
+            first[cell.key] = row
         elif known.override != cell.override:
-            message = (
-                f"another `override` for the cell {cell.name} than in row {first[cell.name]}: remove one"
-            )
+            name = cell_name(study.factors, cell.levels)
+            message = f"another `override` for the cell {name} than in row {first[cell.key]}: remove one"
             problems.append(StudyProblem(("design", "rows", row), message))
-        elif by_row and first[cell.name] != row:
+        elif by_row and first[cell.key] != row:
+            name = cell_name(study.factors, cell.levels)
             notes.append(
-                f"design.rows[{row}] asks again for the cell {cell.name}, which row {first[cell.name]} has: "
+                f"design.rows[{row}] asks again for the cell {name}, which row {first[cell.key]} has: "
                 "it is trained once"
             )
     refuse(study.source, problems)
@@ -238,7 +226,7 @@ def _others(cell: Levels, compared: Collection[str]) -> tuple[tuple[str, str], .
 
 
 def format_design(study: Study) -> str:
-    """A design in a line: ``leave one out of on·on·on: without balance, without stop``."""
+    """A design in a line: ``leave one out of balance on, stop on: balance off, stop off``."""
     if study.design is None:
         return "one cell"
     if study.design.rows is not None:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
+from assay.study.cell_names import cell_name
 from assay.study.cells import Cell, Diff, Role, Trial, make_trial
 from assay.study.compare import Comparison, ablation, format_value, improvement, is_below, plan_comparisons
-from assay.study.design import DesignCell, cell_name, design_cells
+from assay.study.design import DesignCell, design_cells
 from assay.study.design_rules import reference_problems
 from assay.study.identity import CellIdentity, canonical_json
 from assay.study.methods import Layer, find_method, methods_of
@@ -198,11 +199,36 @@ class Plan(BaseModel):
         method = {key: head.pop(key) for key in ("trainable", "revision") if key in head}
         for cell in (*head["cells"], *(searched["cell"] for searched in head["searched"])):
             cell.update(method)
+        names = _rename_cells(head)
         plan = cls.model_validate({**head, "trials": ()})
         cells = {cell.name: cell for cell in plan.cells}
         rows = table.select(["id", "cell", "seed", "fold", "manifest", "split"]).to_pylist()
-        trials = tuple(make_trial(cells[row.pop("cell")], **row) for row in rows)
+        trials = tuple(make_trial(cells[names[row.pop("cell")]], **row) for row in rows)
         return plan.model_copy(update={"trials": trials})
+
+
+def _rename_cells(head: dict[str, Any]) -> dict[str, str]:
+    """Give the cells of a stored plan the names of today; plans of assay 0.1 name a cell by its key.
+
+    Returns:
+        Name in the plan → name of today.
+    """
+    factors = head["study"].get("factors", {})
+    names: dict[str, str] = {}
+    for cell in (*(searched["cell"] for searched in head["searched"]), *head["cells"]):
+        before = cell["name"]
+        if cell.get("searched") is None:
+            cell["name"] = cell_name(factors, cell["levels"])
+        else:  # `on·off #3` and what follows it
+            searched = cell_name(factors, cell["levels"])
+            cell["name"] = searched + before.removeprefix(cell["searched"])
+            cell["searched"] = searched
+        names[before] = cell["name"]
+    for comparison in head["comparisons"]:
+        comparison["pairs"] = [[names[name] for name in pair] for pair in comparison["pairs"]]
+    for point in (*head.get("points", ()), *head.get("ablated", ())):
+        point["cell"] = names.get(point["cell"], point["cell"])
+    return names
 
 
 def plan_study(
@@ -293,7 +319,7 @@ def _plan_cells(
             problems.append(StudyProblem(("resources", "workers"), message))
         trainable = settings.trainable
         cell = Cell(
-            name=cell_name(levels),
+            name=cell_name(study.factors, levels),
             levels=levels,
             trainable=trainable.name,
             revision=trainable.revision,
@@ -323,8 +349,9 @@ class _Methods:
         """
         named = methods_of(self.study, levels, override)
         if not named:
+            name = cell_name(self.study.factors, levels)
             message = (
-                f"the cell {cell_name(levels)} has no method: name it in a level of every cell, or write "
+                f"the cell {name} has no method: name it in a level of every cell, or write "
                 "`trainable` at the top"
             )
             refuse(self.study.source, [StudyProblem(("design",), message)])

@@ -214,6 +214,9 @@ class _Experiment:
         self._experiment, self._marker = experiment, marker
         self._trials = {trial.id: trial for trial in plan.trials}
         self._cells = {cell.name: cell for cell in plan.cells}
+        names = {cell.key: cell.name for cell in plan.cells}  # assay 0.1 named cells by their keys
+        marker.stale = {names.get(cell, cell) for cell in marker.stale}
+        self._names = names
         self._parents: dict[str, str] = {}  # cell → run id
 
     @property
@@ -299,7 +302,12 @@ class _Experiment:
         if cell not in self._parents:
             kind = "tags.`assay.kind` = 'cell'"
             for run in self._runs(kind):
-                self._parents.setdefault(run.data.tags["assay.cell"], run.info.run_id)
+                before = run.data.tags["assay.cell"]
+                name = self._names.get(before, before)
+                if name != before:
+                    self._api.set_tag(run.info.run_id, "assay.cell", name)
+                    self._api.update_run(run.info.run_id, name=name)
+                self._parents.setdefault(name, run.info.run_id)
         if cell not in self._parents:
             self._parents[cell] = self._new_parent(cell, started)
         return self._parents[cell]

@@ -23,7 +23,7 @@ from tests.e2e.dashboard.serving import Served, serve
 from trainables.heatmaps import THRESHOLD_LEVEL, read_probe
 
 COMPONENTS = Path(__file__).parents[3] / "dashboard" / "assay_dashboard" / "components"
-WEAK, STRONG = "off·off·off", "on·on·on"
+WEAK, STRONG = "all off", "balance + stop + distance"
 COLOURS = {"gained": (86, 180, 233), "lost": (213, 94, 0), "added": (240, 228, 66), "removed": (0, 114, 178)}
 HOSTILE = (
     "<img src=x onerror=window.broken=1>.png",
@@ -335,9 +335,9 @@ def test_faint_texts_have_the_colour_of_the_theme(masks: MasksPage, theme: Any, 
 
 
 def test_stages_of_a_cell_stand_side_by_side(masks: MasksPage) -> None:
-    masks.open(study="chain", stages="off·off·off")
+    masks.open(study="chain", stages="all off")
     names = masks.page.locator(".column .name").all_text_contents()
-    assert names == ["cam", "final cam", "pseudo", "crf", "off·off·off"]
+    assert names == ["cam", "final cam", "pseudo", "crf", "all off"]
     assert masks.caption(0, 0) == []
     assert masks.caption(0, 4) != []
     assert "IoU" in masks.page.locator(".column").first.inner_text()
@@ -358,11 +358,11 @@ def test_a_row_is_zoomed_and_walked_by_keyboard(masks: MasksPage) -> None:
 
 
 def test_another_repeat_shows_other_maps(masks: MasksPage, storage: Store) -> None:
-    masks.open(repeat="seed 1", cells=["off·off·off"])
+    masks.open(repeat="seed 1", cells=["all off"])
     record = next(
         record
         for record in storage.records(storage.trials()).values()
-        if record.study == "additions" and record.trial["cell"] == "off·off·off" and record.trial["seed"] == 1
+        if record.study == "additions" and record.trial["cell"] == "all off" and record.trial["seed"] == 1
     )
     rows = rows_of(storage, record)
     for r, sample in enumerate(masks.samples):

@@ -97,7 +97,7 @@ class EffectsPlot:
         said = "".join(
             f" {row.name}:"
             if row.answer is None
-            else f" {' '.join(filter(None, [row.name, row.within]))} is {row.verdict};"
+            else f" {' within '.join(filter(None, [row.name, row.within]))} is {row.verdict};"
             for row in self.rows
         )
         return f"{self.what}, {self.metric.title}.{said.removesuffix(';')}."

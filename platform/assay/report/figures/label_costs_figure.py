@@ -80,10 +80,10 @@ def _draw_lines(figure: Figure, costs: LabelCosts, _: Mapping[str, MeanInterval]
     _set_axes(axes, costs, times, unit)
     explained = _draw_fronts(axes, costs, times)
     if crowd:
-        what = f"mean of the repeats, a line for each level of {'·'.join(costs.others)}"
+        what = f"mean of the repeats, a line for each level of {', '.join(costs.others)}"
         named = [key(PALE, what, marker="o", markeredgecolor="white", linewidth=1.2)]
     elif len(costs.lines) > 1:
-        title = "·".join(costs.others)
+        title = ", ".join(costs.others)
         axes.legend(handles=named, title=title, loc="lower right", framealpha=0.85, edgecolor="none")
         named = [key(GREY, "mean of the repeats", marker="o", linewidth=2)]
     if not crowd:

@@ -20,7 +20,7 @@ from trainables.overlay import contact_sheet, heat_overlay, overlay
 
 __all__ = ["lineage_sheet", "lineage_sheets", "overlay_sheet", "records_with_maps"]
 
-_UNSAFE = re.compile(r"[^\w\-.]")  # in file names
+_UNSAFE = re.compile(r"[^\w\-.]+")  # in file names
 
 
 def overlay_sheet(

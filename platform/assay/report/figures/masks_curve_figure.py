@@ -64,7 +64,7 @@ def _draw_on(figure: Figure, curve: MasksCurve) -> None:
     explained += _draw_published(axes, curve, lines)
     if len(lines) > 1:
         axes.legend(
-            handles=named, title="·".join(curve.others), loc="lower right", framealpha=0.85, edgecolor="none"
+            handles=named, title=", ".join(curve.others), loc="lower right", framealpha=0.85, edgecolor="none"
         )
         named = [key(GREY, "mean of the repeats", marker="o", linewidth=2)]
     _set_axes(axes, curve, lines or curve.lines)
@@ -90,7 +90,7 @@ def _draw_crowd(axes: Axes, curve: MasksCurve) -> list[Line2D]:
     for line in curve.lines:
         points = [point for point in line.points if point.values]
         axes.plot([math.sqrt(p.masks) for p in points], [p.mean for p in points], color=PALE, linewidth=1.2)
-    return [key(PALE, f"each {'·'.join(curve.others)}: mean of the repeats", linewidth=1.2)]
+    return [key(PALE, f"each {', '.join(curve.others)}: mean of the repeats", linewidth=1.2)]
 
 
 def _mean_line(curve: MasksCurve) -> tuple[MasksLine, ...]:
