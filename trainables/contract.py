@@ -1,13 +1,13 @@
-"""What a method promises and what it may ask for: ``Trainable``, ``Run``, ``Predictor``.
+"""The contract of a method, its promises and what it may ask for: ``Trainable``, ``Run``, ``Predictor``.
 
 A method is a folder ``trainables/<name>/`` whose ``TRAINABLE`` is a :class:`Trainable`. Its ``fit`` sees
 training and validation images only (never test images, never a mask outside the supervision), and asks
 its surroundings for everything else through ``run``: the same ``fit`` works in a notebook with
 :class:`LocalRun` and on a Ray cluster with the engine's run.
 
-Trade-off: ``Run`` is a handful of plain methods instead of a training framework. A method writes its own
-loop, which then reads from top to bottom like the paper. Nothing here imports torch before something is
-trained: studies are read, shown and reported without it.
+Trade-off: ``Run`` is a handful of plain methods instead of a training framework. The loop over epochs that
+methods share (:mod:`trainables.nn.loop`) is a page long, and a method may write its own. Nothing here imports
+torch before something is trained: studies are read, shown and reported without it.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Checkpoint",
-    "Erasing",
     "LocalRun",
+    "MeasuresErasure",
     "Objection",
     "Prediction",
     "Predictor",
@@ -112,22 +112,22 @@ class TrainableConfig(BaseModel, frozen=True, extra="forbid"):
 
     def part(self, *prefixes: str, names: tuple[str, ...] = ()) -> dict[str, Any]:
         """The settings that start with a prefix or have a name, as JSON values: what a stage depends on."""
-        own = self.model_dump(mode="json")
-        return {name: own[name] for name in own if name.startswith(prefixes) or name in names}
+        settings = self.model_dump(mode="json")
+        return {name: settings[name] for name in settings if name.startswith(prefixes) or name in names}
 
 
 class Prediction(NamedTuple):
-    """What a predictor says of a batch. B images, H × W pixels of the network's input."""
+    """Scores and heatmaps of a batch. B images, H × W pixels of the network's input."""
 
     score: Tensor  # B, in [0, 1]: higher is more likely defective; float64 keeps confident scores apart
     heatmap: Tensor  # B × H × W, in [0, 1]: higher is more likely a defect pixel
 
 
 class Predictor(Protocol):
-    """A trained model, ready to judge images."""
+    """A trained model, ready to predict."""
 
     def predict(self, images: Tensor) -> Prediction:
-        """Judge ``images`` (B × C × H × W, float32 in [0, 1], on the predictor's device).
+        """Score ``images`` (B × C × H × W, float32 in [0, 1], on the predictor's device).
 
         Exports trace it (torch.export, any B): it decides nothing in Python on values or on B, except under
         ``torch.compiler.is_exporting()``.
@@ -147,11 +147,11 @@ class Predictor(Protocol):
 
 
 class StageMaps(NamedTuple):
-    """What a predictor says of a batch, and what led to it."""
+    """A prediction, and the stages that led to it."""
 
     prediction: Prediction  # what ``predict`` says
-    # By name, in the chain's order. Maps, B × H × W in [0, 1], are judged against masks; pictures, B × c × h
-    # × w in [0, 1] (c as the images' or 1), are looked at only.
+    # By name, in the chain's order. Maps, B × H × W in [0, 1], are evaluated against masks. Pictures,
+    # B × c × h × w in [0, 1] (c as the images' or 1), are looked at only.
     stages: Mapping[str, Tensor]
 
 
@@ -169,11 +169,11 @@ class ShowsStages(Protocol):
 
 
 @runtime_checkable
-class Erasing(Protocol):
+class MeasuresErasure(Protocol):
     """A predictor that can paint over what it shows and look again: PROXIES of ``trainables.metrics``."""
 
     def erasure_drops(self, images: Tensor) -> Tensor:
-        """How far p(defect) falls in each image when the defect that its heatmap shows is painted over.
+        """Falls of p(defect) in each image when the defect that its heatmap shows is painted over.
 
         ``images`` as those of ``predict``; B numbers in [−1, 1].
         """
@@ -181,7 +181,7 @@ class Erasing(Protocol):
 
 
 class Checkpoint(NamedTuple):
-    """Where a trial can go on: all tensors of the state, and JSON values beside them."""
+    """State from which a trial can go on: all its tensors, and JSON values beside them."""
 
     epoch: int  # epochs finished
     tensors: dict[str, Tensor]
@@ -189,7 +189,7 @@ class Checkpoint(NamedTuple):
 
 
 class Run(Protocol):
-    """What the surroundings give a method while it trains."""
+    """The surroundings of a method while it trains."""
 
     device: torch.device
     rank: int

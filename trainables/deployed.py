@@ -46,7 +46,7 @@ _BATCH = 16  # images in one prediction of the MLflow model
 
 
 class CardThresholds(BaseModel, frozen=True, extra="forbid"):
-    """Where decisions are made, and what chose the place. A score ≥ threshold is defective."""
+    """Thresholds of decisions, and what chose them. A score ≥ threshold is defective."""
 
     image: float
     image_source: str
@@ -55,7 +55,7 @@ class CardThresholds(BaseModel, frozen=True, extra="forbid"):
 
 
 class Card(BaseModel, frozen=True, extra="forbid"):
-    """What must be known of a trained model to use it: written beside its weights."""
+    """Facts that the use of a trained model needs: written beside its weights."""
 
     trial: str
     study: str
@@ -71,7 +71,7 @@ class Card(BaseModel, frozen=True, extra="forbid"):
 
 
 class Decision(NamedTuple):
-    """What a model says of a batch. B images, H × W pixels of the network's input."""
+    """Scores and decisions of a batch. B images, H × W pixels of the network's input."""
 
     score: NDArray[np.float64]  # B, in [0, 1]
     decision: NDArray[np.bool_]  # B, True: defective
@@ -124,7 +124,7 @@ def enlarge_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.u
 
 
 class PyfuncModel:
-    """What ``mlflow.pyfunc`` calls."""
+    """The object that ``mlflow.pyfunc`` calls."""
 
     def __init__(self, model: DeployedModel) -> None:
         self.model = model
@@ -153,13 +153,13 @@ class PyfuncModel:
         masks = np.stack([enlarge_mask(mask, size) for mask in decision.mask])
         return {**decision._asdict(), "mask": masks}
 
-    def _images(self, found: NDArray[Any]) -> NDArray[np.uint8]:
+    def _images(self, array: NDArray[Any]) -> NDArray[np.uint8]:
         channels = self.model.card.channels
-        images = found[..., None] if found.ndim == 3 and channels == 1 else found
-        if found.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != channels or not images.size:
+        images = array[..., None] if array.ndim == 3 and channels == 1 else array
+        if array.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != channels or not images.size:
             shape = "N × H × W" if channels == 1 else "N × H × W × 3 (BGR)"
             raise InputError(
-                f"images are one uint8 array, {shape}, found {found.dtype} of shape {found.shape}. "
+                f"images are one uint8 array, {shape}, found {array.dtype} of shape {array.shape}. "
                 "Convert them, or pass them one by one if their sizes differ."
             )
         return images

@@ -1,6 +1,6 @@
 """The one evaluation loop: validation chooses the thresholds, test reports.
 
-``evaluate`` judges every method in the same way. It reads validation first and fixes both thresholds before
+``evaluate`` treats every method in the same way. It reads validation first and fixes both thresholds before
 the first test image is looked at:
 
 * image threshold: best F1 of image scores on validation labels;
@@ -12,8 +12,8 @@ A model of several stages is asked for all of them on test images (:mod:`trainab
 labels of training images can be compared with masks when training is over (:func:`measure_labels`): both
 choose nothing.
 
-Trade-off: heatmaps are judged at the network's input resolution, to which masks are brought by area, not at
-the original size: two cells of one study are compared at what the network can resolve, and nothing in the
+Trade-off: heatmaps are evaluated at the network's input resolution, to which masks are brought by area, not
+at the original size: two cells of one study are compared at what the network can resolve, and nothing in the
 number is interpolation.
 """
 
@@ -30,7 +30,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainables.contract import Erasing, Predictor, ShowsStages, StageMaps
+from trainables.contract import MeasuresErasure, Predictor, ShowsStages, StageMaps
 from trainables.data.samples import EvaluationData, ImageSet
 from trainables.data.tensors import images_to_tensor
 from trainables.heatmaps import Probe, choose_probes, maps_table
@@ -52,8 +52,8 @@ from trainables.stage_maps import PIXELS_AT_ONCE, StageMapScores, StageScores
 __all__ = [
     "FIXED_THRESHOLD",
     "PREDICTIONS_SCHEMA",
+    "ChosenThresholds",
     "Evaluation",
-    "Thresholds",
     "evaluate",
     "image_scores",
     "measure_labels",
@@ -79,8 +79,8 @@ PREDICTIONS_SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True)
-class Thresholds:
-    """Where decisions are made, and what chose the place. A score ≥ threshold is defective."""
+class ChosenThresholds:
+    """ChosenThresholds of decisions, and what chose them. A score ≥ threshold is defective."""
 
     image: float
     image_source: str
@@ -90,12 +90,12 @@ class Thresholds:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What a trained model is worth on one split."""
+    """Worth of a trained model on one split."""
 
     metrics: dict[str, float]  # on test, by the names of METRICS; an undefined one is absent
     undefined: dict[str, str]  # why, by the names of METRICS
     validation: dict[str, float]  # the same on validation, at the thresholds chosen on it, and PROXIES
-    thresholds: Thresholds
+    thresholds: ChosenThresholds
     predictions: pa.Table  # PREDICTIONS_SCHEMA, one row per test image
     maps: pa.Table  # trainables.heatmaps.MAPS_SCHEMA, the probe images
     notes: tuple[str, ...]  # footnotes: sources of thresholds, metrics left out and why
@@ -108,8 +108,8 @@ class Evaluation:
 
 
 @dataclass
-class _Judged:
-    """What one pass over a set of images leaves behind."""
+class _Pass:
+    """Scores and pixel counts of one pass over a set of images."""
 
     images: ImageSet
     scores: NDArray[np.float64]
@@ -124,7 +124,7 @@ class _Judged:
         """Number of defective images whose mask is unknown."""
         return len(self.images) - len(self.with_truth)
 
-    def metrics(self, thresholds: Thresholds) -> dict[str, float | Undefined]:
+    def metrics(self, thresholds: ChosenThresholds) -> dict[str, float | Undefined]:
         return image_metrics(self.images.labels, self.scores, thresholds.image) | self.pixels.metrics(
             thresholds.pixel
         )
@@ -153,7 +153,7 @@ def evaluate(
     seed: int,
     known: Collection[str] = (),
 ) -> Evaluation:
-    """Judge a model: thresholds from ``data.validation``, everything else from ``data.test``.
+    """Evaluate a model: thresholds from ``data.validation``, everything else from ``data.test``.
 
     Args:
         predictor: The model, on ``device``.
@@ -169,17 +169,17 @@ def evaluate(
     """
     validation = None
     if data.validation is not None and len(data.validation):
-        validation = _judge(predictor, data.validation, device, batch)
+        validation = _evaluate_images(predictor, data.validation, device, batch)
     thresholds, notes = _choose_thresholds(validation)
 
     stage_maps = StageMapScores(seed, known) if isinstance(predictor, ShowsStages) else None
     keep = choose_probes(data.test, probes, seed)
-    test = _judge(predictor, data.test, device, batch, keep=keep, stage_maps=stage_maps)
+    test = _evaluate_images(predictor, data.test, device, batch, keep=keep, stage_maps=stage_maps)
     # Where stages were asked for as well, test images do not tell what a prediction takes.
     timed = (
         test
         if stage_maps is None
-        else validation or _judge(predictor, _first(data.test, 3 * batch), device, batch)
+        else validation or _evaluate_images(predictor, _first(data.test, 3 * batch), device, batch)
     )
     metrics = test.metrics(thresholds)
     return Evaluation(
@@ -229,8 +229,8 @@ def measure_labels(labels: PseudoLabels, images: ImageSet) -> StageScores | None
     for sample, label in zip(labels.ids, labels.labels, strict=True):
         truth = _truth(images, positions[sample], (label.shape[0], label.shape[1]))
         if truth is not None:
-            found = label == 1
-            pairs = ((found, truth), (found, ~truth), (~found, truth), (~found, ~truth))
+            claim = label == 1
+            pairs = ((claim, truth), (claim, ~truth), (~claim, truth), (~claim, ~truth))
             counts.append([int(np.sum(ours & theirs)) for ours, theirs in pairs])
     of_images = PixelCounts(*np.array(counts, dtype=np.int64).reshape(-1, 4).T)
     if not (of_images.tp + of_images.fn).any():
@@ -284,7 +284,7 @@ def _predict(ask: _Ask, images: ImageSet, device: torch.device, batch: int) -> I
         yield _Batch(start, arrays, shown_BCHW, scores, heatmaps, stages, seconds)
 
 
-def _judge(
+def _evaluate_images(
     predictor: Predictor,
     images: ImageSet,
     device: torch.device,
@@ -292,8 +292,8 @@ def _judge(
     *,
     keep: tuple[int, ...] = (),
     stage_maps: StageMapScores | None = None,
-) -> _Judged:
-    judged = _Judged(images, np.empty(len(images)), np.empty(len(images)))
+) -> _Pass:
+    images_pass = _Pass(images, np.empty(len(images)), np.empty(len(images)))
     durations: list[tuple[int, float]] = []
     ask = _asking(predictor)
     if stage_maps is not None and isinstance(predictor, ShowsStages) and len(images):
@@ -305,13 +305,13 @@ def _judge(
         indices = range(part.start, part.start + len(part.scores))
         truths = [_truth(images, i, (part.heatmaps.shape[1], part.heatmaps.shape[2])) for i in indices]
         for i, score, heatmap, truth in zip(indices, part.scores, part.heatmaps, truths, strict=True):
-            judged.scores[i], judged.maxima[i] = score, heatmap.max()
+            images_pass.scores[i], images_pass.maxima[i] = score, heatmap.max()
             if truth is not None:
-                judged.with_truth.append(i)
-                judged.pixels.add(heatmap, truth)
+                images_pass.with_truth.append(i)
+                images_pass.pixels.add(heatmap, truth)
             if i in keep:
                 defect_class = images.classes[i] if images.classes else None
-                judged.kept[i] = Probe(
+                images_pass.kept[i] = Probe(
                     images.ids[i],
                     bool(images.labels[i]),
                     defect_class,
@@ -324,8 +324,8 @@ def _judge(
             samples = [images.ids[i] for i in indices]
             stage_maps.add(part.shown_BCHW, part.stages, samples, truths, [i in keep for i in indices])
     warm = durations[1:] or durations  # the first batch pays for allocation and kernel selection
-    judged.seconds_per_image = sum(seconds for _, seconds in warm) / max(1, sum(n for n, _ in warm))
-    return judged
+    images_pass.seconds_per_image = sum(seconds for _, seconds in warm) / max(1, sum(n for n, _ in warm))
+    return images_pass
 
 
 def _truth(images: ImageSet, index: int, size: tuple[int, int]) -> NDArray[np.bool_] | None:
@@ -338,11 +338,11 @@ def _truth(images: ImageSet, index: int, size: tuple[int, int]) -> NDArray[np.bo
     return truth_at(mask, *size)
 
 
-def _choose_thresholds(validation: _Judged | None) -> tuple[Thresholds, list[str]]:
+def _choose_thresholds(validation: _Pass | None) -> tuple[ChosenThresholds, list[str]]:
     """Both thresholds and the footnotes on where they come from."""
     if validation is None:
         note = f"thresholds: no validation images, both fixed at {FIXED_THRESHOLD}"
-        return Thresholds(FIXED_THRESHOLD, "fixed 0.5", FIXED_THRESHOLD, "fixed 0.5"), [note]
+        return ChosenThresholds(FIXED_THRESHOLD, "fixed 0.5", FIXED_THRESHOLD, "fixed 0.5"), [note]
     labels = validation.images.labels
     notes: list[str] = []
     image, image_source = best_f1_threshold(labels, validation.scores), "validation F1"
@@ -359,17 +359,17 @@ def _choose_thresholds(validation: _Judged | None) -> tuple[Thresholds, list[str
     if isinstance(pixel, Undefined):
         notes[-1] = f"pixel threshold: {pixel.reason} in validation, fixed at {FIXED_THRESHOLD}"
         pixel, pixel_source = FIXED_THRESHOLD, "fixed 0.5"
-    return Thresholds(image, image_source, pixel, pixel_source), notes
+    return ChosenThresholds(image, image_source, pixel, pixel_source), notes
 
 
 def _chosen_by(
-    predictor: Predictor, validation: _Judged, thresholds: Thresholds, device: torch.device, batch: int
+    predictor: Predictor, validation: _Pass, thresholds: ChosenThresholds, device: torch.device, batch: int
 ) -> dict[str, float]:
     """Metrics on validation, with the proxies that a model offers: what a search may choose by."""
     metrics = _defined(validation.metrics(thresholds))
     images = validation.images
     positives = np.flatnonzero(images.labels).tolist()
-    if not isinstance(predictor, Erasing) or not positives or "image_ap" not in metrics:
+    if not isinstance(predictor, MeasuresErasure) or not positives or "image_ap" not in metrics:
         return metrics
     drops: list[float] = []
     for start in range(0, len(positives), batch):
@@ -384,7 +384,7 @@ def _defined(metrics: dict[str, float | Undefined]) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if not isinstance(value, Undefined)}
 
 
-def _omissions(test: _Judged, metrics: dict[str, float | Undefined]) -> list[str]:
+def _omissions(test: _Pass, metrics: dict[str, float | Undefined]) -> list[str]:
     """One footnote per reason why something is missing on test."""
     missing: dict[str, list[str]] = {}
     for name, value in metrics.items():
@@ -396,7 +396,7 @@ def _omissions(test: _Judged, metrics: dict[str, float | Undefined]) -> list[str
     return notes
 
 
-def _predictions(test: _Judged, thresholds: Thresholds) -> pa.Table:
+def _predictions(test: _Pass, thresholds: ChosenThresholds) -> pa.Table:
     images, count = test.images, len(test.images)
     columns = {
         "sample": list(images.ids),

@@ -1,4 +1,4 @@
-"""What a training will cost, measured on its first steps instead of guessed.
+"""Forecast of a training's cost, measured on its first steps instead of guessed.
 
 :func:`measure` starts a real ``fit`` on the real images and ends it after a few seconds. A method says
 through ``run.step`` how many steps it will take; one that does not is measured by its epochs.
@@ -30,11 +30,11 @@ _FORWARD_SHARE = 1 / 3  # of a training step: a backward pass costs about two fo
 
 @dataclass(frozen=True)
 class Cost:
-    """What one training takes on this machine."""
+    """Cost of one training on this machine."""
 
     train_seconds: float  # steps and validations, first to last
     image_seconds: (
-        float  # to judge one image; a third of its share of a training step where nothing was judged
+        float  # to score one image; a third of its share of a training step where nothing was scored
     )
     steps: int  # in all; 0: the method does not say
     epochs: int  # in all
@@ -80,7 +80,7 @@ class _EnoughError(Exception):
 
 @dataclass
 class _Seen:
-    """What a watch has seen, of the training and of its stages alike."""
+    """Observations of a watch, of the training and of its stages alike."""
 
     begun: float
     last: float
@@ -126,7 +126,7 @@ class _Watch(LocalRun):
             raise _EnoughError
 
     def cost(self, validation: int) -> Cost:
-        """What was seen, reckoned up; ``validation``: images that are judged at an epoch's end."""
+        """The cost from what was seen. ``validation``: images that are scored at an epoch's end."""
         seen = self.seen
         if not seen.spans:  # the method counts no steps: an epoch is all there is to time
             pace = sum(seen.ends) / len(seen.ends)

@@ -23,7 +23,7 @@ _FILE = "pseudo_labels.safetensors"
 
 @dataclass(frozen=True, eq=False)
 class PseudoLabels:
-    """What a method takes for the masks of some training images."""
+    """Labels that a method takes for the masks of some training images."""
 
     name: str  # of the stage that they come from: `pseudo`, `pseudo_crf`
     ids: tuple[str, ...]  # N sample ids, each once

@@ -42,7 +42,7 @@ STAGE_MAPS_SCHEMA = pa.schema(
 
 
 class StageScores(NamedTuple):
-    """What one stage of a model, or a floor, is worth."""
+    """Worth of one stage of a model, or of a floor."""
 
     stage: str  # `cam`, `pseudo`; of a floor `random`
     of: Literal["test", "train", "floor"]  # maps of test images, labels of training images, a floor on test
@@ -84,13 +84,13 @@ class StageMapScores:
         Raises:
             FloatingPointError: If a map or picture is not within [0, 1]: the model has diverged.
         """
-        told = {stage: values for stage, values in stages.items() if stage not in self.known}
-        maps = {stage: values for stage, values in told.items() if values.ndim == 3}
+        shown = {stage: values for stage, values in stages.items() if stage not in self.known}
+        maps = {stage: values for stage, values in shown.items() if values.ndim == 3}
         floors = {} if CAM in self.known else _floors(images_BCHW, maps, self._rng)
-        self.names = tuple(told)
-        found = {stage: _checked(stage, values, images_BCHW, samples) for stage, values in told.items()}
+        self.names = tuple(shown)
+        arrays = {stage: _checked(stage, values, images_BCHW, samples) for stage, values in shown.items()}
         for stage in maps:
-            self._score("test", stage, found[stage], truths)
+            self._score("test", stage, arrays[stage], truths)
         for name, values in floors.items():
             self._score("floor", name, values.cpu().numpy(), truths)
         for k, sample in enumerate(samples):
@@ -103,13 +103,14 @@ class StageMapScores:
                         "kind": "map" if stage in maps else "picture",
                         "png": _png(values[k]),
                     }
-                    for order, (stage, values) in enumerate(found.items())
+                    for order, (stage, values) in enumerate(arrays.items())
                 ]
 
     def scores(self) -> tuple[StageScores, ...]:
         """The stages in the order of the chain, then the floors; nothing where no mask is known."""
-        found = [StageScores(name, of, pixels.metrics()) for (of, name), pixels in self._pixels.items()]
-        return tuple(sorted((one for one in found if one.metrics), key=lambda one: one.of == "floor"))
+        scores = [StageScores(name, of, pixels.metrics()) for (of, name), pixels in self._pixels.items()]
+        measured = [score for score in scores if score.metrics]
+        return tuple(sorted(measured, key=lambda score: score.of == "floor"))
 
     def table(self) -> pa.Table:
         """The pictures, as a table of ``STAGE_MAPS_SCHEMA``."""
@@ -129,7 +130,7 @@ class StageMapScores:
 
 
 def _floors(images_BCHW: Tensor, maps: Mapping[str, Tensor], rng: np.random.Generator) -> dict[str, Tensor]:
-    """What no training makes, on the same images; and a CAM times what needs no training."""
+    """Maps that no training makes, on the same images, and a CAM times what needs no training."""
     count, size = len(images_BCHW), (images_BCHW.shape[2], images_BCHW.shape[3])
     residual = blur_residual(images_BCHW)
     floors = {

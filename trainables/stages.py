@@ -28,7 +28,7 @@ _FACTS = "facts.json"
 
 @dataclass(frozen=True, eq=False)
 class StageWork:
-    """What making a stage may see, and where its files go."""
+    """Inputs of the making of a stage, and the folder of its files."""
 
     config: Mapping[str, Any]  # the stage's own settings
     inputs: Mapping[str, Path]  # folders of the stages in `after`, by name; read only
@@ -85,5 +85,5 @@ def write_facts(folder: Path, facts: Mapping[str, float]) -> None:
 
 
 def read_facts(folder: Path) -> dict[str, float]:
-    """What :func:`write_facts` left."""
+    """Read what :func:`write_facts` left."""
     return json.loads((folder / _FACTS).read_text(encoding="utf-8"))

@@ -26,9 +26,10 @@ from trainables.data.spec import Supervision
 from trainables.data.tensors import images_to_tensor
 from trainables.focus import FocusConfig, cropping
 from trainables.focus.chain import attachments_of
-from trainables.focus.contrast import Contrast
+from trainables.focus.contrast import ContrastiveLoss
 from trainables.focus.cropping import GuidedCropping
 from trainables.nn.cam.crops import crop
+from trainables.nn.loop import BatchShard
 
 CPU = torch.device("cpu")
 
@@ -43,10 +44,7 @@ def step_of(net: Classifier, images: ImageSet, positions: list[int], number: int
         features_BKhw=output.features_BKhw,
         evidence_B1hw=output.evidence_B1hw,
         score_B=output.score_B,
-        epoch=0,
-        number=number,
-        rows=range(len(positions)),
-        size=len(positions),
+        shard=BatchShard(positions, range(len(positions)), len(positions), 0, number, 0.0),
         run=LocalRun(),
     )
 
@@ -223,7 +221,7 @@ def test_crops_join_the_defects_only_where_they_are_wanted() -> None:
         config = tiny_chain(gcm=True, clm=True, clm_use_crops=wanted)
         net, (gcm, clm) = started(config, data.train)
         assert isinstance(gcm, GuidedCropping)
-        assert isinstance(clm, Contrast)
+        assert isinstance(clm, ContrastiveLoss)
         gcm.average.head.bias.data.fill_(100.0)  # no crop misses
         step = step_of(net, data.train, [0, 1, 6, 7])
         gcm.losses(net, step)

@@ -17,7 +17,7 @@ from trainables.contract import LocalRun
 from trainables.data.samples import ImageSet, Sample
 from trainables.focus.extension import (
     Erased,
-    Erasing,
+    ErasingSettings,
     erase,
     evidence_of,
     extended_map,
@@ -29,7 +29,7 @@ from trainables.nn.labels.inpaint import telea
 
 SIZE = (64, 64)
 STRONG, WEAK = (slice(12, 20), slice(12, 20)), (slice(40, 48), slice(44, 52))
-ERASING = Erasing(
+ERASING = ErasingSettings(
     mode="both", steps=3, stop=0.2, threshold=0.5, dilation=2, max_area=0.4, fuse="residual", residual="blur"
 )
 FILL = partial(telea, radius=3)
@@ -54,7 +54,7 @@ def black(images: Tensor, mask: Tensor) -> Tensor:
     return images.masked_fill(mask[:, None], 0)
 
 
-def final_map(images: Tensor, erased: Erased, scale: float, erasing: Erasing) -> Tensor:
+def final_map(images: Tensor, erased: Erased, scale: float, erasing: ErasingSettings) -> Tensor:
     return extended_map(evidence_of(images, erased, erasing.residual), scale, erasing)
 
 

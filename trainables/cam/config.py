@@ -91,7 +91,7 @@ class CamConfig(ClassifierConfig, frozen=True):
 
 
 def classifier_settings(config: ClassifierConfig) -> dict[str, Any]:
-    """What a classifier's weights depend on, of any config that extends a classifier's: JSON values.
+    """Settings that a classifier's weights depend on, of any config that extends its config: JSON values.
 
     Without the name of the weights file: its sha256 says which weights they are.
     """

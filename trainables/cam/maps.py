@@ -44,7 +44,7 @@ _FILE = "maps.safetensors"
 
 
 class MapSettings(BaseModel, frozen=True, extra="forbid"):
-    """Which map is read off a classifier: all that a map depends on, beside the classifier."""
+    """Choice of a map: all that it depends on, beside the classifier."""
 
     method: MapMethod = "cam"
     layers: tuple[int, ...] = ()  # stages from 1, for gradients; none for the CAM
@@ -61,7 +61,7 @@ class MapSettings(BaseModel, frozen=True, extra="forbid"):
 
 
 class RawMaps(NamedTuple):
-    """What a classifier says of B images of H × W pixels, without gradient."""
+    """Logits and maps of B images of H × W pixels, without gradient."""
 
     score_B: Tensor  # logits
     map_BHW: Tensor  # ≥ 0, on one scale for all images, in place
@@ -132,11 +132,11 @@ class CamMaps(nn.Module):
             activations = [output.stages[layer] for layer in self.settings.layers]
             gradients = score_gradients(output.score_B, activations)
         strides = [self.net.config.resnet.strides[layer - 1] for layer in self.settings.layers]
-        found = [
+        maps = [
             enlarge_cells(weigh(a.detach().float(), g.float()), stride, size)
             for a, g, stride in zip(activations, gradients, strides, strict=True)
         ]
-        return output.score_B.detach(), found
+        return output.score_B.detach(), maps
 
 
 def measured_maps(net: Classifier, settings: MapSettings, images: ImageSet) -> tuple[CamMaps, Offset]:
@@ -154,11 +154,11 @@ def measured_maps(net: Classifier, settings: MapSettings, images: ImageSet) -> t
     positives = np.flatnonzero(images.labels).tolist()
 
     def maxima(of: Callable[[Tensor], Sequence[Tensor]]) -> list[list[float]]:
-        found = [
+        tops = [
             torch.stack([part.amax(dim=(1, 2)) for part in of(batch)])
             for batch in image_passes(images, positives, net.device)
         ]
-        return torch.cat(found, dim=1).tolist()
+        return torch.cat(tops, dim=1).tolist()
 
     offsets = [Offset(0, 0, 1.0)]
     if settings.recentre:
@@ -178,7 +178,7 @@ def save_maps(folder: Path, maps: CamMaps) -> None:
 
 
 def load_maps(folder: Path, net: Classifier, settings: MapSettings) -> CamMaps:
-    """What :func:`save_maps` wrote, around ``net``."""
+    """Read what :func:`save_maps` wrote, around ``net``."""
     maps = CamMaps(net, settings)
     for name, tensor in load_file(folder / _FILE).items():
         maps.get_buffer(name).copy_(tensor)

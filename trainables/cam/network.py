@@ -20,7 +20,7 @@ __all__ = ["Classifier", "ClassifierOutput", "count_parameters"]
 
 
 class ClassifierOutput(NamedTuple):
-    """What a classifier says of a batch, all in one graph."""
+    """A classifier's output for a batch, all in one graph."""
 
     score_B: Tensor  # logit s of "defective", float32
     evidence_B1hw: Tensor  # map L at the last stage's cells, float32: s is its pooling
@@ -29,7 +29,7 @@ class ClassifierOutput(NamedTuple):
 
 
 class Classifier(nn.Module):
-    """Judges images in [0, 1]; in the config's arithmetic, whoever calls it."""
+    """Classifies images in [0, 1], in the config's arithmetic, whoever calls it."""
 
     def __init__(self, config: ClassifierConfig) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class Classifier(nn.Module):
         )
 
     def forward(self, images_BCHW: Tensor) -> ClassifierOutput:
-        """Judge images of any size, B ≥ 0."""
+        """Classify images of any size, B ≥ 0."""
         with forward_context(self.config, images_BCHW.device):
             stages = self.backbone.features(self.input(images_BCHW))
             evidence_B1hw = self.head(stages[-1]).float()
@@ -49,7 +49,7 @@ class Classifier(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where its weights are."""
+        """The device of its weights."""
         return self.head.weight.device
 
 

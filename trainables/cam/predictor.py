@@ -1,4 +1,4 @@
-"""A trained classifier and its maps, ready to judge images; saved as safetensors and JSON.
+"""A trained classifier and its maps, ready to predict; saved as safetensors and JSON.
 
 The score is the sigmoid of the image's logit, the heatmap the map on the scale of defective training images,
 times the score if ``gate_by_score``.
@@ -24,7 +24,7 @@ __all__ = ["CamPredictor", "load"]
 
 
 class CamPredictor:
-    """Judges images with a classifier."""
+    """Scores images with a classifier."""
 
     def __init__(self, maps: CamMaps, config: CamConfig) -> None:
         self.maps = maps
@@ -32,7 +32,7 @@ class CamPredictor:
 
     @torch.inference_mode()
     def predict(self, images: Tensor) -> Prediction:
-        """Judge ``images`` (B × C × H × W, float32 in [0, 1], on the predictor's device)."""
+        """Score ``images`` (B × C × H × W, float32 in [0, 1], on the predictor's device)."""
         self.maps.eval()
         parts = [self.maps.heatmaps(part) for part in in_passes(images)]
         # In float32 every logit above 17 has the score 1; in float64 confident images keep their order.

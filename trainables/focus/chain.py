@@ -28,7 +28,7 @@ from trainables.cam.maps import CamMaps, MapSettings, load_maps, measured_maps, 
 from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
 from trainables.focus.config import FocusConfig
-from trainables.focus.contrast import Contrast
+from trainables.focus.contrast import ContrastiveLoss
 from trainables.focus.cropping import GuidedCropping
 from trainables.focus.extension import (
     Evidence,
@@ -68,51 +68,51 @@ def stages(config: FocusConfig) -> Sequence[Stage]:
 
     segmentation = settings("segment_", names=_SEGMENTATION)
     crf = config.part("crf") if config.crf else {}
-    found = [classifier_stage(config)]
+    chain = [classifier_stage(config)]
     if config.clm or config.gcm:
         make = partial(_make_classifier, weights_file=config.weights_file)
-        found = [Stage("classifier", settings() | _classifier_settings(config), make)]
+        chain = [Stage("classifier", settings() | _classifier_settings(config), make)]
     if config.uses_inpainter:
-        found.append(Stage("inpainter", settings("inpainter_"), _make_inpainter))
+        chain.append(Stage("inpainter", settings("inpainter_"), _make_inpainter))
     iem = config.part("iem") if config.iem != "off" else {"iem": "off"}
-    read = tuple(stage.name for stage in found)
-    found.append(Stage("maps", settings(names=("recentre",)) | iem, _make_maps, after=read))
+    read = tuple(stage.name for stage in chain)
+    chain.append(Stage("maps", settings(names=("recentre",)) | iem, _make_maps, after=read))
     pseudo = settings(names=_LABELS)
-    found.append(Stage("pseudo", pseudo, _make_pseudo, after=("maps",), shows=config.map_names))
-    found.append(Stage("s1", segmentation, _make_s1, after=("pseudo",), shows=("s1",)))
+    chain.append(Stage("pseudo", pseudo, _make_pseudo, after=("maps",), shows=config.map_names))
+    chain.append(Stage("s1", segmentation, _make_s1, after=("pseudo",), shows=("s1",)))
     labels, last = "pseudo", "s1"
     if config.refines:
         refined = settings("round_") | crf
-        found.append(Stage("refined", refined, _make_refined, after=("pseudo", "s1"), shows=("s1_crf",)))
+        chain.append(Stage("refined", refined, _make_refined, after=("pseudo", "s1"), shows=("s1_crf",)))
         labels = "refined"
     if config.round:
-        found.append(Stage("s2", segmentation, _make_s2, after=("s1", "refined"), shows=("s2",)))
+        chain.append(Stage("s2", segmentation, _make_s2, after=("s1", "refined"), shows=("s2",)))
         last = "s2"
     if config.distill:
         student = segmentation | config.part("student_") | crf
         make = partial(_make_student, labels=labels, last=last)
-        found.append(Stage("student", student, make, after=(labels, last)))
-    return found
+        chain.append(Stage("student", student, make, after=(labels, last)))
+    return chain
 
 
 def _classifier_settings(config: FocusConfig) -> dict[str, Any]:
-    """What the classifier's weights depend on: its own settings, and those of what is attached to it."""
-    found = classifier_settings(config)
+    """Settings that the classifier's weights depend on: its own, and those of its attachments."""
+    values = classifier_settings(config)
     for switch in ("clm", "gcm"):
         if getattr(config, switch):
-            found |= config.part(switch)
+            values |= config.part(switch)
     if config.gcm:
-        found |= config.part(names=("recentre",))
-    return found
+        values |= config.part(names=("recentre",))
+    return values
 
 
 def attachments_of(config: FocusConfig) -> list[Attachment]:
-    """What is added to the classifier's training; GCM first, since CLM reads its crops."""
+    """Attachments of the classifier's training. GCM comes first, since CLM reads its crops."""
     cropping = GuidedCropping(config) if config.gcm else None
-    found: list[Attachment] = [] if cropping is None else [cropping]
+    attachments: list[Attachment] = [] if cropping is None else [cropping]
     if config.clm:
-        found.append(Contrast(config, cropping))
-    return found
+        attachments.append(ContrastiveLoss(config, cropping))
+    return attachments
 
 
 # The stages --------------------------------------------------------------------------------------------
@@ -125,8 +125,12 @@ def _config(work: StageWork, **more: Any) -> FocusConfig:
 
 def _make_classifier(work: StageWork, *, weights_file: str | None) -> None:
     config = _config(work, weights_file=weights_file)
-    own = ClassifierConfig.model_validate({**classifier_settings(config), "weights_file": weights_file})
-    save_model(work.folder, train_classifier(own, work.data, work.run, attachments_of(config)), own)
+    classifier = ClassifierConfig.model_validate(
+        {**classifier_settings(config), "weights_file": weights_file}
+    )
+    save_model(
+        work.folder, train_classifier(classifier, work.data, work.run, attachments_of(config)), classifier
+    )
 
 
 def _make_inpainter(work: StageWork) -> None:
@@ -148,25 +152,27 @@ def _make_maps(work: StageWork) -> None:
     else:
         inpainter = read_inpainter(work.inputs["inpainter"], device) if "inpainter" in work.inputs else None
         fill = filler(config, inpainter)
-        found: list[Evidence] = []
+        evidences: list[Evidence] = []
         probabilities: list[Tensor] = []
         for images_BCHW in batches:
             erased = erase(images_BCHW, cam, fill, config.erasing)
-            found.append(evidence_of(images_BCHW, erased, config.iem_residual))
+            evidences.append(evidence_of(images_BCHW, erased, config.iem_residual))
             probabilities.append(erased.probability_SB[[0, -1]])
-        scale = _residual_scale(found, work.data.train, fill, config)
-        final = [extended_map(evidence, scale, config.erasing) for evidence in found]
+        scale = _residual_scale(evidences, work.data.train, fill, config)
+        final = [extended_map(evidence, scale, config.erasing) for evidence in evidences]
         before, after = torch.cat(probabilities, dim=1).mean(dim=1).tolist()
-        area = float(torch.cat([evidence.mask_BHW.float().mean(dim=(1, 2)) for evidence in found]).mean())
+        area = float(torch.cat([evidence.mask_BHW.float().mean(dim=(1, 2)) for evidence in evidences]).mean())
         logged |= {"residual_scale": scale, "erased_area": area}
         logged |= {"probability_before": before, "probability_after": after}
     save_file({"maps": torch.cat(final).half().cpu().contiguous()}, work.folder / _FINAL_MAPS)
     _note(work, logged)
 
 
-def _residual_scale(found: Sequence[Evidence], images: ImageSet, fill: Fill, config: FocusConfig) -> float:
+def _residual_scale(
+    evidences: Sequence[Evidence], images: ImageSet, fill: Fill, config: FocusConfig
+) -> float:
     """c, from holes of the shapes that defects leave, filled in images without a defect."""
-    holes_HW = [mask_HW for evidence in found for mask_HW in evidence.mask_BHW if mask_HW.any()]
+    holes_HW = [mask_HW for evidence in evidences for mask_HW in evidence.mask_BHW if mask_HW.any()]
     values: list[Tensor] = []
     for index, hole_HW in zip(np.flatnonzero(~images.labels).tolist(), holes_HW, strict=False):
         image_BCHW = images_to_tensor([images[index].image], hole_HW.device)

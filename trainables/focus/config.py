@@ -13,7 +13,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from trainables.cam.config import ClassifierConfig
-from trainables.focus.extension import Erasing, Fuse, Mode, Residual
+from trainables.focus.extension import ErasingSettings, Fuse, Mode, Residual
 from trainables.nn.labels.pseudo import Cutoffs, Policy
 from trainables.nn.labels.segmentation import ImageTask
 from trainables.nn.settings import PseudoLabelConfig
@@ -127,23 +127,23 @@ class FocusConfig(ClassifierConfig, PseudoLabelConfig, frozen=True):
 
     @property
     def uses_inpainter(self) -> bool:
-        """Whether an inpainting net is trained."""
+        """True if an inpainting net is trained."""
         return self.iem != "off" and self.iem_inpainter == "unet"
 
     @property
     def refines(self) -> bool:
-        """Whether the first net's opinion becomes labels."""
+        """True if the first net's probabilities become labels."""
         return self.crf or self.round
 
     @property
-    def erasing(self) -> Erasing:
+    def erasing(self) -> ErasingSettings:
         """IEM's settings at this image size."""
-        return Erasing(
+        return ErasingSettings(
             mode=self.iem,
             steps=self.iem_steps,
             stop=self.iem_stop,
             threshold=self.iem_threshold,
-            dilation=Erasing.pixels(self.iem_dilation, self.image_size),
+            dilation=ErasingSettings.pixels(self.iem_dilation, self.image_size),
             max_area=self.iem_max_area,
             fuse=self.iem_fuse,
             residual=self.iem_residual,
@@ -151,7 +151,7 @@ class FocusConfig(ClassifierConfig, PseudoLabelConfig, frozen=True):
 
     @property
     def map_names(self) -> tuple[str, ...]:
-        """What a trained chain shows on the way to its pseudo labels, those included."""
+        """Stages that a trained chain shows on the way to its pseudo labels, those included."""
         names = ["cam", "crop"] if self.gcm else ["cam"]
         if self.iem != "off":
             names += [f"erased {step + 1}" for step in range(self.erasing.rounds)]

@@ -37,12 +37,12 @@ from trainables.nn.contrast import (
     triplet_loss,
 )
 
-__all__ = ["Contrast"]
+__all__ = ["ContrastiveLoss"]
 
 _NORMAL, _DEFECT = 0.0, 1.0
 
 
-class Contrast(Attachment):
+class ContrastiveLoss(Attachment):
     """Adds the contrastive loss to a classifier's training."""
 
     name = "clm"
@@ -96,7 +96,7 @@ class Contrast(Attachment):
         )
 
     def _of_crops(self, net: Classifier, like_BK: Tensor, positive_B: Tensor) -> tuple[Tensor, Tensor]:
-        """What the crops of defective images show, where there are crops and they did not miss it."""
+        """Features and classes of the crops of defective images that did not miss the defect."""
         (cropping,) = self._cropping
         crops = cropping.crops if cropping is not None and self.config.clm_use_crops else None
         if crops is None:

@@ -40,7 +40,7 @@ __all__ = ["Crops", "GuidedCropping"]
 
 
 class Crops(NamedTuple):
-    """What the classifier saw in one step's crops, on one worker, in the graph of the step."""
+    """The classifier's output for one step's crops, on one worker, in the graph of the step."""
 
     features_BKhw: Tensor
     evidence_B1hw: Tensor

@@ -39,7 +39,7 @@ from trainables.nn.ssim import msgms_map
 
 __all__ = [
     "Erased",
-    "Erasing",
+    "ErasingSettings",
     "Evidence",
     "Fill",
     "Fuse",
@@ -68,7 +68,7 @@ Fill = Callable[[Tensor, Tensor], Tensor]  # images and a mask (bool): the image
 
 
 @dataclass(frozen=True)
-class Erasing:
+class ErasingSettings:
     """Settings of the loop and of what is made of it."""
 
     mode: Mode
@@ -92,7 +92,7 @@ class Erasing:
 
 
 class Erased(NamedTuple):
-    """What the loop leaves behind; S erasing steps at most, fewer where all images stopped."""
+    """Result of the loop. S erasing steps at most, fewer where all images stopped."""
 
     evidence_BHW: Tensor  # E, in [0, 1]
     mask_SBHW: Tensor  # O after each step, bool; an image that stopped keeps its own
@@ -108,7 +108,7 @@ class Erased(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """What the final maps of a batch are made of."""
+    """Ingredients of the final maps of a batch."""
 
     found_BHW: Tensor  # E
     residual_BHW: Tensor  # R
@@ -117,7 +117,7 @@ class Evidence(NamedTuple):
 
 @torch.no_grad()
 def erase(
-    images_BCHW: Tensor, look: Look, fill: Fill, erasing: Erasing, seen: RawMaps | None = None
+    images_BCHW: Tensor, look: Look, fill: Fill, erasing: ErasingSettings, seen: RawMaps | None = None
 ) -> Erased:
     """Find, paint over, look again.
 
@@ -166,7 +166,7 @@ def erase(
 
 
 def evidence_of(images_BCHW: Tensor, erased: Erased, kind: Residual) -> Evidence:
-    """What :func:`erase` found in ``images_BCHW``, without the pictures of its steps."""
+    """Evidence of :func:`erase` in ``images_BCHW``, without the pictures of its steps."""
     if not len(erased.mask_SBHW):
         nothing_BHW = torch.zeros_like(erased.evidence_BHW)
         return Evidence(erased.evidence_BHW, nothing_BHW, erased.last_mask)
@@ -174,7 +174,7 @@ def evidence_of(images_BCHW: Tensor, erased: Erased, kind: Residual) -> Evidence
     return Evidence(erased.evidence_BHW, residual_BHW, erased.last_mask)
 
 
-def extended_map(evidence: Evidence, scale: float, erasing: Erasing) -> Tensor:
+def extended_map(evidence: Evidence, scale: float, erasing: ErasingSettings) -> Tensor:
     """The final map, B × H × W in [0, 1]: E, D or both, as ``mode`` and ``fuse`` say.
 
     An image of which nothing could be erased has no residual: it keeps E.

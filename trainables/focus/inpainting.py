@@ -1,4 +1,4 @@
-"""What fills the holes of IEM: a U-Net that was trained on normal images only, or OpenCV's method."""
+"""Fills the holes of IEM: a U-Net that was trained on normal images only, or OpenCV's method."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def new_inpainter(config: FocusConfig) -> Inpainter:
 
 
 def filler(config: FocusConfig, inpainter: Inpainter | None) -> Fill:
-    """What paints over a mask, and leaves all else as it was."""
+    """The function that paints over a mask, and leaves all else as it was."""
     if inpainter is not None:
         return inpainter.eval().fill
     return partial(telea, radius=config.iem_radius)

@@ -146,7 +146,7 @@ class FocusPredictor(StagePredictor[Nets, Chain | None, FocusConfig]):
 
     @torch.no_grad()
     def erasure_drops(self, images: Tensor) -> Tensor:
-        """How far p(defect) falls in each image when what ``predict`` shows of it is painted over.
+        """Falls of p(defect) in each image when what ``predict`` shows of it is painted over.
 
         A map that covers the defect makes the classifier see none: a measure of localisation that reads no
         mask. It needs the chain, which a loaded model does not have.

@@ -35,7 +35,7 @@ PRESETS: Mapping[str, _Settings] = {
 
 
 def footnotes(config: FocusConfig) -> Sequence[str]:
-    """What a reader of a table must know of ``config``."""
+    """Footnotes of a table about ``config``."""
     notes = [
         "focus: CLM, GCM, IEM, the place of the CRF, the additional round and the student are our reading of "
         "Yan et al. 2025, of which only the abstract was at hand. Formulas, nets and settings are ours, and "

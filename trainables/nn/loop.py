@@ -76,7 +76,7 @@ def _no_metrics(_epoch: int) -> Mapping[str, float]:
 
 @dataclass(frozen=True)
 class TrainingHooks:
-    """What a method adds to the loop: its losses, and whatever else it needs.
+    """A method's part in the loop: its losses, and whatever else it needs.
 
     ``backward`` adds the gradients of a shard to the network's and returns the sums of its losses over the
     shard's images, by name and without gradient. A worker without an image of a batch does not call it,

@@ -52,7 +52,7 @@ def save_model(folder: Path, network: nn.Module, config: TrainableConfig) -> Non
 
 
 def load_model(folder: Path, Config: type[_ConfigT]) -> tuple[dict[str, Tensor], _ConfigT]:
-    """What :func:`save_model` wrote: tensors by name, on the CPU, and the config."""
+    """Read what :func:`save_model` wrote: tensors by name, on the CPU, and the config."""
     config = Config.model_validate_json((folder / _CONFIG_FILE).read_text(encoding="utf-8"))
     return load_file(folder / WEIGHTS_FILE), config
 

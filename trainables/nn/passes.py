@@ -1,4 +1,4 @@
-"""How many images go through a network at once, so that memory stays bounded; and their answers together."""
+"""Passes: the images that go through a network at once, so that memory stays bounded."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def image_passes(
 
 
 def joined(parts: Sequence[Prediction]) -> Prediction:
-    """The answer to a batch, of those to its parts."""
+    """The prediction of a batch from those of its passes."""
     scores, heatmaps = zip(*parts, strict=True)
     return Prediction(torch.cat(scores), torch.cat(heatmaps))
 

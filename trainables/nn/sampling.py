@@ -21,7 +21,7 @@ Generators = Callable[..., np.random.Generator]  # ``Run.generator``: a purpose 
 
 
 class Sampler(Protocol):
-    """What draws the batches of one epoch after another; its state is small and plain, for checkpoints."""
+    """Draws the batches of one epoch after another. Its state is small and plain, for checkpoints."""
 
     @property
     def batch_size(self) -> int:
@@ -51,7 +51,7 @@ class Sampler(Protocol):
 
 @dataclass
 class BalancedSampler:
-    """Draws the batches of one epoch after another; its state is small and plain, for checkpoints.
+    """Draws batches, half of them defective. Its state is small and plain, for checkpoints.
 
     A training set without normal images gives batches of defective ones only.
     """

@@ -49,7 +49,11 @@ class PublishedWeightsConfig(TrainableConfig, frozen=True):
     @model_validator(mode="after")
     def _file_and_sha256_come_together(self) -> Self:
         if (self.weights_file is None) != (self.weights_sha256 is None):
-            raise ValueError("weights_file and weights_sha256 come together: give both or neither")
+            raise ValueError(
+                "weights_file and weights_sha256 come together, found weights_file: "
+                f"{self.weights_file or 'none'} and weights_sha256: {self.weights_sha256 or 'none'}. "
+                "Give both or neither."
+            )
         return self
 
     def identity(self) -> dict[str, Any]:
@@ -114,7 +118,7 @@ class BackboneConfig(PublishedWeightsConfig, frozen=True):
         return Standardise(self.channels)
 
     def check_weights(self, **needed: str) -> None:
-        """Whether ``weights_file`` fits the layout.
+        """Refuse a ``weights_file`` that does not fit the layout.
 
         Args:
             needed: Settings of the method that the file needs as well, with their values.
@@ -235,7 +239,7 @@ class PseudoLabelConfig(BalancedTrainingConfig, frozen=True):
         return self
 
     def check_halvings(self, name: str, levels: int) -> None:
-        """Whether images are large enough for a U-Net.
+        """Refuse images too small for a U-Net.
 
         Raises:
             ValueError: Otherwise; it names the setting.

@@ -1,4 +1,4 @@
-"""How alike two images are in structure: SSIM, multi-scale gradient magnitudes (MSGMS), and PSNR.
+"""Likeness of two images in structure: SSIM, multi-scale gradient magnitudes (MSGMS), and PSNR.
 
 Images are in [0, 1]. Similarities are 1 for equal images and symmetric in the two; as a loss, take
 ``1 − similarity``.
@@ -64,14 +64,14 @@ def psnr(a_BCHW: Tensor, b_BCHW: Tensor) -> Tensor:
 def _gradient_similarities(a_BCHW: Tensor, b_BCHW: Tensor) -> list[Tensor]:
     """Per scale, B × 1 × h × w; colour images by the mean of their channels."""
     a, b = a_BCHW.mean(dim=1, keepdim=True), b_BCHW.mean(dim=1, keepdim=True)
-    found: list[Tensor] = []
+    similarities: list[Tensor] = []
     for scale in range(_SCALES):
         if scale:
             a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
         slope_a, slope_b = _slope(a), _slope(b)
         above = 2 * slope_a * slope_b + _GRADIENT_C
-        found.append(above / (slope_a.square() + slope_b.square() + _GRADIENT_C))
-    return found
+        similarities.append(above / (slope_a.square() + slope_b.square() + _GRADIENT_C))
+    return similarities
 
 
 def _slope(x_B1HW: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ def check_name(name: str) -> str:
 
 
 def weights_path(name: str) -> Path:
-    """Where the weights file ``name`` lies on this machine.
+    """Find the weights file ``name`` on this machine.
 
     Raises:
         InputError: If the folder is not declared, or the file is missing or lies outside of it.
@@ -73,10 +73,10 @@ def load_weights_file(path: Path, sha256: str) -> dict[str, Tensor]:
         InputError: If the file has another sha256, or holds anything else than tensors by name.
     """
     data = path.read_bytes()
-    found = hashlib.sha256(data).hexdigest()
-    if found != sha256:
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != sha256:
         raise InputError(
-            f"{path.name} is not the file that the study means: its sha256 is {found}, weights_sha256 is "
+            f"{path.name} is not the file that the study means: its sha256 is {digest}, weights_sha256 is "
             f"{sha256}. Fetch the file again, or correct weights_sha256."
         )
     try:

@@ -72,16 +72,16 @@ def stages(config: RegionCamConfig) -> Sequence[Stage]:
     learning = config.part("segment_", "round_", names=(*_COMMON, *_TRAINING)) | crf
     maps = RegionMapSettings.of(config)
     shown = (*maps.steps, "pseudo")
-    found = [
+    chain = [
         classifier_stage(config),
         Stage("maps", maps.model_dump(mode="json"), _make_maps, after=("classifier",)),
         Stage("pseudo", labels, _make_pseudo, after=("maps",), shows=shown),
     ]
     for number in range(1, config.rounds + 1):
-        before = found[-1].name
+        before = chain[-1].name
         make = partial(_make_round, before=before)
-        found.append(Stage(round_name(number), learning, make, after=(before,), shows=(f"round {number}",)))
-    return found
+        chain.append(Stage(round_name(number), learning, make, after=(before,), shows=(f"round {number}",)))
+    return chain
 
 
 def round_name(number: int) -> str:
@@ -164,14 +164,14 @@ def _make_round(work: StageWork, *, before: str) -> None:
 
 
 class Agreement(NamedTuple):
-    """What became of labels in a round."""
+    """Agreement of labels before and after a round."""
 
     iou: float  # of the defects before and after, mean over the images
     collapsed: bool  # their area changed by more than ``round_change``
 
 
 def agreement(before: NDArray[np.uint8], after: NDArray[np.uint8], config: RegionCamConfig) -> Agreement:
-    """How far labels (N × H × W, 1 defect) are from those before them, whose images all have a defect."""
+    """Compare labels (N × H × W, 1 defect) with those before them, whose images all have a defect."""
     old, new = before == 1, after == 1
     union = (old | new).sum(axis=(1, 2))
     iou = (old & new).sum(axis=(1, 2)) / np.maximum(union, 1)
@@ -191,8 +191,8 @@ def sharpened_labels(
     sharp_NHW, used = _sharpened(told_NHW, images, config, device)
     if not used:
         return labels, False
-    found = refined_labels(labels, sharp_NHW, "pseudo_crf", foreground=_SURE, background=1 - _SURE)
-    return found.labels, True
+    refined = refined_labels(labels, sharp_NHW, "pseudo_crf", foreground=_SURE, background=1 - _SURE)
+    return refined.labels, True
 
 
 class _Sharpened(NamedTuple):
@@ -251,7 +251,7 @@ def read_segmenter(folder: Path, device: torch.device) -> SegmentationNet:
 def _leave(
     work: StageWork, network: SegmentationNet, labels: PseudoLabels, prob_NHW: Tensor, facts: dict[str, float]
 ) -> None:
-    """What a round hands on."""
+    """Write what a round hands on."""
     save_model(work.folder, network, _config(work))
     labels.save(work.folder)
     save_file({"prob": prob_NHW.half().contiguous()}, work.folder / _PROBABILITIES)

@@ -27,8 +27,8 @@ def fit(config: RegionCamConfig, data: TrainingData, run: Run) -> RegionCamPredi
     folders = {stage.name: run.stage(stage, data) for stage in stages(config)}
     facts = {name: read_facts(folder) for name, folder in folders.items() if name != "classifier"}
     logged = facts.pop("maps")
-    for name, found in facts.items():
-        logged |= {f"{name}_{fact}": value for fact, value in found.items() if fact != "round"}
+    for name, measured in facts.items():
+        logged |= {f"{name}_{fact}": value for fact, value in measured.items() if fact != "round"}
     run.log(0, logged, 1)
     maps = read_maps(folders["classifier"], folders["maps"], config, run.device)
     names = [round_name(number) for number in range(1, config.rounds + 1)]

@@ -1,7 +1,7 @@
 """The map of region-aware CAM, out of: the CAM, a gradient map, its filtered form, the weighed one.
 
 Each of them is on a scale and at an offset of its own (``cam.maps``), measured on defective training images
-without masks. The deepest map, by which regions are judged, is the CAM: under maximum pooling the gradient at
+without masks. The deepest map, by which regions are scored, is the CAM: under maximum pooling the gradient at
 the last stage is a single cell.
 """
 
@@ -53,7 +53,7 @@ class RegionMapSettings(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def needs_gradients(self) -> bool:
-        """Whether maps are explained by a backward pass."""
+        """True if maps are explained by a backward pass."""
         return self.read.method != _CAM
 
 
@@ -79,14 +79,14 @@ class RegionMaps(nn.Module):
         return list(self.readings)
 
     def filter_of(self, name: str) -> GradientFilter | None:
-        """What filters the gradients of a map."""
+        """The filter of a map's gradients."""
         return self.settings.filter if name == _FILTERED else None
 
     def reading(self, name: str) -> CamMaps:
         """The map called ``name`` before regions weigh it; its gradients are filtered by the caller."""
-        found = self.readings[name]
-        assert isinstance(found, CamMaps)
-        return found
+        reading = self.readings[name]
+        assert isinstance(reading, CamMaps)
+        return reading
 
     def forward(self, images_BCHW: Tensor) -> RawMaps:
         """Logits and the last map, raw, at pixels, in place; the network is in eval mode."""
@@ -103,13 +103,13 @@ class RegionMaps(nn.Module):
 
         ``raw`` is what calling it with these images returned.
         """
-        found: dict[str, Tensor] = {}
+        maps: dict[str, Tensor] = {}
         for name in self.names:
             with filtered_gradients(self.net, self.filter_of(name)):
-                found[name] = self.reading(name).heatmaps(images_BCHW).map_BHW
+                maps[name] = self.reading(name).heatmaps(images_BCHW).map_BHW
         if self.settings.regions is not None:
-            found[_WEIGHED] = raw.scaled_by(self.scale).map_BHW
-        return found
+            maps[_WEIGHED] = raw.scaled_by(self.scale).map_BHW
+        return maps
 
     def _weights(self, images_BCHW: Tensor, map_BHW: Tensor, deep_BHW: Tensor) -> Tensor:
         assert self.settings.regions is not None
@@ -151,11 +151,11 @@ def save_region_maps(folder: Path, maps: RegionMaps) -> None:
 
 
 def load_region_maps(folder: Path, net: Classifier, settings: RegionMapSettings) -> RegionMaps:
-    """What :func:`save_region_maps` wrote, around ``net``."""
+    """Read what :func:`save_region_maps` wrote, around ``net``."""
     maps = RegionMaps(net, settings)
-    found = load_file(folder / _FILE)
+    tensors = load_file(folder / _FILE)
     for name, tensor in _measured(maps).items():
-        tensor.copy_(found[name])
+        tensor.copy_(tensors[name])
     return maps.to(net.device).eval()
 
 

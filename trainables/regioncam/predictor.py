@@ -141,7 +141,7 @@ class RegionCamPredictor(StagePredictor[Nets, nn.ModuleList, RegionCamConfig]):
 
     @torch.no_grad()
     def erasure_drops(self, images: Tensor) -> Tensor:
-        """How far p(defect) falls in each image when the defect that the model shows is painted over.
+        """Falls of p(defect) in each image when the defect that the model shows is painted over.
 
         Shown is where the last net says 0.5 or more; without rounds, what the map would label (before the
         CRF).

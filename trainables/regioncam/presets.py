@@ -32,7 +32,7 @@ PRESETS: Mapping[str, _Settings] = {
 
 
 def footnotes(config: RegionCamConfig) -> Sequence[str]:
-    """What a reader of a table must know of ``config``."""
+    """Footnotes of a table about ``config``."""
     notes = [
         "regioncam: filtering-guided backpropagation (FGBP), region-aware weights and rounds of pseudo "
         "labels are our reading of Dong et al. 2025 (arXiv:2506.22866), of which only the abstract was at "

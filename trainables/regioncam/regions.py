@@ -51,7 +51,7 @@ _KEPT_IMAGES, _KEPT_PIXELS = 1024, 2**15  # divisions that a process keeps: 64 M
 
 @dataclass(frozen=True)
 class Regions:
-    """How an image is divided, and how its regions are scored."""
+    """Rule by which an image is divided, and its regions are scored."""
 
     kind: RegionKind
     size: int = 8  # pixels: side of a grid's cell, mean side of a superpixel; components have their own
@@ -81,11 +81,11 @@ def find_regions(images_BCHW: Tensor, map_BHW: Tensor, regions: Regions) -> Tens
     if regions.kind == "components":
         scaled_BHW = minmax(map_BHW)
         high = (scaled_BHW >= otsu_threshold(scaled_BHW)[:, None, None]).byte().cpu().numpy()
-        found = [cv2.connectedComponents(one, connectivity=8)[1] for one in high]
+        numbers = [cv2.connectedComponents(mask, connectivity=8)[1] for mask in high]
     else:
         levels = (images_BCHW * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
-        found = [_superpixels(image, regions.size) for image in levels]
-    return torch.from_numpy(np.stack(found).astype(np.int64)).to(map_BHW.device)
+        numbers = [_superpixels(image, regions.size) for image in levels]
+    return torch.from_numpy(np.stack(numbers).astype(np.int64)).to(map_BHW.device)
 
 
 def region_means(map_BHW: Tensor, regions_BHW: Tensor) -> Tensor:
@@ -102,7 +102,7 @@ def region_means(map_BHW: Tensor, regions_BHW: Tensor) -> Tensor:
 def occlusion_scores(
     images_BCHW: Tensor, regions_BHW: Tensor, means_BJ: Tensor, look: Look, *, count: int, first: int = 0
 ) -> Tensor:
-    """What each image's logit loses when a region is painted over with its surroundings (Telea), B × J.
+    """Losses of each image's logit when a region is painted over with its surroundings (Telea), B × J.
 
     Args:
         images_BCHW: In [0, 1].
@@ -153,7 +153,7 @@ def region_weights(
 
 
 def _superpixels(image: NDArray[np.uint8], size: int) -> NDArray[np.int32]:
-    """SLICO of an H × W × C image; a small one is divided once, however many maps are then judged on it."""
+    """SLICO of an H × W × C image; a small one is divided once, however many maps are then scored on it."""
     if image.shape[0] * image.shape[1] > _KEPT_PIXELS:
         return _slico(image, size)
     return _kept_slico(image.tobytes(), image.shape, size).astype(np.int32)

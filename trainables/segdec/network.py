@@ -155,7 +155,7 @@ class SegDecNet(nn.Module):
     def forward(
         self, images_BCHW: Tensor, *, stop: bool = False, trunk_gradient: bool = True
     ) -> SegDecOutput:
-        """Judge images (values in [0, 1], sides multiples of 8).
+        """Logits of images (values in [0, 1], sides multiples of 8).
 
         Args:
             images_BCHW: Images.

@@ -1,4 +1,4 @@
-"""A trained SegDecNet, ready to judge images; saved as safetensors and JSON.
+"""A trained SegDecNet, ready to predict; saved as safetensors and JSON.
 
 The heatmap is the mask head's probability, brought to full size bilinearly. Training's targets are centred
 on pixel 8 i (see ``targets.py``), so cell i is put there and not, as a plain resize would, at 8 i + 3.5.
@@ -29,7 +29,7 @@ _PIXELS_PER_PASS = {"cpu": 512 * 512, "cuda": 8 * 512 * 512}
 
 
 class SegDecPredictor:
-    """Judges images with a trained network."""
+    """Scores images with a trained network."""
 
     def __init__(self, network: SegDecNet, config: SegDecConfig) -> None:
         self.network = network
@@ -37,7 +37,7 @@ class SegDecPredictor:
 
     @torch.inference_mode()
     def predict(self, images: Tensor) -> Prediction:
-        """Judge ``images`` (B × C × H × W, float32 in [0, 1], on the predictor's device)."""
+        """Score ``images`` (B × C × H × W, float32 in [0, 1], on the predictor's device)."""
         with forward_context(self.config, images.device):
             parts = [self.network(part) for part in self._passes(images)]
         cls_logits_B = torch.cat([part.cls_logits_B for part in parts])
@@ -103,13 +103,13 @@ def _first_line(error: Exception) -> str:
 def _predictor(tensors: dict[str, Tensor], config: SegDecConfig, path: Path) -> SegDecPredictor:
     network = SegDecNet(config)
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    if found != expected:
-        names = sorted(name for name in {*expected, *found} if found.get(name) != expected.get(name))
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if shapes != expected:
+        names = sorted(name for name in {*expected, *shapes} if shapes.get(name) != expected.get(name))
         first = names[0]
         raise InputError(
             f"{path} does not fit the config: {len(names)} tensors differ; expected {first} "
-            f"{expected.get(first, 'to be absent')}, found {found.get(first, 'none')}. "
+            f"{expected.get(first, 'to be absent')}, found {shapes.get(first, 'none')}. "
             "Set channels, sf_kernel, first_convs and channel_scale to the checkpoint's."
         )
     network.load_state_dict(tensors)
@@ -125,6 +125,6 @@ def upsample(map_B1hw: Tensor) -> Tensor:
 
 
 def images_per_pass(config: SegDecConfig, device: torch.device) -> int:
-    """How many images go through the network at once, so that memory stays bounded."""
+    """Number of images that go through the network at once, so that memory stays bounded."""
     height, width = config.image_size
     return max(1, int(_PIXELS_PER_PASS[device.type] / (height * width * config.channel_scale)))

@@ -72,7 +72,7 @@ PRESETS: Mapping[str, _Settings] = _published()
 
 
 def footnotes(config: SegDecConfig) -> Sequence[str]:
-    """What a reader of a table must know of ``config``: each departure from the paper or from good habits."""
+    """Footnotes of a table about ``config``: each departure from the paper or from good habits."""
     notes: list[str] = []
     if config.image_label == "soft":
         notes.append(

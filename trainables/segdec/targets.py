@@ -1,4 +1,4 @@
-"""What SegDecNet is trained towards: smoothed masks and pixel weights on the 8-pixel grid, and image labels.
+"""Targets of SegDecNet's training: smoothed masks and pixel weights on the 8-pixel grid, and image labels.
 
 Everything of this module is computed once per training image and fit, and kept at an eighth of the
 resolution. A cell averages 17 × 17 pixels around pixel 8 i, so cell i of the *target* is centred on pixel
@@ -109,8 +109,8 @@ def distance_weights(
     if scope == "image":
         largest = np.full_like(distance, distance.max())
     else:
-        count, found = cv2.connectedComponents(defect, connectivity=8)
-        component = found.astype(np.intp)
+        count, numbers = cv2.connectedComponents(defect, connectivity=8)
+        component = numbers.astype(np.intp)
         peaks = np.zeros(count)
         np.maximum.at(peaks, component.ravel(), distance.ravel())
         largest = peaks[component]

@@ -63,5 +63,5 @@ class SupervisedConfig(BackboneConfig, BalancedTrainingConfig, frozen=True):
 
     @property
     def uses_resnet(self) -> bool:
-        """Whether the network has a ``resnet18s``."""
+        """True if the network has a ``resnet18s``."""
         return self.model == "classifier" or self.encoder == "resnet18s"

@@ -150,7 +150,7 @@ def _check_labels(config: SupervisedConfig, data: TrainingData) -> None:
 
 @torch.inference_mode()
 def _map_scale(network: PlainClassifier, images: ImageSet) -> Tensor:
-    """What activation maps are divided by, from their maxima over defective training images."""
+    """Divisor of activation maps, from their maxima over defective training images."""
     network.eval()
     device = network.map_scale.device
     maxima: list[float] = []

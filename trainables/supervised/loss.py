@@ -15,7 +15,7 @@ __all__ = ["PixelTruth", "dice_loss", "image_loss", "pixel_loss"]
 
 
 class PixelTruth(NamedTuple):
-    """What is known of the pixels of B images, at H × W."""
+    """Truth of the pixels of B images, at H × W, as far as it is known."""
 
     mask_B1HW: Tensor  # 1: defect; 0 where nothing is known
     known_B: Tensor  # 1: a normal image, or a defective one whose mask may be read; 0: says nothing

@@ -50,7 +50,7 @@ class PlainClassifier(nn.Module):
         self.register_buffer("map_scale", torch.ones(()))
 
     def forward(self, images_BCHW: Tensor) -> SupervisedOutput:
-        """Judge images in [0, 1]."""
+        """Logits of images in [0, 1]."""
         map_B1hw = self.head(self.backbone(self.input(images_BCHW))).float()
         return SupervisedOutput(self.head.score(map_B1hw), map_B1hw)
 
@@ -77,7 +77,7 @@ class SegmentingUNet(nn.Module):
         self.image_head.start_at(logit)
 
     def forward(self, images_BCHW: Tensor) -> SupervisedOutput:
-        """Judge images in [0, 1]."""
+        """Logits of images in [0, 1]."""
         output = self.unet(self.input(images_BCHW))
         map_B1HW = output.map_BOHW.float()
         return SupervisedOutput(self.image_head(map_B1HW, output.coarse_BKhw), map_B1HW)
@@ -93,9 +93,9 @@ def build(config: SupervisedConfig) -> SupervisedNet:
 
 def resnet_of(network: SupervisedNet) -> ResNet18s:
     """The network's ``resnet18s``; it must have one."""
-    found = network.backbone if isinstance(network, PlainClassifier) else network.unet.encoder
-    assert isinstance(found, ResNet18s), "the config admits weights for a resnet18s only"
-    return found
+    resnet = network.backbone if isinstance(network, PlainClassifier) else network.unet.encoder
+    assert isinstance(resnet, ResNet18s), "the config admits weights for a resnet18s only"
+    return resnet
 
 
 def count_parameters(config: SupervisedConfig) -> int:

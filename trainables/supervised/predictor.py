@@ -1,4 +1,4 @@
-"""A trained baseline, ready to judge images; saved as safetensors and JSON.
+"""A trained baseline, ready to predict; saved as safetensors and JSON.
 
 The score is the sigmoid of the image's logit. The heatmap is the U-Net's pixel probability, or the
 classifier's class-activation map ``relu(L − bias)`` with cell i at pixel stride · i, divided by one number
@@ -28,7 +28,7 @@ __all__ = ["SupervisedPredictor", "load"]
 
 
 class SupervisedPredictor:
-    """Judges images with a trained network."""
+    """Scores images with a trained network."""
 
     def __init__(self, network: SupervisedNet, config: SupervisedConfig) -> None:
         self.network = network
@@ -36,7 +36,7 @@ class SupervisedPredictor:
 
     @torch.inference_mode()
     def predict(self, images: Tensor) -> Prediction:
-        """Judge ``images`` (B × C × H × W, float32 in [0, 1], on the predictor's device)."""
+        """Score ``images`` (B × C × H × W, float32 in [0, 1], on the predictor's device)."""
         self.network.eval()
         parts = [self._part(part) for part in in_passes(images)]
         scores, heatmaps = zip(*parts, strict=True)

@@ -48,7 +48,7 @@ PRESETS: Mapping[str, _Settings] = {
 
 
 def footnotes(config: SupervisedConfig) -> Sequence[str]:
-    """What a reader of a table must know of ``config``."""
+    """Footnotes of a table about ``config``."""
     notes: list[str] = []
     if config.weights_sha256 is not None:
         notes.append(

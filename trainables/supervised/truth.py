@@ -1,4 +1,4 @@
-"""What training may know of each image's pixels, from the masks that the supervision shows."""
+"""Truth of each image's pixels, as far as the supervision shows masks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Truths:
 
     @classmethod
     def of(cls, images: ImageSet, size: tuple[int, int]) -> Truths:
-        """Bring the masks of ``images`` to ``size``, by the rule that judges them later.
+        """Bring the masks of ``images`` to ``size``, by the rule of the later evaluation.
 
         An empty mask of a defective image says nothing of where its defect is and counts as none.
         """

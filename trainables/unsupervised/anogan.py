@@ -41,7 +41,7 @@ _FACTS = 64  # held-out patches whose distances are logged
 
 
 class Distances(NamedTuple):
-    """How a patch and its reconstruction differ: means of squares."""
+    """Differences of a patch from its reconstruction: means of squares."""
 
     made_NCPP: Tensor  # the reconstruction, in [−1, 1]
     image_N: Tensor
@@ -80,9 +80,9 @@ class FAnoGan(nn.Module):
         config = self.config
         grid = PatchGrid(config.image_size, config.patch_size, config.patch_size // 2, "overlap")
         seen = [self._seen(part) for part in _rows_in_passes(grid.windows(2 * images_BCHW - 1))]
-        judged_there = (config.patch_stride, config.patch_placing) == (grid.stride, grid.placing)
+        same_places = (config.patch_stride, config.patch_placing) == (grid.stride, grid.placing)
         scores = torch.cat([scores for scores, _ in seen], dim=1)
-        anomaly = grid.spread(scores) if judged_there else self.anomaly(images_BCHW)
+        anomaly = grid.spread(scores) if same_places else self.anomaly(images_BCHW)
         made = torch.cat([made for _, made in seen], dim=2)
         reconstruction = ((grid.assemble(made) + 1) / 2).clamp(0, 1)
         residual = (images_BCHW - reconstruction).abs().mean(dim=1)

@@ -129,14 +129,14 @@ class UnsupervisedConfig(PublishedWeightsConfig, frozen=True):
 
     @model_validator(mode="after")
     def _image_holds_what_is_looked_at(self) -> Self:
-        side, found = min(self.image_size), list(self.image_size)
+        side, size = min(self.image_size), list(self.image_size)
         if side < self.score_pool:
             raise ValueError(
-                f"score_pool: {self.score_pool} is a window in the image, found image_size {found}. Lower it"
+                f"score_pool: {self.score_pool} is a window in the image, found image_size {size}. Lower it"
             )
         if self.model == "f_anogan" and side < self.patch_size:
             raise ValueError(
-                f"patch_size: {self.patch_size} needs sides of as many pixels, found image_size {found}. "
+                f"patch_size: {self.patch_size} needs sides of as many pixels, found image_size {size}. "
                 "Lower it"
             )
         if self.model == "f_anogan" and self.patch_stride > self.patch_size:
@@ -145,20 +145,23 @@ class UnsupervisedConfig(PublishedWeightsConfig, frozen=True):
                 "unseen. Lower it"
             )
         if self.model == "students" and side < max(map(receptive_field, self.scales)):
-            raise ValueError(f"scale {self.scales[-1]} is larger than image_size {found}. Leave it out")
+            raise ValueError(f"scale {self.scales[-1]} is larger than image_size {size}. Leave it out")
         return self
 
     @model_validator(mode="after")
     def _weights_teach(self) -> Self:
         if self.teacher == "distill" and self.weights_file is None:
-            raise ValueError("teacher: distill learns from a weights_file: name it, or use teacher: metric")
+            raise ValueError(
+                f"teacher: {self.teacher} learns from a weights_file, found none. Name it, or use "
+                "teacher: metric"
+            )
         if self.weights_file is not None and self.teacher != "distill":
             raise ValueError(f"a weights_file is read by teacher: distill only, found {self.teacher}")
         return self
 
     @property
     def step_names(self) -> tuple[str, ...]:
-        """What a trained model shows on the way to its map."""
+        """Stages that a trained model shows on the way to its map."""
         if self.model == "f_anogan":
             return ("reconstruction", "residual")
         return tuple(f"{what} {scale}" for scale in self.scales for what in ("error", "variance"))

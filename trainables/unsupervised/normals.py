@@ -1,4 +1,4 @@
-"""Which normal images train, and on which the trained networks are measured.
+"""Division of normal images: those that train, and those on which the trained networks are measured.
 
 What a network says of images that it was trained on is too good. So means, spreads and the scales of map and
 score come from normal images that were held out: those of the validation part, where it has any, else a fixed

@@ -1,6 +1,6 @@
-"""Patches of images: those that train, and those that a whole image is judged by.
+"""Patches of images: those that train, and those that a whole image is scored by.
 
-Training draws from a pool of fixed random places, 500 in each normal image as published. Judging walks over
+Training draws from a pool of fixed random places, 500 in each normal image as published. Scoring walks over
 the image in steps of a stride (:class:`PatchGrid`): windows are views of the image until a few rows of them
 are looked at together, so memory does not grow with the image.
 
@@ -45,12 +45,12 @@ class PatchPool:
 
     def cut(self, numbers: Sequence[int], device: torch.device) -> Tensor:
         """The patches of those numbers: N × C × P × P in [0, 1]."""
-        found: list[NDArray[np.uint8]] = []
+        patches: list[NDArray[np.uint8]] = []
         for number in numbers:
             top, left = self._places[number]
             image = self._images[number // self._per_image].image
-            found.append(image[top : top + self._side, left : left + self._side])
-        return images_to_tensor(found, device)
+            patches.append(image[top : top + self._side, left : left + self._side])
+        return images_to_tensor(patches, device)
 
 
 class PatchGrid:

@@ -98,5 +98,5 @@ class PatchNet(nn.Module):
 
 
 def cells_to_pixels(cells_B1hw: Tensor, stride: int, size: tuple[int, int]) -> Tensor:
-    """What :meth:`PatchNet.dense` leaves every ``stride``-th pixel, at all pixels: B × H × W."""
+    """Cells of :meth:`PatchNet.dense`, one every ``stride`` pixels, at all pixels: B × H × W."""
     return enlarge_cells(cells_B1hw, stride, size) if stride > 1 else cells_B1hw[:, 0]

@@ -48,14 +48,14 @@ class Detector(nn.Module):
 
     def forward(self, images_BCHW: Tensor) -> Prediction:
         """Scores and maps in [0, 1]."""
-        return self.judged(self.networks.anomaly(images_BCHW))
+        return self.scored(self.networks.anomaly(images_BCHW))
 
     def predict_stages(self, images_BCHW: Tensor) -> StageMaps:
         """The same with what led to it, but for the map itself."""
         map_BHW, stages = self.networks.predict_stages(images_BCHW)
-        return StageMaps(self.judged(map_BHW), stages)
+        return StageMaps(self.scored(map_BHW), stages)
 
-    def judged(self, map_BHW: Tensor) -> Prediction:
+    def scored(self, map_BHW: Tensor) -> Prediction:
         """Scores and maps in [0, 1] of the networks' ``anomaly``."""
         score = image_score(map_BHW, self.config.score_pool, normalised=self.config.score_norm)
         return Prediction(self.score_scale(score.score_B), self.map_scale(map_BHW))
@@ -86,7 +86,7 @@ class Detector(nn.Module):
 
 
 class UnsupervisedPredictor:
-    """Judges images by how far they are from normal ones."""
+    """Scores images by how far they are from normal ones."""
 
     def __init__(self, detector: Detector, config: UnsupervisedConfig) -> None:
         self.detector = detector.eval()
@@ -94,7 +94,7 @@ class UnsupervisedPredictor:
 
     @torch.inference_mode()
     def predict(self, images: Tensor) -> Prediction:
-        """Judge ``images`` (B × C × H × W, float32 in [0, 1], on the predictor's device)."""
+        """Score ``images`` (B × C × H × W, float32 in [0, 1], on the predictor's device)."""
         return joined([self.detector(part) for part in in_passes(images, self.detector.pass_cost)])
 
     @torch.no_grad()

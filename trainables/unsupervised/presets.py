@@ -49,7 +49,7 @@ PRESETS: Mapping[str, _Settings] = {
 
 
 def footnotes(config: UnsupervisedConfig) -> Sequence[str]:
-    """What a reader of a table must know of ``config``."""
+    """Footnotes of a table about ``config``."""
     notes = [
         "unsupervised: trained on normal images only. Means, spreads and the scales of map and score come "
         "from normal validation images (without them, from a share of the training part that trains "
@@ -59,7 +59,7 @@ def footnotes(config: UnsupervisedConfig) -> Sequence[str]:
         notes.append(
             "f_anogan: networks, losses and the encoder's length are those of the published code unless the "
             f"table says otherwise; the GAN's length ({config.gan_steps} steps) is our choice. A patch is "
-            f"judged every {config.patch_stride} pixels (published: 1); where its score goes "
+            f"scored every {config.patch_stride} pixels (published: 1); where its score goes "
             f"({config.patch_placing}) is our reading."
         )
     else:

@@ -20,7 +20,7 @@ _FLAT = 1e-6  # smallest spread, relative
 
 
 class ImageScore(NamedTuple):
-    """What B images score."""
+    """Scores of B images."""
 
     score_B: Tensor  # float64, on no particular scale
     clamped_B: Tensor  # bool: whether 1 + mean was less than 0.1

@@ -34,7 +34,7 @@ _LEAST_SPREAD = 1e-6  # that is divided by: one student never disagrees
 
 
 class Errors(NamedTuple):
-    """Of the cells of B images at one scale."""
+    """Errors of the cells of B images at one scale."""
 
     regression_Bhw: Tensor  # e: squared distance of the students' mean from the teacher
     variance_Bhw: Tensor  # v: mean squared distance of the students from their mean
@@ -69,7 +69,7 @@ class School(nn.Module):
             return network.dense(self.input(images_BCHW), self.config.dense_stride).float()
 
     def errors(self, images_BCHW: Tensor) -> Errors:
-        """Where students miss the teacher and each other."""
+        """Errors where students miss the teacher and each other."""
         target = self.target(images_BCHW)
         told_MBdhw = torch.stack([self.describe(student, images_BCHW) for student in self.students])
         mean = told_MBdhw.mean(dim=0)
@@ -111,12 +111,12 @@ class Students(nn.Module):
     def predict_stages(self, images_BCHW: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The anomaly, and ``error p`` and ``variance p`` of each scale, B × H × W in [0, 1]; 0.5: as in
         normal images."""
-        found: dict[str, Tensor] = {}
+        stages: dict[str, Tensor] = {}
         deviations = list(self._deviations(images_BCHW))
         for scale, pair in zip(self.config.scales, deviations, strict=True):
             for name, z_Bhw in zip(("error", "variance"), pair, strict=True):
-                found[f"{name} {scale}"] = self._at_pixels((z_Bhw / (1 + z_Bhw.abs()) + 1) / 2)
-        return self._together(deviations), found
+                stages[f"{name} {scale}"] = self._at_pixels((z_Bhw / (1 + z_Bhw.abs()) + 1) / 2)
+        return self._together(deviations), stages
 
     def _together(self, deviations: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
         parts = [e + v if self.config.use_variance else e for e, v in deviations]
@@ -188,8 +188,8 @@ def train_students(school: School, images: ImageSet, run: Run) -> None:
         shown = images_to_tensor([images[i].image for i in part], run.device)
         with torch.no_grad():
             target = school.target(shown)
-        told = [school.describe(student, shown) for student in students]
-        losses = torch.stack([(x - target).square().sum(dim=1).mean(dim=(1, 2)).sum() for x in told])
+        described = [school.describe(student, shown) for student in students]
+        losses = torch.stack([(x - target).square().sum(dim=1).mean(dim=(1, 2)).sum() for x in described])
         learner.step(losses.sum() / len(batch), run)
         return torch.stack((losses.detach().mean(), losses.new_tensor(len(part))))
 

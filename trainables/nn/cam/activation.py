@@ -156,7 +156,7 @@ def minmax(map_BHW: Tensor) -> Tensor:
 
 
 def dataset_scale(maxima: Sequence[float]) -> float:
-    """What raw maps of every image are divided by, so that a strong defect reaches 1.
+    """Divisor of the raw maps of all images, with which a strong defect reaches 1.
 
     Args:
         maxima: The raw map's maximum of each defective training image.

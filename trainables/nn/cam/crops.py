@@ -97,6 +97,6 @@ def _bounds(mask: NDArray[np.uint8], row: int, column: int) -> NDArray[np.int64]
 
 
 def _samples(start_B: Tensor, length_B: Tensor, side: int) -> Tensor:
-    """Where ``side`` output pixels look, −1 to 1 from the first to the last edge of the image."""
+    """Places that ``side`` output pixels look at, −1 to 1 from the first to the last edge of the image."""
     centres = (torch.arange(side, device=start_B.device, dtype=start_B.dtype) + 0.5) / side
     return 2 * (start_B[:, None] + length_B[:, None] * centres) / side - 1

@@ -63,7 +63,7 @@ def size_only_scores(
     Args:
         train_sizes_N2: Heights and widths of the training photographs as they were taken, pixels.
         train_labels_N: Whether they are defective; both kinds occur.
-        sizes_M2: Those of the photographs to judge.
+        sizes_M2: Those of the photographs to score.
         seed: Of the forest.
 
     Returns:

@@ -39,7 +39,7 @@ GradientSign = Literal["positive", "negative"]
 
 @dataclass(frozen=True)
 class GradientFilter:
-    """What of a gradient passes a ReLU."""
+    """Rule of what passes a ReLU of a gradient."""
 
     guided: bool = True  # only the gradients of ``sign``
     q: float = 0.5  # in [0, 1): the quantile below which gradients are dropped, or a share of the largest
@@ -74,9 +74,9 @@ class GuidedReLU(nn.ReLU):
     def forward(self, input: Tensor) -> Tensor:
         if self.rule is None:
             return super().forward(input)
-        found = _FilteredReLU.apply(input, self.rule)
-        assert isinstance(found, Tensor)
-        return found
+        filtered = _FilteredReLU.apply(input, self.rule)
+        assert isinstance(filtered, Tensor)
+        return filtered
 
 
 @contextmanager
@@ -115,9 +115,9 @@ def _nonzero_quantile(size_BN: Tensor, q: float) -> Tensor:
 
     By selection, row by row: on a core a fourth of the time of sorting the batch.
     """
-    found: list[Tensor] = []
+    quantiles: list[Tensor] = []
     for size_N in size_BN:
         some = size_N[size_N > 0]
         place = 1 + int(q * (len(some) - 1))
-        found.append(some.kthvalue(place).values if len(some) else size_N.new_zeros(()))
-    return torch.stack(found)
+        quantiles.append(some.kthvalue(place).values if len(some) else size_N.new_zeros(()))
+    return torch.stack(quantiles)

@@ -28,7 +28,7 @@ _TIE = 1e-9  # relative: sums closer than this are equal but for rounding
 
 
 class Offset(NamedTuple):
-    """How far maps are moved, and how well they agreed before."""
+    """A move of all maps, and how well they agreed before."""
 
     dy: int  # pixels, downwards
     dx: int  # pixels, to the right

@@ -134,7 +134,7 @@ def _pair_weights(images_BCHW: Tensor, crf: Crf) -> list[tuple[Tensor, tuple[_Wi
 
 
 def _windows(y: int, x: int) -> tuple[_Window, _Window]:
-    """Where pairs of pixels at an offset (y ≥ 0) lie: the first pixel of each, and the second."""
+    """Places of pairs of pixels at an offset (y ≥ 0): the first pixel of each, and the second."""
     up, down = slice(None, -y or None), slice(y, None)
     left, right = slice(None, -abs(x) or None), slice(abs(x), None)
     here, there = (left, right) if x >= 0 else (right, left)

@@ -29,7 +29,7 @@ _BINS = 256
 
 @dataclass(frozen=True)
 class Cutoffs:
-    """Where a map's foreground starts and its background ends.
+    """Rule of where a map's foreground starts and its background ends.
 
     ``fixed``: at ``foreground``. ``otsu``: at each image's own Otsu threshold. ``area_prior``: so that a
     share ``area`` of each image is foreground. Background ends at ``background`` in all three; what lies

@@ -1,4 +1,4 @@
-"""What a segmentation net's opinion makes of the pseudo labels that it learned from.
+"""New pseudo labels from the probabilities of a segmentation net that learned from the old ones.
 
 Rounds of training on one's own labels are an old idea; the guards against a net that sees nothing are ours.
 """
@@ -19,7 +19,7 @@ __all__ = ["Refinement", "by_id", "refined_labels"]
 
 
 class Refinement(NamedTuple):
-    """Labels after a net's opinion of them."""
+    """Labels that a net's probabilities were cut into."""
 
     labels: PseudoLabels
     empty: float  # share of images in which the net saw nothing: they keep the label they had

@@ -46,14 +46,14 @@ _REACH, _BINS = 20.0, 4000  # logits are counted between ± 20, in steps of 0.01
 
 
 class ImageTask(NamedTuple):
-    """How a segmentation net learns to judge whole images as well."""
+    """The image head of a segmentation net, and the weight of its loss."""
 
     top_share: float  # of the pixels, the most suspicious ones, that it reads
     weight: float  # of its loss
 
 
 class SegmentationOutput(NamedTuple):
-    """What a segmentation net says of a batch, float32."""
+    """Logits of a batch, float32."""
 
     logits_BHW: Tensor
     cls_logits_B: Tensor | None  # of its image head, if it has one
@@ -79,7 +79,7 @@ class SegmentationNet(nn.Module):
             self.image_head.start_at(logit)
 
     def forward(self, images_BCHW: Tensor, reach: float = 0.0) -> SegmentationOutput:
-        """Judge images in [0, 1]; ``reach``: how much their labels teach the pixels (``ImageHead``)."""
+        """Logits of images in [0, 1]. ``reach``: how much their labels teach the pixels (``ImageHead``)."""
         with forward_context(self.config, images_BCHW.device):
             output = self.unet(self.input(images_BCHW))
         map_B1HW = output.map_BOHW.float()
@@ -89,7 +89,7 @@ class SegmentationNet(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """What a segmentation net learns of the defective images, by id; the others are 0 everywhere."""
+    """Labels of the defective images, by id. The others are 0 everywhere."""
 
     hard: Mapping[str, Tensor]  # H × W uint8: 0, 1, 255
     soft: Mapping[str, Tensor] | None = None  # H × W float: probabilities of another net

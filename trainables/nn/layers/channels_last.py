@@ -23,7 +23,7 @@ _ROW = 256  # numbers of a row: a broadcast factor per channel is repeated until
 
 
 def _trains_channels_last(x_BCHW: Tensor, weight: Tensor) -> bool:
-    """Whether a backward pass will come, on a CPU, of images that lie channels last."""
+    """Say if a backward pass will come, on a CPU, of images that lie channels last."""
     return (
         torch.is_grad_enabled()
         and x_BCHW.requires_grad

@@ -131,13 +131,13 @@ class ResNet18s(nn.Module):
     def features(self, images_BCHW: Tensor) -> list[Tensor]:
         """Output of the stem (before its max-pool, if any) and of each stage, fine to coarse."""
         x_BChw = self.relu(self.bn1(self.conv1(images_BCHW)))
-        found = [x_BChw]
+        stages = [x_BChw]
         if self.shape.stem == "tv":
             x_BChw = F.max_pool2d(x_BChw, 3, 2, padding=1)
         for stage in range(1, self.shape.stages + 1):
             x_BChw = self.get_submodule(f"layer{stage}")(x_BChw)
-            found.append(x_BChw)
-        return found
+            stages.append(x_BChw)
+        return stages
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Features of the last stage, B × C × h × w; with ``classes``, their logits B × classes."""

@@ -29,7 +29,7 @@ __all__ = ["ImageHead", "PlainEncoder", "UNet", "UNetOutput", "prior_logit"]
 
 
 class _Encoder(Protocol):
-    """What the decoder needs: maps of an image from fine to coarse (``resnet.ResNet18s`` has it too)."""
+    """The decoder's view of an encoder: maps of an image from fine to coarse (also ``resnet.ResNet18s``)."""
 
     def features(self, images_BCHW: Tensor) -> list[Tensor]: ...
 
@@ -57,14 +57,14 @@ class PlainEncoder(nn.Module):
 
     def features(self, images_BCHW: Tensor) -> list[Tensor]:
         """``levels`` + 1 maps: at full size, a half, a quarter …"""
-        found: list[Tensor] = []
+        maps: list[Tensor] = []
         for index, level in enumerate(self.levels):
-            found.append(level(F.max_pool2d(found[-1], 2) if index else images_BCHW))
-        return found
+            maps.append(level(F.max_pool2d(maps[-1], 2) if index else images_BCHW))
+        return maps
 
 
 class UNetOutput(NamedTuple):
-    """What a U-Net says of a batch."""
+    """Maps of a batch."""
 
     map_BOHW: Tensor  # at the image's size: logits of a class of pixels, or values
     coarse_BKhw: Tensor  # the encoder's last map, for an image head
