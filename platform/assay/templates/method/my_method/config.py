@@ -13,5 +13,5 @@ class MyMethodConfig(TrainableConfig, frozen=True, extra="forbid"):
 
     epochs: int = Field(20, ge=1, description="Passes over the defective training images.")
     batch_size: int = Field(8, ge=2, description="Images of a step, half of them defective.")
-    lr: float = Field(0.01, gt=0, le=1, description="Learning rate of Adam.")
+    lr: float = Field(0.003, gt=0, le=1, description="Learning rate of Adam.")
     width: int = Field(16, ge=1, le=512, description="Channels of the first layer.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from trainables.nn.layers.inputs import LocalContrast
 
 __all__ = ["STRIDE", "Network"]
 
@@ -17,6 +18,7 @@ class Network(nn.Module):
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
+        self.contrast = LocalContrast(sigma=8.0)  # exposure and slow shading are gone
         self.layers = nn.Sequential(
             nn.Conv2d(channels, width, 3, stride=2, padding=1),
             nn.ReLU(),
@@ -24,9 +26,11 @@ class Network(nn.Module):
             nn.ReLU(),
             nn.Conv2d(2 * width, 2 * width, 3, padding=1),
             nn.ReLU(),
+            nn.Conv2d(2 * width, 2 * width, 3, padding=2, dilation=2),
+            nn.ReLU(),
             nn.Conv2d(2 * width, 1, 1),
         )
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Take images in [0, 1], give logits."""
-        return self.layers(images_BCHW - 0.5)
+        return self.layers(self.contrast(images_BCHW))

@@ -33,7 +33,7 @@ def spots(seed: int, count: int = 16) -> ImageSet:
 
 
 def test_it_finds_spots_that_it_has_not_seen_and_a_saved_model_says_the_same(tmp_path: Path) -> None:
-    config = TRAINABLE.Config.model_validate({"image_size": [SIZE, SIZE], "width": 8})
+    config = TRAINABLE.Config.model_validate({"image_size": [SIZE, SIZE], "width": 8, "epochs": 60})
     data = TrainingData(spots(0), spots(1), Supervision.model_validate("full"))
     run = LocalRun()
     predictor = TRAINABLE.fit(config, data, run)
