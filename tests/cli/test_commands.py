@@ -25,12 +25,18 @@ from tests.cli.small_study import STUDY, Assay, Output, finished
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = [
+    ("studies",),
+    ("studies", "copy"),
     ("plan",),
     ("run",),
     ("submit",),
     ("status",),
     ("report",),
+    ("dashboard",),
     ("labels",),
+    ("best",),
+    ("predict",),
+    ("export",),
     ("logs",),
     ("stop",),
     ("clean",),
@@ -39,6 +45,7 @@ COMMANDS = [
     ("data", "check"),
     ("init",),
     ("schema",),
+    ("settings",),
     ("doctor",),
 ]
 
@@ -112,19 +119,22 @@ def test_the_schema_accepts_the_study_and_refuses_a_wrong_key(assay: Assay, tmp_
     assert not validator.is_valid({**study, "questin": "why?"})
 
 
-def test_status_counts_and_names_the_failed(assay: Assay, store: Store, plan: Plan) -> None:
-    answer = assay("status", "small", "--once", "--storage", store.uri)
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (("small", "--once"), "3/4 trials"),
+        (("small", "--once"), "1 planned"),
+        (("small", "--once"), "{trial.id} {trial.cell} failed: RuntimeError: it broke"),
+        ((), "small"),  # all studies
+        ((), "Does the balance pay?"),
+    ],
+)
+def test_status_counts_trials_names_the_failed_and_lists_all_studies(
+    assay: Assay, store: Store, plan: Plan, arguments: tuple[str, ...], shown: str
+) -> None:
+    answer = assay("status", *arguments, "--storage", store.uri)
     assert answer.code == 0
-    assert "3/4 trials" in answer.out
-    assert "1 planned" in answer.out
-    assert f"{plan.trials[2].id} {plan.trials[2].cell} failed: RuntimeError: it broke" in answer.out
-
-
-def test_status_without_a_study_lists_all(assay: Assay, store: Store) -> None:
-    answer = assay("status", "--storage", store.uri)
-    assert answer.code == 0
-    assert "small" in answer.out
-    assert "Does the balance pay?" in answer.out
+    assert shown.format(trial=plan.trials[2]) in answer.out
 
 
 def test_status_lists_a_study_that_cannot_be_read_and_says_why(assay: Assay, store: Store) -> None:
@@ -135,16 +145,15 @@ def test_status_lists_a_study_that_cannot_be_read_and_says_why(assay: Assay, sto
     assert "Does the balance pay?" in answer.out
 
 
-def test_status_and_report_load_neither_torch_nor_scikit_learn(store: Store) -> None:
+@pytest.mark.parametrize("command", [["status", "small", "--once"], ["report", "small"]], ids=" ".join)
+def test_status_and_report_load_neither_torch_nor_scikit_learn(store: Store, command: list[str]) -> None:
     code = (
-        "import sys, assay.cli.app as cli; sys.argv = ['assay', *{command}, '--storage', {uri!r}]\n"
+        f"import sys, assay.cli.app as cli; sys.argv = ['assay', *{command}, '--storage', {store.uri!r}]\n"
         "try: cli.main()\n"
-        "except SystemExit: print({{'torch', 'sklearn', 'ray', 'mlflow'}} & set(sys.modules))"
+        "except SystemExit: print({'torch', 'sklearn', 'ray', 'mlflow'} & set(sys.modules))"
     )
-    for command in (["status", "small", "--once"], ["report", "small"]):
-        run = [sys.executable, "-c", code.format(command=command, uri=store.uri)]
-        done = subprocess.run(run, capture_output=True, text=True, check=True)
-        assert done.stdout.splitlines()[-1] == "set()", command
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"
 
 
 def test_a_report_of_masks_writes_its_curve_beside_the_page(assay: Assay, tmp_path: Path) -> None:
@@ -328,11 +337,15 @@ def test_records_are_not_replayed_while_the_study_runs(assay: Assay, store: Stor
     assert not store.exists("mlflow.db")
 
 
-def test_what_the_system_refuses_is_one_line(assay: Assay, store: Store, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "command", [("schema",), ("settings",), ("report", "small", "--storage", "{uri}")], ids=" ".join
+)
+def test_what_the_system_refuses_is_one_line(
+    assay: Assay, store: Store, tmp_path: Path, command: tuple[str, ...]
+) -> None:
     page = tmp_path / "no-such-folder" / "x"
-    for command in (("schema",), ("report", "small", "--storage", store.uri)):
-        answer = assay(*command, "--output", page)
-        assert (answer.code, answer.err) == (2, f"error: {page}: No such file or directory\n")
+    answer = assay(*(part.format(uri=store.uri) for part in command), "--output", page)
+    assert (answer.code, answer.err) == (2, f"error: {page}: No such file or directory\n")
 
 
 def test_an_interruption_is_said_once(assay: Assay, tmp_path: Path) -> None:

@@ -47,9 +47,9 @@ def test_the_truth_stands_beside_the_forecast_once_trials_have_finished(
     assert format_truth(store, plan) is None
     record = finished(plan.trials[0], store)
     store.write_record(record.model_copy(update={"timings": {"data": 5.0, "train": 60.0, "finish": 10.0}}))
-    said = format_truth(store, plan)
-    assert said is not None
-    assert said.startswith("1 finished trial took 1 min 15 s one after the other, the forecast said ")
+    truth = format_truth(store, plan)
+    assert truth is not None
+    assert truth.startswith("1 finished trial took 1 min 15 s one after the other, the forecast said ")
     # What has finished is the best forecast of what has not.
     again = assay("plan", study, "--forecast", "--storage", store.uri).out
     assert "2 of 3" in again
@@ -57,14 +57,18 @@ def test_the_truth_stands_beside_the_forecast_once_trials_have_finished(
     assert "2 min 30 s one after the other" in again
 
 
-def test_a_forecast_without_data_is_refused(assay: Assay, study: Path) -> None:
-    answer = assay("plan", study, "--forecast", "--no-data")
+@pytest.mark.parametrize(
+    ("options", "more", "reason"),
+    [
+        (("--no-data",), "", "needs the data"),
+        ((), "resources: {gpus: 1024}\n", "GPU"),
+    ],
+    ids=["no data", "no GPUs"],
+)
+def test_a_forecast_is_refused_where_the_data_or_the_gpus_of_a_trial_are_missing(
+    assay: Assay, study: Path, options: tuple[str, ...], more: str, reason: str
+) -> None:
+    study.write_text(STUDY + more, encoding="utf-8")
+    answer = assay("plan", study, "--forecast", *options)
     assert answer.code == 2
-    assert "needs the data" in answer.err
-
-
-def test_a_forecast_is_refused_where_the_gpus_of_a_trial_are_missing(assay: Assay, study: Path) -> None:
-    study.write_text(STUDY + "resources: {gpus: 1024}\n", encoding="utf-8")
-    answer = assay("plan", study, "--forecast")
-    assert answer.code == 2
-    assert "GPU" in answer.err
+    assert reason in answer.err

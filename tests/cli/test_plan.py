@@ -65,21 +65,25 @@ repeats: {seeds: [0, 1, 2]}
     assert re.search(r"balance: off → on +1 +3 +config\.balance none → linear", said)
 
 
-def test_plan_shows_what_is_allowed_with_its_reason(assay: Assay, study_file: Path) -> None:
-    text = study_file.read_text(encoding="utf-8").replace(
-        "design: {full: all}",
-        "design: {rows: [{balance: off}, {balance: on, override: {config: {lr: 0.5}}}]}\n"
-        "allow: {config.lr: tuned for each}",
-    )
-    study_file.write_text(text, encoding="utf-8")
-    said = assay("plan", study_file, "--no-data").out
-    assert "config.lr, allowed: tuned for each" in said
-
-
-def test_plan_says_when_nothing_is_compared(assay: Assay, study_file: Path) -> None:
-    text = study_file.read_text(encoding="utf-8").replace("comparisons: [{factor: balance}]\n", "")
-    study_file.write_text(text, encoding="utf-8")
-    assert "compares nothing" in assay("plan", study_file, "--no-data").out
+@pytest.mark.parametrize(
+    ("text", "replacement", "shown"),
+    [
+        (
+            "design: {full: all}",
+            "design: {rows: [{balance: off}, {balance: on, override: {config: {lr: 0.5}}}]}\n"
+            "allow: {config.lr: tuned for each}",
+            "config.lr, allowed: tuned for each",
+        ),
+        ("comparisons: [{factor: balance}]\n", "", "compares nothing"),
+    ],
+    ids=["a difference that is allowed, with its reason", "no comparison"],
+)
+def test_plan_says_what_a_comparison_allows_and_when_there_is_none(
+    assay: Assay, study_file: Path, text: str, replacement: str, shown: str
+) -> None:
+    changed = study_file.read_text(encoding="utf-8").replace(text, replacement)
+    study_file.write_text(changed, encoding="utf-8")
+    assert shown in assay("plan", study_file, "--no-data").out
 
 
 def test_a_long_plan_is_a_line_for_each_cell(assay: Assay, study_file: Path) -> None:
