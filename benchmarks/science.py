@@ -19,8 +19,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from assay.analysis.study_analysis import analyse_study
-from assay.report.formats import Form, report_files
+from assay.analysis.results import StudyResults
+from assay.report.formats import FORMATS
 from assay.storage import Store
 from assay.study import Plan, parse_study, plan_study
 from tests.analysis.made_studies import make_record
@@ -30,7 +30,7 @@ from trainables.data.spec import DataSpec
 
 LIMIT_SECONDS = 5.0
 PLANNED, REPORTED = 100_000, 10_000  # trials, records: what the limit is for
-FORMS = (Form.MARKDOWN, Form.HTML)
+FORMS = ("md", "html")
 
 STUDY = """
 study: large
@@ -103,11 +103,12 @@ class Bench:
     def report(self, size: Size, plan: Plan) -> None:
         """Read all records, answer what the study asks, and write that in two forms."""
         store = Store(self.folder / f"{size.factors}-{size.seeds}")
-        found = self._take(size, "read", lambda: store.records_of(trial.id for trial in plan.trials))
-        assert len(found.records) == size.trials
-        answers = self._take(size, "answer", lambda: analyse_study(plan, found.records))
+        read = self._take(size, "read", lambda: StudyResults.of_plan(plan, store))
+        results = read.without_predictions()
+        assert len(results.records) == size.trials
+        self._take(size, "analyse", lambda: results.analysis)
         for form in FORMS:
-            self._take(size, form.value, lambda f=form: report_files(f, plan, found.records, answers))
+            self._take(size, form, lambda f=form: FORMATS[f].study_files(results))
 
     def write_records(self, size: Size, plan: Plan) -> None:
         """A record for each trial, straight into its place: nothing is measured here."""
@@ -167,7 +168,7 @@ def main() -> int:
 
 def _table(bench: Bench, sizes: list[Size]) -> str:
     """A row for each size: median seconds of CPU, and on the clock."""
-    steps = ("plan", "read", "answer", *(form.value for form in FORMS))
+    steps = ("plan", "read", "analyse", *FORMS)
     lines = [
         "| cells × seeds | trials | plan | read the records | answer | Markdown | HTML with pictures |",
         "|---|---:|---:|---:|---:|---:|---:|",
@@ -184,7 +185,7 @@ def _broken(bench: Bench, sizes: list[Size]) -> list[str]:
     """The limits that do not hold, a sentence each."""
     found: list[str] = []
     for size in sizes:
-        steps = {PLANNED: ("plan",), REPORTED: ("read", "answer", "md")}.get(size.trials, ())
+        steps = {PLANNED: ("plan",), REPORTED: ("read", "analyse", "md")}.get(size.trials, ())
         seconds = sum(bench.median(size, step).cpu for step in steps)
         if seconds > LIMIT_SECONDS:
             found.append(

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import streamlit as st
 
 from assay.storage import Store
-from assay_dashboard import study_view as results
+from assay_dashboard import study_view as reading
 from assay_dashboard.layout import begin, errors_said, follow
 from assay_dashboard.state import choose_study, storage_uri
 
@@ -48,7 +48,7 @@ def main() -> None:
         if (path := HERE / "views" / page.file).exists()
     ]
     page = st.navigation(pages, position="top")
-    store = results.open_store(storage_uri())
+    store = reading.open_store(storage_uri())
     begin(store)
     with errors_said():
         _header(page.title, store)

@@ -1,4 +1,7 @@
-"""The cells of a study as tables of numbers, from the same summaries and answers as the report."""
+"""The cells of a study as tables of numbers, from the same summaries and statistics as the report.
+
+A page whose reader wants no item intervals passes ``results.without_predictions()``.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,14 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from assay.analysis.results import StudyResults
 from assay.analysis.statistics import MeanInterval
 from assay.analysis.statistics.wording import interval_text
-from assay.analysis.summary import CellSummary, reported_metrics, summarise
-from assay.report.ablation_table import ablation_table, decimals_of, metric_title
+from assay.analysis.summary import CellSummary
+from assay.report.ablation_table import ITEM_INTERVAL, ablation_table, decimals_of, metric_title
 from assay.report.page.model import NOTHING, TextTable
 from assay.study.repeats import repeat_name
-from assay_dashboard.study_view import StudyView, answers
+from assay_dashboard.study_view import StudyView
 from trainables.metrics import METRICS, Metric
 
 __all__ = [
@@ -37,42 +41,39 @@ class CellTable:
     formats: dict[str, str]  # of the columns that hold numbers
 
 
-def summaries(view: StudyView, metric: str) -> list[CellSummary]:
-    """One metric of all cells of the answer."""
-    return view.computed.once(
-        f"summary {metric}", lambda: summarise(view.plan.answer(), view.records, metric, view.problems)
-    )
-
-
-def in_order(view: StudyView, metric: Metric | None) -> list[str]:
+def in_order(results: StudyResults, metric: Metric | None) -> list[str]:
     """Names of the cells: as planned, or the best mean of a metric first and cells without one last."""
     if metric is None:
-        return [cell.name for cell in view.plan.answer().cells]
+        return [cell.name for cell in results.reported.cells]
     sign = 1 if metric.better == "higher" else -1
-    found = summaries(view, metric.name)
-    ranked = sorted(found, key=lambda one: (one.mean is None, -sign * (one.mean or 0.0)))
-    return [one.cell.name for one in ranked]
-
-
-def ablation(view: StudyView, *, luck: bool) -> TextTable:
-    """The table of the report: what the grid shows, and the notes that its marks refer to."""
-    return view.computed.once(
-        f"table {luck}",
-        lambda: ablation_table(view.plan, view.records, view.problems, answers(view, luck=luck)),
+    ranked = sorted(
+        results.summary(metric.name),
+        key=lambda summary: (summary.mean is None, -sign * (summary.mean or 0.0)),
     )
+    return [summary.cell.name for summary in ranked]
 
 
-def cell_table(view: StudyView, *, luck: bool) -> CellTable:
+def ablation(results: StudyResults) -> TextTable:
+    """The table of the report: what the grid shows, and the notes that its marks refer to."""
+    return results.once(f"ablation table{_marked(results)}", lambda: ablation_table(results))
+
+
+def cell_table(results: StudyResults) -> CellTable:
     """The report's table, its means, spreads and published figures as numbers, which sort.
 
     What the report says by bold type is a column here, and beside it is the interval of the primary mean.
     """
-    return view.computed.once(f"cells {luck}", lambda: _cell_table(view, luck=luck))
+    return results.once(f"cell table{_marked(results)}", lambda: _cell_table(results))
 
 
-def _cell_table(view: StudyView, *, luck: bool) -> CellTable:
-    plan, table = view.plan.answer(), ablation(view, luck=luck)
-    metrics = {metric_title(metric): metric for metric in reported_metrics(plan)}
+def _marked(results: StudyResults) -> str:
+    """An end of a name of what is kept: item intervals are in some tables only."""
+    return "" if results.read_part is None else " with item intervals"
+
+
+def _cell_table(results: StudyResults) -> CellTable:
+    table = ablation(results)
+    metrics = {metric_title(metric): metric for metric in results.metrics}
     primary = next(iter(metrics))
     columns: dict[str, _Shown] = {}
     of = ""  # the metric of which the columns at hand are
@@ -83,20 +84,20 @@ def _cell_table(view: StudyView, *, luck: bool) -> CellTable:
                 columns["best"] = _best(table, place)
             metric = metrics[column.title]
             of = metric.name
-            columns |= _of_metric(column.title, metric, summaries(view, of))
+            columns |= _of_metric(column.title, metric, results.summary(of))
             if column.title == primary:
-                columns["interval"] = _intervals(view, metric, luck=luck)
+                columns["interval"] = _intervals(results, metric)
         elif column.title == "published" and of:
             columns[f"published {of}"] = _numbers(column.title, texts)
-        elif column.title in ("n", "test luck") and of:
-            columns["luck" if column.title == "test luck" else "n"] = _Shown(column.title, texts)
+        elif column.title in ("n", ITEM_INTERVAL) and of:
+            columns["items" if column.title == ITEM_INTERVAL else "n"] = _Shown(column.title, texts)
         else:
             columns[f"level {place}"] = _Shown(column.title, texts)
-    index = pd.Index([cell.name for cell in plan.cells], name="cell")
+    index = pd.Index([cell.name for cell in results.reported.cells], name="cell")
     return CellTable(
-        frame=pd.DataFrame({name: list(one.values) for name, one in columns.items()}, index=index),
-        titles={name: one.title for name, one in columns.items()},
-        formats={name: one.form for name, one in columns.items() if one.form is not None},
+        frame=pd.DataFrame({name: list(shown.values) for name, shown in columns.items()}, index=index),
+        titles={name: shown.title for name, shown in columns.items()},
+        formats={name: shown.form for name, shown in columns.items() if shown.form is not None},
     )
 
 
@@ -112,20 +113,20 @@ def _best(table: TextTable, place: int) -> _Shown:
     return _Shown("best", ["●" if (row, place) in table.bold else "" for row in range(len(table.rows))])
 
 
-def _of_metric(title: str, metric: Metric, found: Sequence[CellSummary]) -> dict[str, _Shown]:
+def _of_metric(title: str, metric: Metric, summaries: Sequence[CellSummary]) -> dict[str, _Shown]:
     """Mean and spread."""
-    form = f"%.{_decimals(metric, found)}f"
+    form = f"%.{_decimals(metric, summaries)}f"
     return {
-        f"mean {metric.name}": _Shown(title, [one.mean for one in found], form),
-        f"spread {metric.name}": _Shown("±", [one.spread for one in found], form),
+        f"mean {metric.name}": _Shown(title, [summary.mean for summary in summaries], form),
+        f"spread {metric.name}": _Shown("±", [summary.spread for summary in summaries], form),
     }
 
 
-def _intervals(view: StudyView, metric: Metric, *, luck: bool) -> _Shown:
-    decimals = _decimals(metric, summaries(view, metric.name))
-    known = answers(view, luck=luck).intervals[metric.name]
-    cells = view.plan.answer().cells
-    return _Shown("95 % interval", [_interval(known.get(cell.name), decimals) for cell in cells])
+def _intervals(results: StudyResults, metric: Metric) -> _Shown:
+    decimals = _decimals(metric, results.summary(metric.name))
+    known = results.analysis.intervals[metric.name]
+    texts = [_interval(known.get(cell.name), decimals) for cell in results.reported.cells]
+    return _Shown("95 % interval", texts)
 
 
 def _numbers(title: str, texts: Sequence[str]) -> _Shown:
@@ -135,30 +136,32 @@ def _numbers(title: str, texts: Sequence[str]) -> _Shown:
     return _Shown(title, values, f"%.{decimals}f")
 
 
-def _decimals(metric: Metric, found: Sequence[CellSummary]) -> int:
-    return max((decimals_of(metric, one.planned) for one in found), default=3)
+def _decimals(metric: Metric, summaries: Sequence[CellSummary]) -> int:
+    return max((decimals_of(metric, summary.planned) for summary in summaries), default=3)
 
 
-def _interval(found: MeanInterval | None, decimals: int) -> str:
-    return interval_text(found.low, found.high, decimals) if found is not None else ""
+def _interval(interval: MeanInterval | None, decimals: int) -> str:
+    return interval_text(interval.low, interval.high, decimals) if interval is not None else ""
 
 
 def means_and_repeats(
-    view: StudyView, metric: str, cells: list[str], group: str | None, *, luck: bool
+    results: StudyResults, metric: str, cells: list[str], group: str | None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What the interval plot of some cells draws; ``luck``: whether the page's answers are those with it."""
-    intervals = answers(view, luck=luck).intervals[metric]
-    of_name = {one.cell.name: one for one in summaries(view, metric)}
+    """Means and single repeats of some cells, as the interval plot draws them."""
+    intervals = results.analysis.intervals[metric]
+    of_name = {summary.cell.name: summary for summary in results.summary(metric)}
     means: list[dict[str, object]] = []
     repeats: list[dict[str, object]] = []
     for name in cells:
-        one = of_name[name]
-        shared: dict[str, object] = {"cell": name, "group": one.cell.levels.get(group, "") if group else ""}
+        summary = of_name[name]
+        level = summary.cell.levels.get(group, "") if group else ""
+        shared: dict[str, object] = {"cell": name, "group": level}
         interval = intervals.get(name)
         low, high = (interval.low, interval.high) if interval else (None, None)
-        means.append({**shared, "mean": one.mean, "low": low, "high": high, "n": one.n})
+        means.append({**shared, "mean": summary.mean, "low": low, "high": high, "n": summary.n})
         repeats += [
-            {**shared, "repeat": repeat_name(*repeat), "value": value} for repeat, value in one.values.items()
+            {**shared, "repeat": repeat_name(*repeat), "value": value}
+            for repeat, value in summary.values.items()
         ]
     columns = ["cell", "group", "repeat", "value"]
     return pd.DataFrame(means), pd.DataFrame(repeats, columns=columns)
@@ -166,15 +169,14 @@ def means_and_repeats(
 
 def trial_table(view: StudyView, cells: list[str]) -> pd.DataFrame:
     """A row for each trial of some cells: where it stands, how it ended, the reported metrics."""
-    wanted = set(cells)
-    metrics = reported_metrics(view.plan)
-    unreadable = {problem.trial for problem in view.problems}
-    running = {one.trial.id for one in view.running if one.silent is None}
+    wanted, results = set(cells), view.results
+    metrics, unreadable = results.metrics, results.unreadable
+    running = {trial.trial.id for trial in view.running if trial.silent is None}
     rows: list[dict[str, object]] = []
-    for trial in view.plan.trials:
+    for trial in results.plan.trials:
         if trial.cell not in wanted:
             continue
-        record = view.records.get(trial.id)
+        record = results.records.get(trial.id)
         waiting = "unreadable" if trial.id in unreadable else "running" if trial.id in running else "planned"
         scores = record.result.metrics if record is not None and record.result is not None else {}
         rows.append(

@@ -14,7 +14,7 @@ from assay.report.page.html import html_notes, html_section
 from assay.report.page.inline import inline
 from assay.report.page.model import Section, TextTable
 from assay.storage import Store
-from assay_dashboard import study_view as results
+from assay_dashboard import study_view as reading
 from assay_dashboard.formatting import said
 from assay_dashboard.plots import Look
 from assay_dashboard.state import CELL, CELLS, REPEAT, STUDY, chosen_study, storage_uri
@@ -48,9 +48,9 @@ class _PageEnds(Exception):  # noqa: N818 nothing went wrong
     """The page ends here. After ``st.stop`` nobody would look for changes: its fragments tick no more."""
 
 
-def study_view() -> results.StudyView:
+def study_view() -> reading.StudyView:
     """The study that the reader chose; where there is none, says what to do and ends the page."""
-    store, name = results.open_store(storage_uri()), chosen_study()
+    store, name = reading.open_store(storage_uri()), chosen_study()
     if name is None:
         message(
             "Choose a study above."
@@ -61,17 +61,18 @@ def study_view() -> results.StudyView:
     return watched(store, name)
 
 
-def watched(store: Store, name: str) -> results.StudyView:
+def watched(store: Store, name: str) -> reading.StudyView:
     """A study that the page shows: it is run again when the study changes, or can be read again."""
     with st.spinner("Reading the study …"):
         st.session_state.setdefault(_SEEN, {})[name] = _state(store, name)
-        return results.view(store, name)
+        return reading.view(store, name)
 
 
-def head(view: results.StudyView) -> None:
+def head(view: reading.StudyView) -> None:
     """What the study asks, and how many of its trials ended how."""
-    count = view.computed.once("count", lambda: count_line(view.plan, view.records))
-    st.html(paragraph(view.plan.study.question.strip(), "question") + paragraph(count, "quiet"))
+    results = view.results
+    count = results.once("count", lambda: count_line(results))
+    st.html(paragraph(results.plan.study.question.strip(), "question") + paragraph(count, "quiet"))
 
 
 @contextmanager
@@ -154,6 +155,6 @@ def follow(store: Store) -> None:
 def _state(store: Store, name: str | None) -> object:
     """The version of a study, or the studies there are; where they cannot be read, why."""
     try:
-        return store.studies() if name is None else results.view(store, name).version
+        return store.studies() if name is None else reading.view(store, name).version
     except (InputError, OSError) as error:
         return str(error)

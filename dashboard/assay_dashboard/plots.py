@@ -137,7 +137,7 @@ def difference_plot(
         alt.Tooltip("support:N", title="repeats"),
     ]
     # Each layer of its own has its own axis: names at the left, verdicts at the right, and no third one.
-    named, bare, judged = (alt.Y("row:N", sort=order, title=None, axis=one) for one in (left, None, right))
+    named, bare, decided = (alt.Y("row:N", sort=order, title=None, axis=one) for one in (left, None, right))
     zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=grey, strokeWidth=1.2)
     band = alt.Chart(pd.DataFrame({"from": [-(resolve or 0.0)], "to": [resolve or 0.0]})).mark_rect(
         color=grey, opacity=0.13
@@ -155,7 +155,7 @@ def difference_plot(
         zero.encode(x=alt.X("zero:Q", scale=scale, axis=x_axis)),
         single.encode(y=named, x=x, color=colour, tooltip=of_repeat),
         known.encode(y=bare, x=low, x2="high:Q", color=colour, tooltip=told),
-        points.encode(y=judged, x=x, color=colour, shape=shape, fill=fill, tooltip=told),
+        points.encode(y=decided, x=x, color=colour, shape=shape, fill=fill, tooltip=told),
     ).resolve_axis(y="independent").properties(height=alt.Step(44))  # fmt: skip
 
 
@@ -164,28 +164,28 @@ def _differences(rows: Sequence[EffectRow]) -> tuple[pd.DataFrame, pd.DataFrame]
     means: list[dict[str, object]] = []
     repeats: list[dict[str, object]] = []
     for row in rows:
-        one = row.answer
-        assert one is not None, "headings are no rows of a plot"
+        result = row.result
+        assert result is not None, "headings are no rows of a plot"
         support = ", smallest p ".join(filter(None, [row.support, row.smallest_p]))
         shared: dict[str, object] = {
             "row": _SEPARATOR.join([row.name, row.within, row.verdict, support]),
             "comparison": row.name,
             "within": row.within,
-            "mark": one.verdict if one.verdict in ("shown", "suggested") else "open",
+            "mark": result.verdict if result.verdict in ("shown", "suggested") else "open",
         }
         means.append(
             {
                 **shared,
-                "difference": one.difference,
-                "low": one.low,
-                "high": one.high,
+                "difference": result.difference,
+                "low": result.low,
+                "high": result.high,
                 "verdict": row.verdict,
                 "support": support,
             }
         )
         repeats += [
             {**shared, "repeat": unit, "difference": value}
-            for unit, value in zip(one.units, one.differences, strict=True)
+            for unit, value in zip(result.units, result.differences, strict=True)
         ]
     columns = ["row", "comparison", "within", "mark", "repeat", "difference"]
     return pd.DataFrame(means), pd.DataFrame(repeats, columns=columns)

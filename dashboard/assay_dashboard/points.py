@@ -29,7 +29,7 @@ class SearchPoints:
 
     axes: tuple[Axis, ...]  # of all points, best first
     table: pd.DataFrame  # the same points in the same order
-    judged: int  # that have a value
+    valued: int  # that have a value
     drawn: tuple[EvaluatedPoint, ...]  # of those, for charts
     history: pd.DataFrame  # `point`, `index`, `value`, `best` (until then), `from`, for a chart
 
@@ -40,24 +40,24 @@ def objective_name(plan: Plan) -> str:
     return f"validation.{plan.study.search.objective.metric}"
 
 
-def search_points(plan: Plan, judged: Sequence[EvaluatedPoint]) -> SearchPoints:
+def search_points(plan: Plan, points: Sequence[EvaluatedPoint]) -> SearchPoints:
     """What is known of the points of one cell, which come in the order in which they were drawn."""
     search, space = plan.study.search, plan.study.space
     assert search is not None
     sign = search.objective.sign
-    ranked = sorted(judged, key=lambda one: (one.value is None, -sign * (one.value or 0.0), one.point.index))
+    ranked = sorted(points, key=lambda row: (row.value is None, -sign * (row.value or 0.0), row.point.index))
     axes = [
-        parameter_axis(path, rule, [one.point.values.get(path) for one in ranked])
+        parameter_axis(path, rule, [row.point.values.get(path) for row in ranked])
         for path, rule in space.items()
     ]
-    valued = [one for one in ranked if one.value is not None]
+    valued = [row for row in ranked if row.value is not None]
     drawn = few(valued)
     return SearchPoints(
-        axes=(*axes, objective_axis(objective_name(plan), [one.value for one in ranked], sign)),
+        axes=(*axes, objective_axis(objective_name(plan), [row.value for row in ranked], sign)),
         table=_table(ranked, list(space)),
-        judged=len(valued),
+        valued=len(valued),
         drawn=tuple(drawn),
-        history=_history(judged, drawn, sign),
+        history=_history(points, drawn, sign),
     )
 
 
@@ -79,39 +79,39 @@ def _step(count: int, most: int) -> int:
     return math.ceil((count - most // 2) / (most - most // 2))
 
 
-def _history(judged: Sequence[EvaluatedPoint], drawn: Sequence[EvaluatedPoint], sign: int) -> pd.DataFrame:
+def _history(points: Sequence[EvaluatedPoint], drawn: Sequence[EvaluatedPoint], sign: int) -> pd.DataFrame:
     """The points that are drawn; with all that were the best so far, so that their line is exact."""
-    wanted = {one.point.name for one in drawn}
-    valued = [one for one in judged if one.value is not None]
+    wanted = {row.point.name for row in drawn}
+    valued = [row for row in points if row.value is not None]
     rows: list[tuple[str, int, float, float, str]] = []
     best: float | None = None
-    for one in valued:
-        assert one.value is not None
-        better = best is None or sign * one.value > sign * best
-        best = one.value if better or best is None else best
-        if better or one.point.name in wanted or one is valued[-1]:
-            rows.append((one.point.name, one.point.index, one.value, best, one.point.source))
+    for row in valued:
+        assert row.value is not None
+        better = best is None or sign * row.value > sign * best
+        best = row.value if better or best is None else best
+        if better or row.point.name in wanted or row is valued[-1]:
+            rows.append((row.point.name, row.point.index, row.value, best, row.point.source))
     return pd.DataFrame(rows, columns=["point", "index", "value", "best", "from"])
 
 
 def _table(ranked: Sequence[EvaluatedPoint], paths: Sequence[str]) -> pd.DataFrame:
     rows = [
         (
-            one.point.name,
-            one.status,
-            one.value,
-            one.point.source,
-            *(_value(one, path) for path in paths),
-            one.reason,
+            row.point.name,
+            row.status,
+            row.value,
+            row.point.source,
+            *(_value(row, path) for path in paths),
+            row.reason,
         )
-        for one in ranked
+        for row in ranked
     ]
     return pd.DataFrame(rows, columns=["point", "state", "objective", "from", *paths, "why"])
 
 
-def _value(one: EvaluatedPoint, path: str) -> object:
+def _value(row: EvaluatedPoint, path: str) -> object:
     """A number stays a number, so that the column sorts; what was not drawn is empty."""
-    value = one.point.values.get(path)
+    value = row.point.values.get(path)
     if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
         return value
     return format_scalar(value)

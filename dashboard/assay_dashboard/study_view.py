@@ -1,8 +1,9 @@
-"""What the pages read: studies of one storage, each followed while it runs; no widgets.
+"""Studies of one storage, as pages read them: each is followed while it runs. No widgets.
 
 A study is read once and then followed (:class:`~assay.storage.watch.Watch`): only records that are new are
 read, and all sessions of a server share what was read. A :class:`StudyView` is one state of a study and never
-changes, so what is computed from it is kept with it.
+changes. Its ``results`` are those that a report reads: what is computed from them is kept while plan and
+records stay.
 
 Trade-off: a look at a study is at most ``_FRESH`` seconds old, so that ten viewers cost what one does.
 """
@@ -11,23 +12,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, partial
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import pyarrow as pa
 import streamlit as st
 
-from assay.analysis.label_analysis import LabelAnalysis, analyse_labels
-from assay.analysis.study_analysis import StudyAnalysis, analyse_study
-from assay.analysis.summary import summarise
-from assay.analysis.test_set_uncertainty import read_item_intervals
-from assay.report.search_tables import evaluated_points
-from assay.storage import Progress, Record, Store, UnreadableRecord
-from assay.storage.interim_looks import read_interim_looks
+from assay.analysis.results import StudyResults
+from assay.opened_storage import parameter_importance
+from assay.storage import Progress, Record, Store
 from assay.storage.lease import holder
 from assay.storage.plans import written_plan
 from assay.storage.progress import Running
@@ -35,35 +31,27 @@ from assay.storage.search_points import best_points
 from assay.storage.stage_store import stage_curve
 from assay.storage.time_left import Left
 from assay.storage.watch import Snapshot, Watch
-from assay.study import Plan
-from assay.study.schema import Labelling
 from trainables.errors import InputError
 from trainables.metrics import METRICS, PROXIES, Metric
 
 __all__ = [
     "Best",
-    "Computed",
     "StudyEntry",
     "StudyView",
-    "answers",
     "curve",
-    "importance",
-    "labels",
     "lineage",
     "open_store",
     "predictions",
-    "priced",
     "probes",
     "stage_curves",
     "studies",
     "view",
 ]
 
-_T = TypeVar("_T")
 _FRESH = 1.0  # seconds for which a look at a study is not repeated
 _STUDIES = 256  # followed at once
 _PARTS = 96  # tables of trials that are kept: 8 probe images are about 0.3 MB
-_PREDICTIONS = 1000  # more, for test luck needs all of a study: of 1,000 test images about 0.06 MB
+_PREDICTIONS = 1000  # more, as item intervals need all of a study: of 1,000 test images about 0.06 MB
 
 
 class Best(NamedTuple):
@@ -100,55 +88,34 @@ class StudyEntry:
         return sum(self.counts.values())
 
 
-class Computed:
-    """What was computed from one state of a study: once, whoever asks."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, Any] = {}
-        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-        self._lock = threading.Lock()
-
-    def once(self, name: str, make: Callable[[], _T]) -> _T:
-        """What ``make`` returned when ``name`` was first asked for; it may ask for other names."""
-        with self._lock:
-            lock = self._locks[name]
-        with lock:  # of the name: who reads predictions keeps nobody from the other numbers
-            if name not in self._known:
-                self._known[name] = make()
-            return self._known[name]
-
-
 @dataclass(frozen=True, eq=False)
 class StudyView:
     """One state of a study; another object as soon as anything of it changes."""
 
     store: Store
-    plan: Plan  # of a search, with all that was drawn
-    records: Mapping[str, Record]
-    problems: tuple[UnreadableRecord, ...]
+    results: StudyResults  # the same object while plan and records stay
     running: tuple[Running, ...]
     left: Left | None  # until all is done
     total: int
     held: bool
     planned_at: float  # Unix time at which the plan was written
     version: int  # rises with each change of plan or records, not with heartbeats
-    computed: Computed = field(repr=False)  # shared by views of one version
 
     @property
     def name(self) -> str:
-        """Of the study."""
-        return self.plan.study.study
+        """Name of the study."""
+        return self.results.name
 
     @property
     def progress(self) -> Mapping[str, Progress]:
         """Trial → heartbeat, of the trials without a record that have one."""
-        return {one.trial.id: one.progress for one in self.running if one.progress is not None}
+        return {trial.trial.id: trial.progress for trial in self.running if trial.progress is not None}
 
     @property
     def planned(self) -> int:
         """Trials that nobody trains yet."""
-        alive = sum(one.silent is None for one in self.running)
-        return self.total - len(self.records) - alive
+        alive = sum(trial.silent is None for trial in self.running)
+        return self.total - len(self.results.records) - alive
 
 
 @lru_cache(maxsize=4)
@@ -165,7 +132,7 @@ def studies(store: Store) -> list[StudyEntry]:
     names = store.studies()
     begun = frozenset(store.trials()) if names else frozenset[str]()
     entries = [_entry(store, name, begun) for name in names]
-    return sorted(entries, key=lambda one: (-one.changed, one.name))
+    return sorted(entries, key=lambda entry: (-entry.changed, entry.name))
 
 
 def view(store: Store, name: str) -> StudyView:
@@ -184,47 +151,45 @@ def _entry(store: Store, name: str, begun: frozenset[str]) -> StudyEntry:
     except InputError as error:
         return StudyEntry(name, "", {}, 0, 0, 0, None, False, None, None, 0, trouble=str(error))
     counts: dict[str, int] = {}
-    for record in now.records.values():
+    records = now.results.records.values()
+    for record in records:
         counts[record.status] = counts.get(record.status, 0) + 1
-    ended = [record.ended for record in now.records.values() if record.ended is not None]
+    ended = [record.ended for record in records if record.ended is not None]
     beats = [progress.time for progress in now.progress.values()]
     return StudyEntry(
         name=name,
-        question=now.plan.study.question,
+        question=now.results.plan.study.question,
         counts=counts,
         total=now.total,
-        running=sum(one.silent is None for one in now.running),
+        running=sum(trial.silent is None for trial in now.running),
         planned=now.planned,
         left=now.left,
         held=now.held,
-        best=now.computed.once("best", lambda: _best(now)),
+        best=now.results.once("best", lambda: _best(now.results)),
         last_record=max(ended, default=None),
-        problems=len(now.problems),
-        changed=max([now.planned_at, *beats, *(one.timestamp() for one in ended)]),
+        problems=len(now.results.problems),
+        changed=max([now.planned_at, *beats, *(moment.timestamp() for moment in ended)]),
     )
 
 
-def _best(now: StudyView) -> Best | None:
-    plan = now.plan.answer()
-    metric = METRICS[plan.study.metrics.primary]
+def _best(results: StudyResults) -> Best | None:
+    metric = results.primary
     sign = 1 if metric.better == "higher" else -1
-    found = [
-        (sign * one.mean, one)
-        for one in summarise(plan, now.records, metric.name, now.problems)
-        if one.mean is not None
+    ranked = [
+        (sign * summary.mean, summary) for summary in results.summary(metric.name) if summary.mean is not None
     ]
-    if found:
-        mean, one = max(found, key=lambda pair: pair[0])
-        return Best(metric, one.cell.name, sign * mean, one.n, "test")
-    return _best_point(now)
+    if ranked:
+        mean, summary = max(ranked, key=lambda pair: pair[0])
+        return Best(metric, summary.cell.name, sign * mean, summary.n, "test")
+    return _best_point(results)
 
 
-def _best_point(now: StudyView) -> Best | None:
-    search = now.plan.study.search
+def _best_point(results: StudyResults) -> Best | None:
+    search = results.plan.study.search
     if search is None:
         return None
-    judged = [one for of_cell in evaluated_points(now.plan, now.records).values() for one in of_cell]
-    best = best_points(now.plan, judged)
+    points = [point for of_cell in results.evaluated_points.values() for point in of_cell]
+    best = best_points(results.plan, points)
     if not best or best[0].value is None:
         return None
     metric = {**METRICS, **PROXIES}[search.objective.metric]
@@ -270,90 +235,40 @@ def _state(
     planned_at: float,
 ) -> StudyView:
     """The view of a look; what was computed from the one before stays where plan and records did."""
+    known = None if before is None else before.results
     same = (
-        before is not None
-        and before.plan is watch.plan
-        and before.records == watch.records
-        and before.problems == watch.problems
+        known is not None
+        and known.plan is watch.plan
+        and known.records == watch.records
+        and known.problems == watch.problems
     )
     return StudyView(
         store=store,
-        plan=watch.plan,
-        records=before.records if before is not None and same else dict(watch.records),
-        problems=watch.problems,
+        results=known if known is not None and same else _results(watch, store),
         running=snapshot.running,
         left=snapshot.left,
         total=snapshot.total,
         held=held,
         planned_at=planned_at,
         version=0 if before is None else before.version + (not same),
-        computed=before.computed if before is not None and same else Computed(),
+    )
+
+
+def _results(watch: Watch, store: Store) -> StudyResults:
+    """The results of a look; they read predictions that were read before from memory."""
+    return StudyResults(
+        plan=watch.plan,
+        records=dict(watch.records),
+        problems=watch.problems,
+        store=store,
+        read_part=partial(_prediction, store),
+        importance_of=parameter_importance,
     )
 
 
 @lru_cache(maxsize=_STUDIES)
 def _followed(uri: str, name: str) -> _Followed:
     return _Followed(open_store(uri), name)
-
-
-# What is computed of a study -----------------------------------------------------------------------------
-
-
-def answers(view: StudyView, *, luck: bool = False) -> StudyAnalysis:
-    """What the study says, as its report does.
-
-    Args:
-        view: The study.
-        luck: Also intervals over test items: reads a file of each trial that was not read before.
-
-    Raises:
-        InputError: If ``looks.json`` cannot be read.
-    """
-
-    def make() -> StudyAnalysis:
-        looks = read_interim_looks(view.store, view.name)
-        found = (
-            read_item_intervals(view.plan, view.records, partial(_prediction, view.store)) if luck else None
-        )
-        return analyse_study(view.plan, view.records, view.problems, luck=found, looks=looks)
-
-    return view.computed.once(f"answers {luck}", make)
-
-
-def labels(view: StudyView, labelling: Labelling | None = None) -> LabelAnalysis | None:
-    """What labels buy; None where there is nothing to say of that.
-
-    Args:
-        view: The study.
-        labelling: What labels take, in place of what the study names.
-    """
-
-    def make() -> LabelAnalysis | None:
-        looks = read_interim_looks(view.store, view.name)
-        return analyse_labels(priced(view.plan, labelling), view.records, view.problems, looks=looks)
-
-    if labelling not in (None, view.plan.study.labelling):
-        return make()  # not kept: a slider has thousands of values
-    return view.computed.once("labels", make)
-
-
-def priced(plan: Plan, labelling: Labelling | None) -> Plan:
-    """The same plan at other costs of labels: nothing is trained for it."""
-    if labelling is None:
-        return plan
-    return plan.model_copy(update={"study": plan.study.model_copy(update={"labelling": labelling})})
-
-
-def importance(view: StudyView) -> Mapping[str, Mapping[str, float]]:
-    """Of a search: cell → parameter → share of the objective's variance."""
-
-    def make() -> dict[str, dict[str, float]]:
-        from assay.engine.proposals import importance as shares  # Optuna: seconds, for those who ask
-
-        judged = evaluated_points(view.plan, view.records)
-        return {cell: shares(view.plan, of_cell) for cell, of_cell in judged.items()}
-
-    return view.computed.once("importance", make)
 
 
 # Files of a trial ----------------------------------------------------------------------------------------
@@ -379,8 +294,8 @@ def curve(store: Store, record: Record) -> pa.Table | None:
 
 def stage_curves(store: Store, record: Record) -> dict[str, pa.Table]:
     """Stage → a row per epoch, of those stages of a trial that logged some, in their order."""
-    found = {use.name: _read_stage_curve(store, (store.uri, use.key)) for use in record.stages}
-    return {name: table for name, table in found.items() if table is not None}
+    tables = {use.name: _read_stage_curve(store, (store.uri, use.key)) for use in record.stages}
+    return {name: table for name, table in tables.items() if table is not None}
 
 
 def predictions(store: Store, record: Record) -> pa.Table | None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from assay.analysis.label_analysis import analyse_labels
-from assay.analysis.study_analysis import analyse_study
-from assay.analysis.test_set_uncertainty import ItemIntervals
+from assay.analysis.results import StudyResults
 from assay.report.build import study_page
 from assay.report.page.markdown import markdown_page
 from assay.report.page.model import Page
@@ -32,30 +30,14 @@ metrics: {primary: image_ap, report: [fp, pixel_iou]}
 """
 
 
-def page_of(
-    plan: Plan,
-    records: Mapping[str, Record],
-    problems: Sequence[UnreadableRecord] = (),
-    *,
-    luck: ItemIntervals | None = None,
-    looks: Sequence[int] = (),
-) -> Page:
+def page_of(plan: Plan, records: Mapping[str, Record], problems: Sequence[UnreadableRecord] = ()) -> Page:
     """The report of a study."""
-    answers = analyse_study(plan, records, problems, luck=luck, looks=looks)
-    labels = analyse_labels(plan, records, problems, looks=looks)
-    return study_page(plan, records, answers, problems, labels=labels)
+    return study_page(StudyResults(plan, records, tuple(problems)))
 
 
-def markdown_of(
-    plan: Plan,
-    records: Mapping[str, Record],
-    problems: Sequence[UnreadableRecord] = (),
-    *,
-    luck: ItemIntervals | None = None,
-    looks: Sequence[int] = (),
-) -> str:
+def markdown_of(plan: Plan, records: Mapping[str, Record], problems: Sequence[UnreadableRecord] = ()) -> str:
     """The report of a study as Markdown without pictures."""
-    return markdown_page(page_of(plan, records, problems, luck=luck, looks=looks))
+    return markdown_page(page_of(plan, records, problems))
 
 
 def make_plan(text: str = STUDY) -> Plan:

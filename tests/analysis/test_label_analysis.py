@@ -1,4 +1,4 @@
-"""What labels buy, answered: steps along the front, masks that are enough, what to label next."""
+"""What labels buy: steps along the front, masks that are enough, what to label next."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from assay.analysis.label_analysis import LabelAnalysis, NextLabels, analyse_labels, next_labels
+from assay.analysis.label_analysis import LabelAnalysis, NextLabels, next_labels
+from assay.analysis.results import StudyResults
 from assay.report.label_tables import label_sections, next_section
 from tests.analysis.label_studies import GRID, LINE, ladder, trained
 from tests.analysis.made_studies import markdown_of
@@ -22,39 +23,37 @@ def both(images: int, masks: int) -> float:
     return 0.4 + 0.06 * math.log1p(masks) + 0.05 * math.log1p(images - 60)
 
 
-def answers_of(text: str, noise: float = 0.005) -> LabelAnalysis:
-    answers = analyse_labels(*trained(text, rising, noise))
-    assert answers is not None
-    return answers
+def analysis_of(text: str, noise: float = 0.005) -> LabelAnalysis:
+    analysis = StudyResults(*trained(text, rising, noise)).labels
+    assert analysis is not None
+    return analysis
 
 
 def tables_of(text: str, noise: float = 0.005) -> dict[str, list[dict[str, str]]]:
     """Title of a section → its rows, by column."""
-    plan, records = trained(text, rising, noise)
-    answers = analyse_labels(plan, records)
-    assert answers is not None
     return {
         section.title: [
             dict(zip((column.title for column in section.table.columns), row, strict=True))
             for row in section.table.rows
         ]
-        for section in label_sections(plan, answers)
+        for section in label_sections(StudyResults(*trained(text, rising, noise)))
+        if section.table is not None
     }
 
 
 def test_each_cell_of_the_front_is_compared_with_the_one_before() -> None:
-    answers = answers_of(LINE)
-    assert [one.comparison for one in answers.steps] == ["n0 → n5", "n5 → n15", "n15 → all"]
-    assert {(one.family, one.m) for one in answers.steps} == {("labels", 3)}
-    for one in answers.steps:
+    analysis = analysis_of(LINE)
+    assert [one.comparison for one in analysis.steps] == ["n0 → n5", "n5 → n15", "n15 → all"]
+    assert {(one.family, one.m) for one in analysis.steps} == {("labels", 3)}
+    for one in analysis.steps:
         assert one.difference == pytest.approx((one.mean_a or 0) - (one.mean_b or 0))
 
 
 def test_a_step_says_what_a_further_hour_brings() -> None:
-    answers = answers_of(LINE)
+    analysis = analysis_of(LINE)
     step = tables_of(LINE)["Steps along the front"][1]
     assert step["further minutes"] == "15.0"  # ten masks at 90 s
-    first = answers.steps[1].difference
+    first = analysis.steps[1].difference
     assert first is not None
     assert step["per further hour"].startswith(f"+{first / 0.25:.3f} [")
 
@@ -76,7 +75,7 @@ def test_steps_that_are_not_told_apart_are_named() -> None:
     ids=["a line", "no resolve", "not all", "two numbers", "a number twice"],
 )
 def test_enough_is_asked_along_lines_that_end_at_all_masks(text: str, found: bool) -> None:
-    assert bool(answers_of(text).enough) is found
+    assert bool(analysis_of(text).enough) is found
 
 
 def test_enough_masks_are_said_with_their_labelling() -> None:
@@ -89,7 +88,7 @@ def test_enough_masks_are_said_with_their_labelling() -> None:
 
 
 def further_of(text: str = GRID, **asked: object) -> NextLabels:
-    (further,) = next_labels(*trained(text, both, 0.003), **asked)  # type: ignore[arg-type]
+    (further,) = next_labels(StudyResults(*trained(text, both, 0.003)), **asked)  # type: ignore[arg-type]
     return further
 
 
@@ -184,14 +183,15 @@ def test_what_cannot_be_asked_is_refused(text: str, asked: dict[str, object], me
 
 def test_of_a_ladder_masks_are_enough_for_one_method_and_steps_go_across() -> None:
     plan, records = ladder()
-    answers = analyse_labels(plan, records)
-    assert answers is not None
-    assert [name for name, _ in answers.enough] == ["segdec"]
-    assert answers.further == ()
+    analysis = StudyResults(plan, records).labels
+    assert analysis is not None
+    assert [name for name, _ in analysis.enough] == ["segdec"]
+    assert analysis.further == ()
     text = markdown_of(plan, records)
     assert "| segdec | new data |" in " ".join(text.split())
-    assert "students → cropping" in [one.comparison for one in answers.steps]
+    assert "students → cropping" in [one.comparison for one in analysis.steps]
 
 
 def test_what_to_label_next_is_said_of_one_method_at_a_time() -> None:
-    assert {one.start.cell.trainable for one in next_labels(*ladder()) if one.start} == {"segdec"}
+    further = next_labels(StudyResults(*ladder()))
+    assert {labels.start.cell.trainable for labels in further if labels.start} == {"segdec"}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from assay.analysis.masks_curve import MasksCurve, masks_curve
+from assay.analysis.results import StudyResults
 from assay.report.figures.masks_curve_figure import draw_masks_curve
 from assay.storage import Record
 from assay.study import Plan, Trial
@@ -48,7 +49,7 @@ def trained(trial: Trial) -> Record:
 
 
 def curve_of(plan: Plan) -> MasksCurve:
-    curve = masks_curve(plan, {trial.id: trained(trial) for trial in plan.trials})
+    curve = masks_curve(StudyResults(plan, {trial.id: trained(trial) for trial in plan.trials}))
     assert curve is not None
     return curve
 
@@ -77,7 +78,7 @@ def test_cells_alike_in_all_but_masks_are_a_line() -> None:
 
 def test_what_is_not_trained_yet_is_left_out_and_what_is_published_stays() -> None:
     plan = make_plan(STUDY)
-    curve = masks_curve(plan, {t.id: trained(t) for t in plan.trials if t.cell == "n5"})
+    curve = masks_curve(StudyResults(plan, {t.id: trained(t) for t in plan.trials if t.cell == "n5"}))
     assert curve is not None
     points = {point.masks: point for point in curve.lines[0].points}  # nobody has counted all masks yet
     assert set(points) == {0, 5, 15}
@@ -103,11 +104,11 @@ TWO_FACTORS = STUDY.replace(
 )
 def test_a_study_that_no_number_of_masks_orders_has_no_curve(text: str) -> None:
     plan = make_plan(text)
-    assert masks_curve(plan, {trial.id: trained(trial) for trial in plan.trials}) is None
+    assert masks_curve(StudyResults(plan, {trial.id: trained(trial) for trial in plan.trials})) is None
 
 
 def test_a_study_without_a_result_has_no_curve() -> None:
-    assert masks_curve(make_plan(STUDY), {}) is None
+    assert masks_curve(StudyResults(make_plan(STUDY), {})) is None
 
 
 @pytest.mark.parametrize("form", ["svg", "png"])
@@ -158,4 +159,4 @@ def test_a_factor_that_names_methods_is_no_line_of_masks() -> None:
     )
     assert rungs != STUDY
     plan = make_plan(rungs)
-    assert masks_curve(plan, {trial.id: trained(trial) for trial in plan.trials}) is None
+    assert masks_curve(StudyResults(plan, {trial.id: trained(trial) for trial in plan.trials})) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scipy import stats
 
-from assay.analysis.study_analysis import analyse_study
+from assay.analysis.results import StudyResults
 from assay.study import Trial
 from tests.analysis.made_studies import STUDY, make_plan, make_record, markdown_of
 from trainables.errors import InputError
@@ -30,9 +30,9 @@ def failing_once(trial: Trial) -> dict[str, float]:
 def test_p_comes_from_the_test_that_the_study_names(line: str, name: str) -> None:
     plan = make_plan(ON_ONE_SPLIT + line)
     records = {trial.id: make_record(trial, failing_once) for trial in plan.trials}
-    answer = analyse_study(plan, records).comparisons[0]
-    ranks = float(stats.wilcoxon(answer.differences).pvalue)
-    assert (answer.p == pytest.approx(ranks)) is ("Wilcoxon" in name)
+    comparison = StudyResults(plan, records).analysis.comparisons[0]
+    ranks = float(stats.wilcoxon(comparison.differences).pvalue)
+    assert (comparison.p == pytest.approx(ranks)) is ("Wilcoxon" in name)
     assert name in markdown_of(plan, records)
 
 

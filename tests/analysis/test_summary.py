@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from assay.analysis.summary import summarise, tidy, write_summary
-from assay.storage import RecordSet, Store, UnreadableRecord
+from assay.analysis.results import StudyResults
+from assay.analysis.summary import tidy, write_summary
+from assay.storage import Store, UnreadableRecord
 from tests.analysis.made_studies import STUDY, lose, make_plan, make_record, make_records, score
 
 PLAN = make_plan()
@@ -18,7 +19,7 @@ FOLDS = make_plan(
 
 
 def test_mean_and_spread_are_those_of_the_repeats() -> None:
-    for summary in summarise(PLAN, make_records(PLAN), "image_ap"):
+    for summary in StudyResults(PLAN, make_records(PLAN)).summary("image_ap"):
         values = [score(trial)["image_ap"] for trial in PLAN.trials if trial.cell == summary.cell.name]
         assert summary.mean == statistics.fmean(values)
         assert summary.spread == statistics.stdev(values)
@@ -27,7 +28,7 @@ def test_mean_and_spread_are_those_of_the_repeats() -> None:
 
 
 def test_with_prescribed_folds_the_spread_is_over_seeds_of_fold_means() -> None:
-    summary = summarise(FOLDS, make_records(FOLDS), "image_ap")[0]
+    summary = StudyResults(FOLDS, make_records(FOLDS)).summary("image_ap")[0]
     assert summary.n == 9
     assert summary.spread == pytest.approx(0.01)  # seeds are 0.01 apart; folds, 0.002 apart, do not enter
     assert summary.spread_of == "3 seeds (means over 3 folds)"
@@ -37,7 +38,7 @@ def test_a_seed_that_lost_a_fold_counts_in_the_mean_but_not_in_the_spread() -> N
     records = make_records(FOLDS)
     lost = next(t for t in FOLDS.trials if t.cell == FOLDS.cells[0].name and (t.seed, t.fold) == (2, 1))
     records[lost.id] = lose(lost, "diverged", "NaN loss at epoch 3")
-    summary = summarise(FOLDS, records, "image_ap")[0]
+    summary = StudyResults(FOLDS, records).summary("image_ap")[0]
     assert summary.n == 8
     assert summary.spread == pytest.approx(statistics.stdev([0.0, 0.01]))
     assert summary.spread_of == "2 seeds (means over 3 folds)"
@@ -46,7 +47,7 @@ def test_a_seed_that_lost_a_fold_counts_in_the_mean_but_not_in_the_spread() -> N
 
 def test_of_one_repeat_there_is_no_spread() -> None:
     records = dict(list(make_records(PLAN).items())[:1])
-    assert summarise(PLAN, records, "image_ap")[0].spread is None
+    assert StudyResults(PLAN, records).summary("image_ap")[0].spread is None
 
 
 def test_lost_repeats_are_counted_with_their_reasons() -> None:
@@ -54,7 +55,7 @@ def test_lost_repeats_are_counted_with_their_reasons() -> None:
     mine = [trial for trial in PLAN.trials if trial.cell == PLAN.cells[0].name]
     records[mine[0].id] = lose(mine[0], "diverged", "NaN loss at epoch 3")
     del records[mine[1].id]
-    summary = summarise(PLAN, records, "image_ap")[0]
+    summary = StudyResults(PLAN, records).summary("image_ap")[0]
     assert summary.count_text() == "1 of 3: 1 diverged (NaN loss at epoch 3); 1 missing (not trained yet)"
 
 
@@ -64,19 +65,19 @@ def test_a_metric_that_the_data_do_not_define_is_lost_with_the_evaluations_note(
     record = make_record(trial, scores=lambda _: {"fp": 1.0})
     assert record.result is not None
     record = record.model_copy(update={"result": record.result.model_copy(update={"notes": (note,)})})
-    summary = summarise(PLAN, {trial.id: record}, "image_ap")[0]
+    summary = StudyResults(PLAN, {trial.id: record}).summary("image_ap")[0]
     assert f"1 undefined ({note})" in map(str, summary.lost)
 
 
 def test_the_tidy_table_has_the_columns_that_statistics_read() -> None:
-    assert tidy(FOLDS, {}).schema.names == [
+    assert tidy(StudyResults(FOLDS, {})).schema.names == [
         "study", "cell", "factor:supervision", "factor:stop", "seed", "fold", "split", "n_train", "n_test",
         "part", "metric", "value", "status", "reason", "trial",
     ]  # fmt: skip
 
 
 def test_the_tidy_table_holds_every_value_once_under_its_key() -> None:
-    rows = tidy(FOLDS, make_records(FOLDS)).to_pylist()
+    rows = tidy(StudyResults(FOLDS, make_records(FOLDS))).to_pylist()
     key = [tuple(r[k] for k in ("study", "cell", "seed", "fold", "part", "metric")) for r in rows]
     assert len(key) == len(set(key)) == len(FOLDS.trials) * 8
     by_trial = {trial.id: trial for trial in FOLDS.trials}
@@ -89,7 +90,8 @@ def test_the_tidy_table_holds_every_value_once_under_its_key() -> None:
 def test_a_lost_repeat_is_a_row_without_a_value_for_each_reported_metric() -> None:
     diverged, unreadable, *_ = PLAN.trials
     problem = UnreadableRecord(unreadable.id, "x", "cut short")
-    rows = tidy(PLAN, {diverged.id: lose(diverged, "diverged", "NaN")}, [problem]).to_pylist()
+    records = {diverged.id: lose(diverged, "diverged", "NaN")}
+    rows = tidy(StudyResults(PLAN, records, (problem,))).to_pylist()
     assert len(rows) == len(PLAN.trials) * 3
     assert all(row["value"] is None for row in rows)
     assert {(r["status"], r["reason"]) for r in rows if r["trial"] == diverged.id} == {("diverged", "NaN")}
@@ -98,5 +100,5 @@ def test_a_lost_repeat_is_a_row_without_a_value_for_each_reported_metric() -> No
 
 def test_the_summary_is_written_beside_the_plan(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    table = write_summary(store, PLAN, RecordSet(make_records(PLAN)))
+    table = write_summary(StudyResults(PLAN, make_records(PLAN)), store)
     assert store.read_table("studies/additions/summary.parquet").equals(table)

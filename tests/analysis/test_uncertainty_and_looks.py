@@ -1,4 +1,4 @@
-"""What answers need beside records: the trials' predictions, and how often a study was answered."""
+"""Statistics need more than records: the trials' predictions, and how often a study was analysed."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from assay.analysis.test_set_uncertainty import ItemIntervals, read_item_intervals
+from assay.analysis.results import StudyResults
+from assay.analysis.test_set_uncertainty import ItemIntervals
+from assay.report.build import study_page
+from assay.report.page.markdown import markdown_page
 from assay.storage import Record, Store
 from assay.storage.interim_looks import read_interim_looks, record_look
 from assay.study import Plan
-from tests.analysis.made_studies import STUDY, make_plan, make_records, markdown_of
+from tests.analysis.made_studies import STUDY, make_plan, make_records
 from trainables.errors import InputError
 from trainables.evaluate import PREDICTIONS_SCHEMA
 
@@ -54,30 +57,35 @@ def records(store: Store) -> dict[str, Record]:
     return {record.id: with_predictions(store, record, number) for number, record in found}
 
 
-def luck_of(plan: Plan, records: dict[str, Record], store: Store) -> ItemIntervals:
-    luck = read_item_intervals(plan, records, store.read_part)
-    assert luck is not None
-    return luck
+def results_of(records: dict[str, Record], store: Store, plan: Plan = PLAN) -> StudyResults:
+    return StudyResults(plan, records, store=store, read_part=store.read_part)
 
 
-def test_the_report_has_a_column_of_test_luck(store: Store, records: dict[str, Record]) -> None:
-    page = markdown_of(PLAN, records, luck=luck_of(PLAN, records, store))
-    assert page.count("test luck |") == 2  # of cells, and of differences
-    assert "Test luck: 95 % interval of AP had other test items been photographed" in page
-    assert "test luck" not in markdown_of(PLAN, records)
+def intervals_of(results: StudyResults) -> ItemIntervals:
+    intervals = results.test_set_uncertainty
+    assert intervals is not None
+    return intervals
+
+
+def test_the_report_has_a_column_of_item_intervals(store: Store, records: dict[str, Record]) -> None:
+    results = results_of(records, store)
+    page = markdown_page(study_page(results))
+    assert page.count("item interval |") == 2  # of cells, and of differences
+    assert "Item interval: 95 % interval of AP had other test items been photographed" in page
+    assert "item interval" not in markdown_page(study_page(results.without_predictions()))
 
 
 def test_the_smallest_step_is_one_of_the_fewest_defective_images(
     store: Store, records: dict[str, Record]
 ) -> None:
-    assert luck_of(PLAN, records, store).smallest_step == 1 / 14
+    assert intervals_of(results_of(records, store)).smallest_step == 1 / 14
 
 
 def test_a_perfect_cell_is_told_in_a_note(store: Store, records: dict[str, Record]) -> None:
     cell = PLAN.cells[0].name
     ids = [trial.id for trial in PLAN.trials if trial.cell == cell]
     perfect = {id_: with_predictions(store, records[id_], 0, shift=60) for id_ in ids}
-    page = markdown_of(PLAN, records | perfect, luck=luck_of(PLAN, records | perfect, store))
+    page = markdown_page(study_page(results_of(records | perfect, store)))
     assert f"- ¹ {cell}: no error on 7 defective items; at most 35 % missed (95 %)" in page
 
 
@@ -85,17 +93,17 @@ def test_damaged_predictions_are_named_and_left_out(store: Store, records: dict[
     lost = PLAN.trials[0].id
     record = records[lost]
     store.write_bytes(f"{store.trial(lost)}/{record.attempt}/predictions.parquet", b"cut short")
-    luck = luck_of(PLAN, records, store)
-    assert len(luck.trials[PLAN.trials[0].cell]) == 2
-    assert f"- Test luck leaves out trial {lost}: " in markdown_of(PLAN, records, luck=luck)
+    results = results_of(records, store)
+    assert len(intervals_of(results).trials[PLAN.trials[0].cell]) == 2
+    assert f"- Item intervals leave out trial {lost}: " in markdown_page(study_page(results))
 
 
-def test_without_predictions_or_for_another_metric_there_is_no_test_luck(
+def test_without_predictions_or_for_another_metric_there_is_no_item_interval(
     store: Store, records: dict[str, Record]
 ) -> None:
-    assert read_item_intervals(PLAN, make_records(PLAN), store.read_part) is None
+    assert results_of(make_records(PLAN), store).test_set_uncertainty is None
     other = make_plan(STUDY.replace("primary: image_ap", "primary: image_auroc"))
-    assert read_item_intervals(other, records, store.read_part) is None
+    assert results_of(records, store, other).test_set_uncertainty is None
 
 
 def test_each_number_of_seeds_is_a_look_once(store: Store) -> None:
@@ -113,5 +121,5 @@ def test_a_study_of_one_cell_compares_nothing_and_is_not_looked_at(store: Store)
 
 def test_looks_that_cannot_be_read_are_refused(store: Store) -> None:
     store.write_bytes("studies/additions/looks.json", b"{}]")
-    with pytest.raises(InputError, match="counts how often the study was answered"):
+    with pytest.raises(InputError, match="counts how often the study was analysed"):
         read_interim_looks(store, "additions")

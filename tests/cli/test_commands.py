@@ -209,7 +209,7 @@ def test_a_report_is_written_as_its_file_ends_or_as_asked(
     ("asked", "said"),
     [
         (("x.md", "--format", "html"), "--format html writes .html, found an --output that ends with .md"),
-        (("x.pdf",), "a report ends with .md, .tex, .html, .csv, found an --output that ends with .pdf"),
+        (("x.pdf",), "found an --output that ends with .pdf. Rename it, or add --format"),
         (("a x.tex",), "LaTeX finds pictures by letters, digits and . + - _ only, found a x.tex"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 
 from assay.storage import Store
 from assay.storage.search_points import with_points, write_ablations, write_points
-from assay.study import Plan, parse_study, plan_study
+from assay.study import Plan, parse_study, plan_study, reported_plan
 from assay.study.points import make_ablations, make_point
 from tests.cli.small_search import DRAWN, SEARCH, score_new, write_search
 from tests.cli.small_study import Assay
@@ -75,7 +75,7 @@ def test_the_winner_becomes_a_study_whose_trials_are_those_of_the_replicate(
     assert "# The best point of hunt: base #1, validation.image_ap 0.9795 (mean over 2 repeats)" in text
     assert "# from 0.01 … 1 (log)" in text
     winner = plan_study(parse_study(text, "winner.yaml"), None, "cpu")
-    replicated = with_points(search_plan, searched).answer()
+    replicated = reported_plan(with_points(search_plan, searched))
     assert {t.id for t in winner.trials} == {
         t.id for t in replicated.trials if t.cell == "base #1 replicated"
     }

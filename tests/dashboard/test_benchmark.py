@@ -10,7 +10,6 @@ import numpy as np
 import psutil
 import pytest
 
-from assay.report.search_tables import evaluated_points
 from assay.storage import Store
 from assay_dashboard.study_view import view
 from benchmarks.dashboard import READERS, Seconds, Site, Taken, large_study, most_memory, report
@@ -69,6 +68,6 @@ def test_a_made_search_is_one_that_the_page_can_read(tmp_path: Path) -> None:
     store = Store(tmp_path)
     make_large_search(store, "search", 5)
     now = view(store, "search")
-    (judged,) = evaluated_points(now.plan, now.records).values()
-    assert [one.status for one in judged] == ["finished"] * 5
-    assert len({one.value for one in judged}) == 5
+    (points,) = now.results.evaluated_points.values()
+    assert [point.status for point in points] == ["finished"] * 5
+    assert len({point.value for point in points}) == 5

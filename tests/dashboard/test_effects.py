@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from assay.analysis.study_analysis import analyse_study
+from assay.analysis.results import StudyResults
 from assay.report.figures.effects_rows import MOST_ROWS, EffectRow, comparisons_plot
 from assay.storage import Store
 from assay.study import Plan, parse_study, plan_study
@@ -62,7 +62,7 @@ def test_the_numbers_of_the_first_page_are_on_the_scale_of_all(show: Show, many:
 
 def test_a_repeat_is_named_and_the_smallest_p_stands_in_its_row() -> None:
     plan = make_plan()
-    plot = comparisons_plot(plan, analyse_study(plan, make_records(plan)))
+    plot = comparisons_plot(StudyResults(plan, make_records(plan)))
     assert plot is not None
     first = next(row for row in plot.rows if row.answer is not None)
     assert first.answer is not None

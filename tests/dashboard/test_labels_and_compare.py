@@ -9,11 +9,10 @@ from statistics import mean
 import pyarrow as pa
 import pytest
 
-from assay.analysis.label_costs import label_costs
+from assay.analysis.results import StudyResults
 from assay.storage import Record, Store
 from assay.study import Plan
 from assay.study.schema import Labelling
-from assay_dashboard.study_view import priced
 from tests.analysis.label_studies import LINE, ladder, trained
 from tests.analysis.made_studies import STUDY, make_plan, make_record, make_records
 from tests.dashboard.conftest import Show, put, said
@@ -68,7 +67,7 @@ def test_scores_against_labels_are_those_of_the_records_at_the_readers_costs(
     text = said(app)
     assert "3 s per image label and 180 s per mask" in text
     labelling = Labelling(image_label_seconds=3, mask_seconds=180)
-    costs = label_costs(priced(plan, labelling), records)
+    costs = StudyResults(plan, records).with_labelling(labelling).label_costs
     assert costs is not None
     for one in costs.cells:
         scores = scores_of(labelled, one.cell.name)

@@ -51,8 +51,8 @@ def test_records_of_a_search_are_read_once(store: Store, hunt: Plan, monkeypatch
 
     monkeypatch.setattr(Store, "record", record)
     now = view(store, "hunt")
-    assert read == Counter(now.records.keys())
-    assert set(now.records) == {trial.id for trial in with_points(hunt, store).trials}
+    assert read == Counter(now.results.records.keys())
+    assert set(now.results.records) == {trial.id for trial in with_points(hunt, store).trials}
 
 
 def test_a_search_in_which_nothing_happened_stays_as_it_was(store: Store, hunt: Plan) -> None:

@@ -10,14 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from assay.analysis.study_analysis import analyse_study
+from assay.analysis.results import StudyResults
 from assay.storage import Environment, Progress, Record, Store
 from assay.storage.record import StageUse
 from assay.storage.stage_store import STAGE_CURVE, begin_stage, end_stage, read_stage, stage_folder
 from assay.storage.store import DamagedFileError
 from assay.study import Plan
 from assay_dashboard.__main__ import read_ahead
-from assay_dashboard.study_view import StudyView, answers, curve, stage_curves, studies, view
+from assay_dashboard.study_view import StudyView, curve, stage_curves, studies, view
 from tests.cli.small_study import finished
 from tests.dashboard.conftest import Show
 
@@ -42,7 +42,7 @@ def test_the_server_reads_all_studies_while_it_starts(store: Store, monkeypatch:
     folder = store.local_path
     assert folder is not None
     (folder / "studies").rename(folder / "away")  # what is shown within a second was read before
-    assert len(view(store, "small").records) == 3
+    assert len(view(store, "small").results.records) == 3
 
 
 def test_a_storage_that_cannot_be_read_does_not_keep_the_server_from_starting(
@@ -62,31 +62,31 @@ def test_a_new_record_raises_the_version_and_leaves_the_others_as_they_were(stor
     finished(plan.trials[3], store, image_ap=0.97)
     after = later(store)
     assert after.version == before.version + 1
-    assert len(before.records) == 3
-    assert all(after.records[id_] is record for id_, record in before.records.items())
+    assert len(before.results.records) == 3
+    assert all(after.results.records[id_] is record for id_, record in before.results.records.items())
 
 
-def test_a_heartbeat_changes_neither_version_nor_answers(store: Store, plan: Plan) -> None:
+def test_a_heartbeat_changes_neither_version_nor_analysis(store: Store, plan: Plan) -> None:
     before = view(store, "small")
-    said = answers(before)
-    store.begin_attempt(plan.trials[3].id, next(iter(before.records.values())).environment)
+    analysis = before.results.analysis
+    store.begin_attempt(plan.trials[3].id, next(iter(before.results.records.values())).environment)
     store.write_progress(Progress.now(plan.trials[3].id, 1, 2, {"loss": 0.5}, seconds_per_epoch=3.0))
     after = later(store)
     assert after.progress[plan.trials[3].id].epoch == 1
     assert after.version == before.version
-    assert answers(after) is said
+    assert after.results.analysis is analysis
 
 
 def test_answers_are_the_reports(store: Store, plan: Plan) -> None:
     now = view(store, "small")
-    assert answers(now) == analyse_study(plan, now.records)
+    assert now.results.analysis == StudyResults(plan, now.results.records).analysis
 
 
 def test_a_broken_record_is_named_and_the_others_are_shown(store: Store, plan: Plan) -> None:
     store.write_bytes(f"trials/{plan.trials[3].id}/record.json", b"{")
     now = view(store, "small")
-    assert [problem.trial for problem in now.problems] == [plan.trials[3].id]
-    assert len(now.records) == 3
+    assert [problem.trial for problem in now.results.problems] == [plan.trials[3].id]
+    assert len(now.results.records) == 3
     assert studies(store)[0].problems == 1
 
 
@@ -152,4 +152,4 @@ def test_the_trial_page_draws_the_curves_of_stages(store: Store, tmp_path: Path,
 
 def test_a_trial_without_a_file_has_none(store: Store) -> None:
     now = view(store, "small")
-    assert curve(store, next(iter(now.records.values()))) is None
+    assert curve(store, next(iter(now.results.records.values()))) is None

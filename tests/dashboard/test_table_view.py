@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from assay.storage import Record, Store
 from assay.study import Plan, parse_study, plan_study
 from assay_dashboard.cells import ablation, cell_table
-from assay_dashboard.study_view import answers, view
+from assay_dashboard.study_view import view
 from tests.analysis.made_studies import make_plan, make_records
 from tests.analysis.test_uncertainty_and_looks import with_predictions
 from tests.cli.small_study import STUDY
@@ -27,7 +27,7 @@ def test_further_metrics_have_a_spread_and_published_figures_stand_beside_their_
     published = "published: {source: A paper, rows: [{at: {balance: on}, values: {image_ap: 0.912}}]}\n"
     text = STUDY.replace("study: small", "study: known") + published
     put(store, plan_study(parse_study(text, "known.yaml"), None, "cpu"), {})
-    table = cell_table(view(store, "known"), luck=False)
+    table = cell_table(view(store, "known").results.without_predictions())
     titles = [table.titles[name].removesuffix(" ↑").removesuffix(" ↓") for name in table.frame]
     assert titles == ["balance", "best", "AP", "±", "95 % interval", "published", "FP", "±", "FN", "±", "n"]
     assert table.frame.loc["balance", "published image_ap"] == 0.912
@@ -36,8 +36,8 @@ def test_further_metrics_have_a_spread_and_published_figures_stand_beside_their_
 
 def test_marks_of_the_table_are_the_reports_and_refer_to_its_notes(store: Store) -> None:
     now = view(store, "small")
-    assert list(cell_table(now, luck=False).frame["n"]) == ["2", "1 of 2 ¹"]
-    (note,) = ablation(now, luck=False).notes
+    assert list(cell_table(now.results.without_predictions()).frame["n"]) == ["2", "1 of 2 ¹"]
+    (note,) = ablation(now.results.without_predictions()).notes
     assert note.startswith("balance: n = 1 of 2: 1 missing")
 
 
@@ -59,21 +59,23 @@ def test_chosen_cells_stay_chosen_when_their_rows_move(show: Show) -> None:
     assert marked(app) == [0, 1]
 
 
-def test_test_luck_begins_as_suits_the_study_whatever_the_one_before_was(show: Show, store: Store) -> None:
+def test_item_intervals_begin_as_suits_the_study_whatever_the_one_before_was(
+    show: Show, store: Store
+) -> None:
     seeds = ", ".join(map(str, range(160)))
     text = STUDY.replace("study: small", "study: many").replace("seeds: [0, 1]", f"seeds: [{seeds}]")
     put(store, plan_study(parse_study(text, "many.yaml"), None, "cpu"), {})
     app = show("table")
-    assert app.toggle(key="luck").value
+    assert app.toggle(key="items").value
     for study, on in {"many": False, "small": True}.items():
         app.session_state["study"] = study
-        assert app.run().toggle(key="luck").value is on
-    app.toggle(key="luck").set_value(False).run()
-    assert not app.run().toggle(key="luck").value, "of one study the reader's choice stays"
+        assert app.run().toggle(key="items").value is on
+    app.toggle(key="items").set_value(False).run()
+    assert not app.run().toggle(key="items").value, "of one study the reader's choice stays"
 
 
-def test_test_luck_of_the_url_is_the_readers_choice(show: Show) -> None:
-    assert not show("table", luck="false").toggle(key="luck").value
+def test_item_intervals_of_the_url_are_the_readers_choice(show: Show) -> None:
+    assert not show("table", items="false").toggle(key="items").value
 
 
 def test_a_new_record_reads_no_predictions_but_its_own(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,9 +92,9 @@ def test_a_new_record_reads_no_predictions_but_its_own(store: Store, monkeypatch
 
     monkeypatch.setattr(Store, "read_part", noted)
     monkeypatch.setattr("assay_dashboard.study_view._FRESH", 0.0)
-    assert answers(view(store, "additions"), luck=True).luck is not None
+    assert view(store, "additions").results.test_set_uncertainty is not None
     assert sorted(read) == sorted(one.id for one in first)
     store.write_record(last)
-    found = answers(view(store, "additions"), luck=True).luck
+    found = view(store, "additions").results.test_set_uncertainty
     assert found is not None
     assert read[len(first) :] == [last.id]

@@ -8,7 +8,7 @@ from assay.report.csv_tables import cells_csv
 from assay.storage import Store
 from assay.study import Plan
 from assay_dashboard.cells import cell_table, in_order, trial_table
-from assay_dashboard.study_view import answers, view
+from assay_dashboard.study_view import view
 from tests.dashboard.conftest import Open, Show, said
 from trainables.metrics import METRICS
 
@@ -52,8 +52,8 @@ def test_a_trial_that_is_not_trained_says_so(show: Show, plan: Plan) -> None:
 
 def test_the_table_holds_the_numbers_of_the_csv(store: Store, plan: Plan) -> None:
     now = view(store, "small")
-    frame = cell_table(now, luck=False).frame
-    lines = [line.split(",") for line in cells_csv(plan, now.records, answers(now)).splitlines()]
+    frame = cell_table(now.results.without_predictions()).frame
+    lines = [line.split(",") for line in cells_csv(now.results.without_predictions()).splitlines()]
     mean = lines[0].index("mean")
     rows = {line[1]: float(line[mean]) for line in lines[1:] if "image_ap" in line}
     assert frame["mean image_ap"].to_dict() == rows
@@ -61,8 +61,8 @@ def test_the_table_holds_the_numbers_of_the_csv(store: Store, plan: Plan) -> Non
 
 def test_cells_are_ordered_by_their_mean_if_so_wished(store: Store) -> None:
     now = view(store, "small")
-    assert in_order(now, None) == ["all off", "balance"]
-    assert in_order(now, METRICS["image_ap"]) == ["balance", "all off"]
+    assert in_order(now.results, None) == ["all off", "balance"]
+    assert in_order(now.results, METRICS["image_ap"]) == ["balance", "all off"]
 
 
 def test_trials_of_chosen_cells_are_listed_with_what_is_missing(store: Store) -> None:

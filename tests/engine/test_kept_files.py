@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from assay.analysis.results import StudyResults
 from assay.report.figures.mask_sheets import overlay_sheet
 from assay.storage import Environment, Store
 from assay.storage.retention import clean_plan, free, unkept_models
@@ -101,14 +103,14 @@ def test_without_probes_there_is_a_report_and_a_refusal_of_pictures(
     study = keeping("{models: none, probes: 0}", seeds=(0,))
     assert "| slow" in markdown_of(study.plan, study.records())
     with pytest.raises(InputError, match=r"keep\.probes above 0"):
-        overlay_sheet(study.plan, study.store, study.records())
+        overlay_sheet(StudyResults(study.plan, study.records()), study.store)
 
 
 def test_report_and_pictures_need_no_models(keeping: Callable[..., ToyStudy]) -> None:
     kept, dropped = (keeping(f"{{models: {models}, probes: 2}}") for models in ("all", "none"))
     assert not any("/model/" in name for record in dropped.records().values() for name in record.files)
     assert markdown_of(dropped.plan, dropped.records()) == markdown_of(kept.plan, kept.records())
-    sheet = overlay_sheet(dropped.plan, dropped.store, dropped.records())
+    sheet = overlay_sheet(StudyResults(dropped.plan, dropped.records()), dropped.store)
     assert sheet.shape[0] > 32
 
 
@@ -136,7 +138,7 @@ def test_a_trial_whose_workers_died_leaves_no_checkpoint_and_only_its_last_log(
     (trial,) = study.plan.trials
     attempts = [study.store.begin_attempt(trial.id, Environment(host="here", pid=n)) for n in range(4)]
     for attempt in attempts:
-        started = study.store.read_json(f"trials/{trial.id}/attempts/{attempt.name}.json")
+        started = json.loads(study.store.read_bytes(f"trials/{trial.id}/attempts/{attempt.name}.json"))
         study.store.write_json(
             f"trials/{trial.id}/attempts/{attempt.name}.json", {**started, "started": "2999-01-01T00:00:00Z"}
         )

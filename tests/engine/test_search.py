@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from assay.analysis.results import StudyResults
 from assay.engine.proposals import Observation, importance, propose
-from assay.report.search_tables import evaluated_points
 from assay.storage import Record, Result
-from assay.storage.search_points import best_points, judge, winners
-from assay.study import Trial
+from assay.storage.search_points import best_points, evaluate_points, winners
+from assay.study import Trial, reported_plan
 from assay.study.search import Parameter, Search
 from tests.analysis.made_studies import markdown_of
 from tests.engine.search_study import ToySearch
@@ -202,7 +202,7 @@ def test_the_objective_reads_validation_and_no_test_score(cache_root: Path, tmp_
 
         study.run(train=train)
         found.append([(p.values, p.source) for p in study.points])
-        replicated = [cell.drawn["config.x"] for cell in study.grown.answer().cells]
+        replicated = [cell.drawn["config.x"] for cell in reported_plan(study.grown).cells]
         assert replicated == sorted(p.values["config.x"] for p in study.points)[:2]
     assert found[0] == found[1]
 
@@ -230,9 +230,10 @@ def test_a_point_that_lost_a_repeat_has_no_value_and_the_search_goes_on(
 
     study.run(train=train)
     (searched,) = study.plan.searched
-    judged = judge(study.plan, searched, study.points, study.records())
-    assert [one.status for one in judged] == ["finished", status, "finished"]
-    assert [point.index for point in winners(study.plan, judged) or []] == [0, 2]
+    assert study.plan.study.search is not None
+    points = evaluate_points(study.plan.study.search, searched, study.points, study.records())
+    assert [point.status for point in points] == ["finished", status, "finished"]
+    assert [point.index for point in winners(study.plan, points) or []] == [0, 2]
 
 
 def test_a_pack_that_ended_without_records_ends_this_run_of_the_search(
@@ -252,7 +253,7 @@ def test_the_best_point_is_trained_without_each_of_its_changes_whatever_interrup
 ) -> None:
     whole = ToySearch(tmp_path / "whole", cache_root, points=6, replicate=ABLATE)
     whole.run()
-    answer = whole.grown.answer()
+    answer = reported_plan(whole.grown)
     best, *ablated = answer.cells
     changed = [path for path in best.drawn if best.diff.get(path)]
     assert [cell.ablates for cell in ablated] == changed
@@ -275,8 +276,8 @@ def test_the_best_point_is_compared_with_the_one_that_the_search_started_from(
     replicate = "replicate: {best: 1, start: true, seeds: [10, 11]}"
     study = ToySearch(tmp_path, cache_root, points=6, replicate=replicate)
     study.run()
-    (comparison,) = study.grown.answer().comparisons
-    best, start = study.grown.answer().cells
+    (comparison,) = reported_plan(study.grown).comparisons
+    best, start = reported_plan(study.grown).cells
     assert (comparison.name, comparison.pairs) == ("search: preset → best", ((start.name, best.name),))
     assert comparison.values["config.x"] == (0.9, best.config["x"])
     assert "search: preset → best" in markdown_of(study.grown, study.records())
@@ -292,8 +293,8 @@ def test_the_point_that_is_ablated_is_best_on_validation(cache_root: Path, tmp_p
 
     study.run(train=train)
     lowest = min(study.points, key=lambda point: point.values["config.x"])
-    assert {cell.searched for cell in study.grown.answer().cells} == {"base"}
-    assert study.grown.answer().cells[0].name == f"{lowest.name} replicated"
+    assert {cell.searched for cell in reported_plan(study.grown).cells} == {"base"}
+    assert reported_plan(study.grown).cells[0].name == f"{lowest.name} replicated"
     assert {one.index for one in study.grown.ablated} == {lowest.index}
 
 
@@ -321,10 +322,10 @@ def test_a_search_starts_from_the_best_of_an_earlier_one(undisturbed: ToySearch,
     )
     later.run()
     (searched,) = undisturbed.plan.searched
-    best = best_points(
-        undisturbed.plan,
-        judge(undisturbed.plan, searched, undisturbed.points, undisturbed.records()),
-    )
+    search = undisturbed.plan.study.search
+    assert search is not None
+    points = evaluate_points(search, searched, undisturbed.points, undisturbed.records())
+    best = best_points(undisturbed.plan, points)
     assert [point.values for point in later.points[:2]] == [one.point.values for one in best[:2]]
     assert [point.source.partition(" #")[0] for point in later.points] == ["toy_search: base"] * 2 + ["tpe"]
 
@@ -344,13 +345,12 @@ def test_cells_are_searched_side_by_side_with_equal_budgets(cache_root: Path, tm
 
 
 def test_importance_tells_the_parameter_that_matters(undisturbed: ToySearch) -> None:
-    judged = evaluated_points(
-        undisturbed.plan.model_copy(update={"points": tuple(undisturbed.points)}), undisturbed.records()
-    )
-    shares = importance(undisturbed.plan, judged["base"])
+    drawn = undisturbed.plan.model_copy(update={"points": tuple(undisturbed.points)})
+    points = StudyResults(drawn, undisturbed.records()).evaluated_points["base"]
+    shares = importance(undisturbed.plan, points)
     assert set(shares) == {"config.x", "config.shape"}
     assert sum(shares.values()) == pytest.approx(1)
-    assert importance(undisturbed.plan, judged["base"][:2]) == {}
+    assert importance(undisturbed.plan, points[:2]) == {}
 
 
 def test_cma_es_learns_although_it_is_asked_anew_for_every_point() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from assay.analysis.summary import reported_metrics
+from assay.analysis.results import StudyResults
 from assay.report.ablation_table import metric_title
 from assay.study import parse_study, plan_study
 from tests.evaluate.evaluate_scenes import CPU, Brightness, make_set
@@ -47,7 +47,7 @@ def test_it_is_decided_at_the_threshold(threshold: float, missed: int) -> None:
 
 def test_it_is_the_primary_metric_of_a_study() -> None:
     plan = plan_study(parse_study(STUDY % "defects_missed", "s.yaml"), None, "cpu")
-    primary = reported_metrics(plan)[0]
+    primary = StudyResults(plan, {}).primary
     assert metric_title(primary) == "defects missed ↓"
     assert (primary.scale, primary.text(3.0), primary.worst) == ("defects", "3", None)
 

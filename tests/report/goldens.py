@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from assay.analysis.study_analysis import analyse_study
-from assay.report.formats import Form, report_files
+from assay.analysis.results import StudyResults
+from assay.report.formats import FORMATS
 from assay.storage import Environment, Record, UnreadableRecord
 from assay.study import ManifestSummary, Plan, Trial
 from tests.analysis.made_studies import STUDY, lose, make_plan, make_record
 
-__all__ = ["FOLDER", "GOLDENS", "golden_files"]
+__all__ = ["FOLDER", "FORMS", "GOLDENS", "golden_files"]
 
 FOLDER = Path(__file__).parent / "golden"
 _PICTURE = re.compile(r"(data:image/svg\+xml;base64,)[A-Za-z0-9+/=]+")  # another version draws other bytes
@@ -77,14 +77,14 @@ def _of_one_cell() -> tuple[Plan, dict[str, Record], tuple[UnreadableRecord, ...
     return plan, {first.id: make_record(first, _scores, environment=_PROGRAM)}, ()
 
 
+FORMS = ("md", "latex", "html", "csv")
 GOLDENS = {"seeds": _of_seeds, "folds": _of_folds, "one_cell": _of_one_cell}
 
 
-def golden_files(name: str, form: Form) -> Mapping[str, str]:
+def golden_files(name: str, form: str) -> Mapping[str, str]:
     """File name → text of a report, without the bytes of its pictures."""
-    plan, records, problems = GOLDENS[name]()
-    answers = analyse_study(plan, records, problems)
-    files = report_files(form, plan, records, answers, problems=problems, name=f"{name}{form.suffix}")
+    results = StudyResults(*GOLDENS[name]())
+    files = FORMATS[form].study_files(results, f"{name}{FORMATS[form].suffix}")
     return {path: _PICTURE.sub(r"\1", data.decode()) for path, data in files.items() if "/" not in path}
 
 
@@ -92,6 +92,6 @@ if __name__ == "__main__":
     for stale in FOLDER.iterdir():
         stale.unlink()
     for golden in GOLDENS:
-        for form in Form:
+        for form in FORMS:
             for path, text in golden_files(golden, form).items():
                 (FOLDER / path).write_text(text, encoding="utf-8")

@@ -1,15 +1,14 @@
-"""The pictures of comparisons and effects: a row for each answer, verdicts in words, the same bytes."""
+"""The pictures of comparisons and effects: a row for each comparison, verdicts in words, the same bytes."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from xml.etree import ElementTree
 
 import cv2
 import numpy as np
 import pytest
 
-from assay.analysis.study_analysis import StudyAnalysis, analyse_study
+from assay.analysis.results import StudyResults
 from assay.report.figures.effects import draw_effects
 from assay.report.figures.effects_rows import EffectsPlot, comparisons_plot, effects_plot
 from assay.report.page.model import PictureForm
@@ -33,7 +32,7 @@ def records_of(plan: Plan, gain: float = 0.05) -> dict[str, Record]:
 
 
 def compared(plan: Plan, records: dict[str, Record]) -> EffectsPlot:
-    plot = comparisons_plot(plan, analyse_study(plan, records))
+    plot = comparisons_plot(StudyResults(plan, records))
     assert plot is not None
     return plot
 
@@ -64,13 +63,13 @@ def test_every_comparison_is_a_row_with_its_verdict_in_words() -> None:
 def test_each_claim_is_a_group_of_its_own() -> None:
     plan = with_seeds(3, ", folds: [0, 1, 2]")
     rows = compared(plan, records_of(plan)).rows
-    assert [row.name for row in rows if row.answer is None] == ["On these folds", "On new data"]
+    assert [row.name for row in rows if row.result is None] == ["On these folds", "On new data"]
     assert len(rows) == 2 + 2 * 4
 
 
 def test_main_effects_and_interactions_are_those_of_a_full_factorial() -> None:
     plan = with_seeds(8)
-    plot = effects_plot(plan, analyse_study(plan, records_of(plan)))
+    plot = effects_plot(StudyResults(plan, records_of(plan)))
     assert plot is not None
     assert [row.name for row in plot.rows] == [
         "Main effects on this split", "supervision: full → few", "stop: off → on",
@@ -78,12 +77,12 @@ def test_main_effects_and_interactions_are_those_of_a_full_factorial() -> None:
     ]  # fmt: skip
     rows = make_plan(TEXT.replace("{full: all}", "{rows: [{supervision: [full, few], stop: on}]}").replace(
         "{factor: stop}, ", ""))  # fmt: skip
-    assert effects_plot(rows, analyse_study(rows, records_of(rows))) is None
+    assert effects_plot(StudyResults(rows, records_of(rows))) is None
 
 
 def test_nothing_trained_is_no_picture_and_a_lost_repeat_is_counted() -> None:
     plan = with_seeds(8)
-    assert comparisons_plot(plan, analyse_study(plan, {})) is None
+    assert comparisons_plot(StudyResults(plan, {})) is None
     records = records_of(plan)
     lost = next(trial for trial in plan.trials if trial.cell == "supervision=full stop=on")
     records[lost.id] = lose(lost, "failed")
@@ -101,12 +100,10 @@ def test_who_cannot_see_the_picture_is_told_the_verdicts() -> None:
 
 def test_a_study_of_many_comparisons_says_how_many_are_left_out() -> None:
     plan = with_seeds(3)
-    answers = analyse_study(plan, records_of(plan))
-    many: StudyAnalysis = replace(answers, comparisons=answers.comparisons * 12)
-    plot = comparisons_plot(plan, many)
+    plot = comparisons_plot(StudyResults(plan, records_of(plan)), most=3)
     assert plot is not None
-    assert len(plot.rows) == 41
-    assert plot.caption.endswith("The first 40 of 48.")
+    assert len(plot.rows) == 4
+    assert plot.caption.endswith("The first 3 of 4.")
 
 
 @pytest.mark.parametrize("form", ["svg", "png", "pdf"])

@@ -15,15 +15,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from assay.analysis.study_analysis import analyse_study
+from assay.analysis.results import StudyResults
 from assay.report.csv_tables import cells_csv, comparisons_csv
-from assay.report.formats import Form, report_files
+from assay.report.formats import FORMATS
 from assay.report.page.html import html_page
 from assay.report.page.latex import escape, latex_page
 from assay.report.page.markdown import markdown_page
 from assay.report.page.model import Column, Page, Section, TextTable
 from tests.analysis.made_studies import STUDY, make_plan, make_records, page_of
-from tests.report.goldens import FOLDER, GOLDENS, golden_files
+from tests.report.goldens import FOLDER, FORMS, GOLDENS, golden_files
 from tests.report.latex_check import latex_problems
 
 PLAN = make_plan()
@@ -56,9 +56,9 @@ def hostile_page() -> Page:
     )
 
 
-@pytest.mark.parametrize("form", Form)
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", GOLDENS)
-def test_the_same_records_give_the_same_bytes(name: str, form: Form) -> None:
+def test_the_same_records_give_the_same_bytes(name: str, form: str) -> None:
     for path, text in golden_files(name, form).items():
         assert text == (FOLDER / path).read_text(encoding="utf-8"), "renew: python -m tests.report.goldens"
 
@@ -98,9 +98,7 @@ def test_latex_compiles(tmp_path: Path, name: str) -> None:
     if name == "hostile":
         files = {"hostile.tex": latex_page(hostile_page(), {}).encode()}
     else:
-        plan, records, problems = GOLDENS[name]()
-        answers = analyse_study(plan, records, problems)
-        files = report_files(Form.LATEX, plan, records, answers, problems=problems, name=f"{name}.tex")
+        files = FORMATS["latex"].study_files(StudyResults(*GOLDENS[name]()), f"{name}.tex")
     for path, data in files.items():
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_bytes(data)
@@ -213,8 +211,7 @@ def test_more_than_two_hundred_trials_are_listed_in_html_only() -> None:
 
 
 def test_the_csv_of_cells_has_the_numbers_of_the_records() -> None:
-    records = make_records(PLAN)
-    table = pd.read_csv(io.StringIO(cells_csv(PLAN, records, analyse_study(PLAN, records))))
+    table = pd.read_csv(io.StringIO(cells_csv(StudyResults(PLAN, make_records(PLAN)))))
     assert len(table) == len(PLAN.cells) * 3
     row = table.set_index(["cell", "metric"]).loc[("supervision=full stop=on", "image_ap")]
     assert (row["factor:stop"], row["n"], row["sd_over"]) == ("on", 3, "3 seeds")
@@ -223,10 +220,8 @@ def test_the_csv_of_cells_has_the_numbers_of_the_records() -> None:
     assert (row["interval"], row["claim"]) == ("Nadeau–Bengio's t over 3 repeats", "new data")
 
 
-def test_the_csv_of_comparisons_has_the_columns_of_the_answers() -> None:
-    records = make_records(PLAN)
-    answers = analyse_study(PLAN, records)
-    rows = list(csv.DictReader(io.StringIO(comparisons_csv(answers))))
+def test_the_csv_of_comparisons_has_the_columns_of_their_results() -> None:
+    rows = list(csv.DictReader(io.StringIO(comparisons_csv(StudyResults(PLAN, make_records(PLAN))))))
     families = ["comparisons"] * 4 + ["main effects"] * 2 + ["interactions"] + ["further metrics"] * 8
     assert [row["family"] for row in rows] == families
     assert list(rows[0])[-4:] == ["more", "more_low", "more_high", "note"]

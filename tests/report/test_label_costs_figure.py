@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from assay.analysis.label_costs import LabelCosts, label_costs
+from assay.analysis.label_costs import LabelCosts
+from assay.analysis.results import StudyResults
 from assay.analysis.statistics import MeanInterval
 from assay.report.figures.label_costs_figure import draw_label_costs
 from assay.report.figures.name_placement import Box, place_names
@@ -19,7 +20,8 @@ from tests.analysis.label_studies import GRID, LINE, RUNGS, ladder, trained
 
 
 def costs_of(text: str) -> LabelCosts:
-    costs = label_costs(*trained(text, lambda images, masks: 0.6 + 0.001 * images + 0.005 * masks))
+    study = trained(text, lambda images, masks: 0.6 + 0.001 * images + 0.005 * masks)
+    costs = StudyResults(*study).label_costs
     assert costs is not None
     return costs
 
@@ -84,7 +86,7 @@ def test_the_png_is_sharp_at_800_pixels_and_shows_the_first_colour() -> None:
 
 
 def ladder_costs() -> LabelCosts:
-    costs = label_costs(*ladder())
+    costs = StudyResults(*ladder()).label_costs
     assert costs is not None
     return costs
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from assay.analysis.results import StudyResults
 from assay.report.figures.mask_sheets import lineage_sheets, overlay_sheet
 from assay.storage import Environment, Record, Store
 from assay.study import Trial
@@ -49,7 +50,7 @@ def with_maps(store: Store, probes: Mapping[tuple[str, int], str]) -> dict[str, 
 
 
 def sheet(store: Store, probes: Mapping[tuple[str, int], str]) -> bytes:
-    picture = overlay_sheet(PLAN, store, with_maps(store, probes))
+    picture = overlay_sheet(StudyResults(PLAN, with_maps(store, probes)), store)
     return bytes(str(picture.shape), "ascii") + picture.tobytes()
 
 
@@ -71,13 +72,13 @@ def test_only_images_that_all_cells_have_are_shown(store: Store) -> None:
 @pytest.mark.parametrize("probes", [{}, {(FIRST.name, 0): "a", (SECOND.name, 0): "b"}])
 def test_without_a_common_image_there_is_no_picture(store: Store, probes: dict[tuple[str, int], str]) -> None:
     with pytest.raises(InputError, match="probe image"):
-        overlay_sheet(PLAN, store, with_maps(store, probes))
+        overlay_sheet(StudyResults(PLAN, with_maps(store, probes)), store)
 
 
 def test_each_cell_has_a_sheet_of_photo_truth_and_stages(store: Store) -> None:
     trials = [t for t in PLAN.trials if t.seed == 1][:2]
     records = {t.id: keep_lineage(store, t, "ab") for t in trials}
-    sheets = dict(lineage_sheets(PLAN, store, records))
+    sheets = dict(lineage_sheets(StudyResults(PLAN, records), store))
     assert list(sheets) == ["00-supervision_full_stop_off.png", "01-supervision_full_stop_on.png"]
     sheet = sheets["00-supervision_full_stop_off.png"]
     height, width = 7 * 32, 7 * 24  # enlarged, as pictures of 32 pixels are small
@@ -96,4 +97,4 @@ def test_without_stages_or_probes_there_is_no_sheet(samples: str, store: Store) 
     if samples:
         maps = {path: digest for path, digest in record.files.items() if "maps" in path}
         record = record.model_copy(update={"files": maps})
-    assert list(lineage_sheets(PLAN, store, {record.id: record})) == []
+    assert list(lineage_sheets(StudyResults(PLAN, {record.id: record}), store)) == []

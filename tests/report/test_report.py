@@ -9,9 +9,10 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from assay.analysis.study_analysis import analyse_study
+from assay.analysis.results import StudyResults
 from assay.report.ablation_table import ablation_table
-from assay.report.comparison_tables import sections
+from assay.report.build import study_page
+from assay.report.comparison_tables import comparison_sections
 from assay.report.page.markdown import markdown_page, markdown_table
 from assay.report.page.model import Section, TextTable
 from assay.report.terminal import terminal_page
@@ -38,8 +39,8 @@ def moved(record: Record, metric: str, by: float) -> Record:
 
 def sections_of(plan: Plan, records: dict[str, Record]) -> dict[str, Section]:
     """Sections by the first word of their titles."""
-    found = sections(plan, analyse_study(plan, records))
-    return {section.title.partition(" ")[0]: section for section in found}
+    sections = comparison_sections(StudyResults(plan, records))
+    return {section.title.partition(" ")[0]: section for section in sections}
 
 
 def comparisons_of(plan: Plan, records: dict[str, Record]) -> TextTable:
@@ -53,10 +54,10 @@ def cells(markdown: str) -> dict[tuple[int, int], str]:
 
 
 def test_the_table_shows_levels_mean_spread_and_n() -> None:
-    assert [column.title for column in ablation_table(PLAN, {}).columns] == [
+    assert [column.title for column in ablation_table(StudyResults(PLAN, {})).columns] == [
         "supervision", "stop", "AP ↑", "FP ↓", "IoU ↑", "n",
     ]  # fmt: skip
-    assert ablation_table(PLAN, make_records(PLAN)).rows[1] == (
+    assert ablation_table(StudyResults(PLAN, make_records(PLAN))).rows[1] == (
         "full", "✓", "0.880 ± 0.010", "4.0 ± 1.0", "0.440 ± 0.005", "3",
     )  # fmt: skip
 
@@ -68,7 +69,10 @@ def test_moving_one_score_by_a_hundredth_changes_exactly_its_cell(number: int) -
     )
     trial, records = plan.trials[number], make_records(plan)
     moved_records = records | {trial.id: moved(records[trial.id], "image_ap", 0.01)}
-    before, after = (cells(markdown_table(ablation_table(plan, found))) for found in (records, moved_records))
+    before, after = (
+        cells(markdown_table(ablation_table(StudyResults(plan, found), analysed=False)))
+        for found in (records, moved_records)
+    )
     changed = [place for place in before if before[place] != after[place]]
     first_row = next(row for (row, _), text in before.items() if text.startswith(":-")) + 1
     row = [cell.name for cell in plan.cells].index(trial.cell)
@@ -81,7 +85,10 @@ def test_a_hundredth_in_one_of_eighteen_repeats_still_shows() -> None:
     records = make_records(plan)
     trial = plan.trials[0]
     after = records | {trial.id: moved(records[trial.id], "image_ap", 0.01)}
-    assert ablation_table(plan, records).rows[0] != ablation_table(plan, after).rows[0]
+    assert (
+        ablation_table(StudyResults(plan, records)).rows[0]
+        != ablation_table(StudyResults(plan, after)).rows[0]
+    )
 
 
 def test_moving_one_score_moves_only_the_differences_its_cell_is_part_of() -> None:
@@ -145,8 +152,8 @@ def test_further_metrics_are_families_of_their_own_and_called_exploratory() -> N
     section = sections_of(plan, noisy_records(plan))["Further"]
     assert section.intro.startswith("Exploratory: the question was asked of AP.")
     assert [row[0] for row in section.table.rows] == ["FP ↓"] * 4 + ["IoU ↑"] * 4
-    answers = analyse_study(plan, noisy_records(plan)).further
-    assert {(one.metric, one.family, one.m) for one in answers} == {
+    further = StudyResults(plan, noisy_records(plan)).analysis.further
+    assert {(result.metric, result.family, result.m) for result in further} == {
         ("fp", "further metrics", 4),
         ("pixel_iou", "further metrics", 4),
     }
@@ -244,7 +251,8 @@ def test_the_best_cells_are_bold_and_the_page_says_what_that_means() -> None:
 
 def test_earlier_looks_multiply_p_and_are_named() -> None:
     plan = with_seeds(10)
-    page = markdown_of(plan, noisy_records(plan), looks=(5, 8))  # with 5 seeds it could not
+    results = StudyResults(plan, noisy_records(plan), looks=(5, 8))  # with 5 seeds it could not
+    page = markdown_page(study_page(results))
     assert "Answered at 2 numbers of seeds at which its test could speak: p is times 2." in page
 
 
@@ -362,14 +370,14 @@ published:
 
 def test_published_figures_stand_beside_the_metric_with_the_decimals_they_have() -> None:
     plan = make_plan(STUDY + PUBLISHED)
-    table = ablation_table(plan, make_records(plan))
+    table = ablation_table(StudyResults(plan, make_records(plan)))
     assert [column.title for column in table.columns] == [
         "supervision", "stop", "AP ↑", "published", "FP ↓", "published", "IoU ↑", "n",
     ]  # fmt: skip
     assert [row[3] for row in table.rows] == ["–", "0.9975", "1.0000", "1.0000"]
     assert [row[5] for row in table.rows] == ["–", "2", "–", "–"]
     assert [row[:3] for row in table.rows] == [
-        row[:3] for row in ablation_table(PLAN, make_records(PLAN)).rows
+        row[:3] for row in ablation_table(StudyResults(PLAN, make_records(PLAN))).rows
     ]
 
 
@@ -388,7 +396,7 @@ def test_the_source_of_published_figures_stands_below_the_table() -> None:
 def test_a_study_without_factors_has_one_row_with_its_name() -> None:
     plan = make_plan("study: one\ntrainable: segdec\ndata: {reader: synthetic, splits: per_seed}\n"
                      "config: {preset: ksdd, image_size: [128, 64]}\n")  # fmt: skip
-    assert ablation_table(plan, make_records(plan)).rows[0][:2] == ("base", "0.800")
+    assert ablation_table(StudyResults(plan, make_records(plan))).rows[0][:2] == ("base", "0.800")
 
 
 @pytest.mark.parametrize("more", ["", PUBLISHED], ids=["", "published"])
@@ -430,6 +438,6 @@ def test_pictures_stand_on_the_page_with_their_captions() -> None:
 
 
 def test_text_from_a_study_cannot_break_the_table() -> None:
-    table = ablation_table(PLAN, make_records(PLAN))
+    table = ablation_table(StudyResults(PLAN, make_records(PLAN)))
     broken = type(table)(table.columns, (("a|b\nc", *table.rows[0][1:]),))
     assert "a\\|b c" in markdown_table(broken)

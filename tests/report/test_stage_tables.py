@@ -9,10 +9,10 @@ from typing import Literal
 
 import pytest
 
-from assay.analysis.study_analysis import analyse_study
+from assay.analysis.results import StudyResults
 from assay.report.build import study_page
 from assay.report.csv_tables import cells_csv, stages_csv
-from assay.report.formats import Form, report_files
+from assay.report.formats import FORMATS
 from assay.report.page.model import Section
 from assay.report.stage_tables import stage_section
 from assay.storage import Record, StageResult
@@ -61,7 +61,7 @@ RECORDS = with_stages(PLAN, {"off": SHORT, "on": LONG})
 
 
 def section(records: Mapping[str, Record] = RECORDS, plan: Plan = PLAN) -> Section:
-    found = stage_section(plan, records)
+    found = stage_section(StudyResults(plan, records))
     assert found is not None
     return found
 
@@ -73,10 +73,9 @@ def columns(found: Section, *titles: str) -> list[tuple[str, ...]]:
 
 
 def test_a_method_without_stages_has_no_section() -> None:
-    assert stage_section(PLAN, make_records(PLAN)) is None
+    assert stage_section(StudyResults(PLAN, make_records(PLAN))) is None
     assert not any(
-        one.title == "Stages"
-        for one in study_page(PLAN, make_records(PLAN), analyse_study(PLAN, {})).sections
+        one.title == "Stages" for one in study_page(StudyResults(PLAN, make_records(PLAN))).sections
     )
 
 
@@ -162,7 +161,7 @@ def read_csv(text: str) -> list[dict[str, str]]:
 
 
 def test_csv_has_a_row_per_stage_cell_and_metric() -> None:
-    rows = read_csv(stages_csv(PLAN, RECORDS))
+    rows = read_csv(stages_csv(StudyResults(PLAN, RECORDS)))
     found = [(row["of"], row["stage"], row["cell"], row["metric"], row["n"]) for row in rows]
     assert found[:3] == [
         ("test", "cam", "supervision=full stop=off", "pixel_ap", "3"),
@@ -191,17 +190,17 @@ def test_a_stage_with_a_cells_values_has_the_cells_interval_in_csv(folds: bool) 
         same = StageResult(stage="s1", of="test", metrics={"pixel_iou": record.result.metrics["pixel_iou"]})
         result = record.result.model_copy(update={"stages": (same,)})
         records[trial.id] = record.model_copy(update={"result": result})
-    cells = read_csv(cells_csv(plan, records, analyse_study(plan, records)))
+    cells = read_csv(cells_csv(StudyResults(plan, records)))
     for_cells = [row for row in cells if row["metric"] == "pixel_iou"]
     names = ("cell", "mean", "sd", "sd_over", "n", "n_planned", "low", "high", "interval", "claim")
-    read = [[row[name] for name in names] for row in read_csv(stages_csv(plan, records))]
+    read = [[row[name] for name in names] for row in read_csv(stages_csv(StudyResults(plan, records)))]
     assert read == [[row[name] for name in names] for row in for_cells]
     assert all(row["low"] and row["claim"] for row in for_cells)
 
 
 def test_a_stage_that_lost_a_repeat_has_a_mean_and_no_interval_in_csv() -> None:
     lost = next(trial for trial in PLAN.trials if trial.cell == "supervision=full stop=off")
-    rows = read_csv(stages_csv(PLAN, {**RECORDS, lost.id: lose(lost, "diverged", "NaN")}))
+    rows = read_csv(stages_csv(StudyResults(PLAN, {**RECORDS, lost.id: lose(lost, "diverged", "NaN")})))
     first = next(row for row in rows if row["cell"] == "supervision=full stop=off")
     assert (first["n"], first["n_planned"], first["low"], first["interval"]) == ("2", "3", "", "")
     assert first["mean"]
@@ -219,5 +218,5 @@ def test_a_stage_that_lost_a_repeat_has_a_mean_and_no_interval_in_csv() -> None:
 def test_csv_of_stages_is_written_where_there_are_some(
     records: dict[str, Record], name: str, written: set[str]
 ) -> None:
-    files = report_files(Form.CSV, PLAN, records, analyse_study(PLAN, records), name=name)
+    files = FORMATS["csv"].study_files(StudyResults(PLAN, records), name)
     assert set(files) == written

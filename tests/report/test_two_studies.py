@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from assay.report.formats import Form, pair_files
+from assay.analysis.results import StudyResults
+from assay.analysis.study_pair import pair_studies
+from assay.report.formats import FORMATS
 from assay.report.page.model import Page, Section
-from assay.report.two_studies import Side, side_by_side
+from assay.report.two_studies import pair_page
 from assay.study import Plan, Trial
 from tests.analysis.made_studies import STUDY, make_plan, make_record, make_records
 from trainables.errors import InputError
@@ -22,17 +24,17 @@ def better(trial: Trial) -> dict[str, float]:
     return {"image_ap": 0.9 + 0.001 * trial.seed, "fp": 1.0, "pixel_iou": 0.5}
 
 
-def of(plan: Plan) -> Side:
-    return Side(plan, make_records(plan))
+def of(plan: Plan) -> StudyResults:
+    return StudyResults(plan, make_records(plan))
 
 
-def sections_of(one: Side, other: Side) -> dict[str, Section]:
+def sections_of(one: StudyResults, other: StudyResults) -> dict[str, Section]:
     """Sections by the first word of their titles."""
     return {section.title.partition(" ")[0]: section for section in page_of(one, other).sections}
 
 
-def page_of(one: Side, other: Side) -> Page:
-    return side_by_side(one, other).page
+def page_of(one: StudyResults, other: StudyResults) -> Page:
+    return pair_page(pair_studies(one, other))
 
 
 def rows_of(section: Section) -> tuple[tuple[str, ...], ...]:
@@ -40,9 +42,9 @@ def rows_of(section: Section) -> tuple[tuple[str, ...], ...]:
     return section.table.rows
 
 
-def second_side(text: str = SECOND) -> Side:
+def second_side(text: str = SECOND) -> StudyResults:
     plan = make_plan(text)
-    return Side(plan, {trial.id: make_record(trial, better) for trial in plan.trials})
+    return StudyResults(plan, {trial.id: make_record(trial, better) for trial in plan.trials})
 
 
 def test_what_differs_is_named_once_for_all_cells_with_both_values() -> None:
@@ -125,18 +127,18 @@ def test_studies_without_a_common_cell_are_refused() -> None:
     names = SECOND.replace("full: {", "whole: {").replace("few: {", "part: {")
     other = second_side(names.replace("from: few, to: full", "from: part, to: whole"))
     with pytest.raises(InputError, match="cells of two studies are matched by their levels"):
-        side_by_side(of(make_plan(FIRST)), other)
+        pair_studies(of(make_plan(FIRST)), other)
 
 
 def test_studies_without_a_common_metric_are_refused() -> None:
     other = second_side(SECOND.replace("primary: image_ap, report: [fp, pixel_iou]", "primary: image_auroc"))
     with pytest.raises(InputError, match="image_ap, and longer reports image_auroc"):
-        side_by_side(of(make_plan(FIRST)), other)
+        pair_studies(of(make_plan(FIRST)), other)
 
 
 def test_a_study_is_not_put_beside_itself() -> None:
     with pytest.raises(InputError, match="found additions twice"):
-        side_by_side(of(make_plan(FIRST)), of(make_plan(FIRST)))
+        pair_studies(of(make_plan(FIRST)), of(make_plan(FIRST)))
 
 
 def test_trials_of_both_are_listed_under_their_study() -> None:
@@ -145,10 +147,11 @@ def test_trials_of_both_are_listed_under_their_study() -> None:
     assert {row[0].partition(": ")[0] for row in rows} == {"additions", "longer"}
 
 
-@pytest.mark.parametrize("form", [Form.MARKDOWN, Form.LATEX, Form.HTML, Form.CSV])
-def test_every_form_names_both_studies(form: Form) -> None:
-    files = pair_files(form, side_by_side(of(make_plan(FIRST)), second_side()), f"pair{form.suffix}")
-    text = files[f"pair{form.suffix}"].decode()
+@pytest.mark.parametrize("form", ["md", "latex", "html", "csv"])
+def test_every_format_names_both_studies(form: str) -> None:
+    name = f"pair{FORMATS[form].suffix}"
+    files = FORMATS[form].pair_files(pair_studies(of(make_plan(FIRST)), second_side()), name)
+    text = files[name].decode()
     assert "additions" in text
     assert "longer" in text
-    assert ("pair_files/studies.pdf" in files) == (form is Form.LATEX)
+    assert ("pair_files/studies.pdf" in files) == (form == "latex")

@@ -46,7 +46,7 @@ def test_a_folder_is_measured_and_deleted(store: Store) -> None:
 
 def test_a_damaged_record_is_a_problem(store: Store) -> None:
     store.write_bytes(f"trials/{PLAN.trials[0].id}/record.json", b"{")
-    assert len(store.records_of([PLAN.trials[0].id]).problems) == 1
+    assert len(store.records_of([PLAN.trials[0].id])[1]) == 1
 
 
 @pytest.mark.parametrize("path", ["../x", "/x"])

@@ -62,15 +62,15 @@ def test_another_score_has_other_result_bytes() -> None:
 def test_a_damaged_record_is_named_and_left_out(store: Store, damage: bytes) -> None:
     store.write_record(make_record("00000000000000bb"))
     store.write_bytes(f"trials/{ID}/record.json", damage)
-    found = store.records_of([ID, "00000000000000bb", "00000000000000cc"])
-    assert list(found.records) == ["00000000000000bb"]
-    assert [problem.trial for problem in found.problems] == [ID]
-    assert f"trials/{ID}/record.json" in str(found.problems[0])
+    records, problems = store.records_of([ID, "00000000000000bb", "00000000000000cc"])
+    assert list(records) == ["00000000000000bb"]
+    assert [problem.trial for problem in problems] == [ID]
+    assert f"trials/{ID}/record.json" in str(problems[0])
 
 
 def test_a_record_in_anothers_folder_is_a_problem(store: Store) -> None:
     store.write_bytes(f"trials/{ID}/record.json", make_record("00000000000000bb").to_bytes())
-    assert "00000000000000bb" in store.records_of([ID]).problems[0].text
+    assert "00000000000000bb" in store.records_of([ID])[1][0].text
 
 
 def test_ten_thousand_records_cost_a_few_times_reading_and_parsing_their_files(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from assay.study import Ablation, Plan, Point, Study
+from assay.study import Ablation, Plan, Point, Study, reported_plan
 from assay.study.points import budget, make_ablations, make_point
 from tests.study.toy import TOY, plan, plan_on_images, study_with
 from trainables.errors import InputError
@@ -205,18 +205,18 @@ def test_settings_that_the_method_refuses_together_are_a_point_that_failed() -> 
     assert made.with_points([point], [], complete=False).cells == ()
 
 
-def test_only_replicated_points_answer_the_question() -> None:
+def test_only_replicated_points_are_reported() -> None:
     made = plan(search_with(**CELLS))
     points = points_of(made, {"config.lr": 0.5, "config.a": 0}, {"config.lr": 0.1, "config.a": 2})
     grown = made.with_points(points, [points[2], points[0], points[1]], complete=True)
-    answer = grown.answer()
-    assert [cell.name for cell in answer.cells] == [
+    reported = reported_plan(grown)
+    assert [cell.name for cell in reported.cells] == [
         "low #1 replicated",
         "low #0 replicated",
         "high #0 replicated",
     ]
-    assert {trial.seed for trial in answer.trials} == {10, 11, 12}
-    assert [c.pairs for c in answer.comparisons] == [(("low #1 replicated", "high #0 replicated"),)]
+    assert {trial.seed for trial in reported.trials} == {10, 11, 12}
+    assert [c.pairs for c in reported.comparisons] == [(("low #1 replicated", "high #0 replicated"),)]
 
 
 def test_the_plan_of_a_search_comes_back_from_its_table() -> None:
@@ -269,23 +269,25 @@ def test_an_ablation_is_compared_with_the_best_point_and_names_its_bundle() -> N
     made = plan(search_with(**ABLATE))
     points = points_of(made, {"config.lr": 0.5, "config.a": 1, "config.b": 3})
     grown = made.with_points(points, points, ablations(made, points[0]), complete=True)
-    answer = grown.answer()
-    assert {trial.seed for trial in answer.trials} == {10, 11}
+    reported = reported_plan(grown)
+    assert {trial.seed for trial in reported.trials} == {10, 11}
     assert len({trial.id for trial in grown.trials}) == len(grown.trials)
-    assert [(c.name, c.pairs, c.paths) for c in answer.comparisons] == [
+    assert [(c.name, c.pairs, c.paths) for c in reported.comparisons] == [
         ("config.lr: 0.1 → 0.5", (("base #0, default lr", "base #0 replicated"),), ("config.lr",)),
         ("config.a: 0 → 1", (("base #0, default a", "base #0 replicated"),), ("config.a", "config.b")),
         ("config.b: 0 → 3", (("base #0, default b", "base #0 replicated"),), ("config.b",)),
     ]
-    assert Plan.from_table(grown.to_table()).answer().comparisons == answer.comparisons
+    assert reported_plan(Plan.from_table(grown.to_table())) == reported
 
 
 def test_an_ablation_that_is_a_start_point_is_trained_once() -> None:
     made = plan(search_with(**ABLATE))
     points = points_of(made, {"config.lr": 0.1, "config.a": 0}, {"config.lr": 0.5, "config.a": 0})
     grown = made.with_points(points, [points[1], points[0]], ablations(made, points[1]), complete=True)
-    assert [cell.name for cell in grown.answer().cells] == ["base #1 replicated", "base #0 replicated"]
-    assert [c.pairs for c in grown.answer().comparisons] == [(("base #0 replicated", "base #1 replicated"),)]
+    assert [cell.name for cell in reported_plan(grown).cells] == ["base #1 replicated", "base #0 replicated"]
+    assert [c.pairs for c in reported_plan(grown).comparisons] == [
+        (("base #0 replicated", "base #1 replicated"),)
+    ]
     assert len({trial.id for trial in grown.trials}) == len(grown.trials)
 
 
@@ -294,7 +296,7 @@ def test_an_ablation_that_the_method_refuses_is_left_out_with_its_reason() -> No
     (best,) = points_of(made, {"config.lr": 0.5, "config.a": 0})
     refused = ablations(made, best)[0].model_copy(update={"config": None, "reason": "no"})
     grown = made.with_points([best], [best], [refused], complete=True)
-    assert grown.answer().comparisons == ()
+    assert reported_plan(grown).comparisons == ()
     assert grown.ablated == (refused,)
 
 

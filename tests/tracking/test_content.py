@@ -1,4 +1,4 @@
-"""What MLflow is told of a record."""
+"""MLflow's values of a record."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_stages_are_metrics_under_what_they_were_measured_on() -> None:
     )
     result = record.result.model_copy(update={"stages": stages})
     points = final_points(record.model_copy(update={"result": result}))
-    told = {point.name: point.value for point in points}
-    assert told["test/cam/pixel_ap"] == 0.5
-    assert told["train/pseudo/pixel_iou"] == 0.4
-    assert told["floor/cam _ blur residual/pixel_ap"] == 0.3
+    values = {point.name: point.value for point in points}
+    assert values["test/cam/pixel_ap"] == 0.5
+    assert values["train/pseudo/pixel_iou"] == 0.4
+    assert values["floor/cam _ blur residual/pixel_ap"] == 0.3

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pytest
 from mlflow.tracking import MlflowClient
 
-from assay.analysis.summary import summarise
+from assay.analysis.results import StudyResults
 from assay.storage import Environment, Record, Store
 from assay.storage.mlflow_marker import run_address
 from assay.study import Plan
@@ -98,6 +98,10 @@ class Changing(Mirrored):
     mirror: MlflowMirror = field(kw_only=True)
 
 
+def results_of(store: Store, plan: Plan = PLAN) -> StudyResults:
+    return StudyResults.of_plan(plan, store)
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -121,7 +125,8 @@ def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Mirrored:
     fill(store)
     uri = f"sqlite:///{store.local_path}/mlflow.db"
     mirror = MlflowMirror(uri, store)
-    reports = [mirror.sync(PLAN, list(store.records([PLAN.trials[0].id]).values())), mirror.sync(PLAN)]
+    first = StudyResults(PLAN, store.records([PLAN.trials[0].id]))
+    reports = [mirror.sync(first), mirror.sync(results_of(store))]
     return Mirrored(uri, store, MlflowClient(uri), reports)
 
 
@@ -134,7 +139,7 @@ def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirrored]:
     address = f"http://127.0.0.1:{port}"
     mirror = MlflowMirror(address, store)
     begin = time.monotonic()
-    away = mirror.sync(PLAN)
+    away = mirror.sync(results_of(store))
     assert time.monotonic() - begin < 10
     command = ui_command(f"sqlite:///{folder}/server.db", port)
     with subprocess.Popen(
@@ -146,7 +151,7 @@ def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirrored]:
     ) as server:
         try:
             wait_for(address, server)
-            yield Mirrored(address, store, MlflowClient(address), [away, mirror.sync(PLAN)])
+            yield Mirrored(address, store, MlflowClient(address), [away, mirror.sync(results_of(store))])
         finally:
             server.terminate()
 
@@ -248,7 +253,7 @@ def test_overlay_pictures_and_the_record_are_artifacts(mirrored: Mirrored, tmp_p
 
 def test_a_cells_run_holds_the_means_of_the_report(mirrored: Mirrored) -> None:
     parents = {run.data.tags["assay.cell"]: run for run in mirrored.runs("cell")}
-    for summary in summarise(PLAN, mirrored.records(), "image_ap"):
+    for summary in StudyResults(PLAN, mirrored.records()).summary("image_ap"):
         run = parents[summary.cell.name]
         assert run.data.metrics["test/image_ap"] == summary.mean
         assert run.data.metrics["n"] == summary.n
@@ -262,13 +267,17 @@ def test_syncing_again_changes_nothing_also_without_the_marker(mirrored: Mirrore
         }
 
     before = state()
-    assert MlflowMirror(mirrored.uri, mirrored.store).sync(PLAN) == SyncReport(already=8)
+    assert MlflowMirror(mirrored.uri, mirrored.store).sync(results_of(mirrored.store)) == SyncReport(
+        already=8
+    )
     mirrored.forget_marker()
-    assert MlflowMirror(mirrored.uri, mirrored.store).sync(PLAN) == SyncReport(already=8)
+    assert MlflowMirror(mirrored.uri, mirrored.store).sync(results_of(mirrored.store)) == SyncReport(
+        already=8
+    )
     assert state() == before
 
 
-def test_a_trial_has_the_address_of_its_run_also_when_the_marker_is_made_anew(mirrored: Mirrored) -> None:
+def test_a_trial_has_the_address_of_its_run_also_with_a_new_marker(mirrored: Mirrored) -> None:
     for _ in range(2):
         for trial in PLAN.trials:
             run = mirrored.run(trial.id).info
@@ -277,7 +286,7 @@ def test_a_trial_has_the_address_of_its_run_also_when_the_marker_is_made_anew(mi
             assert address.startswith(f"#/experiments/{run.experiment_id}/runs/{run.run_id}?")
         mirrored.forget_marker()
         assert run_address(mirrored.store, mirrored.study, PLAN.trials[0].id) is None
-        MlflowMirror(mirrored.uri, mirrored.store).sync(PLAN)
+        MlflowMirror(mirrored.uri, mirrored.store).sync(results_of(mirrored.store))
 
 
 @pytest.fixture
@@ -288,14 +297,14 @@ def changing(sqlite: Mirrored, tmp_path: Path, request: pytest.FixtureRequest) -
     store = Store(tmp_path)
     fill(store, plan)
     mirror = MlflowMirror(sqlite.uri, store)
-    assert mirror.sync(plan) == SyncReport(new=4)
+    assert mirror.sync(results_of(store, plan)) == SyncReport(new=4)
     return Changing(sqlite.uri, store, sqlite.client, [], name, plan, mirror=mirror)
 
 
 def test_a_replaced_record_replaces_its_run_and_the_mean(changing: Changing) -> None:
     last = changing.plan.trials[-1]
     changing.store.write_record(make_record(last, lambda _: {"image_ap": 0.25, "fp": 1.0}))
-    assert changing.mirror.sync(changing.plan) == SyncReport(new=1, already=3)
+    assert changing.mirror.sync(results_of(changing.store, changing.plan)) == SyncReport(new=1, already=3)
     assert changing.run(last.id).data.metrics["test/image_ap"] == 0.25
     assert len(changing.runs("trial")) == 4
     (parent,) = (run for run in changing.runs("cell") if run.data.tags["assay.cell"] == last.cell)
@@ -307,7 +316,7 @@ def test_a_run_that_was_cut_short_is_written_anew(changing: Changing) -> None:
     cut = changing.run(changing.plan.trials[0].id)
     changing.client.update_run(cut.info.run_id, status="RUNNING")
     changing.forget_marker()
-    assert changing.mirror.sync(changing.plan) == SyncReport(new=1, already=3)
+    assert changing.mirror.sync(results_of(changing.store, changing.plan)) == SyncReport(new=1, already=3)
     assert changing.run(changing.plan.trials[0].id).info.run_id != cut.info.run_id
 
 
@@ -317,7 +326,7 @@ def test_a_damaged_file_is_the_trouble_of_its_trial_only(changing: Changing) -> 
     changing.store.write_bytes(f"trials/{first.id}/{first.attempt}/maps.parquet", b"cut short")
     for record in (first, second):
         changing.store.write_record(record.model_copy(update={"attempts": 2}))
-    report = changing.mirror.sync(changing.plan)
+    report = changing.mirror.sync(results_of(changing.store, changing.plan))
     assert (report.new, report.already, report.away) == (1, 2, None)
     assert [text.split(":")[0] for text in report.failed] == [first.id]
     assert "maps.parquet" in report.failed[0]
@@ -328,7 +337,7 @@ def test_a_marker_that_cannot_be_written_is_said_and_nothing_is_raised(changing:
     (marker,) = (n for n in changing.store.list(f"studies/{changing.study}") if n.startswith("mlflow-"))
     changing.forget_marker()
     changing.store.write_bytes(f"studies/{changing.study}/{marker}/x", b"a folder in its place")
-    report = changing.mirror.sync(changing.plan)
+    report = changing.mirror.sync(results_of(changing.store, changing.plan))
     assert report.away is not None
     assert marker in report.away
 
@@ -340,15 +349,17 @@ def test_a_curve_without_epoch_time_or_numbers_is_told_as_far_as_it_goes() -> No
 
 def test_an_experiment_that_was_made_anew_is_filled_again(changing: Changing) -> None:
     changing.client.rename_experiment(changing.experiment, f"old {changing.study}")
-    assert changing.mirror.sync(changing.plan) == SyncReport(new=4)
+    assert changing.mirror.sync(results_of(changing.store, changing.plan)) == SyncReport(new=4)
 
 
 def test_an_experiment_that_was_deleted_comes_back_without_double_runs(changing: Changing) -> None:
     last = changing.plan.trials[-1]
     changing.store.write_record(make_record(last))
-    changing.mirror.sync(changing.plan)  # the old run of this trial lies among the deleted ones
+    changing.mirror.sync(
+        results_of(changing.store, changing.plan)
+    )  # the old run of this trial lies among the deleted ones
     changing.client.delete_experiment(changing.experiment)
-    assert changing.mirror.sync(changing.plan).complete
+    assert changing.mirror.sync(results_of(changing.store, changing.plan)).complete
     assert len(changing.runs("trial")) == 4
     assert changing.run(last.id).info.status == "FINISHED"
 
@@ -357,9 +368,8 @@ def test_a_server_that_never_answers_is_left_soon(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     with socket.create_server(("127.0.0.1", 0)) as mute:
         begin = time.monotonic()
-        report = MlflowMirror(f"http://user:hunter2@127.0.0.1:{mute.getsockname()[1]}", Store(tmp_path)).sync(
-            PLAN
-        )
+        uri = f"http://user:hunter2@127.0.0.1:{mute.getsockname()[1]}"
+        report = MlflowMirror(uri, Store(tmp_path)).sync(StudyResults(PLAN, {}))
         assert time.monotonic() - begin < 8
     assert report.away is not None
     assert "hunter2" not in report.away

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import streamlit as st
 
-from assay.analysis.statistics import ComparisonResult
+from assay.analysis.study_pair import StudyPair, pair_studies
 from assay.report.figures.effects_rows import studies_plot
-from assay.report.formats import Form, pair_files
+from assay.report.formats import FORMATS
 from assay.report.page.model import Section
-from assay.report.two_studies import Side, side_by_side
-from assay_dashboard import study_view as results
+from assay.report.two_studies import pair_page
 from assay_dashboard.layout import look, message, paragraph, plain, section, study_view, watched
 from assay_dashboard.plots import difference_plot
 from assay_dashboard.state import OTHER
 
 
-def _plot(view: results.StudyView, pair_answers: tuple[ComparisonResult, ...]) -> None:
-    plot = studies_plot(view.plan.answer(), pair_answers)
+def _plot(pair: StudyPair) -> None:
+    plot = studies_plot(pair)
     if plot is None:
         return
-    rows = [row for row in plot.rows if row.answer is not None]
+    rows = [row for row in plot.rows if row.result is not None]
     plain("Paired differences, on the same test images", "heading")
-    for claim in dict.fromkeys(row.answer.claim for row in rows if row.answer is not None):
-        of_claim = [row for row in rows if row.answer is not None and row.answer.claim == claim]
+    for claim in dict.fromkeys(row.result.claim for row in rows if row.result is not None):
+        of_claim = [row for row in rows if row.result is not None and row.result.claim == claim]
         plain(f"On {claim}", "quiet")
         chart = difference_plot(
             of_claim, axis=plot.axis, limits=plot.limits, resolve=plot.resolve, look=look()
@@ -43,21 +42,21 @@ def _page() -> None:
         message("Choose the study that is put beside it.")
         return
     other = watched(view.store, name)
-    sides = [Side(one.plan, one.records, one.problems) for one in (view, other)]
+    left, right = view.results, other.results
     with st.spinner("Comparing studies …"):
-        pair = view.computed.once(f"beside {name} {other.version}", lambda: side_by_side(*sides))
-    page = pair.page
+        pair = left.once(f"beside {name} {other.version}", lambda: pair_studies(left, right))
+        page = left.once(f"page beside {name} {other.version}", lambda: pair_page(pair))
     st.html(paragraph(page.question, "question lines") + paragraph(page.count, "quiet"))
     st.download_button(
         "Markdown",
-        lambda: pair_files(Form.MARKDOWN, pair)[""],
+        lambda: FORMATS["md"].pair_files(pair)[""],
         file_name=f"{view.name}_{name}.md",
         mime="text/markdown",
         icon=":material/download:",
         on_click="ignore",
     )
     section(Section("Scores", "", page.table, page.notes))
-    _plot(view, pair.answers)
+    _plot(pair)
     for part in page.sections:
         section(part)
 

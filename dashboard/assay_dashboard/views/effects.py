@@ -9,11 +9,11 @@ from itertools import groupby
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator as Container
 
+from assay.analysis.results import StudyResults
 from assay.analysis.statistics import ComparisonResult
 from assay.analysis.statistics.wording import sentence
-from assay.analysis.study_analysis import StudyAnalysis
 from assay.report.ablation_table import decimals_of
-from assay.report.build import answer_sections
+from assay.report.build import compared_sections
 from assay.report.figures.effects_rows import (
     MOST_ROWS,
     EffectRow,
@@ -21,8 +21,6 @@ from assay.report.figures.effects_rows import (
     comparisons_plot,
     effects_plot,
 )
-from assay.study import Plan
-from assay_dashboard import study_view as results
 from assay_dashboard.layout import head, look, message, plain, section, study_view, to_cells
 from assay_dashboard.plots import difference_plot
 from trainables.metrics import METRICS
@@ -30,12 +28,13 @@ from trainables.metrics import METRICS
 _WHAT = {"comparisons": "Comparisons", "effects": "Main effects and interactions"}
 
 
-def _plots(plan: Plan, found: StudyAnalysis) -> dict[str, EffectsPlot]:
+def _plots(results: StudyResults) -> dict[str, EffectsPlot]:
     """By its name in the URL, each with all rows; only those that have something to show."""
-    effects = len(found.main_effects) + len(found.interactions)
+    analysis = results.analysis
+    effects = len(analysis.main_effects) + len(analysis.interactions)
     plots = {
-        "comparisons": comparisons_plot(plan, found, most=len(found.comparisons)),
-        "effects": effects_plot(plan, found, most=effects),
+        "comparisons": comparisons_plot(results, most=len(analysis.comparisons)),
+        "effects": effects_plot(results, most=effects),
     }
     return {name: plot for name, plot in plots.items() if plot is not None}
 
@@ -45,7 +44,7 @@ def _rows(plot: EffectsPlot) -> list[tuple[str, EffectRow]]:
     rows: list[tuple[str, EffectRow]] = []
     heading = ""
     for row in plot.rows:
-        if row.answer is None:
+        if row.result is None:
             heading = row.name
         else:
             rows.append((heading, row))
@@ -58,9 +57,9 @@ def _shown(rows: list[tuple[str, EffectRow]]) -> list[tuple[str, EffectRow]]:
         return rows
     name, within, page = st.columns([2, 2, 3], vertical_alignment="bottom")
     only = _choose(name, "Only", "only", (row.name for _, row in rows), "all comparisons")
-    rows = [one for one in rows if only in (None, one[1].name)]
+    rows = [row for row in rows if only in (None, row[1].name)]
     cells = _choose(within, "Within", "within", (row.within for _, row in rows), "all cells")
-    rows = [one for one in rows if cells in (None, one[1].within)]
+    rows = [row for row in rows if cells in (None, row[1].within)]
     number = 1
     if len(rows) > MOST_ROWS:
         number = page.pagination(-(-len(rows) // MOST_ROWS), key="rows", bind="query-params")
@@ -86,21 +85,21 @@ def _plot(plot: EffectsPlot) -> None:
         f"{better[0]}, right of it {better[1]}.{band}",
         "quiet",
     )
-    for heading, below in groupby(_shown(_rows(plot)), key=lambda one: one[0]):
+    for heading, below in groupby(_shown(_rows(plot)), key=lambda row: row[0]):
         rows = [row for _, row in below]
         plain(heading, "heading")
         chart = difference_plot(rows, axis=plot.axis, limits=plot.limits, resolve=plot.resolve, look=look())
         st.altair_chart(chart, alt=replace(plot, rows=(EffectRow(heading), *rows)).alt)
 
 
-def _name(one: ComparisonResult) -> str:
-    where = f", {one.within}" if one.within else ""
-    return f"{one.comparison}{where} ({one.claim})"
+def _name(comparison: ComparisonResult) -> str:
+    where = f", {comparison.within}" if comparison.within else ""
+    return f"{comparison.comparison}{where} ({comparison.claim})"
 
 
-def _closer(view: results.StudyView, answers: tuple[ComparisonResult, ...]) -> None:
+def _closer(study: str, comparisons: tuple[ComparisonResult, ...]) -> None:
     """One comparison in words, and the way to its masks and trials."""
-    of_name = {_name(one): one for one in answers}
+    of_name = {_name(comparison): comparison for comparison in comparisons}
     chosen = st.selectbox(
         "Look closer at",
         list(of_name),
@@ -111,23 +110,24 @@ def _closer(view: results.StudyView, answers: tuple[ComparisonResult, ...]) -> N
     )
     if chosen is None:
         return
-    one = of_name[chosen]
-    metric = METRICS[one.metric]
-    plain(f"{metric.title}: {sentence(one, decimals_of(metric, one.n_planned))}")
-    if one.cell_a is not None and one.cell_b is not None:
-        to_cells(view.name, [one.cell_b, one.cell_a])
+    comparison = of_name[chosen]
+    metric = METRICS[comparison.metric]
+    plain(f"{metric.title}: {sentence(comparison, decimals_of(metric, comparison.n_planned))}")
+    if comparison.cell_a is not None and comparison.cell_b is not None:
+        to_cells(study, [comparison.cell_b, comparison.cell_a])
 
 
 def _page() -> None:
     view = study_view()
     head(view)
     with st.spinner("Comparing cells …"):
-        found = results.answers(view)
-    plots = _plots(view.plan.answer(), found)
+        results = view.results.without_predictions()
+        analysis = results.analysis
+    plots = _plots(results)
     if not plots:
         message(
             "No repeat answers a comparison yet: it needs a finished trial of one seed in both cells."
-            if found.comparisons
+            if analysis.comparisons
             else "The study compares nothing: `comparisons` in its file names factors to compare."
         )
         return
@@ -138,10 +138,10 @@ def _page() -> None:
             format_func=lambda name: _WHAT[name], label_visibility="collapsed",
         ) or what  # fmt: skip
     _plot(plots[what])
-    answers = found.comparisons if what == "comparisons" else (*found.main_effects, *found.interactions)
-    _closer(view, answers)
+    effects = (*analysis.main_effects, *analysis.interactions)
+    _closer(view.name, analysis.comparisons if what == "comparisons" else effects)
     with st.expander("All numbers, as the report has them"):
-        for part in view.computed.once("sections", lambda: answer_sections(view.plan, view.records, found)):
+        for part in results.once("sections", lambda: compared_sections(results)):
             section(part)
 
 

@@ -7,12 +7,10 @@ import math
 import pandas as pd
 import streamlit as st
 
-from assay.analysis.label_analysis import LabelAnalysis
 from assay.analysis.label_costs import LabelCosts
 from assay.report.figures.name_placement import spread
 from assay.report.label_tables import label_sections, time_unit
 from assay.study.schema import Labelling
-from assay_dashboard import study_view as results
 from assay_dashboard.layout import look, message, paragraph, plain, section, study_view
 from assay_dashboard.plots import cost_plot
 from assay_dashboard.state import of_another_study
@@ -41,24 +39,23 @@ def _slider(title: str, named: float, usual: tuple[float, float], *, key: str) -
     return st.slider(title, min(low, named), max(high, 3 * named), named, low, key=key, bind="query-params")
 
 
-def _plot(answers: LabelAnalysis) -> None:
-    costs = answers.costs
+def _plot(costs: LabelCosts) -> None:
     times, unit = time_unit(costs)
     rows = [
         {
-            "cell": one.cell.name,
-            "line": one.line,
-            "hours": one.hours * times,
+            "cell": cell.cell.name,
+            "line": cell.line,
+            "hours": cell.hours * times,
             "place": place,
-            "mean": one.mean,
-            "low": min(one.values),
-            "high": max(one.values),
-            "front": one.on_front,
-            "masks": one.masks,
-            "labels": one.image_labels,
-            "name": one.cell.name if one.on_front and not costs.is_ladder else "",
+            "mean": cell.mean,
+            "low": min(cell.values),
+            "high": max(cell.values),
+            "front": cell.on_front,
+            "masks": cell.masks,
+            "labels": cell.image_labels,
+            "name": cell.cell.name if cell.on_front and not costs.is_ladder else "",
         }
-        for one, place in zip(costs.cells, _places(costs, times), strict=True)
+        for cell, place in zip(costs.cells, _places(costs, times), strict=True)
     ]
     unit_of_score = costs.metric.scale
     chart = cost_plot(
@@ -76,7 +73,7 @@ def _plot(answers: LabelAnalysis) -> None:
 
 def _places(costs: LabelCosts, times: float) -> list[float]:
     """Hours times ``times``; in a ladder, cells of about the same cost are moved to stand side by side."""
-    hours = [one.hours * times for one in costs.cells]
+    hours = [cell.hours * times for cell in costs.cells]
     if not costs.is_ladder:
         return hours
     to, back = (math.log, math.exp) if costs.logarithmic else (float, float)
@@ -88,18 +85,20 @@ def _places(costs: LabelCosts, times: float) -> list[float]:
 
 def _page() -> None:
     view = study_view()
-    st.html(paragraph(view.plan.study.question, "question"))
-    named = view.plan.study.labelling
+    study = view.results.plan.study
+    st.html(paragraph(study.question, "question"))
+    named = study.labelling
     labelling = _seconds(view.name, named or _COMMON)
     if named is None:
         plain(f"{view.name} names no costs (`labelling` in its file): these are common ones.", "quiet")
     with st.spinner("Pricing labels …"):
-        answers = results.labels(view, labelling)
-    if answers is None:
+        priced = view.results.with_labelling(labelling)
+        labels = priced.labels
+    if labels is None:
         message("No two finished cells differ in hours of labelling yet.")
         return
-    _plot(answers)
-    for part in label_sections(results.priced(view.plan, labelling), answers):
+    _plot(labels.costs)
+    for part in label_sections(priced):
         section(part)
 
 

@@ -12,7 +12,7 @@ from assay.analysis.summary import Repeat
 from assay.report.figures.mask_sheets import records_with_maps
 from assay.storage import Record
 from assay.study.repeats import repeat_name
-from assay_dashboard import study_view as results
+from assay_dashboard import study_view as reading
 from assay_dashboard.components import mask_grid
 from assay_dashboard.layout import errors_said, message, study_view
 from assay_dashboard.masks import (
@@ -42,7 +42,9 @@ _THRESHOLD, _DIFFERENCE, _SHOW = "threshold", "difference", "show"
 def main() -> None:
     """One run of the page."""
     study = study_view()
-    kept = study.computed.once("maps", lambda: records_with_maps(study.plan, study.records))
+    kept = study.results.once(
+        "maps", lambda: records_with_maps(study.results.plan.trials, study.results.records)
+    )
     if not kept:
         message(
             "No finished trial of this study has kept probe images yet. They are kept with each trial while "
@@ -57,13 +59,13 @@ def main() -> None:
 
 
 @st.fragment
-def _compare(study: results.StudyView, records: Mapping[str, Record]) -> None:
+def _compare(study: reading.StudyView, records: Mapping[str, Record]) -> None:
     """The images of some cells; a filter runs this again, and not the choice among a thousand cells."""
     with errors_said():
         _show_images(study, records)
 
 
-def _show_images(study: results.StudyView, records: Mapping[str, Record]) -> None:
+def _show_images(study: reading.StudyView, records: Mapping[str, Record]) -> None:
     _remember()
     cells, level = _read(study, records), _level()
     if not cells:
@@ -117,7 +119,7 @@ def _level() -> int:
 # Choices ----------------------------------------------------------------------------------------------------
 
 
-def _choose_cells(study: results.StudyView, kept: Mapping[Repeat, Mapping[str, Record]]) -> dict[str, Record]:
+def _choose_cells(study: reading.StudyView, kept: Mapping[Repeat, Mapping[str, Record]]) -> dict[str, Record]:
     """Cell → record of one repeat."""
     by_name = {repeat_name(repeat.seed, repeat.fold): cells for repeat, cells in kept.items()}
     left, right = st.columns([4, 1])
@@ -129,8 +131,8 @@ def _choose_cells(study: results.StudyView, kept: Mapping[Repeat, Mapping[str, R
         help="Which training of each cell is shown. The first is the one that most cells have.",
     )
     cells = by_name[repeat]
-    told = {cell.name for cell in study.plan.answer().cells}
-    usual = [name for name in cells if name in told] or list(cells)
+    reported = {cell.name for cell in study.results.reported.cells}
+    usual = [name for name in cells if name in reported] or list(cells)
     asked = st.session_state.get(CELLS)
     if asked is not None:  # by this page or another, where it may be none, more, or other cells
         st.session_state[CELLS] = (known(asked, cells) or usual)[:MOST_CELLS]
@@ -145,12 +147,12 @@ def _choose_cells(study: results.StudyView, kept: Mapping[Repeat, Mapping[str, R
     return {name: cells[name] for name in chosen}
 
 
-def _read(study: results.StudyView, records: Mapping[str, Record]) -> list[Column]:
+def _read(study: reading.StudyView, records: Mapping[str, Record]) -> list[Column]:
     """The cells whose maps can be read; the others are named."""
     columns: list[Column] = []
     for name, record in records.items():
         try:
-            maps = results.probes(study.store, record)
+            maps = reading.probes(study.store, record)
         except OSError as error:
             message(f"{name} is left out: {error}. Run the study again: the trial is then trained anew.")
             continue
@@ -174,7 +176,7 @@ def _choose_pair(place: Container, other: Container, cells: Sequence[Column]) ->
 
 
 def _choose_stages(
-    place: Container, study: results.StudyView, records: Mapping[str, Record], cells: Sequence[Column]
+    place: Container, study: reading.StudyView, records: Mapping[str, Record], cells: Sequence[Column]
 ) -> Sequence[Column]:
     """The cells, or the stages of one of them."""
     staged = {cell.name: cell for cell in cells if _has_lineage(records[cell.name])}
@@ -186,7 +188,7 @@ def _choose_stages(
     if chosen is None:
         return cells
     record = records[chosen]
-    lineage = results.lineage(study.store, record)
+    lineage = reading.lineage(study.store, record)
     assert lineage is not None, "the record names its lineage"
     return stage_columns(staged[chosen], lineage, _stage_notes(record))
 

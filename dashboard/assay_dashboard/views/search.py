@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from assay.report.search_tables import evaluated_points, search_line
+from assay.report.search_tables import search_line
 from assay.study.repeats import repeat_name
-from assay_dashboard import study_view as results
+from assay_dashboard import study_view as reading
 from assay_dashboard.layout import look, message, paragraph, plain, study_view, to_trial
 from assay_dashboard.parallel import Brushes, brush_texts, brushes_of, inside, pack, parallel
 from assay_dashboard.plots import bar_plot, history_plot, slice_plot
@@ -21,14 +21,14 @@ _SLICES = 12  # parameters that are drawn one by one
 _BRUSH = "brush"  # in the URL, once for each axis that has one
 
 
-def _history(view: results.StudyView, points: SearchPoints) -> None:
+def _history(view: reading.StudyView, points: SearchPoints) -> None:
     plain("History: points on validation images, and the best so far", "heading")
     if points.history.empty:
-        message("No point has been judged yet.")
+        message("No point has been evaluated yet.")
         return
-    chart = history_plot(points.history, axis=objective_name(view.plan), look=look())
+    chart = history_plot(points.history, axis=objective_name(view.results.plan), look=look())
     st.altair_chart(chart, alt="The objective of each point, and the best so far")
-    if left_out := thinning(points.judged):
+    if left_out := thinning(points.valued):
         plain(left_out, "quiet")
 
 
@@ -41,7 +41,7 @@ def _brushes(key: str, points: SearchPoints) -> Brushes:
 
 
 @st.fragment
-def _points(view: results.StudyView, cell: str, key: str, points: SearchPoints, payload: bytes) -> None:
+def _points(view: reading.StudyView, cell: str, key: str, points: SearchPoints, payload: bytes) -> None:
     """Parallel coordinates, and the points inside their brushes; a brush runs nothing else again."""
     plain("Points: drag along an axis to brush it, click it to clear", "heading")
     parallel(data=payload, key=key)
@@ -55,12 +55,12 @@ def _points(view: results.StudyView, cell: str, key: str, points: SearchPoints, 
     _list(view, cell, kept)
 
 
-def _list(view: results.StudyView, cell: str, kept: pd.DataFrame) -> None:
+def _list(view: reading.StudyView, cell: str, kept: pd.DataFrame) -> None:
     """The points in a table; the one that was clicked stays chosen by its name, wherever it moves."""
     config: dict[str, Any] = {
-        path: st.column_config.Column(path.removeprefix("config.")) for path in view.plan.study.space
+        path: st.column_config.Column(path.removeprefix("config.")) for path in view.results.plan.study.space
     }
-    config["objective"] = st.column_config.NumberColumn(objective_name(view.plan), format="%.4f")
+    config["objective"] = st.column_config.NumberColumn(objective_name(view.results.plan), format="%.4f")
     key, names = f"points of {view.name} {cell}", list(kept["point"])
     chosen = st.session_state.get(f"_{key}")
     select_rows(key, [names.index(chosen)] if chosen in names else [])
@@ -72,7 +72,7 @@ def _list(view: results.StudyView, cell: str, kept: pd.DataFrame) -> None:
         on_select=partial(_choose, key, names),
         selection_mode="single-row",
     )
-    trial = next((one for one in view.plan.trials if one.cell == chosen), None)
+    trial = next((trial for trial in view.results.plan.trials if trial.cell == chosen), None)
     if chosen in names and trial is not None:
         to_trial(view.name, trial.cell, repeat_name(trial.seed, trial.fold))
 
@@ -82,25 +82,25 @@ def _choose(key: str, names: list[str]) -> None:
     st.session_state[f"_{key}"] = names[rows[0]] if rows and rows[0] < len(names) else None
 
 
-def _slices(view: results.StudyView, points: SearchPoints) -> None:
+def _slices(view: reading.StudyView, points: SearchPoints) -> None:
     plain("Each parameter against the objective", "heading")
-    space = dict(list(view.plan.study.space.items())[:_SLICES])
+    space = dict(list(view.results.plan.study.space.items())[:_SLICES])
     columns = st.columns(3, gap="medium")
     for number, (path, rule) in enumerate(space.items()):
         rows = [
-            {"point": one.point.name, "x": one.point.values[path], "value": one.value}
-            for one in points.drawn
-            if path in one.point.values
+            {"point": row.point.name, "x": row.point.values[path], "value": row.value}
+            for row in points.drawn
+            if path in row.point.values
         ]
         if rows:
-            title, axis = path.removeprefix("config."), objective_name(view.plan)
+            title, axis = path.removeprefix("config."), objective_name(view.results.plan)
             chart = slice_plot(rows, title=title, rule=rule, axis=axis, look=look())
             columns[number % 3].altair_chart(chart, alt=f"{path} against the objective")
-    if len(view.plan.study.space) > _SLICES:
-        st.caption(f"The first {_SLICES} of {len(view.plan.study.space)} parameters.")
+    if len(view.results.plan.study.space) > _SLICES:
+        st.caption(f"The first {_SLICES} of {len(view.results.plan.study.space)} parameters.")
 
 
-def _importance(view: results.StudyView, cell: str) -> None:
+def _importance(view: reading.StudyView, cell: str) -> None:
     wanted = st.toggle(
         "Importance of parameters",
         key="importance",
@@ -110,7 +110,7 @@ def _importance(view: results.StudyView, cell: str) -> None:
     if not wanted:
         return
     with st.spinner("Reckoning importance …"):
-        shares = results.importance(view).get(cell, {})
+        shares = view.results.importance.get(cell, {})
     if not shares:
         plain("Too few finished points, or all of one value: nothing can be said yet.", "quiet")
         return
@@ -130,18 +130,19 @@ def _choose_cell(cells: list[str]) -> str:
 
 def _page() -> None:
     view = study_view()
-    if view.plan.study.search is None:
+    if view.results.plan.study.search is None:
         message(f"{view.name} is no search: its cells are on the page Table.")
         return
-    with st.spinner("Judging points …"):
-        judged = view.computed.once("judged", lambda: evaluated_points(view.plan, view.records))
-    line = search_line(view.plan, judged)
-    st.html(paragraph(view.plan.study.question, "question") + paragraph(line, "quiet"))
-    cell = _choose_cell(list(judged))
-    if not judged[cell]:
+    plan = view.results.plan
+    with st.spinner("Evaluating points …"):
+        evaluated = view.results.evaluated_points
+    line = search_line(plan, evaluated)
+    st.html(paragraph(view.results.plan.study.question, "question") + paragraph(line, "quiet"))
+    cell = _choose_cell(list(evaluated))
+    if not evaluated[cell]:
         message(f"No point is drawn in {cell} yet.")
         return
-    points = view.computed.once(f"points {cell}", lambda: search_points(view.plan, judged[cell]))
+    points = view.results.once(f"points of {cell}", lambda: search_points(plan, evaluated[cell]))
     _history(view, points)
     if of_another_study("brushes", f"{view.name} {cell}"):
         keep_in_url(_BRUSH, [])

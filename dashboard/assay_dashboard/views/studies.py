@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from assay_dashboard import study_view as results
+from assay_dashboard import study_view as reading
 from assay_dashboard.formatting import ago, counted, duration, progress_bar, said
 from assay_dashboard.layout import EVERY, errors_said, message, paragraph, plain
 from assay_dashboard.state import STUDY, storage_uri
@@ -13,7 +13,7 @@ _MANY = 8  # studies from which on they can be searched
 _PLACES = "_places"  # study → where it stands in the list
 
 
-def _line(entry: results.StudyEntry) -> None:
+def _line(entry: reading.StudyEntry) -> None:
     with st.container(border=True, key=f"study-{entry.name}"):
         left, middle, right = st.columns([5, 4, 3], gap="large")
         with left:
@@ -25,19 +25,19 @@ def _line(entry: results.StudyEntry) -> None:
         right.html(_best(entry))
 
 
-def _state(entry: results.StudyEntry) -> str:
+def _state(entry: reading.StudyEntry) -> str:
     if entry.left is None:
         return counted(entry)
     return f"{counted(entry)} · {entry.left.roughly} {duration(entry.left.seconds)} left"
 
 
-def _problems(entry: results.StudyEntry) -> str:
+def _problems(entry: reading.StudyEntry) -> str:
     if not entry.problems:
         return ""
     return paragraph(f"Left out: {entry.problems} that cannot be read. The table names them.", "warn")
 
 
-def _best(entry: results.StudyEntry) -> str:
+def _best(entry: reading.StudyEntry) -> str:
     best = entry.best
     html = paragraph("no result yet", "quiet") if best is None else ""
     if best is not None:
@@ -49,7 +49,7 @@ def _best(entry: results.StudyEntry) -> str:
     return html + (paragraph(f"last record {ago(last)}", "quiet") if last else "")
 
 
-def _in_their_places(entries: list[results.StudyEntry]) -> list[results.StudyEntry]:
+def _in_their_places(entries: list[reading.StudyEntry]) -> list[reading.StudyEntry]:
     """In the order of the reader's first look, so that no line moves while it is read; new ones first."""
     places: dict[str, int] = st.session_state.setdefault(_PLACES, {})
     for entry in reversed(entries):
@@ -64,8 +64,8 @@ def _studies() -> None:
 
 
 def _list() -> None:
-    store = results.open_store(storage_uri())
-    entries = _in_their_places(results.studies(store))
+    store = reading.open_store(storage_uri())
+    entries = _in_their_places(reading.studies(store))
     if not entries:
         message(f"No study was run into {store.uri} yet. `assay run STUDY` starts one; it appears by itself.")
         return

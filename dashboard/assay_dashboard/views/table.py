@@ -7,11 +7,11 @@ from typing import Any
 
 import streamlit as st
 
-from assay.analysis.summary import reported_metrics
+from assay.analysis.results import StudyResults
 from assay.report.build import table_notes
-from assay.report.formats import Form, report_files
-from assay.study import Plan
-from assay_dashboard import study_view as results
+from assay.report.formats import FORMATS, ReportFormat
+from assay.study import Study
+from assay_dashboard import study_view as reading
 from assay_dashboard.cells import (
     ablation,
     cell_table,
@@ -25,23 +25,20 @@ from assay_dashboard.plots import interval_plot
 from assay_dashboard.state import CELLS, of_another_study, select_rows
 from trainables.metrics import METRICS, Metric
 
-_LUCKY = 300  # trials whose predictions are read without being asked for
+_FEW = 300  # trials whose predictions are read without being asked for
 _DRAWN = 60  # rows of the plot
 _BESIDE = 3  # factors up to which the plot stands beside the table
 _NAMED = 5  # records that cannot be read
-_TYPES = {
-    Form.MARKDOWN: ("Markdown", "text/markdown"),
-    Form.LATEX: ("LaTeX", "application/x-tex"),
-    Form.CSV: ("CSV", "text/csv"),
-}
+_DOWNLOADS = ("md", "latex", "csv")  # formats of the program itself; those of other packages follow
 
 
-def _controls(view: results.StudyView) -> tuple[Metric, bool, bool]:
-    """Metric of the plot, whether its best come first, whether test luck is wanted."""
-    metrics = [metric.name for metric in reported_metrics(view.plan)]
-    few = len(view.plan.answer().trials) <= _LUCKY
-    if of_another_study("luck", view.name):
-        st.session_state["luck"] = few
+def _controls(view: reading.StudyView) -> tuple[Metric, bool, StudyResults]:
+    """Metric of the plot, whether its best come first, and results with item intervals if they are wanted."""
+    results = view.results
+    metrics = [metric.name for metric in results.metrics]
+    few = len(results.reported.trials) <= _FEW
+    if of_another_study("items", view.name):
+        st.session_state["items"] = few
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         metric = st.selectbox(
             "Metric",
@@ -52,38 +49,32 @@ def _controls(view: results.StudyView) -> tuple[Metric, bool, bool]:
             width=210,
         )
         best_first = st.toggle("Best first", key="best", bind="query-params")
-        luck = st.toggle(
-            "Test luck",
+        items = st.toggle(
+            "Item intervals",
             value=few,
-            key="luck",
+            key="items",
             bind="query-params",
             help="Intervals over test items: reads the predictions of every trial.",
         )
         st.space("stretch")
-        for form, (title, kind) in _TYPES.items():
+        results = results if items else results.without_predictions()
+        for name in (*_DOWNLOADS, *(name for name in FORMATS if FORMATS.plugin(name) is not None)):
+            form = FORMATS[name]
             st.download_button(
-                title,
-                partial(_report, view, form, luck),
+                form.title,
+                partial(_report, results, form),
                 file_name=f"{view.name}{form.suffix}",
-                mime=kind,
+                mime=form.mime,
                 icon=":material/download:",
                 on_click="ignore",
-                key=f"download-{form}",
+                key=f"download-{name}",
             )
-    return METRICS[metric], best_first, luck
+    return METRICS[metric], best_first, results
 
 
-def _report(view: results.StudyView, form: Form, luck: bool) -> bytes:
+def _report(results: StudyResults, form: ReportFormat) -> bytes:
     """The report as `assay report` prints it."""
-    files = report_files(
-        form,
-        view.plan,
-        view.records,
-        results.answers(view, luck=luck),
-        problems=view.problems,
-        labels=results.labels(view),
-    )
-    return files[""]
+    return form.study_files(results)[""]
 
 
 def _select(key: str, order: list[str]) -> None:
@@ -92,15 +83,15 @@ def _select(key: str, order: list[str]) -> None:
     st.session_state[CELLS] = [order[row] for row in rows if row < len(order)]
 
 
-def _table(view: results.StudyView, order: list[str], chosen: list[str], luck: bool) -> None:
-    table = cell_table(view, luck=luck)
+def _table(results: StudyResults, order: list[str], chosen: list[str]) -> None:
+    table = cell_table(results)
     config: dict[str, Any] = {
         name: st.column_config.NumberColumn(title, format=table.formats[name])
         if name in table.formats
         else st.column_config.TextColumn(title)
         for name, title in table.titles.items()
     }
-    key = f"cells of {view.name}"
+    key = f"cells of {results.name}"
     select_rows(key, (row for row, name in enumerate(order) if name in chosen))
     st.dataframe(
         table.frame.loc[order],
@@ -113,18 +104,19 @@ def _table(view: results.StudyView, order: list[str], chosen: list[str], luck: b
     )
 
 
-def _left_out(view: results.StudyView) -> None:
+def _left_out(results: StudyResults) -> None:
     """The records that cannot be read, by name."""
-    for problem in view.problems[:_NAMED]:
+    for problem in results.problems[:_NAMED]:
         plain(f"Left out: {problem}", "warn")
-    if len(view.problems) > _NAMED:
-        plain(f"Left out: {len(view.problems) - _NAMED} more; `assay report {view.name}` names all.", "warn")
+    more = len(results.problems) - _NAMED
+    if more > 0:
+        plain(f"Left out: {more} more; `assay report {results.name}` names all.", "warn")
 
 
-def _plot(view: results.StudyView, order: list[str], metric: Metric, luck: bool) -> None:
+def _plot(results: StudyResults, order: list[str], metric: Metric) -> None:
     shown = order[:_DRAWN]
-    group = _group(view.plan)
-    means, repeats = means_and_repeats(view, metric.name, shown, group, luck=luck)
+    group = _group(results.plan.study)
+    means, repeats = means_and_repeats(results, metric.name, shown, group)
     if repeats.empty:
         message(f"No trial has a value of {metric.title} yet.")
         return
@@ -137,27 +129,27 @@ def _plot(view: results.StudyView, order: list[str], metric: Metric, luck: bool)
         st.caption(f"The first {_DRAWN} of {len(order)} cells.")
 
 
-def _group(plan: Plan) -> str | None:
+def _group(study: Study) -> str | None:
     """The first factor, where there are others that tell the rows of a level apart."""
-    factors = list(plan.study.factors)
+    factors = list(study.factors)
     return factors[0] if len(factors) > 1 else None
 
 
-def _choose_cells(view: results.StudyView) -> list[str]:
+def _choose_cells(results: StudyResults) -> list[str]:
     return st.multiselect(
         "Trials of",
-        [cell.name for cell in view.plan.answer().cells],
+        [cell.name for cell in results.reported.cells],
         key=CELLS,
         bind="query-params",
         placeholder="Cells: choose them here, or by their rows above",
     )
 
 
-def _trials(view: results.StudyView, chosen: list[str]) -> None:
+def _trials(view: reading.StudyView, chosen: list[str]) -> None:
     trials = trial_table(view, chosen)
     metrics = {
         metric.name: st.column_config.NumberColumn(metric.title, format=number_format(metric.name))
-        for metric in reported_metrics(view.plan)
+        for metric in view.results.metrics
     }
     picked = st.dataframe(
         trials,
@@ -176,27 +168,27 @@ def _trials(view: results.StudyView, chosen: list[str]) -> None:
 def _page() -> None:
     view = study_view()
     head(view)
-    metric, best_first, luck = _controls(view)
-    order = in_order(view, metric if best_first else None)
+    metric, best_first, results = _controls(view)
+    order = in_order(results, metric if best_first else None)
     if not order:
         message("The search has no winner yet: its points are on the page Search.")
         return
-    with st.spinner("Reading predictions …" if luck else "Comparing cells …"):
-        answers = results.answers(view, luck=luck)
+    with_items = results.read_part is not None
+    with st.spinner("Reading predictions …" if with_items else "Comparing cells …"):
+        table = ablation(results)
     above = st.container()  # filled after the choice below it, which it marks
-    chosen = _choose_cells(view)
+    chosen = _choose_cells(results)
     with above:
-        if len(view.plan.study.factors) <= _BESIDE:
+        if len(results.plan.study.factors) <= _BESIDE:
             left, right = st.columns([11, 9], gap="large")
         else:
             left = right = st.container()  # a table of many columns needs the whole width
         with left:
-            _table(view, order, chosen, luck)
-            _left_out(view)
+            _table(results, order, chosen)
+            _left_out(results)
         with right:
-            _plot(view, order, metric, luck)
-        below = view.computed.once(f"notes {luck}", lambda: table_notes(view.plan, view.records, answers))
-        notes(ablation(view, luck=luck), below)
+            _plot(results, order, metric)
+        notes(table, results.once(f"notes {with_items}", lambda: table_notes(results)))
     if chosen:
         _trials(view, chosen)
 

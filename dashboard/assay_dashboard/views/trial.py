@@ -7,14 +7,13 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 import streamlit as st
 
-from assay.analysis.summary import reported_metrics
 from assay.storage import Record, Store
 from assay.storage.mlflow_marker import run_address
 from assay.study import Trial
 from assay.study.compare import format_value
 from assay.study.identity import flatten
 from assay.study.repeats import repeat_name
-from assay_dashboard import study_view as results
+from assay_dashboard import study_view as reading
 from assay_dashboard.formatting import duration
 from assay_dashboard.layout import EVERY, errors_said, look, message, paragraph, plain, study_view
 from assay_dashboard.plots import curve_plot, line_plot, score_plot
@@ -25,20 +24,21 @@ from trainables.metrics import METRICS
 _LOG_LINES = 400
 
 
-def _chosen(view: results.StudyView) -> Trial | None:
-    cells = list(dict.fromkeys(trial.cell for trial in view.plan.trials))
+def _chosen(view: reading.StudyView) -> Trial | None:
+    cells = list(dict.fromkeys(trial.cell for trial in view.results.plan.trials))
     left, middle, _ = st.columns([3, 2, 2])
     cell = left.selectbox(
         "Cell", cells, key=CELL, bind="query-params", index=None, placeholder="Choose a cell"
     )
     if cell is None:
         return None
-    repeats = [repeat_name(one.seed, one.fold) for one in view.plan.trials if one.cell == cell]
+    of_cell = (trial for trial in view.results.plan.trials if trial.cell == cell)
+    repeats = [repeat_name(trial.seed, trial.fold) for trial in of_cell]
     repeat = middle.selectbox("Repeat", repeats, key=REPEAT, bind="query-params")
-    return trial_of(view.plan, cell, repeat) if repeat else None
+    return trial_of(view.results.plan, cell, repeat) if repeat else None
 
 
-def _summary(view: results.StudyView, trial: Trial, record: Record | None) -> None:
+def _summary(view: reading.StudyView, trial: Trial, record: Record | None) -> None:
     """How it ended, and its metrics at a glance."""
     if record is None:
         return
@@ -46,7 +46,7 @@ def _summary(view: results.StudyView, trial: Trial, record: Record | None) -> No
     state = f"Trial {record.id} {record.status}{reason} · {duration(record.seconds)} of training"
     st.html(paragraph(state, "quiet" if record.status == "finished" else "warn"))
     if record.result is not None:
-        names = [metric.name for metric in reported_metrics(view.plan)]
+        names = [metric.name for metric in view.results.metrics]
         shown = [name for name in names if name in record.result.metrics]
         with st.container(horizontal=True, gap="large"):
             for name in shown:
@@ -57,7 +57,7 @@ def _summary(view: results.StudyView, trial: Trial, record: Record | None) -> No
     _to_mlflow(view, trial)
 
 
-def _to_mlflow(view: results.StudyView, trial: Trial) -> None:
+def _to_mlflow(view: reading.StudyView, trial: Trial) -> None:
     """The same trial in MLflow, where it was told of it."""
     address = run_address(view.store, view.name, trial.id)
     if address is None:
@@ -71,15 +71,16 @@ def _to_mlflow(view: results.StudyView, trial: Trial) -> None:
 def _running(store: Store, study: str, trial: str) -> None:
     """A trial without a record: its heartbeat, until the record is there."""
     with errors_said():
-        view = results.view(store, study)
-        if trial in view.records:
+        view = reading.view(store, study)
+        if trial in view.results.records:
             st.rerun(scope="app")
         _heartbeat(view, trial)
 
 
-def _heartbeat(view: results.StudyView, trial: str) -> None:
-    if any(problem.trial == trial for problem in view.problems):
-        message(next(str(problem) for problem in view.problems if problem.trial == trial))
+def _heartbeat(view: reading.StudyView, trial: str) -> None:
+    problem = next((problem for problem in view.results.problems if problem.trial == trial), None)
+    if problem is not None:
+        message(str(problem))
         return
     progress = view.progress.get(trial)
     if progress is None:
@@ -95,9 +96,9 @@ def _heartbeat(view: results.StudyView, trial: str) -> None:
     plain(" · ".join(values), "quiet")
 
 
-def _curves(view: results.StudyView, record: Record) -> None:
-    own = results.curve(view.store, record)
-    stages = results.stage_curves(view.store, record)
+def _curves(view: reading.StudyView, record: Record) -> None:
+    own = reading.curve(view.store, record)
+    stages = reading.stage_curves(view.store, record)
     if own is None and not stages:
         message("It left no curve.")
     if own is not None and own.num_rows == 1:  # of a method in stages: what they measured, in one row
@@ -127,8 +128,8 @@ def _draw_curves(groups: Mapping[str, tuple[str, pd.DataFrame]]) -> None:
             )
 
 
-def _scores(view: results.StudyView, record: Record) -> None:
-    table = results.predictions(view.store, record)
+def _scores(view: reading.StudyView, record: Record) -> None:
+    table = reading.predictions(view.store, record)
     if table is None or record.result is None or record.result.thresholds is None:
         message("It left no predictions.")
         return
@@ -157,7 +158,7 @@ def _scores(view: results.StudyView, record: Record) -> None:
             )
 
 
-def _settings(view: results.StudyView, record: Record) -> None:
+def _settings(view: reading.StudyView, record: Record) -> None:
     trial = record.trial
     differs = [
         (path, format_value(a), format_value(b)) for path, (a, b) in dict(trial.get("diff", {})).items()
@@ -173,7 +174,7 @@ def _settings(view: results.StudyView, record: Record) -> None:
     st.dataframe(pd.DataFrame(rows, columns=["setting", "value"]), hide_index=True, height=520)
 
 
-def _environment(view: results.StudyView, record: Record) -> None:
+def _environment(view: reading.StudyView, record: Record) -> None:
     environment = record.environment
     facts = {
         "host": environment.host,
@@ -204,7 +205,7 @@ def _environment(view: results.StudyView, record: Record) -> None:
             st.dataframe(pd.DataFrame(told, columns=["what", "value"]), hide_index=True)
 
 
-def _log(view: results.StudyView, record: Record) -> None:
+def _log(view: reading.StudyView, record: Record) -> None:
     if record.error:
         plain("Why it failed", "heading")
         st.code(record.error, language=None)
@@ -217,7 +218,7 @@ def _log(view: results.StudyView, record: Record) -> None:
     st.code("\n".join(text.decode(errors="replace").splitlines()[-_LOG_LINES:]), language=None, height=520)
 
 
-_PARTS: dict[str, Callable[[results.StudyView, Record], None]] = {
+_PARTS: dict[str, Callable[[reading.StudyView, Record], None]] = {
     "Curves": _curves,
     "Scores": _scores,
     "Settings": _settings,
@@ -232,7 +233,7 @@ def _page() -> None:
     if trial is None:
         message("Choose a cell: the curves, scores, settings and log of its trials are shown here.")
         return
-    record = view.records.get(trial.id)
+    record = view.results.records.get(trial.id)
     _summary(view, trial, record)
     if record is None:
         _running(view.store, view.name, trial.id)

@@ -1,7 +1,6 @@
-"""What labels buy, answered: steps along the front, masks that are enough, what to label next.
+"""Statistics of labels: steps along the front, masks that are enough, the labels to make next.
 
-Joins :mod:`assay.analysis.label_costs` with :mod:`assay.analysis.statistics`, which knows neither plan nor
-records.
+Joins :mod:`assay.analysis.label_costs` with :mod:`assay.analysis.statistics`, which knows tables only.
 """
 
 from __future__ import annotations
@@ -12,13 +11,13 @@ from itertools import pairwise
 
 import pandas as pd
 
-from assay.analysis.label_costs import LabelCell, LabelCosts, label_costs, label_factors
+from assay.analysis.label_costs import LabelCell, LabelCosts, label_factors
+from assay.analysis.results import StudyResults
 from assay.analysis.statistics import ComparisonResult, Splits, compare, comparison
 from assay.analysis.statistics.enough_masks import Enough, enough_masks
 from assay.analysis.statistics.next_labels import LabelAdvice, Labels, advise_labels, most_hours
-from assay.analysis.summary import tidy
-from assay.storage.record import Record, UnreadableRecord
-from assay.study import Plan
+from assay.analysis.study_analysis import splits_of
+from assay.study import Study
 from trainables.errors import InputError
 
 __all__ = ["LabelAnalysis", "NextLabels", "analyse_labels", "next_labels"]
@@ -44,64 +43,49 @@ class LabelAnalysis:
 
     costs: LabelCosts
     steps: tuple[ComparisonResult, ...]  # each cell of a front against the one before, for each claim
-    enough: tuple[tuple[str, tuple[Enough, ...]], ...]  # line → its answer for each claim
+    enough: tuple[tuple[str, tuple[Enough, ...]], ...]  # line → what is enough, for each claim
     further: tuple[NextLabels, ...]  # () where labels and masks do not both vary
 
 
-def analyse_labels(
-    plan: Plan,
-    records: Mapping[str, Record],
-    problems: Sequence[UnreadableRecord] = (),
-    *,
-    looks: Sequence[int] = (),
-) -> LabelAnalysis | None:
-    """What labels buy; None where :func:`label_costs` finds nothing.
-
-    Args:
-        plan: All that was to be trained; of a search, its replicated points answer.
-        records: By trial id.
-        problems: Records that could not be read.
-        looks: Numbers of seeds at which the study was answered before.
-    """
-    costs = label_costs(plan, records)
+def analyse_labels(results: StudyResults) -> LabelAnalysis | None:
+    """Analyse what labels buy; None where there are no label costs."""
+    costs, study = results.label_costs, results.plan.study
     if costs is None:
         return None
-    plan = plan.answer()
-    table = _table(plan, records, problems)
-    splits = _splits(plan)
+    table = results.table(costs.metric.name)
+    splits = splits_of(results.reported.cells)
     steps = [
-        comparison(f"{one.cell.name} → {other.cell.name}", one.cell.name, other.cell.name)
+        comparison(f"{cheap.cell.name} → {dear.cell.name}", cheap.cell.name, dear.cell.name)
         for front in costs.fronts
-        for one, other in pairwise(front)
-        if one.hours < other.hours
+        for cheap, dear in pairwise(front)
+        if cheap.hours < dear.hours
     ]
-    answers = compare(
+    compared = compare(
         table,
         steps,
         metric=costs.metric.name,
         splits=splits,
         family="labels",
-        resolve=plan.study.resolve,
-        earlier_looks=looks,
-        test=plan.study.exact_test,
+        resolve=study.resolve,
+        earlier_looks=results.interim_looks,
+        test=study.exact_test,
     )
     return LabelAnalysis(
         costs=costs,
-        steps=answers,
-        enough=tuple(_enough(costs, table, splits, plan.study.resolve)),
-        further=tuple(_next(costs, table, group) for group in _groups(plan, costs) if _is_grid(group)),
+        steps=compared,
+        enough=tuple(_enough(costs, table, splits, study.resolve)),
+        further=tuple(_next(costs, table, group) for group in _groups(study, costs) if _is_grid(group)),
     )
 
 
 def next_labels(
-    plan: Plan, records: Mapping[str, Record], *, hours: float | None = None, start: str | None = None
+    results: StudyResults, *, hours: float | None = None, start: str | None = None
 ) -> tuple[NextLabels, ...]:
-    """What to label next, whatever the study's grid: the advice says why it says nothing.
+    """Advise what to label next, whatever the study's grid: the advice says why it says nothing.
 
     Args:
-        plan: All that was to be trained.
-        records: By trial id.
-        hours: Of labelling; None: as many as the study can judge.
+        results: The study.
+        hours: Of labelling; None: as many as the study can tell of.
         start: Name of the cell that has the labels there are; None: the dearest that leaves masks to draw.
 
     Raises:
@@ -109,44 +93,35 @@ def next_labels(
     """
     if hours is not None and not 0 < hours <= _MOST_HOURS:
         raise InputError(f"hours of labelling are above 0 and at most {_MOST_HOURS:,}, found {hours:g}.")
-    if plan.study.labelling is None:
+    if results.plan.study.labelling is None:
         raise InputError(
-            f"study {plan.study.study} does not say what labels take. Add `labelling: {{image_label_seconds: "
+            f"study {results.name} does not say what labels take. Add `labelling: {{image_label_seconds: "
             "1, mask_seconds: 79}` with your own seconds to its file, and run it again: nothing is trained."
         )
-    costs = label_costs(plan, records)
+    costs = results.label_costs
     if costs is None:
         raise InputError(
-            f"study {plan.study.study} has no two finished cells that differ in hours of labelling. Vary "
+            f"study {results.name} has no two finished cells that differ in hours of labelling. Vary "
             "`supervision` or `data.positives` in its factors, or run it first."
         )
-    plan = plan.answer()
-    groups = _groups(plan, costs)
+    groups = _groups(results.plan.study, costs)
     if start is not None:
         groups = [group for group in groups if any(cell.cell.name == start for cell in group)]
         if not groups:
             names = ", ".join(cell.cell.name for cell in costs.cells)
             raise InputError(f"no finished cell is called {start}. There are: {names}.")
-    table = _table(plan, records, ())
+    table = results.table(costs.metric.name)
     return tuple(_next(costs, table, group, hours=hours, start=start) for group in groups)
-
-
-def _table(plan: Plan, records: Mapping[str, Record], problems: Sequence[UnreadableRecord]) -> pd.DataFrame:
-    return tidy(plan, records, problems, metric=plan.study.metrics.primary).to_pandas()
-
-
-def _splits(plan: Plan) -> dict[str, Splits]:
-    return {cell.name: "per_seed" if cell.data.splits == "per_seed" else "prescribed" for cell in plan.cells}
 
 
 def _enough(
     costs: LabelCosts, table: pd.DataFrame, splits: Mapping[str, Splits], resolve: float | None
 ) -> list[tuple[str, tuple[Enough, ...]]]:
-    found: list[tuple[str, tuple[Enough, ...]]] = []
+    lines: list[tuple[str, tuple[Enough, ...]]] = []
     for line in costs.lines:
         cells = [cell for cell in line if cell.cell.supervision.kind != "none"]
         numbers = [cell.masks for cell in cells]
-        rising = all(one < other for one, other in pairwise(numbers))
+        rising = all(fewer < more for fewer, more in pairwise(numbers))
         if (
             resolve is None
             or len(cells) < _NUMBERS
@@ -155,14 +130,14 @@ def _enough(
         ):
             continue
         masks = {cell.cell.name: cell.masks for cell in cells}
-        answer = enough_masks(table, masks, metric=costs.metric.name, resolve=resolve, splits=splits)
-        found.append((line[0].line, answer))
-    return found
+        enough = enough_masks(table, masks, metric=costs.metric.name, resolve=resolve, splits=splits)
+        lines.append((line[0].line, enough))
+    return lines
 
 
-def _groups(plan: Plan, costs: LabelCosts) -> list[list[LabelCell]]:
+def _groups(study: Study, costs: LabelCosts) -> list[list[LabelCell]]:
     """Cells alike in all that is no choice of labels; those without masks or defective images left out."""
-    chosen = set(label_factors(plan))
+    chosen = set(label_factors(study))
     groups: dict[tuple[str, ...], list[LabelCell]] = {}
     for cell in costs.cells:
         key = cell.cell.trainable, *(v for factor, v in cell.cell.levels.items() if factor not in chosen)

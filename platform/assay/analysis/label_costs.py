@@ -1,4 +1,4 @@
-"""What the labels of each cell cost, and which cells no other one beats for fewer or equal hours.
+"""Costs of the labels of each cell, and which cells no other one beats for fewer or equal hours.
 
 Hours of labelling are reckoned from what the records counted: every training image needs an image label (also
 the normal ones of supervision ``none``: somebody must say that they are normal), every training mask a mask.
@@ -12,13 +12,14 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from assay.analysis.summary import CellSummary, Repeat, repeats_text, summarise
-from assay.storage.record import Record, Result
-from assay.study import Cell, Plan
+from assay.analysis.results import StudyResults
+from assay.analysis.summary import CellSummary, Repeat, repeats_text
+from assay.storage.record import Result
+from assay.study import Cell, Study
 from assay.study.cell_names import line_name
 from assay.study.identity import canonical_json
 from assay.study.schema import Labelling, Level
-from trainables.metrics import METRICS, Metric
+from trainables.metrics import Metric
 
 __all__ = ["LabelCell", "LabelCosts", "label_costs", "label_factors"]
 
@@ -80,7 +81,7 @@ class LabelCosts:
 
     @property
     def caption(self) -> str:
-        """What the picture shows, in a few words."""
+        """A few words below the picture."""
         beside = " Cells that cost about the same stand beside each other." if self.is_ladder else ""
         return (
             f"{self.metric.title} on test data against the time of labelling.{beside} Rings: the front, "
@@ -88,27 +89,27 @@ class LabelCosts:
         )
 
 
-def label_costs(plan: Plan, records: Mapping[str, Record]) -> LabelCosts | None:
+def label_costs(results: StudyResults) -> LabelCosts | None:
     """Scores against hours of labelling; None where the study names no costs or nothing differs in hours."""
-    plan = plan.answer()
-    labelling = plan.study.labelling
+    study = results.plan.study
+    labelling = study.labelling
     if labelling is None:
         return None
-    axis = _axis(plan)
-    others = tuple(factor for factor in plan.study.factors if factor not in axis)
-    metric = METRICS[plan.study.metrics.primary]
-    trained = _trained(plan, records)
-    by_method = any(level.trainable for factor in axis for level in plan.study.factors[factor].values())
+    axis = _axis(study)
+    others = tuple(factor for factor in study.factors if factor not in axis)
+    metric = results.primary
+    trained = _trained(results)
+    by_method = any(level.trainable for factor in axis for level in study.factors[factor].values())
     cells: dict[tuple[str, ...], LabelCell] = {}
-    summaries = summarise(plan, records, metric.name)
+    summaries = results.summary(metric.name)
     for summary in summaries:
         key = tuple(summary.cell.levels.values())
         # Of a search several points have the same levels: the best of them stands first.
         if summary.values and key not in cells:
-            line = line_name(plan.study.factors, summary.cell.levels, others)
+            line = line_name(study.factors, summary.cell.levels, others)
             cells[key] = _costed(summary, trained[summary.cell.name], line, labelling)
-    found = _by_method(list(cells.values())) if by_method else list(cells.values())
-    costed = _with_fronts(found, summaries, metric)
+    known = _by_method(list(cells.values())) if by_method else list(cells.values())
+    costed = _with_fronts(known, summaries, metric)
     if not any(len({c.hours for c in costed if c.data == data}) > 1 for data in {c.data for c in costed}):
         return None
     lines: dict[tuple[str, str], list[LabelCell]] = {}
@@ -125,18 +126,17 @@ def label_costs(plan: Plan, records: Mapping[str, Record]) -> LabelCosts | None:
     )
 
 
-def label_factors(plan: Plan) -> tuple[str, ...]:
+def label_factors(study: Study) -> tuple[str, ...]:
     """The factors that change how many labels training has."""
-    return tuple(f for f, levels in plan.study.factors.items() if any(map(_sets_labels, levels.values())))
+    return tuple(f for f, levels in study.factors.items() if any(map(_sets_labels, levels.values())))
 
 
-def _axis(plan: Plan) -> tuple[str, ...]:
+def _axis(study: Study) -> tuple[str, ...]:
     """The factors along which a line runs: those that set the supervision, else those that limit images."""
-    factors = plan.study.factors
     supervised = tuple(
-        f for f, levels in factors.items() if any(level.supervision for level in levels.values())
+        f for f, levels in study.factors.items() if any(level.supervision for level in levels.values())
     )
-    return supervised or label_factors(plan)
+    return supervised or label_factors(study)
 
 
 def _sets_labels(level: Level) -> bool:
@@ -146,14 +146,14 @@ def _sets_labels(level: Level) -> bool:
     return level.supervision is not None or "positives" in level.data or limits
 
 
-def _trained(plan: Plan, records: Mapping[str, Record]) -> dict[str, list[Result]]:
+def _trained(results: StudyResults) -> dict[str, list[Result]]:
     """Cell → what each of its trainings counted."""
-    found: dict[str, list[Result]] = {}
-    for trial in plan.trials:
-        record = records.get(trial.id)
+    trained: dict[str, list[Result]] = {}
+    for trial in results.reported.trials:
+        record = results.records.get(trial.id)
         if record is not None and record.result is not None:
-            found.setdefault(trial.cell, []).append(record.result)
-    return found
+            trained.setdefault(trial.cell, []).append(record.result)
+    return trained
 
 
 def _costed(summary: CellSummary, trained: Sequence[Result], line: str, labelling: Labelling) -> LabelCell:
@@ -183,17 +183,14 @@ def _by_method(cells: Sequence[LabelCell]) -> list[LabelCell]:
     for (line, method, _), of_method in alike.items():
         rungs = {(cell.image_labels, cell.masks) for cell in of_method}
         for cell in of_method:
-            own = (
-                ", ".join(filter(None, (line, method)))
-                if 1 < len(of_method) == len(rungs)
-                else cell.cell.name
-            )
-            named[cell.cell.name] = replace(cell, line=own)
+            whole = 1 < len(of_method) == len(rungs)
+            name = ", ".join(filter(None, (line, method))) if whole else cell.cell.name
+            named[cell.cell.name] = replace(cell, line=name)
     return [named[cell.cell.name] for cell in cells]
 
 
 def _tested_on(cell: Cell) -> str:
-    """What decides the test part: scores of cells that differ in it are no alternatives."""
+    """All that decides the test part: scores of cells that differ in it are no alternatives."""
     data = cell.data.model_dump(
         mode="json", include={"reader", "path", "classes", "splits", "test", "options"}
     )
@@ -209,7 +206,8 @@ def _with_fronts(
     rivals: dict[str, list[LabelCell]] = {}
     for cell in cells:
         rivals.setdefault(cell.data, []).append(cell)
-    known = {one.cell.name: one for of_data in rivals.values() for one in _front(of_data, values, metric)}
+    fronts = (_front(of_data, values, metric) for of_data in rivals.values())
+    known = {cell.cell.name: cell for front in fronts for cell in front}
     return [known[cell.cell.name] for cell in cells]
 
 
@@ -225,7 +223,8 @@ def _front(
     sign = 1 if metric.better == "higher" else -1
     means = [statistics.fmean(values[cell.cell.name][repeat] for repeat in common) for cell in cells]
     best, best_hours = -math.inf, 0.0
-    for mean, cell in sorted(zip(means, cells, strict=True), key=lambda one: (one[1].hours, -sign * one[0])):
+    by_hours = sorted(zip(means, cells, strict=True), key=lambda pair: (pair[1].hours, -sign * pair[0]))
+    for mean, cell in by_hours:
         on_front = sign * mean > best or (sign * mean == best and cell.hours == best_hours)
         if sign * mean > best:
             best, best_hours = sign * mean, cell.hours

@@ -11,12 +11,12 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from assay.analysis.summary import CellSummary, repeats_text, summarise
-from assay.storage.record import Record
-from assay.study import Cell, Plan
+from assay.analysis.results import StudyResults
+from assay.analysis.summary import CellSummary, repeats_text
+from assay.study import Cell, Study
 from assay.study.cell_names import line_name
 from assay.study.published import published_values
-from trainables.metrics import METRICS, Metric
+from trainables.metrics import Metric
 
 __all__ = ["MasksCurve", "MasksLine", "MasksPoint", "masks_curve"]
 
@@ -59,74 +59,74 @@ class MasksCurve:
 
     @property
     def caption(self) -> str:
-        """What the picture shows, in a sentence."""
+        """A sentence below the picture."""
         beside = " Open diamonds: published, not reproduced here." if self.source else ""
         return f"{self.metric.title} on test data against the number of training masks.{beside}"
 
 
-def masks_curve(plan: Plan, records: Mapping[str, Record]) -> MasksCurve | None:
+def masks_curve(results: StudyResults) -> MasksCurve | None:
     """The curve of a study, or None where nothing orders its cells by masks or nothing is finished.
 
     One factor sets the supervision, and no method; cells that agree in all others form a line, which needs at
     least three numbers of masks, each once: none (or image labels) is 0, ``mixed: N`` is N, ``full`` is all.
     """
-    plan = plan.answer()
-    factors = plan.study.factors
+    study, metric = results.plan.study, results.primary
+    factors = study.factors
     setting = [f for f, levels in factors.items() if any(level.supervision for level in levels.values())]
     if len(setting) != 1 or any(level.trainable for level in factors[setting[0]].values()):
         return None
     others = tuple(factor for factor in factors if factor != setting[0])
     groups: dict[tuple[str, ...], list[CellSummary]] = {}
-    for summary in summarise(plan, records, plan.study.metrics.primary):
+    for summary in results.summary(metric.name):
         groups.setdefault(tuple(summary.cell.levels[f] for f in others), []).append(summary)
     for group in groups.values():
-        if len({_asked(s.cell) for s in group}) < max(_FEWEST, len(group)):
+        if len({_planned_masks(s.cell) for s in group}) < max(_FEWEST, len(group)):
             return None
-    counts = _counts(plan, records)
+    counts = _counts(results)
     lines = [
-        MasksLine(line_name(factors, of[0].cell.levels, others), tuple(_points(plan, of, counts)))
+        MasksLine(line_name(factors, of[0].cell.levels, others), tuple(_points(study, of, counts)))
         for of in groups.values()
     ]
     if not any(point.values for line in lines for point in line.points):
         return None
     return MasksCurve(
-        metric=METRICS[plan.study.metrics.primary],
+        metric=metric,
         lines=tuple(line for line in lines if line.points),
         others=others,
-        source=plan.study.published.source if plan.study.published else None,
+        source=study.published.source if study.published else None,
         repeats=repeats_text(next(iter(groups.values()))[0]),
     )
 
 
-def _asked(cell: Cell) -> float:
-    """The number of masks as the study asks for it; ``all`` is more than any number."""
+def _planned_masks(cell: Cell) -> float:
+    """The number of masks that the study plans; ``all`` is more than any number."""
     if cell.supervision.kind == "full":
         return math.inf
     return cell.supervision.masks or 0
 
 
-def _counts(plan: Plan, records: Mapping[str, Record]) -> dict[str, list[int]]:
+def _counts(results: StudyResults) -> dict[str, list[int]]:
     """Cell → masks that each of its trainings saw."""
     counts: dict[str, list[int]] = {}
-    for trial in plan.trials:
-        record = records.get(trial.id)
+    for trial in results.reported.trials:
+        record = results.records.get(trial.id)
         if record is not None and record.result is not None:
             counts.setdefault(trial.cell, []).append(record.result.n_masks)
     return counts
 
 
 def _points(
-    plan: Plan, group: Sequence[CellSummary], counts: Mapping[str, list[int]]
+    study: Study, group: Sequence[CellSummary], counts: Mapping[str, list[int]]
 ) -> Iterator[MasksPoint]:
-    for summary in sorted(group, key=lambda s: _asked(s.cell)):
-        asked, counted = _asked(summary.cell), counts.get(summary.cell.name, [])
-        everything = math.isinf(asked)
+    for summary in sorted(group, key=lambda s: _planned_masks(s.cell)):
+        planned, counted = _planned_masks(summary.cell), counts.get(summary.cell.name, [])
+        everything = math.isinf(planned)
         if everything and not counted:
             continue  # how many all are is known when the first is trained
         yield MasksPoint(
-            masks=statistics.fmean(counted) if everything else asked,
-            counted=tuple(sorted(set(counted))) if everything else (int(asked),),
+            masks=statistics.fmean(counted) if everything else planned,
+            counted=tuple(sorted(set(counted))) if everything else (int(planned),),
             all_masks=everything,
             values=tuple(summary.values.values()),
-            published=published_values(plan.study, summary.cell.levels).get(summary.metric),
+            published=published_values(study, summary.cell.levels).get(summary.metric),
         )

@@ -1,17 +1,22 @@
-"""What each stage of a model is worth, cell by cell, from the records."""
+"""Scores of each stage of a model, cell by cell, from the records.
+
+A stage's maps are scored on test images, its pseudo labels on training images. Beside them stand floors: maps
+that know nothing of the image, above which a stage must rise.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
 import pandas as pd
 
+from assay.analysis.results import StudyResults
 from assay.analysis.statistics import MeanInterval, Splits, mean_intervals
-from assay.analysis.summary import CellSummary, Repeat, tidy
-from assay.storage.record import Record
-from assay.study import Plan
+from assay.analysis.study_analysis import splits_of
+from assay.analysis.summary import CellSummary, Repeat
+from assay.study import Cell
 
 __all__ = ["SIZE_METRIC", "STAGE_METRICS", "StageSummary", "stage_intervals", "stage_summaries"]
 
@@ -30,60 +35,58 @@ class StageSummary(NamedTuple):
     summaries: tuple[CellSummary, ...]  # one of each of these metrics that the stage has
 
 
-def stage_summaries(plan: Plan, records: Mapping[str, Record]) -> list[StageSummary]:
+def stage_summaries(results: StudyResults) -> list[StageSummary]:
     """Stage by stage: maps in the order of the chain, then pseudo labels of training images, then floors.
 
     Within a stage the cells come in the plan's order; one without that stage is left out. Empty for methods
     without stages.
     """
-    plan = plan.answer()
-    repeats: dict[str, list[Repeat]] = {cell.name: [] for cell in plan.cells}
-    found: dict[tuple[_Of, str], dict[str, dict[Repeat, Mapping[str, float]]]] = {}
+    reported = results.reported
+    repeats: dict[str, list[Repeat]] = {cell.name: [] for cell in reported.cells}
+    scores: dict[tuple[_Of, str], dict[str, dict[Repeat, Mapping[str, float]]]] = {}
     chains: list[list[tuple[_Of, str]]] = []
-    for trial in plan.trials:
+    for trial in reported.trials:
         repeat = Repeat(trial.seed, trial.fold)
         repeats[trial.cell].append(repeat)
-        record = records.get(trial.id)
+        record = results.records.get(trial.id)
         if record is None or record.status != "finished" or record.result is None:
             continue
-        chains.append([(one.of, one.stage) for one in record.result.stages])
-        for one in record.result.stages:
-            found.setdefault((one.of, one.stage), {}).setdefault(trial.cell, {})[repeat] = one.metrics
+        chains.append([(stage.of, stage.stage) for stage in record.result.stages])
+        for stage in record.result.stages:
+            of_stage = scores.setdefault((stage.of, stage.stage), {})
+            of_stage.setdefault(trial.cell, {})[repeat] = stage.metrics
     stages = sorted(_merged(chains), key=lambda stage: _ORDER.index(stage[0]))
     return [
-        StageSummary(*stage, tuple(_summaries(plan, cell, repeats[cell], found[stage][cell])))
+        StageSummary(*stage, tuple(_summaries(cell, repeats[cell.name], scores[stage][cell.name])))
         for stage in stages
-        for cell in repeats
-        if cell in found[stage]
+        for cell in reported.cells
+        if cell.name in scores[stage]
     ]
 
 
-def stage_intervals(
-    plan: Plan, records: Mapping[str, Record], scores: Sequence[StageSummary], splits: Mapping[str, Splits]
-) -> list[tuple[MeanInterval | None, ...]]:
-    """Interval of the mean of each of the ``summaries`` of each score, made like those of cells."""
-    planned = tidy(plan.answer(), records, metric=SIZE_METRIC).to_pandas()
+def stage_intervals(results: StudyResults) -> list[tuple[MeanInterval | None, ...]]:
+    """Interval of the mean of each of the ``summaries`` of each stage, made like those of cells."""
+    planned, splits = results.table(SIZE_METRIC), splits_of(results.reported.cells)
     return [
-        tuple(_interval(summary, planned, splits[summary.cell.name]) for summary in one.summaries)
-        for one in scores
+        tuple(_interval(summary, planned, splits[summary.cell.name]) for summary in stage.summaries)
+        for stage in results.stages
     ]
 
 
 def _interval(summary: CellSummary, planned: pd.DataFrame, splits: Splits) -> MeanInterval | None:
-    own = planned[planned["cell"] == summary.cell.name]
+    of_cell = planned[planned["cell"] == summary.cell.name]
     repeats = [
         Repeat(int(seed), None if pd.isna(fold) else int(fold))
-        for seed, fold in zip(own["seed"], own["fold"], strict=True)
+        for seed, fold in zip(of_cell["seed"], of_cell["fold"], strict=True)
     ]
     values = [summary.values.get(repeat, math.nan) for repeat in repeats]
-    of_stage = own.assign(metric=summary.metric, value=values)
+    of_stage = of_cell.assign(metric=summary.metric, value=values)
     return mean_intervals(of_stage, metric=summary.metric, splits=splits).get(summary.cell.name)
 
 
 def _summaries(
-    plan: Plan, name: str, repeats: list[Repeat], values: Mapping[Repeat, Mapping[str, float]]
+    cell: Cell, repeats: list[Repeat], values: Mapping[Repeat, Mapping[str, float]]
 ) -> Iterable[CellSummary]:
-    cell = next(cell for cell in plan.cells if cell.name == name)
     for metric in (*STAGE_METRICS, SIZE_METRIC):
         known = {repeat: scores[metric] for repeat, scores in values.items() if metric in scores}
         if known:

@@ -1,13 +1,14 @@
 """The statistics of one study: its comparisons, main effects and interactions, and which cells are bold.
 
-Joins a plan and its records with :mod:`assay.analysis.statistics`, which knows neither.
+Joins a study's results with :mod:`assay.analysis.statistics`, which knows tables only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from assay.analysis.results import StudyResults
 from assay.analysis.statistics import (
     Best,
     ComparisonResult,
@@ -21,10 +22,8 @@ from assay.analysis.statistics import (
     main_effects,
     mean_intervals,
 )
-from assay.analysis.summary import reported_metrics, tidy
-from assay.analysis.test_set_uncertainty import RESAMPLED_METRIC, ItemIntervals
-from assay.storage.record import Record, UnreadableRecord
-from assay.study import Plan
+from assay.analysis.test_set_uncertainty import RESAMPLED_METRIC
+from assay.study import Cell, ReportedPlan
 from assay.study.cell_names import common_name
 from trainables.metrics import Metric
 
@@ -33,104 +32,93 @@ __all__ = ["StudyAnalysis", "analyse_study", "splits_of"]
 
 @dataclass(frozen=True)
 class StudyAnalysis:
-    """What the primary metric says, each group a family (for each claim) of its own."""
+    """The statistics of the primary metric, each group a family (for each claim) of its own."""
 
     comparisons: tuple[ComparisonResult, ...]
     main_effects: tuple[ComparisonResult, ...]  # of a full factorial design; else empty
     interactions: tuple[ComparisonResult, ...]
-    further: tuple[
-        ComparisonResult, ...
-    ]  # the comparisons by each further metric: a family each, exploratory
+    # The comparisons by each further metric: a family each, exploratory.
+    further: tuple[ComparisonResult, ...]
     best: Best | None  # None: fewer than two cells can be compared
-    luck: ItemIntervals | None
     intervals: Mapping[str, Mapping[str, MeanInterval]]  # of each reported metric: cell → of its mean
 
 
-def analyse_study(
-    plan: Plan,
-    records: Mapping[str, Record],
-    problems: Sequence[UnreadableRecord] = (),
-    *,
-    luck: ItemIntervals | None = None,
-    looks: Sequence[int] = (),
-) -> StudyAnalysis:
-    """Everything the study was asked, answered.
-
-    Args:
-        plan: All that was to be trained; of a search, its replicated points answer.
-        records: By trial id.
-        problems: Records that could not be read.
-        luck: Test luck, where predictions were read.
-        looks: Numbers of seeds at which the study was answered before (``earlier_looks``).
-    """
-    plan = plan.answer()
-    primary, *further = reported_metrics(plan)
-    tables = {
-        metric.name: tidy(plan, records, problems, metric=metric.name).to_pandas()
-        for metric in (primary, *further)
-    }
-    table = tables[primary.name]
-    splits = splits_of(plan)
-    on_one_data_set = len({trial.manifest for trial in plan.trials}) == 1
-
-    def answer(
-        families: Mapping[str, Sequence[Contrast]], metric: Metric = primary
-    ) -> Mapping[str, tuple[ComparisonResult, ...]]:
-        if table.empty:
-            return dict.fromkeys(families, ())
-        return compare_families(
-            tables[metric.name],
-            families,
-            metric=metric.name,
-            splits=splits,
-            resolve=plan.study.resolve if metric is primary else None,
-            resolution=_smallest_step(metric, luck),
-            earlier_looks=looks,
-            test=plan.study.exact_test,
-        )
-
-    asked = _comparisons(plan)
-    answers = answer(
-        {"comparisons": asked, "main effects": main_effects(table), "interactions": interactions(table)}
-    )
-    best = None
-    if on_one_data_set:
-        best = best_cells(table, metric=primary.name, splits=splits, test=plan.study.exact_test)
-    return StudyAnalysis(
-        comparisons=answers["comparisons"],
-        main_effects=answers["main effects"],
-        interactions=answers["interactions"],
-        further=tuple(
-            one
-            for metric in further
-            for of_metric in answer({"further metrics": asked}, metric).values()
-            for one in of_metric
-        ),
-        best=best,
-        luck=luck,
-        intervals={
-            name: {} if of_metric.empty else mean_intervals(of_metric, metric=name, splits=splits)
-            for name, of_metric in tables.items()
+def analyse_study(results: StudyResults) -> StudyAnalysis:
+    """Test everything that the study compares; of a search, its replicated points."""
+    reported, (primary, *further) = results.reported, results.metrics
+    table = results.table(primary.name)
+    splits = splits_of(reported.cells)
+    contrasts = _contrasts(reported)
+    families = _tested(
+        results,
+        primary,
+        {
+            "comparisons": contrasts,
+            "main effects": main_effects(table),
+            "interactions": interactions(table),
         },
     )
+    best = None
+    if len({trial.manifest for trial in reported.trials}) == 1:
+        best = best_cells(table, metric=primary.name, splits=splits, test=reported.study.exact_test)
+    return StudyAnalysis(
+        comparisons=families["comparisons"],
+        main_effects=families["main effects"],
+        interactions=families["interactions"],
+        further=tuple(
+            comparison
+            for metric in further
+            for comparison in _tested(results, metric, {"further metrics": contrasts})["further metrics"]
+        ),
+        best=best,
+        intervals={metric.name: _intervals(results, metric.name, splits) for metric in results.metrics},
+    )
 
 
-def splits_of(plan: Plan) -> dict[str, Splits]:
+def splits_of(cells: Iterable[Cell]) -> dict[str, Splits]:
     """Cell → whether its seeds draw splits of their own."""
-    return {cell.name: "per_seed" if cell.data.splits == "per_seed" else "prescribed" for cell in plan.cells}
+    return {cell.name: "per_seed" if cell.data.splits == "per_seed" else "prescribed" for cell in cells}
 
 
-def _smallest_step(metric: Metric, luck: ItemIntervals | None) -> float | None:
-    """What one test image moves the metric by; None where that is not known."""
+def _tested(
+    results: StudyResults, metric: Metric, families: Mapping[str, Sequence[Contrast]]
+) -> Mapping[str, tuple[ComparisonResult, ...]]:
+    """Families of contrasts by one metric; a difference worth knowing is named for the primary one only."""
+    table = results.table(metric.name)
+    if table.empty:
+        return dict.fromkeys(families, ())
+    study = results.plan.study
+    return compare_families(
+        table,
+        families,
+        metric=metric.name,
+        splits=splits_of(results.reported.cells),
+        resolve=study.resolve if metric is results.primary else None,
+        resolution=_smallest_step(results, metric),
+        earlier_looks=results.interim_looks,
+        test=study.exact_test,
+    )
+
+
+def _intervals(results: StudyResults, metric: str, splits: Mapping[str, Splits]) -> dict[str, MeanInterval]:
+    table = results.table(metric)
+    return {} if table.empty else mean_intervals(table, metric=metric, splits=splits)
+
+
+def _smallest_step(results: StudyResults, metric: Metric) -> float | None:
+    """The step by which one test image moves the metric by; None where that is not known."""
     if metric.unit == "images":
         return 1.0
-    return luck.smallest_step if luck is not None and metric.name == RESAMPLED_METRIC else None
+    if metric.name != RESAMPLED_METRIC:
+        return None
+    uncertainty = results.test_set_uncertainty
+    return None if uncertainty is None else uncertainty.smallest_step
 
 
-def _comparisons(plan: Plan) -> list[Contrast]:
-    levels = {cell.name: cell.levels for cell in plan.cells}
+def _contrasts(reported: ReportedPlan) -> list[Contrast]:
+    levels = {cell.name: cell.levels for cell in reported.cells}
     return [
-        comparison(one.name, start, end, common_name(plan.study.factors, levels[start], levels[end]))
-        for one in plan.comparisons
-        for start, end in one.pairs
+        comparison(planned.name, start, end, common_name(reported.study.factors, levels[start], levels[end]))
+        for planned in reported.comparisons
+        for start, end in planned.pairs
     ]

@@ -8,24 +8,26 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 
-from assay.storage.record import Record, Result, UnreadableRecord
-from assay.storage.store import RecordSet, Store
-from assay.study import Cell, Plan, Trial
-from trainables.metrics import METRICS, Metric
+from assay.analysis.results import StudyResults
+from assay.storage.record import Record, Result
+from assay.storage.store import Store
+from assay.study import Cell, Trial
+from assay.study.names import counted
+from trainables.metrics import METRICS
 
 __all__ = [
     "CellSummary",
     "Lost",
     "Repeat",
+    "metric_rows",
     "outcome",
     "repeats_text",
-    "reported_metrics",
     "summarise",
     "tidy",
     "write_summary",
@@ -92,12 +94,12 @@ class CellSummary:
 
     @property
     def spread_of(self) -> str:
-        """What the spread is over, without what was lost: ``4 seeds``, ``2 seeds (means over 3 folds)``."""
+        """Repeats that the spread is over: ``4 seeds``, ``2 seeds (means over 3 folds)``."""
         return self._over(len(self._spread_values()))
 
     @property
     def planned_spread_of(self) -> str:
-        """What the spread is over when no repeat is lost: ``5 seeds``, ``3 seeds (means over 3 folds)``."""
+        """The same when no repeat is lost: ``5 seeds``, ``3 seeds (means over 3 folds)``."""
         return self._over(len(self._folds()) if len(self._seeds()) < 2 else len(self._seeds()))
 
     def count_text(self) -> str:
@@ -115,10 +117,10 @@ class CellSummary:
     def _over(self, number: int) -> str:
         seeds, folds = self._seeds(), self._folds()
         if len(folds) < 2:
-            return _count(number, "seed")
+            return counted(number, "seed")
         if len(seeds) < 2:
-            return _count(number, "fold")
-        return f"{_count(number, 'seed')} (means over {len(folds)} folds)"
+            return counted(number, "fold")
+        return f"{counted(number, 'seed')} (means over {len(folds)} folds)"
 
     def _seeds(self) -> set[int]:
         return {repeat.seed for repeat in self.repeats}
@@ -138,72 +140,96 @@ class CellSummary:
         return means
 
 
-def reported_metrics(plan: Plan) -> list[Metric]:
-    """The primary metric and the further ones of a study, each once."""
-    names = dict.fromkeys([plan.study.metrics.primary, *plan.study.metrics.report])
-    return [METRICS[name] for name in names]
-
-
-def summarise(
-    plan: Plan, records: Mapping[str, Record], metric: str, problems: Sequence[UnreadableRecord] = ()
-) -> list[CellSummary]:
-    """One metric on test data, for every cell in the plan's order."""
-    unreadable = {problem.trial for problem in problems}
-    values: dict[str, dict[Repeat, float]] = {cell.name: {} for cell in plan.cells}
-    lost: dict[str, Counter[tuple[str, str | None]]] = {cell.name: Counter() for cell in plan.cells}
-    planned: dict[str, list[Repeat]] = {cell.name: [] for cell in plan.cells}
-    for trial in plan.trials:
+def summarise(results: StudyResults, cells: Sequence[Cell], metric: str) -> list[CellSummary]:
+    """One metric on test data for some cells of the plan, in their order."""
+    unreadable = results.unreadable
+    values: dict[str, dict[Repeat, float]] = {cell.name: {} for cell in cells}
+    lost: dict[str, Counter[tuple[str, str | None]]] = {cell.name: Counter() for cell in cells}
+    planned: dict[str, list[Repeat]] = {cell.name: [] for cell in cells}
+    for trial in results.plan.trials:
+        if trial.cell not in planned:
+            continue
         repeat = Repeat(trial.seed, trial.fold)
         planned[trial.cell].append(repeat)
-        found = outcome(records.get(trial.id), metric, trial.id in unreadable)
-        if not isinstance(found, tuple):
-            values[trial.cell][repeat] = found
+        value = outcome(results.records.get(trial.id), metric, trial.id in unreadable)
+        if not isinstance(value, tuple):
+            values[trial.cell][repeat] = value
         else:
-            lost[trial.cell][found] += 1
+            lost[trial.cell][value] += 1
     return [
         CellSummary(
             cell=cell,
             metric=metric,
             repeats=tuple(planned[cell.name]),
             values=values[cell.name],
-            lost=tuple(Lost(repeats, *what) for what, repeats in lost[cell.name].items()),
+            lost=tuple(Lost(repeats, *why) for why, repeats in lost[cell.name].items()),
         )
-        for cell in plan.cells
+        for cell in cells
     ]
 
 
 def repeats_text(summary: CellSummary) -> str:
     """The repeats of a cell as planned: ``2 seeds``, ``2 seeds × 3 folds``."""
     seeds, folds = {r.seed for r in summary.repeats}, {r.fold for r in summary.repeats}
-    text = _count(len(seeds), "seed")
+    text = counted(len(seeds), "seed")
     return text if len(folds) < 2 else f"{text} × {len(folds)} folds"
 
 
-def tidy(
-    plan: Plan,
-    records: Mapping[str, Record],
-    problems: Sequence[UnreadableRecord] = (),
-    *,
-    metric: str | None = None,
-) -> pa.Table:
+def tidy(results: StudyResults) -> pa.Table:
     """One row per trial, part and metric; the key is study, cell, seed, fold, part, metric.
 
-    Every trial of the plan has a row for each metric that the study reports: without a value, and with
-    status and reason, where the repeat was lost. With ``metric``, its rows on test data only.
+    Every trial of the plan, a search's points among them, has a row for each metric that the study reports:
+    without a value, and with status and reason, where the repeat was lost.
     """
-    unreadable = {problem.trial for problem in problems}
-    reported = [metric.name for metric in reported_metrics(plan)]
-    factors = list(plan.study.factors)
+    reported = [metric.name for metric in results.metrics]
+
+    def rows(record: Record | None, unreadable: bool) -> Iterator[_Row]:
+        finished = record.result if record is not None and record.status == "finished" else None
+        for metric in dict.fromkeys([*reported, *(finished.metrics if finished is not None else ())]):
+            yield _test_row(record, metric, unreadable)
+        for metric, value in finished.validation.items() if finished is not None else ():
+            yield "val", metric, value, "finished", None
+
+    return _tabled(results, results.plan.trials, rows)
+
+
+def metric_rows(results: StudyResults, metric: str) -> pa.Table:
+    """One row per reported trial: its value of one metric on test data, or why there is none."""
+    return _tabled(
+        results,
+        results.reported.trials,
+        lambda record, unreadable: [_test_row(record, metric, unreadable)],
+    )
+
+
+def write_summary(results: StudyResults, store: Store) -> pa.Table:
+    """Write ``summary.parquet`` of the study, and return it."""
+    table = tidy(results)
+    store.write_table(f"{store.study(results.name)}/summary.parquet", table)
+    return table
+
+
+_Row = tuple[Part, str, float | None, str, str | None]  # part, metric, value, status, reason
+
+
+def _tabled(
+    results: StudyResults,
+    trials: Iterable[Trial],
+    rows: Callable[[Record | None, bool], Iterable[_Row]],
+) -> pa.Table:
+    """The ``rows`` of each trial's record, which is None or cannot be read, beside what names the trial."""
+    factors = list(results.plan.study.factors)
     schema = _schema(factors)
     columns: dict[str, list[Any]] = {name: [] for name in schema.names}
-    for trial in plan.trials:
-        record = records.get(trial.id)
-        fixed = _fixed_columns(plan, trial, record, factors)
-        for part, name, value, status, reason in _rows(record, reported, trial.id in unreadable, metric):
+    unreadable = results.unreadable
+    for trial in trials:
+        record = results.records.get(trial.id)
+        fixed = _fixed_columns(results.name, trial, record, factors)
+        for part, metric, value, status, reason in rows(record, trial.id in unreadable):
             row = {
                 **fixed,
                 "part": part,
-                "metric": name,
+                "metric": metric,
                 "value": value,
                 "status": status,
                 "reason": reason,
@@ -211,13 +237,6 @@ def tidy(
             for column, cell in row.items():
                 columns[column].append(cell)
     return pa.table(columns, schema=schema)
-
-
-def write_summary(store: Store, plan: Plan, found: RecordSet) -> pa.Table:
-    """Write ``summary.parquet`` of the study, and return it."""
-    table = tidy(plan, found.records, found.problems)
-    store.write_table(f"{store.study(plan.study.study)}/summary.parquet", table)
-    return table
 
 
 def _schema(factors: Sequence[str]) -> pa.Schema:
@@ -241,10 +260,10 @@ def _schema(factors: Sequence[str]) -> pa.Schema:
     )
 
 
-def _fixed_columns(plan: Plan, trial: Trial, record: Record | None, factors: Sequence[str]) -> dict[str, Any]:
+def _fixed_columns(study: str, trial: Trial, record: Record | None, factors: Sequence[str]) -> dict[str, Any]:
     result = record.result if record is not None else None
     return {
-        "study": plan.study.study,
+        "study": study,
         "cell": trial.cell,
         **{f"factor:{factor}": trial.levels.get(factor) for factor in factors},
         "seed": trial.seed,
@@ -256,22 +275,12 @@ def _fixed_columns(plan: Plan, trial: Trial, record: Record | None, factors: Seq
     }
 
 
-def _rows(
-    record: Record | None, reported: Sequence[str], unreadable: bool, only: str | None
-) -> Iterable[tuple[Part, str, float | None, str, str | None]]:
-    """Part, metric, value, status and reason of each row of one trial."""
-    result = record.result if record is not None and record.status == "finished" else None
-    metrics = list(dict.fromkeys([*reported, *(result.metrics if result is not None else ())]))
-    for metric in metrics if only is None else [only]:
-        found = outcome(record, metric, unreadable)
-        if not isinstance(found, tuple):
-            yield "test", metric, found, "finished", None
-        else:
-            status, reason = found
-            yield "test", metric, None, "finished" if status == "undefined" else status, reason
-    if result is not None and only is None:
-        for metric, value in result.validation.items():
-            yield "val", metric, value, "finished", None
+def _test_row(record: Record | None, metric: str, unreadable: bool) -> _Row:
+    value = outcome(record, metric, unreadable)
+    if not isinstance(value, tuple):
+        return "test", metric, value, "finished", None
+    status, reason = value
+    return "test", metric, None, "finished" if status == "undefined" else status, reason
 
 
 def outcome(record: Record | None, metric: str, unreadable: bool) -> float | tuple[str, str | None]:
@@ -293,7 +302,3 @@ def _why_undefined(result: Result, metric: str) -> str | None:
     # Records written before `undefined`: the reason stands in the note that has the metric's title.
     title = METRICS[metric].title
     return next((note for note in result.notes if title in note), None)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,25 +1,23 @@
-"""Test luck of a study: its trials' predictions, resampled by physical item.
+"""Test-set uncertainty of a study: its trials' predictions, resampled by physical item.
 
-The only part of a report that reads more than records: one file per trial.
+The interval says what a score could have been had other test items been photographed. Nothing else of a
+report reads more than records: here it is one file per trial.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
-import pyarrow as pa
 
+from assay.analysis.results import ReadPart, StudyResults
 from assay.analysis.statistics import ItemBootstrap, ItemInterval
-from assay.storage.record import Record
 from assay.storage.store import DamagedFileError
-from assay.study import Plan
 
-__all__ = ["RESAMPLED_METRIC", "ItemIntervals", "ReadPart", "read_item_intervals"]
+__all__ = ["RESAMPLED_METRIC", "ItemIntervals", "read_item_intervals"]
 
 RESAMPLED_METRIC = "image_ap"
-ReadPart = Callable[[Record, str], pa.Table | None]  # `Store.read_part`
 _NO_PREDICTIONS = ItemInterval(None, None, "no predictions")
 _OTHER_DATA = ItemInterval(None, None, "the cells are on other data")
 
@@ -35,48 +33,44 @@ class ItemIntervals:
     problems: tuple[str, ...] = ()  # predictions that could not be read
 
     def cell(self, name: str) -> ItemInterval:
-        """Of a cell's mean score."""
+        """Interval of a cell's mean score."""
         trials = self.trials.get(name)
         return self.bootstraps[self.data[name]].cell(trials) if trials else _NO_PREDICTIONS
 
     def difference(self, first: str, second: str) -> ItemInterval:
-        """Of the mean score of ``first`` minus that of ``second``."""
-        one, other = self.trials.get(first), self.trials.get(second)
-        if not one or not other:
+        """Interval of the mean score of ``first`` minus that of ``second``."""
+        left, right = self.trials.get(first), self.trials.get(second)
+        if not left or not right:
             return _NO_PREDICTIONS
         if self.data[first] != self.data[second]:
             return _OTHER_DATA
-        return self.bootstraps[self.data[first]].difference(one, other)
+        return self.bootstraps[self.data[first]].difference(left, right)
 
 
-def read_item_intervals(
-    plan: Plan, records: Mapping[str, Record], read_part: ReadPart
-) -> ItemIntervals | None:
-    """Read the predictions of all finished trials of the answer.
+def read_item_intervals(results: StudyResults, read_part: ReadPart) -> ItemIntervals | None:
+    """Read the predictions of all finished trials that are reported.
 
     Args:
-        plan: All that was to be trained; of a search, its replicated points answer.
-        records: By trial id.
+        results: The study; of a search, its replicated points count.
         read_part: Reads a file of a record: the store's, or one that remembers.
 
     Returns:
         None if the primary metric is not the one that is resampled (image AP), or nothing is finished.
     """
-    plan = plan.answer()
-    if plan.study.metrics.primary != RESAMPLED_METRIC:
+    if results.primary.name != RESAMPLED_METRIC:
         return None
     frames: dict[str, list[pd.DataFrame]] = {}
     trials: dict[str, list[str]] = {}
     data: dict[str, str] = {}
     problems: list[str] = []
-    for trial in plan.trials:
-        record = records.get(trial.id)
+    for trial in results.reported.trials:
+        record = results.records.get(trial.id)
         if record is None or record.result is None:
             continue
         try:
             table = read_part(record, "predictions.parquet")
         except (FileNotFoundError, DamagedFileError) as error:  # the record's scores stand all the same
-            problems.append(f"test luck leaves out trial {trial.id}: {error}")
+            problems.append(f"item intervals leave out trial {trial.id}: {error}")
             continue
         if table is not None:
             frame = table.select(["sample", "item", "label", "score"]).to_pandas()

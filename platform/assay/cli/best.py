@@ -38,22 +38,20 @@ def best(
     """
     import re
 
-    from assay.cli.lookup import study_name
+    from assay.cli.lookup import study_results
     from assay.report.search_tables import search_line
-    from assay.storage import Store
-    from assay.storage.plans import stored_plan
-    from assay.storage.search_points import best_points, judge
+    from assay.storage.search_points import best_points
     from assay.study.names import NAME_PATTERN
     from assay.study.writing import study_of_point
     from trainables.errors import InputError
 
     if not re.match(NAME_PATTERN, name):
         raise InputError(f"a study is named like {NAME_PATTERN}, found --as {name!r}.")
-    store = Store(storage)
-    plan = stored_plan(store, study_name(store, study))
+    results = study_results(storage, study)
+    plan = results.plan
     if plan.study.search is None:
         raise InputError(f"{plan.study.study} is no search: its study file says all that it trains.")
-    cells = {one.cell.name: one for one in plan.searched}
+    cells = {searched.cell.name: searched for searched in plan.searched}
     if cell is None and len(cells) > 1:
         raise InputError(
             f"{plan.study.study} searched several cells. Choose one with --cell: {', '.join(cells)}."
@@ -61,9 +59,8 @@ def best(
     searched = cells.get(cell or next(iter(cells)))
     if searched is None:
         raise InputError(f"{plan.study.study} has no cell {cell}. It searched {', '.join(cells)}.")
-    records = store.records(trial.id for trial in plan.trials)
-    judged = judge(plan, searched, plan.points, records)
-    ranked = best_points(plan, judged)
+    points = results.evaluated_points[searched.cell.name]
+    ranked = best_points(plan, points)
     if not ranked:
         raise InputError(
             f"no point of {plan.study.study} is finished yet. `assay status` shows how far it is."
@@ -73,7 +70,7 @@ def best(
     why = (
         f"The best point of {plan.study.study}: {winner.point.name}, validation.{metric} {winner.value:.4f} "
         f"(mean over {len(winner.repeats)} repeats). "
-        f"{search_line(plan, {searched.cell.name: judged})}"
+        f"{search_line(plan, {searched.cell.name: points})}"
     )
     text = study_of_point(plan, searched, winner.point, name, why)
     if output is None:

@@ -47,8 +47,9 @@ def show_forecast(
 
 def format_truth(store: Store, plan: Plan) -> str | None:
     """``8 finished trials took 2 h 10 min …, the forecast said 2 h``; None where there was no forecast."""
-    from assay.cli.output import count, duration
+    from assay.cli.output import duration
     from assay.storage.forecast import read_forecast, spent_hours
+    from assay.study.names import counted
 
     forecast = read_forecast(store, plan.study.study)
     if forecast is None:
@@ -61,7 +62,7 @@ def format_truth(store: Store, plan: Plan) -> str | None:
         return None
     expected = sum(of_cell[cell_of[record.id]] for record in known)
     took = duration(spent_hours(known) * 3600)
-    trials = count(len(known), "finished trial")
+    trials = counted(len(known), "finished trial")
     return f"{trials} took {took} one after the other, the forecast said {duration(expected)}"
 
 
@@ -108,6 +109,6 @@ def _cells(shape: Shape) -> str:
 
 
 def _source(shape: Shape) -> str:
-    from assay.cli.output import count
+    from assay.study.names import counted
 
-    return count(shape.seen, "finished trial" if shape.source == "finished trials" else "step")
+    return counted(shape.seen, "finished trial" if shape.source == "finished trials" else "step")

@@ -13,7 +13,7 @@ __all__ = ["labels", "register"]
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name or file.")]
 Hours = Annotated[
     float | None,
-    typer.Option("--hours", metavar="HOURS", help="Hours to spend; default: as many as the study can judge."),
+    typer.Option("--hours", metavar="HOURS", help="Hours to spend; default: as many as the study tells of."),
 ]
 Start = Annotated[
     str | None,
@@ -38,14 +38,9 @@ def labels(
     file what a label takes (`labelling`).
     """
     from assay.analysis.label_analysis import next_labels
-    from assay.cli.lookup import study_name
+    from assay.cli.lookup import study_results
     from assay.report.label_tables import next_section
     from assay.report.page.markdown import markdown_section
-    from assay.storage import Store
-    from assay.storage.plans import stored_plan
 
-    store = Store(storage)
-    plan = stored_plan(store, study_name(store, study))
-    found = store.records_of(trial.id for trial in plan.trials)
-    further = next_labels(plan, found.records, hours=hours, start=start)
+    further = next_labels(study_results(storage, study), hours=hours, start=start)
     typer.echo(markdown_section(next_section(further)))

@@ -9,9 +9,22 @@ from typing import TYPE_CHECKING
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
+    from assay.analysis.results import StudyResults
     from assay.storage import Store
 
-__all__ = ["study_name", "trial_id"]
+__all__ = ["study_name", "study_results", "trial_id"]
+
+
+def study_results(storage: str, text: str) -> StudyResults:
+    """The study that was run into the storage at a URI; ``text`` is its name or its file.
+
+    Raises:
+        InputError: If no such study was ever run there, or what is there cannot be read.
+    """
+    import assay
+
+    opened = assay.open(storage)
+    return opened.study(study_name(opened.store, text))
 
 
 def study_name(store: Store, text: str) -> str:

@@ -31,7 +31,7 @@ class Mirror:
         plan: Whose records.
         store: Where they lie.
         uri: MLflow's tracking URI; None: the store's own SQLite, if it has a place for one.
-        say: Observation what the user should know.
+        say: Shows a message to the user.
         patience: Seconds that the end of an interrupted run waits for MLflow.
     """
 
@@ -105,10 +105,10 @@ class Mirror:
         return None if uri is None else MlflowMirror(uri, self._store)
 
     def _tell(self, mirror: MlflowMirror) -> None:
-        from assay.storage.search_points import with_points
+        from assay.analysis.results import StudyResults
 
         try:
-            report = mirror.sync(with_points(self._plan, self._store))
+            report = mirror.sync(StudyResults.of_plan(self._plan, self._store))
         except Exception as error:  # noqa: BLE001 - said at the end; the study goes on, the next try may do
             self._lacking = _in_short(error)
         else:

@@ -76,8 +76,8 @@ def mlflow(
 
 
 def _replay(store: Store, uri: str, study: str | None, cache: Path | None) -> None:
+    from assay.analysis.results import StudyResults
     from assay.cli.lookup import study_name
-    from assay.storage.plans import stored_plan
     from assay.tracking import MlflowMirror
 
     mirror = MlflowMirror(uri, store)
@@ -85,7 +85,7 @@ def _replay(store: Store, uri: str, study: str | None, cache: Path | None) -> No
     _refuse_running(store, names)
     complete = True
     for name in names:
-        report = mirror.sync(stored_plan(store, name))
+        report = mirror.sync(StudyResults.read(store, name))
         typer.echo(f"{name}: {report.new} new, {report.already} known in {mirror.uri}")
         for trouble in (*report.failed, *([report.away] if report.away else [])):
             typer.echo(f"  {trouble}", err=True)

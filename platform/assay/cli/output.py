@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["WIDTH_OF_FILES", "console", "count", "duration", "size"]
+__all__ = ["WIDTH_OF_FILES", "console", "duration", "size"]
 
 WIDTH_OF_FILES = 140  # columns of a table that goes to a file or a pipe
 
@@ -44,8 +44,3 @@ def size(bytes_: float) -> str:
             return f"{bytes_:.0f} {unit}"
         bytes_ /= 1000
     return f"{bytes_:.1f} GB"
-
-
-def count(number: int, noun: str) -> str:
-    """`1 seed`, `3 seeds`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -208,14 +208,14 @@ def format_diff(diff: Mapping[str, tuple[Any, Any]]) -> str:
 
 
 def _summary(planned: Plan, records: Mapping[str, Record]) -> list[str]:
-    from assay.cli.output import count
+    from assay.study.names import counted
 
     study = planned.study
     total, done = planned.size, len(records)
     repeats = _format_repeats(len(study.repeats.seeds), len(study.repeats.folds))
     each = len(study.repeats.seeds) * max(1, len(study.repeats.folds))
     times = "×" if total == len(planned.cells) * each else "× up to"  # a data set may have no folds
-    trials = f"{count(len(planned.cells), 'cell')} {times} {repeats}"
+    trials = f"{counted(len(planned.cells), 'cell')} {times} {repeats}"
     if study.search is not None:
         trials = _format_budget(planned)
     need = study.resources
@@ -225,23 +225,23 @@ def _summary(planned: Plan, records: Mapping[str, Record]) -> list[str]:
             f"data: {m.reader}, {m.images} images, {m.defective} defective"
             for m in planned.manifests.values()
         ),
-        f"{trials} = {'at most ' if planned.pending_points else ''}{count(total, 'trial')}; "
+        f"{trials} = {'at most ' if planned.pending_points else ''}{counted(total, 'trial')}; "
         f"{done} done, {total - done} to train",
-        f"a trial takes {count(need.workers, 'worker')} with {count(need.cpus, 'CPU core')}{gpus} each; "
+        f"a trial takes {counted(need.workers, 'worker')} with {counted(need.cpus, 'CPU core')}{gpus} each; "
         f"packs: {need.pack}",
         f"{_gigabytes(planned)} (models: {study.keep.models}, probes: {study.keep.probes})",
     ]
 
 
 def _format_repeats(seeds: int, folds: int) -> str:
-    from assay.cli.output import count
+    from assay.study.names import counted
 
-    return count(seeds, "seed") + (f" × {count(folds, 'fold')}" if folds else "")
+    return counted(seeds, "seed") + (f" × {counted(folds, 'fold')}" if folds else "")
 
 
 def _format_budget(planned: Plan) -> str:
     """`60 points × 2 seeds in 1 cell + 3 best × 5 fresh seeds`, and how many points are drawn."""
-    from assay.cli.output import count
+    from assay.study.names import counted
     from assay.study.points import budget
 
     study = planned.study
@@ -249,11 +249,11 @@ def _format_budget(planned: Plan) -> str:
     points = budget(study)
     drawn = f" ({len(planned.points)} of {points * cells} drawn)"
     where = f" in {cells} cells each" if cells > 1 else ""
-    text = f"{count(points, 'point')} × {_format_repeats(len(study.repeats.seeds), folds)}{where}{drawn}"
+    text = f"{counted(points, 'point')} × {_format_repeats(len(study.repeats.seeds), folds)}{where}{drawn}"
     if study.replicate is not None:
         best = f"{study.replicate.best} best{' and the start points' if study.replicate.start else ''}"
         if study.replicate.ablate_winner:
-            best += f" and up to {count(len(study.space), 'ablation')} of the best"
+            best += f" and up to {counted(len(study.space), 'ablation')} of the best"
         text += f" + {best} × {_format_repeats(len(study.replicate.seeds), folds)}{where}"
     return text
 

@@ -1,19 +1,22 @@
-"""`assay report` and `assay logs`: what a study found, and what a trial said while it trained."""
+"""`assay report` and `assay logs`: what a study found, and what a trial wrote while it trained.
+
+A report is printed, or written with the files beside it, in a format that is found by its name or by the
+suffix of the file (:mod:`assay.report.formats`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from assay.cli.options import DEFAULT_STORAGE, Storage
 
 if TYPE_CHECKING:
-    from assay.report.formats import Form
-    from assay.storage import Record, Store
-    from assay.study import Plan
+    from assay.analysis.results import StudyResults
+    from assay.storage import Store
 
 __all__ = ["logs", "register", "report"]
 
@@ -22,9 +25,12 @@ OtherStudy = Annotated[
     str | None, typer.Argument(metavar="[OTHER]", help="Another study, to be put beside it.")
 ]
 Format = Annotated[
-    Literal["md", "latex", "html", "csv"] | None,
+    str | None,
     typer.Option(
-        "--format", help="How it is written; default: as FILE ends (.md, .tex, .html, .csv), else md."
+        "--format",
+        metavar="FORMAT",
+        help="md, latex, html, csv, or a format of another package; default: as FILE ends (.md, .tex, .html, "
+        ".csv), else md.",
     ),
 ]
 Output = Annotated[
@@ -42,11 +48,16 @@ Overlays = Annotated[
         "where models show them.",
     ),
 ]
-TestLuck = Annotated[
+TestUncertainty = Annotated[
     bool,
     typer.Option(
-        help="Intervals over test items: read a file of each trial. Leave them out for thousands of trials."
+        "--test-uncertainty/--no-test-uncertainty",
+        help="Intervals over test items: read a file of each trial. Leave them out for thousands of trials.",
     ),
+]
+# The name of that option in version 0.1.
+OldTestUncertainty = Annotated[
+    bool | None, typer.Option("--test-luck/--no-test-luck", hidden=True, show_default=False)
 ]
 TrialId = Annotated[str, typer.Argument(metavar="TRIAL", help="The id of a trial, or its unique start.")]
 Lines = Annotated[int, typer.Option("--lines", min=1, help="Lines from the end.")]
@@ -64,7 +75,8 @@ def report(
     format: Format = None,
     output: Output = None,
     overlays: Overlays = None,
-    test_luck: TestLuck = True,
+    test_uncertainty: TestUncertainty = True,
+    test_luck: OldTestUncertainty = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Print the answer of a study: the table of its cells, comparisons with verdicts, footnotes, trials.
@@ -77,56 +89,29 @@ def report(
     With OTHER two studies side by side: what their settings differ in, and the paired differences of the
     repeats that were tested on the same images.
     """
-    from assay.analysis.label_analysis import analyse_labels
-    from assay.analysis.study_analysis import analyse_study
-    from assay.analysis.test_set_uncertainty import read_item_intervals
-    from assay.cli.lookup import study_name
-    from assay.report.formats import Form, form_of, report_files
-    from assay.storage import Store
-    from assay.storage.interim_looks import read_interim_looks
-    from assay.storage.plans import stored_plan
+    from assay.cli.lookup import study_results
+    from assay.report.formats import format_of
     from trainables.errors import InputError
 
-    suffix = output.suffix.lower() if output is not None else ""
-    form = form_of(Form(format) if format else None, suffix)
-    store = Store(storage)
-    plan = stored_plan(store, study_name(store, study))
-    if other is not None:
-        beside = stored_plan(store, study_name(store, other))
-        if overlays is not None:
-            raise InputError("--overlays draws the cells of one study: leave it out, or name one study.")
-        _report_pair(store, (plan, beside), form, output)
-        return
-    found = store.records_of(trial.id for trial in plan.trials)
-    luck = read_item_intervals(plan, found.records, store.read_part) if test_luck else None
-    looks = read_interim_looks(store, plan.study.study)
-    answers = analyse_study(plan, found.records, found.problems, luck=luck, looks=looks)
+    form = format_of(format, output.suffix.lower() if output is not None else "")
     name = output.name if output is not None else ""
-    files = report_files(
-        form,
-        plan,
-        found.records,
-        answers,
-        problems=found.problems,
-        importance=_importance(plan, found.records),
-        labels=analyse_labels(plan, found.records, found.problems, looks=looks),
-        name=name,
-    )
-    _give(files, output)
+    results = study_results(storage, study)
+    if other is not None:
+        from assay.analysis.study_pair import pair_studies
+
+        beside = study_results(storage, other)
+        if overlays is not None:
+            raise InputError(
+                f"--overlays draws the cells of one study, found {results.name} and {beside.name}. Leave it "
+                "out, or name one study."
+            )
+        _give(form.pair_files(pair_studies(results, beside), name), output)
+        return
+    if not (test_uncertainty if test_luck is None else test_luck):
+        results = results.without_predictions()
+    _give(form.study_files(results, name), output)
     if overlays is not None:
-        _write_overlays(plan.answer(), store, found.records, overlays)
-
-
-def _report_pair(store: Store, plans: tuple[Plan, Plan], form: Form, output: Path | None) -> None:
-    from assay.report.formats import pair_files
-    from assay.report.two_studies import Side, side_by_side
-
-    sides: list[Side] = []
-    for plan in plans:
-        found = store.records_of(trial.id for trial in plan.trials)
-        sides.append(Side(plan, found.records, found.problems))
-    pair = side_by_side(*sides)
-    _give(pair_files(form, pair, output.name if output is not None else ""), output)
+        _write_overlays(results, overlays)
 
 
 def _give(files: Mapping[str, bytes], output: Path | None) -> None:
@@ -142,17 +127,7 @@ def _give(files: Mapping[str, bytes], output: Path | None) -> None:
         typer.echo(f"wrote {file}", err=True)
 
 
-def _importance(plan: Plan, records: Mapping[str, Record]) -> dict[str, dict[str, float]]:
-    """Cell → parameter → share of variance; empty for a study that is no search."""
-    if plan.study.search is None:
-        return {}
-    from assay.engine.proposals import importance
-    from assay.report.search_tables import evaluated_points
-
-    return {cell: importance(plan, judged) for cell, judged in evaluated_points(plan, records).items()}
-
-
-def _write_overlays(plan: Plan, store: Store, records: dict[str, Record], file: Path) -> None:
+def _write_overlays(results: StudyResults, file: Path) -> None:
     import cv2
 
     from assay.report.figures.mask_sheets import lineage_sheets, overlay_sheet
@@ -160,8 +135,10 @@ def _write_overlays(plan: Plan, store: Store, records: dict[str, Record], file: 
 
     if file.suffix.lower() != ".png":
         raise InputError(f"--overlays writes a PNG, found {file}. Name a file that ends with .png.")
-    sheets = {file.name: overlay_sheet(plan, store, records)}
-    for name, sheet in lineage_sheets(plan, store, records):
+    store = results.store
+    assert store is not None, "results of the command line come from a storage"
+    sheets = {file.name: overlay_sheet(results, store)}
+    for name, sheet in lineage_sheets(results, store):
         sheets[f"{file.stem}_files/{name}"] = sheet
     encoded = {name: cv2.imencode(".png", sheet) for name, sheet in sheets.items()}
     assert all(written for written, _ in encoded.values()), "a sheet is a uint8 picture"

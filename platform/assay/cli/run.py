@@ -14,6 +14,7 @@ from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Stora
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from assay.analysis.results import StudyResults
     from assay.engine import Outcome
     from assay.storage import Store
     from assay.study import Plan
@@ -67,6 +68,7 @@ def run(
     out = console()
     with LiveView(out) as view:
         view.message(f"reading {study}")
+        from assay.analysis.results import StudyResults
         from assay.cli.forecast import format_truth
         from assay.cli.mirror import Mirror
         from assay.cli.planning import read_plan
@@ -96,13 +98,14 @@ def run(
             outcome = run_study(planned, store, options)
             if outcome.interrupted:
                 mirror.interrupt()
-            _print_answer(out, store, planned)
-            truth = format_truth(store, with_points(planned, store))
+            results = StudyResults.of_plan(planned, store)
+            _print_results(out, store, results)
+            truth = format_truth(store, results.plan)
         view.message("dropping models that `keep` leaves out")
-        left = _drop_models(store, with_points(planned, store))
+        remaining = _drop_models(store, results)
     _print_ways_on(planned, outcome, storage, _pages(store, storage, tracking_uri))
-    if left:
-        typer.echo(f"models that `keep` leaves out stay for now: {left}")
+    if remaining:
+        typer.echo(f"models that `keep` leaves out stay for now: {remaining}")
     if mirror.lacking:
         replay = in_use("assay mlflow --sync", storage=storage, tracking_uri=tracking_uri)
         typer.echo(f"MLflow lacks some results ({mirror.lacking}). Nothing is lost: `{replay}` replays them.")
@@ -122,46 +125,38 @@ def _write_plan(store: Store, plan: Plan) -> None:
     store.write_table(f"{store.study(name)}/plan.parquet", plan.to_table())
 
 
-def _drop_models(store: Store, plan: Plan) -> str | None:
+def _drop_models(store: Store, results: StudyResults) -> str | None:
     """Free the models that no study keeps, once all repeats of their cell have a record.
 
     Returns:
-        Why they stay, if something is in the way: the study has its answer all the same.
+        Why they stay, if something is in the way: the study has its results all the same.
     """
     from assay.storage.plans import stored_plans
     from assay.storage.retention import free, unkept_models
     from trainables.errors import InputError
 
     try:
-        records = store.records(trial.id for trial in plan.trials)
-        others = partial(stored_plans, store, but=plan.study.study)
-        free(store, unkept_models(store, plan, records, others))
+        others = partial(stored_plans, store, but=results.name)
+        free(store, unkept_models(store, results.plan, results.records, others))
     except (InputError, OSError) as error:
         return str(error)
     return None
 
 
-def _print_answer(out: Console, store: Store, plan: Plan) -> None:
-    from assay.analysis.study_analysis import analyse_study
+def _print_results(out: Console, store: Store, results: StudyResults) -> None:
     from assay.analysis.summary import write_summary
-    from assay.analysis.test_set_uncertainty import read_item_intervals
     from assay.report.build import study_page
     from assay.report.terminal import terminal_page
-    from assay.storage.interim_looks import read_interim_looks, record_look
-    from assay.storage.search_points import with_points
+    from assay.storage.interim_looks import record_look
 
-    plan = with_points(plan, store)
-    found = store.records_of(trial.id for trial in plan.trials)
-    if len(found.records) == len(plan.trials):
-        record_look(store, plan)
+    if len(results.records) == len(results.plan.trials):
+        record_look(store, results.plan)
     out.print()
-    looks = read_interim_looks(store, plan.study.study)
     # One file for each trial is read: seconds here, and minutes for what `assay report` is asked for.
-    few = len(plan.answer().trials) <= _FEW_TRIALS
-    luck = read_item_intervals(plan, found.records, store.read_part) if few else None
-    answers = analyse_study(plan, found.records, found.problems, luck=luck, looks=looks)
-    out.print(terminal_page(study_page(plan, found.records, answers, found.problems)))
-    write_summary(store, plan, found)
+    few = len(results.reported.trials) <= _FEW_TRIALS
+    shown = results if few else results.without_predictions()
+    out.print(terminal_page(study_page(shown, brief=True)))
+    write_summary(results, store)
 
 
 def _pages(store: Store, storage: str, tracking_uri: str | None) -> str | None:

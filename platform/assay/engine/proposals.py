@@ -151,7 +151,7 @@ def _quiet() -> Generator[None]:
         optuna.logging.set_verbosity(level)
 
 
-def importance(plan: Plan, judged: Sequence[EvaluatedPoint]) -> dict[str, float]:
+def importance(plan: Plan, points: Sequence[EvaluatedPoint]) -> dict[str, float]:
     """The share of each parameter in the objective's variance (fANOVA), largest first; together 1.
 
     Only parameters that every point has are weighed against each other; a conditional one is absent. Empty
@@ -159,7 +159,7 @@ def importance(plan: Plan, judged: Sequence[EvaluatedPoint]) -> dict[str, float]
     """
     search, space = plan.study.search, plan.study.space
     assert search is not None
-    told = [Observation.of(one) for one in judged if one.value is not None]
+    told = [Observation.of(point) for point in points if point.value is not None]
     shared = [path for path in space if told and all(path in one.values for one in told)]
     if len(told) < _FEWEST or not shared or len({one.value for one in told}) < 2:
         return {}

@@ -17,7 +17,7 @@ from assay.storage import Record, Store
 from assay.storage.search_points import (
     EvaluatedPoint,
     best_to_ablate,
-    judge,
+    evaluate_points,
     point_trials,
     read_ablations,
     read_points,
@@ -110,13 +110,16 @@ class _CellSearch:
             done = yield from self._train(self._asked()[start:stop], fresh=False)
             if not done:
                 return
-        judged = judge(self.plan, self.searched, self._asked(), self.log.records)
-        chosen = winners(self.plan, judged) or []
-        yield from self._train([*chosen, *self._ablations(judged)], fresh=True)
+        evaluated = self._evaluated(self._asked())
+        chosen = winners(self.plan, evaluated) or []
+        yield from self._train([*chosen, *self._ablations(evaluated)], fresh=True)
 
-    def _ablations(self, judged: Sequence[EvaluatedPoint]) -> list[Ablation]:
+    def _evaluated(self, points: Sequence[Point]) -> list[EvaluatedPoint]:
+        return evaluate_points(self.search, self.searched, points, self.log.records)
+
+    def _ablations(self, evaluated: Sequence[EvaluatedPoint]) -> list[Ablation]:
         """The best point with each changed parameter at its default, written down before any of it trains."""
-        best = best_to_ablate(self.plan, judged)
+        best = best_to_ablate(self.plan, evaluated)
         if best is None:
             return []
         trainable = find_trainable(self.searched.cell.trainable)
@@ -130,9 +133,7 @@ class _CellSearch:
     def _ask(self, start: int, stop: int) -> None:
         """Draw what the batch lacks, and write it down before any of it trains."""
         asked = self._asked()
-        told = [
-            Observation.of(one) for one in judge(self.plan, self.searched, asked[:start], self.log.records)
-        ]
+        told = [Observation.of(point) for point in self._evaluated(asked[:start])]
         told += [Observation(point.values, "running") for point in asked[start:stop]]
         new: list[Point] = []
         for index in range(len(asked), stop):

@@ -10,70 +10,81 @@ import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
+from assay.analysis.results import StudyResults
 from assay.analysis.statistics import ItemInterval
 from assay.analysis.statistics.wording import interval_text
-from assay.analysis.study_analysis import StudyAnalysis
-from assay.analysis.summary import CellSummary, reported_metrics, summarise
+from assay.analysis.summary import CellSummary
+from assay.analysis.test_set_uncertainty import ItemIntervals
 from assay.report.page.model import NOTHING, Column, TextTable, superscript
-from assay.storage.record import Record, UnreadableRecord
-from assay.study import Cell, Plan
+from assay.study import Cell, Study
 from assay.study.nesting import NO_LEVEL
 from assay.study.published import published_values
 from trainables.metrics import Metric
 
 __all__ = [
+    "ITEM_INTERVAL",
     "ablation_table",
     "decimals_of",
+    "item_interval_text",
     "level_columns",
     "level_texts",
-    "luck_text",
     "mean_spread",
     "metric_title",
 ]
 
+ITEM_INTERVAL = "item interval"  # heading of the intervals over test items
 _MARKS = {"on": "✓", "off": "–", NO_LEVEL: "n/a"}
 
 
-def ablation_table(
-    plan: Plan,
-    records: Mapping[str, Record],
-    problems: Sequence[UnreadableRecord] = (),
-    answers: StudyAnalysis | None = None,
-) -> TextTable:
+def ablation_table(results: StudyResults, *, analysed: bool = True) -> TextTable:
     """One row per cell: the factors' levels, mean ± spread of each metric, what is published of it, and n.
 
     ``n`` counts the primary metric; a further metric that has fewer values says so in the note. Of a search
-    the rows are the winners on fresh seeds. With ``answers`` the best cells are bold, and where predictions
-    were read, the test luck of the primary metric stands beside it.
+    the rows are the winners on fresh seeds. The best cells are bold, and where predictions are read, the
+    interval over test items stands beside the primary metric. A table that is not ``analysed`` has neither.
     """
-    plan = plan.answer()
-    metrics = reported_metrics(plan)
-    summaries = [summarise(plan, records, metric.name, problems) for metric in metrics]
-    columns = level_columns(plan)
-    primary = len(columns)
-    luck = answers.luck if answers is not None else None
-    published = _published_columns(plan, metrics)
-    for metric in metrics:
-        columns.append(Column(metric_title(metric), "right"))
-        columns += [Column("test luck", "right")] if luck is not None and metric is metrics[0] else []
-        columns += [Column("published", "right")] if metric.name in published else []
-    columns.append(Column("n", "right"))
+    study, cells, metrics = results.plan.study, results.reported.cells, results.metrics
+    summaries = [results.summary(metric.name) for metric in metrics]
+    uncertainty = results.test_set_uncertainty if analysed else None
+    published = _published_columns(study, cells, metrics)
     notes: list[str] = []
     rows: list[tuple[str, ...]] = []
-    for index, cell in enumerate(plan.cells):
+    for index, cell in enumerate(cells):
         of_cell = [summary[index] for summary in summaries]
         values: list[str] = []
         for summary, metric in zip(of_cell, metrics, strict=True):
             values.append(mean_spread(summary, metric))
-            if luck is not None and metric is metrics[0]:
+            if uncertainty is not None and metric is metrics[0]:
                 decimals = decimals_of(metric, summary.planned)
-                values.append(luck_text(luck.cell(cell.name), decimals, cell.name, notes))
+                values.append(item_interval_text(uncertainty.cell(cell.name), decimals, cell.name, notes))
             values += [published[metric.name][index]] if metric.name in published else []
-        rows.append((*level_texts(plan, cell), *values, _count_cell(of_cell, metrics, notes)))
-    best = answers.best.cells if answers is not None and answers.best is not None else frozenset[str]()
-    bold = frozenset((row, primary) for row, cell in enumerate(plan.cells) if cell.name in best)
-    links = {(row, len(columns) - 1): (cell.name,) for row, cell in enumerate(plan.cells)}
-    return TextTable(tuple(columns), tuple(rows), tuple(notes), bold, links)
+        rows.append((*level_texts(study, cell), *values, _count_cell(of_cell, metrics, notes)))
+    best = results.analysis.best if analysed else None
+    bold = best.cells if best is not None else frozenset[str]()
+    columns, primary = _columns(study, metrics, uncertainty, published), len(level_columns(study))
+    return TextTable(
+        columns=columns,
+        rows=tuple(rows),
+        notes=tuple(notes),
+        bold=frozenset((row, primary) for row, cell in enumerate(cells) if cell.name in bold),
+        links={(row, len(columns) - 1): (cell.name,) for row, cell in enumerate(cells)},
+    )
+
+
+def _columns(
+    study: Study,
+    metrics: Sequence[Metric],
+    uncertainty: ItemIntervals | None,
+    published: Mapping[str, Sequence[str]],
+) -> tuple[Column, ...]:
+    columns = level_columns(study)
+    for metric in metrics:
+        columns.append(Column(metric_title(metric), "right"))
+        if uncertainty is not None and metric is metrics[0]:
+            columns.append(Column(ITEM_INTERVAL, "right"))
+        if metric.name in published:
+            columns.append(Column("published", "right"))
+    return (*columns, Column("n", "right"))
 
 
 def metric_title(metric: Metric) -> str:
@@ -81,30 +92,32 @@ def metric_title(metric: Metric) -> str:
     return f"{metric.title} {'↑' if metric.better == 'higher' else '↓'}"
 
 
-def level_columns(plan: Plan) -> list[Column]:
+def level_columns(study: Study) -> list[Column]:
     """The columns that tell cells apart: the factors; of a search and without factors also the name."""
-    factors = plan.study.factors
-    columns = [Column(factor, "center" if _is_switch(plan, factor) else "left") for factor in factors]
-    return [*columns, Column("cell", "left")] if _is_named(plan) else columns
+    factors = study.factors
+    columns = [Column(factor, "center" if _is_switch(study, factor) else "left") for factor in factors]
+    return [*columns, Column("cell", "left")] if _is_named(study) else columns
 
 
-def level_texts(plan: Plan, cell: Cell) -> list[str]:
-    """What stands in :func:`level_columns` for a cell: ✓ and – for factors that are `on` and `off`."""
-    texts = [_level(plan, factor, cell.levels[factor]) for factor in plan.study.factors]
-    return [*texts, cell.name] if _is_named(plan) else texts
+def level_texts(study: Study, cell: Cell) -> list[str]:
+    """The texts in :func:`level_columns` for a cell: ✓ and – for factors that are `on` and `off`."""
+    texts = [_level(study, factor, cell.levels[factor]) for factor in study.factors]
+    return [*texts, cell.name] if _is_named(study) else texts
 
 
-def luck_text(luck: ItemInterval, decimals: int, name: str, notes: list[str]) -> str:
+def item_interval_text(interval: ItemInterval, decimals: int, name: str, notes: list[str]) -> str:
     """``[0.912, 0.968]``; where there is no interval a dash, and why in ``notes``."""
-    if luck.low is not None and luck.high is not None:
-        return interval_text(luck.low, luck.high, decimals)
-    notes.append(f"{name}: {luck.note}")
+    if interval.low is not None and interval.high is not None:
+        return interval_text(interval.low, interval.high, decimals)
+    notes.append(f"{name}: {interval.note}")
     return f"{NOTHING} {superscript(len(notes))}"
 
 
-def _published_columns(plan: Plan, metrics: Sequence[Metric]) -> dict[str, list[str]]:
+def _published_columns(
+    study: Study, cells: Sequence[Cell], metrics: Sequence[Metric]
+) -> dict[str, list[str]]:
     """Metric → what is published of it for each cell; with the decimals that the study gives."""
-    of_cells = [published_values(plan.study, cell.levels) for cell in plan.cells]
+    of_cells = [published_values(study, cell.levels) for cell in cells]
     columns: dict[str, list[str]] = {}
     for metric in metrics:
         given = [values[metric.name] for values in of_cells if metric.name in values]
@@ -152,13 +165,13 @@ def decimals_of(metric: Metric, repeats: int) -> int:
     return (3 if metric.unit == "share" else 1) + more
 
 
-def _level(plan: Plan, factor: str, level: str) -> str:
-    return _MARKS[level] if _is_switch(plan, factor) else level
+def _level(study: Study, factor: str, level: str) -> str:
+    return _MARKS[level] if _is_switch(study, factor) else level
 
 
-def _is_named(plan: Plan) -> bool:
-    return not plan.study.factors or plan.study.search is not None
+def _is_named(study: Study) -> bool:
+    return not study.factors or study.search is not None
 
 
-def _is_switch(plan: Plan, factor: str) -> bool:
-    return set(plan.study.factors[factor]) <= set(_MARKS)
+def _is_switch(study: Study, factor: str) -> bool:
+    return set(study.factors[factor]) <= set(_MARKS)

@@ -1,93 +1,72 @@
-"""The answer of a study as a :class:`Page`: question, ablation table, comparisons, footnotes, trials.
+"""The report of a study as a :class:`Page`: question, ablation table, comparisons, footnotes, trials.
 
-Numbers come from records only, through :mod:`assay.report.ablation_table` and
-:mod:`assay.report.comparison_tables`. What is concluded from them is
-:mod:`assay.analysis.statistics`, and how a page is written :mod:`assay.report.page`.
+Each section is made by a function of its own from the study's results and nothing else. The conclusions are
+drawn by :mod:`assay.analysis`, and :mod:`assay.report.formats` writes the page.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 
-from assay.analysis.label_analysis import LabelAnalysis
-from assay.analysis.study_analysis import StudyAnalysis
+from assay.analysis.results import StudyResults
 from assay.report.ablation_table import ablation_table
 from assay.report.cell_tables import interval_section, trial_section
-from assay.report.comparison_tables import best_notes, sections
+from assay.report.comparison_tables import best_notes, comparison_sections
 from assay.report.footnotes import footnotes
 from assay.report.label_tables import label_sections
 from assay.report.page.model import Page, Section
 from assay.report.pictures import study_pictures
-from assay.report.search_tables import evaluated_points, search_line, search_sections
+from assay.report.search_tables import search_line, search_sections
 from assay.report.stage_tables import stage_section
-from assay.storage.record import Record, UnreadableRecord
-from assay.study import Plan
 
-__all__ = ["answer_sections", "count_line", "study_page", "table_notes"]
+__all__ = ["compared_sections", "count_line", "study_page", "table_notes"]
 
 
-def study_page(
-    plan: Plan,
-    records: Mapping[str, Record],
-    answers: StudyAnalysis,
-    problems: Sequence[UnreadableRecord] = (),
-    importance: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
-    *,
-    labels: LabelAnalysis | None = None,
-) -> Page:
+def study_page(results: StudyResults, *, brief: bool = False) -> Page:
     """The page of a study.
 
     Args:
-        plan: All that was to be trained.
-        records: The records there are, by trial id (``store.records_of(ids).records``).
-        answers: What the records say (``analyse_study``).
-        problems: Records that could not be read: named under the table.
-        importance: Of a search: cell → parameter → share of the objective's variance.
-        labels: What labels buy (``analyse_labels``).
+        results: The study as trained.
+        brief: Leave out what labels buy, and what mattered in a search: they take seconds.
     """
-    further = label_sections(plan, labels) if labels is not None else ()
+    study = results.plan.study
+    importance = {} if brief else results.importance
     return Page(
-        title=plan.study.study,
-        question=plan.study.question.strip(),
-        count=count_line(plan, records),
-        table=ablation_table(plan, records, problems, answers),
-        notes=table_notes(plan, records, answers, problems),
-        intervals=interval_section(plan, records, problems, answers),
-        sections=(*answer_sections(plan, records, answers), *further),
-        pictures=study_pictures(plan, records, answers),
-        search=search_sections(plan, records, importance) if plan.study.search is not None else (),
-        trials=trial_section(plan, records, problems),
+        title=results.name,
+        question=study.question.strip(),
+        count=count_line(results),
+        table=ablation_table(results),
+        notes=table_notes(results),
+        intervals=interval_section(results),
+        sections=(*compared_sections(results), *(() if brief else label_sections(results))),
+        pictures=tuple(study_pictures(results)),
+        search=search_sections(results, importance) if study.search is not None else (),
+        trials=trial_section(results),
     )
 
 
-def table_notes(
-    plan: Plan,
-    records: Mapping[str, Record],
-    answers: StudyAnalysis,
-    problems: Sequence[UnreadableRecord] = (),
-) -> tuple[str, ...]:
-    """What stands below the ablation table, without the notes that its cells refer to by number."""
-    return (*best_notes(plan, answers), *footnotes(plan, records, problems))
+def table_notes(results: StudyResults) -> tuple[str, ...]:
+    """The notes below the ablation table, without those that its cells refer to by number."""
+    return (*best_notes(results), *footnotes(results))
 
 
-def answer_sections(plan: Plan, records: Mapping[str, Record], answers: StudyAnalysis) -> tuple[Section, ...]:
+def compared_sections(results: StudyResults) -> tuple[Section, ...]:
     """Comparisons, effects and stages; what labels buy is not among them."""
-    stages = stage_section(plan, records)
-    return (*sections(plan, answers), *([stages] if stages is not None else ()))
+    stages = stage_section(results)
+    return (*comparison_sections(results), *([stages] if stages is not None else ()))
 
 
-def count_line(plan: Plan, records: Mapping[str, Record]) -> str:
+def count_line(results: StudyResults) -> str:
     """``18 trials of 6 cells: 17 finished, 1 diverged. Data: synthetic, 240 images, 60 defective.``"""
+    plan, records = results.plan, results.records
     count = Counter(records[t.id].status if t.id in records else "missing" for t in plan.trials)
     order = ("finished", "diverged", "pruned", "failed", "missing")
-    found = ", ".join(f"{count[status]} {status}" for status in order if count[status])
+    states = ", ".join(f"{count[status]} {status}" for status in order if count[status])
     data = "; ".join(
         f"{m.reader}, {m.images} images, {m.defective} defective" for m in plan.manifests.values()
     )
-    text = f"{len(plan.trials)} trials of {len(plan.cells)} cells: {found}."
+    text = f"{len(plan.trials)} trials of {len(plan.cells)} cells: {states}."
     if plan.study.search is not None:
-        searched = search_line(plan, evaluated_points(plan, records))
-        text = f"{searched} {len(plan.trials)} trials: {found or 'none'}."
+        searched = search_line(plan, results.evaluated_points)
+        text = f"{searched} {len(plan.trials)} trials: {states or 'none'}."
     return f"{text} Data: {data}." if data else text

@@ -1,18 +1,18 @@
-"""What stands behind the ablation table: intervals of its means, and every trial of its cells."""
+"""The numbers behind the ablation table: intervals of its means, and every trial of its cells."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from assay.analysis.results import StudyResults
 from assay.analysis.statistics import MeanInterval
 from assay.analysis.statistics.contrast_test import ONE_SIDED
 from assay.analysis.statistics.wording import interval_text
-from assay.analysis.study_analysis import StudyAnalysis
-from assay.analysis.summary import CellSummary, outcome, reported_metrics, summarise
+from assay.analysis.summary import CellSummary, outcome
 from assay.report.ablation_table import decimals_of, level_columns, level_texts
 from assay.report.page.model import NOTHING, Column, Section, TextTable, superscript
-from assay.storage.record import Record, UnreadableRecord
-from assay.study import Plan, Trial
+from assay.storage.record import Record
+from assay.study import Trial
 from trainables.metrics import METRICS, Metric
 
 __all__ = ["interval_section", "listed_trials", "trial_rows", "trial_section"]
@@ -20,61 +20,50 @@ __all__ = ["interval_section", "listed_trials", "trial_rows", "trial_section"]
 _NO_INTERVAL = "No interval: fewer than three repeats, a repeat without a value, or all repeats of one value."
 
 
-def interval_section(
-    plan: Plan, records: Mapping[str, Record], problems: Sequence[UnreadableRecord], answers: StudyAnalysis
-) -> Section | None:
+def interval_section(results: StudyResults) -> Section | None:
     """Mean and 95 % interval of each reported metric, a row for each cell; None if there is no interval."""
-    plan = plan.answer()
-    metrics = reported_metrics(plan)
-    found = [one for of_metric in answers.intervals.values() for one in of_metric.values()]
-    if not found:
+    study, metrics, of_metrics = results.plan.study, results.metrics, results.analysis.intervals
+    intervals = [interval for of_metric in of_metrics.values() for interval in of_metric.values()]
+    if not intervals:
         return None
-    summaries = [summarise(plan, records, metric.name, problems) for metric in metrics]
+    summaries = [results.summary(metric.name) for metric in metrics]
+    cells = results.reported.cells
     rows = [
         (
-            *level_texts(plan, cell),
-            *(
-                _mean_interval(of_metric[row], answers.intervals[of_metric[row].metric])
-                for of_metric in summaries
-            ),
+            *level_texts(study, cell),
+            *(_mean_interval(summary[row], of_metrics[summary[row].metric]) for summary in summaries),
         )
-        for row, cell in enumerate(plan.cells)
+        for row, cell in enumerate(cells)
     ]
-    columns = [*level_columns(plan), *(Column(metric.title, "right") for metric in metrics)]
-    kinds = dict.fromkeys(f"{one.method}, claim: {one.claim}" for one in found)
+    columns = [*level_columns(study), *(Column(metric.title, "right") for metric in metrics)]
+    kinds = dict.fromkeys(f"{interval.method}, claim: {interval.claim}" for interval in intervals)
+    approximate = any(interval.approximate for interval in intervals)
     return Section(
         "Intervals of the means",
         f"Mean with its 95 % interval ({'; '.join(kinds)}). Cells are compared by their differences below, "
         "not by whether their intervals overlap.",
-        TextTable(tuple(columns), tuple(rows), (ONE_SIDED,) if any(one.approximate for one in found) else ()),
-        () if len(found) == len(metrics) * len(plan.cells) else (_NO_INTERVAL,),
+        TextTable(tuple(columns), tuple(rows), (ONE_SIDED,) if approximate else ()),
+        () if len(intervals) == len(metrics) * len(cells) else (_NO_INTERVAL,),
     )
 
 
-def trial_section(
-    plan: Plan, records: Mapping[str, Record], problems: Sequence[UnreadableRecord] = ()
-) -> Section:
+def trial_section(results: StudyResults) -> Section:
     """Every trial, cell by cell: the numbers that all others are made of, as recorded."""
-    metrics = reported_metrics(plan)
-    folds = any(trial.fold is not None for trial in plan.trials)
-    return listed_trials(trial_rows(plan, records, problems, metrics, folds=folds), metrics, folds=folds)
+    trials, metrics = results.plan.trials, results.metrics
+    folds = any(trial.fold is not None for trial in trials)
+    return listed_trials(trial_rows(results, trials, metrics, folds=folds), metrics, folds=folds)
 
 
 def trial_rows(
-    plan: Plan,
-    records: Mapping[str, Record],
-    problems: Sequence[UnreadableRecord],
-    metrics: Sequence[Metric],
-    *,
-    folds: bool,
+    results: StudyResults, trials: Iterable[Trial], metrics: Sequence[Metric], *, folds: bool
 ) -> list[tuple[str, ...]]:
-    """Cell, seed, fold (if ``folds``), trial, status and values of every trial, cell by cell."""
-    unreadable = {problem.trial for problem in problems}
-    of_cells: dict[str, list[tuple[str, ...]]] = {cell.name: [] for cell in plan.cells}
-    for trial in plan.trials:
+    """Cell, seed, fold (if ``folds``), trial, status and values of some trials, cell by cell."""
+    unreadable = results.unreadable
+    of_cells: dict[str, list[tuple[str, ...]]] = {cell.name: [] for cell in results.plan.cells}
+    for trial in trials:
         fold = [NOTHING if trial.fold is None else str(trial.fold)] if folds else []
-        row = (trial.cell, str(trial.seed), *fold, trial.id)
-        of_cells[trial.cell].append((*row, *_outcomes(trial, records, metrics, unreadable)))
+        outcomes = _outcomes(results.records.get(trial.id), metrics, trial.id in unreadable)
+        of_cells[trial.cell].append((trial.cell, str(trial.seed), *fold, trial.id, *outcomes))
     return [row for of_cell in of_cells.values() for row in of_cell]
 
 
@@ -105,16 +94,13 @@ def _mean_interval(summary: CellSummary, intervals: Mapping[str, MeanInterval]) 
     return f"{text} {superscript(1)}" if interval.approximate else text
 
 
-def _outcomes(
-    trial: Trial, records: Mapping[str, Record], metrics: Sequence[Metric], unreadable: set[str]
-) -> list[str]:
+def _outcomes(record: Record | None, metrics: Sequence[Metric], unreadable: bool) -> list[str]:
     """Status of a trial, and its value of each metric."""
-    record = records.get(trial.id)
-    status = "unreadable" if trial.id in unreadable else "missing" if record is None else record.status
+    status = "unreadable" if unreadable else "missing" if record is None else record.status
     values: list[str] = []
     for metric in metrics:
-        found = outcome(record, metric.name, trial.id in unreadable)
-        values.append(NOTHING if isinstance(found, tuple) else _value(metric, found))
+        value = outcome(record, metric.name, unreadable)
+        values.append(NOTHING if isinstance(value, tuple) else _value(metric, value))
     return [status, *values]
 
 

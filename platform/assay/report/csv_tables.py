@@ -7,69 +7,64 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
-from assay.analysis.stage_scores import stage_intervals, stage_summaries
+from assay.analysis.results import StudyResults
+from assay.analysis.stage_scores import stage_intervals
 from assay.analysis.statistics import ComparisonResult, MeanInterval, results_table
-from assay.analysis.study_analysis import StudyAnalysis, splits_of
-from assay.analysis.summary import CellSummary, reported_metrics, summarise
-from assay.storage.record import Record, UnreadableRecord
-from assay.study import Cell, Plan
+from assay.analysis.summary import CellSummary
+from assay.study import Cell, Study
 from assay.study.published import published_values
 
-__all__ = ["answers_csv", "cells_csv", "comparisons_csv", "stages_csv"]
+__all__ = ["cells_csv", "comparison_rows_csv", "comparisons_csv", "stages_csv"]
 
 _MEAN_COLUMNS = ("metric", "mean", "sd", "sd_over", "n", "n_planned", "low", "high", "interval", "claim")
-_CELL_COLUMNS = (*_MEAN_COLUMNS, "luck_low", "luck_high", "bold", "published")
+_CELL_COLUMNS = (*_MEAN_COLUMNS, "item_low", "item_high", "bold", "published")
 
 
-def cells_csv(
-    plan: Plan,
-    records: Mapping[str, Record],
-    answers: StudyAnalysis,
-    problems: Sequence[UnreadableRecord] = (),
-) -> str:
+def cells_csv(results: StudyResults) -> str:
     """One row per cell and metric: what the ablation table and the intervals of its means show."""
-    plan = plan.answer()
-    by_metric = [summarise(plan, records, metric.name, problems) for metric in reported_metrics(plan)]
+    study = results.plan.study
+    by_metric = [results.summary(metric.name) for metric in results.metrics]
     rows = [
-        [*_key(plan, cell), *_values(plan, of_metric[index], answers)]
-        for index, cell in enumerate(plan.cells)
+        [*_key(study, cell), *_values(results, of_metric[index])]
+        for index, cell in enumerate(results.reported.cells)
         for of_metric in by_metric
     ]
-    return _csv([*_key_columns(plan), *_CELL_COLUMNS], rows)
+    return _csv([*_key_columns(study), *_CELL_COLUMNS], rows)
 
 
-def comparisons_csv(answers: StudyAnalysis) -> str:
+def comparisons_csv(results: StudyResults) -> str:
     """One row per claim and comparison (by all metrics), main effect and interaction."""
-    return answers_csv([*answers.comparisons, *answers.main_effects, *answers.interactions, *answers.further])
+    analysis = results.analysis
+    return comparison_rows_csv(
+        [*analysis.comparisons, *analysis.main_effects, *analysis.interactions, *analysis.further]
+    )
 
 
-def answers_csv(answers: Sequence[ComparisonResult]) -> str:
-    """One row per answer."""
-    table = results_table(answers)
+def comparison_rows_csv(results: Sequence[ComparisonResult]) -> str:
+    """One row per result."""
+    table = results_table(results)
     return _csv(list(table.columns), table.astype(object).where(table.notna(), None).to_numpy().tolist())
 
 
-def stages_csv(plan: Plan, records: Mapping[str, Record]) -> str:
+def stages_csv(results: StudyResults) -> str:
     """One row per stage, cell and metric: what the section on stages shows, floors last."""
-    plan = plan.answer()
-    scores = stage_summaries(plan, records)
-    intervals = stage_intervals(plan, records, scores, splits_of(plan))
+    study = results.plan.study
     rows = [
-        [*_key(plan, summary.cell), one.of, one.stage, *_mean(summary, interval)]
-        for one, of_one in zip(scores, intervals, strict=True)
-        for summary, interval in zip(one.summaries, of_one, strict=True)
+        [*_key(study, summary.cell), stage.of, stage.stage, *_mean(summary, interval)]
+        for stage, intervals in zip(results.stages, stage_intervals(results), strict=True)
+        for summary, interval in zip(stage.summaries, intervals, strict=True)
     ]
-    return _csv([*_key_columns(plan), "of", "stage", *_MEAN_COLUMNS], rows)
+    return _csv([*_key_columns(study), "of", "stage", *_MEAN_COLUMNS], rows)
 
 
-def _key_columns(plan: Plan) -> list[str]:
-    return ["study", "cell", *(f"factor:{factor}" for factor in plan.study.factors)]
+def _key_columns(study: Study) -> list[str]:
+    return ["study", "cell", *(f"factor:{factor}" for factor in study.factors)]
 
 
-def _key(plan: Plan, cell: Cell) -> list[object]:
-    return [plan.study.study, cell.name, *(cell.levels[factor] for factor in plan.study.factors)]
+def _key(study: Study, cell: Cell) -> list[object]:
+    return [study.study, cell.name, *(cell.levels[factor] for factor in study.factors)]
 
 
 def _mean(summary: CellSummary, interval: MeanInterval | None) -> list[object]:
@@ -88,16 +83,17 @@ def _mean(summary: CellSummary, interval: MeanInterval | None) -> list[object]:
     ]
 
 
-def _values(plan: Plan, summary: CellSummary, answers: StudyAnalysis) -> list[object]:
-    cell, metric = summary.cell.name, summary.metric
-    primary = metric == plan.study.metrics.primary
-    luck = answers.luck.cell(cell) if primary and answers.luck is not None else None
-    best = answers.best.cells if primary and answers.best is not None else None
+def _values(results: StudyResults, summary: CellSummary) -> list[object]:
+    cell, metric, study = summary.cell.name, summary.metric, results.plan.study
+    primary, analysis = metric == study.metrics.primary, results.analysis
+    uncertainty = results.test_set_uncertainty if primary else None
+    items = None if uncertainty is None else uncertainty.cell(cell)
+    best = analysis.best.cells if primary and analysis.best is not None else None
     return [
-        *_mean(summary, answers.intervals[metric].get(cell)),
-        *((None, None) if luck is None else (luck.low, luck.high)),
+        *_mean(summary, analysis.intervals[metric].get(cell)),
+        *((None, None) if items is None else (items.low, items.high)),
         None if best is None else cell in best,
-        published_values(plan.study, summary.cell.levels).get(metric),
+        published_values(study, summary.cell.levels).get(metric),
     ]
 
 

@@ -1,40 +1,42 @@
-"""What a reader must know beside the numbers: where thresholds come from, what was departed from, and why."""
+"""Footnotes of a table: where thresholds come from, what was departed from, and why.
+
+Each is a fact of the plan or of the records, and none is chosen by its scores. Equal records give equal
+notes: there is no date in them.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from assay.analysis.summary import summarise
-from assay.storage.record import Record, UnreadableRecord
-from assay.study import Plan
+from assay.analysis.results import StudyResults
+from assay.storage.record import Record
+from assay.study import Comparison, Plan, ReportedPlan
 from assay.study.points import budget
 
 __all__ = ["footnotes"]
 
 _NAMED_CELLS = 3  # more are counted
-_SAID_ALREADY = "thresholds: no validation images"  # by the note on validation
+_THRESHOLD_NOTE = "thresholds: no validation images"  # the note on validation tells it
 
 
-def footnotes(
-    plan: Plan, records: Mapping[str, Record], problems: Sequence[UnreadableRecord] = ()
-) -> list[str]:
+def footnotes(results: StudyResults) -> list[str]:
     """The footnotes under a study's table, without those that a row's ``n`` refers to by number."""
-    searched, plan = plan, plan.answer()
-    finished = {trial_id: record for trial_id, record in records.items() if record.result is not None}
+    plan, reported = results.plan, results.reported
+    finished = {id_: record for id_, record in results.records.items() if record.result is not None}
     return [
-        *_spread_note(plan, records),
-        *_search_notes(searched),
-        *_published_note(plan),
+        *_spread_note(results),
+        *_search_notes(plan),
+        *_published_note(reported),
         *_threshold_notes(finished),
-        *_validation_notes(plan),
-        *_method_note(plan),
-        *_notes_of_cells(plan, finished),
-        *_bundles(plan),
-        *_allowances(plan),
+        *_validation_notes(reported),
+        *_method_note(reported),
+        *_notes_of_cells(reported, finished),
+        *_bundles(reported.comparisons),
+        *_allowances(reported.comparisons),
         *plan.warnings,
-        *(f"Left out: {problem}" for problem in problems),
-        _origin(searched, records),
+        *(f"Left out: {problem}" for problem in results.problems),
+        _origin(results),
     ]
 
 
@@ -49,26 +51,28 @@ def _search_notes(plan: Plan) -> list[str]:
             "The best point is also trained with each changed parameter at its default, one at a time."
         )
     notes += [
-        f"{one.name} is left out, the method refuses it: {one.reason}" for one in plan.ablated if one.reason
+        f"{point.name} is left out, the method refuses it: {point.reason}"
+        for point in plan.ablated
+        if point.reason
     ]
     if len(plan.searched) > 1:
         notes.append(f"Each cell was searched with the same budget: {budget(plan.study)} points.")
         if plan.comparisons:
             notes.append("Compared are the best points of two cells: their drawn settings differ as well.")
     if plan.pending_points:
-        notes.append("The search is not over: winners are trained again when all points are judged.")
+        notes.append("The search is not over: winners are trained again when all points are evaluated.")
     return notes
 
 
-def _spread_note(plan: Plan, records: Mapping[str, Record]) -> list[str]:
-    summaries = summarise(plan, records, plan.study.metrics.primary)
+def _spread_note(results: StudyResults) -> list[str]:
+    summaries = results.summary(results.primary.name)
     kinds = dict.fromkeys(s.planned_spread_of for s in summaries if s.spread is not None)
     if not kinds:
         return []
     return [f"Mean ± standard deviation over {' or '.join(kinds)}, on test images."]
 
 
-def _published_note(plan: Plan) -> list[str]:
+def _published_note(plan: ReportedPlan) -> list[str]:
     published = plan.study.published
     if published is None:
         return []
@@ -96,7 +100,7 @@ def _counted(sources: Counter[str]) -> str:
     return ", ".join(f"{source} ({count} trials)" for source, count in sources.most_common())
 
 
-def _validation_notes(plan: Plan) -> list[str]:
+def _validation_notes(plan: ReportedPlan) -> list[str]:
     without = [cell.name for cell in plan.cells if cell.data.validation is None]
     if not without:
         return []
@@ -104,32 +108,34 @@ def _validation_notes(plan: Plan) -> list[str]:
     return [text + _where(plan, without) + "."]
 
 
-def _method_note(plan: Plan) -> list[str]:
+def _method_note(plan: ReportedPlan) -> list[str]:
     """Which cell is trained with which method, where a study has several."""
     cells: dict[str, list[str]] = {}
     for cell in plan.cells:
         cells.setdefault(cell.trainable, []).append(cell.name)
     if len(cells) < 2:
         return []
-    return [f"Methods: {'; '.join(f'`{name}` in {_listed(of_one)}' for name, of_one in cells.items())}."]
+    return [
+        f"Methods: {'; '.join(f'`{name}` in {_listed(of_method)}' for name, of_method in cells.items())}."
+    ]
 
 
-def _notes_of_cells(plan: Plan, records: Mapping[str, Record]) -> list[str]:
+def _notes_of_cells(plan: ReportedPlan, finished: Mapping[str, Record]) -> list[str]:
     """Notes of methods and evaluations, each once, with the cells that it is about."""
     cells: dict[str, dict[str, None]] = {}
     for cell in plan.cells:
         for note in cell.footnotes:
             cells.setdefault(note, {})[cell.name] = None
     for trial in plan.trials:
-        record = records.get(trial.id)
+        record = finished.get(trial.id)
         if record is not None and record.result is not None:
             for note in record.result.notes:
-                if not note.startswith(_SAID_ALREADY):
+                if not note.startswith(_THRESHOLD_NOTE):
                     cells.setdefault(note, {})[trial.cell] = None
     return [note.rstrip(".") + _where(plan, list(names)) + "." for note, names in cells.items()]
 
 
-def _where(plan: Plan, cells: Sequence[str]) -> str:
+def _where(plan: ReportedPlan, cells: Sequence[str]) -> str:
     if len(cells) == len(plan.cells):
         return ""
     return f" (in {_listed(cells)})"
@@ -140,28 +146,29 @@ def _listed(cells: Sequence[str]) -> str:
     return ", ".join(cells[:_NAMED_CELLS]) + (f" and {more} more cell{'s' * (more > 1)}" if more > 0 else "")
 
 
-def _bundles(plan: Plan) -> list[str]:
+def _bundles(comparisons: Sequence[Comparison]) -> list[str]:
     """A level may set several things at once: its effect is theirs together."""
     return [
         f"{comparison.name} changes {', '.join(f'`{path}`' for path in comparison.paths)} together."
-        for comparison in plan.comparisons
+        for comparison in comparisons
         if len(comparison.paths) > 1
     ]
 
 
-def _origin(plan: Plan, records: Mapping[str, Record]) -> str:
+def _origin(results: StudyResults) -> str:
     """Question and program. No date: equal records give equal pages."""
     programs = dict.fromkeys(
         ", ".join(f"{name} {versions[name]}" for name in ("assay", "torch") if name in versions)
-        for versions in (record.environment.versions for record in records.values())
+        for versions in (record.environment.versions for record in results.records.values())
     )
     trained = " and ".join(sorted(filter(None, programs)))
-    study = f"Study `{plan.study.content_hash}`: sha256 of what its file asks, comments and resources apart."
+    hash_ = results.plan.study.content_hash
+    study = f"Study `{hash_}`: sha256 of what its file asks, comments and resources apart."
     return f"{study} Trained with {trained}." if trained else study
 
 
-def _allowances(plan: Plan) -> list[str]:
-    allowed = {(c.name, path): reason for c in plan.comparisons for path, reason in c.allowed.items()}
+def _allowances(comparisons: Sequence[Comparison]) -> list[str]:
+    allowed = {(c.name, path): reason for c in comparisons for path, reason in c.allowed.items()}
     return [
         f"{name}: the cells also differ in `{path}`, allowed because: {reason.rstrip('.')}."
         for (name, path), reason in allowed.items()

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from assay.analysis.label_analysis import LabelAnalysis, NextLabels
 from assay.analysis.label_costs import LabelCell, LabelCosts
+from assay.analysis.results import StudyResults
 from assay.analysis.statistics import ComparisonResult
 from assay.analysis.statistics.enough_masks import Enough
 from assay.analysis.statistics.next_labels import EvenPrice, Gain
@@ -13,7 +14,6 @@ from assay.analysis.statistics.wording import interval_text, signed
 from assay.report.ablation_table import decimals_of
 from assay.report.comparison_tables import verdict_text
 from assay.report.page.model import NOTHING, Column, Section, TextTable
-from assay.study import Plan
 
 __all__ = ["count_text", "label_sections", "next_section", "time_unit"]
 
@@ -21,16 +21,19 @@ _TELLS = ("shown", "suggested")
 _LONG = 2.0  # hours from which tables and pictures count in hours
 
 
-def label_sections(plan: Plan, answers: LabelAnalysis) -> Iterator[Section]:
-    """All that the study says about its labels, in reading order."""
-    decimals = decimals_of(answers.costs.metric, max(len(cell.values) for cell in answers.costs.cells))
-    yield _costs(plan, answers.costs, decimals)
-    if answers.steps:
-        yield _steps(answers, decimals)
-    if answers.enough:
-        yield _enough(plan, answers)
-    if answers.further:
-        yield next_section(answers.further)
+def label_sections(results: StudyResults) -> Iterator[Section]:
+    """All that the study says about its labels, in reading order; nothing where labels are not priced."""
+    labels = results.labels
+    if labels is None:
+        return
+    decimals = decimals_of(labels.costs.metric, max(len(cell.values) for cell in labels.costs.cells))
+    yield _costs(results, labels.costs, decimals)
+    if labels.steps:
+        yield _steps(labels, decimals)
+    if labels.enough:
+        yield _enough(labels, results.plan.study.resolve)
+    if labels.further:
+        yield next_section(labels.further)
 
 
 def time_unit(costs: LabelCosts) -> tuple[float, str]:
@@ -43,7 +46,7 @@ def count_text(number: float) -> str:
     return f"{number:.0f}" if abs(number - round(number)) < 0.05 else f"{number:.1f}"
 
 
-def _costs(plan: Plan, costs: LabelCosts, decimals: int) -> Section:
+def _costs(results: StudyResults, costs: LabelCosts, decimals: int) -> Section:
     times, unit = time_unit(costs)
     columns = (
         Column("cell", "left"),
@@ -71,10 +74,10 @@ def _costs(plan: Plan, costs: LabelCosts, decimals: int) -> Section:
         f"Labelling of the training part, at {labelling.image_label_seconds:g} s per image label and "
         f"{labelling.mask_seconds:g} s per mask; images, masks and scores are means over repeats."
     )
-    return Section("What labels buy", intro, TextTable(columns, rows), tuple(_cost_notes(plan, costs)))
+    return Section("What labels buy", intro, TextTable(columns, rows), tuple(_cost_notes(results, costs)))
 
 
-def _cost_notes(plan: Plan, costs: LabelCosts) -> Iterator[str]:
+def _cost_notes(results: StudyResults, costs: LabelCosts) -> Iterator[str]:
     title, better = costs.metric.title, costs.metric.better
     if any(cell.on_front for cell in costs.cells):
         where = " of the same data" if len({cell.data for cell in costs.cells}) > 1 else ""
@@ -84,21 +87,20 @@ def _cost_notes(plan: Plan, costs: LabelCosts) -> Iterator[str]:
         )
     if any(cell.compared is None for cell in costs.cells):
         yield "Cells without a repeat in common with the others on their data are on no front."
-    plan = plan.answer()
-    left_out = [c.name for c in plan.cells if all(c.levels != k.cell.levels for k in costs.cells)]
+    left_out = [c.name for c in results.reported.cells if all(c.levels != k.cell.levels for k in costs.cells)]
     if left_out:
         yield f"Left out, without a finished training: {', '.join(left_out)}."
     if len({cell.cell.data.mask_detail for cell in costs.cells}) > 1:
         yield "Every mask is reckoned with the same seconds, however finely it is drawn (`mask_detail`)."
-    if plan.study.resolve is None:
+    if results.plan.study.resolve is None:
         yield "How many masks are enough is said where the study names a difference that matters (`resolve`)."
 
 
-def _steps(answers: LabelAnalysis, decimals: int) -> Section:
-    costs = answers.costs
+def _steps(labels: LabelAnalysis, decimals: int) -> Section:
+    costs = labels.costs
     of_name = {cell.cell.name: cell for cell in costs.cells}
     times, unit = time_unit(costs)
-    claims = list(dict.fromkeys(one.claim for one in answers.steps))
+    claims = list(dict.fromkeys(step.claim for step in labels.steps))
     columns = (
         Column("step", "left"),
         *([Column("claim", "left")] if len(claims) > 1 else []),
@@ -109,17 +111,17 @@ def _steps(answers: LabelAnalysis, decimals: int) -> Section:
     )
     rows: list[tuple[str, ...]] = []
     notes: dict[str, int] = {}
-    for one in answers.steps:
-        hours = of_name[str(one.cell_a)].hours - of_name[str(one.cell_b)].hours
-        found = (one.difference, one.low, one.high)
+    for step in labels.steps:
+        hours = of_name[str(step.cell_a)].hours - of_name[str(step.cell_b)].hours
+        gain = (step.difference, step.low, step.high)
         rows.append(
             (
-                one.comparison,
-                *([one.claim] if len(claims) > 1 else []),
+                step.comparison,
+                *([step.claim] if len(claims) > 1 else []),
                 f"{hours * times:.1f}",
-                _estimate(found, decimals),
-                _estimate([None if value is None else value / hours for value in found], decimals),
-                verdict_text(one, notes),
+                _estimate(gain, decimals),
+                _estimate([None if value is None else value / hours for value in gain], decimals),
+                verdict_text(step, notes),
             )
         )
     return Section(
@@ -128,19 +130,20 @@ def _steps(answers: LabelAnalysis, decimals: int) -> Section:
         "comparisons; the hours are counted, not estimated. A family of its own (Holm). The same scores "
         "chose the front, so take it as a hint.",
         TextTable(columns, tuple(rows), tuple(notes)),
-        tuple(_indistinct(answers.steps)),
+        tuple(_indistinct(labels.steps)),
     )
 
 
 def _indistinct(steps: Sequence[ComparisonResult]) -> Iterator[str]:
-    for claim in dict.fromkeys(one.claim for one in steps):
-        names = [one.comparison for one in steps if one.claim == claim and one.verdict not in _TELLS]
+    for claim in dict.fromkeys(step.claim for step in steps):
+        names = [step.comparison for step in steps if step.claim == claim and step.verdict not in _TELLS]
         if names:
             yield f"Not distinguishable ({claim}): {'; '.join(names)}."
 
 
-def _enough(plan: Plan, answers: LabelAnalysis) -> Section:
-    costs = answers.costs
+def _enough(labels: LabelAnalysis, resolve: float | None) -> Section:
+    assert resolve is not None, "nothing is enough without a difference that matters"
+    costs = labels.costs
     times, unit = time_unit(costs)
     lines = {line[0].line: line for line in costs.lines}
     named = any(lines)
@@ -154,43 +157,44 @@ def _enough(plan: Plan, answers: LabelAnalysis) -> Section:
     )
     rows: list[tuple[str, ...]] = []
     notes: dict[str, None] = {}
-    for name, of_claims in answers.enough:
+    for name, of_claims in labels.enough:
         everything = lines[name][-1]
-        for one in of_claims:
+        for enough in of_claims:
             rows.append(
                 (
                     *([name] if named else []),
-                    one.claim,
-                    str(one.n) if one.n == one.n_planned else f"{one.n} of {one.n_planned}",
-                    _numbers(one),
-                    _hours_of(one, everything, costs, times),
-                    f"{one.all_masks} ({everything.hours * times:.1f} {unit})",
+                    enough.claim,
+                    str(enough.n) if enough.n == enough.n_planned else f"{enough.n} of {enough.n_planned}",
+                    _numbers(enough),
+                    _hours_of(enough, everything, costs, times),
+                    f"{enough.all_masks} ({everything.hours * times:.1f} {unit})",
                 )
             )
-            if one.note:
-                notes[f"{name + ', ' if named else ''}{one.claim}: {one.note}."] = None
+            if enough.note:
+                notes[f"{name + ', ' if named else ''}{enough.claim}: {enough.note}."] = None
     intro = (
-        f"From which number of masks on no more than {plan.study.resolve:g} {costs.metric.title} is lost "
+        f"From which number of masks on no more than {resolve:g} {costs.metric.title} is lost "
         "against all masks, on the mean; in brackets the numbers for which a loss of just so much is inside "
         "the 95 % interval. Between trained numbers a straight line in log(1 + masks) is taken."
     )
     return Section("How many masks are enough", intro, TextTable(columns, tuple(rows)), tuple(notes))
 
 
-def _numbers(one: Enough) -> str:
-    def say(number: int) -> str:
-        return "all" if number == one.all_masks else str(number)
+def _numbers(enough: Enough) -> str:
+    def text(number: int) -> str:
+        return "all" if number == enough.all_masks else str(number)
 
-    if one.masks is None:
+    if enough.masks is None:
         return NOTHING
-    interval = "" if one.low is None or one.high is None else f" [{say(one.low)}, {say(one.high)}]"
-    return say(one.masks) + interval
+    if enough.low is None or enough.high is None:
+        return text(enough.masks)
+    return f"{text(enough.masks)} [{text(enough.low)}, {text(enough.high)}]"
 
 
-def _hours_of(one: Enough, everything: LabelCell, costs: LabelCosts, times: float) -> str:
-    if one.masks is None:
+def _hours_of(enough: Enough, everything: LabelCell, costs: LabelCosts, times: float) -> str:
+    if enough.masks is None:
         return NOTHING
-    saved = (everything.masks - min(one.masks, everything.masks)) * costs.labelling.mask_seconds / 3600
+    saved = (everything.masks - min(enough.masks, everything.masks)) * costs.labelling.mask_seconds / 3600
     return f"{(everything.hours - saved) * times:.1f}"
 
 
@@ -204,41 +208,41 @@ def next_section(further: Sequence[NextLabels]) -> Section:
         Column("gain", "right"),
     )
     rows: list[tuple[str, ...]] = []
-    for one in further:
-        if one.start is None:
+    for labels in further:
+        if labels.start is None:
             continue
-        advice, name = one.advice, one.start.cell.name
-        rows.append(
-            (name, one.counted, count_text(advice.bought.image_labels), _gain(advice.image_labels, decimals))
-        )
+        advice, name, image_labels = labels.advice, labels.start.cell.name, labels.counted
+        bought = count_text(advice.bought.image_labels)
+        rows.append((name, image_labels, bought, _gain(advice.image_labels, decimals)))
         rows.append((name, "masks", count_text(advice.bought.masks), _gain(advice.masks, decimals)))
-        rows.append((name, f"masks instead of {one.counted}", "", _gain(advice.difference, decimals)))
+        rows.append((name, f"masks instead of {image_labels}", "", _gain(advice.difference, decimals)))
     explained = (
         "Expected gain in score with 95 % interval, all hours spent on one kind of label; from a Gaussian "
         "process over the cells. It speaks for images like those that the study's levels add."
     )
-    judged = any(one.advice.masks is not None for one in further)
+    planned = any(labels.advice.masks is not None for labels in further)
     return Section(
         "What to label next",
-        " ".join(_advice(one) for one in further),
+        " ".join(_advice(labels) for labels in further),
         TextTable(columns, tuple(rows)),
-        (explained,) if judged else (),
+        (explained,) if planned else (),
     )
 
 
-def _advice(one: NextLabels) -> str:
-    advice = one.advice
-    if one.start is None:
+def _advice(labels: NextLabels) -> str:
+    advice, start = labels.advice, labels.start
+    if start is None:
         return f"No advice: {advice.reason}."
-    there = f"{count_text(one.labels.image_labels)} {one.counted} and {count_text(one.labels.masks)} masks"
+    image_labels, masks = count_text(labels.labels.image_labels), count_text(labels.labels.masks)
+    there = f"{image_labels} {labels.counted} and {masks} masks"
     long = advice.hours >= _LONG
     spent = f"{advice.hours:.1f} further hours" if long else f"{advice.hours * 60:.1f} further minutes"
     if advice.choice is None or advice.p_masks is None:
-        text = f"No advice for {spent} from {one.start.cell.name} ({there}): {advice.reason}."
+        text = f"No advice for {spent} from {start.cell.name} ({there}): {advice.reason}."
     else:
         sure = advice.p_masks if advice.choice == "masks" else 1 - advice.p_masks
-        choice = "masks" if advice.choice == "masks" else one.counted
-        text = f"Spend {spent} on {choice}, from {one.start.cell.name} ({there}): "
+        choice = "masks" if advice.choice == "masks" else labels.counted
+        text = f"Spend {spent} on {choice}, from {start.cell.name} ({there}): "
         text += f"they gain more with P = {sure:.2f}."
     return f"{text} {_even(advice.even)}".strip()
 
@@ -256,9 +260,9 @@ def _gain(gain: Gain | None, decimals: int) -> str:
     return NOTHING if gain is None else _estimate(gain, decimals)
 
 
-def _estimate(found: Sequence[float | None], decimals: int) -> str:
+def _estimate(estimate: Sequence[float | None], decimals: int) -> str:
     """Value, and the ends of its interval where it has one."""
-    value, low, high = found
+    value, low, high = estimate
     if value is None:
         return NOTHING
     text = signed(value, decimals)

@@ -1,6 +1,6 @@
 """The pages of a search: its best points, its history, and which parameters mattered.
 
-Values are the objective on validation images, mean over the repeats that judged a point. They chose the
+Values are the objective on validation images, mean over the repeats that evaluated a point. They chose the
 point, so they flatter it: what it is worth stands in the table of its replicates on fresh seeds.
 """
 
@@ -8,88 +8,89 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from assay.analysis.results import StudyResults
 from assay.report.page.model import NOTHING, Column, Section, TextTable
-from assay.storage.record import Record
-from assay.storage.search_points import EvaluatedPoint, best_points, judge
+from assay.storage.search_points import EvaluatedPoint, best_points
 from assay.study import Plan
+from assay.study.names import counted
 from assay.study.points import budget
 from assay.study.search import Scalar
 from assay.study.space import format_parameter, format_scalar
 
-__all__ = ["evaluated_points", "search_line", "search_sections"]
+__all__ = ["search_line", "search_sections"]
 
 _BEST = 5  # points shown of each cell
 
 
-def evaluated_points(plan: Plan, records: Mapping[str, Record]) -> dict[str, list[EvaluatedPoint]]:
-    """What is known of the points, cell by cell."""
-    return {one.cell.name: judge(plan, one, plan.points, records) for one in plan.searched}
-
-
-def search_line(plan: Plan, judged: Mapping[str, Sequence[EvaluatedPoint]]) -> str:
+def search_line(plan: Plan, points: Mapping[str, Sequence[EvaluatedPoint]]) -> str:
     """``Search with tpe: 12 of 60 points drawn in each of 2 cells; 20 finished, 3 pruned, 1 failed.``"""
     assert plan.study.search is not None
-    points = [one for of_cell in judged.values() for one in of_cell]
+    drawn = [point for of_cell in points.values() for point in of_cell]
     counts = [
-        f"{sum(one.status == status for one in points)} {status}"
+        f"{sum(point.status == status for point in drawn)} {status}"
         for status in ("finished", "pruned", "failed", "open")
-        if any(one.status == status for one in points)
+        if any(point.status == status for point in drawn)
     ]
-    where = "" if len(judged) == 1 else f" in {len(judged)} cells"
-    asked = f"{len(points)} of {budget(plan.study) * len(judged)} points drawn{where}"
-    return f"Search with {plan.study.search.sampler}: {'; '.join([asked, ', '.join(counts)]).rstrip('; ')}."
+    where = "" if len(points) == 1 else f" in {len(points)} cells"
+    count = f"{len(drawn)} of {budget(plan.study) * len(points)} points drawn{where}"
+    return f"Search with {plan.study.search.sampler}: {'; '.join([count, ', '.join(counts)]).rstrip('; ')}."
 
 
 def search_sections(
-    plan: Plan, records: Mapping[str, Record], shares: Mapping[str, Mapping[str, float]]
+    results: StudyResults, importance: Mapping[str, Mapping[str, float]]
 ) -> tuple[Section, ...]:
-    """What a search adds to a report: best points, importance of the parameters, history, space."""
-    judged = evaluated_points(plan, records)
-    importance = _importance_table(plan, shares)
+    """Sections that a search adds to a report: best points, importance of parameters, history, space.
+
+    Args:
+        results: The study.
+        importance: Cell → parameter → share of the objective's variance.
+    """
+    plan, points = results.plan, results.evaluated_points
+    importance_table = _importance_table(plan, importance)
     return (
         Section(
             "Best points",
             f"{_objective(plan)} on validation images, mean over {_repeats(plan)}; it chose the points, and "
             "flatters them. Values that were not drawn are `–`.",
-            _best_table(plan, judged),
+            _best_table(plan, points),
         ),
         Section(
             "Importance",
             "Share of the variance of the objective (fANOVA over the finished points). Parameters that only "
             "some points have are left out."
-            if importance is not None
+            if importance_table is not None
             else "Too few finished points, or all of one value: nothing can be said yet.",
-            importance,
+            importance_table,
         ),
-        Section("History", "", _history_table(plan, judged), _reasons(judged)),
+        Section("History", "", _history_table(plan, points), _reasons(points)),
         Section("Space", notes=tuple(_space(plan))),
     )
 
 
-def _best_table(plan: Plan, judged: Mapping[str, Sequence[EvaluatedPoint]]) -> TextTable:
+def _best_table(plan: Plan, points: Mapping[str, Sequence[EvaluatedPoint]]) -> TextTable:
     """The best points of each cell, with all drawn values."""
     columns = [Column("point", "left"), Column(_objective(plan), "right"), Column("from", "left")]
-    best = [one for of_cell in judged.values() for one in best_points(plan, of_cell)[:_BEST]]
+    best = [point for of_cell in points.values() for point in best_points(plan, of_cell)[:_BEST]]
     rows = [
-        (one.point.name, _value(one.value), one.point.source, *_values(plan, one.point.values))
-        for one in best
+        (row.point.name, _value(row.value), row.point.source, *_values(plan, row.point.values))
+        for row in best
     ]
     return TextTable((*columns, *_parameters(plan)), tuple(rows), links=_links(best))
 
 
-def _history_table(plan: Plan, judged: Mapping[str, Sequence[EvaluatedPoint]]) -> TextTable:
+def _history_table(plan: Plan, points: Mapping[str, Sequence[EvaluatedPoint]]) -> TextTable:
     """Every point in the order in which it was drawn, what became of it, and the best value until then."""
     assert plan.study.search is not None
     sign = plan.study.search.objective.sign
     rows: list[tuple[str, ...]] = []
-    for of_cell in judged.values():
+    for of_cell in points.values():
         best: float | None = None
-        for one in of_cell:
-            if one.value is not None and (best is None or sign * one.value > sign * best):
-                best = one.value
-            drawn = _values(plan, one.point.values)
+        for row in of_cell:
+            if row.value is not None and (best is None or sign * row.value > sign * best):
+                best = row.value
+            drawn = _values(plan, row.point.values)
             rows.append(
-                (one.point.name, one.status, _value(one.value), _value(best), one.point.source, *drawn)
+                (row.point.name, row.status, _value(row.value), _value(best), row.point.source, *drawn)
             )
     columns = [
         Column("point", "left"),
@@ -98,27 +99,29 @@ def _history_table(plan: Plan, judged: Mapping[str, Sequence[EvaluatedPoint]]) -
         Column("best so far", "right"),
         Column("from", "left"),
     ]
-    links = _links([one for of_cell in judged.values() for one in of_cell])
+    links = _links([point for of_cell in points.values() for point in of_cell])
     return TextTable((*columns, *_parameters(plan)), tuple(rows), links=links)
 
 
-def _reasons(judged: Mapping[str, Sequence[EvaluatedPoint]]) -> tuple[str, ...]:
+def _reasons(points: Mapping[str, Sequence[EvaluatedPoint]]) -> tuple[str, ...]:
     """Why points have no value, each once."""
-    said = [f"{one.point.name}: {one.reason}" for of_cell in judged.values() for one in of_cell if one.reason]
-    return tuple(dict.fromkeys(said))
+    reasons = [
+        f"{row.point.name}: {row.reason}" for of_cell in points.values() for row in of_cell if row.reason
+    ]
+    return tuple(dict.fromkeys(reasons))
 
 
 def _importance_table(plan: Plan, shares: Mapping[str, Mapping[str, float]]) -> TextTable | None:
     """Share of the objective's variance by parameter, a column per cell; None when nothing is known."""
-    told = {cell: of_cell for cell, of_cell in shares.items() if of_cell}
-    if not told:
+    known = {cell: of_cell for cell, of_cell in shares.items() if of_cell}
+    if not known:
         return None
-    weight = {path: sum(of_cell.get(path, 0.0) for of_cell in told.values()) for path in plan.study.space}
+    weight = {path: sum(of_cell.get(path, 0.0) for of_cell in known.values()) for path in plan.study.space}
     rows = [
-        (path, *(f"{of_cell[path]:.2f}" if path in of_cell else NOTHING for of_cell in told.values()))
+        (path, *(f"{of_cell[path]:.2f}" if path in of_cell else NOTHING for of_cell in known.values()))
         for path in sorted(weight, key=lambda path: -weight[path])
     ]
-    columns = [Column("parameter", "left"), *(Column(cell, "right") for cell in told)]
+    columns = [Column("parameter", "left"), *(Column(cell, "right") for cell in known)]
     return TextTable(tuple(columns), tuple(rows))
 
 
@@ -130,7 +133,7 @@ def _space(plan: Plan) -> Iterator[str]:
 
 def _links(points: Sequence[EvaluatedPoint]) -> dict[tuple[int, int], tuple[str, ...]]:
     """The name of a point, in the first column, leads to its trials."""
-    return {(row, 0): (one.point.name,) for row, one in enumerate(points)}
+    return {(row, 0): (point.point.name,) for row, point in enumerate(points)}
 
 
 def _objective(plan: Plan) -> str:
@@ -140,8 +143,8 @@ def _objective(plan: Plan) -> str:
 
 
 def _repeats(plan: Plan) -> str:
-    most = max((len(one.repeats) for one in plan.searched), default=0)
-    return f"{most} repeat" if most == 1 else f"{most} repeats"
+    most = max((len(searched.repeats) for searched in plan.searched), default=0)
+    return counted(most, "repeat")
 
 
 def _parameters(plan: Plan) -> list[Column]:

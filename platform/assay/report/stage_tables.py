@@ -1,15 +1,17 @@
-"""The section of a report on the stages of a model: what each is worth, and the floors it must rise above."""
+"""The section of a report on the stages of a model: what each is worth, and the floors it must rise above.
+
+Cells whose values are equal in every repeat share a row: they differ in a later stage, or not at all.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
-from assay.analysis.stage_scores import SIZE_METRIC, STAGE_METRICS, StageSummary, stage_summaries
+from assay.analysis.results import StudyResults
+from assay.analysis.stage_scores import SIZE_METRIC, STAGE_METRICS, StageSummary
 from assay.analysis.summary import CellSummary
 from assay.report.ablation_table import mean_spread
 from assay.report.page.model import NOTHING, Column, Section, TextTable, superscript
-from assay.storage.record import Record
-from assay.study import Plan
 from trainables.metrics import METRICS
 
 __all__ = ["stage_section"]
@@ -39,14 +41,13 @@ _FLOORS = (
 )
 
 
-def stage_section(plan: Plan, records: Mapping[str, Record]) -> Section | None:
+def stage_section(results: StudyResults) -> Section | None:
     """A row for each stage and each cell that differs in it, floors last; None for methods without stages."""
-    scores = stage_summaries(plan, records)
+    scores, planned = results.stages, len(results.reported.cells)
     if not scores:
         return None
-    answer = plan.answer()
-    named = len(answer.cells) > 1
-    sizes = any(summary.metric == SIZE_METRIC for one in scores for summary in one.summaries)
+    named = planned > 1
+    sizes = any(summary.metric == SIZE_METRIC for stage in scores for summary in stage.summaries)
     metrics = (*STAGE_METRICS, SIZE_METRIC) if sizes else STAGE_METRICS
     columns = (
         Column("stage", "left"),
@@ -59,12 +60,12 @@ def stage_section(plan: Plan, records: Mapping[str, Record]) -> Section | None:
     numbered: list[str] = []
     shared = False
     for alike in _alike(scores):
-        first, cells = alike[0], [one.summaries[0].cell.name for one in alike]
+        first, cells = alike[0], [stage.summaries[0].cell.name for stage in alike]
         shared |= len(cells) > 1
-        texts = [_cells(cells, len(answer.cells), f"{_title(first)}: ", numbered)] if named else []
+        texts = [_cells(cells, planned, f"{_title(first)}: ", numbered)] if named else []
         links[len(rows), len(columns) - 1] = (cells[0],)
         rows.append((_title(first), *texts, *_values(first, metrics), _count(first.summaries[0])))
-    kinds = {one.of for one in scores}
+    kinds = {stage.of for stage in scores}
     notes = [
         _ORACLE,
         *([_SHARED] if shared else []),
@@ -79,14 +80,14 @@ def stage_section(plan: Plan, records: Mapping[str, Record]) -> Section | None:
 def _alike(scores: list[StageSummary]) -> Iterator[list[StageSummary]]:
     """Cells of a stage whose values are equal in every repeat, together; in the order of their first."""
     groups: dict[tuple[object, ...], list[StageSummary]] = {}
-    for one in scores:
-        values = tuple((summary.metric, *sorted(summary.values.items())) for summary in one.summaries)
-        groups.setdefault((one.of, one.stage, values), []).append(one)
+    for stage in scores:
+        values = tuple((summary.metric, *sorted(summary.values.items())) for summary in stage.summaries)
+        groups.setdefault((stage.of, stage.stage, values), []).append(stage)
     yield from groups.values()
 
 
-def _title(one: StageSummary) -> str:
-    return {"test": "", "train": "on training images: ", "floor": "floor: "}[one.of] + one.stage
+def _title(stage: StageSummary) -> str:
+    return {"test": "", "train": "on training images: ", "floor": "floor: "}[stage.of] + stage.stage
 
 
 def _cells(cells: list[str], planned: int, stage: str, notes: list[str]) -> str:
@@ -98,8 +99,8 @@ def _cells(cells: list[str], planned: int, stage: str, notes: list[str]) -> str:
     return f"{cells[0]} and {len(cells) - 1} more {superscript(len(notes))}"
 
 
-def _values(one: StageSummary, metrics: Sequence[str]) -> Iterator[str]:
-    of_metric = {summary.metric: summary for summary in one.summaries}
+def _values(stage: StageSummary, metrics: Sequence[str]) -> Iterator[str]:
+    of_metric = {summary.metric: summary for summary in stage.summaries}
     for metric in metrics:
         summary = of_metric.get(metric)
         yield NOTHING if summary is None else mean_spread(summary, METRICS[metric])

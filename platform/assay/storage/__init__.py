@@ -11,7 +11,7 @@ from assay.storage.record import (
     UnreadableRecord,
     Worker,
 )
-from assay.storage.store import Attempt, AttemptStart, DamagedFileError, RecordSet, Store
+from assay.storage.store import Attempt, AttemptStart, DamagedFileError, Store
 
 __all__ = [
     "Attempt",
@@ -21,7 +21,6 @@ __all__ = [
     "Lease",
     "Progress",
     "Record",
-    "RecordSet",
     "Result",
     "StageResult",
     "Store",

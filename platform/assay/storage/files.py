@@ -25,7 +25,7 @@ from urllib.parse import unquote, urlsplit
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
-from pydantic import JsonValue, TypeAdapter, ValidationError
+from pydantic import JsonValue
 
 from trainables.data.atomic import why_unusable
 from trainables.errors import InputError, StorageError
@@ -49,7 +49,6 @@ _DENIED = re.compile(
     r"|HTTP status 40[13]",
     re.IGNORECASE,
 )
-_JSON = TypeAdapter[JsonValue](JsonValue)
 _USER_INFO = re.compile(r"(://)[^/\s\"'@]+@")
 _SECRET_PARAMETER = re.compile(
     r"([?&;](?:password|passwd|token|secret|access_key|secret_key|session_token|signature|sig)=)[^&;\s\"']+",
@@ -253,18 +252,6 @@ class Files:
             raise StorageError(f"the storage {root} was unmounted. Mount it again. {_KEPT}")
 
     # Formats -----------------------------------------------------------------------------------------
-
-    def read_json(self, path: str) -> Any:
-        """A JSON value.
-
-        Raises:
-            FileNotFoundError: If there is no such file.
-            ValueError: If it is not JSON.
-        """
-        try:
-            return _JSON.validate_json(self.read_bytes(path))
-        except ValidationError as error:
-            raise ValueError(f"{path} is not JSON: {error.errors()[0]['msg']}") from None
 
     def write_json(self, path: str, value: JsonValue | Mapping[str, Any]) -> str:
         """Write a JSON value with sorted keys, credentials of URIs removed; returns the sha256."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ValidationError
 
 from assay.storage.store import Store
-from assay.study import Plan
+from assay.study import Plan, reported_plan
 from trainables.errors import InputError
 
 __all__ = ["read_interim_looks", "record_look"]
@@ -21,7 +21,7 @@ class _Looks(BaseModel, frozen=True, extra="forbid"):
 
 
 def read_interim_looks(store: Store, study: str) -> tuple[int, ...]:
-    """Numbers of seeds at which the study was answered so far, ascending.
+    """Numbers of seeds at which the study was analysed so far, ascending.
 
     Raises:
         InputError: If the file cannot be read: without it p-values would look better than they are.
@@ -33,17 +33,17 @@ def read_interim_looks(store: Store, study: str) -> tuple[int, ...]:
         return ()
     except ValidationError as error:
         raise InputError(
-            f"{path} in {store.uri} counts how often the study was answered and cannot be read "
+            f"{path} in {store.uri} counts how often the study was analysed and cannot be read "
             f"({error.errors()[0]['msg']}). Restore it, or remove it to start counting anew."
         ) from None
 
 
 def record_look(store: Store, plan: Plan) -> None:
-    """The study is answered with the seeds that its plan has."""
-    plan = plan.answer()
-    seeds = len({trial.seed for trial in plan.trials})
+    """Note that the study is analysed with the seeds that its plan has."""
+    reported = reported_plan(plan)
+    seeds = len({trial.seed for trial in reported.trials})
     known = read_interim_looks(store, plan.study.study)
-    if len(plan.cells) > 1 and seeds and seeds not in known:
+    if len(reported.cells) > 1 and seeds and seeds not in known:
         looks = _Looks(seeds=tuple(sorted((*known, seeds))))
         store.write_bytes(_path(store, plan.study.study), looks.model_dump_json().encode())
 

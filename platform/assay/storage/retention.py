@@ -75,11 +75,11 @@ def clean_plan(store: Store, plans: Iterable[Plan] = ()) -> list[Leftover]:
     """
     running = any(holder(store, study) is not None for study in store.studies())
     ids = store.trials()
-    records = store.records_of(ids)
-    unreadable = {problem.trial for problem in records.problems}
+    records, problems = store.records_of(ids)
+    unreadable = {problem.trial for problem in problems}
     found: list[Leftover] = []
     for trial_id in ids:
-        record = records.records.get(trial_id)
+        record = records.get(trial_id)
         if record is not None:
             found += _beside_the_record(store, record)
         elif not running and trial_id not in unreadable:
@@ -87,7 +87,7 @@ def clean_plan(store: Store, plans: Iterable[Plan] = ()) -> list[Leftover]:
     if not running:
         found += _scratch(store)
         found += _dead_stages(store)
-    return [*found, *_unkept_models(store, list(plans), records.records)]
+    return [*found, *_unkept_models(store, list(plans), records)]
 
 
 def unkept_models(

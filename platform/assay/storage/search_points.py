@@ -20,13 +20,14 @@ from assay.study import Ablation, Plan, Point, SearchedCell, Trial
 from assay.study.cells import Role
 from assay.study.identity import canonical_json
 from assay.study.points import budget, changed_parameters, point_cell, trial_ids, trials_of
+from assay.study.search import Search
 from trainables.errors import InputError
 
 __all__ = [
     "EvaluatedPoint",
     "best_points",
     "best_to_ablate",
-    "judge",
+    "evaluate_points",
     "point_trials",
     "read_ablations",
     "read_points",
@@ -97,18 +98,21 @@ def point_trials(plan: Plan, searched: SearchedCell, point: Point, *, fresh: boo
     return list(trials_of(searched, cell, repeats))
 
 
-def judge(
-    plan: Plan, searched: SearchedCell, points: Iterable[Point], records: Mapping[str, Record]
+def evaluate_points(
+    search: Search, searched: SearchedCell, points: Iterable[Point], records: Mapping[str, Record]
 ) -> list[EvaluatedPoint]:
-    """What the points of one cell are worth by validation images; test scores are not looked at."""
-    return [_judged(plan, searched, point, records) for point in points if point.cell == searched.cell.name]
+    """Evaluate the points of one cell by validation images; test scores are not looked at."""
+    metric = search.objective.metric
+    return [
+        _evaluated(metric, searched, point, records) for point in points if point.cell == searched.cell.name
+    ]
 
 
-def best_points(plan: Plan, judged: Iterable[EvaluatedPoint]) -> list[EvaluatedPoint]:
+def best_points(plan: Plan, evaluated: Iterable[EvaluatedPoint]) -> list[EvaluatedPoint]:
     """Finished points, best first; of equal values the earlier, of equal settings one."""
     assert plan.study.search is not None
     sign = plan.study.search.objective.sign
-    found = [one for one in judged if one.value is not None]
+    found = [one for one in evaluated if one.value is not None]
     found.sort(key=lambda one: (-sign * (one.value or 0.0), one.point.index))
     unique: dict[str, EvaluatedPoint] = {}
     for one in found:
@@ -116,38 +120,39 @@ def best_points(plan: Plan, judged: Iterable[EvaluatedPoint]) -> list[EvaluatedP
     return list(unique.values())
 
 
-def winners(plan: Plan, judged: Sequence[EvaluatedPoint]) -> list[Point] | None:
+def winners(plan: Plan, evaluated: Sequence[EvaluatedPoint]) -> list[Point] | None:
     """The points of one cell that are trained again on fresh seeds; None while the cell's search goes on."""
-    if len(judged) < budget(plan.study) or any(one.status == "open" for one in judged):
+    if len(evaluated) < budget(plan.study) or any(one.status == "open" for one in evaluated):
         return None
     replicate = plan.study.replicate
     if replicate is None:
         return []
-    chosen = [one.point for one in best_points(plan, judged)[: replicate.best]]
+    chosen = [one.point for one in best_points(plan, evaluated)[: replicate.best]]
     if replicate.start:
         drawn_by = plan.study.search.sampler if plan.study.search else ""
-        chosen += [one.point for one in judged if one.point.source != drawn_by and one.point.config]
+        chosen += [one.point for one in evaluated if one.point.source != drawn_by and one.point.config]
     return list({point.index: point for point in chosen}.values())
 
 
-def best_to_ablate(plan: Plan, judged: Sequence[EvaluatedPoint]) -> Point | None:
+def best_to_ablate(plan: Plan, evaluated: Sequence[EvaluatedPoint]) -> Point | None:
     """The best point of a cell, where the study asks what each of its changes is worth."""
     if plan.study.replicate is None or not plan.study.replicate.ablate_winner:
         return None
-    return next((one.point for one in best_points(plan, judged)), None)
+    return next((one.point for one in best_points(plan, evaluated)), None)
 
 
-def with_points(plan: Plan, store: Store, records: dict[str, Record] | None = None) -> Plan:
+def with_points(plan: Plan, store: Store, known: dict[str, Record] | None = None) -> Plan:
     """The plan of a search with all that was drawn so far; any other plan as it is.
 
     Args:
         plan: A plan, with its points or without.
         store: Where the points lie.
-        records: What is known already. Records that are missing there are read, and added.
+        known: Records that are known already. Those that are missing there are read, and added.
     """
-    if plan.study.search is None:
+    search = plan.study.search
+    if search is None:
         return plan
-    known = {} if records is None else records
+    known = {} if known is None else known
     points = read_points(store, plan)
     replicate = plan.study.replicate
     written = read_ablations(store, plan) if replicate is not None and replicate.ablate_winner else []
@@ -161,9 +166,9 @@ def with_points(plan: Plan, store: Store, records: dict[str, Record] | None = No
             trained = [point.config for point in mine if point.config is not None]
             ids = [id_ for config in trained for id_ in trial_ids(searched, config, searched.repeats)]
             known |= store.records(id_ for id_ in ids if id_ not in known)
-            judged = judge(plan, searched, mine, known)
-            chosen = winners(plan, judged)
-            best = best_to_ablate(plan, judged) if chosen is not None else None
+            evaluated = evaluate_points(search, searched, mine, known)
+            chosen = winners(plan, evaluated)
+            best = best_to_ablate(plan, evaluated) if chosen is not None else None
             of_best = _of_point(best, written) if best is not None else {}
             complete &= best is None or of_best.keys() >= set(changed_parameters(searched, best))
             ablated += of_best.values()
@@ -210,13 +215,11 @@ def _write(store: Store, path: str, points: Sequence[Point]) -> None:
     store.write_bytes(path, "\n".join([*lines, ""]).encode())
 
 
-def _judged(
-    plan: Plan, searched: SearchedCell, point: Point, records: Mapping[str, Record]
+def _evaluated(
+    metric: str, searched: SearchedCell, point: Point, records: Mapping[str, Record]
 ) -> EvaluatedPoint:
-    assert plan.study.search is not None
     if point.config is None:
         return EvaluatedPoint(point, "failed", None, (), point.reason)
-    metric = plan.study.search.objective.metric
     values: list[float] = []
     trouble: list[tuple[Literal["pruned", "failed"], str]] = []
     missing = False

@@ -146,8 +146,9 @@ class Watch:
         settled = {id_ for id_, record in self._records.items() if record.status != "failed"}
         candidates = begun & (self._trials.keys() - settled)
         fresh = {id_: known[id_] for id_ in candidates - self._records.keys() if id_ in known}
-        read = self._store.records_of(id_ for id_ in self._trials if id_ in candidates and id_ not in fresh)
-        found, self._problems = fresh | read.records, read.problems
+        missing = (id_ for id_ in self._trials if id_ in candidates and id_ not in fresh)
+        read, self._problems = self._store.records_of(missing)
+        found = fresh | read
         new = tuple(record for id_, record in found.items() if self._records.get(id_) != record)
         gone = self._records.keys() & ((candidates - found.keys()) | (settled - begun))
         for id_ in gone:

@@ -11,6 +11,7 @@ from assay.study.plan import Plan, plan_study
 from assay.study.points import Ablation, Point, SearchedCell
 from assay.study.reading import parse_study, read_study
 from assay.study.repeats import ManifestSummary
+from assay.study.reported import ReportedPlan, reported_plan
 from assay.study.schema import Study
 
 __all__ = [
@@ -20,11 +21,13 @@ __all__ = [
     "ManifestSummary",
     "Plan",
     "Point",
+    "ReportedPlan",
     "SearchedCell",
     "Study",
     "Trial",
     "parse_study",
     "plan_study",
     "read_study",
+    "reported_plan",
     "study_schema",
 ]

@@ -1,4 +1,4 @@
-"""Names of studies, factors and levels."""
+"""Names of studies, factors and levels, and numbers of things."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, StringConstraints, WithJsonSchema
 
-__all__ = ["NAME_PATTERN", "Name"]
+__all__ = ["NAME_PATTERN", "Name", "counted"]
 
 NAME_PATTERN = r"^[a-z0-9_-]{1,64}$"
 
@@ -24,3 +24,8 @@ Name = Annotated[
     StringConstraints(pattern=NAME_PATTERN),
     WithJsonSchema({"type": ["string", "integer", "boolean"], "pattern": NAME_PATTERN}),
 ]
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 seed``, ``3 seeds``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

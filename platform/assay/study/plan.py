@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from assay.study.cell_names import cell_name
 from assay.study.cells import Cell, Diff, Role, Trial, make_trial
-from assay.study.compare import Comparison, ablation, format_value, improvement, is_below, plan_comparisons
+from assay.study.compare import Comparison, format_value, is_below, plan_comparisons
 from assay.study.design import DesignCell, design_cells
 from assay.study.design_rules import reference_problems
 from assay.study.identity import CellIdentity, canonical_json
@@ -130,41 +130,6 @@ class Plan(BaseModel):
                 "ablated": tuple(ablated),
                 "pending_points": pending_points,
             }
-        )
-
-    def answer(self) -> Self:
-        """What enters tables: the plan itself; of a search, the replicated points only.
-
-        A comparison is then between the best point of the one cell and the best of the other, between the
-        best point and those that the search started from (where they are trained again too), and between the
-        best point and itself with a parameter at its default.
-        """
-        if self.study.search is None:
-            return self
-        cells = tuple(cell for cell in self.cells if cell.role in ("replicate", "ablation"))
-        names = {cell.name for cell in cells}
-        best: dict[str, Cell] = {}
-        for cell in cells:
-            best.setdefault(cell.searched or "", cell)
-        comparisons = [
-            c.model_copy(update={"pairs": tuple((best[a].name, best[b].name) for a, b in c.pairs)})
-            for c in self.comparisons
-            if all(name in best for pair in c.pairs for name in pair)
-        ]
-        given = {
-            f"{point.name} replicated": point.source
-            for point in self.points
-            if point.source != self.study.search.sampler
-        }
-        comparisons += [
-            improvement(cell, given[cell.name], best[cell.searched or ""])
-            for cell in cells
-            if cell.name in given and cell is not best[cell.searched or ""]
-        ]
-        comparisons += [ablation(cell, best[cell.searched or ""]) for cell in cells if cell.ablates]
-        trials = tuple(trial for trial in self.trials if trial.cell in names)
-        return self.model_copy(
-            update={"cells": cells, "trials": trials, "comparisons": tuple(comparisons), "pending_points": 0}
         )
 
     def to_table(self) -> pa.Table:

@@ -1,4 +1,4 @@
-"""What MLflow is told of a record: parameters, tags and metrics, as plain values (no MLflow in here).
+"""MLflow's values of a record: parameters, tags and metrics, as plain values (no MLflow in here).
 
 Everything is taken from the record, so a value in MLflow equals the record's. Names: ``config.lr``,
 ``level.stop``, ``seed`` (parameters); ``test/image_ap``, ``validation/image_ap``, ``test/cam/pixel_ap`` of a
@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from assay.storage import Record
 from assay.storage.files import redact
-from assay.study import Plan
+from assay.study.search import Search
 
 __all__ = [
     "Point",
@@ -53,26 +53,26 @@ def record_hash(record: Record) -> str:
 
     Models that ``keep`` removes later change nothing that is mirrored, and so do not count.
     """
-    told = record.model_dump_json(exclude={"files", "removed"})
-    return hashlib.sha256(told.encode()).hexdigest()
+    mirrored = record.model_dump_json(exclude={"files", "removed"})
+    return hashlib.sha256(mirrored.encode()).hexdigest()
 
 
 def parameters(record: Record, levels: Mapping[str, str]) -> dict[str, str]:
     """The resolved config, flattened, with levels, repeat, supervision and data."""
     trial = record.trial
-    found = {f"level.{factor}": level for factor, level in levels.items()}
+    values = {f"level.{factor}": level for factor, level in levels.items()}
     for part in ("config", "data"):
-        found |= dict(_flat(part, trial.get(part) or {}))
+        values |= dict(_flat(part, trial.get(part) or {}))
     for name in ("trainable", "revision", "seed", "fold", "supervision"):
         if trial.get(name) is not None:
-            found |= dict(_flat(name, trial[name]))
-    return {_name(key): value[:_PARAMETER_CHARACTERS] for key, value in found.items()}
+            values |= dict(_flat(name, trial[name]))
+    return {_name(key): value[:_PARAMETER_CHARACTERS] for key, value in values.items()}
 
 
 def tags(record: Record, study: str, cell: str) -> dict[str, str]:
-    """How a run is found, and where and with what it came about."""
+    """Tags by which a run is found, and where and with what it came about."""
     environment = record.environment
-    found = {
+    values = {
         "assay.kind": "trial",
         "assay.study": study,
         "assay.cell": cell,
@@ -88,7 +88,7 @@ def tags(record: Record, study: str, cell: str) -> dict[str, str]:
         "assay.attempts": str(record.attempts),
         **{f"assay.version.{_name(name)}": version for name, version in environment.versions.items()},
     }
-    return {name: redact(value)[:_TAG_CHARACTERS] for name, value in found.items() if value}
+    return {name: redact(value)[:_TAG_CHARACTERS] for name, value in values.items() if value}
 
 
 def final_points(record: Record) -> list[Point]:
@@ -101,8 +101,8 @@ def final_points(record: Record) -> list[Point]:
     if result is not None:
         values |= {f"test/{name}": value for name, value in result.metrics.items()}
         values |= {f"validation/{name}": value for name, value in result.validation.items()}
-        for one in result.stages:
-            values |= {f"{one.of}/{one.stage}/{name}": value for name, value in one.metrics.items()}
+        for stage in result.stages:
+            values |= {f"{stage.of}/{stage.stage}/{name}": value for name, value in stage.metrics.items()}
         step = result.epochs
     return [Point(_name(name), value, now, step) for name, value in values.items()]
 
@@ -132,13 +132,13 @@ def experiment_note(question: str, table: str) -> str:
     return redact(f"{question}\n\n{table}"[:_TAG_CHARACTERS])
 
 
-def objective_mean(plan: Plan, records: Sequence[Record]) -> dict[str, float]:
-    """Of a search: the objective's mean over the records of a point, ``validation/image_ap``."""
-    if plan.study.search is None:
+def objective_mean(search: Search | None, records: Sequence[Record]) -> dict[str, float]:
+    """The objective's mean over the records of a search's point, ``validation/image_ap``."""
+    if search is None:
         return {}
-    metric = plan.study.search.objective.metric
-    found = [r.result.validation[metric] for r in records if r.result and metric in r.result.validation]
-    return {f"validation/{metric}": math.fsum(found) / len(found)} if found else {}
+    metric = search.objective.metric
+    values = [r.result.validation[metric] for r in records if r.result and metric in r.result.validation]
+    return {f"validation/{metric}": math.fsum(values) / len(values)} if values else {}
 
 
 def milliseconds(moment: Any) -> int:

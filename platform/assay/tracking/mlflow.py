@@ -14,19 +14,19 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from assay.analysis.summary import CellSummary, reported_metrics, summarise
+from assay.analysis.results import StudyResults
+from assay.analysis.summary import CellSummary, summarise
 from assay.report.ablation_table import ablation_table
 from assay.report.page.markdown import markdown_table
 from assay.storage import Record, Store
 from assay.storage.files import redact
 from assay.storage.mlflow_marker import Marker, read_marker, write_marker
-from assay.study import Plan
 from assay.tracking.content import (
     Point,
     curve_points,
@@ -131,36 +131,32 @@ class MlflowMirror:
         """The tracking URI without its credentials."""
         return redact(self._uri)
 
-    def sync(self, plan: Plan, records: Iterable[Record] | None = None) -> SyncReport:
-        """Bring MLflow up to date with ``records`` (default: all of the plan).
+    def sync(self, results: StudyResults) -> SyncReport:
+        """Bring MLflow up to date with a study.
 
         No exception of MLflow, its database, the network or the storage leaves this method. Not for two
         threads at once, nor for two processes: the head calls it.
         """
-        report = SyncReport()
+        report, study = SyncReport(), results.name
         try:
-            wanted = list(self._records(plan).values() if records is None else records)
             self._connect()
-            experiment, restored = self._experiment(plan)
+            experiment, restored = self._experiment(study)
             marker_of = f"{experiment.experiment_id} {experiment.creation_time}"
-            marker = read_marker(self._store, plan.study.study, self._uri, marker_of)
+            marker = read_marker(self._store, study, self._uri, marker_of)
             if restored:  # and with it the runs that replaced records had left behind
                 marker = Marker(experiment=marker_of)
-            target = _Experiment(self._api(), self._store, plan, experiment.experiment_id, marker)
+            target = _Experiment(self._api(), self._store, results, experiment.experiment_id, marker)
 
             def save() -> None:
-                write_marker(self._store, plan.study.study, self._uri, marker)
+                write_marker(self._store, study, self._uri, marker)
 
-            report = target.add(wanted, save)
+            report = target.add(save)
             if report.away is None and target.stale_cells:
-                target.update_cells(self._records(plan))
+                target.update_cells()
             save()
         except _trouble() as error:
             report = replace(report, away=_in_short(error))
         return report
-
-    def _records(self, plan: Plan) -> dict[str, Record]:
-        return self._store.records(trial.id for trial in plan.trials)
 
     def _connect(self) -> None:
         if self._client is not None:
@@ -177,18 +173,18 @@ class MlflowMirror:
         assert self._client is not None, "connected before use"
         return self._client
 
-    def _experiment(self, plan: Plan) -> tuple[Experiment, bool]:
+    def _experiment(self, study: str) -> tuple[Experiment, bool]:
         """The study's experiment, made if need be, and whether it was brought back from MLflow's trash."""
-        api, name = self._api(), plan.study.study
-        found = api.get_experiment_by_name(name)
-        if found is None:
-            api.create_experiment(name, artifact_location=self._artifact_location(name))
-            found = api.get_experiment_by_name(name)
-        assert found is not None, "it was just made"
-        restored = found.lifecycle_stage == "deleted"
+        api = self._api()
+        experiment = api.get_experiment_by_name(study)
+        if experiment is None:
+            api.create_experiment(study, artifact_location=self._artifact_location(study))
+            experiment = api.get_experiment_by_name(study)
+        assert experiment is not None, "it was just made"
+        restored = experiment.lifecycle_stage == "deleted"
         if restored:
-            api.restore_experiment(found.experiment_id)
-        return found, restored
+            api.restore_experiment(experiment.experiment_id)
+        return experiment, restored
 
     def _artifact_location(self, study: str) -> str | None:
         """Pictures go beside the results, not into the working folder; a server decides for itself.
@@ -209,12 +205,15 @@ class MlflowMirror:
 class _Experiment:
     """One study in MLflow, while it is brought up to date."""
 
-    def __init__(self, api: MlflowClient, store: Store, plan: Plan, experiment: str, marker: Marker) -> None:
-        self._api, self._store, self._plan = api, store, plan
+    def __init__(
+        self, api: MlflowClient, store: Store, results: StudyResults, experiment: str, marker: Marker
+    ) -> None:
+        self._api, self._store, self._results = api, store, results
         self._experiment, self._marker = experiment, marker
-        self._trials = {trial.id: trial for trial in plan.trials}
-        self._cells = {cell.name: cell for cell in plan.cells}
-        names = {cell.key: cell.name for cell in plan.cells}  # assay 0.1 named cells by their keys
+        cells = results.plan.cells
+        self._trials = {trial.id: trial for trial in results.plan.trials}
+        self._cells = {cell.name: cell for cell in cells}
+        names = {cell.key: cell.name for cell in cells}  # assay 0.1 named cells by their keys
         marker.stale = {names.get(cell, cell) for cell in marker.stale}
         self._names = names
         self._parents: dict[str, str] = {}  # cell → run id
@@ -224,12 +223,12 @@ class _Experiment:
         """Cells whose means MLflow has not been told since the last trial."""
         return tuple(cell for cell in self._cells if cell in self._marker.stale)
 
-    def add(self, records: Sequence[Record], save: Callable[[], None]) -> SyncReport:
+    def add(self, save: Callable[[], None]) -> SyncReport:
         """Mirror each record that MLflow has not; ``save`` keeps the marker now and then."""
         new = already = 0
         failed: list[str] = []
         saved = time.monotonic()
-        for record in records:
+        for record in self._results.records.values():
             digest = record_hash(record)
             if record.id not in self._trials or self._marker.records.get(record.id) == digest:
                 already += 1
@@ -254,8 +253,8 @@ class _Experiment:
         """Write the run of one record; False if it is there, whole and of this record."""
         whole = False
         for run in self._runs(f"tags.`assay.trial` = '{record.id}'"):
-            told = run.data.tags.get("assay.record") == digest and run.info.status in _STATUS.values()
-            if told and not whole:
+            complete = run.data.tags.get("assay.record") == digest and run.info.status in _STATUS.values()
+            if complete and not whole:
                 whole = True
                 self._marker.runs[record.id] = run.info.run_id
             else:  # of a record that was replaced, or cut short
@@ -268,7 +267,7 @@ class _Experiment:
         from mlflow.entities import Metric, Param
 
         trial = self._trials[record.id]
-        labels = tags(record, self._plan.study.study, trial.cell)
+        labels = tags(record, self._results.name, trial.cell)
         labels["mlflow.parentRunId"] = self._parent(trial.cell, milliseconds(record.started))
         repeat = f"seed {trial.seed}" + ("" if trial.fold is None else f", fold {trial.fold}")
         run = self._api.create_run(
@@ -315,7 +314,7 @@ class _Experiment:
     def _new_parent(self, cell: str, started: int) -> str:
         from mlflow.entities import Param
 
-        labels = {"assay.kind": "cell", "assay.study": self._plan.study.study, "assay.cell": cell}
+        labels = {"assay.kind": "cell", "assay.study": self._results.name, "assay.cell": cell}
         run = self._api.create_run(self._experiment, start_time=started, tags=labels, run_name=cell)
         row = self._cells[cell]
         given = [Param("trainable", row.trainable)]
@@ -324,26 +323,27 @@ class _Experiment:
         self._api.log_batch(run.info.run_id, params=given)
         return run.info.run_id
 
-    def update_cells(self, records: Mapping[str, Record]) -> None:
+    def update_cells(self) -> None:
         """Tell the cells' means so far, and the study's table in the experiment's description."""
-        metrics = [metric.name for metric in reported_metrics(self._plan)]
-        summaries = {name: summarise(self._plan, records, name) for name in metrics}
-        for index, cell in enumerate(self._plan.cells):
+        results = self._results
+        cells = results.plan.cells  # of a search, those of its points too
+        summaries = [summarise(results, cells, metric.name) for metric in results.metrics]
+        for index, cell in enumerate(cells):
             if cell.name in self._marker.stale:
-                self._update_cell([summaries[name][index] for name in metrics], records)
-        table = markdown_table(ablation_table(self._plan, records))
-        note = experiment_note(self._plan.study.question, table)
+                self._update_cell([summary[index] for summary in summaries])
+        table = markdown_table(ablation_table(results, analysed=False))
+        note = experiment_note(results.plan.study.question, table)
         self._api.set_experiment_tag(self._experiment, "mlflow.note.content", note)
         self._marker.stale.clear()
 
-    def _update_cell(self, summaries: Sequence[CellSummary], records: Mapping[str, Record]) -> None:
+    def _update_cell(self, summaries: Sequence[CellSummary]) -> None:
         from mlflow.entities import Metric
 
-        cell = summaries[0].cell.name
-        mine = [records[t.id] for t in self._plan.trials if t.cell == cell and t.id in records]
+        cell, records, plan = summaries[0].cell.name, self._results.records, self._results.plan
+        mine = [records[t.id] for t in plan.trials if t.cell == cell and t.id in records]
         run_id = self._parent(cell, min((milliseconds(record.started) for record in mine), default=0))
         now = round(time.time() * 1000)
-        values = {"n": float(summaries[0].n), **objective_mean(self._plan, mine)}
+        values = {"n": float(summaries[0].n), **objective_mean(plan.study.search, mine)}
         for summary in summaries:
             if summary.mean is not None:
                 values[f"test/{summary.metric}"] = summary.mean

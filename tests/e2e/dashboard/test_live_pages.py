@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from assay.analysis.study_analysis import analyse_study
-from assay.report.formats import Form, report_files
+from assay.analysis.results import StudyResults
+from assay.report.formats import FORMATS
 from assay.storage import Environment, Store
 from assay.study import Plan, parse_study, plan_study
 from tests.cli.small_search import DRAWN, SEARCH, draw, write_search
@@ -57,16 +57,13 @@ def reader(page: Page, store: Store) -> Iterator[Reader]:
         page.goto("about:blank")  # a page without its server complains
 
 
-@pytest.mark.parametrize(("title", "form"), [("Markdown", Form.MARKDOWN), ("LaTeX", Form.LATEX)])
-def test_a_download_is_the_report(reader: Reader, store: Store, small: Plan, title: str, form: Form) -> None:
+@pytest.mark.parametrize(("title", "form"), [("Markdown", "md"), ("LaTeX", "latex")])
+def test_a_download_is_the_report(reader: Reader, store: Store, small: Plan, title: str, form: str) -> None:
     page = reader.open("/table?study=small")
     with page.expect_download() as download:
         page.get_by_role("button", name=title, exact=True).click()
-    records = store.records(trial.id for trial in small.trials)
-    assert (
-        download.value.path().read_bytes()
-        == report_files(form, small, records, analyse_study(small, records))[""]
-    )
+    results = StudyResults.of_plan(small, store).without_predictions()
+    assert download.value.path().read_bytes() == FORMATS[form].study_files(results)[""]
 
 
 def test_a_trial_that_ends_shows_its_record_by_itself(reader: Reader, store: Store, small: Plan) -> None:

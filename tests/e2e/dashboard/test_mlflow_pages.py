@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from assay.analysis.summary import reported_metrics, summarise
+from assay.analysis.results import StudyResults
 from assay.storage import Store
 from assay.storage.mlflow_marker import run_address, study_address
 from assay.tracking import MlflowMirror, SyncReport, default_uri
@@ -39,7 +39,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
     store.write_table(f"studies/{PLAN.study.study}/plan.parquet", PLAN.to_table())
     uri = default_uri(store)
     assert uri is not None
-    assert MlflowMirror(uri, store).sync(PLAN) == SyncReport(new=len(PLAN.trials))
+    assert MlflowMirror(uri, store).sync(StudyResults.of_plan(PLAN, store)) == SyncReport(
+        new=len(PLAN.trials)
+    )
     with serve(store.uri, "mlflow") as served:
         yield Pages(served.url, store)
 
@@ -75,9 +77,10 @@ def test_the_description_holds_question_and_table(pages: Pages, window: Page) ->
     question = window.get_by_text(PLAN.study.question, exact=True)
     question.wait_for()
     question.click()
-    primary = reported_metrics(PLAN)[0]
+    results = StudyResults.of_plan(PLAN, pages.store)
+    primary = results.primary
     window.get_by_role("columnheader", name=primary.title).wait_for()
-    summary = summarise(PLAN, pages.store.records(trial.id for trial in PLAN.trials), primary.name)[0]
+    summary = results.summary(primary.name)[0]
     assert summary.mean is not None
     assert window.get_by_role("cell", name=f"{summary.mean:.3f}").count() >= 1
 

@@ -12,13 +12,11 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
+from assay.analysis.results import StudyResults
 from assay.analysis.statistics.wording import sentence
-from assay.analysis.study_analysis import analyse_study
-from assay.analysis.summary import summarise
-from assay.analysis.test_set_uncertainty import read_item_intervals
 from assay.report.ablation_table import decimals_of
 from assay.report.csv_tables import cells_csv
-from assay.storage.search_points import best_points, judge
+from assay.storage.search_points import best_points
 from tests.e2e.dashboard.conftest import HOSTILE, Reader, Results
 from trainables.metrics import METRICS
 
@@ -47,8 +45,8 @@ def numbers(page: Page, number: int = 0) -> set[float]:
 def test_studies_show_progress_and_the_best_cell(reader: Reader, results: Results) -> None:
     page = reader.open("/")
     row = page.locator(".st-key-study-small")
-    found = summarise(results.small.plan, results.small.records(), "image_ap")
-    best = max(found, key=lambda one: one.mean or 0.0)
+    summaries = StudyResults(results.small.plan, results.small.records()).summary("image_ap")
+    best = max(summaries, key=lambda summary: summary.mean or 0.0)
     expect(row).to_contain_text("12 of 12 finished")
     expect(row).to_contain_text(f"AP {best.mean:.3f}")
     expect(row).to_contain_text(f"best cell {best.cell.name}")
@@ -69,15 +67,14 @@ def test_the_tables_numbers_and_downloads_are_those_of_the_report(
     reader: Reader, results: Results, tmp_path: Path
 ) -> None:
     page = reader.open("/table?study=small")
-    plan, records = results.small.plan, results.small.records()
-    assert {one.mean for one in summarise(plan, records, "image_ap")} <= numbers(page)
+    small = StudyResults(
+        results.small.plan, results.small.records(), read_part=results.store.read_part, looks=(2,)
+    )
+    assert {summary.mean for summary in small.summary("image_ap")} <= numbers(page)
     with page.expect_download() as download:
         page.get_by_role("button", name="CSV", exact=True).click()
     download.value.save_as(tmp_path / "cells.csv")
-    answers = analyse_study(
-        plan, records, luck=read_item_intervals(plan, records, results.store.read_part), looks=(2,)
-    )
-    assert (tmp_path / "cells.csv").read_text() == cells_csv(plan, records, answers)
+    assert (tmp_path / "cells.csv").read_text() == cells_csv(small)
 
 
 def test_cells_of_the_table_lead_to_their_trials(reader: Reader, results: Results) -> None:
@@ -91,8 +88,8 @@ def test_cells_of_the_table_lead_to_their_trials(reader: Reader, results: Result
 
 def test_a_comparison_is_said_in_the_words_of_the_report(reader: Reader, results: Results) -> None:
     page = reader.open("/effects?study=small")
-    plan, records = results.small.plan, results.small.records()
-    one = analyse_study(plan, records, looks=(2,)).comparisons[0]
+    small = StudyResults(results.small.plan, results.small.records(), looks=(2,))
+    one = small.analysis.comparisons[0]
     page.get_by_label("Look closer at").click()
     page.keyboard.type(f"{one.comparison}, {one.within}")
     page.keyboard.press("Enter")
@@ -109,9 +106,9 @@ def test_a_brush_on_a_parameter_filters_the_points(reader: Reader, results: Resu
     axis.focus()
     page.keyboard.press("Enter")  # the upper half: x ≥ 0.5
     plan = results.search.grown
-    judged = judge(plan, plan.searched[0], plan.points, results.search.records())
-    wanted = [one for one in judged if float(one.point.values["config.x"]) >= 0.5]
-    page.get_by_text(f"{len(wanted)} of {len(judged)} points, inside the brushes").wait_for()
+    points = StudyResults(plan, results.search.records()).evaluated_points[plan.searched[0].cell.name]
+    wanted = [one for one in points if float(one.point.values["config.x"]) >= 0.5]
+    page.get_by_text(f"{len(wanted)} of {len(points)} points, inside the brushes").wait_for()
     best = best_points(plan, wanted)[0]
     reader.settled()
     assert best.point.name in grid(page)

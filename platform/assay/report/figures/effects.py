@@ -48,7 +48,7 @@ def _draw_on(figure: Figure, plot: EffectsPlot) -> None:
         axes.axvspan(-plot.resolve, plot.resolve, color=_BAND, zorder=0.5, linewidth=0)
     axes.axvline(0, color=GREY, linewidth=1.2, zorder=2)
     for y, row in enumerate(plot.rows):
-        if row.answer is None:
+        if row.result is None:
             _write(axes, -0.02, y + 0.1, row.name, ha="right", weight="bold", fontsize=10.5)
         else:
             _draw_row(axes, y, row)
@@ -64,22 +64,22 @@ def _draw_on(figure: Figure, plot: EffectsPlot) -> None:
 
 
 def _draw_row(axes: Axes, y: int, row: EffectRow) -> None:
-    answer = row.answer
-    assert answer is not None
+    result = row.result
+    assert result is not None
     name_y = y - 0.13 if row.within else y
     _write(axes, -0.02, name_y, row.name, ha="right", fontsize=10.5)
     _write(axes, -0.02, y + 0.22, row.within, ha="right", fontsize=8.5, color=_FAINT)
-    certain = "bold" if answer.verdict == "shown" else "normal"
-    mark = _MARKS.get(answer.verdict, _MARKS["open"])
+    certain = "bold" if result.verdict == "shown" else "normal"
+    mark = _MARKS.get(result.verdict, _MARKS["open"])
     _write(axes, 1.02, y - 0.13, row.verdict, ha="left", fontsize=10.5, weight=certain, color=mark["color"])
     _write(axes, 1.02, y + 0.22, row.support, ha="left", fontsize=8.5, color=_FAINT)
-    several = len(answer.differences)
+    several = len(result.differences)
     at = [y + _SPREAD * ((i + 0.5) / several - 0.5) for i in range(several)]
-    axes.plot(answer.differences, at, color=mark["color"], zorder=4.5, **REPEAT)
-    if answer.low is not None and answer.high is not None:
-        _draw_interval(axes, y, answer.low, answer.high, mark["color"])
-    if answer.difference is not None:
-        axes.plot([answer.difference], [y], markersize=8, markeredgewidth=1.8, zorder=5, **mark)
+    axes.plot(result.differences, at, color=mark["color"], zorder=4.5, **REPEAT)
+    if result.low is not None and result.high is not None:
+        _draw_interval(axes, y, result.low, result.high, mark["color"])
+    if result.difference is not None:
+        axes.plot([result.difference], [y], markersize=8, markeredgewidth=1.8, zorder=5, **mark)
 
 
 def _draw_interval(axes: Axes, y: int, low: float, high: float, colour: str) -> None:

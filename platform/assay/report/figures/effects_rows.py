@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from assay.analysis.results import StudyResults
 from assay.analysis.statistics import ComparisonResult
 from assay.analysis.statistics.score_table import CLAIMS
 from assay.analysis.statistics.wording import better_text, count_text, p_text
-from assay.analysis.study_analysis import StudyAnalysis
-from assay.study import Plan
+from assay.analysis.study_pair import StudyPair
+from assay.study import Study
 from trainables.metrics import METRICS, Metric
 
 __all__ = ["MOST_ROWS", "EffectRow", "EffectsPlot", "comparisons_plot", "effects_plot", "studies_plot"]
@@ -28,27 +29,27 @@ class EffectRow:
 
     name: str
     within: str = ""
-    answer: ComparisonResult | None = None  # None: a heading
+    result: ComparisonResult | None = None  # None: a heading
 
     @property
     def verdict(self) -> str:
         """``shown``; with † where interval and exact test disagree."""
-        assert self.answer is not None
-        return f"{self.answer.verdict} †" if self.answer.disagree else self.answer.verdict
+        assert self.result is not None
+        return f"{self.result.verdict} †" if self.result.disagree else self.result.verdict
 
     @property
     def support(self) -> str:
         """``n = 8, better in 7``."""
-        assert self.answer is not None
-        if self.answer.n == 0:
+        assert self.result is not None
+        if self.result.n == 0:
             return "no repeat is complete"
-        return f"n = {count_text(self.answer)}, better in {better_text(self.answer).partition(' of ')[0]}"
+        return f"n = {count_text(self.result)}, better in {better_text(self.result).partition(' of ')[0]}"
 
     @property
     def smallest_p(self) -> str:
         """``.0078``: the least that the exact test can reach with these repeats; empty: it does not apply."""
-        assert self.answer is not None
-        return "" if self.answer.p_min is None else p_text(self.answer.p_min)
+        assert self.result is not None
+        return "" if self.result.p_min is None else p_text(self.result.p_min)
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,10 @@ class EffectsPlot:
 
     @property
     def limits(self) -> tuple[float, float]:
-        """Of the axis: all values and intervals; of a share not beyond ±1, which no difference can be."""
-        answers = [row.answer for row in self.rows if row.answer is not None]
-        ends = [value for one in answers for value in one.differences]
-        ends += [value for one in answers for value in (one.low, one.high) if value is not None]
+        """Ends of the axis: all values and intervals; of a share not beyond ±1, where no difference is."""
+        drawn = [row.result for row in self.rows if row.result is not None]
+        ends = [value for result in drawn for value in result.differences]
+        ends += [value for result in drawn for value in (result.low, result.high) if value is not None]
         ends += [0.0] if self.resolve is None else [-self.resolve, self.resolve]
         low, high = min(0.0, *ends), max(0.0, *ends)
         if self.metric.unit == "share":
@@ -83,8 +84,8 @@ class EffectsPlot:
 
     @property
     def caption(self) -> str:
-        """What the picture shows, in a few sentences."""
-        drawn = sum(row.answer is not None for row in self.rows)
+        """A few sentences below the picture."""
+        drawn = sum(row.result is not None for row in self.rows)
         cut = f" The first {drawn} of {drawn + self.left_out}." if self.left_out else ""
         return (
             f"{self.what}: difference in {self.metric.title} with its 95 % interval. A small point is a "
@@ -94,45 +95,45 @@ class EffectsPlot:
     @property
     def alt(self) -> str:
         """The verdicts in words, for who cannot see the picture."""
-        said = "".join(
+        verdicts = "".join(
             f" {row.name}:"
-            if row.answer is None
+            if row.result is None
             else f" {' within '.join(filter(None, [row.name, row.within]))} is {row.verdict};"
             for row in self.rows
         )
-        return f"{self.what}, {self.metric.title}.{said.removesuffix(';')}."
+        return f"{self.what}, {self.metric.title}.{verdicts.removesuffix(';')}."
 
 
-def comparisons_plot(plan: Plan, answers: StudyAnalysis, most: int = MOST_ROWS) -> EffectsPlot | None:
-    """The first ``most`` comparisons of the study; None where no repeat answers one."""
-    return _plot(plan, _COMPARISONS, {"": answers.comparisons}, most)
+def comparisons_plot(results: StudyResults, most: int = MOST_ROWS) -> EffectsPlot | None:
+    """The first ``most`` comparisons of the study; None where no repeat decides one."""
+    return _plot(results.plan.study, _COMPARISONS, {"": results.analysis.comparisons}, most)
 
 
-def studies_plot(plan: Plan, answers: Sequence[ComparisonResult]) -> EffectsPlot | None:
-    """Comparisons of another study with ``plan``'s, cell by cell; None where no repeat answers one."""
-    return _plot(plan, "Two studies", {"": answers}, MOST_ROWS)
-
-
-def effects_plot(plan: Plan, answers: StudyAnalysis, most: int = MOST_ROWS) -> EffectsPlot | None:
+def effects_plot(results: StudyResults, most: int = MOST_ROWS) -> EffectsPlot | None:
     """The first ``most`` main effects and interactions of a full factorial; None for any other design."""
-    groups = {"main effects": answers.main_effects, "interactions": answers.interactions}
-    return _plot(plan, "Main effects and interactions", groups, most)
+    analysis = results.analysis
+    groups = {"main effects": analysis.main_effects, "interactions": analysis.interactions}
+    return _plot(results.plan.study, "Main effects and interactions", groups, most)
+
+
+def studies_plot(pair: StudyPair) -> EffectsPlot | None:
+    """Comparisons of two studies, cell by cell; None where no repeat decides one."""
+    return _plot(pair.left.plan.study, "Two studies", {"": pair.comparisons}, MOST_ROWS)
 
 
 def _plot(
-    plan: Plan, what: str, groups: Mapping[str, Sequence[ComparisonResult]], most: int
+    study: Study, what: str, groups: Mapping[str, Sequence[ComparisonResult]], most: int
 ) -> EffectsPlot | None:
-    if not any(one.difference is not None for answers in groups.values() for one in answers):
+    if not any(result.difference is not None for group in groups.values() for result in group):
         return None
     rows: list[EffectRow] = []
     drawn = left_out = 0
     for claim in CLAIMS:
-        for name, answers in groups.items():
-            found = [one for one in answers if one.claim == claim]
-            kept = found[: most - drawn]
+        for name, group in groups.items():
+            of_claim = [result for result in group if result.claim == claim]
+            kept = of_claim[: most - drawn]
             if kept:
                 rows.append(EffectRow(f"{name} on {claim}".strip().capitalize()))
-                rows += [EffectRow(one.comparison, one.within, one) for one in kept]
-            drawn, left_out = drawn + len(kept), left_out + len(found) - len(kept)
-    metric = METRICS[plan.study.metrics.primary]
-    return EffectsPlot(metric, tuple(rows), plan.study.resolve, what, left_out)
+                rows += [EffectRow(result.comparison, result.within, result) for result in kept]
+            drawn, left_out = drawn + len(kept), left_out + len(of_claim) - len(kept)
+    return EffectsPlot(METRICS[study.metrics.primary], tuple(rows), study.resolve, what, left_out)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.analysis.results import StudyResults
 from assay.analysis.summary import Repeat
 from assay.storage.record import Record
 from assay.storage.store import Store
-from assay.study import Plan
+from assay.study import Trial
 from trainables.errors import InputError
 from trainables.heatmaps import THRESHOLD_LEVEL, read_probe
 from trainables.overlay import contact_sheet, heat_overlay, overlay
@@ -23,15 +24,12 @@ __all__ = ["lineage_sheet", "lineage_sheets", "overlay_sheet", "records_with_map
 _UNSAFE = re.compile(r"[^\w\-.]+")  # in file names
 
 
-def overlay_sheet(
-    plan: Plan, store: Store, records: Mapping[str, Record], rows: int = 6
-) -> NDArray[np.uint8]:
+def overlay_sheet(results: StudyResults, store: Store, rows: int = 6) -> NDArray[np.uint8]:
     """Probe images in rows, cells in columns, all of one repeat: the first with maps in the most cells.
 
     Args:
-        plan: The study; cells without maps in that repeat have no column.
+        results: The study; cells without maps in that repeat have no column.
         store: Where the records' maps lie.
-        records: By trial id.
         rows: Probe images at most, of those that all columns have; defective ones first, then by name.
 
     Returns:
@@ -43,7 +41,7 @@ def overlay_sheet(
     """
     maps = {
         cell: {row["sample"]: row for row in table.to_pylist()}
-        for cell, record in _fullest_repeat(plan, records).items()
+        for cell, record in _fullest_repeat(results).items()
         if (table := store.read_part(record, "maps.parquet")) is not None and table.num_rows
     }
     if not maps:
@@ -64,14 +62,12 @@ def overlay_sheet(
     )
 
 
-def lineage_sheets(
-    plan: Plan, store: Store, records: Mapping[str, Record]
-) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+def lineage_sheets(results: StudyResults, store: Store) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """File name and :func:`lineage_sheet` of each cell whose model shows its stages.
 
-    Of the repeat that :func:`overlay_sheet` shows.
+    They are of the repeat that :func:`overlay_sheet` shows.
     """
-    for number, (cell, record) in enumerate(_fullest_repeat(plan, records).items()):
+    for number, (cell, record) in enumerate(_fullest_repeat(results).items()):
         sheet = lineage_sheet(store, record)
         if sheet is not None:
             yield f"{number:02d}-{_UNSAFE.sub('_', cell)[:80]}.png", sheet
@@ -98,7 +94,9 @@ def lineage_sheet(store: Store, record: Record, rows: int = 6) -> NDArray[np.uin
         stages.setdefault(row["sample"], []).append(row)
     chosen = _chosen(list(probes.values()), rows)
     columns = ["photo", "truth", *(row["stage"] for row in stages[chosen[0]])]
-    return contact_sheet([(one, _draw_lineage(probes[one], stages[one])) for one in chosen], columns)
+    return contact_sheet(
+        [(sample, _draw_lineage(probes[sample], stages[sample])) for sample in chosen], columns
+    )
 
 
 def _chosen(rows: list[dict[str, Any]], count: int) -> list[str]:
@@ -106,19 +104,21 @@ def _chosen(rows: list[dict[str, Any]], count: int) -> list[str]:
     return [row["sample"] for row in sorted(rows, key=lambda row: (not row["label"], row["sample"]))[:count]]
 
 
-def records_with_maps(plan: Plan, records: Mapping[str, Record]) -> dict[Repeat, dict[str, Record]]:
+def records_with_maps(
+    trials: Iterable[Trial], records: Mapping[str, Record]
+) -> dict[Repeat, dict[str, Record]]:
     """Repeat → cell → record, of the trials that kept probe images; the repeat of the most cells first."""
-    found: dict[Repeat, dict[str, Record]] = {}
-    for trial in plan.trials:
+    kept: dict[Repeat, dict[str, Record]] = {}
+    for trial in trials:
         record = records.get(trial.id)
         if record is not None and f"{record.attempt}/maps.parquet" in record.files:
-            found.setdefault(Repeat(trial.seed, trial.fold), {})[trial.cell] = record
-    return dict(sorted(found.items(), key=lambda one: -len(one[1])))
+            kept.setdefault(Repeat(trial.seed, trial.fold), {})[trial.cell] = record
+    return dict(sorted(kept.items(), key=lambda of_repeat: -len(of_repeat[1])))
 
 
-def _fullest_repeat(plan: Plan, records: Mapping[str, Record]) -> dict[str, Record]:
+def _fullest_repeat(results: StudyResults) -> dict[str, Record]:
     """Cell → record of the repeat with maps in the most cells; empty where none has any."""
-    return next(iter(records_with_maps(plan, records).values()), {})
+    return next(iter(records_with_maps(results.reported.trials, results.records).values()), {})
 
 
 def _draw(row: dict[str, Any]) -> NDArray[np.uint8]:

@@ -1,0 +1,213 @@
+"""A study as trained: its plan, its records, and all that is computed from them.
+
+>>> results = StudyResults.read(Store("./assay-storage"), "quickstart")
+>>> results.summary("image_ap")[0].mean
+
+Reports, the command line, the dashboard and MLflow read this one object, so their numbers cannot differ. It
+never changes. What is computed from it is computed when it is first asked for, and then kept: the modules of
+this package that do so are loaded only then.
+
+Intervals over test items (``test_set_uncertainty``) need a file of each trial. Who does not want to wait for
+them asks :meth:`StudyResults.without_predictions`, which shares everything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from assay.analysis.computed import Computed
+from assay.storage.interim_looks import read_interim_looks
+from assay.storage.plans import written_plan
+from assay.storage.record import Record, UnreadableRecord
+from assay.storage.search_points import EvaluatedPoint, evaluate_points, with_points
+from assay.storage.store import Store
+from assay.study import Plan, ReportedPlan, reported_plan
+from trainables.metrics import METRICS, Metric
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from assay.analysis.label_analysis import LabelAnalysis
+    from assay.analysis.label_costs import LabelCosts
+    from assay.analysis.stage_scores import StageSummary
+    from assay.analysis.study_analysis import StudyAnalysis
+    from assay.analysis.summary import CellSummary
+    from assay.analysis.test_set_uncertainty import ItemIntervals
+    from assay.study.schema import Labelling
+
+__all__ = ["ImportanceOf", "ReadPart", "StudyResults"]
+
+ReadPart = Callable[[Record, str], "pa.Table | None"]  # `Store.read_part`
+# Share of the objective's variance by parameter, from the points of one searched cell.
+ImportanceOf = Callable[[Plan, Sequence[EvaluatedPoint]], Mapping[str, float]]
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, eq=False)
+class StudyResults:
+    """One state of a study. Another state is another object."""
+
+    plan: Plan  # all that was to be trained; of a search, with the points drawn so far
+    records: Mapping[str, Record]  # by trial id
+    problems: tuple[UnreadableRecord, ...] = ()
+    store: Store | None = None  # None: made from a plan and its records
+    read_part: ReadPart | None = None  # reads a file of a record; None: no predictions are read
+    importance_of: ImportanceOf | None = None  # None: nothing is said of a search's parameters
+    looks: tuple[int, ...] | None = None  # numbers of seeds; None: as the store has noted them
+    computed: Computed = field(default_factory=Computed, repr=False)
+
+    @classmethod
+    def read(cls, store: Store, name: str, importance_of: ImportanceOf | None = None) -> Self:
+        """Read a study as its last `assay run` left it.
+
+        Raises:
+            InputError: If it was never started, or its plan cannot be read.
+        """
+        return cls.of_plan(written_plan(store, name), store, importance_of)
+
+    @classmethod
+    def of_plan(cls, plan: Plan, store: Store, importance_of: ImportanceOf | None = None) -> Self:
+        """Read the records of a plan; of a search, also the points that were drawn."""
+        plan = with_points(plan, store)
+        records, problems = store.records_of(trial.id for trial in plan.trials)
+        return cls(plan, records, problems, store, store.read_part, importance_of)
+
+    @property
+    def name(self) -> str:
+        """Name of the study."""
+        return self.plan.study.study
+
+    @property
+    def primary(self) -> Metric:
+        """The metric that the question is about."""
+        return METRICS[self.plan.study.metrics.primary]
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The primary metric and the further ones, each once."""
+        names = dict.fromkeys([self.plan.study.metrics.primary, *self.plan.study.metrics.report])
+        return [METRICS[name] for name in names]
+
+    @property
+    def reported(self) -> ReportedPlan:
+        """The cells, trials and comparisons that enter tables."""
+        return self.once("reported", lambda: reported_plan(self.plan))
+
+    @property
+    def unreadable(self) -> set[str]:
+        """Ids of the trials whose record cannot be read."""
+        return {problem.trial for problem in self.problems}
+
+    @property
+    def interim_looks(self) -> tuple[int, ...]:
+        """Numbers of seeds at which the study was analysed so far.
+
+        Raises:
+            InputError: If the storage's note of them cannot be read.
+        """
+        if self.looks is not None:
+            return self.looks
+        store = self.store
+        return () if store is None else self.once("looks", lambda: read_interim_looks(store, self.name))
+
+    # The same study, otherwise ------------------------------------------------------------------------
+
+    def without_predictions(self) -> Self:
+        """The same results without intervals over test items, for which a file of each trial is read."""
+        return replace(self, read_part=None)
+
+    def with_labelling(self, labelling: Labelling | None) -> Self:
+        """The same results at other costs of labels: nothing is trained for it. None: at the study's own."""
+        if labelling in (None, self.plan.study.labelling):
+            return self
+        study = self.plan.study.model_copy(update={"labelling": labelling})
+        plan = self.plan.model_copy(update={"study": study})
+        return replace(self, plan=plan, computed=Computed())
+
+    # Computed once ------------------------------------------------------------------------------------
+
+    def once(self, name: str, make: Callable[[], _T]) -> _T:
+        """The value that ``make`` returned when ``name`` was first asked for; pages keep theirs here too."""
+        return self.computed.once(name, make)
+
+    def summary(self, metric: str) -> list[CellSummary]:
+        """Mean, spread and n of a metric on test data, for each reported cell in the plan's order."""
+        from assay.analysis.summary import summarise
+
+        return self.once(f"summary {metric}", lambda: summarise(self, self.reported.cells, metric))
+
+    def table(self, metric: str) -> pd.DataFrame:
+        """One row per reported trial: its value of a metric on test data, or why there is none."""
+        from assay.analysis.summary import metric_rows
+
+        def make() -> pd.DataFrame:
+            return metric_rows(self, metric).to_pandas()
+
+        return self.once(f"table {metric}", make)
+
+    @property
+    def test_set_uncertainty(self) -> ItemIntervals | None:
+        """Intervals over test items; None where no predictions are read or none can be resampled."""
+        from assay.analysis.test_set_uncertainty import read_item_intervals
+
+        read_part = self.read_part
+        if read_part is None:
+            return None
+        return self.once("item intervals", lambda: read_item_intervals(self, read_part))
+
+    @property
+    def analysis(self) -> StudyAnalysis:
+        """Comparisons, main effects, interactions, and which cells are bold."""
+        from assay.analysis.study_analysis import analyse_study
+
+        with_items = "" if self.read_part is None else " with item intervals"
+        return self.once(f"analysis{with_items}", lambda: analyse_study(self))
+
+    @property
+    def label_costs(self) -> LabelCosts | None:
+        """Scores against hours of labelling; None where there is nothing to say of that."""
+        from assay.analysis.label_costs import label_costs
+
+        return self.once("label costs", lambda: label_costs(self))
+
+    @property
+    def labels(self) -> LabelAnalysis | None:
+        """What labels buy; None where there is nothing to say of that."""
+        from assay.analysis.label_analysis import analyse_labels
+
+        return self.once("labels", lambda: analyse_labels(self))
+
+    @property
+    def stages(self) -> list[StageSummary]:
+        """Scores of each stage of a model, cell by cell; empty for methods without stages."""
+        from assay.analysis.stage_scores import stage_summaries
+
+        return self.once("stages", lambda: stage_summaries(self))
+
+    @property
+    def evaluated_points(self) -> Mapping[str, list[EvaluatedPoint]]:
+        """Of a search: searched cell → its points and what they are worth, as they were drawn."""
+        search = self.plan.study.search
+        if search is None:
+            return {}
+        return self.once(
+            "points",
+            lambda: {
+                searched.cell.name: evaluate_points(search, searched, self.plan.points, self.records)
+                for searched in self.plan.searched
+            },
+        )
+
+    @property
+    def importance(self) -> Mapping[str, Mapping[str, float]]:
+        """Of a search: searched cell → parameter → share of the objective's variance."""
+        share = self.importance_of
+        if share is None:
+            return {}
+        return self.once(
+            "importance",
+            lambda: {cell: share(self.plan, points) for cell, points in self.evaluated_points.items()},
+        )

@@ -1,0 +1,165 @@
+"""Two studies side by side: which of their cells match, and what their common repeats say.
+
+Cells are matched by their levels; a study of one cell is matched with another of one cell whatever their names. Two
+trials are compared where the test images are the same: same data, same partition, same seed and fold.
+:mod:`assay.report.two_studies` makes a page of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from assay.analysis.results import StudyResults
+from assay.analysis.statistics import ComparisonResult, Splits, compare, comparison
+from assay.analysis.study_analysis import splits_of
+from assay.study import Cell, ReportedPlan, Trial
+from trainables.errors import InputError
+from trainables.metrics import METRICS, Metric
+
+__all__ = ["CellPair", "StudyPair", "listed", "pair_studies"]
+
+_SEPARATOR = ": "  # between study and cell
+
+
+@dataclass(frozen=True)
+class CellPair:
+    """A cell of each study; the trials of both are those on the same test images."""
+
+    name: str
+    left: Cell
+    right: Cell
+
+
+@dataclass(frozen=True)
+class StudyPair:
+    """Two studies and the differences of their common repeats, right minus left."""
+
+    left: StudyResults
+    right: StudyResults
+    metric: Metric  # the primary one of the left study
+    cells: tuple[CellPair, ...]
+    compared: tuple[CellPair, ...]  # those of which a repeat has the same test images in both
+    comparisons: tuple[ComparisonResult, ...]
+
+    @property
+    def sides(self) -> tuple[StudyResults, StudyResults]:
+        """Both studies."""
+        return self.left, self.right
+
+
+def pair_studies(left: StudyResults, right: StudyResults) -> StudyPair:
+    """Match the cells of two studies, and compare their common repeats.
+
+    Raises:
+        InputError: If they are one, have no cell in common, or the second does not report the primary metric
+            of the first.
+    """
+    if left.name == right.name:
+        raise InputError(f"two studies are put side by side, found {left.name} twice. Name another one.")
+    metric = _common_metric(left, right)
+    cells = _matches(left.reported, right.reported)
+    table, compared = _common_table(left, right, cells, metric)
+    return StudyPair(
+        left=left,
+        right=right,
+        metric=metric,
+        cells=tuple(cells),
+        compared=tuple(compared),
+        comparisons=_compared(left, right, compared, table),
+    )
+
+
+def listed(names: Sequence[str], most: int = 4) -> str:
+    """``a, b, c, d and 3 more``; ``none yet``."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "") if names else "none yet"
+
+
+def _common_metric(left: StudyResults, right: StudyResults) -> Metric:
+    name, theirs = left.primary.name, right.plan.study.metrics
+    if name not in (theirs.primary, *theirs.report):
+        raise InputError(
+            f"two studies are compared by the primary metric of the first, {name}, and {right.name} "
+            f"reports {', '.join(dict.fromkeys((theirs.primary, *theirs.report)))}. Name them the other way "
+            f"round, or add {name} to its metrics.report and run it again: nothing is trained anew."
+        )
+    return METRICS[name]
+
+
+def _matches(left: ReportedPlan, right: ReportedPlan) -> list[CellPair]:
+    theirs = {cell.key: cell for cell in right.cells}
+    if len(left.cells) == len(right.cells) == 1:
+        first, second = left.cells[0], right.cells[0]
+        name = first.name if first.name == second.name else f"{first.name}, {second.name}"
+        return [CellPair(name, first, second)]
+    matches = [CellPair(cell.name, cell, theirs[cell.key]) for cell in left.cells if cell.key in theirs]
+    if not matches:
+        raise InputError(
+            f"cells of two studies are matched by their levels, and {left.study.study} has "
+            f"{listed([cell.name for cell in left.cells])}, {right.study.study} has "
+            f"{listed([cell.name for cell in right.cells])}. Give factors and levels the same names."
+        )
+    return matches
+
+
+def _compared(
+    left: StudyResults, right: StudyResults, compared: Sequence[CellPair], table: pd.DataFrame
+) -> tuple[ComparisonResult, ...]:
+    if not compared:
+        return ()
+    a, b = left.name, right.name
+    contrasts = [comparison(f"{a} → {b}", _key(a, m.left), _key(b, m.right), m.name) for m in compared]
+    of_left = splits_of(match.left for match in compared)
+    of_right = splits_of(match.right for match in compared)
+    splits: dict[str, Splits] = {
+        **{_key(a, m.left): of_left[m.left.name] for m in compared},
+        **{_key(b, m.right): of_right[m.right.name] for m in compared},
+    }
+    return compare(
+        table,
+        contrasts,
+        metric=left.primary.name,
+        splits=splits,
+        family="studies",
+        resolve=left.plan.study.resolve,
+        test=left.plan.study.exact_test,
+    )
+
+
+def _common_table(
+    left: StudyResults, right: StudyResults, matches: Sequence[CellPair], metric: Metric
+) -> tuple[pd.DataFrame, list[CellPair]]:
+    """Rows of the repeats that both sides have on the same test images, as of one study."""
+    tables = [side.table(metric.name) for side in (left, right)]
+    trials = [_by_cell(side.reported) for side in (left, right)]
+    frames: list[pd.DataFrame] = []
+    compared: list[CellPair] = []
+    for match in matches:
+        of_sides = [trials[0][match.left.name], trials[1][match.right.name]]
+        common = of_sides[0].keys() & of_sides[1].keys()
+        if not common:
+            continue
+        compared.append(match)
+        sides = zip((left, right), tables, of_sides, (match.left, match.right), strict=True)
+        for side, table, of_cell, cell in sides:
+            ids = [of_cell[place].id for place in common]
+            chosen = table[table["trial"].isin(ids) & (table["cell"] == cell.name)]
+            frames.append(chosen.assign(study="both", cell=_key(side.name, cell)))
+    return (pd.concat(frames) if frames else tables[0].iloc[:0]), compared
+
+
+def _by_cell(reported: ReportedPlan) -> dict[str, dict[tuple[object, ...], Trial]]:
+    """Cell → what decides the test images → its trial."""
+    trials: dict[str, dict[tuple[object, ...], Trial]] = {cell.name: {} for cell in reported.cells}
+    for trial in reported.trials:
+        drawn = trial.data.test if trial.data.splits == "per_seed" else None
+        place = (trial.manifest, drawn is None, drawn, trial.seed, trial.fold)
+        trials[trial.cell][place] = trial
+    return trials
+
+
+def _key(study: str, cell: Cell) -> str:
+    return f"{study}{_SEPARATOR}{cell.name}"
