@@ -1,8 +1,8 @@
 """Two studies side by side: which of their cells match, and what their common repeats say.
 
 Cells are matched by their levels. A study of one cell is matched with another of one cell whatever its
-name. Two trials are compared where the test images are the same: same data, same partition, same seed and fold.
-:mod:`assay.report.two_studies` makes a page of it.
+name. Two trials are compared where the test images are the same: same data, same partition, same seed and
+fold. :mod:`assay.report.two_studies` makes a page of it.
 """
 
 from __future__ import annotations
