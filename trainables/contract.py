@@ -149,7 +149,7 @@ class Predictor(Protocol):
 class StageMaps(NamedTuple):
     """A prediction, and the stages that led to it."""
 
-    prediction: Prediction  # what ``predict`` says
+    prediction: Prediction  # that of ``predict``
     # By name, in the chain's order. Maps, B × H × W in [0, 1], are evaluated against masks. Pictures,
     # B × c × h × w in [0, 1] (c as the images' or 1), are looked at only.
     stages: Mapping[str, Tensor]

@@ -94,7 +94,7 @@ class Scale(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """One image of the probe set with what the model says of it. H × W: the network's input size."""
+    """One image of the probe set with the model's prediction. H × W: the network's input size."""
 
     sample: str
     label: bool

@@ -32,7 +32,7 @@ def keep_freed_memory() -> bool:
     with the same thresholds in their environment. No result changes.
 
     Returns:
-        Whether there was a C library that can be told so (glibc); others do as they do.
+        True if there is a C library that can be set so (glibc). Others do as they do.
     """
     tell = getattr(_C, "mallopt", None)
     if tell is None:

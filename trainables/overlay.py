@@ -1,4 +1,4 @@
-"""Pictures of what a model says: photo, truth and prediction in one image, and a sheet of many.
+"""Pictures of a model's prediction: photo, truth and prediction in one image, and a sheet of many.
 
 The photo stays grey and a little darkened, so that colour means prediction only. Truth is a thin white line
 *outside* the defect: drawn inside it would hide the very pixels that were hit or missed.

@@ -76,7 +76,7 @@ class StageMapScores:
 
         Args:
             images_BCHW: As the model's ``predict_stages`` gets them.
-            stages: What it said of them.
+            stages: Its stages of them.
             samples: Their ids.
             truths: H × W each; None where the mask of a defective image is unknown.
             kept: Which of them leave pictures.

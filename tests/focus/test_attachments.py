@@ -215,18 +215,18 @@ def test_a_contrast_of_weight_0_trains_bit_for_bit_as_without_it() -> None:
     assert equal(trained(tiny_chain(clm=True, clm_weight=0.0), data), trained(tiny_chain(), data))
 
 
-def test_crops_join_the_defects_only_where_they_are_wanted() -> None:
+@pytest.mark.parametrize("wanted", [True, False])
+def test_crops_join_the_defects_only_where_they_are_wanted(wanted: bool) -> None:
     data = chain_data()
-    for wanted in (True, False):
-        config = tiny_chain(gcm=True, clm=True, clm_use_crops=wanted)
-        net, (gcm, clm) = started(config, data.train)
-        assert isinstance(gcm, GuidedCropping)
-        assert isinstance(clm, ContrastiveLoss)
-        gcm.average.head.bias.data.fill_(100.0)  # no crop misses
-        step = step_of(net, data.train, [0, 1, 6, 7])
-        gcm.losses(net, step)
-        _, classes = clm._features(net, step)
-        assert (classes[:, 2] == 1).tolist() == [wanted, wanted, False, False]
+    config = tiny_chain(gcm=True, clm=True, clm_use_crops=wanted)
+    net, (gcm, clm) = started(config, data.train)
+    assert isinstance(gcm, GuidedCropping)
+    assert isinstance(clm, ContrastiveLoss)
+    gcm.average.head.bias.data.fill_(100.0)  # no crop misses
+    step = step_of(net, data.train, [0, 1, 6, 7])
+    gcm.losses(net, step)
+    _, classes = clm._features(net, step)
+    assert (classes[:, 2] == 1).tolist() == [wanted, wanted, False, False]
 
 
 # Both -------------------------------------------------------------------------------------------------

@@ -362,14 +362,16 @@ def test_settings_that_cannot_be_trained_are_refused(changes: dict[str, Any], wo
         tiny_chain(**changes)
 
 
-def test_data_that_cannot_be_trained_on_are_refused() -> None:
-    data = chain_data()
-    for train in (surfaces(3, 0), surfaces(0, 3)):
-        with pytest.raises(InputError, match="defective and normal"):
-            TRAINABLE.fit(tiny_chain(), replace(data, train=train), LocalRun())
-    workers = LocalRun(world_size=2)
+@pytest.mark.parametrize(("positives", "negatives"), [(3, 0), (0, 3)])
+def test_data_of_one_class_are_refused(positives: int, negatives: int) -> None:
+    data = replace(chain_data(), train=surfaces(positives, negatives))
+    with pytest.raises(InputError, match="defective and normal"):
+        TRAINABLE.fit(tiny_chain(), data, LocalRun())
+
+
+def test_batch_normalisation_is_refused_with_two_workers() -> None:
     with pytest.raises(InputError, match="norm: gn"):
-        TRAINABLE.fit(tiny_chain(norm="bn"), data, workers)
+        TRAINABLE.fit(tiny_chain(norm="bn"), chain_data(), LocalRun(world_size=2))
 
 
 def test_footnotes_say_what_is_our_reading_and_which_weights_it_started_from() -> None:

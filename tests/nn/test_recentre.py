@@ -40,17 +40,17 @@ def test_a_planted_offset_is_found_within_two_pixels(planted: tuple[int, int]) -
     assert found.unmoved < 1 or planted == (0, 0)
 
 
-def test_score_of_an_offset_is_the_sum_of_products_by_hand() -> None:
+@pytest.mark.parametrize(("dy", "dx"), [(0, 0), (4, -4), (-3, 2), (-4, -4)])
+def test_score_of_an_offset_is_the_sum_of_products_by_hand(dy: int, dx: int) -> None:
     rng = np.random.default_rng(1)
     maps, residuals = torch.from_numpy(rng.random((2, 3, 9, 7)))
     scores = offset_scores(maps, residuals, reach=4).sum(0)
-    for dy, dx in ((0, 0), (4, -4), (-3, 2), (-4, -4)):
-        total = sum(
-            float(maps[n, y - dy, x - dx] * residuals[n, y, x] ** 2)
-            for n, y, x in np.ndindex(3, 9, 7)
-            if 0 <= y - dy < 9 and 0 <= x - dx < 7
-        )
-        assert scores[4 + dy, 4 + dx].item() == pytest.approx(total, abs=1e-12)
+    total = sum(
+        float(maps[n, y - dy, x - dx] * residuals[n, y, x] ** 2)
+        for n, y, x in np.ndindex(3, 9, 7)
+        if 0 <= y - dy < 9 and 0 <= x - dx < 7
+    )
+    assert scores[4 + dy, 4 + dx].item() == pytest.approx(total, abs=1e-12)
 
 
 def test_an_image_has_the_same_scores_in_any_batch() -> None:

@@ -210,14 +210,14 @@ def test_skipping_the_trunk_of_a_weak_positive_changes_no_gradient() -> None:
     assert any(gradient.any() for gradient in gradients[0])
 
 
-def test_forced_stop_ends_after_its_epochs() -> None:
+@pytest.mark.parametrize(("epoch", "stopped"), [(0, True), (1, False)])
+def test_forced_stop_ends_after_its_epochs(epoch: int, stopped: bool) -> None:
     config = tiny_config(gradient_stop=False, forced_stop_epochs=1)
     data = tiny_data(masks=0).train
     targets = [make_target(sample, config) for sample in data]
-    for epoch, stopped in ((0, True), (1, False)):
-        network = new_network(config, 0, torch.device("cpu"))
-        train_batch(network, data, targets, [0], epoch=epoch, config=config)
-        assert all((p.grad is None) == stopped for p in network.volume.parameters())
+    network = new_network(config, 0, torch.device("cpu"))
+    train_batch(network, data, targets, [0], epoch=epoch, config=config)
+    assert all((p.grad is None) == stopped for p in network.volume.parameters())
 
 
 def test_diverged_training_names_epoch_and_finding() -> None:
@@ -227,10 +227,12 @@ def test_diverged_training_names_epoch_and_finding() -> None:
     assert copy(caught.value).epoch == caught.value.epoch  # as when it leaves its process
 
 
-def test_layout_of_the_config_is_the_networks() -> None:
-    for layout, expected in (("contiguous", torch.contiguous_format), ("channels_last", torch.channels_last)):
-        network = new_network(tiny_config(memory_format=layout), 0, torch.device("cpu"))
-        assert network.volume[2][0].weight.is_contiguous(memory_format=expected)
+@pytest.mark.parametrize(
+    ("layout", "expected"), [("contiguous", torch.contiguous_format), ("channels_last", torch.channels_last)]
+)
+def test_layout_of_the_config_is_the_networks(layout: str, expected: torch.memory_format) -> None:
+    network = new_network(tiny_config(memory_format=layout), 0, torch.device("cpu"))
+    assert network.volume[2][0].weight.is_contiguous(memory_format=expected)
 
 
 def test_best_checkpoint_needs_both_classes_in_validation() -> None:

@@ -4,7 +4,7 @@
     inpainter ──┘
 
 ``inpainter`` is there where IEM paints with a net, ``refined`` where the CRF or the additional round wants
-the first net's opinion as labels, ``s2`` with the round, ``student`` with the distillation. A stage's
+the first net's probabilities as labels, ``s2`` with the round, ``student`` with the distillation. A stage's
 settings are those that its own step depends on, so the rows of an additive study share all that comes
 before.
 """

@@ -63,7 +63,7 @@ _RANGE = 3.0  # times c: where D is 1
 _SIDE = 224  # pixels of the images on which the dilation was measured
 
 
-Look = Callable[[Tensor], RawMaps]  # images: what the classifier says of them (``cam.CamMaps``)
+Look = Callable[[Tensor], RawMaps]  # images to logits and maps (``cam.CamMaps``)
 Fill = Callable[[Tensor, Tensor], Tensor]  # images and a mask (bool): the images with the mask painted over
 
 
@@ -126,7 +126,7 @@ def erase(
         look: The classifier.
         fill: The inpainter; what it must leave alone outside the mask, it does.
         erasing: When to stop.
-        seen: What ``look`` says of the images, where that is known already.
+        seen: The result of ``look`` for the images, where that is known already.
     """
     shown_BCHW, seen = images_BCHW, look(images_BCHW) if seen is None else seen
     mask_BHW = torch.zeros_like(seen.map_BHW, dtype=torch.bool)

@@ -126,24 +126,24 @@ def train(
     for epoch in range(state.restore(run), epochs):
         network.train()
         sums = {name: torch.zeros((), device=run.device) for name in hooks.losses}
-        images = 0
+        count = 0
         for step, batch in enumerate(sampler.epoch(epoch, run.generator), start=epoch * sampler.steps):
             optimiser.param_groups[0]["lr"] = learning_rate(rate, schedule.rate, step, steps)
             optimiser.zero_grad()
             places = shard(range(len(batch)), run.rank, run.world_size)
-            part = BatchShard(run.shard(batch), places, len(batch), epoch, step, step / steps)
-            if part.positions or hooks.every_worker:
-                for name, value in hooks.backward(part).items():
+            images = BatchShard(run.shard(batch), places, len(batch), epoch, step, step / steps)
+            if images.positions or hooks.every_worker:
+                for name, value in hooks.backward(images).items():
                     sums[name] = sums[name] + value if name in sums else value
-            images += len(part.positions)
+            count += len(images.positions)
             if not _stays_without_gradient(optimiser):
                 _fill_gradients(network.parameters())
             run.reduce(network.parameters())
-            hooks.before_step(part)
+            hooks.before_step(images)
             optimiser.step()
             hooks.after_step()
             run.step(step + 1, steps, epochs)
-        metrics = {**mean_over_workers(sums, images, run), "lr": optimiser.param_groups[0]["lr"]}
+        metrics = {**mean_over_workers(sums, count, run), "lr": optimiser.param_groups[0]["lr"]}
         require_finite(epoch, metrics, network)
         metrics |= hooks.epoch_metrics(epoch)
         if schedule.validates(epoch, epochs):

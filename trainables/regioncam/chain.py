@@ -3,7 +3,7 @@
     classifier ── maps ── pseudo ── round1 ── round2 …
 
 A round trains a segmentation net on the labels before it and cuts new labels from what the net sees in the
-same images. Where the net's opinion of them collapsed, it keeps the labels it got and hands on the net before
+same images. Where the new labels collapsed, it keeps the labels it got and hands on the net before
 it (the first round has only its own); after that, or where labels hardly changed, rounds train nothing.
 
 Source: the abstract of Dong et al. 2025, arXiv:2506.22866, says that "pseudo-label segmentation is
@@ -57,7 +57,7 @@ __all__ = [
 
 _FINAL_MAPS, _PROBABILITIES = "final_maps.safetensors", "probabilities.safetensors"
 
-_SURE = 0.7  # what the CRF is told of a label (jiwoon-ahn/irn)
+_SURE = 0.7  # the probability that a label has for the CRF (jiwoon-ahn/irn)
 
 _COMMON = ("image_size", "channels", "precision", "memory_format")
 _CUT = ("threshold", "foreground", "background", "area")
@@ -128,7 +128,7 @@ def _make_round(work: StageWork, *, before: str) -> None:
     labels = replace(_read_labels(folder), name=f"round {number}")
     if not known["going"]:
         facts = known | {"round": float(number), "trained": 0.0}
-        _leave(work, read_segmenter(folder, device), labels, _read_probabilities(folder), facts)
+        _write_round(work, read_segmenter(folder, device), labels, _read_probabilities(folder), facts)
         return
     network = train_segmentation(config, train, Targets(by_id(labels)), work.run)
     prob_NHW = torch.cat([_flip_averaged(network, images, config) for images in _defective(train, device)])
@@ -160,7 +160,7 @@ def _make_round(work: StageWork, *, before: str) -> None:
         "trained": 1.0,
         "going": float(not collapsed and agrees.iou <= config.round_alike),
     }
-    _leave(work, network, new, prob_NHW, facts)
+    _write_round(work, network, new, prob_NHW, facts)
 
 
 class Agreement(NamedTuple):
@@ -184,11 +184,11 @@ def sharpened_labels(
 ) -> tuple[PseudoLabels, bool]:
     """Labels of the defective images after the CRF, and whether it was used.
 
-    A pixel becomes a label again where the CRF is as sure of it as it was told to be of labels; one that was
+    A pixel becomes a label again where the CRF is as sure of it as labels are. One that was
     left open, and that it learned nothing about, stays open.
     """
-    told_NHW = label_probability(torch.from_numpy(labels.labels), _SURE)
-    sharp_NHW, used = _sharpened(told_NHW, images, config, device)
+    prob_NHW = label_probability(torch.from_numpy(labels.labels), _SURE)
+    sharp_NHW, used = _sharpened(prob_NHW, images, config, device)
     if not used:
         return labels, False
     refined = refined_labels(labels, sharp_NHW, "pseudo_crf", foreground=_SURE, background=1 - _SURE)
@@ -248,7 +248,7 @@ def read_segmenter(folder: Path, device: torch.device) -> SegmentationNet:
     return with_layout(network, config).to(device).eval()
 
 
-def _leave(
+def _write_round(
     work: StageWork, network: SegmentationNet, labels: PseudoLabels, prob_NHW: Tensor, facts: dict[str, float]
 ) -> None:
     """Write what a round hands on."""

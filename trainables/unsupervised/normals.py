@@ -1,6 +1,6 @@
 """Division of normal images: those that train, and those on which the trained networks are measured.
 
-What a network says of images that it was trained on is too good. So means, spreads and the scales of map and
+Scores of images that a network was trained on are too good. So means, spreads and the scales of map and
 score come from normal images that were held out: those of the validation part, where it has any, else a fixed
 share of the training part, drawn by item, which then trains nothing. Labels of validation images are known
 under every supervision; test images are never looked at.

@@ -75,7 +75,7 @@ def mean_field(prob_BHW: Tensor, images_BCHW: Tensor, crf: Crf) -> Tensor:
 
     Args:
         prob_BHW: Probabilities before, float32 or float64, which is also the arithmetic. M × B × H × W are M
-            opinions about the same images, for which the pairwise terms are computed once.
+            probabilities of the same images, for which the pairwise terms are computed once.
         images_BCHW: The images, 0..255, C 1 or 3.
         crf: Weights and window.
     """
