@@ -77,6 +77,20 @@ def test_a_wrong_name_is_answered_with_the_nearest_right_one(
     assert says in answer.err
 
 
+def test_a_method_of_a_file_is_shown_like_an_installed_one(
+    assay: Assay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("own.py").write_text(
+        "from dataclasses import replace\nfrom trainables.segdec import TRAINABLE as SEGDEC\n"
+        "TRAINABLE = replace(SEGDEC, name='own', title='SegDecNet of my own')\n",
+        encoding="utf-8",
+    )
+    shown = assay("settings", "./own.py:TRAINABLE", "delta").out
+    assert "(SegDecNet of my own)" in shown
+    assert "may be        0 to 100" in shown
+
+
 def test_the_page_has_methods_presets_and_blocks(assay: Assay, tmp_path: Path) -> None:
     page = tmp_path / "settings.md"
     assert assay("settings", "--output", page).out == f"wrote {page}\n"

@@ -23,7 +23,10 @@ _PRESETS = 8  # named of a method that has more
 
 Method = Annotated[
     str | None,
-    typer.Argument(metavar="[METHOD]", help="A method, such as segdec, or a block of the study file: data."),
+    typer.Argument(
+        metavar="[METHOD]",
+        help="A method, such as segdec or ./blur.py:TRAINABLE, or a block of the study file: data.",
+    ),
 ]
 Name = Annotated[
     str | None, typer.Argument(metavar="[NAME]", help="A setting, such as config.delta or delta.")
@@ -75,9 +78,12 @@ def _found_method(name: str) -> AnyTrainable:
     from assay.study.source import nearest
     from trainables.catalogue import all_trainables, find_trainable
     from trainables.errors import InputError
+    from trainables.method_files import is_file_reference, load_file_method
 
+    if is_file_reference(name):
+        return load_file_method(name, Path())
     known = {*all_trainables(), *study_blocks()}
-    if name not in known and ":" not in name:  # a colon: a file of one's own, ./blur.py:TRAINABLE
+    if name not in known:
         raise InputError(
             f"there is no method and no block of the study file called {name}; {nearest(name, known)}"
         )
