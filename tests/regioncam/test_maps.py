@@ -39,7 +39,7 @@ def test_with_all_switches_off_the_map_is_that_of_cam(trained: Classifier, metho
     plain, offset = measured_maps(trained, MapSettings.of(config), chain_data(16).train)
     mine, mine_offset = maps_of(trained, method=method, fgbp=False)
     assert offset == mine_offset
-    assert torch.equal(mine.scaled(mine(pictures(3))).map_BHW, plain.heatmaps(pictures(3)).map_BHW)
+    assert torch.equal(mine(pictures(3)).scaled_by(mine.scale).map_BHW, plain.heatmaps(pictures(3)).map_BHW)
 
 
 def test_a_filter_that_drops_nothing_leaves_the_map(trained: Classifier) -> None:
@@ -66,9 +66,9 @@ def test_the_maps_on_the_way_are_named_in_order_and_end_with_the_heatmap(trained
     steps = maps.steps(pictures(3), raw)
     assert list(steps) == ["cam", "layer_cam", "fgbp", "region"]
     assert all(0 <= step.min() <= step.max() <= 1 for step in steps.values())
-    assert torch.equal(steps["region"], maps.scaled(raw).map_BHW)
+    assert torch.equal(steps["region"], raw.scaled_by(maps.scale).map_BHW)
     plain = maps_of(trained, fgbp=False)[0]
-    assert torch.equal(steps["layer_cam"], plain.scaled(plain(pictures(3))).map_BHW)
+    assert torch.equal(steps["layer_cam"], plain(pictures(3)).scaled_by(plain.scale).map_BHW)
 
 
 def rank_after_forgetting(trained: Classifier, changes: dict[str, Any]) -> float:

@@ -173,7 +173,7 @@ def test_the_score_is_not_divided_where_score_norm_is_off(trained: Trained) -> N
         ({"patch_stride": 17}, "unseen"),
         ({"model": "students", "scales": (65,)}, "scale 65 is larger"),
         ({"model": "students", "scales": (17, 17)}, "teacher and students of its own"),
-        ({"model": "students", "teacher": "distill"}, "name it, or use teacher: metric"),
+        ({"model": "students", "teacher": "distill"}, "Name it, or use teacher: metric"),
         ({"weights_file": "r.pth", "weights_sha256": "0" * 64}, "teacher: distill only"),
         ({"weights_file": "r.pth", "teacher": "distill"}, "come together"),
     ],
