@@ -135,14 +135,16 @@ def test_training_sees_the_masks_of_its_split_only(manifest: Manifest, tmp_path:
     assert set(np.unique(mask)) == {0, 1}
 
 
-def test_validation_masks_arrive_under_full_supervision_only(manifest: Manifest, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("supervision", "expected"), [(FULL, True), (WEAK, False)], ids=["full", "weak"])
+def test_validation_masks_arrive_under_full_supervision_only(
+    supervision: Supervision, expected: bool, manifest: Manifest, tmp_path: Path
+) -> None:
     images = open_images(manifest, SIZE, 1, tmp_path)
-    for supervision, expected in ((FULL, True), (WEAK, False)):
-        split = make_split(manifest, PER_SEED, supervision, 0, None)
-        data = load_evaluation(manifest, split, supervision, images)
-        assert data.validation is not None
-        assert bool(data.validation.masks) == expected
-        assert set(data.test.masks) == {row.sample for row in manifest.rows if row.label} & set(split.test)
+    split = make_split(manifest, PER_SEED, supervision, 0, None)
+    data = load_evaluation(manifest, split, supervision, images)
+    assert data.validation is not None
+    assert bool(data.validation.masks) == expected
+    assert set(data.test.masks) == {row.sample for row in manifest.rows if row.label} & set(split.test)
 
 
 def test_each_part_reaches_its_own_images_only_and_without_a_copy(manifest: Manifest, tmp_path: Path) -> None:

@@ -117,13 +117,16 @@ def test_only_test_masks_stay_fine(detail: MaskDetail, tmp_path: Path) -> None:
     assert coarsen(corner, detail).sum() > corner.sum()
 
 
-def test_detail_is_part_of_a_split_that_reads_masks_and_of_no_other(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "same"), [("full", False), ("weak", True)])
+def test_detail_is_part_of_a_split_that_reads_masks_and_of_no_other(
+    kind: str, same: bool, tmp_path: Path
+) -> None:
     manifest = open_folder(make_folder(tmp_path / "root", good=12, defect=12), tmp_path / "cache")
     box = PER_SEED.model_copy(update={"mask_detail": "box"})
-    for supervision, same in ((FULL, False), (Supervision(kind="weak"), True)):
-        fine, coarse = (make_split(manifest, spec, supervision, 0, None) for spec in (PER_SEED, box))
-        assert (fine.hash == coarse.hash) is same
-        assert (fine.train, fine.masks) == (coarse.train, coarse.masks)
+    supervision = Supervision.model_validate(kind)
+    fine, coarse = (make_split(manifest, spec, supervision, 0, None) for spec in (PER_SEED, box))
+    assert (fine.hash == coarse.hash) is same
+    assert (fine.train, fine.masks) == (coarse.train, coarse.masks)
 
 
 # Class indices

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -57,11 +58,20 @@ def test_reader_of_files_says_when_its_data_are_not_there(name: str, tmp_path: P
         open_manifest(spec, tmp_path, tmp_path)
 
 
-def test_unknown_reader_and_setting_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no reader 'cifar'. Did you mean dagm, folder"):
-        open_manifest(DataSpec(reader="cifar"), None, tmp_path)
-    with pytest.raises(InputError, match=r"data\.options\.colour: .*Settings of reader synthetic: images"):
-        open_manifest(DataSpec(reader="synthetic", options={"colour": 1}), None, tmp_path)
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        (DataSpec(reader="cifar"), r"no reader 'cifar'. Did you mean dagm, folder"),
+        (
+            DataSpec(reader="synthetic", options={"colour": 1}),
+            r"data\.options\.colour: .*Settings of reader synthetic: images",
+        ),
+    ],
+    ids=["reader", "setting"],
+)
+def test_unknown_reader_and_setting_are_refused(spec: DataSpec, told: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=told):
+        open_manifest(spec, None, tmp_path)
 
 
 def table_spec(path: Path, lines: list[str]) -> DataSpec:
@@ -151,26 +161,17 @@ def test_table_tells_all_faulty_rows_at_once(tmp_path: Path) -> None:
         assert part in str(refused.value)
 
 
-def test_table_lists_twenty_faults_and_counts_the_rest(tmp_path: Path) -> None:
-    spec = table_spec(tmp_path / "parts.csv", ["image,label", *(f"{i}.png,maybe" for i in range(50))])
-    with pytest.raises(InputError, match=r"50 faults[\s\S]*and 30 more"):
-        open_manifest(spec, tmp_path, tmp_path / "cache")
-
-
-def test_table_with_a_misspelt_column_is_refused(tmp_path: Path) -> None:
-    spec = table_spec(tmp_path / "parts.csv", ["image,lable", "a.png,1"])
-    with pytest.raises(InputError, match="columns missing: label; unknown: lable"):
-        open_manifest(spec, tmp_path, tmp_path / "cache")
-
-
 @pytest.mark.parametrize(
     ("content", "told"),
     [
         ("", "cannot be read as a table"),
         ("image,label\n", "no images"),
+        ("image,lable\na.png,1", "columns missing: label; unknown: lable"),
         ("image,label,image\na,1,b\n", "occurs twice"),
         ('image,label\n"a\0.png",1\n', "zero byte"),
+        ("\n".join(["image,label", *(f"{i}.png,maybe" for i in range(50))]), r"50 faults[\s\S]*and 30 more"),
     ],
+    ids=["empty", "no row", "misspelt column", "column twice", "zero byte", "fifty faults, twenty listed"],
 )
 def test_table_that_is_no_list_of_images_is_refused(content: str, told: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=told):
@@ -227,11 +228,6 @@ def test_defective_image_with_an_empty_mask_stays_defective_and_its_mask_unknown
     assert "exp1_num_6.jpg" in manifest.findings[0].text
 
 
-def test_mtd_has_no_published_split(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="use `splits: per_seed`"):
-        open_manifest(DataSpec(reader="mtd"), make_mtd(tmp_path), tmp_path / "cache")
-
-
 def make_kolektor(root: Path) -> Path:
     for item in (1, 2):
         for part in (0, 1):
@@ -254,17 +250,47 @@ def test_kolektor_label_is_any_non_zero_pixel(tmp_path: Path) -> None:
     assert {row.group for row in manifest.rows} == {"kos01", "kos02"}
 
 
-def test_kolektor_without_its_folds_names_the_file_and_the_way_out(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"splits/KolektorSDD_folds\.json .*splits: per_seed"):
-        open_manifest(DataSpec(reader="kolektorsdd"), make_kolektor(tmp_path), tmp_path / "cache")
+@pytest.mark.parametrize(
+    ("reader", "make", "told"),
+    [
+        ("mtd", make_mtd, "use `splits: per_seed`"),
+        ("kolektorsdd", make_kolektor, r"splits/KolektorSDD_folds\.json .*splits: per_seed"),
+    ],
+    ids=["no split was published", "its file is missing"],
+)
+def test_published_split_that_is_not_there_is_refused_with_the_way_out(
+    reader: str, make: Callable[[Path], Path], told: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=told):
+        open_manifest(DataSpec(reader=reader), make(tmp_path), tmp_path / "cache")
 
 
-def test_kolektor_item_that_the_folds_do_not_list_is_named(tmp_path: Path) -> None:
-    root = make_kolektor(tmp_path)
+FOLDS_OF_ITEM_1 = '{"test": [["kos01"]], "train": {}}'
+
+
+def kolektor_with_folds(root: Path, folds: str) -> Path:
+    make_kolektor(root)
     (root / "splits").mkdir()
-    (root / "splits" / "KolektorSDD_folds.json").write_text('{"test": [["kos01"]], "train": {}}')
-    with pytest.raises(InputError, match=r"KolektorSDD_folds\.json .*does not list kos02\. .*per_seed"):
+    (root / "splits" / "KolektorSDD_folds.json").write_text(folds)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("folds", "told"),
+    [
+        (FOLDS_OF_ITEM_1, r"KolektorSDD_folds\.json .*does not list kos02\. .*per_seed"),
+        ('{"test": 3, "train": {}}', r"KolektorSDD_folds\.json: test: "),
+    ],
+    ids=["an item is missing", "damaged"],
+)
+def test_kolektor_folds_that_cannot_serve_are_refused(folds: str, told: str, tmp_path: Path) -> None:
+    root = kolektor_with_folds(tmp_path, folds)
+    with pytest.raises(InputError, match=told):
         open_manifest(DataSpec(reader="kolektorsdd"), root, tmp_path / "cache")
+
+
+def test_kolektor_divided_anew_needs_no_folds(tmp_path: Path) -> None:
+    root = kolektor_with_folds(tmp_path, FOLDS_OF_ITEM_1)
     spec = DataSpec(reader="kolektorsdd", splits="per_seed")
     assert open_manifest(spec, root, tmp_path / "cache").table.num_rows == 4
 
@@ -284,11 +310,3 @@ def test_kolektor_without_a_label_file_is_refused(tmp_path: Path) -> None:
     (root / "kos01" / "Part0_label.bmp").unlink()
     with pytest.raises(InputError, match=r"kos01/Part0\.jpg has no mask: expected kos01/Part0_label\.bmp"):
         open_manifest(DataSpec(reader="kolektorsdd", splits="per_seed"), root, tmp_path / "cache")
-
-
-def test_damaged_fold_list_is_refused(tmp_path: Path) -> None:
-    root = make_kolektor(tmp_path)
-    (root / "splits").mkdir()
-    (root / "splits" / "KolektorSDD_folds.json").write_text('{"test": 3, "train": {}}')
-    with pytest.raises(InputError, match=r"KolektorSDD_folds\.json: test: "):
-        open_manifest(DataSpec(reader="kolektorsdd"), root, tmp_path / "cache")

@@ -157,25 +157,32 @@ def test_deduplicated_takes_copies_of_test_images_out_of_training() -> None:
     assert "00" in {sample[:2] for sample in make_split(manifest, published, FULL, 0, 1).train}
 
 
+MASKS_FROM_2_ITEMS_AND_8 = PublishedSets(
+    {(2, 0): frozenset({"01", "02"}), (8, 0): frozenset(f"{i:02d}" for i in range(12))}, 8
+)
+PUBLISHED_MASKS = DataSpec(reader="folder", masks="published", validation=None)
+
+
 def test_published_masks_are_the_makers_items() -> None:
-    sets = PublishedSets(
-        {(2, 0): frozenset({"01", "02"}), (8, 0): frozenset(f"{i:02d}" for i in range(12))}, 8
-    )
-    spec = DataSpec(reader="folder", masks="published", validation=None)
-    split = make_split(folded(published=sets), spec, mixed(2), 0, 0)
+    split = make_split(folded(published=MASKS_FROM_2_ITEMS_AND_8), PUBLISHED_MASKS, mixed(2), 0, 0)
     assert split.masks == ("01/0", "02/0")
-    with pytest.raises(InputError, match=r"lists for 2, 8 items; found mixed: 3"):
-        make_split(folded(published=sets), spec, mixed(3), 0, 0)
-    with pytest.raises(InputError, match="validation: none"):
-        make_split(
-            folded(published=sets),
-            spec.model_copy(update={"validation": PER_SEED.validation}),
-            mixed(2),
-            0,
-            0,
-        )
-    with pytest.raises(InputError, match=r"Use data\.masks: nested"):
-        make_split(folded(), spec, mixed(2), 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("published", "changes", "masks", "told"),
+    [
+        (MASKS_FROM_2_ITEMS_AND_8, {}, 3, r"lists for 2, 8 items; found mixed: 3"),
+        (MASKS_FROM_2_ITEMS_AND_8, {"validation": PER_SEED.validation}, 2, "validation: none"),
+        (None, {}, 2, r"Use data\.masks: nested"),
+    ],
+    ids=["a number without a list", "validation takes images away", "no lists"],
+)
+def test_published_masks_that_are_not_to_be_had_are_refused(
+    published: PublishedSets | None, changes: dict[str, object], masks: int, told: str
+) -> None:
+    spec = PUBLISHED_MASKS.model_copy(update=changes)
+    with pytest.raises(InputError, match=told):
+        make_split(folded(published=published), spec, mixed(masks), 0, 0)
 
 
 def test_smaller_published_training_set_holds_its_items_only() -> None:
@@ -186,15 +193,18 @@ def test_smaller_published_training_set_holds_its_items_only() -> None:
     assert {sample[:2] for sample in split.test} == {"00", "03", "06", "09"}
 
 
-@pytest.mark.parametrize("fold", [None, 3])
-def test_fold_that_is_not_published_is_refused(fold: int | None) -> None:
-    with pytest.raises(InputError, match=f"published folds 0, 1, 2; found fold {fold}"):
-        make_split(folded(), PUBLISHED, FULL, 0, fold)
-
-
-def test_fold_is_refused_where_every_seed_draws_its_split() -> None:
-    with pytest.raises(InputError, match=r"Leave repeats\.folds out"):
-        make_split(folded(), PER_SEED, FULL, 0, 0)
+@pytest.mark.parametrize(
+    ("spec", "fold", "told"),
+    [
+        (PUBLISHED, None, "published folds 0, 1, 2; found fold None"),
+        (PUBLISHED, 3, "published folds 0, 1, 2; found fold 3"),
+        (PER_SEED, 0, r"Leave repeats\.folds out"),
+    ],
+    ids=["no fold", "unknown fold", "every seed draws its split"],
+)
+def test_fold_that_is_not_published_is_refused(spec: DataSpec, fold: int | None, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        make_split(folded(), spec, FULL, 0, fold)
 
 
 @pytest.mark.parametrize(("train", "test", "named"), [(0, 2, "train"), (2, 0, "test"), (1, 2, "validation")])
@@ -208,10 +218,20 @@ def test_part_without_a_defective_image_is_refused(train: int, test: int, named:
         make_split(bare_manifest(rows), PUBLISHED, FULL, 0, None)
 
 
-def test_more_masks_than_there_are_is_refused() -> None:
-    manifest = of_classes(normal=20, scratch=10)
-    with pytest.raises(InputError, match=r"reads 50 masks; the training part has \d"):
-        make_split(manifest, PER_SEED, mixed(50), 0, None)
+@pytest.mark.parametrize(
+    ("changes", "supervision", "told"),
+    [
+        ({}, mixed(50), r"reads 50 masks; the training part has \d"),
+        ({"positives": 30}, FULL, r"data\.positives: 30 .*the training part has \d+ \(seed 0"),
+    ],
+    ids=["masks", "positives"],
+)
+def test_more_than_there_are_is_refused(
+    changes: dict[str, object], supervision: Supervision, told: str
+) -> None:
+    manifest = of_classes(normal=20, scratch=30)
+    with pytest.raises(InputError, match=told):
+        make_split(manifest, PER_SEED.model_copy(update=changes), supervision, 0, None)
 
 
 @settings(max_examples=40, deadline=None)
@@ -231,12 +251,6 @@ def test_positives_are_nested_and_masks_belong_to_them(seed: int, fewer: int, mo
     assert (many.validation, many.test) == (whole.validation, whole.test)
     normal = {sample for sample in whole.train if not manifest.by_sample[sample].label}
     assert normal <= set(few.train)
-
-
-def test_more_positives_than_there_are_is_refused() -> None:
-    spec = PER_SEED.model_copy(update={"positives": 30})
-    with pytest.raises(InputError, match=r"data\.positives: 30 .*the training part has \d+ \(seed 0"):
-        make_split(of_classes(normal=20, scratch=30), spec, FULL, 0, None)
 
 
 def test_positives_are_drawn_and_not_taken_from_published_lists() -> None:
@@ -263,13 +277,10 @@ def test_masks_alone_can_be_learned_without_normal_images(supervision: Supervisi
     assert (len(split.train), len(split.test)) == (6, 3)
 
 
-def test_image_labels_cannot_be_learned_without_normal_images() -> None:
-    with pytest.raises(InputError, match=r"train has none among 6 images, and supervision weak tells"):
-        make_split(parts_of(train=(6, 0), test=(3, 3)), WHOLE, Supervision(kind="weak"), 0, None)
-    with pytest.raises(
-        InputError, match=r"train has none among 6 images, and supervision none trains on them"
-    ):
-        make_split(parts_of(train=(6, 0), test=(3, 3)), WHOLE, Supervision(kind="none"), 0, None)
+@pytest.mark.parametrize(("kind", "told"), [("weak", "tells"), ("none", "trains on them")])
+def test_image_labels_cannot_be_learned_without_normal_images(kind: str, told: str) -> None:
+    with pytest.raises(InputError, match=f"train has none among 6 images, and supervision {kind} {told}"):
+        make_split(parts_of(train=(6, 0), test=(3, 3)), WHOLE, Supervision.model_validate(kind), 0, None)
 
 
 def test_normal_images_alone_can_be_learned_and_need_defective_ones_in_test() -> None:

@@ -73,15 +73,20 @@ def test_ap_depends_on_the_order_of_scores_only(rows: list[tuple[bool, int]]) ->
     assert image_ap(labels, ranks) == pytest.approx(image_ap(labels, ranks**3 / 2 + 0.1))
 
 
-def test_threshold_is_the_midpoint_below_the_best_score() -> None:
-    # F1 by lowest accepted score: 0.9: 2/3, 0.8: 1/2, 0.7: 4/5, 0.6: 2/3, 0.1: 4/7
-    assert best_f1_threshold(LABELS, SCORES) == pytest.approx(0.65)
-
-
-def test_of_equal_f1_the_lowest_threshold_is_taken() -> None:
-    # 0.9: 2·1/(1+2) = 2/3; 0.2: 2·2/(4+2) = 2/3
-    labels, scores = np.array([1, 0, 0, 1, 0], dtype=bool), np.array([0.9, 0.8, 0.7, 0.2, 0.1])
-    assert best_f1_threshold(labels, scores) == pytest.approx(0.15)
+@pytest.mark.parametrize(
+    ("labels", "scores", "threshold"),
+    [
+        # F1 by lowest accepted score: 0.9: 2/3, 0.8: 1/2, 0.7: 4/5, 0.6: 2/3, 0.1: 4/7
+        (LABELS, SCORES, 0.65),
+        # 0.9: 2·1/(1+2) = 2/3; 0.2: 2·2/(4+2) = 2/3
+        (np.array([1, 0, 0, 1, 0], dtype=bool), np.array([0.9, 0.8, 0.7, 0.2, 0.1]), 0.15),
+    ],
+    ids=["one best score", "the lowest of equal F1"],
+)
+def test_threshold_is_the_midpoint_below_the_best_score(
+    labels: np.ndarray, scores: np.ndarray, threshold: float
+) -> None:
+    assert best_f1_threshold(labels, scores) == pytest.approx(threshold)
 
 
 @settings(deadline=None)  # a busy machine is no failure

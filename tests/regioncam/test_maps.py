@@ -42,13 +42,15 @@ def test_with_all_switches_off_the_map_is_that_of_cam(trained: Classifier, metho
     assert torch.equal(mine(pictures(3)).scaled_by(mine.scale).map_BHW, plain.heatmaps(pictures(3)).map_BHW)
 
 
-def test_a_filter_that_drops_nothing_leaves_the_map(trained: Classifier) -> None:
-    plain, same = maps_of(trained, fgbp=False)[0], maps_of(trained, fgbp_guided=False, fgbp_q=0)[0]
-    assert torch.equal(plain(pictures(3)).map_BHW, same(pictures(3)).map_BHW)
-
-
-def test_the_filter_is_inert_at_the_last_stage(trained: Classifier) -> None:
-    plain, same = maps_of(trained, fgbp=False, layers=[2])[0], maps_of(trained, layers=[2])[0]
+@pytest.mark.parametrize(
+    ("filtered", "layers"),
+    [({"fgbp_guided": False, "fgbp_q": 0}, {}), ({}, {"layers": [2]})],
+    ids=["drops nothing", "at the last stage"],
+)
+def test_a_filter_that_can_drop_nothing_leaves_the_map(
+    trained: Classifier, filtered: dict[str, Any], layers: dict[str, Any]
+) -> None:
+    plain, same = maps_of(trained, fgbp=False, **layers)[0], maps_of(trained, **filtered, **layers)[0]
     assert torch.equal(plain(pictures(3)).map_BHW, same(pictures(3)).map_BHW)
 
 

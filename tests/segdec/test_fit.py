@@ -179,11 +179,6 @@ def test_mean_gradient_of_a_batch_is_its_sum_at_a_lower_rate() -> None:
     assert not all(torch.allclose(mean[name], other[name], atol=1e-3) for name in mean)
 
 
-def test_more_workers_than_images_in_a_batch_are_refused_before_training() -> None:
-    with pytest.raises(InputError, match=r"batch of 2, 3 workers\. Raise the batch size"):
-        TRAINABLE.fit(tiny_config(batch_size=2), tiny_data(), LocalRun(world_size=3))
-
-
 @pytest.mark.parametrize("stop", [True, False])
 def test_trunk_of_a_weak_positive_is_skipped_under_the_stop_only(stop: bool) -> None:
     config = tiny_config(gradient_stop=stop)
@@ -235,14 +230,24 @@ def test_layout_of_the_config_is_the_networks(layout: str, expected: torch.memor
     assert network.volume[2][0].weight.is_contiguous(memory_format=expected)
 
 
-def test_best_checkpoint_needs_both_classes_in_validation() -> None:
-    with pytest.raises(InputError, match="checkpoint: last"):
-        TRAINABLE.fit(tiny_config(checkpoint="best"), tiny_data(validation=False), LocalRun())
-
-
-def test_images_of_another_size_are_refused() -> None:
-    with pytest.raises(InputError, match="image_size"):
-        TRAINABLE.fit(tiny_config(image_size=(128, 128)), tiny_data(), LocalRun())
+@pytest.mark.parametrize(
+    ("changes", "data", "workers", "told"),
+    [
+        ({"checkpoint": "best"}, tiny_data(validation=False), 1, "checkpoint: last"),
+        ({"image_size": (128, 128)}, tiny_data(), 1, "image_size"),
+        ({"batch_size": 2}, tiny_data(), 3, r"batch of 2, 3 workers\. Raise the batch size"),
+    ],
+    ids=[
+        "best checkpoint without validation",
+        "images of another size",
+        "more workers than images in a batch",
+    ],
+)
+def test_what_data_and_workers_cannot_serve_is_refused_before_training(
+    changes: dict[str, Any], data: TrainingData, workers: int, told: str
+) -> None:
+    with pytest.raises(InputError, match=told):
+        TRAINABLE.fit(tiny_config(**changes), data, LocalRun(world_size=workers))
 
 
 def test_networks_that_differ_in_one_layer_start_equal_in_all_others() -> None:

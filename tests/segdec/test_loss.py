@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -127,12 +127,14 @@ def test_distance_weights_rise_from_rim_to_centre_and_are_one_outside() -> None:
     assert weight[0, 0] == 1
 
 
-def test_small_second_defect_counts_fully_only_per_component() -> None:
+@pytest.mark.parametrize(("scope", "weight"), [("image", (2 / 11) ** 2), ("component", 1)])
+def test_small_second_defect_counts_fully_only_per_component(
+    scope: Literal["image", "component"], weight: float
+) -> None:
     mask = np.zeros((64, 128), np.float32)
     mask[10:31, 10:31] = 1
     mask[50:53, 100:103] = 1
-    assert distance_weights(mask, 1, 2, "image")[51, 101] == pytest.approx((2 / 11) ** 2)
-    assert distance_weights(mask, 1, 2, "component")[51, 101] == pytest.approx(1)
+    assert distance_weights(mask, 1, 2, scope)[51, 101] == pytest.approx(weight)
 
 
 def test_mask_without_background_is_weighted_evenly() -> None:

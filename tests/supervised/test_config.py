@@ -110,7 +110,7 @@ def test_the_files_hash_decides_a_trials_id_and_its_name_does_not() -> None:
     assert of("a.pth", SHA) != of("a.pth", "b" * 64)
 
 
-def test_only_the_unet_needs_masks() -> None:
+@pytest.mark.parametrize(("model", "needs"), [("classifier", False), ("unet", True)])
+def test_only_the_unet_needs_masks(model: str, needs: bool) -> None:
     weak, data = Supervision.model_validate("weak"), DataSpec(reader="synthetic")
-    assert not TRAINABLE.objections(tiny_config(), weak, data)
-    assert TRAINABLE.objections(tiny_config(model="unet"), weak, data)
+    assert bool(TRAINABLE.objections(tiny_config(model=model), weak, data)) is needs
