@@ -64,9 +64,9 @@ def test_a_repeat_is_named_and_the_smallest_p_stands_in_its_row() -> None:
     plan = make_plan()
     plot = comparisons_plot(StudyResults(plan, make_records(plan)))
     assert plot is not None
-    first = next(row for row in plot.rows if row.answer is not None)
-    assert first.answer is not None
-    row = EffectRow(first.name, first.within, replace(first.answer, p_min=0.03125))
+    first = next(row for row in plot.rows if row.result is not None)
+    assert first.result is not None
+    row = EffectRow(first.name, first.within, replace(first.result, p_min=0.03125))
     chart = difference_plot([row], axis="", limits=plot.limits, resolve=None, look="light").to_dict()
     rows = [line for lines in chart["datasets"].values() for line in lines]
     assert [line["repeat"] for line in rows if "repeat" in line] == ["seed 0", "seed 1", "seed 2"]

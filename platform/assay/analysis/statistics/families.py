@@ -148,7 +148,7 @@ def compare_families(
 
 @dataclass(frozen=True, eq=False)
 class _Asked:
-    """The scores of a study and how they are to be judged."""
+    """The scores of a study and how they are to be tested."""
 
     scores: Scores
     study: str
@@ -174,8 +174,8 @@ class _Asked:
         adjusted = holm([1.0 if value is None else value for value in p])
         adjusted_t = holm([min(1.0, one.p_t * k) for one, k in zip(found, looks, strict=True)])
         for one, k, own_p, p_holm, p_t in zip(found, looks, p, adjusted, adjusted_t, strict=True):
-            judged = _Judged(one, len(found), k, own_p, p_holm, p_t <= ALPHA)
-            yield _answer(judged, self.scores, self.study, name, self.resolve)
+            tested = _Tested(one, len(found), k, own_p, p_holm, p_t <= ALPHA)
+            yield _answer(tested, self.scores, self.study, name, self.resolve)
 
 
 def results_table(answers: Sequence[ComparisonResult]) -> pd.DataFrame:
@@ -191,7 +191,7 @@ def results_table(answers: Sequence[ComparisonResult]) -> pd.DataFrame:
 
 
 @dataclass(frozen=True, eq=False)
-class _Judged:
+class _Tested:
     """A contrast and what its family makes of it."""
 
     found: Measured
@@ -221,9 +221,9 @@ class _Judged:
 
 
 def _answer(
-    judged: _Judged, scores: Scores, study: str, family: str, resolve: float | None
+    tested: _Tested, scores: Scores, study: str, family: str, resolve: float | None
 ) -> ComparisonResult:
-    found, verdict = judged.found, judged.verdict()
+    found, verdict = tested.found, tested.verdict()
     own, d = found.units, found.d
     mean = float(np.mean(d)) if own.n else None
     interval = None if mean is None or found.half_width is None else (mean, found.half_width)
@@ -233,7 +233,7 @@ def _answer(
         study=study,
         metric=scores.metric.name,
         family=family,
-        m=judged.m,
+        m=tested.m,
         comparison=found.contrast.name,
         within=found.contrast.within,
         cell_a=pair[0] if pair else None,
@@ -249,15 +249,15 @@ def _answer(
         high=interval[0] + interval[1] if interval else None,
         interval=found.interval,
         test=found.test,
-        p=judged.p,
-        p_min=judged.p_min,
-        p_holm=None if judged.p is None else judged.p_holm,
-        looks=judged.looks,
+        p=tested.p,
+        p_min=tested.p_min,
+        p_holm=None if tested.p is None else tested.p_holm,
+        looks=tested.looks,
         g=None if found.sd is None else hedges_g(d),
         better=int(np.sum(sign * d > 0)),
         tied=int(np.sum(d == 0)),
         verdict=verdict,
-        more=_more(judged, resolve) if verdict in ("open", "suggested") else None,
+        more=_more(tested, resolve) if verdict in ("open", "suggested") else None,
         note="; ".join(found.notes),
         differences=tuple(map(float, d)),
         units=own.names,
@@ -265,13 +265,13 @@ def _answer(
     )
 
 
-def _more(judged: _Judged, resolve: float | None) -> More | None:
-    found = judged.found
+def _more(tested: _Tested, resolve: float | None) -> More | None:
+    found = tested.found
     own = found.units
     delta = resolve if resolve is not None else abs(float(np.mean(found.d)))
     if found.sd is None or delta == 0 or not own.grows:
         return None
-    return more_repeats(own.n, found.sd, delta, judged.m, overlap=own.overlap)
+    return more_repeats(own.n, found.sd, delta, tested.m, overlap=own.overlap)
 
 
 def _looks(own: Units, m: int, earlier: Sequence[int]) -> int:

@@ -1,4 +1,4 @@
-"""Test luck: how much a score would move with another test part of the same size.
+"""Test-set uncertainty: how much a score would move with another test part of the same size.
 
 Physical items are resampled with all their images (two photographs of one item are not two findings), with
 the same weights for every trial. It says nothing of training: the interval has a column of its own, and no
