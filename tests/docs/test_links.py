@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,20 @@ from tests.docs.pages import PAGES, ROOT, anchors, links
 def test_links_of_a_page_lead_to_files_and_headings(page: Path) -> None:
     dead = [target for target in links(page) if not _leads_somewhere(page, target)]
     assert not dead
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        page for page in PAGES if page.name not in {"CHANGELOG.md", "CONTRIBUTING.md"}
+    ],  # of other times and packages
+    ids=lambda page: page.relative_to(ROOT).as_posix(),
+)
+def test_source_files_that_a_page_names_exist(page: Path) -> None:
+    named = set(re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.py)", page.read_text(encoding="utf-8")))
+    roots = [ROOT / root for root in ("", "platform/assay", "trainables", "dashboard/assay_dashboard")]
+    missing = [name for name in named if not any((root / name).exists() for root in roots)]
+    assert not missing
 
 
 def test_every_page_of_the_folder_is_in_the_index() -> None:
