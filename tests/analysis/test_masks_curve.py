@@ -118,23 +118,27 @@ def test_the_same_records_give_the_same_bytes(form: str) -> None:
     assert b"<dc:date>" not in one
 
 
-def test_the_picture_names_axes_repeats_and_source() -> None:
-    text = words(curve_of(make_plan(STUDY)))
-    for part in (
-        "AP on test data (0–1)",
-        "Training images with a mask (square-root scale)",
-        "40–44",
-        "(all)",
-        "one repeat (2 seeds), spread sideways",
-        "published, not reproduced here: Somebody 2021, for 5 $ and not $ more",
-    ):
-        assert part in text
-
-
-def test_lines_that_end_at_other_numbers_say_so_and_are_named() -> None:
-    text = words(curve_of(make_plan(TWO_LINES)))
-    for part in ("images", "few", "many", "last point of a line: all"):
-        assert part in text
+@pytest.mark.parametrize(
+    ("study", "parts"),
+    [
+        (
+            STUDY,
+            [
+                "AP on test data (0–1)",
+                "Training images with a mask (square-root scale)",
+                "40–44",
+                "(all)",
+                "one repeat (2 seeds), spread sideways",
+                "published, not reproduced here: Somebody 2021, for 5 $ and not $ more",
+            ],
+        ),
+        (TWO_LINES, ["images", "few", "many", "last point of a line: all"]),
+    ],
+    ids=["axes, repeats and source", "lines that end at other numbers"],
+)
+def test_the_picture_names_what_it_shows(study: str, parts: list[str]) -> None:
+    text = words(curve_of(make_plan(study)))
+    assert [part for part in parts if part not in text] == []
 
 
 def test_a_crowd_of_lines_is_drawn_under_its_mean() -> None:

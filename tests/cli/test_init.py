@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,11 +76,13 @@ def test_usual_names_of_folders_and_masks_are_understood(
     assert str(read_study(study).supervision) == "full"
 
 
-def test_supervision_follows_from_the_masks_there_are(assay: Assay, tmp_path: Path) -> None:
-    for masks, expected in ((0, "weak"), (6, "mixed"), (12, "full")):
-        study = tmp_path / f"with_{masks}.yaml"
-        started(assay, make_images(tmp_path / str(masks), masks=masks), study)
-        assert read_study(study).supervision.kind == expected
+@pytest.mark.parametrize(("masks", "expected"), [(0, "weak"), (6, "mixed"), (12, "full")])
+def test_supervision_follows_from_the_masks_there_are(
+    masks: int, expected: str, assay: Assay, tmp_path: Path
+) -> None:
+    study = tmp_path / "own.yaml"
+    started(assay, make_images(tmp_path / "own", masks=masks), study)
+    assert read_study(study).supervision.kind == expected
 
 
 @pytest.mark.parametrize(
@@ -94,16 +97,22 @@ def test_image_size_keeps_the_proportion_within_512_pixels(
     assert read_study(tmp_path / "own.yaml").config["image_size"] == expected
 
 
-def test_colours_and_small_defects_choose_channels_and_preset(assay: Assay, tmp_path: Path) -> None:
-    for name, settings, expected in (
-        ("a", {"side": 4, "colour": True}, (3, "ksdd2")),
-        ("b", {"side": 12}, (1, "dagm")),
-        ("c", {"masks": 0}, (1, "dagm_weak")),
-    ):
-        images = make_images(tmp_path / name, **settings)  # type: ignore[arg-type]
-        started(assay, images, tmp_path / f"{name}.yaml")
-        config = read_study(tmp_path / f"{name}.yaml").config
-        assert (config["channels"], config["preset"]) == expected
+@pytest.mark.parametrize(
+    ("settings", "channels", "preset"),
+    [
+        ({"side": 4, "colour": True}, 3, "ksdd2"),
+        ({"side": 12}, 1, "dagm"),
+        ({"masks": 0}, 1, "dagm_weak"),
+    ],
+    ids=["small defects in colour", "grey", "no masks"],
+)
+def test_colours_and_small_defects_choose_channels_and_preset(
+    settings: dict[str, Any], channels: int, preset: str, assay: Assay, tmp_path: Path
+) -> None:
+    study = tmp_path / "own.yaml"
+    started(assay, make_images(tmp_path / "own", **settings), study)
+    config = read_study(study).config
+    assert (config["channels"], config["preset"]) == (channels, preset)
 
 
 def test_soft_masks_are_cut_at_half(assay: Assay, tmp_path: Path) -> None:

@@ -59,10 +59,22 @@ def test_an_interrupted_run_does_not_wait_for_a_server_that_never_answers(
         assert mirror.lacking == "it did not answer within 0.3 s"
 
 
-def test_printed_commands_name_the_options_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert in_use("assay mlflow") == "assay mlflow"
-    assert in_use("assay mlflow", storage="a b") == "assay mlflow --storage 'a b'"
-    uri = "http://me:hunter2@tracking"
-    assert in_use("assay mlflow", tracking_uri=uri) == "assay mlflow --tracking-uri 'http://***@tracking'"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    assert in_use("assay mlflow", tracking_uri=uri) == "assay mlflow"
+SECRET_URI = "http://me:hunter2@tracking"
+
+
+@pytest.mark.parametrize(
+    ("options", "command"),
+    [
+        ({}, "assay mlflow"),
+        ({"storage": "a b"}, "assay mlflow --storage 'a b'"),
+        ({"tracking_uri": SECRET_URI}, "assay mlflow --tracking-uri 'http://***@tracking'"),
+    ],
+    ids=["none", "storage", "tracking uri"],
+)
+def test_printed_commands_name_the_options_in_use(options: dict[str, str], command: str) -> None:
+    assert in_use("assay mlflow", **options) == command
+
+
+def test_printed_commands_leave_out_what_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", SECRET_URI)
+    assert in_use("assay mlflow", tracking_uri=SECRET_URI) == "assay mlflow"

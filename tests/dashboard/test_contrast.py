@@ -31,9 +31,13 @@ def contrast(one: str, other: str) -> float:
     return (light + 0.05) / (dark + 0.05)
 
 
-def test_contrast_is_that_of_the_standard() -> None:
-    assert contrast("#000000", "#ffffff") == pytest.approx(21)
-    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.005)
+@pytest.mark.parametrize(
+    ("colour", "to_white"),
+    [("#000000", pytest.approx(21)), ("#777777", pytest.approx(4.48, abs=0.005))],
+    ids=["black", "grey"],
+)
+def test_contrast_is_that_of_the_standard(colour: str, to_white: float) -> None:
+    assert contrast(colour, "#ffffff") == to_white
 
 
 def test_named_colours_can_be_read_in_both_themes() -> None:

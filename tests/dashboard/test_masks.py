@@ -89,52 +89,63 @@ def unpack(payload: bytes) -> tuple[dict[str, Any], bytes]:
 # Order and choice -----------------------------------------------------------------------------------------
 
 
-def test_defects_that_one_finds_and_the_other_misses_are_told_defect_by_defect() -> None:
-    a = column("a", probe("both", "xx"), probe("swapped", "xo"), probe("less", "oo"), probe("fine", ""))
-    b = column("b", probe("both", "xx"), probe("swapped", "ox"), probe("less", "xo"), probe("fine", ""))
-    pair = Pair(a, b)
-    assert arrange([a, b], show="A finds, B misses", pair=pair) == ["swapped"]
-    assert arrange([a, b], show="B finds, A misses", pair=pair) == ["less", "swapped"]
-    assert arrange([a, b], show="B finds, A misses", pair=pair, level=20) == []
+@pytest.mark.parametrize("size", [SIZE, (80, 120)], ids=["masks of one size", "masks of two sizes"])
+@pytest.mark.parametrize(
+    ("show", "level", "expected"),
+    [
+        ("A finds, B misses", 128, ["swapped"]),
+        ("B finds, A misses", 128, ["less", "swapped"]),
+        ("B finds, A misses", 20, []),
+    ],
+)
+def test_defects_that_one_finds_and_the_other_misses_are_told_defect_by_defect(
+    show: str, level: int, expected: list[str], size: tuple[int, int]
+) -> None:
+    by_a = {"both": "xx", "swapped": "xo", "less": "oo", "fine": ""}
+    by_b = {"both": "xx", "swapped": "ox", "less": "xo", "fine": ""}
+    a = column("a", *(probe(name, seen) for name, seen in by_a.items()))
+    b = column("b", *(probe(name, seen, size=size) for name, seen in by_b.items()))
+    assert arrange([a, b], show=show, pair=Pair(a, b), level=level) == expected
 
 
-def test_defects_are_the_same_where_masks_of_two_sizes_overlap() -> None:
-    a = column("a", probe("both", "xx"), probe("swapped", "xo"), probe("less", "oo"))
-    found = {"both": "xx", "swapped": "ox", "less": "xo"}
-    pair = Pair(a, column("b", *(probe(name, seen, size=(80, 120)) for name, seen in found.items())))
-    assert arrange(pair, show="A finds, B misses", pair=pair) == ["swapped"]
-    assert arrange(pair, show="B finds, A misses", pair=pair) == ["less", "swapped"]
+def smaller_probe(*, without_first: bool = False) -> Probe:
+    """The probe `one` in another size, both defects missed; its mask has both of them, or the second."""
+    made = probe("one", "oo", size=(20, 30))
+    assert made.truth is not None
+    return replace(made, truth=made.truth & (np.arange(30) >= 7)) if without_first else made
 
 
-def test_a_defect_that_only_one_mask_has_is_nobodys_miss() -> None:
-    other = probe("one", "oo", size=(20, 30))
-    assert other.truth is not None
-    second = replace(other, truth=other.truth & (np.arange(30) >= 7))  # without the first of the two
-    for seen, expected in {"ox": ["one"], "xo": []}.items():
-        pair = Pair(column("a", probe("one", seen)), column("b", second))
-        assert arrange(pair, show="A finds, B misses", pair=pair) == expected
-        assert have_common_defects(pair)
-    assert not have_common_defects(Pair(pair.a, column("b", replace(other, truth=None))))
-    assert not have_common_defects(Pair(pair.a, column("b", probe("two", "xx"))))
+@pytest.mark.parametrize(("seen", "expected"), [("ox", ["one"]), ("xo", [])])
+def test_a_defect_that_only_one_mask_has_is_nobodys_miss(seen: str, expected: list[str]) -> None:
+    pair = Pair(column("a", probe("one", seen)), column("b", smaller_probe(without_first=True)))
+    assert arrange(pair, show="A finds, B misses", pair=pair) == expected
+    assert have_common_defects(pair)
 
 
-def test_the_choice_of_missed_defects_follows_numpy_at_every_threshold() -> None:
+@pytest.mark.parametrize(
+    "other",
+    [replace(smaller_probe(), truth=None), probe("two", "xx")],
+    ids=["its mask is unknown", "another image"],
+)
+def test_without_a_mask_of_the_same_image_no_defect_is_common(other: Probe) -> None:
+    assert not have_common_defects(Pair(column("a", probe("one", "xo")), column("b", other)))
+
+
+@pytest.mark.parametrize("level", [1, 60, 128, 200, 255])
+def test_the_choice_of_missed_defects_follows_numpy_at_every_threshold(level: int) -> None:
     rng = np.random.default_rng(0)
     cells = [column(name, *(noisy(f"{k:02d}", rng) for k in range(12))) for name in "ab"]
-    for level in (1, 60, 128, 200, 255):
-        found = [
-            {
-                sample: [read_probe_peaks(row, number) >= level for number in (1, 2, 3)]
-                for sample, row in cell.rows.items()
-            }
-            for cell in cells
-        ]
-        expected = [
-            s
-            for s in sorted(found[0])
-            if any(a and not b for a, b in zip(found[0][s], found[1][s], strict=True))
-        ]
-        assert arrange(cells, show="A finds, B misses", pair=Pair(*cells), level=level) == expected
+    found = [
+        {
+            sample: [read_probe_peaks(row, number) >= level for number in (1, 2, 3)]
+            for sample, row in cell.rows.items()
+        }
+        for cell in cells
+    ]
+    expected = [
+        s for s in sorted(found[0]) if any(a and not b for a, b in zip(found[0][s], found[1][s], strict=True))
+    ]
+    assert arrange(cells, show="A finds, B misses", pair=Pair(*cells), level=level) == expected
 
 
 def noisy(sample: str, rng: np.random.Generator) -> Probe:

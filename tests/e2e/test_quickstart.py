@@ -36,16 +36,16 @@ def _seconds(stamp: str) -> float:
     return 60 * float(minutes or 0) + float(rest.removesuffix(" s"))
 
 
-def test_any_two_cells_differ_in_the_hash_of_their_weights(small_study: SmallStudy) -> None:
+@pytest.mark.parametrize("seed", [0, 1])
+def test_any_two_cells_differ_in_the_hash_of_their_weights(seed: int, small_study: SmallStudy) -> None:
     records = small_study.records()
-    for seed in (0, 1):
-        hashes = {
-            trial.cell: records[trial.id].result.weights_hash  # type: ignore[union-attr]
-            for trial in small_study.plan.trials
-            if trial.seed == seed
-        }
-        assert len(hashes) == 6
-        assert all(hashes[a] != hashes[b] for a, b in combinations(hashes, 2))
+    hashes = {
+        trial.cell: records[trial.id].result.weights_hash  # type: ignore[union-attr]
+        for trial in small_study.plan.trials
+        if trial.seed == seed
+    }
+    assert len(hashes) == 6
+    assert all(hashes[a] != hashes[b] for a, b in combinations(hashes, 2))
 
 
 def test_the_cells_of_a_seed_share_its_split_and_the_seeds_of_a_cell_its_settings(

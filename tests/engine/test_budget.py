@@ -53,13 +53,13 @@ def test_a_study_that_fits_is_trained_whole() -> None:
     assert cluster.said == []
 
 
-def test_the_first_round_of_an_unknown_study_is_trained_whatever_it_takes() -> None:
-    assert _Cluster({"a": 10.0, "b": 30.0}).run(seconds=1) == ["a0", "b0"]
-
-
-def test_a_round_that_is_known_not_to_fit_is_not_begun() -> None:
-    cluster = _Cluster({"a": 10.0, "b": 30.0}, known=True)
-    assert cluster.run(seconds=1) == []
+@pytest.mark.parametrize(
+    ("known", "trained"),
+    [(False, ["a0", "b0"]), (True, [])],
+    ids=["unknown: the first round is trained", "known not to fit: it is not begun"],
+)
+def test_a_round_of_unknown_time_is_trained_whatever_it_takes(known: bool, trained: list[str]) -> None:
+    assert _Cluster({"a": 10.0, "b": 30.0}, known=known).run(seconds=1) == trained
 
 
 def test_the_next_round_waits_until_it_is_known_what_one_takes() -> None:

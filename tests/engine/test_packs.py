@@ -36,12 +36,11 @@ def test_every_trial_is_in_exactly_one_pack_and_none_is_too_large(
     assert all(1 <= len(pack) <= (10 if size == "auto" else int(size)) for pack in packs)
 
 
-def test_a_small_study_has_as_many_packs_as_slots() -> None:
-    assert [len(pack) for pack in make_packs(_trials(18), "auto", 2)] == [9, 9]  # type: ignore[arg-type]
-
-
-def test_a_large_cluster_is_filled_with_packs_of_one() -> None:
-    assert len(make_packs(_trials(18), "auto", 64)) == 18  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("slots", "sizes"), [(2, [9, 9]), (64, [1] * 18)], ids=["small cluster", "large cluster"]
+)
+def test_there_are_as_many_packs_as_slots_while_trials_last(slots: int, sizes: list[int]) -> None:
+    assert [len(pack) for pack in make_packs(_trials(18), "auto", slots)] == sizes  # type: ignore[arg-type]
 
 
 def test_the_first_trials_of_all_packs_are_the_first_of_the_plan() -> None:

@@ -33,23 +33,28 @@ def test_a_folder_without_pseudo_labels_has_none(tmp_path: Path) -> None:
     assert PseudoLabels.load(tmp_path) is None
 
 
-def test_iou_by_hand() -> None:
-    found = measure_labels(labels("a b", [1, 0, 1, 0], [0, 0, 1, 1]), IMAGES)
+@pytest.mark.parametrize(
+    ("made", "iou", "iou_positive"),
+    [
+        (labels("a b", [1, 0, 1, 0], [0, 0, 1, 1]), 2 / 5, 5 / 12),
+        (labels("a normal", [1, 1, 0, 0], [1, 1, 0, 0]), 2 / 4, 1.0),
+    ],
+    ids=["two defects", "a claim on a normal image is false"],
+)
+def test_iou_by_hand(made: PseudoLabels, iou: float, iou_positive: float) -> None:
+    found = measure_labels(made, IMAGES)
     assert found is not None
     assert (found.stage, found.of) == ("pseudo", "train")
-    assert found.metrics == {"pixel_iou": pytest.approx(2 / 5), "pixel_iou_positive": pytest.approx(5 / 12)}
+    assert found.metrics == {
+        "pixel_iou": pytest.approx(iou),
+        "pixel_iou_positive": pytest.approx(iou_positive),
+    }
 
 
 def test_leaving_a_defect_open_finds_none_of_it() -> None:
     found = measure_labels(labels("a", [1, OPEN, 0, OPEN]), IMAGES)
     assert found is not None
     assert found.metrics["pixel_iou"] == 1 / 2
-
-
-def test_a_claim_on_a_normal_image_is_false() -> None:
-    found = measure_labels(labels("a normal", [1, 1, 0, 0], [1, 1, 0, 0]), IMAGES)
-    assert found is not None
-    assert found.metrics == {"pixel_iou": 2 / 4, "pixel_iou_positive": 1.0}
 
 
 def test_without_a_known_mask_nothing_is_measured() -> None:

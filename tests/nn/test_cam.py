@@ -104,9 +104,9 @@ def test_gradient_maps_by_hand(method: Callable[[Tensor, Tensor], Tensor], expec
     assert method(A, G).flatten().tolist() == pytest.approx(expected, abs=1e-5)
 
 
-def test_evidence_against_a_defect_is_no_map() -> None:
-    for method in GRADIENT_MAPS.values():
-        assert not method(A, -G.abs()).any()
+@pytest.mark.parametrize("method", GRADIENT_MAPS.values(), ids=GRADIENT_MAPS)
+def test_evidence_against_a_defect_is_no_map(method: Callable[[Tensor, Tensor], Tensor]) -> None:
+    assert not method(A, -G.abs()).any()
 
 
 def resized(map_B1hw: Tensor, size: tuple[int, int]) -> Tensor:

@@ -24,16 +24,21 @@ def blob(top: int, left: int, height: int, width: int, value: float = 1.0) -> Te
     return made
 
 
-def test_box_bounds_what_reaches_the_cut() -> None:
+@pytest.mark.parametrize(("cut", "box"), [(0.5, [15, 30, 5, 6]), (0.3, [10, 20, 20, 30])])
+def test_box_bounds_what_reaches_the_cut(cut: float, box: list[int]) -> None:
     faint = blob(10, 20, 20, 30, 0.4).maximum(blob(15, 30, 5, 6))
-    assert boxes(faint, faint, cut=0.5) == [[15, 30, 5, 6]] * 2
-    assert boxes(faint, cut=0.3) == [[10, 20, 20, 30]]
+    assert boxes(faint, faint, cut=cut) == [box] * 2
 
 
-def test_of_several_components_the_largest_is_taken_and_the_peak_is_never_left_out() -> None:
-    large = blob(30, 40, 10, 8)
-    assert boxes(large.maximum(blob(2, 2, 3, 3, 0.8))) == [[30, 40, 10, 8]]
-    assert boxes((0.8 * large).maximum(blob(2, 2, 3, 3))) == [[2, 2, 38, 46]]
+@pytest.mark.parametrize(
+    ("large", "small", "box"),
+    [(1.0, 0.8, [30, 40, 10, 8]), (0.8, 1.0, [2, 2, 38, 46])],
+    ids=["the largest has the peak", "another has the peak"],
+)
+def test_of_several_components_the_largest_is_taken_and_the_peak_is_never_left_out(
+    large: float, small: float, box: list[int]
+) -> None:
+    assert boxes(blob(30, 40, 10, 8, large).maximum(blob(2, 2, 3, 3, small))) == [box]
 
 
 @pytest.mark.parametrize("pad", [0.0, 0.1])
@@ -53,9 +58,15 @@ def test_a_flat_map_falls_back_to_the_full_image(value: float) -> None:
     assert boxes(torch.full(SIZE, value), pad=0.1, min_share=0.25) == [[0, 0, *SIZE]]
 
 
-def test_padding_is_a_share_of_the_boxs_side_and_stays_in_the_image() -> None:
-    assert boxes(blob(20, 30, 10, 20), pad=0.1) == [[19, 28, 12, 24]]
-    assert boxes(blob(0, 70, 10, 10), pad=0.1) == [[0, 68, 12, 12]]
+@pytest.mark.parametrize(
+    ("defect", "box"),
+    [((20, 30, 10, 20), [19, 28, 12, 24]), ((0, 70, 10, 10), [0, 68, 12, 12])],
+    ids=["inside", "at a corner"],
+)
+def test_padding_is_a_share_of_the_boxs_side_and_stays_in_the_image(
+    defect: tuple[int, int, int, int], box: list[int]
+) -> None:
+    assert boxes(blob(*defect), pad=0.1) == [box]
 
 
 @pytest.mark.parametrize(

@@ -67,11 +67,17 @@ def test_maps_that_say_nothing_stay_where_they_are(value: float) -> None:
     assert best_offset(scores) == (0, 0, 1.0)
 
 
-def test_what_a_move_brings_in_is_the_borders_value() -> None:
+@pytest.mark.parametrize(
+    ("down", "right", "expected"),
+    [
+        (1, 0, [[0, 1, 2, 3], [0, 1, 2, 3], [4, 5, 6, 7]]),
+        (0, -2, [[2, 3, 3, 3], [6, 7, 7, 7], [10, 11, 11, 11]]),
+        (0, 0, [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]),
+    ],
+)
+def test_what_a_move_brings_in_is_the_borders_value(down: int, right: int, expected: list[list[int]]) -> None:
     maps = torch.arange(12.0).reshape(1, 3, 4)
-    assert recentre(maps, 1, 0).tolist() == [[[0, 1, 2, 3], [0, 1, 2, 3], [4, 5, 6, 7]]]
-    assert recentre(maps, 0, -2).tolist() == [[[2, 3, 3, 3], [6, 7, 7, 7], [10, 11, 11, 11]]]
-    assert torch.equal(recentre(maps, 0, 0), maps)
+    assert recentre(maps, down, right).tolist() == [expected]
 
 
 class Recentred(nn.Module):

@@ -67,10 +67,14 @@ class TwoWorkers(LocalRun):
             parameter.grad = parameter.grad + torch.tensor([3.0, 0.0, 3.0])
 
 
-def test_means_are_over_all_workers() -> None:
+@pytest.mark.parametrize(
+    ("run", "means"),
+    [(LocalRun(), {"loss": 2, "loss_seg": 1}), (TwoWorkers(), {"loss": 1.5, "loss_seg": 0.5})],
+    ids=["one worker", "two workers"],
+)
+def test_means_are_over_all_workers(run: LocalRun, means: dict[str, float]) -> None:
     sums = {"loss": torch.tensor(6.0), "loss_seg": torch.tensor(3.0)}
-    assert mean_over_workers(sums, 3, LocalRun()) == {"loss": 2, "loss_seg": 1}
-    assert mean_over_workers(sums, 3, TwoWorkers()) == {"loss": 1.5, "loss_seg": 0.5}
+    assert mean_over_workers(sums, 3, run) == means
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

@@ -54,19 +54,29 @@ def sheet(store: Store, probes: Mapping[tuple[str, int], str]) -> bytes:
     return bytes(str(picture.shape), "ascii") + picture.tobytes()
 
 
-def test_the_repeat_with_maps_in_the_most_cells_is_shown(store: Store) -> None:
-    full = {(FIRST.name, 1): "ab", (SECOND.name, 1): "ab"}
-    assert sheet(store, {(FIRST.name, 0): "ab", **full}) == sheet(store, full)
-
-
-def test_of_equally_full_repeats_the_first_is_shown(store: Store) -> None:
-    first = {(FIRST.name, 0): "ab"}
-    assert sheet(store, {(FIRST.name, 1): "ab", **first}) == sheet(store, first)
-
-
-def test_only_images_that_all_cells_have_are_shown(store: Store) -> None:
-    common = {(FIRST.name, 0): "ab", (SECOND.name, 0): "ab"}
-    assert sheet(store, {(FIRST.name, 0): "abc", (SECOND.name, 0): "xab"}) == sheet(store, common)
+@pytest.mark.parametrize(
+    ("kept", "shown"),
+    [
+        (
+            {(FIRST.name, 0): "ab", (FIRST.name, 1): "ab", (SECOND.name, 1): "ab"},
+            {(FIRST.name, 1): "ab", (SECOND.name, 1): "ab"},
+        ),
+        ({(FIRST.name, 1): "ab", (FIRST.name, 0): "ab"}, {(FIRST.name, 0): "ab"}),
+        (
+            {(FIRST.name, 0): "abc", (SECOND.name, 0): "xab"},
+            {(FIRST.name, 0): "ab", (SECOND.name, 0): "ab"},
+        ),
+    ],
+    ids=[
+        "the repeat with maps in the most cells",
+        "of equally full repeats the first",
+        "only images that all cells have",
+    ],
+)
+def test_the_first_of_the_fullest_repeats_is_shown_with_the_images_common_to_its_cells(
+    kept: dict[tuple[str, int], str], shown: dict[tuple[str, int], str], store: Store
+) -> None:
+    assert sheet(store, kept) == sheet(store, shown)
 
 
 @pytest.mark.parametrize("probes", [{}, {(FIRST.name, 0): "a", (SECOND.name, 0): "b"}])

@@ -91,12 +91,18 @@ def test_stages_come_in_chain_order_then_training_labels_then_floors_and_equal_c
     ]
 
 
-def test_a_value_is_the_mean_and_the_spread_over_repeats() -> None:
-    assert columns(section(), "pixel AP", "IoU", "n")[0] == ("0.210 ± 0.010", "0.210 ± 0.010", "3")
-
-
-def test_what_a_label_has_no_metric_of_is_a_dash() -> None:
-    assert columns(section(), "pixel AP", "PRO")[4] == ("–", "–")
+@pytest.mark.parametrize(
+    ("row", "titles", "values"),
+    [
+        (0, ("pixel AP", "IoU", "n"), ("0.210 ± 0.010", "0.210 ± 0.010", "3")),
+        (4, ("pixel AP", "PRO"), ("–", "–")),
+    ],
+    ids=["measured", "a label without such a metric"],
+)
+def test_a_value_is_the_mean_and_the_spread_over_repeats_or_a_dash(
+    row: int, titles: tuple[str, ...], values: tuple[str, ...]
+) -> None:
+    assert columns(section(), *titles)[row] == values
 
 
 def test_a_lost_repeat_is_counted() -> None:

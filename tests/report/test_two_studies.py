@@ -123,17 +123,25 @@ def test_studies_of_one_cell_each_need_no_common_names() -> None:
     assert "config.lr" in {row[1] for row in rows_of(sections_of(of(one), of(other))["What"])}
 
 
-def test_studies_without_a_common_cell_are_refused() -> None:
-    names = SECOND.replace("full: {", "whole: {").replace("few: {", "part: {")
-    other = second_side(names.replace("from: few, to: full", "from: part, to: whole"))
-    with pytest.raises(InputError, match="cells of two studies are matched by their levels"):
-        pair_studies(of(make_plan(FIRST)), other)
+OTHER_LEVELS = (
+    SECOND.replace("full: {", "whole: {")
+    .replace("few: {", "part: {")
+    .replace("from: few, to: full", "from: part, to: whole")
+)
+OTHER_METRIC = SECOND.replace("primary: image_ap, report: [fp, pixel_iou]", "primary: image_auroc")
 
 
-def test_studies_without_a_common_metric_are_refused() -> None:
-    other = second_side(SECOND.replace("primary: image_ap, report: [fp, pixel_iou]", "primary: image_auroc"))
-    with pytest.raises(InputError, match="image_ap, and longer reports image_auroc"):
-        pair_studies(of(make_plan(FIRST)), other)
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        (OTHER_LEVELS, "cells of two studies are matched by their levels"),
+        (OTHER_METRIC, "image_ap, and longer reports image_auroc"),
+    ],
+    ids=["no common cell", "no common metric"],
+)
+def test_studies_that_have_nothing_in_common_are_refused(other: str, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        page_of(of(make_plan(FIRST)), second_side(other))
 
 
 def test_a_study_is_not_put_beside_itself() -> None:

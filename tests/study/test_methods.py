@@ -211,32 +211,42 @@ def defective_only(spec: DataSpec) -> Manifest:
 # Slips
 
 
-def test_an_unknown_method_is_named_with_its_place() -> None:
-    text = refusal(factors=methods(one={"trainable": "othr"}))
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (
+            {"factors": methods(one={"trainable": "othr"})},
+            ": factors.method.one.trainable: there is no trainable 'othr'",
+        ),
+        (
+            {"factors": methods(one={**QUICK, "config": {"round": 3}})},
+            ": factors.method.one.config.round: unknown key `round`; did you mean `rounds`?",
+        ),
+        (
+            {"config": None, "factors": methods(one={"trainable": "toy"})},
+            "factors.method.one.config.image_size: the key `image_size` is missing",
+        ),
+        (
+            {"factors": {**METHODS["factors"], "a": BASIC["factors"]["a"]}},
+            "factors.a.off.config.a: unknown key `a`",
+        ),
+        (
+            {"factors": methods(one={**QUICK, "supervision": "full"})},
+            "factors.method.one.supervision: other trains with supervision mixed, none, weak; found full",
+        ),
+    ],
+    ids=[
+        "unknown method",
+        "slip in its settings",
+        "setting that it needs",
+        "setting of another factor that it does not have",
+        "supervision that it cannot use",
+    ],
+)
+def test_what_a_method_cannot_take_is_named_with_its_place(changes: dict[str, Any], told: str) -> None:
+    text = refusal(**changes)
     assert text.startswith("s.yaml:1:")
-    assert ": factors.method.one.trainable: there is no trainable 'othr'" in text
-
-
-def test_a_slip_in_the_settings_of_a_method_is_named_with_its_place() -> None:
-    text = refusal(factors=methods(one={**QUICK, "config": {"round": 3}}))
-    assert ": factors.method.one.config.round: unknown key `round`; did you mean `rounds`?" in text
-
-
-def test_a_setting_that_a_method_needs_is_missed_where_it_is_named() -> None:
-    text = refusal(config=None, factors=methods(one={"trainable": "toy"}))
-    assert "factors.method.one.config.image_size: the key `image_size` is missing" in text
-
-
-def test_a_setting_of_another_factor_is_one_that_each_method_must_have() -> None:
-    text = refusal(factors={**METHODS["factors"], "a": BASIC["factors"]["a"]})
-    assert "factors.a.off.config.a: unknown key `a`" in text
-
-
-def test_a_supervision_that_a_method_cannot_use_is_named_where_it_is_set() -> None:
-    text = refusal(factors=methods(one={**QUICK, "supervision": "full"}))
-    assert (
-        "factors.method.one.supervision: other trains with supervision mixed, none, weak; found full" in text
-    )
+    assert told in text
 
 
 def test_two_levels_of_a_cell_do_not_name_different_methods() -> None:

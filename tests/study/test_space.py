@@ -95,9 +95,9 @@ def test_a_real_number_lies_between_its_bounds(value: Any, inside: bool) -> None
     assert contains(CONDITIONAL["config.power"], value) is inside
 
 
-def test_true_is_not_one() -> None:
-    assert not contains(CONDITIONAL["config.fine"], 1)
-    assert not contains(CONDITIONAL["config.n"], 1.5)
+@pytest.mark.parametrize(("path", "value"), [("config.fine", 1), ("config.n", 1.5)])
+def test_a_number_of_another_type_is_no_value(path: str, value: float) -> None:
+    assert not contains(CONDITIONAL[path], value)
 
 
 @pytest.mark.parametrize(

@@ -90,9 +90,11 @@ def test_where_an_interval_would_mislead_there_is_none(values: list[list[float |
     assert mean_intervals(table(values), metric="image_ap") == {}
 
 
-def test_repeats_that_crowd_at_the_bound_are_marked() -> None:
-    assert of([[1.0], [1.0], [0.9], [0.95]]).approximate
-    assert not of([[1.0], [0.98], [0.9], [0.95]]).approximate
+@pytest.mark.parametrize(
+    ("second", "marked"), [(1.0, True), (0.98, False)], ids=["two at the bound", "one at the bound"]
+)
+def test_repeats_that_crowd_at_the_bound_are_marked(second: float, marked: bool) -> None:
+    assert of([[1.0], [second], [0.9], [0.95]]).approximate is marked
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])

@@ -78,11 +78,19 @@ def test_each_look_at_which_the_test_could_fire_multiplies_p() -> None:
     assert thrice.p == pytest.approx(3 * once.p)
 
 
-def test_an_interval_that_disagrees_with_the_exact_test_is_marked() -> None:
-    outlier = [0.001, 0.001, 0.001, 0.001, 0.001, 0.08]  # p = .031, and the outlier makes the interval wide
-    assert from_differences(outlier).disagree
-    assert not from_differences(TEN).disagree
-    assert not from_differences(FIVE).disagree  # the exact test had no chance: `suggested` says it
+@pytest.mark.parametrize(
+    ("differences", "marked"),
+    [
+        ([0.001, 0.001, 0.001, 0.001, 0.001, 0.08], True),  # p = .031, and the outlier makes it wide
+        (TEN, False),
+        (FIVE, False),  # the exact test had no chance: `suggested` says it
+    ],
+    ids=["an outlier", "ten", "five"],
+)
+def test_an_interval_that_disagrees_with_the_exact_test_is_marked(
+    differences: list[float], marked: bool
+) -> None:
+    assert from_differences(differences).disagree is marked
 
 
 def test_one_sided_spread_is_noted() -> None:
