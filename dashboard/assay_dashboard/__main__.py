@@ -1,7 +1,7 @@
 """The server's process: ``python -m assay_dashboard run app.py …`` is Streamlit's program, our imports made.
 
-The first reader would otherwise wait seconds for pandas and statsmodels, and for thousands of records: they
-are read while he opens his browser.
+Otherwise the first reader would wait seconds for pandas, statsmodels and thousands of records. They are read
+while the browser opens.
 """
 
 import gc
@@ -18,7 +18,7 @@ __all__ = ["cells", "plots", "read_ahead", "scores", "study_view"]
 
 
 def read_ahead() -> None:
-    """All studies of the storage, as the first page reads them; what is wrong with it the page says."""
+    """Read all studies of the storage as the first page does. The page shows what cannot be read."""
     try:
         study_view.studies(study_view.open_store(storage_uri()))
     except (InputError, OSError):

@@ -14,7 +14,7 @@ import streamlit as st
 
 from assay.storage import Store
 from assay_dashboard import study_view as reading
-from assay_dashboard.layout import begin, errors_said, follow
+from assay_dashboard.layout import begin, errors_shown, follow
 from assay_dashboard.state import choose_study, storage_uri
 
 HERE = Path(__file__).parent
@@ -39,7 +39,7 @@ _PAGES = (
 
 
 def main() -> None:
-    """One run of the script: header, then the page."""
+    """Run the script once: the header, then the page."""
     st.set_page_config(layout="wide", page_icon=str(HERE / "icon.png"))
     st.html(HERE / "style.css")
     pages = [
@@ -50,7 +50,7 @@ def main() -> None:
     page = st.navigation(pages, position="top")
     store = reading.open_store(storage_uri())
     begin(store)
-    with errors_said():
+    with errors_shown():
         _header(page.title, store)
         page.run()
     follow(store)  # also of a page that ended early: what it waits for may come

@@ -19,7 +19,7 @@ from assay.report.ablation_table import ITEM_INTERVAL, ablation_table, decimals_
 from assay.report.page.model import NOTHING, TextTable
 from assay.study.repeats import repeat_name
 from assay_dashboard.study_view import StudyView
-from trainables.metrics import METRICS, Metric
+from trainables.metrics import Metric
 
 __all__ = [
     "CellTable",
@@ -61,7 +61,7 @@ def ablation(results: StudyResults) -> TextTable:
 def cell_table(results: StudyResults) -> CellTable:
     """The report's table, its means, spreads and published figures as numbers, which sort.
 
-    What the report says by bold type is a column here, and beside it is the interval of the primary mean.
+    The report's bold type is a column here. Beside it stands the interval of the primary mean.
     """
     return results.once(f"cell table{_marked(results)}", lambda: _cell_table(results))
 
@@ -193,6 +193,6 @@ def trial_table(view: StudyView, cells: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=names)
 
 
-def number_format(metric: str) -> str:
-    """How a single value of a metric is written."""
-    return "%.4f" if METRICS[metric].unit == "share" else "%d"
+def number_format(metric: Metric) -> str:
+    """Format of single values of a metric in a grid, with the digits of :meth:`Metric.text`."""
+    return "%.4f" if metric.unit == "share" else "%.6g"

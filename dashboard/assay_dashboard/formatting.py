@@ -1,4 +1,4 @@
-"""Numbers and times as the pages say them."""
+"""Numbers, times and names as the pages write them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 
 from assay_dashboard.study_view import StudyEntry
 
-__all__ = ["ago", "counted", "duration", "progress_bar", "said"]
+__all__ = ["ago", "counted", "duration", "escaped", "progress_bar"]
 
 _MARK_UP = re.compile(r"([\\`*_{}\[\]()#+.!|~$:<>&-])")
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
-def said(text: str) -> str:
-    """``text`` for a place that reads Markdown, which then shows it as it is."""
+def escaped(text: str) -> str:
+    """Escape ``text`` for a place that reads Markdown, which then shows it as it is."""
     return _MARK_UP.sub(r"\\\1", text)
 
 

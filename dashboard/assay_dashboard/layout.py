@@ -1,4 +1,4 @@
-"""What pages share: the study at hand, words where there is none, texts from records, and liveness."""
+"""Parts that pages share: the study at hand, messages where there is none, texts, live updates."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from assay.report.page.inline import inline
 from assay.report.page.model import Section, TextTable
 from assay.storage import Store
 from assay_dashboard import study_view as reading
-from assay_dashboard.formatting import said
-from assay_dashboard.plots import Look
+from assay_dashboard.formatting import escaped
+from assay_dashboard.plots import Theme
 from assay_dashboard.state import CELL, CELLS, REPEAT, STUDY, chosen_study, storage_uri
 from trainables.errors import InputError
 
@@ -24,23 +24,23 @@ __all__ = [
     "EVERY",
     "VIEWS",
     "begin",
-    "errors_said",
+    "errors_shown",
     "follow",
     "head",
-    "look",
     "message",
     "notes",
     "paragraph",
     "plain",
     "section",
     "study_view",
+    "theme",
     "to_cells",
     "to_trial",
     "watched",
 ]
 
 VIEWS = Path(__file__).parent / "views"
-EVERY = 2.0  # seconds between two looks at the storage
+EVERY = 2.0  # seconds between two reads of the storage
 _SEEN = "_seen"  # what is on the page: study → its version, None → the studies there are
 
 
@@ -49,37 +49,37 @@ class _PageEnds(Exception):  # noqa: N818 nothing went wrong
 
 
 def study_view() -> reading.StudyView:
-    """The study that the reader chose; where there is none, says what to do and ends the page."""
+    """The study that the reader chose. Where there is none, the page says what to do and ends."""
     store, name = reading.open_store(storage_uri()), chosen_study()
     if name is None:
         message(
             "Choose a study above."
             if store.studies()
-            else f"No study was run into {store.uri} yet. `assay run STUDY` starts one."
+            else f"No study has been run into {store.uri} yet. `assay run STUDY` starts one."
         )
         raise _PageEnds
     return watched(store, name)
 
 
 def watched(store: Store, name: str) -> reading.StudyView:
-    """A study that the page shows: it is run again when the study changes, or can be read again."""
+    """A study that the page shows. The page is run again when the study changes or can be read again."""
     with st.spinner("Reading the study …"):
         st.session_state.setdefault(_SEEN, {})[name] = _state(store, name)
         return reading.view(store, name)
 
 
 def head(view: reading.StudyView) -> None:
-    """What the study asks, and how many of its trials ended how."""
+    """Show the study's question, and how many of its trials ended how."""
     results = view.results
     count = results.once("count", lambda: count_line(results))
     st.html(paragraph(results.plan.study.question.strip(), "question") + paragraph(count, "quiet"))
 
 
 @contextmanager
-def errors_said() -> Generator[None]:
-    """What cannot be read is said in its place, and a page may end before its time.
+def errors_shown() -> Generator[None]:
+    """Show an error in the place of what cannot be read, and let a page end early.
 
-    The body of a fragment needs this of its own: it is run again alone, without the page around it.
+    The body of a fragment needs this itself. It is run again alone, without the page around it.
     """
     try:
         yield
@@ -106,8 +106,8 @@ def paragraph(text: str, kind: str = "") -> str:
     return f'<p class="{escape(kind)}">{shown}</p>'
 
 
-def look() -> Look:
-    """Of the reader's browser."""
+def theme() -> Theme:
+    """The theme of the reader's browser."""
     return "dark" if st.context.theme.type == "dark" else "light"
 
 
@@ -125,13 +125,13 @@ def notes(table: TextTable, below: Sequence[str], title: str = "What the numbers
 def to_trial(study: str, cell: str, repeat: str) -> None:
     """A link to the page of a trial."""
     place = {STUDY: study, CELL: cell, REPEAT: repeat}
-    st.page_link("views/trial.py", label=f"Open {said(cell)}, {said(repeat)}", query_params=place)
+    st.page_link("views/trial.py", label=f"Open {escaped(cell)}, {escaped(repeat)}", query_params=place)
 
 
 def to_cells(study: str, cells: Sequence[str]) -> None:
     """Links to the masks and to the trials of some cells."""
     place = {STUDY: study, CELLS: list(cells)}
-    names = said(" and ".join(cells))
+    names = escaped(" and ".join(cells))
     links = {"masks": ("Masks", ":material/compare:"), "table": ("Trials", ":material/table_chart:")}
     with st.container(horizontal=True):
         for page, (what, icon) in links.items():
@@ -140,13 +140,13 @@ def to_cells(study: str, cells: Sequence[str]) -> None:
 
 
 def begin(store: Store) -> None:
-    """A run of a page begins: of what the one before has shown, nothing counts for :func:`follow`."""
+    """Begin a run of a page: :func:`follow` forgets what the run before has shown."""
     st.session_state[_SEEN] = {None: _state(store, None)}
 
 
 @st.fragment(run_every=EVERY)
 def follow(store: Store) -> None:
-    """Look for changes, and run the page again when there is one; keys keep scroll and selections."""
+    """Look for changes, and run the page again when there is one. Keys keep scroll and selections."""
     seen: dict[str | None, object] = st.session_state[_SEEN]
     if any(_state(store, name) != state for name, state in seen.items()):
         st.rerun(scope="app")

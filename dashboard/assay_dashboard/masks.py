@@ -1,8 +1,7 @@
 """Rows of the Masks page: which probe images are shown, in which order, and their bytes for the browser.
 
-A :class:`Column` is a cell, or one stage of a cell's model; both have a picture of each probe image.
-:func:`arrange` sorts and filters the images of all columns, :func:`pack` writes one page of them as a single
-payload::
+A :class:`MaskColumn` is a cell, or one stage of a cell's model; both have a picture of each probe image.
+:func:`arrange` sorts and filters the images of all columns, :func:`page_payload` writes one page of them::
 
     u32 length of the header | header (JSON) | blobs
 
@@ -38,15 +37,15 @@ __all__ = [
     "MOST_CELLS",
     "PAGE_ROWS",
     "SORTS",
-    "Column",
+    "Display",
+    "MaskColumn",
     "Pair",
     "Sort",
-    "View",
     "arrange",
     "cell_column",
     "defect_classes",
     "have_common_defects",
-    "pack",
+    "page_payload",
     "peaks_in",
     "stage_columns",
 ]
@@ -60,7 +59,7 @@ SORTS: tuple[Sort, ...] = get_args(Sort)
 FoundByOne = Literal["A finds, B misses", "B finds, A misses"]
 FOUND_BY_ONE: tuple[FoundByOne, ...] = get_args(FoundByOne)
 
-_Row = Mapping[str, Any]  # of `maps.parquet`, or as `_stage_row` makes it
+_MapRow = Mapping[str, Any]  # of `maps.parquet`, or as `_stage_row` makes it
 
 _STAGE_SCALE = Scale(0.0, 0.5, 1.0)  # stages are decided at 0.5
 _SMALLEST = 1e-12  # of a probability, before its logarithm
@@ -68,15 +67,15 @@ _COUNTS = ("positives", "negatives")
 
 
 @dataclass(frozen=True, eq=False)
-class Column:
-    """What the page shows below one another: a cell, or one stage of its model.
+class MaskColumn:
+    """Pictures that the page shows below one another: those of a cell, or of one stage of its model.
 
     ``rows`` maps a sample's id to its row of ``maps.parquet``. Rows of a stage have no counts: only its
     picture is kept.
     """
 
     name: str
-    rows: Mapping[str, _Row]
+    rows: Mapping[str, _MapRow]
     note: str = ""  # where its threshold comes from
 
     @property
@@ -89,23 +88,23 @@ class Column:
 class Pair(NamedTuple):
     """Two columns that are compared: A and B."""
 
-    a: Column
-    b: Column
+    a: MaskColumn
+    b: MaskColumn
 
 
-class View(NamedTuple):
-    """How the reader looks at a page; the browser starts with it."""
+class Display(NamedTuple):
+    """Threshold and mode of a page, with which the browser starts."""
 
     level: int = THRESHOLD_LEVEL  # of the threshold; 128 is each model's own
     difference: bool = False  # to A
 
 
-def cell_column(name: str, maps: pa.Table, note: str = "") -> Column:
+def cell_column(name: str, maps: pa.Table, note: str = "") -> MaskColumn:
     """A cell by its ``maps.parquet``."""
-    return Column(name, {row["sample"]: row for row in maps.to_pylist()}, note)
+    return MaskColumn(name, {row["sample"]: row for row in maps.to_pylist()}, note)
 
 
-def stage_columns(cell: Column, lineage: pa.Table, notes: Mapping[str, str]) -> list[Column]:
+def stage_columns(cell: MaskColumn, lineage: pa.Table, notes: Mapping[str, str]) -> list[MaskColumn]:
     """The stages of a cell's model in the order of their chain, then the cell itself.
 
     Args:
@@ -118,10 +117,10 @@ def stage_columns(cell: Column, lineage: pa.Table, notes: Mapping[str, str]) -> 
         of_cell = cell.rows.get(kept["sample"])
         if of_cell is not None:
             stages.setdefault(kept["stage"], {})[kept["sample"]] = _stage_row(of_cell, kept)
-    return [*(Column(stage, rows, notes.get(stage, "")) for stage, rows in stages.items()), cell]
+    return [*(MaskColumn(stage, rows, notes.get(stage, "")) for stage, rows in stages.items()), cell]
 
 
-def _stage_row(of_cell: _Row, kept: Mapping[str, Any]) -> dict[str, Any]:
+def _stage_row(of_cell: _MapRow, kept: Mapping[str, Any]) -> dict[str, Any]:
     """A stage's picture as a row of maps: a map over the photo, or a picture of its own."""
     picture = cv2.imdecode(np.frombuffer(kept["png"], np.uint8), cv2.IMREAD_UNCHANGED)
     assert picture is not None, "lineage.parquet holds readable PNGs"
@@ -143,7 +142,7 @@ class _Image:
     """A probe image in all columns that have it."""
 
     sample: str
-    rows: list[_Row] = field(default_factory=list)
+    rows: list[_MapRow] = field(default_factory=list)
 
     @property
     def defective(self) -> bool:
@@ -177,7 +176,7 @@ class _Image:
 
 
 def arrange(
-    columns: Sequence[Column],
+    columns: Sequence[MaskColumn],
     *,
     sort: Sort = "sample",
     show: str | None = None,
@@ -211,12 +210,12 @@ def arrange(
 
 
 def have_common_defects(pair: Pair) -> bool:
-    """Whether a defect is known in both: only then can one of them find what the other misses."""
+    """True where a defect is known in both. Only then can one of them find what the other misses."""
     rows = ((row, pair.b.rows.get(sample)) for sample, row in pair.a.rows.items())
     return any(bool(np.any(peaks_in(other, row) >= 0)) for row, other in rows)
 
 
-def defect_classes(columns: Sequence[Column]) -> list[str]:
+def defect_classes(columns: Sequence[MaskColumn]) -> list[str]:
     """The classes of their images, by name."""
     rows = (row for column in columns for row in column.rows.values())
     return sorted({row["defect_class"] for row in rows if row["defect_class"]})
@@ -235,15 +234,15 @@ def _is_shown(image: _Image, show: str | None, pair: Pair | None, level: int) ->
             return True
 
 
-def _found_by_one(finder: _Row | None, other: _Row | None, level: int) -> bool:
-    """Whether ``finder`` finds a defect that ``other`` knows and misses."""
+def _found_by_one(finder: _MapRow | None, other: _MapRow | None, level: int) -> bool:
+    """True where ``finder`` finds a defect that ``other`` knows and misses."""
     if finder is None or finder["peaks"] is None:
         return False
-    found, known = np.frombuffer(finder["peaks"], np.uint8) >= level, peaks_in(other, finder)
-    return bool(np.any(found & (known >= 0) & (known < level)))
+    finds, known = np.frombuffer(finder["peaks"], np.uint8) >= level, peaks_in(other, finder)
+    return bool(np.any(finds & (known >= 0) & (known < level)))
 
 
-def peaks_in(other: _Row | None, row: _Row) -> NDArray[np.int16]:
+def peaks_in(other: _MapRow | None, row: _MapRow) -> NDArray[np.int16]:
     """For each defect of ``row`` its highest level in ``other``; −1: it is not known there.
 
     Defects are the same where their masks overlap, at the larger of both sizes, at which none is lost;
@@ -256,9 +255,9 @@ def peaks_in(other: _Row | None, row: _Row) -> NDArray[np.int16]:
     if row["truth"] == other["truth"]:
         return theirs
     size = (max(row["height"], other["height"]), max(row["width"], other["width"]))
-    own, its = (_resized(_defects(one), size) for one in (row, other))
-    both = (own > 0) & (its > 0)
-    np.maximum.at(peaks, own[both] - 1, theirs[its[both] - 1])
+    here, there = (_resized(_defects(maps), size) for maps in (row, other))
+    both = (here > 0) & (there > 0)
+    np.maximum.at(peaks, here[both] - 1, theirs[there[both] - 1])
     return peaks
 
 
@@ -284,11 +283,11 @@ def _disagreement(sample: str, pair: Pair | None, level: int) -> float:
     return float(np.mean((a >= level) != (_resized(b, a.shape) >= level)))
 
 
-def _levels(row: _Row) -> NDArray[np.uint8]:
+def _levels(row: _MapRow) -> NDArray[np.uint8]:
     return np.frombuffer(zlib.decompress(row["heatmap"]), np.uint8).reshape(row["height"], row["width"])
 
 
-def _defects(row: _Row) -> NDArray[np.int64]:
+def _defects(row: _MapRow) -> NDArray[np.int64]:
     """h × w: number of the defect, 0 background."""
     numbers = np.frombuffer(zlib.decompress(row["truth"]), f"<u{row['truth_bits'] // 8}")
     return numbers.reshape(row["height"], row["width"]).astype(np.int64)
@@ -326,8 +325,12 @@ class _Blobs:
         return self._places[data]
 
 
-def pack(
-    samples: Sequence[str], columns: Sequence[Column], *, base: Column | None = None, view: View | None = None
+def page_payload(
+    samples: Sequence[str],
+    columns: Sequence[MaskColumn],
+    *,
+    base: MaskColumn | None = None,
+    view: Display | None = None,
 ) -> bytes:
     """One page as a payload; see the module's text.
 
@@ -346,13 +349,13 @@ def pack(
     }
     body = b"".join(blobs.parts)
     digest = hashlib.sha256(json.dumps(content).encode() + body).hexdigest()
-    level, difference = view or View()
+    level, difference = view or Display()
     start = {"threshold": level, "difference": difference}
     header = json.dumps({"key": digest, **content, "view": start}, allow_nan=False).encode()
     return struct.pack("<I", len(header)) + header + body
 
 
-def _column(column: Column, blobs: _Blobs) -> dict[str, Any]:
+def _column(column: MaskColumn, blobs: _Blobs) -> dict[str, Any]:
     return {
         "name": column.name,
         "note": column.note,
@@ -362,7 +365,7 @@ def _column(column: Column, blobs: _Blobs) -> dict[str, Any]:
     }
 
 
-def _totals(column: Column) -> bytes | None:
+def _totals(column: MaskColumn) -> bytes | None:
     """Pixels of defects, of background, and highest levels of defects: 3 × 256 counts (float64) by level.
 
     Of all images whose masks are known; None where there is none.
@@ -375,7 +378,7 @@ def _totals(column: Column) -> bytes | None:
     return np.stack([*counts, np.bincount(peaks, minlength=256).astype(np.float64)]).astype("<f8").tobytes()
 
 
-def _row(sample: str, columns: Sequence[Column], blobs: _Blobs) -> dict[str, Any]:
+def _row(sample: str, columns: Sequence[MaskColumn], blobs: _Blobs) -> dict[str, Any]:
     rows = [column.rows.get(sample) for column in columns]
     first = next(row for row in rows if row is not None)
     return {
@@ -386,7 +389,7 @@ def _row(sample: str, columns: Sequence[Column], blobs: _Blobs) -> dict[str, Any
     }
 
 
-def _cell(row: _Row, blobs: _Blobs) -> dict[str, Any]:
+def _cell(row: _MapRow, blobs: _Blobs) -> dict[str, Any]:
     counts = None if row["positives"] is None else row["positives"] + row["negatives"]
     return {
         "width": row["width"],

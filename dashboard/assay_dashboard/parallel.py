@@ -1,4 +1,4 @@
-"""Points of a search as parallel coordinates: what the component gets, and what its brushes say."""
+"""Points of a search as parallel coordinates: what the component gets, and what its brushes choose."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ __all__ = [
     "brushes_of",
     "inside",
     "objective_axis",
-    "pack",
     "parallel",
     "parameter_axis",
+    "points_payload",
 ]
 
-Brushes = Mapping[str, tuple[float, float]]  # axis → lowest and highest place
+Brushes = Mapping[str, tuple[float, float]]  # axis → lowest and highest position
 
 _HERE = Path(__file__).parent / "components"
 _TICKS = 5
-_PLACES = re.compile(r"([01](?:\.\d{1,4})?):([01](?:\.\d{1,4})?)", re.ASCII)
+_POSITIONS = re.compile(r"([01](?:\.\d{1,4})?):([01](?:\.\d{1,4})?)", re.ASCII)
 _BEST = 0.1  # share of the points that are drawn in full colour while nothing is brushed
 
 parallel = v2.component(
@@ -49,7 +49,7 @@ class Axis:
 
     name: str
     title: str
-    places: NDArray[np.float32]  # a point: 0 (bottom) … 1 (top), NaN: it has no such value
+    positions: NDArray[np.float32]  # a point: 0 (bottom) … 1 (top), NaN: it has no such value
     ticks: tuple[tuple[float, str], ...]
 
 
@@ -58,17 +58,17 @@ def parameter_axis(path: str, rule: Parameter, values: Sequence[Scalar | None]) 
     title = path.removeprefix("config.")
     if isinstance(rule, Choice):
         order = {format_scalar(value): i for i, value in enumerate(rule.choice)}
-        of = [math.nan if value is None else order.get(format_scalar(value), math.nan) for value in values]
+        at = [math.nan if value is None else order.get(format_scalar(value), math.nan) for value in values]
         last = max(1, len(order) - 1)
         ticks = tuple((i / last, text) for text, i in order.items())
-        return Axis(path, title, np.array([place / last for place in of], np.float32), ticks)
+        return Axis(path, title, np.array([index / last for index in at], np.float32), ticks)
     low, high = (math.log10(end) if rule.log else float(end) for end in rule.bounds)
     numbers = [math.nan if value is None else float(value) for value in values]
-    scaled = [math.log10(one) if rule.log and one > 0 else one for one in numbers]
-    places = np.array([(one - low) / (high - low) for one in scaled], np.float32)
+    scaled = [math.log10(number) if rule.log and number > 0 else number for number in numbers]
+    positions = np.array([(number - low) / (high - low) for number in scaled], np.float32)
     steps = [low + (high - low) * i / (_TICKS - 1) for i in range(_TICKS)]
-    texts = [f"{10**one if rule.log else one:.3g}" for one in steps]
-    return Axis(path, title, places, tuple((i / (_TICKS - 1), text) for i, text in enumerate(texts)))
+    texts = [f"{10**step if rule.log else step:.3g}" for step in steps]
+    return Axis(path, title, positions, tuple((i / (_TICKS - 1), text) for i, text in enumerate(texts)))
 
 
 def objective_axis(title: str, values: Sequence[float | None], sign: int) -> Axis:
@@ -77,21 +77,22 @@ def objective_axis(title: str, values: Sequence[float | None], sign: int) -> Axi
     known = numbers[np.isfinite(numbers)]
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
     width = (high - low) or 1.0
+    decimals = 3 if width <= 1 else 1  # shares have a width of at most 1
     ticks = [low + width * i / (_TICKS - 1) for i in range(_TICKS)]
     return Axis(
         "objective",
         title,
         ((numbers - low) / width).astype(np.float32),
-        tuple(((one - low) / width, f"{sign * one:.3f}") for one in ticks),
+        tuple(((tick - low) / width, f"{sign * tick:.{decimals}f}") for tick in ticks),
     )
 
 
-def pack(axes: Sequence[Axis], brushes: Brushes) -> bytes:
-    """Header and places for the browser; points come best first.
+def points_payload(axes: Sequence[Axis], brushes: Brushes) -> bytes:
+    """Header and positions for the browser; points come best first.
 
     The browser starts with ``brushes`` and keeps its own from then on.
     """
-    count = len(axes[0].places)
+    count = len(axes[0].positions)
     head = {
         "axes": [{"name": axis.name, "title": axis.title, "ticks": axis.ticks} for axis in axes],
         "brushes": brushes,
@@ -100,8 +101,8 @@ def pack(axes: Sequence[Axis], brushes: Brushes) -> bytes:
     }
     text = json.dumps(head).encode()
     text += b" " * (-len(text) % 4)
-    places = np.concatenate([axis.places for axis in axes]).astype("<f4")
-    return len(text).to_bytes(4, "little") + text + places.tobytes()
+    positions = np.concatenate([axis.positions for axis in axes]).astype("<f4")
+    return len(text).to_bytes(4, "little") + text + positions.tobytes()
 
 
 def brush_texts(brushes: Mapping[str, Sequence[float]]) -> list[str]:
@@ -110,24 +111,24 @@ def brush_texts(brushes: Mapping[str, Sequence[float]]) -> list[str]:
 
 
 def brushes_of(texts: Iterable[str], axes: Sequence[Axis]) -> Brushes:
-    """The brushes that texts of a URL name; what is no axis, or no part of one, does not count."""
+    """The brushes that texts of a URL name. A text that names no axis, or no part of one, does not count."""
     names = {axis.name for axis in axes}
-    found: dict[str, tuple[float, float]] = {}
+    brushes: dict[str, tuple[float, float]] = {}
     for text in texts:
-        name, _, places = text.partition(":")
-        match = _PLACES.fullmatch(places)
+        name, _, positions = text.partition(":")
+        match = _POSITIONS.fullmatch(positions)
         if name in names and match is not None:
             low, high = float(match[1]), float(match[2])
             if low <= high <= 1:
-                found[name] = low, high
-    return found
+                brushes[name] = low, high
+    return brushes
 
 
 def inside(axes: Sequence[Axis], brushes: Mapping[str, Sequence[float]]) -> NDArray[np.bool_]:
-    """Which points lie within all brushes; those of axes that there are not do not count."""
-    chosen = np.ones(len(axes[0].places), np.bool_)
+    """A mask of the points that lie within all brushes. Brushes of unknown axes do not count."""
+    chosen = np.ones(len(axes[0].positions), np.bool_)
     for axis in axes:
         brush = brushes.get(axis.name)
         if brush is not None:
-            chosen &= (axis.places >= np.float32(brush[0])) & (axis.places <= np.float32(brush[1]))
+            chosen &= (axis.positions >= np.float32(brush[0])) & (axis.positions <= np.float32(brush[1]))
     return chosen

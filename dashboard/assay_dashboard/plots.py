@@ -19,7 +19,7 @@ from assay.study.space import format_scalar
 
 __all__ = [
     "Chart",
-    "Look",
+    "Theme",
     "bar_plot",
     "cost_plot",
     "curve_plot",
@@ -31,7 +31,7 @@ __all__ = [
     "slice_plot",
 ]
 
-Look = Literal["light", "dark"]
+Theme = Literal["light", "dark"]
 Chart = alt.LayerChart | alt.FacetChart  # what `alt.layer` says that it returns
 _SEPARATOR = "\u001f"  # between the parts of a row's label: no name holds it
 
@@ -39,13 +39,13 @@ _ROW = 24  # pixels
 _ON_DARK = {"#0072B2": "#56B4E9", "#56B4E9": "#9AD4F5", "#000000": "#E8E8E8"}
 
 
-def colours(look: Look) -> list[str]:
+def colours(theme: Theme) -> list[str]:
     """The report's colours, in its order."""
-    return [_ON_DARK.get(one, one) if look == "dark" else one for one in COLOURS]
+    return [_ON_DARK.get(colour, colour) if theme == "dark" else colour for colour in COLOURS]
 
 
 def interval_plot(
-    means: pd.DataFrame, repeats: pd.DataFrame, *, axis: str, group: str | None, look: Look
+    means: pd.DataFrame, repeats: pd.DataFrame, *, axis: str, group: str | None, theme: Theme
 ) -> Chart:
     """Mean, interval and every repeat, a row for each cell.
 
@@ -53,8 +53,8 @@ def interval_plot(
         means: ``cell``, ``group``, ``mean``, ``low``, ``high`` (may be empty), ``n``; in order.
         repeats: ``cell``, ``group``, ``repeat``, ``value``.
         axis: Name and unit of the values.
-        group: What the colours tell apart; None: nothing.
-        look: Of the page.
+        group: Title of the legend of the colours; None: no legend.
+        theme: Of the page.
     """
     order = list(means["cell"])
     y = alt.Y("cell:N", sort=order, title=None, axis=_row_axis())
@@ -64,7 +64,7 @@ def interval_plot(
     colour = alt.Color(
         "group:N",
         sort=groups,
-        scale=alt.Scale(domain=groups, range=_of(colours(look), len(groups))),
+        scale=alt.Scale(domain=groups, range=_of(colours(theme), len(groups))),
         legend=None if group is None else alt.Legend(title=group, orient="top", symbolOpacity=1),
     )
     single = alt.Chart(repeats).mark_tick(thickness=1.5, height=13, opacity=0.4)
@@ -78,7 +78,7 @@ def interval_plot(
             alt.Tooltip("value:Q", title=axis, format=".4~f"),
         ],
     )
-    told = [
+    tooltip = [
         alt.Tooltip("cell:N"),
         alt.Tooltip("mean:Q", format=".4~f"),
         alt.Tooltip("low:Q", title="from", format=".4~f"),
@@ -89,17 +89,17 @@ def interval_plot(
     bars = (
         alt.Chart(means.dropna(subset=["low", "high"]))
         .mark_rule(strokeWidth=2.5, strokeCap="round")
-        .encode(y=y, x=alt.X("low:Q", axis=x_title), x2="high:Q", color=colour, tooltip=told)
+        .encode(y=y, x=alt.X("low:Q", axis=x_title), x2="high:Q", color=colour, tooltip=tooltip)
     )
     dots = base.mark_point(filled=True, size=75, opacity=1).encode(
-        y=y, x=alt.X("mean:Q", axis=x_title), color=colour, tooltip=told
+        y=y, x=alt.X("mean:Q", axis=x_title), color=colour, tooltip=tooltip
     )
     room = {"left": 5, "right": 16, "top": 5, "bottom": 20}  # half of the last label stands beyond the axis
     return alt.layer(ticks, bars, dots).properties(height=alt.Step(_ROW), padding=room)
 
 
 def difference_plot(
-    rows: Sequence[EffectRow], *, axis: str, limits: tuple[float, float], resolve: float | None, look: Look
+    rows: Sequence[EffectRow], *, axis: str, limits: tuple[float, float], resolve: float | None, theme: Theme
 ) -> Chart:
     """Differences with intervals and single repeats; name left of a row, verdict and its support right of it.
 
@@ -108,7 +108,7 @@ def difference_plot(
         axis: Name and unit of the differences.
         limits: Of the axis, so that several plots share it.
         resolve: Half width of the band in which a difference is too small to matter.
-        look: Of the page.
+        theme: Of the page.
     """
     means, repeats = _differences(rows)
     order = list(means["row"])
@@ -121,23 +121,25 @@ def difference_plot(
     scale = alt.Scale(domain=list(limits), nice=False, zero=False)
     x = alt.X("difference:Q", scale=scale, axis=x_axis)
     verdicts = ["shown", "suggested", "open"]
-    blue, orange = colours(look)[:2]
-    grey = "#9AA3AB" if look == "dark" else "#6E6E6E"
+    blue, orange = colours(theme)[:2]
+    grey = "#9AA3AB" if theme == "dark" else "#6E6E6E"
     colour = alt.Color("mark:N", scale=alt.Scale(domain=verdicts, range=[blue, orange, grey]), legend=None)
     shape = alt.Shape(
         "mark:N", scale=alt.Scale(domain=verdicts, range=["circle", "diamond", "square"]), legend=None
     )
-    told = [
+    tooltip = [
         alt.Tooltip("comparison:N"),
         alt.Tooltip("within:N"),
-        alt.Tooltip("difference:Q", format="+.4f"),
-        alt.Tooltip("low:Q", title="from", format="+.4f"),
-        alt.Tooltip("high:Q", title="to", format="+.4f"),
+        alt.Tooltip("difference:Q", format="+.4~f"),
+        alt.Tooltip("low:Q", title="from", format="+.4~f"),
+        alt.Tooltip("high:Q", title="to", format="+.4~f"),
         alt.Tooltip("verdict:N"),
         alt.Tooltip("support:N", title="repeats"),
     ]
-    # Each layer of its own has its own axis: names at the left, verdicts at the right, and no third one.
-    named, bare, decided = (alt.Y("row:N", sort=order, title=None, axis=one) for one in (left, None, right))
+    # Each layer has an axis of its own: names at the left, verdicts at the right, and no third axis.
+    named, bare, decided = (
+        alt.Y("row:N", sort=order, title=None, axis=axis_of_rows) for axis_of_rows in (left, None, right)
+    )
     zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=grey, strokeWidth=1.2)
     band = alt.Chart(pd.DataFrame({"from": [-(resolve or 0.0)], "to": [resolve or 0.0]})).mark_rect(
         color=grey, opacity=0.13
@@ -147,15 +149,17 @@ def difference_plot(
         strokeWidth=2.6, strokeCap="round", clip=True
     )  # an interval may go on beyond ±1, which no difference of shares can be
     points = alt.Chart(means).mark_point(size=110, strokeWidth=2.2, opacity=1)
-    fill = alt.condition("datum.mark == 'shown'", colour, alt.value("#14171a" if look == "dark" else "white"))
+    fill = alt.condition(
+        "datum.mark == 'shown'", colour, alt.value("#14171a" if theme == "dark" else "white")
+    )
     low = alt.X("low:Q", scale=scale, axis=x_axis)
-    of_repeat = ["comparison:N", "within:N", "repeat:N", alt.Tooltip("difference:Q", format="+.4f")]
+    of_repeat = ["comparison:N", "within:N", "repeat:N", alt.Tooltip("difference:Q", format="+.4~f")]
     return alt.layer(
         band.encode(x=alt.X("from:Q", scale=scale, axis=x_axis), x2="to:Q"),
         zero.encode(x=alt.X("zero:Q", scale=scale, axis=x_axis)),
         single.encode(y=named, x=x, color=colour, tooltip=of_repeat),
-        known.encode(y=bare, x=low, x2="high:Q", color=colour, tooltip=told),
-        points.encode(y=decided, x=x, color=colour, shape=shape, fill=fill, tooltip=told),
+        known.encode(y=bare, x=low, x2="high:Q", color=colour, tooltip=tooltip),
+        points.encode(y=decided, x=x, color=colour, shape=shape, fill=fill, tooltip=tooltip),
     ).resolve_axis(y="independent").properties(height=alt.Step(44))  # fmt: skip
 
 
@@ -199,14 +203,14 @@ def _of(wanted: Sequence[str], number: int) -> list[str]:
     return [wanted[i % len(wanted)] for i in range(number)]
 
 
-def curve_plot(curve: pd.DataFrame, *, title: str, unit: str, look: Look) -> alt.Chart | alt.FacetChart:
+def curve_plot(curve: pd.DataFrame, *, title: str, unit: str, theme: Theme) -> alt.Chart | alt.FacetChart:
     """Lines over epochs.
 
     Args:
         curve: ``epoch`` (counted from 1), ``what`` and ``value``.
         title: Of the values.
         unit: Theirs; empty: none.
-        look: Of the page.
+        theme: Of the page.
     """
     names = list(dict.fromkeys(curve["what"]))
     legend = alt.Legend(title=None, orient="top", symbolOpacity=1) if len(names) > 1 else None
@@ -219,7 +223,7 @@ def curve_plot(curve: pd.DataFrame, *, title: str, unit: str, look: Look) -> alt
             color=alt.Color(
                 "what:N",
                 sort=names,
-                scale=alt.Scale(domain=names, range=_of(colours(look), len(names))),
+                scale=alt.Scale(domain=names, range=_of(colours(theme), len(names))),
                 legend=legend,
             ),
             tooltip=["what:N", "epoch:Q", alt.Tooltip("value:Q", format=".4~f")],
@@ -228,15 +232,15 @@ def curve_plot(curve: pd.DataFrame, *, title: str, unit: str, look: Look) -> alt
     )
 
 
-def score_plot(scores: pd.DataFrame, threshold: float, *, look: Look) -> Chart:
-    """How many images have which score, normal and defective ones, and where they are decided.
+def score_plot(scores: pd.DataFrame, threshold: float, *, theme: Theme) -> Chart:
+    """Histogram of image scores, normal and defective, with the threshold of the decision.
 
     Args:
         scores: ``score`` and ``image`` (``normal``, ``defective``).
         threshold: A score from it on is decided defective.
-        look: Of the page.
+        theme: Of the page.
     """
-    blue, orange = colours(look)[:2]
+    blue, orange = colours(theme)[:2]
     kinds = ["normal", "defective"]
     place = pd.DataFrame({"threshold": [threshold]})
     rule = alt.Chart(place).mark_rule(strokeDash=[5, 3], strokeWidth=2, color="#888888")
@@ -258,7 +262,7 @@ def score_plot(scores: pd.DataFrame, threshold: float, *, look: Look) -> Chart:
     return alt.layer(stacked, marked).properties(height=260)
 
 
-def line_plot(points: pd.DataFrame, *, x: str, y: str, mark: tuple[float, float], look: Look) -> Chart:
+def line_plot(points: pd.DataFrame, *, x: str, y: str, mark: tuple[float, float], theme: Theme) -> Chart:
     """A curve in the unit square with the point at which decisions are made.
 
     Args:
@@ -266,9 +270,9 @@ def line_plot(points: pd.DataFrame, *, x: str, y: str, mark: tuple[float, float]
         x: Name of the horizontal axis.
         y: Name of the vertical axis.
         mark: The point.
-        look: Of the page.
+        theme: Of the page.
     """
-    blue, orange = colours(look)[:2]
+    blue, orange = colours(theme)[:2]
     unit = alt.Scale(domain=[0, 1.005], nice=False)
     of_x, of_y = alt.X("x:Q", title=x, scale=unit), alt.Y("y:Q", title=y, scale=unit)
     tooltip = [alt.Tooltip("x:Q", title=x, format=".3f"), alt.Tooltip("y:Q", title=y, format=".3f")]
@@ -281,34 +285,34 @@ def line_plot(points: pd.DataFrame, *, x: str, y: str, mark: tuple[float, float]
     ).properties(height=260)
 
 
-def history_plot(points: pd.DataFrame, *, axis: str, look: Look) -> Chart:
+def history_plot(points: pd.DataFrame, *, axis: str, theme: Theme) -> Chart:
     """Values of a search in the order in which they were drawn, and the best so far as a line of steps.
 
     Args:
         points: ``point``, ``index``, ``value``, ``best``, ``from``.
         axis: Name of the values.
-        look: Of the page.
+        theme: Of the page.
     """
-    blue, orange = colours(look)[:2]
+    blue, orange = colours(theme)[:2]
     base = alt.Chart(points)
     x = alt.X(
         "index:Q", title="point, in the order drawn", axis=alt.Axis(tickMinStep=1, format="d", grid=False)
     )
     y = alt.Scale(zero=False, padding=8)
-    tooltip = ["point:N", "from:N", alt.Tooltip("value:Q", title=axis, format=".4f")]
+    tooltip = ["point:N", "from:N", alt.Tooltip("value:Q", title=axis, format=".4~f")]
     dots = base.mark_circle(size=55, opacity=0.75, color=blue).encode(
         x=x, y=alt.Y("value:Q", title=axis, scale=y), tooltip=tooltip
     )
     steps = base.mark_line(interpolate="step-after", color=orange, strokeWidth=2).encode(
         x=x,
         y=alt.Y("best:Q", title=axis, scale=y),
-        tooltip=[alt.Tooltip("best:Q", title="best so far", format=".4f")],
+        tooltip=[alt.Tooltip("best:Q", title="best so far", format=".4~f")],
     )
     return alt.layer(dots, steps).properties(height=240)
 
 
 def slice_plot(
-    rows: Sequence[Mapping[str, object]], *, title: str, rule: Parameter, axis: str, look: Look
+    rows: Sequence[Mapping[str, object]], *, title: str, rule: Parameter, axis: str, theme: Theme
 ) -> alt.Chart | alt.FacetChart:
     """One parameter against the objective.
 
@@ -317,12 +321,15 @@ def slice_plot(
         title: Of the parameter.
         rule: What it may be.
         axis: Name of the objective.
-        look: Of the page.
+        theme: Of the page.
     """
     if isinstance(rule, Choice):
         table = pd.DataFrame([{**row, "x": format_scalar(cast("Scalar", row["x"]))} for row in rows])
         x = alt.X(
-            "x:N", title=title, sort=[format_scalar(one) for one in rule.choice], axis=alt.Axis(labelAngle=0)
+            "x:N",
+            title=title,
+            sort=[format_scalar(choice) for choice in rule.choice],
+            axis=alt.Axis(labelAngle=0),
         )
     else:
         table = pd.DataFrame(rows)
@@ -332,21 +339,21 @@ def slice_plot(
         )
     return (
         alt.Chart(table)
-        .mark_circle(size=45, opacity=0.7, color=colours(look)[0])
+        .mark_circle(size=45, opacity=0.7, color=colours(theme)[0])
         .encode(
             x=x,
             y=alt.Y("value:Q", title=axis, scale=alt.Scale(zero=False, padding=6)),
-            tooltip=["point:N", alt.Tooltip("x:N", title=title), alt.Tooltip("value:Q", format=".4f")],
+            tooltip=["point:N", alt.Tooltip("x:N", title=title), alt.Tooltip("value:Q", format=".4~f")],
         )
         .properties(height=190)
     )
 
 
-def bar_plot(shares: pd.DataFrame, *, look: Look) -> alt.Chart | alt.FacetChart:
+def bar_plot(shares: pd.DataFrame, *, theme: Theme) -> alt.Chart | alt.FacetChart:
     """Shares of parameters: ``parameter``, ``share`` (0–1), largest first."""
     return (
         alt.Chart(shares)
-        .mark_bar(color=colours(look)[0])
+        .mark_bar(color=colours(theme)[0])
         .encode(
             x=alt.X(
                 "share:Q",
@@ -362,22 +369,22 @@ def bar_plot(shares: pd.DataFrame, *, look: Look) -> alt.Chart | alt.FacetChart:
 
 
 def cost_plot(
-    cells: pd.DataFrame, *, axis: str, unit: str, lines: str | None, logarithmic: bool, look: Look
+    cells: pd.DataFrame, *, axis: str, unit: str, lines: str | None, logarithmic: bool, theme: Theme
 ) -> Chart:
     """Scores against the time of labelling; rings mark the front, whose cells none beats for less.
 
     Args:
-        cells: ``cell``, ``line``, ``hours`` (in ``unit``), ``place`` (where it stands on that axis),
-            ``mean``, ``low`` and ``high`` (of its repeats), ``front`` (whether it is on it), ``masks``,
+        cells: ``cell``, ``line``, ``hours`` (in ``unit``), ``place`` (its position on that axis),
+            ``mean``, ``low`` and ``high`` (of its repeats), ``front`` (true for a cell on it), ``masks``,
             ``labels``, ``name`` (beside its point; empty: none).
         axis: Name and unit of the scores.
         unit: ``hours`` or ``minutes``.
-        lines: What tells lines apart; None: nothing.
-        logarithmic: Whether the time is drawn so.
-        look: Of the page.
+        lines: Title of the legend of the lines; None: no legend.
+        logarithmic: Draw the time on a log scale.
+        theme: Of the page.
     """
     names = list(dict.fromkeys(cells["line"]))
-    palette = colours(look)
+    palette = colours(theme)
     colour = alt.Color(
         "line:N",
         sort=names,
@@ -395,7 +402,7 @@ def cost_plot(
     y_scale = alt.Scale(
         domain=_room(float(min(cells["low"])), float(max(cells["high"]))), nice=False, zero=False
     )
-    told = [
+    tooltip = [
         alt.Tooltip("cell:N"),
         alt.Tooltip("mean:Q", format=".4~f"),
         alt.Tooltip("hours:Q", title=unit, format=".1f"),
@@ -408,11 +415,11 @@ def cost_plot(
     spread = base.mark_rule(opacity=0.45, strokeWidth=1.5).encode(
         x=x, y=alt.Y("low:Q", title=axis, scale=y_scale), y2="high:Q", color=colour
     )
-    dots = base.mark_circle(size=80, opacity=1).encode(x=x, y=y, color=colour, tooltip=told)
+    dots = base.mark_circle(size=80, opacity=1).encode(x=x, y=y, color=colour, tooltip=tooltip)
     rings = base.transform_filter("datum.front").mark_point(
         size=260, strokeWidth=2, filled=False, color="#8a8f98", opacity=1
     )
-    ink = "#E8E8E8" if look == "dark" else "#30363d"
+    ink = "#E8E8E8" if theme == "dark" else "#30363d"
     names = base.mark_text(align="left", dx=13, dy=-13, fontSize=12, color=ink, limit=260)
     named = names.encode(x=x, y=y, text="name:N")
     return alt.layer(line, spread, rings.encode(x=x, y=y), dots, named).properties(height=400)

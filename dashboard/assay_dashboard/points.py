@@ -17,8 +17,17 @@ from assay.storage.search_points import EvaluatedPoint
 from assay.study import Plan
 from assay.study.space import format_scalar
 from assay_dashboard.parallel import Axis, objective_axis, parameter_axis
+from trainables.metrics import METRICS, PROXIES, Metric
 
-__all__ = ["MOST_DRAWN", "SearchPoints", "few", "objective_name", "search_points", "thinning"]
+__all__ = [
+    "MOST_DRAWN",
+    "SearchPoints",
+    "few",
+    "objective_metric",
+    "objective_name",
+    "search_points",
+    "thinning",
+]
 
 MOST_DRAWN = 500  # points in a chart, of which a page has up to thirteen
 
@@ -40,8 +49,14 @@ def objective_name(plan: Plan) -> str:
     return f"validation.{plan.study.search.objective.metric}"
 
 
+def objective_metric(plan: Plan) -> Metric:
+    """The metric that the search improves, on validation images."""
+    assert plan.study.search is not None
+    return {**METRICS, **PROXIES}[plan.study.search.objective.metric]
+
+
 def search_points(plan: Plan, points: Sequence[EvaluatedPoint]) -> SearchPoints:
-    """What is known of the points of one cell, which come in the order in which they were drawn."""
+    """The points of one cell for the page. They come in the order in which they were drawn."""
     search, space = plan.study.search, plan.study.space
     assert search is not None
     sign = search.objective.sign
@@ -69,7 +84,7 @@ def few(ranked: Sequence[EvaluatedPoint], most: int = MOST_DRAWN) -> list[Evalua
 
 
 def thinning(count: int, most: int = MOST_DRAWN) -> str:
-    """What :func:`few` leaves out, in words; empty where that is nothing."""
+    """A sentence on what :func:`few` leaves out; empty where that is nothing."""
     if count <= most:
         return ""
     return f"Charts hold the best {most // 2} of {count} points, and 1 in {_step(count, most)} of the others."

@@ -8,14 +8,14 @@ import pandas as pd
 
 from trainables.metrics import METRICS
 
-__all__ = ["CLOCKS", "Curve", "confusion", "curves_of", "precision_recall", "roc"]
+__all__ = ["CLOCKS", "DecisionCurve", "confusion", "curves_of", "precision_recall", "roc"]
 
 CLOCKS = ("epoch", "seconds", "time")
 _VALIDATION = "validation."
 _NAMES = {"lambda": "λ, weight of the segmentation loss", "lr": "Learning rate"}
 
 
-class Curve(NamedTuple):
+class DecisionCurve(NamedTuple):
     """A curve in the unit square, and the point of the trial's own decisions on it."""
 
     points: pd.DataFrame  # index, x, y
@@ -30,7 +30,7 @@ def curves_of(curve: pd.DataFrame) -> dict[str, tuple[str, pd.DataFrame]]:
     for name in curve.columns:
         if name not in CLOCKS:
             groups.setdefault(_group(name)[0], []).append(name)
-    found: dict[str, tuple[str, pd.DataFrame]] = {}
+    tables: dict[str, tuple[str, pd.DataFrame]] = {}
     for title, names in groups.items():
         parts = [
             pd.DataFrame({"epoch": curve["epoch"] + 1, "what": _title(name), "value": curve[name]}).dropna(
@@ -40,8 +40,8 @@ def curves_of(curve: pd.DataFrame) -> dict[str, tuple[str, pd.DataFrame]]:
         ]
         table = pd.concat(parts)
         if len(table):
-            found[title] = _group(names[0])[1], table
-    return found
+            tables[title] = _group(names[0])[1], table
+    return tables
 
 
 def _group(name: str) -> tuple[str, str]:
@@ -49,7 +49,7 @@ def _group(name: str) -> tuple[str, str]:
     if name.startswith(_VALIDATION):
         metric = METRICS.get(name.removeprefix(_VALIDATION))
         unit = "0–1" if metric is None else metric.scale
-        return ("Validation scores" if unit == "0–1" else "Validation errors"), unit
+        return ("Validation scores" if unit == "0–1" else f"Validation in {unit}"), unit
     return ("Loss" if "loss" in name else _NAMES.get(name, name)), ""
 
 
@@ -68,7 +68,7 @@ def confusion(predictions: pd.DataFrame) -> pd.DataFrame:
     return counts
 
 
-def roc(predictions: pd.DataFrame) -> Curve:
+def roc(predictions: pd.DataFrame) -> DecisionCurve:
     """True positives against false ones; both kinds of image must be there."""
     from sklearn.metrics import roc_curve
 
@@ -76,10 +76,10 @@ def roc(predictions: pd.DataFrame) -> Curve:
     table = pd.DataFrame({"x": false, "y": true}).reset_index()
     label, decided = (predictions[name].to_numpy(bool) for name in ("label", "decision"))
     mark = float(decided[~label].mean()), float(decided[label].mean())
-    return Curve(table, "false positive rate", "true positive rate", mark)
+    return DecisionCurve(table, "false positive rate", "true positive rate", mark)
 
 
-def precision_recall(predictions: pd.DataFrame) -> Curve:
+def precision_recall(predictions: pd.DataFrame) -> DecisionCurve:
     """Precision against recall; both kinds of image must be there."""
     from sklearn.metrics import precision_recall_curve
 
@@ -88,4 +88,4 @@ def precision_recall(predictions: pd.DataFrame) -> Curve:
     label, decided = (predictions[name].to_numpy(bool) for name in ("label", "decision"))
     hit = float((label & decided).sum())
     mark = float(decided[label].mean()), hit / max(1.0, float(decided.sum()))
-    return Curve(table, "recall", "precision", mark)
+    return DecisionCurve(table, "recall", "precision", mark)

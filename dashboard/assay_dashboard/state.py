@@ -1,4 +1,4 @@
-"""What a link to a page may hold: names of query parameters, and the only values that count.
+"""Query parameters of a link to a page: their names, and the only values that count.
 
 Widgets of a page bind themselves to these names (``bind="query-params"``); a value that is none of their
 options is ignored and taken out of the URL. A path never comes from the URL.
@@ -35,9 +35,9 @@ STUDY = "study"  # a study of the storage
 OTHER = "other"  # another study beside it
 CELL = "cell"  # a cell of the study
 CELLS = "cells"  # several
-REPEAT = "repeat"  # as `repeat_name` says it
+REPEAT = "repeat"  # as `repeat_name` writes it
 
-_IN_URL = "_study_in_url"  # what the URL said at the last run
+_IN_URL = "_study_in_url"  # what the URL held at the last run
 DEFAULT_STORAGE = "./assay-storage"
 DEFAULT_MLFLOW = "http://127.0.0.1:5000"  # of `assay mlflow`
 
@@ -48,7 +48,7 @@ def storage_uri(arguments: Sequence[str] | None = None) -> str:
 
 
 def mlflow_url(arguments: Sequence[str] | None = None) -> str:
-    """Where MLflow's pages are (``--mlflow URL`` on the command line), without a slash at the end."""
+    """The address of MLflow's pages (``--mlflow URL`` on the command line), without a slash at the end."""
     return (_named("--mlflow", arguments) or DEFAULT_MLFLOW).rstrip("/")
 
 
@@ -62,10 +62,10 @@ def choose_study(names: Sequence[str]) -> None:
 
     It is not bound to its parameter: a link to another study would then lose against what was chosen before.
     """
-    asked = st.query_params.get(STUDY)
+    named = st.query_params.get(STUDY)
     # A select that was not drawn for once, as while the storage was away, has forgotten what was chosen.
-    if asked in names and (asked != st.session_state.get(_IN_URL) or STUDY not in st.session_state):
-        st.session_state[STUDY] = asked
+    if named in names and (named != st.session_state.get(_IN_URL) or STUDY not in st.session_state):
+        st.session_state[STUDY] = named
     if st.session_state.get(STUDY) not in names:
         st.session_state[STUDY] = None
     chosen = st.selectbox(
@@ -96,10 +96,10 @@ def keep_in_url(name: str, values: Sequence[str]) -> None:
 
 
 def of_another_study(part: str, study: str) -> bool:
-    """Whether a part of a page was drawn for another study when it was drawn last.
+    """True where a part of a page was last drawn for another study.
 
-    What its widgets hold was then not meant for this one, and Streamlit would keep it: a widget with a key is
-    the same one whatever its usual value is. When nothing was drawn yet, the URL's values are meant.
+    The values of its widgets then belong to that study, but Streamlit would keep them: a widget with a key
+    stays the same one whatever its usual value is. When nothing was drawn yet, the URL's values count.
     """
     before = st.session_state.get(f"_{part}_of")
     st.session_state[f"_{part}_of"] = study

@@ -5,7 +5,7 @@ read, and all sessions of a server share what was read. A :class:`StudyView` is 
 changes. Its ``results`` are those that a report reads: what is computed from them is kept while plan and
 records stay.
 
-Trade-off: a look at a study is at most ``_FRESH`` seconds old, so that ten viewers cost what one does.
+Trade-off: a view of a study is up to ``_FRESH`` seconds old, so that ten viewers cost what one does.
 """
 
 from __future__ import annotations
@@ -35,27 +35,27 @@ from trainables.errors import InputError
 from trainables.metrics import METRICS, PROXIES, Metric
 
 __all__ = [
-    "Best",
+    "BestCell",
     "StudyEntry",
     "StudyView",
     "curve",
-    "lineage",
     "open_store",
     "predictions",
     "probes",
     "stage_curves",
+    "stage_maps",
     "studies",
     "view",
 ]
 
-_FRESH = 1.0  # seconds for which a look at a study is not repeated
+_FRESH = 1.0  # seconds for which a study is not read again
 _STUDIES = 256  # followed at once
 _PARTS = 96  # tables of trials that are kept: 8 probe images are about 0.3 MB
 _PREDICTIONS = 1000  # more, as item intervals need all of a study: of 1,000 test images about 0.06 MB
 
 
-class Best(NamedTuple):
-    """The cell with the best mean; no claim that it is better than others."""
+class BestCell(NamedTuple):
+    """The cell with the best mean. This does not claim that it is better than others."""
 
     metric: Metric
     cell: str
@@ -73,10 +73,10 @@ class StudyEntry:
     counts: Mapping[str, int]  # records by status
     total: int
     running: int
-    planned: int  # nobody trains them yet
+    planned: int  # not started
     left: Left | None  # until all is done
-    held: bool  # somebody runs the study now
-    best: Best | None
+    held: bool  # a driver runs the study now
+    best: BestCell | None
     last_record: datetime | None
     problems: int  # records that cannot be read
     changed: float = 0.0  # Unix time of the plan, the last record or the last heartbeat
@@ -113,7 +113,7 @@ class StudyView:
 
     @property
     def planned(self) -> int:
-        """Trials that nobody trains yet."""
+        """Trials that are not started."""
         alive = sum(trial.silent is None for trial in self.running)
         return self.total - len(self.results.records) - alive
 
@@ -142,12 +142,12 @@ def view(store: Store, name: str) -> StudyView:
         InputError: If it was never started, or its plan cannot be read.
         StorageError: If the storage is away.
     """
-    return _followed(store.uri, name).look()
+    return _followed(store.uri, name).view()
 
 
 def _entry(store: Store, name: str, begun: frozenset[str]) -> StudyEntry:
     try:
-        now = _followed(store.uri, name).look(begun)
+        now = _followed(store.uri, name).view(begun)
     except InputError as error:
         return StudyEntry(name, "", {}, 0, 0, 0, None, False, None, None, 0, trouble=str(error))
     counts: dict[str, int] = {}
@@ -172,7 +172,7 @@ def _entry(store: Store, name: str, begun: frozenset[str]) -> StudyEntry:
     )
 
 
-def _best(results: StudyResults) -> Best | None:
+def _best(results: StudyResults) -> BestCell | None:
     metric = results.primary
     sign = 1 if metric.better == "higher" else -1
     ranked = [
@@ -180,11 +180,11 @@ def _best(results: StudyResults) -> Best | None:
     ]
     if ranked:
         mean, summary = max(ranked, key=lambda pair: pair[0])
-        return Best(metric, summary.cell.name, sign * mean, summary.n, "test")
+        return BestCell(metric, summary.cell.name, sign * mean, summary.n, "test")
     return _best_point(results)
 
 
-def _best_point(results: StudyResults) -> Best | None:
+def _best_point(results: StudyResults) -> BestCell | None:
     search = results.plan.study.search
     if search is None:
         return None
@@ -193,29 +193,29 @@ def _best_point(results: StudyResults) -> Best | None:
     if not best or best[0].value is None:
         return None
     metric = {**METRICS, **PROXIES}[search.objective.metric]
-    return Best(metric, best[0].point.name, best[0].value, len(best[0].repeats), "validation")
+    return BestCell(metric, best[0].point.name, best[0].value, len(best[0].repeats), "validation")
 
 
 class _Followed:
-    """A study, looked at again and again; used by many threads."""
+    """A study that is read again and again, by many threads."""
 
     def __init__(self, store: Store, name: str) -> None:
         self._store, self._name = store, name
         self._lock = threading.Lock()
         self._stamp: tuple[int, int] | None = None
         self._watch: Watch | None = None
-        self._looked = 0.0
+        self._read_at = 0.0
         self._view: StudyView | None = None
 
-    def look(self, begun: frozenset[str] | None = None) -> StudyView:
+    def view(self, begun: frozenset[str] | None = None) -> StudyView:
         with self._lock:
-            if self._view is None or time.monotonic() - self._looked > _FRESH:
+            if self._view is None or time.monotonic() - self._read_at > _FRESH:
                 self._view = self._now(begun)
-                self._looked = time.monotonic()
+                self._read_at = time.monotonic()
             return self._view
 
     def _now(self, begun: frozenset[str] | None) -> StudyView:
-        # Asked before the look: of a run that ends in between, all records are seen.
+        # Asked before the records are read: of a run that ends in between, all records are then seen.
         held = holder(self._store, self._name) is not None
         stamp = self._store.stamp(f"{self._store.study(self._name)}/plan.parquet")
         if self._watch is None or stamp != self._stamp:
@@ -234,7 +234,7 @@ def _state(
     held: bool,
     planned_at: float,
 ) -> StudyView:
-    """The view of a look; what was computed from the one before stays where plan and records did."""
+    """The view of a snapshot. Computed values of the view before stay where plan and records did."""
     known = None if before is None else before.results
     same = (
         known is not None
@@ -255,7 +255,7 @@ def _state(
 
 
 def _results(watch: Watch, store: Store) -> StudyResults:
-    """The results of a look; they read predictions that were read before from memory."""
+    """The results of a snapshot. Predictions that were read before come from memory."""
     return StudyResults(
         plan=watch.plan,
         records=dict(watch.records),
@@ -282,7 +282,7 @@ def probes(store: Store, record: Record) -> pa.Table | None:
     return _part(store, record, "maps.parquet")
 
 
-def lineage(store: Store, record: Record) -> pa.Table | None:
+def stage_maps(store: Store, record: Record) -> pa.Table | None:
     """The stages of the probe images (``trainables/stage_maps.py``); None where the method shows none."""
     return _part(store, record, "lineage.parquet")
 

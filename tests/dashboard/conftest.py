@@ -25,8 +25,8 @@ def put(store: Store, plan: Plan, records: Mapping[str, Record]) -> None:
         store.write_record(record)
 
 
-def said(app: AppTest) -> str:
-    """What the page says in texts of its own."""
+def texts_of(app: AppTest) -> str:
+    """All HTML texts of the page, one after another."""
     return " ".join(str(element.proto.body) for element in app.get("html"))
 
 

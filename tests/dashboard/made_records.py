@@ -1,7 +1,7 @@
 """Storages with made-up results: real plans, records and files, of models that never were.
 
 A made model knows the truth and spoils it: the weaker it is, the more it blurs, misses and sees things. It is
-judged by ``trainables.evaluate`` like any other, so its metrics, counts and maps agree with each other.
+evaluated by ``trainables.evaluate`` like any other, so its metrics, counts and maps agree with each other.
 :func:`make_study` writes a study with surfaces that are good to look at, :func:`make_large_study` one of
 thousands of trials whose files are links to a few.
 """
@@ -140,7 +140,7 @@ class _MadeModel:
         return Prediction(pooled.double().clamp(0, 1), heat)
 
     def save(self, folder: Path) -> None:
-        raise AssertionError("made models are judged and not kept")
+        raise AssertionError("made models are evaluated and not kept")
 
     def to(self, device: torch.device) -> Self:
         return self
@@ -213,8 +213,8 @@ def make_study(
     kind = _StagedModel if staged else _MadeModel
     truths = scene.truths
     for trial in plan.trials:
-        luck = np.random.default_rng([trial.seed, 7]).normal(0, 0.03)
-        skill = 0.3 + luck + sum(_WORTH[factor] for factor, level in trial.levels.items() if level == "on")
+        noise = np.random.default_rng([trial.seed, 7]).normal(0, 0.03)
+        skill = 0.3 + noise + sum(_WORTH[factor] for factor, level in trial.levels.items() if level == "on")
         model = kind(truths, min(0.98, skill), seed_for(trial.seed, None, trial.cell))
         report = evaluate(model, EvaluationData(*scene), device=_CPU, batch=8, probes=probes, seed=trial.seed)
         store.write_record(_write(store, trial, report, name))
@@ -313,7 +313,7 @@ def make_large_study(store: Store, text: str, *, scene: Scene, variants: int = 1
     Args:
         store: A local one.
         text: The study file.
-        scene: What the few models are judged on.
+        scene: What the few models are evaluated on.
         variants: How many they are.
     """
     plan = plan_study(parse_study(text, "large.yaml"), None, "cpu")

@@ -57,7 +57,7 @@ def test_memory_is_the_most_that_was_held_and_not_what_is_left() -> None:
 def test_the_trials_have_pictures_as_large_as_they_are_kept(tmp_path: Path) -> None:
     store = Store(tmp_path)
     plan = large_study(store, small=True)
-    records = view(store, plan.study.study).records
+    records = view(store, plan.study.study).results.records
     assert len(records) == len(plan.trials) == 200
     maps = store.read_part(next(one for one in records.values() if one.files), "maps.parquet")
     assert maps is not None

@@ -15,7 +15,7 @@ from assay.study import Plan
 from assay.study.schema import Labelling
 from tests.analysis.label_studies import LINE, ladder, trained
 from tests.analysis.made_studies import STUDY, make_plan, make_record, make_records
-from tests.dashboard.conftest import Show, put, said
+from tests.dashboard.conftest import Show, put, texts_of
 
 Study = tuple[Plan, Mapping[str, Record]]
 SEEDS = ", ".join(map(str, range(8)))
@@ -64,7 +64,7 @@ def test_scores_against_labels_are_those_of_the_records_at_the_readers_costs(
     plan, records = labelled
     app = show("labels", study="labels")
     app.slider(key="mask-seconds").set_value(180.0).run()
-    text = said(app)
+    text = texts_of(app)
     assert "3 s per image label and 180 s per mask" in text
     labelling = Labelling(image_label_seconds=3, mask_seconds=180)
     costs = StudyResults(plan, records).with_labelling(labelling).label_costs
@@ -80,7 +80,7 @@ def test_two_studies_are_compared_by_the_scores_of_their_records(show: Show, sto
     flat = {"image_ap": 0.951, "fp": 1.0, "pixel_iou": 0.5}
     put(store, first, make_records(first))
     put(store, longer, {trial.id: make_record(trial, lambda _: flat) for trial in longer.trials})
-    text = said(show("compare", study="additions", other="longer"))
+    text = texts_of(show("compare", study="additions", other="longer"))
     for cell in first.cells:
         of_cell = mean(scores_of((first, make_records(first)), cell.name))
         assert f"{of_cell:.3f}" in text

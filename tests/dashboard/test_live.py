@@ -9,10 +9,10 @@ from streamlit.testing.v1 import AppTest
 
 from assay.storage import Environment, Progress, Store
 from assay.study import Plan, parse_study, plan_study
-from assay_dashboard import study_view as results
+from assay_dashboard import study_view
 from assay_dashboard.study_view import StudyView, studies
 from tests.cli.small_study import STUDY, finished
-from tests.dashboard.conftest import Open, Show, put, said
+from tests.dashboard.conftest import Open, Show, put, texts_of
 from trainables.errors import StorageError
 
 STALE = 1.05  # seconds after which a study is looked at again
@@ -36,7 +36,7 @@ def test_a_page_without_a_study_is_not_run_again_for_the_one_of_the_page_before(
     open_page("table")
     finished(plan.trials[3], store)
     time.sleep(STALE)
-    assert "4 of 4 finished" in said(open_page("studies"))
+    assert "4 of 4 finished" in texts_of(open_page("studies"))
 
 
 def test_a_record_that_lands_while_the_page_is_made_is_on_it_in_the_end(
@@ -55,40 +55,40 @@ def test_a_record_that_lands_while_the_page_is_made_is_on_it_in_the_end(
     assert list(app.dataframe[0].value["n"]) == ["2", "2"]
 
 
-@pytest.mark.parametrize("old_looks", [1, 2, 3])
+@pytest.mark.parametrize("old_views", [1, 2, 3])
 def test_a_trial_page_shows_the_record_whichever_of_its_looks_finds_it_first(
-    open_page: Open, store: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch, old_looks: int
+    open_page: Open, store: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch, old_views: int
 ) -> None:
     trial = plan.trials[3]
     app = open_page("trial")
     app.selectbox(key="cell").set_value(trial.cell).run()
     app.selectbox(key="repeat").set_value("seed 1").run()
-    assert "It has no record yet" in said(app)
-    before = results.view(store, "small")
+    assert "This trial has no record yet" in texts_of(app)
+    before = study_view.view(store, "small")
     finished(trial, store, image_ap=0.97)
     time.sleep(STALE)
-    after, looks = results.view(store, "small"), iter([before] * old_looks)
+    after, views = study_view.view(store, "small"), iter([before] * old_views)
 
     def view(store: Store, name: str) -> StudyView:
-        return next(looks, after)
+        return next(views, after)
 
     monkeypatch.setattr("assay_dashboard.study_view.view", view)
     app.run()
-    assert "It has no record yet" not in said(app)
+    assert "This trial has no record yet" not in texts_of(app)
     assert app.metric[0].value == "0.9700"
 
 
 def test_what_cannot_be_read_is_said_in_its_place() -> None:
     def page() -> None:
-        from assay_dashboard.layout import errors_said
+        from assay_dashboard.layout import errors_shown
         from trainables.errors import StorageError
 
-        with errors_said():
+        with errors_shown():
             raise StorageError("the bucket is away")
 
     app = AppTest.from_function(page).run()
     assert not app.exception
-    assert "The bucket is away" in said(app)
+    assert "The bucket is away" in texts_of(app)
 
 
 def test_the_list_of_studies_says_itself_that_the_storage_is_away(
@@ -100,23 +100,23 @@ def test_the_list_of_studies_says_itself_that_the_storage_is_away(
     monkeypatch.setattr("assay_dashboard.study_view.studies", away)
     app = show("studies", study=None)
     assert not app.exception
-    assert "The bucket is away" in said(app)
+    assert "The bucket is away" in texts_of(app)
 
 
 def test_a_running_trial_says_itself_that_the_storage_is_away(
     show: Show, store: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now, looks = results.view(store, "small"), iter("ab")  # those of the page
+    now, views = study_view.view(store, "small"), iter("ab")  # those of the page
 
     def view(*_: object) -> StudyView:
-        if next(looks, None) is None:
+        if next(views, None) is None:
             raise StorageError("the bucket is away")
         return now
 
     monkeypatch.setattr("assay_dashboard.study_view.view", view)
     app = show("trial", cell=plan.trials[3].cell, repeat="seed 1")
     assert not app.exception
-    assert "The bucket is away" in said(app)
+    assert "The bucket is away" in texts_of(app)
 
 
 def test_all_studies_of_a_page_are_followed(open_page: Open, other: Plan) -> None:

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from assay_dashboard import masks
 from assay_dashboard.masks import (
-    Column,
+    Display,
+    MaskColumn,
     Pair,
-    View,
     arrange,
     cell_column,
     have_common_defects,
-    pack,
+    page_payload,
     stage_columns,
 )
 from trainables.heatmaps import Probe, maps_table, read_probe
@@ -77,7 +77,7 @@ def probe(
     return Probe(sample, bool(seen), kind if seen else None, score, photo, heatmap.astype(np.float32), truth)
 
 
-def column(name: str, *probes: Probe) -> Column:
+def column(name: str, *probes: Probe) -> MaskColumn:
     return cell_column(name, maps_table(list(probes), 0.5), "validation IoU")
 
 
@@ -214,7 +214,7 @@ def test_images_are_chosen_by(show: str | None, kind: str | None, expected: list
 def test_an_image_that_only_some_cells_kept_has_its_row() -> None:
     a, b = column("a", probe("one", "x")), column("b", probe("two", "x"))
     assert arrange([a, b]) == ["one", "two"]
-    header, _ = unpack(pack(["one"], [a, b]))
+    header, _ = unpack(page_payload(["one"], [a, b]))
     assert [cell is None for cell in header["rows"][0]["cells"]] == [False, True]
 
 
@@ -223,7 +223,7 @@ def test_an_image_that_only_some_cells_kept_has_its_row() -> None:
 
 def test_a_payload_holds_what_the_record_keeps_and_only_this_page() -> None:
     cell = column("a", *(probe(f"{k}", "xo") for k in range(9)))
-    header, body = unpack(pack(["3", "1"], [cell], view=View(77, True)))
+    header, body = unpack(page_payload(["3", "1"], [cell], view=Display(77, True)))
     assert [row["sample"] for row in header["rows"]] == ["3", "1"]
     assert header["view"] == {"threshold": 77, "difference": True}
     row, packed = cell.rows["3"], header["rows"][0]["cells"][0]
@@ -240,14 +240,14 @@ def test_a_payload_holds_what_the_record_keeps_and_only_this_page() -> None:
 
 def test_equal_pictures_are_sent_once() -> None:
     cells = [column(name, probe("one", "xx")) for name in "abcdef"]
-    header, body = unpack(pack(["one"], cells))
+    header, body = unpack(page_payload(["one"], cells))
     assert len({tuple(cell["photo"]) for cell in header["rows"][0]["cells"]}) == 1
-    assert len(body) < 2 * len(unpack(pack(["one"], cells[:1]))[1])
+    assert len(body) < 2 * len(unpack(page_payload(["one"], cells[:1]))[1])
 
 
 def test_totals_are_those_of_all_images_of_the_cell() -> None:
     cell = column("a", *(probe(f"{k}", "xo") for k in range(9)))
-    header, body = unpack(pack(["3"], [cell]))
+    header, body = unpack(page_payload(["3"], [cell]))
     start, length = header["columns"][0]["totals"]
     positives, negatives, peaks = np.frombuffer(body[start : start + length], "<f8").reshape(3, 256)
     rows = list(cell.rows.values())
@@ -259,10 +259,10 @@ def test_totals_are_those_of_all_images_of_the_cell() -> None:
 def test_the_key_changes_with_what_is_shown_and_not_with_how() -> None:
     a, b = column("a", probe("one", "x")), column("b", probe("one", "o"))
     keys = [
-        unpack(pack(["one"], columns, base=base, view=view))[0]["key"]
+        unpack(page_payload(["one"], columns, base=base, view=view))[0]["key"]
         for columns, base, view in [
             ([a], None, None),
-            ([a], None, View(200, True)),
+            ([a], None, Display(200, True)),
             ([b], None, None),
             ([a, b], None, None),
             ([a, b], a, None),
@@ -274,7 +274,7 @@ def test_the_key_changes_with_what_is_shown_and_not_with_how() -> None:
 
 def test_a_mask_that_is_unknown_has_no_counts() -> None:
     one = probe("one", "x")
-    header, _ = unpack(pack(["one"], [column("a", replace(one, truth=None))]))
+    header, _ = unpack(page_payload(["one"], [column("a", replace(one, truth=None))]))
     cell = header["rows"][0]["cells"][0]
     assert (cell["counts"], cell["peaks"], cell["truth"], header["columns"][0]["totals"]) == (None,) * 4
 
@@ -311,7 +311,7 @@ def test_stages_come_before_the_cell_in_the_order_of_the_chain() -> None:
     assert cam["truth"] == cell.rows["one"]["truth"]
     assert (picture["heatmap"], picture["truth"], picture["height"], picture["width"]) == (None, None, 16, 12)
     assert list(columns[0].rows) == ["one"]
-    pack(["one"], columns)  # numbers of a stage are not known: nothing is made up
+    page_payload(["one"], columns)  # numbers of a stage are not known: nothing is made up
 
 
 # Colours --------------------------------------------------------------------------------------------------

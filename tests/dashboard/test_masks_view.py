@@ -56,7 +56,7 @@ def sent(page: AppTest) -> dict[str, Any]:
     return json.loads(payload[4 : 4 + int.from_bytes(payload[:4], "little")])
 
 
-def said(page: AppTest) -> str:
+def texts_of(page: AppTest) -> str:
     return " ".join(block.proto.body for block in page.get("html"))
 
 
@@ -95,7 +95,7 @@ def test_a_study_without_probe_images_says_how_to_keep_them(
     empty = Store(tmp_path)
     empty.write_table("studies/additions/plan.parquet", store.read_table("studies/additions/plan.parquet"))
     page = open_page(empty)
-    assert "keep: {probes: …}" in said(page)
+    assert "keep: {probes: …}" in texts_of(page)
     assert not page.get("bidi_component")
 
 
@@ -104,26 +104,26 @@ def test_maps_that_cannot_be_read_are_named_and_the_other_cells_shown(
 ) -> None:
     broken = Store(tmp_path)
     plan: Plan = make_study(broken, make_scene(4, (32, 48)), seeds=1, probes=2, epochs=13)
-    (cells,) = records_with_maps(plan, broken.records(trial.id for trial in plan.trials)).values()
+    (cells,) = records_with_maps(plan.trials, broken.records(trial.id for trial in plan.trials)).values()
     name, record = next(iter(cells.items()))
     broken.write_bytes(f"{broken.trial(record.id)}/{record.attempt}/maps.parquet", b"not a table")
     page = open_page(broken)
-    assert f"{name} is left out" in said(page)
+    assert f"{name} is left out" in texts_of(page)
     assert [column["name"] for column in sent(page)["columns"]] == list(cells)[1:]
 
 
 def test_a_filter_that_nothing_passes_says_so(store: Store, open_page: Open) -> None:
     page = open_page(store, show="A finds, B misses", threshold="1")
-    assert "No probe image is as asked for." in said(page)
+    assert "No probe image matches." in texts_of(page)
 
 
 def test_a_choice_that_two_cells_can_not_answer_says_why(tmp_path: Path, open_page: Open) -> None:
     store = Store(tmp_path)
     plan = make_study(store, make_scene(4, (32, 48)), seeds=1, probes=2, epochs=14)
-    (cells,) = records_with_maps(plan, store.records(trial.id for trial in plan.trials)).values()
+    (cells,) = records_with_maps(plan.trials, store.records(trial.id for trial in plan.trials)).values()
     _forget_masks(store, next(iter(cells.values())))
     page = open_page(store, show="A finds, B misses")
-    assert "A and B share no probe image with a defect that both have a mask of" in said(page)
+    assert "A and B share no probe image with a defect that both have a mask of" in texts_of(page)
 
 
 def _forget_masks(store: Store, record: Record) -> None:

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from assay.study.search import Choice, FloatRange
-from assay_dashboard.parallel import brush_texts, brushes_of, inside, objective_axis, pack, parameter_axis
+from assay_dashboard.parallel import (
+    brush_texts,
+    brushes_of,
+    inside,
+    objective_axis,
+    parameter_axis,
+    points_payload,
+)
 
 LOG = FloatRange.model_validate({"float": [0.01, 1.0], "log": True})
 CHOICE = Choice.model_validate({"choice": ["none", "linear", "power"]})
@@ -17,32 +24,32 @@ CHOICE = Choice.model_validate({"choice": ["none", "linear", "power"]})
 
 def test_a_parameter_drawn_on_a_log_scale_lies_on_one() -> None:
     axis = parameter_axis("config.lr", LOG, [0.01, 0.1, 1.0, None])
-    np.testing.assert_allclose(axis.places, [0, 0.5, 1, math.nan], rtol=1e-6)
+    np.testing.assert_allclose(axis.positions, [0, 0.5, 1, math.nan], rtol=1e-6)
     assert axis.title == "lr"
     assert [text for _, text in axis.ticks] == ["0.01", "0.0316", "0.1", "0.316", "1"]
 
 
 def test_choices_lie_evenly() -> None:
     axis = parameter_axis("config.balance", CHOICE, ["power", "none", "linear"])
-    np.testing.assert_array_equal(axis.places, [1, 0, 0.5])
+    np.testing.assert_array_equal(axis.positions, [1, 0, 0.5])
 
 
 def test_the_better_end_of_the_objective_is_at_the_top() -> None:
-    np.testing.assert_array_equal(objective_axis("loss", [0.4, 0.2, None], -1).places[:2], [0, 1])
+    np.testing.assert_array_equal(objective_axis("loss", [0.4, 0.2, None], -1).positions[:2], [0, 1])
     assert objective_axis("loss", [0.4, 0.2], -1).ticks[-1] == (1.0, "0.200")
 
 
 def test_what_is_sent_can_be_read_back() -> None:
     axes = [parameter_axis("config.lr", LOG, [0.01, 1.0]), objective_axis("ap", [0.5, None], 1)]
-    data = pack(axes, {"objective": (0.25, 1.0)})
+    data = points_payload(axes, {"objective": (0.25, 1.0)})
     length = int.from_bytes(data[:4], "little")
     head = json.loads(data[4 : 4 + length])
-    places = np.frombuffer(data[4 + length :], "<f4").reshape(2, 2)
+    positions = np.frombuffer(data[4 + length :], "<f4").reshape(2, 2)
     assert length % 4 == 0
     assert [axis["name"] for axis in head["axes"]] == ["config.lr", "objective"]
     assert (head["count"], head["best"]) == (2, 1)
     assert head["brushes"] == {"objective": [0.25, 1.0]}
-    np.testing.assert_array_equal(places, [[0, 1], [0, math.nan]])
+    np.testing.assert_array_equal(positions, [[0, 1], [0, math.nan]])
 
 
 def test_a_brush_keeps_what_lies_within_it_and_has_a_value() -> None:

@@ -55,5 +55,5 @@ def test_the_best_so_far_is_exact_however_many_points_are_left_out() -> None:
 def test_points_are_ranked_best_first_and_those_without_a_value_last() -> None:
     points = search_points(PLAN, made([0.2, None, 0.9]))
     assert list(points.table["point"]) == ["base #2", "base #0", "base #1"]
-    np.testing.assert_array_equal(points.axes[-1].places, [1, 0, np.nan])
+    np.testing.assert_array_equal(points.axes[-1].positions, [1, 0, np.nan])
     assert points.valued == 2

@@ -15,7 +15,7 @@ from assay.storage.watch import Watch
 from assay.study import Plan, parse_study, plan_study
 from assay_dashboard.study_view import view
 from tests.cli.small_search import DRAWN, SEARCH, draw, write_search
-from tests.dashboard.conftest import Open, Show, said
+from tests.dashboard.conftest import Open, Show, texts_of
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_brushes_of_the_url_filter_the_list_and_start_the_axes(show: Show) -> No
     app = show("search", study="hunt", brush=["config.lr:0.5:1", "config.balance:0:0.25", "config.gone:0:1"])
     assert listed(app) == ["base #0", "base #4"], "lr from 0.1 on, on a log scale, and no balance"
     assert sent(app)["brushes"] == {"config.lr": [0.5, 1.0], "config.balance": [0.0, 0.25]}
-    assert "2 of 5 points, inside the brushes" in said(app)
+    assert "2 of 5 points, inside the brushes" in texts_of(app)
 
 
 @pytest.mark.usefixtures("hunt")

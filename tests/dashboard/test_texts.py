@@ -8,7 +8,7 @@ import pytest
 
 from assay.study import Plan
 from assay.study.repeats import repeat_name
-from assay_dashboard.formatting import ago, duration, said
+from assay_dashboard.formatting import ago, duration, escaped
 from assay_dashboard.layout import paragraph
 from assay_dashboard.state import known, storage_uri, trial_of
 
@@ -42,4 +42,4 @@ def test_durations_are_said_in_two_units_at_most(seconds: float, text: str) -> N
 
 def test_texts_from_outside_are_neither_html_nor_markdown() -> None:
     assert paragraph("<b>&", "quiet") == '<p class="quiet">&lt;b&gt;&amp;</p>'
-    assert said("a_b·on [x](y) :red[z] $m$") == r"a\_b·on \[x\]\(y\) \:red\[z\] \$m\$"
+    assert escaped("a_b·on [x](y) :red[z] $m$") == r"a\_b·on \[x\]\(y\) \:red\[z\] \$m\$"

@@ -9,7 +9,7 @@ from assay.storage import Store
 from assay.study import Plan
 from assay_dashboard.cells import cell_table, in_order, trial_table
 from assay_dashboard.study_view import view
-from tests.dashboard.conftest import Open, Show, said
+from tests.dashboard.conftest import Open, Show, texts_of
 from trainables.metrics import METRICS
 
 PAGES = ("table", "effects", "search", "labels", "trial", "compare")
@@ -23,31 +23,31 @@ def test_every_page_runs_on_a_study_that_is_not_finished(show: Show, page: str) 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_says_when_no_study_is_chosen(open_page: Open, page: str) -> None:
     app = open_page(page, study=None)
-    assert "Choose a study above." in said(app)
+    assert "Choose a study above." in texts_of(app)
 
 
 @pytest.mark.parametrize(
     ("page", "text"),
     [
-        ("search", "small is no search"),
+        ("search", "small is not a search"),
         ("labels", "No two finished cells differ in hours"),
-        ("compare", "There is one study in this storage"),
+        ("compare", "This storage holds one study"),
         ("trial", "Choose a cell"),
     ],
 )
 def test_a_page_that_has_nothing_to_show_says_why(show: Show, page: str, text: str) -> None:
-    assert text in said(show(page))
+    assert text in texts_of(show(page))
 
 
 def test_an_empty_storage_says_how_to_fill_it(show: Show, store: Store) -> None:
     store.delete_tree("studies")
-    assert "<code>assay run STUDY</code> starts one" in said(show("studies", study=None))
+    assert "<code>assay run STUDY</code> starts one" in texts_of(show("studies", study=None))
 
 
 def test_a_trial_that_is_not_trained_says_so(show: Show, plan: Plan) -> None:
     trial = plan.trials[3]
     app = show("trial", cell=trial.cell, repeat=f"seed {trial.seed}")
-    assert "It has no record yet" in said(app)
+    assert "This trial has no record yet" in texts_of(app)
 
 
 def test_the_table_holds_the_numbers_of_the_csv(store: Store, plan: Plan) -> None:

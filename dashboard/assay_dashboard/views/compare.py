@@ -1,4 +1,4 @@
-"""Two studies side by side: what their settings differ in, their scores, and paired differences."""
+"""Two studies side by side: differences of their settings, their scores, and paired differences."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from assay.report.figures.effects_rows import studies_plot
 from assay.report.formats import FORMATS
 from assay.report.page.model import Section
 from assay.report.two_studies import pair_page
-from assay_dashboard.layout import look, message, paragraph, plain, section, study_view, watched
+from assay_dashboard.layout import message, paragraph, plain, section, study_view, theme, watched
 from assay_dashboard.plots import difference_plot
 from assay_dashboard.state import OTHER
 
@@ -24,7 +24,7 @@ def _plot(pair: StudyPair) -> None:
         of_claim = [row for row in rows if row.result is not None and row.result.claim == claim]
         plain(f"On {claim}", "quiet")
         chart = difference_plot(
-            of_claim, axis=plot.axis, limits=plot.limits, resolve=plot.resolve, look=look()
+            of_claim, axis=plot.axis, limits=plot.limits, resolve=plot.resolve, theme=theme()
         )
         st.altair_chart(chart, alt=plot.alt)
 
@@ -33,13 +33,18 @@ def _page() -> None:
     view = study_view()
     others = [name for name in view.store.studies() if name != view.name]
     if not others:
-        message("There is one study in this storage: a second one can be put beside it.")
+        message("This storage holds one study. A comparison needs a second one.")
         return
     name = st.selectbox(
-        f"Beside {view.name}", others, index=None, key=OTHER, bind="query-params", placeholder="Another study"
+        f"Compare {view.name} with",
+        others,
+        index=None,
+        key=OTHER,
+        bind="query-params",
+        placeholder="Another study",
     )
     if name is None:
-        message("Choose the study that is put beside it.")
+        message("Choose a second study.")
         return
     other = watched(view.store, name)
     left, right = view.results, other.results

@@ -21,11 +21,11 @@ from assay.report.figures.effects_rows import (
     comparisons_plot,
     effects_plot,
 )
-from assay_dashboard.layout import head, look, message, plain, section, study_view, to_cells
+from assay_dashboard.layout import head, message, plain, section, study_view, theme, to_cells
 from assay_dashboard.plots import difference_plot
 from trainables.metrics import METRICS
 
-_WHAT = {"comparisons": "Comparisons", "effects": "Main effects and interactions"}
+_TITLES = {"comparisons": "Comparisons", "effects": "Main effects and interactions"}
 
 
 def _plots(results: StudyResults) -> dict[str, EffectsPlot]:
@@ -52,7 +52,7 @@ def _rows(plot: EffectsPlot) -> list[tuple[str, EffectRow]]:
 
 
 def _shown(rows: list[tuple[str, EffectRow]]) -> list[tuple[str, EffectRow]]:
-    """All rows; of more than a page holds those that are asked for, a page at a time."""
+    """All rows where a page holds them, else the chosen ones, a page at a time."""
     if len(rows) <= MOST_ROWS:
         return rows
     name, within, page = st.columns([2, 2, 3], vertical_alignment="bottom")
@@ -70,7 +70,7 @@ def _shown(rows: list[tuple[str, EffectRow]]) -> list[tuple[str, EffectRow]]:
 
 
 def _choose(place: Container, label: str, key: str, names: Iterable[str], empty: str) -> str | None:
-    """One of the names, None: all of them; not asked where they do not differ."""
+    """One of the names; None: all of them. There is no choice where they do not differ."""
     options = list(dict.fromkeys(names))
     if len(options) < 2:
         return None
@@ -88,7 +88,7 @@ def _plot(plot: EffectsPlot) -> None:
     for heading, below in groupby(_shown(_rows(plot)), key=lambda row: row[0]):
         rows = [row for _, row in below]
         plain(heading, "heading")
-        chart = difference_plot(rows, axis=plot.axis, limits=plot.limits, resolve=plot.resolve, look=look())
+        chart = difference_plot(rows, axis=plot.axis, limits=plot.limits, resolve=plot.resolve, theme=theme())
         st.altair_chart(chart, alt=replace(plot, rows=(EffectRow(heading), *rows)).alt)
 
 
@@ -126,16 +126,16 @@ def _page() -> None:
     plots = _plots(results)
     if not plots:
         message(
-            "No repeat answers a comparison yet: it needs a finished trial of one seed in both cells."
+            "No comparison can be computed yet. It needs a finished trial of the same seed in both cells."
             if analysis.comparisons
-            else "The study compares nothing: `comparisons` in its file names factors to compare."
+            else "The study has no comparisons. `comparisons` in its file names factors to compare."
         )
         return
     what = next(iter(plots))
     if len(plots) > 1:
         what = st.segmented_control(
             "What", list(plots), default=what, required=True, key="what", bind="query-params",
-            format_func=lambda name: _WHAT[name], label_visibility="collapsed",
+            format_func=lambda name: _TITLES[name], label_visibility="collapsed",
         ) or what  # fmt: skip
     _plot(plots[what])
     effects = (*analysis.main_effects, *analysis.interactions)

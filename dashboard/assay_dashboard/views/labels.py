@@ -1,4 +1,4 @@
-"""What labels buy: scores against hours, the front, and how both move with the seconds that a label takes."""
+"""Scores against hours of labelling: the front, and how both move with the seconds that a label takes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from assay.analysis.label_costs import LabelCosts
 from assay.report.figures.name_placement import spread
 from assay.report.label_tables import label_sections, time_unit
 from assay.study.schema import Labelling
-from assay_dashboard.layout import look, message, paragraph, plain, section, study_view
+from assay_dashboard.layout import message, paragraph, plain, section, study_view, theme
 from assay_dashboard.plots import cost_plot
 from assay_dashboard.state import of_another_study
 
@@ -21,7 +21,7 @@ _WIDTH, _APART = 1200, 22  # pixels: about that of the picture, and of cells tha
 
 
 def _seconds(study: str, named: Labelling) -> Labelling:
-    """What the reader says that labels take; at first what the study says."""
+    """Seconds that labels take, from the sliders, which start with those of the study."""
     image, mask = float(named.image_label_seconds), float(named.mask_seconds)
     if of_another_study("labels", study):
         st.session_state["image-seconds"], st.session_state["mask-seconds"] = image, mask
@@ -64,7 +64,7 @@ def _plot(costs: LabelCosts) -> None:
         unit=unit,
         lines=", ".join(costs.others) or ("method" if costs.is_ladder else None),
         logarithmic=costs.logarithmic,
-        look=look(),
+        theme=theme(),
     )
     st.altair_chart(chart, alt=costs.caption)
     text = f"{costs.caption} Vertical lines: from the least to the best of {costs.repeats}."
@@ -90,7 +90,10 @@ def _page() -> None:
     named = study.labelling
     labelling = _seconds(view.name, named or _COMMON)
     if named is None:
-        plain(f"{view.name} names no costs (`labelling` in its file): these are common ones.", "quiet")
+        plain(
+            f"The study {view.name} states no costs (`labelling` in its file). These are common ones.",
+            "quiet",
+        )
     with st.spinner("Pricing labels …"):
         priced = view.results.with_labelling(labelling)
         labels = priced.labels

@@ -14,22 +14,22 @@ from assay.storage import Record
 from assay.study.repeats import repeat_name
 from assay_dashboard import study_view as reading
 from assay_dashboard.components import mask_grid
-from assay_dashboard.layout import errors_said, message, study_view
+from assay_dashboard.layout import errors_shown, message, study_view
 from assay_dashboard.masks import (
     FOUND_BY_ONE,
     LOWEST_LEVEL,
     MOST_CELLS,
     PAGE_ROWS,
     SORTS,
-    Column,
+    Display,
+    MaskColumn,
     Pair,
     Sort,
-    View,
     arrange,
     cell_column,
     defect_classes,
     have_common_defects,
-    pack,
+    page_payload,
     stage_columns,
 )
 from assay_dashboard.state import CELLS, REPEAT, keep_in_url, known
@@ -53,7 +53,7 @@ def main() -> None:
         return
     records = _choose_cells(study, kept)
     if not records:
-        message("Choose the cells that are to be compared.")
+        message("Choose the cells to compare.")
         return
     _compare(study, records)
 
@@ -61,7 +61,7 @@ def main() -> None:
 @st.fragment
 def _compare(study: reading.StudyView, records: Mapping[str, Record]) -> None:
     """The images of some cells; a filter runs this again, and not the choice among a thousand cells."""
-    with errors_said():
+    with errors_shown():
         _show_images(study, records)
 
 
@@ -80,31 +80,31 @@ def _show_images(study: reading.StudyView, records: Mapping[str, Record]) -> Non
     grid, page = st.container(), 1
     if len(samples) > PAGE_ROWS:  # asked for before the grid, shown below it
         page = st.pagination(-(-len(samples) // PAGE_ROWS), key="page", bind="query-params")
-    payload = pack(
+    payload = page_payload(
         samples[(page - 1) * PAGE_ROWS : page * PAGE_ROWS],
         columns,
         base=pair.a if pair is not None and pair.a in columns else None,
-        view=View(level, st.query_params.get(_DIFFERENCE) == "1"),
+        view=Display(level, st.query_params.get(_DIFFERENCE) == "1"),
     )
     with grid:
         mask_grid(data=payload, key=_GRID)
 
 
 def _why_none(pair: Pair | None) -> str:
-    """What to do where no image is left."""
+    """A message on what to do where no image is left."""
     if st.session_state.get(_SHOW) in FOUND_BY_ONE and pair is not None and not have_common_defects(pair):
-        return "A and B share no probe image with a defect that both have a mask of: choose other cells."
-    return "No probe image is as asked for. Choose another threshold, or show all images."
+        return "A and B share no probe image with a defect that both have a mask of. Choose other cells."
+    return "No probe image matches. Choose another threshold, or show all images."
 
 
-# What the browser tells, and the URL keeps ------------------------------------------------------------------
+# State of the browser, which the URL keeps ------------------------------------------------------------------
 
 
 def _remember() -> None:
     """Threshold and difference as parts of the URL, where they are not what every page starts with."""
-    told: Mapping[str, Any] = st.session_state.get(_GRID) or {}
+    state: Mapping[str, Any] = st.session_state.get(_GRID) or {}
     for name, usual in ((_THRESHOLD, THRESHOLD_LEVEL), (_DIFFERENCE, False)):
-        value = told.get(name)
+        value = state.get(name)
         if value is not None:
             keep_in_url(name, [] if value == usual else [str(int(value))])
 
@@ -128,18 +128,18 @@ def _choose_cells(study: reading.StudyView, kept: Mapping[Repeat, Mapping[str, R
         list(by_name),
         key=REPEAT,
         bind="query-params",
-        help="Which training of each cell is shown. The first is the one that most cells have.",
+        help="The repeat of each cell that is shown. The first is the one that most cells have.",
     )
     cells = by_name[repeat]
     reported = {cell.name for cell in study.results.reported.cells}
     usual = [name for name in cells if name in reported] or list(cells)
-    asked = st.session_state.get(CELLS)
-    if asked is not None:  # by this page or another, where it may be none, more, or other cells
-        st.session_state[CELLS] = (known(asked, cells) or usual)[:MOST_CELLS]
+    earlier = st.session_state.get(CELLS)
+    if earlier is not None:  # by this page or another, where it may be none, more, or other cells
+        st.session_state[CELLS] = (known(earlier, cells) or usual)[:MOST_CELLS]
     chosen = left.multiselect(
         f"Cells, up to {MOST_CELLS}",
         list(cells),
-        default=None if asked is not None else usual[:MOST_CELLS],
+        default=None if earlier is not None else usual[:MOST_CELLS],
         max_selections=MOST_CELLS,
         key=CELLS,
         bind="query-params",
@@ -147,14 +147,14 @@ def _choose_cells(study: reading.StudyView, kept: Mapping[Repeat, Mapping[str, R
     return {name: cells[name] for name in chosen}
 
 
-def _read(study: reading.StudyView, records: Mapping[str, Record]) -> list[Column]:
+def _read(study: reading.StudyView, records: Mapping[str, Record]) -> list[MaskColumn]:
     """The cells whose maps can be read; the others are named."""
-    columns: list[Column] = []
+    columns: list[MaskColumn] = []
     for name, record in records.items():
         try:
             maps = reading.probes(study.store, record)
         except OSError as error:
-            message(f"{name} is left out: {error}. Run the study again: the trial is then trained anew.")
+            message(f"{name} is left out: {error}. Run the study again, which trains this trial anew.")
             continue
         assert maps is not None, "the record names its maps"
         thresholds = record.result.thresholds if record.result is not None else None
@@ -162,24 +162,26 @@ def _read(study: reading.StudyView, records: Mapping[str, Record]) -> list[Colum
     return columns
 
 
-def _choose_pair(place: Container, other: Container, cells: Sequence[Column]) -> Pair | None:
+def _choose_pair(place: Container, other: Container, cells: Sequence[MaskColumn]) -> Pair | None:
     """A and B, where there are two."""
     by_name = {cell.name: cell for cell in cells}
     if len(by_name) < 2:
         return None
-    a = place.selectbox("A", list(by_name), key="a", bind="query-params", help="Differences are to it.")
+    a = place.selectbox(
+        "A", list(by_name), key="a", bind="query-params", help="Differences are against this cell."
+    )
     others = [name for name in by_name if name != a]
     b = other.selectbox(
-        "B", others, key="b", bind="query-params", help="Sorting and choice compare A with it."
+        "B", others, key="b", bind="query-params", help="Sorting and filtering compare A with this cell."
     )
     return Pair(by_name[a], by_name[b])
 
 
 def _choose_stages(
-    place: Container, study: reading.StudyView, records: Mapping[str, Record], cells: Sequence[Column]
-) -> Sequence[Column]:
+    place: Container, study: reading.StudyView, records: Mapping[str, Record], cells: Sequence[MaskColumn]
+) -> Sequence[MaskColumn]:
     """The cells, or the stages of one of them."""
-    staged = {cell.name: cell for cell in cells if _has_lineage(records[cell.name])}
+    staged = {cell.name: cell for cell in cells if _has_stage_maps(records[cell.name])}
     if not staged:
         return cells
     chosen = place.selectbox(
@@ -188,28 +190,28 @@ def _choose_stages(
     if chosen is None:
         return cells
     record = records[chosen]
-    lineage = reading.lineage(study.store, record)
-    assert lineage is not None, "the record names its lineage"
-    return stage_columns(staged[chosen], lineage, _stage_notes(record))
+    maps = reading.stage_maps(study.store, record)
+    assert maps is not None, "the record names its stage maps"
+    return stage_columns(staged[chosen], maps, _stage_notes(record))
 
 
-def _has_lineage(record: Record) -> bool:
+def _has_stage_maps(record: Record) -> bool:
     return f"{record.attempt}/lineage.parquet" in record.files
 
 
 def _stage_notes(record: Record) -> dict[str, str]:
-    """What each stage's maps are worth on all test images."""
+    """By stage: a score of its maps on all test images."""
     return {
-        one.stage: f"IoU {one.metrics['pixel_iou']:.3f} on test"
-        for one in (record.result.stages if record.result is not None else ())
-        if one.of == "test" and "pixel_iou" in one.metrics
+        scores.stage: f"IoU {scores.metrics['pixel_iou']:.3f} on test"
+        for scores in (record.result.stages if record.result is not None else ())
+        if scores.of == "test" and "pixel_iou" in scores.metrics
     }
 
 
 def _choose_images(
-    order: Container, choice: Container, columns: Sequence[Column], pair: Pair | None, level: int
+    order: Container, choice: Container, columns: Sequence[MaskColumn], pair: Pair | None, level: int
 ) -> list[str]:
-    """Samples in the order asked for, of those asked for."""
+    """The samples that the reader wants to see, in the order of the reader's choice."""
     sorts: list[Sort] = [sort for sort in SORTS if pair is not None or sort != "disagreement"]
     sort = order.selectbox("Sort by", sorts, key="sort", bind="query-params")
     classes = {f"class {name}": name for name in defect_classes(columns)}

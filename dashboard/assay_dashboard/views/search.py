@@ -11,10 +11,11 @@ import streamlit as st
 from assay.report.search_tables import search_line
 from assay.study.repeats import repeat_name
 from assay_dashboard import study_view as reading
-from assay_dashboard.layout import look, message, paragraph, plain, study_view, to_trial
-from assay_dashboard.parallel import Brushes, brush_texts, brushes_of, inside, pack, parallel
+from assay_dashboard.cells import number_format
+from assay_dashboard.layout import message, paragraph, plain, study_view, theme, to_trial
+from assay_dashboard.parallel import Brushes, brush_texts, brushes_of, inside, parallel, points_payload
 from assay_dashboard.plots import bar_plot, history_plot, slice_plot
-from assay_dashboard.points import SearchPoints, objective_name, search_points, thinning
+from assay_dashboard.points import SearchPoints, objective_metric, objective_name, search_points, thinning
 from assay_dashboard.state import keep_in_url, of_another_study, select_rows
 
 _SLICES = 12  # parameters that are drawn one by one
@@ -26,14 +27,14 @@ def _history(view: reading.StudyView, points: SearchPoints) -> None:
     if points.history.empty:
         message("No point has been evaluated yet.")
         return
-    chart = history_plot(points.history, axis=objective_name(view.results.plan), look=look())
+    chart = history_plot(points.history, axis=objective_name(view.results.plan), theme=theme())
     st.altair_chart(chart, alt="The objective of each point, and the best so far")
     if left_out := thinning(points.valued):
         plain(left_out, "quiet")
 
 
 def _brushes(key: str, points: SearchPoints) -> Brushes:
-    """Those that were drawn, which the URL keeps; until one is, those of the URL."""
+    """The brushes that were drawn, which the URL keeps. Until one is drawn, those of the URL."""
     drawn = (st.session_state.get(key) or {}).get("brushes")
     if drawn is not None:
         keep_in_url(_BRUSH, brush_texts(drawn))
@@ -60,7 +61,9 @@ def _list(view: reading.StudyView, cell: str, kept: pd.DataFrame) -> None:
     config: dict[str, Any] = {
         path: st.column_config.Column(path.removeprefix("config.")) for path in view.results.plan.study.space
     }
-    config["objective"] = st.column_config.NumberColumn(objective_name(view.results.plan), format="%.4f")
+    config["objective"] = st.column_config.NumberColumn(
+        objective_name(view.results.plan), format=number_format(objective_metric(view.results.plan))
+    )
     key, names = f"points of {view.name} {cell}", list(kept["point"])
     chosen = st.session_state.get(f"_{key}")
     select_rows(key, [names.index(chosen)] if chosen in names else [])
@@ -94,7 +97,7 @@ def _slices(view: reading.StudyView, points: SearchPoints) -> None:
         ]
         if rows:
             title, axis = path.removeprefix("config."), objective_name(view.results.plan)
-            chart = slice_plot(rows, title=title, rule=rule, axis=axis, look=look())
+            chart = slice_plot(rows, title=title, rule=rule, axis=axis, theme=theme())
             columns[number % 3].altair_chart(chart, alt=f"{path} against the objective")
     if len(view.results.plan.study.space) > _SLICES:
         st.caption(f"The first {_SLICES} of {len(view.results.plan.study.space)} parameters.")
@@ -105,17 +108,20 @@ def _importance(view: reading.StudyView, cell: str) -> None:
         "Importance of parameters",
         key="importance",
         bind="query-params",
-        help="Share of the objective's variance (fANOVA over the finished points); takes some seconds.",
+        help="Share of the objective's variance, by fANOVA over the finished points. Takes seconds.",
     )
     if not wanted:
         return
-    with st.spinner("Reckoning importance …"):
+    with st.spinner("Computing importance …"):
         shares = view.results.importance.get(cell, {})
     if not shares:
-        plain("Too few finished points, or all of one value: nothing can be said yet.", "quiet")
+        plain(
+            "Importance cannot be computed yet: too few points are finished, or all have the same value.",
+            "quiet",
+        )
         return
     rows = [{"parameter": path.removeprefix("config."), "share": share} for path, share in shares.items()]
-    st.altair_chart(bar_plot(pd.DataFrame(rows), look=look()), alt="Importance of each parameter")
+    st.altair_chart(bar_plot(pd.DataFrame(rows), theme=theme()), alt="Importance of each parameter")
 
 
 def _choose_cell(cells: list[str]) -> str:
@@ -131,7 +137,7 @@ def _choose_cell(cells: list[str]) -> str:
 def _page() -> None:
     view = study_view()
     if view.results.plan.study.search is None:
-        message(f"{view.name} is no search: its cells are on the page Table.")
+        message(f"{view.name} is not a search. Its cells are on the page Table.")
         return
     plan = view.results.plan
     with st.spinner("Evaluating points …"):
@@ -140,14 +146,14 @@ def _page() -> None:
     st.html(paragraph(view.results.plan.study.question, "question") + paragraph(line, "quiet"))
     cell = _choose_cell(list(evaluated))
     if not evaluated[cell]:
-        message(f"No point is drawn in {cell} yet.")
+        message(f"No point has been drawn in {cell} yet.")
         return
     points = view.results.once(f"points of {cell}", lambda: search_points(plan, evaluated[cell]))
     _history(view, points)
     if of_another_study("brushes", f"{view.name} {cell}"):
         keep_in_url(_BRUSH, [])
     key = f"parallel of {view.name} {cell}"
-    _points(view, cell, key, points, pack(points.axes, _brushes(key, points)))
+    _points(view, cell, key, points, points_payload(points.axes, _brushes(key, points)))
     left, right = st.columns([3, 1], gap="large")
     with left:
         _slices(view, points)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import streamlit as st
 
+from assay.report.ablation_table import decimals_of
 from assay_dashboard import study_view as reading
-from assay_dashboard.formatting import ago, counted, duration, progress_bar, said
-from assay_dashboard.layout import EVERY, errors_said, message, paragraph, plain
+from assay_dashboard.formatting import ago, counted, duration, escaped, progress_bar
+from assay_dashboard.layout import EVERY, errors_shown, message, paragraph, plain
 from assay_dashboard.state import STUDY, storage_uri
 
 _MANY = 8  # studies from which on they can be searched
-_PLACES = "_places"  # study → where it stands in the list
+_POSITIONS = "_positions"  # study → where it stands in the list
 
 
 def _line(entry: reading.StudyEntry) -> None:
     with st.container(border=True, key=f"study-{entry.name}"):
         left, middle, right = st.columns([5, 4, 3], gap="large")
         with left:
-            st.page_link("views/table.py", label=f"**{said(entry.name)}**", query_params={STUDY: entry.name})
+            st.page_link(
+                "views/table.py", label=f"**{escaped(entry.name)}**", query_params={STUDY: entry.name}
+            )
             plain(entry.trouble or entry.question or "No question was written.", "question")
         if entry.trouble:
             return
@@ -34,14 +37,15 @@ def _state(entry: reading.StudyEntry) -> str:
 def _problems(entry: reading.StudyEntry) -> str:
     if not entry.problems:
         return ""
-    return paragraph(f"Left out: {entry.problems} that cannot be read. The table names them.", "warn")
+    unread = "1 record cannot be read" if entry.problems == 1 else f"{entry.problems} records cannot be read"
+    return paragraph(f"{unread}. The page Table names what is left out.", "warn")
 
 
 def _best(entry: reading.StudyEntry) -> str:
     best = entry.best
     html = paragraph("no result yet", "quiet") if best is None else ""
     if best is not None:
-        value = f"{best.mean:.3f}" if best.metric.unit == "share" else f"{best.mean:.1f}"
+        value = f"{best.mean:.{decimals_of(best.metric, best.n)}f}"
         repeats = "1 repeat" if best.n == 1 else f"mean of {best.n} repeats"
         html += paragraph(f"{best.metric.title} {value}", "big")
         html += paragraph(f"best cell {best.cell} · {best.on} images · {repeats}", "quiet")
@@ -49,25 +53,27 @@ def _best(entry: reading.StudyEntry) -> str:
     return html + (paragraph(f"last record {ago(last)}", "quiet") if last else "")
 
 
-def _in_their_places(entries: list[reading.StudyEntry]) -> list[reading.StudyEntry]:
-    """In the order of the reader's first look, so that no line moves while it is read; new ones first."""
-    places: dict[str, int] = st.session_state.setdefault(_PLACES, {})
+def _in_order(entries: list[reading.StudyEntry]) -> list[reading.StudyEntry]:
+    """New studies first, the others where the reader first saw them: no line moves while it is read."""
+    positions: dict[str, int] = st.session_state.setdefault(_POSITIONS, {})
     for entry in reversed(entries):
-        places.setdefault(entry.name, -len(places))
-    return sorted(entries, key=lambda one: places[one.name])
+        positions.setdefault(entry.name, -len(positions))
+    return sorted(entries, key=lambda entry: positions[entry.name])
 
 
 @st.fragment(run_every=EVERY)
 def _studies() -> None:
-    with errors_said():
+    with errors_shown():
         _list()
 
 
 def _list() -> None:
     store = reading.open_store(storage_uri())
-    entries = _in_their_places(reading.studies(store))
+    entries = _in_order(reading.studies(store))
     if not entries:
-        message(f"No study was run into {store.uri} yet. `assay run STUDY` starts one; it appears by itself.")
+        message(
+            f"No study has been run into {store.uri} yet. `assay run STUDY` starts one, and it appears here."
+        )
         return
     wanted = ""
     if len(entries) > _MANY:
@@ -80,10 +86,14 @@ def _list() -> None:
             max_chars=100,
         )
     words = (wanted or "").casefold().split()
-    found = [one for one in entries if all(word in f"{one.name} {one.question}".casefold() for word in words)]
-    for entry in found:
+    matches = [
+        entry
+        for entry in entries
+        if all(word in f"{entry.name} {entry.question}".casefold() for word in words)
+    ]
+    for entry in matches:
         _line(entry)
-    if not found:
+    if not matches:
         message("No study has these words in its name or question.")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from assay.analysis.results import StudyResults
+from assay.analysis.test_set_uncertainty import MOST_TRIALS_AT_ONCE
 from assay.report.build import table_notes
 from assay.report.formats import FORMATS, ReportFormat
 from assay.study import Study
@@ -20,12 +21,11 @@ from assay_dashboard.cells import (
     number_format,
     trial_table,
 )
-from assay_dashboard.layout import head, look, message, notes, plain, study_view, to_trial
+from assay_dashboard.layout import head, message, notes, plain, study_view, theme, to_trial
 from assay_dashboard.plots import interval_plot
 from assay_dashboard.state import CELLS, of_another_study, select_rows
 from trainables.metrics import METRICS, Metric
 
-_FEW = 300  # trials whose predictions are read without being asked for
 _DRAWN = 60  # rows of the plot
 _BESIDE = 3  # factors up to which the plot stands beside the table
 _NAMED = 5  # records that cannot be read
@@ -33,10 +33,10 @@ _DOWNLOADS = ("md", "latex", "csv")  # formats of the program itself; those of o
 
 
 def _controls(view: reading.StudyView) -> tuple[Metric, bool, StudyResults]:
-    """Metric of the plot, whether its best come first, and results with item intervals if they are wanted."""
+    """Metric of the plot, true for best first, and results with item intervals if they are wanted."""
     results = view.results
     metrics = [metric.name for metric in results.metrics]
-    few = len(results.reported.trials) <= _FEW
+    few = len(results.reported.trials) <= MOST_TRIALS_AT_ONCE
     if of_another_study("items", view.name):
         st.session_state["items"] = few
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
@@ -54,7 +54,7 @@ def _controls(view: reading.StudyView) -> tuple[Metric, bool, StudyResults]:
             value=few,
             key="items",
             bind="query-params",
-            help="Intervals over test items: reads the predictions of every trial.",
+            help="Test-set uncertainty: intervals over test items. Reads the predictions of every trial.",
         )
         st.space("stretch")
         results = results if items else results.without_predictions()
@@ -122,7 +122,7 @@ def _plot(results: StudyResults, order: list[str], metric: Metric) -> None:
         return
     unit = metric.scale
     chart = interval_plot(
-        means, repeats, axis=f"{metric.title} on test images ({unit})", group=group, look=look()
+        means, repeats, axis=f"{metric.title} on test images ({unit})", group=group, theme=theme()
     )
     st.altair_chart(chart, alt=f"{metric.title} of each cell: mean, 95 % interval and every repeat")
     if len(order) > len(shown):
@@ -148,7 +148,7 @@ def _choose_cells(results: StudyResults) -> list[str]:
 def _trials(view: reading.StudyView, chosen: list[str]) -> None:
     trials = trial_table(view, chosen)
     metrics = {
-        metric.name: st.column_config.NumberColumn(metric.title, format=number_format(metric.name))
+        metric.name: st.column_config.NumberColumn(metric.title, format=number_format(metric))
         for metric in view.results.metrics
     }
     picked = st.dataframe(
@@ -171,7 +171,7 @@ def _page() -> None:
     metric, best_first, results = _controls(view)
     order = in_order(results, metric if best_first else None)
     if not order:
-        message("The search has no winner yet: its points are on the page Search.")
+        message("The search has no winner yet. Its points are on the page Search.")
         return
     with_items = results.read_part is not None
     with st.spinner("Reading predictions …" if with_items else "Comparing cells …"):

@@ -1,4 +1,4 @@
-"""One trial: how it learned, what it scores, what it was set to, where it ran, and what it said."""
+"""One trial: its curves, scores, settings, environment and log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from assay.study.identity import flatten
 from assay.study.repeats import repeat_name
 from assay_dashboard import study_view as reading
 from assay_dashboard.formatting import duration
-from assay_dashboard.layout import EVERY, errors_said, look, message, paragraph, plain, study_view
+from assay_dashboard.layout import EVERY, errors_shown, message, paragraph, plain, study_view, theme
 from assay_dashboard.plots import curve_plot, line_plot, score_plot
 from assay_dashboard.scores import CLOCKS, confusion, curves_of, precision_recall, roc
 from assay_dashboard.state import CELL, REPEAT, mlflow_url, trial_of
@@ -39,7 +39,7 @@ def _chosen(view: reading.StudyView) -> Trial | None:
 
 
 def _summary(view: reading.StudyView, trial: Trial, record: Record | None) -> None:
-    """How it ended, and its metrics at a glance."""
+    """Status of the trial and its metrics at a glance."""
     if record is None:
         return
     reason = f": {record.reason}" if record.reason else ""
@@ -58,10 +58,10 @@ def _summary(view: reading.StudyView, trial: Trial, record: Record | None) -> No
 
 
 def _to_mlflow(view: reading.StudyView, trial: Trial) -> None:
-    """The same trial in MLflow, where it was told of it."""
+    """A link to the same trial in MLflow, where it is there."""
     address = run_address(view.store, view.name, trial.id)
     if address is None:
-        plain("MLflow was not told of it: `assay mlflow --sync` does that.", "quiet")
+        plain("MLflow does not have this trial yet. `assay mlflow --sync` sends it there.", "quiet")
     else:
         st.link_button("Open in MLflow", f"{mlflow_url()}/{address}", icon=":material/open_in_new:")
         plain("`assay mlflow` serves the page behind this link.", "quiet")
@@ -70,7 +70,7 @@ def _to_mlflow(view: reading.StudyView, trial: Trial) -> None:
 @st.fragment(run_every=EVERY)
 def _running(store: Store, study: str, trial: str) -> None:
     """A trial without a record: its heartbeat, until the record is there."""
-    with errors_said():
+    with errors_shown():
         view = reading.view(store, study)
         if trial in view.results.records:
             st.rerun(scope="app")
@@ -84,7 +84,7 @@ def _heartbeat(view: reading.StudyView, trial: str) -> None:
         return
     progress = view.progress.get(trial)
     if progress is None:
-        message("It has no record yet, and nobody trains it now. `assay run` trains what is missing.")
+        message("This trial has no record yet and is not running. `assay run` trains what is missing.")
         return
     left = f" · about {duration(progress.eta)} left" if progress.eta is not None else ""
     stage = f"{progress.stage}: " if progress.stage else ""
@@ -92,22 +92,28 @@ def _heartbeat(view: reading.StudyView, trial: str) -> None:
         min(1.0, progress.epoch / max(1, progress.epochs)),
         text=f"{stage}epoch {progress.epoch} of {progress.epochs}{left}",
     )
-    values = [f"{key} {value:.4f}" for key, value in progress.metrics.items() if value is not None]
+    values = [_value_text(key, value) for key, value in progress.metrics.items() if value is not None]
     plain(" · ".join(values), "quiet")
 
 
+def _value_text(name: str, value: float) -> str:
+    """``validation.image_ap 0.9125``; a count has no decimals."""
+    metric = METRICS.get(name.removeprefix("validation."))
+    return f"{name} {value:.4f}" if metric is None else f"{name} {metric.text(value)}"
+
+
 def _curves(view: reading.StudyView, record: Record) -> None:
-    own = reading.curve(view.store, record)
+    curve = reading.curve(view.store, record)
     stages = reading.stage_curves(view.store, record)
-    if own is None and not stages:
-        message("It left no curve.")
-    if own is not None and own.num_rows == 1:  # of a method in stages: what they measured, in one row
-        plain("What its steps measured", "heading")
-        (row,) = own.drop_columns([name for name in own.column_names if name in CLOCKS]).to_pylist()
+    if curve is None and not stages:
+        message("This trial has no curve.")
+    if curve is not None and curve.num_rows == 1:  # of a method in stages: what they measured, in one row
+        plain("Measured in its stages", "heading")
+        (row,) = curve.drop_columns([name for name in curve.column_names if name in CLOCKS]).to_pylist()
         facts = [(name, f"{value:.4g}") for name, value in row.items() if value is not None]
         st.dataframe(pd.DataFrame(facts, columns=["what", "value"]), hide_index=True, width="content")
-    elif own is not None:
-        _draw_curves(curves_of(own.to_pandas()))
+    elif curve is not None:
+        _draw_curves(curves_of(curve.to_pandas()))
     _draw_curves(
         {
             f"{stage}: {title}": drawn
@@ -124,37 +130,37 @@ def _draw_curves(groups: Mapping[str, tuple[str, pd.DataFrame]]) -> None:
         with columns[number % 2]:
             plain(title, "heading")
             st.altair_chart(
-                curve_plot(frame, title=title, unit=unit, look=look()), alt=f"{title} over epochs"
+                curve_plot(frame, title=title, unit=unit, theme=theme()), alt=f"{title} over epochs"
             )
 
 
 def _scores(view: reading.StudyView, record: Record) -> None:
     table = reading.predictions(view.store, record)
     if table is None or record.result is None or record.result.thresholds is None:
-        message("It left no predictions.")
+        message("This trial has no predictions.")
         return
     thresholds = record.result.thresholds
-    found = table.to_pandas()
-    image = found["label"].map({True: "defective", False: "normal"})
-    scores = pd.DataFrame({"score": found["score"], "image": image})
-    counts = confusion(found)
+    predictions = table.to_pandas()
+    image = predictions["label"].map({True: "defective", False: "normal"})
+    scores = pd.DataFrame({"score": predictions["score"], "image": image})
+    counts = confusion(predictions)
     left, right = st.columns([3, 2], gap="large")
     with left:
         where = f"{thresholds.image:.4g} ({thresholds.image_source})"
-        plain(f"Scores of {len(found)} test images; decided defective from {where}", "heading")
-        st.altair_chart(score_plot(scores, thresholds.image, look=look()), alt="Histogram of image scores")
+        plain(f"Scores of {len(predictions)} test images; decided defective from {where}", "heading")
+        st.altair_chart(score_plot(scores, thresholds.image, theme=theme()), alt="Histogram of image scores")
     with right:
         plain("Decisions", "heading")
         st.dataframe(counts, alt="Confusion table")
         plain(f"Pixel threshold: {thresholds.pixel:.4g} ({thresholds.pixel_source}).", "quiet")
-    if found["label"].nunique() < 2:
+    if predictions["label"].nunique() < 2:
         return
-    curves = {"ROC": roc(found), "Precision and recall": precision_recall(found)}
+    curves = {"ROC": roc(predictions), "Precision and recall": precision_recall(predictions)}
     for column, (title, curve) in zip(st.columns(2, gap="large"), curves.items(), strict=True):
         with column:
             plain(title, "heading")
             st.altair_chart(
-                line_plot(curve.points, x=curve.x, y=curve.y, mark=curve.mark, look=look()), alt=title
+                line_plot(curve.points, x=curve.x, y=curve.y, mark=curve.mark, theme=theme()), alt=title
             )
 
 
@@ -163,11 +169,11 @@ def _settings(view: reading.StudyView, record: Record) -> None:
     differs = [
         (path, format_value(a), format_value(b)) for path, (a, b) in dict(trial.get("diff", {})).items()
     ]
-    plain("What differs from the study's base", "heading")
+    plain("Differences from the study's base", "heading")
     if differs:
         st.dataframe(pd.DataFrame(differs, columns=["setting", "base", "here"]), hide_index=True)
     else:
-        plain("Nothing: it is the base.", "quiet")
+        plain("None: this is the base.", "quiet")
     plain("All settings", "heading")
     parts = {part: trial.get(part) for part in ("config", "data", "supervision")}
     rows = [(path, format_value(value)) for path, value in flatten(parts).items()]
@@ -201,8 +207,8 @@ def _environment(view: reading.StudyView, record: Record) -> None:
     ):
         with column:
             plain(title, "heading")
-            told = [(name, str(value)) for name, value in rows.items() if value not in (None, "")]
-            st.dataframe(pd.DataFrame(told, columns=["what", "value"]), hide_index=True)
+            facts_shown = [(name, str(value)) for name, value in rows.items() if value not in (None, "")]
+            st.dataframe(pd.DataFrame(facts_shown, columns=["what", "value"]), hide_index=True)
 
 
 def _log(view: reading.StudyView, record: Record) -> None:
@@ -213,7 +219,7 @@ def _log(view: reading.StudyView, record: Record) -> None:
     try:
         text = view.store.read_bytes(f"{view.store.trial(record.id)}/{record.attempt}/log.txt")
     except FileNotFoundError:
-        message("It left no log.")
+        message("This trial has no log.")
         return
     st.code("\n".join(text.decode(errors="replace").splitlines()[-_LOG_LINES:]), language=None, height=520)
 
@@ -231,7 +237,7 @@ def _page() -> None:
     view = study_view()
     trial = _chosen(view)
     if trial is None:
-        message("Choose a cell: the curves, scores, settings and log of its trials are shown here.")
+        message("Choose a cell. The curves, scores, settings and log of its trials are shown here.")
         return
     record = view.results.records.get(trial.id)
     _summary(view, trial, record)
@@ -246,7 +252,7 @@ def _page() -> None:
     try:
         _PARTS[part or first](view, record)
     except OSError as error:
-        message(f"{error}. The record's numbers stand all the same.")
+        message(f"{error}. The numbers of its record are still valid.")
 
 
 _page()

@@ -15,9 +15,10 @@ from assay.analysis.results import ReadPart, StudyResults
 from assay.analysis.statistics import ItemBootstrap, ItemInterval
 from assay.storage.store import DamagedFileError
 
-__all__ = ["RESAMPLED_METRIC", "ItemIntervals", "read_item_intervals"]
+__all__ = ["MOST_TRIALS_AT_ONCE", "RESAMPLED_METRIC", "ItemIntervals", "read_item_intervals"]
 
 RESAMPLED_METRIC = "image_ap"
+MOST_TRIALS_AT_ONCE = 300  # of more, predictions are read only for who asks for them: it takes minutes
 _NO_PREDICTIONS = ItemInterval(None, None, "no predictions")
 _OTHER_DATA = ItemInterval(None, None, "the cells are on other data")
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["exit_code", "register", "run"]
 
-_FEW_TRIALS = 300
-
 
 class Retry(StrEnum):
     """What to try again although it has a record."""
@@ -145,6 +143,7 @@ def _drop_models(store: Store, results: StudyResults) -> str | None:
 
 def _print_results(out: Console, store: Store, results: StudyResults) -> None:
     from assay.analysis.summary import write_summary
+    from assay.analysis.test_set_uncertainty import MOST_TRIALS_AT_ONCE
     from assay.report.build import study_page
     from assay.report.terminal import terminal_page
     from assay.storage.interim_looks import record_look
@@ -153,7 +152,7 @@ def _print_results(out: Console, store: Store, results: StudyResults) -> None:
         record_look(store, results.plan)
     out.print()
     # One file for each trial is read: seconds here, and minutes for what `assay report` is asked for.
-    few = len(results.reported.trials) <= _FEW_TRIALS
+    few = len(results.reported.trials) <= MOST_TRIALS_AT_ONCE
     shown = results if few else results.without_predictions()
     out.print(terminal_page(study_page(shown, brief=True)))
     write_summary(results, store)

@@ -99,7 +99,7 @@ def test_a_page_that_waits_for_the_first_study_notices_it(
     reader: Reader, store: Store, request: pytest.FixtureRequest
 ) -> None:
     page = reader.open("/table")
-    expect(page.get_by_text("No study was run into")).to_be_visible()
+    expect(page.get_by_text("No study has been run into")).to_be_visible()
     request.getfixturevalue("small")
     expect(page.get_by_text("Choose a study above.")).to_be_visible(timeout=10_000)
 

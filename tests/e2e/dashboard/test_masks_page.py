@@ -124,7 +124,7 @@ def cells(storage: Store) -> dict[str, Record]:
 
 def cells_of(storage: Store, study: str) -> dict[str, Record]:
     plan = Plan.from_table(storage.read_table(f"studies/{study}/plan.parquet"))
-    return records_with_maps(plan, storage.records(trial.id for trial in plan.trials))[Repeat(0, None)]
+    return records_with_maps(plan.trials, storage.records(trial.id for trial in plan.trials))[Repeat(0, None)]
 
 
 def rows_of(storage: Store, record: Record) -> dict[str, dict[str, Any]]:
@@ -195,7 +195,7 @@ def test_masks_of_a_study_that_was_trained_have_the_counts_of_its_records(
 ) -> None:
     masks = MasksPage(page, dashboard).open(study="small")
     plan, records = results.small.plan, results.small.records()
-    kept = next(iter(records_with_maps(plan, records).values()))
+    kept = next(iter(records_with_maps(plan.trials, records).values()))
     assert masks.page.locator(".column .name").all_text_contents() == list(kept)
     for c, record in enumerate(kept.values()):
         for r, sample in enumerate(masks.samples):
