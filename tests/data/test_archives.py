@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import stat
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -59,17 +60,22 @@ def test_bomb_is_refused(tmp_path: Path) -> None:
         unpack(archive, tmp_path / "cache")
 
 
-def test_truncated_archive_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+def truncated(content: bytes) -> bytes:
+    return content[:5000]
+
+
+def with_a_byte_changed(content: bytes) -> bytes:
+    return content[:5000] + bytes([content[5000] ^ 0xFF]) + content[5001:]
+
+
+@pytest.mark.parametrize("damage", [truncated, with_a_byte_changed])
+def test_damaged_archive_is_refused_and_leaves_nothing(
+    damage: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
     archive = zip_of(tmp_path / "set.zip", {"a.bin": os.urandom(10_000)})
-    archive.write_bytes(archive.read_bytes()[:5000])
+    archive.write_bytes(damage(archive.read_bytes()))
     with pytest.raises(InputError, match="not a whole zip file"):
         unpack(archive, tmp_path / "cache")
-    damaged = zip_of(tmp_path / "other.zip", {"a.bin": os.urandom(10_000)})
-    content = bytearray(damaged.read_bytes())
-    content[5000] ^= 0xFF
-    damaged.write_bytes(content)
-    with pytest.raises(InputError, match="not a whole zip file"):
-        unpack(damaged, tmp_path / "cache")
     assert not list((tmp_path / "cache").rglob("a.bin"))
 
 

@@ -134,17 +134,20 @@ def test_dagm_labels_beside_the_images_are_no_images(tmp_path: Path) -> None:
     assert len(opened("dagm", tmp_path / "root").rows) == 16
 
 
-def test_dagm_without_its_labels_is_refused_and_not_taken_for_normal(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("gone", "told"),
+    [
+        ("Test/Label", "every image would count as normal"),
+        ("Train/0008.PNG", r"0008_label\.PNG has no image 0008\.PNG"),
+    ],
+    ids=["labels", "the image of a label"],
+)
+def test_dagm_with_files_gone_is_refused_and_not_taken_for_normal(
+    gone: str, told: str, tmp_path: Path
+) -> None:
     folder = make_dagm_class(tmp_path / "root" / "Class1")
-    (folder / "Test" / "Label").rename(folder / "Test" / "labels")
-    with pytest.raises(InputError, match="every image would count as normal"):
-        opened("dagm", tmp_path / "root")
-
-
-def test_dagm_label_without_its_image_is_refused(tmp_path: Path) -> None:
-    folder = make_dagm_class(tmp_path / "root" / "Class1")
-    (folder / "Train" / "0008.PNG").unlink()
-    with pytest.raises(InputError, match=r"0008_label\.PNG has no image 0008\.PNG"):
+    (folder / gone).rename(tmp_path / "gone")
+    with pytest.raises(InputError, match=told):
         opened("dagm", tmp_path / "root")
 
 

@@ -136,17 +136,13 @@ OTHER_METRIC = SECOND.replace("primary: image_ap, report: [fp, pixel_iou]", "pri
     [
         (OTHER_LEVELS, "cells of two studies are matched by their levels"),
         (OTHER_METRIC, "image_ap, and longer reports image_auroc"),
+        (FIRST, "found additions twice"),
     ],
-    ids=["no common cell", "no common metric"],
+    ids=["no common cell", "no common metric", "a study and itself"],
 )
-def test_studies_that_have_nothing_in_common_are_refused(other: str, told: str) -> None:
+def test_studies_that_cannot_be_compared_are_refused(other: str, told: str) -> None:
     with pytest.raises(InputError, match=told):
-        page_of(of(make_plan(FIRST)), second_side(other))
-
-
-def test_a_study_is_not_put_beside_itself() -> None:
-    with pytest.raises(InputError, match="found additions twice"):
-        pair_studies(of(make_plan(FIRST)), of(make_plan(FIRST)))
+        pair_studies(of(make_plan(FIRST)), second_side(other))
 
 
 def test_trials_of_both_are_listed_under_their_study() -> None:

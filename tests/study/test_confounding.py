@@ -48,15 +48,17 @@ def test_a_setting_that_follows_the_factor_is_a_difference_too() -> None:
     assert "\n      config.warmup   1       10\n" in text
 
 
-def test_pairs_that_differ_alike_are_told_once() -> None:
-    text = refusal(rows(None, {"config": {"lr": 0.5}}, None, {"config": {"lr": 0.5}}))
-    assert "2 pairs of cells differ alike outside b" in text
-    assert text.count("config.lr   0.1") == 1
-
-
-def test_pairs_that_differ_otherwise_are_told_one_by_one() -> None:
-    text = refusal(rows(None, {"config": {"lr": 0.5}}, None, {"config": {"lr": 0.7}}))
-    assert text.count("is confounded, two cells differ outside b") == 2
+@pytest.mark.parametrize(
+    ("lr", "told"),
+    [
+        (0.5, {"2 pairs of cells differ alike outside b": 1, "config.lr   0.1": 1}),
+        (0.7, {"is confounded, two cells differ outside b": 2}),
+    ],
+    ids=["alike", "otherwise"],
+)
+def test_pairs_that_differ_alike_are_told_once_and_others_one_by_one(lr: float, told: dict[str, int]) -> None:
+    text = refusal(rows(None, {"config": {"lr": 0.5}}, None, {"config": {"lr": lr}}))
+    assert {part: text.count(part) for part in told} == told
 
 
 @pytest.mark.parametrize(

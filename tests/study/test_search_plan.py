@@ -52,16 +52,15 @@ def refusal(**changes: Any) -> str:
     return str(caught.value)
 
 
-def test_the_plan_of_a_search_is_its_cells_and_its_budget() -> None:
-    made = plan(search_with())
-    assert (made.trials, [one.cell.name for one in made.searched]) == ((), ["base"])
-    assert made.size == made.pending_points == 6 * 2 + 2 * 3
-
-
-def test_every_cell_has_the_same_budget() -> None:
-    made = plan(search_with(**CELLS))
-    assert [one.cell.name for one in made.searched] == ["low", "high"]
-    assert made.size == 2 * (6 * 2 + 2 * 3)
+@pytest.mark.parametrize(
+    ("changes", "cells"), [({}, ["base"]), (CELLS, ["low", "high"])], ids=["one cell", "two cells"]
+)
+def test_the_plan_of_a_search_is_its_cells_with_the_same_budget_each(
+    changes: dict[str, Any], cells: list[str]
+) -> None:
+    made = plan(search_with(**changes))
+    assert (made.trials, [searched.cell.name for searched in made.searched]) == ((), cells)
+    assert made.size == made.pending_points == len(cells) * (6 * 2 + 2 * 3)
 
 
 def test_the_start_points_can_be_replicated_beside_the_winners() -> None:

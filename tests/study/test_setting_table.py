@@ -79,10 +79,13 @@ def test_a_block_names_what_is_below_it_by_dotted_paths(path: str, default: str,
     assert (row.default, row.values) == (default, values)
 
 
-def test_a_preset_is_read_per_setting_and_a_setting_per_preset() -> None:
+@pytest.mark.parametrize(("path", "value"), [("config.delta", "0.01"), ("config.image_size", "[1408, 512]")])
+def test_a_preset_is_read_per_setting(path: str, value: str) -> None:
+    assert preset_values(METHODS["segdec"], "ksdd")[path] == value
+
+
+def test_a_setting_is_read_per_preset() -> None:
     segdec = METHODS["segdec"]
-    assert preset_values(segdec, "ksdd")["config.delta"] == "0.01"
-    assert preset_values(segdec, "ksdd")["config.image_size"] == "[1408, 512]"
     by_value = presets_by_value(segdec, "config.delta")
     assert by_value["0.01"] == ["ksdd", "ksdd_as_published"]
     assert {name for names in by_value.values() for name in names} == set(segdec.presets)

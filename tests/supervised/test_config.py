@@ -101,13 +101,19 @@ def test_a_unet_without_masks_is_refused_in_the_plan(supervision: str) -> None:
     assert trial_id(preset="classifier_small", supervision=supervision)
 
 
-def test_the_files_hash_decides_a_trials_id_and_its_name_does_not() -> None:
-    def of(name: str, sha256: str) -> str:
-        more = f", weights_file: {name}, weights_sha256: {sha256}"
-        return trial_id(preset="classifier_pretrained", more=more)
-
-    assert of("a.pth", SHA) == of("models/b.pth", SHA)
-    assert of("a.pth", SHA) != of("a.pth", "b" * 64)
+@pytest.mark.parametrize(
+    ("name", "sha256", "same"),
+    [("models/b.pth", SHA, True), ("a.pth", "b" * 64, False)],
+    ids=["another name", "another hash"],
+)
+def test_the_files_hash_decides_a_trials_id_and_its_name_does_not(name: str, sha256: str, same: bool) -> None:
+    first, second = (
+        trial_id(
+            preset="classifier_pretrained", more=f", weights_file: {file}, weights_sha256: {file_sha256}"
+        )
+        for file, file_sha256 in (("a.pth", SHA), (name, sha256))
+    )
+    assert (first == second) is same
 
 
 @pytest.mark.parametrize(("model", "needs"), [("classifier", False), ("unet", True)])

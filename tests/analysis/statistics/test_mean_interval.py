@@ -52,20 +52,22 @@ def test_of_seeds_and_folds_the_means_over_folds_count() -> None:
     assert (found.method, found.claim) == ("t over 3 seeds (means over folds)", "these folds")
 
 
-def test_one_seed_on_three_folds_speaks_of_new_data() -> None:
-    seen = [0.6, 0.7, 0.65]
-    found = of([[*seen]])
-    half = stats.t.ppf(0.975, 2) * np.std(seen, ddof=1) * math.sqrt(1 / 3 + 1 / 2)
+@pytest.mark.parametrize(
+    ("values", "splits", "units"),
+    [
+        ([[0.6, 0.7, 0.65]], "prescribed", "3 folds"),
+        ([[0.6], [0.7], [0.65], [0.61]], "per_seed", "4 repeats"),
+    ],
+    ids=["one seed on three folds", "own splits"],
+)
+def test_images_that_change_with_the_repeat_speak_of_new_data(
+    values: list[list[float | None]], splits: Splits, units: str
+) -> None:
+    found, seen = of(values, splits), np.ravel(values).astype(float)
+    n, test_to_train = len(seen), 45 / 90
+    half = stats.t.ppf(0.975, n - 1) * np.std(seen, ddof=1) * math.sqrt(1 / n + test_to_train)
     assert found.high - found.low == pytest.approx(2 * half)
-    assert (found.method, found.claim) == ("Nadeau–Bengio's t over 3 folds", "new data")
-
-
-def test_own_splits_speak_of_new_data() -> None:
-    seen = [0.6, 0.7, 0.65, 0.61]
-    found = of([[value] for value in seen], "per_seed")
-    half = stats.t.ppf(0.975, 3) * np.std(seen, ddof=1) * math.sqrt(1 / 4 + 45 / 90)
-    assert found.high - found.low == pytest.approx(2 * half)
-    assert found.method == "Nadeau–Bengio's t over 4 repeats"
+    assert (found.method, found.claim) == (f"Nadeau–Bengio's t over {units}", "new data")
 
 
 def test_an_interval_ends_at_the_metric_s_bounds() -> None:
