@@ -177,10 +177,9 @@ def row_studies(draw: st.DrawFn) -> Study:
 @given(row_studies())
 def test_rows_give_each_cell_once_and_nothing_else(study: Study) -> None:
     assert study.design is not None
-    assert study.design.rows is not None
     asked = {
         chosen
-        for row in study.design.rows
+        for row in study.design.block
         for chosen in product(*(row.levels[factor] for factor in study.factors))
     }
     cells = cells_of(study)

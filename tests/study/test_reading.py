@@ -50,7 +50,7 @@ def test_levels_may_look_like_numbers_and_truth_values() -> None:
         HEAD + "factors: {masks: {5: {}, true: {}, off: {}}}\ndesign: {rows: [{masks: [5, true, off]}]}"
     )
     assert study.design is not None
-    assert [row.levels for row in study.design.rows] == [{"masks": ("5", "true", "off")}]
+    assert [row.levels for row in study.design.block] == [{"masks": ("5", "true", "off")}]
 
 
 def test_every_block_of_a_search_is_read() -> None:

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from assay.study.cell_names import Levels, cell_name
 from assay.study.cells import Cell
-from assay.study.design import DesignCell, asked_comparisons, level_pairs, pairs_of
+from assay.study.design import asked_comparisons, level_pairs, pairs_of
+from assay.study.designs import DesignCell
 from assay.study.identity import canonical_json, flatten
 from assay.study.methods import is_own_setting
 from assay.study.nesting import NO_LEVEL, below

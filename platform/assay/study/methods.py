@@ -112,9 +112,9 @@ def _folder(study: Study) -> Path:
 
 def _bundles(study: Study) -> list[Level]:
     """Collect all that may name a method beside the base: levels, and rows with settings of their own."""
-    rows = study.design.rows or () if study.design else ()
+    overrides = study.design.overrides if study.design else ()
     levels = [level for of_factor in study.factors.values() for level in of_factor.values()]
-    return [*levels, *(row.override for row in rows if row.override)]
+    return [*levels, *(override for _, override in overrides)]
 
 
 def _chosen(study: Study, levels: Mapping[str, str]) -> Iterator[Layer]:

@@ -16,8 +16,9 @@ from pydantic import BaseModel, ConfigDict
 from assay.study.cell_names import cell_name
 from assay.study.cells import Cell, Diff, Role, Trial, make_trial
 from assay.study.compare import Comparison, format_value, is_below, plan_comparisons
-from assay.study.design import DesignCell, design_cells
+from assay.study.design import design_cells
 from assay.study.design_rules import reference_problems
+from assay.study.designs import DesignCell
 from assay.study.identity import CellIdentity, canonical_json
 from assay.study.methods import Layer, find_method, methods_of
 from assay.study.plan_rules import same_settings, twins, unpaired, unused_allowances
@@ -271,7 +272,7 @@ def _plan_cells(
     base = resolve_settings(study, methods.of({}), {}, device)[0] if named else None
     problems: list[StudyProblem] = []
     planned: list[PlannedCell] = []
-    for levels, override, at in combinations:
+    for levels, override, at, _ in combinations:
         own = (at, override) if override is not None else None
         settings, found = resolve_settings(study, methods.of(levels, own), levels, device, override=own)
         problems += found

@@ -9,18 +9,28 @@ the trainable that the study or a level names; the plan checks them against it, 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     PrivateAttr,
-    WithJsonSchema,
+    create_model,
     field_validator,
     model_validator,
 )
 
+from assay.study.blocks import (
+    STRICT,
+    ComparisonSpec,
+    Level,
+    LevelNames,
+    MethodName,
+    SupervisionField,
+    as_lists,
+)
+from assay.study.designs import DESIGNS, DesignForm
+from assay.study.designs.rows import Row
 from assay.study.identity import canonical_json, short_hash
 from assay.study.names import Name
 from assay.study.published import Published
@@ -31,165 +41,62 @@ from trainables.data.spec import DataSpec, Supervision
 __all__ = [
     "Budget",
     "ComparisonSpec",
-    "Cumulative",
     "Design",
     "Keep",
     "Labelling",
-    "LeaveOneOut",
     "Level",
     "Metrics",
-    "OneAtATime",
     "Repeats",
     "Resources",
     "Row",
     "Study",
 ]
 
-_STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, serialize_by_alias=True)
+_STRICT = STRICT
 
-SupervisionField = Annotated[
-    Supervision,
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"enum": ["none", "weak", "full"]},
-                {
-                    "type": "object",
-                    "properties": {"mixed": {"type": "integer", "minimum": 0}},
-                    "required": ["mixed"],
-                    "additionalProperties": False,
-                },
-            ]
-        }
-    ),
-]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-MethodName = Annotated[str, Field(min_length=1, max_length=200)]
-Levels = Annotated[tuple[Name, ...], Field(min_length=1)]
 
 
-class Level(BaseModel):
-    """A named bundle of settings; whatever it leaves out is as in the study's base."""
+class DesignBlock(BaseModel):
+    """Which combinations of levels are trained; exactly one of these ways."""
 
     model_config = _STRICT
-    trainable: MethodName | None = Field(
-        default=None,
-        description="Another method, or the file of one (`./blur.py:TRAINABLE`). Of the base's `config` it "
-        "takes over what every method has.",
-    )
-    supervision: SupervisionField | None = Field(default=None, description="Which labels training may read.")
-    config: dict[str, Any] = Field(default_factory=dict, description="Settings of the trainable.")
-    data: dict[str, Any] = Field(
-        default_factory=dict, description="Settings of `data`; with a `reader`, a whole block of its own."
-    )
-
-
-def _listed(value: Any, *, but: str | None = None) -> Any:
-    """One level is a list of one, in a mapping of factors."""
-    if not isinstance(value, dict):
-        return value
-    return {k: v if isinstance(v, (list, tuple)) or k == but else [v] for k, v in value.items()}
-
-
-class Row(BaseModel):
-    """A row of a table: a level of every factor that applies; lists expand to all their combinations."""
-
-    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False, serialize_by_alias=True)
-    __pydantic_extra__: dict[str, Levels]  # pyright: ignore[reportIncompatibleVariableOverride]
-    override: Level | None = Field(
-        default=None, description="Settings of this row alone, on top of its levels: checked as a confounder."
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one_level_is_a_list_of_one(cls, value: Any) -> Any:
-        return _listed(value, but="override")
-
-    @property
-    def levels(self) -> dict[str, tuple[str, ...]]:
-        """Factor → levels."""
-        return self.__pydantic_extra__
-
-
-class _Varied(BaseModel):
-    model_config = _STRICT
-    across: dict[Name, Levels] = Field(
-        default_factory=dict,
-        description="Factors that are crossed instead: the design is repeated for each of these levels.",
-    )
-
-    @field_validator("across", mode="before")
-    @classmethod
-    def _one_level_is_a_list_of_one(cls, value: Any) -> Any:
-        return _listed(value)
-
-
-class OneAtATime(_Varied):
-    """The base, and every other level of each factor alone on top of it."""
-
-    base: dict[Name, Name] = Field(description="A level of each factor.")
-
-
-class LeaveOneOut(_Varied):
-    """The whole, and for each factor the whole without it."""
-
-    whole: dict[Name, Name] = Field(description="A level of each factor: all in.")
-    without: dict[Name, Name] = Field(
-        default_factory=dict,
-        description="The level that a factor has when it is left out; default: the other one of two.",
-    )
-
-
-class Cumulative(_Varied):
-    """The base, then one step after the other on top of it."""
-
-    base: dict[Name, Name] = Field(description="A level of each factor.")
-    add: tuple[dict[Name, Name], ...] = Field(
-        min_length=1, description="Steps in their order, each a factor and its new level: `{stop: on}`."
-    )
-
-
-class Design(BaseModel):
-    """Choice of the combinations of levels that are trained, in exactly one of these ways."""
-
-    model_config = _STRICT
-    rows: tuple[Row, ...] | None = Field(
-        default=None, description="Rows of a table, each with a level of every factor; lists expand."
-    )
-    full: Literal["all"] | None = Field(default=None, description="`all`: every combination of all levels.")
-    one_at_a_time: OneAtATime | None = Field(
-        default=None, description="A base cell, and cells that differ from it in one factor."
-    )
-    leave_one_out: LeaveOneOut | None = Field(
-        default=None, description="The whole, and cells in which one factor is left out."
-    )
-    cumulative: Cumulative | None = Field(
-        default=None, description="A base cell, and cells that each add a step to the one before."
-    )
 
     @model_validator(mode="after")
     def _exactly_one_way(self) -> Self:
-        ways = [self.rows, self.full, self.one_at_a_time, self.leave_one_out, self.cumulative]
-        if sum(way is not None for way in ways) != 1:
-            raise ValueError(
-                "a design is one of `rows: [...]`, `full: all`, `one_at_a_time: {base: {...}}`, "
-                "`leave_one_out: {whole: {...}}`, `cumulative: {base: {...}, add: [...]}`"
-            )
+        ways = [name for name in DESIGNS if getattr(self, name) is not None]
+        if len(ways) != 1:
+            known = ", ".join(f"`{DESIGNS[name].example}`" for name in DESIGNS)
+            raise ValueError(f"a design is one of {known}")
         return self
 
     @property
-    def varied(self) -> OneAtATime | LeaveOneOut | Cumulative | None:
-        """The design, if it varies one factor at a time."""
-        return self.one_at_a_time or self.leave_one_out or self.cumulative
+    def form(self) -> DesignForm:
+        """The way that is chosen."""
+        return next(DESIGNS[name] for name in DESIGNS if getattr(self, name) is not None)
+
+    @property
+    def block(self) -> Any:
+        """What the study writes below the name of the way."""
+        return getattr(self, self.form.name)
+
+    @property
+    def overrides(self) -> tuple[tuple[int, Level], ...]:
+        """What rows set on top of their levels, and which row does."""
+        rows: tuple[Row, ...] = getattr(self, "rows", None) or ()
+        return tuple((index, row.override) for index, row in enumerate(rows) if row.override is not None)
 
 
-class ComparisonSpec(BaseModel):
-    """All pairs of cells that differ in this factor only."""
-
-    model_config = _STRICT
-    factor: Name = Field(description="The factor that is compared.")
-    start: Name | None = Field(default=None, alias="from", description="Level on the left; default: each.")
-    end: Name | None = Field(default=None, alias="to", description="Level on the right; default: each.")
+if TYPE_CHECKING:
+    Design = DesignBlock
+else:  # a field for each design that is installed
+    _WAYS = {
+        name: (DESIGNS[name].Block | None, Field(default=None, description=DESIGNS[name].description))
+        for name in DESIGNS
+    }
+    Design = create_model(
+        "Design", __base__=DesignBlock, __module__=__name__, __doc__=DesignBlock.__doc__, **_WAYS
+    )
 
 
 class Repeats(BaseModel):
@@ -292,7 +199,7 @@ class Study(BaseModel):
     factors: dict[Name, Annotated[dict[Name, Level], Field(min_length=1)]] = Field(
         default_factory=dict, description="What is varied: factor → level → settings."
     )
-    nested: dict[Name, dict[Name, Levels]] = Field(
+    nested: dict[Name, dict[Name, LevelNames]] = Field(
         default_factory=dict,
         description="Sub-factors: factor → parent → levels of the parent with which it applies.",
     )
@@ -332,7 +239,7 @@ class Study(BaseModel):
     @field_validator("nested", mode="before")
     @classmethod
     def _one_level_is_a_list_of_one(cls, value: Any) -> Any:
-        return {k: _listed(v) for k, v in value.items()} if isinstance(value, dict) else value
+        return {k: as_lists(v) for k, v in value.items()} if isinstance(value, dict) else value
 
     @property
     def source(self) -> Source:

@@ -33,12 +33,9 @@ def search_problems(study: Study, cells: Sequence[PlannedCell], device: Device) 
             ("search",), "a search has a `space`: what it may set, such as `config.lr: {float: [...]}`"
         )
         return
-    for index, row in enumerate(study.design.rows or () if study.design else ()):
-        if row.override is not None:
-            at: KeyPath = ("design", "rows", index, "override")
-            yield StudyProblem(
-                at, "an `override` belongs to rows that are trained as they are: make it a level"
-            )
+    for index, _ in study.design.overrides if study.design else ():
+        at: KeyPath = ("design", "rows", index, "override")
+        yield StudyProblem(at, "an `override` belongs to rows that are trained as they are: make it a level")
     if study.budget is not None:
         yield StudyProblem(
             ("budget",), "a search has a budget of its own: `search.points`. Leave `budget` out"

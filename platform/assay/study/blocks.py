@@ -1,0 +1,73 @@
+"""Blocks of the study file that designs are written with: levels, comparisons, and lists of levels."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+from assay.study.names import Name
+from trainables.data.spec import Supervision
+
+__all__ = [
+    "STRICT",
+    "ComparisonSpec",
+    "Level",
+    "LevelNames",
+    "MethodName",
+    "SupervisionField",
+    "as_lists",
+]
+
+STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, serialize_by_alias=True)
+
+SupervisionField = Annotated[
+    Supervision,
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": ["none", "weak", "full"]},
+                {
+                    "type": "object",
+                    "properties": {"mixed": {"type": "integer", "minimum": 0}},
+                    "required": ["mixed"],
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
+]
+MethodName = Annotated[str, Field(min_length=1, max_length=200)]
+LevelNames = Annotated[tuple[Name, ...], Field(min_length=1)]
+
+
+class Level(BaseModel):
+    """A named bundle of settings; whatever it leaves out is as in the study's base."""
+
+    model_config = STRICT
+    trainable: MethodName | None = Field(
+        default=None,
+        description="Another method, or the file of one (`./blur.py:TRAINABLE`). Of the base's `config` it "
+        "takes over what every method has.",
+    )
+    supervision: SupervisionField | None = Field(default=None, description="Which labels training may read.")
+    config: dict[str, Any] = Field(default_factory=dict, description="Settings of the trainable.")
+    data: dict[str, Any] = Field(
+        default_factory=dict, description="Settings of `data`; with a `reader`, a whole block of its own."
+    )
+
+
+def as_lists(value: Any, *, but: str | None = None) -> Any:
+    """One level is a list of one, in a mapping of factors."""
+    if not isinstance(value, dict):
+        return value
+    return {k: v if isinstance(v, (list, tuple)) or k == but else [v] for k, v in value.items()}
+
+
+class ComparisonSpec(BaseModel):
+    """All pairs of cells that differ in this factor only."""
+
+    model_config = STRICT
+    factor: Name = Field(description="The factor that is compared.")
+    start: Name | None = Field(default=None, alias="from", description="Level on the left; default: each.")
+    end: Name | None = Field(default=None, alias="to", description="Level on the right; default: each.")

@@ -1,0 +1,203 @@
+"""What all designs are made of: the declaration, combinations of levels, and rules for names of levels.
+
+A design that varies one factor after the other (:class:`VariedBlock`) starts from a level of each factor.
+It may be repeated ``across`` the levels of others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import BaseModel, Field, field_validator
+
+from assay.study.blocks import STRICT, ComparisonSpec, Level, LevelNames, as_lists
+from assay.study.cell_names import Levels, cell_key
+from assay.study.names import Name
+from assay.study.nesting import NO_LEVEL, applies, below, parents_first
+from assay.study.source import KeyPath, StudyProblem, nearest
+
+if TYPE_CHECKING:
+    from assay.study.schema import Study
+
+__all__ = [
+    "DesignCell",
+    "DesignForm",
+    "VariedBlock",
+    "crossed",
+    "crossed_size",
+    "expanded",
+    "format_across",
+    "format_levels",
+    "in_order",
+    "main_factor",
+    "named_problems",
+    "row_problems",
+    "start_problems",
+    "unknown",
+]
+
+
+class DesignCell(NamedTuple):
+    """A combination that a design asks for, and what its row sets on top of it."""
+
+    levels: dict[str, str]
+    override: Level | None = None
+    at: KeyPath = ("design",)  # the place of the override in the file
+    row: int | None = None  # of a design that lists its cells: in which row
+
+    @property
+    def key(self) -> str:
+        """Its levels alone: what tells it from the others."""
+        return cell_key(self.levels)
+
+
+def _nothing(study: Study, block: Any) -> Iterator[Any]:
+    del study, block
+    return iter(())
+
+
+@dataclass(frozen=True)
+class DesignForm:
+    """A way to choose combinations of levels. Each function takes the study and the design's block in it.
+
+    ``Block`` is what a study writes below the design's name: pydantic checks it, and editors complete it.
+    """
+
+    name: str
+    Block: Any
+    example: str  # as a study writes it: `full: all`
+    description: str
+    cells: Callable[[Study, Any], Iterator[DesignCell]]  # once `problems` has none
+    size: Callable[[Study, Any], int]  # at most so many cells, counted before they are listed
+    format: Callable[[Study, Any], str]  # the design in a line
+    problems: Callable[[Study, Any], Iterator[StudyProblem]] = _nothing  # beyond the block's own shape
+    comparisons: Callable[[Study, Any], Iterator[ComparisonSpec]] = _nothing  # where the study states none
+
+
+class VariedBlock(BaseModel):
+    model_config = STRICT
+    across: dict[Name, LevelNames] = Field(
+        default_factory=dict,
+        description="Factors that are crossed instead: the design is repeated for each of these levels.",
+    )
+
+    @field_validator("across", mode="before")
+    @classmethod
+    def _one_level_is_a_list_of_one(cls, value: Any) -> Any:
+        return as_lists(value)
+
+
+def crossed(study: Study, block: VariedBlock, chosen: Callable[[], Iterator[Levels]]) -> Iterator[DesignCell]:
+    """Repeat the chosen combinations for each combination of the levels in ``across``."""
+    for fixed in product(*block.across.values()):
+        held = {factor: (level,) for factor, level in zip(block.across, fixed, strict=True)}
+        for levels in chosen():
+            alone = {factor: (level,) for factor, level in levels.items()}
+            yield from (DesignCell(cell) for cell in expanded(study, {**held, **alone}))
+
+
+def crossed_size(study: Study, block: VariedBlock, start: Collection[str], alone: int) -> int:
+    """Count cells: ``alone`` and the start, for each combination of all that is not in the start."""
+    free = [f for f in study.factors if f not in start and f not in block.across]
+    return prod(map(len, block.across.values())) * (1 + alone) * prod(len(study.factors[f]) for f in free)
+
+
+def start_problems(
+    study: Study, block: VariedBlock, start: Levels, at: KeyPath, key: str
+) -> Iterator[StudyProblem]:
+    """Refuse a start that lacks a factor, has an unknown one, or one that is crossed as well."""
+    for factor in (factor for factor in start if factor in block.across):
+        yield StudyProblem(
+            (*at, "across", factor), f"`{factor}` is in `{key}` too: it is either varied or crossed"
+        )
+    across = list(named_problems(study, block.across, (*at, "across")))
+    chosen = {**{factor: (level,) for factor, level in start.items()}, **block.across}
+    yield from across or row_problems(study, chosen, (*at, key))
+
+
+def format_across(block: VariedBlock) -> str:
+    """``, for each supervision of full, few``."""
+    return "".join(f", for each {f} of {', '.join(levels)}" for f, levels in block.across.items())
+
+
+def format_levels(study: Study, levels: Levels) -> str:
+    """``balance on, stop off``."""
+    return ", ".join(f"{factor} {levels[factor]}" for factor in in_order(study, levels))
+
+
+def in_order(study: Study, names: Collection[str]) -> list[str]:
+    """Sort names of factors as the study has them."""
+    return [factor for factor in study.factors if factor in names]
+
+
+def expanded(study: Study, chosen: Mapping[str, Sequence[str]]) -> Iterator[dict[str, str]]:
+    """All combinations of the chosen levels; a factor that is not chosen takes each of its levels."""
+    nested = study.nested
+    if not nested:
+        for levels in product(
+            *(chosen.get(factor, tuple(study.factors[factor])) for factor in study.factors)
+        ):
+            yield dict(zip(study.factors, levels, strict=True))
+        return
+    made: list[dict[str, str]] = [{}]
+    for factor in parents_first({name: nested.get(name, {}) for name in study.factors}):
+        levels = chosen.get(factor, tuple(study.factors[factor]))
+        made = [
+            {**combination, factor: level}
+            for combination in made
+            for level in (levels if applies(nested, factor, combination) else (NO_LEVEL,))
+        ]
+    for combination in made:
+        yield {factor: combination[factor] for factor in study.factors}
+
+
+def main_factor(study: Study, step: Collection[str]) -> str:
+    """The factor that a step is about; the others are sub-factors of its level."""
+    return next(
+        (factor for factor in step if set(step) <= {factor, *below(study.nested, factor)}), next(iter(step))
+    )
+
+
+def row_problems(study: Study, row: Mapping[str, Sequence[str]], at: KeyPath) -> Iterator[StudyProblem]:
+    """Unknown names, factors that apply and have no level, and levels of factors that never apply."""
+    strange = list(named_problems(study, row, at))
+    yield from strange
+    if strange:
+        return
+    possible: dict[str, set[str]] = {}
+    missing: list[str] = []
+    for factor in parents_first({name: study.nested.get(name, {}) for name in study.factors}):
+        needed = study.nested.get(factor, {})
+        may = all(not possible[parent].isdisjoint(levels) for parent, levels in needed.items())
+        if may and factor not in row:
+            missing.append(factor)
+        elif not may and factor in row:
+            parents = " and ".join(f"{p} {' or '.join(levels)}" for p, levels in needed.items())
+            message = f"{factor} applies with {parents} only, which is not the case here: leave it out"
+            yield StudyProblem((*at, factor), message)
+        possible[factor] = {*row.get(factor, ()), NO_LEVEL} if needed else set(row.get(factor, ()))
+        if not may:
+            possible[factor] = {NO_LEVEL}
+    if missing:
+        named = ", ".join(factor for factor in study.factors if factor in missing)
+        yield StudyProblem(at, f"a cell has a level of every factor; missing: {named}")
+
+
+def named_problems(study: Study, chosen: Mapping[str, Sequence[str]], at: KeyPath) -> Iterator[StudyProblem]:
+    """Refuse factors and levels that the study does not define."""
+    for factor, levels in chosen.items():
+        if factor not in study.factors:
+            yield unknown((*at, factor), "factor", factor, study.factors)
+            continue
+        for level in levels:
+            if level not in study.factors[factor]:
+                yield unknown((*at, factor), f"level of {factor}", level, study.factors[factor])
+
+
+def unknown(path: KeyPath, what: str, name: str, known: Iterable[str]) -> StudyProblem:
+    """Name what is not known, with the nearest that is."""
+    return StudyProblem(path, f"unknown {what} `{name}`; {nearest(name, known)}")

@@ -1,0 +1,40 @@
+"""Every combination of all levels: ``design: {full: all}``. The last factor runs fastest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+from typing import TYPE_CHECKING, Literal
+
+from assay.study.designs.base import DesignCell, DesignForm, expanded
+
+if TYPE_CHECKING:
+    from assay.study.schema import Study
+
+__all__ = ["DESIGN"]
+
+
+def _cells(study: Study, block: str) -> Iterator[DesignCell]:
+    del block
+    return (DesignCell(levels) for levels in expanded(study, {}))
+
+
+def _size(study: Study, block: str) -> int:
+    del block
+    return prod(map(len, study.factors.values()))
+
+
+def _format(study: Study, block: str) -> str:
+    del block
+    return "full factorial: " + " × ".join(f"{len(levels)} {f}" for f, levels in study.factors.items())
+
+
+DESIGN = DesignForm(
+    name="full",
+    Block=Literal["all"],
+    example="full: all",
+    description="`all`: every combination of all levels.",
+    cells=_cells,
+    size=_size,
+    format=_format,
+)

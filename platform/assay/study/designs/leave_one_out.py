@@ -1,0 +1,113 @@
+"""The whole, and the whole without each factor: ``design: {leave_one_out: {whole: {...}}}``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from assay.study.blocks import ComparisonSpec
+from assay.study.cell_names import Levels
+from assay.study.designs.base import (
+    DesignCell,
+    DesignForm,
+    VariedBlock,
+    crossed,
+    crossed_size,
+    format_across,
+    format_levels,
+    in_order,
+    named_problems,
+    start_problems,
+    unknown,
+)
+from assay.study.names import Name
+from assay.study.source import KeyPath, StudyProblem
+
+if TYPE_CHECKING:
+    from assay.study.schema import Study
+
+__all__ = ["DESIGN"]
+
+_AT: KeyPath = ("design", "leave_one_out")
+
+
+class LeaveOneOut(VariedBlock):
+    """The whole, and for each factor the whole without it."""
+
+    whole: dict[Name, Name] = Field(description="A level of each factor: all in.")
+    without: dict[Name, Name] = Field(
+        default_factory=dict,
+        description="The level that a factor has when it is left out; default: the other one of two.",
+    )
+
+
+def _cells(study: Study, block: LeaveOneOut) -> Iterator[DesignCell]:
+    return crossed(study, block, lambda: _chosen(study, block))
+
+
+def _chosen(study: Study, block: LeaveOneOut) -> Iterator[Levels]:
+    yield block.whole
+    for factor in in_order(study, block.whole):
+        level = _left_out(study, block, factor)
+        assert level is not None, "_problems refuses it"
+        yield {**block.whole, factor: level}
+
+
+def _left_out(study: Study, block: LeaveOneOut, factor: str) -> str | None:
+    """Name the level of a factor that is left out; None where the study does not say."""
+    others = [level for level in study.factors[factor] if level != block.whole[factor]]
+    return block.without.get(factor, others[0] if len(others) == 1 else None)
+
+
+def _comparisons(study: Study, block: LeaveOneOut) -> Iterator[ComparisonSpec]:
+    for factor in in_order(study, block.whole):
+        ends = {"from": _left_out(study, block, factor), "to": block.whole[factor]}
+        yield ComparisonSpec(factor=factor, **ends)
+
+
+def _problems(study: Study, block: LeaveOneOut) -> Iterator[StudyProblem]:
+    problems = list(start_problems(study, block, block.whole, _AT, "whole"))
+    yield from problems or _left_out_problems(study, block, _AT)
+
+
+def _left_out_problems(study: Study, block: LeaveOneOut, at: KeyPath) -> Iterator[StudyProblem]:
+    for factor, level in block.without.items():
+        place = (*at, "without", factor)
+        if factor not in block.whole:
+            yield unknown(place, "factor of the whole", factor, block.whole)
+        elif level == block.whole[factor]:
+            yield StudyProblem(place, f"`{level}` is the level of the whole: leaving out is another one")
+    yield from named_problems(study, {f: (level,) for f, level in block.without.items()}, (*at, "without"))
+    for factor in block.whole:
+        if _left_out(study, block, factor) is None:
+            levels = ", ".join(study.factors[factor])
+            message = (
+                f"say which level of {factor} ({levels}) means that it is left out: `without: "
+                f"{{{factor}: ...}}`; or keep it: `across: {{{factor}: {block.whole[factor]}}}`"
+            )
+            yield StudyProblem((*at, "whole", factor), message)
+
+
+def _size(study: Study, block: LeaveOneOut) -> int:
+    return crossed_size(study, block, block.whole, sum(len(study.factors[f]) - 1 for f in block.whole))
+
+
+def _format(study: Study, block: LeaveOneOut) -> str:
+    factors = in_order(study, block.whole)
+    without = ", ".join(f"{factor} {_left_out(study, block, factor)}" for factor in factors)
+    return f"leave one out of {format_levels(study, block.whole)}: {without}{format_across(block)}"
+
+
+DESIGN = DesignForm(
+    name="leave_one_out",
+    Block=LeaveOneOut,
+    example="leave_one_out: {whole: {...}}",
+    description="The whole, and cells in which one factor is left out.",
+    cells=_cells,
+    size=_size,
+    format=_format,
+    problems=_problems,
+    comparisons=_comparisons,
+)

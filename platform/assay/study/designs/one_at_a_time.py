@@ -1,0 +1,77 @@
+"""A base cell, and cells that differ from it in one factor: ``design: {one_at_a_time: {base: {...}}}``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from assay.study.blocks import ComparisonSpec
+from assay.study.cell_names import Levels
+from assay.study.designs.base import (
+    DesignCell,
+    DesignForm,
+    VariedBlock,
+    crossed,
+    crossed_size,
+    format_across,
+    format_levels,
+    in_order,
+    start_problems,
+)
+from assay.study.names import Name
+from assay.study.source import StudyProblem
+
+if TYPE_CHECKING:
+    from assay.study.schema import Study
+
+__all__ = ["DESIGN"]
+
+
+class OneAtATime(VariedBlock):
+    """The base, and every other level of each factor alone on top of it."""
+
+    base: dict[Name, Name] = Field(description="A level of each factor.")
+
+
+def _cells(study: Study, block: OneAtATime) -> Iterator[DesignCell]:
+    return crossed(study, block, lambda: _chosen(study, block))
+
+
+def _chosen(study: Study, block: OneAtATime) -> Iterator[Levels]:
+    yield block.base
+    for factor in in_order(study, block.base):
+        others = [level for level in study.factors[factor] if level != block.base[factor]]
+        yield from ({**block.base, factor: level} for level in others)
+
+
+def _comparisons(study: Study, block: OneAtATime) -> Iterator[ComparisonSpec]:
+    for factor in in_order(study, block.base):
+        if len(study.factors[factor]) > 1:
+            yield ComparisonSpec(factor=factor, **{"from": block.base[factor]})
+
+
+def _problems(study: Study, block: OneAtATime) -> Iterator[StudyProblem]:
+    return start_problems(study, block, block.base, ("design", "one_at_a_time"), "base")
+
+
+def _size(study: Study, block: OneAtATime) -> int:
+    return crossed_size(study, block, block.base, sum(len(study.factors[f]) - 1 for f in block.base))
+
+
+def _format(study: Study, block: OneAtATime) -> str:
+    return f"one at a time from {format_levels(study, block.base)}{format_across(block)}"
+
+
+DESIGN = DesignForm(
+    name="one_at_a_time",
+    Block=OneAtATime,
+    example="one_at_a_time: {base: {...}}",
+    description="A base cell, and cells that differ from it in one factor.",
+    cells=_cells,
+    size=_size,
+    format=_format,
+    problems=_problems,
+    comparisons=_comparisons,
+)

@@ -1,0 +1,80 @@
+"""Rows of a table, each with a level of every factor: ``design: {rows: [{stop: [off, on], distance: on}]}``.
+
+A list of levels expands to all its combinations. A row may set more on top of its levels (``override``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from assay.study.blocks import Level, LevelNames, as_lists
+from assay.study.designs.base import DesignCell, DesignForm, expanded, row_problems
+from assay.study.source import KeyPath, StudyProblem
+
+if TYPE_CHECKING:
+    from assay.study.schema import Study
+
+__all__ = ["DESIGN", "Row"]
+
+
+class Row(BaseModel):
+    """A row of a table: a level of every factor that applies; lists expand to all their combinations."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False, serialize_by_alias=True)
+    __pydantic_extra__: dict[str, LevelNames]  # pyright: ignore[reportIncompatibleVariableOverride]
+    override: Level | None = Field(
+        default=None, description="Settings of this row alone, on top of its levels: checked as a confounder."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_level_is_a_list_of_one(cls, value: Any) -> Any:
+        return as_lists(value, but="override")
+
+    @property
+    def levels(self) -> dict[str, tuple[str, ...]]:
+        """Factor → levels."""
+        return self.__pydantic_extra__
+
+
+Rows = tuple[Row, ...]
+
+
+def _cells(study: Study, rows: Rows) -> Iterator[DesignCell]:
+    for index, row in enumerate(rows):
+        at: KeyPath = ("design", "rows", index, "override")
+        for levels in expanded(study, row.levels):
+            yield DesignCell(levels, row.override, at, index)
+
+
+def _problems(study: Study, rows: Rows) -> Iterator[StudyProblem]:
+    if not rows:
+        yield StudyProblem(("design", "rows"), "a design has at least one row, found none")
+    for index, row in enumerate(rows):
+        yield from row_problems(study, row.levels, ("design", "rows", index))
+
+
+def _size(study: Study, rows: Rows) -> int:
+    del study
+    return sum(prod(map(len, row.levels.values())) for row in rows)
+
+
+def _format(study: Study, rows: Rows) -> str:
+    del study
+    return "one row" if len(rows) == 1 else f"{len(rows)} rows"
+
+
+DESIGN = DesignForm(
+    name="rows",
+    Block=Rows,
+    example="rows: [...]",
+    description="Rows of a table, each with a level of every factor; lists expand.",
+    cells=_cells,
+    size=_size,
+    format=_format,
+    problems=_problems,
+)
