@@ -111,4 +111,8 @@ def test_values_are_shown_as_a_study_writes_them(value: object, text: str) -> No
 
 def test_the_page_of_settings_is_up_to_date() -> None:
     page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
-    assert page == settings_page(METHODS.values(), OUR_READERS), "run `make settings`"
+    made = settings_page(METHODS.values(), OUR_READERS)
+    ours = [
+        line for line in made.split("\n") if not line.startswith("| `design.extremes`")
+    ]  # of tests/plugin
+    assert page == "\n".join(ours), "run `make settings`"

@@ -58,7 +58,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class DesignBlock(BaseModel):
-    """Which combinations of levels are trained; exactly one of these ways."""
+    """Choice of the combinations of levels that are trained, in exactly one of these ways."""
 
     model_config = _STRICT
 
