@@ -1,6 +1,6 @@
 """The engine: plans become records through Ray Tune and Ray Train. The only package that imports Ray.
 
-``run_study(plan, store, options)`` trains what is missing. See ``head.py`` for the path from there.
+``run_study(plan, store, options)`` trains what is missing. See ``run_study.py`` for the path from there.
 """
 
 from assay.engine.run_study import EngineOptions, Outcome, run_study

@@ -21,7 +21,7 @@ __all__ = ["TimeBudget", "budget_packs", "cell_seconds"]
 
 @dataclass(frozen=True)
 class TimeBudget:
-    """How long a run may take, and how many packs train at once meanwhile."""
+    """Time that a run may take, and the packs that train at once meanwhile."""
 
     seconds: float
     slots: Callable[[], int]  # as of now: nodes come and go
@@ -43,7 +43,7 @@ def budget_packs(
         budget: Counted from the first pack on.
         seconds_of: What a trial of each cell takes, as far as it is known by now.
         in_flight: Ids of the trials that are handed out and not over; kept by the caller.
-        say: Observation what is left out, and why.
+        say: Called with what is left out, and why.
 
     Yields:
         The trials of a pack; None where it is not known yet whether the next round fits.
@@ -57,8 +57,8 @@ def budget_packs(
         if not (first and number == 0):
             while not cells <= (known := seconds_of()).keys() and in_flight:
                 yield None
-            left = [cell_of[one] for one in in_flight] + [trial.cell for trial in trials]
-            span = _mean_or_known(known, left) / max(1, budget.slots())
+            remaining = [cell_of[trial_id] for trial_id in in_flight] + [trial.cell for trial in trials]
+            span = _mean_or_known(known, remaining) / max(1, budget.slots())
             end = budget.clock() - begun + span
             if end > budget.seconds:
                 seeds = ", ".join(str(later) for later, _ in rounds[number:])

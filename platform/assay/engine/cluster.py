@@ -41,13 +41,13 @@ _OBJECT_STORE_BYTES = 200 * 2**20  # images are memory-mapped files: Ray's own s
 
 @dataclass(frozen=True)
 class Cluster:
-    """What the cluster offers. ``nodes``: resources of each living node, by Ray's names."""
+    """Resources that the cluster offers. ``nodes``: resources of each living node, by Ray's names."""
 
     nodes: tuple[dict[str, float], ...]
     local: bool
 
     def slots(self, resources: Resources) -> int:
-        """How many packs of these resources can train at the same time."""
+        """Count the packs of these resources that can train at the same time."""
         workers = sum(_workers_on(node, resources.cpus, resources.gpus) for node in self.nodes)
         return workers // resources.workers
 
@@ -117,7 +117,7 @@ def knock(address: str) -> None:
     """
     host, _, port = address.rpartition(":")
     if not port.isdecimal() or "/" in host or "@" in host:
-        raise OSError("it is not host:port")
+        raise OSError("it is not host:port")  # which may hold a password: it is not shown
     socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
 
 

@@ -1,6 +1,6 @@
 """The Tune trial of a pack: owns the Train run that trains it, and reads the records to see how it goes.
 
-A Train run takes 8 to 20 s to start, so it takes on the next pack too, where Tune keeps the driver for it:
+A Train run takes 8 to 20 s to start, so it trains the next pack too, where Tune keeps the driver for it:
 the driver names the pack in an object on the storage, and the workers, which wait for it, go on.
 
 A class, not a function: Tune stops a function driver without a chance to end its Train run, whose placement
@@ -42,7 +42,7 @@ _ABORT_SECONDS = 20.0
 
 
 class OtherProgramError(RuntimeError):
-    """A node that is another program than the head was given the pack, and trained nothing."""
+    """A node with another program than the study's was given the pack, and trained nothing."""
 
 
 class PackDriver(tune.Trainable):

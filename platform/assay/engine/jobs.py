@@ -125,17 +125,17 @@ def submit(path: Path, study: Study, arguments: Sequence[str], *, address: str |
 
 
 def _client(address: str | None) -> JobSubmissionClient:
-    found = address or next((os.environ[name] for name in _ADDRESS_VARIABLES if os.environ.get(name)), None)
-    if not found:
+    named = address or next((os.environ[name] for name in _ADDRESS_VARIABLES if os.environ.get(name)), None)
+    if not named:
         raise InputError(
             "a study is submitted to a Ray cluster, and none is named. Give the address of its dashboard "
             "(--address http://head:8265, or RAY_API_SERVER_ADDRESS)."
         )
-    variables = {_ADDRESS_VARIABLES[0]: found}  # Ray prefers its variables to what it is given
+    variables = {_ADDRESS_VARIABLES[0]: named}  # Ray prefers its variables to what it is given
     if _has_token():  # a cluster without tokens ignores it
         variables["RAY_AUTH_MODE"] = os.environ.get("RAY_AUTH_MODE", "token")
     with _environment(variables):
-        return _connect(found)
+        return _connect(named)
 
 
 def _has_token() -> bool:
@@ -158,25 +158,25 @@ def _environment(variables: Mapping[str, str]) -> Generator[None]:
                 os.environ[name] = value
 
 
-def _connect(found: str) -> JobSubmissionClient:
+def _connect(named: str) -> JobSubmissionClient:
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
     for name in _TALKERS:
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        if "://" not in found and found != "auto":  # the head's own address: Ray asks it for its dashboard's
-            knock(found)
+        if "://" not in named and named != "auto":  # the head's own address: Ray asks it for its dashboard's
+            knock(named)
         return JobSubmissionClient()
     except AuthenticationError as error:
         raise InputError(
-            f"the cluster at {redact(found)} asks for a token, and refuses this one or found none "
+            f"the cluster at {redact(named)} asks for a token, and refuses this one or found none "
             f"({_first_line(error)}). Set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the cluster's token; on "
             "its head `ray get-auth-token` prints it."
         ) from None
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(
-            f"a study is submitted to the dashboard of a Ray cluster, and {redact(found)} does not answer "
+            f"a study is submitted to the dashboard of a Ray cluster, and {redact(named)} does not answer "
             f"like one ({redact(_last_line(error))}). Check the address (--address http://head:8265)."
         ) from None
 

@@ -1,6 +1,6 @@
 """Every node of a cluster is asked, before anything trains, whether it would train the same.
 
-One tiny task per living node compares its program with the head's, and looks whether storage and data are
+One tiny task per living node compares its program with this process's, and looks whether storage and data are
 there. A node that joins later is not asked: its workers compare themselves (``worker.py``).
 """
 
@@ -25,12 +25,12 @@ _TOKEN = b"every node reads this"
 
 @dataclass(frozen=True)
 class _Question:
-    """What a node is asked; sent to it."""
+    """A question to one node."""
 
     program: dict[str, str]
     trainables: tuple[str, ...]
     storage: str
-    folder: str  # on the storage: holds the head's token, and is where the node writes
+    folder: str  # on the storage: holds a token, and is where the node writes
     node: str
     data_root: str | None  # None: nothing trains there, or no data are needed
 
@@ -87,12 +87,12 @@ def same_on_all_nodes(
 
 
 def _ask(questions: list[_Question]) -> dict[str, list[str]]:
-    """What differs on each node, asked of all at the same time."""
+    """Collect what differs on each node, from all at the same time."""
     import ray
     from ray.exceptions import GetTimeoutError, RayError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    asked = {
+    answers_to_come = {
         question.node: ray.remote(_answer)
         .options(
             num_cpus=0,
@@ -102,9 +102,9 @@ def _ask(questions: list[_Question]) -> dict[str, list[str]]:
         .remote(question)
         for question in questions
     }
-    ray.wait(list(asked.values()), num_returns=len(asked), timeout=_ANSWER_SECONDS)
+    ray.wait(list(answers_to_come.values()), num_returns=len(answers_to_come), timeout=_ANSWER_SECONDS)
     answers: dict[str, list[str]] = {}
-    for node, answer in asked.items():
+    for node, answer in answers_to_come.items():
         try:
             answers[node] = ray.get(answer, timeout=0)
         except GetTimeoutError:
@@ -117,17 +117,17 @@ def _ask(questions: list[_Question]) -> dict[str, list[str]]:
 
 
 def _answer(question: _Question) -> list[str]:
-    """Runs on the node that is asked: what differs there."""
-    found = differences(question.program, *question.trainables)
+    """List what differs on this node; runs there."""
+    differing = differences(question.program, *question.trainables)
     try:
         store = Store(question.storage)
         if store.read_bytes(f"{question.folder}/token") != _TOKEN:
             raise FileNotFoundError
         store.write_bytes(f"{question.folder}/{question.node}", b"")
     except FileNotFoundError:
-        found.append(f"does not see the storage {question.storage}")
+        differing.append(f"does not see the storage {question.storage}")
     except (OSError, InputError) as error:
-        found.append(f"cannot use the storage {question.storage}: {error}")
+        differing.append(f"cannot use the storage {question.storage}: {error}")
     if question.data_root is not None and not Path(question.data_root).is_dir():
-        found.append(f"has no data root {question.data_root}")
-    return found
+        differing.append(f"has no data root {question.data_root}")
+    return differing

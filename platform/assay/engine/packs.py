@@ -1,7 +1,7 @@
 """Packs: what is handed out at once. Pure Python, no Ray.
 
 A pack is any list of trials with equal resources that run one after the other on the same workers. Starting
-a Train run costs 8 to 20 s, whatever it then trains: it takes on one pack after the other (``driver.py``),
+a Train run costs 8 to 20 s, whatever it then trains: it trains one pack after the other (``driver.py``),
 except where packs may be stopped on the way.
 """
 
@@ -77,7 +77,7 @@ class Pack(BaseModel, frozen=True, extra="forbid"):
         return pack_path(self.study, self.run, self.id)
 
     def write(self, store: Store) -> None:
-        """Lay the pack down where driver and workers read it: Tune itself only sees its id."""
+        """Write the pack where driver and workers read it: Tune itself only sees its id."""
         store.write_bytes(self.path, self.model_dump_json().encode())
 
     @staticmethod
@@ -98,17 +98,17 @@ class Pack(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def refusal(self) -> str:
-        """Where workers say that they are another program and train nothing."""
+        """Path of the note by which workers say that they are another program and train nothing."""
         return f"{self.path}.refusal"
 
     @property
     def over(self) -> str:
-        """Where workers say that they have done what they can of this pack."""
+        """Path of the note by which workers say that they have done what they can of this pack."""
         return f"{self.path}.over"
 
     @property
     def next(self) -> str:
-        """Where the driver names the pack that the same workers take on."""
+        """Path of the note in which the driver names the pack that the same workers train next."""
         return f"{self.path}.next"
 
 
@@ -153,11 +153,11 @@ def packs_as_asked(
         size: Trials per pack, or ``auto``.
         slots: Packs that can train at once, as of now.
     """
-    left = deque(trials)
-    while left:
-        share = min(_LARGEST_AUTO_PACK, ceil(len(left) / (_SHARES * max(1, slots()))))
+    remaining = deque(trials)
+    while remaining:
+        share = min(_LARGEST_AUTO_PACK, ceil(len(remaining) / (_SHARES * max(1, slots()))))
         share = share if size == "auto" else int(size)
-        yield [left.popleft() for _ in range(min(share, len(left)))]
+        yield [remaining.popleft() for _ in range(min(share, len(remaining)))]
 
 
 def stage_packs(trials: Sequence[Trial], store: Store, slots: int) -> list[list[StageTask]]:

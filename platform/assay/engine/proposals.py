@@ -42,43 +42,47 @@ class Observation(NamedTuple):
     steps: tuple[float, ...] = ()  # mean over the first repeat, the first two … as a pruner saw it
 
     @classmethod
-    def of(cls, one: EvaluatedPoint) -> Self:
-        """What the records say of a point."""
-        means = (sum(one.repeats[:n]) / n for n in range(1, len(one.repeats) + 1))
-        return cls(one.point.values, one.status, one.value, tuple(means))
+    def of(cls, evaluated: EvaluatedPoint) -> Self:
+        """Observe what the records say of a point."""
+        repeats = evaluated.repeats
+        means = (sum(repeats[:n]) / n for n in range(1, len(repeats) + 1))
+        return cls(evaluated.point.values, evaluated.status, evaluated.value, tuple(means))
 
 
 def propose(
-    search: Search, space: Mapping[str, Parameter], cell: str, told: Sequence[Observation], index: int
+    search: Search, space: Mapping[str, Parameter], cell: str, observations: Sequence[Observation], index: int
 ) -> dict[str, Scalar]:
     """The values of point ``index``, given the points before it. The same question has the same answer."""
     if search.sampler == "grid":
         return next(islice(grid(space), index, None))
     with _quiet():
-        study = _rebuilt(search, space, cell, told)
+        study = _rebuilt(search, space, cell, observations)
         study.sampler = _sampler(search, _seed(search, cell, index))
         trial = study.ask()
         return draw(space, lambda path, parameter: _suggest(trial, path, parameter))
 
 
 def _rebuilt(
-    search: Search, space: Mapping[str, Parameter], cell: str, told: Sequence[Observation]
+    search: Search, space: Mapping[str, Parameter], cell: str, observations: Sequence[Observation]
 ) -> optuna.Study:
     direction = "maximize" if search.objective.sign == 1 else "minimize"
     study = optuna.create_study(direction=direction)
     if search.sampler != "cmaes":
-        study.add_trials([_frozen(one, space) for one in told])
+        study.add_trials([_frozen(observation, space) for observation in observations])
         return study
     # CMA-ES keeps its state in attributes that asking sets: the search so far is asked and told again. A
     # point is told with its batch, as it was in the search itself.
-    for start in range(0, len(told), search.batch):
+    for start in range(0, len(observations), search.batch):
         batch = [
-            (_asked_again(study, search, space, one.values, _seed(search, cell, start + offset)), one)
-            for offset, one in enumerate(told[start : start + search.batch])
+            (
+                _asked_again(study, search, space, observation.values, _seed(search, cell, start + offset)),
+                observation,
+            )
+            for offset, observation in enumerate(observations[start : start + search.batch])
         ]
-        for trial, one in batch:
-            if one.status in _STATES:
-                study.tell(trial, one.value, state=_STATES[one.status])
+        for trial, observation in batch:
+            if observation.status in _STATES:
+                study.tell(trial, observation.value, state=_STATES[observation.status])
     return study
 
 
@@ -111,14 +115,14 @@ def _seed(search: Search, cell: str, index: int) -> int:
     return int.from_bytes(digest[:4], "big")
 
 
-def _frozen(one: Observation, space: Mapping[str, Parameter]) -> optuna.trial.FrozenTrial:
-    state = _STATES.get(one.status, TrialState.RUNNING)
+def _frozen(observation: Observation, space: Mapping[str, Parameter]) -> optuna.trial.FrozenTrial:
+    state = _STATES.get(observation.status, TrialState.RUNNING)
     return optuna.trial.create_trial(
         state=state,
-        value=one.value if state == TrialState.COMPLETE else None,
-        params=dict(one.values),
-        distributions={path: _distribution(space[path]) for path in one.values},
-        intermediate_values=dict(enumerate(one.steps)),
+        value=observation.value if state == TrialState.COMPLETE else None,
+        params=dict(observation.values),
+        distributions={path: _distribution(space[path]) for path in observation.values},
+        intermediate_values=dict(enumerate(observation.steps)),
     )
 
 
@@ -159,12 +163,12 @@ def importance(plan: Plan, points: Sequence[EvaluatedPoint]) -> dict[str, float]
     """
     search, space = plan.study.search, plan.study.space
     assert search is not None
-    told = [Observation.of(point) for point in points if point.value is not None]
-    shared = [path for path in space if told and all(path in one.values for one in told)]
-    if len(told) < _FEWEST or not shared or len({one.value for one in told}) < 2:
+    observations = [Observation.of(point) for point in points if point.value is not None]
+    shared = [path for path in space if observations and all(path in past.values for past in observations)]
+    if len(observations) < _FEWEST or not shared or len({past.value for past in observations}) < 2:
         return {}
     with _quiet():
         study = optuna.create_study(direction="maximize" if search.objective.sign == 1 else "minimize")
-        study.add_trials([_frozen(one, space) for one in told])
+        study.add_trials([_frozen(observation, space) for observation in observations])
         evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
         return dict(optuna.importance.get_param_importances(study, evaluator=evaluator, params=shared))

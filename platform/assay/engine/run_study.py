@@ -50,7 +50,7 @@ _MESSAGE_CHARACTERS = 300
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """What the surroundings of a run decide; the study decides all else."""
+    """Options that the surroundings of a run decide; the study decides all else."""
 
     data_root: Path | None
     cache: Path
@@ -61,7 +61,7 @@ class EngineOptions:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How many trials of the plan ended how, and what this run did."""
+    """Numbers of trials by how they ended, and what this run did."""
 
     finished: int
     failed: int
@@ -77,14 +77,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _End:
-    """How a Tuner came back."""
+    """End of a Tuner's run."""
 
     interrupted: bool = False
     problems: tuple[str, ...] = ()
 
 
 def run_study(plan: Plan, store: Store, options: EngineOptions, scheduler: Any = None) -> Outcome:
-    """Train what is missing from ``plan``; returns when nothing is left, or on a signal.
+    """Train what is missing from ``plan``; returns when nothing remains, or on a signal.
 
     Args:
         plan: All trials of the study, or the cells in which a search draws them.
@@ -235,7 +235,7 @@ def _format_search(plan: Plan, records: Mapping[str, Record], slots: int) -> str
 
 @dataclass
 class _Work:
-    """What one run trains: the packs as they come, and how each is laid down for its driver."""
+    """One run's work: the packs as they come, and how each is written for its driver."""
 
     plan: Plan
     store: Store
@@ -246,12 +246,12 @@ class _Work:
     packs: Iterator[Content | None] = field(default_factory=lambda: iter(()))
     program: dict[str, str] = field(default_factory=dict)  # what workers' must be; empty: not compared
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
-    laid: int = 0
+    written: int = 0
     keeps_drivers: bool = True  # for the next pack, and their workers with them
 
     @property
     def folder(self) -> str:
-        """What this run lays down for drivers and workers; deleted at the end."""
+        """Folder of what this run writes for drivers and workers; deleted at the end."""
         return f"{self.store.study(self.plan.study.study)}/packs/{self.run}"
 
     @property
@@ -268,11 +268,11 @@ class _Work:
     def write_folder(self, content: Content) -> dict[str, Any]:
         """Write a pack of trials or of stages; returns the config of its driver."""
         study = self.plan.study
-        trials = [one for one in content if isinstance(one, Trial)]
-        stages = [one for one in content if isinstance(one, StageTask)]
+        trials = [trial for trial in content if isinstance(trial, Trial)]
+        stages = [task for task in content if isinstance(task, StageTask)]
         fresh = bool(trials and study.replicate is not None and trials[0].seed in study.replicate.seeds)
         pack = Pack(
-            id=f"{self.laid:04d}",
+            id=f"{self.written:04d}",
             study=study.study,
             run=self.run,
             started=self.started,
@@ -293,7 +293,7 @@ class _Work:
             trainables=self.plan.trainables,
         )
         pack.write(self.store)
-        self.laid += 1
+        self.written += 1
         return {
             "storage": self.store.uri,
             "pack": pack.path,
@@ -354,7 +354,7 @@ def _tune(work: _Work, *, scheduler: Any) -> _End:
     return _End(
         # Tune swallows Ctrl-C and returns: packs that neither ended nor broke were interrupted, and so were
         # those that were not handed out.
-        interrupted=not searcher.over or ended + stopped + len(grid.errors) < work.laid,
+        interrupted=not searcher.over or ended + stopped + len(grid.errors) < work.written,
         problems=tuple(dict.fromkeys(_in_a_line(error) for error in grid.errors)),
     )
 
@@ -412,10 +412,10 @@ def _stop_on_request(store: Store, study: str, lease: Lease) -> Generator[None]:
     def watch() -> None:
         while not over.wait(_STOP_POLL_SECONDS):
             try:
-                asked = stop_requested(store, "study", study)
+                stopping = stop_requested(store, "study", study)
             except OSError:
-                asked = False  # the storage is away for a moment: the next look will tell
-            if asked or lease.lost.is_set():
+                stopping = False  # the storage is away for a moment: the next look will tell
+            if stopping or lease.lost.is_set():
                 os.kill(os.getpid(), signal.SIGINT)
                 return
 

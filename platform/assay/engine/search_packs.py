@@ -83,7 +83,7 @@ class _Log:
 
     def ablate(self, ablations: Sequence[Ablation]) -> None:
         known = read_ablations(self.store, self.plan)
-        new = [one for one in ablations if one not in known]
+        new = [point for point in ablations if point not in known]
         if new:
             write_ablations(self.store, self.plan, [*known, *new])
 
@@ -132,12 +132,12 @@ class _CellSearch:
 
     def _ask(self, start: int, stop: int) -> None:
         """Draw what the batch lacks, and write it down before any of it trains."""
-        asked = self._asked()
-        told = [Observation.of(point) for point in self._evaluated(asked[:start])]
-        told += [Observation(point.values, "running") for point in asked[start:stop]]
+        requested = self._asked()
+        observations = [Observation.of(point) for point in self._evaluated(requested[:start])]
+        observations += [Observation(point.values, "running") for point in requested[start:stop]]
         new: list[Point] = []
-        for index in range(len(asked), stop):
-            source, values = self._drawn(told, index)
+        for index in range(len(requested), stop):
+            source, values = self._drawn(observations, index)
             point = make_point(
                 self.plan.study,
                 find_trainable(self.searched.cell.trainable),
@@ -147,16 +147,16 @@ class _CellSearch:
                 source=source,
                 values=values,
             )
-            told.append(Observation(values, "running"))
+            observations.append(Observation(values, "running"))
             new.append(point)
         if new:
             self.log.add(new)
 
-    def _drawn(self, told: Sequence[Observation], index: int) -> tuple[str, Values]:
+    def _drawn(self, observations: Sequence[Observation], index: int) -> tuple[str, Values]:
         if index < len(self.starts):
             return self.starts[index]
         cell = self.searched.cell.key  # the seed of a draw hangs on it
-        return self.search.sampler, propose(self.search, self.plan.study.space, cell, told, index)
+        return self.search.sampler, propose(self.search, self.plan.study.space, cell, observations, index)
 
     def _train(self, points: Sequence[Point], *, fresh: bool) -> Generator[Content | None, None, bool]:
         """Hand out what has no record, then wait for it; False when some of it will get none."""

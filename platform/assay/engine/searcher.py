@@ -1,4 +1,4 @@
-"""What hands packs to Tune: one ``Searcher`` for plans and searches, so that Tune gives concurrency, retries
+"""The ``Searcher`` that hands packs to Tune, for plans and searches, so that Tune gives concurrency, retries
 and stops."""
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class PackSearcher(Searcher):
         slots: Callable[[], int],
     ) -> None:
         super().__init__(metric="value", mode=mode)
-        self._packs, self._lay_down, self._in_flight = packs, write_folder, in_flight
+        self._packs, self._write_folder, self._in_flight = packs, write_folder, in_flight
         self._slots = slots
         self.over = False  # whether all packs were handed out
         self.storage_trouble: str | None = None  # nothing is handed out any more
@@ -71,7 +71,7 @@ class PackSearcher(Searcher):
             return None
         self._trials_of[trial_id] = {trial.id for trial in trials}
         self._in_flight |= self._trials_of[trial_id]
-        return self._lay_down(trials)
+        return self._write_folder(trials)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False

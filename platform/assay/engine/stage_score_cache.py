@@ -1,12 +1,12 @@
-"""Steps that trials share are judged once: what a stage shows of the test images lies beside its files.
+"""Steps that trials share are evaluated once: scores and pictures of a stage lie beside its files.
 
 ::
 
     stages/<key>/judged-<hash>.parquet
 
-The key says what the stage is made of, the hash on which images it was judged: that is all that maps,
-pictures and floors depend on. A trial reads what others have left, shows the rest, and leaves that. Two who
-judge a stage at once write the same. The seconds of judging count for the trial that did it.
+The key says what the stage is made of, the hash on which images it was evaluated: that is all that maps,
+pictures and floors depend on. A trial reads what others have written, shows the rest, and writes that. Two
+who evaluate a stage at once write the same. The seconds count for the trial that did it.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ from trainables.stage_maps import CAM, STAGE_MAPS_SCHEMA, StageScores
 
 __all__ = ["StageScoreCache"]
 
-_FORM = 1  # raised when judging changes
+_FORM = 1  # raised when the evaluation changes
 _FACTS = b"assay"  # names and scores, in the table's metadata
 
 
 class _Shown(NamedTuple):
-    """What was seen of some stages."""
+    """Scores and pictures of some stages."""
 
-    names: tuple[str, ...]  # in the order of the chain; a picture without probes leaves nothing else
+    names: tuple[str, ...]  # in the order of the chain; a picture without probes has nothing else
     scores: tuple[StageScores, ...]  # of maps, and the floors beside the CAM
     rows: list[dict[str, Any]]  # of STAGE_MAPS_SCHEMA
 
     def part(self, names: Sequence[str]) -> _Shown:
-        """What is about ``names``."""
-        found = tuple(name for name in self.names if name in names)
-        floors = CAM in found
+        """Select what is about ``names``."""
+        kept = tuple(name for name in self.names if name in names)
+        floors = CAM in kept
         return _Shown(
-            found,
-            tuple(one for one in self.scores if (floors if one.of == "floor" else one.stage in found)),
-            [row for row in self.rows if row["stage"] in found],
+            kept,
+            tuple(s for s in self.scores if (floors if s.of == "floor" else s.stage in kept)),
+            [row for row in self.rows if row["stage"] in kept],
         )
 
 
 class StageScoreCache:
-    """What the stages of one trial show of its test images."""
+    """Scores and pictures of one trial's stages on its test images."""
 
     def __init__(self, store: Store, needs: Iterable[Need], test: ImageSet, probes: int) -> None:
         """``probes``: of how many images pictures are kept (seed and fold, in the key, say which)."""
@@ -66,21 +66,21 @@ class StageScoreCache:
     @property
     def known(self) -> frozenset[str]:
         """Names of what others have shown."""
-        return frozenset(name for found in self._found.values() if found is not None for name in found.names)
+        return frozenset(name for kept in self._found.values() if kept is not None for name in kept.names)
 
     def complete(self, report: Evaluation) -> Evaluation:
         """``report`` of all but ``known``, with that; keeps what it shows of the other stages."""
         if report.stage_maps is None:
             return report
-        own = _Shown(report.shown, report.stages, report.stage_maps.to_pylist())
+        shown_here = _Shown(report.shown, report.stages, report.stage_maps.to_pylist())
         for shows, path in self._paths.items():
             if self._found[shows] is None:
-                self._store.write_bytes(path, _to_bytes(own.part(shows)))
-        parts = [found for found in self._found.values() if found is not None]
-        return _with(report, own, parts, order=[name for shows in self._paths for name in shows])
+                self._store.write_bytes(path, _to_bytes(shown_here.part(shows)))
+        parts = [kept for kept in self._found.values() if kept is not None]
+        return _with(report, shown_here, parts, order=[name for shows in self._paths for name in shows])
 
     def _read(self, path: str) -> _Shown | None:
-        """None where nobody has left it, or what lies there cannot be read: it is judged anew."""
+        """Read a stage's file; None where there is none that can be read: the stage is evaluated anew."""
         try:
             data = self._store.read_bytes(path)
         except FileNotFoundError:
@@ -88,30 +88,32 @@ class StageScoreCache:
         try:
             table = pq.read_table(io.BytesIO(data))
             facts = json.loads(table.schema.metadata[_FACTS])
-            scores = tuple(StageScores(**one) for one in facts["scores"])
+            scores = tuple(StageScores(**scores) for scores in facts["scores"])
             return _Shown(tuple(facts["names"]), scores, table.to_pylist())
         except (OSError, KeyError, TypeError, ValueError):  # Arrow's own errors are among them
             return None
 
 
 def _to_bytes(shown: _Shown) -> bytes:
-    facts = {"names": shown.names, "scores": [one._asdict() for one in shown.scores]}
+    facts = {"names": shown.names, "scores": [scores._asdict() for scores in shown.scores]}
     table = pa.Table.from_pylist(shown.rows, schema=STAGE_MAPS_SCHEMA)
     sink = io.BytesIO()
     pq.write_table(table.replace_schema_metadata({_FACTS: json.dumps(facts)}), sink, compression="zstd")
     return sink.getvalue()
 
 
-def _with(report: Evaluation, own: _Shown, others: Sequence[_Shown], order: Sequence[str]) -> Evaluation:
+def _with(
+    report: Evaluation, shown_here: _Shown, others: Sequence[_Shown], order: Sequence[str]
+) -> Evaluation:
     """``report`` with what others have shown: stages in the order of the chain, then floors."""
-    everything = [own, *others]
+    everything = [shown_here, *others]
     present = {name for part in everything for name in part.names}
-    last = [name for name in own.names if name not in order]
+    last = [name for name in shown_here.names if name not in order]
     names = tuple(name for name in (*order, *last) if name in present)
     place = {name: index for index, name in enumerate(names)}
     scores = sorted(
-        (one for part in everything for one in part.scores),
-        key=lambda one: len(names) if one.of == "floor" else place[one.stage],
+        (stage_scores for part in everything for stage_scores in part.scores),
+        key=lambda scores: len(names) if scores.of == "floor" else place[scores.stage],
     )
     rows = [{**row, "order": place[row["stage"]]} for part in everything for row in part.rows]
     samples = dict.fromkeys(row["sample"] for row in rows)  # in the order of the test images

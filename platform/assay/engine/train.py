@@ -3,7 +3,7 @@
 Why internals at all. When a Tune trial is stopped or its driver killed, Train's controller and workers die
 but their placement group stays, and with it the CPUs: the next packs wait for ever, without a message.
 Train's own cleaner needs Ray's dashboard. Here each worker group's placement group carries the id of its
-driver, so that whoever comes next (another driver, the head after the study) finds and removes it.
+driver, so that whoever comes next (another driver, the process that runs the study) finds and removes it.
 
 Measured on 2 cores (`make bench`): without the two helper actors that are left out below a pack starts
 1–3 s sooner and holds 0.4 GB less.
@@ -79,7 +79,7 @@ def keep_secrets_here() -> None:
 
 
 def storage_error(error: BaseException | None) -> StorageError | None:
-    """What a worker found wrong with the storage, in an error of Train; None when it was something else."""
+    """Find a worker's trouble with the storage in an error of Train; None when it was something else."""
     failures: dict[int, Any] = getattr(error, "worker_failures", {})
     causes = [getattr(failure, "_base_exc", failure) for failure in failures.values()]
     return next((cause for cause in (error, *causes) if isinstance(cause, StorageError)), None)
@@ -129,7 +129,7 @@ class PackTrainer(TorchTrainer):
 
 
 def run_prefix(run: str) -> str:
-    """How the names of the placement groups begin that an ``assay run`` makes."""
+    """Start of the names of placement groups that an ``assay run`` makes."""
     return f"assay-{run}-"
 
 

@@ -62,7 +62,7 @@ class Stopped(Exception):  # noqa: N818 - not an error: the user asked for it
 
 
 class Stages(Protocol):
-    """Where a trial's stages come from."""
+    """Source of a trial's stages."""
 
     def folder(self, stage: Stage, data: TrainingData, note: Callable[[str], None], /) -> Path: ...
 
@@ -224,16 +224,16 @@ class TrainRun:
     def _look_for_stop(self) -> None:
         """Rank 0 looks, all ranks hear: a rank that stopped alone would leave the others waiting."""
         now = time.monotonic()
-        asked = False
+        stopping = False
         if self.rank == 0 and now - self._stop_looked >= _STOP_SECONDS:
             self._stop_looked = now
-            asked = stop_requested(self._store, "trial", self._trial.id)
+            stopping = stop_requested(self._store, "trial", self._trial.id)
         if self.world_size > 1:
-            flag = torch.tensor([int(asked)], device=self.device)
+            flag = torch.tensor([int(stopping)], device=self.device)
             with collective():
                 dist.broadcast(flag, src=0)
-            asked = bool(flag.item())
-        if asked:
+            stopping = bool(flag.item())
+        if stopping:
             self.note("stopped on request")
             raise Stopped(self._trial.id)
 

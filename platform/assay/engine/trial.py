@@ -1,4 +1,4 @@
-"""One trial on one worker: load its data, train, judge, write its files."""
+"""One trial on one worker: load its data, train, evaluate, write its files."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class PackSite:
         return socket.gethostname()
 
     def environment(self, workers: tuple[Worker, ...] = ()) -> Environment:
-        """Where this trial runs and with what."""
+        """Describe where this trial runs and with what."""
         peak = peak_memory_mb(self.device)
         version = source_version()
         return Environment(
@@ -148,7 +148,7 @@ def make_stage(task: StageTask, site: PackSite) -> None:
 def fit_and_evaluate(
     trial: Trial, site: PackSite, run: TrainRun, attempt: Attempt, *, stages: TrialStages, timer: Timer
 ) -> dict[str, Any]:
-    """Train, judge and write the attempt's files; returns what the record says of it."""
+    """Train, evaluate and write the attempt's files; returns what the record says of it."""
     torch.manual_seed(seed_for(trial.seed, trial.fold, "torch") % 2**63)  # for libraries without a generator
     trainable = find_trainable(trial.trainable)
     config = trainable.Config.model_validate(trial.config)
@@ -165,7 +165,7 @@ def fit_and_evaluate(
             return {}
         with timer.part("evaluate"):
             probes, needs = site.pack.probes, stages.needs.values()
-            judged = StageScoreCache(site.store, needs, evaluation.test, probes)
+            stage_scores = StageScoreCache(site.store, needs, evaluation.test, probes)
             report = evaluate(
                 predictor,
                 evaluation,
@@ -173,9 +173,9 @@ def fit_and_evaluate(
                 batch=_PREDICTION_BATCH,
                 probes=probes,
                 seed=trial.seed,
-                known=judged.known,
+                known=stage_scores.known,
             )
-            report = judged.complete(report)
+            report = stage_scores.complete(report)
             report = _with_size_floor(report, training, evaluation, trial.seed)
             report = _with_labels(report, stages.folders.values(), data)
         run.note(f"{site.pack.primary} {report.metrics.get(site.pack.primary, float('nan')):.4f}")
@@ -231,10 +231,10 @@ def _with_size_floor(
     """``report`` with what image labels can be told from photographs' sizes, for models that show stages."""
     if not report.stages:
         return report
-    found = size_only_ap(training.train, evaluation.test, seed)
-    if isinstance(found, Undefined):
+    size_ap = size_only_ap(training.train, evaluation.test, seed)
+    if isinstance(size_ap, Undefined):
         return report
-    floor = StageScores("size only", "floor", {"image_ap": found})
+    floor = StageScores("size only", "floor", {"image_ap": size_ap})
     return replace(report, stages=(*report.stages, floor))
 
 
@@ -243,17 +243,17 @@ def _with_labels(report: Evaluation, folders: Iterable[Path], data: _TrialData) 
 
     Training needed none of these masks, so one that cannot be read costs this measurement, not the trial.
     """
-    labels = [found for folder in folders if (found := PseudoLabels.load(folder)) is not None]
+    labels = [label for folder in folders if (label := PseudoLabels.load(folder)) is not None]
     if not labels:
         return report
-    names = [one.name for one in labels]
+    names = [label.name for label in labels]
     if len(set(names)) < len(names):
         raise ValueError(f"each stage's pseudo labels have a name of their own, found {', '.join(names)}")
     try:
         truth = data.truth()
     except InputError as error:
         return replace(report, notes=(*report.notes, f"pseudo labels are not measured: {error}"))
-    scores = [score for one in labels if (score := measure_labels(one, truth)) is not None]
+    scores = [score for label in labels if (score := measure_labels(label, truth)) is not None]
     return replace(report, stages=(*report.stages, *scores))
 
 
@@ -264,7 +264,7 @@ def _result(
         metrics=dict(report.metrics),
         undefined=dict(report.undefined),
         validation=dict(report.validation),
-        stages=tuple(StageResult(**one._asdict()) for one in report.stages),
+        stages=tuple(StageResult(**scores._asdict()) for scores in report.stages),
         thresholds=Thresholds.model_validate(asdict(report.thresholds)),
         notes=report.notes,
         epochs=epochs,
@@ -286,10 +286,10 @@ def _save_model(predictor: Predictor, folder: Path) -> str:
 def _gather(worker: Worker, site: PackSite) -> tuple[Worker, ...]:
     if site.world_size == 1:
         return (worker,)
-    found: list[Any] = [None] * site.world_size
+    gathered: list[Any] = [None] * site.world_size
     with collective():
-        dist.all_gather_object(found, worker)
-    return tuple(found)
+        dist.all_gather_object(gathered, worker)
+    return tuple(gathered)
 
 
 def _write_files(

@@ -1,4 +1,4 @@
-"""What program a record came from: package versions, a hash over the source, the commit.
+"""The program that a record came from: package versions, a hash over the source, the commit.
 
 On a cluster the same question is asked of every node: ``program`` says what must be equal on all of them, and
 ``differences`` where this process is another program than the one that is wanted.
@@ -51,29 +51,29 @@ def source_roots() -> list[Path]:
 
 
 def program(*trainables: str) -> dict[str, str]:
-    """What must be equal on all nodes that train with ``trainables``: versions and source hashes, by name.
+    """List what must be equal on all nodes that train with ``trainables``: versions, source hashes.
 
     Of a third party's method the distribution and the source of its package belong to it.
     """
-    own = source_version()
-    found = {**dict(own.packages), "source of assay": own.source}
+    version_here = source_version()
+    parts = {**dict(version_here.packages), "source of assay": version_here.source}
     for plugin in filter(None, map(find_plugin, trainables)):
         if plugin.dist is not None:
-            found[plugin.dist.name] = plugin.dist.version
+            parts[plugin.dist.name] = plugin.dist.version
         package = plugin.module.partition(".")[0]
         spec = find_spec(package)
         roots = [] if spec is None else spec.submodule_search_locations or [spec.origin or ""]
-        found[f"source of {package}"] = _hash(map(Path, roots))
-    return found
+        parts[f"source of {package}"] = _hash(map(Path, roots))
+    return parts
 
 
 def differences(wanted: Mapping[str, str], *trainables: str) -> list[str]:
-    """Where this process is another program than ``wanted``: what differs, found and wanted."""
-    found = program(*trainables)
+    """List where this process is another program than ``wanted``: what differs, found and wanted."""
+    parts = program(*trainables)
     return [
-        f"{name} {_short(name, found.get(name, _ABSENT))} (wanted {_short(name, value)})"
+        f"{name} {_short(name, parts.get(name, _ABSENT))} (wanted {_short(name, value)})"
         for name, value in wanted.items()
-        if found.get(name, _ABSENT) != value
+        if parts.get(name, _ABSENT) != value
     ]
 
 

@@ -97,7 +97,7 @@ def train_trials(site: PackSite) -> bool:
     """Train what has no record of the place's pack, one trial after the other; every rank calls it.
 
     Returns:
-        False where a worker is another program than the head (``Pack.program``): nothing was trained.
+        False where a worker is another program than the study's (``Pack.program``): nothing was trained.
     """
     if _refuses(site):
         return False
@@ -130,22 +130,22 @@ def _make_stage(task: StageTask, site: PackSite) -> None:
 
 
 def _refuses(site: PackSite) -> bool:
-    """Whether a worker is another program than the head, as on a node that joined later; all ranks agree.
+    """Tell a worker with another program than the study's, as on a node that joined later; all ranks agree.
 
     They leave a note instead of an attempt or an error: Train would start them on the same node again.
     """
     if not site.pack.program:
         return False
     unlike = differences(site.pack.program, *site.pack.trainables)
-    own = f"node {site.node} on {site.host} differs from the head: {'; '.join(unlike)}" if unlike else ""
-    found = [own] * site.world_size
+    refusal = f"node {site.node} on {site.host} differs from the head: {'; '.join(unlike)}" if unlike else ""
+    refusals = [refusal] * site.world_size
     if site.world_size > 1:
         with collective():
-            dist.all_gather_object(found, own)
-    said = [text for text in dict.fromkeys(found) if text]
-    if said and site.rank == 0:
-        site.store.write_bytes(site.pack.refusal, "; ".join(said).encode())
-    return bool(said)
+            dist.all_gather_object(refusals, refusal)
+    reasons = [text for text in dict.fromkeys(refusals) if text]
+    if reasons and site.rank == 0:
+        site.store.write_bytes(site.pack.refusal, "; ".join(reasons).encode())
+    return bool(reasons)
 
 
 def _train_trial(trial: Trial, site: PackSite) -> None:

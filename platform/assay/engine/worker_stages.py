@@ -83,7 +83,7 @@ class TrialStages:
         if stage.name not in self.needs or not self._folders.keys() >= set(stage.after):
             raise ValueError(f"{self._trial.trainable} asks for stage {stage.name} out of its own order")
         need, site = self.needs[stage.name], self._site
-        found = self._told(read_stage(site.store, need.key) if site.rank == 0 else None)
+        found = self._from_rank_0(read_stage(site.store, need.key) if site.rank == 0 else None)
         record = found or self._make(need, data)
         self._folders[stage.name] = fetch_stage(site.store, record, site.cache)
         self.uses.append(StageUse(name=stage.name, key=need.key, seconds=record.seconds, reused=bool(found)))
@@ -92,7 +92,7 @@ class TrialStages:
 
     def _make(self, need: Need, data: TrainingData) -> StageRecord:
         site = self._site
-        attempt = self._told(begin_stage(need.key) if site.rank == 0 else None)
+        attempt = self._from_rank_0(begin_stage(need.key) if site.rank == 0 else None)
         assert attempt is not None, "rank 0 has begun one"
         run = TrainRun(
             self._trial,
@@ -127,7 +127,7 @@ class TrialStages:
                     seconds=max(time.monotonic() - start, earlier),
                     environment=site.environment(),
                 )
-        record = self._told(record)
+        record = self._from_rank_0(record)
         assert record is not None, "rank 0 has written it"
         return record
 
@@ -140,8 +140,8 @@ class TrialStages:
             torch.manual_seed(seed % 2**63)
             yield
 
-    def _told(self, value: _T | None) -> _T | None:
-        """What rank 0 has, on every rank: two looks at a storage may differ."""
+    def _from_rank_0(self, value: _T | None) -> _T | None:
+        """Give every rank what rank 0 has: two looks at a storage may differ."""
         if self._site.world_size == 1:
             return value
         answer: list[_T | None] = [value]

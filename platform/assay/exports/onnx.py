@@ -64,7 +64,7 @@ too, as JSON under the key `assay`."""
 
 
 class _Graph(nn.Module):
-    """What is traced: bytes in, decisions out."""
+    """The graph that is traced: bytes in, decisions out."""
 
     def __init__(self, predictor: Predictor, image: float, pixel: float) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Does an exported model say what the trial's model says? Asked on real photos, before anything is left."""
+"""Comparison of an exported model with the trial's own on real photos, before an export is in its place."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class CheckPhotos:
 
 @dataclass(frozen=True)
 class Check:
-    """What a comparison found."""
+    """Result of a comparison."""
 
     source: str
     count: int
@@ -51,7 +51,7 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        """Whether both differences are within the tolerance; a difference that is no number is not."""
+        """True if both differences are within the tolerance; a difference that is no number is not."""
         return self.score <= TOLERANCE and self.heatmap <= TOLERANCE
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Where results of a command go: a folder that is new or empty, so that nothing is replaced or mixed up."""
+"""The folder of a command's results: new or empty, so that nothing is replaced or mixed up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A trained trial as an object that judges images: from the storage, its files checked against the record."""
+"""A trained trial as an object that scores images: from the storage, its files checked against the record."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def trained_record(store: Store, trial_id: str) -> Record:
 
 
 def card_of(record: Record) -> Card:
-    """What must be known of a finished trial's model to use it."""
+    """Collect what must be known of a finished trial's model to use it."""
     result, trial = record.result, record.trial
     assert result is not None, "a finished trial has a result"
-    found = result.thresholds
+    thresholds = result.thresholds
     return Card(
         trial=record.id,
         study=record.study,
@@ -64,14 +64,14 @@ def card_of(record: Record) -> Card:
         image_size=trial["config"]["image_size"],
         channels=trial["config"]["channels"],
         precision=trial["config"]["precision"],
-        thresholds=CardThresholds(**found.model_dump()) if found is not None else _UNDECIDED,
+        thresholds=CardThresholds(**thresholds.model_dump()) if thresholds is not None else _UNDECIDED,
         metrics=result.metrics,
         versions=record.environment.versions,
     )
 
 
 def load_model(store: Store, record: Record) -> DeployedModel:
-    """The model of a trial, with the arithmetic that it was judged with.
+    """The model of a trial, with the arithmetic that it was evaluated with.
 
     Raises:
         InputError: If a file is missing or not what the record says, or the method is not installed.
@@ -114,7 +114,7 @@ def write_model(store: Store, record: Record, folder: Path, *, float32: bool = F
 
 
 def revision_warning(card: Card) -> str | None:
-    """What to say when the installed method is not the one that trained the model."""
+    """Warn of an installed method that is not the one that trained the model."""
     now = find_trainable(card.trainable).revision
     if now == card.revision:
         return None

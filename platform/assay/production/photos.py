@@ -17,7 +17,7 @@ _MAGIC = frozenset("*?[")
 
 @dataclass(frozen=True)
 class Photo:
-    """One image file that is to be judged."""
+    """One image file that is to be scored."""
 
     path: Path
     name: str  # the path as the user named it
@@ -33,7 +33,7 @@ def find_photos(paths: Sequence[str]) -> list[Photo]:
     Raises:
         InputError: If a path does not exist, or leads to no image.
     """
-    found: dict[Path, Path] = {}  # by where the file really is called so: a photo is judged once
+    files_by_place: dict[Path, Path] = {}  # by where the file really is called so: a photo is scored once
     for text in paths:
         files = list(_files(text))
         if not files:
@@ -41,9 +41,11 @@ def find_photos(paths: Sequence[str]) -> list[Photo]:
                 f"{text!r} leads to no image ({', '.join(IMAGE_SUFFIXES)}). Name files, folders or patterns."
             )
         for file in files:
-            found.setdefault(file.parent.resolve() / file.name, file)
-    places = _places(found)
-    return [Photo(file, as_text(file), place) for file, place in zip(found.values(), places, strict=True)]
+            files_by_place.setdefault(file.parent.resolve() / file.name, file)
+    places = _places(files_by_place)
+    return [
+        Photo(file, as_text(file), place) for file, place in zip(files_by_place.values(), places, strict=True)
+    ]
 
 
 def _files(text: str) -> Iterator[Path]:

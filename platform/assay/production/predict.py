@@ -1,4 +1,4 @@
-"""Judge any number of image files: decoding, resizing and writing beside the model, in bounded memory.
+"""Scores and decisions for any number of image files, in bounded memory.
 
 Threads read ahead and write behind; only the calling thread runs the model. OpenCV and torch release the
 interpreter, so the model waits for cores only (see docs/benchmarks.md). What is in flight is counted in
@@ -30,14 +30,14 @@ from trainables.overlay import overlay
 __all__ = ["Pictures", "PredictionProgress", "predict"]
 
 BATCH = 16  # images in one prediction, as in the evaluation
-_AHEAD = 4 * BATCH  # images in flight at most: read, judged or being written
+_AHEAD = 4 * BATCH  # images in flight at most: read, scored or being written
 _MEMORY = 512 << 20  # bytes of decoded pixels in flight
 _THREADS = min(4, os.cpu_count() or 1)  # that read, and as many that write
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Which pictures are written below ``folder``: ``masks/…`` and ``overlays/…``, at the photos' places."""
+    """Pictures that are written below ``folder``: ``masks/…`` and ``overlays/…``, at the photos' places."""
 
     folder: Path
     masks: bool = False  # 255 = defect, at the photo's own size
@@ -45,12 +45,12 @@ class Pictures:
 
 
 class PredictionProgress(NamedTuple):
-    """How far a prediction is."""
+    """Progress of a prediction."""
 
     done: int  # rows written
     total: int
     defective: int
-    broken: tuple[str, ...]  # names of the photos that could not be judged, with the reason
+    broken: tuple[str, ...]  # names of the photos that have no score, with the reason
 
 
 class _Seen(NamedTuple):
@@ -74,10 +74,10 @@ def predict(
     pictures: Pictures,
     on_progress: Callable[[PredictionProgress], None],
 ) -> PredictionProgress:
-    """Judge ``photos`` in their order, and write a row and the pictures of each.
+    """Score ``photos`` in their order, and write a row and the pictures of each.
 
-    A photo that cannot be read gets a row that says why. An interruption (Ctrl-C) leaves the rows of all
-    photos that were judged before it.
+    A photo that cannot be read gets a row that says why. An interruption (Ctrl-C) keeps the rows of all
+    photos that were scored before it.
 
     Raises:
         OSError: If something cannot be written; the rows until then are kept.
@@ -117,7 +117,7 @@ class _Pipeline:
                     self._largest = max(self._largest, seen.bytes)
                     self._batch.append(seen)
                 if len(self._batch) == BATCH or not self._reads:
-                    self._judge()
+                    self._decide_batch()
                 self._collect()
         return self._progress
 
@@ -129,7 +129,7 @@ class _Pipeline:
                 if photo is None:
                     break
                 self._reads.append(self._reader.submit(self._read, photo))
-            elif self._writes and not self._reads:  # the writers lag: rather wait than judge a small batch
+            elif self._writes and not self._reads:  # the writers lag: rather wait than score a small batch
                 self._finish_row()
             else:
                 break
@@ -153,22 +153,22 @@ class _Pipeline:
         kept = image if self._pictures.overlays else None
         return _Seen(photo, self._model.prepare(image), size, kept, None)
 
-    def _judge(self) -> None:
-        """Judge the batch in hand and hand it to the writers."""
+    def _decide_batch(self) -> None:
+        """Score the batch in hand and hand it to the writers."""
         batch, self._batch = self._batch, []
         small = [seen.small for seen in batch if seen.small is not None]
-        judgement = self._model.decide(small) if small else None
+        decisions = self._model.decide(small) if small else None
         at = 0
         for seen in batch:
-            if seen.small is None or judgement is None:
+            if seen.small is None or decisions is None:
                 self._writes.append(_ready(_broken(seen.photo, seen.error or "")))
                 continue
-            score, heatmap = float(judgement.score[at]), judgement.heatmap[at]
+            score, heatmap = float(decisions.score[at]), decisions.heatmap[at]
             if not (0 <= score <= 1 and heatmap.min() >= 0 and heatmap.max() <= 1):  # NaN is in no range
                 text = f"the model gave no number within [0, 1] for it (score {score:g})"
                 self._writes.append(_ready(_broken(seen.photo, text)))
             else:
-                decision, mask = bool(judgement.decision[at]), judgement.mask[at].copy()
+                decision, mask = bool(decisions.decision[at]), decisions.mask[at].copy()
                 self._writes.append(self._writer.submit(self._write, seen, score, decision, mask))
             at += 1
 

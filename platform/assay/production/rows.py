@@ -32,7 +32,7 @@ _ROWS_AT_ONCE: dict[TableFormat, int] = {"csv": 16, "parquet": 4096}
 
 
 class PhotoRow(NamedTuple):
-    """What is said of one photo; all but its name is None where it could not be judged."""
+    """Row of one photo; all but its name is None where it could not be read or scored."""
 
     image: str
     score: float | None  # in [0, 1]
@@ -42,7 +42,7 @@ class PhotoRow(NamedTuple):
     width: int | None
     mask: str | None  # path of the PNG, below the table's folder
     overlay: str | None
-    error: str | None  # why it could not be judged
+    error: str | None  # why it has no score
 
 
 class RowWriter:

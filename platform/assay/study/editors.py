@@ -78,7 +78,7 @@ def _config_schema(config: type[TrainableConfig], owner: str, definitions: dict[
 
 
 def _as_the_file_has_it(schema: dict[str, Any]) -> None:
-    """Where the file allows a shorter form than the checked object has."""
+    """Allow the shorter forms that the file may have and the checked object has not."""
     validation = schema["$defs"]["DataSpec"]["properties"]["validation"]
     validation["anyOf"] = [{"const": "none"}, *validation["anyOf"]]
     row = schema["$defs"]["Row"]

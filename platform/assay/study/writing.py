@@ -86,7 +86,7 @@ def _method(study: Study, cell: Cell) -> str:
 
 
 def _split_config(plan: Plan, point: Point) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the study and its levels set, and what was drawn; the preset has the rest."""
+    """Split what the study and its levels set from what was drawn; the preset has the rest."""
     assert point.config is not None
     searched = next(one for one in plan.searched if one.cell.name == point.cell)
     own = named_config(plan.study, searched.cell.levels)
