@@ -83,7 +83,7 @@ def _cell(one: Figure) -> str:
 
 
 def say_broken(one: Figure) -> str:
-    """What does not hold, in a sentence."""
+    """Name in a sentence what does not hold."""
     return (
         f"{SECTIONS[one.section]}: {one.row}, {one.column}: {one.value:.1f} % of {one.draws:,} draws, "
         f"at most {one.most:g} % (+ 2 standard errors of {one.error:.2f}) may be."

@@ -72,14 +72,14 @@ class Site(NamedTuple):
 
 
 class Seconds(NamedTuple):
-    """Of one step: on the clock, and of CPU of server and browser."""
+    """Seconds of one step: on the clock, and of CPU of server and browser."""
 
     wall: float
     cpu: float
 
 
 class Taken(NamedTuple):
-    """What was measured, a value for each round."""
+    """Measurements, a value for each round."""
 
     seconds: dict[tuple[str, str, str], list[Seconds]]  # by site, step and reader
     memory: dict[str, list[float]]  # by site: GB at most
@@ -89,7 +89,7 @@ class Taken(NamedTuple):
 
 
 def tracked(plan: Plan, store: Store) -> list[TrackedTrial]:
-    """What the other programs keep of the trials; one without a result has 0."""
+    """Trials as the other programs keep them; one without a result has 0."""
     records = store.records(trial.id for trial in plan.trials)
     results = {name: record.result for name, record in records.items()}
     return [

@@ -1,4 +1,4 @@
-"""What a reader does on the pages that ``benchmarks.dashboard`` measures, and how long they may take.
+"""Steps of a reader on the pages that ``benchmarks.dashboard`` measures, and the seconds they may take.
 
 Each way of acting returns the seconds until what was asked for is shown. A page is opened from an empty one,
 so that no program only swaps a part of what it shows already.
@@ -34,7 +34,7 @@ _SLIDER_TO_PAINT = """
 
 
 class Step(NamedTuple):
-    """What a reader does."""
+    """Step of a reader."""
 
     name: str
     limit: float | None  # seconds
@@ -119,7 +119,7 @@ def _move_slider_in_difference(page: Page, url: str) -> float:
 
 
 def study_steps(cell: str) -> tuple[Step, ...]:
-    """Of a study with thousands of trials; ``cell``: one of its cells."""
+    """Steps through a study with thousands of trials; ``cell``: one of its cells."""
     return (
         Step("first page", _PAGE, _visit("/", f".st-key-study-{STUDY} .bar")),
         Step("table of the cells", None, _visit(f"/table?study={STUDY}", "[data-testid=stDataFrame] canvas")),
@@ -132,7 +132,7 @@ def study_steps(cell: str) -> tuple[Step, ...]:
 
 
 def search_steps() -> tuple[Step, ...]:
-    """Of a search with thousands of points."""
+    """Steps through a search with thousands of points."""
     return (
         Step("search page", None, _visit(f"/search?study={SEARCH}", ".parallel[data-ready]")),
         Step("brush", _FILTER, _brush),

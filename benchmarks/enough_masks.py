@@ -1,4 +1,4 @@
-"""How often the interval of "masks that are enough" holds the truth.
+"""Coverage of the interval of "masks that are enough".
 
     python -m benchmarks.enough_masks [--draws 1000]
 

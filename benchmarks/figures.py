@@ -1,4 +1,4 @@
-"""What the calibration measures: figures with their bounds, and the work that gives them.
+"""Figures of the calibration with their bounds, and the work that gives them.
 
 A figure may carry that of the simulation by which the method was chosen (``design``; 20,000 draws, with scipy
 and statsmodels alone), and a bound that it must keep.
@@ -43,7 +43,7 @@ SECTIONS = {
     "failed": "10 repeats, 10 % of the trials diverge: p ≤ .05",
     "looks": "Adding repeats from 5 to 10, or once from 5 to 10, until `shown`",
     "bold": "The truly best cell is bold, or no cell is",
-    "luck": "Test-set uncertainty: coverage of the interval over test items",
+    "items": "Test-set uncertainty: coverage of the interval over test items",
 }
 
 
@@ -68,7 +68,7 @@ class Figure:
 
     @property
     def broken(self) -> bool:
-        """Whether the bound is exceeded by more than two standard errors."""
+        """True where the bound is exceeded by more than two standard errors."""
         return self.most is not None and self.value > self.most + 2 * self.error
 
 

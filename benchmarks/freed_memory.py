@@ -37,7 +37,7 @@ _OF_MALLOC = ("MALLOC_", "GLIBC_TUNABLES")  # settings of the C library's memory
 
 
 class Step(NamedTuple):
-    """What one process measured."""
+    """Measurements of one process."""
 
     seconds: float
     faults: float

@@ -1,4 +1,4 @@
-"""What benchmarks of one process share: their options, and seconds of several ways measured in turn."""
+"""Shared parts of benchmarks of one process: their options, and seconds of several ways measured in turn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often the label planner speaks, how often it is right, and how well its intervals hold.
+"""Calibration of the label planner: how often it speaks, how often it is right, how well its intervals hold.
 
     python -m benchmarks.label_planner [--draws 100]
 

@@ -18,7 +18,7 @@ _METRIC = "image_ap"
 
 
 class TrackedTrial(NamedTuple):
-    """What the three pages show of a trial."""
+    """Trial as the three pages show it."""
 
     name: str
     parameters: dict[str, float]

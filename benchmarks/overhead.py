@@ -64,7 +64,7 @@ def bare_tune_and_train(config: dict[str, float], scratch: Path) -> None:
 
 
 class Way(NamedTuple):
-    """How a study is trained."""
+    """Way to train a study."""
 
     trials: int
     pack: int

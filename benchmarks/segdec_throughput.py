@@ -114,7 +114,7 @@ def surfaces(config: SegDecConfig, masks: bool) -> ImageSet:
 
 
 def tasks(config: SegDecConfig) -> dict[str, tuple[Callable[[], object], Callable[[], object]]]:
-    """What is timed, two images each: ours and the plain loop."""
+    """Tasks to time, two images each: ours and the plain loop."""
     network, plain = new_network(config, 0, CPU), PlainNet(config)
     optimiser = torch.optim.SGD(network.parameters(), lr=config.lr)
     predictor = SegDecPredictor(network, config)

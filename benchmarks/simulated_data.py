@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from assay.analysis.statistics import Claim, ItemBootstrap, ItemInterval
 from benchmarks.figures import FALSE_POSITIVES, Figure, Simulation, misses, percent, rng_of
-from benchmarks.worlds import answers_of_pairs, average_precision, item_predictions, learner_scores
+from benchmarks.worlds import average_precision, item_predictions, learner_scores, results_of_pairs
 
 __all__ = ["ON_DATA"]
 
@@ -22,7 +22,7 @@ _LOUD, _QUIET = 0.4, 0.2  # what a training adds to its cell, which is drawn wit
 
 @dataclass(frozen=True)
 class _Learner:
-    """How the seeds of a learner come about, and which claim is looked at."""
+    """Learner: how its seeds come about, and which claim is looked at."""
 
     seed_noise: float
     claim: Claim = "new data"
@@ -61,9 +61,9 @@ def seeds_and_folds(row: str, draws: int) -> Iterator[Figure]:
     scores = learner.scores(rng_of("folds", row), draws)
     splits = "per_seed" if learner.own_splits else "prescribed"
     for place, seeds in enumerate(_SEEDS):
-        found = answers_of_pairs(*scores[:, :, :seeds], splits=splits, n_train=60, n_test=30)
-        answers = [next(one for one in claims if one.claim == learner.claim) for claims in found]
-        wrong = percent([misses(one) for one in answers])
+        results = results_of_pairs(*scores[:, :, :seeds], splits=splits, n_train=60, n_test=30)
+        of_claim = [next(result for result in claims if result.claim == learner.claim) for claims in results]
+        wrong = percent([misses(result) for result in of_claim])
         design = f"{learner.design[place]}" if learner.design else ""
         most = FALSE_POSITIVES if learner.held else None
         yield Figure("folds", row, f"S = {seeds}", wrong, draws, design, most)
@@ -97,37 +97,37 @@ _TEST_PARTS = {
 }
 
 
-def luck_of_items(name: str, draws: int) -> Iterator[Figure]:
+def item_intervals(name: str, draws: int) -> Iterator[Figure]:
     """Coverage of the AP on endless items: of one cell, and of its difference to an equal and a worse one."""
     part = _TEST_PARTS[name]
-    rng = rng_of("luck", name)
+    rng = rng_of("luck", name)  # a seed by name: the figures of docs/calibration.md were drawn with it
     shifts = {"one": part.shift, "equal": part.shift, "worse": part.shift - 0.5}
     endless = 400_000 // part.images
     large = item_predictions(rng, endless, part.images, part.defective(endless), shifts)
     truth = {
-        str(trial): float(average_precision(one["label"].to_numpy(), one["score"].to_numpy()))
-        for trial, one in large.groupby("trial")
+        str(trial): float(average_precision(rows["label"].to_numpy(), rows["score"].to_numpy()))
+        for trial, rows in large.groupby("trial")
     }
     covered: dict[str, list[bool]] = {"one cell": [], "difference of equals": [], "difference": []}
     for draw in range(draws):
         predictions = item_predictions(rng, part.items, part.images, part.defective(part.items), shifts)
-        luck = ItemBootstrap(predictions, seed=draw)
-        covered["one cell"] += _covers(luck.cell(["one"]), truth["one"])
+        bootstrap = ItemBootstrap(predictions, seed=draw)
+        covered["one cell"] += _covers(bootstrap.cell(["one"]), truth["one"])
         for column, other in (("difference of equals", "equal"), ("difference", "worse")):
-            found = luck.difference(["one"], [other])
-            covered[column] += _covers(found, truth["one"] - truth[other])
+            interval = bootstrap.difference(["one"], [other])
+            covered[column] += _covers(interval, truth["one"] - truth[other])
     row = f"{name}, AP {truth['one']:.3f}"
     for column, held in covered.items():
         design = {"one cell": f"{part.design[0]}", "difference of equals": f"{part.design[1]}"}
-        yield Figure("luck", row, column, percent(held), len(held), design.get(column, ""))
+        yield Figure("items", row, column, percent(held), len(held), design.get(column, ""))
 
 
-def _covers(luck: ItemInterval, truth: float) -> list[bool]:
+def _covers(interval: ItemInterval, truth: float) -> list[bool]:
     """Nothing where there is no interval."""
-    return [] if luck.low is None or luck.high is None else [luck.low <= truth <= luck.high]
+    return [] if interval.low is None or interval.high is None else [interval.low <= truth <= interval.high]
 
 
 ON_DATA: tuple[Simulation, ...] = (
     *(Simulation(seeds_and_folds, row, 3_000) for row in _LEARNERS),
-    *(Simulation(luck_of_items, name, 300) for name in _TEST_PARTS),
+    *(Simulation(item_intervals, name, 300) for name in _TEST_PARTS),
 )

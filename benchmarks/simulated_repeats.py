@@ -27,7 +27,7 @@ from benchmarks.figures import (
     rng_of,
     significant,
 )
-from benchmarks.worlds import DEFECTS, NO_EFFECT, WORLDS, World, answers_of_pairs, tidy_table
+from benchmarks.worlds import DEFECTS, NO_EFFECT, WORLDS, World, results_of_pairs, tidy_table
 
 __all__ = ["ON_REPEATS"]
 
@@ -67,7 +67,7 @@ def one_comparison(asked: tuple[str, int], draws: int) -> Iterator[Figure]:
     name, n = asked
     world = WORLDS[name]
     a, b = world.draw(rng_of("pair", name, n), draws, n)
-    found = [answers[0] for answers in answers_of_pairs(a, b)]
+    found = [answers[0] for answers in results_of_pairs(a, b)]
     place, column = REPEATS.index(n), f"n = {n}"
     held = world.no_effect and n >= 5
     t_design = f"{_T_DESIGN[name][place]}"
@@ -95,7 +95,7 @@ def power(asked: tuple[int, int], draws: int) -> Iterator[Figure]:
     effect, n = asked
     rng = rng_of("power", effect, n)
     base = rng.normal(0.5, 0.02, (draws, n))
-    found = [one for (one,) in answers_of_pairs(base + rng.normal(effect * 0.02, 0.02, (draws, n)), base)]
+    found = [one for (one,) in results_of_pairs(base + rng.normal(effect * 0.02, 0.02, (draws, n)), base)]
     by_test = {
         "t interval": percent([misses(one) for one in found]),
         "exact test": percent(list(map(significant, found))),
@@ -147,7 +147,7 @@ def looking_again(world: World, draws: int) -> Iterator[Figure]:
         ever = {"p as it is": np.zeros(draws, bool), "p times the looks": np.zeros(draws, bool)}
         for place, n in enumerate(numbers):
             for row, earlier in (("p as it is", ()), ("p times the looks", numbers[:place])):
-                found = answers_of_pairs(a[:, :n], b[:, :n], earlier_looks=earlier)
+                found = results_of_pairs(a[:, :n], b[:, :n], earlier_looks=earlier)
                 ever[row] |= np.array([one.verdict == "shown" for (one,) in found])
         for row, design in (("p as it is", "9.9" if len(numbers) > 2 else "4.7"), ("p times the looks", "")):
             most = FALSE_POSITIVES if row == "p times the looks" else None
@@ -155,7 +155,7 @@ def looking_again(world: World, draws: int) -> Iterator[Figure]:
 
 
 def bold(asked: tuple[str, int], draws: int) -> Iterator[Figure]:
-    """Whether the truly best cell (all equal: the first) is among the bold ones, for 4 and 8 cells."""
+    """Share of draws with the truly best cell (all equal: the first) among the bold, for 4 and 8 cells."""
     name, n = asked
     for cells in (4, 8):
         rng = rng_of("bold", name, n, cells)
@@ -209,7 +209,7 @@ _FAILED_DESIGN = {"at random": (4.4, 4.9, 1.8), "low scores, both cells": (4.3, 
 
 
 def failures(name: str, draws: int) -> Iterator[Figure]:
-    """What diverged left out, set to the worst value, and as assay has it: both must agree."""
+    """Tests with diverged trials left out, set to the worst value, and as assay has it: both must agree."""
     rng = rng_of("failed", name)
     scores = rng.normal(0.8, 0.02, (2, draws, 10))
     low = scores < 0.8 + 0.02 * -1.2816
@@ -222,10 +222,10 @@ def failures(name: str, draws: int) -> Iterator[Figure]:
 
     def asked(status: str) -> list[ComparisonResult]:
         marked = np.where(lost, status, "finished")
-        return [one for (one,) in answers_of_pairs(a, b, status={"a": marked[0], "b": marked[1]})]
+        return [one for (one,) in results_of_pairs(a, b, status={"a": marked[0], "b": marked[1]})]
 
     complete, both = asked("missing"), asked("diverged")
-    worst = [one for (one,) in answers_of_pairs(*np.where(lost, 0.0, scores))]
+    worst = [one for (one,) in results_of_pairs(*np.where(lost, 0.0, scores))]
     for place, (column, found) in enumerate(
         {"left out": complete, "worst value": worst, "both (assay)": both}.items()
     ):

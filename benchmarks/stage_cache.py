@@ -89,7 +89,7 @@ def table(arms: list[Arm], what: str) -> str:
 
 
 def counted(store: Store) -> str:
-    """What the stages of each study in ``store`` cost, each once and for each trial that used it."""
+    """Costs of the stages of each study in ``store``, each once and for each trial that used it."""
     lines = [
         "| study | trials | seconds in stages | if none were shared | of that |",
         "|---|---|---|---|---|",

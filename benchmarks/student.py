@@ -23,7 +23,7 @@ from benchmarks.interleaved import interleaved, options
 from trainables.cam.maps import CamMaps, MapSettings
 from trainables.cam.network import Classifier
 from trainables.focus import TRAINABLE, FocusConfig
-from trainables.focus.predictor import Chain, FocusPredictor, Judge
+from trainables.focus.predictor import Chain, FocusPredictor, Nets
 from trainables.nn.labels.segmentation import SegmentationNet
 
 _IMAGES = 8
@@ -38,17 +38,17 @@ def settings(preset: str, size: tuple[int, int], *, distill: bool) -> FocusConfi
 
 
 def ways(preset: str, size: tuple[int, int]) -> dict[str, Callable[[Tensor], object]]:
-    """What is timed, by name."""
+    """Ways to time, by name."""
     config = settings(preset, size, distill=False)
     cam = CamMaps(Classifier(config), MapSettings(recentre=True)).eval()
     nets = [SegmentationNet(config) for _ in range(2)]
     chain = Chain(cam, nets[0], second=nets[1], inpainter=None, residual_scale=0.1, uses_crf=True)
-    judged = FocusPredictor(Judge(nets[1], cam, uses_crf=True), config, chain)
+    whole = FocusPredictor(Nets(nets[1], cam, uses_crf=True), config, chain)
     student_config = settings(preset, size, distill=True)
-    student = FocusPredictor(Judge.of(student_config), student_config)
+    student = FocusPredictor(Nets.of(student_config), student_config)
     return {
-        "whole": judged.predict_stages,  # all steps before the student
-        "score and net": judged.predict,
+        "whole": whole.predict_stages,  # all steps before the student
+        "score and net": whole.predict,
         "student": student.predict,
     }
 

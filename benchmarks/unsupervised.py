@@ -38,11 +38,11 @@ def patchwise(net: PatchNet, images_BCHW: Tensor) -> Tensor:
     padded = F.pad(images_BCHW, (before, after, before, after), mode="reflect")
     windows = padded.unfold(2, net.field, 1).unfold(3, net.field, 1)
     height, width = windows.shape[2:4]
-    found: list[Tensor] = []
+    descriptors: list[Tensor] = []
     for start in range(0, height * width, _CHUNK):
         places = [divmod(i, width) for i in range(start, min(start + _CHUNK, height * width))]
-        found.append(net(torch.stack([windows[0, :, i, j] for i, j in places])))
-    return torch.cat(found).T.reshape(1, -1, height, width)
+        descriptors.append(net(torch.stack([windows[0, :, i, j] for i, j in places])))
+    return torch.cat(descriptors).T.reshape(1, -1, height, width)
 
 
 def one_by_one(nets: FAnoGan, images_BCHW: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ def one_by_one(nets: FAnoGan, images_BCHW: Tensor) -> Tensor:
 
 def cases(quick: bool) -> list[tuple[str, Callable[[], Tensor], Callable[[], Tensor]]]:
     """Name, ours, naive."""
-    found: list[tuple[str, Callable[[], Tensor], Callable[[], Tensor]]] = []
+    pairs: list[tuple[str, Callable[[], Tensor], Callable[[], Tensor]]] = []
     generator = torch.Generator().manual_seed(0)
     size = (64, 64)
     images = torch.rand(1, 1, *size, generator=generator)
@@ -68,7 +68,7 @@ def cases(quick: bool) -> list[tuple[str, Callable[[], Tensor], Callable[[], Ten
         net = PatchNet(scale, 1, _WIDTH, _DESCRIPTOR)
         initialise(net, 0)
         name = f"descriptors, scale {scale}, {size[0]} × {size[1]}"
-        found.append((name, lambda net=net: net.dense(images), lambda net=net: patchwise(net, images)))
+        pairs.append((name, lambda net=net: net.dense(images), lambda net=net: patchwise(net, images)))
     for side in (128,) if quick else (128, 256):
         config = UnsupervisedConfig.model_validate(
             {
@@ -80,8 +80,8 @@ def cases(quick: bool) -> list[tuple[str, Callable[[], Tensor], Callable[[], Ten
         initialise(nets, 0)
         shown = torch.rand(1, 1, side, side, generator=generator)
         name = f"f-AnoGAN, stride 8, {side} × {side}"
-        found.append((name, lambda n=nets, x=shown: n.anomaly(x), lambda n=nets, x=shown: one_by_one(n, x)))
-    return found
+        pairs.append((name, lambda n=nets, x=shown: n.anomaly(x), lambda n=nets, x=shown: one_by_one(n, x)))
+    return pairs
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 A world draws the scores of two cells, repeat by repeat. Most have no effect: the differences are symmetric
 about 0, whatever the scores look like. In the *stress* worlds the cells have the same mean and other shapes;
-no test is exact there. ``answers_of_pairs`` asks assay about thousands of such studies at once.
+no test is exact there. ``results_of_pairs`` asks assay about thousands of such studies at once.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ __all__ = [
     "STRESS",
     "WORLDS",
     "World",
-    "answers_of_pairs",
     "average_precision",
     "item_predictions",
     "learner_scores",
+    "results_of_pairs",
     "tidy_table",
 ]
 
@@ -168,10 +168,10 @@ def tidy_table(
     )
 
 
-def answers_of_pairs(
+def results_of_pairs(
     a: Scores, b: Scores, *, status: Mapping[str, NDArray[Any]] | None = None, **options: Any
 ) -> list[tuple[ComparisonResult, ...]]:
-    """Of each draw, the answers (claim by claim) to "a minus b": every draw is a study and family of its own.
+    """Results of "a minus b" of each draw, claim by claim: every draw is a study and family of its own.
 
     Args:
         a: Draws × n, or draws × S × K.

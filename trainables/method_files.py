@@ -261,7 +261,7 @@ def _advice(error: Exception, source: MethodSource) -> str:
 
 
 def _folder(source: MethodSource) -> str:
-    """What file names in tracebacks begin with: a place that is nowhere, so that no other file is shown."""
+    """Start of file names in tracebacks: a place that is nowhere, so that no other file is shown."""
     return f"method-{source.hash}/"
 
 

@@ -1,1 +1,1 @@
-"""What the records of a study say: summaries, comparisons, uncertainty, the costs of labels."""
+"""Analysis of a study's records: summaries, comparisons, uncertainty, the costs of labels."""

@@ -147,7 +147,7 @@ def _groups(study: Study, costs: LabelCosts) -> list[list[LabelCell]]:
 
 
 def _is_grid(group: Sequence[LabelCell]) -> bool:
-    """Whether both kinds of label vary: with one alone there is nothing to choose between."""
+    """True where both kinds of label vary: with one alone there is nothing to choose between."""
     return len({round(cell.image_labels) for cell in group}) > 1 and len({round(c.masks) for c in group}) > 1
 
 

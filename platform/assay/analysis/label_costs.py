@@ -62,12 +62,12 @@ class LabelCosts:
 
     @property
     def is_ladder(self) -> bool:
-        """Whether cells differ in their methods, and not in labels alone."""
+        """True where cells differ in their methods, and not in labels alone."""
         return len({cell.cell.trainable for cell in self.cells}) > 1
 
     @property
     def logarithmic(self) -> bool:
-        """Whether hours are drawn on such an axis: where the most are over ten times the fewest."""
+        """True where hours are drawn on such an axis: the most are over ten times the fewest."""
         hours = [cell.hours for cell in self.cells]
         return max(hours) > _LOG_FROM * min(hours) > 0
 

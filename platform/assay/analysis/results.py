@@ -175,7 +175,7 @@ class StudyResults:
 
     @property
     def labels(self) -> LabelAnalysis | None:
-        """What labels buy; None where there is nothing to say of that."""
+        """Analysis of what labels buy; None where there are no label costs."""
         from assay.analysis.label_analysis import analyse_labels
 
         return self.once("labels", lambda: analyse_labels(self))
@@ -189,7 +189,7 @@ class StudyResults:
 
     @property
     def evaluated_points(self) -> Mapping[str, list[EvaluatedPoint]]:
-        """Of a search: searched cell → its points and what they are worth, as they were drawn."""
+        """Map each searched cell to its points and their values, in the order in which they were drawn."""
         search = self.plan.study.search
         if search is None:
             return {}
@@ -203,7 +203,7 @@ class StudyResults:
 
     @property
     def importance(self) -> Mapping[str, Mapping[str, float]]:
-        """Of a search: searched cell → parameter → share of the objective's variance."""
+        """Map each searched cell and parameter to its share of the objective's variance."""
         share = self.importance_of
         if share is None:
             return {}

@@ -23,7 +23,7 @@ __all__ = ["exit_code", "register", "run"]
 
 
 class Retry(StrEnum):
-    """What to try again although it has a record."""
+    """Trials to try again although they have a record."""
 
     failed = "failed"
 
@@ -159,7 +159,7 @@ def _print_results(out: Console, store: Store, results: StudyResults) -> None:
 
 
 def _pages(store: Store, storage: str, tracking_uri: str | None) -> str | None:
-    """How to see the runs in MLflow; None when they are nowhere."""
+    """Tell how to see the runs in MLflow; None when they are nowhere."""
     from assay.storage.files import redact
     from assay.tracking import default_uri
 

@@ -56,7 +56,7 @@ class _Family(NamedTuple):
 
     @property
     def within(self) -> bool:
-        """Whether results say in which cells they are: without factors there is nothing to be within."""
+        """True where results say in which cells they are: without factors there is nothing to be within."""
         return any(result.within for result in self.results)
 
     def decimals(self, result: ComparisonResult) -> int:

@@ -109,7 +109,7 @@ def _validation_notes(plan: ReportedPlan) -> list[str]:
 
 
 def _method_note(plan: ReportedPlan) -> list[str]:
-    """Which cell is trained with which method, where a study has several."""
+    """Name each cell's method, where a study has several."""
     cells: dict[str, list[str]] = {}
     for cell in plan.cells:
         cells.setdefault(cell.trainable, []).append(cell.name)

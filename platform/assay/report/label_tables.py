@@ -1,4 +1,4 @@
-"""What labels buy, as sections of a page: costs and front, steps, enough masks, what to label next."""
+"""Sections of a page about labels: costs and front, steps, enough masks, what to label next."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def label_sections(results: StudyResults) -> Iterator[Section]:
 
 
 def time_unit(costs: LabelCosts) -> tuple[float, str]:
-    """What an hour is in the unit that suits the costs, and its name: minutes below two hours."""
+    """An hour in the unit that suits the costs, and the unit's name: minutes below two hours."""
     return (1.0, "hours") if max(cell.hours for cell in costs.cells) >= _LONG else (60.0, "minutes")
 
 
@@ -199,7 +199,7 @@ def _hours_of(enough: Enough, everything: LabelCell, costs: LabelCosts, times: f
 
 
 def next_section(further: Sequence[NextLabels]) -> Section:
-    """What to label next, from each start."""
+    """Advise what to label next, from each start."""
     decimals = 3  # the planner takes shares only
     columns = (
         Column("start", "left"),

@@ -75,7 +75,7 @@ _STATUS: Mapping[str, Literal["FINISHED", "FAILED", "KILLED"]] = {
 
 @dataclass(frozen=True)
 class SyncReport:
-    """What one :meth:`MlflowMirror.sync` did."""
+    """Summary of one :meth:`MlflowMirror.sync`."""
 
     new: int = 0  # trials written, those of replaced records among them
     already: int = 0  # trials that MLflow had seen
@@ -84,12 +84,12 @@ class SyncReport:
 
     @property
     def complete(self) -> bool:
-        """Whether MLflow now has every record that was asked for."""
+        """True where MLflow now has every record that was asked for."""
         return self.away is None and not self.failed
 
 
 def default_uri(store: Store) -> str | None:
-    """Where runs are mirrored: ``MLFLOW_TRACKING_URI``, else SQLite beside the results.
+    """Address at which runs are mirrored: ``MLFLOW_TRACKING_URI``, else SQLite beside the results.
 
     None for results in an object store without that variable: there is no place for SQLite in it.
     """
@@ -364,7 +364,7 @@ class _Experiment:
                 return
 
     def _why_away(self) -> str | None:
-        """Whether it was this record's fault or MLflow does not answer at all."""
+        """Reason why MLflow does not answer at all; None where the fault was the record's own."""
         try:
             self._api.get_experiment(self._experiment)
         except _trouble() as error:
@@ -377,7 +377,7 @@ def _fields(point: Point) -> tuple[str, float, int, int]:
 
 
 def _trouble() -> tuple[type[Exception], ...]:
-    """What MLflow, its database and the network raise; a mistake of ours is none of these.
+    """Errors that MLflow, its database and the network raise; a mistake of ours is none of these.
 
     ImportError: MLflow loads a driver when a URI asks for it (``mysql://``).
     """

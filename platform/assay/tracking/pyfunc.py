@@ -105,8 +105,8 @@ def _load(folder: Path) -> Decide:
 
     def decide(photos: Sequence[NDArray[np.uint8]]) -> Decision:
         batch = np.stack(photos)
-        found = model.predict(batch[..., 0] if batch.shape[3] == 1 else batch)
-        return Decision(*(found[name] for name in Decision._fields))
+        outputs = model.predict(batch[..., 0] if batch.shape[3] == 1 else batch)
+        return Decision(*(outputs[name] for name in Decision._fields))
 
     return decide
 

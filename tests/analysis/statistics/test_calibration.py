@@ -15,7 +15,7 @@ import pytest
 from assay.analysis.statistics.item_bootstrap import weighted_ap
 from benchmarks.calibrate import BEGIN, END, PAGE, say_broken, section, write_block
 from benchmarks.figures import Figure
-from benchmarks.simulated_data import luck_of_items, seeds_and_folds
+from benchmarks.simulated_data import item_intervals, seeds_and_folds
 from benchmarks.simulated_repeats import failures, family_of_four, looking_again, one_comparison, power
 from benchmarks.worlds import NO_EFFECT, WORLDS, average_precision
 
@@ -70,8 +70,8 @@ def test_a_claim_holds_for_a_learner_whose_cells_are_exchangeable(row: str) -> N
     assert unbroken(list(seeds_and_folds(row, 300)))
 
 
-def test_test_luck_covers_the_score_on_endless_items() -> None:
-    covered = {one.column: one.value for one in luck_of_items("50 × 4", 60)}
+def test_the_item_interval_covers_the_score_on_endless_items() -> None:
+    covered = {one.column: one.value for one in item_intervals("50 × 4", 60)}
     assert covered["one cell"] >= 92.5 - 100 * 3 * np.sqrt(0.925 * 0.075 / 60)
     assert covered["difference of equals"] >= 94.3 - 100 * 3 * np.sqrt(0.943 * 0.057 / 60)
 

@@ -1,4 +1,4 @@
-"""Which cells of a table are printed bold: the best, and what the study cannot tell from it."""
+"""Choice of the cells that a table prints bold: the best, and those that the study cannot tell from it."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def best_cells(
     keys = pd.MultiIndex.from_arrays([table["seed"], table["fold"].fillna(-1).astype("int64")])
     rows = table.loc[keys.isin(shared)]
     others = [comparison(name, name, best) for name in names if name != best]
-    answers = compare(rows, others, metric=metric, splits=splits, part=part, test=test)
+    results = compare(rows, others, metric=metric, splits=splits, part=part, test=test)
     worse = {
-        one.cell_b
-        for one in answers
-        if one.verdict in ("shown", "suggested")
-        and one.claim == claims_of(scores, (best, str(one.cell_b)))[0]
+        result.cell_b
+        for result in results
+        if result.verdict in ("shown", "suggested")
+        and result.claim == claims_of(scores, (best, str(result.cell_b)))[0]
     }
     kept = frozenset(name for name in names if name not in worse) if worse else frozenset[str]()
     return Best(kept, claims_of(scores, names)[0], int(common.sum()))

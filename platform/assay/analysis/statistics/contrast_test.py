@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from assay.analysis.statistics import paired
 from assay.analysis.statistics.contrasts import Contrast
 from assay.analysis.statistics.score_table import Claim, Scores
-from assay.analysis.statistics.units import Units, units
+from assay.analysis.statistics.units import Units, units_of
 from trainables.metrics import Metric
 
 __all__ = ["ONE_SIDED", "TOO_FEW", "Measured", "is_at_bound", "measure"]
@@ -22,7 +22,7 @@ _UNEQUAL_SDS = 4.0
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What a contrast's units say before the family is known. None: it cannot be had, see ``notes``."""
+    """Test of one contrast before its family is known. None: it cannot be had, see ``notes``."""
 
     contrast: Contrast
     units: Units
@@ -56,18 +56,20 @@ def measure(
         resolution: Smallest step of the metric; stands for the spread where none was seen.
         test: The exact test.
     """
-    own = units(scores, contrast.weights, claim)
-    d = paired.rounded(own.first - own.second)
-    found = _tested(Measured(contrast, own, d, notes=_one_sided(own, scores, contrast)), resolution, test)
-    if not own.diverged:
-        return found
+    units = units_of(scores, contrast.weights, claim)
+    d = paired.rounded(units.first - units.second)
+    complete = _tested(
+        Measured(contrast, units, d, notes=_one_sided(units, scores, contrast)), resolution, test
+    )
+    if not units.diverged:
+        return complete
     worst = scores.metric.worst
     if worst is None:
-        note = f"{own.diverged} diverged, and {scores.metric.title} has no worst value: not tested"
-        return replace(found, p=None, p_t=1.0, notes=(*found.notes, note))
-    filled = units(scores, contrast.weights, claim, worst=worst)
+        note = f"{units.diverged} diverged, and {scores.metric.title} has no worst value: not tested"
+        return replace(complete, p=None, p_t=1.0, notes=(*complete.notes, note))
+    filled = units_of(scores, contrast.weights, claim, worst=worst)
     with_worst = Measured(contrast, filled, paired.rounded(filled.first - filled.second))
-    return _both(found, _tested(with_worst, resolution, test), f"{own.diverged} diverged", worst)
+    return _both(complete, _tested(with_worst, resolution, test), f"{units.diverged} diverged", worst)
 
 
 def _both(complete: Measured, filled: Measured, lost: str, worst: float) -> Measured:
@@ -80,56 +82,56 @@ def _both(complete: Measured, filled: Measured, lost: str, worst: float) -> Meas
     return replace(complete, p=max(complete.p, filled.p), p_t=max(complete.p_t, filled.p_t), notes=notes)
 
 
-def _tested(found: Measured, resolution: float | None, test: paired.Test) -> Measured:
-    own, d = found.units, found.d
-    if own.n <= TOO_FEW:
-        return found
-    exact = paired.exact_p(d, test) if own.exact else None
-    found = replace(found, test=test if own.exact else "Nadeau–Bengio t")
+def _tested(measured: Measured, resolution: float | None, test: paired.Test) -> Measured:
+    units, d = measured.units, measured.d
+    if units.n <= TOO_FEW:
+        return measured
+    exact = paired.exact_p(d, test) if units.exact else None
+    measured = replace(measured, test=test if units.exact else "Nadeau–Bengio t")
     if paired.has_no_spread(d):
-        return _without_spread(found, exact, resolution)
+        return _without_spread(measured, exact, resolution)
     sd = float(np.std(d, ddof=1))
-    p_t = paired.t_p(float(np.mean(d)), sd, own.variance, own.df)
+    p_t = paired.t_p(float(np.mean(d)), sd, units.variance, units.df)
     return replace(
-        found,
+        measured,
         p=p_t if exact is None else exact,
         p_t=p_t,
         sd=sd,
-        half_width=paired.t_half_width(sd, own.variance, own.df),
-        interval="t" if own.exact else "Nadeau–Bengio t",
+        half_width=paired.t_half_width(sd, units.variance, units.df),
+        interval="t" if units.exact else "Nadeau–Bengio t",
     )
 
 
-def _without_spread(found: Measured, exact: float | None, resolution: float | None) -> Measured:
+def _without_spread(measured: Measured, exact: float | None, resolution: float | None) -> Measured:
     """A t test of equal differences would be sure of anything: the smallest step of the metric stands in."""
-    own, d = found.units, found.d
+    units, d = measured.units, measured.d
     notes = ["no spread seen"]
     if not d.any():
-        differ = 100 * (1 - paired.ALPHA ** (1 / own.n))
+        differ = 100 * (1 - paired.ALPHA ** (1 / units.n))
         notes.append(f"all equal: with 95 % confidence fewer than {differ:.0f} % of repeats differ")
     if exact is None and d.any() and resolution is not None:
-        exact = paired.t_p(float(np.mean(d)), resolution, own.variance, own.df)
+        exact = paired.t_p(float(np.mean(d)), resolution, units.variance, units.df)
     return replace(
-        found,
+        measured,
         p=1.0 if exact is None else exact,
-        half_width=None if resolution is None else paired.t_half_width(resolution, own.variance, own.df),
+        half_width=None if resolution is None else paired.t_half_width(resolution, units.variance, units.df),
         interval="" if resolution is None else "smallest step of the metric",
-        notes=(*found.notes, *notes),
+        notes=(*measured.notes, *notes),
     )
 
 
 def is_at_bound(values: NDArray[np.float64], metric: Metric) -> bool:
-    """Whether half of the values or more are the best that the metric can be."""
+    """True where half of the values or more are the best that the metric can be."""
     best = 1.0 if metric.better == "higher" else 0.0
     return bool(2 * np.sum(values == best) >= len(values))
 
 
-def _one_sided(own: Units, scores: Scores, contrast: Contrast) -> tuple[str, ...]:
-    """Where one cell alone is skewed towards a bound, intervals covered 88–93 % in the simulations."""
-    if own.n <= TOO_FEW or contrast.pair is None:
+def _one_sided(units: Units, scores: Scores, contrast: Contrast) -> tuple[str, ...]:
+    """Note a spread towards one side: with such a cell intervals covered 88–93 % in the simulations."""
+    if units.n <= TOO_FEW or contrast.pair is None:
         return ()
-    at_bound = any(is_at_bound(side, scores.metric) for side in (own.first, own.second))
-    small, large = sorted(float(np.std(side, ddof=1)) for side in (own.first, own.second))
+    at_bound = any(is_at_bound(side, scores.metric) for side in (units.first, units.second))
+    small, large = sorted(float(np.std(side, ddof=1)) for side in (units.first, units.second))
     if at_bound or large > _UNEQUAL_SDS * small:
         return (ONE_SIDED,)
     return ()

@@ -1,4 +1,4 @@
-"""What is compared: weights of cells that sum to 0, so that a contrast has one value per repeat.
+"""Contrasts: weights of cells that sum to 0, so that each has one value per repeat.
 
 A comparison of two cells, a main effect and an interaction differ in their weights only; everything after is
 the same for them.
@@ -41,7 +41,7 @@ def comparison(name: str, start: str, end: str, within: str = "") -> Contrast:
 
 
 def main_effects(table: pd.DataFrame) -> list[Contrast]:
-    """Of a full factorial: for each factor, the mean of a level's cells minus that of its first level's.
+    """Main effects of a full factorial: the mean of a level's cells minus that of the first level's.
 
     Empty for any other design, where the cells of two levels differ in more than the level.
     """
@@ -56,7 +56,7 @@ def main_effects(table: pd.DataFrame) -> list[Contrast]:
 
 
 def interactions(table: pd.DataFrame) -> list[Contrast]:
-    """Of a full factorial: how much one factor's effect changes with another (difference of differences).
+    """Interactions of a full factorial: the change of one factor's effect with another's level.
 
     One for each two factors and each of their levels beyond the first; empty for any other design. The name
     says the levels where a factor has more than two.
@@ -66,10 +66,10 @@ def interactions(table: pd.DataFrame) -> list[Contrast]:
         return []
     return [
         Contrast(
-            f"{design.say(one, level)} × {design.say(other, other_level)}",
-            design.weights({one: (base, level), other: (other_base, other_level)}),
+            f"{design.step_name(factor, level)} × {design.step_name(other, other_level)}",
+            design.weights({factor: (base, level), other: (other_base, other_level)}),
         )
-        for (one, (base, *levels)), (other, (other_base, *other_levels)) in combinations(
+        for (factor, (base, *levels)), (other, (other_base, *other_levels)) in combinations(
             design.levels.items(), 2
         )
         for level, other_level in product(levels, other_levels)
@@ -90,16 +90,18 @@ class _Factorial:
         of_cells = {
             name.removeprefix(_FACTOR): [str(v) for v in table[name].to_numpy()[first]] for name in factors
         }
-        varied = {factor: found for factor, found in of_cells.items() if len(set(found)) > 1}
+        varied = {factor: column for factor, column in of_cells.items() if len(set(column)) > 1}
         names = [str(name) for name in table["cell"].to_numpy()[first]]
-        cells = {name: {factor: found[i] for factor, found in varied.items()} for i, name in enumerate(names)}
-        levels = {factor: list(dict.fromkeys(found)) for factor, found in varied.items()}
+        cells = {
+            name: {factor: column[i] for factor, column in varied.items()} for i, name in enumerate(names)
+        }
+        levels = {factor: list(dict.fromkeys(column)) for factor, column in varied.items()}
         crossed = {tuple(of_cell.values()) for of_cell in cells.values()}
         if len(levels) < 2 or not len(crossed) == len(cells) == prod(map(len, levels.values())):
             return None
         return cls(levels, cells)
 
-    def say(self, factor: str, level: str) -> str:
+    def step_name(self, factor: str, level: str) -> str:
         """``stop``, or ``supervision: full → few`` where there are other levels."""
         base, *others = self.levels[factor]
         return factor if len(others) == 1 else f"{factor}: {base} → {level}"

@@ -1,4 +1,4 @@
-"""How many masks are enough: from how many on no more than ``resolve`` is lost against all masks.
+"""Number of masks that is enough: from it on no more than ``resolve`` is lost against all masks.
 
 In every repeat the score is interpolated over log(1 + masks) between the trained cells. What is lost with m
 masks, d(m) = score with all − score with m, is then a paired difference like any other, with its mean and
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from assay.analysis.statistics.contrast_test import TOO_FEW
 from assay.analysis.statistics.paired import has_no_spread, rounded, t_half_width
 from assay.analysis.statistics.score_table import Claim, Splits, claims_of, read_scores
-from assay.analysis.statistics.units import Units, units
+from assay.analysis.statistics.units import Units, units_of
 
 __all__ = ["Enough", "enough_masks"]
 
@@ -47,7 +47,7 @@ def enough_masks(
     splits: Splits | Mapping[str, Splits] = "prescribed",
     part: str = "test",
 ) -> tuple[Enough, ...]:
-    """The answer for each claim that the repeats allow, the narrower first.
+    """Number of masks that is enough under each claim that the repeats allow, the narrower first.
 
     Args:
         table: One row per trial and metric (see :mod:`assay.analysis.statistics.score_table`).
@@ -64,40 +64,42 @@ def enough_masks(
     sign = 1.0 if scores.metric.better == "higher" else -1.0
     *fewer, everything = masks
     claims = claims_of(scores, masks)
-    found: list[Enough] = []
+    enough: list[Enough] = []
     for claim in claims:
         # Weights of 0: a repeat counts only where every cell of the line has a value.
         nothing = dict.fromkeys(masks, 0.0)
-        of_cells = [units(scores, nothing | {everything: 1.0, cell: -1.0}, claim) for cell in fewer]
-        lost = [sign * rounded(one.first - one.second) for one in of_cells]
-        found.append(_enough(of_cells[0], np.array([*lost, np.zeros(of_cells[0].n)]), masks, resolve))
-    return tuple(found)
+        of_cells = [units_of(scores, nothing | {everything: 1.0, cell: -1.0}, claim) for cell in fewer]
+        lost = [sign * rounded(units.first - units.second) for units in of_cells]
+        enough.append(_enough(of_cells[0], np.array([*lost, np.zeros(of_cells[0].n)]), masks, resolve))
+    return tuple(enough)
 
 
-def _enough(own: Units, lost: NDArray[np.float64], masks: Mapping[str, float], resolve: float) -> Enough:
+def _enough(units: Units, lost: NDArray[np.float64], masks: Mapping[str, float], resolve: float) -> Enough:
     """``lost``: cells × units."""
     at = np.log1p(list(masks.values()))
     numbers = np.arange(round(min(masks.values())), round(max(masks.values())) + 1)
-    notes = [f"{own.diverged} diverged and left out"] if own.diverged else []
+    notes = [f"{units.diverged} diverged and left out"] if units.diverged else []
     estimate: int | None = None
     ends: tuple[int, int] | None = None
-    if own.n:
+    if units.n:
         losses = np.array([np.interp(np.log1p(numbers), at, unit) for unit in lost.T])  # units × numbers
         mean = losses.mean(axis=0)
         estimate = _first_for_good(numbers, mean <= resolve)
         alike = [cell for cell, of_cell in zip(masks, lost[:-1], strict=False) if _no_spread(of_cell)]
-        if own.n <= TOO_FEW:
-            notes.append(f"{own.n} repeat{'s' * (own.n > 1)}: no interval")
+        if units.n <= TOO_FEW:
+            notes.append(f"{units.n} repeat{'s' * (units.n > 1)}: no interval")
         elif alike:
             notes.append(f"no spread seen at {', '.join(alike)}: no interval")
         else:
-            half = [t_half_width(float(sd), own.variance, own.df) for sd in losses.std(axis=0, ddof=1)]
+            half = [t_half_width(float(sd), units.variance, units.df) for sd in losses.std(axis=0, ddof=1)]
             not_too_few = int(numbers[np.argmax(mean - half <= resolve)])
             ends = not_too_few, _first_for_good(numbers, mean + half <= resolve)
     else:
         notes.append("no repeat has a value in every cell")
     low, high = ends or (None, None)
-    return Enough(own.claim, own.n, own.planned, int(numbers[-1]), estimate, low, high, "; ".join(notes))
+    return Enough(
+        units.claim, units.n, units.planned, int(numbers[-1]), estimate, low, high, "; ".join(notes)
+    )
 
 
 def _no_spread(lost: NDArray[np.float64]) -> bool:

@@ -1,9 +1,9 @@
-"""The answer to every comparison of a family: difference, interval, exact p, verdict.
+"""The result of every comparison of a family: difference, interval, exact p, verdict.
 
 The interval is the paired t, the p-value the exact sign-flip test, the correction Holm's; the claim ``new
 data`` takes Nadeau–Bengio's t for both. They were chosen by simulation: false positives at most 5.5 %,
 coverage at least 93 % from five repeats on, wherever nothing differs. Trade-off: below six repeats the
-exact test cannot reach .05; the answer is then ``suggested`` where the t test is sure, and never ``shown``.
+exact test cannot reach .05; the verdict is then ``suggested`` where the t test is sure, and never ``shown``.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class ComparisonResult:
 
     @property
     def disagree(self) -> bool:
-        """Whether interval and exact test (where it had a chance) differ about the same repeats."""
+        """True where interval and exact test (if it had a chance) differ about the same repeats."""
         if self.p is None or self.p_min is None or self.low is None or self.high is None or self.n_diverged:
             return False
         excludes = not self.low <= 0 <= self.high
@@ -138,16 +138,16 @@ def compare_families(
         families: Name → its contrasts; each is corrected by itself.
 
     Returns:
-        Name → its answers, as of :func:`compare`.
+        Name → its results, as of :func:`compare`.
     """
     scores = read_scores(table, metric, splits=splits, part=part)
     study = str(table["study"].iloc[0]) if len(table) else ""
-    ask = _Asked(scores, study, resolve, resolution, earlier_looks, test)
-    return {name: tuple(ask.family(name, contrasts)) for name, contrasts in families.items()}
+    tests = _FamilyTest(scores, study, resolve, resolution, earlier_looks, test)
+    return {name: tuple(tests.family(name, contrasts)) for name, contrasts in families.items()}
 
 
 @dataclass(frozen=True, eq=False)
-class _Asked:
+class _FamilyTest:
     """The scores of a study and how they are to be tested."""
 
     scores: Scores
@@ -160,33 +160,37 @@ class _Asked:
     def family(self, name: str, contrasts: Sequence[Contrast]) -> Iterator[ComparisonResult]:
         claims = [claims_of(self.scores, contrast.weights) for contrast in contrasts]
         for claim in CLAIMS:
-            members = [one for one, known in zip(contrasts, claims, strict=True) if claim in known]
+            members = [contrast for contrast, known in zip(contrasts, claims, strict=True) if claim in known]
             if members:
                 yield from self._claim(name, members, claim)
 
     def _claim(self, name: str, members: Sequence[Contrast], claim: Claim) -> Iterator[ComparisonResult]:
-        found = [
-            measure(self.scores, one, claim, resolution=self.resolution, test=self.test) for one in members
+        measured = [
+            measure(self.scores, contrast, claim, resolution=self.resolution, test=self.test)
+            for contrast in members
         ]
-        looks = [_looks(one.units, len(found), self.earlier_looks) for one in found]
+        looks = [_looks(member.units, len(measured), self.earlier_looks) for member in measured]
         # What could not be computed enters with p = 1.
-        p = [None if one.p is None else min(1.0, one.p * k) for one, k in zip(found, looks, strict=True)]
+        p = [
+            None if member.p is None else min(1.0, member.p * k)
+            for member, k in zip(measured, looks, strict=True)
+        ]
         adjusted = holm([1.0 if value is None else value for value in p])
-        adjusted_t = holm([min(1.0, one.p_t * k) for one, k in zip(found, looks, strict=True)])
-        for one, k, own_p, p_holm, p_t in zip(found, looks, p, adjusted, adjusted_t, strict=True):
-            tested = _Tested(one, len(found), k, own_p, p_holm, p_t <= ALPHA)
-            yield _answer(tested, self.scores, self.study, name, self.resolve)
+        adjusted_t = holm([min(1.0, member.p_t * k) for member, k in zip(measured, looks, strict=True)])
+        for member, k, p_alone, p_holm, p_t in zip(measured, looks, p, adjusted, adjusted_t, strict=True):
+            tested = _Tested(member, len(measured), k, p_alone, p_holm, p_t <= ALPHA)
+            yield _result(tested, self.scores, self.study, name, self.resolve)
 
 
-def results_table(answers: Sequence[ComparisonResult]) -> pd.DataFrame:
-    """One row per answer. ``more`` stands in three columns; the single differences are left out."""
+def results_table(results: Sequence[ComparisonResult]) -> pd.DataFrame:
+    """One row per result. ``more`` stands in three columns; the single differences are left out."""
     left_out = ("more", "note", "differences", "units", "n_diverged")
     names = [name for name in ComparisonResult.__dataclass_fields__ if name not in left_out]
     rows: list[list[object]] = []
-    for one in answers:
-        more = one.more
+    for result in results:
+        more = result.more
         settled = [None] * 3 if more is None else [more.estimate, more.low, more.high]
-        rows.append([*(getattr(one, name) for name in names), *settled, one.note])
+        rows.append([*(getattr(result, name) for name in names), *settled, result.note])
     return pd.DataFrame(rows, columns=[*names, "more", "more_low", "more_high", "note"])
 
 
@@ -194,7 +198,7 @@ def results_table(answers: Sequence[ComparisonResult]) -> pd.DataFrame:
 class _Tested:
     """A contrast and what its family makes of it."""
 
-    found: Measured
+    measured: Measured
     m: int
     looks: int
     p: float | None
@@ -203,16 +207,16 @@ class _Tested:
 
     @property
     def p_min(self) -> float | None:
-        units = self.found.units
+        units = self.measured.units
         if not units.exact or units.n <= TOO_FEW:
             return None
-        return smallest_p(int(np.count_nonzero(self.found.d)))
+        return smallest_p(int(np.count_nonzero(self.measured.d)))
 
     def verdict(self) -> Verdict:
-        found = self.found
-        if found.units.n <= TOO_FEW:
+        measured = self.measured
+        if measured.units.n <= TOO_FEW:
             return "too few"
-        if not found.d.any() and not found.units.diverged:
+        if not measured.d.any() and not measured.units.diverged:
             return "identical"
         if self.p is not None and self.p_holm <= ALPHA:
             return "shown"
@@ -220,61 +224,61 @@ class _Tested:
         return "suggested" if without_chance and self.sure_by_t else "open"
 
 
-def _answer(
+def _result(
     tested: _Tested, scores: Scores, study: str, family: str, resolve: float | None
 ) -> ComparisonResult:
-    found, verdict = tested.found, tested.verdict()
-    own, d = found.units, found.d
-    mean = float(np.mean(d)) if own.n else None
-    interval = None if mean is None or found.half_width is None else (mean, found.half_width)
-    pair = found.contrast.pair
+    measured, verdict = tested.measured, tested.verdict()
+    units, d = measured.units, measured.d
+    mean = float(np.mean(d)) if units.n else None
+    interval = None if mean is None or measured.half_width is None else (mean, measured.half_width)
+    pair = measured.contrast.pair
     sign = 1 if scores.metric.better == "higher" else -1
     return ComparisonResult(
         study=study,
         metric=scores.metric.name,
         family=family,
         m=tested.m,
-        comparison=found.contrast.name,
-        within=found.contrast.within,
+        comparison=measured.contrast.name,
+        within=measured.contrast.within,
         cell_a=pair[0] if pair else None,
         cell_b=pair[1] if pair else None,
-        claim=own.claim,
-        n_planned=own.planned,
-        n=own.n,
+        claim=units.claim,
+        n_planned=units.planned,
+        n=units.n,
         n_nonzero=int(np.count_nonzero(d)),
-        mean_a=float(np.mean(own.first)) if own.n else None,
-        mean_b=float(np.mean(own.second)) if own.n else None,
+        mean_a=float(np.mean(units.first)) if units.n else None,
+        mean_b=float(np.mean(units.second)) if units.n else None,
         difference=mean,
         low=interval[0] - interval[1] if interval else None,
         high=interval[0] + interval[1] if interval else None,
-        interval=found.interval,
-        test=found.test,
+        interval=measured.interval,
+        test=measured.test,
         p=tested.p,
         p_min=tested.p_min,
         p_holm=None if tested.p is None else tested.p_holm,
         looks=tested.looks,
-        g=None if found.sd is None else hedges_g(d),
+        g=None if measured.sd is None else hedges_g(d),
         better=int(np.sum(sign * d > 0)),
         tied=int(np.sum(d == 0)),
         verdict=verdict,
         more=_more(tested, resolve) if verdict in ("open", "suggested") else None,
-        note="; ".join(found.notes),
+        note="; ".join(measured.notes),
         differences=tuple(map(float, d)),
-        units=own.names,
-        n_diverged=own.diverged,
+        units=units.names,
+        n_diverged=units.diverged,
     )
 
 
 def _more(tested: _Tested, resolve: float | None) -> More | None:
-    found = tested.found
-    own = found.units
-    delta = resolve if resolve is not None else abs(float(np.mean(found.d)))
-    if found.sd is None or delta == 0 or not own.grows:
+    measured = tested.measured
+    units = measured.units
+    delta = resolve if resolve is not None else abs(float(np.mean(measured.d)))
+    if measured.sd is None or delta == 0 or not units.grows:
         return None
-    return more_repeats(own.n, found.sd, delta, tested.m, overlap=own.overlap)
+    return more_repeats(units.n, measured.sd, delta, tested.m, overlap=units.overlap)
 
 
-def _looks(own: Units, m: int, earlier: Sequence[int]) -> int:
+def _looks(units: Units, m: int, earlier: Sequence[int]) -> int:
     """Times that the test could have fired: now, and before seeds were added."""
-    fewest = enough_repeats(m) if own.exact else TOO_FEW + 1 if own.grows else 1
-    return max(1, len({seeds for seeds in (*earlier, own.seeds) if seeds >= fewest}))
+    fewest = enough_repeats(m) if units.exact else TOO_FEW + 1 if units.grows else 1
+    return max(1, len({seeds for seeds in (*earlier, units.seeds) if seeds >= fewest}))

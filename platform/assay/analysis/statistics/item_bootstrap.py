@@ -58,8 +58,10 @@ class ItemBootstrap:
         missing = [c for c in ("trial", "sample", "item", "label", "score") if c not in predictions.columns]
         if missing:
             raise ValueError(f"the predictions have no column {', '.join(missing)}")
-        if predictions.duplicated(["trial", "sample"]).any():
-            raise ValueError("a trial predicts each image once, found one twice")
+        repeated = predictions.duplicated(["trial", "sample"]).to_numpy()
+        if repeated.any():
+            twice = predictions["sample"].to_numpy(object)[repeated][0]
+            raise ValueError(f"a trial predicts each image once, found {twice} twice")
         item, sample = predictions["item"].to_numpy(object), predictions["sample"].to_numpy(object)
         names = np.where(pd.isna(item), sample, item).astype(str)
         items, codes = np.unique(names, return_inverse=True)
@@ -84,12 +86,12 @@ class ItemBootstrap:
 
         Where every trial ranks perfectly there is nothing to resample, and the note bounds what is missed.
         """
-        found = self._found(trials)
-        if not found:
+        usable = self._usable(trials)
+        if not usable:
             return ItemInterval(None, None, "no predictions with both classes")
-        ap = float(np.mean([trial.ap for trial in found]))
-        defective = len(frozenset[int]().union(*(trial.defective for trial in found)))
-        images = len(frozenset[str]().union(*(trial.samples for trial in found)))
+        ap = float(np.mean([trial.ap for trial in usable]))
+        defective = len(frozenset[int]().union(*(trial.defective for trial in usable)))
+        images = len(frozenset[str]().union(*(trial.samples for trial in usable)))
         if ap >= 1.0:
             missed = 100 * (1 - ALPHA ** (1 / defective))
             noun = "item" if defective == 1 else "items"
@@ -101,7 +103,7 @@ class ItemBootstrap:
         if defective < 2:
             return ItemInterval(None, None, "one defective item: nothing to resample")
         margin = 0.5 / images
-        logits = _logit(_mean_of([trial.resampled for trial in found]), margin)
+        logits = _logit(_mean_of([trial.resampled for trial in usable]), margin)
         half = float(stats.t.ppf(1 - ALPHA / 2, defective - 1)) * _sd(logits)
         centre = float(_logit(np.array([ap]), margin)[0])
         low, high = (_back(centre + step, margin) for step in (-half, half))
@@ -109,22 +111,22 @@ class ItemBootstrap:
 
     def difference(self, first: Sequence[str], second: Sequence[str]) -> ItemInterval:
         """Interval of mean AP of ``first`` minus mean AP of ``second``, on the score scale."""
-        one, other = self._found(first), self._found(second)
-        if not one or not other:
+        left, right = self._usable(first), self._usable(second)
+        if not left or not right:
             return ItemInterval(None, None, "no predictions with both classes")
-        items = len(frozenset[int]().union(*(trial.items for trial in (*one, *other))))
+        items = len(frozenset[int]().union(*(trial.items for trial in (*left, *right))))
         if items < 2:
             return ItemInterval(None, None, "one item: nothing to resample")
-        resampled = _mean_of([t.resampled for t in one]) - _mean_of([t.resampled for t in other])
-        difference = float(np.mean([t.ap for t in one]) - np.mean([t.ap for t in other]))
+        resampled = _mean_of([t.resampled for t in left]) - _mean_of([t.resampled for t in right])
+        difference = float(np.mean([t.ap for t in left]) - np.mean([t.ap for t in right]))
         half = float(stats.t.ppf(1 - ALPHA / 2, items - 1)) * _sd(resampled)
         if half == 0:
             return ItemInterval(None, None, "no resample changes the difference")
         return ItemInterval(difference - half, difference + half)
 
-    def _found(self, trials: Sequence[str]) -> list[_Trial]:
-        found = [self._trial(trial) for trial in trials if trial in self._rows]
-        return [trial for trial in found if trial is not None]
+    def _usable(self, trials: Sequence[str]) -> list[_Trial]:
+        resampled = [self._trial(trial) for trial in trials if trial in self._rows]
+        return [trial for trial in resampled if trial is not None]
 
     def _trial(self, name: str) -> _Trial | None:
         if name not in self._trials:

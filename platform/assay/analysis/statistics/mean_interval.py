@@ -16,7 +16,7 @@ import pandas as pd
 from assay.analysis.statistics.contrast_test import TOO_FEW, is_at_bound
 from assay.analysis.statistics.paired import has_no_spread, t_half_width
 from assay.analysis.statistics.score_table import Claim, Scores, Splits, claims_of, read_scores
-from assay.analysis.statistics.units import Units, units
+from assay.analysis.statistics.units import Units, units_of
 
 __all__ = ["MeanInterval", "mean_intervals"]
 
@@ -43,34 +43,34 @@ def mean_intervals(
         ValueError: If the table breaks its rules (see :mod:`assay.analysis.statistics.score_table`).
     """
     scores = read_scores(table, metric, splits=splits)
-    found: dict[str, MeanInterval] = {}
+    intervals: dict[str, MeanInterval] = {}
     for cell, column in scores.cells.items():
         if np.isnan(scores.values[scores.planned[:, column], column]).any():
             continue
         for claim in claims_of(scores, [cell]):
-            own = units(scores, {cell: 1.0}, claim)
-            if own.n > TOO_FEW:
-                if not has_no_spread(own.first):
-                    found[cell] = _interval(own, scores)
+            units = units_of(scores, {cell: 1.0}, claim)
+            if units.n > TOO_FEW:
+                if not has_no_spread(units.first):
+                    intervals[cell] = _interval(units, scores)
                 break
-    return found
+    return intervals
 
 
-def _interval(own: Units, scores: Scores) -> MeanInterval:
-    mean, sd = float(np.mean(own.first)), float(np.std(own.first, ddof=1))
-    half = t_half_width(sd, own.variance, own.df)
+def _interval(units: Units, scores: Scores) -> MeanInterval:
+    mean, sd = float(np.mean(units.first)), float(np.std(units.first, ddof=1))
+    half = t_half_width(sd, units.variance, units.df)
     low, high = (0.0, 1.0) if scores.metric.unit == "share" else (0.0, np.inf)
     return MeanInterval(
         low=max(low, mean - half),
         high=min(high, mean + half),
-        method=_method(own, scores),
-        claim=own.claim,
-        approximate=is_at_bound(own.first, scores.metric),
+        method=_method(units, scores),
+        claim=units.claim,
+        approximate=is_at_bound(units.first, scores.metric),
     )
 
 
-def _method(own: Units, scores: Scores) -> str:
-    if own.exact:
-        folds = " (means over folds)" if own.claim == "these folds" else ""
-        return f"t over {own.n} seeds{folds}"
-    return f"Nadeau–Bengio's t over {own.n} {'repeats' if own.grows else 'folds'}"
+def _method(units: Units, scores: Scores) -> str:
+    if units.exact:
+        folds = " (means over folds)" if units.claim == "these folds" else ""
+        return f"t over {units.n} seeds{folds}"
+    return f"Nadeau–Bengio's t over {units.n} {'repeats' if units.grows else 'folds'}"

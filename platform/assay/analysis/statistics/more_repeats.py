@@ -1,4 +1,4 @@
-"""How many more repeats would settle a comparison, with 80 % chance."""
+"""Number of further repeats that would settle a comparison, with 80 % chance."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ def _detectable(m: int, overlap: float | None) -> NDArray[np.float64]:
 
     def lacking(effect: float, effective: float, df: int) -> float:
         # The nearer tail only: the other holds less than 1e-5 here, and its distribution turns NaN far out.
-        found = power(effect, effective, ALPHA / m / 2, df=df, alternative="larger")
-        return float(found) - _POWER
+        reached = power(effect, effective, ALPHA / m / 2, df=df, alternative="larger")
+        return float(reached) - _POWER
 
     effects: list[float] = []
     for n in range(_FEWEST, MOST_REPEATS + 1):

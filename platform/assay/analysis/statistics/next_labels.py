@@ -1,4 +1,4 @@
-"""What to label next: whether the same hours gain more as image labels or as masks.
+"""Advice on what to label next: the same hours spent on image labels or on masks.
 
 A Gaussian process learns the score over log counts of both. A dot-product kernel is a straight line in log
 counts with Gaussian priors on its slopes; an RBF kernel, its variance floored, admits that real curves bend.
@@ -67,7 +67,7 @@ class EvenPrice(NamedTuple):
 
 @dataclass(frozen=True)
 class LabelAdvice:
-    """What further hours would bring, spent on one kind of label. None: it cannot be said, see ``reason``."""
+    """Gain of further hours, spent on one kind of label. None: it cannot be said, see ``reason``."""
 
     hours: float
     bought: Labels  # all hours on image labels; all hours on masks
@@ -95,7 +95,7 @@ def advise_labels(
     metric: str,
     part: str = "test",
 ) -> LabelAdvice:
-    """Whether further hours of labelling are better spent on image labels or on masks.
+    """Advise whether further hours of labelling are better spent on image labels or on masks.
 
     Args:
         table: One row per trial and metric (see :mod:`assay.analysis.statistics.score_table`).
@@ -237,7 +237,7 @@ def _draw_fit(values: Floats, x: Floats, z: Floats, rng: np.random.Generator) ->
 
 
 def _even(prices: Floats, p_masks: Floats) -> EvenPrice | None:
-    """Where P(masks gain more) has fallen to .5, between .9 and .1; None where it does not fall so far."""
+    """Find where P(masks gain more) falls to .5, between .9 and .1; None where it does not fall so far."""
     falling = np.minimum.accumulate(p_masks)
     if not len(prices) or not falling[0] >= _SURE > 1 - _SURE >= falling[-1]:
         return None

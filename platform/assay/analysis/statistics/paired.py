@@ -1,4 +1,4 @@
-"""What n paired differences say: exact sign-flip p, t interval, effect size.
+"""Statistics of n paired differences: exact sign-flip p, t interval, effect size.
 
 All functions take the differences ``d`` (one per repeat, 1-D) after :func:`rounded`, and give plain numbers.
 """
@@ -86,7 +86,7 @@ def exact_p(d: Differences, test: Test = "sign-flip") -> float:
 
 
 def has_no_spread(d: Differences) -> bool:
-    """Whether all differences are equal: a t test would then say p = 1e-31."""
+    """True where all differences are equal: a t test would then say p = 1e-31."""
     return bool(np.std(d, ddof=1) <= _NO_SPREAD * np.abs(d).max())
 
 

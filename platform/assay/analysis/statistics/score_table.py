@@ -107,7 +107,7 @@ def read_scores(
 
 
 def claims_of(scores: Scores, cells: Collection[str]) -> tuple[Claim, ...]:
-    """What the repeats of cells can say something about, the narrower claim first."""
+    """List the claims that the repeats of cells allow, the narrower first."""
     if scores.own_splits.issuperset(cells):
         return ("new data",)
     shared = scores.planned[:, scores.columns(list(cells))].all(axis=1)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from assay.analysis.statistics.score_table import Claim, Scores
 
-__all__ = ["Units", "units"]
+__all__ = ["Units", "units_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,11 +45,13 @@ class Units:
 
     @property
     def exact(self) -> bool:
-        """Whether units are exchangeable, so that signs may be flipped."""
+        """True where units are exchangeable, so that signs may be flipped."""
         return self.claim != "new data"
 
 
-def units(scores: Scores, weights: Mapping[str, float], claim: Claim, *, worst: float | None = None) -> Units:
+def units_of(
+    scores: Scores, weights: Mapping[str, float], claim: Claim, *, worst: float | None = None
+) -> Units:
     """The units of a contrast.
 
     Args:
@@ -104,8 +106,8 @@ def _means(
     sides: NDArray[np.float64], members: Mapping[str, NDArray[np.bool_]]
 ) -> tuple[tuple[str, ...], NDArray[np.float64]]:
     """Names of the units, and both sides of each: the means of its repeats, where it has any."""
-    found = {name: sides[chosen].mean(axis=0) for name, chosen in members.items() if chosen.any()}
-    return tuple(found), np.array(list(found.values())).reshape(-1, 2)
+    means = {name: sides[chosen].mean(axis=0) for name, chosen in members.items() if chosen.any()}
+    return tuple(means), np.array(list(means.values())).reshape(-1, 2)
 
 
 def _whole_seeds(
@@ -121,5 +123,8 @@ def _overlap(scores: Scores, folds: int) -> float:
     if folds > 1:
         return 1 / (folds - 1)
     if scores.test_share is None:
-        raise ValueError("the claim `new data` needs n_train and n_test of at least one trial")
+        raise ValueError(
+            "the claim `new data` needs n_train and n_test of at least one trial, "
+            f"and no trial of the {len(scores.names)} repeats has them"
+        )
     return scores.test_share

@@ -1,4 +1,9 @@
-"""Answers in plain words and numbers; every page that shows an answer takes them from here."""
+"""Results of comparisons in plain words and numbers.
+
+Every place that shows a :class:`ComparisonResult` in words takes them from here, so that the same comparison
+reads the same in the report, the dashboard and the command line. :func:`sentence` says all of a result, the
+others are its parts. The texts name no cell, because the place where they stand does.
+"""
 
 from __future__ import annotations
 
@@ -21,56 +26,56 @@ __all__ = [
 ]
 
 
-def sentence(answer: ComparisonResult, decimals: int) -> str:
-    """All of an answer: ``suggested: +0.021 [0.008, 0.034], better in 5 of 5. With 5 repeats the …``"""
-    if answer.difference is None:
-        return f"{answer.verdict}: no repeat is complete."
-    parts = [signed(answer.difference, decimals)]
-    if answer.n == 2:
-        one, other = (signed(value, decimals) for value in answer.differences)
-        parts = [f"{parts[0]} ({one} and {other})"]
-    elif answer.low is not None and answer.high is not None:
-        parts = [f"{parts[0]} {interval_text(answer.low, answer.high, decimals)}"]
-    text = f"{answer.verdict}: {parts[0]}, better in {better_text(answer)}."
-    if answer.p_holm is not None:
-        text = f"{text[:-1]}, p = {p_text(answer.p_holm)}."
-    further = [exact_test_text(answer), settle_text(answer, decimals), answer.note and f"{answer.note}."]
+def sentence(result: ComparisonResult, decimals: int) -> str:
+    """All of a result: ``suggested: +0.021 [0.008, 0.034], better in 5 of 5. With 5 repeats the …``"""
+    if result.difference is None:
+        return f"{result.verdict}: no repeat is complete."
+    parts = [signed(result.difference, decimals)]
+    if result.n == 2:
+        first, second = (signed(value, decimals) for value in result.differences)
+        parts = [f"{parts[0]} ({first} and {second})"]
+    elif result.low is not None and result.high is not None:
+        parts = [f"{parts[0]} {interval_text(result.low, result.high, decimals)}"]
+    text = f"{result.verdict}: {parts[0]}, better in {better_text(result)}."
+    if result.p_holm is not None:
+        text = f"{text[:-1]}, p = {p_text(result.p_holm)}."
+    further = [exact_test_text(result), settle_text(result, decimals), result.note and f"{result.note}."]
     return " ".join([text, *filter(None, further)])
 
 
-def better_text(answer: ComparisonResult) -> str:
+def better_text(result: ComparisonResult) -> str:
     """``3 of 5, 1 tied``, of the complete units."""
-    return f"{answer.better} of {answer.n}" + (f", {answer.tied} tied" if answer.tied else "")
+    return f"{result.better} of {result.n}" + (f", {result.tied} tied" if result.tied else "")
 
 
-def count_text(answer: ComparisonResult) -> str:
+def count_text(result: ComparisonResult) -> str:
     """``10``, or ``9 of 10``."""
-    return str(answer.n) if answer.n == answer.n_planned else f"{answer.n} of {answer.n_planned}"
+    return str(result.n) if result.n == result.n_planned else f"{result.n} of {result.n_planned}"
 
 
-def exact_test_text(answer: ComparisonResult) -> str:
-    """What the exact test cannot say yet, and from when it can; empty where it can."""
-    if answer.claim == "new data" or answer.n == 0 or answer.verdict == "identical":
+def exact_test_text(result: ComparisonResult) -> str:
+    """Tell how many repeats the exact test still needs; empty where it has enough."""
+    if result.claim == "new data" or result.n == 0 or result.verdict == "identical":
         return ""
-    nonzero = answer.n_nonzero
-    least = smallest_p(nonzero) * answer.looks
-    if least * answer.m <= ALPHA:
+    nonzero = result.n_nonzero
+    least = smallest_p(nonzero) * result.looks
+    if least * result.m <= ALPHA:
         return ""
-    family = enough_repeats(answer.m * answer.looks) - nonzero
-    alone = enough_repeats(answer.looks) - nonzero
-    if answer.n <= 2:
+    family = enough_repeats(result.m * result.looks) - nonzero
+    alone = enough_repeats(result.looks) - nonzero
+    if result.n <= 2:
         return f"The exact test can speak after {family} more repeats."
-    tied = f", {answer.tied} tied," if answer.tied else ""
-    text = f"With {answer.n} repeats{tied} the exact test cannot go below p = {p_text(min(1.0, least))}; "
+    tied = f", {result.tied} tied," if result.tied else ""
+    text = f"With {result.n} repeats{tied} the exact test cannot go below p = {p_text(min(1.0, least))}; "
     if alone > 0:
-        text += f"{alone} more could reach {p_text(smallest_p(nonzero + alone) * answer.looks)}"
-        return text + (f", this family of {answer.m} needs {family} more." if answer.m > 1 else ".")
-    return text + f"this family of {answer.m} needs {family} more."
+        text += f"{alone} more could reach {p_text(smallest_p(nonzero + alone) * result.looks)}"
+        return text + (f", this family of {result.m} needs {family} more." if result.m > 1 else ".")
+    return text + f"this family of {result.m} needs {family} more."
 
 
-def settle_text(answer: ComparisonResult, decimals: int) -> str:
+def settle_text(result: ComparisonResult, decimals: int) -> str:
     """``About 4 more repeats (2–13) would show a difference of 0.01 with 80 % chance.``; empty if settled."""
-    more = answer.more
+    more = result.more
     if more is None:
         return ""
     shown = f"a difference of {more.delta:.{decimals}g}"
@@ -83,9 +88,9 @@ def settle_text(answer: ComparisonResult, decimals: int) -> str:
     return f"About {more.estimate} more {noun} ({_range(more)}) would show {shown} with 80 % chance."
 
 
-def more_text(answer: ComparisonResult, decimals: int) -> str:
+def more_text(result: ComparisonResult, decimals: int) -> str:
     """``4 (2–13)``; ``> 50 (± 0.004)`` where 50 repeats in all do not suffice; empty if settled."""
-    more = answer.more
+    more = result.more
     if more is None:
         return ""
     if more.estimate is None:

@@ -1,4 +1,4 @@
-"""What pictures of scores share: colours, markers, letters, and files of the same bytes every time."""
+"""Shared parts of the pictures of scores: colours, markers, letters, and files of the same bytes."""
 
 from __future__ import annotations
 

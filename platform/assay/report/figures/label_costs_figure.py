@@ -94,7 +94,7 @@ def _draw_lines(figure: Figure, costs: LabelCosts, _: Mapping[str, MeanInterval]
 
 
 def _draw_fronts(axes: Axes, costs: LabelCosts, times: float) -> list[Line2D]:
-    """What the hours buy at best, as steps to the right edge; a ring, and its name, at each cell."""
+    """Draw the best that the hours buy, as steps to the right edge; a ring, and its name, at each cell."""
     edge = axes.get_xlim()[1]
     for front in costs.fronts:
         at = [cell.hours * times for cell in front]

@@ -50,7 +50,7 @@ def score_range(costs: LabelCosts, intervals: Mapping[str, MeanInterval]) -> tup
 
 
 def ladder_keys(costs: LabelCosts, intervals: Mapping[str, MeanInterval]) -> list[Line2D]:
-    """What the signs mean."""
+    """Legend of the signs."""
     front = "on the front: no cell is better for fewer or as many hours"
     keys = [key(GREY, f"mean of the repeats ({costs.repeats})", marker="o", linestyle="")]
     shown = [intervals[c.cell.name] for c in costs.cells if c.cell.name in intervals]
@@ -82,37 +82,39 @@ def draw_ladder(
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     drawn = _placed(figure, axes, costs, times)
-    by_name = {one.cell.cell.name: one for one in drawn}
+    by_name = {point.cell.cell.name: point for point in drawn}
     ways: list[Way] = []  # that names should not hide
     for line in costs.lines:
         of_line = [by_name[cell.cell.name] for cell in line]
         axes.plot(
-            [one.x for one in of_line], [one.cell.mean for one in of_line], color=of_line[0].colour,
+            [point.x for point in of_line], [point.cell.mean for point in of_line], color=of_line[0].colour,
             linewidth=1.5, alpha=0.6, zorder=3,
         )  # fmt: skip
-        ways.append([one.at for one in of_line])
+        ways.append([point.at for point in of_line])
     for front in costs.fronts:
         ways.append(_draw_front(axes, [by_name[cell.cell.name] for cell in front]))
-    for one in drawn:
-        interval = intervals.get(one.cell.cell.name)
+    for point in drawn:
+        interval = intervals.get(point.cell.cell.name)
         if interval is None:
-            axes.plot([one.x] * len(one.cell.values), one.cell.values, color=one.colour, zorder=4, **REPEAT)
+            axes.plot(
+                [point.x] * len(point.cell.values), point.cell.values, color=point.colour, zorder=4, **REPEAT
+            )
         else:
             ends = interval.low, interval.high
-            axes.plot([one.x] * 2, ends, color=one.colour, linewidth=_BAR, alpha=0.55, zorder=4)
+            axes.plot([point.x] * 2, ends, color=point.colour, linewidth=_BAR, alpha=0.55, zorder=4)
         axes.plot(
-            [one.x], [one.cell.mean], color=one.colour, marker=one.marker, markersize=_MARKER,
+            [point.x], [point.cell.mean], color=point.colour, marker=point.marker, markersize=_MARKER,
             markeredgecolor="white", zorder=6,
         )  # fmt: skip
-    taken = [box for one in drawn for box in _taken(axes, one, intervals, _INCH / figure.dpi)]
+    taken = [box for point in drawn for box in _taken(axes, point, intervals, _INCH / figure.dpi)]
     taken += [box for way in ways for box in _along(way)]
     _draw_names(figure, axes, drawn, taken)
 
 
 def _draw_front(axes: Axes, front: Sequence[_Drawn]) -> Way:
-    """What the hours buy at best, as steps to the right edge, and a ring around each cell."""
-    scores = [one.cell.mean for one in front]
-    at = [one.x for one in front]
+    """Draw the best that the hours buy, as steps to the right edge, and a ring around each cell."""
+    scores = [point.cell.mean for point in front]
+    at = [point.x for point in front]
     steps = [*at, axes.get_xlim()[1]]
     style: dict[str, Any] = {
         "color": GREY,
@@ -130,11 +132,11 @@ def _draw_front(axes: Axes, front: Sequence[_Drawn]) -> Way:
         "linestyle": "",
     }
     axes.plot(at, scores, zorder=5, **ring)
-    corners = [(other.at[0], one.at[1]) for one, other in pairwise(front)]
+    corners = [(other.at[0], point.at[1]) for point, other in pairwise(front)]
     return [
         place
-        for one, corner in zip(front, [*corners, front[-1].at], strict=True)
-        for place in (one.at, corner)
+        for point, corner in zip(front, [*corners, front[-1].at], strict=True)
+        for place in (point.at, corner)
     ]
 
 
@@ -169,36 +171,40 @@ def _draw_names(figure: Figure, axes: Axes, drawn: Sequence[_Drawn], taken: Sequ
     scale = _INCH / figure.dpi
     texts = [
         axes.annotate(
-            one.cell.cell.name, one.at, xycoords="figure points", ha="center", va="center", fontsize=9,
-            color=one.colour, zorder=7, bbox=_GROUND,
+            point.cell.cell.name, point.at, xycoords="figure points", ha="center", va="center", fontsize=9,
+            color=point.colour, zorder=7, bbox=_GROUND,
         )
-        for one in drawn
+        for point in drawn
     ]  # fmt: skip
     frame = axes.get_window_extent()
     extents = [text.get_window_extent() for text in texts]
     sizes = [(extent.width * scale, extent.height * scale) for extent in extents]
     within = Box(*(float(side) * scale for side in (frame.x0, frame.y0, frame.x1, frame.y1)))
-    places = place_names([one.at for one in drawn], sizes, taken, within)
-    for one, text, place, (width, height) in zip(drawn, texts, places, sizes, strict=True):
+    places = place_names([point.at for point in drawn], sizes, taken, within)
+    for point, text, place, (width, height) in zip(drawn, texts, places, sizes, strict=True):
         text.set_position((place.x, place.y))
         if place.distance >= _LEADER:
             # From the point to the nearest edge of the name.
             end = (
-                min(max(one.at[0], place.x - width / 2), place.x + width / 2),
-                min(max(one.at[1], place.y - height / 2), place.y + height / 2),
+                min(max(point.at[0], place.x - width / 2), place.x + width / 2),
+                min(max(point.at[1], place.y - height / 2), place.y + height / 2),
             )
-            style = {"arrowstyle": "-", "color": one.colour, "alpha": 0.5, "linewidth": 0.8, "shrinkA": 0}
+            style = {"arrowstyle": "-", "color": point.colour, "alpha": 0.5, "linewidth": 0.8, "shrinkA": 0}
             axes.annotate(
-                "", one.at, xytext=end, xycoords="figure points", textcoords="figure points",
+                "", point.at, xytext=end, xycoords="figure points", textcoords="figure points",
                 arrowprops={**style, "shrinkB": 5}, zorder=3,
             )  # fmt: skip
 
 
-def _taken(axes: Axes, one: _Drawn, intervals: Mapping[str, MeanInterval], scale: float) -> list[Box]:
+def _taken(axes: Axes, point: _Drawn, intervals: Mapping[str, MeanInterval], scale: float) -> list[Box]:
     """Marker and bar of a cell."""
-    x, y = one.at
-    half = (_RING if one.cell.on_front else _MARKER) / 2
-    interval = intervals.get(one.cell.cell.name)
-    ends = (min(one.cell.values), max(one.cell.values)) if interval is None else (interval.low, interval.high)
-    low, high = (float(axes.transData.transform((one.x, end))[1]) * scale for end in ends)
+    x, y = point.at
+    half = (_RING if point.cell.on_front else _MARKER) / 2
+    interval = intervals.get(point.cell.cell.name)
+    ends = (
+        (min(point.cell.values), max(point.cell.values))
+        if interval is None
+        else (interval.low, interval.high)
+    )
+    low, high = (float(axes.transData.transform((point.x, end))[1]) * scale for end in ends)
     return [Box(x - half, y - half, x + half, y + half), Box(x - _BAR, low, x + _BAR, high)]

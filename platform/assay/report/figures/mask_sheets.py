@@ -46,8 +46,8 @@ def overlay_sheet(results: StudyResults, store: Store, rows: int = 6) -> NDArray
     }
     if not maps:
         raise InputError(
-            "a picture needs a finished trial with probe images, and there is none yet. Run the study, with "
-            "keep.probes above 0."
+            "a picture needs a finished trial with probe images, and none of the "
+            f"{len(results.records)} records has any yet. Run the study, with keep.probes above 0."
         )
     first, *others = maps.values()
     common = [sample for sample in first if all(sample in other for other in others)]

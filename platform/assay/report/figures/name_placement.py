@@ -1,4 +1,4 @@
-"""Where the names of points go in a picture, so that none hides another or a point.
+"""Placement of the names of points in a picture, so that none hides another or a point.
 
 Each name takes the first of some places around its point, near ones first, that nothing stands in yet; where
 there is none, the place that hides least. Names come in a fixed order, so equal pictures stay equal.
@@ -29,7 +29,7 @@ class Box(NamedTuple):
     top: float
 
     def gap(self, x: float, y: float) -> float:
-        """How far a point is from the box."""
+        """Distance of a point from the box."""
         return math.hypot(max(self.left - x, x - self.right, 0.0), max(self.bottom - y, y - self.top, 0.0))
 
     @property
@@ -47,7 +47,7 @@ class Box(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a name stands: its middle, and how far that is from its point."""
+    """Place of a name: its middle, and the distance from there to its point."""
 
     x: float
     y: float
@@ -85,8 +85,8 @@ def place_names(
     """
     occupied = list(taken)
     places: list[Place] = []
-    for own, ((x, y), (width, height)) in enumerate(zip(points, sizes, strict=True)):
-        others = [point for number, point in enumerate(points) if number != own]
+    for number, ((x, y), (width, height)) in enumerate(zip(points, sizes, strict=True)):
+        others = [point for other, point in enumerate(points) if other != number]
         best, least = Place(x, y, 0.0), math.inf
         for distance in _DISTANCES:
             for direction in _DIRECTIONS:

@@ -47,7 +47,7 @@ def html_section(section: Section) -> str:
 
 
 def html_notes(table: TextTable, notes: Sequence[str]) -> str:
-    """What stands below a table; empty where that is nothing."""
+    """Notes below a table; empty where there are none."""
     return "\n".join(_Writer({}).notes(table, notes))
 
 

@@ -104,7 +104,7 @@ def escape(text: str) -> str:
     """Text as LaTeX shows it; a letter that not every LaTeX can set as its code, ``U+4E2D``."""
     escaped = "".join(map(_letter, unicodedata.normalize("NFC", text)))
     escaped = escaped.replace("--", "-{}-")  # or it would become a dash: `--format`
-    return _SUPERSCRIPT.sub(lambda found: rf"\textsuperscript{{{found[0].translate(_DIGITS)}}}", escaped)
+    return _SUPERSCRIPT.sub(lambda match: rf"\textsuperscript{{{match[0].translate(_DIGITS)}}}", escaped)
 
 
 def _letter(letter: str) -> str:
@@ -158,7 +158,7 @@ class _Writer:
         *,
         targets: bool = False,
     ) -> str:
-        """What belongs together: how a table is to be read, the table, its notes."""
+        """Join what belongs together: how a table is to be read, the table, its notes."""
         if table is None:
             return "\n\n".join(filter(None, [_text(intro), _notes((), notes)]))
         parts = [_text(intro), self._table(table, targets=targets), _notes(table.notes, notes)]

@@ -1,4 +1,4 @@
-"""What a report says, apart from how it is written: a :class:`Page` of tables, notes and pictures.
+"""Content of a report, apart from how it is written: a :class:`Page` of tables, notes and pictures.
 
 Texts are plain, with `code` in backticks as their only mark-up; each form escapes them for itself.
 """

@@ -9,7 +9,7 @@ __all__ = ["MyMethodConfig"]
 
 
 class MyMethodConfig(TrainableConfig, frozen=True, extra="forbid"):
-    """What a study may set below ``config``, beside what every method has."""
+    """Settings that a study may write below ``config``, beside those of every method."""
 
     epochs: int = Field(20, ge=1, description="Passes over the defective training images.")
     batch_size: int = Field(8, ge=2, description="Images of a step, half of them defective.")

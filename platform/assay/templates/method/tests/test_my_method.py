@@ -1,4 +1,4 @@
-"""What the method promises, on images that train in a second."""
+"""Promises of the method, on images that train in a second."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def test_it_finds_spots_that_it_has_not_seen_and_a_saved_model_says_the_same(tmp
     test = spots(2)
     images = images_to_tensor([sample.image for sample in test], torch.device("cpu"))
     prediction = predictor.predict(images)
-    found = prediction.heatmap.numpy() > 0.5
+    marked = prediction.heatmap.numpy() > 0.5
     masks = np.stack([test.masks.get(name, np.zeros((SIZE, SIZE), np.uint8)) for name in test.ids]) > 0
-    assert (found & masks).sum() / (found | masks).sum() > 0.4
+    assert (marked & masks).sum() / (marked | masks).sum() > 0.4
 
     predictor.save(tmp_path)
     again = TRAINABLE.load(tmp_path).predict(images)
