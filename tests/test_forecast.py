@@ -162,7 +162,7 @@ design: {full: all}
 def test_trials_that_differ_in_a_rate_only_have_one_shape(tmp_path: Path) -> None:
     plan, machine = _plan(tmp_path, extra=RATES)
     said: list[str] = []
-    forecast = forecast_study(plan, {}, machine, said.append)
+    forecast = forecast_study(plan, Store(tmp_path / "storage"), machine, said.append)
     assert [set(shape.cells) for shape in forecast.shapes] == [
         {"rate=slow stop=off", "rate=fast stop=off"},
         {"rate=slow stop=on", "rate=fast stop=on"},
@@ -173,7 +173,7 @@ def test_trials_that_differ_in_a_rate_only_have_one_shape(tmp_path: Path) -> Non
 
 def test_hours_are_of_all_missing_trials_over_those_at_once(tmp_path: Path) -> None:
     plan, machine = _plan(tmp_path)
-    forecast = forecast_study(plan, {}, machine, lambda text: None)
+    forecast = forecast_study(plan, Store(tmp_path / "storage"), machine, lambda text: None)
     (shape,) = forecast.shapes
     assert forecast.trial_hours == pytest.approx(3 * shape.seconds / 3600)
     assert forecast.hours == pytest.approx(forecast.trial_hours / 2)
@@ -187,7 +187,7 @@ space: {config.lr: {float: [0.001, 0.1], log: true}}
 replicate: {best: 1, seeds: [7, 8]}
 """
     plan, machine = _plan(tmp_path, extra=search)
-    forecast = forecast_study(plan, {}, machine, lambda text: None)
+    forecast = forecast_study(plan, Store(tmp_path / "storage"), machine, lambda text: None)
     assert sum(shape.missing for shape in forecast.shapes) == 5 * 3 + 2
 
 
@@ -195,6 +195,6 @@ def test_a_forecast_is_kept_beside_the_study(tmp_path: Path) -> None:
     plan, machine = _plan(tmp_path)
     store = Store(tmp_path / "storage")
     assert read_forecast(store, "price") is None
-    forecast = forecast_study(plan, {}, machine, lambda text: None)
+    forecast = forecast_study(plan, Store(tmp_path / "storage"), machine, lambda text: None)
     write_forecast(store, "price", forecast)
     assert read_forecast(store, "price") == forecast

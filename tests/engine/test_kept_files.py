@@ -11,7 +11,7 @@ import pytest
 from assay.analysis.results import StudyResults
 from assay.report.figures.mask_sheets import overlay_sheet
 from assay.storage import Environment, Store
-from assay.storage.retention import clean_plan, free, unkept_models
+from assay.storage.retention import KeepRule, clean_plan, free, unkept_models
 from assay.study import Trial
 from tests.analysis.made_studies import markdown_of
 from tests.engine.search_study import SEARCH, ToySearch
@@ -44,7 +44,7 @@ def keeping(toy: Toy, cache_root: Path) -> Callable[..., ToyStudy]:
 
 def _drop(study: ToyStudy, *others: ToyStudy) -> None:
     plans = [other.plan for other in others]
-    free(study.store, unkept_models(study.store, study.plan, study.records(), lambda: plans))
+    free(study.store, unkept_models(study.store, KeepRule.of(study.plan), study.records(), lambda: plans))
 
 
 def _files(store: Store, trial: str) -> list[str]:
@@ -165,7 +165,7 @@ def test_of_a_search_with_replicated_winners_those_keep_their_models(
         train_here(search.plan.model_copy(update={"trials": tuple(trials)}), search.store, cache_root)
 
     search.run(train=train)
-    free(search.store, unkept_models(search.store, search.grown, search.records(), list))
+    free(search.store, unkept_models(search.store, KeepRule.of(search.grown), search.records(), list))
     fresh = {trial.id for trial in search.grown.trials if trial.seed in (10, 11)}
     kept = {
         id_

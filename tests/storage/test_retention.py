@@ -8,7 +8,7 @@ import pytest
 
 from assay.storage import Environment, Record, Store
 from assay.storage.lease import Lease
-from assay.storage.retention import clean_plan, free, models_to_drop, unkept_models
+from assay.storage.retention import KeepRule, clean_plan, free, unkept_models
 from assay.study import Plan
 from tests.analysis.made_studies import STUDY, lose, make_plan, make_record
 from trainables.errors import InputError
@@ -48,27 +48,27 @@ def test_the_model_that_is_best_on_validation_is_kept_not_the_best_on_test(store
     records = finish(store)
     mine = [trial.id for trial in PLAN.trials if trial.cell == "supervision=full stop=on"]
     records |= {mine[i]: with_validation(records[mine[i]], value) for i, value in enumerate((0.5, 0.9, 0.1))}
-    dropped = models_to_drop(PLAN, records)
+    dropped = KeepRule.of(PLAN).dropped(records)
     assert [trial_id for trial_id in mine if trial_id not in dropped] == [mine[1]]
     assert len(dropped) == 8
 
 
 def test_where_errors_are_counted_the_fewest_are_best(store: Store) -> None:
     plan = make_plan(STUDY.replace("primary: image_ap, report: [fp,", "primary: fp, report: [image_ap,"))
-    dropped = models_to_drop(plan, finish(store, plan))
+    dropped = KeepRule.of(plan).dropped(finish(store, plan))
     assert {trial.seed for trial in plan.trials if trial.id not in dropped} == {0}
 
 
 @pytest.mark.parametrize(("models", "dropped"), [("all", 0), ("none", 12), ("best_per_cell", 8)])
 def test_keep_decides_how_many_models_go(store: Store, models: str, dropped: int) -> None:
-    assert len(models_to_drop(keeping(models), finish(store))) == dropped
+    assert len(KeepRule.of(keeping(models)).dropped(finish(store))) == dropped
 
 
 def test_nothing_of_a_cell_is_dropped_before_all_its_repeats_are_done(store: Store) -> None:
     records = finish(store)
     del records[PLAN.trials[0].id]
     ids = [trial.id for trial in PLAN.trials if trial.cell == PLAN.trials[0].cell]
-    assert not set(ids) & set(models_to_drop(PLAN, records))
+    assert not set(ids) & set(KeepRule.of(PLAN).dropped(records))
 
 
 def test_a_freed_model_is_noted_in_its_record_and_all_other_files_stay(store: Store) -> None:
@@ -95,10 +95,10 @@ def test_a_study_that_ends_frees_models_of_its_own_trials_only(store: Store) -> 
     mine = PLAN.model_copy(
         update={"trials": tuple(t for t in PLAN.trials if t.cell == "supervision=full stop=on")}
     )
-    found = unkept_models(store, mine, records, lambda: [keeping("none")])
+    found = unkept_models(store, KeepRule.of(mine), records, lambda: [keeping("none")])
     assert len(found) == 2
     assert {item.path.split("/")[1] for item in found} < {trial.id for trial in mine.trials}
-    assert unkept_models(store, mine, records, lambda: [keeping("all")]) == []
+    assert unkept_models(store, KeepRule.of(mine), records, lambda: [keeping("all")]) == []
 
 
 def test_other_studies_are_looked_at_only_when_there_is_a_model_to_drop(store: Store) -> None:
@@ -106,9 +106,9 @@ def test_other_studies_are_looked_at_only_when_there_is_a_model_to_drop(store: S
         raise InputError("a plan cannot be read")
 
     records = finish(store)
-    assert unkept_models(store, keeping("all"), records, unreadable) == []
+    assert unkept_models(store, KeepRule.of(keeping("all")), records, unreadable) == []
     with pytest.raises(InputError):
-        unkept_models(store, PLAN, records, unreadable)
+        unkept_models(store, KeepRule.of(PLAN), records, unreadable)
 
 
 def test_leftovers_of_finished_trials_are_listed_with_size_and_reason(store: Store) -> None:

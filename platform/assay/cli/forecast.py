@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,6 @@ if TYPE_CHECKING:
 
     from assay.storage import Store
     from assay.storage.forecast import Forecast, Machine, Shape
-    from assay.storage.record import Record
     from assay.study import Plan
 
 __all__ = ["format_truth", "show_forecast"]
@@ -20,9 +18,7 @@ __all__ = ["format_truth", "show_forecast"]
 _CELLS = 3  # named of a shape that has more
 
 
-def show_forecast(
-    plan: Plan, records: Mapping[str, Record], store: Store, data: Path | None, cache: Path
-) -> None:
+def show_forecast(plan: Plan, store: Store, data: Path | None, cache: Path) -> None:
     """Make the forecast, print it, and keep it beside the study's results."""
     from assay.cli.live import LiveView
     from assay.cli.output import console, duration
@@ -30,7 +26,7 @@ def show_forecast(
 
     out = console()
     with LiveView(console(stderr=True)) as view:
-        forecast = forecast_study(plan, records, _this_machine(plan, data, cache), view.message)
+        forecast = forecast_study(plan, store, _this_machine(plan, data, cache), view.message)
     write_forecast(store, plan.study.study, forecast)
     if not any(shape.missing for shape in forecast.shapes):
         out.print("forecast: nothing is left to train")

@@ -107,7 +107,7 @@ def plan(
     if forecast:
         from assay.cli.forecast import show_forecast
 
-        show_forecast(planned, records, store, data, cache)
+        show_forecast(planned, store, data, cache)
 
 
 def _parts(

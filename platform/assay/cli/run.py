@@ -130,12 +130,12 @@ def _drop_models(store: Store, results: StudyResults) -> str | None:
         Why they stay, if something is in the way: the study has its results all the same.
     """
     from assay.storage.plans import stored_plans
-    from assay.storage.retention import free, unkept_models
+    from assay.storage.retention import KeepRule, free, unkept_models
     from trainables.errors import InputError
 
     try:
         others = partial(stored_plans, store, but=results.name)
-        free(store, unkept_models(store, results.plan, results.records, others))
+        free(store, unkept_models(store, KeepRule.of(results.plan), results.records, others))
     except (InputError, OSError) as error:
         return str(error)
     return None

@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ from assay.engine.packs import (
     packs_beside_stages,
     stage_packs,
 )
-from assay.storage import Lease, Record, Store
+from assay.storage import Lease, Store
 from assay.storage.files import PATIENCE_SECONDS
 from assay.storage.method_store import keep_methods
 from assay.storage.search_points import with_points
@@ -107,20 +107,21 @@ def run_study(plan: Plan, store: Store, options: EngineOptions, scheduler: Any =
         if options.retry_failed:
             _forget_failed(plan, store)
         before = store.records(trial.id for trial in plan.trials)
-        _clear_stops(plan, store, before)
-        end = _train(plan, store, options, before, scheduler=scheduler, lease=lease)
+        missing = missing_trials(plan.trials, before)
+        _clear_stops(study, missing, store)
+        end = _train(plan, store, options, missing, scheduler=scheduler, lease=lease)
         plan = with_points(plan, store)
         records = store.records(trial.id for trial in plan.trials)
     count = [record.status for record in records.values()].count
-    missing = plan.pending_points + len(missing_trials(plan.trials, records))
+    remaining = plan.pending_points + len(missing_trials(plan.trials, records))
     in_budget = plan.study.budget is not None and not (end.interrupted or end.problems)
     return Outcome(
         finished=count("finished"),
         failed=count("failed"),
         diverged=count("diverged"),
         pruned=count("pruned"),
-        missing=0 if in_budget else missing,
-        postponed=missing if in_budget else 0,
+        missing=0 if in_budget else remaining,
+        postponed=remaining if in_budget else 0,
         trained_now=len(records.keys() - before.keys()),
         interrupted=end.interrupted,
         seconds=time.monotonic() - start,
@@ -128,11 +129,11 @@ def run_study(plan: Plan, store: Store, options: EngineOptions, scheduler: Any =
     )
 
 
-def _clear_stops(plan: Plan, store: Store, records: Mapping[str, Record]) -> None:
+def _clear_stops(study: str, missing: Sequence[Trial], store: Store) -> None:
     """Forget requests of earlier runs, those for trials where something lies that is not finished."""
-    clear_stop(store, "study", plan.study.study)
+    clear_stop(store, "study", study)
     begun = set(store.trials())
-    for trial in missing_trials(plan.trials, records):
+    for trial in missing:
         if trial.id in begun:
             clear_stop(store, "trial", trial.id)
 
@@ -147,13 +148,12 @@ def _train(
     plan: Plan,
     store: Store,
     options: EngineOptions,
-    records: Mapping[str, Record],
+    missing: list[Trial],
     *,
     scheduler: Any,
     lease: Lease,
 ) -> _End:
     in_flight: set[str] = set()
-    missing = missing_trials(plan.trials, records)
     search: Iterator[Content | None] | None = None
     if plan.study.search is not None:
         from assay.engine.search_packs import search_packs
@@ -178,7 +178,7 @@ def _train(
                 work.program = same_on_all_nodes(plan.trainables, store, work.folder, options.data_root)
             if search is not None:
                 work.packs = search
-                options.on_message(_format_search(plan, records, slots()))
+                options.on_message(_format_search(plan, missing, slots()))
             else:
                 packs = _plan_packs(work, missing)
                 work.packs = chain(_stages_first(work, missing), packs)
@@ -227,10 +227,11 @@ def _stages_first(work: _Work, missing: list[Trial]) -> Iterator[Content | None]
     yield from packs_beside_stages(free, tasks, work.in_flight, work.plan.study.resources.pack, work.slots)
 
 
-def _format_search(plan: Plan, records: Mapping[str, Record], slots: int) -> str:
+def _format_search(plan: Plan, missing: Sequence[Trial], slots: int) -> str:
     assert plan.study.search is not None
     at_once = min(slots, plan.study.search.batch * len(plan.searched))
-    return f"{len(records)} of {plan.size} trials of the search are trained, up to {at_once} packs at a time"
+    done = len(plan.trials) - len(missing)
+    return f"{done} of {plan.size} trials of the search are trained, up to {at_once} packs at a time"
 
 
 @dataclass

@@ -76,22 +76,21 @@ class _Group(NamedTuple):
     pending_points: list[int]  # one number: trials of points that are not drawn yet
 
 
-def forecast_study(
-    plan: Plan, records: Mapping[str, Record], machine: Machine, say: Callable[[str], None]
-) -> Forecast:
+def forecast_study(plan: Plan, store: Store, machine: Machine, say: Callable[[str], None]) -> Forecast:
     """Time one trial of each shape that has trials left.
 
     Args:
         plan: With its data opened; of a search, with the points drawn so far.
-        records: What has ended, by trial id.
+        store: Where trials that have ended left their records.
         machine: Data, device, and how many trials it holds at once.
-        say: Observation what is being timed.
+        say: Is told what is being timed.
 
     Raises:
         InputError, Diverged: If a trial cannot be trained; better now than tonight.
     """
     shapes: list[Shape] = []
     groups = _groups(plan)
+    records = store.records(trial.id for trial in plan.trials)
     torch.set_num_threads(plan.study.resources.cpus)
     keep_freed_memory()
     for number, group in enumerate(groups, start=1):
@@ -130,12 +129,12 @@ class _Cost(NamedTuple):
 
 
 def _groups(plan: Plan) -> list[_Group]:
-    found: dict[str, _Group] = {}
+    groups: dict[str, _Group] = {}
 
     def group(trial: Trial, cell: str) -> _Group:
-        one = found.setdefault(_shape_key(trial), _Group(trial, {}, [], [0]))
-        one.cells.setdefault(cell)
-        return one
+        of_shape = groups.setdefault(_shape_key(trial), _Group(trial, {}, [], [0]))
+        of_shape.cells.setdefault(cell)
+        return of_shape
 
     for trial in plan.trials:
         group(trial, trial.cell).ids.append(trial.id)
@@ -143,9 +142,9 @@ def _groups(plan: Plan) -> list[_Group]:
         left, cells = plan.pending_points, len(plan.searched)
         for index, searched in enumerate(plan.searched):
             trials = trials_of(searched, searched.cell, searched.repeats)
-            one = group(next(iter(trials)), searched.cell.name)
-            one.pending_points[0] += left // cells + (index < left % cells)
-    return list(found.values())
+            pending = group(next(iter(trials)), searched.cell.name).pending_points
+            pending[0] += left // cells + (index < left % cells)
+    return list(groups.values())
 
 
 def _shape_key(trial: Trial) -> str:
@@ -171,8 +170,8 @@ def _time(trial: Trial, machine: Machine, workers: int) -> _Cost:
     data = load_training(manifest, split, trial.supervision, images)
     loading = time.perf_counter() - start
     cost = measure(trainable, config, data, device=machine.device, seed=trial.seed, fold=trial.fold)
-    judged = (len(split.validation) + len(split.test)) * cost.image_seconds
-    seconds = loading + cost.train_seconds / workers + judged
+    evaluation = (len(split.validation) + len(split.test)) * cost.image_seconds
+    seconds = loading + cost.train_seconds / workers + evaluation
     return _Cost(seconds, peak_memory_mb(machine.device), cost.timed)
 
 

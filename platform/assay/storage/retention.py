@@ -1,4 +1,4 @@
-"""What may go: models that a study does not keep, and leftovers of attempts that came to nothing.
+"""Files that may go: models that a study does not keep, and leftovers of attempts that came to nothing.
 
 Records and the files that they name stay. The one exception are models under ``keep: {models: …}``: the
 record then says that they were removed, so that it still tells the truth about its files.
@@ -6,8 +6,9 @@ record then says that they were removed, so that it still tells the truth about 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Self
 
 from assay.storage.lease import holder
 from assay.storage.record import Record
@@ -16,7 +17,7 @@ from assay.storage.store import Store
 from assay.study import Plan
 from trainables.metrics import METRICS
 
-__all__ = ["Leftover", "clean_plan", "free", "models_to_drop", "unkept_models"]
+__all__ = ["KeepRule", "Leftover", "clean_plan", "free", "unkept_models"]
 
 Reason = Literal[
     "attempt that a later one replaced",
@@ -37,30 +38,49 @@ class Leftover(NamedTuple):
     reason: Reason
 
 
-def models_to_drop(plan: Plan, records: Mapping[str, Record]) -> list[str]:
-    """Ids of the trials whose model the study does not keep, of those that have one.
+@dataclass(frozen=True)
+class KeepRule:
+    """The models that a study keeps.
 
     ``best_per_cell`` keeps the model that is best on *validation* images by the primary metric: choosing by
     test scores would choose with the test data. Ties, and cells without validation scores, keep the first
     repeat. Nothing of a cell is dropped before all its repeats have a record. Of a search with `replicate`,
     the points that were only tried keep none.
     """
-    if plan.study.keep.models == "all":
-        return []
-    tried = {c.name for c in plan.cells if c.role == "point" and plan.study.replicate is not None}
-    of_cell: dict[str, list[str]] = {cell.name: [] for cell in plan.cells}
-    for trial in plan.trials:
-        of_cell[trial.cell].append(trial.id)
-    drop: list[str] = []
-    for name, ids in of_cell.items():
-        if not all(trial_id in records for trial_id in ids):
-            continue
-        have = [trial_id for trial_id in ids if _model_files(records[trial_id])]
-        kept = set[str]()
-        if plan.study.keep.models == "best_per_cell" and have and name not in tried:
-            kept.add(_best(have, records, plan.study.metrics.primary))
-        drop += [trial_id for trial_id in have if trial_id not in kept]
-    return drop
+
+    models: Literal["all", "best_per_cell", "none"]
+    metric: str  # that is best where one model of a cell is kept
+    trials: Mapping[str, Sequence[str]]  # cell → ids, in the order of its repeats
+    tried: Collection[str]  # cells of points that are trained again where they win
+
+    @classmethod
+    def of(cls, plan: Plan) -> Self:
+        """Read the rule of a plan; of a search, with the points drawn so far."""
+        again = plan.study.replicate is not None
+        trials: dict[str, list[str]] = {cell.name: [] for cell in plan.cells}
+        for trial in plan.trials:
+            trials[trial.cell].append(trial.id)
+        return cls(
+            models=plan.study.keep.models,
+            metric=plan.study.metrics.primary,
+            trials=trials,
+            tried={cell.name for cell in plan.cells if again and cell.role == "point"},
+        )
+
+    def dropped(self, records: Mapping[str, Record]) -> list[str]:
+        """Ids of the trials whose model the study does not keep, of those that have one."""
+        if self.models == "all":
+            return []
+        drop: list[str] = []
+        for name, ids in self.trials.items():
+            if not all(trial_id in records for trial_id in ids):
+                continue
+            have = [trial_id for trial_id in ids if _model_files(records[trial_id])]
+            kept = set[str]()
+            if self.models == "best_per_cell" and have and name not in self.tried:
+                kept.add(_best(have, records, self.metric))
+            drop += [trial_id for trial_id in have if trial_id not in kept]
+        return drop
 
 
 def clean_plan(store: Store, plans: Iterable[Plan] = ()) -> list[Leftover]:
@@ -77,38 +97,38 @@ def clean_plan(store: Store, plans: Iterable[Plan] = ()) -> list[Leftover]:
     ids = store.trials()
     records, problems = store.records_of(ids)
     unreadable = {problem.trial for problem in problems}
-    found: list[Leftover] = []
+    leftovers: list[Leftover] = []
     for trial_id in ids:
         record = records.get(trial_id)
         if record is not None:
-            found += _beside_the_record(store, record)
+            leftovers += _beside_the_record(store, record)
         elif not running and trial_id not in unreadable:
-            found += _without_a_record(store, trial_id)
+            leftovers += _without_a_record(store, trial_id)
     if not running:
-        found += _scratch(store)
-        found += _dead_stages(store)
-    return [*found, *_unkept_models(store, list(plans), records)]
+        leftovers += _scratch(store)
+        leftovers += _dead_stages(store)
+    return [*leftovers, *_unkept_models(store, [KeepRule.of(plan) for plan in plans], records)]
 
 
 def unkept_models(
-    store: Store, plan: Plan, records: Mapping[str, Record], others: Callable[[], Iterable[Plan]]
+    store: Store, rule: KeepRule, records: Mapping[str, Record], others: Callable[[], Iterable[Plan]]
 ) -> list[Leftover]:
-    """Models of ``plan``'s own trials that no study keeps.
+    """Models of a study's own trials that no study keeps.
 
     Args:
         store: The results.
-        plan: Whose trials are looked at, and no others.
-        records: Those of the plan.
+        rule: The study's; its trials are looked at, and no others.
+        records: Those of its trials.
         others: Gives the plans of the other studies, which may keep a model of a trial that they share; asked
             only when there is a model to drop.
     """
-    dropped = set(models_to_drop(plan, records))
+    dropped = set(rule.dropped(records))
     if not dropped:
         return []
     sharing = [other for other in others() if any(trial.id in dropped for trial in other.trials)]
     theirs = store.records({t.id for other in sharing for t in other.trials} - records.keys())
-    found = _unkept_models(store, [plan, *sharing], {**theirs, **records}, of=dropped)
-    return list(found)
+    rules = [rule, *(KeepRule.of(other) for other in sharing)]
+    return list(_unkept_models(store, rules, {**theirs, **records}, of=dropped))
 
 
 def free(store: Store, leftovers: Iterable[Leftover]) -> int:
@@ -131,8 +151,8 @@ def _best(trial_ids: list[str], records: Mapping[str, Record], primary: str) -> 
 
     def value(trial_id: str) -> float:
         result = records[trial_id].result
-        found = result.validation.get(primary) if result is not None else None
-        return float("-inf") if found is None else sign * found
+        score = result.validation.get(primary) if result is not None else None
+        return float("-inf") if score is None else sign * score
 
     return max(trial_ids, key=value)  # of equal ones the first
 
@@ -190,11 +210,11 @@ def _scratch(store: Store) -> Iterator[Leftover]:
 
 
 def _unkept_models(
-    store: Store, plans: list[Plan], records: Mapping[str, Record], of: Collection[str] | None = None
+    store: Store, rules: list[KeepRule], records: Mapping[str, Record], of: Collection[str] | None = None
 ) -> Iterator[Leftover]:
-    """Models that no plan keeps, of the trials ``of`` (None: of all)."""
-    dropped = [set(models_to_drop(plan, records)) for plan in plans]
-    planned = [{trial.id for trial in plan.trials} for plan in plans]
+    """Models that no study keeps, of the trials ``of`` (None: of all)."""
+    dropped = [set(rule.dropped(records)) for rule in rules]
+    planned = [{trial_id for ids in rule.trials.values() for trial_id in ids} for rule in rules]
     for trial_id in dict.fromkeys(trial_id for ids in dropped for trial_id in ids):
         wanted = any(
             trial_id in ids and trial_id not in gone for ids, gone in zip(planned, dropped, strict=True)
