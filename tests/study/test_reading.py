@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationInfo, field_validator
 
 from assay.study import Study, parse_study, read_study
+from assay.study.reading import check_model
 from trainables.errors import InputError
 
 HEAD = "study: s\ntrainable: toy\ndata: {reader: synthetic}\n"
@@ -121,6 +123,37 @@ def test_all_slips_are_named_at_once_in_the_order_of_the_file() -> None:
     assert [line.split(": ")[1] for line in lines] == ["data", "study", "metrics.primry", "repeats.seeds[0]"]
 
 
+class Refusing(BaseModel):
+    """Refuses every value of ``at``, with the text of ``rule``."""
+
+    rule: str
+    at: object
+
+    @field_validator("at")
+    @classmethod
+    def _refuse(cls, value: object, info: ValidationInfo) -> object:
+        raise ValueError(info.data["rule"])
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "expected"),
+    [
+        ("a side is odd", 4, "a side is odd, found 4"),
+        ("a side is odd", None, "a side is odd, found nothing"),
+        ("a side is odd. Add 1.", 4, "a side is odd. Add 1. Found 4."),
+        ("names of colours", ["red", "rot"], "names of colours, found ['red', 'rot']"),
+        ("a side is odd, found 4 in `a`", 4, "a side is odd, found 4 in `a`"),
+        ("a side is odd", "4" * 60, "a side is odd"),
+        ("a side is odd", {"a": 4}, "a side is odd"),
+        ("a side is odd", [{"a": 4}], "a side is odd"),
+    ],
+)
+def test_the_refusal_of_a_validator_shows_a_short_value_once(rule: str, value: object, expected: str) -> None:
+    checked, problems = check_model(Refusing, {"rule": rule, "at": value})
+    assert checked is None
+    assert [problem.message for problem in problems] == [expected]
+
+
 def test_directives_are_refused() -> None:
     assert "directives are not read" in message("%YAML 1.1\n---\n" + HEAD)
 
@@ -133,7 +166,7 @@ def test_directives_are_refused() -> None:
         ("rows: [{a: off, b: on, bb: on}]", "design.rows[0].bb: unknown factor `bb`; did you mean `b`?"),
         ("rows: []", "a design has at least one row"),
         ("one_at_a_time: {base: {a: off}}", "design.one_at_a_time.base: a cell has a level of every factor"),
-        ("full: all, rows: []", "a design is one of"),
+        ("full: all, rows: []", "found `full`, `rows`"),
         ("full: some", "design.full: should be 'all'"),
     ],
 )

@@ -104,7 +104,7 @@ def test_a_grid_is_as_large_as_its_space() -> None:
         ),
         (
             {"data": {"reader": "synthetic", "validation": "none"}},
-            "data.validation: a search is judged on validation images",
+            "data.validation: a search is evaluated on validation images",
         ),
         (
             {"search": {**SEARCH["search"], "sampler": "grid"}, "start": None},

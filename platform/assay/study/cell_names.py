@@ -71,7 +71,7 @@ def line_name(factors: Factors, levels: Levels, of: Collection[str]) -> str:
 
 
 def _are_switches(factors: Factors) -> bool:
-    """Whether every factor is on/off. One that is itself called so would read as a level."""
+    """True where every factor is on/off. One that is itself called so would read as a level."""
     return _SWITCH.isdisjoint(factors) and all(_SWITCH.issuperset(levels) for levels in factors.values())
 
 

@@ -85,10 +85,10 @@ def plan_comparisons(
     planner = _Planner(study, cells, settings)
     comparisons: list[Comparison] = []
     for spec, at in asked_comparisons(study):
-        found = list(planner.comparisons(spec, at))
-        if not found:
+        answering = list(planner.comparisons(spec, at))
+        if not answering:
             planner.problems.append(StudyProblem(at, _what_would_be_needed(study, spec, planner.levels)))
-        comparisons += found
+        comparisons += answering
     return comparisons, planner.problems
 
 
@@ -124,20 +124,20 @@ class _Planner:
         confounded: dict[str, _Confounded] = {}  # pairs that differ alike are told together
         factors = self.study.factors
         names = tuple((cell_name(factors, a), cell_name(factors, b)) for a, b in pairs)
-        for (one, other), (a, b) in zip(names, pairs, strict=True):
-            own = {
+        for (first, second), (a, b) in zip(names, pairs, strict=True):
+            bundled = {
                 path
-                for cell, levels in ((one, a), (other, b))
+                for cell, levels in ((first, a), (second, b))
                 for name in compared
                 for path in self._bundle(cell, name, levels[name])
             }
-            foreign = self.overridden.get(one, set()) | self.overridden.get(other, set())
+            foreign = self.overridden.get(first, set()) | self.overridden.get(second, set())
             outside: Difference = {}
-            differing = self._differing(one, other)
-            another = "trainable" in differing and "trainable" in own - foreign
+            differing = self._differing(first, second)
+            another = "trainable" in differing and "trainable" in bundled - foreign
             for path, values in differing.items():
                 of_method = another and is_own_setting(path)
-                if (of_method or is_below(path, own)) and not is_below(path, foreign):
+                if (of_method or is_below(path, bundled)) and not is_below(path, foreign):
                     bundle.setdefault(path, []).append(values)
                 elif path in self.study.allow:
                     allowed[path] = self.study.allow[path]
@@ -145,7 +145,7 @@ class _Planner:
                     outside[path] = values
             if outside:
                 alike = confounded.setdefault(canonical_json(outside), _Confounded(outside, []))
-                alike.pairs.append((one, other))
+                alike.pairs.append((first, second))
         comparison = Comparison(
             factor=factor,
             start=start,
@@ -156,12 +156,12 @@ class _Planner:
             allowed=allowed,
         )
         self.problems += [
-            StudyProblem(at, _format_confounded(comparison, one)) for one in confounded.values()
+            StudyProblem(at, _format_confounded(comparison, group)) for group in confounded.values()
         ]
         return comparison
 
     def _bundle(self, cell: str, factor: str, level: str) -> set[str]:
-        """What a level sets in a cell: the presets of its method count."""
+        """Settings of a level in a cell: the presets of its method count."""
         if level == NO_LEVEL:
             return set()
         trainable = self.settings[cell].trainable
@@ -170,9 +170,9 @@ class _Planner:
             self._bundles[key] = bundle_paths(trainable, self.study.factors[factor][level])
         return self._bundles[key]
 
-    def _differing(self, one: str, other: str) -> Difference:
-        """Where two cells differ; None where a side has no such path."""
-        cells = self.settings[one], self.settings[other]
+    def _differing(self, first: str, second: str) -> Difference:
+        """Settings in which two cells differ; None where a side has no such path."""
+        cells = self.settings[first], self.settings[second]
         alike = cells[0].trainable.name == cells[1].trainable.name
         a, b = (cell.flat if alike else cell.as_written for cell in cells)
         paths = [*a, *(path for path in b if path not in a)]
@@ -192,8 +192,8 @@ def improvement(start: Cell, source: str, best: Cell) -> Comparison:
     return _of_points(start, best, "search", source, "best")
 
 
-def _of_points(one: Cell, other: Cell, factor: str, start: str, end: str) -> Comparison:
-    before, after = flatten({"config": one.config}), flatten({"config": other.config})
+def _of_points(start_cell: Cell, end_cell: Cell, factor: str, start: str, end: str) -> Comparison:
+    before, after = flatten({"config": start_cell.config}), flatten({"config": end_cell.config})
     paths = dict.fromkeys([*before, *after])
     values = {path: (before.get(path), after.get(path)) for path in paths}
     values = {path: pair for path, pair in values.items() if pair[0] != pair[1]}
@@ -201,28 +201,28 @@ def _of_points(one: Cell, other: Cell, factor: str, start: str, end: str) -> Com
         factor=factor,
         start=start,
         end=end,
-        pairs=((one.name, other.name),),
+        pairs=((start_cell.name, end_cell.name),),
         paths=tuple(values),
         values=values,
     )
 
 
 def is_below(path: str, parents: set[str]) -> bool:
-    """Whether a path is one of those, or lies below one."""
+    """True where a path is one of ``parents``, or lies below one."""
     parts = path.split(".")
     return any(".".join(parts[:n]) in parents for n in range(1, len(parts) + 1))
 
 
-def _format_confounded(comparison: Comparison, found: _Confounded) -> str:
+def _format_confounded(comparison: Comparison, confounded: _Confounded) -> str:
     """The paths and both values side by side, under the names of the cells."""
-    one, other = found.pairs[0]
-    alike = len(found.pairs)
+    first, second = confounded.pairs[0]
+    alike = len(confounded.pairs)
     which = "two cells differ" if alike == 1 else f"{alike} pairs of cells differ alike"
-    rows = [("", one, other)]
-    rows += [(path, format_value(a), format_value(b)) for path, (a, b) in found.difference.items()]
+    rows = [("", first, second)]
+    rows += [(path, format_value(a), format_value(b)) for path, (a, b) in confounded.difference.items()]
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     lines = [f"      {path:<{widths[0]}}   {a:<{widths[1]}}   {b}" for path, a, b in rows]
-    reasons = ", ".join(f"{path}: why" for path in found.difference)
+    reasons = ", ".join(f"{path}: why" for path in confounded.difference)
     return "\n".join(
         [
             f"{comparison.name} is confounded, {which} outside {comparison.factor}:",

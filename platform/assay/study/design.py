@@ -63,7 +63,7 @@ def _cells(study: Study) -> Iterator[DesignCell]:
 
 
 def asked_comparisons(study: Study) -> list[tuple[ComparisonSpec, KeyPath]]:
-    """What is compared, and where the file says so: the stated comparisons, or those the design is made for.
+    """List the comparisons with their place in the file: the stated ones, or those the design is made for.
 
     One at a time: the base with each other level. Leave one out: the whole with and without each factor.
     Cumulative: each step with the one before. Rows and a full factorial compare only what is stated.

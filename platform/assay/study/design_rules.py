@@ -1,4 +1,4 @@
-"""What methods, factors, designs and comparisons must obey before a cell is made: names, rows, and size."""
+"""Rules that methods, factors, designs and comparisons obey before a cell is made: names, rows, and size."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _RESERVED = "override"  # the one key of a row that is no factor
 
 def reference_problems(study: Study) -> list[StudyProblem]:
     """No method, names of factors and levels that the study does not define, and rows that lack some."""
-    found = list(_nested_problems(study))  # the rules below walk the nesting
-    found = found or list(_design_problems(study)) or list(_too_many_trials(study))
-    return [*method_problems(study), *found, *_comparison_problems(study)]
+    problems = list(_nested_problems(study))  # the rules below walk the nesting
+    problems = problems or list(_design_problems(study)) or list(_too_many_trials(study))
+    return [*method_problems(study), *problems, *_comparison_problems(study)]
 
 
 def _comparison_problems(study: Study) -> Iterator[StudyProblem]:

@@ -87,8 +87,9 @@ def _as_the_file_has_it(schema: dict[str, Any]) -> None:
     row["additionalProperties"] = False
     lists = [*(schema["$defs"][way]["properties"]["across"] for way in _VARIED)]
     lists.append(schema["properties"]["nested"]["patternProperties"][NAME_PATTERN])
-    for one in lists:
-        one["patternProperties"][NAME_PATTERN] = _one_or_more(one["patternProperties"][NAME_PATTERN])
+    for mapping in lists:
+        patterns = mapping["patternProperties"]
+        patterns[NAME_PATTERN] = _one_or_more(patterns[NAME_PATTERN])
     schema["$defs"]["DataSpec"]["properties"]["reader"]["enum"] = sorted(READERS)
 
 

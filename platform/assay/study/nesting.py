@@ -1,4 +1,4 @@
-"""What applies only where something else has a certain value: nested factors, and conditional parameters.
+"""Things that apply only where another has a certain value: nested factors, and conditional parameters.
 
 A nested factor is a sub-factor of one or more levels of another factor (`iterations` of `crf: on`). Where
 none of these is chosen it does not apply: the cell has :data:`NO_LEVEL` in its place.
@@ -28,15 +28,15 @@ def parents_first(parents: Mapping[str, Collection[str]]) -> list[str]:
 
 
 def applies(nested: Nested, factor: str, levels: Mapping[str, str]) -> bool:
-    """Whether a factor applies in a cell; ``levels`` has its parents."""
+    """True where a factor applies in a cell; ``levels`` has its parents."""
     return all(levels[parent] in needed for parent, needed in nested.get(factor, {}).items())
 
 
 def below(nested: Nested, factor: str) -> set[str]:
     """The sub-factors of a factor's levels, and theirs in turn."""
-    found: set[str] = set()
+    nested_in: set[str] = set()
     new: Iterable[str] = (factor,)
     while new:
-        new = [name for name, on in nested.items() if name not in found and not on.keys().isdisjoint(new)]
-        found.update(new)
-    return found
+        new = [name for name, on in nested.items() if name not in nested_in and not on.keys().isdisjoint(new)]
+        nested_in.update(new)
+    return nested_in

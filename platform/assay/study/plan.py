@@ -104,7 +104,7 @@ class Plan(BaseModel):
                 point is trained with it.
             complete: Nothing more will be drawn.
         """
-        by_name = {one.cell.name: one for one in self.searched}
+        by_name = {searched.cell.name: searched for searched in self.searched}
         cells: dict[tuple[bool, str, str], Cell] = {}
         trials: list[Trial] = []
         rows: list[tuple[Role, Point]] = [("point", point) for point in points]
@@ -252,11 +252,11 @@ def plan_study(
 def _unknown_metrics(study: Study) -> list[StudyProblem]:
     from trainables.metrics import METRICS
 
-    asked: dict[KeyPath, str] = {("metrics", "primary"): study.metrics.primary}
-    asked |= {("metrics", "report", i): name for i, name in enumerate(study.metrics.report)}
+    names: dict[KeyPath, str] = {("metrics", "primary"): study.metrics.primary}
+    names |= {("metrics", "report", i): name for i, name in enumerate(study.metrics.report)}
     return [
         StudyProblem(path, f"unknown metric `{name}`; {nearest(name, METRICS)}")
-        for path, name in asked.items()
+        for path, name in names.items()
         if name not in METRICS
     ]
 
@@ -273,9 +273,10 @@ def _plan_cells(
     problems: list[StudyProblem] = []
     planned: list[PlannedCell] = []
     for levels, override, at, _ in combinations:
-        own = (at, override) if override is not None else None
-        settings, found = resolve_settings(study, methods.of(levels, own), levels, device, override=own)
-        problems += found
+        layer = (at, override) if override is not None else None
+        method = methods.of(levels, layer)
+        settings, of_cell = resolve_settings(study, method, levels, device, override=layer)
+        problems += of_cell
         if settings is None:
             continue
         batch = getattr(settings.config, "batch_size", None)
@@ -305,7 +306,7 @@ class _Methods:
 
     def __init__(self, study: Study, find: Callable[[str], AnyTrainable] | None) -> None:
         self.study, self.find = study, find or find_trainable
-        self.found: dict[str, AnyTrainable] = {}
+        self.methods: dict[str, AnyTrainable] = {}
 
     def of(self, levels: Mapping[str, str], override: Layer | None = None) -> AnyTrainable:
         """The method of a cell.
@@ -322,16 +323,16 @@ class _Methods:
             )
             refuse(self.study.source, [StudyProblem(("design",), message)])
         name, at = named[-1]
-        if name not in self.found:
+        if name not in self.methods:
             try:
-                self.found[name] = find_method(self.study, name, self.find)
+                self.methods[name] = find_method(self.study, name, self.find)
             except InputError as error:
                 refuse(self.study.source, [StudyProblem(at, str(error))])
-        return self.found[name]
+        return self.methods[name]
 
 
 def _difference(study: Study, base: Settings | None, settings: Settings) -> Diff:
-    """What a cell has otherwise than the base: of another method's own settings, those that are named."""
+    """Settings of a cell that differ from the base; of another method's settings, those that are named."""
     if base is None and study.trainable is not None:
         before, after = {}, settings.flat  # a base that needs a level to be complete: all settings differ
     elif base is None:
@@ -344,7 +345,7 @@ def _difference(study: Study, base: Settings | None, settings: Settings) -> Diff
 
 
 def _own_settings(settings: Settings, override: Level | None) -> list[str]:
-    """What a row sets on top of its levels, for its reader."""
+    """Footnote with the settings that a row has on top of its levels."""
     if override is None:
         return []
     flat = settings.flat

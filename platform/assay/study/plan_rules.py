@@ -1,4 +1,4 @@
-"""What is wrong with a plan as a whole, once each cell is sound: cells that are one, pairs with no repeat."""
+"""Rules of a plan as a whole, once each cell is sound: cells that are one, pairs with no repeat."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def unpaired(
     of_group = {id(group): {repeat.fold for repeat in group} for group in repeats.values()}
     folds = {cell: of_group[id(group)] for cell, group in repeats.items()}  # seeds are common to all cells
     for comparison in comparisons:
-        for one, other in comparison.pairs:
-            if folds[one].isdisjoint(folds[other]):
+        for start, end in comparison.pairs:
+            if folds[start].isdisjoint(folds[end]):
                 message = (
-                    f"{comparison.name}: {one} and {other} have no repeat in common, one is trained on folds "
+                    f"{comparison.name}: {start} and {end} have no repeat in common, one is trained on folds "
                     "and the other is not. Compare within a data set, or use `splits: per_seed` in both"
                 )
                 yield StudyProblem(("comparisons",), message)

@@ -77,7 +77,7 @@ class SearchedCell(BaseModel):
     model_config = _FROZEN
     cell: Cell
     manifest: str
-    repeats: tuple[Repeat, ...] = Field(description="Seeds × folds that judge a point.")
+    repeats: tuple[Repeat, ...] = Field(description="Seeds × folds on which a point is evaluated.")
     fresh: tuple[Repeat, ...] = Field(description="Those of `replicate`.")
     search: str = Field(description="Hash of all that decides which points are drawn, but their values.")
 
@@ -113,11 +113,11 @@ def planned_trials(study: Study, searched: Sequence[SearchedCell]) -> int:
         best = min(points, best + start_points(study))
     if study.replicate is not None and study.replicate.ablate_winner:
         best += len(study.space)  # if the best point changes them all
-    return sum(points * len(one.repeats) + best * len(one.fresh) for one in searched)
+    return sum(points * len(cell.repeats) + best * len(cell.fresh) for cell in searched)
 
 
 def start_points(study: Study) -> int:
-    """How many points `start` gives at most."""
+    """Count the points that `start` gives at most."""
     return sum(1 if isinstance(start, (str, dict)) else start.best for start in study.start)
 
 
@@ -131,7 +131,7 @@ def make_point(
     source: str,
     values: Mapping[str, Scalar],
 ) -> Point:
-    """Put drawn values on top of a cell's settings, and let the Config of its trainable judge them."""
+    """Put drawn values on top of a cell's settings, and let the Config of its trainable check them."""
     settings, problems = resolve_settings(study, trainable, searched.cell.levels, device, drawn=values)
     return Point(
         cell=searched.cell.name,
@@ -146,7 +146,7 @@ def make_point(
 
 
 def changed_parameters(searched: SearchedCell, point: Point) -> list[str]:
-    """What was drawn for a point and differs from the setting of its cell."""
+    """List the parameters that were drawn for a point and differ from the setting of its cell."""
     before, after = flatten({"config": searched.cell.config}), flatten({"config": point.config})
     return [path for path in point.values if before.get(path) != after.get(path)]
 
@@ -191,7 +191,7 @@ def point_cell(searched: SearchedCell, point: Point, role: Role) -> Cell:
 
 
 def trial_ids(searched: SearchedCell, config: Mapping[str, Any], repeats: Sequence[Repeat]) -> Iterator[str]:
-    """Of the trials of a row on some repeats; ``config``: that of the row."""
+    """Ids of the trials of a row on some repeats; ``config``: that of the row."""
     cell = searched.cell
     writer = CellIdentity(
         trainable=cell.trainable,

@@ -23,7 +23,7 @@ Levels = Mapping[str, str]  # factor → level
 
 
 class PublishedRow(BaseModel):
-    """What a source reports for some cells."""
+    """Figures that a source reports for some cells."""
 
     model_config = _STRICT
     at: dict[Name, Name] = Field(
@@ -34,7 +34,7 @@ class PublishedRow(BaseModel):
     )
 
     def is_of(self, levels: Levels) -> bool:
-        """Whether the figures are of the cell with these levels."""
+        """True where the figures are of the cell with these levels."""
         return self.at.items() <= levels.items()
 
 
@@ -65,7 +65,7 @@ def published_problems(study: Study, cells: Sequence[Levels]) -> Iterator[StudyP
         places = [number for number, levels in enumerate(cells) if row.is_of(levels)]
         if not places and not unknown:
             yield StudyProblem(
-                (*at, "at"), f"no cell of the design has {_say(row.at)}: add it, or remove the row"
+                (*at, "at"), f"no cell of the design has {_format_levels(row.at)}: add it, or remove the row"
             )
         for metric in row.values:
             first = min(seen.setdefault((metric, place), index) for place in places) if places else index
@@ -99,5 +99,5 @@ def _level_problems(study: Study, row: PublishedRow, at: KeyPath) -> Iterator[St
             yield StudyProblem((*at, factor), f"unknown level of {factor} `{level}`; {known}")
 
 
-def _say(levels: Levels) -> str:
+def _format_levels(levels: Levels) -> str:
     return ", ".join(f"{factor}: {level}" for factor, level in levels.items())

@@ -9,9 +9,10 @@ everybody, and a small file cannot unfold into a large one.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Annotated, Any, NoReturn, TypeVar, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -30,6 +31,8 @@ __all__ = ["check_model", "parse_study", "read_study"]
 
 MAX_BYTES = 1_000_000
 _MAX_DEPTH = 32
+_SHORT = 60  # signs of a value in a message
+_SCALARS = (str, int, float, NoneType)  # a truth value is an int
 _TAG = "tag:yaml.org,2002:"
 _ModelT = TypeVar("_ModelT", bound=BaseModel)
 
@@ -95,7 +98,7 @@ def check_model(
 
 def _problem(model: type[BaseModel], value: Any, detail: ErrorDetails, at: KeyPath) -> StudyProblem:
     path = _path_in(value, detail["loc"])
-    found = f", found {_short(detail['input'])}"
+    value_found = f", found {_short(detail['input'])}"
     match detail["type"]:
         case "extra_forbidden":
             key = str(path[-1])
@@ -103,14 +106,29 @@ def _problem(model: type[BaseModel], value: Any, detail: ErrorDetails, at: KeyPa
         case "missing":
             return StudyProblem(at + path, f"the key `{detail['loc'][-1]}` is missing")
         case "value_error":
-            return StudyProblem(at + path, detail["msg"].removeprefix("Value error, "))
+            message = detail["msg"].removeprefix("Value error, ")
+            return StudyProblem(at + path, _with_value(message, detail["input"]))
         case "string_pattern_mismatch" if "[a-z0-9_-]" in str(detail.get("ctx", {}).get("pattern")):
-            return StudyProblem(at + path, f"a name has 1..64 of the signs a-z 0-9 _ -{found}")
+            return StudyProblem(at + path, f"a name has 1..64 of the signs a-z 0-9 _ -{value_found}")
         case _:
             text = (
                 detail["msg"].removeprefix("Input ").replace("tuple", "list").replace("dictionary", "mapping")
             )
-            return StudyProblem(at + path, text + ("" if isinstance(detail["input"], dict) else found))
+            return StudyProblem(at + path, text + ("" if isinstance(detail["input"], dict) else value_found))
+
+
+def _with_value(message: str, value: Any) -> str:
+    """The message of a validator with the value found, unless it says so itself or the value is long."""
+    if re.search(r"\bfound\b", message) or not _is_short(value):
+        return message
+    end = f" Found {_short(value)}." if message.endswith(".") else f", found {_short(value)}"
+    return message + end
+
+
+def _is_short(value: Any) -> bool:
+    """True for a scalar, or a list of scalars, that :func:`_short` shows whole."""
+    parts = cast(list[Any], value) if isinstance(value, list | tuple) else [value]
+    return all(isinstance(part, _SCALARS) for part in parts) and len(repr(value)) <= _SHORT
 
 
 def _path_in(value: Any, loc: tuple[int | str, ...]) -> KeyPath:
@@ -155,7 +173,7 @@ def _alternatives(annotation: Any) -> Iterator[Any]:
 
 def _short(value: Any) -> str:
     text = "nothing" if value is None else repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return text if len(text) <= _SHORT else text[: _SHORT - 3] + "..."
 
 
 def _parse_yaml(text: str, origin: str) -> tuple[Any, Source]:

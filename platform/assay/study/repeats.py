@@ -24,7 +24,7 @@ UNKNOWN = "unknown"  # hash of the manifest in a plan without data
 
 
 class ManifestSummary(BaseModel):
-    """What a plan says about a data set."""
+    """Facts of a plan about a data set."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     hash: str
@@ -119,8 +119,8 @@ class _DataPlanner:
             with_mask=table.num_rows - table["mask"].null_count,
             folds=tuple(manifest.folds),
         )
-        found = split_warnings(manifest, cell.data)
-        self.result.warnings += [text for text in found if text not in self.result.warnings]
+        warnings = split_warnings(manifest, cell.data)
+        self.result.warnings += [text for text in warnings if text not in self.result.warnings]
         return manifest
 
     def _repeats(self, cell: Settings, manifest: Manifest | None, key: str) -> Iterator[Repeat]:
@@ -138,26 +138,26 @@ class _DataPlanner:
                 yield Repeat(seed, fold, split)
 
     def _folds(self, cell: Settings, manifest: Manifest | None) -> tuple[int | None, ...]:
-        asked, at = self.study.repeats.folds, ("repeats", "folds")
+        wanted, at = self.study.repeats.folds, ("repeats", "folds")
         if cell.data.splits == "per_seed":
             return (None,)
         if manifest is None:
-            return asked or (None,)
+            return wanted or (None,)
         published = ", ".join(map(str, manifest.folds))
         if not manifest.folds:  # of several data sets, some may have folds
             return (None,)
-        if not asked:
+        if not wanted:
             message = f"{manifest.reader} publishes folds: name those to use, `folds: [{published}]`"
             self.problems.append(StudyProblem(at, message))
             return ()
-        missing = [fold for fold in asked if fold not in manifest.folds]
+        missing = [fold for fold in wanted if fold not in manifest.folds]
         if missing:
-            found = ", ".join(map(str, missing))
+            names = ", ".join(map(str, missing))
             self.problems.append(
-                StudyProblem(at, f"{manifest.reader} publishes the folds {published}, found {found}")
+                StudyProblem(at, f"{manifest.reader} publishes the folds {published}, found {names}")
             )
             return ()
-        return asked
+        return wanted
 
     def _why_no_folds(self, cells: Sequence[Settings]) -> str:
         if all(cell.data.splits == "per_seed" for cell in cells):

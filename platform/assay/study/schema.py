@@ -67,7 +67,8 @@ class DesignBlock(BaseModel):
         ways = [name for name in DESIGNS if getattr(self, name) is not None]
         if len(ways) != 1:
             known = ", ".join(f"`{DESIGNS[name].example}`" for name in DESIGNS)
-            raise ValueError(f"a design is one of {known}")
+            given = ", ".join(f"`{name}`" for name in ways) or "none"
+            raise ValueError(f"a design is one of {known}, found {given}")
         return self
 
     @property
@@ -77,12 +78,12 @@ class DesignBlock(BaseModel):
 
     @property
     def block(self) -> Any:
-        """What the study writes below the name of the way."""
+        """Value that the study writes below the name of the way."""
         return getattr(self, self.form.name)
 
     @property
     def overrides(self) -> tuple[tuple[int, Level], ...]:
-        """What rows set on top of their levels, and which row does."""
+        """Settings of rows on top of their levels, each with the index of its row."""
         rows: tuple[Row, ...] = getattr(self, "rows", None) or ()
         return tuple((index, row.override) for index, row in enumerate(rows) if row.override is not None)
 
@@ -249,8 +250,8 @@ class Study(BaseModel):
     @property
     def content_hash(self) -> str:
         """The first 12 digits of sha256 over what the file asks, whatever its resources and comments."""
-        asked = self.model_dump(mode="json", exclude_unset=True, exclude={"resources", "budget", "keep"})
-        return short_hash(canonical_json(asked))[:12]
+        content = self.model_dump(mode="json", exclude_unset=True, exclude={"resources", "budget", "keep"})
+        return short_hash(canonical_json(content))[:12]
 
     def with_source(self, source: Source) -> Self:
         """The same study, knowing the text it was read from."""

@@ -27,7 +27,7 @@ Scalar = bool | int | float | str
 
 
 class Objective(BaseModel):
-    """What a search optimises: one metric, computed on validation data."""
+    """Goal of a search: one metric, computed on validation data."""
 
     model_config = _STRICT
     max: str | None = Field(default=None, pattern=r"^validation\.[a-z0-9_]+$", description="Metric to raise.")
@@ -36,7 +36,9 @@ class Objective(BaseModel):
     @model_validator(mode="after")
     def _one_direction(self) -> Self:
         if (self.max is None) == (self.min is None):
-            raise ValueError("an objective has one direction: write `objective: {max: validation.image_ap}`")
+            given = "none" if self.max is None else f"max: {self.max} and min: {self.min}"
+            way_out = "write `objective: {max: validation.image_ap}`"
+            raise ValueError(f"an objective has one direction, found {given}: {way_out}")
         return self
 
     @property

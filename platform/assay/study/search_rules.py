@@ -1,4 +1,4 @@
-"""What a search must obey before anything trains: its space, objective, sampler, start points, replicates."""
+"""Rules of a search, checked before anything trains: its space, objective, sampler, start, replicates."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def search_problems(study: Study, cells: Sequence[PlannedCell], device: Device) 
     yield from _sampler_problems(study)
     yield from _pruner_problems(study)
     yield from _replicate_problems(study)
-    found = list(space_problems(study.space))
-    found += _value_problems(study, cells, device) if not found else ()
-    found += _start_problems(study, [planned.cell for planned in cells]) if not found else ()
-    yield from found
+    problems = list(space_problems(study.space))
+    problems += _value_problems(study, cells, device) if not problems else ()
+    problems += _start_problems(study, [planned.cell for planned in cells]) if not problems else ()
+    yield from problems
 
 
 def pruned_by(study: Study) -> str | None:
-    """What a pruner counts: ``repeats``, or ``epochs`` where a pack is a single trial; None: no pruner."""
+    """Unit that a pruner counts: ``repeats``, or ``epochs`` where a pack is one trial; None: no pruner."""
     if study.search is None or study.search.pruner is None:
         return None
     repeats = len(study.repeats.seeds) * max(1, len(study.repeats.folds))
@@ -108,7 +108,7 @@ def _objective_problems(study: Study, cells: Sequence[PlannedCell]) -> Iterator[
         )
     for cell, _ in cells:
         if cell.data.validation is None:
-            message = "a search is judged on validation images, and `data.validation` is none"
+            message = "a search is evaluated on validation images, and `data.validation` is none"
             yield StudyProblem(("data", "validation"), message)
         if known[name].reads == "masks" and cell.supervision.kind != "full":
             message = (
@@ -160,8 +160,8 @@ def _replicate_problems(study: Study) -> Iterator[StudyProblem]:
         return
     used = sorted(set(study.replicate.seeds) & set(study.repeats.seeds))
     if used:
-        found = ", ".join(map(str, used))
-        message = f"fresh seeds are none that the search used, found {found}, which chose the points"
+        seeds = ", ".join(map(str, used))
+        message = f"fresh seeds are none that the search used, found {seeds}, which chose the points"
         yield StudyProblem(("replicate", "seeds"), message)
     if len(set(study.replicate.seeds)) < len(study.replicate.seeds):
         yield StudyProblem(("replicate", "seeds"), "each seed is named once")
@@ -171,7 +171,7 @@ def _value_problems(study: Study, cells: Sequence[PlannedCell], device: Device) 
     """Every bound and every choice, each alone on top of a cell: what its method refuses is named here."""
     for factor, levels in study.factors.items():
         for level, bundle in levels.items():
-            trained = _methods([one for one in cells if one.cell.levels[factor] == level])
+            trained = _methods([planned for planned in cells if planned.cell.levels[factor] == level])
             paths = {path for trainable in trained for path in _varied(trainable, bundle)}
             for path in sorted(paths & set(study.space)):
                 message = f"level `{level}` of {factor} sets it: let either the factor or the search set it"
@@ -187,8 +187,8 @@ def _value_problems(study: Study, cells: Sequence[PlannedCell], device: Device) 
                 continue
             for value in corners(parameter):
                 drawn = {**_conditions(study, path), path: value}
-                _, found = resolve_settings(study, trainable, cell.levels, device, drawn=drawn)
-                yield from found
+                _, problems = resolve_settings(study, trainable, cell.levels, device, drawn=drawn)
+                yield from problems
 
 
 def _methods(cells: Sequence[PlannedCell]) -> list[AnyTrainable]:
@@ -197,14 +197,14 @@ def _methods(cells: Sequence[PlannedCell]) -> list[AnyTrainable]:
 
 
 def _varied(trainable: AnyTrainable, bundle: Level) -> set[str]:
-    """What a level sets; beside a method that it names, a preset is where the search starts from."""
+    """Settings of a level; beside a method that it names, a preset is where the search starts from."""
     start = bundle.trainable is not None
     config = {key: value for key, value in bundle.config.items() if not (start and key == "preset")}
     return bundle_paths(trainable, bundle.model_copy(update={"config": config}))
 
 
 def _conditions(study: Study, path: str) -> dict[str, Scalar]:
-    """What must hold for a parameter to be drawn, and for its conditions in turn."""
+    """Conditions under which a parameter is drawn, and those of the parameters that they name."""
     when = dict(study.space[path].when)
     return {key: value for other in when for key, value in _conditions(study, other).items()} | when
 

@@ -1,4 +1,4 @@
-"""What a cell trains with: its method, a preset, then the study's config, then the settings of its levels.
+"""Settings of a cell: its method, a preset, then the study's config, then the settings of its levels.
 
 Each setting remembers where it stands in the study file, so that the trainable's complaint about a value
 points to the line that set it.
@@ -72,7 +72,7 @@ class Settings:
         return {**others, **self.written}
 
     def place(self, *setting: str) -> KeyPath:
-        """Where the study file sets something."""
+        """Place in the study file that sets something."""
         return _place(self.places, setting)
 
 
@@ -146,7 +146,7 @@ class PlannedCell(NamedTuple):
 
 
 def named_settings(study: Study) -> dict[str, Any]:
-    """What all cells start from in a study whose levels name the methods, flat."""
+    """Settings that all cells start from in a study whose levels name the methods, flat."""
     defaults = {
         name: field.default for name, field in TrainableConfig.model_fields.items() if not field.is_required()
     }
@@ -160,7 +160,7 @@ def named_settings(study: Study) -> dict[str, Any]:
 
 
 def named_config(study: Study, levels: Mapping[str, str]) -> dict[str, Any]:
-    """What base and levels name of a cell's `config`, with `preset`."""
+    """Part of a cell's `config` that base and levels name, with `preset`."""
     return _layered_config(layers_of(study, levels))[0]
 
 

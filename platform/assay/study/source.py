@@ -1,4 +1,4 @@
-"""Where a setting stands in the study file, so that every message can name line and column."""
+"""Places of settings in the study file, so that every message can name line and column."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def refuse(source: Source, problems: Iterable[StudyProblem]) -> None:
     Raises:
         InputError: If there is any problem.
     """
-    found = dict.fromkeys(problems)  # the same slip seen from several cells is one slip
-    if not found:
+    distinct = dict.fromkeys(problems)  # the same slip seen from several cells is one slip
+    if not distinct:
         return
-    ordered = sorted(found, key=lambda problem: source.mark(problem.path) or (0, 0))
+    ordered = sorted(distinct, key=lambda problem: source.mark(problem.path) or (0, 0))
     lines = [f"{source.where(problem.path)}: {problem.message}" for problem in ordered]
     raise InputError("\n".join(lines))
 

@@ -62,7 +62,7 @@ def set_back(space: Space, values: Mapping[str, Scalar], path: str, default: Any
 
 
 def contains(parameter: Parameter, value: Any) -> bool:
-    """Whether a value is one that the parameter may have."""
+    """True where a value is one that the parameter may have."""
     if isinstance(parameter, Choice):
         return any(value == choice and type(value) is type(choice) for choice in parameter.choice)
     number = isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,4 +1,4 @@
-"""How many gigabytes a study keeps: an estimate for the plan, from weights, probes and predictions."""
+"""Gigabytes that a study keeps: an estimate for the plan, from weights, probes and predictions."""
 
 from __future__ import annotations
 

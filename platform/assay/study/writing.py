@@ -46,7 +46,7 @@ def study_of_point(plan: Plan, searched: SearchedCell, point: Point, name: str, 
     """
     study, cell = plan.study, searched.cell
     assert point.config is not None
-    own, drawn = _split_config(plan, point)
+    named, drawn = _split_config(plan, point)
     lines = [
         *(f"# {line}" for line in _wrapped(why)),
         "#",
@@ -60,7 +60,7 @@ def study_of_point(plan: Plan, searched: SearchedCell, point: Point, name: str, 
         "",
         "config:",
     ]
-    lines += [f"  {line}" for line in _config_lines(plan, own, drawn, point)]
+    lines += [f"  {line}" for line in _config_lines(plan, named, drawn, point)]
     seeds = study.replicate.seeds if study.replicate else study.repeats.seeds
     repeats: dict[str, Any] = {"seeds": list(seeds)}
     if study.repeats.folds:
@@ -88,26 +88,26 @@ def _method(study: Study, cell: Cell) -> str:
 def _split_config(plan: Plan, point: Point) -> tuple[dict[str, Any], dict[str, Any]]:
     """Split what the study and its levels set from what was drawn; the preset has the rest."""
     assert point.config is not None
-    searched = next(one for one in plan.searched if one.cell.name == point.cell)
-    own = named_config(plan.study, searched.cell.levels)
+    searched = next(searched for searched in plan.searched if searched.cell.name == point.cell)
+    named = named_config(plan.study, searched.cell.levels)
     top = {path.split(".")[1] for path in point.values}
-    preset = {"preset": own.pop("preset")} if "preset" in own else {}
-    kept = {key: point.config[key] for key in own if key not in top}
+    preset = {"preset": named.pop("preset")} if "preset" in named else {}
+    kept = {key: point.config[key] for key in named if key not in top}
     drawn = {key: point.config[key] for key in point.config if key in top}
     return {**preset, **kept}, drawn
 
 
 def _config_lines(
-    plan: Plan, own: Mapping[str, Any], drawn: Mapping[str, Any], point: Point
+    plan: Plan, named: Mapping[str, Any], drawn: Mapping[str, Any], point: Point
 ) -> Iterator[str]:
-    for key, value in own.items():
+    for key, value in named.items():
         yield f"{key}: {_flow(value)}"
     yield f"# drawn: point {point.index} of {plan.study.study}, by {point.source}"
     spaces = {path.split(".")[1]: plan.study.space[path] for path in point.values}
     for key, value in drawn.items():
-        one = f"{key}: {_flow(value)}"
+        line = f"{key}: {_flow(value)}"
         flat = len(flatten({key: value})) == 1
-        yield f"{one:<34} # from {format_parameter(spaces[key])}" if flat else one
+        yield f"{line:<34} # from {format_parameter(spaces[key])}" if flat else line
 
 
 def _data(spec: dict[str, Any]) -> dict[str, Any]:

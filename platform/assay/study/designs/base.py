@@ -1,4 +1,4 @@
-"""What all designs are made of: the declaration, combinations of levels, and rules for names of levels.
+"""Parts that all designs are made of: the declaration, combinations of levels, and rules for names of levels.
 
 A design that varies one factor after the other (:class:`VariedBlock`) starts from a level of each factor.
 It may be repeated ``across`` the levels of others.
