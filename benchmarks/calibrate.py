@@ -46,9 +46,9 @@ def main() -> int:
     sys.stdout.write(text)
     if not arguments.no_write:
         write_block(PAGE, text)
-    broken = [one for one in figures if one.broken]
-    for one in broken:
-        sys.stderr.write(f"error: {say_broken(one)}\n")
+    broken = [figure for figure in figures if figure.broken]
+    for figure in broken:
+        sys.stderr.write(f"error: {broken_text(figure)}\n")
     return 1 if broken else 0
 
 
@@ -56,37 +56,38 @@ def simulate(simulations: Sequence[Simulation], draws: float, processes: int) ->
     """All figures, in the order of the simulations."""
     os.environ["OMP_NUM_THREADS"] = "1"  # the processes share the cores
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-        runs = [pool.submit(one.figures, draws) for one in simulations]
+        runs = [pool.submit(simulation.figures, draws) for simulation in simulations]
         return list(chain.from_iterable(run.result() for run in runs))
 
 
 def section(name: str, figures: Sequence[Figure]) -> str:
     """A section as Markdown: each cell holds assay's figure, and that of the design beside it."""
-    rows = list(dict.fromkeys(one.row for one in figures))
-    columns = list(dict.fromkeys(one.column for one in figures))
-    at = {(one.row, one.column): _cell(one) for one in figures}
+    rows = list(dict.fromkeys(figure.row for figure in figures))
+    columns = list(dict.fromkeys(figure.column for figure in figures))
+    at = {(figure.row, figure.column): _cell(figure) for figure in figures}
     lines = [
         f"| | {' | '.join(columns)} | draws |",
         f"|---|{'---:|' * (len(columns) + 1)}",
     ]
     for row in rows:
-        draws = sorted({one.draws for one in figures if one.row == row})
+        draws = sorted({figure.draws for figure in figures if figure.row == row})
         shown = f"{draws[0]:,}" if len(draws) == 1 else f"{draws[0]:,}–{draws[-1]:,}"
         lines.append(f"| {row} | {' | '.join(at.get((row, c), '') for c in columns)} | {shown} |")
     return "\n".join([f"### {SECTIONS[name]}", "", *lines])
 
 
-def _cell(one: Figure) -> str:
-    text = f"{one.value:.{one.decimals}f}".replace("-", "−")
-    text = f"**{text}**" if one.broken else text
-    return f"{text} / {one.design}" if one.design else text
+def _cell(figure: Figure) -> str:
+    text = f"{figure.value:.{figure.decimals}f}".replace("-", "−")
+    text = f"**{text}**" if figure.broken else text
+    return f"{text} / {figure.design}" if figure.design else text
 
 
-def say_broken(one: Figure) -> str:
+def broken_text(figure: Figure) -> str:
     """Name in a sentence what does not hold."""
     return (
-        f"{SECTIONS[one.section]}: {one.row}, {one.column}: {one.value:.1f} % of {one.draws:,} draws, "
-        f"at most {one.most:g} % (+ 2 standard errors of {one.error:.2f}) may be."
+        f"{SECTIONS[figure.section]}: {figure.row}, {figure.column}: {figure.value:.1f} % of "
+        f"{figure.draws:,} draws, "
+        f"at most {figure.most:g} % (+ 2 standard errors of {figure.error:.2f}) may be."
     )
 
 
@@ -105,12 +106,13 @@ def write_block(page: Path, text: str) -> None:
 
 def _how(seconds: float, cpu_seconds: float, figures: Sequence[Figure]) -> str:
     libraries = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "pandas"))
-    bounded = [one for one in figures if one.most is not None]
-    held = sum(not one.broken for one in bounded)
+    bounded = [figure for figure in figures if figure.most is not None]
+    held = sum(not figure.broken for figure in bounded)
+    highest = max(figure.value for figure in bounded)
     return (
         f"`make calibrate`: {seconds:.0f} s on {os.cpu_count()} cores, {cpu_seconds:.0f} s of CPU, with "
         f"{libraries}. {held} of the {len(bounded)} rates that have a limit ({FALSE_POSITIVES:g} %, and two "
-        f"standard errors of the draws) keep it. The highest is {max(one.value for one in bounded):.1f} %."
+        f"standard errors of the draws) keep it. The highest is {highest:.1f} %."
     )
 
 

@@ -75,13 +75,13 @@ def main() -> None:
         seconds: list[list[float]] = [[], []]
         difference = 0.0
         for turn in range(rounds + 1):  # the first to warm up
-            found: list[Tensor] = []
+            results: list[Tensor] = []
             for function, times in zip((mean_field, naive_mean_field), seconds, strict=True):
                 begin = time.perf_counter()
-                found.append(function(prob, images, crf))
+                results.append(function(prob, images, crf))
                 if turn:
                     times.append(time.perf_counter() - begin)
-            difference = float((found[0] - found[1]).abs().max())
+            difference = float((results[0] - results[1]).abs().max())
         ratios = [naive / ours for ours, naive in zip(*seconds, strict=True)]
         ours, naive = (f"{statistics.median(s):.3f} ({min(s):.3f}–{max(s):.3f})" for s in seconds)
         first = first or statistics.median(seconds[0])

@@ -240,15 +240,15 @@ def report(sites: Sequence[Site], taken: Taken) -> tuple[str, list[str]]:
     for site in sites:
         for step in site.steps:
             of_readers = [taken.seconds[site.name, step.name, reader] for reader in READERS]
-            walls = [[one.wall for one in found] for found in of_readers]
-            cpus = [f"{statistics.median(one.cpu for one in found):.2f}" for found in of_readers]
+            walls = [[seconds.wall for seconds in rounds] for rounds in of_readers]
+            cpus = [f"{statistics.median(seconds.cpu for seconds in rounds):.2f}" for rounds in of_readers]
             cells = [site.name, step.name, *map(_spread, walls), *cpus, _limit(step.limit)]
             lines.append(f"| {' | '.join(cells)} |")
             broken += [
-                f"{site.name}: {step.name} took {statistics.median(found):.2f} s {reader}, "
+                f"{site.name}: {step.name} took {statistics.median(seconds):.2f} s {reader}, "
                 f"at most {step.limit:g} s may be."
-                for reader, found in zip(READERS, walls, strict=True)
-                if step.limit is not None and statistics.median(found) > step.limit
+                for reader, seconds in zip(READERS, walls, strict=True)
+                if step.limit is not None and statistics.median(seconds) > step.limit
             ]
         held = max(taken.memory[site.name])
         cells = [site.name, "server's memory at most, GB", f"{held:.2f}", "", "", "", _limit(site.memory)]

@@ -38,7 +38,7 @@ def true_masks(curve: str) -> int:
 
 
 def simulate(curve: str, repeats: int, draw: int) -> Enough:
-    """One study on a curve, answered; the same draw gives the same answer."""
+    """One study on a curve, analysed; the same draw gives the same result."""
     rng = np.random.default_rng([list(TRUTHS).index(curve), repeats, draw])
     rows: list[dict[str, Any]] = []
     for seed in range(repeats):
@@ -54,8 +54,8 @@ def simulate(curve: str, repeats: int, draw: int) -> Enough:
         "metric": "image_ap",
     }
     table = pd.DataFrame(rows).assign(**fixed, status="finished").astype({"fold": "Int16"})
-    (answer,) = enough_masks(table, MASKS, metric="image_ap", resolve=RESOLVE)
-    return answer
+    (result,) = enough_masks(table, MASKS, metric="image_ap", resolve=RESOLVE)
+    return result
 
 
 def main() -> None:
@@ -68,8 +68,8 @@ def main() -> None:
     sys.stdout.write("|---|---|---|---|---|---|\n")
     for curve in TRUTHS:
         for repeats in (3, 5, 10):
-            found = [simulate(curve, repeats, draw) for draw in range(draws)]
-            ends = np.array([(one.low, one.masks, one.high) for one in found], np.float64)
+            results = [simulate(curve, repeats, draw) for draw in range(draws)]
+            ends = np.array([(result.low, result.masks, result.high) for result in results], np.float64)
             covered = 100 * np.mean((ends[:, 0] <= true_masks(curve)) & (true_masks(curve) <= ends[:, 2]))
             low, middle, high = np.median(ends, axis=0)
             row = [

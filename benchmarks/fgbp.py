@@ -91,11 +91,11 @@ def main() -> None:
         net.eval()
         images = torch.rand(count, 1, *size, generator=torch.Generator().manual_seed(0))
         times: dict[str, list[float]] = {name: [] for name in WAYS}
-        found: dict[str, Tensor] = {}
+        maps: dict[str, Tensor] = {}
         for turn in range(rounds + 1):  # the first to warm up
             for name, way in WAYS.items():
                 begin = time.process_time()
-                found[name] = way(net, images)
+                maps[name] = way(net, images)
                 if turn:
                     times[name].append(1000 * (time.process_time() - begin) / count)
         row = [f"{preset}, {size[0]} × {size[1]}, {count}"]
@@ -103,8 +103,8 @@ def main() -> None:
         for name in ("loop", "hooks"):
             ratios = [theirs / ours for theirs, ours in zip(times[name], times["assay"], strict=True)]
             row.append(f"{statistics.median(ratios):.1f} ({min(ratios):.1f}–{max(ratios):.1f})")
-        difference = max(float((found[n] - found["assay"]).abs().max()) for n in ("loop", "hooks"))
-        row.append(f"{difference / float(found['assay'].max()):.0e}")
+        difference = max(float((maps[n] - maps["assay"]).abs().max()) for n in ("loop", "hooks"))
+        row.append(f"{difference / float(maps['assay'].max()):.0e}")
         write(f"| {' | '.join(row)} |\n")
         sys.stdout.flush()
 

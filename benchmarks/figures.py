@@ -90,15 +90,15 @@ def rng_of(*name: object) -> np.random.Generator:
     return np.random.default_rng(zlib.crc32(repr(name).encode()))
 
 
-def percent(found: Sequence[bool] | NDArray[np.bool_]) -> float:
-    return 100 * float(np.mean(found))
+def percent(hits: Sequence[bool] | NDArray[np.bool_]) -> float:
+    return 100 * float(np.mean(hits))
 
 
-def misses(answer: ComparisonResult, truth: float = 0.0) -> bool:
-    assert answer.low is not None
-    assert answer.high is not None
-    return not answer.low <= truth <= answer.high
+def misses(result: ComparisonResult, truth: float = 0.0) -> bool:
+    assert result.low is not None
+    assert result.high is not None
+    return not result.low <= truth <= result.high
 
 
-def significant(answer: ComparisonResult) -> bool:
-    return answer.p is not None and answer.p <= ALPHA
+def significant(result: ComparisonResult) -> bool:
+    return result.p is not None and result.p <= ALPHA

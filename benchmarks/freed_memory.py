@@ -80,10 +80,10 @@ def measure(name: str) -> None:
     training = threading.Thread(target=train)
     training.start()
     training.join()
-    found = Step(
+    step = Step(
         statistics.median(seconds[3:]), statistics.mean(faults[3:]), peak_memory_mb(torch.device("cpu"))
     )
-    print(json.dumps(found))  # noqa: T201
+    print(json.dumps(step))  # noqa: T201
 
 
 def spawn(name: str, *, kept: bool) -> Step:

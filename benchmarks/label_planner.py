@@ -131,11 +131,11 @@ def _holds(gain: Gain, truth: float) -> bool:
     return gain.low <= truth <= gain.high
 
 
-def _even_covered(found: EvenPrice | None, labels: float, masks: Callable[[float], float]) -> bool | None:
-    if found is None:
+def _even_covered(price: EvenPrice | None, labels: float, masks: Callable[[float], float]) -> bool | None:
+    if price is None:
         return None
     # `masks(seconds)` falls: the even price lies between two prices at which the better buy differs.
-    return masks(found.low) >= labels >= masks(found.high)
+    return masks(price.low) >= labels >= masks(price.high)
 
 
 def table(draws: int) -> Iterator[str]:
@@ -145,20 +145,20 @@ def table(draws: int) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|---|---|"
     with ProcessPoolExecutor() as pool:
         for surface, design in product(SURFACES, DESIGNS):
-            asked = [surface] * draws, [design] * draws, range(draws)
-            yield _line(surface, design, list(pool.map(simulate, *asked, chunksize=10)))
+            cases = [surface] * draws, [design] * draws, range(draws)
+            yield _line(surface, design, list(pool.map(simulate, *cases, chunksize=10)))
 
 
 def _line(surface: str, design: str, outcomes: list[Outcome]) -> str:
-    advised = [one for one in outcomes if one.advised]
-    priced = [one.even_covered for one in outcomes if one.even_covered is not None]
+    advised = [outcome for outcome in outcomes if outcome.advised]
+    priced = [outcome.even_covered for outcome in outcomes if outcome.even_covered is not None]
     figures = [
         len(advised) / len(outcomes),
-        sum(one.right for one in advised) / max(1, len(advised)),
-        sum(one.right for one in outcomes) / len(outcomes),
-        sum(one.difference_covered for one in outcomes) / len(outcomes),
-        sum(one.masks_covered for one in outcomes) / len(outcomes),
-        sum(one.labels_covered for one in outcomes) / len(outcomes),
+        sum(outcome.right for outcome in advised) / max(1, len(advised)),
+        sum(outcome.right for outcome in outcomes) / len(outcomes),
+        sum(outcome.difference_covered for outcome in outcomes) / len(outcomes),
+        sum(outcome.masks_covered for outcome in outcomes) / len(outcomes),
+        sum(outcome.labels_covered for outcome in outcomes) / len(outcomes),
     ]
     said = " | ".join(f"{100 * figure:.0f}" for figure in figures)
     return f"| {surface} | {design} | {said} | {sum(priced)} of {len(priced)} |"

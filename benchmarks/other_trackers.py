@@ -50,8 +50,8 @@ def write_optuna(path: Path, study: str, trials: Sequence[TrackedTrial]) -> str:
             _insert(database, "trials", first | new | {"number": number})
             _insert(database, "trial_values", value | new | {"trial_value_id": None, "value": trial.value})
             for name, set_to in trial.parameters.items():
-                own = {"param_id": None, "param_name": name, "param_value": set_to}
-                _insert(database, "trial_params", parameter | new | own)
+                parameters = {"param_id": None, "param_name": name, "param_value": set_to}
+                _insert(database, "trial_params", parameter | new | parameters)
     return uri
 
 
@@ -83,8 +83,8 @@ def write_mlflow(path: Path, experiment: str, trials: Sequence[TrackedTrial]) ->
 
 
 def _row(database: sqlite3.Connection, table: str) -> dict[str, object]:
-    found = database.execute(f"select * from {table} limit 1")
-    return dict(zip((column[0] for column in found.description), found.fetchone(), strict=True))
+    rows = database.execute(f"select * from {table} limit 1")
+    return dict(zip((column[0] for column in rows.description), rows.fetchone(), strict=True))
 
 
 def _insert(database: sqlite3.Connection, table: str, row: dict[str, object]) -> None:

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,14 +84,15 @@ WAYS = [Way(1, 1), Way(4, 4), Way(8, 8), Way(8, 1), Way(8, 1, stay=False)]
 def study_of(way: Way, config: dict[str, float], storage: Path, cache: Path) -> None:
     """A study on a fresh storage, mirrored into MLflow."""
     from assay.cli.mirror import Mirror
-    from assay.engine import EngineOptions, head, run_study
+    from assay.engine import EngineOptions, run_study
     from assay.storage import Store
     from assay.study import parse_study, plan_study
     from trainables.data import open_manifest
 
     settings = {"epochs": int(config["epochs"]), "seconds": config["seconds"], "pack": way.pack}
     text = STUDY.format(trials=way.trials, seeds=", ".join(map(str, range(way.trials))), **settings)
-    head._IDLE_SECONDS = 60.0 if way.stay else 0.0
+    engine = import_module("assay.engine.run_study")
+    engine._IDLE_SECONDS = 60.0 if way.stay else 0.0
     plan = plan_study(parse_study(text, "overhead"), lambda spec: open_manifest(spec, None, cache), "cpu")
     store = Store(storage)
     mirror = Mirror(plan, store, None, lambda message: None)

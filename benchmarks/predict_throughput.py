@@ -2,9 +2,9 @@
 
     python -m benchmarks.predict_throughput [--quick] [--threads 2] [--rounds 5]
 
-The pipeline reads PNG files larger than the network's input, resizes and judges them, and writes the table
-alone, with overlays, or with overlays and masks at the files' size. The model alone judges the same images as
-tensors that lie in memory, 16 at a time. Rounds are interleaved, so a busy machine slows both alike.
+The pipeline reads PNG files larger than the network's input, resizes and predicts them, and writes the table
+alone, with overlays, or with overlays and masks at the files' size. The model alone predicts the same images,
+as tensors that lie in memory, 16 at a time. Rounds are interleaved, so a busy machine slows both alike.
 """
 
 from __future__ import annotations

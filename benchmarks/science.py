@@ -175,7 +175,7 @@ def _table(bench: Bench, sizes: list[Size]) -> str:
     ]
     for size in sizes:
         taken = [bench.median(size, step) if (size, step) in bench.seconds else None for step in steps]
-        cells = [f"{one.cpu:.2f} ({one.wall:.2f})" if one else "–" for one in taken]
+        cells = [f"{median.cpu:.2f} ({median.wall:.2f})" if median else "–" for median in taken]
         lines.append(f"| {10**size.factors:,} × {size.seeds:,} | {size.trials:,} | {' | '.join(cells)} |")
     rounds = len(next(iter(bench.seconds.values())))
     return "\n".join([f"Seconds of CPU (on the clock), median of {rounds} rounds.\n", *lines, ""])
@@ -183,16 +183,16 @@ def _table(bench: Bench, sizes: list[Size]) -> str:
 
 def _broken(bench: Bench, sizes: list[Size]) -> list[str]:
     """The limits that do not hold, a sentence each."""
-    found: list[str] = []
+    broken: list[str] = []
     for size in sizes:
         steps = {PLANNED: ("plan",), REPORTED: ("read", "analyse", "md")}.get(size.trials, ())
         seconds = sum(bench.median(size, step).cpu for step in steps)
         if seconds > LIMIT_SECONDS:
-            found.append(
+            broken.append(
                 f"{', '.join(steps)} of {size.trials:,} trials ({10**size.factors:,} cells) took "
                 f"{seconds:.1f} s of CPU, at most {LIMIT_SECONDS:g} s may be."
             )
-    return found
+    return broken
 
 
 if __name__ == "__main__":

@@ -154,11 +154,11 @@ def measure(pair: tuple[Callable[[], object], Callable[[], object]], rounds: int
     """Images per second of ours and of the plain loop, round by round after one to warm up."""
     rates: list[list[float]] = [[], []]
     for turn in range(rounds + 1):
-        for task, found in zip(pair, rates, strict=True):
+        for task, measured in zip(pair, rates, strict=True):
             begin = time.perf_counter()
             task()
             if turn:
-                found.append(2 / (time.perf_counter() - begin))
+                measured.append(2 / (time.perf_counter() - begin))
     return rates
 
 

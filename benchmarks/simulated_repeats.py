@@ -62,23 +62,23 @@ _EXACT_DESIGN = {
 }
 
 
-def one_comparison(asked: tuple[str, int], draws: int) -> Iterator[Figure]:
+def one_comparison(case: tuple[str, int], draws: int) -> Iterator[Figure]:
     """A world at one number of repeats: interval, exact test and verdict of the same draws."""
-    name, n = asked
+    name, n = case
     world = WORLDS[name]
     a, b = world.draw(rng_of("pair", name, n), draws, n)
-    found = [answers[0] for answers in results_of_pairs(a, b)]
+    results = [claims[0] for claims in results_of_pairs(a, b)]
     place, column = REPEATS.index(n), f"n = {n}"
     held = world.no_effect and n >= 5
     t_design = f"{_T_DESIGN[name][place]}"
     bound = FALSE_POSITIVES if held else None
-    missed = percent([misses(one, world.difference) for one in found])
+    missed = percent([misses(result, world.difference) for result in results])
     yield Figure("interval", name, column, missed, draws, t_design, bound)
     if name not in _EXACT_DESIGN:  # the cells do differ: there is nothing false to find
         return
     exact_design = f"{_EXACT_DESIGN[name][place]}"
-    yield Figure("exact", name, column, percent(list(map(significant, found))), draws, exact_design, bound)
-    decided = percent([one.verdict in DECIDED for one in found])
+    yield Figure("exact", name, column, percent(list(map(significant, results))), draws, exact_design, bound)
+    decided = percent([result.verdict in DECIDED for result in results])
     yield Figure("verdict", name, column, decided, draws, "≤ 5.1" if world.no_effect else "", bound)
 
 
@@ -90,20 +90,22 @@ _POWER_DESIGN = {
 }
 
 
-def power(asked: tuple[int, int], draws: int) -> Iterator[Figure]:
+def power(case: tuple[int, int], draws: int) -> Iterator[Figure]:
     """True difference of 1 or 2 sd of normal differences."""
-    effect, n = asked
+    effect, n = case
     rng = rng_of("power", effect, n)
     base = rng.normal(0.5, 0.02, (draws, n))
-    found = [one for (one,) in results_of_pairs(base + rng.normal(effect * 0.02, 0.02, (draws, n)), base)]
+    results = [
+        result for (result,) in results_of_pairs(base + rng.normal(effect * 0.02, 0.02, (draws, n)), base)
+    ]
     by_test = {
-        "t interval": percent([misses(one) for one in found]),
-        "exact test": percent(list(map(significant, found))),
+        "t interval": percent([misses(result) for result in results]),
+        "exact test": percent(list(map(significant, results))),
     }
     for test, value in by_test.items():
         design = f"{_POWER_DESIGN[test, effect][REPEATS.index(n)]}"
         yield Figure("power", f"{test}, {effect} sd", f"n = {n}", value, draws, design)
-    decided = percent([one.verdict in DECIDED for one in found])
+    decided = percent([result.verdict in DECIDED for result in results])
     yield Figure("power", f"`shown` or `suggested`, {effect} sd", f"n = {n}", decided, draws)
 
 
@@ -113,9 +115,9 @@ _FAMILY_REPEATS = (5, 7, 8, 10)
 _FOUND_DESIGN = (79, 98, 98, 100)
 
 
-def family_of_four(asked: tuple[str, int], draws: int) -> Iterator[Figure]:
+def family_of_four(case: tuple[str, int], draws: int) -> Iterator[Figure]:
     """Four cells against one base, all from the same distribution; or the base 2 sd better (``better``)."""
-    name, n = asked
+    name, n = case
     better = name == "better"
     world = WORLDS["normal" if better else name]
     rng = rng_of("family", name, n)
@@ -127,36 +129,38 @@ def family_of_four(asked: tuple[str, int], draws: int) -> Iterator[Figure]:
         str(i): [comparison(f"c{cell}", f"c0-{i}", f"c{cell}-{i}") for cell in range(1, 5)]
         for i in range(draws)
     }
-    found = compare_families(tidy_table(names), families, metric="image_ap", resolution=1 / DEFECTS).values()
+    of_draws = compare_families(
+        tidy_table(names), families, metric="image_ap", resolution=1 / DEFECTS
+    ).values()
     column = f"n = {n}"
     if better:
-        each = percent([one.verdict in DECIDED for answers in found for one in answers])
+        each = percent([result.verdict in DECIDED for results in of_draws for result in results])
         design = str(_FOUND_DESIGN[_FAMILY_REPEATS.index(n)])
         yield Figure("family", "base 2 sd better: found of the four", column, each, draws, design)
         return
     for verdicts, design in ((("shown",), "≤ 4.5"), (DECIDED, "≤ 5.1")):
-        any_wrong = percent([any(one.verdict in verdicts for one in answers) for answers in found])
+        any_wrong = percent([any(result.verdict in verdicts for result in results) for results in of_draws])
         row = f"{name}: {' or '.join(f'`{verdict}`' for verdict in verdicts)}"
         yield Figure("family", row, column, any_wrong, draws, design, FALSE_POSITIVES)
 
 
 def looking_again(world: World, draws: int) -> Iterator[Figure]:
-    """Stopping at the first of several numbers of repeats at which the answer is ``shown``."""
+    """Stopping at the first of several numbers of repeats at which the verdict is ``shown``."""
     a, b = world.draw(rng_of("looks", world.name), draws, 10)
     for numbers, column in ((range(5, 11), "5, 6, … 10"), ((5, 10), "5, then 10")):
         ever = {"p as it is": np.zeros(draws, bool), "p times the looks": np.zeros(draws, bool)}
         for place, n in enumerate(numbers):
             for row, earlier in (("p as it is", ()), ("p times the looks", numbers[:place])):
-                found = results_of_pairs(a[:, :n], b[:, :n], earlier_looks=earlier)
-                ever[row] |= np.array([one.verdict == "shown" for (one,) in found])
+                results = results_of_pairs(a[:, :n], b[:, :n], earlier_looks=earlier)
+                ever[row] |= np.array([result.verdict == "shown" for (result,) in results])
         for row, design in (("p as it is", "9.9" if len(numbers) > 2 else "4.7"), ("p times the looks", "")):
             most = FALSE_POSITIVES if row == "p times the looks" else None
             yield Figure("looks", row, column, percent(ever[row]), draws, design, most)
 
 
-def bold(asked: tuple[str, int], draws: int) -> Iterator[Figure]:
+def bold(case: tuple[str, int], draws: int) -> Iterator[Figure]:
     """Share of draws with the truly best cell (all equal: the first) among the bold, for 4 and 8 cells."""
-    name, n = asked
+    name, n = case
     for cells in (4, 8):
         rng = rng_of("bold", name, n, cells)
         kept: list[bool] = []
@@ -172,9 +176,9 @@ def bold(asked: tuple[str, int], draws: int) -> Iterator[Figure]:
 # Contrasts and failures ------------------------------------------------------------------------------
 
 
-def contrasts(asked: tuple[str, int], draws: int) -> Iterator[Figure]:
+def contrasts(case: tuple[str, int], draws: int) -> Iterator[Figure]:
     """Main effect and interaction of a 2 × 2 × 2 without any effect."""
-    name, n = asked
+    name, n = case
     rng = rng_of("contrast", name, n)
     design = _two_by_two_by_two()
     cells = {cell: rng.normal(0.8, 0.02, (draws, n)) for cell in design["cell"]}
@@ -183,14 +187,14 @@ def contrasts(asked: tuple[str, int], draws: int) -> Iterator[Figure]:
     if name == "effect varies between repeats":
         of_repeat = rng.normal(0, 0.04, (draws, n))
         cells = {cell: scores + of_repeat * (cell[:2] == "11") for cell, scores in cells.items()}
-    table = tidy_table({f"{cell}-{i}": one for cell, scores in cells.items() for i, one in enumerate(scores)})
+    table = tidy_table({f"{cell}-{i}": row for cell, scores in cells.items() for i, row in enumerate(scores)})
     for kind, contrast in (
         ("main effect", main_effects(design)[0]),
         ("interaction", interactions(design)[0]),
     ):
         families = {str(i): [_of_draw(contrast, i)] for i in range(draws)}
-        found = compare_families(table, families, metric="image_ap").values()
-        wrong = percent([misses(one) for (one,) in found])
+        results = compare_families(table, families, metric="image_ap").values()
+        wrong = percent([misses(result) for (result,) in results])
         most = FALSE_POSITIVES if n >= 5 else None
         yield Figure("contrast", f"{kind}, {name}", f"n = {n}", wrong, draws, "4.7–5.2", most)
 
@@ -220,20 +224,20 @@ def failures(name: str, draws: int) -> Iterator[Figure]:
     }[name]
     a, b = scores
 
-    def asked(status: str) -> list[ComparisonResult]:
+    def compared(status: str) -> list[ComparisonResult]:
         marked = np.where(lost, status, "finished")
-        return [one for (one,) in results_of_pairs(a, b, status={"a": marked[0], "b": marked[1]})]
+        return [result for (result,) in results_of_pairs(a, b, status={"a": marked[0], "b": marked[1]})]
 
-    complete, both = asked("missing"), asked("diverged")
-    worst = [one for (one,) in results_of_pairs(*np.where(lost, 0.0, scores))]
-    for place, (column, found) in enumerate(
+    complete, both = compared("missing"), compared("diverged")
+    worst = [result for (result,) in results_of_pairs(*np.where(lost, 0.0, scores))]
+    for place, (column, results) in enumerate(
         {"left out": complete, "worst value": worst, "both (assay)": both}.items()
     ):
         design = f"{_FAILED_DESIGN[name][place]}" if name in _FAILED_DESIGN else ""
         most = FALSE_POSITIVES if name in _FAILED_DESIGN else None
-        yield Figure("failed", name, column, percent(list(map(significant, found))), draws, design, most)
+        yield Figure("failed", name, column, percent(list(map(significant, results))), draws, design, most)
     if name not in _FAILED_DESIGN:
-        bias = float(np.mean([np.mean(one.differences) for one in complete])) / 0.02
+        bias = float(np.mean([np.mean(result.differences) for result in complete])) / 0.02
         row = f"{name}: mean of a − b left out, in sd of a score"
         yield Figure("failed", row, "left out", bias, draws, "−0.20", decimals=2)
 

@@ -8,7 +8,7 @@ records are in both. In the second arm each row has a learning rate of its own, 
 row: the work is the same, and no stage has the key of another. Prints a Markdown table.
 
 ``--records`` counts instead: a record holds the seconds of every stage that its trial used, whoever made it.
-Judging is in neither count: what stages show is judged once, too.
+Evaluation is in neither count: what stages show is evaluated once, too.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def run(name: str, text: str, data: Path, cache: Path, folder: Path) -> Arm:
     store = Store(storage)
     keys = (folder.removesuffix("/") for folder in store.list("stages"))
     made = made_stages(store, keys).values()
-    return Arm(name, seconds, len(store.trials()), len(made), sum(one.seconds for one in made))
+    return Arm(name, seconds, len(store.trials()), len(made), sum(stage.seconds for stage in made))
 
 
 def table(arms: list[Arm], what: str) -> str:
@@ -102,8 +102,8 @@ def counted(store: Store) -> str:
         if not uses:
             continue
         made = sum({use.key: use.seconds for use in uses}.values())
-        own = sum(use.seconds for use in uses)
-        lines.append(f"| {name} | {len(records)} | {made:.0f} | {own:.0f} | {made / own:.2f} |")
+        alone = sum(use.seconds for use in uses)
+        lines.append(f"| {name} | {len(records)} | {made:.0f} | {alone:.0f} | {made / alone:.2f} |")
     return "\n".join(lines)
 
 

@@ -60,11 +60,11 @@ def measure(preset: str, size: tuple[int, int], rounds: int) -> list[str]:
     timed = {name: partial(look, images_BCHW) for name, look in ways(preset, size).items()}
     seconds = interleaved(timed, rounds)
     rows: list[str] = []
-    for name, found in seconds.items():
-        ratios = [one / student for one, student in zip(found, seconds["student"], strict=True)]
+    for name, times in seconds.items():
+        ratios = [way / student for way, student in zip(times, seconds["student"], strict=True)]
         spread = f"{statistics.median(ratios):.1f} ({min(ratios):.1f}–{max(ratios):.1f})"
         case = f"{preset}, {size[0]} × {size[1]}"
-        rows.append(f"| {case} | {name} | {statistics.median(found) / _IMAGES:.4f} | {spread} |")
+        rows.append(f"| {case} | {name} | {statistics.median(times) / _IMAGES:.4f} | {spread} |")
     return rows
 
 

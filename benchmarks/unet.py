@@ -42,7 +42,7 @@ def enlarged_first(net: UNet, images_BCHW: Tensor) -> UNetOutput:
 def steps(size: tuple[int, int]) -> dict[str, Callable[[], object]]:
     """Training steps by name."""
     images_BCHW = torch.rand((_BATCH, 1, *size), generator=torch.Generator().manual_seed(0))
-    found: dict[str, Callable[[], object]] = {}
+    steps_by_name: dict[str, Callable[[], object]] = {}
     for name in ("assay", "torch's layers", "enlarged first"):
         net, loss = segmenter("reduced", size)
         assert isinstance(net, SegmentationNet)
@@ -58,8 +58,8 @@ def steps(size: tuple[int, int]) -> dict[str, Callable[[], object]]:
                 elif isinstance(layer, PointwiseConv):
                     layer.forward = MethodType(nn.Conv2d.forward, layer)
         net = net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        found[name] = partial(_step, net, loss, images_BCHW)
-    return found
+        steps_by_name[name] = partial(_step, net, loss, images_BCHW)
+    return steps_by_name
 
 
 def _step(net: nn.Module, loss: Callable[[nn.Module, Tensor], Tensor], images_BCHW: Tensor) -> None:
@@ -70,13 +70,13 @@ def _step(net: nn.Module, loss: Callable[[nn.Module, Tensor], Tensor], images_BC
 def rows(size: tuple[int, int], rounds: int) -> list[str]:
     """Lines of the table: medians, and the ratio's median and quartiles."""
     seconds = interleaved(steps(size), rounds)
-    found: list[str] = []
+    lines: list[str] = []
     for name, times in seconds.items():
-        ratios = sorted(one / own for one, own in zip(times, seconds["assay"], strict=True))
+        ratios = sorted(theirs / ours for theirs, ours in zip(times, seconds["assay"], strict=True))
         low, high = ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
         share = f"{statistics.median(ratios):.2f} ({low:.2f}–{high:.2f})"
-        found.append(f"| {size[0]} × {size[1]} | {name} | {1000 * statistics.median(times):.0f} | {share} |")
-    return found
+        lines.append(f"| {size[0]} × {size[1]} | {name} | {1000 * statistics.median(times):.0f} | {share} |")
+    return lines
 
 
 def main() -> int:

@@ -97,19 +97,19 @@ def main() -> None:
     write(f"| {' | '.join(header)} |\n{'|---' * len(header)}|\n")
     for name, *functions in cases(given.quick):
         seconds: list[list[float]] = [[], []]
-        found: list[Tensor] = []
+        results: list[Tensor] = []
         for turn in range(rounds + 1):  # the first to warm up
-            found = []
+            results = []
             for function, times in zip(functions, seconds, strict=True):
                 begin = time.perf_counter()
                 with torch.inference_mode():
-                    found.append(function())
+                    results.append(function())
                 if turn:
                     times.append(time.perf_counter() - begin)
         ratios = [naive / ours for ours, naive in zip(*seconds, strict=True)]
         ours, naive = (f"{statistics.median(s):.3f} ({min(s):.3f}–{max(s):.3f})" for s in seconds)
         ratio = f"{statistics.median(ratios):.1f} ({min(ratios):.1f}–{max(ratios):.1f})"
-        difference = float((found[0] - found[1]).abs().max())
+        difference = float((results[0] - results[1]).abs().max())
         write(f"| {name} | {ours} | {naive} | {ratio} | {difference:.0e} |\n")
         sys.stdout.flush()
 

@@ -145,10 +145,10 @@ def tidy_table(
     names, shape = list(cells), next(iter(cells.values())).shape
     seeds, folds = np.indices((*shape, 1)[:2])
     value = np.concatenate([scores.ravel() for scores in cells.values()])
-    found = np.full(len(value), "finished", object)
+    states = np.full(len(value), "finished", object)
     if status is not None:
-        found = np.concatenate([status[name].ravel() for name in names])
-        value = np.where(found == "finished", value, np.nan)
+        states = np.concatenate([status[name].ravel() for name in names])
+        value = np.where(states == "finished", value, np.nan)
     fold = pd.array(np.tile(folds.ravel(), len(names)), "Int16")
     if len(shape) < 2:
         fold[:] = pd.NA
@@ -163,7 +163,7 @@ def tidy_table(
             "part": "test",
             "metric": "image_ap",
             "value": value,
-            "status": found,
+            "status": states,
         }
     )
 
@@ -181,10 +181,10 @@ def results_of_pairs(
     """
     sizes = {name: options.pop(name) for name in ("n_train", "n_test") if name in options}
     both = {"a": a, "b": b}
-    cells = {f"{cell}{i}": one for cell, scores in both.items() for i, one in enumerate(scores)}
+    cells = {f"{cell}{i}": row for cell, scores in both.items() for i, row in enumerate(scores)}
     of_cells = None
     if status is not None:
-        of_cells = {f"{cell}{i}": one for cell in both for i, one in enumerate(status[cell])}
+        of_cells = {f"{cell}{i}": row for cell in both for i, row in enumerate(status[cell])}
     table = tidy_table(cells, status=of_cells, **sizes)
     families = {str(i): [comparison("a − b", f"b{i}", f"a{i}")] for i in range(len(a))}
     options = {"resolution": 1 / DEFECTS, **options}

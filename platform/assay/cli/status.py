@@ -1,4 +1,8 @@
-"""`assay status`: how far the studies of a storage are."""
+"""`assay status`: how far the studies of a storage are.
+
+It reads the storage and nothing else, so it works from any machine that reaches the storage, while the study
+runs elsewhere. What trains is as recent as its last sign of life in the storage.
+"""
 
 from __future__ import annotations
 

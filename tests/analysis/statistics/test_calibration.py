@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from assay.analysis.statistics.item_bootstrap import weighted_ap
-from benchmarks.calibrate import BEGIN, END, PAGE, say_broken, section, write_block
+from benchmarks.calibrate import BEGIN, END, PAGE, broken_text, section, write_block
 from benchmarks.figures import Figure
 from benchmarks.simulated_data import item_intervals, seeds_and_folds
 from benchmarks.simulated_repeats import failures, family_of_four, looking_again, one_comparison, power
@@ -71,7 +71,7 @@ def test_a_claim_holds_for_a_learner_whose_cells_are_exchangeable(row: str) -> N
 
 
 def test_the_item_interval_covers_the_score_on_endless_items() -> None:
-    covered = {one.column: one.value for one in item_intervals("50 × 4", 60)}
+    covered = {figure.column: figure.value for figure in item_intervals("50 × 4", 60)}
     assert covered["one cell"] >= 92.5 - 100 * 3 * np.sqrt(0.925 * 0.075 / 60)
     assert covered["difference of equals"] >= 94.3 - 100 * 3 * np.sqrt(0.943 * 0.057 / 60)
 
@@ -98,8 +98,8 @@ def test_a_rate_that_is_too_high_is_found_and_said() -> None:
     assert interval.most is None
     promised = replace(interval, most=5.5)
     assert promised.broken
-    assert "collapse-a, n = 5:" in say_broken(promised)
-    assert "at most 5.5 %" in say_broken(promised)
+    assert "collapse-a, n = 5:" in broken_text(promised)
+    assert "at most 5.5 %" in broken_text(promised)
     assert "**" in section("interval", [promised])
 
 

@@ -1,4 +1,10 @@
-"""One contrast under one claim, by itself: differences, spread, p-value, and what is odd about them."""
+"""One contrast under one claim, by itself: differences, spread, p-value, and what is odd about them.
+
+:func:`measure` is the step before a family corrects its p-values (:mod:`assay.analysis.statistics.families`).
+Where the data do not allow a number it stays None and a note says why. Equal differences get no t test, and
+diverged trials are tested both left out and at the metric's worst: both choices lose power rather than claim
+too much.
+"""
 
 from __future__ import annotations
 

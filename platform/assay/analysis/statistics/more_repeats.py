@@ -1,4 +1,8 @@
-"""Number of further repeats that would settle a comparison, with 80 % chance."""
+"""Number of further repeats that would settle a comparison, with 80 % chance.
+
+:func:`more_repeats` takes the spread that was seen for the true one, and gives a range because a few repeats
+know it badly. The smallest effect that each number of repeats can show is computed once and kept, up to 50.
+"""
 
 from __future__ import annotations
 

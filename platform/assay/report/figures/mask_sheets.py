@@ -1,4 +1,8 @@
-"""Pictures of a study: the same test images in every cell, prediction against truth, and what led to it."""
+"""Pictures of a study: the same test images in every cell, prediction against truth, and what led to it.
+
+They are drawn from the maps that trials kept of their probe images (``keep.probes``). No model is loaded and
+nothing is predicted again, so a picture costs seconds, and shows probe images only.
+"""
 
 from __future__ import annotations
 
