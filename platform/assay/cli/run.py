@@ -1,8 +1,8 @@
 """`assay run`: train what is missing, and print the table.
 
-The plan is written before Ray is loaded, so that `assay status` and the dashboard can follow from the start. What
-comes after the training (table, models that `keep` leaves out, MLflow) can be had later by other commands, and
-no trouble with it loses a result.
+The plan is written before Ray is loaded, so that `assay status` and the dashboard can follow from the start.
+What comes after the training (table, models that `keep` leaves out, MLflow) can be had later by other
+commands, and no trouble with it loses a result.
 """
 
 from __future__ import annotations

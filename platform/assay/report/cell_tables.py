@@ -1,7 +1,7 @@
 """The numbers behind the ablation table: intervals of its means, and every trial of its cells.
 
-Both are sections of a :class:`Page`. Every trial is listed, also one that failed or is missing, so that each mean
-can be followed to its records.
+Both are sections of a :class:`Page`. Every trial is listed, also one that failed or is missing, so that each
+mean can be followed to its records.
 """
 
 from __future__ import annotations

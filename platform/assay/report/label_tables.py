@@ -1,7 +1,7 @@
 """Sections of a page about labels: costs and front, steps, enough masks, what to label next.
 
-:func:`label_sections` writes all of a study's :class:`LabelAnalysis`. Nothing is computed here: a number that a
-section shows is in the analysis, for Python and for other pages.
+:func:`label_sections` writes all of a study's :class:`LabelAnalysis`. Nothing is computed here: a number that
+a section shows is in the analysis, for Python and for other pages.
 """
 
 from __future__ import annotations

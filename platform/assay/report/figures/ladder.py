@@ -1,8 +1,8 @@
 """The picture of :class:`LabelCosts` where cells differ in their methods: a point and a name for each.
 
-:func:`draw_ladder` draws on axes whose limits are set already (:func:`score_range`), and fixes the layout: names
-are placed in points around what is drawn, so nothing may move afterwards. The price is a second pass over the
-figure, to know how large each name is.
+:func:`draw_ladder` draws on axes whose limits are set already (:func:`score_range`), and fixes the layout.
+Names are placed in points around what is drawn, so nothing may move afterwards. The price is a second pass
+over the figure, to know how large each name is.
 """
 
 from __future__ import annotations
