@@ -74,6 +74,7 @@ def test_a_reader_sees_the_old_object_or_the_new_one_never_a_part(store: Store) 
         ("look for a record that is not there", ["HEAD"]),
         ("look for a stop request", ["HEAD"]),
         ("list the trials", ["GET"]),
+        ("begin a second attempt", ["GET", "PUT"]),
     ],
 )
 def test_what_is_done_often_takes_few_requests(
@@ -81,6 +82,7 @@ def test_what_is_done_often_takes_few_requests(
 ) -> None:
     store.write_bytes("small", b"1" * 1000)
     store.write_bytes("large", b"1" * 4_000_000)
+    store.begin_attempt(TRIAL, Environment())
     do = {
         "write a small object": lambda: store.write_bytes("new", b"1"),
         "read a small object": lambda: store.read_bytes("small"),
@@ -88,6 +90,7 @@ def test_what_is_done_often_takes_few_requests(
         "look for a record that is not there": lambda: store.record(TRIAL),
         "look for a stop request": lambda: stop_requested(store, "trial", TRIAL),
         "list the trials": store.trials,
+        "begin a second attempt": lambda: store.begin_attempt(TRIAL, Environment()),
     }[what]
     before = len(server.requests())
     do()

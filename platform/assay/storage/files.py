@@ -134,7 +134,7 @@ class Files:
             time.sleep(_PAUSE_SECONDS)
 
     def _why(self, error: OSError) -> tuple[str, bool] | None:
-        """What is wrong with the storage and what to do, and whether it may pass; None: nothing is."""
+        """Name what is wrong with the storage and what to do, and whether it may pass; None: nothing is."""
         if self.local_path is not None:
             why = why_unusable(error, self.local_path)
             if why is None:
@@ -270,7 +270,7 @@ class Files:
     # Folders -----------------------------------------------------------------------------------------
 
     def exists(self, path: str) -> bool:
-        """Whether there is a file or folder at ``path``."""
+        """True where there is a file or folder at ``path``."""
         full = self._full(path)
         return self._info(full).type != fs.FileType.NotFound
 
@@ -299,7 +299,7 @@ class Files:
     def delete_tree(self, path: str) -> None:
         """Remove a file, or a folder with all in it; nothing happens when there is none."""
         if not PurePosixPath(path).parts:
-            raise InputError("the root of the storage is not deleted by this program.")
+            raise InputError(f"the root of the storage ({self.uri}) is not deleted by this program.")
         full = self._full(path)
 
         def delete() -> None:

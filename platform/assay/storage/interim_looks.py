@@ -1,4 +1,4 @@
-"""How often a study was looked at with other numbers of seeds.
+"""Number of times that a study was looked at with other numbers of seeds.
 
 Adding seeds until p is small finds something in 10 % of studies where nothing is. So every number of seeds
 at which `assay run` ended with all trials done is a look, and p is multiplied by the looks at which the test

@@ -42,7 +42,7 @@ class LeaseNote(BaseModel, frozen=True, extra="forbid"):
     beat: float  # Unix time of the last sign of life
 
     def alive(self, now: float) -> bool:
-        """Whether the holder may still be at work."""
+        """True while the holder may still be at work."""
         if now - self.beat > STALE_SECONDS:
             return False
         return self.host != socket.gethostname() or _process_exists(self.pid)

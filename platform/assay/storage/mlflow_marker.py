@@ -19,7 +19,7 @@ _MODEL_TRAINING = "?workflowType=machine_learning"  # MLflow 3 opens on pages fo
 
 
 class Marker(BaseModel, extra="forbid"):
-    """What was mirrored into one experiment."""
+    """Note of what was mirrored into one experiment."""
 
     experiment: str = Field(description="Experiment id and its time of creation.")
     records: dict[str, str] = Field(default_factory=dict, description="Trial → sha256 of its record.")
@@ -42,7 +42,7 @@ def write_marker(store: Store, study: str, uri: str, marker: Marker) -> None:
 
 
 def run_address(store: Store, study: str, trial: str) -> str | None:
-    """Where MLflow's pages show the run of a trial, below their root; None where no marker names it.
+    """Address of a trial's run in MLflow's pages, below their root; None where no marker names it.
 
     Of several tracking stores the first by name counts.
     """
@@ -61,7 +61,7 @@ def runs_of(store: Store, study: str, uri: str) -> dict[str, str]:
 
 
 def study_address(store: Store, study: str) -> str | None:
-    """Where they show the runs of a study, cell by cell; None where MLflow was told of none."""
+    """Address of a study's runs, cell by cell, in the same pages; None where MLflow has none."""
     return next((f"{_runs(marker)}{_MODEL_TRAINING}" for marker in _markers(store, study)), None)
 
 

@@ -1,4 +1,4 @@
-"""What a trial leaves behind: the source of truth for every table and page.
+"""Record that a trial leaves behind: the source of truth for every table and page.
 
 A record has two parts. ``result`` is what must be identical after a resume: metrics, thresholds, weights'
 hash. The rest (times, machine, attempts) says how it came about. Keys are sorted and floats written as they
@@ -49,7 +49,7 @@ class Worker(BaseModel, frozen=True, extra="forbid"):
 
 
 class Environment(BaseModel, frozen=True, extra="forbid"):
-    """Where a trial ran and with what."""
+    """Machine and software with which a trial ran."""
 
     node: str = Field(default="", description="Ray's node id.")
     host: str = ""
@@ -66,7 +66,7 @@ class Environment(BaseModel, frozen=True, extra="forbid"):
 
 
 class Thresholds(BaseModel, frozen=True, extra="forbid"):
-    """Where decisions are made, and what chose the place. A score ≥ threshold is defective."""
+    """Thresholds of decisions, and what chose them. A score ≥ threshold is defective."""
 
     image: FiniteFloat
     image_source: str
@@ -84,7 +84,7 @@ class StageUse(BaseModel, frozen=True, extra="forbid"):
 
 
 class StageResult(BaseModel, frozen=True, extra="forbid"):
-    """What one stage of a model is worth, or a floor that it must rise above."""
+    """Scores of one stage of a model, or of a floor that it must rise above."""
 
     stage: str = Field(description="`cam`, `pseudo`; of a floor `random`.")
     of: Literal["test", "train", "floor"] = Field(
@@ -94,7 +94,7 @@ class StageResult(BaseModel, frozen=True, extra="forbid"):
 
 
 class Result(BaseModel, frozen=True, extra="forbid"):
-    """What a trial found: the same bytes however often it was interrupted."""
+    """Findings of a trial: the same bytes however often it was interrupted."""
 
     metrics: dict[str, FiniteFloat] = Field(description="Test; an undefined metric is absent.")
     undefined: dict[str, str] | None = Field(
@@ -139,9 +139,9 @@ class Record(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def seconds(self) -> float:
-        """What the trial costs: loading, training and judging, and the stages that it found made."""
-        own = sum(self.timings.get(part, 0.0) for part in ("data", "train", "finish"))
-        return own + sum(stage.seconds for stage in self.stages if stage.reused)
+        """Cost of the trial: loading, training and evaluation, and the stages that were there already."""
+        itself = sum(self.timings.get(part, 0.0) for part in ("data", "train", "finish"))
+        return itself + sum(stage.seconds for stage in self.stages if stage.reused)
 
     def to_bytes(self) -> bytes:
         """Canonical JSON of the whole record."""

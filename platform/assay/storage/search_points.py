@@ -75,7 +75,7 @@ def write_points(store: Store, plan: Plan, points: Sequence[Point]) -> None:
 
 
 def read_ablations(store: Store, plan: Plan) -> list[Ablation]:
-    """What was written of the ablations of best points, also of points that are no longer the best.
+    """Ablations of best points that were written, also of points that are no longer the best.
 
     Raises:
         InputError: If the file is no such file.
@@ -112,25 +112,25 @@ def best_points(plan: Plan, evaluated: Iterable[EvaluatedPoint]) -> list[Evaluat
     """Finished points, best first; of equal values the earlier, of equal settings one."""
     assert plan.study.search is not None
     sign = plan.study.search.objective.sign
-    found = [one for one in evaluated if one.value is not None]
-    found.sort(key=lambda one: (-sign * (one.value or 0.0), one.point.index))
+    finished = [each for each in evaluated if each.value is not None]
+    finished.sort(key=lambda each: (-sign * (each.value or 0.0), each.point.index))
     unique: dict[str, EvaluatedPoint] = {}
-    for one in found:
-        unique.setdefault(canonical_json(one.point.config), one)
+    for each in finished:
+        unique.setdefault(canonical_json(each.point.config), each)
     return list(unique.values())
 
 
 def winners(plan: Plan, evaluated: Sequence[EvaluatedPoint]) -> list[Point] | None:
     """The points of one cell that are trained again on fresh seeds; None while the cell's search goes on."""
-    if len(evaluated) < budget(plan.study) or any(one.status == "open" for one in evaluated):
+    if len(evaluated) < budget(plan.study) or any(each.status == "open" for each in evaluated):
         return None
     replicate = plan.study.replicate
     if replicate is None:
         return []
-    chosen = [one.point for one in best_points(plan, evaluated)[: replicate.best]]
+    chosen = [best.point for best in best_points(plan, evaluated)[: replicate.best]]
     if replicate.start:
         drawn_by = plan.study.search.sampler if plan.study.search else ""
-        chosen += [one.point for one in evaluated if one.point.source != drawn_by and one.point.config]
+        chosen += [each.point for each in evaluated if each.point.source != drawn_by and each.point.config]
     return list({point.index: point for point in chosen}.values())
 
 
@@ -138,7 +138,7 @@ def best_to_ablate(plan: Plan, evaluated: Sequence[EvaluatedPoint]) -> Point | N
     """The best point of a cell, where the study asks what each of its changes is worth."""
     if plan.study.replicate is None or not plan.study.replicate.ablate_winner:
         return None
-    return next((one.point for one in best_points(plan, evaluated)), None)
+    return next((best.point for best in best_points(plan, evaluated)), None)
 
 
 def with_points(plan: Plan, store: Store, known: dict[str, Record] | None = None) -> Plan:
@@ -180,7 +180,11 @@ def with_points(plan: Plan, store: Store, known: dict[str, Record] | None = None
 def _of_point(best: Point, written: Iterable[Ablation]) -> dict[str, Ablation]:
     """Parameter → ablation of this point."""
     key = (best.cell, best.index, best.search)
-    return {one.parameter: one for one in written if (one.cell, one.index, one.search) == key}
+    return {
+        ablation.parameter: ablation
+        for ablation in written
+        if (ablation.cell, ablation.index, ablation.search) == key
+    }
 
 
 def _path(plan: Plan, name: str = "search") -> str:

@@ -2,11 +2,11 @@
 
 ::
 
-    stages/<key>/   done.json  checkpoint.safetensors  <attempt>/…  judged-….parquet
+    stages/<key>/   done.json  checkpoint.safetensors  <attempt>/…
 
 As with trials, everything of an attempt goes under a fresh prefix, and ``done.json`` is one object, written
 last, that names the files with their hashes: a stage exists or it does not. The key says what it is made of,
-so two who make it at once write the same. What it shows of test images lies beside it
+so two who make it at once write the same. The scores of its maps of test images lie beside them
 (`engine/stage_score_cache.py`).
 """
 
@@ -77,8 +77,8 @@ def read_stage(store: Store, key: str) -> StageRecord | None:
 
 def made_stages(store: Store, keys: Iterable[str]) -> dict[str, StageRecord]:
     """Those of ``keys`` that are made."""
-    found = {key: read_stage(store, key) for key in keys}
-    return {key: record for key, record in found.items() if record is not None}
+    records = {key: read_stage(store, key) for key in keys}
+    return {key: record for key, record in records.items() if record is not None}
 
 
 def end_stage(
@@ -124,13 +124,13 @@ def fetch_stage(store: Store, record: StageRecord, cache: Path) -> Path:
     if store.local_path is None and target.is_dir():
         return target
     local = store.local_file(prefix)
-    found = {name: _read_file(store, record, name) for name in record.files}
+    content = {name: _read_file(store, record, name) for name in record.files}
     if local is not None:
         return local
     with exclusive(target):
         if not target.is_dir():
             with new_folder(target) as folder:
-                for name, data in found.items():
+                for name, data in content.items():
                     path = folder / name
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_bytes(data)

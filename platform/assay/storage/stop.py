@@ -24,7 +24,7 @@ def request_stop(store: Store, kind: StopKind, name: str) -> None:
 
 
 def stop_requested(store: Store, kind: StopKind, name: str) -> bool:
-    """Whether somebody asked. One request to the storage: cheap enough for each epoch, or each second."""
+    """True once somebody asked. One request to the storage: cheap enough for each epoch, or each second."""
     try:
         store.read_bytes(_path(store, kind, name))
     except FileNotFoundError:

@@ -53,7 +53,7 @@ class Attempt(NamedTuple):
 
 
 class AttemptStart(BaseModel, frozen=True, extra="forbid"):
-    """What is known of an attempt from its start on."""
+    """Note of an attempt, written at its start."""
 
     attempt: str
     started: datetime
@@ -79,10 +79,10 @@ class Store(Files):
 
     def studies(self) -> list[str]:
         """Names of the studies that were ever planned here."""
-        found = [name.removesuffix("/") for name in self.list("studies") if name.endswith("/")]
-        if not found:
+        names = [name.removesuffix("/") for name in self.list("studies") if name.endswith("/")]
+        if not names:
             self.require_root()
-        return found
+        return names
 
     def trials(self) -> list[str]:
         """Ids of all trials that left anything here."""
@@ -182,7 +182,7 @@ class Store(Files):
 
     def begin_attempt(self, trial_id: str, environment: Environment) -> Attempt:
         """Note that an attempt starts, under a prefix that no other attempt has."""
-        number = len(self.attempts(trial_id)) + 1
+        number = len(self._attempt_paths(trial_id)) + 1
         name = f"{number:03d}-{secrets.token_hex(4)}"
         start = AttemptStart(
             attempt=name,
@@ -197,8 +197,12 @@ class Store(Files):
 
     def attempts(self, trial_id: str) -> list[AttemptStart]:
         """The attempts that were started, oldest first; a note that was cut short counts with its name."""
+        return [self._attempt(path) for path in self._attempt_paths(trial_id)]
+
+    def _attempt_paths(self, trial_id: str) -> list[str]:
+        """Paths of the notes of attempts, oldest first: one request, whatever their number."""
         folder = f"{self.trial(trial_id)}/attempts"
-        return [self._attempt(f"{folder}/{name}") for name in self.list(folder) if name.endswith(".json")]
+        return [f"{folder}/{name}" for name in self.list(folder) if name.endswith(".json")]
 
     def _attempt(self, path: str) -> AttemptStart:
         try:

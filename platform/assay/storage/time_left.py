@@ -1,4 +1,4 @@
-"""How long a study still takes: the steps that are to come, at what steps of their kind took.
+"""Time that a study still takes: the steps that are to come, at what steps of their kind took.
 
 A step is a stage of a method, or what a trial does itself beside its stages. Trials share stages, so the time
 of a study is the sum over its steps, each made once, and not that over its trials.
@@ -32,7 +32,7 @@ class Left(NamedTuple):
 
     @property
     def roughly(self) -> str:
-        """What to say before the time."""
+        """Words to say before the time."""
         return "at least" if self.least else "about"
 
 
@@ -55,10 +55,10 @@ class NeededStages:
         if self._ask is None or not self._staged.get(trial.trainable, True):
             return {}
         if trial.id not in self._of:
-            found = {need.stage.name: need.key for need in self._ask(trial)}
-            self._staged[trial.trainable] = bool(found)
-            self._of[trial.id] = found
-            self.keys.update(found.values())
+            keys = {need.stage.name: need.key for need in self._ask(trial)}
+            self._staged[trial.trainable] = bool(keys)
+            self._of[trial.id] = keys
+            self.keys.update(keys.values())
         return self._of[trial.id]
 
 
@@ -88,7 +88,7 @@ def time_left(
     staged = any(stage for _, stage in usual) or any(record.stages for record in records.values())
     if not running or not usual or (staged and not needed.known):
         return None
-    busy = {_step(one, needed): one.left for one in running}
+    busy = {_step(trial, needed): trial.left for trial in running}
     seconds, least, seen = 0.0, False, set(made)
     for trial in trials:
         if trial.id in records:
@@ -107,10 +107,10 @@ def time_left(
     return Left((seconds + pending_points * each) / len(running), least)
 
 
-def _step(one: Running, needed: NeededStages) -> str:
-    """What is being made: a stage, or the trial itself."""
-    stage = one.progress.stage if one.progress is not None else ""
-    return needed.of(one.trial).get(stage, one.trial.id)
+def _step(running: Running, needed: NeededStages) -> str:
+    """Key of what is being made: a stage, or the trial itself."""
+    stage = running.progress.stage if running.progress is not None else ""
+    return needed.of(running.trial).get(stage, running.trial.id)
 
 
 def _usual_seconds(
@@ -125,10 +125,11 @@ def _usual_seconds(
             stages = sum(stage.seconds for stage in record.stages if not stage.reused)
             over[record.trial["trainable"], ""].append(max(0.0, span - stages))
     under_way: defaultdict[_Kind, list[float]] = defaultdict(list)
-    for one in running:
-        if one.progress is not None and one.progress.seconds_per_epoch:
-            kind = one.trial.trainable, one.progress.stage
-            under_way[kind].append(one.progress.seconds_per_epoch * one.progress.epochs)
+    for trial in running:
+        progress = trial.progress
+        if progress is not None and progress.seconds_per_epoch:
+            kind = trial.trial.trainable, progress.stage
+            under_way[kind].append(progress.seconds_per_epoch * progress.epochs)
     return {kind: fmean(spans) for kind, spans in (under_way | over).items()}
 
 

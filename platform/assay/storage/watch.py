@@ -1,4 +1,4 @@
-"""What a study is doing, read from its records and heartbeats alone: nobody has to report to the display.
+"""State of a study, read from its records and heartbeats alone: nobody has to report to the display.
 
 :meth:`Watch.look` costs one listing of the trials (and of the stages, while some are to be made) and one
 small read for each that moves, so it is cheap for ten thousand trials and on an object store;
@@ -112,8 +112,8 @@ class Watch:
                 begun = set(self._store.trials())
             ended = self._new_records(begun, known)
         started = begun & (self._trials.keys() - self._records.keys())
-        found = (self._running(trial) for id_, trial in self._trials.items() if id_ in started)
-        running = tuple(one for one in found if one is not None)
+        maybe_running = (self._running(trial) for id_, trial in self._trials.items() if id_ in started)
+        running = tuple(trial for trial in maybe_running if trial is not None)
         counts = Counter(record.status for record in self._records.values())
         stages = self._look_for_stages()
         self._cost = time.monotonic() - start
@@ -148,12 +148,12 @@ class Watch:
         fresh = {id_: known[id_] for id_ in candidates - self._records.keys() if id_ in known}
         missing = (id_ for id_ in self._trials if id_ in candidates and id_ not in fresh)
         read, self._problems = self._store.records_of(missing)
-        found = fresh | read
-        new = tuple(record for id_, record in found.items() if self._records.get(id_) != record)
-        gone = self._records.keys() & ((candidates - found.keys()) | (settled - begun))
+        records = fresh | read
+        new = tuple(record for id_, record in records.items() if self._records.get(id_) != record)
+        gone = self._records.keys() & ((candidates - records.keys()) | (settled - begun))
         for id_ in gone:
             del self._records[id_]
-        self._records.update(found)
+        self._records.update(records)
         first, self._first = self._first, False
         return () if first else new
 
@@ -174,7 +174,7 @@ class Watch:
         return Running(trial, progress, age if age > patience else None)
 
     def _left(self, running: tuple[Running, ...]) -> Left | None:
-        alive = [one for one in running if one.silent is None]
+        alive = [trial for trial in running if trial.silent is None]
         if not alive:
             return None
         return time_left(
@@ -192,9 +192,9 @@ class Watch:
         missing = {key for trial in pending for key in self._needed.of(trial).values()} - self._stages.keys()
         if missing:
             begun = {name.removesuffix("/") for name in self._store.list("stages")}
-            found = made_stages(self._store, missing & begun)
-            self._stages |= found
-            missing -= found.keys()
+            made = made_stages(self._store, missing & begun)
+            self._stages |= made
+            missing -= made.keys()
         stages = len(self._needed.keys)
         return stages - len(missing), stages
 
