@@ -20,9 +20,9 @@ Trained = tuple[Plan, Store]
 CODE = """\
 from dataclasses import replace
 
-import assay_toy
+from assay_toy.method import TRAINABLE as TOY
 
-TRAINABLE = replace(assay_toy.TRAINABLE, name="blur", title="Blur")
+TRAINABLE = replace(TOY, name="blur", title="Blur")
 """
 STUDY = """\
 study: own

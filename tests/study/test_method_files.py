@@ -17,9 +17,9 @@ from trainables.errors import InputError
 BLUR = """\
 from dataclasses import replace
 
-import assay_toy
+from assay_toy.method import TRAINABLE as TOY
 
-TRAINABLE = replace(assay_toy.TRAINABLE, name="blur")
+TRAINABLE = replace(TOY, name="blur")
 NUMBER = 7
 """
 STUDY = """\
