@@ -20,9 +20,9 @@ Trained = tuple[Plan, Store]
 CODE = """\
 from dataclasses import replace
 
-from assay_toy.method import TRAINABLE as TOY
+from assay_toy import method
 
-TRAINABLE = replace(TOY, name="blur", title="Blur")
+TRAINABLE = replace(method.TRAINABLE, name="blur", title="Blur")
 """
 STUDY = """\
 study: own

@@ -17,9 +17,9 @@ from trainables.errors import InputError
 BLUR = """\
 from dataclasses import replace
 
-from assay_toy.method import TRAINABLE as TOY
+from assay_toy import method
 
-TRAINABLE = replace(TOY, name="blur")
+TRAINABLE = replace(method.TRAINABLE, name="blur")
 NUMBER = 7
 """
 STUDY = """\

@@ -83,11 +83,11 @@ class TrialStages:
         if stage.name not in self.needs or not self._folders.keys() >= set(stage.after):
             raise ValueError(f"{self._trial.trainable} asks for stage {stage.name} out of its own order")
         need, site = self.needs[stage.name], self._site
-        found = self._from_rank_0(read_stage(site.store, need.key) if site.rank == 0 else None)
-        record = found or self._make(need, data)
+        known = self._from_rank_0(read_stage(site.store, need.key) if site.rank == 0 else None)
+        record = known or self._make(need, data)
         self._folders[stage.name] = fetch_stage(site.store, record, site.cache)
-        self.uses.append(StageUse(name=stage.name, key=need.key, seconds=record.seconds, reused=bool(found)))
-        note(f"stage {stage.name} {need.key}: {'found' if found else 'made'}, {record.seconds:.1f} s")
+        self.uses.append(StageUse(name=stage.name, key=need.key, seconds=record.seconds, reused=bool(known)))
+        note(f"stage {stage.name} {need.key}: {'found' if known else 'made'}, {record.seconds:.1f} s")
         return self._folders[stage.name]
 
     def _make(self, need: Need, data: TrainingData) -> StageRecord:

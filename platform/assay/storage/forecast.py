@@ -1,4 +1,4 @@
-"""What a study will cost, before it is paid: hours and memory, per trial and in total.
+"""Cost of a study before it is paid: hours and memory, per trial and in total.
 
 Trials of one *shape* cost the same: they differ in seed, fold, and numbers such as a learning rate. One trial
 of each shape trains for a few seconds (:func:`trainables.forecast.measure`); where trials of the shape have
@@ -43,14 +43,14 @@ class Shape(BaseModel, frozen=True, extra="forbid"):
 
 
 class Forecast(BaseModel, frozen=True, extra="forbid"):
-    """What is left of a study, on a machine like this one."""
+    """Remaining time of a study, on a machine like this one."""
 
     shapes: tuple[Shape, ...]
     at_once: int = Field(description="Trials that train beside each other.")
 
     @property
     def trial_hours(self) -> float:
-        """Of all missing trials, one after the other."""
+        """Hours of all missing trials, one after the other."""
         return sum(shape.seconds * shape.missing for shape in self.shapes) / 3600
 
     @property
@@ -61,7 +61,7 @@ class Forecast(BaseModel, frozen=True, extra="forbid"):
 
 @dataclass(frozen=True)
 class Machine:
-    """Where the study is to run."""
+    """Place where the study is to run."""
 
     data_root: Path | None
     cache: Path
