@@ -34,7 +34,7 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def small(store: Store) -> Plan:
-    """Two cells: `on` lacks its second trial, and is the better one until that comes."""
+    """Two cells: `balance` lacks its second trial, and is the better one until that comes."""
     plan = plan_study(parse_study(STUDY, "small.yaml"), None, "cpu")
     store.write_table("studies/small/plan.parquet", plan.to_table())
     for trial, image_ap in zip(plan.trials, (0.8, 0.95, 0.82), strict=False):
@@ -69,11 +69,11 @@ def test_a_download_is_the_report(reader: Reader, store: Store, small: Plan, tit
 def test_a_trial_that_ends_shows_its_record_by_itself(reader: Reader, store: Store, small: Plan) -> None:
     trial = small.trials[3]
     store.begin_attempt(trial.id, Environment())
-    page = reader.open("/trial?study=small&cell=on&repeat=seed+1")
-    expect(page.get_by_text("It has no record yet")).to_be_visible()
+    page = reader.open("/trial?study=small&cell=balance&repeat=seed+1")
+    expect(page.get_by_text("This trial has no record yet")).to_be_visible()
     finished(trial, store, image_ap=0.9123)
     expect(page.get_by_text("0.9123").first).to_be_visible(timeout=10_000)
-    expect(page.get_by_text("It has no record yet")).to_have_count(0)
+    expect(page.get_by_text("This trial has no record yet")).to_have_count(0)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_trial_that_ends_shows_its_record_by_itself(reader: Reader, store: Sto
     [
         ("/", "small"),
         ("/table?study=small", "Does the balance pay?"),
-        ("/trial?study=small&cell=on&repeat=seed+1", "It has no record yet"),
+        ("/trial?study=small&cell=balance&repeat=seed+1", "This trial has no record yet"),
     ],
 )
 def test_a_storage_that_goes_away_is_named_on_the_open_page_which_comes_back_with_it(
@@ -107,13 +107,13 @@ def test_a_page_that_waits_for_the_first_study_notices_it(
 def test_a_click_on_a_title_sorts_the_table_and_the_marked_cell_keeps_its_mark(
     reader: Reader, small: Plan
 ) -> None:
-    page = reader.open("/table?study=small&cells=on")
+    page = reader.open("/table?study=small&cells=balance")
     table = page.locator("[data-testid=stDataFrame]").first
-    expect(marked(table)).to_contain_text("0.95")  # `on`
+    expect(marked(table)).to_contain_text("0.95")  # `balance`
     for best in ("0.81", "0.95"):  # rising, then falling
         click(table, x=60, y=TITLE)
         expect(table.locator("[role=row]").nth(1)).to_contain_text(best)
-    expect(marked(table)).to_contain_text("0.95")  # `on`
+    expect(marked(table)).to_contain_text("0.95")  # `balance`
 
 
 def test_a_click_on_a_point_of_a_search_leads_to_its_trial(reader: Reader, store: Store, hunt: Plan) -> None:

@@ -163,7 +163,7 @@ def test_two_studies_stand_side_by_side(reader: Reader) -> None:
 def test_a_new_record_appears_by_itself_and_the_reader_keeps_his_place(
     reader: Reader, results: Results
 ) -> None:
-    page = reader.open("/table?study=growing&cells=on%C2%B7some")
+    page = reader.open("/table?study=growing&cells=sharpen%3Don%20last%3Dsome")
     page.set_viewport_size({"width": 1500, "height": 500})
     page.get_by_text("7 finished, 1 missing").wait_for()
     grid(page, 1)
