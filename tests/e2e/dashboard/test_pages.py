@@ -155,7 +155,7 @@ def test_a_trial_shows_its_record_and_its_log(reader: Reader, results: Results) 
 
 def test_two_studies_stand_side_by_side(reader: Reader) -> None:
     page = reader.open("/compare?study=staged&other=staged_longer")
-    page.get_by_role("heading", name="Differences from").wait_for()
+    page.get_by_role("heading", name="What differs").wait_for()
     assert "config.epochs" in text(page)
     assert "Two studies side by side: 4 cells that both have." in text(page)
 
