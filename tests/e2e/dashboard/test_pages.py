@@ -195,7 +195,7 @@ def test_a_study_that_there_is_not_opens_nothing(reader: Reader, asked: str) -> 
 
 def test_other_values_that_are_no_options_are_ignored(reader: Reader) -> None:
     page = reader.open("/trial?study=small&cell=../../x&repeat=seed+99&part=%3Cb%3E")
-    expect(page.get_by_text("Choose a cell: the curves")).to_be_visible()
+    expect(page.get_by_text("Choose a cell. The curves")).to_be_visible()
     page = reader.open("/table?study=small&metric=no&cells=..%2F..&best=perhaps")
     expect(page.get_by_text("12 trials of 6 cells: 12 finished.")).to_be_visible()
     expect(page).not_to_have_url(re.compile("cells="))
