@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -12,7 +11,6 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import jsonschema
 import pytest
 
@@ -20,7 +18,6 @@ from assay.cli.planning import read_plan
 from assay.storage import Environment, Lease, Store
 from assay.storage.stop import stop_requested
 from assay.study import Plan, parse_study, plan_study
-from tests.analysis.made_lineage import keep_lineage
 from tests.cli.small_study import STUDY, Assay, Output, finished
 
 ROOT = Path(__file__).parents[2]
@@ -154,95 +151,6 @@ def test_status_and_report_load_neither_torch_nor_scikit_learn(store: Store, com
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "set()"
-
-
-def test_a_report_of_masks_writes_its_curve_beside_the_page(assay: Assay, tmp_path: Path) -> None:
-    levels = "{weak: {supervision: weak}, n1: {supervision: {mixed: 1}}, all: {supervision: full}}"
-    text = STUDY.replace("{off: {config: {balance: none}}, on: {config: {balance: linear}}}", levels)
-    plan = plan_study(parse_study(text), None, "cpu")
-    store = Store(tmp_path / "of_masks")
-    store.write_bytes("studies/small/study.yaml", text.encode())
-    store.write_table("studies/small/plan.parquet", plan.to_table())
-    for trial in plan.trials:
-        finished(trial, store)
-    page = tmp_path / "a page.md"
-    answer = assay("report", "small", "--storage", store.uri, "--output", page)
-    assert answer.code == 0
-    assert "](a%20page_files/masks_curve.svg)" in page.read_text(encoding="utf-8")
-    written = sorted((tmp_path / "a page_files").iterdir())
-    names = ("comparisons.png", "comparisons.svg", "masks_curve.png", "masks_curve.svg")
-    assert tuple(path.name for path in written) == names
-    assert all(str(path) in answer.err for path in written)
-
-
-def test_report_reads_the_records_as_they_are(assay: Assay, store: Store, tmp_path: Path) -> None:
-    page = tmp_path / "report.md"
-    assert assay("report", "small", "--storage", store.uri, "--output", page).code == 0
-    answer = assay("report", "small", "--storage", store.uri)
-    pictures = re.compile(r"!\[.*\n\n\*.*\*\n\n")  # only files have a place for them
-    assert answer.out == pictures.sub("", page.read_text(encoding="utf-8"))
-    assert "0.8" in answer.out
-    assert "| balance |" in answer.out
-
-
-@pytest.mark.parametrize(
-    ("asked", "start"),
-    [
-        (("x.md",), "# small"),
-        (("x.tex",), "% Written by `assay report`"),
-        (("x.html",), "<!doctype html>"),
-        (("x.CSV",), "study,cell,factor:balance,metric"),
-        (("x.txt", "--format", "csv"), "study,cell,factor:balance,metric"),
-        (("x",), "# small"),
-    ],
-)
-def test_a_report_is_written_as_its_file_ends_or_as_asked(
-    assay: Assay, store: Store, tmp_path: Path, asked: tuple[str, ...], start: str
-) -> None:
-    name, *options = asked
-    answer = assay("report", "small", "--storage", store.uri, "--output", tmp_path / name, *options)
-    assert answer.code == 0, answer.err
-    assert (tmp_path / name).read_text(encoding="utf-8").startswith(start)
-
-
-@pytest.mark.parametrize(
-    ("asked", "said"),
-    [
-        (("x.md", "--format", "html"), "--format html writes .html, found an --output that ends with .md"),
-        (("x.pdf",), "found an --output that ends with .pdf. Rename it, or add --format"),
-        (("a x.tex",), "LaTeX finds pictures by letters, digits and . + - _ only, found a x.tex"),
-    ],
-)
-def test_a_form_that_cannot_be_is_refused(
-    assay: Assay, store: Store, tmp_path: Path, asked: tuple[str, ...], said: str
-) -> None:
-    name, *options = asked
-    answer = assay("report", "small", "--storage", store.uri, "--output", tmp_path / name, *options)
-    assert answer.code == 2
-    assert said in answer.err
-    assert not list(tmp_path.glob("*x*"))
-
-
-def test_overlays_of_a_model_that_shows_its_stages_have_a_sheet_of_each_cell(
-    assay: Assay, store: Store, plan: Plan, tmp_path: Path
-) -> None:
-    for trial in plan.trials[:2]:
-        store.write_record(keep_lineage(store, trial, "ab"))
-    file = tmp_path / "sheet.png"
-    answer = assay("report", "small", "--storage", store.uri, "--overlays", file)
-    assert answer.code == 0, answer.err
-    written = [file, tmp_path / "sheet_files" / "00-all_off.png"]
-    for path in written:
-        assert f"wrote {path}" in answer.err
-        assert cv2.imread(str(path)) is not None
-
-
-def test_csv_has_a_second_file_of_comparisons(assay: Assay, store: Store, tmp_path: Path) -> None:
-    page = tmp_path / "x.csv"
-    answer = assay("report", "small", "--storage", store.uri, "--output", page)
-    assert answer.err == f"wrote {page}\nwrote {tmp_path / 'x_comparisons.csv'}\n"
-    assert (tmp_path / "x_comparisons.csv").read_text().startswith("study,metric,family,m,comparison,within")
-    assert assay("report", "small", "--storage", store.uri, "--format", "csv").out == page.read_text()
 
 
 def test_a_study_is_named_by_its_file_too(assay: Assay, store: Store, study_file: Path) -> None:
