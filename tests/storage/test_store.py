@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from assay.storage import DamagedFileError, Environment, Progress, Record, Result, Store
-from assay.storage.files import redact
+from assay.storage.redaction import redact
 from trainables.errors import InputError
 
 ID = "00000000000000aa"

@@ -89,7 +89,7 @@ def main() -> None:
 
 def _in_a_line(error: OSError) -> str:
     """The refusal of the system with its file, without the passwords of any URI in it."""
-    from assay.storage.files import redact
+    from assay.storage.redaction import redact
 
     text = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
     return redact(" ".join(text.split()))[:_MESSAGE_CHARACTERS] or type(error).__name__

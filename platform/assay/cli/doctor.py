@@ -122,7 +122,7 @@ def _gpus() -> Finding:
 
 
 def _ray() -> Finding:
-    from assay.storage.files import redact
+    from assay.storage.redaction import redact
 
     address = os.environ.get("RAY_ADDRESS")
     if not address:
@@ -161,7 +161,7 @@ def _mlflow(tracking_uri: str | None, storage: str) -> Finding:
     from http.client import HTTPException
     from urllib.parse import urlsplit
 
-    from assay.storage.files import redact
+    from assay.storage.redaction import redact
 
     if tracking_uri is None and "://" in storage and not storage.startswith("file://"):
         text = (

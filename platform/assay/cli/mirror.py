@@ -116,6 +116,6 @@ class Mirror:
 
 
 def _in_short(error: Exception) -> str:
-    from assay.storage.files import redact
+    from assay.storage.redaction import redact
 
     return redact(f"{type(error).__name__}: {' '.join(str(error).split())}")[:_MESSAGE_CHARACTERS]

@@ -28,7 +28,7 @@ def in_use(command: str, *, storage: str = DEFAULT_STORAGE, tracking_uri: str | 
 
     What the environment sets already is left out, and with it the passwords that a URI may hold there.
     """
-    from assay.storage.files import redact
+    from assay.storage.redaction import redact
 
     chosen = {
         ("--storage", "ASSAY_STORAGE"): None if storage == DEFAULT_STORAGE else storage,

@@ -165,7 +165,7 @@ def _print_results(out: Console, store: Store, results: StudyResults) -> None:
 
 def _pages(store: Store, storage: str, tracking_uri: str | None) -> str | None:
     """Tell how to see the runs in MLflow; None when they are nowhere."""
-    from assay.storage.files import redact
+    from assay.storage.redaction import redact
     from assay.tracking import default_uri
 
     if tracking_uri is not None and tracking_uri.startswith(("http://", "https://")):

@@ -136,7 +136,7 @@ def _absolute(option: str, path: str) -> str:
 
 
 def _without_password(uri: str) -> str:
-    from assay.storage.files import redact
+    from assay.storage.redaction import redact
     from trainables.errors import InputError
 
     if redact(uri) != uri:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.engine.shipping import SETTINGS, runtime_env, stage
-from assay.storage.files import redact
+from assay.storage.redaction import redact
 from assay.study.schema import Resources
 from trainables.errors import InputError
 

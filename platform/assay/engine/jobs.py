@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from assay.engine.cluster import knock
 from assay.engine.shipping import runtime_env, stage
-from assay.storage.files import redact
+from assay.storage.redaction import redact
 from assay.study.methods import method_files
 from assay.study.schema import Study
 from trainables.errors import InputError

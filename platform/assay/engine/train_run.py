@@ -23,7 +23,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from assay.storage import Attempt, Progress, Store
-from assay.storage.files import redact
+from assay.storage.redaction import redact
 from assay.storage.stage_store import stage_folder
 from assay.storage.stop import stop_requested
 from assay.study import Trial

@@ -27,10 +27,11 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 from pydantic import JsonValue
 
+from assay.storage.redaction import redact
 from trainables.data.atomic import why_unusable
 from trainables.errors import InputError, StorageError
 
-__all__ = ["PATIENCE_SECONDS", "Files", "redact"]
+__all__ = ["PATIENCE_SECONDS", "Files"]
 
 PATIENCE_SECONDS = 60.0  # of those who train: an object store may be away for so long
 
@@ -49,16 +50,6 @@ _DENIED = re.compile(
     r"|HTTP status 40[13]",
     re.IGNORECASE,
 )
-_USER_INFO = re.compile(r"(://)[^/\s\"'@]+@")
-_SECRET_PARAMETER = re.compile(
-    r"([?&;](?:password|passwd|token|secret|access_key|secret_key|session_token|signature|sig)=)[^&;\s\"']+",
-    re.IGNORECASE,
-)
-
-
-def redact(text: str) -> str:
-    """``text`` without the credentials of any URI in it: ``s3://key:secret@bucket`` → ``s3://***@bucket``."""
-    return _SECRET_PARAMETER.sub(r"\1***", _USER_INFO.sub(r"\1***@", text))
 
 
 class Files:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from assay.storage import Record
-from assay.storage.files import redact
+from assay.storage.redaction import redact
 from assay.study.search import Search
 
 __all__ = [

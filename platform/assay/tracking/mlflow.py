@@ -25,8 +25,8 @@ from assay.analysis.summary import CellSummary, summarise
 from assay.report.ablation_table import ablation_table
 from assay.report.page.markdown import markdown_table
 from assay.storage import Record, Store
-from assay.storage.files import redact
 from assay.storage.mlflow_marker import Marker, read_marker, write_marker
+from assay.storage.redaction import redact
 from assay.tracking.content import (
     Point,
     curve_points,
