@@ -12,7 +12,6 @@ import pyarrow as pa
 import pytest
 
 from assay.storage import DamagedFileError, Environment, Progress, Record, Result, Store
-from assay.storage.redaction import redact
 from trainables.errors import InputError
 
 ID = "00000000000000aa"
@@ -171,19 +170,6 @@ def test_progress_is_the_last_heartbeat(store: Store) -> None:
     assert progress is not None
     assert progress.metrics == {"loss": None, "ap": 0.5}
     assert progress.eta == 14.0
-
-
-@pytest.mark.parametrize(
-    ("text", "clean"),
-    [
-        ("s3://key:secret@bucket/a", "s3://***@bucket/a"),
-        ("postgresql://me@host/db", "postgresql://***@host/db"),
-        ("http://h/x?token=abc&y=1", "http://h/x?token=***&y=1"),
-        ("plain 3 @ 4, a://b", "plain 3 @ 4, a://b"),
-    ],
-)
-def test_credentials_of_uris_are_blotted_out(text: str, clean: str) -> None:
-    assert redact(text) == clean
 
 
 def test_a_record_never_holds_credentials_of_a_uri(store: Store) -> None:

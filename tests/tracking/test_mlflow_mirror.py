@@ -24,7 +24,7 @@ from assay.analysis.results import StudyResults
 from assay.storage import Environment, Record, Store
 from assay.storage.mlflow_marker import run_address
 from assay.study import Plan
-from assay.tracking import UI_ENVIRONMENT, MlflowMirror, SyncReport, default_uri, ui_command
+from assay.tracking import MlflowMirror, SyncReport, default_uri, ui_command, ui_environment
 from assay.tracking.content import curve_points
 from tests.analysis.made_studies import START, STUDY, lose, make_plan, make_record
 from trainables.errors import InputError
@@ -141,11 +141,11 @@ def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirrored]:
     begin = time.monotonic()
     away = mirror.sync(results_of(store))
     assert time.monotonic() - begin < 10
-    command = ui_command(f"sqlite:///{folder}/server.db", port)
+    command = ui_command(port)
     with subprocess.Popen(
         command,
         cwd=folder,
-        env={**os.environ, **UI_ENVIRONMENT},
+        env={**os.environ, **ui_environment(f"sqlite:///{folder}/server.db")},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as server:
@@ -386,15 +386,21 @@ def test_runs_go_to_the_named_store_else_beside_the_results(
 
 
 def test_the_pages_are_served_to_this_machine_only() -> None:
-    command = ui_command("sqlite:///a.db", 5001)
+    command = ui_command(5001)
     assert command[:4] == [sys.executable, "-m", "mlflow", "server"]
     assert command[command.index("--host") + 1] == "127.0.0.1"
     assert command[command.index("--workers") + 1] == "1"
 
 
+def test_the_database_of_the_pages_stands_on_no_command_line() -> None:
+    uri = "postgresql://me:hunter2@host/db"
+    assert ui_environment(uri)["MLFLOW_BACKEND_STORE_URI"] == uri
+    assert not [word for word in ui_command(5001) if "://" in word]
+
+
 def test_a_server_is_not_served_a_second_time() -> None:
     with pytest.raises(InputError, match="open it in a browser") as refusal:
-        ui_command("http://me:hunter2@tracking", 5001)
+        ui_environment("http://me:hunter2@tracking")
     assert "hunter2" not in str(refusal.value)
 
 

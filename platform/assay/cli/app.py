@@ -75,8 +75,10 @@ def main() -> None:
 
     try:
         app(prog_name="assay")
-    except InputError as error:
-        typer.echo(f"error: {error}", err=True)
+    except InputError as error:  # which may repeat what was typed
+        from assay.storage.redaction import redact
+
+        typer.echo(f"error: {redact(str(error))}", err=True)
         sys.exit(2)
     except OSError as error:  # Ray's ConnectionError among them
         typer.echo(f"error: {_in_a_line(error)}", err=True)

@@ -77,8 +77,14 @@ def dashboard(
 
 
 def _checked(url: str) -> str:
+    from assay.storage.redaction import holds_credentials, redact
     from trainables.errors import InputError
 
+    if holds_credentials(url):  # its links stand in every page
+        raise InputError(
+            f"--mlflow is shown to all who see the pages, and {redact(url)} holds credentials. Leave "
+            "them out."
+        )
     if urlsplit(url).scheme not in {"http", "https"}:
         raise InputError(f"--mlflow is the address of a web page, http:// or https://, found {url!r}.")
     return url

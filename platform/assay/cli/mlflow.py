@@ -26,11 +26,31 @@ Models = Annotated[
 ]
 Host = Annotated[str, typer.Option("--host", help="Address to listen on.")]
 Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")]
+
+
+def _readable(uri: str | None) -> str | None:
+    """A tracking URI of which all programs read the same host.
+
+    Raises:
+        InputError: If its credentials hold signs that end them for some.
+    """
+    from assay.storage.redaction import is_ambiguous, redact
+    from trainables.errors import InputError
+
+    if uri is not None and is_ambiguous(uri):
+        raise InputError(
+            "in the credentials of a tracking URI the signs / ? # @ are written as %2F %3F %23 %40, found "
+            f"one as it is in {redact(uri)}. Write it so."
+        )
+    return uri
+
+
 Tracking = Annotated[
     str | None,
     typer.Option(
         "--tracking-uri",
         envvar="MLFLOW_TRACKING_URI",
+        callback=_readable,
         metavar="URI",
         help="MLflow's store or server; default: SQLite beside the results.",
     ),
@@ -128,7 +148,7 @@ def _refuse_running(store: Store, names: list[str]) -> None:
 def _serve(store: Store, uri: str, host: str, port: int) -> None:
     from assay.cli.serving import serve
     from assay.storage.mlflow_marker import study_address
-    from assay.tracking import UI_ENVIRONMENT, ui_command
+    from assay.tracking import ui_command, ui_environment
 
     addresses = {name: study_address(store, name) for name in store.studies()}
     pages = {name: address for name, address in addresses.items() if address is not None}
@@ -137,11 +157,11 @@ def _serve(store: Store, uri: str, host: str, port: int) -> None:
     path = next(iter(pages.values())) if len(pages) == 1 else "#/experiments?workflowType=machine_learning"
     serve(
         "MLflow",
-        ui_command(uri, port, host),
+        ui_command(port, host),
         host,
         port,
         health="/health",
         takes="10 s",
-        environment=UI_ENVIRONMENT,
+        environment=ui_environment(uri),
         path=f"/{path}",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -41,8 +42,22 @@ def in_use(command: str, *, storage: str = DEFAULT_STORAGE, tracking_uri: str | 
 
 
 def _expanded(path: Path | None) -> Path | None:
-    """A `~` that came from the environment, where no shell replaces it."""
-    return None if path is None else path.expanduser()
+    """A `~` that came from the environment, where no shell replaces it.
+
+    Raises:
+        InputError: If it is no path but a URI, of which a path has one slash left.
+    """
+    if path is None:
+        return None
+    if re.match(r"[a-z][a-z0-9+.-]+:/", str(path), re.IGNORECASE):
+        from assay.storage.redaction import redact
+        from trainables.errors import InputError
+
+        raise InputError(
+            f"data and cache are folders that this machine sees, found the URI {redact(str(path))}. Mount "
+            "what it names, or copy it here."
+        )
+    return path.expanduser()
 
 
 def _found_study(text: Path) -> Path:

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from assay.study import Plan
+    from assay.study import Plan, Study
     from trainables.data import Manifest
     from trainables.data.spec import DataSpec
 
 __all__ = ["read_plan"]
+
+_FREE_SETTINGS = {"options", "config"}  # blocks whose names are those of readers and methods
 
 
 def read_plan(
@@ -29,6 +31,7 @@ def read_plan(
     from assay.study import plan_study, read_study
 
     study = read_study(path)
+    _refuse_secrets(study)
     device = "cuda" if study.resources.gpus else "cpu"
     if not with_data:
         return plan_study(study, None, device)
@@ -39,3 +42,24 @@ def read_plan(
         return open_manifest(spec, data, cache)
 
     return plan_study(study, opener, device)
+
+
+def _refuse_secrets(study: Study) -> None:
+    """See that the study's text, which is stored with its results, shown and shipped, holds no credentials.
+
+    Raises:
+        InputError: Naming the first place that does.
+    """
+    from assay.storage.redaction import holds_credentials, is_secret_name, redact
+    from trainables.errors import InputError
+
+    rule = "a study is stored with its results and holds no credentials"
+    way_out = "Whoever needs them reads them from the environment."
+    source = study.source
+    for number, line in enumerate(source.text.splitlines(), start=1):
+        if holds_credentials(line):
+            raise InputError(f"{source.origin}:{number}: {rule}, found {redact(line.strip())}. {way_out}")
+    for path in source.marks:
+        name = str(path[-1])
+        if _FREE_SETTINGS & set(path[:-1]) and is_secret_name(name):
+            raise InputError(f"{source.where(path)}: {rule}, found the setting {name}. {way_out}")

@@ -107,8 +107,9 @@ def submit(
 
 def _print_next_commands(job: Job, name: str, storage: str) -> None:
     from assay.cli.options import in_use
+    from assay.storage.redaction import redact
 
-    address = job.client.get_address()
+    address = redact(job.client.get_address())
     typer.echo(f"see how far it is:  {in_use(f'assay status {name}', storage=storage)}")
     typer.echo(f"see what it prints: ray job logs {job.id} --follow --address {address}")
     typer.echo(f"stop it:            {in_use(f'assay stop {name}', storage=storage)}")
@@ -136,10 +137,10 @@ def _absolute(option: str, path: str) -> str:
 
 
 def _without_password(uri: str) -> str:
-    from assay.storage.redaction import redact
+    from assay.storage.redaction import holds_credentials, redact
     from trainables.errors import InputError
 
-    if redact(uri) != uri:
+    if holds_credentials(uri):
         raise InputError(
             f"a job's command can be read by all who see the cluster, and {redact(uri)} holds a password. "
             "Set MLFLOW_TRACKING_URI on the nodes instead, and leave --tracking-uri out."

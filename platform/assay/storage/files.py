@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 from pydantic import JsonValue
 
-from assay.storage.redaction import redact
+from assay.storage.redaction import holds_credentials, redact, redact_values
 from trainables.data.atomic import why_unusable
 from trainables.errors import InputError, StorageError
 
@@ -36,6 +36,7 @@ __all__ = ["PATIENCE_SECONDS", "Files"]
 PATIENCE_SECONDS = 60.0  # of those who train: an object store may be away for so long
 
 _T = TypeVar("_T")
+_ONE_SLASH = re.compile(r"(s3|gs|gcs|abfss?|hdfs|https?):/(?!/)")
 _OBJECT_STORES = {"s3", "gcs", "abfs"}  # have no folders to make first
 _PROBE_BYTES = 1 << 16
 _PAUSE_SECONDS = 1.0  # between two tries while a store is away; pyarrow's client tries for seconds itself
@@ -72,6 +73,8 @@ class Files:
         self._device: int | None = None  # of the local root: another one means that it was unmounted
         self.local_path: Path | None = None
         text = str(uri)
+        if _ONE_SLASH.match(text):
+            raise InputError(f"a URI has two slashes after its colon, found {redact(text)}. Write them.")
         if "://" not in text or text.startswith("file://"):
             path = unquote(urlsplit(text).path) if text.startswith("file://") else text
             root = Path(path).expanduser().resolve()
@@ -81,7 +84,7 @@ class Files:
             self._fs, self._root = fs.LocalFileSystem(), root.as_posix()
             self.uri = root.as_posix()
             return
-        if redact(text) != text:  # the URI goes to every worker, and so into Ray's own files
+        if holds_credentials(text):  # the URI goes to every worker, and so into Ray's own files
             raise InputError(
                 f"the URI of a storage holds no credentials, found {redact(text)}. Give them in the "
                 "environment or a profile (for s3:// AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)."
@@ -336,11 +339,11 @@ def _in_one_request(uri: str) -> str:
 
 
 def json_bytes(value: Any) -> bytes:
-    """Canonical JSON: sorted keys, one value a line, floats as they are, no credentials of URIs."""
+    """Canonical JSON: sorted keys, one value a line, floats as they are, no credentials."""
     import json
 
-    text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
-    return redact(text).encode()
+    plain = redact_values(value)
+    return json.dumps(plain, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False).encode()
 
 
 def _replace(path: Path, data: bytes) -> None:

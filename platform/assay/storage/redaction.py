@@ -1,22 +1,210 @@
-"""Text without the credentials of the URIs in it, for everything that is shown or written.
+"""Text without credentials, for everything that is shown, stored or sent.
 
->>> redact("s3://key:secret@bucket")
-'s3://***@bucket'
+Three things are blotted out: what a URI carries (user info, secret parameters of its query and fragment),
+what stands behind a name such as ``password:`` or ``secret_access_key=``, and the values of this process's
+own secret environment variables, wherever they turn up.
+
+>>> redact("cannot open s3://key:sec/ret@bucket/a?api_key=abc")
+'cannot open s3://***@bucket/a?api_key=***'
+
+Trade-off: in doubt more is blotted out than is secret: a URI with a port and an ``@`` in its path loses
+its host.
 """
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-__all__ = ["redact"]
+__all__ = ["holds_credentials", "is_ambiguous", "is_secret_name", "redact", "redact_values"]
 
-_USER_INFO = re.compile(r"(://)[^/\s\"'@]+@")
-_SECRET_PARAMETER = re.compile(
-    r"([?&;](?:password|passwd|token|secret|access_key|secret_key|session_token|signature|sig)=)[^&;\s\"']+",
+_BLOT = "***"
+_MARK = re.compile(r":/{1,3}")
+_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*$")
+_SCHEME_CHARACTERS = 40
+# Written with one slash by mistake, or by a path library that takes two for one.
+_COMMON_SCHEMES = {"s3", "gs", "gcs", "abfs", "abfss", "http", "https", "postgresql", "mysql", "ray"}
+_URI = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://.*@")
+_SPACE = re.compile(r"\s")
+_END = re.compile(r"[\s\"'`<>]")
+_PARAMETER = re.compile(r"[^&;]+")
+_SECRET_PARTS = (
+    "password", "passwd", "passphrase", "pwd", "secret", "token", "accesskey", "apikey", "accountkey",
+    "privatekey", "signature", "credential",
+)  # fmt: skip
+_SECRET_PARAMETERS = {"sig", "key", "pass", "auth", "authorization"}  # of a query; elsewhere they are words
+_SIGNED = ("xamz", "xgoog")  # parameters of a link that is signed for its bearer
+_ASSIGNED = re.compile(
+    r"""((?:password|passwd|passphrase|secret|token|authorization|(?:access|api|account|private|secret)[-_]?key(?:[-_]?id)?)
+    \\?["']?[ \t]*[=:][ \t]*)                                  # the name of it, and a sign between
+    ((?:(?:bearer|basic)[ ]+)?(?:"[^"\n]+"|'[^'\n]+'|[^\s"'&;]+))""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_SECRET_VARIABLE = re.compile(
+    r"(secret|password|passwd|passphrase|token|(access|api|account|private|secret)_?key(_?id)?)$",
     re.IGNORECASE,
 )
+_DEEPEST = 8  # URIs inside URIs that are taken apart; what lies deeper is blotted out
+_PASSWORD_CHARACTERS = 256  # that are searched for the @ behind them
+_SHORTEST = 8  # characters of a variable's value that is looked for: shorter ones are words of other texts
 
 
 def redact(text: str) -> str:
-    """``text`` without the credentials of any URI in it: ``s3://key:secret@bucket`` → ``s3://***@bucket``."""
-    return _SECRET_PARAMETER.sub(r"\1***", _USER_INFO.sub(r"\1***@", text))
+    """``text`` without credentials; what holds none comes back as it is, and so does redacted text."""
+    return _ASSIGNED.sub(_blotted_value, _without_credentials(text, _secrets_here()))
+
+
+def redact_values(value: Any) -> Any:
+    """A JSON value with each of its texts redacted; keys stay."""
+    return _redacted_values(value, _secrets_here())
+
+
+def holds_credentials(text: str) -> bool:
+    """True where a URI in ``text`` carries credentials, or a secret of the environment stands in it."""
+    return _without_credentials(text, _secrets_here()) != text
+
+
+def is_ambiguous(uri: str) -> bool:
+    """True where programs take different parts of ``uri`` for its host: ``@`` or ``/`` in a password."""
+    rest = uri.partition("://")[2]
+    authority = _authority(rest)
+    return (_has_user_info(rest) and rest.count("@") > authority.count("@")) or authority.count("@") > 1
+
+
+def is_secret_name(name: str) -> bool:
+    """True where a setting of this name holds a credential: ``api_key``, ``X-Amz-Signature``."""
+    plain = re.sub(r"[^a-z0-9]", "", unquote(name).lower())
+    return plain.startswith(_SIGNED) or any(part in plain for part in _SECRET_PARTS)
+
+
+def _redacted_values(value: Any, secrets: Sequence[str]) -> Any:
+    match value:
+        case str():
+            return _ASSIGNED.sub(_blotted_value, _without_credentials(value, secrets))
+        case Mapping():
+            items = cast(Mapping[Any, Any], value).items()
+            return {key: _redacted_values(inner, secrets) for key, inner in items}
+        case list() | tuple():
+            return [_redacted_values(inner, secrets) for inner in cast(Sequence[Any], value)]
+        case _:
+            return value
+
+
+def _blotted_value(match: re.Match[str]) -> str:
+    name, value = match.groups()
+    mark = value[0] if value[0] in "\"'" else ""
+    return f"{name}{mark}{_BLOT}{mark}"
+
+
+def _secrets_here() -> tuple[str, ...]:
+    """Values of secret variables of this process and passwords of URIs in others, the longest first."""
+    secrets: set[str] = set()
+    for name, value in os.environ.items():
+        if _SECRET_VARIABLE.search(name):
+            secrets.add(value)
+        elif _URI.match(value):
+            secrets.add(value.partition("://")[2].rpartition("@")[0].partition(":")[2])
+    spellings = {form for secret in secrets for form in (secret, unquote(secret), quote(secret, safe=""))}
+    return tuple(sorted((form for form in spellings if len(form) >= _SHORTEST), key=len, reverse=True))
+
+
+def _without_credentials(text: str, secrets: Sequence[str], depth: int = 0) -> str:
+    for secret in secrets:
+        text = text.replace(secret, _BLOT)
+    return "".join(_parts(text, secrets, depth))
+
+
+def _parts(text: str, secrets: Sequence[str], depth: int) -> Iterator[str]:
+    """The text in pieces, its URIs redacted."""
+    place = 0
+    while (mark := _MARK.search(text, place)) is not None:
+        before = text[max(place, mark.start() - _SCHEME_CHARACTERS) : mark.start()]
+        scheme = _SCHEME.search(before)
+        single = len(mark.group()) == len(":/")
+        if scheme is None or (single and scheme.group().lower() not in _COMMON_SCHEMES):
+            yield text[place : mark.end()]
+            place = mark.end()
+            continue
+        end = _end(text, mark.end())
+        yield text[place : mark.end()]
+        yield _redacted_rest(text[mark.end() : end], secrets, depth)
+        place = end
+    yield text[place:]
+
+
+def _end(text: str, start: int) -> int:
+    """End of the URI whose authority begins at ``start``: a space or a quote, unless a password holds it."""
+    end = _first(_END, text, start)
+    rest, stop = text[start:end], text[end : end + 1]
+    reach, furthest = end, end + _PASSWORD_CHARACTERS
+    opened = _opens_password(rest) or (rest.endswith(":") and bool(stop) and not stop.isspace())
+    if opened and "@" not in rest:
+        newline = text.find("\n", end, furthest)
+        reach = furthest if newline < 0 else newline
+    elif set(_authority(rest)) & {":", "@"}:  # a quote that is followed by an @ before the next space
+        reach = min(_first(_SPACE, text, end), furthest)
+    at = text.rfind("@", end, reach)
+    return end if at < 0 else _first(_END, text, at)
+
+
+def _first(pattern: re.Pattern[str], text: str, start: int) -> int:
+    match = pattern.search(text, start)
+    return len(text) if match is None else match.start()
+
+
+def _opens_password(rest: str) -> bool:
+    """True where what follows the host's colon is no port: ``user:secr…``, cut by what no URI has."""
+    authority = _authority(rest.rstrip(".,;:!?)]}\\"))
+    host, colon, port = authority.rpartition(":")
+    return bool(colon) and not host.startswith("[") and not port.isdecimal() and port != _BLOT
+
+
+def _authority(rest: str) -> str:
+    return re.split(r"[/?#]", rest, maxsplit=1)[0]
+
+
+def _has_user_info(rest: str) -> bool:
+    authority = _authority(rest)
+    return "@" in rest and (":" in authority or "@" in authority)
+
+
+def _redacted_rest(rest: str, secrets: Sequence[str], depth: int) -> str:
+    """What follows ``://``, redacted.
+
+    User info may hold any sign, also those that end an authority: it reaches to the last ``@`` wherever the
+    authority has a colon or an ``@`` at all.
+    """
+    user_info = ""
+    if _has_user_info(rest):
+        user_info, rest = f"{_BLOT}@", rest.rpartition("@")[2]
+    elif _opens_password(rest) or depth > _DEEPEST:
+        return _BLOT
+    try:
+        parts = urlsplit(f"//{rest}")
+    except ValueError:  # a bracket that is not closed: nobody can say what is what
+        return user_info + _BLOT if "?" in rest or "#" in rest else user_info + rest
+    redacted = parts._replace(
+        path="".join(_parts(parts.path, secrets, depth + 1)),
+        query=_redacted_parameters(parts.query, secrets, depth),
+        fragment=_redacted_parameters(parts.fragment, secrets, depth),
+    )
+    return user_info + (rest if redacted == parts else urlunsplit(redacted).removeprefix("//"))
+
+
+def _redacted_parameters(text: str, secrets: Sequence[str], depth: int) -> str:
+    """A query or fragment; a value is secret by its name, or holds credentials itself."""
+
+    def blotted(match: re.Match[str]) -> str:
+        name, sign, value = match.group().partition("=")
+        if not sign:
+            return match.group()
+        secret = is_secret_name(name) or unquote(name).lower() in _SECRET_PARAMETERS
+        plain = unquote(value)
+        if secret or _without_credentials(plain, secrets, depth + 1) != plain:
+            return f"{name}={_BLOT}"
+        return match.group()
+
+    return _PARAMETER.sub(blotted, text)

@@ -1,5 +1,5 @@
 """MLflow, as a mirror of the records."""
 
-from assay.tracking.mlflow import UI_ENVIRONMENT, MlflowMirror, SyncReport, default_uri, ui_command
+from assay.tracking.mlflow import MlflowMirror, SyncReport, default_uri, ui_command, ui_environment
 
-__all__ = ["UI_ENVIRONMENT", "MlflowMirror", "SyncReport", "default_uri", "ui_command"]
+__all__ = ["MlflowMirror", "SyncReport", "default_uri", "ui_command", "ui_environment"]

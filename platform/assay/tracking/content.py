@@ -129,7 +129,7 @@ def curve_points(curve: pa.Table, fallback_time: int) -> list[Point]:
 
 def experiment_note(question: str, table: str) -> str:
     """The description of an experiment: the question and the study's table, in Markdown."""
-    return redact(f"{question}\n\n{table}"[:_TAG_CHARACTERS])
+    return redact(f"{question}\n\n{table}")[:_TAG_CHARACTERS]
 
 
 def objective_mean(search: Search | None, records: Sequence[Record]) -> dict[str, float]:
