@@ -116,7 +116,7 @@ class Bench:
             record = make_record(trial, lambda trial: _scores(trial.config, trial.seed))
             path = self.folder / f"{size.factors}-{size.seeds}" / "trials" / trial.id / "record.json"
             path.parent.mkdir(parents=True)
-            path.write_bytes(record.to_bytes())
+            path.write_bytes(record.file_bytes())
 
     def median(self, size: Size, step: str) -> Seconds:
         """Median of the rounds."""

@@ -170,14 +170,14 @@ def means_and_repeats(
 def trial_table(view: StudyView, cells: list[str]) -> pd.DataFrame:
     """A row for each trial of some cells: where it stands, how it ended, the reported metrics."""
     wanted, results = set(cells), view.results
-    metrics, unreadable = results.metrics, results.unreadable
+    metrics, damaged = results.metrics, results.damaged
     running = {trial.trial.id for trial in view.running if trial.silent is None}
     rows: list[dict[str, object]] = []
     for trial in results.plan.trials:
         if trial.cell not in wanted:
             continue
         record = results.records.get(trial.id)
-        waiting = "unreadable" if trial.id in unreadable else "running" if trial.id in running else "planned"
+        waiting = "damaged" if trial.id in damaged else "running" if trial.id in running else "planned"
         scores = record.result.metrics if record is not None and record.result is not None else {}
         rows.append(
             {

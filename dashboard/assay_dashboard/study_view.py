@@ -78,7 +78,7 @@ class StudyEntry:
     held: bool  # a driver runs the study now
     best: BestCell | None
     last_record: datetime | None
-    problems: int  # records that cannot be read
+    problems: int  # records that are damaged
     changed: float = 0.0  # Unix time of the plan, the last record or the last heartbeat
     trouble: str = ""  # why nothing else is known: never started, unreadable
 

@@ -9,7 +9,7 @@ from assay.analysis.results import StudyResults
 from assay.report.build import study_page
 from assay.report.page.markdown import markdown_page
 from assay.report.page.model import Page
-from assay.storage import Environment, Record, Result, Thresholds, UnreadableRecord
+from assay.storage import DamagedRecord, Environment, Record, Result, Thresholds
 from assay.study import Plan, Trial, parse_study, plan_study
 
 START = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -30,12 +30,12 @@ metrics: {primary: image_ap, report: [fp, pixel_iou]}
 """
 
 
-def page_of(plan: Plan, records: Mapping[str, Record], problems: Sequence[UnreadableRecord] = ()) -> Page:
+def page_of(plan: Plan, records: Mapping[str, Record], problems: Sequence[DamagedRecord] = ()) -> Page:
     """The report of a study."""
     return study_page(StudyResults(plan, records, tuple(problems)))
 
 
-def markdown_of(plan: Plan, records: Mapping[str, Record], problems: Sequence[UnreadableRecord] = ()) -> str:
+def markdown_of(plan: Plan, records: Mapping[str, Record], problems: Sequence[DamagedRecord] = ()) -> str:
     """The report of a study as Markdown without pictures."""
     return markdown_page(page_of(plan, records, problems))
 

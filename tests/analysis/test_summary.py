@@ -9,7 +9,7 @@ import pytest
 
 from assay.analysis.results import StudyResults
 from assay.analysis.summary import tidy, write_summary
-from assay.storage import Store, UnreadableRecord
+from assay.storage import DamagedRecord, Store
 from tests.analysis.made_studies import STUDY, lose, make_plan, make_record, make_records, score
 
 PLAN = make_plan()
@@ -89,13 +89,13 @@ def test_the_tidy_table_holds_every_value_once_under_its_key() -> None:
 
 def test_a_lost_repeat_is_a_row_without_a_value_for_each_reported_metric() -> None:
     diverged, unreadable, *_ = PLAN.trials
-    problem = UnreadableRecord(unreadable.id, "x", "cut short")
+    problem = DamagedRecord(unreadable.id, "x", "cut short")
     records = {diverged.id: lose(diverged, "diverged", "NaN")}
     rows = tidy(StudyResults(PLAN, records, (problem,))).to_pylist()
     assert len(rows) == len(PLAN.trials) * 3
     assert all(row["value"] is None for row in rows)
     assert {(r["status"], r["reason"]) for r in rows if r["trial"] == diverged.id} == {("diverged", "NaN")}
-    assert {r["reason"] for r in rows if r["trial"] == unreadable.id} == {"its record cannot be read"}
+    assert {r["reason"] for r in rows if r["trial"] == unreadable.id} == {"its record is damaged"}
 
 
 def test_the_summary_is_written_beside_the_plan(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from assay.analysis.left_out import left_out
 from assay.analysis.results import StudyResults
 from assay.analysis.test_set_uncertainty import ItemIntervals
 from assay.report.build import study_page
@@ -96,6 +97,39 @@ def test_damaged_predictions_are_named_and_left_out(store: Store, records: dict[
     results = results_of(records, store)
     assert len(intervals_of(results).trials[PLAN.trials[0].cell]) == 2
     assert f"- Item intervals leave out trial {lost}: " in markdown_page(study_page(results))
+
+
+def test_predictions_that_are_all_gone_leave_dashes_and_a_sentence_each(
+    store: Store, records: dict[str, Record]
+) -> None:
+    for trial_id in records:
+        store.delete_tree(store.trial(trial_id))
+    page = markdown_page(study_page(results_of(records, store)))
+    assert "item interval |" in page
+    for trial_id in records:
+        assert f"- Item intervals leave out trial {trial_id}: its predictions.parquet is gone" in page
+
+
+@pytest.mark.parametrize(
+    ("name", "cost"),
+    [
+        ("maps.parquet", "no picture shows them"),
+        ("curve.parquet", "they have no learning curve"),
+        ("model/model.safetensors", "they neither predict nor export"),
+    ],
+)
+def test_files_that_are_gone_are_named_with_what_it_costs(
+    store: Store, records: dict[str, Record], name: str, cost: str
+) -> None:
+    lost = next(iter(records.values()))
+    named = {**lost.files, f"{lost.attempt}/{name}": "ab" * 32}
+    results = results_of({**records, lost.id: lost.model_copy(update={"files": named})}, store)
+    (sentence,) = left_out(results)
+    assert (
+        sentence
+        == f"Gone: {name.split('/', maxsplit=1)[0]} of 1 trial ({lost.id}): {cost}. `assay check` says more."
+    )
+    assert f"- {sentence}" in markdown_page(study_page(results))
 
 
 def test_without_predictions_or_for_another_metric_there_is_no_item_interval(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from assay.storage import Record, Store, UnreadableRecord
+from assay.storage import DamagedRecord, Record, Store
 from assay.storage.search_points import with_points
 from assay.storage.watch import Watch
 from assay.study import Plan, parse_study, plan_study
@@ -45,7 +45,7 @@ def test_records_of_a_search_are_read_once(store: Store, hunt: Plan, monkeypatch
     read: Counter[str] = Counter()
     of_store = Store.record
 
-    def record(self: Store, trial_id: str) -> Record | UnreadableRecord | None:
+    def record(self: Store, trial_id: str) -> Record | DamagedRecord | None:
         read[trial_id] += 1
         return of_store(self, trial_id)
 

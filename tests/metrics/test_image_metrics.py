@@ -31,6 +31,18 @@ def test_hand_computed(name: str, value: float) -> None:
     assert image_metrics(LABELS, SCORES, threshold=0.75)[name] == pytest.approx(value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("image_ap", 1.5, "a share from 0 to 1, found 1.5"),
+        ("fp", -1.0, "a number of images from 0 up, found -1"),
+    ],
+)
+def test_a_value_out_of_its_range_is_refused(name: str, value: float, text: str) -> None:
+    with pytest.raises(ValueError, match=f"the metric {name} is {text}"):
+        METRICS[name].checked(value)
+
+
 def test_ap_is_step_wise_and_takes_tied_scores_together() -> None:
     labels = np.array([1, 0, 1, 0], dtype=bool)
     assert image_ap(labels, np.array([0.5, 0.5, 0.5, 0.1])) == pytest.approx(2 / 3)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from assay.analysis.results import StudyResults
 from assay.report.formats import FORMATS
-from assay.storage import Environment, Record, UnreadableRecord
+from assay.storage import DamagedRecord, Environment, Record
 from assay.study import ManifestSummary, Plan, Trial
 from tests.analysis.made_studies import STUDY, lose, make_plan, make_record
 
@@ -37,8 +37,8 @@ def _records(plan: Plan) -> dict[str, Record]:
     return {trial.id: make_record(trial, _scores, environment=_PROGRAM) for trial in plan.trials}
 
 
-def _of_seeds() -> tuple[Plan, dict[str, Record], tuple[UnreadableRecord, ...]]:
-    """A factorial on one split with eight seeds; one trial diverged, one record cannot be read."""
+def _of_seeds() -> tuple[Plan, dict[str, Record], tuple[DamagedRecord, ...]]:
+    """A factorial on one split with eight seeds; one trial diverged, one record is damaged."""
     text = (
         STUDY.replace("splits: per_seed", "splits: published, validation: none")
         + "resolve: 0.01"
@@ -59,17 +59,17 @@ def _of_seeds() -> tuple[Plan, dict[str, Record], tuple[UnreadableRecord, ...]]:
     lost = lose(diverged, "diverged", "NaN loss at epoch 3")
     records[diverged.id] = lost.model_copy(update={"environment": _PROGRAM})
     del records[unread.id]
-    return plan, records, (UnreadableRecord(unread.id, f"trials/{unread.id}/record.json", "not a record"),)
+    return plan, records, (DamagedRecord(unread.id, f"trials/{unread.id}/record.json", "not a record"),)
 
 
-def _of_folds() -> tuple[Plan, dict[str, Record], tuple[UnreadableRecord, ...]]:
+def _of_folds() -> tuple[Plan, dict[str, Record], tuple[DamagedRecord, ...]]:
     """Prescribed folds: two claims; more than 200 trials, which only HTML lists."""
     text = STUDY.replace("splits: per_seed", "splits: published")
     plan = make_plan(text.replace("[0, 1, 2]}", f"{list(range(18))}, folds: [0, 1, 2]}}"))
     return plan, _records(plan), ()
 
 
-def _of_one_cell() -> tuple[Plan, dict[str, Record], tuple[UnreadableRecord, ...]]:
+def _of_one_cell() -> tuple[Plan, dict[str, Record], tuple[DamagedRecord, ...]]:
     """No factors, nothing to compare, and two of three seeds are still to be trained."""
     text = STUDY.partition("factors:")[0] + "repeats: {seeds: [0, 1, 2]}\n"
     plan = make_plan(text)

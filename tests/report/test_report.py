@@ -16,7 +16,7 @@ from assay.report.comparison_tables import comparison_sections
 from assay.report.page.markdown import markdown_page, markdown_table
 from assay.report.page.model import Section, TextTable
 from assay.report.terminal import terminal_page
-from assay.storage import Record, UnreadableRecord
+from assay.storage import DamagedRecord, Record
 from assay.study import ManifestSummary, Plan, Trial
 from tests.analysis.made_studies import (
     STUDY,
@@ -300,10 +300,10 @@ def test_an_unreadable_record_is_named_and_the_rest_is_shown() -> None:
     records = make_records(PLAN)
     trial = PLAN.trials[0]
     del records[trial.id]
-    problem = UnreadableRecord(trial.id, f"trials/{trial.id}/record.json", "not a record")
+    problem = DamagedRecord(trial.id, f"trials/{trial.id}/record.json", "not a record")
     text = markdown_of(PLAN, records, [problem])
     assert f"trials/{trial.id}/record.json" in text
-    assert "1 missing (its record cannot be read)" in text
+    assert "1 missing (its record is damaged)" in text
     assert "0.880 ± 0.010" in text
 
 

@@ -33,6 +33,8 @@ __all__ = [
     "ProxyMetric",
 ]
 
+ROUNDING = 1e-9  # by so much a sum of shares may exceed 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class Metric(ABC):
@@ -65,6 +67,11 @@ class Metric(ABC):
         return 1.0 if self.unit == "share" else None
 
     @property
+    def highest(self) -> float:
+        """The highest value there can be, infinite for a count; the lowest is 0."""
+        return 1.0 if self.unit == "share" else math.inf
+
+    @property
     def scale(self) -> str:
         """The unit beside an axis."""
         return "0–1" if self.unit == "share" else self.unit
@@ -77,7 +84,7 @@ class Metric(ABC):
         """``value`` as it is recorded.
 
         Raises:
-            ValueError: If it is not finite.
+            ValueError: If it is not finite, or out of the range of its unit.
         """
         if isinstance(value, Undefined):
             return value
@@ -86,6 +93,9 @@ class Metric(ABC):
                 f"the metric {self.name} is a finite number, found {value}. Return Undefined(reason) where "
                 "the images do not define it."
             )
+        if not -ROUNDING <= value <= self.highest + ROUNDING:
+            expected = "a share from 0 to 1" if self.unit == "share" else f"a number of {self.unit} from 0 up"
+            raise ValueError(f"the metric {self.name} is {expected}, found {value}. Mend how it is computed.")
         return float(value)
 
 

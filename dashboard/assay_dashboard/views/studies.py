@@ -37,8 +37,8 @@ def _state(entry: reading.StudyEntry) -> str:
 def _problems(entry: reading.StudyEntry) -> str:
     if not entry.problems:
         return ""
-    unread = "1 record cannot be read" if entry.problems == 1 else f"{entry.problems} records cannot be read"
-    return paragraph(f"{unread}. The page Table names what is left out.", "warn")
+    damaged = "1 record is damaged" if entry.problems == 1 else f"{entry.problems} records are damaged"
+    return paragraph(f"{damaged}. The page Table names what is left out.", "warn")
 
 
 def _best(entry: reading.StudyEntry) -> str:

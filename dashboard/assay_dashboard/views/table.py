@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from assay.analysis.left_out import left_out
 from assay.analysis.results import StudyResults
 from assay.analysis.test_set_uncertainty import MOST_TRIALS_AT_ONCE
 from assay.report.build import table_notes
@@ -28,7 +29,7 @@ from trainables.metrics import METRICS, Metric
 
 _DRAWN = 60  # rows of the plot
 _BESIDE = 3  # factors up to which the plot stands beside the table
-_NAMED = 5  # records that cannot be read
+_NAMED = 5  # sentences on what is left out
 _DOWNLOADS = ("md", "latex", "csv")  # formats of the program itself; those of other packages follow
 
 
@@ -105,12 +106,13 @@ def _table(results: StudyResults, order: list[str], chosen: list[str]) -> None:
 
 
 def _left_out(results: StudyResults) -> None:
-    """The records that cannot be read, by name."""
-    for problem in results.problems[:_NAMED]:
-        plain(f"Left out: {problem}", "warn")
-    more = len(results.problems) - _NAMED
+    """Damaged records and files that are gone, by name."""
+    sentences = left_out(results)
+    for sentence in sentences[:_NAMED]:
+        plain(sentence, "warn")
+    more = len(sentences) - _NAMED
     if more > 0:
-        plain(f"Left out: {more} more; `assay report {results.name}` names all.", "warn")
+        plain(f"{more} more: `assay report {results.name}` names all.", "warn")
 
 
 def _plot(results: StudyResults, order: list[str], metric: Metric) -> None:

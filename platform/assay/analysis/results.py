@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from assay.analysis.computed import Computed
 from assay.storage.interim_looks import read_interim_looks
 from assay.storage.plans import written_plan
-from assay.storage.record import Record, UnreadableRecord
+from assay.storage.record import DamagedRecord, Record
 from assay.storage.search_points import EvaluatedPoint, evaluate_points, with_points
 from assay.storage.store import Store
 from assay.study import Plan, ReportedPlan, reported_plan
@@ -52,7 +52,7 @@ class StudyResults:
 
     plan: Plan  # all that was to be trained; of a search, with the points drawn so far
     records: Mapping[str, Record]  # by trial id
-    problems: tuple[UnreadableRecord, ...] = ()
+    problems: tuple[DamagedRecord, ...] = ()
     store: Store | None = None  # None: made from a plan and its records
     read_part: ReadPart | None = None  # reads a file of a record; None: no predictions are read
     importance_of: ImportanceOf | None = None  # None: nothing is said of a search's parameters
@@ -72,7 +72,7 @@ class StudyResults:
     def of_plan(cls, plan: Plan, store: Store, importance_of: ImportanceOf | None = None) -> Self:
         """Read the records of a plan; of a search, also the points that were drawn."""
         plan = with_points(plan, store)
-        records, problems = store.records_of(trial.id for trial in plan.trials)
+        records, problems = store.records_of_trials(plan.trials)
         return cls(plan, records, problems, store, store.read_part, importance_of)
 
     @property
@@ -97,8 +97,8 @@ class StudyResults:
         return self.once("reported", lambda: reported_plan(self.plan))
 
     @property
-    def unreadable(self) -> set[str]:
-        """Ids of the trials whose record cannot be read."""
+    def damaged(self) -> set[str]:
+        """Ids of the trials whose record is damaged."""
         return {problem.trial for problem in self.problems}
 
     @property

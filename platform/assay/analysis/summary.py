@@ -142,7 +142,7 @@ class CellSummary:
 
 def summarise(results: StudyResults, cells: Sequence[Cell], metric: str) -> list[CellSummary]:
     """One metric on test data for some cells of the plan, in their order."""
-    unreadable = results.unreadable
+    damaged = results.damaged
     values: dict[str, dict[Repeat, float]] = {cell.name: {} for cell in cells}
     lost: dict[str, Counter[tuple[str, str | None]]] = {cell.name: Counter() for cell in cells}
     planned: dict[str, list[Repeat]] = {cell.name: [] for cell in cells}
@@ -151,7 +151,7 @@ def summarise(results: StudyResults, cells: Sequence[Cell], metric: str) -> list
             continue
         repeat = Repeat(trial.seed, trial.fold)
         planned[trial.cell].append(repeat)
-        value = outcome(results.records.get(trial.id), metric, trial.id in unreadable)
+        value = outcome(results.records.get(trial.id), metric, trial.id in damaged)
         if not isinstance(value, tuple):
             values[trial.cell][repeat] = value
         else:
@@ -183,10 +183,10 @@ def tidy(results: StudyResults) -> pa.Table:
     """
     reported = [metric.name for metric in results.metrics]
 
-    def rows(record: Record | None, unreadable: bool) -> Iterator[_Row]:
+    def rows(record: Record | None, damaged: bool) -> Iterator[_Row]:
         finished = record.result if record is not None and record.status == "finished" else None
         for metric in dict.fromkeys([*reported, *(finished.metrics if finished is not None else ())]):
-            yield _test_row(record, metric, unreadable)
+            yield _test_row(record, metric, damaged)
         for metric, value in finished.validation.items() if finished is not None else ():
             yield "val", metric, value, "finished", None
 
@@ -198,7 +198,7 @@ def metric_rows(results: StudyResults, metric: str) -> pa.Table:
     return _tabled(
         results,
         results.reported.trials,
-        lambda record, unreadable: [_test_row(record, metric, unreadable)],
+        lambda record, damaged: [_test_row(record, metric, damaged)],
     )
 
 
@@ -217,15 +217,15 @@ def _tabled(
     trials: Iterable[Trial],
     rows: Callable[[Record | None, bool], Iterable[_Row]],
 ) -> pa.Table:
-    """The ``rows`` of each trial's record, which is None or cannot be read, beside what names the trial."""
+    """The ``rows`` of each trial's record, which is None or damaged, beside what names the trial."""
     factors = list(results.plan.study.factors)
     schema = _schema(factors)
     columns: dict[str, list[Any]] = {name: [] for name in schema.names}
-    unreadable = results.unreadable
+    damaged = results.damaged
     for trial in trials:
         record = results.records.get(trial.id)
         fixed = _fixed_columns(results.name, trial, record, factors)
-        for part, metric, value, status, reason in rows(record, trial.id in unreadable):
+        for part, metric, value, status, reason in rows(record, trial.id in damaged):
             row = {
                 **fixed,
                 "part": part,
@@ -275,18 +275,18 @@ def _fixed_columns(study: str, trial: Trial, record: Record | None, factors: Seq
     }
 
 
-def _test_row(record: Record | None, metric: str, unreadable: bool) -> _Row:
-    value = outcome(record, metric, unreadable)
+def _test_row(record: Record | None, metric: str, damaged: bool) -> _Row:
+    value = outcome(record, metric, damaged)
     if not isinstance(value, tuple):
         return "test", metric, value, "finished", None
     status, reason = value
     return "test", metric, None, "finished" if status == "undefined" else status, reason
 
 
-def outcome(record: Record | None, metric: str, unreadable: bool) -> float | tuple[str, str | None]:
+def outcome(record: Record | None, metric: str, damaged: bool) -> float | tuple[str, str | None]:
     """The value of a repeat, or why it has none: (status, reason)."""
     if record is None:
-        return "missing", "its record cannot be read" if unreadable else _MISSING
+        return "missing", "its record is damaged" if damaged else _MISSING
     if record.status != "finished" or record.result is None:
         return record.status, record.reason
     value = record.result.metrics.get(metric)

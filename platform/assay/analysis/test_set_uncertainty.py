@@ -30,7 +30,7 @@ class ItemIntervals:
     trials: Mapping[str, Sequence[str]]  # cell → its trials with predictions
     data: Mapping[str, str]  # cell → manifest
     bootstraps: Mapping[str, ItemBootstrap]  # manifest → its items, resampled
-    smallest_step: float  # 1 / (fewest defective images of a test part)
+    smallest_step: float | None  # 1 / (fewest defective images of a test part); None: no predictions
     problems: tuple[str, ...] = ()  # predictions that could not be read
 
     def cell(self, name: str) -> ItemInterval:
@@ -56,7 +56,7 @@ def read_item_intervals(results: StudyResults, read_part: ReadPart) -> ItemInter
         read_part: Reads a file of a record: the store's, or one that remembers.
 
     Returns:
-        None if the primary metric is not the one that is resampled (image AP), or nothing is finished.
+        None if the primary metric is not the one that is resampled (image AP), or no record has predictions.
     """
     if results.primary.name != RESAMPLED_METRIC:
         return None
@@ -70,7 +70,10 @@ def read_item_intervals(results: StudyResults, read_part: ReadPart) -> ItemInter
             continue
         try:
             table = read_part(record, "predictions.parquet")
-        except (FileNotFoundError, DamagedFileError) as error:  # the record's scores stand all the same
+        except FileNotFoundError:  # the record's scores stand all the same
+            problems.append(f"item intervals leave out trial {trial.id}: its predictions.parquet is gone")
+            continue
+        except DamagedFileError as error:
             problems.append(f"item intervals leave out trial {trial.id}: {error}")
             continue
         if table is not None:
@@ -79,7 +82,7 @@ def read_item_intervals(results: StudyResults, read_part: ReadPart) -> ItemInter
             trials.setdefault(trial.cell, []).append(trial.id)
             data[trial.cell] = trial.manifest
     if not frames:
-        return None
+        return ItemIntervals({}, {}, {}, None, tuple(problems)) if problems else None
     defective = min(
         int(frame["label"].to_numpy(bool).sum()) for of_data in frames.values() for frame in of_data
     )

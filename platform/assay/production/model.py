@@ -6,7 +6,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from assay.storage import Record, Store, UnreadableRecord
+from assay.storage import DamagedRecord, Record, Store
 from assay.storage.method_store import read_method
 from assay.storage.store import DamagedFileError
 from trainables.catalogue import find_trainable
@@ -35,7 +35,7 @@ def trained_record(store: Store, trial_id: str) -> Record:
     record = store.record(trial_id)
     if record is None:
         raise InputError(f"trial {trial_id} is not trained yet. `assay status` shows how far its study is.")
-    if isinstance(record, UnreadableRecord):
+    if isinstance(record, DamagedRecord):
         raise InputError(str(record))
     if record.status != "finished":
         raise InputError(

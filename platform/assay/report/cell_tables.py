@@ -62,11 +62,11 @@ def trial_rows(
     results: StudyResults, trials: Iterable[Trial], metrics: Sequence[Metric], *, folds: bool
 ) -> list[tuple[str, ...]]:
     """Cell, seed, fold (if ``folds``), trial, status and values of some trials, cell by cell."""
-    unreadable = results.unreadable
+    damaged = results.damaged
     of_cells: dict[str, list[tuple[str, ...]]] = {cell.name: [] for cell in results.plan.cells}
     for trial in trials:
         fold = [NOTHING if trial.fold is None else str(trial.fold)] if folds else []
-        outcomes = _outcomes(results.records.get(trial.id), metrics, trial.id in unreadable)
+        outcomes = _outcomes(results.records.get(trial.id), metrics, trial.id in damaged)
         of_cells[trial.cell].append((trial.cell, str(trial.seed), *fold, trial.id, *outcomes))
     return [row for of_cell in of_cells.values() for row in of_cell]
 
@@ -98,12 +98,12 @@ def _mean_interval(summary: CellSummary, intervals: Mapping[str, MeanInterval]) 
     return f"{text} {superscript(1)}" if interval.approximate else text
 
 
-def _outcomes(record: Record | None, metrics: Sequence[Metric], unreadable: bool) -> list[str]:
+def _outcomes(record: Record | None, metrics: Sequence[Metric], damaged: bool) -> list[str]:
     """Status of a trial, and its value of each metric."""
-    status = "unreadable" if unreadable else "missing" if record is None else record.status
+    status = "damaged" if damaged else "missing" if record is None else record.status
     values: list[str] = []
     for metric in metrics:
-        value = outcome(record, metric.name, unreadable)
+        value = outcome(record, metric.name, damaged)
         values.append(NOTHING if isinstance(value, tuple) else _value(metric, value))
     return [status, *values]
 

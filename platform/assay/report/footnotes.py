@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from assay.analysis.left_out import left_out
 from assay.analysis.results import StudyResults
 from assay.storage.record import Record
 from assay.study import Comparison, Plan, ReportedPlan
@@ -35,7 +36,7 @@ def footnotes(results: StudyResults) -> list[str]:
         *_bundles(reported.comparisons),
         *_allowances(reported.comparisons),
         *plan.warnings,
-        *(f"Left out: {problem}" for problem in results.problems),
+        *left_out(results),
         _origin(results),
     ]
 

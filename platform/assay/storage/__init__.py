@@ -3,12 +3,12 @@
 from assay.storage.lease import Lease
 from assay.storage.progress import Progress
 from assay.storage.record import (
+    DamagedRecord,
     Environment,
     Record,
     Result,
     StageResult,
     Thresholds,
-    UnreadableRecord,
     Worker,
 )
 from assay.storage.store import Attempt, AttemptStart, DamagedFileError, Store
@@ -17,6 +17,7 @@ __all__ = [
     "Attempt",
     "AttemptStart",
     "DamagedFileError",
+    "DamagedRecord",
     "Environment",
     "Lease",
     "Progress",
@@ -25,6 +26,5 @@ __all__ = [
     "StageResult",
     "Store",
     "Thresholds",
-    "UnreadableRecord",
     "Worker",
 ]

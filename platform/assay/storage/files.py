@@ -17,7 +17,7 @@ import re
 import secrets
 import textwrap
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Self, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -165,13 +165,12 @@ class Files:
         pure = PurePosixPath(path)
         if pure.is_absolute() or ".." in pure.parts or "\\" in path or "\0" in path:
             raise InputError(f"a path of the storage is relative and stays below its root, found {path!r}.")
-        if self.local_path is not None:
-            target = self.local_path / pure
-            if not target.resolve().is_relative_to(self.local_path):
-                raise InputError(
-                    f"{path!r} leaves the storage {self.local_path} through a symbolic link. Remove the link."
-                )
-        return f"{self._root}/{pure}" if pure.parts else self._root
+        full = f"{self._root}/{pure}" if pure.parts else self._root
+        if self.local_path is not None and not _is_below(os.path.realpath(full), self._root):
+            raise InputError(
+                f"{path!r} leaves the storage {self.local_path} through a symbolic link. Remove the link."
+            )
+        return full
 
     def local_file(self, path: str) -> Path | None:
         """``path`` as a file of this machine, or None when the storage is not local."""
@@ -187,7 +186,8 @@ class Files:
         """
         full = self._full(path)
         if self.local_path is not None:
-            return Path(full).read_bytes()
+            with open(full, "rb", buffering=0) as file:
+                return file.read()
 
         def read() -> bytes:
             for _ in range(_TRIES):
@@ -290,6 +290,15 @@ class Files:
         below = self._below(fs.FileSelector(full, recursive=True))
         return sum(i.size for i in below if i.type == fs.FileType.File)
 
+    def sizes(self, folder: str, names: Iterable[str]) -> dict[str, int]:
+        """Bytes of some files below a folder; 0 for one that is gone. One request, whatever their number."""
+        full = self._full(folder)
+        if self.local_path is not None:
+            return {name: _size(f"{full}/{name}") for name in names}
+        below = self._below(fs.FileSelector(full, recursive=True, allow_not_found=True))
+        sizes = {info.path.removeprefix(f"{full}/"): info.size or 0 for info in below}
+        return {name: sizes.get(name, 0) for name in names}
+
     def delete_tree(self, path: str) -> None:
         """Remove a file, or a folder with all in it; nothing happens when there is none."""
         if not PurePosixPath(path).parts:
@@ -328,6 +337,18 @@ class Files:
             info = self._info(bucket)
             if info.type == fs.FileType.NotFound:
                 raise StorageError(f"the storage {self.uri} names a bucket that does not exist. {_NO_BUCKET}")
+
+
+def _is_below(path: str, root: str) -> bool:
+    """Compare real paths as text: as objects it would cost half of what reading a record takes."""
+    return f"{path}/".startswith(f"{root.rstrip('/')}/")
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
 
 
 def _in_one_request(uri: str) -> str:

@@ -4,20 +4,32 @@ A record has two parts. ``result`` is what must be identical after a resume: met
 hash. The rest (times, machine, attempts) says how it came about. Keys are sorted and floats written as they
 are, so equal results are equal bytes (:meth:`Record.result_bytes`).
 
+A record vouches for itself: its file opens with a checksum of its content (:mod:`assay.storage.checksum`),
+its scores lie in the ranges of their metrics, and its trial is the one that was planned. One that does not is
+a :class:`DamagedRecord`: named, and never used.
+
 A record holds no environment values, and credentials inside URIs are blotted out when it is written.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
+from assay.storage.checksum import with_checksum, without_checksum
 from assay.storage.files import json_bytes
+from assay.study import Trial
+from trainables.errors import InputError
+from trainables.metrics import METRICS, PROXIES
+from trainables.metrics.base import ROUNDING
 
 __all__ = [
+    "DamagedRecord",
     "Environment",
     "Record",
     "Result",
@@ -25,8 +37,8 @@ __all__ = [
     "StageUse",
     "Status",
     "Thresholds",
-    "UnreadableRecord",
     "Worker",
+    "differences",
     "read_record",
 ]
 
@@ -144,8 +156,12 @@ class Record(BaseModel, frozen=True, extra="forbid"):
         return itself + sum(stage.seconds for stage in self.stages if stage.reused)
 
     def to_bytes(self) -> bytes:
-        """Canonical JSON of the whole record."""
+        """Canonical JSON of the whole record, without a checksum."""
         return json_bytes(self.model_dump(mode="json"))
+
+    def file_bytes(self) -> bytes:
+        """The content of ``record.json``: the record with its checksum."""
+        return with_checksum(self.to_bytes())
 
     def result_bytes(self) -> bytes:
         """Canonical JSON of what must be identical after a resume: id, status, reason and result."""
@@ -153,29 +169,89 @@ class Record(BaseModel, frozen=True, extra="forbid"):
 
 
 @dataclass(frozen=True)
-class UnreadableRecord:
-    """A record that cannot be read: named and left out, while the rest is shown."""
+class DamagedRecord:
+    """A record that cannot be read or believed: named and left out, while the rest is shown."""
 
     trial: str
     path: str
     text: str
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.text}. Run the study again: the trial is then trained anew."
+        return (
+            f"{self.path}: {self.text}. `assay check --repair` sets it aside, and `assay run` trains the "
+            "trial anew."
+        )
 
 
-def read_record(data: bytes, trial_id: str, path: str) -> Record | UnreadableRecord:
-    """Parse a record; one that is cut short, of another shape or of another trial is a problem."""
+def read_record(data: bytes, trial_id: str, path: str) -> Record | DamagedRecord:
+    """Parse a record and hold it against itself.
+
+    Args:
+        data: The file.
+        trial_id: The trial in whose folder it lies.
+        path: Where that is, for messages.
+
+    Returns:
+        A problem where it is cut short, of another shape or another trial, where its checksum is not that of
+        its content, or a score lies outside its metric's range. Records without a checksum, as earlier
+        versions wrote them, are held against the rest.
+    """
+    content, checksum = without_checksum(data)
     try:
-        record = Record.model_validate_json(data)
+        record = Record.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        return UnreadableRecord(
-            trial_id, path, f"not a record ({where + ': ' if where else ''}{first['msg']})"
-        )
+        return DamagedRecord(trial_id, path, f"not a record ({where + ': ' if where else ''}{first['msg']})")
+    if checksum == "wrong":
+        return DamagedRecord(trial_id, path, "changed since it was written (its checksum is another)")
     if record.id != trial_id:
-        return UnreadableRecord(
+        return DamagedRecord(
             trial_id, path, f"the record of trial {record.id} lies in the folder of {trial_id}"
         )
-    return record
+    out_of_range = next(_out_of_range(record.result), None) if record.result is not None else None
+    return record if out_of_range is None else DamagedRecord(trial_id, path, out_of_range)
+
+
+def differences(record: Record, trial: Trial) -> str | None:
+    """Say in what a record's trial differs from the planned one of the same id; None where it does not.
+
+    Names of cells and levels are the study's own, and where weights lie is no part of an id.
+    """
+    recorded = record.trial
+    for name, planned in (
+        ("seed", trial.seed),
+        ("fold", trial.fold),
+        ("manifest", trial.manifest),
+        ("split", trial.split),
+        ("trainable", trial.trainable),
+        ("revision", trial.revision),
+    ):
+        if name in recorded and recorded[name] != planned:
+            return f"not the planned trial ({name} is {recorded[name]!r}, planned is {planned!r})"
+    return None
+
+
+def _out_of_range(result: Result) -> Iterator[str]:
+    """Say which scores lie outside their metrics' ranges."""
+    of_stages = {f"{stage.of} {stage.stage}": stage.metrics for stage in result.stages}
+    for part, metrics in {"test": result.metrics, "validation": result.validation, **of_stages}.items():
+        for name, value in metrics.items():
+            if not -ROUNDING <= value <= _HIGHEST[name]:
+                most = "up" if math.isinf(_HIGHEST[name]) else f"to {_HIGHEST[name] - ROUNDING:g}"
+                yield f"{name} of {part} is {value:g}, its range is from 0 {most}"
+
+
+class _Highest(dict[str, float]):
+    """Highest value of a metric by name, looked up when it is first asked for."""
+
+    def __missing__(self, name: str) -> float:
+        try:
+            metric = PROXIES.get(name) or METRICS[name]
+        except (KeyError, InputError):  # of a plug-in that is not installed here, or cannot be loaded
+            return math.inf
+        self[name] = metric.highest + ROUNDING
+        return self[name]
+
+
+_HIGHEST = _Highest()

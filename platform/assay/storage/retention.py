@@ -96,13 +96,13 @@ def clean_plan(store: Store, plans: Iterable[Plan] = ()) -> list[Leftover]:
     running = any(holder(store, study) is not None for study in store.studies())
     ids = store.trials()
     records, problems = store.records_of(ids)
-    unreadable = {problem.trial for problem in problems}
+    damaged = {problem.trial for problem in problems}
     leftovers: list[Leftover] = []
     for trial_id in ids:
         record = records.get(trial_id)
         if record is not None:
             leftovers += _beside_the_record(store, record)
-        elif not running and trial_id not in unreadable:
+        elif not running and trial_id not in damaged:
             leftovers += _without_a_record(store, trial_id)
     if not running:
         leftovers += _scratch(store)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from assay.storage.gc_paused import collector_paused
 from assay.storage.progress import Running
-from assay.storage.record import Record, UnreadableRecord
+from assay.storage.record import DamagedRecord, Record
 from assay.storage.search_points import with_points
 from assay.storage.stage_store import StageRecord, made_stages
 from assay.storage.store import Store
@@ -75,7 +75,7 @@ class Watch:
         self._trials = {trial.id: trial for trial in plan.trials}
         self._since = since
         self._records: dict[str, Record] = {}
-        self._problems: tuple[UnreadableRecord, ...] = ()
+        self._problems: tuple[DamagedRecord, ...] = ()
         self._drawn: tuple[object, ...] = ()  # of a search: the files of its points when it was grown,
         self._grown_with: Mapping[str, Record] = {}  # and the records that were known
         self._needed = NeededStages(stages_of)
@@ -99,8 +99,8 @@ class Watch:
         return self._records
 
     @property
-    def problems(self) -> tuple[UnreadableRecord, ...]:
-        """Records that could not be read at the last look."""
+    def problems(self) -> tuple[DamagedRecord, ...]:
+        """Records that were damaged at the last look."""
         return self._problems
 
     def look(self, begun: AbstractSet[str] | None = None) -> Snapshot:
@@ -146,8 +146,8 @@ class Watch:
         settled = {id_ for id_, record in self._records.items() if record.status != "failed"}
         candidates = begun & (self._trials.keys() - settled)
         fresh = {id_: known[id_] for id_ in candidates - self._records.keys() if id_ in known}
-        missing = (id_ for id_ in self._trials if id_ in candidates and id_ not in fresh)
-        read, self._problems = self._store.records_of(missing)
+        missing = (t for id_, t in self._trials.items() if id_ in candidates and id_ not in fresh)
+        read, self._problems = self._store.records_of_trials(missing)
         records = fresh | read
         new = tuple(record for id_, record in records.items() if self._records.get(id_) != record)
         gone = self._records.keys() & ((candidates - records.keys()) | (settled - begun))

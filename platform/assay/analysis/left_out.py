@@ -1,0 +1,70 @@
+"""Costs of damage to a study, in sentences: repeats whose record is damaged, and files that are gone.
+
+Scores of a record whose files are gone stand: the record vouches for them. What was computed from the files
+is left out. ``assay check`` looks at every byte. Here a file is there or it is not.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from assay.analysis.results import StudyResults
+from assay.analysis.test_set_uncertainty import MOST_TRIALS_AT_ONCE
+from assay.storage.record import DamagedRecord
+
+__all__ = ["left_out"]
+
+_NAMED = 5  # trials by their ids; more are counted
+_COSTS = {
+    "maps.parquet": "no picture shows them",
+    "lineage.parquet": "no picture shows their stages",
+    "curve.parquet": "they have no learning curve",
+    "model": "they neither predict nor export",
+}
+
+
+def left_out(results: StudyResults) -> tuple[str, ...]:
+    """Sentences on what a report or page of these results leaves out, worked out once.
+
+    Predictions that are gone are not among them: who reads them names them.
+    """
+    return results.once("left out", lambda: (*_damaged_records(results), *_gone_files(results)))
+
+
+def _damaged_records(results: StudyResults) -> list[str]:
+    planned = Counter(trial.cell for trial in results.plan.trials)
+    cells = {trial.id: trial.cell for trial in results.plan.trials}
+    by_cell: dict[str, list[DamagedRecord]] = {}
+    for problem in results.problems:
+        by_cell.setdefault(cells[problem.trial], []).append(problem)
+    return [
+        f"Left out: {len(problems)} of {planned[cell]} repeats of `{cell}`. "
+        + " ".join(f"{problem.path}: {problem.text}." for problem in problems)
+        + " `assay check --repair` sets damaged records aside, and `assay run` trains their trials anew."
+        for cell, problems in by_cell.items()
+    ]
+
+
+def _gone_files(results: StudyResults) -> list[str]:
+    store = results.store
+    records = [results.records[t.id] for t in results.reported.trials if t.id in results.records]
+    if store is None or (store.local_path is None and len(records) > MOST_TRIALS_AT_ONCE):
+        return []
+    gone: dict[str, list[str]] = {}
+    for record, names in store.gone_files(records):
+        parts = dict.fromkeys(name.removeprefix(f"{record.attempt}/").split("/")[0] for name in names)
+        for part in parts:
+            gone.setdefault(part, []).append(record.id)
+    return [
+        f"Gone: {part} of {_trials(ids)}: {_COSTS[part]}. `assay check` says more."
+        for part, ids in gone.items()
+        if part in _COSTS
+    ]
+
+
+def _trials(ids: Sequence[str]) -> str:
+    more = len(ids) - _NAMED
+    return f"{len(ids)} trial{'s' * (len(ids) > 1)} ({', '.join(ids[:_NAMED])}" + (
+        f" and {more} more)" if more > 0 else ")"
+    )

@@ -1,0 +1,81 @@
+"""A checksum inside the file that it vouches for: the first line of a JSON object, or the last of many.
+
+An object that the program writes (a record, what a stage is made of, the looks at a study) opens with it::
+
+    {
+     "checksum": "9f86d081884c7d65…",
+     "attempt": "001-3b5b45fe",
+
+It is the sha256 of the same canonical JSON without that line, so that checking it costs one hash of the
+bytes that were read. A file that somebody laid out anew with the same content is as good. Lines of JSON end
+with a line that holds nothing else. What earlier versions wrote has none.
+
+It finds what disks, copies and editors do. Who means to deceive can compute it anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal, NamedTuple
+
+from assay.storage.files import json_bytes
+
+__all__ = ["Vouched", "lines_with_checksum", "with_checksum", "without_checksum", "without_last_line"]
+
+_OPENING = b'{\n "checksum": "'
+_CLOSING = b'",'
+_DIGITS = 64
+_BEGIN, _END = len(_OPENING), len(_OPENING) + _DIGITS
+_REST = _END + len(_CLOSING)
+_LINE = b'{"checksum": "'
+
+
+class Vouched(NamedTuple):
+    """Content of a file, and what its checksum says of it."""
+
+    content: bytes  # without the checksum
+    checksum: Literal["right", "wrong", "none"]
+
+
+def with_checksum(content: bytes) -> bytes:
+    """Open canonical JSON of an object (:func:`~assay.storage.files.json_bytes`) with its checksum."""
+    assert content.startswith(b"{\n "), "canonical JSON of an object that has keys"
+    return _OPENING + _digest(content) + _CLOSING + content[1:]
+
+
+def without_checksum(data: bytes) -> Vouched:
+    """The content of a file that :func:`with_checksum` made, or of one that has none."""
+    if data.startswith(_OPENING):
+        content = b"{" + data[_REST:]
+        if _digest(content) == data[_BEGIN:_END]:
+            return Vouched(content, "right")
+    try:
+        value: Any = json.loads(data)
+    except ValueError:
+        return Vouched(data, "wrong" if data.startswith(_OPENING) else "none")
+    if not isinstance(value, dict) or "checksum" not in value:
+        return Vouched(data, "none")
+    digest = str(value.pop("checksum"))
+    try:
+        content = json_bytes(value)
+    except ValueError:  # NaN or Infinity, which nobody wrote
+        return Vouched(data, "wrong")
+    return Vouched(content, "right" if _digest(content).decode() == digest else "wrong")
+
+
+def lines_with_checksum(lines: bytes) -> bytes:
+    """``lines``, each ended, and one more with their checksum."""
+    return lines + _LINE + _digest(lines) + b'"}\n'
+
+
+def without_last_line(data: bytes) -> Vouched:
+    """The lines before the checksum's, or all where there is none."""
+    lines, mark, last = data.rpartition(_LINE)
+    if not mark or (lines and not lines.endswith(b"\n")):
+        return Vouched(data, "none")
+    return Vouched(lines, "right" if last == _digest(lines) + b'"}\n' else "wrong")
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()
