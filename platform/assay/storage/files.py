@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 from pydantic import JsonValue
 
+from assay.storage import local_disk
 from assay.storage.redaction import holds_credentials, redact, redact_values
 from trainables.data.atomic import why_unusable
 from trainables.errors import InputError, StorageError
@@ -226,7 +227,7 @@ class Files:
         def write() -> None:
             if self.local_path is not None:
                 self._refuse_another_device(self.local_path)
-                _replace(Path(full), data)
+                local_disk.replace(Path(full), data)
                 return
             if self._fs.type_name not in _OBJECT_STORES:
                 self._fs.create_dir(full.rpartition("/")[0], recursive=True)
@@ -238,7 +239,7 @@ class Files:
 
     def _refuse_another_device(self, root: Path) -> None:
         """An unmounted storage leaves an empty folder behind: nothing may be written into that."""
-        root.mkdir(parents=True, exist_ok=True)
+        local_disk.make_folder(root)
         device = root.stat().st_dev
         if self._device is None:
             self._device = device
@@ -306,8 +307,14 @@ class Files:
         full = self._full(path)
 
         def delete() -> None:
+            if self.local_path is not None:
+                local_disk.remove(Path(full))
+                return
             match self._fs.get_file_info(full).type:
-                case fs.FileType.Directory:
+                case fs.FileType.Directory:  # its own files first: a record goes before what it names
+                    for info in self._fs.get_file_info(fs.FileSelector(full)):
+                        if info.type == fs.FileType.File:
+                            self._fs.delete_file(info.path)
                     self._fs.delete_dir(full)
                 case fs.FileType.File:
                     self._fs.delete_file(full)
@@ -315,6 +322,29 @@ class Files:
                     pass
 
         self._ask(delete)
+
+    def move(self, path: str, target: str) -> None:
+        """Move a file, or a folder with all in it, to a place where nothing lies.
+
+        An object store has no such step: objects are copied one by one, those of the folder itself first, and
+        each is deleted when its copy is there.
+        """
+        full, new = self._full(path), self._full(target)
+
+        def move_all() -> None:
+            if self.local_path is not None:
+                local_disk.move(Path(full), Path(new))
+                return
+            if self._fs.get_file_info(full).type == fs.FileType.File:
+                self._fs.move(full, new)
+                return
+            infos = self._fs.get_file_info(fs.FileSelector(full, recursive=True, allow_not_found=True))
+            files = [(info.path.count("/"), info.path) for info in infos if info.type == fs.FileType.File]
+            for _, file in sorted(files):
+                self._fs.move(file, f"{new}{file.removeprefix(full)}")
+            self._fs.delete_dir(full)
+
+        self._ask(move_all)
 
     def probe(self) -> None:
         """Write something and take it away again.
@@ -365,18 +395,3 @@ def json_bytes(value: Any) -> bytes:
 
     plain = redact_values(value)
     return json.dumps(plain, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False).encode()
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write beside ``path``, force to disk, move onto it: a reader sees the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.partial")
-    try:
-        with partial.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
