@@ -172,7 +172,7 @@ def _has_user_info(rest: str) -> bool:
 
 
 def _redacted_rest(rest: str, secrets: Sequence[str], depth: int) -> str:
-    """What follows ``://``, redacted.
+    """Authority, path, query and fragment, redacted.
 
     User info may hold any sign, also those that end an authority: it reaches to the last ``@`` wherever the
     authority has a colon or an ``@`` at all.
