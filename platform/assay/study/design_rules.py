@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from assay.study.design import level_pairs
 from assay.study.designs import DESIGNS
 from assay.study.designs.base import named_problems, unknown
 from assay.study.methods import method_problems
@@ -14,6 +15,7 @@ from assay.study.source import KeyPath, StudyProblem
 __all__ = ["reference_problems"]
 
 MAX_TRIALS = 1_000_000
+MAX_REPEATS = 10_000  # each has a split of its own, and every statistic reads all of them
 _RESERVED = "override"  # the one key of a row that is no factor
 
 
@@ -21,7 +23,37 @@ def reference_problems(study: Study) -> list[StudyProblem]:
     """No method, names of factors and levels that the study does not define, and rows that lack some."""
     problems = list(_nested_problems(study))  # the rules below walk the nesting
     problems = problems or list(_design_problems(study)) or list(_too_many_trials(study))
-    return [*method_problems(study), *problems, *_comparison_problems(study)]
+    return [
+        *_name_problems(study),
+        *method_problems(study),
+        *_repeat_problems(study),
+        *problems,
+        *_metric_problems(study),
+        *_comparison_problems(study),
+    ]
+
+
+def _name_problems(study: Study) -> Iterator[StudyProblem]:
+    if study.study.startswith("-"):
+        message = f"a study's name starts with a letter, digit or _, found `{study.study}`: commands would "
+        yield StudyProblem(("study",), f"{message}take it for an option")
+
+
+def _repeat_problems(study: Study) -> Iterator[StudyProblem]:
+    repeats = len(study.repeats.seeds) * max(1, len(study.repeats.folds))
+    if repeats > MAX_REPEATS:
+        message = f"a study has at most {MAX_REPEATS:,} repeats (seeds × folds), found {repeats:,}. Divide it"
+        yield StudyProblem(("repeats",), message)
+
+
+def _metric_problems(study: Study) -> Iterator[StudyProblem]:
+    """Columns of a table, each once."""
+    columns = {study.metrics.primary}
+    for index, name in enumerate(study.metrics.report):
+        if name in columns:
+            message = f"each metric is one column, found `{name}` twice (`primary` is a column). Remove one"
+            yield StudyProblem(("metrics", "report", index), message)
+        columns.add(name)
 
 
 def _comparison_problems(study: Study) -> Iterator[StudyProblem]:
@@ -38,6 +70,28 @@ def _comparison_problems(study: Study) -> Iterator[StudyProblem]:
             yield StudyProblem(at, f"a comparison has two levels, found `{spec.start}` twice")
         elif len(levels) < 2:
             yield StudyProblem(at, f"a comparison needs two levels, `{spec.factor}` has one")
+    yield from _repeated_comparisons(study)
+
+
+def _repeated_comparisons(study: Study) -> Iterator[StudyProblem]:
+    """Pairs of levels that two comparisons are about: one answer would count twice in its family."""
+    first: dict[tuple[str, str, str], int] = {}
+    for index, spec in enumerate(study.comparisons or ()):
+        named = {level for level in (spec.start, spec.end) if level is not None}
+        if spec.factor not in study.factors or not named <= set(study.factors[spec.factor]):
+            continue
+        for start, end in level_pairs(study, spec):
+            other, way = first.get((spec.factor, start, end)), "once more"
+            if other is None:
+                other, way = first.get((spec.factor, end, start)), "the other way round"
+            if other is not None and other != index:
+                message = (
+                    f"{spec.factor}: {start} → {end} is compared in comparisons[{other}], and here {way}. "
+                    "Name each pair of levels once"
+                )
+                yield StudyProblem(("comparisons", index), message)
+                break
+            first[spec.factor, start, end] = index
 
 
 def _nested_problems(study: Study) -> Iterator[StudyProblem]:

@@ -8,6 +8,7 @@ everybody, and a small file cannot unfold into a large one.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterator
@@ -30,9 +31,17 @@ from trainables.errors import InputError
 __all__ = ["check_model", "parse_study", "read_study"]
 
 MAX_BYTES = 1_000_000
+_MAX_VALUES = 30_000  # a second of reading
 _MAX_DEPTH = 32
 _SHORT = 60  # signs of a value in a message
 _SCALARS = (str, int, float, NoneType)  # a truth value is an int
+# Kind of value that is wanted, by pydantic's name of the slip → kinds that it would take for one.
+_TAKEN_FOR: dict[str, tuple[type, ...]] = {
+    "int_type": (bool, str),
+    "float_type": (bool, str),
+    "bool_type": (int, float, str),
+}
+_TRUTH_WORDS = {"on", "off", "yes", "no"}  # words of YAML 1.2, truth values of YAML 1.1
 _TAG = "tag:yaml.org,2002:"
 _ModelT = TypeVar("_ModelT", bound=BaseModel)
 
@@ -84,7 +93,9 @@ def check_model(
 ) -> tuple[_ModelT | None, list[StudyProblem]]:
     """``value`` as ``model``, or the problems in it, with paths that start with ``at``."""
     try:
-        return model.model_validate(value), []
+        checked = model.model_validate(value)
+        wrong = _wrong_kinds(model, value, at)
+        return (None, wrong) if wrong else (checked, [])
     except ValidationError as error:
         details = error.errors(include_url=False)
         # A list whose elements are wrong is called too short as well: one slip is one message.
@@ -94,6 +105,24 @@ def check_model(
             for detail in details
             if not (detail["type"] == "too_short" and detail["loc"] in wrong_inside)
         ]
+
+
+def _wrong_kinds(model: type[BaseModel], value: Any, at: KeyPath) -> list[StudyProblem]:
+    """Truth values where numbers belong, numbers where truth values do, and numbers written as text.
+
+    Pydantic takes them for what they might mean: ``seeds: [true]`` would be seed 1. In its strict mode it
+    does not, but there it does not take 1e3 for a whole number either, which it is.
+    """
+    try:
+        model.model_validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        return [
+            _problem(model, value, detail, at)
+            for detail in error.errors(include_url=False)
+            if isinstance(detail["input"], _TAKEN_FOR.get(detail["type"], ()))
+            and str(detail["input"]).lower() not in _TRUTH_WORDS
+        ]
+    return []
 
 
 def _problem(model: type[BaseModel], value: Any, detail: ErrorDetails, at: KeyPath) -> StudyProblem:
@@ -198,7 +227,7 @@ def _parse_yaml(text: str, origin: str) -> tuple[Any, Source]:
 
 def _refuse_tricks(text: str, origin: str) -> None:
     """Look at the flat stream of events first: it cannot recurse or unfold."""
-    depth = documents = 0
+    depth = documents = values = 0
     for event in YAML(typ="safe", pure=True).parse(text):
         mark = event.start_mark
         place = f"{origin}:{mark.line + 1}:{mark.column + 1}" if mark else origin
@@ -216,6 +245,9 @@ def _refuse_tricks(text: str, origin: str) -> None:
         tag = getattr(event, "ctag", None)
         if tag is not None:
             raise InputError(f"{place}: tags (`!...`) are not read; remove `{tag}`")
+        values += isinstance(event, NodeEvent)
+        if values > _MAX_VALUES:
+            raise InputError(f"{place}: a study has at most {_MAX_VALUES:,} keys and values. Divide it")
         name = type(event).__name__
         depth += name.endswith(("SequenceStartEvent", "MappingStartEvent"))
         depth -= name.endswith(("SequenceEndEvent", "MappingEndEvent"))

@@ -9,6 +9,7 @@ the trainable that the study or a level names; the plan checks them against it, 
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -113,7 +114,7 @@ class Repeats(BaseModel):
     @field_validator("seeds", "folds")
     @classmethod
     def _named_once(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        twice = sorted({v for v in value if value.count(v) > 1}) if len(set(value)) < len(value) else []
+        twice = sorted(v for v, times in Counter(value).items() if times > 1)
         if twice:
             raise ValueError(f"each is named once, found twice: {', '.join(map(str, twice))}")
         return value

@@ -10,10 +10,10 @@ from assay.study.cells import Cell
 from assay.study.identity import flatten
 from assay.study.points import start_points
 from assay.study.schema import Level, Study
-from assay.study.search import FloatRange, Scalar
+from assay.study.search import FloatRange, Scalar, StartStudy
 from assay.study.settings import AnyTrainable, Device, PlannedCell, bundle_paths, resolve_settings
 from assay.study.source import KeyPath, StudyProblem, nearest
-from assay.study.space import contains, corners, draw, format_parameter, grid_size, space_problems
+from assay.study.space import contains, corners, draw, format_parameter, grid_size, is_finite, space_problems
 from trainables.errors import InputError
 
 __all__ = ["pruned_by", "search_problems", "start_values"]
@@ -145,7 +145,17 @@ def _sampler_problems(study: Study) -> Iterator[StudyProblem]:
 
 
 def _pruner_problems(study: Study) -> Iterator[StudyProblem]:
+    assert study.search is not None
     repeats = len(study.repeats.seeds) * max(1, len(study.repeats.folds))
+    pruner = study.search.pruner
+    if pruner is not None and pruned_by(study) == "repeats" and pruner.min >= repeats:
+        message = (
+            f"a point that may be pruned has repeats left: {pruner.min} of {repeats} before the first look"
+        )
+        yield StudyProblem(("search", "pruner", "min"), f"{message}. Lower `min`, or add seeds")
+    if pruner is not None and pruner.kind == "median" and "factor" in pruner.model_fields_set:
+        message = f"`factor` belongs to asha, found it with {pruner.kind}: leave it out"
+        yield StudyProblem(("search", "pruner", "factor"), message)
     size = study.resources.pack
     if pruned_by(study) == "repeats" and isinstance(size, int) and size < repeats:
         message = (
@@ -165,6 +175,16 @@ def _replicate_problems(study: Study) -> Iterator[StudyProblem]:
         yield StudyProblem(("replicate", "seeds"), message)
     if len(set(study.replicate.seeds)) < len(study.replicate.seeds):
         yield StudyProblem(("replicate", "seeds"), "each seed is named once")
+    assert study.search is not None
+    points = study.search.points
+    if not list(space_problems(study.space)) and is_finite(study.space):
+        points = min(points, grid_size(study.space, points))
+    if study.replicate.best > points:
+        message = (
+            f"the best points are some of those that are tried: {study.replicate.best} of {points} points. "
+            "Lower `replicate.best`, or raise `search.points` or the space"
+        )
+        yield StudyProblem(("replicate", "best"), message)
 
 
 def _value_problems(study: Study, cells: Sequence[PlannedCell], device: Device) -> Iterator[StudyProblem]:
@@ -185,10 +205,24 @@ def _value_problems(study: Study, cells: Sequence[PlannedCell], device: Device) 
                 known = nearest(top, trainable.Config.model_fields)
                 yield StudyProblem(("space", path), f"{trainable.name} has no setting `{top}`; {known}")
                 continue
+            refused = False
             for value in corners(parameter):
                 drawn = {**_conditions(study, path), path: value}
                 _, problems = resolve_settings(study, trainable, cell.levels, device, drawn=drawn)
                 yield from problems
+                refused = refused or bool(problems)
+            if isinstance(parameter, FloatRange) and not refused:
+                drawn = {**_conditions(study, path), path: _fraction(parameter)}
+                if resolve_settings(study, trainable, cell.levels, device, drawn=drawn)[1]:
+                    low, high = (round(bound) for bound in parameter.bounds)
+                    message = f"{trainable.name} has whole numbers there: write `{{int: [{low}, {high}]}}`"
+                    yield StudyProblem(("space", path), message)
+
+
+def _fraction(parameter: FloatRange) -> float:
+    """A value between the bounds that is no whole number."""
+    low, high = parameter.bounds
+    return low + (high - low) * (3 - 5**0.5) / 2
 
 
 def _methods(cells: Sequence[PlannedCell]) -> list[AnyTrainable]:
@@ -216,9 +250,15 @@ def _start_problems(study: Study, cells: Sequence[Cell]) -> Iterator[StudyProble
         yield StudyProblem(("search", "points"), message)
     for number, start in enumerate(study.start):
         at: KeyPath = ("start", number)
+        if start in study.start[:number]:
+            message = f"each start is named once, found it in start[{study.start.index(start)}] as well"
+            yield StudyProblem(at, f"{message}. Remove one")
         given = start if isinstance(start, dict) else {}
         for path in (path for path in given if path not in study.space):
             yield StudyProblem(at, f"a start point sets what the space has; {nearest(path, study.space)}")
+        if isinstance(start, StartStudy) and start.study == study.study:
+            message = f"a search starts from an earlier study, found its own name, {start.study}. "
+            yield StudyProblem(at, f"{message}What it has tried already it goes on from by itself")
         if any(path not in study.space for path in given) or not isinstance(start, (str, dict)):
             continue  # the points of an earlier study are known when the search begins
         for cell in cells:

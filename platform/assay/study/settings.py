@@ -278,6 +278,12 @@ def _nested(keys: KeyPath, value: Any) -> dict[str, Any]:
 def _reader_problems(spec: DataSpec) -> list[StudyProblem]:
     from trainables.data.readers import READERS
 
+    classes = spec.classes or ()
+    if spec.classes is not None and len(set(classes)) != max(1, len(classes)):
+        message = (
+            f"defect classes to keep are named once each, found {list(classes)}. Leave it out to keep all"
+        )
+        return [StudyProblem(("data", "classes"), message)]
     if spec.reader not in READERS:
         message = f"there is no reader `{spec.reader}`; {nearest(spec.reader, READERS)}"
         return [StudyProblem(("data", "reader"), message)]

@@ -188,7 +188,7 @@ def row_problems(study: Study, row: Mapping[str, Sequence[str]], at: KeyPath) ->
 
 
 def named_problems(study: Study, chosen: Mapping[str, Sequence[str]], at: KeyPath) -> Iterator[StudyProblem]:
-    """Refuse factors and levels that the study does not define."""
+    """Refuse factors and levels that the study does not define, and levels that are named twice."""
     for factor, levels in chosen.items():
         if factor not in study.factors:
             yield unknown((*at, factor), "factor", factor, study.factors)
@@ -196,6 +196,9 @@ def named_problems(study: Study, chosen: Mapping[str, Sequence[str]], at: KeyPat
         for level in levels:
             if level not in study.factors[factor]:
                 yield unknown((*at, factor), f"level of {factor}", level, study.factors[factor])
+        twice = sorted({level for level in levels if list(levels).count(level) > 1})
+        if twice:
+            yield StudyProblem((*at, factor), f"each level is named once, found twice: {', '.join(twice)}")
 
 
 def unknown(path: KeyPath, what: str, name: str, known: Iterable[str]) -> StudyProblem:

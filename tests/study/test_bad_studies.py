@@ -1,0 +1,147 @@
+"""Studies with one slip each, that must be refused before anything trains; and how soon a huge one is."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+from assay.study import parse_study, plan_study
+from trainables.errors import InputError
+
+STUDY = """\
+study: s
+question: q
+trainable: segdec
+data: {reader: synthetic, options: {images: 60, positives: 20, size: [128, 128], items: 20}}
+config: {image_size: [128, 128], channel_scale: 0.125, epochs: 4, lr: 0.1, gradient_stop: true}
+factors:
+  a: {off: {config: {delta: 0.1}}, on: {config: {delta: 1.0}}, mid: {config: {delta: 0.5}}}
+design: {full: all}
+comparisons: [{factor: a, from: off, to: on}]
+repeats: {seeds: [0, 1]}
+metrics: {primary: image_ap, report: [fp, fn]}
+resources: {workers: 1, gpus: 0}
+keep: {models: none, probes: 2}
+resolve: 0.1
+"""
+SEARCH = """\
+study: s
+trainable: segdec
+data: {reader: synthetic, options: {images: 60, positives: 20, size: [128, 128], items: 20}}
+config: {image_size: [128, 128], channel_scale: 0.125, epochs: 4, lr: 0.1, delta: 0.1}
+repeats: {seeds: [0, 1]}
+search: {points: 6, objective: {max: validation.image_ap}, sampler: random, seed: 3}
+space:
+  config.lr: {float: [0.01, 1.0], log: true}
+  config.delta: {choice: [0.1, 1.0]}
+start: [preset]
+replicate: {best: 2, seeds: [10, 11]}
+"""
+KIND = r"should be a valid (integer|number|boolean)"
+
+
+def refusal(study: str, slip: tuple[str, str]) -> str:
+    """What is said about ``study`` with a slip in it: one text in place of another."""
+    before, after = slip
+    assert study.count(before) == 1
+    with pytest.raises(InputError) as caught:
+        plan_study(parse_study(study.replace(before, after), "s.yaml"), None, "cpu")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("study", [STUDY, SEARCH], ids=["study", "search"])
+def test_without_a_slip_they_are_planned(study: str) -> None:
+    assert plan_study(parse_study(study), None, "cpu").size
+
+
+@pytest.mark.parametrize(
+    ("slip", "rule"),
+    [
+        (("seeds: [0, 1]", "seeds: [true, 0]"), KIND),
+        (("seeds: [0, 1]", "seeds: ['0', 1]"), KIND),
+        (("seeds: [0, 1]", "seeds: [0, 1, 0]"), "found twice: 0"),
+        (("epochs: 4", "epochs: true"), KIND),
+        (("epochs: 4", "epochs: '4'"), KIND),
+        (("epochs: 4", "epochs: 4.5"), KIND),
+        (("lr: 0.1", "lr: '0.1'"), KIND),
+        (("lr: 0.1", "lr: true"), KIND),
+        (("gradient_stop: true", "gradient_stop: 1"), KIND),
+        (("gradient_stop: true", "gradient_stop: '1'"), KIND),
+        (("{image_size: [128, 128]", "{image_size: ['128', 128]"), KIND),
+        (("delta: 1.0", "delta: true"), KIND),
+        (("images: 60", "images: '60'"), KIND),
+        (("workers: 1", "workers: true"), KIND),
+        (("gpus: 0", "gpus: '0'"), KIND),
+        (("gpus: 0", "pack: true"), KIND),
+        (("probes: 2", "probes: true"), KIND),
+        (("resolve: 0.1", "resolve: true"), KIND),
+        (("resolve: 0.1", "budget: {hours: '1'}"), KIND),
+        (("resolve: 0.1", "labelling: {image_label_seconds: true, mask_seconds: 5}"), KIND),
+        (("resolve: 0.1", "supervision: {mixed: true}"), KIND),
+        (("items: 20}", "items: 20}, validation: {share: '0.2'}"), KIND),
+        (("study: s", "study: -s"), "takes? it for an option"),
+        (("study: s", "study: -5"), "takes? it for an option"),
+        (("[fp, fn]", "[fp, fp]"), "`fp` twice"),
+        (("[fp, fn]", "[image_ap]"), "`image_ap` twice"),
+        (("to: on}]", "to: on}, {factor: a, from: off, to: on}]"), "once more"),
+        (("to: on}]", "to: on}, {factor: a, from: on, to: off}]"), "the other way round"),
+        (("to: on}]", "to: on}, {factor: a}]"), r"in comparisons\[0\]"),
+        (("full: all", "rows: [{a: [off, off, on]}]"), "found twice: off"),
+        (("items: 20}", "items: 20}, classes: []"), "once each"),
+        (("items: 20}", "items: 20}, classes: [x, x]"), "once each"),
+    ],
+)
+def test_a_slip_in_a_study_is_refused(slip: tuple[str, str], rule: str) -> None:
+    assert re.search(rule, refusal(STUDY, slip))
+
+
+@pytest.mark.parametrize(
+    ("slip", "rule"),
+    [
+        (("points: 6", "points: true"), KIND),
+        (("points: 6", "points: '6'"), KIND),
+        (("seed: 3", "seed: true"), KIND),
+        (("best: 2", "best: '2'"), KIND),
+        (("best: 2", "best: 7"), "7 of 6 points"),
+        (("seeds: [10, 11]", "seeds: [true]"), KIND),
+        (("log: true", "log: 1"), KIND),
+        (("log: true", "log: '1'"), KIND),
+        (("[0.01, 1.0]", "[true, 2]"), KIND),
+        (("[0.01, 1.0]", "['0.01', 1.0]"), KIND),
+        (("choice: [0.1, 1.0]", "choice: [0.1, true]"), KIND),
+        (("choice: [0.1, 1.0]", "choice: [0.1, '1.0']"), KIND),
+        (("config.lr: {float: [0.01, 1.0]", "config.epochs: {float: [1, 20]"), r"write `\{int: \[1, 20\]\}`"),
+        (("config.lr: {float: [0.01, 1.0]", "config.epochs: {float: [1, 2]"), r"write `\{int: \[1, 2\]\}`"),
+        (("start: [preset]", "start: [{study: s}]"), "its own name, s"),
+        (("start: [preset]", "start: [preset, preset]"), r"in start\[0\] as well"),
+        (("start: [preset]", "start: [{config.lr: '0.1'}]"), "lies in the space"),
+        (("seed: 3", "pruner: {kind: asha, min: 50}"), "50 of 2"),
+        (("seed: 3", "pruner: {kind: median, factor: 5}"), "`factor` belongs to asha"),
+    ],
+)
+def test_a_slip_in_a_search_is_refused(slip: tuple[str, str], rule: str) -> None:
+    assert re.search(rule, refusal(SEARCH, slip))
+
+
+def test_the_best_points_are_fewer_than_a_small_space_has() -> None:
+    small = SEARCH.replace("  config.lr: {float: [0.01, 1.0], log: true}\n", "").replace(
+        "start: [preset]\n", ""
+    )
+    assert "3 of 2 points" in refusal(small, ("best: 2", "best: 3"))
+
+
+@pytest.mark.parametrize("written", ["1e1", "0x4", "4.0"])
+def test_whole_numbers_may_be_written_in_other_ways(written: str) -> None:
+    plan = plan_study(parse_study(STUDY.replace("epochs: 4", f"epochs: {written}")), None, "cpu")
+    assert plan.cells[0].config["epochs"] == float.fromhex(written) if "x" in written else float(written)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "rule"), [(20_000, "at most 10,000 repeats"), (100_000, "at most 30,000 keys")]
+)
+def test_more_repeats_than_can_be_planned_are_refused_in_seconds(seeds: int, rule: str) -> None:
+    begin = time.process_time()
+    assert rule in refusal(STUDY, ("seeds: [0, 1]", f"seeds: {list(range(seeds))}"))
+    assert time.process_time() - begin < 5
