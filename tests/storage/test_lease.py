@@ -8,12 +8,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from assay.storage import Store
-from assay.storage.lease import Lease, LeaseNote, holder
+from assay.storage.lease import Clock, Lease, LeaseNote, displace, holder, refuse_if_held
+from assay.storage.lease_note import process_start, this_machine
 from trainables.errors import InputError
 
 
@@ -108,8 +110,131 @@ def test_of_many_that_start_at_once_exactly_one_runs(store: Store) -> None:
     assert sum(entered) == 1
 
 
-def test_a_lease_cut_short_belongs_to_nobody(store: Store) -> None:
-    store.write_bytes("studies/s/lease.json", b'{"token": ')
+BROKEN = {
+    "cut short": b'{"token": "a", "epoch":7, "be',
+    "empty": b"",
+    "NaN": b'{"token": "a", "host": "h", "pid": 1, "started": 1.0, "beat": NaN, "epoch":7}',
+    "infinite": b'{"token": "a", "host": "h", "pid": 1, "started": 1.0, "beat": Infinity, "epoch":7}',
+    "before 1970": b'{"token": "a", "host": "h", "pid": 1, "started": 1.0, "beat": -5.0, "epoch":7}',
+    "of another shape": b'{"token": "a", "epoch":7, "owner": "somebody"}',
+}
+
+
+@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
+def test_a_lease_that_cannot_be_read_belongs_to_nobody_and_is_named(store: Store, content: bytes) -> None:
+    store.write_bytes("studies/s/lease.json", content)
     assert holder(store, "s") is None
+    said: list[str] = []
+    with Lease(store, "s", say=said.append) as lease:
+        assert lease.fence.epoch > 7
+    assert "studies/s/lease.json in" in said[0]
+    assert "cannot be read" in said[0]
+
+
+class MadeClock(Clock):
+    """Time that passes only while somebody sleeps."""
+
+    def __init__(self, while_asleep: Callable[[], None] = lambda: None) -> None:
+        self.slept = 0.0
+
+        def sleep(seconds: float) -> None:
+            self.slept += seconds
+            while_asleep()
+
+        super().__init__(lambda: time.time() + self.slept, lambda: self.slept, sleep)
+
+    __setattr__ = object.__setattr__
+
+
+@pytest.mark.parametrize("host", ["elsewhere", None], ids=["another machine", "this machine"])
+def test_a_beat_from_the_future_is_watched_for_a_minute_and_then_taken_over(
+    store: Store, host: str | None
+) -> None:
+    leave(store, os.getpid(), host=host, age=-86_400)
+    said: list[str] = []
+    clock = MadeClock()
+    with Lease(store, "s", say=said.append, clock=clock):
+        assert holder(store, "s").token != "other"  # type: ignore[union-attr]
+    assert 60 <= clock.slept < 70
+    assert "86400 s in the future: a clock was set back" in said[0]
+
+
+def test_a_holder_whose_clock_is_ahead_keeps_its_lease_while_it_gives_signs_of_life(store: Store) -> None:
+    leave(store, 1, host="elsewhere", age=-86_400)
+    ages = iter(range(86_300, 0, -1))
+    clock = MadeClock(while_asleep=lambda: leave(store, 1, host="elsewhere", age=-next(ages)))
+    with pytest.raises(InputError, match="process 1 on elsewhere"), Lease(store, "s", clock=clock):
+        pass
+    assert clock.slept < 10
+
+
+def test_a_lease_that_was_watched_early_is_not_watched_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave(store, os.getpid(), age=-86_400)
+    clock = MadeClock()
+    monkeypatch.setattr("assay.storage.lease.Clock", lambda: clock)
+    refuse_if_held(store, "s")
+    early = clock.slept
     with Lease(store, "s"):
-        assert holder(store, "s") is not None
+        assert clock.slept == early >= 60
+
+
+def note_of(pid: int, **changes: object) -> LeaseNote:
+    usual = {"token": "t", "host": "elsewhere", "pid": pid, "started": 1.0, "beat": time.time()}
+    return LeaseNote.model_validate({**usual, "machine": this_machine(), **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "standing"),
+    [
+        ({"process": process_start(os.getpid())}, "held"),
+        ({"process": "1"}, "free"),  # the pid is another process's by now
+        ({"process": "1", "machine": "another boot"}, "held"),
+        ({"process": process_start(os.getpid()), "beat": 1.0}, "stale"),  # a stopped process
+        ({"process": process_start(os.getpid()), "held": False}, "free"),
+        ({"process": "1", "machine": ""}, "held"),
+    ],
+)
+def test_on_its_own_machine_a_holder_is_its_process_not_its_number(
+    changes: dict[str, object], standing: str
+) -> None:
+    assert note_of(os.getpid(), **changes).standing(time.time()) == standing
+
+
+def test_the_number_of_a_lease_only_grows(store: Store) -> None:
+    epochs: list[int] = []
+    for _ in range(3):
+        with Lease(store, "s") as lease:
+            epochs.append(lease.fence.epoch)
+    store.write_bytes("studies/s/lease.json", b"not a lease")
+    with Lease(store, "s") as lease:
+        epochs.append(lease.fence.epoch)
+    assert epochs == sorted(set(epochs))
+
+
+def test_a_lease_that_was_taken_away_names_who_had_it_and_is_free(store: Store) -> None:
+    with Lease(store, "s", beat_seconds=0.02) as lease:
+        taken = displace(store, "s")
+        assert (taken.pid, taken.host) == (os.getpid(), socket.gethostname())
+        assert lease.lost.wait(5)
+        assert holder(store, "s") is None
+        with Lease(store, "s") as later:
+            assert later.fence.epoch == lease.fence.epoch + 2
+
+
+def test_nothing_is_taken_from_nobody(store: Store) -> None:
+    with pytest.raises(InputError, match="nobody runs s"):
+        displace(store, "s")
+
+
+def test_a_beat_whose_answer_was_lost_is_no_takeover(store: Store) -> None:
+    lease = Lease(store, "s")
+    lease.take()
+    note = LeaseNote.model_validate_json(store.read_bytes("studies/s/lease.json"))
+    later = note.model_copy(update={"beat": note.beat + 1})
+    store.write_bytes("studies/s/lease.json", later.model_dump_json().encode())
+    assert lease.renew()
+    assert not lease.lost.is_set()
+    lease.give_back()
+    assert holder(store, "s") is None

@@ -139,9 +139,10 @@ def _storage(uri: str) -> Finding:
         if store.local_path is not None:
             return _folder("storage", os.fspath(store.local_path))
         store.probe()
+        weakness = store.swaps.proved().weakness
     except (InputError, OSError) as error:
         return Finding(False, "storage", str(error))
-    return Finding(True, "storage", f"{store.uri} can be written")
+    return Finding(True, "storage", f"{store.uri} can be written" + (f", but {weakness}" if weakness else ""))
 
 
 def _folder(subject: str, path: str) -> Finding:

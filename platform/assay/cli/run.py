@@ -85,7 +85,7 @@ def run(
         known = with_points(
             planned, store
         )  # a search that was changed since is refused before anything is written
-        _write_plan(store, planned)
+        _write_plan(store, planned, out)
         view.message("loading the engine")
         from assay.engine import EngineOptions, run_study
 
@@ -118,12 +118,13 @@ def run(
     raise typer.Exit(exit_code(outcome))
 
 
-def _write_plan(store: Store, plan: Plan) -> None:
+def _write_plan(store: Store, plan: Plan, out: Console) -> None:
     """Write the study and its plan where `status`, `report` and the dashboard look for them."""
     from assay.storage.lease import refuse_if_held
 
     name = plan.study.study
-    refuse_if_held(store, name)  # the engine would, but by then the other run's plan would be gone
+    # The engine would, but by then the other run's plan would be gone.
+    refuse_if_held(store, name, lambda text: out.print(text, markup=False, highlight=False))
     store.write_bytes(f"{store.study(name)}/study.yaml", plan.study.source.text.encode())
     store.write_table(f"{store.study(name)}/plan.parquet", plan.to_table())
 

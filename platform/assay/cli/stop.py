@@ -10,11 +10,19 @@ from assay.cli.options import DEFAULT_STORAGE, Storage, in_use
 
 if TYPE_CHECKING:
     from assay.storage import Store
+    from assay.storage.lease import LeaseNote
 
 __all__ = ["register", "stop"]
 
 Target = Annotated[
     str, typer.Argument(metavar="STUDY|TRIAL", help="A study's name or file, or the start of a trial's id.")
+]
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        help="Take the study away from a run that no longer answers: what it still writes is refused.",
+    ),
 ]
 
 
@@ -22,7 +30,7 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: assay stop quickstart")(stop)
 
 
-def stop(target: Target, storage: Storage = DEFAULT_STORAGE) -> None:
+def stop(target: Target, storage: Storage = DEFAULT_STORAGE, force: Force = False) -> None:
     """Ask a running study, or one of its trials, to end. `assay run` goes on from there.
 
     A study ends within seconds, a trial after the epoch it is in. Exit code 2: nobody runs it.
@@ -41,16 +49,41 @@ def stop(target: Target, storage: Storage = DEFAULT_STORAGE) -> None:
             trial = trial_id(store, target)
         except InputError as no_trial:
             raise InputError(f"{no_study} {no_trial}") from None
-        _refuse_trial(store, trial)
-        request_stop(store, "trial", trial)
+        if force:
+            raise InputError(
+                f"--force takes a study away from its run, found trial {trial}. Name its study."
+            ) from None
+        note = _run_of(store, trial)
+        request_stop(store, "trial", trial, note.token)
         typer.echo(f"asked trial {trial} to stop after its epoch; the next `{again}` goes on with it")
         return
-    who = _refuse_study(store, name)
-    request_stop(store, "study", name)
+    if force:
+        _displace(store, name, again)
+        return
+    note = _holder(store, name)
+    request_stop(store, "study", name, note.token)
+    who = f"process {note.pid} on {note.host}"
     typer.echo(f"asked study {name} ({who}) to stop; `{again}` goes on from what is finished")
 
 
-def _refuse_study(store: Store, name: str) -> str:
+def _displace(store: Store, name: str, again: str) -> None:
+    """Take the lease away, and name who had it."""
+    import time
+
+    from assay.storage.lease import displace
+
+    note = displace(store, name)
+    typer.echo(
+        f"took study {name} away from {note} (last sign of life {_ago(time.time() - note.beat)}). What it "
+        f"still writes is refused, and it stops when it looks. `{again}` goes on from what is finished"
+    )
+
+
+def _ago(seconds: float) -> str:
+    return f"{seconds:.0f} s ago" if seconds >= 0 else f"{-seconds:.0f} s in the future: clocks differ"
+
+
+def _holder(store: Store, name: str) -> LeaseNote:
     """Who runs the study; an error when nobody does."""
     from assay.storage.lease import holder
     from trainables.errors import InputError
@@ -58,10 +91,11 @@ def _refuse_study(store: Store, name: str) -> str:
     note = holder(store, name)
     if note is None:
         raise InputError(f"only a study that runs can be stopped, and nobody runs {name} in {store.uri} now.")
-    return f"process {note.pid} on {note.host}"
+    return note
 
 
-def _refuse_trial(store: Store, trial: str) -> None:
+def _run_of(store: Store, trial: str) -> LeaseNote:
+    """Who runs a study with the trial; an error when nobody does, or the trial has ended."""
     from assay.storage import Record
     from assay.storage.lease import holder
     from trainables.errors import InputError
@@ -69,11 +103,13 @@ def _refuse_trial(store: Store, trial: str) -> None:
     record = store.record(trial)
     if isinstance(record, Record):
         raise InputError(f"only a trial that trains can be stopped, and {trial} has ended: {record.status}.")
-    running = [name for name in store.studies() if holder(store, name) is not None]
-    if not any(_plans(store, name, trial) for name in running):
-        raise InputError(
-            f"only a trial that trains can be stopped, and no study that runs in {store.uri} has {trial}."
-        )
+    for name in store.studies():
+        note = holder(store, name)
+        if note is not None and _plans(store, name, trial):
+            return note
+    raise InputError(
+        f"only a trial that trains can be stopped, and no study that runs in {store.uri} has {trial}."
+    )
 
 
 def _plans(store: Store, study: str, trial: str) -> bool:

@@ -19,6 +19,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from assay.storage import Store
+from assay.storage.fence import FenceNote
 from assay.storage.stage_store import made_stages
 from assay.study import Trial
 from assay.study.stage_graph import shared_first, stage_graph
@@ -71,6 +72,7 @@ class Pack(BaseModel, frozen=True, extra="forbid"):
     cache: str
     program: dict[str, str] = {}  # what each worker's must be (`versions.program`); empty: not compared
     trainables: tuple[str, ...] = ()  # all methods of the study, whose program it is
+    fence: FenceNote | None = None  # the lease under which its trials are recorded
 
     @property
     def path(self) -> str:
@@ -78,7 +80,7 @@ class Pack(BaseModel, frozen=True, extra="forbid"):
 
     def write(self, store: Store) -> None:
         """Write the pack where driver and workers read it: Tune itself only sees its id."""
-        store.write_bytes(self.path, self.model_dump_json().encode())
+        store.write_fenced(self.path, self.model_dump_json().encode())
 
     @staticmethod
     def read(store: Store, path: str) -> Pack:

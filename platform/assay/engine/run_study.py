@@ -101,7 +101,8 @@ def run_study(plan: Plan, store: Store, options: EngineOptions, scheduler: Any =
     start = time.monotonic()
     store = store.patient(PATIENCE_SECONDS)
     study = plan.study.study
-    with Lease(store, study) as lease:
+    with Lease(store, study, say=options.on_message) as lease:
+        store = store.fenced(lease.fence)
         keep_methods(store, plan.trainables)
         plan = with_points(plan, store)
         if options.retry_failed:
@@ -110,6 +111,7 @@ def run_study(plan: Plan, store: Store, options: EngineOptions, scheduler: Any =
         missing = missing_trials(plan.trials, before)
         _clear_stops(study, missing, store)
         end = _train(plan, store, options, missing, scheduler=scheduler, lease=lease)
+        lease.refuse_if_lost()
         plan = with_points(plan, store)
         records = store.records(trial.id for trial in plan.trials)
     count = [record.status for record in records.values()].count
@@ -292,6 +294,7 @@ class _Work:
             cache=str(self.options.cache.resolve()),
             program=self.program,
             trainables=self.plan.trainables,
+            fence=self.store.fence.note if self.store.fence is not None else None,
         )
         pack.write(self.store)
         self.written += 1

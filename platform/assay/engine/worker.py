@@ -62,7 +62,7 @@ def train_packs(config: dict[str, Any]) -> None:
         torch.set_num_threads(pack.cpus)  # bit-identical results on a CPU need a fixed number of threads
         site = PackSite(
             pack,
-            store,
+            store.fenced(pack.fence),
             context.get_world_rank(),
             context.get_world_size(),
             ray.get_runtime_context().get_node_id(),
@@ -216,8 +216,12 @@ def _begin(trial: Trial, site: PackSite) -> Attempt | None:
     """
     answer: list[Attempt | None] = [None]
     if site.rank == 0 and not isinstance(site.store.record(trial.id), Record):
-        since = site.pack.started
-        before = [a for a in site.store.attempts(trial.id) if a.started >= since]
+        since, fence = site.pack.started, site.pack.fence
+        before = [
+            attempt
+            for attempt in site.store.attempts(trial.id)
+            if attempt.started >= since or (fence is not None and attempt.lease == fence.token)
+        ]
         if len(before) < MAX_ATTEMPTS:
             answer = [site.store.begin_attempt(trial.id, site.environment())]
         else:

@@ -18,6 +18,7 @@ import secrets
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Self, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -28,6 +29,8 @@ from pyarrow import fs
 from pydantic import JsonValue
 
 from assay.storage import local_disk
+from assay.storage.conditional import FolderSwaps, ObjectSwaps, ReadBackSwaps, Swaps
+from assay.storage.object_client import KeysOutOfReachError, object_client
 from assay.storage.redaction import holds_credentials, redact, redact_values
 from trainables.data.atomic import why_unusable
 from trainables.errors import InputError, StorageError
@@ -236,6 +239,21 @@ class Files:
 
         self._ask(write)
         return hashlib.sha256(data).hexdigest()
+
+    @cached_property
+    def swaps(self) -> Swaps:
+        """Writes of small files that happen only if nobody wrote them meanwhile."""
+        if self.local_path is not None:
+            return FolderSwaps(self)
+        weaker = partial(ReadBackSwaps, self)
+        kind = self._fs.type_name
+        if kind not in _OBJECT_STORES:
+            return weaker(f"{kind} offers none")
+        try:
+            client = object_client(kind, self.uri, self._root, getattr(self._fs, "region", None))
+        except KeysOutOfReachError as error:
+            return weaker(str(error))
+        return ObjectSwaps(client, self._ask, weaker)
 
     def _refuse_another_device(self, root: Path) -> None:
         """An unmounted storage leaves an empty folder behind: nothing may be written into that."""

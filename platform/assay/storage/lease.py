@@ -1,100 +1,155 @@
 """One `assay run` of a study at a time: the second one sees who is at it, and is refused.
 
 The lease is ``studies/<study>/lease.json``. Its holder renews it every few seconds; whoever finds it left
-behind (its process gone on this machine, or no sign of life for 60 s) takes it over. Locally a lock on a
-file beside it makes looking and taking one step. Object stores have no such step: there the taker waits a
-moment and reads back what it wrote, so that of several that start at once the last to write goes on. A holder
-that finds another's name in its lease, at its next beat, knows that it is no longer its own, and stops.
+behind (its process gone on this machine, or no sign of life for 60 s) takes it over. Looking and taking are
+one step: the file is replaced only if it still is what was read (``conditional.py``). Each lease has a number
+that only grows. It stays in the file when the lease is given back, so that whatever an earlier holder writes
+late is known to be late, and refused (``fence.py``).
+
+No clock is trusted alone. A sign of life from the future, where a clock was set back or differs from ours,
+is watched for a minute of our own time: a lease that is not renewed meanwhile is free. A file that cannot be
+read is nobody's.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import shlex
 import socket
 import threading
 import time
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Self
 
-from pydantic import BaseModel, ValidationError
-
+from assay.storage.conditional import ChangedError, Swaps, Version
+from assay.storage.fence import FenceNote
+from assay.storage.lease_note import (
+    STALE_SECONDS,
+    LeaseNote,
+    Standing,
+    lease_path,
+    next_epoch,
+    process_start,
+    read_note,
+    this_machine,
+)
 from assay.storage.store import Store
-from trainables.errors import InputError
+from trainables.errors import InputError, StorageError
 
-__all__ = ["Lease", "LeaseNote", "holder", "refuse_if_held"]
+__all__ = ["Clock", "Lease", "LeaseNote", "displace", "holder", "refuse_if_held"]
 
 BEAT_SECONDS = 10.0
-STALE_SECONDS = 60.0
-SETTLE_SECONDS = 1.0  # of an object store: who looked before our note was there has written by then
+_LOOK_SECONDS = 2.0  # between two looks at a lease that is watched
+_TRIES = 10  # of taking a lease away that is renewed meanwhile
+
+Say = Callable[[str], None]
 
 
-class LeaseNote(BaseModel, frozen=True, extra="forbid"):
-    """Who runs a study: what a second run reads."""
+def _quiet(text: str) -> None:
+    pass
 
-    token: str  # of one lease, so that one process cannot hold two
-    host: str
-    pid: int
-    started: float  # Unix time
-    beat: float  # Unix time of the last sign of life
 
-    def alive(self, now: float) -> bool:
-        """True while the holder may still be at work."""
-        if now - self.beat > STALE_SECONDS:
-            return False
-        return self.host != socket.gethostname() or _process_exists(self.pid)
+@dataclass(frozen=True)
+class Clock:
+    """Time as a lease sees it: of the wall for notes that others read, of this process for waiting."""
+
+    wall: Callable[[], float] = time.time
+    steady: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
 
 
 def holder(store: Store, study: str) -> LeaseNote | None:
     """Who runs ``study`` right now; None when nobody does."""
-    note = _read(store, study)
-    return note if note is not None and note.alive(time.time()) else None
+    note = read_note(store.swaps.read(lease_path(study)))
+    return note if note is not None and note.standing(time.time()) in {"held", "ahead"} else None
 
 
-def refuse_if_held(store: Store, study: str) -> None:
-    """Say early what entering a :class:`Lease` would say.
+def refuse_if_held(store: Store, study: str, say: Say = _quiet) -> None:
+    """Say early what entering a :class:`Lease` would say; one that is left behind is free afterwards.
 
     Raises:
         InputError: If a run of the study is alive.
     """
-    _refuse_if_alive(store, study, _read(store, study))
+    swaps = store.swaps.proved()
+    if swaps.weakness:
+        say(f"warning: {swaps.weakness}.")
+    version = swaps.read(lease_path(study))
+    note = read_note(version)
+    ahead = note is not None and note.standing(time.time()) == "ahead"
+    _refuse_if_alive(store, study, version, Clock(), say)
+    if ahead and note is not None:  # it was watched for a minute: once is enough
+        with suppress(ChangedError):
+            swaps.write(lease_path(study), _freed(version, note, time.time()), over=version)
+
+
+def displace(store: Store, study: str) -> LeaseNote:
+    """Take the lease away from whoever holds it; what that run writes from now on is refused.
+
+    Returns:
+        The note of the holder that was displaced.
+
+    Raises:
+        InputError: If nobody holds it.
+        StorageError: If it is renewed again and again meanwhile.
+    """
+    swaps = store.swaps
+    for _ in range(_TRIES):
+        version = swaps.read(lease_path(study))
+        note = read_note(version)
+        if note is None or note.standing(time.time()) not in {"held", "ahead"}:
+            raise InputError(
+                f"only a study that runs can be stopped, and nobody runs {study} in {store.uri} now."
+            )
+        try:
+            swaps.write(lease_path(study), _freed(version, note, time.time()), over=version)
+        except ChangedError:
+            continue
+        return note
+    raise StorageError(
+        f"the lease of study {study} in {store.uri} was renewed during each of {_TRIES} tries to take it "
+        "away. Try again."
+    )
 
 
 class Lease:
     """The right to run a study, for the length of a ``with`` block.
 
-    ``lease.lost`` is set when another run has taken over (after this process was asleep for a minute):
-    its holder must stop then.
+    ``lease.lost`` is set when another run has taken over (after this process was asleep for a minute), or
+    somebody took it away: its holder must stop then. :attr:`fence` is what its workers carry.
+
+    Args:
+        store: Where the study lies.
+        study: Its name.
+        beat_seconds: Between two signs of life.
+        say: Called with what was found about an earlier holder or the storage, where a user should know.
+        clock: Of this run.
 
     Raises:
         InputError: On entering, if another run of the study is alive.
     """
 
-    def __init__(self, store: Store, study: str, beat_seconds: float = BEAT_SECONDS) -> None:
-        self._store, self._study, self._beat_seconds = store, study, beat_seconds
+    def __init__(
+        self,
+        store: Store,
+        study: str,
+        beat_seconds: float = BEAT_SECONDS,
+        say: Say = _quiet,
+        clock: Clock | None = None,
+    ) -> None:
+        self._store, self._study, self._beat_seconds, self._say = store, study, beat_seconds, say
+        self._clock = clock or Clock()
         self._note: LeaseNote | None = None
+        self._version: Version | None = None  # of the file, as this run wrote it last
+        self._swaps: Swaps = store.swaps
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.lost = threading.Event()
 
     def __enter__(self) -> Self:
-        now = time.time()
-        note = LeaseNote(
-            token=secrets.token_hex(8), host=socket.gethostname(), pid=os.getpid(), started=now, beat=now
-        )
-        with _one_at_a_time(self._store, self._study):
-            _refuse_if_alive(self._store, self._study, _read(self._store, self._study))
-            self._write(note)
-        if self._store.local_path is None:
-            time.sleep(SETTLE_SECONDS)
-        other = _read(self._store, self._study)
-        if other is None or other.token != note.token:
-            _refuse_if_alive(self._store, self._study, other)
-            raise InputError(f"another run of study {self._study} began and ended just now. Run it again.")
-        self._note = note
+        self.take()
         self._thread = threading.Thread(target=self._renew, name=f"lease of {self._study}", daemon=True)
         self._thread.start()
         return self
@@ -103,76 +158,149 @@ class Lease:
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-        # A storage that is full or away keeps the note, which goes stale by itself.
-        with suppress(OSError), _one_at_a_time(self._store, self._study):
-            if self._is_ours():
-                self._store.delete_tree(_path(self._study))
+        with suppress(OSError):  # a storage that is full or away keeps the note, which goes stale by itself
+            self.give_back()
+
+    @property
+    def fence(self) -> FenceNote:
+        """The lease as workers know it."""
+        note = self._held()
+        return FenceNote(study=self._study, token=note.token, epoch=note.epoch, weakness=self._swaps.weakness)
+
+    def take(self) -> None:
+        """Take the lease, without a thread that renews it.
+
+        Raises:
+            InputError: If another run of the study is alive.
+        """
+        path = lease_path(self._study)
+        self._swaps = self._store.swaps.proved()
+        version = self._swaps.read(path)
+        _refuse_if_alive(self._store, self._study, version, self._clock, self._say)
+        now = self._clock.wall()
+        note = LeaseNote(
+            token=secrets.token_hex(8),
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            started=now,
+            beat=now,
+            epoch=next_epoch(version, now),
+            machine=this_machine(),
+            process=process_start(os.getpid()),
+        )
+        try:
+            self._version = self._swaps.write(path, _bytes(note), over=version)
+        except ChangedError:
+            _refuse_if_alive(self._store, self._study, self._swaps.read(path), self._clock, self._say)
+            raise InputError(
+                f"another run of study {self._study} began and ended just now. Run it again."
+            ) from None
+        self._note = note
+
+    def renew(self) -> bool:
+        """Give a sign of life; False, and :attr:`lost` is set, where the lease is another's by now."""
+        path = lease_path(self._study)
+        note = self._held().model_copy(update={"beat": self._clock.wall()})
+        try:
+            self._version = self._swaps.write(path, _bytes(note), over=self._version)
+        except ChangedError:
+            self._version = self._swaps.read(path)
+            current = read_note(self._version)
+            if current is None or not current.held or current.token != note.token:
+                self.lost.set()
+                return False
+        return True
+
+    def give_back(self) -> None:
+        """Say that the run is over; the number of the lease stays. Another's lease is left alone."""
+        if self.lost.is_set():
+            return
+        note = self._held().model_copy(update={"beat": self._clock.wall(), "held": False})
+        for _ in range(2):  # an earlier sign of life may have arrived although its answer was lost
+            with suppress(ChangedError):
+                self._swaps.write(lease_path(self._study), _bytes(note), over=self._version)
+                return
+            self._version = self._swaps.read(lease_path(self._study))
+            current = read_note(self._version)
+            if current is None or current.token != note.token:
+                return
+
+    def refuse_if_lost(self) -> None:
+        """Say who has the lease, where this run lost it.
+
+        Raises:
+            DisplacedError: If another run has taken over, or the lease was taken away.
+        """
+        if self.lost.is_set():
+            self.fence.refuse_if_over(read_note(self._swaps.read(lease_path(self._study))))
 
     def _renew(self) -> None:
         while not self._stop.wait(self._beat_seconds):
             try:
-                with _one_at_a_time(self._store, self._study):
-                    if not self._is_ours():
-                        self.lost.set()
-                        return
-                    self._write(self._held().model_copy(update={"beat": time.time()}))
+                if not self.renew():
+                    return
             except OSError:
                 # The storage is away for a moment: the next beat tries again; 60 s without one are allowed.
                 continue
-
-    def _is_ours(self) -> bool:
-        note = _read(self._store, self._study)
-        return note is not None and note.token == self._held().token
 
     def _held(self) -> LeaseNote:
         assert self._note is not None, "the lease was not entered"
         return self._note
 
-    def _write(self, note: LeaseNote) -> None:
-        self._store.write_bytes(_path(self._study), note.model_dump_json().encode())
 
-
-def _refuse_if_alive(store: Store, study: str, note: LeaseNote | None) -> None:
-    if note is None or not note.alive(time.time()):
+def _refuse_if_alive(store: Store, study: str, version: Version | None, clock: Clock, say: Say) -> None:
+    """Refuse a study that another run is at; say what was found where its lease is odd."""
+    note = read_note(version)
+    if note is None:
+        if version is not None:
+            say(
+                f"{lease_path(study)} in {store.uri} cannot be read (damaged, or of another version of "
+                "assay), and so is nobody's: it is written anew."
+            )
         return
-    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(note.started))
+    standing = note.standing(clock.wall())
+    if standing == "ahead" and version is not None:
+        ahead = note.beat - clock.wall()
+        say(
+            f"the last sign of life of {note} is {ahead:.0f} s in the future: a clock was set back, or the "
+            f"clocks of two machines differ. Watching for {STALE_SECONDS:.0f} s whether another one comes: "
+            "if not, this run takes over."
+        )
+        standing = _watched(store, study, version, clock)
+    if standing != "held":
+        return
     target = f"{study} --storage {shlex.quote(store.uri)}"
     raise InputError(
-        f"study {study} is run by one process at a time, and process {note.pid} on {note.host} runs it since "
-        f"{since}. Watch it with `assay status {target}`, or end it with `assay stop {target}`."
+        f"study {study} is run by one process at a time, by {note}. Watch it with `assay status {target}`, "
+        f"or end it with `assay stop {target}` (with --force if that process no longer answers)."
     )
 
 
-def _path(study: str) -> str:
-    return f"{Store.study(study)}/lease.json"
+def _watched(store: Store, study: str, version: Version, clock: Clock) -> Standing:
+    """``held`` if a lease with a sign of life from the future is renewed within a minute, else ``stale``."""
+    until = clock.steady() + STALE_SECONDS
+    while clock.steady() < until:
+        clock.sleep(_LOOK_SECONDS)
+        current = store.swaps.read(lease_path(study))
+        if current is None or current.data != version.data:
+            later = read_note(current)
+            return "held" if later is not None and later.held else "free"
+    return "stale"
 
 
-def _read(store: Store, study: str) -> LeaseNote | None:
-    """The note that lies there; one that cannot be parsed belongs to nobody."""
-    try:
-        return LeaseNote.model_validate_json(store.read_bytes(_path(study)))
-    except (FileNotFoundError, ValidationError):
-        return None
+def _freed(version: Version | None, note: LeaseNote, now: float) -> bytes:
+    """A note that says: nobody's, and later than ``note``."""
+    return _bytes(
+        note.model_copy(
+            update={
+                "token": secrets.token_hex(8),
+                "held": False,
+                "beat": now,
+                "epoch": next_epoch(version, now),
+            }
+        )
+    )
 
 
-@contextmanager
-def _one_at_a_time(store: Store, study: str) -> Generator[None]:
-    """Keep other processes of this machine out while the lease is looked at and written."""
-    path = store.local_file(f"{Store.study(study)}/.lease.lock")
-    if path is None:
-        yield
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _process_exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _bytes(note: LeaseNote) -> bytes:
+    return note.model_dump_json().encode()

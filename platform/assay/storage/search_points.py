@@ -216,7 +216,7 @@ def _renamed(points: list[_PointT], plan: Plan) -> list[_PointT]:
 
 def _write(store: Store, path: str, points: Sequence[Point]) -> None:
     lines = [point.model_dump_json() for point in points]
-    store.write_bytes(path, "\n".join([*lines, ""]).encode())
+    store.write_fenced(path, "\n".join([*lines, ""]).encode())
 
 
 def _evaluated(

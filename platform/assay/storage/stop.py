@@ -4,10 +4,14 @@ Whoever can write to the storage can ask, from any machine; a signal reaches one
 is what Ctrl-C is: the run ends within seconds, in the middle of an epoch. A trial ends by itself after the
 epoch it is in, and the others go on. What is finished stays; what is not goes on from its checkpoint in the
 next `assay run`, which clears all requests first.
+
+A request names the lease of the run that it is meant for: one that comes while that run still begins is not
+cleared by it, and one that was left behind, or arrives late, ends no other.
 """
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -18,23 +22,45 @@ __all__ = ["StopKind", "clear_stop", "request_stop", "stop_requested"]
 StopKind = Literal["study", "trial"]
 
 
-def request_stop(store: Store, kind: StopKind, name: str) -> None:
-    """Ask for the end of a study (by name) or of one trial (by id); asking twice is asking once."""
-    store.write_json(_path(store, kind, name), {"requested": datetime.now(UTC).isoformat()})
+def request_stop(store: Store, kind: StopKind, name: str, lease: str = "") -> None:
+    """Ask for the end of a study (by name) or of one trial (by id); asking twice is asking once.
+
+    Args:
+        store: Where it runs.
+        kind: Of what is to end.
+        name: Of the study, or the trial's id.
+        lease: Token of the run that is meant; empty: whichever is at work.
+    """
+    store.write_json(_path(store, kind, name), {"requested": datetime.now(UTC).isoformat(), "lease": lease})
 
 
 def stop_requested(store: Store, kind: StopKind, name: str) -> bool:
     """True once somebody asked. One request to the storage: cheap enough for each epoch, or each second."""
-    try:
-        store.read_bytes(_path(store, kind, name))
-    except FileNotFoundError:
-        return False
-    return True
+    lease = _requested_lease(store, kind, name)
+    if lease is None or store.fence is None:
+        return lease is not None
+    return lease in {"", store.fence.note.token}
 
 
 def clear_stop(store: Store, kind: StopKind, name: str) -> None:
-    """Forget a request, if there is one."""
+    """Forget a request to an earlier run, if there is one; one that names this run's lease stays."""
+    lease = _requested_lease(store, kind, name)
+    if lease is None or (store.fence is not None and lease == store.fence.note.token):
+        return
     store.delete_tree(_path(store, kind, name))
+
+
+def _requested_lease(store: Store, kind: StopKind, name: str) -> str | None:
+    """Token of the run that is asked to stop, empty for any; None: nobody asked."""
+    try:
+        data = store.read_bytes(_path(store, kind, name))
+    except FileNotFoundError:
+        return None
+    try:
+        request = json.loads(data)
+    except ValueError:
+        return ""  # one that was damaged is a request all the same
+    return str(request.get("lease", "")) if isinstance(request, dict) else ""
 
 
 def _path(store: Store, kind: StopKind, name: str) -> str:

@@ -18,18 +18,20 @@ and decides on retries (3×).
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import secrets
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
+from assay.storage.fence import Fence, FenceNote
 from assay.storage.files import Files
 from assay.storage.gc_paused import collector_paused
 from assay.storage.progress import Progress
@@ -64,10 +66,33 @@ class AttemptStart(BaseModel, frozen=True, extra="forbid"):
     node: str
     host: str
     pid: int
+    lease: str = ""  # token of the run: clocks of two machines differ, so its start alone does not tell
 
 
 class Store(Files):
     """The results below one root. See the module's text for the layout, :class:`Files` for bytes."""
+
+    fence: Fence | None = None  # of a run: what it writes once its lease is over is refused
+
+    def fenced(self, note: FenceNote | None) -> Self:
+        """The same results for a run that holds a lease; None: without one.
+
+        Records, attempts, packs and points are then written only while that lease is in force.
+        """
+        store = copy.copy(self)
+        store.fence = Fence(self, self.swaps, note) if note is not None else None
+        return store
+
+    def write_fenced(self, path: str, data: bytes) -> None:
+        """Write a file, of a run only while its lease is in force.
+
+        Raises:
+            DisplacedError: If it is not.
+        """
+        if self.fence is None:
+            self.write_bytes(path, data)
+        else:
+            self.fence.write(path, data)
 
     # Layout ------------------------------------------------------------------------------------------
 
@@ -145,8 +170,18 @@ class Store(Files):
         return self.records_of(trial_ids)[0]
 
     def write_record(self, record: Record) -> None:
-        """Write ``record.json``: from now on the trial exists. Its files were written before."""
-        self.write_bytes(f"{self.trial(record.id)}/record.json", record.file_bytes())
+        """Write ``record.json``: from now on the trial exists. Its files were written before.
+
+        A run replaces no record that can be read, and writes none once its lease is over.
+
+        Raises:
+            DisplacedError: If this is a run's store, and its lease is not in force any more.
+        """
+        path, data = f"{self.trial(record.id)}/record.json", record.file_bytes()
+        if self.fence is None:
+            self.write_bytes(path, data)
+        else:
+            self.fence.write_first(path, data, stays=lambda: isinstance(self.record(record.id), Record))
 
     def end_trial(self, record: Record) -> None:
         """Write the record, and remove what only a trial that trains needs."""
@@ -220,6 +255,8 @@ class Store(Files):
 
     def begin_attempt(self, trial_id: str, environment: Environment) -> Attempt:
         """Note that an attempt starts, under a prefix that no other attempt has."""
+        if self.fence is not None:
+            self.fence.check()
         number = len(self._attempt_paths(trial_id)) + 1
         name = f"{number:03d}-{secrets.token_hex(4)}"
         start = AttemptStart(
@@ -228,6 +265,7 @@ class Store(Files):
             node=environment.node,
             host=environment.host,
             pid=environment.pid,
+            lease=self.fence.note.token if self.fence is not None else "",
         )
         folder = self.trial(trial_id)
         self.write_json(f"{folder}/attempts/{name}.json", start.model_dump(mode="json"))

@@ -1,0 +1,163 @@
+"""The same bucket for obstore as for pyarrow: options of the URI, environment, profile, role.
+
+Used for conditional writes alone (``conditional.py``). pyarrow reads and writes all else, and its URI
+decides.
+"""
+
+from __future__ import annotations
+
+import configparser
+import json
+import os
+import shlex
+import subprocess
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+if TYPE_CHECKING:
+    from obstore.store import AzureConfig, ClientConfig, GCSConfig, RetryConfig, S3Config, S3Credential
+
+__all__ = ["KeysOutOfReachError", "object_client"]
+
+_TIMEOUT = "20s"  # of a request: a lease that is not renewed for a minute is lost
+_FRESH_MINUTES = 30  # for which a profile's keys are kept before they are read again
+_PROFILE = "default"
+
+
+class KeysOutOfReachError(Exception):
+    """Keys that pyarrow's client finds and obstore's does not."""
+
+
+def object_client(kind: str, uri: str, root: str, region: str | None) -> Any:
+    """obstore's client of the folder that a URI names.
+
+    Args:
+        kind: pyarrow's name of the store: ``s3``, ``gcs`` or ``abfs``.
+        uri: As pyarrow opened it, options and all.
+        root: Bucket and path, as pyarrow read them from there.
+        region: That pyarrow connects to; of S3 only.
+
+    Raises:
+        KeysOutOfReachError: If an AWS profile takes its keys from single sign-on or another role.
+    """
+    from obstore.store import AzureStore, GCSStore, S3Store
+
+    options = dict(parse_qsl(urlsplit(uri).query))
+    bucket, _, prefix = root.partition("/")
+    retries: RetryConfig = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
+    endpoint = _endpoint(kind, uri, options)
+    client = _client_options(endpoint, options)
+    match kind:
+        case "s3":
+            s3: S3Config = {"region": region or "us-east-1", "disable_bulk_delete": True}
+            if endpoint:
+                s3["endpoint"] = endpoint
+            return S3Store(
+                bucket,
+                prefix=prefix or None,
+                config=s3,
+                client_options=client,
+                retry_config=retries,
+                credential_provider=_profile_keys(os.environ),
+            )
+        case "gcs":
+            gcs: GCSConfig = {"base_url": endpoint} if endpoint else {}
+            return GCSStore(
+                bucket, prefix=prefix or None, config=gcs, client_options=client, retry_config=retries
+            )
+        case _:
+            host = urlsplit(uri).hostname or ""
+            azure: AzureConfig = {"account_name": host.partition(".")[0]}
+            if endpoint:
+                azure["endpoint"] = endpoint
+            return AzureStore(
+                bucket, prefix=prefix or None, config=azure, client_options=client, retry_config=retries
+            )
+
+
+def _endpoint(kind: str, uri: str, options: Mapping[str, str]) -> str | None:
+    """Server that is not the provider's own, with its scheme; None: the provider's."""
+    given = options.get("endpoint_override")
+    if kind == "s3" and not given:
+        given = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if kind == "abfs":
+        authority = options.get("blob_storage_authority")
+        if authority is None or authority.startswith("."):
+            return None
+        scheme = "http" if options.get("enable_tls") == "false" else "https"
+        account = (urlsplit(uri).hostname or "").partition(".")[0]
+        return f"{scheme}://{authority}/{account}"
+    if not given or "://" in given:
+        return given or None
+    return f"{options.get('scheme', 'https')}://{given}"
+
+
+def _client_options(endpoint: str | None, options: Mapping[str, str]) -> ClientConfig:
+    client: ClientConfig = {"timeout": _TIMEOUT}
+    if endpoint is not None and endpoint.startswith("http://"):
+        client["allow_http"] = True
+    if options.get("tls_verify_certificates") == "false":
+        client["allow_invalid_certificates"] = True
+    if certificate := options.get("tls_ca_file_path"):
+        client["root_certificate"] = Path(certificate).read_bytes()
+    return client
+
+
+def _profile_keys(environment: Mapping[str, str]) -> Callable[[], S3Credential] | None:
+    """Keys of an AWS profile; None where obstore finds them itself: in the environment, by a role."""
+    if environment.get("AWS_ACCESS_KEY_ID") and environment.get("AWS_SECRET_ACCESS_KEY"):
+        return None
+    profile = environment.get("AWS_PROFILE") or environment.get("AWS_DEFAULT_PROFILE") or _PROFILE
+    settings = _profile(environment, profile)
+    if "aws_access_key_id" in settings:
+        return lambda: _static_keys(_profile(environment, profile))
+    if "credential_process" in settings:
+        return lambda: _printed_keys(settings["credential_process"])
+    if unread := sorted({"sso_session", "sso_start_url", "role_arn"} & settings.keys()):
+        raise KeysOutOfReachError(
+            f"the AWS profile {profile} takes its keys from {unread[0]}, out of reach of conditional "
+            "requests: `aws configure export-credentials --format env` prints them for the environment"
+        )
+    return None
+
+
+def _profile(environment: Mapping[str, str], name: str) -> dict[str, str]:
+    """Settings of a profile in the config file and, above them, in the file of credentials."""
+    home = Path(environment.get("HOME") or Path.home()) / ".aws"
+    settings: dict[str, str] = {}
+    for variable, file, section in (
+        ("AWS_CONFIG_FILE", "config", name if name == _PROFILE else f"profile {name}"),
+        ("AWS_SHARED_CREDENTIALS_FILE", "credentials", name),
+    ):
+        parser = configparser.RawConfigParser()
+        parser.read(Path(environment.get(variable) or home / file).expanduser())
+        if parser.has_section(section):
+            settings |= dict(parser.items(section))
+    return settings
+
+
+def _static_keys(settings: Mapping[str, str]) -> S3Credential:
+    return {
+        "access_key_id": settings["aws_access_key_id"],
+        "secret_access_key": settings["aws_secret_access_key"],
+        "token": settings.get("aws_session_token"),
+        "expires_at": datetime.now(UTC) + timedelta(minutes=_FRESH_MINUTES),
+    }
+
+
+def _printed_keys(command: str) -> S3Credential:
+    """Keys that a profile's ``credential_process`` prints."""
+    printed = subprocess.run(shlex.split(command), stdout=subprocess.PIPE, check=True).stdout
+    keys = json.loads(printed)
+    expiry = keys.get("Expiration")
+    return {
+        "access_key_id": keys["AccessKeyId"],
+        "secret_access_key": keys["SecretAccessKey"],
+        "token": keys.get("SessionToken"),
+        "expires_at": datetime.fromisoformat(expiry)
+        if expiry
+        else datetime.now(UTC) + timedelta(minutes=_FRESH_MINUTES),
+    }
