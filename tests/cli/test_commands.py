@@ -187,6 +187,22 @@ def test_stop_leaves_a_request_for_a_study_or_trial_that_runs(assay: Assay, stor
     assert not stop_requested(store, "trial", plan.trials[1].id)
 
 
+def test_force_takes_a_study_away_and_names_whom_it_displaces(assay: Assay, store: Store) -> None:
+    with Lease(store, "small") as lease:
+        answer = assay("stop", "small", "--force", "--storage", store.uri)
+        assert answer.code == 0
+        assert f"away from process {os.getpid()} on " in answer.out
+        assert "last sign of life 0 s ago" in answer.out
+        assert not lease.renew()
+    assert not stop_requested(store, "study", "small")
+
+
+def test_force_is_for_studies(assay: Assay, store: Store, plan: Plan) -> None:
+    answer = assay("stop", plan.trials[0].id, "--force", "--storage", store.uri)
+    assert answer.code == 2
+    assert f"found trial {plan.trials[0].id}" in answer.err
+
+
 @pytest.mark.parametrize(
     ("target", "running", "reason"),
     [

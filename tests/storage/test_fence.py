@@ -12,6 +12,7 @@ from assay.engine.packs import Pack
 from assay.storage import Environment, Lease, Record, Store, lease_note
 from assay.storage.fence import DisplacedError
 from assay.storage.lease import displace
+from assay.storage.stop import clear_stop, request_stop, stop_requested
 from tests.analysis.made_studies import make_plan, make_record
 from tests.engine.made_packs import make_pack
 from tests.s3_server import CREDENTIALS, S3Server
@@ -132,3 +133,25 @@ def test_a_stopped_holder_that_wakes_up_after_its_lease_records_nothing(
 
 def test_of_two_processes_that_start_at_once_one_holds_the_lease(uri: str) -> None:
     assert race(uri, rounds=25) == {1: 25}
+
+
+@pytest.mark.parametrize(("meant", "heard"), [("this run", True), ("an earlier run", False), ("", False)])
+def test_a_run_forgets_requests_to_stop_that_were_not_meant_for_it(
+    tmp_path: Path, meant: str, heard: bool
+) -> None:
+    store, lease = Store(tmp_path), Lease(Store(tmp_path), "s")
+    lease.take()
+    run = store.fenced(lease.fence)
+    request_stop(store, "study", "s", lease.fence.token if meant == "this run" else meant)
+    clear_stop(run, "study", "s")
+    assert stop_requested(run, "study", "s") is heard
+
+
+@pytest.mark.parametrize(("meant", "heard"), [("this run", True), ("an earlier run", False), ("", True)])
+def test_a_run_hears_requests_that_are_meant_for_it_or_for_any(
+    tmp_path: Path, meant: str, heard: bool
+) -> None:
+    store, lease = Store(tmp_path), Lease(Store(tmp_path), "s")
+    lease.take()
+    request_stop(store, "trial", TRIAL.id, lease.fence.token if meant == "this run" else meant)
+    assert stop_requested(store.fenced(lease.fence), "trial", TRIAL.id) is heard

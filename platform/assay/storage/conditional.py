@@ -239,7 +239,7 @@ class ObjectSwaps(Swaps):
         return self._proved
 
     def _problem(self) -> str:
-        """What is wrong with the conditions of this store, tried on an object that stays; empty: nothing."""
+        """Try this store's conditions on an object that stays; returns what is wrong, empty: nothing."""
         try:
             if (current := self.read(_TRIED)) is None:
                 self.create(_TRIED, b"conditional writes are tried here")
@@ -262,7 +262,7 @@ class ObjectSwaps(Swaps):
 
 
 class ReadBackSwaps(Swaps):
-    """Where a storage has no conditions: written, and read back after a moment; the last of several stays."""
+    """Writes of a storage without conditions: read back after a moment, so that the last of several stays."""
 
     def __init__(self, files: PlainFiles, why: str, sleep: Callable[[float], None] = time.sleep) -> None:
         self._files, self._sleep = files, sleep
@@ -301,7 +301,7 @@ class _NotImplementedByStoreError(StorageError):
 
 
 def _tag(answer: Any) -> UpdateVersion | None:
-    """What identifies a version; an ETag alone on S3 and Azure, Google's stores number them."""
+    """Name of a version: an ETag alone on S3 and Azure, and a number on Google's stores."""
     tag: UpdateVersion = {}
     for name in ("e_tag", "version"):
         if answer[name] is not None:
