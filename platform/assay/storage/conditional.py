@@ -10,7 +10,6 @@ is written, waited for and read back, and says in :attr:`Swaps.weakness` what th
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import secrets
@@ -35,7 +34,6 @@ SETTLE_SECONDS = (
 )
 LOCK_SECONDS = 30.0  # for which the lock of a folder is waited for: it is held for milliseconds
 _LOCK_PAUSE = 0.01
-_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 _T = TypeVar("_T")
 
@@ -63,6 +61,12 @@ class PlainFiles(Protocol):
     def read_bytes(self, path: str, /) -> bytes: ...
     def write_bytes(self, path: str, data: bytes, /) -> str: ...
     def local_file(self, path: str, /) -> Path | None: ...
+
+
+class FolderFiles(PlainFiles, Protocol):
+    """Those of a folder, which can create a file in one step."""
+
+    def create_bytes(self, path: str, data: bytes, /) -> bool: ...
 
 
 _TRIED = ".conditions"  # an object at the storage's root
@@ -113,7 +117,7 @@ class FolderSwaps(Swaps):
 
     locks = True
 
-    def __init__(self, files: PlainFiles) -> None:
+    def __init__(self, files: FolderFiles) -> None:
         self._files = files
 
     def read(self, path: str) -> Version | None:
@@ -131,25 +135,7 @@ class FolderSwaps(Swaps):
 
     def create(self, path: str, data: bytes) -> bool:
         """By a hard link, which is refused where a file is: no lock stays beside each record."""
-        target = self._files.local_file(path)
-        assert target is not None, "of a local folder"
-        if target.exists():
-            return False
-        folder = path.rpartition("/")[0]
-        name = f".{target.name}.{secrets.token_hex(8)}.partial"
-        self._files.write_bytes(f"{folder}/{name}" if folder else name, data)
-        whole = target.with_name(name)
-        try:
-            os.link(whole, target)
-        except FileExistsError:
-            return False
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            whole.replace(target)  # this file system has none: looked at above, then moved
-        finally:
-            whole.unlink(missing_ok=True)
-        return True
+        return self._files.create_bytes(path, data)
 
     @contextmanager
     def unmoved(self, path: str) -> Generator[None]:

@@ -240,6 +240,17 @@ class Files:
         self._ask(write)
         return hashlib.sha256(data).hexdigest()
 
+    def create_bytes(self, path: str, data: bytes) -> bool:
+        """Write a file of a local folder if there is none; False where there is one, which stays."""
+        root, full = self.local_path, Path(self._full(path))
+        assert root is not None, "object stores create through `swaps`"
+
+        def create() -> bool:
+            self._refuse_another_device(root)
+            return local_disk.create(full, data)
+
+        return self._ask(create)
+
     @cached_property
     def swaps(self) -> Swaps:
         """Writes of small files that happen only if nobody wrote them meanwhile."""

@@ -16,14 +16,45 @@ import os
 import secrets
 from pathlib import Path
 
-__all__ = ["make_folder", "move", "remove", "replace"]
+__all__ = ["create", "make_folder", "move", "remove", "replace"]
 
 # Of file systems on which a folder cannot be forced to disk (some of networks, and FUSE): they order renames.
 _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES}
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
 def replace(path: Path, data: bytes) -> None:
     """Put a file with this content at ``path``: a reader sees the old file or the new one."""
+    partial = _written_beside(path, data)
+    try:
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def create(path: Path, data: bytes) -> bool:
+    """Put a file at ``path`` if there is none, by a hard link; False where there is one, which stays."""
+    if path.exists():
+        return False
+    partial = _written_beside(path, data)
+    try:
+        os.link(partial, path)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        os.replace(partial, path)  # this file system has none: looked at above, then moved
+    finally:
+        partial.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+    return True
+
+
+def _written_beside(path: Path, data: bytes) -> Path:
+    """Write a file beside ``path``, on disk when this returns."""
     make_folder(path.parent)
     partial = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.partial")
     try:
@@ -35,11 +66,10 @@ def replace(path: Path, data: bytes) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        os.replace(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    return partial
 
 
 def remove(path: Path) -> None:
