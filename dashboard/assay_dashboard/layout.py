@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from html import escape
 from pathlib import Path
 
 import streamlit as st
 
 from assay.report.build import count_line
-from assay.report.page.html import html_notes, html_section
+from assay.report.page.html import escape, html_notes, html_section
 from assay.report.page.inline import inline
 from assay.report.page.model import Section, TextTable
 from assay.storage import Store

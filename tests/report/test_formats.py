@@ -14,14 +14,18 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from markdown_it import MarkdownIt
+from rich.console import Console
 
 from assay.analysis.results import StudyResults
 from assay.report.csv_tables import cells_csv, comparisons_csv
 from assay.report.formats import FORMATS
 from assay.report.page.html import html_page
 from assay.report.page.latex import escape, latex_page
+from assay.report.page.markdown import escape as escape_markdown
 from assay.report.page.markdown import markdown_page
 from assay.report.page.model import Column, Page, Section, TextTable
+from assay.report.terminal import terminal_page
 from tests.analysis.made_studies import STUDY, make_plan, make_records, page_of
 from tests.report.goldens import FOLDER, FORMS, GOLDENS, golden_files
 from tests.report.latex_check import latex_problems
@@ -125,6 +129,61 @@ def test_latex_compiles(tmp_path: Path, name: str) -> None:
 )
 def test_text_in_latex(text: str, expected: str) -> None:
     assert escape(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        HOSTILE.replace(" `c<d_e`", ""),
+        "![x](javascript:alert) [y](http://h) <img src=x> <!-- --> &lt; &#60;",
+        "*a* **b** _c_ __d__ ~~e~~ a_b_c `",
+        "# heading",
+        "> quote",
+        "- item",
+        "12. item",
+        "+ item",
+        "===",
+        "---",
+        "~~~",
+        "[x]: http://h",
+        "a\\",
+    ],
+)
+def test_text_in_markdown_is_shown_as_it_is(text: str) -> None:
+    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(escape_markdown(text))
+    assert [token.type for token in tokens] == ["paragraph_open", "inline", "paragraph_close"]
+    children = tokens[1].children or []
+    assert {child.type for child in children} <= {"text", "text_special"}
+    assert "".join(child.content for child in children) == text
+
+
+def test_hostile_text_makes_no_markup_in_markdown() -> None:
+    html = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(markdown_page(hostile_page()))
+    assert "<script" not in html
+    assert "<em>" not in html
+    assert html.count("<h1>") == 1
+    assert html.count("<tbody>") == 5  # the cells, three sections, the trials
+
+
+CONTROL = "a\x1b[31mred\x07\x9b2J\u202egnp\r"
+
+
+@pytest.mark.parametrize("form", ["markdown", "html", "latex", "terminal"])
+def test_control_characters_are_shown_as_such(form: str) -> None:
+    page = replace(hostile_page(), question=CONTROL, count=CONTROL, notes=(CONTROL,))
+    match form:
+        case "markdown":
+            text, sign = markdown_page(page), r"\x1b"
+        case "html":
+            text, sign = html_page(page), r"\x1b"
+        case "latex":
+            text, sign = latex_page(page, {}), "U+001B"
+        case _:
+            out = Console(file=io.StringIO(), width=300)
+            out.print(terminal_page(page))
+            text, sign = out.file.getvalue(), r"\x1b"  # type: ignore[attr-defined]
+    assert text.count(sign) == 3
+    assert not set(CONTROL) & set("\x1b\x07\x9b\u202e\r") & set(text)
 
 
 def test_a_table_can_be_cut_out_of_the_latex(page: Page) -> None:

@@ -202,7 +202,9 @@ def _ended(record: Record, primary: str) -> str:
     trial = record.trial
     where = f"{record.id[:8]} {trial['cell']} {repeat_name(trial['seed'], trial.get('fold'))}"
     if record.result is None or record.status != "finished":
-        return f"{where} {record.status}: {record.reason or 'no reason noted'}"
+        from assay.report.page.inline import visible
+
+        return visible(f"{where} {record.status}: {record.reason or 'no reason noted'}")
     value = record.result.metrics.get(primary)
     return f"{where} finished" + ("" if value is None else f": {primary} {value:.3f}")
 

@@ -149,6 +149,7 @@ def logs(trial: TrialId, lines: Lines = 100, storage: Storage = DEFAULT_STORAGE)
     """Print the end of the log of a trial's last attempt, and why it failed if it did."""
     from assay.cli.lookup import trial_id
     from assay.cli.plan import format_diff
+    from assay.report.page.inline import visible
     from assay.storage import Record, Store
 
     store = Store(storage)
@@ -156,7 +157,7 @@ def logs(trial: TrialId, lines: Lines = 100, storage: Storage = DEFAULT_STORAGE)
     record = store.record(id_)
     attempts = [start.attempt for start in store.attempts(id_)]
     if isinstance(record, Record):
-        typer.echo(f"{id_} {record.status}" + (f": {record.reason}" if record.reason else ""))
+        typer.echo(visible(f"{id_} {record.status}" + (f": {record.reason}" if record.reason else "")))
         typer.echo(f"differs from the base in: {format_diff(record.trial.get('diff', {}))}")
         attempts = [record.attempt] if record.attempt else attempts
     else:
@@ -165,9 +166,9 @@ def logs(trial: TrialId, lines: Lines = 100, storage: Storage = DEFAULT_STORAGE)
     if text is None:
         typer.echo("it left no log")
     else:
-        typer.echo("\n".join(text.splitlines()[-lines:]))
+        typer.echo("\n".join(map(visible, text.splitlines()[-lines:])))
     if isinstance(record, Record) and record.error and (text is None or record.error not in text):
-        typer.echo(record.error)
+        typer.echo(visible(record.error))
 
 
 def _log(store: Store, trial: str, attempt: str) -> str | None:

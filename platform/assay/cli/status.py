@@ -65,6 +65,7 @@ def _list(store: Store, out: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from assay.report.page.inline import visible
     from assay.storage.plans import written_plan
     from assay.storage.watch import Watch
     from trainables.errors import InputError
@@ -84,7 +85,7 @@ def _list(store: Store, out: Console) -> None:
             table.add_row(Text(name), "–", "–", "–", "–", "–", Text(str(error)))
             continue
         counts = (now.total, now.counts.get("finished", 0), len(now.running), now.counts.get("failed", 0))
-        table.add_row(Text(name), *map(str, counts), str(now.planned), Text(plan.study.question))
+        table.add_row(Text(name), *map(str, counts), str(now.planned), Text(visible(plan.study.question)))
     out.print(table)
 
 
@@ -129,17 +130,18 @@ class _Page:
         from rich.text import Text
 
         from assay.cli.live import render
+        from assay.report.page.inline import visible
 
         study = self.plan.study
         parts: list[RenderableType] = [
-            Text(f"{study.study}: {study.question}", style="bold"),
+            Text(visible(f"{study.study}: {study.question}"), style="bold"),
             render(snapshot, study.metrics.primary),
         ]
         lost = [record for record in self.watch.records.values() if record.status != "finished"]
         for record in lost[:_FAILURES]:
             why = record.reason or "no reason noted"
             text = f"{record.id} {record.trial.get('cell')} {record.status}: {why}"
-            parts.append(Text(text, style="red" if record.status == "failed" else "yellow"))
+            parts.append(Text(visible(text), style="red" if record.status == "failed" else "yellow"))
         if len(lost) > _FAILURES:
             parts.append(Text(f"and {len(lost) - _FAILURES} more without a result"))
         failed = next((record.id for record in lost if record.status == "failed"), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from assay.report.page.inline import visible
 from assay.report.page.markdown import note_lines
 from assay.report.page.model import Page, Section, TextTable
 
@@ -19,10 +20,10 @@ def terminal_page(page: Page) -> Group:
     from rich.console import Group
     from rich.text import Text
 
-    parts: list[RenderableType] = [Text(page.title, style="bold")]
+    parts: list[RenderableType] = [Text(visible(page.title), style="bold")]
     if page.question:
-        parts.append(Text(page.question, style="italic"))
-    parts += [Text(page.count), *_table_and_notes(page.table, page.notes)]
+        parts.append(Text(visible(page.question), style="italic"))
+    parts += [Text(visible(page.count)), *_table_and_notes(page.table, page.notes)]
     for section in (*page.sections, *page.search[:1]):
         parts += [Text(), *_section(section)]
     return Group(*parts)
@@ -36,10 +37,10 @@ def rich_table(table: TextTable) -> Table:
 
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in table.columns:
-        drawn.add_column(Text(column.title), justify=column.align)
+        drawn.add_column(Text(visible(column.title)), justify=column.align)
     for i, row in enumerate(table.rows):
         drawn.add_row(
-            *(Text(cell, style="bold" if (i, j) in table.bold else "") for j, cell in enumerate(row))
+            *(Text(visible(cell), style="bold" if (i, j) in table.bold else "") for j, cell in enumerate(row))
         )
     return drawn
 
@@ -47,7 +48,7 @@ def rich_table(table: TextTable) -> Table:
 def _section(section: Section) -> list[RenderableType]:
     from rich.text import Text
 
-    head = [Text(section.title, style="bold"), Text(section.intro)]
+    head = [Text(visible(section.title), style="bold"), Text(visible(section.intro))]
     return [*head, *_table_and_notes(section.table, section.notes)]
 
 
@@ -55,4 +56,4 @@ def _table_and_notes(table: TextTable | None, notes: tuple[str, ...]) -> list[Re
     from rich.text import Text
 
     drawn: list[RenderableType] = [] if table is None else [rich_table(table)]
-    return [*drawn, *(Text(note, style="dim") for note in note_lines(table, notes))]
+    return [*drawn, *(Text(visible(note), style="dim") for note in note_lines(table, notes))]

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import base64
+import html
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from importlib.resources import files
 from itertools import groupby
 
-from assay.report.page.inline import anchors, inline, linked
+from assay.report.page.inline import anchors, inline, linked, visible
 from assay.report.page.model import Page, Picture, Section, TextTable, superscript
 
-__all__ = ["html_notes", "html_page", "html_section"]
+__all__ = ["escape", "html_notes", "html_page", "html_section"]
 
 _VERDICTS = ("shown", "suggested", "open", "identical", "too few")
 
@@ -131,9 +131,14 @@ def _link(text: str, anchor: str) -> str:
     return f'<a href="#{anchor}">{text}</a>'
 
 
+def escape(text: str) -> str:
+    """Text as HTML shows it, control characters written out."""
+    return html.escape(visible(text))
+
+
 def _text(text: str) -> str:
     return inline(text, escape, lambda code: f"<code>{escape(code)}</code>")
 
 
 def _lines(text: str) -> str:
-    return "<br>\n".join(map(escape, text.splitlines()))
+    return "<br>\n".join(map(escape, text.split("\n")))

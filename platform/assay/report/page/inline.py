@@ -1,4 +1,4 @@
-"""The one mark-up that a page's texts have: `code` in backticks."""
+"""Texts of a page: their one mark-up, `code` in backticks, and control characters as what they are."""
 
 from __future__ import annotations
 
@@ -7,16 +7,28 @@ from collections.abc import Callable, Mapping
 
 from assay.report.page.model import TextTable
 
-__all__ = ["anchors", "inline", "linked"]
+__all__ = ["anchors", "inline", "linked", "spans", "visible"]
 
 _CODE = re.compile(r"`([^`]+)`")
 _ARROW = " → "
+# C0 and C1 but tab and line feed, marks that turn the direction of what follows, and other line ends.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 
 def inline(text: str, plain: Callable[[str], str], code: Callable[[str], str]) -> str:
+    """The same as :func:`spans`, with a number and its unit on one line."""
+    return spans(text.replace(" %", "\u00a0%"), plain, code)
+
+
+def spans(text: str, plain: Callable[[str], str], code: Callable[[str], str]) -> str:
     """``text`` with ``plain`` over what stands outside backticks and ``code`` over what stands inside."""
-    parts = _CODE.split(text.replace(" %", "\u00a0%"))  # a number and its unit stay on one line
+    parts = _CODE.split(text)
     return "".join(code(part) if i % 2 else plain(part) for i, part in enumerate(parts))
+
+
+def visible(text: str) -> str:
+    """``text`` with control characters written out (``\\x1b``): none of them reaches a terminal or a page."""
+    return _CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode(), text)
 
 
 def anchors(trials: TextTable) -> dict[str, str]:

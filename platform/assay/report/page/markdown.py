@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from assay.report.page.inline import spans, visible
 from assay.report.page.model import Page, Section, TextTable, superscript
 
-__all__ = ["markdown_page", "markdown_section", "markdown_table", "note_lines"]
+__all__ = ["escape", "markdown_page", "markdown_section", "markdown_table", "note_lines"]
+
+# Signs that are mark-up where they stand: an underscore inside a word is none, nor a bracket without address.
+_MARK_UP = re.compile(
+    r"\\(?=[!-/:-@\[-`{-~])|\*|(?<![^\W_])_|_(?![^\W_])|`|<(?=[a-zA-Z/!?])|&(?=#?\w+;)|~(?=~)|(?<=~)~|\$|\](?=[(\[:])"
+)
+_LINE_START = re.compile(
+    r"^[ \t]*(?:(#{1,6}|[-+>]|=+|-{2,}|~{3,})|(\d{1,9})([.)]))(?=\s|$|(?<=>))", re.MULTILINE
+)
+
+
+def escape(text: str) -> str:
+    """Text as Markdown shows it, `code` in backticks left as such and control characters written out."""
+    marked = spans(visible(text), lambda plain: _MARK_UP.sub(r"\\\g<0>", plain), lambda code: f"`{code}`")
+    return _LINE_START.sub(_plain_start, marked)
+
+
+def _plain_start(match: re.Match[str]) -> str:
+    """A line's start that would make it a heading, a list or a quote."""
+    sign, number, mark = match.groups()
+    return f"\\{sign}" if sign else f"{number}\\{mark}"
+
+
+def _line_of(text: str) -> str:
+    """A text in one line."""
+    return escape(" ".join(text.splitlines()))
 
 
 def markdown_page(page: Page, pictures: Mapping[str, str] = MappingProxyType({})) -> str:
@@ -17,15 +44,18 @@ def markdown_page(page: Page, pictures: Mapping[str, str] = MappingProxyType({})
         page: What it says.
         pictures: Stem → path of the pictures that lie beside the page; the others are left out.
     """
-    parts = [f"# {page.title}"]
+    parts = [f"# {_line_of(page.title)}"]
     if page.question:
-        parts.append("> " + page.question.replace("\n", "\n> "))
-    parts += [page.count, markdown_table(page.table), "\n".join(note_lines(page.table, page.notes))]
+        parts.append("> " + escape(page.question).replace("\n", "\n> "))
+    parts += [_line_of(page.count), markdown_table(page.table), _notes(page.table, page.notes)]
     for section in ([page.intervals] if page.intervals is not None else []) + [*page.sections]:
         parts.append(markdown_section(section))
     for picture in page.pictures:
         if picture.stem in pictures:
-            parts += [f"![{picture.alt}]({pictures[picture.stem]})", f"*{picture.caption}*"]
+            parts += [
+                f"![{_line_of(picture.alt)}]({pictures[picture.stem]})",
+                f"*{_line_of(picture.caption)}*",
+            ]
     for section in (*page.search, page.listed_trials):
         parts.append(markdown_section(section))
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -34,10 +64,10 @@ def markdown_page(page: Page, pictures: Mapping[str, str] = MappingProxyType({})
 def markdown_table(table: TextTable) -> str:
     """A Markdown table."""
     rows = [
-        [_marked(table, text.replace("|", "\\|").replace("\n", " "), (i, j)) for j, text in enumerate(row)]
+        [_marked(table, _cell(text), (i, j)) for j, text in enumerate(row)]
         for i, row in enumerate(table.rows)
     ]
-    titles = [column.title for column in table.columns]
+    titles = [_cell(column.title) for column in table.columns]
     widths = [max(3, *map(len, texts)) for texts in zip(titles, *rows, strict=True)]
     rules = [_rule(column.align, width) for column, width in zip(table.columns, widths, strict=True)]
     lines = [_line(table, titles, widths), f"|{'|'.join(rules)}|"]
@@ -45,7 +75,7 @@ def markdown_table(table: TextTable) -> str:
 
 
 def note_lines(table: TextTable | None, notes: Sequence[str]) -> list[str]:
-    """The notes below a table as list items: those that its cells refer to by number first."""
+    """The notes below a table as list items, as they are: those that its cells refer to by number first."""
     numbered = enumerate(table.notes if table is not None else (), start=1)
     lines = [f"- {superscript(number)} {note}" for number, note in numbered]
     return [*lines, *(f"- {note}" for note in notes)]
@@ -54,8 +84,16 @@ def note_lines(table: TextTable | None, notes: Sequence[str]) -> list[str]:
 def markdown_section(section: Section) -> str:
     """Heading, paragraph, table and notes."""
     table = markdown_table(section.table) if section.table is not None else ""
-    notes = "\n".join(note_lines(section.table, section.notes))
-    return "\n\n".join(filter(None, [f"## {section.title}", section.intro, table, notes]))
+    head, notes = f"## {_line_of(section.title)}", _notes(section.table, section.notes)
+    return "\n\n".join(filter(None, [head, _line_of(section.intro), table, notes]))
+
+
+def _notes(table: TextTable | None, notes: Sequence[str]) -> str:
+    return "\n".join(f"- {_line_of(line.removeprefix('- '))}" for line in note_lines(table, notes))
+
+
+def _cell(text: str) -> str:
+    return _line_of(text).replace("|", "\\|")
 
 
 def _marked(table: TextTable, text: str, place: tuple[int, int]) -> str:
