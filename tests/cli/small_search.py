@@ -73,7 +73,7 @@ def _score(store: Store, trial: Trial) -> None:
         {
             **record.result.model_dump(),
             "metrics": {"image_ap": trial.config["lr"], "fp": 1.0},
-            "validation": {"image_ap": 1 - trial.config["lr"] - 0.001 * trial.seed},
+            "validation": {"image_ap": max(0.0, 1 - trial.config["lr"] - 0.001 * trial.seed)},
         }
     )
     store.write_record(record.model_copy(update={"result": result, "study": "hunt"}))

@@ -122,6 +122,7 @@ def test_the_report_says_what_each_change_of_the_best_point_is_worth(assay: Assa
     assert "trained with each changed parameter at its default, one at a time" in page
 
 
-def test_points_are_lines_of_json(searched: Store) -> None:
-    lines = searched.read_bytes("studies/hunt/search.jsonl").splitlines()
+def test_points_are_lines_of_json_with_their_checksum_in_the_last(searched: Store) -> None:
+    *lines, last = searched.read_bytes("studies/hunt/search.jsonl").splitlines()
     assert [json.loads(line)["index"] for line in lines] == [0, 1, 2, 3, 4]
+    assert list(json.loads(last)) == ["checksum"]

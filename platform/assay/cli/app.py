@@ -15,6 +15,7 @@ import typer
 
 from assay.cli import (
     best,
+    check,
     clean,
     dashboard,
     data,
@@ -48,8 +49,8 @@ app = typer.Typer(
 )
 
 _GROUPS = (
-    studies, plan, run, submit, status, report, dashboard, labels, best, predict, export, stop, clean, mlflow,
-    data, init, schema, settings, doctor,
+    studies, plan, run, submit, status, report, dashboard, labels, best, predict, export, stop, check, clean,
+    mlflow, data, init, schema, settings, doctor,
 )  # fmt: skip
 for _group in _GROUPS:
     _group.register(app)

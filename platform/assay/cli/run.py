@@ -119,14 +119,13 @@ def run(
 
 
 def _write_plan(store: Store, plan: Plan, out: Console) -> None:
-    """Write the study and its plan where `status`, `report` and the dashboard look for them."""
+    """Write the study and its plan, unless another run is at them."""
     from assay.storage.lease import refuse_if_held
+    from assay.storage.plans import write_plan
 
-    name = plan.study.study
     # The engine would, but by then the other run's plan would be gone.
-    refuse_if_held(store, name, lambda text: out.print(text, markup=False, highlight=False))
-    store.write_bytes(f"{store.study(name)}/study.yaml", plan.study.source.text.encode())
-    store.write_table(f"{store.study(name)}/plan.parquet", plan.to_table())
+    refuse_if_held(store, plan.study.study, lambda text: out.print(text, markup=False, highlight=False))
+    write_plan(store, plan)
 
 
 def _drop_models(store: Store, results: StudyResults) -> str | None:

@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from assay.storage import Store
+from assay.storage.checksum import table_checksum, table_with_checksum
 from assay.storage.stage_store import stage_folder
 from assay.study.stage_graph import Need
 from trainables.data.samples import ImageSet
@@ -87,6 +88,8 @@ class StageScoreCache:
             return None
         try:
             table = pq.read_table(io.BytesIO(data))
+            if table_checksum(table) == "wrong":
+                return None
             facts = json.loads(table.schema.metadata[_FACTS])
             scores = tuple(StageScores(**scores) for scores in facts["scores"])
             return _Shown(tuple(facts["names"]), scores, table.to_pylist())
@@ -98,7 +101,8 @@ def _to_bytes(shown: _Shown) -> bytes:
     facts = {"names": shown.names, "scores": [scores._asdict() for scores in shown.scores]}
     table = pa.Table.from_pylist(shown.rows, schema=STAGE_MAPS_SCHEMA)
     sink = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata({_FACTS: json.dumps(facts)}), sink, compression="zstd")
+    table = table_with_checksum(table.replace_schema_metadata({_FACTS: json.dumps(facts)}))
+    pq.write_table(table, sink, compression="zstd")
     return sink.getvalue()
 
 

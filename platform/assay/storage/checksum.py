@@ -8,7 +8,7 @@ An object that the program writes (a record, what a stage is made of, the looks 
 
 It is the sha256 of the same canonical JSON without that line, so that checking it costs one hash of the
 bytes that were read. A file that somebody laid out anew with the same content is as good. Lines of JSON end
-with a line that holds nothing else. What earlier versions wrote has none.
+with a line that holds nothing else, and a table has it in its metadata. What earlier versions wrote has none.
 
 It finds what disks, copies and editors do. Who means to deceive can compute it anew.
 """
@@ -17,11 +17,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
+
+import pyarrow as pa
 
 from assay.storage.files import json_bytes
 
-__all__ = ["Vouched", "lines_with_checksum", "with_checksum", "without_checksum", "without_last_line"]
+__all__ = [
+    "Checksum",
+    "Vouched",
+    "lines_with_checksum",
+    "table_checksum",
+    "table_with_checksum",
+    "with_checksum",
+    "without_checksum",
+    "without_last_line",
+]
+
+Checksum = Literal["right", "wrong", "none"]
 
 _OPENING = b'{\n "checksum": "'
 _CLOSING = b'",'
@@ -29,13 +43,15 @@ _DIGITS = 64
 _BEGIN, _END = len(_OPENING), len(_OPENING) + _DIGITS
 _REST = _END + len(_CLOSING)
 _LINE = b'{"checksum": "'
+_METADATA = b"assay.checksum"
+_COLUMNS = b"assay.checksum.columns"
 
 
 class Vouched(NamedTuple):
     """Content of a file, and what its checksum says of it."""
 
     content: bytes  # without the checksum
-    checksum: Literal["right", "wrong", "none"]
+    checksum: Checksum
 
 
 def with_checksum(content: bytes) -> bytes:
@@ -75,6 +91,36 @@ def without_last_line(data: bytes) -> Vouched:
     if not mark or (lines and not lines.endswith(b"\n")):
         return Vouched(data, "none")
     return Vouched(lines, "right" if last == _digest(lines) + b'"}\n' else "wrong")
+
+
+def table_with_checksum(table: pa.Table, columns: Sequence[str] | None = None) -> pa.Table:
+    """``table`` with the checksum of its metadata and of some columns (default: of all)."""
+    names = table.column_names if columns is None else columns
+    metadata = {**(table.schema.metadata or {}), _COLUMNS: json.dumps(names).encode()}
+    vouched = table.replace_schema_metadata(metadata)
+    return table.replace_schema_metadata({**metadata, _METADATA: _table_digest(vouched, names)})
+
+
+def table_checksum(table: pa.Table) -> Checksum:
+    """Tell whether a table is as :func:`table_with_checksum` made it."""
+    metadata = table.schema.metadata or {}
+    if _METADATA not in metadata:
+        return "none"
+    try:
+        digest = _table_digest(table, json.loads(metadata.get(_COLUMNS, b"[]")))
+    except (ValueError, KeyError):
+        return "wrong"
+    return "right" if digest == metadata[_METADATA] else "wrong"
+
+
+def _table_digest(table: pa.Table, columns: Sequence[str]) -> bytes:
+    digest = hashlib.sha256()
+    for key, value in sorted((table.schema.metadata or {}).items()):
+        if key != _METADATA:
+            digest.update(key + b"=" + value + b"\n")
+    for name in columns:
+        digest.update("\n".join(map(repr, table[name].to_pylist())).encode())
+    return digest.hexdigest().encode()
 
 
 def _digest(content: bytes) -> bytes:

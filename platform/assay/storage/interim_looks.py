@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ValidationError
 
+from assay.storage.checksum import with_checksum, without_checksum
+from assay.storage.files import json_bytes
 from assay.storage.store import Store
 from assay.study import Plan, reported_plan
 from trainables.errors import InputError
@@ -28,14 +30,15 @@ def read_interim_looks(store: Store, study: str) -> tuple[int, ...]:
     """
     path = _path(store, study)
     try:
-        return _Looks.model_validate_json(store.read_bytes(path)).seeds
+        content, checksum = without_checksum(store.read_bytes(path))
+        looks = _Looks.model_validate_json(content)
     except FileNotFoundError:
         return ()
     except ValidationError as error:
-        raise InputError(
-            f"{path} in {store.uri} counts how often the study was analysed and cannot be read "
-            f"({error.errors()[0]['msg']}). Restore it, or remove it to start counting anew."
-        ) from None
+        raise _damaged(store, path, f"cannot be read ({error.errors()[0]['msg']})") from None
+    if checksum == "wrong":
+        raise _damaged(store, path, "was changed since it was written")
+    return looks.seeds
 
 
 def record_look(store: Store, plan: Plan) -> None:
@@ -45,7 +48,15 @@ def record_look(store: Store, plan: Plan) -> None:
     known = read_interim_looks(store, plan.study.study)
     if len(reported.cells) > 1 and seeds and seeds not in known:
         looks = _Looks(seeds=tuple(sorted((*known, seeds))))
-        store.write_bytes(_path(store, plan.study.study), looks.model_dump_json().encode())
+        content = json_bytes(looks.model_dump(mode="json"))
+        store.write_bytes(_path(store, plan.study.study), with_checksum(content))
+
+
+def _damaged(store: Store, path: str, what: str) -> InputError:
+    return InputError(
+        f"{path} in {store.uri} counts how often the study was analysed and {what}. Restore it, or remove it "
+        "to start counting anew."
+    )
 
 
 def _path(store: Store, study: str) -> str:

@@ -13,7 +13,15 @@ from pydantic import BaseModel, Field, ValidationError
 
 from assay.storage.store import Store
 
-__all__ = ["Marker", "read_marker", "run_address", "runs_of", "study_address", "write_marker"]
+__all__ = [
+    "Marker",
+    "mirrored_runs",
+    "read_marker",
+    "run_address",
+    "runs_of",
+    "study_address",
+    "write_marker",
+]
 
 _MODEL_TRAINING = "?workflowType=machine_learning"  # MLflow 3 opens on pages for language models otherwise
 
@@ -58,6 +66,12 @@ def runs_of(store: Store, study: str, uri: str) -> dict[str, str]:
         return Marker.model_validate_json(store.read_bytes(_path(study, uri))).runs
     except (FileNotFoundError, ValidationError):
         return {}
+
+
+def mirrored_runs(store: Store, study: str, uri: str) -> dict[str, set[str]]:
+    """Map the marker's path of a store or server to the runs it names; empty where there is none."""
+    runs = runs_of(store, study, uri)
+    return {_path(study, uri): set(runs.values())} if runs else {}
 
 
 def study_address(store: Store, study: str) -> str | None:

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import pyarrow as pa
-from pydantic import ValidationError
 
+from assay.storage.checksum import table_checksum, table_with_checksum
 from assay.storage.gc_paused import collector_paused
 from assay.storage.search_points import with_points
 from assay.storage.store import Store
 from assay.study import Plan
-from trainables.errors import InputError
+from trainables.errors import InputError, StorageError
 
-__all__ = ["stored_plan", "stored_plans", "written_plan"]
+__all__ = ["stored_plan", "stored_plans", "write_plan", "written_plan"]
+
+# Those from which a plan is read; all else of a trial is in the metadata, with its cell.
+_READ_COLUMNS = ("id", "cell", "seed", "fold", "manifest", "split")
+
+
+def write_plan(store: Store, plan: Plan) -> None:
+    """Write the study and its plan where `status`, `report` and the dashboard look for them."""
+    folder = store.study(plan.study.study)
+    store.write_bytes(f"{folder}/study.yaml", plan.study.source.text.encode())
+    store.write_table(f"{folder}/plan.parquet", table_with_checksum(plan.to_table(), _READ_COLUMNS))
+
+
+_ANEW = "`assay check --repair` sets it aside, and `assay run` writes it anew."
 
 
 def stored_plan(store: Store, name: str) -> Plan:
@@ -36,15 +49,22 @@ def written_plan(store: Store, name: str) -> Plan:
         raise InputError(
             f"study {name} has no {path} in {store.uri}: it was never started. Run it with `assay run`."
         ) from None
-    except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"{path} in {store.uri} cannot be read: {error}") from None
+    except StorageError:
+        raise
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path} in {store.uri} cannot be read: {error}. {_ANEW}") from None
+    if table_checksum(table) == "wrong":
+        raise InputError(f"{path} in {store.uri} was changed since it was written. {_ANEW}")
     try:
         with collector_paused():
-            return Plan.from_table(table)
-    except (KeyError, ValidationError):
+            plan = Plan.from_table(table)
+    except (KeyError, ValueError):
         raise InputError(
             f"{path} in {store.uri} was written by another version of assay. `assay run` writes it anew."
         ) from None
+    if plan.study.study != name:
+        raise InputError(f"{path} in {store.uri} is the plan of study {plan.study.study}. {_ANEW}")
+    return plan
 
 
 def stored_plans(store: Store, but: str | None = None) -> list[Plan]:

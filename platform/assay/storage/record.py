@@ -175,8 +175,11 @@ class DamagedRecord:
     trial: str
     path: str
     text: str
+    sound: bool = False  # its checksum is right: a later version wrote it, which can read it
 
     def __str__(self) -> str:
+        if self.sound:
+            return f"{self.path}: {self.text}. Update assay: the version that wrote it reads it."
         return (
             f"{self.path}: {self.text}. `assay check --repair` sets it aside, and `assay run` trains the "
             "trial anew."
@@ -201,8 +204,10 @@ def read_record(data: bytes, trial_id: str, path: str) -> Record | DamagedRecord
         record = Record.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return DamagedRecord(trial_id, path, f"not a record ({where + ': ' if where else ''}{first['msg']})")
+        what = ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
+        if checksum == "right":
+            return DamagedRecord(trial_id, path, f"written by another version ({what})", sound=True)
+        return DamagedRecord(trial_id, path, f"not a record ({what})")
     if checksum == "wrong":
         return DamagedRecord(trial_id, path, "changed since it was written (its checksum is another)")
     if record.id != trial_id:

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
+from assay.storage.checksum import lines_with_checksum, without_last_line
 from assay.storage.record import Record
 from assay.storage.store import Store
 from assay.study import Ablation, Plan, Point, SearchedCell, Trial
@@ -193,16 +194,17 @@ def _path(plan: Plan, name: str = "search") -> str:
 
 def _read(store: Store, path: str, kind: type[_PointT]) -> list[_PointT]:
     try:
-        lines = store.read_bytes(path).splitlines()
+        data = store.read_bytes(path)
     except FileNotFoundError:
         return []
+    lines, checksum = without_last_line(data)
     try:
-        return [kind.model_validate_json(line) for line in lines]
+        points = [kind.model_validate_json(line) for line in lines.splitlines()]
     except ValidationError as error:
-        raise InputError(
-            f"{path} in {store.uri} cannot be read: {error.errors()[0]['msg']}. Restore or delete it: "
-            "records of trained points stay, and are found again where the same points are drawn."
-        ) from None
+        raise _damaged(store, path, f"cannot be read: {error.errors()[0]['msg']}") from None
+    if checksum == "wrong" or not data:
+        raise _damaged(store, path, "was changed since it was written" if data else "is empty")
+    return points
 
 
 def _renamed(points: list[_PointT], plan: Plan) -> list[_PointT]:
@@ -216,7 +218,14 @@ def _renamed(points: list[_PointT], plan: Plan) -> list[_PointT]:
 
 def _write(store: Store, path: str, points: Sequence[Point]) -> None:
     lines = [point.model_dump_json() for point in points]
-    store.write_fenced(path, "\n".join([*lines, ""]).encode())
+    store.write_fenced(path, lines_with_checksum("\n".join([*lines, ""]).encode()))
+
+
+def _damaged(store: Store, path: str, what: str) -> InputError:
+    return InputError(
+        f"{path} in {store.uri} {what}. `assay check --repair` sets it aside: records of trained points "
+        "stay, and are found again when `assay run` draws the same points."
+    )
 
 
 def _evaluated(

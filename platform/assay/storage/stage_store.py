@@ -23,6 +23,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, Field, ValidationError
 
+from assay.storage.checksum import with_checksum, without_checksum
+from assay.storage.files import json_bytes
 from assay.storage.record import Environment
 from assay.storage.store import Attempt, DamagedFileError, Store
 from trainables.data.atomic import exclusive, new_folder
@@ -67,12 +69,13 @@ def begin_stage(key: str) -> Attempt:
 
 
 def read_stage(store: Store, key: str) -> StageRecord | None:
-    """The record of a stage; None when it has none yet, or none that can be read: it is made anew."""
+    """The record of a stage; None when it has none yet, or a damaged one: it is made anew."""
     try:
-        record = StageRecord.model_validate_json(store.read_bytes(f"{stage_folder(key)}/done.json"))
+        content, checksum = without_checksum(store.read_bytes(f"{stage_folder(key)}/done.json"))
+        record = StageRecord.model_validate_json(content)
     except (FileNotFoundError, ValidationError):
         return None
-    return record if record.key == key else None
+    return record if record.key == key and checksum != "wrong" else None
 
 
 def made_stages(store: Store, keys: Iterable[str]) -> dict[str, StageRecord]:
@@ -102,7 +105,8 @@ def end_stage(
         environment=environment,
         ended=datetime.now(UTC),
     )
-    store.write_bytes(f"{stage_folder(key)}/done.json", record.model_dump_json(indent=1).encode())
+    content = json_bytes(record.model_dump(mode="json"))
+    store.write_bytes(f"{stage_folder(key)}/done.json", with_checksum(content))
     store.delete_tree(f"{stage_folder(key)}/checkpoint.safetensors")
     return record
 

@@ -1,0 +1,81 @@
+"""All of a storage, or what belongs to one study: damages, and how much was looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from assay.storage.checksum import without_checksum
+from assay.storage.integrity.damage import Damage
+from assay.storage.integrity.mirror import check_mirror
+from assay.storage.integrity.stages import check_method, check_stage
+from assay.storage.integrity.studies import check_study, finished_trials, sound_plan
+from assay.storage.integrity.trials import Planned, check_trial
+from assay.storage.lease import holder
+from assay.storage.record import Record
+from assay.storage.stage_store import stage_folder
+from assay.storage.store import Store
+
+__all__ = ["Findings", "check_storage"]
+
+
+@dataclass
+class Findings:
+    """Counts of a storage, and the damages in it."""
+
+    damages: list[Damage] = field(default_factory=list)
+    studies: int = 0
+    records: int = 0  # sound ones
+    without_checksum: int = 0  # of those: written by versions before 0.2
+    stages: int = 0
+    running: tuple[str, ...] = ()  # studies that are being trained
+
+
+def check_storage(store: Store, study: str | None = None) -> Findings:
+    """Read all of a storage: every file that a record, a name or a checksum vouches for.
+
+    Args:
+        store: The results.
+        study: Only this study, its trials, and the stages and methods that those use. None: all there is.
+    """
+    store.require_root()
+    names = store.studies() if study is None else [study]
+    running = tuple(name for name in store.studies() if holder(store, name) is not None)
+    plans = {name: sound_plan(store, name) for name in store.studies()}
+    planned = Planned(plan for plan in plans.values() if plan is not None)
+    findings = Findings(studies=len(names), running=running)
+    for name in names:
+        findings.damages += check_study(store, name, running=name in running)
+    finished = {trial: path for name in names for trial, path in finished_trials(store, name).items()}
+    chosen = plans[names[0]] if study is not None else None
+    begun = _names(store, "trials")
+    wanted = begun | (finished.keys() & planned.ids)
+    if study is not None:
+        wanted &= {trial.id for trial in chosen.trials} if chosen is not None else finished.keys()
+    used: set[str] = set()
+    for trial_id in sorted(wanted):
+        witness = finished.get(trial_id)
+        findings.damages += check_trial(store, trial_id, planned, witness=witness, running=bool(running))
+        _count(store, trial_id, findings, used)
+    stages = _names(store, "stages")
+    for key in sorted(stages if study is None else stages & used):
+        findings.stages += store.exists(f"{stage_folder(key)}/done.json")
+        findings.damages += check_stage(store, key, used=key in used, running=bool(running))
+    methods = _names(store, "methods")
+    for name in sorted(methods if chosen is None else methods & set(chosen.trainables)):
+        findings.damages += check_method(store, name)
+    if not running:  # else somebody writes into it
+        findings.damages += check_mirror(store)
+    return findings
+
+
+def _names(store: Store, folder: str) -> set[str]:
+    return {name.removesuffix("/") for name in store.list(folder)}
+
+
+def _count(store: Store, trial_id: str, findings: Findings, used: set[str]) -> None:
+    record = store.record(trial_id) if trial_id.isalnum() else None
+    if isinstance(record, Record):
+        findings.records += 1
+        data = store.read_bytes(f"{store.trial(trial_id)}/record.json")
+        findings.without_checksum += without_checksum(data).checksum == "none"
+        used.update(stage.key for stage in record.stages)

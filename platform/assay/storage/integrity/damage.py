@@ -1,0 +1,129 @@
+"""One damage: where it is, what is wrong, what it costs, and what makes it whole."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from assay.storage.checksum import table_checksum
+from assay.storage.store import Store
+from trainables.errors import StorageError
+
+__all__ = [
+    "ATTEMPT",
+    "PARTIAL",
+    "Damage",
+    "aside_folder",
+    "check_checkpoint",
+    "check_named_files",
+    "paths_below",
+    "read_table",
+    "set_aside_since",
+]
+
+_ASIDE = "damaged"
+
+ATTEMPT = re.compile(r"[0-9]{3,}-[0-9a-f]{8}/")
+PARTIAL = re.compile(r"\..*\.partial")  # of a writer that was killed: nobody reads it
+_EMPTY = hashlib.sha256(b"").hexdigest()
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A file or folder that is not what it should be."""
+
+    path: str  # below the storage's root
+    text: str  # what is wrong: `is gone`
+    cost: str  # what it costs, a clause
+    again: str  # what makes it whole, a clause
+    aside: tuple[str, ...] = ()  # files and folders that go aside for it; empty: nothing makes it again
+    trial: str | None = None  # whose it is
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.text}"
+
+
+def aside_folder(moment: datetime) -> str:
+    """Folder for what is set aside at this moment; later ones come later by name."""
+    return f"{_ASIDE}/{moment.astimezone(UTC):%Y-%m-%dT%H-%M-%S-%f}"
+
+
+def set_aside_since(store: Store, path: str, witness: str) -> bool:
+    """Tell what was set aside from what is gone: it lies there since after the witness of it was written."""
+    stamp = store.stamp(witness)
+    since = aside_folder(datetime.fromtimestamp(stamp[0] / 1e9, UTC)) if stamp is not None else ""
+    folders = (f"{_ASIDE}/{name.removesuffix('/')}" for name in store.list(_ASIDE))
+    return any(folder > since and store.exists(f"{folder}/{path}") for folder in folders)
+
+
+def check_named_files(store: Store, folder: str, files: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Path and trouble of each file below ``folder`` that is not the one of its sha256."""
+    for name, digest in files.items():
+        path = f"{folder}/{name}"
+        try:
+            data = store.read_bytes(path)
+        except FileNotFoundError:
+            yield path, "is gone"
+            continue
+        except StorageError:
+            raise
+        except OSError as error:
+            yield path, f"cannot be read ({error.strerror or error})"
+            continue
+        if hashlib.sha256(data).hexdigest() != digest:
+            yield path, "is not the file that was written (sha256 differs)" if data else "is empty"
+
+
+def paths_below(store: Store, folder: str) -> Iterator[str]:
+    """Paths of all files below a folder, without those of writers that were killed."""
+    for name in store.list(folder):
+        if name.endswith("/"):
+            yield from paths_below(store, f"{folder}/{name.removesuffix('/')}")
+        elif not PARTIAL.fullmatch(name):
+            yield f"{folder}/{name}"
+
+
+def read_table(store: Store, path: str) -> tuple[pa.Table | None, str | None]:
+    """A Parquet file, and what is wrong with it; None twice where there is none."""
+    try:
+        data = store.read_bytes(path)
+    except FileNotFoundError:
+        return None, None
+    if not data:
+        return None, "is empty"
+    try:
+        table = pq.read_table(io.BytesIO(data))
+    except (OSError, pa.ArrowException) as error:
+        return None, f"is no table that can be read ({' '.join(str(error).split())[:100]})"
+    if table_checksum(table) == "wrong":
+        return None, "was changed since it was written"
+    return table, None
+
+
+def check_checkpoint(store: Store, path: str) -> str | None:
+    """Say what is wrong with a checkpoint by its header, which tells how long the file is; None: nothing is.
+
+    Tensors that were changed in place are not noticed.
+    """
+    try:
+        data = store.read_bytes(path)
+    except FileNotFoundError:
+        return None
+    if not data:
+        return "is empty"
+    size = int.from_bytes(data[:8], "little")
+    try:
+        header = json.loads(data[8 : 8 + size])
+        ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
+        json.loads(header["__metadata__"]["history"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "is no checkpoint"
+    return None if len(data) == 8 + size + max(ends, default=0) else "is cut short, or longer than it was"

@@ -1,0 +1,114 @@
+"""Stages that trials share, what they show of test images, and the code of methods that are files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from pydantic import ValidationError
+
+from assay.storage.checksum import without_checksum
+from assay.storage.integrity.damage import (
+    ATTEMPT,
+    PARTIAL,
+    Damage,
+    check_checkpoint,
+    check_named_files,
+    paths_below,
+    read_table,
+)
+from assay.storage.method_store import read_method
+from assay.storage.stage_store import StageRecord, stage_folder
+from assay.storage.store import Store
+from trainables.errors import InputError
+
+__all__ = ["check_method", "check_stage"]
+
+_KEY = re.compile(r"[0-9a-f]{16}")
+_METHOD = re.compile(r".+@[0-9a-f]{16}")
+_SHOWN = re.compile(r"judged-[0-9a-f]{16}\.parquet")
+_LOG = re.compile(r"log.*\.txt")
+_MADE_AGAIN = "`assay run` makes it again where a trial needs it"
+_COST = "a trial that needs the stage would end at it; scores of those that used it stand"
+
+
+def check_stage(store: Store, key: str, *, used: bool, running: bool) -> Iterator[Damage]:
+    """All damages of one stage.
+
+    Args:
+        store: The results.
+        key: Name of its folder.
+        used: A record says that its trial used the stage, so that it was made.
+        running: A study is being trained, and the stage may be in the making.
+    """
+    folder = stage_folder(key)
+    if not _KEY.fullmatch(key):
+        yield Damage(folder, "is no stage", "nothing reads it", "nobody needs it", (folder,))
+        return
+    record = _read(store, key)
+    if isinstance(record, str):
+        yield Damage(f"{folder}/done.json", record, _COST, _MADE_AGAIN, (folder,))
+    elif record is None and used and not running:
+        yield Damage(f"{folder}/done.json", "is gone", "the stage counts as not made", _MADE_AGAIN, (folder,))
+    elif isinstance(record, StageRecord):
+        for path, text in check_named_files(store, f"{folder}/{record.attempt}", record.files):
+            yield Damage(path, text, _COST, _MADE_AGAIN, (folder,))
+        yield from _check_foreign(store, record)
+    for name in store.list(folder):
+        if _SHOWN.fullmatch(name):
+            path = f"{folder}/{name}"
+            _, text = read_table(store, path)
+            if text is not None:
+                cost = "trials to come would take its scores of the stage"
+                yield Damage(path, text, cost, "the next trial evaluates the stage again", (path,))
+    path = f"{folder}/checkpoint.safetensors"
+    text = check_checkpoint(store, path) if record is None and not running else None
+    if text is not None:
+        yield Damage(path, text, "making the stage would fail", "`assay run` begins it anew", (path,))
+
+
+def check_method(store: Store, name: str) -> Iterator[Damage]:
+    """The code of a method that is a file, against the hash in its name."""
+    folder = f"methods/{name}"
+    if not _METHOD.fullmatch(name):
+        yield Damage(folder, "is no method", "nothing reads it", "nobody needs it", (folder,))
+        return
+    try:
+        source = read_method(store, name)
+    except InputError:
+        cost = "its models neither predict nor are exported; scores of its trials stand"
+        again = "`assay run` with the file as it was writes it again, and trains nothing"
+        yield Damage(folder, "is not the code that its name says", cost, again, (folder,))
+        return
+    for file in [] if source.is_package else sorted(source.files)[1:]:  # a method of one file is its first
+        path = f"{folder}/{file}"
+        yield Damage(path, "does not belong there", "nothing reads it", "nobody needs it", (path,))
+
+
+def _read(store: Store, key: str) -> StageRecord | str | None:
+    """The stage's record, or what is wrong with it; None where it has none."""
+    try:
+        data = store.read_bytes(f"{stage_folder(key)}/done.json")
+    except FileNotFoundError:
+        return None
+    content, checksum = without_checksum(data)
+    try:
+        record = StageRecord.model_validate_json(content)
+    except ValidationError:
+        return "cannot be read" if data else "is empty"
+    if checksum == "wrong":
+        return "was changed since it was written"
+    return record if record.key == key else f"is that of stage {record.key}"
+
+
+def _check_foreign(store: Store, record: StageRecord) -> Iterator[Damage]:
+    folder = stage_folder(record.key)
+    expected = re.compile(rf"done\.json|checkpoint.*|{_SHOWN.pattern}|{ATTEMPT.pattern}|{PARTIAL.pattern}")
+    foreign = [
+        f"{folder}/{name.removesuffix('/')}" for name in store.list(folder) if not expected.fullmatch(name)
+    ]
+    named = {f"{folder}/{record.attempt}/{path}" for path in record.files}
+    below = paths_below(store, f"{folder}/{record.attempt}")
+    foreign += [path for path in below if path not in named and not _LOG.fullmatch(path.rpartition("/")[2])]
+    for path in foreign:
+        yield Damage(path, "does not belong there", "nothing reads it", "nobody needs it", (path,))

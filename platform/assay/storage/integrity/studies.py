@@ -1,0 +1,180 @@
+"""Folders of studies: the study, its plan and points, the looks at it, its lease and its summary."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Callable, Iterator
+
+import pyarrow as pa
+from pydantic import ValidationError
+
+from assay.storage.integrity.damage import Damage, read_table, set_aside_since
+from assay.storage.interim_looks import read_interim_looks
+from assay.storage.lease import LeaseNote
+from assay.storage.mlflow_marker import Marker
+from assay.storage.plans import stored_plan, written_plan
+from assay.storage.search_points import read_ablations, read_points
+from assay.storage.store import Store
+from assay.study import Plan, parse_study
+from trainables.errors import InputError
+
+__all__ = ["check_study", "finished_trials", "sound_plan"]
+
+_MARKER = re.compile(r"mlflow-[0-9a-f]{12}\.json")
+_DAY = 86_400.0
+_NO_PLAN = "status, report and pages do not know the study; its records stand"
+
+
+def sound_plan(store: Store, name: str) -> Plan | None:
+    """The plan of a study with its points; without them where they are damaged, None where it is itself."""
+    for read in (stored_plan, written_plan):
+        try:
+            return read(store, name)
+        except InputError:
+            continue
+    return None
+
+
+def finished_trials(store: Store, name: str) -> dict[str, str]:
+    """Trials to which the last summary of a study gives a score, with its path; none where it is damaged."""
+    path = _summary(name)
+    table, _ = read_table(store, path)
+    if table is None or not {"trial", "value"} <= set(table.column_names):
+        return {}
+    rows = zip(table["trial"].to_pylist(), table["value"].to_pylist(), strict=True)
+    return {trial: path for trial, value in rows if value is not None}
+
+
+def check_study(store: Store, name: str, *, running: bool) -> Iterator[Damage]:
+    """All damages of a study's folder; ``running``: somebody is at it, and its files change."""
+    folder = store.study(name)
+    names = [entry for entry in store.list(folder) if not entry.startswith(".")]
+    yield from _check_plan(store, name, names)
+    yield from _check_text(store, name, names, running=running)
+    yield from _check_points(store, name, names)
+    try:
+        read_interim_looks(store, name)
+    except InputError:
+        cost = "nothing is reported: p-values would look better than they are"
+        again = "a copy of it does; without one, remove it, and its looks count as none"
+        yield Damage(f"{folder}/looks.json", "cannot be believed", cost, again)
+    if not running:
+        cost = "a run of the study that is alive would not be seen"
+        text = _wrong(store, f"{folder}/lease.json", _check_lease)
+        if text is not None:
+            path = f"{folder}/lease.json"
+            yield Damage(path, text, cost, "the next `assay run` writes its own", (path,))
+    for entry in filter(_MARKER.fullmatch, names):
+        path = f"{folder}/{entry}"
+        text = _wrong(store, path, lambda data: _parsed(Marker.model_validate_json, data))
+        if text is not None:
+            again = "`assay mlflow --sync` writes it anew"
+            yield Damage(path, text, "MLflow is asked again for each record", again, (path,))
+    path = _summary(name)
+    _, text = read_table(store, path)
+    if text is not None:
+        yield Damage(path, text, "other programs cannot read it", "`assay run` writes it anew", (path,))
+
+
+def _check_plan(store: Store, name: str, names: list[str]) -> Iterator[Damage]:
+    path = f"{store.study(name)}/plan.parquet"
+    again = f"`assay run` of {store.study(name)}/study.yaml writes it anew, and trains nothing"
+    if "plan.parquet" not in names:
+        # Of a study that was refused or killed before its first plan there is the text at most.
+        known = {"summary.parquet", "search.jsonl", "looks.json"} & set(names)
+        if known and not set_aside_since(store, path, _summary(name)):
+            yield Damage(path, "is gone", _NO_PLAN, again)
+        return
+    table, text = read_table(store, path)
+    if table is not None:
+        try:
+            plan = written_plan(store, name)
+        except InputError as error:
+            text = f"cannot be believed: {' '.join(str(error).split())}"
+        else:
+            text = _unlike(plan, table)
+    if text is not None:
+        yield Damage(path, text, _NO_PLAN, again, (path,))
+
+
+def _unlike(plan: Plan, table: pa.Table) -> str | None:
+    """Say where columns and the column ``trial`` differ, in plans of versions without a checksum."""
+    whole = table["trial"].to_pylist()
+    for trial, text in zip(plan.trials, whole, strict=True):
+        if not text.startswith(f'{{"id":"{trial.id}"') or f'"seed":{trial.seed},' not in text:
+            return f"says two things of trial {trial.id}"
+    return None if len({trial.id for trial in plan.trials}) == len(plan.trials) else "names a trial twice"
+
+
+def _check_text(store: Store, name: str, names: list[str], *, running: bool) -> Iterator[Damage]:
+    """The study's own file, which nothing but its user reads: it must ask what its plan asks."""
+    path = f"{store.study(name)}/study.yaml"
+    cost = "the question cannot be read from the storage; plan and records stand"
+    again = "`assay run` with your file writes it anew, and trains nothing"
+    if "study.yaml" not in names:
+        if "plan.parquet" in names and not (running or set_aside_since(store, path, _summary(name))):
+            yield Damage(path, "is gone", cost, again)
+        return
+    plan = sound_plan(store, name)
+    try:
+        study = parse_study(store.read_bytes(path).decode(), path)
+    except (InputError, UnicodeDecodeError):
+        yield Damage(path, "is no study that can be read", cost, again, (path,))
+        return
+    if plan is not None and study.content_hash != plan.study.content_hash and not running:
+        yield Damage(path, "asks something else than the plan beside it", cost, again, (path,))
+
+
+def _check_points(store: Store, name: str, names: list[str]) -> Iterator[Damage]:
+    try:
+        plan = written_plan(store, name)
+    except InputError:
+        return
+    if plan.study.search is None:
+        return
+    folder = store.study(name)
+    cost = "its points are unknown, and no table has their trials; their records stand"
+    again = "`assay run` draws the same points, and finds their records"
+    for stem, read in (("search", read_points), ("ablation", read_ablations)):
+        path = f"{folder}/{stem}.jsonl"
+        try:
+            read(store, plan)
+        except InputError as error:
+            text = "was drawn by other rules" if "other rules" in str(error) else "cannot be believed"
+            yield Damage(path, text, cost, again, (path,))
+    path = f"{folder}/search.jsonl"
+    listed = "search.jsonl" not in names and finished_trials(store, name)
+    if listed and not set_aside_since(store, path, _summary(name)):
+        yield Damage(path, "is gone, and its summary lists points", cost, again)
+
+
+def _summary(name: str) -> str:
+    return f"{Store.study(name)}/summary.parquet"
+
+
+def _wrong(store: Store, path: str, check: Callable[[bytes], str | None]) -> str | None:
+    try:
+        data = store.read_bytes(path)
+    except FileNotFoundError:
+        return None
+    return check(data) if data else "is empty"
+
+
+def _parsed(parse: Callable[[bytes], object], data: bytes) -> str | None:
+    try:
+        parse(data)
+    except ValidationError:
+        return "cannot be read"
+    return None
+
+
+def _check_lease(data: bytes) -> str | None:
+    try:
+        note = LeaseNote.model_validate_json(data)
+    except ValidationError:
+        return "cannot be read"
+    if not math.isfinite(note.beat) or note.beat > time.time() + _DAY:
+        return "has a beat of a time that is not yet"
+    return None

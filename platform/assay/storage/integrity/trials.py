@@ -1,0 +1,214 @@
+"""Trials: records, the files that they name, heartbeats, checkpoints, and what does not belong there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from assay.storage.integrity.damage import (
+    ATTEMPT,
+    PARTIAL,
+    Damage,
+    check_checkpoint,
+    check_named_files,
+    paths_below,
+    set_aside_since,
+)
+from assay.storage.progress import Progress
+from assay.storage.record import DamagedRecord, Record, differences
+from assay.storage.store import AttemptStart, Store
+from assay.study import Plan, Trial
+from assay.study.identity import CellIdentity
+from assay.study.repeats import UNKNOWN
+from trainables.catalogue import TRAINABLES
+from trainables.method_files import is_file_method
+
+__all__ = ["Planned", "check_trial"]
+
+_NoteT = TypeVar("_NoteT", bound=BaseModel)
+_ID = re.compile(r"[0-9a-f]{16}")
+_OWN = re.compile(r"record\.json|progress\.json|stop\.json|checkpoint.*|attempts/")
+_LOG = re.compile(r"log.*\.txt")
+_TRAINED_AGAIN = "`assay run` trains it again"
+_COSTS = {
+    "predictions.parquet": "intervals over test items and `assay export`'s check leave the trial out",
+    "maps.parquet": "no picture shows the trial",
+    "lineage.parquet": "no picture shows the trial's stages",
+    "curve.parquet": "the trial has no learning curve",
+    "model": "the trial neither predicts nor is exported",
+}
+
+
+class Planned:
+    """All plans of a storage: which trial is a repeat of which cells."""
+
+    def __init__(self, plans: Iterable[Plan]) -> None:
+        self._trials: dict[str, list[tuple[str, Trial]]] = {}  # with the studies' names
+        self._repeats: dict[tuple[str, str], int] = {}
+        for plan in plans:
+            study = plan.study.study
+            for trial in plan.trials:
+                self._trials.setdefault(trial.id, []).append((study, trial))
+                place = (study, trial.cell)
+                self._repeats[place] = self._repeats.get(place, 0) + 1
+
+    @property
+    def ids(self) -> Mapping[str, object]:
+        """Ids of all planned trials."""
+        return self._trials
+
+    def trials(self, trial_id: str) -> list[Trial]:
+        """The trial as each plan has it."""
+        return [trial for _, trial in self._trials.get(trial_id, ())]
+
+    def cost(self, trial_id: str) -> str:
+        """Say which repeats a lost record costs: ``1 of 3 repeats of `stop + distance` in quickstart …``."""
+        repeats = [
+            f"1 of {self._repeats[study, trial.cell]} repeats of `{trial.cell}` in {study}"
+            for study, trial in self._trials.get(trial_id, ())
+        ]
+        return f"{' and '.join(repeats)} is left out" if repeats else "no study plans the trial"
+
+
+def check_trial(
+    store: Store, trial_id: str, planned: Planned, *, witness: str | None, running: bool
+) -> Iterator[Damage]:
+    """All damages of one trial.
+
+    Args:
+        store: The results.
+        trial_id: Name of its folder.
+        planned: What the studies plan.
+        witness: Path of a summary that lists it with a score, so that it had a record; None: of none.
+        running: A study is being trained, and files of trials without a record may change at any moment.
+    """
+    folder = store.trial(trial_id)
+    if not _ID.fullmatch(trial_id):
+        yield Damage(folder, "is no trial", "nothing reads it", "nobody needs it", (folder,))
+        return
+    record = store.record(trial_id)
+    lost = planned.cost(trial_id)
+    if isinstance(record, DamagedRecord) and record.sound:
+        text, again = f"cannot be read here: {record.text}", "the version of assay that wrote it reads it"
+        yield Damage(record.path, text, lost, again, (), trial_id)
+    elif isinstance(record, DamagedRecord):
+        yield Damage(record.path, f"is damaged: {record.text}", lost, _TRAINED_AGAIN, (folder,), trial_id)
+    elif isinstance(record, Record):
+        whole = True
+        for damage in (*_check_identity(record, planned, lost), *_check_files(store, record)):
+            whole = False
+            yield damage
+        if whole:
+            yield from _check_foreign(store, record)
+    elif witness is not None and not running and not set_aside_since(store, folder, witness):
+        text = "is gone, and a summary of its study lists its score"
+        aside = (folder,) if store.exists(folder) else ()
+        yield Damage(f"{folder}/record.json", text, lost, _TRAINED_AGAIN, aside, trial_id)
+    if record is None and not running:
+        yield from _check_unfinished(store, trial_id)
+    yield from _check_notes(store, trial_id)
+
+
+def _check_identity(record: Record, planned: Planned, lost: str) -> Iterator[Damage]:
+    """The record's trial against the plans' and against its own id."""
+    path = f"{Store.trial(record.id)}/record.json"
+    texts = [text for trial in planned.trials(record.id) if (text := differences(record, trial))]
+    other = None if texts else _identity(record)
+    if other not in (None, record.id):
+        texts = [f"its settings are those of trial {other}"]
+    if record.status == "finished" and record.result is None:
+        texts.append("finished, and without a result")
+    for text in texts[:1]:
+        folder = Store.trial(record.id)
+        yield Damage(path, f"is damaged: {text}", lost, _TRAINED_AGAIN, (folder,), record.id)
+
+
+def _identity(record: Record) -> str | None:
+    """The id that a record's settings have; None where it cannot be worked out, as of another revision."""
+    trial = record.trial
+    try:
+        name, config, manifest = trial["trainable"], trial["config"], trial["manifest"]
+        revision, supervision = trial["revision"], trial["supervision"]
+        repeat = {key: trial[key] for key in ("split", "seed", "fold")}
+    except KeyError:
+        return None
+    if manifest == UNKNOWN:
+        return None
+
+    def hashed(settings: Mapping[str, object]) -> str:
+        cell = CellIdentity(
+            trainable=name, revision=revision, config=settings, manifest=manifest, supervision=supervision
+        )
+        return cell.trial_id(**repeat)
+
+    if hashed(config) == record.id:
+        return record.id
+    if is_file_method(name) or name not in TRAINABLES or TRAINABLES[name].revision != revision:
+        return None
+    try:  # the method may leave settings out
+        return hashed(TRAINABLES[name].Config.model_validate(config).identity())
+    except ValidationError:
+        return None  # settings of an earlier version
+
+
+def _check_files(store: Store, record: Record) -> Iterator[Damage]:
+    folder = store.trial(record.id)
+    for path, text in check_named_files(store, folder, record.files):
+        name = path.removeprefix(f"{folder}/{record.attempt}/")
+        cost = _COSTS.get(name.split("/")[0], "what needs it leaves the trial out")
+        yield Damage(path, text, f"{cost}; its scores stand", _TRAINED_AGAIN, (folder,), record.id)
+
+
+def _check_foreign(store: Store, record: Record) -> Iterator[Damage]:
+    """Files that are nobody's, beside the record and in its attempt."""
+    folder = store.trial(record.id)
+    names = [name for name in store.list(folder) if not PARTIAL.fullmatch(name)]
+    foreign = [f"{folder}/{name}" for name in names if not (_OWN.fullmatch(name) or ATTEMPT.fullmatch(name))]
+    named = {f"{folder}/{path}" for path in (*record.files, *record.removed)}
+    if record.attempt and record.files:
+        below = paths_below(store, f"{folder}/{record.attempt}")
+        foreign += [p for p in below if p not in named and not _LOG.fullmatch(p.rpartition("/")[2])]
+    for path in foreign:
+        clean = path.removesuffix("/")
+        cost = "the record does not name it, and nothing reads it"
+        yield Damage(clean, "does not belong there", cost, "nobody needs it", (clean,), record.id)
+
+
+def _check_unfinished(store: Store, trial_id: str) -> Iterator[Damage]:
+    path = f"{store.trial(trial_id)}/checkpoint.safetensors"
+    text = check_checkpoint(store, path)
+    if text is not None:
+        cost = "the trial would fail, where it should go on"
+        yield Damage(path, text, cost, "`assay run` begins it anew", (path,), trial_id)
+
+
+def _check_notes(store: Store, trial_id: str) -> Iterator[Damage]:
+    """Heartbeat and notes of attempts."""
+    folder = store.trial(trial_id)
+    path = f"{folder}/progress.json"
+    notes = [(path, _trouble(store, path, Progress, lambda beat: beat.trial == trial_id))]
+    for name in store.list(f"{folder}/attempts"):
+        path, attempt = f"{folder}/attempts/{name.removesuffix('/')}", name.removesuffix(".json")
+        if name.endswith(".json"):
+            notes.append((path, _trouble(store, path, AttemptStart, lambda n, a=attempt: n.attempt == a)))
+        elif not PARTIAL.fullmatch(name):
+            notes.append((path, "does not belong there"))
+    for path, text in notes:
+        if text is not None:
+            cost, again = "status tells less of the trial", "the next attempt writes its own"
+            yield Damage(path, text, cost, again, (path,), trial_id)
+
+
+def _trouble(store: Store, path: str, kind: type[_NoteT], right: Callable[[_NoteT], bool]) -> str | None:
+    """Say what is wrong with a note; None where it is right, or there is none."""
+    try:
+        data = store.read_bytes(path)
+        note = kind.model_validate_json(data)
+    except FileNotFoundError:
+        return None
+    except ValidationError:
+        return "cannot be read"
+    return None if right(note) else "belongs to another"

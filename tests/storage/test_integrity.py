@@ -1,0 +1,295 @@
+"""`assay check` finds planted damage, names it, and sets aside what can be made again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow.parquet as pq
+import pytest
+
+from assay.storage import Store
+from assay.storage.checksum import with_checksum, without_checksum
+from assay.storage.files import json_bytes
+from assay.storage.integrity import check_storage, set_aside
+from assay.storage.lease import Lease
+from assay.storage.plans import stored_plan
+from tests.cli.conftest import assay
+from tests.cli.small_study import Assay
+from tests.storage.whole_storage import make_storage, untrained
+from trainables.errors import InputError
+
+__all__ = ["assay"]
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> Path:
+    """A storage in which nothing is damaged; each test has a copy."""
+    folder = tmp_path_factory.mktemp("whole")
+    make_storage(folder / "storage", cache_root, folder / "sources")
+    return folder / "storage"
+
+
+@pytest.fixture
+def root(sound: Path, tmp_path: Path) -> Path:
+    shutil.copytree(sound, tmp_path / "storage")
+    # A marker's name is a hash of the database's address.
+    old, new = (Store(path) for path in (sound, tmp_path / "storage"))
+    from assay.storage.mlflow_marker import mirrored_runs, read_marker, write_marker
+
+    marker = read_marker(old, "own", f"sqlite:///{sound / 'mlflow.db'}", "1 1")
+    for path in mirrored_runs(old, "own", f"sqlite:///{sound / 'mlflow.db'}"):
+        new.delete_tree(path)
+    write_marker(new, "own", f"sqlite:///{tmp_path / 'storage' / 'mlflow.db'}", marker)
+    return tmp_path / "storage"
+
+
+# Ways to damage a file -----------------------------------------------------------------------------------
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: -max(4, path.stat().st_size // 3)])
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def deleted(path: Path) -> None:
+    path.unlink()
+
+
+def flipped(path: Path) -> None:
+    """One byte in the middle is another."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(bytes(data))
+
+
+def foreign(path: Path) -> None:
+    (path.parent / "stranger.bin").write_bytes(b"x")
+
+
+def replaced(before: str, after: str) -> Callable[[Path], None]:
+    def edit(path: Path) -> None:
+        text = path.read_text()
+        assert before in text
+        path.write_text(text.replace(before, after, 1))
+
+    return edit
+
+
+def swapped(path: Path) -> None:
+    """It changes places with the same file of its neighbour."""
+    folder = next(above for above in path.parents if above.name in {"trials", "stages", "studies"})
+    others = sorted(o for o in folder.rglob(path.name) if o != path and o.read_bytes() != path.read_bytes())
+    data = path.read_bytes()
+    path.write_bytes(others[0].read_bytes())
+    others[0].write_bytes(data)
+
+
+def vouched_anew(part: str, value: object) -> Callable[[Path], None]:
+    """Edited by somebody who knows of the checksum."""
+
+    def edit(path: Path) -> None:
+        content = json.loads(without_checksum(path.read_bytes()).content)
+        *above, last = part.split(".")
+        for name in above:
+            content = content[name]
+        content[last] = value
+        whole = json.loads(without_checksum(path.read_bytes()).content)
+        place = whole
+        for name in above:
+            place = place[name]
+        place[last] = value
+        path.write_bytes(with_checksum(json_bytes(whole)))
+
+    return edit
+
+
+def other_rows(path: Path) -> None:
+    """A table without its last row, written by somebody's script."""
+    table = pq.read_table(path)
+    pq.write_table(table.slice(0, table.num_rows - 1), path)
+
+
+def torn_database(path: Path) -> None:
+    """A page of SQLite's file is overwritten."""
+    data = bytearray(path.read_bytes())
+    data[4096:8192] = b"\xff" * 4096
+    path.write_bytes(bytes(data))
+
+
+def rolled_back(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("DELETE FROM runs WHERE run_uuid LIKE 'run-%'")
+        database.commit()
+
+
+class Planted(NamedTuple):
+    """A damage, and what is said of it."""
+
+    file: str  # pattern of its path; the first that fits
+    damage: Callable[[Path], None]
+    text: str
+    stays: bool = False  # nothing makes it again
+
+
+STAGED, OWN = "trials/[staged]", "trials/[own]"
+PLANTED = [
+    Planted(f"{STAGED}/record.json", cut, "not a record"),
+    Planted(f"{STAGED}/record.json", emptied, "not a record"),
+    Planted(f"{STAGED}/record.json", flipped, "is damaged"),
+    Planted(f"{STAGED}/record.json", deleted, "is gone, and a summary of its study lists its score"),
+    Planted(f"{STAGED}/record.json", swapped, "lies in the folder of"),
+    Planted(f"{STAGED}/record.json", replaced('"epochs": 3', '"epochs": 4'), "its checksum is another"),
+    Planted(f"{STAGED}/record.json", vouched_anew("result.metrics.image_ap", 7.0), "image_ap of test is 7"),
+    Planted(f"{STAGED}/record.json", vouched_anew("trial.seed", 5), "seed is 5, planned is 0"),
+    Planted(
+        f"{STAGED}/record.json", vouched_anew("trial.config.last", 0.5), "its settings are those of trial"
+    ),
+    Planted(f"{STAGED}/record.json", vouched_anew("result", None), "finished, and without a result"),
+    Planted(f"{STAGED}/record.json", foreign, "stranger.bin does not belong there"),
+    Planted(f"{STAGED}/*/curve.parquet", flipped, "sha256 differs"),
+    Planted(f"{STAGED}/*/curve.parquet", deleted, "is gone"),
+    Planted(f"{STAGED}/*/predictions.parquet", cut, "sha256 differs"),
+    Planted(f"{STAGED}/*/predictions.parquet", swapped, "sha256 differs"),
+    Planted(f"{STAGED}/*/predictions.parquet", other_rows, "sha256 differs"),
+    Planted(f"{STAGED}/*/maps.parquet", emptied, "is empty"),
+    Planted(f"{STAGED}/*/maps.parquet", foreign, "stranger.bin does not belong there"),
+    Planted(f"{OWN}/*/model/model.safetensors", flipped, "sha256 differs"),
+    Planted(f"{OWN}/*/model/model.safetensors", deleted, "is gone"),
+    Planted("trials/[begun]/progress.json", cut, "cannot be read"),
+    Planted("trials/[begun]/progress.json", emptied, "cannot be read"),
+    Planted("trials/[begun]/checkpoint.safetensors", cut, "is cut short"),
+    Planted("trials/[begun]/checkpoint.safetensors", emptied, "is empty"),
+    Planted("trials/[begun]/attempts/*.json", cut, "cannot be read"),
+    Planted("trials/[begun]", foreign, "stranger.bin is no trial"),
+    Planted("stages/*/done.json", cut, "cannot be read"),
+    Planted(
+        "stages/*/done.json", replaced('"seconds": ', '"seconds": 1'), "was changed since it was written"
+    ),
+    Planted("stages/*/done.json", swapped, "is that of stage"),
+    Planted("stages/*/done.json", deleted, "is gone"),
+    Planted("stages/*/0*/*.safetensors", flipped, "sha256 differs"),
+    Planted("stages/*/0*/*.safetensors", deleted, "is gone"),
+    Planted("stages/*/0*/*.safetensors", foreign, "stranger.bin does not belong there"),
+    Planted("methods/*/blur.py", replaced("Blur", "Blurred"), "is not the code that its name says"),
+    Planted("methods/*/blur.py", foreign, "stranger.bin does not belong there"),
+    Planted("studies/staged/plan.parquet", cut, "is no table that can be read"),
+    Planted("studies/staged/plan.parquet", emptied, "is empty"),
+    Planted("studies/staged/plan.parquet", other_rows, "was changed since it was written"),
+    Planted("studies/staged/plan.parquet", swapped, "is the plan of study"),
+    Planted("studies/staged/plan.parquet", deleted, "is gone", stays=True),
+    Planted("studies/staged/study.yaml", cut, "is no study that can be read"),
+    Planted("studies/staged/study.yaml", replaced("epochs: 3", "epochs: 5"), "asks something else"),
+    Planted("studies/staged/study.yaml", deleted, "is gone", stays=True),
+    Planted("studies/hunt/search.jsonl", cut, "cannot be believed"),
+    Planted("studies/hunt/search.jsonl", emptied, "cannot be believed"),
+    Planted("studies/hunt/search.jsonl", replaced('"index":1', '"index":7'), "cannot be believed"),
+    Planted("studies/hunt/search.jsonl", deleted, "is gone, and its summary lists points", stays=True),
+    Planted("studies/staged/looks.json", replaced("[\n  2\n ]", "[]"), "cannot be believed", stays=True),
+    Planted("studies/staged/looks.json", cut, "cannot be believed", stays=True),
+    Planted("studies/staged/summary.parquet", flipped, "is no table that can be read"),
+    Planted("studies/own/mlflow-*.json", cut, "cannot be read"),
+    Planted("mlflow.db", emptied, "is empty"),
+    Planted("mlflow.db", torn_database, "is no sound database"),
+    Planted("mlflow.db", rolled_back, "lacks 1 of 1 runs of own that were mirrored"),
+]
+
+
+def _place(root: Path, pattern: str) -> Path:
+    """The file of a pattern; `[own]` is the first trial of that study, `[begun]` the one under way."""
+    store = Store(root)
+    names = {
+        "[staged]": stored_plan(store, "staged").trials[0].id,
+        "[own]": stored_plan(store, "own").trials[0].id,
+        "[begun]": untrained(store).id,
+    }
+    for name, trial in names.items():
+        pattern = pattern.replace(name, trial)
+    return sorted(root.glob(pattern))[0]
+
+
+def test_a_sound_storage_is_sound(assay: Assay, root: Path) -> None:
+    output = assay("check", "--storage", root)
+    assert output.code == 0, output.out
+    assert "3 studies read: all sound" in output.out
+
+
+@pytest.mark.parametrize("planted", PLANTED, ids=lambda p: f"{Path(p.file).name} {p.text}")
+def test_a_planted_damage_is_found_named_and_set_aside(assay: Assay, root: Path, planted: Planted) -> None:
+    path = _place(root, planted.file)
+    planted.damage(path)
+    before = {file.read_bytes() for file in root.rglob("*") if file.is_file()}
+    output = assay("check", "--storage", root)
+    assert output.code == 1
+    folder, text = path.relative_to(root).parts[:2], " ".join(output.out.split())
+    assert planted.text in text
+    assert "/".join(folder[:1]) in text
+    assert "costs: " in text
+    repaired = assay("check", "--repair", "--storage", root)
+    assert repaired.code == int(planted.stays)
+    assert {file.read_bytes() for file in root.rglob("*") if file.is_file()} == before, "nothing is deleted"
+    assert assay("check", "--storage", root).code == int(planted.stays)
+
+
+def test_damaged_trials_are_named_by_their_ids_with_their_cells(assay: Assay, root: Path) -> None:
+    path = _place(root, f"{STAGED}/record.json")
+    cut(path)
+    trial = stored_plan(Store(root), "staged").trials[0]
+    output = assay("check", "staged", "--storage", root)
+    assert f"damaged trials: {trial.id}" in output.out
+    assert f"1 of 2 repeats of `{trial.cell}` in staged is left out" in output.out
+    assert assay("check", "own", "--storage", root).code == 0, "another study is another study"
+
+
+def test_one_trial_at_two_damages_goes_aside_once(root: Path) -> None:
+    store = Store(root)
+    for name in ("curve", "maps"):
+        deleted(_place(root, f"{STAGED}/*/{name}.parquet"))
+    damages = check_storage(store).damages
+    trial = stored_plan(store, "staged").trials[0].id
+    assert [damage.trial for damage in damages] == [trial, trial]
+    moved = set_aside(store, damages)
+    assert list(moved) == [f"trials/{trial}"]
+    assert store.exists(f"{moved[f'trials/{trial}']}/record.json")
+
+
+def test_records_without_a_checksum_are_counted_and_no_damage(assay: Assay, root: Path) -> None:
+    path = _place(root, f"{STAGED}/record.json")
+    path.write_bytes(without_checksum(path.read_bytes()).content)
+    output = assay("check", "--storage", root)
+    assert output.code == 0
+    assert "1 record is without a checksum" in output.out
+
+
+def test_a_record_of_a_later_version_is_named_and_stays(assay: Assay, root: Path) -> None:
+    vouched_anew("of_tomorrow", 1)(path := _place(root, f"{STAGED}/record.json"))
+    output = assay("check", "--repair", "--storage", root)
+    assert output.code == 1
+    assert "written by another version (of_tomorrow" in output.out
+    assert path.exists()
+
+
+def test_while_somebody_trains_nothing_is_set_aside(root: Path) -> None:
+    store = Store(root)
+    cut(_place(root, f"{STAGED}/record.json"))
+    with Lease(store, "own"), pytest.raises(InputError, match="repaired while nobody trains, and process"):
+        set_aside(store, check_storage(store).damages)
+    assert not store.exists("damaged")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [(("stagedd",), "Did you mean staged?"), (("--storage", "s4://x/y"), "s4://x/y")],
+)
+def test_bad_input_ends_with_2(assay: Assay, root: Path, arguments: tuple[str, ...], text: str) -> None:
+    output = assay("check", *([] if "--storage" in arguments else ["--storage", root]), *arguments)
+    assert output.code == 2
+    assert text in output.err

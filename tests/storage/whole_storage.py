@@ -1,0 +1,98 @@
+"""A storage with one of everything: trained stages, models and the code of a method, a search, a mirror."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import safetensors.torch
+import torch
+
+from assay.analysis.results import StudyResults
+from assay.analysis.summary import write_summary
+from assay.storage import Environment, Progress, Store
+from assay.storage.interim_looks import record_look
+from assay.storage.method_store import keep_methods
+from assay.storage.mlflow_marker import Marker, write_marker
+from assay.storage.plans import stored_plan, write_plan
+from assay.study import Plan, Trial, parse_study, plan_study, read_study
+from tests.cli.small_search import SEARCH, write_search
+from tests.engine.staged_study import StagedStudy
+from tests.engine.worker_alone import train_here
+from trainables.data import open_manifest
+
+__all__ = ["FILE_STUDY", "UNTRAINED_SEED", "make_storage", "untrained"]
+
+UNTRAINED_SEED = 1
+CODE = """\
+from dataclasses import replace
+
+from assay_toy import method
+
+TRAINABLE = replace(method.TRAINABLE, name="blur", title="Blur")
+"""
+FILE_STUDY = """\
+study: own
+trainable: ./blur.py:TRAINABLE
+data: {reader: synthetic, options: {images: 48, positives: 24, items: 24, size: [32, 32]}}
+supervision: weak
+config: {epochs: 2}
+repeats: {seeds: [0]}
+keep: {models: all, probes: 2}
+"""
+
+
+def make_storage(root: Path, cache: Path, sources: Path) -> Store:
+    """Three studies: `staged` with a trial that is under way, `own`, `hunt`; and MLflow's database."""
+    store = Store(root)
+    staged = StagedStudy.of(root, cache, seeds=(0, UNTRAINED_SEED))
+    write_plan(store, staged.plan)
+    trained = [trial for trial in staged.plan.trials if trial.seed != UNTRAINED_SEED]
+    staged.train(trained, [task for pack in staged.stages() for task in pack if task.trial in trained])
+    _begin(store, untrained(store))
+    write_plan(store, own := _own(cache, sources))
+    keep_methods(store, own.trainables)
+    train_here(own, store, cache)
+    write_plan(store, hunt := plan_study(parse_study(SEARCH, "hunt.yaml"), None, "cpu"))
+    write_search(store, hunt)
+    for name in ("staged", "own", "hunt"):
+        results = StudyResults.read(store, name)
+        record_look(store, results.plan)
+        write_summary(results, store)
+    _mirror(store, "own", root / "mlflow.db")
+    return store
+
+
+def untrained(store: Store) -> Trial:
+    """The trial that has a checkpoint and a heartbeat, and no record yet."""
+    return next(trial for trial in stored_plan(store, "staged").trials if trial.seed == UNTRAINED_SEED)
+
+
+def _own(cache: Path, sources: Path) -> Plan:
+    sources.mkdir()
+    (sources / "blur.py").write_text(CODE)
+    (sources / "own.yaml").write_text(FILE_STUDY)
+    study = read_study(sources / "own.yaml")
+    return plan_study(study, lambda spec: open_manifest(spec, None, cache), "cpu")
+
+
+def _begin(store: Store, trial: Trial) -> None:
+    attempt = store.begin_attempt(trial.id, Environment(host="here"))
+    store.write_progress(Progress.now(trial.id, 1, 3, {"loss": 0.5}, 2.0, attempt.name))
+    header = {"epoch": "1", "meta": "{}", "history": "[]"}
+    state = safetensors.torch.save({"weight": torch.zeros(400)}, metadata=header)
+    store.write_bytes(f"{store.trial(trial.id)}/checkpoint.safetensors", state)
+
+
+def _mirror(store: Store, study: str, path: Path) -> None:
+    """MLflow's table of runs, as far as the check reads it: `tests/e2e` has a real one."""
+    runs = {trial.id: f"run-{trial.id}" for trial in stored_plan(store, study).trials}
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE runs (run_uuid TEXT PRIMARY KEY, name TEXT)")
+        filler = [(f"other-{number:05d}", "x" * 100) for number in range(500)]
+        database.executemany(
+            "INSERT INTO runs VALUES (?, ?)", [*((run, "") for run in runs.values()), *filler]
+        )
+        database.commit()
+    write_marker(store, study, f"sqlite:///{path}", Marker(experiment="1 1", runs=runs))
