@@ -196,6 +196,11 @@ PLANTED = [
     Planted("studies/staged/looks.json", replaced("[\n  2\n ]", "[]"), "cannot be believed", stays=True),
     Planted("studies/staged/looks.json", cut, "cannot be believed", stays=True),
     Planted("studies/staged/summary.parquet", flipped, "is no table that can be read"),
+    Planted("studies/own/lease.json", cut, "cannot be read"),
+    Planted("studies/own/lease.json", emptied, "is empty"),
+    Planted(
+        "studies/own/lease.json", replaced('"beat":1', '"beat":7'), "has a beat of a time that is not yet"
+    ),
     Planted("studies/own/mlflow-*.json", cut, "cannot be read"),
     Planted("mlflow.db", emptied, "is empty"),
     Planted("mlflow.db", torn_database, "is no sound database"),

@@ -13,6 +13,7 @@ from assay.analysis.results import StudyResults
 from assay.analysis.summary import write_summary
 from assay.storage import Environment, Progress, Store
 from assay.storage.interim_looks import record_look
+from assay.storage.lease import Lease
 from assay.storage.method_store import keep_methods
 from assay.storage.mlflow_marker import Marker, write_marker
 from assay.storage.plans import stored_plan, write_plan
@@ -60,6 +61,8 @@ def make_storage(root: Path, cache: Path, sources: Path) -> Store:
         results = StudyResults.read(store, name)
         record_look(store, results.plan)
         write_summary(results, store)
+        with Lease(store, name):
+            pass  # leaves a note
     _mirror(store, "own", root / "mlflow.db")
     return store
 
