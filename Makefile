@@ -2,12 +2,14 @@
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+LOCKS := locks/torch.txt locks/torch-cpu.txt locks/cuda.txt
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check format bench bench-dashboard calibrate docs example settings torture clean
+.PHONY: help quickstart test check format bench bench-dashboard calibrate docs example settings torture \
+  lock licences audit next clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 24
@@ -18,11 +20,12 @@ quickstart: .venv/.installed  ## the first study: 4 to 15 minutes on two cores, 
 test: .venv/.installed-dev  ## the tests; those on real images need ASSAY_DATA
 	@$(BIN)/python -m pytest -n 2
 
-check: .venv/.installed-dev  ## lint, format, types, direction of imports
+check: .venv/.installed-dev  ## lint, format, types, direction of imports, and known holes in what is installed
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m tests.audit
 
 format: .venv/.installed-dev  ## put the code into shape
 	@$(BIN)/ruff check --fix .
@@ -62,16 +65,28 @@ settings: .venv/.installed  ## write docs/settings.md anew: every setting of eve
 torture: .venv/.installed-dev  ## twenty random kills of a fast study, then compare the results
 	@$(BIN)/python -m tests.e2e.torture
 
+lock: .venv/.installed-dev  ## resolve requirements*.txt into locks/, with hashes, for Python 3.11 to 3.13
+	@bash locks/make.sh $(BIN)/uv
+
+licences: .venv/.installed-dev  ## write docs/licences.md anew: the licence of each package that gets installed
+	@$(BIN)/python -m tests.licences docs/licences.md
+
+audit: .venv/.installed-dev  ## known holes in the locked packages; fails where there is one
+	@$(BIN)/python -m tests.audit --strict
+
+next:  ## the newest releases that resolve, in .venv-next, and what breaks with them (TESTS="tests/engine" for a part)
+	@PYTHON=$(PYTHON) TESTS="$(TESTS)" bash tests/next.sh
+
 clean:  ## remove the environment, not the results
 	rm -rf .venv
 
 # A stamp per set of requirements, so that the second call is instant.
-.venv/.installed: requirements.txt pyproject.toml | .venv/bin/python
-	@$(call install,requirements.txt)
+.venv/.installed: $(LOCKS) locks/requirements.txt pyproject.toml | .venv/bin/python
+	@$(call install,locks/requirements.txt)
 	@touch $@
 
-.venv/.installed-dev: requirements-dev.txt requirements.txt pyproject.toml | .venv/bin/python
-	@$(call install,requirements-dev.txt)
+.venv/.installed-dev: $(LOCKS) locks/dev.txt pyproject.toml | .venv/bin/python
+	@$(call install,locks/dev.txt)
 	@touch .venv/.installed $@
 
 .venv/bin/python:
@@ -86,8 +101,13 @@ clean:  ## remove the environment, not the results
 define install
 start=$$SECONDS; log=.venv/install.log; \
 echo "installing $(1) into .venv (about 2 GB, two minutes at first; the log is $$log)"; \
-( $(BIN)/python -m pip install --progress-bar off -r $(1) && \
-  $(BIN)/python -m pip install --progress-bar off --no-deps --editable . ) >$$log 2>&1 & job=$$!; \
+( set -e; pip="$(BIN)/python -m pip install --progress-bar off --no-deps"; \
+  $$pip --require-hashes -r $(1); \
+  $$pip --require-hashes -r locks/torch-cpu.txt || echo "no CPU build of torch here: the default one"; \
+  $$pip --require-hashes -r locks/torch.txt; \
+  $(BIN)/python -c 'from importlib.metadata import version; exit("+cpu" in version("torch"))' && \
+    $$pip --require-hashes -r locks/cuda.txt; \
+  $$pip --editable . ) >$$log 2>&1 & job=$$!; \
 trap 'kill $$job 2>/dev/null' INT TERM; \
 while kill -0 $$job 2>/dev/null; do \
   sleep 1; \

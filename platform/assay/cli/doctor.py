@@ -68,6 +68,7 @@ def _examine(quick: bool, storage: str, cache: Cache, tracking_uri: str | None) 
     if not quick:
         yield _gpus()
     yield _ray()
+    yield from _ray_internals()
     yield _storage(storage)
     yield _folder("cache", os.fspath(cache))
     yield _mlflow(tracking_uri, storage)
@@ -128,6 +129,13 @@ def _ray() -> Finding:
     if not address:
         return Finding(True, "cluster", "RAY_ADDRESS is not set: `assay run` starts Ray on this machine")
     return Finding(True, "cluster", f"`assay run` connects to RAY_ADDRESS={redact(address)}")
+
+
+def _ray_internals() -> Iterator[Finding]:
+    from assay.engine.ray_internals import moved
+
+    for problem in moved():
+        yield Finding(False, "ray", f"another release than assay was tested with: {problem}")
 
 
 def _storage(uri: str) -> Finding:
