@@ -62,7 +62,7 @@ calibrate: .venv/.installed-dev  ## how often the answers are wrong where the tr
 settings: .venv/.installed  ## write docs/settings.md anew: every setting of every method
 	@$(BIN)/assay settings --output docs/settings.md
 
-torture: .venv/.installed-dev  ## twenty random kills of a fast study, then compare the results
+torture: .venv/.installed-dev  ## a hundred random kills of a fast study, then compare the results
 	@$(BIN)/python -m tests.e2e.torture
 
 lock: .venv/.installed-dev  ## resolve requirements*.txt into locks/, with hashes, for Python 3.11 to 3.13

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from assay.cli.run import exit_code
@@ -18,9 +20,11 @@ from assay.engine import Outcome
         ({"finished": 12, "postponed": 6}, 0),
         ({"finished": 5, "missing": 13, "interrupted": True}, 130),
         ({"finished": 5, "failed": 1, "missing": 12, "interrupted": True}, 130),
+        ({"finished": 5, "failed": 1, "missing": 12, "lost": "raylet of Ray ended"}, 3),
+        ({"finished": 5, "missing": 13, "lost": "raylet of Ray ended", "interrupted": True}, 130),
     ],
 )
-def test_exit_codes(counts: dict[str, int], code: int) -> None:
+def test_exit_codes(counts: dict[str, Any], code: int) -> None:
     nothing = dict.fromkeys(("finished", "failed", "diverged", "pruned", "missing", "postponed"), 0)
     outcome = Outcome(**{**nothing, "interrupted": False, **counts}, trained_now=0, seconds=1.0)
     assert exit_code(outcome) == code

@@ -63,6 +63,12 @@ class RayNode:
         self._note()
         return self
 
+    @property
+    def pids(self) -> set[int]:
+        """Of all processes that it ever had."""
+        self._note()
+        return {process.pid for process in self.processes}
+
     def kill_raylet(self) -> None:
         """kill -9, as when the machine's power fails; what survives is ended with the cluster."""
         self._note()
@@ -109,7 +115,14 @@ class RayNodes:
     @property
     def environment(self) -> dict[str, str]:
         """Of a process that may use the cluster."""
-        return {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token, "OMP_NUM_THREADS": "1"}
+        return {
+            **os.environ,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": self.token,
+            "AUTOSCALER_METRIC_PORT": "-1",
+            "DASHBOARD_METRIC_PORT": "-1",
+            "OMP_NUM_THREADS": "1",
+        }
 
     def add(
         self, cpus: int = 1, environment: Mapping[str, str] | None = None, prefix: Sequence[str] = ()

@@ -6,6 +6,7 @@ One cluster for all tests, with one core on each node and nothing on it that is 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from assay.engine.ports import ray_ports
 from assay.engine.versions import source_version
 from assay.storage.lease import holder
 from tests.conftest import ROOT
@@ -90,6 +92,73 @@ def _wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> 
 def _training(study: ToyStudy, epoch: int) -> bool:
     beats = [study.store.progress(trial.id) for trial in study.plan.trials]
     return any(beat is not None and beat.epoch >= epoch for beat in beats)
+
+
+# Ports -----------------------------------------------------------------------------------------------
+
+
+def test_a_cluster_listens_where_the_page_says(nodes: RayNodes) -> None:
+    node = nodes.add().wait()
+    until = time.monotonic() + _PATIENCE
+    table = _page_of_ports()
+    while True:
+        ports = ray_ports(nodes.head.pids | node.pids)
+        here = {(port.process, _as_on_the_page(port.address)) for port in ports}
+        if table - {("worker", "all interfaces")} <= here:
+            break
+        assert time.monotonic() < until, table - here
+        time.sleep(0.5)  # agents open theirs when the node is there already
+    node.end()
+    assert here <= table
+
+
+def _page_of_ports() -> set[tuple[str, str]]:
+    """Process and address of each row of the table in docs/cluster.md."""
+    text = (ROOT / "docs" / "cluster.md").read_text().partition("| process | address |")[2]
+    rows = text.partition("\n\n")[0].splitlines()[2:]
+    return {(row.split("|")[1].strip(), row.split("|")[2].strip()) for row in rows}
+
+
+def _as_on_the_page(address: str) -> str:
+    return {"*": "all interfaces", "127.0.0.1": "127.0.0.1"}.get(address, "the node's address")
+
+
+# Deaths of what the program itself hangs on ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dies", "named"),
+    [
+        ("gcs_server", r"the cluster's head at \S+ does not answer any more"),
+        ("raylet", "the raylet of this process's node ended"),
+    ],
+)
+def test_a_head_or_a_raylet_that_dies_ends_the_run_with_its_name_and_a_code_of_its_own(
+    dies: str, named: str, tmp_path: Path, cache_root: Path
+) -> None:
+    cluster = RayNodes(cpus=1)
+    study = ToyStudy.make(tmp_path / "storage", cache_root, seeds=(0,), seconds=1.0, epochs=60)
+    known = {**cluster.environment, "RAY_ADDRESS": cluster.address, "ASSAY_CACHE": str(cache_root)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "assay", "run", str(_write(study)), "--storage", str(study.storage)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=cluster.folder,
+        env=known,
+    )
+    try:
+        _wait_for(lambda: _training(study, 1), process)
+        family = psutil.Process(cluster.head.start.pid).children()
+        next(child for child in family if child.name() == dies).kill()
+        code, output = _end(process)
+        assert code == 3, output
+        assert re.search(f"^error: {named}.*, and with it the run", output, re.MULTILINE), output
+        assert holder(study.store, study.plan.study.study) is None
+    finally:
+        process.kill()
+        process.communicate()
+        cluster.close()
 
 
 # Jobs ------------------------------------------------------------------------------------------------

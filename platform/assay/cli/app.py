@@ -1,7 +1,7 @@
 """The `assay` program: its commands, its exit codes and its ways with errors and signals.
 
 Exit codes: 0 all is well, 1 some trials failed, 2 bad input, or a file, storage or cluster that cannot be
-reached (a line on stderr, never a traceback), 130 interrupted.
+reached (a line on stderr, never a traceback), 3 a part of Ray died under a study, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ import os
 import signal
 import sys
 from types import FrameType
+from typing import NoReturn
 
 import typer
 
+from assay import exit_codes
 from assay.cli import (
     best,
     check,
@@ -55,7 +57,6 @@ _GROUPS = (
 for _group in _GROUPS:
     _group.register(app)
 
-_INTERRUPTED = 130
 _MESSAGE_CHARACTERS = 500
 
 # Nothing that assay starts reports to anybody. Set before any of the libraries is imported.
@@ -72,6 +73,8 @@ def main() -> None:
     os.environ.update(_QUIET)
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # its news of tables made are none of the user's
     signal.signal(signal.SIGTERM, _as_interrupt)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # which nohup sets
+        signal.signal(signal.SIGHUP, _without_terminal)
     from trainables.errors import InputError
 
     try:
@@ -85,8 +88,10 @@ def main() -> None:
         typer.echo(f"error: {_in_a_line(error)}", err=True)
         sys.exit(2)
     except SystemExit as end:  # typer, too, ends in one, also after Ctrl-C
-        if end.code == _INTERRUPTED:
+        if end.code == exit_codes.INTERRUPTED:
             typer.echo("interrupted", err=True)
+        if end.code in (exit_codes.INTERRUPTED, exit_codes.LOST):
+            _leave(end.code)
         raise
 
 
@@ -96,6 +101,22 @@ def _in_a_line(error: OSError) -> str:
 
     text = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
     return redact(" ".join(text.split()))[:_MESSAGE_CHARACTERS] or type(error).__name__
+
+
+def _leave(code: int) -> NoReturn:
+    """End now: threads that wait for a server or a Ray that is gone would be waited for."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _without_terminal(signum: int, frame: FrameType | None) -> None:
+    """SIGHUP: the terminal is gone, so that every word to it would be an error; the study ends in order."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        if os.isatty(descriptor):
+            os.dup2(nowhere, descriptor)
+    _as_interrupt(signum, frame)
 
 
 def _as_interrupt(signum: int, frame: FrameType | None) -> None:

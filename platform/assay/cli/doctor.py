@@ -36,12 +36,19 @@ class Finding(NamedTuple):
 Quick = Annotated[bool, typer.Option("--quick", help="Do not load torch to look for GPUs.")]
 
 
+Ports = Annotated[
+    bool,
+    typer.Option("--ports", help="List the ports that Ray's processes listen on here, and nothing else."),
+]
+
+
 def register(app: typer.Typer) -> None:
     app.command(epilog="Example: assay doctor --storage s3://bucket/assay")(doctor)
 
 
 def doctor(
     quick: Quick = False,
+    ports: Ports = False,
     storage: Storage = DEFAULT_STORAGE,
     cache: Cache = DEFAULT_CACHE,
     tracking_uri: Tracking = None,
@@ -53,6 +60,12 @@ def doctor(
     from assay.cli.output import console
 
     out = console()
+    if ports:
+        from assay.engine.ports import ray_ports
+
+        for port in ray_ports():
+            out.print(f"{port.process:<18} {port.address:<16} {port.port}")
+        return
     findings: list[Finding] = []
     for finding in _examine(quick, storage, cache, tracking_uri):
         findings.append(finding)

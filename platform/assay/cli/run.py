@@ -7,12 +7,14 @@ commands, and no trouble with it loses a result.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay import exit_codes
 from assay.cli.mlflow import Tracking
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, StudyFile, in_use
 
@@ -62,14 +64,14 @@ def run(
 
     Run it again at any time, also after Ctrl-C or a crash: it trains what is missing and nothing else.
     Exit code 0: every trial has ended with a result (diverged and pruned are results too), or the study's
-    budget has ended; 1: some failed or are missing, 2: bad input, or a storage or cache that is full or away,
-    130: interrupted.
+    budget has ended; 1: some failed or are missing, 2: bad input, a storage or cache that is full or away, or
+    a Ray that does not start, 3: a part of Ray died under the study, 130: interrupted.
     """
     from assay.cli.live import LiveView
     from assay.cli.output import console, duration
 
     out = console()
-    with LiveView(out) as view:
+    with ExitStack() as stack, LiveView(out) as view:
         view.message(f"reading {study}")
         from assay.analysis.results import StudyResults
         from assay.cli.forecast import format_truth
@@ -88,6 +90,7 @@ def run(
         _write_plan(store, planned, out)
         view.message("loading the engine")
         from assay.engine import EngineOptions, run_study
+        from assay.engine.ending import Ending
 
         options = EngineOptions(
             data_root=data,
@@ -95,11 +98,12 @@ def run(
             retry_failed=retry is not None,
             cpus=cpus,
             on_message=view.message,
+            ending=stack.enter_context(Ending()),
         )
         with Mirror(planned, store, tracking_uri, view.message) as mirror:
             view.follow(known, store, mirror.notify)
             outcome = run_study(planned, store, options)
-            if outcome.interrupted:
+            if outcome.interrupted or outcome.lost:
                 mirror.interrupt()
             results = StudyResults.of_plan(planned, store)
             _print_results(out, store, results)
@@ -115,6 +119,8 @@ def run(
     if truth:
         typer.echo(truth)
     out.print(f"{_counts(outcome)} in {duration(view.seconds)}")
+    if outcome.lost is not None and not outcome.interrupted:
+        typer.echo(f"error: {exit_codes.lost_sentence(outcome.lost)}", err=True)
     raise typer.Exit(exit_code(outcome))
 
 
@@ -210,7 +216,9 @@ def _counts(outcome: Outcome) -> str:
 
 
 def exit_code(outcome: Outcome) -> int:
-    """0 every trial has ended with a result, 1 some failed or are missing, 130 interrupted."""
+    """0: every trial has a result, 1: some failed or are missing, 3: Ray died, 130: interrupted."""
     if outcome.interrupted:
-        return 130
+        return exit_codes.INTERRUPTED
+    if outcome.lost is not None:
+        return exit_codes.LOST
     return 1 if outcome.failed or outcome.missing else 0

@@ -9,34 +9,38 @@ cluster that others started.
 
 from __future__ import annotations
 
-import logging
 import os
-import signal
-import socket
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor
 from pathlib import Path
 from typing import Any
 
+from assay.engine.ending import Ending
+from assay.engine.local_ray import LocalRay, patience
+from assay.engine.ray_connect import (
+    ConnectTimeoutError,
+    connect,
+    disconnect,
+    stuck,
+    use_token,
+    using_token,
+)
+from assay.engine.ray_watch import knock, watching
 from assay.engine.shipping import SETTINGS, runtime_env, stage
 from assay.storage.redaction import redact
 from assay.study.schema import Resources
 from trainables.errors import InputError
 
-__all__ = ["DRIVER_RESOURCES", "Cluster", "cluster", "knock", "start_local"]
+__all__ = ["DRIVER_RESOURCES", "Cluster", "cluster", "start_local"]
 
 # Of one Tune driver: bytes of memory, few enough to bound nothing.
 DRIVER_RESOURCES: dict[str, float] = {"CPU": 0, "memory": 2**20}
-_NAMESPACE = "assay"
-_CONNECT_SECONDS = 5.0
 _LOOK_SECONDS = 2.0  # nodes come and go; they are looked at this often
 _JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # set where Ray Jobs started this process
-_OBJECT_STORE_BYTES = 200 * 2**20  # images are memory-mapped files: Ray's own store carries almost nothing
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Cluster:
 
     nodes: tuple[dict[str, float], ...]
     local: bool
+    ends_with_us: bool = False  # its processes were started for this run alone
 
     def slots(self, resources: Resources) -> int:
         """Count the packs of these resources that can train at the same time."""
@@ -87,38 +92,79 @@ def _workers_on(node: dict[str, float], cpus: float, gpus: float) -> int:
 
 
 @contextmanager
-def cluster(cpus: int | None = None) -> Generator[Cluster]:
+def cluster(
+    cpus: int | None = None, ending: Ending | None = None, say: Callable[[str], None] = lambda text: None
+) -> Generator[Cluster]:
     """Connect to ``RAY_ADDRESS``, or start Ray on this machine (``cpus``: default all its cores).
 
     Ray that was already initialised in this process (the tests' session) is used and left running.
+
+    Args:
+        cpus: Cores of a Ray on this machine; None: all.
+        ending: Is told when Ray's processes, or the cluster's head, die.
+        say: Shows what happens now.
+
+    Raises:
+        InputError: If there is no such cluster, or Ray cannot be started.
     """
+    ending = ending or Ending()
     os.environ.update({name: os.environ.get(name, value) for name, value in SETTINGS.items()})
     import ray
 
     if ray.is_initialized():
         yield _look(local=True)
-        return
-    address = os.environ.get("RAY_ADDRESS")
-    if address:
+    elif address := os.environ.get("RAY_ADDRESS"):
         _connect(address)
+        with _joined(), watching(ending):
+            yield _look(local=False)
     else:
-        start_local(cpus)
+        with _started(cpus, ending, say):
+            yield replace(_look(local=True), ends_with_us=True)
+
+
+@contextmanager
+def _joined() -> Generator[None]:
     try:
-        yield _look(local=not address)
+        yield
     finally:
-        ray.shutdown()
+        disconnect()
 
 
-def knock(address: str) -> None:
-    """See whether anybody listens at ``host:port``: Ray itself would try for a minute.
+@contextmanager
+def _started(cpus: int | None, ending: Ending, say: Callable[[str], None]) -> Generator[None]:
+    """Ray on this machine; what was begun in it is gone with it."""
+    processes = LocalRay.start(cpus, say)
+    with using_token(processes.token):
+        try:
+            _join(processes)
+            processes.on_loss = ending.lose
+            if processes.lost:  # while this process joined it
+                ending.lose(processes.lost)
+            with _joined():
+                yield
+        finally:
+            # Under a thread that still connects Ray's C++ would end this process: they end with it.
+            if not stuck() or processes.lost:
+                processes.end()
 
-    Raises:
-        OSError: If nobody does, or it is no such address.
-    """
-    host, _, port = address.rpartition(":")
-    if not port.isdecimal() or "/" in host or "@" in host:
-        raise OSError("it is not host:port")  # which may hold a password: it is not shown
-    socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+
+def start_local(cpus: int | None = None) -> LocalRay:
+    """Start Ray on this machine for the rest of this process, as :func:`cluster` does; for tests."""
+    os.environ.update({name: os.environ.get(name, value) for name, value in SETTINGS.items()})
+    processes = LocalRay.start(cpus)
+    use_token(processes.token)
+    _join(processes)
+    return processes
+
+
+def _join(processes: LocalRay) -> None:
+    try:
+        connect(processes.address, patience(), loopback=True)
+    except (ConnectTimeoutError, ConnectionError, RuntimeError, ValueError) as error:
+        raise InputError(
+            f"Ray was started on this machine and cannot be joined ({redact(str(error))}). Run again when "
+            "less is running, or train without Ray: `assay run STUDY --local`."
+        ) from None
 
 
 def _connect(address: str) -> None:
@@ -127,8 +173,6 @@ def _connect(address: str) -> None:
     Raises:
         InputError: If nobody answers there.
     """
-    import ray
-
     if address != "auto":
         try:
             knock(address)
@@ -143,40 +187,12 @@ def _connect(address: str) -> None:
             if _JOB_VARIABLE not in os.environ:
                 stage(Path(folder))
                 environment = runtime_env(Path(folder))
-            ray.init(
-                address=address,
-                namespace=_NAMESPACE,
-                runtime_env=environment,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
-    except (ConnectionError, ValueError, RuntimeError) as error:
+            connect(address, patience(), runtime_env=environment)
+    except (ConnectTimeoutError, ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(
             f"the Ray cluster that RAY_ADDRESS names refuses: {redact(str(error))}. Check its version "
             "(`assay doctor` shows ours) and its token, or unset RAY_ADDRESS for a local Ray."
         ) from None
-
-
-def start_local(cpus: int | None = None) -> None:
-    """Start Ray on this machine, with token authentication, without dashboard or telemetry."""
-    os.environ.update({name: os.environ.get(name, value) for name, value in SETTINGS.items()})
-    import ray
-
-    # Ray listens on all interfaces and therefore asks for a token by default; it need not say so each time.
-    logging.getLogger("ray._private.authentication.authentication_token_setup").setLevel(logging.ERROR)
-    terminate = signal.getsignal(signal.SIGTERM)
-    ray.init(
-        address="local",
-        num_cpus=cpus or len(os.sched_getaffinity(0)),
-        namespace=_NAMESPACE,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        configure_logging=False,
-        object_store_memory=_OBJECT_STORE_BYTES,
-    )
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, terminate)  # Ray put its own in place, which exits with 15 at once
 
 
 def _look(local: bool) -> Cluster:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assay.engine.cluster import knock
+from assay.engine.ray_watch import knock
 from assay.engine.shipping import runtime_env, stage
 from assay.storage.redaction import redact
 from assay.study.methods import method_files

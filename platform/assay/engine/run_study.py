@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
@@ -21,6 +21,7 @@ from typing import Any
 
 from assay.engine.budget import TimeBudget, budget_packs, cell_seconds
 from assay.engine.cluster import DRIVER_RESOURCES, cluster
+from assay.engine.ending import Ending
 from assay.engine.nodes import same_on_all_nodes
 from assay.engine.packs import (
     Content,
@@ -31,6 +32,8 @@ from assay.engine.packs import (
     packs_beside_stages,
     stage_packs,
 )
+from assay.engine.ray_connect import briefly
+from assay.engine.tune_manners import in_a_line, quiet_tune, signals_of_tune
 from assay.storage import Lease, Store
 from assay.storage.files import PATIENCE_SECONDS
 from assay.storage.method_store import keep_methods
@@ -45,7 +48,7 @@ __all__ = ["EngineOptions", "Outcome", "run_study"]
 _DRIVER_RETRIES = 3  # a killed Tune driver is started again this often
 _IDLE_SECONDS = 60.0  # that workers wait for their next pack: meanwhile their cores are nobody else's
 _STOP_POLL_SECONDS = 1.0
-_MESSAGE_CHARACTERS = 300
+_RELEASE_SECONDS = 10.0  # for the placement groups on a cluster of others
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class EngineOptions:
     retry_failed: bool = False
     cpus: int | None = None  # of a local Ray; None: all cores
     on_message: Callable[[str], None] = field(default=lambda message: None)
+    ending: Ending | None = None  # of the program; None: one for the run alone
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,7 @@ class Outcome:
     trained_now: int
     interrupted: bool
     seconds: float
+    lost: str | None = None  # the part of Ray that died, and the run with it
     problems: tuple[str, ...] = ()  # packs that broke for another reason than their trials
 
 
@@ -80,6 +85,7 @@ class _End:
     """End of a Tuner's run."""
 
     interrupted: bool = False
+    lost: str | None = None
     problems: tuple[str, ...] = ()
 
 
@@ -101,7 +107,11 @@ def run_study(plan: Plan, store: Store, options: EngineOptions, scheduler: Any =
     start = time.monotonic()
     store = store.patient(PATIENCE_SECONDS)
     study = plan.study.study
-    with Lease(store, study, say=options.on_message) as lease:
+    with (
+        _ending(options) as ending,
+        Lease(store, study, say=options.on_message) as lease,
+        ending.releasing(lease.__exit__),
+    ):
         store = store.fenced(lease.fence)
         keep_methods(store, plan.trainables)
         plan = with_points(plan, store)
@@ -110,13 +120,14 @@ def run_study(plan: Plan, store: Store, options: EngineOptions, scheduler: Any =
         before = store.records(trial.id for trial in plan.trials)
         missing = missing_trials(plan.trials, before)
         _clear_stops(study, missing, store)
-        end = _train(plan, store, options, missing, scheduler=scheduler, lease=lease)
+        end = _train(plan, store, options, missing, scheduler=scheduler, guards=(lease, ending))
         lease.refuse_if_lost()
         plan = with_points(plan, store)
         records = store.records(trial.id for trial in plan.trials)
+        ending.settle()
     count = [record.status for record in records.values()].count
     remaining = plan.pending_points + len(missing_trials(plan.trials, records))
-    in_budget = plan.study.budget is not None and not (end.interrupted or end.problems)
+    in_budget = plan.study.budget is not None and not (end.interrupted or end.lost or end.problems)
     return Outcome(
         finished=count("finished"),
         failed=count("failed"),
@@ -127,8 +138,14 @@ def run_study(plan: Plan, store: Store, options: EngineOptions, scheduler: Any =
         trained_now=len(records.keys() - before.keys()),
         interrupted=end.interrupted,
         seconds=time.monotonic() - start,
+        lost=end.lost,
         problems=end.problems,
     )
+
+
+def _ending(options: EngineOptions) -> AbstractContextManager[Ending]:
+    """The program's own, which it leaves by itself, or one for the run."""
+    return Ending() if options.ending is None else nullcontext(options.ending)
 
 
 def _clear_stops(study: str, missing: Sequence[Trial], store: Store) -> None:
@@ -153,8 +170,9 @@ def _train(
     missing: list[Trial],
     *,
     scheduler: Any,
-    lease: Lease,
+    guards: tuple[Lease, Ending],
 ) -> _End:
+    lease, ending = guards
     in_flight: set[str] = set()
     search: Iterator[Content | None] | None = None
     if plan.study.search is not None:
@@ -170,7 +188,7 @@ def _train(
         return _End()
     run = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
     options.on_message("starting Ray")
-    with cluster(options.cpus) as ray_cluster:
+    with cluster(options.cpus, ending, options.on_message) as ray_cluster:
         ray_cluster.refuse_if_too_small(plan.study.resources)
         slots = ray_cluster.follow(plan.study.resources)
         work = _Work(plan, store, options, run, in_flight=in_flight, slots=slots)
@@ -185,11 +203,12 @@ def _train(
                 packs = _plan_packs(work, missing)
                 work.packs = chain(_stages_first(work, missing), packs)
             with _stop_on_request(store, plan.study.study, lease):
-                return _tune(work, scheduler=scheduler)
+                return _tune(work, scheduler=scheduler, ending=ending)
         finally:
-            from assay.engine.train import remove_placement_groups, run_prefix
+            if not (ray_cluster.ends_with_us or ending.lost):
+                from assay.engine.train import remove_placement_groups, run_prefix
 
-            remove_placement_groups(run_prefix(run))
+                briefly(lambda: remove_placement_groups(run_prefix(run)), _RELEASE_SECONDS)
             with suppress(StorageError):  # `assay clean` lists what stays
                 store.delete_tree(work.folder)
 
@@ -306,7 +325,7 @@ class _Work:
         }
 
 
-def _tune(work: _Work, *, scheduler: Any) -> _End:
+def _tune(work: _Work, *, scheduler: Any, ending: Ending) -> _End:
     """Run the packs through a fresh Tuner."""
     from ray import tune
 
@@ -343,14 +362,22 @@ def _tune(work: _Work, *, scheduler: Any) -> _End:
         ),
     )
     try:
-        with _quiet_tune(), _signals_of_tune():
+        with quiet_tune(), signals_of_tune(), ending.work():
             grid = tuner.fit()
-    except (OSError, EOFError, tune.TuneError):
+    except KeyboardInterrupt:
+        return _End(interrupted=ending.lost is None or ending.interrupted, lost=ending.lost)
+    except Exception as error:
+        if ending.lost is not None:  # what Tune says then is a consequence
+            return _End(interrupted=ending.interrupted, lost=ending.lost)
+        if not isinstance(error, OSError | EOFError | tune.TuneError):
+            raise
         _refuse_unusable(work.store, searcher.storage_trouble)
         raise
     finally:
         with suppress(StorageError):
             work.store.delete_tree(f".tune/{work.run}")
+    if ending.lost is not None:
+        return _End(interrupted=ending.interrupted, lost=ending.lost)
     if searcher.storage_trouble or grid.errors:
         _refuse_unusable(work.store, searcher.storage_trouble)
     ended = sum(bool((result.metrics or {}).get(COMPLETE)) for result in grid)
@@ -359,7 +386,7 @@ def _tune(work: _Work, *, scheduler: Any) -> _End:
         # Tune swallows Ctrl-C and returns: packs that neither ended nor broke were interrupted, and so were
         # those that were not handed out.
         interrupted=not searcher.over or ended + stopped + len(grid.errors) < work.written,
-        problems=tuple(dict.fromkeys(_in_a_line(error) for error in grid.errors)),
+        problems=tuple(dict.fromkeys(in_a_line(error) for error in grid.errors)),
     )
 
 
@@ -372,40 +399,6 @@ def _refuse_unusable(store: Store, trouble: str | None) -> None:
     if trouble is not None:
         raise StorageError(trouble)
     store.probe()
-
-
-def _in_a_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else type(error).__name__)[:_MESSAGE_CHARACTERS]
-
-
-@contextmanager
-def _quiet_tune() -> Generator[None]:
-    """Tune and its callbacks log to the terminal; what a user should know is in records and logs."""
-    import logging
-
-    names = ("ray.tune", "ray.train", "ray")
-    before = {name: logging.getLogger(name).level for name in names}
-    for name in names:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        for name, level in before.items():
-            logging.getLogger(name).setLevel(level)
-
-
-@contextmanager
-def _signals_of_tune() -> Generator[None]:
-    """Tune ends on Ctrl-C by handlers that it leaves in place: they would swallow the first one after it."""
-    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGUSR1)}
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread():  # elsewhere Tune has set none
-            for number, handler in kept.items():
-                if handler is not None:  # one that Python did not set it cannot set again
-                    signal.signal(number, handler)
 
 
 @contextmanager

@@ -1,0 +1,144 @@
+"""The end of a run that cannot end by itself: a signal while Ray waits in C++, or a Ray whose processes died.
+
+Signals are noted by Python's wakeup descriptor, which the kernel's handler writes even while the main thread
+waits where no Python runs. A thread reads it. It gives the run some seconds to end in order, then raises
+KeyboardInterrupt in the midst of the work, and at last ends the process, after the lease was released.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Self
+
+from assay import exit_codes
+
+__all__ = ["STOPS", "Ending"]
+
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_ORDERLY_SECONDS = 4.0  # that a stop may take until the work is left in the midst
+_LAST_SECONDS = 8.0  # that all may take until the process is ended
+_RELEASE_SECONDS = 1.0
+_POLL_SECONDS = 0.2
+_LOSS = 0  # no signal has this number
+
+
+class Ending:
+    """Watches over a run, for the length of a ``with`` block in the main thread. Elsewhere it is idle."""
+
+    def __init__(self) -> None:
+        self.lost: str | None = None  # which part of Ray is gone
+        self.interrupted = False
+        self._releases: list[Callable[[], object]] = []
+        self._working = False
+        self._settled = False
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is not threading.main_thread():
+            return self
+        self._reader, self._writer = socket.socketpair()
+        self._writer.setblocking(False)
+        self._wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        self._handler = signal.signal(signal.SIGUSR2, self._leave_work)
+        self._thread = threading.Thread(target=self._watch, name="assay-ending", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._thread is None:
+            return
+        self._over.set()
+        signal.set_wakeup_fd(self._wakeup)
+        signal.signal(signal.SIGUSR2, self._handler)
+        self._writer.close()
+        self._thread.join()
+        self._reader.close()
+
+    @contextmanager
+    def releasing(self, release: Callable[[], object]) -> Generator[None]:
+        """Call ``release`` should the process have to be ended within this block."""
+        self._releases.append(release)
+        try:
+            yield
+        finally:
+            self._releases.remove(release)
+
+    @contextmanager
+    def work(self) -> Generator[None]:
+        """Mark what may be left in the midst, by a KeyboardInterrupt."""
+        self._working = True
+        try:
+            yield
+        finally:
+            self._working = False
+
+    def settle(self) -> None:
+        """Say that Ray was left: a loss need not end the process any more, but a signal may."""
+        self._settled = True
+
+    def lose(self, reason: str) -> None:
+        """Say, from any thread, that Ray is gone: the run ends now."""
+        if self.lost is None:
+            self.lost = reason
+            if self._thread is not None:
+                with suppress(OSError):  # the block was left meanwhile
+                    self._writer.send(bytes([_LOSS]))
+
+    def _leave_work(self, number: int, frame: FrameType | None) -> None:
+        if self._working:
+            raise KeyboardInterrupt
+
+    def _watch(self) -> None:
+        main = threading.main_thread().ident
+        assert main is not None
+        leave, end = float("inf"), float("inf")
+        while not self._over.is_set():
+            now = time.monotonic()
+            for number in self._news():
+                if number == _LOSS:
+                    leave = min(leave, now)
+                elif number in STOPS:
+                    self.interrupted = True
+                    leave = min(leave, now + _ORDERLY_SECONDS)
+                else:
+                    continue
+                end = min(end, now + _LAST_SECONDS)
+            if self._settled and not self.interrupted:
+                leave, end = float("inf"), float("inf")
+            if now >= end:
+                self._end()
+            if now >= leave and not self._over.is_set():
+                leave = now + 1.0  # again: what runs there may have swallowed it
+                signal.pthread_kill(main, signal.SIGUSR2)
+
+    def _news(self) -> bytes:
+        ready, _, _ = select.select([self._reader], [], [], _POLL_SECONDS)
+        return self._reader.recv(64) if ready else b""
+
+    def _end(self) -> None:
+        """End the process: the terminal is put right, and who waits for the lease need not."""
+        threads = [threading.Thread(target=release, daemon=True) for release in self._releases]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(_RELEASE_SECONDS)
+        if sys.stdout.isatty():
+            os.write(1, b"\x1b[?25h\n")  # a display hides the cursor
+        text = (
+            "interrupted"
+            if self.interrupted
+            else f"error: {exit_codes.lost_sentence(self.lost or 'Ray ended')}"
+        )
+        with suppress(OSError):
+            os.write(2, f"{text}\n".encode())
+        os._exit(exit_codes.INTERRUPTED if self.interrupted else exit_codes.LOST)

@@ -1,0 +1,220 @@
+"""Ray on this machine for one run: started with patience, watched while it works, ended whole.
+
+``ray.init(address="local")`` waits in C++, where no signal is heard, and gives a busy machine 30 s. Here
+Ray's processes are those of a child (``ray_head.py``): waiting for it can be interrupted at any moment, the
+patience grows with the load, and a start that fails is tried again, when all files are in memory.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import queue
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from assay.engine import ray_head
+from trainables.errors import InputError
+
+__all__ = ["LocalRay", "patience"]
+
+_TRIES = 3
+_PATIENCE_SECONDS = (60.0, 600.0)  # of one try: on an idle machine, and at most
+_END_SECONDS = 10.0
+_POLL_SECONDS = 0.2
+_OBJECT_STORE_BYTES = 200 * 2**20  # images are memory-mapped files: Ray's own store carries almost nothing
+_PREFIX = "assay-ray-"
+_ALIVE = "alive"  # a file that the child keeps locked: a folder without is left behind
+_ABANDONED_SECONDS = 60.0  # a folder of this age that has no such file
+_SOCKET_BYTES = 107  # of a socket's path, by the kernel
+_SOCKET = f"/{_PREFIX}xxxxxxxx/ray/session/sockets/plasma_store"
+# Ray's own patience with its processes, beyond ours: the child watches them.
+_SETTINGS = {
+    "RAY_gcs_server_port_wait_time_s": "600",
+    "RAY_raylet_start_wait_time_s": "5",
+    "RAY_agent_register_timeout_ms": "600000",
+    "RAY_worker_register_timeout_seconds": "600",
+    "RAY_health_check_failure_threshold": "100",
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "600",
+}
+
+
+def patience(load: float | None = None, cores: int | None = None) -> float:
+    """Seconds that a start may take when ``load`` processes want ``cores`` cores; default: now, here."""
+    load = os.getloadavg()[0] if load is None else load
+    least, most = _PATIENCE_SECONDS
+    return min(most, least * max(1.0, load / (cores or len(os.sched_getaffinity(0)))))
+
+
+@dataclass
+class LocalRay:
+    """Ray's processes on this machine, for as long as this process wants them."""
+
+    folder: Path
+    token: str
+    child: subprocess.Popen[bytes]
+    address: str = ""
+    lost: str | None = None  # which process ended, and how; set once all have been ended
+    on_loss: Callable[[str], None] = field(default=lambda reason: None)
+    _events: queue.Queue[dict[str, str]] = field(default_factory=queue.Queue[dict[str, str]])
+    _ending: bool = False
+
+    def __post_init__(self) -> None:
+        self._listener = threading.Thread(target=self._listen, name="assay-ray", daemon=True)
+
+    @classmethod
+    def start(cls, cpus: int | None, say: Callable[[str], None] = lambda text: None) -> Self:
+        """Start Ray with ``cpus`` cores (default: all), and wait until it can be used.
+
+        Raises:
+            InputError: If it does not start within three tries, or no folder can hold its sockets.
+        """
+        cores = len(os.sched_getaffinity(0))
+        why = ""
+        for turn in range(1, _TRIES + 1):
+            load = os.getloadavg()[0]
+            say(_starting(turn, load, cores))
+            ray = cls._begin(cpus or cores)
+            try:
+                why = ray._wait(patience(load, cores))
+            finally:
+                if not ray.address:
+                    ray.end()
+            if ray.address:
+                return ray
+        raise InputError(
+            f"Ray starts on this machine before a study trains, and did not in {_TRIES} tries ({why}). The "
+            f"load is {os.getloadavg()[0]:.0f} on {cores} core(s): run again when less is running, or train "
+            "without Ray: `assay run STUDY --local`."
+        )
+
+    @classmethod
+    def _begin(cls, cpus: int) -> Self:
+        folder = _new_folder()
+        token = secrets.token_hex(16)
+        with (folder / _ALIVE).open("w") as alive, (folder / "head.log").open("wb") as log:
+            fcntl.flock(alive, fcntl.LOCK_EX)
+            child = subprocess.Popen(
+                # -P: the modules beside the program are not to be found by their bare names.
+                [sys.executable, "-P", str(Path(ray_head.__file__))],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+                pass_fds=[alive.fileno()],
+                env={**os.environ, **_SETTINGS, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token},
+            )
+        ray = cls(folder, token, child)
+        settings = {"cpus": cpus, "memory": _OBJECT_STORE_BYTES, "folder": str(folder)}
+        assert child.stdin is not None
+        with suppress(BrokenPipeError):  # it ended already: its output says so
+            child.stdin.write(json.dumps(settings).encode() + b"\n")
+            child.stdin.flush()
+        ray._listener.start()
+        return ray
+
+    def _wait(self, seconds: float) -> str:
+        """Wait for the address; returns what stood in the way."""
+        until, begun = time.monotonic() + seconds, "its program"
+        while time.monotonic() < until:
+            try:
+                event = self._events.get(timeout=_POLL_SECONDS)
+            except queue.Empty:
+                continue
+            if event["event"] == "ready":
+                self.address = event["address"]
+                return ""
+            if event["event"] == "ended":
+                return f"{event['what']} ended: {event['why']}"
+            begun = event["what"]
+        return f"{begun} was not ready after {seconds:.0f} s"
+
+    def _listen(self) -> None:
+        """Take what the child says; whatever ends while it should not is a loss."""
+        assert self.child.stdout is not None
+        ended = {"event": "ended", "what": "the process that keeps the others", "why": "killed or failed"}
+        with self.child.stdout:
+            for line in self.child.stdout:
+                event: dict[str, str] = json.loads(line)
+                if event["event"] == "ended":
+                    ended = event
+                else:
+                    self._events.put(event)
+        self._sweep()
+        self._events.put(ended)
+        if self.address and not self._ending:
+            self.lost = f"{ended['what']} of Ray ended ({ended['why']})"
+            self.on_loss(self.lost)
+
+    def end(self) -> None:
+        """End all of Ray's processes and remove their folder; harmless when they ended already."""
+        self._ending = True
+        assert self.child.stdin is not None
+        with suppress(OSError):
+            self.child.stdin.close()
+        self._listener.join(_END_SECONDS)
+        try:
+            self.child.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """The child does this itself unless it was killed."""
+        ray_head.kill_session(self.child.pid)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _starting(turn: int, load: float, cores: int) -> str:
+    text = "starting Ray" if turn == 1 else f"starting Ray, try {turn} of {_TRIES}"
+    return text if load <= 2 * cores else f"{text} (a load of {load:.0f} on {cores} core(s) makes it slow)"
+
+
+def _new_folder() -> Path:
+    """A folder that only this user can look into, where a socket's path is short enough.
+
+    Raises:
+        InputError: If there is none.
+    """
+    tried: list[str] = []
+    for base in dict.fromkeys((os.environ.get("TMPDIR") or "/tmp", "/tmp", "/dev/shm", "/var/tmp")):
+        if len(os.fsencode(base + _SOCKET)) > _SOCKET_BYTES:
+            tried.append(f"{base} (too long)")
+            continue
+        try:
+            _forget_abandoned(Path(base))
+            return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
+        except OSError as error:
+            tried.append(f"{base} ({error.strerror})")
+    most = _SOCKET_BYTES - len(_SOCKET)
+    raise InputError(
+        f"Ray's sockets need a folder that can be written, with a path of at most {most} characters, found "
+        f"{', '.join(tried)}. Set TMPDIR to one."
+    )
+
+
+def _forget_abandoned(base: Path) -> None:
+    """Remove folders of this user whose child was killed together with its run."""
+    for folder in base.glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+                continue
+            lock = folder / _ALIVE
+            if not lock.exists():
+                if time.time() - folder.stat().st_mtime > _ABANDONED_SECONDS:
+                    shutil.rmtree(folder, ignore_errors=True)
+                continue
+            with lock.open("r+") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)

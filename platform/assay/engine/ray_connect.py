@@ -1,0 +1,227 @@
+"""Joining a Ray cluster and leaving it, while this process's main thread goes on hearing signals.
+
+Ray connects and disconnects in C++, where it waits for minutes when the other side is slow or gone. Both
+happen in a thread of their own here. If this process wants to end while that thread still waits,
+:func:`stuck` says so: an interpreter that ends in order would wait for it, so the program must leave at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+__all__ = [
+    "INTERNALS",
+    "ConnectTimeoutError",
+    "briefly",
+    "connect",
+    "disconnect",
+    "raylet_socket",
+    "stuck",
+    "use_token",
+    "using_token",
+]
+
+INTERNALS = (
+    "ray._private.services.resolve_ip_for_localhost",
+    "ray._private.worker._global_node",
+    "ray._private.worker.listen_error_messages",
+    "ray._raylet.AuthenticationTokenLoader",
+    "ray._raylet.Config",
+)
+_NAMESPACE = "assay"
+_POLL_SECONDS = 0.05
+_LEAVE_SECONDS = 8.0
+_TALKERS = ("ray._private.worker", "ray._private.authentication.authentication_token_setup")
+_threads: list[threading.Thread] = []
+
+
+class ConnectTimeoutError(Exception):
+    """Nobody answered in time."""
+
+
+def connect(
+    address: str, seconds: float, *, runtime_env: Mapping[str, Any] | None = None, loopback: bool = False
+) -> None:
+    """Join the cluster at ``address`` as a driver.
+
+    Args:
+        address: ``host:port``, or ``auto``.
+        seconds: Patience.
+        runtime_env: Ray's runtime environment of the workers; None: that of their nodes.
+        loopback: The cluster listens on 127.0.0.1 alone.
+
+    Raises:
+        ConnectTimeoutError: If that takes longer.
+        Exception: Whatever Ray raises.
+    """
+    given_up = threading.Event()
+
+    def join() -> None:
+        with _quietly(), _as_named() if loopback else nullcontext():
+            _init(address, runtime_env)
+        if given_up.is_set():
+            _leave()
+
+    thread, errors = _begin(join, "assay-connect")
+    until = time.monotonic() + seconds
+    try:
+        while thread.is_alive():
+            thread.join(_POLL_SECONDS)
+            _keep_sigterm()
+            if time.monotonic() > until:
+                raise ConnectTimeoutError(f"no answer within {seconds:.0f} s")
+    except BaseException:
+        given_up.set()
+        raise
+    _keep_sigterm()
+    if errors:
+        raise errors[0]
+
+
+def _keep_sigterm() -> None:
+    """Take SIGTERM back from Ray's C++, which sets a handler of its own, and none when it leaves."""
+    handler = signal.getsignal(signal.SIGTERM)
+    if handler is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
+
+
+def _init(address: str, runtime_env: Mapping[str, Any] | None) -> None:
+    import ray
+
+    ray.init(
+        address=address,
+        namespace=_NAMESPACE,
+        runtime_env=dict(runtime_env) if runtime_env is not None else None,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        configure_logging=False,
+    )
+
+
+def _leave() -> None:
+    import ray
+
+    ray.shutdown()
+
+
+def disconnect() -> None:
+    """Leave the cluster, without waiting long for its answer."""
+    briefly(_leave, _LEAVE_SECONDS)
+
+
+def briefly(what: Callable[[], object], seconds: float) -> None:
+    """Do what asks Ray, and go on after ``seconds`` without an answer; errors are Ray's own affair then."""
+    thread, _ = _begin(what, "assay-briefly")
+    until = time.monotonic() + seconds
+    while thread.is_alive() and time.monotonic() < until:
+        thread.join(_POLL_SECONDS)
+        _keep_sigterm()
+    _keep_sigterm()
+
+
+def stuck() -> bool:
+    """True while Ray waits in a thread for somebody who may never answer."""
+    return any(thread.is_alive() for thread in _threads)
+
+
+def _begin(what: Callable[[], object], name: str) -> tuple[threading.Thread, list[BaseException]]:
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            what()
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            errors.append(error)
+
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    thread.start()
+    _threads.append(thread)
+    return thread, errors
+
+
+def raylet_socket() -> str | None:
+    """Path of the socket of the raylet that this process talks to."""
+    from ray._private import worker
+
+    node = worker._global_node  # pyright: ignore[reportPrivateUsage]
+    return None if node is None else node.raylet_socket_name
+
+
+def use_token(token: str) -> None:
+    """Let this process use a cluster on this machine that asks for ``token``."""
+    os.environ.update(_variables(token))
+    _read_environment()
+
+
+@contextmanager
+def using_token(token: str) -> Generator[None]:
+    """Use ``token`` for the length of a ``with`` block, and then what the environment said before."""
+    before = {name: os.environ.get(name) for name in _variables(token)}
+    use_token(token)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+        _read_environment()
+
+
+def _variables(token: str) -> dict[str, str]:
+    return {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": token,
+        # Longer than the end of a run whose gcs_server died: Ray would end the process without a word.
+        "RAY_gcs_rpc_server_reconnect_timeout_s": "600",
+    }
+
+
+def _read_environment() -> None:
+    """Ray's C++ keeps what it has read of the environment."""
+    from ray._raylet import AuthenticationTokenLoader, Config  # pyright: ignore[reportAttributeAccessIssue]
+
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
+
+
+@contextmanager
+def _quietly() -> Generator[None]:
+    """Keep Ray from printing into the display: what matters of its processes comes with results."""
+    from ray._private import worker
+
+    for name in _TALKERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    listen, worker.listen_error_messages = worker.listen_error_messages, _silence
+    try:
+        yield
+    finally:
+        worker.listen_error_messages = listen
+
+
+@contextmanager
+def _as_named() -> Generator[None]:
+    """Ray would look for 127.0.0.1 at the machine's other address."""
+    from ray._private import services
+
+    resolve, services.resolve_ip_for_localhost = services.resolve_ip_for_localhost, _unchanged
+    try:
+        yield
+    finally:
+        services.resolve_ip_for_localhost = resolve
+
+
+def _silence(*_: object) -> None:
+    """Stand for Ray's printing of messages."""
+
+
+def _unchanged(host: str) -> str:
+    return host

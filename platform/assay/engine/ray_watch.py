@@ -1,0 +1,85 @@
+"""The cluster that others started, watched while a study runs on it: its head, and the node of this process.
+
+Ray itself ends a process whose head is away for a minute, without a word, and waits for its own node's raylet
+for ever.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from assay.engine.ending import Ending
+from assay.engine.ray_connect import raylet_socket
+
+__all__ = ["knock", "watching"]
+
+_CONNECT_SECONDS = 5.0
+_POLL_SECONDS = 1.0
+_AWAY_SECONDS = 20.0  # that the head may be away: one that is restarted comes back
+
+
+def knock(address: str) -> None:
+    """See whether anybody listens at ``host:port``: Ray itself would try for a minute.
+
+    Raises:
+        OSError: If nobody does, or it is no such address.
+    """
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal() or "/" in host or "@" in host:
+        raise OSError("it is not host:port")  # which may hold a password: it is not shown
+    socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+
+
+@contextmanager
+def watching(ending: Ending) -> Generator[None]:
+    """Tell ``ending`` when the head or this node's raylet is gone, for the length of a ``with`` block."""
+    import ray
+
+    head = str(ray.get_runtime_context().gcs_address)
+    raylet = _raylet()
+    over = threading.Event()
+
+    def watch() -> None:
+        seen = time.monotonic()
+        while not over.wait(_POLL_SECONDS):
+            if raylet is not None and not _runs(raylet):
+                ending.lose("the raylet of this process's node ended (killed or failed)")
+                return
+            try:
+                knock(head)
+                seen = time.monotonic()
+            except OSError as error:
+                if time.monotonic() - seen > _AWAY_SECONDS:
+                    ending.lose(f"the cluster's head at {head} does not answer any more ({error})")
+                    return
+
+    thread = threading.Thread(target=watch, name="assay-cluster", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _raylet() -> int | None:
+    """Process id of the raylet that this process talks to; None where it runs in another container."""
+    mark = f"--raylet_socket_name={raylet_socket()}".encode()
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (entry / "cmdline").read_bytes().split(b"\0"):
+                return int(entry.name)
+        except OSError:
+            continue
+    return None
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (OSError, IndexError):
+        return False

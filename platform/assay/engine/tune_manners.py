@@ -1,0 +1,46 @@
+"""Tune's manners: what it prints, how long its errors are, and the signal handlers that it leaves."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+
+__all__ = ["in_a_line", "quiet_tune", "signals_of_tune"]
+
+_MESSAGE_CHARACTERS = 300
+
+
+def in_a_line(error: Exception) -> str:
+    """The last line of an error, which says what is wrong."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if lines else type(error).__name__)[:_MESSAGE_CHARACTERS]
+
+
+@contextmanager
+def quiet_tune() -> Generator[None]:
+    """Tune and its callbacks log to the terminal; what a user should know is in records and logs."""
+    names = ("ray.tune", "ray.train", "ray")
+    before = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
+
+
+@contextmanager
+def signals_of_tune() -> Generator[None]:
+    """Tune ends on Ctrl-C by handlers that it leaves in place: they would swallow the first one after it."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGUSR1)}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():  # elsewhere Tune has set none
+            for number, handler in kept.items():
+                if handler is not None:  # one that Python did not set it cannot set again
+                    signal.signal(number, handler)

@@ -1,0 +1,77 @@
+"""A run that cannot end by itself is ended, while its main thread waits where no Python runs."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+
+# A thread that waits twice for one lock in C hears no signal.
+_HANGING = """
+import ctypes, os, signal, sys, threading
+from assay.engine import ending
+ending._ORDERLY_SECONDS, ending._LAST_SECONDS = 0.5, 1.5
+for number in ending.STOPS:
+    signal.signal(number, lambda *_: None)
+lock = ctypes.create_string_buffer(64)
+wait = ctypes.CDLL(None).pthread_mutex_lock
+with ending.Ending() as watch, watch.releasing(lambda: print("released", flush=True)):
+    {lose}
+    with watch.work():
+        print("hangs", flush=True)
+        wait(lock), wait(lock)
+"""
+_LOSE = "threading.Timer(0.2, watch.lose, ['gcs_server of Ray ended (killed by SIGKILL)']).start()"
+
+
+@pytest.fixture
+def hanging() -> Callable[[str], subprocess.Popen[str]]:
+    """Start a program that hangs, with a line of its own before it does."""
+
+    def start(lose: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _HANGING.format(lose=lose)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == "hangs\n"
+        return process
+
+    return start
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_program_that_hangs_after_its_lease_was_released(
+    hanging: Callable[[str], subprocess.Popen[str]], number: signal.Signals
+) -> None:
+    process = hanging("pass")
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=30)
+    assert (process.returncode, output) == (130, "released\ninterrupted\n")
+
+
+def test_a_loss_ends_a_program_that_hangs_with_the_name_of_what_died_and_a_code_of_its_own(
+    hanging: Callable[[str], subprocess.Popen[str]],
+) -> None:
+    process = hanging(_LOSE)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 3
+    assert output.startswith(
+        "released\nerror: gcs_server of Ray ended (killed by SIGKILL), and with it the run."
+    )
+
+
+def test_work_is_left_in_the_midst_where_python_runs() -> None:
+    from assay.engine.ending import Ending
+
+    with Ending() as watch:
+        watch.lose("raylet of Ray ended (killed by SIGKILL)")
+        with pytest.raises(KeyboardInterrupt), watch.work():
+            time.sleep(30)
+        watch.settle()

@@ -1,0 +1,109 @@
+"""Ray on this machine: where it lies, how long a start may take, what it uses of Ray that may move."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import stat
+import time
+from pathlib import Path
+
+import pytest
+
+from assay.engine import local_ray, ray_connect, ray_head
+from assay.engine.local_ray import LocalRay, patience
+from trainables.errors import InputError
+
+
+@pytest.mark.parametrize("name", sorted({*ray_head.INTERNALS, *ray_connect.INTERNALS}))
+def test_what_is_used_of_ray_without_its_promise_is_still_there(name: str) -> None:
+    module, _, attribute = name.rpartition(".")
+    try:
+        owner = importlib.import_module(module)
+    except ModuleNotFoundError:
+        above, _, inner = module.rpartition(".")
+        owner = getattr(importlib.import_module(above), inner)
+    assert hasattr(owner, attribute), f"Ray moved {name}"
+
+
+@pytest.mark.parametrize(
+    ("load", "cores", "seconds"), [(0.0, 2, 60.0), (2.0, 2, 60.0), (8.0, 2, 240.0), (100.0, 2, 600.0)]
+)
+def test_patience_grows_with_the_load_of_each_core_to_ten_minutes(
+    load: float, cores: int, seconds: float
+) -> None:
+    assert patience(load, cores) == seconds
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> list[str]:
+    return []
+
+
+def test_a_start_that_fails_is_tried_three_times_and_ends_in_one_sentence_with_the_load_and_the_way_out(
+    monkeypatch: pytest.MonkeyPatch, started: list[str]
+) -> None:
+    monkeypatch.setattr(local_ray, "_OBJECT_STORE_BYTES", 1)  # Ray refuses so small a store
+    with pytest.raises(
+        InputError, match=r"not in 3 tries .*The load is \d+ on \d+ core.*assay run STUDY --local"
+    ):
+        LocalRay.start(1, started.append)
+    assert len(started) == 3
+    assert not _folders(Path("/tmp"))
+
+
+def test_the_folder_is_closed_to_other_users_and_short_enough_for_a_socket_whatever_tmpdir_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path / ("long" * 30)))
+    folder = local_ray._new_folder()
+    try:
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert len(str(folder)) < 40
+    finally:
+        folder.rmdir()
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next_and_what_a_living_one_uses_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    living = LocalRay.start(1)
+    try:
+        left = local_ray._new_folder()
+        (left / "alive").touch()  # nobody holds its lock
+        other = local_ray._new_folder()
+        other.rmdir()
+        assert not left.exists()
+        assert living.folder.exists()
+    finally:
+        living.end()
+    assert not living.folder.exists()
+
+
+def _folders(base: Path) -> list[Path]:
+    return [folder for folder in base.glob("assay-ray-*") if folder.stat().st_mtime > time.time() - 1]
+
+
+def test_ray_listens_on_this_machine_alone() -> None:
+    import psutil
+
+    ray = LocalRay.start(1)
+    try:
+        family = [process for process in psutil.process_iter() if _session(process.pid) == ray.child.pid]
+        sockets = [
+            connection.laddr.ip
+            for process in family
+            for connection in process.net_connections("inet")
+            if connection.status == psutil.CONN_LISTEN
+        ]
+    finally:
+        ray.end()
+    assert len(sockets) >= 3
+    assert {address.removeprefix("::ffff:") for address in sockets} == {"127.0.0.1"}
+
+
+def _session(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return 0
