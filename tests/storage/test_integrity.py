@@ -180,6 +180,7 @@ PLANTED = [
     Planted("stages/*/0*/*.safetensors", deleted, "is gone"),
     Planted("stages/*/0*/*.safetensors", foreign, "stranger.bin does not belong there"),
     Planted("methods/*/blur.py", replaced("Blur", "Blurred"), "is not the code that its name says"),
+    Planted("methods/*/blur.py", deleted, "is not the code that its name says"),
     Planted("methods/*/blur.py", foreign, "stranger.bin does not belong there"),
     Planted("studies/staged/plan.parquet", cut, "is no table that can be read"),
     Planted("studies/staged/plan.parquet", emptied, "is empty"),

@@ -14,6 +14,7 @@ from assay.storage.lease import holder
 from assay.storage.record import Record
 from assay.storage.stage_store import stage_folder
 from assay.storage.store import Store
+from trainables.method_files import is_file_method
 
 __all__ = ["Findings", "check_storage"]
 
@@ -51,18 +52,21 @@ def check_storage(store: Store, study: str | None = None) -> Findings:
     wanted = begun | (finished.keys() & planned.ids)
     if study is not None:
         wanted &= {trial.id for trial in chosen.trials} if chosen is not None else finished.keys()
-    used: set[str] = set()
+    used, methods = set[str](), set[str]()  # by records: keys of stages, methods that are files
     for trial_id in sorted(wanted):
         witness = finished.get(trial_id)
         findings.damages += check_trial(store, trial_id, planned, witness=witness, running=bool(running))
-        _count(store, trial_id, findings, used)
+        record = store.record(trial_id) if trial_id.isalnum() else None
+        if isinstance(record, Record):
+            _count(store, record, findings)
+            used.update(stage.key for stage in record.stages)
+            methods.update(filter(is_file_method, [str(record.trial.get("trainable"))]))
     stages = _names(store, "stages")
     for key in sorted(stages if study is None else stages & used):
         findings.stages += store.exists(f"{stage_folder(key)}/done.json")
         findings.damages += check_stage(store, key, used=key in used, running=bool(running))
-    methods = _names(store, "methods")
-    for name in sorted(methods if chosen is None else methods & set(chosen.trainables)):
-        findings.damages += check_method(store, name)
+    for name in sorted(methods | _names(store, "methods") if study is None else methods):
+        findings.damages += check_method(store, name, used=name in methods)
     if not running:  # else somebody writes into it
         findings.damages += check_mirror(store)
     return findings
@@ -72,10 +76,7 @@ def _names(store: Store, folder: str) -> set[str]:
     return {name.removesuffix("/") for name in store.list(folder)}
 
 
-def _count(store: Store, trial_id: str, findings: Findings, used: set[str]) -> None:
-    record = store.record(trial_id) if trial_id.isalnum() else None
-    if isinstance(record, Record):
-        findings.records += 1
-        data = store.read_bytes(f"{store.trial(trial_id)}/record.json")
-        findings.without_checksum += without_checksum(data).checksum == "none"
-        used.update(stage.key for stage in record.stages)
+def _count(store: Store, record: Record, findings: Findings) -> None:
+    findings.records += 1
+    data = store.read_bytes(f"{store.trial(record.id)}/record.json")
+    findings.without_checksum += without_checksum(data).checksum == "none"

@@ -16,6 +16,7 @@ from assay.storage.integrity.damage import (
     check_named_files,
     paths_below,
     read_table,
+    set_aside_since,
 )
 from assay.storage.method_store import read_method
 from assay.storage.stage_store import StageRecord, stage_folder
@@ -67,8 +68,11 @@ def check_stage(store: Store, key: str, *, used: bool, running: bool) -> Iterato
         yield Damage(path, text, "making the stage would fail", "`assay run` begins it anew", (path,))
 
 
-def check_method(store: Store, name: str) -> Iterator[Damage]:
-    """The code of a method that is a file, against the hash in its name."""
+def check_method(store: Store, name: str, *, used: bool) -> Iterator[Damage]:
+    """The code of a method that is a file, against the hash in its name.
+
+    Of one that no record used (``used``) the code may be half there: the run that begins with it writes it.
+    """
     folder = f"methods/{name}"
     if not _METHOD.fullmatch(name):
         yield Damage(folder, "is no method", "nothing reads it", "nobody needs it", (folder,))
@@ -76,9 +80,12 @@ def check_method(store: Store, name: str) -> Iterator[Damage]:
     try:
         source = read_method(store, name)
     except InputError:
+        gone = not store.exists(folder)
+        if not used or (gone and set_aside_since(store, folder, folder)):
+            return
         cost = "its models neither predict nor are exported; scores of its trials stand"
         again = "`assay run` with the file as it was writes it again, and trains nothing"
-        yield Damage(folder, "is not the code that its name says", cost, again, (folder,))
+        yield Damage(folder, "is not the code that its name says", cost, again, () if gone else (folder,))
         return
     for file in [] if source.is_package else sorted(source.files)[1:]:  # a method of one file is its first
         path = f"{folder}/{file}"
