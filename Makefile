@@ -64,6 +64,7 @@ settings: .venv/.installed  ## write docs/settings.md anew: every setting of eve
 
 torture: .venv/.installed-dev  ## a hundred random kills of a fast study, then compare the results
 	@$(BIN)/python -m tests.e2e.torture
+	@ASSAY_POWER_CUTS=1 $(BIN)/python -m pytest -q tests/storage/test_power_cuts.py
 
 lock: .venv/.installed-dev  ## resolve requirements*.txt into locks/, with hashes, for Python 3.11 to 3.13
 	@bash locks/make.sh $(BIN)/uv
