@@ -1,6 +1,6 @@
 """The one evaluation loop: validation chooses the thresholds, test reports.
 
-``evaluate`` treats every method in the same way. It reads validation first and fixes both thresholds before
+The evaluation treats every method in the same way. It reads validation first and fixes both thresholds before
 the first test image is looked at:
 
 * image threshold: best F1 of image scores on validation labels;
@@ -19,8 +19,7 @@ number is interpolation.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -28,9 +27,8 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from trainables.contract import MeasuresErasure, Predictor, ShowsStages, StageMaps
+from trainables.contract import Predictor
 from trainables.data.samples import EvaluationData, ImageSet
 from trainables.data.tensors import images_to_tensor
 from trainables.heatmaps import Probe, choose_probes, maps_table
@@ -47,6 +45,7 @@ from trainables.metrics import (
     truth_at,
 )
 from trainables.pseudo_labels import PseudoLabels
+from trainables.scorer import ImageScorer, ModelScorer, Scores
 from trainables.stage_maps import PIXELS_AT_ONCE, StageMapScores, StageScores
 
 __all__ = [
@@ -55,6 +54,7 @@ __all__ = [
     "ChosenThresholds",
     "Evaluation",
     "evaluate",
+    "evaluate_scorer",
     "image_scores",
     "measure_labels",
 ]
@@ -132,15 +132,8 @@ class _Pass:
 
 class _Batch(NamedTuple):
     start: int
-    images: list[NDArray[np.uint8]]
-    shown_BCHW: Tensor  # the same on the device
-    scores: NDArray[np.float64]  # B
-    heatmaps: NDArray[np.float32]  # B × H × W
-    stages: Mapping[str, Tensor]  # of a model that shows them, where they are asked for
-    seconds: float
-
-
-_Ask = Callable[[Tensor], StageMaps]
+    images: Sequence[NDArray[np.uint8]]
+    answer: Scores
 
 
 def evaluate(
@@ -153,12 +146,25 @@ def evaluate(
     seed: int,
     known: Collection[str] = (),
 ) -> Evaluation:
+    """Evaluate a model of this process, which lies on ``device``: see :func:`evaluate_scorer`."""
+    model = ModelScorer(predictor, device)
+    return evaluate_scorer(model, data, batch=batch, probes=probes, seed=seed, known=known)
+
+
+def evaluate_scorer(
+    model: ImageScorer,
+    data: EvaluationData,
+    *,
+    batch: int,
+    probes: int,
+    seed: int,
+    known: Collection[str] = (),
+) -> Evaluation:
     """Evaluate a model: thresholds from ``data.validation``, everything else from ``data.test``.
 
     Args:
-        predictor: The model, on ``device``.
+        model: The trained model, in this process (:class:`ModelScorer`) or in another.
         data: Validation (or None) and test images.
-        device: Where images are sent.
         batch: Images per prediction.
         probes: Number of test images whose heatmap is kept.
         seed: Seed of the repeat: it alone decides which test images are probes.
@@ -169,23 +175,23 @@ def evaluate(
     """
     validation = None
     if data.validation is not None and len(data.validation):
-        validation = _evaluate_images(predictor, data.validation, device, batch)
+        validation = _evaluate_images(model, data.validation, batch)
     thresholds, notes = _choose_thresholds(validation)
 
-    stage_maps = StageMapScores(seed, known) if isinstance(predictor, ShowsStages) else None
+    stage_maps = StageMapScores(seed, known) if model.shows_stages else None
     keep = choose_probes(data.test, probes, seed)
-    test = _evaluate_images(predictor, data.test, device, batch, keep=keep, stage_maps=stage_maps)
+    test = _evaluate_images(model, data.test, batch, keep=keep, stage_maps=stage_maps)
     # Where stages were asked for as well, test images do not tell what a prediction takes.
     timed = (
         test
         if stage_maps is None
-        else validation or _evaluate_images(predictor, _first(data.test, 3 * batch), device, batch)
+        else validation or _evaluate_images(model, _first(data.test, 3 * batch), batch)
     )
     metrics = test.metrics(thresholds)
     return Evaluation(
         metrics=_defined(metrics),
         undefined={name: value.reason for name, value in metrics.items() if isinstance(value, Undefined)},
-        validation=_chosen_by(predictor, validation, thresholds, device, batch) if validation else {},
+        validation=_chosen_by(model, validation, thresholds, batch) if validation else {},
         thresholds=thresholds,
         predictions=_predictions(test, thresholds),
         maps=maps_table(list(test.kept.values()), thresholds.pixel),
@@ -205,7 +211,8 @@ def image_scores(
     Raises:
         FloatingPointError: If a score or heatmap is not within [0, 1]: the model has diverged.
     """
-    scores = [part.scores for part in _predict(_asking(predictor), images, device, batch)]
+    model = ModelScorer(predictor, device)
+    scores = [part.answer.scores for part in _predict(model, images, batch)]
     return np.concatenate(scores) if scores else np.empty(0)
 
 
@@ -238,56 +245,29 @@ def measure_labels(labels: PseudoLabels, images: ImageSet) -> StageScores | None
     return StageScores(labels.name, "train", _defined(count_metrics(of_images)))
 
 
-def _asking(predictor: Predictor) -> _Ask:
-    """For the answer alone."""
-
-    def ask(images_BCHW: Tensor) -> StageMaps:
-        with torch.inference_mode():
-            return StageMaps(predictor.predict(images_BCHW), {})
-
-    return ask
-
-
-def _asking_for_stages(predictor: ShowsStages, known: Collection[str]) -> _Ask:
-    """For the answer and all that led to it."""
-
-    def ask(images_BCHW: Tensor) -> StageMaps:
-        with torch.no_grad():
-            return predictor.predict_stages(images_BCHW, known)
-
-    return ask
-
-
 def _first(images: ImageSet, count: int) -> ImageSet:
     """The first of ``images``, without their masks."""
     return ImageSet(images.ids[:count], images.labels[:count], images.images, {})
 
 
-def _predict(ask: _Ask, images: ImageSet, device: torch.device, batch: int) -> Iterator[_Batch]:
+def _predict(
+    model: ImageScorer, images: ImageSet, batch: int, known: Collection[str] | None = None
+) -> Iterator[_Batch]:
     for start in range(0, len(images), batch):
         ids = images.ids[start : start + batch]
         arrays = [images.images[i] for i in ids]
-        began = time.perf_counter()
-        shown_BCHW = images_to_tensor(arrays, device)
-        prediction, stages = ask(shown_BCHW)
-        scores = prediction.score.double().cpu().numpy()
-        heatmaps = prediction.heatmap.float().cpu().numpy()
-        seconds = time.perf_counter() - began
-        expected = (len(ids), *arrays[0].shape[:2])
-        assert scores.shape == expected[:1], f"scores of shape {scores.shape}, contract: {expected[:1]}"
-        assert heatmaps.shape == expected, f"heatmaps of shape {heatmaps.shape}, contract: {expected}"
-        for sample, score, heatmap in zip(ids, scores, heatmaps, strict=True):
+        answer = model.score(arrays, known)
+        for sample, score, heatmap in zip(ids, answer.scores, answer.heatmaps, strict=True):
             if not (0 <= score <= 1 and heatmap.min() >= 0 and heatmap.max() <= 1):
                 raise FloatingPointError(
                     f"score or heatmap of {sample} is not within [0, 1] (score {score:g}): the model diverged"
                 )
-        yield _Batch(start, arrays, shown_BCHW, scores, heatmaps, stages, seconds)
+        yield _Batch(start, arrays, answer)
 
 
 def _evaluate_images(
-    predictor: Predictor,
+    model: ImageScorer,
     images: ImageSet,
-    device: torch.device,
     batch: int,
     *,
     keep: tuple[int, ...] = (),
@@ -295,16 +275,15 @@ def _evaluate_images(
 ) -> _Pass:
     images_pass = _Pass(images, np.empty(len(images)), np.empty(len(images)))
     durations: list[tuple[int, float]] = []
-    ask = _asking(predictor)
-    if stage_maps is not None and isinstance(predictor, ShowsStages) and len(images):
-        ask = _asking_for_stages(predictor, stage_maps.known)
+    if stage_maps is not None and len(images):
         height, width = images.images[images.ids[0]].shape[:2]
         batch = min(batch, max(1, PIXELS_AT_ONCE // (height * width)))
-    for part in _predict(ask, images, device, batch):
-        durations.append((len(part.scores), part.seconds))
-        indices = range(part.start, part.start + len(part.scores))
-        truths = [_truth(images, i, (part.heatmaps.shape[1], part.heatmaps.shape[2])) for i in indices]
-        for i, score, heatmap, truth in zip(indices, part.scores, part.heatmaps, truths, strict=True):
+    for part in _predict(model, images, batch, None if stage_maps is None else stage_maps.known):
+        scores, heatmaps = part.answer.scores, part.answer.heatmaps
+        durations.append((len(scores), part.answer.seconds))
+        indices = range(part.start, part.start + len(scores))
+        truths = [_truth(images, i, (heatmaps.shape[1], heatmaps.shape[2])) for i in indices]
+        for i, score, heatmap, truth in zip(indices, scores, heatmaps, truths, strict=True):
             images_pass.scores[i], images_pass.maxima[i] = score, heatmap.max()
             if truth is not None:
                 images_pass.with_truth.append(i)
@@ -322,7 +301,8 @@ def _evaluate_images(
                 )
         if stage_maps is not None:
             samples = [images.ids[i] for i in indices]
-            stage_maps.add(part.shown_BCHW, part.stages, samples, truths, [i in keep for i in indices])
+            shown_BCHW = images_to_tensor(part.images, model.device)
+            stage_maps.add(shown_BCHW, part.answer.stages, samples, truths, [i in keep for i in indices])
     warm = durations[1:] or durations  # the first batch pays for allocation and kernel selection
     images_pass.seconds_per_image = sum(seconds for _, seconds in warm) / max(1, sum(n for n, _ in warm))
     return images_pass
@@ -363,19 +343,18 @@ def _choose_thresholds(validation: _Pass | None) -> tuple[ChosenThresholds, list
 
 
 def _chosen_by(
-    predictor: Predictor, validation: _Pass, thresholds: ChosenThresholds, device: torch.device, batch: int
+    model: ImageScorer, validation: _Pass, thresholds: ChosenThresholds, batch: int
 ) -> dict[str, float]:
     """Metrics on validation, with the proxies that a model offers: what a search may choose by."""
     metrics = _defined(validation.metrics(thresholds))
     images = validation.images
     positives = np.flatnonzero(images.labels).tolist()
-    if not isinstance(predictor, MeasuresErasure) or not positives or "image_ap" not in metrics:
+    if not model.measures_erasure or not positives or "image_ap" not in metrics:
         return metrics
     drops: list[float] = []
     for start in range(0, len(positives), batch):
         arrays = [images.images[images.ids[i]] for i in positives[start : start + batch]]
-        with torch.no_grad():
-            drops += predictor.erasure_drops(images_to_tensor(arrays, device)).tolist()
+        drops += model.erasure_drops(arrays)
     erasure = Erasure(np.array(drops), metrics["image_ap"])
     return metrics | {name: proxy.compute(erasure) for name, proxy in PROXIES.items()}
 
