@@ -1,0 +1,98 @@
+"""Answers of a trained model to a batch of images: what the evaluation asks for, wherever the model is.
+
+The evaluation holds masks, the model never does. So a model may live in another process, which is given
+images and returns numbers (the engine does that): it is an :class:`ImageScorer` there too.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainables.contract import MeasuresErasure, Predictor, ShowsStages, StageMaps
+from trainables.data.tensors import images_to_tensor
+
+__all__ = ["ImageScorer", "ModelScorer", "Scores"]
+
+
+class Scores(NamedTuple):
+    """Answer to a batch of B images of H × W pixels."""
+
+    scores: NDArray[np.float64]  # B
+    heatmaps: NDArray[np.float32]  # B × H × W
+    stages: Mapping[str, Tensor]  # of a model that shows them, where they were asked for
+    seconds: float  # that the answer took, from bytes on the host to numbers on the host
+
+
+class ImageScorer(Protocol):
+    """A trained model that is given images and returns numbers."""
+
+    @property
+    def shows_stages(self) -> bool:
+        """True where it can show the stages on the way to its answer."""
+        ...
+
+    @property
+    def measures_erasure(self) -> bool:
+        """True where it can paint over what it shows and look again."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the stages that it shows."""
+        ...
+
+    def score(self, images: Sequence[NDArray[np.uint8]], known: Collection[str] | None = None) -> Scores:
+        """Score images of one size (H × W × C each); stages but those ``known``, none of them if None."""
+        ...
+
+    def erasure_drops(self, images: Sequence[NDArray[np.uint8]]) -> list[float]:
+        """Falls of p(defect) when what the model shows in an image is painted over, in [−1, 1] each."""
+        ...
+
+
+class ModelScorer:
+    """A predictor of this process as an :class:`ImageScorer`."""
+
+    def __init__(self, predictor: Predictor, device: torch.device) -> None:
+        """``predictor`` lies on ``device``."""
+        self.device = device
+        self._predictor = predictor
+
+    @property
+    def shows_stages(self) -> bool:
+        return isinstance(self._predictor, ShowsStages)
+
+    @property
+    def measures_erasure(self) -> bool:
+        return isinstance(self._predictor, MeasuresErasure)
+
+    def score(self, images: Sequence[NDArray[np.uint8]], known: Collection[str] | None = None) -> Scores:
+        start = time.perf_counter()
+        prediction, stages = self._ask(images_to_tensor(images, self.device), known)
+        scores = prediction.score.double().cpu().numpy()
+        heatmaps = prediction.heatmap.float().cpu().numpy()
+        seconds = time.perf_counter() - start
+        expected = (len(images), *images[0].shape[:2])
+        assert scores.shape == expected[:1], f"scores of shape {scores.shape}, contract: {expected[:1]}"
+        assert heatmaps.shape == expected, f"heatmaps of shape {heatmaps.shape}, contract: {expected}"
+        return Scores(scores, heatmaps, stages, seconds)
+
+    def erasure_drops(self, images: Sequence[NDArray[np.uint8]]) -> list[float]:
+        assert isinstance(self._predictor, MeasuresErasure), "asked of models that measure it"
+        with torch.no_grad():
+            return self._predictor.erasure_drops(images_to_tensor(images, self.device)).tolist()
+
+    def _ask(self, images_BCHW: Tensor, known: Collection[str] | None) -> StageMaps:
+        if known is None:
+            with torch.inference_mode():
+                return StageMaps(self._predictor.predict(images_BCHW), {})
+        assert isinstance(self._predictor, ShowsStages), "stages are asked of models that show them"
+        with torch.no_grad():
+            return self._predictor.predict_stages(images_BCHW, known)
