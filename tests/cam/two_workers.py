@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 from safetensors.torch import save_file
 
+from assay.engine.journal import StorageJournal
 from assay.engine.train_run import TrainRun
 from assay.storage import Environment, Store
 from assay.study import Trial
@@ -46,7 +47,8 @@ def main(rank: int, world_size: int, folder: Path) -> None:
     )
     attempt = store.begin_attempt("0" * 16, Environment())
     device = torch.device("cpu")
-    run = TrainRun(trial, "two", store, attempt, device=device, rank=rank, world_size=world_size)
+    journal = StorageJournal(trial, store, attempt, rank=rank, world_size=world_size)
+    run = TrainRun(journal, seed=0, fold=None, device=device, rank=rank, world_size=world_size)
     pull = Pull(0.5)
     net = train_classifier(config, tiny_data(count=5), run, [pull])  # the last batch: two and two
     out = folder / f"rank{rank}"
@@ -54,7 +56,7 @@ def main(rank: int, world_size: int, folder: Path) -> None:
     tensors = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
     tensors |= {f"pull.{name}": tensor for name, tensor in pull.state_dict().items()}
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, out / "weights.safetensors")
-    (out / "seen.json").write_text(json.dumps({"history": run.history, "samples": run.samples}))
+    (out / "seen.json").write_text(json.dumps({"history": journal.history, "samples": run.samples}))
 
 
 if __name__ == "__main__":

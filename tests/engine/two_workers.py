@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.distributed as dist
 
+from assay.engine.journal import StorageJournal
 from assay.engine.train_run import TrainRun
 from assay.storage import Environment, Store
 from assay.study import Trial
@@ -26,12 +28,10 @@ POSITIVES = 5  # an epoch shows each once and as many normal images: ten images,
 class _Noted(TrainRun):
     """Notes the positions that this rank was given, batch by batch."""
 
-    def __init__(self, *arguments: object, **named: object) -> None:
-        super().__init__(*arguments, **named)  # type: ignore[arg-type]
-        self.parts: list[list[int]] = []
+    parts: list[list[int]]
 
-    def shard(self, batch: object) -> object:  # type: ignore[override]
-        part = super().shard(batch)  # type: ignore[arg-type]
+    def shard(self, batch: Sequence[int]) -> Sequence[int]:
+        part = super().shard(batch)
         self.parts.append([int(i) for i in part])
         return part
 
@@ -46,14 +46,14 @@ def main(rank: int, world_size: int, folder: Path) -> None:
     ).resolved("cpu")
     store = Store(folder)
     attempt = store.begin_attempt("0" * 16, Environment())
-    run = _Noted(
-        _trial(config), "two", store, attempt, device=torch.device("cpu"), rank=rank, world_size=world_size
-    )
+    journal = StorageJournal(_trial(config), store, attempt, rank=rank, world_size=world_size)
+    run = _Noted(journal, seed=0, fold=None, device=torch.device("cpu"), rank=rank, world_size=world_size)
+    run.parts = []
     predictor = TRAINABLE.fit(config, _data(), run)
     out = folder / f"rank{rank}of{world_size}"
     out.mkdir()
     predictor.save(out)
-    (out / "parts.json").write_text(json.dumps({"parts": run.parts, "history": run.history}))
+    (out / "parts.json").write_text(json.dumps({"parts": run.parts, "history": journal.history}))
 
 
 def _data() -> TrainingData:

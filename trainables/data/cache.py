@@ -7,13 +7,16 @@ content; a file that is cut short or is not what its name says is built again.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
+import mmap
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +34,7 @@ __all__ = ["ArrowImages", "open_images"]
 _LAYOUT = 1  # raised when the same images give other bytes
 _BATCH_BYTES = 16 << 20  # pixels held in memory while building
 _KEY = b"assay.images"
+_MAP_FIXED = 0x10  # sys/mman.h: at this address, in the place of what is mapped there
 
 
 class ArrowImages:
@@ -43,6 +47,7 @@ class ArrowImages:
             pa.ArrowInvalid: If it is not a whole Arrow file of images of this shape.
         """
         self.path = path
+        self.shape = shape
         with pa.ipc.open_file(pa.memory_map(str(path))) as reader:
             self.key = (reader.schema.metadata or {}).get(_KEY, b"").decode()
             batches = [reader.get_batch(index) for index in range(reader.num_record_batches)]
@@ -62,6 +67,26 @@ class ArrowImages:
 
     def __len__(self) -> int:
         return len(self._place)
+
+    def only(self, samples: Iterable[str]) -> Self:
+        """Forget all images but ``samples``: their pages leave this process, for good.
+
+        What a page holds beside an image that stays, less than 4 KiB of its neighbour, stays with it.
+
+        Raises:
+            OSError: If the kernel refuses, which it does from some 60,000 separate runs of images on.
+        """
+        stays = {sample: self._place[sample] for sample in samples}
+        kept = [np.zeros(len(pixels), dtype=np.bool_) for pixels in self._pixels]
+        for number, index in stays.values():
+            kept[number][index] = True
+        for pixels, marks in zip(self._pixels, kept, strict=True):
+            edges = np.flatnonzero(np.diff(np.concatenate([[True], marks, [True]]).astype(np.int8)))
+            size = pixels.nbytes // max(1, len(pixels))
+            for first, end in edges.reshape(-1, 2).tolist():
+                _forget(pixels.ctypes.data + first * size, (end - first) * size)
+        self._place = stays
+        return self
 
 
 def open_images(
@@ -95,6 +120,21 @@ def open_images(
                     _build(unfinished, manifest, shape, key, progress)
                 images = ArrowImages(path, shape)
     return images
+
+
+def _forget(address: int, size: int) -> None:
+    """Lay empty pages over the whole pages of a mapping."""
+    start = -(-address // mmap.PAGESIZE) * mmap.PAGESIZE
+    end = (address + size) // mmap.PAGESIZE * mmap.PAGESIZE
+    if end <= start:
+        return
+    kernel = ctypes.CDLL(None, use_errno=True)
+    kernel.mmap.restype = ctypes.c_void_p
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_FIXED
+    arguments = (ctypes.c_void_p(start), ctypes.c_size_t(end - start), mmap.PROT_READ, flags, -1, 0)
+    if kernel.mmap(*arguments) != start:
+        number = ctypes.get_errno()
+        raise OSError(number, f"images cannot be taken out of this process: {os.strerror(number)}")
 
 
 def _open(path: Path, shape: tuple[int, int, int], key: str, count: int) -> ArrowImages | None:

@@ -7,7 +7,7 @@ supervision gets the former only, so no slip of code can read a mask that the st
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -78,6 +78,11 @@ class TrainingData:
     train: ImageSet
     validation: ImageSet | None
     supervision: Supervision
+
+    def with_images(self, images: ImageSource) -> TrainingData:
+        """The same data with their images from elsewhere."""
+        validation = None if self.validation is None else replace(self.validation, images=images)
+        return replace(self, train=replace(self.train, images=images), validation=validation)
 
 
 @dataclass(frozen=True, eq=False)

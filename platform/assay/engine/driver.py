@@ -132,7 +132,7 @@ class PackDriver(tune.Trainable):
         self._trainer = PackTrainer(
             train_packs,
             train_loop_config={**self._config, "driver_pid": os.getpid()},
-            torch_config=TorchConfig(backend=_backend(pack)),
+            torch_config=TorchConfig(backend="gloo"),  # for words: training processes meet on their own
             scaling_config=train.ScalingConfig(
                 num_workers=pack.workers, use_gpu=pack.gpus > 0, resources_per_worker=per_worker
             ),
@@ -200,8 +200,3 @@ class PackDriver(tune.Trainable):
         self._refuse_other_program()
         self._look()
         return {**self._report(), "done": True, COMPLETE: True}
-
-
-def _backend(pack: Pack) -> str:
-    """NCCL wants a GPU for each rank; workers that share one exchange through gloo."""
-    return "nccl" if pack.gpus >= 1 or (pack.gpus and pack.workers == 1) else "gloo"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from math import ceil
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel
 
@@ -26,6 +26,7 @@ from assay.study.stage_graph import shared_first, stage_graph
 
 __all__ = [
     "Content",
+    "Limits",
     "Pack",
     "StageTask",
     "make_packs",
@@ -38,6 +39,13 @@ __all__ = [
 _LARGEST_AUTO_PACK = 10
 _SHARES = 2  # of what is left, per slot: nobody knows what a trial takes, and the last packs are small then
 _STAGE_PACKS = 4  # per slot, for the same reason
+
+
+class Limits(NamedTuple):
+    """Time that a training may take."""
+
+    hours: float | None  # in all
+    silent_minutes: float | None  # without a sign of life: a step, an epoch, a stage, a scored batch
 
 
 class StageTask(BaseModel, frozen=True, extra="forbid"):
@@ -70,6 +78,7 @@ class Pack(BaseModel, frozen=True, extra="forbid"):
     resource: Literal["repeats", "epochs", "none"]  # what a pruner counts; none: it does not see this pack
     data_root: str | None
     cache: str
+    limits: Limits = Limits(None, None)  # of each training
     program: dict[str, str] = {}  # what each worker's must be (`versions.program`); empty: not compared
     trainables: tuple[str, ...] = ()  # all methods of the study, whose program it is
     fence: FenceNote | None = None  # the lease under which its trials are recorded

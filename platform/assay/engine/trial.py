@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import socket
 import tempfile
 import time
+import traceback
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,16 +19,18 @@ import pyarrow.parquet as pq
 import torch
 import torch.distributed as dist
 
+from assay.engine.fitting.job import MODEL_FOLDER, FitJob
+from assay.engine.fitting.process import MethodError
+from assay.engine.fitting.trainer import Trained, Trainer, TrainHere
+from assay.engine.journal import StagesJournal, StorageJournal
 from assay.engine.packs import Pack, StageTask
 from assay.engine.stage_score_cache import StageScoreCache
-from assay.engine.train_run import TrainRun, collective
+from assay.engine.train_run import collective
 from assay.engine.versions import source_version
 from assay.engine.worker_stages import StageSite, TrialStages
 from assay.storage import Attempt, Environment, Result, StageResult, Store, Worker
 from assay.storage.record import Thresholds
 from assay.study import Trial
-from trainables.catalogue import find_trainable
-from trainables.contract import Predictor, TrainableConfig, seed_for
 from trainables.data import (
     Manifest,
     Split,
@@ -40,16 +42,16 @@ from trainables.data import (
     open_images,
     open_manifest,
 )
-from trainables.data.samples import EvaluationData, ImageSet, ImageSource, TrainingData
+from trainables.data.cache import ArrowImages
+from trainables.data.samples import EvaluationData, ImageSet, TrainingData
 from trainables.errors import InputError
-from trainables.evaluate import Evaluation, evaluate, measure_labels
-from trainables.memory import peak_memory_mb
+from trainables.evaluate import Evaluation, evaluate_scorer, measure_labels
 from trainables.metrics import Undefined
 from trainables.pseudo_labels import PseudoLabels
 from trainables.size_floor import size_only_ap
 from trainables.stage_maps import StageScores
 
-__all__ = ["PackSite", "Timer", "fit_and_evaluate", "make_stage"]
+__all__ = ["PackSite", "Timer", "fit_and_evaluate", "make_stage", "trace_of"]
 
 _PREDICTION_BATCH = 16
 
@@ -80,14 +82,14 @@ class PackSite:
     node: str
     driver_pid: int
     device: torch.device
+    trainer: Trainer = TrainHere()
 
     @property
     def host(self) -> str:
         return socket.gethostname()
 
-    def environment(self, workers: tuple[Worker, ...] = ()) -> Environment:
+    def environment(self, workers: tuple[Worker, ...] = (), trained: Trained | None = None) -> Environment:
         """Describe where this trial runs and with what."""
-        peak = peak_memory_mb(self.device)
         version = source_version()
         return Environment(
             node=self.node,
@@ -101,92 +103,140 @@ class PackSite:
             versions=dict(version.packages),
             source_hash=version.source,
             commit=version.commit,
-            peak_memory_mb=round(peak, 1),
+            peak_memory_mb=None if trained is None else round(trained.peak_memory_mb, 1),
+            confined_by="" if trained is None else trained.confined_by,
         )
 
-    @property
-    def stage_site(self) -> StageSite:
-        """This worker, as one that makes stages."""
+    def stage_site(self, scratch: Path) -> StageSite:
+        """This worker, as one that makes stages in ``scratch``."""
         return StageSite(
-            study=self.pack.study,
             store=self.store,
             cache=Path(self.pack.cache),
-            device=self.device,
+            scratch=scratch,
             rank=self.rank,
             world_size=self.world_size,
             environment=self.environment,
         )
 
-    def worker(self, run: TrainRun, weights: str | None) -> Worker:
+    def worker(self, trained: Trained) -> Worker:
         return Worker(
             rank=self.rank,
             pid=os.getpid(),
             node=self.node,
-            shard_hash=run.shard_hash,
-            samples=run.samples,
-            weights_hash=weights,
+            shard_hash=trained.shard_hash,
+            samples=trained.samples,
+            weights_hash=trained.weights,
         )
 
 
 def make_stage(task: StageTask, site: PackSite) -> None:
     """Make one stage, and before it those that it reads where nobody has made them."""
-    stages = TrialStages(task.trial, site.stage_site)
-    needs = [need.stage for need in stages.needs.values()]
-    wanted = {task.name}
-    for stage in reversed(needs):  # each comes after those that it reads
-        if stage.name in wanted:
-            wanted |= set(stage.after)
-    trainable = find_trainable(task.trial.trainable)
-    torch.manual_seed(seed_for(task.trial.seed, task.trial.fold, "torch") % 2**63)
-    config = trainable.Config.model_validate(task.trial.config)
-    training = _TrialData.open(task.trial, config, site).training()
-    for stage in needs:
-        if stage.name in wanted:
-            stages.folder(stage, training, lambda line: None)
+    with tempfile.TemporaryDirectory(prefix="assay-") as folder:
+        scratch = Path(folder)
+        stages = TrialStages(task.trial, site.stage_site(scratch))
+        wanted = {task.name}
+        for need in reversed(stages.needs.values()):  # each comes after those that it reads
+            if need.stage.name in wanted:
+                wanted |= set(need.stage.after)
+        data = _TrialData.open(task.trial, site)
+        job = _job(task.trial, data.training(), site, scratch, stages=frozenset(wanted))
+        journal = StagesJournal(task.trial, site.store, Attempt(1, "", ""), stages=stages)
+        try:
+            with site.trainer.train(job, data.images, journal):
+                pass
+        except Exception as error:
+            stages.fail(trace_of(error))
+            raise
 
 
 def fit_and_evaluate(
-    trial: Trial, site: PackSite, run: TrainRun, attempt: Attempt, *, stages: TrialStages, timer: Timer
+    trial: Trial,
+    site: PackSite,
+    attempt: Attempt,
+    *,
+    journal: StorageJournal,
+    stages: TrialStages,
+    timer: Timer,
+    scratch: Path,
 ) -> dict[str, Any]:
-    """Train, evaluate and write the attempt's files; returns what the record says of it."""
-    torch.manual_seed(seed_for(trial.seed, trial.fold, "torch") % 2**63)  # for libraries without a generator
-    trainable = find_trainable(trial.trainable)
-    config = trainable.Config.model_validate(trial.config)
-    run.note(f"trial {trial.id}: {trial.cell}, seed {trial.seed}, fold {trial.fold}, pid {os.getpid()}")
+    """Train, evaluate and write the attempt's files; returns what the record says of it.
+
+    Args:
+        trial: Not recorded yet.
+        site: This worker.
+        attempt: Under which files are written.
+        journal: The attempt's.
+        stages: Of this trial.
+        timer: Takes the seconds of each part.
+        scratch: Empty folder, gone afterwards.
+    """
+    journal.note(f"trial {trial.id}: {trial.cell}, seed {trial.seed}, fold {trial.fold}, pid {os.getpid()}")
     with timer.part("data"):
-        data = _TrialData.open(trial, config, site)
+        data = _TrialData.open(trial, site)
         training, evaluation = data.training(), data.evaluation()
-    with timer.part("train"):
-        predictor = trainable.fit(config, training, run).to(site.device)
-    with tempfile.TemporaryDirectory(prefix="assay-") as scratch, timer.part("finish"):
-        weights = _save_model(predictor, Path(scratch))
-        workers = _gather(site.worker(run, weights), site)
-        if site.rank:
-            return {}
-        with timer.part("evaluate"):
-            probes, needs = site.pack.probes, stages.needs.values()
-            stage_scores = StageScoreCache(site.store, needs, evaluation.test, probes)
-            report = evaluate(
-                predictor,
-                evaluation,
-                device=site.device,
-                batch=_PREDICTION_BATCH,
-                probes=probes,
-                seed=trial.seed,
-                known=stage_scores.known,
-            )
-            report = stage_scores.complete(report)
-            report = _with_size_floor(report, training, evaluation, trial.seed)
-            report = _with_labels(report, stages.folders.values(), data)
-        run.note(f"{site.pack.primary} {report.metrics.get(site.pack.primary, float('nan')):.4f}")
-        files = _write_files(site, attempt, run, report, Path(scratch))
+    job = _job(trial, training, site, scratch)
+    with ExitStack() as stack:
+        with timer.part("train"):
+            trained = stack.enter_context(site.trainer.train(job, data.images, journal))
+        with timer.part("finish"):
+            workers = _gather(site.worker(trained), site)
+            if site.rank:
+                return {}
+            with timer.part("evaluate"):
+                report = _evaluate(trained, evaluation, site, stages, trial.seed)
+                report = _with_size_floor(report, training, evaluation, trial.seed)
+                report = _with_labels(report, stages.folders.values(), data)
+            primary = site.pack.primary
+            journal.note(f"{primary} {report.metrics.get(primary, float('nan')):.4f}")
+            files = _write_files(site, attempt, journal, report, scratch / MODEL_FOLDER)
+    report = replace(report, notes=(*report.notes, *trained.notes))
     timer.seconds["predict_per_image"] = report.seconds_per_image
     return {
         "status": "finished",
-        "result": _result(training, evaluation, report, weights, len(run.history)),
-        "environment": site.environment(workers),
+        "result": _result(training, evaluation, report, trained.weights, len(journal.history)),
+        "environment": site.environment(workers, trained),
         "files": files,
     }
+
+
+def trace_of(error: BaseException) -> str:
+    """The traceback of ``error``, of a method's process the one there."""
+    return error.trace if isinstance(error, MethodError) else "".join(traceback.format_exception(error))
+
+
+def _job(
+    trial: Trial, data: TrainingData, site: PackSite, scratch: Path, stages: frozenset[str] | None = None
+) -> FitJob:
+    return FitJob(
+        trainable=trial.trainable,
+        config=trial.config,
+        data=data,
+        seed=trial.seed,
+        fold=trial.fold,
+        device=site.device,
+        threads=site.pack.cpus,
+        rank=site.rank,
+        world_size=site.world_size,
+        scratch=scratch,
+        stages=stages,
+    )
+
+
+def _evaluate(
+    trained: Trained, evaluation: EvaluationData, site: PackSite, stages: TrialStages, seed: int
+) -> Evaluation:
+    assert trained.model is not None, "a trial trains a model"
+    probes = site.pack.probes
+    stage_scores = StageScoreCache(site.store, stages.needs.values(), evaluation.test, probes)
+    report = evaluate_scorer(
+        trained.model,
+        evaluation,
+        batch=_PREDICTION_BATCH,
+        probes=probes,
+        seed=seed,
+        known=stage_scores.known,
+    )
+    return stage_scores.complete(report)
 
 
 @dataclass(frozen=True)
@@ -196,10 +246,10 @@ class _TrialData:
     manifest: Manifest
     split: Split
     supervision: Supervision
-    images: ImageSource
+    images: ArrowImages
 
     @classmethod
-    def open(cls, trial: Trial, config: TrainableConfig, site: PackSite) -> _TrialData:
+    def open(cls, trial: Trial, site: PackSite) -> _TrialData:
         """Find them; the data must be what the plan was made from."""
         root = Path(site.pack.data_root) if site.pack.data_root else None
         cache = Path(site.pack.cache)
@@ -211,7 +261,8 @@ class _TrialData:
                 "on every node, or plan anew."
             )
         split = make_split(manifest, trial.data, trial.supervision, trial.seed, trial.fold)
-        images = open_images(manifest, config.image_size, config.channels, cache)
+        height, width = trial.config["image_size"]
+        images = open_images(manifest, (height, width), trial.config["channels"], cache)
         return cls(manifest, split, trial.supervision, images)
 
     def training(self) -> TrainingData:
@@ -277,12 +328,6 @@ def _result(
     )
 
 
-def _save_model(predictor: Predictor, folder: Path) -> str:
-    """Write the model into ``folder``; returns the sha256 of its weights."""
-    predictor.save(folder)
-    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-
-
 def _gather(worker: Worker, site: PackSite) -> tuple[Worker, ...]:
     if site.world_size == 1:
         return (worker,)
@@ -293,11 +338,13 @@ def _gather(worker: Worker, site: PackSite) -> tuple[Worker, ...]:
 
 
 def _write_files(
-    site: PackSite, attempt: Attempt, run: TrainRun, report: Evaluation, model: Path
+    site: PackSite, attempt: Attempt, journal: StorageJournal, report: Evaluation, model: Path
 ) -> dict[str, str]:
     """Write the attempt's files; returns their sha256 by path below the trial's folder."""
-    names = dict.fromkeys(name for row in run.history for name in row)  # not every epoch logs every metric
-    curve = pa.table({name: [row.get(name) for row in run.history] for name in names})
+    names = dict.fromkeys(
+        name for row in journal.history for name in row
+    )  # not every epoch logs every metric
+    curve = pa.table({name: [row.get(name) for row in journal.history] for name in names})
     parts = {
         "curve.parquet": _parquet(curve),
         "predictions.parquet": _parquet(report.predictions),

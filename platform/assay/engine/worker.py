@@ -11,8 +11,8 @@ from __future__ import annotations
 import logging
 import socket
 import tempfile
+import textwrap
 import time
-import traceback
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,9 +21,12 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from assay.engine.fitting.process import DiedError, FitServer, MethodError, OverdueError
+from assay.engine.fitting.trainer import TrainApart
+from assay.engine.journal import StorageJournal
 from assay.engine.packs import Pack, StageTask
-from assay.engine.train_run import Stopped, TrainRun, collective
-from assay.engine.trial import PackSite, Timer, fit_and_evaluate, make_stage
+from assay.engine.train_run import Stopped, collective
+from assay.engine.trial import PackSite, Timer, fit_and_evaluate, make_stage, trace_of
 from assay.engine.versions import differences
 from assay.engine.worker_stages import TrialStages
 from assay.storage import Attempt, AttemptStart, Record, Store
@@ -32,12 +35,13 @@ from assay.storage.method_store import load_methods
 from assay.study import Trial
 from trainables.data.atomic import why_unusable
 from trainables.errors import Diverged, InputError, StorageError
-from trainables.memory import forget_peak_memory
 
-__all__ = ["MAX_ATTEMPTS", "train_packs", "train_trials"]
+__all__ = ["MAX_ATTEMPTS", "train_packs", "train_trials", "trainer_of"]
 
 MAX_ATTEMPTS = 4  # a trial is tried again three times before it is failed
+_OVERDUE_ATTEMPTS = 2  # a trial that took too long is tried once more
 _ERROR_CHARACTERS = 4000
+_REASON_CHARACTERS = 1000
 _LOOK_SECONDS = 0.1  # between two looks for the next pack; an object store is asked less often
 _STORE_LOOK_SECONDS = 1.0
 
@@ -56,23 +60,30 @@ def train_packs(config: dict[str, Any]) -> None:
 
     store = Store(config["storage"], PATIENCE_SECONDS)
     context, path = ray.train.get_context(), config["pack"]
-    while path is not None:
-        pack = Pack.read(store, path)
-        load_methods(store, pack.trainables)
-        torch.set_num_threads(pack.cpus)  # bit-identical results on a CPU need a fixed number of threads
-        site = PackSite(
-            pack,
-            store.fenced(pack.fence),
-            context.get_world_rank(),
-            context.get_world_size(),
-            ray.get_runtime_context().get_node_id(),
-            config["driver_pid"],
-            ray.train.torch.get_device(),
-        )
-        if site.device.type == "cuda":  # float32 means float32: 10 bits of mantissa are not asked for
-            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-        willing = train_trials(site)
-        path = _next_pack(site, config["idle_seconds"] if willing else 0)
+    with FitServer() as server:
+        while path is not None:
+            pack = Pack.read(store, path)
+            load_methods(store, pack.trainables)
+            torch.set_num_threads(pack.cpus)
+            site = PackSite(
+                pack,
+                store.fenced(pack.fence),
+                context.get_world_rank(),
+                context.get_world_size(),
+                ray.get_runtime_context().get_node_id(),
+                config["driver_pid"],
+                ray.train.torch.get_device(),
+                trainer_of(pack, store, server),
+            )
+            willing = train_trials(site)
+            path = _next_pack(site, config["idle_seconds"] if willing else 0)
+
+
+def trainer_of(pack: Pack, store: Store, server: FitServer) -> TrainApart:
+    """The trainer of a pack's methods: in processes that open neither storage, data nor cache."""
+    folders = [store.local_path, Path(pack.cache), Path(pack.data_root) if pack.data_root else None]
+    backend = "nccl" if pack.gpus >= 1 or (pack.gpus and pack.workers == 1) else "gloo"
+    return TrainApart(server, pack.limits, tuple(f for f in folders if f is not None), backend)
 
 
 def _next_pack(site: PackSite, seconds: float) -> str | None:
@@ -119,7 +130,7 @@ def _make_stage(task: StageTask, site: PackSite) -> None:
     """
     try:
         make_stage(task, site)
-    except (Stopped, MemoryError, torch.OutOfMemoryError, OSError):
+    except (Stopped, MemoryError, torch.OutOfMemoryError, OSError, DiedError):
         raise
     except Exception:
         if site.world_size > 1:
@@ -150,52 +161,97 @@ def _refuses(site: PackSite) -> bool:
 
 def _train_trial(trial: Trial, site: PackSite) -> None:
     """One attempt at one trial that has no record yet; ends with one, or with what is the machine's fault."""
+    overdue = 0
+    while (attempt := _begin(trial, site)) is not None:
+        try:
+            _attempt(trial, site, attempt, last=overdue >= _OVERDUE_ATTEMPTS - 1)
+        except OverdueError:
+            overdue += 1
+        except (DiedError, MemoryError):
+            if site.world_size > 1:
+                raise  # the other workers wait in a collective: Train starts all of them anew
+        else:
+            return
+
+
+def _attempt(trial: Trial, site: PackSite, attempt: Attempt, *, last: bool) -> None:
+    """Train and record a trial.
+
+    Args:
+        trial: Not recorded yet.
+        site: This worker.
+        attempt: Noted already.
+        last: Record it as failed if it is overdue.
+
+    Raises:
+        OverdueError: If it took too long, and may be tried again.
+        DiedError: If its process was killed.
+        MemoryError: If the memory was too small.
+    """
     started = datetime.now(UTC)
-    attempt = _begin(trial, site)
-    if attempt is None:
-        return
-    forget_peak_memory(site.device)
     timer = Timer()
-    stages = TrialStages(trial, site.stage_site)
-    run = TrainRun(
-        trial,
-        site.pack.study,
-        site.store,
-        attempt,
-        device=site.device,
-        rank=site.rank,
-        world_size=site.world_size,
-        stages=stages,
-    )
-    ending: dict[str, Any]
-    failure: BaseException | None = None
-    try:
-        ending = fit_and_evaluate(trial, site, run, attempt, stages=stages, timer=timer)
-    except Stopped:
-        return
-    except (Diverged, FloatingPointError) as error:
-        ending, failure = {"status": "diverged", "reason": str(error)}, error
-    except (MemoryError, torch.OutOfMemoryError):
-        run.note(f"out of memory:\n{traceback.format_exc()}")
-        raise
-    except StorageError:
-        raise  # there may be no place for a note either; the study ends with this sentence
-    except OSError as error:
-        _refuse_full_scratch(error)
-        run.note(f"{type(error).__name__}: {error}")
-        raise
-    except Exception as error:  # noqa: BLE001 - recorded with its traceback, never swallowed
-        reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-        ending = {"status": "failed", "reason": reason, "error": traceback.format_exc()[-_ERROR_CHARACTERS:]}
-        failure = error
-    if failure is not None:
-        run.note(f"{ending['status']}: {ending['reason']}\n{traceback.format_exc()}".rstrip())
+    with tempfile.TemporaryDirectory(prefix="assay-") as folder:
+        stages = TrialStages(trial, site.stage_site(Path(folder)))
+        journal = StorageJournal(
+            trial, site.store, attempt, rank=site.rank, world_size=site.world_size, stages=stages
+        )
+        ending: dict[str, Any]
+        failure: BaseException | None = None
+        try:
+            ending = fit_and_evaluate(
+                trial, site, attempt, journal=journal, stages=stages, timer=timer, scratch=Path(folder)
+            )
+        except Stopped:
+            return
+        except StorageError:
+            raise  # there may be no place for a note either; the study ends with this sentence
+        except OSError as error:
+            _refuse_full_scratch(error)
+            journal.note(f"{type(error).__name__}: {error}")
+            raise
+        except Exception as error:  # noqa: BLE001 - recorded with its traceback, never swallowed
+            stages.fail(trace_of(error))
+            ending, failure = _failing(error, journal, last=last), error
+            journal.note(f"{ending['status']}: {ending['reason']}\n{trace_of(error)}".rstrip())
     recorded = failure is not None and isinstance(site.store.record(trial.id), Record)
     if not recorded and (site.rank == 0 or failure is not None):  # the first rank to fail tells the reason
         times = {"started": started, "timings": timer.seconds, "stages": tuple(stages.uses)}
         _record(trial, site, attempt, {**ending, **times})
     if failure is not None and site.world_size > 1:
         raise failure  # the other ranks wait in a collective: Train starts all anew, and skips this trial
+
+
+def _failing(error: Exception, journal: StorageJournal, *, last: bool) -> dict[str, Any]:
+    """The end of a trial whose method is at fault.
+
+    Raises:
+        Exception: ``error`` itself, noted, where the machine is at fault or it is tried again.
+    """
+    reason = (
+        str(error) if isinstance(error, (InputError, MethodError)) else f"{type(error).__name__}: {error}"
+    )
+    kind = error.kind if isinstance(error, MethodError) else "failed"
+    match error:
+        case Diverged() | FloatingPointError():
+            return {"status": "diverged", "reason": str(error)}
+        case OverdueError() if last:
+            reason = f"timed out twice: {error}"
+        case OverdueError() | DiedError():
+            journal.note(str(error))
+            raise error
+        case MemoryError() | torch.OutOfMemoryError():
+            journal.note(f"out of memory:\n{trace_of(error)}")
+            raise MemoryError(str(error)) from error
+        case _ if kind == "memory":
+            journal.note(f"out of memory:\n{trace_of(error)}")
+            raise MemoryError(reason) from error
+        case _:
+            pass
+    trace = trace_of(error)[-_ERROR_CHARACTERS:]
+    shown = textwrap.shorten(reason, _REASON_CHARACTERS, placeholder=" …")
+    if kind == "diverged":
+        return {"status": "diverged", "reason": shown}
+    return {"status": "failed", "reason": shown, "error": trace}
 
 
 def _refuse_full_scratch(error: OSError) -> None:

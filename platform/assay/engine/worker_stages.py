@@ -1,29 +1,26 @@
 """Stages on a worker: found on storage, or made and kept there before they are used.
 
-Each worker of a trial enters ``run.stage``; rank 0 looks and writes, and tells the others. Stages that
-several trials need come first, as packs of their own (:class:`~assay.engine.packs.StageTask`), so that no two
-trials wait for each other; where that went wrong, a trial makes what it lacks itself.
+Each worker of a trial asks; rank 0 looks and writes, and tells the others. Stages that several trials need
+come first, as packs of their own (:class:`~assay.engine.packs.StageTask`), so that no two trials wait for each
+other; where that went wrong, a trial makes what it lacks itself.
 """
 
 from __future__ import annotations
 
 import io
-import tempfile
 import time
-import traceback
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 import torch.distributed as dist
 
-from assay.engine.train_run import TrainRun, collective
-from assay.storage import Environment, Store
+from assay.engine.journal import StorageJournal
+from assay.engine.train_run import StageSpace, collective
+from assay.storage import Attempt, Environment, Store
 from assay.storage.record import StageUse
 from assay.storage.stage_store import (
     STAGE_CURVE,
@@ -35,9 +32,7 @@ from assay.storage.stage_store import (
 )
 from assay.study import Trial
 from assay.study.stage_graph import Need, stages_of
-from trainables.contract import seed_for
-from trainables.data.samples import TrainingData
-from trainables.stages import Stage, StageWork
+from trainables.stages import Stage
 
 __all__ = ["StageSite", "TrialStages"]
 
@@ -47,13 +42,22 @@ _T = TypeVar("_T")
 class StageSite(NamedTuple):
     """The worker that makes stages, and where they are kept."""
 
-    study: str
     store: Store
     cache: Path
-    device: torch.device
+    scratch: Path  # for the files of those that are being made
     rank: int
     world_size: int
     environment: Callable[[], Environment]
+
+
+class _Making(NamedTuple):
+    """A stage that was begun."""
+
+    need: Need
+    attempt: Attempt
+    space: StageSpace
+    journal: StorageJournal
+    start: float
 
 
 class TrialStages:
@@ -63,6 +67,7 @@ class TrialStages:
         self.uses: list[StageUse] = []
         self._trial, self._site = trial, site
         self._folders: dict[str, Path] = {}
+        self._making: _Making | None = None
 
     @cached_property
     def needs(self) -> dict[str, Need]:
@@ -74,71 +79,68 @@ class TrialStages:
         """Folders of the stages that were asked for, by name."""
         return self._folders
 
-    def folder(self, stage: Stage, data: TrainingData, note: Callable[[str], None]) -> Path:
-        """The folder with the files of a stage, made now or before.
+    def find(self, stage: Stage, journal: StorageJournal) -> Path | None:
+        """The folder of a stage that was made before.
 
         Raises:
             ValueError: If the method asks for a stage that it did not name, or before one that it reads.
         """
-        if stage.name not in self.needs or not self._folders.keys() >= set(stage.after):
+        site, need = self._site, self.needs.get(stage.name)
+        if need is None or not self._folders.keys() >= set(need.stage.after):
             raise ValueError(f"{self._trial.trainable} asks for stage {stage.name} out of its own order")
-        need, site = self.needs[stage.name], self._site
-        known = self._from_rank_0(read_stage(site.store, need.key) if site.rank == 0 else None)
-        record = known or self._make(need, data)
-        self._folders[stage.name] = fetch_stage(site.store, record, site.cache)
-        self.uses.append(StageUse(name=stage.name, key=need.key, seconds=record.seconds, reused=bool(known)))
-        note(f"stage {stage.name} {need.key}: {'found' if known else 'made'}, {record.seconds:.1f} s")
-        return self._folders[stage.name]
+        record = self._from_rank_0(read_stage(site.store, need.key) if site.rank == 0 else None)
+        return None if record is None else self._use(record, journal, reused=True)
 
-    def _make(self, need: Need, data: TrainingData) -> StageRecord:
-        site = self._site
+    def begin(self, stage: Stage) -> StageSpace:
+        """Room for the files of a stage that was not found, and its own journal."""
+        site, need = self._site, self.needs[stage.name]
         attempt = self._from_rank_0(begin_stage(need.key) if site.rank == 0 else None)
         assert attempt is not None, "rank 0 has begun one"
-        run = TrainRun(
-            self._trial,
-            site.study,
-            site.store,
-            attempt,
-            device=site.device,
-            rank=site.rank,
-            world_size=site.world_size,
-            stage=need,
+        journal = StorageJournal(
+            self._trial, site.store, attempt, rank=site.rank, world_size=site.world_size, stage=need
         )
-        inputs = {name: self._folders[name] for name in need.stage.after}
-        start = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix="assay-") as scratch, self._own_random_numbers(need):
-            folder = Path(scratch)
-            try:
-                need.stage.make(StageWork(need.stage.config, inputs, data, run, folder))
-            except Exception:
-                run.note(f"not made:\n{traceback.format_exc()}".rstrip())  # whoever needs it says so, too
-                raise
-            record = None
-            if site.rank == 0:
-                _write_curve(run, folder)
-                earlier = sum(row["seconds"] for row in run.history)  # also of attempts that were killed
-                record = end_stage(
-                    site.store,
-                    attempt,
-                    folder,
-                    key=need.key,
-                    name=need.stage.name,
-                    trainable=self._trial.trainable,
-                    seconds=max(time.monotonic() - start, earlier),
-                    environment=site.environment(),
-                )
+        folder = site.scratch / attempt.name
+        folder.mkdir()
+        space = StageSpace(folder, {name: self._folders[name] for name in need.stage.after}, journal)
+        self._making = _Making(need, attempt, space, journal, time.monotonic())
+        return space
+
+    def end(self, stage: Stage, journal: StorageJournal) -> Path:
+        """Keep the files of the stage that was begun."""
+        making, site = self._making, self._site
+        assert making is not None, "a stage is begun before it is ended"
+        assert making.need.stage.name == stage.name, "one stage is made at a time"
+        record = None
+        if site.rank == 0:
+            _write_curve(making.journal, making.space.folder)
+            earlier = sum(row["seconds"] for row in making.journal.history)  # of killed attempts, too
+            record = end_stage(
+                site.store,
+                making.attempt,
+                making.space.folder,
+                key=making.need.key,
+                name=stage.name,
+                trainable=self._trial.trainable,
+                seconds=max(time.monotonic() - making.start, earlier),
+                environment=site.environment(),
+            )
         record = self._from_rank_0(record)
         assert record is not None, "rank 0 has written it"
-        return record
+        self._making = None
+        return self._use(record, journal, reused=False)
 
-    @contextmanager
-    def _own_random_numbers(self, need: Need) -> Generator[None]:
-        """For libraries without a generator: a stage that is made draws no number of what comes after it."""
-        devices = [self._site.device] if self._site.device.type == "cuda" else []
-        seed = seed_for(self._trial.seed, self._trial.fold, f"{need.stage.name}/torch")
-        with torch.random.fork_rng(devices):
-            torch.manual_seed(seed % 2**63)
-            yield
+    def fail(self, text: str) -> None:
+        """Say in the log of the stage that is being made why it was not: whoever needs it says so, too."""
+        if self._making is not None:
+            self._making.journal.note(f"not made:\n{text}".rstrip())
+
+    def _use(self, record: StageRecord, journal: StorageJournal, *, reused: bool) -> Path:
+        folder = fetch_stage(self._site.store, record, self._site.cache)
+        self._folders[record.name] = folder
+        self.uses.append(StageUse(name=record.name, key=record.key, seconds=record.seconds, reused=reused))
+        state = "found" if reused else "made"
+        journal.note(f"stage {record.name} {record.key}: {state}, {record.seconds:.1f} s")
+        return folder
 
     def _from_rank_0(self, value: _T | None) -> _T | None:
         """Give every rank what rank 0 has: two looks at a storage may differ."""
@@ -150,11 +152,12 @@ class TrialStages:
         return answer[0]
 
 
-def _write_curve(run: TrainRun, folder: Path) -> None:
-    if not run.history:
+def _write_curve(journal: StorageJournal, folder: Path) -> None:
+    history = journal.history
+    if not history:
         return
-    names = dict.fromkeys(name for row in run.history for name in row)
-    table = pa.table({name: [row.get(name) for row in run.history] for name in names})
+    names = dict.fromkeys(name for row in history for name in row)
+    table = pa.table({name: [row.get(name) for row in history] for name in names})
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd")
     (folder / STAGE_CURVE).write_bytes(sink.getvalue())

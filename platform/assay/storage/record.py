@@ -74,7 +74,10 @@ class Environment(BaseModel, frozen=True, extra="forbid"):
     versions: dict[str, str] = Field(default_factory=dict)
     source_hash: str = Field(default="", description="sha256 over the source files of the program.")
     commit: str = Field(default="", description="Commit of the checkout; empty when there is none.")
-    peak_memory_mb: float | None = None
+    peak_memory_mb: float | None = Field(default=None, description="Of the process that trained.")
+    confined_by: str = Field(
+        default="", description="What kept test images and other files from training: `landlock 7`."
+    )
 
 
 class Thresholds(BaseModel, frozen=True, extra="forbid"):

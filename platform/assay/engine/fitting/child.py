@@ -1,0 +1,238 @@
+"""The training process: opens its images, gives up the rest, trains, and then scores images it is given.
+
+It is told everything and asks for everything over one connection. It has no storage, no manifest and no path
+to either: the worker at the other end keeps its log and checkpoints, and holds the test images and all masks.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import tempfile
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
+from torch.distributed.distributed_c10d import PrefixStore
+
+from assay.engine.fitting.confinement import confine, name_attempts
+from assay.engine.fitting.job import FitJob, fit
+from assay.engine.fitting.wire import send
+from assay.engine.train_run import PeerLostError, StageSpace, Stopped
+from trainables.contract import Checkpoint
+from trainables.data.cache import ArrowImages
+from trainables.data.samples import TrainingData
+from trainables.errors import Diverged, InputError, StorageError
+from trainables.memory import forget_peak_memory, keep_freed_memory, peak_memory_mb
+from trainables.method_files import MethodSource, load_source
+from trainables.scorer import ModelScorer
+from trainables.stages import Stage
+
+__all__ = ["ChildJob", "Peers", "run_child"]
+
+_REASON_CHARACTERS = 4000
+_STEP_SECONDS = 1.0  # between two signs of life within an epoch
+
+
+@dataclass(frozen=True)
+class Peers:
+    """Meeting place of the training processes of one trial, where it has several workers."""
+
+    host: str
+    port: int
+    prefix: str
+    backend: str  # of torch.distributed
+
+
+@dataclass(frozen=True, eq=False)
+class ChildJob:
+    """What a training process is told. The images of ``job.data`` are in the file ``images``."""
+
+    job: FitJob
+    images: Path
+    shape: tuple[int, int, int]  # height, width, channels
+    source: MethodSource | None  # the method's code, where it is a file of a user's
+    barred: tuple[Path, ...]  # folders that it gives up
+    kept: tuple[Path, ...]  # what it keeps of them
+    peers: Peers | None
+
+
+def run_child(connection: Connection) -> None:
+    """Do what the first message says, until the connection ends."""
+    told: ChildJob = connection.recv()
+    job = told.job
+    torch.set_num_threads(job.threads)
+    keep_freed_memory()
+    if job.device.type == "cuda":  # float32 means float32: 10 bits of mantissa are not asked for
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    job = replace(job, data=_open_images(told))
+    tempfile.tempdir = str(job.scratch)
+    if told.peers is not None:
+        _meet(told.peers, job)
+    name_attempts(told.barred, lambda path: send(connection, "attempt", path=path))
+    send(connection, "confined", by=confine(told.barred, [job.scratch, *told.kept]))
+    forget_peak_memory(job.device)
+    try:
+        if told.source is not None:
+            load_source(job.trainable, told.source)
+        fitted = fit(job, _WireJournal(connection, job.scratch))
+        peak = peak_memory_mb(job.device)
+        send(connection, "fitted", samples=fitted.samples, shard_hash=fitted.shard_hash, peak_memory_mb=peak)
+        if fitted.predictor is not None:
+            _score(connection, ModelScorer(fitted.predictor, job.device))
+    except BaseException as error:  # noqa: BLE001 - told with its traceback, never swallowed
+        _tell(connection, error)
+
+
+def _open_images(told: ChildJob) -> TrainingData:
+    """The images of training and validation; the pages of all others leave this process."""
+    data = told.job.data
+    ids = [*data.train.ids, *(data.validation.ids if data.validation is not None else ())]
+    images = ArrowImages(told.images, told.shape).only(ids)
+    for handle in os.listdir("/proc/self/fd"):
+        path = f"/proc/self/fd/{handle}"
+        if os.path.realpath(path) == os.path.realpath(told.images):
+            os.close(int(handle))
+    gc.collect()
+    return data.with_images(images)
+
+
+def _meet(peers: Peers, job: FitJob) -> None:
+    store = TCPStore(peers.host, peers.port, is_master=False)
+    dist.init_process_group(
+        peers.backend,
+        store=PrefixStore(peers.prefix, store),
+        rank=job.rank,
+        world_size=job.world_size,
+    )
+
+
+def _score(connection: Connection, model: ModelScorer) -> None:
+    """Answer to images until nobody asks any more."""
+    send(connection, "ready", shows_stages=model.shows_stages, measures_erasure=model.measures_erasure)
+    while True:
+        try:
+            request: tuple[Any, ...] = connection.recv()
+        except EOFError:
+            return
+        match request:
+            case ("score", images, known):
+                answer = model.score(images, known)
+                tensors = {
+                    "scores": torch.from_numpy(answer.scores),
+                    "heatmaps": torch.from_numpy(answer.heatmaps),
+                    **{f"stage.{name}": values for name, values in answer.stages.items()},
+                }
+                send(connection, "scored", tensors, seconds=answer.seconds, stages=list(answer.stages))
+            case ("erasure_drops", images):
+                send(connection, "dropped", drops=model.erasure_drops(images))
+            case _:
+                raise AssertionError(f"a worker asks for scores or drops, found {request[0]}")
+
+
+class _WireJournal:
+    """A :class:`~assay.engine.train_run.Journal` at the other end of the connection."""
+
+    def __init__(self, connection: Connection, scratch: Path) -> None:
+        self._connection, self._scratch = connection, scratch
+        self._space: StageSpace | None = None
+        self._stepped = 0.0
+
+    def note(self, line: str) -> None:
+        send(self._connection, "note", line=line)
+
+    def step(self, done: int, total: int, epochs: int) -> None:
+        now = time.monotonic()
+        if now - self._stepped >= _STEP_SECONDS:
+            self._stepped = now
+            send(self._connection, "step", done=done, total=total, epochs=epochs)
+
+    def log(self, epoch: int, metrics: Mapping[str, float], epochs: int) -> None:
+        numbers = {name: float(value) for name, value in metrics.items()}
+        if self._ask("log", epoch=epoch, metrics=numbers, epochs=epochs):
+            raise Stopped
+
+    def checkpoint(self, epoch: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+        if not self._ask("wants_checkpoint"):
+            return
+        send(self._connection, "checkpoint", tensors, epoch=epoch, meta=dict(meta))
+        self._connection.recv()
+
+    def resume(self) -> Checkpoint | None:
+        state = self._ask("resume")
+        if state is None:
+            return None
+        epoch, tensors, meta = state
+        return Checkpoint(epoch, safetensors.torch.load(tensors), meta)
+
+    def find_stage(self, stage: Stage) -> Path | None:
+        return self._ask("find_stage", name=stage.name)
+
+    def begin_stage(self, stage: Stage) -> StageSpace:
+        folder, inputs = self._ask("begin_stage", name=stage.name)
+        self._space = StageSpace(folder, inputs, _WireJournal(self._connection, self._scratch))
+        return self._space
+
+    def end_stage(self, stage: Stage) -> Path:
+        assert self._space is not None, "a stage is begun before it is ended"
+        self._ask("end_stage", name=stage.name)
+        return self._space.folder
+
+    def _ask(self, kind: str, **values: Any) -> Any:
+        send(self._connection, kind, **values)
+        answer = self._connection.recv()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def _tell(connection: Connection, error: BaseException) -> None:
+    """Say what went wrong, in a way that tells the method's fault from the machine's."""
+    reason = f"{type(error).__name__}: {error}"
+    number: int | None = None
+    match error:
+        case Stopped():
+            kind = "stopped"
+        case Diverged() | FloatingPointError():
+            kind, reason = "diverged", str(error)
+        case MemoryError() | torch.OutOfMemoryError():
+            kind = "memory"
+        case PeerLostError():
+            kind, reason = "peer lost", str(error)
+        case PermissionError():
+            kind = "failed"
+        case OSError() if not isinstance(error, StorageError):
+            kind, number = "system", error.errno
+        case InputError():
+            kind, reason = "failed", str(error)
+        case SystemExit():
+            kind, reason = "failed", f"the method ended its process (sys.exit, code {error.code})"
+        case KeyboardInterrupt():
+            kind, reason = "failed", "the method raised KeyboardInterrupt"
+        case _:
+            kind = "failed"
+    trace = "".join(traceback.format_exception(error))
+    send(
+        connection,
+        "error",
+        error=kind,
+        reason=_shortened(reason),
+        trace=trace[-_REASON_CHARACTERS:],
+        errno=number,
+        path=str(error.filename) if isinstance(error, OSError) and error.filename else None,
+    )
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= _REASON_CHARACTERS:
+        return text
+    return f"{text[:_REASON_CHARACTERS]} … ({len(text):,} characters)"

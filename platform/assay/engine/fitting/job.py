@@ -1,0 +1,69 @@
+"""One training as a value, and the few lines that carry it out: the same here and in a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from assay.engine.train_run import Journal, TrainRun
+from trainables.catalogue import find_trainable
+from trainables.contract import Predictor, seed_for
+from trainables.data.samples import TrainingData
+
+__all__ = ["MODEL_FOLDER", "FitJob", "Fitted", "fit"]
+
+MODEL_FOLDER = "model"  # below the scratch folder
+
+
+@dataclass(frozen=True, eq=False)
+class FitJob:
+    """A model to train, or stages to make, and the worker that does it."""
+
+    trainable: str
+    config: Mapping[str, Any]
+    data: TrainingData
+    seed: int
+    fold: int | None
+    device: torch.device
+    threads: int  # of torch; a result depends on it
+    rank: int
+    world_size: int
+    scratch: Path  # folder of this training; the model is written to MODEL_FOLDER below it
+    stages: frozenset[str] | None = None  # make these and no model
+
+
+class Fitted(NamedTuple):
+    """A training that came to its end."""
+
+    predictor: Predictor | None  # None: stages were made
+    samples: int  # that this worker was given, over all epochs
+    shard_hash: str  # of their positions, batch by batch
+
+
+def fit(job: FitJob, journal: Journal) -> Fitted:
+    """Train a model and write its files, or make stages. Whatever the method raises comes through."""
+    torch.manual_seed(seed_for(job.seed, job.fold, "torch") % 2**63)  # for libraries without a generator
+    trainable = find_trainable(job.trainable)
+    config = trainable.Config.model_validate(job.config)
+    run = TrainRun(
+        journal,
+        seed=job.seed,
+        fold=job.fold,
+        device=job.device,
+        rank=job.rank,
+        world_size=job.world_size,
+    )
+    if job.stages is not None:
+        for stage in trainable.stages(config):
+            if stage.name in job.stages:
+                run.stage(stage, job.data)
+        return Fitted(None, run.samples, run.shard_hash)
+    predictor = trainable.fit(config, job.data, run).to(job.device)
+    folder = job.scratch / MODEL_FOLDER
+    folder.mkdir()
+    predictor.save(folder)
+    return Fitted(predictor, run.samples, run.shard_hash)

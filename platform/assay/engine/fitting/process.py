@@ -1,0 +1,370 @@
+"""The worker's end of a training in a process of its own: starts it, serves it, watches it, ends it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+
+from assay.engine.fitting.child import ChildJob
+from assay.engine.fitting.output import Output
+from assay.engine.fitting.server import FILES, PID, READY
+from assay.engine.fitting.wire import Message, receive
+from assay.engine.journal import StorageJournal
+from assay.engine.packs import Limits
+from assay.engine.train_run import PeerLostError, Stopped
+from trainables.scorer import Scores
+from trainables.stages import Stage
+
+__all__ = ["DiedError", "FitServer", "MethodError", "OverdueError", "TrainingProcess"]
+
+_LOOK_SECONDS = 5.0  # between two looks at the clock while nothing is heard
+_START_SECONDS = 600.0  # a busy machine takes its time to load torch
+_END_SECONDS = 10.0
+_CHUNK = 2**16
+_HOUR, _MINUTE = 3600.0, 60.0
+# Variables that open other doors: to the storage, to MLflow, to the cluster.
+_SECRET = re.compile(r"(AWS|AZURE|GOOGLE|RAY)_|.*(TOKEN|SECRET|PASSW|CREDENTIAL|_KEY$)", re.IGNORECASE)
+
+
+class MethodError(Exception):
+    """What a method raised in its own process.
+
+    Attributes:
+        kind: ``diverged``, ``failed`` (the method's fault), ``memory`` (the machine's).
+        reason: In a line.
+        trace: The traceback there.
+    """
+
+    def __init__(self, kind: str, reason: str, trace: str) -> None:
+        super().__init__(reason)
+        self.kind, self.reason, self.trace = kind, reason, trace
+
+
+class DiedError(Exception):
+    """The training process ended without a word: killed, out of memory, or by a fault of a library."""
+
+
+class OverdueError(Exception):
+    """The training took longer than it may, or was silent for longer; it was ended."""
+
+
+class FitServer:
+    """Starts training processes from one that has torch loaded. A context manager."""
+
+    def __enter__(self) -> Self:
+        ours, theirs = socket.socketpair()
+        self._control, self._lock = ours, threading.Lock()
+        self._started = False
+        with theirs:
+            self._server = subprocess.Popen(
+                [sys.executable, "-m", "assay.engine.fitting.server", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # Ctrl-C is for the worker, which ends it
+                env=_environment(),
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._control.close()  # which tells it to kill what it started, and to end
+        try:
+            self._server.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._server.kill()
+            self._server.wait()
+
+    def start(self) -> TrainingProcess:
+        """A new process, which waits for its job.
+
+        Raises:
+            DiedError: If the server is gone.
+        """
+        connection, theirs = socket.socketpair()
+        output, printed = os.pipe()
+        status, ended = os.pipe()
+        files = (theirs.fileno(), printed, ended)
+        assert len(files) == FILES, "the server expects as many"
+        try:
+            with self._lock:
+                self._await_start()
+                socket.send_fds(self._control, [b"f"], files)
+                pid = PID.unpack(self._read(PID.size))[0]
+        finally:
+            theirs.close()
+            os.close(printed)
+            os.close(ended)
+        return TrainingProcess(Connection(connection.detach()), pid, output, status)
+
+    def _await_start(self) -> None:
+        if not self._started:
+            self._control.settimeout(_START_SECONDS)
+            self._read(len(READY))
+            self._control.settimeout(None)
+            self._started = True
+
+    def _read(self, size: int) -> bytes:
+        try:
+            data = self._control.recv(size, socket.MSG_WAITALL)
+        except OSError as error:
+            raise DiedError(f"no training process could be started: {error}") from None
+        if len(data) < size:
+            raise DiedError(
+                "no training process could be started: what starts them ended (out of memory, killed, or "
+                "torch cannot be loaded there)"
+            )
+        return data
+
+
+class TrainingProcess:
+    """A training process that was started. It is told its job once."""
+
+    def __init__(self, connection: Connection, pid: int, output: int, status: int) -> None:
+        self.pid = pid
+        self.confined_by = ""
+        self.attempts: list[str] = []  # paths that it tried to open and may not
+        self.output = Output()
+        self._connection, self._output, self._status = connection, output, status
+        self._prints = True  # until its output is closed
+        self._limits = Limits(None, None)
+        self._started = self._heard = time.monotonic()
+
+    @contextmanager
+    def ending(self) -> Generator[Self]:
+        """Within this block it lives; afterwards it is gone."""
+        try:
+            yield self
+        finally:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+            self._connection.close()
+            self._read_output()
+            os.close(self._output)
+            os.close(self._status)
+
+    def fit(self, child_job: ChildJob, journal: StorageJournal, limits: Limits) -> Message:
+        """Let it train, and keep what it says; returns its last words, ``fitted``.
+
+        Raises:
+            MethodError: If the method raised something.
+            DiedError: If the process ended.
+            OverdueError: If it took too long.
+            Stopped: If the user stopped the trial.
+            PeerLostError: If another worker's process is gone.
+            OSError: If the machine is at fault.
+        """
+        self._limits = limits
+        self._started = self._heard = time.monotonic()
+        with suppress(BrokenPipeError, ConnectionResetError):  # the first reading says how it ended
+            self._connection.send(child_job)
+        served = _Served(journal, child_job.job.scratch, self._connection)
+        while True:
+            message = self._receive()
+            match message.kind:
+                case "fitted":
+                    return message
+                case "confined":
+                    self.confined_by = message.values["by"]
+                case "attempt":
+                    self._note_attempt(message.values["path"], journal)
+                case _:
+                    served.answer(message)
+
+    def model(self) -> ProcessScorer:
+        """The trained model, which lives there."""
+        return ProcessScorer(self, self._await("ready").values)
+
+    def ask(self, request: tuple[Any, ...], kind: str) -> Message:
+        """Send a request, and wait for the message of ``kind`` that answers it."""
+        self._heard = time.monotonic()
+        with suppress(BrokenPipeError, ConnectionResetError):  # the next reading says how it ended
+            self._connection.send(request)
+        return self._await(kind)
+
+    def _await(self, kind: str) -> Message:
+        while (message := self._receive()).kind != kind:
+            if message.kind != "attempt":
+                raise MethodError("failed", f"the method's process sent {message.kind}, not {kind}", "")
+            self.attempts.append(message.values["path"])
+        return message
+
+    def _note_attempt(self, path: str, journal: StorageJournal) -> None:
+        self.attempts.append(path)
+        journal.note(f"the method tried to open {path}, which is kept from training")
+
+    def _receive(self) -> Message:
+        while True:
+            watched = [self._connection, self._output] if self._prints else [self._connection]
+            ready = wait(watched, _LOOK_SECONDS)
+            if self._output in ready:
+                self._read_output(once=True)
+            if self._connection in ready:
+                self._heard = time.monotonic()
+                try:
+                    message = receive(self._connection)
+                except (EOFError, ConnectionResetError):
+                    raise DiedError(self._how_it_ended()) from None
+                if message.kind == "error":
+                    raise _error(message.values)
+                return message
+            self._refuse_overdue()
+
+    def _refuse_overdue(self) -> None:
+        now = time.monotonic()
+        hours, minutes = self._limits
+        if hours is not None and now - self._started > hours * _HOUR:
+            raise OverdueError(f"it took more than {hours:g} h (resources.hours_per_trial)")
+        if minutes is not None and now - self._heard > minutes * _MINUTE:
+            raise OverdueError(f"it gave no sign of life for {minutes:g} min (resources.silent_minutes)")
+
+    def _read_output(self, *, once: bool = False) -> None:
+        os.set_blocking(self._output, False)
+        with suppress(BlockingIOError):
+            while data := os.read(self._output, _CHUNK):
+                self.output.add(data)
+                if once:
+                    return
+            self._prints = False
+
+    def _how_it_ended(self) -> str:
+        os.set_blocking(self._status, True)
+        said = os.read(self._status, 16).decode()
+        code = int(said) if said else None
+        match code:
+            case None:
+                return "its training process is gone with what started it"
+            case _ if code == -signal.SIGKILL:
+                return (
+                    "its training process was killed (signal 9): by the kernel, out of memory, or by somebody"
+                )
+            case _ if code < 0:
+                return f"its training process ended by signal {-code} ({signal.strsignal(-code)})"
+            case _:
+                return f"the method ended its process with code {code}"
+
+
+class ProcessScorer:
+    """A model of a training process, as a :class:`trainables.scorer.ImageScorer`."""
+
+    device = torch.device("cpu")  # what it shows has come to the host
+
+    def __init__(self, process: TrainingProcess, abilities: Mapping[str, Any]) -> None:
+        self._process = process
+        self.shows_stages = bool(abilities["shows_stages"])
+        self.measures_erasure = bool(abilities["measures_erasure"])
+
+    def score(self, images: Sequence[NDArray[np.uint8]], known: Collection[str] | None = None) -> Scores:
+        names = None if known is None else tuple(known)
+        answer = self._process.ask(("score", [np.ascontiguousarray(i) for i in images], names), "scored")
+        tensors, values = answer.tensors, answer.values
+        stages = {str(name): tensors[f"stage.{name}"] for name in values["stages"]}
+        scores, heatmaps = tensors["scores"].numpy(), tensors["heatmaps"].numpy()
+        return Scores(scores, heatmaps, stages, float(values["seconds"]))
+
+    def erasure_drops(self, images: Sequence[NDArray[np.uint8]]) -> list[float]:
+        answer = self._process.ask(("erasure_drops", [np.ascontiguousarray(i) for i in images]), "dropped")
+        return [float(drop) for drop in answer.values["drops"]]
+
+
+class _Served:
+    """Answers to what a training asks of its journal: the trial's, or the one of a stage that it makes."""
+
+    def __init__(self, journal: StorageJournal, scratch: Path, connection: Connection) -> None:
+        self._trial = self._current = journal
+        self._scratch, self._connection = scratch, connection
+
+    def answer(self, message: Message) -> None:
+        values = message.values
+        match message.kind:
+            case "note":
+                self._current.note(values["line"])
+            case "step":
+                self._current.step(**values)
+            case "log":
+                self._log(values)
+            case "wants_checkpoint":
+                self._reply(self._current.wants_checkpoint)
+            case "checkpoint":
+                self._current.keep_checkpoint(values["epoch"], message.tensors, values["meta"])
+                self._reply(None)
+            case "resume":
+                state = self._current.resume()
+                packed = None if state is None else safetensors.torch.save(state.tensors)
+                self._reply(None if state is None else (state.epoch, packed, state.meta))
+            case "find_stage" | "begin_stage" | "end_stage":
+                self._stage(message.kind, values["name"])
+            case _:
+                raise MethodError("failed", f"the method's process sent an unknown {message.kind}", "")
+
+    def _reply(self, answer: object) -> None:
+        with suppress(BrokenPipeError, ConnectionResetError):  # the next reading says how it ended
+            self._connection.send(answer)
+
+    def _log(self, values: dict[str, Any]) -> None:
+        try:
+            self._current.log(**values)
+        except Stopped:
+            self._reply(True)
+            raise
+        self._reply(False)
+
+    def _stage(self, kind: str, name: str) -> None:
+        """Only the name is the method's: all else about a stage is what was planned."""
+        stage = Stage(name, {}, lambda work: None)
+        if kind == "find_stage":
+            try:
+                folder = self._trial.find_stage(stage)
+            except ValueError as error:
+                self._reply(ValueError(str(error)))
+                return
+            self._reply(None if folder is None else self._lend(name, folder))
+        elif kind == "begin_stage":
+            space = self._trial.begin_stage(stage)
+            assert isinstance(space.journal, StorageJournal), "a worker's stages are kept on the storage"
+            self._current = space.journal
+            self._reply((space.folder, {n: self._lend(n, made) for n, made in space.inputs.items()}))
+        else:
+            self._trial.end_stage(stage)
+            self._current = self._trial
+            self._reply(None)
+
+    def _lend(self, name: str, folder: Path) -> Path:
+        """A copy of a stage's files where the training may read them."""
+        copy = self._scratch / "stages" / name
+        if not copy.exists():
+            shutil.copytree(folder, copy)
+        return copy
+
+
+def _error(values: Mapping[str, Any]) -> Exception:
+    match values["error"]:
+        case "stopped":
+            return Stopped()
+        case "peer lost":
+            return PeerLostError(values["reason"])
+        case "system":
+            return OSError(values["errno"], values["reason"], values["path"])
+        case kind:
+            return MethodError(str(kind), str(values["reason"]), str(values["trace"]))
+
+
+def _environment() -> dict[str, str]:
+    """This process's environment without what opens other doors."""
+    return {name: value for name, value in os.environ.items() if not _SECRET.match(name)}

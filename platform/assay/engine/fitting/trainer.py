@@ -1,0 +1,135 @@
+"""Two ways to train: in this process, for debuggers and notebooks, and in one of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import sys
+from collections.abc import Generator, Iterable
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import torch.distributed as dist
+
+from assay.engine.fitting.child import ChildJob, Peers
+from assay.engine.fitting.job import MODEL_FOLDER, FitJob, fit
+from assay.engine.fitting.process import DiedError, FitServer, MethodError, OverdueError
+from assay.engine.journal import StorageJournal
+from assay.engine.packs import Limits
+from assay.engine.train_run import collective
+from trainables.data.cache import ArrowImages
+from trainables.memory import forget_peak_memory, peak_memory_mb
+from trainables.method_files import is_file_method, loaded_source
+from trainables.scorer import ImageScorer, ModelScorer
+
+__all__ = ["TrainApart", "TrainHere", "Trained", "Trainer"]
+
+
+class Trained(NamedTuple):
+    """A model that was trained, while it can be asked."""
+
+    model: ImageScorer | None  # None: stages were made
+    weights: str  # sha256 of its weights, hex; empty without a model
+    samples: int  # images that this worker was given, over all epochs
+    shard_hash: str  # of their positions, batch by batch
+    peak_memory_mb: float
+    confined_by: str  # what kept test images from it
+    notes: tuple[str, ...] = ()  # for the record
+
+
+class Trainer(Protocol):
+    """A way to train."""
+
+    def train(
+        self, job: FitJob, images: ArrowImages, journal: StorageJournal
+    ) -> AbstractContextManager[Trained]:
+        """Train; the model can be asked within the block. What the method raises comes through."""
+        ...
+
+
+class TrainHere:
+    """Trains in this process: a breakpoint in a method is reached, and an end of the process is its end."""
+
+    @contextmanager
+    def train(self, job: FitJob, images: ArrowImages, journal: StorageJournal) -> Generator[Trained]:
+        forget_peak_memory(job.device)
+        fitted = fit(job, journal)
+        predictor = fitted.predictor
+        model = None if predictor is None else ModelScorer(predictor, job.device)
+        peak = peak_memory_mb(job.device)
+        yield Trained(model, _weights(job), fitted.samples, fitted.shard_hash, peak, "nothing: one process")
+
+
+class TrainApart:
+    """Trains in a process of its own, which opens neither storage nor data and is ended when it is overdue."""
+
+    def __init__(self, server: FitServer, limits: Limits, barred: tuple[Path, ...], backend: str) -> None:
+        """``barred``: folders that training may not open. ``backend``: of the exchange between workers."""
+        self._server, self._limits, self._barred, self._backend = server, limits, barred, backend
+
+    @contextmanager
+    def train(self, job: FitJob, images: ArrowImages, journal: StorageJournal) -> Generator[Trained]:
+        told = ChildJob(
+            _without_images(job),
+            images.path,
+            images.shape,
+            loaded_source(job.trainable) if is_file_method(job.trainable) else None,
+            self._barred,
+            _kept(self._barred),
+            self._peers(job),
+        )
+        process = self._server.start()
+        with process.ending():
+            try:
+                last = process.fit(told, journal, self._limits).values
+                model = None if job.stages is not None else process.model()
+                notes = tuple(f"the method tried to open {path}" for path in process.attempts)
+                yield Trained(
+                    model,
+                    _weights(job),
+                    int(last["samples"]),
+                    str(last["shard_hash"]),
+                    float(last["peak_memory_mb"]),
+                    process.confined_by,
+                    notes,
+                )
+            except (MethodError, DiedError, OverdueError):
+                _note_output(process.output.text(), process.output.size, journal)
+                raise
+            _note_output(process.output.text(), process.output.size, journal)
+
+    def _peers(self, job: FitJob) -> Peers | None:
+        """Where the training processes of all workers meet: the store of the workers' own group."""
+        if job.world_size == 1:
+            return None
+        name: list[str] = [secrets.token_hex(8)]
+        with collective():
+            dist.broadcast_object_list(name, src=0)
+        return Peers(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), name[0], self._backend)
+
+
+def _without_images(job: FitJob) -> FitJob:
+    return replace(job, data=job.data.with_images({}))
+
+
+def _kept(barred: Iterable[Path]) -> tuple[Path, ...]:
+    """What training may open wherever it lies: weights that a study names by their hash, and code."""
+    weights = os.environ.get("ASSAY_WEIGHTS")
+    code = [Path(entry) for entry in (sys.prefix, sys.base_prefix, *sys.path) if entry]
+    roots = [path.resolve() for path in barred]
+    inside = [path for path in code if any(path.resolve().is_relative_to(root) for root in roots)]
+    return (*inside, *([Path(weights)] if weights else []))
+
+
+def _weights(job: FitJob) -> str:
+    if job.stages is not None:
+        return ""
+    return hashlib.sha256((job.scratch / MODEL_FOLDER / "model.safetensors").read_bytes()).hexdigest()
+
+
+def _note_output(text: str, size: int, journal: StorageJournal) -> None:
+    if text:
+        journal.note(f"the method printed {size:,} bytes:\n{text}")

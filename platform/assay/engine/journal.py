@@ -1,0 +1,217 @@
+"""``StorageJournal``: history, log, heartbeat and checkpoints of a training, as files of its attempt.
+
+All workers of a trial have one. Rank 0 writes; a request to stop and a stage that was found are told to all,
+for two looks at a storage may differ.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import safetensors.torch
+import torch.distributed as dist
+from torch import Tensor
+
+from assay.engine.train_run import StageSpace, Stopped, collective
+from assay.storage import Attempt, Progress, Store
+from assay.storage.redaction import redact
+from assay.storage.stage_store import stage_folder
+from assay.storage.stop import stop_requested
+from assay.study import Trial
+from assay.study.stage_graph import Need
+from trainables.contract import Checkpoint
+from trainables.stages import Stage
+
+__all__ = ["Stages", "StagesJournal", "StorageJournal"]
+
+_HEARTBEAT_SECONDS = 0.5  # progress.json and log.txt are written at most this often
+_HEARTBEAT_SECONDS_REMOTE = 2.0  # into an object store, where each is a request
+_STEP_HEARTBEAT_SECONDS = 5.0  # between two heartbeats within an epoch
+_STOP_SECONDS = 1.0  # a stop request is looked for at most this often
+_CHECKPOINT_SHARE = 0.05  # of the training time may go into writing checkpoints
+
+
+class Stages(Protocol):
+    """Source of a trial's stages."""
+
+    def find(self, stage: Stage, journal: StorageJournal, /) -> Path | None: ...
+
+    def begin(self, stage: Stage, /) -> StageSpace: ...
+
+    def end(self, stage: Stage, journal: StorageJournal, /) -> Path: ...
+
+
+class StorageJournal:
+    """Journal of one attempt at a trial, or at a stage of it, on one worker."""
+
+    def __init__(
+        self,
+        trial: Trial,
+        store: Store,
+        attempt: Attempt,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+        stages: Stages | None = None,
+        stage: Need | None = None,
+    ) -> None:
+        self.history: list[dict[str, float]] = []  # one row per finished epoch, also before a resume
+        self._rank, self._world_size = rank, world_size
+        self._trial, self._store, self._attempt = trial, store, attempt
+        self._stages, self._stage = stages, stage
+        self._lines: list[str] = []
+        self._epoch_start = time.monotonic()
+        self._epoch_seconds: list[float] = []
+        self._written = 0.0
+        self._pause = _HEARTBEAT_SECONDS if store.local_path else _HEARTBEAT_SECONDS_REMOTE
+        self._first_step: tuple[int, float] | None = None  # of this attempt: steps done, and when
+        self._beat = self._beat_of(0, 0, {}, None)  # the last heartbeat
+        self._stop_looked = 0.0
+        self._checkpointed = time.monotonic()
+        self._checkpoint_cost = 0.0
+
+    def find_stage(self, stage: Stage) -> Path | None:
+        return self._source().find(stage, self)
+
+    def begin_stage(self, stage: Stage) -> StageSpace:
+        return self._source().begin(stage)
+
+    def end_stage(self, stage: Stage) -> Path:
+        return self._source().end(stage, self)
+
+    def step(self, done: int, total: int, epochs: int) -> None:
+        now = time.monotonic()
+        if self._first_step is None:
+            self._first_step = (done, now)
+        elif self._rank == 0 and now - self._written >= _STEP_HEARTBEAT_SECONDS:
+            first, since = self._first_step
+            eta = (now - since) / max(1, done - first) * (total - done)
+            self._beat = self._beat.model_copy(
+                update={
+                    "epoch": len(self.history),
+                    "step": done,
+                    "steps": total,
+                    "epochs": epochs,
+                    "eta": eta,
+                    "time": time.time(),
+                }
+            )
+            self._store.write_progress(self._beat)
+            self._written = now
+
+    def log(self, epoch: int, metrics: Mapping[str, float], epochs: int) -> None:
+        now = time.monotonic()
+        seconds, self._epoch_start = now - self._epoch_start, now
+        self._epoch_seconds.append(seconds)
+        row = {"epoch": float(epoch), **{name: float(value) for name, value in metrics.items()}}
+        self.history.append({**row, "seconds": seconds, "time": time.time()})
+        if self._rank == 0:
+            values = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+            self.note(f"epoch {epoch + 1}/{epochs}  {values}  {seconds:.2f} s", flush=False)
+            if now - self._written >= self._pause or epoch + 1 == epochs:
+                self._heartbeat(epoch + 1, epochs, metrics)
+        self._look_for_stop()
+
+    @property
+    def wants_checkpoint(self) -> bool:
+        """True where another checkpoint would not take too large a share of the time."""
+        since = time.monotonic() - self._checkpointed
+        return self._rank == 0 and self._checkpoint_cost <= _CHECKPOINT_SHARE * since
+
+    def checkpoint(self, epoch: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+        if not self.wants_checkpoint:
+            return
+        start = time.monotonic()
+        self.keep_checkpoint(
+            epoch, {name: t.detach().cpu().contiguous() for name, t in tensors.items()}, meta
+        )
+        self._checkpoint_cost = time.monotonic() - start
+
+    def keep_checkpoint(self, epoch: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+        """Write the state after ``epoch`` finished epochs; tensors are contiguous and on the host."""
+        assert len(self.history) == epoch, "an epoch is logged before it is kept: the history goes with it"
+        header = {"epoch": str(epoch), "meta": json.dumps(dict(meta)), "history": json.dumps(self.history)}
+        start = time.monotonic()
+        self._store.write_bytes(self._checkpoint_path, safetensors.torch.save(dict(tensors), metadata=header))
+        self._checkpointed = time.monotonic()
+        self._checkpoint_cost = self._checkpointed - start
+
+    def resume(self) -> Checkpoint | None:
+        state = self._read_checkpoint()
+        if self._world_size > 1:
+            with collective():  # else rank 0 could write the next checkpoint before another read this one
+                dist.barrier()
+        self._epoch_start = time.monotonic()
+        if state is not None:
+            self.note(f"resumed after epoch {state.epoch}")
+        return state
+
+    def note(self, line: str, flush: bool = True) -> None:
+        """Add a line to this attempt's log (rank 0 keeps it)."""
+        if self._rank:
+            return
+        self._lines.append(f"{datetime.now(UTC):%H:%M:%S}  {line}")
+        if flush:
+            self._write_log()
+
+    def _source(self) -> Stages:
+        assert self._stages is not None, "a stage asks for no other stage: it names them in `after`"
+        return self._stages
+
+    def _write_log(self) -> None:
+        text = redact("\n".join([*self._lines, ""]))  # a traceback may quote a URI with credentials
+        self._store.write_bytes(f"{self._attempt.prefix}/log.txt", text.encode())
+
+    def _heartbeat(self, done: int, epochs: int, metrics: Mapping[str, float]) -> None:
+        recent = self._epoch_seconds[-5:]
+        pace = sum(recent) / len(recent)
+        self._beat = self._beat_of(done, epochs, metrics, pace)
+        self._store.write_progress(self._beat)
+        self._write_log()
+        self._written = time.monotonic()
+
+    def _beat_of(self, done: int, epochs: int, metrics: Mapping[str, float], pace: float | None) -> Progress:
+        beat = Progress.now(self._trial.id, done, epochs, metrics, pace, self._attempt.name)
+        stage = self._stage.stage.name if self._stage is not None else ""
+        return beat.model_copy(update={"stage": stage})
+
+    def _look_for_stop(self) -> None:
+        """Rank 0 looks, all ranks hear: a rank that stopped alone would leave the others waiting."""
+        now = time.monotonic()
+        stopping = [False]
+        if self._rank == 0 and now - self._stop_looked >= _STOP_SECONDS:
+            self._stop_looked = now
+            stopping = [stop_requested(self._store, "trial", self._trial.id)]
+        if self._world_size > 1:
+            with collective():
+                dist.broadcast_object_list(stopping, src=0)
+        if stopping[0]:
+            self.note("stopped on request")
+            raise Stopped(self._trial.id)
+
+    @property
+    def _checkpoint_path(self) -> str:
+        folder = self._store.trial(self._trial.id) if self._stage is None else stage_folder(self._stage.key)
+        return f"{folder}/checkpoint.safetensors"
+
+    def _read_checkpoint(self) -> Checkpoint | None:
+        try:
+            data = self._store.read_bytes(self._checkpoint_path)
+        except FileNotFoundError:
+            return None
+        size = int.from_bytes(data[:8], "little")
+        header = json.loads(data[8 : 8 + size])["__metadata__"]
+        self.history = json.loads(header["history"])
+        return Checkpoint(int(header["epoch"]), safetensors.torch.load(data), json.loads(header["meta"]))
+
+
+class StagesJournal(StorageJournal):
+    """Journal of a worker that makes stages and nothing else: all there is to keep is theirs."""
+
+    def note(self, line: str, flush: bool = True) -> None:
+        """Nothing: no attempt at the trial was begun."""
