@@ -16,7 +16,11 @@ from assay.engine.packs import make_packs
 from assay.storage import Record
 from assay.study import Trial
 
-__all__ = ["TimeBudget", "budget_packs", "cell_seconds"]
+__all__ = ["TimeBudget", "budget_packs", "cell_seconds", "longest_hours"]
+
+_TIMES_THE_LONGEST = 10  # a training that takes longer than this many of the longest so far hangs
+_LEAST_HOURS = 1.0
+_ENOUGH = 3  # trainings that have ended, before they say anything
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,16 @@ def cell_seconds(trials: Iterable[Trial], records: Mapping[str, Record]) -> dict
         if record is not None and record.started and record.ended and record.status != "pruned":
             spans.setdefault(trial.cell, []).append((record.ended - record.started).total_seconds())
     return {cell: statistics.fmean(values) for cell, values in spans.items()}
+
+
+def longest_hours(seconds: Iterable[float]) -> float | None:
+    """Hours that a training may take, going by those that ended; None where too few have.
+
+    Args:
+        seconds: Of each training that ended; 0 where it is unknown.
+    """
+    known = [value for value in seconds if value > 0]
+    return max(_LEAST_HOURS, _TIMES_THE_LONGEST * max(known) / 3600) if len(known) >= _ENOUGH else None
 
 
 def _time(seconds: float) -> str:

@@ -19,12 +19,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from assay.engine.budget import TimeBudget, budget_packs, cell_seconds
+from assay.engine.budget import TimeBudget, budget_packs, cell_seconds, longest_hours
 from assay.engine.cluster import DRIVER_RESOURCES, cluster
 from assay.engine.ending import Ending
 from assay.engine.nodes import same_on_all_nodes
 from assay.engine.packs import (
     Content,
+    Limits,
     Pack,
     StageTask,
     missing_trials,
@@ -49,6 +50,7 @@ _DRIVER_RETRIES = 3  # a killed Tune driver is started again this often
 _IDLE_SECONDS = 60.0  # that workers wait for their next pack: meanwhile their cores are nobody else's
 _STOP_POLL_SECONDS = 1.0
 _RELEASE_SECONDS = 10.0  # for the placement groups on a cluster of others
+_LIMITS_SECONDS = 60.0  # between two looks at how long trainings take
 
 
 @dataclass(frozen=True)
@@ -270,6 +272,8 @@ class _Work:
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     written: int = 0
     keeps_drivers: bool = True  # for the next pack, and their workers with them
+    limits: Limits | None = None  # of each training
+    limits_known: float = 0.0  # when, by the monotonic clock
 
     @property
     def folder(self) -> str:
@@ -286,6 +290,18 @@ class _Work:
     def mode(self) -> str:
         search = self.plan.study.search
         return "max" if search is None or search.objective.sign == 1 else "min"
+
+    def _limits_now(self) -> Limits:
+        """Time that a training may take, as far as is known by now: records are looked at once a minute."""
+        now = time.monotonic()
+        if self.limits is None or now - self.limits_known > _LIMITS_SECONDS:
+            resources = self.plan.study.resources
+            hours = resources.hours_per_trial
+            if hours == "auto":
+                ended = self.store.records(trial.id for trial in self.plan.trials).values()
+                hours = longest_hours(record.timings.get("train", 0.0) for record in ended)
+            self.limits, self.limits_known = Limits(hours, resources.silent_minutes), now
+        return self.limits
 
     def write_folder(self, content: Content) -> dict[str, Any]:
         """Write a pack of trials or of stages; returns the config of its driver."""
@@ -311,6 +327,7 @@ class _Work:
             resource="none" if fresh else "epochs" if pruned_by(study) == "epochs" else "repeats",
             data_root=str(self.options.data_root.resolve()) if self.options.data_root else None,
             cache=str(self.options.cache.resolve()),
+            limits=self._limits_now(),
             program=self.program,
             trainables=self.plan.trainables,
             fence=self.store.fence.note if self.store.fence is not None else None,

@@ -82,7 +82,7 @@ class PackSite:
     node: str
     driver_pid: int
     device: torch.device
-    trainer: Trainer = TrainHere()
+    trainer: Trainer = field(default_factory=TrainHere)
 
     @property
     def host(self) -> str:

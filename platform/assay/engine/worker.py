@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import socket
 import tempfile
-import textwrap
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -248,7 +247,7 @@ def _failing(error: Exception, journal: StorageJournal, *, last: bool) -> dict[s
         case _:
             pass
     trace = trace_of(error)[-_ERROR_CHARACTERS:]
-    shown = textwrap.shorten(reason, _REASON_CHARACTERS, placeholder=" …")
+    shown = reason if len(reason) <= _REASON_CHARACTERS else f"{reason[:_REASON_CHARACTERS]} …"
     if kind == "diverged":
         return {"status": "diverged", "reason": shown}
     return {"status": "failed", "reason": shown, "error": trace}

@@ -1,8 +1,8 @@
 """Stages on a worker: found on storage, or made and kept there before they are used.
 
-Each worker of a trial asks; rank 0 looks and writes, and tells the others. Stages that several trials need
-come first, as packs of their own (:class:`~assay.engine.packs.StageTask`), so that no two trials wait for each
-other; where that went wrong, a trial makes what it lacks itself.
+Each worker of a trial asks. Rank 0 looks and writes, and tells the others. Stages that several trials need
+come first, as packs of their own (:class:`~assay.engine.packs.StageTask`), so that no two trials wait for
+each other. Where that went wrong, a trial makes what it lacks itself.
 """
 
 from __future__ import annotations

@@ -208,8 +208,8 @@ def _tell(connection: Connection, error: BaseException) -> None:
             kind = "memory"
         case PeerLostError():
             kind, reason = "peer lost", str(error)
-        case PermissionError():
-            kind = "failed"
+        case FileNotFoundError() | FileExistsError() | PermissionError() | NotADirectoryError():
+            kind = "failed"  # the method's own slip: disks and networks fail in other ways
         case OSError() if not isinstance(error, StorageError):
             kind, number = "system", error.errno
         case InputError():

@@ -64,7 +64,7 @@ class TrainHere:
 
 
 class TrainApart:
-    """Trains in a process of its own, which opens neither storage nor data and is ended when it is overdue."""
+    """Trains in a process of its own, which opens neither storage nor data, and ends it when overdue."""
 
     def __init__(self, server: FitServer, limits: Limits, barred: tuple[Path, ...], backend: str) -> None:
         """``barred``: folders that training may not open. ``backend``: of the exchange between workers."""

@@ -1,0 +1,311 @@
+"""A method in a process of its own: what it cannot reach, and how its ends are told apart."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from assay.engine.fitting.output import Output
+from assay.engine.fitting.process import FitServer
+from assay.engine.packs import Limits
+from assay.engine.trial import PackSite
+from assay.engine.worker import train_trials, trainer_of
+from assay.storage import Record, Store
+from assay.study import Plan, parse_study, plan_study
+from tests.engine.made_packs import make_pack
+from tests.engine.toy_study import ToyStudy
+from tests.engine.worker_alone import train_here
+from trainables.data import open_manifest
+
+STUDY = """
+study: odd
+question: What does a method get away with?
+trainable: ./odd.py:TRAINABLE
+data: {reader: synthetic, options: {images: 24, positives: 12, items: 12, size: [64, 64]}}
+supervision: full
+config: {image_size: [64, 64]}
+repeats: {seeds: [0]}
+metrics: {primary: image_ap}
+"""
+
+METHOD = """
+import ctypes, gc, glob, os, signal, sys, time
+from pathlib import Path
+import torch
+from trainables.contract import Prediction, Trainable, TrainableConfig
+
+STORAGE, CACHE = Path({storage!r}), Path({cache!r})
+
+class Answer:
+    score_of_defects = 0.5
+    def predict(self, images):
+        maps = torch.full(images.shape[:1] + images.shape[2:], 0.5)
+        return Prediction(torch.full((len(images),), 0.5), maps)
+    def save(self, folder):
+        from safetensors.torch import save_file
+        save_file({{"weight": torch.zeros(1)}}, folder / "model.safetensors")
+        (folder / "config.json").write_text("{{}}")
+    def to(self, device):
+        return self
+
+def fit(config, data, run):
+{body}
+    return Answer()
+
+TRAINABLE = Trainable(
+    name="odd", revision=1, title="Odd", Config=TrainableConfig, presets={{}},
+    supervisions=frozenset({{"none", "weak", "mixed", "full"}}), fit=fit, load=lambda folder: Answer(),
+)
+"""
+
+_NONE = Limits(None, None)
+Odd = Callable[..., tuple[Plan, Store, Record | None]]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[FitServer]:
+    with FitServer() as started:
+        yield started
+
+
+@pytest.fixture
+def odd(tmp_path: Path, cache_root: Path, server: FitServer) -> Odd:
+    """Train a method whose ``fit`` is the given lines; returns plan, storage and record."""
+
+    def train(body: str, limits: Limits = _NONE) -> tuple[Plan, Store, Record | None]:
+        store = Store(tmp_path / "storage")
+        store.probe()
+        lines = textwrap.indent(textwrap.dedent(body).strip(), "    ")
+        text = METHOD.format(storage=str(store.local_path), cache=str(cache_root), body=lines)
+        (tmp_path / "odd.py").write_text(text)
+        study = tmp_path / "odd.yaml"
+        study.write_text(STUDY)
+        plan = plan_study(
+            parse_study(STUDY, str(study)), lambda spec: open_manifest(spec, None, cache_root), "cpu"
+        )
+        pack = make_pack("odd", plan.trials, cache=str(cache_root), limits=limits, primary="image_ap")
+        cpu = torch.device("cpu")
+        train_trials(PackSite(pack, store, 0, 1, "node", 0, cpu, trainer_of(pack, store, server)))
+        record = store.record(plan.trials[0].id)
+        assert not isinstance(record, Exception)
+        return plan, store, record  # pyright: ignore[reportReturnType]
+
+    return train
+
+
+def log_of(store: Store, record: Record) -> str:
+    return store.read_bytes(f"trials/{record.id}/{record.attempt}/log.txt").decode()
+
+
+def test_results_are_those_of_a_training_in_the_worker_bit_for_bit(
+    tmp_path: Path, cache_root: Path, server: FitServer
+) -> None:
+    here = ToyStudy.make(tmp_path / "here", cache_root, epochs=2)
+    train_here(here.plan, here.store, cache_root)
+    apart = ToyStudy.make(tmp_path / "apart", cache_root, epochs=2)
+    pack = make_pack(
+        "toy", apart.plan.trials, cache=str(cache_root), primary="image_ap", probes=2, keep_models=False
+    )
+    cpu = torch.device("cpu")
+    train_trials(PackSite(pack, apart.store, 0, 1, "node", 0, cpu, trainer_of(pack, apart.store, server)))
+    assert apart.results() == here.results()
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "reason"),
+    [
+        ("raise RuntimeError('no such luck')", "failed", "RuntimeError: no such luck"),
+        ("raise FloatingPointError('loss is nan')", "diverged", "loss is nan"),
+        ("sys.exit(3)", "failed", "the method ended its process (sys.exit, code 3)"),
+        ("raise KeyboardInterrupt", "failed", "the method raised KeyboardInterrupt"),
+        ("raise RuntimeError('x' * 50_000_000)", "failed", "RuntimeError: xxx"),
+    ],
+)
+def test_what_a_method_raises_is_its_own_end(odd: Odd, body: str, status: str, reason: str) -> None:
+    _, _, record = odd(body)
+    assert record is not None
+    assert record.status == status
+    assert (record.reason or "").startswith(reason)
+    assert len(record.reason or "") < 5000
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("os._exit(7)", "the method ended its process with code 7"),
+        ("ctypes.string_at(0)", "ended by signal 11 (Segmentation fault)"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "was killed (signal 9)"),
+    ],
+)
+def test_a_process_that_dies_is_tried_again_and_its_death_is_named(odd: Odd, body: str, words: str) -> None:
+    _, store, record = odd(body)
+    assert record is not None
+    assert (record.status, record.attempts) == ("failed", 4)
+    assert words in (record.reason or "")
+    assert len(list(store.attempts(record.id))) == 4
+
+
+def test_a_training_that_died_once_ends_well_the_next_time(odd: Odd, tmp_path: Path) -> None:
+    notes = tmp_path / "notes"  # made now: what appears later beside a barred folder may not be opened
+    notes.mkdir()
+    _, _, record = odd(f"""
+        once = Path({str(notes)!r}) / "once"
+        if not once.exists():
+            once.touch()
+            os._exit(1)
+    """)
+    assert record is not None
+    assert (record.status, record.attempts) == ("finished", 2)
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        (Limits(None, 1 / 60), "it gave no sign of life for 0.0166667 min (resources.silent_minutes)"),
+        (Limits(1 / 3600, None), "it took more than 0.000277778 h (resources.hours_per_trial)"),
+    ],
+)
+def test_a_training_that_hangs_is_tried_once_more_and_then_recorded(
+    odd: Odd, limits: Limits, words: str
+) -> None:
+    _, _, record = odd("time.sleep(3600)", limits)
+    assert record is not None
+    assert (record.status, record.attempts) == ("failed", 2)
+    assert record.reason == f"timed out twice: {words}"
+
+
+def test_a_silent_training_is_none_that_takes_steps(odd: Odd) -> None:
+    _, _, record = odd(
+        """
+        for step in range(30):
+            time.sleep(0.1)
+            run.step(step + 1, 30, 1)
+        """,
+        Limits(None, 1.5 / 60),
+    )
+    assert record is not None
+    assert record.status == "finished"
+
+
+def test_gigabytes_of_output_leave_their_first_and_last_lines(odd: Odd) -> None:
+    _, store, record = odd("""
+        print("first line")
+        for _ in range(1000):
+            sys.stdout.write("x" * 200_000 + "\\n")
+        print("last line", flush=True)
+    """)
+    assert record is not None
+    log = log_of(store, record)
+    assert "first line" in log
+    assert "last line" in log
+    assert "bytes left out" in log
+    assert len(log) < 100_000
+
+
+@pytest.mark.parametrize(
+    "cheat",
+    [
+        "list(STORAGE.iterdir())",
+        "os.listdir(CACHE)",
+        "next(p for p in glob.glob('/proc/self/fd/*') if str(CACHE) in os.path.realpath(p))",
+        "open(f'/proc/{os.getppid()}/environ').read()",
+        "open(f'/proc/{os.getppid()}/mem', 'rb').read(1)",
+        "os.listdir(f'/proc/{os.getppid()}/fd')",
+        "open(next(p for p in glob.glob('/proc/[0-9]*/maps') if str(os.getpid()) not in p)).read()",
+        "os.kill(os.getppid(), signal.SIGTERM)",
+        "(STORAGE / 'record.json').write_text('{}')",
+        "os.link(next(CACHE.rglob('*.arrow')), run.journal._scratch / 'taken')",
+        "os.symlink(CACHE, run.journal._scratch / 'way') or list((run.journal._scratch / 'way').iterdir())",
+        "next(o for o in gc.get_objects() if type(o).__name__ in ('EvaluationData', 'Manifest', 'Store'))",
+        "next(f for f in iter_frames() if 'evaluation' in f.f_locals)",
+        "data.train.images['no such image']",
+        "os.environ['AWS_SECRET_ACCESS_KEY']",
+    ],
+)
+def test_what_is_kept_from_training_is_out_of_its_reach(
+    odd: Odd, monkeypatch: pytest.MonkeyPatch, cheat: str
+) -> None:
+    frames = "def iter_frames(f=sys._getframe()):\n    while f:\n        yield f\n        f = f.f_back\n"
+    _, _, record = odd(f"{frames}{cheat}")
+    assert record is not None
+    assert record.status == "failed", f"{cheat} got through"
+
+
+def test_what_is_patched_during_training_evaluates_nothing(odd: Odd) -> None:
+    _, _, record = odd("""
+        import trainables.evaluate, trainables.metrics
+        trainables.evaluate.evaluate_scorer = None
+        trainables.evaluate.image_metrics = lambda *_: {"image_ap": 1.0}
+    """)
+    assert record is not None
+    assert record.result is not None
+    assert record.result.metrics["image_ap"] < 1
+
+
+def test_an_attempt_to_open_what_is_kept_is_named_though_the_method_hides_it(odd: Odd) -> None:
+    _, store, record = odd("""
+        try:
+            (STORAGE / "trials").iterdir().__next__()
+        except OSError:
+            pass
+    """)
+    assert record is not None
+    assert record.result is not None
+    assert any(f"tried to open {store.local_path}/trials" in note for note in record.result.notes)
+
+
+def test_nothing_that_a_method_started_outlives_its_training(odd: Odd) -> None:
+    _, store, record = odd("""
+        import subprocess
+        print("started", subprocess.Popen(["sleep", "4242"]).pid, flush=True)
+    """)
+    assert record is not None
+    pid = int(log_of(store, record).rpartition("started ")[2].split()[0])
+    with pytest.raises(ProcessLookupError):
+        _until_gone(pid)
+
+
+def test_a_killed_worker_takes_its_training_with_it(tmp_path: Path) -> None:
+    code = (
+        "import time\nfrom assay.engine.fitting.process import FitServer\n"
+        "server = FitServer().__enter__()\nprocess = server.start()\n"
+        "print(process.pid, flush=True)\ntime.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None
+        pid = int(worker.stdout.readline())
+        worker.send_signal(signal.SIGKILL)
+    with pytest.raises(ProcessLookupError):
+        _until_gone(pid)
+
+
+@pytest.mark.parametrize("size", [0, 10, 40_000, 70_000, 1_000_000])
+def test_of_output_the_first_and_last_bytes_are_kept(size: int) -> None:
+    data = bytes(i % 26 + 97 for i in range(size))
+    output = Output()
+    for start in range(0, size, 4096):
+        output.add(data[start : start + 4096])
+    text = output.text()
+    assert output.size == size
+    assert text.startswith(data[:100].decode())
+    assert text.endswith(data[-100:].decode())
+    assert len(text) <= max(size, 66_000)
+    if size <= 65_536:
+        assert hashlib.sha256(text.encode()).digest() == hashlib.sha256(data).digest()
+
+
+def _until_gone(pid: int) -> None:
+    """Wait for a process to end: raises ProcessLookupError when it has."""
+    for _ in range(100):
+        os.kill(pid, 0)
+        time.sleep(0.1)
