@@ -55,7 +55,7 @@ class Peers:
 
 @dataclass(frozen=True, eq=False)
 class ChildJob:
-    """What a training process is told. The images of ``job.data`` are in the file ``images``."""
+    """The work of a training process. The images of ``job.data`` are in the file ``images``."""
 
     job: FitJob
     images: Path
@@ -68,22 +68,22 @@ class ChildJob:
 
 def run_child(connection: Connection) -> None:
     """Do what the first message says, until the connection ends."""
-    told: ChildJob = connection.recv()
-    job = told.job
+    order: ChildJob = connection.recv()
+    job = order.job
     torch.set_num_threads(job.threads)
     keep_freed_memory()
     if job.device.type == "cuda":  # float32 means float32: 10 bits of mantissa are not asked for
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    job = replace(job, data=_open_images(told))
+    job = replace(job, data=_open_images(order))
     tempfile.tempdir = str(job.scratch)
-    if told.peers is not None:
-        _meet(told.peers, job)
-    name_attempts(told.barred, lambda path: send(connection, "attempt", path=path))
-    send(connection, "confined", by=confine(told.barred, [job.scratch, *told.kept]))
+    if order.peers is not None:
+        _meet(order.peers, job)
+    name_attempts(order.barred, lambda path: send(connection, "attempt", path=path))
+    send(connection, "confined", by=confine(order.barred, [job.scratch, *order.kept]))
     forget_peak_memory(job.device)
     try:
-        if told.source is not None:
-            load_source(job.trainable, told.source)
+        if order.source is not None:
+            load_source(job.trainable, order.source)
         fitted = fit(job, _WireJournal(connection, job.scratch))
         peak = peak_memory_mb(job.device)
         send(connection, "fitted", samples=fitted.samples, shard_hash=fitted.shard_hash, peak_memory_mb=peak)
@@ -93,14 +93,14 @@ def run_child(connection: Connection) -> None:
         _tell(connection, error)
 
 
-def _open_images(told: ChildJob) -> TrainingData:
+def _open_images(order: ChildJob) -> TrainingData:
     """The images of training and validation; the pages of all others leave this process."""
-    data = told.job.data
+    data = order.job.data
     ids = [*data.train.ids, *(data.validation.ids if data.validation is not None else ())]
-    images = ArrowImages(told.images, told.shape).only(ids)
+    images = ArrowImages(order.images, order.shape).only(ids)
     for handle in os.listdir("/proc/self/fd"):
         path = f"/proc/self/fd/{handle}"
-        if os.path.realpath(path) == os.path.realpath(told.images):
+        if os.path.realpath(path) == os.path.realpath(order.images):
             os.close(int(handle))
     gc.collect()
     return data.with_images(images)

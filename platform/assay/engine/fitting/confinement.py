@@ -74,17 +74,17 @@ def confine(barred: Iterable[Path], kept: Iterable[Path]) -> str:
 def name_attempts(barred: Iterable[Path], tell: Callable[[str], None]) -> None:
     """Tell the first paths below ``barred`` that Python code of this process tries to open or list."""
     roots = [path.resolve() for path in barred]
-    told: set[str] = set()
+    named: set[str] = set()
 
     def hook(event: str, arguments: tuple[object, ...]) -> None:
-        if event not in ("open", "os.listdir", "os.scandir") or len(told) >= _NAMED:
+        if event not in ("open", "os.listdir", "os.scandir") or len(named) >= _NAMED:
             return
         path = arguments[0]
         if not isinstance(path, (str, bytes, os.PathLike)):
             return
         real = Path(os.path.realpath(os.fsdecode(path)))
-        if str(real) not in told and any(real.is_relative_to(root) for root in roots):
-            told.add(str(real))
+        if str(real) not in named and any(real.is_relative_to(root) for root in roots):
+            named.add(str(real))
             tell(str(real))
 
     sys.addaudithook(hook)

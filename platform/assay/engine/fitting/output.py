@@ -30,7 +30,7 @@ class Output:
                 self._held -= len(self._last.popleft())
 
     def text(self) -> str:
-        """What was kept; a line says how much was left out. Empty where nothing was printed."""
+        """The bytes that were kept, as text, with a line on how many were left out."""
         last = b"".join(self._last)[-_KEPT:]
         parts = [bytes(self._first)]
         if last:

@@ -44,7 +44,7 @@ _SECRET = re.compile(r"(AWS|AZURE|GOOGLE|RAY)_|.*(TOKEN|SECRET|PASSW|CREDENTIAL|
 
 
 class MethodError(Exception):
-    """What a method raised in its own process.
+    """A method raised something in its own process.
 
     Attributes:
         kind: ``diverged``, ``failed`` (the method's fault), ``memory`` (the machine's).

@@ -72,7 +72,7 @@ class TrainApart:
 
     @contextmanager
     def train(self, job: FitJob, images: ArrowImages, journal: StorageJournal) -> Generator[Trained]:
-        told = ChildJob(
+        order = ChildJob(
             _without_images(job),
             images.path,
             images.shape,
@@ -84,7 +84,7 @@ class TrainApart:
         process = self._server.start()
         with process.ending():
             try:
-                last = process.fit(told, journal, self._limits).values
+                last = process.fit(order, journal, self._limits).values
                 model = None if job.stages is not None else process.model()
                 notes = tuple(f"the method tried to open {path}" for path in process.attempts)
                 yield Trained(
@@ -102,7 +102,7 @@ class TrainApart:
             _note_output(process.output.text(), process.output.size, journal)
 
     def _peers(self, job: FitJob) -> Peers | None:
-        """Where the training processes of all workers meet: the store of the workers' own group."""
+        """Meeting place of the training processes of all workers: the store of the workers' own group."""
         if job.world_size == 1:
             return None
         name: list[str] = [secrets.token_hex(8)]
@@ -116,7 +116,7 @@ def _without_images(job: FitJob) -> FitJob:
 
 
 def _kept(barred: Iterable[Path]) -> tuple[Path, ...]:
-    """What training may open wherever it lies: weights that a study names by their hash, and code."""
+    """Paths that training may open wherever they lie: weights that a study names by their hash, and code."""
     weights = os.environ.get("ASSAY_WEIGHTS")
     code = [Path(entry) for entry in (sys.prefix, sys.base_prefix, *sys.path) if entry]
     roots = [path.resolve() for path in barred]
