@@ -17,7 +17,6 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 __all__ = [
-    "INTERNALS",
     "ConnectTimeoutError",
     "briefly",
     "connect",
@@ -28,13 +27,6 @@ __all__ = [
     "using_token",
 ]
 
-INTERNALS = (
-    "ray._private.services.resolve_ip_for_localhost",
-    "ray._private.worker._global_node",
-    "ray._private.worker.listen_error_messages",
-    "ray._raylet.AuthenticationTokenLoader",
-    "ray._raylet.Config",
-)
 _NAMESPACE = "assay"
 _POLL_SECONDS = 0.05
 _LEAVE_SECONDS = 8.0

@@ -27,20 +27,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-__all__ = ["INTERNALS", "kill_session"]
+__all__ = ["kill_session"]
 
-# What of Ray is used here that it does not promise: a test looks each up.
-INTERNALS = (
-    "ray._private.node.Node",
-    "ray._private.node.Node.start_api_server",
-    "ray._private.parameter.RayParams",
-    "ray._private.services.get_node",
-    "ray._private.services.resolve_ip_for_localhost",
-    "ray._private.services.start_ray_process",
-    "ray._raylet.AuthenticationTokenLoader",
-    "ray._raylet.Config",
-    "ray._raylet.persist_port",
-)
 LOOPBACK = "127.0.0.1"  # with this address Ray's processes listen nowhere else
 _POLL_SECONDS = 0.1
 _RETRY_SECONDS = 0.5

@@ -40,8 +40,33 @@ class Internal(NamedTuple):
 
 
 INTERNALS = (
+    Internal("ray._private.node", "Node", ("ray_params", "head", "shutdown_at_exit", "spawn_reaper")),
+    Internal("ray._private.node", "Node.start_api_server", ("include_dashboard", "raise_on_failure")),
+    Internal(
+        "ray._private.parameter",
+        "RayParams",
+        (
+            "node_ip_address",
+            "include_log_monitor",
+            "no_monitor",
+            "temp_dir",
+            "session_name",
+            "runtime_env_agent_port",
+            "metrics_agent_port",
+            "metrics_export_port",
+            "dashboard_agent_listen_port",
+        ),
+    ),
+    Internal("ray._private.services", "get_node", ("gcs_address", "node_id")),
+    Internal("ray._private.services", "resolve_ip_for_localhost", ("host",)),
+    Internal("ray._private.services", "start_ray_process", ("command", "process_type")),
     Internal("ray._private.state", "actors"),
+    Internal("ray._private.worker", "_global_node"),
+    Internal("ray._private.worker", "listen_error_messages"),
+    Internal("ray._raylet", "AuthenticationTokenLoader"),
+    Internal("ray._raylet", "Config"),
     Internal("ray._raylet", "RAY_NODE_ID_KEY"),
+    Internal("ray._raylet", "persist_port"),
     Internal(f"{_TRAIN}.constants", "get_env_vars_to_propagate"),
     Internal(f"{_TRAIN}.execution.controller", "TrainController.worker_group_cls"),
     Internal(f"{_TRAIN}.execution.controller", "TrainController.abort"),
