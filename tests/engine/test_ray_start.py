@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,3 +98,32 @@ def _session(pid: int) -> int:
         return os.getsid(pid)
     except ProcessLookupError:
         return 0
+
+
+_STARTS = """
+import sys
+from assay.engine.local_ray import LocalRay
+ray = LocalRay.start(1)
+print(ray.child.pid, ray.folder, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("both", [False, True], ids=["the run", "the run and what keeps the others"])
+def test_nothing_of_ray_outlives_a_run_that_is_killed(both: bool) -> None:
+    import psutil
+
+    process = subprocess.Popen(
+        [sys.executable, "-c", _STARTS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    leader, folder = process.stdout.readline().split()
+    family = [one for one in psutil.process_iter() if _session(one.pid) == int(leader)]
+    assert len(family) >= 4
+    process.kill()
+    if both:
+        os.kill(int(leader), signal.SIGKILL)
+    process.communicate()
+    psutil.wait_procs(family, timeout=10)
+    assert [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE] == []
+    assert not Path(folder).exists()

@@ -39,10 +39,20 @@ _NO_AGENT: dict[str, Any] = {
     "metrics_export_port": 2,
     "dashboard_agent_listen_port": 3,
 }
-# In its place: a process that does nothing and ends with the raylet.
-_STAND_IN = "import os,time;p=os.getppid()\nwhile os.getppid()==p:time.sleep(1) # DashboardAgent"
+_STAND_IN = "DashboardAgent"  # in its place: this program, with this argument
 # In commands and titles of the raylet's children.
 _AGENTS = ("RuntimeEnvAgent", "runtime_env", "DashboardAgent")
+
+
+def stand_in(folder: Path) -> None:
+    """Wait for the raylet's end; if the process that keeps the others was killed too, end them."""
+    raylet = os.getppid()
+    while os.getppid() == raylet:
+        time.sleep(_RETRY_SECONDS)
+    leader = os.getsid(0)
+    if not _alive(leader):
+        kill_session(leader)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def main() -> None:
@@ -108,7 +118,7 @@ class _Head:
         def start(command: list[str], kind: str, **options: Any) -> Any:
             self.say(event="starts", what=kind)
             if kind == "raylet":
-                command = _without_agent(command)
+                command = _without_agent(command, self._folder)
             info = start_process(command, kind, **options)
             self._processes[kind] = info.process
             return info
@@ -167,16 +177,16 @@ class _Head:
             return  # nobody listens any more: the lifeline says so too
 
 
-def _without_agent(command: list[str]) -> list[str]:
+def _without_agent(command: list[str], folder: Path) -> list[str]:
     """A raylet's command that starts the stand-in, whose port lies where the raylet waits for it."""
     from ray._raylet import persist_port  # pyright: ignore[reportAttributeAccessIssue]
 
     options = dict(part.split("=", 1) for part in command if "=" in part)
     name = "dashboard_agent_listen_port"
     persist_port(options["--session_dir"], options["--node_id"], name, _NO_AGENT[name])
-    stand_in = subprocess.list2cmdline([sys.executable, "-I", "-S", "-c", _STAND_IN])
+    program = [sys.executable, "-I", "-S", str(Path(__file__).resolve()), _STAND_IN, str(folder)]
     agent = "--dashboard_agent_command="
-    return [agent + stand_in if part.startswith(agent) else part for part in command]
+    return [agent + subprocess.list2cmdline(program) if part.startswith(agent) else part for part in command]
 
 
 def _free_port() -> int:
@@ -246,4 +256,7 @@ def _session(leader: int) -> list[int]:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == [_STAND_IN]:
+        stand_in(Path(sys.argv[2]))
+    else:
+        main()
