@@ -74,6 +74,10 @@ class LiveView:
 
     def message(self, text: str) -> None:
         """Say what happens now; stays on the screen until the next message."""
+        from assay.report.page.inline import visible
+        from assay.storage.redaction import redact
+
+        text = visible(redact(text))  # which may repeat what was typed
         if self._live is None and text != self._message:
             self._line(text)
         self._message = text

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from assay.engine.ray_watch import knock
 from assay.engine.shipping import runtime_env, stage
-from assay.storage.redaction import redact
+from assay.storage.redaction import is_ambiguous, redact
 from assay.study.methods import method_files
 from assay.study.schema import Study
 from trainables.errors import InputError
@@ -130,6 +130,11 @@ def _client(address: str | None) -> JobSubmissionClient:
         raise InputError(
             "a study is submitted to a Ray cluster, and none is named. Give the address of its dashboard "
             "(--address http://head:8265, or RAY_API_SERVER_ADDRESS)."
+        )
+    if is_ambiguous(named):  # whoever takes a part of a password for the host repeats it
+        raise InputError(
+            "in the credentials of an address the signs / ? # @ are written as %2F %3F %23 %40, found one "
+            f"as it is in {redact(named)}. Write it so."
         )
     variables = {_ADDRESS_VARIABLES[0]: named}  # Ray prefers its variables to what it is given
     if _has_token():  # a cluster without tokens ignores it
