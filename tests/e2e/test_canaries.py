@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,30 +59,33 @@ def secret(place: str) -> str:
     return f"{place}-{CANARY}/7@x"
 
 
+class _Watch(threading.Thread):
+    """Collects command lines of all processes, and logs below a folder before they are removed."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(daemon=True)
+        self.folder = folder
+        self.commands: set[str] = set()
+        self.logs: dict[Path, bytes] = {}
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        while not self.over.wait(0.2):
+            for path in Path("/proc").glob("[0-9]*/cmdline"):
+                with suppress(OSError):  # it has just ended
+                    self.commands.add(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+            for path in self.folder.glob("**/logs/**/*.*"):
+                with suppress(OSError):
+                    self.logs[path] = path.read_bytes()
+
+
 class Left(NamedTuple):
     """All that a run and its commands left."""
 
     outputs: dict[str, str]  # by command
     store: Store
     folder: Path
-    commands: set[str]  # command lines of all processes meanwhile
-
-
-class _Watch(threading.Thread):
-    """Collects the command lines of this machine's processes until it is told to stop."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.seen: set[str] = set()
-        self.over = threading.Event()
-
-    def run(self) -> None:
-        while not self.over.wait(0.2):
-            for path in Path("/proc").glob("[0-9]*/cmdline"):
-                try:
-                    self.seen.add(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-                except OSError:
-                    continue  # it has just ended
+    watch: _Watch
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +102,9 @@ def left(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> Iterator
     }
     kept = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     environment = {**kept, **given, "ASSAY_CACHE": str(cache_root), "COLUMNS": "300"}
-    watch = _Watch()
+    scratch = Path(tempfile.mkdtemp(prefix="c-", dir="/tmp"))  # short enough for a socket
+    environment["TMPDIR"] = str(scratch)
+    watch = _Watch(scratch)
     with pytest.MonkeyPatch.context() as patch, S3Server(folder) as server:
         for name, value in given.items():
             patch.setenv(name, value)
@@ -127,7 +135,8 @@ def left(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> Iterator
         assay("mlflow", "--sync")
         assay("mlflow", "leaky", "--sync", "--tracking-uri", f"sqlite:///{folder}/mlflow.db")
         assay("doctor", "--quick")
-        yield Left(outputs, store, folder, watch.seen)
+        yield Left(outputs, store, folder, watch)
+        shutil.rmtree(scratch)
 
 
 def test_the_run_is_one_that_could_have_leaked(left: Left) -> None:
@@ -157,21 +166,13 @@ def test_no_canary_lies_in_mlflow_or_in_a_report(left: Left) -> None:
 
 
 def test_no_canary_stands_on_a_command_line(left: Left) -> None:
-    assert any("gcs_server" in line for line in left.commands)
-    assert [line for line in left.commands if CANARY in line and str(left.folder) in line] == []
+    assert any("gcs_server" in line for line in left.watch.commands)
+    assert [line for line in left.watch.commands if CANARY in line and str(left.folder) in line] == []
 
 
 def test_no_canary_lies_in_rays_logs(left: Left) -> None:
-    records = left.store.records(left.store.trials())
-    pids = {str(record.environment.pid) for record in records.values()}
-    sessions = [
-        session
-        for session in Path("/tmp/ray").glob("session_*/logs")
-        if any(any(session.glob(f"*-{pid}.*")) for pid in pids)
-    ]
-    logs = [log for session in sessions for log in session.rglob("*") if log.is_file()]
-    assert logs
-    assert [log for log in logs if CANARY.encode() in log.read_bytes()] == []
+    assert any("worker" in path.name for path in left.watch.logs)
+    assert [path for path, data in left.watch.logs.items() if CANARY.encode() in data] == []
 
 
 @pytest.mark.parametrize(
