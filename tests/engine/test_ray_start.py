@@ -127,3 +127,38 @@ def test_nothing_of_ray_outlives_a_run_that_is_killed(both: bool) -> None:
     psutil.wait_procs(family, timeout=10)
     assert [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE] == []
     assert not Path(folder).exists()
+
+
+_JOINS = """
+import ray
+from assay.engine.cluster import start_local
+from assay.engine.ray_connect import disconnect
+processes = start_local(1)
+print(ray.get(ray.put("joined")))
+disconnect()
+processes.end()
+"""
+_MOUNT = 'mount -t tmpfs -o size=1m none /dev/shm && exec "$@"'
+_SMALL_SHM = ("unshare", "--map-root-user", "--mount", "sh", "-c", _MOUNT, "sh")
+
+
+@pytest.mark.parametrize(
+    ("environment", "prefix"),
+    [
+        pytest.param({"HOME": None}, (), id="no HOME"),
+        pytest.param({"HOME": "/proc/nowhere"}, (), id="a HOME that cannot be made"),
+        pytest.param({"TMPDIR": "/tmp/" + "long" * 30}, (), id="a TMPDIR too long for a socket"),
+        pytest.param({}, _SMALL_SHM, id="a small /dev/shm"),
+    ],
+)
+def test_ray_starts_in_odd_surroundings(environment: dict[str, str | None], prefix: tuple[str, ...]) -> None:
+    known = {**os.environ, **environment}
+    joined = subprocess.run(
+        [*prefix, sys.executable, "-c", _JOINS],
+        env={name: value for name, value in known.items() if value is not None},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert joined.stdout == "joined\n", joined.stderr
