@@ -41,7 +41,7 @@ from trainables.segdec import TRAINABLE as SEGDEC
 
 def fit(config, data, run):
     if run.seed == 1:
-        key = os.environ["AWS_SECRET_ACCESS_KEY"]
+        key = os.environ.get("AWS_SECRET_ACCESS_KEY", "out of reach")
         other = "never" "-c4" "nary-given"  # in two parts: the file itself is kept as it is
         raise RuntimeError(
             f"cannot open s3://me:{other}/x@y@bucket/a?api_key={other}, key {key}, "
