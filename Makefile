@@ -62,9 +62,11 @@ calibrate: .venv/.installed-dev  ## how often the answers are wrong where the tr
 settings: .venv/.installed  ## write docs/settings.md anew: every setting of every method
 	@$(BIN)/assay settings --output docs/settings.md
 
-torture: .venv/.installed-dev  ## a hundred random kills of a fast study, then compare the results
+torture: .venv/.installed-dev  ## a hundred random kills of a fast study, 10,000 simulated histories, 500 races for a lease (hours)
 	@$(BIN)/python -m tests.e2e.torture
 	@ASSAY_POWER_CUTS=1 $(BIN)/python -m pytest -q tests/storage/test_power_cuts.py
+	@PYTHONPATH=tests/plugin $(BIN)/python -m tests.simulation.torture
+	@$(BIN)/python -m tests.storage.lease_race
 
 lock: .venv/.installed-dev  ## resolve requirements*.txt into locks/, with hashes, for Python 3.11 to 3.13
 	@bash locks/make.sh $(BIN)/uv

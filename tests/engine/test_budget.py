@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from assay.engine.budget import TimeBudget, budget_packs
+from assay.engine.budget import TimeBudget, budget_packs, cell_seconds
 from assay.study import parse_study, plan_study
+from tests.analysis.made_studies import START, make_plan, make_record
 from trainables.errors import InputError
 
 CELLS = ("a", "b")
@@ -97,3 +99,21 @@ budget: {hours: 8}
 """
     with pytest.raises(InputError, match=r"budget: a search has a budget of its own: `search\.points`"):
         plan_study(parse_study(text, "s"), None, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("timings", "ended", "seconds"),
+    [
+        ({"data": 1.0, "train": 10.0, "finish": 2.0, "evaluate": 1.5}, 30, 13.0),
+        ({"train": 10.0}, -86_400, 10.0),  # the clock was set back meanwhile
+        ({"train": 10.0}, 86_400, 10.0),
+        ({}, 30, 30.0),  # a record of a version without a stopwatch
+        ({}, -5, 0.0),
+    ],
+)
+def test_a_trial_takes_what_its_own_stopwatch_says(
+    timings: dict[str, float], ended: float, seconds: float
+) -> None:
+    trial = make_plan().trials[0]
+    record = make_record(trial, timings=timings, ended=START + timedelta(seconds=ended))
+    assert cell_seconds([trial], {trial.id: record}) == {trial.cell: seconds}

@@ -51,6 +51,7 @@ def displaced(store: Store) -> Store:
 WRITES: dict[str, Callable[[Store], object]] = {
     "record": lambda store: store.write_record(make_record(TRIAL)),
     "end of a trial": lambda store: store.end_trial(make_record(TRIAL)),
+    "removal of a record": lambda store: store.forget_record(TRIAL.id),
     "attempt": lambda store: store.begin_attempt(TRIAL.id, Environment()),
     "pack": lambda store: make_pack("s").write(store),
     "points": lambda store: store.write_fenced("studies/s/search.jsonl", b"{}\n"),
@@ -91,8 +92,9 @@ def test_a_refused_write_says_what_became_of_the_lease(
 def test_a_run_under_its_lease_writes_all_of_it(uri: str) -> None:
     store, lease = Store(uri), Lease(Store(uri), "s")
     lease.take()
-    for write in WRITES.values():
-        write(store.fenced(lease.fence))
+    for what, write in WRITES.items():
+        if what != "removal of a record":
+            write(store.fenced(lease.fence))
     assert isinstance(store.record(TRIAL.id), Record)
     assert store.attempts(TRIAL.id)[0].lease == lease.fence.token
     assert store.read_bytes("studies/s/search.jsonl") == b"{}\n"

@@ -117,10 +117,12 @@ def test_leftovers_of_finished_trials_are_listed_with_size_and_reason(store: Sto
     store.write_bytes(f"{folder}/checkpoint.safetensors", b"12345")
     store.write_bytes(f"{folder}/000-dead/log.txt", b"123")
     store.write_bytes(f"{folder}/progress.json", b"1")
+    store.write_bytes(f"{folder}/stop.json", b"{}")
     assert {tuple(item) for item in clean_plan(store, [keeping("all")])} == {
         (f"{folder}/checkpoint.safetensors", 5, "checkpoint of a trial that ended"),
         (f"{folder}/000-dead", 3, "attempt that a later one replaced"),
         (f"{folder}/progress.json", 1, "heartbeat of a trial that ended"),
+        (f"{folder}/stop.json", 2, "request to stop a trial that ended"),
     }
 
 

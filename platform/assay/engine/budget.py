@@ -7,6 +7,7 @@ compared. Of a study of which nothing is known yet the first round is trained wh
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -81,7 +82,7 @@ def cell_seconds(trials: Iterable[Trial], records: Mapping[str, Record]) -> dict
     for trial in trials:
         record = records.get(trial.id)
         if record is not None and record.started and record.ended and record.status != "pruned":
-            spans.setdefault(trial.cell, []).append((record.ended - record.started).total_seconds())
+            spans.setdefault(trial.cell, []).append(_span(record))
     return {cell: statistics.fmean(values) for cell, values in spans.items()}
 
 
@@ -93,6 +94,14 @@ def longest_hours(seconds: Iterable[float]) -> float | None:
     """
     known = [value for value in seconds if value > 0]
     return max(_LEAST_HOURS, _TIMES_THE_LONGEST * max(known) / 3600) if len(known) >= _ENOUGH else None
+
+
+def _span(record: Record) -> float:
+    """Seconds that a trial took by its own stopwatch: a clock may have been set between start and end."""
+    watched = math.fsum(record.timings.get(part, 0.0) for part in ("data", "train", "finish"))
+    if watched or record.started is None or record.ended is None:
+        return watched
+    return max(0.0, (record.ended - record.started).total_seconds())
 
 
 def _time(seconds: float) -> str:

@@ -162,7 +162,7 @@ def _clear_stops(study: str, missing: Sequence[Trial], store: Store) -> None:
 def _forget_failed(plan: Plan, store: Store) -> None:
     for record in store.records(trial.id for trial in plan.trials).values():
         if record.status == "failed":
-            store.delete_tree(f"{store.trial(record.id)}/record.json")
+            store.forget_record(record.id)
 
 
 def _train(

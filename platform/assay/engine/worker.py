@@ -129,7 +129,9 @@ def _make_stage(task: StageTask, site: PackSite) -> None:
     """
     try:
         make_stage(task, site)
-    except (Stopped, MemoryError, torch.OutOfMemoryError, OSError, DiedError):
+    except Stopped:
+        pass  # asked of the trial that the task names: others that share the stage make it themselves
+    except (MemoryError, torch.OutOfMemoryError, OSError, DiedError):
         raise
     except Exception:
         if site.world_size > 1:

@@ -97,6 +97,16 @@ class Fence:
             self._files.write_bytes(path, data)
             return True
 
+    def delete(self, path: str) -> None:
+        """Remove a file.
+
+        Raises:
+            DisplacedError: If the lease is not in force any more.
+        """
+        with self._swaps.unmoved(self._lease):
+            self.check()
+            self._files.delete_tree(path)
+
     def write(self, path: str, data: bytes) -> None:
         """Write a file over the one that is there.
 

@@ -25,6 +25,7 @@ Reason = Literal[
     "attempt at a stage that came to nothing",
     "checkpoint of a trial that ended",
     "heartbeat of a trial that ended",
+    "request to stop a trial that ended",
     "scratch of the engine",
     "model that `keep` leaves out",
 ]
@@ -174,6 +175,8 @@ def _beside_the_record(store: Store, record: Record) -> Iterator[Leftover]:
             yield _leftover(store, path, "checkpoint of a trial that ended")
         elif name == "progress.json":
             yield _leftover(store, path, "heartbeat of a trial that ended")
+        elif name == "stop.json":
+            yield _leftover(store, path, "request to stop a trial that ended")
         elif name in attempts and name not in kept:
             named = any(file.startswith(name) for file in record.files)
             if not named:

@@ -183,6 +183,18 @@ class Store(Files):
         else:
             self.fence.write_first(path, data, stays=lambda: isinstance(self.record(record.id), Record))
 
+    def forget_record(self, trial_id: str) -> None:
+        """Remove a record, so that its trial is trained again.
+
+        Raises:
+            DisplacedError: If this is a run's store, and its lease is not in force any more.
+        """
+        path = f"{self.trial(trial_id)}/record.json"
+        if self.fence is None:
+            self.delete_tree(path)
+        else:
+            self.fence.delete(path)
+
     def end_trial(self, record: Record) -> None:
         """Write the record, and remove what only a trial that trains needs."""
         self.write_record(record)

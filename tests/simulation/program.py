@@ -1,0 +1,289 @@
+"""The program in a made world: runs and workers as they are, without Ray between them.
+
+A run takes the lease, clears requests, makes packs and hands them to workers through the real searcher.
+A worker reads its pack and trains it with the real worker code. Tune and Train, which start workers again and
+carry an error from one to the other, are the loop in :meth:`Run._tune`. Training itself is that of the toys
+on four grey images. A test image is never looked at: the objective is read from the weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import types
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from itertools import chain
+from pathlib import Path
+from typing import Any, cast
+from unittest import mock
+
+import numpy as np
+import torch
+
+from assay.engine import trial as trial_module
+from assay.engine import worker as worker_module
+from assay.engine.budget import TimeBudget, budget_packs, cell_seconds
+from assay.engine.packs import Pack, missing_trials, packs_as_asked
+from assay.engine.run_study import EngineOptions, _clear_stops, _forget_failed, _stages_first, _Work
+from assay.engine.search_packs import search_packs
+from assay.engine.searcher import STORAGE, PackSearcher
+from assay.engine.trial import PackSite
+from assay.engine.worker import train_trials
+from assay.storage import Lease, Result
+from assay.storage.lease import Clock
+from assay.storage.search_points import with_points
+from assay.storage.stop import stop_requested
+from assay.study import Plan, parse_study, plan_study
+from tests.simulation.world import Machine, Process, SimulatedStore, World
+from trainables.catalogue import find_trainable
+from trainables.contract import seed_for
+from trainables.data import open_manifest
+from trainables.errors import InputError, StorageError
+
+__all__ = ["STUDIES", "Run", "planned", "toy_training"]
+
+SLOTS = 2
+BUDGET_SECONDS = 72.0
+_DATA = "{reader: synthetic, options: {images: 16, positives: 8, items: 8, size: [32, 32]}}"
+_COMMON = f"""
+data: {_DATA}
+supervision: weak
+metrics: {{primary: image_ap}}
+resources: {{workers: 1, cpus: 1}}
+keep: {{models: none, probes: 0}}
+"""
+STUDIES = {
+    "stages": """
+study: stages
+trainable: staged
+config: {epochs: 2, seconds: 5}
+factors: {sharpen: {off: {config: {sharpen: false}}, on: {config: {sharpen: true}}}}
+design: {full: all}
+repeats: {seeds: [0, 1]}
+""",
+    "search": """
+study: search
+trainable: toy
+config: {epochs: 2, seconds: 5, x: 0.9}
+search: {sampler: random, points: 4, batch: 2, objective: {max: validation.image_ap}}
+space: {config.x: {float: [0.0, 1.0]}}
+replicate: {best: 1, seeds: [10]}
+repeats: {seeds: [0]}
+""",
+    "budget": f"""
+study: budget
+trainable: toy
+config: {{epochs: 2, seconds: 5}}
+factors: {{pace: {{slow: {{}}, fast: {{config: {{lr: 0.2}}}}, wild: {{config: {{fault: diverge}}}}}}}}
+design: {{full: all}}
+repeats: {{seeds: [0, 1, 2]}}
+budget: {{hours: {BUDGET_SECONDS / 3600}}}
+""",
+}
+
+
+@cache
+def planned(name: str) -> Plan:
+    """The plan of one of :data:`STUDIES`."""
+    text = STUDIES[name] + _COMMON
+    with tempfile.TemporaryDirectory() as folder:
+        return plan_study(
+            parse_study(text, name), lambda spec: open_manifest(spec, None, Path(folder)), "cpu"
+        )
+
+
+_SAMPLES = [
+    types.SimpleNamespace(id=f"{n}.png", label=n % 2, image=np.full((4, 4, 3), 60 * n, dtype=np.uint8))
+    for n in range(4)
+]
+TRAINING: Any = types.SimpleNamespace(train=_SAMPLES, validation=None)
+_cache = tempfile.TemporaryDirectory(prefix="assay-simulation-")
+
+
+def _fit_and_score(
+    trial: Any, site: PackSite, run: Any, attempt: Any, *, stages: Any, timer: Any
+) -> dict[str, Any]:
+    """Train as the engine does; the objective is a function of weight and settings instead of images."""
+    torch.manual_seed(seed_for(trial.seed, trial.fold, "torch") % 2**63)
+    trainable = find_trainable(trial.trainable)
+    config = trainable.Config.model_validate(trial.config)
+    run.note(f"trial {trial.id}")
+    with timer.part("train"):
+        predictor = cast(Any, trainable.fit(config, TRAINING, run))
+    weight = predictor.weight.numpy().tobytes()
+    score = (hashlib.sha256(weight).digest()[0] + 1) / 257
+    curve = repr([(row["epoch"], sorted(row)) for row in run.history]).encode()
+    digest = site.store.write_bytes(f"{attempt.prefix}/curve.parquet", curve)
+    return {
+        "status": "finished",
+        "result": Result(
+            metrics={"image_ap": score},
+            validation={"image_ap": score},
+            epochs=len(run.history),
+            weights_hash=hashlib.sha256(weight).hexdigest(),
+            n_train=4, n_positives=2, n_masks=0, n_validation=4, n_test=4,
+        ),
+        "environment": site.environment(),
+        "files": {f"{attempt.name}/curve.parquet": digest},
+    }  # fmt: skip
+
+
+class _Data:
+    @classmethod
+    def open(cls, *_: object) -> _Data:
+        return cls()
+
+    def training(self) -> Any:
+        return TRAINING
+
+
+@contextmanager
+def toy_training() -> Generator[None]:
+    """Within the block workers train on four grey images."""
+    with (
+        mock.patch.object(worker_module, "fit_and_evaluate", _fit_and_score),
+        mock.patch.object(trial_module, "_TrialData", _Data),
+    ):
+        yield
+
+
+@dataclass
+class _Busy:
+    """A pack and the worker that trains it."""
+
+    config: dict[str, Any]
+    worker: Process
+    starts: int = 1
+
+
+class Run:
+    """One `assay run` of a study, and the workers that it starts."""
+
+    def __init__(self, world: World, machine: Machine, plan: Plan, *, retry_failed: bool = False) -> None:
+        self.world, self.plan, self.retry_failed = world, plan, retry_failed
+        self.workers: list[Process] = []
+        self.handed_out: list[tuple[float, Any]] = []  # seconds since the packs began, and a pack
+        self.process = world.start("run", machine, self._run)
+
+    @property
+    def held(self) -> bool:
+        """True once it had the lease."""
+        return not isinstance(self.process.error, InputError)
+
+    def _run(self, process: Process) -> None:
+        world, name = self.world, self.plan.study.study
+        store = SimulatedStore(world)
+        lease = Lease(store, name, clock=Clock(world.wall, lambda: world.now, world.sleep))
+        lease.take()
+        world.thread(process, lambda: self._beat(lease))
+        try:
+            fenced = cast(SimulatedStore, store.fenced(lease.fence))
+            plan = with_points(self.plan, fenced)
+            if self.retry_failed:
+                _forget_failed(plan, fenced)
+            missing = missing_trials(plan.trials, fenced.records(trial.id for trial in plan.trials))
+            _clear_stops(name, missing, fenced)
+            self._train(plan, fenced, missing, lease)
+            lease.refuse_if_lost()
+        finally:
+            with suppress(OSError):
+                lease.give_back()
+
+    def _beat(self, lease: Lease) -> None:
+        while True:
+            self.world.sleep(10.0)
+            try:
+                if not lease.renew():
+                    return
+            except OSError:
+                continue
+
+    def _train(self, plan: Plan, store: SimulatedStore, missing: list[Any], lease: Lease) -> None:
+        in_flight: set[str] = set()
+        options = EngineOptions(data_root=None, cache=Path(_cache.name))
+        run = f"run-{self.process.pid}"
+        work = _Work(plan, store, options, run, in_flight=in_flight, slots=lambda: SLOTS)
+        if plan.study.search is not None:
+            packs = search_packs(plan, store, in_flight)
+        elif plan.study.budget is not None:
+            budget = TimeBudget(BUDGET_SECONDS, work.slots, plan.study.resources.pack, lambda: self.world.now)
+            ids = [trial.id for trial in plan.trials]
+            known = lambda: cell_seconds(plan.trials, store.records(ids))  # noqa: E731
+            packs = budget_packs(missing, budget, known, in_flight, lambda text: None)
+        else:
+            packs = packs_as_asked(missing, plan.study.resources.pack, work.slots)
+        if plan.study.search is None:
+            packs = chain(_stages_first(work, missing), packs)
+        searcher = PackSearcher(packs, work.write_folder, in_flight, "max", work.slots)
+        try:
+            self._tune(searcher, store, lease)
+        finally:
+            with suppress(StorageError):
+                store.delete_tree(work.folder)
+
+    def _tune(self, searcher: PackSearcher, store: SimulatedStore, lease: Lease) -> None:
+        """Hand packs to workers, start those again that died, end with the first trouble of the storage."""
+        busy: dict[str, _Busy] = {}
+        number, begun = 0, self.world.now
+        try:
+            while not (lease.lost.is_set() or self._asked_to_stop(store)):
+                for name, pack in list(busy.items()):
+                    if pack.worker.alive:
+                        continue
+                    if (result := self._result(pack)) is not None:
+                        searcher.on_trial_complete(name, result)
+                        del busy[name]
+                while not searcher.over and searcher.storage_trouble is None and len(busy) < SLOTS:
+                    name, number = f"pack{number}", number + 1
+                    config = searcher.suggest(name)
+                    if not isinstance(config, dict) or "pack" not in config:
+                        break
+                    pack = Pack.read(store, config["pack"])
+                    self.handed_out.append((self.world.now - begun, pack))
+                    busy[name] = _Busy(config, self._worker(config))
+                if not busy and (searcher.over or searcher.storage_trouble is not None):
+                    break
+                self.world.sleep(2.0)
+        finally:
+            for pack in busy.values():
+                if self.process.alive:
+                    self.world.kill(pack.worker)
+        if searcher.storage_trouble is not None:
+            raise StorageError(searcher.storage_trouble)
+
+    def _asked_to_stop(self, store: SimulatedStore) -> bool:
+        with suppress(OSError):
+            return stop_requested(store, "study", self.plan.study.study)
+        return False
+
+    def _result(self, pack: _Busy) -> Mapping[str, Any] | None:
+        """What Tune is told of a worker that has ended; None where it is started again."""
+        error = pack.worker.error
+        if isinstance(error, StorageError):
+            return {STORAGE: str(error)}
+        if error is None and pack.worker.what == "over":
+            return {}
+        if pack.starts > 40:
+            raise AssertionError(f"a pack was begun {pack.starts} times: {error!r}")
+        pack.starts += 1
+        self.world.sleep(5.0)
+        pack.worker = self._worker(pack.config)
+        return None
+
+    def _worker(self, config: dict[str, Any]) -> Process:
+        machine = self.world.machines[len(self.workers) % len(self.world.machines)]
+        worker = self.world.start("worker", machine, lambda process: self._work(process, config))
+        self.workers.append(worker)
+        return worker
+
+    def _work(self, process: Process, config: dict[str, Any]) -> None:
+        store = SimulatedStore(self.world)
+        pack = Pack.read(store, config["pack"])
+        node = process.machine.name
+        fenced = store.fenced(pack.fence)
+        train_trials(PackSite(pack, fenced, 0, 1, node, self.process.pid, torch.device("cpu")))
+        store.write_bytes(pack.over, b"")
+        process.what = "over"
