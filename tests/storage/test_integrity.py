@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pyarrow.parquet as pq
 import pytest
 
-from assay.storage import Store
+from assay.storage import Record, Store
 from assay.storage.checksum import with_checksum, without_checksum
 from assay.storage.files import json_bytes
 from assay.storage.integrity import check_storage, set_aside
@@ -21,7 +21,8 @@ from assay.storage.lease import Lease
 from assay.storage.plans import stored_plan
 from tests.cli.conftest import assay
 from tests.cli.small_study import Assay
-from tests.storage.whole_storage import make_storage, untrained
+from tests.engine.staged_study import StagedStudy
+from tests.storage.whole_storage import UNTRAINED_SEED, make_storage, untrained
 from trainables.errors import InputError
 
 __all__ = ["assay"]
@@ -265,6 +266,30 @@ def test_one_trial_at_two_damages_goes_aside_once(root: Path) -> None:
     moved = set_aside(store, damages)
     assert list(moved) == [f"trials/{trial}"]
     assert store.exists(f"{moved[f'trials/{trial}']}/record.json")
+
+
+def test_what_was_set_aside_is_made_again_with_the_same_results(root: Path, cache_root: Path) -> None:
+    store = Store(root)
+    study = StagedStudy.of(root, cache_root, seeds=(0, UNTRAINED_SEED))
+    trial = study.plan.trials[0]
+    before = store.record(trial.id)
+    assert isinstance(before, Record)
+    flipped(_place(root, f"{STAGED}/*/maps.parquet"))
+    for done in sorted(root.glob("stages/*/done.json")):
+        cut(done)
+    moved = set_aside(store, check_storage(store).damages)
+    assert f"trials/{trial.id}" in moved
+    assert {path for path in moved if path.startswith("stages/")} >= {
+        f"stages/{u.key}" for u in before.stages
+    }
+    study.train([trial])
+    again = store.record(trial.id)
+    assert isinstance(again, Record)
+    assert again.result_bytes() == before.result_bytes()
+    assert {p.rpartition("/")[2]: d for p, d in again.files.items() if "curve" not in p} == {
+        p.rpartition("/")[2]: d for p, d in before.files.items() if "curve" not in p
+    }, "predictions and maps are the same bytes; a curve has times"
+    assert check_storage(store).damages == []
 
 
 def test_records_without_a_checksum_are_counted_and_no_damage(assay: Assay, root: Path) -> None:
