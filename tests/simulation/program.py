@@ -223,7 +223,7 @@ class Run:
     def _tune(self, searcher: PackSearcher, store: SimulatedStore, lease: Lease) -> None:
         """Hand packs to workers, start those again that died, end with the first trouble of the storage."""
         busy: dict[str, _Busy] = {}
-        number, begun = 0, self.world.now
+        number, begun = 0, 0.0
         try:
             while not (lease.lost.is_set() or self._asked_to_stop(store)):
                 for name, pack in list(busy.items()):
@@ -234,11 +234,13 @@ class Run:
                         del busy[name]
                 while not searcher.over and searcher.storage_trouble is None and len(busy) < SLOTS:
                     name, number = f"pack{number}", number + 1
+                    asked = self.world.now
                     config = searcher.suggest(name)
+                    begun = begun or self.world.now  # a budget counts from the first pack on
                     if not isinstance(config, dict) or "pack" not in config:
                         break
                     pack = Pack.read(store, config["pack"])
-                    self.handed_out.append((self.world.now - begun, pack))
+                    self.handed_out.append((asked - begun, pack))
                     busy[name] = _Busy(config, self._worker(config))
                 if not busy and (searcher.over or searcher.storage_trouble is not None):
                     break
