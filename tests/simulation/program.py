@@ -158,8 +158,16 @@ class _Busy:
 class Run:
     """One `assay run` of a study, and the workers that it starts."""
 
-    def __init__(self, world: World, machine: Machine, plan: Plan, *, retry_failed: bool = False) -> None:
-        self.world, self.plan, self.retry_failed = world, plan, retry_failed
+    def __init__(
+        self,
+        world: World,
+        machine: Machine,
+        plan: Plan,
+        *,
+        retry_failed: bool = False,
+        budget: float = BUDGET_SECONDS,
+    ) -> None:
+        self.world, self.plan, self.retry_failed, self.budget = world, plan, retry_failed, budget
         self.workers: list[Process] = []
         self.handed_out: list[tuple[float, Any]] = []  # seconds since the packs began, and a pack
         self.process = world.start("run", machine, self._run)
@@ -205,7 +213,7 @@ class Run:
         if plan.study.search is not None:
             packs = search_packs(plan, store, in_flight)
         elif plan.study.budget is not None:
-            budget = TimeBudget(BUDGET_SECONDS, work.slots, plan.study.resources.pack, lambda: self.world.now)
+            budget = TimeBudget(self.budget, work.slots, plan.study.resources.pack, lambda: self.world.now)
             ids = [trial.id for trial in plan.trials]
             known = lambda: cell_seconds(plan.trials, store.records(ids))  # noqa: E731
             packs = budget_packs(missing, budget, known, in_flight, lambda text: None)
