@@ -273,12 +273,7 @@ def _begin(trial: Trial, site: PackSite) -> Attempt | None:
     """
     answer: list[Attempt | None] = [None]
     if site.rank == 0 and not isinstance(site.store.record(trial.id), Record):
-        since, fence = site.pack.started, site.pack.fence
-        before = [
-            attempt
-            for attempt in site.store.attempts(trial.id)
-            if attempt.started >= since or (fence is not None and attempt.lease == fence.token)
-        ]
+        before = [attempt for attempt in site.store.attempts(trial.id) if _of_this_run(attempt, site.pack)]
         if len(before) < MAX_ATTEMPTS:
             answer = [site.store.begin_attempt(trial.id, site.environment())]
         else:
@@ -287,6 +282,13 @@ def _begin(trial: Trial, site: PackSite) -> Attempt | None:
         with collective():
             dist.broadcast_object_list(answer, src=0)
     return answer[0]
+
+
+def _of_this_run(attempt: AttemptStart, pack: Pack) -> bool:
+    """By the lease where the note has one: a clock that was set puts earlier runs after this one."""
+    if pack.fence is not None and attempt.lease:
+        return attempt.lease == pack.fence.token
+    return attempt.started >= pack.started
 
 
 def _give_up(trial: Trial, site: PackSite, attempts: Sequence[AttemptStart]) -> None:

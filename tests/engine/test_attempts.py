@@ -1,0 +1,49 @@
+"""Attempts of earlier runs are no attempts of this one, whatever the clocks say."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import torch
+
+from assay.engine.trial import PackSite
+from assay.engine.worker import MAX_ATTEMPTS, train_trials
+from assay.storage import AttemptStart, Lease
+from tests.engine.made_packs import make_pack
+from tests.engine.toy_study import ToyStudy
+
+
+@pytest.mark.parametrize(
+    ("lease", "ahead", "status"),
+    [
+        ("an earlier run's", timedelta(days=1), "finished"),  # the clock was set back since
+        ("an earlier run's", timedelta(days=-1), "finished"),
+        ("this run's", timedelta(days=-1), "failed"),  # the worker's clock is behind
+        ("", timedelta(days=1), "failed"),  # noted by a version that knew no leases
+        ("", timedelta(days=-1), "finished"),
+    ],
+)
+def test_attempts_count_for_the_run_that_made_them(
+    tmp_path: Path, cache_root: Path, lease: str, ahead: timedelta, status: str
+) -> None:
+    study = ToyStudy.make(tmp_path, cache_root, seeds=(0,))
+    trial = study.plan.trials[0]
+    with Lease(study.store, "toy") as held:
+        token = held.fence.token if lease == "this run's" else lease
+        for number in range(MAX_ATTEMPTS):
+            start = AttemptStart(
+                attempt=f"00{number}-aa",
+                started=datetime.now(UTC) + ahead,
+                node="n",
+                host="h",
+                pid=1,
+                lease=token,
+            )
+            path = f"trials/{trial.id}/attempts/{start.attempt}.json"
+            study.store.write_json(path, start.model_dump(mode="json"))
+        pack = make_pack("toy", [trial], fence=held.fence, cache=str(cache_root))
+        store = study.store.fenced(held.fence)
+        train_trials(PackSite(pack, store, 0, 1, "node", 0, torch.device("cpu")))
+    assert study.records()[trial.id].status == status
