@@ -48,7 +48,8 @@ class ArrowImages:
         """
         self.path = path
         self.shape = shape
-        with pa.ipc.open_file(pa.memory_map(str(path))) as reader:
+        # Closed at once, the file stays mapped: its images need no open file.
+        with pa.memory_map(str(path)) as file, pa.ipc.open_file(file) as reader:
             self.key = (reader.schema.metadata or {}).get(_KEY, b"").decode()
             batches = [reader.get_batch(index) for index in range(reader.num_record_batches)]
         self._pixels: list[NDArray[np.uint8]] = []

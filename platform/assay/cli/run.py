@@ -46,6 +46,21 @@ CpusOption = Annotated[
 ]
 
 
+LocalOption = Annotated[
+    bool,
+    typer.Option("--local", help="Train on this machine without Ray: laptops, CI, where Ray cannot start."),
+]
+ProcessesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--processes",
+        min=0,
+        help="With --local: trainings at once. 0: in this process, where a debugger reaches them.",
+        show_default="as many as cores allow",
+    ),
+]
+
+
 def register(app: typer.Typer) -> None:
     app.command(epilog="Example: assay run ksdd_smoke --data ~/surfaces")(run)
 
@@ -59,6 +74,8 @@ def run(
     cache: Cache = DEFAULT_CACHE,
     tracking_uri: Tracking = None,
     cpus: CpusOption = None,
+    local: LocalOption = False,
+    processes: ProcessesOption = None,
 ) -> None:
     """Train every trial that has no record yet, then print the table of the study.
 
@@ -70,6 +87,8 @@ def run(
     from assay.cli.live import LiveView
     from assay.cli.output import console, duration
 
+    if processes is not None and not local:
+        raise typer.BadParameter(f"--processes goes with --local, found --processes {processes} alone.")
     out = console()
     with ExitStack() as stack, LiveView(out) as view:
         view.message(f"reading {study}")
@@ -97,6 +116,8 @@ def run(
             cache=cache,
             retry_failed=retry is not None,
             cpus=cpus,
+            local=local,
+            processes=processes,
             on_message=view.message,
             ending=stack.enter_context(Ending()),
         )

@@ -8,11 +8,9 @@ kill, after the study was extended. The packs of a search are not known before: 
 from __future__ import annotations
 
 import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
@@ -34,12 +32,13 @@ from assay.engine.packs import (
     stage_packs,
 )
 from assay.engine.ray_connect import briefly
+from assay.engine.stopping import stop_on_request
 from assay.engine.tune_manners import in_a_line, quiet_tune, signals_of_tune
 from assay.storage import Lease, Store
 from assay.storage.files import PATIENCE_SECONDS
 from assay.storage.method_store import keep_methods
 from assay.storage.search_points import with_points
-from assay.storage.stop import clear_stop, stop_requested
+from assay.storage.stop import clear_stop
 from assay.study import Plan, Trial
 from assay.study.search_rules import pruned_by
 from trainables.errors import StorageError
@@ -48,7 +47,6 @@ __all__ = ["EngineOptions", "Outcome", "run_study"]
 
 _DRIVER_RETRIES = 3  # a killed Tune driver is started again this often
 _IDLE_SECONDS = 60.0  # that workers wait for their next pack: meanwhile their cores are nobody else's
-_STOP_POLL_SECONDS = 1.0
 _RELEASE_SECONDS = 10.0  # for the placement groups on a cluster of others
 _LIMITS_SECONDS = 60.0  # between two looks at how long trainings take
 
@@ -63,6 +61,8 @@ class EngineOptions:
     cpus: int | None = None  # of a local Ray; None: all cores
     on_message: Callable[[str], None] = field(default=lambda message: None)
     ending: Ending | None = None  # of the program; None: one for the run alone
+    local: bool = False  # without Ray, on this machine
+    processes: int | None = None  # that train then at once; 0: this one alone; None: as many as cores allow
 
 
 @dataclass(frozen=True)
@@ -189,6 +189,15 @@ def _train(
     elif not missing:
         return _End()
     run = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
+    if options.local:
+        from assay.engine.local import local_slots, train_locally
+
+        places = local_slots(plan.study, options.cpus, options.processes)
+        work = _Work(plan, store, options, run, in_flight=in_flight, slots=lambda: max(1, places))
+        work.hand_out(missing, search)
+        with stop_on_request(store, plan.study.study, lease), ending.work():
+            interrupted, problems = train_locally(work.packs, work.pack_of, store, in_flight, places)
+        return _End(interrupted=interrupted, problems=problems)
     options.on_message("starting Ray")
     with cluster(options.cpus, ending, options.on_message) as ray_cluster:
         ray_cluster.refuse_if_too_small(plan.study.resources)
@@ -198,13 +207,8 @@ def _train(
             if not ray_cluster.local:
                 options.on_message("comparing the nodes")
                 work.program = same_on_all_nodes(plan.trainables, store, work.folder, options.data_root)
-            if search is not None:
-                work.packs = search
-                options.on_message(_format_search(plan, missing, slots()))
-            else:
-                packs = _plan_packs(work, missing)
-                work.packs = chain(_stages_first(work, missing), packs)
-            with _stop_on_request(store, plan.study.study, lease):
+            work.hand_out(missing, search)
+            with stop_on_request(store, plan.study.study, lease):
                 return _tune(work, scheduler=scheduler, ending=ending)
         finally:
             if not (ray_cluster.ends_with_us or ending.lost):
@@ -303,14 +307,23 @@ class _Work:
             self.limits, self.limits_known = Limits(hours, resources.silent_minutes), now
         return self.limits
 
-    def write_folder(self, content: Content) -> dict[str, Any]:
-        """Write a pack of trials or of stages; returns the config of its driver."""
+    def hand_out(self, missing: list[Trial], search: Iterator[Content | None] | None) -> None:
+        """Say what is trained, in which order: what is missing of a plan, or a search."""
+        if search is not None:
+            self.packs = search
+            self.options.on_message(_format_search(self.plan, missing, self.slots()))
+        else:
+            self.packs = chain(_stages_first(self, missing), _plan_packs(self, missing))
+
+    def pack_of(self, content: Content) -> Pack:
+        """The next pack, of trials or of stages."""
         study = self.plan.study
         trials = [trial for trial in content if isinstance(trial, Trial)]
         stages = [task for task in content if isinstance(task, StageTask)]
         fresh = bool(trials and study.replicate is not None and trials[0].seed in study.replicate.seeds)
-        pack = Pack(
-            id=f"{self.written:04d}",
+        self.written += 1
+        return Pack(
+            id=f"{self.written - 1:04d}",
             study=study.study,
             run=self.run,
             started=self.started,
@@ -332,8 +345,11 @@ class _Work:
             trainables=self.plan.trainables,
             fence=self.store.fence.note if self.store.fence is not None else None,
         )
+
+    def write_folder(self, content: Content) -> dict[str, Any]:
+        """Write a pack of trials or of stages; returns the config of its driver."""
+        pack = self.pack_of(content)
         pack.write(self.store)
-        self.written += 1
         return {
             "storage": self.store.uri,
             "pack": pack.path,
@@ -416,27 +432,3 @@ def _refuse_unusable(store: Store, trouble: str | None) -> None:
     if trouble is not None:
         raise StorageError(trouble)
     store.probe()
-
-
-@contextmanager
-def _stop_on_request(store: Store, study: str, lease: Lease) -> Generator[None]:
-    """Turn a stop request on the storage, or a lease that another run took over, into what Ctrl-C does."""
-    over = threading.Event()
-
-    def watch() -> None:
-        while not over.wait(_STOP_POLL_SECONDS):
-            try:
-                stopping = stop_requested(store, "study", study)
-            except OSError:
-                stopping = False  # the storage is away for a moment: the next look will tell
-            if stopping or lease.lost.is_set():
-                os.kill(os.getpid(), signal.SIGINT)
-                return
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()

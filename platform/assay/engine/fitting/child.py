@@ -6,8 +6,6 @@ to either: the worker at the other end keeps its log and checkpoints, and holds 
 
 from __future__ import annotations
 
-import gc
-import os
 import tempfile
 import time
 import traceback
@@ -69,6 +67,21 @@ class ChildJob:
 def run_child(connection: Connection) -> None:
     """Do what the first message says, until the connection ends."""
     order: ChildJob = connection.recv()
+    try:
+        job = _prepare(order, connection)
+        if order.source is not None:
+            load_source(job.trainable, order.source)
+        fitted = fit(job, _WireJournal(connection, job.scratch))
+        peak = peak_memory_mb(job.device)
+        send(connection, "fitted", samples=fitted.samples, shard_hash=fitted.shard_hash, peak_memory_mb=peak)
+        if fitted.predictor is not None:
+            _score(connection, ModelScorer(fitted.predictor, job.device))
+    except BaseException as error:  # noqa: BLE001 - told with its traceback, never swallowed
+        _tell(connection, error)
+
+
+def _prepare(order: ChildJob, connection: Connection) -> FitJob:
+    """Open what the job needs, give up the rest; returns the job with its images."""
     job = order.job
     torch.set_num_threads(job.threads)
     keep_freed_memory()
@@ -81,29 +94,14 @@ def run_child(connection: Connection) -> None:
     name_attempts(order.barred, lambda path: send(connection, "attempt", path=path))
     send(connection, "confined", by=confine(order.barred, [job.scratch, *order.kept]))
     forget_peak_memory(job.device)
-    try:
-        if order.source is not None:
-            load_source(job.trainable, order.source)
-        fitted = fit(job, _WireJournal(connection, job.scratch))
-        peak = peak_memory_mb(job.device)
-        send(connection, "fitted", samples=fitted.samples, shard_hash=fitted.shard_hash, peak_memory_mb=peak)
-        if fitted.predictor is not None:
-            _score(connection, ModelScorer(fitted.predictor, job.device))
-    except BaseException as error:  # noqa: BLE001 - told with its traceback, never swallowed
-        _tell(connection, error)
+    return job
 
 
 def _open_images(order: ChildJob) -> TrainingData:
     """The images of training and validation; the pages of all others leave this process."""
     data = order.job.data
     ids = [*data.train.ids, *(data.validation.ids if data.validation is not None else ())]
-    images = ArrowImages(order.images, order.shape).only(ids)
-    for handle in os.listdir("/proc/self/fd"):
-        path = f"/proc/self/fd/{handle}"
-        if os.path.realpath(path) == os.path.realpath(order.images):
-            os.close(int(handle))
-    gc.collect()
-    return data.with_images(images)
+    return data.with_images(ArrowImages(order.images, order.shape).only(ids))
 
 
 def _meet(peers: Peers, job: FitJob) -> None:

@@ -83,8 +83,12 @@ class FitServer:
             )
         return self
 
+    def stop(self) -> None:
+        """Kill what was started; nothing can be started any more."""
+        self._control.close()  # which tells the server to do so, and to end
+
     def __exit__(self, *_: object) -> None:
-        self._control.close()  # which tells it to kill what it started, and to end
+        self.stop()
         try:
             self._server.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:

@@ -1,0 +1,196 @@
+"""``assay run --local``: packs on this machine without Ray, trained in processes of their own or in this one.
+
+The same plan, packs, worker and records as on Ray, so either goes on with what the other began. A thread for
+each slot hands its trials to a training process, one after the other. What needs Ray is refused by name.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, nullcontext
+
+import torch
+
+from assay.engine.fitting.job import FitJob
+from assay.engine.fitting.process import DiedError, FitServer
+from assay.engine.fitting.trainer import Trained, Trainer, TrainHere
+from assay.engine.journal import StorageJournal
+from assay.engine.packs import Content, Pack
+from assay.engine.train_run import Stopped
+from assay.engine.trial import PackSite
+from assay.engine.worker import train_trials, trainer_of
+from assay.storage import Store
+from assay.study.schema import Study
+from trainables.data.cache import ArrowImages
+from trainables.errors import InputError, StorageError
+
+__all__ = ["local_slots", "train_locally"]
+
+_LOOK_SECONDS = 0.2
+
+
+def local_slots(study: Study, cpus: int | None, processes: int | None) -> int:
+    """Number of training processes at once; 0: trials train in this process, one after the other.
+
+    Args:
+        study: Its resources say what a trial needs.
+        cpus: Cores that may be used; None: all.
+        processes: As the user wishes; None: as many as cores and GPUs allow.
+
+    Raises:
+        InputError: If the study asks for what only Ray can do, or for more than this machine has.
+    """
+    resources = study.resources
+    if resources.workers > 1:
+        raise InputError(
+            "`--local` trains each trial with one worker: several exchange gradients through Ray, found "
+            f"resources.workers {resources.workers}. Leave out --local, or set it to 1."
+        )
+    if resources.gpus != int(resources.gpus):
+        raise InputError(
+            f"`--local` gives a trial whole GPUs: Ray divides them, found resources.gpus {resources.gpus:g}. "
+            "Leave out --local, or set it to 0 or 1."
+        )
+    if study.search is not None and study.search.pruner is not None:
+        raise InputError(
+            "`--local` trains every trial to its end: pruners are Ray's, found search.pruner "
+            f"{study.search.pruner.kind}. Leave out --local, or the pruner."
+        )
+    cores, gpus = cpus or len(os.sched_getaffinity(0)), torch.cuda.device_count()
+    places = cores // resources.cpus
+    if resources.gpus:
+        places = min(places, gpus // int(resources.gpus))
+    if places < 1:
+        raise InputError(
+            f"a trial needs {resources.cpus} CPU(s) and {resources.gpus:g} GPU(s), but this machine offers "
+            f"{cores} CPU(s) and {gpus} GPU(s). Lower resources.cpus or gpus in the study, or raise --cpus."
+        )
+    if processes == 0:
+        return 0
+    return places if processes is None else min(places, processes)
+
+
+def train_locally(
+    packs: Iterator[Content | None],
+    pack_of: Callable[[Content], Pack],
+    store: Store,
+    in_flight: set[str],
+    places: int,
+) -> tuple[bool, tuple[str, ...]]:
+    """Train packs as they come, until none comes or on Ctrl-C.
+
+    Args:
+        packs: The trials or stages of one pack after the other; None where the next waits for others.
+        pack_of: Makes a pack of them.
+        store: Where records go.
+        in_flight: Is kept at the ids that are handed out and not over.
+        places: As :func:`local_slots` has it.
+
+    Returns:
+        True if it was interrupted, and problems of packs in a line each.
+
+    Raises:
+        StorageError: If the storage is full, read-only or away.
+    """
+    stop = threading.Event()
+    with (
+        FitServer() if places else nullcontext() as server,
+        ThreadPoolExecutor(max(1, places), thread_name_prefix="assay-local") as threads,
+    ):
+        slots = _Slots(store, server, stop)
+        try:
+            at_once = threads if places else None
+            problems = _hand_out(packs, pack_of, in_flight, slots=slots, threads=at_once, places=places)
+            return False, problems
+        except KeyboardInterrupt:
+            return True, ()
+        finally:
+            stop.set()
+            if server is not None:
+                server.stop()
+
+
+def _hand_out(
+    packs: Iterator[Content | None],
+    pack_of: Callable[[Content], Pack],
+    in_flight: set[str],
+    *,
+    slots: _Slots,
+    threads: ThreadPoolExecutor | None,
+    places: int,
+) -> tuple[str, ...]:
+    running: dict[Future[None], tuple[set[str], int]] = {}
+    free = list(range(max(1, places)))
+    problems: list[str] = []
+    over = False
+    while running or not over:
+        content = None
+        if free and not over:
+            content = next(packs, ())
+            over = content == ()
+        if content:
+            ids, place = {entry.id for entry in content}, free.pop()
+            in_flight |= ids
+            if threads is None:
+                slots.train(pack_of(content), place)
+                in_flight -= ids
+                free.append(place)
+                continue
+            running[threads.submit(slots.train, pack_of(content), place)] = (ids, place)
+            continue
+        done, _ = wait(running, _LOOK_SECONDS, FIRST_COMPLETED)
+        for future in done:
+            ids, place = running.pop(future)
+            in_flight -= ids
+            free.append(place)
+            error = future.exception()
+            if isinstance(error, StorageError):
+                raise error
+            if error is not None:
+                problems.append(f"{type(error).__name__}: {error}".splitlines()[0])
+    return tuple(dict.fromkeys(problems))
+
+
+class _Slots:
+    """Trains packs, each in the calling thread."""
+
+    def __init__(self, store: Store, server: FitServer | None, stop: threading.Event) -> None:
+        """``server``: of training processes; None: methods train in this one."""
+        self._store, self._server, self._stop = store, server, stop
+
+    def train(self, pack: Pack, place: int) -> None:
+        """Train what has no record of ``pack``; ``place`` says on which GPU, if any."""
+        torch.set_num_threads(pack.cpus)
+        device = torch.device("cuda", place * int(pack.gpus)) if pack.gpus else torch.device("cpu")
+        trainer: Trainer = TrainHere()
+        if self._server is not None:
+            trainer = _Stoppable(trainer_of(pack, self._store, self._server), self._stop)
+        for part in (
+            *(pack.model_copy(update={"stages": (task,), "trials": ()}) for task in pack.stages),
+            *(pack.model_copy(update={"stages": (), "trials": (trial,)}) for trial in pack.trials),
+        ):
+            if self._stop.is_set():
+                return
+            host = socket.gethostname()
+            train_trials(PackSite(part, self._store, 0, 1, host, os.getpid(), device, trainer))
+
+
+class _Stoppable:
+    """A trainer whose processes end with the run: that is no death of theirs."""
+
+    def __init__(self, trainer: Trainer, stop: threading.Event) -> None:
+        self._trainer, self._stop = trainer, stop
+
+    @contextmanager
+    def train(self, job: FitJob, images: ArrowImages, journal: StorageJournal) -> Generator[Trained]:
+        try:
+            with self._trainer.train(job, images, journal) as trained:
+                yield trained
+        except DiedError:
+            if self._stop.is_set():
+                raise Stopped from None
+            raise

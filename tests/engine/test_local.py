@@ -1,0 +1,106 @@
+"""`assay run --local`: the records of a run on Ray, without Ray."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from assay.engine.local import local_slots
+from assay.study import parse_study
+from tests.engine.staged_study import StagedStudy
+from tests.engine.toy_study import TOY, ToyStudy
+from tests.engine.worker_alone import train_here
+from trainables.errors import InputError
+
+Toy = Callable[..., ToyStudy]
+
+
+@pytest.mark.parametrize("processes", [0, 1, 2])
+def test_records_are_those_of_any_other_way_to_train(
+    toy: Toy, tmp_path: Path, cache_root: Path, processes: int
+) -> None:
+    here = ToyStudy.make(tmp_path / "here", cache_root, epochs=2)
+    train_here(here.plan, here.store, cache_root)
+    local = toy(epochs=2)
+    outcome = local.run(local=True, processes=processes)
+    assert (outcome.finished, outcome.missing, outcome.interrupted) == (4, 0, False)
+    assert local.results() == here.results()
+
+
+def test_a_study_that_was_begun_in_one_way_is_finished_in_another(toy: Toy, cache_root: Path) -> None:
+    study = toy(epochs=2)
+    train_here(study.plan, study.store, cache_root)
+    taken = study.plan.trials[0].id
+    before = study.results()
+    study.store.forget_record(taken)
+    assert study.run(local=True).trained_now == 1
+    assert study.results() == before
+
+
+def test_stages_that_trials_share_are_made_once(tmp_path: Path, cache_root: Path) -> None:
+    study = StagedStudy.of(tmp_path, cache_root, seeds=(0,), epochs=2)
+    outcome = study.run(local=True, processes=2)
+    assert (outcome.finished, outcome.problems) == (len(study.plan.trials), ())
+    folders = list((tmp_path / "stages").iterdir())
+    assert [len(list(folder.glob("001-*"))) for folder in folders] == [1] * len(folders)
+    assert len(folders) >= 3  # a base and two maps
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"workers": 2}, "found resources.workers 2"),
+        ({"gpus": 0.5}, "found resources.gpus 0.5"),
+        ({"cpus": 4096}, "a trial needs 4096 CPU(s)"),
+    ],
+)
+def test_what_only_ray_can_do_is_refused_by_name(change: dict[str, float], words: str) -> None:
+    settings = {"name": "toy", "epochs": 1, "seconds": 0, "workers": 1, "pack": "auto", "seeds": [0]}
+    text = TOY.format(**settings, factor="pace: {slow: {config: {lr: 0.05}}, fast: {config: {lr: 0.2}}}")
+    study = parse_study(text, "toy")
+    study = study.model_copy(update={"resources": study.resources.model_copy(update=change)})
+    with pytest.raises(InputError, match=words.replace("(", r"\(").replace(")", r"\)")):
+        local_slots(study, 2, None)
+
+
+def test_ctrl_c_ends_it_at_once_and_the_next_run_goes_on(tmp_path: Path, cache_root: Path) -> None:
+    (tmp_path / "toy.yaml").write_text(
+        TOY.format(
+            name="toy", epochs=20, seconds=0.5, workers=1, pack="auto", seeds=[0],
+            factor="pace: {slow: {config: {lr: 0.05}}, fast: {config: {lr: 0.2}}}",
+        )
+    )  # fmt: skip
+    command = [
+        sys.executable, "-m", "assay", "run", str(tmp_path / "toy.yaml"), "--local",
+        "--storage", str(tmp_path / "storage"), "--cache", str(cache_root),
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
+        until = time.monotonic() + 120
+        while not list((tmp_path / "storage").glob("trials/*/progress.json")) and time.monotonic() < until:
+            time.sleep(0.2)
+        asked = time.monotonic()
+        run.send_signal(signal.SIGINT)
+        text = run.communicate(timeout=60)[0]
+        assert time.monotonic() - asked < 10
+    assert run.returncode == 130, text
+    assert "Traceback" not in text
+    assert not _trainings(tmp_path)
+
+
+def _trainings(folder: Path) -> list[str]:
+    """Command lines of processes that know ``folder``."""
+    lines: list[str] = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        if entry.parent.name != str(os.getpid()):
+            try:
+                lines.append(entry.read_text().replace("\0", " "))
+            except OSError:
+                continue
+    return [line for line in lines if str(folder) in line]
