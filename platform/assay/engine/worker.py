@@ -31,6 +31,7 @@ from assay.engine.worker_stages import TrialStages
 from assay.storage import Attempt, AttemptStart, Record, Store
 from assay.storage.files import PATIENCE_SECONDS
 from assay.storage.method_store import load_methods
+from assay.storage.redaction import redact
 from assay.study import Trial
 from trainables.data.atomic import why_unusable
 from trainables.errors import Diverged, InputError, StorageError
@@ -248,7 +249,8 @@ def _failing(error: Exception, journal: StorageJournal, *, last: bool) -> dict[s
             raise MemoryError(reason) from error
         case _:
             pass
-    trace = trace_of(error)[-_ERROR_CHARACTERS:]
+    trace = redact(trace_of(error))[-_ERROR_CHARACTERS:]  # before it is cut: half a URI hides its password
+    reason = redact(reason)
     shown = reason if len(reason) <= _REASON_CHARACTERS else f"{reason[:_REASON_CHARACTERS]} …"
     if kind == "diverged":
         return {"status": "diverged", "reason": shown}

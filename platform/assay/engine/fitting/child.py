@@ -26,6 +26,7 @@ from assay.engine.fitting.confinement import confine, name_attempts
 from assay.engine.fitting.job import FitJob, fit
 from assay.engine.fitting.wire import send
 from assay.engine.train_run import PeerLostError, StageSpace, Stopped
+from assay.storage.redaction import redact
 from trainables.contract import Checkpoint
 from trainables.data.cache import ArrowImages
 from trainables.data.samples import TrainingData
@@ -218,12 +219,13 @@ def _tell(connection: Connection, error: BaseException) -> None:
             kind, reason = "failed", "the method raised KeyboardInterrupt"
         case _:
             kind = "failed"
-    trace = "".join(traceback.format_exception(error))
+    # Before anything is cut: half a URI does not show that it holds a password.
+    trace = redact("".join(traceback.format_exception(error)))
     send(
         connection,
         "error",
         error=kind,
-        reason=_shortened(reason),
+        reason=_shortened(redact(reason)),
         trace=trace[-_REASON_CHARACTERS:],
         errno=number,
         path=str(error.filename) if isinstance(error, OSError) and error.filename else None,
