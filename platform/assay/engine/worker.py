@@ -39,6 +39,7 @@ from trainables.errors import Diverged, InputError, StorageError
 __all__ = ["MAX_ATTEMPTS", "train_packs", "train_trials", "trainer_of"]
 
 MAX_ATTEMPTS = 4  # a trial is tried again three times before it is failed
+_AFTER_DEATH_SECONDS = 1.0  # Ray ends a worker's children first: then there is no other attempt to begin
 _OVERDUE_ATTEMPTS = 2  # a trial that took too long is tried once more
 _ERROR_CHARACTERS = 4000
 _REASON_CHARACTERS = 1000
@@ -172,6 +173,7 @@ def _train_trial(trial: Trial, site: PackSite) -> None:
         except (DiedError, MemoryError):
             if site.world_size > 1:
                 raise  # the other workers wait in a collective: Train starts all of them anew
+            time.sleep(_AFTER_DEATH_SECONDS)
         else:
             return
 

@@ -288,7 +288,9 @@ class _Experiment:
             self._api.log_batch(run_id, metrics=[Metric(*_fields(p)) for p in points[part : part + _BATCH]])
         with tempfile.TemporaryDirectory(prefix="assay-") as name:
             folder = Path(name)
-            (folder / "record.json").write_bytes(record.to_bytes())
+            (folder / "record.json").write_bytes(
+                self._store.read_bytes(f"{self._store.trial(record.id)}/record.json")
+            )
             write_overlays(self._store, record, folder / "overlays")
             self._api.log_artifacts(run_id, name)
         # Last of all: a run that is still RUNNING was cut short, and is written anew.
