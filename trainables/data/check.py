@@ -122,7 +122,7 @@ def check_data(spec: DataSpec, root: Path | None, cache: Path) -> DataReport:
         unusable, one_sided = _examine_parts(rows)
         faults += unusable
         texts += one_sided
-    if not listing.is_split:
+    if not listing.is_split and spec.splits != "per_seed":
         texts.append(listing.unsplit)
     published = ""
     if rows and listing.expected is not None:
