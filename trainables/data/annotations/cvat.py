@@ -1,0 +1,110 @@
+"""CVAT: "CVAT for images 1.1", an XML file with polygons, boxes, ellipses and masks.
+
+A mask is a window (left, top, width, height) with run lengths along its rows. Polylines, points and tags mark
+no pixels. Tracks of videos are refused.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from xml.etree import ElementTree
+
+from trainables.data.annotations.shapes import (
+    AnnotationError,
+    ImageAnnotation,
+    Polygon,
+    Runs,
+    Shape,
+    ellipse,
+    rectangle,
+)
+
+__all__ = ["TITLE", "parse"]
+
+TITLE = "CVAT"
+_AREAS = ("polygon", "box", "ellipse", "mask")
+_NO_AREAS = ("polyline", "points", "tag", "cuboid", "skeleton")
+
+
+def parse(data: bytes) -> Iterator[ImageAnnotation]:
+    """All images of an XML file, in its order.
+
+    Raises:
+        AnnotationError: If it is no such file, is of a video, or a shape is damaged.
+    """
+    if b"<!DOCTYPE" in data or b"<!ENTITY" in data:  # entities can expand without bound
+        raise AnnotationError("no CVAT file: it declares a document type, found <!DOCTYPE. Export it again")
+    try:
+        root = ElementTree.fromstring(data)
+    except ElementTree.ParseError as error:
+        raise AnnotationError(f"no XML: {error}. Export it again") from error
+    if root.tag != "annotations" or root.find("track") is not None:
+        content = "tracks of a video" if root.tag == "annotations" else f"<{root.tag}>"
+        raise AnnotationError(
+            f"expected <annotations> with images, found {content}. Export as CVAT for images 1.1"
+        )
+    for element in root.iter("image"):
+        name = _text(element, "name")
+        shapes = tuple(_shape(child) for child in element if child.tag in _AREAS)
+        without_area = tuple(child.tag for child in element if child.tag in _NO_AREAS)
+        size = (round(_number(element, "height")), round(_number(element, "width")))
+        yield ImageAnnotation(name.replace("\\", "/"), size, shapes, without_area)
+
+
+def _shape(element: ElementTree.Element) -> Shape:
+    if element.tag == "polygon":
+        area: Polygon | Runs = _polygon(element)
+    elif element.tag == "box":
+        corners = (_number(element, key) for key in ("xtl", "ytl", "xbr", "ybr"))
+        area = rectangle(*corners)
+    elif element.tag == "ellipse":
+        x, y, radius_x, radius_y = (_number(element, key) for key in ("cx", "cy", "rx", "ry"))
+        area = ellipse(x, y, radius_x, radius_y, _number(element, "rotation", 0.0))
+    else:
+        area = _runs(element)
+    return Shape(_text(element, "label"), area, element.tag)
+
+
+def _polygon(element: ElementTree.Element) -> Polygon:
+    text = _text(element, "points")
+    try:
+        pairs = [tuple(float(value) for value in pair.split(",")) for pair in text.split(";")]
+        points = tuple((x, y) for x, y in pairs)
+    except ValueError as error:
+        raise AnnotationError(f"a polygon is x,y;x,y;…, found {text[:60]!r}. Export again") from error
+    if len(points) < 3 or not all(map(math.isfinite, (value for point in points for value in point))):
+        raise AnnotationError(f"a polygon has 3 corners or more, found {text[:60]!r}. Export again")
+    return Polygon(points)
+
+
+def _runs(element: ElementTree.Element) -> Runs:
+    text = _text(element, "rle")
+    try:
+        counts = tuple(int(count) for count in text.split(","))
+    except ValueError as error:
+        raise AnnotationError(
+            f"rle is counts with commas between, found {text[:60]!r}. Export again"
+        ) from error
+    top, left, height, width = (round(_number(element, key)) for key in ("top", "left", "height", "width"))
+    return Runs(counts, (height, width), corner=(top, left))
+
+
+def _text(element: ElementTree.Element, key: str) -> str:
+    text = element.get(key)
+    if not text:
+        raise AnnotationError(f"<{element.tag}> has {key}, found {', '.join(element.keys())}. Export again")
+    return text
+
+
+def _number(element: ElementTree.Element, key: str, default: float | None = None) -> float:
+    if default is not None and element.get(key) is None:
+        return default
+    text = _text(element, key)
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise AnnotationError(f"{key} of <{element.tag}> is a number, found {text!r}. Export again")
+    return number

@@ -1,0 +1,41 @@
+"""The format of a file of annotations, by its content."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+
+from trainables.data.annotations import coco, cvat, label_studio, labelme
+from trainables.data.annotations.shapes import AnnotationError, ImageAnnotation
+
+__all__ = ["FORMATS", "detect_format", "parse_annotations"]
+
+FORMATS: Mapping[str, Callable[[bytes], Iterator[ImageAnnotation]]] = {
+    module.TITLE: module.parse for module in (labelme, coco, label_studio, cvat)
+}
+
+
+def detect_format(data: bytes) -> str | None:
+    """The title of the format of a file, "LabelMe" for one; None where it is none of ``FORMATS``."""
+    if data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        return cvat.TITLE if b"<annotations" in data[:4096] else None
+    try:
+        content = json.loads(data)
+    except ValueError:
+        return None
+    return next((module.TITLE for module in (labelme, coco, label_studio) if module.holds(content)), None)
+
+
+def parse_annotations(data: bytes) -> Iterator[ImageAnnotation]:
+    """All images of a file of annotations, whatever its format.
+
+    Raises:
+        AnnotationError: If it is of no format that is read, or damaged.
+    """
+    name = detect_format(data)
+    if name is None:
+        raise AnnotationError(
+            f"expected a file of {', '.join(FORMATS)}, found {len(data)} bytes that start with {data[:20]!r}"
+            ". Export in one of these formats"
+        )
+    return FORMATS[name](data)

@@ -1,0 +1,246 @@
+"""Label Studio: the export "JSON", a list of tasks with brush strokes, polygons, rectangles and ellipses.
+
+Coordinates are percent of the image. A brush is four channels (red, green, blue, alpha) packed into run
+lengths of bits; alpha is the mask. A task that nobody annotated says nothing of its image and is left out
+(:func:`unlabelled` has them). Of several annotations of a task, the one marked as ground truth counts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field, FiniteFloat, TypeAdapter, ValidationError
+
+from trainables.data.annotations.shapes import (
+    AnnotationError,
+    ImageAnnotation,
+    Polygon,
+    Runs,
+    Shape,
+    ellipse,
+    first_fault,
+    runs_of,
+)
+from trainables.data.formats import IMAGE_SUFFIXES
+
+__all__ = ["TITLE", "holds", "parse"]
+
+TITLE = "Label Studio"
+_UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # put before the name of every file that is uploaded
+
+
+class _Value(BaseModel, extra="allow"):
+    points: list[tuple[FiniteFloat, FiniteFloat]] | None = None
+    rle: list[int] | None = None
+    x: FiniteFloat = 0.0
+    y: FiniteFloat = 0.0
+    width: FiniteFloat = 0.0
+    height: FiniteFloat = 0.0
+    rotation: FiniteFloat = 0.0
+    radius_x: FiniteFloat = Field(0.0, alias="radiusX")
+    radius_y: FiniteFloat = Field(0.0, alias="radiusY")
+
+
+class _Result(BaseModel):
+    id: str = ""
+    type: str
+    value: _Value = _Value.model_construct()
+    width: int | None = Field(None, alias="original_width", ge=1)
+    height: int | None = Field(None, alias="original_height", ge=1)
+    image_rotation: int = 0
+
+
+class _Annotation(BaseModel):
+    result: list[_Result]
+    was_cancelled: bool = False
+    ground_truth: bool = False
+
+
+class _Task(BaseModel):
+    id: int | str = "?"
+    data: dict[str, Any]
+    annotations: list[_Annotation]
+
+
+_TASKS = TypeAdapter(list[_Task])
+
+
+def holds(content: Any) -> bool:
+    """True for the content of an export."""
+    first = content[0] if isinstance(content, list) and content else None
+    return isinstance(first, dict) and {"data", "annotations"} <= set(first)
+
+
+def parse(data: bytes) -> Iterator[ImageAnnotation]:
+    """The images of all tasks that were annotated.
+
+    Raises:
+        AnnotationError: If it is no such export, a task has several annotations, or a shape is damaged.
+    """
+    for task in _tasks(data):
+        annotation = _chosen(task)
+        if annotation is not None:
+            yield _image(task, annotation)
+
+
+def unlabelled(data: bytes) -> tuple[str, ...]:
+    """Images of the tasks that were skipped or that nobody annotated.
+
+    Raises:
+        AnnotationError: As :func:`parse`.
+    """
+    return tuple(_image_name(task) for task in _tasks(data) if _chosen(task) is None)
+
+
+def _tasks(data: bytes) -> list[_Task]:
+    try:
+        return _TASKS.validate_json(data)
+    except ValidationError as error:
+        raise AnnotationError(
+            f"no export of Label Studio: {first_fault(error)}. Export as JSON (not JSON-MIN)"
+        ) from error
+
+
+def _chosen(task: _Task) -> _Annotation | None:
+    finished = [annotation for annotation in task.annotations if not annotation.was_cancelled]
+    if len(finished) > 1:
+        finished = [annotation for annotation in finished if annotation.ground_truth]
+        if len(finished) != 1:
+            raise AnnotationError(
+                f"task {task.id} has {len(task.annotations)} annotations, {len(finished)} of them ground "
+                "truth; expected one. Mark one as ground truth, or delete the others"
+            )
+    return finished[0] if finished else None
+
+
+def _image(task: _Task, annotation: _Annotation) -> ImageAnnotation:
+    # <Labels> beside <Polygon> gives two results with one id: the shape, and its class.
+    names = {result.id: name for result in annotation.result if (name := _class_name(result)) is not None}
+    shapes: dict[str, Shape] = {}
+    without_area: list[str] = []
+    size: tuple[int, int] | None = None
+    for number, result in enumerate(annotation.result):
+        if result.type == "relation":
+            continue
+        if result.height and result.width:
+            size = (result.height, result.width)
+        area = _area(result, task)
+        if area is None:
+            without_area.append(result.type.removesuffix("labels"))
+        else:
+            name = names.get(result.id, "defect")
+            shapes[result.id or str(number)] = Shape(
+                name, area, result.type.removesuffix("labels") or "shape"
+            )
+    return ImageAnnotation(_image_name(task), size, tuple(shapes.values()), tuple(without_area))
+
+
+def _image_name(task: _Task) -> str:
+    texts = [text for text in (task.data.get("image"), *task.data.values()) if isinstance(text, str)]
+    for text in texts:
+        address = urlsplit(text)
+        local = parse_qs(address.query).get("d")
+        path = unquote(local[0] if local else address.path).replace("\\", "/")
+        if path.lower().endswith(IMAGE_SUFFIXES):
+            folder, _, name = path.rpartition("/")
+            return _UPLOADED.sub("", name) if "/upload" in folder else path.lstrip("/")
+    raise AnnotationError(
+        f"task {task.id} names no image ({', '.join(IMAGE_SUFFIXES)}), found {str(task.data)[:80]}. "
+        "Label images"
+    )
+
+
+def _class_name(result: _Result) -> str | None:
+    named = (result.value.model_extra or {}).get(result.type if result.type.endswith("labels") else "labels")
+    return str(named[0]) if isinstance(named, list) and named else None
+
+
+def _area(result: _Result, task: _Task) -> Polygon | Runs | None:
+    value, kind = result.value, result.type.removesuffix("labels")
+    has_area = (
+        value.rle is not None
+        or (kind in ("polygon", "") and value.points is not None)
+        or kind in ("rectangle", "ellipse")
+    )
+    if not has_area:
+        return None
+    if result.height is None or result.width is None or result.image_rotation:
+        raise AnnotationError(
+            f"a {kind} of task {task.id} needs original_width and original_height, and an image that is not "
+            f"turned; found {result.width} × {result.height}, image_rotation {result.image_rotation}. "
+            "Label the image as it is stored"
+        )
+    if value.rle is not None:
+        return runs_of(_brush(value.rle, result.height, result.width))
+    scale = np.array([result.width, result.height]) / 100
+    if value.points is not None:
+        if len(value.points) < 3:
+            raise AnnotationError(
+                f"a polygon of task {task.id} has 3 corners or more, found {len(value.points)}. Draw it again"
+            )
+        corners = np.array(value.points) * scale
+    elif kind == "ellipse":
+        x, y = np.array([value.x, value.y]) * scale
+        radius_x, radius_y = np.array([value.radius_x, value.radius_y]) * scale
+        return ellipse(float(x), float(y), float(radius_x), float(radius_y), value.rotation)
+    else:
+        corners = _turned_rectangle(value, scale)
+    return Polygon(tuple((float(x), float(y)) for x, y in corners))
+
+
+def _turned_rectangle(value: _Value, scale: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Corners of a rectangle that is turned clockwise about its upper left one."""
+    turn = np.deg2rad(value.rotation)
+    rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    sides = np.array([[0, 0], [value.width, 0], [value.width, value.height], [0, value.height]]) * scale
+    return np.array([value.x, value.y]) * scale + sides @ rotation
+
+
+def _brush(packed: list[int], height: int, width: int) -> NDArray[np.bool_]:
+    """The alpha channel of a packed brush: height × width."""
+    try:
+        channels = unpack_bits(bytes(packed))
+        return channels.reshape(height, width, 4)[:, :, 3] > 0
+    except ValueError as error:
+        raise AnnotationError(
+            f"a brush is packed run lengths of {width} × {height} × 4 bytes: {error}. Export again"
+        ) from error
+
+
+def unpack_bits(data: bytes) -> NDArray[np.uint8]:
+    """Numbers of the format "rle-pack", which Label Studio's brush is stored in.
+
+    Its head: 32 bits the number of values, 5 bits their width less 1, four times 4 bits a width of lengths
+    less 1. Then one bit (1: a value repeated, 0: a list of values), two bits which of the four widths, the
+    length less 1 in it, and the value or values.
+
+    Raises:
+        ValueError: If the data end too early, or values have other than 8 bits.
+    """
+    at = 0  # bits that are read
+
+    def read(width: int) -> int:
+        nonlocal at
+        start, at = at, at + width
+        if at > 8 * len(data):
+            raise ValueError(f"they end too early, after {len(data)} bytes")
+        window = int.from_bytes(data[start // 8 : (at + 7) // 8])
+        return (window >> (-at % 8)) & ((1 << width) - 1)
+
+    count, width = read(32), read(5) + 1
+    if width != 8:
+        raise ValueError(f"values have 8 bits, found {width}")
+    widths = [read(4) + 1 for _ in range(4)]
+    values: list[NDArray[np.uint8]] = []
+    while count > 0:
+        repeated = read(1)
+        length = min(read(widths[read(2)]) + 1, count)
+        drawn = [read(width)] * length if repeated else [read(width) for _ in range(length)]
+        values.append(np.array(drawn, np.uint8))
+        count -= length
+    return np.concatenate(values) if values else np.empty(0, np.uint8)

@@ -1,0 +1,203 @@
+"""What was drawn on an image: polygons and runs of pixels, and masks made of them.
+
+A pixel is the unit square from its column and row on, and belongs to a polygon that holds its centre. So a
+mask becomes outlines and the same mask again (:func:`outlines`, :func:`rasterise`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+__all__ = [
+    "AnnotationError",
+    "ImageAnnotation",
+    "Polygon",
+    "Runs",
+    "Shape",
+    "ellipse",
+    "first_fault",
+    "outlines",
+    "rasterise",
+    "rectangle",
+    "runs_of",
+]
+
+_ELLIPSE_CORNERS = 72
+_FARTHEST = 1e7  # pixels: corners beyond are cut off, as OpenCV's integers would overflow
+_SHIFT = 4  # fractional bits of a coordinate that OpenCV draws
+
+
+class AnnotationError(ValueError):
+    """A file of annotations that cannot be used; the text says what was found, expected, and the way out."""
+
+
+@dataclass(frozen=True)
+class Polygon:
+    """A closed outline, filled by the even-odd rule: an area that is enclosed twice is a hole."""
+
+    points: tuple[tuple[float, float], ...]  # x, y in pixels, from the image's upper left corner
+
+
+@dataclass(frozen=True)
+class Runs:
+    """A window of pixels as run lengths: background and defect in turn, background first (it may be 0)."""
+
+    counts: tuple[int, ...]
+    size: tuple[int, int]  # height and width of the window
+    by_column: bool = False  # down each column, then to the right; else along each row
+    corner: tuple[int, int] = (0, 0)  # row and column of the window in the image
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """The window, 0 or 1.
+
+        Raises:
+            AnnotationError: If the counts are not those of the window.
+        """
+        height, width = self.size
+        if min(self.counts, default=0) < 0 or sum(self.counts) != height * width:
+            raise AnnotationError(
+                f"run lengths add up to {sum(self.counts)} pixels, expected {height * width} of a window of "
+                f"{width} × {height}. Export again"
+            )
+        flat = np.repeat((np.arange(len(self.counts)) % 2).astype(np.uint8), self.counts)
+        return flat.reshape(width, height).T if self.by_column else flat.reshape(height, width)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One defect as it was drawn."""
+
+    defect_class: str
+    area: Polygon | Runs
+    kind: str = "polygon"  # as the tool calls it: "polygon", "box", "mask" …
+
+
+@dataclass(frozen=True)
+class ImageAnnotation:
+    """All that was drawn on one image. No shape: somebody looked and drew nothing."""
+
+    image: str  # file name or path, as the tool names it, with forward slashes
+    size: tuple[int, int] | None  # height and width in pixels; None: the tool does not say
+    shapes: tuple[Shape, ...]
+    without_area: tuple[str, ...] = ()  # kinds of shapes that mark no pixels: "point", "line", "tag" …
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The defect classes that are drawn, sorted."""
+        return tuple(sorted({shape.defect_class for shape in self.shapes}))
+
+
+def rasterise(shapes: Iterable[Shape], height: int, width: int) -> NDArray[np.uint8]:
+    """Mask of all shapes together: height × width, 1 = defect. What lies outside the image is cut off.
+
+    A polygon so thin that it holds no pixel's centre marks the pixels that its outline runs through.
+
+    Raises:
+        AnnotationError: If run lengths are damaged.
+    """
+    mask = np.zeros((height, width), np.uint8)
+    for shape in shapes:
+        if isinstance(shape.area, Polygon):
+            _fill(mask, shape.area)
+        else:
+            _paste(mask, shape.area)
+    return mask
+
+
+def _fill(mask: NDArray[np.uint8], polygon: Polygon) -> None:
+    points = np.array(polygon.points, np.float64).clip(-_FARTHEST, _FARTHEST)
+    (left, top), (right, bottom) = np.floor(points.min(axis=0)), np.ceil(points.max(axis=0))
+    window = mask[max(int(top), 0) : max(int(bottom), 0), max(int(left), 0) : max(int(right), 0)]
+    inside = _inside(points - [max(left, 0), max(top, 0)], *window.shape)
+    if inside.any():
+        window |= inside
+    else:
+        corners = np.rint((points - 0.5) * (1 << _SHIFT)).astype(np.int32)
+        cv2.polylines(mask, [corners], isClosed=True, color=1, shift=_SHIFT)
+
+
+def _inside(points: NDArray[np.float64], height: int, width: int) -> NDArray[np.uint8]:
+    """Pixels whose centre lies in the polygon: those with an odd number of crossings to their left."""
+    crossed = np.zeros((height, width + 1), np.uint8)
+    for start, end in zip(points, np.roll(points, -1, axis=0), strict=True):
+        (x, y), (to_x, to_y) = sorted((start, end), key=lambda point: (point[1], point[0]))
+        first, last = max(_first_centre(y), 0), min(_first_centre(to_y), height)
+        if first < last:
+            rows = np.arange(first, last)
+            at = x + (rows + 0.5 - y) * (to_x - x) / (to_y - y)
+            crossed[rows, np.clip(np.ceil(at - 0.5), 0, width).astype(np.intp)] ^= 1
+    return np.bitwise_xor.accumulate(crossed, axis=1)[:, :width]
+
+
+def _first_centre(position: float) -> int:
+    """The first row whose centre is not above ``position``."""
+    return int(np.ceil(position - 0.5))
+
+
+def _paste(mask: NDArray[np.uint8], runs: Runs) -> None:
+    height, width = mask.shape
+    pixels, (top, left) = runs.pixels(), runs.corner
+    above, before = max(-top, 0), max(-left, 0)
+    window = pixels[above : max(height - top, 0), before : max(width - left, 0)]
+    rows, columns = window.shape
+    mask[top + above : top + above + rows, left + before : left + before + columns] |= window
+
+
+def runs_of(pixels: NDArray[np.bool_], corner: tuple[int, int] = (0, 0)) -> Runs:
+    """A window of pixels as run lengths along its rows."""
+    changes = np.flatnonzero(np.diff(pixels.ravel(), prepend=False))
+    counts = np.diff(changes, prepend=0, append=pixels.size)
+    return Runs(tuple(counts.tolist()), (pixels.shape[0], pixels.shape[1]), corner=corner)
+
+
+def outlines(mask: NDArray[np.uint8]) -> Iterator[Polygon]:
+    """One outline for each 8-connected defect of a mask (h × w, 0/1); a slit leads to each of its holes.
+
+    ``rasterise`` makes the same mask of them: an outline runs a sixth of a pixel within the pixels' edges.
+    """
+    count, components, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    for label in range(1, count):
+        left, top, width, height = (int(value) for value in stats[label, :4])
+        defect = components[top : top + height, left : left + width] == label
+        # Thrice as large, a contour through the outermost pixels leaves every true pixel's centre inside.
+        large = defect.astype(np.uint8).repeat(3, axis=0).repeat(3, axis=1)
+        rings, _ = cv2.findContours(large, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+        corner = np.array([left, top])
+        yield Polygon(_joined([(ring[:, 0] + 0.5) / 3 + corner for ring in rings]))
+
+
+def _joined(rings: Sequence[NDArray[np.float64]]) -> tuple[tuple[float, float], ...]:
+    """One ring of several. Each way to another is gone twice, so that it encloses nothing."""
+    start = rings[0][0]
+    parts = [rings[0]]
+    for ring in rings[1:]:
+        parts += [start[None], ring, ring[:1], start[None]]
+    return tuple((round(float(x), 3), round(float(y), 3)) for x, y in np.concatenate(parts))
+
+
+def rectangle(left: float, top: float, right: float, bottom: float) -> Polygon:
+    """An upright rectangle."""
+    return Polygon(((left, top), (right, top), (right, bottom), (left, bottom)))
+
+
+def ellipse(x: float, y: float, radius_x: float, radius_y: float, degrees: float = 0.0) -> Polygon:
+    """An ellipse about (x, y), turned clockwise, as a polygon of many corners."""
+    angles = np.linspace(0, 2 * np.pi, _ELLIPSE_CORNERS, endpoint=False)
+    along, across = radius_x * np.cos(angles), radius_y * np.sin(angles)
+    turn = np.deg2rad(degrees)
+    xs = x + along * np.cos(turn) - across * np.sin(turn)
+    ys = y + along * np.sin(turn) + across * np.cos(turn)
+    return Polygon(tuple(zip(xs.tolist(), ys.tolist(), strict=True)))
+
+
+def first_fault(error: ValidationError) -> str:
+    """Where a file of annotations is not as expected, and how."""
+    fault = error.errors()[0]
+    place = ".".join(map(str, fault["loc"])) or "the file"
+    return f"{place}: {fault['msg']}, found {str(fault['input'])[:60]!r}"
