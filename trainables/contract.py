@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
+    "MASKS_ALONE",
     "Checkpoint",
     "LocalRun",
     "MeasuresErasure",
@@ -239,6 +240,12 @@ class Run(Protocol):
         ...
 
 
+MASKS_ALONE = (
+    "Add some, or use `trainable: supervised` with `config: {model: unet, image_weight: 0}`, which learns from "
+    "masks alone"
+)
+
+
 class Objection(NamedTuple):
     """Why a config cannot be trained as the study asks for it."""
 
@@ -267,7 +274,8 @@ class Trainable(Generic[ConfigT]):
     stages: Callable[[ConfigT], Sequence[Stage]] = field(default=lambda config: ())
     proxies: frozenset[str] = frozenset()  # those of metrics.PROXIES that its predictor offers
     parameters: Callable[[ConfigT], int] | None = None  # number of weights: the plan estimates disk space
-    needs_normal: bool = True  # False: it can train where every image is defective
+    # The way out where every training image is defective and the config needs normal ones; None: it does not.
+    needs_normal: Callable[[ConfigT], str | None] = field(default=lambda config: MASKS_ALONE)
     source: str = ""  # authors, year and where to find it: what its settings call "the paper"
 
 

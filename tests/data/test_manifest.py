@@ -136,7 +136,7 @@ NOTHING: list[str] = []
             "split",
             {"a0": "test", "a1": "test", "b0": "train", "b1": "test"},
             NOTHING,
-            ["train: no normal image among 1; only a method that trains on masks"],
+            ["train: no normal image among 1; only a method that learns from masks alone"],
         ),
         (
             "split",

@@ -108,6 +108,12 @@ def test_a_training_set_of_one_class_is_refused(positives: int, negatives: int) 
         sampler(positives, negatives)
 
 
+def test_masks_alone_are_learned_from_defective_images_each_once_an_epoch() -> None:
+    defective = sampler(5, 0, delta=0.0, redraw="counter", batch_size=2)
+    assert defective.steps == 3
+    assert sorted(shown(defective, 0)) == sorted(shown(defective, 1)) == list(range(5))
+
+
 def test_a_batch_that_drop_last_would_never_fill_is_refused() -> None:
     with pytest.raises(InputError, match="drop_last"):
         sampler(2, 9, batch_size=5, drop_last=True)

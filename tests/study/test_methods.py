@@ -50,7 +50,7 @@ OTHER: Trainable[Any] = Trainable(
     supervisions=frozenset({"none", "weak", "mixed"}),
     fit=_never,
     load=_never,
-    needs_normal=False,
+    needs_normal=lambda config: None,
     footnotes=lambda config: ("quick",) if config.rounds < 5 else (),
     parameters=lambda config: 2_000_000,
 )

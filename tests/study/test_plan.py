@@ -305,8 +305,26 @@ def test_training_without_normal_images_is_refused_by_the_name_of_the_method() -
     study = study_with(supervision="full", data={"reader": "folder", "validation": "none"})
     with pytest.raises(InputError, match="toy trains on defective and normal images, and none of the 8"):
         plan(study, open_manifest=all_defective)
-    able = replace(TOY, needs_normal=False)
+    able = replace(TOY, needs_normal=lambda config: None)
     assert plan_study(study, all_defective, "cpu", find=lambda _: able).trials
+
+
+@pytest.mark.parametrize(
+    ("metrics", "refused"),
+    [({"primary": "image_ap"}, "image_ap compares"), ({"primary": "pixel_iou", "report": ["image_ap"]}, None)],
+)
+def test_a_question_that_only_normal_images_answer_is_refused_without_them(
+    metrics: dict[str, Any], refused: str | None
+) -> None:
+    manifest = bare_manifest([{"sample": f"{index:02d}", "label": True} for index in range(12)])
+    data = {"reader": "folder", "splits": "per_seed"}
+    study = study_with(supervision="full", data=data, metrics=metrics)
+    able = replace(TOY, needs_normal=lambda config: None)
+    if refused is None:
+        assert plan_study(study, lambda _: manifest, "cpu", find=lambda _: able).trials
+    else:
+        with pytest.raises(InputError, match=f"{refused} .* none of the 12 images is normal. Use a metric"):
+            plan_study(study, lambda _: manifest, "cpu", find=lambda _: able)
 
 
 def test_number_of_positives_and_detail_of_masks_can_be_factors() -> None:

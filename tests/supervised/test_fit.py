@@ -241,6 +241,32 @@ def test_the_unet_does_without_normal_images() -> None:
     assert "validation.image_ap" not in run.history[0]
 
 
+def test_an_image_that_no_label_teaches_scores_as_its_most_suspicious_pixels() -> None:
+    data = replace(tiny_data(validation=False), train=surfaces(6, 0))
+    config = tiny_config(model="unet", image_weight=0.0, top_share=0.002, epochs=30, min_steps=60)
+    model = TRAINABLE.fit(config, data, LocalRun())
+    normal = surfaces(0, 4, seed=2)
+    scores = [
+        model.predict(images_to_tensor([sample.image], CPU)).score.item() for sample in (*data.train, *normal)
+    ]
+    assert min(scores[:6]) > max(scores[6:])
+
+
+@pytest.mark.parametrize(
+    ("changes", "way_out"),
+    [
+        ({"model": "classifier"}, "image_weight: 0"),
+        ({"model": "unet"}, "Set `config.image_weight: 0`"),
+        ({"model": "unet", "image_weight": 0.0}, None),
+    ],
+)
+def test_only_a_unet_on_masks_alone_needs_no_normal_image(
+    changes: dict[str, Any], way_out: str | None
+) -> None:
+    said = TRAINABLE.needs_normal(tiny_config(**changes))
+    assert said is None if way_out is None else way_out in (said or "")
+
+
 @pytest.mark.parametrize("model", ["classifier", "unet"])
 def test_training_starts_from_the_weights_file(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -30,7 +30,8 @@ _NO_DEFECTIVE: Mapping[_Role, str] = {
     "test": "nothing could be measured",
 }
 _NO_NORMAL: Mapping[_Role, str] = {
-    "train": "only a method that trains on masks, without normal images, can use it",
+    "train": "only a method that learns from masks alone can use it (`trainable: supervised` with "
+    "`model: unet` and `image_weight: 0`)",
     "validation": "thresholds are chosen without normal images",
     "test": "image scores have nothing to separate and are not measured",
 }
@@ -115,8 +116,9 @@ def check_data(spec: DataSpec, root: Path | None, cache: Path) -> DataReport:
     by_split = _by_split(rows)
     if rows and all(row.label for row in rows):
         texts.append(
-            "No image is normal: image scores have nothing to separate and are not measured, and only a "
-            "method that trains without normal images can use the data. Add normal images for the others."
+            "No image is normal: rankings of image scores (AP, AUROC) are not measured, and methods learn from "
+            "masks alone: `trainable: supervised` with `config: {model: unet, image_weight: 0}` and a metric of "
+            "masks as `metrics.primary`. `assay init` writes such a study. Add normal images for other methods."
         )
     if listing.is_split and spec.splits != "per_seed":
         unusable, one_sided = _examine_parts(rows)

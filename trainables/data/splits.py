@@ -208,7 +208,8 @@ def _require_labels(
             raise _lacking("validation", validation, "defective", f"thresholds need some. {way_out}")
     if supervision.kind in ("none", "weak") and all(row.label for row in train):
         what = "trains on them alone" if supervision.kind == "none" else "tells defective images from them"
-        raise _lacking("train", train, "normal", f"supervision {supervision} {what}. Add some")
+        way_out = "Add some, or use supervision full or {mixed: N} with a method that learns from masks alone"
+        raise _lacking("train", train, "normal", f"supervision {supervision} {what}. {way_out}")
 
 
 def _lacking(part: str, rows: Sequence[ImageRow], what: str, why: str) -> InputError:

@@ -18,7 +18,10 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
+
+import numpy as np
 
 from trainables.metrics.inputs import Erasure, ImageScores, MapAndTruth, PixelCounts, PixelCurve, Undefined
 from trainables.registry import Registry
@@ -108,6 +111,12 @@ class ImageMetric(Metric):
     @property
     def reads(self) -> Literal["labels", "masks"]:
         return "labels"
+
+    @cached_property
+    def needs_normal(self) -> bool:
+        """True where it is undefined for defective images alone, however they are scored."""
+        defective = ImageScores(np.ones(2, np.bool_), np.array([0.25, 0.75]), 0.5)
+        return isinstance(self.value(defective), Undefined)
 
     def value(self, scores: ImageScores) -> float | Undefined:
         """The metric of these images."""

@@ -18,10 +18,12 @@ def image_ap(labels: NDArray[np.bool_], scores: NDArray[np.floating[Any]]) -> fl
 
     Undefined when a class is missing: without normal images every ranking would reach 1.
     """
+    missing = missing_class(labels)
+    if missing is not None:
+        return missing
     from sklearn.metrics import average_precision_score  # a second: only what scores pays for it
 
-    missing = missing_class(labels)
-    return missing or float(average_precision_score(labels, scores))
+    return float(average_precision_score(labels, scores))
 
 
 METRIC = ImageMetric(

@@ -10,9 +10,11 @@ __all__ = ["METRIC"]
 
 def image_auroc(images: ImageScores) -> float | Undefined:
     """Ties count half."""
+    if images.missing is not None:
+        return images.missing
     from sklearn.metrics import roc_auc_score  # a second: only what scores pays for it
 
-    return images.missing or float(roc_auc_score(images.labels, images.scores))
+    return float(roc_auc_score(images.labels, images.scores))
 
 
 METRIC = ImageMetric(

@@ -15,7 +15,7 @@ from trainables.segdec.config import SegDecConfig
 from trainables.segdec.fit import fit
 from trainables.segdec.network import count_parameters
 from trainables.segdec.predictor import SegDecPredictor, load, load_reference_checkpoint
-from trainables.segdec.presets import PRESETS, footnotes, objections
+from trainables.segdec.presets import PRESETS, footnotes, needs_normal, objections
 
 __all__ = ["TRAINABLE", "SegDecConfig", "SegDecPredictor", "fit", "load", "load_reference_checkpoint"]
 
@@ -32,5 +32,6 @@ TRAINABLE: Trainable[SegDecConfig] = Trainable(
     load=load,
     footnotes=footnotes,
     objections=objections,
+    needs_normal=needs_normal,
     parameters=count_parameters,
 )

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trainables.contract import Objection
+from trainables.contract import MASKS_ALONE, Objection
 from trainables.data.spec import DataSpec, Supervision
 from trainables.segdec.config import SegDecConfig
 
-__all__ = ["PRESETS", "footnotes", "objections"]
+__all__ = ["PRESETS", "footnotes", "needs_normal", "objections"]
 
 _Settings = Mapping[str, Any]
 
@@ -71,9 +71,21 @@ def _published() -> dict[str, _Settings]:
 PRESETS: Mapping[str, _Settings] = _published()
 
 
+def needs_normal(config: SegDecConfig) -> str | None:
+    """The way out where every training image is defective; None where the classification learns nothing."""
+    if config.delta == 0:
+        return None
+    return f"Set `config.delta: 0`, which trains the mask head alone. {MASKS_ALONE}"
+
+
 def footnotes(config: SegDecConfig) -> Sequence[str]:
     """Footnotes of a table about ``config``: each departure from the paper or from good habits."""
     notes: list[str] = []
+    if config.delta == 0:
+        notes.append(
+            "delta: 0. The classification head learns nothing: image scores, and what is counted by them, say "
+            "nothing. Masks do."
+        )
     if config.image_label == "soft":
         notes.append(
             "image_label: soft. The classification target is the maximum of the smoothed mask, as in the "

@@ -52,7 +52,10 @@ def draw_negatives(
 
 @dataclass
 class SegDecSampler:
-    """Draws the batches of one epoch after another. P defective images make an epoch of 2P."""
+    """Draws the batches of one epoch after another. P defective images make an epoch of 2P.
+
+    Where the classification has nothing to learn (``delta: 0``), no image need be normal: an epoch of P.
+    """
 
     positives: _Indices  # positions of defective images in the training set
     negatives: _Indices  # positions of normal images
@@ -69,19 +72,21 @@ class SegDecSampler:
             InputError: If the set lacks defective or normal images.
         """
         positives, negatives = np.flatnonzero(labels), np.flatnonzero(~labels)
-        if not len(positives) or not len(negatives):
+        if not len(positives) or not (len(negatives) or config.delta == 0):
             raise InputError(
                 "SegDecNet trains on defective and normal images in equal parts, found "
                 f"{len(positives)} defective and {len(negatives)} normal ones in the training set. "
                 "Use another split or more images."
             )
-        if config.drop_last and 2 * len(positives) < config.batch_size:
-            raise InputError(
-                f"drop_last would leave no batch: an epoch has {2 * len(positives)} images (twice the "
-                f"defective ones), batch_size is {config.batch_size}. Lower it or set drop_last: false."
-            )
         none = np.zeros(0, np.int64)
-        return cls(positives, negatives, config, np.zeros(len(negatives), np.int64), none, 0)
+        sampler = cls(positives, negatives, config, np.zeros(len(negatives), np.int64), none, 0)
+        if not sampler.steps:
+            twice = " (twice the defective ones)" if len(negatives) else ""
+            raise InputError(
+                f"drop_last would leave no batch: an epoch has {sampler.all_places} images{twice}, batch_size is "
+                f"{config.batch_size}. Lower it or set drop_last: false."
+            )
+        return sampler
 
     @property
     def batch_size(self) -> int:
@@ -95,16 +100,21 @@ class SegDecSampler:
 
     @property
     def _shown(self) -> int:
-        """Images that an epoch retrieves: all 2P, or what fills whole batches."""
-        size = 2 * len(self.positives)
+        """Images that an epoch retrieves: all, or what fills whole batches."""
+        size = self.all_places
         return size - size % self.batch_size if self.config.drop_last else size
+
+    @property
+    def all_places(self) -> int:
+        """Images of an epoch before any is dropped: 2P, and P where none is normal."""
+        return len(self.positives) * (2 if len(self.negatives) else 1)
 
     def epoch(self, number: int, generator: Generators) -> list[Sequence[int]]:
         """The batches of epoch ``number``, as positions in the training set."""
         rng = generator("order", number)
         if self.config.redraw == "epoch" or not len(self.drawn):
             self._redraw(rng)
-        places = rng.permutation(2 * len(self.positives))[: self._shown].tolist()
+        places = rng.permutation(self.all_places)[: self._shown].tolist()
         order = [self._retrieve(place, rng) for place in places]
         return [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
 
@@ -118,12 +128,13 @@ class SegDecSampler:
             self.uses[negative] += 1
             image = self.negatives[negative]
         self.retrieved += 1
-        if self.config.redraw == "counter" and self.retrieved == 2 * count:
+        if self.config.redraw == "counter" and self.retrieved == self.all_places:
             self._redraw(rng)
         return int(image)
 
     def _redraw(self, rng: np.random.Generator) -> None:
-        self.drawn = draw_negatives(self.uses, len(self.positives), self.config.undersampling, rng)
+        if len(self.negatives):
+            self.drawn = draw_negatives(self.uses, len(self.positives), self.config.undersampling, rng)
         self.retrieved = 0
 
     def state(self) -> dict[str, Any]:

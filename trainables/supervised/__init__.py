@@ -17,7 +17,7 @@ from trainables.supervised.config import SupervisedConfig
 from trainables.supervised.fit import fit
 from trainables.supervised.network import count_parameters
 from trainables.supervised.predictor import SupervisedPredictor, load
-from trainables.supervised.presets import PRESETS, footnotes, objections
+from trainables.supervised.presets import PRESETS, footnotes, needs_normal, objections
 
 __all__ = ["TRAINABLE", "SupervisedConfig", "SupervisedPredictor", "fit", "load"]
 
@@ -34,5 +34,6 @@ TRAINABLE: Trainable[SupervisedConfig] = Trainable(
     load=load,
     footnotes=footnotes,
     objections=objections,
+    needs_normal=needs_normal,
     parameters=count_parameters,
 )

@@ -46,7 +46,11 @@ class SupervisedConfig(BackboneConfig, BalancedTrainingConfig, frozen=True):
     )
     dice_weight: float = Field(1.0, ge=0, le=100, description="Weight of the Dice loss (U-Net).")
     image_weight: float = Field(
-        0.5, ge=0, le=100, description="Weight of the image head's cross-entropy (U-Net)."
+        0.5,
+        ge=0,
+        le=100,
+        description="Weight of the image head's cross-entropy (U-Net). 0: masks alone, for which no image need "
+        "be normal.",
     )
 
     @model_validator(mode="after")
@@ -60,6 +64,11 @@ class SupervisedConfig(BackboneConfig, BalancedTrainingConfig, frozen=True):
             )
         self.check_weights(**({"encoder": "resnet18s"} if self.model == "unet" else {}))
         return self
+
+    @property
+    def learns_from_masks_alone(self) -> bool:
+        """True for a U-Net whose image head learns nothing."""
+        return self.model == "unet" and self.image_weight == 0
 
     @property
     def uses_resnet(self) -> bool:

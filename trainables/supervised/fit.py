@@ -55,6 +55,8 @@ def fit(config: SupervisedConfig, data: TrainingData, run: Run) -> SupervisedPre
     truths = _truths(config, data)
     if isinstance(network, SegmentingUNet) and truths is not None:
         network.start_at(prior_logit(truths.share, config.pos_weight))
+        if config.learns_from_masks_alone:
+            network.image_head.read_pixels_alone()
     views_of = drawn_views(len(data.train), config.flips, config.photometric, run.generator)
 
     def backward(shard: BatchShard) -> Mapping[str, Tensor]:

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trainables.contract import Objection
+from trainables.contract import MASKS_ALONE, Objection
 from trainables.data.spec import DataSpec, Supervision
 from trainables.supervised.config import SupervisedConfig
 
-__all__ = ["PRESETS", "footnotes", "objections"]
+__all__ = ["PRESETS", "footnotes", "needs_normal", "objections"]
 
 _Settings = Mapping[str, Any]
 
@@ -60,7 +60,21 @@ def footnotes(config: SupervisedConfig) -> Sequence[str]:
             "model: classifier reads image labels only, whatever the supervision; its heatmap is the "
             "class-activation map."
         )
+    if config.learns_from_masks_alone:
+        notes.append(
+            "image_weight: 0: pixels alone are learned. The score of an image is that of its most suspicious "
+            "pixels."
+        )
     return notes
+
+
+def needs_normal(config: SupervisedConfig) -> str | None:
+    """The way out where every training image is defective; None for a U-Net that learns from masks alone."""
+    if config.model == "classifier":
+        return MASKS_ALONE
+    if config.learns_from_masks_alone:
+        return None
+    return "Set `config.image_weight: 0`: there is nothing to tell defective images from. Or add some"
 
 
 def objections(config: SupervisedConfig, supervision: Supervision, data: DataSpec) -> Sequence[Objection]:

@@ -79,7 +79,7 @@ class _DataPlanner:
         self.study = study
         self.open_manifest = open_manifest
         self.manifests: dict[str, Manifest | None] = {}
-        self.repeats: dict[tuple[str, str, bool], tuple[Repeat, ...]] = {}
+        self.repeats: dict[tuple[str, ...], tuple[Repeat, ...]] = {}
         self.problems: list[StudyProblem] = []
         self.result = DataPlan()
 
@@ -89,7 +89,7 @@ class _DataPlanner:
             if key not in self.manifests:
                 self.manifests[key] = self._open(cell)
             manifest = self.manifests[key]
-            group = (key, str(cell.supervision), cell.trainable.needs_normal)
+            group = (key, str(cell.supervision), cell.trainable.needs_normal(cell.config) or "")
             if group not in self.repeats:
                 self.repeats[group] = tuple(self._repeats(cell, manifest, key))
             self.result.repeats.append(self.repeats[group])
@@ -111,17 +111,37 @@ class _DataPlanner:
         from trainables.data.splits import split_warnings
 
         table = manifest.table
+        defective = sum(table["label"].to_pylist())
+        if defective == table.num_rows:
+            self._refuse_rankings(table.num_rows)
         self.result.manifests[manifest.hash] = ManifestSummary(
             hash=manifest.hash,
             reader=manifest.reader,
             images=table.num_rows,
-            defective=sum(table["label"].to_pylist()),
+            defective=defective,
             with_mask=table.num_rows - table["mask"].null_count,
             folds=tuple(manifest.folds),
         )
         warnings = split_warnings(manifest, cell.data)
         self.result.warnings += [text for text in warnings if text not in self.result.warnings]
         return manifest
+
+    def _refuse_rankings(self, images: int) -> None:
+        """Refuse to answer a question, or to search, by what data without normal images do not define."""
+        from trainables.metrics import METRICS, ImageMetric
+
+        asked = {("metrics", "primary"): self.study.metrics.primary}
+        if self.study.search is not None:
+            asked["search", "objective"] = self.study.search.objective.metric
+        for place, name in asked.items():
+            metric = METRICS[name] if name in METRICS else None
+            if isinstance(metric, ImageMetric) and metric.needs_normal:
+                message = (
+                    f"{name} compares defective with normal images, and none of the {images} images "
+                    "is normal. Use a metric that reads masks, such as pixel_iou or pixel_ap, or add normal images"
+                )
+                problem = StudyProblem(place, message)
+                self.problems += [problem] if problem not in self.problems else []
 
     def _repeats(self, cell: Settings, manifest: Manifest | None, key: str) -> Iterator[Repeat]:
         folds = self._folds(cell, manifest)
@@ -176,10 +196,11 @@ class _DataPlanner:
             place = cell.place("data" if cell.supervision.masks is None else "supervision")
             self.problems.append(StudyProblem(place, f"{where}: {error}"))
             return None
-        if cell.trainable.needs_normal and lacks_normal(manifest, split):
+        way_out = cell.trainable.needs_normal(cell.config)
+        if way_out is not None and lacks_normal(manifest, split):
             message = (
                 f"{where}: {cell.trainable.name} trains on defective and normal images, and none of the "
-                f"{len(split.train)} training images is normal: add some, or use a method that does without"
+                f"{len(split.train)} training images is normal. {way_out}"
             )
             self.problems.append(StudyProblem(cell.place("data"), message))
             return None

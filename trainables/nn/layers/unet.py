@@ -136,6 +136,11 @@ class ImageHead(nn.Module):
         """Begin with even odds for an image whose pixels all have this logit."""
         self.deep.bias.fill_(-logit)
 
+    @torch.no_grad()
+    def read_pixels_alone(self) -> None:
+        """Leave the deepest features out of a head that nothing teaches what they mean."""
+        self.deep.weight.zero_()
+
     def forward(self, map_B1HW: Tensor, coarse_BKhw: Tensor, reach: float = 0.0) -> Tensor:
         """Logits of B images, from logits of their pixels and deepest features; in float32.
 
