@@ -241,8 +241,8 @@ class Run(Protocol):
 
 
 MASKS_ALONE = (
-    "Add some, or use `trainable: supervised` with `config: {model: unet, image_weight: 0}`, which learns from "
-    "masks alone"
+    "Add some, or use `trainable: supervised` with `config: {model: unet, image_weight: 0}`, which learns "
+    "from masks alone"
 )
 
 

@@ -311,7 +311,10 @@ def test_training_without_normal_images_is_refused_by_the_name_of_the_method() -
 
 @pytest.mark.parametrize(
     ("metrics", "refused"),
-    [({"primary": "image_ap"}, "image_ap compares"), ({"primary": "pixel_iou", "report": ["image_ap"]}, None)],
+    [
+        ({"primary": "image_ap"}, "image_ap compares"),
+        ({"primary": "pixel_iou", "report": ["image_ap"]}, None),
+    ],
 )
 def test_a_question_that_only_normal_images_answer_is_refused_without_them(
     metrics: dict[str, Any], refused: str | None

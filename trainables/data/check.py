@@ -116,9 +116,10 @@ def check_data(spec: DataSpec, root: Path | None, cache: Path) -> DataReport:
     by_split = _by_split(rows)
     if rows and all(row.label for row in rows):
         texts.append(
-            "No image is normal: rankings of image scores (AP, AUROC) are not measured, and methods learn from "
-            "masks alone: `trainable: supervised` with `config: {model: unet, image_weight: 0}` and a metric of "
-            "masks as `metrics.primary`. `assay init` writes such a study. Add normal images for other methods."
+            "No image is normal: rankings of image scores (AP, AUROC) are not measured, and methods learn "
+            "from masks alone: `trainable: supervised` with `config: {model: unet, image_weight: 0}` and a "
+            "metric of masks as `metrics.primary`. `assay init` writes such a study. Add normal images for "
+            "other methods."
         )
     if listing.is_split and spec.splits != "per_seed":
         unusable, one_sided = _examine_parts(rows)

@@ -83,8 +83,8 @@ def footnotes(config: SegDecConfig) -> Sequence[str]:
     notes: list[str] = []
     if config.delta == 0:
         notes.append(
-            "delta: 0. The classification head learns nothing: image scores, and what is counted by them, say "
-            "nothing. Masks do."
+            "delta: 0. The classification head learns nothing: image scores, and what is counted by them, "
+            "say nothing. Masks do."
         )
     if config.image_label == "soft":
         notes.append(

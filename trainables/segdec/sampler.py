@@ -83,8 +83,8 @@ class SegDecSampler:
         if not sampler.steps:
             twice = " (twice the defective ones)" if len(negatives) else ""
             raise InputError(
-                f"drop_last would leave no batch: an epoch has {sampler.all_places} images{twice}, batch_size is "
-                f"{config.batch_size}. Lower it or set drop_last: false."
+                f"drop_last would leave no batch: an epoch has {sampler.all_places} images{twice}, "
+                f"batch_size is {config.batch_size}. Lower it or set drop_last: false."
             )
         return sampler
 

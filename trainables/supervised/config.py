@@ -49,8 +49,8 @@ class SupervisedConfig(BackboneConfig, BalancedTrainingConfig, frozen=True):
         0.5,
         ge=0,
         le=100,
-        description="Weight of the image head's cross-entropy (U-Net). 0: masks alone, for which no image need "
-        "be normal.",
+        description="Weight of the image head's cross-entropy (U-Net). 0: masks alone, for which no image "
+        "need be normal.",
     )
 
     @model_validator(mode="after")

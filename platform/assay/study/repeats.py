@@ -134,11 +134,12 @@ class _DataPlanner:
         if self.study.search is not None:
             asked["search", "objective"] = self.study.search.objective.metric
         for place, name in asked.items():
-            metric = METRICS[name] if name in METRICS else None
+            metric = METRICS.get(name)
             if isinstance(metric, ImageMetric) and metric.needs_normal:
                 message = (
                     f"{name} compares defective with normal images, and none of the {images} images "
-                    "is normal. Use a metric that reads masks, such as pixel_iou or pixel_ap, or add normal images"
+                    "is normal. Use a metric that reads masks, such as pixel_iou or pixel_ap, or add normal "
+                    "images"
                 )
                 problem = StudyProblem(place, message)
                 self.problems += [problem] if problem not in self.problems else []
