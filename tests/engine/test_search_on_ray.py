@@ -52,8 +52,10 @@ def test_a_search_killed_after_6_of_12_points_draws_the_points_of_an_undisturbed
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("free_cluster")
+@pytest.mark.parametrize("kind", ["median", "asha"])
+@pytest.mark.parametrize("local", [False, True], ids=["ray", "local"])
 def test_points_that_fall_behind_are_pruned_after_a_repeat_and_give_their_cpus_back(
-    cache_root: Path, tmp_path: Path
+    cache_root: Path, tmp_path: Path, local: bool, kind: str
 ) -> None:
     study = ToySearch(
         tmp_path,
@@ -65,11 +67,12 @@ def test_points_that_fall_behind_are_pruned_after_a_repeat_and_give_their_cpus_b
         epochs=3,
         seconds=0.3,
         start="[]",
-        more=", pruner: {kind: median, min: 1}",
+        more=f", pruner: {{kind: {kind}, min: 1}}",
         space="  config.x: {choice: [0.3, 0.35, 0.99, 1.0]}",
         replicate="",
     )
-    outcome = run_study(study.plan, study.store, EngineOptions(data_root=None, cache=cache_root))
+    options = EngineOptions(data_root=None, cache=cache_root, local=local)
+    outcome = run_study(study.plan, study.store, options)
     assert (outcome.missing, outcome.failed, outcome.interrupted) == (0, 0, False)
     assert outcome.pruned >= 2
     records = study.records()

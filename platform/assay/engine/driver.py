@@ -170,13 +170,9 @@ class PackDriver(tune.Trainable):
 
     def _report(self) -> dict[str, Any]:
         """Mean of the objective on validation over the repeats so far: a pruner may act on it."""
-        values = [
-            record.result.validation[self._pack.objective]
-            for record in self._records.values()
-            if record.result is not None and self._pack.objective in record.result.validation
-        ]
-        shown = self._pack.resource == "repeats" and values
-        return {"repeats": len(self._records), **({"value": sum(values) / len(values)} if shown else {})}
+        mean = self._pack.objective_mean(self._records.values())
+        shown = self._pack.resource == "repeats" and mean is not None
+        return {"repeats": len(self._records), **({"value": mean} if shown else {})}
 
     def _epoch_report(self) -> dict[str, Any] | None:
         """The objective after an epoch, from the heartbeat of the pack's one trial; None without news."""

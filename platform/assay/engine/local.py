@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -25,8 +26,12 @@ from assay.engine.trial import PackSite
 from assay.engine.worker import train_trials, trainer_of
 from assay.storage import Store
 from assay.study.schema import Study
+from assay.study.search_rules import pruned_by
 from trainables.data.cache import ArrowImages
 from trainables.errors import InputError, StorageError
+
+if TYPE_CHECKING:  # it imports Ray, which takes seconds
+    from assay.engine.pruning import LocalPruner
 
 __all__ = ["local_slots", "train_locally"]
 
@@ -55,10 +60,10 @@ def local_slots(study: Study, cpus: int | None, processes: int | None) -> int:
             f"`--local` gives a trial whole GPUs: Ray divides them, found resources.gpus {resources.gpus:g}. "
             "Leave out --local, or set it to 0 or 1."
         )
-    if study.search is not None and study.search.pruner is not None:
+    if pruned_by(study) == "epochs":
         raise InputError(
-            "`--local` trains every trial to its end: pruners are Ray's, found search.pruner "
-            f"{study.search.pruner.kind}. Leave out --local, or the pruner."
+            "`--local` trains every trial to its end: pruning by epochs is Ray's, found a search.pruner and "
+            "one repeat in a pack. Leave out --local or the pruner, or add seeds: then repeats are pruned."
         )
     cores, gpus = cpus or len(os.sched_getaffinity(0)), torch.cuda.device_count()
     places = cores // resources.cpus
@@ -80,6 +85,8 @@ def train_locally(
     store: Store,
     in_flight: set[str],
     places: int,
+    *,
+    pruner: LocalPruner | None = None,
 ) -> tuple[bool, tuple[str, ...]]:
     """Train packs as they come, until none comes or on Ctrl-C.
 
@@ -89,6 +96,7 @@ def train_locally(
         store: Where records go.
         in_flight: Is kept at the ids that are handed out and not over.
         places: As :func:`local_slots` has it.
+        pruner: Is asked after each repeat.
 
     Returns:
         True if it was interrupted, and problems of packs in a line each.
@@ -101,7 +109,7 @@ def train_locally(
         FitServer() if places else nullcontext() as server,
         ThreadPoolExecutor(max(1, places), thread_name_prefix="assay-local") as threads,
     ):
-        slots = _Slots(store, server, stop)
+        slots = _Slots(store, server, stop, pruner)
         try:
             at_once = threads if places else None
             problems = _hand_out(packs, pack_of, in_flight, slots=slots, threads=at_once, places=places)
@@ -158,9 +166,11 @@ def _hand_out(
 class _Slots:
     """Trains packs, each in the calling thread."""
 
-    def __init__(self, store: Store, server: FitServer | None, stop: threading.Event) -> None:
+    def __init__(
+        self, store: Store, server: FitServer | None, stop: threading.Event, pruner: LocalPruner | None
+    ) -> None:
         """``server``: of training processes; None: methods train in this one."""
-        self._store, self._server, self._stop = store, server, stop
+        self._store, self._server, self._stop, self._pruner = store, server, stop, pruner
 
     def train(self, pack: Pack, place: int) -> None:
         """Train what has no record of ``pack``; ``place`` says on which GPU, if any."""
@@ -177,6 +187,8 @@ class _Slots:
                 return
             host = socket.gethostname()
             train_trials(PackSite(part, self._store, 0, 1, host, os.getpid(), device, trainer))
+            if self._pruner is not None and part.trials and self._pruner.stops(pack):
+                return
 
 
 class _Stoppable:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import socket
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from math import ceil
@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel
 
-from assay.storage import Store
+from assay.storage import Record, Store
 from assay.storage.fence import FenceNote
 from assay.storage.stage_store import made_stages
 from assay.study import Trial
@@ -106,6 +106,15 @@ class Pack(BaseModel, frozen=True, extra="forbid"):
                 "storage is a URI, or a folder that all nodes share."
             ) from None
         return Pack.model_validate(json.loads(data))
+
+    def objective_mean(self, records: Iterable[Record]) -> float | None:
+        """Mean of the objective on validation over ``records`` that have it; None if none has."""
+        values = [
+            record.result.validation[self.objective]
+            for record in records
+            if record.result is not None and self.objective in record.result.validation
+        ]
+        return sum(values) / len(values) if values else None
 
     @property
     def refusal(self) -> str:

@@ -2,11 +2,14 @@
 
 Tune tells a pruned trial from a finished one or from Ctrl-C in no reliable way, so the decision itself is
 recorded, at once: what a search draws next depends on it. The resource of a pruner is repeats, or epochs
-where packs are single trials; heartbeats carry no value and are not shown to it.
+where packs are single trials; heartbeats carry no value and are not shown to it. ``assay run --local`` asks
+the same rules, without Tune.
 """
 
 from __future__ import annotations
 
+import threading
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,7 +26,7 @@ from assay.storage import Record, Store
 from assay.study import Plan
 from assay.study.search_rules import pruned_by
 
-__all__ = ["RecordingScheduler", "pruner"]
+__all__ = ["LocalPruner", "RecordingScheduler", "pruner"]
 
 _RIVALS = 2  # points with a value before the median means anything
 
@@ -77,7 +80,7 @@ class RecordingScheduler(FIFOScheduler):
         decision = self._inner.on_trial_result(tune_controller, trial, result)
         if decision == TrialScheduler.STOP:
             self.stopped += 1
-            self._record_pruned(Pack.read(self._store, trial.config["pack"]), result)
+            _record_pruned(self._store, Pack.read(self._store, trial.config["pack"]), result)
         return decision
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
@@ -96,21 +99,64 @@ class RecordingScheduler(FIFOScheduler):
     def debug_string(self) -> str:
         return self._inner.debug_string()
 
-    def _record_pruned(self, pack: Pack, result: dict[str, Any]) -> None:
-        now = datetime.now(UTC)
+
+@dataclass(frozen=True)
+class _PackTrial:
+    """A pack as Tune's schedulers know a trial."""
+
+    trial_id: str
+
+
+class _NoController:
+    """All that the schedulers ask of Tune's controller: no trial could be paused for another."""
+
+    def get_live_trials(self) -> list[Any]:
+        return []
+
+
+class LocalPruner:
+    """A pruner that counts repeats, for packs that train without Tune. Its threads ask one at a time."""
+
+    def __init__(self, rule: TrialScheduler, mode: str, store: Store) -> None:
+        """``mode``: ``max`` where a higher objective is better, ``min`` where a lower one is."""
+        rule.set_search_properties("value", mode)
+        self._rule, self._store = rule, store
+        self._trials: dict[str, Any] = {}
+        self._controller: Any = _NoController()
+        self._lock = threading.Lock()
+
+    def stops(self, pack: Pack) -> bool:
+        """Stop what is left of ``pack`` after a repeat if it fell behind: recorded as pruned, and True."""
         records = self._store.records(trial.id for trial in pack.trials)
-        spent = f"{len(records)} of {len(pack.trials)} repeats"
-        if "epochs" in result:
-            spent = f"{result['epochs']} epochs"
-        for trial in missing_trials(pack.trials, records):
-            self._store.write_record(
-                Record(
-                    id=trial.id,
-                    status="pruned",
-                    reason=f"stopped by the pruner after {spent}, at {result['value']:.4g}",
-                    trial=trial.model_dump(mode="json"),
-                    study=pack.study,
-                    started=now,
-                    ended=now,
-                )
+        value = pack.objective_mean(records.values())
+        if pack.resource != "repeats" or value is None or len(records) == len(pack.trials):
+            return False
+        result = {"repeats": len(records), "value": value}
+        with self._lock:
+            if pack.id not in self._trials:
+                self._trials[pack.id] = _PackTrial(pack.id)
+                self._rule.on_trial_add(self._controller, self._trials[pack.id])
+            decision = self._rule.on_trial_result(self._controller, self._trials[pack.id], result)
+        if decision == TrialScheduler.STOP:
+            _record_pruned(self._store, pack, result)
+        return decision == TrialScheduler.STOP
+
+
+def _record_pruned(store: Store, pack: Pack, result: dict[str, Any]) -> None:
+    now = datetime.now(UTC)
+    records = store.records(trial.id for trial in pack.trials)
+    spent = f"{len(records)} of {len(pack.trials)} repeats"
+    if "epochs" in result:
+        spent = f"{result['epochs']} epochs"
+    for trial in missing_trials(pack.trials, records):
+        store.write_record(
+            Record(
+                id=trial.id,
+                status="pruned",
+                reason=f"stopped by the pruner after {spent}, at {result['value']:.4g}",
+                trial=trial.model_dump(mode="json"),
+                study=pack.study,
+                started=now,
+                ended=now,
             )
+        )

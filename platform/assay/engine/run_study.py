@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from assay.engine.budget import TimeBudget, budget_packs, cell_seconds, longest_hours
 from assay.engine.cluster import DRIVER_RESOURCES, cluster
@@ -42,6 +42,9 @@ from assay.storage.stop import clear_stop
 from assay.study import Plan, Trial
 from assay.study.search_rules import pruned_by
 from trainables.errors import StorageError
+
+if TYPE_CHECKING:
+    from assay.engine.pruning import LocalPruner
 
 __all__ = ["EngineOptions", "Outcome", "run_study"]
 
@@ -196,7 +199,9 @@ def _train(
         work = _Work(plan, store, options, run, in_flight=in_flight, slots=lambda: max(1, places))
         work.hand_out(missing, search)
         with stop_on_request(store, plan.study.study, lease), ending.work():
-            interrupted, problems = train_locally(work.packs, work.pack_of, store, in_flight, places)
+            interrupted, problems = train_locally(
+                work.packs, work.pack_of, store, in_flight, places, pruner=_local_pruner(work)
+            )
         return _End(interrupted=interrupted, problems=problems)
     options.on_message("starting Ray")
     with cluster(options.cpus, ending, options.on_message) as ray_cluster:
@@ -217,6 +222,16 @@ def _train(
                 briefly(lambda: remove_placement_groups(run_prefix(run)), _RELEASE_SECONDS)
             with suppress(StorageError):  # `assay clean` lists what stays
                 store.delete_tree(work.folder)
+
+
+def _local_pruner(work: _Work) -> LocalPruner | None:
+    if pruned_by(work.plan.study) is None:
+        return None
+    from assay.engine.pruning import LocalPruner, pruner
+
+    rule = pruner(work.plan)
+    assert rule is not None, "the study has a pruner"
+    return LocalPruner(rule, work.mode, work.store)
 
 
 def _plan_packs(work: _Work, missing: Sequence[Trial]) -> Iterator[Sequence[Trial] | None]:
