@@ -19,7 +19,7 @@ for number in ending.STOPS:
     signal.signal(number, lambda *_: None)
 lock = ctypes.create_string_buffer(64)
 wait = ctypes.CDLL(None).pthread_mutex_lock
-with ending.Ending() as watch, watch.releasing(lambda: print("released", flush=True)):
+with ending.Ending(ends_process=True) as watch, watch.releasing(lambda: print("released", flush=True)):
     {lose}
     with watch.work():
         print("hangs", flush=True)
@@ -75,3 +75,20 @@ def test_work_is_left_in_the_midst_where_python_runs() -> None:
         with pytest.raises(KeyboardInterrupt), watch.work():
             time.sleep(30)
         watch.settle()
+
+
+def test_a_process_that_is_not_the_runs_own_is_not_ended() -> None:
+    script = """
+import os, signal, time
+from assay.engine import ending
+ending._ORDERLY_SECONDS, ending._LAST_SECONDS = 0.1, 0.3
+signal.signal(signal.SIGINT, lambda *_: None)
+with ending.Ending() as watch:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(1.5)
+print("goes on", watch.interrupted)
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (run.returncode, run.stdout) == (0, "goes on True\n"), run.stderr

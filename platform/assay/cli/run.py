@@ -119,7 +119,7 @@ def run(
             local=local,
             processes=processes,
             on_message=view.message,
-            ending=stack.enter_context(Ending()),
+            ending=stack.enter_context(Ending(ends_process=True)),
         )
         with Mirror(planned, store, tracking_uri, view.message) as mirror:
             view.follow(known, store, mirror.notify)

@@ -3,6 +3,7 @@
 Signals are noted by Python's wakeup descriptor, which the kernel's handler writes even while the main thread
 waits where no Python runs. A thread reads it. It gives the run some seconds to end in order, then raises
 KeyboardInterrupt in the midst of the work, and at last ends the process, after the lease was released.
+The last is for the program alone: a notebook's kernel, or a test's, is not the run's to end.
 """
 
 from __future__ import annotations
@@ -34,9 +35,11 @@ _LOSS = 0  # no signal has this number
 class Ending:
     """Watches over a run, for the length of a ``with`` block in the main thread. Elsewhere it is idle."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, ends_process: bool = False) -> None:
+        """``ends_process``: the process is the run's own, and may be ended with it."""
         self.lost: str | None = None  # which part of Ray is gone
         self.interrupted = False
+        self._ends_process = ends_process
         self._releases: list[Callable[[], object]] = []
         self._working = False
         self._settled = False
@@ -115,7 +118,7 @@ class Ending:
                 end = min(end, now + _LAST_SECONDS)
             if self._settled and not self.interrupted:
                 leave, end = float("inf"), float("inf")
-            if now >= end:
+            if self._ends_process and now >= end:
                 self._end()
             if now >= leave and not self._over.is_set():
                 leave = now + 1.0  # again: what runs there may have swallowed it
