@@ -12,6 +12,7 @@ __all__ = [
     "TRIM_THRESHOLD",
     "forget_peak_memory",
     "keep_freed_memory",
+    "kills_for_memory",
     "peak_memory_mb",
 ]
 
@@ -19,6 +20,7 @@ MMAP_THRESHOLD = 32 * 2**20  # bytes from which malloc maps pages for one block;
 TRIM_THRESHOLD = 2**31 - 1  # bytes of free memory that malloc keeps; mallopt takes an int
 
 _CLEAR_REFS, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+_KERNEL_COUNTS = Path("/proc/vmstat")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _C = ctypes.CDLL(None)
 
@@ -57,3 +59,9 @@ def peak_memory_mb(device: torch.device) -> float:
         return torch.cuda.max_memory_allocated(device) / 2**20
     mark = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
     return int(mark.split()[1]) / 1024
+
+
+def kills_for_memory() -> int:
+    """Processes that the kernel ended for want of memory since it started, those in containers too."""
+    lines = (line.split() for line in _KERNEL_COUNTS.read_text().splitlines())
+    return next((int(count) for name, count in lines if name == "oom_kill"), 0)

@@ -103,6 +103,24 @@ def odd(tmp_path: Path, cache_root: Path, server: FitServer) -> Odd:
     return train
 
 
+@pytest.fixture
+def little_memory() -> Iterator[Path]:
+    """A control group of the kernel with 64 MiB."""
+    for group, limit in (
+        (Path("/sys/fs/cgroup/memory/assay-test"), "memory.limit_in_bytes"),
+        (Path("/sys/fs/cgroup/assay-test"), "memory.max"),
+    ):
+        try:
+            group.mkdir()
+            (group / limit).write_text(str(64 * 2**20))
+        except OSError:
+            continue
+        yield group
+        group.rmdir()
+        return
+    pytest.skip("no control group can be made here")
+
+
 def log_of(store: Store, record: Record) -> str:
     return store.read_bytes(f"trials/{record.id}/{record.attempt}/log.txt").decode()
 
@@ -119,6 +137,13 @@ def test_results_are_those_of_a_training_in_the_worker_bit_for_bit(
     cpu = torch.device("cpu")
     train_trials(PackSite(pack, apart.store, 0, 1, "node", 0, cpu, trainer_of(pack, apart.store, server)))
     assert apart.results() == here.results()
+
+
+def test_a_training_that_the_kernel_ends_for_its_memory_is_told_so(odd: Odd, little_memory: Path) -> None:
+    body = f"Path({str(little_memory / 'cgroup.procs')!r}).write_text(str(os.getpid()))\nbytearray(2**30)"
+    _, _, record = odd(body)
+    assert record is not None
+    assert "by the kernel: the machine or container is out of memory" in (record.reason or "")
 
 
 @pytest.mark.parametrize(

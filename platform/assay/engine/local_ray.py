@@ -47,6 +47,9 @@ _SETTINGS = {
     "RAY_worker_register_timeout_seconds": "600",
     "RAY_health_check_failure_threshold": "100",
     "RAY_gcs_rpc_server_reconnect_timeout_s": "600",
+    # The kernel ends the process that takes the memory, a training, and its worker says so. Ray's own monitor
+    # would end the worker.
+    "RAY_memory_monitor_refresh_ms": "0",
 }
 
 

@@ -29,6 +29,7 @@ from assay.engine.fitting.wire import Message, receive
 from assay.engine.journal import StorageJournal
 from assay.engine.packs import Limits
 from assay.engine.train_run import PeerLostError, Stopped
+from trainables.memory import kills_for_memory
 from trainables.scorer import Scores
 from trainables.stages import Stage
 
@@ -149,6 +150,7 @@ class TrainingProcess:
         self._prints = True  # until its output is closed
         self._limits = Limits(None, None)
         self._started = self._heard = time.monotonic()
+        self._kills_before = kills_for_memory()
 
     @contextmanager
     def ending(self) -> Generator[Self]:
@@ -255,9 +257,9 @@ class TrainingProcess:
             case None:
                 return "its training process is gone with what started it"
             case _ if code == -signal.SIGKILL:
-                return (
-                    "its training process was killed (signal 9): by the kernel, out of memory, or by somebody"
-                )
+                memory = kills_for_memory() > self._kills_before
+                by = "the kernel: the machine or container is out of memory" if memory else "somebody"
+                return f"its training process was killed (signal 9) by {by}"
             case _ if code < 0:
                 return f"its training process ended by signal {-code} ({signal.strsignal(-code)})"
             case _:
