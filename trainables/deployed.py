@@ -25,9 +25,11 @@ from pydantic import BaseModel, Field
 from trainables.catalogue import find_trainable
 from trainables.contract import Predictor
 from trainables.data.sources import resize_image
-from trainables.data.tensors import images_to_tensor
+from trainables.data.spec import Tiles
+from trainables.data.tiles import TileShape
 from trainables.errors import InputError
 from trainables.method_files import MethodSource, is_file_method, load_source
+from trainables.scorer import ModelScorer, TiledScorer
 
 __all__ = [
     "CARD_FILE",
@@ -68,10 +70,19 @@ class Card(BaseModel, frozen=True, extra="forbid"):
     thresholds: CardThresholds
     metrics: dict[str, float] = Field(description="On the study's test images.")
     versions: dict[str, str] = Field(description="Packages that it was trained with.")
+    tiles: Tiles | None = Field(None, description="That large images are cut into; each fills image_size.")
+
+    @property
+    def tile_shape(self) -> TileShape | None:
+        """The tiles at the network's scale."""
+        return None if self.tiles is None else TileShape(self.tiles, *self.image_size)
 
 
 class Decision(NamedTuple):
-    """Scores and decisions of a batch. B images, H × W pixels of the network's input."""
+    """Scores and decisions of a batch. B images, H × W pixels of the network's input.
+
+    Of images in tiles H × W are all their pixels at the network's scale.
+    """
 
     score: NDArray[np.float64]  # B, in [0, 1]
     decision: NDArray[np.bool_]  # B, True: defective
@@ -88,15 +99,15 @@ class DeployedModel:
     device: torch.device
 
     def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """``image`` (H × W × C) at the network's input size, resized as in training."""
-        return resize_image(image, self.card.image_size)
+        """``image`` (H × W × C) at the network's input size or, in tiles, scale: resized as in training."""
+        tiles = self.card.tile_shape
+        return resize_image(image, self.card.image_size) if tiles is None else tiles.shrink(image)
 
     def decide(self, images: Sequence[NDArray[np.uint8]]) -> Decision:
-        """Score and decide prepared images (uint8, at the network's input size)."""
-        with torch.inference_mode():
-            prediction = self.predictor.predict(images_to_tensor(images, self.device))
-            score = prediction.score.double().cpu().numpy()
-            heatmap = prediction.heatmap.float().cpu().numpy()
+        """Score and decide prepared images (uint8, all of one size)."""
+        model, tiles = ModelScorer(self.predictor, self.device), self.card.tile_shape
+        answer = (model if tiles is None else TiledScorer(model, tiles, _BATCH)).score(images)
+        score, heatmap = answer.scores, answer.heatmaps
         thresholds = self.card.thresholds
         return Decision(score, score >= thresholds.image, heatmap, heatmap >= np.float32(thresholds.pixel))
 

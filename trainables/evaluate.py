@@ -14,7 +14,8 @@ choose nothing.
 
 Trade-off: heatmaps are evaluated at the network's input resolution, to which masks are brought by area, not
 at the original size: two cells of one study are compared at what the network can resolve, and nothing in the
-number is interpolation.
+number is interpolation. Heatmaps of images in tiles (``data.tiles``) are as large as the images are at that
+scale: their scores are binned, so that memory does not grow with them.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from numpy.typing import NDArray
 from trainables.contract import Predictor
 from trainables.data.samples import EvaluationData, ImageSet
 from trainables.data.tensors import images_to_tensor
-from trainables.heatmaps import Probe, choose_probes, maps_table
+from trainables.heatmaps import Probe, choose_probes, maps_table, shrunken
 from trainables.metrics import (
     METRICS,
     PROXIES,
@@ -44,8 +45,9 @@ from trainables.metrics import (
     image_metrics,
     truth_at,
 )
+from trainables.metrics.histogram import BinnedPixelScores, bin_scores
 from trainables.pseudo_labels import PseudoLabels
-from trainables.scorer import ImageScorer, ModelScorer, Scores
+from trainables.scorer import ImageScorer, ModelScorer, Scores, TiledScorer
 from trainables.stage_maps import PIXELS_AT_ONCE, StageMapScores, StageScores
 
 __all__ = [
@@ -173,6 +175,8 @@ def evaluate_scorer(
     Raises:
         FloatingPointError: If a score or heatmap is not within [0, 1]: the model has diverged.
     """
+    if data.test.tiles is not None:
+        model, batch = TiledScorer(model, data.test.tiles, batch), 1
     validation = None
     if data.validation is not None and len(data.validation):
         validation = _evaluate_images(model, data.validation, batch)
@@ -274,6 +278,9 @@ def _evaluate_images(
     stage_maps: StageMapScores | None = None,
 ) -> _Pass:
     images_pass = _Pass(images, np.empty(len(images)), np.empty(len(images)))
+    in_tiles = images.tiles is not None
+    if in_tiles:
+        images_pass.pixels = BinnedPixelScores()
     durations: list[tuple[int, float]] = []
     if stage_maps is not None and len(images):
         height, width = images.images[images.ids[0]].shape[:2]
@@ -284,21 +291,24 @@ def _evaluate_images(
         indices = range(part.start, part.start + len(scores))
         truths = [_truth(images, i, (heatmaps.shape[1], heatmaps.shape[2])) for i in indices]
         for i, score, heatmap, truth in zip(indices, scores, heatmaps, truths, strict=True):
+            if in_tiles:
+                bin_scores(heatmap)
             images_pass.scores[i], images_pass.maxima[i] = score, heatmap.max()
             if truth is not None:
                 images_pass.with_truth.append(i)
                 images_pass.pixels.add(heatmap, truth)
             if i in keep:
                 defect_class = images.classes[i] if images.classes else None
-                images_pass.kept[i] = Probe(
+                probe = Probe(
                     images.ids[i],
                     bool(images.labels[i]),
                     defect_class,
                     float(score),
                     part.images[i - part.start],
-                    heatmap.copy(),  # a view would keep the whole batch alive
+                    heatmap if in_tiles else heatmap.copy(),  # a view would keep the whole batch alive
                     truth,
                 )
+                images_pass.kept[i] = shrunken(probe) if in_tiles else probe
         if stage_maps is not None:
             samples = [images.ids[i] for i in indices]
             shown_BCHW = images_to_tensor(part.images, model.device)

@@ -6,6 +6,8 @@ threshold**: ``[lo, threshold)`` becomes 0–127 and ``[threshold, hi]`` 128–2
 the record's mask bit for bit, and one slider moves several cells from their own operating points. ``lo``
 and ``hi`` are those of all probe images of a trial: a level means one score in all of them.
 
+Of an image in tiles both are counted after it was shrunken to at most 2048 pixels (:func:`shrunken`).
+
 Trade-off: the small heatmap is an area average, true for the eye; a hair line may fade in it. Numbers never
 come from it: IoU, FP and FN at any level come from ``positives`` and ``negatives``, a defect's hit from
 ``peaks``, all counted before shrinking.
@@ -15,7 +17,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import cv2
@@ -36,9 +38,11 @@ __all__ = [
     "display_size",
     "maps_table",
     "read_probe",
+    "shrunken",
 ]
 
 DISPLAY_SIDE = 320  # pixels; a grid of comparisons shows cells of 190 px, 320 leaves room to look closer
+LARGEST_SIDE = 2048  # pixels of a probe in tiles: more would be lost on a screen, and memory with it
 THRESHOLD_LEVEL = 128
 _NORMAL_SHARE = 0.25  # of the probes: false alarms need something to be seen on
 
@@ -145,6 +149,23 @@ def maps_table(probes: Sequence[Probe], threshold: float) -> pa.Table:
     return pa.Table.from_pylist([_row(probe, scale) for probe in probes], schema=MAPS_SCHEMA)
 
 
+def shrunken(probe: Probe) -> Probe:
+    """``probe`` with 2048 pixels or less on its longer side: of each block the greatest score, any defect."""
+    height, width = probe.heatmap.shape
+    factor = -(-max(height, width) // LARGEST_SIDE)
+    if factor == 1:
+        return probe
+    starts = np.arange(0, height, factor), np.arange(0, width, factor)
+    size = (len(starts[1]), len(starts[0]))
+    image = cv2.resize(probe.image, size, interpolation=cv2.INTER_AREA)
+    return replace(
+        probe,
+        image=np.asarray(image, np.uint8).reshape(size[1], size[0], -1),
+        heatmap=_blocks(np.maximum, probe.heatmap, starts),
+        truth=None if probe.truth is None else _blocks(np.logical_or, probe.truth, starts),
+    )
+
+
 def display_size(height: int, width: int) -> tuple[int, int]:
     """Height and width at which a picture of so many pixels is kept: never larger, in its proportions."""
     shrink = min(1.0, DISPLAY_SIDE / max(height, width))
@@ -161,6 +182,13 @@ def read_probe(row: Mapping[str, Any]) -> ProbePicture:
         return ProbePicture(image.astype(np.uint8), levels, None)
     numbers = np.frombuffer(zlib.decompress(row["truth"]), f"<u{row['truth_bits'] // 8}").reshape(size)
     return ProbePicture(image.astype(np.uint8), levels, numbers.astype(np.uint16))
+
+
+def _blocks(
+    join: np.ufunc, pixels: NDArray[Any], starts: tuple[NDArray[np.intp], NDArray[np.intp]]
+) -> NDArray[Any]:
+    """Each block of ``pixels``, from one start to the next, as one value."""
+    return join.reduceat(join.reduceat(pixels, starts[0], axis=0), starts[1], axis=1)
 
 
 def _row(probe: Probe, scale: Scale) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -17,8 +18,9 @@ from torch import Tensor
 
 from trainables.contract import MeasuresErasure, Predictor, ShowsStages, StageMaps
 from trainables.data.tensors import images_to_tensor
+from trainables.data.tiles import TileShape
 
-__all__ = ["ImageScorer", "ModelScorer", "Scores"]
+__all__ = ["ImageScorer", "ModelScorer", "Scores", "TiledScorer"]
 
 
 class Scores(NamedTuple):
@@ -96,3 +98,44 @@ class ModelScorer:
         assert isinstance(self._predictor, ShowsStages), "stages are asked of models that show them"
         with torch.no_grad():
             return self._predictor.predict_stages(images_BCHW, known)
+
+
+class TiledScorer:
+    """A model that sees tiles, as an :class:`ImageScorer` of whole images at the network's scale.
+
+    An image's score is the greatest of its tiles. Stages are not shown and no defect is painted over: both
+    are about one input of the network.
+    """
+
+    shows_stages = measures_erasure = False
+
+    def __init__(self, model: ImageScorer, tiles: TileShape, batch: int) -> None:
+        """``batch``: tiles in one prediction."""
+        self.device = model.device
+        self._model, self._tiles, self._batch = model, tiles, batch
+
+    def score(self, images: Sequence[NDArray[np.uint8]], known: Collection[str] | None = None) -> Scores:
+        assert known is None, "no stages of tiles are shown"
+        parts = [self._score(image) for image in images]
+        return Scores(
+            np.array([score for score, _, _ in parts]),
+            np.stack([heatmap for _, heatmap, _ in parts]) if len(parts) > 1 else parts[0][1][None],
+            {},
+            sum(seconds for _, _, seconds in parts),
+        )
+
+    def erasure_drops(self, images: Sequence[NDArray[np.uint8]]) -> list[float]:
+        raise AssertionError(f"asked of models that measure it, found {len(images)} images in tiles")
+
+    def _score(self, image: NDArray[np.uint8]) -> tuple[float, NDArray[np.float32], float]:
+        """Score, heatmap and seconds of one image; a tile whose score is no number leaves none."""
+        heatmap = np.empty(image.shape[:2], np.float32)
+        score, seconds = -np.inf, 0.0
+        tiles = self._tiles.cut(image)
+        while batch := list(islice(tiles, self._batch)):
+            answer = self._model.score([tile for _, tile in batch])
+            score = float(np.maximum(score, answer.scores.max()))  # NaN stays
+            seconds += answer.seconds
+            for (place, _), tile_map in zip(batch, answer.heatmaps, strict=True):
+                heatmap[place.core] = tile_map[place.inner]
+        return score, heatmap, seconds

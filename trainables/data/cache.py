@@ -14,9 +14,10 @@ import mmap
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -27,14 +28,19 @@ from trainables.data.formats import BrokenImageError
 from trainables.data.inspection import ImageRow
 from trainables.data.manifest import Manifest
 from trainables.data.sources import decode_image, read_bytes, resize_image
+from trainables.data.spec import Tiles
+from trainables.data.tiles import TileShape, tile_id
 from trainables.errors import InputError
 
 __all__ = ["ArrowImages", "open_images"]
 
 _LAYOUT = 1  # raised when the same images give other bytes
 _BATCH_BYTES = 16 << 20  # pixels held in memory while building
+_LARGE_BYTES = 128 << 20  # pixels of decoded images that are held while they are cut
 _KEY = b"assay.images"
 _MAP_FIXED = 0x10  # sys/mman.h: at this address, in the place of what is mapped there
+
+_Row = TypeVar("_Row")
 
 
 class ArrowImages:
@@ -96,8 +102,12 @@ def open_images(
     channels: int,
     cache: Path,
     progress: Callable[[int, int], None] | None = None,
+    *,
+    tiles: Tiles | None = None,
 ) -> ArrowImages:
     """All images of ``manifest`` at ``image_size`` (height, width), from the cache; built if need be.
+
+    With ``tiles`` these are their tiles (:func:`trainables.data.tiles.tile_id`).
 
     Args:
         manifest: The data set.
@@ -105,20 +115,21 @@ def open_images(
         channels: 1 grey or 3 BGR.
         cache: Folder on this machine.
         progress: Called with images done and images in all while the file is built.
+        tiles: That images are cut into; each fills ``image_size``.
 
     Raises:
         InputError: If an image changed since the manifest was read, or became unreadable.
     """
     shape = (*image_size, channels)
-    key = hashlib.sha256(json.dumps([_LAYOUT, manifest.hash, *shape]).encode()).hexdigest()[:32]
-    path = cache / "images" / f"{key}.arrow"
-    images = _open(path, shape, key, len(manifest.rows))
+    content = _Content(manifest, shape, TileShape(tiles, *image_size) if tiles is not None else None)
+    path = cache / "images" / f"{content.key}.arrow"
+    images = _open(path, content)
     if images is None:
         with exclusive(path):
-            images = _open(path, shape, key, len(manifest.rows))
+            images = _open(path, content)
             if images is None:
                 with new_file(path) as unfinished:
-                    _build(unfinished, manifest, shape, key, progress)
+                    _build(unfinished, content, progress)
                 images = ArrowImages(path, shape)
     return images
 
@@ -138,50 +149,82 @@ def _forget(address: int, size: int) -> None:
         raise OSError(number, f"images cannot be taken out of this process: {os.strerror(number)}")
 
 
-def _open(path: Path, shape: tuple[int, int, int], key: str, count: int) -> ArrowImages | None:
+@dataclass(frozen=True)
+class _Content:
+    """All that decides the content of a file."""
+
+    manifest: Manifest
+    shape: tuple[int, int, int]
+    tiles: TileShape | None
+
+    @cached_property
+    def key(self) -> str:
+        parts: list[object] = [_LAYOUT, self.manifest.hash, *self.shape]
+        if self.tiles is not None:
+            parts.append(self.tiles.tiles.model_dump())
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+    @property
+    def count(self) -> int:
+        """Number of images or tiles."""
+        rows, tiles = self.manifest.rows, self.tiles
+        return len(rows) if tiles is None else sum(tiles.count(row.height, row.width) for row in rows)
+
+    @property
+    def rows_at_once(self) -> int:
+        """Images in hand while building: tiles are views of theirs, which may be large."""
+        height, width, channels = self.shape
+        if self.tiles is None:
+            return max(_BATCH_BYTES // (height * width * channels), 1)
+        return max(_LARGE_BYTES // max(row.height * row.width * channels for row in self.manifest.rows), 1)
+
+    def samples(self, row: ImageRow) -> list[tuple[str, NDArray[np.uint8]]]:
+        """An image at the network's input size, or its tiles, by id."""
+        height, width, channels = self.shape
+        image = _decode(self.manifest, channels, row)
+        if self.tiles is None:
+            return [(row.sample, resize_image(image, (height, width)))]
+        cut = self.tiles.cut(self.tiles.shrink(image))
+        return [(tile_id(row.sample, place.row, place.column), tile) for place, tile in cut]
+
+
+def _open(path: Path, content: _Content) -> ArrowImages | None:
     try:
-        images = ArrowImages(path, shape)
+        images = ArrowImages(path, content.shape)
     except (FileNotFoundError, pa.ArrowInvalid, OSError, KeyError):
         return None
-    return images if images.key == key and len(images) == count else None
+    return images if images.key == content.key and len(images) == content.count else None
 
 
-def _build(
-    path: Path,
-    manifest: Manifest,
-    shape: tuple[int, int, int],
-    key: str,
-    progress: Callable[[int, int], None] | None,
-) -> None:
-    pixels = int(np.prod(shape))
+def _build(path: Path, content: _Content, progress: Callable[[int, int], None] | None) -> None:
+    pixels = int(np.prod(content.shape))
     schema = pa.schema(
         [pa.field("sample", pa.string()), pa.field("pixels", pa.binary(pixels))],
-        metadata={_KEY: key.encode()},
+        metadata={_KEY: content.key.encode()},
     )
-    done = 0
+    every, done = content.manifest.rows, 0
     with (
         ThreadPoolExecutor(min(os.cpu_count() or 1, 4)) as pool,  # OpenCV releases the GIL
         pa.OSFile(str(path), "wb") as sink,
         pa.ipc.new_file(sink, schema) as writer,
     ):
-        for rows in _batches(manifest.rows, max(_BATCH_BYTES // pixels, 1)):
-            images = list(pool.map(partial(_decode, manifest, shape), rows))
-            block = pa.py_buffer(np.concatenate([image.reshape(-1) for image in images]))
-            column = pa.Array.from_buffers(pa.binary(pixels), len(rows), [None, block])
-            writer.write_batch(
-                pa.record_batch([pa.array([row.sample for row in rows], pa.string()), column], schema=schema)
-            )
+        for rows in _batches(every, content.rows_at_once):
+            samples = [sample for of_image in pool.map(content.samples, rows) for sample in of_image]
+            for batch in _batches(samples, max(_BATCH_BYTES // pixels, 1)):
+                block = pa.py_buffer(np.concatenate([image.reshape(-1) for _, image in batch]))
+                names = pa.array([name for name, _ in batch], pa.string())
+                column = pa.Array.from_buffers(pa.binary(pixels), len(batch), [None, block])
+                writer.write_batch(pa.record_batch([names, column], schema=schema))
             done += len(rows)
             if progress is not None:
-                progress(done, len(manifest.rows))
+                progress(done, len(every))
 
 
-def _batches(rows: Sequence[ImageRow], size: int) -> Iterator[Sequence[ImageRow]]:
+def _batches(rows: Sequence[_Row], size: int) -> Iterator[Sequence[_Row]]:
     return (rows[start : start + size] for start in range(0, len(rows), size))
 
 
-def _decode(manifest: Manifest, shape: tuple[int, int, int], row: ImageRow) -> NDArray[np.uint8]:
-    height, width, channels = shape
+def _decode(manifest: Manifest, channels: int, row: ImageRow) -> NDArray[np.uint8]:
     try:
         data = read_bytes(manifest.root, row.image)
         if hashlib.sha256(data).hexdigest() != row.image_hash:
@@ -189,7 +232,6 @@ def _decode(manifest: Manifest, shape: tuple[int, int, int], row: ImageRow) -> N
                 f"{row.image} changed since the data were read: its sha256 is not {row.image_hash[:12]}…. "
                 "Plan the study again."
             )
-        image = decode_image(data, channels)
+        return decode_image(data, channels)
     except BrokenImageError as error:
         raise InputError(f"{row.image}: {error}. Unpack or copy it again.") from error
-    return resize_image(image, (height, width))

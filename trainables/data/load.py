@@ -3,12 +3,17 @@
 Only here are masks of training images opened: for training those that the split names, and all of them when
 training is over (:func:`load_truth`). Masks of training and validation come as finely as the split says
 (``data.mask_detail``), those of the test part as they are stored.
+
+Where large images are cut into tiles (``data.tiles``), training and its validation hold tiles, the evaluation
+whole images. A tile is defective where its part of the mask is. Of a defective image whose mask may not be
+seen nobody knows which tiles are, so training does not get it.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +24,9 @@ from trainables.data.manifest import Manifest
 from trainables.data.masks import coarsen
 from trainables.data.samples import EvaluationData, ImageSet, ImageSource, TrainingData
 from trainables.data.sources import decode_mask, read_bytes
-from trainables.data.spec import MaskDetail, Supervision
+from trainables.data.spec import MaskDetail, Supervision, Tiles
 from trainables.data.splits import Split
+from trainables.data.tiles import TileShape, tile_id
 from trainables.errors import InputError
 
 __all__ = ["load_evaluation", "load_training", "load_truth"]
@@ -34,9 +40,13 @@ def load_training(
     Raises:
         InputError: If a mask is missing, damaged, or changed since the manifest was read.
     """
-    allowed = split.masks if supervision.reads_masks else ()
-    train = _image_set(manifest, split.train, allowed, images, split.mask_detail)
-    return TrainingData(train, _validation(manifest, split, supervision, images), supervision)
+    parts = _Parts(manifest, split, images)
+    make = parts.whole if split.tiles is None else parts.cut
+    train = make(split.train, split.masks if supervision.reads_masks else (), split.mask_detail)
+    validation = None
+    if split.validation:
+        validation = make(split.validation, _validation_masks(split, supervision), split.mask_detail)
+    return TrainingData(train, validation, supervision)
 
 
 def load_evaluation(
@@ -47,8 +57,11 @@ def load_evaluation(
     Raises:
         InputError: If a mask is missing, damaged, or changed since the manifest was read.
     """
-    test = _image_set(manifest, split.test, split.test, images)
-    return EvaluationData(_validation(manifest, split, supervision, images), test)
+    parts = _Parts(manifest, split, images)
+    validation = None
+    if split.validation:
+        validation = parts.whole(split.validation, _validation_masks(split, supervision), split.mask_detail)
+    return EvaluationData(validation, parts.whole(split.test, split.test))
 
 
 def load_truth(manifest: Manifest, split: Split, images: ImageSource) -> ImageSet:
@@ -57,35 +70,75 @@ def load_truth(manifest: Manifest, split: Split, images: ImageSource) -> ImageSe
     Raises:
         InputError: If a mask is missing, damaged, or changed since the manifest was read.
     """
-    return _image_set(manifest, split.train, split.train, images)
+    parts = _Parts(manifest, split, images)
+    return (parts.whole if split.tiles is None else parts.cut)(split.train, split.train)
 
 
-def _validation(
-    manifest: Manifest, split: Split, supervision: Supervision, images: ImageSource
-) -> ImageSet | None:
-    if not split.validation:
-        return None
-    allowed = split.validation if supervision.kind == "full" else ()
-    return _image_set(manifest, split.validation, allowed, images, split.mask_detail)
+def _validation_masks(split: Split, supervision: Supervision) -> tuple[str, ...]:
+    return split.validation if supervision.kind == "full" else ()
 
 
-def _image_set(
-    manifest: Manifest,
-    samples: tuple[str, ...],
-    allowed: Iterable[str],
-    images: ImageSource,
-    detail: MaskDetail = "fine",
-) -> ImageSet:
-    rows = [manifest.by_sample[sample] for sample in samples]
-    return ImageSet(
-        ids=samples,
-        labels=np.array([row.label for row in rows], dtype=np.bool_),
-        images=_Images(images, samples),
-        masks=_read_masks(manifest, allowed, detail),
-        items=tuple(row.group for row in rows),
-        classes=tuple(row.defect_class for row in rows),
-        sizes=np.array([(row.height, row.width) for row in rows], dtype=np.int64).reshape(-1, 2),
-    )
+@dataclass(frozen=True)
+class _Parts:
+    """Makes sets of the images of a manifest."""
+
+    manifest: Manifest
+    split: Split
+    images: ImageSource
+
+    def whole(
+        self, samples: tuple[str, ...], allowed: Iterable[str], detail: MaskDetail = "fine"
+    ) -> ImageSet:
+        """Images, those that are cut into tiles put together again."""
+        rows = [self.manifest.by_sample[sample] for sample in samples]
+        images: ImageSource = _Images(self.images, samples)
+        masks: Mapping[str, NDArray[np.uint8]] = _Masks(self.manifest, allowed, detail)
+        shape = None
+        if self.split.tiles is None:
+            masks = dict(masks.items())
+        elif rows:
+            shape = self._shape(self.split.tiles, rows[0])
+            images = _Joined(self.images, {row.sample: row for row in rows}, shape)
+        return ImageSet(
+            ids=samples,
+            labels=np.array([row.label for row in rows], dtype=np.bool_),
+            images=images,
+            masks=masks,
+            items=tuple(row.group for row in rows),
+            classes=tuple(row.defect_class for row in rows),
+            sizes=np.array([(row.height, row.width) for row in rows], dtype=np.int64).reshape(-1, 2),
+            tiles=shape,
+        )
+
+    def cut(self, samples: tuple[str, ...], allowed: Iterable[str], detail: MaskDetail = "fine") -> ImageSet:
+        """The tiles of images, each with a label of its own."""
+        tiles, known = self.split.tiles, _Masks(self.manifest, allowed, detail)
+        assert tiles is not None, "asked where images are cut"
+        ids: list[str] = []
+        rows: list[ImageRow] = []
+        masks: dict[str, NDArray[np.uint8]] = {}
+        for row in (self.manifest.by_sample[sample] for sample in samples):
+            mask = known.get(row.sample)
+            if row.label and mask is None:
+                continue
+            shape = self._shape(tiles, row)
+            for place in shape.places(shape.scaled(row.height, row.width)):
+                ids.append(tile_id(row.sample, place.row, place.column))
+                rows.append(row)
+                if mask is not None and (part := shape.mask_of(place, mask)).any():
+                    masks[ids[-1]] = _frozen(part.copy())  # a view would keep the whole mask
+        return ImageSet(
+            ids=tuple(ids),
+            labels=np.array([sample in masks for sample in ids], dtype=np.bool_),
+            images=_Images(self.images, ids),
+            masks=masks,
+            items=tuple(row.group for row in rows),
+            classes=tuple(row.defect_class if i in masks else None for i, row in zip(ids, rows, strict=True)),
+        )
+
+    def _shape(self, tiles: Tiles, row: ImageRow) -> TileShape:
+        height, width = self.images[tile_id(row.sample, 0, 0)].shape[:2]
+        return TileShape(tiles, height, width)
 
 
 class _Images:
@@ -100,11 +153,42 @@ class _Images:
         return self._images[sample_id]
 
 
-def _read_masks(
-    manifest: Manifest, samples: Iterable[str], detail: MaskDetail
-) -> Mapping[str, NDArray[np.uint8]]:
-    rows = (manifest.by_sample[sample] for sample in samples)
-    return {row.sample: _read_mask(manifest, row, row.mask, detail) for row in rows if row.mask is not None}
+@dataclass(frozen=True)
+class _Joined:
+    """Large images at the network's scale, put together from the cores of their tiles when asked for."""
+
+    images: ImageSource
+    rows: Mapping[str, ImageRow]
+    shape: TileShape
+
+    def __getitem__(self, sample_id: str, /) -> NDArray[np.uint8]:
+        row = self.rows[sample_id]
+        size = self.shape.scaled(row.height, row.width)
+        channels = self.images[tile_id(sample_id, 0, 0)].shape[2]
+        image = np.empty((*size, channels), np.uint8)
+        for place in self.shape.places(size):
+            image[place.core] = self.images[tile_id(sample_id, place.row, place.column)][place.inner]
+        return _frozen(image)
+
+
+class _Masks(Mapping[str, NDArray[np.uint8]]):
+    """Masks by sample id, read when asked for: those of large images would not fit into memory together."""
+
+    def __init__(self, manifest: Manifest, samples: Iterable[str], detail: MaskDetail) -> None:
+        rows = (manifest.by_sample[sample] for sample in samples)
+        self._paths = {row.sample: row.mask for row in rows if row.mask is not None}
+        self._manifest = manifest
+        self._detail: MaskDetail = detail
+
+    def __getitem__(self, sample_id: str, /) -> NDArray[np.uint8]:
+        row, path = self._manifest.by_sample[sample_id], self._paths[sample_id]
+        return _read_mask(self._manifest, row, path, self._detail)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
 
 
 def _read_mask(manifest: Manifest, row: ImageRow, path: str, detail: MaskDetail) -> NDArray[np.uint8]:
@@ -117,5 +201,9 @@ def _read_mask(manifest: Manifest, row: ImageRow, path: str, detail: MaskDetail)
         raise InputError(
             f"{row.image} has no usable mask: {path}: {error}. Unpack again, or use supervision: weak."
         ) from error
-    mask.flags.writeable = False
-    return mask
+    return _frozen(mask)
+
+
+def _frozen(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    pixels.flags.writeable = False
+    return pixels

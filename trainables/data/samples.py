@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.spec import Supervision
+from trainables.data.tiles import TileShape
 
 __all__ = ["EvaluationData", "ImageSet", "ImageSource", "MaskedSample", "Sample", "TrainingData"]
 
@@ -55,6 +56,7 @@ class ImageSet:
     items: tuple[str, ...] = ()  # physical item of each sample
     classes: tuple[str | None, ...] = ()  # defect class of each sample; None: normal
     sizes: NDArray[np.int64] | None = None  # N × 2: height and width as stored, pixels; None: unknown
+    tiles: TileShape | None = None  # of images that are evaluated tile by tile: each has a size of its own
 
     def __len__(self) -> int:
         return len(self.ids)

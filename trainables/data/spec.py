@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, Field, model_serializer, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
-__all__ = ["DataSpec", "HoldOut", "MaskDetail", "Supervision"]
+__all__ = ["DataSpec", "HoldOut", "MaskDetail", "Supervision", "Tiles"]
 
 MaskDetail = Literal["fine", "box", "ellipse"]
 SupervisionKind = Literal["none", "weak", "mixed", "full"]
@@ -60,8 +67,33 @@ class HoldOut(BaseModel, frozen=True, extra="forbid"):
     by: Literal["item"] = Field("item", description="What is never divided: the physical item (`group`).")
 
 
+class Tiles(BaseModel, frozen=True, extra="forbid"):
+    """Overlapping tiles that large images are cut into, in pixels of the stored image.
+
+    Each tile is brought to a method's ``image_size``, as an image is without tiles.
+    """
+
+    height: int = Field(ge=32, le=16384, description="Height of a tile, pixels as stored.")
+    width: int = Field(ge=32, le=16384, description="Width of a tile, pixels as stored.")
+    overlap: int = Field(
+        ge=0, description="Pixels that neighbours share, at most half a side; heatmaps lose half of it."
+    )
+
+    @model_validator(mode="after")
+    def _keeps_a_core(self) -> Self:
+        if 2 * self.overlap > min(self.height, self.width):
+            raise ValueError(
+                f"tiles overlap by at most half a side, found overlap: {self.overlap} for tiles of "
+                f"{self.height} × {self.width} pixels. Write a smaller overlap, or larger tiles."
+            )
+        return self
+
+
 def _none_as_word(value: Any) -> Any:
     return None if value == "none" else value
+
+
+_LATER: dict[str, Any] = {"tiles": None}  # settings that stored plans and searches do not have
 
 
 class DataSpec(BaseModel, frozen=True, extra="forbid"):
@@ -100,7 +132,18 @@ class DataSpec(BaseModel, frozen=True, extra="forbid"):
         description="How finely masks of the training part are drawn: `fine` as they are, or each connected "
         "defect as its upright `box` or as an `ellipse`. Test masks stay as they are.",
     )
+    tiles: Tiles | None = Field(
+        None,
+        description="Cut large images into overlapping tiles, `{height: 512, width: 512, overlap: 64}` in "
+        "pixels as stored; default: an image is shown to the network whole.",
+    )
     options: dict[str, Any] = Field(default_factory=dict, description="Further settings of the reader.")
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Settings that came later are written where they are set: what was stored before stays equal."""
+        settings = write(self)
+        return {key: value for key, value in settings.items() if key not in _LATER or value != _LATER[key]}
 
     @model_validator(mode="after")
     def _lists_or_numbers(self) -> Self:

@@ -21,7 +21,7 @@ from functools import cached_property
 from trainables.data.inspection import ImageRow, summarise
 from trainables.data.manifest import Manifest
 from trainables.data.seeds import seed_for, shuffled
-from trainables.data.spec import DataSpec, HoldOut, MaskDetail, Supervision
+from trainables.data.spec import DataSpec, HoldOut, MaskDetail, Supervision, Tiles
 from trainables.errors import InputError
 
 __all__ = ["Split", "lacks_normal", "make_split", "split_warnings"]
@@ -36,11 +36,14 @@ class Split:
     test: tuple[str, ...]
     masks: tuple[str, ...]  # defective training samples whose mask may be read
     mask_detail: MaskDetail = "fine"  # of the masks of training and validation; "fine" where none is read
+    tiles: Tiles | None = None  # that images are cut into
 
     @cached_property
     def hash(self) -> str:
-        """sha256 over all four lists, and the detail of masks where it is coarse."""
-        content = asdict(self)
+        """sha256 over all four lists, the detail of masks where it is coarse, and tiles where there are."""
+        content = asdict(self) | {"tiles": self.tiles and self.tiles.model_dump()}
+        if self.tiles is None:
+            del content["tiles"]
         if self.mask_detail == "fine":
             del content["mask_detail"]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
@@ -55,6 +58,12 @@ def make_split(
         InputError: If fold and splits do not fit together, or a part lacks defective images, normal images
             or masks that the supervision cannot do without.
     """
+    if spec.tiles is not None and supervision.kind != "none" and not supervision.reads_masks:
+        raise InputError(
+            f"data.tiles needs masks or normal images to learn from, found supervision: {supervision}: a "
+            "tile of a defective image may show the defect or not, and its image's label does not say. Use "
+            "supervision: full, {mixed: N} or none, or leave data.tiles out."
+        )
     pool, published, test = _partition(manifest, spec, seed, fold)
     if spec.validation is None:
         train, validation = pool, []
@@ -76,6 +85,7 @@ def make_split(
         test=tuple(row.sample for row in test),
         masks=tuple(row.sample for row in train if row.sample in masks),
         mask_detail=spec.mask_detail if supervision.reads_masks else "fine",
+        tiles=spec.tiles,
     )
 
 

@@ -1,4 +1,4 @@
-"""Pixel metrics of many maps at once: scores are counted in bins, so that no pixel has to be kept.
+"""Pixel metrics of many or large maps: scores are counted in bins, so that no pixel has to be kept.
 
 Trade-off: scores that differ by less than 0.2 % are taken as equal. Bins are the leading bits of a float: of
 the score up to 0.5, of its distance to 1 above. So they are finest at 0 and 1, where a confident network
@@ -12,15 +12,17 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.metrics.base import HeatmapMetric
 from trainables.metrics.inputs import PixelCounts, PixelCurve, Undefined
-from trainables.metrics.pixels import count_metrics, curve_metrics, region_shares
+from trainables.metrics.pixels import PixelScores, Ranking, count_metrics, curve_metrics, region_shares
 
-__all__ = ["PixelHistogram"]
+__all__ = ["BinnedPixelScores", "PixelHistogram", "bin_scores"]
 
 _HALF = 0.5
 _DROPPED_BITS = 14  # of the 23 of a float32's mantissa: 9 stay
 _HALF_BIN = int(np.float32(_HALF).view(np.int32)) >> _DROPPED_BITS  # holds 0.5 and no other score
 _BINS = 2 * _HALF_BIN + 2
+_AT_ONCE = 1 << 22  # pixels whose bins are held
 
 
 def _counts() -> NDArray[np.int64]:
@@ -70,8 +72,85 @@ class PixelHistogram:
         return {name: value for name, value in values.items() if not isinstance(value, Undefined)}
 
 
+@dataclass
+class BinnedPixelScores(PixelScores):
+    """:class:`PixelScores` that keep bins: exact for heatmaps whose scores :func:`bin_scores` put into them.
+
+    A heatmap of 64 million pixels takes a few hundred kilobytes. Metrics of whole heatmaps are undefined.
+    """
+
+    _defects: NDArray[np.int64] = field(default_factory=_counts)
+    _backgrounds: NDArray[np.int64] = field(default_factory=_counts)
+    _overlap: NDArray[np.float64] = field(default_factory=lambda: np.zeros(_BINS))  # shares of regions
+    _of_images: list[tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.int64]]] = field(
+        default_factory=list[tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.int64]]]
+    )  # bins with pixels, defect pixels in each, background pixels in each
+
+    def add(self, heatmap: NDArray[np.float32], truth: NDArray[np.bool_]) -> None:
+        defect, pixels = _counts(), _counts()
+        rows = max(1, _AT_ONCE // heatmap.shape[1])
+        for top in range(0, len(heatmap), rows):
+            bins, inside = _bins(heatmap[top : top + rows]), truth[top : top + rows]
+            pixels += np.bincount(bins.ravel(), minlength=_BINS)
+            defect += np.bincount(bins[inside], minlength=_BINS)
+        if defect.any():
+            (rows_with, columns_with) = (np.flatnonzero(truth.any(axis=axis)) for axis in (1, 0))
+            box = tuple(slice(at[0], at[-1] + 1) for at in (rows_with, columns_with))
+            count, shares = region_shares(truth[box])
+            self._overlap += np.bincount(_bins(heatmap[box][truth[box]]), shares, minlength=_BINS)
+            self._regions += count
+        used = np.flatnonzero(pixels)
+        self._of_images.append((used, defect[used], (pixels - defect)[used]))
+        self._defects += defect
+        self._backgrounds += pixels - defect
+
+    def counts(self, threshold: float) -> PixelCounts:
+        reached = np.float32(threshold) <= _SCORES
+        rows = [
+            (d[up].sum(), b[up].sum(), d[~up].sum(), b[~up].sum())
+            for used, d, b in self._of_images
+            for up in [reached[used]]
+        ]
+        return PixelCounts(*np.array(rows, dtype=np.int64).reshape(-1, 4).T)
+
+    def of_heatmaps(self, metric: HeatmapMetric, threshold: float) -> float | Undefined:
+        return Undefined("heatmaps of images in tiles are not kept")
+
+    def _rank(self) -> Ranking:
+        levels = np.flatnonzero(self._defects)
+        at_least = self._backgrounds[::-1].cumsum()[::-1]
+        used = np.flatnonzero(self._defects + self._backgrounds)
+        below = np.searchsorted(used, levels) - 1
+        curve = PixelCurve(
+            tp=self._defects[::-1].cumsum()[::-1][levels],
+            overlap=self._overlap[::-1].cumsum()[::-1][levels] / self._regions,
+            fp=at_least[levels],
+            fp_above=at_least[levels] - self._backgrounds[levels],
+            background=int(at_least[0]),
+        )
+        next_lower = np.where(below >= 0, _SCORES[used[np.maximum(below, 0)]], np.float32(0))
+        return Ranking(curve, _SCORES[levels], next_lower)
+
+
+def bin_scores(heatmap: NDArray[np.float32]) -> None:
+    """Put the score that stands for its bin in the place of each: 0.2 % from it at most, and 0.5 stays."""
+    rows = max(1, _AT_ONCE // heatmap.shape[1])
+    for top in range(0, len(heatmap), rows):
+        heatmap[top : top + rows] = _SCORES[_bins(heatmap[top : top + rows])]
+
+
 def _bins(scores: NDArray[np.float32]) -> NDArray[np.int32]:
     """The bin of every score in [0, 1]: counted up from 0 below 0.5, down from 1 above."""
     near = np.abs(np.minimum(scores, 1 - scores))  # 1 − score has no rounding above 0.5; −0 becomes 0
     steps = near.view(np.int32) >> _DROPPED_BITS
     return np.where(scores > _HALF, _BINS - 1 - steps, steps)
+
+
+def _scores_of_bins() -> NDArray[np.float32]:
+    """A score of each bin, the nearest to 0 or 1 that it holds."""
+    steps = np.arange(_HALF_BIN + 1, dtype=np.int32) << _DROPPED_BITS
+    near = steps.view(np.float32)
+    return np.concatenate([near, (1 - near)[::-1]])
+
+
+_SCORES = _scores_of_bins()

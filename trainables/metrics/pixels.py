@@ -22,7 +22,15 @@ from trainables.metrics.base import METRICS, CountMetric, CurveMetric, HeatmapMe
 from trainables.metrics.images import threshold_between
 from trainables.metrics.inputs import MapAndTruth, PixelCounts, PixelCurve, Undefined
 
-__all__ = ["PixelScores", "count_metrics", "curve_metrics", "defect_regions", "region_shares", "truth_at"]
+__all__ = [
+    "PixelScores",
+    "Ranking",
+    "count_metrics",
+    "curve_metrics",
+    "defect_regions",
+    "region_shares",
+    "truth_at",
+]
 
 
 def count_metrics(counts: PixelCounts) -> dict[str, float | Undefined]:
@@ -67,8 +75,8 @@ def region_shares(truth: NDArray[np.bool_]) -> tuple[int, NDArray[np.float64]]:
     return count, 1 / np.bincount(inside, minlength=count + 1)[inside]
 
 
-class _Ranking(NamedTuple):
-    """The curve of exact scores, and where between them a threshold may stand."""
+class Ranking(NamedTuple):
+    """The curve of scores, and where between them a threshold may stand."""
 
     curve: PixelCurve
     levels: NDArray[np.float32]
@@ -116,8 +124,12 @@ class PixelScores:
         values = count_metrics(self.counts(threshold)) | curve_metrics(self._rank().curve)
         for name, metric in reading.items():
             if isinstance(metric, HeatmapMetric):
-                values[name] = metric.value(self.images(), threshold)
+                values[name] = self.of_heatmaps(metric, threshold)
         return {name: values[name] for name in reading}
+
+    def of_heatmaps(self, metric: HeatmapMetric, threshold: float) -> float | Undefined:
+        """A metric that reads whole heatmaps."""
+        return metric.value(self.images(), threshold)
 
     def images(self) -> Iterator[MapAndTruth]:
         """The heatmaps with their masks, in the order of ``add``."""
@@ -137,7 +149,7 @@ class PixelScores:
         best = int(np.argmax(ranking.curve.iou()))
         return threshold_between(float(ranking.next_lower[best]), float(ranking.levels[best]), np.float32)
 
-    def _rank(self) -> _Ranking:
+    def _rank(self) -> Ranking:
         background = np.concatenate(self._background)
         background.sort()
         defect, shares = np.concatenate(self._defect), np.concatenate(self._shares)
@@ -155,4 +167,4 @@ class PixelScores:
             fp_above=len(background) - np.searchsorted(background, levels, side="right"),
             background=len(background),
         )
-        return _Ranking(curve, levels, next_lower)
+        return Ranking(curve, levels, next_lower)

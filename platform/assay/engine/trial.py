@@ -262,7 +262,7 @@ class _TrialData:
             )
         split = make_split(manifest, trial.data, trial.supervision, trial.seed, trial.fold)
         height, width = trial.config["image_size"]
-        images = open_images(manifest, (height, width), trial.config["channels"], cache)
+        images = open_images(manifest, (height, width), trial.config["channels"], cache, tiles=split.tiles)
         return cls(manifest, split, trial.supervision, images)
 
     def training(self) -> TrainingData:

@@ -108,7 +108,7 @@ def write_onnx(model: DeployedModel, path: Path) -> None:
             f"torch.export with any batch size (see CONTRIBUTING.md). {reason}. Export it with --to mlflow."
         ) from error
     assert program is not None, "dynamo=True returns a program"
-    program.model.metadata_props[CARD_KEY] = card.model_dump_json()
+    program.model.metadata_props[CARD_KEY] = card.model_dump_json(exclude_none=True)
     program.save(path)
 
 

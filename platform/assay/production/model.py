@@ -67,6 +67,7 @@ def card_of(record: Record) -> Card:
         thresholds=CardThresholds(**thresholds.model_dump()) if thresholds is not None else _UNDECIDED,
         metrics=result.metrics,
         versions=record.environment.versions,
+        tiles=trial["data"].get("tiles"),
     )
 
 
@@ -110,7 +111,9 @@ def write_model(store: Store, record: Record, folder: Path, *, float32: bool = F
         for path, data in read_method(store, record.trial["trainable"]).files.items():
             (folder / METHOD_FOLDER / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / METHOD_FOLDER / path).write_bytes(data)
-    (folder / CARD_FILE).write_text(card_of(record).model_dump_json(indent=2) + "\n", encoding="utf-8")
+    (folder / CARD_FILE).write_text(
+        card_of(record).model_dump_json(indent=2, exclude_none=True) + "\n", encoding="utf-8"
+    )
 
 
 def revision_warning(card: Card) -> str | None:

@@ -24,6 +24,7 @@ from assay.study.identity import canonical_json
 from assay.study.points import trials_of
 from trainables.catalogue import find_trainable
 from trainables.data import load_training, make_split, open_images, open_manifest
+from trainables.data.tiles import TileShape
 from trainables.forecast import measure
 from trainables.memory import forget_peak_memory, keep_freed_memory, peak_memory_mb
 
@@ -166,11 +167,17 @@ def _time(trial: Trial, machine: Machine, workers: int) -> _Cost:
     start = time.perf_counter()
     manifest = open_manifest(trial.data, machine.data_root, machine.cache)
     split = make_split(manifest, trial.data, trial.supervision, trial.seed, trial.fold)
-    images = open_images(manifest, config.image_size, config.channels, machine.cache)
+    images = open_images(manifest, config.image_size, config.channels, machine.cache, tiles=split.tiles)
     data = load_training(manifest, split, trial.supervision, images)
     loading = time.perf_counter() - start
     cost = measure(trainable, config, data, device=machine.device, seed=trial.seed, fold=trial.fold)
-    evaluation = (len(split.validation) + len(split.test)) * cost.image_seconds
+    evaluated = (*split.validation, *split.test)
+    inputs = len(evaluated)  # of the network
+    if split.tiles is not None:
+        shape = TileShape(split.tiles, *config.image_size)
+        rows = (manifest.by_sample[sample] for sample in evaluated)
+        inputs = sum(shape.count(row.height, row.width) for row in rows)
+    evaluation = inputs * cost.image_seconds
     seconds = loading + cost.train_seconds / workers + evaluation
     return _Cost(seconds, peak_memory_mb(machine.device), cost.timed)
 
