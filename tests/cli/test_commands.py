@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -215,7 +214,8 @@ def test_what_does_not_run_cannot_be_stopped(  # noqa: PLR0917 - three fixtures 
     assay: Assay, store: Store, plan: Plan, target: str, running: str, reason: str
 ) -> None:
     store.begin_attempt(plan.trials[3].id, Environment(host="here"))
-    other = plan.model_copy(update={"trials": plan.trials[:1]})
+    study = plan.study.model_copy(update={"study": "another"})
+    other = plan.model_copy(update={"study": study, "trials": plan.trials[:1]})
     store.write_table("studies/another/plan.parquet", other.to_table())
     named = {"open": plan.trials[3].id, "done": plan.trials[0].id}.get(target, target)
     with Lease(store, running):
@@ -272,14 +272,15 @@ def test_what_the_system_refuses_is_one_line(
     assert (answer.code, answer.err) == (2, f"error: {page}: No such file or directory\n")
 
 
-def test_an_interruption_is_said_once(assay: Assay, tmp_path: Path) -> None:
+def test_an_interruption_is_said_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")  # writing waits for a reader that never comes
-    main = threading.main_thread().ident
-    assert main is not None
-    ctrl_c = threading.Timer(5.0, signal.pthread_kill, (main, signal.SIGINT))  # it waits by then
-    ctrl_c.start()
-    answer = assay("schema", "--output", tmp_path / "pipe")
-    assert (answer.code, answer.err) == (130, "interrupted\n")
+    command = [sys.executable, "-m", "assay", "schema", "--output", str(tmp_path / "pipe")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as program:  # ends its process itself
+        with pytest.raises(subprocess.TimeoutExpired):
+            program.wait(5)
+        program.send_signal(signal.SIGINT)
+        assert program.communicate(timeout=60)[1] == "interrupted\n"
+    assert program.returncode == 130
 
 
 def test_mlflow_is_told_all_records_by_sync(assay: Assay, store: Store) -> None:
