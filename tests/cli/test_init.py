@@ -118,7 +118,7 @@ def test_colours_and_small_defects_choose_channels_and_preset(
 def test_soft_masks_are_cut_at_half(assay: Assay, tmp_path: Path) -> None:
     images = make_images(tmp_path / "own")
     soft = mask(60, 90, 12)
-    soft[14, 3:15] = 90
+    soft[14, 3:15] = np.linspace(20, 240, 12)
     for path in (images / "masks").iterdir():
         write(path, soft)
     started(assay, images, tmp_path / "own.yaml")

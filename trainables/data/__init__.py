@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from trainables.data.cache import ArrowImages, open_images
 from trainables.data.check import DataReport, check_data
-from trainables.data.inspection import Finding
+from trainables.data.findings import Finding
 from trainables.data.load import load_evaluation, load_training, load_truth
 from trainables.data.manifest import SCHEMA, Manifest, open_manifest
 from trainables.data.readers import READERS, Reader

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from trainables.data.inspection import Finding, ImageRow, inspect
+from trainables.data.findings import Finding
+from trainables.data.inspection import ImageRow, inspect
 from trainables.data.manifest import list_images
+from trainables.data.mask_statistics import mask_table
 from trainables.data.readers import Expected
 from trainables.data.spec import DataSpec
 
@@ -51,6 +53,7 @@ class DataReport:
         by_class: Images by defect class; "normal" for those without.
         by_split: Images and defective ones by published part: "train", "test", "test of fold 0" …
         by_size: Images by "width × height", the most frequent first.
+        masks: Measurements of masks by defect class, as lines of a table.
         published: What the makers or the literature count, where the data agree with it; else "".
         findings: Warnings: identical images, missing and empty masks, no published split, other counts than
             published.
@@ -66,6 +69,7 @@ class DataReport:
     by_class: Mapping[str, int]
     by_split: Mapping[str, tuple[int, int]]
     by_size: Mapping[str, int]
+    masks: tuple[str, ...]
     published: str
     findings: tuple[str, ...]
     faults: tuple[str, ...]
@@ -94,6 +98,7 @@ class DataReport:
         yield from _block("size (width × height)", ((size, str(count)) for size, count in shown))
         if len(self.by_size) > len(shown):
             yield f"  … and {len(self.by_size) - len(shown)} more sizes"
+        yield from _block("masks, median (least–greatest)", ((line, "") for line in self.masks))
         yield from _block(f"{len(self.findings)} warnings", ((text, "") for text in self.findings))
         yield from _block(f"{len(self.faults)} faults", ((text, "") for text in self.faults))
         if not self.faults and not self.findings:
@@ -141,6 +146,7 @@ def check_data(spec: DataSpec, root: Path | None, cache: Path) -> DataReport:
         by_class=dict(Counter(row.defect_class or "normal" for row in rows).most_common()),
         by_split=by_split,
         by_size=dict(Counter(f"{row.width} × {row.height}" for row in rows).most_common()),
+        masks=tuple(mask_table(inspection.masks)),
         published=published,
         findings=tuple(texts),
         faults=tuple(f"{fault}." for fault in faults),

@@ -16,33 +16,30 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trainables.data.atomic import exclusive, new_file
+from trainables.data.findings import Finding, summarise
 from trainables.data.formats import BrokenImageError
+from trainables.data.mask_statistics import MaskStatistics, examine_masks, measure_mask
 from trainables.data.readers.base import ClassIndices, Entry, Listing
-from trainables.data.sources import confine, decode_image, decode_indices, decode_mask, read_bytes
+from trainables.data.sources import (
+    confine,
+    decode_image,
+    decode_indices,
+    decode_stored,
+    defect_pixels,
+    read_bytes,
+)
 from trainables.errors import InputError
 
-__all__ = ["Finding", "ImageRow", "Inspection", "inspect", "summarise"]
+__all__ = ["Finding", "ImageRow", "Inspection", "inspect"]
 
-_INSPECTION = 2  # raised when inspection finds something else in the same files
-
-FindingKind = Literal["duplicate", "missing_mask", "empty_mask"]
-
-
-class Finding(BaseModel, frozen=True):
-    """Something a user should know that does not stop a study: a sentence, and the samples it is about."""
-
-    model_config = ConfigDict(extra="forbid")
-    kind: FindingKind
-    text: str
-    samples: tuple[str, ...]
-    files: tuple[str, ...] = ()  # missing_mask: where each sample's mask is expected
+_INSPECTION = 3  # raised when inspection finds something else in the same files
 
 
 class ImageRow(BaseModel, frozen=True):
@@ -70,6 +67,7 @@ class Inspection(BaseModel, frozen=True):
     rows: tuple[ImageRow, ...]
     findings: tuple[Finding, ...]
     faults: tuple[str, ...]
+    masks: tuple[MaskStatistics, ...] = ()  # of defective images, one for each class that a mask shows
 
 
 _MaskState = Literal["known", "missing", "empty"]
@@ -82,6 +80,7 @@ class _Seen:
     row: ImageRow | None = None
     faults: tuple[str, ...] = ()
     mask_state: _MaskState = "known"
+    masks: tuple[MaskStatistics, ...] = ()
 
 
 def inspect(listing: Listing, cache: Path) -> Inspection:
@@ -98,12 +97,6 @@ def inspect(listing: Listing, cache: Path) -> Inspection:
     return inspection
 
 
-def summarise(names: Sequence[str], shown: int = 3) -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more
-
-
 def _load(stored: Path) -> Inspection | None:
     try:
         return Inspection.model_validate_json(stored.read_bytes())
@@ -115,6 +108,7 @@ def _fingerprint(listing: Listing) -> str:
     """Hash of the listing and of every file's size and time."""
     digest = hashlib.sha256(f"{_INSPECTION}|{listing.root}|{listing.mask_above}".encode())
     digest.update(listing.missing_mask_way_out.encode())
+    digest.update(repr(listing.mask_options).encode())
     if listing.indices is not None:
         digest.update(json.dumps(sorted(listing.indices.names.items())).encode())
         digest.update(json.dumps(listing.indices.kept).encode())
@@ -146,8 +140,10 @@ def _inspect(listing: Listing) -> Inspection:
     ]
     faults += _divided_items(entries)
     rows = tuple(each.row for each in seen if each.row is not None)
-    findings = [*_mask_findings(listing, entries, seen), *_duplicate_findings(rows)]
-    return Inspection(rows=rows, findings=tuple(findings), faults=tuple(faults))
+    masks = tuple(mask for each in seen for mask in each.masks)
+    verdict = examine_masks(masks, listing.mask_above, listing.mask_options)
+    findings = [*_mask_findings(listing, entries, seen), *verdict.findings, *_duplicate_findings(rows)]
+    return Inspection(rows=rows, findings=tuple(findings), faults=(*verdict.faults, *faults), masks=masks)
 
 
 def _inspect_entry(listing: Listing, entry: Entry) -> _Seen:
@@ -162,13 +158,13 @@ def _inspect_entry(listing: Listing, entry: Entry) -> _Seen:
     except InputError as error:
         faults.append(str(error).rstrip("."))
     try:
-        label, mask_hash, state, defect_class = _inspect_mask(listing, entry, (height, width))
+        label, mask_hash, state, defect_class, masks = _inspect_mask(listing, entry, (height, width))
     except _MaskFaultError as fault:
         return _Seen(faults=(*faults, str(fault)))
     if label and _is_left_out(listing, defect_class):
         return _Seen()
     if faults:
-        return _Seen(faults=tuple(faults))
+        return _Seen(faults=tuple(faults), masks=masks)
     row = ImageRow(
         sample=entry.sample,
         image=entry.image,
@@ -183,7 +179,7 @@ def _inspect_entry(listing: Listing, entry: Entry) -> _Seen:
         width=width,
         height=height,
     )
-    return _Seen(row, mask_state=state)
+    return _Seen(row, mask_state=state, masks=masks)
 
 
 class _MaskFaultError(ValueError):
@@ -199,30 +195,34 @@ def _is_left_out(listing: Listing, defect_class: str | None) -> bool:
     return defect_class is None or kept.isdisjoint(defect_class.split("+"))
 
 
-def _inspect_mask(
-    listing: Listing, entry: Entry, size: tuple[int, int]
-) -> tuple[bool, str | None, _MaskState, str | None]:
-    """Label, hash of the mask of a defective image, what is the matter with a mask, and the defect class."""
+class _MaskSeen(NamedTuple):
+    """A look at a mask: what it makes of its image, and its measurements."""
+
+    label: bool
+    hash: str | None  # of the mask of a defective image
+    state: _MaskState
+    defect_class: str | None
+    masks: tuple[MaskStatistics, ...] = ()
+
+
+def _inspect_mask(listing: Listing, entry: Entry, size: tuple[int, int]) -> _MaskSeen:
     if entry.mask is None:
         if entry.label is None:
             raise _MaskFaultError(f"{entry.image} has neither label nor mask; expected one. Add it")
-        return entry.label, None, "missing" if entry.label else "known", entry.defect_class
+        return _MaskSeen(entry.label, None, "missing" if entry.label else "known", entry.defect_class)
     mask_root = listing.mask_root or listing.root
-    defect_class = entry.defect_class
     try:
         if not confine(mask_root, entry.mask).exists():
             if entry.label is None:
                 raise _MaskFaultError(f"{entry.image} has no mask: expected {entry.mask}. Unpack again")
-            return entry.label, None, "missing" if entry.label else "known", defect_class
+            return _MaskSeen(entry.label, None, "missing" if entry.label else "known", entry.defect_class)
         data = read_bytes(mask_root, entry.mask)
-        if listing.indices is not None:
-            mask, defect_class = _read_classes(data, entry, listing.indices)
-        else:
-            mask = decode_mask(data, listing.mask_above)
+        stored = decode_stored(data) if listing.indices is None else decode_indices(data)
     except BrokenImageError as error:
         raise _MaskFaultError(f"{entry.mask}: {error}. Unpack or copy it again") from error
     except InputError as error:
         raise _MaskFaultError(str(error).rstrip(".")) from error
+    mask, defect_class, classes = _read_mask(stored, entry, listing)
     if size not in ((0, 0), mask.shape):
         raise _MaskFaultError(
             f"{entry.mask} is {mask.shape[1]} × {mask.shape[0]} pixels, its image {entry.image} "
@@ -233,16 +233,38 @@ def _inspect_mask(
     if not label and pixels:
         raise _MaskFaultError(
             f"{entry.image} is labelled normal, and {entry.mask} shows {pixels} defect pixels. "
-            "Correct one of them"
+            f"{'Is it inverted?' if pixels > mask.size / 2 else 'Correct one of them'}"
         )
-    if label and not pixels:
-        return True, None, "empty", defect_class
-    return label, hashlib.sha256(data).hexdigest() if label else None, "known", defect_class
+    if not label:
+        return _MaskSeen(False, None, "known", defect_class)
+    is_jpeg = data.startswith(b"\xff\xd8")
+    masks = tuple(
+        measure_mask(stored, shown, is_jpeg=is_jpeg, sample=entry.sample, mask=entry.mask, defect_class=name)
+        for name, shown in classes.items()
+    )
+    if not pixels:
+        return _MaskSeen(True, None, "empty", defect_class, masks)
+    return _MaskSeen(True, hashlib.sha256(data).hexdigest(), "known", defect_class, masks)
 
 
-def _read_classes(data: bytes, entry: Entry, indices: ClassIndices) -> tuple[NDArray[np.uint8], str | None]:
-    """The mask of a file of class indices (of a normal image: every class), and the classes it shows."""
-    values = decode_indices(data)
+def _read_mask(
+    stored: NDArray[Any], entry: Entry, listing: Listing
+) -> tuple[NDArray[np.uint8], str | None, dict[str, NDArray[np.uint8]]]:
+    """The mask of stored pixels, the classes it shows (``hole+scratch``), and the mask of each of them."""
+    indices, name = listing.indices, entry.defect_class
+    if indices is None:
+        mask = defect_pixels(stored, listing.mask_above)
+        return mask, name, {name or "defect": mask}
+    mask, name = _read_classes(stored, entry, indices)
+    shown = {value: (stored == value).astype(np.uint8) for value in indices.kept}
+    classes = {indices.names[value]: of_class for value, of_class in shown.items() if of_class.any()}
+    return mask, name, classes or {name or "defect": mask}
+
+
+def _read_classes(
+    values: NDArray[Any], entry: Entry, indices: ClassIndices
+) -> tuple[NDArray[np.uint8], str | None]:
+    """The mask of class indices (of a normal image: every class), and the classes it shows."""
     present = [int(value) for value in np.unique(values) if value]
     unknown = [value for value in present if value not in indices.names]
     if unknown:

@@ -17,7 +17,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from trainables.data.inspection import Finding, ImageRow, inspect
+from trainables.data.findings import Finding
+from trainables.data.inspection import ImageRow, inspect
+from trainables.data.mask_statistics import MaskStatistics
 from trainables.data.readers import READERS, Listing, PublishedSets, Reader
 from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
@@ -58,6 +60,7 @@ class Manifest:
         findings: Warnings: identical images, missing and empty masks.
         indices: Grey values that are defects, where masks hold class indices; None: all above ``mask_above``.
         mask_root: Folder that the masks' paths start at, where it is another than ``root``.
+        masks: Measurements of the masks of defective images, one for each class that a mask shows.
     """
 
     table: pa.Table
@@ -68,6 +71,7 @@ class Manifest:
     findings: tuple[Finding, ...]
     indices: tuple[int, ...] | None = None
     mask_root: Path | None = None
+    masks: tuple[MaskStatistics, ...] = ()
 
     @cached_property
     def rows(self) -> tuple[ImageRow, ...]:
@@ -143,6 +147,7 @@ def open_manifest(spec: DataSpec, root: Path | None, cache: Path) -> Manifest:
         inspection.findings,
         indices=listing.indices.kept if listing.indices is not None else None,
         mask_root=listing.mask_root,
+        masks=inspection.masks,
     )
 
 

@@ -27,6 +27,8 @@ __all__ = [
     "decode_image",
     "decode_indices",
     "decode_mask",
+    "decode_stored",
+    "defect_pixels",
     "read_bytes",
     "resize_image",
 ]
@@ -148,10 +150,25 @@ def decode_mask(data: bytes, above: int, indices: Sequence[int] | None = None) -
         return decode_runs(data)
     if indices is not None:
         return np.isin(decode_indices(data), indices).astype(np.uint8)
-    mask = _decode(data, cv2.IMREAD_UNCHANGED | _STORED)
-    if mask.ndim == 3:
-        mask = mask[..., :3].max(axis=2) if mask.shape[2] > 2 else mask[..., 0]
-    return (mask > above).astype(np.uint8)
+    return defect_pixels(decode_stored(data), above)
+
+
+def decode_stored(data: bytes) -> NDArray[Any]:
+    """Pixels of a mask as the file holds them, h × w or h × w × channels (BGR, BGR and alpha); runs as 0/255.
+
+    Raises:
+        BrokenImageError: If the file is truncated, damaged or too large.
+    """
+    if holds_runs(data):
+        return decode_runs(data) * np.uint8(255)
+    return _decode(data, cv2.IMREAD_UNCHANGED | _STORED)
+
+
+def defect_pixels(stored: NDArray[Any], above: int) -> NDArray[np.uint8]:
+    """h × w, 1 where the strongest channel of stored pixels is greater than ``above``, else 0."""
+    if stored.ndim == 3:
+        stored = stored[..., :3].max(axis=2) if stored.shape[2] > 2 else stored[..., 0]
+    return (stored > above).astype(np.uint8)
 
 
 def decode_indices(data: bytes) -> NDArray[np.uint16]:

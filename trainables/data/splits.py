@@ -18,7 +18,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
-from trainables.data.inspection import ImageRow, summarise
+from trainables.data.findings import summarise
+from trainables.data.inspection import ImageRow
 from trainables.data.manifest import Manifest
 from trainables.data.seeds import seed_for, shuffled
 from trainables.data.spec import DataSpec, HoldOut, MaskDetail, Supervision, Tiles

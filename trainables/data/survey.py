@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from trainables.data.formats import BrokenImageError
 from trainables.data.inspection import ImageRow
 from trainables.data.manifest import Manifest, list_images, open_manifest
+from trainables.data.mask_statistics import FEW_VALUES, stored_values
 from trainables.data.readers import READERS
 from trainables.data.readers.base import images_in
 from trainables.data.seeds import shuffled
@@ -213,16 +215,17 @@ def _mask_style(parts: Sequence[Path], defect: str, masks: str) -> tuple[str, in
         end = next(ends, None)
         if end is not None:
             added[path.stem[end:]] += 1
-    soft = any(_has_soft_edges(path) for path in files[:_LOOKED_AT])
-    return (added.most_common(1)[0][0] if added else "", 127 if soft else 0)
+    return (added.most_common(1)[0][0] if added else "", 127 if _have_soft_edges(files[:_LOOKED_AT]) else 0)
 
 
-def _has_soft_edges(mask: Path) -> bool:
-    try:
-        grey = decode_image(mask.read_bytes(), channels=1)
-    except BrokenImageError:  # named with all other faults when the data set is opened
-        return False
-    return bool(grey.max() > 127 and ((grey > 0) & (grey < 128)).any())
+def _have_soft_edges(masks: Sequence[Path]) -> bool:
+    """Say if masks fade out; a few values in all of them may be classes, which are asked about instead."""
+    values: set[int] = set()
+    for mask in masks:
+        # Broken files are named with all other faults when the data set is opened.
+        with suppress(BrokenImageError):
+            values.update(stored_values(decode_image(mask.read_bytes(), channels=1)))
+    return len(values - {0}) > FEW_VALUES and min(values - {0}) < 128 <= max(values)
 
 
 def _images_below(folder: Path) -> list[Path]:

@@ -19,6 +19,7 @@ __all__ = [
     "Entry",
     "Expected",
     "Listing",
+    "MaskOptions",
     "NoOptions",
     "PublishedSets",
     "Reader",
@@ -89,6 +90,20 @@ class Expected:
 
 
 @dataclass(frozen=True)
+class MaskOptions:
+    """Settings of a reader that say which values of masks are defects."""
+
+    names: tuple[str, ...] = ()  # (): the reader knows its set, and nothing is asked
+    given: bool = False  # the user has set one
+
+    @classmethod
+    def of(cls, options: BaseModel) -> MaskOptions:
+        """Those among a reader's settings."""
+        names = tuple(name for name in ("mask_above", "mask_classes") if name in type(options).model_fields)
+        return cls(names, given=not options.model_fields_set.isdisjoint(names))
+
+
+@dataclass(frozen=True)
 class Listing:
     """All images of a data set, before any of them is opened."""
 
@@ -102,6 +117,7 @@ class Listing:
     indices: ClassIndices | None = None  # how masks of several classes are read
     classes: tuple[str, ...] | None = None  # all classes, where the reader itself kept to data.classes
     expected: Expected | None = None
+    mask_options: MaskOptions = MaskOptions()
 
     @property
     def is_split(self) -> bool:

@@ -19,7 +19,15 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from trainables.data.readers.base import Entry, Listing, Reader, images_in, mask_beside, options_of
+from trainables.data.readers.base import (
+    Entry,
+    Listing,
+    MaskOptions,
+    Reader,
+    images_in,
+    mask_beside,
+    options_of,
+)
 from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
@@ -64,6 +72,7 @@ def read_folder(spec: DataSpec, folders: DataFolders) -> Listing:
         options.mask_above,
         unsplit=f"{root} has no folders train and test: use `splits: per_seed`.",
         missing_mask_way_out="Add it, or use supervision: weak or mixed with the masks there are",
+        mask_options=MaskOptions.of(options),
     )
 
 

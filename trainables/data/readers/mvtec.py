@@ -20,7 +20,15 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field
 
-from trainables.data.readers.base import Entry, Listing, Reader, images_in, mask_beside, options_of
+from trainables.data.readers.base import (
+    Entry,
+    Listing,
+    MaskOptions,
+    Reader,
+    images_in,
+    mask_beside,
+    options_of,
+)
 from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
@@ -33,6 +41,9 @@ class MvtecOptions(BaseModel, frozen=True, extra="forbid"):
 
     category: str | None = Field(
         None, pattern=r"^[^/\\.][^/\\]*$", description="Category, such as bottle; default: data.path is one."
+    )
+    mask_above: int = Field(
+        0, ge=0, le=65534, description="A mask pixel is a defect when its value is greater; grey levels."
     )
 
 
@@ -55,8 +66,9 @@ def read_mvtec(spec: DataSpec, folders: DataFolders) -> Listing:
     return Listing(
         root,
         (*_list_part(root, "train"), *_list_part(root, "test")),
-        mask_above=0,
+        mask_above=options.mask_above,
         missing_mask_way_out="Unpack again, or use supervision: weak or mixed with the masks there are",
+        mask_options=MaskOptions.of(options),
     )
 
 

@@ -26,7 +26,7 @@ import pyarrow.csv
 import pyarrow.parquet
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
-from trainables.data.readers.base import ClassIndices, Entry, Listing, Reader, options_of
+from trainables.data.readers.base import ClassIndices, Entry, Listing, MaskOptions, Reader, options_of
 from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
@@ -104,6 +104,7 @@ def read_table(spec: DataSpec, folders: DataFolders) -> Listing:
         missing_mask_way_out="Fill column mask, or use supervision: weak or mixed with the masks there are",
         indices=indices,
         classes=tuple(indices.names.values()) if indices else None,
+        mask_options=MaskOptions.of(options),
     )
 
 

@@ -1,0 +1,251 @@
+"""Masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.data.cases.case import Case
+from tests.data.made_images import dot, make_folder, noise, write
+
+__all__ = ["CASES"]
+
+FOLDER = {"reader": "folder"}
+TABLE = {"reader": "table", "path": "parts.csv"}
+Drawn = Callable[[int], NDArray[np.uint8]]  # the mask of the image with this number
+
+
+def _folder(root: Path, mask: Drawn) -> None:
+    make_folder(root, masks=False)
+    for number in range(6):
+        write(root / "masks" / f"d{number}.png", mask(number))
+
+
+def _table(root: Path, mask: Drawn, suffix: str = ".png") -> None:
+    rows = ["image,label,mask"]
+    for number in range(6):
+        write(root / f"good{number}.png", noise(number))
+        write(root / f"bad{number}.png", noise(100 + number))
+        write(root / f"mask{number}{suffix}", mask(number))
+        rows += [f"good{number}.png,good,", f"bad{number}.png,defect,mask{number}{suffix}"]
+    (root / "parts.csv").write_text("\n".join(rows) + "\n")
+
+
+def _rectangle(value: int, inside: tuple[int, int, int], outside: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """A colour picture, BGR, with a rectangle of one colour on another; ``value`` is its width."""
+    picture = np.full((12, 16, 3), outside, np.uint8)
+    picture[3:6, 4 : 4 + value] = inside
+    return picture
+
+
+def _inverted(_number: int) -> NDArray[np.uint8]:
+    return 255 - dot()
+
+
+def _full(_number: int) -> NDArray[np.uint8]:
+    return np.full((12, 16), 255, np.uint8)
+
+
+def _large(number: int) -> NDArray[np.uint8]:
+    return _inverted(number) if number == 0 else dot()
+
+
+def _red_on_white(_number: int) -> NDArray[np.uint8]:
+    return _rectangle(5, (0, 0, 255), (255, 255, 255))
+
+
+def _red_on_black(_number: int) -> NDArray[np.uint8]:
+    return _rectangle(5, (0, 0, 255), (0, 0, 0))
+
+
+def _two_colours(number: int) -> NDArray[np.uint8]:
+    return _rectangle(5, (0, 0, 255) if number % 2 else (0, 255, 0), (0, 0, 0))
+
+
+def _transparent(_number: int) -> NDArray[np.uint8]:
+    return np.dstack([np.zeros((12, 16, 3), np.uint8), dot()])
+
+
+def _classes(number: int) -> NDArray[np.uint8]:
+    return dot(value=1 + number % 3)
+
+
+def _shades(number: int) -> NDArray[np.uint8]:
+    return dot(value=(64, 128, 255)[number % 3])
+
+
+def _soft(_number: int) -> NDArray[np.uint8]:
+    return np.asarray(cv2.GaussianBlur(dot(24, 32), (5, 5), 0.8)[:12, :16], np.uint8)
+
+
+def _stray(number: int) -> NDArray[np.uint8]:
+    mask = dot()
+    mask[10, 14] = 255 if number == 0 else 0
+    return mask
+
+
+def _empty(number: int) -> NDArray[np.uint8]:
+    return np.zeros((12, 16), np.uint8) if number == 0 else dot()
+
+
+def _photographed(number: int) -> NDArray[np.uint8]:
+    """The photo itself, with a red outline."""
+    picture = np.dstack([noise(1000 + number) // 2 + 60] * 3)
+    picture[3:6, 4:7] = (0, 0, 255)
+    return np.asarray(picture, np.uint8)
+
+
+CASES = (
+    Case(
+        "inverted masks",
+        partial(_folder, mask=_inverted),
+        FOLDER,
+        "refused",
+        ("every mask covers over half of its image (95.3 % or more)", "Invert them"),
+    ),
+    Case(
+        "inverted masks of which the study says that they are meant so",
+        partial(_folder, mask=_inverted),
+        {**FOLDER, "options": {"mask_above": 0}},
+        "warned",
+        ("6 masks cover over half of the image (up to 95.3 %)",),
+    ),
+    Case(
+        "one inverted mask of six",
+        partial(_folder, mask=_large),
+        None,
+        "warned",
+        ("1 mask covers over half of the image (up to 95.3 %): masks/d0.png",),
+    ),
+    Case(
+        "masks of which each covers its whole image",
+        partial(_folder, mask=_full),
+        None,
+        "refused",
+        ("every mask covers all of its image, so nothing is outlined",),
+    ),
+    Case(
+        "masks in red on white",
+        partial(_folder, mask=_red_on_white),
+        FOLDER,
+        "refused",
+        (
+            "6 masks are drawn in colour on white, and white counts as defect",
+            "Save them with the defect white",
+        ),
+    ),
+    Case(
+        "masks in red on black",
+        partial(_folder, mask=_red_on_black),
+        FOLDER,
+        "read",
+        ("6 defective (6 with mask)", "defect  6      15"),
+    ),
+    Case(
+        "masks in red and in green",
+        partial(_folder, mask=_two_colours),
+        FOLDER,
+        "refused",
+        ("masks hold 2 colours beside black", "classes, or shades of one defect?"),
+    ),
+    Case(
+        "masks painted into a copy of the photo",
+        partial(_folder, mask=_photographed),
+        FOLDER,
+        "refused",
+        ("every mask covers all of its image, so nothing is outlined",),
+    ),
+    Case(
+        "masks in the alpha channel alone",
+        partial(_folder, mask=_transparent),
+        FOLDER,
+        "refused",
+        ("6 masks are drawn in transparency alone, which is not read", "Save the alpha channel as grey"),
+    ),
+    Case(
+        "masks with the values 0, 1, 2 and 3",
+        partial(_folder, mask=_classes),
+        None,
+        "refused",
+        (
+            "masks hold the values 1, 2, 3 beside 0",
+            "mask_classes: {1: name, 2: name, 3: name} of reader table",
+            "mask_above: 0 counts them all",
+        ),
+    ),
+    Case(
+        "masks with the values 0, 1, 2 and 3, and `mask_classes`",
+        partial(_table, mask=_classes),
+        {**TABLE, "options": {"mask_classes": {1: "scratch", 2: "hole", 3: "dent"}}},
+        "read",
+        (
+            "12 images of 12 items: 6 defective (6 with mask)",
+            "hole     2      9        4         4.7         1        0 %        0 2",
+        ),
+    ),
+    Case(
+        "masks with the values 0, 64, 128 and 255",
+        partial(_table, mask=_shades),
+        TABLE,
+        "refused",
+        (
+            "masks hold the values 64, 128, 255 beside 0",
+            "mask_classes: {64: name, 128: name, 255: name}.",
+            "mask_above: 128 counts 255 alone",
+        ),
+    ),
+    Case(
+        "masks with the values 0, 64, 128 and 255, and `mask_above: 127`",
+        partial(_table, mask=_shades),
+        {**TABLE, "options": {"mask_above": 127}},
+        "warned",
+        ("2 defective images have a mask without defect pixels (values above 127)",),
+    ),
+    Case(
+        "masks with soft edges, found by `init`",
+        partial(_folder, mask=_soft),
+        None,
+        "read",
+        ("mask_above: 127",),
+    ),
+    Case(
+        "masks with soft edges in a table",
+        partial(_table, mask=_soft),
+        TABLE,
+        "warned",
+        ("6 masks have soft edges",),
+    ),
+    Case(
+        "JPEG masks in a table",
+        partial(_table, mask=_soft, suffix=".jpg"),
+        TABLE,
+        "refused",
+        ("6 masks are JPEG, with values around defects that nobody drew", "mask_above: 127"),
+    ),
+    Case(
+        "JPEG masks in a table, and `mask_above: 127`",
+        partial(_table, mask=_soft, suffix=".jpg"),
+        {**TABLE, "options": {"mask_above": 127}},
+        "read",
+        ("6 defective (6 with mask)",),
+    ),
+    Case(
+        "a stray pixel in a mask",
+        partial(_folder, mask=_stray),
+        None,
+        "warned",
+        ("1 mask has a region of 1 or 2 pixels: masks/d0.png",),
+    ),
+    Case(
+        "an empty mask of a defective image",
+        partial(_folder, mask=_empty),
+        FOLDER,
+        "warned",
+        ("have a mask without defect pixels (values above 0)", "6, 1 empty"),
+    ),
+)

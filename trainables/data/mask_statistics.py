@@ -1,0 +1,351 @@
+"""Measurements of masks, and what in them is plainly wrong: inverted, on white paper, transparent, full.
+
+``measure_mask`` sees each mask once, when the data are inspected, and the inspection's cache keeps what it
+measured. ``examine_masks`` looks at all masks of a set together. Three values are three classes or three
+shades of one defect, and only who drew them knows which, so they are asked about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from trainables.data.findings import Finding, summarise
+from trainables.data.readers.base import MaskOptions
+
+__all__ = [
+    "FEW_VALUES",
+    "MaskStatistics",
+    "MaskVerdict",
+    "defect_width",
+    "examine_masks",
+    "mask_table",
+    "measure_mask",
+    "stored_values",
+]
+
+FEW_VALUES = 8  # values of defects up to which they may be classes; soft edges have more
+_COVERS_MUCH = 0.5  # share of the image
+_STRAY = 2  # pixels of a region that nobody meant to draw
+_WHITE = 250  # grey level of paper
+_PAPER = 0.3  # share of the image that is white
+_HALF = 127
+
+Drawing = Literal["plain", "paper", "alpha", "jpeg"]
+
+
+class MaskStatistics(BaseModel, frozen=True):
+    """Measurements of what a mask shows of one defect class, at the size at which it is stored."""
+
+    model_config = ConfigDict(extra="forbid")
+    sample: str
+    mask: str  # path
+    defect_class: str
+    area: int  # pixels
+    share: float  # of the image, 0 to 1
+    width: float  # pixels: twice the largest distance to the background
+    regions: int  # 8-connected
+    strays: int  # regions of one or two pixels
+    at_border: bool
+    values: tuple[int, ...]  # stored values of the whole mask, ascending; of many the least and the greatest
+    colours: tuple[int, ...]  # different ones beside black as 0xRRGGBB, the first 9; (): the mask is grey
+    faint: float  # share of the values above 0 that are 127 or less
+    drawing: Drawing = "plain"  # or on white paper, in transparency alone, as a JPEG
+
+    @property
+    def covers_much(self) -> bool:
+        """True where over half of the image is defect."""
+        return self.share > _COVERS_MUCH
+
+
+@dataclass(frozen=True)
+class MaskVerdict:
+    """Findings about the masks of a set, and faults that refuse it."""
+
+    findings: tuple[Finding, ...]
+    faults: tuple[str, ...]
+
+
+def measure_mask(
+    stored: NDArray[Any],
+    defect: NDArray[np.uint8],
+    *,
+    is_jpeg: bool,
+    sample: str,
+    mask: str,
+    defect_class: str,
+) -> MaskStatistics:
+    """Measure a mask.
+
+    Args:
+        stored: Pixels as the file holds them, h × w or h × w × channels (BGR, or BGR and alpha).
+        defect: h × w, 1 where this class is shown.
+        is_jpeg: The file is a JPEG.
+        sample: Id of the image.
+        mask: Path of the file.
+        defect_class: What is shown.
+    """
+    x, y, width, height = (int(side) for side in cv2.boundingRect(defect))
+    crop = np.pad(defect[y : y + height, x : x + width], 1)
+    regions, _, boxes, _ = cv2.connectedComponentsWithStats(crop, connectivity=8)
+    area = int(np.count_nonzero(crop))
+    grey, colours = _grey_and_colours(stored)
+    shown = grey[grey > 0]
+    return MaskStatistics(
+        sample=sample,
+        mask=mask,
+        defect_class=defect_class,
+        area=area,
+        share=area / defect.size,
+        width=defect_width(crop),
+        regions=regions - 1,
+        strays=int(np.count_nonzero(boxes[1:, cv2.CC_STAT_AREA] <= _STRAY)),
+        at_border=bool(area) and (x == 0 or y == 0 or (y + height, x + width) == defect.shape),
+        values=stored_values(grey),
+        colours=colours,
+        faint=float(np.count_nonzero(shown <= _HALF) / max(1, shown.size)),
+        drawing="jpeg" if is_jpeg else _drawing(stored, defect),
+    )
+
+
+def defect_width(mask: NDArray[np.uint8]) -> float:
+    """Twice the largest distance of a defect pixel to the background, pixels; 0 without any.
+
+    A line of one pixel counts as two: distances are those of the pixels' centres.
+    """
+    if not mask.any():
+        return 0.0
+    return 2 * float(cv2.distanceTransform(np.pad(mask, 1), cv2.DIST_L2, cv2.DIST_MASK_PRECISE).max())
+
+
+def stored_values(grey: NDArray[Any]) -> tuple[int, ...]:
+    """The different values of ``grey``, ascending; where there are many, the least and the greatest."""
+    if grey.dtype == np.uint8:
+        values = np.flatnonzero(np.bincount(grey.ravel(), minlength=256))
+    else:
+        values = np.unique(grey)
+    kept = (
+        values
+        if len(values) <= 2 * FEW_VALUES
+        else np.concatenate([values[:FEW_VALUES], values[-FEW_VALUES:]])
+    )
+    return tuple(int(value) for value in kept)
+
+
+def _grey_and_colours(stored: NDArray[Any]) -> tuple[NDArray[Any], tuple[int, ...]]:
+    """The strongest channel, which decides what is a defect, and the colours beside black."""
+    if stored.ndim == 2 or stored.shape[2] < 3:
+        return stored if stored.ndim == 2 else stored[..., 0], ()
+    pixels = stored[..., :3]
+    grey = pixels.max(axis=2)
+    if np.array_equal(grey, pixels.min(axis=2)):
+        return grey, ()
+    packed = np.unique(pixels[grey > 0].astype(np.int64) @ (1, 1 << 8, 1 << 16))
+    return grey, tuple(packed[: FEW_VALUES + 1].tolist())
+
+
+def _drawing(stored: NDArray[Any], defect: NDArray[np.uint8]) -> Drawing:
+    if stored.ndim == 2 or not (defect.all() or not defect.any()):
+        return "plain"
+    if stored.shape[2] == 4 and np.ptp(stored[..., 3]):
+        return "alpha"
+    darkest = stored[..., :3].min(axis=2)
+    is_paper = (
+        bool(defect.all()) and float((darkest >= _WHITE).mean()) >= _PAPER and bool(darkest.min() < _HALF)
+    )
+    return "paper" if is_paper else "plain"
+
+
+# All masks of a set ------------------------------------------------------------------------------------
+
+
+def examine_masks(masks: Sequence[MaskStatistics], mask_above: int, options: MaskOptions) -> MaskVerdict:
+    """Look at all masks of a set together.
+
+    Args:
+        masks: Those of defective images, empty ones too.
+        mask_above: A pixel is a defect when its stored value is greater.
+        options: Settings by which the user may have said what is meant.
+    """
+    asks = bool(options.names) and not options.given
+    values = sorted({value for mask in masks for value in mask.values if value > 0})
+    drawn = [mask for mask in masks if mask.area and mask.drawing == "plain"]
+    covered = [mask for mask in drawn if mask.covers_much]
+    faults = [*_drawn_otherwise(masks, asks=asks)]
+    colours = {colour for mask in masks for colour in mask.colours}
+    if asks and 1 < max(len(values), len(colours)) <= FEW_VALUES:
+        faults.append(_question(masks, values, len(colours), options.names))
+    elif asks and drawn and len(covered) == len(drawn):
+        faults.append(_all_covered(covered))
+        covered = []
+    soft = [mask for mask in drawn if mask.faint > 0] if asks and len(values) > FEW_VALUES else []
+    findings: list[Finding] = []
+    if covered:
+        findings.append(Finding(kind="covered_mask", text=_covered(covered), samples=_samples(covered)))
+    if soft:
+        findings.append(Finding(kind="soft_mask", text=_soft(soft, mask_above), samples=_samples(soft)))
+    if stray := [mask for mask in drawn if mask.strays]:
+        findings.append(Finding(kind="stray_pixels", text=_stray(stray), samples=_samples(stray)))
+    return MaskVerdict(tuple(findings), tuple(faults))
+
+
+def _samples(masks: Sequence[MaskStatistics]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(mask.sample for mask in masks))
+
+
+def _names(masks: Sequence[MaskStatistics]) -> str:
+    return summarise(list(dict.fromkeys(mask.mask for mask in masks)))
+
+
+def _counted(masks: Sequence[MaskStatistics], verbs: tuple[str, str]) -> str:
+    """``1 mask is`` or ``3 masks are``."""
+    count = len({mask.mask for mask in masks})
+    return f"{count} mask {verbs[0]}" if count == 1 else f"{count} masks {verbs[1]}"
+
+
+_DRAWN: dict[Drawing, tuple[str, str]] = {
+    "paper": (
+        "drawn in colour on white, and white counts as defect",
+        "Save them with the defect white on black",
+    ),
+    "alpha": (
+        "drawn in transparency alone, which is not read",
+        "Save the alpha channel as grey, the defect white on black",
+    ),
+    "jpeg": (
+        "JPEG, with values around defects that nobody drew",
+        "Save them as PNG, or say in data.options which values are defects, as in mask_above: 127",
+    ),
+}
+
+
+def _drawn_otherwise(masks: Sequence[MaskStatistics], *, asks: bool) -> Iterator[str]:
+    for drawing, (what, way_out) in _DRAWN.items():
+        concerned = [mask for mask in masks if mask.drawing == drawing]
+        if concerned and (asks or drawing != "jpeg"):
+            yield f"{_counted(concerned, ('is', 'are'))} {what}: {_names(concerned)}. {way_out}"
+
+
+def _question(
+    masks: Sequence[MaskStatistics], values: Sequence[int], colours: int, options: Sequence[str]
+) -> str:
+    """Ask what few values mean: each a class, or all of them one defect."""
+    reader = "" if "mask_classes" in options else " of reader table"
+    if len(values) > 1:
+        held = f"the values {', '.join(map(str, values))} beside 0"
+        named = ", ".join(f"{value}: name" for value in values[:3])
+        classes = f"mask_classes: {{{named}}}{reader}"
+        between = f", mask_above: {values[-2]} counts {values[-1]} alone"
+    else:
+        held, between = f"{colours} colours beside black", ""
+        classes = f"mask_classes{reader}, of grey values or a palette's indices"
+    return (
+        f"masks hold {held} ({_names(masks)}): classes, or shades of one defect? Say it in data.options. "
+        f"Classes: {classes}. One defect: mask_above: 0 counts them all{between}"
+    )
+
+
+def _all_covered(masks: Sequence[MaskStatistics]) -> str:
+    if all(mask.share == 1 for mask in masks):
+        return (
+            f"every mask covers all of its image, so nothing is outlined: {_names(masks)}. Leave the masks "
+            "out and use supervision: weak, or write mask_above: 0 in data.options if defects are that large"
+        )
+    least = _percent(min(mask.share for mask in masks))
+    return (
+        f"every mask covers over half of its image ({least} or more), as "
+        f"where black and white are exchanged: {_names(masks)}. Invert them, or write mask_above: 0 in "
+        "data.options if defects are that large"
+    )
+
+
+def _covered(masks: Sequence[MaskStatistics]) -> str:
+    most = _percent(max(mask.share for mask in masks))
+    return (
+        f"{_counted(masks, ('covers', 'cover'))} over half of the image (up to {most}): {_names(masks)}. "
+        "Look at them (`--sheet FILE`): an inverted mask does, and then black and white are to be exchanged."
+    )
+
+
+def _soft(masks: Sequence[MaskStatistics], mask_above: int) -> str:
+    faint = median(mask.faint for mask in masks)
+    return (
+        f"{_counted(masks, ('has', 'have'))} soft edges: {_percent(faint)} of the pixels above 0 hold 127 or "
+        f"less ({_names(masks)}), and all above {mask_above} count as defect. Write mask_above: 127 in "
+        "data.options for the middle of an edge."
+    )
+
+
+def _stray(masks: Sequence[MaskStatistics]) -> str:
+    strays = sum(mask.strays for mask in masks)
+    regions = "a region of 1 or 2 pixels" if strays == 1 else f"{strays} regions of 1 or 2 pixels"
+    return (
+        f"{_counted(masks, ('has', 'have'))} {regions}: {_names(masks)}. Each counts as a defect; erase "
+        "those that are a slip of the pen."
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
+# As a table ----------------------------------------------------------------------------------------------
+
+
+def mask_table(masks: Iterable[MaskStatistics]) -> list[str]:
+    """Masks by defect class as lines of text, columns aligned; nothing where there are none."""
+    classes: dict[str, list[MaskStatistics]] = {}
+    for mask in masks:
+        classes.setdefault(mask.defect_class, []).append(mask)
+    if not classes:
+        return []
+    head = ("class", "masks", "area px", "width px", "% of image", "regions", "at border", "values")
+    rows = [head, *(_class_row(name, of_class) for name, of_class in sorted(classes.items()))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+
+
+def _class_row(name: str, masks: Sequence[MaskStatistics]) -> tuple[str, ...]:
+    drawn = [mask for mask in masks if mask.area]
+    if not drawn:
+        return (name, f"{len(masks)}, all empty", "–", "–", "–", "–", "–", _values(masks))
+    empty = f", {len(masks) - len(drawn)} empty" if len(drawn) < len(masks) else ""
+    return (
+        name,
+        f"{len(masks)}{empty}",
+        _spread([mask.area for mask in drawn]),
+        _spread([mask.width for mask in drawn]),
+        _spread([100 * mask.share for mask in drawn]),
+        _spread([mask.regions for mask in drawn]),
+        f"{100 * sum(mask.at_border for mask in drawn) / len(drawn):.0f} %",
+        _values(masks),
+    )
+
+
+def _spread(values: Sequence[float]) -> str:
+    """``12 (3–40)``: median, least and greatest."""
+    least, most = min(values), max(values)
+    return (
+        _number(least) if least == most else f"{_number(median(values))} ({_number(least)}–{_number(most)})"
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.2g}"
+
+
+def _values(masks: Sequence[MaskStatistics]) -> str:
+    values = sorted({value for mask in masks for value in mask.values})
+    if len(values) > FEW_VALUES:
+        return f"{values[0]}–{values[-1]}, soft"
+    colours = {colour for mask in masks for colour in mask.colours}
+    return " ".join(map(str, values)) + (f", {len(colours)} colours" if len(colours) > 1 else "")
