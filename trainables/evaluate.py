@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -46,6 +46,7 @@ from trainables.metrics import (
     truth_at,
 )
 from trainables.metrics.histogram import BinnedPixelScores, bin_scores
+from trainables.metrics.regions import REGIONS_SCHEMA, DefectScore, defect_scores, regions_of
 from trainables.pseudo_labels import PseudoLabels
 from trainables.scorer import ImageScorer, ModelScorer, Scores, TiledScorer
 from trainables.stage_maps import PIXELS_AT_ONCE, StageMapScores, StageScores
@@ -99,6 +100,8 @@ class Evaluation:
     validation: dict[str, float]  # the same on validation, at the thresholds chosen on it, and PROXIES
     thresholds: ChosenThresholds
     predictions: pa.Table  # PREDICTIONS_SCHEMA, one row per test image
+    regions: pa.Table  # trainables.metrics.regions.REGIONS_SCHEMA, one row per defect in a known test mask
+    defects: tuple[DefectScore, ...]  # of all regions, by class and by size
     maps: pa.Table  # trainables.heatmaps.MAPS_SCHEMA, the probe images
     notes: tuple[str, ...]  # footnotes: sources of thresholds, metrics left out and why
     seconds_per_image: float  # prediction alone, without stages and metrics
@@ -119,12 +122,21 @@ class _Pass:
     with_truth: list[int] = field(default_factory=list)  # indices of the images in ``pixels``, in its order
     pixels: PixelScores = field(default_factory=PixelScores)
     kept: dict[int, Probe] = field(default_factory=dict)
+    regions: list[dict[str, Any]] = field(default_factory=list)  # rows of REGIONS_SCHEMA, where asked for
     seconds_per_image: float = 0.0
 
     @property
     def left_out(self) -> int:
         """Number of defective images whose mask is unknown."""
         return len(self.images) - len(self.with_truth)
+
+    def add_regions(self, index: int, heatmap: NDArray[np.float32], threshold: float) -> None:
+        """Look for each defect of an image with a known mask."""
+        images = self.images
+        sample, defect_class = images.ids[index], images.classes[index] if images.classes else None
+        if images.labels[index]:
+            names = images.mask_classes or (defect_class,)
+            self.regions += regions_of(sample, heatmap, images.masks[sample], names, threshold)
 
     def metrics(self, thresholds: ChosenThresholds) -> dict[str, float | Undefined]:
         return image_metrics(self.images.labels, self.scores, thresholds.image) | self.pixels.metrics(
@@ -184,7 +196,9 @@ def evaluate_scorer(
 
     stage_maps = StageMapScores(seed, known) if model.shows_stages else None
     keep = choose_probes(data.test, probes, seed)
-    test = _evaluate_images(model, data.test, batch, keep=keep, stage_maps=stage_maps)
+    test = _evaluate_images(
+        model, data.test, batch, keep=keep, stage_maps=stage_maps, threshold=thresholds.pixel
+    )
     # Where stages were asked for as well, test images do not tell what a prediction takes.
     timed = (
         test
@@ -192,12 +206,15 @@ def evaluate_scorer(
         else validation or _evaluate_images(model, _first(data.test, 3 * batch), batch)
     )
     metrics = test.metrics(thresholds)
+    regions = pa.Table.from_pylist(test.regions, schema=REGIONS_SCHEMA)
     return Evaluation(
         metrics=_defined(metrics),
         undefined={name: value.reason for name, value in metrics.items() if isinstance(value, Undefined)},
         validation=_chosen_by(model, validation, thresholds, batch) if validation else {},
         thresholds=thresholds,
         predictions=_predictions(test, thresholds),
+        regions=regions,
+        defects=defect_scores(regions, _decisions(test, thresholds.image)),
         maps=maps_table(list(test.kept.values()), thresholds.pixel),
         notes=(*notes, *_omissions(test, metrics)),
         seconds_per_image=timed.seconds_per_image,
@@ -276,7 +293,9 @@ def _evaluate_images(
     *,
     keep: tuple[int, ...] = (),
     stage_maps: StageMapScores | None = None,
+    threshold: float | None = None,
 ) -> _Pass:
+    """Predict some images and count; with a pixel ``threshold`` also look for each defect."""
     images_pass = _Pass(images, np.empty(len(images)), np.empty(len(images)))
     in_tiles = images.tiles is not None
     if in_tiles:
@@ -297,6 +316,8 @@ def _evaluate_images(
             if truth is not None:
                 images_pass.with_truth.append(i)
                 images_pass.pixels.add(heatmap, truth)
+                if threshold is not None:
+                    images_pass.add_regions(i, heatmap, threshold)
             if i in keep:
                 defect_class = images.classes[i] if images.classes else None
                 probe = Probe(
@@ -383,6 +404,13 @@ def _omissions(test: _Pass, metrics: dict[str, float | Undefined]) -> list[str]:
     if test.left_out and test.pixels.has_defects:
         notes.append(f"pixel metrics leave out {test.left_out} defective test images without mask")
     return notes
+
+
+def _decisions(test: _Pass, threshold: float) -> Iterator[tuple[str | None, bool]]:
+    """Class and decision of each defective image."""
+    for index in np.flatnonzero(test.images.labels).tolist():
+        defect_class = test.images.classes[index] if test.images.classes else None
+        yield defect_class, bool(test.scores[index] >= threshold)
 
 
 def _predictions(test: _Pass, thresholds: ChosenThresholds) -> pa.Table:

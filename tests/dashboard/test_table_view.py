@@ -14,7 +14,8 @@ from assay_dashboard.study_view import view
 from tests.analysis.made_studies import make_plan, make_records
 from tests.analysis.test_uncertainty_and_looks import with_predictions
 from tests.cli.small_study import STUDY
-from tests.dashboard.conftest import Show, put
+from tests.dashboard.conftest import Show, put, texts_of
+from tests.report.test_defect_tables import with_defects
 
 
 def marked(app: AppTest) -> list[int]:
@@ -98,3 +99,8 @@ def test_a_new_record_reads_no_predictions_but_its_own(store: Store, monkeypatch
     found = view(store, "additions").results.test_set_uncertainty
     assert found is not None
     assert read[len(first) :] == [last.id]
+
+
+def test_defects_by_class_and_size_stand_below_the_table(show: Show, store: Store, plan: Plan) -> None:
+    put(store, plan, with_defects(plan))
+    assert "mean over 3 classes" in texts_of(show("table"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from assay.storage import StageResult
+from assay.storage import DefectResult, StageResult
 from assay.tracking.content import final_points
 from tests.analysis.made_studies import make_plan, make_record
 
@@ -21,3 +21,26 @@ def test_stages_are_metrics_under_what_they_were_measured_on() -> None:
     assert values["test/cam/pixel_ap"] == 0.5
     assert values["train/pseudo/pixel_iou"] == 0.4
     assert values["floor/cam _ blur residual/pixel_ap"] == 0.3
+
+
+def test_defects_are_shares_under_their_class_or_size_where_there_are_any() -> None:
+    record = make_record(make_plan().trials[0])
+    assert record.result is not None
+    counts = {"regions": 4, "detected": 3, "outlined": 1, "largest": 90}
+    defects = (
+        DefectResult(of="all", name="all", **counts, images=2, flagged=1),
+        DefectResult(
+            of="class", name="a b", regions=0, detected=0, outlined=0, largest=0, images=5, flagged=5
+        ),
+        DefectResult(of="size", name="small", **counts),
+    )
+    result = record.result.model_copy(update={"defects": defects})
+    points = final_points(record.model_copy(update={"result": result}))
+    assert {point.name: point.value for point in points if point.name.startswith("test/defects")} == {
+        "test/defects/found": 0.75,
+        "test/defects/outlined": 0.25,
+        "test/defects/images": 0.5,
+        "test/defects/class/a b/images": 1.0,
+        "test/defects/size/small/found": 0.75,
+        "test/defects/size/small/outlined": 0.25,
+    }

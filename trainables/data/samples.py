@@ -55,6 +55,8 @@ class ImageSet:
     masks: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
     items: tuple[str, ...] = ()  # physical item of each sample
     classes: tuple[str | None, ...] = ()  # defect class of each sample; None: normal
+    # Classes of the values 1, 2, … of ``masks``, for the evaluation only; (): a mask is 0 and 1.
+    mask_classes: tuple[str, ...] = ()
     sizes: NDArray[np.int64] | None = None  # N × 2: height and width as stored, pixels; None: unknown
     tiles: TileShape | None = None  # of images that are evaluated tile by tile: each has a size of its own
 

@@ -11,6 +11,7 @@ from assay.analysis.left_out import left_out
 from assay.analysis.results import StudyResults
 from assay.analysis.test_set_uncertainty import MOST_TRIALS_AT_ONCE
 from assay.report.build import table_notes
+from assay.report.defect_tables import class_sections
 from assay.report.formats import FORMATS, ReportFormat
 from assay.study import Study
 from assay_dashboard import study_view as reading
@@ -22,7 +23,7 @@ from assay_dashboard.cells import (
     number_format,
     trial_table,
 )
-from assay_dashboard.layout import head, message, notes, plain, study_view, theme, to_trial
+from assay_dashboard.layout import head, message, notes, plain, section, study_view, theme, to_trial
 from assay_dashboard.plots import interval_plot
 from assay_dashboard.state import CELLS, of_another_study, select_rows
 from trainables.metrics import METRICS, Metric
@@ -191,6 +192,9 @@ def _page() -> None:
         with right:
             _plot(results, order, metric)
         notes(table, results.once(f"notes {with_items}", lambda: table_notes(results)))
+        for part in results.once("classes", lambda: tuple(class_sections(results))):
+            with st.expander(part.title):
+                section(part)
     if chosen:
         _trials(view, chosen)
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from assay.analysis.defect_scores import DefectSummary
     from assay.analysis.label_analysis import LabelAnalysis
     from assay.analysis.label_costs import LabelCosts
     from assay.analysis.stage_scores import StageSummary
@@ -186,6 +187,13 @@ class StudyResults:
         from assay.analysis.stage_scores import stage_summaries
 
         return self.once("stages", lambda: stage_summaries(self))
+
+    @property
+    def defects(self) -> list[DefectSummary]:
+        """Defects by class and size, cell by cell, and how many were found; empty where no record tells."""
+        from assay.analysis.defect_scores import defect_summaries
+
+        return self.once("defects", lambda: defect_summaries(self))
 
     @property
     def evaluated_points(self) -> Mapping[str, list[EvaluatedPoint]]:

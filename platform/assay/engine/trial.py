@@ -28,7 +28,7 @@ from assay.engine.stage_score_cache import StageScoreCache
 from assay.engine.train_run import collective
 from assay.engine.versions import source_version
 from assay.engine.worker_stages import StageSite, TrialStages
-from assay.storage import Attempt, Environment, Result, StageResult, Store, Worker
+from assay.storage import Attempt, DefectResult, Environment, Result, StageResult, Store, Worker
 from assay.storage.record import Thresholds
 from assay.study import Trial
 from trainables.data import (
@@ -316,6 +316,7 @@ def _result(
         undefined=dict(report.undefined),
         validation=dict(report.validation),
         stages=tuple(StageResult(**scores._asdict()) for scores in report.stages),
+        defects=tuple(DefectResult(**score._asdict()) for score in report.defects),
         thresholds=Thresholds.model_validate(asdict(report.thresholds)),
         notes=report.notes,
         epochs=epochs,
@@ -348,6 +349,7 @@ def _write_files(
     parts = {
         "curve.parquet": _parquet(curve),
         "predictions.parquet": _parquet(report.predictions),
+        "regions.parquet": _parquet(report.regions),
         "maps.parquet": _parquet(report.maps),
     }
     if report.stage_maps is not None:

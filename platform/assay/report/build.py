@@ -12,6 +12,7 @@ from assay.analysis.results import StudyResults
 from assay.report.ablation_table import ablation_table
 from assay.report.cell_tables import interval_section, trial_section
 from assay.report.comparison_tables import best_notes, comparison_sections
+from assay.report.defect_tables import class_sections
 from assay.report.footnotes import footnotes
 from assay.report.label_tables import label_sections
 from assay.report.page.model import Page, Section
@@ -38,7 +39,11 @@ def study_page(results: StudyResults, *, brief: bool = False) -> Page:
         table=ablation_table(results),
         notes=table_notes(results),
         intervals=interval_section(results),
-        sections=(*compared_sections(results), *(() if brief else label_sections(results))),
+        sections=(
+            *compared_sections(results),
+            *class_sections(results),
+            *(() if brief else label_sections(results)),
+        ),
         pictures=tuple(study_pictures(results)),
         search=search_sections(results, importance) if study.search is not None else (),
         trials=trial_section(results),

@@ -1,4 +1,5 @@
-"""The numbers of a report as tidy tables, for a spreadsheet or a program: cells, comparisons, stages.
+"""The numbers of a report as tidy tables, for a spreadsheet or a program: cells, comparisons, stages and
+defects.
 
 Numbers have ten significant digits; what there is none of is empty.
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import statistics
 from collections.abc import Iterable, Sequence
 
 from assay.analysis.results import StudyResults
@@ -16,7 +18,7 @@ from assay.analysis.summary import CellSummary
 from assay.study import Cell, Study
 from assay.study.published import published_values
 
-__all__ = ["cells_csv", "comparison_rows_csv", "comparisons_csv", "stages_csv"]
+__all__ = ["cells_csv", "comparison_rows_csv", "comparisons_csv", "defects_csv", "stages_csv"]
 
 _MEAN_COLUMNS = ("metric", "mean", "sd", "sd_over", "n", "n_planned", "low", "high", "interval", "claim")
 _CELL_COLUMNS = (*_MEAN_COLUMNS, "item_low", "item_high", "bold", "published")
@@ -57,6 +59,29 @@ def stages_csv(results: StudyResults) -> str:
         for summary, interval in zip(stage.summaries, intervals, strict=True)
     ]
     return _csv([*_key_columns(study), "of", "stage", *_MEAN_COLUMNS], rows)
+
+
+def defects_csv(results: StudyResults) -> str:
+    """One row per class or size of defects and cell: what the section on them shows."""
+    study = results.plan.study
+    rows = [
+        [
+            *_key(study, summary.cell),
+            summary.of,
+            summary.name,
+            len(summary.regions),
+            statistics.fmean(summary.regions),
+            max(summary.largest),
+            *(
+                value
+                for share in (summary.detected, summary.outlined, summary.flagged)
+                for value in ((None, None) if share is None else (share.mean, share.spread))
+            ),
+        ]
+        for summary in results.defects
+    ]
+    shares = (f"{name}{of}" for name in ("found", "outlined", "images") for of in ("", "_sd"))
+    return _csv([*_key_columns(study), "of", "defects", "n", "regions", "area_to", *shares], rows)
 
 
 def _key_columns(study: Study) -> list[str]:

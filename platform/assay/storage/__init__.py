@@ -4,6 +4,7 @@ from assay.storage.lease import Lease
 from assay.storage.progress import Progress
 from assay.storage.record import (
     DamagedRecord,
+    DefectResult,
     Environment,
     Record,
     Result,
@@ -18,6 +19,7 @@ __all__ = [
     "AttemptStart",
     "DamagedFileError",
     "DamagedRecord",
+    "DefectResult",
     "Environment",
     "Lease",
     "Progress",

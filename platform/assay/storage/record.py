@@ -30,6 +30,7 @@ from trainables.metrics.base import ROUNDING
 
 __all__ = [
     "DamagedRecord",
+    "DefectResult",
     "Environment",
     "Record",
     "Result",
@@ -108,6 +109,19 @@ class StageResult(BaseModel, frozen=True, extra="forbid"):
     metrics: dict[str, FiniteFloat] = Field(description="Those that read masks, decided at 0.5.")
 
 
+class DefectResult(BaseModel, frozen=True, extra="forbid"):
+    """Defects of one class or size in known test masks, and how many were found and outlined."""
+
+    of: Literal["all", "class", "size"]
+    name: str = Field(description="`scratch`, `small`; of all `all`.")
+    regions: int = Field(ge=0, description="Connected regions of one class.")
+    detected: int = Field(ge=0, description="Some pixel reaches the pixel threshold.")
+    outlined: int = Field(ge=0, description="IoU at least 0.5.")
+    largest: int = Field(ge=0, description="Area of the largest region, pixels as stored.")
+    images: int | None = Field(default=None, description="Defective images that show the class.")
+    flagged: int | None = Field(default=None, description="Those among them decided defective.")
+
+
 class Result(BaseModel, frozen=True, extra="forbid"):
     """Findings of a trial: the same bytes however often it was interrupted."""
 
@@ -117,6 +131,9 @@ class Result(BaseModel, frozen=True, extra="forbid"):
     )
     validation: dict[str, FiniteFloat] = Field(default_factory=dict)
     stages: tuple[StageResult, ...] = Field(default=(), description="Of a model that shows them, in order.")
+    defects: tuple[DefectResult, ...] = Field(
+        default=(), description="By class and by size; empty in records before this field."
+    )
     thresholds: Thresholds | None = None
     notes: tuple[str, ...] = ()
     epochs: int
@@ -242,6 +259,10 @@ def differences(record: Record, trial: Trial) -> str | None:
 
 def _out_of_range(result: Result) -> Iterator[str]:
     """Say which scores lie outside their metrics' ranges."""
+    for defects in result.defects:
+        if not defects.outlined <= defects.detected <= defects.regions:
+            counts = f"{defects.outlined} outlined, {defects.detected} found, {defects.regions} in all"
+            yield f"the regions of {defects.of} {defects.name} contradict each other ({counts})"
     of_stages = {f"{stage.of} {stage.stage}": stage.metrics for stage in result.stages}
     for part, metrics in {"test": result.metrics, "validation": result.validation, **of_stages}.items():
         for name, value in metrics.items():

@@ -4,7 +4,7 @@
 
     studies/<study>/   study.yaml  plan.parquet  summary.parquet  lease.json
     trials/<id>/       record.json  progress.json  checkpoint…  attempts/<attempt>.json
-                       <attempt>/{curve,predictions,maps}.parquet  <attempt>/model/
+                       <attempt>/{curve,predictions,regions,maps}.parquet  <attempt>/model/
 
 Everything of an attempt goes under a fresh prefix; ``record.json`` is one object, written last, and names
 the files with their hashes: a trial exists or it does not. A record that does not vouch for itself (see

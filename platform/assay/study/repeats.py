@@ -130,10 +130,10 @@ class _DataPlanner:
         """Refuse to answer a question, or to search, by what data without normal images do not define."""
         from trainables.metrics import METRICS, ImageMetric
 
-        asked = {("metrics", "primary"): self.study.metrics.primary}
+        rankings = {("metrics", "primary"): self.study.metrics.primary}
         if self.study.search is not None:
-            asked["search", "objective"] = self.study.search.objective.metric
-        for place, name in asked.items():
+            rankings["search", "objective"] = self.study.search.objective.metric
+        for place, name in rankings.items():
             metric = METRICS.get(name)
             if isinstance(metric, ImageMetric) and metric.needs_normal:
                 message = (

@@ -92,7 +92,7 @@ def tags(record: Record, study: str, cell: str) -> dict[str, str]:
 
 
 def final_points(record: Record) -> list[Point]:
-    """Test and validation metrics, stages, times and memory; as a step, the number of epochs."""
+    """Test and validation metrics, stages, defects, times and memory; as a step, the number of epochs."""
     result, now = record.result, milliseconds(record.ended)
     values: dict[str, float] = {f"seconds/{name}": value for name, value in record.timings.items()}
     if record.environment.peak_memory_mb is not None:
@@ -103,6 +103,13 @@ def final_points(record: Record) -> list[Point]:
         values |= {f"validation/{name}": value for name, value in result.validation.items()}
         for stage in result.stages:
             values |= {f"{stage.of}/{stage.stage}/{name}": value for name, value in stage.metrics.items()}
+        for defects in result.defects:
+            place = "/".join(("test/defects", *((defects.of, defects.name) if defects.of != "all" else ())))
+            if defects.regions:
+                values[f"{place}/found"] = defects.detected / defects.regions
+                values[f"{place}/outlined"] = defects.outlined / defects.regions
+            if defects.images and defects.flagged is not None:
+                values[f"{place}/images"] = defects.flagged / defects.images
         step = result.epochs
     return [Point(_name(name), value, now, step) for name, value in values.items()]
 

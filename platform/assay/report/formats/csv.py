@@ -1,4 +1,4 @@
-"""The numbers of a report for a spreadsheet: cells, and beside them comparisons and stages."""
+"""The numbers of a report for a spreadsheet: cells, and beside them comparisons, stages and defects."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ _SUFFIX = ".csv"
 
 
 def _write_study(results: StudyResults, name: str) -> Files:
-    from assay.report.csv_tables import cells_csv, comparisons_csv, stages_csv
+    from assay.report.csv_tables import cells_csv, comparisons_csv, defects_csv, stages_csv
 
     files = {name: cells_csv(results).encode()}
     if name:
         files[f"{stem(name)}_comparisons{_SUFFIX}"] = comparisons_csv(results).encode()
     if name and results.stages:
         files[f"{stem(name)}_stages{_SUFFIX}"] = stages_csv(results).encode()
+    if name and results.defects:
+        files[f"{stem(name)}_defects{_SUFFIX}"] = defects_csv(results).encode()
     return files
 
 

@@ -35,6 +35,7 @@ _LOG = re.compile(r"log.*\.txt")
 _TRAINED_AGAIN = "`assay run` trains it again"
 _COSTS = {
     "predictions.parquet": "intervals over test items and `assay export`'s check leave the trial out",
+    "regions.parquet": "no list has the trial's defects one by one",
     "maps.parquet": "no picture shows the trial",
     "lineage.parquet": "no picture shows the trial's stages",
     "curve.parquet": "the trial has no learning curve",

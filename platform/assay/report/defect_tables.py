@@ -1,0 +1,119 @@
+"""Sections of a report on classes: defects by class and size, and means over classes.
+
+Rows of one class or size stand together, so that cells are compared where they must be.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+
+from assay.analysis.class_means import class_factor, class_means
+from assay.analysis.defect_scores import DefectSummary, Share
+from assay.analysis.results import StudyResults
+from assay.report.ablation_table import decimals_of, level_columns, level_texts, metric_title
+from assay.report.page.model import NOTHING, Column, Section, TextTable
+
+__all__ = ["class_mean_section", "class_sections", "defect_section"]
+
+_INTRO = (
+    "Connected regions of the test masks: shares of them, mean ± sd over repeats. A region is found where "
+    "some pixel of it reaches the pixel threshold, outlined where its IoU is also at least 0.5, and missed "
+    "where no pixel does. "
+    "Images: of the defective ones that show it, the share decided defective."
+)
+_SIZES = (
+    "Small, medium and large: thirds of the regions of a test part by their area in pixels of the masks as "
+    "stored. `area to`: the largest region."
+)
+_MEAN = "Mean over classes: each class weighs alike, however many regions it has."
+
+
+def class_sections(results: StudyResults) -> Iterator[Section]:
+    """The sections on classes and sizes, as far as the study has any."""
+    for section in (defect_section(results), class_mean_section(results)):
+        if section is not None:
+            yield section
+
+
+def defect_section(results: StudyResults) -> Section | None:
+    """A row for each class or size and each cell; None where no record tells of defects."""
+    summaries = results.defects
+    if not summaries:
+        return None
+    study = results.plan.study
+    columns = (
+        Column("defects", "left"),
+        *level_columns(study),
+        *(
+            Column(title, "right")
+            for title in ("regions", "area to", "found", "outlined", "missed", "images")
+        ),
+    )
+    rows = tuple(
+        (
+            _title(summary),
+            *level_texts(study, summary.cell),
+            _range(summary.regions),
+            NOTHING if not max(summary.largest, default=0) else f"{_range(summary.largest)} px",
+            _share(summary.detected),
+            _share(summary.outlined),
+            _missed(summary.detected),
+            _share(summary.flagged),
+        )
+        for summary in summaries
+    )
+    kinds = {summary.of for summary in summaries}
+    notes = (*([_MEAN] if "mean" in kinds else []), *([_SIZES] if "size" in kinds else []))
+    return Section("Defects by class and size", _INTRO, TextTable(columns, rows), notes)
+
+
+def class_mean_section(results: StudyResults) -> Section | None:
+    """Means over the classes that a factor chooses; None where none does."""
+    means = class_means(results)
+    if not means:
+        return None
+    study, metrics = results.plan.study, results.metrics
+    factor = class_factor(study, results.reported.cells)
+    others = [name for name in study.factors if name != factor]
+    columns = (
+        *(Column(name, "left") for name in others),
+        Column("classes", "left"),
+        *(Column(metric_title(metric), "right") for metric in metrics),
+        Column("n", "right"),
+    )
+    rows: list[tuple[str, ...]] = []
+    for mean in means:
+        count = f"{len(mean.classes)}{' with a published figure' if mean.published else ''}"
+        values = [
+            _mean_spread(mean.means[metric.name], decimals_of(metric, len(mean.means[metric.name])))
+            for metric in metrics
+        ]
+        repeats = str(len(mean.means[metrics[0].name]))
+        rows.append((*(mean.levels[name] for name in others), count, *values, repeats))
+    intro = f"Each level of `{factor}` weighs alike: mean ± sd over the repeats that have all of them."
+    return Section(f"Means over {factor}", intro, TextTable(columns, tuple(rows)))
+
+
+def _title(summary: DefectSummary) -> str:
+    return f"mean over {summary.name} classes" if summary.of == "mean" else summary.name
+
+
+def _range(values: Sequence[int]) -> str:
+    low, high = min(values), max(values)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _share(share: Share | None) -> str:
+    return NOTHING if share is None else _mean_spread(share.values)
+
+
+def _missed(found: Share | None) -> str:
+    return NOTHING if found is None else _mean_spread([1 - value for value in found.values])
+
+
+def _mean_spread(values: Sequence[float], decimals: int = 3) -> str:
+    if not values:
+        return NOTHING
+    mean = f"{statistics.fmean(values):.{decimals}f}"
+    return mean if len(values) < 2 else f"{mean} ± {statistics.stdev(values):.{decimals}f}"
