@@ -46,6 +46,7 @@ from trainables.metrics import (
     truth_at,
 )
 from trainables.metrics.histogram import BinnedPixelScores, bin_scores
+from trainables.metrics.inputs import SINGLE_VIEWS
 from trainables.metrics.regions import REGIONS_SCHEMA, DefectScore, defect_scores, regions_of
 from trainables.pseudo_labels import PseudoLabels
 from trainables.scorer import ImageScorer, ModelScorer, Scores, TiledScorer
@@ -139,9 +140,9 @@ class _Pass:
             self.regions += regions_of(sample, heatmap, images.masks[sample], names, threshold)
 
     def metrics(self, thresholds: ChosenThresholds) -> dict[str, float | Undefined]:
-        return image_metrics(self.images.labels, self.scores, thresholds.image) | self.pixels.metrics(
-            thresholds.pixel
-        )
+        images = self.images
+        of_images = image_metrics(images.labels, self.scores, thresholds.image, images.items)
+        return of_images | self.pixels.metrics(thresholds.pixel)
 
 
 class _Batch(NamedTuple):
@@ -398,7 +399,7 @@ def _omissions(test: _Pass, metrics: dict[str, float | Undefined]) -> list[str]:
     """One footnote per reason why something is missing on test."""
     missing: dict[str, list[str]] = {}
     for name, value in metrics.items():
-        if isinstance(value, Undefined):
+        if isinstance(value, Undefined) and value is not SINGLE_VIEWS:  # as of most data
             missing.setdefault(value.reason, []).append(METRICS[name].title)
     notes = [f"{', '.join(titles)} undefined on test: {reason}" for reason, titles in missing.items()]
     if test.left_out and test.pixels.has_defects:

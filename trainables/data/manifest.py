@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from trainables.data.findings import Finding
 from trainables.data.inspection import ImageRow, inspect
+from trainables.data.items import items_of
 from trainables.data.mask_statistics import MaskStatistics
 from trainables.data.readers import READERS, Listing, PublishedSets, Reader
 from trainables.data.sources import DataFolders
@@ -151,6 +152,21 @@ def open_manifest(spec: DataSpec, root: Path | None, cache: Path) -> Manifest:
     )
 
 
+def _with_items(listing: Listing, pattern: str | None) -> Listing:
+    """``listing`` with the items that a pattern makes of file names."""
+    if pattern is None:
+        return listing
+    grouped = [entry for entry in listing.entries if entry.group not in (entry.sample, entry.image)]
+    if grouped:
+        raise InputError(
+            f"data.item: the data say themselves which item an image shows, found {grouped[0].group} for "
+            f"{grouped[0].image}. Leave data.item out, or empty the column group."
+        )
+    items = items_of(pattern, [entry.image for entry in listing.entries])
+    entries = zip(listing.entries, items, strict=True)
+    return replace(listing, entries=tuple(replace(entry, group=item) for entry, item in entries))
+
+
 def list_images(spec: DataSpec, root: Path | None, cache: Path) -> tuple[Reader, Listing]:
     """The reader that ``spec`` names, and the images it lists: only the classes that are asked for.
 
@@ -158,7 +174,7 @@ def list_images(spec: DataSpec, root: Path | None, cache: Path) -> tuple[Reader,
         InputError: If the reader or a class is unknown, or the data set is not there.
     """
     reader = READERS.find(spec.reader)
-    listing = reader.read(spec, DataFolders(root, cache))
+    listing = _with_items(reader.read(spec, DataFolders(root, cache)), spec.item)
     if not listing.entries and listing.classes is None:
         raise InputError(f"{listing.root}: no images for reader {reader.name}. Check data.path and --data.")
     if spec.classes is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     Field,
@@ -12,6 +13,8 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+
+from trainables.data.items import check_pattern
 
 __all__ = ["DataSpec", "HoldOut", "MaskDetail", "Supervision", "Tiles"]
 
@@ -93,7 +96,7 @@ def _none_as_word(value: Any) -> Any:
     return None if value == "none" else value
 
 
-_LATER: dict[str, Any] = {"tiles": None}  # settings that stored plans and searches do not have
+_LATER: dict[str, Any] = {"tiles": None, "item": None}  # settings that stored plans and searches do not have
 
 
 class DataSpec(BaseModel, frozen=True, extra="forbid"):
@@ -137,6 +140,11 @@ class DataSpec(BaseModel, frozen=True, extra="forbid"):
         description="Cut large images into overlapping tiles, `{height: 512, width: 512, overlap: 64}` in "
         "pixels as stored; default: an image is shown to the network whole.",
     )
+    item: Annotated[str, AfterValidator(check_pattern)] | None = Field(
+        None,
+        description="Pattern of file names that says which part an image shows, such as `{part}_{view}`; "
+        "default: as the reader says, mostly every image by itself.",
+    )
     options: dict[str, Any] = Field(default_factory=dict, description="Further settings of the reader.")
 
     @model_serializer(mode="wrap")
@@ -151,6 +159,11 @@ class DataSpec(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(
                 "`positives` draws images, and `masks: published` names them: leave one of the two out, "
                 f"found positives: {self.positives}"
+            )
+        if self.item is not None and self.masks == "published":
+            raise ValueError(
+                "`item` makes items of file names, and `masks: published` lists the makers' items: leave one "
+                f"of the two out, found item: {self.item}"
             )
         return self
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from trainables.data.formats import BrokenImageError
 from trainables.data.inspection import ImageRow
+from trainables.data.items import propose_pattern
 from trainables.data.manifest import Manifest, list_images, open_manifest
 from trainables.data.mask_statistics import FEW_VALUES, stored_values
 from trainables.data.readers import READERS
@@ -62,6 +63,12 @@ class Survey:
         return sum(not row.label for row in self.manifest.rows)
 
     @property
+    def items(self) -> str:
+        """Number of parts and of images of each; "" where every image is an item of its own."""
+        items = len({row.group for row in self.manifest.rows})
+        return f"{items} parts with {len(self.manifest.rows) // items} images each" if self.spec.item else ""
+
+    @property
     def defective(self) -> int:
         """Number of defective images."""
         return sum(row.label for row in self.manifest.rows)
@@ -80,7 +87,7 @@ def survey_images(folder: Path, cache: Path) -> Survey:
     """
     if not folder.is_dir():
         raise InputError(f"--images names a folder of images, found none at {folder}. Check the path.")
-    spec = _find_layout(folder, cache)
+    spec = _with_items(_find_layout(folder, cache), folder, cache)
     manifest = open_manifest(spec, folder, cache)
     for what, rows in (("defective", _rows(manifest, True)), ("normal", _rows(manifest, False))):
         if len(rows) < _LEAST:
@@ -164,6 +171,16 @@ def _reads(reader: str, folder: Path, cache: Path) -> bool:
 def _spec(reader: str, path: str | None, options: Mapping[str, Any] | None = None) -> DataSpec:
     settings = {"reader": reader, "path": path, "splits": "per_seed", "options": options or {}}
     return DataSpec.model_validate(settings)
+
+
+def _with_items(spec: DataSpec, folder: Path, cache: Path) -> DataSpec:
+    """``spec`` with the pattern of several images of one part, where the names show it."""
+    reader, listing = list_images(spec, folder, cache)
+    known = reader.recognised or any(
+        entry.group not in (entry.sample, entry.image) for entry in listing.entries
+    )
+    pattern = None if known else propose_pattern(entry.image for entry in listing.entries)
+    return spec.model_copy(update={"item": pattern})
 
 
 def _find_table(folder: Path) -> str | None:

@@ -34,6 +34,7 @@ __all__ = [
     "ImageMetric",
     "Metric",
     "ProxyMetric",
+    "of_parts",
 ]
 
 ROUNDING = 1e-9  # by so much a sum of shares may exceed 1
@@ -115,7 +116,8 @@ class ImageMetric(Metric):
     @cached_property
     def needs_normal(self) -> bool:
         """True where it is undefined for defective images alone, however they are scored."""
-        defective = ImageScores(np.ones(2, np.bool_), np.array([0.25, 0.75]), 0.5)
+        scores = np.array([0.25, 0.75, 0.75])
+        defective = ImageScores(np.ones(3, np.bool_), scores, 0.5, items=("a", "a", "b"))
         return isinstance(self.value(defective), Undefined)
 
     def value(self, scores: ImageScores) -> float | Undefined:
@@ -177,6 +179,23 @@ class ProxyMetric(Metric):
     @property
     def reads(self) -> Literal["labels", "masks"]:
         return "labels"
+
+
+def of_parts(metric: Metric, *, name: str, title: str, description: str) -> ImageMetric:
+    """A metric of images as one of parts: of items that were photographed more than once."""
+    assert isinstance(metric, ImageMetric), "labels and scores of parts are all there is"
+
+    def compute(images: ImageScores) -> float | Undefined:
+        parts = images.parts
+        value = parts if isinstance(parts, Undefined) else metric.compute(parts)
+        if isinstance(value, Undefined) and value is not parts:
+            return Undefined(value.reason.replace("image", "part"))
+        return value
+
+    unit = "parts" if metric.unit == "images" else metric.unit
+    return ImageMetric(
+        name=name, title=title, description=description, unit=unit, better=metric.better, compute=compute
+    )
 
 
 METRICS: Registry[Metric] = Registry(

@@ -14,10 +14,16 @@ __all__ = ["best_f1_threshold", "f1_by_score", "image_metrics", "threshold_betwe
 
 
 def image_metrics(
-    labels: NDArray[np.bool_], scores: NDArray[np.floating[Any]], threshold: float
+    labels: NDArray[np.bool_],
+    scores: NDArray[np.floating[Any]],
+    threshold: float,
+    items: tuple[str, ...] = (),
 ) -> dict[str, float | Undefined]:
-    """All metrics that read labels only; an image is decided defective when its score ≥ ``threshold``."""
-    images = ImageScores(labels, scores, threshold)
+    """All metrics that read labels only; an image is decided defective when its score ≥ ``threshold``.
+
+    Those of parts need ``items``, the physical item of each image.
+    """
+    images = ImageScores(labels, scores, threshold, items)
     return {m.name: m.value(images) for m in METRICS.values() if isinstance(m, ImageMetric)}
 
 

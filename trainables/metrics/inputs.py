@@ -13,7 +13,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Erasure", "ImageScores", "MapAndTruth", "PixelCounts", "PixelCurve", "Undefined", "missing_class"]
+__all__ = [
+    "SINGLE_VIEWS",
+    "Erasure",
+    "ImageScores",
+    "MapAndTruth",
+    "PixelCounts",
+    "PixelCurve",
+    "Undefined",
+    "missing_class",
+]
 
 
 @dataclass(frozen=True)
@@ -21,6 +30,9 @@ class Undefined:
     """A metric (or threshold) that the data at hand do not define, and why."""
 
     reason: str
+
+
+SINGLE_VIEWS = Undefined("every item has one image")  # of metrics of parts
 
 
 def missing_class(labels: NDArray[np.bool_]) -> Undefined | None:
@@ -37,6 +49,18 @@ class ImageScores:
     labels: NDArray[np.bool_]  # True: defective
     scores: NDArray[np.floating[Any]]  # in [0, 1]
     threshold: float
+    items: tuple[str, ...] = ()  # physical item of each image; (): unknown
+
+    @cached_property
+    def parts(self) -> ImageScores | Undefined:
+        """Items as if they were images: defective where any of its images is, with the highest score."""
+        names, of_image = np.unique(self.items, return_inverse=True)
+        if len(names) == len(self.items):
+            return SINGLE_VIEWS
+        labels = np.bincount(of_image, weights=self.labels) > 0
+        scores = np.full(len(names), -np.inf)
+        np.maximum.at(scores, of_image, self.scores)
+        return ImageScores(labels, scores, self.threshold)
 
     @cached_property
     def missing(self) -> Undefined | None:

@@ -67,6 +67,11 @@ def _write_study(images: Path, output: Path | None, cache: Path) -> None:
     _write(path, text)
     counts = f"{survey.normal} normal and {survey.defective} defective images, {survey.with_mask} with a mask"
     typer.echo(f"{path}: {counts}")
+    if survey.items:
+        typer.echo(
+            f"items: {survey.items} ({survey.spec.item}, by the files' names): no part is trained on and "
+            f"tested. If each image is a part of its own, take `item` out of {path}"
+        )
     for finding in survey.manifest.findings:
         typer.echo(f"warning: {finding.text}")
     typer.echo("next:")

@@ -15,7 +15,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import NamedTuple
 
-from trainables.data.spec import DataSpec, Supervision
+from trainables.data.spec import Supervision
 from trainables.data.splits import make_split
 from trainables.data.survey import Survey
 from trainables.errors import InputError
@@ -130,7 +130,7 @@ question: How well are the defects found?
 trainable: segdec                    # SegDecNet with mixed supervision
 
 data:
-{_data_block(survey.spec)}
+{_data_block(survey)}
   splits: per_seed                   # every seed divides the images anew; an image is never in two parts
   test: {{share: 0.3, by: item}}       # reports
   validation: {{share: 0.2, by: item}} # of the rest; chooses thresholds
@@ -202,7 +202,8 @@ def _question(supervision: str, known: int) -> str:
 """
 
 
-def _data_block(spec: DataSpec) -> str:
+def _data_block(survey: Survey) -> str:
+    spec = survey.spec
     lines = [f"  reader: {spec.reader}"]
     if spec.path is not None:
         lines.append(f"  path: {json.dumps(spec.path, ensure_ascii=False)}")
@@ -211,6 +212,11 @@ def _data_block(spec: DataSpec) -> str:
             f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in spec.options.items()
         )
         lines.append(f"  options: {{{options}}}")
+    if spec.item is not None:
+        lines.append(
+            f"  item: {json.dumps(spec.item, ensure_ascii=False):<29}# {survey.items}, by their names. "
+            "Leave out if each is a part of its own"
+        )
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""What was drawn on an image: polygons and runs of pixels, and masks made of them.
+"""Shapes that were drawn on an image, polygons and runs of pixels, and masks made of them.
 
 A pixel is the unit square from its column and row on, and belongs to a polygon that holds its centre. So a
 mask becomes outlines and the same mask again (:func:`outlines`, :func:`rasterise`).
@@ -197,7 +197,7 @@ def ellipse(x: float, y: float, radius_x: float, radius_y: float, degrees: float
 
 
 def first_fault(error: ValidationError) -> str:
-    """Where a file of annotations is not as expected, and how."""
+    """The place where a file of annotations is not as expected, and what stands there."""
     fault = error.errors()[0]
     place = ".".join(map(str, fault["loc"])) or "the file"
     return f"{place}: {fault['msg']}, found {str(fault['input'])[:60]!r}"

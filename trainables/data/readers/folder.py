@@ -7,8 +7,7 @@ root. Other names of the three folders, and a suffix of masks' names, are option
 ``{good: ok, defect: ng, masks: ground_truth, mask_suffix: _mask}``.
 
 Rules: the folder is the label; a defective image without a mask has an image label only. Every image is
-taken for an item of its own: when one part was photographed several times, use reader table and its
-column ``group``.
+taken for an item of its own: when one part was photographed several times, use ``data.item``.
 """
 
 from __future__ import annotations

@@ -1,0 +1,99 @@
+"""Parts with several views."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.data.cases.case import Case
+from tests.data.made_images import dot, noise, write
+
+__all__ = ["CASES"]
+
+_VIEWS = ("back", "front", "left", "right")
+FOLDER = {"reader": "folder", "item": "{part}_{view}"}
+
+
+def _views(root: Path, separator: str = "_") -> None:
+    """Twelve parts with four views; of every third the first view is bad."""
+    for number in range(12):
+        for at, view in enumerate(_VIEWS):
+            bad = number % 3 == 0 and at == 0
+            name = f"p{number:02}{separator}{view}"
+            write(root / ("defect" if bad else "good") / f"{name}.png", noise(10 * number + at))
+            if bad:
+                write(root / "masks" / f"{name}.png", dot())
+
+
+def _with_another_name(root: Path) -> None:
+    _views(root)
+    write(root / "good" / "overview.png", noise(999))
+
+
+def _divided(root: Path) -> None:
+    for part, first in (("train", 0), ("test", 6)):
+        for number in range(first, first + 7):
+            for kind in ("good", "defect"):
+                view = f"p{number}_{part}_{kind}.png"
+                write(
+                    root / part / kind / view, noise(100 * number + (part == "test") + 2 * (kind == "good"))
+                )
+
+
+def _grouped_table(root: Path) -> None:
+    rows = [f"p{number}_{view}.png,{int(number < 4)},p{number}" for number in range(8) for view in _VIEWS]
+    for at, row in enumerate(rows):
+        write(root / row.partition(",")[0], noise(at))
+    (root / "parts.csv").write_text("\n".join(["image,label,group", *rows]))
+
+
+CASES = (
+    Case(
+        'four views of each part, `item: "{part}_{view}"`',
+        _views,
+        FOLDER,
+        "read",
+        ("48 images of 12 items: 4 defective (4 with mask), 44 normal",),
+    ),
+    Case(
+        "four views of each part, by `assay init`",
+        _views,
+        None,
+        "read",
+        ("12 parts with 4 images each, by their names", 'item: "{part}_{view}"'),
+    ),
+    Case(
+        "views after a hyphen, by `assay init`",
+        lambda root: _views(root, "-"),
+        None,
+        "read",
+        ('item: "{part}-{view}"',),
+    ),
+    Case(
+        "one image whose name is not of the pattern",
+        _with_another_name,
+        FOLDER,
+        "refused",
+        ("found 1 of 49 that it does not match: good/overview.png",),
+    ),
+    Case(
+        "views of a part in both published parts",
+        _divided,
+        {**FOLDER, "item": "{part}_{split}_{view}", "splits": "published"},
+        "refused",
+        ("item p6 is divided between published parts",),
+    ),
+    Case(
+        "a pattern beside a column `group`",
+        _grouped_table,
+        {"reader": "table", "path": "parts.csv", "item": "{part}_{view}"},
+        "refused",
+        ("data.item: the data say themselves which item an image shows, found p0 for p0_back.png",),
+    ),
+    Case(
+        "views of a part by the column `group`",
+        _grouped_table,
+        {"reader": "table", "path": "parts.csv"},
+        "warned",
+        ("32 images of 8 items",),
+    ),
+)
