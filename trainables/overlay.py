@@ -55,7 +55,7 @@ def overlay(
         (heatmap >= threshold).astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST
     )
     edge = (decided > 0) & (cv2.erode(decided, _square(3)) == 0)
-    kind = (decided + edge).astype(np.intp)  # 0: photo, 1: filled, 2: edge
+    kind = decided + edge  # 0: photo, 1: filled, 2: edge
     # Few pixels are coloured: the rest goes through OpenCV as bytes, five times as fast as floats of all.
     canvas = cv2.cvtColor(cv2.LUT(grey, _SHADES[0, :, 0].astype(np.uint8)), cv2.COLOR_GRAY2BGR)
     coloured = kind > 0

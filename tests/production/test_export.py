@@ -35,7 +35,7 @@ from trainables.errors import InputError
 Train = Callable[[str], Trained]
 Export = Callable[[str, str], Exported]
 
-METHODS = ["segdec", "classifier", "unet", "f_anogan", "students", "toy"]
+METHODS = ["segdec", "classifier", "unet", "unet_in_tiles", "f_anogan", "students", "toy"]
 
 
 def noise(count: int, height: int, width: int, channels: int) -> NDArray[np.uint8]:
@@ -152,6 +152,16 @@ def test_onnx_carries_its_card(trained: Train, exported: Export) -> None:
     assert (card.trial, card.study, card.image_size, card.channels) == (record.id, "segdec", (64, 128), 1)
     assert card.thresholds.model_dump() == record.result.thresholds.model_dump()
     assert card.versions["torch"] == record.environment.versions["torch"]
+
+
+def test_onnx_sees_a_tile_and_says_so(trained: Train, exported: Export) -> None:
+    readme = (exported("unet_in_tiles", "onnx").folder / "README.md").read_text()
+    assert "The graph sees one tile" in readme
+    assert "tiles of 32 × 40 pixels that\nshare 8" in readme
+    assert "tile" not in (exported("unet", "onnx").folder / "README.md").read_text()
+    tiles = card_of(trained("unet_in_tiles").record).tiles
+    assert tiles is not None
+    assert (tiles.height, tiles.width, tiles.overlap) == (32, 40, 8)
 
 
 def test_an_mlflow_model_holds_no_pickle(exported: Export) -> None:

@@ -54,7 +54,7 @@ def surface(seed: int = 0, size: tuple[int, int] = (50, 70)) -> np.ndarray[Any, 
     return np.random.default_rng(seed).integers(40, 200, size, np.uint8)
 
 
-@pytest.mark.parametrize("name", ["segdec", "unet"])
+@pytest.mark.parametrize("name", ["segdec", "unet", "unet_in_tiles"])
 def test_scores_are_those_of_the_evaluation(
     name: str, trained: Train, cache_root: Path, tmp_path: Path
 ) -> None:

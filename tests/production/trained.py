@@ -25,7 +25,7 @@ data:
   reader: synthetic
   splits: per_seed
   options: {{images: 40, positives: 16, items: 20, size: [64, 96]}}
-supervision: {supervision}
+{tiles}supervision: {supervision}
 config: {config}
 repeats: {{seeds: [0]}}
 metrics: {{primary: image_ap, report: [fp, fn]}}
@@ -57,6 +57,7 @@ STUDIES = {
         "descriptor_width: 3, dense_stride: 2, teacher_steps: 4, teacher_batch: 6, students: 2, "
         "student_batch: 3, student_max_steps: 4}",
     ),
+    "unet_in_tiles": ("supervised", f"{{image_size: [32, 40], model: unet, {_SUPERVISED}}}"),
     "toy": ("toy", "{image_size: [32, 40]}"),
     "chaotic_toy": ("toy", "{image_size: [32, 40], x: 0.9}"),  # its noise is no continuous function
 }
@@ -70,7 +71,8 @@ def train(name: str, store: Store, cache: Path) -> Record:
         return open_manifest(spec, None, cache)
 
     supervision = "none" if trainable == "unsupervised" else "full"
-    text = _STUDY.format(name=name, trainable=trainable, supervision=supervision, config=config)
+    tiles = "  tiles: {height: 32, width: 40, overlap: 8}\n" if name.endswith("_in_tiles") else ""
+    text = _STUDY.format(name=name, trainable=trainable, supervision=supervision, config=config, tiles=tiles)
     plan = plan_study(parse_study(text, f"{name}.yaml"), opener, "cpu")
     store.write_bytes(f"studies/{name}/study.yaml", text.encode())
     store.write_table(f"studies/{name}/plan.parquet", plan.to_table())

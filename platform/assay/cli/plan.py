@@ -223,6 +223,7 @@ def _summary(planned: Plan, records: Mapping[str, Record]) -> list[str]:
     return [
         *(
             f"data: {m.reader}, {m.images} images, {m.defective} defective"
+            + (f", in {counted(m.tiles, 'tile')}" if m.tiles else "")
             for m in planned.manifests.values()
         ),
         f"{trials} = {'at most ' if planned.pending_points else ''}{counted(total, 'trial')}; "

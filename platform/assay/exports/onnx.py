@@ -63,6 +63,14 @@ Scaling to [0, 1], normalisation and both thresholds are inside the graph. The c
 too, as JSON under the key `assay`."""
 
 
+_TILES = """
+
+**The graph sees one tile.** Large images were cut into tiles of {tiles.height} × {tiles.width} pixels that
+share {tiles.overlap}, and `photo` above is a tile. An image's score is the greatest of its tiles. Of their
+heatmaps each loses half of what it shares with a neighbour (`trainables/data/tiles.py`). The format `mlflow`
+does all of this."""
+
+
 class _Graph(nn.Module):
     """The graph that is traced: bytes in, decisions out."""
 
@@ -137,5 +145,5 @@ EXPORT = ExportFormat(
     name="onnx",
     write=lambda source, model, folder: write_onnx(model, folder / _FILE),
     load=lambda folder: load_onnx(folder / _FILE),
-    usage=lambda card: format_usage(_USAGE, card),
+    usage=lambda card: format_usage(_USAGE, card) + (_TILES.format(tiles=card.tiles) if card.tiles else ""),
 )

@@ -13,7 +13,7 @@ from assay.storage import Record, Store
 from assay.study import Trial
 from trainables.data import READERS, make_split, open_manifest
 from trainables.data.formats import BrokenImageError
-from trainables.data.sources import decode_image, read_bytes
+from trainables.data.sources import decode_image, read_bytes, resize_image
 from trainables.deployed import Decision, DeployedModel
 from trainables.errors import InputError
 from trainables.heatmaps import read_probe
@@ -80,16 +80,19 @@ def _test_photos(store: Store, record: Record, data: Path | None, cache: Path) -
     scores: dict[str, float] = {}
     if table is not None:
         scores = dict(zip(table["sample"].to_pylist(), table["score"].to_pylist(), strict=True))
-    channels = trial.config["channels"]
+    channels, tiles = trial.config["channels"], trial.data.tiles
 
     def photos() -> Iterator[NDArray[np.uint8]]:
         for sample in chosen:
             row = manifest.by_sample[sample]
             try:
-                yield decode_image(read_bytes(manifest.root, row.image), channels)
+                photo = decode_image(read_bytes(manifest.root, row.image), channels)
             except BrokenImageError as error:
                 raise InputError(f"{row.image}: {error}. Unpack or copy it again.") from error
+            yield photo if tiles is None else resize_image(photo, (tiles.height, tiles.width))
 
+    if tiles is not None:
+        return CheckPhotos(f"of {len(test)} test images, each shrunken to a tile", photos)
     known = all(sample in scores for sample in chosen)
     return CheckPhotos(
         f"of {len(test)} test images", photos, tuple(scores[sample] for sample in chosen) if known else ()
@@ -98,7 +101,8 @@ def _test_photos(store: Store, record: Record, data: Path | None, cache: Path) -
 
 def _kept_photos(store: Store, record: Record) -> CheckPhotos:
     """The small photos of test images that the trial kept with its heatmaps."""
-    channels = record.trial["config"]["channels"]
+    trial = Trial.model_validate(record.trial)
+    channels, tiles = trial.config["channels"], trial.data.tiles
     table = store.read_part(record, "maps.parquet")
     if table is None or not table.num_rows:
         raise InputError(
@@ -109,7 +113,8 @@ def _kept_photos(store: Store, record: Record) -> CheckPhotos:
     def photos() -> Iterator[NDArray[np.uint8]]:
         for row in table.to_pylist():
             image = read_probe(row).image
-            yield image if channels == 3 else image[:, :, :1]
+            photo = image if channels == 3 else image[:, :, :1]
+            yield photo if tiles is None else resize_image(photo, (tiles.height, tiles.width))
 
     return CheckPhotos("small photos that the trial kept", photos)
 

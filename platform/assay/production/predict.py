@@ -32,6 +32,7 @@ __all__ = ["Pictures", "PredictionProgress", "predict"]
 BATCH = 16  # images in one prediction, as in the evaluation
 _AHEAD = 4 * BATCH  # images in flight at most: read, scored or being written
 _MEMORY = 512 << 20  # bytes of decoded pixels in flight
+_IN_TILES = 8  # times the bytes of a photo in tiles: its heatmap, its mask and what is drawn
 _THREADS = min(4, os.cpu_count() or 1)  # that read, and as many that write
 
 
@@ -54,7 +55,7 @@ class PredictionProgress(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """A photo that was read: its pixels at the network's size, or why there are none."""
+    """A photo that was read: its pixels at the network's size or scale, or why there are none."""
 
     photo: Photo
     small: NDArray[np.uint8] | None
@@ -116,7 +117,7 @@ class _Pipeline:
                     seen = self._reads.popleft().result()
                     self._largest = max(self._largest, seen.bytes)
                     self._batch.append(seen)
-                if len(self._batch) == BATCH or not self._reads:
+                if len(self._batch) == (1 if self._model.card.tiles else BATCH) or not self._reads:
                     self._decide_batch()
                 self._collect()
         return self._progress
@@ -140,9 +141,10 @@ class _Pipeline:
 
     def _room(self) -> int:
         """Photos in flight at most: few until the first sizes are known."""
+        in_tiles = self._model.card.tiles is not None
         if not self._largest:
-            return _THREADS
-        return max(1, min(_AHEAD, _MEMORY // self._largest))
+            return 1 if in_tiles else _THREADS
+        return max(1, min(_AHEAD, _MEMORY // (self._largest * (_IN_TILES if in_tiles else 1))))
 
     def _read(self, photo: Photo) -> _Seen:
         try:

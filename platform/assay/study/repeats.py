@@ -33,6 +33,7 @@ class ManifestSummary(BaseModel):
     defective: int
     with_mask: int
     folds: tuple[int, ...]
+    tiles: int = 0  # that its images are cut into; 0: none is cut
 
 
 class Repeat(NamedTuple):
@@ -109,8 +110,13 @@ class _DataPlanner:
             self.problems.append(StudyProblem(cell.place("data"), str(error)))
             return None
         from trainables.data.splits import split_warnings
+        from trainables.data.tiles import TileShape
 
-        table = manifest.table
+        table, before = manifest.table, self.result.manifests.get(manifest.hash)
+        tiles = before.tiles if before is not None else 0
+        if cell.data.tiles is not None:
+            shape = TileShape(cell.data.tiles, *cell.config.image_size)
+            tiles = sum(shape.count(row.height, row.width) for row in manifest.rows)
         defective = sum(table["label"].to_pylist())
         if defective == table.num_rows:
             self._refuse_rankings(table.num_rows)
@@ -121,6 +127,7 @@ class _DataPlanner:
             defective=defective,
             with_mask=table.num_rows - table["mask"].null_count,
             folds=tuple(manifest.folds),
+            tiles=tiles,
         )
         warnings = split_warnings(manifest, cell.data)
         self.result.warnings += [text for text in warnings if text not in self.result.warnings]

@@ -70,7 +70,7 @@ def _write(source: Path, model: DeployedModel, folder: Path) -> None:
         return TensorSpec(np.dtype(kind), shape, name)
 
     card = model.card
-    grey, (height, width) = card.channels == 1, card.image_size
+    grey, (height, width) = card.channels == 1, (-1, -1) if card.tiles else card.image_size
     inputs: list[ColSpec | TensorSpec] = [tensor(np.uint8, (-1, -1, -1) if grey else (-1, -1, -1, 3))]
     outputs: list[ColSpec | TensorSpec] = [
         tensor(np.float64, (-1,), "score"),
