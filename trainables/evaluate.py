@@ -316,6 +316,9 @@ def _evaluate_images(
             images_pass.scores[i], images_pass.maxima[i] = score, heatmap.max()
             if truth is not None:
                 images_pass.with_truth.append(i)
+                if images.ids[i] in images.ignored:
+                    other = truth_at(images.ignored[images.ids[i]], *truth.shape)
+                    heatmap[other & ~truth] = 0  # no false alarm, and not found either
                 images_pass.pixels.add(heatmap, truth)
                 if threshold is not None:
                     images_pass.add_regions(i, heatmap, threshold)

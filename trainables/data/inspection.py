@@ -112,6 +112,7 @@ def _fingerprint(listing: Listing) -> str:
     if listing.indices is not None:
         digest.update(json.dumps(sorted(listing.indices.names.items())).encode())
         digest.update(json.dumps(listing.indices.kept).encode())
+        digest.update(b"normal" if listing.indices.others == "normal" else b"")
     masks = listing.mask_root or listing.root
     for entry in listing.entries:
         state = [_state(listing.root / entry.image)]
@@ -161,8 +162,10 @@ def _inspect_entry(listing: Listing, entry: Entry) -> _Seen:
         label, mask_hash, state, defect_class, masks = _inspect_mask(listing, entry, (height, width))
     except _MaskFaultError as fault:
         return _Seen(faults=(*faults, str(fault)))
-    if label and _is_left_out(listing, defect_class):
-        return _Seen()
+    if label and listing.indices is not None and _shows_others_alone(listing.indices, defect_class):
+        if listing.indices.others != "normal":
+            return _Seen()
+        label, mask_hash, state, masks = False, None, "known", ()
     if faults:
         return _Seen(faults=tuple(faults), masks=masks)
     row = ImageRow(
@@ -186,10 +189,9 @@ class _MaskFaultError(ValueError):
     """A mask that contradicts its image; the text is the fault."""
 
 
-def _is_left_out(listing: Listing, defect_class: str | None) -> bool:
+def _shows_others_alone(indices: ClassIndices, defect_class: str | None) -> bool:
     """True where a defective image shows only classes that the study does not ask for."""
-    indices = listing.indices
-    if indices is None or len(indices.kept) == len(indices.names):
+    if len(indices.kept) == len(indices.names):
         return False
     kept = {indices.names[value] for value in indices.kept}
     return defect_class is None or kept.isdisjoint(defect_class.split("+"))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +61,14 @@ def load_evaluation(
     validation = None
     if split.validation:
         validation = parts.whole(split.validation, _validation_masks(split, supervision), split.mask_detail)
-    return EvaluationData(validation, parts.whole(split.test, split.test))
+    test = parts.whole(split.test, split.test)
+    if manifest.indices is None:
+        return EvaluationData(validation, test)
+    masks = parts.held(_Masks(manifest, split.test, "fine", by_class=True))
+    ignored = parts.held(_Masks(manifest, split.test, "fine", manifest.ignored)) if manifest.ignored else {}
+    return EvaluationData(
+        validation, replace(test, masks=masks, mask_classes=manifest.classes, ignored=ignored)
+    )
 
 
 def load_truth(manifest: Manifest, split: Split, images: ImageSource) -> ImageSet:
@@ -92,23 +99,24 @@ class _Parts:
         """Images, those that are cut into tiles put together again."""
         rows = [self.manifest.by_sample[sample] for sample in samples]
         images: ImageSource = _Images(self.images, samples)
-        masks: Mapping[str, NDArray[np.uint8]] = _Masks(self.manifest, allowed, detail)
         shape = None
-        if self.split.tiles is None:
-            masks = dict(masks.items())
-        elif rows:
+        if self.split.tiles is not None and rows:
             shape = self._shape(self.split.tiles, rows[0])
             images = _Joined(self.images, {row.sample: row for row in rows}, shape)
         return ImageSet(
             ids=samples,
             labels=np.array([row.label for row in rows], dtype=np.bool_),
             images=images,
-            masks=masks,
+            masks=self.held(_Masks(self.manifest, allowed, detail)),
             items=tuple(row.group for row in rows),
             classes=tuple(row.defect_class for row in rows),
             sizes=np.array([(row.height, row.width) for row in rows], dtype=np.int64).reshape(-1, 2),
             tiles=shape,
         )
+
+    def held(self, masks: Mapping[str, NDArray[np.uint8]]) -> Mapping[str, NDArray[np.uint8]]:
+        """Masks in memory; those of images in tiles are read when they are asked for."""
+        return dict(masks.items()) if self.split.tiles is None else masks
 
     def cut(self, samples: tuple[str, ...], allowed: Iterable[str], detail: MaskDetail = "fine") -> ImageSet:
         """The tiles of images, each with a label of its own."""
@@ -172,17 +180,43 @@ class _Joined:
 
 
 class _Masks(Mapping[str, NDArray[np.uint8]]):
-    """Masks by sample id, read when asked for: those of large images would not fit into memory together."""
+    """Masks by sample id, read when asked for: those of large images would not fit into memory together.
 
-    def __init__(self, manifest: Manifest, samples: Iterable[str], detail: MaskDetail) -> None:
+    Args:
+        manifest: Of the data set.
+        samples: Whose masks; an image without one is left out.
+        detail: How finely they are drawn.
+        values: Class indices that are 1; None: those of the manifest, without the masks in which a class is
+            ignored: what is no defect in them may be one.
+        by_class: The first class is 1, the second 2, …, and no mask is left out.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        samples: Iterable[str],
+        detail: MaskDetail,
+        values: tuple[int, ...] | None = None,
+        *,
+        by_class: bool = False,
+    ) -> None:
         rows = (manifest.by_sample[sample] for sample in samples)
         self._paths = {row.sample: row.mask for row in rows if row.mask is not None}
         self._manifest = manifest
         self._detail: MaskDetail = detail
+        self._values = values or manifest.indices
+        self._by_class = by_class
+        if manifest.ignored and values is None and not by_class:
+            known = _Masks(manifest, self._paths, "fine", manifest.ignored)
+            self._paths = {sample: path for sample, path in self._paths.items() if not known[sample].any()}
 
     def __getitem__(self, sample_id: str, /) -> NDArray[np.uint8]:
         row, path = self._manifest.by_sample[sample_id], self._paths[sample_id]
-        return _read_mask(self._manifest, row, path, self._detail)
+        if not self._by_class or self._values is None:
+            return _read_mask(self._manifest, row, path, self._detail, self._values)
+        classes = [_read_mask(self._manifest, row, path, "fine", (value,)) for value in self._values]
+        numbered = sum((mask * np.uint8(number) for number, mask in enumerate(classes, 1)), 0 * classes[0])
+        return _frozen(numbered)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._paths)
@@ -191,12 +225,14 @@ class _Masks(Mapping[str, NDArray[np.uint8]]):
         return len(self._paths)
 
 
-def _read_mask(manifest: Manifest, row: ImageRow, path: str, detail: MaskDetail) -> NDArray[np.uint8]:
+def _read_mask(
+    manifest: Manifest, row: ImageRow, path: str, detail: MaskDetail, values: tuple[int, ...] | None
+) -> NDArray[np.uint8]:
     try:
         data = read_bytes(manifest.mask_root or manifest.root, path)
         if hashlib.sha256(data).hexdigest() != row.mask_hash:
             raise InputError(f"{path} changed since the data were read. Plan the study again.")
-        mask = coarsen(decode_mask(data, manifest.mask_above, manifest.indices), detail)
+        mask = coarsen(decode_mask(data, manifest.mask_above, values), detail)
     except BrokenImageError as error:
         raise InputError(
             f"{row.image} has no usable mask: {path}: {error}. Unpack again, or use supervision: weak."

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,8 +22,9 @@ from trainables.data.inspection import ImageRow, inspect
 from trainables.data.items import items_of
 from trainables.data.mask_statistics import MaskStatistics
 from trainables.data.readers import READERS, Listing, PublishedSets, Reader
+from trainables.data.readers.base import Entry
 from trainables.data.sources import DataFolders
-from trainables.data.spec import DataSpec
+from trainables.data.spec import DataSpec, Others
 from trainables.errors import InputError
 
 __all__ = ["SCHEMA", "Manifest", "list_images", "open_manifest"]
@@ -62,6 +63,8 @@ class Manifest:
         indices: Grey values that are defects, where masks hold class indices; None: all above ``mask_above``.
         mask_root: Folder that the masks' paths start at, where it is another than ``root``.
         masks: Measurements of the masks of defective images, one for each class that a mask shows.
+        classes: Names of the classes of ``indices``.
+        ignored: Grey values that count neither as defect nor as background (`others: ignore`).
     """
 
     table: pa.Table
@@ -73,6 +76,8 @@ class Manifest:
     indices: tuple[int, ...] | None = None
     mask_root: Path | None = None
     masks: tuple[MaskStatistics, ...] = ()
+    classes: tuple[str, ...] = ()
+    ignored: tuple[int, ...] = ()
 
     @cached_property
     def rows(self) -> tuple[ImageRow, ...]:
@@ -87,9 +92,9 @@ class Manifest:
     @cached_property
     def hash(self) -> str:
         """sha256 over reader, mask rule and table; the same on every machine."""
-        rule = {"mask_above": self.mask_above}
+        rule: Mapping[str, object] = {"mask_above": self.mask_above}
         if self.indices is not None:
-            rule = {"indices": self.indices}
+            rule = {"indices": self.indices} | ({"ignored": self.ignored} if self.ignored else {})
         head = {"reader": self.reader, **rule, "columns": self.table.column_names}
         digest = hashlib.sha256(json.dumps(head).encode())
         for row in self.table.to_pylist():
@@ -138,6 +143,9 @@ def open_manifest(spec: DataSpec, root: Path | None, cache: Path) -> Manifest:
         raise InputError(head + faults + more)
     if spec.splits != "per_seed" and not listing.is_split:
         raise InputError(f"data.splits: the study asks for published splits. {listing.unsplit}")
+    indices, ignored = listing.indices, tuple[int, ...]()
+    if indices is not None and indices.others == "ignore":
+        ignored = tuple(value for value in sorted(indices.names) if value not in indices.kept)
     table = pa.Table.from_pylist([row.model_dump() for row in inspection.rows], schema=SCHEMA)
     return Manifest(
         table,
@@ -146,9 +154,11 @@ def open_manifest(spec: DataSpec, root: Path | None, cache: Path) -> Manifest:
         listing.mask_above,
         listing.published,
         inspection.findings,
-        indices=listing.indices.kept if listing.indices is not None else None,
+        indices=indices.kept if indices is not None else None,
         mask_root=listing.mask_root,
         masks=inspection.masks,
+        classes=tuple(indices.names[value] for value in indices.kept) if indices is not None else (),
+        ignored=ignored,
     )
 
 
@@ -189,10 +199,22 @@ def list_images(spec: DataSpec, root: Path | None, cache: Path) -> tuple[Reader,
             f"{', '.join(known) or 'none'}; normal images always stay."
         )
     if listing.classes is not None:
+        if listing.indices is None and spec.others != "leave_out":
+            raise InputError(
+                f"data.others: reader {reader.name} itself keeps to data.classes, found {spec.others}. Leave "
+                "others out, or list the images in a table."
+            )
         if not listing.entries:
             raise InputError(f"{listing.root}: no images of {', '.join(spec.classes)}. Check data.classes.")
         return reader, listing
-    kept = tuple(
-        entry for entry in listing.entries if entry.defect_class is None or entry.defect_class in spec.classes
-    )
-    return reader, replace(listing, entries=kept, expected=None)
+    kept = (_as_asked(entry, spec.classes, spec.others) for entry in listing.entries)
+    entries = tuple(entry for entry in kept if entry is not None)
+    return reader, replace(listing, entries=entries, expected=None)
+
+
+def _as_asked(entry: Entry, classes: Collection[str], others: Others) -> Entry | None:
+    """An image of a kept class or of none; of another class normal, or None."""
+    if entry.defect_class is None or entry.defect_class in classes:
+        return entry
+    normal = others == "normal" and entry.label is not None
+    return replace(entry, label=False, mask=None, defect_class=None) if normal else None

@@ -57,6 +57,8 @@ class ImageSet:
     classes: tuple[str | None, ...] = ()  # defect class of each sample; None: normal
     # Classes of the values 1, 2, … of ``masks``, for the evaluation only; (): a mask is 0 and 1.
     mask_classes: tuple[str, ...] = ()
+    # Pixels that count neither as defect nor as background, as ``masks``; for the evaluation only.
+    ignored: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
     sizes: NDArray[np.int64] | None = None  # N × 2: height and width as stored, pixels; None: unknown
     tiles: TileShape | None = None  # of images that are evaluated tile by tile: each has a size of its own
 

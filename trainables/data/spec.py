@@ -16,9 +16,10 @@ from pydantic import (
 
 from trainables.data.items import check_pattern
 
-__all__ = ["DataSpec", "HoldOut", "MaskDetail", "Supervision", "Tiles"]
+__all__ = ["DataSpec", "HoldOut", "MaskDetail", "Others", "Supervision", "Tiles"]
 
 MaskDetail = Literal["fine", "box", "ellipse"]
+Others = Literal["leave_out", "normal", "ignore"]
 SupervisionKind = Literal["none", "weak", "mixed", "full"]
 
 
@@ -96,7 +97,8 @@ def _none_as_word(value: Any) -> Any:
     return None if value == "none" else value
 
 
-_LATER: dict[str, Any] = {"tiles": None, "item": None}  # settings that stored plans and searches do not have
+# Settings that stored plans and searches do not have.
+_LATER: dict[str, Any] = {"tiles": None, "item": None, "others": "leave_out"}
 
 
 class DataSpec(BaseModel, frozen=True, extra="forbid"):
@@ -110,6 +112,12 @@ class DataSpec(BaseModel, frozen=True, extra="forbid"):
         None, description="Folder or file below the data root; the reader knows its usual place."
     )
     classes: tuple[str, ...] | None = Field(None, description="Defect classes to keep; default: all.")
+    others: Others = Field(
+        "leave_out",
+        description="Defects of classes that `classes` does not keep. Images that show nothing else are left "
+        "out, or are `normal`. Beside a kept class they are background; with `ignore` their pixels count "
+        "neither way.",
+    )
     splits: Literal["published", "deduplicated", "per_seed"] = Field(
         "published",
         description="`published`: the makers' partition. `deduplicated`: the same without training images "
@@ -152,6 +160,15 @@ class DataSpec(BaseModel, frozen=True, extra="forbid"):
         """Settings that came later are written where they are set: what was stored before stays equal."""
         settings = write(self)
         return {key: value for key, value in settings.items() if key not in _LATER or value != _LATER[key]}
+
+    @model_validator(mode="after")
+    def _others_are_those_that_classes_leaves(self) -> Self:
+        if self.others != "leave_out" and self.classes is None:
+            raise ValueError(
+                "`others` says what becomes of defects that `classes` does not keep: name the classes to "
+                f"keep, found others: {self.others} without them"
+            )
+        return self
 
     @model_validator(mode="after")
     def _lists_or_numbers(self) -> Self:

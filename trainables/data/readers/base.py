@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from trainables.data.formats import IMAGE_SUFFIXES, MASK_SUFFIXES
 from trainables.data.sources import DataFolders
-from trainables.data.spec import DataSpec
+from trainables.data.spec import DataSpec, Others
 from trainables.errors import InputError
 
 __all__ = [
@@ -70,6 +70,7 @@ class ClassIndices:
 
     names: Mapping[int, str]
     kept: tuple[int, ...]
+    others: Others = "leave_out"  # what becomes of the other classes
 
     def shown(self, values: Iterable[int]) -> str | None:
         """The kept classes among the values of a mask, ``hole+scratch``; None if there are none."""

@@ -12,7 +12,7 @@ row, for an image without a fold would be trained on in all of them.
 With ``mask_classes: {1: scratch, 2: hole}`` in the options, masks hold class indices (grey values, or indices
 into a PNG's palette; 0: background): the mask then says which classes an image shows (``hole+scratch``),
 and ``data.classes`` chooses among them, pixel by pixel. A defective image that shows only other classes is
-left out.
+left out, or is what ``data.others`` says.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ class TableOptions(BaseModel, frozen=True, extra="forbid"):
         Field(
             None,
             min_length=1,
+            max_length=255,
             description="Masks hold class indices: grey value → class, such as {1: scratch}.",
         )
     )
@@ -95,7 +96,7 @@ def read_table(spec: DataSpec, folders: DataFolders) -> Listing:
     if options.mask_classes is not None:
         names = options.mask_classes
         kept = sorted(value for value, name in names.items() if spec.classes is None or name in spec.classes)
-        indices = ClassIndices(names, tuple(kept))
+        indices = ClassIndices(names, tuple(kept), spec.others)
     return Listing(
         path.parent,
         entries,

@@ -1,0 +1,166 @@
+"""One class against the rest: images and pixels of other defects, from the manifest to the evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from tests.data.made_images import make_folder, noise, write
+from tests.data.published_trees import make_dagm_class
+from tests.data.test_masks import MASKS, index_mask, make_table, open_table
+from tests.evaluate.evaluate_scenes import CPU, Brightness
+from trainables.data import (
+    DataSpec,
+    Manifest,
+    Split,
+    Supervision,
+    load_evaluation,
+    load_training,
+    open_manifest,
+)
+from trainables.data.samples import EvaluationData, ImageSet
+from trainables.errors import InputError
+from trainables.evaluate import Evaluation, evaluate
+
+FULL = Supervision(kind="full", masks=None)
+IMAGES = {f"{name}.png": noise(number, 12, 16)[..., None] for number, name in enumerate(MASKS)}
+
+
+def classes_of(manifest: Manifest) -> dict[str, str | None]:
+    assert all(row.label == (row.defect_class is not None) for row in manifest.rows)
+    return {row.sample[0]: row.defect_class for row in manifest.rows}
+
+
+@pytest.mark.parametrize(
+    ("others", "shown"),
+    [
+        ("leave_out", {"a": "scratch", "c": "scratch", "d": None, "f": None}),
+        ("normal", {"a": "scratch", "b": None, "c": "scratch", "d": None, "e": None, "f": None}),
+        ("ignore", {"a": "scratch", "c": "scratch", "d": None, "f": None}),
+    ],
+)
+def test_others_say_what_becomes_of_images_with_other_defects(
+    others: str, shown: Mapping[str, str | None], tmp_path: Path
+) -> None:
+    root = make_table(tmp_path / "root", MASKS)
+    manifest = open_table(root, tmp_path / "cache", classes=["scratch"], others=others)
+    assert classes_of(manifest) == shown
+    assert not manifest.samples_with("empty_mask")
+
+
+def test_others_are_part_of_what_a_trial_is_and_the_usual_is_not(tmp_path: Path) -> None:
+    root = make_table(tmp_path / "root", MASKS)
+    usual = open_table(root, tmp_path / "cache", classes=["scratch"])
+    hashes = {
+        open_table(root, tmp_path / "cache", classes=["scratch"], others=others).hash
+        for others in ("leave_out", "normal", "ignore")
+    }
+    assert usual.hash in hashes
+    assert len(hashes) == 3
+    assert "others" not in DataSpec(reader="table", classes=("scratch",)).identity
+
+
+@pytest.mark.parametrize(("others", "normal"), [("leave_out", 3), ("normal", 5)])
+def test_classes_that_folders_name_have_others_too(others: str, normal: int, tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "root", good=3, defect=0)
+    for index, name in enumerate(("dent", "dent", "stain", "stain")):
+        write(root / "defect" / name / f"{index}.png", noise(50 + index))
+    settings = {"reader": "folder", "splits": "per_seed", "classes": ["dent"], "others": others}
+    manifest = open_manifest(DataSpec.model_validate(settings), root, tmp_path / "cache")
+    assert [row.label for row in manifest.rows].count(False) == normal
+    assert {row.defect_class for row in manifest.rows} == {"dent", None}
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"reader": "table", "others": "normal"}, "name the classes to keep"),
+        ({"reader": "table", "classes": ["a"], "others": "drop"}, "leave_out"),
+    ],
+)
+def test_others_belong_to_classes(settings: Mapping[str, object], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        DataSpec.model_validate(settings)
+
+
+def test_a_reader_that_keeps_to_classes_itself_knows_no_others(tmp_path: Path) -> None:
+    make_dagm_class(tmp_path / "Class1")
+    settings = {"reader": "dagm", "classes": ["Class1"], "others": "normal"}
+    with pytest.raises(InputError, match=r"data\.others: reader dagm itself keeps to data\.classes"):
+        open_manifest(DataSpec.model_validate(settings), tmp_path, tmp_path / "cache")
+
+
+def loaded(tmp_path: Path, **settings: object) -> tuple[ImageSet, EvaluationData]:
+    """Images with their masks for training and for the evaluation, all of them in both."""
+    manifest = open_table(make_table(tmp_path / "root", MASKS), tmp_path / "cache", **settings)
+    samples = tuple(row.sample for row in manifest.rows)
+    split = Split(train=samples, validation=(), test=samples, masks=samples)
+    training = load_training(manifest, split, FULL, IMAGES).train
+    return training, load_evaluation(manifest, split, FULL, IMAGES)
+
+
+def test_every_method_gets_the_union_of_classes_and_the_evaluation_each_of_them(tmp_path: Path) -> None:
+    training, evaluation = loaded(tmp_path, classes=["scratch", "stain"])
+    assert (training.masks["c.png"] == (index_mask(1, 3) > 0)).all()
+    assert evaluation.test.mask_classes == ("scratch", "stain")
+    np.testing.assert_array_equal(evaluation.test.masks["c.png"], np.minimum(index_mask(1, 3), 2))
+
+
+def test_where_others_are_ignored_their_images_teach_by_label_alone(tmp_path: Path) -> None:
+    training, evaluation = loaded(tmp_path, classes=["scratch"], others="ignore")
+    assert list(training.masks) == ["a.png"]
+    assert training.labels[training.ids.index("c.png")]
+    assert {name: mask.sum() for name, mask in evaluation.test.masks.items()} == {"a.png": 2, "c.png": 2}
+    assert {name: mask.sum() for name, mask in evaluation.test.ignored.items() if mask.any()} == {"c.png": 6}
+
+
+def white(shown: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    return shown[..., None] * np.uint8(255)
+
+
+def judged(heatmaps: Mapping[str, NDArray[np.uint8]], evaluation: EvaluationData) -> Evaluation:
+    shown = ImageSet(
+        evaluation.test.ids,
+        evaluation.test.labels,
+        heatmaps,
+        evaluation.test.masks,
+        (),
+        evaluation.test.classes,
+        evaluation.test.mask_classes,
+        evaluation.test.ignored,
+    )
+    return evaluate(Brightness(), EvaluationData(None, shown), device=CPU, batch=4, probes=0, seed=0)
+
+
+@pytest.mark.parametrize(("others", "false"), [("leave_out", 6), ("ignore", 0)])
+def test_pixels_of_ignored_defects_are_no_false_alarms(others: str, false: int, tmp_path: Path) -> None:
+    _, evaluation = loaded(tmp_path, classes=["scratch"], others=others)
+    # A model that shows every defect of every class.
+    shown = {
+        f"{name}.png": (index_mask(*classes) > 0)[..., None] * np.uint8(255)
+        for name, classes in MASKS.items()
+    }
+    counts = judged(shown, evaluation).predictions.to_pylist()
+    assert {row["sample"]: (row["tp"], row["fp"]) for row in counts if row["label"]} == {
+        "a.png": (2, 0),
+        "c.png": (2, false),
+    }
+
+
+def test_each_class_of_an_image_is_counted(tmp_path: Path) -> None:
+    _, evaluation = loaded(tmp_path)
+    scratches = {
+        f"{name}.png": (index_mask(*classes) == 1)[..., None] * np.uint8(255)
+        for name, classes in MASKS.items()
+    }
+    scores = judged(scratches, evaluation).defects
+    assert {score.name: score[2:5] + score[-2:] for score in scores if score.of == "class"} == {
+        "scratch": (2, 2, 2, 2, 2),
+        "hole": (2, 0, 0, 2, 0),
+        "stain": (2, 0, 0, 2, 1),
+    }
