@@ -7,13 +7,14 @@ The photo stays grey and a little darkened, so that colour means prediction only
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["contact_sheet", "heat_overlay", "overlay"]
+__all__ = ["Picture", "contact_sheet", "heat_overlay", "outline", "overlay", "text_width", "write_text"]
 
 Picture = NDArray[np.uint8]  # H × W × 3, BGR
 
@@ -61,7 +62,7 @@ def overlay(
     coloured = kind > 0
     canvas[coloured] = _SHADES[kind[coloured], grey[coloured]]
     if mask is not None and mask.any():
-        _outline(canvas, mask)
+        outline(canvas, mask)
     return np.asarray(canvas, np.uint8)
 
 
@@ -86,7 +87,7 @@ def heat_overlay(
     coloured = photo + (np.array(PREDICTION) - photo) * (heat[:, :, None] * _STRONGEST)
     canvas = np.rint(coloured).astype(np.uint8)
     if mask is not None and mask.any():
-        _outline(canvas, mask)
+        outline(canvas, mask)
     return canvas
 
 
@@ -95,8 +96,12 @@ def _grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(grey, cv2.COLOR_BGR2GRAY), np.uint8) if grey.ndim == 3 else grey
 
 
-def _outline(canvas: NDArray[Any], mask: NDArray[np.uint8] | NDArray[np.bool_]) -> None:
-    """Draw a white line around the truth."""
+def outline(
+    canvas: NDArray[Any],
+    mask: NDArray[np.uint8] | NDArray[np.bool_],
+    colour: tuple[int, int, int] = (255, 255, 255),
+) -> None:
+    """Draw a line around the truth, white unless another BGR colour is named."""
     height, width = canvas.shape[:2]
     truth = cv2.resize((mask > 0).astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
     line = max(1, round(min(height, width) / 250))
@@ -104,7 +109,7 @@ def _outline(canvas: NDArray[Any], mask: NDArray[np.uint8] | NDArray[np.bool_]) 
     halo = (cv2.dilate(truth, _square(4 * line + 1)) > 0) & (inner == 0)
     # White on bright metal needs something dark to stand against.
     canvas[halo] = canvas[halo] * 0.55
-    canvas[(inner > 0) & (truth == 0)] = 255
+    canvas[(inner > 0) & (truth == 0)] = colour
 
 
 def contact_sheet(rows: Sequence[tuple[str, Sequence[Picture]]], columns: Sequence[str] = ()) -> Picture:
@@ -122,18 +127,17 @@ def contact_sheet(rows: Sequence[tuple[str, Sequence[Picture]]], columns: Sequen
     cell_w = max(picture.shape[1] for _, pictures in rows for picture in pictures)
     enlarge = max(1, -(-_LEAST_SIDE // max(cell_h, cell_w)))
     cell_h, cell_w = enlarge * cell_h, enlarge * cell_w
-    font = cv2.FontFace("sans")
-    step = max(cell_w, *(_text_width(label, font) for label in columns), 0) + _GAP
-    left = max((_text_width(label, font) for label, _ in rows if label), default=-_GAP) + 2 * _GAP
+    step = max(cell_w, *(text_width(label) for label in columns), 0) + _GAP
+    left = max((text_width(label) for label, _ in rows if label), default=-_GAP) + 2 * _GAP
     top = 2 * _GAP + _TEXT_HEIGHT if columns else _GAP
     height = top + len(rows) * (cell_h + _GAP)
     width = left + len(rows[0][1]) * step
     sheet = np.full((height, width, 3), _PAPER, dtype=np.uint8)
     for c, label in enumerate(columns):
-        _write(sheet, label, (left + c * step, _GAP + _TEXT_HEIGHT - 3), font, _INK)
+        write_text(sheet, label, (left + c * step, _GAP + _TEXT_HEIGHT - 3), _INK)
     for r, (label, pictures) in enumerate(rows):
         y = top + r * (cell_h + _GAP)
-        _write(sheet, label, (_GAP, y + _TEXT_HEIGHT - 3), font, _FAINT)
+        write_text(sheet, label, (_GAP, y + _TEXT_HEIGHT - 3), _FAINT)
         for c, picture in enumerate(pictures):
             fitted = _fit(picture, cell_h, cell_w)
             x = left + c * step
@@ -153,12 +157,17 @@ def _fit(picture: Picture, height: int, width: int) -> Picture:
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
 
 
-def _text_width(text: str, font: cv2.FontFace) -> int:
-    _, _, width, _ = cv2.getTextSize((0, 0), text, (0, 0), font, _TEXT_HEIGHT, _WEIGHT)
+@cache
+def _font() -> cv2.FontFace:
+    return cv2.FontFace("sans")
+
+
+def text_width(text: str) -> int:
+    """Width of a label in pixels."""
+    _, _, width, _ = cv2.getTextSize((0, 0), text, (0, 0), _font(), _TEXT_HEIGHT, _WEIGHT)
     return width
 
 
-def _write(
-    sheet: Picture, text: str, at: tuple[int, int], font: cv2.FontFace, colour: tuple[int, int, int]
-) -> None:
-    cv2.putText(sheet, text, at, colour, font, _TEXT_HEIGHT, _WEIGHT)
+def write_text(sheet: Picture, text: str, at: tuple[int, int], colour: tuple[int, int, int]) -> None:
+    """Write a label; ``at`` is the left end of its base line (x, y), ``colour`` is BGR."""
+    cv2.putText(sheet, text, at, colour, _font(), _TEXT_HEIGHT, _WEIGHT)

@@ -39,7 +39,7 @@ from trainables.errors import InputError
 
 __all__ = ["Finding", "ImageRow", "Inspection", "inspect"]
 
-_INSPECTION = 3  # raised when inspection finds something else in the same files
+_INSPECTION = 4  # raised when inspection finds something else in the same files
 
 
 class ImageRow(BaseModel, frozen=True):

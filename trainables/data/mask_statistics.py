@@ -92,6 +92,7 @@ def measure_mask(
         mask: Path of the file.
         defect_class: What is shown.
     """
+    rows, columns = defect.shape
     x, y, width, height = (int(side) for side in cv2.boundingRect(defect))
     crop = np.pad(defect[y : y + height, x : x + width], 1)
     regions, _, boxes, _ = cv2.connectedComponentsWithStats(crop, connectivity=8)
@@ -107,7 +108,7 @@ def measure_mask(
         width=defect_width(crop),
         regions=regions - 1,
         strays=int(np.count_nonzero(boxes[1:, cv2.CC_STAT_AREA] <= _STRAY)),
-        at_border=bool(area) and (x == 0 or y == 0 or (y + height, x + width) == defect.shape),
+        at_border=bool(area) and (min(x, y) == 0 or y + height == rows or x + width == columns),
         values=stored_values(grey),
         colours=colours,
         faint=float(np.count_nonzero(shown <= _HALF) / max(1, shown.size)),

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from assay.cli.options import DEFAULT_CACHE, Cache, Data
 
-__all__ = ["check", "register"]
+if TYPE_CHECKING:
+    from trainables.data import DataSpec
+
+__all__ = ["check", "register", "write_sheet"]
 
 Reader = Annotated[str, typer.Argument(metavar="READER", help="Name of a reader, e.g. kolektorsdd.")]
 Place = Annotated[str | None, typer.Option("--path", metavar="PATH", help="Folder or file below the root.")]
@@ -19,6 +23,10 @@ Classes = Annotated[
 Options = Annotated[
     list[str] | None,
     typer.Option("--option", metavar="NAME=VALUE", help="Further setting of the reader; may be repeated."),
+]
+Sheet = Annotated[
+    Path | None,
+    typer.Option("--sheet", metavar="FILE", help="PNG with masks drawn over their images, the worst first."),
 ]
 
 
@@ -39,6 +47,7 @@ def check(
     path: Place = None,
     classes: Classes = None,
     option: Options = None,
+    sheet: Sheet = None,
     cache: Cache = DEFAULT_CACHE,
 ) -> None:
     """Read every file of a data set and list all findings, with counts by class, split and size.
@@ -56,9 +65,21 @@ def check(
         settings = {"reader": reader, "path": path, "classes": names, "options": _settings(option or [])}
         spec = DataSpec.model_validate(settings)
         report = check_data(spec, data, cache)
+        shown = write_sheet(spec, data, cache, sheet) if sheet is not None else ""
     typer.echo(str(report))
+    if shown:
+        typer.echo(shown)
     if not report.usable:
         raise typer.Exit(2)
+
+
+def write_sheet(spec: DataSpec, data: Path | None, cache: Path, path: Path) -> str:
+    """Write the contact sheet of masks, and say what it shows."""
+    from assay.study.names import counted
+    from trainables.data.contact_sheet import write_contact_sheet
+
+    count = write_contact_sheet(spec, data, cache, path)
+    return f"{path}: {counted(count, 'mask')}, the worst first" if count else f"{path}: no mask to draw"
 
 
 def _settings(options: list[str]) -> dict[str, Any]:

@@ -52,9 +52,11 @@ def init(
 
 
 def _write_study(images: Path, output: Path | None, cache: Path) -> None:
+    from assay.cli.data import write_sheet
     from assay.cli.live import LiveView
     from assay.cli.output import console
     from assay.study.starter import starter_name, starter_study
+    from trainables.data.mask_statistics import mask_table
     from trainables.data.survey import survey_images
 
     folder = images.expanduser().resolve()
@@ -64,7 +66,9 @@ def _write_study(images: Path, output: Path | None, cache: Path) -> None:
         view.message(f"looking at {folder}")
         survey = survey_images(folder, cache)
         text = starter_study(survey, starter_name(path.stem))
-    _write(path, text)
+        _write(path, text)
+        sheet = path.with_name("contact_sheet.png")
+        shown = write_sheet(survey.spec, folder, cache, sheet) if survey.with_mask else ""
     counts = f"{survey.normal} normal and {survey.defective} defective images, {survey.with_mask} with a mask"
     typer.echo(f"{path}: {counts}")
     if survey.items:
@@ -72,8 +76,12 @@ def _write_study(images: Path, output: Path | None, cache: Path) -> None:
             f"items: {survey.items} ({survey.spec.item}, by the files' names): no part is trained on and "
             f"tested. If each image is a part of its own, take `item` out of {path}"
         )
+    for line in mask_table(survey.manifest.masks):
+        typer.echo(f"  {line}")
     for finding in survey.manifest.findings:
         typer.echo(f"warning: {finding.text}")
+    if shown:
+        typer.echo(f"look at {shown}")
     typer.echo("next:")
     typer.echo(f"  assay run {shlex.quote(str(path))} --data {shlex.quote(str(folder))}")
     typer.echo(f"  assay report {starter_name(path.stem)}")
