@@ -25,8 +25,9 @@ import torch
 from assay.engine import trial as trial_module
 from assay.engine import worker as worker_module
 from assay.engine.budget import TimeBudget, budget_packs, cell_seconds
+from assay.engine.options import EngineOptions
 from assay.engine.packs import Pack, missing_trials, packs_as_asked
-from assay.engine.run_study import EngineOptions, _clear_stops, _forget_failed, _stages_first, _Work
+from assay.engine.run_study import _clear_stops, _forget_failed, _stages_first, _Work
 from assay.engine.search_packs import search_packs
 from assay.engine.searcher import STORAGE, PackSearcher
 from assay.engine.trial import PackSite

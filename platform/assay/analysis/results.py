@@ -72,8 +72,12 @@ class StudyResults:
     @classmethod
     def of_plan(cls, plan: Plan, store: Store, importance_of: ImportanceOf | None = None) -> Self:
         """Read the records of a plan; of a search, also the points that were drawn."""
+        from assay.analysis.decisions import needed_plan
+
         plan = with_points(plan, store)
         records, problems = store.records_of_trials(plan.trials)
+        plan = needed_plan(plan, records)
+        records = {trial.id: records[trial.id] for trial in plan.trials if trial.id in records}
         return cls(plan, records, problems, store, store.read_part, importance_of)
 
     @property

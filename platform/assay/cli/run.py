@@ -92,6 +92,7 @@ def run(
     out = console()
     with ExitStack() as stack, LiveView(out) as view:
         view.message(f"reading {study}")
+        from assay.analysis.decisions import needed_plan
         from assay.analysis.results import StudyResults
         from assay.cli.forecast import format_truth
         from assay.cli.mirror import Mirror
@@ -120,6 +121,7 @@ def run(
             processes=processes,
             on_message=view.message,
             ending=stack.enter_context(Ending(ends_process=True)),
+            needed=needed_plan,
         )
         with Mirror(planned, store, tracking_uri, view.message) as mirror:
             view.follow(known, store, mirror.notify)

@@ -3,6 +3,7 @@
 ``run_study(plan, store, options)`` trains what is missing. See ``run_study.py`` for the path from there.
 """
 
-from assay.engine.run_study import EngineOptions, Outcome, run_study
+from assay.engine.options import EngineOptions, Outcome
+from assay.engine.run_study import run_study
 
 __all__ = ["EngineOptions", "Outcome", "run_study"]

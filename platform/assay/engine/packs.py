@@ -32,6 +32,7 @@ __all__ = [
     "make_packs",
     "packs_as_asked",
     "packs_beside_stages",
+    "packs_of_rounds",
     "stage_packs",
 ]
 
@@ -226,6 +227,43 @@ def packs_beside_stages(
         taken = {trial.id for trial in pack}
         missing[:] = [trial for trial in missing if trial.id not in taken]
         yield pack or None
+
+
+def packs_of_rounds(
+    round_now: Callable[[], list[Trial]],
+    packs_of: Callable[[list[Trial]], Iterator[Content | None]],
+    in_flight: AbstractSet[str],
+) -> Iterator[Content | None]:
+    """Divide one round of trials after the other; what the next one holds depends on records of this one.
+
+    Args:
+        round_now: What is missing by now, going by the records; nothing new while a round is incomplete.
+        packs_of: The packs of a round. It may leave trials out, where a budget ends: no round comes then.
+        in_flight: Ids that are handed out and not over, kept by the caller.
+
+    Yields:
+        A pack; None where the next round waits for what is training.
+    """
+    handed: set[str] = set()
+    looked_at: frozenset[str] | None = None
+    while True:
+        flying = frozenset(in_flight)  # before the records are read: what ends meanwhile is seen next time
+        if flying and flying == looked_at:
+            yield None
+            continue
+        looked_at = flying
+        trials = [trial for trial in round_now() if trial.id not in handed]
+        if not trials:
+            if not flying:
+                return
+            yield None
+            continue
+        asked = {trial.id for trial in trials}
+        for pack in packs_of(trials):
+            handed |= asked.intersection(trial.id for trial in pack or ())
+            yield pack
+        if not asked <= handed:
+            return
 
 
 def missing_trials(trials: Sequence[Trial], recorded: Collection[str]) -> list[Trial]:

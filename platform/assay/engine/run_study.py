@@ -14,13 +14,13 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.engine.budget import TimeBudget, budget_packs, cell_seconds, longest_hours
 from assay.engine.cluster import DRIVER_RESOURCES, cluster
 from assay.engine.ending import Ending
 from assay.engine.nodes import same_on_all_nodes
+from assay.engine.options import EngineOptions, Outcome
 from assay.engine.packs import (
     Content,
     Limits,
@@ -29,6 +29,7 @@ from assay.engine.packs import (
     missing_trials,
     packs_as_asked,
     packs_beside_stages,
+    packs_of_rounds,
     stage_packs,
 )
 from assay.engine.ray_connect import briefly
@@ -52,37 +53,6 @@ _DRIVER_RETRIES = 3  # a killed Tune driver is started again this often
 _IDLE_SECONDS = 60.0  # that workers wait for their next pack: meanwhile their cores are nobody else's
 _RELEASE_SECONDS = 10.0  # for the placement groups on a cluster of others
 _LIMITS_SECONDS = 60.0  # between two looks at how long trainings take
-
-
-@dataclass(frozen=True)
-class EngineOptions:
-    """Options that the surroundings of a run decide; the study decides all else."""
-
-    data_root: Path | None
-    cache: Path
-    retry_failed: bool = False
-    cpus: int | None = None  # of a local Ray; None: all cores
-    on_message: Callable[[str], None] = field(default=lambda message: None)
-    ending: Ending | None = None  # of the program; None: one for the run alone
-    local: bool = False  # without Ray, on this machine
-    processes: int | None = None  # that train then at once; 0: this one alone; None: as many as cores allow
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Numbers of trials by how they ended, and what this run did."""
-
-    finished: int
-    failed: int
-    diverged: int
-    pruned: int
-    missing: int
-    postponed: int  # missing because the study's budget ended
-    trained_now: int
-    interrupted: bool
-    seconds: float
-    lost: str | None = None  # the part of Ray that died, and the run with it
-    problems: tuple[str, ...] = ()  # packs that broke for another reason than their trials
 
 
 @dataclass(frozen=True)
@@ -123,12 +93,14 @@ def run_study(plan: Plan, store: Store, options: EngineOptions, scheduler: Any =
         if options.retry_failed:
             _forget_failed(plan, store)
         before = store.records(trial.id for trial in plan.trials)
-        missing = missing_trials(plan.trials, before)
+        missing = missing_trials(options.plan_by_now(plan, before).trials, before)
         _clear_stops(study, missing, store)
         end = _train(plan, store, options, missing, scheduler=scheduler, guards=(lease, ending))
         lease.refuse_if_lost()
         plan = with_points(plan, store)
         records = store.records(trial.id for trial in plan.trials)
+        plan = options.plan_by_now(plan, records)
+        records = {trial.id: records[trial.id] for trial in plan.trials if trial.id in records}
         ending.settle()
     count = [record.status for record in records.values()].count
     remaining = plan.pending_points + len(missing_trials(plan.trials, records))
@@ -234,7 +206,12 @@ def _local_pruner(work: _Work) -> LocalPruner | None:
     return LocalPruner(rule, work.mode, work.store)
 
 
-def _plan_packs(work: _Work, missing: Sequence[Trial]) -> Iterator[Sequence[Trial] | None]:
+def _round_packs(work: _Work, missing: list[Trial], seconds: float = 0.0) -> Iterator[Content | None]:
+    """The packs of what is missing, shared stages first; ``seconds`` of a budget are spent."""
+    return chain(_stages_first(work, missing), _plan_packs(work, missing, seconds))
+
+
+def _plan_packs(work: _Work, missing: Sequence[Trial], seconds: float) -> Iterator[Sequence[Trial] | None]:
     """The packs of a plan as they are asked for, or round by round under a budget."""
     plan, say = work.plan, work.options.on_message
     size, total = plan.study.resources.pack, len(plan.trials)
@@ -247,7 +224,7 @@ def _plan_packs(work: _Work, missing: Sequence[Trial]) -> Iterator[Sequence[Tria
     ids = [trial.id for trial in plan.trials]
     return budget_packs(
         missing,
-        TimeBudget(hours * 3600, work.slots, size),
+        TimeBudget(hours * 3600 - seconds, work.slots, size),
         lambda: cell_seconds(plan.trials, work.store.records(ids)),
         work.in_flight,
         say,
@@ -327,8 +304,19 @@ class _Work:
         if search is not None:
             self.packs = search
             self.options.on_message(_format_search(self.plan, missing, self.slots()))
+        elif self.plan.study.repeats.decide:
+            began = time.monotonic()
+            self.packs = packs_of_rounds(
+                self._missing_now,
+                lambda trials: _round_packs(self, trials, time.monotonic() - began),
+                self.in_flight,
+            )
         else:
-            self.packs = chain(_stages_first(self, missing), _plan_packs(self, missing))
+            self.packs = _round_packs(self, missing)
+
+    def _missing_now(self) -> list[Trial]:
+        records = self.store.records(trial.id for trial in self.plan.trials)
+        return missing_trials(self.options.plan_by_now(self.plan, records).trials, records)
 
     def pack_of(self, content: Content) -> Pack:
         """The next pack, of trials or of stages."""

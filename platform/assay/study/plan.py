@@ -21,7 +21,7 @@ from assay.study.design_rules import reference_problems
 from assay.study.designs import DesignCell
 from assay.study.identity import CellIdentity, canonical_json
 from assay.study.methods import Layer, find_method, methods_of
-from assay.study.plan_rules import same_settings, twins, unpaired, unused_allowances
+from assay.study.plan_rules import nothing_to_decide, same_settings, twins, unpaired, unused_allowances
 from assay.study.points import (
     Ablation,
     Point,
@@ -223,7 +223,7 @@ def plan_study(
     cells = _plan_cells(study, combinations, device, find)
     settings = {planned.cell.name: planned.settings for planned in cells}
     comparisons, problems = plan_comparisons(study, combinations, settings)
-    refuse(source, problems)
+    refuse(source, [*problems, *nothing_to_decide(study, comparisons)])
     # After confounding, which may have made two cells alike.
     refuse(source, same_settings({name: of_cell.flat for name, of_cell in settings.items()}))
     refuse(source, search_problems(study, cells, device))

@@ -12,7 +12,7 @@ from assay.study.repeats import Repeat
 from assay.study.schema import Study
 from assay.study.source import StudyProblem
 
-__all__ = ["same_settings", "twins", "unpaired", "unused_allowances"]
+__all__ = ["nothing_to_decide", "same_settings", "twins", "unpaired", "unused_allowances"]
 
 
 def same_settings(flat: Mapping[str, Mapping[str, Any]]) -> list[StudyProblem]:
@@ -45,6 +45,17 @@ def unpaired(
                 )
                 yield StudyProblem(("comparisons",), message)
                 break
+
+
+def nothing_to_decide(study: Study, comparisons: Sequence[Comparison]) -> list[StudyProblem]:
+    """Planned looks at no comparison: nothing would ever be settled."""
+    if not study.repeats.decide or any(comparison.pairs for comparison in comparisons):
+        return []
+    message = (
+        "`decide` trains until comparisons are settled, and this study compares nothing: name some in "
+        "`comparisons`, or write `seeds` instead"
+    )
+    return [StudyProblem(("repeats", "decide"), message)]
 
 
 def twins(trials: Sequence[Trial]) -> list[StudyProblem]:

@@ -110,6 +110,36 @@ class Repeats(BaseModel):
         default=(),
         description="Published folds; leave out where there are none, or with `splits: per_seed`.",
     )
+    decide: tuple[Annotated[int, Field(ge=6, le=1000)], ...] = Field(
+        default=(),
+        description="Numbers of seeds at which verdicts are given, such as [6, 8, 10, 13, 16, 20]: from one "
+        "to the next only undecided comparisons train on. Needs `resolve`; seeds are then 0, 1, 2, …",
+    )
+
+    @field_validator("decide")
+    @classmethod
+    def _at_growing_numbers(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(value) == 1:
+            raise ValueError(
+                f"one look decides nothing on the way: write `seeds` with {value[0]} numbers instead, or "
+                f"name two looks or more, found [{value[0]}]"
+            )
+        if list(value) != sorted(set(value)):
+            raise ValueError(f"each look has more seeds than the one before, found {list(value)}")
+        return value
+
+    @model_validator(mode="after")
+    def _as_many_seeds_as_the_last_look(self) -> Self:
+        if not self.decide:
+            return self
+        if "seeds" not in self.model_fields_set:
+            object.__setattr__(self, "seeds", tuple(range(self.decide[-1])))  # a default: no file names them
+        if len(self.seeds) != self.decide[-1]:
+            raise ValueError(
+                f"`decide` ends at {self.decide[-1]} seeds, found {len(self.seeds)} in `seeds`: leave them "
+                "out, or name as many"
+            )
+        return self
 
     @field_validator("seeds", "folds")
     @classmethod
@@ -250,6 +280,20 @@ class Study(BaseModel):
     @classmethod
     def _one_level_is_a_list_of_one(cls, value: Any) -> Any:
         return {k: as_lists(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+    @model_validator(mode="after")
+    def _decides_what_can_be_decided(self) -> Self:
+        if self.repeats.decide and self.resolve is None:
+            raise ValueError(
+                "`repeats.decide` needs `resolve`, the difference in the primary metric that is worth "
+                "knowing: without it no comparison is ever settled as negligible"
+            )
+        if self.repeats.decide and self.search is not None:
+            raise ValueError(
+                "`repeats.decide` settles comparisons of cells, and a search draws them on the way: leave "
+                "`decide` out, or run its winner as a study of its own (`assay best --as`)"
+            )
+        return self
 
     @property
     def source(self) -> Source:

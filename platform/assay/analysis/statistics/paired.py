@@ -90,10 +90,13 @@ def has_no_spread(d: Differences) -> bool:
     return bool(np.std(d, ddof=1) <= _NO_SPREAD * np.abs(d).max())
 
 
-def t_half_width(sd: float, variance: float, df: int) -> float:
-    """Half of the 95 % interval of a mean whose variance is ``variance``·sd² (1/n, or Nadeau–Bengio's)."""
+def t_half_width(sd: float, variance: float, df: int, alpha: float = ALPHA) -> float:
+    """Half of the 95 % interval of a mean whose variance is ``variance``·sd² (1/n, or Nadeau–Bengio's).
+
+    ``alpha``: of an interval at 1 − alpha instead.
+    """
     # special.stdtrit and stdtr are stats.t.ppf and cdf to the bit, without 0.1 ms of checks for each number.
-    return float(special.stdtrit(df, 1 - ALPHA / 2)) * sd * math.sqrt(variance)
+    return float(special.stdtrit(df, 1 - alpha / 2)) * sd * math.sqrt(variance)
 
 
 def t_p(mean: float, sd: float, variance: float, df: int) -> float:

@@ -1,0 +1,155 @@
+"""What a study with ``repeats.decide`` has settled, and which trials that leaves to train.
+
+>>> decisions = decisions_of(results)
+>>> str(decisions)
+'4 of 6 comparisons settled, 2 cells go on to 10 seeds'
+
+Everything follows from plan and records, so a run that was killed, another machine and a page in a browser
+come to the same. The engine is given :func:`needed_plan`, because it draws no conclusions itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.analysis.results import StudyResults
+from assay.analysis.statistics.looks import Decision, LooksTaken, decide
+from assay.analysis.statistics.paired import rounded
+from assay.analysis.statistics.score_table import Scores, read_scores
+from assay.analysis.summary import metric_rows
+from assay.storage.record import Record
+from assay.study import Plan
+from assay.study.identity import short_hash
+from assay.study.names import counted
+
+__all__ = ["StudyDecisions", "decisions_of", "needed_plan"]
+
+Pair = tuple[str, str]  # names of cells
+
+
+@dataclass(frozen=True)
+class StudyDecisions:
+    """The looks at a study so far, and what they leave."""
+
+    pairs: tuple[Pair, ...]  # each once, whichever way round it is compared
+    taken: LooksTaken  # its decisions are those of the pairs
+    seeds: Mapping[str, int]  # cell → seeds that it needs, of the study's in their order
+    last: int  # seeds at the last look
+
+    @property
+    def over(self) -> bool:
+        """True where no further look comes: all is settled, or the last look was taken."""
+        return self.taken.next is None
+
+    def of(self, first: str, second: str) -> Decision:
+        """The decision on two cells that are compared, whichever way round."""
+        index = {frozenset(pair): index for index, pair in enumerate(self.pairs)}
+        return self.taken.decisions[index[frozenset((first, second))]]
+
+    def __str__(self) -> str:
+        undecided = self.taken.undecided
+        settled = f"{len(self.pairs) - len(undecided)} of {counted(len(self.pairs), 'comparison')} settled"
+        if self.taken.next is None:
+            return f"{settled}, {len(undecided)} undecided after {self.last} seeds" if undecided else settled
+        cells = {name for index in undecided for name in self.pairs[index]}
+        verb = "goes" if len(cells) == 1 else "go"
+        return f"{settled}, {counted(len(cells), 'cell')} {verb} on to {self.taken.next} seeds"
+
+
+def needed_plan(plan: Plan, records: Mapping[str, Record]) -> Plan:
+    """The plan with the trials alone that are needed by the next look, and were by those before.
+
+    Args:
+        plan: Of any study; without ``repeats.decide`` it is returned as it is.
+        records: By trial id, as far as there are any.
+    """
+    if not plan.study.repeats.decide:
+        return plan
+    decisions = _decide(StudyResults(plan, records))
+    place = {seed: index for index, seed in enumerate(plan.study.repeats.seeds)}
+    needed = tuple(trial for trial in plan.trials if place[trial.seed] < decisions.seeds[trial.cell])
+    return plan if len(needed) == len(plan.trials) else plan.model_copy(update={"trials": needed})
+
+
+def decisions_of(results: StudyResults) -> StudyDecisions | None:
+    """The decisions of a study; None without ``repeats.decide``."""
+    if not results.plan.study.repeats.decide:
+        return None
+    return results.once("decisions", lambda: _decide(results))
+
+
+def _decide(results: StudyResults) -> StudyDecisions:
+    plan, study = results.plan, results.plan.study
+    looks = study.repeats.decide
+    assert study.resolve is not None, "the schema refuses `decide` without it"
+    each = {frozenset(pair): pair for comparison in plan.comparisons for pair in comparison.pairs}
+    pairs = tuple(each.values())
+    scores = read_scores(metric_rows(results, results.primary.name).to_pandas(), results.primary.name)
+    differences = _differences(scores, scores.values, pairs, study.repeats.seeds)
+    taken = decide(
+        differences,
+        looks,
+        seed=int(short_hash(study.study), 16),  # an edit of its question draws no other signs
+        resolve=study.resolve,
+        ended=_ended(results, pairs),
+        filled=_filled(scores, differences, pairs, study.repeats.seeds),
+        test=study.exact_test,
+    )
+    seeds = dict.fromkeys((cell.name for cell in plan.cells), looks[0])
+    for pair, decision in zip(pairs, taken.decisions, strict=True):
+        going_on = decision.verdict == "undecided" and taken.next is not None
+        for name in pair:
+            seeds[name] = max(seeds[name], (taken.next or 0) if going_on else decision.repeats)
+    return StudyDecisions(pairs, taken, seeds, looks[-1])
+
+
+def _differences(
+    scores: Scores, values: NDArray[np.float64], pairs: Sequence[Pair], seeds: Sequence[int]
+) -> NDArray[np.float64]:
+    """Seeds × pairs: the mean over the folds that both cells have; NaN where one of them lacks a value."""
+    columns = np.full((len(seeds), len(pairs)), np.nan)
+    for index, pair in enumerate(pairs):
+        start, end = scores.columns(pair)
+        shared = scores.planned[:, start] & scores.planned[:, end]
+        difference = values[:, end] - values[:, start]
+        for row, seed in enumerate(seeds):
+            of_seed = shared & (scores.seeds == seed)
+            if of_seed.any():
+                columns[row, index] = difference[of_seed].mean()
+    return rounded(columns)
+
+
+def _filled(
+    scores: Scores, differences: NDArray[np.float64], pairs: Sequence[Pair], seeds: Sequence[int]
+) -> NDArray[np.float64] | None:
+    """The differences with the metric's worst value for what diverged; None where nothing did.
+
+    Of a metric without a worst value nothing can be said about a pair that diverged anywhere: all NaN.
+    """
+    if not scores.diverged.any():
+        return None
+    if scores.metric.worst is not None:
+        values = np.where(scores.diverged, scores.metric.worst, scores.values)
+        return _differences(scores, values, pairs, seeds)
+    filled = differences.copy()
+    for index, pair in enumerate(pairs):
+        if scores.diverged[:, scores.columns(pair)].any():
+            filled[:, index] = np.nan
+    return filled
+
+
+def _ended(results: StudyResults, pairs: Sequence[Pair]) -> NDArray[np.bool_]:
+    """Seeds × pairs: True where every trial of both cells has a record, whatever it says."""
+    study = results.plan.study
+    trained = {cell.name: np.zeros(len(study.repeats.seeds), np.int64) for cell in results.plan.cells}
+    place = {seed: index for index, seed in enumerate(study.repeats.seeds)}
+    planned = {name: counts.copy() for name, counts in trained.items()}
+    for trial in results.plan.trials:
+        planned[trial.cell][place[trial.seed]] += 1
+        trained[trial.cell][place[trial.seed]] += trial.id in results.records
+    whole = {name: (planned[name] > 0) & (trained[name] == planned[name]) for name in planned}
+    return np.stack([whole[start] & whole[end] for start, end in pairs], axis=1)

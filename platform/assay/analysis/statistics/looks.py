@@ -1,0 +1,197 @@
+"""Planned looks: repeats are added until each comparison is settled, and no look is free of charge.
+
+:func:`decide` is one sign-flip test of a family whose boundary is a path over the looks. A sign vector stands
+for a study in which nothing differs. By look k at most α(n_k / n_last) of them may ever have crossed the
+boundary, so that in the end at most 5 % have, however often was looked. All is recomputed from the
+differences: who runs a study again, or on another machine, comes to the same decisions.
+
+A comparison that is settled as negligible stays in the maximum with the repeats it had: chance had its try
+with it. Without, six comparisons of which nothing differs had half an error in a hundred more.
+
+Source: Lan and DeMets 1983, Discrete sequential boundaries for clinical trials, Biometrika 70 (the share
+spent is Pocock's); Westfall and Young 1993, Resampling-based multiple testing (the largest statistic).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from assay.analysis.statistics.paired import ALPHA, Test, has_no_spread, t_half_width
+from assay.analysis.statistics.signs import sign_vectors, studentised
+
+__all__ = ["Decision", "Look", "LooksTaken", "decide", "share_by"]
+
+Differences = NDArray[np.float64]
+Decided = Literal["shown", "negligible", "undecided"]
+
+_VECTORS = 4096
+_SAME = 1e-9  # relative, of a statistic: sums of floats that should be equal are not
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at a study."""
+
+    repeats: int
+    share: float  # of sign vectors that may have crossed the boundary by now
+    spent: float  # that have; at most ``share``, because a few repeats have few sign vectors
+    boundary: float  # statistic above which a comparison is shown; inf: none can be, with so few repeats
+
+
+@dataclass(frozen=True)
+class Decision:
+    """State of one comparison after the last look that had it among the undecided."""
+
+    verdict: Decided
+    repeats: int = 0  # at that look; 0: nothing was looked at yet
+    p: float | None = None  # share of sign vectors that had crossed before, or reach its statistic
+
+
+@dataclass(frozen=True)
+class LooksTaken:
+    """All that follows from the differences there are."""
+
+    looks: tuple[Look, ...]
+    decisions: tuple[Decision, ...]  # in the order of the comparisons
+    next: int | None  # repeats of the look that comes; None: all is settled, or that was the last one
+
+    @property
+    def undecided(self) -> list[int]:
+        """Indices of the comparisons that are not settled."""
+        return [index for index, each in enumerate(self.decisions) if each.verdict == "undecided"]
+
+
+def share_by(repeats: int, last: int) -> float:
+    """The share of error that may be spent by a look: α·ln(1 + (e − 1)·t), t = repeats / last."""
+    return ALPHA * math.log(1 + (math.e - 1) * repeats / last)
+
+
+def decide(
+    differences: Differences,
+    looks: Sequence[int],
+    *,
+    seed: int,
+    resolve: float,
+    ended: NDArray[np.bool_] | None = None,
+    filled: Differences | None = None,
+    test: Test = "sign-flip",
+) -> LooksTaken:
+    """Take one look after the other, as far as the differences go.
+
+    Args:
+        differences: n × m, repeats × comparisons of one family; NaN: a trial has no value.
+        looks: Numbers of repeats at which the family is looked at, ascending.
+        seed: Of the sign vectors; drawn once for all looks.
+        resolve: Difference worth knowing, above 0.
+        ended: n × m: nothing more comes of this repeat. Default: where there is a value.
+        filled: The differences with the metric's worst value for what diverged. A comparison is then settled
+            if it is with both; shown, if with one sign.
+        test: ``wilcoxon``: of the signed ranks instead of the differences.
+    """
+    repeats, m = differences.shape
+    ended = ~np.isnan(differences) if ended is None else ended
+    path = _Path([differences] if filled is None else [differences, filled], looks[-1], seed, test)
+    decisions = [Decision("undecided")] * m
+    taken: list[Look] = []
+    for n in looks:
+        undecided = [index for index, each in enumerate(decisions) if each.verdict == "undecided"]
+        if not undecided or n > repeats or not ended[:n, undecided].all():
+            return LooksTaken(tuple(taken), tuple(decisions), n if undecided else None)
+        taken.append(path.look(n, decisions))
+        for index, each in enumerate(decisions):
+            if each.verdict == "undecided" and all(
+                _negligible(filling[:n, index], taken[-1], m, resolve) for filling in path.fillings
+            ):
+                decisions[index] = replace(each, verdict="negligible")
+    return LooksTaken(tuple(taken), tuple(decisions), None)
+
+
+class _Path:
+    """Remembers which sign vectors have crossed the boundary so far."""
+
+    def __init__(self, fillings: Sequence[Differences], last: int, seed: int, test: Test) -> None:
+        self.fillings, self.last, self.test = fillings, last, test
+        self.signs = sign_vectors(last, seed, _VECTORS)
+        self.crossed = np.zeros(len(self.signs), np.bool_)
+
+    def look(self, n: int, decisions: list[Decision]) -> Look:
+        """Settle what is shown with n repeats; ``decisions`` is brought up to date."""
+        share = share_by(n, self.last)
+        undecided = [index for index, each in enumerate(decisions) if each.verdict == "undecided"]
+        until = [n if each.verdict == "undecided" else each.repeats for each in decisions]
+        observed, flipped = self._statistics(n, until)
+        while undecided:
+            family = [index for index, each in enumerate(decisions) if each.verdict != "shown"]
+            largest = flipped[:, family].max(axis=1)
+            for index in undecided:
+                reached = largest >= observed[index] * (1 - _SAME)
+                decisions[index] = Decision("undecided", n, float(np.mean(self.crossed | reached)))
+            clear = [index for index in undecided if (decisions[index].p or 0.0) <= share]
+            if not clear:
+                break
+            for index in clear:
+                decisions[index] = replace(decisions[index], verdict="shown")
+            undecided = [index for index in undecided if index not in clear]
+        return self._freeze(n, share, flipped, decisions)
+
+    def _freeze(
+        self, n: int, share: float, flipped: NDArray[np.float64], decisions: Sequence[Decision]
+    ) -> Look:
+        """Note the sign vectors that cross the boundary for what is left."""
+        family = [index for index, each in enumerate(decisions) if each.verdict != "shown"]
+        boundary = math.inf
+        if family:
+            largest = np.where(self.crossed, -1.0, flipped[:, family].max(axis=1))
+            room = math.floor(share * len(largest) + 1e-6) - int(self.crossed.sum())
+            boundary = float(np.sort(largest)[::-1][room]) * (1 + _SAME)
+            self.crossed |= largest > boundary
+            if not (largest > boundary).any():
+                boundary = math.inf
+        return Look(n, share, float(np.mean(self.crossed)), boundary)
+
+    def _statistics(self, n: int, until: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The statistic of each comparison, and of each sign vector: m, B × m.
+
+        With two fillings the smaller one that was seen counts (0 where their signs differ), against the
+        larger one of each sign vector: what is lost to a method's failures is power.
+        """
+        seen: list[NDArray[np.float64]] = []
+        flipped: list[NDArray[np.float64]] = []
+        for filling in self.fillings:
+            columns = np.nan_to_num(filling[:n])
+            columns = np.where(np.arange(n)[:, None] < np.array(until), columns, 0.0)
+            if self.test == "wilcoxon":
+                columns = np.apply_along_axis(_signed_ranks, 0, columns)
+            statistics = studentised(columns, self.signs[:, :n])
+            flipped.append(statistics)
+            seen.append(statistics[0] * np.sign(columns.sum(axis=0)))
+        agree = np.abs(np.sum(np.sign(seen), axis=0)) == len(seen)
+        return np.where(agree, np.min(np.abs(seen), axis=0), 0.0), np.max(flipped, axis=0)
+
+
+def _signed_ranks(d: NDArray[np.float64]) -> NDArray[np.float64]:
+    ranks = np.zeros_like(d)
+    ranks[d != 0] = stats.rankdata(np.abs(d[d != 0]))
+    return np.sign(d) * ranks
+
+
+def _negligible(d: NDArray[np.float64], look: Look, m: int, resolve: float) -> bool:
+    """True where two one-sided tests put the difference within ± resolve.
+
+    Each look has the level that may be spent by then, over 1.5 m: of five comparisons at exactly ``resolve``
+    any was wrongly dropped in 5.2 % of 1,500 studies with six looks (7.7 % with the full level at each).
+    """
+    d = d[~np.isnan(d)]
+    if len(d) < 3:
+        return False
+    if has_no_spread(d):  # a t interval of equal differences would be sure of anything
+        return not d.any()
+    variance, level = 1 / len(d), 2 * look.share / (1.5 * m)
+    return abs(float(d.mean())) + t_half_width(float(d.std(ddof=1)), variance, len(d) - 1, level) <= resolve

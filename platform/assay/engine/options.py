@@ -1,0 +1,56 @@
+"""Options of a run, and what it did: the engine's input beside the plan, its output beside the records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from assay.engine.ending import Ending
+from assay.storage import Record
+from assay.study import Plan
+
+__all__ = ["EngineOptions", "Outcome"]
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """Options that the surroundings of a run decide; the study decides all else."""
+
+    data_root: Path | None
+    cache: Path
+    retry_failed: bool = False
+    cpus: int | None = None  # of a local Ray; None: all cores
+    on_message: Callable[[str], None] = field(default=lambda message: None)
+    ending: Ending | None = None  # of the program; None: one for the run alone
+    local: bool = False  # without Ray, on this machine
+    processes: int | None = None  # that train then at once; 0: this one alone; None: as many as cores allow
+    needed: Callable[[Plan, Mapping[str, Record]], Plan] | None = None  # see `plan_by_now`
+
+    def plan_by_now(self, plan: Plan, records: Mapping[str, Record]) -> Plan:
+        """The plan with the trials that are needed going by the records so far.
+
+        All of it, but for a study with ``repeats.decide``: its next seeds depend on what the records say, and
+        the engine draws no conclusions. So whoever runs one passes ``needed``.
+        """
+        if not plan.study.repeats.decide:
+            return plan
+        assert self.needed is not None, "a study with `repeats.decide` is run with `EngineOptions.needed`"
+        return self.needed(plan, records)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Numbers of trials by how they ended, and what this run did."""
+
+    finished: int
+    failed: int
+    diverged: int
+    pruned: int
+    missing: int
+    postponed: int  # missing because the study's budget ended
+    trained_now: int
+    interrupted: bool
+    seconds: float
+    lost: str | None = None  # the part of Ray that died, and the run with it
+    problems: tuple[str, ...] = ()  # packs that broke for another reason than their trials

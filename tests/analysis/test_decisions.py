@@ -1,0 +1,109 @@
+"""A study that decides: what is needed next follows from plan and records alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from assay.analysis.decisions import decisions_of, needed_plan
+from assay.analysis.results import StudyResults
+from assay.storage import Record
+from assay.study import Plan, Trial
+from tests.analysis.made_studies import STUDY, make_plan, make_record
+from trainables.errors import InputError
+
+DECIDES = STUDY.replace("{seeds: [0, 1, 2]}", "{decide: [8, 10, 13]}\nresolve: 0.02")
+NOISE = (0.3, -0.6, 0.1, 0.9, -0.8, 0.5, -0.2, -0.4, 0.7, 0.2, -0.9, 0.6, -0.1)
+
+
+def scores(trial: Trial) -> dict[str, float]:
+    """``stop`` gains 0.2; ``supervision`` with it nothing, and without it something that is hard to tell."""
+    on, full = trial.levels["stop"] == "on", trial.levels["supervision"] == "full"
+    noise = NOISE[(trial.seed + 3 * on + 5 * full) % len(NOISE)]
+    unsure = 0.2 * NOISE[trial.seed] if full and not on else 0.0
+    ap = 0.5 + 0.2 * on + 0.001 * noise + (0.02 * (full and not on) + unsure)
+    return {"image_ap": ap, "fp": 3.0, "fn": 1.0, "pixel_iou": 0.5}
+
+
+def trained(plan: Plan, *, until: Callable[[int], bool] = lambda rounds: False) -> dict[str, Record]:
+    """Records of what is needed, round by round, as an engine makes them."""
+    records: dict[str, Record] = {}
+    rounds = 0
+    while not until(rounds):
+        missing = [trial for trial in needed_plan(plan, records).trials if trial.id not in records]
+        if not missing:
+            break
+        records |= {trial.id: make_record(trial, scores) for trial in missing}
+        rounds += 1
+    return records
+
+
+def seeds_of(records: dict[str, Record], plan: Plan) -> dict[str, int]:
+    return {
+        cell.name: sum(trial.cell == cell.name and trial.id in records for trial in plan.trials)
+        for cell in plan.cells
+    }
+
+
+PLAN = make_plan(DECIDES)
+
+
+def test_all_cells_train_up_to_the_first_look_and_then_only_those_of_undecided_comparisons() -> None:
+    assert set(seeds_of(trained(PLAN, until=lambda rounds: rounds == 1), PLAN).values()) == {8}
+    assert seeds_of(trained(PLAN), PLAN) == {
+        "supervision=few stop=off": 13,
+        "supervision=few stop=on": 8,
+        "supervision=full stop=off": 13,
+        "supervision=full stop=on": 8,
+    }
+
+
+def test_the_display_says_what_is_settled_and_what_goes_on() -> None:
+    records = trained(PLAN, until=lambda rounds: rounds == 1)
+    decisions = decisions_of(StudyResults(PLAN, records))
+    assert str(decisions) == "3 of 4 comparisons settled, 2 cells go on to 10 seeds"
+    assert str(decisions_of(StudyResults(PLAN, trained(PLAN)))) == (
+        "3 of 4 comparisons settled, 1 undecided after 13 seeds"
+    )
+
+
+def test_whatever_order_trainings_end_in_the_decisions_are_the_same() -> None:
+    final = trained(PLAN)
+    one_by_one: dict[str, Record] = {}
+    while missing := [t for t in needed_plan(PLAN, one_by_one).trials if t.id not in one_by_one]:
+        trial = missing[len(one_by_one) * 7919 % len(missing)]
+        one_by_one[trial.id] = make_record(trial, scores)
+    assert one_by_one.keys() == final.keys()
+
+
+def test_records_of_other_studies_beyond_what_is_needed_change_nothing() -> None:
+    everything = {trial.id: make_record(trial, scores) for trial in PLAN.trials}
+    assert {trial.id for trial in needed_plan(PLAN, everything).trials} == trained(PLAN).keys()
+
+
+def test_a_study_that_decides_has_the_trials_of_one_with_as_many_seeds() -> None:
+    listed = STUDY.replace("[0, 1, 2]", str(list(range(13))))
+    assert [trial.id for trial in PLAN.trials] == [trial.id for trial in make_plan(listed).trials]
+    assert Plan.from_table(PLAN.to_table()) == PLAN
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "rule"),
+    [
+        ("[8, 10, 13]", "[8]", "found \\[8\\]"),
+        ("[8, 10, 13]", "[8, 13, 10]", "each look has more seeds than the one before"),
+        ("[8, 10, 13]", "[3, 10]", "greater than or equal to 6"),
+        ("resolve: 0.02", "", "needs `resolve`"),
+        ("decide:", "seeds: [0, 1], decide:", "ends at 13 seeds, found 2"),
+        (
+            "comparisons: [{factor: stop}, {factor: supervision, from: few, to: full}]",
+            "comparisons: []",
+            "compares nothing",
+        ),
+    ],
+)
+def test_a_study_that_cannot_decide_is_refused(before: str, after: str, rule: str) -> None:
+    assert before in DECIDES
+    with pytest.raises(InputError, match=rule):
+        make_plan(DECIDES.replace(before, after))

@@ -1,0 +1,94 @@
+"""A study that decides trains look by look, however it is run and whatever kills it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from assay.analysis.decisions import needed_plan
+from assay.engine.packs import Content, packs_of_rounds
+from assay.study import Trial
+from tests.analysis.made_studies import make_plan
+from tests.engine.toy_study import TOY, ToyStudy
+
+PACE = "pace: {slow: {config: {lr: 0.05}}, fast: {config: {lr: 0.2}}, faster: {config: {lr: 0.3}}}"
+LOOKS = [6, 8, 10]
+
+
+def toy(storage: Path, cache: Path, **settings: object) -> ToyStudy:
+    """Three paces of the toy: two comparisons, of which one is soon settled."""
+    text = TOY.format(
+        name="toy", epochs=2, seconds=0.0, workers=1, pack="auto", factor=PACE, seeds=[], **settings
+    )
+    pairs = "[{factor: pace, from: slow, to: fast}, {factor: pace, from: slow, to: faster}]"
+    decides = f"{{decide: {LOOKS}}}\nresolve: 0.1\ncomparisons: {pairs}"
+    return ToyStudy(storage, cache, text.replace("{seeds: []}", decides))
+
+
+def test_what_no_undecided_comparison_needs_is_never_trained(tmp_path: Path, cache_root: Path) -> None:
+    study = toy(tmp_path / "a", cache_root)
+    outcome = study.run(local=True, processes=0, needed=needed_plan)
+    records = study.records()
+    assert records.keys() == {trial.id for trial in needed_plan(study.plan, records).trials}
+    assert (outcome.finished, outcome.missing) == (len(records), 0)
+    assert len(records) < len(study.plan.trials)
+
+
+def test_records_that_are_lost_between_looks_are_trained_again_and_nothing_else(
+    tmp_path: Path, cache_root: Path
+) -> None:
+    study = toy(tmp_path / "a", cache_root)
+    study.run(local=True, processes=0, needed=needed_plan)
+    whole = study.results()
+    for trial in (study.plan.trials[0], study.plan.trials[8]):
+        study.store.forget_record(trial.id)
+    outcome = study.run(local=True, processes=0, needed=needed_plan)
+    assert outcome.trained_now == 2
+    assert study.results() == whole
+
+
+TRIALS = list(make_plan().trials)
+
+
+class Rounds:
+    """Rounds of two trials each; what is handed out is over when the test says so."""
+
+    def __init__(self, lost: int | None = None) -> None:
+        self.done: set[str] = set()
+        self.in_flight: set[str] = set()
+        self.lost = lost  # index of a trial that never leaves a record
+        self.asked = 0
+
+    def now(self) -> list[Trial]:
+        self.asked += 1
+        for start in range(0, 6, 2):
+            missing = [trial for trial in TRIALS[start : start + 2] if trial.id not in self.done]
+            if missing:
+                return missing
+        return []
+
+    def end(self) -> None:
+        lost = set() if self.lost is None else {TRIALS[self.lost].id}
+        self.done |= self.in_flight - lost
+        self.in_flight.clear()
+
+    def packs(self) -> Iterator[Content | None]:
+        return packs_of_rounds(self.now, lambda trials: iter([trials]), self.in_flight)
+
+
+@pytest.mark.parametrize(("lost", "rounds"), [(None, 3), (3, 2)], ids=["all end", "one leaves no record"])
+def test_a_round_waits_for_the_one_before_and_what_is_lost_ends_it(lost: int | None, rounds: int) -> None:
+    study = Rounds(lost)
+    handed: list[str] = []
+    waited = 0
+    for pack in study.packs():
+        if pack is None:
+            waited += 1
+            study.end()
+            continue
+        handed += [entry.id for entry in pack]
+        study.in_flight |= {entry.id for entry in pack}
+    assert handed == [trial.id for trial in TRIALS[: 2 * rounds]]
+    assert waited == rounds
