@@ -21,7 +21,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import streamlit as st
 
-from assay.analysis.results import StudyResults
+from assay.analysis.results import StudyResults, needed_plan
 from assay.opened_storage import parameter_importance
 from assay.storage import Progress, Record, Store
 from assay.storage.lease import holder
@@ -219,7 +219,8 @@ class _Followed:
         held = holder(self._store, self._name) is not None
         stamp = self._store.stamp(f"{self._store.study(self._name)}/plan.parquet")
         if self._watch is None or stamp != self._stamp:
-            self._watch, self._stamp = Watch(self._store, written_plan(self._store, self._name)), stamp
+            plan = written_plan(self._store, self._name)
+            self._watch, self._stamp = Watch(self._store, plan, needed=needed_plan), stamp
         snapshot = self._watch.look(begun)
         planned_at = stamp[0] / 1e9 if stamp is not None else 0.0
         return _state(self._watch, snapshot, self._view, store=self._store, held=held, planned_at=planned_at)

@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from assay.analysis.decisions import decisions_of, needed_plan
-from assay.analysis.results import StudyResults
+from assay.analysis.results import StudyResults, needed_plan
 from assay.storage import Record
 from assay.study import Plan, Trial
 from tests.analysis.made_studies import STUDY, make_plan, make_record
@@ -61,9 +60,9 @@ def test_all_cells_train_up_to_the_first_look_and_then_only_those_of_undecided_c
 
 def test_the_display_says_what_is_settled_and_what_goes_on() -> None:
     records = trained(PLAN, until=lambda rounds: rounds == 1)
-    decisions = decisions_of(StudyResults(PLAN, records))
+    decisions = StudyResults(PLAN, records).decisions
     assert str(decisions) == "3 of 4 comparisons settled, 2 cells go on to 10 seeds"
-    assert str(decisions_of(StudyResults(PLAN, trained(PLAN)))) == (
+    assert str(StudyResults(PLAN, trained(PLAN)).decisions) == (
         "3 of 4 comparisons settled, 1 undecided after 13 seeds"
     )
 

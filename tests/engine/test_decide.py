@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.analysis.decisions import needed_plan
+from assay.analysis.results import needed_plan
 from assay.engine.packs import Content, packs_of_rounds
 from assay.study import Trial
 from tests.analysis.made_studies import make_plan

@@ -1,11 +1,10 @@
-"""What a study with ``repeats.decide`` has settled, and which trials that leaves to train.
+"""Decisions of a study with ``repeats.decide``: what is settled, and which trials that leaves to train.
 
->>> decisions = decisions_of(results)
->>> str(decisions)
+>>> str(results.decisions)
 '4 of 6 comparisons settled, 2 cells go on to 10 seeds'
 
 Everything follows from plan and records, so a run that was killed, another machine and a page in a browser
-come to the same. The engine is given :func:`needed_plan`, because it draws no conclusions itself.
+come to the same. The engine is given ``results.needed_plan``, because it draws no conclusions itself.
 """
 
 from __future__ import annotations
@@ -21,12 +20,11 @@ from assay.analysis.statistics.looks import Decision, LooksTaken, decide
 from assay.analysis.statistics.paired import rounded
 from assay.analysis.statistics.score_table import Scores, read_scores
 from assay.analysis.summary import metric_rows
-from assay.storage.record import Record
-from assay.study import Plan
+from assay.study import Trial
 from assay.study.identity import short_hash
 from assay.study.names import counted
 
-__all__ = ["StudyDecisions", "decisions_of", "needed_plan"]
+__all__ = ["StudyDecisions", "study_decisions"]
 
 Pair = tuple[str, str]  # names of cells
 
@@ -45,6 +43,11 @@ class StudyDecisions:
         """True where no further look comes: all is settled, or the last look was taken."""
         return self.taken.next is None
 
+    def needed(self, trials: Sequence[Trial], seeds: Sequence[int]) -> tuple[Trial, ...]:
+        """Trials that the next look or an earlier one needs; ``seeds``: the study's, in its order."""
+        place = {seed: index for index, seed in enumerate(seeds)}
+        return tuple(trial for trial in trials if place[trial.seed] < self.seeds[trial.cell])
+
     def of(self, first: str, second: str) -> Decision:
         """The decision on two cells that are compared, whichever way round."""
         index = {frozenset(pair): index for index, pair in enumerate(self.pairs)}
@@ -60,29 +63,8 @@ class StudyDecisions:
         return f"{settled}, {counted(len(cells), 'cell')} {verb} on to {self.taken.next} seeds"
 
 
-def needed_plan(plan: Plan, records: Mapping[str, Record]) -> Plan:
-    """The plan with the trials alone that are needed by the next look, and were by those before.
-
-    Args:
-        plan: Of any study; without ``repeats.decide`` it is returned as it is.
-        records: By trial id, as far as there are any.
-    """
-    if not plan.study.repeats.decide:
-        return plan
-    decisions = _decide(StudyResults(plan, records))
-    place = {seed: index for index, seed in enumerate(plan.study.repeats.seeds)}
-    needed = tuple(trial for trial in plan.trials if place[trial.seed] < decisions.seeds[trial.cell])
-    return plan if len(needed) == len(plan.trials) else plan.model_copy(update={"trials": needed})
-
-
-def decisions_of(results: StudyResults) -> StudyDecisions | None:
-    """The decisions of a study; None without ``repeats.decide``."""
-    if not results.plan.study.repeats.decide:
-        return None
-    return results.once("decisions", lambda: _decide(results))
-
-
-def _decide(results: StudyResults) -> StudyDecisions:
+def study_decisions(results: StudyResults) -> StudyDecisions:
+    """Take the looks at a study with ``repeats.decide``, as far as its records go."""
     plan, study = results.plan, results.plan.study
     looks = study.repeats.decide
     assert study.resolve is not None, "the schema refuses `decide` without it"

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from assay.analysis.decisions import StudyDecisions
     from assay.analysis.defect_scores import DefectSummary
     from assay.analysis.label_analysis import LabelAnalysis
     from assay.analysis.label_costs import LabelCosts
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from assay.analysis.test_set_uncertainty import ItemIntervals
     from assay.study.schema import Labelling
 
-__all__ = ["ImportanceOf", "ReadPart", "StudyResults"]
+__all__ = ["ImportanceOf", "ReadPart", "StudyResults", "needed_plan"]
 
 ReadPart = Callable[[Record, str], "pa.Table | None"]  # `Store.read_part`
 # Share of the objective's variance by parameter, from the points of one searched cell.
@@ -72,8 +73,6 @@ class StudyResults:
     @classmethod
     def of_plan(cls, plan: Plan, store: Store, importance_of: ImportanceOf | None = None) -> Self:
         """Read the records of a plan; of a search, also the points that were drawn."""
-        from assay.analysis.decisions import needed_plan
-
         plan = with_points(plan, store)
         records, problems = store.records_of_trials(plan.trials)
         plan = needed_plan(plan, records)
@@ -172,6 +171,15 @@ class StudyResults:
         return self.once(f"analysis{with_items}", lambda: analyse_study(self))
 
     @property
+    def decisions(self) -> StudyDecisions | None:
+        """State of the comparisons of a study with ``repeats.decide``; None of any other."""
+        if not self.plan.study.repeats.decide:
+            return None
+        from assay.analysis.decisions import study_decisions
+
+        return self.once("decisions", lambda: study_decisions(self))
+
+    @property
     def label_costs(self) -> LabelCosts | None:
         """Scores against hours of labelling; None where there is nothing to say of that."""
         from assay.analysis.label_costs import label_costs
@@ -223,3 +231,16 @@ class StudyResults:
             "importance",
             lambda: {cell: share(self.plan, points) for cell, points in self.evaluated_points.items()},
         )
+
+
+def needed_plan(plan: Plan, trained: Mapping[str, Record]) -> Plan:
+    """The plan with the trials that are needed by now: all, unless the study has ``repeats.decide``.
+
+    Args:
+        plan: Of any study.
+        trained: Its records by trial id, as far as there are any.
+    """
+    decisions = StudyResults(plan, trained).decisions
+    if decisions is None:
+        return plan
+    return plan.model_copy(update={"trials": decisions.needed(plan.trials, plan.study.repeats.seeds)})

@@ -49,6 +49,7 @@ class LiveView:
         self._primary = ""
         self._on_records: Callable[[], None] | None = None
         self._snapshot: Snapshot | None = None
+        self._settled = ""  # of a study that decides: how many comparisons are settled
         self._over = threading.Event()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._poll, name="assay-progress", daemon=True)
@@ -84,11 +85,12 @@ class LiveView:
 
     def follow(self, plan: Plan, store: Store, on_records: Callable[[], None]) -> None:
         """Show the trials of ``plan`` from now on; ``on_records`` is called when some have ended."""
+        from assay.analysis.results import needed_plan
         from assay.study.stage_graph import stages_of
 
         self._on_records = on_records
         self._primary = plan.study.metrics.primary
-        self._watch = Watch(store, plan, self._since, stages_of)
+        self._watch = Watch(store, plan, self._since, stages_of, needed_plan)
 
     @property
     def seconds(self) -> float:
@@ -96,11 +98,18 @@ class LiveView:
         return time.monotonic() - self._start
 
     def _poll(self) -> None:
+        from assay.analysis.results import StudyResults
+
         pause = 0.2
         while not self._over.wait(pause):
             if self._watch is not None:
                 try:
-                    self._show(self._watch.look())
+                    snapshot = self._watch.look()
+                    if snapshot.ended or self._snapshot is None:
+                        self._settled = str(
+                            StudyResults(self._watch.plan, self._watch.records).decisions or ""
+                        )
+                    self._show(snapshot)
                     self._trouble = ""
                 except OSError as error:
                     # The study itself decides whether a storage that is away is fatal; the display goes on.
@@ -131,7 +140,8 @@ class LiveView:
             return self._trouble
         if snapshot is None:
             return self._message or "starting"
-        done = f"{snapshot.done}/{snapshot.total} done{_stages(snapshot)}"
+        done = " · ".join(filter(None, (f"{snapshot.done}/{snapshot.total} done", self._settled)))
+        done += _stages(snapshot)
         if not snapshot.running:
             return f"{done} · {self._message}"
         left = _left(snapshot)
@@ -147,11 +157,11 @@ class LiveView:
         head = Text(f"{self._trouble or self._message} · {duration(self.seconds)}", style="bold")
         if self._snapshot is None:
             return Group(head)
-        return Group(head, render(self._snapshot, self._primary))
+        return Group(head, render(self._snapshot, self._primary, self._settled))
 
 
-def render(snapshot: Snapshot, primary: str) -> Group:
-    """A bar, the counts, and a table of the trials that are training."""
+def render(snapshot: Snapshot, primary: str, settled: str = "") -> Group:
+    """A bar, the counts, what is ``settled``, and a table of the trials that are training."""
     counts = [f"{snapshot.counts.get(s, 0)} {s}" for s in _STATUSES if snapshot.counts.get(s)]
     counts += [f"{len(snapshot.running)} running", f"{snapshot.planned} planned"]
     bar = Table.grid()
@@ -163,6 +173,8 @@ def render(snapshot: Snapshot, primary: str) -> Group:
             f"{_stages(snapshot)}{_left(snapshot)}"
         ),
     ]
+    if settled:
+        parts.append(Text(settled))
     if snapshot.running:
         table = Table(box=None, pad_edge=False, header_style="dim")
         for title in ("trial", "cell", "repeat", "epoch", "score", "left"):

@@ -92,8 +92,7 @@ def run(
     out = console()
     with ExitStack() as stack, LiveView(out) as view:
         view.message(f"reading {study}")
-        from assay.analysis.decisions import needed_plan
-        from assay.analysis.results import StudyResults
+        from assay.analysis.results import StudyResults, needed_plan
         from assay.cli.forecast import format_truth
         from assay.cli.mirror import Mirror
         from assay.cli.planning import read_plan

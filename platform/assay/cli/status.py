@@ -49,10 +49,11 @@ def status(study: StudyName = None, once: Once = False, storage: Storage = DEFAU
     if study is None:
         _list(store, out)
         return
+    from assay.analysis.results import needed_plan
     from assay.storage.watch import Watch
 
     plan = written_plan(store, study_name(store, study))
-    page = _Page(store, storage, plan, Watch(store, plan))
+    page = _Page(store, storage, plan, Watch(store, plan, needed=needed_plan))
     shown = page.look()
     if once or not out.is_terminal or not page.moving:
         out.print(shown)
@@ -65,6 +66,7 @@ def _list(store: Store, out: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from assay.analysis.results import needed_plan
     from assay.report.page.inline import visible
     from assay.storage.plans import written_plan
     from assay.storage.watch import Watch
@@ -80,7 +82,7 @@ def _list(store: Store, out: Console) -> None:
     for name in names:
         try:
             plan = written_plan(store, name)
-            now = Watch(store, plan).look()
+            now = Watch(store, plan, needed=needed_plan).look()
         except InputError as error:
             table.add_row(Text(name), "–", "–", "–", "–", "–", Text(str(error)))
             continue
@@ -129,13 +131,18 @@ class _Page:
         from rich.console import Group
         from rich.text import Text
 
+        from assay.analysis.results import StudyResults
         from assay.cli.live import render
         from assay.report.page.inline import visible
 
         study = self.plan.study
         parts: list[RenderableType] = [
             Text(visible(f"{study.study}: {study.question}"), style="bold"),
-            render(snapshot, study.metrics.primary),
+            render(
+                snapshot,
+                study.metrics.primary,
+                str(StudyResults(self.watch.plan, self.watch.records).decisions or ""),
+            ),
         ]
         lost = [record for record in self.watch.records.values() if record.status != "finished"]
         for record in lost[:_FAILURES]:

@@ -27,8 +27,8 @@ class EngineOptions:
     processes: int | None = None  # that train then at once; 0: this one alone; None: as many as cores allow
     needed: Callable[[Plan, Mapping[str, Record]], Plan] | None = None  # see `plan_by_now`
 
-    def plan_by_now(self, plan: Plan, records: Mapping[str, Record]) -> Plan:
-        """The plan with the trials that are needed going by the records so far.
+    def plan_by_now(self, plan: Plan, trained: Mapping[str, Record]) -> Plan:
+        """The plan with the trials that are needed going by what is ``trained`` so far.
 
         All of it, but for a study with ``repeats.decide``: its next seeds depend on what the records say, and
         the engine draws no conclusions. So whoever runs one passes ``needed``.
@@ -36,7 +36,7 @@ class EngineOptions:
         if not plan.study.repeats.decide:
             return plan
         assert self.needed is not None, "a study with `repeats.decide` is run with `EngineOptions.needed`"
-        return self.needed(plan, records)
+        return self.needed(plan, trained)
 
 
 @dataclass(frozen=True)

@@ -258,11 +258,11 @@ def packs_of_rounds(
                 return
             yield None
             continue
-        asked = {trial.id for trial in trials}
+        due = {trial.id for trial in trials}
         for pack in packs_of(trials):
-            handed |= asked.intersection(trial.id for trial in pack or ())
+            handed |= due.intersection(trial.id for trial in pack or ())
             yield pack
-        if not asked <= handed:
+        if not due <= handed:
             return
 
 

@@ -62,6 +62,8 @@ class Watch:
         since: Unix time; heartbeats from before belong to an earlier, killed run and are not shown.
         stages_of: :func:`~assay.study.stage_graph.stages_of`, which loads methods (and torch). Without it the
             time left of a study whose trials share stages is not reckoned.
+        needed: :func:`~assay.analysis.results.needed_plan`: of a study that decides, the trials that are
+            needed by now. Without it all that may ever be trained counts.
     """
 
     def __init__(
@@ -70,7 +72,9 @@ class Watch:
         plan: Plan,
         since: float | None = None,
         stages_of: Callable[[Trial], Sequence[Need]] | None = None,
+        needed: Callable[[Plan, Mapping[str, Record]], Plan] | None = None,
     ) -> None:
+        self._whole, self._needed_of = plan, needed if plan.study.repeats.decide else None
         self._store, self._plan = store, plan
         self._trials = {trial.id: trial for trial in plan.trials}
         self._since = since
@@ -90,7 +94,10 @@ class Watch:
 
     @property
     def plan(self) -> Plan:
-        """All trials; of a search, with the points that were drawn until the last look."""
+        """All trials; of a search, with the points that were drawn until the last look.
+
+        Of a study that decides, those that were needed at the last look.
+        """
         return self._plan
 
     @property
@@ -110,7 +117,9 @@ class Watch:
             known = self._grow() if self._plan.study.search is not None else {}
             if begun is None:
                 begun = set(self._store.trials())
-            ended = self._new_records(begun, known)
+            first, ended = self._first, self._new_records(begun, known)
+            if self._needed_of is not None and (first or ended):
+                self._narrow(self._needed_of)
         started = begun & (self._trials.keys() - self._records.keys())
         maybe_running = (self._running(trial) for id_, trial in self._trials.items() if id_ in started)
         running = tuple(trial for trial in maybe_running if trial is not None)
@@ -122,6 +131,12 @@ class Watch:
     @property
     def _total(self) -> int:
         return len(self._trials) + self._plan.pending_points
+
+    def _narrow(self, needed_of: Callable[[Plan, Mapping[str, Record]], Plan]) -> None:
+        """Leave out the trials that no undecided comparison needs by now."""
+        self._plan = needed_of(self._whole, self._records)
+        self._trials = {trial.id: trial for trial in self._plan.trials}
+        self._records = {id_: record for id_, record in self._records.items() if id_ in self._trials}
 
     def _grow(self) -> Mapping[str, Record]:
         """The points that a search drew since; where nothing changed, the same plan object.
