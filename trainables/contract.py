@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MASKS_ALONE",
     "Checkpoint",
+    "Grid",
     "LocalRun",
     "MeasuresErasure",
     "Objection",
@@ -254,6 +255,15 @@ class Objection(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Grid:
+    """Cells in which a method sees masks: what is below them it can neither learn nor outline."""
+
+    stride: int = 1  # pixels of the network's input between cells
+    window: int = 1  # side of the square that a cell of the mask loss averages, same pixels; 0: no such loss
+    dilation: int = 1  # side of the square that masks are widened by before, pixels of the image as stored
+
+
+@dataclass(frozen=True)
 class Trainable(Generic[ConfigT]):
     """One method, as the platform sees it: ``trainables/<name>/__init__.py`` holds one as ``TRAINABLE``."""
 
@@ -275,6 +285,8 @@ class Trainable(Generic[ConfigT]):
     proxies: frozenset[str] = frozenset()  # those of metrics.PROXIES that its predictor offers
     parameters: Callable[[ConfigT], int] | None = None  # number of weights: the plan estimates disk space
     # The way out where every training image is defective and the config needs normal ones; None: it does not.
+    # Cells of its mask loss and its maps; None: it does not say.
+    grid: Callable[[ConfigT], Grid | None] = field(default=lambda config: None)
     needs_normal: Callable[[ConfigT], str | None] = field(default=lambda config: MASKS_ALONE)
     source: str = ""  # authors, year and where to find it: what its settings call "the paper"
 

@@ -10,7 +10,7 @@ behaviour of the released code.
 
 from __future__ import annotations
 
-from trainables.contract import Trainable
+from trainables.contract import Grid, Trainable
 from trainables.segdec.config import SegDecConfig
 from trainables.segdec.fit import fit
 from trainables.segdec.network import count_parameters
@@ -34,4 +34,5 @@ TRAINABLE: Trainable[SegDecConfig] = Trainable(
     objections=objections,
     needs_normal=needs_normal,
     parameters=count_parameters,
+    grid=lambda config: Grid(stride=8, window=17, dilation=config.dilation),
 )

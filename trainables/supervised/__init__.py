@@ -12,7 +12,7 @@ Ronneberger et al. 2015, arXiv:1505.04597 (U-Net).
 
 from __future__ import annotations
 
-from trainables.contract import Trainable
+from trainables.contract import Grid, Trainable
 from trainables.supervised.config import SupervisedConfig
 from trainables.supervised.fit import fit
 from trainables.supervised.network import count_parameters
@@ -36,4 +36,6 @@ TRAINABLE: Trainable[SupervisedConfig] = Trainable(
     objections=objections,
     needs_normal=needs_normal,
     parameters=count_parameters,
+    # The classifier's maps have the cells of its last stage, the U-Net's are as large as the image.
+    grid=lambda config: Grid(config.resnet.output_stride, 0) if config.model == "classifier" else Grid(),
 )

@@ -74,6 +74,7 @@ def plan(
     from assay.storage.search_points import with_points
     from assay.storage.stage_store import made_stages
     from assay.study.design import format_design
+    from assay.study.reach import format_reach, named_cells, reach_warnings
     from assay.study.stage_graph import stage_graph
     from trainables.errors import InputError
 
@@ -102,7 +103,10 @@ def plan(
         out.print(_stage_table(stages, made))
     for line in _summary(planned, records):
         out.print(line)
-    for warning in planned.warnings:
+    for cells, reach in ((each.cells, each.reach) for each in planned.reach):
+        where = f" ({named_cells(cells)})" if len(planned.reach) > 1 else ""
+        out.print(f"{format_reach(reach)}{where}")
+    for warning in (*planned.warnings, *reach_warnings(planned.reach)):
         out.print(f"warning: {warning}")
     if forecast:
         from assay.cli.forecast import show_forecast

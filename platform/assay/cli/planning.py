@@ -29,6 +29,7 @@ def read_plan(
     """
     say(f"reading {path}")
     from assay.study import plan_study, read_study
+    from assay.study.reach import plan_reach
 
     study = read_study(path)
     _refuse_secrets(study)
@@ -38,10 +39,17 @@ def read_plan(
     say("opening the data")
     from trainables.data import open_manifest
 
-    def opener(spec: DataSpec) -> Manifest:
-        return open_manifest(spec, data, cache)
+    manifests: dict[str, Manifest] = {}
 
-    return plan_study(study, opener, device)
+    def opener(spec: DataSpec) -> Manifest:
+        key = spec.model_dump_json()
+        if key not in manifests:
+            manifests[key] = open_manifest(spec, data, cache)
+        return manifests[key]
+
+    plan = plan_study(study, opener, device)
+    say("looking at masks in the network's grid")
+    return plan.model_copy(update={"reach": plan_reach(plan, opener)})
 
 
 def _refuse_secrets(study: Study) -> None:

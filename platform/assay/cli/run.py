@@ -98,9 +98,10 @@ def run(
         from assay.cli.planning import read_plan
         from assay.storage import Store
         from assay.storage.search_points import with_points
+        from assay.study.reach import reach_warnings
 
         planned = read_plan(study, data=data, cache=cache, say=view.message)
-        for warning in planned.warnings:
+        for warning in (*planned.warnings, *reach_warnings(planned.reach)):
             out.print(f"warning: {warning}")
         store = Store(storage)
         known = with_points(

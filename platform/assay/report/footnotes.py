@@ -14,6 +14,7 @@ from assay.analysis.results import StudyResults
 from assay.storage.record import Record
 from assay.study import Comparison, Plan, ReportedPlan
 from assay.study.points import budget
+from assay.study.reach import format_reach, named_cells, reach_warnings
 
 __all__ = ["footnotes"]
 
@@ -35,6 +36,7 @@ def footnotes(results: StudyResults) -> list[str]:
         *_notes_of_cells(reported, finished),
         *_bundles(reported.comparisons),
         *_allowances(reported.comparisons),
+        *_reach_notes(plan),
         *plan.warnings,
         *left_out(results),
         _origin(results),
@@ -134,6 +136,16 @@ def _notes_of_cells(plan: ReportedPlan, finished: Mapping[str, Record]) -> list[
                 if not note.startswith(_THRESHOLD_NOTE):
                     cells.setdefault(note, {})[trial.cell] = None
     return [note.rstrip(".") + _where(plan, list(names)) + "." for note, names in cells.items()]
+
+
+def _reach_notes(plan: Plan) -> list[str]:
+    """Sentences on what the methods could reach at best; none of plans of earlier versions."""
+    several = len(plan.reach) > 1
+    notes = [
+        format_reach(reach) + (f" This is of {named_cells(cells)}." if several else "")
+        for cells, reach in ((each.cells, each.reach) for each in plan.reach)
+    ]
+    return [*notes, *(f"{warning[0].upper()}{warning[1:]}." for warning in reach_warnings(plan.reach))]
 
 
 def _where(plan: ReportedPlan, cells: Sequence[str]) -> str:

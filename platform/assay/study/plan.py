@@ -32,6 +32,7 @@ from assay.study.points import (
     trials_of,
 )
 from assay.study.published import published_problems
+from assay.study.reach import CellReach
 from assay.study.repeats import UNKNOWN, DataPlan, ManifestSummary, plan_data
 from assay.study.schema import Level, Study
 from assay.study.search_rules import search_problems
@@ -75,6 +76,7 @@ class Plan(BaseModel):
     points: tuple[Point, ...] = ()  # of a search: what was drawn so far
     ablated: tuple[Ablation, ...] = ()  # of a search: its best points with a parameter at its default
     pending_points: int = 0  # of a search: trials of points that are not drawn yet
+    reach: tuple[CellReach, ...] = ()  # of the methods on these masks; empty in plans of earlier versions
 
     @property
     def trainables(self) -> tuple[str, ...]:
@@ -138,8 +140,9 @@ class Plan(BaseModel):
 
         The column ``trial`` holds all of a trial as JSON, so that a worker reads its row and nothing else.
         """
+        later = () if self.reach else ("reach",)  # stays readable by assay 0.1
         head = {
-            **self.model_dump(mode="json", exclude={"study", "trials"}),
+            **self.model_dump(mode="json", exclude={"study", "trials", *later}),
             "study": self.study.model_dump(mode="json", exclude_unset=True),
         }
         trials = self.trials

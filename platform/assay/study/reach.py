@@ -1,0 +1,148 @@
+"""Reach of a study's methods on its masks, measured once and kept with the plan.
+
+Training masks are those that some trial of the first repeat may see. How well a perfect map could outline is
+measured on the test masks of the same repeat: it is what the evaluation will measure, and it chooses nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from trainables.catalogue import find_trainable
+from trainables.data.findings import summarise
+from trainables.reach import Reach, measure_reach
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from assay.study.cells import Cell
+    from assay.study.plan import Plan
+    from trainables.data import Manifest, Split
+    from trainables.data.spec import DataSpec
+
+__all__ = ["CellReach", "format_reach", "named_cells", "plan_reach", "reach_warnings"]
+
+_MOST = 200  # masks that are looked at, of each kind
+
+
+class CellReach(BaseModel, frozen=True):
+    """Reach of the cells that have data, size and grid in common."""
+
+    model_config = ConfigDict(extra="forbid")
+    cells: tuple[str, ...] = Field(description="Names; of a search, those that are searched.")
+    reach: Reach
+
+
+def plan_reach(plan: Plan, open_manifest: Callable[[DataSpec], Manifest]) -> tuple[CellReach, ...]:
+    """Measure each size and grid of a plan. Cells that cut images into tiles are left out."""
+    groups: dict[str, list[tuple[Cell, int, int | None]]] = {}
+    for cell, seed, fold in _first_repeats(plan):
+        if cell.data.tiles is None:
+            groups.setdefault(_geometry(cell), []).append((cell, seed, fold))
+    measured = ((group, _measure(group, open_manifest)) for group in groups.values())
+    return tuple(
+        CellReach(cells=tuple(dict.fromkeys(cell.name for cell, _, _ in group)), reach=reach)
+        for group, reach in measured
+        if reach is not None
+    )
+
+
+def _first_repeats(plan: Plan) -> Iterator[tuple[Cell, int, int | None]]:
+    for searched in plan.searched:
+        first = searched.repeats[0]
+        yield searched.cell, first.seed, first.fold
+    cells = {cell.name: cell for cell in plan.cells} if not plan.searched else {}
+    for trial in plan.trials:
+        if cell := cells.pop(trial.cell, None):
+            yield cell, trial.seed, trial.fold
+
+
+def _geometry(cell: Cell) -> str:
+    """Equal for cells in which masks look alike to the method and to the evaluation."""
+    trainable = find_trainable(cell.trainable)
+    config = trainable.Config.model_validate(cell.config)
+    parts: dict[str, Any] = {
+        "data": cell.data.identity,
+        "size": config.image_size,
+        "grid": repr(trainable.grid(config)),
+    }
+    return json.dumps(parts, sort_keys=True)
+
+
+def _measure(
+    group: Sequence[tuple[Cell, int, int | None]], open_manifest: Callable[[DataSpec], Manifest]
+) -> Reach | None:
+    from trainables.data.splits import make_split
+
+    cell = group[0][0]
+    trainable = find_trainable(cell.trainable)
+    config = trainable.Config.model_validate(cell.config)
+    manifest = open_manifest(cell.data)
+    splits: list[Split] = [
+        make_split(manifest, each.data, each.supervision, seed, fold) for each, seed, fold in group
+    ]
+    seen = dict.fromkeys(sample for split in splits for sample in split.masks)
+    return measure_reach(
+        _masks(manifest, tuple(seen)),
+        _masks(manifest, splits[0].test),
+        config.image_size,
+        trainable.grid(config),
+    )
+
+
+def _masks(manifest: Manifest, samples: Sequence[str]) -> Iterator[NDArray[np.uint8]]:
+    """Masks of these samples, of many the first in a fixed random order."""
+    from trainables.data.seeds import shuffled
+    from trainables.data.sources import decode_mask, read_bytes
+
+    rows = {sample: manifest.by_sample[sample] for sample in samples}
+    known = {sample: row.mask for sample, row in rows.items() if row.mask is not None}
+    for sample in shuffled(known, 0)[:_MOST]:
+        data = read_bytes(manifest.mask_root or manifest.root, known[sample])
+        yield decode_mask(data, manifest.mask_above, manifest.indices)
+
+
+def format_reach(reach: Reach) -> str:
+    """A sentence on widths and attainable IoU, and one on training masks that say nothing.
+
+    ``At 352 × 128 pixels defects are 5.1 pixels wide …``
+    """
+    height, width = reach.image_size
+    cells = (
+        f", that of the best map of {reach.stride}-pixel cells {reach.grid_iou:.2f}"
+        if reach.stride > 1
+        else ""
+    )
+    text = (
+        f"At {height} × {width} pixels defects are {reach.width:.1f} pixels wide. The IoU of the true masks "
+        f"grown by one pixel is {reach.grown_iou:.2f}{cells} ({reach.measured} test masks, which choose "
+        "nothing)."
+    )
+    if reach.learnt_from:
+        lost = f", nothing is left of {reach.vanished}" if reach.vanished else ""
+        text += (
+            f" Without a cell above 0.5 in the grid that is learnt from: {reach.below_half} of "
+            f"{reach.learnt_from} training masks{lost}."
+        )
+    return text
+
+
+def named_cells(cells: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    return summarise(cells)
+
+
+def reach_warnings(reaches: Sequence[CellReach]) -> Iterator[str]:
+    """Sentences on cells in which masks cannot teach a defect."""
+    for cells, reach in ((each.cells, each.reach) for each in reaches):
+        if reach.learnt_from and reach.below_half == reach.learnt_from:
+            yield (
+                "no cell of any training mask reaches 0.5 (median of the largest: "
+                f"{reach.largest_cell:.2f}): the mask loss cannot teach a defect in {named_cells(cells)}. "
+                "Raise image_size, or widen masks (config.dilation)"
+            )

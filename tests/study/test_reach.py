@@ -1,0 +1,132 @@
+"""Before training: how much of the defects a method's grid can hold, and what the plan says of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from assay.analysis.results import StudyResults
+from assay.report.footnotes import footnotes
+from assay.study import Plan, parse_study, plan_study
+from assay.study.reach import format_reach, plan_reach, reach_warnings
+from trainables.catalogue import find_trainable
+from trainables.contract import Grid
+from trainables.data import Manifest, open_manifest
+from trainables.data.spec import DataSpec
+from trainables.reach import Reach, grid_cells, measure_reach
+from trainables.segdec.targets import dilate_and_resize, downsize
+
+SIZE = (64, 64)
+COARSE = Grid(stride=8, window=17)
+
+
+def _mask(rows: slice, columns: slice, side: int = 64) -> NDArray[np.uint8]:
+    mask = np.zeros((side, side), np.uint8)
+    mask[rows, columns] = 1
+    return mask
+
+
+LINE = _mask(slice(20, 22), slice(8, 24))  # 2 × 16
+BLOCK = _mask(slice(16, 48), slice(16, 48))
+
+
+def _reach(masks: list[NDArray[np.uint8]], grid: Grid | None) -> Reach:
+    reach = measure_reach(masks, masks, SIZE, grid)
+    assert reach is not None
+    return reach
+
+
+def test_a_mask_grown_by_a_pixel_has_the_iou_of_the_areas() -> None:
+    assert _reach([LINE], None).grown_iou == pytest.approx(32 / (18 * 4))
+
+
+@pytest.mark.parametrize(
+    ("mask", "least", "most"), [(LINE, 0.1, 0.45), (BLOCK, 0.9, 1.0)], ids=["a narrow line", "a large block"]
+)
+def test_coarse_cells_outline_large_defects_only(mask: NDArray[np.uint8], least: float, most: float) -> None:
+    assert least <= _reach([mask], COARSE).grid_iou <= most
+
+
+def test_a_map_as_large_as_the_image_can_be_perfect() -> None:
+    assert _reach([LINE], Grid()).grid_iou == 1
+
+
+@pytest.mark.parametrize(
+    ("mask", "below_half", "vanished"),
+    [
+        (BLOCK, 0, 0),
+        (LINE, 1, 0),
+        (_mask(slice(1, 2), slice(1, 2), side=1024), 1, 1),
+    ],
+    ids=["fills cells", "narrower than a cell", "lost in the resize"],
+)
+def test_masks_that_fill_no_half_of_a_cell_are_counted(
+    mask: NDArray[np.uint8], below_half: int, vanished: int
+) -> None:
+    reach = _reach([mask], COARSE)
+    assert (reach.learnt_from, reach.below_half, reach.vanished) == (1, below_half, vanished)
+
+
+@pytest.mark.parametrize("dilation", [1, 7])
+def test_segdec_learns_from_the_cells_that_are_looked_at(dilation: int) -> None:
+    trainable = find_trainable("segdec")
+    config = trainable.Config.model_validate({"image_size": (128, 64), "dilation": dilation})
+    grid = trainable.grid(config)
+    assert grid is not None
+    target = downsize(dilate_and_resize(LINE, dilation, (128, 64)))
+    np.testing.assert_allclose(grid_cells(LINE, (128, 64), grid), target.numpy(), atol=1e-5)
+
+
+STUDY = """
+study: reach
+trainable: segdec
+data:
+  reader: synthetic
+  splits: per_seed
+  options: {images: 24, items: 24, positives: 12, size: [64, 128]}
+config: {image_size: [64, 128], channel_scale: 0.0625, epochs: 2}
+factors: {masks: {none: {supervision: weak}, all: {supervision: full}}}
+design: {full: all}
+repeats: {seeds: [0]}
+"""
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    cache = tmp_path_factory.mktemp("cache")
+
+    def opener(spec: DataSpec) -> Manifest:
+        return open_manifest(spec, None, cache)
+
+    bare = plan_study(parse_study(STUDY, "reach"), opener, "cpu")
+    return bare.model_copy(update={"reach": plan_reach(bare, opener)})
+
+
+def test_cells_of_one_size_and_grid_are_measured_once(plan: Plan) -> None:
+    (measured,) = plan.reach
+    assert measured.cells == ("none", "all")
+    # Of the 12 defective images of the one repeat; one more validates.
+    assert (measured.reach.learnt_from, measured.reach.measured) == (6, 5)
+
+
+def test_the_reach_is_kept_with_the_plan_and_stands_below_the_table(plan: Plan, tmp_path: Path) -> None:
+    kept = Plan.from_table(plan.to_table())
+    assert kept.reach == plan.reach
+    assert format_reach(plan.reach[0].reach) in footnotes(StudyResults(kept, {}))
+
+
+def test_plans_of_earlier_versions_have_no_such_footnote(plan: Plan) -> None:
+    earlier = plan.model_copy(update={"reach": ()})
+    assert b'"reach":' not in (earlier.to_table().schema.metadata or {})[b"assay.plan"]
+    notes = footnotes(StudyResults(Plan.from_table(earlier.to_table()), {}))
+    assert not any("pixels wide" in note for note in notes)
+
+
+def test_masks_that_cannot_teach_are_warned_of(plan: Plan) -> None:
+    (measured,) = plan.reach
+    faint = measured.reach.model_copy(update={"learnt_from": 5, "below_half": 5, "largest_cell": 0.14})
+    (warning,) = reach_warnings([measured.model_copy(update={"reach": faint})])
+    assert warning.startswith("no cell of any training mask reaches 0.5 (median of the largest: 0.14)")
