@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from assay.storage import Store
 from tests.cli.small_study import Assay
+from tests.data.test_items import make_parts
 from tests.production.trained import train
 
 
@@ -59,6 +61,57 @@ def test_predict_names_unreadable_files_and_ends_with_1(
     assert "3 images predicted" in answer.out
     assert f"not predicted: {photos / 'broken.png'}: expected a JPEG, PNG, BMP or TIFF image" in answer.err
     assert [path.name for path in (tmp_path / "found").iterdir()] == ["predictions.parquet"]
+
+
+@pytest.mark.parametrize("form", ["labelme", "coco"])
+def test_predicted_outlines_come_back_as_the_predicted_masks(
+    form: str, assay: Assay, shop: tuple[Path, str], photos: Path, tmp_path: Path
+) -> None:
+    storage, trial = shop
+    out = tmp_path / "found"
+    answer = assay(
+        "predict", "--trial", trial, photos, "--masks", "--annotations", form, "--output", out,
+        "--storage", storage,
+    )  # fmt: skip
+    assert answer.code == 0, answer.err
+    written = out / ("labelme" if form == "labelme" else "annotations.json")
+    answer = assay("data", "import", written, "--images", photos)
+    assert answer.code == 0, answer.err
+    assert "data: {reader: table, path: imported.csv, splits: per_seed}" in answer.out
+    for photo in sorted(photos.glob("*.png")):
+        mask = cv2.imread(str(out / "masks" / photo.name), cv2.IMREAD_UNCHANGED)
+        imported = photos / "imported_masks" / f"{photo.name}.png"
+        assert imported.exists() == mask.any()
+        if imported.exists():
+            np.testing.assert_array_equal(cv2.imread(str(imported), cv2.IMREAD_UNCHANGED), mask)
+
+
+def test_predict_decides_on_parts_where_the_study_has_them(
+    assay: Assay, tmp_path: Path, cache_root: Path
+) -> None:
+    root, out = make_parts(tmp_path / "parts"), tmp_path / "found"
+    data = '{reader: folder, item: "{part}_{view}", splits: per_seed}'
+    trial = train("toy", Store(tmp_path / "storage"), cache_root, data, root)
+    (root / "good" / "overview.png").write_bytes((root / "good" / "part_01_back.png").read_bytes())
+    (root / "good" / "part_02_back.png").write_bytes(b"no image")
+    answer = assay(
+        "predict", "--trial", trial.id, root / "good", root / "defect", "--no-overlays", "--output", out,
+        "--storage", tmp_path / "storage",
+    )  # fmt: skip
+    assert answer.code == 1
+    assert "1 images are not named like {part}_{view} and count as parts of their own" in answer.err
+    with (out / "predictions.csv").open() as photos, (out / "parts.csv").open() as parts:
+        views, rows = list(csv.DictReader(photos)), {row["part"]: row for row in csv.DictReader(parts)}
+    assert set(rows) == {f"part_{number:02}" for number in range(12)} | {str(root / "good" / "overview.png")}
+    for part, row in rows.items():
+        of_part = [view for view in views if part in view["image"]]
+        assert float(row["score"]) == max(float(view["score"]) for view in of_part if view["score"])
+        assert int(row["views"]) == len(of_part)
+        assert int(row["defective_views"]) == sum(view["decision"] == "true" for view in of_part)
+        assert row["decision"] == (
+            "true" if row["defective_views"] != "0" else "" if part == "part_02" else "false"
+        )
+    assert rows["part_02"]["unread_views"] == "1"
 
 
 @pytest.mark.parametrize(

@@ -21,16 +21,16 @@ _STUDY = """\
 study: {name}
 question: Can it be shipped?
 trainable: {trainable}
-data:
-  reader: synthetic
-  splits: per_seed
-  options: {{images: 40, positives: 16, items: 20, size: [64, 96]}}
-{tiles}supervision: {supervision}
+data: {data}
+supervision: {supervision}
 config: {config}
 repeats: {{seeds: [0]}}
 metrics: {{primary: image_ap, report: [fp, fn]}}
 keep: {{models: all, probes: 4}}
 """
+_SYNTHETIC = (
+    "{reader: synthetic, splits: per_seed, options: {images: 40, positives: 16, items: 20, size: [64, 96]}}"
+)
 _SUPERVISED = "width: 8, stages: 2, output_stride: 4, base: 4, levels: 2, norm: gn, epochs: 2, batch_size: 4"
 
 # By name: trainable and config. All read images of 64 × 96 at another size.
@@ -63,16 +63,19 @@ STUDIES = {
 }
 
 
-def train(name: str, store: Store, cache: Path) -> Record:
-    """Train the one trial of a study in :data:`STUDIES`."""
+def train(name: str, store: Store, cache: Path, data: str = _SYNTHETIC, root: Path | None = None) -> Record:
+    """Train the one trial of a study in :data:`STUDIES`, on other data if they are named."""
     trainable, config = STUDIES[name]
 
     def opener(spec: DataSpec) -> Manifest:
-        return open_manifest(spec, None, cache)
+        return open_manifest(spec, root, cache)
 
     supervision = "none" if trainable == "unsupervised" else "full"
-    tiles = "  tiles: {height: 32, width: 40, overlap: 8}\n" if name.endswith("_in_tiles") else ""
-    text = _STUDY.format(name=name, trainable=trainable, supervision=supervision, config=config, tiles=tiles)
+    if name.endswith("_in_tiles"):
+        data = data.replace(
+            "reader: synthetic", "reader: synthetic, tiles: {height: 32, width: 40, overlap: 8}"
+        )
+    text = _STUDY.format(name=name, trainable=trainable, supervision=supervision, config=config, data=data)
     plan = plan_study(parse_study(text, f"{name}.yaml"), opener, "cpu")
     store.write_bytes(f"studies/{name}/study.yaml", text.encode())
     store.write_table(f"studies/{name}/plan.parquet", plan.to_table())
@@ -90,7 +93,7 @@ def train(name: str, store: Store, cache: Path) -> Record:
         primary="image_ap",
         objective="image_ap",
         resource="none",
-        data_root=None,
+        data_root=None if root is None else str(root),
         cache=str(cache),
     )
     train_trials(PackSite(pack, store, 0, 1, "here", 0, torch.device("cpu")))

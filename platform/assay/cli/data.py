@@ -13,7 +13,7 @@ from assay.cli.options import DEFAULT_CACHE, Cache, Data
 if TYPE_CHECKING:
     from trainables.data import DataSpec
 
-__all__ = ["check", "register", "write_sheet"]
+__all__ = ["check", "import_", "register", "write_sheet"]
 
 Reader = Annotated[str, typer.Argument(metavar="READER", help="Name of a reader, e.g. kolektorsdd.")]
 Place = Annotated[str | None, typer.Option("--path", metavar="PATH", help="Folder or file below the root.")]
@@ -29,14 +29,21 @@ Sheet = Annotated[
     typer.Option("--sheet", metavar="FILE", help="PNG with masks drawn over their images, the worst first."),
 ]
 
+Source = Annotated[
+    Path, typer.Argument(metavar="ANNOTATIONS", help="File of annotations, or a folder with such files.")
+]
+Images = Annotated[Path, typer.Option("--images", metavar="FOLDER", help="Folder of the images.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Replace masks and a table that exist.")]
+
 
 def register(app: typer.Typer) -> None:
     group = typer.Typer(
-        help="Look at data sets.",
+        help="Look at data sets, and make masks of annotations.",
         no_args_is_help=True,
         epilog="Example: assay data check mtd --data ~/surfaces",
     )
     group.command(epilog="Example: assay data check mtd --data ~/surfaces --classes blowhole,crack")(check)
+    group.command("import", epilog="Example: assay data import found/labelme --images photos")(import_)
     app.add_typer(group, name="data")
 
 
@@ -80,6 +87,25 @@ def write_sheet(spec: DataSpec, data: Path | None, cache: Path, path: Path) -> s
 
     count = write_contact_sheet(spec, data, cache, path)
     return f"{path}: {counted(count, 'mask')}, the worst first" if count else f"{path}: no mask to draw"
+
+
+def import_(source: Source, *, images: Images, replace: Replace = False) -> None:
+    """Make masks of the annotations of a labelling tool: LabelMe, COCO, Label Studio (JSON), CVAT (XML).
+
+    Where images lie in good/ and defect/, masks go to masks/. Elsewhere masks and a table are written beside
+    the images, for reader table. Everything is checked first: with a fault nothing is written (exit code 2).
+    """
+    from trainables.data.annotations.to_masks import import_annotations
+
+    imported = import_annotations(source, images, replace=replace)
+    typer.echo(f"{imported.images} images annotated, {imported.masks} masks written")
+    for remark in imported.remarks:
+        typer.echo(f"warning: {remark}")
+    if imported.table is not None:
+        typer.echo(f"data: {{reader: table, path: {imported.table.name}, splits: per_seed}}")
+    if imported.classes:
+        classes = ", ".join(f"{value}: {name}" for value, name in imported.classes.items())
+        typer.echo(f"with several classes, in `data.options`: {{mask_classes: {{{classes}}}}}")
 
 
 def _settings(options: list[str]) -> dict[str, Any]:

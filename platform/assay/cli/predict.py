@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,6 +29,13 @@ class Format(StrEnum):
     PARQUET = "parquet"
 
 
+class Annotations(StrEnum):
+    """Format of a labelling tool."""
+
+    LABELME = "labelme"
+    COCO = "coco"
+
+
 TrialId = Annotated[
     str, typer.Option("--trial", metavar="TRIAL", help="The id of a trained trial, or its unique start.")
 ]
@@ -46,6 +54,11 @@ Masks = Annotated[
     bool, typer.Option("--masks/--no-masks", help="Write each mask at its photo's size (PNG, 255: defect).")
 ]
 
+Outlines = Annotated[
+    Annotations | None,
+    typer.Option("--annotations", help="Write outlines of the masks too, for a labelling tool."),
+]
+
 
 def register(app: typer.Typer) -> None:
     app.command(epilog="Example: assay predict --trial 3f9c photos/ more/*.jpg --output found")(predict)
@@ -59,11 +72,13 @@ def predict(
     form: TableFormat = Format.CSV,
     overlays: Overlays = True,
     masks: Masks = False,
+    annotations: Outlines = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Predict defects in images: a table of scores, decisions and defect pixels, with pictures beside it.
 
     Thresholds are those that the trial chose on its validation images. Ctrl-C keeps what is done.
+    Where the study made parts of file names (data.item), there is a table of decisions on parts too.
     Exit code 1: some images could not be read. They are named, and the others are done.
     """
     from assay.cli.live import LiveView
@@ -83,7 +98,9 @@ def predict(
         id_ = trial_id(store, trial)
         photos = find_photos(paths)
         view.message(f"loading the model of trial {id_}")
+        from assay.production.annotation_files import annotation_writer
         from assay.production.model import load_model, revision_warning, trained_record
+        from assay.production.parts import PartRows
         from assay.production.predict import Pictures
         from assay.production.predict import predict as predict_photos
         from assay.production.rows import RowWriter
@@ -93,14 +110,32 @@ def predict(
             typer.echo(f"warning: {warning}", err=True)
         output.mkdir(parents=True, exist_ok=True)
         table = output / f"predictions.{form}"
-        pictures = Pictures(output, masks, overlays)
-        with RowWriter(table, form.value) as rows:
+        with ExitStack() as stack:
+            rows = stack.enter_context(RowWriter(table, form.value))
+            parts = None if model.card.item is None else PartRows(model.card.item, photos, rows)
+            outlines = None
+            if annotations is not None:
+                outlines = stack.enter_context(annotation_writer(annotations.value, output))
+            if parts is not None:
+                stack.callback(parts.write, output / f"parts.{form}", form.value)
             progress = predict_photos(
-                model, photos, rows, pictures, _shown(view, console(stderr=True).is_terminal)
+                model,
+                photos,
+                rows if parts is None else parts,
+                Pictures(output, masks, overlays, outlines),
+                _shown(view, console(stderr=True).is_terminal),
             )
     typer.echo(
         f"{progress.done - len(progress.broken)} images predicted, {progress.defective} defective: {table}"
     )
+    if parts is not None:
+        typer.echo(f"{parts.total} parts, {parts.defective} defective: {output / f'parts.{form}'}")
+        if parts.others:
+            typer.echo(
+                f"warning: {len(parts.others)} images are not named like {model.card.item} and count as "
+                f"parts of their own, as {parts.others[0]}",
+                err=True,
+            )
     for text in progress.broken[:_BROKEN_SHOWN]:
         typer.echo(f"not predicted: {text}", err=True)
     if len(progress.broken) > _BROKEN_SHOWN:

@@ -67,6 +67,7 @@ def card_of(record: Record) -> Card:
         thresholds=CardThresholds(**thresholds.model_dump()) if thresholds is not None else _UNDECIDED,
         metrics=result.metrics,
         versions=record.environment.versions,
+        item=trial["data"].get("item"),
         tiles=trial["data"].get("tiles"),
     )
 

@@ -20,8 +20,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.production.annotation_files import AnnotationWriter
+from assay.production.parts import RowSink
 from assay.production.photos import Photo, as_text
-from assay.production.rows import PhotoRow, RowWriter
+from assay.production.rows import PhotoRow
+from trainables.data.annotations import Polygon, outlines
 from trainables.data.formats import BrokenImageError
 from trainables.data.sources import decode_image
 from trainables.deployed import DeployedModel, enlarge_mask
@@ -38,11 +41,20 @@ _THREADS = min(4, os.cpu_count() or 1)  # that read, and as many that write
 
 @dataclass(frozen=True)
 class Pictures:
-    """Pictures that are written below ``folder``: ``masks/…`` and ``overlays/…``, at the photos' places."""
+    """Files beside the table: below ``folder`` the pictures ``masks/…`` and ``overlays/…``, and outlines."""
 
     folder: Path
     masks: bool = False  # 255 = defect, at the photo's own size
     overlays: bool = False  # the decision drawn over the photo
+    annotations: AnnotationWriter | None = None  # outlines of the mask, for a labelling tool
+
+
+class _Written(NamedTuple):
+    """A photo of which all pictures are written."""
+
+    photo: Photo
+    row: PhotoRow
+    defects: tuple[Polygon, ...] = ()
 
 
 class PredictionProgress(NamedTuple):
@@ -71,7 +83,7 @@ class _Seen(NamedTuple):
 def predict(
     model: DeployedModel,
     photos: Sequence[Photo],
-    rows: RowWriter,
+    rows: RowSink,
     pictures: Pictures,
     on_progress: Callable[[PredictionProgress], None],
 ) -> PredictionProgress:
@@ -91,7 +103,7 @@ class _Pipeline:
         self,
         model: DeployedModel,
         photos: Sequence[Photo],
-        rows: RowWriter,
+        rows: RowSink,
         pictures: Pictures,
         on_progress: Callable[[PredictionProgress], None],
     ) -> None:
@@ -101,7 +113,7 @@ class _Pipeline:
         self._progress = PredictionProgress(0, len(photos), 0, ())
         self._reads: deque[Future[_Seen]] = deque()
         self._batch: list[_Seen] = []
-        self._writes: deque[Future[PhotoRow]] = deque()
+        self._writes: deque[Future[_Written]] = deque()
         self._largest = 0  # bytes of the largest photo so far
         self._reader = ThreadPoolExecutor(_THREADS, "assay-read")
         self._writer = ThreadPoolExecutor(_THREADS, "assay-write")
@@ -163,25 +175,26 @@ class _Pipeline:
         at = 0
         for seen in batch:
             if seen.small is None or decisions is None:
-                self._writes.append(_ready(_broken(seen.photo, seen.error or "")))
+                self._writes.append(_broken(seen.photo, seen.error or ""))
                 continue
             score, heatmap = float(decisions.score[at]), decisions.heatmap[at]
             if not (0 <= score <= 1 and heatmap.min() >= 0 and heatmap.max() <= 1):  # NaN is in no range
                 text = f"the model gave no number within [0, 1] for it (score {score:g})"
-                self._writes.append(_ready(_broken(seen.photo, text)))
+                self._writes.append(_broken(seen.photo, text))
             else:
                 decision, mask = bool(decisions.decision[at]), decisions.mask[at].copy()
                 self._writes.append(self._writer.submit(self._write, seen, score, decision, mask))
             at += 1
 
-    def _write(self, seen: _Seen, score: float, decision: bool, small: NDArray[np.bool_]) -> PhotoRow:
+    def _write(self, seen: _Seen, score: float, decision: bool, small: NDArray[np.bool_]) -> _Written:
         mask = enlarge_mask(small, seen.size)
         mask_path = overlay_path = None
         if self._pictures.masks:
             mask_path = self._picture("masks", seen.photo, mask * np.uint8(255))
         if seen.original is not None:
             overlay_path = self._picture("overlays", seen.photo, overlay(seen.original, mask, 1, None))
-        return PhotoRow(
+        defects = () if self._pictures.annotations is None else tuple(outlines(mask))
+        row = PhotoRow(
             image=seen.photo.name,
             score=score,
             decision=decision,
@@ -192,6 +205,7 @@ class _Pipeline:
             overlay=overlay_path,
             error=None,
         )
+        return _Written(seen.photo, row, defects)
 
     def _picture(self, kind: str, photo: Photo, picture: NDArray[np.uint8]) -> str:
         """Write one PNG; returns its path below the folder."""
@@ -212,9 +226,11 @@ class _Pipeline:
             self._finish_row()
 
     def _finish_row(self) -> None:
-        row = self._writes[0].result()  # an interruption while it waits loses nothing
+        photo, row, defects = self._writes[0].result()  # an interruption while it waits loses nothing
         self._writes.popleft()
         self._rows.add(row)
+        if self._pictures.annotations is not None and row.error is None:
+            self._pictures.annotations.add(photo, row, defects)
         done, total, defective, broken = self._progress
         if row.error is not None:
             broken = (*broken, f"{row.image}: {row.error}")
@@ -231,11 +247,7 @@ def _content(path: Path) -> bytes:
         raise BrokenImageError(f"the file cannot be read: {error.strerror}") from error
 
 
-def _broken(photo: Photo, error: str) -> PhotoRow:
-    return PhotoRow(photo.name, None, None, None, None, None, None, None, error)
-
-
-def _ready(row: PhotoRow) -> Future[PhotoRow]:
-    future: Future[PhotoRow] = Future()
-    future.set_result(row)
+def _broken(photo: Photo, error: str) -> Future[_Written]:
+    future: Future[_Written] = Future()
+    future.set_result(_Written(photo, PhotoRow(photo.name, None, None, None, None, None, None, None, error)))
     return future

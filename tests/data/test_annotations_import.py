@@ -1,0 +1,155 @@
+"""Annotations come back as masks that the readers read, or nothing is written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.data.made_images import dot, make_folder, noise, write
+from tests.data.test_annotations import (
+    CORNERS,
+    brush,
+    cvat,
+    label_studio,
+    labelme,
+    labelme_shape,
+    percent,
+    result,
+)
+from trainables.data import DataSpec, check_data, open_manifest
+from trainables.data.annotations.labelme import file_of
+from trainables.data.annotations.shapes import ImageAnnotation, Shape, outlines
+from trainables.data.annotations.to_masks import MASKS, TABLE, import_annotations
+from trainables.errors import InputError
+
+SIZE = (12, 16)
+
+
+def drawn(image: str, mask: np.ndarray, name: str = "scratch") -> bytes:
+    shapes = tuple(Shape(name, polygon) for polygon in outlines(mask))
+    return json.dumps(file_of(ImageAnnotation(image, SIZE, shapes))).encode()
+
+
+def photos(root: Path, count: int = 4) -> Path:
+    for number in range(count):
+        write(root / f"p{number}.png", noise(number))
+    return root
+
+
+def test_corrected_predictions_become_a_table_that_can_be_trained_on(tmp_path: Path) -> None:
+    folder, annotations = photos(tmp_path / "photos"), tmp_path / "labelme"
+    annotations.mkdir()
+    for number in range(3):
+        mask = dot() if number else np.zeros(SIZE, np.uint8)
+        (annotations / f"p{number}.json").write_bytes(drawn(f"../photos/p{number}.png", mask))
+    imported = import_annotations(annotations, folder)
+    assert (imported.images, imported.masks, imported.table) == (3, 2, folder / TABLE)
+    assert imported.remarks == (f"1 images of {folder} are not annotated and left out, as p3.png.",)
+    manifest = open_manifest(
+        DataSpec(reader="table", path=TABLE, splits="per_seed"), folder, tmp_path / "cache"
+    )
+    assert [row.label for row in manifest.rows] == [False, True, True]
+    np.testing.assert_array_equal(cv2.imread(str(folder / MASKS / "p1.png.png"), 0), dot())
+
+
+def test_masks_of_a_folder_data_set_go_to_their_place(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "data", masks=False)
+    (tmp_path / "d1.json").write_bytes(drawn("d1.png", dot()))
+    imported = import_annotations(tmp_path / "d1.json", folder)
+    assert imported.table is None
+    report = check_data(DataSpec(reader="folder", splits="per_seed"), folder, tmp_path / "cache")
+    assert (report.with_mask, report.defective) == (1, 6)
+
+
+def test_several_classes_become_indices_of_the_table_reader(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos", 1)
+    shapes = (
+        *(Shape("scratch", p) for p in outlines(dot())),
+        *(Shape("hole", p) for p in outlines(dot()[::-1])),
+    )
+    (tmp_path / "a.json").write_text(json.dumps(file_of(ImageAnnotation("p0.png", SIZE, shapes))))
+    imported = import_annotations(tmp_path / "a.json", folder)
+    assert imported.classes == {1: "hole", 2: "scratch"}
+    mask = cv2.imread(str(folder / MASKS / "p0.png.png"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(mask, np.maximum(dot(value=2), dot(value=1)[::-1]))
+    assert (folder / TABLE).read_text().splitlines()[1] == f"p0.png,1,{MASKS}/p0.png.png,hole+scratch"
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("project-1-at-2026-01-02.json", label_studio(result("brushlabels", rle=brush(dot()[:6, :8])))),
+        ("project-1.json", label_studio(result("polygonlabels", points=percent(CORNERS)))),
+        ("annotations.xml", cvat('<mask label="scratch" rle="0, 9" left="2" top="1" width="3" height="3"/>')),
+    ],
+)
+def test_an_export_of_a_labelling_tool_is_imported(name: str, data: bytes, tmp_path: Path) -> None:
+    write(tmp_path / "photos" / "a.png", noise(0, 6, 8))
+    (tmp_path / name).write_bytes(data)
+    imported = import_annotations(tmp_path / name, tmp_path / "photos")
+    assert (imported.images, imported.masks) == (1, 1)
+
+
+def test_what_is_passed_over_is_told(tmp_path: Path) -> None:
+    folder, annotations = photos(tmp_path / "photos", 1), tmp_path / "in"
+    write(folder / "a.png", noise(9, 6, 8))
+    write(folder / "b.png", noise(8, 6, 8))
+    annotations.mkdir()
+    (annotations / "a.json").write_bytes(
+        labelme(labelme_shape("line", CORNERS[:2]), labelme_shape("rectangle", [CORNERS[0], CORNERS[2]]))
+    )
+    (annotations / "tasks.json").write_bytes(label_studio(annotations=[]))
+    (annotations / "notes.json").write_text("{}")
+    remarks = "\n".join(import_annotations(annotations, folder).remarks)
+    for part in (
+        "1 tasks of tasks.json are not finished and left out, as a.png",
+        "1 files are of no format of annotations and left out, as notes.json",
+        "left out: 1 of line",
+        "1 shapes are boxes",
+        "2 images of",
+    ):
+        assert part in remarks
+
+
+WRONG = {
+    "no such image": ({"x.json": drawn("x.png", dot())}, "no image below .* is called x.png"),
+    "two of one name": ({"g0.json": drawn("g0.png", dot())}, r"g0.png may be .*g0.png or .*g0.png"),
+    "annotated twice": (
+        {"1.json": drawn("d1.png", dot()), "2.json": drawn("d1.png", dot())},
+        "d1.png is annotated in 1.json too",
+    ),
+    "another size": ({"d1.json": drawn("d1.png", dot(24, 32))}, "has 16 × 12 pixels, and was annotated at"),
+    "a normal image": ({"g1.json": drawn("g1.png", dot())}, "g1.png has 1 shapes; expected it below defect/"),
+    "an existing mask": ({"d2.json": drawn("d2.png", dot())}, "masks/d2.png exists .*--replace"),
+    "a stale mask": ({"d2.json": drawn("d2.png", 0 * dot())}, "shows no defect, and masks/d2.png exists"),
+    "a damaged file": ({"d1.json": labelme(labelme_shape("polygon", CORNERS[:1]))}, "has 1 points"),
+    "nothing": ({}, "annotates 0 images"),
+}
+
+
+@pytest.mark.parametrize(("files", "text"), WRONG.values(), ids=WRONG)
+def test_a_fault_is_named_and_nothing_is_written(files: dict[str, bytes], text: str, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "data", masks=False)
+    write(folder / "defect" / "scratch" / "g0.png", noise(77))
+    write(folder / "masks" / "d2.png", dot())
+    if "16 × 12" in text:
+        files = {
+            name: data.replace(b'"imageHeight": 12', b'"imageHeight": 24') for name, data in files.items()
+        }
+    (tmp_path / "in").mkdir()
+    for name, data in {**files, **({} if not files else {"d0.json": drawn("d0.png", dot())})}.items():
+        (tmp_path / "in" / name).write_bytes(data)
+    with pytest.raises(InputError, match=text):
+        import_annotations(tmp_path / "in", folder)
+    assert not (folder / "masks" / "d0.png").exists()
+
+
+def test_a_mask_is_replaced_where_that_is_asked_for(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "data")
+    (tmp_path / "d1.json").write_bytes(drawn("d1.png", dot()[::-1]))
+    import_annotations(tmp_path / "d1.json", folder, replace=True)
+    np.testing.assert_array_equal(cv2.imread(str(folder / "masks" / "d1.png"), 0), dot()[::-1])
