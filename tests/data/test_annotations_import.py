@@ -65,6 +65,13 @@ def test_masks_of_a_folder_data_set_go_to_their_place(tmp_path: Path) -> None:
     assert (report.with_mask, report.defective) == (1, 6)
 
 
+def test_an_image_without_a_shape_is_a_normal_one(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "data", masks=False)
+    (tmp_path / "g1.json").write_bytes(drawn("g1.png", 0 * dot()))
+    imported = import_annotations(tmp_path / "g1.json", folder)
+    assert (imported.images, imported.masks) == (1, 0)
+
+
 def test_several_classes_become_indices_of_the_table_reader(tmp_path: Path) -> None:
     folder = photos(tmp_path / "photos", 1)
     shapes = (

@@ -87,8 +87,8 @@ def import_annotations(source: Path, folder: Path, *, replace: bool = False) -> 
     classes = dict(enumerate(names, start=1)) if len(names) > 1 and not in_folders else {}
     masks = _masks(drawn, classes, faults)
     table = None if in_folders else PurePosixPath(TABLE)
-    stale = [image for image in drawn if not image.annotation.shapes and (folder / image.mask).exists()]
-    faults += [f"{image.image} shows no defect, and {image.mask} exists. Remove the mask" for image in stale]
+    if in_folders:
+        faults += _stale(folder, drawn)
     if not replace:
         existing = [place for place in (*masks, *([table] if table else [])) if (folder / place).exists()]
         if existing:
@@ -101,6 +101,13 @@ def import_annotations(source: Path, folder: Path, *, replace: bool = False) -> 
     remarks += _passed_over(drawn, places)
     path = None if table is None else folder / table
     return Imported(len(drawn), len(masks), classes, path, tuple(remarks))
+
+
+def _stale(folder: Path, drawn: Iterable[_Drawn]) -> Iterator[str]:
+    """Masks of images below ``defect/`` on which nothing is drawn any more."""
+    for image in drawn:
+        if "masks" in image.mask.parts and not image.annotation.shapes and (folder / image.mask).exists():
+            yield f"{image.image} shows no defect, and {image.mask} exists. Remove the mask"
 
 
 def _refuse(faults: list[str]) -> None:
