@@ -11,7 +11,7 @@ import mlflow.pyfunc
 import numpy as np
 import pytest
 
-from assay.storage import Store
+from assay.storage import Record, Store
 from tests.cli.small_study import Assay
 from tests.data.test_items import make_parts
 from tests.production.trained import train
@@ -86,16 +86,35 @@ def test_predicted_outlines_come_back_as_the_predicted_masks(
             np.testing.assert_array_equal(cv2.imread(str(imported), cv2.IMREAD_UNCHANGED), mask)
 
 
-def test_predict_decides_on_parts_where_the_study_has_them(
-    assay: Assay, tmp_path: Path, cache_root: Path
-) -> None:
-    root, out = make_parts(tmp_path / "parts"), tmp_path / "found"
+@pytest.fixture
+def parts_trial(tmp_path: Path, cache_root: Path) -> Record:
+    """A trial on parts with four views, below ``parts``, in the storage ``storage``."""
     data = '{reader: folder, item: "{part}_{view}", splits: per_seed}'
-    trial = train("toy", Store(tmp_path / "storage"), cache_root, data, root)
+    return train("toy", Store(tmp_path / "storage"), cache_root, data, make_parts(tmp_path / "parts"))
+
+
+def test_metrics_of_parts_are_recorded_beside_those_of_images(parts_trial: Record, tmp_path: Path) -> None:
+    table = Store(tmp_path / "storage").read_part(parts_trial, "predictions.parquet")
+    assert table is not None
+    parts: dict[str, list[tuple[bool, bool]]] = {}  # label and decision of each view
+    for row in table.to_pylist():
+        parts.setdefault(row["item"], []).append((row["label"], row["decision"]))
+    assert {len(views) for views in parts.values()} == {4}
+    decided = [tuple(map(any, zip(*views, strict=True))) for views in parts.values()]
+    result = parts_trial.result
+    assert result is not None
+    assert result.metrics["part_fn"] == decided.count((True, False))
+    assert result.metrics["part_fp"] == decided.count((False, True))
+
+
+def test_predict_decides_on_parts_where_the_study_has_them(
+    assay: Assay, parts_trial: Record, tmp_path: Path
+) -> None:
+    root, out = tmp_path / "parts", tmp_path / "found"
     (root / "good" / "overview.png").write_bytes((root / "good" / "part_01_back.png").read_bytes())
     (root / "good" / "part_02_back.png").write_bytes(b"no image")
     answer = assay(
-        "predict", "--trial", trial.id, root / "good", root / "defect", "--no-overlays", "--output", out,
+        "predict", "--trial", parts_trial.id, root / "good", root / "defect", "--output", out,
         "--storage", tmp_path / "storage",
     )  # fmt: skip
     assert answer.code == 1

@@ -102,6 +102,7 @@ def starter_study(survey: Survey, name: str) -> str:
     share = "unknown" if survey.defect_share is None else f"{100 * survey.defect_share:.2g} % of the image"
     masks = f"{survey.with_mask} of them with a mask (median defect: {share})"
     pixels = "" if supervision == "weak" else ", pixel_iou"
+    parts = ", part_ap, part_fp, part_fn" if survey.spec.item else ""
     median_size = f"{survey.size[0]} × {survey.size[1]}"
     settings = [
         (
@@ -141,7 +142,7 @@ config:
 {_commented(settings)}
 
 {_question(supervision, known)}repeats: {{seeds: {list(_SEEDS)}}}  # each is a training of its own
-metrics: {{primary: image_ap, report: [image_auroc, fp, fn{pixels}]}}
+metrics: {{primary: image_ap, report: [image_auroc, fp, fn{pixels}{parts}]}}
 resources: {{workers: 1, cpus: 1, pack: auto}}
 keep: {{models: best_per_cell, probes: 12}}
 """
