@@ -120,13 +120,13 @@ def difference_plot(
     x_axis = alt.Axis(title=axis, grid=True, tickCount=7, titlePadding=8)
     scale = alt.Scale(domain=list(limits), nice=False, zero=False)
     x = alt.X("difference:Q", scale=scale, axis=x_axis)
-    verdicts = ["shown", "suggested", "open"]
-    blue, orange = colours(theme)[:2]
+    verdicts = ["shown", "suggested", "negligible", "open"]
+    blue, orange, green = colours(theme)[:3]
     grey = "#9AA3AB" if theme == "dark" else "#6E6E6E"
-    colour = alt.Color("mark:N", scale=alt.Scale(domain=verdicts, range=[blue, orange, grey]), legend=None)
-    shape = alt.Shape(
-        "mark:N", scale=alt.Scale(domain=verdicts, range=["circle", "diamond", "square"]), legend=None
-    )
+    colours_of = alt.Scale(domain=verdicts, range=[blue, orange, green, grey])
+    shapes_of = alt.Scale(domain=verdicts, range=["circle", "diamond", "triangle", "square"])
+    colour = alt.Color("mark:N", scale=colours_of, legend=None)
+    shape = alt.Shape("mark:N", scale=shapes_of, legend=None)
     tooltip = [
         alt.Tooltip("comparison:N"),
         alt.Tooltip("within:N"),
@@ -150,7 +150,9 @@ def difference_plot(
     )  # an interval may go on beyond ±1, which no difference of shares can be
     points = alt.Chart(means).mark_point(size=110, strokeWidth=2.2, opacity=1)
     fill = alt.condition(
-        "datum.mark == 'shown'", colour, alt.value("#14171a" if theme == "dark" else "white")
+        "datum.mark == 'shown' || datum.mark == 'negligible'",
+        colour,
+        alt.value("#14171a" if theme == "dark" else "white"),
     )
     low = alt.X("low:Q", scale=scale, axis=x_axis)
     of_repeat = ["comparison:N", "within:N", "repeat:N", alt.Tooltip("difference:Q", format="+.4~f")]
@@ -175,7 +177,7 @@ def _differences(rows: Sequence[EffectRow]) -> tuple[pd.DataFrame, pd.DataFrame]
             "row": _SEPARATOR.join([row.name, row.within, row.verdict, support]),
             "comparison": row.name,
             "within": row.within,
-            "mark": result.verdict if result.verdict in ("shown", "suggested") else "open",
+            "mark": result.verdict if result.verdict in ("shown", "suggested", "negligible") else "open",
         }
         means.append(
             {

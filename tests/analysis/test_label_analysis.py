@@ -43,7 +43,9 @@ def tables_of(text: str, noise: float = 0.005) -> dict[str, list[dict[str, str]]
 
 def test_each_cell_of_the_front_is_compared_with_the_one_before() -> None:
     analysis = analysis_of(LINE)
-    assert [one.comparison for one in analysis.steps] == ["n0 → n5", "n5 → n15", "n15 → all"]
+    steps = [(step.claim, step.comparison) for step in analysis.steps]
+    names = ["n0 → n5", "n5 → n15", "n15 → all"]
+    assert steps == [(claim, name) for claim in ("this data", "new data") for name in names]
     assert {(one.family, one.m) for one in analysis.steps} == {("labels", 3)}
     for one in analysis.steps:
         assert one.difference == pytest.approx((one.mean_a or 0) - (one.mean_b or 0))

@@ -71,7 +71,7 @@ def intervals_of(results: StudyResults) -> ItemIntervals:
 def test_the_report_has_a_column_of_item_intervals(store: Store, records: dict[str, Record]) -> None:
     results = results_of(records, store)
     page = markdown_page(study_page(results))
-    assert page.count("item interval |") == 2  # of cells, and of differences
+    assert page.count("item interval |") == 3  # of cells, and of differences for each claim
     assert "Item interval: 95 % interval of AP had other test items been photographed" in page
     assert "item interval" not in markdown_page(study_page(results.without_predictions()))
 

@@ -124,14 +124,14 @@ def test_a_comparison_has_its_difference_interval_p_and_verdict() -> None:
     plan = with_seeds(8)
     table = comparisons_of(plan, noisy_records(plan))
     assert [column.title for column in table.columns] == [
-        "comparison", "within", "difference in AP", "better in", "p (Holm)", "verdict",
+        "comparison", "within", "difference in AP", "better in", "p (family)", "verdict",
     ]  # fmt: skip
     assert table.rows[0] == (
         "stop: off → on",
         "supervision=full",
         "+0.053 [0.051, 0.056]",
         "8 of 8",
-        ".031",
+        ".008",
         "shown",
     )
     assert table.rows[2][3:] == ("0 of 8, 8 tied", "1", "identical ¹")
@@ -208,7 +208,7 @@ def test_too_few_repeats_are_told_from_when_on_they_speak() -> None:
     plan = with_seeds(5)
     page = markdown_of(plan, noisy_records(plan))
     assert "suggested" in page
-    assert "With 5 repeats the exact test cannot go below p = .0625; 1 more could reach .031, this" in page
+    assert "With 5 repeats the exact test cannot go below p = .0625; 1 more could reach .031." in page
 
 
 def test_of_two_repeats_both_differences_are_shown() -> None:
@@ -246,7 +246,7 @@ def test_the_best_cells_are_bold_and_the_page_says_what_that_means() -> None:
     assert "Bold: the best AP, and what cannot be told from it (8 common repeats; claim: this split)." in page
     few = markdown_of(PLAN, make_records(PLAN))
     assert "**" not in few
-    assert "Not distinguishable: no AP is bold (3 common repeats; claim: new data)." in few
+    assert "Not distinguishable: no AP is bold (3 common repeats; claim: this data)." in few
 
 
 def test_earlier_looks_multiply_p_and_are_named() -> None:
@@ -416,7 +416,8 @@ def test_the_terminal_shows_the_same_numbers_within_a_hundred_columns(more: str)
 def test_markdown_lines_up_and_stays_within_a_hundred_columns() -> None:
     blocks = markdown_of(PLAN, make_records(PLAN)).split("\n\n")
     tables = [block.splitlines() for block in blocks if block.startswith("|")]
-    assert len(tables) == 8  # cells, intervals, comparisons, details, effects, interactions, further, trials
+    # Cells, intervals, further, trials; for each claim comparisons, details, effects and interactions.
+    assert len(tables) == 12
     assert all(len({len(line) for line in lines}) == 1 for lines in tables)
     assert max(len(line) for lines in tables for line in lines) <= 100
 

@@ -69,6 +69,7 @@ def analyse_labels(results: StudyResults) -> LabelAnalysis | None:
         resolve=study.resolve,
         earlier_looks=results.interim_looks,
         test=study.exact_test,
+        seed=results.sign_seed,
     )
     return LabelAnalysis(
         costs=costs,

@@ -85,6 +85,11 @@ class StudyResults:
         return self.plan.study.study
 
     @property
+    def sign_seed(self) -> int:
+        """Seed of the signs that are drawn for families beyond 14 repeats: of what the study asks."""
+        return int(self.plan.study.content_hash, 16)
+
+    @property
     def primary(self) -> Metric:
         """The metric that the question is about."""
         return METRICS[self.plan.study.metrics.primary]

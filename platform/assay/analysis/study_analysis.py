@@ -97,6 +97,7 @@ def _tested(
         resolution=_smallest_step(results, metric),
         earlier_looks=results.interim_looks,
         test=study.exact_test,
+        seed=results.sign_seed,
     )
 
 

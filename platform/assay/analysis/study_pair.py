@@ -126,6 +126,7 @@ def _compared(
         family="studies",
         resolve=left.plan.study.resolve,
         test=left.plan.study.exact_test,
+        seed=left.sign_seed,
     )
 
 

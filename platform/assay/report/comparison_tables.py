@@ -18,7 +18,9 @@ from assay.analysis.statistics.wording import (
     count_text,
     exact_test_text,
     interval_text,
+    more_negligible_text,
     more_text,
+    negligible_text,
     p_text,
     signed,
 )
@@ -33,9 +35,11 @@ __all__ = ["best_notes", "comparison_sections", "pair_sections", "verdict_text"]
 _CLAIMS: dict[Claim, str] = {
     "this split": "on this split: would other seeds say the same?",
     "these folds": "on these folds: would other seeds say the same?",
+    "this data": "on this data: would other splits of it and other seeds say the same?",
     "new data": "on new data: would other images of this kind say the same?",
 }
 
+_OF_THIS_DATA = "Of this data set, over its splits and seeds; not of other images. "
 _TESTS = {"sign-flip": "exact sign-flip test", "wilcoxon": "exact Wilcoxon signed-rank test"}
 _ORDER = "Right level minus left, all else equal"
 _MAIN_EFFECTS = "Mean of a level's cells minus that of its factor's first level, all other factors averaged."
@@ -143,7 +147,7 @@ def _claim_section(family: _Family, order: str) -> Section:
         *_name_columns(family),
         Column(f"difference in {family.title}", "right"),
         Column("better in", "right"),
-        Column("p (Holm)", "right"),
+        Column("p (family)", "right"),
         Column("verdict", "left"),
     )
     notes: dict[str, int] = {}
@@ -152,13 +156,14 @@ def _claim_section(family: _Family, order: str) -> Section:
         f"Comparisons {_CLAIMS[family.claim]}",
         f"{order}. {_method(family.results)}",
         TextTable(columns, rows, tuple(notes), links=_links(family.results)),
-        tuple(_common_notes(family.results)),
+        tuple(_common_notes(family)),
     )
 
 
 def _detail_section(family: _Family, resolve: float | None, uncertainty: ItemIntervals | None) -> Section:
     """The numbers behind the verdicts."""
     exact = any(result.p_min is not None for result in family.results)
+    until = any(more_negligible_text(result) for result in family.results)
     columns = (
         *_name_columns(family),
         Column("n", "right"),
@@ -167,6 +172,7 @@ def _detail_section(family: _Family, resolve: float | None, uncertainty: ItemInt
         Column("g", "right"),
         *([Column(ITEM_INTERVAL, "right")] if uncertainty is not None else []),
         Column("more repeats", "right"),
+        *([Column("until negligible", "right")] if until else []),
     )
     notes: list[str] = []
     rows: list[tuple[str, ...]] = []
@@ -182,7 +188,8 @@ def _detail_section(family: _Family, resolve: float | None, uncertainty: ItemInt
         if uncertainty is not None and result.cell_a is not None and result.cell_b is not None:
             interval = uncertainty.difference(result.cell_a, result.cell_b)
             row.append(item_interval_text(interval, decimals, _full_name(result), notes))
-        rows.append((*row, more_text(result, decimals) or NOTHING))
+        row.append(more_text(result, decimals) or NOTHING)
+        rows.append((*row, *([more_negligible_text(result) or NOTHING] if until else [])))
     return Section(
         f"Details {_where(family.claim)}",
         "",
@@ -197,14 +204,12 @@ def _effect_section(title: str, intro: str, family: _Family) -> Section:
         Column("effect", "left"),
         Column(f"difference in {family.title}", "right"),
         Column("better in", "right"),
-        Column("p (Holm)", "right"),
+        Column("p (family)", "right"),
         Column("verdict", "left"),
     )
     notes: dict[str, int] = {}
     rows = tuple((result.comparison, *_claimed(family, result, notes)) for result in family.results)
-    return Section(
-        title, intro, TextTable(columns, rows, tuple(notes)), tuple(_disagreements(family.results))
-    )
+    return Section(title, intro, TextTable(columns, rows, tuple(notes)), tuple(_said_of_all(family)))
 
 
 def _further_section(family: _Family, primary: str) -> Section:
@@ -213,7 +218,7 @@ def _further_section(family: _Family, primary: str) -> Section:
         Column("metric", "left"),
         *_name_columns(family),
         Column("difference", "right"),
-        Column("p (Holm)", "right"),
+        Column("p (family)", "right"),
         Column("verdict", "left"),
     )
     notes: dict[str, int] = {}
@@ -248,7 +253,7 @@ def _claimed(family: _Family, result: ComparisonResult, notes: dict[str, int]) -
     return (
         _difference(result, family.decimals(result)),
         _better(result),
-        _p(result.p_holm),
+        _p(result.p_adjusted),
         verdict_text(result, notes),
     )
 
@@ -296,19 +301,30 @@ def _where(claim: Claim) -> str:
 
 def _method(results: Sequence[ComparisonResult]) -> str:
     m = results[0].m
-    over = f"Holm over {m} comparisons" if m > 1 else "one comparison, so Holm changes nothing"
-    if results[0].claim == "new data":
+    new = results[0].claim == "new data"
+    correction = "Holm" if new else "max-T"
+    over = f"{correction} over {m} comparisons" if m > 1 else "of one comparison, so nothing is corrected"
+    if new:
         return f"Interval (95 %) and p: Nadeau–Bengio's t, {over}."
     test = next((result.test for result in results if result.test), "sign-flip")
-    return f"Interval: 95 %, paired t. p: {_TESTS[test]}, {over}."
+    scope = _OF_THIS_DATA if results[0].claim == "this data" else ""
+    return f"{scope}Interval: 95 %, paired t. p: {_TESTS[test]}, {over}."
 
 
-def _common_notes(results: Sequence[ComparisonResult]) -> Iterator[str]:
-    yield from _disagreements(results)
+def _common_notes(family: _Family) -> Iterator[str]:
+    results = family.results
+    yield from _said_of_all(family)
     yield from _grouped(results, exact_test_text)
     looks = max(result.looks for result in results)
     if looks > 1:
         yield f"Answered at {looks} numbers of seeds at which its test could speak: p is times {looks}."
+
+
+def _said_of_all(family: _Family) -> Iterator[str]:
+    """Sentences on what can go, and the meaning of marks."""
+    texts = (negligible_text(result, family.decimals(result)) for result in family.results)
+    yield from filter(None, texts)
+    yield from _disagreements(family.results)
 
 
 def _detail_notes(results: Sequence[ComparisonResult], resolve: float | None) -> Iterator[str]:
@@ -322,6 +338,11 @@ def _detail_notes(results: Sequence[ComparisonResult], resolve: float | None) ->
             f"More repeats: how many until {what} is shown with 80 % chance (range: what {results[0].n} "
             f"repeats know of the spread). > {MOST_REPEATS}: not within {MOST_REPEATS} in all (interval "
             "there)."
+        )
+    if any(more_negligible_text(result) for result in results):
+        yield (
+            f"Until negligible: how many more until it is called so (within ± {resolve:g}) with 80 % chance, "
+            "if nothing differs."
         )
     if results[0].claim == "new data" and not unsettled and any(r.verdict == "open" for r in results):
         yield "More seeds do not settle what the folds leave open: they are as many as they are."

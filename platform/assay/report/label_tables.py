@@ -21,7 +21,7 @@ from assay.report.page.model import NOTHING, Column, Section, TextTable
 
 __all__ = ["count_text", "label_sections", "next_section", "time_unit"]
 
-_TELLS = ("shown", "suggested")
+_TELLS = ("shown", "suggested", "negligible")
 _LONG = 2.0  # hours from which tables and pictures count in hours
 
 
@@ -131,7 +131,7 @@ def _steps(labels: LabelAnalysis, decimals: int) -> Section:
     return Section(
         "Steps along the front",
         "From each cell on the front to the next dearer one: right minus left, with 95 % intervals as in the "
-        "comparisons; the hours are counted, not estimated. A family of its own (Holm). The same scores "
+        "comparisons; the hours are counted, not estimated. A family of its own. The same scores "
         "chose the front, so take it as a hint.",
         TextTable(columns, tuple(rows), tuple(notes)),
         tuple(_indistinct(labels.steps)),

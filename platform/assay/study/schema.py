@@ -259,11 +259,14 @@ class Study(BaseModel):
     )
     repeats: Repeats = Repeats()
     resolve: float | None = Field(
-        default=None, gt=0, description="Difference in the primary metric that is worth knowing."
+        default=None,
+        gt=0,
+        description="Difference in the primary metric that is worth knowing, and the margin of `negligible`.",
     )
     exact_test: Literal["sign-flip", "wilcoxon"] = Field(
         default="sign-flip",
-        description="What p-values come from: `sign-flip` weighs differences by size, `wilcoxon` by rank.",
+        description="What p-values come from: `sign-flip` weighs differences by size, `wilcoxon` by rank. "
+        "Ranks test another hypothesis where cells differ in shape, and err more often with more repeats.",
     )
     metrics: Metrics = Metrics()
     resources: Resources = Resources()

@@ -48,9 +48,25 @@ def test_three_folds_need_a_difference_of_four_sd_of_their_means(size: float, re
     assert (compare(table, ASK, metric="image_ap")[1].p <= 0.05) is reached
 
 
+def test_own_splits_make_the_claim_this_data_whose_units_are_seeds() -> None:
+    table = tidy_table({"b": BASE[:, 0], "a": BASE[:, 0] + GAIN[:, 0]})
+    this, _ = compare(table, ASK, metric="image_ap", splits="per_seed")
+    d = rounded(GAIN[:, 0])
+    half = stats.t.ppf(0.975, 5) * np.std(d, ddof=1) / np.sqrt(6)
+    assert (this.claim, this.n, this.p) == ("this data", 6, exact_p(d))
+    assert (this.low, this.high) == pytest.approx((d.mean() - half, d.mean() + half))
+
+
+def test_of_own_partitions_into_folds_this_data_takes_the_mean_of_each_seed() -> None:
+    table = tidy_table({"b": BASE, "a": BASE + GAIN}, folds=3)
+    this, _ = compare(table, ASK, metric="image_ap", splits="per_seed")
+    assert this.units == tuple(f"seed {seed}" for seed in range(6))
+    assert this.differences == pytest.approx(rounded(GAIN.mean(axis=1)))
+
+
 def test_own_splits_make_the_claim_new_data_with_the_sizes_of_the_parts() -> None:
     table = tidy_table({"b": BASE[:, 0], "a": BASE[:, 0] + GAIN[:, 0]})
-    (answer,) = compare(table, ASK, metric="image_ap", splits="per_seed")
+    _, answer = compare(table, ASK, metric="image_ap", splits="per_seed")
     low, high, p = nadeau_bengio(GAIN[:, 0], 50 / 100, 5)
     assert (answer.claim, answer.n) == ("new data", 6)
     assert (answer.low, answer.high, answer.p) == pytest.approx((low, high, p))
@@ -59,7 +75,7 @@ def test_own_splits_make_the_claim_new_data_with_the_sizes_of_the_parts() -> Non
 
 def test_own_partitions_into_folds_have_a_degree_less_for_each_side() -> None:
     table = tidy_table({"b": BASE, "a": BASE + GAIN}, folds=3)
-    (answer,) = compare(table, ASK, metric="image_ap", splits="per_seed")
+    _, answer = compare(table, ASK, metric="image_ap", splits="per_seed")
     low, high, p = nadeau_bengio(GAIN, 1 / 2, 6 + 3 - 2)
     assert answer.n == 18
     assert (answer.units[1], len(answer.units)) == ("seed 0 fold 1", 18)
@@ -101,7 +117,7 @@ def test_new_data_without_the_sizes_of_the_parts_is_refused() -> None:
 
 def test_without_spread_the_smallest_step_stands_in_for_new_data_too() -> None:
     table = tidy_table({"b": BASE[:, 0], "a": BASE[:, 0] + 0.02})
-    (answer,) = compare(table, ASK, metric="image_ap", splits="per_seed", resolution=1 / 17)
+    _, answer = compare(table, ASK, metric="image_ap", splits="per_seed", resolution=1 / 17)
     half = stats.t.ppf(0.975, 5) / 17 * np.sqrt(1 / 6 + 0.5)
     assert (answer.low, answer.high) == pytest.approx((0.02 - half, 0.02 + half))
     assert answer.verdict == "open"
@@ -116,6 +132,7 @@ def test_cells_on_data_with_other_splits_make_their_own_claims_and_families() ->
     answers = compare(pd.concat([by_fold, by_seed]), asked, metric="image_ap", splits=splits)
     assert [(one.comparison[-1], one.claim, one.m, one.n) for one in answers] == [
         ("a", "these folds", 1, 6),
+        ("c", "this data", 1, 6),
         ("a", "new data", 2, 3),
         ("c", "new data", 2, 6),
     ]

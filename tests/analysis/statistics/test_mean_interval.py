@@ -53,21 +53,21 @@ def test_of_seeds_and_folds_the_means_over_folds_count() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "splits", "units"),
+    ("values", "splits", "overlap", "method", "claim"),
     [
-        ([[0.6, 0.7, 0.65]], "prescribed", "3 folds"),
-        ([[0.6], [0.7], [0.65], [0.61]], "per_seed", "4 repeats"),
+        ([[0.6, 0.7, 0.65]], "prescribed", 45 / 90, "Nadeau–Bengio's t over 3 folds", "new data"),
+        ([[0.6], [0.7], [0.65], [0.61]], "per_seed", 0.0, "t over 4 seeds", "this data"),
     ],
     ids=["one seed on three folds", "own splits"],
 )
-def test_images_that_change_with_the_repeat_speak_of_new_data(
-    values: list[list[float | None]], splits: Splits, units: str
+def test_images_that_change_with_the_repeat_make_a_claim_of_their_own(
+    values: list[list[float | None]], splits: Splits, overlap: float, method: str, claim: str
 ) -> None:
-    found, seen = of(values, splits), np.ravel(values).astype(float)
-    n, test_to_train = len(seen), 45 / 90
-    half = stats.t.ppf(0.975, n - 1) * np.std(seen, ddof=1) * math.sqrt(1 / n + test_to_train)
-    assert found.high - found.low == pytest.approx(2 * half)
-    assert (found.method, found.claim) == (f"Nadeau–Bengio's t over {units}", "new data")
+    interval, seen = of(values, splits), np.ravel(values).astype(float)
+    n = len(seen)
+    half = stats.t.ppf(0.975, n - 1) * np.std(seen, ddof=1) * math.sqrt(1 / n + overlap)
+    assert interval.high - interval.low == pytest.approx(2 * half)
+    assert (interval.method, interval.claim) == (method, claim)
 
 
 def test_an_interval_ends_at_the_metric_s_bounds() -> None:

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
-from assay.analysis.statistics import compare, comparison, sentence
+from assay.analysis.statistics import Contrast, compare, comparison, sentence
 from assay.analysis.statistics.more_repeats import more_repeats
-from assay.analysis.statistics.paired import enough_repeats
+from assay.analysis.statistics.negligible import repeats_until_negligible
+from assay.analysis.statistics.paired import enough_repeats, rounded, signed_ranks
+from assay.analysis.statistics.signs import sign_vectors, stepdown_p
 from assay.analysis.statistics.wording import p_text
 from tests.analysis.statistics.tables import ask, from_differences, tidy_table
 
@@ -47,29 +49,164 @@ def test_the_verdict_of_one_comparison(d: list[float], verdict: str) -> None:
 
 
 def test_with_five_repeats_the_answer_says_what_the_exact_test_cannot() -> None:
-    answer = family(4, [0.019, 0.0205, 0.021, 0.0215, 0.023])[0]
+    answer = from_differences([0.019, 0.0205, 0.021, 0.0215, 0.023])
     assert answer.verdict == "suggested"
-    assert (
-        "With 5 repeats the exact test cannot go below p = .0625; 1 more could reach .031, "
-        "this family of 4 needs 3 more."
-    ) in sentence(answer, 3)
-    assert sentence(answer, 3).startswith("suggested: +0.021 [0.019, 0.023], better in 5 of 5, p = .25.")
+    assert ("With 5 repeats the exact test cannot go below p = .0625; 1 more could reach .031.") in sentence(
+        answer, 3
+    )
+    assert sentence(answer, 3).startswith("suggested: +0.021 [0.019, 0.023], better in 5 of 5, p = .0625.")
 
 
-def test_six_repeats_speak_alone_and_not_in_a_family_of_four() -> None:
-    d = [0.019, 0.0205, 0.021, 0.0215, 0.023, 0.0222]
-    assert from_differences(d).verdict == "shown"
-    in_family = family(4, d)[0]
-    assert in_family.verdict == "suggested"
-    assert "cannot go below p = .031; this family of 4 needs 2 more." in sentence(in_family, 3)
+@pytest.mark.parametrize("m", [1, 4, 28])
+def test_six_repeats_speak_in_a_family_of_any_size(m: int) -> None:
+    clear = family(m, [0.019, 0.0205, 0.021, 0.0215, 0.023, 0.0222])[0]
+    assert (clear.m, clear.verdict, clear.p_adjusted) == (m, "shown", 2 / 64)
 
 
-def test_holm_is_over_the_whole_family() -> None:
+def test_adjusted_p_are_those_of_max_t_over_the_whole_family() -> None:
     answers = family(5, TEN)
-    order = sorted(answers, key=lambda one: one.p)
-    adjusted = np.maximum.accumulate([(5 - i) * one.p for i, one in enumerate(order)])
-    assert [one.p_holm for one in order] == pytest.approx(np.minimum(adjusted, 1))
-    assert all(one.m == 5 for one in answers)
+    differences = np.array([answer.differences for answer in answers]).T
+    expected = stepdown_p(differences, sign_vectors(len(TEN), 0))
+    assert [answer.p_adjusted for answer in answers] == pytest.approx(expected)
+    assert all(answer.p_adjusted >= answer.p for answer in answers)
+
+
+def test_a_repeat_that_one_comparison_lacks_counts_zero_in_it() -> None:
+    up = np.linspace(0.4, 0.6, 8)
+    gain = 0.02 + 0.001 * np.arange(8)
+    other = 0.01 * np.array([1, -1, 2, 1, -1, 1, 1, 0.5])
+    table = tidy_table({"b": up, "a": up + gain, "c": [*(up + other)[:6], None, None]})
+    asked = [comparison("x", "b", "a"), comparison("y", "b", "c")]
+    answers = compare(table, asked, metric="image_ap")
+    zeros = np.array([gain, [*other[:6], 0, 0]]).T
+    assert [answer.p_adjusted for answer in answers] == pytest.approx(stepdown_p(zeros, sign_vectors(8, 0)))
+    assert answers[1].n == 6
+
+
+def test_ranks_make_the_statistics_of_a_family_where_the_study_says_wilcoxon() -> None:
+    d = [[0.01, 0.02, 0.03, 0.04, 0.05, 0.06, -0.9], [0.01, -0.02, 0.01, 0.03, 0.01, 0.02, 0.0]]
+    up = np.linspace(0.4, 0.6, 7)
+    table = tidy_table({"b": up, "a": up + d[0], "c": up + d[1]})
+    asked = [comparison("x", "b", "a"), comparison("y", "b", "c")]
+    answers = compare(table, asked, metric="image_ap", test="wilcoxon")
+    ranks = np.array([signed_ranks(rounded(np.array(differences))) for differences in d]).T
+    assert [answer.p_adjusted for answer in answers] == pytest.approx(stepdown_p(ranks, sign_vectors(7, 0)))
+
+
+@pytest.mark.parametrize("again", [comparison("x again", "b", "a"), comparison("x back", "a", "b")])
+def test_a_comparison_given_twice_or_the_other_way_round_is_one(again: Contrast) -> None:
+    table = tidy_table({"b": [0.5] * 6, "a": list(0.5 + 0.01 * np.arange(6))})
+    answers = compare(table, [comparison("x", "b", "a"), again], metric="image_ap")
+    assert [(answer.comparison, answer.m) for answer in answers] == [("x", 1)]
+
+
+# Three to five repeats -------------------------------------------------------------------------------
+
+
+def spread(sds: list[float], gain: float = 0.0) -> list[str]:
+    """Verdicts of cells that differ from one base by ``gain`` ± so much, over three repeats."""
+    shape = np.array([-1.0, 0.0, 1.0])
+    base = np.linspace(0.5, 0.52, 3)
+    cells = {"b": base} | {f"c{i}": base + gain + sd * np.roll(shape, i) for i, sd in enumerate(sds)}
+    asked = [comparison(name, "b", name) for name in cells if name != "b"]
+    return [
+        f"{answer.verdict} {answer.note}".strip()
+        for answer in compare(tidy_table(cells), asked, metric="image_ap")
+    ]
+
+
+def test_from_four_comparisons_on_their_spreads_lean_on_each_other() -> None:
+    assert spread([0.01] * 3, gain=0.04) == ["open"] * 3
+    assert spread([0.01] * 4, gain=0.04) == ["suggested"] * 4
+
+
+def test_a_comparison_ten_times_noisier_than_the_others_is_never_suggested() -> None:
+    *others, noisy = spread([0.005, 0.005, 0.005, 0.05], gain=0.3)
+    assert noisy.startswith("open")
+    assert "unequal spread: nothing is suggested" in noisy
+    assert all("unequal spread" not in verdict for verdict in others)
+
+
+# Negligible ------------------------------------------------------------------------------------------
+
+QUIET = [0.001, -0.001, 0.002, -0.002, 0.001, 0.0005]
+
+
+@pytest.mark.parametrize(
+    ("d", "resolve", "verdict"),
+    [
+        (QUIET, 0.01, "negligible"),
+        (QUIET, None, "open"),
+        (QUIET, 0.0015, "open"),
+        ([0.02, -0.03, 0.01, 0.04, -0.02, 0.0], 0.01, "open"),
+        ([0.004, 0.005, 0.006, 0.005, 0.0045, 0.0055], 0.01, "shown"),  # as small, but its sign is known
+        ([0.003, 0.002, 0.0025, 0.003], 0.01, "negligible"),  # rather than suggested
+    ],
+)
+def test_negligible_is_what_surely_lies_within_resolve(
+    d: list[float], resolve: float | None, verdict: str
+) -> None:
+    answer = from_differences(d, resolve=resolve)
+    assert answer.verdict == verdict
+    if verdict == "negligible":
+        assert -resolve <= answer.low <= answer.high <= resolve
+        assert (answer.more, answer.more_negligible) == (None, None)
+
+
+def test_a_larger_family_asks_more_of_what_is_negligible() -> None:
+    base = list(np.linspace(0.5, 0.6, 6))
+    d = np.array(QUIET)
+    cells = {"b": base} | {f"c{i}": base + np.roll(d, i) for i in range(12)}
+    asked = [comparison(name, "b", name) for name in cells if name != "b"]
+    resolve = 1.001 * max(map(abs, (from_differences(QUIET).low, from_differences(QUIET).high)))
+    family = compare(tidy_table(cells), asked, metric="image_ap", resolve=resolve)
+    assert from_differences(QUIET, resolve=resolve).verdict == "negligible"
+    assert {answer.verdict for answer in family} == {"open"}
+
+
+def test_each_look_asks_more_of_what_is_negligible() -> None:
+    resolve = 1.001 * max(map(abs, (from_differences(QUIET).low, from_differences(QUIET).high)))
+    assert from_differences(QUIET, resolve=resolve).verdict == "negligible"
+    assert from_differences(QUIET, resolve=resolve, earlier_looks=(3, 4)).verdict == "open"
+
+
+def test_what_diverged_is_negligible_with_neither_filling_alone() -> None:
+    up = np.linspace(0.4, 0.6, 6)
+    answer = ask([*up, 0.5], [*(up + QUIET), "diverged"], resolve=0.01)
+    assert answer.verdict == "open"
+
+
+@pytest.mark.parametrize(
+    ("name", "within", "says"),
+    [
+        ("CLM: off → on", "", "CLM can go: it changes AP by less than 0.01 (95 % interval −0.001 to 0.002)."),
+        ("CLM: on → off", "few", "CLM can go within few: it changes AP by less than 0.01 (95 % interval"),
+        ("masks: few → all", "", "masks: few → all changes AP by less than 0.01 (95 % interval −0.001"),
+    ],
+)
+def test_what_is_negligible_can_go(name: str, within: str, says: str) -> None:
+    base = np.linspace(0.5, 0.6, 6)
+    table = tidy_table({"b": base, "a": base + QUIET})
+    (answer,) = compare(table, [comparison(name, "b", "a", within)], metric="image_ap", resolve=0.01)
+    assert says in sentence(answer, 3)
+
+
+@pytest.mark.parametrize(("ratio", "n"), [(4, 3), (2, 5), (1.7, 6), (1.2, 10), (0.1, None)])
+def test_repeats_until_negligible_find_it_with_four_in_five_chances(ratio: float, n: int | None) -> None:
+    needed = repeats_until_negligible(ratio, 1)
+    assert needed == n
+    if n is not None:
+        d = np.random.default_rng(0).normal(0, 1 / ratio, (4000, n))
+        half = stats.t.ppf(0.975, n - 1) * d.std(axis=1, ddof=1) / np.sqrt(n)
+        assert np.mean(np.abs(d.mean(axis=1)) + half <= 1) >= 0.78
+
+
+def test_an_open_answer_says_how_many_repeats_would_call_it_negligible() -> None:
+    answer = from_differences([0.004, -0.005, 0.006], resolve=0.01)
+    assert (
+        answer.more_negligible == repeats_until_negligible(0.01 / np.std(answer.differences, ddof=1), 1) - 3
+    )
+    assert f"If nothing differs, about {answer.more_negligible} would call it" in sentence(answer, 3)
 
 
 def test_each_look_at_which_the_test_could_fire_multiplies_p() -> None:
@@ -113,7 +250,7 @@ def test_repeats_until_settled_are_those_of_the_power_analysis(effect: float, m:
     n, sd = 5, 0.02
     powered = np.ceil(TTestPower().solve_power(effect_size=effect, alpha=0.05 / m, power=0.8))
     more = more_repeats(n, sd, effect * sd, m)
-    expected = max(enough_repeats(m), int(powered))
+    expected = max(enough_repeats(), int(powered))
     assert more.estimate == (expected - n if expected <= 50 else None)
 
 

@@ -40,6 +40,7 @@ class Measured:
     interval: str = ""
     test: str = ""
     notes: tuple[str, ...] = ()
+    filled: Measured | None = None  # the same with the worst value where a trial diverged
 
 
 def measure(
@@ -85,7 +86,8 @@ def _both(complete: Measured, filled: Measured, lost: str, worst: float) -> Meas
     if np.sign(complete.d.mean()) != np.sign(filled.d.mean()):
         note = f"{lost}: without and with {worst:g} in place the difference has two signs"
         return replace(complete, p=1.0, p_t=1.0, notes=(*complete.notes, note))
-    return replace(complete, p=max(complete.p, filled.p), p_t=max(complete.p_t, filled.p_t), notes=notes)
+    p, p_t = max(complete.p, filled.p), max(complete.p_t, filled.p_t)
+    return replace(complete, p=p, p_t=p_t, notes=notes, filled=filled)
 
 
 def _tested(measured: Measured, resolution: float | None, test: paired.Test) -> Measured:

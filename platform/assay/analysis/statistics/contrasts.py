@@ -6,14 +6,14 @@ the same for them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 from math import prod
 
 import pandas as pd
 
-__all__ = ["Contrast", "comparison", "interactions", "main_effects"]
+__all__ = ["Contrast", "comparison", "each_once", "interactions", "main_effects"]
 
 _FACTOR = "factor:"
 
@@ -38,6 +38,16 @@ class Contrast:
 def comparison(name: str, start: str, end: str, within: str = "") -> Contrast:
     """Cell ``end`` minus cell ``start``."""
     return Contrast(name, {end: 1.0, start: -1.0}, within)
+
+
+def each_once(contrasts: Sequence[Contrast]) -> list[Contrast]:
+    """The contrasts without those that stand there twice, or once each way round: they are one question."""
+    first: dict[frozenset[tuple[str, float]], Contrast] = {}
+    for contrast in contrasts:
+        ways = [frozenset((cell, way * w) for cell, w in contrast.weights.items()) for way in (1, -1)]
+        if ways[1] not in first:
+            first.setdefault(ways[0], contrast)
+    return list(first.values())
 
 
 def main_effects(table: pd.DataFrame) -> list[Contrast]:

@@ -1,9 +1,9 @@
 """The result of every comparison of a family: difference, interval, exact p, verdict.
 
-The interval is the paired t, the p-value the exact sign-flip test, the correction Holm's; the claim ``new
-data`` takes Nadeau–Bengio's t for both. They were chosen by simulation: false positives at most 5.5 %,
-coverage at least 93 % from five repeats on, wherever nothing differs. Trade-off: below six repeats the
-exact test cannot reach .05; the verdict is then ``suggested`` where the t test is sure, and never ``shown``.
+The interval is the paired t, the p-value the exact sign-flip test, the correction max-T; the claim ``new
+data`` takes Nadeau–Bengio's t for interval and p, and Holm. They were chosen by simulation: false positives
+at most 5.5 %, coverage at least 93 % from five repeats on, wherever nothing differs. Trade-off: below six
+repeats the exact test cannot reach .05; it then shows nothing, and a t test that is sure makes ``suggested``.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ import numpy as np
 import pandas as pd
 
 from assay.analysis.statistics.contrast_test import TOO_FEW, Measured, measure
-from assay.analysis.statistics.contrasts import Contrast
+from assay.analysis.statistics.contrasts import Contrast, each_once
+from assay.analysis.statistics.correction import SureByT, adjusted_p, sure_by_t
 from assay.analysis.statistics.more_repeats import More, more_repeats
-from assay.analysis.statistics.paired import ALPHA, Test, enough_repeats, hedges_g, holm, smallest_p
+from assay.analysis.statistics.negligible import is_negligible, more_until_negligible
+from assay.analysis.statistics.paired import ALPHA, Test, enough_repeats, hedges_g, smallest_p
 from assay.analysis.statistics.score_table import CLAIMS, Claim, Scores, Splits, claims_of, read_scores
 from assay.analysis.statistics.units import Units
 
 __all__ = ["ComparisonResult", "Verdict", "compare", "compare_families", "results_table"]
 
-Verdict = Literal["shown", "suggested", "open", "identical", "too few"]
+Verdict = Literal["shown", "suggested", "negligible", "open", "identical", "too few"]
 
 
 @dataclass(frozen=True)
@@ -52,13 +54,15 @@ class ComparisonResult:
     test: str
     p: float | None  # of this comparison alone, times the looks
     p_min: float | None  # the smallest that the exact test can reach; None: it does not apply
-    p_holm: float | None  # corrected for the family
+    p_adjusted: float | None  # corrected for the family
     looks: int
     g: float | None
     better: int
     tied: int
     verdict: Verdict
     more: More | None  # repeats that would settle it; None: it is settled, or seeds cannot settle it
+    more_negligible: int | None  # repeats until `negligible` if nothing differs; None: as above, or beyond 50
+    resolve: float | None  # the difference worth knowing; None: the study names none
     note: str
     differences: tuple[float, ...]  # one per unit
     units: tuple[str, ...]  # their names: `seed 3`, `fold 1`, `seed 3 fold 1`
@@ -85,6 +89,7 @@ def compare(
     resolution: float | None = None,
     earlier_looks: Sequence[int] = (),
     test: Test = "sign-flip",
+    seed: int = 0,
 ) -> tuple[ComparisonResult, ...]:
     """All contrasts of one family, for each claim that the repeats allow; each claim is a family of its own.
 
@@ -95,14 +100,17 @@ def compare(
         splits: Whether seeds share the splits, or every seed draws its own; of all cells, or by cell.
         part: ``test`` or ``val``.
         family: What the family is called.
-        resolve: Difference worth knowing; None: the one that was found.
+        resolve: Difference worth knowing, the margin of ``negligible``; None: nothing is negligible, and
+            further repeats are those for the difference that was found.
         resolution: Smallest step of the metric, 1/(defective test images): stands for the spread where none
             was seen. None: there is then no interval.
         earlier_looks: Numbers of seeds at which the study was looked at before more were added.
         test: The exact test.
+        seed: Draws the signs of a family beyond 14 repeats.
 
     Returns:
-        Claim by claim (the narrower first), in the order of ``contrasts``.
+        Claim by claim (the narrower first), in the order of ``contrasts``. One that stands there twice, or
+        once each way round, is one comparison, as it came first.
 
     Raises:
         ValueError: If the table breaks its rules, or a contrast names a cell that it lacks.
@@ -117,6 +125,7 @@ def compare(
         resolution=resolution,
         earlier_looks=earlier_looks,
         test=test,
+        seed=seed,
     )[family]
 
 
@@ -131,6 +140,7 @@ def compare_families(
     resolution: float | None = None,
     earlier_looks: Sequence[int] = (),
     test: Test = "sign-flip",
+    seed: int = 0,
 ) -> dict[str, tuple[ComparisonResult, ...]]:
     """Several families over one table, which is read once; all else is as in :func:`compare`.
 
@@ -142,7 +152,7 @@ def compare_families(
     """
     scores = read_scores(table, metric, splits=splits, part=part)
     study = str(table["study"].iloc[0]) if len(table) else ""
-    tests = _FamilyTest(scores, study, resolve, resolution, earlier_looks, test)
+    tests = _FamilyTest(scores, study, resolve, resolution, earlier_looks, test, seed)
     return {name: tuple(tests.family(name, contrasts)) for name, contrasts in families.items()}
 
 
@@ -156,8 +166,10 @@ class _FamilyTest:
     resolution: float | None
     earlier_looks: Sequence[int]
     test: Test
+    seed: int
 
     def family(self, name: str, contrasts: Sequence[Contrast]) -> Iterator[ComparisonResult]:
+        contrasts = each_once(contrasts)
         claims = [claims_of(self.scores, contrast.weights) for contrast in contrasts]
         for claim in CLAIMS:
             members = [contrast for contrast, known in zip(contrasts, claims, strict=True) if claim in known]
@@ -169,29 +181,37 @@ class _FamilyTest:
             measure(self.scores, contrast, claim, resolution=self.resolution, test=self.test)
             for contrast in members
         ]
-        looks = [_looks(member.units, len(measured), self.earlier_looks) for member in measured]
-        # What could not be computed enters with p = 1.
-        p = [
-            None if member.p is None else min(1.0, member.p * k)
-            for member, k in zip(measured, looks, strict=True)
-        ]
-        adjusted = holm([1.0 if value is None else value for value in p])
-        adjusted_t = holm([min(1.0, member.p_t * k) for member, k in zip(measured, looks, strict=True)])
-        for member, k, p_alone, p_holm, p_t in zip(measured, looks, p, adjusted, adjusted_t, strict=True):
-            tested = _Tested(member, len(measured), k, p_alone, p_holm, p_t <= ALPHA)
+        looks = [_looks(member.units, self.earlier_looks) for member in measured]
+        adjusted = adjusted_p(measured, self.test, self.seed)
+        by_t = sure_by_t(measured, looks)
+        for member, k, p_adjusted, sure in zip(measured, looks, adjusted, by_t, strict=True):
+            tested = _Tested(
+                measured=member,
+                m=len(measured),
+                looks=k,
+                p=None if member.p is None else min(1.0, member.p * k),
+                p_adjusted=min(1.0, p_adjusted * k),
+                by_t=sure,
+                negligible=self._negligible(member, len(measured)),
+            )
             yield _result(tested, self.scores, self.study, name, self.resolve)
+
+    def _negligible(self, member: Measured, m: int) -> bool:
+        looks = len({*self.earlier_looks, member.units.seeds})  # at each of them it could have been said
+        return self.resolve is not None and is_negligible(member, self.resolve, m, looks)
 
 
 def results_table(results: Sequence[ComparisonResult]) -> pd.DataFrame:
     """One row per result. ``more`` stands in three columns; the single differences are left out."""
-    left_out = ("more", "note", "differences", "units", "n_diverged")
+    left_out = ("more", "more_negligible", "resolve", "note", "differences", "units", "n_diverged")
     names = [name for name in ComparisonResult.__dataclass_fields__ if name not in left_out]
     rows: list[list[object]] = []
     for result in results:
         more = result.more
         settled = [None] * 3 if more is None else [more.estimate, more.low, more.high]
-        rows.append([*(getattr(result, name) for name in names), *settled, result.note])
-    return pd.DataFrame(rows, columns=[*names, "more", "more_low", "more_high", "note"])
+        last = [*settled, result.more_negligible, result.note]
+        rows.append([*(getattr(result, name) for name in names), *last])
+    return pd.DataFrame(rows, columns=[*names, "more", "more_low", "more_high", "more_negligible", "note"])
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,8 +222,9 @@ class _Tested:
     m: int
     looks: int
     p: float | None
-    p_holm: float
-    sure_by_t: bool  # Holm-adjusted p of the paired t test ≤ .05
+    p_adjusted: float
+    by_t: SureByT
+    negligible: bool
 
     @property
     def p_min(self) -> float | None:
@@ -218,10 +239,22 @@ class _Tested:
             return "too few"
         if not measured.d.any() and not measured.units.diverged:
             return "identical"
-        if self.p is not None and self.p_holm <= ALPHA:
+        if self.p is not None and self.p_adjusted <= ALPHA:
             return "shown"
-        without_chance = self.p_min is not None and self.looks * self.m * self.p_min > ALPHA
-        return "suggested" if without_chance and self.sure_by_t else "open"
+        if self.negligible:
+            return "negligible"
+        return "suggested" if self.without_chance and self.by_t.sure else "open"
+
+    @property
+    def without_chance(self) -> bool:
+        """True where the exact test cannot reach .05 with so many repeats."""
+        return self.p_min is not None and self.looks * self.p_min > ALPHA
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All that is odd about the comparison, and about its place in the family where that matters."""
+        of_family = (self.by_t.note,) if self.by_t.note and self.without_chance else ()
+        return (*self.measured.notes, *of_family)
 
 
 def _result(
@@ -255,14 +288,16 @@ def _result(
         test=measured.test,
         p=tested.p,
         p_min=tested.p_min,
-        p_holm=None if tested.p is None else tested.p_holm,
+        p_adjusted=None if tested.p is None else tested.p_adjusted,
         looks=tested.looks,
         g=None if measured.sd is None else hedges_g(d),
         better=int(np.sum(sign * d > 0)),
         tied=int(np.sum(d == 0)),
         verdict=verdict,
         more=_more(tested, resolve) if verdict in ("open", "suggested") else None,
-        note="; ".join(measured.notes),
+        more_negligible=_more_negligible(tested, resolve) if verdict in ("open", "suggested") else None,
+        resolve=resolve,
+        note="; ".join(tested.notes),
         differences=tuple(map(float, d)),
         units=units.names,
         n_diverged=units.diverged,
@@ -278,7 +313,15 @@ def _more(tested: _Tested, resolve: float | None) -> More | None:
     return more_repeats(units.n, measured.sd, delta, tested.m, overlap=units.overlap)
 
 
-def _looks(units: Units, m: int, earlier: Sequence[int]) -> int:
+def _more_negligible(tested: _Tested, resolve: float | None) -> int | None:
+    measured = tested.measured
+    units = measured.units
+    if measured.sd is None or resolve is None or not units.grows:
+        return None
+    return more_until_negligible(units.n, measured.sd, resolve, tested.m, overlap=units.overlap)
+
+
+def _looks(units: Units, earlier: Sequence[int]) -> int:
     """Times that the test could have fired: now, and before seeds were added."""
-    fewest = enough_repeats(m) if units.exact else TOO_FEW + 1 if units.grows else 1
+    fewest = enough_repeats() if units.exact else TOO_FEW + 1 if units.grows else 1
     return max(1, len({seeds for seeds in (*earlier, units.seeds) if seeds >= fewest}))

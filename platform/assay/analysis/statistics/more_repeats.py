@@ -70,7 +70,7 @@ def _needed(effect_size: float, m: int, overlap: float | None) -> int | None:
     enough = np.flatnonzero(effect_size >= detectable)
     if not len(enough):
         return None
-    fewest = _FEWEST if overlap is not None else enough_repeats(m)
+    fewest = _FEWEST if overlap is not None else enough_repeats()
     return max(fewest, int(enough[0]) + _FEWEST)
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "hedges_g",
     "holm",
     "rounded",
+    "signed_ranks",
     "smallest_p",
     "t_half_width",
     "t_p",
@@ -48,9 +49,16 @@ def smallest_p(nonzero: int) -> float:
     return min(1.0, 2.0 ** (1 - nonzero))
 
 
-def enough_repeats(m: int) -> int:
-    """Repeats from which the exact test can speak in a family of m: 6 (m = 1), 7 (2–3), 8 (4–6) …"""
-    return math.ceil(1 + math.log2(m / ALPHA))
+def enough_repeats(looks: int = 1) -> int:
+    """Repeats from which the exact test can speak, whatever the family: 6; with 2–3 looks 7, with 4–6 8 …"""
+    return math.ceil(1 + math.log2(looks / ALPHA))
+
+
+def signed_ranks(d: Differences) -> Differences:
+    """Ranks of the sizes of what is not 0, with the signs of the differences; 0 stays 0."""
+    ranks = np.zeros(len(d))
+    ranks[d != 0] = stats.rankdata(np.abs(d[d != 0]))
+    return np.sign(d) * ranks
 
 
 def exact_p(d: Differences, test: Test = "sign-flip") -> float:
@@ -68,8 +76,7 @@ def exact_p(d: Differences, test: Test = "sign-flip") -> float:
     if not d.any():
         return 1.0
     if test == "wilcoxon":
-        d = d[d != 0]
-        d = np.sign(d) * stats.rankdata(np.abs(d))
+        d = signed_ranks(d[d != 0])
     # Whole numbers, because sums of floats that should be equal are not; each is off by half a unit at most.
     unit = max(10.0**-_DIGITS, float(np.abs(d).max()) * 2.0**-50)
     whole = np.rint(d / unit).astype(np.int64)

@@ -18,7 +18,7 @@ from trainables.metrics import METRICS, Metric
 
 __all__ = ["CLAIMS", "Claim", "Scores", "Splits", "claims_of", "read_scores"]
 
-Claim = Literal["this split", "these folds", "new data"]
+Claim = Literal["this split", "these folds", "this data", "new data"]
 Splits = Literal["prescribed", "per_seed"]  # seeds share the splits, or every seed draws its own
 
 CLAIMS: tuple[Claim, ...] = get_args(Claim)  # the narrower first
@@ -109,7 +109,7 @@ def read_scores(
 def claims_of(scores: Scores, cells: Collection[str]) -> tuple[Claim, ...]:
     """List the claims that the repeats of cells allow, the narrower first."""
     if scores.own_splits.issuperset(cells):
-        return ("new data",)
+        return ("this data", "new data")
     shared = scores.planned[:, scores.columns(list(cells))].all(axis=1)
     return ("these folds", "new data") if len(np.unique(scores.folds[shared])) > 1 else ("this split",)
 

@@ -2,6 +2,8 @@
 
 * ``this split``: one split, several seeds. A unit is a seed.
 * ``these folds``: prescribed folds, the same for all seeds. A unit is a seed, averaged over the folds.
+* ``this data``: every seed draws its own split of one data set. A unit is a seed, averaged over its folds if
+  it has any. Given the data set, splits and seeds are drawn anew each time: nothing overlaps.
 * ``new data``: would it hold on other data of this kind? Training parts overlap, so the mean varies more than
   its units tell: variance (1/J + n_test/n_train)·s² instead of s²/J. A unit is a fold, averaged over the
   seeds (df = K − 1); where every seed draws its own split, a repeat (df = S + K − 2).
@@ -77,7 +79,7 @@ def units_of(
     of_seed, of_fold = np.unique(scores.seeds[planned]), np.unique(scores.folds[planned])
     own_splits = claim == "new data" and scores.own_splits.issuperset(weights)
     by_folds = claim == "new data" and not own_splits
-    if claim == "these folds":
+    if claim in ("these folds", "this data"):
         names, table = _means(sides, _whole_seeds(scores, planned, complete))
         total = len(of_seed)
     elif by_folds:

@@ -12,18 +12,23 @@ import math
 from assay.analysis.statistics.families import ComparisonResult
 from assay.analysis.statistics.more_repeats import MOST_REPEATS, More
 from assay.analysis.statistics.paired import ALPHA, enough_repeats, smallest_p
+from trainables.metrics import METRICS
 
 __all__ = [
     "better_text",
     "count_text",
     "exact_test_text",
     "interval_text",
+    "more_negligible_text",
     "more_text",
+    "negligible_text",
     "p_text",
     "sentence",
     "settle_text",
     "signed",
 ]
+
+_SWITCHES = ("off → on", "on → off")  # levels of what a method has or has not
 
 
 def sentence(result: ComparisonResult, decimals: int) -> str:
@@ -37,9 +42,14 @@ def sentence(result: ComparisonResult, decimals: int) -> str:
     elif result.low is not None and result.high is not None:
         parts = [f"{parts[0]} {interval_text(result.low, result.high, decimals)}"]
     text = f"{result.verdict}: {parts[0]}, better in {better_text(result)}."
-    if result.p_holm is not None:
-        text = f"{text[:-1]}, p = {p_text(result.p_holm)}."
-    further = [exact_test_text(result), settle_text(result, decimals), result.note and f"{result.note}."]
+    if result.p_adjusted is not None:
+        text = f"{text[:-1]}, p = {p_text(result.p_adjusted)}."
+    further = [
+        negligible_text(result, decimals),
+        exact_test_text(result),
+        settle_text(result, decimals),
+        result.note and f"{result.note}.",
+    ]
     return " ".join([text, *filter(None, further)])
 
 
@@ -55,26 +65,52 @@ def count_text(result: ComparisonResult) -> str:
 
 def exact_test_text(result: ComparisonResult) -> str:
     """Tell how many repeats the exact test still needs; empty where it has enough."""
-    if result.claim == "new data" or result.n == 0 or result.verdict == "identical":
+    if result.claim == "new data" or result.n == 0 or result.verdict in ("identical", "negligible"):
         return ""
     nonzero = result.n_nonzero
     least = smallest_p(nonzero) * result.looks
-    if least * result.m <= ALPHA:
+    if least <= ALPHA:
         return ""
-    family = enough_repeats(result.m * result.looks) - nonzero
-    alone = enough_repeats(result.looks) - nonzero
+    more = enough_repeats(result.looks) - nonzero
     if result.n <= 2:
-        return f"The exact test can speak after {family} more repeats."
+        return f"The exact test can speak after {more} more repeats."
     tied = f", {result.tied} tied," if result.tied else ""
-    text = f"With {result.n} repeats{tied} the exact test cannot go below p = {p_text(min(1.0, least))}; "
-    if alone > 0:
-        text += f"{alone} more could reach {p_text(smallest_p(nonzero + alone) * result.looks)}"
-        return text + (f", this family of {result.m} needs {family} more." if result.m > 1 else ".")
-    return text + f"this family of {result.m} needs {family} more."
+    return (
+        f"With {result.n} repeats{tied} the exact test cannot go below p = {p_text(min(1.0, least))}; "
+        f"{more} more could reach {p_text(smallest_p(nonzero + more) * result.looks)}."
+    )
+
+
+def negligible_text(result: ComparisonResult, decimals: int) -> str:
+    """``CLM can go: it changes AP by less than 0.01 (95 % interval −0.004 to 0.006).``; empty if not so."""
+    if result.verdict != "negligible" or result.low is None or result.high is None:
+        return ""
+    factor, _, levels = result.comparison.partition(": ")
+    within = f" within {result.within}" if result.within else ""
+    changes = f"changes {METRICS[result.metric].title} by less than {result.resolve:g}"
+    interval = f"(95 % interval {_minus(result.low, decimals)} to {_minus(result.high, decimals)})"
+    if " × " in result.comparison:
+        size = f"less than {result.resolve:g} of {METRICS[result.metric].title}"
+        return f"{result.comparison}{within} makes {size} {interval}."
+    if levels in _SWITCHES:
+        return f"{factor} can go{within}: it {changes} {interval}."
+    return f"{result.comparison}{within} {changes} {interval}."
 
 
 def settle_text(result: ComparisonResult, decimals: int) -> str:
-    """``About 4 more repeats (2–13) would show a difference of 0.01 with 80 % chance.``; empty if settled."""
+    """``About 4 more repeats (2–13) would show a difference of 0.01 with 80 % chance.``; empty if settled.
+
+    With a difference worth knowing also: ``If nothing differs, about 6 would call it negligible.``
+    """
+    return " ".join(filter(None, [_show_text(result, decimals), _call_negligible_text(result)]))
+
+
+def _call_negligible_text(result: ComparisonResult) -> str:
+    more = result.more_negligible
+    return f"If nothing differs, about {more} would call it negligible." if more else ""
+
+
+def _show_text(result: ComparisonResult, decimals: int) -> str:
     more = result.more
     if more is None:
         return ""
@@ -96,6 +132,13 @@ def more_text(result: ComparisonResult, decimals: int) -> str:
     if more.estimate is None:
         return f"> {MOST_REPEATS} (± {more.half_width:.{decimals}f})"
     return f"{more.estimate} ({_range(more)})"
+
+
+def more_negligible_text(result: ComparisonResult) -> str:
+    """``6``; ``> 50`` where 50 repeats in all do not suffice; empty if settled or without ``resolve``."""
+    if result.more is None or result.resolve is None:
+        return ""
+    return f"> {MOST_REPEATS}" if result.more_negligible is None else str(result.more_negligible)
 
 
 def _range(more: More) -> str:

@@ -24,6 +24,7 @@ _FAINT, _BAND = "#6E6E6E", "#EFEFEF"
 _MARKS: dict[str, dict[str, Any]] = {  # by verdict; the others are as `open`
     "shown": {"color": COLOURS[0], "marker": "o", "markerfacecolor": COLOURS[0]},
     "suggested": {"color": COLOURS[1], "marker": "D", "markerfacecolor": "white"},
+    "negligible": {"color": COLOURS[2], "marker": "^", "markerfacecolor": COLOURS[2]},
     "open": {"color": _FAINT, "marker": "s", "markerfacecolor": "white"},
 }
 _SPREAD = 0.55  # of a row: how far the repeats of a difference are apart

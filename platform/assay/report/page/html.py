@@ -14,7 +14,7 @@ from assay.report.page.model import Page, Picture, Section, TextTable, superscri
 
 __all__ = ["escape", "html_notes", "html_page", "html_section"]
 
-_VERDICTS = ("shown", "suggested", "open", "identical", "too few")
+_VERDICTS = ("shown", "suggested", "negligible", "open", "identical", "too few")
 
 
 def html_page(page: Page) -> str:
