@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -184,3 +186,75 @@ def test_a_unet_gives_the_same_heatmap_in_tiles_as_of_the_whole_image_if_it_sees
     shape = TileShape(Tiles(height=128, width=128, overlap=overlap), 128, 128)
     in_tiles = TiledScorer(model, shape, batch=4).score([image]).heatmaps[0]
     assert (np.abs(whole - in_tiles).max() <= 1e-5) == equal
+
+
+_WORK = """
+import resource, sys
+from pathlib import Path
+
+import torch
+
+from assay.production.photos import find_photos
+from assay.production.predict import Pictures, predict
+from assay.production.rows import RowWriter
+from tests.data.test_tiles import CPU, FULL
+from trainables.contract import LocalRun
+from trainables.data import DataSpec, load_evaluation, load_training, make_split, open_images, open_manifest
+from trainables.data.spec import Tiles
+from trainables.deployed import Card, CardThresholds, DeployedModel
+from trainables.evaluate import evaluate
+from trainables.supervised import TRAINABLE
+
+torch.set_num_threads(1)
+root = Path(sys.argv[1])
+tiles = Tiles(height=512, width=512, overlap=64)
+spec = DataSpec(reader="table", path="images.csv", validation=None, tiles=tiles)
+settings = {
+    "image_size": (256, 256), "model": "unet", "encoder": "plain", "base": 4, "levels": 1, "epochs": 1,
+    "batch_size": 2, "norm": "bn",
+}
+config = TRAINABLE.Config.model_validate(settings).resolved("cpu")
+manifest = open_manifest(spec, root, root / "cache")
+split = make_split(manifest, spec, FULL, 0, None)
+images = open_images(manifest, config.image_size, 1, root / "cache", tiles=tiles)
+predictor = TRAINABLE.fit(config, load_training(manifest, split, FULL, images), LocalRun())
+evaluation = load_evaluation(manifest, split, FULL, images)
+report = evaluate(predictor, evaluation, device=CPU, batch=16, probes=2, seed=0)
+assert "pixel_ap" in report.metrics
+card = Card(
+    trial="t", study="s", cell="c", trainable="supervised", revision=1, image_size=config.image_size,
+    channels=1, precision="float32", metrics={}, versions={}, tiles=tiles,
+    thresholds=CardThresholds(image=0.5, image_source="", pixel=0.5, pixel_source=""),
+)
+with RowWriter(root / "rows.csv", "csv") as rows:
+    photos = find_photos([str(root / "c.png")])
+    done = predict(DeployedModel(predictor, card, CPU), photos, rows, Pictures(root, overlays=True), print)
+assert done.done == 1 and not done.broken
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def _peak_megabytes(root: Path, size: tuple[int, int]) -> float:
+    """Peak of a process that trains, evaluates and predicts: two images of ``size``, one of them a test."""
+    rows = ["image,label,mask,split"]
+    for index, name in enumerate("abcd"):
+        defective, part = name in "ac", "train" if name in "ab" else "test"
+        pixels = np.full(size if defective else (600, 600), 90 + index, np.uint8)
+        mask = np.zeros_like(pixels)
+        mask[300:330, 300:420] = pixels[300:330, 300:420] = 255
+        write(root / f"{name}.png", pixels if defective else pixels // 2)
+        if defective:
+            write(root / f"{name}_mask.png", mask)
+        rows.append(f"{name}.png,{int(defective)},{f'{name}_mask.png' if defective else ''},{part}")
+    (root / "images.csv").write_text("\n".join(rows))
+    command = [sys.executable, "-c", _WORK, str(root)]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1]) / 1024
+
+
+def test_an_image_of_16000_by_4000_pixels_takes_less_than_a_gigabyte_more_than_a_small_one(
+    tmp_path: Path,
+) -> None:
+    small, large = (_peak_megabytes(tmp_path / str(size[1]), size) for size in ((600, 600), (4000, 16000)))
+    assert large - small < 1024
+    overlay = cv2.imread(str(tmp_path / "16000" / "overlays" / "c.png"))
+    assert overlay.shape == (4000, 16000, 3)

@@ -12,10 +12,12 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -40,6 +42,8 @@ from trainables.errors import InputError
 __all__ = ["Finding", "ImageRow", "Inspection", "inspect"]
 
 _INSPECTION = 4  # raised when inspection finds something else in the same files
+_LARGE_PIXELS = 1 << 24  # of an image whose mask is measured alone: one of 64 million takes half a gigabyte
+_one_at_a_time = Lock()
 
 
 class ImageRow(BaseModel, frozen=True):
@@ -159,7 +163,8 @@ def _inspect_entry(listing: Listing, entry: Entry) -> _Seen:
     except InputError as error:
         faults.append(str(error).rstrip("."))
     try:
-        label, mask_hash, state, defect_class, masks = _inspect_mask(listing, entry, (height, width))
+        with _one_at_a_time if height * width > _LARGE_PIXELS else nullcontext():
+            label, mask_hash, state, defect_class, masks = _inspect_mask(listing, entry, (height, width))
     except _MaskFaultError as fault:
         return _Seen(faults=(*faults, str(fault)))
     if label and listing.indices is not None and _shows_others_alone(listing.indices, defect_class):

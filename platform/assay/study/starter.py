@@ -28,6 +28,8 @@ _METHOD_NAME = re.compile(r"[a-z][a-z0-9_]{0,19}")
 _SEEDS = (0, 1, 2)
 _LONGEST = 512  # pixels of the longer side
 _SMALL_DEFECT = 0.005  # share of the image
+_LINE_SCAN = 2048  # pixels of the longer side: above, defects would vanish at the network's size
+_TILES = "{height: 512, width: 512, overlap: 64}"
 _IMAGES_SEEN = 4000  # by one training, about
 
 
@@ -94,10 +96,13 @@ def _template_files(folder: Traversable, below: str = "") -> Iterator[tuple[str,
 
 def starter_study(survey: Survey, name: str) -> str:
     """The study file: SegDecNet on the surveyed images with the supervision that their masks allow."""
-    height, width = _network_size(survey.size)
     known = _fewest_masks(survey)
     supervision, why = _supervision(survey, known)
-    small = survey.defect_share is not None and survey.defect_share < _SMALL_DEFECT
+    tiled = supervision != "weak" and max(survey.size) > _LINE_SCAN  # tiles have labels by masks alone
+    seen = (512, 512) if tiled else survey.size  # at once, pixels as stored
+    height, width = _network_size(seen)
+    of_seen = (survey.defect_share or 0) * survey.size[0] * survey.size[1] / (seen[0] * seen[1])
+    small = survey.defect_share is not None and of_seen < _SMALL_DEFECT
     preset = _SMALL if small else _LARGE
     share = "unknown" if survey.defect_share is None else f"{100 * survey.defect_share:.2g} % of the image"
     masks = f"{survey.with_mask} of them with a mask (median defect: {share})"
@@ -109,15 +114,19 @@ def starter_study(survey: Survey, name: str) -> str:
             f"preset: {preset.name}{'_weak' if supervision == 'weak' else ''}",
             f"published settings; {preset.reason}",
         ),
-        (f"image_size: [{height}, {width}]", f"height, width; the median image has {median_size}"),
+        (
+            f"image_size: [{height}, {width}]",
+            f"height, width; {'a tile' if tiled else f'the median image has {median_size}'}",
+        ),
         (f"channels: {3 if survey.colour else 1}", "3: colour, 1: grey"),
         (
-            f"dilation: {_dilation(preset, survey.size)}",
+            f"dilation: {_dilation(preset, seen)}",
             "masks are widened by a square of this side, original pixels",
         ),
         ("channel_scale: 0.25", "a quarter of the published width; leave out on a GPU"),
         (f"epochs: {_epochs(survey)}", "an epoch shows every defective image once"),
     ]
+    question = "" if tiled else _question(supervision, known)  # one of its levels is weak
     return f"""\
 # {survey.normal} normal and {survey.defective} defective images, {masks}.
 #
@@ -131,7 +140,7 @@ question: How well are the defects found?
 trainable: segdec                    # SegDecNet with mixed supervision
 
 data:
-{_data_block(survey)}
+{_data_block(survey)}{_tiles_line(median_size) if tiled else ""}
   splits: per_seed                   # every seed divides the images anew; an image is never in two parts
   test: {{share: 0.3, by: item}}       # reports
   validation: {{share: 0.2, by: item}} # of the rest; chooses thresholds
@@ -141,11 +150,17 @@ supervision: {supervision}{" " * max(1, 24 - len(supervision))}# {why}
 config:
 {_commented(settings)}
 
-{_question(supervision, known)}repeats: {{seeds: {list(_SEEDS)}}}  # each is a training of its own
+{question}repeats: {{seeds: {list(_SEEDS)}}}  # each is a training of its own
 metrics: {{primary: image_ap, report: [image_auroc, fp, fn{pixels}{parts}]}}
 resources: {{workers: 1, cpus: 1, pack: auto}}
 keep: {{models: best_per_cell, probes: 12}}
 """
+
+
+def _tiles_line(median_size: str) -> str:
+    return f"""
+  # Defects would vanish if images of {median_size} pixels were brought to a network's size.
+  tiles: {_TILES}"""
 
 
 def _network_size(size: tuple[int, int]) -> tuple[int, int]:
