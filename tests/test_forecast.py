@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from assay.storage.forecast import Machine, forecast_study, read_forecast, write_forecast
+from assay.storage.forecast import (
+    Forecast,
+    Machine,
+    Shape,
+    forecast_study,
+    read_forecast,
+    write_forecast,
+)
 from assay.storage.store import Store
 from assay.study import Plan, parse_study, plan_study
 from trainables.catalogue import find_trainable
@@ -132,9 +139,11 @@ def test_methods_count_their_steps_from_one_to_the_last(name: str, tmp_path: Pat
 
 
 def _plan(folder: Path, trainable: str = "segdec", extra: str = "") -> tuple[Plan, Machine]:
-    small = (
-        "channel_scale: 0.0625, " if trainable == "segdec" else "model: classifier, width: 4, min_steps: 0, "
-    )
+    small = {
+        "segdec": "channel_scale: 0.0625, ",
+        "supervised": "model: classifier, width: 4, min_steps: 0, ",
+        "cam": "width: 4, min_steps: 0, ",
+    }[trainable]
     text = f"""
 study: price
 trainable: {trainable}
@@ -176,7 +185,7 @@ def test_hours_are_of_all_missing_trials_over_those_at_once(tmp_path: Path) -> N
     forecast = forecast_study(plan, Store(tmp_path / "storage"), machine, lambda text: None)
     (shape,) = forecast.shapes
     assert forecast.trial_hours == pytest.approx(3 * shape.seconds / 3600)
-    assert forecast.hours == pytest.approx(forecast.trial_hours / 2)
+    assert forecast.hours == pytest.approx(2 * shape.seconds / 3600)  # two, then one
     assert shape.memory_mb > 100  # of the whole process, its libraries too
 
 
@@ -198,3 +207,41 @@ def test_a_forecast_is_kept_beside_the_study(tmp_path: Path) -> None:
     forecast = forecast_study(plan, Store(tmp_path / "storage"), machine, lambda text: None)
     write_forecast(store, "price", forecast)
     assert read_forecast(store, "price") == forecast
+
+
+@pytest.mark.parametrize(
+    ("seconds", "missing", "at_once", "hours"),
+    [
+        ([3600.0], [1], 16, 1.0),
+        ([3600.0], [3], 2, 2.0),
+        ([3600.0, 1800.0], [1, 2], 2, 1.0),
+    ],
+    ids=["one trial cannot use more places", "the last one waits", "short ones fill the gap"],
+)
+def test_hours_are_those_of_the_last_trial_to_end(
+    seconds: list[float], missing: list[int], at_once: int, hours: float
+) -> None:
+    shapes = tuple(
+        Shape(
+            cells=("a",), trials=count, missing=count, seconds=each, memory_mb=1, source="first steps", seen=1
+        )
+        for each, count in zip(seconds, missing, strict=True)
+    )
+    assert Forecast(shapes=shapes, at_once=at_once).hours == pytest.approx(hours)
+
+
+def test_every_stage_of_a_chain_is_timed(tmp_path: Path) -> None:
+    trainable = find_trainable("cam")
+    plan, _ = _plan(tmp_path, trainable="cam", extra="supervision: weak")
+    trial = plan.trials[0]
+    config = trainable.Config.model_validate({**trial.config, "epochs": 1000})
+    from trainables.data import load_training, make_split, open_images
+
+    manifest = open_manifest(trial.data, None, tmp_path)
+    split = make_split(manifest, trial.data, trial.supervision, 0, None)
+    images = open_images(manifest, config.image_size, config.channels, tmp_path)
+    data = load_training(manifest, split, trial.supervision, images)
+    cost = measure(trainable, config, data, device=CPU, seconds=0.1)
+    assert list(cost.stages) == [stage.name for stage in trainable.stages(config)]
+    assert cost.stages["classifier"] > cost.stages["maps"] > 0, "its 1000 epochs are reckoned up"
+    assert not cost.untimed

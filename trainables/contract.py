@@ -59,6 +59,7 @@ __all__ = [
     "StageMaps",
     "Trainable",
     "TrainableConfig",
+    "TrainingCutError",
     "refuse_small_batch",
     "seed_for",
     "shard",
@@ -188,6 +189,14 @@ class Checkpoint(NamedTuple):
     epoch: int  # epochs finished
     tensors: dict[str, Tensor]
     meta: dict[str, Any]
+
+
+class TrainingCutError(Exception):
+    """Raised by ``Run.step`` or ``Run.log``: enough was seen. The loops that methods share end there.
+
+    The weights stay as they are, and what comes after the training goes on: a stage that is timed leaves its
+    files, so that the next one can be timed too.
+    """
 
 
 class Run(Protocol):

@@ -25,13 +25,14 @@ agree on it, and a GPU is not made to wait in each step.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from trainables.contract import Run, refuse_small_batch, shard
+from trainables.contract import Run, TrainingCutError, refuse_small_batch, shard
 from trainables.nn.sampling import Sampler
 from trainables.nn.training import (
     Checkpointed,
@@ -123,33 +124,34 @@ def train(
     steps = epochs * sampler.steps
     rate = float(optimiser.param_groups[0]["lr"])
     state = TrainingState(network, optimiser, sampler, hooks.checkpointed)
-    for epoch in range(state.restore(run), epochs):
-        network.train()
-        sums = {name: torch.zeros((), device=run.device) for name in hooks.losses}
-        count = 0
-        for step, batch in enumerate(sampler.epoch(epoch, run.generator), start=epoch * sampler.steps):
-            optimiser.param_groups[0]["lr"] = learning_rate(rate, schedule.rate, step, steps)
-            optimiser.zero_grad()
-            places = shard(range(len(batch)), run.rank, run.world_size)
-            images = BatchShard(run.shard(batch), places, len(batch), epoch, step, step / steps)
-            if images.positions or hooks.every_worker:
-                for name, value in hooks.backward(images).items():
-                    sums[name] = sums[name] + value if name in sums else value
-            count += len(images.positions)
-            if not _stays_without_gradient(optimiser):
-                _fill_gradients(network.parameters())
-            run.reduce(network.parameters())
-            hooks.before_step(images)
-            optimiser.step()
-            hooks.after_step()
-            run.step(step + 1, steps, epochs)
-        metrics = {**mean_over_workers(sums, count, run), "lr": optimiser.param_groups[0]["lr"]}
-        require_finite(epoch, metrics, network)
-        metrics |= hooks.epoch_metrics(epoch)
-        if schedule.validates(epoch, epochs):
-            metrics |= hooks.validate(epoch)
-        run.log(epoch, metrics, epochs)
-        state.save(run, epoch + 1)
+    with suppress(TrainingCutError):
+        for epoch in range(state.restore(run), epochs):
+            network.train()
+            sums = {name: torch.zeros((), device=run.device) for name in hooks.losses}
+            count = 0
+            for step, batch in enumerate(sampler.epoch(epoch, run.generator), start=epoch * sampler.steps):
+                optimiser.param_groups[0]["lr"] = learning_rate(rate, schedule.rate, step, steps)
+                optimiser.zero_grad()
+                places = shard(range(len(batch)), run.rank, run.world_size)
+                images = BatchShard(run.shard(batch), places, len(batch), epoch, step, step / steps)
+                if images.positions or hooks.every_worker:
+                    for name, value in hooks.backward(images).items():
+                        sums[name] = sums[name] + value if name in sums else value
+                count += len(images.positions)
+                if not _stays_without_gradient(optimiser):
+                    _fill_gradients(network.parameters())
+                run.reduce(network.parameters())
+                hooks.before_step(images)
+                optimiser.step()
+                hooks.after_step()
+                run.step(step + 1, steps, epochs)
+            metrics = {**mean_over_workers(sums, count, run), "lr": optimiser.param_groups[0]["lr"]}
+            require_finite(epoch, metrics, network)
+            metrics |= hooks.epoch_metrics(epoch)
+            if schedule.validates(epoch, epochs):
+                metrics |= hooks.validate(epoch)
+            run.log(epoch, metrics, epochs)
+            state.save(run, epoch + 1)
 
 
 def _stays_without_gradient(optimiser: torch.optim.Optimizer) -> bool:

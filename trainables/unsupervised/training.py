@@ -12,12 +12,13 @@ nothing of them is kept in a checkpoint. All networks and optimisers are.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from trainables.contract import Run
+from trainables.contract import Run, TrainingCutError
 from trainables.nn.training import (
     mean_over_workers,
     optimiser_tensors,
@@ -77,17 +78,18 @@ def train(
         Diverged: If a loss or weight is no longer finite.
     """
     epochs = -(-steps // epoch_steps)
-    for epoch in range(_restore(learners, run), epochs):
-        sums = torch.zeros(len(losses) + 1, device=run.device)
-        for number in range(epoch * epoch_steps, min((epoch + 1) * epoch_steps, steps)):
-            sums += step(number)
-            run.step(number + 1, steps, epochs)
-        *totals, count = sums
-        metrics = mean_over_workers(dict(zip(losses, totals, strict=True)), float(count), run)
-        for learner in learners:
-            require_finite(epoch, metrics, learner.network)
-        run.log(epoch, metrics, epochs)
-        run.checkpoint(epoch + 1, _tensors(learners), {})
+    with suppress(TrainingCutError):
+        for epoch in range(_restore(learners, run), epochs):
+            sums = torch.zeros(len(losses) + 1, device=run.device)
+            for number in range(epoch * epoch_steps, min((epoch + 1) * epoch_steps, steps)):
+                sums += step(number)
+                run.step(number + 1, steps, epochs)
+            *totals, count = sums
+            metrics = mean_over_workers(dict(zip(losses, totals, strict=True)), float(count), run)
+            for learner in learners:
+                require_finite(epoch, metrics, learner.network)
+            run.log(epoch, metrics, epochs)
+            run.checkpoint(epoch + 1, _tensors(learners), {})
 
 
 def _tensors(learners: Sequence[Learner]) -> dict[str, Tensor]:

@@ -32,12 +32,14 @@ def show_forecast(plan: Plan, store: Store, data: Path | None, cache: Path) -> N
         out.print("forecast: nothing is left to train")
         return
     out.print(_table(forecast))
+    for reason in forecast.untimed:
+        out.print(f"not timed: stages after one that was cut short ({reason})")
     out.print(
-        f"forecast: {duration(forecast.hours * 3600)} here, {forecast.at_once} at a time "
+        f"forecast: {duration(forecast.hours * 3600)} here, {forecast.places} at a time "
         f"({duration(forecast.trial_hours * 3600)} one after the other), "
         "and ten seconds or so to start a pack"
     )
-    if forecast.at_once > 1:
+    if forecast.places > 1:
         out.print("trials beside each other share memory and caches: they may take longer than one alone")
 
 
@@ -95,6 +97,10 @@ def _table(forecast: Forecast) -> Table:
             _source(shape),
         )
         for shape in forecast.shapes
+    ]
+    rows += [
+        (f"stage {stage.name}", str(stage.missing), duration(stage.seconds), "–", "cut short, reckoned up")
+        for stage in forecast.stages
     ]
     return text_table(("trials like", "remaining", "each takes", "memory", "known from"), rows)
 

@@ -7,6 +7,7 @@ finished, their own times are taken instead.
 
 from __future__ import annotations
 
+import heapq
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,17 +19,28 @@ import torch
 from pydantic import BaseModel, Field
 
 from assay.storage.record import Record
+from assay.storage.stage_store import made_stages
 from assay.storage.store import Store
 from assay.study import Plan, Trial
 from assay.study.identity import canonical_json
 from assay.study.points import trials_of
+from assay.study.stage_graph import stage_graph
 from trainables.catalogue import find_trainable
 from trainables.data import load_training, make_split, open_images, open_manifest
 from trainables.data.tiles import TileShape
 from trainables.forecast import measure
 from trainables.memory import forget_peak_memory, keep_freed_memory, peak_memory_mb
 
-__all__ = ["Forecast", "Machine", "Shape", "forecast_study", "read_forecast", "spent_hours", "write_forecast"]
+__all__ = [
+    "Forecast",
+    "Machine",
+    "Shape",
+    "StageCost",
+    "forecast_study",
+    "read_forecast",
+    "spent_hours",
+    "write_forecast",
+]
 
 
 class Shape(BaseModel, frozen=True, extra="forbid"):
@@ -37,27 +49,57 @@ class Shape(BaseModel, frozen=True, extra="forbid"):
     cells: tuple[str, ...]
     trials: int = Field(description="Of the whole study.")
     missing: int = Field(description="Of these, still to be trained.")
-    seconds: float = Field(description="Of one trial: images, training, judgement of all images.")
+    seconds: float = Field(
+        description="Of one trial: images, training, judgement of all images; its stages too."
+    )
     memory_mb: float = Field(description="Peak of one worker, MiB; of a GPU's memory where it has one.")
     source: Literal["first steps", "finished trials"]
     seen: int = Field(description="Steps that were timed, or trials that had finished.")
+    stage_seconds: float = Field(0.0, description="Of `seconds`, those of stages that are made beside.")
+
+
+class StageCost(BaseModel, frozen=True, extra="forbid"):
+    """A stage that trials share: it is made once for all of them."""
+
+    name: str
+    missing: int = Field(description="Still to be made.")
+    seconds: float = Field(description="Of one.")
 
 
 class Forecast(BaseModel, frozen=True, extra="forbid"):
     """Remaining time of a study, on a machine like this one."""
 
     shapes: tuple[Shape, ...]
-    at_once: int = Field(description="Trials that train beside each other.")
+    at_once: int = Field(description="Places for trials beside each other.")
+    stages: tuple[StageCost, ...] = ()
+    untimed: tuple[str, ...] = Field((), description="Why stages could not be timed: they come on top.")
 
     @property
     def trial_hours(self) -> float:
-        """Hours of all missing trials, one after the other."""
-        return sum(shape.seconds * shape.missing for shape in self.shapes) / 3600
+        """Hours of all missing trials and shared stages, one after the other."""
+        return sum(seconds * count for seconds, count in self._jobs()) / 3600
+
+    @property
+    def places(self) -> int:
+        """Places that are used: trials that are missing use no more than one each."""
+        return max(1, min(self.at_once, sum(shape.missing for shape in self.shapes)))
 
     @property
     def hours(self) -> float:
-        """Until the last missing trial has ended, if those that run beside each other do not slow down."""
-        return self.trial_hours / self.at_once
+        """Until the last missing trial has ended, if those that run beside each other do not slow down.
+
+        The longest start first, each where a place is free. One trial takes as long on many cores.
+        """
+        ends = [0.0] * self.places
+        for seconds, count in sorted(self._jobs(), reverse=True):
+            for _ in range(count):
+                heapq.heapreplace(ends, ends[0] + seconds)
+        return max(ends) / 3600
+
+    def _jobs(self) -> list[tuple[float, int]]:
+        """Seconds and number of what is to be done: trials without their stages, and each stage once."""
+        trials = [(shape.seconds - shape.stage_seconds, shape.missing) for shape in self.shapes]
+        return [*trials, *((stage.seconds, stage.missing) for stage in self.stages)]
 
 
 @dataclass(frozen=True)
@@ -89,11 +131,12 @@ def forecast_study(plan: Plan, store: Store, machine: Machine, say: Callable[[st
     Raises:
         InputError, Diverged: If a trial cannot be trained; better now than tonight.
     """
-    shapes: list[Shape] = []
     groups = _groups(plan)
     records = store.records(trial.id for trial in plan.trials)
     torch.set_num_threads(plan.study.resources.cpus)
     keep_freed_memory()
+    shapes: list[Shape] = []
+    timed: dict[str, _Cost] = {}  # by id of a trial
     for number, group in enumerate(groups, start=1):
         ended = [records[i] for i in group.ids if i in records]
         missing = len(group.ids) - len(ended) + group.pending_points[0]
@@ -103,12 +146,14 @@ def forecast_study(plan: Plan, store: Store, machine: Machine, say: Callable[[st
                 statistics.fmean(record.seconds for record in spans),
                 max(record.environment.peak_memory_mb or 0.0 for record in spans),
                 len(spans),
+                _mean_stages(spans),
             )
         elif missing:
             say(f"timing the first steps of {group.example.cell} (shape {number} of {len(groups)})")
             cost = _time(group.example, machine, plan.study.resources.workers)
         else:
             continue
+        timed |= dict.fromkeys(group.ids, cost)
         shapes.append(
             Shape(
                 cells=tuple(group.cells),
@@ -118,15 +163,49 @@ def forecast_study(plan: Plan, store: Store, machine: Machine, say: Callable[[st
                 memory_mb=cost.memory_mb,
                 source="finished trials" if spans else "first steps",
                 seen=cost.seen,
+                # A point that is not drawn yet may share its stages with none.
+                stage_seconds=0.0 if group.pending_points[0] else sum(cost.stages.values()),
             )
         )
-    return Forecast(shapes=tuple(shapes), at_once=machine.at_once)
+    missing_trials = [trial for trial in plan.trials if trial.id not in records]
+    return Forecast(
+        shapes=tuple(shapes),
+        at_once=machine.at_once,
+        stages=_stage_costs(missing_trials, store, timed),
+        untimed=tuple(dict.fromkeys(cost.untimed for cost in timed.values() if cost.untimed)),
+    )
+
+
+def _mean_stages(records: Sequence[Record]) -> dict[str, float]:
+    """Mean seconds of each stage of finished trials, whoever made it."""
+    seconds: dict[str, list[float]] = {}
+    for stage in (stage for record in records for stage in record.stages):
+        seconds.setdefault(stage.name, []).append(stage.seconds)
+    return {name: statistics.fmean(spans) for name, spans in seconds.items()}
+
+
+def _stage_costs(trials: Sequence[Trial], store: Store, timed: Mapping[str, _Cost]) -> tuple[StageCost, ...]:
+    """Stages that are to be made, each once, by method and name."""
+    graph = stage_graph(trials)
+    made = made_stages(store, graph)
+    seconds: dict[tuple[str, str], list[float]] = {}
+    for key, node in graph.items():
+        trial = node.trials[0]
+        of_stage = timed[trial.id].stages.get(node.name)
+        if key not in made and of_stage is not None:
+            seconds.setdefault((trial.trainable, node.name), []).append(of_stage)
+    return tuple(
+        StageCost(name=name, missing=len(spans), seconds=statistics.fmean(spans))
+        for (_, name), spans in seconds.items()
+    )
 
 
 class _Cost(NamedTuple):
-    seconds: float
+    seconds: float  # with stages
     memory_mb: float
     seen: int
+    stages: Mapping[str, float] = {}
+    untimed: str = ""
 
 
 def _groups(plan: Plan) -> list[_Group]:
@@ -178,8 +257,8 @@ def _time(trial: Trial, machine: Machine, workers: int) -> _Cost:
         rows = (manifest.by_sample[sample] for sample in evaluated)
         inputs = sum(shape.count(row.height, row.width) for row in rows)
     evaluation = inputs * cost.image_seconds
-    seconds = loading + cost.train_seconds / workers + evaluation
-    return _Cost(seconds, peak_memory_mb(machine.device), cost.timed)
+    seconds = loading + (cost.train_seconds + sum(cost.stages.values())) / workers + evaluation
+    return _Cost(seconds, peak_memory_mb(machine.device), cost.timed, cost.stages, cost.untimed)
 
 
 def spent_hours(records: Sequence[Record]) -> float:
