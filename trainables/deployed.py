@@ -71,6 +71,7 @@ class Card(BaseModel, frozen=True, extra="forbid"):
     metrics: dict[str, float] = Field(description="On the study's test images.")
     versions: dict[str, str] = Field(description="Packages that it was trained with.")
     item: str | None = Field(None, description="Pattern of file names that says which part a photo shows.")
+    white: float = Field(255, gt=0, description="Pixel value that is white in images of more than 8 bits.")
     tiles: Tiles | None = Field(None, description="That large images are cut into; each fills image_size.")
 
     @property

@@ -59,7 +59,9 @@ def test_predict_names_unreadable_files_and_ends_with_1(
     )  # fmt: skip
     assert answer.code == 1
     assert "3 images predicted" in answer.out
-    assert f"not predicted: {photos / 'broken.png'}: expected a JPEG, PNG, BMP or TIFF image" in answer.err
+    assert (
+        f"not predicted: {photos / 'broken.png'}: expected a JPEG, PNG, BMP, TIFF or WebP image" in answer.err
+    )
     assert [path.name for path in (tmp_path / "found").iterdir()] == ["predictions.parquet"]
 
 

@@ -29,7 +29,7 @@ def test_second_opening_reads_no_file(tmp_path: Path) -> None:
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
     assert open_folder(root, tmp_path / "cache").hash == before.hash
     os.utime(path)
-    with pytest.raises(InputError, match=r"good/g0\.png: expected a JPEG, PNG, BMP or TIFF"):
+    with pytest.raises(InputError, match=r"good/g0\.png: expected a JPEG, PNG, BMP, TIFF or WebP"):
         open_folder(root, tmp_path / "cache")
 
 
@@ -57,7 +57,7 @@ def damaged_folder(root: Path) -> Path:
 FAULTS = [
     "good/g0.jpg: the JPEG is truncated",
     "masks/d1.png is 16 × 13 pixels, its image defect/d1.png 16 × 12",
-    "defect/d2.png: expected a JPEG, PNG, BMP or TIFF image, found an empty file",
+    "defect/d2.png: expected a JPEG, PNG, BMP, TIFF or WebP image, found an empty file",
     "good/away.png leaves the data root",
     "masks/d3.png: the PNG is truncated",
 ]

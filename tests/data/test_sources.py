@@ -21,12 +21,12 @@ def encoded(suffix: str) -> bytes:
     return data.tobytes()
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".tif"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".tif", ".webp"])
 def test_size_is_read_from_the_header(suffix: str) -> None:
     assert measure(encoded(suffix)) == (60, 40)
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".tif", ".webp"])
 @pytest.mark.parametrize("kept", [0.02, 0.5, 0.99])
 def test_truncated_image_is_refused(suffix: str, kept: float) -> None:
     data = encoded(suffix)
@@ -64,7 +64,7 @@ def test_image_beyond_the_pixel_cap_is_refused_before_it_is_decoded() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"GIF89a", b"<html>no image</html>"])
 def test_file_of_another_format_is_refused(data: bytes) -> None:
-    with pytest.raises(BrokenImageError, match="expected a JPEG, PNG, BMP or TIFF"):
+    with pytest.raises(BrokenImageError, match="expected a JPEG, PNG, BMP, TIFF or WebP"):
         decode_image(data, channels=1)
 
 

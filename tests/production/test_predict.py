@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,17 @@ def judged(
     paths: list[Path],
     folder: Path,
     on_progress: Callable[[PredictionProgress], None] = silent,
+    white: float | None = None,
     **which: bool,
 ) -> list[dict[str, Any]]:
     """The rows of a prediction, read from its table."""
     folder.mkdir(exist_ok=True)
     with RowWriter(folder / "table.parquet", "parquet") as rows:
         photos = find_photos([str(path) for path in paths])
-        predict(load_model(*trial), photos, rows, Pictures(folder, **which), on_progress)
+        model = load_model(*trial)
+        if white is not None:
+            model = replace(model, card=model.card.model_copy(update={"white": white}))
+        predict(model, photos, rows, Pictures(folder, **which), on_progress)
     return pq.read_table(folder / "table.parquet").to_pylist()
 
 
@@ -78,7 +83,7 @@ def test_depth_and_channels_of_a_file_do_not_matter(trained: Train, tmp_path: Pa
         write(tmp_path / "colour.bmp", cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)),
     ]
     for name in ("toy", "unet"):  # grey and colour
-        rows = judged(trained(name), files, tmp_path / name)
+        rows = judged(trained(name), files, tmp_path / name, white=65535)
         assert [row["error"] for row in rows] == [None] * 5
         scores = [row["score"] for row in rows]
         assert scores == pytest.approx(scores[:1] * 5, abs=1e-6)  # batches of two sizes round differently

@@ -151,7 +151,7 @@ def _forget(address: int, size: int) -> None:
 
 @dataclass(frozen=True)
 class _Content:
-    """All that decides the content of a file."""
+    """All that decides the content of a file. The white point is in the manifest's hash."""
 
     manifest: Manifest
     shape: tuple[int, int, int]
@@ -232,6 +232,6 @@ def _decode(manifest: Manifest, channels: int, row: ImageRow) -> NDArray[np.uint
                 f"{row.image} changed since the data were read: its sha256 is not {row.image_hash[:12]}…. "
                 "Plan the study again."
             )
-        return decode_image(data, channels)
+        return decode_image(data, channels, manifest.white)
     except BrokenImageError as error:
         raise InputError(f"{row.image}: {error}. Unpack or copy it again.") from error

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from trainables.data.bits import settle_pixels
 from trainables.data.findings import Finding
 from trainables.data.inspection import ImageRow, inspect
 from trainables.data.manifest import list_images
@@ -54,6 +55,7 @@ class DataReport:
         by_split: Images and defective ones by published part: "train", "test", "test of fold 0" …
         by_size: Images by "width × height", the most frequent first.
         masks: Measurements of masks by defect class, as lines of a table.
+        pixels: How values become grey levels, in words.
         published: What the makers or the literature count, where the data agree with it; else "".
         findings: Warnings: identical images, missing and empty masks, no published split, other counts than
             published.
@@ -70,6 +72,7 @@ class DataReport:
     by_split: Mapping[str, tuple[int, int]]
     by_size: Mapping[str, int]
     masks: tuple[str, ...]
+    pixels: str
     published: str
     findings: tuple[str, ...]
     faults: tuple[str, ...]
@@ -99,6 +102,7 @@ class DataReport:
         if len(self.by_size) > len(shown):
             yield f"  … and {len(self.by_size) - len(shown)} more sizes"
         yield from _block("masks, median (least–greatest)", ((line, "") for line in self.masks))
+        yield f"pixels: {self.pixels}"
         yield from _block(f"{len(self.findings)} warnings", ((text, "") for text in self.findings))
         yield from _block(f"{len(self.faults)} faults", ((text, "") for text in self.faults))
         if not self.faults and not self.findings:
@@ -114,10 +118,11 @@ def check_data(spec: DataSpec, root: Path | None, cache: Path) -> DataReport:
     reader, listing = list_images(spec, root, cache)
     inspection = inspect(listing, cache)
     rows = inspection.rows
-    faults = list(inspection.faults)
+    settled = settle_pixels(rows, spec.white)
+    faults = [*inspection.faults, *settled.faults]
     if rows and not any(row.label for row in rows):
         faults.append("No image is defective: nothing can be learned or measured. Check labels and masks")
-    texts = [_sentence(finding) for finding in inspection.findings]
+    texts = [_sentence(finding) for finding in (*inspection.findings, *settled.findings)]
     by_split = _by_split(rows)
     if rows and all(row.label for row in rows):
         texts.append(
@@ -147,6 +152,7 @@ def check_data(spec: DataSpec, root: Path | None, cache: Path) -> DataReport:
         by_split=by_split,
         by_size=dict(Counter(f"{row.width} × {row.height}" for row in rows).most_common()),
         masks=tuple(mask_table(inspection.masks)),
+        pixels=str(settled.pixels),
         published=published,
         findings=tuple(texts),
         faults=tuple(f"{fault}." for fault in faults),

@@ -6,7 +6,7 @@ come first (half covered, drawn otherwise, with stray pixels), then empty ones, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.data.bits import settle_pixels
 from trainables.data.inspection import inspect
 from trainables.data.manifest import list_images
 from trainables.data.mask_statistics import MaskStatistics
@@ -71,12 +72,17 @@ def write_contact_sheet(spec: DataSpec, root: Path | None, cache: Path, path: Pa
         InputError: If there are no such data, or the file cannot be written.
     """
     reader, listing = list_images(spec, root, cache)
-    cards = _cards(inspect(listing, cache).masks)
+    inspection = inspect(listing, cache)
+    cards = _cards(inspection.masks)
     if not cards:
         return 0
     shown = cards[:_MOST]
     count = f"{len(shown)} of {len(cards)} masks" if len(cards) > len(shown) else f"{len(cards)} masks"
-    sheet = _draw_sheet(listing, shown, f"{spec.path or reader.name}: {count}, the worst first")
+    settled = settle_pixels(inspection.rows, spec.white)  # where files disagree, each has its own white
+    whites = {
+        row.sample: (row.peak or 1.0) if settled.faults else settled.pixels.white for row in inspection.rows
+    }
+    sheet = _draw_sheet(listing, whites, shown, f"{spec.path or reader.name}: {count}, the worst first")
     encoded, data = cv2.imencode(".png", sheet)
     assert encoded, "a sheet is a BGR picture"
     try:
@@ -106,9 +112,12 @@ def _remark(masks: Sequence[MaskStatistics]) -> str:
     return ", ".join(dict.fromkeys(remarks))
 
 
-def _draw_sheet(listing: Listing, cards: Sequence[_Card], title: str) -> Picture:
+def _draw_sheet(listing: Listing, whites: Mapping[str, float], cards: Sequence[_Card], title: str) -> Picture:
     images = {entry.sample: entry.image for entry in listing.entries}
-    photos = [decode_image(read_bytes(listing.root, images[card.sample]), channels=3) for card in cards]
+    photos = [
+        decode_image(read_bytes(listing.root, images[card.sample]), 3, whites.get(card.sample, 255))
+        for card in cards
+    ]
     # Narrow photos leave room for another column.
     broadest = max(min(_PHOTO, round(_SIDE * photo.shape[1] / photo.shape[0])) for photo in photos)
     card_width = max(300, broadest + 6 + _SIDE)

@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict
 
 __all__ = ["Finding", "FindingKind", "summarise"]
 
-FindingKind = Literal["duplicate", "missing_mask", "empty_mask", "covered_mask", "soft_mask", "stray_pixels"]
+FindingKind = Literal[
+    "duplicate", "missing_mask", "empty_mask", "covered_mask", "soft_mask", "stray_pixels", "pixels"
+]
 
 
 class Finding(BaseModel, frozen=True):

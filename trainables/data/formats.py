@@ -1,4 +1,4 @@
-"""Reads off the first and last bytes of an image file its size, and whether the file is whole.
+"""Reads off the bytes of an image file its size, its kind of samples, and whether the file is whole.
 
 Depending on its release, OpenCV decodes a truncated JPEG without complaint (the rest turns grey) or
 says only "None", and it allocates whatever size a header states. Both are decided here, from the bytes
@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import struct
 import zlib
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
-__all__ = ["IMAGE_SUFFIXES", "MASK_SUFFIXES", "BrokenImageError", "measure"]
+__all__ = ["IMAGE_SUFFIXES", "MASK_SUFFIXES", "BrokenImageError", "Header", "Trait", "examine", "measure"]
 
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff")  # a JPEG mask has defect values that nobody drew
-IMAGE_SUFFIXES = (*MASK_SUFFIXES, ".jpg", ".jpeg")
+IMAGE_SUFFIXES = (*MASK_SUFFIXES, ".jpg", ".jpeg", ".webp")
+
+Trait = Literal["palette", "alpha", "CMYK", "pages"]
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -23,31 +27,62 @@ class BrokenImageError(ValueError):
     """An image file that cannot be used; the text says what was found and expected."""
 
 
+@dataclass(frozen=True)
+class Header:
+    """Facts that an image file states about itself.
+
+    Attributes:
+        width: Pixels.
+        height: Pixels.
+        samples: Type of a sample: ``uint8``, ``uint16`` (for 9 to 16 bits), ``float32``, ``int16`` …
+        traits: Contents that reading as grey or colour turns or leaves out.
+        form: The format in words, for messages: ``TIFF with compression 5``.
+    """
+
+    width: int
+    height: int
+    samples: str = "uint8"
+    traits: tuple[Trait, ...] = ()
+    form: str = ""
+
+
 def measure(data: bytes) -> tuple[int, int]:
-    """Width and height in pixels of a whole JPEG, PNG, BMP or TIFF file.
+    """Width and height in pixels of a whole image file.
 
     Raises:
         BrokenImageError: If the file is empty, of another format, or ends too early.
     """
+    header = examine(data)
+    return header.width, header.height
+
+
+def examine(data: bytes) -> Header:
+    """Examine the header of a whole JPEG, PNG, BMP, TIFF (also BigTIFF) or WebP file.
+
+    Raises:
+        BrokenImageError: If the file is empty, of another format, animated, or ends too early.
+    """
     try:
         if data.startswith(b"\xff\xd8"):
-            return _measure_jpeg(data)
+            return _examine_jpeg(data)
         if data.startswith(_PNG):
-            return _measure_png(data)
+            return _examine_png(data)
         if data.startswith(b"BM"):
-            return _measure_bmp(data)
-        if data[:4] in (b"II*\0", b"MM\0*"):
-            return _measure_tiff(data)
-    except (struct.error, IndexError) as error:
+            return _examine_bmp(data)
+        if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+            return _examine_tiff(data)
+        if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+            return _examine_webp(data)
+    except (struct.error, IndexError, OverflowError) as error:
         raise BrokenImageError(
             f"the file is truncated: it ends within its header, at byte {len(data)}"
         ) from error
     content = f"{len(data)} bytes that start with {data[:4].hex()}" if data else "an empty file"
-    raise BrokenImageError(f"expected a JPEG, PNG, BMP or TIFF image, found {content}")
+    raise BrokenImageError(f"expected a JPEG, PNG, BMP, TIFF or WebP image, found {content}")
 
 
-def _measure_jpeg(data: bytes) -> tuple[int, int]:
-    size: tuple[int, int] | None = None
+def _examine_jpeg(data: bytes) -> Header:
+    header: Header | None = None
     at = 2
     while True:  # from segment to segment: a thumbnail within one has markers of its own
         marker = data[at + 1]
@@ -60,8 +95,9 @@ def _measure_jpeg(data: bytes) -> tuple[int, int]:
             raise BrokenImageError(f"the JPEG holds no image data: it ends at byte {at}")
         length = int(struct.unpack_from(">H", data, at + 2)[0])
         if marker in _START_OF_FRAME:
-            height, width = struct.unpack_from(">HH", data, at + 5)
-            size = (int(width), int(height))
+            bits, height, width, components = struct.unpack_from(">BHHB", data, at + 4)
+            traits: tuple[Trait, ...] = ("CMYK",) if components == 4 else ()
+            header = Header(width, height, f"uint{8 if bits == 8 else 16}", traits, f"JPEG of {bits} bits")
         at += 2 + length
         if marker == 0xDA:
             break
@@ -69,13 +105,15 @@ def _measure_jpeg(data: bytes) -> tuple[int, int]:
         raise BrokenImageError(
             f"the JPEG is truncated: no end-of-image marker (FF D9) in its {len(data)} bytes"
         )
-    if size is None:
+    if header is None:
         raise BrokenImageError(f"the JPEG is damaged: no frame header before its data at byte {at}")
-    return size
+    return header
 
 
-def _measure_png(data: bytes) -> tuple[int, int]:
+def _examine_png(data: bytes) -> Header:
     at = len(_PNG)
+    width, height, bits, colour = struct.unpack_from(">IIBB", data, 16)
+    palette, alpha = colour == 3, colour in (4, 6)
     while at < len(data):
         length, kind = struct.unpack_from(">I4s", data, at)
         end = at + 12 + length
@@ -83,14 +121,19 @@ def _measure_png(data: bytes) -> tuple[int, int]:
             break
         if struct.unpack_from(">I", data, end - 4)[0] != zlib.crc32(data[at + 4 : end - 4]):
             raise BrokenImageError(f"the PNG is damaged: wrong checksum of its {kind.decode('latin1')} part")
+        if kind == b"acTL":
+            raise BrokenImageError(
+                "the PNG is animated, and which picture counts is unknown. Save one of them"
+            )
+        alpha |= kind == b"tRNS"
         if kind == b"IEND":
-            width, height = struct.unpack_from(">II", data, 16)
-            return int(width), int(height)
+            traits = _traits(palette=palette, alpha=alpha)
+            return Header(width, height, "uint16" if bits == 16 else "uint8", traits, f"PNG of {bits} bits")
         at = end
     raise BrokenImageError(f"the PNG is truncated: no end part (IEND) in its {len(data)} bytes")
 
 
-def _measure_bmp(data: bytes) -> tuple[int, int]:
+def _examine_bmp(data: bytes) -> Header:
     offset, header = struct.unpack_from("<II", data, 10)
     if header < 40:
         raise BrokenImageError(f"expected a BMP with a header of 40 bytes or more, found {header}")
@@ -101,21 +144,111 @@ def _measure_bmp(data: bytes) -> tuple[int, int]:
         raise BrokenImageError(
             f"the BMP is truncated: {len(data)} bytes, expected {offset + row * abs(height)}"
         )
-    return int(width), abs(int(height))
+    return Header(width, abs(height), form=f"BMP of {bits} bits for each pixel")
 
 
-def _measure_tiff(data: bytes) -> tuple[int, int]:
-    order = "<" if data[:2] == b"II" else ">"
-    at = int(struct.unpack_from(f"{order}I", data, 4)[0])
-    entries = int(struct.unpack_from(f"{order}H", data, at)[0])
-    sides: dict[int, int] = {}
-    for entry in range(entries):
-        tag, kind = struct.unpack_from(f"{order}HH", data, at + 2 + 12 * entry)
-        if tag in (256, 257):  # ImageWidth, ImageLength: a SHORT (3) or a LONG (4)
-            value = struct.unpack_from(f"{order}{'H' if kind == 3 else 'I'}", data, at + 10 + 12 * entry)
-            sides[tag] = int(value[0])
-    if len(sides) != 2:
-        raise BrokenImageError(
-            f"the TIFF is damaged: its first page states no width and height, only {len(sides)} of the two"
+def _examine_webp(data: bytes) -> Header:
+    stated = 8 + int(struct.unpack_from("<I", data, 4)[0])
+    if len(data) < stated:
+        raise BrokenImageError(f"the WebP is truncated: {len(data)} bytes, expected {stated}")
+    kind = data[12:16]
+    if kind == b"VP8X":
+        flags, *sides = struct.unpack_from("<B3xHBHB", data, 20)
+        if flags & 0x02:
+            raise BrokenImageError(
+                "the WebP is animated, and which picture counts is unknown. Save one of them"
+            )
+        width, height = (1 + low + (high << 16) for low, high in (sides[:2], sides[2:]))
+        return Header(width, height, traits=_traits(alpha=bool(flags & 0x10)), form="WebP")
+    if kind == b"VP8L":  # lossless: 14 bits each of width - 1 and height - 1, one that says alpha
+        bits = int(struct.unpack_from("<I", data, 21)[0])
+        alpha = bool(bits >> 28 & 1)
+        return Header(
+            1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF), traits=_traits(alpha=alpha), form="WebP"
         )
-    return sides[256], sides[257]
+    if kind == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, 26)
+        return Header(width & 0x3FFF, height & 0x3FFF, form="WebP")
+    raise BrokenImageError(f"the WebP is damaged: expected a picture at byte 12, found {kind!r}")
+
+
+def _traits(
+    *, palette: bool = False, alpha: bool = False, cmyk: bool = False, pages: bool = False
+) -> tuple[Trait, ...]:
+    stated: dict[Trait, bool] = {"palette": palette, "alpha": alpha, "CMYK": cmyk, "pages": pages}
+    return tuple(trait for trait, is_so in stated.items() if is_so)
+
+
+# TIFF: directories of tags, one for each page.
+
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SUBFILE = 256, 257, 258, 259, 262, 254
+_EXTRA, _FORMAT = 338, 339
+_PIXELS = ((273, 279), (324, 325))  # offsets and sizes of strips, and of tiles
+_TIFF_TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # of values: BYTE, SHORT, LONG, LONG8
+_TIFF_SAMPLES = {1: "uint", 2: "int", 3: "float", 4: "uint"}
+_MAX_PAGES = 8  # of which a thumbnail of the first is told from a second
+
+
+class _Page(NamedTuple):
+    tags: dict[int, tuple[int, ...]]
+    following: int  # where the next page's directory starts; 0: there is none
+
+    def value(self, tag: int, default: int) -> int:
+        return (*self.tags.get(tag, ()), default)[0]
+
+
+def _examine_tiff(data: bytes) -> Header:
+    order = "<" if data[:2] == b"II" else ">"
+    big = b"+" in data[:4]
+    start = struct.unpack_from(f"{order}{'Q' if big else 'I'}", data, 8 if big else 4)[0]
+    page = _read_page(data, start, order, big)
+    if not {_WIDTH, _HEIGHT} <= page.tags.keys():
+        raise BrokenImageError(
+            "the TIFF is damaged: its first page states no width and height, only "
+            f"{len({_WIDTH, _HEIGHT} & page.tags.keys())} of the two"
+        )
+    for offsets, sizes in _PIXELS:
+        parts = zip(page.tags.get(offsets, ()), page.tags.get(sizes, ()), strict=False)
+        end = max((offset + size for offset, size in parts), default=0)
+        if end > len(data):
+            raise BrokenImageError(
+                f"the TIFF is truncated: its pixels reach to byte {end}, it has {len(data)}"
+            )
+    bits, photometric = page.value(_BITS, 1), page.value(_PHOTOMETRIC, 1)
+    stored = 8 if bits <= 8 else 16 if bits <= 16 else bits
+    samples = f"{_TIFF_SAMPLES.get(page.value(_FORMAT, 1), 'complex')}{stored}"
+    traits = _traits(
+        palette=photometric == 3,
+        alpha=bool(page.tags.get(_EXTRA)),
+        cmyk=photometric == 5,
+        pages=_has_pages(data, page, order, big),
+    )
+    form = f"TIFF of {bits} bits with compression {page.value(_COMPRESSION, 1)}, photometric {photometric}"
+    return Header(page.tags[_WIDTH][0], page.tags[_HEIGHT][0], samples, traits, form)
+
+
+def _read_page(data: bytes, at: int, order: str, big: bool) -> _Page:
+    head, step, number = (8, 20, "Q") if big else (2, 12, "I")
+    entries = int(struct.unpack_from(f"{order}{'Q' if big else 'H'}", data, at)[0])
+    tags: dict[int, tuple[int, ...]] = {}
+    for place in range(at + head, at + head + step * entries, step):
+        tag, kind, count = struct.unpack_from(f"{order}HH{number}", data, place)
+        if kind not in _TIFF_TYPES:
+            continue
+        values = struct.Struct(f"{order}{count}{_TIFF_TYPES[kind]}")
+        value_at = place + 4 + struct.calcsize(number)
+        if values.size > struct.calcsize(number):
+            value_at = struct.unpack_from(f"{order}{number}", data, value_at)[0]
+        tags[tag] = values.unpack_from(data, value_at)
+    return _Page(tags, struct.unpack_from(f"{order}{number}", data, at + head + step * entries)[0])
+
+
+def _has_pages(data: bytes, page: _Page, order: str, big: bool) -> bool:
+    """True where a page follows that is no smaller copy of the first."""
+    for _ in range(_MAX_PAGES):
+        if not page.following:
+            return False
+        page = _read_page(data, page.following, order, big)
+        if not page.value(_SUBFILE, 0) & 1:
+            return True
+    return False

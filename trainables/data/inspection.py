@@ -26,16 +26,17 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trainables.data.atomic import exclusive, new_file
 from trainables.data.findings import Finding, summarise
-from trainables.data.formats import BrokenImageError
+from trainables.data.formats import BrokenImageError, Trait
 from trainables.data.mask_statistics import MaskStatistics, examine_masks, measure_mask
 from trainables.data.readers.base import ClassIndices, Entry, Listing
 from trainables.data.sources import (
+    Stored,
     confine,
-    decode_image,
     decode_indices,
     decode_stored,
     defect_pixels,
     read_bytes,
+    read_samples,
 )
 from trainables.errors import InputError
 
@@ -62,6 +63,9 @@ class ImageRow(BaseModel, frozen=True):
     mask_hash: str | None
     width: int
     height: int
+    samples: str = "uint8"  # type of the file's samples: uint8, uint16 or float
+    peak: float = 255  # greatest value of any channel
+    traits: tuple[Trait, ...] = ()
 
 
 class Inspection(BaseModel, frozen=True):
@@ -153,25 +157,26 @@ def _inspect(listing: Listing) -> Inspection:
 
 def _inspect_entry(listing: Listing, entry: Entry) -> _Seen:
     faults: list[str] = []
-    image_hash, (height, width) = "", (0, 0)
+    image_hash, stored = "", None
     try:
         data = read_bytes(listing.root, entry.image)
         image_hash = hashlib.sha256(data).hexdigest()
-        height, width = decode_image(data, channels=1).shape[:2]
+        stored = read_samples(data)
     except BrokenImageError as error:
         faults.append(f"{entry.image}: {error}. Unpack or copy it again")
     except InputError as error:
         faults.append(str(error).rstrip("."))
     try:
-        with _one_at_a_time if height * width > _LARGE_PIXELS else nullcontext():
-            label, mask_hash, state, defect_class, masks = _inspect_mask(listing, entry, (height, width))
+        pixels = stored.header.width * stored.header.height if stored is not None else 0
+        with _one_at_a_time if pixels > _LARGE_PIXELS else nullcontext():
+            label, mask_hash, state, defect_class, masks = _inspect_mask(listing, entry, stored)
     except _MaskFaultError as fault:
         return _Seen(faults=(*faults, str(fault)))
     if label and listing.indices is not None and _shows_others_alone(listing.indices, defect_class):
         if listing.indices.others != "normal":
             return _Seen()
         label, mask_hash, state, masks = False, None, "known", ()
-    if faults:
+    if stored is None:
         return _Seen(faults=tuple(faults), masks=masks)
     row = ImageRow(
         sample=entry.sample,
@@ -184,8 +189,11 @@ def _inspect_entry(listing: Listing, entry: Entry) -> _Seen:
         fold=entry.fold,
         image_hash=image_hash,
         mask_hash=mask_hash,
-        width=width,
-        height=height,
+        width=stored.header.width,
+        height=stored.header.height,
+        samples=stored.samples,
+        peak=stored.peak,
+        traits=stored.header.traits,
     )
     return _Seen(row, mask_state=state, masks=masks)
 
@@ -212,7 +220,7 @@ class _MaskSeen(NamedTuple):
     masks: tuple[MaskStatistics, ...] = ()
 
 
-def _inspect_mask(listing: Listing, entry: Entry, size: tuple[int, int]) -> _MaskSeen:
+def _inspect_mask(listing: Listing, entry: Entry, image: Stored | None) -> _MaskSeen:
     if entry.mask is None:
         if entry.label is None:
             raise _MaskFaultError(f"{entry.image} has neither label nor mask; expected one. Add it")
@@ -230,7 +238,8 @@ def _inspect_mask(listing: Listing, entry: Entry, size: tuple[int, int]) -> _Mas
     except InputError as error:
         raise _MaskFaultError(str(error).rstrip(".")) from error
     mask, defect_class, classes = _read_mask(stored, entry, listing)
-    if size not in ((0, 0), mask.shape):
+    size = (image.header.height, image.header.width) if image is not None else mask.shape
+    if size != mask.shape:
         raise _MaskFaultError(
             f"{entry.mask} is {mask.shape[1]} × {mask.shape[0]} pixels, its image {entry.image} "
             f"{size[1]} × {size[0]}; expected the same. Draw the mask on the image as it is stored"

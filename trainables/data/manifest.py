@@ -11,12 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 import pyarrow as pa
 
+from trainables.data.bits import Pixels, settle_pixels
 from trainables.data.findings import Finding
 from trainables.data.inspection import ImageRow, inspect
 from trainables.data.items import items_of
@@ -65,6 +66,7 @@ class Manifest:
         masks: Measurements of the masks of defective images, one for each class that a mask shows.
         classes: Names of the classes of ``indices``.
         ignored: Grey values that count neither as defect nor as background (`others: ignore`).
+        pixels: How the values of image files become grey levels.
     """
 
     table: pa.Table
@@ -78,6 +80,12 @@ class Manifest:
     masks: tuple[MaskStatistics, ...] = ()
     classes: tuple[str, ...] = ()
     ignored: tuple[int, ...] = ()
+    pixels: Pixels = field(default_factory=Pixels)
+
+    @property
+    def white(self) -> float:
+        """The value of image files that becomes 255."""
+        return self.pixels.white
 
     @cached_property
     def rows(self) -> tuple[ImageRow, ...]:
@@ -96,6 +104,8 @@ class Manifest:
         if self.indices is not None:
             rule = {"indices": self.indices} | ({"ignored": self.ignored} if self.ignored else {})
         head = {"reader": self.reader, **rule, "columns": self.table.column_names}
+        if not self.pixels.is_as_ever:  # ids of trials on 8 bits, and on true 16, stay what they were
+            head["white"] = self.white
         digest = hashlib.sha256(json.dumps(head).encode())
         for row in self.table.to_pylist():
             digest.update(json.dumps(list(row.values())).encode())
@@ -128,19 +138,11 @@ def open_manifest(spec: DataSpec, root: Path | None, cache: Path) -> Manifest:
     """
     reader, listing = list_images(spec, root, cache)
     inspection = inspect(listing, cache)
-    if inspection.faults:
-        more = (
-            f"\n… and {len(inspection.faults) - MAX_FAULTS} more"
-            if len(inspection.faults) > MAX_FAULTS
-            else ""
-        )
-        faults = "\n".join(f"{fault}." for fault in inspection.faults[:MAX_FAULTS])
-        head = (
-            f"{len(inspection.faults)} faults in the data below {listing.root}:\n"
-            if len(inspection.faults) > 1
-            else ""
-        )
-        raise InputError(head + faults + more)
+    settled = settle_pixels(inspection.rows, spec.white)
+    if faults := (*inspection.faults, *settled.faults):
+        more = f"\n… and {len(faults) - MAX_FAULTS} more" if len(faults) > MAX_FAULTS else ""
+        head = f"{len(faults)} faults in the data below {listing.root}:\n" if len(faults) > 1 else ""
+        raise InputError(head + "\n".join(f"{fault}." for fault in faults[:MAX_FAULTS]) + more)
     if spec.splits != "per_seed" and not listing.is_split:
         raise InputError(f"data.splits: the study asks for published splits. {listing.unsplit}")
     indices, ignored = listing.indices, tuple[int, ...]()
@@ -153,12 +155,13 @@ def open_manifest(spec: DataSpec, root: Path | None, cache: Path) -> Manifest:
         listing.root,
         listing.mask_above,
         listing.published,
-        inspection.findings,
+        (*inspection.findings, *settled.findings),
         indices=indices.kept if indices is not None else None,
         mask_root=listing.mask_root,
         masks=inspection.masks,
         classes=tuple(indices.names[value] for value in indices.kept) if indices is not None else (),
         ignored=ignored,
+        pixels=settled.pixels,
     )
 
 

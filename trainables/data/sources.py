@@ -16,13 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.archives import unpack
-from trainables.data.formats import BrokenImageError, measure
+from trainables.data.formats import BrokenImageError, Header, examine, measure
 from trainables.data.masks import decode_runs, holds_runs, palette_as_grey
 from trainables.errors import InputError
 
 __all__ = [
+    "FULL_WHITE",
     "MAX_PIXELS",
     "DataFolders",
+    "Stored",
     "confine",
     "decode_image",
     "decode_indices",
@@ -30,10 +32,14 @@ __all__ = [
     "decode_stored",
     "defect_pixels",
     "read_bytes",
+    "read_samples",
     "resize_image",
 ]
 
 MAX_PIXELS = 1 << 27  # 134 million: a line-scan image of 8k × 16k; more is taken for a mistake or a bomb
+
+FULL_WHITE = 65535
+_ROUNDING = 1 + 1e-6  # of floats that were resized or converted
 
 # Pixels as stored: a mask knows no EXIF orientation, so the image must not turn either.
 _STORED = cv2.IMREAD_IGNORE_ORIENTATION
@@ -116,15 +122,102 @@ def read_bytes(root: Path, relative: str) -> bytes:
         raise BrokenImageError(f"the file cannot be read: {error.strerror}") from error
 
 
-def decode_image(data: bytes, channels: int) -> NDArray[np.uint8]:
-    """Pixels of an image file: H × W × C, uint8; C = 1 grey or 3 BGR. 16-bit images keep their upper byte.
+@dataclass(frozen=True)
+class Stored:
+    """An image file's samples: size, type, greatest value of any channel, and what else its header says."""
+
+    header: Header
+    peak: float
+
+    @property
+    def samples(self) -> str:
+        """Type of the samples: uint8, uint16 or float."""
+        return self.header.samples.partition("float")[0] or "float"
+
+
+def read_samples(data: bytes) -> Stored:
+    """Look at an image file as it is stored.
 
     Raises:
-        BrokenImageError: If the file is truncated, damaged or too large.
+        BrokenImageError: If the file is truncated, damaged or too large, or its samples cannot be read.
     """
-    flag = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
-    image = _decode(data, flag | _STORED)
+    header = _examine(data)
+    image = (
+        _decode(data, cv2.IMREAD_GRAYSCALE)
+        if header.samples == "uint8"
+        else _decode_deep(data, header, cv2.IMREAD_UNCHANGED)
+    )
+    return Stored(header, float(image.max()))
+
+
+def decode_image(data: bytes, channels: int, white: float = 255) -> NDArray[np.uint8]:
+    """Pixels of an image file: H × W × C, uint8, C = 1 grey or 3 BGR.
+
+    Args:
+        data: The file.
+        channels: 1 or 3.
+        white: The value that becomes 255, of images with more than 8 bits or floating point; those of 8 bits
+            stay as they are. Values are rounded. At 65535 16-bit images keep their upper byte.
+
+    Raises:
+        BrokenImageError: If the file is truncated, damaged or too large, or goes beyond ``white``.
+    """
+    header = _examine(data)
+    colour = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
+    if header.samples == "uint8" or (header.samples == "uint16" and white == FULL_WHITE):
+        image = _decode(data, colour)
+    else:
+        deep = _decode_deep(data, header, colour | cv2.IMREAD_ANYDEPTH)
+        _check_range(float(deep.max()), header.samples, white)
+        image = cv2.convertScaleAbs(_in_channels(deep, channels), alpha=255 / white)  # it rounds
     return np.asarray(image.reshape(*image.shape[:2], channels), dtype=np.uint8)
+
+
+def _check_range(peak: float, samples: str, white: float) -> None:
+    """Refuse an image that ``white`` does not fit: too bright, or floats of 0 to 1 under an integer's."""
+    if peak > white * _ROUNDING:
+        raise BrokenImageError(
+            f"no value is above the white point {white:g}, found {samples} values up to {peak:g}. Give the "
+            "white point that it was taken with (1023: 10 bits, 4095: 12 bits, 65535: 16 bits)"
+        )
+    if samples == "float32" and 0 < peak <= 1 < white:
+        raise BrokenImageError(
+            f"the white point is {white:g}, found floats up to {peak:g}, as if it were 1. Save the "
+            "image like those that the white point was chosen for"
+        )
+
+
+def _in_channels(image: NDArray[Any], channels: int) -> NDArray[Any]:
+    if (image.ndim == 3) == (channels == 3):
+        return image
+    return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR if channels == 3 else cv2.COLOR_BGR2GRAY)
+
+
+def _decode_deep(data: bytes, header: Header, flags: int) -> NDArray[Any]:
+    """Samples of more than 8 bits, h × w or h × w × 3: uint16 or float32, finite and not negative."""
+    if header.samples not in ("uint16", "float32", "float64"):
+        raise BrokenImageError(
+            f"images have samples of 8 or 16 bits without sign, or floats; found {header.samples} "
+            f"({header.form}). Save as one of them"
+        )
+    if "CMYK" in header.traits:
+        raise BrokenImageError(f"CMYK is read with 8 bits alone, found {header.form}. Save as grey or RGB")
+    # OpenCV turns floats into grey or colour in one of the two directions alone.
+    image = _decode(data, flags if header.samples == "uint16" else cv2.IMREAD_UNCHANGED)
+    if image.ndim == 3:
+        image = np.ascontiguousarray(image[..., :3] if image.shape[2] > 2 else image[..., 0])  # no alpha
+    if header.samples != "uint16":
+        image = image.astype(np.float32)
+        if not np.isfinite(image).all():
+            raise BrokenImageError(
+                f"{int((~np.isfinite(image)).sum())} values are no finite number (NaN or infinite); expected "
+                "0 to the white point. Replace them"
+            )
+        if image.min() < 0:
+            raise BrokenImageError(
+                f"values go down to {float(image.min()):g}; expected 0 to the white point. Shift them"
+            )
+    return image
 
 
 def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -161,7 +254,7 @@ def decode_stored(data: bytes) -> NDArray[Any]:
     """
     if holds_runs(data):
         return decode_runs(data) * np.uint8(255)
-    return _decode(data, cv2.IMREAD_UNCHANGED | _STORED)
+    return _decode(data, cv2.IMREAD_UNCHANGED)
 
 
 def defect_pixels(stored: NDArray[Any], above: int) -> NDArray[np.uint8]:
@@ -178,7 +271,7 @@ def decode_indices(data: bytes) -> NDArray[np.uint16]:
         BrokenImageError: If the file is truncated, damaged, too large, or in colour.
     """
     measure(data)  # checksums are of the file as it is stored
-    indices = _decode(palette_as_grey(data), cv2.IMREAD_UNCHANGED | _STORED)
+    indices = _decode(palette_as_grey(data), cv2.IMREAD_UNCHANGED)
     if indices.ndim == 3:
         raise BrokenImageError(
             f"a mask of class indices is grey or has a palette, found "
@@ -187,18 +280,28 @@ def decode_indices(data: bytes) -> NDArray[np.uint16]:
     return indices.astype(np.uint16)
 
 
+def _examine(data: bytes) -> Header:
+    header = examine(data)
+    if not 0 < header.width * header.height <= MAX_PIXELS:
+        raise BrokenImageError(
+            f"{header.width} × {header.height} pixels; expected 1 to {MAX_PIXELS} pixels in all"
+        )
+    return header
+
+
 def _decode(data: bytes, flags: int) -> NDArray[Any]:
-    width, height = measure(data)
-    if not 0 < width * height <= MAX_PIXELS:
-        raise BrokenImageError(f"{width} × {height} pixels; expected 1 to {MAX_PIXELS} pixels in all")
+    header = _examine(data)
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags | _STORED)
     except cv2.error as error:
-        raise BrokenImageError(_undecodable(data, width, height)) from error
-    if image is None or image.shape[:2] != (height, width):
-        raise BrokenImageError(_undecodable(data, width, height))
+        raise BrokenImageError(_undecodable(data, header)) from error
+    if image is None or image.shape[:2] != (header.height, header.width):
+        raise BrokenImageError(_undecodable(data, header))
     return image
 
 
-def _undecodable(data: bytes, width: int, height: int) -> str:
-    return f"the image data is damaged and cannot be decoded: {len(data)} bytes for {width} × {height} pixels"
+def _undecodable(data: bytes, header: Header) -> str:
+    return (
+        f"the image data is damaged and cannot be decoded, or OpenCV {cv2.__version__} cannot read this form "
+        f"({header.form}): {len(data)} bytes for {header.width} × {header.height} pixels"
+    )

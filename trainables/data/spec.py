@@ -98,7 +98,7 @@ def _none_as_word(value: Any) -> Any:
 
 
 # Settings that stored plans and searches do not have.
-_LATER: dict[str, Any] = {"tiles": None, "item": None, "others": "leave_out"}
+_LATER: dict[str, Any] = {"tiles": None, "item": None, "others": "leave_out", "white": "auto"}
 
 
 class DataSpec(BaseModel, frozen=True, extra="forbid"):
@@ -152,6 +152,11 @@ class DataSpec(BaseModel, frozen=True, extra="forbid"):
         None,
         description="Pattern of file names that says which part an image shows, such as `{part}_{view}`; "
         "default: as the reader says, mostly every image by itself.",
+    )
+    white: Literal["auto"] | Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        "auto",
+        description="Value of a pixel that is white, of images with more than 8 bits: 1023, 4095, 65535 … "
+        "`auto`: the least of 255, 1023, 4095 and 65535 that no image exceeds, and 1 for floating point.",
     )
     options: dict[str, Any] = Field(default_factory=dict, description="Further settings of the reader.")
 

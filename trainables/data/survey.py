@@ -26,7 +26,7 @@ from trainables.data.mask_statistics import FEW_VALUES, stored_values
 from trainables.data.readers import READERS
 from trainables.data.readers.base import images_in
 from trainables.data.seeds import shuffled
-from trainables.data.sources import decode_image, decode_mask, read_bytes
+from trainables.data.sources import FULL_WHITE, decode_image, decode_mask, read_bytes
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
 
@@ -124,7 +124,7 @@ def _masks(manifest: Manifest) -> Iterable[NDArray[np.uint8]]:
 
 
 def _has_colour(manifest: Manifest, row: ImageRow) -> bool:
-    pixels = decode_image(read_bytes(manifest.root, row.image), channels=3).astype(np.int16)
+    pixels = decode_image(read_bytes(manifest.root, row.image), 3, manifest.white).astype(np.int16)
     return bool(np.ptp(pixels, axis=2).max() > 8)  # JPEG tints greys a little
 
 
@@ -241,7 +241,7 @@ def _have_soft_edges(masks: Sequence[Path]) -> bool:
     for mask in masks:
         # Broken files are named with all other faults when the data set is opened.
         with suppress(BrokenImageError):
-            values.update(stored_values(decode_image(mask.read_bytes(), channels=1)))
+            values.update(stored_values(decode_image(mask.read_bytes(), 1, FULL_WHITE)))
     return len(values - {0}) > FEW_VALUES and min(values - {0}) < 128 <= max(values)
 
 

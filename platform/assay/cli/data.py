@@ -28,6 +28,9 @@ Sheet = Annotated[
     Path | None,
     typer.Option("--sheet", metavar="FILE", help="PNG with masks drawn over their images, the worst first."),
 ]
+White = Annotated[
+    str, typer.Option("--white", metavar="VALUE", help="Pixel value that is white: auto, 1023, 4095 …")
+]
 
 Source = Annotated[
     Path, typer.Argument(metavar="ANNOTATIONS", help="File of annotations, or a folder with such files.")
@@ -55,6 +58,7 @@ def check(
     classes: Classes = None,
     option: Options = None,
     sheet: Sheet = None,
+    white: White = "auto",
     cache: Cache = DEFAULT_CACHE,
 ) -> None:
     """Read every file of a data set and list all findings, with counts by class, split and size.
@@ -69,8 +73,8 @@ def check(
         view.message(f"reading {reader}")
         from trainables.data import DataSpec, check_data
 
-        settings = {"reader": reader, "path": path, "classes": names, "options": _settings(option or [])}
-        spec = DataSpec.model_validate(settings)
+        settings: dict[str, Any] = {"reader": reader, "path": path, "classes": names, "white": _white(white)}
+        spec = DataSpec.model_validate({**settings, "options": _settings(option or [])})
         report = check_data(spec, data, cache)
         shown = write_sheet(spec, data, cache, sheet) if sheet is not None else ""
     typer.echo(str(report))
@@ -106,6 +110,15 @@ def import_(source: Source, *, images: Images, replace: Replace = False) -> None
     if imported.classes:
         classes = ", ".join(f"{value}: {name}" for value, name in imported.classes.items())
         typer.echo(f"with several classes, in `data.options`: {{mask_classes: {{{classes}}}}}")
+
+
+def _white(text: str) -> float | str:
+    from trainables.errors import InputError
+
+    try:
+        return text if text == "auto" else float(text)
+    except ValueError as error:
+        raise InputError(f"--white is auto or a pixel value, such as 4095, found {text!r}") from error
 
 
 def _settings(options: list[str]) -> dict[str, Any]:

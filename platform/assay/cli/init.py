@@ -71,6 +71,7 @@ def _write_study(images: Path, output: Path | None, cache: Path) -> None:
         shown = write_sheet(survey.spec, folder, cache, sheet) if survey.with_mask else ""
     counts = f"{survey.normal} normal and {survey.defective} defective images, {survey.with_mask} with a mask"
     typer.echo(f"{path}: {counts}")
+    typer.echo(f"pixels: {survey.manifest.pixels}")
     if survey.items:
         typer.echo(
             f"items: {survey.items} ({survey.spec.item}, by the files' names): no part is trained on and "

@@ -228,6 +228,7 @@ def _summary(planned: Plan, records: Mapping[str, Record]) -> list[str]:
         *(
             f"data: {m.reader}, {m.images} images, {m.defective} defective"
             + (f", in {counted(m.tiles, 'tile')}" if m.tiles else "")
+            + (f", {m.pixels}" if m.pixels not in ("", "8 bits") else "")
             for m in planned.manifests.values()
         ),
         f"{trials} = {'at most ' if planned.pending_points else ''}{counted(total, 'trial')}; "

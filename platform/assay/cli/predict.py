@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -53,6 +54,15 @@ Overlays = Annotated[
 Masks = Annotated[
     bool, typer.Option("--masks/--no-masks", help="Write each mask at its photo's size (PNG, 255: defect).")
 ]
+White = Annotated[
+    float | None,
+    typer.Option(
+        "--white",
+        metavar="VALUE",
+        min=1e-6,
+        help="Pixel value that is white in images of more than 8 bits; default: that of the training.",
+    ),
+]
 
 Outlines = Annotated[
     Annotations | None,
@@ -73,6 +83,7 @@ def predict(
     overlays: Overlays = True,
     masks: Masks = False,
     annotations: Outlines = None,
+    white: White = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Predict defects in images: a table of scores, decisions and defect pixels, with pictures beside it.
@@ -106,6 +117,8 @@ def predict(
         from assay.production.rows import RowWriter
 
         model = load_model(store, trained_record(store, id_))
+        if white is not None:
+            model = replace(model, card=model.card.model_copy(update={"white": white}))
         if warning := revision_warning(model.card):
             typer.echo(f"warning: {warning}", err=True)
         output.mkdir(parents=True, exist_ok=True)
@@ -136,6 +149,13 @@ def predict(
                 f"parts of their own, as {parts.others[0]}",
                 err=True,
             )
+    if progress.dark:
+        typer.echo(
+            f"warning: {progress.dark} of {progress.total} photos have at most 16 of 256 grey levels, read "
+            f"with white {model.card.white:g}. If their camera has fewer bits, name its white point (--white "
+            "4095: 12 bits)",
+            err=True,
+        )
     for text in progress.broken[:_BROKEN_SHOWN]:
         typer.echo(f"not predicted: {text}", err=True)
     if len(progress.broken) > _BROKEN_SHOWN:

@@ -191,9 +191,10 @@ def fit_and_evaluate(
             files = _write_files(site, attempt, journal, report, scratch / MODEL_FOLDER)
     report = replace(report, notes=(*report.notes, *trained.notes))
     timer.seconds["predict_per_image"] = report.seconds_per_image
+    result = _result(training, evaluation, report, trained.weights, len(journal.history))
     return {
         "status": "finished",
-        "result": _result(training, evaluation, report, trained.weights, len(journal.history)),
+        "result": result.model_copy(update={"white": data.manifest.white}),
         "environment": site.environment(workers, trained),
         "files": files,
     }

@@ -53,7 +53,7 @@ import cv2
 import onnxruntime
 
 session = onnxruntime.InferenceSession("model.onnx")
-photo = cv2.imread("photo.png", cv2.{flag})
+photo = {read}
 image = cv2.resize(photo, ({width}, {height}), interpolation=cv2.INTER_LINEAR)
 images = image.reshape(1, {height}, {width}, {channels})
 score, decision, heatmap, mask = session.run(None, {{"images": images}})

@@ -86,7 +86,7 @@ def _test_photos(store: Store, record: Record, data: Path | None, cache: Path) -
         for sample in chosen:
             row = manifest.by_sample[sample]
             try:
-                photo = decode_image(read_bytes(manifest.root, row.image), channels)
+                photo = decode_image(read_bytes(manifest.root, row.image), channels, manifest.white)
             except BrokenImageError as error:
                 raise InputError(f"{row.image}: {error}. Unpack or copy it again.") from error
             yield photo if tiles is None else resize_image(photo, (tiles.height, tiles.width))

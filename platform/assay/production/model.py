@@ -69,6 +69,7 @@ def card_of(record: Record) -> Card:
         versions=record.environment.versions,
         item=trial["data"].get("item"),
         tiles=trial["data"].get("tiles"),
+        white=result.white,
     )
 
 

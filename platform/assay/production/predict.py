@@ -25,7 +25,7 @@ from assay.production.parts import RowSink
 from assay.production.photos import Photo, as_text
 from assay.production.rows import PhotoRow
 from trainables.data.annotations import Polygon, outlines
-from trainables.data.formats import BrokenImageError
+from trainables.data.formats import BrokenImageError, examine
 from trainables.data.sources import decode_image
 from trainables.deployed import DeployedModel, enlarge_mask
 from trainables.overlay import overlay
@@ -36,6 +36,7 @@ BATCH = 16  # images in one prediction, as in the evaluation
 _AHEAD = 4 * BATCH  # images in flight at most: read, scored or being written
 _MEMORY = 512 << 20  # bytes of decoded pixels in flight
 _IN_TILES = 8  # times the bytes of a photo in tiles: its heatmap, its mask and what is drawn
+_DARK = 16  # grey levels: 12 bits that are read as 16 have as many
 _THREADS = min(4, os.cpu_count() or 1)  # that read, and as many that write
 
 
@@ -64,6 +65,7 @@ class PredictionProgress(NamedTuple):
     total: int
     defective: int
     broken: tuple[str, ...]  # names of the photos that have no score, with the reason
+    dark: int = 0  # photos of more than 8 bits with 16 grey levels or fewer
 
 
 class _Seen(NamedTuple):
@@ -74,6 +76,7 @@ class _Seen(NamedTuple):
     size: tuple[int, int]  # of the photo: height, width
     original: NDArray[np.uint8] | None  # kept where an overlay is drawn on it
     error: str | None
+    dark: bool = False
 
     @property
     def bytes(self) -> int:
@@ -159,16 +162,21 @@ class _Pipeline:
         return max(1, min(_AHEAD, _MEMORY // (self._largest * (_IN_TILES if in_tiles else 1))))
 
     def _read(self, photo: Photo) -> _Seen:
+        card = self._model.card
         try:
-            image = decode_image(_content(photo.path), self._model.card.channels)
+            data = _content(photo.path)
+            image = decode_image(data, card.channels, card.white)
         except BrokenImageError as error:
             return _Seen(photo, None, (0, 0), None, str(error))
         size = (image.shape[0], image.shape[1])
         kept = image if self._pictures.overlays else None
-        return _Seen(photo, self._model.prepare(image), size, kept, None)
+        dark = int(image.max()) < _DARK and examine(data).samples != "uint8"
+        return _Seen(photo, self._model.prepare(image), size, kept, None, dark)
 
     def _decide_batch(self) -> None:
         """Score the batch in hand and hand it to the writers."""
+        dark = self._progress.dark + sum(seen.dark for seen in self._batch)
+        self._progress = self._progress._replace(dark=dark)
         batch, self._batch = self._batch, []
         small = [seen.small for seen in batch if seen.small is not None]
         decisions = self._model.decide(small) if small else None
@@ -231,10 +239,10 @@ class _Pipeline:
         self._rows.add(row)
         if self._pictures.annotations is not None and row.error is None:
             self._pictures.annotations.add(photo, row, defects)
-        done, total, defective, broken = self._progress
+        done, total, defective, broken, dark = self._progress
         if row.error is not None:
             broken = (*broken, f"{row.image}: {row.error}")
-        self._progress = PredictionProgress(done + 1, total, defective + bool(row.decision), broken)
+        self._progress = PredictionProgress(done + 1, total, defective + bool(row.decision), broken, dark)
         self._on_progress(self._progress)
 
 

@@ -143,6 +143,10 @@ class Result(BaseModel, frozen=True, extra="forbid"):
     n_masks: int
     n_validation: int
     n_test: int
+    white: FiniteFloat = Field(
+        default=255,
+        description="Pixel value that training read as white; also of records that do not say it.",
+    )
 
 
 class Record(BaseModel, frozen=True, extra="forbid"):

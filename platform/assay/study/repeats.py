@@ -34,6 +34,7 @@ class ManifestSummary(BaseModel):
     with_mask: int
     folds: tuple[int, ...]
     tiles: int = 0  # that its images are cut into; 0: none is cut
+    pixels: str = ""  # how values become grey levels; "": in earlier plans
 
 
 class Repeat(NamedTuple):
@@ -128,6 +129,7 @@ class _DataPlanner:
             with_mask=table.num_rows - table["mask"].null_count,
             folds=tuple(manifest.folds),
             tiles=tiles,
+            pixels=str(manifest.pixels),
         )
         warnings = split_warnings(manifest, cell.data)
         self.result.warnings += [text for text in warnings if text not in self.result.warnings]

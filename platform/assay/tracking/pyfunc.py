@@ -41,7 +41,7 @@ import cv2
 import mlflow.pyfunc
 
 model = mlflow.pyfunc.load_model("this/folder")
-photo = cv2.imread("photo.png", cv2.{flag})
+photo = {read}
 answer = model.predict(photo[None])  # a dict of arrays
 print(answer["score"], answer["decision"])
 ```
