@@ -128,7 +128,7 @@ def test_mtd_has_1344_images_of_243_tiles_392_defective(mtd: Manifest) -> None:
 
 
 def test_mtd_names_its_four_empty_masks(mtd: Manifest) -> None:
-    assert [finding.kind for finding in mtd.findings] == ["empty_mask"]
+    assert [finding.kind for finding in mtd.findings] == ["empty_mask", "stray_pixels"]
     assert {sample.removeprefix("MT_Uneven/") for sample in mtd.samples_with("empty_mask")} == {
         "exp3_num_45042",
         "exp4_num_124690",

@@ -81,6 +81,6 @@ def _smallest_ratio(n: int, m: int, overlap: float | None) -> float:
 
 
 def _alpha(m: int, looks: int = 1) -> float:
-    """Of the two-sided interval that must lie within the margin."""
+    """Level of the two-sided interval that must lie within the margin."""
     # Of m comparisons each may err at one side only: .05/(1.5 m) kept the family in the simulations.
     return 2 * ALPHA / (max(2.0, 1.5 * m) * looks)
