@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from assay.analysis.results import StudyResults, needed_plan
 from assay.storage import Record
 from assay.study import Plan, Trial
-from tests.analysis.made_studies import STUDY, make_plan, make_record
+from tests.analysis.made_studies import STUDY, make_plan, make_record, markdown_of
 from trainables.errors import InputError
 
 DECIDES = STUDY.replace("{seeds: [0, 1, 2]}", "{decide: [8, 10, 13]}\nresolve: 0.02")
@@ -25,16 +23,12 @@ def scores(trial: Trial) -> dict[str, float]:
     return {"image_ap": ap, "fp": 3.0, "fn": 1.0, "pixel_iou": 0.5}
 
 
-def trained(plan: Plan, *, until: Callable[[int], bool] = lambda rounds: False) -> dict[str, Record]:
-    """Records of what is needed, round by round, as an engine makes them."""
+def trained(plan: Plan, most: int = 9) -> dict[str, Record]:
+    """Records of what is needed, at most so many rounds, as an engine makes them."""
     records: dict[str, Record] = {}
-    rounds = 0
-    while not until(rounds):
+    for _ in range(most):
         missing = [trial for trial in needed_plan(plan, records).trials if trial.id not in records]
-        if not missing:
-            break
         records |= {trial.id: make_record(trial, scores) for trial in missing}
-        rounds += 1
     return records
 
 
@@ -49,7 +43,7 @@ PLAN = make_plan(DECIDES)
 
 
 def test_all_cells_train_up_to_the_first_look_and_then_only_those_of_undecided_comparisons() -> None:
-    assert set(seeds_of(trained(PLAN, until=lambda rounds: rounds == 1), PLAN).values()) == {8}
+    assert set(seeds_of(trained(PLAN, 1), PLAN).values()) == {8}
     assert seeds_of(trained(PLAN), PLAN) == {
         "supervision=few stop=off": 13,
         "supervision=few stop=on": 8,
@@ -59,7 +53,7 @@ def test_all_cells_train_up_to_the_first_look_and_then_only_those_of_undecided_c
 
 
 def test_the_display_says_what_is_settled_and_what_goes_on() -> None:
-    records = trained(PLAN, until=lambda rounds: rounds == 1)
+    records = trained(PLAN, 1)
     decisions = StudyResults(PLAN, records).decisions
     assert str(decisions) == "3 of 4 comparisons settled, 2 cells go on to 10 seeds"
     assert str(StudyResults(PLAN, trained(PLAN)).decisions) == (
@@ -106,3 +100,31 @@ def test_a_study_that_cannot_decide_is_refused(before: str, after: str, rule: st
     assert before in DECIDES
     with pytest.raises(InputError, match=rule):
         make_plan(DECIDES.replace(before, after))
+
+
+def verdicts(records: dict[str, Record]) -> list[str]:
+    return [result.verdict for result in StudyResults(PLAN, records).analysis.comparisons]
+
+
+def test_a_page_in_between_shows_no_verdict_that_may_change() -> None:
+    rounds = [trained(PLAN, most) for most in (0, 1, 2)]
+    assert verdicts(rounds[0]) == ["interim"] * 4
+    assert verdicts(rounds[1]) == ["shown", "shown", "interim", "negligible"]
+    assert verdicts(rounds[2])[:2] == ["shown", "shown"]
+    analysis = StudyResults(PLAN, rounds[1]).analysis
+    others = (*analysis.main_effects, *analysis.interactions, *analysis.further)
+    assert {result.verdict for result in others} == {"interim"}
+    assert {result.p_adjusted for result in others} == {None}
+    assert analysis.best is None
+
+
+def test_a_comparison_stands_as_it_was_when_it_was_settled() -> None:
+    final = StudyResults(PLAN, trained(PLAN)).analysis
+    assert [result.n for result in final.comparisons] == [8, 8, 13, 8]
+    assert final.comparisons[2].verdict == "open"
+
+
+def test_the_page_says_at_how_many_seeds_verdicts_come() -> None:
+    text = markdown_of(needed_plan(PLAN, {}), {})
+    assert "verdicts come at n = 8" in text
+    assert "Verdicts come at 8, 10, 13 seeds, `resolve` is 0.02: 0 of 4 comparisons settled" in text

@@ -6,8 +6,10 @@ Joins a study's results with :mod:`assay.analysis.statistics`, which knows table
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from assay.analysis.decided import as_decided, interim
+from assay.analysis.decisions import StudyDecisions
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics import (
     Best,
@@ -58,11 +60,14 @@ def analyse_study(results: StudyResults) -> StudyAnalysis:
             "interactions": interactions(table),
         },
     )
+    decisions, comparisons = results.decisions, families["comparisons"]
+    if decisions is not None:
+        comparisons = as_decided(decisions, lambda seeds: _comparisons(results, contrasts, seeds))
     best = None
     if len({trial.manifest for trial in reported.trials}) == 1:
         best = best_cells(table, metric=primary.name, splits=splits, test=reported.study.exact_test)
-    return StudyAnalysis(
-        comparisons=families["comparisons"],
+    analysis = StudyAnalysis(
+        comparisons=comparisons,
         main_effects=families["main effects"],
         interactions=families["interactions"],
         further=tuple(
@@ -73,6 +78,7 @@ def analyse_study(results: StudyResults) -> StudyAnalysis:
         best=best,
         intervals={metric.name: _intervals(results, metric.name, splits) for metric in results.metrics},
     )
+    return analysis if decisions is None or decisions.over else _interim(analysis, decisions)
 
 
 def splits_of(cells: Iterable[Cell]) -> dict[str, Splits]:
@@ -80,11 +86,34 @@ def splits_of(cells: Iterable[Cell]) -> dict[str, Splits]:
     return {cell.name: "per_seed" if cell.data.splits == "per_seed" else "prescribed" for cell in cells}
 
 
+def _interim(analysis: StudyAnalysis, decisions: StudyDecisions) -> StudyAnalysis:
+    """The analysis of a study that goes on: nothing is bold or shown but comparisons that are settled."""
+    main_effects, interactions, further = (
+        tuple(interim(result, decisions) for result in family)
+        for family in (analysis.main_effects, analysis.interactions, analysis.further)
+    )
+    return replace(analysis, main_effects=main_effects, interactions=interactions, further=further, best=None)
+
+
+def _comparisons(
+    results: StudyResults, contrasts: Sequence[Contrast], seeds: int | None
+) -> tuple[ComparisonResult, ...]:
+    return _tested(results, results.primary, {"comparisons": contrasts}, seeds)["comparisons"]
+
+
 def _tested(
-    results: StudyResults, metric: Metric, families: Mapping[str, Sequence[Contrast]]
+    results: StudyResults,
+    metric: Metric,
+    families: Mapping[str, Sequence[Contrast]],
+    seeds: int | None = None,
 ) -> Mapping[str, tuple[ComparisonResult, ...]]:
-    """Families of contrasts by one metric; a difference worth knowing is named for the primary one only."""
+    """Families of contrasts by one metric; a difference worth knowing is named for the primary one only.
+
+    ``seeds``: the first so many of the study's; None: all.
+    """
     table = results.table(metric.name)
+    if seeds is not None:
+        table = table.loc[table["seed"].isin(results.plan.study.repeats.seeds[:seeds])]
     if table.empty:
         return dict.fromkeys(families, ())
     study = results.plan.study
@@ -95,7 +124,7 @@ def _tested(
         splits=splits_of(results.reported.cells),
         resolve=study.resolve if metric is results.primary else None,
         resolution=_smallest_step(results, metric),
-        earlier_looks=results.interim_looks,
+        earlier_looks=() if study.repeats.decide else results.interim_looks,  # those are planned
         test=study.exact_test,
         seed=results.sign_seed,
     )

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics import ComparisonResult
+from assay.analysis.statistics.looks import PLANNED_LOOKS
 from assay.analysis.statistics.more_repeats import MOST_REPEATS
 from assay.analysis.statistics.score_table import CLAIMS, Claim
 from assay.analysis.statistics.wording import (
@@ -301,6 +302,11 @@ def _where(claim: Claim) -> str:
 
 def _method(results: Sequence[ComparisonResult]) -> str:
     m = results[0].m
+    if any(result.test == PLANNED_LOOKS for result in results):
+        return (
+            "Interval: 95 %, paired t, at the look that settled it. p: share of sign flips of whole repeats "
+            f"that are as clear by then, over the planned looks and the largest of {m} comparisons."
+        )
     new = results[0].claim == "new data"
     correction = "Holm" if new else "max-T"
     over = f"{correction} over {m} comparisons" if m > 1 else "of one comparison, so nothing is corrected"

@@ -29,6 +29,7 @@ def footnotes(results: StudyResults) -> list[str]:
     return [
         *_spread_note(results),
         *_search_notes(plan),
+        *_decision_note(results),
         *_published_note(reported),
         *_threshold_notes(finished),
         *_validation_notes(reported),
@@ -41,6 +42,14 @@ def footnotes(results: StudyResults) -> list[str]:
         *left_out(results),
         _origin(results),
     ]
+
+
+def _decision_note(results: StudyResults) -> list[str]:
+    if results.decisions is None:
+        return []
+    study = results.plan.study
+    looks = ", ".join(map(str, study.repeats.decide))
+    return [f"Verdicts come at {looks} seeds, `resolve` is {study.resolve:g}: {results.decisions}."]
 
 
 def _search_notes(plan: Plan) -> list[str]:

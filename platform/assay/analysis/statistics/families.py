@@ -26,7 +26,7 @@ from assay.analysis.statistics.units import Units
 
 __all__ = ["ComparisonResult", "Verdict", "compare", "compare_families", "results_table"]
 
-Verdict = Literal["shown", "suggested", "negligible", "open", "identical", "too few"]
+Verdict = Literal["shown", "suggested", "negligible", "open", "identical", "too few", "interim"]
 
 
 @dataclass(frozen=True)

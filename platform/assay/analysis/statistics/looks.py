@@ -26,9 +26,10 @@ from scipy import stats
 from assay.analysis.statistics.paired import ALPHA, Test, has_no_spread, t_half_width
 from assay.analysis.statistics.signs import sign_vectors, studentised
 
-__all__ = ["Decision", "Look", "LooksTaken", "decide", "share_by"]
+__all__ = ["PLANNED_LOOKS", "Decision", "Look", "LooksTaken", "decide", "share_by"]
 
 Differences = NDArray[np.float64]
+PLANNED_LOOKS = "planned looks"  # name of the test
 Decided = Literal["shown", "negligible", "undecided"]
 
 _VECTORS = 4096
@@ -193,5 +194,5 @@ def _negligible(d: NDArray[np.float64], look: Look, m: int, resolve: float) -> b
         return False
     if has_no_spread(d):  # a t interval of equal differences would be sure of anything
         return not d.any()
-    variance, level = 1 / len(d), 2 * look.share / (1.5 * m)
+    variance, level = 1 / len(d), 2 * look.share / max(2.0, 1.5 * m)  # within it a 95 % interval lies
     return abs(float(d.mean())) + t_half_width(float(d.std(ddof=1)), variance, len(d) - 1, level) <= resolve

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 from assay.analysis.statistics.families import ComparisonResult
+from assay.analysis.statistics.looks import PLANNED_LOOKS
 from assay.analysis.statistics.more_repeats import MOST_REPEATS, More
 from assay.analysis.statistics.paired import ALPHA, enough_repeats, smallest_p
 from trainables.metrics import METRICS
@@ -65,7 +66,8 @@ def count_text(result: ComparisonResult) -> str:
 
 def exact_test_text(result: ComparisonResult) -> str:
     """Tell how many repeats the exact test still needs; empty where it has enough."""
-    if result.claim == "new data" or result.n == 0 or result.verdict in ("identical", "negligible"):
+    settled = result.verdict in ("identical", "negligible", "interim") or result.test == PLANNED_LOOKS
+    if result.claim == "new data" or result.n == 0 or settled:
         return ""
     nonzero = result.n_nonzero
     least = smallest_p(nonzero) * result.looks
