@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.data.class_indices import with_mask_classes
 from trainables.data.formats import BrokenImageError
 from trainables.data.inspection import ImageRow
 from trainables.data.items import propose_pattern
@@ -87,14 +88,11 @@ def survey_images(folder: Path, cache: Path) -> Survey:
     """
     if not folder.is_dir():
         raise InputError(f"--images names a folder of images, found none at {folder}. Check the path.")
-    spec = _with_items(_find_layout(folder, cache), folder, cache)
+    spec = with_mask_classes(_find_layout(folder, cache), folder, cache)
+    spec = _with_items(spec, folder, cache)
     manifest = open_manifest(spec, folder, cache)
-    for what, rows in (("defective", _rows(manifest, True)), ("normal", _rows(manifest, False))):
-        if len(rows) < _LEAST:
-            raise InputError(
-                f"a study needs {_LEAST} {what} images or more, for training, validation and test; {folder} "
-                f"has {len(rows)}. Add some."
-            )
+    _refuse_few(manifest, folder)
+    spec = _as_published(spec, manifest)
     shares = [float(mask.mean()) for mask in _masks(manifest)]
     return Survey(
         spec,
@@ -106,6 +104,35 @@ def survey_images(folder: Path, cache: Path) -> Survey:
         colour=any(_has_colour(manifest, row) for row in _some(manifest.rows)),
         defect_share=median(shares) if shares else None,
     )
+
+
+def _refuse_few(manifest: Manifest, folder: Path) -> None:
+    """Refuse what no method can learn from: too few images of a kind, or neither normal images nor masks."""
+    defective, normal = _rows(manifest, True), _rows(manifest, False)
+    needed = "a study needs {} {} or more, for training, validation and test; {} has {}. Add some."
+    if len(defective) < _LEAST:
+        raise InputError(needed.format(_LEAST, "defective images", folder, len(defective)))
+    masks = sum(row.mask is not None for row in defective)
+    if not normal and masks < len(defective):
+        raise InputError(
+            "without normal images methods learn from masks alone, and every image has one; "
+            f"{folder} has no normal image, and masks of {masks} of {len(defective)} images. Add the "
+            f"masks, or {_LEAST} normal images or more."
+        )
+    if normal and len(normal) < _LEAST:
+        raise InputError(needed.format(_LEAST, "normal images", folder, len(normal)))
+
+
+def _as_published(spec: DataSpec, manifest: Manifest) -> DataSpec:
+    """``spec`` with the parts that the data name, where each has what training with labels needs."""
+    parts = {row.split for row in manifest.rows}
+    if not parts >= {"train", "test"} or None in parts:
+        return spec
+    kinds = {row.label for row in manifest.rows}
+    for part in parts:
+        if {row.label for row in manifest.rows if row.split == part} != kinds:
+            return spec
+    return spec.model_copy(update={"splits": "published"})
 
 
 def _rows(manifest: Manifest, label: bool) -> list[ImageRow]:

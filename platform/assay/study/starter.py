@@ -33,6 +33,15 @@ _TILES = "{height: 512, width: 512, overlap: 64}"
 _IMAGES_SEEN = 4000  # by one training, about
 
 
+class _Method(NamedTuple):
+    """A method, and what a study asks of it."""
+
+    name: str
+    what: str
+    settings: list[tuple[str, str]]  # with why
+    metrics: str
+
+
 class _Preset(NamedTuple):
     """Published settings, and what they dilate masks by on images of a certain size."""
 
@@ -95,40 +104,18 @@ def _template_files(folder: Traversable, below: str = "") -> Iterator[tuple[str,
 
 
 def starter_study(survey: Survey, name: str) -> str:
-    """The study file: SegDecNet on the surveyed images with the supervision that their masks allow."""
+    """The study file: a method on the surveyed images with the supervision that their masks allow."""
     known = _fewest_masks(survey)
     supervision, why = _supervision(survey, known)
     tiled = supervision != "weak" and max(survey.size) > _LINE_SCAN  # tiles have labels by masks alone
     seen = (512, 512) if tiled else survey.size  # at once, pixels as stored
-    height, width = _network_size(seen)
-    of_seen = (survey.defect_share or 0) * survey.size[0] * survey.size[1] / (seen[0] * seen[1])
-    small = survey.defect_share is not None and of_seen < _SMALL_DEFECT
-    preset = _SMALL if small else _LARGE
+    method = _segdec(survey, supervision, seen) if survey.normal else _masks_alone(survey, seen)
+    # One of its levels is weak.
+    question = "" if tiled else _question(supervision, known, weak=survey.normal > 0)
     share = "unknown" if survey.defect_share is None else f"{100 * survey.defect_share:.2g} % of the image"
     masks = f"{survey.with_mask} of them with a mask (median defect: {share})"
-    pixels = "" if supervision == "weak" else ", pixel_iou"
-    parts = ", part_ap, part_fp, part_fn" if survey.spec.item else ""
-    median_size = f"{survey.size[0]} × {survey.size[1]}"
-    settings = [
-        (
-            f"preset: {preset.name}{'_weak' if supervision == 'weak' else ''}",
-            f"published settings; {preset.reason}",
-        ),
-        (
-            f"image_size: [{height}, {width}]",
-            f"height, width; {'a tile' if tiled else f'the median image has {median_size}'}",
-        ),
-        (f"channels: {3 if survey.colour else 1}", "3: colour, 1: grey"),
-        (
-            f"dilation: {_dilation(preset, seen)}",
-            "masks are widened by a square of this side, original pixels",
-        ),
-        ("channel_scale: 0.25", "a quarter of the published width; leave out on a GPU"),
-        (f"epochs: {_epochs(survey)}", "an epoch shows every defective image once"),
-    ]
-    question = "" if tiled else _question(supervision, known)  # one of its levels is weak
     return f"""\
-# {survey.normal} normal and {survey.defective} defective images, {masks}.
+# {survey.normal or "No"} normal and {survey.defective} defective images, {masks}.
 #
 #   assay plan {name}.yaml --data FOLDER       what is going to be trained
 #   assay run {name}.yaml --data FOLDER        FOLDER is the one that was looked at
@@ -137,21 +124,19 @@ def starter_study(survey: Survey, name: str) -> str:
 
 study: {name}
 question: How well are the defects found?
-trainable: segdec                    # SegDecNet with mixed supervision
+trainable: {method.name:<26}# {method.what}
 
 data:
-{_data_block(survey)}{_tiles_line(median_size) if tiled else ""}
-  splits: per_seed                   # every seed divides the images anew; an image is never in two parts
-  test: {{share: 0.3, by: item}}       # reports
-  validation: {{share: 0.2, by: item}} # of the rest; chooses thresholds
+{_data_block(survey)}{_tiles_line(_median_size(survey)) if tiled else ""}
+{_parts(survey)}
 
 supervision: {supervision}{" " * max(1, 24 - len(supervision))}# {why}
 
 config:
-{_commented(settings)}
+{_commented(method.settings)}
 
 {question}repeats: {{seeds: {list(_SEEDS)}}}  # each is a training of its own
-metrics: {{primary: image_ap, report: [image_auroc, fp, fn{pixels}{parts}]}}
+metrics: {method.metrics}
 resources: {{workers: 1, cpus: 1, pack: auto}}
 keep: {{models: best_per_cell, probes: 12}}
 """
@@ -161,6 +146,73 @@ def _tiles_line(median_size: str) -> str:
     return f"""
   # Defects would vanish if images of {median_size} pixels were brought to a network's size.
   tiles: {_TILES}"""
+
+
+def _segdec(survey: Survey, supervision: str, seen: tuple[int, int]) -> _Method:
+    """SegDecNet with the published settings that suit the defects."""
+    of_seen = (survey.defect_share or 0) * survey.size[0] * survey.size[1] / (seen[0] * seen[1])
+    small = survey.defect_share is not None and of_seen < _SMALL_DEFECT
+    preset = _SMALL if small else _LARGE
+    pixels = "" if supervision == "weak" else ", pixel_iou"
+    settings = [
+        (
+            f"preset: {preset.name}{'_weak' if supervision == 'weak' else ''}",
+            f"published settings; {preset.reason}",
+        ),
+        *_image_settings(survey, seen),
+        (
+            f"dilation: {_dilation(preset, seen)}",
+            "masks are widened by a square of this side, original pixels",
+        ),
+        ("channel_scale: 0.25", "a quarter of the published width; leave out on a GPU"),
+        (f"epochs: {_epochs(survey)}", "an epoch shows every defective image once"),
+    ]
+    parts = ", part_ap, part_fp, part_fn" if survey.spec.item else ""
+    metrics = f"{{primary: image_ap, report: [image_auroc, fp, fn{pixels}{parts}]}}"
+    return _Method("segdec", "SegDecNet with mixed supervision", settings, metrics)
+
+
+def _masks_alone(survey: Survey, seen: tuple[int, int]) -> _Method:
+    """A U-Net on masks: what can be learned where no image is normal."""
+    settings = [
+        ("preset: unet_small", "from random weights, in minutes on two cores"),
+        *_image_settings(survey, seen),
+        ("image_weight: 0", "no image is normal: there is nothing to tell defective images from"),
+        (f"epochs: {_epochs(survey)}", "an epoch shows every image once"),
+    ]
+    return _Method(
+        "supervised",
+        "a U-Net, which learns from masks alone",
+        settings,
+        "{primary: pixel_iou, report: [pixel_ap, pixel_pro]}  # no image metric: they rank normal images",
+    )
+
+
+def _image_settings(survey: Survey, seen: tuple[int, int]) -> list[tuple[str, str]]:
+    height, width = _network_size(seen)
+    what = f"the median image has {_median_size(survey)}" if seen == survey.size else "a tile"
+    return [
+        (f"image_size: [{height}, {width}]", f"height, width; {what}"),
+        (f"channels: {3 if survey.colour else 1}", "3: colour, 1: grey"),
+    ]
+
+
+def _median_size(survey: Survey) -> str:
+    return f"{survey.size[0]} × {survey.size[1]}"
+
+
+def _parts(survey: Survey) -> str:
+    """Lines that say who trains, validates and tests."""
+    validation = "  validation: {share: 0.2, by: item} # of the rest; chooses thresholds"
+    if survey.spec.splits == "per_seed":
+        return f"""\
+  splits: per_seed                   # every seed divides the images anew; an image is never in two parts
+  test: {{share: 0.3, by: item}}       # reports
+{validation}"""
+    if any(row.split == "validation" for row in survey.manifest.rows):
+        validation = f"{'':<37}# their validation images choose thresholds"
+    splits = "  splits: published"
+    return f"{splits:<37}# the parts that the data name; per_seed draws others\n{validation}"
 
 
 def _network_size(size: tuple[int, int]) -> tuple[int, int]:
@@ -185,8 +237,8 @@ def _epochs(survey: Survey) -> int:
 
 def _fewest_masks(survey: Survey) -> int:
     """Masks that the training part has in every repeat."""
-    weak = Supervision(kind="weak", masks=None)
-    splits = [make_split(survey.manifest, survey.spec, weak, seed, None) for seed in _SEEDS]
+    any_masks = Supervision(kind="mixed", masks=0)  # asks for none, and for no normal image
+    splits = [make_split(survey.manifest, survey.spec, any_masks, seed, None) for seed in _SEEDS]
     known = {row.sample for row in survey.manifest.rows if row.mask is not None}
     return min(len(known.intersection(split.train)) for split in splits)
 
@@ -200,17 +252,19 @@ def _supervision(survey: Survey, known: int) -> tuple[str, str]:
     return f"{{mixed: {known}}}", f"the masks that every training part has; {survey.with_mask} in all"
 
 
-def _question(supervision: str, known: int) -> str:
+def _question(supervision: str, known: int, *, weak: bool) -> str:
     """A further question, ready to be asked, where there are masks enough."""
     few = min(5, known // 2)
     if not few:
         return ""
+    none = (
+        "#     none: {supervision: weak, config: {balance: none, distance_weights: false}}\n" if weak else ""
+    )
     return f"""\
 # To ask what masks buy, take the signs off these lines:
 # factors:
 #   masks:
-#     none: {{supervision: weak, config: {{balance: none, distance_weights: false}}}}
-#     few: {{supervision: {{mixed: {few}}}}}
+{none}#     few: {{supervision: {{mixed: {few}}}}}
 #     all: {{supervision: {supervision}}}
 # design: {{full: all}}
 # comparisons: [{{factor: masks, to: all}}]
