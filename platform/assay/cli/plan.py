@@ -14,6 +14,8 @@ from assay.cli.tables import text_table
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from assay.analysis.statistics import ComparisonResult
+    from assay.storage import Store
     from assay.storage.record import Record
     from assay.study import Plan
     from assay.study.stage_graph import StageNode
@@ -95,7 +97,7 @@ def plan(
     if planned.study.question:
         out.print(f"{planned.study.study}: {planned.study.question}")
     out.print(f"design: {format_design(planned.study)}")
-    for part in _parts(planned, records, trials, known=not no_data):
+    for part in _parts(planned, records, trials, store, known=not no_data):
         out.print(part)
     stages = stage_graph(planned.trials)
     if stages:
@@ -115,7 +117,7 @@ def plan(
 
 
 def _parts(
-    planned: Plan, records: Mapping[str, Record], trials: str, *, known: bool
+    planned: Plan, records: Mapping[str, Record], trials: str, store: Store, *, known: bool
 ) -> Iterator[Table | str]:
     """The space of a search, what is trained, and what is compared."""
     if planned.study.search is not None:
@@ -129,7 +131,13 @@ def _parts(
         if trials == "auto":
             yield "`--trials all` lists the trials one by one."
     if planned.comparisons:
-        yield _comparison_table(planned)
+        until = _until_negligible(planned, records, store)
+        yield _comparison_table(planned, until)
+        if until:
+            yield (
+                "negligible at: repeats at which a comparison without a difference is called negligible with "
+                f"80 % chance (within ± {planned.study.resolve:g}), at the spread seen"
+            )
     elif len(planned.cells) > 1 and planned.study.search is None:
         yield "compares nothing: a study says what in `comparisons`"
 
@@ -159,7 +167,23 @@ def _cell_table(planned: Plan, records: Mapping[str, Record]) -> Table:
     return text_table(("cell", "trials", "done", _DIFF), rows)
 
 
-def _comparison_table(planned: Plan) -> Table:
+def _until_negligible(planned: Plan, records: Mapping[str, Record], store: Store) -> dict[str, str]:
+    """Name of a comparison → ``8``, ``6–9`` or ``> 50`` repeats; empty without records or ``resolve``."""
+    if planned.study.resolve is None or not records or planned.study.search is not None:
+        return {}
+    from assay.analysis.results import StudyResults
+    from assay.analysis.statistics.wording import negligible_at_text
+
+    comparisons = StudyResults.of_plan(planned, store).without_predictions().analysis.comparisons
+    claim = comparisons[0].claim if comparisons else None
+    by_name: dict[str, list[ComparisonResult]] = {}
+    for result in comparisons:
+        if result.claim == claim and result.n > 2:
+            by_name.setdefault(result.comparison, []).append(result)
+    return {name: negligible_at_text(results) for name, results in by_name.items()}
+
+
+def _comparison_table(planned: Plan, until: Mapping[str, str]) -> Table:
     """Comparisons with their pairs, the repeats of these, and all that changes with the level."""
     repeats = _repeats_of_cells(planned)
     rows: list[tuple[str, ...]] = []
@@ -168,8 +192,10 @@ def _comparison_table(planned: Plan) -> Table:
         fewest, most = min(common), max(common)
         changes = [*comparison.changes(), *(f"{p}, allowed: {why}" for p, why in comparison.allowed.items())]
         n = str(most) if fewest == most else f"{fewest}–{most}"
-        rows.append((comparison.name, str(len(comparison.pairs)), n, "\n".join(changes)))
-    return text_table(("comparison", "pairs", "n", "changes"), rows, right=("pairs", "n"))
+        at = (until.get(comparison.name, "–"),) if until else ()
+        rows.append((comparison.name, str(len(comparison.pairs)), n, *at, "\n".join(changes)))
+    titles = ("comparison", "pairs", "n", *(("negligible at",) if until else ()), "changes")
+    return text_table(titles, rows, right=("pairs", "n", "negligible at"))
 
 
 def _stage_table(stages: Mapping[str, StageNode], made: Collection[str]) -> Table:

@@ -14,7 +14,7 @@ from assay.analysis.statistics.more_repeats import more_repeats
 from assay.analysis.statistics.negligible import repeats_until_negligible
 from assay.analysis.statistics.paired import enough_repeats, rounded, signed_ranks
 from assay.analysis.statistics.signs import sign_vectors, stepdown_p
-from assay.analysis.statistics.wording import p_text
+from assay.analysis.statistics.wording import negligible_at_text, p_text
 from tests.analysis.statistics.tables import ask, from_differences, tidy_table
 
 FIVE = [0.010, 0.018, 0.021, 0.024, 0.032]
@@ -201,6 +201,22 @@ def test_repeats_until_negligible_find_it_with_four_in_five_chances(ratio: float
         assert np.mean(np.abs(d.mean(axis=1)) + half <= 1) >= 0.78
 
 
+@pytest.mark.parametrize(
+    ("families", "text"),
+    [
+        ([[0.004, -0.005, 0.006]], "6"),
+        ([[0.004, -0.005, 0.006], [0.014, -0.015, 0.016]], "6–34"),
+        ([[0.04, -0.05, 0.06]], "> 50"),
+        ([[0.004, -0.005, 0.006], [0.04, -0.05, 0.06]], "6–> 50"),
+        ([QUIET], "settled"),
+    ],
+)
+def test_repeats_until_negligible_of_several_pairs_are_a_range(
+    families: list[list[float]], text: str
+) -> None:
+    assert negligible_at_text([from_differences(d, resolve=0.01) for d in families]) == text
+
+
 def test_an_open_answer_says_how_many_repeats_would_call_it_negligible() -> None:
     answer = from_differences([0.004, -0.005, 0.006], resolve=0.01)
     assert (
@@ -235,7 +251,7 @@ def test_one_sided_spread_is_noted() -> None:
     quiet, loud = [0.50, 0.51, 0.52, 0.50, 0.51, 0.53], [0.2, 0.9, 0.4, 0.7, 0.1, 0.8]
     assert ask([1.0, 1.0, 1.0, 0.9, 0.8, 0.95], quiet).note == note
     assert ask(quiet, loud).note == note
-    assert ask(quiet, [x + 0.01 * i for i, x in enumerate(quiet)]).note == ""
+    assert ask(quiet, [x + 0.003 * i for i, x in enumerate(quiet)]).note == ""
     assert ask([0, 0, 0, 1, 2, 1], [4, 5, 6, 5, 4, 7], metric="fp").note == note  # no error is its bound
 
 

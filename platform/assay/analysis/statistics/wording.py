@@ -8,6 +8,7 @@ others are its parts. The texts name no cell, because the place where they stand
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from assay.analysis.statistics.families import ComparisonResult
 from assay.analysis.statistics.looks import PLANNED_LOOKS
@@ -22,6 +23,7 @@ __all__ = [
     "interval_text",
     "more_negligible_text",
     "more_text",
+    "negligible_at_text",
     "negligible_text",
     "p_text",
     "sentence",
@@ -141,6 +143,19 @@ def more_negligible_text(result: ComparisonResult) -> str:
     if result.more is None or result.resolve is None:
         return ""
     return f"> {MOST_REPEATS}" if result.more_negligible is None else str(result.more_negligible)
+
+
+def negligible_at_text(results: Sequence[ComparisonResult]) -> str:
+    """Repeats in all until comparisons of one name are negligible: ``8``, ``6–9``, ``> 50``; ``settled``."""
+    open_ones = [result for result in results if result.more is not None]
+    if not open_ones:
+        return "settled"
+    numbers = [None if r.more_negligible is None else r.n + r.more_negligible for r in open_ones]
+    known = sorted(number for number in numbers if number is not None)
+    if not known:
+        return f"> {MOST_REPEATS}"
+    last = known[-1] if len(known) == len(numbers) else f"> {MOST_REPEATS}"
+    return str(last) if known[0] == last else f"{known[0]}–{last}"
 
 
 def _range(more: More) -> str:
