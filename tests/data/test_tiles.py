@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from assay.study import parse_study, plan_study
+from assay.study.starter import starter_study
+from tests.data.cases.tiles import make_line_scans
 from tests.data.made_images import noise, open_folder, write
 from trainables.contract import Prediction
 from trainables.data import (
@@ -21,8 +24,10 @@ from trainables.data import (
     load_training,
     make_split,
     open_images,
+    open_manifest,
 )
 from trainables.data.spec import Tiles
+from trainables.data.survey import survey_images
 from trainables.data.tiles import TileShape
 from trainables.errors import InputError
 from trainables.evaluate import evaluate
@@ -129,6 +134,16 @@ def test_tiles_share_half_a_side_at_most(overlap: int, accepted: bool) -> None:
     else:
         with pytest.raises(ValueError, match="at most half a side, found overlap: 25"):
             Tiles.model_validate(written)
+
+
+def test_the_study_that_init_proposes_for_line_scan_images_is_planned_with_its_tiles(tmp_path: Path) -> None:
+    make_line_scans(tmp_path)
+    survey = survey_images(tmp_path, tmp_path / "cache")
+    study = parse_study(starter_study(survey, "scans"), "scans.yaml")
+    plan = plan_study(study, lambda spec: open_manifest(spec, tmp_path, tmp_path / "cache"), "cpu")
+    # 12 images of 3,000 pixels: tiles begin every 448 pixels, and the seventh ends at the edge.
+    assert [data.tiles for data in plan.manifests.values()] == [12 * 7]
+    assert all(trial.data.tiles == Tiles(height=512, width=512, overlap=64) for trial in plan.trials)
 
 
 def test_tiles_enter_identities_only_where_they_are_set(manifest: Manifest) -> None:

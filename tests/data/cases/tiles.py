@@ -12,10 +12,11 @@ import numpy as np
 from tests.data.cases.case import Case
 from tests.data.made_images import make_folder, write
 
-__all__ = ["CASES"]
+__all__ = ["CASES", "make_line_scans"]
 
 
-def _line_scan(root: Path, *, masks: bool = True, height: int = 300) -> None:
+def make_line_scans(root: Path, *, masks: bool = True, height: int = 300) -> None:
+    """Six normal and six defective images of 3,000 pixels' width."""
     for number in range(6):
         for kind, offset in (("good", 0), ("defect", 100)):
             picture = np.full((height, 3000), 90 + number, np.uint8)
@@ -26,11 +27,11 @@ def _line_scan(root: Path, *, masks: bool = True, height: int = 300) -> None:
 
 
 def _without_masks(root: Path) -> None:
-    _line_scan(root, masks=False)
+    make_line_scans(root, masks=False)
 
 
 def _low(root: Path) -> None:
-    _line_scan(root, height=60)
+    make_line_scans(root, height=60)
 
 
 def _too_large(root: Path) -> None:
@@ -45,7 +46,7 @@ def _too_large(root: Path) -> None:
 CASES = (
     Case(
         "line-scan images of 3,000 × 300 pixels with masks",
-        _line_scan,
+        make_line_scans,
         None,
         "read",
         ("tiles: {height: 512, width: 512, overlap: 64}", "image_size: [512, 512]"),
