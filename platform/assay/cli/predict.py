@@ -149,10 +149,17 @@ def predict(
                 f"parts of their own, as {parts.others[0]}",
                 err=True,
             )
+    _warn(progress, model.card.white)
+    if progress.broken:
+        raise typer.Exit(1)
+
+
+def _warn(progress: PredictionProgress, white: float) -> None:
+    """Name the photos without a score, and say how many are dark under this white point."""
     if progress.dark:
         typer.echo(
             f"warning: {progress.dark} of {progress.total} photos have at most 16 of 256 grey levels, read "
-            f"with white {model.card.white:g}. If their camera has fewer bits, name its white point (--white "
+            f"with white {white:g}. If their camera has fewer bits, name its white point (--white "
             "4095: 12 bits)",
             err=True,
         )
@@ -160,8 +167,6 @@ def predict(
         typer.echo(f"not predicted: {text}", err=True)
     if len(progress.broken) > _BROKEN_SHOWN:
         typer.echo(f"and {len(progress.broken) - _BROKEN_SHOWN} more, see the table", err=True)
-    if progress.broken:
-        raise typer.Exit(1)
 
 
 def _shown(view: LiveView, terminal: bool) -> Callable[[PredictionProgress], None]:
