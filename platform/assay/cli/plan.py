@@ -259,10 +259,21 @@ def _summary(planned: Plan, records: Mapping[str, Record]) -> list[str]:
         ),
         f"{trials} = {'at most ' if planned.pending_points else ''}{counted(total, 'trial')}; "
         f"{done} done, {total - done} to train",
+        *_looks(planned),
         f"a trial takes {counted(need.workers, 'worker')} with {counted(need.cpus, 'CPU core')}{gpus} each; "
         f"packs: {need.pack}",
         f"{_gigabytes(planned)} (models: {study.keep.models}, probes: {study.keep.probes})",
     ]
+
+
+def _looks(planned: Plan) -> list[str]:
+    """Trainings of a study that decides: the fewest, where its first look settles all, and the most."""
+    looks = planned.study.repeats.decide
+    if not looks:
+        return []
+    most = len(planned.trials)
+    seeds = ", ".join(map(str, looks))
+    return [f"verdicts come at {seeds} seeds: {most * looks[0] // looks[-1]} to {most} trainings in all"]
 
 
 def _format_repeats(seeds: int, folds: int) -> str:
