@@ -24,7 +24,7 @@ Toy = Callable[..., ToyStudy]
 FAULTS = (
     "fault: {well: {config: {lr: 0.1}}, diverge: {config: {fault: diverge}}, raise: {config: {fault: raise}}}"
 )
-NAMED = ["curve.parquet", "maps.parquet", "predictions.parquet"]
+NAMED = ["curve.parquet", "maps.parquet", "predictions.parquet", "regions.parquet"]
 MODEL = ["model/config.json", "model/model.safetensors"]
 
 
