@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from trainables.data.bits import settle_pixels
-from trainables.data.findings import Finding
+from trainables.data.duplicates import duplicate_advice
+from trainables.data.findings import counted
 from trainables.data.inspection import ImageRow, inspect
 from trainables.data.manifest import list_images
 from trainables.data.mask_statistics import mask_table
@@ -89,7 +90,7 @@ class DataReport:
         yield from self.title
         yield f"{self.root}"
         yield (
-            f"{self.images} images of {self.items} items: {self.defective} defective "
+            f"{counted(self.images, 'image')} of {counted(self.items, 'item')}: {self.defective} defective "
             f"({self.with_mask} with mask), {self.images - self.defective} normal"
         )
         if self.published:
@@ -103,8 +104,8 @@ class DataReport:
             yield f"  … and {len(self.by_size) - len(shown)} more sizes"
         yield from _block("masks, median (least–greatest)", ((line, "") for line in self.masks))
         yield f"pixels: {self.pixels}"
-        yield from _block(f"{len(self.findings)} warnings", ((text, "") for text in self.findings))
-        yield from _block(f"{len(self.faults)} faults", ((text, "") for text in self.faults))
+        yield from _block(counted(len(self.findings), "warning"), ((text, "") for text in self.findings))
+        yield from _block(counted(len(self.faults), "fault"), ((text, "") for text in self.faults))
         if not self.faults and not self.findings:
             yield "Nothing to remark."
 
@@ -122,7 +123,12 @@ def check_data(spec: DataSpec, root: Path | None, cache: Path) -> DataReport:
     faults = [*inspection.faults, *settled.faults]
     if rows and not any(row.label for row in rows):
         faults.append("No image is defective: nothing can be learned or measured. Check labels and masks")
-    texts = [_sentence(finding) for finding in (*inspection.findings, *settled.findings)]
+    by_sample = {row.sample: row for row in rows}
+    divided = listing.is_split and spec.splits == "published"
+    texts = [
+        duplicate_advice(finding, by_sample) if finding.kind == "duplicate" and divided else finding.text
+        for finding in (*inspection.findings, *settled.findings)
+    ]
     by_split = _by_split(rows)
     if rows and all(row.label for row in rows):
         texts.append(
@@ -157,12 +163,6 @@ def check_data(spec: DataSpec, root: Path | None, cache: Path) -> DataReport:
         findings=tuple(texts),
         faults=tuple(f"{fault}." for fault in faults),
     )
-
-
-def _sentence(finding: Finding) -> str:
-    if finding.kind == "duplicate":
-        return f"{finding.text} `splits: deduplicated` leaves training copies of test images out."
-    return finding.text
 
 
 def _examine_parts(rows: Sequence[ImageRow]) -> tuple[list[str], list[str]]:

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Finding", "FindingKind", "summarise"]
+__all__ = ["Finding", "FindingKind", "counted", "sum_up", "summarise"]
 
 FindingKind = Literal[
-    "duplicate", "missing_mask", "empty_mask", "covered_mask", "soft_mask", "stray_pixels", "pixels"
+    "duplicate",
+    "missing_mask",
+    "empty_mask",
+    "covered_mask",
+    "soft_mask",
+    "stray_pixels",
+    "pixels",
+    "unread",
+    "turned",
 ]
+
+
+_LISTED = 3  # faults of a kind; more are summed up
+_SPECIFIC = re.compile(r"\S*[\d/.]\S*")
 
 
 class Finding(BaseModel, frozen=True):
@@ -28,3 +42,24 @@ def summarise(names: Sequence[str], shown: int = 3) -> str:
     """The first names, and how many more there are."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + more
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 image``, ``3 images``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def sum_up(faults: Iterable[str]) -> Iterator[str]:
+    """Faults, of which more than three of one kind become one: the first, and the count of the others.
+
+    A kind is a sentence without its file names and numbers.
+    """
+    by_kind: defaultdict[str, list[str]] = defaultdict(list)
+    for fault in faults:
+        by_kind[_SPECIFIC.sub("#", fault)].append(fault)
+    for alike in by_kind.values():
+        if len(alike) <= _LISTED:
+            yield from alike
+        else:
+            names = ", ".join(fault.split(" ")[0].rstrip(":") for fault in alike[1:_LISTED])
+            yield f"{alike[0]}. The same of {len(alike) - 1} more, such as {names}"

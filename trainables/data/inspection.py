@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal, NamedTuple
@@ -25,9 +24,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trainables.data.atomic import exclusive, new_file
-from trainables.data.findings import Finding, summarise
+from trainables.data.duplicates import duplicate_findings, part_name
+from trainables.data.findings import Finding, counted, sum_up, summarise
 from trainables.data.formats import BrokenImageError, Trait
 from trainables.data.mask_statistics import MaskStatistics, examine_masks, measure_mask
+from trainables.data.orientation import orientation_of
 from trainables.data.readers.base import ClassIndices, Entry, Listing
 from trainables.data.sources import (
     Stored,
@@ -78,6 +79,7 @@ class Inspection(BaseModel, frozen=True):
     masks: tuple[MaskStatistics, ...] = ()  # of defective images, one for each class that a mask shows
 
 
+_TURN = "as `mogrify -auto-orient` does"
 _MaskState = Literal["known", "missing", "empty"]
 
 
@@ -89,6 +91,7 @@ class _Seen:
     faults: tuple[str, ...] = ()
     mask_state: _MaskState = "known"
     masks: tuple[MaskStatistics, ...] = ()
+    orientation: int = 1  # as EXIF states it
 
 
 def inspect(listing: Listing, cache: Path) -> Inspection:
@@ -102,7 +105,9 @@ def inspect(listing: Listing, cache: Path) -> Inspection:
                 inspection = _inspect(listing)
                 with new_file(stored) as unfinished:
                     unfinished.write_text(inspection.model_dump_json(), encoding="utf-8")
-    return inspection
+    texts = (*listing.remarks, *map(str, listing.unread))
+    unread = [Finding(kind="unread", text=text, samples=()) for text in texts]
+    return inspection.model_copy(update={"findings": (*inspection.findings, *unread)})
 
 
 def _load(stored: Path) -> Inspection | None:
@@ -151,15 +156,23 @@ def _inspect(listing: Listing) -> Inspection:
     rows = tuple(each.row for each in seen if each.row is not None)
     masks = tuple(mask for each in seen for mask in each.masks)
     verdict = examine_masks(masks, listing.mask_above, listing.mask_options)
-    findings = [*_mask_findings(listing, entries, seen), *verdict.findings, *_duplicate_findings(rows)]
-    return Inspection(rows=rows, findings=tuple(findings), faults=(*verdict.faults, *faults), masks=masks)
+    findings = [
+        *_mask_findings(listing, entries, seen),
+        *verdict.findings,
+        *duplicate_findings(rows),
+        *_turned_images(entries, seen),
+    ]
+    return Inspection(
+        rows=rows, findings=tuple(findings), faults=(*verdict.faults, *sum_up(faults)), masks=masks
+    )
 
 
 def _inspect_entry(listing: Listing, entry: Entry) -> _Seen:
     faults: list[str] = []
-    image_hash, stored = "", None
+    image_hash, stored, orientation = "", None, 1
     try:
         data = read_bytes(listing.root, entry.image)
+        orientation = orientation_of(data)
         image_hash = hashlib.sha256(data).hexdigest()
         stored = read_samples(data)
     except BrokenImageError as error:
@@ -169,7 +182,7 @@ def _inspect_entry(listing: Listing, entry: Entry) -> _Seen:
     try:
         pixels = stored.header.width * stored.header.height if stored is not None else 0
         with _one_at_a_time if pixels > _LARGE_PIXELS else nullcontext():
-            label, mask_hash, state, defect_class, masks = _inspect_mask(listing, entry, stored)
+            label, mask_hash, state, defect_class, masks = _inspect_mask(listing, entry, stored, orientation)
     except _MaskFaultError as fault:
         return _Seen(faults=(*faults, str(fault)))
     if label and listing.indices is not None and _shows_others_alone(listing.indices, defect_class):
@@ -195,7 +208,7 @@ def _inspect_entry(listing: Listing, entry: Entry) -> _Seen:
         peak=stored.peak,
         traits=stored.header.traits,
     )
-    return _Seen(row, mask_state=state, masks=masks)
+    return _Seen(row, mask_state=state, masks=masks, orientation=orientation)
 
 
 class _MaskFaultError(ValueError):
@@ -220,7 +233,7 @@ class _MaskSeen(NamedTuple):
     masks: tuple[MaskStatistics, ...] = ()
 
 
-def _inspect_mask(listing: Listing, entry: Entry, image: Stored | None) -> _MaskSeen:
+def _inspect_mask(listing: Listing, entry: Entry, image: Stored | None, orientation: int) -> _MaskSeen:
     if entry.mask is None:
         if entry.label is None:
             raise _MaskFaultError(f"{entry.image} has neither label nor mask; expected one. Add it")
@@ -242,7 +255,7 @@ def _inspect_mask(listing: Listing, entry: Entry, image: Stored | None) -> _Mask
     if size != mask.shape:
         raise _MaskFaultError(
             f"{entry.mask} is {mask.shape[1]} × {mask.shape[0]} pixels, its image {entry.image} "
-            f"{size[1]} × {size[0]}; expected the same. Draw the mask on the image as it is stored"
+            f"{size[1]} × {size[0]}; expected the same. {_way_out(mask.shape, size, orientation)}"
         )
     pixels = int(np.count_nonzero(mask))
     label = pixels > 0 if entry.label is None else entry.label
@@ -261,6 +274,28 @@ def _inspect_mask(listing: Listing, entry: Entry, image: Stored | None) -> _Mask
     if not pixels:
         return _MaskSeen(True, None, "empty", defect_class, masks)
     return _MaskSeen(True, hashlib.sha256(data).hexdigest(), "known", defect_class, masks)
+
+
+def _way_out(mask: tuple[int, ...], image: tuple[int, int], orientation: int) -> str:
+    """The remedy for a mask of another size than its image."""
+    if mask != image[::-1]:
+        return "Draw the mask on the image as it is stored"
+    if orientation > 1:
+        return f"Its EXIF orientation {orientation} turns it in viewers only: turn the image itself, {_TURN}"
+    return "The mask fits when one of the two is turned by a quarter. Turn it"
+
+
+def _turned_images(entries: Sequence[Entry], seen: Sequence[_Seen]) -> Iterator[Finding]:
+    turned = [entry for entry, each in zip(entries, seen, strict=True) if each.orientation > 1]
+    if turned:
+        yield Finding(
+            kind="turned",
+            text=f"{counted(len(turned), 'image')} with an EXIF orientation, which viewers turn and which "
+            f"{'is' if len(turned) == 1 else 'are'} read as stored: "
+            f"{summarise([entry.image for entry in turned])}. Masks drawn in a viewer do not fit. Turn the "
+            f"images themselves, {_TURN}.",
+            samples=tuple(entry.sample for entry in turned),
+        )
 
 
 def _read_mask(
@@ -303,58 +338,31 @@ def _mask_findings(listing: Listing, entries: Sequence[Entry], seen: Sequence[_S
     if missing:
         first = missing[0]
         expected = first.mask or "one"
-        others = f" (and {len(missing) - 1} more defective images have none)" if len(missing) > 1 else ""
+        more = len(missing) - 1
+        others = f" (and {counted(more, 'more defective image')} {'has' if more == 1 else 'have'} none)"
+        expected += others if more else ""
         yield Finding(
             kind="missing_mask",
-            text=f"{first.image} has no mask: expected {expected}{others}. {listing.missing_mask_way_out}.",
+            text=f"{first.image} has no mask: expected {expected}. {listing.missing_mask_way_out}.",
             samples=tuple(entry.sample for entry in missing),
             files=tuple(entry.mask or "" for entry in missing),
         )
     if empty:
         yield Finding(
             kind="empty_mask",
-            text=f"{len(empty)} defective images have a mask without defect pixels (values above "
-            f"{listing.mask_above}): {summarise([entry.image for entry in empty], 4)}. They stay defective; "
+            text=f"{counted(len(empty), 'defective image')} {'has' if len(empty) == 1 else 'have'} a mask "
+            f"without defect pixels (values above {listing.mask_above}): "
+            f"{summarise([entry.image for entry in empty], 4)}. They stay defective; "
             "their masks count as unknown, in training and in pixel metrics.",
             samples=tuple(entry.sample for entry in empty),
         )
-
-
-def _duplicate_findings(rows: Sequence[ImageRow]) -> Iterator[Finding]:
-    """Identical images, told by pair of items: one sentence for eight surfaces of one part."""
-    same: defaultdict[str, list[ImageRow]] = defaultdict(list)
-    for row in rows:
-        same[row.image_hash].append(row)
-    by_items: defaultdict[tuple[str, ...], list[list[ImageRow]]] = defaultdict(list)
-    for copies in same.values():
-        if len(copies) > 1:
-            by_items[tuple(sorted({row.group for row in copies}))].append(copies)
-    for items, sets in sorted(by_items.items()):
-        flat = [row for copies in sets for row in copies]
-        parts = sorted({_part(row) for row in flat} - {""})
-        across = f", in different parts ({', '.join(parts)})" if len(parts) > 1 else ""
-        if any(len({row.label for row in copies}) > 1 for copies in sets):
-            across += "; one is labelled defective, another normal"
-        names = summarise([_equation(copies) for copies in sets], 2)
-        yield Finding(
-            kind="duplicate",
-            text=f"{' and '.join(islice(items, 4))}: {len(sets)} images are identical byte for byte "
-            f"({names}){across}.",
-            samples=tuple(row.sample for row in flat),
-        )
-
-
-def _equation(copies: Sequence[ImageRow], shown: int = 8) -> str:
-    """``a = b``; of many copies the first ones."""
-    names = [row.sample for row in copies[:shown]]
-    return " = ".join([*names, f"{len(copies) - shown} more"] if len(copies) > shown else names)
 
 
 def _divided_items(entries: Sequence[Entry]) -> Iterator[str]:
     """Items with images in several published parts: the model would be tested on what it has seen."""
     parts_of: defaultdict[str, dict[str, str]] = defaultdict(dict)  # item: its parts, each with an image
     for entry in entries:
-        if part := _part(entry):
+        if part := part_name(entry):
             parts_of[entry.group].setdefault(part, entry.image)
     for item, parts in sorted(parts_of.items()):
         if len(parts) > 1:
@@ -363,9 +371,3 @@ def _divided_items(entries: Sequence[Entry]) -> Iterator[str]:
                 f"item {item} is divided between published parts: {places}; expected all of its images in "
                 "one. Correct the part, or the item (group)"
             )
-
-
-def _part(image: ImageRow | Entry) -> str:
-    if image.fold is not None:
-        return f"test of fold {image.fold}"
-    return image.split or ""

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
+from trainables.data.duplicates import duplicate_advice
 from trainables.data.findings import summarise
 from trainables.data.inspection import ImageRow
 from trainables.data.manifest import Manifest
@@ -102,7 +103,7 @@ def split_warnings(manifest: Manifest, spec: DataSpec) -> tuple[str, ...]:
         if finding.kind != "duplicate":
             texts.append(finding.text)
         elif spec.splits == "published":
-            texts.append(f"{finding.text} `splits: deduplicated` leaves training copies of test images out.")
+            texts.append(duplicate_advice(finding, manifest.by_sample))
     return tuple(texts)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from enum import StrEnum
@@ -17,6 +17,7 @@ from assay.cli.options import DEFAULT_STORAGE, Storage
 if TYPE_CHECKING:
     from assay.cli.live import LiveView
     from assay.production.predict import PredictionProgress
+    from trainables.data.unread import Unread
 
 __all__ = ["predict", "register"]
 
@@ -90,7 +91,8 @@ def predict(
 
     Thresholds are those that the trial chose on its validation images. Ctrl-C keeps what is done.
     Where the study made parts of file names (data.item), there is a table of decisions on parts too.
-    Exit code 1: some images could not be read. They are named, and the others are done.
+    Exit code 1: some images could not be read, or pictures were passed over (another format, behind a link).
+    They are named, and the others are done.
     """
     from assay.cli.live import LiveView
     from assay.cli.lookup import trial_id
@@ -103,11 +105,11 @@ def predict(
     with LiveView(console(stderr=True)) as view:
         view.message("looking for images")
         from assay.production.folder import refuse_used_folder
-        from assay.production.photos import find_photos
+        from assay.production.photos import find_photos, unread_photos
 
         refuse_used_folder(output)
         id_ = trial_id(store, trial)
-        photos = find_photos(paths)
+        photos, unread = find_photos(paths), unread_photos(paths)
         view.message(f"loading the model of trial {id_}")
         from assay.production.annotation_files import annotation_writer
         from assay.production.model import load_model, revision_warning, trained_record
@@ -149,13 +151,13 @@ def predict(
                 f"parts of their own, as {parts.others[0]}",
                 err=True,
             )
-    _warn(progress, model.card.white)
-    if progress.broken:
+    _warn(progress, model.card.white, unread)
+    if progress.broken or unread:
         raise typer.Exit(1)
 
 
-def _warn(progress: PredictionProgress, white: float) -> None:
-    """Name the photos without a score, and say how many are dark under this white point."""
+def _warn(progress: PredictionProgress, white: float, unread: Iterable[Unread]) -> None:
+    """Name the photos without a score and the files that were passed over, and say how many are dark under this white point."""
     if progress.dark:
         typer.echo(
             f"warning: {progress.dark} of {progress.total} photos have at most 16 of 256 grey levels, read "
@@ -167,6 +169,8 @@ def _warn(progress: PredictionProgress, white: float) -> None:
         typer.echo(f"not predicted: {text}", err=True)
     if len(progress.broken) > _BROKEN_SHOWN:
         typer.echo(f"and {len(progress.broken) - _BROKEN_SHOWN} more, see the table", err=True)
+    for files in unread:
+        typer.echo(f"not predicted: {files}", err=True)
 
 
 def _shown(view: LiveView, terminal: bool) -> Callable[[PredictionProgress], None]:

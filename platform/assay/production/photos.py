@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 
 from trainables.data.formats import IMAGE_SUFFIXES
+from trainables.data.unread import Unread, is_picture, no_format, unread_files
 from trainables.errors import InputError
 
-__all__ = ["Photo", "as_text", "find_photos"]
+__all__ = ["Photo", "as_text", "find_photos", "unread_photos"]
 
 _MAGIC = frozenset("*?[")
 
@@ -46,6 +47,22 @@ def find_photos(paths: Sequence[str]) -> list[Photo]:
     return [
         Photo(file, as_text(file), place) for file, place in zip(files_by_place.values(), places, strict=True)
     ]
+
+
+def unread_photos(paths: Sequence[str]) -> tuple[Unread, ...]:
+    """Pictures that ``paths`` name and :func:`find_photos` passes over, for their format or behind a link."""
+    unread: dict[tuple[str, str], Unread] = {}  # a folder may be named twice
+    for text in paths:
+        path = Path(text).expanduser()
+        for match in [path] if path.exists() else _matches(path):
+            if match.is_dir():
+                images = {image.relative_to(match).as_posix() for image in _images_below(match)}
+                for files in unread_files(match, images, lambda _: "it is no plain file", annotations=False):
+                    unread.setdefault((str(match.resolve() / files.what), files.why), files)
+            elif match != path and is_picture(match) and not _is_image(match):
+                files = Unread(str(match), 1, str(match), no_format(match.suffix.lower()))
+                unread.setdefault((str(match.resolve()), ""), files)
+    return tuple(unread.values())
 
 
 def _files(text: str) -> Iterator[Path]:

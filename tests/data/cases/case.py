@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from assay.production.photos import find_photos
+from assay.production.photos import find_photos, unread_photos
 from assay.study.starter import starter_study
 from trainables.data import DataSpec, check_data
 from trainables.data.survey import survey_images
@@ -72,5 +72,5 @@ def _survey(folder: Path, cache: Path) -> Result:
 
 
 def _photos(folder: Path) -> Result:
-    photos = find_photos([str(folder)])
-    return Result("read", f"{len(photos)} images")
+    photos, unread = find_photos([str(folder)]), unread_photos([str(folder)])
+    return Result("warned" if unread else "read", "\n".join([f"{len(photos)} images", *map(str, unread)]))

@@ -246,6 +246,6 @@ CASES = (
         partial(_folder, mask=_empty),
         FOLDER,
         "warned",
-        ("have a mask without defect pixels (values above 0)", "6, 1 empty"),
+        ("1 defective image has a mask without defect pixels (values above 0)", "6, 1 empty"),
     ),
 )

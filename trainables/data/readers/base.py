@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from trainables.data.formats import IMAGE_SUFFIXES, MASK_SUFFIXES
 from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec, Others
+from trainables.data.unread import Unread
 from trainables.errors import InputError
 
 __all__ = [
@@ -119,6 +120,8 @@ class Listing:
     classes: tuple[str, ...] | None = None  # all classes, where the reader itself kept to data.classes
     expected: Expected | None = None
     mask_options: MaskOptions = MaskOptions()
+    unread: tuple[Unread, ...] = ()  # files that the reader passed over
+    remarks: tuple[str, ...] = ()  # further sentences that a user should know
 
     @property
     def is_split(self) -> bool:

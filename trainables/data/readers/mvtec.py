@@ -1,9 +1,9 @@
 """MVTec AD, and whatever has its layout: objects and textures of 15 categories, normal images in training.
 
 Layout: ``bottle/train/good/000.png``, ``bottle/test/good/000.png``, ``bottle/test/broken_large/000.png`` with
-``bottle/ground_truth/broken_large/000_mask.png``. ``category: bottle`` in the options chooses one, or
-``data.path`` names its folder. The root holds the folder ``mvtec_anomaly_detection`` (or ``mvtec``), or the
-categories, or is one.
+``bottle/ground_truth/broken_large/000_mask.png`` or ``000.png``. ``category: bottle`` in the options chooses
+one, or ``data.path`` names its folder. The root holds the folder ``mvtec_anomaly_detection`` (or ``mvtec``),
+or the categories, or is one.
 
 Rules: the folder is the label and the defect class. A mask pixel is a defect when it is not zero. The
 published training part holds normal images only and serves ``supervision: none``; to train with labels use
@@ -16,7 +16,7 @@ Dataset", Int. J. Computer Vision 129, 2021, doi:10.1007/s11263-020-01400-4.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, Field
 
@@ -31,6 +31,7 @@ from trainables.data.readers.base import (
 )
 from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
+from trainables.data.unread import unread_files
 from trainables.errors import InputError
 
 __all__ = ["READER"]
@@ -63,13 +64,24 @@ def read_mvtec(spec: DataSpec, folders: DataFolders) -> Listing:
         known = ", ".join(sorted(path.name for path in top.iterdir() if _is_category(path)))
         found_one = f"found {options.category!r}" if options.category else "found none chosen"
         raise InputError(f"data.options.category: choose one of {known or '(none here)'}; {found_one}.")
+    entries = (*_list_part(root, "train"), *_list_part(root, "test"))
+    read = {path for entry in entries for path in (entry.image, entry.mask or "")}
     return Listing(
         root,
-        (*_list_part(root, "train"), *_list_part(root, "test")),
+        entries,
         mask_above=options.mask_above,
         missing_mask_way_out="Unpack again, or use supervision: weak or mixed with the masks there are",
         mask_options=MaskOptions.of(options),
+        unread=unread_files(root, read, _reason),
     )
+
+
+def _reason(path: PurePosixPath) -> str:
+    if path.parts[0] == "ground_truth":
+        return (
+            "a mask without an image of its name. 000_mask.png and 000.png are masks of test images 000.png"
+        )
+    return "MVTec AD has images in train/good and in the folders of test. Move it there"
 
 
 def _is_category(folder: Path) -> bool:
@@ -87,8 +99,12 @@ def _list_part(root: Path, split: str) -> Iterator[Entry]:
             if folder.name == "good":
                 yield Entry(sample, image, False, None, None, sample, split)
             else:
-                stem = root / "ground_truth" / folder.name / f"{path.stem}_mask"
-                yield Entry(sample, image, True, mask_beside(stem, root), folder.name, sample, split)
+                masks = root / "ground_truth" / folder.name
+                mask = mask_beside(masks / f"{path.stem}_mask", root)
+                if not (root / mask).exists():  # sets in the layout of MVTec AD, such as BTAD
+                    plain = mask_beside(masks / path.stem, root)
+                    mask = plain if (root / plain).exists() else mask
+                yield Entry(sample, image, True, mask, folder.name, sample, split)
 
 
 READER = Reader(

@@ -1,13 +1,15 @@
 """Your own images by a table, one row per image: a CSV or Parquet file that ``data.path`` names.
 
 Columns: ``image`` (path relative to the table) and ``label`` (0/1, true/false, good/defect,
-normal/defective) are required; ``mask`` (path), ``defect_class``, ``group`` (physical item), ``split``
+normal/defective, ok/ng) are required; ``mask`` (path), ``defect_class``, ``group`` (physical item), ``split``
 (train/validation/test) and ``fold`` (the fold in which the image is test, from 0) are optional, and so is a
 value in them.
 
-Rules: every row is checked, and all faults are told at once (the first 20). An image without ``group``
-is an item of its own. One column says where an image belongs: ``split`` or ``fold``, and ``fold`` in every
-row, for an image without a fold would be trained on in all of them.
+Rules: a CSV has commas, semicolons or tabs, in UTF-8, UTF-16 or Latin-1; paths have slashes or backslashes,
+and those that are absolute lead below the table's folder. Every row is checked, and all faults are told at
+once (the first 20). An image without ``group`` is an item of its own. One column says where an image belongs:
+``split`` or ``fold``, and ``fold`` in every row, for an image without a fold would be trained on in all of
+them.
 
 With ``mask_classes: {1: scratch, 2: hole}`` in the options, masks hold class indices (grey values, or indices
 into a PNG's palette; 0: background): the mask then says which classes an image shows (``hole+scratch``),
@@ -17,8 +19,9 @@ left out, or is what ``data.others`` says.
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Literal, Self
 
 import pyarrow as pa
@@ -29,16 +32,18 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_v
 from trainables.data.readers.base import ClassIndices, Entry, Listing, MaskOptions, Reader, options_of
 from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
+from trainables.data.unread import unread_files
 from trainables.errors import InputError
 
-__all__ = ["READER"]
+__all__ = ["READER", "is_table"]
 
 MAX_FAULTS = 20
 
 _LABELS = {
-    **dict.fromkeys(("0", "false", "good", "normal"), False),
-    **dict.fromkeys(("1", "true", "defect", "defective"), True),
+    **dict.fromkeys(("0", "false", "good", "normal", "ok", "pass"), False),
+    **dict.fromkeys(("1", "true", "defect", "defective", "ng", "nok", "bad", "fail"), True),
 }
+_SEPARATORS = ",;\t|"
 
 
 class TableOptions(BaseModel, frozen=True, extra="forbid"):
@@ -67,7 +72,7 @@ class TableOptions(BaseModel, frozen=True, extra="forbid"):
 def _as_label(value: Any) -> bool:
     label = _LABELS.get(str(value).strip().lower())
     if label is None:
-        raise ValueError(f"expected 0/1, true/false, good/defect or normal/defective, found {value!r}")
+        raise ValueError(f"expected 0/1, true/false, good/defect, normal/defective or ok/ng, found {value!r}")
     return label
 
 
@@ -92,6 +97,7 @@ def read_table(spec: DataSpec, folders: DataFolders) -> Listing:
     path = folders.below_root(READER.name, spec.path)
     entries = _check_rows(path, _load(path))
     _check_parts(path, entries)
+    read = {file for entry in entries for file in (entry.image, entry.mask or "")}
     indices = None
     if options.mask_classes is not None:
         names = options.mask_classes
@@ -106,7 +112,28 @@ def read_table(spec: DataSpec, folders: DataFolders) -> Listing:
         indices=indices,
         classes=tuple(indices.names.values()) if indices else None,
         mask_options=MaskOptions.of(options),
+        unread=unread_files(path.parent, read, lambda _: f"no row of {path.name} names it. Add a row"),
     )
+
+
+def is_table(path: Path) -> bool:
+    """True for a CSV file with the columns image and label."""
+    return {"image", "label"} <= set(_header(path)[0])
+
+
+def _header(path: Path) -> tuple[list[str], str, str]:
+    """Columns of a CSV file as they are called here, its separator, and its encoding."""
+    content = path.read_bytes()
+    encoding = "utf16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf8"
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError:
+        encoding = "cp1252"  # as spreadsheets of western Windows save it; it has all of Latin-1's letters
+        text = content.decode(encoding, "replace")
+    line = text.removeprefix("\ufeff").partition("\n")[0]
+    separator = max(_SEPARATORS, key=line.count)
+    names = next(csv.reader([line.rstrip("\r")], delimiter=separator), [])
+    return [name.strip().lower() for name in names], separator, encoding
 
 
 def _load(path: Path) -> pa.Table:
@@ -119,7 +146,7 @@ def _load(path: Path) -> pa.Table:
         raise InputError(f"data.path: expected a .csv or .parquet file, found {path.name}. Name the table.")
     try:
         table = read(path)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowInvalid, OSError, UnicodeError) as error:
         raise InputError(f"{path} cannot be read as a table: {error}. Save it again.") from error
     if len(set(table.column_names)) < len(table.column_names):
         raise InputError(
@@ -137,10 +164,13 @@ def _load(path: Path) -> pa.Table:
 
 
 def _load_csv(path: Path) -> pa.Table:
+    names, separator, encoding = _header(path)
     # Every column as text: a group "007" or a class "1" must not turn into a number on the way.
-    kinds = dict.fromkeys(_Row.model_fields, pa.string())
+    kinds = dict.fromkeys(names, pa.string())
     convert = pyarrow.csv.ConvertOptions(column_types=kinds, strings_can_be_null=True, null_values=[""])
-    return pyarrow.csv.read_csv(path, convert_options=convert)
+    read = pyarrow.csv.ReadOptions(encoding=encoding, column_names=names, skip_rows=1)
+    parse = pyarrow.csv.ParseOptions(delimiter=separator)
+    return pyarrow.csv.read_csv(path, read_options=read, parse_options=parse, convert_options=convert)
 
 
 def _check_rows(path: Path, table: pa.Table) -> tuple[Entry, ...]:
@@ -148,6 +178,9 @@ def _check_rows(path: Path, table: pa.Table) -> tuple[Entry, ...]:
     seen: dict[str, int] = {}
     entries: list[Entry] = []
     for number, values in enumerate(table.to_pylist(), start=1):
+        for column in ("image", "mask"):
+            if isinstance(values.get(column), str):
+                values[column] = _relative(path.parent, values[column])
         try:
             row = _Row.model_validate(values)
         except ValidationError as error:
@@ -168,6 +201,29 @@ def _check_rows(path: Path, table: pa.Table) -> tuple[Entry, ...]:
             f"{path}: {len(faults)} faults. Mend these rows:\n" + "\n".join(faults[:MAX_FAULTS]) + more
         )
     return tuple(entries)
+
+
+def _relative(folder: Path, text: str) -> str:
+    """A path as a table names it, relative to the table's folder and with slashes, if it leads below it.
+
+    A path of another machine leads below it where the folder's name is in it.
+    """
+    windows = PureWindowsPath(text)
+    if not ("\\" in text or windows.drive or text.startswith("/")) or "\0" in text:
+        return text
+    if "\\" in text and (folder / text).exists():  # a name with a backslash in it
+        return text
+    path: PurePath = PurePosixPath(text) if text.startswith("/") else windows
+    if not path.is_absolute():
+        return path.as_posix()
+    base = folder.resolve()
+    if path.is_relative_to(base):
+        return path.relative_to(base).as_posix()
+    names = [name.casefold() for name in path.parts]
+    if base.name.casefold() not in names:
+        return text
+    last = len(names) - names[::-1].index(base.name.casefold())
+    return PurePosixPath(*path.parts[last:]).as_posix()
 
 
 def _check_parts(path: Path, entries: Sequence[Entry]) -> None:

@@ -1,0 +1,175 @@
+"""Outlines of labelling tools."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.data.cases.case import Case
+from tests.data.made_images import noise, write
+
+__all__ = ["CASES"]
+
+ANNOTATED = {"reader": "annotated"}
+SQUARE = [[4, 3], [7, 3], [7, 6], [4, 6]]
+
+
+def labelme(image: str, *shapes: tuple[str, str, Any]) -> str:
+    drawn = [{"label": label, "shape_type": kind, "points": points} for label, kind, points in shapes]
+    return json.dumps({"imagePath": image, "imageHeight": 12, "imageWidth": 16, "shapes": drawn})
+
+
+def coco(images: Sequence[str], drawn: dict[str, str]) -> str:
+    """A file in which the images in ``drawn`` show a square of a class."""
+    names = sorted(set(drawn.values()))
+    return json.dumps(
+        {
+            "images": [
+                {"id": n, "file_name": name, "height": 12, "width": 16} for n, name in enumerate(images)
+            ],
+            "categories": [{"id": n, "name": name} for n, name in enumerate(names)],
+            "annotations": [
+                {
+                    "id": n,
+                    "image_id": images.index(name),
+                    "category_id": names.index(defect_class),
+                    "segmentation": [[coordinate for point in SQUARE for coordinate in point]],
+                    "bbox": [4, 3, 3, 3],
+                }
+                for n, (name, defect_class) in enumerate(drawn.items())
+            ],
+        }
+    )
+
+
+def labelled(
+    *, folders: tuple[str, str] = ("", ""), kind: str = "polygon", path: str = "{}", normal: bool = True
+) -> Callable[[Path], None]:
+    """Make images ``g0.png`` … and ``d0.png`` …, each ``dN`` with a LabelMe file that shows a square."""
+
+    def make(root: Path) -> None:
+        for number in range(4):
+            image = write(root / folders[0] / f"g{number}.png", noise(number))
+            if normal:
+                image.with_suffix(".json").write_text(labelme(image.name))
+            image = write(root / folders[1] / f"d{number}.png", noise(50 + number))
+            text = labelme(path.format(image.name), ("scratch", kind, SQUARE))
+            image.with_suffix(".json").write_text(text)
+
+    return make
+
+
+def exported(text: str, names: Sequence[str] = ("a", "b", "c", "d", "e", "f")) -> Callable[[Path], None]:
+    def make(root: Path) -> None:
+        for number, name in enumerate(names):
+            write(root / "images" / f"{name}.png", noise(number))
+        (root / "annotations").mkdir()
+        (root / "annotations" / "instances_default.json").write_text(text)
+
+    return make
+
+
+NAMES = [f"{name}.png" for name in "abcdef"]
+DRAWN = {"a.png": "hole", "b.png": "hole", "c.png": "scratch"}
+
+CASES = (
+    Case(
+        "LabelMe files beside `good/` and `defect/` images",
+        labelled(folders=("good", "defect"), normal=False),
+        None,
+        "read",
+        ("4 normal and 4 defective images, 4 of them with a mask",),
+    ),
+    Case(
+        "a LabelMe file for each image of one folder",
+        labelled(),
+        ANNOTATED,
+        "read",
+        ("8 images of 8 items: 4 defective (4 with mask), 4 normal",),
+    ),
+    Case(
+        "LabelMe files for defects alone",
+        labelled(normal=False),
+        ANNOTATED,
+        "warned",
+        ("4 of 8 images: named by no annotation and counted as normal, such as g0.png.",),
+    ),
+    Case(
+        "LabelMe files for defects alone, and `unannotated: left_out`",
+        labelled(normal=False, folders=("a", "a")),
+        {**ANNOTATED, "options": {"unannotated": "left_out"}},
+        "warned",
+        ("4 of 8 images: named by no annotation and left out",),
+    ),
+    Case(
+        "LabelMe files with the path of the Windows machine that wrote them",
+        labelled(path="..\\\\pictures\\\\{}"),
+        ANNOTATED,
+        "read",
+        ("4 defective (4 with mask)",),
+    ),
+    Case(
+        "LabelMe files with lines, which mark no pixels",
+        labelled(kind="linestrip"),
+        ANNOTATED,
+        "warned",
+        (
+            "shapes without an area are not read: 4 × linestrip, such as in d0.json. Draw polygons.",
+            "4 defective (0 with mask), 4 normal",
+        ),
+    ),
+    Case(
+        "LabelMe files, and reader `folder`",
+        labelled(folders=("good", "defect")),
+        {"reader": "folder"},
+        "warned",
+        ("no image or mask. Reader annotated reads files of LabelMe, COCO, Label Studio and CVAT.",),
+    ),
+    Case(
+        "a damaged LabelMe file",
+        lambda root: (
+            labelled()(root),
+            (root / "d0.json").write_text('{"shapes": 3, "imagePath": "d0.png"}'),
+        ),
+        ANNOTATED,
+        "refused",
+        ("d0.json: no LabelMe file: shapes: Input should be a valid",),
+    ),
+    Case(
+        "a COCO file of all images",
+        exported(coco(NAMES, DRAWN)),
+        None,
+        "read",
+        ("3 normal and 3 defective images, 3 of them with a mask",),
+    ),
+    Case(
+        "a COCO file, and one of its classes",
+        exported(coco(NAMES, DRAWN)),
+        {**ANNOTATED, "classes": ["hole"]},
+        "read",
+        ("5 images of 5 items: 2 defective (2 with mask), 3 normal",),
+    ),
+    Case(
+        "a COCO file that names images that are not there",
+        exported(coco([*NAMES, "gone.png"], DRAWN)),
+        ANNOTATED,
+        "warned",
+        ("annotations are not read where their image is not there: 1, such as gone.png",),
+    ),
+    Case(
+        "a COCO file of other images",
+        exported(coco(["x.png"], {"x.png": "hole"})),
+        ANNOTATED,
+        "refused",
+        ("no annotation names an image that is there: expected one of images/a.png",),
+    ),
+    Case(
+        "a COCO file of an image of another size",
+        exported(coco(NAMES, DRAWN).replace('"height": 12', '"height": 24')),
+        ANNOTATED,
+        "refused",
+        ("is 16 × 24 pixels, its image images/a.png 16 × 12; expected the same",),
+    ),
+)

@@ -1,0 +1,171 @@
+"""The reader and its options that fit a folder of one's own images, by the usual names of such folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from trainables.data.formats import MASK_SUFFIXES, BrokenImageError
+from trainables.data.items import propose_pattern
+from trainables.data.manifest import list_images
+from trainables.data.mask_statistics import FEW_VALUES, stored_values
+from trainables.data.readers import READERS
+from trainables.data.readers.annotated import annotation_files
+from trainables.data.readers.folder import part_of
+from trainables.data.readers.mask_names import Naming, images_below, naming_of, split_beside
+from trainables.data.readers.table import is_table
+from trainables.data.sources import FULL_WHITE, decode_image
+from trainables.data.spec import DataSpec
+from trainables.data.unread import DEFECT_FOLDERS, GOOD_FOLDERS, MASK_FOLDERS
+from trainables.errors import InputError
+
+__all__ = ["find_layout", "with_items"]
+
+_LOOKED_AT = 64  # masks whose edges are looked at
+
+
+def find_layout(folder: Path, cache: Path) -> DataSpec:
+    """The ``data:`` block that reads ``folder``, divided anew for each seed.
+
+    Raises:
+        InputError: If it has no layout that a reader knows.
+    """
+    table = _find_table(folder)
+    if table is not None:
+        return _spec("table", table)
+    below = _folders_in(folder)
+    for start in [folder, *below] if len(below) == 1 else [folder]:
+        path = None if start == folder else start.name
+        as_mvtec = (start / "train" / "good").is_dir() and (start / "test").is_dir()
+        if as_mvtec and (start / "ground_truth").is_dir():
+            return _spec("mvtec", path)
+        options = _folder_options(start)
+        if options is not None:
+            drawn = "masks" not in options and not (start / "masks").is_dir() and annotation_files(start)
+            return _spec("annotated", path) if drawn else _spec("folder", path, options)
+        if as_mvtec:
+            return _spec("mvtec", path)
+    if annotation_files(folder):
+        return _spec("annotated", None)
+    recognised = [name for name, reader in READERS.items() if reader.recognised]
+    known = [name for name in recognised if _reads(name, folder, cache)]
+    if len(known) == 1:
+        return _spec(known[0], None)
+    present = ", ".join(known or [path.name for path in below]) or "none"
+    raise InputError(
+        f"{folder} has no layout that assay init knows: expected a folder of normal images "
+        f"({', '.join(GOOD_FOLDERS[:3])}) and one of defective images ({', '.join(DEFECT_FOLDERS[:4])} …), "
+        f"and perhaps one of masks ({', '.join(MASK_FOLDERS[:3])} …); found {present}. Name one folder of "
+        "them, rename folders, or list the images in a CSV file with the columns image and label."
+    )
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+
+
+def _reads(reader: str, folder: Path, cache: Path) -> bool:
+    """True where a folder holds the data set of this reader."""
+    try:
+        list_images(_spec(reader, None), folder, cache)
+    except InputError:
+        return False
+    return True
+
+
+def _spec(reader: str, path: str | None, options: Mapping[str, Any] | None = None) -> DataSpec:
+    settings = {"reader": reader, "path": path, "splits": "per_seed", "options": options or {}}
+    return DataSpec.model_validate(settings)
+
+
+def _find_table(folder: Path) -> str | None:
+    """The name of the one CSV file with the columns image and label."""
+    named = [
+        path.name for path in sorted(folder.iterdir()) if path.suffix.lower() == ".csv" and is_table(path)
+    ]
+    if len(named) > 1:
+        raise InputError(
+            f"{folder}: one table lists the images, found {', '.join(named)}. Remove the others."
+        )
+    return named[0] if named else None
+
+
+def _folder_options(start: Path) -> dict[str, Any] | None:
+    """Options of reader folder for the names found in ``start``, or in its parts or batches."""
+    starts = _starts(start)
+    good, defect, masks = (_named(starts, usual) for usual in (GOOD_FOLDERS, DEFECT_FOLDERS, MASK_FOLDERS))
+    if good is None:
+        return None
+    if defect is None:  # every folder beside that of normal images is a class of defects
+        others = [path for path in starts[0].iterdir() if path.is_dir() and path.name not in (good, masks)]
+        if len(starts) > 1 or not any(images_below(path) for path in others):
+            return None
+        defect = "*"
+    options: dict[str, Any] = {"good": good, "defect": defect, "masks": masks or "masks"}
+    options = {role: name for role, name in options.items() if name != role}
+    images = list(_images(starts, defect, (good, masks or "")))
+    files = [] if masks is None else [path for part in starts for path in _files(part / masks)]
+    files = [path for path in files if path.suffix.lower() in MASK_SUFFIXES]
+    if masks is None and defect != "*":
+        _, beside = split_beside([PurePosixPath(path.relative_to(start).as_posix()) for path in images])
+        files = [start / path for path in beside]
+        images = [path for path in images if path not in files]
+        options |= {"masks": defect} if files else {}
+    naming = naming_of({path.stem for path in images}, [path.stem for path in files]) or Naming()
+    exact = {path.stem for path in images} & {path.stem for path in files}
+    if len(exact) * 2 < len(files):
+        options |= {"mask_prefix": naming.prefix} if naming.prefix else {}
+        options |= {"mask_suffix": naming.suffix} if naming.suffix else {}
+    return options | ({"mask_above": 127} if _have_soft_edges(files[:_LOOKED_AT]) else {})
+
+
+def _starts(start: Path) -> list[Path]:
+    """Folders that hold those of good and defective images: ``start``, its parts, or its batches."""
+    below = _folders_in(start)
+    if _named([start], GOOD_FOLDERS) is not None:
+        return [start]
+    parts = [path for path in below if part_of(path) is not None]
+    if {part_of(path) for path in parts} >= {"train", "test"}:
+        return parts
+    inner = [path for path in below for path in [path, *_folders_in(path)]]
+    batches = [path for path in inner if _named([path], GOOD_FOLDERS) or _named([path], DEFECT_FOLDERS)]
+    return batches or [start]
+
+
+def _named(parts: Sequence[Path], usual: Sequence[str]) -> str | None:
+    """The folder of a usual name, however it is capitalised."""
+    present = {path.name.lower(): path.name for part in parts for path in part.iterdir() if path.is_dir()}
+    return next((present[name] for name in usual if name in present), None)
+
+
+def _images(parts: Sequence[Path], defect: str, others: tuple[str, str]) -> Iterator[Path]:
+    for part in parts:
+        for folder in _folders_in(part):
+            if folder.name.casefold() == defect.casefold() or (defect == "*" and folder.name not in others):
+                yield from _files(folder)
+
+
+def _files(folder: Path) -> list[Path]:
+    return [folder / path for path in images_below(folder)]
+
+
+def _have_soft_edges(masks: Sequence[Path]) -> bool:
+    """Say if masks fade out; a few values in all of them may be classes, which are asked about instead."""
+    values: set[int] = set()
+    for mask in masks:
+        # Broken files are named with all other faults when the data set is opened.
+        with suppress(BrokenImageError):
+            values.update(stored_values(decode_image(mask.read_bytes(), 1, FULL_WHITE)))
+    return len(values - {0}) > FEW_VALUES and min(values - {0}) < 128 <= max(values)
+
+
+def with_items(spec: DataSpec, folder: Path, cache: Path) -> DataSpec:
+    """``spec`` with the pattern of several images of one part, where the names show it."""
+    reader, listing = list_images(spec, folder, cache)
+    known = reader.recognised or any(
+        entry.group not in (entry.sample, entry.image) for entry in listing.entries
+    )
+    pattern = None if known else propose_pattern(entry.image for entry in listing.entries)
+    return spec.model_copy(update={"item": pattern})

@@ -1,0 +1,282 @@
+"""Your own images with the outlines that a labelling tool wrote: LabelMe, COCO, Label Studio or CVAT.
+
+Layout: images anywhere below the root, and annotations as JSON or XML anywhere beside them: one file for each
+image (LabelMe), or one for many. An annotation belongs to the image that it names, by its path or, where
+only one image has it, by its name. Folders ``train``, ``test`` and ``validation`` at the top are a split of
+your own. ``data.path`` names the folder (or a zip of it) below the data root.
+
+Rules: an image is defective where something is drawn on it, and the labels drawn are its classes
+(``hole+scratch``). ``data.classes`` chooses among them, pixel by pixel: an image that shows only others is
+left out. An image that no file names is normal in a folder such as ``good``, defective without a mask in one
+such as ``ng``, and anywhere else what the option ``unannotated`` says. Points and lines mark no pixels: they
+are told, and the mask of an image with such alone is unknown. Masks become run lengths in the cache, the same
+bytes on every machine. Every image is an item of its own, unless ``data.item`` says more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from trainables.data.annotations import (
+    AnnotationError,
+    ImageAnnotation,
+    detect_format,
+    parse_annotations,
+    rasterise,
+)
+from trainables.data.atomic import exclusive, new_folder
+from trainables.data.formats import BrokenImageError, measure
+from trainables.data.masks import RUNS_SUFFIX, encode_runs
+from trainables.data.readers.base import Entry, Listing, Reader, options_of
+from trainables.data.readers.folder import part_of
+from trainables.data.readers.mask_names import images_below
+from trainables.data.sources import DataFolders, read_bytes
+from trainables.data.spec import DataSpec
+from trainables.data.unread import DEFECT_FOLDERS, GOOD_FOLDERS, is_system_file, unread_files
+from trainables.errors import InputError
+
+__all__ = ["READER", "annotation_files"]
+
+_MASKS = 1  # raised when the same annotations give other masks
+
+
+class AnnotatedOptions(BaseModel, frozen=True, extra="forbid"):
+    """Settings of reader annotated."""
+
+    unannotated: Literal["normal", "left_out"] = Field(
+        "normal", description="Images that no annotation names: they are normal, or are left out."
+    )
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """An image with what was drawn on it."""
+
+    image: str
+    file: str  # of the annotation
+    annotation: ImageAnnotation
+
+
+def annotation_files(root: Path) -> list[str]:
+    """Files below ``root`` that a labelling tool wrote, relative to it."""
+    paths = sorted(
+        path
+        for path in root.rglob("*")
+        if path.suffix.lower() in (".json", ".xml") and path.is_file() and not is_system_file(path.name)
+    )
+    return [
+        path.relative_to(root).as_posix() for path in paths if detect_format(path.read_bytes()) is not None
+    ]
+
+
+def read_annotated(spec: DataSpec, folders: DataFolders) -> Listing:
+    """Index images, with masks made of outlines."""
+    options = options_of(AnnotatedOptions, spec)
+    root = folders.below_root(READER.name, spec.path)
+    files = annotation_files(root) if root.is_dir() else []
+    if not files:
+        raise InputError(
+            f"{root} holds no annotations: expected images and JSON or XML files of LabelMe, COCO, Label "
+            "Studio or CVAT, found none. Name the folder in data.path."
+        )
+    images = [path.as_posix() for path in images_below(root)]
+    drawn, strangers = _match(root, files, images)
+    classes = tuple(sorted({name for each in drawn.values() for name in each.annotation.classes}))
+    chosen = classes if spec.classes is None else tuple(name for name in classes if name in spec.classes)
+    entries = list(_entries(images, drawn, chosen, options))
+    wanted = {entry.image for entry in entries if entry.mask is not None}
+    mask_root = _write_masks(
+        root, [drawn[image] for image in sorted(wanted & set(drawn))], chosen, folders.cache
+    )
+    return Listing(
+        root,
+        tuple(entries),
+        mask_above=0,
+        unsplit=f"{root} has no folders train and test: use `splits: per_seed`.",
+        missing_mask_way_out="Annotate it, or use supervision: weak or mixed with the masks there are",
+        mask_root=mask_root,
+        classes=classes,
+        unread=unread_files(root, {*images, *files}, lambda _: "it is no image of this data set"),
+        remarks=tuple(_remarks(images, drawn, strangers, options)),
+    )
+
+
+def _match(
+    root: Path, files: Sequence[str], images: Sequence[str]
+) -> tuple[dict[str, _Drawn], list[tuple[str, str]]]:
+    """Annotations by image, and the names (with their file) of images that are not there."""
+    by_name: defaultdict[str, list[str]] = defaultdict(list)
+    for image in images:
+        for name in {PurePosixPath(image).name, PurePosixPath(image).stem}:
+            by_name[name.casefold()].append(image)
+    known = set(images)
+    drawn: dict[str, _Drawn] = {}
+    strangers: list[tuple[str, str]] = []
+    for file in files:
+        annotations = _parse(root, file)
+        for annotation in annotations:
+            image = _image_of(annotation, file, known, by_name, alone=len(annotations) == 1)
+            if image is None:
+                strangers.append((annotation.image, file))
+            elif image in drawn and drawn[image].annotation.shapes != annotation.shapes:
+                raise InputError(
+                    f"{root}: {image} is annotated twice, found {len(drawn[image].annotation.shapes)} shapes "
+                    f"in {drawn[image].file} and {len(annotation.shapes)} in {file}. Remove one file."
+                )
+            else:
+                drawn[image] = _Drawn(image, file, annotation)
+    if not drawn:
+        named = ", ".join(name for name, _ in strangers[:3]) or "none"
+        raise InputError(
+            f"{root}: no annotation names an image that is there: expected one of "
+            f"{', '.join(images[:3]) or 'none'}, found {named}. Put the images beside the annotations."
+        )
+    return drawn, strangers
+
+
+def _parse(root: Path, file: str) -> list[ImageAnnotation]:
+    try:
+        annotations = list(parse_annotations((root / file).read_bytes()))
+    except AnnotationError as error:
+        raise InputError(f"{file}: {error}.") from error
+    joined = next((name for each in annotations for name in each.classes if "+" in name), None)
+    if joined is not None:
+        raise InputError(f"{file}: a class has no `+` in its name, found {joined!r}. Rename the label.")
+    return annotations
+
+
+def _image_of(
+    annotation: ImageAnnotation,
+    file: str,
+    known: set[str],
+    by_name: Mapping[str, Sequence[str]],
+    *,
+    alone: bool,
+) -> str | None:
+    """The image that an annotation names: by its path, or by its name where one image alone has it."""
+    path, folder = PurePosixPath(annotation.image), PurePosixPath(file).parent
+    places = [(folder / path).as_posix(), path.as_posix()]
+    if alone:  # a.json beside a.jpg, whatever path it states
+        places += [f"{folder / PurePosixPath(file).stem}{path.suffix}".removeprefix("./")]
+    exact = next((place for place in places if place in known), None)
+    if exact is not None:
+        return exact
+    for name in (path.name, *([PurePosixPath(file).stem] if alone else [])):
+        alike = by_name.get(name.casefold(), [])
+        if len(alike) == 1:
+            return alike[0]
+    return None
+
+
+def _entries(
+    images: Sequence[str], drawn: Mapping[str, _Drawn], chosen: Sequence[str], options: AnnotatedOptions
+) -> Iterator[Entry]:
+    for image in images:
+        path = PurePosixPath(image)
+        sample, split = path.with_suffix("").as_posix(), part_of(Path(path.parts[0]))
+        if image in drawn:
+            shown = drawn[image].annotation.classes
+            kept = [name for name in shown if name in chosen]
+            if kept:
+                yield Entry(sample, image, True, f"{sample}{RUNS_SUFFIX}", "+".join(kept), sample, split)
+            elif not shown:
+                lines = bool(set(drawn[image].annotation.without_area) - {"tag"})
+                yield Entry(sample, image, lines, None, "defect" if lines else None, sample, split)
+            continue
+        role = _role(path)
+        if role == "defective":
+            yield Entry(sample, image, True, None, "defect", sample, split)
+        elif role == "normal" or options.unannotated == "normal":
+            yield Entry(sample, image, False, None, None, sample, split)
+
+
+def _role(path: PurePosixPath) -> Literal["normal", "defective"] | None:
+    """The label that the folders of an image give it."""
+    names = {name.lower() for name in path.parts[:-1]}
+    if names & set(GOOD_FOLDERS):
+        return "normal"
+    return "defective" if names & set(DEFECT_FOLDERS) else None
+
+
+def _remarks(
+    images: Sequence[str],
+    drawn: Mapping[str, _Drawn],
+    strangers: Sequence[tuple[str, str]],
+    options: AnnotatedOptions,
+) -> Iterator[str]:
+    open_images = [image for image in images if image not in drawn and _role(PurePosixPath(image)) is None]
+    if open_images:
+        number = f"{len(open_images)} of {len(images)} images"
+        taken, other = "counted as normal", "left_out"
+        if options.unannotated == "left_out":
+            taken, other = "left out", "normal"
+        yield (
+            f"{number}: named by no annotation and {taken}, such as {open_images[0]}. The other way is "
+            f"`unannotated: {other}` in data.options."
+        )
+    if strangers:
+        name, file = strangers[0]
+        yield (
+            f"annotations are not read where their image is not there: {len(strangers)}, such as {name} in "
+            f"{file}. Add the images, or remove the annotations."
+        )
+    kinds = Counter(kind for each in drawn.values() for kind in each.annotation.without_area)
+    if kinds:
+        first = next(each for each in drawn.values() if each.annotation.without_area)
+        listed = ", ".join(f"{count} × {kind}" for kind, count in kinds.most_common())
+        yield f"shapes without an area are not read: {listed}, such as in {first.file}. Draw polygons."
+
+
+def _write_masks(root: Path, drawn: Sequence[_Drawn], chosen: Sequence[str], cache: Path) -> Path:
+    """A folder with a file of run lengths for each defective image; made once."""
+    content = [
+        (
+            each.image,
+            each.annotation.size,
+            [shape for shape in each.annotation.shapes if shape.defect_class in chosen],
+        )
+        for each in drawn
+    ]
+    key = hashlib.sha256(repr((_MASKS, str(root), content)).encode()).hexdigest()[:16]
+    folder = cache / "annotated" / key
+    if not folder.is_dir():
+        with exclusive(folder):
+            if not folder.is_dir():
+                with new_folder(folder) as partial:
+                    for each in drawn:
+                        _write_mask(root, each, chosen, partial)
+    return folder
+
+
+def _write_mask(root: Path, drawn: _Drawn, chosen: Sequence[str], folder: Path) -> None:
+    try:
+        height, width = drawn.annotation.size or measure(read_bytes(root, drawn.image))[::-1]
+        mask = rasterise((s for s in drawn.annotation.shapes if s.defect_class in chosen), height, width)
+    except BrokenImageError as error:
+        raise InputError(f"{drawn.image}: {error}. Copy it again.") from error
+    except AnnotationError as error:
+        raise InputError(f"{drawn.file}: {drawn.image}: {error}.") from error
+    flat = np.concatenate([[0], mask.T.ravel(), [0]]).astype(np.int8)  # down each column
+    edges = np.flatnonzero(np.diff(flat)).reshape(-1, 2)
+    runs = [(int(first) + 1, int(end - first)) for first, end in edges]
+    target = folder / PurePosixPath(drawn.image).with_suffix(RUNS_SUFFIX)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(encode_runs(height, width, runs))
+
+
+READER = Reader(
+    name="annotated",
+    title="Your own images with outlines of LabelMe, COCO, Label Studio or CVAT",
+    licence="yours",
+    citation="none",
+    Options=AnnotatedOptions,
+    read=read_annotated,
+)

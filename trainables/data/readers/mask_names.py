@@ -1,0 +1,130 @@
+"""The masks of a folder, found by the names of their images.
+
+``c.png`` in ``masks/`` belongs to ``c.jpg`` in ``defect/``, with a prefix and a suffix that the study names.
+A mask is looked for at the same place below ``masks/``, then by its name alone, where only one image and
+one mask have it. What is left over is no image's mask, and is told.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from trainables.data.formats import MASK_SUFFIXES
+from trainables.data.readers.base import images_in
+
+__all__ = ["MaskIndex", "Naming", "images_below", "naming_of", "split_beside"]
+
+_USUAL_ENDING = re.compile(r"[-_. ]?(mask|masks|gt|label|labels|labeled|seg|annotation|ground_?truth)", re.I)
+
+
+@dataclass(frozen=True)
+class Naming:
+    """Prefix and suffix of a mask's stem, around that of its image."""
+
+    prefix: str = ""
+    suffix: str = ""
+
+    def __str__(self) -> str:
+        parts = {"mask_prefix": self.prefix, "mask_suffix": self.suffix}
+        return ", ".join(f"{name}: {text}" for name, text in parts.items() if text)
+
+    def of(self, stem: str) -> str:
+        """Stem of the mask of an image."""
+        return f"{self.prefix}{stem}{self.suffix}"
+
+    @property
+    def is_usual(self) -> bool:
+        """True for endings such as ``_mask``, which no photo has."""
+        return bool(_USUAL_ENDING.fullmatch(self.suffix or self.prefix.rstrip("_- .")))
+
+
+@dataclass
+class MaskIndex:
+    """Mask files below a folder, each handed out once.
+
+    Attributes:
+        files: Paths below the folder.
+        naming: Prefix and suffix of masks' names.
+        stems: Stems of the images that are looked up by name alone.
+    """
+
+    files: Sequence[PurePosixPath]
+    naming: Naming
+    stems: Counter[str]
+    used: set[PurePosixPath] = field(default_factory=set[PurePosixPath])
+
+    def __post_init__(self) -> None:
+        self._at: defaultdict[str, list[PurePosixPath]] = defaultdict(list)
+        self._named: defaultdict[str, list[PurePosixPath]] = defaultdict(list)
+        for path in sorted(self.files, key=lambda path: MASK_SUFFIXES.index(path.suffix.lower())):
+            self._at[str(path.with_suffix("")).casefold()].append(path)
+            self._named[path.stem.casefold()].append(path)
+
+    def find(self, places: Iterable[PurePosixPath], *, by_name: bool) -> PurePosixPath | None:
+        """The mask of an image, which lies at one of ``places``; None if there is none, or more than one."""
+        for place in places:
+            stem = place.with_name(self.naming.of(place.stem))
+            files = self._at.get(str(stem).casefold(), [])
+            exact = [path for path in files if path.with_suffix("") == stem] or files
+            if exact:
+                self.used.add(exact[0])
+                return exact[0]
+            named = self._named.get(stem.name.casefold(), [])
+            folders = {path.parent for path in named}
+            if by_name and self.stems[place.stem.casefold()] == 1 and len(folders) == 1:
+                self.used.add(named[0])
+                return named[0]
+        return None
+
+
+def images_below(folder: Path, suffixes: Iterable[str] | None = None) -> list[PurePosixPath]:
+    """Image files in ``folder`` and its sub-folders, relative to it, sorted; hidden ones are left out."""
+    if not folder.is_dir():
+        return []
+    here = images_in(folder) if suffixes is None else images_in(folder, suffixes)
+    paths = [PurePosixPath(path.name) for path in here]
+    for inner in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        paths += [PurePosixPath(inner.name) / path for path in images_below(inner, suffixes)]
+    return paths
+
+
+def naming_of(images: Iterable[str], masks: Iterable[str]) -> Naming | None:
+    """The naming that most masks have, by the stems of images and masks; None where none holds an image's."""
+    known = set(images)
+    counts: Counter[Naming] = Counter()
+    for mask in masks:
+        starts = (Naming(suffix=mask[end:]) for end in range(len(mask), 0, -1) if mask[:end] in known)
+        ends = (Naming(prefix=mask[:start]) for start in range(1, len(mask)) if mask[start:] in known)
+        naming = next(starts, None) or next(ends, None)
+        if naming is not None:
+            counts[naming] += 1
+    return counts.most_common(1)[0][0] if counts else None
+
+
+def split_beside(
+    paths: Sequence[PurePosixPath], naming: Naming | None = None
+) -> tuple[list[PurePosixPath], list[PurePosixPath]]:
+    """Images, and masks that lie among them: of a usual or the given naming, or beside a JPEG of its name."""
+    stems: defaultdict[PurePosixPath, set[str]] = defaultdict(set)
+    jpegs: set[PurePosixPath] = set()
+    for path in paths:
+        stems[path.parent].add(path.stem)
+        if path.suffix.lower() in (".jpg", ".jpeg"):
+            jpegs.add(path.with_suffix(""))
+    masks = {path for path in paths if _is_mask(path, stems[path.parent], jpegs, naming)}
+    return [path for path in paths if path not in masks], [path for path in paths if path in masks]
+
+
+def _is_mask(path: PurePosixPath, stems: set[str], jpegs: set[PurePosixPath], naming: Naming | None) -> bool:
+    if path.suffix.lower() not in MASK_SUFFIXES:
+        return False
+    if naming is not None and naming != Naming():
+        return any(naming.of(stem) == path.stem for stem in stems)
+    if path.with_suffix("") in jpegs:
+        return True
+    its_naming = naming_of(stems - {path.stem}, [path.stem])
+    return its_naming is not None and its_naming.is_usual
