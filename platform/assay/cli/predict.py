@@ -157,7 +157,7 @@ def predict(
 
 
 def _warn(progress: PredictionProgress, white: float, unread: Iterable[Unread]) -> None:
-    """Name the photos without a score and the files that were passed over, and say how many are dark under this white point."""
+    """Name the photos without a score and what was passed over, and say how many are dark under ``white``."""
     if progress.dark:
         typer.echo(
             f"warning: {progress.dark} of {progress.total} photos have at most 16 of 256 grey levels, read "
