@@ -59,6 +59,8 @@ def interim(result: ComparisonResult, decisions: StudyDecisions) -> ComparisonRe
 
 def _settled(result: ComparisonResult, decision: Decision) -> ComparisonResult:
     verdict: Verdict = "open" if decision.verdict == "undecided" else decision.verdict
+    if result.verdict == "identical":  # not a single repeat differs: more than negligible
+        verdict = "identical"
     return replace(
         result,
         p_adjusted=decision.p,
