@@ -125,6 +125,21 @@ def test_soft_masks_are_cut_at_half(assay: Assay, tmp_path: Path) -> None:
     assert read_study(tmp_path / "own.yaml").data.options == {"mask_above": 127}
 
 
+def test_values_that_init_asks_about_are_answered_by_an_option(assay: Assay, tmp_path: Path) -> None:
+    images = make_images(tmp_path / "own")
+    shaded = mask(60, 90, 12)
+    shaded[14, 3:15] = 90
+    for path in (images / "masks").iterdir():
+        write(path, shaded)
+    output = tmp_path / "own.yaml"
+    refused = assay("init", "--images", images, "--output", output)
+    assert refused.code == 2
+    assert "masks hold the values 90, 255 beside 0" in refused.err
+    assert assay("init", "--images", images, "--output", output, "--option", "mask_above=100").code == 0
+    assert read_study(output).data.options == {"mask_above": 100}
+    assert (tmp_path / "contact_sheet.png").is_file()
+
+
 def test_other_layouts_get_the_reader_they_need(assay: Assay, tmp_path: Path) -> None:
     started(assay, make_mvtec(tmp_path / "bottle", normal=20), tmp_path / "bottle.yaml")
     assert read_study(tmp_path / "bottle.yaml").data.reader == "mvtec"

@@ -25,7 +25,7 @@ def with_mask_classes(spec: DataSpec, root: Path, cache: Path) -> DataSpec:
 
     A class is called what the table calls the images that show it alone, else ``class_2`` by its value.
     """
-    if spec.reader != "table":
+    if spec.reader != "table" or not spec.options.keys().isdisjoint(("mask_above", "mask_classes")):
         return spec
     _, listing = list_images(spec, root, cache)
     names = _named_values(listing)

@@ -71,7 +71,7 @@ def write_contact_sheet(spec: DataSpec, root: Path | None, cache: Path, path: Pa
     Raises:
         InputError: If there are no such data, or the file cannot be written.
     """
-    reader, listing = list_images(spec, root, cache)
+    _, listing = list_images(spec, root, cache)
     inspection = inspect(listing, cache)
     cards = _cards(inspection.masks)
     if not cards:
@@ -82,7 +82,7 @@ def write_contact_sheet(spec: DataSpec, root: Path | None, cache: Path, path: Pa
     whites = {
         row.sample: (row.peak or 1.0) if settled.faults else settled.pixels.white for row in inspection.rows
     }
-    sheet = _draw_sheet(listing, whites, shown, f"{spec.path or reader.name}: {count}, the worst first")
+    sheet = _draw_sheet(listing, whites, shown, f"{listing.root.name}: {count}, the worst first")
     encoded, data = cv2.imencode(".png", sheet)
     assert encoded, "a sheet is a BGR picture"
     try:

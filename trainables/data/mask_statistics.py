@@ -248,7 +248,8 @@ def _question(
         held, between = f"{colours} colours beside black", ""
         classes = f"mask_classes{reader}, of grey values or a palette's indices"
     return (
-        f"masks hold {held} ({_names(masks)}): classes, or shades of one defect? Say it in data.options. "
+        f"masks hold {held} ({_names(masks)}): classes, or shades of one defect? Say it in data.options "
+        "(`--option`). "
         f"Classes: {classes}. One defect: mask_above: 0 counts them all{between}"
     )
 

@@ -6,10 +6,11 @@ after that is what every data set goes through, so what it reports can be traine
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,15 +70,22 @@ class Survey:
         return sum(row.mask is not None for row in self.manifest.rows)
 
 
-def survey_images(folder: Path, cache: Path) -> Survey:
+def survey_images(folder: Path, cache: Path, options: Mapping[str, Any] | None = None) -> Survey:
     """Look at ``folder``, which becomes the data root of a study.
+
+    Args:
+        folder: With images.
+        cache: Folder on this machine.
+        options: Settings of the reader on top of those that its files show.
 
     Raises:
         InputError: If it has no layout that a reader knows, too few images, or files that are damaged.
     """
     if not folder.is_dir():
         raise InputError(f"--images names a folder of images, found none at {folder}. Check the path.")
-    spec = with_mask_classes(find_layout(folder, cache), folder, cache)
+    layout = find_layout(folder, cache)
+    layout = layout.model_copy(update={"options": {**layout.options, **(options or {})}})
+    spec = with_mask_classes(layout, folder, cache)
     spec = with_items(spec, folder, cache)
     manifest = open_manifest(spec, folder, cache)
     _refuse_few(manifest, folder)

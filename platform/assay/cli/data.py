@@ -13,7 +13,7 @@ from assay.cli.options import DEFAULT_CACHE, Cache, Data
 if TYPE_CHECKING:
     from trainables.data import DataSpec
 
-__all__ = ["check", "import_", "register", "write_sheet"]
+__all__ = ["Options", "check", "import_", "read_options", "register", "write_sheet"]
 
 Reader = Annotated[str, typer.Argument(metavar="READER", help="Name of a reader, e.g. kolektorsdd.")]
 Place = Annotated[str | None, typer.Option("--path", metavar="PATH", help="Folder or file below the root.")]
@@ -74,7 +74,7 @@ def check(
         from trainables.data import DataSpec, check_data
 
         settings: dict[str, Any] = {"reader": reader, "path": path, "classes": names, "white": _white(white)}
-        spec = DataSpec.model_validate({**settings, "options": _settings(option or [])})
+        spec = DataSpec.model_validate({**settings, "options": read_options(option or [])})
         report = check_data(spec, data, cache)
         shown = write_sheet(spec, data, cache, sheet) if sheet is not None else ""
     typer.echo(str(report))
@@ -121,7 +121,7 @@ def _white(text: str) -> float | str:
         raise InputError(f"--white is auto or a pixel value, such as 4095, found {text!r}") from error
 
 
-def _settings(options: list[str]) -> dict[str, Any]:
+def read_options(options: list[str]) -> dict[str, Any]:
     """``["train_items=5"]`` as ``{"train_items": 5}``; what is no JSON is a text."""
     from trainables.errors import InputError
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from assay.cli.data import Options, read_options, write_sheet
 from assay.cli.options import DEFAULT_CACHE, Cache
 
 __all__ = ["init", "register"]
@@ -31,7 +32,12 @@ def register(app: typer.Typer) -> None:
 
 
 def init(
-    *, images: Images = None, method: Method = None, output: Output = None, cache: Cache = DEFAULT_CACHE
+    *,
+    images: Images = None,
+    method: Method = None,
+    output: Output = None,
+    option: Options = None,
+    cache: Cache = DEFAULT_CACHE,
 ) -> None:
     """Write a study for a folder of your own images (--images), or a plug-in with a method (--method).
 
@@ -43,7 +49,7 @@ def init(
     from trainables.errors import InputError
 
     if images is not None and method is None:
-        _write_study(images, output, cache)
+        _write_study(images, output, read_options(option or []), cache)
     elif method is not None and images is None:
         _write_method(method, output)
     else:
@@ -51,8 +57,7 @@ def init(
         raise InputError(f"assay init takes --images FOLDER or --method NAME, found {named}.")
 
 
-def _write_study(images: Path, output: Path | None, cache: Path) -> None:
-    from assay.cli.data import write_sheet
+def _write_study(images: Path, output: Path | None, options: dict[str, Any], cache: Path) -> None:
     from assay.cli.live import LiveView
     from assay.cli.output import console
     from assay.study.starter import starter_name, starter_study
@@ -64,7 +69,7 @@ def _write_study(images: Path, output: Path | None, cache: Path) -> None:
     _refuse_existing(path)
     with LiveView(console(stderr=True)) as view:
         view.message(f"looking at {folder}")
-        survey = survey_images(folder, cache)
+        survey = survey_images(folder, cache, options)
         text = starter_study(survey, starter_name(path.stem))
         _write(path, text)
         sheet = path.with_name("contact_sheet.png")
