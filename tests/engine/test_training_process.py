@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
@@ -137,6 +138,14 @@ def test_results_are_those_of_a_training_in_the_worker_bit_for_bit(
     cpu = torch.device("cpu")
     train_trials(PackSite(pack, apart.store, 0, 1, "node", 0, cpu, trainer_of(pack, apart.store, server)))
     assert apart.results() == here.results()
+
+
+def test_what_starts_trainings_is_started_again_after_its_death(odd: Odd, server: FitServer) -> None:
+    with server.start().ending() as process:
+        os.kill(psutil.Process(process.pid).ppid(), signal.SIGKILL)
+    _, _, record = odd("pass")
+    assert record is not None
+    assert record.status == "finished", record.reason
 
 
 def test_a_training_that_the_kernel_ends_for_its_memory_is_told_so(odd: Odd, little_memory: Path) -> None:

@@ -70,9 +70,13 @@ class FitServer:
     """Starts training processes from one that has torch loaded. A context manager."""
 
     def __enter__(self) -> Self:
+        self._lock, self._over = threading.Lock(), False
+        self._begin()
+        return self
+
+    def _begin(self) -> None:
         ours, theirs = socket.socketpair()
-        self._control, self._lock = ours, threading.Lock()
-        self._started = False
+        self._control, self._started = ours, False
         with theirs:
             self._server = subprocess.Popen(
                 [sys.executable, "-m", "assay.engine.fitting.server", str(theirs.fileno())],
@@ -82,10 +86,10 @@ class FitServer:
                 start_new_session=True,  # Ctrl-C is for the worker, which ends it
                 env=_environment(),
             )
-        return self
 
     def stop(self) -> None:
         """Kill what was started; nothing can be started any more."""
+        self._over = True
         self._control.close()  # which tells the server to do so, and to end
 
     def __exit__(self, *_: object) -> None:
@@ -97,10 +101,10 @@ class FitServer:
             self._server.wait()
 
     def start(self) -> TrainingProcess:
-        """A new process, which waits for its job.
+        """A new process, which waits for its job. A server that was killed is started anew.
 
         Raises:
-            DiedError: If the server is gone.
+            DiedError: If there is no server.
         """
         connection, theirs = socket.socketpair()
         output, printed = os.pipe()
@@ -109,8 +113,12 @@ class FitServer:
         assert len(files) == FILES, "the server expects as many"
         try:
             with self._lock:
+                if self._server.poll() is not None and not self._over:
+                    self._control.close()
+                    self._begin()
                 self._await_start()
-                socket.send_fds(self._control, [b"f"], files)
+                with suppress(BrokenPipeError):  # the reading says that it is gone
+                    socket.send_fds(self._control, [b"f"], files)
                 pid = PID.unpack(self._read(PID.size))[0]
         finally:
             theirs.close()
