@@ -61,7 +61,7 @@ def test_reader_of_files_says_when_its_data_are_not_there(name: str, tmp_path: P
 @pytest.mark.parametrize(
     ("spec", "told"),
     [
-        (DataSpec(reader="cifar"), r"no reader 'cifar'. Did you mean dagm, folder"),
+        (DataSpec(reader="cifar"), r"no reader 'cifar'. Did you mean annotated, dagm, folder"),
         (
             DataSpec(reader="synthetic", options={"colour": 1}),
             r"data\.options\.colour: .*Settings of reader synthetic: images",
