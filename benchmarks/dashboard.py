@@ -30,7 +30,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -140,7 +140,7 @@ def _once(path: Path, write: Callable[[Path], str]) -> str:
 
 
 @contextmanager
-def _program(command: Sequence[str], log: Path) -> Iterator[Served]:
+def _program(command: Sequence[str], log: Path) -> Generator[Served]:
     """A server on a free port, which its command ends with, from its first answer on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -15,7 +15,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -47,7 +47,7 @@ def assay_maps(net: Classifier, images: Tensor) -> Tensor:
         return maps(net, images)
 
 
-def sorted_filter(_site: Any, passed: Sequence[Tensor], _gradients: Any) -> tuple[Tensor]:
+def sorted_filter(_site: Any, passed: Any, _gradients: Any) -> tuple[Tensor]:
     """A backward hook: guide, then drop what lies below the quantile of what is not 0."""
     kept = passed[0].clamp(min=0)
     for image in kept:

