@@ -18,7 +18,7 @@ quickstart: .venv/.installed  ## the first study: 4 to 15 minutes on two cores, 
 	@$(BIN)/assay run studies/quickstart.yaml
 
 test: .venv/.installed-dev  ## the tests; those on real images need ASSAY_DATA
-	@$(BIN)/python -m pytest -n 2 --max-worker-restart=0
+	@$(BIN)/python -m pytest -n 2 --max-worker-restart=0 --durations=25 --durations-min=5
 
 check: .venv/.installed-dev  ## lint, format, types, direction of imports, and known holes in what is installed
 	@$(BIN)/ruff check .

@@ -10,14 +10,12 @@ import pytest
 from assay.storage import Record, Store
 from tests.e2e.toy_program import ToyProgram
 
-pytestmark = pytest.mark.ray
-
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> ToyProgram:
     folder = tmp_path_factory.mktemp("repaired")
     toy = ToyProgram(folder, cache_root, str(folder / "storage"), {}, epochs=2)
-    answer = toy.assay("run", str(toy.file))
+    answer = toy.assay("run", str(toy.file), "--local")
     assert answer.returncode == 0, answer.stdout + answer.stderr
     return toy
 
@@ -46,7 +44,7 @@ def test_damaged_trials_are_set_aside_and_trained_again_with_the_same_results(to
     assert repaired.returncode == 0, repaired.stdout
     assert f"damaged trials: {', '.join(sorted([edited.id, lost.id]))}" in repaired.stdout
     assert not toy.records(store)
-    answer = toy.assay("run", str(toy.file))
+    answer = toy.assay("run", str(toy.file), "--local")
     assert answer.returncode == 0, answer.stdout + answer.stderr
     assert "2 trained now" in answer.stdout
     assert _results(toy.records(store)) == _results(before)
