@@ -14,7 +14,7 @@ DASHBOARD = Path(__file__).parents[2] / "dashboard" / "assay_dashboard"
 SHEETS = (DASHBOARD / "style.css", *sorted((DASHBOARD / "components").glob("*.css")))
 # The pages' background: Streamlit's own where `assay dashboard` names none.
 PAGE = {name: _FLAGS.get(f"theme.{name}.backgroundColor", "#ffffff") for name in ("light", "dark")}
-NAMES = "quiet|sure|doubt"
+NAMES = "quiet|sure|doubt|settled"
 NAMED = re.compile(r"(--\w+): light-dark\((#\w{6}), (#\w{6})\);")
 # What holds no text: layers of pictures, brushes, the bar of progress with its animation.
 NO_TEXT = (".heat", ".decision", ".truth-line", ".parallel .brush", "from", "to")
