@@ -85,9 +85,9 @@ def partly(case: tuple[str, int, int], draws: int) -> Iterator[Figure]:
     cells[-true:] += _CLEAR * np.std(cells[2] - cells[0])
     of_draws = _asked(cells, m)
     wrong = percent([any(r.verdict in DECIDED for r in results[:-true]) for results in of_draws])
-    found = percent([r.verdict in DECIDED for results in of_draws for r in results[-true:]])
+    shown = percent([r.verdict in DECIDED for results in of_draws for r in results[-true:]])
     yield Figure("partly", f"{m}, {name}: false", f"n = {n}", wrong, draws, "", FALSE_POSITIVES)
-    yield Figure("partly", f"{m}, {name}: found", f"n = {n}", found, draws)
+    yield Figure("partly", f"{m}, {name}: found", f"n = {n}", shown, draws)
 
 
 def negligible(case: tuple[int, float, int], draws: int) -> Iterator[Figure]:
@@ -98,8 +98,8 @@ def negligible(case: tuple[int, float, int], draws: int) -> Iterator[Figure]:
         cells = rng_of("negligible", *case, truth).normal(0.8, _SD, (m + 1, draws, n))
         cells[1:] += truth
         of_draws = _asked(cells, m, resolve)
-        said = [[result.verdict == "negligible" for result in results] for results in of_draws]
-        share = percent([any(each) for each in said]) if truth else percent(np.concatenate(said))
+        dropped = [[result.verdict == "negligible" for result in results] for results in of_draws]
+        share = percent([any(family) for family in dropped]) if truth else percent(np.concatenate(dropped))
         most = FALSE_POSITIVES if truth else None
         yield Figure(
             "negligible", f"{m}, `resolve` = {ratio:g} sd, {row}", f"n = {n}", share, draws, "", most

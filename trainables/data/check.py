@@ -209,17 +209,17 @@ def _compare(
     """A sentence that all counts are the published ones, or one for each that differs."""
     counted = {"all": (len(rows), sum(row.label for row in rows)), **by_split}
     differing: list[str] = []
-    said: list[str] = []
+    counts: list[str] = []
     for part, (defective, normal) in expected.counts.items():
         images, bad = counted.get(part, (0, 0))
         name = "in all" if part == "all" else part
-        said.append(f"{name} {defective} defective and {normal} normal")
+        counts.append(f"{name} {defective} defective and {normal} normal")
         if (bad, images - bad) != (defective, normal):
             differing.append(
                 f"{name}: {bad} defective and {images - bad} normal images; published: {defective} and "
                 f"{normal} ({expected.source}). Unpack again if files are missing."
             )
-    return "" if differing else f"counts as published ({expected.source}): {', '.join(said)}", differing
+    return "" if differing else f"counts as published ({expected.source}): {', '.join(counts)}", differing
 
 
 def _by_split(rows: Iterable[ImageRow]) -> dict[str, tuple[int, int]]:

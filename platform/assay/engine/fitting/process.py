@@ -259,15 +259,16 @@ class TrainingProcess:
 
     def _how_it_ended(self) -> str:
         os.set_blocking(self._status, True)
-        said = os.read(self._status, 16).decode()
-        code = int(said) if said else None
+        status = os.read(self._status, 16).decode()
+        code = int(status) if status else None
         match code:
             case None:
                 return "its training process is gone with what started it"
             case _ if code == -signal.SIGKILL:
-                memory = kills_for_memory() > self._kills_before
-                by = "the kernel: the machine or container is out of memory" if memory else "somebody"
-                return f"its training process was killed (signal 9) by {by}"
+                by_kernel = kills_for_memory() > self._kills_before
+                why = "by the kernel: the machine or container is out of memory"
+                why = why if by_kernel else "and the kernel counted no process that it ended for its memory"
+                return f"its training process was killed (signal 9), {why}"
             case _ if code < 0:
                 return f"its training process ended by signal {-code} ({signal.strsignal(-code)})"
             case _:
