@@ -74,9 +74,10 @@ class _Watch(threading.Thread):
             for path in Path("/proc").glob("[0-9]*/cmdline"):
                 with suppress(OSError):  # it has just ended
                     self.commands.add(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-            for path in self.folder.glob("**/logs/**/*.*"):
-                with suppress(OSError):
-                    self.logs[path] = path.read_bytes()
+            for folder, _, names in os.walk(self.folder):  # unlike a glob, it passes over what goes meanwhile
+                for path in (Path(folder, name) for name in names if "logs" in Path(folder).parts):
+                    with suppress(OSError):
+                        self.logs[path] = path.read_bytes()
 
 
 class Left(NamedTuple):
