@@ -15,17 +15,19 @@ from assay.storage.forecast import (
     Forecast,
     Machine,
     Shape,
+    evaluated_inputs,
     forecast_study,
     read_forecast,
     write_forecast,
 )
 from assay.storage.store import Store
 from assay.study import Plan, parse_study, plan_study
+from tests.data.made_images import bare_manifest
 from trainables.catalogue import find_trainable
 from trainables.contract import LocalRun, Run, Trainable, TrainableConfig
-from trainables.data import TrainingData, open_manifest
+from trainables.data import Split, TrainingData, open_manifest
 from trainables.data.samples import ImageSet
-from trainables.data.spec import Supervision
+from trainables.data.spec import Supervision, Tiles
 from trainables.forecast import measure
 
 CPU = torch.device("cpu")
@@ -245,3 +247,14 @@ def test_every_stage_of_a_chain_is_timed(tmp_path: Path) -> None:
     assert list(cost.stages) == [stage.name for stage in trainable.stages(config)]
     assert cost.stages["classifier"] > cost.stages["maps"] > 0, "its 1000 epochs are reckoned up"
     assert not cost.untimed
+
+
+@pytest.mark.parametrize(("tiles", "inputs"), [(None, 2), (Tiles(height=64, width=64, overlap=16), 6 + 1)])
+def test_the_evaluation_counts_tiles_where_images_are_cut(tiles: Tiles | None, inputs: int) -> None:
+    # 112 × 160 pixels: tiles start at 0 and 48, and at 0, 48 and 96.
+    sizes = {"a": (64, 64), "b": (112, 160), "c": (500, 500)}
+    rows: list[dict[str, object]] = [
+        {"sample": sample, "height": height, "width": width} for sample, (height, width) in sizes.items()
+    ]
+    split = Split(train=("c",), validation=("a",), test=("b",), masks=(), tiles=tiles)
+    assert evaluated_inputs(bare_manifest(rows), split, (32, 32)) == inputs

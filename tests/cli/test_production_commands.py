@@ -65,6 +65,18 @@ def test_predict_names_unreadable_files_and_ends_with_1(
     assert [path.name for path in (tmp_path / "found").iterdir()] == ["predictions.parquet"]
 
 
+def test_predict_ends_with_1_where_files_are_of_no_format_that_is_read(
+    assay: Assay, shop: tuple[Path, str], photos: Path, tmp_path: Path
+) -> None:
+    storage, trial = shop
+    (photos / "b.heic").write_bytes(b"a photo of a telephone")
+    answer = assay("predict", "--trial", trial, photos, "--output", tmp_path / "found", "--storage", storage)
+    assert answer.code == 1
+    assert "3 images predicted" in answer.out
+    assert "1 file is not read: " in answer.err
+    assert "b.heic: heic is no format that is read" in answer.err
+
+
 @pytest.mark.parametrize("form", ["labelme", "coco"])
 def test_predicted_outlines_come_back_as_the_predicted_masks(
     form: str, assay: Assay, shop: tuple[Path, str], photos: Path, tmp_path: Path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -107,3 +108,16 @@ def test_the_best_epoch_without_validation_is_refused_in_the_plan(config: str) -
     with pytest.raises(InputError, match=r"study\.yaml:6:3: data\.validation: checkpoint: best chooses"):
         plan_study(parse_study(study.replace("{}", "none"), "study.yaml"), None, "cpu")
     assert plan_study(parse_study(study.replace("{}", "{share: 0.2}")), None, "cpu").trials
+
+
+@pytest.mark.parametrize(("supervision", "is_refused"), [("{mixed: 2}", True), ("full", False)])
+def test_the_best_epoch_on_tiles_needs_all_masks(supervision: str, is_refused: bool) -> None:
+    study = parse_study(
+        f"study: s\ntrainable: segdec\nsupervision: {supervision}\n"
+        "config: {preset: ksdd, checkpoint: best}\n"
+        "data:\n  reader: synthetic\n  tiles: {height: 64, width: 64, overlap: 8}\n",
+        "study.yaml",
+    )
+    refusal = pytest.raises(InputError, match=r"study\.yaml:4:\d+: config\.checkpoint: checkpoint: best")
+    with refusal if is_refused else nullcontext():
+        assert plan_study(study, None, "cpu").trials

@@ -57,6 +57,16 @@ def test_another_seed_gives_other_weights() -> None:
     assert not equal(weights(first), weights(second))
 
 
+def test_defects_alone_are_learnt_from_their_masks() -> None:
+    data = TrainingData(surfaces(6, 0), surfaces(3, 0, seed=1), Supervision(kind="full"))
+    config = tiny_config(epochs=8, channel_scale=0.125, lr=0.2, w_pos=3, delta=0, gradient_stop=False)
+    predictor = TRAINABLE.fit(config, data, LocalRun())
+    pictures = images_to_tensor([surfaces(1, 0, seed=2)[0].image], torch.device("cpu"))
+    heatmap = predictor.predict(pictures).heatmap[0]
+    defect = torch.from_numpy(surfaces(1, 0, seed=2).masks["2-000"]) > 0
+    assert heatmap[defect].mean() > 2 * heatmap[~defect].mean()
+
+
 def test_training_finds_the_defects() -> None:
     run = LocalRun()
     TRAINABLE.fit(tiny_config(epochs=8, channel_scale=0.125, lr=0.2, w_pos=3), tiny_data(), run)

@@ -14,7 +14,7 @@ from assay.study import Plan, parse_study, plan_study
 from assay.study.reach import format_reach, plan_reach, reach_warnings
 from trainables.catalogue import find_trainable
 from trainables.contract import Grid
-from trainables.data import Manifest, open_manifest
+from trainables.data import Manifest, load_training, make_split, open_images, open_manifest
 from trainables.data.spec import DataSpec
 from trainables.reach import Reach, grid_cells, measure_reach
 from trainables.segdec.targets import dilate_and_resize, downsize
@@ -110,6 +110,28 @@ def test_cells_of_one_size_and_grid_are_measured_once(plan: Plan) -> None:
     assert measured.cells == ("none", "all")
     # Of the 12 defective images of the one repeat; one more validates.
     assert (measured.reach.learnt_from, measured.reach.measured) == (6, 5)
+
+
+def test_where_images_are_cut_the_masks_of_tiles_are_measured(tmp_path: Path) -> None:
+    tiled = STUDY.replace(
+        "splits: per_seed", "splits: per_seed\n  tiles: {height: 32, width: 32, overlap: 8}"
+    )
+    tiled = tiled.replace("{masks: {none: {supervision: weak}, all: {supervision: full}}}", "{}")
+    tiled = tiled.replace("factors: {}\ndesign: {full: all}\n", "supervision: full\n")
+    opened: list[Manifest] = []
+
+    def opener(spec: DataSpec) -> Manifest:
+        opened.append(open_manifest(spec, None, tmp_path))
+        return opened[-1]
+
+    bare = plan_study(parse_study(tiled, "reach"), opener, "cpu")
+    (measured,) = plan_reach(bare, opener)
+    (trial,) = bare.trials
+    split = make_split(opened[0], trial.data, trial.supervision, trial.seed, trial.fold)
+    images = open_images(opened[0], (64, 128), 1, tmp_path, tiles=split.tiles)
+    train = load_training(opened[0], split, trial.supervision, images).train
+    assert measured.reach.learnt_from == train.labels.sum()
+    assert "masks of test images' tiles" in format_reach(measured.reach)
 
 
 def test_the_reach_is_kept_with_the_plan_and_stands_below_the_table(plan: Plan, tmp_path: Path) -> None:

@@ -143,4 +143,11 @@ def objections(config: SegDecConfig, supervision: Supervision, data: DataSpec) -
             "data.validation: {share: 0.2, by: item}, or config.checkpoint: last."
         )
         return [Objection("data.validation", message)]
+    if config.checkpoint == "best" and data.tiles is not None and supervision.kind != "full":
+        message = (
+            "checkpoint: best chooses the epoch on validation tiles, and masks alone say which of them are "
+            f"defective: they are seen with supervision: full, found {supervision}. Set "
+            "config.checkpoint: last, or supervision: full."
+        )
+        return [Objection("config.checkpoint", message)]
     return []

@@ -26,7 +26,7 @@ from assay.study.identity import canonical_json
 from assay.study.points import trials_of
 from assay.study.stage_graph import stage_graph
 from trainables.catalogue import find_trainable
-from trainables.data import load_training, make_split, open_images, open_manifest
+from trainables.data import Manifest, Split, load_training, make_split, open_images, open_manifest
 from trainables.data.tiles import TileShape
 from trainables.forecast import measure
 from trainables.memory import forget_peak_memory, keep_freed_memory, peak_memory_mb
@@ -36,6 +36,7 @@ __all__ = [
     "Machine",
     "Shape",
     "StageCost",
+    "evaluated_inputs",
     "forecast_study",
     "read_forecast",
     "spent_hours",
@@ -250,15 +251,18 @@ def _time(trial: Trial, machine: Machine, workers: int) -> _Cost:
     data = load_training(manifest, split, trial.supervision, images)
     loading = time.perf_counter() - start
     cost = measure(trainable, config, data, device=machine.device, seed=trial.seed, fold=trial.fold)
-    evaluated = (*split.validation, *split.test)
-    inputs = len(evaluated)  # of the network
-    if split.tiles is not None:
-        shape = TileShape(split.tiles, *config.image_size)
-        rows = (manifest.by_sample[sample] for sample in evaluated)
-        inputs = sum(shape.count(row.height, row.width) for row in rows)
-    evaluation = inputs * cost.image_seconds
+    evaluation = evaluated_inputs(manifest, split, config.image_size) * cost.image_seconds
     seconds = loading + (cost.train_seconds + sum(cost.stages.values())) / workers + evaluation
     return _Cost(seconds, peak_memory_mb(machine.device), cost.timed, cost.stages, cost.untimed)
+
+
+def evaluated_inputs(manifest: Manifest, split: Split, image_size: tuple[int, int]) -> int:
+    """Number of images, or of tiles, that a network sees in the evaluation of validation and test."""
+    evaluated = (*split.validation, *split.test)
+    if split.tiles is None:
+        return len(evaluated)
+    shape = TileShape(split.tiles, *image_size)
+    return sum(shape.count(row.height, row.width) for row in map(manifest.by_sample.__getitem__, evaluated))
 
 
 def spent_hours(records: Sequence[Record]) -> float:

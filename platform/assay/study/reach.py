@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from assay.study.plan import Plan
     from trainables.data import Manifest, Split
     from trainables.data.spec import DataSpec
+    from trainables.data.tiles import TileShape
 
 __all__ = ["CellReach", "format_reach", "named_cells", "plan_reach", "reach_warnings"]
 
@@ -39,11 +41,10 @@ class CellReach(BaseModel, frozen=True):
 
 
 def plan_reach(plan: Plan, open_manifest: Callable[[DataSpec], Manifest]) -> tuple[CellReach, ...]:
-    """Measure each size and grid of a plan. Cells that cut images into tiles are left out."""
+    """Measure each size and grid of a plan; where cells cut images into tiles, on the masks of tiles."""
     groups: dict[str, list[tuple[Cell, int, int | None]]] = {}
     for cell, seed, fold in _first_repeats(plan):
-        if cell.data.tiles is None:
-            groups.setdefault(_geometry(cell), []).append((cell, seed, fold))
+        groups.setdefault(_geometry(cell), []).append((cell, seed, fold))
     measured = ((group, _measure(group, open_manifest)) for group in groups.values())
     return tuple(
         CellReach(cells=tuple(dict.fromkeys(cell.name for cell, _, _ in group)), reach=reach)
@@ -78,6 +79,7 @@ def _measure(
     group: Sequence[tuple[Cell, int, int | None]], open_manifest: Callable[[DataSpec], Manifest]
 ) -> Reach | None:
     from trainables.data.splits import make_split
+    from trainables.data.tiles import TileShape
 
     cell = group[0][0]
     trainable = find_trainable(cell.trainable)
@@ -87,24 +89,34 @@ def _measure(
         make_split(manifest, each.data, each.supervision, seed, fold) for each, seed, fold in group
     ]
     seen = dict.fromkeys(sample for split in splits for sample in split.masks)
-    return measure_reach(
-        _masks(manifest, tuple(seen)),
-        _masks(manifest, splits[0].test),
+    tiles = cell.data.tiles
+    shape = None if tiles is None else TileShape(tiles, *config.image_size)
+    reach = measure_reach(
+        islice(_masks(manifest, tuple(seen), shape), _MOST),
+        islice(_masks(manifest, splits[0].test, shape), _MOST),
         config.image_size,
         trainable.grid(config),
     )
+    return reach if reach is None or tiles is None else reach.model_copy(update={"tiles": True})
 
 
-def _masks(manifest: Manifest, samples: Sequence[str]) -> Iterator[NDArray[np.uint8]]:
-    """Masks of these samples, of many the first in a fixed random order."""
+def _masks(
+    manifest: Manifest, samples: Sequence[str], shape: TileShape | None
+) -> Iterator[NDArray[np.uint8]]:
+    """Masks of these samples in a fixed random order, or those of their tiles that show a defect."""
     from trainables.data.seeds import shuffled
     from trainables.data.sources import decode_mask, read_bytes
 
     rows = {sample: manifest.by_sample[sample] for sample in samples}
     known = {sample: row.mask for sample, row in rows.items() if row.mask is not None}
-    for sample in shuffled(known, 0)[:_MOST]:
+    for sample in shuffled(known, 0):
         data = read_bytes(manifest.mask_root or manifest.root, known[sample])
-        yield decode_mask(data, manifest.mask_above, manifest.indices)
+        mask = decode_mask(data, manifest.mask_above, manifest.indices)
+        if shape is None:
+            yield mask
+            continue
+        parts = (shape.mask_of(place, mask) for place in shape.places(shape.scaled(*mask.shape)))
+        yield from (part for part in parts if part.any())
 
 
 def format_reach(reach: Reach) -> str:
@@ -113,6 +125,7 @@ def format_reach(reach: Reach) -> str:
     ``At 352 × 128 pixels defects are 5.1 pixels wide …``
     """
     height, width = reach.image_size
+    masks = "masks of test images' tiles" if reach.tiles else "test masks"
     cells = (
         f", that of the best map of {reach.stride}-pixel cells {reach.grid_iou:.2f}"
         if reach.stride > 1
@@ -120,14 +133,14 @@ def format_reach(reach: Reach) -> str:
     )
     text = (
         f"At {height} × {width} pixels defects are {reach.width:.1f} pixels wide. The IoU of the true masks "
-        f"grown by one pixel is {reach.grown_iou:.2f}{cells} ({reach.measured} test masks, which choose "
+        f"grown by one pixel is {reach.grown_iou:.2f}{cells} ({reach.measured} {masks}, which choose "
         "nothing)."
     )
     if reach.learnt_from:
         lost = f", nothing is left of {reach.vanished}" if reach.vanished else ""
         text += (
             f" Without a cell above 0.5 in the grid that is learnt from: {reach.below_half} of "
-            f"{reach.learnt_from} training masks{lost}."
+            f"{reach.learnt_from} training masks{' of tiles' * reach.tiles}{lost}."
         )
     return text
 
