@@ -65,6 +65,45 @@ def test_masks_of_a_folder_data_set_go_to_their_place(tmp_path: Path) -> None:
     assert (report.with_mask, report.defective) == (1, 6)
 
 
+def two_classes(image: str) -> bytes:
+    shapes = (
+        *(Shape("scratch", p) for p in outlines(dot())),
+        *(Shape("hole", p) for p in outlines(dot()[::-1])),
+    )
+    return json.dumps(file_of(ImageAnnotation(image, SIZE, shapes))).encode()
+
+
+def test_folders_of_other_usual_names_get_their_masks(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    for number in range(2):
+        write(folder / "OK" / f"g{number}.png", noise(number))
+        write(folder / "NG" / "lot1" / f"d{number}.png", noise(50 + number))
+    write(folder / "Mask" / "lot1" / "d0.png", dot())
+    (tmp_path / "d1.json").write_bytes(drawn("d1.png", dot()))
+    assert import_annotations(tmp_path / "d1.json", folder).table is None
+    np.testing.assert_array_equal(cv2.imread(str(folder / "Mask" / "lot1" / "d1.png"), 0), dot())
+
+
+def test_several_classes_in_folders_are_indices_that_reader_folder_reads(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "data", masks=False)
+    (tmp_path / "d1.json").write_bytes(two_classes("d1.png"))
+    imported = import_annotations(tmp_path / "d1.json", folder)
+    options = {"mask_classes": imported.classes}
+    report = check_data(
+        DataSpec(reader="folder", splits="per_seed", options=options), folder, tmp_path / "cache"
+    )
+    assert (report.with_mask, report.by_class["hole+scratch"]) == (1, 1)
+
+
+def test_masks_of_another_import_are_not_left_beside_numbered_classes(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "data")
+    (tmp_path / "d1.json").write_bytes(two_classes("d1.png"))
+    with pytest.raises(
+        InputError, match=r"masks/d0.png \(of 5 masks\) stays, and its classes may be numbered"
+    ):
+        import_annotations(tmp_path / "d1.json", folder, replace=True)
+
+
 def test_an_image_without_a_shape_is_a_normal_one(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "data", masks=False)
     (tmp_path / "g1.json").write_bytes(drawn("g1.png", 0 * dot()))
@@ -74,11 +113,7 @@ def test_an_image_without_a_shape_is_a_normal_one(tmp_path: Path) -> None:
 
 def test_several_classes_become_indices_of_the_table_reader(tmp_path: Path) -> None:
     folder = photos(tmp_path / "photos", 1)
-    shapes = (
-        *(Shape("scratch", p) for p in outlines(dot())),
-        *(Shape("hole", p) for p in outlines(dot()[::-1])),
-    )
-    (tmp_path / "a.json").write_text(json.dumps(file_of(ImageAnnotation("p0.png", SIZE, shapes))))
+    (tmp_path / "a.json").write_bytes(two_classes("p0.png"))
     imported = import_annotations(tmp_path / "a.json", folder)
     assert imported.classes == {1: "hole", 2: "scratch"}
     mask = cv2.imread(str(folder / MASKS / "p0.png.png"), cv2.IMREAD_UNCHANGED)

@@ -1,9 +1,10 @@
 """Annotations of a labelling tool as masks of a data set: the way back of what `assay predict` wrote.
 
-Where the images lie in ``good/`` and ``defect/`` (also below ``train/`` and ``test/``), masks go to
-``masks/``, for reader folder. Elsewhere masks and a table of all annotated images are written beside them,
-for reader table.
-Several classes then become class indices: 1, 2 … in the order of their names, later shapes over earlier ones.
+Where the images lie in ``good/`` and ``defect/`` or folders of other usual names (also below ``train/`` and
+``test/``), masks go to the folder of masks beside them, for reader folder. Elsewhere masks and a table of all
+annotated images are written beside them, for reader table.
+Several classes become class indices: 1, 2 … in the order of their names, later shapes over earlier ones. An
+import numbers its own classes, so that masks of another import have to be replaced with it.
 Everything is checked before anything is written.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -23,12 +24,12 @@ from trainables.data.annotations import label_studio
 from trainables.data.annotations.detect import detect_format, parse_annotations
 from trainables.data.annotations.shapes import AnnotationError, ImageAnnotation, rasterise
 from trainables.data.formats import IMAGE_SUFFIXES, BrokenImageError, measure
+from trainables.data.unread import DEFECT_FOLDERS, MASK_FOLDERS
 from trainables.errors import InputError
 
 __all__ = ["MASKS", "TABLE", "Imported", "import_annotations"]
 
 TABLE, MASKS = "imported.csv", "imported_masks"
-_GOOD, _DEFECT = "good", "defect"
 _FAULTS_SHOWN = 20
 
 
@@ -71,24 +72,26 @@ def import_annotations(source: Path, folder: Path, *, replace: bool = False) -> 
 
     Raises:
         InputError: If a file cannot be read, an image is not there or annotated twice, sizes differ, an image
-            below ``good/`` has a shape, or a mask exists. Nothing is written then.
+            below ``good/`` has a shape, or a mask exists (with several classes also that of an image that is
+            not annotated). Nothing is written then.
     """
     if not folder.is_dir():
         raise InputError(f"--images names the folder of the images, found none at {folder}. Check the path.")
     faults: list[str] = []
     remarks: list[str] = []
     annotations = list(_annotations(source, faults, remarks))
-    in_folders = any((folder / part / _DEFECT).is_dir() for part in ("", "train", "test"))
     places = _Places(folder)
-    drawn = list(_on_disk(annotations, places, faults, in_folders=in_folders))
+    in_folders = places.in_folders
+    drawn = list(_on_disk(annotations, places, faults))
     if not drawn and not faults:
         raise InputError(f"{source} annotates {len(drawn)} images. Name an export with finished images.")
     names = sorted({name for image in drawn for name in image.annotation.classes})
-    classes = dict(enumerate(names, start=1)) if len(names) > 1 and not in_folders else {}
+    classes = dict(enumerate(names, start=1)) if len(names) > 1 else {}
     masks = _masks(drawn, classes, faults)
     table = None if in_folders else PurePosixPath(TABLE)
     if in_folders:
-        faults += _stale(folder, drawn)
+        faults += _stale(places, drawn)
+        faults += _numbered_otherwise(places, masks) if classes else ()
     if not replace:
         existing = [place for place in (*masks, *([table] if table else [])) if (folder / place).exists()]
         if existing:
@@ -103,11 +106,22 @@ def import_annotations(source: Path, folder: Path, *, replace: bool = False) -> 
     return Imported(len(drawn), len(masks), classes, path, tuple(remarks))
 
 
-def _stale(folder: Path, drawn: Iterable[_Drawn]) -> Iterator[str]:
+def _stale(places: _Places, drawn: Iterable[_Drawn]) -> Iterator[str]:
     """Masks of images below ``defect/`` on which nothing is drawn any more."""
     for image in drawn:
-        if "masks" in image.mask.parts and not image.annotation.shapes and (folder / image.mask).exists():
+        exists = image.mask != image.image and (places.folder / image.mask).exists()
+        if exists and not image.annotation.shapes:
             yield f"{image.image} shows no defect, and {image.mask} exists. Remove the mask"
+
+
+def _numbered_otherwise(places: _Places, masks: Iterable[PurePosixPath]) -> Iterator[str]:
+    """Masks that stay, where several classes are numbered: they may have other numbers."""
+    left = sorted(set(places.masks) - set(masks))
+    if left:
+        yield (
+            f"{left[0]} (of {len(left)} masks) stays, and its classes may be numbered otherwise. Import all "
+            "annotations at once, or remove it"
+        )
 
 
 def _refuse(faults: list[str]) -> None:
@@ -145,20 +159,47 @@ def _annotations(
 
 
 class _Places:
-    """The images of a folder, by each end of their paths."""
+    """The images of a folder, by each end of their paths, and its masks.
+
+    Attributes:
+        folder: The folder.
+        in_folders: True where it holds one of defective images.
+        images: Paths below the folder.
+        masks: Masks that are there, below the folder.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        paths = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file())
-        self.images = [
-            PurePosixPath(path.as_posix())
-            for path in paths
-            if path.suffix.lower() in IMAGE_SUFFIXES and not {MASKS, "masks"} & set(path.parts)
-        ]
+        paths = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
+        files = [PurePosixPath(path.as_posix()) for path in paths if path.suffix.lower() in IMAGE_SUFFIXES]
+        self._defect = next(_named_folders(files, DEFECT_FOLDERS), None)
+        self.in_folders = self._defect is not None
+        masks = MASK_FOLDERS if self.in_folders else (MASKS, "masks")
+        self.masks = [file for file in files if _folder_of(file, masks)]
+        self.images = [file for file in files if file not in set(self.masks)]
+        self._mask_folder = next(_named_folders(self.masks, masks), "masks")
         self._by_end: defaultdict[tuple[str, ...], list[PurePosixPath]] = defaultdict(list)
         for image in self.images:
             for start in range(len(image.parts)):
                 self._by_end[image.parts[start:]].append(image)
+
+    def mask_of(self, image: PurePosixPath, annotation: ImageAnnotation) -> PurePosixPath:
+        """Place of an image's mask.
+
+        Raises:
+            InputError: If something is drawn on an image outside the folder of defective ones.
+        """
+        if not self.in_folders:
+            return PurePosixPath(MASKS, f"{image}.png")
+        place = _folder_of(image, DEFECT_FOLDERS)
+        if not place and annotation.shapes:
+            raise InputError(
+                f"{image} has {len(annotation.shapes)} shapes; expected it below {self._defect}/. Move it"
+            )
+        if not place:
+            return image
+        parts = (*image.parts[: place - 1], self._mask_folder, *image.parts[place:])
+        return PurePosixPath(*parts).with_suffix(".png")
 
     def find(self, name: str) -> PurePosixPath:
         """The image of which ``name`` says most of the path.
@@ -180,8 +221,6 @@ def _on_disk(
     annotations: Iterable[tuple[str, ImageAnnotation]],
     places: _Places,
     faults: list[str],
-    *,
-    in_folders: bool,
 ) -> Iterator[_Drawn]:
     """The annotations with their images; what does not fit becomes a fault."""
     taken: dict[PurePosixPath, str] = {}
@@ -198,22 +237,20 @@ def _on_disk(
                     f"{image} has {width} × {height} pixels, and was annotated at {drawn_on}. Annotate "
                     "the image as it is stored"
                 )
-            yield _Drawn(annotation, image, _mask_place(image, annotation, in_folders), (height, width))
+            yield _Drawn(annotation, image, places.mask_of(image, annotation), (height, width))
         except (InputError, BrokenImageError) as error:
             faults.append(f"{file}: {error}")
 
 
-def _mask_place(image: PurePosixPath, annotation: ImageAnnotation, in_folders: bool) -> PurePosixPath:
-    if not in_folders:
-        return PurePosixPath(MASKS, f"{image}.png")
-    parts = list(image.parts)
-    if _DEFECT in parts[:-1]:
-        parts[parts.index(_DEFECT)] = "masks"
-    elif annotation.shapes:
-        raise InputError(
-            f"{image} has {len(annotation.shapes)} shapes; expected it below {_DEFECT}/. Move it"
-        )
-    return PurePosixPath(*parts).with_suffix(".png")
+def _folder_of(file: PurePosixPath, names: Collection[str]) -> int:
+    """Number of a path's parts up to the folder of one of these names; 0 without any."""
+    folders = [part.lower() for part in file.parts[:-1]]
+    return next((place for place, folder in enumerate(folders, start=1) if folder in names), 0)
+
+
+def _named_folders(files: Iterable[PurePosixPath], names: Collection[str]) -> Iterator[str]:
+    """Folders of these names that hold files, as they are spelt."""
+    return (file.parts[place - 1] for file in files if (place := _folder_of(file, names)))
 
 
 def _masks(
