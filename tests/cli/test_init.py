@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -138,6 +139,20 @@ def test_values_that_init_asks_about_are_answered_by_an_option(assay: Assay, tmp
     assert assay("init", "--images", images, "--output", output, "--option", "mask_above=100").code == 0
     assert read_study(output).data.options == {"mask_above": 100}
     assert (tmp_path / "contact_sheet.png").is_file()
+
+
+def test_floats_of_0_to_255_are_read_with_the_white_that_is_given(assay: Assay, tmp_path: Path) -> None:
+    images = make_images(tmp_path / "own")
+    for path in sorted(images.glob("[gd]*/*.png")):
+        write(path.with_suffix(".tif"), cv2.imread(str(path), 0).astype(np.float32))
+        path.unlink()
+    output = tmp_path / "own.yaml"
+    refused = assay("init", "--images", images, "--output", output)
+    assert refused.code == 2
+    assert "set `data: {white: 255}`" in refused.err
+    assert assay("init", "--images", images, "--output", output, "--white", "255").code == 0
+    assert read_study(output).data.white == 255
+    assert assay("plan", output, "--data", images).code == 0
 
 
 def test_other_layouts_get_the_reader_they_need(assay: Assay, tmp_path: Path) -> None:

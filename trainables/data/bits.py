@@ -108,7 +108,8 @@ def _faults(rows: Sequence[ImageRow], pixels: Pixels, white: White) -> Iterator[
         fitting = next((step for step in _WHITES if pixels.peak <= step), pixels.peak)
         yield (
             f"no value is above white {pixels.white:g}, found up to {pixels.peak:g} in "
-            f"{_places(brighter, rows)}. Correct them, or set `data: {{white: {fitting:g}}}`"
+            f"{_places(brighter, rows)}. Correct them, or set `data: {{white: {fitting:g}}}` "
+            f"(`--white {fitting:g}` of assay init and assay data check)"
         )
     elif white == "auto" and pixels.samples == "uint16" and pixels.white > _WHITES[0]:
         below = _WHITES[_WHITES.index(int(pixels.white)) - 1]
@@ -126,10 +127,14 @@ def _darkness(rows: Sequence[ImageRow], pixels: Pixels) -> Iterator[Finding]:
     if pixels.samples == "uint8" or 4 * pixels.peak > pixels.white:
         return
     levels = int(255 * pixels.peak / pixels.white) + 1
+    bits = int(pixels.peak).bit_length()
+    way_out = f"If the camera has {bits} bits, set `data: {{white: {(1 << bits) - 1}}}`"
+    if pixels.samples == "float" or (1 << bits) > pixels.white:
+        way_out = "If white is a smaller value, set data.white"
     yield Finding(
         kind="pixels",
         text=f"The brightest image has {levels} of 256 grey levels: values up to {pixels.peak:g}, white "
-        f"{pixels.white:g}. If the camera has fewer bits, set data.white.",
+        f"{pixels.white:g}. {way_out}.",
         samples=tuple(row.sample for row in rows),
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,13 +70,19 @@ class Survey:
         return sum(row.mask is not None for row in self.manifest.rows)
 
 
-def survey_images(folder: Path, cache: Path, options: Mapping[str, Any] | None = None) -> Survey:
+def survey_images(
+    folder: Path,
+    cache: Path,
+    options: Mapping[str, Any] | None = None,
+    white: float | Literal["auto"] = "auto",
+) -> Survey:
     """Look at ``folder``, which becomes the data root of a study.
 
     Args:
         folder: With images.
         cache: Folder on this machine.
         options: Settings of the reader on top of those that its files show.
+        white: Pixel value that is white, of images with more than 8 bits.
 
     Raises:
         InputError: If it has no layout that a reader knows, too few images, or files that are damaged.
@@ -84,7 +90,8 @@ def survey_images(folder: Path, cache: Path, options: Mapping[str, Any] | None =
     if not folder.is_dir():
         raise InputError(f"--images names a folder of images, found none at {folder}. Check the path.")
     layout = find_layout(folder, cache)
-    layout = layout.model_copy(update={"options": {**layout.options, **(options or {})}})
+    changes = {"options": {**layout.options, **(options or {})}, "white": white}
+    layout = DataSpec.model_validate({**layout.model_dump(), **changes})
     spec = with_mask_classes(layout, folder, cache)
     spec = with_items(spec, folder, cache)
     manifest = open_manifest(spec, folder, cache)

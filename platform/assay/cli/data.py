@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -13,7 +14,7 @@ from assay.cli.options import DEFAULT_CACHE, Cache, Data
 if TYPE_CHECKING:
     from trainables.data import DataSpec
 
-__all__ = ["Options", "check", "import_", "read_options", "register", "write_sheet"]
+__all__ = ["Options", "White", "check", "import_", "read_options", "read_white", "register", "write_sheet"]
 
 Reader = Annotated[str, typer.Argument(metavar="READER", help="Name of a reader, e.g. kolektorsdd.")]
 Place = Annotated[str | None, typer.Option("--path", metavar="PATH", help="Folder or file below the root.")]
@@ -73,7 +74,12 @@ def check(
         view.message(f"reading {reader}")
         from trainables.data import DataSpec, check_data
 
-        settings: dict[str, Any] = {"reader": reader, "path": path, "classes": names, "white": _white(white)}
+        settings: dict[str, Any] = {
+            "reader": reader,
+            "path": path,
+            "classes": names,
+            "white": read_white(white),
+        }
         spec = DataSpec.model_validate({**settings, "options": read_options(option or [])})
         report = check_data(spec, data, cache)
         shown = write_sheet(spec, data, cache, sheet) if sheet is not None else ""
@@ -112,13 +118,17 @@ def import_(source: Source, *, images: Images, replace: Replace = False) -> None
         typer.echo(f"with several classes, in `data.options`: {{mask_classes: {{{classes}}}}}")
 
 
-def _white(text: str) -> float | str:
+def read_white(text: str) -> float | Literal["auto"]:
+    """A white point as the command line takes it: ``auto`` or a number above 0."""
     from trainables.errors import InputError
 
     try:
-        return text if text == "auto" else float(text)
-    except ValueError as error:
-        raise InputError(f"--white is auto or a pixel value, such as 4095, found {text!r}") from error
+        white = "auto" if text == "auto" else float(text)
+    except ValueError:
+        white = 0.0
+    if white != "auto" and not 0 < white < inf:
+        raise InputError(f"--white is auto or a pixel value above 0, such as 4095, found {text!r}.")
+    return white
 
 
 def read_options(options: list[str]) -> dict[str, Any]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from assay.cli.data import Options, read_options, write_sheet
+from assay.cli.data import Options, White, read_options, read_white, write_sheet
 from assay.cli.options import DEFAULT_CACHE, Cache
 
 __all__ = ["init", "register"]
@@ -37,6 +37,7 @@ def init(
     method: Method = None,
     output: Output = None,
     option: Options = None,
+    white: White = "auto",
     cache: Cache = DEFAULT_CACHE,
 ) -> None:
     """Write a study for a folder of your own images (--images), or a plug-in with a method (--method).
@@ -49,7 +50,7 @@ def init(
     from trainables.errors import InputError
 
     if images is not None and method is None:
-        _write_study(images, output, read_options(option or []), cache)
+        _write_study(images, output, read_options(option or []), read_white(white), cache)
     elif method is not None and images is None:
         _write_method(method, output)
     else:
@@ -57,7 +58,9 @@ def init(
         raise InputError(f"assay init takes --images FOLDER or --method NAME, found {named}.")
 
 
-def _write_study(images: Path, output: Path | None, options: dict[str, Any], cache: Path) -> None:
+def _write_study(
+    images: Path, output: Path | None, options: dict[str, Any], white: float | Literal["auto"], cache: Path
+) -> None:
     from assay.cli.live import LiveView
     from assay.cli.output import console
     from assay.study.starter import starter_name, starter_study
@@ -69,7 +72,7 @@ def _write_study(images: Path, output: Path | None, options: dict[str, Any], cac
     _refuse_existing(path)
     with LiveView(console(stderr=True)) as view:
         view.message(f"looking at {folder}")
-        survey = survey_images(folder, cache, options)
+        survey = survey_images(folder, cache, options, white)
         text = starter_study(survey, starter_name(path.stem))
         _write(path, text)
         sheet = path.with_name("contact_sheet.png")

@@ -282,6 +282,8 @@ def _data_block(survey: Survey) -> str:
             f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in spec.options.items()
         )
         lines.append(f"  options: {{{options}}}")
+    if spec.white != "auto":
+        lines.append(f"  {f'white: {spec.white:g}':<35}# the pixel value that is white")
     if spec.item is not None:
         lines.append(
             f"  item: {json.dumps(spec.item, ensure_ascii=False):<29}# {survey.items}, by their names. "

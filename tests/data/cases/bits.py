@@ -128,7 +128,8 @@ CASES = (
         "14-bit values without `white`",
         surfaces(scaled(".tif", 16383), ".tif"),
         "warned",
-        "The brightest image has 64 of 256 grey levels: values up to 16383, white 65535.",
+        "64 of 256 grey levels: values up to 16383, white 65535. If the camera has 14 bits, set "
+        "`data: {white: 16383}`",
     ),
     case(
         "8-bit among 12-bit images",
