@@ -202,10 +202,11 @@ def list_images(spec: DataSpec, root: Path | None, cache: Path) -> tuple[Reader,
             f"{', '.join(known) or 'none'}; normal images always stay."
         )
     if listing.classes is not None:
-        if listing.indices is None and spec.others != "leave_out":
+        if listing.indices is None and spec.others not in listing.others:
             raise InputError(
-                f"data.others: reader {reader.name} itself keeps to data.classes, found {spec.others}. Leave "
-                "others out, or list the images in a table."
+                f"data.others: reader {reader.name} itself keeps to data.classes and knows "
+                f"{', '.join(listing.others)}, found {spec.others}. Choose one of these, or use masks of "
+                "class indices (`mask_classes` of reader folder or table)."
             )
         if not listing.entries:
             raise InputError(f"{listing.root}: no images of {', '.join(spec.classes)}. Check data.classes.")

@@ -152,6 +152,20 @@ CASES = (
         ("5 images of 5 items: 2 defective (2 with mask), 3 normal",),
     ),
     Case(
+        "a COCO file, one of its classes, and the others normal",
+        exported(coco(NAMES, DRAWN)),
+        {**ANNOTATED, "classes": ["hole"], "others": "normal"},
+        "read",
+        ("6 images of 6 items: 2 defective (2 with mask), 4 normal",),
+    ),
+    Case(
+        "a COCO file, one of its classes, and the others to be ignored",
+        exported(coco(NAMES, DRAWN)),
+        {**ANNOTATED, "classes": ["hole"], "others": "ignore"},
+        "refused",
+        ("reader annotated itself keeps to data.classes and knows leave_out, normal, found ignore",),
+    ),
+    Case(
         "a COCO file that names images that are not there",
         exported(coco([*NAMES, "gone.png"], DRAWN)),
         ANNOTATED,

@@ -7,10 +7,11 @@ your own. ``data.path`` names the folder (or a zip of it) below the data root.
 
 Rules: an image is defective where something is drawn on it, and the labels drawn are its classes
 (``hole+scratch``). ``data.classes`` chooses among them, pixel by pixel: an image that shows only others is
-left out. An image that no file names is normal in a folder such as ``good``, defective without a mask in one
-such as ``ng``, and anywhere else what the option ``unannotated`` says. Points and lines mark no pixels: they
-are told, and the mask of an image with such alone is unknown. Masks become run lengths in the cache, the same
-bytes on every machine. Every image is an item of its own, unless ``data.item`` says more.
+left out, or normal with ``data.others: normal``. An image that no file names is normal in a folder such as
+``good``, defective without a mask in one such as ``ng``, and anywhere else what the option ``unannotated``
+says. Points and lines mark no pixels: they are told, and the mask of an image with such alone is unknown.
+Masks become run lengths in the cache, the same bytes on every machine. Every image is an item of its own,
+unless ``data.item`` says more.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from trainables.data.readers.base import Entry, Listing, Reader, options_of
 from trainables.data.readers.folder import part_of
 from trainables.data.readers.mask_names import images_below
 from trainables.data.sources import DataFolders, read_bytes
-from trainables.data.spec import DataSpec
+from trainables.data.spec import DataSpec, Others
 from trainables.data.unread import DEFECT_FOLDERS, GOOD_FOLDERS, is_system_file, unread_files
 from trainables.errors import InputError
 
@@ -91,7 +92,7 @@ def read_annotated(spec: DataSpec, folders: DataFolders) -> Listing:
     drawn, strangers = _match(root, files, images)
     classes = tuple(sorted({name for each in drawn.values() for name in each.annotation.classes}))
     chosen = classes if spec.classes is None else tuple(name for name in classes if name in spec.classes)
-    entries = list(_entries(images, drawn, chosen, options))
+    entries = list(_entries(images, drawn, chosen, options, others=spec.others))
     wanted = {entry.image for entry in entries if entry.mask is not None}
     mask_root = _write_masks(
         root, [drawn[image] for image in sorted(wanted & set(drawn))], chosen, folders.cache
@@ -104,6 +105,7 @@ def read_annotated(spec: DataSpec, folders: DataFolders) -> Listing:
         missing_mask_way_out="Annotate it, or use supervision: weak or mixed with the masks there are",
         mask_root=mask_root,
         classes=classes,
+        others=("leave_out", "normal"),
         unread=unread_files(root, {*images, *files}, lambda _: "it is no image of this data set"),
         remarks=tuple(_remarks(images, drawn, strangers, options)),
     )
@@ -177,7 +179,12 @@ def _image_of(
 
 
 def _entries(
-    images: Sequence[str], drawn: Mapping[str, _Drawn], chosen: Sequence[str], options: AnnotatedOptions
+    images: Sequence[str],
+    drawn: Mapping[str, _Drawn],
+    chosen: Sequence[str],
+    options: AnnotatedOptions,
+    *,
+    others: Others,
 ) -> Iterator[Entry]:
     for image in images:
         path = PurePosixPath(image)
@@ -190,6 +197,8 @@ def _entries(
             elif not shown:
                 lines = bool(set(drawn[image].annotation.without_area) - {"tag"})
                 yield Entry(sample, image, lines, None, "defect" if lines else None, sample, split)
+            elif others == "normal":
+                yield Entry(sample, image, False, None, None, sample, split)
             continue
         role = _role(path)
         if role == "defective":

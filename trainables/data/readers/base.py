@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, Self, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from trainables.data.formats import IMAGE_SUFFIXES, MASK_SUFFIXES
 from trainables.data.sources import DataFolders
@@ -21,6 +21,7 @@ __all__ = [
     "Expected",
     "Listing",
     "MaskOptions",
+    "MaskSettings",
     "NoOptions",
     "PublishedSets",
     "Reader",
@@ -105,6 +106,37 @@ class MaskOptions:
         return cls(names, given=not options.model_fields_set.isdisjoint(names))
 
 
+class MaskSettings(BaseModel, frozen=True, extra="forbid"):
+    """Settings of readers whose masks hold a defect's grey levels, or class indices."""
+
+    mask_above: int = Field(
+        0, ge=0, le=65534, description="A mask pixel is a defect when its value is greater; grey levels."
+    )
+    mask_classes: dict[Annotated[int, Field(ge=1, le=65535)], Annotated[str, Field(min_length=1)]] | None = (
+        Field(
+            None,
+            min_length=1,
+            max_length=255,
+            description="Masks hold class indices: grey value → class, such as {1: scratch}.",
+        )
+    )
+
+    @model_validator(mode="after")
+    def _classes_differ(self) -> Self:
+        names = list((self.mask_classes or {}).values())
+        if len(set(names)) < len(names) or any("+" in name for name in names):
+            raise ValueError(f"classes have different names without `+`, found {', '.join(names)}")
+        return self
+
+    def indices(self, spec: DataSpec) -> ClassIndices | None:
+        """Class indices of masks, with those that ``data.classes`` keeps; None where masks hold none."""
+        if self.mask_classes is None:
+            return None
+        names = self.mask_classes
+        kept = sorted(value for value, name in names.items() if spec.classes is None or name in spec.classes)
+        return ClassIndices(names, tuple(kept), spec.others)
+
+
 @dataclass(frozen=True)
 class Listing:
     """All images of a data set, before any of them is opened."""
@@ -118,6 +150,7 @@ class Listing:
     mask_root: Path | None = None  # folder that masks' paths start at; None: as those of images
     indices: ClassIndices | None = None  # how masks of several classes are read
     classes: tuple[str, ...] | None = None  # all classes, where the reader itself kept to data.classes
+    others: tuple[Others, ...] = ("leave_out",)  # what such a reader can make of other classes
     expected: Expected | None = None
     mask_options: MaskOptions = MaskOptions()
     unread: tuple[Unread, ...] = ()  # files that the reader passed over
