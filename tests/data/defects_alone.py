@@ -1,4 +1,4 @@
-"""A set of defects alone, as of steel: index masks of three classes, and a published split."""
+"""Sets of defects alone, as of steel: index masks of three classes, and a published split."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from tests.data.made_images import write
 
-__all__ = ["CLASSES", "make_defects_alone"]
+__all__ = ["CLASSES", "make_defects_alone", "make_steel_folders"]
 
 CLASSES = ("crack", "pit", "stain")
 _SIZE = (64, 96)
@@ -40,4 +40,20 @@ def make_defects_alone(root: Path, train: int = 9, test: int = 6, *, named: bool
         part = "test" if index >= train else "validation" if index % 3 == 2 else "train"
         lines.append(f"images/{name},1,masks/{name},{defect_class},{part}")
     (root / "images.csv").write_text("\n".join(lines), encoding="utf-8")
+    return root
+
+
+def make_steel_folders(root: Path) -> Path:
+    """The same as NEU_Seg has them: ``training/`` and ``test/`` below ``images/`` and ``annotations/``."""
+    make_defects_alone(root)
+    table = root / "images.csv"
+    for line in table.read_text(encoding="utf-8").splitlines()[1:]:
+        image, _, mask, _, split = line.split(",")
+        part = "test" if split == "test" else "training"
+        for path, folder in ((image, "images"), (mask, "annotations")):
+            target = root / folder / part / Path(path).name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (root / path).rename(target)
+    (root / "masks").rmdir()
+    table.unlink()
     return root

@@ -1,4 +1,4 @@
-"""Class indices in the masks of a table, given names: by its column ``defect_class`` where that tells."""
+"""Class indices in masks, given names: by the class of images that show one alone, where they have one."""
 
 from __future__ import annotations
 
@@ -21,30 +21,34 @@ _UNNAMED = "defect"  # class of a row that names none
 
 
 def with_mask_classes(spec: DataSpec, root: Path, cache: Path) -> DataSpec:
-    """``spec`` with `mask_classes` where masks of a table hold indices, such as 0, 1, 2 and 3.
+    """``spec`` with `mask_classes` where masks of a table or of folders hold indices, such as 0, 1, 2 and 3.
 
-    A class is called what the table calls the images that show it alone, else ``class_2`` by its value.
+    A class is called what table or folders call the images that show it alone, else ``class_2`` by its value.
     """
-    if spec.reader != "table" or not spec.options.keys().isdisjoint(("mask_above", "mask_classes")):
+    if spec.reader not in ("folder", "table") or not spec.options.keys().isdisjoint(
+        ("mask_above", "mask_classes")
+    ):
         return spec
     _, listing = list_images(spec, root, cache)
     names = _named_values(listing)
-    if len(names) < 2 or max(names) > _HIGHEST or len(set(names.values())) < len(names):
+    if len(names) < 2 or len(set(names.values())) < len(names):
         return spec
     options = {**spec.options, "mask_classes": dict(sorted(names.items()))}
     return spec.model_copy(update={"options": options})
 
 
 def _named_values(listing: Listing) -> dict[int, str]:
-    """Values of all masks beside 0, each with a name."""
+    """Values of all masks beside 0, each with a name; none where one of them is a shade of white."""
     shown: dict[int, set[str | None]] = {}
     for entry in listing.entries:
-        if entry.mask is None or not entry.label:
+        if entry.mask is None or entry.label is False:
             continue
         # What cannot be read is named with all other faults when the data set is opened.
         with suppress(BrokenImageError, InputError, OSError):
             data = read_bytes(listing.mask_root or listing.root, entry.mask)
             values = [int(value) for value in np.unique(decode_indices(data)) if value]
+            if max(values, default=0) > _HIGHEST:
+                return {}
             for value in values:
                 shown.setdefault(value, set()).update([entry.defect_class] if len(values) == 1 else [])
     return {value: _name(value, called - {None, _UNNAMED}) for value, called in shown.items()}

@@ -28,6 +28,7 @@ from trainables.data.duplicates import duplicate_findings, part_name
 from trainables.data.findings import Finding, counted, sum_up, summarise
 from trainables.data.formats import BrokenImageError, Trait
 from trainables.data.mask_statistics import MaskStatistics, examine_masks, measure_mask
+from trainables.data.masks import highest_index
 from trainables.data.orientation import orientation_of
 from trainables.data.readers.base import ClassIndices, Entry, Listing
 from trainables.data.sources import (
@@ -43,7 +44,7 @@ from trainables.errors import InputError
 
 __all__ = ["Finding", "ImageRow", "Inspection", "inspect"]
 
-_INSPECTION = 5  # raised when inspection finds something else in the same files
+_INSPECTION = 6  # raised when inspection finds something else in the same files
 _LARGE_PIXELS = 1 << 24  # of an image whose mask is measured alone: one of 64 million takes half a gigabyte
 _one_at_a_time = Lock()
 
@@ -242,7 +243,9 @@ def _inspect_mask(listing: Listing, entry: Entry, image: Stored | None, orientat
     try:
         if not confine(mask_root, entry.mask).exists():
             if entry.label is None:
-                raise _MaskFaultError(f"{entry.image} has no mask: expected {entry.mask}. Unpack again")
+                raise _MaskFaultError(
+                    f"{entry.image} has no mask: expected {entry.mask}. Add it, or unpack again"
+                )
             return _MaskSeen(entry.label, None, "missing" if entry.label else "known", entry.defect_class)
         data = read_bytes(mask_root, entry.mask)
         stored = decode_stored(data) if listing.indices is None else decode_indices(data)
@@ -258,7 +261,8 @@ def _inspect_mask(listing: Listing, entry: Entry, image: Stored | None, orientat
             f"{size[1]} × {size[0]}; expected the same. {_way_out(mask.shape, size, orientation)}"
         )
     pixels = int(np.count_nonzero(mask))
-    label = pixels > 0 if entry.label is None else entry.label
+    shown = pixels if listing.indices is None else np.count_nonzero(stored)  # of classes not asked for too
+    label = shown > 0 if entry.label is None else entry.label
     if not label and pixels:
         raise _MaskFaultError(
             f"{entry.image} is labelled normal, and {entry.mask} shows {pixels} defect pixels. "
@@ -266,9 +270,17 @@ def _inspect_mask(listing: Listing, entry: Entry, image: Stored | None, orientat
         )
     if not label:
         return _MaskSeen(False, None, "known", defect_class)
-    is_jpeg = data.startswith(b"\xff\xd8")
+    indices = np.unique(decode_indices(data)).tolist() if highest_index(data) else []
     masks = tuple(
-        measure_mask(stored, shown, is_jpeg=is_jpeg, sample=entry.sample, mask=entry.mask, defect_class=name)
+        measure_mask(
+            stored,
+            shown,
+            is_jpeg=data.startswith(b"\xff\xd8"),
+            palette=[index for index in indices if index],
+            sample=entry.sample,
+            mask=entry.mask,
+            defect_class=name,
+        )
         for name, shown in classes.items()
     )
     if not pixels:

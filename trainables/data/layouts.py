@@ -18,7 +18,7 @@ from trainables.data.readers.mask_names import Naming, images_below, naming_of, 
 from trainables.data.readers.table import is_table
 from trainables.data.sources import FULL_WHITE, decode_image
 from trainables.data.spec import DataSpec
-from trainables.data.unread import DEFECT_FOLDERS, GOOD_FOLDERS, MASK_FOLDERS
+from trainables.data.unread import DEFECT_FOLDERS, GOOD_FOLDERS, IMAGE_FOLDERS, MASK_FOLDERS
 from trainables.errors import InputError
 
 __all__ = ["find_layout", "with_items"]
@@ -57,8 +57,9 @@ def find_layout(folder: Path, cache: Path) -> DataSpec:
     raise InputError(
         f"{folder} has no layout that assay init knows: expected a folder of normal images "
         f"({', '.join(GOOD_FOLDERS[:3])}) and one of defective images ({', '.join(DEFECT_FOLDERS[:4])} …), "
-        f"and perhaps one of masks ({', '.join(MASK_FOLDERS[:3])} …); found {present}. Name one folder of "
-        "them, rename folders, or list the images in a CSV file with the columns image and label."
+        f"and perhaps one of masks ({', '.join(MASK_FOLDERS[:3])} …), or images/ and one "
+        f"of masks; found {present}. Name one folder of them, rename folders, or list the images in "
+        "a CSV file with the columns image and label."
     )
 
 
@@ -96,18 +97,22 @@ def _folder_options(start: Path) -> dict[str, Any] | None:
     """Options of reader folder for the names found in ``start``, or in its parts or batches."""
     starts = _starts(start)
     good, defect, masks = (_named(starts, usual) for usual in (GOOD_FOLDERS, DEFECT_FOLDERS, MASK_FOLDERS))
-    if good is None:
-        return None
+    if good is None:  # the masks say what is defective
+        defect = defect or _named(starts, IMAGE_FOLDERS)
+        if defect is None or masks is None:
+            return None
     if defect is None:  # every folder beside that of normal images is a class of defects
         others = [path for path in starts[0].iterdir() if path.is_dir() and path.name not in (good, masks)]
         if len(starts) > 1 or not any(images_below(path) for path in others):
             return None
         defect = "*"
-    options: dict[str, Any] = {"good": good, "defect": defect, "masks": masks or "masks"}
+    options: dict[str, Any] = {"good": good or "good", "defect": defect, "masks": masks or "masks"}
     options = {role: name for role, name in options.items() if name != role}
-    images = list(_images(starts, defect, (good, masks or "")))
+    images = list(_images(starts, defect, (good or "", masks or "")))
     files = [] if masks is None else [path for part in starts for path in _files(part / masks)]
     files = [path for path in files if path.suffix.lower() in MASK_SUFFIXES]
+    if good is None and not files:
+        return None
     if masks is None and defect != "*":
         _, beside = split_beside([PurePosixPath(path.relative_to(start).as_posix()) for path in images])
         files = [start / path for path in beside]

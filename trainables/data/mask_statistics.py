@@ -57,6 +57,7 @@ class MaskStatistics(BaseModel, frozen=True):
     values: tuple[int, ...]  # stored values of the whole mask, ascending; of many the least and the greatest
     colours: tuple[int, ...]  # different ones beside black as 0xRRGGBB, the first 9; (): the mask is grey
     faint: float  # share of the values above 0 that are 127 or less
+    palette: tuple[int, ...] = ()  # indices beside 0 that a PNG with a palette holds, the first 9
     drawing: Drawing = "plain"  # or on white paper, in transparency alone, as a JPEG
 
     @property
@@ -77,7 +78,8 @@ def measure_mask(
     stored: NDArray[Any],
     defect: NDArray[np.uint8],
     *,
-    is_jpeg: bool,
+    is_jpeg: bool = False,
+    palette: Sequence[int] = (),
     sample: str,
     mask: str,
     defect_class: str,
@@ -88,6 +90,7 @@ def measure_mask(
         stored: Pixels as the file holds them, h × w or h × w × channels (BGR, or BGR and alpha).
         defect: h × w, 1 where this class is shown.
         is_jpeg: The file is a JPEG.
+        palette: Indices beside 0 that it holds, if it is a PNG with a palette.
         sample: Id of the image.
         mask: Path of the file.
         defect_class: What is shown.
@@ -112,6 +115,7 @@ def measure_mask(
         values=stored_values(grey),
         colours=colours,
         faint=float(np.count_nonzero(shown <= _HALF) / max(1, shown.size)),
+        palette=tuple(palette[: FEW_VALUES + 1]),
         drawing="jpeg" if is_jpeg else _drawing(stored, defect),
     )
 
@@ -181,8 +185,9 @@ def examine_masks(masks: Sequence[MaskStatistics], mask_above: int, options: Mas
     covered = [mask for mask in drawn if mask.covers_much]
     faults = [*_drawn_otherwise(masks, asks=asks)]
     colours = {colour for mask in masks for colour in mask.colours}
-    if asks and 1 < max(len(values), len(colours)) <= FEW_VALUES:
-        faults.append(_question(masks, values, len(colours), options.names))
+    indices = sorted({index for mask in masks for index in mask.palette})
+    if asks and 1 < max(len(values), len(colours), len(indices)) <= FEW_VALUES:
+        faults.append(_question(masks, values, len(colours), indices, options.names))
     elif asks and drawn and len(covered) == len(drawn):
         faults.append(_all_covered(covered))
         covered = []
@@ -235,23 +240,39 @@ def _drawn_otherwise(masks: Sequence[MaskStatistics], *, asks: bool) -> Iterator
 
 
 def _question(
-    masks: Sequence[MaskStatistics], values: Sequence[int], colours: int, options: Sequence[str]
+    masks: Sequence[MaskStatistics],
+    values: Sequence[int],
+    colours: int,
+    indices: Sequence[int],
+    options: Sequence[str],
 ) -> str:
     """Ask what few values mean: each a class, or all of them one defect."""
-    reader = "" if "mask_classes" in options else " of reader table"
-    if len(values) > 1:
-        held = f"the values {', '.join(map(str, values))} beside 0"
-        named = ", ".join(f"{value}: name" for value in values[:3])
-        classes = f"mask_classes: {{{named}}}{reader}"
+    reader = "" if "mask_classes" in options else " of reader folder or table"
+    between = ""
+    if indices:
+        held, classes = (
+            f"the indices {_listed(indices)} of a palette",
+            f"mask_classes: {_named(indices)}{reader}",
+        )
+    elif len(values) > 1:
+        held, classes = f"the values {_listed(values)} beside 0", f"mask_classes: {_named(values)}{reader}"
         between = f", mask_above: {values[-2]} counts {values[-1]} alone"
     else:
-        held, between = f"{colours} colours beside black", ""
-        classes = f"mask_classes{reader}, of grey values or a palette's indices"
+        held = f"{colours} colours beside black"
+        classes = f"save them as grey values 1, 2 …, and write mask_classes: {_named((1, 2))}{reader}"
     return (
         f"masks hold {held} ({_names(masks)}): classes, or shades of one defect? Say it in data.options "
         "(`--option`). "
         f"Classes: {classes}. One defect: mask_above: 0 counts them all{between}"
     )
+
+
+def _listed(values: Sequence[int]) -> str:
+    return ", ".join(map(str, values))
+
+
+def _named(values: Sequence[int]) -> str:
+    return f"{{{', '.join(f'{value}: name' for value in values[:3])}}}"
 
 
 def _all_covered(masks: Sequence[MaskStatistics]) -> str:

@@ -21,6 +21,7 @@ __all__ = [
     "coarsen",
     "decode_runs",
     "encode_runs",
+    "highest_index",
     "holds_runs",
     "palette_as_grey",
     "parse_runs",
@@ -85,20 +86,21 @@ def decode_runs(data: bytes) -> NDArray[np.uint8]:
     return np.ascontiguousarray(flat.reshape(width, height).T)
 
 
+def highest_index(data: bytes) -> int:
+    """The greatest index that a PNG with a palette can hold, 1 to 255; 0 for other files."""
+    has_palette = data.startswith(b"\x89PNG") and len(data) >= _PNG_HEADER and data[25] == 3
+    return (1 << data[24]) - 1 if has_palette else 0
+
+
 def palette_as_grey(data: bytes) -> bytes:
     """The PNG with its palette taken off, so that pixels decode to their indices and not to colours.
 
     Other files come back as they are.
 
-    Raises:
-        BrokenImageError: If an index has fewer than 8 bits: OpenCV would stretch it.
+    Indices of fewer than 8 bits are stretched in decoding: by 255 // ``highest_index``.
     """
-    if not data.startswith(b"\x89PNG") or len(data) < _PNG_HEADER or data[25] != 3:
+    if not highest_index(data):
         return data
-    if data[24] != 8:
-        raise BrokenImageError(
-            f"expected a palette with 8 bits for each pixel, found {data[24]}. Save as grey"
-        )
     header = data[12:25] + b"\0" + data[26:29]  # colour type 3, palette, becomes 0, grey
     parts = [data[:12], header, struct.pack(">I", zlib.crc32(header))]
     at = _PNG_HEADER

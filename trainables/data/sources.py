@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from trainables.data.archives import unpack
 from trainables.data.formats import BrokenImageError, Header, examine, measure
-from trainables.data.masks import decode_runs, holds_runs, palette_as_grey
+from trainables.data.masks import decode_runs, highest_index, holds_runs, palette_as_grey
 from trainables.errors import InputError
 
 __all__ = [
@@ -277,7 +277,7 @@ def decode_indices(data: bytes) -> NDArray[np.uint16]:
             f"a mask of class indices is grey or has a palette, found "
             f"{indices.shape[2]} channels of colour. Save as grey"
         )
-    return indices.astype(np.uint16)
+    return indices.astype(np.uint16) // (255 // (highest_index(data) or 255))
 
 
 def _examine(data: bytes) -> Header:

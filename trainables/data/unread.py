@@ -18,6 +18,7 @@ from trainables.data.formats import IMAGE_SUFFIXES
 __all__ = [
     "DEFECT_FOLDERS",
     "GOOD_FOLDERS",
+    "IMAGE_FOLDERS",
     "MASK_FOLDERS",
     "Unread",
     "is_picture",
@@ -28,6 +29,7 @@ __all__ = [
 
 GOOD_FOLDERS = ("good", "ok", "normal", "pass", "free", "defect_free")
 DEFECT_FOLDERS = ("defect", "defects", "defective", "ng", "nok", "bad", "anomaly", "anomalies", "fail")
+IMAGE_FOLDERS = ("images", "image", "imgs", "img", "photos")  # good and defective ones alike
 MASK_FOLDERS = ("masks", "mask", "ground_truth", "groundtruth", "gt", "labels", "label", "annotations")
 # Formats of pictures beside those that are read.
 _OTHER_PICTURES = re.compile(

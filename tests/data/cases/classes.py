@@ -7,13 +7,22 @@ from pathlib import Path
 import numpy as np
 
 from tests.data.cases.case import Case
-from tests.data.defects_alone import make_defects_alone
+from tests.data.defects_alone import make_defects_alone, make_steel_folders
 from tests.data.made_images import make_folder, noise, write
 
 __all__ = ["CASES"]
 
 _TABLE = {"reader": "table", "path": "images.csv"}
 _INDEXED = {**_TABLE, "options": {"mask_classes": {1: "crack", 2: "pit", 3: "stain"}}}
+_STEEL = {
+    "reader": "folder",
+    "splits": "published",
+    "options": {
+        "defect": "images",
+        "masks": "annotations",
+        "mask_classes": {1: "crack", 2: "pit", 3: "stain"},
+    },
+}
 _FOLDER = {"reader": "folder", "classes": ["dent"]}
 
 
@@ -31,6 +40,31 @@ def _with_another_value(root: Path) -> None:
     mask = np.zeros((64, 96), np.uint8)
     mask[8:20, 8:20] = 7
     write(root / "masks" / "04.png", mask)
+
+
+def _without_defects(root: Path) -> None:
+    for number in (0, 3, 9):
+        mask = next(
+            (make_steel_folders(root) if number == 0 else root).glob(f"annotations/*/{number:02d}.png")
+        )
+        write(mask, np.zeros((64, 96), np.uint8))
+
+
+def _without_a_mask(root: Path) -> None:
+    (make_steel_folders(root) / "annotations" / "test" / "10.png").unlink()
+
+
+def _divided_anew(root: Path) -> None:
+    """``train/`` and ``test/``, each with ``images/`` and ``masks/``."""
+    make_steel_folders(root)
+    for path in sorted(root.glob("*/*/*.png")):
+        kind, part = path.parts[-3:-1]
+        target = root / part / {"annotations": "masks"}.get(kind, kind) / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(target)
+    for folder in sorted(root.glob("*/*")):
+        if not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def _two_classes(root: Path) -> None:
@@ -68,6 +102,59 @@ CASES = (
         None,
         "read",
         ("splits: published",),
+    ),
+    Case(
+        "`images/` and `annotations/`, each with `training/` and `test/`, by `assay init`",
+        make_steel_folders,
+        None,
+        "read",
+        (
+            'options: {defect: "images", masks: "annotations", mask_classes: {"1": "class_1"',
+            "splits: published",
+            "image_weight: 0",
+        ),
+    ),
+    Case(
+        "`train/` and `test/`, each with `images/` and `masks/`, by `assay init`",
+        _divided_anew,
+        None,
+        "read",
+        ("splits: published", "No normal and 15 defective images, 15 of them with a mask"),
+    ),
+    Case(
+        "`images/` and `annotations/`, and `mask_classes`",
+        make_steel_folders,
+        _STEEL,
+        "warned",
+        ("15 images of 15 items: 15 defective (15 with mask)", "train: 9, 9 defective", "crack+pit: 2"),
+    ),
+    Case(
+        "one class of `images/` and `annotations/`, the others normal",
+        make_steel_folders,
+        {**_STEEL, "classes": ["crack"], "others": "normal"},
+        "read",
+        ("15 images of 15 items: 6 defective (6 with mask), 9 normal",),
+    ),
+    Case(
+        "one class of `images/` and `annotations/`, the others left out",
+        make_steel_folders,
+        {**_STEEL, "classes": ["crack"]},
+        "warned",
+        ("6 images of 6 items: 6 defective",),
+    ),
+    Case(
+        "`images/` of which some have an empty mask",
+        _without_defects,
+        _STEEL,
+        "read",
+        ("15 images of 15 items: 12 defective (12 with mask), 3 normal",),
+    ),
+    Case(
+        "`images/` of which one has no mask",
+        _without_a_mask,
+        _STEEL,
+        "refused",
+        ("images/test/10.png has no mask: expected annotations/test/10.png. Add it",),
     ),
     Case(
         "defects alone, and a mask is missing, by `assay init`",

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from tests.data.cases.case import Case
 from tests.data.made_images import dot, make_folder, noise, write
@@ -20,10 +21,17 @@ TABLE = {"reader": "table", "path": "parts.csv"}
 Drawn = Callable[[int], NDArray[np.uint8]]  # the mask of the image with this number
 
 
-def _folder(root: Path, mask: Drawn) -> None:
+def _folder(root: Path, mask: Drawn, save: Callable[[Path, NDArray[np.uint8]], object] = write) -> None:
     make_folder(root, masks=False)
     for number in range(6):
-        write(root / "masks" / f"d{number}.png", mask(number))
+        save(root / "masks" / f"d{number}.png", mask(number))
+
+
+def _as_palette(path: Path, indices: NDArray[np.uint8], bits: int = 8) -> None:
+    path.parent.mkdir(exist_ok=True)
+    image = Image.fromarray(indices, "P")
+    image.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0])
+    image.save(path, bits=bits)
 
 
 def _table(root: Path, mask: Drawn, suffix: str = ".png") -> None:
@@ -170,13 +178,44 @@ CASES = (
     Case(
         "masks with the values 0, 1, 2 and 3",
         partial(_folder, mask=_classes),
-        None,
+        FOLDER,
         "refused",
         (
             "masks hold the values 1, 2, 3 beside 0",
-            "mask_classes: {1: name, 2: name, 3: name} of reader table",
+            "mask_classes: {1: name, 2: name, 3: name}.",
             "mask_above: 0 counts them all",
         ),
+    ),
+    Case(
+        "masks with the values 0, 1, 2 and 3, by `assay init`",
+        partial(_folder, mask=_classes),
+        None,
+        "read",
+        ('mask_classes: {"1": "class_1", "2": "class_2", "3": "class_3"}',),
+    ),
+    Case(
+        "masks with the indices 0, 1, 2 and 3 of a palette",
+        partial(_folder, mask=_classes, save=_as_palette),
+        FOLDER,
+        "refused",
+        (
+            "masks hold the indices 1, 2, 3 of a palette",
+            "mask_classes: {1: name, 2: name, 3: name}.",
+        ),
+    ),
+    Case(
+        "masks with the indices 0, 1, 2 and 3 of a palette, and `mask_classes`",
+        partial(_folder, mask=_classes, save=_as_palette),
+        {**FOLDER, "options": {"mask_classes": {1: "scratch", 2: "hole", 3: "dent"}}},
+        "read",
+        ("14 images of 14 items: 6 defective (6 with mask)", "dent: 2"),
+    ),
+    Case(
+        "masks with the indices of a palette of four colours, by `assay init`",
+        partial(_folder, mask=_classes, save=partial(_as_palette, bits=2)),
+        None,
+        "read",
+        ('mask_classes: {"1": "class_1", "2": "class_2", "3": "class_3"}',),
     ),
     Case(
         "masks with the values 0, 1, 2 and 3, and `mask_classes`",

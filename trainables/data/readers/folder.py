@@ -4,33 +4,37 @@ Layout: ``good/a.jpg``, ``defect/b.jpg``, ``masks/b.png``: a mask has the stem o
 several defect classes: ``defect/scratch/b.jpg`` and ``masks/scratch/b.png`` (or ``masks/b.png``, where one
 image alone is called b). Folders below ``good/`` and within a class are batches: all their images are read.
 With a split of your own, the same below ``train/`` and ``test/``, and perhaps ``validation/``; below folders
-of any other names, which are batches then. ``data.path`` names the folder (or a zip of it) below the data
-root. Other names of the three folders, and what masks' names have before or after those of images, are
-options: ``{good: ok, defect: ng, masks: ground_truth, mask_suffix: _mask}``. ``defect: "*"`` takes every
-other folder for a class of defects. ``masks`` may be the folder of defective images itself.
+of any other names, which are batches then. Without normal images: ``images/`` and ``annotations/``, each
+perhaps with ``training/`` and ``test/`` (``{defect: images, masks: annotations}``). ``data.path`` names the
+folder (or a zip of it) below the data root. Other names of the three folders, and what masks' names have
+before or after those of images, are options: ``{good: ok, defect: ng, masks: ground_truth, mask_suffix:
+_mask}``. ``defect: "*"`` takes every other folder for a class of defects. ``masks`` may be the folder of
+defective images itself.
 
 Rules: the folder is the label, in upper or lower case; a defective image without a mask has an image label
-only. Every image is taken for an item of its own: when one part was photographed several times, use
-``data.item``. Files that are passed over are counted, and masks of which none is named like an image refuse
-the data.
+only. Where no folder holds normal images, masks are needed, and an image of a folder such as ``images`` is
+defective where its mask shows a defect. With ``mask_classes: {1: scratch, 2: hole}`` masks hold class indices
+(see reader table). Every image is taken for an item of its own: when one part was photographed several times,
+use ``data.item``. Files that are passed over are counted, and masks of which none is named like an image
+refuse the data.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from trainables.data.formats import MASK_SUFFIXES
-from trainables.data.readers.base import Entry, Listing, MaskOptions, Reader, options_of
+from trainables.data.readers.base import Entry, Listing, MaskOptions, MaskSettings, Reader, options_of
 from trainables.data.readers.mask_names import MaskIndex, Naming, images_below, naming_of, split_beside
 from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
-from trainables.data.unread import unread_files
+from trainables.data.unread import DEFECT_FOLDERS, GOOD_FOLDERS, unread_files
 from trainables.errors import InputError
 
 __all__ = ["READER", "FolderOptions", "part_of"]
@@ -40,7 +44,9 @@ _FolderName = Annotated[str, Field(pattern=r"^[^/\\.][^/\\]*$")]
 _Affix = Annotated[str, Field(pattern=r"^[^/\\]*$")]
 _PARTS = {
     "train": "train",
+    "training": "train",
     "test": "test",
+    "testing": "test",
     "validation": "validation",
     "val": "validation",
     "valid": "validation",
@@ -48,12 +54,9 @@ _PARTS = {
 _DEPTH = 2  # folders that batches may lie below
 
 
-class FolderOptions(BaseModel, frozen=True, extra="forbid"):
+class FolderOptions(MaskSettings, frozen=True):
     """Settings of reader folder."""
 
-    mask_above: int = Field(
-        0, ge=0, le=65534, description="A mask pixel is a defect when its value is greater; grey levels."
-    )
     good: _FolderName = Field("good", description="Folder of normal images.")
     defect: _FolderName = Field(
         "defect", description='Folder of defective images. `"*"`: every other folder is a class of defects.'
@@ -90,6 +93,15 @@ class _Base:
     defect: tuple[tuple[Path, str | None], ...]
     masks: Path | None
 
+    def suffices(self, options: FolderOptions) -> bool:
+        """True where there are defective images and normal ones, or masks and no word of normal ones."""
+        if self.good is not None or not self.defect:
+            return bool(self.defect)
+        expected = "good" in options.model_fields_set or any(
+            _child(self.folder, name) for name in GOOD_FOLDERS
+        )
+        return self.masks is not None and not expected
+
 
 def read_folder(spec: DataSpec, folders: DataFolders) -> Listing:
     """Index ``good/``, ``defect/`` and ``masks/``, directly or below the folders of parts or batches."""
@@ -105,7 +117,8 @@ def read_folder(spec: DataSpec, folders: DataFolders) -> Listing:
             f"{start} is not laid out for reader folder: expected the folders {options.good} and "
             f"{options.defect} (and {options.masks}), directly, below train and test, or below folders of "
             f"batches; found {', '.join(path.name for path in below[:8]) or 'no folder'}. Name the folder in "
-            "data.path, or the folders in data.options."
+            "data.path, or the folders in data.options. Images that are all defective need masks, and only "
+            "these two folders."
         )
     if (
         not any(base.masks for base in bases)
@@ -117,6 +130,7 @@ def read_folder(spec: DataSpec, folders: DataFolders) -> Listing:
         )
     lists = [_PartList(root, base, options) for base in bases]
     entries = tuple(entry for part in lists for entry in part.entries())
+    indices = options.indices(spec)
     used = {path for entry in entries for path in (entry.image, entry.mask or "")}
     if not any(part.index.used for part in lists):
         _refuse_unmatched(root, lists, options)
@@ -127,6 +141,8 @@ def read_folder(spec: DataSpec, folders: DataFolders) -> Listing:
         options.mask_above,
         unsplit=f"{root} has no folders train and test: use `splits: per_seed`.",
         missing_mask_way_out="Add it, or use supervision: weak or mixed with the masks there are",
+        indices=indices,
+        classes=tuple(indices.names.values()) if indices else None,
         mask_options=MaskOptions.of(options),
         unread=unread_files(root, used, reasons.why),
     )
@@ -137,10 +153,10 @@ def _bases(root: Path, options: FolderOptions) -> list[_Base]:
     if not root.is_dir():
         return []
     whole = _base(root, None, options)
-    if whole.good is not None and whole.defect:
+    if whole.suffices(options):
         return [whole]
     parts = [_base(path, part_of(path), options) for path in _folders_in(root) if part_of(path)]
-    held = {part.split for part in parts if part.good is not None}
+    held = {part.split for part in parts if part.good is not None or part.suffices(options)}
     if {"train", "test"} <= held:
         return [part for part in parts if part.good is not None or part.defect]
     if options.defect == "*":
@@ -205,6 +221,11 @@ class _PartList:
             self.defect += [(folder, name, path) for path in images]
         stems = Counter(path.stem.casefold() for _, _, path in self.defect)
         self._defect_stems = set(stems)
+        parts = {part_of(Path(path.parts[0])) for _, _, path in self.defect}
+        # Without good/ parts may lie within images/: images/train/ and images/test/.
+        self._split_below = (
+            base.good is None and base.split is None and parts - {"validation"} == {"train", "test"}
+        )
         stems.update(path.stem.casefold() for path in self.good)
         self.index = MaskIndex(masks, options.naming, stems)
 
@@ -215,14 +236,19 @@ class _PartList:
             # masks/001.png is the mask of defect/001.png, where both folders have a 001.
             flat = [] if path.stem.casefold() in self._defect_stems else [path]
             file = self.index.find([PurePosixPath(base.good.name) / path, *flat], by_name=False)
-            yield self._entry(base.good / path, None, self._mask(file))
+            yield self._entry(base.good / path, None, self._mask(file), base.split)
         for folder, name, path in self.defect:
             inside = PurePosixPath(folder.name) / path
             places = [path, inside] if name is None else [inside]
-            defect_class = name or (path.parts[0] if len(path.parts) > 1 else "defect")
+            inner = path.parts[:-1][self._split_below :]
+            defect_class = name or (inner[0] if inner else None)
             file = self.index.find(places, by_name=True)
             mask = self._mask(file) or (base.masks or base.folder / "masks") / self._expected(places[0])
-            yield self._entry(folder / path, defect_class, mask)
+            split = part_of(Path(path.parts[0])) if self._split_below else base.split
+            entry = self._entry(folder / path, defect_class or "defect", mask, split)
+            named = defect_class is not None or folder.name.casefold() in DEFECT_FOLDERS
+            # Of images/ nobody says that all are defective: their masks do.
+            yield entry if named or base.good is not None else replace(entry, label=None)
 
     def _expected(self, place: PurePosixPath) -> PurePosixPath:
         return place.with_name(f"{self._naming.of(place.stem)}.png")
@@ -230,7 +256,7 @@ class _PartList:
     def _mask(self, path: PurePosixPath | None) -> Path | None:
         return None if path is None or self.base.masks is None else self.base.masks / path
 
-    def _entry(self, path: Path, defect_class: str | None, mask: Path | None) -> Entry:
+    def _entry(self, path: Path, defect_class: str | None, mask: Path | None, split: str | None) -> Entry:
         image = path.relative_to(self.root)
         sample = image.with_suffix("").as_posix()
         return Entry(
@@ -240,7 +266,7 @@ class _PartList:
             None if mask is None else mask.relative_to(self.root).as_posix(),
             defect_class,
             sample,
-            self.base.split,
+            split,
         )
 
     @property

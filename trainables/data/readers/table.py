@@ -22,14 +22,14 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
-from trainables.data.readers.base import ClassIndices, Entry, Listing, MaskOptions, Reader, options_of
+from trainables.data.readers.base import Entry, Listing, MaskOptions, MaskSettings, Reader, options_of
 from trainables.data.sources import DataFolders
 from trainables.data.spec import DataSpec
 from trainables.data.unread import unread_files
@@ -46,27 +46,8 @@ _LABELS = {
 _SEPARATORS = ",;\t|"
 
 
-class TableOptions(BaseModel, frozen=True, extra="forbid"):
+class TableOptions(MaskSettings, frozen=True):
     """Settings of reader table."""
-
-    mask_above: int = Field(
-        0, ge=0, le=65534, description="A mask pixel is a defect when its value is greater; grey levels."
-    )
-    mask_classes: dict[Annotated[int, Field(ge=1, le=65535)], Annotated[str, Field(min_length=1)]] | None = (
-        Field(
-            None,
-            min_length=1,
-            max_length=255,
-            description="Masks hold class indices: grey value → class, such as {1: scratch}.",
-        )
-    )
-
-    @model_validator(mode="after")
-    def _classes_differ(self) -> Self:
-        names = list((self.mask_classes or {}).values())
-        if len(set(names)) < len(names) or any("+" in name for name in names):
-            raise ValueError(f"classes have different names without `+`, found {', '.join(names)}")
-        return self
 
 
 def _as_label(value: Any) -> bool:
@@ -98,11 +79,7 @@ def read_table(spec: DataSpec, folders: DataFolders) -> Listing:
     entries = _check_rows(path, _load(path))
     _check_parts(path, entries)
     read = {file for entry in entries for file in (entry.image, entry.mask or "")}
-    indices = None
-    if options.mask_classes is not None:
-        names = options.mask_classes
-        kept = sorted(value for value, name in names.items() if spec.classes is None or name in spec.classes)
-        indices = ClassIndices(names, tuple(kept), spec.others)
+    indices = options.indices(spec)
     return Listing(
         path.parent,
         entries,
