@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,19 +14,28 @@ from assay.storage import Store
 from assay.study import read_study
 from tests.cli.small_study import Assay
 from tests.dashboard.conftest import PAGES, texts_of
-from tests.data.defects_alone import CLASSES, make_defects_alone
+from tests.data.defects_alone import CLASSES, make_defects_alone, make_steel_folders
 from tests.data.made_images import make_folder
 
+UNNAMED = ("class_1", "class_2", "class_3")
 
-@pytest.mark.parametrize("named", [True, False])
+
+@pytest.mark.parametrize(
+    ("make", "names"),
+    [
+        (make_defects_alone, CLASSES),
+        (partial(make_defects_alone, named=False), UNNAMED),
+        (make_steel_folders, UNNAMED),
+    ],
+    ids=["a table with names", "a table without names", "folders"],
+)
 def test_init_names_the_classes_of_index_masks_and_asks_for_masks_alone(
-    named: bool, assay: Assay, tmp_path: Path
+    make: Callable[[Path], Path], names: tuple[str, ...], assay: Assay, tmp_path: Path
 ) -> None:
-    images, file = make_defects_alone(tmp_path / "steel", named=named), tmp_path / "steel.yaml"
+    images, file = make(tmp_path / "steel"), tmp_path / "steel.yaml"
     answer = assay("init", "--images", images, "--output", file)
     assert answer.code == 0, answer.err
     study = read_study(file)
-    names = CLASSES if named else ("class_1", "class_2", "class_3")
     assert study.data.options["mask_classes"] == dict(zip("123", names, strict=True))
     assert (study.trainable, study.config["image_weight"]) == ("supervised", 0)
     assert (study.metrics.primary, study.data.splits) == ("pixel_iou", "published")
