@@ -1,4 +1,4 @@
-"""Every comparison, main effect and interaction: difference, interval, single repeats and verdict."""
+"""Every main effect, interaction and comparison: difference, interval, single repeats and verdict."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def _plots(results: StudyResults) -> dict[str, EffectsPlot]:
     analysis = results.analysis
     effects = len(analysis.main_effects) + len(analysis.interactions)
     plots = {
-        "comparisons": comparisons_plot(results, most=len(analysis.comparisons)),
         "effects": effects_plot(results, most=effects),
+        "comparisons": comparisons_plot(results, most=len(analysis.comparisons)),
     }
     return {name: plot for name, plot in plots.items() if plot is not None}
 
@@ -127,7 +127,7 @@ def _page() -> None:
     if not plots:
         message(
             "No comparison can be computed yet. It needs a finished trial of the same seed in both cells."
-            if analysis.comparisons
+            if analysis.comparisons or analysis.main_effects
             else "The study has no comparisons. `comparisons` in its file names factors to compare."
         )
         return

@@ -37,9 +37,9 @@ class StudyAnalysis:
     """The statistics of the primary metric, each group a family (for each claim) of its own."""
 
     comparisons: tuple[ComparisonResult, ...]
-    main_effects: tuple[ComparisonResult, ...]  # of a full factorial design; else empty
-    interactions: tuple[ComparisonResult, ...]
-    # The comparisons by each further metric: a family each, exploratory.
+    main_effects: tuple[ComparisonResult, ...]  # of an orthogonal design; else empty
+    interactions: tuple[ComparisonResult, ...]  # of a full factorial
+    # The comparisons by each further metric: a family each, exploratory. Without any, the main effects.
     further: tuple[ComparisonResult, ...]
     best: Best | None  # None: fewer than two cells can be compared
     intervals: Mapping[str, Mapping[str, MeanInterval]]  # of each reported metric: cell → of its mean
@@ -51,12 +51,13 @@ def analyse_study(results: StudyResults) -> StudyAnalysis:
     table = results.table(primary.name)
     splits = splits_of(reported.cells)
     contrasts = _contrasts(reported)
+    mains = main_effects(table)
     families = _tested(
         results,
         primary,
         {
             "comparisons": contrasts,
-            "main effects": main_effects(table),
+            "main effects": mains,
             "interactions": interactions(table),
         },
     )
@@ -73,7 +74,9 @@ def analyse_study(results: StudyResults) -> StudyAnalysis:
         further=tuple(
             comparison
             for metric in further
-            for comparison in _tested(results, metric, {"further metrics": contrasts})["further metrics"]
+            for comparison in _tested(results, metric, {"further metrics": contrasts or mains})[
+                "further metrics"
+            ]
         ),
         best=best,
         intervals={metric.name: _intervals(results, metric.name, splits) for metric in results.metrics},

@@ -138,7 +138,9 @@ def _parts(
                 "negligible at: repeats at which a comparison without a difference is called negligible with "
                 f"80 % chance (within ± {planned.study.resolve:g}), at the spread seen"
             )
-    elif len(planned.cells) > 1 and planned.study.search is None:
+    effects = list(_main_effects(planned))
+    yield from effects
+    if not planned.comparisons and not effects and len(planned.cells) > 1 and planned.study.search is None:
         yield "compares nothing: a study says what in `comparisons`"
 
 
@@ -196,6 +198,27 @@ def _comparison_table(planned: Plan, until: Mapping[str, str]) -> Table:
         rows.append((comparison.name, str(len(comparison.pairs)), n, *at, "\n".join(changes)))
     titles = ("comparison", "pairs", "n", *(("negligible at",) if until else ()), "changes")
     return text_table(titles, rows, right=("pairs", "n", "negligible at"))
+
+
+def _main_effects(planned: Plan) -> Iterator[Table | str]:
+    """Main effects of an orthogonal design, what is mixed up with what, and the design to go on with."""
+    from assay.study.orthogonal import orthogonal_levels, read_aliases
+
+    cells, design = [cell.levels for cell in planned.cells], planned.study.design
+    factors = orthogonal_levels(cells)
+    if not factors or design is None or planned.study.search is not None:
+        return
+    yield f"main effects: {', '.join(factors)}; each from all {len(cells)} cells"
+    aliases = read_aliases(cells)
+    if aliases is None:
+        return
+    if aliases.clear:
+        yield "no main effect is mixed up with an interaction of two factors"
+    if aliases.rows:
+        yield text_table(("effect", "mixed up with"), list(aliases.rows.items()))
+    follow_up = design.form.follow_up(planned.study, design.block, next(iter(factors)))
+    if follow_up:
+        yield follow_up
 
 
 def _stage_table(stages: Mapping[str, StageNode], made: Collection[str]) -> Table:

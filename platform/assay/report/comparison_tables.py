@@ -1,7 +1,8 @@
 """Comparisons of a study as sections of a page: first what a reader needs, then the details.
 
-For each claim one table with difference, interval, adjusted p and verdict, and one with what stands behind
-them; for a full factorial also main effects and interactions. Two studies side by side have the same tables.
+Main effects come first, where the design has them: all trainings speak of each. For each claim one table has
+difference, interval, adjusted p and verdict, and one what stands behind them. Two studies side by side have
+the same tables.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from assay.analysis.study_pair import StudyPair
 from assay.analysis.test_set_uncertainty import ItemIntervals
 from assay.report.ablation_table import ITEM_INTERVAL, decimals_of, item_interval_text, metric_title
 from assay.report.page.model import NOTHING, Column, Section, TextTable, superscript
+from assay.study.orthogonal import read_aliases
 from trainables.metrics import METRICS
 
 __all__ = ["best_notes", "comparison_sections", "pair_sections", "verdict_text"]
@@ -72,17 +74,21 @@ class _Family(NamedTuple):
 def comparison_sections(results: StudyResults) -> Iterator[Section]:
     """All sections that the study's comparisons need, in reading order."""
     analysis, study = results.analysis, results.plan.study
-    repeats = max((result.n_planned for result in analysis.comparisons), default=1)
+    stated = analysis.comparisons or analysis.main_effects
+    repeats = max((result.n_planned for result in stated), default=1)
     uncertainty = results.test_set_uncertainty
     for claim in CLAIMS:
+        for family in _of_claim(claim, analysis.main_effects, repeats):
+            intro = f"{_MAIN_EFFECTS} {_method(family.results)}"
+            notes = (*_common_notes(family), *_design_notes(results, family))
+            yield _effect_section(f"Main effects {_where(claim)}", intro, family, notes)
+            if not analysis.comparisons and any(result.p is not None for result in family.results):
+                yield _detail_section(family, study.resolve, None)
+        for family in _of_claim(claim, analysis.interactions, repeats):
+            notes = tuple(_said_of_all(family))
+            yield _effect_section(f"Interactions {_where(claim)}", _INTERACTIONS, family, notes)
         for family in _of_claim(claim, analysis.comparisons, repeats):
             yield from _compared(family, _ORDER, study.resolve, uncertainty)
-        for title, intro, effects in (
-            ("Main effects", _MAIN_EFFECTS, analysis.main_effects),
-            ("Interactions", _INTERACTIONS, analysis.interactions),
-        ):
-            for family in _of_claim(claim, effects, repeats):
-                yield _effect_section(f"{title} {_where(claim)}", intro, family)
     if analysis.further:
         for family in _of_claim(analysis.further[0].claim, analysis.further, repeats):
             yield _further_section(family, results.primary.title)
@@ -199,7 +205,7 @@ def _detail_section(family: _Family, resolve: float | None, uncertainty: ItemInt
     )
 
 
-def _effect_section(title: str, intro: str, family: _Family) -> Section:
+def _effect_section(title: str, intro: str, family: _Family, said: tuple[str, ...]) -> Section:
     """Main effects or interactions: contrasts over all cells."""
     columns = (
         Column("effect", "left"),
@@ -210,7 +216,7 @@ def _effect_section(title: str, intro: str, family: _Family) -> Section:
     )
     notes: dict[str, int] = {}
     rows = tuple((result.comparison, *_claimed(family, result, notes)) for result in family.results)
-    return Section(title, intro, TextTable(columns, rows, tuple(notes)), tuple(_said_of_all(family)))
+    return Section(title, intro, TextTable(columns, rows, tuple(notes)), said)
 
 
 def _further_section(family: _Family, primary: str) -> Section:
@@ -324,6 +330,22 @@ def _common_notes(family: _Family) -> Iterator[str]:
     looks = max(result.looks for result in results)
     if looks > 1:
         yield f"Answered at {looks} numbers of seeds at which its test could speak: p is times {looks}."
+
+
+def _design_notes(results: StudyResults, family: _Family) -> Iterator[str]:
+    """Effects that the design cannot tell apart, and the design to go on with."""
+    aliases, design = (
+        read_aliases([cell.levels for cell in results.reported.cells]),
+        results.plan.study.design,
+    )
+    if aliases is not None:
+        yield from aliases.sentences()
+    if design is not None:
+        largest = max(family.results, key=lambda result: abs(result.difference or 0.0))
+        follow_up = design.form.follow_up(
+            results.plan.study, design.block, largest.comparison.partition(":")[0]
+        )
+        yield from filter(None, [follow_up])
 
 
 def _said_of_all(family: _Family) -> Iterator[str]:

@@ -37,10 +37,10 @@ def cells_csv(results: StudyResults) -> str:
 
 
 def comparisons_csv(results: StudyResults) -> str:
-    """One row per claim and comparison (by all metrics), main effect and interaction."""
+    """One row per claim and main effect, interaction and comparison (by all metrics)."""
     analysis = results.analysis
     return comparison_rows_csv(
-        [*analysis.comparisons, *analysis.main_effects, *analysis.interactions, *analysis.further]
+        [*analysis.main_effects, *analysis.interactions, *analysis.comparisons, *analysis.further]
     )
 
 

@@ -17,8 +17,8 @@ __all__ = ["study_pictures"]
 
 
 def study_pictures(results: StudyResults) -> Iterator[Picture]:
-    """Comparisons, effects, the curve over masks and what labels buy, where the study has them."""
-    plots = {"comparisons": comparisons_plot(results), "effects": effects_plot(results)}
+    """Effects, comparisons, the curve over masks and what labels buy, where the study has them."""
+    plots = {"effects": effects_plot(results), "comparisons": comparisons_plot(results)}
     for stem, plot in plots.items():
         if plot is not None:
             yield Picture(stem, plot.caption, plot.alt, partial(draw_effects, plot))

@@ -6,12 +6,15 @@ the same for them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 from math import prod
 
 import pandas as pd
+
+from assay.study.orthogonal import orthogonal_levels
 
 __all__ = ["Contrast", "comparison", "each_once", "interactions", "main_effects"]
 
@@ -51,13 +54,11 @@ def each_once(contrasts: Sequence[Contrast]) -> list[Contrast]:
 
 
 def main_effects(table: pd.DataFrame) -> list[Contrast]:
-    """Main effects of a full factorial: the mean of a level's cells minus that of the first level's.
+    """Main effects of an orthogonal design: the mean of a level's cells minus that of the first level's.
 
     Empty for any other design, where the cells of two levels differ in more than the level.
     """
-    design = _Factorial.read(table)
-    if design is None:
-        return []
+    design = _Orthogonal.read(table)
     return [
         Contrast(f"{factor}: {base} → {level}", design.weights({factor: (base, level)}))
         for factor, (base, *others) in design.levels.items()
@@ -71,8 +72,8 @@ def interactions(table: pd.DataFrame) -> list[Contrast]:
     One for each two factors and each of their levels beyond the first; empty for any other design. The name
     says the levels where a factor has more than two.
     """
-    design = _Factorial.read(table)
-    if design is None:
+    design = _Orthogonal.read(table)
+    if len(design.cells) < prod(map(len, design.levels.values())):
         return []
     return [
         Contrast(
@@ -87,29 +88,25 @@ def interactions(table: pd.DataFrame) -> list[Contrast]:
 
 
 @dataclass(frozen=True)
-class _Factorial:
-    """A full crossing of at least two factors."""
+class _Orthogonal:
+    """At least two factors that vary independently over the cells; no levels where they do not."""
 
     levels: dict[str, list[str]]  # factors that vary → levels, as they come
     cells: dict[str, dict[str, str]]  # cell → factor → level
 
     @classmethod
-    def read(cls, table: pd.DataFrame) -> _Factorial | None:
-        factors = [name for name in table.columns if name.startswith(_FACTOR)]
+    def read(cls, table: pd.DataFrame) -> _Orthogonal:
         first = ~table.duplicated("cell").to_numpy()
-        of_cells = {
-            name.removeprefix(_FACTOR): [str(v) for v in table[name].to_numpy()[first]] for name in factors
+        columns = {
+            name.removeprefix(_FACTOR): [str(v) for v in table[name].to_numpy()[first]]
+            for name in table.columns
+            if name.startswith(_FACTOR)
         }
-        varied = {factor: column for factor, column in of_cells.items() if len(set(column)) > 1}
         names = [str(name) for name in table["cell"].to_numpy()[first]]
         cells = {
-            name: {factor: column[i] for factor, column in varied.items()} for i, name in enumerate(names)
+            name: {factor: column[i] for factor, column in columns.items()} for i, name in enumerate(names)
         }
-        levels = {factor: list(dict.fromkeys(column)) for factor, column in varied.items()}
-        crossed = {tuple(of_cell.values()) for of_cell in cells.values()}
-        if len(levels) < 2 or not len(crossed) == len(cells) == prod(map(len, levels.values())):
-            return None
-        return cls(levels, cells)
+        return cls(orthogonal_levels(list(cells.values())), cells)
 
     def step_name(self, factor: str, level: str) -> str:
         """``stop``, or ``supervision: full → few`` where there are other levels."""
@@ -117,11 +114,12 @@ class _Factorial:
         return factor if len(others) == 1 else f"{factor}: {base} → {level}"
 
     def weights(self, steps: Mapping[str, tuple[str, str]]) -> dict[str, float]:
-        """Product of the steps (level +1, base −1), with equal weight for all combinations of the rest."""
-        weights: dict[str, float] = {}
+        """Product of the steps (level +1, base −1), with equal weight for all cells of a sign."""
+        signs: dict[str, int] = {}
         for cell, levels in self.cells.items():
             if all(levels[factor] in step for factor, step in steps.items()):
-                sign = prod(1 if levels[factor] == level else -1 for factor, (_, level) in steps.items())
-                weights[cell] = float(sign)
-        share = 2 ** len(steps) / len(weights)
-        return {cell: sign * share for cell, sign in weights.items()}
+                signs[cell] = prod(
+                    1 if levels[factor] == level else -1 for factor, (_, level) in steps.items()
+                )
+        alike = Counter(signs.values())
+        return {cell: sign * 2 ** (len(steps) - 1) / alike[sign] for cell, sign in signs.items()}

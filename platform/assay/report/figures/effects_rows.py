@@ -110,10 +110,11 @@ def comparisons_plot(results: StudyResults, most: int = MOST_ROWS) -> EffectsPlo
 
 
 def effects_plot(results: StudyResults, most: int = MOST_ROWS) -> EffectsPlot | None:
-    """The first ``most`` main effects and interactions of a full factorial; None for any other design."""
+    """The first ``most`` main effects and interactions; None of a design that has none."""
     analysis = results.analysis
     groups = {"main effects": analysis.main_effects, "interactions": analysis.interactions}
-    return _plot(results.plan.study, "Main effects and interactions", groups, most)
+    what = "Main effects and interactions" if analysis.interactions else "Main effects"
+    return _plot(results.plan.study, what, groups, most)
 
 
 def studies_plot(pair: StudyPair) -> EffectsPlot | None:

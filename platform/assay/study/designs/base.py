@@ -60,6 +60,11 @@ def _nothing(study: Study, block: Any) -> Iterator[Any]:
     return iter(())
 
 
+def _no_follow_up(study: Study, block: Any, factor: str) -> str:
+    del study, block, factor
+    return ""
+
+
 @dataclass(frozen=True)
 class DesignForm:
     """A way to choose combinations of levels. Each function takes the study and the design's block in it.
@@ -76,6 +81,8 @@ class DesignForm:
     format: Callable[[Study, Any], str]  # the design in a line
     problems: Callable[[Study, Any], Iterator[StudyProblem]] = _nothing  # beyond the block's own shape
     comparisons: Callable[[Study, Any], Iterator[ComparisonSpec]] = _nothing  # where the study states none
+    # A sentence with the design to go on with. The name is that of the factor that matters most so far.
+    follow_up: Callable[[Study, Any, str], str] = _no_follow_up
 
 
 class VariedBlock(BaseModel):
