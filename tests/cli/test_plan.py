@@ -65,6 +65,30 @@ repeats: {seeds: [0, 1, 2]}
     assert re.search(r"balance: off → on +1 +3 +config\.balance none → linear", said)
 
 
+def test_plan_of_a_screen_says_what_is_mixed_up_and_how_to_go_on(assay: Assay, study_file: Path) -> None:
+    text = study_file.read_text(encoding="utf-8")
+    switches = "".join(
+        f"  {name}: {{off: {{config: {{{name}: 0.1}}}}, on: {{}}}}\n" for name in ("lr", "delta")
+    )
+    study_file.write_text(
+        text[: text.index("factors:")]
+        + f"""\
+factors:
+  supervision: {{full: {{supervision: full}}, weak: {{supervision: weak}}}}
+  balance: {{off: {{config: {{balance: none}}}}, on: {{config: {{balance: linear}}}}}}
+{switches}design: {{screen: {{cells: 8}}}}
+repeats: {{seeds: [0, 1, 2]}}
+""",
+        encoding="utf-8",
+    )
+    said = assay("plan", study_file, "--no-data").out
+    assert "design: screen of 4 factors in 8 cells" in said
+    assert "main effects: supervision, balance, lr, delta; each from all 8 cells" in said
+    assert re.search(r"supervision × balance +lr × delta", said)
+    assert "`design: {screen: {cells: 8, fold_over: [supervision]}}` adds 8 cells" in " ".join(said.split())
+    assert "compares nothing" not in said
+
+
 @pytest.mark.parametrize(
     ("text", "replacement", "shown"),
     [

@@ -156,8 +156,14 @@ def _target(schema: _Schema, definitions: _Schema) -> _Schema:
     """The schema that a reference leads to; of an optional block the block."""
     if "$ref" in schema:
         return definitions[schema["$ref"].rpartition("/")[2]]
-    blocks = [_target(way, definitions) for way in schema.get("anyOf", ()) if "$ref" in way]
-    return blocks[0] if len(blocks) == 1 and len(schema["anyOf"]) == 2 else schema
+    ways = [way for way in _ways(schema) if "const" not in way]
+    return _target(ways[0], definitions) if len(ways) == 1 and "$ref" in ways[0] else schema
+
+
+def _ways(schema: _Schema) -> list[_Schema]:
+    """The schemas of which a value fits one, without null; none where there is no choice."""
+    ways = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
+    return [each for way in ways if way.get("type") != "null" for each in _ways(way) or [way]]
 
 
 def _first_line(schema: _Schema) -> str:
@@ -168,9 +174,8 @@ def _values(schema: _Schema, definitions: _Schema) -> str:
     """The allowed values in words."""
     if "$ref" in schema:
         return _values(definitions[schema["$ref"].rpartition("/")[2]], definitions)
-    if "anyOf" in schema:
-        ways = [_values(way, definitions) for way in schema["anyOf"] if way.get("type") != "null"]
-        return " or ".join(dict.fromkeys(ways))
+    if ways := _ways(schema):
+        return " or ".join(dict.fromkeys(_values(way, definitions) for way in ways))
     words = schema.get("enum", [schema["const"]] if "const" in schema else None)
     if words is not None:
         return ", ".join(map(format_default, words))
