@@ -239,36 +239,6 @@ def test_a_full_factorial_has_main_effects_and_interactions() -> None:
     assert "Main" not in sections_of(rows, make_records(rows))
 
 
-SCREENED = (
-    STUDY[: STUDY.index("factors:")].replace("splits: per_seed", "splits: published")
-    + """resolve: 0.02
-factors:
-  supervision: {full: {supervision: full}, few: {supervision: {mixed: 5}}}
-  stop: {off: {config: {gradient_stop: false}}, on: {config: {gradient_stop: true}}}
-  balance: {off: {config: {balance: none}}, on: {config: {balance: linear}}}
-  pace: {slow: {config: {lr: 0.1}}, fast: {config: {lr: 0.5}}}
-  length: {short: {config: {epochs: 5}}, long: {config: {epochs: 9}}}
-repeats: {seeds: [0, 1, 2, 3, 4, 5]}
-"""
-)
-
-
-@pytest.mark.parametrize(
-    ("design", "mixed_up"),
-    [
-        ("screen: {cells: 8}", "stop is mixed up with length × supervision"),
-        ("screen: {cells: 8}", "fold_over: [supervision, stop, balance, pace, length]"),
-        ("screen: all", "No main effect is mixed up with an interaction of two factors."),
-    ],
-)
-def test_a_screen_leads_with_main_effects_and_says_what_is_mixed_up(design: str, mixed_up: str) -> None:
-    plan = make_plan(f"{SCREENED}design: {{{design}}}\n")
-    sections = list(comparison_sections(StudyResults(plan, noisy_records(plan))))
-    assert [section.title.partition(" ")[0] for section in sections] == ["Main", "Details", "Further"]
-    assert [row[0] for row in sections[0].table.rows][1] == "stop: off → on"
-    assert any(mixed_up in note for note in sections[0].notes)
-
-
 def test_the_best_cells_are_bold_and_the_page_says_what_that_means() -> None:
     plan = with_seeds(8)
     page = markdown_of(plan, noisy_records(plan))
@@ -463,7 +433,8 @@ def test_the_page_says_how_many_trials_ended_how_and_on_which_data() -> None:
 def test_pictures_stand_on_the_page_with_their_captions() -> None:
     page = page_of(PLAN, make_records(PLAN))
     text = markdown_page(page, {"comparisons": "x_files/a%20b.svg"})
-    picture = page.pictures[0]
+    effects, picture = page.pictures
+    assert effects.stem == "effects"
     assert f"![{picture.alt}](x_files/a%20b.svg)\n\n*{picture.caption}*" in text
     assert text.count("![") == 1
 
