@@ -39,23 +39,25 @@ def drawn(app: AppTest) -> list[tuple[str, str]]:
 
 
 def test_every_comparison_is_on_one_of_the_pages(show: Show, many: Plan) -> None:
-    pages = [drawn(show("effects", "large", rows=str(number))) for number in (1, 2, 3)]
+    pages = [drawn(show("effects", "large", what="Comparisons", rows=str(number))) for number in (1, 2, 3)]
     assert [len(page) for page in pages] == [MOST_ROWS, MOST_ROWS, 90 - 2 * MOST_ROWS]
     asked = sum(len(one.pairs) for one in many.comparisons)
     assert len({row for page in pages for row in page}) == asked == 90
 
 
 def test_comparisons_are_filtered_by_level_and_by_cells(show: Show, many: Plan) -> None:
-    of_level = drawn(show("effects", "large", only="lr: l0 → l7"))
+    of_level = drawn(show("effects", "large", what="Comparisons", only="lr: l0 → l7"))
     assert of_level == [("lr: l0 → l7", f"w_pos=l{k}") for k in range(10)]
-    assert drawn(show("effects", "large", only="lr: l0 → l7", within="w_pos=l4")) == [of_level[4]]
-    nothing = drawn(show("effects", "large", only="../../etc", within="<b>", rows="999"))
+    assert drawn(show("effects", "large", what="Comparisons", only="lr: l0 → l7", within="w_pos=l4")) == [
+        of_level[4]
+    ]
+    nothing = drawn(show("effects", "large", what="Comparisons", only="../../etc", within="<b>", rows="999"))
     assert len(nothing) == MOST_ROWS, "what is no choice is ignored"
 
 
 def test_the_numbers_of_the_first_page_are_on_the_scale_of_all(show: Show, many: Plan, store: Store) -> None:
     finished(next(trial for trial in many.trials if trial.cell == "lr=l9 w_pos=l9"), store, image_ap=0.1)
-    (first,) = show("effects", "large").get("vega_lite_chart")
+    (first,) = show("effects", "large", what="Comparisons").get("vega_lite_chart")
     low = min(layer["encoding"]["x"]["scale"]["domain"][0] for layer in json.loads(first.proto.spec)["layer"])
     assert low < -0.8, "l9 in l9 is on the last page"
 

@@ -44,8 +44,8 @@ def test_every_two_factors_have_each_pair_of_levels_equally_often(size: tuple[in
     levels = levels_of(screen(factors, {"cells": cells}))
     assert len(levels) == len({tuple(cell.values()) for cell in levels}) == cells
     assert set(levels[0].values()) == {"off"}
-    for one, other in combinations(levels[0], 2):
-        assert set(Counter((cell[one], cell[other]) for cell in levels).values()) == {cells // 4}
+    for first, second in combinations(levels[0], 2):
+        assert set(Counter((cell[first], cell[second]) for cell in levels).values()) == {cells // 4}
 
 
 @pytest.mark.parametrize("factors", range(4, 17))

@@ -29,7 +29,7 @@ _TITLES = {"comparisons": "Comparisons", "effects": "Main effects and interactio
 
 
 def _plots(results: StudyResults) -> dict[str, EffectsPlot]:
-    """By its name in the URL, each with all rows; only those that have something to show."""
+    """By its name, each with all rows; only those that have something to show."""
     analysis = results.analysis
     effects = len(analysis.main_effects) + len(analysis.interactions)
     plots = {

@@ -21,7 +21,7 @@ _Columns = Mapping[str, Sequence[str]]  # factor → its level in each cell
 
 
 class Aliases(NamedTuple):
-    """What a design that leaves combinations out cannot tell apart."""
+    """Effects that a design cannot tell apart, because it leaves combinations out."""
 
     clear: bool  # no main effect is mixed up with an interaction of two factors
     rows: dict[str, str]  # `stop` → `balance × distance`
@@ -42,7 +42,7 @@ def orthogonal_levels(cells: Sequence[Levels]) -> dict[str, list[str]]:
     distinct = len(set(zip(*columns.values(), strict=True))) == len(cells) if columns else False
     if len(columns) < 2 or not distinct:
         return {}
-    if not all(_independent(one, other) for one, other in combinations(columns.values(), 2)):
+    if not all(_independent(first, second) for first, second in combinations(columns.values(), 2)):
         return {}
     return {factor: list(dict.fromkeys(column)) for factor, column in columns.items()}
 
