@@ -27,6 +27,8 @@ _PRIVATE_WORDS = re.compile(
 )
 # Names of fields and files that earlier versions wrote; who reads them has to name them.
 _ON_DISK = re.compile(r"undrawn|judged-")
+# A command's name, and its page.
+_COMMAND = re.compile(r"assay judge|\"judge\"|judge\.md")
 _PRIVATE_LOCALS = {"one", "found", "told", "own", "asked"}
 _SENTENCE_END = re.compile(r"[.!?:](?=\s|$)")
 
@@ -135,7 +137,7 @@ def private_words() -> list[str]:
         f"{path}:{number}: {match.group()}"
         for path, text in texts.items()
         for number, line in enumerate(text.splitlines(), start=1)
-        for match in _PRIVATE_WORDS.finditer(_ON_DISK.sub("", line))
+        for match in _PRIVATE_WORDS.finditer(_COMMAND.sub("", _ON_DISK.sub("", line)))
     ]
 
 

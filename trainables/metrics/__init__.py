@@ -20,6 +20,7 @@ from trainables.metrics.base import (
     ImageMetric,
     Metric,
     ProxyMetric,
+    ReportedMetric,
 )
 
 # The function: it stands for its file of the same name from here on.
@@ -57,6 +58,7 @@ __all__ = [
     "PixelCurve",
     "PixelScores",
     "ProxyMetric",
+    "ReportedMetric",
     "Undefined",
     "best_f1_threshold",
     "count_metrics",

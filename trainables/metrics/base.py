@@ -34,6 +34,7 @@ __all__ = [
     "ImageMetric",
     "Metric",
     "ProxyMetric",
+    "ReportedMetric",
     "of_parts",
 ]
 
@@ -72,8 +73,18 @@ class Metric(ABC):
 
     @property
     def highest(self) -> float:
-        """The highest value there can be, infinite for a count; the lowest is 0."""
+        """The highest value there can be, infinite for a count."""
         return 1.0 if self.unit == "share" else math.inf
+
+    @property
+    def lowest(self) -> float:
+        """The lowest value there can be."""
+        return 0.0
+
+    @property
+    def decimals(self) -> int:
+        """Decimals of a mean over up to ten repeats: a step of 0.01 or of one image in one of them shows."""
+        return 3 if self.unit == "share" else 1
 
     @property
     def scale(self) -> str:
@@ -196,6 +207,33 @@ def of_parts(metric: Metric, *, name: str, title: str, description: str) -> Imag
     return ImageMetric(
         name=name, title=title, description=description, unit=unit, better=metric.better, compute=compute
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportedMetric(Metric):
+    """A score that another program computed: known by its name, and never computed here.
+
+    Attributes:
+        digits: Decimals of a mean where the unit is not a share.
+    """
+
+    digits: int = 3
+
+    @property
+    def reads(self) -> Literal["labels", "masks"]:
+        return "labels"
+
+    @property
+    def worst(self) -> float | None:
+        return super().worst if self.unit == "share" else None  # nobody says how bad it can get
+
+    @property
+    def lowest(self) -> float:
+        return 0.0 if self.unit == "share" else -math.inf
+
+    @property
+    def decimals(self) -> int:
+        return super().decimals if self.unit == "share" else self.digits
 
 
 METRICS: Registry[Metric] = Registry(

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from assay.analysis.defect_scores import DefectSummary
     from assay.analysis.label_analysis import LabelAnalysis
     from assay.analysis.label_costs import LabelCosts
+    from assay.analysis.score_analysis import ScoreAnalysis
     from assay.analysis.stage_scores import StageSummary
-    from assay.analysis.study_analysis import StudyAnalysis
     from assay.analysis.summary import CellSummary
     from assay.analysis.test_set_uncertainty import ItemIntervals
     from assay.study.schema import Labelling
@@ -168,7 +168,7 @@ class StudyResults:
         return self.once("item intervals", lambda: read_item_intervals(self, read_part))
 
     @property
-    def analysis(self) -> StudyAnalysis:
+    def analysis(self) -> ScoreAnalysis:
         """Comparisons, main effects, interactions, and which cells are bold."""
         from assay.analysis.study_analysis import analyse_study
 

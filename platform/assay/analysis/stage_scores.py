@@ -90,7 +90,7 @@ def _summaries(
     for metric in (*STAGE_METRICS, SIZE_METRIC):
         known = {repeat: scores[metric] for repeat, scores in values.items() if metric in scores}
         if known:
-            yield CellSummary(cell, metric, tuple(repeats), known, lost=())
+            yield CellSummary(metric=metric, repeats=tuple(repeats), values=known, lost=(), cell=cell)
 
 
 def _merged(chains: Iterable[list[tuple[_Of, str]]]) -> list[tuple[_Of, str]]:

@@ -25,6 +25,7 @@ __all__ = [
     "CellSummary",
     "Lost",
     "Repeat",
+    "RepeatSummary",
     "metric_rows",
     "outcome",
     "repeats_text",
@@ -58,10 +59,9 @@ class Lost(NamedTuple):
 
 
 @dataclass(frozen=True)
-class CellSummary:
-    """One metric of one cell over its repeats."""
+class RepeatSummary:
+    """One metric over the repeats of one cell, whatever cell that is."""
 
-    cell: Cell
     metric: str
     repeats: tuple[Repeat, ...]  # as planned
     values: Mapping[Repeat, float]
@@ -138,6 +138,13 @@ class CellSummary:
             if len(of_seed) == len(folds):
                 means.append(statistics.fmean(of_seed))
         return means
+
+
+@dataclass(frozen=True)
+class CellSummary(RepeatSummary):
+    """One metric of one cell of a plan over its repeats."""
+
+    cell: Cell
 
 
 def summarise(results: StudyResults, cells: Sequence[Cell], metric: str) -> list[CellSummary]:

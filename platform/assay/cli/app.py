@@ -31,6 +31,7 @@ from assay.cli import (
     report,
     run,
     schema,
+    scores,
     settings,
     status,
     stop,
@@ -51,7 +52,7 @@ app = typer.Typer(
 )
 
 _GROUPS = (
-    studies, plan, run, submit, status, report, dashboard, labels, best, predict, export, stop, check, clean,
+    studies, plan, run, submit, status, report, scores, dashboard, labels, best, predict, export, stop, check, clean,
     mlflow, data, init, schema, settings, doctor,
 )  # fmt: skip
 for _group in _GROUPS:

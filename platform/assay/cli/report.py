@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from assay.analysis.results import StudyResults
     from assay.storage import Store
 
-__all__ = ["logs", "register", "report"]
+__all__ = ["Format", "Output", "give_files", "logs", "register", "report"]
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name or file.")]
 OtherStudy = Annotated[
@@ -105,16 +105,16 @@ def report(
                 f"--overlays draws the cells of one study, found {results.name} and {beside.name}. Leave it "
                 "out, or name one study."
             )
-        _give(form.pair_files(pair_studies(results, beside), name), output)
+        give_files(form.pair_files(pair_studies(results, beside), name), output)
         return
     if not (test_uncertainty if test_luck is None else test_luck):
         results = results.without_predictions()
-    _give(form.study_files(results, name), output)
+    give_files(form.study_files(results, name), output)
     if overlays is not None:
         _write_overlays(results, overlays)
 
 
-def _give(files: Mapping[str, bytes], output: Path | None) -> None:
+def give_files(files: Mapping[str, bytes], output: Path | None) -> None:
     """Print a report, or write it (or a sheet) with what lies beside it."""
     if output is None:
         typer.echo(files[""].decode(), nl=False)
@@ -142,7 +142,7 @@ def _write_overlays(results: StudyResults, file: Path) -> None:
         sheets[f"{file.stem}_files/{name}"] = sheet
     encoded = {name: cv2.imencode(".png", sheet) for name, sheet in sheets.items()}
     assert all(written for written, _ in encoded.values()), "a sheet is a uint8 picture"
-    _give({name: data.tobytes() for name, (_, data) in encoded.items()}, file)
+    give_files({name: data.tobytes() for name, (_, data) in encoded.items()}, file)
 
 
 def logs(trial: TrialId, lines: Lines = 100, storage: Storage = DEFAULT_STORAGE) -> None:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics import ItemInterval
 from assay.analysis.statistics.wording import interval_text
-from assay.analysis.summary import CellSummary
+from assay.analysis.summary import CellSummary, RepeatSummary
 from assay.analysis.test_set_uncertainty import ItemIntervals
 from assay.report.page.model import NOTHING, Column, TextTable, superscript
 from assay.study import Cell, Study
@@ -150,7 +150,7 @@ def _lost_text(summary: CellSummary) -> str:
     return "; ".join(filter(None, [f"n = {summary.count_text()}", summary.spread_text()]))
 
 
-def mean_spread(summary: CellSummary, metric: Metric) -> str:
+def mean_spread(summary: RepeatSummary, metric: Metric) -> str:
     """``0.912 ± 0.010``; a dash where there is no value yet."""
     if summary.mean is None:
         return NOTHING
@@ -160,9 +160,9 @@ def mean_spread(summary: CellSummary, metric: Metric) -> str:
 
 
 def decimals_of(metric: Metric, repeats: int) -> int:
-    """So many that 0.01 (or one image) in a single repeat shows in the mean: 3 (1) up to ten repeats."""
+    """The metric's decimals up to ten repeats, and one more for each further factor of ten."""
     more = max(0, math.ceil(math.log10(max(1, repeats))) - 1)
-    return (3 if metric.unit == "share" else 1) + more
+    return metric.decimals + more
 
 
 def _level(study: Study, factor: str, level: str) -> str:

@@ -47,6 +47,8 @@ def study_page(results: StudyResults, *, brief: bool = False) -> Page:
         pictures=tuple(study_pictures(results)),
         search=search_sections(results, importance) if study.search is not None else (),
         trials=trial_section(results),
+        all_trials=f"`assay report {results.name} --format html` lists them all, and "
+        f"`studies/{results.name}/summary.parquet` below the storage has a row for each trial and metric.",
     )
 
 

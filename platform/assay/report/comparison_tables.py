@@ -7,11 +7,12 @@ the same tables.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from assay.analysis.results import StudyResults
-from assay.analysis.statistics import ComparisonResult
+from assay.analysis.score_analysis import ScoreAnalysis
+from assay.analysis.statistics import Best, ComparisonResult
 from assay.analysis.statistics.looks import PLANNED_LOOKS
 from assay.analysis.statistics.more_repeats import MOST_REPEATS
 from assay.analysis.statistics.score_table import CLAIMS, Claim
@@ -31,9 +32,15 @@ from assay.analysis.test_set_uncertainty import ItemIntervals
 from assay.report.ablation_table import ITEM_INTERVAL, decimals_of, item_interval_text, metric_title
 from assay.report.page.model import NOTHING, Column, Section, TextTable, superscript
 from assay.study.orthogonal import read_aliases
-from trainables.metrics import METRICS
 
-__all__ = ["best_notes", "comparison_sections", "pair_sections", "verdict_text"]
+__all__ = [
+    "analysis_sections",
+    "best_notes",
+    "bold_notes",
+    "comparison_sections",
+    "pair_sections",
+    "verdict_text",
+]
 
 _CLAIMS: dict[Claim, str] = {
     "this split": "on this split: would other seeds say the same?",
@@ -59,7 +66,7 @@ class _Family(NamedTuple):
     @property
     def title(self) -> str:
         """Name of the metric of the results."""
-        return METRICS[self.results[0].metric].title
+        return self.results[0].scored_by.title
 
     @property
     def within(self) -> bool:
@@ -68,30 +75,49 @@ class _Family(NamedTuple):
 
     def decimals(self, result: ComparisonResult) -> int:
         """Decimals of a difference."""
-        return decimals_of(METRICS[result.metric], self.repeats)
+        return decimals_of(result.scored_by, self.repeats)
 
 
 def comparison_sections(results: StudyResults) -> Iterator[Section]:
     """All sections that the study's comparisons need, in reading order."""
-    analysis, study = results.analysis, results.plan.study
+    yield from analysis_sections(
+        results.analysis,
+        results.primary.title,
+        results.plan.study.resolve,
+        results.test_set_uncertainty,
+        lambda effects: _design_notes(results, effects),
+    )
+
+
+def analysis_sections(
+    analysis: ScoreAnalysis,
+    primary: str,
+    resolve: float | None,
+    uncertainty: ItemIntervals | None = None,
+    design_notes: Callable[[Sequence[ComparisonResult]], Iterable[str]] = lambda _: (),
+) -> Iterator[Section]:
+    """All sections of an analysis, in reading order.
+
+    ``primary``: title of the metric that the question is about. ``design_notes``: main effects → sentences
+    below them on what the design cannot tell apart.
+    """
     stated = analysis.comparisons or analysis.main_effects
     repeats = max((result.n_planned for result in stated), default=1)
-    uncertainty = results.test_set_uncertainty
     for claim in CLAIMS:
         for family in _of_claim(claim, analysis.main_effects, repeats):
             intro = f"{_MAIN_EFFECTS} {_method(family.results)}"
-            notes = (*_common_notes(family), *_design_notes(results, family))
+            notes = (*_common_notes(family), *design_notes(family.results))
             yield _effect_section(f"Main effects {_where(claim)}", intro, family, notes)
             if not analysis.comparisons and any(result.p is not None for result in family.results):
-                yield _detail_section(family, study.resolve, None)
+                yield _detail_section(family, resolve, None)
         for family in _of_claim(claim, analysis.interactions, repeats):
             notes = tuple(_said_of_all(family))
             yield _effect_section(f"Interactions {_where(claim)}", _INTERACTIONS, family, notes)
         for family in _of_claim(claim, analysis.comparisons, repeats):
-            yield from _compared(family, _ORDER, study.resolve, uncertainty)
+            yield from _compared(family, _ORDER, resolve, uncertainty)
     if analysis.further:
         for family in _of_claim(analysis.further[0].claim, analysis.further, repeats):
-            yield _further_section(family, results.primary.title)
+            yield _further_section(family, primary)
 
 
 def pair_sections(pair: StudyPair) -> Iterator[Section]:
@@ -105,15 +131,8 @@ def pair_sections(pair: StudyPair) -> Iterator[Section]:
 
 def best_notes(results: StudyResults) -> list[str]:
     """Notes on bold cells and item intervals in the ablation table."""
-    notes: list[str] = []
-    best, title, uncertainty = results.analysis.best, results.primary.title, results.test_set_uncertainty
-    if best is not None:
-        held = f"{best.repeats} common repeats; claim: {best.claim}"
-        notes.append(
-            f"Bold: the best {title}, and what cannot be told from it ({held})."
-            if best.cells
-            else f"Not distinguishable: no {title} is bold ({held})."
-        )
+    title, uncertainty = results.primary.title, results.test_set_uncertainty
+    notes = bold_notes(results.analysis.best, title)
     if uncertainty is not None:
         notes.append(
             f"Item interval: 95 % interval of {title} had other test items been photographed (bootstrap over "
@@ -121,6 +140,16 @@ def best_notes(results: StudyResults) -> list[str]:
         )
         notes += [f"{problem[0].upper()}{problem[1:]}" for problem in uncertainty.problems]
     return notes
+
+
+def bold_notes(best: Best | None, title: str) -> list[str]:
+    """A note on bold cells; empty where fewer than two cells can be compared."""
+    if best is None:
+        return []
+    held = f"{best.repeats} common repeats; claim: {best.claim}"
+    if not best.cells:
+        return [f"Not distinguishable: no {title} is bold ({held})."]
+    return [f"Bold: the best {title}, and what cannot be told from it ({held})."]
 
 
 def verdict_text(result: ComparisonResult, notes: dict[str, int]) -> str:
@@ -232,7 +261,7 @@ def _further_section(family: _Family, primary: str) -> Section:
     rows: list[tuple[str, ...]] = []
     for result in family.results:
         difference, _, p, verdict = _claimed(family, result, notes)
-        rows.append((metric_title(METRICS[result.metric]), *_names(family, result), difference, p, verdict))
+        rows.append((metric_title(result.scored_by), *_names(family, result), difference, p, verdict))
     return Section(
         f"Further metrics {_where(family.claim)}",
         f"Exploratory: the question was asked of {primary}. A metric is a family of its own: "
@@ -332,7 +361,7 @@ def _common_notes(family: _Family) -> Iterator[str]:
         yield f"Answered at {looks} numbers of seeds at which its test could speak: p is times {looks}."
 
 
-def _design_notes(results: StudyResults, family: _Family) -> Iterator[str]:
+def _design_notes(results: StudyResults, effects: Sequence[ComparisonResult]) -> Iterator[str]:
     """Effects that the design cannot tell apart, and the design to go on with."""
     aliases, design = (
         read_aliases([cell.levels for cell in results.reported.cells]),
@@ -341,7 +370,7 @@ def _design_notes(results: StudyResults, family: _Family) -> Iterator[str]:
     if aliases is not None:
         yield from aliases.sentences()
     if design is not None:
-        largest = max(family.results, key=lambda result: abs(result.difference or 0.0))
+        largest = max(effects, key=lambda result: abs(result.difference or 0.0))
         follow_up = design.form.follow_up(
             results.plan.study, design.block, largest.comparison.partition(":")[0]
         )

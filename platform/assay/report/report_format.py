@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from assay.analysis.results import StudyResults
+    from assay.analysis.score_file import AnalysedScores
     from assay.analysis.study_pair import StudyPair
     from assay.report.page.model import Page, PictureForm
 
@@ -37,12 +38,13 @@ class ReportFormat:
     mime: str  # of a download
     write_study: Callable[[StudyResults, str], Files]
     write_pair: Callable[[StudyPair, str], Files]
+    write_scores: Callable[[AnalysedScores, str], Files]
 
     @classmethod
     def of_pages(
         cls, name: str, suffix: str, *, title: str, mime: str, write: Callable[[Page, str], Files]
     ) -> Self:
-        """A format that writes the page of one study, and of two side by side, in the same way."""
+        """A format that writes all pages alike: of a study, of two side by side, of a table of scores."""
 
         def write_study(results: StudyResults, name: str) -> Files:
             from assay.report.build import study_page
@@ -54,7 +56,12 @@ class ReportFormat:
 
             return write(pair_page(pair), name)
 
-        return cls(name, suffix, title, mime, write_study, write_pair)
+        def write_scores(scores: AnalysedScores, name: str) -> Files:
+            from assay.report.score_page import score_page
+
+            return write(score_page(scores), name)
+
+        return cls(name, suffix, title, mime, write_study, write_pair, write_scores)
 
     def study_files(self, results: StudyResults, name: str = "") -> Files:
         """Path → content of the files of a report, the report itself first.
@@ -72,6 +79,10 @@ class ReportFormat:
     def pair_files(self, pair: StudyPair, name: str = "") -> Files:
         """Path → content of the files of two studies side by side."""
         return self.write_pair(pair, name)
+
+    def score_files(self, scores: AnalysedScores, name: str = "") -> Files:
+        """Path → content of the files of the verdicts on a table of scores."""
+        return self.write_scores(scores, name)
 
 
 def stem(name: str) -> str:

@@ -46,6 +46,7 @@ def pair_page(pair: StudyPair) -> Page:
         else (Picture("studies", plot.caption, plot.alt, partial(draw_effects, plot)),),
         search=(),
         trials=_trials(pair),
+        all_trials=f"`assay report {pair.left.name} {pair.right.name} --format html` lists them all.",
     )
 
 

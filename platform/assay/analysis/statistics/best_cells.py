@@ -12,6 +12,7 @@ from assay.analysis.statistics.contrasts import comparison
 from assay.analysis.statistics.families import compare
 from assay.analysis.statistics.paired import Test
 from assay.analysis.statistics.score_table import Claim, Splits, claims_of, read_scores
+from trainables.metrics import Metric
 
 __all__ = ["Best", "best_cells"]
 
@@ -28,7 +29,7 @@ class Best:
 def best_cells(
     table: pd.DataFrame,
     *,
-    metric: str,
+    metric: str | Metric,
     splits: Splits | Mapping[str, Splits] = "prescribed",
     part: str = "test",
     test: Test = "sign-flip",

@@ -134,7 +134,7 @@ def _without_spread(measured: Measured, exact: float | None, resolution: float |
 
 def is_at_bound(values: NDArray[np.float64], metric: Metric) -> bool:
     """True where half of the values or more are the best that the metric can be."""
-    best = 1.0 if metric.better == "higher" else 0.0
+    best = metric.highest if metric.better == "higher" else metric.lowest
     return bool(2 * np.sum(values == best) >= len(values))
 
 

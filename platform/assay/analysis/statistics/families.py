@@ -23,6 +23,7 @@ from assay.analysis.statistics.negligible import is_negligible, more_until_negli
 from assay.analysis.statistics.paired import ALPHA, Test, enough_repeats, hedges_g, smallest_p
 from assay.analysis.statistics.score_table import CLAIMS, Claim, Scores, Splits, claims_of, read_scores
 from assay.analysis.statistics.units import Units
+from trainables.metrics import Metric
 
 __all__ = ["ComparisonResult", "Verdict", "compare", "compare_families", "results_table"]
 
@@ -67,6 +68,7 @@ class ComparisonResult:
     differences: tuple[float, ...]  # one per unit
     units: tuple[str, ...]  # their names: `seed 3`, `fold 1`, `seed 3 fold 1`
     n_diverged: int  # repeats lost because a cell diverged; p is then the larger of two
+    scored_by: Metric  # which ``metric`` names
 
     @property
     def disagree(self) -> bool:
@@ -81,7 +83,7 @@ def compare(
     table: pd.DataFrame,
     contrasts: Sequence[Contrast],
     *,
-    metric: str,
+    metric: str | Metric,
     splits: Splits | Mapping[str, Splits] = "prescribed",
     part: str = "test",
     family: str = "comparisons",
@@ -96,7 +98,7 @@ def compare(
     Args:
         table: One row per trial and metric (see :mod:`assay.analysis.statistics.score_table`).
         contrasts: The family.
-        metric: A name of ``trainables.metrics.METRICS``.
+        metric: A name of ``trainables.metrics.METRICS``, or a metric that is not among them.
         splits: Whether seeds share the splits, or every seed draws its own; of all cells, or by cell.
         part: ``test`` or ``val``.
         family: What the family is called.
@@ -133,7 +135,7 @@ def compare_families(
     table: pd.DataFrame,
     families: Mapping[str, Sequence[Contrast]],
     *,
-    metric: str,
+    metric: str | Metric,
     splits: Splits | Mapping[str, Splits] = "prescribed",
     part: str = "test",
     resolve: float | None = None,
@@ -203,7 +205,16 @@ class _FamilyTest:
 
 def results_table(results: Sequence[ComparisonResult]) -> pd.DataFrame:
     """One row per result. ``more`` stands in three columns; the single differences are left out."""
-    left_out = ("more", "more_negligible", "resolve", "note", "differences", "units", "n_diverged")
+    left_out = (
+        "more",
+        "more_negligible",
+        "resolve",
+        "note",
+        "differences",
+        "units",
+        "n_diverged",
+        "scored_by",
+    )
     names = [name for name in ComparisonResult.__dataclass_fields__ if name not in left_out]
     rows: list[list[object]] = []
     for result in results:
@@ -301,6 +312,7 @@ def _result(
         differences=tuple(map(float, d)),
         units=units.names,
         n_diverged=units.diverged,
+        scored_by=scores.metric,
     )
 
 

@@ -17,6 +17,7 @@ from assay.analysis.statistics.contrast_test import TOO_FEW, is_at_bound
 from assay.analysis.statistics.paired import has_no_spread, t_half_width
 from assay.analysis.statistics.score_table import Claim, Scores, Splits, claims_of, read_scores
 from assay.analysis.statistics.units import Units, units_of
+from trainables.metrics import Metric
 
 __all__ = ["MeanInterval", "mean_intervals"]
 
@@ -33,7 +34,7 @@ class MeanInterval:
 
 
 def mean_intervals(
-    table: pd.DataFrame, *, metric: str, splits: Splits | Mapping[str, Splits] = "prescribed"
+    table: pd.DataFrame, *, metric: str | Metric, splits: Splits | Mapping[str, Splits] = "prescribed"
 ) -> dict[str, MeanInterval]:
     """Cell → interval of its mean on test data, for the narrowest claim of which it has three units or more.
 
@@ -59,7 +60,7 @@ def mean_intervals(
 def _interval(units: Units, scores: Scores) -> MeanInterval:
     mean, sd = float(np.mean(units.first)), float(np.std(units.first, ddof=1))
     half = t_half_width(sd, units.variance, units.df)
-    low, high = (0.0, 1.0) if scores.metric.unit == "share" else (0.0, np.inf)
+    low, high = scores.metric.lowest, scores.metric.highest
     return MeanInterval(
         low=max(low, mean - half),
         high=min(high, mean + half),

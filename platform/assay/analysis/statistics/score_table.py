@@ -55,17 +55,19 @@ class Scores:
 
 def read_scores(
     table: pd.DataFrame,
-    metric: str,
+    metric: str | Metric,
     *,
     splits: Splits | Mapping[str, Splits] = "prescribed",
     part: str = "test",
 ) -> Scores:
-    """One metric of one study; ``splits`` of all cells, or by cell.
+    """One metric of one study, by its name in ``METRICS`` or as it is; ``splits`` of all cells, or by cell.
 
     Raises:
         ValueError: If a column is missing, the table holds several studies, a key stands there twice, or a
             value is infinite.
     """
+    scored_by = METRICS[metric] if isinstance(metric, str) else metric
+    metric = scored_by.name
     missing = [name for name in _READ if name not in table.columns]
     if missing:
         raise ValueError(f"the table has no column {', '.join(missing)}")
@@ -91,7 +93,7 @@ def read_scores(
     diverged = np.zeros(planned.shape, np.bool_)
     diverged[row, column] = (table["status"] == "diverged").to_numpy(np.bool_)[chosen]
     return Scores(
-        metric=METRICS[metric],
+        metric=scored_by,
         own_splits=frozenset(
             str(name) for name in names if (splits if isinstance(splits, str) else splits[name]) == "per_seed"
         ),

@@ -14,7 +14,6 @@ from assay.analysis.statistics.families import ComparisonResult
 from assay.analysis.statistics.looks import PLANNED_LOOKS
 from assay.analysis.statistics.more_repeats import MOST_REPEATS, More
 from assay.analysis.statistics.paired import ALPHA, enough_repeats, smallest_p
-from trainables.metrics import METRICS
 
 __all__ = [
     "better_text",
@@ -91,10 +90,10 @@ def negligible_text(result: ComparisonResult, decimals: int) -> str:
         return ""
     factor, _, levels = result.comparison.partition(": ")
     within = f" within {result.within}" if result.within else ""
-    changes = f"changes {METRICS[result.metric].title} by less than {result.resolve:g}"
+    changes = f"changes {result.scored_by.title} by less than {result.resolve:g}"
     interval = f"(95 % interval {_minus(result.low, decimals)} to {_minus(result.high, decimals)})"
     if " × " in result.comparison:
-        size = f"less than {result.resolve:g} of {METRICS[result.metric].title}"
+        size = f"less than {result.resolve:g} of {result.scored_by.title}"
         return f"{result.comparison}{within} makes {size} {interval}."
     if levels in _SWITCHES:
         return f"{factor} can go{within}: it {changes} {interval}."

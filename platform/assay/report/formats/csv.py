@@ -8,6 +8,7 @@ from assay.report.report_format import Files, ReportFormat, stem
 
 if TYPE_CHECKING:
     from assay.analysis.results import StudyResults
+    from assay.analysis.score_file import AnalysedScores
     from assay.analysis.study_pair import StudyPair
 
 _SUFFIX = ".csv"
@@ -32,4 +33,10 @@ def _write_pair(pair: StudyPair, name: str) -> Files:
     return {name: comparison_rows_csv(pair.comparisons).encode()}
 
 
-FORMAT = ReportFormat("csv", _SUFFIX, "CSV", "text/csv", _write_study, _write_pair)
+def _write_scores(scores: AnalysedScores, name: str) -> Files:
+    from assay.report.score_page import score_csv
+
+    return {name: score_csv(scores).encode()}
+
+
+FORMAT = ReportFormat("csv", _SUFFIX, "CSV", "text/csv", _write_study, _write_pair, _write_scores)

@@ -71,6 +71,7 @@ class Page:
     pictures: tuple[Picture, ...]
     search: tuple[Section, ...]  # what a search adds: the best points first
     trials: Section  # a row for each trial; the first column is its cell
+    all_trials: str = ""  # where all are listed, should they be too many for a page
 
     @property
     def listed_trials(self) -> Section:
@@ -80,9 +81,7 @@ class Page:
             return self.trials
         return Section(
             self.trials.title,
-            f"{self.trials.intro} They are more than {_LISTED}: `assay report {self.title} --format html` "
-            f"lists them all, and `studies/{self.title}/summary.parquet` below the storage has a row for "
-            "each trial and metric.",
+            f"{self.trials.intro} They are more than {_LISTED}: {self.all_trials}",
         )
 
 

@@ -1,0 +1,128 @@
+"""Files of scores as columns of text, and texts as numbers: CSV, TSV and Parquet, nothing of their meaning.
+
+Everything stays text until it is known what a column is, because a seed may be `s1` and a score `91,2 %`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trainables.errors import InputError
+
+__all__ = ["NO_VALUE", "TextColumns", "number", "read_text_columns"]
+
+_DELIMITERS = ("\t", ";", ",")
+_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
+_PARQUET = b"PAR1"
+NO_VALUE = {"", "-", "–", "na", "n/a", "null", "none"}
+
+
+@dataclass(frozen=True)
+class TextColumns:
+    """A table of texts, with the line in which each row stands."""
+
+    columns: dict[str, list[str]]
+    lines: tuple[int, ...]  # of the file; of Parquet the number of the row
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.columns
+
+    def varies(self, name: str) -> bool:
+        """True where a column has several values."""
+        return len(set(self.columns[name])) > 1
+
+    def is_numeric(self, name: str) -> bool:
+        """True where a column has a number, and nothing that is neither a number nor empty."""
+        values = [number(text) for text in self.columns[name]]
+        texts = [text for text, value in zip(self.columns[name], values, strict=True) if value is None]
+        return len(texts) < len(values) and all(text.lower() in NO_VALUE for text in texts)
+
+
+def read_text_columns(content: bytes, name: str) -> TextColumns:
+    """Read the columns of a file.
+
+    Args:
+        content: CSV or TSV in UTF-8 (columns apart by tab, semicolon or comma), or Parquet.
+        name: Of the file, for messages.
+
+    Raises:
+        InputError: If it is neither, a row has another number of columns than the first, two columns have
+            one name, or no row follows the first.
+    """
+    if content.startswith(_PARQUET):
+        return _read_parquet(content, name)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"scores are CSV, TSV (UTF-8) or Parquet; byte {error.start} of {name} is none of UTF-8. Save "
+            "the table as CSV in UTF-8."
+        ) from error
+    first = next(filter(str.strip, text.splitlines()), "")
+    delimiter = next((mark for mark in _DELIMITERS if mark in first), ",")
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
+    rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(map(str.strip, row))]
+    if len(rows) < 2:
+        raise InputError(
+            f"a table of scores has a line of titles and a line for each repeat, found {len(rows)} lines in "
+            f"{name}. Give it the titles cell, seed and score."
+        )
+    (_, titles), *body = rows
+    _refuse_titles(titles, name)
+    for line, row in body:
+        if len(row) != len(titles):
+            raise InputError(
+                f"every row has as many columns as there are titles, {len(titles)}, found {len(row)} in line "
+                f"{line} of {name}. Quote texts that hold the delimiter {delimiter!r}."
+            )
+    if delimiter != ",":  # where a comma is free to be the decimal mark
+        body = [(line, [_with_point(cell) for cell in row]) for line, row in body]
+    columns = {title: [row[i] for _, row in body] for i, title in enumerate(titles)}
+    return TextColumns(columns, tuple(line for line, _ in body))
+
+
+def _read_parquet(content: bytes, name: str) -> TextColumns:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(pa.BufferReader(content))
+    except pa.ArrowException as error:
+        raise InputError(
+            f"{name} begins as Parquet and cannot be read as such: {error}. Write it again, or as CSV."
+        ) from error
+    _refuse_titles(table.column_names, name)
+    columns = {
+        title: ["" if value is None else str(value) for value in table.column(title).to_pylist()]
+        for title in table.column_names
+    }
+    return TextColumns(columns, tuple(range(1, table.num_rows + 1)))
+
+
+def _refuse_titles(titles: Sequence[str], name: str) -> None:
+    twice = sorted({title for title in titles if titles.count(title) > 1})
+    if twice:
+        raise InputError(
+            f"each column has a title of its own, found {', '.join(map(repr, twice))} more than once in "
+            f"{name}. Rename one of them."
+        )
+
+
+def _with_point(text: str) -> str:
+    return text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text.rstrip(" %")) else text
+
+
+def number(text: str) -> float | None:
+    """The number that a text is: ``0.91``, ``−3``, ``91.2 %`` as 0.912, ``nan``; None where it is none."""
+    plain = text.replace("\N{MINUS SIGN}", "-").strip()
+    share = plain.endswith("%")
+    try:
+        value = float(plain.rstrip(" %"))
+    except ValueError:
+        return None
+    return value / 100 if share and math.isfinite(value) else value

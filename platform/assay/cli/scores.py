@@ -1,0 +1,156 @@
+"""`assay judge`: which claims of a table of scores hold, whoever trained what it is about."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+from typing import Annotated, cast, get_args
+
+import typer
+
+from assay.cli.report import Format, Output, give_files
+
+__all__ = ["register", "scores"]
+
+Table = Annotated[
+    str,
+    typer.Argument(metavar="FILE", help="CSV, TSV or Parquet with a value for each repeat; - reads stdin."),
+]
+Against = Annotated[
+    str | None, typer.Option("--against", metavar="CELL", help="Compare every other cell with this one.")
+]
+Compare = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--compare",
+        metavar="WHAT",
+        help='"CELL -> CELL", a factor, or "FACTOR: LEVEL -> LEVEL"; several times. Default: cells that differ '
+        "in one factor; without factors, all pairs.",
+    ),
+]
+Resolve = Annotated[
+    float | None,
+    typer.Option(
+        "--resolve", metavar="X", help="Difference worth knowing: what is surely smaller is negligible."
+    ),
+]
+Cell = Annotated[
+    list[str] | None,
+    typer.Option("--cell", metavar="COLUMN", help="Column that names the cell; several times for factors."),
+]
+Seed = Annotated[
+    str | None, typer.Option("--seed", metavar="COLUMN", help="Column of the repeat that cells share.")
+]
+Fold = Annotated[str | None, typer.Option("--fold", metavar="COLUMN", help="Column of the fold.")]
+Score = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--score", metavar="NAME", help="Column of a score, or a metric; the first is the primary one."
+    ),
+]
+Lower = Annotated[
+    list[str] | None, typer.Option("--lower", metavar="NAME", help="A score of which lower is better.")
+]
+Splits = Annotated[
+    str | None,
+    typer.Option(
+        "--splits",
+        metavar="KIND",
+        help="prescribed (seeds share the split or folds) or per_seed (every seed drew its own).",
+    ),
+]
+Looks = Annotated[
+    list[int] | None,
+    typer.Option("--look", metavar="N", min=1, help="Number of seeds at which it was looked at before."),
+]
+ExactTest = Annotated[str, typer.Option("--exact-test", metavar="TEST", help="sign-flip or wilcoxon.")]
+Signs = Annotated[
+    str | None,
+    typer.Option(
+        "--signs", metavar="HASH", help="Beyond 14 repeats: draw the signs of the study of this hash."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command("judge", epilog="Example: assay judge scores.csv --against baseline --resolve 0.01")(scores)
+
+
+def scores(
+    table: Table,
+    *,
+    against: Against = None,
+    compare: Compare = None,
+    resolve: Resolve = None,
+    cell: Cell = None,
+    seed: Seed = None,
+    fold: Fold = None,
+    score: Score = None,
+    lower: Lower = None,
+    splits: Splits = None,
+    look: Looks = None,
+    exact_test: ExactTest = "sign-flip",
+    signs: Signs = None,
+    as_json: AsJson = False,
+    format: Format = None,
+    output: Output = None,
+) -> None:
+    """Tell which differences in a table of scores are shown, suggested, negligible or open.
+
+    One value per cell and repeat, from a paper, a tracker or a script: a row per repeat, a row per repeat and
+    metric, the exports of W&B and MLflow, or a column per cell (autorank). The rules are those of a study.
+    """
+    from assay.analysis.score_file import ScoreQuestion, analyse_score_file
+    from assay.analysis.score_layouts import ColumnNames
+    from assay.analysis.statistics import Splits as SplitKind
+    from assay.analysis.statistics.paired import Test
+    from assay.report.formats import format_of
+    from trainables.errors import InputError
+
+    if as_json and (format is not None or output is not None):
+        raise InputError("--json is printed, found it with --format or --output. Leave out one of the two.")
+    form = format_of(format, output.suffix.lower() if output is not None else "")
+    for option, value, known in (
+        ("--splits", splits, get_args(SplitKind)),
+        ("--exact-test", exact_test, get_args(Test)),
+    ):
+        if value is not None and value not in known:
+            raise InputError(f"{option} is {' or '.join(known)}, found {value}. Name one of them.")
+    if resolve is not None and not (resolve > 0 and math.isfinite(resolve)):
+        raise InputError(
+            f"--resolve is a difference above 0, found {resolve:g}. Name the smallest that matters."
+        )
+    question = ScoreQuestion(
+        columns=ColumnNames(tuple(cell or ()), seed, fold, tuple(score or ())),
+        against=against,
+        compared=tuple(compare or ()),
+        resolve=resolve,
+        lower=tuple(lower or ()),
+        splits=cast("SplitKind | None", splits),
+        looks=tuple(look or ()),
+        test=cast("Test", exact_test),
+        signs=signs,
+    )
+    analysed = analyse_score_file(*_content(table), question)
+    if as_json:
+        from assay.report.score_page import score_json
+
+        typer.echo(score_json(analysed), nl=False)
+    elif format is None and output is None:
+        from assay.cli.output import console
+        from assay.report.score_page import score_page
+        from assay.report.terminal import terminal_page
+
+        console().print(terminal_page(score_page(analysed)))
+    else:
+        give_files(form.score_files(analysed, output.name if output is not None else ""), output)
+
+
+def _content(table: str) -> tuple[str, bytes]:
+    """Name and content of the file, or what is typed."""
+    if table == "-":
+        return "scores", sys.stdin.buffer.read()
+    path = Path(table)
+    return path.name, path.read_bytes()

@@ -1,0 +1,142 @@
+"""The verdicts on a table of scores as a page, as CSV and as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+
+from assay.analysis.score_file import AnalysedScores
+from assay.analysis.statistics import ComparisonResult, results_table
+from assay.analysis.statistics.wording import interval_text, sentence
+from assay.analysis.summary import RepeatSummary
+from assay.report.ablation_table import decimals_of, mean_spread, metric_title
+from assay.report.comparison_tables import analysis_sections, bold_notes
+from assay.report.csv_tables import comparison_rows_csv
+from assay.report.page.model import NOTHING, Column, Page, Section, TextTable, superscript
+
+__all__ = ["score_csv", "score_json", "score_page"]
+
+
+def score_page(scores: AnalysedScores) -> Page:
+    """The page of a table of scores."""
+    return Page(
+        title=scores.name,
+        question="",
+        count=_count(scores),
+        table=_cells(scores),
+        notes=(*bold_notes(scores.analysis.best, scores.metrics[0].title), *scores.notes),
+        intervals=None,
+        sections=tuple(analysis_sections(scores.analysis, scores.metrics[0].title, scores.question.resolve)),
+        pictures=(),
+        search=(),
+        trials=_repeats(scores),
+        all_trials=f"{scores.name} has them all.",
+    )
+
+
+def score_csv(scores: AnalysedScores) -> str:
+    """One row per claim and comparison (by all metrics), main effect and interaction."""
+    return comparison_rows_csv(_results(scores))
+
+
+def score_json(scores: AnalysedScores) -> str:
+    """The same, with what was read and asked, cells and sentences, as JSON; null where there is nothing."""
+    question = scores.question
+    repeats = max((result.n_planned for result in scores.analysis.comparisons), default=1)
+    rows = results_table(_results(scores)).astype(object)
+    comparisons = rows.where(rows.notna(), None).to_dict("records")
+    for row, result in zip(comparisons, _results(scores), strict=True):
+        row["sentence"] = sentence(result, decimals_of(result.scored_by, repeats))
+    content = {
+        "file": scores.name,
+        "layout": scores.layout,
+        "metrics": {metric.name: f"{metric.better} is better" for metric in scores.metrics},
+        "resolve": question.resolve,
+        "notes": scores.notes,
+        "cells": [
+            {
+                "cell": cell,
+                "metric": metric.name,
+                "mean": summary.mean,
+                "sd": summary.spread,
+                "n": summary.n,
+                "n_planned": summary.planned,
+            }
+            for metric in scores.metrics
+            for cell, summary in zip(scores.cells, scores.summary(metric), strict=True)
+        ],
+        "comparisons": comparisons,
+    }
+    return json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False, default=_plain) + "\n"
+
+
+def _plain(value: object) -> object:
+    """A number of numpy's as Python's."""
+    item = getattr(value, "item", None)
+    assert callable(item), f"{type(value).__name__} is no number"
+    return item()
+
+
+def _results(scores: AnalysedScores) -> list[ComparisonResult]:
+    analysis = scores.analysis
+    return [*analysis.comparisons, *analysis.main_effects, *analysis.interactions, *analysis.further]
+
+
+def _count(scores: AnalysedScores) -> str:
+    repeats = scores.table.drop_duplicates(["cell", "seed", "fold"])
+    seeds, folds = scores.table["seed"].nunique(), scores.table["fold"].nunique()
+    of_folds = f" and {folds} folds" if folds > 1 else ""
+    return f"{len(repeats)} repeats of {len(scores.cells)} cells, {seeds} seeds{of_folds}: {scores.layout}."
+
+
+def _cells(scores: AnalysedScores) -> TextTable:
+    """Mean ± spread of each metric and the interval of the primary one, a row for each cell."""
+    primary, intervals = scores.metrics[0], scores.analysis.intervals[scores.metrics[0].name]
+    summaries = {metric.name: scores.summary(metric) for metric in scores.metrics}
+    notes: list[str] = []
+    rows: list[tuple[str, ...]] = []
+    for index, cell in enumerate(scores.cells):
+        summary = summaries[primary.name][index]
+        interval = intervals.get(cell)
+        decimals = decimals_of(primary, summary.planned)
+        between = NOTHING if interval is None else interval_text(interval.low, interval.high, decimals)
+        means = [mean_spread(summaries[metric.name][index], metric) for metric in scores.metrics]
+        rows.append((cell, means[0], between, *means[1:], _n(cell, summary, notes)))
+    columns = (
+        Column("cell", "left"),
+        Column(metric_title(primary), "right"),
+        Column("95 % interval", "right"),
+        *(Column(metric_title(metric), "right") for metric in scores.metrics[1:]),
+        Column("n", "right"),
+    )
+    best = scores.analysis.best
+    bold = frozenset((i, 1) for i, cell in enumerate(scores.cells) if best is not None and cell in best.cells)
+    links = {(i, len(columns) - 1): (cell,) for i, cell in enumerate(scores.cells)}
+    return TextTable(columns, tuple(rows), tuple(notes), bold, links)
+
+
+def _n(cell: str, summary: RepeatSummary, notes: list[str]) -> str:
+    if not summary.lost:
+        return str(summary.n)
+    notes.append(f"{cell}: n = {summary.count_text()}")
+    return f"{summary.n} of {summary.planned} {superscript(len(notes))}"
+
+
+def _repeats(scores: AnalysedScores) -> Section:
+    """Every value, cell by cell, as it was read."""
+    folds = scores.table["fold"].nunique() > 1
+    columns = (
+        Column("cell", "left"),
+        Column("seed", "right"),
+        *([Column("fold", "right")] if folds else []),
+        *(Column(metric.title, "right") for metric in scores.metrics),
+    )
+    rows: list[tuple[str, ...]] = []
+    for index, cell in enumerate(scores.cells):
+        of_cell = [scores.summary(metric)[index] for metric in scores.metrics]
+        for repeat in of_cell[0].repeats:
+            fold = [NOTHING if repeat.fold is None else str(repeat.fold)] if folds else []
+            values = [summary.values.get(repeat, math.nan) for summary in of_cell]
+            texts = (NOTHING if math.isnan(value) else f"{value:.10g}" for value in values)
+            rows.append((cell, str(repeat.seed), *fold, *texts))
+    return Section("Repeats", "Every value as it was read.", TextTable(columns, tuple(rows)))
