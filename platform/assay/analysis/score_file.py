@@ -32,19 +32,19 @@ from trainables.metrics import METRICS, Metric, ReportedMetric
 __all__ = ["AnalysedScores", "ScoreQuestion", "analyse_score_file"]
 
 _ARROW = "→"
-_KEY = ["cell", "seed", "fold", "metric"]
+_NO_FOLD = -1
 
 
 @dataclass(frozen=True)
 class ScoreQuestion:
-    """What is asked of a table of scores."""
+    """The question to a table of scores."""
 
     columns: ColumnNames = field(default_factory=ColumnNames)
     against: str | None = None  # a cell with which all others are compared
     compared: tuple[str, ...] = ()  # `a → b`, `factor`, `factor: a → b`; empty: all that the table allows
     resolve: float | None = None  # difference worth knowing, of the primary metric
     lower: tuple[str, ...] = ()  # metrics of which lower is better
-    splits: Splits | None = None  # None: as a column `split` tells, else prescribed
+    splits: Splits = "prescribed"
     looks: tuple[int, ...] = ()  # numbers of seeds at which the results were looked at before
     test: Test = "sign-flip"
     signs: str | None = None  # hash of a study, whose signs are drawn; None: of the scores
@@ -85,7 +85,7 @@ def analyse_score_file(name: str, content: bytes, question: ScoreQuestion) -> An
     cells = tuple(dict.fromkeys(table["cell"]))
     if len(cells) < 2:
         raise InputError(
-            f"a comparison is of two cells, found {', '.join(cells) or 'none'} in {name}. Add the rows of "
+            f"a comparison is of two cells, found {', '.join(cells) or 'none'} in {name}. Add "
             "another one, or name the column that tells them apart: --cell COLUMN."
         )
     if not read.complete:
@@ -93,18 +93,18 @@ def analyse_score_file(name: str, content: bytes, question: ScoreQuestion) -> An
     unknown = [metric for metric in question.lower if metric not in read.metrics]
     if unknown:
         raise InputError(
-            f"--lower names a metric of {name}, found {', '.join(unknown)}; it has {', '.join(read.metrics)}. "
+            f"--lower names a metric of {name}, found {', '.join(unknown)}; it has "
+            f"{', '.join(read.metrics)}. "
             "Name one of them."
         )
     metrics = tuple(_metric(metric, table, metric in question.lower) for metric in read.metrics)
-    splits = _splits(table, cells, question.splits)
-    _refuse_unknown_sizes(table, splits, name)
-    of_metrics = {metric.name: table[table["metric"] == metric.name] for metric in metrics}
+    _refuse_unknown_sizes(table, question.splits, name)
+    of_metrics = {metric.name: table.loc[table["metric"] == metric.name] for metric in metrics}
     scores = ScoreTables(
         metrics=metrics,
         table=of_metrics.__getitem__,
         contrasts=_contrasts(question, cells, table, read),
-        splits=splits,
+        splits=dict.fromkeys(cells, question.splits),
         resolve=question.resolve,
         smallest_step=lambda metric: 1.0 if metric.unit == "images" else None,
         earlier_looks=question.looks,
@@ -120,7 +120,7 @@ def analyse_score_file(name: str, content: bytes, question: ScoreQuestion) -> An
         metrics=metrics,
         cells=cells,
         analysis=analyse_scores(scores),
-        notes=tuple(_notes(read, metrics, splits, question, table)),
+        notes=tuple(_notes(read, metrics, question)),
     )
 
 
@@ -128,49 +128,50 @@ def analyse_score_file(name: str, content: bytes, question: ScoreQuestion) -> An
 
 
 def _each_once(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The rows, each repeat once: a run that was tried again after it failed counts by its last trial."""
-    lost = table["value"].isna() & ~table["status"].isin(["finished", "diverged"])
-    table = table[~(lost & table.duplicated(_KEY, keep=False) & ~_lost_alone(table, lost))]
-    twice = table.duplicated(_KEY, keep=False)
-    if not twice.any():
-        return table.reset_index(drop=True)
-    first = table[twice].iloc[0]
-    same = table[(table[_KEY].fillna(-1) == first[_KEY].fillna(-1)).all(axis=1)]
-    fold = "" if pd.isna(first["fold"]) else f", fold {first['fold']}"
-    lines = " and ".join(f"line {row['line']} ({row['value']:g})" for _, row in same.head(2).iterrows())
-    raise InputError(
-        f"a cell has one {first['metric']} for each seed and fold, found {len(same)} of {first['cell']}, seed "
-        f"{first['seed']}{fold} in {name}: {lines}. Keep one of them, or name the column that tells them apart: "
-        "--cell, --seed or --fold COLUMN."
-    )
+    """The rows, each repeat once: a run that was lost gives way to its repetition."""
+    of_repeats: dict[tuple[str, int, int, str], list[int]] = {}
+    for index, key in enumerate(_keys(table)):
+        of_repeats.setdefault(key, []).append(index)
+    values, statuses, lines = (table[column].tolist() for column in ("value", "status", "line"))
+    kept: list[int] = []
+    for (cell, seed, fold, metric), rows in of_repeats.items():
+        counted = [i for i in rows if not math.isnan(values[i]) or statuses[i] in ("finished", "diverged")]
+        if len(counted) > 1:
+            where = " and ".join(f"line {lines[i]} ({values[i]:g})" for i in counted[:2])
+            of_fold = f", fold {fold}" if fold != _NO_FOLD else ""
+            raise InputError(
+                f"a cell has one {metric} for each seed and fold, found {len(counted)} of {cell}, seed "
+                f"{seed}{of_fold} in {name}: {where}. Keep one of them, or name the column that tells them "
+                "apart: --cell, --seed or --fold COLUMN."
+            )
+        kept.append((counted or rows)[0])
+    return table.iloc[sorted(kept)].reset_index(drop=True)
 
 
-def _lost_alone(table: pd.DataFrame, lost: pd.Series) -> pd.Series:
-    """True where all rows of a repeat were lost but this is the first of them."""
-    keys = table[_KEY].fillna(-1)
-    all_lost = lost.groupby([keys[name] for name in _KEY]).transform("all")
-    return all_lost & ~table.duplicated(_KEY)
+def _keys(table: pd.DataFrame) -> list[tuple[str, int, int, str]]:
+    """Cell, seed, fold (-1: none) and metric of each row."""
+    folds = table["fold"].fillna(_NO_FOLD)
+    return [
+        (str(cell), int(seed), int(fold), str(metric))
+        for cell, seed, fold, metric in zip(table["cell"], table["seed"], folds, table["metric"], strict=True)
+    ]
 
 
 def _with_missing(table: pd.DataFrame, cells: Sequence[str]) -> pd.DataFrame:
     """The table with a row for each repeat that another cell has: it is missing, and not unplanned."""
-    present = set(zip(table["cell"], table["seed"], table["fold"].fillna(-1), table["metric"], strict=True))
-    repeats = table.drop_duplicates(["seed", "fold"])[["seed", "fold"]]
-    of_cells = table.drop_duplicates("cell").set_index("cell")
-    rows = [
-        {
-            **of_cells.loc[cell].to_dict(),
-            **{"cell": cell, "seed": seed, "fold": fold, "metric": metric},
-            **{"split": "", "n_train": math.nan, "n_test": math.nan, "value": math.nan, "status": "missing"},
-        }
-        for cell in cells
-        for seed, fold in zip(repeats["seed"], repeats["fold"], strict=True)
-        for metric in dict.fromkeys(table["metric"])
-        if (cell, seed, -1 if pd.isna(fold) else fold, metric) not in present
-    ]
-    if not rows:
+    keys = _keys(table)
+    present = set(keys)
+    repeats = dict.fromkeys((seed, fold, metric) for _, seed, fold, metric in keys)
+    absent = [(cell, *repeat) for cell in cells for repeat in repeats if (cell, *repeat) not in present]
+    if not absent:
         return table
-    return pd.concat([table, pd.DataFrame(rows).astype(table.dtypes.to_dict())], ignore_index=True)
+    first = {cell: index for index, (cell, *_) in reversed(list(enumerate(keys)))}
+    added = table.iloc[[first[cell] for cell, *_ in absent]].copy()
+    added["seed"] = [seed for _, seed, _, _ in absent]
+    added["fold"] = pd.array([pd.NA if fold == _NO_FOLD else fold for _, _, fold, _ in absent], "Int64")
+    added["metric"] = [metric for *_, metric in absent]
+    lost = added.assign(n_train=math.nan, n_test=math.nan, value=math.nan, status="missing")
+    return pd.concat([table, lost], ignore_index=True)
 
 
 def _metric(name: str, table: pd.DataFrame, lower: bool) -> Metric:
@@ -180,9 +181,10 @@ def _metric(name: str, table: pd.DataFrame, lower: bool) -> Metric:
         if lower and known.better == "higher":
             raise InputError(f"of {name} higher is better, found it in --lower. Leave it out, or rename it.")
         return known
-    values = table.loc[table["metric"] == name, "value"].dropna()
-    largest = float(values.abs().max()) if len(values) else 1.0
-    share = not lower and bool(values.between(0, 1).all())
+    of_metric = zip(table["metric"], table["value"], strict=True)
+    values = [float(value) for metric, value in of_metric if metric == name and not math.isnan(value)]
+    largest = max(map(abs, values), default=0.0)
+    share = not lower and all(0 <= value <= 1 for value in values)
     return ReportedMetric(
         name=name,
         title=name,
@@ -193,42 +195,30 @@ def _metric(name: str, table: pd.DataFrame, lower: bool) -> Metric:
     )
 
 
-def _splits(table: pd.DataFrame, cells: Sequence[str], stated: Splits | None) -> dict[str, Splits]:
-    """Cell → whether its seeds draw splits of their own: as stated, else as a column of partitions tells."""
-    if stated is not None:
-        return dict.fromkeys(cells, stated)
-    known = table[table["split"] != ""].assign(fold=table["fold"].fillna(-1))
-    several = known.groupby(["cell", "fold"])["split"].nunique() > 1
-    own = {cell for (cell, _), drawn in several.items() if drawn} if len(known) else set()
-    return {cell: "per_seed" if cell in own else "prescribed" for cell in cells}
-
-
-def _refuse_unknown_sizes(table: pd.DataFrame, splits: Mapping[str, Splits], name: str) -> None:
+def _refuse_unknown_sizes(table: pd.DataFrame, splits: Splits, name: str) -> None:
     """The claim of new data needs n_test / n_train where no folds tell it."""
-    sizes = (table["n_train"].notna() & table["n_test"].notna()).any()
-    if "per_seed" in splits.values() and table["fold"].nunique() < 2 and not sizes:
+    sizes = (table["n_test"] / table["n_train"]).tolist()
+    folds = {fold for _, _, fold, _ in _keys(table)}
+    if splits == "per_seed" and len(folds) < 2 and all(map(math.isnan, sizes)):
         raise InputError(
             "where every seed draws its own split, the claim on new data needs how many images trained and "
-            f"tested it, columns n_train and n_test; {name} has neither. Add them, the same number in every row "
-            "if they do not change."
+            f"tested it, columns n_train and n_test; {name} lacks them. Add both."
         )
 
 
 def _summary(table: pd.DataFrame, cell: str, metric: str) -> RepeatSummary:
-    rows = table[(table["cell"] == cell) & (table["metric"] == metric)]
-    folds = [None if pd.isna(fold) else int(fold) for fold in rows["fold"]]
-    repeats = [Repeat(int(seed), fold) for seed, fold in zip(rows["seed"], folds, strict=True)]
-    values = dict(zip(repeats, map(float, rows["value"]), strict=True))
-    lost = Counter(
-        status for repeat, status in zip(repeats, rows["status"], strict=True) if math.isnan(values[repeat])
-    )
+    values: dict[Repeat, float] = {}
+    lost: Counter[str] = Counter()
+    for key, value, status in zip(_keys(table), table["value"], table["status"], strict=True):
+        if (key[0], key[3]) == (cell, metric):
+            values[Repeat(key[1], None if key[2] == _NO_FOLD else key[2])] = float(value)
+            if math.isnan(value):
+                lost["undefined" if status == "finished" else str(status)] += 1
     return RepeatSummary(
         metric=metric,
-        repeats=tuple(repeats),
+        repeats=tuple(values),
         values={repeat: value for repeat, value in values.items() if not math.isnan(value)},
-        lost=tuple(
-            Lost(n, "undefined" if status == "finished" else status, None) for status, n in lost.items()
-        ),
+        lost=tuple(Lost(repeats, status, None) for status, repeats in lost.items()),
     )
 
 
@@ -271,7 +261,8 @@ def _compared(
             return contrasts
     if not arrow:
         raise InputError(
-            f"a comparison is `CELL -> CELL`, `FACTOR` or `FACTOR: LEVEL -> LEVEL`, found {text}. The cells are "
+            f"a comparison is `CELL -> CELL`, `FACTOR` or `FACTOR: LEVEL -> LEVEL`, found {text}. The "
+            f"cells are "
             f"{', '.join(cells)}" + (f"; the factors {', '.join(read.factors)}." if read.factors else ".")
         )
     for cell in (left, right):
@@ -310,20 +301,19 @@ def _refuse_unknown_cell(option: str, cell: str, cells: Sequence[str]) -> None:
 
 def _refuse_unpaired(scores: ScoreTables, table: pd.DataFrame, name: str) -> None:
     """No comparison has a repeat that both cells have: seeds are pairs or nothing."""
-    of_cells = {
-        cell: set(zip(rows["seed"], rows["fold"].fillna(-1), strict=True))
-        for cell, rows in table[table["value"].notna()].groupby("cell", sort=False)
-    }
+    of_cells: dict[str, set[tuple[int, int]]] = {}
+    for (cell, seed, fold, _), value in zip(_keys(table), table["value"], strict=True):
+        if not math.isnan(value):
+            of_cells.setdefault(cell, set()).add((seed, fold))
     pairs = [contrast.pair for contrast in scores.contrasts if contrast.pair is not None]
     if pairs and not any(of_cells.get(a, set()) & of_cells.get(b, set()) for a, b in pairs):
         a, b = pairs[0]
-        seeds = [
-            ", ".join(str(seed) for seed, _ in sorted(of_cells.get(cell, set()))[:5]) or "none"
-            for cell in (b, a)
-        ]
+        seeds = [", ".join(str(seed) for seed, _ in sorted(of_cells.get(cell, ()))[:5]) for cell in (b, a)]
         raise InputError(
-            f"cells are compared by the seeds that both have, and no two in {name} have one: {b} has {seeds[0]}, "
-            f"{a} has {seeds[1]}. Give repeats that met the same split and seed the same number."
+            f"cells are compared by the seeds that both have, and no two in {name} have one: {b} has "
+            f"{seeds[0] or 'none'}, {a} has {seeds[1] or 'none'}. Give repeats that met the same split and "
+            f"seed "
+            "the same number."
         )
 
 
@@ -337,20 +327,14 @@ def _sign_seed(signs: str | None, table: pd.DataFrame) -> int:
                 f"--signs is the hash of a study, as its page has it, found {signs}. Copy it from there, or "
                 "leave it out."
             ) from error
-    rows = sorted(map(str, zip(*(table[name].fillna(-1) for name in (*_KEY, "value")), strict=True)))
+    rows = sorted(map(str, zip(_keys(table), table["value"].tolist(), strict=True)))
     return int(hashlib.sha256("\n".join(rows).encode()).hexdigest()[:12], 16)
 
 
 # Notes --------------------------------------------------------------------------------------------
 
 
-def _notes(
-    read: ReadTable,
-    metrics: Sequence[Metric],
-    splits: Mapping[str, Splits],
-    question: ScoreQuestion,
-    table: pd.DataFrame,
-) -> Iterator[str]:
+def _notes(read: ReadTable, metrics: Sequence[Metric], question: ScoreQuestion) -> Iterator[str]:
     yield f"Read as {read.layout}; compared are values of the same seed and fold."
     foreign = [metric for metric in metrics if isinstance(metric, ReportedMetric)]
     for way in ("higher", "lower"):
@@ -361,15 +345,16 @@ def _notes(
         ]
         if named:
             yield f"Taken for granted: {way} is better of {', '.join(named)}."
-    if question.splits is None and table["seed"].nunique() > 1:
-        own = [cell for cell, drawn in splits.items() if drawn == "per_seed"]
-        told = "as the column `split` tells" if (table["split"] != "").any() else "`--splits per_seed` if not"
-        kind = "every seed drew its own split" if own else "all seeds share the split or the folds"
-        yield f"Taken for granted: {kind}, {told}."
+    if question.splits == "prescribed":
+        yield (
+            "Taken for granted: all seeds share the split or the folds. Where each seed drew its own, add "
+            "`--splits per_seed`."
+        )
+    if question.looks:
+        looks = ", ".join(map(str, question.looks))
+        yield f"Looked at before, at {looks} seeds: p counts every look that could have shown something."
+        return
     yield (
-        "A table does not tell which comparisons, seeds and cells were tried and left out, or whether somebody "
-        "looked before the last seed: the verdicts hold if nothing was."
-        if not question.looks
-        else f"Looked at before, at {', '.join(map(str, question.looks))} seeds: p counts every look that could "
-        "have shown something."
+        "A table does not tell which comparisons, seeds and cells were tried and left out, nor whether "
+        "somebody looked before the last seed or chose `--resolve` afterwards: the verdicts hold if not."
     )

@@ -121,7 +121,8 @@ class _Layout:
         column = self.usual((_plain(name),))
         if column is None:
             raise InputError(
-                f"{option} names a column of {self.file}, found {name}; it has {self.listed(self.text.columns)}."
+                f"{option} names a column of {self.file}, found {name}; it has "
+                f"{self.listed(self.text.columns)}."
                 " Name one of them."
             )
         return column
@@ -193,9 +194,9 @@ class _Layout:
         seed, fold = self.repeat_columns()
         if seed is None and fold is None:
             raise InputError(
-                "results are compared repeat by repeat, by a column seed or fold that is the same number where "
-                f"two cells met the same luck; {self.file} has {self.listed(self.text.columns)}. Add it, or "
-                "name it: --seed COLUMN."
+                "results are compared repeat by repeat, by a column seed or fold that is the same number "
+                f"where two cells met the same luck; {self.file} has {self.listed(self.text.columns)}. "
+                "Add it, or name it: --seed COLUMN."
             )
         factors = self.factor_columns(params, (seed, fold))
         levels = {factor: self.filled(column) for factor, column in factors.items()}
@@ -215,7 +216,6 @@ class _Layout:
                 ),
                 "seed": self.numbered(seed, 0),
                 "fold": self.numbered(fold, pd.NA),
-                "split": self.kept("split", ""),
                 **{size: [_size(text) for text in self.kept(size, "")] for size in ("n_train", "n_test")},
                 "part": self.kept("part", "test"),
                 "line": self.text.lines,
@@ -248,14 +248,14 @@ class _Layout:
         if len(cells) < 2 or texts:
             raise InputError(
                 "a column names the cell of each row, or every column is a cell and holds numbers; "
-                f"{self.file} has {self.listed(self.text.columns)}. Name it: --cell COLUMN, several times for "
-                "factors."
+                f"{self.file} has {self.listed(self.text.columns)}. Name it: --cell COLUMN, several "
+                "times for factors."
             )
         rows = range(len(self.text.lines))
         seeds = list(rows) if seed is None and fold is None else self.numbered(seed, 0)
         metric = self.names.score[0] if self.names.score else "score"
         fixed = {"study": self.file, "seed": seeds, "fold": self.numbered(fold, pd.NA), "part": "test"}
-        unknown = {"split": "", "n_train": math.nan, "n_test": math.nan, "line": self.text.lines}
+        unknown = {"n_train": math.nan, "n_test": math.nan, "line": self.text.lines}
         tables = [
             pd.DataFrame({**fixed, **unknown, "cell": cell, "metric": metric, **self.values(cell)})
             for cell in cells
@@ -269,7 +269,8 @@ class _Layout:
         if "" in texts:
             line = self.text.lines[texts.index("")]
             raise InputError(
-                f"every row names its cell, and {column} is empty in line {line} of {self.file}. Fill it in, "
+                f"every row names its cell and repeat, and {column} is empty in line {line} of {self.file}. "
+                f"Fill it in, "
                 "or leave the row out."
             )
         return texts
@@ -282,16 +283,14 @@ class _Layout:
         """Seeds or folds as whole numbers; texts are numbered in the order in which they come."""
         if column is None:
             return [default] * len(self.text.lines)
-        texts = self.text.columns[column]
+        texts = self.text.columns[column] if default is pd.NA else self.filled(column)
         numbers = [number(text) for text in texts]
-        if all(value is None or value.is_integer() for value in numbers) and any(
-            v is not None for v in numbers
-        ):
-            odd = [t for t, v in zip(texts, numbers, strict=True) if v is None and t.lower() not in NO_VALUE]
-            if not odd and (None not in numbers or default is pd.NA):
-                return [default if value is None else int(value) for value in numbers]
-        if all(not text for text in texts):
-            return [default] * len(texts)
+        empty = all(
+            text.lower() in NO_VALUE for text, value in zip(texts, numbers, strict=True) if value is None
+        )
+        whole = all(value is None or value.is_integer() for value in numbers)
+        if whole and empty and (default is pd.NA or None not in numbers):
+            return [default if value is None else int(value) for value in numbers]
         order = {text: index for index, text in enumerate(dict.fromkeys(texts))}
         return [order[text] for text in texts]
 
@@ -305,8 +304,8 @@ class _Layout:
             value, status = number(text), given.lower() or "finished"
             if value is None and text.lower() not in NO_VALUE:
                 raise InputError(
-                    f"a score is the number of one repeat, found {text!r} for {_short(column)} in line {line} of "
-                    f"{self.file}. Give each repeat a row: means with a spread cannot be tested."
+                    f"a score is the number of one repeat, found {text!r} for {_short(column)} in line "
+                    f"{line} of {self.file}. Give each repeat a row: means with a spread cannot be tested."
                 )
             if status == "finished" and value is not None and not math.isfinite(value):
                 status = "diverged"
@@ -391,10 +390,11 @@ def _of_test(table: pd.DataFrame, name: str) -> pd.DataFrame:
     parts = list(dict.fromkeys(table["part"]))
     if "test" not in parts:
         raise InputError(
-            f"verdicts are about test data, rows whose part is test; {name} has {', '.join(map(repr, parts))}. "
+            f"verdicts are about test data, rows whose part is test; {name} has "
+            f"{', '.join(map(repr, parts))}. "
             "Rename it, or leave the column out."
         )
-    table = table[table["part"] == "test"]
+    table = table.loc[table["part"] == "test"]
     studies = list(dict.fromkeys(table["study"]))
     if len(studies) > 1:
         raise InputError(

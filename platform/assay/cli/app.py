@@ -52,8 +52,8 @@ app = typer.Typer(
 )
 
 _GROUPS = (
-    studies, plan, run, submit, status, report, scores, dashboard, labels, best, predict, export, stop, check, clean,
-    mlflow, data, init, schema, settings, doctor,
+    studies, plan, run, submit, status, report, scores, dashboard, labels, best, predict, export, stop, check,
+    clean, mlflow, data, init, schema, settings, doctor,
 )  # fmt: skip
 for _group in _GROUPS:
     _group.register(app)

@@ -25,8 +25,8 @@ Compare = Annotated[
     typer.Option(
         "--compare",
         metavar="WHAT",
-        help='"CELL -> CELL", a factor, or "FACTOR: LEVEL -> LEVEL"; several times. Default: cells that differ '
-        "in one factor; without factors, all pairs.",
+        help='"CELL -> CELL", a factor, or "FACTOR: LEVEL -> LEVEL"; several times. Default: cells that '
+        "differ in one factor; without factors, all pairs.",
     ),
 ]
 Resolve = Annotated[
@@ -53,7 +53,7 @@ Lower = Annotated[
     list[str] | None, typer.Option("--lower", metavar="NAME", help="A score of which lower is better.")
 ]
 Splits = Annotated[
-    str | None,
+    str,
     typer.Option(
         "--splits",
         metavar="KIND",
@@ -89,7 +89,7 @@ def scores(
     fold: Fold = None,
     score: Score = None,
     lower: Lower = None,
-    splits: Splits = None,
+    splits: Splits = "prescribed",
     look: Looks = None,
     exact_test: ExactTest = "sign-flip",
     signs: Signs = None,
@@ -116,7 +116,7 @@ def scores(
         ("--splits", splits, get_args(SplitKind)),
         ("--exact-test", exact_test, get_args(Test)),
     ):
-        if value is not None and value not in known:
+        if value not in known:
             raise InputError(f"{option} is {' or '.join(known)}, found {value}. Name one of them.")
     if resolve is not None and not (resolve > 0 and math.isfinite(resolve)):
         raise InputError(
@@ -128,7 +128,7 @@ def scores(
         compared=tuple(compare or ()),
         resolve=resolve,
         lower=tuple(lower or ()),
-        splits=cast("SplitKind | None", splits),
+        splits=cast("SplitKind", splits),
         looks=tuple(look or ()),
         test=cast("Test", exact_test),
         signs=signs,

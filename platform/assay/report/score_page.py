@@ -84,7 +84,7 @@ def _results(scores: AnalysedScores) -> list[ComparisonResult]:
 
 def _count(scores: AnalysedScores) -> str:
     repeats = scores.table.drop_duplicates(["cell", "seed", "fold"])
-    seeds, folds = scores.table["seed"].nunique(), scores.table["fold"].nunique()
+    seeds, folds = (len(set(scores.table[column].dropna())) for column in ("seed", "fold"))
     of_folds = f" and {folds} folds" if folds > 1 else ""
     return f"{len(repeats)} repeats of {len(scores.cells)} cells, {seeds} seeds{of_folds}: {scores.layout}."
 
@@ -124,7 +124,7 @@ def _n(cell: str, summary: RepeatSummary, notes: list[str]) -> str:
 
 def _repeats(scores: AnalysedScores) -> Section:
     """Every value, cell by cell, as it was read."""
-    folds = scores.table["fold"].nunique() > 1
+    folds = len(set(scores.table["fold"].dropna())) > 1
     columns = (
         Column("cell", "left"),
         Column("seed", "right"),

@@ -1,0 +1,238 @@
+"""A table of scores gets the verdicts of a study, in the layouts of other programs too."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from assay.analysis.results import StudyResults
+from assay.analysis.score_file import AnalysedScores, ScoreQuestion, analyse_score_file
+from assay.analysis.score_layouts import ColumnNames
+from assay.analysis.statistics import compare, comparison
+from assay.analysis.summary import tidy
+from assay.report.formats import FORMATS
+from assay.report.score_page import score_json
+from assay.study import Trial
+from tests.analysis.made_studies import STUDY, make_plan, make_record
+from tests.analysis.statistics.tables import tidy_table
+from trainables.errors import InputError
+
+PRESCRIBED = STUDY.replace(", splits: per_seed", "")
+LONG = "method,seed,score\n" + "".join(
+    f"{cell},{seed},{0.8 + gain + 0.01 * (seed * 7 % 5)}\n"
+    for cell, gain in (("base", 0.0), ("new", 0.05), ("lite", 0.0001))
+    for seed in range(6)
+)
+
+
+def uneven(trial: Trial) -> dict[str, float]:
+    """Scores without a pattern that the statistics could mistake for no spread."""
+    rng = np.random.default_rng([trial.seed, trial.fold or 0, *map(len, trial.levels.values())])
+    ap = 0.7 + 0.03 * (trial.levels["stop"] == "on") + 0.02 * float(rng.standard_normal())
+    return {"image_ap": ap, "fp": float(rng.integers(1, 9)), "fn": 1.0, "pixel_iou": ap / 2}
+
+
+def read(text: str | bytes, question: ScoreQuestion = ScoreQuestion()) -> AnalysedScores:  # noqa: B008
+    """The verdicts on a text."""
+    return analyse_score_file("scores.csv", text.encode() if isinstance(text, str) else text, question)
+
+
+def verdicts(scores: AnalysedScores) -> dict[str, str]:
+    """Comparison → verdict."""
+    return {result.comparison: result.verdict for result in scores.analysis.comparisons}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [(STUDY, 3), (STUDY, 7), (PRESCRIBED, 6), (PRESCRIBED, 16), (PRESCRIBED + "resolve: 0.05\n", 8)],
+)
+def test_the_summary_of_a_study_gets_the_answers_of_the_study(text: str, seeds: int, suffix: str) -> None:
+    plan = make_plan(text.replace("[0, 1, 2]", str(list(range(seeds)))))
+    study = plan.study
+    results = StudyResults(plan, {trial.id: make_record(trial, uneven) for trial in plan.trials})
+    file = io.BytesIO()
+    table = tidy(results).to_pandas()
+    table.to_parquet(file) if suffix == "parquet" else table.to_csv(file, index=False)
+    question = ScoreQuestion(
+        columns=ColumnNames(score=(study.metrics.primary, *study.metrics.report)),
+        compared=("stop", "supervision: few -> full"),
+        resolve=study.resolve,
+        splits="per_seed" if text is STUDY else "prescribed",
+        signs=study.content_hash,
+    )
+    scores = analyse_score_file(f"summary.{suffix}", file.getvalue(), question)
+    assert scores.analysis == results.analysis
+
+
+def test_a_column_per_cell_is_read_as_autorank_reads_it() -> None:
+    rng = np.random.default_rng(42)
+    means = [0.2, 0.3, 0.5, 0.8, 0.85, 0.9]
+    data = pd.DataFrame({f"pop_{i}": rng.normal(mean, 0.3, 50).clip(0, 1) for i, mean in enumerate(means)})
+    scores = read(data.to_csv())
+    assert scores.cells == tuple(data.columns)
+    assert len(scores.analysis.comparisons) == 15
+    assert verdicts(scores)["pop_0 → pop_5"] == "shown"
+    assert verdicts(scores)["pop_4 → pop_5"] == "open"
+    first = scores.analysis.comparisons[0]
+    assert first.difference == pytest.approx(
+        np.mean(data["pop_1"].to_numpy() - data["pop_0"].to_numpy()), abs=1e-12
+    )
+
+
+def test_verdicts_are_those_of_the_statistics() -> None:
+    scores = read(LONG, ScoreQuestion(against="base", resolve=0.01))
+    values = {cell: list(scores.table.loc[scores.table["cell"] == cell, "value"]) for cell in scores.cells}
+    table = tidy_table(values)
+    contrasts = [comparison(f"base → {cell}", "base", cell) for cell in ("new", "lite")]
+    expected = compare(table, contrasts, metric="image_ap", resolve=0.01)
+    assert [r.p_adjusted for r in scores.analysis.comparisons] == [r.p_adjusted for r in expected]
+    assert list(verdicts(scores).values()) == [r.verdict for r in expected]
+
+
+MLFLOW = "run_id,status,params.method,params.seed,metrics.ap,tags.mlflow.runName\n"
+WANDB = "Name,State,method,seed,lr,test/ap,_step,Runtime\n"
+API = "name,config,summary\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "layout"),
+    [
+        (
+            MLFLOW + "a1,FINISHED,a,0,.5,x\na2,FINISHED,a,1,.6,y\n"
+            "b1,FINISHED,b,0,.7,z\nb2,FINISHED,b,1,.9,w\n",
+            {},
+            "MLflow",
+        ),
+        (
+            WANDB + "r1,finished,a,0,.1,.5,9,3\nr2,finished,a,1,.1,.6,9,3\n"
+            "r3,finished,b,0,.1,.7,9,3\nr4,finished,b,1,.1,.9,9,3\n",
+            {"score": ("test/ap",)},
+            "W&B",
+        ),
+        (
+            API
+            + "".join(
+                f"\"r\",\"{{'method': '{cell}', 'seed': {seed}}}\",\"{{'ap': {value}, '_step': 3}}\"\n"
+                for cell, seed, value in (("a", 0, 0.5), ("a", 1, 0.6), ("b", 0, 0.7), ("b", 1, 0.9))
+            ),
+            {},
+            "W&B",
+        ),
+        ("method;seed;ap\na;0;0,5\na;1;60 %\nb;0;0,7\nb;1;90 %\n", {}, "a row per repeat"),
+        (
+            "cell\tseed\tmetric\tvalue\na\t0\tap\t.5\na\t1\tap\t.6\nb\t0\tap\t.7\nb\t1\tap\t.9\n",
+            {},
+            "repeat and metric",
+        ),
+        ("a,b\n.5,.7\n.6,.9\n", {}, "a column per cell"),
+        (
+            "net,run,acc,ap\na,s1,1,.5\na,s2,1,.6\nb,s1,1,.7\nb,s2,1,.9\n",
+            {"cell": ("net",), "score": ("ap",)},
+            "repeat",
+        ),
+    ],
+)  # fmt: skip
+def test_layouts_of_other_programs_say_the_same(
+    text: str, columns: dict[str, tuple[str, ...]], layout: str
+) -> None:
+    scores = read(text, ScoreQuestion(columns=ColumnNames(**columns)))  # pyright: ignore[reportArgumentType]
+    (result,) = scores.analysis.comparisons
+    assert layout in scores.layout
+    assert result.differences == pytest.approx((0.2, 0.3))
+    assert (result.comparison, result.verdict) == ("a → b", "too few")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("method,seed,ap\na,0,.5\na,0,.6\nb,0,.7\n", "found 2 of a, seed 0 in scores.csv: line 2 (0.5) and"),
+        ("method,seed,ap\na,0,.5\na,1,.6\n", "a comparison is of two cells, found a"),
+        ("method,seed,ap\na,0,.5\nb,1,.6\n", "no two in scores.csv have one: a has 0, b has 1"),
+        ("method,seed,ap\na,0,.5 ± .1\nb,0,.6\n", "--score COLUMN"),
+        ("method,ap\na,.5\nb,.6\n", "Add it, or name it: --seed COLUMN"),
+        ("method,seed,ap\na,0,.5\n,0,.6\n", "method is empty in line 3"),
+        ("method,seed,ap\na,0\n", "found 2 in line 2"),
+        ("method,seed,seed\na,0,1\n", "found 'seed' more than once"),
+        ("method,seed,ap\n", "found 1 lines"),
+        ("ap,kind\n.5,x\n", "--cell COLUMN"),
+        (b"method,seed\n\xff\xfe", "CSV in UTF-8"),
+        (b"PAR1 and no more", "cannot be read as such"),
+        ("study,cell,seed,ap\nx,a,0,.5\ny,b,0,.6\n", "one study at a time, found x, y"),
+        ("cell,seed,part,ap\na,0,val,.5\nb,0,val,.6\n", "has 'val'"),
+    ],
+)  # fmt: skip
+def test_an_odd_table_is_refused_with_a_way_out(text: str | bytes, said: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        read(text)
+    assert said in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        (ScoreQuestion(against="best"), "--against names a cell, found best"),
+        (ScoreQuestion(compared=("base -> best",)), "--compare names a cell, found best"),
+        (ScoreQuestion(compared=("balance",)), "found balance. The cells are base, new, lite"),
+        (ScoreQuestion(lower=("loss",)), "--lower names a metric of scores.csv, found loss"),
+        (ScoreQuestion(columns=ColumnNames(score=("loss",))), "--score names a column of scores, found loss"),
+        (ScoreQuestion(splits="per_seed"), "columns n_train and n_test"),
+        (ScoreQuestion(signs="no hash"), "found no hash"),
+    ],
+)
+def test_a_question_beside_the_table_is_refused(question: ScoreQuestion, said: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        read(LONG, question)
+    assert said in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("row", "n", "planned", "status"),
+    [
+        ("", 2, 3, "missing"),
+        ("b,2,\n", 2, 3, "missing"),
+        ("b,2,nan\n", 2, 3, "diverged"),
+        ("b,2,.8\n", 3, 3, None),
+    ],
+)
+def test_a_repeat_without_a_value_is_lost_and_counted(
+    row: str, n: int, planned: int, status: str | None
+) -> None:
+    scores = read("cell,seed,ap\na,0,.5\na,1,.6\na,2,.75\nb,0,.7\nb,1,.9\n" + row)
+    (result,) = scores.analysis.comparisons
+    assert (result.n, result.n_planned) == (n, planned)
+    lost = [lost.status for summary in scores.summary(scores.metrics[0]) for lost in summary.lost]
+    assert lost == ([] if status is None else [status])
+
+
+def test_a_run_that_crashed_gives_way_to_its_repetition() -> None:
+    text = "Name,State,method,seed,ap\nr1,crashed,a,0,.1\nr2,finished,a,0,.5\nr3,finished,b,0,.7\n"
+    scores = read(text, ScoreQuestion(columns=ColumnNames(score=("ap",))))
+    assert scores.analysis.comparisons[0].difference == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("form", ["md", "html", "latex", "csv"])
+def test_verdicts_are_written_in_every_form(form: str) -> None:
+    files = FORMATS[form].score_files(read(LONG, ScoreQuestion(against="base")), f"x{FORMATS[form].suffix}")
+    (content,) = files.values()
+    assert "base" in content.decode()
+    assert "lite" in content.decode()
+
+
+def test_json_has_no_number_that_is_none() -> None:
+    content = json.loads(score_json(read(LONG, ScoreQuestion(against="base", resolve=0.01))))
+    assert [row["comparison"] for row in content["comparisons"]] == ["base → new", "base → lite"]
+    assert content["cells"][0]["n"] == 6
+    assert content["resolve"] == 0.01
+
+
+def test_an_unknown_score_may_be_of_any_size() -> None:
+    cells = (("a", 1.0), ("b", 1.5))
+    text = "cell,seed,loss\n" + "".join(f"{c},{s},{s * g - 3}\n" for c, g in cells for s in range(7))
+    scores = read(text, ScoreQuestion(lower=("loss",)))
+    assert scores.metrics[0].better == "lower"
+    assert scores.analysis.comparisons[0].better == 0

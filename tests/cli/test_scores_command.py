@@ -1,0 +1,70 @@
+"""`assay judge`: what it prints and writes of a table, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.small_study import Assay
+
+SCORES = "method,seed,ap,loss\n" + "".join(
+    f"{cell},{seed},{0.8 + gain + change * (-1) ** seed * (seed + 1) + 0.003 * (seed * 5 % 7)},{seed + 1}\n"
+    for cell, gain, change in (("base", 0.0, 0.0), ("new", 0.05, 0.001), ("lite", 0.0, 0.001))
+    for seed in range(6)
+)
+
+
+@pytest.fixture
+def scores(tmp_path: Path) -> Path:
+    file = tmp_path / "scores.csv"
+    file.write_text(SCORES, encoding="utf-8")
+    return file
+
+
+def test_verdicts_are_printed_as_a_table_and_as_json(assay: Assay, scores: Path) -> None:
+    asked = ("judge", scores, "--against", "base", "--resolve", "0.02", "--lower", "loss")
+    printed = assay(*asked)
+    assert printed.code == 0, printed.err
+    content = json.loads(assay(*asked, "--json").out)
+    of_ap = {row["comparison"]: row["verdict"] for row in content["comparisons"] if row["metric"] == "ap"}
+    assert of_ap == {"base → new": "shown", "base → lite": "negligible"}
+    assert all(verdict in printed.out for verdict in of_ap.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [("x.md", "# scores.csv"), ("x.html", "<!doctype html>"), ("x.tex", "% Written by"), ("x.csv", "study,")],
+)
+def test_verdicts_are_written_as_the_file_ends(
+    assay: Assay, scores: Path, tmp_path: Path, name: str, start: str
+) -> None:
+    answer = assay("judge", scores, "--output", tmp_path / name)
+    assert answer.code == 0, answer.err
+    assert (tmp_path / name).read_text(encoding="utf-8").startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--against", "best"), "--against names a cell, found best"),
+        (("--splits", "own"), "--splits is prescribed or per_seed, found own"),
+        (("--exact-test", "anova"), "--exact-test is sign-flip or wilcoxon, found anova"),
+        (("--resolve", "0"), "--resolve is a difference above 0, found 0"),
+        (("--json", "--output", "x.md"), "--json is printed"),
+        (("--seed", "run"), "--seed names a column of scores, found run"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(
+    assay: Assay, scores: Path, options: tuple[str, ...], said: str
+) -> None:
+    answer = assay("judge", scores, *options)
+    assert answer.code == 2
+    assert said in answer.err
+
+
+def test_a_file_that_is_not_there_is_a_line(assay: Assay, tmp_path: Path) -> None:
+    answer = assay("judge", tmp_path / "none.csv")
+    assert answer.code == 2
+    assert "No such file" in answer.err
