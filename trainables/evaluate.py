@@ -3,7 +3,8 @@
 The evaluation treats every method in the same way. It reads validation first and fixes both thresholds before
 the first test image is looked at:
 
-* image threshold: best F1 of image scores on validation labels;
+* image threshold: best F1 of image scores on validation labels, or of two distributions that smooth them
+  (`data.threshold: smoothed_f1`, :mod:`trainables.metrics.smoothed`);
 * pixel threshold: best micro IoU where validation has masks (full supervision). Elsewhere labels only: best
   F1 of "the image is defective when the maximum of its heatmap reaches the threshold";
 * without validation, or with one class only in it: 0.5, and a note says so.
@@ -31,11 +32,13 @@ from numpy.typing import NDArray
 
 from trainables.contract import Predictor
 from trainables.data.samples import EvaluationData, ImageSet
+from trainables.data.spec import ThresholdRule
 from trainables.data.tensors import images_to_tensor
 from trainables.heatmaps import Probe, choose_probes, maps_table, shrunken
 from trainables.metrics import (
     METRICS,
     PROXIES,
+    DefectMetric,
     Erasure,
     PixelCounts,
     PixelScores,
@@ -90,6 +93,7 @@ class ChosenThresholds:
     image_source: str
     pixel: float  # representable as float32, the type of heatmaps
     pixel_source: str
+    image_range: tuple[float, float] | None = None  # of bootstrap draws, 5 % to 95 %; None: not asked for
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,10 +164,13 @@ def evaluate(
     probes: int,
     seed: int,
     known: Collection[str] = (),
+    threshold: ThresholdRule = "best_f1",
 ) -> Evaluation:
     """Evaluate a model of this process, which lies on ``device``: see :func:`evaluate_scorer`."""
     model = ModelScorer(predictor, device)
-    return evaluate_scorer(model, data, batch=batch, probes=probes, seed=seed, known=known)
+    return evaluate_scorer(
+        model, data, batch=batch, probes=probes, seed=seed, known=known, threshold=threshold
+    )
 
 
 def evaluate_scorer(
@@ -174,6 +181,7 @@ def evaluate_scorer(
     probes: int,
     seed: int,
     known: Collection[str] = (),
+    threshold: ThresholdRule = "best_f1",
 ) -> Evaluation:
     """Evaluate a model: thresholds from ``data.validation``, everything else from ``data.test``.
 
@@ -184,6 +192,7 @@ def evaluate_scorer(
         probes: Number of test images whose heatmap is kept.
         seed: Seed of the repeat: it alone decides which test images are probes.
         known: Stages of the model that need not be shown.
+        threshold: How validation chooses the image threshold.
 
     Raises:
         FloatingPointError: If a score or heatmap is not within [0, 1]: the model has diverged.
@@ -193,7 +202,7 @@ def evaluate_scorer(
     validation = None
     if data.validation is not None and len(data.validation):
         validation = _evaluate_images(model, data.validation, batch)
-    thresholds, notes = _choose_thresholds(validation)
+    thresholds, notes = _choose_thresholds(validation, threshold)
 
     stage_maps = StageMapScores(seed, known) if model.shows_stages else None
     keep = choose_probes(data.test, probes, seed)
@@ -206,8 +215,10 @@ def evaluate_scorer(
         if stage_maps is None
         else validation or _evaluate_images(model, _first(data.test, 3 * batch), batch)
     )
-    metrics = test.metrics(thresholds)
     regions = pa.Table.from_pylist(test.regions, schema=REGIONS_SCHEMA)
+    defects = defect_scores(regions, _decisions(test, thresholds.image))
+    of_defects = {m.name: m.value(defects) for m in METRICS.values() if isinstance(m, DefectMetric)}
+    metrics = test.metrics(thresholds) | of_defects
     return Evaluation(
         metrics=_defined(metrics),
         undefined={name: value.reason for name, value in metrics.items() if isinstance(value, Undefined)},
@@ -215,7 +226,7 @@ def evaluate_scorer(
         thresholds=thresholds,
         predictions=_predictions(test, thresholds),
         regions=regions,
-        defects=defect_scores(regions, _decisions(test, thresholds.image)),
+        defects=defects,
         maps=maps_table(list(test.kept.values()), thresholds.pixel),
         notes=(*notes, *_omissions(test, metrics)),
         seconds_per_image=timed.seconds_per_image,
@@ -353,14 +364,16 @@ def _truth(images: ImageSet, index: int, size: tuple[int, int]) -> NDArray[np.bo
     return truth_at(mask, *size)
 
 
-def _choose_thresholds(validation: _Pass | None) -> tuple[ChosenThresholds, list[str]]:
+def _choose_thresholds(
+    validation: _Pass | None, rule: ThresholdRule
+) -> tuple[ChosenThresholds, list[str]]:
     """Both thresholds and the footnotes on where they come from."""
     if validation is None:
         note = f"thresholds: no validation images, both fixed at {FIXED_THRESHOLD}"
         return ChosenThresholds(FIXED_THRESHOLD, "fixed 0.5", FIXED_THRESHOLD, "fixed 0.5"), [note]
     labels = validation.images.labels
     notes: list[str] = []
-    image, image_source = best_f1_threshold(labels, validation.scores), "validation F1"
+    image, image_source, image_range = _image_threshold(labels, validation.scores, rule)
     if isinstance(image, Undefined):
         notes.append(f"image threshold: {image.reason} in validation, fixed at {FIXED_THRESHOLD}")
         image, image_source = FIXED_THRESHOLD, "fixed 0.5"
@@ -374,7 +387,20 @@ def _choose_thresholds(validation: _Pass | None) -> tuple[ChosenThresholds, list
     if isinstance(pixel, Undefined):
         notes[-1] = f"pixel threshold: {pixel.reason} in validation, fixed at {FIXED_THRESHOLD}"
         pixel, pixel_source = FIXED_THRESHOLD, "fixed 0.5"
-    return ChosenThresholds(image, image_source, pixel, pixel_source), notes
+    return ChosenThresholds(image, image_source, pixel, pixel_source, image_range), notes
+
+
+def _image_threshold(
+    labels: NDArray[np.bool_], scores: NDArray[np.float64], rule: ThresholdRule
+) -> tuple[float | Undefined, str, tuple[float, float] | None]:
+    """The image threshold, what chose it, and its range where the rule tells one."""
+    if rule == "best_f1":
+        return best_f1_threshold(labels, scores), "validation F1", None
+    from trainables.metrics.smoothed import smoothed_f1_threshold, threshold_range  # imports SciPy
+
+    chosen = smoothed_f1_threshold(labels, scores)
+    image_range = None if isinstance(chosen, Undefined) else threshold_range(labels, scores)
+    return chosen, "smoothed validation F1", image_range
 
 
 def _chosen_by(
@@ -402,7 +428,8 @@ def _omissions(test: _Pass, metrics: dict[str, float | Undefined]) -> list[str]:
     """One footnote per reason why something is missing on test."""
     missing: dict[str, list[str]] = {}
     for name, value in metrics.items():
-        if isinstance(value, Undefined) and value is not SINGLE_VIEWS:  # as of most data
+        # Single views are those of most data.
+        if isinstance(value, Undefined) and value is not SINGLE_VIEWS and METRICS[name].noted:
             missing.setdefault(value.reason, []).append(METRICS[name].title)
     notes = [f"{', '.join(titles)} undefined on test: {reason}" for reason, titles in missing.items()]
     if test.left_out and test.pixels.has_defects:

@@ -176,7 +176,7 @@ def trial_table(view: StudyView, cells: list[str]) -> pd.DataFrame:
     for trial in results.plan.trials:
         if trial.cell not in wanted:
             continue
-        record = results.records.get(trial.id)
+        record = results.measured.get(trial.id)
         waiting = "damaged" if trial.id in damaged else "running" if trial.id in running else "planned"
         scores = record.result.metrics if record is not None and record.result is not None else {}
         rows.append(

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from assay.analysis.results import StudyResults
 from assay.report.build import study_page
 from assay.report.page.markdown import markdown_page
 from assay.report.page.model import Page
-from assay.storage import DamagedRecord, Environment, Record, Result, Thresholds
+from assay.storage import DamagedRecord, Environment, Record, Result, Store, Thresholds
 from assay.study import Plan, Trial, parse_study, plan_study
 
 START = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -92,3 +98,26 @@ def lose(trial: Trial, status: str, reason: str | None = None) -> Record:
 def make_records(plan: Plan) -> dict[str, Record]:
     """A finished record for every trial."""
     return {trial.id: make_record(trial) for trial in plan.trials}
+
+
+def with_predictions(store: Store, record: Record, seed: int, shift: float = 1.5) -> Record:
+    """The record, naming predictions of 20 items with two images each that are on the storage."""
+    from trainables.evaluate import PREDICTIONS_SCHEMA  # imports torch: only where it is asked for
+
+    rng = np.random.default_rng(seed)
+    item = np.repeat(np.arange(20), 2)
+    label = item % 3 == 0
+    score = 1 / (1 + np.exp(-(rng.normal(0, 1, 40) + shift * label)))
+    columns = {
+        "sample": [f"{i}-{k}" for k, i in enumerate(item)],
+        "item": [str(i) for i in item],
+        "label": label,
+        "score": score,
+        "decision": score > 0.5,
+    }
+    empty = {name: [None] * 40 for name in PREDICTIONS_SCHEMA.names if name not in columns}
+    file = io.BytesIO()
+    pq.write_table(pa.table(columns | empty, schema=PREDICTIONS_SCHEMA), file)
+    name = f"{record.attempt}/predictions.parquet"
+    store.write_bytes(f"{store.trial(record.id)}/{name}", file.getvalue())
+    return record.model_copy(update={"files": {name: hashlib.sha256(file.getvalue()).hexdigest()}})

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from assay.analysis.left_out import left_out
@@ -19,32 +14,10 @@ from assay.report.page.markdown import markdown_page
 from assay.storage import Record, Store
 from assay.storage.interim_looks import read_interim_looks, record_look
 from assay.study import Plan
-from tests.analysis.made_studies import STUDY, make_plan, make_records
+from tests.analysis.made_studies import STUDY, make_plan, make_records, with_predictions
 from trainables.errors import InputError
-from trainables.evaluate import PREDICTIONS_SCHEMA
 
 PLAN = make_plan()
-
-
-def with_predictions(store: Store, record: Record, seed: int, shift: float = 1.5) -> Record:
-    """The record, naming predictions of 20 items with two images each that are on the storage."""
-    rng = np.random.default_rng(seed)
-    item = np.repeat(np.arange(20), 2)
-    label = item % 3 == 0
-    score = 1 / (1 + np.exp(-(rng.normal(0, 1, 40) + shift * label)))
-    columns = {
-        "sample": [f"{i}-{k}" for k, i in enumerate(item)],
-        "item": [str(i) for i in item],
-        "label": label,
-        "score": score,
-        "decision": score > 0.5,
-    }
-    empty = {name: [None] * 40 for name in PREDICTIONS_SCHEMA.names if name not in columns}
-    file = io.BytesIO()
-    pq.write_table(pa.table(columns | empty, schema=PREDICTIONS_SCHEMA), file)
-    name = f"{record.attempt}/predictions.parquet"
-    store.write_bytes(f"{store.trial(record.id)}/{name}", file.getvalue())
-    return record.model_copy(update={"files": {name: hashlib.sha256(file.getvalue()).hexdigest()}})
 
 
 @pytest.fixture

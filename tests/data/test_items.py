@@ -158,6 +158,8 @@ PARTS = ("a", "a", "b", "b", "c", "c", "d", "d")  # bad: a (.9) and c (.3); good
         ("part_f1", 2 / 4),  # at 0.5: a found, c missed, b false
         ("part_fn", 1),
         ("part_fp", 1),
+        ("escapes", 500),  # one of two bad parts; of images it were one of two as well
+        ("false_alarms", 500),  # one of two good parts, where two of six good images reach 0.5
     ],
 )
 def test_metrics_of_parts_by_hand(name: str, value: float) -> None:

@@ -80,7 +80,8 @@ def test_every_threshold_names_its_source(
 
 def test_all_metrics_are_there_when_the_data_define_them() -> None:
     judged = judge(VALIDATION)
-    assert set(judged.metrics) == set(judged.validation) == set(METRICS)
+    assert set(judged.metrics) == set(METRICS) - {"aupimo"}  # which needs more pixels
+    assert set(judged.validation) == set(judged.metrics) - {"defects_found", "outlined_of_found"}
 
 
 def test_a_weak_row_has_label_metrics_only_on_validation() -> None:

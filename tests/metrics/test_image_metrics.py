@@ -11,7 +11,15 @@ from trainables.metrics import METRICS, Undefined, best_f1_threshold, image_ap, 
 LABELS = np.array([1, 0, 1, 0, 0], dtype=bool)
 SCORES = np.array([0.9, 0.8, 0.7, 0.6, 0.1])
 OF_PARTS = {"part_ap", "part_auroc", "part_f1", "part_fn", "part_fp"}  # every item has one image here
-NEEDS_BOTH = {"image_ap", "image_auroc", "image_best_f1", "image_mean_class_accuracy", "fp_at_zero_fn"}
+NEEDS_BOTH = {
+    "image_ap",
+    "image_auroc",
+    "image_best_f1",
+    "image_mean_class_accuracy",
+    "fp_at_zero_fn",
+    "tpr_at_fpr_1",
+    "fpr_at_tpr_95",
+}
 
 
 @pytest.mark.parametrize(
@@ -25,6 +33,10 @@ NEEDS_BOTH = {"image_ap", "image_auroc", "image_best_f1", "image_mean_class_accu
         ("image_mean_class_accuracy", (1 / 2 + 2 / 3) / 2),
         ("fp", 1),
         ("fn", 1),
+        ("tpr_at_fpr_1", 1 / 2),  # above 0.8, the highest normal score
+        ("fpr_at_tpr_95", 1 / 3),  # at 0.7 both defects are found
+        ("escapes", 500),
+        ("false_alarms", 1000 / 3),
         ("fp_at_zero_fn", 1),  # at 0.7 both defects are found, and the normal image of 0.8
     ],
 )
@@ -58,9 +70,9 @@ def test_a_score_at_the_threshold_is_defective() -> None:
     [
         (
             [0, 0],
-            {*NEEDS_BOTH, "image_f1", "fn"},
+            {*NEEDS_BOTH, "image_f1", "fn", "escapes"},
         ),
-        ([1, 1], {*NEEDS_BOTH, "fp"}),
+        ([1, 1], {*NEEDS_BOTH, "fp", "false_alarms"}),
         ([], {name for name, metric in METRICS.items() if metric.reads == "labels"} - OF_PARTS),
     ],
 )
@@ -85,6 +97,16 @@ cases = st.lists(st.tuples(st.booleans(), st.integers(0, 20)), min_size=2, max_s
 def test_ap_depends_on_the_order_of_scores_only(rows: list[tuple[bool, int]]) -> None:
     labels, ranks = np.array([r[0] for r in rows]), np.array([r[1] for r in rows]) / 20
     assert image_ap(labels, ranks) == pytest.approx(image_ap(labels, ranks**3 / 2 + 0.1))
+
+
+@settings(deadline=None, max_examples=30)  # a busy machine is no failure
+@given(cases, st.sampled_from([1, 150]))
+def test_rates_at_a_limit_equal_a_loop_over_all_thresholds(rows: list[tuple[bool, int]], times: int) -> None:
+    labels, scores = np.array([r[0] for r in rows] * times), np.array([r[1] for r in rows] * times) / 20
+    rates = [(np.mean(scores[labels] >= t), np.mean(scores[~labels] >= t)) for t in np.arange(22) / 20]
+    metrics = image_metrics(labels, scores, 0.5)
+    assert metrics["tpr_at_fpr_1"] == pytest.approx(max(tpr for tpr, fpr in rates if fpr <= 0.01))
+    assert metrics["fpr_at_tpr_95"] == pytest.approx(min(fpr for tpr, fpr in rates if tpr >= 0.95))
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,9 @@ def collect(images: list[Image]) -> PixelScores:
 def with_scores(images: list[Image]) -> dict[str, float]:
     """Every metric of counts and curves at the threshold 0.5, from exact scores."""
     metrics = collect(images).metrics(0.5)
+    metrics = {n: v for n, v in metrics.items() if not isinstance(METRICS[n], HeatmapMetric)}
     assert not any(isinstance(value, Undefined) for value in metrics.values())
-    return {n: v for n, v in metrics.items() if not isinstance(METRICS[n], HeatmapMetric)}  # type: ignore[misc]
+    return metrics  # type: ignore[return-value]
 
 
 def with_bins(images: list[Image]) -> dict[str, float]:
@@ -99,6 +100,9 @@ def pro_by_threshold_loop(images: list[Image], limit: float) -> float:
         ("pixel_auroc", 10 / 12),  # of 2 × 6 pairs two are in the wrong order
         # 6 background pixels; FPR 0: overlap 1/2 up to 2/6 > 0.3
         ("pixel_pro", 0.5),
+        ("pixel_pro_05", 0.5),
+        ("pixel_best_f1", 2 / 3),  # at 0.6: TP 2, FP 2; at 0.9: TP 1, FN 1
+        ("false_regions", 2 / 2),  # 0.7 beside the defect's piece, and 0.8 in the normal image
     ],
 )
 def test_hand_computed(name: str, value: float) -> None:
@@ -110,12 +114,13 @@ def test_pixel_counts_of_each_image() -> None:
     assert (tp.tolist(), fp.tolist(), fn.tolist(), tn.tolist()) == ([1, 0], [1, 1], [1, 0], [1, 3])
 
 
+@pytest.mark.parametrize(("name", "limit"), [("pixel_pro", 0.3), ("pixel_pro_05", 0.05)])
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("seed", range(5))
-def test_pro_equals_a_loop_over_all_thresholds(seed: int, ties: bool) -> None:
+def test_pro_equals_a_loop_over_all_thresholds(seed: int, ties: bool, name: str, limit: float) -> None:
     images = random_images(seed, ties)
-    expected = pro_by_threshold_loop(images, limit=0.3)
-    assert collect(images).metrics(0.5)["pixel_pro"] == pytest.approx(expected, abs=1e-9)
+    expected = pro_by_threshold_loop(images, limit)
+    assert collect(images).metrics(0.5)[name] == pytest.approx(expected, abs=1e-9)
 
 
 def test_regions_touching_at_a_corner_are_one_in_pro() -> None:
@@ -236,7 +241,8 @@ def test_pixel_threshold_is_the_midpoint_to_the_next_lower_score_of_any_pixel() 
 
 def test_without_masks_pixel_metrics_are_undefined() -> None:
     metrics = collect([NORMAL]).metrics(0.5)
-    assert set(metrics) == {name for name, metric in METRICS.items() if metric.reads == "masks"}
+    of_masks = {name for name, metric in METRICS.items() if metric.reads == "masks"}
+    assert set(metrics) == of_masks - {"defects_found", "outlined_of_found"}  # those of regions
     assert all(isinstance(value, Undefined) for value in metrics.values())
     assert isinstance(PixelScores().best_iou_threshold(), Undefined)
 

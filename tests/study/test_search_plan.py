@@ -96,6 +96,10 @@ def test_a_grid_is_as_large_as_its_space() -> None:
             "search.objective: lower fp is better: write `{min: validation.fp}`",
         ),
         (
+            {"search": {**SEARCH["search"], "objective": {"max": "validation.defects_found"}}},
+            "search.objective: defects_found is measured on test images alone. Take another",
+        ),
+        (
             {
                 "search": {**SEARCH["search"], "objective": {"max": "validation.pixel_iou"}},
                 "supervision": "weak",

@@ -16,10 +16,11 @@ from pydantic import (
 
 from trainables.data.items import check_pattern
 
-__all__ = ["DataSpec", "HoldOut", "MaskDetail", "Others", "Supervision", "Tiles"]
+__all__ = ["DataSpec", "HoldOut", "MaskDetail", "Others", "Supervision", "ThresholdRule", "Tiles"]
 
 MaskDetail = Literal["fine", "box", "ellipse"]
 Others = Literal["leave_out", "normal", "ignore"]
+ThresholdRule = Literal["best_f1", "smoothed_f1"]
 SupervisionKind = Literal["none", "weak", "mixed", "full"]
 
 
@@ -98,7 +99,13 @@ def _none_as_word(value: Any) -> Any:
 
 
 # Settings that stored plans and searches do not have.
-_LATER: dict[str, Any] = {"tiles": None, "item": None, "others": "leave_out", "white": "auto"}
+_LATER: dict[str, Any] = {
+    "tiles": None,
+    "item": None,
+    "others": "leave_out",
+    "white": "auto",
+    "threshold": "best_f1",
+}
 
 
 class DataSpec(BaseModel, frozen=True, extra="forbid"):
@@ -157,6 +164,11 @@ class DataSpec(BaseModel, frozen=True, extra="forbid"):
         "auto",
         description="Value of a pixel that is white, of images with more than 8 bits: 1023, 4095, 65535 … "
         "`auto`: the least of 255, 1023, 4095 and 65535 that no image exceeds, and 1 for floating point.",
+    )
+    threshold: ThresholdRule = Field(
+        "best_f1",
+        description="How validation chooses the image threshold: by the best F1 of its scores, or by that of "
+        "two normal distributions of their logits, for few defective validation images.",
     )
     options: dict[str, Any] = Field(default_factory=dict, description="Further settings of the reader.")
 

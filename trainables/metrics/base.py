@@ -1,22 +1,24 @@
 """A metric is one declaration of its name, its direction, what it reads and how it is computed.
 
-There are four kinds, by what ``compute`` gets::
+There are five kinds, by what ``compute`` gets::
 
     ImageMetric    labels and scores of the images, and their threshold    (ImageScores)
     CountMetric    pixels found, missed and false at the threshold         (PixelCounts)
     CurveMetric    the same at any threshold                               (PixelCurve)
     HeatmapMetric  every heatmap with its mask, and the threshold          (MapAndTruth …)
+    DefectMetric   defects in known test masks, found and outlined         (DefectScore)
 
 It returns a number, or :class:`~trainables.metrics.inputs.Undefined` with the reason. The first kind reads
 image labels, the others read masks: they are undefined where no defective image has one, and nobody asks them
 then. Counts and curves are also known of each stage of a model, whose scores are binned; heatmaps are not.
+Defects are looked for on test images alone.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -24,12 +26,14 @@ from typing import Literal
 import numpy as np
 
 from trainables.metrics.inputs import Erasure, ImageScores, MapAndTruth, PixelCounts, PixelCurve, Undefined
+from trainables.metrics.regions import DefectScore
 from trainables.registry import Registry
 
 __all__ = [
     "METRICS",
     "CountMetric",
     "CurveMetric",
+    "DefectMetric",
     "HeatmapMetric",
     "ImageMetric",
     "Metric",
@@ -51,6 +55,7 @@ class Metric(ABC):
         description: A sentence for whoever reads the table.
         unit: "share": within 0..1. Any other word: a number from 0 up, in this unit ("images", "pixels").
         better: Which way is better.
+        noted: Every report says where it is undefined; False: only the reports that show it.
     """
 
     name: str
@@ -58,6 +63,7 @@ class Metric(ABC):
     description: str
     unit: str = "share"
     better: Literal["higher", "lower"] = "higher"
+    noted: bool = True
 
     @property
     @abstractmethod
@@ -179,6 +185,23 @@ class HeatmapMetric(Metric):
     def value(self, images: Iterable[MapAndTruth], threshold: float) -> float | Undefined:
         """The metric of these images; a pixel is decided defect when its score ≥ ``threshold``."""
         return self.checked(self.compute(images, threshold))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DefectMetric(Metric):
+    """Computed from the defects in known test masks: how many were found, and how many outlined."""
+
+    compute: Callable[[DefectScore], float | Undefined]
+
+    @property
+    def reads(self) -> Literal["labels", "masks"]:
+        return "masks"
+
+    def value(self, defects: Sequence[DefectScore]) -> float | Undefined:
+        """The metric of these defects, the first of which are all; undefined where there are none."""
+        if not defects or not defects[0].regions:
+            return Undefined("no mask of a defective image to compare with")
+        return self.checked(self.compute(defects[0]))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from trainables.metrics.base import METRICS, ImageMetric
 from trainables.metrics.inputs import ImageScores, Undefined, missing_class
 
-__all__ = ["best_f1_threshold", "f1_by_score", "image_metrics", "threshold_between"]
+__all__ = ["best_f1_threshold", "f1_by_score", "image_metrics", "rates_by_score", "threshold_between"]
 
 
 def image_metrics(
@@ -57,6 +57,17 @@ def f1_by_score(
     decided = np.bincount(inverse, minlength=len(levels))[::-1].cumsum()[::-1]
     tp = positives[::-1].cumsum()[::-1]
     return levels, 2 * tp / (decided + labels.sum())
+
+
+def rates_by_score(
+    labels: NDArray[np.bool_], scores: NDArray[np.floating[Any]]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """True- and false-positive rate with each distinct score as the threshold; both classes are there."""
+    levels = np.unique(scores)
+    ascending = [np.sort(of_class) for of_class in (scores[labels], scores[~labels])]
+    # 1 of 100 is 0.01: the share of the rest, taken from 1, is not.
+    tpr, fpr = ((len(each) - np.searchsorted(each, levels)) / len(each) for each in ascending)
+    return tpr, fpr
 
 
 def threshold_between(lower: float, upper: float, dtype: type[np.floating[Any]]) -> float:

@@ -62,6 +62,11 @@ class ImageScores:
         np.maximum.at(scores, of_image, self.scores)
         return ImageScores(labels, scores, self.threshold)
 
+    @property
+    def parts_or_images(self) -> ImageScores:
+        """Parts, or the images themselves where every item has one."""
+        return self if isinstance(self.parts, Undefined) else self.parts
+
     @cached_property
     def missing(self) -> Undefined | None:
         """The reason where not both classes are there."""

@@ -7,13 +7,13 @@ import numpy as np
 from trainables.metrics.base import CurveMetric
 from trainables.metrics.inputs import PixelCurve
 
-__all__ = ["METRIC"]
+__all__ = ["METRIC", "overlap_up_to"]
 
 PRO_FPR_LIMIT = 0.3  # Bergmann et al. 2021, MVTec AD, section 5.2
 
 
-def pixel_pro(curve: PixelCurve) -> float:
-    """Per-region overlap over the false-positive rate up to 0.3, divided by 0.3.
+def overlap_up_to(curve: PixelCurve, limit: float) -> float:
+    """Per-region overlap over the false-positive rate up to ``limit``, divided by it.
 
     The exact area under the curve through all thresholds, straight between neighbours. Between two scores
     of defect pixels the overlap stays and the rate grows; at such a score both step, together with the
@@ -27,12 +27,17 @@ def pixel_pro(curve: PixelCurve) -> float:
     rates = np.stack([curve.fp_above[::-1], curve.fp[::-1]], axis=1).ravel() / curve.background
     overlaps = np.stack([before, after], axis=1).ravel()
     rates, overlaps = np.r_[0.0, rates, 1.0], np.r_[0.0, overlaps, 1.0]
-    inside = int(np.searchsorted(rates, PRO_FPR_LIMIT, side="right"))
+    inside = int(np.searchsorted(rates, limit, side="right"))
     start, end = rates[inside - 1], rates[inside]
-    part = (PRO_FPR_LIMIT - start) / (end - start)
+    part = (limit - start) / (end - start)
     at_limit = overlaps[inside - 1] + part * (overlaps[inside] - overlaps[inside - 1])
-    area = np.trapezoid(np.r_[overlaps[:inside], at_limit], np.r_[rates[:inside], PRO_FPR_LIMIT])
-    return float(area / PRO_FPR_LIMIT)
+    area = np.trapezoid(np.r_[overlaps[:inside], at_limit], np.r_[rates[:inside], limit])
+    return float(area / limit)
+
+
+def pixel_pro(curve: PixelCurve) -> float:
+    """The benchmark's limit is a rate of 0.3."""
+    return overlap_up_to(curve, PRO_FPR_LIMIT)
 
 
 METRIC = CurveMetric(

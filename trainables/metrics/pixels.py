@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.metrics.base import METRICS, CountMetric, CurveMetric, HeatmapMetric
+from trainables.metrics.base import METRICS, CountMetric, CurveMetric, DefectMetric, HeatmapMetric
 from trainables.metrics.images import threshold_between
 from trainables.metrics.inputs import MapAndTruth, PixelCounts, PixelCurve, Undefined
 
@@ -117,8 +117,12 @@ class PixelScores:
         return PixelCounts(tp, fp, fn, tn)
 
     def metrics(self, threshold: float) -> dict[str, float | Undefined]:
-        """All metrics that read masks."""
-        reading = {name: metric for name, metric in METRICS.items() if metric.reads == "masks"}
+        """All metrics of counts, curves and heatmaps."""
+        reading = {
+            name: metric
+            for name, metric in METRICS.items()
+            if metric.reads == "masks" and not isinstance(metric, DefectMetric)
+        }
         if not self.has_defects:
             return dict.fromkeys(reading, Undefined("no mask of a defective image to compare with"))
         values = count_metrics(self.counts(threshold)) | curve_metrics(self._rank().curve)

@@ -239,7 +239,7 @@ def _page() -> None:
     if trial is None:
         message("Choose a cell. The curves, scores, settings and log of its trials are shown here.")
         return
-    record = view.results.records.get(trial.id)
+    record = view.results.measured.get(trial.id)
     _summary(view, trial, record)
     if record is None:
         _running(view.store, view.name, trial.id)

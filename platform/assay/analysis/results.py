@@ -101,6 +101,14 @@ class StudyResults:
         return [METRICS[name] for name in names]
 
     @property
+    def measured(self) -> Mapping[str, Record]:
+        """The records, with metrics of the table that came after them and follow from what they kept."""
+        from assay.analysis.later_metrics import with_later_metrics
+
+        read_part = None if self.store is None else self.store.read_part
+        return self.once("measured", lambda: with_later_metrics(self.records, self.metrics, read_part))
+
+    @property
     def reported(self) -> ReportedPlan:
         """The cells, trials and comparisons that enter tables."""
         return self.once("reported", lambda: reported_plan(self.plan))

@@ -158,7 +158,7 @@ def summarise(results: StudyResults, cells: Sequence[Cell], metric: str) -> list
             continue
         repeat = Repeat(trial.seed, trial.fold)
         planned[trial.cell].append(repeat)
-        value = outcome(results.records.get(trial.id), metric, trial.id in damaged)
+        value = outcome(results.measured.get(trial.id), metric, trial.id in damaged)
         if not isinstance(value, tuple):
             values[trial.cell][repeat] = value
         else:
@@ -230,7 +230,7 @@ def _tabled(
     columns: dict[str, list[Any]] = {name: [] for name in schema.names}
     damaged = results.damaged
     for trial in trials:
-        record = results.records.get(trial.id)
+        record = results.measured.get(trial.id)
         fixed = _fixed_columns(results.name, trial, record, factors)
         for part, metric, value, status, reason in rows(record, trial.id in damaged):
             row = {

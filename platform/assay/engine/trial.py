@@ -183,7 +183,7 @@ def fit_and_evaluate(
             if site.rank:
                 return {}
             with timer.part("evaluate"):
-                report = _evaluate(trained, evaluation, site, stages, trial.seed)
+                report = _evaluate(trained, evaluation, site, stages, trial)
                 report = _with_size_floor(report, training, evaluation, trial.seed)
                 report = _with_labels(report, stages.folders.values(), data)
             primary = site.pack.primary
@@ -224,7 +224,7 @@ def _job(
 
 
 def _evaluate(
-    trained: Trained, evaluation: EvaluationData, site: PackSite, stages: TrialStages, seed: int
+    trained: Trained, evaluation: EvaluationData, site: PackSite, stages: TrialStages, trial: Trial
 ) -> Evaluation:
     assert trained.model is not None, "a trial trains a model"
     probes = site.pack.probes
@@ -234,8 +234,9 @@ def _evaluate(
         evaluation,
         batch=_PREDICTION_BATCH,
         probes=probes,
-        seed=seed,
+        seed=trial.seed,
         known=stage_scores.known,
+        threshold=trial.data.threshold,
     )
     return stage_scores.complete(report)
 

@@ -66,7 +66,7 @@ def trial_rows(
     of_cells: dict[str, list[tuple[str, ...]]] = {cell.name: [] for cell in results.plan.cells}
     for trial in trials:
         fold = [NOTHING if trial.fold is None else str(trial.fold)] if folds else []
-        outcomes = _outcomes(results.records.get(trial.id), metrics, trial.id in damaged)
+        outcomes = _outcomes(results.measured.get(trial.id), metrics, trial.id in damaged)
         of_cells[trial.cell].append((trial.cell, str(trial.seed), *fold, trial.id, *outcomes))
     return [row for of_cell in of_cells.values() for row in of_cell]
 

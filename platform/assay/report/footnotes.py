@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from statistics import median
 
 from assay.analysis.left_out import left_out
+from assay.analysis.part_rates import PART_RATES, part_rates
 from assay.analysis.results import StudyResults
 from assay.storage.record import Record
 from assay.study import Comparison, Plan, ReportedPlan
@@ -32,6 +34,7 @@ def footnotes(results: StudyResults) -> list[str]:
         *_decision_note(results),
         *_published_note(reported),
         *_threshold_notes(finished),
+        *_part_rate_notes(results),
         *_validation_notes(reported),
         *_method_note(reported),
         *_notes_of_cells(reported, finished),
@@ -103,7 +106,29 @@ def _threshold_notes(records: Mapping[str, Record]) -> list[str]:
         return []
     image = Counter(t.image_source for t in thresholds)
     pixel = Counter(t.pixel_source for t in thresholds)
-    return [f"Image threshold: {_counted(image)}. Pixel threshold: {_counted(pixel)}."]
+    ranges = [t.image_range for t in thresholds if t.image_range is not None]
+    note = f"Image threshold: {_counted(image)}{_range(ranges)}. Pixel threshold: {_counted(pixel)}."
+    return [note]
+
+
+def _range(ranges: Sequence[tuple[float, float]]) -> str:
+    """Say how far validation images leave smoothed thresholds open, if there are any."""
+    if not ranges:
+        return ""
+    low, high = (median(ends) for ends in zip(*ranges, strict=True))
+    return f", 90 % of bootstrap draws within {low:.3g} and {high:.3g} (medians over trials)"
+
+
+def _part_rate_notes(results: StudyResults) -> list[str]:
+    """Intervals over parts of the rates that the table shows."""
+    notes: list[str] = []
+    for metric in results.metrics:
+        if metric.name in PART_RATES:
+            rates = part_rates(results, metric.name)
+            texts = [f"{r.cell} {r.low:.3g} to {r.high:.3g} ({r.parts:.4g} parts)" for r in rates]
+            text = ", ".join(texts) if texts else "no predictions"
+            notes.append(f"{metric.title}, 95 % intervals over the parts of a test: {text}.")
+    return notes
 
 
 def _counted(sources: Counter[str]) -> str:

@@ -88,6 +88,9 @@ class Thresholds(BaseModel, frozen=True, extra="forbid"):
     image_source: str
     pixel: FiniteFloat
     pixel_source: str
+    image_range: tuple[FiniteFloat, FiniteFloat] | None = Field(
+        default=None, description="5 % and 95 % quantiles over bootstrap draws; None: not asked for."
+    )
 
 
 class StageUse(BaseModel, frozen=True, extra="forbid"):

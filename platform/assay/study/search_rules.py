@@ -87,7 +87,7 @@ def _within_problems(study: Study, cells: Sequence[PlannedCell]) -> Iterator[Stu
 
 
 def _objective_problems(study: Study, cells: Sequence[PlannedCell]) -> Iterator[StudyProblem]:
-    from trainables.metrics import METRICS, PROXIES
+    from trainables.metrics import METRICS, PROXIES, DefectMetric
 
     assert study.search is not None
     objective = study.search.objective
@@ -101,6 +101,10 @@ def _objective_problems(study: Study, cells: Sequence[PlannedCell]) -> Iterator[
             yield StudyProblem(at, message)
             return
     known = {**METRICS, **PROXIES}
+    if isinstance(known[name], DefectMetric):
+        message = f"{name} is measured on test images alone. Take another, such as validation.pixel_iou"
+        yield StudyProblem(at, message)
+        return
     right = "max" if known[name].better == "higher" else "min"
     if (objective.sign == 1) != (right == "max"):
         yield StudyProblem(

@@ -1,0 +1,84 @@
+"""Metrics that came after a record was written, and intervals of rates over parts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from scipy.stats import binomtest
+
+from assay.analysis.later_metrics import image_scores_of, with_later_metrics
+from assay.analysis.part_rates import exact_interval
+from assay.analysis.results import StudyResults
+from assay.analysis.summary import outcome
+from assay.report.build import study_page
+from assay.report.page.markdown import markdown_page
+from assay.storage import DefectResult, Record, Store
+from tests.analysis.made_studies import STUDY, make_plan, make_records, with_predictions
+from trainables.metrics import METRICS, image_metrics
+
+PLAN = make_plan(STUDY.replace("report: [fp, pixel_iou]", "report: [escapes, defects_found, aupimo]"))
+DEFECTS = (DefectResult(of="all", name="all", regions=8, detected=6, outlined=3, largest=40),)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path))
+
+
+@pytest.fixture
+def records(store: Store) -> dict[str, Record]:
+    """Records of an earlier version: they know of no metric by choice."""
+    made = {}
+    for number, record in enumerate(make_records(PLAN).values()):
+        assert record.result is not None
+        result = record.result.model_copy(update={"undefined": {}, "defects": DEFECTS})
+        made[record.id] = with_predictions(store, record.model_copy(update={"result": result}), number)
+    return made
+
+
+def test_metrics_of_images_and_defects_follow_from_what_a_record_kept(
+    store: Store, records: dict[str, Record]
+) -> None:
+    results = StudyResults(PLAN, records, store=store)
+    record = next(iter(results.measured.values()))
+    images = image_scores_of(record, store.read_part)
+    assert images is not None
+    expected = image_metrics(images.labels, images.scores, 0.4, images.items)["escapes"]
+    assert outcome(record, "escapes", False) == expected
+    assert outcome(record, "defects_found", False) == 6 / 8
+    assert outcome(record, "aupimo", False) == ("undefined", "not measured when it was trained")
+    assert results.summary("escapes")[0].n == 3
+
+
+def test_what_a_record_says_is_never_computed_again(store: Store, records: dict[str, Record]) -> None:
+    record = next(iter(records.values()))
+    assert record.result is not None
+    said = {"metrics": {"escapes": 7.0}, "undefined": {"defects_found": "no mask"}}
+    record = record.model_copy(update={"result": record.result.model_copy(update=said)})
+    metrics = [METRICS["escapes"], METRICS["defects_found"]]
+    assert with_later_metrics({"": record}, metrics, store.read_part) == {"": record}
+
+
+def test_predictions_that_are_gone_leave_a_metric_unmeasured(
+    store: Store, records: dict[str, Record]
+) -> None:
+    lost = next(iter(records.values()))
+    store.delete_tree(f"{store.trial(lost.id)}/{lost.attempt}/predictions.parquet")
+    measured = StudyResults(PLAN, records, store=store).measured[lost.id]
+    assert outcome(measured, "escapes", False) == ("undefined", "not measured when it was trained")
+
+
+def test_a_report_shows_later_metrics_with_intervals_over_parts(
+    store: Store, records: dict[str, Record]
+) -> None:
+    page = markdown_page(study_page(StudyResults(PLAN, records, store=store, read_part=store.read_part)))
+    assert "| 0.750 ± 0.000 |" in page
+    assert "Escapes per 1,000, 95 % intervals over the parts of a test: " in page
+    assert "(7 parts)" in page, "of 20 items every third is defective"
+
+
+@pytest.mark.parametrize(("errors", "parts"), [(0, 12), (3, 12), (12, 12), (1, 400)])
+def test_intervals_over_parts_are_exact(errors: int, parts: int) -> None:
+    known = binomtest(errors, parts).proportion_ci(0.95, "exact")
+    assert exact_interval(errors, parts) == pytest.approx((known.low, known.high))
