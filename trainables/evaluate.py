@@ -364,9 +364,7 @@ def _truth(images: ImageSet, index: int, size: tuple[int, int]) -> NDArray[np.bo
     return truth_at(mask, *size)
 
 
-def _choose_thresholds(
-    validation: _Pass | None, rule: ThresholdRule
-) -> tuple[ChosenThresholds, list[str]]:
+def _choose_thresholds(validation: _Pass | None, rule: ThresholdRule) -> tuple[ChosenThresholds, list[str]]:
     """Both thresholds and the footnotes on where they come from."""
     if validation is None:
         note = f"thresholds: no validation images, both fixed at {FIXED_THRESHOLD}"

@@ -1,4 +1,4 @@
-"""The smoothed threshold: the best of two normal distributions, better than single scores where they are few."""
+"""The smoothed threshold: best for two normal distributions, and better where few images choose."""
 
 from dataclasses import replace
 

@@ -53,8 +53,8 @@ def _area(scores: NDArray[np.float32], highest: NDArray[np.float32], pixels: int
 METRIC = HeatmapMetric(
     name="aupimo",
     title="AUPIMO",
-    description="Recall of defect pixels in each defective image, averaged over false-positive rates of normal "
-    "images from 0.00001 to 0.0001 on a log scale.",
+    description="Recall of defect pixels in each defective image, averaged over false-positive rates of "
+    "normal images from 0.00001 to 0.0001 on a log scale.",
     noted=False,
     compute=aupimo,
 )

@@ -1,10 +1,10 @@
 """The threshold of best F1 where few defective images choose it: smoothed, and how far it may be trusted.
 
-The best F1 of eight defective images jumps from score to score. Two normal distributions on the logit scale, one
-of each class, make a smooth curve of it.
+The best F1 of eight defective images jumps from score to score. Two normal distributions on the logit scale,
+one of each class, make a smooth curve of it.
 
-Trade-off: what smoothing gains where defective images are few, it may lose where they are many and their scores
-far from normal. So a study asks for it (`data.threshold: smoothed_f1`).
+Trade-off: what smoothing gains where defective images are few, it may lose where they are many and their
+scores far from normal. So a study asks for it (`data.threshold: smoothed_f1`).
 """
 
 from __future__ import annotations
@@ -27,9 +27,7 @@ _DRAWS = 200
 _SHARES = (0.05, 0.95)
 
 
-def smoothed_f1_threshold(
-    labels: NDArray[np.bool_], scores: NDArray[np.floating[Any]]
-) -> float | Undefined:
+def smoothed_f1_threshold(labels: NDArray[np.bool_], scores: NDArray[np.floating[Any]]) -> float | Undefined:
     """The threshold whose expected F1 is best, of as many images as there are of each class.
 
     Args:
@@ -50,7 +48,9 @@ def threshold_range(labels: NDArray[np.bool_], scores: NDArray[np.floating[Any]]
     """
     logits, rng = _logits(scores), np.random.default_rng(0)
     normal, defective = logits[~labels], logits[labels]
-    draws = [_best(rng.choice(normal, len(normal)), rng.choice(defective, len(defective))) for _ in range(_DRAWS)]
+    draws = [
+        _best(rng.choice(normal, len(normal)), rng.choice(defective, len(defective))) for _ in range(_DRAWS)
+    ]
     low, high = np.quantile(draws, _SHARES)
     return float(low), float(high)
 

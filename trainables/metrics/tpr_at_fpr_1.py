@@ -24,8 +24,8 @@ def tpr_at_fpr_1(images: ImageScores) -> float | Undefined:
 METRIC = ImageMetric(
     name="tpr_at_fpr_1",
     title="TPR at FPR 1 %",
-    description="Share of defective images found where at most 1 % of the normal ones are false alarms. Reads "
-    "test labels by definition.",
+    description="Share of defective images found where at most 1 % of the normal ones are false alarms. "
+    "Reads test labels by definition.",
     noted=False,
     compute=tpr_at_fpr_1,
 )

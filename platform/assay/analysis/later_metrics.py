@@ -1,7 +1,7 @@
 """Metrics that came after a record was written, computed from what it kept.
 
-Those of defects from its counts, those of images from its predictions. Those of pixels need heatmaps, which no
-record keeps whole: their repeats stay without a value.
+Those of defects from its counts, those of images from its predictions. Those of pixels need heatmaps, which
+no record keeps whole: their repeats stay without a value.
 """
 
 from __future__ import annotations
