@@ -127,7 +127,8 @@ def _part_rate_notes(results: StudyResults) -> list[str]:
             rates = part_rates(results, metric.name)
             texts = [f"{r.cell} {r.low:.3g} to {r.high:.3g} ({r.parts:.4g} parts)" for r in rates]
             text = ", ".join(texts) if texts else "no predictions"
-            notes.append(f"{metric.title}, 95 % intervals over the parts of a test: {text}.")
+            title = f"{metric.title[0].upper()}{metric.title[1:]}"
+            notes.append(f"{title}, 95 % intervals over the parts of a test: {text}.")
     return notes
 
 
