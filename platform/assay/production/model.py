@@ -64,7 +64,9 @@ def card_of(record: Record) -> Card:
         image_size=trial["config"]["image_size"],
         channels=trial["config"]["channels"],
         precision=trial["config"]["precision"],
-        thresholds=CardThresholds(**thresholds.model_dump()) if thresholds is not None else _UNDECIDED,
+        thresholds=_UNDECIDED
+        if thresholds is None
+        else CardThresholds(**thresholds.model_dump(exclude={"image_range"})),
         metrics=result.metrics,
         versions=record.environment.versions,
         item=trial["data"].get("item"),
