@@ -49,6 +49,7 @@ from trainables.metrics import (
     truth_at,
 )
 from trainables.metrics.histogram import BinnedPixelScores, bin_scores
+from trainables.metrics.images import choose_image_threshold
 from trainables.metrics.inputs import SINGLE_VIEWS
 from trainables.metrics.regions import REGIONS_SCHEMA, DefectScore, defect_scores, regions_of
 from trainables.pseudo_labels import PseudoLabels
@@ -371,7 +372,9 @@ def _choose_thresholds(validation: _Pass | None, rule: ThresholdRule) -> tuple[C
         return ChosenThresholds(FIXED_THRESHOLD, "fixed 0.5", FIXED_THRESHOLD, "fixed 0.5"), [note]
     labels = validation.images.labels
     notes: list[str] = []
-    image, image_source, image_range = _image_threshold(labels, validation.scores, rule)
+    image, image_source, image_range = choose_image_threshold(
+        labels, validation.scores, smoothed=rule == "smoothed_f1"
+    )
     if isinstance(image, Undefined):
         notes.append(f"image threshold: {image.reason} in validation, fixed at {FIXED_THRESHOLD}")
         image, image_source = FIXED_THRESHOLD, "fixed 0.5"
@@ -386,19 +389,6 @@ def _choose_thresholds(validation: _Pass | None, rule: ThresholdRule) -> tuple[C
         notes[-1] = f"pixel threshold: {pixel.reason} in validation, fixed at {FIXED_THRESHOLD}"
         pixel, pixel_source = FIXED_THRESHOLD, "fixed 0.5"
     return ChosenThresholds(image, image_source, pixel, pixel_source, image_range), notes
-
-
-def _image_threshold(
-    labels: NDArray[np.bool_], scores: NDArray[np.float64], rule: ThresholdRule
-) -> tuple[float | Undefined, str, tuple[float, float] | None]:
-    """The image threshold, what chose it, and its range where the rule tells one."""
-    if rule == "best_f1":
-        return best_f1_threshold(labels, scores), "validation F1", None
-    from trainables.metrics.smoothed import smoothed_f1_threshold, threshold_range  # imports SciPy
-
-    chosen = smoothed_f1_threshold(labels, scores)
-    image_range = None if isinstance(chosen, Undefined) else threshold_range(labels, scores)
-    return chosen, "smoothed validation F1", image_range
 
 
 def _chosen_by(

@@ -9,7 +9,7 @@ __all__ = ["METRIC"]
 
 
 def escapes(images: ImageScores) -> float | Undefined:
-    """Of defective parts alone: the share of defective parts differs between a test and a line."""
+    """Defective parts alone count: their share differs between a test and a line."""
     parts = images.parts_or_images
     return parts.no_defective or 1000 * parts.fn / (parts.fn + parts.tp)
 

@@ -9,7 +9,7 @@ __all__ = ["METRIC"]
 
 
 def false_alarms(images: ImageScores) -> float | Undefined:
-    """Of good parts alone: the share of defective parts differs between a test and a line."""
+    """Good parts alone count: their share differs between a test and a line."""
     parts = images.parts_or_images
     normal = parts.fp + parts.tn
     return 1000 * parts.fp / normal if normal else Undefined("no normal image")

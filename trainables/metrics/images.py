@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 from trainables.metrics.base import METRICS, ImageMetric
 from trainables.metrics.inputs import ImageScores, Undefined, missing_class
 
-__all__ = ["best_f1_threshold", "f1_by_score", "image_metrics", "rates_by_score", "threshold_between"]
+__all__ = [
+    "best_f1_threshold",
+    "choose_image_threshold",
+    "f1_by_score",
+    "image_metrics",
+    "rates_by_score",
+    "threshold_between",
+]
 
 
 def image_metrics(
@@ -25,6 +32,19 @@ def image_metrics(
     """
     images = ImageScores(labels, scores, threshold, items)
     return {m.name: m.value(images) for m in METRICS.values() if isinstance(m, ImageMetric)}
+
+
+def choose_image_threshold(
+    labels: NDArray[np.bool_], scores: NDArray[np.float64], *, smoothed: bool
+) -> tuple[float | Undefined, str, tuple[float, float] | None]:
+    """The image threshold, what chose it, and of a smoothed one the range of bootstrap draws."""
+    if not smoothed:
+        return best_f1_threshold(labels, scores), "validation F1", None
+    from trainables.metrics.smoothed import smoothed_f1_threshold, threshold_range  # imports SciPy
+
+    chosen = smoothed_f1_threshold(labels, scores)
+    image_range = None if isinstance(chosen, Undefined) else threshold_range(labels, scores)
+    return chosen, "smoothed validation F1", image_range
 
 
 def best_f1_threshold(

@@ -12,7 +12,7 @@ STRICT_FPR_LIMIT = 0.05  # Bergmann et al. 2022, MVTec LOCO AD, reports sPRO to 
 
 
 def pixel_pro_05(curve: PixelCurve) -> float:
-    """As :mod:`~trainables.metrics.pixel_pro`, to a sixth of its limit."""
+    """The same curve as that of :mod:`~trainables.metrics.pixel_pro`, to a sixth of its limit."""
     return overlap_up_to(curve, STRICT_FPR_LIMIT)
 
 
