@@ -34,13 +34,12 @@ def aupimo(images: Iterable[MapAndTruth], threshold: float) -> float | Undefined
     pixels = sum(map(len, normal))
     if pixels * LOWEST_FPR < 1:
         return Undefined(f"normal images have {pixels:,} pixels, a rate of 0.00001 needs 100,000")
-    highest = _highest(np.concatenate(normal), int(pixels * HIGHEST_FPR) + 1)
-    return float(np.mean([_area(scores, highest, pixels) for scores in defects]))
-
-
-def _highest(scores: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-    """The ``count`` highest scores, ascending."""
-    return np.sort(np.partition(scores, len(scores) - count)[-count:])
+    count = int(pixels * HIGHEST_FPR) + 1
+    scores = np.concatenate(normal)
+    normal.clear()  # maps may take a gigabyte
+    scores.partition(pixels - count)
+    highest = np.sort(scores[-count:])
+    return float(np.mean([_area(defect, highest, pixels) for defect in defects]))
 
 
 def _area(scores: NDArray[np.float32], highest: NDArray[np.float32], pixels: int) -> float:
