@@ -3,9 +3,9 @@
 Heatmaps and masks at the network's input resolution are collected image by image in a :class:`PixelScores`.
 
 Trade-off: pixel AP and PRO of a model are exact. They keep every pixel's score (float32, three times for
-AUPIMO: 12 bytes a pixel, 0.3 GB for 135 images of 704 × 256). Only the scores of defect pixels change recall, so
-two plain sorts and a binary search replace a threshold loop. A model of many stages would need that a dozen
-times over: :mod:`trainables.metrics.histogram` counts in bins instead.
+AUPIMO: 12 bytes a pixel, 0.3 GB for 135 images of 704 × 256). Only the scores of defect pixels change recall,
+so two plain sorts and a binary search replace a threshold loop. A model of many stages would need that a
+dozen times over: :mod:`trainables.metrics.histogram` counts in bins instead.
 """
 
 from __future__ import annotations
