@@ -33,8 +33,8 @@ def test_it_is_where_expected_f1_is_best() -> None:
     a, b = logit(scores[~labels]), logit(scores[labels])
     spread = np.sqrt((8 * np.var(b, ddof=1) + 4 * np.var(a, ddof=1)) / 12)
     levels = np.linspace(-6, 4, 5001)
-    found, false = 9 * norm.sf(levels, b.mean(), spread), 40 * norm.sf(levels, a.mean(), np.std(a, ddof=1))
-    best = levels[np.argmax(2 * found / (found + false + 9))]
+    true, false = 9 * norm.sf(levels, b.mean(), spread), 40 * norm.sf(levels, a.mean(), np.std(a, ddof=1))
+    best = levels[np.argmax(2 * true / (true + false + 9))]
     assert logit(smoothed_f1_threshold(labels, scores)) == pytest.approx(best, abs=0.02)  # type: ignore[arg-type]
 
 

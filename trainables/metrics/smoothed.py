@@ -67,6 +67,6 @@ def _best(normal: NDArray[np.float64], defective: NDArray[np.float64]) -> float:
     spreads = np.maximum(np.sqrt([of_normal, of_defective]), _LEAST_SPREAD)
     means = np.array([normal.mean(), defective.mean()])
     levels = np.linspace((means - 4 * spreads).min(), (means + 4 * spreads).max(), _STEPS)
-    false, found = ndtr((means[:, None] - levels) / spreads[:, None]) * [[len(normal)], [len(defective)]]
-    f1 = 2 * found / (found + false + len(defective))
+    false, true = ndtr((means[:, None] - levels) / spreads[:, None]) * [[len(normal)], [len(defective)]]
+    f1 = 2 * true / (true + false + len(defective))
     return float(expit(levels[int(np.argmax(f1))]))  # the lowest of equal ones
