@@ -1,5 +1,7 @@
 """Metrics by choice: AUPIMO, pixel F1 and regions against brute force, and defects by hand."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -82,7 +84,8 @@ def test_false_regions_are_the_pieces_that_touch_no_defect(seed: int) -> None:
     images = [(heatmap[:50, :80], truth[:50, :80]) for heatmap, truth in scored(seed)]
     false = 0
     for heatmap, truth in images:
-        pieces, count = ndimage.label(heatmap >= np.float32(0.95), np.ones((3, 3)))
+        labelled: Any = ndimage.label(heatmap >= np.float32(0.95), np.ones((3, 3)))
+        pieces, count = labelled
         false += sum(not truth[pieces == piece].any() for piece in range(1, count + 1))
     assert of_heatmaps("false_regions", images, 0.95) == pytest.approx(false / 4)
 

@@ -19,7 +19,7 @@ def false_regions(images: Iterable[MapAndTruth], threshold: float) -> float:
     for heatmap, truth in images:
         count, pieces = defect_regions(heatmap >= np.float32(threshold))
         touching = np.unique(pieces[truth])
-        false.append(count - np.count_nonzero(touching))
+        false.append(count - int(np.count_nonzero(touching)))
     return float(np.mean(false))
 
 
