@@ -173,7 +173,7 @@ def trial_table(view: StudyView, cells: list[str]) -> pd.DataFrame:
     metrics, damaged = results.metrics, results.damaged
     running = {trial.trial.id for trial in view.running if trial.silent is None}
     rows: list[dict[str, object]] = []
-    for trial in results.plan.trials:
+    for trial in results.trials:
         if trial.cell not in wanted:
             continue
         record = results.measured.get(trial.id)

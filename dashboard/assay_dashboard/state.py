@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import streamlit as st
 
-from assay.study import Plan, Trial
+from assay.study import Trial
 from assay.study.repeats import repeat_name
 
 __all__ = [
@@ -123,7 +123,7 @@ def known(values: Iterable[str], options: Iterable[str]) -> list[str]:
     return [value for value in dict.fromkeys(values) if value in allowed]
 
 
-def trial_of(plan: Plan, cell: str, repeat: str) -> Trial | None:
+def trial_of(trials: Iterable[Trial], cell: str, repeat: str) -> Trial | None:
     """The trial of a cell at a repeat; None where there is none."""
-    of_cell = (trial for trial in plan.trials if trial.cell == cell)
+    of_cell = (trial for trial in trials if trial.cell == cell)
     return next((trial for trial in of_cell if repeat_name(trial.seed, trial.fold) == repeat), None)

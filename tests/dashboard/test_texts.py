@@ -27,8 +27,8 @@ def test_only_values_that_there_are_count() -> None:
 
 def test_a_trial_is_named_by_cell_and_repeat(plan: Plan) -> None:
     trial = plan.trials[2]
-    assert trial_of(plan, trial.cell, repeat_name(trial.seed, trial.fold)) is trial
-    assert trial_of(plan, trial.cell, "seed 99") is None
+    assert trial_of(plan.trials, trial.cell, repeat_name(trial.seed, trial.fold)) is trial
+    assert trial_of(plan.trials, trial.cell, "seed 99") is None
 
 
 @pytest.mark.parametrize(

@@ -63,8 +63,11 @@ class ToySearch:
     def __init__(self, storage: Path, cache: Path, text: str = SEARCH, **settings: object) -> None:
         self.text = text.format(**{**_DEFAULTS, **settings})
         self.store, self.cache = Store(storage), cache
-        self.plan: Plan = plan_study(
-            parse_study(self.text, "search"), lambda spec: open_manifest(spec, None, cache), "cpu"
+        self.plan = self.planned()
+
+    def planned(self) -> Plan:
+        return plan_study(
+            parse_study(self.text, "search"), lambda spec: open_manifest(spec, None, self.cache), "cpu"
         )
 
     @property

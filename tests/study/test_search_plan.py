@@ -152,6 +152,28 @@ def test_a_grid_is_as_large_as_its_space() -> None:
         ),
         ({"start": [{"config.a": 9}]}, "start[0]: a start point lies in the space, and config.a is 9"),
         (
+            {"search": {**SEARCH["search"], "nested": True}},
+            "search.nested: a nested search has the folds of `repeats` or `splits: per_seed`, found one",
+        ),
+        (
+            {
+                "search": {**SEARCH["search"], "nested": True},
+                "data": {"reader": "synthetic", "splits": "per_seed"},
+            },
+            "replicate.seeds: each search has a fresh seed of its own for its winner, found 3 for 2 splits",
+        ),
+        (
+            {
+                "search": {**SEARCH["search"], "nested": True, "seeds": [0, 1, 2]},
+                "data": {"reader": "synthetic", "splits": "per_seed"},
+            },
+            "search.seeds: every split has a search of its own, found 3 seeds: leave `seeds` out",
+        ),
+        (
+            {"search": {**SEARCH["search"], "seeds": [0, 1, 2]}},
+            "replicate: each of several searches sends its one winner to the table, found best: 2",
+        ),
+        (
             {**CELLS, "space": {"config.c": {"int": [0, 9]}}, "start": None},
             "space.config.c: level `high` of c sets it: let either the factor or the search set it",
         ),
@@ -231,6 +253,25 @@ def test_the_plan_of_a_search_comes_back_from_its_table() -> None:
         back.with_points(points, [], complete=False).trials
         == made.with_points(points, [], complete=False).trials
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"seeds": [0, 1], "seed": 3}, "`seeds` stands for `seed`, found seed 3"),
+        ({"seeds": [4, 4]}, "`seeds` are two or more, each named once, found [4, 4]"),
+        ({"seeds": [0, 1], "sampler": "grid"}, "a grid is the same with every seed, found seeds [0, 1]"),
+    ],
+)
+def test_seeds_of_several_searches_are_refused_where_they_say_nothing(
+    changes: dict[str, Any], expected: str
+) -> None:
+    assert expected in refusal(search={**SEARCH["search"], **changes})
+
+
+def test_the_rules_of_one_search_have_the_hash_that_they_always_had() -> None:
+    (searched,) = plan(search_with()).searched
+    assert (searched.search, searched.key, searched.part) == ("f1486f115eb10e27", "base", "")
 
 
 # The best point with one change less

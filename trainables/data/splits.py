@@ -56,6 +56,14 @@ def make_split(
 ) -> Split:
     """The split of one repeat.
 
+    Args:
+        manifest: Of the data.
+        spec: How they are divided.
+        supervision: Labels that training may read.
+        seed: Of the repeat.
+        fold: A published fold, or None. With ``splits: per_seed`` the seed whose test images are held out:
+            None, the repeat's own.
+
     Raises:
         InputError: If fold and splits do not fit together, or a part lacks defective images, normal images
             or masks that the supervision cannot do without.
@@ -114,11 +122,8 @@ def _partition(
     rows = list(manifest.rows)
     validation: list[ImageRow] = []
     if spec.splits == "per_seed":
-        if fold is not None:
-            raise InputError(
-                f"`splits: per_seed` draws a split for each seed; found fold {fold}. Leave repeats.folds out."
-            )
-        train, test = _hold_out(rows, spec.test, seed_for(seed, None, "test"))
+        own = seed if fold is None else fold
+        train, test = _hold_out(rows, spec.test, seed_for(own, None, "test"))
         return train, [], test
     if manifest.folds:
         if fold not in manifest.folds:

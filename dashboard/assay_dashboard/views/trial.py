@@ -25,17 +25,18 @@ _LOG_LINES = 400
 
 
 def _chosen(view: reading.StudyView) -> Trial | None:
-    cells = list(dict.fromkeys(trial.cell for trial in view.results.plan.trials))
+    trials = view.results.trials
+    cells = list(dict.fromkeys(trial.cell for trial in trials))
     left, middle, _ = st.columns([3, 2, 2])
     cell = left.selectbox(
         "Cell", cells, key=CELL, bind="query-params", index=None, placeholder="Choose a cell"
     )
     if cell is None:
         return None
-    of_cell = (trial for trial in view.results.plan.trials if trial.cell == cell)
+    of_cell = (trial for trial in trials if trial.cell == cell)
     repeats = [repeat_name(trial.seed, trial.fold) for trial in of_cell]
     repeat = middle.selectbox("Repeat", repeats, key=REPEAT, bind="query-params")
-    return trial_of(view.results.plan, cell, repeat) if repeat else None
+    return trial_of(trials, cell, repeat) if repeat else None
 
 
 def _summary(view: reading.StudyView, trial: Trial, record: Record | None) -> None:

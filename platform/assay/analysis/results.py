@@ -23,7 +23,7 @@ from assay.storage.plans import written_plan
 from assay.storage.record import DamagedRecord, Record
 from assay.storage.search_points import EvaluatedPoint, evaluate_points, with_points
 from assay.storage.store import Store
-from assay.study import Plan, ReportedPlan, reported_plan
+from assay.study import Plan, ReportedPlan, Trial, reported_plan
 from trainables.metrics import METRICS, Metric
 
 if TYPE_CHECKING:
@@ -112,6 +112,13 @@ class StudyResults:
     def reported(self) -> ReportedPlan:
         """The cells, trials and comparisons that enter tables."""
         return self.once("reported", lambda: reported_plan(self.plan))
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """The plan's trials, those that a table joins to a row of several searches before them."""
+        rows = {cell.name for cell in self.reported.cells} - {cell.name for cell in self.plan.cells}
+        joined = (trial for trial in self.reported.trials if trial.cell in rows)
+        return (*joined, *self.plan.trials)
 
     @property
     def damaged(self) -> set[str]:

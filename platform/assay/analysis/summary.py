@@ -153,7 +153,7 @@ def summarise(results: StudyResults, cells: Sequence[Cell], metric: str) -> list
     values: dict[str, dict[Repeat, float]] = {cell.name: {} for cell in cells}
     lost: dict[str, Counter[tuple[str, str | None]]] = {cell.name: Counter() for cell in cells}
     planned: dict[str, list[Repeat]] = {cell.name: [] for cell in cells}
-    for trial in results.plan.trials:
+    for trial in results.trials:
         if trial.cell not in planned:
             continue
         repeat = Repeat(trial.seed, trial.fold)
@@ -185,7 +185,8 @@ def repeats_text(summary: CellSummary) -> str:
 def tidy(results: StudyResults) -> pa.Table:
     """One row per trial, part and metric; the key is study, cell, seed, fold, part, metric.
 
-    Every trial of the plan, a search's points among them, has a row for each metric that the study reports:
+    Every trial of the plan, a search's points among them, has a row for each metric that the study reports,
+    and a second one where a table joins several searches to one cell:
     without a value, and with status and reason, where the repeat was lost.
     """
     reported = [metric.name for metric in results.metrics]
@@ -197,7 +198,7 @@ def tidy(results: StudyResults) -> pa.Table:
         for metric, value in finished.validation.items() if finished is not None else ():
             yield "val", metric, value, "finished", None
 
-    return _tabled(results, results.plan.trials, rows)
+    return _tabled(results, results.trials, rows)
 
 
 def metric_rows(results: StudyResults, metric: str) -> pa.Table:

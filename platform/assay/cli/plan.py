@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from assay.storage import Store
     from assay.storage.record import Record
     from assay.study import Plan
+    from assay.study.repeats import Repeat
     from assay.study.stage_graph import StageNode
 
 __all__ = ["format_diff", "plan", "register"]
@@ -247,7 +248,10 @@ def _repeats_of_cells(planned: Plan) -> dict[str, set[tuple[int, int | None]]]:
     repeats: dict[str, set[tuple[int, int | None]]] = {}
     for trial in planned.trials:
         repeats.setdefault(trial.cell, set()).add((trial.seed, trial.fold))
-    return repeats | {s.cell.name: {(r.seed, r.fold) for r in s.fresh} for s in planned.searched}
+    for searched in planned.searched:
+        fresh = repeats.setdefault(searched.design_cell, set())
+        fresh.update((repeat.seed, repeat.fold) for repeat in searched.fresh)
+    return repeats
 
 
 def format_diff(diff: Mapping[str, tuple[Any, Any]]) -> str:
@@ -311,17 +315,24 @@ def _format_budget(planned: Plan) -> str:
     from assay.study.points import budget
 
     study = planned.study
-    cells, folds = len(planned.searched), len(study.repeats.folds)
+    cells, first = len(planned.searched), planned.searched[0]
     points = budget(study)
     drawn = f" ({len(planned.points)} of {points * cells} drawn)"
-    where = f" in {cells} cells each" if cells > 1 else ""
-    text = f"{counted(points, 'point')} × {_format_repeats(len(study.repeats.seeds), folds)}{where}{drawn}"
+    several = study.search is not None and study.search.several
+    where = f" in {cells} {'searches' if several else 'cells'} each" if cells > 1 else ""
+    text = f"{counted(points, 'point')} × {_distinct(first.repeats)}{where}{drawn}"
     if study.replicate is not None:
         best = f"{study.replicate.best} best{' and the start points' if study.replicate.start else ''}"
         if study.replicate.ablate_winner:
             best += f" and up to {counted(len(study.space), 'ablation')} of the best"
-        text += f" + {best} × {_format_repeats(len(study.replicate.seeds), folds)}{where}"
+        text += f" + {best} × {_distinct(first.fresh)}{where}"
     return text
+
+
+def _distinct(repeats: Sequence[Repeat]) -> str:
+    """`2 seeds × 3 folds`; one fold goes without saying."""
+    folds = {repeat.fold for repeat in repeats}
+    return _format_repeats(len({repeat.seed for repeat in repeats}), len(folds) if len(folds) > 1 else 0)
 
 
 def _space_table(planned: Plan) -> Table:

@@ -97,8 +97,7 @@ class _CellSearch:
 
     def __init__(self, plan: Plan, searched: SearchedCell, log: _Log, in_flight: set[str]) -> None:
         self.plan, self.searched, self.log, self.in_flight = plan, searched, log, in_flight
-        assert plan.study.search is not None
-        self.search = plan.study.search
+        self.search = searched.rules(plan.study)
         self.size = budget(plan.study)
         given = len(self._asked()) < start_points(plan.study)
         self.starts = list(_starts(plan, searched, log.store)) if given else []
@@ -155,8 +154,8 @@ class _CellSearch:
     def _drawn(self, observations: Sequence[Observation], index: int) -> tuple[str, Values]:
         if index < len(self.starts):
             return self.starts[index]
-        cell = self.searched.cell.key  # the seed of a draw hangs on it
-        return self.search.sampler, propose(self.search, self.plan.study.space, cell, observations, index)
+        space, key = self.plan.study.space, self.searched.key
+        return self.search.sampler, propose(self.search, space, key, observations, index)
 
     def _train(self, points: Sequence[Point], *, fresh: bool) -> Generator[Content | None, None, bool]:
         """Hand out what has no record, then wait for it; False when some of it will get none."""

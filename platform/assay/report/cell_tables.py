@@ -63,7 +63,8 @@ def trial_rows(
 ) -> list[tuple[str, ...]]:
     """Cell, seed, fold (if ``folds``), trial, status and values of some trials, cell by cell."""
     damaged = results.damaged
-    of_cells: dict[str, list[tuple[str, ...]]] = {cell.name: [] for cell in results.plan.cells}
+    cells = (*results.reported.cells, *results.plan.cells)
+    of_cells: dict[str, list[tuple[str, ...]]] = {cell.name: [] for cell in cells}
     for trial in trials:
         fold = [NOTHING if trial.fold is None else str(trial.fold)] if folds else []
         outcomes = _outcomes(results.measured.get(trial.id), metrics, trial.id in damaged)

@@ -60,7 +60,7 @@ def _search_notes(plan: Plan) -> list[str]:
         return []
     if plan.study.replicate is None:
         return ["The table is empty: a search's own scores chose its points. Add `replicate` to the study."]
-    notes = ["Winners of the search, trained again on seeds that chose nothing."]
+    notes = ["Winners of the search, trained again on seeds that chose nothing.", *_draw_notes(plan)]
     if plan.ablated:
         notes.append(
             "The best point is also trained with each changed parameter at its default, one at a time."
@@ -70,12 +70,35 @@ def _search_notes(plan: Plan) -> list[str]:
         for point in plan.ablated
         if point.reason
     ]
-    if len(plan.searched) > 1:
+    if len({searched.design_cell for searched in plan.searched}) > 1:
         notes.append(f"Each cell was searched with the same budget: {budget(plan.study)} points.")
         if plan.comparisons:
             notes.append("Compared are the best points of two cells: their drawn settings differ as well.")
     if plan.pending_points:
         notes.append("The search is not over: winners are trained again when all points are evaluated.")
+    return notes
+
+
+def _draw_notes(plan: Plan) -> list[str]:
+    """Notes on what a search stands for: the points that it drew, or all that it might have drawn."""
+    search, first = plan.study.search, plan.searched[0]
+    assert search is not None
+    notes: list[str] = []
+    own_splits = search.nested and first.cell.data.splits == "per_seed"
+    if search.nested:
+        where = "split" if own_splits else "fold"
+        notes.append(
+            f"Nested: each {where} has a search of its own, whose winner is tested on that {where}. None of "
+            "its test images was seen by its search."
+        )
+    if search.seeds or own_splits:
+        each = "seed" if search.seeds else "split"
+        notes.append(f"Each {each} is a search of its own: scores and verdicts are those of this search.")
+    else:
+        notes.append(
+            "One search is one draw: scores and verdicts are those of these points, not of this search. "
+            "`search: {seeds: [0, 1, 2]}` repeats it."
+        )
     return notes
 
 

@@ -31,7 +31,8 @@ def search_line(plan: Plan, points: Mapping[str, Sequence[EvaluatedPoint]]) -> s
         for status in ("finished", "pruned", "failed", "open")
         if any(point.status == status for point in drawn)
     ]
-    where = "" if len(points) == 1 else f" in {len(points)} cells"
+    unit = "searches" if plan.study.search.several else "cells"
+    where = "" if len(points) == 1 else f" in {len(points)} {unit}"
     count = f"{len(drawn)} of {budget(plan.study) * len(points)} points drawn{where}"
     return f"Search with {plan.study.search.sampler}: {'; '.join([count, ', '.join(counts)]).rstrip('; ')}."
 

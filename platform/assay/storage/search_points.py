@@ -209,7 +209,7 @@ def _read(store: Store, path: str, kind: type[_PointT]) -> list[_PointT]:
 
 def _renamed(points: list[_PointT], plan: Plan) -> list[_PointT]:
     """The same points under the names of today: assay 0.1 named a cell by its key."""
-    names = {searched.cell.key: searched.cell.name for searched in plan.searched}
+    names = {searched.cell.key: searched.cell.name for searched in plan.searched if not searched.part}
     return [
         point.model_copy(update={"cell": names[point.cell]}) if point.cell in names else point
         for point in points

@@ -35,6 +35,7 @@ from assay.study.published import published_problems
 from assay.study.reach import CellReach
 from assay.study.repeats import UNKNOWN, DataPlan, ManifestSummary, plan_data
 from assay.study.schema import Level, Study
+from assay.study.search_parts import search_parts
 from assay.study.search_rules import search_problems
 from assay.study.settings import (
     AnyTrainable,
@@ -108,7 +109,7 @@ class Plan(BaseModel):
         """
         by_name = {searched.cell.name: searched for searched in self.searched}
         cells: dict[tuple[bool, str, str], Cell] = {}
-        trials: list[Trial] = []
+        trials: dict[str, Trial] = {}  # by id: several searches may start from the same point
         rows: list[tuple[Role, Point]] = [("point", point) for point in points]
         rows.extend(("replicate", point) for point in replicated)
         rows.extend(("ablation", point) for point in ablated)
@@ -123,12 +124,13 @@ class Plan(BaseModel):
                 continue
             cells[key] = cell
             repeats = searched.repeats if role == "point" else searched.fresh
-            trials += trials_of(searched, cell, repeats)
+            for trial in trials_of(searched, cell, repeats):
+                trials.setdefault(trial.id, trial)
         pending_points = 0 if complete else max(0, planned_trials(self.study, self.searched) - len(trials))
         return self.model_copy(
             update={
                 "cells": tuple(cells.values()),
-                "trials": tuple(trials),
+                "trials": tuple(trials.values()),
                 "points": tuple(points),
                 "ablated": tuple(ablated),
                 "pending_points": pending_points,
@@ -184,12 +186,13 @@ def _rename_cells(head: dict[str, Any]) -> dict[str, str]:
     """
     factors = head["study"].get("factors", {})
     names: dict[str, str] = {}
-    for cell in (*(searched["cell"] for searched in head["searched"]), *head["cells"]):
-        before = cell["name"]
+    parts = [(searched["cell"], searched.get("part", "")) for searched in head["searched"]]
+    for cell, part in (*parts, *((cell, "") for cell in head["cells"])):
+        before, today = cell["name"], cell_name(factors, cell["levels"])
         if cell.get("searched") is None:
-            cell["name"] = cell_name(factors, cell["levels"])
+            cell["name"] = ", ".join(filter(None, (today, part)))
         else:  # `on·off #3` and what follows it
-            searched = cell_name(factors, cell["levels"])
+            searched = names.get(cell["searched"], today)
             cell["name"] = searched + before.removeprefix(cell["searched"])
             cell["searched"] = searched
         names[before] = cell["name"]
@@ -385,10 +388,14 @@ def _trials(cells: Sequence[PlannedCell], data: DataPlan) -> Iterator[Trial]:
 
 def _searched(study: Study, cells: Sequence[PlannedCell], data: DataPlan) -> Iterator[SearchedCell]:
     for planned, manifest, repeats in zip(cells, data.hashes, data.repeats, strict=True):
-        yield SearchedCell(
-            cell=planned.cell,
-            manifest=manifest,
-            repeats=tuple(repeat for repeat in repeats if repeat.seed in study.repeats.seeds),
-            fresh=tuple(repeat for repeat in repeats if repeat.seed not in study.repeats.seeds),
-            search=search_hash(study, planned.cell),
-        )
+        for part in search_parts(study, planned.cell.data, repeats):
+            name = ", ".join(filter(None, (planned.cell.name, part.name)))
+            yield SearchedCell(
+                cell=planned.cell.model_copy(update={"name": name}),
+                manifest=manifest,
+                repeats=part.repeats,
+                fresh=part.fresh,
+                search=search_hash(study, planned.cell, part),
+                part=part.name,
+                seed=part.seed,
+            )

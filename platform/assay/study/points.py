@@ -16,7 +16,8 @@ from assay.study.cells import Cell, Role, Trial, make_trial
 from assay.study.identity import CellIdentity, canonical_json, flatten, short_hash
 from assay.study.repeats import UNKNOWN, Repeat
 from assay.study.schema import Study
-from assay.study.search import Scalar
+from assay.study.search import Scalar, Search
+from assay.study.search_parts import SearchPart
 from assay.study.settings import AnyTrainable, Device, resolve_settings
 from assay.study.space import grid_size, set_back
 from trainables.method_files import is_file_method
@@ -72,20 +73,39 @@ class Ablation(Point):
 
 
 class SearchedCell(BaseModel):
-    """A cell of the design in which points are drawn."""
+    """A cell of the design in which points are drawn, or one of its searches where it has several."""
 
     model_config = _FROZEN
-    cell: Cell
+    cell: Cell = Field(description="Of one of several searches it is called `base, fold 0`.")
     manifest: str
     repeats: tuple[Repeat, ...] = Field(description="Seeds × folds on which a point is evaluated.")
     fresh: tuple[Repeat, ...] = Field(description="Those of `replicate`.")
     search: str = Field(description="Hash of all that decides which points are drawn, but their values.")
+    part: str = Field("", description="Which of several searches: `fold 0`, `split 3`, `search 1, fold 0`.")
+    seed: int | None = Field(None, description="Of `search.seeds`; None: `search.seed`.")
+
+    @property
+    def design_cell(self) -> str:
+        """Name of the cell of the design."""
+        return self.cell.name.removesuffix(f", {self.part}") if self.part else self.cell.name
+
+    @property
+    def key(self) -> str:
+        """What the seed of a draw hangs on, beside the search's."""
+        return f"{self.cell.key}, {self.part}" if self.part else self.cell.key
+
+    def rules(self, study: Study) -> Search:
+        """The study's search with the seed of this one."""
+        assert study.search is not None
+        return study.search if self.seed is None else study.search.model_copy(update={"seed": self.seed})
 
 
-def search_hash(study: Study, cell: Cell) -> str:
+def search_hash(study: Study, cell: Cell, part: SearchPart) -> str:
     """Changes when other points would be drawn. More ``points`` are the same search, continued."""
     assert study.search is not None
     rules = study.search.model_dump(mode="json", include={"sampler", "seed", "batch", "objective"})
+    if part.name:
+        rules |= {"part": part.name} | ({} if part.seed is None else {"seed": part.seed})
     parts = {
         **rules,
         "space": {path: parameter.model_dump(mode="json") for path, parameter in study.space.items()},

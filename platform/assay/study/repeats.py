@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
 from assay.study.identity import canonical_json
 from assay.study.schema import Study
+from assay.study.search_overlap import overlap_warning
 from assay.study.settings import Settings
 from assay.study.source import StudyProblem, refuse
 from trainables.data.spec import DataSpec
@@ -17,6 +19,7 @@ from trainables.errors import InputError
 
 if TYPE_CHECKING:
     from trainables.data.manifest import Manifest
+    from trainables.data.splits import Split
 
 __all__ = ["UNKNOWN", "DataPlan", "ManifestSummary", "Repeat", "plan_data", "repeat_name"]
 
@@ -96,7 +99,12 @@ class _DataPlanner:
                 self.repeats[group] = tuple(self._repeats(cell, manifest, key))
             self.result.repeats.append(self.repeats[group])
             self.result.hashes.append(manifest.hash if manifest else UNKNOWN)
-        on_folds = any(repeat.fold is not None for repeats in self.result.repeats for repeat in repeats)
+        on_folds = any(
+            repeat.fold is not None
+            for cell, repeats in zip(cells, self.result.repeats, strict=True)
+            for repeat in repeats
+            if cell.data.splits != "per_seed"  # there a nested search names splits so
+        )
         if self.study.repeats.folds and not on_folds and not self.problems:
             self.problems.append(StudyProblem(("repeats", "folds"), self._why_no_folds(cells)))
         refuse(self.study.source, self.problems)
@@ -154,18 +162,28 @@ class _DataPlanner:
                 self.problems += [problem] if problem not in self.problems else []
 
     def _repeats(self, cell: Settings, manifest: Manifest | None, key: str) -> Iterator[Repeat]:
-        folds = self._folds(cell, manifest)
+        search, seeds = self.study.search, self.study.repeats.seeds
         fresh = self.study.replicate.seeds if self.study.replicate else ()
-        for seed in (*self.study.repeats.seeds, *fresh):
-            for fold in folds:
-                if manifest is None:
-                    # Without data the block stands for the data: cells on other data keep ids of their own.
-                    yield Repeat(seed, fold, f"{UNKNOWN} {key}")
-                    continue
-                split = self._split(cell, manifest, seed, fold)
-                if split is None:
-                    return  # the same slip would be found again in every other repeat
-                yield Repeat(seed, fold, split)
+        folds = self._folds(cell, manifest)
+        nested = search is not None and search.nested
+        # A nested search on splits of their own: each winner is trained again on the split of its search.
+        own_splits = nested and cell.data.splits == "per_seed"
+        winners = zip(fresh, seeds, strict=bool(fresh)) if own_splits else product(fresh, folds)
+        searched: list[Split] = []
+        tested: list[Split] = []
+        for number, (seed, fold) in enumerate((*product(seeds, folds), *winners)):
+            if manifest is None:
+                # Without data the block stands for the data: cells on other data keep ids of their own.
+                yield Repeat(seed, fold, f"{UNKNOWN} {key}")
+                continue
+            split = self._split(cell, manifest, seed, fold)
+            if split is None:
+                return  # the same slip would be found again in every other repeat
+            (searched if number < len(seeds) * len(folds) else tested).append(split)
+            yield Repeat(seed, fold, split.hash)
+        warning = overlap_warning(searched, tested) if tested and not nested else None
+        if warning is not None and warning not in self.result.warnings:
+            self.result.warnings.append(warning)
 
     def _folds(self, cell: Settings, manifest: Manifest | None) -> tuple[int | None, ...]:
         wanted, at = self.study.repeats.folds, ("repeats", "folds")
@@ -196,7 +214,7 @@ class _DataPlanner:
         verb = "publishes" if len(readers) == 1 else "publish"
         return f"{', '.join(readers)} {verb} no folds: leave `folds` out, or choose `splits: per_seed`"
 
-    def _split(self, cell: Settings, manifest: Manifest, seed: int, fold: int | None) -> str | None:
+    def _split(self, cell: Settings, manifest: Manifest, seed: int, fold: int | None) -> Split | None:
         from trainables.data.splits import lacks_normal, make_split
 
         where = f"seed {seed}" if fold is None else f"seed {seed}, fold {fold}"
@@ -214,4 +232,4 @@ class _DataPlanner:
             )
             self.problems.append(StudyProblem(cell.place("data"), message))
             return None
-        return split.hash
+        return split

@@ -7,13 +7,14 @@ apart: nobody reports a :class:`ReportedPlan` twice, or a search's points by mis
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from assay.study.cells import Cell, Trial
 from assay.study.compare import Comparison, ablation, improvement
 from assay.study.plan import Plan
 from assay.study.schema import Study
+from assay.study.search import Search
 
 __all__ = ["ReportedPlan", "reported_plan"]
 
@@ -33,10 +34,13 @@ def reported_plan(plan: Plan) -> ReportedPlan:
 
     A comparison of a search is then between the best point of the one cell and the best of the other, between
     the best point and those that the search started from (where they are trained again too), and between the
-    best point and itself with a parameter at its default.
+    best point and itself with a parameter at its default. Where a cell has several searches, their best
+    points are one row.
     """
     if plan.study.search is None:
         return ReportedPlan(plan.study, plan.cells, plan.trials, plan.comparisons)
+    if plan.study.search.several:
+        return _pooled_plan(plan, plan.study.search)
     cells = tuple(cell for cell in plan.cells if cell.role in ("replicate", "ablation"))
     names = {cell.name for cell in cells}
     trials = tuple(trial for trial in plan.trials if trial.cell in names)
@@ -45,15 +49,81 @@ def reported_plan(plan: Plan) -> ReportedPlan:
     )
 
 
+def _pooled_plan(plan: Plan, search: Search) -> ReportedPlan:
+    """One row for the winners of all searches of a cell, and one for each point that they started from.
+
+    A row has the repeats of all searches, each trained with what its own search found. A cell whose searches
+    are not all over, or one of which found nothing, has no rows.
+    """
+    retrained: dict[str, list[Cell]] = {}  # by the cell that was searched
+    for cell in plan.cells:
+        if cell.role == "replicate":
+            retrained.setdefault(cell.searched or "", []).append(cell)
+    best: dict[str, Cell] = {}  # by the cell of the design
+    cells: list[Cell] = []
+    trials: list[Trial] = []
+    comparisons: list[Comparison] = []
+    for name in dict.fromkeys(searched.design_cell for searched in plan.searched):
+        parts = [searched.cell for searched in plan.searched if searched.design_cell == name]
+        if not all(part.name in retrained for part in parts):
+            continue
+        winners = [retrained[part.name][0] for part in parts]
+        best[name] = _pooled(parts[0], winners, name, "winners replicated")
+        rows = [(best[name], winners)]
+        for index, source in _starts(plan, parts[0], search.sampler).items():
+            of_parts = [_retrained_start(plan, part, index, retrained[part.name]) for part in parts]
+            started = [cell for cell in of_parts if cell is not None]
+            if len(started) == len(parts) and started not in [members for _, members in rows]:
+                row = _pooled(started[0], started, name, f"#{index} replicated")
+                rows.append((row, started))
+                # Each search changed what it found: all of the space is what the difference is made of.
+                changed = {"paths": tuple(plan.study.space), "values": {}}
+                comparisons.append(improvement(row, source, best[name]).model_copy(update=changed))
+        cells += [row for row, _ in rows]
+        trials += [trial for row, members in rows for trial in _pooled_trials(plan, row, members)]
+    between = [*_between_cells(plan, best), *comparisons]
+    return ReportedPlan(plan.study, tuple(cells), tuple(trials), tuple(between))
+
+
+def _pooled(like: Cell, members: Sequence[Cell], name: str, row: str) -> Cell:
+    """The row of several searches' points; ``like`` has the settings that it shows."""
+    notes = dict.fromkeys(note for member in members for note in member.footnotes)
+    update = {"name": f"{name} {row}", "role": "replicate", "searched": name, "footnotes": tuple(notes)}
+    return like.model_copy(update=update)
+
+
+def _pooled_trials(plan: Plan, row: Cell, members: Sequence[Cell]) -> Iterator[Trial]:
+    """The trials of a row. On a split of its own the fold only named the split."""
+    names = {member.name for member in members}
+    update = {"cell": row.name} | ({"fold": None} if row.data.splits == "per_seed" else {})
+    yield from (trial.model_copy(update=update) for trial in plan.trials if trial.cell in names)
+
+
+def _starts(plan: Plan, part: Cell, sampler: str) -> dict[int, str]:
+    """Index of each start point of a search → where it comes from."""
+    return {p.index: p.source for p in plan.points if p.cell == part.name and p.source != sampler}
+
+
+def _retrained_start(plan: Plan, part: Cell, index: int, retrained: Sequence[Cell]) -> Cell | None:
+    """The start point of a search among its points that were trained again; None where it is not."""
+    configs = [p.config for p in plan.points if (p.cell, p.index) == (part.name, index)]
+    return next((cell for cell in retrained if cell.config in configs), None)
+
+
+def _between_cells(plan: Plan, best: Mapping[str, Cell]) -> Iterator[Comparison]:
+    """The comparisons of the design, between the best of its cells."""
+    for comparison in plan.comparisons:
+        if all(name in best for pair in comparison.pairs for name in pair):
+            pairs = tuple((best[a].name, best[b].name) for a, b in comparison.pairs)
+            yield comparison.model_copy(update={"pairs": pairs})
+
+
 def _comparisons(plan: Plan, cells: tuple[Cell, ...], sampler: str) -> Iterator[Comparison]:
     """Those between cells of a search, then with its start points, then with its ablations."""
     best: dict[str, Cell] = {}
     for cell in cells:
         best.setdefault(cell.searched or "", cell)
-    for comparison in plan.comparisons:
-        if all(name in best for pair in comparison.pairs for name in pair):
-            pairs = tuple((best[a].name, best[b].name) for a, b in comparison.pairs)
-            yield comparison.model_copy(update={"pairs": pairs})
+    yield from _between_cells(plan, best)
     started = {f"{point.name} replicated": point.source for point in plan.points if point.source != sampler}
     for cell in cells:
         if cell.name in started and cell is not best[cell.searched or ""]:

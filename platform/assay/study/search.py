@@ -77,8 +77,43 @@ class Search(BaseModel):
         default=1, ge=1, le=10_000, description="Points proposed at once, knowing the batches before."
     )
     seed: int = Field(default=0, ge=0, lt=2**32, description="Seed of the proposals.")
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = Field(
+        default=(),
+        description="Instead of `seed`: a whole search for each, with a fresh seed for its winner. Scores "
+        "are then those of the search, not of the points that one search happened to draw.",
+    )
+    nested: bool = Field(
+        default=False,
+        description="A search of its own on each fold, or on each seed's split, whose winner is tested "
+        "there: no test image chose it.",
+    )
     objective: Objective
     pruner: Pruner | None = Field(default=None, description="Early stopping of points; default: none.")
+
+    @model_validator(mode="after")
+    def _seeds_of_several_searches(self) -> Self:
+        if not self.seeds:
+            return self
+        if "seed" in self.model_fields_set:
+            raise ValueError(
+                f"`seeds` stands for `seed`, found seed {self.seed} and seeds {list(self.seeds)}: leave "
+                "`seed` out"
+            )
+        if len(set(self.seeds)) < max(2, len(self.seeds)):
+            raise ValueError(
+                f"`seeds` are two or more, each named once, found {list(self.seeds)}: for one search "
+                "write `seed`"
+            )
+        if self.sampler == "grid":
+            raise ValueError(
+                f"a grid is the same with every seed, found seeds {list(self.seeds)}: leave `seeds` out"
+            )
+        return self
+
+    @property
+    def several(self) -> bool:
+        """True where a cell has several searches, whose winners are one row of the table."""
+        return self.nested or bool(self.seeds)
 
 
 class _Drawn(BaseModel):

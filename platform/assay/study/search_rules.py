@@ -11,6 +11,7 @@ from assay.study.identity import flatten
 from assay.study.points import start_points
 from assay.study.schema import Level, Study
 from assay.study.search import FloatRange, Scalar, StartStudy
+from assay.study.search_parts import repeats_per_point
 from assay.study.settings import AnyTrainable, Device, PlannedCell, bundle_paths, resolve_settings
 from assay.study.source import KeyPath, StudyProblem, nearest
 from assay.study.space import contains, corners, draw, format_parameter, grid_size, is_finite, space_problems
@@ -18,6 +19,7 @@ from trainables.errors import InputError
 
 __all__ = ["pruned_by", "search_problems", "start_values"]
 
+_MOST_SPLITS = 10_000  # a split stands in tables as a fold does
 _PACKAGES = {"cmaes": ("cmaes",), "gp": ("torch", "scipy")}  # that Optuna's samplers need beside Optuna
 
 
@@ -45,6 +47,7 @@ def search_problems(study: Study, cells: Sequence[PlannedCell], device: Device) 
     yield from _sampler_problems(study)
     yield from _pruner_problems(study)
     yield from _replicate_problems(study)
+    yield from _several_problems(study, cells)
     problems = list(space_problems(study.space))
     problems += _value_problems(study, cells, device) if not problems else ()
     problems += _start_problems(study, [planned.cell for planned in cells]) if not problems else ()
@@ -55,8 +58,7 @@ def pruned_by(study: Study) -> str | None:
     """Unit that a pruner counts: ``repeats``, or ``epochs`` where a pack is one trial; None: no pruner."""
     if study.search is None or study.search.pruner is None:
         return None
-    repeats = len(study.repeats.seeds) * max(1, len(study.repeats.folds))
-    return "epochs" if repeats == 1 or study.resources.pack == 1 else "repeats"
+    return "epochs" if repeats_per_point(study) == 1 or study.resources.pack == 1 else "repeats"
 
 
 def start_values(study: Study, cell: Cell, start: Mapping[str, Scalar]) -> dict[str, Scalar]:
@@ -150,7 +152,7 @@ def _sampler_problems(study: Study) -> Iterator[StudyProblem]:
 
 def _pruner_problems(study: Study) -> Iterator[StudyProblem]:
     assert study.search is not None
-    repeats = len(study.repeats.seeds) * max(1, len(study.repeats.folds))
+    repeats = repeats_per_point(study)
     pruner = study.search.pruner
     if pruner is not None and pruned_by(study) == "repeats" and pruner.min >= repeats:
         message = (
@@ -189,6 +191,41 @@ def _replicate_problems(study: Study) -> Iterator[StudyProblem]:
             "Lower `replicate.best`, or raise `search.points` or the space"
         )
         yield StudyProblem(("replicate", "best"), message)
+
+
+def _several_problems(study: Study, cells: Sequence[PlannedCell]) -> Iterator[StudyProblem]:
+    """Rules of a cell that has several searches, one for each fold, split or seed."""
+    search, replicate = study.search, study.replicate
+    assert search is not None
+    own_splits = search.nested and any(cell.data.splits == "per_seed" for cell, _ in cells)
+    at: KeyPath = ("search", "nested")
+    if search.nested and not own_splits and not study.repeats.folds:
+        message = (
+            "a nested search has the folds of `repeats` or `splits: per_seed`, found one split, whose test "
+            "images no search sees: leave `nested` out"
+        )
+        yield StudyProblem(at, message)
+    if own_splits and search.seeds:
+        message = f"every split has a search of its own, found {len(search.seeds)} seeds: leave `seeds` out"
+        yield StudyProblem(("search", "seeds"), message)
+    large = [seed for seed in study.repeats.seeds if seed >= _MOST_SPLITS]
+    if own_splits and large:
+        message = f"splits of a nested search are numbered below {_MOST_SPLITS}, found {large[0]}: lower it"
+        yield StudyProblem(("repeats", "seeds"), message)
+    if replicate is None or not search.several:
+        return
+    searches = len(study.repeats.seeds) if own_splits else len(search.seeds)
+    if searches and len(replicate.seeds) != searches:
+        of = "splits" if own_splits else "seeds of the search"
+        message = (
+            f"each search has a fresh seed of its own for its winner, found {len(replicate.seeds)} for "
+            f"{searches} {of}: name {searches}"
+        )
+        yield StudyProblem(("replicate", "seeds"), message)
+    if replicate.best > 1 or replicate.ablate_winner:
+        found = "ablate_winner" if replicate.ablate_winner else f"best: {replicate.best}"
+        message = f"each of several searches sends its one winner to the table, found {found}: leave it out"
+        yield StudyProblem(("replicate",), message)
 
 
 def _value_problems(study: Study, cells: Sequence[PlannedCell], device: Device) -> Iterator[StudyProblem]:
