@@ -84,9 +84,9 @@ def main() -> None:
             texts: list[str] = []
             for points in (20, 60):
                 draw = np.random.default_rng([points, nested, kind == "folds"])
-                found = [optimism(kind, points, nested=nested, draw=draw) for _ in range(STUDIES)]
-                error = np.std(found, ddof=1) / STUDIES**0.5
-                texts.append(f"{np.mean(found):+.3f} (se {error:.3f})")
+                gains = [optimism(kind, points, nested=nested, draw=draw) for _ in range(STUDIES)]
+                error = np.std(gains, ddof=1) / STUDIES**0.5
+                texts.append(f"{np.mean(gains):+.3f} (se {error:.3f})")
             name = f"{'nested, ' if nested else ''}{kind}"
             print(f"| {name} | {' | '.join(texts)} |")  # noqa: T201
 

@@ -36,9 +36,9 @@ FOLDS: dict[str, Any] = {
 class Hunt(ToySearch):
     """A search of which a table of images with folds may be the data."""
 
-    def __init__(self, folder: Path, cache: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, cache: Path, text: str = SEARCH, points: int = 6, **given: Any) -> None:
         self.root = _images(folder / "data")
-        super().__init__(folder / "storage", cache, **{"points": 6, **settings})
+        super().__init__(folder / "storage", cache, text, points=points, **given)
 
     def planned(self) -> Plan:
         return plan_study(parse_study(self.text, "search"), self.manifest, "cpu")

@@ -122,8 +122,8 @@ def _partition(
     rows = list(manifest.rows)
     validation: list[ImageRow] = []
     if spec.splits == "per_seed":
-        own = seed if fold is None else fold
-        train, test = _hold_out(rows, spec.test, seed_for(own, None, "test"))
+        drawn_by = seed if fold is None else fold
+        train, test = _hold_out(rows, spec.test, seed_for(drawn_by, None, "test"))
         return train, [], test
     if manifest.folds:
         if fold not in manifest.folds:

@@ -53,9 +53,8 @@ def best(
         raise InputError(f"{plan.study.study} is no search: its study file says all that it trains.")
     cells = {searched.cell.name: searched for searched in plan.searched}
     if cell is None and len(cells) > 1:
-        raise InputError(
-            f"{plan.study.study} searched several cells. Choose one with --cell: {', '.join(cells)}."
-        )
+        names = ", ".join(f'"{name}"' for name in cells)  # `base, fold 0` has a comma of its own
+        raise InputError(f"{plan.study.study} searched several cells. Choose one with --cell: {names}.")
     searched = cells.get(cell or next(iter(cells)))
     if searched is None:
         raise InputError(f"{plan.study.study} has no cell {cell}. It searched {', '.join(cells)}.")

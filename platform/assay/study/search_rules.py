@@ -223,8 +223,8 @@ def _several_problems(study: Study, cells: Sequence[PlannedCell]) -> Iterator[St
         )
         yield StudyProblem(("replicate", "seeds"), message)
     if replicate.best > 1 or replicate.ablate_winner:
-        found = "ablate_winner" if replicate.ablate_winner else f"best: {replicate.best}"
-        message = f"each of several searches sends its one winner to the table, found {found}: leave it out"
+        more = "ablate_winner" if replicate.ablate_winner else f"best: {replicate.best}"
+        message = f"each of several searches sends its one winner to the table, found {more}: leave it out"
         yield StudyProblem(("replicate",), message)
 
 

@@ -61,10 +61,11 @@ def study_of_point(plan: Plan, searched: SearchedCell, point: Point, name: str, 
         "config:",
     ]
     lines += [f"  {line}" for line in _config_lines(plan, named, drawn, point)]
-    seeds = study.replicate.seeds if study.replicate else study.repeats.seeds
-    repeats: dict[str, Any] = {"seeds": list(seeds)}
-    if study.repeats.folds:
-        repeats["folds"] = list(study.repeats.folds)
+    known_repeats = searched.fresh if study.replicate else searched.repeats
+    repeats: dict[str, Any] = {"seeds": list(dict.fromkeys(repeat.seed for repeat in known_repeats))}
+    folds = dict.fromkeys(repeat.fold for repeat in known_repeats if repeat.fold is not None)
+    if study.repeats.folds and folds:  # of a nested search the one fold on which its winner is tested
+        repeats["folds"] = list(folds)
     known = (
         "# those of the search's `replicate`: trained already" if study.replicate else "# the search's own"
     )
