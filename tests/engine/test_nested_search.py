@@ -158,7 +158,7 @@ def test_nested_searches_that_are_interrupted_draw_the_same_points(tmp_path: Pat
 def test_each_seed_of_the_search_is_a_search_with_a_fresh_seed_of_its_own(
     tmp_path: Path, cache_root: Path
 ) -> None:
-    settings = {"seed": "0", "seeds": "[0]", "replicate": START.format("[10, 11, 12]")}
+    settings: dict[str, Any] = {"seed": "0", "seeds": "[0]", "replicate": START.format("[10, 11, 12]")}
     once = Hunt(tmp_path / "once", cache_root, **settings)
     text = SEARCH.replace("seed: {seed}", "seeds: [0, 1, 2]")
     study = Hunt(tmp_path / "thrice", cache_root, text=text, **settings)

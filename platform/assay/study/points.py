@@ -91,7 +91,7 @@ class SearchedCell(BaseModel):
 
     @property
     def key(self) -> str:
-        """What the seed of a draw hangs on, beside the search's."""
+        """Name of the search on which the seed of its draws hangs."""
         return f"{self.cell.key}, {self.part}" if self.part else self.cell.key
 
     def rules(self, study: Study) -> Search:
