@@ -197,6 +197,8 @@ PLANTED = [
     Planted("studies/hunt/search.jsonl", deleted, "is gone, and its summary lists points", stays=True),
     Planted("studies/staged/looks.json", replaced("[\n  2\n ]", "[]"), "cannot be believed", stays=True),
     Planted("studies/staged/looks.json", cut, "cannot be believed", stays=True),
+    Planted("studies/staged/registered.json", replaced("image_ap", "pixel_ap"), "believed", stays=True),
+    Planted("studies/staged/registered.json", cut, "cannot be believed", stays=True),
     Planted("studies/staged/summary.parquet", flipped, "is no table that can be read"),
     Planted("studies/own/lease.json", cut, "cannot be read"),
     Planted("studies/own/lease.json", emptied, "is empty"),

@@ -17,6 +17,7 @@ from assay.storage.lease import Lease
 from assay.storage.method_store import keep_methods
 from assay.storage.mlflow_marker import Marker, write_marker
 from assay.storage.plans import stored_plan, write_plan
+from assay.storage.registration import register
 from assay.study import Plan, Trial, parse_study, plan_study, read_study
 from tests.cli.small_search import SEARCH, write_search
 from tests.engine.staged_study import StagedStudy
@@ -60,6 +61,7 @@ def make_storage(root: Path, cache: Path, sources: Path) -> Store:
     for name in ("staged", "own", "hunt"):
         results = StudyResults.read(store, name)
         record_look(store, results.plan)
+        register(store, results.plan)
         write_summary(results, store)
         with Lease(store, name):
             pass  # leaves a note

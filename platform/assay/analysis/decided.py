@@ -1,6 +1,7 @@
-"""Comparisons of a study that decides, as they stood at the look that settled each.
+"""Comparisons that wait for a look: ``interim`` until then, and as that look left them afterwards.
 
-Until then a comparison is ``interim``: it has a difference and an interval, nothing that may still change.
+An interim comparison has a difference and an interval, nothing that may still change. A study that decides
+looks at the numbers of seeds that it names, each other one once: when all its planned trials have ended.
 """
 
 from __future__ import annotations
@@ -35,15 +36,15 @@ def as_decided(
             continue
         decision = decisions.of(*pair)
         if decision.verdict == "undecided" and not decisions.over:
-            decided[pair] = interim(result, decisions)
+            decided[pair] = interim(result, decisions.taken.next)
         else:
             decided[pair] = _settled(at[decision.repeats][index], decision)
     return tuple(decided.values())
 
 
-def interim(result: ComparisonResult, decisions: StudyDecisions) -> ComparisonResult:
-    """The result without what may still change."""
-    comes = f"verdicts come at n = {decisions.taken.next}"
+def interim(result: ComparisonResult, n: int | None) -> ComparisonResult:
+    """The result without what may still change; ``n``: of the next look, None: when all have theirs."""
+    comes = "verdicts come when all trials have ended" if n is None else f"verdicts come at n = {n}"
     note = "; ".join(filter(None, (result.note, comes)))
     return replace(
         result,

@@ -21,6 +21,7 @@ from assay.analysis.computed import Computed
 from assay.storage.interim_looks import read_interim_looks
 from assay.storage.plans import written_plan
 from assay.storage.record import DamagedRecord, Record
+from assay.storage.registration import Registered, read_registration
 from assay.storage.search_points import EvaluatedPoint, evaluate_points, with_points
 from assay.storage.store import Store
 from assay.study import Plan, ReportedPlan, Trial, reported_plan
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from assay.analysis.defect_scores import DefectSummary
     from assay.analysis.label_analysis import LabelAnalysis
     from assay.analysis.label_costs import LabelCosts
+    from assay.analysis.ledger import Ledger
     from assay.analysis.score_analysis import ScoreAnalysis
     from assay.analysis.stage_scores import StageSummary
     from assay.analysis.summary import CellSummary
@@ -126,6 +128,12 @@ class StudyResults:
         return {problem.trial for problem in self.problems}
 
     @property
+    def all_ended(self) -> bool:
+        """True where each reported trial has a record, whatever it says; one that is damaged was there."""
+        ended = self.records.keys() | self.damaged
+        return not self.plan.pending_points and all(trial.id in ended for trial in self.reported.trials)
+
+    @property
     def interim_looks(self) -> tuple[int, ...]:
         """Numbers of seeds at which the study was analysed so far.
 
@@ -136,6 +144,16 @@ class StudyResults:
             return self.looks
         store = self.store
         return () if store is None else self.once("looks", lambda: read_interim_looks(store, self.name))
+
+    @property
+    def registered(self) -> tuple[Registered, ...]:
+        """The question as it was when the study began, and each time that it was changed.
+
+        Raises:
+            InputError: If the storage's note of it cannot be read.
+        """
+        store = self.store
+        return () if store is None else self.once("registered", lambda: read_registration(store, self.name))
 
     # The same study, otherwise ------------------------------------------------------------------------
 
@@ -198,6 +216,14 @@ class StudyResults:
         from assay.analysis.decisions import study_decisions
 
         return self.once("decisions", lambda: study_decisions(self))
+
+    @property
+    def ledger(self) -> Ledger | None:
+        """All studies of the storage on the same data and methods; None where this is the only one."""
+        from assay.analysis.ledger import ledger_of
+
+        store = self.store
+        return None if store is None else self.once("ledger", lambda: ledger_of(self, store))
 
     @property
     def label_costs(self) -> LabelCosts | None:

@@ -5,20 +5,21 @@ Joins a study's results with :mod:`assay.analysis.score_analysis`, which knows t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from assay.analysis.decided import as_decided, interim
-from assay.analysis.decisions import StudyDecisions
 from assay.analysis.results import StudyResults
 from assay.analysis.score_analysis import ScoreAnalysis, ScoreTables, analyse_scores
 from assay.analysis.statistics import ComparisonResult, Contrast, Splits, comparison
+from assay.analysis.statistics.contrast_test import TOO_FEW
 from assay.analysis.test_set_uncertainty import RESAMPLED_METRIC
-from assay.study import Cell, ReportedPlan
+from assay.storage.record import Record
+from assay.study import Cell, Plan, ReportedPlan
 from assay.study.cell_names import common_name
 from trainables.metrics import Metric
 
-__all__ = ["analyse_study", "splits_of"]
+__all__ = ["analyse_study", "so_far", "splits_of"]
 
 
 def analyse_study(results: StudyResults) -> ScoreAnalysis:
@@ -29,7 +30,10 @@ def analyse_study(results: StudyResults) -> ScoreAnalysis:
         analysis = replace(analysis, best=None)  # of scores on several data sets none is the best
     decisions = results.decisions
     if decisions is None:
-        return analysis
+        if results.all_ended:
+            return analysis
+        comparisons = tuple(_until_planned(result) for result in analysis.comparisons)
+        return _interim(replace(analysis, comparisons=comparisons), _until_planned)
 
     def tested(seeds: int | None) -> tuple[ComparisonResult, ...]:
         """The comparisons with the first so many of the study's seeds, or with all."""
@@ -37,7 +41,18 @@ def analyse_study(results: StudyResults) -> ScoreAnalysis:
         return scores.tested(scores.primary, {"comparisons": scores.contrasts}, first)["comparisons"]
 
     analysis = replace(analysis, comparisons=as_decided(decisions, tested))
-    return analysis if decisions.over else _interim(analysis, decisions)
+    if decisions.over:
+        return analysis
+    at = decisions.taken.next
+    return _interim(analysis, lambda result: interim(result, at))
+
+
+def so_far(plan: Plan, records: Mapping[str, Record]) -> ScoreAnalysis:
+    """The analysis as if what has ended were all that was planned: for reckoning ahead, never for a page."""
+    repeats = plan.study.repeats.model_copy(update={"decide": ()})
+    study = plan.study.model_copy(update={"repeats": repeats})
+    ended = tuple(trial for trial in plan.trials if trial.id in records)
+    return StudyResults(plan.model_copy(update={"study": study, "trials": ended}), records).analysis
 
 
 def splits_of(cells: Iterable[Cell]) -> dict[str, Splits]:
@@ -60,10 +75,19 @@ def _score_tables(results: StudyResults) -> ScoreTables:
     )
 
 
-def _interim(analysis: ScoreAnalysis, decisions: StudyDecisions) -> ScoreAnalysis:
+def _until_planned(result: ComparisonResult) -> ComparisonResult:
+    """A result before the one planned look; of two repeats at most no verdict will ever come."""
+    if result.n_planned <= TOO_FEW:
+        return result
+    return interim(result, result.n_planned if result.n < result.n_planned else None)
+
+
+def _interim(
+    analysis: ScoreAnalysis, waiting: Callable[[ComparisonResult], ComparisonResult]
+) -> ScoreAnalysis:
     """The analysis of a study that goes on: nothing is bold or shown but comparisons that are settled."""
     main_effects, interactions, further = (
-        tuple(interim(result, decisions) for result in family)
+        tuple(waiting(result) for result in family)
         for family in (analysis.main_effects, analysis.interactions, analysis.further)
     )
     return replace(analysis, main_effects=main_effects, interactions=interactions, further=further, best=None)

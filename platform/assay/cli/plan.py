@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from assay.analysis.statistics import ComparisonResult
-    from assay.storage import Store
     from assay.storage.record import Record
     from assay.study import Plan
     from assay.study.repeats import Repeat
@@ -46,6 +45,15 @@ Forecast = Annotated[
         help="Time the first steps of each kind of trial, and say hours and memory (a minute or so).",
     ),
 ]
+Effect = Annotated[
+    float | None,
+    typer.Option(
+        "--effect",
+        help="Of a study that decides: the true difference for which to expect trainings, in units of the "
+        "primary metric.",
+        show_default="`resolve`, and none",
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -59,6 +67,7 @@ def plan(
     no_data: NoData = False,
     trials: Trials = "auto",
     forecast: Forecast = False,
+    effect: Effect = None,
     storage: Storage = DEFAULT_STORAGE,
     cache: Cache = DEFAULT_CACHE,
 ) -> None:
@@ -70,6 +79,7 @@ def plan(
     With `--forecast` one trial of each shape trains for ten seconds; the study keeps the forecast.
     Exit code 0: the study is sound, 2: it is refused.
     """
+    from assay.cli.expected import format_expected
     from assay.cli.live import LiveView
     from assay.cli.output import console
     from assay.cli.planning import read_plan
@@ -98,7 +108,7 @@ def plan(
     if planned.study.question:
         out.print(f"{planned.study.study}: {planned.study.question}")
     out.print(f"design: {format_design(planned.study)}")
-    for part in _parts(planned, records, trials, store, known=not no_data):
+    for part in _parts(planned, records, trials, known=not no_data):
         out.print(part)
     stages = stage_graph(planned.trials)
     if stages:
@@ -106,6 +116,13 @@ def plan(
         out.print(_stage_table(stages, made))
     for line in _summary(planned, records):
         out.print(line)
+    if effect is not None and not planned.study.repeats.decide:
+        raise InputError(
+            f"--effect asks how many trainings a study with `repeats.decide` will take, found {effect:g} and "
+            "a study without. All of its repeats train: leave --effect out."
+        )
+    for line in format_expected(planned, records, store, effect):
+        out.print(line, highlight=False)
     for cells, reach in ((each.cells, each.reach) for each in planned.reach):
         where = f" ({named_cells(cells)})" if len(planned.reach) > 1 else ""
         out.print(f"{format_reach(reach)}{where}")
@@ -118,7 +135,7 @@ def plan(
 
 
 def _parts(
-    planned: Plan, records: Mapping[str, Record], trials: str, store: Store, *, known: bool
+    planned: Plan, records: Mapping[str, Record], trials: str, *, known: bool
 ) -> Iterator[Table | str]:
     """The space of a search, what is trained, and what is compared."""
     if planned.study.search is not None:
@@ -132,7 +149,7 @@ def _parts(
         if trials == "auto":
             yield "`--trials all` lists the trials one by one."
     if planned.comparisons:
-        until = _until_negligible(planned, records, store)
+        until = _until_negligible(planned, records)
         yield _comparison_table(planned, until)
         if until:
             yield (
@@ -170,14 +187,14 @@ def _cell_table(planned: Plan, records: Mapping[str, Record]) -> Table:
     return text_table(("cell", "trials", "done", _DIFF), rows)
 
 
-def _until_negligible(planned: Plan, records: Mapping[str, Record], store: Store) -> dict[str, str]:
+def _until_negligible(planned: Plan, records: Mapping[str, Record]) -> dict[str, str]:
     """Name of a comparison → ``8``, ``6–9`` or ``> 50`` repeats; empty without records or ``resolve``."""
     if planned.study.resolve is None or not records or planned.study.search is not None:
         return {}
-    from assay.analysis.results import StudyResults
     from assay.analysis.statistics.wording import negligible_at_text
+    from assay.analysis.study_analysis import so_far
 
-    comparisons = StudyResults.of_plan(planned, store).without_predictions().analysis.comparisons
+    comparisons = so_far(planned, records).comparisons
     claim = comparisons[0].claim if comparisons else None
     by_name: dict[str, list[ComparisonResult]] = {}
     for result in comparisons:

@@ -97,6 +97,8 @@ def run(
         from assay.cli.mirror import Mirror
         from assay.cli.planning import read_plan
         from assay.storage import Store
+        from assay.storage.interim_looks import added_seeds_warning
+        from assay.storage.registration import register as register_question
         from assay.storage.search_points import with_points
         from assay.study.reach import reach_warnings
 
@@ -107,7 +109,10 @@ def run(
         known = with_points(
             planned, store
         )  # a search that was changed since is refused before anything is written
+        if warning := added_seeds_warning(store, known):
+            out.print(f"warning: {warning}")
         _write_plan(store, planned, out)
+        register_question(store, known)
         view.message("loading the engine")
         from assay.engine import EngineOptions, run_study
         from assay.engine.ending import Ending

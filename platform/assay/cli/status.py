@@ -66,6 +66,7 @@ def _list(store: Store, out: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from assay.analysis.ledger import ledgers
     from assay.analysis.results import needed_plan
     from assay.report.page.inline import visible
     from assay.storage.plans import written_plan
@@ -89,6 +90,9 @@ def _list(store: Store, out: Console) -> None:
         counts = (now.total, now.counts.get("finished", 0), len(now.running), now.counts.get("failed", 0))
         table.add_row(Text(name), *map(str, counts), str(now.planned), Text(visible(plan.study.question)))
     out.print(table)
+    for ledger in ledgers(store):
+        names = ", ".join(page.study for page in ledger.pages)
+        out.print(f"{ledger}: {names}", markup=False, highlight=False)
 
 
 _NUMBERS = {"trials", "finished", "running", "failed", "planned"}

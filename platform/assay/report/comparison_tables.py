@@ -358,7 +358,12 @@ def _common_notes(family: _Family) -> Iterator[str]:
     yield from _grouped(results, exact_test_text)
     looks = max(result.looks for result in results)
     if looks > 1:
-        yield f"Answered at {looks} numbers of seeds at which its test could speak: p is times {looks}."
+        paid = (
+            f"p is times {looks}"
+            if results[0].claim == "new data"
+            else "they share one error of 5 %, of which a later one has what those before it left"
+        )
+        yield f"Answered at {looks} numbers of seeds at which its test could speak: {paid}."
 
 
 def _design_notes(results: StudyResults, effects: Sequence[ComparisonResult]) -> Iterator[str]:

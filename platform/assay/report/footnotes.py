@@ -1,20 +1,23 @@
 """Footnotes of a table: where thresholds come from, what was departed from, and why.
 
-Each is a fact of the plan or of the records, and none is chosen by its scores. Equal records give equal
-notes: there is no date in them.
+Each is a fact of the plan, of the records or of the storage. Only the best cell of several studies is chosen
+by its scores, and it is told so. Equal records give equal notes: no date but that of a changed question.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from statistics import median
 
 from assay.analysis.left_out import left_out
 from assay.analysis.part_rates import PART_RATES, part_rates
 from assay.analysis.results import StudyResults
 from assay.storage.record import Record
+from assay.storage.registration import format_changes
 from assay.study import Comparison, Plan, ReportedPlan
+from assay.study.names import counted
 from assay.study.points import budget
 from assay.study.reach import format_reach, named_cells, reach_warnings
 
@@ -43,6 +46,8 @@ def footnotes(results: StudyResults) -> list[str]:
         *_reach_notes(plan),
         *plan.warnings,
         *left_out(results),
+        *_registered_note(results),
+        *_ledger_note(results),
         _origin(results),
     ]
 
@@ -53,6 +58,42 @@ def _decision_note(results: StudyResults) -> list[str]:
     study = results.plan.study
     looks = ", ".join(map(str, study.repeats.decide))
     return [f"Verdicts come at {looks} seeds, `resolve` is {study.resolve:g}: {results.decisions}."]
+
+
+def _registered_note(results: StudyResults) -> list[str]:
+    """Say since when the question stands, and each change of it; nothing of studies of earlier versions."""
+    if not results.registered:
+        return []
+    first, *later = results.registered
+    before = (
+        "before its first trial" if not first.ended else f"when {counted(first.ended, 'trial')} had ended"
+    )
+    changes = [
+        f"{format_changes(old, new)} ({new.at:%Y-%m-%d %H:%M} UTC, {counted(new.ended, 'trial')} had ended)"
+        for old, new in pairwise(results.registered)
+    ]
+    since = f"changed since: {'; '.join(changes)}" if later else "unchanged since"
+    return [f"Primary metric, `resolve`, comparisons and looks were registered {before}; {since}."]
+
+
+def _ledger_note(results: StudyResults) -> list[str]:
+    """Comparisons tried on the same question, and the best of all cells as the exploratory winner it is."""
+    ledger = results.ledger
+    if ledger is None:
+        return []
+    listed = ", ".join(f"{page.study} ({counted(page.comparisons, 'comparison')})" for page in ledger.pages)
+    note = (
+        f"{ledger}: {listed}. Each study's p counts its own comparisons alone, so of all of them together "
+        "more than 5 % may show something by chance."
+    )
+    if ledger.best is None:
+        return [note]
+    best = (
+        f"Best of {ledger.tried} tried on this question by {results.primary.title}: {ledger.best.cell} of "
+        f"{ledger.best.study}. Chosen by this score, it is an exploratory winner: its score flatters it, "
+        "until a study registered with it alone confirms it on fresh seeds."
+    )
+    return [note, best]
 
 
 def _search_notes(plan: Plan) -> list[str]:

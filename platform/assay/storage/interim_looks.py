@@ -1,8 +1,8 @@
 """Number of times that a study was looked at with other numbers of seeds.
 
 Adding seeds until p is small finds something in 10 % of studies where nothing is. So every number of seeds
-at which `assay run` ended with all trials done is a look, and p is multiplied by the looks at which the test
-could have spoken. Seeds that were declared at the start are one look, however often the run was interrupted.
+at which `assay run` ended with all trials done is a look, and the looks at which the test could have spoken
+share one error: the first may spend all of it. Seeds that were declared at the start are one look, however often the run was interrupted.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from assay.storage.store import Store
 from assay.study import Plan, reported_plan
 from trainables.errors import InputError
 
-__all__ = ["read_interim_looks", "record_look"]
+__all__ = ["added_seeds_warning", "read_interim_looks", "record_look"]
+
+
+_FEWEST = 6  # seeds at which an exact test can show anything
 
 
 class _Looks(BaseModel, frozen=True, extra="forbid"):
@@ -50,6 +53,19 @@ def record_look(store: Store, plan: Plan) -> None:
         looks = _Looks(seeds=tuple(sorted((*known, seeds))))
         content = json_bytes(looks.model_dump(mode="json"))
         store.write_bytes(_path(store, plan.study.study), with_checksum(content))
+
+
+def added_seeds_warning(store: Store, plan: Plan) -> str | None:
+    """Warn before repeats train that were added after a look: it left little to show with them."""
+    seeds = len({trial.seed for trial in reported_plan(plan).trials})
+    spent = [k for k in read_interim_looks(store, plan.study.study) if _FEWEST <= k < seeds]
+    if not spent or plan.study.repeats.decide:
+        return None
+    return (
+        f"seeds were added after verdicts at {', '.join(map(str, spent))} seeds: those looks spent most of the "
+        "error of 5 %, so further seeds show little that was open. A new study with `repeats.decide` and fresh "
+        "seeds has all of it"
+    )
 
 
 def _damaged(store: Store, path: str, what: str) -> InputError:

@@ -18,6 +18,7 @@ from assay.analysis.statistics.wording import negligible_at_text, p_text
 from tests.analysis.statistics.tables import ask, from_differences, tidy_table
 
 FIVE = [0.010, 0.018, 0.021, 0.024, 0.032]
+MIXED = [0.01, 0.02, 0.03, -0.02, -0.012, 0.025, 0.03, 0.03, 0.02, 0.01]  # clear with the last repeats only
 TEN = [0.01, 0.02, 0.03, 0.02, 0.01, 0.025, 0.015, 0.03, 0.02, 0.01]
 
 
@@ -225,10 +226,22 @@ def test_an_open_answer_says_how_many_repeats_would_call_it_negligible() -> None
     assert f"If nothing differs, about {answer.more_negligible} would call it" in sentence(answer, 3)
 
 
-def test_each_look_at_which_the_test_could_fire_multiplies_p() -> None:
-    once, thrice = from_differences(TEN), from_differences(TEN, earlier_looks=(3, 5, 6, 8, 10))
+def test_looks_at_which_the_test_could_fire_share_one_error() -> None:
+    once, thrice = from_differences(MIXED), from_differences(MIXED, earlier_looks=(3, 5, 6, 8, 10))
     assert (once.looks, thrice.looks) == (1, 3)  # 6, 8 and now; at 3 and 5 it could not
-    assert thrice.p == pytest.approx(3 * once.p)
+    assert thrice.p == once.p  # of these repeats alone
+    assert (once.verdict, thrice.verdict) == ("shown", "open")
+    assert thrice.p_adjusted > 0.05 > once.p_adjusted
+
+
+def test_a_look_at_which_the_exact_test_could_not_speak_costs_nothing() -> None:
+    assert from_differences(MIXED, earlier_looks=(3, 5)) == from_differences(MIXED)
+
+
+def test_what_an_earlier_look_showed_stays_shown() -> None:
+    later = [*TEN, -0.05, 0.04, -0.06, 0.05]
+    assert from_differences(later).verdict == "open"
+    assert from_differences(later, earlier_looks=(10,)).verdict == "shown"
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,14 @@ what comparisons share is not paid for twice, so a family of any size speaks fro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from assay.analysis.statistics.contrast_test import Measured
+from assay.analysis.statistics.looks import decide
 from assay.analysis.statistics.paired import ALPHA, Test, holm, signed_ranks, t_p
 from assay.analysis.statistics.signs import sign_vectors, stepdown_p
 
@@ -24,7 +25,9 @@ _PRIOR_DF = 2  # fixed: estimated from the family it had 9–18 % false where th
 _UNEQUAL = 10.0  # variance over the mean of the others': one cell ten times noisier had 7 % false
 
 
-def adjusted_p(members: Sequence[Measured], test: Test, seed: int) -> list[float]:
+def adjusted_p(
+    members: Sequence[Measured], test: Test, seed: int, earlier: Sequence[Collection[str]] = ()
+) -> list[float]:
     """Adjusted p of each comparison of a family; 1 where it could not be computed.
 
     For ``new data`` training parts overlap and signs may not be flipped: those families take Holm. Where a
@@ -34,7 +37,11 @@ def adjusted_p(members: Sequence[Measured], test: Test, seed: int) -> list[float
         members: The family, all of one claim.
         test: The exact test.
         seed: Draws the signs beyond 14 repeats.
+        earlier: Names of the units that each earlier look had, the fewest first. Where signs may be flipped,
+            the looks are one test: p counts what chance would have shown at any of them.
     """
+    if earlier and members[0].units.exact:
+        return _p_over_looks(members, test, seed, earlier)
     alone = [1.0 if member.p is None else member.p for member in members]
     if len(members) == 1:
         return alone
@@ -49,13 +56,52 @@ def adjusted_p(members: Sequence[Measured], test: Test, seed: int) -> list[float
 
 def _max_t(members: Sequence[Measured | None], test: Test, seed: int) -> NDArray[np.float64]:
     """Step-down p; a repeat that a comparison lacks counts 0 there, and None lacks them all."""
-    rows = {name: row for row, name in enumerate(sorted({n for m in members if m for n in m.units.names}))}
-    differences = np.zeros((len(rows), len(members)))
+    differences = np.nan_to_num(_columns(members, sorted(_names(members)), test))
+    return stepdown_p(differences, sign_vectors(len(differences), seed))
+
+
+def _p_over_looks(
+    members: Sequence[Measured], test: Test, seed: int, earlier: Sequence[Collection[str]]
+) -> list[float]:
+    """Each p at the look that showed the comparison, or else now (:mod:`assay.analysis.statistics.looks`)."""
+    untold = [member.p is None or (member.units.diverged and not member.filled) for member in members]
+    known = [None if lost else member for member, lost in zip(members, untold, strict=True)]
+    filled = [None if member is None else member.filled or member for member in known]
+    names = _names([*known, *filled])
+    looks = [names & set(units) for units in earlier]
+    order = sorted(names, key=lambda name: (sum(name not in look for look in looks), name))
+    if not order:
+        return [1.0] * len(members)
+    numbers = sorted({*map(len, looks), len(order)} - {0})
+    taken = decide(
+        _columns(known, order, "sign-flip"),  # ranks are those of each look
+        numbers,
+        seed=seed,
+        resolve=None,
+        ended=np.ones((len(order), len(members)), np.bool_),
+        filled=_columns(filled, order, "sign-flip") if any(member.filled for member in members) else None,
+        test=test,
+        planned=False,
+    )
+    return [
+        1.0 if member is None or decision.p is None else decision.p
+        for member, decision in zip(known, taken.decisions, strict=True)
+    ]
+
+
+def _names(members: Sequence[Measured | None]) -> set[str]:
+    return {name for member in members if member is not None for name in member.units.names}
+
+
+def _columns(members: Sequence[Measured | None], rows: Sequence[str], test: Test) -> NDArray[np.float64]:
+    """Units × comparisons, NaN where one lacks the other."""
+    place = {name: row for row, name in enumerate(rows)}
+    differences = np.full((len(rows), len(members)), np.nan)
     for column, member in enumerate(members):
         if member is not None:
             d = signed_ranks(member.d) if test == "wilcoxon" else member.d
-            differences[[rows[name] for name in member.units.names], column] = d
-    return stepdown_p(differences, sign_vectors(len(rows), seed))
+            differences[[place[name] for name in member.units.names], column] = d
+    return differences
 
 
 @dataclass(frozen=True)

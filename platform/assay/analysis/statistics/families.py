@@ -53,9 +53,9 @@ class ComparisonResult:
     high: float | None
     interval: str  # how it was made; empty: there is none
     test: str
-    p: float | None  # of this comparison alone, times the looks
+    p: float | None  # of this comparison alone; of `new data`, times the looks
     p_min: float | None  # the smallest that the exact test can reach; None: it does not apply
-    p_adjusted: float | None  # corrected for the family
+    p_adjusted: float | None  # corrected for the family, and for earlier looks
     looks: int
     g: float | None
     better: int
@@ -106,7 +106,8 @@ def compare(
             further repeats are those for the difference that was found.
         resolution: Smallest step of the metric, 1/(defective test images): stands for the spread where none
             was seen. None: there is then no interval.
-        earlier_looks: Numbers of seeds at which the study was looked at before more were added.
+        earlier_looks: Numbers of seeds, the first in the table, at which the study was looked at before more
+            were added. Exact tests count what chance would have shown at any of them, t tests multiply p.
         test: The exact test.
         seed: Draws the signs of a family beyond 14 repeats.
 
@@ -154,7 +155,8 @@ def compare_families(
     """
     scores = read_scores(table, metric, splits=splits, part=part)
     study = str(table["study"].iloc[0]) if len(table) else ""
-    tests = _FamilyTest(scores, study, resolve, resolution, earlier_looks, test, seed)
+    seeds = tuple(dict.fromkeys(table["seed"].tolist()))
+    tests = _FamilyTest(scores, study, resolve, resolution, earlier_looks, seeds, test, seed)
     return {name: tuple(tests.family(name, contrasts)) for name, contrasts in families.items()}
 
 
@@ -167,6 +169,7 @@ class _FamilyTest:
     resolve: float | None
     resolution: float | None
     earlier_looks: Sequence[int]
+    seeds: Sequence[int]  # in the order in which the study names them
     test: Test
     seed: int
 
@@ -184,19 +187,36 @@ class _FamilyTest:
             for contrast in members
         ]
         looks = [_looks(member.units, self.earlier_looks) for member in measured]
-        adjusted = adjusted_p(measured, self.test, self.seed)
+        adjusted = adjusted_p(measured, self.test, self.seed, self._earlier(measured))
         by_t = sure_by_t(measured, looks)
         for member, k, p_adjusted, sure in zip(measured, looks, adjusted, by_t, strict=True):
+            times = 1 if member.units.exact else k
             tested = _Tested(
                 measured=member,
                 m=len(measured),
                 looks=k,
-                p=None if member.p is None else min(1.0, member.p * k),
-                p_adjusted=min(1.0, p_adjusted * k),
+                p=None if member.p is None else min(1.0, member.p * times),
+                p_adjusted=min(1.0, p_adjusted * times),
                 by_t=sure,
                 negligible=self._negligible(member, len(measured)),
             )
             yield _result(tested, self.scores, self.study, name, self.resolve)
+
+    def _earlier(self, members: Sequence[Measured]) -> list[set[str]]:
+        """Units that each earlier look had, of those at which the exact test could speak."""
+        names = {
+            name
+            for member in members
+            for filling in (member, member.filled)
+            if filling is not None
+            for name in filling.units.names
+        }
+        seeds = max(member.units.seeds for member in members)
+        looks: list[set[str]] = []
+        for number in sorted({k for k in self.earlier_looks if enough_repeats() <= k < seeds}):
+            first = set(self.seeds[:number])
+            looks.append({name for name in names if _seed_of(name) in first})
+        return looks
 
     def _negligible(self, member: Measured, m: int) -> bool:
         looks = len({*self.earlier_looks, member.units.seeds})  # at each of them it could have been said
@@ -331,6 +351,12 @@ def _more_negligible(tested: _Tested, resolve: float | None) -> int | None:
     if measured.sd is None or resolve is None or not units.grows:
         return None
     return more_until_negligible(units.n, measured.sd, resolve, tested.m, overlap=units.overlap)
+
+
+def _seed_of(unit: str) -> int | None:
+    """The seed of a unit's name, ``seed 3`` or ``seed 3 fold 1``; None of ``fold 1``."""
+    kind, number, *_ = unit.split()
+    return int(number) if kind == "seed" else None
 
 
 def _looks(units: Units, earlier: Sequence[int]) -> int:

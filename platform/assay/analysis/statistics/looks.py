@@ -5,6 +5,10 @@ for a study in which nothing differs. By look k at most α(n_k / n_last) of them
 boundary, so that in the end at most 5 % have, however often was looked. All is recomputed from the
 differences: who runs a study again, or on another machine, comes to the same decisions.
 
+Looks that nobody planned, because seeds were added to a study's file, follow each other without a reserve:
+the first was to be the only one, so it may spend all 5 %, and a later one has what is left. However often
+seeds are added, at most 5 % of studies in which nothing differs ever show anything.
+
 A comparison that is settled as negligible stays in the maximum with the repeats it had: chance had its try
 with it. Without, six comparisons of which nothing differs had half an error in a hundred more.
 
@@ -79,10 +83,11 @@ def decide(
     looks: Sequence[int],
     *,
     seed: int,
-    resolve: float,
+    resolve: float | None,
     ended: NDArray[np.bool_] | None = None,
     filled: Differences | None = None,
     test: Test = "sign-flip",
+    planned: bool = True,
 ) -> LooksTaken:
     """Take one look after the other, as far as the differences go.
 
@@ -90,15 +95,17 @@ def decide(
         differences: n × m, repeats × comparisons of one family; NaN: a trial has no value.
         looks: Numbers of repeats at which the family is looked at, ascending.
         seed: Of the sign vectors; drawn once for all looks.
-        resolve: Difference worth knowing, above 0.
+        resolve: Difference worth knowing, above 0; None: nothing is negligible.
         ended: n × m: nothing more comes of this repeat. Default: where there is a value.
         filled: The differences with the metric's worst value for what diverged. A comparison is then settled
             if it is with both; shown, if with one sign.
         test: ``wilcoxon``: of the signed ranks instead of the differences.
+        planned: False: each look may spend all that those before it left.
     """
     repeats, m = differences.shape
     ended = ~np.isnan(differences) if ended is None else ended
-    path = _Path([differences] if filled is None else [differences, filled], looks[-1], seed, test)
+    fillings = [differences] if filled is None else [differences, filled]
+    path = _Path(fillings, looks[-1], seed, test, planned=planned)
     decisions = [Decision("undecided")] * m
     taken: list[Look] = []
     for n in looks:
@@ -107,8 +114,10 @@ def decide(
             return LooksTaken(tuple(taken), tuple(decisions), n if undecided else None)
         taken.append(path.look(n, decisions))
         for index, each in enumerate(decisions):
-            if each.verdict == "undecided" and all(
-                _negligible(filling[:n, index], taken[-1], m, resolve) for filling in path.fillings
+            if (
+                each.verdict == "undecided"
+                and resolve is not None
+                and all(_negligible(filling[:n, index], taken[-1], m, resolve) for filling in path.fillings)
             ):
                 decisions[index] = replace(each, verdict="negligible")
     return LooksTaken(tuple(taken), tuple(decisions), None)
@@ -117,14 +126,16 @@ def decide(
 class _Path:
     """Remembers which sign vectors have crossed the boundary so far."""
 
-    def __init__(self, fillings: Sequence[Differences], last: int, seed: int, test: Test) -> None:
-        self.fillings, self.last, self.test = fillings, last, test
+    def __init__(
+        self, fillings: Sequence[Differences], last: int, seed: int, test: Test, *, planned: bool
+    ) -> None:
+        self.fillings, self.last, self.test, self.planned = fillings, last, test, planned
         self.signs = sign_vectors(last, seed, _VECTORS)
         self.crossed = np.zeros(len(self.signs), np.bool_)
 
     def look(self, n: int, decisions: list[Decision]) -> Look:
         """Settle what is shown with n repeats; ``decisions`` is brought up to date."""
-        share = share_by(n, self.last)
+        share = share_by(n, self.last) if self.planned else ALPHA
         undecided = [index for index, each in enumerate(decisions) if each.verdict == "undecided"]
         until = [n if each.verdict == "undecided" else each.repeats for each in decisions]
         observed, flipped = self._statistics(n, until)

@@ -15,6 +15,7 @@ from assay.storage.interim_looks import read_interim_looks
 from assay.storage.lease import LeaseNote
 from assay.storage.mlflow_marker import Marker
 from assay.storage.plans import stored_plan, written_plan
+from assay.storage.registration import read_registration
 from assay.storage.search_points import read_ablations, read_points
 from assay.storage.store import Store
 from assay.study import Plan, parse_study
@@ -54,12 +55,7 @@ def check_study(store: Store, name: str, *, running: bool) -> Iterator[Damage]:
     yield from _check_plan(store, name, names)
     yield from _check_text(store, name, names, running=running)
     yield from _check_points(store, name, names)
-    try:
-        read_interim_looks(store, name)
-    except InputError:
-        cost = "nothing is reported: p-values would look better than they are"
-        again = "a copy of it does; without one, remove it, and its looks count as none"
-        yield Damage(f"{folder}/looks.json", "cannot be believed", cost, again)
+    yield from _check_notes(store, name)
     if not running:
         cost = "a run of the study that is alive would not be seen"
         text = _wrong(store, f"{folder}/lease.json", _check_lease)
@@ -76,6 +72,23 @@ def check_study(store: Store, name: str, *, running: bool) -> Iterator[Damage]:
     _, text = read_table(store, path)
     if text is not None:
         yield Damage(path, text, "other programs cannot read it", "`assay run` writes it anew", (path,))
+
+
+def _check_notes(store: Store, name: str) -> Iterator[Damage]:
+    """Notes that only a copy brings back."""
+    folder = store.study(name)
+    try:
+        read_interim_looks(store, name)
+    except InputError:
+        cost = "nothing is reported: p-values would look better than they are"
+        again = "a copy of it does; without one, remove it, and its looks count as none"
+        yield Damage(f"{folder}/looks.json", "cannot be believed", cost, again)
+    try:
+        read_registration(store, name)
+    except InputError:
+        cost = "nothing is reported: changes of the question would go unnoticed"
+        again = "a copy of it does; without one, remove it, and the next `assay run` registers the question"
+        yield Damage(f"{folder}/registered.json", "cannot be believed", cost, again)
 
 
 def _check_plan(store: Store, name: str, names: list[str]) -> Iterator[Damage]:

@@ -1,0 +1,182 @@
+"""The ledger of a question: what all studies of a storage tried on the same data with the same methods.
+
+>>> str(ledger)
+'Ledger of 3 studies on the same data and methods, 14 comparisons tried'
+
+A study corrects for its own comparisons. Who asks again in another study tries anew, and the best of all
+that was tried looks better than it is. The ledger reads what studies registered and their last summaries, a
+small file or two of each. Studies that began under an earlier version are not in it.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from assay.analysis.results import StudyResults
+from assay.storage.registration import Registered, read_registration
+from assay.storage.store import Store
+from assay.study import Plan
+from assay.study.names import counted
+from trainables.errors import InputError
+from trainables.metrics import METRICS
+
+__all__ = ["Ledger", "LedgerPage", "Winner", "ledger_of", "ledgers", "spread_seen"]
+
+
+@dataclass(frozen=True)
+class LedgerPage:
+    """One study of the ledger."""
+
+    study: str
+    comparisons: int  # each pair of cells once, those that were dropped later among them
+    cells: int  # as registered last, the points of a search among them
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The best cell by its mean on test images."""
+
+    study: str
+    cell: str
+    mean: float
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Two studies or more on the same question."""
+
+    pages: tuple[LedgerPage, ...]
+    best: Winner | None  # by the primary metric of the study that asks; None: no summary has it
+
+    @property
+    def comparisons(self) -> int:
+        """Comparisons that were tried in all."""
+        return sum(page.comparisons for page in self.pages)
+
+    @property
+    def tried(self) -> int:
+        """Cells and points that were tried in all."""
+        return sum(page.cells for page in self.pages)
+
+    def __str__(self) -> str:
+        return (
+            f"Ledger of {len(self.pages)} studies on the same data and methods, "
+            f"{counted(self.comparisons, 'comparison')} tried"
+        )
+
+
+def ledger_of(results: StudyResults, store: Store) -> Ledger | None:
+    """The ledger that a study belongs to; None where it is alone, or began under an earlier version."""
+    if not results.registered:
+        return None
+    mine = results.registered[-1]
+    known = _registered(store, store.studies())
+    pages = {name: entries for name, entries in known.items() if _same_question(entries[-1], mine)}
+    if len(pages) < 2:
+        return None
+    return Ledger(_pages(pages.items()), _best(store, list(pages), mine.primary))
+
+
+def ledgers(store: Store) -> list[Ledger]:
+    """Every ledger of a storage, without winners."""
+    remaining = _registered(store, store.studies())
+    found: list[Ledger] = []
+    while remaining:
+        first = next(iter(remaining.values()))[-1]
+        pages = {name: e for name, e in remaining.items() if _same_question(e[-1], first)}
+        remaining = {name: entries for name, entries in remaining.items() if name not in pages}
+        if len(pages) > 1:
+            found.append(Ledger(_pages(pages.items()), None))
+    return found
+
+
+def _registered(store: Store, studies: Iterable[str]) -> dict[str, tuple[Registered, ...]]:
+    """Entries of the studies that have sound ones; `assay check` names the others."""
+    known: dict[str, tuple[Registered, ...]] = {}
+    for name in studies:
+        try:
+            entries = read_registration(store, name)
+        except InputError:
+            continue
+        if entries:
+            known[name] = entries
+    return known
+
+
+def _same_question(first: Registered, second: Registered) -> bool:
+    return (first.data, first.methods) == (second.data, second.methods)
+
+
+def _pages(studies: Iterable[tuple[str, Sequence[Registered]]]) -> tuple[LedgerPage, ...]:
+    return tuple(
+        LedgerPage(
+            name,
+            len({comparison for entry in entries for comparison in entry.comparisons}),
+            max(entries[-1].cells, entries[-1].points),
+        )
+        for name, entries in studies
+    )
+
+
+def _best(store: Store, studies: Sequence[str], metric: str) -> Winner | None:
+    means = [winner for name in studies for winner in _means(store, name, metric)]
+    if not means:
+        return None
+    sign = 1 if METRICS[metric].better == "higher" else -1
+    return max(means, key=lambda winner: sign * winner.mean)
+
+
+def _means(store: Store, study: str, metric: str) -> list[Winner]:
+    """Means of the cells in the last summary of a study, which may lack a later run."""
+    by_cell = _scores(store, study, metric)
+    return [Winner(study, cell, statistics.fmean(scores.values())) for cell, scores in by_cell.items()]
+
+
+def _variances(store: Store, study: str, metric: str) -> list[float]:
+    """Variance over the seeds of each cell that has two or more on one fold."""
+    variances: list[float] = []
+    for scores in _scores(store, study, metric).values():
+        for fold in {fold for _, fold in scores}:
+            of_fold = [value for (_, where), value in scores.items() if where == fold]
+            if len(of_fold) > 1:
+                variances.append(statistics.variance(of_fold))
+    return variances
+
+
+def _scores(store: Store, study: str, metric: str) -> dict[str, dict[tuple[int, int | None], float]]:
+    """Cell → (seed, fold) → score on test images, as the last summary has them; none where it is damaged."""
+    try:
+        table = store.read_table(f"{store.study(study)}/summary.parquet")
+    except (FileNotFoundError, pa.ArrowInvalid):
+        return {}
+    scores: dict[str, dict[tuple[int, int | None], float]] = {}
+    columns = ("cell", "seed", "fold", "part", "metric", "value")
+    for row in table.select(columns).to_pylist():
+        if row["metric"] == metric and row["part"] == "test" and row["value"] is not None:
+            scores.setdefault(row["cell"], {})[row["seed"], row["fold"]] = row["value"]
+    return scores
+
+
+def spread_seen(store: Store, plan: Plan) -> tuple[float, str] | None:
+    """Standard deviation of a difference by a plan's primary metric as other studies saw it, and which.
+
+    Scores of one cell over its seeds, times √2: what seeds share would make it smaller. None where no study
+    on the same data and methods has two seeds of a cell.
+    """
+    data, methods = tuple(sorted(plan.manifests)), tuple(sorted(plan.trainables))
+    names = [
+        name
+        for name, entries in _registered(store, store.studies()).items()
+        if name != plan.study.study and (entries[-1].data, entries[-1].methods) == (data, methods)
+    ]
+    variances = [
+        variance for name in names for variance in _variances(store, name, plan.study.metrics.primary)
+    ]
+    if not variances or not sum(variances):
+        return None
+    return math.sqrt(2 * sum(variances) / len(variances)), ", ".join(names)

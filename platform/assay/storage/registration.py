@@ -1,0 +1,147 @@
+"""A question as it was when its study began, kept beside the plan.
+
+`assay run` writes an entry before anything trains: primary metric, `resolve`, comparisons and looks, with the
+study's hash and the time. A later run of another question adds an entry and alters none, so a page can say
+what was changed, and when. Storages of earlier versions have none until the study is run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from assay.storage.checksum import with_checksum, without_checksum
+from assay.storage.files import json_bytes
+from assay.storage.store import Store
+from assay.study import Plan
+from assay.study.names import counted
+from assay.study.points import budget
+from trainables.errors import InputError
+
+__all__ = ["Registered", "format_changes", "read_registration", "register"]
+
+_FROZEN = ConfigDict(frozen=True, extra="forbid")
+
+
+class Registered(BaseModel):
+    """One entry: the question at one time."""
+
+    model_config = _FROZEN
+    at: datetime
+    ended: int  # trials that had a record by then; 0: nothing was known
+    study: str  # hash of what the file asks
+    primary: str
+    resolve: float | None
+    exact_test: str
+    looks: tuple[int, ...]  # numbers of seeds at which verdicts come
+    comparisons: tuple[str, ...]  # `off → on`, by the names of cells
+    cells: int
+    points: int  # that a search may draw in all; 0: there is none
+    data: tuple[str, ...]  # hashes of manifests
+    methods: tuple[str, ...]
+
+    @property
+    def question(self) -> Mapping[str, Any]:
+        """All but the time and the state at that time."""
+        return self.model_dump(exclude={"at", "ended"})
+
+
+class _Entries(BaseModel):
+    model_config = _FROZEN
+    entries: tuple[Registered, ...]
+
+
+def register(store: Store, plan: Plan) -> None:
+    """Note the question of a plan, unless it is the one that was noted last.
+
+    Raises:
+        InputError: If what was noted before cannot be read.
+    """
+    name = plan.study.study
+    entries = read_registration(store, name)
+    entry = _entry(plan)
+    if entries and entries[-1].question == entry.question:
+        return
+    begun = {trial.id for trial in plan.trials} & set(store.trials())
+    entry = entry.model_copy(update={"ended": len(store.records(begun))})
+    content = json_bytes(_Entries(entries=(*entries, entry)).model_dump(mode="json"))
+    store.write_bytes(_path(store, name), with_checksum(content))
+
+
+def read_registration(store: Store, study: str) -> tuple[Registered, ...]:
+    """All entries of a study, the first one first; empty where it began under an earlier version.
+
+    Raises:
+        InputError: If the file cannot be read.
+    """
+    path = _path(store, study)
+    try:
+        content, checksum = without_checksum(store.read_bytes(path))
+        entries = _Entries.model_validate_json(content).entries
+    except FileNotFoundError:
+        return ()
+    except ValidationError as error:
+        raise _damaged(store, path, f"cannot be read ({error.errors()[0]['msg']})") from None
+    if checksum == "wrong":
+        raise _damaged(store, path, "was changed since it was written")
+    return entries
+
+
+def format_changes(before: Registered, after: Registered) -> str:
+    """``resolve 0.01 → 0.02, comparisons 4 → 5 (1 new)``; ``other settings`` where none of these differ."""
+    parts = [
+        f"{name} {_text(old)} → {_text(new)}"
+        for name, old, new in (
+            ("primary metric", before.primary, after.primary),
+            ("`resolve`", before.resolve, after.resolve),
+            ("exact test", before.exact_test, after.exact_test),
+            ("looks", before.looks, after.looks),
+        )
+        if old != new
+    ]
+    added = len(set(after.comparisons) - set(before.comparisons))
+    dropped = len(set(before.comparisons) - set(after.comparisons))
+    if added or dropped:
+        parts.append(f"{counted(added, 'comparison')} added, {dropped} dropped")
+    return ", ".join(parts) or "other settings"
+
+
+def _entry(plan: Plan) -> Registered:
+    study = plan.study
+    repeats = study.replicate.seeds if study.replicate is not None else study.repeats.seeds
+    return Registered(
+        at=datetime.now(UTC).replace(microsecond=0),
+        ended=0,
+        study=study.content_hash,
+        primary=study.metrics.primary,
+        resolve=study.resolve,
+        exact_test=study.exact_test,
+        looks=study.repeats.decide or (len(repeats),),
+        comparisons=tuple(
+            sorted({f"{a} → {b}" for comparison in plan.comparisons for a, b in comparison.pairs})
+        ),
+        cells=len(plan.cells),
+        points=budget(study) * len(plan.searched) if study.search is not None else 0,
+        data=tuple(sorted(plan.manifests)),
+        methods=tuple(sorted(plan.trainables)),
+    )
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"at {', '.join(map(str, value))} seeds"
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _damaged(store: Store, path: str, what: str) -> InputError:
+    return InputError(
+        f"{path} in {store.uri} says what was asked before the first trial and {what}. Restore it, or remove "
+        "it: the next `assay run` then registers the question as it is."
+    )
+
+
+def _path(store: Store, study: str) -> str:
+    return f"{store.study(study)}/registered.json"

@@ -1,0 +1,59 @@
+"""The ledger of a question, over all studies of a storage on the same data and methods."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from assay.analysis.ledger import ledgers, spread_seen
+from assay.analysis.results import StudyResults
+from assay.analysis.summary import write_summary
+from assay.report.footnotes import footnotes
+from assay.storage import Store
+from assay.storage.registration import register
+from assay.study import Plan
+from tests.analysis.made_studies import STUDY, make_plan, make_records
+
+
+def studied(store: Store, name: str, text: str = STUDY) -> StudyResults:
+    """A study that was registered, trained and summarised."""
+    plan = make_plan(text.replace("study: additions", f"study: {name}"))
+    register(store, plan)
+    results = StudyResults(plan, make_records(plan), store=store)
+    write_summary(results, store)
+    return results
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path)
+
+
+def test_a_study_that_asks_alone_has_no_ledger(store: Store) -> None:
+    assert studied(store, "additions").ledger is None
+    assert ledgers(store) == []
+
+
+def test_comparisons_that_were_dropped_later_stay_tried(store: Store) -> None:
+    first = studied(store, "additions")
+    studied(store, "again")
+    studied(store, "again", STUDY.replace("{factor: stop}, ", ""))
+    assert str(first.ledger) == "Ledger of 2 studies on the same data and methods, 8 comparisons tried"
+    assert [str(ledger) for ledger in ledgers(store)] == [str(first.ledger)]
+
+
+def test_the_best_of_all_studies_is_called_an_exploratory_winner(store: Store) -> None:
+    first = studied(store, "additions")
+    studied(store, "longer", STUDY.replace("[0, 1, 2]", "[0, 1, 2, 3, 4]"))  # later seeds score higher
+    text = " ".join(footnotes(first))
+    assert "longer (4 comparisons). Each study's p counts its own comparisons alone" in text
+    assert "Best of 8 tried on this question by AP: supervision=full stop=on of longer." in text
+    assert "it is an exploratory winner" in text
+
+
+def test_the_spread_that_other_studies_saw_is_that_of_their_seeds(store: Store) -> None:
+    planned: Plan = make_plan(STUDY.replace("study: additions", "study: next"))
+    assert spread_seen(store, planned) is None
+    studied(store, "additions")
+    assert spread_seen(store, planned) == (pytest.approx(0.01 * 2**0.5), "additions")

@@ -1,0 +1,74 @@
+"""What a study asked before its first trial is kept, and each change of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from assay.analysis.results import StudyResults
+from assay.report.footnotes import footnotes
+from assay.storage import Store
+from assay.storage.registration import format_changes, read_registration, register
+from tests.analysis.made_studies import STUDY, make_plan, make_records
+from trainables.errors import InputError
+
+PLAN = make_plan()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path)
+
+
+def test_a_question_is_registered_once_however_often_it_is_run(store: Store) -> None:
+    for _ in range(3):
+        register(store, PLAN)
+    (entry,) = read_registration(store, "additions")
+    assert (entry.primary, entry.resolve, entry.looks, entry.ended) == ("image_ap", None, (3,), 0)
+    assert len(entry.comparisons) == 4
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "text"),
+    [
+        ("repeats:", "resolve: 0.01\nrepeats:", "`resolve` none → 0.01"),
+        ("[0, 1, 2]", "[0, 1, 2, 3]", "looks at 3 seeds → at 4 seeds"),
+        ("primary: image_ap", "primary: image_auroc", "primary metric image_ap → image_auroc"),
+        ("{factor: stop}, ", "", "0 comparisons added, 2 dropped"),
+        ("Which addition pays?", "Which one?", "other settings"),
+    ],
+)
+def test_a_change_of_the_question_is_registered_beside_it(
+    store: Store, before: str, after: str, text: str
+) -> None:
+    register(store, PLAN)
+    register(store, make_plan(STUDY.replace(before, after)))
+    first, second = read_registration(store, "additions")
+    assert first.study == PLAN.study.content_hash
+    assert format_changes(first, second) == text
+
+
+def test_the_page_says_since_when_the_question_stands_and_when_it_was_changed(store: Store) -> None:
+    assert "registered" not in " ".join(footnotes(StudyResults(PLAN, {}, store=store)))
+    register(store, PLAN)
+    assert (
+        "Primary metric, `resolve`, comparisons and looks were registered before its first trial; "
+        "unchanged since."
+    ) in footnotes(StudyResults(PLAN, {}, store=store))
+    for record in make_records(PLAN).values():
+        store.write_record(record)
+    changed = make_plan(STUDY + "resolve: 0.01\n")
+    register(store, changed)
+    at = read_registration(store, "additions")[1].at
+    assert (
+        f"changed since: `resolve` none → 0.01 ({at:%Y-%m-%d %H:%M} UTC, 12 trials had ended)."
+        in " ".join(footnotes(StudyResults(changed, {}, store=store)))
+    )
+
+
+@pytest.mark.parametrize(("content", "what"), [(b"{}]", "cannot be read"), (b'{"entries":[{}]}', "cannot")])
+def test_a_registration_that_cannot_be_read_is_refused(store: Store, content: bytes, what: str) -> None:
+    store.write_bytes("studies/additions/registered.json", content)
+    with pytest.raises(InputError, match=f"says what was asked before the first trial and {what}"):
+        read_registration(store, "additions")
