@@ -148,13 +148,13 @@ def looking_again(world: World, draws: int) -> Iterator[Figure]:
     """Stopping at the first of several numbers of repeats at which the verdict is ``shown``."""
     a, b = world.draw(rng_of("looks", world.name), draws, 10)
     for numbers, column in ((range(5, 11), "5, 6, … 10"), ((5, 10), "5, then 10")):
-        ever = {"p as it is": np.zeros(draws, bool), "p times the looks": np.zeros(draws, bool)}
+        ever = {"p as it is": np.zeros(draws, bool), "one error for all": np.zeros(draws, bool)}
         for place, n in enumerate(numbers):
-            for row, earlier in (("p as it is", ()), ("p times the looks", numbers[:place])):
+            for row, earlier in (("p as it is", ()), ("one error for all", numbers[:place])):
                 results = results_of_pairs(a[:, :n], b[:, :n], earlier_looks=earlier)
                 ever[row] |= np.array([result.verdict == "shown" for (result,) in results])
-        for row, design in (("p as it is", "9.9" if len(numbers) > 2 else "4.7"), ("p times the looks", "")):
-            most = FALSE_POSITIVES if row == "p times the looks" else None
+        for row, design in (("p as it is", "9.9" if len(numbers) > 2 else "4.7"), ("one error for all", "")):
+            most = FALSE_POSITIVES if row == "one error for all" else None
             yield Figure("looks", row, column, percent(ever[row]), draws, design, most)
 
 

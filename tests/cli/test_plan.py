@@ -132,3 +132,35 @@ def test_plan_shows_how_many_stages_there_are_and_how_many_are_shared_and_made(
     assert ["base", "–", "1", "2", "1", "8"] in rows
     assert ["maps", "base", "3", "4", "1", "8"] in rows
     assert "base" in assay("plan", file, "--no-data").out
+
+
+DECIDES = "repeats: {decide: [6, 8, 10]}\nresolve: 0.01\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "lines"),
+    [
+        ((), ["where every comparison differs by 0.01: expect ", "where nothing differs: expect "]),
+        (
+            ("--effect", "0.5"),
+            ["where every comparison differs by 0.5: expect 12 of 20 trainings (12 in 8 of"],
+        ),
+    ],
+)
+def test_plan_says_how_many_trainings_a_study_that_decides_will_take(
+    assay: Assay, study_file: Path, tmp_path: Path, options: tuple[str, ...], lines: list[str]
+) -> None:
+    text = re.sub(r"repeats: .*\n", DECIDES, study_file.read_text(encoding="utf-8"))
+    study_file.write_text(text, encoding="utf-8")
+    answer = assay("plan", study_file, "--no-data", "--storage", tmp_path / "empty", *options)
+    assert answer.code == 0, answer.err
+    printed = " ".join(answer.out.split())
+    assert all(line in printed for line in lines)
+    assert "assumed to be `resolve`: nothing was trained on these data yet" in printed
+    assert not (tmp_path / "empty").exists()
+
+
+def test_an_effect_is_refused_where_all_repeats_train(assay: Assay, study_file: Path) -> None:
+    answer = assay("plan", study_file, "--no-data", "--effect", "0.02")
+    assert answer.code == 2
+    assert "found 0.02 and a study without" in " ".join(answer.err.split())

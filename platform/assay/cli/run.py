@@ -97,8 +97,6 @@ def run(
         from assay.cli.mirror import Mirror
         from assay.cli.planning import read_plan
         from assay.storage import Store
-        from assay.storage.interim_looks import added_seeds_warning
-        from assay.storage.registration import register as register_question
         from assay.storage.search_points import with_points
         from assay.study.reach import reach_warnings
 
@@ -109,10 +107,7 @@ def run(
         known = with_points(
             planned, store
         )  # a search that was changed since is refused before anything is written
-        if warning := added_seeds_warning(store, known):
-            out.print(f"warning: {warning}")
-        _write_plan(store, planned, out)
-        register_question(store, known)
+        _write_plan(store, known, planned, out)
         view.message("loading the engine")
         from assay.engine import EngineOptions, run_study
         from assay.engine.ending import Ending
@@ -152,14 +147,22 @@ def run(
     raise typer.Exit(exit_code(outcome))
 
 
-def _write_plan(store: Store, plan: Plan, out: Console) -> None:
-    """Write the study and its plan, unless another run is at them."""
+def _write_plan(store: Store, known: Plan, plan: Plan, out: Console) -> None:
+    """Write the study and its plan, and register the question, unless another run is at them.
+
+    ``known``: of a search, the plan with the points so far.
+    """
+    from assay.storage.interim_looks import added_seeds_warning
     from assay.storage.lease import refuse_if_held
     from assay.storage.plans import write_plan
+    from assay.storage.registration import register as register_question
 
     # The engine would, but by then the other run's plan would be gone.
     refuse_if_held(store, plan.study.study, lambda text: out.print(text, markup=False, highlight=False))
+    if warning := added_seeds_warning(store, known):
+        out.print(f"warning: {warning}")
     write_plan(store, plan)
+    register_question(store, known)
 
 
 def _drop_models(store: Store, results: StudyResults) -> str | None:

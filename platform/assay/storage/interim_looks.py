@@ -2,7 +2,8 @@
 
 Adding seeds until p is small finds something in 10 % of studies where nothing is. So every number of seeds
 at which `assay run` ended with all trials done is a look, and the looks at which the test could have spoken
-share one error: the first may spend all of it. Seeds that were declared at the start are one look, however often the run was interrupted.
+share one error: the first may spend all of it. Seeds that were declared at the start are one look, however
+often the run was interrupted.
 """
 
 from __future__ import annotations
@@ -62,9 +63,9 @@ def added_seeds_warning(store: Store, plan: Plan) -> str | None:
     if not spent or plan.study.repeats.decide:
         return None
     return (
-        f"seeds were added after verdicts at {', '.join(map(str, spent))} seeds: those looks spent most of the "
-        "error of 5 %, so further seeds show little that was open. A new study with `repeats.decide` and fresh "
-        "seeds has all of it"
+        f"seeds were added after verdicts at {', '.join(map(str, spent))} seeds: those looks spent most "
+        "of the error of 5 %, so further seeds show little that was open. A new study with `repeats.decide` "
+        "and fresh seeds has all of it"
     )
 
 

@@ -123,7 +123,7 @@ def _entry(plan: Plan) -> Registered:
         comparisons=tuple(
             sorted({f"{a} → {b}" for comparison in plan.comparisons for a, b in comparison.pairs})
         ),
-        cells=len(plan.cells),
+        cells=len(plan.searched or plan.cells),  # those that a search drew so far change nothing
         points=budget(study) * len(plan.searched) if study.search is not None else 0,
         data=tuple(sorted(plan.manifests)),
         methods=tuple(sorted(plan.trainables)),
