@@ -249,11 +249,11 @@ def test_the_best_cells_are_bold_and_the_page_says_what_that_means() -> None:
     assert "Not distinguishable: no AP is bold (3 common repeats; claim: this data)." in few
 
 
-def test_earlier_looks_multiply_p_and_are_named() -> None:
+def test_earlier_looks_share_one_error_and_are_named() -> None:
     plan = with_seeds(10)
     results = StudyResults(plan, noisy_records(plan), looks=(5, 8))  # with 5 seeds it could not
     page = markdown_page(study_page(results))
-    assert "Answered at 2 numbers of seeds at which its test could speak: p is times 2." in page
+    assert "Answered at 2 numbers of seeds at which its test could speak: they share one error of 5 %" in page
 
 
 def test_better_means_lower_where_the_metric_counts_errors() -> None:

@@ -85,14 +85,14 @@ def ledger_of(results: StudyResults, store: Store) -> Ledger | None:
 def ledgers(store: Store) -> list[Ledger]:
     """Every ledger of a storage, without winners."""
     remaining = _registered(store, store.studies())
-    found: list[Ledger] = []
+    shared: list[Ledger] = []
     while remaining:
         first = next(iter(remaining.values()))[-1]
         pages = {name: e for name, e in remaining.items() if _same_question(e[-1], first)}
         remaining = {name: entries for name, entries in remaining.items() if name not in pages}
         if len(pages) > 1:
-            found.append(Ledger(_pages(pages.items()), None))
-    return found
+            shared.append(Ledger(_pages(pages.items()), None))
+    return shared
 
 
 def _registered(store: Store, studies: Iterable[str]) -> dict[str, tuple[Registered, ...]]:

@@ -5,7 +5,7 @@ Joins a study's results with :mod:`assay.analysis.score_analysis`, which knows t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from assay.analysis.decided import as_decided, interim
@@ -14,8 +14,7 @@ from assay.analysis.score_analysis import ScoreAnalysis, ScoreTables, analyse_sc
 from assay.analysis.statistics import ComparisonResult, Contrast, Splits, comparison
 from assay.analysis.statistics.contrast_test import TOO_FEW
 from assay.analysis.test_set_uncertainty import RESAMPLED_METRIC
-from assay.storage.record import Record
-from assay.study import Cell, Plan, ReportedPlan
+from assay.study import Cell, ReportedPlan
 from assay.study.cell_names import common_name
 from trainables.metrics import Metric
 
@@ -47,8 +46,9 @@ def analyse_study(results: StudyResults) -> ScoreAnalysis:
     return _interim(analysis, lambda result: interim(result, at))
 
 
-def so_far(plan: Plan, records: Mapping[str, Record]) -> ScoreAnalysis:
+def so_far(results: StudyResults) -> ScoreAnalysis:
     """The analysis as if what has ended were all that was planned: for reckoning ahead, never for a page."""
+    plan, records = results.plan, results.records
     repeats = plan.study.repeats.model_copy(update={"decide": ()})
     study = plan.study.model_copy(update={"repeats": repeats})
     ended = tuple(trial for trial in plan.trials if trial.id in records)

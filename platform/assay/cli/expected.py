@@ -57,9 +57,10 @@ def _spread(planned: Plan, records: Mapping[str, Record], store: Store) -> tuple
     import numpy as np
 
     from assay.analysis.ledger import spread_seen
+    from assay.analysis.results import StudyResults
     from assay.analysis.study_analysis import so_far
 
-    comparisons = so_far(planned, records).comparisons if records else ()
+    comparisons = so_far(StudyResults(planned, records)).comparisons if records else ()
     claim = comparisons[0].claim if comparisons else None  # the narrowest, which is the one that is decided
     seen = [np.var(r.differences, ddof=1) for r in comparisons if r.claim == claim and r.n > 2]
     if seen and sum(seen):

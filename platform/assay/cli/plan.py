@@ -191,10 +191,11 @@ def _until_negligible(planned: Plan, records: Mapping[str, Record]) -> dict[str,
     """Name of a comparison → ``8``, ``6–9`` or ``> 50`` repeats; empty without records or ``resolve``."""
     if planned.study.resolve is None or not records or planned.study.search is not None:
         return {}
+    from assay.analysis.results import StudyResults
     from assay.analysis.statistics.wording import negligible_at_text
     from assay.analysis.study_analysis import so_far
 
-    comparisons = so_far(planned, records).comparisons
+    comparisons = so_far(StudyResults(planned, records)).comparisons
     claim = comparisons[0].claim if comparisons else None
     by_name: dict[str, list[ComparisonResult]] = {}
     for result in comparisons:
