@@ -11,9 +11,14 @@ from assay.analysis.results import StudyResults
 from assay.analysis.summary import write_summary
 from assay.report.footnotes import footnotes
 from assay.storage import Store
+from assay.storage.plans import write_plan
 from assay.storage.registration import register
 from assay.study import Plan
 from tests.analysis.made_studies import STUDY, make_plan, make_records
+from tests.cli.conftest import assay
+from tests.cli.small_study import Assay
+
+__all__ = ["assay"]
 
 
 def studied(store: Store, name: str, text: str = STUDY) -> StudyResults:
@@ -33,6 +38,13 @@ def store(tmp_path: Path) -> Store:
 def test_a_study_that_asks_alone_has_no_ledger(store: Store) -> None:
     assert studied(store, "additions").ledger is None
     assert ledgers(store) == []
+
+
+def test_status_counts_the_comparisons_of_a_question(store: Store, assay: Assay) -> None:
+    for name in ("additions", "again"):
+        write_plan(store, studied(store, name).plan)
+    printed = " ".join(assay("status", "--storage", store.uri).out.split())
+    assert "on the same data and methods, 8 comparisons tried: additions, again" in printed
 
 
 def test_comparisons_that_were_dropped_later_stay_tried(store: Store) -> None:

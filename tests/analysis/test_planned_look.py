@@ -8,6 +8,7 @@ import pytest
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics.expected_trainings import expected_trainings
 from assay.analysis.statistics.looks import decide
+from assay.analysis.study_analysis import so_far
 from assay.storage import DamagedRecord, Record
 from tests.analysis.made_studies import STUDY, lose, make_plan, make_records, markdown_of
 
@@ -30,6 +31,13 @@ def test_before_its_planned_repeats_a_study_has_no_verdict_and_no_bold_cell() ->
     text = markdown_of(SIX, records)
     assert "verdicts come at n = 6" in text
     assert "verdicts come when all trials have ended" in text  # of a comparison that has its six
+
+
+def test_reckoning_ahead_takes_what_has_ended_for_all() -> None:
+    records = {id_: record for id_, record in make_records(SIX).items() if record.trial["seed"] < 4}
+    ahead = so_far(StudyResults(SIX, records)).comparisons
+    assert {(result.n, result.n_planned) for result in ahead} == {(4, 4)}
+    assert "interim" not in {result.verdict for result in ahead}
 
 
 @pytest.mark.parametrize("status", ["diverged", "failed"])

@@ -15,6 +15,7 @@ import pytest
 
 from assay.cli.planning import read_plan
 from assay.storage import Environment, Lease, Store
+from assay.storage.registration import read_registration
 from assay.storage.stop import stop_requested
 from assay.study import Plan, parse_study, plan_study
 from tests.cli.small_study import STUDY, Assay, Output, finished
@@ -331,6 +332,7 @@ def test_a_complete_study_trains_nothing_and_prints_its_table(complete: Complete
     assert "4 finished; 0 trained now in" in answer.out
     assert complete.store.studies() == ["small"]
     assert complete.store.exists("studies/small/looks.json")  # it was answered with these seeds
+    assert len(read_registration(complete.store, "small")) == 1  # what it asks did not change
 
 
 def test_the_ways_on_work_as_they_are_printed(complete: Complete) -> None:
