@@ -29,7 +29,7 @@ class Reach(BaseModel, frozen=True):
     model_config = ConfigDict(extra="forbid")
     image_size: tuple[int, int] = Field(description="Height and width of the network's input, pixels.")
     stride: int = Field(description="Pixels between cells of the method's grid; 0: it names none.")
-    tiles: bool = Field(False, description="Masks are those of tiles.")
+    tiles: bool = Field(default=False, description="Masks are those of tiles.")
     learnt_from: int = Field(description="Training masks that were looked at.")
     below_half: int = Field(description="Of these, masks without a cell above one half.")
     vanished: int = Field(description="Of these, masks of which nothing is left.")

@@ -51,7 +51,7 @@ def main() -> int:
         root = Path(folder)
         calm = _study(root, "calm", 6 * max(20, arguments.kills))
         _say("training undisturbed")
-        answer = calm.assay("run", str(calm.file), timeout=600)
+        answer = calm.assay("run", str(calm.file), timeout=1200 + 60 * arguments.kills)
         if answer.returncode:
             _say(answer.stdout + answer.stderr)
             return 1
