@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -107,8 +110,15 @@ def _write_method(name: str, output: Path | None) -> None:
     typer.echo(f"{folder}: a plug-in with the method {name}, {len(files)} files")
     typer.echo("next:")
     typer.echo(f"  cd {shlex.quote(str(folder))}")
-    typer.echo("  python -m pytest")
+    missing = "" if find_spec("pytest") else f"  # first: {_python()} -m pip install pytest"
+    typer.echo(f"  {_python()} -m pytest{missing}")
     typer.echo("  assay run study.yaml")
+
+
+def _python() -> str:
+    """The interpreter that holds assay: a bare ``python`` may be another one."""
+    same = shutil.which("python") == sys.executable
+    return "python" if same else shlex.quote(sys.executable)
 
 
 def _refuse_existing(path: Path) -> None:
