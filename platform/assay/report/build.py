@@ -19,6 +19,7 @@ from assay.report.page.model import Page, Section
 from assay.report.pictures import study_pictures
 from assay.report.search_tables import search_line, search_sections
 from assay.report.stage_tables import stage_section
+from assay.study.names import counted
 
 __all__ = ["compared_sections", "count_line", "study_page", "table_notes"]
 
@@ -72,7 +73,7 @@ def count_line(results: StudyResults) -> str:
     data = "; ".join(
         f"{m.reader}, {m.images} images, {m.defective} defective" for m in plan.manifests.values()
     )
-    text = f"{len(plan.trials)} trials of {len(plan.cells)} cells: {states}."
+    text = f"{counted(len(plan.trials), 'trial')} of {counted(len(plan.cells), 'cell')}: {states}."
     if plan.study.search is not None:
         searched = search_line(plan, results.evaluated_points)
         text = f"{searched} {len(plan.trials)} trials: {states or 'none'}."

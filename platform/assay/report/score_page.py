@@ -13,6 +13,7 @@ from assay.report.ablation_table import decimals_of, mean_spread, metric_title
 from assay.report.comparison_tables import analysis_sections, bold_notes
 from assay.report.csv_tables import comparison_rows_csv
 from assay.report.page.model import NOTHING, Column, Page, Section, TextTable, superscript
+from assay.study.names import counted
 
 __all__ = ["score_csv", "score_json", "score_page"]
 
@@ -86,7 +87,10 @@ def _count(scores: AnalysedScores) -> str:
     repeats = scores.table.drop_duplicates(["cell", "seed", "fold"])
     seeds, folds = (len(set(scores.table[column].dropna())) for column in ("seed", "fold"))
     of_folds = f" and {folds} folds" if folds > 1 else ""
-    return f"{len(repeats)} repeats of {len(scores.cells)} cells, {seeds} seeds{of_folds}: {scores.layout}."
+    return (
+        f"{counted(len(repeats), 'repeat')} of {counted(len(scores.cells), 'cell')}, "
+        f"{counted(seeds, 'seed')}{of_folds}: {scores.layout}."
+    )
 
 
 def _cells(scores: AnalysedScores) -> TextTable:
