@@ -19,7 +19,7 @@ def counts() -> dict[str, float]:
         ("docstrings that open with a question word", 0),
         ("private words", 0),
         ("locals called one, found, told, own, asked", 0),
-        ("lines of a file, median", 119),
+        ("lines of a file, median", 121),
         ("lines of a file, most", 450),
         ("lines of a function, median", 7),
         ("lines of a function, 90 % below", 23),

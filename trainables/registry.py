@@ -13,7 +13,8 @@ there is no list of them. Another distribution adds one by an entry point, whose
 
 A registry is a mapping. ``name in READERS`` and ``sorted(READERS)`` tell which there are, ``READERS[name]``
 is one of them (``KeyError`` where there is none), and ``READERS.find(name)`` refuses an unknown name with the
-nearest ones. A folder may hold other files, too: one without the attribute declares nothing.
+nearest ones. A folder may hold other files, too: one without the attribute declares nothing. Where what is
+declared is a few lines, a file has a tuple of them (``several``).
 
 Trade-off: files are imported to see what they declare, and never read as text. So a file of a registry loads
 heavy libraries where it uses them, not at its top.
@@ -26,7 +27,7 @@ import importlib
 import pkgutil
 import sys
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Protocol, TypeVar
 
@@ -55,6 +56,7 @@ class Registry(Mapping[str, ThingT]):
         package: Package whose files (or folders) declare one each: "trainables.data.readers".
         attribute: Name of the declaration in a file: "READER".
         folders: True: only the package's folders declare one, and its files are other things.
+        several: True: a file declares a tuple of them, whatever the file's name.
     """
 
     def __init__(
@@ -66,9 +68,10 @@ class Registry(Mapping[str, ThingT]):
         package: str,
         attribute: str,
         folders: bool = False,
+        several: bool = False,
     ) -> None:
         self.kind, self.noun, self.group = kind, noun, group
-        self.package, self.attribute, self.folders = package, attribute, folders
+        self.package, self.attribute, self.folders, self.several = package, attribute, folders, several
 
     def find(self, name: str) -> ThingT:
         """The declaration called ``name``.
@@ -91,7 +94,7 @@ class Registry(Mapping[str, ThingT]):
 
     def __getitem__(self, name: str) -> ThingT:
         built_in, points = self._built_in(name), self._plugins().get(name, ())
-        places = [] if built_in is None else [f"{self.package}.{name}"]
+        places = [] if built_in is None else [f"{self.package}{'' if self.several else f'.{name}'}"]
         places += [_place(point) for point in points]
         if len(places) > 1:
             raise InputError(
@@ -105,7 +108,8 @@ class Registry(Mapping[str, ThingT]):
         return self._load(points[0])
 
     def __iter__(self) -> Iterator[str]:
-        built_in = [name for name in self._files() if self._built_in(name) is not None]
+        files = self._together if self.several else self._files()
+        built_in = [name for name in files if self._built_in(name) is not None]
         return iter(dict.fromkeys([*built_in, *sorted(self._plugins())]))
 
     def __len__(self) -> int:
@@ -121,12 +125,24 @@ class Registry(Mapping[str, ThingT]):
         return _modules(self.package, self.folders)
 
     def _built_in(self, name: str) -> ThingT | None:
-        """The declaration in the package's file of this name; None where it has no such file, or no such."""
+        """The declaration of this name in the package; None where there is none."""
+        if self.several:
+            return self._together.get(name)
         if name not in self._files():
             return None
         module = importlib.import_module(f"{self.package}.{name}")
         thing = getattr(module, self.attribute, None)
         return None if thing is None else self._checked(thing, name, f"{module.__name__}:{self.attribute}")
+
+    @cached_property
+    def _together(self) -> Mapping[str, ThingT]:
+        """All declarations of files that have several, by name, sorted."""
+        things: dict[str, ThingT] = {}
+        for file in self._files():
+            module = importlib.import_module(f"{self.package}.{file}")
+            for thing in getattr(module, self.attribute, ()):
+                things[thing.name] = self._checked(thing, thing.name, f"{module.__name__}:{self.attribute}")
+        return dict(sorted(things.items()))
 
     def _load(self, point: EntryPoint) -> ThingT:
         try:

@@ -1,6 +1,6 @@
-"""Every score that a table may show: one file each, and those of other packages.
+"""Every score that a table may show: those that read labels, those that read masks, those of other packages.
 
-``METRICS`` has them by name. A metric is a file in this folder with a ``METRIC`` of the file's name, or an
+``METRICS`` has them by name. A metric stands in the tuple ``DECLARED`` of a file in this folder, or is an
 entry point in the group ``assay.metrics`` (see :mod:`trainables.registry`). Its one declaration says how it
 is called, which way is better, what it reads and how it is computed. :mod:`~trainables.metrics.base` has the
 kinds. A metric that the data do not define is :class:`Undefined` with a reason: never NaN, never a 0 that
@@ -23,9 +23,7 @@ from trainables.metrics.base import (
     ProxyMetric,
     ReportedMetric,
 )
-
-# The function: it stands for its file of the same name from here on.
-from trainables.metrics.image_ap import image_ap
+from trainables.metrics.by_labels import image_ap
 from trainables.metrics.images import best_f1_threshold, image_metrics
 from trainables.metrics.inputs import (
     Erasure,

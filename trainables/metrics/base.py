@@ -17,11 +17,10 @@ Defects are looked for on test images alone.
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -46,7 +45,7 @@ ROUNDING = 1e-9  # by so much a sum of shares may exceed 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Metric(ABC):
+class Metric:
     """Name, reading and direction of a score, whatever it is computed from.
 
     Attributes:
@@ -58,17 +57,13 @@ class Metric(ABC):
         noted: Every report says where it is undefined; False: only the reports that show it.
     """
 
+    reads: ClassVar[Literal["labels", "masks"]]  # the labels that it needs
     name: str
     title: str
     description: str
     unit: str = "share"
     better: Literal["higher", "lower"] = "higher"
     noted: bool = True
-
-    @property
-    @abstractmethod
-    def reads(self) -> Literal["labels", "masks"]:
-        """The labels that it needs."""
 
     @property
     def worst(self) -> float | None:
@@ -125,10 +120,7 @@ class ImageMetric(Metric):
     """Computed from image labels and image scores."""
 
     compute: Callable[[ImageScores], float | Undefined]
-
-    @property
-    def reads(self) -> Literal["labels", "masks"]:
-        return "labels"
+    reads = "labels"
 
     @cached_property
     def needs_normal(self) -> bool:
@@ -147,10 +139,7 @@ class CountMetric(Metric):
     """Computed from pixel counts at one threshold; some image has a defect."""
 
     compute: Callable[[PixelCounts], float | Undefined]
-
-    @property
-    def reads(self) -> Literal["labels", "masks"]:
-        return "masks"
+    reads = "masks"
 
     def value(self, counts: PixelCounts) -> float | Undefined:
         """The metric of these images."""
@@ -162,10 +151,7 @@ class CurveMetric(Metric):
     """Computed from pixel counts at every threshold; some pixel is defect, and some is not."""
 
     compute: Callable[[PixelCurve], float | Undefined]
-
-    @property
-    def reads(self) -> Literal["labels", "masks"]:
-        return "masks"
+    reads = "masks"
 
     def value(self, curve: PixelCurve) -> float | Undefined:
         """The metric of these images."""
@@ -177,10 +163,7 @@ class HeatmapMetric(Metric):
     """Computed from whole heatmaps and masks, at one threshold; some image has a defect."""
 
     compute: Callable[[Iterable[MapAndTruth], float], float | Undefined]
-
-    @property
-    def reads(self) -> Literal["labels", "masks"]:
-        return "masks"
+    reads = "masks"
 
     def value(self, images: Iterable[MapAndTruth], threshold: float) -> float | Undefined:
         """The metric of these images; a pixel is decided defect when its score ≥ ``threshold``."""
@@ -192,10 +175,7 @@ class DefectMetric(Metric):
     """Computed from the defects in known test masks: how many were found, and how many outlined."""
 
     compute: Callable[[DefectScore], float | Undefined]
-
-    @property
-    def reads(self) -> Literal["labels", "masks"]:
-        return "masks"
+    reads = "masks"
 
     def value(self, defects: Sequence[DefectScore]) -> float | Undefined:
         """The metric of these defects, the first of which are all; undefined where there are none."""
@@ -209,10 +189,7 @@ class ProxyMetric(Metric):
     """Computed from what happens when shown defects are painted over; only a search may ask for it."""
 
     compute: Callable[[Erasure], float]
-
-    @property
-    def reads(self) -> Literal["labels", "masks"]:
-        return "labels"
+    reads = "labels"
 
 
 def of_parts(metric: Metric, *, name: str, title: str, description: str) -> ImageMetric:
@@ -241,10 +218,7 @@ class ReportedMetric(Metric):
     """
 
     digits: int = 3
-
-    @property
-    def reads(self) -> Literal["labels", "masks"]:
-        return "labels"
+    reads = "labels"
 
     @property
     def worst(self) -> float | None:
@@ -260,5 +234,10 @@ class ReportedMetric(Metric):
 
 
 METRICS: Registry[Metric] = Registry(
-    Metric, noun="metric", group="assay.metrics", package="trainables.metrics", attribute="METRIC"
+    Metric,
+    noun="metric",
+    group="assay.metrics",
+    package="trainables.metrics",
+    attribute="DECLARED",
+    several=True,
 )

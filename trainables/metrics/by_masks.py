@@ -1,0 +1,209 @@
+"""Metrics that read masks: of pixel counts at a threshold, of curves over all, of heatmaps and of defects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.metrics.base import CountMetric, CurveMetric, DefectMetric, HeatmapMetric, Metric
+from trainables.metrics.inputs import MapAndTruth, PixelCounts, PixelCurve, Undefined
+from trainables.metrics.pixels import defect_regions
+from trainables.metrics.regions import DefectScore
+
+__all__ = ["DECLARED"]
+
+_PRO_FPR_LIMIT = 0.3  # Bergmann et al. 2021, MVTec AD, section 5.2
+_STRICT_FPR_LIMIT = 0.05  # Bergmann et al. 2022, MVTec LOCO AD, reports sPRO to this limit
+_LOWEST_FPR, _HIGHEST_FPR = 1e-5, 1e-4  # Bertoldo et al. 2024, section 3: false pixels that cannot be seen
+
+
+def _pixel_iou(counts: PixelCounts) -> float:
+    """A large defect weighs more than a small one."""
+    union = counts.tp + counts.fp + counts.fn
+    return float(counts.tp.sum() / union.sum())
+
+
+def _pixel_iou_positive(counts: PixelCounts) -> float:
+    """Each defective image weighs the same; false alarms in normal ones do not count."""
+    union, defective = counts.tp + counts.fp + counts.fn, counts.tp + counts.fn > 0
+    return float(np.mean((counts.tp / np.maximum(union, 1))[defective]))
+
+
+def _pixel_ap(curve: PixelCurve) -> float:
+    """Step-wise average precision: only the scores of defect pixels change recall."""
+    return float(np.sum(curve.gained() * curve.tp / (curve.tp + curve.fp)) / curve.tp[0])
+
+
+def _pixel_auroc(curve: PixelCurve) -> float:
+    """Share of pairs in which the defect pixel scores higher than the background's; a tie counts half.
+
+    It is high for most maps, since defects are small.
+    """
+    lower = curve.background - (curve.fp + curve.fp_above) / 2
+    return float(np.sum(curve.gained() * lower) / curve.tp[0] / curve.background)
+
+
+def _pixel_best_f1(curve: PixelCurve) -> float:
+    """The largest over all scores as thresholds."""
+    return float((2 * curve.tp / (curve.tp[0] + curve.tp + curve.fp)).max())
+
+
+def _overlap_up_to(curve: PixelCurve, limit: float) -> float:
+    """Per-region overlap over the false-positive rate up to ``limit``, divided by it.
+
+    The exact area under the curve through all thresholds, straight between neighbours. Between two scores
+    of defect pixels the overlap stays and the rate grows; at such a score both step, together with the
+    background pixels tied to it. So two points per distinct score of a defect pixel hold the whole curve.
+
+    Source: Bergmann et al. 2021, The MVTec Anomaly Detection Dataset, IJCV, section 5.2 (per-region
+    overlap normalised by its integration limit).
+    """
+    after = curve.overlap[::-1]
+    before = np.append(0.0, after[:-1])
+    rates = np.stack([curve.fp_above[::-1], curve.fp[::-1]], axis=1).ravel() / curve.background
+    overlaps = np.stack([before, after], axis=1).ravel()
+    rates, overlaps = np.r_[0.0, rates, 1.0], np.r_[0.0, overlaps, 1.0]
+    inside = int(np.searchsorted(rates, limit, side="right"))
+    start, end = rates[inside - 1], rates[inside]
+    part = (limit - start) / (end - start)
+    at_limit = overlaps[inside - 1] + part * (overlaps[inside] - overlaps[inside - 1])
+    area = np.trapezoid(np.r_[overlaps[:inside], at_limit], np.r_[rates[:inside], limit])
+    return float(area / limit)
+
+
+def _false_regions(images: Iterable[MapAndTruth], threshold: float) -> float:
+    """8-connected pieces at the pixel threshold without a defect pixel: their mean over all images."""
+    false: list[int] = []
+    for heatmap, truth in images:
+        count, pieces = defect_regions(heatmap >= np.float32(threshold))
+        touching = np.unique(pieces[truth])
+        false.append(count - int(np.count_nonzero(touching)))
+    return float(np.mean(false))
+
+
+def _aupimo(images: Iterable[MapAndTruth], threshold: float) -> float | Undefined:
+    """Mean over defective images of the area under their recall, over the log of the false-positive rate.
+
+    The rate is that of normal images alone, shared by all. Recall at a rate z is that of the lowest threshold
+    with no more than z. So a defect pixel that c of N normal pixels reach counts at all rates from c / N on,
+    and its share of the area is known without a curve: exact, however the scores are spread.
+
+    Source: Bertoldo, Ameln, Vaidya and Akçay 2024, AUPIMO, arXiv 2401.01984.
+    """
+    defects: list[NDArray[np.float32]] = []
+    normal: list[NDArray[np.float32]] = []
+    for heatmap, truth in images:
+        if truth.any():
+            defects.append(heatmap[truth])
+        else:
+            normal.append(heatmap.ravel())
+    pixels = sum(map(len, normal))
+    if pixels * _LOWEST_FPR < 1:
+        return Undefined(f"normal images have {pixels:,} pixels, a rate of 0.00001 needs 100,000")
+    count = int(pixels * _HIGHEST_FPR) + 1
+    scores = np.concatenate(normal)
+    normal.clear()  # maps may take a gigabyte
+    scores.partition(pixels - count)
+    highest = np.sort(scores[-count:])
+    return float(np.mean([_aupimo_area(defect, highest, pixels) for defect in defects]))
+
+
+def _aupimo_area(scores: NDArray[np.float32], highest: NDArray[np.float32], pixels: int) -> float:
+    """The area of one image, of the scores of its defect pixels."""
+    reaching = len(highest) - np.searchsorted(highest, scores, side="left")
+    rates = np.clip(reaching / pixels, _LOWEST_FPR, _HIGHEST_FPR)
+    return float(np.mean(np.log(_HIGHEST_FPR / rates)) / np.log(_HIGHEST_FPR / _LOWEST_FPR))
+
+
+def _outlined_of_found(defects: DefectScore) -> float | Undefined:
+    """A defect that is outlined was found, so `defects_found` times this is the share that is outlined."""
+    return defects.outlined / defects.detected if defects.detected else Undefined("no defect is found")
+
+
+DECLARED: tuple[Metric, ...] = (
+    CountMetric(
+        name="pixel_iou",
+        title="IoU",
+        description="Σ TP / Σ (TP + FP + FN) over all pixels of all images (micro).",
+        compute=_pixel_iou,
+    ),
+    CountMetric(
+        name="pixel_iou_positive",
+        title="IoU (defective)",
+        description="Mean IoU over images that have a defect.",
+        compute=_pixel_iou_positive,
+    ),
+    CurveMetric(
+        name="pixel_iou_oracle",
+        title="best IoU (oracle)",
+        description="IoU (micro) at the threshold that is best for it. Reads test masks by definition.",
+        compute=lambda curve: float(curve.iou().max()),
+    ),
+    CurveMetric(
+        name="pixel_ap",
+        title="pixel AP",
+        description="Average precision over all pixels, step-wise.",
+        compute=_pixel_ap,
+    ),
+    CurveMetric(
+        name="pixel_auroc",
+        title="pixel AUROC",
+        description="Area under the ROC curve over all pixels.",
+        compute=_pixel_auroc,
+    ),
+    CurveMetric(
+        name="pixel_best_f1",
+        title="best pixel F1 (oracle)",
+        description="F1 of all pixels at the threshold that is best for it. Reads test masks by definition.",
+        noted=False,
+        compute=_pixel_best_f1,
+    ),
+    CurveMetric(
+        name="pixel_pro",
+        title="PRO",
+        description="Mean overlap of 8-connected defect regions, integrated to a false-positive rate of 0.3.",
+        compute=lambda curve: _overlap_up_to(curve, _PRO_FPR_LIMIT),
+    ),
+    CurveMetric(
+        name="pixel_pro_05",
+        title="PRO to FPR 0.05",
+        description="Mean overlap of 8-connected defect regions, integrated to a false-positive rate of "
+        "0.05.",
+        noted=False,
+        compute=lambda curve: _overlap_up_to(curve, _STRICT_FPR_LIMIT),
+    ),
+    HeatmapMetric(
+        name="false_regions",
+        title="false regions",
+        description="Connected regions decided defect that touch no defect, per image, at the chosen "
+        "threshold.",
+        unit="regions per image",
+        better="lower",
+        noted=False,
+        compute=_false_regions,
+    ),
+    HeatmapMetric(
+        name="aupimo",
+        title="AUPIMO",
+        description="Recall of defect pixels in each defective image, averaged over false-positive rates of "
+        "normal images from 0.00001 to 0.0001 on a log scale.",
+        noted=False,
+        compute=_aupimo,
+    ),
+    DefectMetric(
+        name="defects_found",
+        title="defects found",
+        description="Share of the defects in known masks of which some pixel reaches the pixel threshold.",
+        noted=False,
+        compute=lambda defects: defects.detected / defects.regions,
+    ),
+    DefectMetric(
+        name="outlined_of_found",
+        title="outlined of found",
+        description="Of the defects found, the share with an IoU of at least 0.5.",
+        noted=False,
+        compute=_outlined_of_found,
+    ),
+)
