@@ -21,7 +21,6 @@ from trainables.nn.cam.activation import (
     grad_cam,
     grad_cam_plus_plus,
     layer_cam,
-    lift_shallow,
     minmax,
     score_gradients,
 )
@@ -178,15 +177,6 @@ def test_each_image_is_scaled_by_itself_and_a_flat_one_is_zero() -> None:
 def test_dataset_scale_forgives_a_single_outlier_and_a_blind_net() -> None:
     assert dataset_scale([2.0] * 400 + [1e6]) == 2
     assert dataset_scale([0.0, 0.0]) == 1
-
-
-def test_lifting_keeps_order_and_moves_small_values_up() -> None:
-    shallow = torch.tensor([0.0, 1.0, 5.0, 10.0]).reshape(1, 1, 2, 2)
-    lifted = lift_shallow(shallow).flatten()
-    assert lifted.tolist() == sorted(lifted.tolist())
-    assert lifted[1] / lifted[3] > 0.2
-    assert torch.allclose(lift_shallow(3 * shallow).flatten(), lifted)
-    assert not lift_shallow(torch.zeros(1, 1, 2, 2)).any()
 
 
 @pytest.mark.parametrize(("fusion", "expected"), [("mean", [1.0, 2.0]), ("max", [2.0, 4.0])])

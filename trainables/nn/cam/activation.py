@@ -36,7 +36,6 @@ __all__ = [
     "grad_cam",
     "grad_cam_plus_plus",
     "layer_cam",
-    "lift_shallow",
     "minmax",
     "score_gradients",
 ]
@@ -125,15 +124,6 @@ GRADIENT_MAPS: Mapping[GradientMap, Callable[[Tensor, Tensor], Tensor]] = {
     "grad_cam++": grad_cam_plus_plus,
     "layer_cam": layer_cam,
 }
-
-
-def lift_shallow(map_B1hw: Tensor) -> Tensor:
-    """``tanh(2 M / max M)`` per image: a shallow layer's map, whose few peaks would hide the rest, lifted.
-
-    Source: Jiang et al. 2021, recalled, not read again.
-    """
-    largest = map_B1hw.amax(dim=(1, 2, 3), keepdim=True)
-    return torch.tanh(2 * map_B1hw / largest.clamp_min(_MINMAX_EPS))
 
 
 def fuse_layers(maps_BHW: Sequence[Tensor], fusion: Fusion) -> Tensor:
