@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.production.annotation_files import AnnotationWriter
+from assay.production.annotation_files import AddOutlines
 from assay.production.parts import RowSink
 from assay.production.photos import Photo, as_text
 from assay.production.rows import PhotoRow
@@ -47,7 +47,7 @@ class Pictures:
     folder: Path
     masks: bool = False  # 255 = defect, at the photo's own size
     overlays: bool = False  # the decision drawn over the photo
-    annotations: AnnotationWriter | None = None  # outlines of the mask, for a labelling tool
+    annotations: AddOutlines | None = None  # outlines of the mask, for a labelling tool
 
 
 class _Written(NamedTuple):
@@ -238,7 +238,7 @@ class _Pipeline:
         self._writes.popleft()
         self._rows.add(row)
         if self._pictures.annotations is not None and row.error is None:
-            self._pictures.annotations.add(photo, row, defects)
+            self._pictures.annotations(photo, row, defects)
         done, total, defective, broken, dark = self._progress
         if row.error is not None:
             broken = (*broken, f"{row.image}: {row.error}")
