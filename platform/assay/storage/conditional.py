@@ -27,6 +27,8 @@ from trainables.errors import StorageError
 if TYPE_CHECKING:
     from obstore import UpdateVersion
 
+    from assay.storage.files import Files
+
 __all__ = ["ChangedError", "FolderSwaps", "ObjectSwaps", "ReadBackSwaps", "Swaps", "Version"]
 
 SETTLE_SECONDS = (
@@ -53,21 +55,6 @@ class Ask(Protocol):
     """Doing a request, again while the storage is away; its errors in plain words."""
 
     def __call__(self, action: Callable[[], _T], /) -> _T: ...
-
-
-class PlainFiles(Protocol):
-    """Reading and writing without conditions (:class:`~assay.storage.files.Files`)."""
-
-    def read_bytes(self, path: str, /) -> bytes: ...
-    def write_bytes(self, path: str, data: bytes, /) -> str: ...
-    def delete_tree(self, path: str, /) -> None: ...
-    def local_file(self, path: str, /) -> Path | None: ...
-
-
-class FolderFiles(PlainFiles, Protocol):
-    """Those of a folder, which can create a file in one step."""
-
-    def create_bytes(self, path: str, data: bytes, /) -> bool: ...
 
 
 _TRIED = ".conditions"  # an object at the storage's root
@@ -118,7 +105,7 @@ class FolderSwaps(Swaps):
 
     locks = True
 
-    def __init__(self, files: FolderFiles) -> None:
+    def __init__(self, files: Files) -> None:
         self._files = files
 
     def read(self, path: str) -> Version | None:
@@ -251,7 +238,7 @@ class ObjectSwaps(Swaps):
 class ReadBackSwaps(Swaps):
     """Writes of a storage without conditions: read back after a moment, so that the last of several stays."""
 
-    def __init__(self, files: PlainFiles, why: str, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, files: Files, why: str, sleep: Callable[[float], None] = time.sleep) -> None:
         self._files, self._sleep = files, sleep
         self.weakness = (
             f"this storage has no conditional writes ({why}). Two runs of a study that start within a second "

@@ -11,12 +11,16 @@ moment between two requests adds the trial's result and replaces none.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from assay.storage.conditional import ChangedError, PlainFiles, ReadBackSwaps, Swaps
+from assay.storage.conditional import ChangedError, ReadBackSwaps, Swaps
 from assay.storage.lease_note import LeaseNote, lease_path, read_note
 from trainables.errors import StorageError
+
+if TYPE_CHECKING:
+    from assay.storage.files import Files
 
 __all__ = ["DisplacedError", "Fence", "FenceNote"]
 
@@ -60,7 +64,7 @@ class FenceNote(BaseModel, frozen=True, extra="forbid"):
 class Fence:
     """Conditional writes under a lease."""
 
-    def __init__(self, files: PlainFiles, swaps: Swaps, note: FenceNote) -> None:
+    def __init__(self, files: Files, swaps: Swaps, note: FenceNote) -> None:
         self.note = note
         self._files = files
         self._swaps = ReadBackSwaps(files, note.weakness) if note.weakness else swaps
