@@ -41,11 +41,7 @@ def footnotes(config: FocusConfig) -> Sequence[str]:
         "Yan et al. 2025, of which only the abstract was at hand. Formulas, nets and settings are ours, and "
         "nothing here reproduces the paper's figures."
     ]
-    if config.weights_sha256 is not None:
-        notes.append(
-            f"weights: sha256 {config.weights_sha256[:12]}…. These rows start from weights trained on other "
-            "images; rows trained from random weights are not comparable with them."
-        )
+    notes += config.weights_notes
     if config.crf:
         notes.append(
             "crf: left out where it leaves less than crf_guard of the area that the first net found on "

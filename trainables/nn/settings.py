@@ -60,6 +60,16 @@ class PublishedWeightsConfig(TrainableConfig, frozen=True):
         """All settings but the name of the weights file: its sha256 says which weights they are."""
         return self.model_dump(mode="json", exclude={"weights_file"})
 
+    @property
+    def weights_notes(self) -> list[str]:
+        """Footnotes of a table whose rows start from the weights file; none without one."""
+        if self.weights_sha256 is None:
+            return []
+        return [
+            f"weights: sha256 {self.weights_sha256[:12]}…. These rows start from weights trained on other "
+            "images; rows trained from random weights are not comparable with them."
+        ]
+
     def load_weights(self, network: ResNet18s) -> None:
         """Start ``network`` from the weights file; without one it stays as it is.
 

@@ -49,12 +49,7 @@ PRESETS: Mapping[str, _Settings] = {
 
 def footnotes(config: SupervisedConfig) -> Sequence[str]:
     """Footnotes of a table about ``config``."""
-    notes: list[str] = []
-    if config.weights_sha256 is not None:
-        notes.append(
-            f"weights: sha256 {config.weights_sha256[:12]}…. These rows start from weights trained on other "
-            "images; rows trained from random weights are not comparable with them."
-        )
+    notes = config.weights_notes
     if config.model == "classifier":
         notes.append(
             "model: classifier reads image labels only, whatever the supervision; its heatmap is the "
