@@ -105,9 +105,5 @@ def _outcomes(record: Record | None, metrics: Sequence[Metric], damaged: bool) -
     values: list[str] = []
     for metric in metrics:
         value = outcome(record, metric.name, damaged)
-        values.append(NOTHING if isinstance(value, tuple) else _value(metric, value))
+        values.append(NOTHING if isinstance(value, tuple) else metric.text(value))
     return [status, *values]
-
-
-def _value(metric: Metric, value: float) -> str:
-    return metric.text(value)
