@@ -13,12 +13,12 @@ import secrets
 import shlex
 import tempfile
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assay.engine.ray_connect import environment_with
 from assay.engine.ray_watch import knock
 from assay.engine.shipping import runtime_env, stage
 from assay.storage.redaction import is_ambiguous, redact
@@ -139,28 +139,13 @@ def _client(address: str | None) -> JobSubmissionClient:
     variables = {_ADDRESS_VARIABLES[0]: named}  # Ray prefers its variables to what it is given
     if _has_token():  # a cluster without tokens ignores it
         variables["RAY_AUTH_MODE"] = os.environ.get("RAY_AUTH_MODE", "token")
-    with _environment(variables):
+    with environment_with(variables):
         return _connect(named)
 
 
 def _has_token() -> bool:
     named = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
     return named or (Path.home() / ".ray" / "auth_token").exists()
-
-
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Generator[None]:
-    """Variables of this process as they shall be for a while: a Ray started later must not meet them."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _connect(named: str) -> JobSubmissionClient:

@@ -21,6 +21,7 @@ __all__ = [
     "briefly",
     "connect",
     "disconnect",
+    "environment_with",
     "raylet_socket",
     "stuck",
     "use_token",
@@ -155,8 +156,19 @@ def use_token(token: str) -> None:
 @contextmanager
 def using_token(token: str) -> Generator[None]:
     """Use ``token`` for the length of a ``with`` block, and then what the environment said before."""
-    before = {name: os.environ.get(name) for name in _variables(token)}
-    use_token(token)
+    try:
+        with environment_with(_variables(token)):
+            _read_environment()
+            yield
+    finally:
+        _read_environment()
+
+
+@contextmanager
+def environment_with(variables: Mapping[str, str]) -> Generator[None]:
+    """Variables of this process as they shall be for a while: a Ray started later must not meet them."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
@@ -165,7 +177,6 @@ def using_token(token: str) -> Generator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-        _read_environment()
 
 
 def _variables(token: str) -> dict[str, str]:
