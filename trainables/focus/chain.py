@@ -205,7 +205,7 @@ def _make_refined(work: StageWork) -> None:
             prob_BHW = network(images_BCHW).logits_BHW.sigmoid()
         probs.append(prob_BHW.cpu())
         if config.crf:
-            sharper.append(refine(prob_BHW, images_BCHW * 255, config.refiner).prob_BHW.cpu())
+            sharper.append(refine(prob_BHW, images_BCHW * 255, config.refiner).cpu())
     prob_NHW, uses_crf, facts = torch.cat(probs), False, dict[str, float]()
     if config.crf:
         sharp_NHW = torch.cat(sharper)
@@ -241,7 +241,7 @@ def _make_student(work: StageWork, *, labels: str, last: str) -> None:
         with torch.no_grad():
             prob_BHW = network(images_BCHW).logits_BHW.sigmoid()
         if uses_crf:
-            prob_BHW = refine(prob_BHW, images_BCHW * 255, config.refiner).prob_BHW
+            prob_BHW = refine(prob_BHW, images_BCHW * 255, config.refiner)
         soft |= zip(ids, prob_BHW.half().cpu(), strict=True)
     hard = by_id(_read_labels(work.inputs[labels]))
     _train_and_save(work, Targets(hard, soft, config.student_soft), config.student_task)

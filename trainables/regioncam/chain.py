@@ -210,7 +210,7 @@ def _sharpened(
     for images_BCHW in _defective(images, device):
         start = sum(map(len, parts))
         prob_BHW = prob_NHW[start : start + len(images_BCHW)].to(device)
-        parts.append(refine(prob_BHW, images_BCHW * 255, config.refiner).prob_BHW.cpu())
+        parts.append(refine(prob_BHW, images_BCHW * 255, config.refiner).cpu())
     sharp_NHW = torch.cat(parts)
     before, after = (float((each > 0.5).double().mean()) for each in (prob_NHW, sharp_NHW))
     used = after >= config.crf_guard * before

@@ -16,7 +16,6 @@ masks in blobs, are ours.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -55,11 +54,11 @@ class Inpainter(nn.Module):
         channels: Of the image.
         base: Channels of the first level.
         levels: Halvings.
-        norm: ``bn`` as in RIAD trains differently with several workers.
     """
 
-    def __init__(self, channels: int, base: int = 32, levels: int = 4, norm: Norm = "gn") -> None:
+    def __init__(self, channels: int, base: int = 32, levels: int = 4) -> None:
         super().__init__()
+        norm: Norm = "gn"  # RIAD's batch normalisation trains differently with several workers
         encoder = PlainEncoder(channels + 1, base, levels, norm)
         self.unet = UNet(encoder, encoder.widths, norm, outputs=channels)
 
@@ -112,8 +111,6 @@ def blob_masks(
     count: int,
     size: tuple[int, int],
     rng: np.random.Generator,
-    *,
-    cell: int = _BLOB_CELL,
     areas: tuple[float, float] = _BLOB_AREAS,
 ) -> Tensor:
     """A mask per image as a CAM would cut it out: 1 × ``count`` × H × W, bool.
@@ -124,10 +121,9 @@ def blob_masks(
         count: Images.
         size: Height and width, pixels.
         rng: Random numbers.
-        cell: Side of the noise's cells, pixels.
         areas: Least and largest share of the image, in (0, 1); drawn evenly on a logarithmic scale.
     """
-    cells = rng.standard_normal((count, 1, *(2 + side // cell for side in size)), dtype=np.float32)
+    cells = rng.standard_normal((count, 1, *(2 + side // _BLOB_CELL for side in size)), dtype=np.float32)
     noise_B1HW = F.interpolate(torch.from_numpy(cells), size=size, mode="bicubic", align_corners=True)
     shares = torch.from_numpy(np.exp(rng.uniform(math.log(areas[0]), math.log(areas[1]), count)))
     ranks_BN = noise_B1HW.flatten(1).argsort(dim=1, descending=True).argsort(dim=1)
@@ -158,11 +154,7 @@ def inpainting_losses(filled_BCHW: Tensor, images_BCHW: Tensor) -> tuple[Tensor,
 
 
 def inpaint_batch(
-    inpainter: Inpainter,
-    images_BCHW: Tensor,
-    masks_SBHW: Tensor,
-    batch_size: int,
-    weights: Sequence[float] = (1, 1, 1),
+    inpainter: Inpainter, images_BCHW: Tensor, masks_SBHW: Tensor, batch_size: int
 ) -> dict[str, Tensor]:
     """Add the gradients of a worker's shard of a batch to the network's.
 
@@ -171,13 +163,12 @@ def inpaint_batch(
         images_BCHW: The shard: normal images in [0, 1].
         masks_SBHW: What is hidden of them (:func:`draw_masks`).
         batch_size: Images of the whole batch, by which the loss is divided: workers' gradients add up.
-        weights: Of the three losses.
 
     Returns:
         Sums over the shard's images by the names of ``INPAINTING_LOSSES``.
     """
     losses_3B = torch.stack(inpainting_losses(reconstruct(inpainter, images_BCHW, masks_SBHW), images_BCHW))
-    total_B = losses_3B.new_tensor(list(weights)) @ losses_3B
+    total_B = losses_3B.new_ones(3) @ losses_3B
     (total_B.sum() / batch_size).backward()
     sums = (total_B.detach().sum(), *losses_3B.detach().sum(dim=1))
     return dict(zip(INPAINTING_LOSSES, sums, strict=True))

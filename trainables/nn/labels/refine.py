@@ -14,7 +14,6 @@ Source: He, Sun, Tang 2013, doi:10.1109/TPAMI.2012.213 (guided filter); ``refine
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +21,7 @@ from torch import Tensor
 
 from trainables.nn.labels.crf import Crf, mean_field
 
-__all__ = ["GuidedFilter", "Refined", "Refiner", "guided_filter", "refine", "sharpen"]
+__all__ = ["GuidedFilter", "Refiner", "guided_filter", "refine", "sharpen"]
 
 
 @dataclass(frozen=True)
@@ -34,15 +33,6 @@ class GuidedFilter:
 
 
 Refiner = Crf | GuidedFilter
-
-
-class Refined(NamedTuple):
-    """Probabilities after refinement, and what became of the foreground. Areas are shares of the image."""
-
-    prob_BHW: Tensor
-    area_before_B: Tensor  # of prob > 0.5
-    area_after_B: Tensor
-    kept_B: Tensor  # True: nothing was left of the foreground, so the input stays
 
 
 @torch.no_grad()
@@ -75,22 +65,16 @@ def sharpen(prob_BHW: Tensor, images_BCHW: Tensor, refiner: Refiner) -> Tensor:
     return mean_field(prob_BHW, images_BCHW, refiner)
 
 
-def refine(prob_BHW: Tensor, images_BCHW: Tensor, refiner: Refiner) -> Refined:
+def refine(prob_BHW: Tensor, images_BCHW: Tensor, refiner: Refiner) -> Tensor:
     """:func:`sharpen` that leaves an image as it was where nothing of its foreground would remain.
 
     A label says that there is a defect: an empty mask cannot be right.
     """
     after_BHW = sharpen(prob_BHW, images_BCHW, refiner)
-    before_B, after_B = (_area(prob) for prob in (prob_BHW, after_BHW))
-    kept_B = (before_B > 0) & (after_B == 0)
-    prob_BHW = torch.where(kept_B[:, None, None], prob_BHW, after_BHW)
-    return Refined(prob_BHW, before_B, torch.where(kept_B, before_B, after_B), kept_B)
+    found_B, left_B = ((prob > 0.5).any(dim=2).any(dim=1) for prob in (prob_BHW, after_BHW))
+    return torch.where((found_B & ~left_B)[:, None, None], prob_BHW, after_BHW)
 
 
 def _box(x_B1HW: Tensor, radius: int) -> Tensor:
     """Means of windows; at the border of what lies inside."""
     return F.avg_pool2d(x_B1HW, 2 * radius + 1, stride=1, padding=radius, count_include_pad=False)
-
-
-def _area(prob_BHW: Tensor) -> Tensor:
-    return (prob_BHW > 0.5).to(prob_BHW.dtype).mean(dim=(1, 2))
