@@ -46,6 +46,8 @@ SECTIONS = {
     "failed": "10 repeats, 10 % of the trials diverge: p ≤ .05",
     "looks": "Adding repeats from 5 to 10, or once from 5 to 10, until `shown`",
     "note": "Comparisons that carry the note `one-sided spread`",
+    "decide": "`decide` at 6, 8, 10, 13, 16, 20 repeats, six cells against one base (effects in sd)",
+    "decide_errors": "`decide`, six cells against one base: any false `shown`",
     "bold": "The truly best cell is bold, or no cell is",
     "items": "Test-set uncertainty: coverage of the interval over test items",
 }

@@ -12,7 +12,7 @@ from assay.analysis.statistics import ComparisonResult, compare_families, compar
 from benchmarks.figures import DECIDED, FALSE_POSITIVES, Figure, Simulation, misses, percent, rng_of
 from benchmarks.worlds import DEFECTS, NO_EFFECT, learner_scores, results_of_pairs, tidy_table
 
-__all__ = ["ON_FAMILIES"]
+__all__ = ["FAMILY_WORLDS", "ON_FAMILIES"]
 
 Cells = NDArray[np.float64]  # (m + 1) × draws × n, the base first
 DrawCells = Callable[[np.random.Generator, int, int, int], Cells]  # (rng, cells, draws, n)
@@ -46,7 +46,7 @@ def _near_one(rng: np.random.Generator, cells: int, draws: int, n: int) -> Cells
     return scores
 
 
-_WORLDS: dict[str, tuple[DrawCells, bool]] = {  # how cells are drawn, and whether the limit must be kept
+FAMILY_WORLDS: dict[str, tuple[DrawCells, bool]] = {  # how cells are drawn; must the limit be kept
     **{world.name: (_alike(world.name), True) for world in NO_EFFECT},
     "one cell × 4": (_one_noisy(4), True),
     "one cell × 10": (_one_noisy(10), False),
@@ -70,7 +70,7 @@ def _asked(cells: Cells, m: int, resolve: float | None = None) -> list[tuple[Com
 def family(case: tuple[str, int, int], draws: int) -> Iterator[Figure]:
     """A family without any effect: any verdict that finds something."""
     name, m, n = case
-    draw, held = _WORLDS[name]
+    draw, held = FAMILY_WORLDS[name]
     of_draws = _asked(draw(rng_of("max-T", *case), m + 1, draws, n), m)
     wrong = percent([any(result.verdict in DECIDED for result in results) for results in of_draws])
     yield Figure("max_t", f"{m}, {name}", f"n = {n}", wrong, draws, "", FALSE_POSITIVES if held else None)
@@ -79,7 +79,7 @@ def family(case: tuple[str, int, int], draws: int) -> Iterator[Figure]:
 def partly(case: tuple[str, int, int], draws: int) -> Iterator[Figure]:
     """A quarter of the cells is 2.5 sd better: errors among the others, and what is found."""
     name, m, n = case
-    draw, _ = _WORLDS[name]
+    draw, _ = FAMILY_WORLDS[name]
     cells = draw(rng_of("partly", *case), m + 1, draws, n)
     true = m // 4
     cells[-true:] += _CLEAR * np.std(cells[2] - cells[0])
@@ -120,7 +120,7 @@ def this_data(noise: float, draws: int) -> Iterator[Figure]:
 def one_sided(case: tuple[str, int], draws: int) -> Iterator[Figure]:
     """Share of comparisons that carry the note `one-sided spread`."""
     name, n = case
-    cells = _WORLDS[name][0](rng_of("note", *case), 2, draws, n)
+    cells = FAMILY_WORLDS[name][0](rng_of("note", *case), 2, draws, n)
     noted = percent(["one-sided" in result.note for (result,) in results_of_pairs(cells[1], cells[0])])
     yield Figure("note", name, f"n = {n}", noted, draws)
 
@@ -133,7 +133,7 @@ ON_FAMILIES: tuple[Simulation, ...] = (
         Simulation(family, (name, m, n), _DRAWS[m])
         for m, ns in _SIZES.items()
         for n in ns
-        for name in _WORLDS
+        for name in FAMILY_WORLDS
     ),
     *(
         Simulation(partly, (name, m, n), _DRAWS[m])

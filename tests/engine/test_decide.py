@@ -11,19 +11,18 @@ from assay.analysis.results import needed_plan
 from assay.engine.packs import Content, packs_of_rounds
 from assay.study import Trial
 from tests.analysis.made_studies import make_plan
+from tests.engine.staged_study import STAGED, StagedStudy
 from tests.engine.toy_study import TOY, ToyStudy
 
 PACE = "pace: {slow: {config: {lr: 0.05}}, fast: {config: {lr: 0.2}}, faster: {config: {lr: 0.3}}}"
 LOOKS = [6, 8, 10]
 
 
-def toy(storage: Path, cache: Path, **settings: object) -> ToyStudy:
+def toy(storage: Path, cache: Path, more: str = "") -> ToyStudy:
     """Three paces of the toy: two comparisons, of which one is soon settled."""
-    text = TOY.format(
-        name="toy", epochs=2, seconds=0.0, workers=1, pack="auto", factor=PACE, seeds=[], **settings
-    )
+    text = TOY.format(name="toy", epochs=2, seconds=0.0, workers=1, pack="auto", factor=PACE, seeds=[])
     pairs = "[{factor: pace, from: slow, to: fast}, {factor: pace, from: slow, to: faster}]"
-    decides = f"{{decide: {LOOKS}}}\nresolve: 0.1\ncomparisons: {pairs}"
+    decides = f"{{decide: {LOOKS}}}\nresolve: 0.1\ncomparisons: {pairs}\n{more}"
     return ToyStudy(storage, cache, text.replace("{seeds: []}", decides))
 
 
@@ -47,6 +46,31 @@ def test_records_that_are_lost_between_looks_are_trained_again_and_nothing_else(
     outcome = study.run(local=True, processes=0, needed=needed_plan)
     assert outcome.trained_now == 2
     assert study.results() == whole
+
+
+def test_a_study_that_decides_keeps_to_its_budget_and_goes_on_with_another(
+    tmp_path: Path, cache_root: Path
+) -> None:
+    free, bounded = (
+        toy(tmp_path / "a", cache_root),
+        toy(tmp_path / "b", cache_root, more="budget: {hours: 1e-9}"),
+    )
+    free.run(local=True, processes=0, needed=needed_plan)
+    first = bounded.run(local=True, processes=0, needed=needed_plan)
+    assert (len(bounded.records()), first.missing, first.postponed) == (3, 0, 15)  # one seed of each cell
+    richer = toy(tmp_path / "b", cache_root, more="budget: {hours: 1}")
+    richer.run(local=True, processes=0, needed=needed_plan)
+    assert richer.results() == free.results()
+
+
+def test_stages_that_looks_share_are_made_once(tmp_path: Path, cache_root: Path) -> None:
+    decides = STAGED.replace("{{seeds: {seeds}}}", "{{decide: [6, 8]}}\nresolve: 0.1")
+    study = StagedStudy.of(tmp_path, cache_root, text=decides, epochs=1)
+    outcome = study.run(local=True, processes=0, needed=needed_plan)
+    assert (outcome.missing, outcome.problems) == (0, ())
+    assert study.records().keys() == {t.id for t in needed_plan(study.plan, study.records()).trials}
+    folders = list((tmp_path / "stages").iterdir())
+    assert [len(list(folder.glob("001-*"))) for folder in folders] == [1] * len(folders)
 
 
 TRIALS = list(make_plan().trials)

@@ -38,7 +38,7 @@ def as_decided(
         if decision.verdict == "undecided" and not decisions.over:
             decided[pair] = interim(result, decisions.taken.next)
         else:
-            decided[pair] = _settled(at[decision.repeats][index], decision)
+            decided[pair] = _settled(at[decision.repeats][index], decision, decisions.last)
     return tuple(decided.values())
 
 
@@ -58,10 +58,11 @@ def interim(result: ComparisonResult, n: int | None) -> ComparisonResult:
     )
 
 
-def _settled(result: ComparisonResult, decision: Decision) -> ComparisonResult:
+def _settled(result: ComparisonResult, decision: Decision, last: int) -> ComparisonResult:
     verdict: Verdict = "open" if decision.verdict == "undecided" else decision.verdict
     if result.verdict == "identical":  # not a single repeat differs: more than negligible
         verdict = "identical"
+    given_up = f"given up at n = {decision.repeats}: {last} would hardly settle it"
     return replace(
         result,
         p_adjusted=decision.p,
@@ -70,4 +71,5 @@ def _settled(result: ComparisonResult, decision: Decision) -> ComparisonResult:
         more_negligible=None,
         test=PLANNED_LOOKS,
         p_min=None,
+        note="; ".join(filter(None, (result.note, given_up if decision.verdict == "open" else ""))),
     )

@@ -55,7 +55,10 @@ class StudyDecisions:
 
     def __str__(self) -> str:
         undecided = self.taken.undecided
-        settled = f"{len(self.pairs) - len(undecided)} of {counted(len(self.pairs), 'comparison')} settled"
+        given_up = sum(each.verdict == "open" for each in self.taken.decisions)
+        number = len(self.pairs) - len(undecided) - given_up
+        settled = f"{number} of {counted(len(self.pairs), 'comparison')} settled"
+        settled += f", {given_up} given up" if given_up else ""
         if self.taken.next is None:
             return f"{settled}, {len(undecided)} undecided after {self.last} seeds" if undecided else settled
         cells = {name for index in undecided for name in self.pairs[index]}

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from assay.analysis.statistics.item_bootstrap import weighted_ap
-from benchmarks.calibrate import BEGIN, END, PAGE, broken_text, section, write_block
+from benchmarks.calibrate import BEGIN, END, PAGE, broken_text, section, tables_of, write_block
 from benchmarks.figures import Figure
 from benchmarks.simulated_data import item_intervals, seeds_and_folds
+from benchmarks.simulated_decisions import adastop, against_fixed, errors
 from benchmarks.simulated_repeats import failures, family_of_four, looking_again, one_comparison, power
 from benchmarks.worlds import NO_EFFECT, WORLDS, average_precision
 
@@ -55,6 +56,27 @@ def test_looking_again_is_paid_for() -> None:
     assert unbroken(figures)
     as_it_is, times = (one.value for one in figures if one.column == "5, 6, … 10")
     assert as_it_is > 1.2 * times
+
+
+@pytest.mark.parametrize("true", [0, 2])
+def test_a_study_that_decides_rarely_shows_what_is_not_there(true: int) -> None:
+    assert unbroken(list(errors(("normal", true), 200)))
+
+
+def test_where_differences_are_clear_or_none_deciding_takes_six_tenths_of_the_trainings() -> None:
+    figures = list(against_fixed(((2.5, 2.5, 0.0, 0.0, 0.0, 0.0), 1.5), 60))
+    found = {figure.column: figure.value for figure in figures}
+    assert unbroken(figures)
+    assert found["share"] <= 0.6
+    assert found["settled rightly"] >= found["fixed 20: rightly"] - 2
+
+
+def test_adastop_stops_at_the_first_interim_where_cells_are_apart_and_at_none_where_they_are_not() -> None:
+    scores = np.random.default_rng(1).normal(0, 1, (3, 4, 20))
+    scores[1] += 9
+    settled = adastop(scores, permutations=400)
+    assert settled.shown.tolist() == [[True, False]] * 4
+    assert settled.repeats.tolist() == [[5, 20]] * 4
 
 
 @pytest.mark.parametrize(
@@ -117,6 +139,14 @@ def test_the_page_keeps_what_is_written_by_hand(tmp_path: Path) -> None:
     page.write_text("# Title\n", encoding="utf-8")
     with pytest.raises(ValueError, match="found one or none"):
         write_block(page, "new")
+
+
+def test_a_page_keeps_the_tables_that_are_not_drawn_anew(tmp_path: Path) -> None:
+    page = tmp_path / "calibration.md"
+    kept = section("exact", [Figure("exact", "normal", "n = 6", 3.1, 800)])
+    page.write_text(f"{BEGIN}\n{kept}\n\n`make calibrate`: 3 s\n\n{END}", encoding="utf-8")
+    assert tables_of(page)["exact"] == kept
+    assert tables_of(page)["power"].endswith("Not drawn yet.")
 
 
 def test_the_shipped_page_has_a_place_for_its_tables() -> None:

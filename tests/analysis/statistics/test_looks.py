@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from assay.analysis.statistics.looks import LooksTaken, decide, share_by
+from assay.analysis.statistics.negligible import levels_over_looks
 
 LOOKS = (6, 8, 10, 13, 16, 20)
 
@@ -54,7 +56,7 @@ def test_one_comparison_is_settled_where_all_sign_vectors_one_by_one_settle_it(
     values: list[int], looks: tuple[int, ...]
 ) -> None:
     d = np.array(values) / 17
-    taken = decided(d[:, None], looks, resolve=1e-9)
+    taken = decided(d[:, None], looks, resolve=None)
     if d.any():
         assert [(each.repeats, each.verdict) for each in taken.decisions] == reference(d, looks)
 
@@ -113,6 +115,40 @@ def test_a_difference_well_within_resolve_is_negligible() -> None:
     d = np.array([0.01, -0.02, 0.015, -0.005, 0.0, 0.004, -0.01, 0.02])[:, None]
     taken = decided(d, (8, 10), resolve=0.1)
     assert (taken.decisions[0].verdict, taken.next) == ("negligible", None)
+
+
+@pytest.mark.parametrize("looks", [(20,), LOOKS, tuple(range(6, 21))])
+def test_however_often_is_looked_a_one_sided_test_errs_as_often_as_it_may(looks: tuple[int, ...]) -> None:
+    sums = np.random.default_rng(0).standard_normal((40_000, 20)).cumsum(axis=1)
+    bounds = -stats.norm.ppf(levels_over_looks(looks, 0.05)) * np.sqrt(looks)
+    passed = (sums[:, [n - 1 for n in looks]] > bounds).any(axis=1)
+    assert passed.mean() == pytest.approx(0.05, abs=0.003)
+
+
+def test_what_is_negligible_leaves_its_part_of_the_error_to_the_others() -> None:
+    noise = np.array([1.0, -1.2, 0.8, -0.9, 1.1, -1.0, 0.7, -0.5, 0.2])
+    near = 0.15 + 0.2 * noise
+    beside = {"large": 5.0 + noise, "none": 0.01 * noise}
+    verdicts = {
+        name: decided(np.stack([near, *[other] * 3], axis=1), (9, 10), resolve=0.31).decisions[0].verdict
+        for name, other in beside.items()
+    }
+    assert verdicts == {"large": "undecided", "none": "negligible"}
+
+
+def test_what_the_last_look_would_hardly_settle_is_given_up() -> None:
+    hopeless, likely = made([0.0], seed=1), made([1.2], seed=1)
+    assert decided(hopeless, resolve=0.05).decisions[0].verdict == "open"
+    assert decided(likely, resolve=0.05).decisions[0].verdict == "shown"
+    assert decided(hopeless, resolve=0.05).next is None
+
+
+def test_what_stops_makes_no_difference_easier_to_show() -> None:
+    d = made([0.7, 0.0, 0.0], seed=2)
+    stopped = d.copy()
+    stopped[:, 1:] *= 1e-3  # negligible at the first look, with the same statistics
+    assert decided(stopped).looks[0] == decided(d).looks[0]
+    assert decided(stopped).looks[2].boundary > decided(d[:, :1]).looks[2].boundary
 
 
 def test_equal_differences_other_than_0_are_never_negligible() -> None:

@@ -59,7 +59,7 @@ def expected_trainings(
         decisions = decide(differences, looks, seed=0, resolve=resolve).decisions
         seeds = np.full(len(per_seed), looks[0])
         for pair, decision in zip(pairs, decisions, strict=True):
-            settled += decision.verdict != "undecided"
+            settled += decision.verdict in ("shown", "negligible")
             for cell in pair:
                 seeds[cell] = max(seeds[cell], decision.repeats)
         trainings[draw] = int(seeds @ np.array(per_seed))
