@@ -70,7 +70,7 @@ def errors(case: tuple[str, int], draws: int) -> Iterator[Figure]:
     sd = float(np.std(scores[2] - scores[0]))
     scores[_COMPARISONS + 1 - true :] += _CLEAR * sd
     settled = _decided(_differences(scores), LOOKS, sd)
-    wrong = percent(settled.shown[:, : _COMPARISONS - true].any(axis=1))
+    wrong = percent(np.asarray(settled.shown[:, : _COMPARISONS - true].any(axis=1)))
     most = FALSE_POSITIVES if held else None
     column = f"{true} of 6 clearly better" if true else "nothing differs"
     yield Figure("decide_errors", name, column, wrong, draws, "", most)
@@ -88,7 +88,11 @@ def against_fixed(case: tuple[tuple[float, ...], float], draws: int) -> Iterator
     few = differences[: max(20, draws // 10)]
     right = settled.right(effects)
     equal = next((n for n in range(6, 31) if _decided(few, (n,), resolve).right(effects) >= right), None)
-    peer = adastop(scores[:, : max(20, draws // 10), : LOOKS[-1]])
+    apart = scores[:, : len(few), : LOOKS[-1]]
+    peers = {
+        "adastop": adastop(apart),
+        "adastop, splits as loud": adastop(apart + rng_of("splits", *case).normal(0, 1, apart.shape[1:])),
+    }
     row = f"{_effects_text(case[0])}; `resolve` {resolve:g}"
 
     def figure(column: str, value: float, limit: float | None = None, decimals: int = 0) -> Figure:
@@ -103,10 +107,12 @@ def against_fixed(case: tuple[tuple[float, ...], float], draws: int) -> Iterator
         yield figure("fixed n as good", equal)
     yield figure("any wrong", percent(wrong.any(axis=1)), FALSE_POSITIVES, 1)
     yield figure("interval misses", percent(_missed(differences, settled.repeats, effects)), _MISSED, 1)
-    yield figure("adastop: trainings", peer.trainings)
     if effects.any():
         yield figure("found", percent(settled.shown[:, effects != 0]))
-        yield figure("adastop: found", percent(peer.shown[:, effects != 0]))
+    for name, peer in peers.items():
+        yield figure(f"{name}: trainings", peer.trainings)
+        if effects.any():
+            yield figure(f"{name}: found", percent(peer.shown[:, effects != 0]))
 
 
 def _effects_text(effects: Sequence[float]) -> str:

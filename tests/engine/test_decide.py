@@ -64,7 +64,9 @@ def test_a_study_that_decides_keeps_to_its_budget_and_goes_on_with_another(
 
 
 def test_stages_that_looks_share_are_made_once(tmp_path: Path, cache_root: Path) -> None:
-    decides = STAGED.replace("{{seeds: {seeds}}}", "{{decide: [6, 8]}}\nresolve: 0.1")
+    decides = STAGED.replace(
+        "{{seeds: {seeds}}}", "{{decide: [6, 8]}}\nresolve: 0.1\ncomparisons: [{{factor: last}}]"
+    )
     study = StagedStudy.of(tmp_path, cache_root, text=decides, epochs=1)
     outcome = study.run(local=True, processes=0, needed=needed_plan)
     assert (outcome.missing, outcome.problems) == (0, ())
