@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from assay.analysis.results import StudyResults, needed_plan
@@ -14,21 +16,28 @@ DECIDES = STUDY.replace("{seeds: [0, 1, 2]}", "{decide: [8, 10, 13]}\nresolve: 0
 NOISE = (0.3, -0.6, 0.1, 0.9, -0.8, 0.5, -0.2, -0.4, 0.7, 0.2, -0.9, 0.6, -0.1)
 
 
-def scores(trial: Trial) -> dict[str, float]:
-    """``stop`` gains 0.2; ``supervision`` with it nothing, and without it something that is hard to tell."""
+def scores(trial: Trial, gain: float = 0.06) -> dict[str, float]:
+    """``stop`` gains 0.4; ``supervision`` with it nothing, and without it something that is hard to tell."""
     on, full = trial.levels["stop"] == "on", trial.levels["supervision"] == "full"
     noise = NOISE[(trial.seed + 3 * on + 5 * full) % len(NOISE)]
     unsure = 0.2 * NOISE[trial.seed] if full and not on else 0.0
-    ap = 0.5 + 0.2 * on + 0.001 * noise + (0.02 * (full and not on) + unsure)
+    ap = 0.5 + 0.4 * on + 0.001 * noise + (gain * (full and not on) + unsure)
     return {"image_ap": ap, "fp": 3.0, "fn": 1.0, "pixel_iou": 0.5}
 
 
-def trained(plan: Plan, most: int = 9) -> dict[str, Record]:
+def hopeless(trial: Trial) -> dict[str, float]:
+    """The unsure gain is as large as `resolve`, a sixth of its spread."""
+    return scores(trial, gain=0.02)
+
+
+def trained(
+    plan: Plan, most: int = 9, made: Callable[[Trial], dict[str, float]] = scores
+) -> dict[str, Record]:
     """Records of what is needed, at most so many rounds, as an engine makes them."""
     records: dict[str, Record] = {}
     for _ in range(most):
         missing = [trial for trial in needed_plan(plan, records).trials if trial.id not in records]
-        records |= {trial.id: make_record(trial, scores) for trial in missing}
+        records |= {trial.id: make_record(trial, made) for trial in missing}
     return records
 
 
@@ -59,6 +68,14 @@ def test_the_display_says_what_is_settled_and_what_goes_on() -> None:
     assert str(StudyResults(PLAN, trained(PLAN)).decisions) == (
         "3 of 4 comparisons settled, 1 undecided after 13 seeds"
     )
+
+
+def test_what_is_given_up_trains_no_further_and_stays_open() -> None:
+    results = StudyResults(PLAN, trained(PLAN, made=hopeless))
+    assert str(results.decisions) == "3 of 4 comparisons settled, 1 given up"
+    assert set(seeds_of(dict(results.records), PLAN).values()) == {8}
+    (given_up,) = (each for each in results.analysis.comparisons if each.verdict == "open")
+    assert "given up at n = 8: 13 would hardly settle it" in given_up.note
 
 
 def test_whatever_order_trainings_end_in_the_decisions_are_the_same() -> None:

@@ -74,7 +74,7 @@ def test_where_differences_are_clear_or_none_deciding_takes_six_tenths_of_the_tr
 def test_adastop_stops_at_the_first_interim_where_cells_are_apart_and_at_none_where_they_are_not() -> None:
     scores = np.random.default_rng(1).normal(0, 1, (3, 4, 20))
     scores[1] += 9
-    settled = adastop(scores, permutations=400)
+    settled = adastop(scores, permutations=4_000)
     assert settled.shown.tolist() == [[True, False]] * 4
     assert settled.repeats.tolist() == [[5, 20]] * 4
 
