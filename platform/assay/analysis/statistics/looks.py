@@ -206,15 +206,15 @@ def _settle_negligible(
     """Settle what two one-sided tests put within ± resolve with every filling, step by step."""
     while True:
         level = _level(looks, n, decisions)
-        found = [
+        within = [
             index
             for index, each in enumerate(decisions)
             if each.verdict == "undecided"
             and all(_is_within(filling[:n, index], level, resolve) for filling in fillings)
         ]
-        for index in found:
+        for index in within:
             decisions[index] = replace(decisions[index], verdict="negligible")
-        if not found:
+        if not within:
             return
 
 
