@@ -14,7 +14,7 @@ export PYTHONUNBUFFERED := 1
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 24
 
-quickstart: .venv/.installed  ## the first study: 4 to 15 minutes on two cores, no download of data
+quickstart: .venv/.installed  ## the first study: 2 to 5 minutes on two cores, no download of data
 	@$(BIN)/assay run studies/quickstart.yaml
 
 test: .venv/.installed-dev  ## the tests; those on real images need ASSAY_DATA

@@ -31,8 +31,8 @@ def test_every_study_is_listed_and_those_that_need_no_data_come_first(assay: Ass
 def test_a_listed_study_says_its_question_its_data_its_trials_and_its_needs(assay: Assay) -> None:
     shown = assay("studies", "--reader", "synthetic").out
     (row,) = (line for line in shown.splitlines() if line.startswith(" quickstart"))
-    assert "Which of SegDecNet's three additions pays on small synthetic surfaces?" in row
-    assert row.split()[-4:] == ["segdec", "synthetic", "18", "nothing"]
+    assert "What do five masks buy, and which of SegDecNet's additions can go?" in row
+    assert row.split()[-4:] == ["segdec", "synthetic", "30", "nothing"]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_copy_is_the_file_itself_and_is_never_written_over(assay: Assay, empty
 def test_a_command_takes_a_shipped_study_by_name_and_says_so(assay: Assay, empty: Path) -> None:
     answer = assay("plan", "quickstart", "--no-data")
     assert answer.code == 0
-    assert "6 cells × 3 seeds = 18 trials" in answer.out
+    assert "5 cells × 6 seeds = 30 trials" in answer.out
     assert "taking the study quickstart that comes with assay\n" in answer.err
 
 

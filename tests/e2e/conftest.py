@@ -11,7 +11,7 @@ from tests.e2e.small_study import SmallStudy, small_text
 
 @pytest.fixture(scope="session")
 def small_study(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> SmallStudy:
-    """The quickstart's six cells with two seeds, trained through ``assay run``."""
+    """The quickstart's cells with two seeds, trained through ``assay run``."""
     study = SmallStudy(tmp_path_factory.mktemp("small"), cache_root, small_text())
     answer = study.assay("run", str(study.file))
     (study.storage / "run.txt").write_text(answer.stdout)

@@ -1,4 +1,4 @@
-"""The quickstart made small: the same six cells of SegDecNet, on few tiny images, for seconds."""
+"""The quickstart made small: the same cells of SegDecNet, on few tiny images, for seconds."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ pytestmark = pytest.mark.ray
 
 def test_the_run_ends_with_its_table_its_time_and_the_ways_on(small_study: SmallStudy) -> None:
     printed = (small_study.storage / "run.txt").read_text()
-    assert "12 trials of 6 cells: 12 finished" in printed
-    assert "12 trained now in" in printed
+    assert "10 trials of 5 cells: 10 finished" in printed
+    assert "10 trained now in" in printed
     assert "assay mlflow" in printed
     assert "assay report small" in printed
 
@@ -44,17 +44,17 @@ def test_any_two_cells_differ_in_the_hash_of_their_weights(seed: int, small_stud
         for trial in small_study.plan.trials
         if trial.seed == seed
     }
-    assert len(hashes) == 6
+    assert len(hashes) == 5
     assert all(hashes[a] != hashes[b] for a, b in combinations(hashes, 2))
 
 
-def test_the_cells_of_a_seed_share_its_split_and_the_seeds_of_a_cell_its_settings(
+def test_the_cells_of_a_seed_and_its_masks_share_a_split_and_the_seeds_of_a_cell_its_settings(
     small_study: SmallStudy,
 ) -> None:
     trials = small_study.plan.trials
-    splits = {seed: {trial.split for trial in trials if trial.seed == seed} for seed in (0, 1)}
-    assert [len(found) for found in splits.values()] == [1, 1]
-    assert splits[0] != splits[1]
+    splits = {(trial.seed, str(trial.supervision), trial.split) for trial in trials}
+    assert len(splits) == 2 * 3  # two seeds, three numbers of masks
+    assert len({split for _, _, split in splits}) == 2 * 3
     for cell in {trial.cell for trial in trials}:
         one, other = (trial for trial in trials if trial.cell == cell)
         differs = {"id", "seed", "split"}
@@ -77,11 +77,11 @@ def _record_times(study: SmallStudy) -> dict[str, int]:
 def test_the_report_has_a_row_for_each_cell(small_study: SmallStudy) -> None:
     report = small_study.assay("report", "small").stdout
     table = report.partition("\n#")[0]
-    assert len([line for line in table.splitlines() if line.startswith("|") and "±" in line]) == 6
+    assert len([line for line in table.splitlines() if line.startswith("|") and "±" in line]) == 5
 
 
 def test_status_and_logs_tell_how_it_went(small_study: SmallStudy) -> None:
-    assert "12" in small_study.assay("status", "small", "--once").stdout
+    assert "10" in small_study.assay("status", "small", "--once").stdout
     trial = small_study.plan.trials[0].id
     assert "epoch 2/2" in small_study.assay("logs", trial[:8]).stdout
 
@@ -95,7 +95,7 @@ def test_mlflow_holds_study_cell_and_trial_with_the_records_values(small_study: 
     runs = client.search_runs([experiment.experiment_id], max_results=100)
     trials = {run.data.tags["assay.trial"]: run for run in runs if "assay.trial" in run.data.tags}
     cells = {run.info.run_id for run in runs if "assay.trial" not in run.data.tags}
-    assert len(cells) == 6
+    assert len(cells) == 5
     for trial, record in small_study.records().items():
         assert record.result is not None
         assert trials[trial].data.tags["mlflow.parentRunId"] in cells
@@ -110,5 +110,5 @@ def test_the_overlay_sheet_shows_the_same_images_in_every_cell(small_study: Smal
     sheet = cv2.imread(str(file))
     assert sheet is not None
     height, width, _ = sheet.shape
-    assert width > 6 * 64  # a column for each cell
+    assert width > 5 * 64  # a column for each cell
     assert height > 2 * 128  # a row for each probe image
