@@ -293,9 +293,9 @@ class Trainable(Generic[ConfigT]):
     stages: Callable[[ConfigT], Sequence[Stage]] = field(default=lambda config: ())
     proxies: frozenset[str] = frozenset()  # those of metrics.PROXIES that its predictor offers
     parameters: Callable[[ConfigT], int] | None = None  # number of weights: the plan estimates disk space
-    # The way out where every training image is defective and the config needs normal ones; None: it does not.
     # Cells of its mask loss and its maps; None: it does not say.
     grid: Callable[[ConfigT], Grid | None] = field(default=lambda config: None)
+    # The way out where every training image is defective and the config needs normal ones; None: it does not.
     needs_normal: Callable[[ConfigT], str | None] = field(default=lambda config: MASKS_ALONE)
     source: str = ""  # authors, year and where to find it: what its settings call "the paper"
 
