@@ -121,7 +121,8 @@ def _move_slider_in_difference(page: Page, url: str) -> float:
 def study_steps(cell: str) -> tuple[Step, ...]:
     """Steps through a study with thousands of trials; ``cell``: one of its cells."""
     return (
-        Step("first page", _PAGE, _visit("/", f".st-key-study-{STUDY} .bar")),
+        Step("list of studies", _PAGE, _visit("/studies", f".st-key-study-{STUDY} .bar")),
+        Step("answer of the study", None, _visit(f"/?study={STUDY}", ".st-key-answer-verdicts")),
         Step("table of the cells", None, _visit(f"/table?study={STUDY}", "[data-testid=stDataFrame] canvas")),
         Step("choice of a cell in the table", _FILTER, _choose_cell(cell)),
         Step("masks of six cells", _PAGE, _visit(f"/masks?study={STUDY}", ".grid[data-ready]")),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from assay.analysis.results import StudyResults
 from assay.report.build import count_line
 from assay.report.page.html import escape, html_notes, html_section
 from assay.report.page.inline import inline
@@ -27,6 +28,8 @@ __all__ = [
     "follow",
     "head",
     "message",
+    "missing",
+    "missing_verdicts",
     "notes",
     "paragraph",
     "plain",
@@ -52,7 +55,7 @@ def study_view() -> reading.StudyView:
     store, name = reading.open_store(storage_uri()), chosen_study()
     if name is None:
         message(
-            "Choose a study above."
+            "There is no such study here. Choose a study above."
             if store.studies()
             else f"No study has been run into {store.uri} yet. `assay run STUDY` starts one."
         )
@@ -92,6 +95,23 @@ def errors_shown() -> Generator[None]:
 def message(text: str) -> None:
     """A sentence in the place of what cannot be shown."""
     plain(text, "message")
+
+
+def missing(text: str, yaml: str = "") -> None:
+    """A sentence on what is not there, and the lines of the study file that would fill its place."""
+    lines = f'<pre class="yaml">{escape(yaml)}</pre>' if yaml else ""
+    st.html(paragraph(f"{text} This in the study file fills the place:" if yaml else text, "message") + lines)
+
+
+def missing_verdicts(results: StudyResults) -> None:
+    """Why no comparison has a verdict, and what would bring one."""
+    factor = next(iter(results.plan.study.factors), "NAME")
+    if not results.reported.cells:
+        missing("The search has no winner yet. Its points are on the page Search.", "replicate: {top: 1}")
+    elif results.analysis.comparisons or results.analysis.main_effects:
+        missing("No verdict yet: it needs a finished trial of the same seed in both cells.")
+    else:
+        missing("The study has no comparisons.", f"comparisons: [{{factor: {factor}}}]")
 
 
 def plain(text: str, kind: str = "") -> None:

@@ -36,6 +36,7 @@ Chart = alt.LayerChart | alt.FacetChart  # what `alt.layer` says that it returns
 _SEPARATOR = "\u001f"  # between the parts of a row's label: no name holds it
 
 _ROW = 24  # pixels
+_NARROW = "windowSize()[0] < 640"  # Vega: a window as narrow as that of a telephone
 _ON_DARK = {"#0072B2": "#56B4E9", "#56B4E9": "#9AD4F5", "#000000": "#E8E8E8"}
 
 
@@ -99,7 +100,13 @@ def interval_plot(
 
 
 def difference_plot(
-    rows: Sequence[EffectRow], *, axis: str, limits: tuple[float, float], resolve: float | None, theme: Theme
+    rows: Sequence[EffectRow],
+    *,
+    axis: str,
+    limits: tuple[float, float],
+    resolve: float | None,
+    theme: Theme,
+    step: int = 44,
 ) -> Chart:
     """Differences with intervals and single repeats; name left of a row, verdict and its support right of it.
 
@@ -109,15 +116,20 @@ def difference_plot(
         limits: Of the axis, so that several plots share it.
         resolve: Half width of the band in which a difference is too small to matter.
         theme: Of the page.
+        step: Pixels of a row, in which two lines stand.
     """
     means, repeats = _differences(rows)
     order = list(means["row"])
     part = f"split(datum.label, '{_SEPARATOR}')"
     left = _row_axis(labelExpr=f"[{part}[0], {part}[1]]", labelFontSize=12)
+    # Where there is no room for the support it stands in the tooltip only.
     right = _row_axis(
-        labelExpr=f"[{part}[2], {part}[3]]", orient="right", labelAlign="left", labelFontSize=12
+        labelExpr=f"{_NARROW} ? {part}[2] : [{part}[2], {part}[3]]",
+        orient="right",
+        labelAlign="left",
+        labelFontSize=12,
     )
-    x_axis = alt.Axis(title=axis, grid=True, tickCount=7, titlePadding=8)
+    x_axis = _axis_of(axis)
     scale = alt.Scale(domain=list(limits), nice=False, zero=False)
     x = alt.X("difference:Q", scale=scale, axis=x_axis)
     verdicts = ["shown", "suggested", "negligible", "open"]
@@ -162,7 +174,7 @@ def difference_plot(
         single.encode(y=named, x=x, color=colour, tooltip=of_repeat),
         known.encode(y=bare, x=low, x2="high:Q", color=colour, tooltip=tooltip),
         points.encode(y=decided, x=x, color=colour, shape=shape, fill=fill, tooltip=tooltip),
-    ).resolve_axis(y="independent").properties(height=alt.Step(44))  # fmt: skip
+    ).resolve_axis(y="independent").properties(height=alt.Step(step))  # fmt: skip
 
 
 def _differences(rows: Sequence[EffectRow]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -198,7 +210,13 @@ def _differences(rows: Sequence[EffectRow]) -> tuple[pd.DataFrame, pd.DataFrame]
 
 
 def _row_axis(**more: Any) -> alt.Axis:
-    return alt.Axis(labelOverlap=False, labelLimit=320, ticks=False, domain=False, labelPadding=8, **more)
+    limit = alt.ExprRef(f"{_NARROW} ? 120 : 320")
+    return alt.Axis(labelOverlap=False, labelLimit=limit, ticks=False, domain=False, labelPadding=8, **more)
+
+
+def _axis_of(title: str) -> alt.Axis:
+    """A horizontal axis; what its title adds after a comma stands in a second line."""
+    return alt.Axis(title=title.split(", "), grid=True, tickCount=7, titlePadding=8)
 
 
 def _of(wanted: Sequence[str], number: int) -> list[str]:

@@ -7,7 +7,7 @@ options is ignored and taken out of the URL. A path never comes from the URL.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import streamlit as st
 
@@ -27,6 +27,7 @@ __all__ = [
     "mlflow_url",
     "of_another_study",
     "select_rows",
+    "settle_study",
     "storage_uri",
     "trial_of",
 ]
@@ -38,6 +39,7 @@ CELLS = "cells"  # several
 REPEAT = "repeat"  # as `repeat_name` writes it
 
 _IN_URL = "_study_in_url"  # what the URL held at the last run
+_UNKNOWN = "_study_unknown"  # true after a link to a study that there is not
 DEFAULT_STORAGE = "./assay-storage"
 DEFAULT_MLFLOW = "http://127.0.0.1:5000"  # of `assay mlflow`
 
@@ -57,17 +59,26 @@ def _named(option: str, arguments: Sequence[str] | None) -> str | None:
     return given[given.index(option) + 1] if option in given[:-1] else None
 
 
+def settle_study(names: Sequence[str], newest: Callable[[], str | None]) -> None:
+    """Settle which study the pages show: that of the URL, else the one chosen before, else the newest.
+
+    A link to a study that there is not shows none, so that nobody takes another study for it.
+    """
+    named = st.query_params.get(STUDY)
+    if named is not None and names:
+        st.session_state[_UNKNOWN] = named not in names
+    # A select that was not drawn for once, as while the storage was away, has forgotten what was chosen.
+    if named in names and (named != st.session_state.get(_IN_URL) or STUDY not in st.session_state):
+        st.session_state[STUDY] = named
+    if st.session_state.get(STUDY) not in names:
+        st.session_state[STUDY] = newest() if names and not st.session_state.get(_UNKNOWN) else None
+
+
 def choose_study(names: Sequence[str]) -> None:
     """The select of the study, which all pages share and every link names.
 
     It is not bound to its parameter: a link to another study would then lose against what was chosen before.
     """
-    named = st.query_params.get(STUDY)
-    # A select that was not drawn for once, as while the storage was away, has forgotten what was chosen.
-    if named in names and (named != st.session_state.get(_IN_URL) or STUDY not in st.session_state):
-        st.session_state[STUDY] = named
-    if st.session_state.get(STUDY) not in names:
-        st.session_state[STUDY] = None
     chosen = st.selectbox(
         "Study", names, index=None, key=STUDY, placeholder="Choose a study", label_visibility="collapsed"
     )

@@ -22,7 +22,9 @@ import pyarrow as pa
 import streamlit as st
 
 from assay.analysis.results import StudyResults, needed_plan
+from assay.analysis.summary import Repeat
 from assay.opened_storage import parameter_importance
+from assay.report.figures.mask_sheets import records_with_maps
 from assay.storage import Progress, Record, Store
 from assay.storage.lease import holder
 from assay.storage.plans import written_plan
@@ -39,6 +41,8 @@ __all__ = [
     "StudyEntry",
     "StudyView",
     "curve",
+    "entry",
+    "newest",
     "open_store",
     "predictions",
     "probes",
@@ -112,6 +116,28 @@ class StudyView:
         return {trial.trial.id: trial.progress for trial in self.running if trial.progress is not None}
 
     @property
+    def compares(self) -> bool:
+        """True where the study has cells to compare."""
+        return len(self.results.reported.cells) > 1
+
+    @property
+    def searches(self) -> bool:
+        """True where the study draws points."""
+        return self.results.plan.study.search is not None
+
+    @property
+    def prices_labels(self) -> bool:
+        """True where the study says what labels cost, or its cells learn from different ones."""
+        supervisions = {str(cell.supervision) for cell in self.results.plan.cells}
+        return self.results.plan.study.labelling is not None or len(supervisions) > 1
+
+    @property
+    def kept_maps(self) -> Mapping[Repeat, Mapping[str, Record]]:
+        """Records of trials with probe images, by repeat and cell; the repeat of the most cells first."""
+        results = self.results
+        return results.once("maps", lambda: records_with_maps(results.plan.trials, results.records))
+
+    @property
     def planned(self) -> int:
         """Trials that are not started."""
         alive = sum(trial.silent is None for trial in self.running)
@@ -131,7 +157,7 @@ def studies(store: Store) -> list[StudyEntry]:
     """All studies of a storage, the one that changed last first."""
     names = store.studies()
     begun = frozenset(store.trials()) if names else frozenset[str]()
-    entries = [_entry(store, name, begun) for name in names]
+    entries = [entry(store, name, begun) for name in names]
     return sorted(entries, key=lambda entry: (-entry.changed, entry.name))
 
 
@@ -145,7 +171,13 @@ def view(store: Store, name: str) -> StudyView:
     return _followed(store.uri, name).view()
 
 
-def _entry(store: Store, name: str, begun: frozenset[str]) -> StudyEntry:
+def newest(store: Store) -> str | None:
+    """The study that changed last; None where none can be read."""
+    return next((entry.name for entry in studies(store) if not entry.trouble), None)
+
+
+def entry(store: Store, name: str, begun: frozenset[str] | None = None) -> StudyEntry:
+    """A study as a line of the list. ``begun``: trials that have a folder; None: the storage is asked."""
     try:
         now = _followed(store.uri, name).view(begun)
     except InputError as error:

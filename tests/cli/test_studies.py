@@ -22,7 +22,7 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_every_study_is_listed_and_those_that_need_no_data_come_first(assay: Assay) -> None:
     shown = assay("studies").out
-    rows = [line.split()[0] for line in shown.splitlines() if line[1:2].strip() and "─" not in line]
+    rows = [line.split()[0] for line in shown.splitlines() if line[:1].strip()]
     names = [name for name in rows if (SHIPPED / f"{name}.yaml").exists()]
     assert sorted(names) == sorted(path.stem for path in SHIPPED.glob("*.yaml"))
     assert names[:2] == ["quickstart", "supervised_baselines_synthetic"]
@@ -30,9 +30,9 @@ def test_every_study_is_listed_and_those_that_need_no_data_come_first(assay: Ass
 
 def test_a_listed_study_says_its_question_its_data_its_trials_and_its_needs(assay: Assay) -> None:
     shown = assay("studies", "--reader", "synthetic").out
-    (row,) = (line for line in shown.splitlines() if line.startswith(" quickstart"))
-    assert "What do five masks buy, and which of SegDecNet's additions can go?" in row
-    assert row.split()[-4:] == ["segdec", "synthetic", "30", "nothing"]
+    facts, question = shown.splitlines()[:2]
+    assert facts == "quickstart  segdec · synthetic · 30 trials · needs nothing"
+    assert question == "    What do five masks buy, and which of SegDecNet's additions can go?"
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import html
+import re
+
 import pytest
+import yaml
 
 from assay.report.csv_tables import cells_csv
 from assay.storage import Store
-from assay.study import Plan
+from assay.study import Plan, parse_study, plan_study
 from assay_dashboard.cells import cell_table, in_order, trial_table
 from assay_dashboard.study_view import view
-from tests.dashboard.conftest import Open, Show, texts_of
+from tests.cli.small_study import STUDY, finished
+from tests.dashboard.conftest import Open, Show, put, texts_of
 from trainables.metrics import METRICS
 
-PAGES = ("table", "effects", "search", "labels", "trial", "compare")
+PAGES = ("answer", "table", "effects", "search", "labels", "trial", "compare")
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -21,9 +26,13 @@ def test_every_page_runs_on_a_study_that_is_not_finished(show: Show, page: str) 
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_page_says_when_no_study_is_chosen(open_page: Open, page: str) -> None:
-    app = open_page(page, study=None)
-    assert "Choose a study above." in texts_of(app)
+def test_every_page_opens_on_the_study_that_changed_last(
+    open_page: Open, store: Store, plan: Plan, page: str
+) -> None:
+    earlier = parse_study(STUDY.replace("study: small", "study: earlier"), "earlier.yaml")
+    put(store, plan_study(earlier, None, "cpu"), {})
+    finished(plan.trials[3], store)
+    assert open_page(page, study=None).session_state["study"] == "small"
 
 
 @pytest.mark.parametrize(
@@ -31,12 +40,25 @@ def test_every_page_says_when_no_study_is_chosen(open_page: Open, page: str) -> 
     [
         ("search", "small is not a search"),
         ("labels", "No two finished cells differ in hours"),
+        ("labels", "labelling: {image_label_seconds: 1, mask_seconds: 79}"),
+        ("masks", "keep: {probes: 12}"),
+        ("answer", "keep: {probes: 12}"),
         ("compare", "This storage holds one study"),
         ("trial", "Choose a cell"),
     ],
 )
 def test_a_page_that_has_nothing_to_show_says_why(show: Show, page: str, text: str) -> None:
     assert text in texts_of(show(page))
+
+
+def test_lines_that_would_fill_an_empty_page_are_those_of_a_study_file(show: Show) -> None:
+    """Put into the study as they stand, a key that it has already replaced."""
+    for page in ("labels", "masks"):
+        lines = re.search(r'<pre class="yaml">(.*?)</pre>', texts_of(show(page)), re.DOTALL)
+        assert lines is not None
+        study = yaml.safe_load(STUDY) | yaml.safe_load(html.unescape(lines[1]))
+        study["comparisons"] = [{"factor": factor} for factor in study["factors"]]
+        parse_study(yaml.safe_dump(study), "small.yaml")
 
 
 def test_an_empty_storage_says_how_to_fill_it(show: Show, store: Store) -> None:

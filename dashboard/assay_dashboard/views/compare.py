@@ -33,7 +33,7 @@ def _page() -> None:
     view = study_view()
     others = [name for name in view.store.studies() if name != view.name]
     if not others:
-        message("This storage holds one study. A comparison needs a second one.")
+        message("This storage holds one study. A comparison needs a second one: `assay run STUDY` brings it.")
         return
     name = st.selectbox(
         f"Compare {view.name} with",

@@ -21,7 +21,7 @@ from assay.report.figures.effects_rows import (
     comparisons_plot,
     effects_plot,
 )
-from assay_dashboard.layout import head, message, plain, section, study_view, theme, to_cells
+from assay_dashboard.layout import head, missing_verdicts, plain, section, study_view, theme, to_cells
 from assay_dashboard.plots import difference_plot
 from trainables.metrics import METRICS
 
@@ -125,11 +125,7 @@ def _page() -> None:
         analysis = results.analysis
     plots = _plots(results)
     if not plots:
-        message(
-            "No comparison can be computed yet. It needs a finished trial of the same seed in both cells."
-            if analysis.comparisons or analysis.main_effects
-            else "The study has no comparisons. `comparisons` in its file names factors to compare."
-        )
+        missing_verdicts(view.results)
         return
     what = next(iter(plots))
     if len(plots) > 1:

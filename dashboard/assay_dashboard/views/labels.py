@@ -11,12 +11,15 @@ from assay.analysis.label_costs import LabelCosts
 from assay.report.figures.name_placement import spread
 from assay.report.label_tables import label_sections, time_unit
 from assay.study.schema import Labelling
-from assay_dashboard.layout import message, paragraph, plain, section, study_view, theme
+from assay_dashboard.layout import missing, paragraph, plain, section, study_view, theme
 from assay_dashboard.plots import cost_plot
 from assay_dashboard.state import of_another_study
 
 # Of Bearman et al. 2016, arXiv:1506.02106: a question about an image takes 1 s, a mask 79 s.
 _COMMON = Labelling(image_label_seconds=1, mask_seconds=79)
+_EXAMPLE = """labelling: {image_label_seconds: 1, mask_seconds: 79}
+factors:
+  supervision: {weak: {supervision: weak}, five: {supervision: {mixed: 5}}, full: {supervision: full}}"""
 _WIDTH, _APART = 1200, 22  # pixels: about that of the picture, and of cells that cost the same
 
 
@@ -98,7 +101,7 @@ def _page() -> None:
         priced = view.results.with_labelling(labelling)
         labels = priced.labels
     if labels is None:
-        message("No two finished cells differ in hours of labelling yet.")
+        missing("No two finished cells differ in hours of labelling yet.", _EXAMPLE)
         return
     _plot(labels.costs)
     for part in label_sections(priced):

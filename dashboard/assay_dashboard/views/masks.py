@@ -9,12 +9,11 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator as Container
 
 from assay.analysis.summary import Repeat
-from assay.report.figures.mask_sheets import records_with_maps
 from assay.storage import Record
 from assay.study.repeats import repeat_name
 from assay_dashboard import study_view as reading
 from assay_dashboard.components import mask_grid
-from assay_dashboard.layout import errors_shown, message, study_view
+from assay_dashboard.layout import errors_shown, message, missing, study_view
 from assay_dashboard.masks import (
     FOUND_BY_ONE,
     LOWEST_LEVEL,
@@ -42,14 +41,9 @@ _THRESHOLD, _DIFFERENCE, _SHOW = "threshold", "difference", "show"
 def main() -> None:
     """One run of the page."""
     study = study_view()
-    kept = study.results.once(
-        "maps", lambda: records_with_maps(study.results.plan.trials, study.results.records)
-    )
+    kept = study.kept_maps
     if not kept:
-        message(
-            "No finished trial of this study has kept probe images yet. They are kept with each trial while "
-            "`keep: {probes: …}` in the study file is above 0."
-        )
+        missing("No finished trial of this study has kept probe images yet.", "keep: {probes: 12}")
         return
     records = _choose_cells(study, kept)
     if not records:

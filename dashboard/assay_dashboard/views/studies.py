@@ -19,7 +19,7 @@ def _line(entry: reading.StudyEntry) -> None:
         left, middle, right = st.columns([5, 4, 3], gap="large")
         with left:
             st.page_link(
-                "views/table.py", label=f"**{escaped(entry.name)}**", query_params={STUDY: entry.name}
+                "views/answer.py", label=f"**{escaped(entry.name)}**", query_params={STUDY: entry.name}
             )
             plain(entry.trouble or entry.question or "No question was written.", "question")
         if entry.trouble:

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assay.cli.tables import text_table
-
 if TYPE_CHECKING:
     from assay.study import Study
 
@@ -45,6 +43,9 @@ def studies(context: typer.Context, *, reader: Reader = None, method: Method = N
     """
     if context.invoked_subcommand is not None:
         return
+    from rich.padding import Padding
+    from rich.text import Text
+
     from assay.cli.output import console
     from assay.study import read_study
     from assay.study.shipped import shipped_studies
@@ -57,12 +58,12 @@ def studies(context: typer.Context, *, reader: Reader = None, method: Method = N
         for study in shipped
         if reader in (None, study.data.reader) and (method is None or method in _methods(study))
     ]
-    rows = [_row(study) for study in sorted(chosen, key=lambda study: (_needs_data(study), study.study))]
-    titles = ("study", "question", "method", "data", "trials", "needs")
     out = console()
-    out.print(text_table(titles, rows, whole=("study",)))
+    for study in sorted(chosen, key=lambda study: (_needs_data(study), study.study)):
+        out.print(Text.assemble((study.study, "bold"), f"  {_facts(study)}"))
+        out.print(Padding(Text(study.question.strip()), (0, 0, 0, 4), expand=False))
     out.print(
-        "Train one: `assay run NAME`, with --data ROOT where it needs data. `assay plan NAME --forecast` "
+        "\nTrain one: `assay run NAME`, with --data ROOT where it needs data. `assay plan NAME --forecast` "
         "says how long that takes here.\nChange one: `assay studies copy NAME`."
     )
 
@@ -78,18 +79,12 @@ def copy(name: StudyName, folder: Folder = Path()) -> None:
     typer.echo(f"next: assay run {shlex.quote(str(path))}{data}")
 
 
-def _row(study: Study) -> tuple[str, ...]:
+def _facts(study: Study) -> str:
+    """``segdec · ksdd · 24 trials · needs data, GPU``: the question stands below, as wide as the terminal."""
     methods = _methods(study)
     named = ", ".join(methods) if len(methods) <= _METHODS else f"{len(methods)} methods"
     needs = [*(["data"] if _needs_data(study) else []), *(["GPU"] if study.resources.gpus else [])]
-    return (
-        study.study,
-        study.question,
-        named,
-        study.data.reader,
-        _trials(study),
-        ", ".join(needs) or "nothing",
-    )
+    return f"{named} · {study.data.reader} · {_trials(study)} · needs {', '.join(needs) or 'nothing'}"
 
 
 def _refuse_unknown(option: str, value: str | None, known: set[str]) -> None:
@@ -122,4 +117,4 @@ def _trials(study: Study) -> str:
         plan = plan_study(study, None, "cuda" if study.resources.gpus else "cpu")
     except InputError:
         return "refused"
-    return f"{'≤ ' if plan.pending_points else ''}{plan.size}"
+    return f"{'≤ ' if plan.pending_points else ''}{plan.size} trials"

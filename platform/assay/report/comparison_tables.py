@@ -34,15 +34,17 @@ from assay.report.page.model import NOTHING, Column, Section, TextTable, supersc
 from assay.study.orthogonal import read_aliases
 
 __all__ = [
+    "CLAIM_QUESTIONS",
     "analysis_sections",
     "best_notes",
     "bold_notes",
     "comparison_sections",
+    "disagreements",
     "pair_sections",
     "verdict_text",
 ]
 
-_CLAIMS: dict[Claim, str] = {
+CLAIM_QUESTIONS: dict[Claim, str] = {
     "this split": "on this split: would other seeds say the same?",
     "these folds": "on these folds: would other seeds say the same?",
     "this data": "on this data: would other splits of it and other seeds say the same?",
@@ -189,7 +191,7 @@ def _claim_section(family: _Family, order: str) -> Section:
     notes: dict[str, int] = {}
     rows = tuple((*_names(family, result), *_claimed(family, result, notes)) for result in family.results)
     return Section(
-        f"Comparisons {_CLAIMS[family.claim]}",
+        f"Comparisons {CLAIM_QUESTIONS[family.claim]}",
         f"{order}. {_method(family.results)}",
         TextTable(columns, rows, tuple(notes), links=_links(family.results)),
         tuple(_common_notes(family)),
@@ -267,7 +269,7 @@ def _further_section(family: _Family, primary: str) -> Section:
         f"Exploratory: the question was asked of {primary}. A metric is a family of its own: "
         "the more of them are read, the more will look shown by chance.",
         TextTable(columns, tuple(rows), tuple(notes), links=_links(family.results, 1)),
-        tuple(_disagreements(family.results)),
+        tuple(disagreements(family.results)),
     )
 
 
@@ -332,7 +334,7 @@ def _full_name(result: ComparisonResult) -> str:
 
 
 def _where(claim: Claim) -> str:
-    return _CLAIMS[claim].partition(":")[0]
+    return CLAIM_QUESTIONS[claim].partition(":")[0]
 
 
 def _method(results: Sequence[ComparisonResult]) -> str:
@@ -386,7 +388,7 @@ def _said_of_all(family: _Family) -> Iterator[str]:
     """Sentences on what can go, and the meaning of marks."""
     texts = (negligible_text(result, family.decimals(result)) for result in family.results)
     yield from filter(None, texts)
-    yield from _disagreements(family.results)
+    yield from disagreements(family.results)
 
 
 def _detail_notes(results: Sequence[ComparisonResult], resolve: float | None) -> Iterator[str]:
@@ -410,7 +412,7 @@ def _detail_notes(results: Sequence[ComparisonResult], resolve: float | None) ->
         yield "More seeds do not settle what the folds leave open: they are as many as they are."
 
 
-def _disagreements(results: Sequence[ComparisonResult]) -> Iterator[str]:
+def disagreements(results: Sequence[ComparisonResult]) -> Iterator[str]:
     """The meaning of the mark †, where it stands."""
     if any(result.disagree for result in results):
         yield "† Interval and exact test disagree; the verdict follows the test."

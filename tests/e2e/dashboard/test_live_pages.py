@@ -79,7 +79,8 @@ def test_a_trial_that_ends_shows_its_record_by_itself(reader: Reader, store: Sto
 @pytest.mark.parametrize(
     ("path", "shown"),
     [
-        ("/", "small"),
+        ("/", "Does the balance pay?"),
+        ("/studies", "small"),
         ("/table?study=small", "Does the balance pay?"),
         ("/trial?study=small&cell=balance&repeat=seed+1", "This trial has no record yet"),
     ],
@@ -101,7 +102,7 @@ def test_a_page_that_waits_for_the_first_study_notices_it(
     page = reader.open("/table")
     expect(page.get_by_text("No study has been run into")).to_be_visible()
     request.getfixturevalue("small")
-    expect(page.get_by_text("Choose a study above.")).to_be_visible(timeout=10_000)
+    expect(page.get_by_text("Does the balance pay?")).to_be_visible(timeout=10_000)
 
 
 def test_a_click_on_a_title_sorts_the_table_and_the_marked_cell_keeps_its_mark(

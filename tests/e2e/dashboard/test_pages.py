@@ -43,7 +43,7 @@ def numbers(page: Page, number: int = 0) -> set[float]:
 
 
 def test_studies_show_progress_and_the_best_cell(reader: Reader, results: Results) -> None:
-    page = reader.open("/")
+    page = reader.open("/studies")
     row = page.locator(".st-key-study-small")
     summaries = StudyResults(results.small.plan, results.small.records()).summary("image_ap")
     best = max(summaries, key=lambda summary: summary.mean or 0.0)
@@ -53,11 +53,11 @@ def test_studies_show_progress_and_the_best_cell(reader: Reader, results: Result
     expect(page.locator(".st-key-study-growing")).to_contain_text("7 of 8 finished · 1 planned")
 
 
-def test_a_study_leads_to_its_table_and_the_link_can_be_shared(reader: Reader) -> None:
-    page = reader.open("/?study=staged")
+def test_a_study_leads_to_its_answer_and_the_link_can_be_shared(reader: Reader) -> None:
+    page = reader.open("/studies?study=staged")
     page.locator(".st-key-study-small a").click()
-    page.get_by_text("10 trials of 5 cells: 10 finished.").wait_for()
-    assert page.url.endswith("/table?study=small")
+    page.get_by_text("10 of 10 finished").wait_for()
+    assert page.url.endswith("/?study=small")
     page.get_by_role("link", name="Effects").click()
     page.get_by_text("Look closer at").wait_for()
     assert page.url.endswith("/effects?study=small")
@@ -180,7 +180,7 @@ def test_a_new_record_appears_by_itself_and_the_reader_keeps_his_place(
 
 
 def test_texts_of_a_study_are_shown_as_they_are(reader: Reader) -> None:
-    page = reader.open("/")
+    page = reader.open("/studies")
     expect(page.locator(".st-key-study-hostile").get_by_text(HOSTILE, exact=True)).to_be_visible()
     page = reader.open("/table?study=hostile")
     expect(page.get_by_text(HOSTILE, exact=True)).to_be_visible()

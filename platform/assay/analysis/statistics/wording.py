@@ -17,6 +17,7 @@ from assay.analysis.statistics.paired import ALPHA, enough_repeats, smallest_p
 
 __all__ = [
     "better_text",
+    "claimed_text",
     "count_text",
     "exact_test_text",
     "interval_text",
@@ -36,23 +37,28 @@ _SWITCHES = ("off → on", "on → off")  # levels of what a method has or has n
 def sentence(result: ComparisonResult, decimals: int) -> str:
     """All of a result: ``suggested: +0.021 [0.008, 0.034], better in 5 of 5. With 5 repeats the …``"""
     if result.difference is None:
-        return f"{result.verdict}: no repeat is complete."
-    parts = [signed(result.difference, decimals)]
-    if result.n == 2:
-        first, second = (signed(value, decimals) for value in result.differences)
-        parts = [f"{parts[0]} ({first} and {second})"]
-    elif result.low is not None and result.high is not None:
-        parts = [f"{parts[0]} {interval_text(result.low, result.high, decimals)}"]
-    text = f"{result.verdict}: {parts[0]}, better in {better_text(result)}."
-    if result.p_adjusted is not None:
-        text = f"{text[:-1]}, p = {p_text(result.p_adjusted)}."
+        return f"{result.verdict}: {claimed_text(result, decimals)}"
     further = [
         negligible_text(result, decimals),
         exact_test_text(result),
         settle_text(result, decimals),
         result.note and f"{result.note}.",
     ]
-    return " ".join([text, *filter(None, further)])
+    return " ".join([f"{result.verdict}: {claimed_text(result, decimals)}", *filter(None, further)])
+
+
+def claimed_text(result: ComparisonResult, decimals: int) -> str:
+    """``+0.021 [0.008, 0.034], better in 5 of 5, p = .031.``"""
+    if result.difference is None:
+        return "no repeat is complete."
+    text = signed(result.difference, decimals)
+    if result.n == 2:
+        first, second = (signed(value, decimals) for value in result.differences)
+        text = f"{text} ({first} and {second})"
+    elif result.low is not None and result.high is not None:
+        text = f"{text} {interval_text(result.low, result.high, decimals)}"
+    text = f"{text}, better in {better_text(result)}"
+    return f"{text}." if result.p_adjusted is None else f"{text}, p = {p_text(result.p_adjusted)}."
 
 
 def better_text(result: ComparisonResult) -> str:
@@ -123,6 +129,8 @@ def _show_text(result: ComparisonResult, decimals: int) -> str:
         return (
             f"To show {shown}: not within {MOST_REPEATS}; at {MOST_REPEATS} the interval would be ± {half}."
         )
+    if more.estimate == 0:
+        return f"Few more repeats ({_range(more)}) would show {shown} with 80 % chance."
     noun = "repeat" if more.estimate == 1 else "repeats"
     return f"About {more.estimate} more {noun} ({_range(more)}) would show {shown} with 80 % chance."
 

@@ -1,0 +1,110 @@
+"""The most telling pair of masks of a study: the probe image that its first and its best cell decide most
+differently, as two pictures with their counts. No widgets.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from assay.analysis.summary import Repeat
+from assay.report.page.html import escape
+from assay.storage import Record
+from assay.study.repeats import repeat_name
+from assay_dashboard import study_view as reading
+from assay_dashboard.cells import in_order
+from assay_dashboard.masks import Pair, arrange, cell_column
+from trainables.heatmaps import THRESHOLD_LEVEL, read_probe
+from trainables.overlay import overlay
+
+__all__ = ["TellingPair", "counts_text", "pair_html", "telling_pair"]
+
+_COUNTS = ("positives", "negatives")  # pixels of defects and of background, by level
+
+
+class TellingPair(NamedTuple):
+    """One image in two cells of one repeat."""
+
+    cells: tuple[str, str]  # the study's first, and the best mean; the worst where the first is the best
+    repeat: str
+    sample: str
+    rows: tuple[Mapping[str, Any], Mapping[str, Any]]  # of `maps.parquet`
+
+
+def telling_pair(view: reading.StudyView) -> TellingPair | None:
+    """The pair; None where no two cells have kept the same image yet.
+
+    Defective images come first: on them both kinds of error can be seen.
+
+    Raises:
+        OSError: If a file of a trial is damaged or gone.
+    """
+    ranked = in_order(view.results, view.results.primary)
+    if len(ranked) < 2:
+        return None
+    first = view.results.reported.cells[0].name
+    best = ranked[0]
+    a, b = (ranked[-1], best) if first == best else (first, best)
+    for repeat, records in view.kept_maps.items():
+        if a in records and b in records:
+            return _of_repeat(view, repeat, records[a], records[b], (a, b))
+    return None
+
+
+def _of_repeat(
+    view: reading.StudyView, repeat: Repeat, a: Record, b: Record, cells: tuple[str, str]
+) -> TellingPair | None:
+    maps = [reading.probes(view.store, record) for record in (a, b)]
+    columns = [cell_column(name, table) for name, table in zip(cells, maps, strict=True) if table is not None]
+    if len(columns) < 2:
+        return None
+    pair = Pair(*columns)
+    common = [
+        sample
+        for show in ("defective", None)
+        for sample in arrange(columns, sort="disagreement", show=show, pair=pair)
+        if sample in pair.a.rows and sample in pair.b.rows
+    ]
+    if not common:
+        return None
+    rows = (pair.a.rows[common[0]], pair.b.rows[common[0]])
+    return TellingPair(cells, repeat_name(*repeat), common[0], rows)
+
+
+def pair_html(pair: TellingPair) -> str:
+    """Both pictures side by side, with their numbers at each model's own threshold."""
+    figures = "".join(
+        f'<figure><img alt="{escape(_alt(name, pair.sample))}" src="data:image/png;base64,{_png(row)}">'
+        f"<figcaption><b>{escape(name)}</b><br>{escape(counts_text(row))}</figcaption></figure>"
+        for name, row in zip(pair.cells, pair.rows, strict=True)
+    )
+    return f'<div class="pair">{figures}</div>'
+
+
+def _alt(cell: str, sample: str) -> str:
+    return f"Decision of {cell} on {sample}, with the truth outlined"
+
+
+def counts_text(row: Mapping[str, Any]) -> str:
+    """``IoU 0.412 · FP 120 · FN 44 px`` of the image in full; of one without a defect its false pixels."""
+    if row["positives"] is None:
+        return "its mask is not known"
+    positives, negatives = (np.frombuffer(row[name], "<i4").astype(np.int64) for name in _COUNTS)
+    hit, false = int(positives[THRESHOLD_LEVEL:].sum()), int(negatives[THRESHOLD_LEVEL:].sum())
+    missed = int(positives.sum()) - hit
+    if not row["label"]:
+        return f"no defect · FP {false:,} px"
+    return f"IoU {hit / max(1, hit + false + missed):.3f} · FP {false:,} · FN {missed:,} px"
+
+
+def _png(row: Mapping[str, Any]) -> str:
+    probe = read_probe(row)
+    truth = None if probe.defects is None else probe.defects > 0
+    picture = overlay(probe.image, probe.levels, THRESHOLD_LEVEL, truth)
+    written, data = cv2.imencode(".png", picture)
+    assert written, "a uint8 image of three channels can be written as PNG"
+    return base64.b64encode(data.tobytes()).decode()

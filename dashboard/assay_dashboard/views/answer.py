@@ -1,0 +1,169 @@
+"""The first page of a study: its question and its answer on one screen.
+
+Verdicts in sentences and as a plot, the table beside them, the most telling pair of masks, and what runs now.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import streamlit as st
+
+from assay.analysis.results import StudyResults
+from assay.report.ablation_table import level_columns, metric_title
+from assay.report.answer import Answer, AnswerGroup, study_answer
+from assay.report.comparison_tables import CLAIM_QUESTIONS, bold_notes
+from assay.report.figures.effects_rows import EffectRow, comparisons_plot, effects_plot
+from assay.report.page.model import Column, Section, TextTable
+from assay.storage.progress import Running
+from assay.study.repeats import repeat_name
+from assay_dashboard import study_view as reading
+from assay_dashboard.cells import ablation, in_order
+from assay_dashboard.formatting import ago, counted, duration, progress_bar
+from assay_dashboard.layout import (
+    EVERY,
+    errors_shown,
+    missing,
+    missing_verdicts,
+    paragraph,
+    section,
+    study_view,
+    theme,
+)
+from assay_dashboard.plots import difference_plot
+from assay_dashboard.state import CELLS, STUDY
+from assay_dashboard.telling import pair_html, telling_pair
+
+_ROWS = 6  # of the plot
+_CELLS = 8  # of the table
+_FACTORS = 3  # with more the table names its cells
+_RUNNING = 3  # trials that are named
+_STEP = 34  # pixels of a row of the plot
+
+
+@st.fragment(run_every=EVERY)
+def _now(view: reading.StudyView) -> None:
+    """How far the study is, and what runs: by heartbeats, which are no reason to draw the page again."""
+    with errors_shown():
+        entry = reading.entry(view.store, view.name)
+        parts = [counted(entry)]
+        if entry.left is not None and entry.held:
+            parts.append(f"{entry.left.roughly} {duration(entry.left.seconds)} left")
+        if entry.last_record is not None:
+            parts.append(f"last record {ago(entry.last_record)}")
+        running = [one for one in reading.view(view.store, view.name).running if one.silent is None]
+        lines = [" · ".join(parts), *(_running(trial) for trial in running[:_RUNNING])]
+        bar = "" if entry.done == entry.total else progress_bar(entry)
+        with st.container(key="answer-now"):
+            st.html(bar + "".join(paragraph(line, "quiet") for line in lines))
+
+
+def _running(running: Running) -> str:
+    trial, progress = running.trial, running.progress
+    name = f"Runs now: {trial.cell}, {repeat_name(trial.seed, trial.fold)}"
+    if progress is None:
+        return f"{name}, before its first epoch"
+    stage = f"{progress.stage}, " if progress.stage else ""
+    left = f", about {duration(running.left)} left" if running.left is not None else ""
+    return f"{name}: {stage}epoch {progress.epoch} of {progress.epochs}{left}"
+
+
+def _verdicts(answer: Answer) -> None:
+    """A line for each kind of finding: its name at the left, its sentences beside it."""
+    metric = answer.results[0].scored_by.title
+    claim = paragraph(f"Differences in {metric} {CLAIM_QUESTIONS[answer.claim]}", "quiet")
+    groups = "".join(_group(group) for group in answer.groups)
+    notes = "".join(paragraph(note, "quiet") for note in answer.notes)
+    with st.container(key="answer-verdicts"):
+        st.html(f'{claim}<div class="verdicts">{groups}</div>{notes}')
+
+
+def _group(group: AnswerGroup) -> str:
+    sentences = "".join(paragraph(text) for text in group.sentences)
+    more = f"{group.left_out} more below. " if group.left_out > 0 else ""
+    takes = f"What it would take: {group.takes}" if group.takes else ""
+    rest = paragraph(f"{more}{takes}", "quiet") if more or takes else ""
+    return f'<div class="kind {group.verdict}">{group.title}</div><div>{sentences}{rest}</div>'
+
+
+def _plot(results: StudyResults, answer: Answer) -> None:
+    most = len(answer.results)
+    plot = effects_plot(results, most) if results.analysis.main_effects else comparisons_plot(results, most)
+    assert plot is not None, "an answer has a result"
+    rows = tuple(
+        EffectRow(result.comparison, result.within, result)
+        for result in sorted(answer.results, key=lambda result: result.difference is None)[:_ROWS]
+    )
+    shown = replace(plot, rows=rows)
+    chart = difference_plot(
+        rows, axis=shown.axis, limits=shown.limits, resolve=shown.resolve, theme=theme(), step=_STEP
+    )
+    st.altair_chart(chart, alt=shown.alt)
+    if len(answer.results) > len(rows):
+        st.html(paragraph(f"The first {len(rows)} of {len(answer.results)}. Effects shows all.", "quiet"))
+
+
+def _table(results: StudyResults) -> None:
+    """The report's rows with the primary metric and n; of many cells the best."""
+    table, names = ablation(results), [cell.name for cell in results.reported.cells]
+    order = names if len(names) <= _CELLS else in_order(results, results.primary)[:_CELLS]
+    levels = len(level_columns(results.plan.study))
+    primary = next(
+        i for i, column in enumerate(table.columns) if column.title == metric_title(results.primary)
+    )
+    last = len(table.columns) - 1
+    named = levels <= _FACTORS
+    kept = [*(range(levels) if named else ()), primary, last]
+    columns = [*([] if named else [Column("cell", "left")]), *(table.columns[i] for i in kept)]
+    places = [names.index(name) for name in order]
+    rows = [(*(() if named else (names[place],)), *(table.rows[place][i] for i in kept)) for place in places]
+    bold = frozenset(
+        (row, len(columns) - 2) for row, place in enumerate(places) if (place, primary) in table.bold
+    )
+    of = f"The best {len(order)} of {len(names)} cells. " if len(order) < len(names) else ""
+    notes = (f"{of}Mean ± spread over repeats.", *bold_notes(results.analysis.best, results.primary.title))
+    numbered = table.notes if len(order) == len(names) else ()
+    with st.container(key="answer-table"):
+        section(Section("", "", TextTable(tuple(columns), tuple(rows), numbered, bold)))
+        st.html(paragraph(" ".join(notes), "quiet"))
+
+
+def _masks(view: reading.StudyView) -> None:
+    """The image that the first and the best cell decide most differently."""
+    with st.container(key="answer-masks"):
+        try:
+            pair = view.results.once("telling pair", lambda: telling_pair(view))
+        except OSError as error:
+            st.html(paragraph(f"The pictures are left out: {error}", "warn"))
+            return
+        if pair is None:
+            if not view.kept_maps:
+                missing("No pictures: no finished trial has kept probe images.", "keep: {probes: 12}")
+            return
+        html = view.results.once("telling html", lambda: pair_html(pair))
+        text = f"Most different on {pair.sample}, {pair.repeat}: decision in orange, truth outlined in white."
+        st.html(html + paragraph(text, "quiet"))
+        place = {STUDY: view.name, CELLS: list(pair.cells), "sort": "disagreement"}
+        st.page_link("views/masks.py", label="More masks", icon=":material/compare:", query_params=place)
+
+
+def _page() -> None:
+    view = study_view()
+    _now(view)
+    with st.spinner("Comparing cells …"):
+        results = view.results.without_predictions()
+        answer = results.once("answer", lambda: study_answer(results))
+    left, right = st.columns([7, 5], gap="medium")
+    with left:
+        if answer is not None:
+            _verdicts(answer)
+            _plot(results, answer)
+        else:
+            missing_verdicts(results)
+    with right:
+        if results.reported.cells:
+            _table(results)
+            _masks(view)
+
+
+_page()

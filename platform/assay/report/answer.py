@@ -1,0 +1,150 @@
+"""The answer of a study at one glance: what pays, what costs, what can go, what is open and what that takes.
+
+The sentences are those of :mod:`assay.analysis.statistics.wording`, about the results that the report lists
+first: main effects where the design has them, else the comparisons, by the narrowest claim. What is shown or
+negligible also says how it stands by the other claims, so that nobody takes one split for new data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from assay.analysis.results import StudyResults
+from assay.analysis.statistics import ComparisonResult
+from assay.analysis.statistics.score_table import CLAIMS, Claim
+from assay.analysis.statistics.wording import (
+    claimed_text,
+    exact_test_text,
+    negligible_text,
+    settle_text,
+)
+from assay.report.ablation_table import decimals_of
+from assay.report.comparison_tables import disagreements
+from assay.study.orthogonal import read_aliases
+
+__all__ = ["Answer", "AnswerGroup", "study_answer"]
+
+_CONCLUDED = ("shown", "negligible", "identical")
+
+
+class AnswerGroup(NamedTuple):
+    """Findings of one kind; the clearest first."""
+
+    title: str  # `Pays`
+    verdict: str  # that gives it its colour
+    sentences: tuple[str, ...]
+    count: int  # results of this kind
+    takes: str = ""  # what would settle those that are open
+
+    @property
+    def left_out(self) -> int:
+        """Results without a sentence."""
+        return self.count - len(self.sentences)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The results that a first page shows, and what they say."""
+
+    claim: Claim
+    results: tuple[ComparisonResult, ...]  # at least one
+    groups: tuple[AnswerGroup, ...]
+    notes: tuple[str, ...]  # what has to be known before the verdicts are believed
+
+
+def study_answer(results: StudyResults, most: int = 2) -> Answer | None:
+    """The answer as far as it is known; None where the study compares nothing or has no result yet.
+
+    ``most``: sentences of a kind.
+    """
+    analysis = results.analysis
+    stated = analysis.main_effects or analysis.comparisons
+    known = [result for result in stated if result.difference is not None]
+    if not known:
+        return None
+    claim = min((result.claim for result in known), key=CLAIMS.index)
+    of_claim = tuple(result for result in stated if result.claim == claim)
+    others = [result for result in stated if result.claim != claim]
+    repeats = max(result.n_planned for result in stated)
+    decimals = decimals_of(results.primary, repeats)
+    groups = tuple(_groups(of_claim, others, decimals, most))
+    return Answer(claim, of_claim, groups, tuple(_notes(results, of_claim)))
+
+
+def _groups(
+    of_claim: Sequence[ComparisonResult], others: Sequence[ComparisonResult], decimals: int, most: int
+) -> Iterator[AnswerGroup]:
+    """What pays comes first, also where that is nothing yet."""
+    ranked = sorted(of_claim, key=_clarity)
+    shown = [result for result in ranked if result.verdict == "shown"]
+    settled = [result for result in ranked if result.verdict in ("negligible", "identical")]
+    unsettled = [result for result in ranked if result.verdict not in _CONCLUDED]
+    pays = [result for result in shown if _is_better(result)]
+    costs = [result for result in shown if not _is_better(result)]
+    for title, verdict, of_kind in (
+        ("Pays", "shown", pays),
+        ("Costs", "suggested", costs),
+        ("Can go", "negligible", settled),
+    ):
+        sentences = tuple(_concluded(result, others, decimals) for result in of_kind[:most])
+        if sentences or title == "Pays":
+            none = ("Nothing is shown to pay yet.",) if len(unsettled) else ("Nothing is shown to pay.",)
+            yield AnswerGroup(title, verdict, sentences or none, len(of_kind) or 1)
+    if unsettled:
+        sentences = tuple(
+            f"{_name(result)}{_mark(result)}: {claimed_text(result, decimals)}" for result in unsettled[:most]
+        )
+        yield AnswerGroup("Open", "open", sentences, len(unsettled), _takes(unsettled[0], decimals))
+
+
+def _concluded(result: ComparisonResult, others: Sequence[ComparisonResult], decimals: int) -> str:
+    """What is shown, negligible or identical, with what other claims say of the same."""
+    said = negligible_text(result, decimals) or f"{_name(result)}: {claimed_text(result, decimals)}"
+    wider = [
+        f"on {other.claim} {other.verdict}"
+        for other in others
+        if (other.comparison, other.within) == (result.comparison, result.within)
+    ]
+    return f"{said} {', '.join(wider).capitalize()}." if wider else said
+
+
+def _takes(nearest: ComparisonResult, decimals: int) -> str:
+    """The repeats that the one nearest to a verdict still needs."""
+    texts = (exact_test_text(nearest), settle_text(nearest, decimals))
+    return " ".join(filter(None, texts))
+
+
+def _notes(results: StudyResults, of_claim: Sequence[ComparisonResult]) -> Iterator[str]:
+    """Effects that the design mixes up with others; spreads that make an interval approximate."""
+    if results.analysis.main_effects:
+        aliases = read_aliases([cell.levels for cell in results.reported.cells])
+        if aliases is not None:
+            yield from aliases.sentences()
+    yield from disagreements(of_claim)
+    noted = {result.note: result for result in of_claim if result.note and result.verdict == "shown"}
+    for note, result in noted.items():
+        yield f"{_name(result)}: {note}."
+
+
+def _mark(result: ComparisonResult) -> str:
+    """A verdict that is none yet, where it has a name of its own; † where interval and test disagree."""
+    texts = filter(None, ["" if result.verdict == "open" else result.verdict, "†" * result.disagree])
+    text = " ".join(texts)
+    return f" ({text})" if text else ""
+
+
+def _name(result: ComparisonResult) -> str:
+    return f"{result.comparison}, {result.within}" if result.within else result.comparison
+
+
+def _is_better(result: ComparisonResult) -> bool:
+    sign = 1 if result.scored_by.better == "higher" else -1
+    return result.difference is not None and sign * result.difference > 0
+
+
+def _clarity(result: ComparisonResult) -> tuple[bool, float, float]:
+    """The smallest p first, then the largest difference; without a repeat last."""
+    p = 1.0 if result.p is None else result.p
+    return (result.difference is None, p, -abs(result.difference or 0.0))

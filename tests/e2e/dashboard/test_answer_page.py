@@ -1,0 +1,76 @@
+"""The first page of a study in a real browser: the answer on one screen, in the report's numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from assay.analysis.results import StudyResults
+from assay.report.answer import study_answer
+from assay.storage import Store
+from tests.analysis.label_studies import LINE, trained
+from tests.dashboard.conftest import put
+from tests.dashboard.made_records import make_scene, make_study
+from tests.e2e.dashboard.conftest import Reader
+from tests.e2e.dashboard.serving import serve
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+MAIN = "document.querySelector('[data-testid=stMain]')"
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """`additions`, six cells with masks; `labels`, in the past, with costs."""
+    store = Store(tmp_path_factory.mktemp("answer"))
+    put(store, *trained(LINE, lambda images, masks: 0.7 + 0.002 * masks))
+    make_study(store, make_scene(9, (96, 144)), seeds=3, probes=4)
+    return store
+
+
+@pytest.fixture(scope="module")
+def address(storage: Store) -> Iterator[str]:
+    with serve(storage.uri) as served:
+        yield served.url
+
+
+@pytest.fixture
+def reader(page: Page, address: str) -> Iterator[Reader]:
+    yield Reader(page, address)
+    page.goto("about:blank")
+
+
+def test_the_answer_stands_on_one_screen_in_the_reports_words(reader: Reader, storage: Store) -> None:
+    reader.page.set_viewport_size({"width": 1280, "height": 720})
+    page = reader.open("/")
+    expect(page.get_by_role("heading", name="Which of SegDecNet's three additions pays")).to_be_visible()
+    expect(page.locator(".pair img")).to_have_count(2)
+    expect(page.locator("[data-testid=stVegaLiteChart] :is(svg, canvas)").first).to_be_visible()
+    answer = study_answer(StudyResults.read(storage, "additions"))
+    assert answer is not None
+    shown = page.locator(".verdicts").inner_text()
+    assert [text for group in answer.groups for text in group.sentences if text not in shown] == []
+    assert page.evaluate(f"{MAIN}.scrollHeight") <= 720
+
+
+def test_only_the_tabs_of_which_the_study_has_something_are_offered(reader: Reader) -> None:
+    page = reader.open("/?study=additions")
+    tabs = page.locator("[data-testid=stTopNavLink]").all_inner_texts()
+    names = [tab.split("\n")[-1].strip() for tab in tabs]
+    assert names == ["Answer", "Studies", "Table", "Effects", "Masks", "Trial", "Compare"]
+
+
+@pytest.mark.parametrize("path", ["/?study=additions", "/effects?study=additions", "/labels?study=labels"])
+def test_nothing_hangs_over_the_side_of_a_telephone(reader: Reader, path: str) -> None:
+    reader.page.set_viewport_size({"width": 400, "height": 900})
+    page = reader.open(path)
+    chart = page.locator("[data-testid=stVegaLiteChart] :is(svg, canvas)").first
+    chart.wait_for()
+    box = chart.bounding_box()
+    assert box is not None
+    assert box["x"] + box["width"] <= 400
+    assert page.evaluate(f"{MAIN}.scrollWidth") <= 400

@@ -1,0 +1,113 @@
+"""The answer of a study in sentences: which verdict stands where, and in which numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from assay.analysis.results import StudyResults
+from assay.analysis.statistics.wording import claimed_text, negligible_text, settle_text
+from assay.report.answer import Answer, AnswerGroup, study_answer
+from assay.study import Trial
+from tests.analysis.made_studies import make_plan, make_record
+
+SWITCH = """
+study: switch
+question: Does the stop pay?
+trainable: segdec
+data: {reader: synthetic, splits: published}
+config: {preset: ksdd, image_size: [128, 64]}
+factors: {stop: {off: {config: {gradient_stop: false}}, on: {config: {gradient_stop: true}}}}
+design: {full: all}
+comparisons: [{factor: stop}]
+resolve: 0.01
+repeats: {seeds: [0, 1, 2, 3, 4, 5, 6, 7]}
+metrics: {primary: image_ap, report: [fp]}
+"""
+FACTORIAL = SWITCH.replace(
+    "gradient_stop: true}}}}",
+    "gradient_stop: true}}}, distance: {off: {config: {distance_weights: false}}, "
+    "on: {config: {distance_weights: true}}}}",
+).replace("[{factor: stop}]", "[{factor: stop}, {factor: distance}]")
+
+
+def results_of(gain: float, noise: float = 0.002, text: str = SWITCH) -> StudyResults:
+    """A study whose stop changes AP by ``gain``, give or take ``noise``."""
+    plan = make_plan(text)
+
+    def of(trial: Trial) -> float:
+        spread = np.random.default_rng([trial.seed, int(trial.levels["stop"] == "on")]).normal(0, noise)
+        return 0.8 + gain * (trial.levels["stop"] == "on") + float(spread)
+
+    records = {
+        trial.id: make_record(trial, lambda trial: {"image_ap": of(trial), "fp": 1.0})
+        for trial in plan.trials
+    }
+    return StudyResults(plan, records)
+
+
+def answer_of(results: StudyResults) -> Answer:
+    answer = study_answer(results)
+    assert answer is not None
+    return answer
+
+
+def group(answer: Answer, title: str) -> AnswerGroup:
+    return next(group for group in answer.groups if group.title == title)
+
+
+@pytest.mark.parametrize(
+    ("gain", "noise", "titles"),
+    [
+        (0.05, 0.002, ["Pays"]),
+        (-0.05, 0.002, ["Pays", "Costs"]),
+        (0.0, 0.002, ["Pays", "Can go"]),
+        (0.0, 0.05, ["Pays", "Open"]),
+    ],
+)
+def test_a_verdict_stands_under_what_it_means_for_the_reader(
+    gain: float, noise: float, titles: list[str]
+) -> None:
+    answer = answer_of(results_of(gain, noise))
+    assert [group.title for group in answer.groups] == titles
+    assert ("to pay" in group(answer, "Pays").sentences[0]) == (gain <= 0)
+
+
+@pytest.mark.parametrize(
+    ("gain", "noise", "title", "words"),
+    [
+        (0.05, 0.002, "Pays", claimed_text),
+        (0.0, 0.002, "Can go", negligible_text),
+        (0.0, 0.05, "Open", claimed_text),
+    ],
+)
+def test_a_sentence_has_the_words_of_the_reports_result(
+    gain: float, noise: float, title: str, words: Callable[..., str]
+) -> None:
+    results = results_of(gain, noise)
+    (comparison,) = results.analysis.comparisons
+    assert words(comparison, 3) in group(answer_of(results), title).sentences[0]
+
+
+def test_what_is_open_says_what_would_settle_it() -> None:
+    results = results_of(0.0, 0.05)
+    (comparison,) = results.analysis.comparisons
+    assert settle_text(comparison, 3) in group(answer_of(results), "Open").takes
+
+
+def test_main_effects_answer_where_the_design_has_them() -> None:
+    results = results_of(0.05, text=FACTORIAL)
+    assert answer_of(results).results == results.analysis.main_effects
+
+
+def test_what_is_shown_on_one_split_says_how_it_stands_on_new_data() -> None:
+    text = SWITCH.replace("splits: published", "splits: per_seed")
+    results = results_of(0.05, text=text)
+    claims = {result.claim: result.verdict for result in results.analysis.comparisons}
+    assert group(answer_of(results), "Pays").sentences[0].endswith(f"On new data {claims['new data']}.")
+
+
+def test_a_study_without_a_pair_of_trials_has_no_answer() -> None:
+    assert study_answer(StudyResults(make_plan(SWITCH), {})) is None
