@@ -7,7 +7,6 @@ storage comes from the command line only, never from the URL. The pages lie in `
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,19 +26,18 @@ class _Page(NamedTuple):
     file: str
     title: str
     icon: str
-    is_filled: Callable[[reading.StudyView], bool] = lambda _: True  # false: the study has nothing for it
 
 
 _PAGES = (
     _Page("answer.py", "Answer", ":material/lightbulb:"),
     _Page("studies.py", "Studies", ":material/list:"),
     _Page("table.py", "Table", ":material/table_chart:"),
-    _Page("effects.py", "Effects", ":material/align_horizontal_center:", lambda view: view.compares),
-    _Page("search.py", "Search", ":material/tune:", lambda view: view.searches),
-    _Page("masks.py", "Masks", ":material/compare:", lambda view: bool(view.kept_maps)),
-    _Page("labels.py", "Labels", ":material/edit:", lambda view: view.prices_labels),
+    _Page("effects.py", "Effects", ":material/align_horizontal_center:"),
+    _Page("search.py", "Search", ":material/tune:"),
+    _Page("masks.py", "Masks", ":material/compare:"),
+    _Page("labels.py", "Labels", ":material/edit:"),
     _Page("trial.py", "Trial", ":material/show_chart:"),
-    _Page("compare.py", "Compare", ":material/difference:", lambda view: len(view.store.studies()) > 1),
+    _Page("compare.py", "Compare", ":material/difference:"),
 )
 
 
@@ -48,7 +46,7 @@ def main() -> None:
     st.set_page_config(layout="wide", page_icon=str(HERE / "icon.png"))
     st.html(HERE / "style.css")
     store = reading.open_store(storage_uri())
-    view = _study_at_hand(store)
+    at_hand = _study_at_hand(store)
     pages = [
         st.Page(
             path,
@@ -56,7 +54,7 @@ def main() -> None:
             icon=page.icon,
             url_path=path.stem,
             default=page.file == _PAGES[0].file,
-            visibility="visible" if view is None or page.is_filled(view) else "hidden",
+            visibility="hidden" if page.title in at_hand.empty else "visible",
         )
         for page in _PAGES
         if (path := HERE / "views" / page.file).exists()
@@ -64,20 +62,38 @@ def main() -> None:
     page = st.navigation(pages, position="top")
     begin(store)
     with errors_shown():
-        is_answer = view is not None and page.title == _PAGES[0].title
-        _header((view.results.plan.study.question.strip() if is_answer and view else "") or page.title, store)
+        _header((page.title == _PAGES[0].title and at_hand.question) or page.title, store)
         page.run()
     follow(store)  # also of a page that ended early: what it waits for may come
 
 
-def _study_at_hand(store: Store) -> reading.StudyView | None:
-    """The study whose tabs are shown; None where there is none, or the page says why it cannot be read."""
+class _AtHand(NamedTuple):
+    """The study that the pages show, as the frame needs it."""
+
+    question: str = ""
+    empty: frozenset[str] = frozenset()  # titles of the pages for which it has nothing
+
+
+def _study_at_hand(store: Store) -> _AtHand:
+    """The study's question and tabs; nothing where it cannot be read, which the page then says."""
     try:
-        settle_study(store.studies(), lambda: reading.newest(store))
+        names = store.studies()
+        settle_study(names, lambda: reading.newest(store))
         name = chosen_study()
-        return None if name is None else reading.view(store, name)
+        if name is None:
+            return _AtHand()
+        view = reading.view(store, name)
     except (InputError, OSError):
-        return None
+        return _AtHand()
+    filled = {
+        "Effects": view.compares,
+        "Search": view.searches,
+        "Masks": bool(view.kept_maps),
+        "Labels": view.prices_labels,
+        "Compare": len(names) > 1,
+    }
+    empty = frozenset(title for title, has in filled.items() if not has)
+    return _AtHand(view.results.plan.study.question.strip(), empty)
 
 
 def _header(title: str, store: Store) -> None:

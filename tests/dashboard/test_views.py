@@ -29,7 +29,8 @@ def test_every_page_runs_on_a_study_that_is_not_finished(show: Show, page: str) 
 def test_every_page_opens_on_the_study_that_changed_last(
     open_page: Open, store: Store, plan: Plan, page: str
 ) -> None:
-    earlier = parse_study(STUDY.replace("study: small", "study: earlier"), "earlier.yaml")
+    text = STUDY.replace("study: small", "study: earlier").replace("0.125", "0.25")
+    earlier = parse_study(text, "earlier.yaml")
     put(store, plan_study(earlier, None, "cpu"), {})
     finished(plan.trials[3], store)
     assert open_page(page, study=None).session_state["study"] == "small"

@@ -35,13 +35,13 @@ class AnswerGroup(NamedTuple):
     title: str  # `Pays`
     verdict: str  # that gives it its colour
     sentences: tuple[str, ...]
-    count: int  # results of this kind
+    total: int  # results of this kind
     takes: str = ""  # what would settle those that are open
 
     @property
     def left_out(self) -> int:
         """Results without a sentence."""
-        return self.count - len(self.sentences)
+        return self.total - len(self.sentences)
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def study_answer(results: StudyResults, most: int = 2) -> Answer | None:
     known = [result for result in stated if result.difference is not None]
     if not known:
         return None
-    claim = min((result.claim for result in known), key=CLAIMS.index)
+    claim: Claim = next(claim for claim in CLAIMS if any(result.claim == claim for result in known))
     of_claim = tuple(result for result in stated if result.claim == claim)
     others = [result for result in stated if result.claim != claim]
     repeats = max(result.n_planned for result in stated)
@@ -90,7 +90,7 @@ def _groups(
     ):
         sentences = tuple(_concluded(result, others, decimals) for result in of_kind[:most])
         if sentences or title == "Pays":
-            none = ("Nothing is shown to pay yet.",) if len(unsettled) else ("Nothing is shown to pay.",)
+            none = ("Nothing is shown to pay yet.",) if unsettled else ("Nothing is shown to pay.",)
             yield AnswerGroup(title, verdict, sentences or none, len(of_kind) or 1)
     if unsettled:
         sentences = tuple(
