@@ -104,7 +104,7 @@ def missing(text: str, yaml: str = "") -> None:
 
 
 def missing_verdicts(results: StudyResults) -> None:
-    """Why no comparison has a verdict, and what would bring one."""
+    """The reason why no comparison has a verdict, and what would bring one."""
     factor = next(iter(results.plan.study.factors), "NAME")
     if not results.reported.cells:
         missing("The search has no winner yet. Its points are on the page Search.", "replicate: {top: 1}")

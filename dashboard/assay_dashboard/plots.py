@@ -129,7 +129,7 @@ def difference_plot(
         labelAlign="left",
         labelFontSize=12,
     )
-    x_axis = _axis_of(axis)
+    x_axis = alt.Axis(title=axis.split(", "), grid=True, tickCount=7, titlePadding=8)
     scale = alt.Scale(domain=list(limits), nice=False, zero=False)
     x = alt.X("difference:Q", scale=scale, axis=x_axis)
     verdicts = ["shown", "suggested", "negligible", "open"]
@@ -212,11 +212,6 @@ def _differences(rows: Sequence[EffectRow]) -> tuple[pd.DataFrame, pd.DataFrame]
 def _row_axis(**more: Any) -> alt.Axis:
     limit = alt.ExprRef(f"{_NARROW} ? 120 : 320")
     return alt.Axis(labelOverlap=False, labelLimit=limit, ticks=False, domain=False, labelPadding=8, **more)
-
-
-def _axis_of(title: str) -> alt.Axis:
-    """A horizontal axis; what its title adds after a comma stands in a second line."""
-    return alt.Axis(title=title.split(", "), grid=True, tickCount=7, titlePadding=8)
 
 
 def _of(wanted: Sequence[str], number: int) -> list[str]:

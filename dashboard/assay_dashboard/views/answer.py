@@ -43,7 +43,7 @@ _STEP = 34  # pixels of a row of the plot
 
 @st.fragment(run_every=EVERY)
 def _now(view: reading.StudyView) -> None:
-    """How far the study is, and what runs: by heartbeats, which are no reason to draw the page again."""
+    """Progress of the study, and what runs: by heartbeats, which are no reason to draw the page again."""
     with errors_shown():
         entry = reading.entry(view.store, view.name)
         parts = [counted(entry)]
@@ -51,7 +51,7 @@ def _now(view: reading.StudyView) -> None:
             parts.append(f"{entry.left.roughly} {duration(entry.left.seconds)} left")
         if entry.last_record is not None:
             parts.append(f"last record {ago(entry.last_record)}")
-        running = [one for one in reading.view(view.store, view.name).running if one.silent is None]
+        running = [t for t in reading.view(view.store, view.name).running if t.silent is None]
         lines = [" · ".join(parts), *(_running(trial) for trial in running[:_RUNNING])]
         bar = "" if entry.done == entry.total else progress_bar(entry)
         with st.container(key="answer-now"):

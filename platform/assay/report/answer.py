@@ -76,7 +76,7 @@ def study_answer(results: StudyResults, most: int = 2) -> Answer | None:
 def _groups(
     of_claim: Sequence[ComparisonResult], others: Sequence[ComparisonResult], decimals: int, most: int
 ) -> Iterator[AnswerGroup]:
-    """What pays comes first, also where that is nothing yet."""
+    """Findings by kind. Those that pay come first, also where there are none yet."""
     ranked = sorted(of_claim, key=_clarity)
     shown = [result for result in ranked if result.verdict == "shown"]
     settled = [result for result in ranked if result.verdict in ("negligible", "identical")]
@@ -100,7 +100,7 @@ def _groups(
 
 
 def _concluded(result: ComparisonResult, others: Sequence[ComparisonResult], decimals: int) -> str:
-    """What is shown, negligible or identical, with what other claims say of the same."""
+    """A result that is shown, negligible or identical, with what other claims say of the same."""
     said = negligible_text(result, decimals) or f"{_name(result)}: {claimed_text(result, decimals)}"
     wider = [
         f"on {other.claim} {other.verdict}"
