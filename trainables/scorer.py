@@ -19,6 +19,7 @@ from torch import Tensor
 from trainables.contract import MeasuresErasure, Predictor, ShowsStages, StageMaps
 from trainables.data.tensors import images_to_tensor
 from trainables.data.tiles import TileShape
+from trainables.latency import reference_seconds
 
 __all__ = ["ImageScorer", "ModelScorer", "Scores", "TiledScorer"]
 
@@ -58,6 +59,10 @@ class ImageScorer(Protocol):
         """Falls of p(defect) when what the model shows in an image is painted over, in [−1, 1] each."""
         ...
 
+    def reference_seconds(self) -> float:
+        """Time one pass of the reference network, where the model is and on its device."""
+        ...
+
 
 class ModelScorer:
     """A predictor of this process as an :class:`ImageScorer`."""
@@ -90,6 +95,9 @@ class ModelScorer:
         assert isinstance(self._predictor, MeasuresErasure), "asked of models that measure it"
         with torch.no_grad():
             return self._predictor.erasure_drops(images_to_tensor(images, self.device)).tolist()
+
+    def reference_seconds(self) -> float:
+        return reference_seconds(self.device)
 
     def _ask(self, images_BCHW: Tensor, known: Collection[str] | None) -> StageMaps:
         if known is None:
@@ -126,6 +134,9 @@ class TiledScorer:
 
     def erasure_drops(self, images: Sequence[NDArray[np.uint8]]) -> list[float]:
         raise AssertionError(f"asked of models that measure it, found {len(images)} images in tiles")
+
+    def reference_seconds(self) -> float:
+        return self._model.reference_seconds()
 
     def _score(self, image: NDArray[np.uint8]) -> tuple[float, NDArray[np.float32], float]:
         """Score, heatmap and seconds of one image; a tile whose score is no number leaves none."""

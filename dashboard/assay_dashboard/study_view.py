@@ -218,7 +218,7 @@ def _best(results: StudyResults) -> BestCell | None:
 
 def _best_point(results: StudyResults) -> BestCell | None:
     search = results.plan.study.search
-    if search is None:
+    if search is None or search.has_front:  # of a front no point is best
         return None
     points = [point for of_cell in results.evaluated_points.values() for point in of_cell]
     best = best_points(results.plan, points)

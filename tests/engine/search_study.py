@@ -107,5 +107,7 @@ class ToySearch:
         return done
 
     def _train(self, trials: Sequence[Trial]) -> None:
-        pack = make_pack(self.plan.study.study, trials, cache=str(self.cache))
+        search = self.plan.study.search
+        timed = search is not None and search.times_models
+        pack = make_pack(self.plan.study.study, trials, cache=str(self.cache), times_models=timed)
         train_trials(PackSite(pack, self.store, 0, 1, "here", 0, torch.device("cpu")))

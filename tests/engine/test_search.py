@@ -20,7 +20,7 @@ from assay.storage.search_points import best_points, evaluate_points, winners
 from assay.study import Trial, reported_plan
 from assay.study.search import Parameter, Search
 from tests.analysis.made_studies import markdown_of
-from tests.engine.search_study import ToySearch
+from tests.engine.search_study import SEARCH, ToySearch
 from trainables.errors import InputError
 
 SPACE = TypeAdapter(dict[str, Parameter]).validate_python(
@@ -351,6 +351,35 @@ def test_importance_tells_the_parameter_that_matters(undisturbed: ToySearch) -> 
     assert set(shares) == {"config.x", "config.shape"}
     assert sum(shares.values()) == pytest.approx(1)
     assert importance(undisturbed.plan, points[:2]) == {}
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "random"])
+def test_points_for_several_objectives_lie_in_the_space_and_repeat(sampler: str) -> None:
+    search = _search(sampler=sampler, objective=[{"max": "validation.image_ap"}, {"min": "size_mb"}])
+    told: list[Observation] = []
+    for index in range(12):
+        values = propose(search, SPACE, "base", told, index)
+        both = (_height(values), values["config.y"])
+        told.append(
+            Observation(values, "finished", both[0], several=both)
+            if index % 4
+            else Observation(values, "failed")
+        )
+    assert propose(search, SPACE, "base", told[:11], 11) == told[11].values
+    assert all(-5 <= point.values["config.x"] <= 10 for point in told)
+
+
+def test_a_search_for_speed_and_size_measures_both_and_trains_its_front_again(
+    cache_root: Path, tmp_path: Path
+) -> None:
+    goals = "[{{max: validation.image_ap}}, {{min: latency_ms}}, {{min: size_mb}}]"
+    text = SEARCH.replace("{{max: validation.image_ap}}", goals)
+    search = ToySearch(tmp_path, cache_root, text, points=3, seeds=[0])
+    search.run()
+    records = search.records().values()
+    assert {record.status for record in records} == {"finished"}
+    assert all(record.cost(name) for record in records for name in ("latency_ms", "latency_ratio", "size_mb"))
+    assert 1 <= len({trial.cell for trial in search.grown.trials if trial.seed in (10, 11)}) <= 2
 
 
 def test_cma_es_learns_although_it_is_asked_anew_for_every_point() -> None:

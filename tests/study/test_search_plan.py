@@ -12,6 +12,7 @@ from assay.study.points import budget, make_ablations, make_point
 from tests.study.toy import TOY, plan, plan_on_images, study_with
 from trainables.errors import InputError
 
+FRONT = [{"max": "validation.image_ap"}, {"min": "size_mb"}]
 SEARCH: dict[str, Any] = {
     "factors": {},
     "design": None,
@@ -94,6 +95,53 @@ def test_a_grid_is_as_large_as_its_space() -> None:
         (
             {"search": {**SEARCH["search"], "objective": {"max": "validation.fp"}}},
             "search.objective: lower fp is better: write `{min: validation.fp}`",
+        ),
+        (
+            {"search": {**SEARCH["search"], "objective": {"min": "latency_ms"}}},
+            "a search for low cost alone ends at the smallest model, found latency_ms: add",
+        ),
+        (
+            {"search": {**SEARCH["search"], "objective": [{"max": "validation.image_ap"}]}},
+            "search.objective: List should have at least 2 items",
+        ),
+        (
+            {"search": {**SEARCH["search"], "objective": [*FRONT, {"max": "validation.image_ap"}]}},
+            "each objective is named once, found image_ap, size_mb, image_ap",
+        ),
+        (
+            {"search": {**SEARCH["search"], "objective": [FRONT[0], {"max": "size_mb"}]}},
+            "a cost is lowered, found max: size_mb: write `{min: size_mb}`",
+        ),
+        (
+            {"search": {**SEARCH["search"], "objective": [FRONT[1], {"min": "validation.image_ap"}]}},
+            "search.objective[1]: higher image_ap is better: write `{max: validation.image_ap}`",
+        ),
+        (
+            {"search": {**SEARCH["search"], "objective": FRONT, "pruner": {"kind": "median"}}},
+            "search.pruner: a pruner cannot go with 2 objectives: it compares by one value. Leave it out",
+        ),
+        (
+            {"search": {**SEARCH["search"], "objective": FRONT, "sampler": "cmaes"}},
+            "search.sampler: cmaes cannot go with 2 objectives: it learns from one value. Take tpe",
+        ),
+        (
+            {"search": {**SEARCH["search"], "objective": FRONT, "nested": True}},
+            "search.nested: a nested search cannot go with 2 objectives: it has one winner",
+        ),
+        (
+            {"search": {**SEARCH["search"], "objective": FRONT, "seeds": [0, 1]}},
+            "search.seeds: several searches cannot go with 2 objectives: each has one winner",
+        ),
+        (
+            {"search": {**SEARCH["search"], "objective": FRONT}, "start": [{"study": "earlier"}]},
+            "start[0]: a start from an earlier study cannot go with 2 objectives",
+        ),
+        (
+            {
+                "search": {**SEARCH["search"], "objective": FRONT},
+                "replicate": {"best": 1, "seeds": [10], "ablate_winner": True},
+            },
+            "replicate.ablate_winner: ablate_winner cannot go with 2 objectives: a front has no winner",
         ),
         (
             {"search": {**SEARCH["search"], "objective": {"max": "validation.defects_found"}}},

@@ -8,10 +8,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from assay.analysis.search_front import search_front
 from assay.report.search_tables import search_line
 from assay.study.repeats import repeat_name
 from assay_dashboard import study_view as reading
 from assay_dashboard.cells import number_format
+from assay_dashboard.front_chart import front_plot, front_rows
 from assay_dashboard.layout import message, paragraph, plain, study_view, theme, to_trial
 from assay_dashboard.parallel import Brushes, brush_texts, brushes_of, inside, parallel, points_payload
 from assay_dashboard.plots import bar_plot, history_plot, slice_plot
@@ -31,6 +33,25 @@ def _history(view: reading.StudyView, points: SearchPoints) -> None:
     st.altair_chart(chart, alt="The objective of each point, and the best so far")
     if left_out := thinning(points.valued):
         plain(left_out, "quiet")
+
+
+def _front(view: reading.StudyView, cell: str) -> None:
+    """The front of several objectives, and what its points are worth on fresh seeds."""
+    search = view.results.plan.study.search
+    assert search is not None
+    front = view.results.once(f"front of {cell}", lambda: search_front(view.results, cell))
+    if not front:
+        message("No point has been evaluated yet.")
+        return
+    plain("Front: the points that no other beats in all objectives", "heading")
+    titles = search.objectives[0].title, search.objectives[1].title
+    rows = front_rows(view.results.evaluated_points[cell], front)
+    st.altair_chart(front_plot(rows, axes=titles, theme=theme()), alt="The front of the search")
+    plain(
+        "The values of the search chose these points, and flatter them. Fresh seeds did not: metrics on test "
+        "images, with 95 % intervals. No point of a front is best: `assay best --point` takes one.",
+        "quiet",
+    )
 
 
 def _brushes(key: str, points: SearchPoints) -> Brushes:
@@ -149,6 +170,9 @@ def _page() -> None:
         message(f"No point has been drawn in {cell} yet.")
         return
     points = view.results.once(f"points of {cell}", lambda: search_points(plan, evaluated[cell]))
+    search = plan.study.search
+    if search is not None and search.has_front:
+        _front(view, cell)
     _history(view, points)
     if of_another_study("brushes", f"{view.name} {cell}"):
         keep_in_url(_BRUSH, [])

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from assay.cli.options import DEFAULT_STORAGE, Storage
+
+if TYPE_CHECKING:
+    from assay.storage.search_points import EvaluatedPoint
+    from assay.study.search import Search
 
 __all__ = ["best", "register"]
 
@@ -16,6 +21,10 @@ As = Annotated[str, typer.Option("--as", metavar="NAME", help="Name of the new s
 CellName = Annotated[
     str | None,
     typer.Option("--cell", metavar="CELL", help="Whose winner, where several cells were searched."),
+]
+PointNumber = Annotated[
+    int | None,
+    typer.Option("--point", metavar="N", help="Which point, `base #N`; default: the best. A front has none."),
 ]
 Output = Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Write here, not to stdout.")]
 
@@ -29,12 +38,14 @@ def best(
     name: As,
     *,
     cell: CellName = None,
+    point: PointNumber = None,
     output: Output = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Write the best point of a search as a study: its settings spelled out, on the search's fresh seeds.
 
-    Best is what the objective says on validation images. Of a search that is not over, the best so far.
+    Best is what the objective says on validation images. Of a search that is not over, the best so far. With
+    several objectives no point is best: the front is listed, and --point takes one of it.
     """
     import re
 
@@ -64,10 +75,10 @@ def best(
         raise InputError(
             f"no point of {plan.study.study} is finished yet. `assay status` shows how far it is."
         )
-    winner = ranked[0]
-    metric = plan.study.search.objective.metric
+    winner = _chosen(plan.study.search, ranked if point is None else points, point)
+    rank = "The best point" if winner is ranked[0] and not plan.study.search.has_front else "A point"
     why = (
-        f"The best point of {plan.study.study}: {winner.point.name}, validation.{metric} {winner.value:.4f} "
+        f"{rank} of {plan.study.study}: {_described(plan.study.search, winner)} "
         f"(mean over {len(winner.repeats)} repeats). "
         f"{search_line(plan, {searched.cell.name: points})}"
     )
@@ -77,3 +88,33 @@ def best(
     else:
         output.write_text(text, encoding="utf-8")
         typer.echo(f"wrote {output}", err=True)
+
+
+def _chosen(search: Search, points: Sequence[EvaluatedPoint], number: int | None) -> EvaluatedPoint:
+    """The point of a number, or the best.
+
+    Raises:
+        InputError: If there is no such finished point, or a front and no number.
+    """
+    from trainables.errors import InputError
+
+    if number is None and search.has_front:
+        listed = "\n".join(f"  {_described(search, each)}" for each in points)
+        raise InputError(
+            f"the search has {len(search.objectives)} objectives, and none of the {len(points)} points of "
+            f"its front is best. Take one with --point, such as --point {points[0].point.index}:\n{listed}"
+        )
+    chosen = points[0] if number is None else next((p for p in points if p.point.index == number), None)
+    if chosen is None or chosen.value is None:
+        state = "it was not drawn" if chosen is None else f"it is {chosen.status}"
+        raise InputError(f"a point that becomes a study is finished, found --point {number}: {state}.")
+    return chosen
+
+
+def _described(search: Search, point: EvaluatedPoint) -> str:
+    """``base #3, validation.image_ap 0.9795, latency_ms 4.1``."""
+    from assay.report.front_tables import objective_text
+
+    values = zip(search.objectives, point.values, strict=True)
+    texts = (f"{goal.max or goal.min} {objective_text(goal, value)}" for goal, value in values)
+    return ", ".join([point.point.name, *texts])

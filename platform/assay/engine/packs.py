@@ -76,6 +76,7 @@ class Pack(BaseModel, frozen=True, extra="forbid"):
     probes: int
     primary: str  # the study's primary metric
     objective: str  # the metric on validation that a pruner compares
+    times_models: bool = False  # latency is an objective: each model is timed
     resource: Literal["repeats", "epochs", "none"]  # what a pruner counts; none: it does not see this pack
     data_root: str | None
     cache: str

@@ -40,13 +40,17 @@ class Observation(NamedTuple):
     status: str  # finished, pruned, failed; anything else is still running
     value: float | None = None
     steps: tuple[float, ...] = ()  # mean over the first repeat, the first two … as a pruner saw it
+    several: tuple[float, ...] = ()  # the value of each of several objectives
 
     @classmethod
     def of(cls, evaluated: EvaluatedPoint) -> Self:
         """Observe what the records say of a point."""
         repeats = evaluated.repeats
         means = (sum(repeats[:n]) / n for n in range(1, len(repeats) + 1))
-        return cls(evaluated.point.values, evaluated.status, evaluated.value, tuple(means))
+        point, values = evaluated.point, evaluated.values
+        if len(values) > 1:
+            return cls(point.values, evaluated.status, evaluated.value, several=values)
+        return cls(point.values, evaluated.status, evaluated.value, tuple(means))
 
 
 def propose(
@@ -65,8 +69,9 @@ def propose(
 def _rebuilt(
     search: Search, space: Mapping[str, Parameter], cell: str, observations: Sequence[Observation]
 ) -> optuna.Study:
-    direction = "maximize" if search.objective.sign == 1 else "minimize"
-    study = optuna.create_study(direction=direction)
+    study = optuna.create_study(
+        directions=["maximize" if objective.sign == 1 else "minimize" for objective in search.objectives]
+    )
     if search.sampler != "cmaes":
         study.add_trials([_frozen(observation, space) for observation in observations])
         return study
@@ -117,9 +122,11 @@ def _seed(search: Search, cell: str, index: int) -> int:
 
 def _frozen(observation: Observation, space: Mapping[str, Parameter]) -> optuna.trial.FrozenTrial:
     state = _STATES.get(observation.status, TrialState.RUNNING)
+    complete = state == TrialState.COMPLETE
     return optuna.trial.create_trial(
         state=state,
-        value=observation.value if state == TrialState.COMPLETE else None,
+        value=observation.value if complete and not observation.several else None,
+        values=observation.several if complete and observation.several else None,
         params=dict(observation.values),
         distributions={path: _distribution(space[path]) for path in observation.values},
         intermediate_values=dict(enumerate(observation.steps)),
@@ -156,14 +163,18 @@ def _quiet() -> Generator[None]:
 
 
 def importance(plan: Plan, points: Sequence[EvaluatedPoint]) -> dict[str, float]:
-    """The share of each parameter in the objective's variance (fANOVA), largest first; together 1.
+    """The share of each parameter in the (first) objective's variance (fANOVA), largest first; together 1.
 
     Only parameters that every point has are weighed against each other; a conditional one is absent. Empty
     where too few points, or all with one value, say nothing.
     """
     search, space = plan.study.search, plan.study.space
     assert search is not None
-    observations = [Observation.of(point) for point in points if point.value is not None]
+    observations = [
+        Observation(point.point.values, point.status, point.value)
+        for point in points
+        if point.value is not None
+    ]
     shared = [path for path in space if observations and all(path in past.values for past in observations)]
     if len(observations) < _FEWEST or not shared or len({past.value for past in observations}) < 2:
         return {}

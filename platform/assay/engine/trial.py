@@ -46,8 +46,10 @@ from trainables.data.cache import ArrowImages
 from trainables.data.samples import EvaluationData, ImageSet, TrainingData
 from trainables.errors import InputError
 from trainables.evaluate import Evaluation, evaluate_scorer, measure_labels
+from trainables.latency import measure_latency
 from trainables.metrics import Undefined
 from trainables.pseudo_labels import PseudoLabels
+from trainables.scorer import TiledScorer
 from trainables.size_floor import size_only_ap
 from trainables.stage_maps import StageScores
 
@@ -186,8 +188,11 @@ def fit_and_evaluate(
                 report = _evaluate(trained, evaluation, site, stages, trial)
                 report = _with_size_floor(report, training, evaluation, trial.seed)
                 report = _with_labels(report, stages.folders.values(), data)
+            if site.pack.times_models:
+                _time(trained, evaluation, timer)
             primary = site.pack.primary
             journal.note(f"{primary} {report.metrics.get(primary, float('nan')):.4f}")
+            size = sum(path.stat().st_size for path in (scratch / MODEL_FOLDER).iterdir())
             files = _write_files(site, attempt, journal, report, scratch / MODEL_FOLDER)
     report = replace(report, notes=(*report.notes, *trained.notes))
     timer.seconds["predict_per_image"] = report.seconds_per_image
@@ -195,6 +200,7 @@ def fit_and_evaluate(
     return {
         "status": "finished",
         "result": result.model_copy(update={"white": data.manifest.white}),
+        "model_mb": size / 1e6,
         "environment": site.environment(workers, trained),
         "files": files,
     }
@@ -239,6 +245,15 @@ def _evaluate(
         threshold=trial.data.threshold,
     )
     return stage_scores.complete(report)
+
+
+def _time(trained: Trained, evaluation: EvaluationData, timer: Timer) -> None:
+    """Time the model on one test image at a time, in turn with the reference network."""
+    model, test = trained.model, evaluation.test
+    assert model is not None, "a trial trains a model"
+    timed = model if test.tiles is None else TiledScorer(model, test.tiles, _PREDICTION_BATCH)
+    latency = measure_latency(timed, test.images[test.ids[0]])
+    timer.seconds |= {"predict_one": latency.model, "reference_one": latency.reference}
 
 
 @dataclass(frozen=True)

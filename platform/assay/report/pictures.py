@@ -9,6 +9,7 @@ from assay.analysis.masks_curve import masks_curve
 from assay.analysis.results import StudyResults
 from assay.report.figures.effects import draw_effects
 from assay.report.figures.effects_rows import comparisons_plot, effects_plot
+from assay.report.figures.front_figure import draw_front, front_plots
 from assay.report.figures.label_costs_figure import draw_label_costs
 from assay.report.figures.masks_curve_figure import draw_masks_curve
 from assay.report.page.model import Picture
@@ -17,11 +18,14 @@ __all__ = ["study_pictures"]
 
 
 def study_pictures(results: StudyResults) -> Iterator[Picture]:
-    """Effects, comparisons, the curve over masks and what labels buy, where the study has them."""
+    """Effects, comparisons, fronts, the curve over masks and what labels buy, where the study has them."""
     plots = {"effects": effects_plot(results), "comparisons": comparisons_plot(results)}
     for stem, plot in plots.items():
         if plot is not None:
             yield Picture(stem, plot.caption, plot.alt, partial(draw_effects, plot))
+    for number, front in enumerate(front_plots(results)):
+        stem = f"front_{number}" if number else "front"
+        yield Picture(stem, front.caption, front.caption, partial(draw_front, front))
     curve = masks_curve(results)
     if curve is not None:
         yield Picture("masks_curve", curve.caption, curve.caption, partial(draw_masks_curve, curve))

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from assay.analysis.results import StudyResults
+from assay.report.front_tables import front_section, objective_text
 from assay.report.page.model import NOTHING, Column, Section, TextTable
 from assay.storage.search_points import EvaluatedPoint, best_points
 from assay.study import Plan
 from assay.study.names import counted
 from assay.study.points import budget
-from assay.study.search import Scalar
+from assay.study.search import Objective, Scalar
 from assay.study.space import format_parameter, format_scalar
 
 __all__ = ["search_line", "search_sections"]
@@ -47,17 +48,23 @@ def search_sections(
         importance: Cell → parameter → share of the objective's variance.
     """
     plan, points = results.plan, results.evaluated_points
+    assert plan.study.search is not None
+    front = (front_section(results),) if plan.study.search.has_front else ()
+    first = f"the first objective, {_objectives(plan)[0].title}," if front else "the objective"
     importance_table = _importance_table(plan, importance)
+    titles = ", ".join(objective.title for objective in _objectives(plan))
+    chose = "they chose the points, and flatter" if front else "it chose the points, and flatters"
     return (
+        *front,
         Section(
-            "Best points",
-            f"{_objective(plan)} on validation images, mean over {_repeats(plan)}; it chose the points, and "
-            "flatters them. Values that were not drawn are `–`.",
+            "Settings of the front" if front else "Best points",
+            f"{titles} on validation images, mean over {_repeats(plan)}; {chose} them. Values that were not "
+            "drawn are `–`.",
             _best_table(plan, points),
         ),
         Section(
             "Importance",
-            "Share of the variance of the objective (fANOVA over the finished points). Parameters that only "
+            f"Share of the variance of {first} (fANOVA over the finished points). Parameters that only "
             "some points have are left out."
             if importance_table is not None
             else "Too few finished points, or all of one value: nothing can be said yet.",
@@ -70,19 +77,22 @@ def search_sections(
 
 def _best_table(plan: Plan, points: Mapping[str, Sequence[EvaluatedPoint]]) -> TextTable:
     """The best points of each cell, with all drawn values."""
-    columns = [Column("point", "left"), Column(_objective(plan), "right"), Column("from", "left")]
-    best = [point for of_cell in points.values() for point in best_points(plan, of_cell)[:_BEST]]
+    columns = [Column("point", "left"), *_value_columns(plan), Column("from", "left")]
+    few = None if len(_objectives(plan)) > 1 else _BEST
+    best = [point for of_cell in points.values() for point in best_points(plan, of_cell)[:few]]
     rows = [
-        (row.point.name, _value(row.value), row.point.source, *_values(plan, row.point.values))
+        (row.point.name, *_value_texts(plan, row), row.point.source, *_values(plan, row.point.values))
         for row in best
     ]
     return TextTable((*columns, *_parameters(plan)), tuple(rows), links=_links(best))
 
 
 def _history_table(plan: Plan, points: Mapping[str, Sequence[EvaluatedPoint]]) -> TextTable:
-    """Every point in the order in which it was drawn, what became of it, and the best value until then."""
-    assert plan.study.search is not None
-    sign = plan.study.search.objective.sign
+    """Every point in the order in which it was drawn, what became of it, and the best value until then.
+
+    Of several objectives there is no best value.
+    """
+    sign, several = _objectives(plan)[0].sign, len(_objectives(plan)) > 1
     rows: list[tuple[str, ...]] = []
     for of_cell in points.values():
         best: float | None = None
@@ -90,14 +100,15 @@ def _history_table(plan: Plan, points: Mapping[str, Sequence[EvaluatedPoint]]) -
             if row.value is not None and (best is None or sign * row.value > sign * best):
                 best = row.value
             drawn = _values(plan, row.point.values)
+            so_far = [] if several else [_value(best)]
             rows.append(
-                (row.point.name, row.status, _value(row.value), _value(best), row.point.source, *drawn)
+                (row.point.name, row.status, *_value_texts(plan, row), *so_far, row.point.source, *drawn)
             )
     columns = [
         Column("point", "left"),
         Column("state", "left"),
-        Column(_objective(plan), "right"),
-        Column("best so far", "right"),
+        *_value_columns(plan),
+        *([] if several else [Column("best so far", "right")]),
         Column("from", "left"),
     ]
     links = _links([point for of_cell in points.values() for point in of_cell])
@@ -137,10 +148,19 @@ def _links(points: Sequence[EvaluatedPoint]) -> dict[tuple[int, int], tuple[str,
     return {(row, 0): (point.point.name,) for row, point in enumerate(points)}
 
 
-def _objective(plan: Plan) -> str:
+def _objectives(plan: Plan) -> tuple[Objective, ...]:
     assert plan.study.search is not None
-    objective = plan.study.search.objective
-    return f"validation.{objective.metric} {'↑' if objective.sign == 1 else '↓'}"
+    return plan.study.search.objectives
+
+
+def _value_columns(plan: Plan) -> list[Column]:
+    return [Column(objective.title, "right") for objective in _objectives(plan)]
+
+
+def _value_texts(plan: Plan, row: EvaluatedPoint) -> list[str]:
+    goals = _objectives(plan)
+    values = row.values or (None,) * len(goals)
+    return [objective_text(goal, value) for goal, value in zip(goals, values, strict=True)]
 
 
 def _repeats(plan: Plan) -> str:

@@ -163,6 +163,7 @@ class Record(BaseModel, frozen=True, extra="forbid"):
     study: str = Field(description="The study that trained it; others may share it.")
     timings: dict[str, float] = Field(default_factory=dict, description="Seconds by part.")
     stages: tuple[StageUse, ...] = ()
+    model_mb: float | None = Field(default=None, description="Size of the model's files, 10⁶ bytes.")
     environment: Environment = Environment()
     files: dict[str, str] = Field(
         default_factory=dict, description="sha256 by path, relative to the trial's folder."
@@ -181,6 +182,24 @@ class Record(BaseModel, frozen=True, extra="forbid"):
         """Cost of the trial: loading, training and evaluation, and the stages that were there already."""
         itself = sum(self.timings.get(part, 0.0) for part in ("data", "train", "finish"))
         return itself + sum(stage.seconds for stage in self.stages if stage.reused)
+
+    def cost(self, name: str) -> float | None:
+        """One of the ``COSTS`` of a search; None where it was not measured."""
+        made = sum(stage.seconds for stage in self.stages if stage.reused)
+        one, reference = self.timings.get("predict_one"), self.timings.get("reference_one")
+        match name:
+            case "latency_ms":
+                return None if one is None else 1000 * one
+            case "latency_ratio":
+                return None if one is None or not reference else one / reference
+            case "train_seconds":
+                return self.timings["train"] + made if "train" in self.timings else None
+            case "memory_mb":
+                return self.environment.peak_memory_mb
+            case "size_mb":
+                return self.model_mb
+            case _:
+                raise ValueError(f"a cost is one of those that a search may lower, found {name}")
 
     def to_bytes(self) -> bytes:
         """Canonical JSON of the whole record, without a checksum."""

@@ -15,13 +15,14 @@ from typing import Literal, NamedTuple, TypeVar
 from pydantic import ValidationError
 
 from assay.storage.checksum import lines_with_checksum, without_last_line
+from assay.storage.front import front_of
 from assay.storage.record import Record
 from assay.storage.store import Store
 from assay.study import Ablation, Plan, Point, SearchedCell, Trial
 from assay.study.cells import Role
 from assay.study.identity import canonical_json
 from assay.study.points import budget, changed_parameters, point_cell, trial_ids, trials_of
-from assay.study.search import Search
+from assay.study.search import Objective, Search
 from trainables.errors import InputError
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "best_points",
     "best_to_ablate",
     "evaluate_points",
+    "objective_value",
     "point_trials",
     "read_ablations",
     "read_points",
@@ -46,9 +48,10 @@ class EvaluatedPoint(NamedTuple):
 
     point: Point
     status: Literal["finished", "pruned", "failed", "open"]  # open: not all its trials have a record
-    value: float | None  # finished: the objective, mean over repeats
+    value: float | None  # finished: the objective (of several the first), mean over repeats
     repeats: tuple[float, ...]  # the objective of each repeat that has it, in their order
     reason: str | None = None
+    values: tuple[float, ...] = ()  # finished: every objective, mean over repeats
 
 
 def read_points(store: Store, plan: Plan) -> list[Point]:
@@ -103,22 +106,38 @@ def evaluate_points(
     search: Search, searched: SearchedCell, points: Iterable[Point], records: Mapping[str, Record]
 ) -> list[EvaluatedPoint]:
     """Evaluate the points of one cell by validation images; test scores are not looked at."""
-    metric = search.objective.metric
     return [
-        _evaluated(metric, searched, point, records) for point in points if point.cell == searched.cell.name
+        _evaluated(search.objectives, searched, point, records)
+        for point in points
+        if point.cell == searched.cell.name
     ]
 
 
+def objective_value(objective: Objective, record: Record) -> float | None:
+    """An objective's value in a trial's record; None where it has none."""
+    if objective.is_cost:
+        return record.cost(objective.metric)
+    return None if record.result is None else record.result.validation.get(objective.metric)
+
+
 def best_points(plan: Plan, evaluated: Iterable[EvaluatedPoint]) -> list[EvaluatedPoint]:
-    """Finished points, best first; of equal values the earlier, of equal settings one."""
-    assert plan.study.search is not None
-    sign = plan.study.search.objective.sign
+    """Finished points, best first; of equal values the earlier, of equal settings one.
+
+    With several objectives: those on the front alone, the ends of it first.
+    """
+    search = plan.study.search
+    assert search is not None
+    sign = search.objective.sign
     finished = [each for each in evaluated if each.value is not None]
     finished.sort(key=lambda each: (-sign * (each.value or 0.0), each.point.index))
     unique: dict[str, EvaluatedPoint] = {}
     for each in finished:
         unique.setdefault(canonical_json(each.point.config), each)
-    return list(unique.values())
+    ranked = list(unique.values())
+    if not search.has_front:
+        return ranked
+    signs = [objective.sign for objective in search.objectives]
+    return [ranked[index] for index in front_of([each.values for each in ranked], signs)]
 
 
 def winners(plan: Plan, evaluated: Sequence[EvaluatedPoint]) -> list[Point] | None:
@@ -229,11 +248,11 @@ def _damaged(store: Store, path: str, what: str) -> InputError:
 
 
 def _evaluated(
-    metric: str, searched: SearchedCell, point: Point, records: Mapping[str, Record]
+    objectives: Sequence[Objective], searched: SearchedCell, point: Point, records: Mapping[str, Record]
 ) -> EvaluatedPoint:
     if point.config is None:
         return EvaluatedPoint(point, "failed", None, (), point.reason)
-    values: list[float] = []
+    repeats: list[list[float]] = []  # of each repeat the objectives
     trouble: list[tuple[Literal["pruned", "failed"], str]] = []
     missing = False
     for id_ in trial_ids(searched, point.config, searched.repeats):
@@ -241,17 +260,26 @@ def _evaluated(
         if record is None:
             missing = True
         elif record.result is not None and record.status == "finished":
-            value = record.result.validation.get(metric)
-            if value is None:
-                trouble.append(("failed", f"{metric} is not defined on its validation images"))
+            values = {objective: objective_value(objective, record) for objective in objectives}
+            lacking = next((objective for objective, value in values.items() if value is None), None)
+            if lacking is not None:
+                trouble.append(("failed", _why_lacking(lacking, record)))
             else:
-                values.append(value)
+                repeats.append([value for value in values.values() if value is not None])
         else:
             status = "pruned" if record.status == "pruned" else "failed"
             trouble.append((status, f"{record.status}: {record.reason or 'no reason noted'}"))
+    first = tuple(values[0] for values in repeats)
     if missing:
-        return EvaluatedPoint(point, "open", None, tuple(values))
+        return EvaluatedPoint(point, "open", None, first)
     if trouble:
         status, reason = min(trouble)  # one that failed says more than one that was pruned
-        return EvaluatedPoint(point, status, None, tuple(values), reason)
-    return EvaluatedPoint(point, "finished", math.fsum(values) / len(values), tuple(values))
+        return EvaluatedPoint(point, status, None, first, reason)
+    means = tuple(math.fsum(values) / len(values) for values in zip(*repeats, strict=True))
+    return EvaluatedPoint(point, "finished", means[0], first, values=means)
+
+
+def _why_lacking(objective: Objective, record: Record) -> str:
+    if objective.is_cost:
+        return f"{objective.metric} was not measured when {record.study} trained it"
+    return f"{objective.metric} is not defined on its validation images"

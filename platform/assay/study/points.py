@@ -103,7 +103,7 @@ class SearchedCell(BaseModel):
 def search_hash(study: Study, cell: Cell, part: SearchPart) -> str:
     """Changes when other points would be drawn. More ``points`` are the same search, continued."""
     assert study.search is not None
-    rules = study.search.model_dump(mode="json", include={"sampler", "seed", "batch", "objective"})
+    rules = study.search.model_dump(mode="json", include={"sampler", "seed", "batch", "goals"})
     if part.name:
         rules |= {"part": part.name} | ({} if part.seed is None else {"seed": part.seed})
     parts = {

@@ -147,10 +147,10 @@ class _DataPlanner:
         """Refuse to answer a question, or to search, by what data without normal images do not define."""
         from trainables.metrics import METRICS, ImageMetric
 
-        rankings = {("metrics", "primary"): self.study.metrics.primary}
+        rankings = [(("metrics", "primary"), self.study.metrics.primary)]
         if self.study.search is not None:
-            rankings["search", "objective"] = self.study.search.objective.metric
-        for place, name in rankings.items():
+            rankings += [(("search", "objective"), goal.metric) for goal in self.study.search.objectives]
+        for place, name in rankings:
             metric = METRICS.get(name)
             if isinstance(metric, ImageMetric) and metric.needs_normal:
                 message = (

@@ -34,7 +34,8 @@ def reported_plan(plan: Plan) -> ReportedPlan:
 
     A comparison of a search is then between the best point of the one cell and the best of the other, between
     the best point and those that the search started from (where they are trained again too), and between the
-    best point and itself with a parameter at its default. Where a cell has several searches, their best
+    best point and itself with a parameter at its default. With several objectives no point is best, and none
+    is compared. Where a cell has several searches, their best
     points are one row.
     """
     if plan.study.search is None:
@@ -44,6 +45,8 @@ def reported_plan(plan: Plan) -> ReportedPlan:
     cells = tuple(cell for cell in plan.cells if cell.role in ("replicate", "ablation"))
     names = {cell.name for cell in cells}
     trials = tuple(trial for trial in plan.trials if trial.cell in names)
+    if plan.study.search.has_front:
+        return ReportedPlan(plan.study, cells, trials, ())
     return ReportedPlan(
         plan.study, cells, trials, tuple(_comparisons(plan, cells, plan.study.search.sampler))
     )

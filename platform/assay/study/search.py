@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstrai
 from assay.study.names import Name
 
 __all__ = [
+    "COSTS",
     "Choice",
     "FloatRange",
     "IntRange",
@@ -26,12 +27,23 @@ _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, serialize
 Scalar = bool | int | float | str
 
 
+COSTS = {  # that a search may lower beside a metric, measured on each trial
+    "latency_ms": "milliseconds that the trained model takes for one image",
+    "latency_ratio": "latency_ms over that of a small fixed network which is timed in turn with it",
+    "train_seconds": "seconds of training, shared stages included",
+    "memory_mb": "peak memory of the process that trained, 10⁶ bytes",
+    "size_mb": "size of the trained model's files, 10⁶ bytes",
+}
+LATENCIES = ("latency_ms", "latency_ratio")
+_GOAL = rf"^(validation\.[a-z0-9_]+|{'|'.join(COSTS)})$"
+
+
 class Objective(BaseModel):
-    """Goal of a search: one metric, computed on validation data."""
+    """Goal of a search: a metric, computed on validation data, or a cost of the trained model."""
 
     model_config = _STRICT
-    max: str | None = Field(default=None, pattern=r"^validation\.[a-z0-9_]+$", description="Metric to raise.")
-    min: str | None = Field(default=None, pattern=r"^validation\.[a-z0-9_]+$", description="Metric to lower.")
+    max: str | None = Field(default=None, pattern=_GOAL, description="Metric to raise.")
+    min: str | None = Field(default=None, pattern=_GOAL, description="Metric or cost to lower.")
 
     @model_validator(mode="after")
     def _one_direction(self) -> Self:
@@ -39,12 +51,24 @@ class Objective(BaseModel):
             given = "none" if self.max is None else f"max: {self.max} and min: {self.min}"
             way_out = "write `objective: {max: validation.image_ap}`"
             raise ValueError(f"an objective has one direction, found {given}: {way_out}")
+        if self.max in COSTS:
+            raise ValueError(f"a cost is lowered, found max: {self.max}: write `{{min: {self.max}}}`")
         return self
 
     @property
     def metric(self) -> str:
-        """Name of the metric, computed on validation data: ``image_ap``."""
+        """Name of the metric, computed on validation data (``image_ap``), or of the cost."""
         return (self.max or self.min or "").removeprefix("validation.")
+
+    @property
+    def title(self) -> str:
+        """``validation.image_ap ↑``."""
+        return f"{self.max or self.min} {'↑' if self.sign == 1 else '↓'}"
+
+    @property
+    def is_cost(self) -> bool:
+        """True where it is measured on the trained model, not on validation images."""
+        return self.metric in COSTS and self.min == self.metric
 
     @property
     def sign(self) -> int:
@@ -59,6 +83,23 @@ class Pruner(BaseModel):
     kind: Literal["asha", "median"] = Field(description="Rule that stops a point.")
     min: int = Field(default=1, ge=1, description="Resource that every point gets.")
     factor: int = Field(default=3, ge=2, description="ASHA: one in `factor` goes on at each rung.")
+
+
+def _form(value: Any) -> str | None:
+    if isinstance(value, list | tuple):
+        return "several"
+    return "one" if isinstance(value, dict | Objective) else None
+
+
+Goals = Annotated[
+    Annotated[Objective, Tag("one")]
+    | Annotated[tuple[Objective, ...], Field(min_length=2, max_length=3), Tag("several")],
+    Discriminator(
+        _form,
+        custom_error_type="objective",
+        custom_error_message="an objective is `{max: validation.image_ap}`, or a list of two or three such",
+    ),
+]
 
 
 class Search(BaseModel):
@@ -87,8 +128,24 @@ class Search(BaseModel):
         description="A search of its own on each fold, or on each seed's split, whose winner is tested "
         "there: no test image chose it.",
     )
-    objective: Objective
+    goals: Goals = Field(
+        alias="objective",
+        description="`{max: validation.image_ap}`, or a list of two or three, `[{max: validation.image_ap}, "
+        "{min: latency_ms}]`: the search then looks for the points that no other beats in all of them.",
+    )
     pruner: Pruner | None = Field(default=None, description="Early stopping of points; default: none.")
+
+    @model_validator(mode="after")
+    def _one_of_them_a_metric(self) -> Self:
+        names = [objective.metric for objective in self.objectives]
+        if len(set(names)) < len(names):
+            raise ValueError(f"each objective is named once, found {', '.join(names)}")
+        if all(objective.is_cost for objective in self.objectives):
+            raise ValueError(
+                f"a search for low cost alone ends at the smallest model, found {', '.join(names)}: add "
+                "`{max: validation.image_ap}`"
+            )
+        return self
 
     @model_validator(mode="after")
     def _seeds_of_several_searches(self) -> Self:
@@ -109,6 +166,26 @@ class Search(BaseModel):
                 f"a grid is the same with every seed, found seeds {list(self.seeds)}: leave `seeds` out"
             )
         return self
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """One, or several: then no point is best, and those that none beats in all are the front."""
+        return (self.goals,) if isinstance(self.goals, Objective) else self.goals
+
+    @property
+    def objective(self) -> Objective:
+        """The first objective, or the only one."""
+        return self.objectives[0]
+
+    @property
+    def has_front(self) -> bool:
+        """True where the search has several objectives."""
+        return len(self.objectives) > 1
+
+    @property
+    def times_models(self) -> bool:
+        """True where latency is an objective: it is measured only where it is asked for."""
+        return any(objective.metric in LATENCIES for objective in self.objectives)
 
     @property
     def several(self) -> bool:

@@ -10,7 +10,7 @@ from assay.study.cells import Cell
 from assay.study.identity import flatten
 from assay.study.points import start_points
 from assay.study.schema import Level, Study
-from assay.study.search import FloatRange, Scalar, StartStudy
+from assay.study.search import FloatRange, Objective, Scalar, StartStudy
 from assay.study.search_parts import repeats_per_point
 from assay.study.settings import AnyTrainable, Device, PlannedCell, bundle_paths, resolve_settings
 from assay.study.source import KeyPath, StudyProblem, nearest
@@ -44,6 +44,7 @@ def search_problems(study: Study, cells: Sequence[PlannedCell], device: Device) 
         )
     yield from _within_problems(study, cells)
     yield from _objective_problems(study, cells)
+    yield from _front_problems(study)
     yield from _sampler_problems(study)
     yield from _pruner_problems(study)
     yield from _replicate_problems(study)
@@ -89,11 +90,24 @@ def _within_problems(study: Study, cells: Sequence[PlannedCell]) -> Iterator[Stu
 
 
 def _objective_problems(study: Study, cells: Sequence[PlannedCell]) -> Iterator[StudyProblem]:
+    assert study.search is not None
+    for number, objective in enumerate(study.search.objectives):
+        at: KeyPath = ("search", "objective", *((number,) if study.search.has_front else ()))
+        if not objective.is_cost:
+            yield from _metric_problems(objective, at, cells)
+    for cell, _ in cells:
+        if cell.data.validation is None:
+            message = "a search is evaluated on validation images, and `data.validation` is none"
+            yield StudyProblem(("data", "validation"), message)
+            return
+
+
+def _metric_problems(
+    objective: Objective, at: KeyPath, cells: Sequence[PlannedCell]
+) -> Iterator[StudyProblem]:
     from trainables.metrics import METRICS, PROXIES, DefectMetric
 
-    assert study.search is not None
-    objective = study.search.objective
-    name, at = objective.metric, ("search", "objective")
+    name = objective.metric
     for trainable in _methods(cells):
         if name not in METRICS and name not in trainable.proxies:
             known = {*METRICS, *trainable.proxies}
@@ -113,9 +127,6 @@ def _objective_problems(study: Study, cells: Sequence[PlannedCell]) -> Iterator[
             at, f"{known[name].better} {name} is better: write `{{{right}: validation.{name}}}`"
         )
     for cell, _ in cells:
-        if cell.data.validation is None:
-            message = "a search is evaluated on validation images, and `data.validation` is none"
-            yield StudyProblem(("data", "validation"), message)
         if known[name].reads == "masks" and cell.supervision.kind != "full":
             message = (
                 f"{name} reads the masks of validation images, which supervision {cell.supervision} (cell "
@@ -123,6 +134,32 @@ def _objective_problems(study: Study, cells: Sequence[PlannedCell]) -> Iterator[
             )
             yield StudyProblem(at, message)
             return
+
+
+def _front_problems(study: Study) -> Iterator[StudyProblem]:
+    """What asks for the one best point, which a search with several objectives does not have."""
+    search = study.search
+    assert search is not None
+    if not search.has_front:
+        return
+    replicate = study.replicate
+    starts: list[KeyPath] = [
+        ("start", i) for i, start in enumerate(study.start) if isinstance(start, StartStudy)
+    ]
+    ablates = replicate is not None and replicate.ablate_winner
+    count = f"cannot go with {len(search.objectives)} objectives"
+    refusals: list[tuple[bool, KeyPath, str]] = [
+        (search.pruner is not None, ("search", "pruner"), f"a pruner {count}: it compares by one value"),
+        (search.nested, ("search", "nested"), f"a nested search {count}: it has one winner"),
+        (bool(search.seeds), ("search", "seeds"), f"several searches {count}: each has one winner"),
+        (bool(starts), (*starts, ())[0], f"a start from an earlier study {count}: they name no best of it"),
+        (ablates, ("replicate", "ablate_winner"), f"ablate_winner {count}: a front has no winner"),
+    ]
+    for is_asked, at, message in refusals:
+        if is_asked:
+            yield StudyProblem(at, f"{message}. Leave it out, or name one objective")
+    if search.sampler == "cmaes":
+        yield StudyProblem(("search", "sampler"), f"cmaes {count}: it learns from one value. Take tpe")
 
 
 def _sampler_problems(study: Study) -> Iterator[StudyProblem]:

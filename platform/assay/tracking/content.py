@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from assay.storage import Record
 from assay.storage.redaction import redact
+from assay.storage.search_points import objective_value
 from assay.study.search import Search
 
 __all__ = [
@@ -140,12 +141,17 @@ def experiment_note(question: str, table: str) -> str:
 
 
 def objective_mean(search: Search | None, records: Sequence[Record]) -> dict[str, float]:
-    """The objective's mean over the records of a search's point, ``validation/image_ap``."""
+    """Mean of each objective over the records of a point, ``validation/image_ap``, ``cost/latency_ms``."""
     if search is None:
         return {}
-    metric = search.objective.metric
-    values = [r.result.validation[metric] for r in records if r.result and metric in r.result.validation]
-    return {f"validation/{metric}": math.fsum(values) / len(values)} if values else {}
+    means: dict[str, float] = {}
+    for objective in search.objectives:
+        known = [objective_value(objective, record) for record in records]
+        values = [value for value in known if value is not None]
+        if values:
+            part = "cost" if objective.is_cost else "validation"
+            means[f"{part}/{objective.metric}"] = math.fsum(values) / len(values)
+    return means
 
 
 def milliseconds(moment: Any) -> int:

@@ -134,8 +134,10 @@ def _score(connection: Connection, model: ModelScorer) -> None:
                 send(connection, "scored", tensors, seconds=answer.seconds, stages=list(answer.stages))
             case ("erasure_drops", images):
                 send(connection, "dropped", drops=model.erasure_drops(images))
+            case ("reference",):
+                send(connection, "timed", seconds=model.reference_seconds())
             case _:
-                raise AssertionError(f"a worker asks for scores or drops, found {request[0]}")
+                raise AssertionError(f"a worker asks for scores, drops or times, found {request[0]}")
 
 
 class _WireJournal:

@@ -297,6 +297,9 @@ class ProcessScorer:
         answer = self._process.ask(("erasure_drops", [np.ascontiguousarray(i) for i in images]), "dropped")
         return [float(drop) for drop in answer.values["drops"]]
 
+    def reference_seconds(self) -> float:
+        return float(self._process.ask(("reference",), "timed").values["seconds"])
+
 
 class _Served:
     """Answers to what a training asks of its journal: the trial's, or the one of a stage that it makes."""
