@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from assay.storage import Result, Store
 from assay.storage.search_points import with_points, write_points
@@ -43,7 +43,7 @@ def write_search(store: Store, plan: Plan) -> None:
     score_new(store, plan)  # now there are winners
 
 
-def draw(store: Store, plan: Plan, drawn: Drawn) -> None:
+def draw(store: Store, plan: Plan, drawn: Drawn, score: Callable[[Store, Plan], None] | None = None) -> None:
     """Points of these values, and a record of each of their trials."""
     (cell,) = plan.searched
     points: list[Point] = []
@@ -53,7 +53,7 @@ def draw(store: Store, plan: Plan, drawn: Drawn) -> None:
         segdec = find_trainable("segdec")
         points.append(make_point(plan.study, segdec, cell, "cpu", index=index, source="tpe", values=kept))
     write_points(store, plan, points)
-    score_new(store, plan)
+    (score or score_new)(store, plan)
 
 
 def score_new(store: Store, plan: Plan) -> None:

@@ -10,57 +10,24 @@ import pytest
 from assay.analysis.results import StudyResults
 from assay.analysis.search_front import search_front
 from assay.report.figures.front_figure import draw_front, front_plots
-from assay.storage import Record, Result, Store
+from assay.storage import Record, Store
 from assay.storage.search_points import with_points
 from assay.study import Plan, parse_study, plan_study
 from assay.tracking.content import objective_mean
-from tests.cli.small_search import DRAWN, SEARCH, draw
-from tests.cli.small_study import Assay, finished
-
-TEXT = SEARCH.replace(
-    "objective: {max: validation.image_ap}",
-    "objective: [{max: validation.image_ap}, {min: latency_ms}]",
-).replace("best: 2, seeds: [7, 8]", "best: 2, seeds: [7, 8, 9]")
-# Of each learning rate: validation AP and milliseconds in the search, test AP and milliseconds on fresh seeds.
-WORTH = {
-    0.1: (0.9, 20.0, 0.80, 21.0),
-    0.02: (0.7, 5.0, 0.85, 5.5),
-    0.3: (0.6, 9.0, 0.6, 9.0),  # beaten by 0.02
-    0.05: (0.8, 10.0, 0.7, 10.0),
-    0.8: (0.5, 6.0, 0.5, 6.0),  # beaten by 0.02
-}
-
-
-def score(store: Store, plan: Plan) -> None:
-    """A record of each trial that has none; seeds differ a little."""
-    trials = with_points(plan, store).trials
-    known = store.records(trial.id for trial in trials)
-    for trial in (trial for trial in trials if trial.id not in known):
-        record = finished(trial, store)
-        assert record.result is not None
-        chosen, slow, test, later = WORTH[trial.config["lr"]]
-        fresh = trial.seed >= 7
-        aside = 0.001 * (trial.seed - 8) if fresh else 0.0
-        metrics = {"image_ap": test + aside, "fp": 1.0}
-        seen = {**record.result.model_dump(), "metrics": metrics, "validation": {"image_ap": chosen}}
-        timings = {"predict_one": (later + aside if fresh else slow) / 1000, "reference_one": 0.002}
-        update = {"result": Result.model_validate(seen), "study": "hunt", "timings": timings}
-        store.write_record(record.model_copy(update=update))
+from tests.cli.small_front import FRONT, write_front
+from tests.cli.small_study import Assay
 
 
 @pytest.fixture
 def plan() -> Plan:
-    return plan_study(parse_study(TEXT, "hunt.yaml"), None, "cpu")
+    return plan_study(parse_study(FRONT, "hunt.yaml"), None, "cpu")
 
 
 @pytest.fixture
-def searched(tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """A search that is over: five points, of which three are the front, and its ends on fresh seeds."""
+def searched(tmp_path: Path, plan: Plan) -> Store:
+    """A search that is over."""
     store = Store(tmp_path / "storage")
-    store.write_table("studies/hunt/plan.parquet", plan.to_table())
-    monkeypatch.setattr("tests.cli.small_search.score_new", score)
-    draw(store, plan, DRAWN)
-    score(store, plan)
+    write_front(store, plan)
     return store
 
 

@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from assay.analysis.search_front import search_front
 from assay.storage import DamagedRecord, Record, Store
 from assay.storage.search_points import with_points
 from assay.storage.watch import Watch
 from assay.study import Plan, parse_study, plan_study
+from assay_dashboard.front_chart import front_rows
 from assay_dashboard.study_view import view
+from tests.cli.small_front import FRONT, write_front
 from tests.cli.small_search import DRAWN, SEARCH, draw, write_search
 from tests.dashboard.conftest import Open, Show, texts_of
 
@@ -101,3 +104,17 @@ def test_the_point_that_was_clicked_stays_chosen_when_better_ones_come(
     app.run()
     assert listed(app)[:3] == ["base #4", "base #1", "base #3"]
     assert (marked(app), app.page_link[0].label) == ([2], r"Open base \#3, seed 0")
+
+
+def test_the_front_of_several_objectives_is_drawn_with_its_points_on_fresh_seeds(
+    show: Show, store: Store
+) -> None:
+    plan = plan_study(parse_study(FRONT, "hunt.yaml"), None, "cpu")
+    write_front(store, plan)
+    app = show("search", study="hunt")
+    assert any(text.startswith("Front: the points that no other beats") for text in texts_of(app))
+    front = search_front(view(store, "hunt").results, "base")
+    rows = front_rows(view(store, "hunt").results.evaluated_points["base"], front)
+    assert Counter(rows["what"]) == {"point": 2, "front": 3, "fresh seeds": 2}
+    fresh = rows[rows["what"] == "fresh seeds"]
+    assert (fresh["y_low"] < fresh["y"]).all()

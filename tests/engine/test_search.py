@@ -356,17 +356,13 @@ def test_importance_tells_the_parameter_that_matters(undisturbed: ToySearch) -> 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "random"])
 def test_points_for_several_objectives_lie_in_the_space_and_repeat(sampler: str) -> None:
     search = _search(sampler=sampler, objective=[{"max": "validation.image_ap"}, {"min": "size_mb"}])
-    told: list[Observation] = []
+    past: list[Observation] = []
     for index in range(12):
-        values = propose(search, SPACE, "base", told, index)
-        both = (_height(values), values["config.y"])
-        told.append(
-            Observation(values, "finished", both[0], several=both)
-            if index % 4
-            else Observation(values, "failed")
-        )
-    assert propose(search, SPACE, "base", told[:11], 11) == told[11].values
-    assert all(-5 <= point.values["config.x"] <= 10 for point in told)
+        values = propose(search, SPACE, "base", past, index)
+        both = (_height(values), float(values["config.y"]))
+        past.append(Observation(values, "finished", both[0], several=both))
+    assert propose(search, SPACE, "base", past[:11], 11) == past[11].values
+    assert all(-5 <= float(point.values["config.x"]) <= 10 for point in past)
 
 
 def test_a_search_for_speed_and_size_measures_both_and_trains_its_front_again(

@@ -102,7 +102,7 @@ def test_a_grid_is_as_large_as_its_space() -> None:
         ),
         (
             {"search": {**SEARCH["search"], "objective": [{"max": "validation.image_ap"}]}},
-            "search.objective: List should have at least 2 items",
+            "several objectives are two or three, found 1: write one without a list",
         ),
         (
             {"search": {**SEARCH["search"], "objective": [*FRONT, {"max": "validation.image_ap"}]}},

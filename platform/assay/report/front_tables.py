@@ -96,7 +96,7 @@ def _notes(goals: Sequence[Objective], points: Sequence[FrontPoint]) -> Iterator
 
 
 def _reference_note(results: StudyResults) -> Iterator[str]:
-    """How steady the machines were while models were timed."""
+    """Tell the range of the reference network's times: the steadiness of the machines."""
     search = results.plan.study.search
     if search is None or not search.times_models:
         return

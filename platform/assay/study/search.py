@@ -92,8 +92,7 @@ def _form(value: Any) -> str | None:
 
 
 Goals = Annotated[
-    Annotated[Objective, Tag("one")]
-    | Annotated[tuple[Objective, ...], Field(min_length=2, max_length=3), Tag("several")],
+    Annotated[Objective, Tag("one")] | Annotated[tuple[Objective, ...], Tag("several")],
     Discriminator(
         _form,
         custom_error_type="objective",
@@ -137,7 +136,9 @@ class Search(BaseModel):
 
     @model_validator(mode="after")
     def _one_of_them_a_metric(self) -> Self:
-        names = [objective.metric for objective in self.objectives]
+        count, names = len(self.objectives), [objective.metric for objective in self.objectives]
+        if not isinstance(self.goals, Objective) and count not in (2, 3):
+            raise ValueError(f"several objectives are two or three, found {count}: write one without a list")
         if len(set(names)) < len(names):
             raise ValueError(f"each objective is named once, found {', '.join(names)}")
         if all(objective.is_cost for objective in self.objectives):
