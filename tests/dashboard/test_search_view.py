@@ -112,7 +112,7 @@ def test_the_front_of_several_objectives_is_drawn_with_its_points_on_fresh_seeds
     plan = plan_study(parse_study(FRONT, "hunt.yaml"), None, "cpu")
     write_front(store, plan)
     app = show("search", study="hunt")
-    assert any(text.startswith("Front: the points that no other beats") for text in texts_of(app))
+    assert "Front: the points that no other beats" in texts_of(app)
     front = search_front(view(store, "hunt").results, "base")
     rows = front_rows(view(store, "hunt").results.evaluated_points["base"], front)
     assert Counter(rows["what"]) == {"point": 2, "front": 3, "fresh seeds": 2}

@@ -186,12 +186,12 @@ class Record(BaseModel, frozen=True, extra="forbid"):
     def cost(self, name: str) -> float | None:
         """One of the ``COSTS`` of a search; None where it was not measured."""
         made = sum(stage.seconds for stage in self.stages if stage.reused)
-        one, reference = self.timings.get("predict_one"), self.timings.get("reference_one")
+        single, reference = self.timings.get("predict_one"), self.timings.get("reference_one")
         match name:
             case "latency_ms":
-                return None if one is None else 1000 * one
+                return None if single is None else 1000 * single
             case "latency_ratio":
-                return None if one is None or not reference else one / reference
+                return None if single is None or not reference else single / reference
             case "train_seconds":
                 return self.timings["train"] + made if "train" in self.timings else None
             case "memory_mb":

@@ -137,7 +137,7 @@ def _metric_problems(
 
 
 def _front_problems(study: Study) -> Iterator[StudyProblem]:
-    """What asks for the one best point, which a search with several objectives does not have."""
+    """Name what asks for the one best point, which a search with several objectives does not have."""
     search = study.search
     assert search is not None
     if not search.has_front:
