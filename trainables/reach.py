@@ -18,7 +18,7 @@ from trainables.contract import Grid
 from trainables.data.mask_statistics import defect_width
 from trainables.metrics.pixels import truth_at
 
-__all__ = ["Reach", "grid_cells", "measure_reach"]
+__all__ = ["Reach", "grid_cells", "is_taught", "measure_reach"]
 
 _HALF = 0.5
 
@@ -72,6 +72,11 @@ def measure_reach(
         grown_iou=fmean(_grown_iou(truth) for truth in truths),
         grid_iou=fmean(_best_iou(truth, stride) for truth in truths),
     )
+
+
+def is_taught(mask: NDArray[np.uint8], image_size: tuple[int, int], grid: Grid) -> bool:
+    """True where some cell of a mask is above one half."""
+    return float(grid_cells(mask, image_size, grid).max()) > _HALF
 
 
 def grid_cells(mask: NDArray[np.uint8], image_size: tuple[int, int], grid: Grid) -> NDArray[np.float32]:

@@ -116,6 +116,21 @@ def test_colours_and_small_defects_choose_channels_and_preset(
     assert (config["channels"], config["preset"]) == (channels, preset)
 
 
+@pytest.mark.parametrize("shape", [(12, 12), (4, 40)], ids=["a pit", "a crack"])
+def test_masks_are_widened_until_half_of_them_teach_a_defect(
+    shape: tuple[int, int], assay: Assay, tmp_path: Path
+) -> None:
+    images, study = make_images(tmp_path / "own", size=(96, 144)), tmp_path / "own.yaml"
+    drawn = np.zeros((96, 144), np.uint8)
+    drawn[40 : 40 + shape[0], 50 : 50 + shape[1]] = 255
+    for path in (images / "masks").iterdir():
+        write(path, drawn)
+    started(assay, images, study)
+    planned = assay("plan", study, "--data", images)
+    assert "Without a cell above 0.5 in the grid that is learnt from: 0 of" in " ".join(planned.out.split())
+    assert "cannot teach" not in planned.out + planned.err
+
+
 def test_soft_masks_are_cut_at_half(assay: Assay, tmp_path: Path) -> None:
     images = make_images(tmp_path / "own")
     soft = mask(60, 90, 12)

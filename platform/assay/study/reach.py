@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from trainables.catalogue import find_trainable
 from trainables.data.findings import summarise
-from trainables.reach import Reach, measure_reach
+from trainables.reach import Reach, is_taught, measure_reach
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from assay.study.cells import Cell
     from assay.study.plan import Plan
     from trainables.data import Manifest, Split
-    from trainables.data.spec import DataSpec
+    from trainables.data.spec import DataSpec, Tiles
     from trainables.data.tiles import TileShape
 
-__all__ = ["CellReach", "format_reach", "named_cells", "plan_reach", "reach_warnings"]
+__all__ = ["CellReach", "format_reach", "least_dilation", "named_cells", "plan_reach", "reach_warnings"]
 
 _MOST = 200  # masks that are looked at, of each kind
 
@@ -117,6 +117,32 @@ def _masks(
             continue
         parts = (shape.mask_of(place, mask) for place in shape.places(shape.scaled(*mask.shape)))
         yield from (part for part in parts if part.any())
+
+
+def least_dilation(
+    manifest: Manifest, samples: Sequence[str], size: tuple[int, int], tiles: Tiles | None, published: int
+) -> int:
+    """The least side of SegDecNet's square with which half of these masks fill half of a cell; odd.
+
+    Args:
+        manifest: All images.
+        samples: Images that masks are learnt from; 50 masks are looked at.
+        size: Height and width of the network's input.
+        tiles: What images are cut into.
+        published: The side of the published settings: less is never said, nor more where no side up to 99
+            helps.
+    """
+    from trainables.data.tiles import TileShape
+
+    trainable = find_trainable("segdec")
+    shape = None if tiles is None else TileShape(tiles, *size)
+    masks = list(islice(_masks(manifest, samples, shape), 50))
+
+    def taught(side: int) -> int:
+        grid = trainable.grid(trainable.Config.model_validate({"image_size": size, "dilation": side}))
+        return sum(is_taught(mask, size, grid) for mask in masks if grid is not None)
+
+    return next((side for side in range(published, 100, 2) if 2 * taught(side) >= len(masks)), published)
 
 
 def format_reach(reach: Reach) -> str:

@@ -15,7 +15,8 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import NamedTuple
 
-from trainables.data.spec import Supervision
+from assay.study.reach import least_dilation
+from trainables.data.spec import Supervision, Tiles
 from trainables.data.splits import make_split
 from trainables.data.survey import Survey
 from trainables.errors import InputError
@@ -29,7 +30,7 @@ _SEEDS = (0, 1, 2)
 _LONGEST = 512  # pixels of the longer side
 _SMALL_DEFECT = 0.005  # share of the image
 _LINE_SCAN = 2048  # pixels of the longer side: above, defects would vanish at the network's size
-_TILES = "{height: 512, width: 512, overlap: 64}"
+_TILES = Tiles(height=512, width=512, overlap=64)
 _IMAGES_SEEN = 4000  # by one training, about
 
 
@@ -108,7 +109,7 @@ def starter_study(survey: Survey, name: str) -> str:
     known = _fewest_masks(survey)
     supervision, why = _supervision(survey, known)
     tiled = supervision != "weak" and max(survey.size) > _LINE_SCAN  # tiles have labels by masks alone
-    seen = (512, 512) if tiled else survey.size  # at once, pixels as stored
+    seen = (_TILES.height, _TILES.width) if tiled else survey.size  # at once, pixels as stored
     method = _segdec(survey, supervision, seen) if survey.normal else _masks_alone(survey, seen)
     # One of its levels is weak.
     question = "" if tiled else _question(supervision, known, weak=survey.normal > 0)
@@ -145,7 +146,7 @@ keep: {{models: best_per_cell, probes: 12}}
 def _tiles_line(median_size: str) -> str:
     return f"""
   # Defects would vanish if images of {median_size} pixels were brought to a network's size.
-  tiles: {_TILES}"""
+  tiles: {{height: {_TILES.height}, width: {_TILES.width}, overlap: {_TILES.overlap}}}"""
 
 
 def _segdec(survey: Survey, supervision: str, seen: tuple[int, int]) -> _Method:
@@ -161,7 +162,7 @@ def _segdec(survey: Survey, supervision: str, seen: tuple[int, int]) -> _Method:
         ),
         *_image_settings(survey, seen),
         (
-            f"dilation: {_dilation(preset, seen)}",
+            f"dilation: {_dilation(survey, preset, seen)}",
             "masks are widened by a square of this side, original pixels",
         ),
         ("channel_scale: 0.25", "a quarter of the published width; leave out on a GPU"),
@@ -224,10 +225,14 @@ def _network_size(size: tuple[int, int]) -> tuple[int, int]:
     return height, width
 
 
-def _dilation(preset: _Preset, size: tuple[int, int]) -> int:
-    """The published square at the same size relative to the image; odd."""
-    side = preset.dilation * max(size) / preset.longest
-    return min(99, max(1, round((side - 1) / 2) * 2 + 1))
+def _dilation(survey: Survey, preset: _Preset, seen: tuple[int, int]) -> int:
+    """The published square at the same size relative to the image, or what training masks need; odd."""
+    side = preset.dilation * max(seen) / preset.longest
+    published = min(99, max(1, round((side - 1) / 2) * 2 + 1))
+    tiles = None if seen == survey.size else _TILES
+    return least_dilation(
+        survey.manifest, _masks_to_learn_from(survey, _SEEDS[0]), _network_size(seen), tiles, published
+    )
 
 
 def _epochs(survey: Survey) -> int:
@@ -237,10 +242,14 @@ def _epochs(survey: Survey) -> int:
 
 def _fewest_masks(survey: Survey) -> int:
     """Masks that the training part has in every repeat."""
+    return min(len(_masks_to_learn_from(survey, seed)) for seed in _SEEDS)
+
+
+def _masks_to_learn_from(survey: Survey, seed: int) -> list[str]:
+    """Images of a repeat's training part that have a mask."""
     any_masks = Supervision(kind="mixed", masks=0)  # asks for none, and for no normal image
-    splits = [make_split(survey.manifest, survey.spec, any_masks, seed, None) for seed in _SEEDS]
-    known = {row.sample for row in survey.manifest.rows if row.mask is not None}
-    return min(len(known.intersection(split.train)) for split in splits)
+    split = make_split(survey.manifest, survey.spec, any_masks, seed, None)
+    return [sample for sample in split.train if survey.manifest.by_sample[sample].mask is not None]
 
 
 def _supervision(survey: Survey, known: int) -> tuple[str, str]:
