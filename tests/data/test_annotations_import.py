@@ -48,7 +48,7 @@ def test_corrected_predictions_become_a_table_that_can_be_trained_on(tmp_path: P
         (annotations / f"p{number}.json").write_bytes(drawn(f"../photos/p{number}.png", mask))
     imported = import_annotations(annotations, folder)
     assert (imported.images, imported.masks, imported.table) == (3, 2, folder / TABLE)
-    assert imported.remarks == (f"1 images of {folder} are not annotated and left out, as p3.png.",)
+    assert imported.remarks == (f"1 image of {folder} not annotated, left out, such as p3.png.",)
     manifest = open_manifest(
         DataSpec(reader="table", path=TABLE, splits="per_seed"), folder, tmp_path / "cache"
     )
@@ -148,10 +148,10 @@ def test_what_is_passed_over_is_told(tmp_path: Path) -> None:
     (annotations / "notes.json").write_text("{}")
     remarks = "\n".join(import_annotations(annotations, folder).remarks)
     for part in (
-        "1 tasks of tasks.json are not finished and left out, as a.png",
-        "1 files are of no format of annotations and left out, as notes.json",
+        "1 task of tasks.json not finished, left out, such as a.png",
+        "1 file of no known format left out, such as notes.json",
         "left out: 1 of line",
-        "1 shapes are boxes",
+        "1 shape drawn as a box",
         "2 images of",
     ):
         assert part in remarks

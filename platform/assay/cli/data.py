@@ -105,10 +105,11 @@ def import_(source: Source, *, images: Images, replace: Replace = False) -> None
     Where images lie in good/ and defect/, masks go to masks/. Elsewhere masks and a table are written beside
     the images, for reader table. Everything is checked first: with a fault nothing is written (exit code 2).
     """
+    from assay.study.names import counted
     from trainables.data.annotations.to_masks import import_annotations
 
     imported = import_annotations(source, images, replace=replace)
-    typer.echo(f"{imported.images} images annotated, {imported.masks} masks written")
+    typer.echo(f"{counted(imported.images, 'image')} annotated, {counted(imported.masks, 'mask')} written")
     for remark in imported.remarks:
         typer.echo(f"warning: {remark}")
     if imported.table is not None:

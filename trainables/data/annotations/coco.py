@@ -20,6 +20,7 @@ from trainables.data.annotations.shapes import (
     Shape,
     first_fault,
     rectangle,
+    uploaded_name,
 )
 
 __all__ = ["TITLE", "annotation_of", "holds", "parse"]
@@ -90,7 +91,7 @@ def parse(data: bytes) -> Iterator[ImageAnnotation]:
             without_area[annotation.image_id].append("annotation")
     for image in file.images:
         size = (image.height, image.width) if image.height and image.width else None
-        name = image.file_name.replace("\\", "/")
+        name = uploaded_name(image.file_name.replace("\\", "/"))
         yield ImageAnnotation(name, size, tuple(shapes[image.id]), tuple(without_area[image.id]))
 
 

@@ -7,7 +7,6 @@ lengths of bits; alpha is the mask. A task that nobody annotated says nothing of
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -25,13 +24,13 @@ from trainables.data.annotations.shapes import (
     ellipse,
     first_fault,
     runs_of,
+    uploaded_name,
 )
 from trainables.data.formats import IMAGE_SUFFIXES
 
 __all__ = ["TITLE", "holds", "parse"]
 
 TITLE = "Label Studio"
-_UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # put before the name of every file that is uploaded
 
 
 class _Value(BaseModel, extra="allow"):
@@ -147,8 +146,7 @@ def _image_name(task: _Task) -> str:
         local = parse_qs(address.query).get("d")
         path = unquote(local[0] if local else address.path).replace("\\", "/")
         if path.lower().endswith(IMAGE_SUFFIXES):
-            folder, _, name = path.rpartition("/")
-            return _UPLOADED.sub("", name) if "/upload" in folder else path.lstrip("/")
+            return uploaded_name(path).lstrip("/")
     raise AnnotationError(
         f"task {task.id} names no image ({', '.join(IMAGE_SUFFIXES)}), found {str(task.data)[:80]}. "
         "Label images"

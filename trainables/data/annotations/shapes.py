@@ -6,6 +6,7 @@ mask becomes outlines and the same mask again (:func:`outlines`, :func:`rasteris
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -26,11 +27,22 @@ __all__ = [
     "rasterise",
     "rectangle",
     "runs_of",
+    "uploaded_name",
 ]
 
 _ELLIPSE_CORNERS = 72
+_UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # Label Studio puts it before the name of an upload
 _FARTHEST = 1e7  # pixels: corners beyond are cut off, as OpenCV's integers would overflow
 _SHIFT = 4  # fractional bits of a coordinate that OpenCV draws
+
+
+def uploaded_name(path: str) -> str:
+    """The name that a file had before it was uploaded to Label Studio; another path as it is.
+
+    ``/data/upload/3/e97d4735-a.png`` was ``a.png``.
+    """
+    folder, _, name = path.replace("\\", "/").rpartition("/")
+    return _UPLOADED.sub("", name) if "/upload" in folder else path
 
 
 class AnnotationError(ValueError):

@@ -23,6 +23,7 @@ import numpy as np
 from trainables.data.annotations import label_studio
 from trainables.data.annotations.detect import detect_format, parse_annotations
 from trainables.data.annotations.shapes import AnnotationError, ImageAnnotation, rasterise
+from trainables.data.findings import counted
 from trainables.data.formats import IMAGE_SUFFIXES, BrokenImageError, measure
 from trainables.data.unread import DEFECT_FOLDERS, MASK_FOLDERS
 from trainables.errors import InputError
@@ -150,12 +151,12 @@ def _annotations(
             yield from ((file.name, annotation) for annotation in parse_annotations(data))
             if detect_format(data) == label_studio.TITLE and (left := label_studio.unlabelled(data)):
                 remarks.append(
-                    f"{len(left)} tasks of {file.name} are not finished and left out, as {left[0]}."
+                    f"{counted(len(left), 'task')} of {file.name} not finished, left out, such as {left[0]}."
                 )
         except AnnotationError as error:
             faults.append(f"{file.name}: {error}")
     if others:
-        remarks.append(f"{len(others)} files are of no format of annotations and left out, as {others[0]}.")
+        remarks.append(f"{counted(len(others), 'file')} of no known format left out, such as {others[0]}.")
 
 
 class _Places:
@@ -290,16 +291,16 @@ def _passed_over(drawn: Iterable[_Drawn], places: _Places) -> Iterator[str]:
     annotated = list(drawn)
     kinds = Counter(kind for image in annotated for kind in image.annotation.without_area)
     if kinds:
-        counted = ", ".join(f"{count} of {kind}" for kind, count in kinds.most_common())
-        yield f"shapes that mark no pixels are left out: {counted}."
+        shapes = ", ".join(f"{count} of {kind}" for kind, count in kinds.most_common())
+        yield f"shapes that mark no pixels are left out: {shapes}."
     boxes = sum(
         shape.kind in ("box", "rectangle") for image in annotated for shape in image.annotation.shapes
     )
     if boxes:
-        yield f"{boxes} shapes are boxes: their whole area counts as defect."
+        yield f"{counted(boxes, 'shape')} drawn as a box: the whole area counts as defect."
     left = sorted(set(places.images) - {image.image for image in annotated})
     if left:
-        yield f"{len(left)} images of {places.folder} are not annotated and left out, as {left[0]}."
+        yield f"{counted(len(left), 'image')} of {places.folder} not annotated, left out, such as {left[0]}."
 
 
 def _write(path: Path, content: bytes) -> None:
