@@ -27,7 +27,8 @@ from trainables.cam import CamConfig
 from trainables.cam.network import Classifier
 from trainables.cam.presets import PRESETS
 from trainables.nn.cam.activation import layer_cam, score_gradients
-from trainables.nn.cam.guided import GradientFilter, GuidedReLU, filtered_gradients
+from trainables.nn.cam.gradient_filter import GradientFilter
+from trainables.nn.cam.guided import GuidedReLU, filtered_gradients
 from trainables.nn.layers.initialisation import initialise
 
 LAYER, Q = 1, 0.5

@@ -28,10 +28,12 @@ from assay.production.rows import RowWriter
 from trainables.contract import Predictor
 from trainables.data.tensors import images_to_tensor
 from trainables.deployed import Card, CardThresholds, DeployedModel
-from trainables.segdec import SegDecConfig, SegDecPredictor
+from trainables.segdec import SegDecConfig
 from trainables.segdec.network import new_network
-from trainables.supervised import SupervisedConfig, SupervisedPredictor
+from trainables.segdec.predictor import SegDecPredictor
+from trainables.supervised import SupervisedConfig
 from trainables.supervised.network import build
+from trainables.supervised.predictor import SupervisedPredictor
 
 CPU = torch.device("cpu")
 PIPELINES = {

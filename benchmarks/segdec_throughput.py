@@ -24,10 +24,11 @@ from torch import Tensor, nn
 
 from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
-from trainables.segdec import TRAINABLE, SegDecConfig, SegDecPredictor
+from trainables.segdec import TRAINABLE, SegDecConfig
 from trainables.segdec.fit import train_batch
 from trainables.segdec.loss import LossWeights
 from trainables.segdec.network import FeatureNorm, new_network
+from trainables.segdec.predictor import SegDecPredictor
 from trainables.segdec.targets import MaskTarget, make_target
 
 CPU = torch.device("cpu")

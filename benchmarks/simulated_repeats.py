@@ -11,12 +11,12 @@ import pandas as pd
 from assay.analysis.statistics import (
     ComparisonResult,
     Contrast,
-    best_cells,
     compare_families,
     comparison,
     interactions,
     main_effects,
 )
+from assay.analysis.statistics.best_cells import best_cells
 from benchmarks.figures import (
     DECIDED,
     FALSE_POSITIVES,

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.interleaved import interleaved, options
-from trainables.cam.maps import CamMaps, MapSettings
+from trainables.cam.config import MapSettings
+from trainables.cam.maps import CamMaps
 from trainables.cam.network import Classifier
 from trainables.focus import TRAINABLE, FocusConfig
 from trainables.focus.predictor import Chain, FocusPredictor, Nets

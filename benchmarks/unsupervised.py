@@ -24,8 +24,9 @@ from benchmarks.interleaved import options
 from trainables.nn.layers.initialisation import initialise
 from trainables.unsupervised import UnsupervisedConfig
 from trainables.unsupervised.anogan import FAnoGan
+from trainables.unsupervised.config import Scale
 from trainables.unsupervised.patches import PatchGrid
-from trainables.unsupervised.patchnet import PatchNet, Scale
+from trainables.unsupervised.patchnet import PatchNet
 
 SCALES: tuple[Scale, ...] = (17, 33, 65)
 _WIDTH, _DESCRIPTOR = 16, 32

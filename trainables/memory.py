@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 __all__ = [
     "MMAP_THRESHOLD",
@@ -45,6 +47,8 @@ def keep_freed_memory() -> bool:
 def forget_peak_memory(device: torch.device) -> None:
     """Begin to measure anew: trainings that share a process each have a peak of their own."""
     if device.type == "cuda":
+        import torch
+
         torch.cuda.reset_peak_memory_stats(device)
         return
     give_back = getattr(_C, "malloc_trim", None)
@@ -56,6 +60,8 @@ def forget_peak_memory(device: torch.device) -> None:
 def peak_memory_mb(device: torch.device) -> float:
     """Since the last :func:`forget_peak_memory`, in MiB; on a CPU all of the process, its libraries too."""
     if device.type == "cuda":
+        import torch
+
         return torch.cuda.max_memory_allocated(device) / 2**20
     mark = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
     return int(mark.split()[1]) / 1024

@@ -9,9 +9,9 @@ from pydantic import ValidationError
 
 from tests.cam.surfaces import tiny_config
 from trainables.cam import TRAINABLE, CamConfig
-from trainables.cam.config import classifier_settings
-from trainables.cam.fit import stages
-from trainables.cam.network import Classifier, count_parameters
+from trainables.cam.config import classifier_settings, count_parameters
+from trainables.cam.network import Classifier
+from trainables.cam.stages import stages
 from trainables.stages import stage_keys
 
 

@@ -13,10 +13,12 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from tests.cam.surfaces import tiny_config, tiny_data
-from trainables.cam import TRAINABLE, CamConfig, CamPredictor
+from trainables.cam import TRAINABLE, CamConfig
 from trainables.cam.classifier import new_classifier
-from trainables.cam.maps import CamMaps, MapSettings, measured_maps
+from trainables.cam.config import MapSettings
+from trainables.cam.maps import CamMaps, measured_maps
 from trainables.cam.network import Classifier
+from trainables.cam.predictor import CamPredictor
 from trainables.contract import LocalRun
 from trainables.data import (
     DataSpec,

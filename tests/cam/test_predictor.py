@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from tests.cam.surfaces import SIZE, surfaces, tiny_config
-from trainables.cam import TRAINABLE, CamPredictor
+from trainables.cam import TRAINABLE
 from trainables.cam.classifier import new_classifier
-from trainables.cam.maps import MapSettings, measured_maps
+from trainables.cam.config import MapSettings
+from trainables.cam.maps import measured_maps
+from trainables.cam.predictor import CamPredictor
 from trainables.errors import InputError
 
 METHODS: list[dict[str, Any]] = [

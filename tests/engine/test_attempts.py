@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from assay.engine.packs import MAX_ATTEMPTS
 from assay.engine.trial import PackSite
-from assay.engine.worker import MAX_ATTEMPTS, train_trials
+from assay.engine.worker import train_trials
 from assay.storage import AttemptStart, Lease
 from tests.engine.made_packs import make_pack
 from tests.engine.toy_study import ToyStudy

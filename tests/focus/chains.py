@@ -17,7 +17,8 @@ from trainables.contract import LocalRun
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.data.spec import Supervision
 from trainables.data.tensors import images_to_tensor
-from trainables.focus import TRAINABLE, FocusConfig, FocusPredictor
+from trainables.focus import TRAINABLE, FocusConfig
+from trainables.focus.predictor import FocusPredictor
 from trainables.stages import Stage, StageWork
 
 __all__ = [

@@ -41,7 +41,7 @@ from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
 from trainables.evaluate import evaluate
 from trainables.focus import TRAINABLE
-from trainables.focus.chain import stages
+from trainables.focus.stages import stages
 from trainables.nn.cam.activation import minmax
 from trainables.nn.labels.relabelling import refined_labels
 from trainables.nn.labels.segmentation import (

@@ -15,15 +15,8 @@ from tests.focus.chains import chain_data, tiny_chain
 from trainables.cam.maps import RawMaps
 from trainables.contract import LocalRun
 from trainables.data.samples import ImageSet, Sample
-from trainables.focus.extension import (
-    Erased,
-    ErasingSettings,
-    erase,
-    evidence_of,
-    extended_map,
-    residual,
-    residual_scale,
-)
+from trainables.focus.config import ErasingSettings
+from trainables.focus.extension import Erased, erase, evidence_of, extended_map, residual, residual_scale
 from trainables.focus.inpainting import train_inpainter
 from trainables.nn.labels.inpaint import telea
 

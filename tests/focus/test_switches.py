@@ -12,8 +12,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tests.focus.chains import digest, fitted, pictures, tiny_chain
-from trainables.focus import FocusConfig, FocusPredictor
-from trainables.focus.chain import stages
+from trainables.focus import FocusConfig
+from trainables.focus.predictor import FocusPredictor
+from trainables.focus.stages import stages
 from trainables.stages import stage_keys
 
 SWITCHES: list[tuple[dict[str, Any], dict[str, Any]]] = [

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from trainables.nn.cam.activation import CamHead, score_gradients
-from trainables.nn.cam.guided import GradientFilter, GuidedReLU, filtered_gradients
+from trainables.nn.cam.gradient_filter import GradientFilter
+from trainables.nn.cam.guided import GuidedReLU, filtered_gradients
 from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.pooling import Pool
 from trainables.nn.layers.resnet import ResNet18s, ResNetShape

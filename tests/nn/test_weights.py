@@ -14,13 +14,8 @@ from torch import Tensor
 from trainables.errors import InputError
 from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.resnet import ResNet18s, ResNetShape
-from trainables.nn.weights import (
-    ROOT_VARIABLE,
-    check_name,
-    load_resnet_weights,
-    load_weights_file,
-    weights_path,
-)
+from trainables.nn.settings import ROOT_VARIABLE, check_name
+from trainables.nn.weights import load_resnet_weights, load_weights_file, weights_path
 
 
 @pytest.fixture(scope="module")

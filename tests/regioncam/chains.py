@@ -14,7 +14,8 @@ from tests.focus.chains import KeptRun, chain_data
 from tests.supervised.surfaces import SIZE, surfaces
 from trainables.data.samples import TrainingData
 from trainables.data.tensors import images_to_tensor
-from trainables.regioncam import TRAINABLE, RegionCamConfig, RegionCamPredictor
+from trainables.regioncam import TRAINABLE, RegionCamConfig
+from trainables.regioncam.predictor import RegionCamPredictor
 from trainables.stages import Stage, stage_keys
 
 __all__ = [

@@ -42,8 +42,10 @@ from trainables.nn.labels.pseudo import pseudo_labels
 from trainables.nn.labels.relabelling import by_id
 from trainables.nn.labels.segmentation import Targets
 from trainables.pseudo_labels import PseudoLabels
-from trainables.regioncam import TRAINABLE, RegionCamPredictor
-from trainables.regioncam.chain import agreement, sharpened_labels, stages
+from trainables.regioncam import TRAINABLE
+from trainables.regioncam.chain import agreement, sharpened_labels
+from trainables.regioncam.predictor import RegionCamPredictor
+from trainables.regioncam.stages import stages
 from trainables.stages import read_facts
 
 TRAINED: dict[str, Any] = {"min_steps": 100, "rounds": 1, "segment_min_steps": 60}

@@ -13,12 +13,14 @@ from torch import Tensor
 
 from tests.regioncam.chains import CPU, chain_data, pictures, tiny
 from trainables.cam.classifier import train_classifier
-from trainables.cam.maps import MapSettings, measured_maps
+from trainables.cam.config import MapSettings
+from trainables.cam.maps import measured_maps
 from trainables.cam.network import Classifier
 from trainables.contract import LocalRun
 from trainables.nn.cam.recentre import Offset
 from trainables.nn.layers.initialisation import initialise
-from trainables.regioncam.maps import RegionMaps, RegionMapSettings, measured_region_maps
+from trainables.regioncam.config import RegionMapSettings
+from trainables.regioncam.maps import RegionMaps, measured_region_maps
 
 ENOUGH: dict[str, Any] = {"min_steps": 100}
 

@@ -8,13 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.regioncam.regions import (
-    Regions,
-    find_regions,
-    occlusion_scores,
-    region_means,
-    region_weights,
-)
+from trainables.regioncam.config import Regions
+from trainables.regioncam.regions import find_regions, occlusion_scores, region_means, region_weights
 
 SIZE = (16, 24)
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from tests.regioncam.chains import WHOLE, answer_of, pictures, shared_fit, tiny
-from trainables.regioncam.chain import stages
 from trainables.regioncam.config import RegionCamConfig
+from trainables.regioncam.stages import stages
 from trainables.stages import stage_keys
 
 SWITCHES: list[tuple[dict[str, Any], dict[str, Any]]] = [

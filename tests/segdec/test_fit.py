@@ -21,10 +21,11 @@ from trainables.data.samples import MaskedSample, TrainingData
 from trainables.data.spec import Supervision
 from trainables.data.tensors import images_to_tensor
 from trainables.errors import Diverged, InputError
-from trainables.segdec import TRAINABLE, SegDecPredictor
+from trainables.segdec import TRAINABLE
 from trainables.segdec.fit import train_batch
 from trainables.segdec.loss import LossWeights, segdec_loss
 from trainables.segdec.network import new_network
+from trainables.segdec.predictor import SegDecPredictor
 from trainables.segdec.targets import MaskTarget, TargetBatch, make_target
 
 

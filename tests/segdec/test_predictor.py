@@ -13,9 +13,9 @@ from tests.segdec.surfaces import tiny_config
 from trainables.errors import InputError
 from trainables.metrics import best_f1_threshold
 from trainables.nn.models import forward_context
-from trainables.segdec import TRAINABLE, SegDecPredictor, load_reference_checkpoint
+from trainables.segdec import TRAINABLE
 from trainables.segdec.network import new_network
-from trainables.segdec.predictor import upsample
+from trainables.segdec.predictor import SegDecPredictor, load_reference_checkpoint, upsample
 from trainables.segdec.targets import downsize
 
 

@@ -24,9 +24,10 @@ from trainables.nn.augmentation import Augmentation
 from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.resnet import ResNet18s, ResNetShape
 from trainables.nn.loop import BatchShard
-from trainables.supervised import TRAINABLE, SupervisedConfig, SupervisedPredictor
+from trainables.supervised import TRAINABLE, SupervisedConfig
 from trainables.supervised.fit import new_network, train_batch
 from trainables.supervised.network import resnet_of
+from trainables.supervised.predictor import SupervisedPredictor
 from trainables.supervised.truth import Truths
 
 CPU = torch.device("cpu")

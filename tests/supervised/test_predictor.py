@@ -11,9 +11,10 @@ import torch
 from tests.supervised.surfaces import SIZE, surfaces, tiny_config, tiny_data
 from trainables.contract import LocalRun
 from trainables.data.tensors import images_to_tensor
-from trainables.supervised import TRAINABLE, SupervisedPredictor
+from trainables.supervised import TRAINABLE
 from trainables.supervised.fit import new_network
 from trainables.supervised.network import PlainClassifier
+from trainables.supervised.predictor import SupervisedPredictor
 
 MODELS = [
     {"model": "classifier"},

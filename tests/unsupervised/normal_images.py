@@ -16,7 +16,8 @@ from trainables.contract import Run
 from trainables.data import DataSpec, Supervision, load_training, make_split, open_images, open_manifest
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.data.tensors import images_to_tensor
-from trainables.unsupervised import TRAINABLE, UnsupervisedConfig, UnsupervisedPredictor
+from trainables.unsupervised import TRAINABLE, UnsupervisedConfig
+from trainables.unsupervised.predictor import UnsupervisedPredictor
 
 CPU = torch.device("cpu")
 SIZE = (32, 40)

@@ -38,9 +38,10 @@ from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.inputs import Standardise
 from trainables.nn.layers.resnet import ResNet18s, ResNetShape
 from trainables.stages import stage_keys
-from trainables.unsupervised import TRAINABLE, UnsupervisedPredictor
-from trainables.unsupervised.chain import stages
+from trainables.unsupervised import TRAINABLE
 from trainables.unsupervised.normals import divide_normals
+from trainables.unsupervised.predictor import UnsupervisedPredictor
+from trainables.unsupervised.stages import stages
 from trainables.unsupervised.teacher import train_teacher
 
 

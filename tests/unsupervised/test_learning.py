@@ -20,7 +20,7 @@ from trainables.contract import LocalRun
 from trainables.data.samples import EvaluationData, ImageSet, TrainingData
 from trainables.data.tensors import images_to_tensor
 from trainables.evaluate import evaluate
-from trainables.unsupervised import UnsupervisedPredictor
+from trainables.unsupervised.predictor import UnsupervisedPredictor
 from trainables.unsupervised.students import School, Students
 
 PERIOD, SIDE = 8, 18

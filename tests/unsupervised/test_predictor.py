@@ -18,7 +18,8 @@ from trainables.data.samples import EvaluationData
 from trainables.errors import InputError
 from trainables.evaluate import evaluate
 from trainables.stages import stage_keys
-from trainables.unsupervised import TRAINABLE, UnsupervisedConfig, UnsupervisedPredictor
+from trainables.unsupervised import TRAINABLE, UnsupervisedConfig
+from trainables.unsupervised.predictor import UnsupervisedPredictor
 
 
 @pytest.fixture(scope="module")

@@ -14,14 +14,13 @@ classifier's size, the offset of its maps and their scale are our reading.
 
 from __future__ import annotations
 
-from trainables.cam.config import CamConfig, ClassifierConfig
-from trainables.cam.fit import REVISION, fit, stages
-from trainables.cam.network import count_parameters
-from trainables.cam.predictor import CamPredictor, load
+from trainables.cam.config import CamConfig, ClassifierConfig, count_parameters
 from trainables.cam.presets import PRESETS, footnotes
+from trainables.cam.stages import REVISION, stages
 from trainables.contract import Trainable
+from trainables.later import Later
 
-__all__ = ["TRAINABLE", "CamConfig", "CamPredictor", "ClassifierConfig", "fit", "load"]
+__all__ = ["TRAINABLE", "CamConfig", "ClassifierConfig"]
 
 TRAINABLE: Trainable[CamConfig] = Trainable(
     name="cam",
@@ -33,8 +32,8 @@ TRAINABLE: Trainable[CamConfig] = Trainable(
     Config=CamConfig,
     presets=PRESETS,
     supervisions=frozenset({"weak"}),
-    fit=fit,
-    load=load,
+    fit=Later("trainables.cam.fit:fit"),
+    load=Later("trainables.cam.predictor:load"),
     footnotes=footnotes,
     stages=stages,
     parameters=count_parameters,

@@ -35,6 +35,7 @@ from trainables.nn.models import with_layout
 from trainables.nn.passes import image_passes
 from trainables.nn.sampling import BalancedSampler
 from trainables.nn.training import check_images, check_norm
+from trainables.nn.weights import load_weights
 
 __all__ = ["Attachment", "ClassifierStep", "classifier_scores", "new_classifier", "train_classifier"]
 
@@ -191,7 +192,7 @@ def new_classifier(config: ClassifierConfig, images: ImageSet, seed: int, device
     """
     net = Classifier(config)
     initialise(net, seed)
-    config.load_weights(net.backbone)
+    load_weights(net.backbone, config)
     if isinstance(net.input, Standardise):
         net.input.measure(images)
     return with_layout(net, config).to(device)

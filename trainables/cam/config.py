@@ -8,13 +8,20 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
-from trainables.nn.cam.activation import Fusion
-from trainables.nn.layers.pooling import Pool
+from trainables.nn.choices import Fusion, Pool
 from trainables.nn.settings import BackboneConfig, BalancedTrainingConfig, InputLayer
+from trainables.nn.weight_counts import convolution, resnet
 
-__all__ = ["CamConfig", "ClassifierConfig", "MapMethod", "classifier_settings"]
+__all__ = [
+    "CamConfig",
+    "ClassifierConfig",
+    "MapMethod",
+    "MapSettings",
+    "classifier_settings",
+    "count_parameters",
+]
 
 MapMethod = Literal["cam", "grad_cam", "grad_cam++", "layer_cam"]
 
@@ -98,3 +105,25 @@ def classifier_settings(config: ClassifierConfig) -> dict[str, Any]:
     return config.model_dump(
         mode="json", include=set(ClassifierConfig.model_fields), exclude={"weights_file"}
     )
+
+
+class MapSettings(BaseModel, frozen=True, extra="forbid"):
+    """Choice of a map: all that it depends on, beside the classifier."""
+
+    method: MapMethod = "cam"
+    layers: tuple[int, ...] = ()  # stages from 1, for gradients; none for the CAM
+    fusion: Fusion = "mean"
+    recentre: bool = True
+
+    @classmethod
+    def of(cls, config: CamConfig) -> MapSettings:
+        """Those of a config, without what its method does not read."""
+        if config.method == "cam":
+            return cls(recentre=config.recentre)
+        fusion = config.fusion if len(config.layers) > 1 else "mean"
+        return cls(method=config.method, layers=config.explained, fusion=fusion, recentre=config.recentre)
+
+
+def count_parameters(config: ClassifierConfig) -> int:
+    """Number of weights of the classifier."""
+    return resnet(config.resnet) + convolution(config.resnet.widths[-1], 1, 1, bias=True)

@@ -1,44 +1,23 @@
-"""The two steps of the method: a classifier, which all maps share, and what its maps need.
-
-Cells of a study that differ in how the map is read train one classifier for all.
-"""
+"""The training of the method: its two stages are made, and maps read off the classifier."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import torch
 
 from trainables.cam.classifier import train_classifier
-from trainables.cam.config import CamConfig, ClassifierConfig, classifier_settings
-from trainables.cam.maps import MapSettings, load_maps, measured_maps, save_maps
+from trainables.cam.config import CamConfig, ClassifierConfig, MapSettings
+from trainables.cam.maps import load_maps, measured_maps, save_maps
 from trainables.cam.network import Classifier
 from trainables.cam.predictor import CamPredictor
+from trainables.cam.stages import stages
 from trainables.contract import Run
 from trainables.data.samples import TrainingData
 from trainables.nn.models import load_model, save_model, with_layout
-from trainables.stages import Stage, StageWork
+from trainables.stages import StageWork
 
-__all__ = ["REVISION", "classifier_stage", "fit", "load_classifier", "stages"]
-
-REVISION = 1  # raised when results change
-
-
-def classifier_stage(config: ClassifierConfig) -> Stage:
-    """A classifier to which nothing is attached: one step, whichever method reads maps off it."""
-    make = partial(_make_classifier, weights_file=config.weights_file)
-    owner = {"trainable": "cam", "revision": REVISION}
-    return Stage("classifier", classifier_settings(config), make, owner=owner)
-
-
-def stages(config: CamConfig) -> Sequence[Stage]:
-    """The classifier, then offsets and scales of its maps."""
-    return [
-        classifier_stage(config),
-        Stage("maps", MapSettings.of(config).model_dump(mode="json"), _make_maps, after=("classifier",)),
-    ]
+__all__ = ["fit", "load_classifier", "make_classifier", "make_maps"]
 
 
 def fit(config: CamConfig, data: TrainingData, run: Run) -> CamPredictor:
@@ -69,13 +48,13 @@ def load_classifier(folder: Path, device: torch.device) -> Classifier:
     return with_layout(net, config).to(device).eval()
 
 
-def _make_classifier(work: StageWork, weights_file: str | None) -> None:
+def make_classifier(work: StageWork, weights_file: str | None) -> None:
     # Where the file lies is no setting of the stage; its sha256 is one.
     config = ClassifierConfig.model_validate({**work.config, "weights_file": weights_file})
     save_model(work.folder, train_classifier(config, work.data, work.run), config)
 
 
-def _make_maps(work: StageWork) -> None:
+def make_maps(work: StageWork) -> None:
     net = load_classifier(work.inputs["classifier"], work.run.device)
     maps, offset = measured_maps(net, MapSettings.model_validate(work.config), work.data.train)
     save_maps(work.folder, maps)

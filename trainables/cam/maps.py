@@ -17,17 +17,15 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from pydantic import BaseModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from trainables.cam.config import CamConfig, MapMethod
+from trainables.cam.config import MapSettings
 from trainables.cam.network import Classifier
 from trainables.data.samples import ImageSet
 from trainables.errors import InputError
 from trainables.nn.cam.activation import (
     GRADIENT_MAPS,
-    Fusion,
     dataset_scale,
     fuse_layers,
     minmax,
@@ -38,26 +36,9 @@ from trainables.nn.cam.recentre import REACH, Offset, best_offset, offset_scores
 from trainables.nn.layers.pooling import enlarge_cells
 from trainables.nn.passes import image_passes
 
-__all__ = ["CamMaps", "MapSettings", "RawMaps", "load_maps", "measured_maps", "save_maps"]
+__all__ = ["CamMaps", "RawMaps", "load_maps", "measured_maps", "save_maps"]
 
 _FILE = "maps.safetensors"
-
-
-class MapSettings(BaseModel, frozen=True, extra="forbid"):
-    """Choice of a map: all that it depends on, beside the classifier."""
-
-    method: MapMethod = "cam"
-    layers: tuple[int, ...] = ()  # stages from 1, for gradients; none for the CAM
-    fusion: Fusion = "mean"
-    recentre: bool = True
-
-    @classmethod
-    def of(cls, config: CamConfig) -> MapSettings:
-        """Those of a config, without what its method does not read."""
-        if config.method == "cam":
-            return cls(recentre=config.recentre)
-        fusion = config.fusion if len(config.layers) > 1 else "mean"
-        return cls(method=config.method, layers=config.explained, fusion=fusion, recentre=config.recentre)
 
 
 class RawMaps(NamedTuple):

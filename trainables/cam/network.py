@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from trainables.cam.config import ClassifierConfig
 from trainables.nn.cam.activation import CamHead
+from trainables.nn.layers.inputs import input_layer
 from trainables.nn.layers.resnet import ResNet18s
-from trainables.nn.models import count_weights, forward_context
+from trainables.nn.models import forward_context
 
-__all__ = ["Classifier", "ClassifierOutput", "count_parameters"]
+__all__ = ["Classifier", "ClassifierOutput"]
 
 
 class ClassifierOutput(NamedTuple):
@@ -34,7 +35,7 @@ class Classifier(nn.Module):
     def __init__(self, config: ClassifierConfig) -> None:
         super().__init__()
         self.config = config
-        self.input = config.input_layer()
+        self.input = input_layer(config)
         self.backbone = ResNet18s(config.resnet)
         self.head = CamHead(
             config.resnet.widths[-1], config.pool, top_share=config.top_share, lse_r=config.lse_r
@@ -51,8 +52,3 @@ class Classifier(nn.Module):
     def device(self) -> torch.device:
         """The device of its weights."""
         return self.head.weight.device
-
-
-def count_parameters(config: ClassifierConfig) -> int:
-    """Number of weights."""
-    return count_weights(lambda: Classifier(config))

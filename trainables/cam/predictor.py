@@ -13,8 +13,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from trainables.cam.config import CamConfig
-from trainables.cam.maps import CamMaps, MapSettings
+from trainables.cam.config import CamConfig, MapSettings
+from trainables.cam.maps import CamMaps
 from trainables.cam.network import Classifier
 from trainables.contract import Prediction, StageMaps
 from trainables.nn.models import load_into, save_model

@@ -16,14 +16,13 @@ formulas, nets and settings of the modules are our reading, and their figures ar
 from __future__ import annotations
 
 from trainables.contract import Trainable
-from trainables.focus.chain import stages
-from trainables.focus.config import FocusConfig
-from trainables.focus.fit import fit
-from trainables.focus.predictor import FocusPredictor, count_parameters, load
+from trainables.focus.config import FocusConfig, count_parameters
 from trainables.focus.presets import PRESETS, footnotes
+from trainables.focus.stages import stages
+from trainables.later import Later
 from trainables.metrics import PROXIES
 
-__all__ = ["TRAINABLE", "FocusConfig", "FocusPredictor", "fit", "load"]
+__all__ = ["TRAINABLE", "FocusConfig"]
 
 TRAINABLE: Trainable[FocusConfig] = Trainable(
     name="focus",
@@ -34,8 +33,8 @@ TRAINABLE: Trainable[FocusConfig] = Trainable(
     Config=FocusConfig,
     presets=PRESETS,
     supervisions=frozenset({"weak"}),
-    fit=fit,
-    load=load,
+    fit=Later("trainables.focus.fit:fit"),
+    load=Later("trainables.focus.predictor:load"),
     footnotes=footnotes,
     stages=stages,
     proxies=frozenset(PROXIES),

@@ -12,7 +12,6 @@ before.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from trainables.cam.classifier import Attachment, train_classifier
-from trainables.cam.config import ClassifierConfig, classifier_settings
-from trainables.cam.fit import classifier_stage, load_classifier
-from trainables.cam.maps import CamMaps, MapSettings, load_maps, measured_maps, save_maps
+from trainables.cam.config import ClassifierConfig, MapSettings, classifier_settings
+from trainables.cam.fit import load_classifier
+from trainables.cam.maps import CamMaps, load_maps, measured_maps, save_maps
 from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
 from trainables.focus.config import FocusConfig
@@ -48,62 +47,12 @@ from trainables.nn.labels.relabelling import by_id, refined_labels
 from trainables.nn.labels.segmentation import ImageTask, SegmentationNet, Targets, train_segmentation
 from trainables.nn.models import load_model, save_model, with_layout
 from trainables.pseudo_labels import PseudoLabels
-from trainables.stages import Stage, StageWork, read_facts, write_facts
+from trainables.stages import StageWork, read_facts, write_facts
 
-__all__ = ["read_inpainter", "read_maps", "read_segmenter", "stages"]
+__all__ = ["read_inpainter", "read_maps", "read_segmenter"]
 
 _BATCH = 8  # images that are looked at together
 _FINAL_MAPS = "final_maps.safetensors"
-
-_COMMON = ("image_size", "channels", "precision", "memory_format")
-_LABELS = ("iem", "threshold", "foreground", "background", "area")
-_SEGMENTATION = ("flips", "photometric", "weight_decay", "schedule", "pos_weight", "dice_weight")
-
-
-def stages(config: FocusConfig) -> Sequence[Stage]:
-    """The stages of ``config``, in the order in which they are made."""
-
-    def settings(*prefixes: str, names: Sequence[str] = ()) -> dict[str, Any]:
-        return config.part(*prefixes, names=(*_COMMON, *names))
-
-    segmentation = settings("segment_", names=_SEGMENTATION)
-    crf = config.part("crf") if config.crf else {}
-    chain = [classifier_stage(config)]
-    if config.clm or config.gcm:
-        make = partial(_make_classifier, weights_file=config.weights_file)
-        chain = [Stage("classifier", settings() | _classifier_settings(config), make)]
-    if config.uses_inpainter:
-        chain.append(Stage("inpainter", settings("inpainter_"), _make_inpainter))
-    iem = config.part("iem") if config.iem != "off" else {"iem": "off"}
-    read = tuple(stage.name for stage in chain)
-    chain.append(Stage("maps", settings(names=("recentre",)) | iem, _make_maps, after=read))
-    pseudo = settings(names=_LABELS)
-    chain.append(Stage("pseudo", pseudo, _make_pseudo, after=("maps",), shows=config.map_names))
-    chain.append(Stage("s1", segmentation, _make_s1, after=("pseudo",), shows=("s1",)))
-    labels, last = "pseudo", "s1"
-    if config.refines:
-        refined = settings("round_") | crf
-        chain.append(Stage("refined", refined, _make_refined, after=("pseudo", "s1"), shows=("s1_crf",)))
-        labels = "refined"
-    if config.round:
-        chain.append(Stage("s2", segmentation, _make_s2, after=("s1", "refined"), shows=("s2",)))
-        last = "s2"
-    if config.distill:
-        student = segmentation | config.part("student_") | crf
-        make = partial(_make_student, labels=labels, last=last)
-        chain.append(Stage("student", student, make, after=(labels, last)))
-    return chain
-
-
-def _classifier_settings(config: FocusConfig) -> dict[str, Any]:
-    """Settings that the classifier's weights depend on: its own, and those of its attachments."""
-    values = classifier_settings(config)
-    for switch in ("clm", "gcm"):
-        if getattr(config, switch):
-            values |= config.part(switch)
-    if config.gcm:
-        values |= config.part(names=("recentre",))
-    return values
 
 
 def attachments_of(config: FocusConfig) -> list[Attachment]:
@@ -123,7 +72,7 @@ def _config(work: StageWork, **more: Any) -> FocusConfig:
     return FocusConfig.model_validate({**work.config, **more})
 
 
-def _make_classifier(work: StageWork, *, weights_file: str | None) -> None:
+def make_classifier(work: StageWork, *, weights_file: str | None) -> None:
     config = _config(work, weights_file=weights_file)
     classifier = ClassifierConfig.model_validate(
         {**classifier_settings(config), "weights_file": weights_file}
@@ -133,13 +82,13 @@ def _make_classifier(work: StageWork, *, weights_file: str | None) -> None:
     )
 
 
-def _make_inpainter(work: StageWork) -> None:
+def make_inpainter(work: StageWork) -> None:
     config = _config(work)
     inpainter = train_inpainter(config, work.data, work.run)
     save_model(work.folder, inpainter, config)
 
 
-def _make_maps(work: StageWork) -> None:
+def make_maps(work: StageWork) -> None:
     """The final map of each defective training image, and what is needed to make those of other images."""
     config, device = _config(work), work.run.device
     net = load_classifier(work.inputs["classifier"], device)
@@ -181,7 +130,7 @@ def _residual_scale(
     return residual_scale(values)
 
 
-def _make_pseudo(work: StageWork) -> None:
+def make_pseudo(work: StageWork) -> None:
     config = _config(work)
     maps_NHW = load_file(work.inputs["maps"] / _FINAL_MAPS)["maps"].float()
     train = work.data.train
@@ -190,11 +139,11 @@ def _make_pseudo(work: StageWork) -> None:
     PseudoLabels("pseudo", ids, labels_NHW.numpy()).save(work.folder)
 
 
-def _make_s1(work: StageWork) -> None:
+def make_s1(work: StageWork) -> None:
     _train_and_save(work, Targets(by_id(_read_labels(work.inputs["pseudo"]))))
 
 
-def _make_refined(work: StageWork) -> None:
+def make_refined(work: StageWork) -> None:
     config, device = _config(work), work.run.device
     before = _read_labels(work.inputs["pseudo"])
     network = read_segmenter(work.inputs["s1"], device)
@@ -225,14 +174,14 @@ def _make_refined(work: StageWork) -> None:
     _note(work, facts)
 
 
-def _make_s2(work: StageWork) -> None:
+def make_s2(work: StageWork) -> None:
     if read_facts(work.inputs["refined"])["void"]:  # nothing to learn from: the first net stays
         save_model(work.folder, read_segmenter(work.inputs["s1"], work.run.device), _config(work))
         return
     _train_and_save(work, Targets(by_id(_read_labels(work.inputs["refined"]))))
 
 
-def _make_student(work: StageWork, *, labels: str, last: str) -> None:
+def make_student(work: StageWork, *, labels: str, last: str) -> None:
     config, device = _config(work), work.run.device
     network = read_segmenter(work.inputs[last], device)
     uses_crf = config.crf and bool(read_facts(work.inputs[labels])["crf"])

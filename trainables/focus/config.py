@@ -8,17 +8,49 @@ segmentation nets were measured on magnetic tiles; those of CLM and GCM are choi
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from trainables.cam.config import ClassifierConfig
-from trainables.focus.extension import ErasingSettings, Fuse, Mode, Residual
-from trainables.nn.labels.pseudo import Cutoffs, Policy
-from trainables.nn.labels.segmentation import ImageTask
+from trainables.cam.config import count_parameters as count_classifier
+from trainables.nn.choices import Cutoffs, ImageTask, Policy
 from trainables.nn.settings import PseudoLabelConfig
+from trainables.nn.weight_counts import plain_unet
 
-__all__ = ["FocusConfig"]
+__all__ = ["ErasingSettings", "FocusConfig", "Fuse", "Residual", "count_parameters"]
+
+Mode = Literal["off", "erase", "residual", "both"]
+Fuse = Literal["residual", "mul", "max"]
+Residual = Literal["blur", "msgms"]
+
+_SIDE = 224  # pixels of the images on which the dilation was measured
+
+
+@dataclass(frozen=True)
+class ErasingSettings:
+    """Settings of the loop and of what is made of it."""
+
+    mode: Mode
+    steps: int  # T; ``mode: residual`` takes one
+    stop: float  # p_stop
+    threshold: float  # th
+    dilation: int  # pixels at the image's size
+    max_area: float  # a larger O is not taken: share of the image
+    fuse: Fuse
+    residual: Residual
+
+    @property
+    def rounds(self) -> int:
+        """Steps at most; the residual alone takes one."""
+        return 1 if self.mode == "residual" else self.steps
+
+    @staticmethod
+    def pixels(dilation: float, size: tuple[int, int]) -> int:
+        """A dilation measured on 224 × 224 images, at another size."""
+        return round(dilation * math.sqrt(size[0] * size[1]) / _SIDE)
 
 
 class FocusConfig(ClassifierConfig, PseudoLabelConfig, frozen=True):
@@ -170,3 +202,9 @@ class FocusConfig(ClassifierConfig, PseudoLabelConfig, frozen=True):
         if policy == "auto":
             policy = "fixed" if self.iem in {"residual", "both"} else "otsu"
         return Cutoffs(policy, self.foreground, self.background, self.area)
+
+
+def count_parameters(config: FocusConfig) -> int:
+    """Number of weights of a saved model: its last net, and the classifier where that is no student."""
+    net = plain_unet(config.channels, config.segment_base, config.segment_levels, top=config.distill)
+    return net + (0 if config.distill else count_classifier(config))

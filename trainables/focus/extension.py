@@ -23,29 +23,24 @@ maps (blowholes: pixel AP 0.28 → 0.48, cracks 0.16 → 0.24).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from trainables.cam.maps import RawMaps
+from trainables.focus.config import ErasingSettings, Residual
 from trainables.nn.layers.blur import gaussian_blur
 from trainables.nn.layers.pooling import dilate
 from trainables.nn.ssim import msgms_map
 
 __all__ = [
     "Erased",
-    "ErasingSettings",
     "Evidence",
     "Fill",
-    "Fuse",
     "Look",
-    "Mode",
-    "Residual",
     "erase",
     "evidence_of",
     "extended_map",
@@ -53,42 +48,14 @@ __all__ = [
     "residual_scale",
 ]
 
-Mode = Literal["off", "erase", "residual", "both"]
-Fuse = Literal["residual", "mul", "max"]
-Residual = Literal["blur", "msgms"]
 
 _BLUR = 1.0  # pixels: what a single pixel's noise is smoothed with
 _PERCENTILE = 99.5
 _RANGE = 3.0  # times c: where D is 1
-_SIDE = 224  # pixels of the images on which the dilation was measured
 
 
 Look = Callable[[Tensor], RawMaps]  # images to logits and maps (``cam.CamMaps``)
 Fill = Callable[[Tensor, Tensor], Tensor]  # images and a mask (bool): the images with the mask painted over
-
-
-@dataclass(frozen=True)
-class ErasingSettings:
-    """Settings of the loop and of what is made of it."""
-
-    mode: Mode
-    steps: int  # T; ``mode: residual`` takes one
-    stop: float  # p_stop
-    threshold: float  # th
-    dilation: int  # pixels at the image's size
-    max_area: float  # a larger O is not taken: share of the image
-    fuse: Fuse
-    residual: Residual
-
-    @property
-    def rounds(self) -> int:
-        """Steps at most; the residual alone takes one."""
-        return 1 if self.mode == "residual" else self.steps
-
-    @staticmethod
-    def pixels(dilation: float, size: tuple[int, int]) -> int:
-        """A dilation measured on 224 × 224 images, at another size."""
-        return round(dilation * math.sqrt(size[0] * size[1]) / _SIDE)
 
 
 class Erased(NamedTuple):

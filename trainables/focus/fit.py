@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from trainables.contract import Run
 from trainables.data.samples import TrainingData
-from trainables.focus.chain import read_inpainter, read_maps, read_segmenter, stages
+from trainables.focus.chain import read_inpainter, read_maps, read_segmenter
 from trainables.focus.config import FocusConfig
 from trainables.focus.predictor import Chain, FocusPredictor, Nets
+from trainables.focus.stages import stages
 from trainables.stages import read_facts
 
 __all__ = ["fit"]

@@ -14,7 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from trainables.cam.maps import CamMaps, MapSettings, RawMaps
+from trainables.cam.config import MapSettings
+from trainables.cam.maps import CamMaps, RawMaps
 from trainables.cam.network import Classifier
 from trainables.contract import Prediction, StageMaps
 from trainables.focus.config import FocusConfig
@@ -26,10 +27,10 @@ from trainables.nn.labels.inpaint import Inpainter
 from trainables.nn.labels.pseudo import pseudo_labels
 from trainables.nn.labels.segmentation import SegmentationNet
 from trainables.nn.layers.pooling import dilate
-from trainables.nn.models import count_weights, load_into
+from trainables.nn.models import load_into
 from trainables.nn.stage_predictor import StagePredictor
 
-__all__ = ["Chain", "FocusPredictor", "Nets", "count_parameters", "load"]
+__all__ = ["Chain", "FocusPredictor", "Nets", "load"]
 
 
 class Nets(nn.Module):
@@ -165,8 +166,3 @@ class FocusPredictor(StagePredictor[Nets, Chain | None, FocusConfig]):
 def load(folder: Path) -> FocusPredictor:
     """Read what :meth:`FocusPredictor.save` wrote, to the CPU; no weights file is needed."""
     return FocusPredictor(*load_into(folder, FocusConfig, Nets.of))
-
-
-def count_parameters(config: FocusConfig) -> int:
-    """Number of weights of a saved model."""
-    return count_weights(lambda: Nets.of(config))

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 import torch
@@ -18,11 +17,10 @@ from torch import Tensor
 
 from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
+from trainables.nn.choices import Flips
 from trainables.nn.sampling import Generators
 
 __all__ = ["Augmentation", "Flips", "drawn_views"]
-
-Flips = Literal["none", "horizontal", "vertical", "both"]
 
 
 @dataclass(frozen=True, eq=False)

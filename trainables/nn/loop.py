@@ -33,10 +33,10 @@ import torch
 from torch import Tensor, nn
 
 from trainables.contract import Run, TrainingCutError, refuse_small_batch, shard
+from trainables.nn.choices import TrainingSchedule
 from trainables.nn.sampling import Sampler
 from trainables.nn.training import (
     Checkpointed,
-    RateSchedule,
     TrainingState,
     learning_rate,
     mean_over_workers,
@@ -44,20 +44,6 @@ from trainables.nn.training import (
 )
 
 __all__ = ["BatchShard", "TrainingHooks", "TrainingSchedule", "train"]
-
-
-@dataclass(frozen=True)
-class TrainingSchedule:
-    """Length and pace of a training."""
-
-    epochs: int
-    min_steps: int = 0  # epochs are added until there are as many
-    rate: RateSchedule = "constant"  # of the optimiser's learning rates, over all steps
-    validate_every: int = 0  # epochs, counted from the first, and the last one always; 0: the last one only
-
-    def validates(self, epoch: int, epochs: int) -> bool:
-        """Say if ``epoch`` (from 0) out of ``epochs`` ends with a validation."""
-        return epoch == epochs - 1 or (self.validate_every > 0 and epoch % self.validate_every == 0)
 
 
 class BatchShard(NamedTuple):

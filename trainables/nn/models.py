@@ -15,7 +15,6 @@ from trainables.contract import TrainableConfig
 
 __all__ = [
     "WEIGHTS_FILE",
-    "count_weights",
     "forward_context",
     "load_into",
     "load_model",
@@ -69,12 +68,6 @@ def load_into(
     assert _once(network).keys() == tensors.keys(), f"{folder} holds the weights of another network"
     network.load_state_dict(tensors, strict=False)
     return with_layout(network, config), config
-
-
-def count_weights(build: Callable[[], nn.Module]) -> int:
-    """Number of weights of the network that ``build`` makes; nothing is allocated (torch's meta device)."""
-    with torch.device("meta"):
-        return sum(weight.numel() for weight in build().parameters())
 
 
 def _once(network: nn.Module) -> dict[str, Tensor]:

@@ -6,32 +6,52 @@ those of a classifier that trains from random weights on few images: a short, na
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from trainables.contract import TrainableConfig
-from trainables.nn.augmentation import Flips
-from trainables.nn.labels.crf import Crf
-from trainables.nn.labels.refine import GuidedFilter, Refiner
-from trainables.nn.layers.inputs import LocalContrast, Standardise
-from trainables.nn.layers.norm import Norm
-from trainables.nn.layers.resnet import ResNet18s, ResNetShape, Stem
-from trainables.nn.loop import TrainingSchedule
-from trainables.nn.training import RateSchedule
-from trainables.nn.weights import check_name, load_resnet_weights, load_weights_file, weights_path
+from trainables.nn.choices import (
+    Crf,
+    Flips,
+    GuidedFilter,
+    Norm,
+    RateSchedule,
+    Refiner,
+    ResNetShape,
+    Stem,
+    TrainingSchedule,
+)
 
 __all__ = [
+    "ROOT_VARIABLE",
     "BackboneConfig",
     "BalancedTrainingConfig",
     "InputLayer",
     "PseudoLabelConfig",
     "PublishedWeightsConfig",
+    "check_name",
 ]
 
 InputLayer = Literal["standardised", "local_contrast"]
 
+ROOT_VARIABLE = "ASSAY_WEIGHTS"
 _LEAST_SIDE = 16  # pixels: what all nets' default depths can halve
+
+
+def check_name(name: str) -> str:
+    """``name`` if it is a relative path that cannot leave its root.
+
+    Raises:
+        ValueError: Otherwise.
+    """
+    path = PurePosixPath(name)
+    if not path.parts or path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
+        raise ValueError(
+            f"weights_file is a path below the folder {ROOT_VARIABLE}, such as resnet18.pth; found {name!r}"
+        )
+    return name
 
 
 class PublishedWeightsConfig(TrainableConfig, frozen=True):
@@ -69,17 +89,6 @@ class PublishedWeightsConfig(TrainableConfig, frozen=True):
             f"weights: sha256 {self.weights_sha256[:12]}…. These rows start from weights trained on other "
             "images; rows trained from random weights are not comparable with them."
         ]
-
-    def load_weights(self, network: ResNet18s) -> None:
-        """Start ``network`` from the weights file; without one it stays as it is.
-
-        Raises:
-            InputError: If the file is missing or not the one meant.
-        """
-        if self.weights_file is not None:
-            assert self.weights_sha256 is not None
-            tensors = load_weights_file(weights_path(self.weights_file), self.weights_sha256)
-            load_resnet_weights(network, tensors, self.weights_file)
 
 
 class BackboneConfig(PublishedWeightsConfig, frozen=True):
@@ -120,12 +129,6 @@ class BackboneConfig(PublishedWeightsConfig, frozen=True):
             output_stride=self.output_stride,
             norm=self.norm,
         )
-
-    def input_layer(self) -> Standardise | LocalContrast:
-        """The network's first layer; ``Standardise`` has yet to measure the training split."""
-        if self.input == "local_contrast":
-            return LocalContrast(self.contrast_sigma)
-        return Standardise(self.channels)
 
     def check_weights(self, **needed: str) -> None:
         """Refuse a ``weights_file`` that does not fit the layout.

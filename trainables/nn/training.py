@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from trainables.data.samples import ImageSet
 from trainables.errors import Diverged, InputError
 from trainables.evaluate import image_scores
 from trainables.metrics import Undefined, image_ap
+from trainables.nn.choices import RateSchedule
 from trainables.nn.layers.norm import Norm
 from trainables.nn.sampling import Sampler
 
@@ -35,7 +36,6 @@ __all__ = [
     "validation_ap",
 ]
 
-RateSchedule = Literal["constant", "cosine"]
 
 _VALIDATION_BATCH = 16  # images sent at once; a predictor divides further
 

@@ -13,7 +13,7 @@ import hashlib
 import io
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, cast
 
@@ -22,27 +22,25 @@ from torch import Tensor
 
 from trainables.errors import InputError
 from trainables.nn.layers.resnet import ResNet18s
+from trainables.nn.settings import ROOT_VARIABLE, PublishedWeightsConfig
 
-__all__ = ["ROOT_VARIABLE", "check_name", "load_resnet_weights", "load_weights_file", "weights_path"]
+__all__ = ["load_resnet_weights", "load_weights", "load_weights_file", "weights_path"]
 
-ROOT_VARIABLE = "ASSAY_WEIGHTS"
 _FIRST = "conv1.weight"
 _LAST = "fc."  # torchvision's last layer knows ImageNet's classes: nothing of ours
 _LISTED = 4  # names in a message
 
 
-def check_name(name: str) -> str:
-    """``name`` if it is a relative path that cannot leave its root.
+def load_weights(network: ResNet18s, config: PublishedWeightsConfig) -> None:
+    """Start ``network`` from the config's weights file; without one it stays as it is.
 
     Raises:
-        ValueError: Otherwise.
+        InputError: If the file is missing or not the one meant.
     """
-    path = PurePosixPath(name)
-    if not path.parts or path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
-        raise ValueError(
-            f"weights_file is a path below the folder {ROOT_VARIABLE}, such as resnet18.pth; found {name!r}"
-        )
-    return name
+    if config.weights_file is not None:
+        assert config.weights_sha256 is not None
+        tensors = load_weights_file(weights_path(config.weights_file), config.weights_sha256)
+        load_resnet_weights(network, tensors, config.weights_file)
 
 
 def weights_path(name: str) -> Path:

@@ -16,14 +16,13 @@ are our reading, and its figures are not reproduced here.
 from __future__ import annotations
 
 from trainables.contract import Trainable
+from trainables.later import Later
 from trainables.metrics import PROXIES
-from trainables.regioncam.chain import stages
-from trainables.regioncam.config import RegionCamConfig
-from trainables.regioncam.fit import fit
-from trainables.regioncam.predictor import RegionCamPredictor, count_parameters, load
+from trainables.regioncam.config import RegionCamConfig, count_parameters
 from trainables.regioncam.presets import PRESETS, footnotes
+from trainables.regioncam.stages import stages
 
-__all__ = ["TRAINABLE", "RegionCamConfig", "RegionCamPredictor", "fit", "load"]
+__all__ = ["TRAINABLE", "RegionCamConfig"]
 
 TRAINABLE: Trainable[RegionCamConfig] = Trainable(
     name="regioncam",
@@ -33,8 +32,8 @@ TRAINABLE: Trainable[RegionCamConfig] = Trainable(
     Config=RegionCamConfig,
     presets=PRESETS,
     supervisions=frozenset({"weak"}),
-    fit=fit,
-    load=load,
+    fit=Later("trainables.regioncam.fit:fit"),
+    load=Later("trainables.regioncam.predictor:load"),
     footnotes=footnotes,
     stages=stages,
     proxies=frozenset(PROXIES),

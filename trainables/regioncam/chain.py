@@ -12,9 +12,8 @@ implemented to refine the model's performance iteratively"; the rest is our read
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from trainables.cam.fit import classifier_stage, load_classifier
+from trainables.cam.fit import load_classifier
 from trainables.data.samples import ImageSet
 from trainables.nn.cam.activation import minmax
 from trainables.nn.labels.crf import label_probability
@@ -35,58 +34,26 @@ from trainables.nn.labels.segmentation import SegmentationNet, Targets, train_se
 from trainables.nn.models import load_model, save_model, with_layout
 from trainables.nn.passes import image_passes
 from trainables.pseudo_labels import PseudoLabels
-from trainables.regioncam.config import RegionCamConfig
+from trainables.regioncam.config import RegionCamConfig, RegionMapSettings
 from trainables.regioncam.maps import (
     RegionMaps,
-    RegionMapSettings,
     load_region_maps,
     measured_region_maps,
     save_region_maps,
 )
-from trainables.stages import Stage, StageWork, read_facts, write_facts
+from trainables.stages import StageWork, read_facts, write_facts
 
 __all__ = [
     "Agreement",
     "agreement",
     "read_maps",
     "read_segmenter",
-    "round_name",
     "sharpened_labels",
-    "stages",
 ]
 
 _FINAL_MAPS, _PROBABILITIES = "final_maps.safetensors", "probabilities.safetensors"
 
 _SURE = 0.7  # the probability that a label has for the CRF (jiwoon-ahn/irn)
-
-_COMMON = ("image_size", "channels", "precision", "memory_format")
-_CUT = ("threshold", "foreground", "background", "area")
-_SHOWING = ("gate_by_score",)  # the maps that are shown beside the labels depend on it
-_TRAINING = ("flips", "photometric", "weight_decay", "schedule", "pos_weight", "dice_weight")
-
-
-def stages(config: RegionCamConfig) -> Sequence[Stage]:
-    """The stages of ``config``, in the order in which they are made."""
-    crf = config.part("crf") if config.crf else {}
-    labels = config.part(names=(*_COMMON, *_CUT, *_SHOWING)) | crf
-    learning = config.part("segment_", "round_", names=(*_COMMON, *_TRAINING)) | crf
-    maps = RegionMapSettings.of(config)
-    shown = (*maps.steps, "pseudo")
-    chain = [
-        classifier_stage(config),
-        Stage("maps", maps.model_dump(mode="json"), _make_maps, after=("classifier",)),
-        Stage("pseudo", labels, _make_pseudo, after=("maps",), shows=shown),
-    ]
-    for number in range(1, config.rounds + 1):
-        before = chain[-1].name
-        make = partial(_make_round, before=before)
-        chain.append(Stage(round_name(number), learning, make, after=(before,), shows=(f"round {number}",)))
-    return chain
-
-
-def round_name(number: int) -> str:
-    """The stage of a round, counted from 1."""
-    return f"round{number}"
 
 
 # The stages --------------------------------------------------------------------------------------------
@@ -97,7 +64,7 @@ def _config(work: StageWork) -> RegionCamConfig:
     return RegionCamConfig.model_validate(work.config)
 
 
-def _make_maps(work: StageWork) -> None:
+def make_maps(work: StageWork) -> None:
     """The final map of each defective training image, and what is needed to make those of other images."""
     net = load_classifier(work.inputs["classifier"], work.run.device)
     maps, offset = measured_region_maps(net, RegionMapSettings.model_validate(work.config), work.data.train)
@@ -108,7 +75,7 @@ def _make_maps(work: StageWork) -> None:
     write_facts(work.folder, facts | {"map_scale": float(maps.scale)})
 
 
-def _make_pseudo(work: StageWork) -> None:
+def make_pseudo(work: StageWork) -> None:
     config, train = _config(work), work.data.train
     maps_NHW = load_file(work.inputs["maps"] / _FINAL_MAPS)["maps"].float()
     ids = tuple(train.ids[i] for i in np.flatnonzero(train.labels))
@@ -120,7 +87,7 @@ def _make_pseudo(work: StageWork) -> None:
     write_facts(work.folder, {"area": _area(labels), "crf": float(crf), "going": 1.0})
 
 
-def _make_round(work: StageWork, *, before: str) -> None:
+def make_round(work: StageWork, *, before: str) -> None:
     config, train, device = _config(work), work.data.train, work.run.device
     folder = work.inputs[before]
     known = read_facts(folder)

@@ -11,17 +11,47 @@ which training leaves beside the defects; weights by regions gained nothing ther
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
-from trainables.cam.config import CamConfig, MapMethod
-from trainables.nn.cam.guided import FilterBy, FilterMode, GradientFilter, GradientSign
-from trainables.nn.labels.pseudo import Cutoffs, Policy
+from trainables.cam.config import CamConfig, MapMethod, MapSettings
+from trainables.cam.config import count_parameters as count_classifier
+from trainables.nn.cam.gradient_filter import FilterBy, FilterMode, GradientFilter, GradientSign
+from trainables.nn.choices import Cutoffs, Policy
 from trainables.nn.settings import PseudoLabelConfig
-from trainables.regioncam.regions import RegionKind, Regions, RegionScore
+from trainables.nn.weight_counts import plain_unet
 
-__all__ = ["RegionCamConfig"]
+__all__ = [
+    "CAM_MAP",
+    "FILTERED_MAP",
+    "WEIGHED_MAP",
+    "RegionCamConfig",
+    "RegionMapSettings",
+    "Regions",
+    "count_parameters",
+]
+
+RegionKind = Literal["slic", "grid", "components"]
+RegionScore = Literal["mean", "occlusion"]
+CAM_MAP, FILTERED_MAP, WEIGHED_MAP = "cam", "fgbp", "region"
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Rule by which an image is divided, and its regions are scored."""
+
+    kind: RegionKind
+    size: int = 8  # pixels: side of a grid's cell, mean side of a superpixel; components have their own
+    score: RegionScore = "mean"
+    count: int = 32  # regions that are painted over, those with the highest mean; the others score 0
+    gamma: float = 1.0  # exponent of the weight
+
+    def __post_init__(self) -> None:
+        assert self.size >= 2
+        assert self.count >= 1
+        assert self.gamma > 0
 
 
 class RegionCamConfig(CamConfig, PseudoLabelConfig, frozen=True):
@@ -114,3 +144,34 @@ class RegionCamConfig(CamConfig, PseudoLabelConfig, frozen=True):
     def cutoffs(self) -> Cutoffs:
         """The rule of pseudo labels."""
         return Cutoffs(self.threshold, self.foreground, self.background, self.area)
+
+
+class RegionMapSettings(BaseModel, frozen=True, extra="forbid"):
+    """All that a map depends on, beside the classifier."""
+
+    read: MapSettings
+    filter: GradientFilter | None
+    regions: Regions | None
+
+    @classmethod
+    def of(cls, config: RegionCamConfig) -> RegionMapSettings:
+        """Those of a config, without what its switches leave unread."""
+        return cls(read=MapSettings.of(config), filter=config.gradient_filter, regions=config.regions)
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """Names of the maps in the order in which they are made."""
+        explained = (self.read.method,) if self.needs_gradients else ()
+        filtered = (FILTERED_MAP,) if self.filter is not None else ()
+        return (CAM_MAP, *explained, *filtered, *((WEIGHED_MAP,) if self.regions is not None else ()))
+
+    @property
+    def needs_gradients(self) -> bool:
+        """True if maps are explained by a backward pass."""
+        return self.read.method != CAM_MAP
+
+
+def count_parameters(config: RegionCamConfig) -> int:
+    """Number of weights of a saved model: the classifier, and the last round's net."""
+    net = plain_unet(config.channels, config.segment_base, config.segment_levels) if config.rounds else 0
+    return count_classifier(config) + net

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from trainables.contract import Run
 from trainables.data.samples import TrainingData
-from trainables.regioncam.chain import read_maps, read_segmenter, round_name, stages
+from trainables.regioncam.chain import read_maps, read_segmenter
 from trainables.regioncam.config import RegionCamConfig
 from trainables.regioncam.predictor import Nets, RegionCamPredictor, Round
+from trainables.regioncam.stages import round_name, stages
 from trainables.stages import read_facts
 
 __all__ = ["fit"]

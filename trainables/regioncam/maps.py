@@ -12,49 +12,24 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import BaseModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from trainables.cam.maps import CamMaps, MapSettings, RawMaps, measured_maps
+from trainables.cam.config import MapSettings
+from trainables.cam.maps import CamMaps, RawMaps, measured_maps
 from trainables.cam.network import Classifier
 from trainables.data.samples import ImageSet
 from trainables.nn.cam.activation import dataset_scale
-from trainables.nn.cam.guided import GradientFilter, filtered_gradients
+from trainables.nn.cam.gradient_filter import GradientFilter
+from trainables.nn.cam.guided import filtered_gradients
 from trainables.nn.cam.recentre import Offset
 from trainables.nn.passes import image_passes
-from trainables.regioncam.config import RegionCamConfig
-from trainables.regioncam.regions import Regions, find_regions, region_weights
+from trainables.regioncam.config import CAM_MAP, FILTERED_MAP, WEIGHED_MAP, RegionMapSettings
+from trainables.regioncam.regions import find_regions, region_weights
 
-__all__ = ["RegionMapSettings", "RegionMaps", "load_region_maps", "measured_region_maps", "save_region_maps"]
+__all__ = ["RegionMaps", "load_region_maps", "measured_region_maps", "save_region_maps"]
 
 _FILE = "maps.safetensors"
-_CAM, _FILTERED, _WEIGHED = "cam", "fgbp", "region"
-
-
-class RegionMapSettings(BaseModel, frozen=True, extra="forbid"):
-    """All that a map depends on, beside the classifier."""
-
-    read: MapSettings
-    filter: GradientFilter | None
-    regions: Regions | None
-
-    @classmethod
-    def of(cls, config: RegionCamConfig) -> RegionMapSettings:
-        """Those of a config, without what its switches leave unread."""
-        return cls(read=MapSettings.of(config), filter=config.gradient_filter, regions=config.regions)
-
-    @property
-    def steps(self) -> tuple[str, ...]:
-        """Names of the maps in the order in which they are made."""
-        explained = (self.read.method,) if self.needs_gradients else ()
-        filtered = (_FILTERED,) if self.filter is not None else ()
-        return (_CAM, *explained, *filtered, *((_WEIGHED,) if self.regions is not None else ()))
-
-    @property
-    def needs_gradients(self) -> bool:
-        """True if maps are explained by a backward pass."""
-        return self.read.method != _CAM
 
 
 class RegionMaps(nn.Module):
@@ -66,11 +41,11 @@ class RegionMaps(nn.Module):
         super().__init__()
         self.net = net
         self.settings = settings
-        self.readings = nn.ModuleDict({_CAM: CamMaps(net, MapSettings(recentre=settings.read.recentre))})
+        self.readings = nn.ModuleDict({CAM_MAP: CamMaps(net, MapSettings(recentre=settings.read.recentre))})
         if settings.needs_gradients:
             self.readings[settings.read.method] = CamMaps(net, settings.read)
         if settings.filter is not None:
-            self.readings[_FILTERED] = CamMaps(net, settings.read)
+            self.readings[FILTERED_MAP] = CamMaps(net, settings.read)
         self.register_buffer("scale", torch.ones(()))
 
     @property
@@ -80,7 +55,7 @@ class RegionMaps(nn.Module):
 
     def filter_of(self, name: str) -> GradientFilter | None:
         """The filter of a map's gradients."""
-        return self.settings.filter if name == _FILTERED else None
+        return self.settings.filter if name == FILTERED_MAP else None
 
     def reading(self, name: str) -> CamMaps:
         """The map called ``name`` before regions weigh it; its gradients are filtered by the caller."""
@@ -95,7 +70,7 @@ class RegionMaps(nn.Module):
             raw = self.reading(name)(images_BCHW)
         if self.settings.regions is None:
             return raw
-        deep_BHW = raw.map_BHW if name == _CAM else self.reading(_CAM)(images_BCHW).map_BHW
+        deep_BHW = raw.map_BHW if name == CAM_MAP else self.reading(CAM_MAP)(images_BCHW).map_BHW
         return RawMaps(raw.score_B, raw.map_BHW * self._weights(images_BCHW, raw.map_BHW, deep_BHW))
 
     def steps(self, images_BCHW: Tensor, raw: RawMaps) -> dict[str, Tensor]:
@@ -108,7 +83,7 @@ class RegionMaps(nn.Module):
             with filtered_gradients(self.net, self.filter_of(name)):
                 maps[name] = self.reading(name).heatmaps(images_BCHW).map_BHW
         if self.settings.regions is not None:
-            maps[_WEIGHED] = raw.scaled_by(self.scale).map_BHW
+            maps[WEIGHED_MAP] = raw.scaled_by(self.scale).map_BHW
         return maps
 
     def _weights(self, images_BCHW: Tensor, map_BHW: Tensor, deep_BHW: Tensor) -> Tensor:

@@ -23,13 +23,13 @@ from trainables.nn.labels.inpaint import telea
 from trainables.nn.labels.pseudo import pseudo_labels
 from trainables.nn.labels.segmentation import SegmentationNet
 from trainables.nn.layers.pooling import dilate
-from trainables.nn.models import count_weights, load_into
+from trainables.nn.models import load_into
 from trainables.nn.passes import in_passes
 from trainables.nn.stage_predictor import StagePredictor
-from trainables.regioncam.config import RegionCamConfig
-from trainables.regioncam.maps import RegionMaps, RegionMapSettings
+from trainables.regioncam.config import RegionCamConfig, RegionMapSettings
+from trainables.regioncam.maps import RegionMaps
 
-__all__ = ["Nets", "RegionCamPredictor", "Round", "count_parameters", "load"]
+__all__ = ["Nets", "RegionCamPredictor", "Round", "load"]
 
 _RIM = 6 / 224  # of the geometric mean of the sides: how far around a defect is painted over
 
@@ -167,8 +167,3 @@ def _probability(net: Classifier, images: Tensor) -> Tensor:
 def load(folder: Path) -> RegionCamPredictor:
     """Read what :meth:`RegionCamPredictor.save` wrote, to the CPU; no weights file is needed."""
     return RegionCamPredictor(*load_into(folder, RegionCamConfig, Nets.of))
-
-
-def count_parameters(config: RegionCamConfig) -> int:
-    """Number of weights of a saved model."""
-    return count_weights(lambda: Nets.of(config))

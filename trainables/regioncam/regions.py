@@ -16,9 +16,7 @@ TPAMI 34, as OpenCV's contributed modules have it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -30,39 +28,19 @@ from trainables.nn.cam.activation import minmax
 from trainables.nn.labels.inpaint import telea
 from trainables.nn.labels.pseudo import otsu_threshold
 from trainables.nn.passes import in_passes
+from trainables.regioncam.config import Regions
 
 __all__ = [
-    "RegionKind",
-    "RegionScore",
-    "Regions",
     "find_regions",
     "occlusion_scores",
     "region_means",
     "region_weights",
 ]
 
-RegionKind = Literal["slic", "grid", "components"]
-RegionScore = Literal["mean", "occlusion"]
 Look = Callable[[Tensor], Tensor]  # images B × C × H × W in [0, 1]: their logits, B
 
 _SLIC_STEPS = 10
 _KEPT_IMAGES, _KEPT_PIXELS = 1024, 2**15  # divisions that a process keeps: 64 MB and the images' own bytes
-
-
-@dataclass(frozen=True)
-class Regions:
-    """Rule by which an image is divided, and its regions are scored."""
-
-    kind: RegionKind
-    size: int = 8  # pixels: side of a grid's cell, mean side of a superpixel; components have their own
-    score: RegionScore = "mean"
-    count: int = 32  # regions that are painted over, those with the highest mean; the others score 0
-    gamma: float = 1.0  # exponent of the weight
-
-    def __post_init__(self) -> None:
-        assert self.size >= 2
-        assert self.count >= 1
-        assert self.gamma > 0
 
 
 def find_regions(images_BCHW: Tensor, map_BHW: Tensor, regions: Regions) -> Tensor:

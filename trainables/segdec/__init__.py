@@ -11,13 +11,11 @@ behaviour of the released code.
 from __future__ import annotations
 
 from trainables.contract import Grid, Trainable
-from trainables.segdec.config import SegDecConfig
-from trainables.segdec.fit import fit
-from trainables.segdec.network import count_parameters
-from trainables.segdec.predictor import SegDecPredictor, load, load_reference_checkpoint
+from trainables.later import Later
+from trainables.segdec.config import SegDecConfig, count_parameters
 from trainables.segdec.presets import PRESETS, footnotes, needs_normal, objections
 
-__all__ = ["TRAINABLE", "SegDecConfig", "SegDecPredictor", "fit", "load", "load_reference_checkpoint"]
+__all__ = ["TRAINABLE", "SegDecConfig"]
 
 TRAINABLE: Trainable[SegDecConfig] = Trainable(
     name="segdec",
@@ -28,8 +26,8 @@ TRAINABLE: Trainable[SegDecConfig] = Trainable(
     Config=SegDecConfig,
     presets=PRESETS,
     supervisions=frozenset({"weak", "mixed", "full"}),
-    fit=fit,
-    load=load,
+    fit=Later("trainables.segdec.fit:fit"),
+    load=Later("trainables.segdec.predictor:load"),
     footnotes=footnotes,
     objections=objections,
     needs_normal=needs_normal,

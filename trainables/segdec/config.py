@@ -15,8 +15,9 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from trainables.contract import TrainableConfig
+from trainables.nn.weight_counts import convolution
 
-__all__ = ["SegDecConfig"]
+__all__ = ["SegDecConfig", "count_parameters"]
 
 _NARROW = 0.25  # channel_scale up to which channels_last is the faster layout on a CPU
 
@@ -127,6 +128,12 @@ class SegDecConfig(TrainableConfig, frozen=True):
             )
         return self
 
+    @property
+    def widths(self) -> tuple[int, int, int]:
+        """Channels of the first block, the trunk and the features."""
+        first, trunk, features = (max(1, round(n * self.channel_scale)) for n in (32, 64, 1024))
+        return first, trunk, features
+
     def resolved(self, device: Literal["cpu", "cuda"]) -> Self:
         """The config with every ``auto`` decided for ``device``.
 
@@ -146,3 +153,13 @@ def _nearest_size(height: int, width: int) -> list[int]:
     longer = 0 if height > width else 1
     nearest[longer] = max(128, nearest[longer])
     return nearest
+
+
+def count_parameters(config: SegDecConfig) -> int:
+    """Number of weights of ``SegDecNet``: convolutions, each with a scale and a bias per channel."""
+    first, trunk, features = config.widths
+    blocks = [(config.channels, first, 5), *[(first, first, 5)] * (config.first_convs - 1)]
+    blocks += [(first, trunk, 5), *[(trunk, trunk, 5)] * 6, (trunk, features, config.sf_kernel)]
+    blocks += [(features, 1, 1), (features + 1, 8, 5), (8, 16, 5), (16, 32, 5)]
+    weights = sum(convolution(inputs, outputs, side) + 2 * outputs for inputs, outputs, side in blocks)
+    return weights + convolution(66, 1, 1, bias=True)

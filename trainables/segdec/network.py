@@ -21,7 +21,7 @@ from typing import Any, Literal, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from trainables.nn.models import count_weights, with_layout
+from trainables.nn.models import with_layout
 from trainables.segdec.config import SegDecConfig
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
     "FeatureNorm",
     "SegDecNet",
     "SegDecOutput",
-    "count_parameters",
     "initialise",
     "new_network",
 ]
@@ -122,7 +121,7 @@ class SegDecNet(nn.Module):
 
     def __init__(self, config: SegDecConfig) -> None:
         super().__init__()
-        first, trunk, features = (max(1, round(n * config.channel_scale)) for n in (32, 64, 1024))
+        first, trunk, features = config.widths
         divisor = config.feature_norm
         volume: OrderedDict[str, nn.Module] = OrderedDict()
         volume["0"] = _block(config.channels, first, 5, divisor)
@@ -207,8 +206,3 @@ def new_network(config: SegDecConfig, seed: int, device: torch.device) -> SegDec
     network = SegDecNet(config)
     initialise(network, seed)
     return with_layout(network, config).to(device)
-
-
-def count_parameters(config: SegDecConfig) -> int:
-    """Number of weights."""
-    return count_weights(lambda: SegDecNet(config))

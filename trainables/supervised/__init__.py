@@ -13,13 +13,11 @@ Ronneberger et al. 2015, arXiv:1505.04597 (U-Net).
 from __future__ import annotations
 
 from trainables.contract import Grid, Trainable
-from trainables.supervised.config import SupervisedConfig
-from trainables.supervised.fit import fit
-from trainables.supervised.network import count_parameters
-from trainables.supervised.predictor import SupervisedPredictor, load
+from trainables.later import Later
+from trainables.supervised.config import SupervisedConfig, count_parameters
 from trainables.supervised.presets import PRESETS, footnotes, needs_normal, objections
 
-__all__ = ["TRAINABLE", "SupervisedConfig", "SupervisedPredictor", "fit", "load"]
+__all__ = ["TRAINABLE", "SupervisedConfig"]
 
 TRAINABLE: Trainable[SupervisedConfig] = Trainable(
     name="supervised",
@@ -30,8 +28,8 @@ TRAINABLE: Trainable[SupervisedConfig] = Trainable(
     Config=SupervisedConfig,
     presets=PRESETS,
     supervisions=frozenset({"weak", "mixed", "full"}),
-    fit=fit,
-    load=load,
+    fit=Later("trainables.supervised.fit:fit"),
+    load=Later("trainables.supervised.predictor:load"),
     footnotes=footnotes,
     objections=objections,
     needs_normal=needs_normal,

@@ -10,10 +10,11 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from trainables.nn.layers.pooling import Pool
+from trainables.nn.choices import Pool
 from trainables.nn.settings import BackboneConfig, BalancedTrainingConfig
+from trainables.nn.weight_counts import convolution, image_head, plain_unet, resnet, unet
 
-__all__ = ["SupervisedConfig"]
+__all__ = ["SupervisedConfig", "count_parameters"]
 
 
 class SupervisedConfig(BackboneConfig, BalancedTrainingConfig, frozen=True):
@@ -74,3 +75,14 @@ class SupervisedConfig(BackboneConfig, BalancedTrainingConfig, frozen=True):
     def uses_resnet(self) -> bool:
         """True if the network has a ``resnet18s``."""
         return self.model == "classifier" or self.encoder == "resnet18s"
+
+
+def count_parameters(config: SupervisedConfig) -> int:
+    """Number of weights of the network."""
+    if config.model == "unet" and config.encoder == "plain":
+        return plain_unet(config.channels, config.base, config.levels, top=True)
+    shape = config.resnet
+    widths = (shape.width, *shape.widths)
+    if config.model == "classifier":
+        return resnet(shape) + convolution(widths[-1], 1, 1, bias=True)
+    return resnet(shape) + unet(widths) + image_head(widths[-1])

@@ -26,6 +26,7 @@ from trainables.nn.loop import BatchShard, TrainingHooks, train
 from trainables.nn.models import forward_context, with_layout
 from trainables.nn.sampling import BalancedSampler
 from trainables.nn.training import check_images, check_norm, validation_ap
+from trainables.nn.weights import load_weights
 from trainables.supervised.config import SupervisedConfig
 from trainables.supervised.loss import image_loss, pixel_loss
 from trainables.supervised.network import PlainClassifier, SegmentingUNet, SupervisedNet, build, resnet_of
@@ -87,7 +88,7 @@ def new_network(config: SupervisedConfig, images: ImageSet, seed: int, device: t
     network = build(config)
     initialise(network, seed)
     if config.weights_file is not None:
-        config.load_weights(resnet_of(network))
+        load_weights(resnet_of(network), config)
     if isinstance(network.input, Standardise):
         network.input.measure(images)
     return with_layout(network, config).to(device)

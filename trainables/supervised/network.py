@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from trainables.nn.cam.activation import CamHead
+from trainables.nn.layers.inputs import input_layer
 from trainables.nn.layers.resnet import ResNet18s
 from trainables.nn.layers.unet import ImageHead, PlainEncoder, UNet
-from trainables.nn.models import count_weights
 from trainables.supervised.config import SupervisedConfig
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "SupervisedNet",
     "SupervisedOutput",
     "build",
-    "count_parameters",
 ]
 
 
@@ -40,7 +39,7 @@ class PlainClassifier(nn.Module):
     def __init__(self, config: SupervisedConfig) -> None:
         super().__init__()
         self.config = config
-        self.input = config.input_layer()
+        self.input = input_layer(config)
         self.backbone = ResNet18s(config.resnet)
         self.head = CamHead(
             config.resnet.widths[-1], config.pool, top_share=config.top_share, lse_r=config.lse_r
@@ -61,7 +60,7 @@ class SegmentingUNet(nn.Module):
     def __init__(self, config: SupervisedConfig) -> None:
         super().__init__()
         self.config = config
-        self.input = config.input_layer()
+        self.input = input_layer(config)
         if config.encoder == "resnet18s":
             encoder, shape = ResNet18s(config.resnet), config.resnet
             widths = (shape.width, *shape.widths)  # the stem, then the stages
@@ -96,8 +95,3 @@ def resnet_of(network: SupervisedNet) -> ResNet18s:
     resnet = network.backbone if isinstance(network, PlainClassifier) else network.unet.encoder
     assert isinstance(resnet, ResNet18s), "the config admits weights for a resnet18s only"
     return resnet
-
-
-def count_parameters(config: SupervisedConfig) -> int:
-    """Number of weights."""
-    return count_weights(lambda: build(config))

@@ -14,13 +14,12 @@ Sources: Schlegl et al. 2019, Medical Image Analysis 54 (f-AnoGAN); Bergmann et 
 from __future__ import annotations
 
 from trainables.contract import Trainable
-from trainables.unsupervised.chain import stages
-from trainables.unsupervised.config import UnsupervisedConfig
-from trainables.unsupervised.fit import fit
-from trainables.unsupervised.predictor import UnsupervisedPredictor, count_parameters, load
+from trainables.later import Later
+from trainables.unsupervised.config import UnsupervisedConfig, count_parameters
 from trainables.unsupervised.presets import PRESETS, footnotes
+from trainables.unsupervised.stages import stages
 
-__all__ = ["TRAINABLE", "UnsupervisedConfig", "UnsupervisedPredictor", "fit", "load"]
+__all__ = ["TRAINABLE", "UnsupervisedConfig"]
 
 TRAINABLE: Trainable[UnsupervisedConfig] = Trainable(
     name="unsupervised",
@@ -32,8 +31,8 @@ TRAINABLE: Trainable[UnsupervisedConfig] = Trainable(
     Config=UnsupervisedConfig,
     presets=PRESETS,
     supervisions=frozenset({"none"}),
-    fit=fit,
-    load=load,
+    fit=Later("trainables.unsupervised.fit:fit"),
+    load=Later("trainables.unsupervised.predictor:load"),
     footnotes=footnotes,
     stages=stages,
     parameters=count_parameters,

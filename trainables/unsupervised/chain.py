@@ -8,8 +8,7 @@ How maps are read off trained networks (stride, placing, scales, score, variance
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,47 +16,14 @@ import torch
 from torch import nn
 
 from trainables.nn.models import load_model, save_model, with_layout
-from trainables.stages import Stage, StageWork
+from trainables.stages import StageWork
 from trainables.unsupervised.anogan import FAnoGan, train_encoder, train_gan
-from trainables.unsupervised.config import UnsupervisedConfig
+from trainables.unsupervised.config import Scale, UnsupervisedConfig
 from trainables.unsupervised.normals import divide_normals
-from trainables.unsupervised.patchnet import Scale
 from trainables.unsupervised.students import School, Students, train_students
 from trainables.unsupervised.teacher import train_teacher
 
-__all__ = ["read_networks", "stages"]
-
-# What all stages read, the patches of f-AnoGAN and its networks' shape, and the shape of descriptors.
-_COMMON = ("image_size", "channels", "precision", "memory_format", "model", "held_out", "epoch_steps")
-_PATCHES = ("patch_size", "patches_per_image")
-_GAN_SHAPE = ("gan_latent", "gan_width", "gan_norm")
-_DESCRIPTORS = ("descriptor", "descriptor_width", "dense_stride")
-
-
-def stages(config: UnsupervisedConfig) -> Sequence[Stage]:
-    """The stages of ``config``, in the order in which they are made."""
-    if config.model == "f_anogan":
-        shape = (*_COMMON, *_PATCHES, *_GAN_SHAPE)
-        gan = config.part("gan_", names=shape)
-        encoder = config.part("encoder_", names=(*shape, "kappa"))
-        return (
-            Stage("gan", gan, _make_gan),
-            Stage("encoder", encoder, _make_encoder, after=("gan",), shows=config.step_names),
-        )
-    teachers: list[Stage] = []
-    students: list[Stage] = []
-    learned = ("teacher", "weights_sha256", "patches_per_image")
-    for scale in config.scales:
-        alone = {"scales": [scale]}
-        names = (*_COMMON, *_DESCRIPTORS)
-        teacher = config.part("teacher_", names=(*names, *learned)) | alone
-        make = partial(_make_teacher, weights_file=config.weights_file)
-        teachers.append(Stage(f"teacher_{scale}", teacher, make))
-        student = config.part("student", names=names) | alone
-        shown = config.model_copy(update={"scales": (scale,)}).step_names
-        after = (f"teacher_{scale}",)
-        students.append(Stage(f"students_{scale}", student, _make_students, after=after, shows=shown))
-    return (*teachers, *students)
+__all__ = ["read_networks"]
 
 
 def read_networks(
@@ -84,14 +50,14 @@ def _config(work: StageWork, **more: Any) -> UnsupervisedConfig:
     return UnsupervisedConfig.model_validate({**work.config, **more})
 
 
-def _make_gan(work: StageWork) -> None:
+def make_gan(work: StageWork) -> None:
     config = _config(work)
     normals = divide_normals(work.data, config.held_out, work.run)
     generator, critic = train_gan(config, normals.train, work.run)
     save_model(work.folder, nn.ModuleDict({"generator": generator, "critic": critic}), config)
 
 
-def _make_encoder(work: StageWork) -> None:
+def make_encoder(work: StageWork) -> None:
     config = _config(work)
     nets = FAnoGan(config)
     _read_into(nets, work.inputs["gan"])
@@ -101,7 +67,7 @@ def _make_encoder(work: StageWork) -> None:
     save_model(work.folder, nn.ModuleDict({"encoder": encoder}), config)
 
 
-def _make_teacher(work: StageWork, *, weights_file: str | None) -> None:
+def make_teacher(work: StageWork, *, weights_file: str | None) -> None:
     """The teacher, with the statistics of images and of its descriptors."""
     config = _config(work, weights_file=weights_file)
     normals = divide_normals(work.data, config.held_out, work.run)
@@ -114,7 +80,7 @@ def _make_teacher(work: StageWork, *, weights_file: str | None) -> None:
     save_model(work.folder, school, config)
 
 
-def _make_students(work: StageWork) -> None:
+def make_students(work: StageWork) -> None:
     config = _config(work)
     school = School(config, _scale(config))
     _read_into(school, work.inputs[f"teacher_{_scale(config)}"])

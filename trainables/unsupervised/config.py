@@ -7,16 +7,46 @@ Defaults are published values where there are any.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from trainables.nn.layers.norm import Norm
+from trainables.nn.choices import Norm
 from trainables.nn.settings import PublishedWeightsConfig
-from trainables.unsupervised.patches import Placing
-from trainables.unsupervised.patchnet import Scale, receptive_field
+from trainables.nn.weight_counts import convolution
 
-__all__ = ["UnsupervisedConfig"]
+__all__ = [
+    "COARSE",
+    "PATCH_LAYERS",
+    "Placing",
+    "Scale",
+    "UnsupervisedConfig",
+    "count_parameters",
+    "gan_widths",
+    "receptive_field",
+]
+
+Placing = Literal["centre", "overlap"]
+Scale = Literal[17, 33, 65]
+
+COARSE = 4  # pixels: side of the smallest map
+
+# Sides of the kernels with their channels in units of the width (0: the descriptor's); None: max-pool 2 / 2.
+PATCH_LAYERS: dict[int, tuple[tuple[int, int] | None, ...]] = {
+    17: ((6, 1), (5, 2), (5, 2), (4, 0)),
+    33: ((5, 1), None, (5, 2), None, (2, 2), (4, 0)),
+    65: ((5, 1), None, (5, 1), None, (5, 1), None, (4, 2), (1, 0)),
+}
+
+
+def receptive_field(scale: Scale) -> int:
+    """Side of the patch that a descriptor sees, pixels: 17, 32 or 60."""
+    side = 1
+    for layer in reversed(PATCH_LAYERS[scale]):
+        side = 2 * side if layer is None else side + layer[0] - 1
+    return side
 
 
 def _odd(value: int) -> int:
@@ -165,3 +195,42 @@ class UnsupervisedConfig(PublishedWeightsConfig, frozen=True):
         if self.model == "f_anogan":
             return ("reconstruction", "residual")
         return tuple(f"{what} {scale}" for scale in self.scales for what in ("error", "variance"))
+
+
+def gan_widths(width: int, patch: int) -> Sequence[int]:
+    """Channels from the finest map to the coarsest, each of half the side."""
+    halvings = (patch // COARSE).bit_length() - 1
+    return [width * min(2**level, 8) for level in range(halvings + 1)]
+
+
+def count_parameters(config: UnsupervisedConfig) -> int:
+    """Number of weights of a saved model: generator, critic and encoder, or teachers and students."""
+    if config.model == "students":
+        return (config.students + 1) * sum(_count_patch_net(config, scale) for scale in config.scales)
+    widths = gan_widths(config.gan_width, config.patch_size)
+    steps = list(pairwise(widths))
+    down = sum(_count_block(finer, finer, coarser) for finer, coarser in steps)
+    up = sum(_count_block(coarser, finer, finer) for finer, coarser in steps)
+    trunk = convolution(config.channels, widths[0], 3, bias=True) + down
+    features, latent = widths[-1] * COARSE**2, config.gan_latent
+    generator = convolution(latent, features, 1, bias=True) + up + 2 * widths[0]
+    generator += convolution(widths[0], config.channels, 3, bias=True)
+    heads = convolution(features, 1, 1, bias=True) + convolution(features, latent, 1, bias=True)
+    return generator + 2 * trunk + heads
+
+
+def _count_block(inputs: int, middle: int, outputs: int) -> int:
+    """A residual block of the GAN: two convolutions of 3 × 3 after normalisations, and a shortcut."""
+    first = 2 * inputs + convolution(inputs, middle, 3)
+    second = 2 * middle + convolution(middle, outputs, 3, bias=True)
+    return first + second + convolution(inputs, outputs, 1, bias=True)
+
+
+def _count_patch_net(config: UnsupervisedConfig, scale: Scale) -> int:
+    weights, inputs = 0, config.channels
+    for layer in PATCH_LAYERS[scale]:
+        if layer is not None:
+            outputs = layer[1] * config.descriptor_width or config.descriptor
+            weights += convolution(inputs, outputs, layer[0], bias=True)
+            inputs = outputs
+    return weights

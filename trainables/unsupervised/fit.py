@@ -6,10 +6,11 @@ from trainables.contract import Run, refuse_small_batch
 from trainables.data.samples import TrainingData
 from trainables.nn.training import check_images, check_norm
 from trainables.unsupervised.anogan import FAnoGan
-from trainables.unsupervised.chain import read_networks, stages
+from trainables.unsupervised.chain import read_networks
 from trainables.unsupervised.config import UnsupervisedConfig
 from trainables.unsupervised.normals import divide_normals
 from trainables.unsupervised.predictor import Detector, UnsupervisedPredictor
+from trainables.unsupervised.stages import stages
 
 __all__ = ["fit"]
 

@@ -13,17 +13,17 @@ outer blocks are left out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainables.nn.layers.norm import Norm, norm_layer
+from trainables.unsupervised.config import COARSE, gan_widths
 
 __all__ = ["Critic", "Encoder", "Generator"]
 
-_COARSE = 4  # pixels: side of the smallest map
 
 _MakeNorm = Callable[[int], nn.Module]
 
@@ -31,12 +31,6 @@ _MakeNorm = Callable[[int], nn.Module]
 def _layer_norm(channels: int) -> nn.Module:
     """Over channels and pixels of one image, with a weight and a bias per channel."""
     return nn.GroupNorm(1, channels)
-
-
-def _widths(width: int, patch: int) -> Sequence[int]:
-    """Channels from the finest map to the coarsest, each of half the side."""
-    halvings = (patch // _COARSE).bit_length() - 1
-    return [width * min(2**level, 8) for level in range(halvings + 1)]
 
 
 class _Down(nn.Module):
@@ -77,11 +71,11 @@ class _Trunk(nn.Module):
 
     def __init__(self, channels: int, width: int, patch: int, norm: _MakeNorm) -> None:
         super().__init__()
-        widths = _widths(width, patch)
+        widths = gan_widths(width, patch)
         self.first = nn.Conv2d(channels, width, 3, padding=1)
         pairs = pairwise(widths)
         self.blocks = nn.Sequential(*(_Down(inputs, outputs, norm) for inputs, outputs in pairs))
-        self.features = widths[-1] * _COARSE**2
+        self.features = widths[-1] * COARSE**2
 
     def forward(self, patches_NCPP: Tensor) -> Tensor:
         return self.blocks(self.first(patches_NCPP)).flatten(1)
@@ -92,15 +86,15 @@ class Generator(nn.Module):
 
     def __init__(self, channels: int, latent: int, width: int, patch: int, norm: Norm) -> None:
         super().__init__()
-        widths = _widths(width, patch)[::-1]
-        self.first = nn.Linear(latent, widths[0] * _COARSE**2)
+        widths = gan_widths(width, patch)[::-1]
+        self.first = nn.Linear(latent, widths[0] * COARSE**2)
         pairs = pairwise(widths)
         self.blocks = nn.Sequential(*(_Up(i, o, lambda c: norm_layer(norm, c)) for i, o in pairs))
         self.norm = norm_layer(norm, width)
         self.last = nn.Conv2d(width, channels, 3, padding=1)
 
     def forward(self, z_NZ: Tensor) -> Tensor:
-        coarse = self.first(z_NZ).unflatten(1, (-1, _COARSE, _COARSE))
+        coarse = self.first(z_NZ).unflatten(1, (-1, COARSE, COARSE))
         return self.last(self.norm(self.blocks(coarse)).relu()).tanh()
 
 

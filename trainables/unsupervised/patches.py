@@ -12,7 +12,6 @@ Source: Božič et al. 2021, arXiv:2104.06064 (64 × 64 patches, 500 per image; 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import torch
@@ -23,10 +22,9 @@ from torch import Tensor
 from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
 from trainables.nn.layers.pooling import enlarge_cells
+from trainables.unsupervised.config import Placing
 
 __all__ = ["PatchGrid", "PatchPool", "Placing"]
-
-Placing = Literal["centre", "overlap"]
 
 
 class PatchPool:

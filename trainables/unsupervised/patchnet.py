@@ -14,32 +14,16 @@ Source: Bergmann et al. 2020, arXiv:1911.02357; Bailer et al. 2018, arXiv:1805.0
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainables.nn.layers.pooling import enlarge_cells
+from trainables.unsupervised.config import PATCH_LAYERS, Scale, receptive_field
 
-__all__ = ["PatchNet", "Scale", "cells_to_pixels", "receptive_field"]
+__all__ = ["PatchNet", "cells_to_pixels"]
 
-Scale = Literal[17, 33, 65]
 
-# Sides of the kernels with their channels in units of the width (0: the descriptor's); None: max-pool 2 / 2.
-_LAYERS: dict[int, tuple[tuple[int, int] | None, ...]] = {
-    17: ((6, 1), (5, 2), (5, 2), (4, 0)),
-    33: ((5, 1), None, (5, 2), None, (2, 2), (4, 0)),
-    65: ((5, 1), None, (5, 1), None, (5, 1), None, (4, 2), (1, 0)),
-}
 _SLOPE = 5e-3  # of LeakyReLU
-
-
-def receptive_field(scale: Scale) -> int:
-    """Side of the patch that a descriptor sees, pixels: 17, 32 or 60."""
-    side = 1
-    for layer in reversed(_LAYERS[scale]):
-        side = 2 * side if layer is None else side + layer[0] - 1
-    return side
 
 
 class PatchNet(nn.Module):
@@ -50,7 +34,7 @@ class PatchNet(nn.Module):
         self.field = receptive_field(scale)
         convolutions: list[nn.Conv2d] = []
         self._pools: list[bool] = []  # whether a pooling follows, per convolution
-        for layer in _LAYERS[scale]:
+        for layer in PATCH_LAYERS[scale]:
             if layer is None:
                 self._pools[-1] = True
                 continue

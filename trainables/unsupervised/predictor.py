@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from trainables.contract import Prediction, StageMaps
 from trainables.data.samples import ImageSet
-from trainables.nn.models import count_weights, load_into, save_model
+from trainables.nn.models import load_into, save_model
 from trainables.nn.passes import image_passes, in_passes, joined
 from trainables.unsupervised.anogan import FAnoGan
 from trainables.unsupervised.config import UnsupervisedConfig
 from trainables.unsupervised.score import Saturation, image_score
 from trainables.unsupervised.students import Students, pass_cost
 
-__all__ = ["Detector", "UnsupervisedPredictor", "count_parameters", "load"]
+__all__ = ["Detector", "UnsupervisedPredictor", "load"]
 
 # Where maps and scores are 0.5, which decides where validation cannot: what a pixel in a thousand and one in
 # twenty of the held-out normal images exceed.
@@ -125,8 +125,3 @@ class UnsupervisedPredictor:
 def load(folder: Path) -> UnsupervisedPredictor:
     """Read what :meth:`UnsupervisedPredictor.save` wrote, to the CPU; no weights file is needed."""
     return UnsupervisedPredictor(*load_into(folder, UnsupervisedConfig, Detector.of))
-
-
-def count_parameters(config: UnsupervisedConfig) -> int:
-    """Number of weights of a saved model."""
-    return count_weights(lambda: Detector.of(config))

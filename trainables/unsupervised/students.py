@@ -24,8 +24,8 @@ from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.inputs import Standardise
 from trainables.nn.models import forward_context
 from trainables.nn.passes import image_passes
-from trainables.unsupervised.config import UnsupervisedConfig
-from trainables.unsupervised.patchnet import PatchNet, Scale, cells_to_pixels
+from trainables.unsupervised.config import Scale, UnsupervisedConfig
+from trainables.unsupervised.patchnet import PatchNet, cells_to_pixels
 from trainables.unsupervised.training import Learner, train
 
 __all__ = ["Errors", "School", "Students", "pass_cost", "train_students"]

@@ -24,9 +24,10 @@ from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.inputs import Standardise
 from trainables.nn.layers.resnet import ResNet18s, ResNetShape
 from trainables.nn.models import with_layout
-from trainables.unsupervised.config import UnsupervisedConfig
+from trainables.nn.weights import load_weights
+from trainables.unsupervised.config import Scale, UnsupervisedConfig
 from trainables.unsupervised.patches import PatchPool
-from trainables.unsupervised.patchnet import PatchNet, Scale
+from trainables.unsupervised.patchnet import PatchNet
 from trainables.unsupervised.training import Learner, train
 
 __all__ = ["correlation_loss", "distillation_loss", "metric_loss", "train_teacher"]
@@ -144,5 +145,5 @@ def _pairs(wide_NCPP: Tensor, side: int, shift: int, rng: np.random.Generator) -
 def _published(config: UnsupervisedConfig, device: torch.device) -> ResNet18s:
     """ResNet-18 with the weights that the study names."""
     network = ResNet18s(ResNetShape(channels=config.channels, output_stride=32))
-    config.load_weights(network)
+    load_weights(network, config)
     return network.requires_grad_(False).eval().to(device)

@@ -20,12 +20,11 @@ from contextlib import suppress
 from typing import Any
 
 from ray import train, tune
-from ray.train.torch import TorchConfig
+from ray.train.backend import BackendConfig
 
-from assay.engine.packs import Pack
+from assay.engine.packs import MAX_ATTEMPTS, Pack, train_packs
 from assay.engine.searcher import STORAGE
 from assay.engine.train import PackTrainer, new_name, remove_orphans, remove_placement_groups, storage_error
-from assay.engine.worker import MAX_ATTEMPTS, train_packs
 from assay.storage import Record, Store
 from assay.storage.files import PATIENCE_SECONDS
 from trainables.errors import StorageError
@@ -132,7 +131,7 @@ class PackDriver(tune.Trainable):
         self._trainer = PackTrainer(
             train_packs,
             train_loop_config={**self._config, "driver_pid": os.getpid()},
-            torch_config=TorchConfig(backend="gloo"),  # for words: training processes meet on their own
+            backend_config=_backend(pack),
             scaling_config=train.ScalingConfig(
                 num_workers=pack.workers, use_gpu=pack.gpus > 0, resources_per_worker=per_worker
             ),
@@ -196,3 +195,12 @@ class PackDriver(tune.Trainable):
         self._refuse_other_program()
         self._look()
         return {**self._report(), "done": True, COMPLETE: True}
+
+
+def _backend(pack: Pack) -> BackendConfig | None:
+    """Torch's process group, for several workers or GPUs; without it driver and controller need no torch."""
+    if pack.workers == 1 and not pack.gpus:
+        return None
+    from ray.train.torch import TorchConfig
+
+    return TorchConfig(backend="gloo")  # for words: training processes meet on their own

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from math import ceil
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel
 
@@ -25,6 +25,7 @@ from assay.study import Trial
 from assay.study.stage_graph import shared_first, stage_graph
 
 __all__ = [
+    "MAX_ATTEMPTS",
     "Content",
     "Limits",
     "Pack",
@@ -34,12 +35,14 @@ __all__ = [
     "packs_beside_stages",
     "packs_of_rounds",
     "stage_packs",
+    "train_packs",
 ]
 
 # A pack of ten spreads the start over ten trials; larger ones gain little and leave slots idle at the end.
 _LARGEST_AUTO_PACK = 10
 _SHARES = 2  # of what is left, per slot: nobody knows what a trial takes, and the last packs are small then
 _STAGE_PACKS = 4  # per slot, for the same reason
+MAX_ATTEMPTS = 4  # a trial is tried again three times before it is failed
 
 
 class Limits(NamedTuple):
@@ -270,3 +273,10 @@ def packs_of_rounds(
 def missing_trials(trials: Sequence[Trial], recorded: Collection[str]) -> list[Trial]:
     """The trials without a record, in the plan's order."""
     return [trial for trial in trials if trial.id not in recorded]
+
+
+def train_packs(config: dict[str, Any]) -> None:
+    """Call the worker's loop, ``worker.train_packs``: named here for drivers, which do without its torch."""
+    from assay.engine import worker
+
+    worker.train_packs(config)

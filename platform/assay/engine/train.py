@@ -21,7 +21,6 @@ from ray._private import state
 from ray._raylet import RAY_NODE_ID_KEY  # pyright: ignore[reportAttributeAccessIssue]
 from ray.exceptions import GetTimeoutError, RayActorError
 from ray.train import FailureConfig
-from ray.train.torch import TorchTrainer
 from ray.train.v2._internal.constants import get_env_vars_to_propagate
 from ray.train.v2._internal.execution.controller import TrainController
 from ray.train.v2._internal.execution.failure_handling import FailureDecision
@@ -31,6 +30,7 @@ from ray.train.v2._internal.execution.worker_group.placement_group_handle import
     PlacementGroupHandle,
 )
 from ray.train.v2._internal.execution.worker_group.worker_group import WorkerGroup
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from ray.tune.execution import class_cache
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table
 from ray.util.placement_group import remove_placement_group as _remove
@@ -94,8 +94,8 @@ class _NoRetryOnStorage(DefaultFailurePolicy):
         return super().make_decision(training_failed_error)
 
 
-class PackTrainer(TorchTrainer):
-    """A TorchTrainer that can be aborted and whose placement groups can be found by name."""
+class PackTrainer(DataParallelTrainer):
+    """A trainer that can be aborted and whose placement groups can be found by name."""
 
     controller: Any = None
     _aborted = False

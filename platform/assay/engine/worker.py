@@ -23,7 +23,7 @@ import torch.distributed as dist
 from assay.engine.fitting.process import DiedError, FitServer, MethodError, OverdueError
 from assay.engine.fitting.trainer import TrainApart
 from assay.engine.journal import StorageJournal
-from assay.engine.packs import Pack, StageTask
+from assay.engine.packs import MAX_ATTEMPTS, Pack, StageTask
 from assay.engine.train_run import Stopped, collective
 from assay.engine.trial import PackSite, Timer, fit_and_evaluate, make_stage, trace_of
 from assay.engine.versions import differences
@@ -36,9 +36,8 @@ from assay.study import Trial
 from trainables.data.atomic import why_unusable
 from trainables.errors import Diverged, InputError, StorageError
 
-__all__ = ["MAX_ATTEMPTS", "train_packs", "train_trials", "trainer_of"]
+__all__ = ["train_packs", "train_trials", "trainer_of"]
 
-MAX_ATTEMPTS = 4  # a trial is tried again three times before it is failed
 _AFTER_DEATH_SECONDS = 1.0  # Ray ends a worker's children first: then there is no other attempt to begin
 _OVERDUE_ATTEMPTS = 2  # a trial that took too long is tried once more
 _ERROR_CHARACTERS = 4000

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.analysis.statistics import best_cells, compare, comparison, interactions, main_effects
+from assay.analysis.statistics import compare, comparison, interactions, main_effects
+from assay.analysis.statistics.best_cells import best_cells
 from assay.study.designs.screen import two_level_array
 from tests.analysis.statistics.tables import tidy_table
 

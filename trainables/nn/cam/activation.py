@@ -24,7 +24,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainables.nn.layers.pooling import Pool, pool_map
+from trainables.nn.choices import Fusion, Pool
+from trainables.nn.layers.pooling import pool_map
 
 __all__ = [
     "GRADIENT_MAPS",
@@ -40,7 +41,6 @@ __all__ = [
     "score_gradients",
 ]
 
-Fusion = Literal["mean", "max"]
 GradientMap = Literal["grad_cam", "grad_cam++", "layer_cam"]
 
 _PERCENTILE = 99.5  # of the maxima over training positives: where a heatmap is 1

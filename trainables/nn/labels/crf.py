@@ -24,43 +24,17 @@ their code); Teichmann and Cipolla 2018, arXiv:1805.04777 (the window). Default 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
 from types import EllipsisType
 
 import torch
 from torch import Tensor
 
+from trainables.nn.choices import Crf
+
 __all__ = ["Crf", "label_probability", "mean_field"]
 
 _EPS = 1e-6  # probabilities are clipped this far from 0 and 1
 _PIXELS_PER_PASS = 4 * 128 * 128  # on a CPU: caches hold their pairs, and few images wait for others
-
-
-@dataclass(frozen=True)
-class Crf:
-    """The pairwise terms and the window; lengths in pixels."""
-
-    w_xy: float = 3.0  # weight of being near
-    s_xy: float = 3.0
-    w_rgb: float = 10.0  # weight of being near and alike
-    s_far: float = 50.0
-    s_rgb: float = 10.0  # grey levels: how unlike two pixels may be
-    radius: int = 5  # of the window, in steps of ``dilation``
-    dilation: int = 1
-    steps: int = 10  # T
-
-    def __post_init__(self) -> None:
-        assert min(self.s_xy, self.s_far, self.s_rgb) > 0, "widths of Gaussians are positive"
-        assert min(self.radius, self.dilation, self.steps) >= 1
-
-    def offsets(self) -> Iterator[tuple[int, int]]:
-        """Half of the window: (dy, dx) of which no two are opposite, without (0, 0)."""
-        reach = range(-self.radius, self.radius + 1)
-        for y in range(self.radius + 1):
-            for x in reach:
-                if y > 0 or x > 0:
-                    yield y * self.dilation, x * self.dilation
 
 
 def label_probability(label_BHW: Tensor, confidence: float = 0.7) -> Tensor:

@@ -12,38 +12,17 @@ second one); no published text says how the guided-cropping method chooses its t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
 from torch import Tensor
 
+from trainables.nn.choices import Cutoffs, Policy
+
 __all__ = ["UNKNOWN", "Cutoffs", "Policy", "area_threshold", "otsu_threshold", "pseudo_labels"]
 
-Policy = Literal["fixed", "otsu", "area_prior"]
 
 UNKNOWN = 255
 _TOP_SHARE = 0.001  # of the pixels of a defective image whose label would be empty
 _BINS = 256
-
-
-@dataclass(frozen=True)
-class Cutoffs:
-    """Rule of where a map's foreground starts and its background ends.
-
-    ``fixed``: at ``foreground``. ``otsu``: at each image's own Otsu threshold. ``area_prior``: so that a
-    share ``area`` of each image is foreground. Background ends at ``background`` in all three; what lies
-    between is unknown.
-    """
-
-    policy: Policy = "fixed"
-    foreground: float = 0.5  # in map units, 0..1
-    background: float = 0.2
-    area: float = 0.005  # share of the image
-
-    def __post_init__(self) -> None:
-        assert 0 <= self.background < self.foreground <= 1, "the background ends below the foreground"
-        assert 0 < self.area < 1
 
 
 def pseudo_labels(map_BHW: Tensor, positive_B: Tensor, cutoffs: Cutoffs) -> Tensor:

@@ -13,26 +13,14 @@ Source: He, Sun, Tang 2013, doi:10.1109/TPAMI.2012.213 (guided filter); ``refine
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainables.nn.labels.crf import Crf, mean_field
+from trainables.nn.choices import GuidedFilter, Refiner
+from trainables.nn.labels.crf import mean_field
 
 __all__ = ["GuidedFilter", "Refiner", "guided_filter", "refine", "sharpen"]
-
-
-@dataclass(frozen=True)
-class GuidedFilter:
-    """Its window and its idea of an edge."""
-
-    radius: int = 5  # pixels
-    s_rgb: float = 10.0  # √ε, grey levels
-
-
-Refiner = Crf | GuidedFilter
 
 
 @torch.no_grad()

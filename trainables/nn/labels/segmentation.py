@@ -22,6 +22,7 @@ from trainables.contract import Run
 from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
 from trainables.nn.augmentation import drawn_views
+from trainables.nn.choices import ImageTask
 from trainables.nn.labels.pseudo import UNKNOWN
 from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.inputs import Standardise
@@ -43,13 +44,6 @@ __all__ = [
 ]
 
 _REACH, _BINS = 20.0, 4000  # logits are counted between ± 20, in steps of 0.01
-
-
-class ImageTask(NamedTuple):
-    """The image head of a segmentation net, and the weight of its loss."""
-
-    top_share: float  # of the pixels, the most suspicious ones, that it reads
-    weight: float  # of its loss
 
 
 class SegmentationOutput(NamedTuple):

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from trainables.data.samples import ImageSet
 from trainables.nn.layers.blur import gaussian_blur
+from trainables.nn.settings import BackboneConfig
 
-__all__ = ["LocalContrast", "Standardise"]
+__all__ = ["LocalContrast", "Standardise", "input_layer"]
 
 _FLAT = 1 / 255  # smallest spread that is divided by: one grey level
 
@@ -68,3 +69,10 @@ class LocalContrast(nn.Module):
         difference = images_BCHW - gaussian_blur(images_BCHW, self.sigma)
         rms = difference.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
         return (difference / rms.clamp_min(_FLAT)).clamp(-6, 6) / 2
+
+
+def input_layer(config: BackboneConfig) -> Standardise | LocalContrast:
+    """A network's first layer; ``Standardise`` has yet to measure the training split."""
+    if config.input == "local_contrast":
+        return LocalContrast(config.contrast_sigma)
+    return Standardise(config.channels)

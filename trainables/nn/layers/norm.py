@@ -10,13 +10,12 @@ pixel AP of the class-activation map 0.07 with gn and 0.22 with bn.
 
 from __future__ import annotations
 
-from typing import Literal
-
 from torch import nn
+
+from trainables.nn.choices import Norm
 
 __all__ = ["Norm", "norm_layer"]
 
-Norm = Literal["bn", "gn"]
 
 _GROUPS = 8  # at most
 _GROUP_CHANNELS = 4  # at least: one channel per group would erase every channel's mean

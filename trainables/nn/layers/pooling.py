@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["Pool", "dilate", "enlarge_cells", "pool_map"]
+from trainables.nn.choices import Pool
 
-Pool = Literal["gap", "topk", "lse", "gmp"]
+__all__ = ["Pool", "dilate", "enlarge_cells", "pool_map"]
 
 
 def pool_map(map_B1hw: Tensor, pool: Pool, *, top_share: float, lse_r: float) -> Tensor:

@@ -16,57 +16,18 @@ Source: He et al. 2016, arXiv:1512.03385, Table 1; names of parameters as in tor
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
-from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainables.nn.cam.guided import GuidedReLU
-from trainables.nn.layers.norm import Norm, norm_layer
+from trainables.nn.choices import STEM_STRIDE, Norm, ResNetShape, Stem
+from trainables.nn.layers.norm import norm_layer
 
 __all__ = ["ResNet18s", "ResNetShape", "Stem"]
 
-Stem = Literal["tv", "mid", "small"]
 
-_STEM_STRIDE: dict[Stem, int] = {"tv": 4, "mid": 2, "small": 1}
 _SAFE_CHANNELS = 16  # a register's: 8 numbers of AVX2, 16 of AVX-512
-
-
-@dataclass(frozen=True)
-class ResNetShape:
-    """Size of a ``resnet18s``. The default is torchvision's ``resnet18`` at half of its stride.
-
-    Raises:
-        ValueError: If ``output_stride`` cannot be reached with this stem and number of stages.
-    """
-
-    channels: int = 3  # of the image
-    width: int = 64  # channels of the stem and the first stage; each later stage doubles them
-    stem: Stem = "tv"  # tv: 7 × 7 / 2 and max-pool / 2; mid: 3 × 3 / 2; small: 3 × 3 / 1
-    stages: int = 4
-    blocks: int = 2  # per stage
-    output_stride: int = 16  # pixels between cells of the last stage, stem included
-    norm: Norm = "bn"
-
-    def __post_init__(self) -> None:
-        low, high = _STEM_STRIDE[self.stem], _STEM_STRIDE[self.stem] << (self.stages - 1)
-        if not low <= self.output_stride <= high:
-            raise ValueError(
-                f"stem {self.stem} and {self.stages} stages give an output_stride of {low} to {high}, "
-                f"found {self.output_stride}"
-            )
-
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """Channels of each stage."""
-        return tuple(self.width << stage for stage in range(self.stages))
-
-    @property
-    def strides(self) -> tuple[int, ...]:
-        """Pixels between cells of each stage's output."""
-        stem = _STEM_STRIDE[self.stem]
-        return tuple(min(stem << stage, self.output_stride) for stage in range(self.stages))
 
 
 class _SparseConv(nn.Conv2d):
@@ -113,11 +74,11 @@ class ResNet18s(nn.Module):
         if shape.stem == "tv":
             self.conv1 = nn.Conv2d(shape.channels, shape.width, 7, 2, padding=3, bias=False)
         else:
-            stride = _STEM_STRIDE[shape.stem]
+            stride = STEM_STRIDE[shape.stem]
             self.conv1 = nn.Conv2d(shape.channels, shape.width, 3, stride, padding=1, bias=False)
         self.bn1 = norm_layer(shape.norm, shape.width)
         self.relu = GuidedReLU()
-        inputs, before = shape.width, _STEM_STRIDE[shape.stem]
+        inputs, before = shape.width, STEM_STRIDE[shape.stem]
         for stage, (outputs, after) in enumerate(zip(shape.widths, shape.strides, strict=True), start=1):
             layer: OrderedDict[str, nn.Module] = OrderedDict()
             for block in range(shape.blocks):

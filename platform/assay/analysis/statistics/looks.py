@@ -32,10 +32,10 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 from assay.analysis.statistics.negligible import levels_over_looks
-from assay.analysis.statistics.paired import ALPHA, Test, has_no_spread, t_half_width
+from assay.analysis.statistics.paired import ALPHA, Test, has_no_spread, signed_ranks, t_half_width
 from assay.analysis.statistics.signs import sign_vectors, studentised
 
 __all__ = ["PLANNED_LOOKS", "Decision", "Look", "LooksTaken", "decide", "share_by"]
@@ -186,18 +186,12 @@ class _Path:
             again = np.arange(n)[:, None] % np.array(until)  # what is settled goes through its repeats again
             columns = np.take_along_axis(np.nan_to_num(filling[:n]), again, axis=0)
             if self.test == "wilcoxon":
-                columns = np.apply_along_axis(_signed_ranks, 0, columns)
+                columns = np.apply_along_axis(signed_ranks, 0, columns)
             statistics = studentised(columns, self.signs[:, :n])
             flipped.append(statistics)
             seen.append(statistics[0] * np.sign(columns.sum(axis=0)))
         agree = np.abs(np.sum(np.sign(seen), axis=0)) == len(seen)
         return np.where(agree, np.min(np.abs(seen), axis=0), 0.0), np.max(flipped, axis=0)
-
-
-def _signed_ranks(d: NDArray[np.float64]) -> NDArray[np.float64]:
-    ranks = np.zeros_like(d)
-    ranks[d != 0] = stats.rankdata(np.abs(d[d != 0]))
-    return np.sign(d) * ranks
 
 
 def _settle_negligible(

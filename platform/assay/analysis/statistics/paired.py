@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 __all__ = [
     "ALPHA",
@@ -57,7 +57,8 @@ def enough_repeats(looks: int = 1) -> int:
 def signed_ranks(d: Differences) -> Differences:
     """Ranks of the sizes of what is not 0, with the signs of the differences; 0 stays 0."""
     ranks = np.zeros(len(d))
-    ranks[d != 0] = stats.rankdata(np.abs(d[d != 0]))
+    _, places, counts = np.unique(np.abs(d[d != 0]), return_inverse=True, return_counts=True)
+    ranks[d != 0] = (np.cumsum(counts) - (counts - 1) / 2)[places]  # equal sizes share their mean rank
     return np.sign(d) * ranks
 
 

@@ -1,0 +1,152 @@
+"""Choices that settings of several methods offer, and the small values that settings become.
+
+They stand apart from the layers and steps that follow them, whose modules import torch: a study is read and
+planned without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+__all__ = [
+    "STEM_STRIDE",
+    "Crf",
+    "Cutoffs",
+    "Flips",
+    "Fusion",
+    "GuidedFilter",
+    "ImageTask",
+    "Norm",
+    "Policy",
+    "Pool",
+    "RateSchedule",
+    "Refiner",
+    "ResNetShape",
+    "Stem",
+    "TrainingSchedule",
+]
+
+Flips = Literal["none", "horizontal", "vertical", "both"]
+RateSchedule = Literal["constant", "cosine"]
+Norm = Literal["bn", "gn"]
+Stem = Literal["tv", "mid", "small"]
+Pool = Literal["gap", "topk", "lse", "gmp"]
+Fusion = Literal["mean", "max"]
+Policy = Literal["fixed", "otsu", "area_prior"]
+
+STEM_STRIDE: dict[Stem, int] = {"tv": 4, "mid": 2, "small": 1}
+
+
+@dataclass(frozen=True)
+class ResNetShape:
+    """Size of a ``resnet18s``. The default is torchvision's ``resnet18`` at half of its stride.
+
+    Raises:
+        ValueError: If ``output_stride`` cannot be reached with this stem and number of stages.
+    """
+
+    channels: int = 3  # of the image
+    width: int = 64  # channels of the stem and the first stage; each later stage doubles them
+    stem: Stem = "tv"  # tv: 7 × 7 / 2 and max-pool / 2; mid: 3 × 3 / 2; small: 3 × 3 / 1
+    stages: int = 4
+    blocks: int = 2  # per stage
+    output_stride: int = 16  # pixels between cells of the last stage, stem included
+    norm: Norm = "bn"
+
+    def __post_init__(self) -> None:
+        low, high = STEM_STRIDE[self.stem], STEM_STRIDE[self.stem] << (self.stages - 1)
+        if not low <= self.output_stride <= high:
+            raise ValueError(
+                f"stem {self.stem} and {self.stages} stages give an output_stride of {low} to {high}, "
+                f"found {self.output_stride}"
+            )
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of each stage."""
+        return tuple(self.width << stage for stage in range(self.stages))
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Pixels between cells of each stage's output."""
+        stem = STEM_STRIDE[self.stem]
+        return tuple(min(stem << stage, self.output_stride) for stage in range(self.stages))
+
+
+@dataclass(frozen=True)
+class TrainingSchedule:
+    """Length and pace of a training."""
+
+    epochs: int
+    min_steps: int = 0  # epochs are added until there are as many
+    rate: RateSchedule = "constant"  # of the optimiser's learning rates, over all steps
+    validate_every: int = 0  # epochs, counted from the first, and the last one always; 0: the last one only
+
+    def validates(self, epoch: int, epochs: int) -> bool:
+        """Say if ``epoch`` (from 0) out of ``epochs`` ends with a validation."""
+        return epoch == epochs - 1 or (self.validate_every > 0 and epoch % self.validate_every == 0)
+
+
+@dataclass(frozen=True)
+class Cutoffs:
+    """Rule of where a map's foreground starts and its background ends.
+
+    ``fixed``: at ``foreground``. ``otsu``: at each image's own Otsu threshold. ``area_prior``: so that a
+    share ``area`` of each image is foreground. Background ends at ``background`` in all three; what lies
+    between is unknown.
+    """
+
+    policy: Policy = "fixed"
+    foreground: float = 0.5  # in map units, 0..1
+    background: float = 0.2
+    area: float = 0.005  # share of the image
+
+    def __post_init__(self) -> None:
+        assert 0 <= self.background < self.foreground <= 1, "the background ends below the foreground"
+        assert 0 < self.area < 1
+
+
+class ImageTask(NamedTuple):
+    """The image head of a segmentation net, and the weight of its loss."""
+
+    top_share: float  # of the pixels, the most suspicious ones, that it reads
+    weight: float  # of its loss
+
+
+@dataclass(frozen=True)
+class Crf:
+    """The pairwise terms and the window; lengths in pixels."""
+
+    w_xy: float = 3.0  # weight of being near
+    s_xy: float = 3.0
+    w_rgb: float = 10.0  # weight of being near and alike
+    s_far: float = 50.0
+    s_rgb: float = 10.0  # grey levels: how unlike two pixels may be
+    radius: int = 5  # of the window, in steps of ``dilation``
+    dilation: int = 1
+    steps: int = 10  # T
+
+    def __post_init__(self) -> None:
+        assert min(self.s_xy, self.s_far, self.s_rgb) > 0, "widths of Gaussians are positive"
+        assert min(self.radius, self.dilation, self.steps) >= 1
+
+    def offsets(self) -> Iterator[tuple[int, int]]:
+        """Half of the window: (dy, dx) of which no two are opposite, without (0, 0)."""
+        reach = range(-self.radius, self.radius + 1)
+        for y in range(self.radius + 1):
+            for x in reach:
+                if y > 0 or x > 0:
+                    yield y * self.dilation, x * self.dilation
+
+
+@dataclass(frozen=True)
+class GuidedFilter:
+    """Its window and its idea of an edge."""
+
+    radius: int = 5  # pixels
+    s_rgb: float = 10.0  # √ε, grey levels
+
+
+Refiner = Crf | GuidedFilter

@@ -1,0 +1,57 @@
+"""Numbers of weights, without torch: a plan says how much models take on disk, and builds no network.
+
+Each function counts what the layer of its name holds; a test compares them with the networks themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trainables.nn.choices import ResNetShape
+
+__all__ = ["convolution", "double_conv", "image_head", "plain_unet", "resnet", "unet"]
+
+
+def convolution(inputs: int, outputs: int, side: int, *, bias: bool = False) -> int:
+    """Of a square kernel; ``side`` 1 is a linear layer, too."""
+    return inputs * outputs * side**2 + (outputs if bias else 0)
+
+
+def double_conv(inputs: int, outputs: int) -> int:
+    """Twice: 3 × 3 convolution without bias, normalisation with weight and bias."""
+    return convolution(inputs, outputs, 3) + convolution(outputs, outputs, 3) + 4 * outputs
+
+
+def resnet(shape: ResNetShape) -> int:
+    """``ResNet18s`` without its last layer."""
+    weights = convolution(shape.channels, shape.width, 7 if shape.stem == "tv" else 3) + 2 * shape.width
+    inputs, before = shape.width, shape.strides[0]
+    for outputs, stride in zip(shape.widths, shape.strides, strict=True):
+        for _ in range(shape.blocks):
+            weights += double_conv(inputs, outputs)
+            if stride > before or inputs != outputs:
+                weights += convolution(inputs, outputs, 1) + 2 * outputs
+            inputs, before = outputs, stride
+    return weights
+
+
+def unet(widths: Sequence[int], outputs: int = 1) -> int:
+    """The decoder of a U-Net over maps of these widths, fine to coarse, and its head."""
+    steps = zip(widths[1:], widths[:-1], strict=True)
+    decoder = sum(
+        convolution(coarser, finer, 1, bias=True) + double_conv(2 * finer, finer) for coarser, finer in steps
+    )
+    return decoder + convolution(widths[0], outputs, 1, bias=True)
+
+
+def plain_unet(channels: int, base: int, levels: int, *, top: bool = False) -> int:
+    """A U-Net with ``PlainEncoder``, and with ``top`` its image head."""
+    widths = [base << level for level in range(levels + 1)]
+    pairs = zip((channels, *widths[:-1]), widths, strict=True)
+    encoder = sum(double_conv(before, after) for before, after in pairs)
+    return encoder + unet(widths) + (image_head(widths[-1]) if top else 0)
+
+
+def image_head(features: int) -> int:
+    """``ImageHead``: a linear layer, and its trust in the pixels."""
+    return features + 2

@@ -1,0 +1,49 @@
+"""The stages of the method, in order, with the settings that each depends on; ``chain.py`` makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from trainables.cam.stages import classifier_stage
+from trainables.later import Later
+from trainables.regioncam.config import RegionCamConfig, RegionMapSettings
+from trainables.stages import Stage
+
+__all__ = ["round_name", "stages"]
+
+_COMMON = ("image_size", "channels", "precision", "memory_format")
+_CUT = ("threshold", "foreground", "background", "area")
+_SHOWING = ("gate_by_score",)  # the maps that are shown beside the labels depend on it
+_TRAINING = ("flips", "photometric", "weight_decay", "schedule", "pos_weight", "dice_weight")
+
+
+def stages(config: RegionCamConfig) -> Sequence[Stage]:
+    """The stages of ``config``, in the order in which they are made."""
+    crf = config.part("crf") if config.crf else {}
+    labels = config.part(names=(*_COMMON, *_CUT, *_SHOWING)) | crf
+    learning = config.part("segment_", "round_", names=(*_COMMON, *_TRAINING)) | crf
+    maps = RegionMapSettings.of(config)
+    shown = (*maps.steps, "pseudo")
+    chain = [
+        classifier_stage(config),
+        Stage(
+            "maps",
+            maps.model_dump(mode="json"),
+            Later("trainables.regioncam.chain:make_maps"),
+            after=("classifier",),
+        ),
+        Stage(
+            "pseudo", labels, Later("trainables.regioncam.chain:make_pseudo"), after=("maps",), shows=shown
+        ),
+    ]
+    for number in range(1, config.rounds + 1):
+        before = chain[-1].name
+        make = partial(Later("trainables.regioncam.chain:make_round"), before=before)
+        chain.append(Stage(round_name(number), learning, make, after=(before,), shows=(f"round {number}",)))
+    return chain
+
+
+def round_name(number: int) -> str:
+    """The stage of a round, counted from 1."""
+    return f"round{number}"

@@ -1,0 +1,58 @@
+"""The stages of both baselines, in order, with the settings that each depends on; ``chain.py`` makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from trainables.later import Later
+from trainables.stages import Stage
+from trainables.unsupervised.config import UnsupervisedConfig
+
+__all__ = ["stages"]
+
+# What all stages read, the patches of f-AnoGAN and its networks' shape, and the shape of descriptors.
+_COMMON = ("image_size", "channels", "precision", "memory_format", "model", "held_out", "epoch_steps")
+_PATCHES = ("patch_size", "patches_per_image")
+_GAN_SHAPE = ("gan_latent", "gan_width", "gan_norm")
+_DESCRIPTORS = ("descriptor", "descriptor_width", "dense_stride")
+
+
+def stages(config: UnsupervisedConfig) -> Sequence[Stage]:
+    """The stages of ``config``, in the order in which they are made."""
+    if config.model == "f_anogan":
+        shape = (*_COMMON, *_PATCHES, *_GAN_SHAPE)
+        gan = config.part("gan_", names=shape)
+        encoder = config.part("encoder_", names=(*shape, "kappa"))
+        return (
+            Stage("gan", gan, Later("trainables.unsupervised.chain:make_gan")),
+            Stage(
+                "encoder",
+                encoder,
+                Later("trainables.unsupervised.chain:make_encoder"),
+                after=("gan",),
+                shows=config.step_names,
+            ),
+        )
+    teachers: list[Stage] = []
+    students: list[Stage] = []
+    learned = ("teacher", "weights_sha256", "patches_per_image")
+    for scale in config.scales:
+        alone = {"scales": [scale]}
+        names = (*_COMMON, *_DESCRIPTORS)
+        teacher = config.part("teacher_", names=(*names, *learned)) | alone
+        make = partial(Later("trainables.unsupervised.chain:make_teacher"), weights_file=config.weights_file)
+        teachers.append(Stage(f"teacher_{scale}", teacher, make))
+        student = config.part("student", names=names) | alone
+        shown = config.model_copy(update={"scales": (scale,)}).step_names
+        after = (f"teacher_{scale}",)
+        students.append(
+            Stage(
+                f"students_{scale}",
+                student,
+                Later("trainables.unsupervised.chain:make_students"),
+                after=after,
+                shows=shown,
+            )
+        )
+    return (*teachers, *students)
