@@ -18,7 +18,7 @@ from typing import Any
 
 from assay.engine.versions import COMMIT_VARIABLE, source_roots, source_version
 from trainables.memory import MMAP_THRESHOLD, TRIM_THRESHOLD
-from trainables.nn.weights import ROOT_VARIABLE as WEIGHTS_VARIABLE
+from trainables.nn.settings import ROOT_VARIABLE as WEIGHTS_VARIABLE
 
 __all__ = ["SETTINGS", "runtime_env", "stage"]
 

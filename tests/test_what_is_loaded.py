@@ -1,0 +1,57 @@
+"""Heavy libraries load where they are used: each costs a command, a driver or a worker its start."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+TRAINING = ("torch", "sklearn", "onnxruntime")
+TABLES = ("pandas", "statsmodels", "scipy.stats", "matplotlib")
+OTHERS = ("ray", "mlflow", "streamlit", "optuna")
+
+
+def loaded(code: str) -> set[str]:
+    """The heavy modules that an interpreter has after ``code``."""
+    heavy = {*TRAINING, *TABLES, *OTHERS}
+    tail = f"\nimport sys; print('loaded', *({heavy!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code + tail], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split()[1:])
+
+
+@pytest.mark.parametrize(
+    ("command", "absent"),
+    [
+        ("--help", (*TRAINING, *TABLES, *OTHERS)),
+        ("run --help", (*TRAINING, *TABLES, *OTHERS)),
+        ("studies", (*TRAINING, "statsmodels", "scipy.stats", "matplotlib", *OTHERS)),
+        ("plan quickstart --no-data", (*TRAINING, "statsmodels", "scipy.stats", "matplotlib", *OTHERS)),
+        ("plan guided_cropping_mtd --no-data", (*TRAINING, "statsmodels", "scipy.stats", *OTHERS)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_command_loads_only_what_it_uses(command: str, absent: tuple[str, ...]) -> None:
+    code = (
+        f"import sys, assay.cli.app as cli; sys.argv = ['assay', *{command.split()!r}]\n"
+        "try: cli.main()\nexcept SystemExit as end: assert not end.code, end.code"
+    )
+    assert not loaded(code) & set(absent)
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("trainables.segdec, trainables.supervised", (*TRAINING, *TABLES, *OTHERS)),
+        ("trainables.cam, trainables.focus, trainables.regioncam", (*TRAINING, *TABLES, *OTHERS)),
+        ("trainables.unsupervised", (*TRAINING, *TABLES, *OTHERS)),
+        ("assay.engine", (*TRAINING, "statsmodels", "scipy.stats", "matplotlib", *OTHERS)),
+        ("assay.engine.train", (*TRAINING, "statsmodels", "matplotlib", "mlflow", "streamlit", "optuna")),
+        ("assay.engine.driver", (*TRAINING, "statsmodels", "matplotlib", "mlflow", "streamlit", "optuna")),
+        ("assay.engine.worker", ("ray.tune", "statsmodels", "matplotlib", "mlflow", "streamlit", "optuna")),
+        ("assay.tracking", (*TRAINING, *OTHERS)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_process_of_a_study_loads_only_what_it_uses(module: str, absent: tuple[str, ...]) -> None:
+    assert not loaded(f"import {module}") & set(absent)
