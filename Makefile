@@ -44,6 +44,7 @@ bench: .venv/.installed-dev  ## measure images/s, the overhead per trial, large 
 	@$(BIN)/python -m benchmarks.freed_memory
 	@$(BIN)/python -m benchmarks.student
 	@$(BIN)/python -m benchmarks.unsupervised
+	@$(BIN)/python -m benchmarks.start
 
 bench-dashboard: .venv/.installed-dev  ## seconds of the dashboard's pages with 10,000 trials, in Chromium (needs /usr/bin/chromium)
 	@$(BIN)/python -m benchmarks.dashboard $(if $(OPTUNA_DASHBOARD),--optuna-dashboard $(OPTUNA_DASHBOARD))

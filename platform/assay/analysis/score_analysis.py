@@ -17,12 +17,12 @@ from assay.analysis.statistics import (
     Contrast,
     MeanInterval,
     Splits,
-    best_cells,
     compare_families,
     interactions,
     main_effects,
     mean_intervals,
 )
+from assay.analysis.statistics.best_cells import best_cells
 from assay.analysis.statistics.paired import Test
 from trainables.metrics import Metric
 
