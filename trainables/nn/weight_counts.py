@@ -13,7 +13,7 @@ __all__ = ["convolution", "double_conv", "image_head", "plain_unet", "resnet", "
 
 
 def convolution(inputs: int, outputs: int, side: int, *, bias: bool = False) -> int:
-    """Of a square kernel; ``side`` 1 is a linear layer, too."""
+    """Weights of a square kernel; ``side`` 1 is a linear layer, too."""
     return inputs * outputs * side**2 + (outputs if bias else 0)
 
 

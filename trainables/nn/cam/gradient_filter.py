@@ -1,4 +1,4 @@
-"""What passes a ReLU of a gradient: a rule that settings become, and its arithmetic.
+"""The rule of what passes a ReLU of a gradient, which settings become, and its arithmetic.
 
 It stands apart from the layers that :mod:`trainables.nn.cam.guided` filters, so that a study is planned
 without torch.
