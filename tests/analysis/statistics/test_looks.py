@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from assay.analysis.statistics.look_levels import levels_over_looks
 from assay.analysis.statistics.looks import LooksTaken, decide, share_by
-from assay.analysis.statistics.negligible import levels_over_looks
 
 LOOKS = (6, 8, 10, 13, 16, 20)
 

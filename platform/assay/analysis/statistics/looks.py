@@ -14,7 +14,7 @@ are gone through again. So the boundary is that of a study in which nothing stop
 repeats alone, giving up left 8 to 10 errors in a hundred studies of which nothing differs.
 
 Negligible is a step-down over the looks, too: each comparison has 5 % divided by those that are not
-negligible yet, spread over the looks (:func:`~assay.analysis.statistics.negligible.levels_over_looks`).
+negligible yet, spread over the looks (:func:`~assay.analysis.statistics.look_levels.levels_over_looks`).
 A comparison that the looks to come would hardly settle is given up, which saves their trainings.
 
 Source: Lan and DeMets 1983, Discrete sequential boundaries for clinical trials, Biometrika 70 (the share
@@ -34,7 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from assay.analysis.statistics.negligible import levels_over_looks
+from assay.analysis.statistics.look_levels import levels_over_looks
 from assay.analysis.statistics.paired import ALPHA, Test, has_no_spread, signed_ranks, t_half_width
 from assay.analysis.statistics.signs import sign_vectors, studentised
 

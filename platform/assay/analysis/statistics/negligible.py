@@ -11,13 +11,12 @@ from functools import lru_cache
 
 import numpy as np
 from scipy import optimize, special
-from scipy.signal import fftconvolve
 
 from assay.analysis.statistics.contrast_test import Measured
 from assay.analysis.statistics.more_repeats import MOST_REPEATS
 from assay.analysis.statistics.paired import ALPHA, t_half_width
 
-__all__ = ["is_negligible", "levels_over_looks", "more_until_negligible", "repeats_until_negligible"]
+__all__ = ["is_negligible", "more_until_negligible", "repeats_until_negligible"]
 
 _POWER = 0.8
 _FEWEST = 3
@@ -64,36 +63,6 @@ def more_until_negligible(
     """Repeats beyond the ``n`` there are; None: more than 50 in all."""
     needed = repeats_until_negligible(resolve / sd, m, overlap=overlap)
     return None if needed is None else max(0, needed - n)
-
-
-@lru_cache(maxsize=1024)
-def levels_over_looks(looks: tuple[int, ...], error: float) -> tuple[float, ...]:
-    """Level of a one-sided test at each look, so that ``error``·(n/N)^1.5 is spent by n of N repeats.
-
-    The sum of n normal scores walks on a grid, and what passes a look's boundary is taken out.
-
-    Args:
-        looks: Numbers of repeats, ascending.
-        error: Chance of ever passing, 0..1.
-
-    Source: Armitage, McPherson and Rowe 1969, Repeated significance tests, J. R. Stat. Soc. A.
-    """
-    last = looks[-1]
-    sums = np.linspace(-8 * math.sqrt(last), 8 * math.sqrt(last), 4001)
-    step = float(sums[1] - sums[0])
-    density, before, spent = np.array([1 / step]), 0, 0.0
-    levels: list[float] = []
-    for n in looks:
-        reach = step * np.arange(-2000, 2001)
-        moves = np.exp(-(reach**2) / (2 * (n - before))) / math.sqrt(2 * math.pi * (n - before))
-        density = step * (fftconvolve(density, moves, mode="same") if before else density * moves)
-        tail = np.cumsum(density[::-1])[::-1] * step
-        boundary = int(np.searchsorted(-tail, spent - error * (n / last) ** 1.5))
-        spent += float(tail[boundary])
-        density[boundary:] = 0.0
-        levels.append(float(special.ndtr(-(sums[boundary] - step / 2) / math.sqrt(n))))
-        before = n
-    return tuple(levels)
 
 
 @lru_cache(maxsize=4096)
