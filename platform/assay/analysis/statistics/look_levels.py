@@ -49,5 +49,5 @@ def _convolved(density: NDArray[np.float64], moves: NDArray[np.float64]) -> NDAr
     """The middle of the convolution: scipy.signal's ``fftconvolve``, bit for bit, without its half second."""
     full = len(density) + len(moves) - 1
     size, start = fft.next_fast_len(full, real=True), (len(moves) - 1) // 2
-    spectrum = fft.rfftn(density, [size]) * fft.rfftn(moves, [size])
-    return fft.irfftn(spectrum, [size])[start : start + len(density)]
+    spectra = [np.asarray(fft.rfftn(each, [size])) for each in (density, moves)]
+    return np.asarray(fft.irfftn(spectra[0] * spectra[1], [size]))[start : start + len(density)]
