@@ -36,7 +36,7 @@ from scipy import special
 
 from assay.analysis.statistics.look_levels import levels_over_looks
 from assay.analysis.statistics.paired import ALPHA, Test, has_no_spread, signed_ranks, t_half_width
-from assay.analysis.statistics.signs import sign_vectors, studentised
+from assay.analysis.statistics.signs import SAME, sign_vectors, studentised
 
 __all__ = ["PLANNED_LOOKS", "Decision", "Look", "LooksTaken", "decide", "share_by"]
 
@@ -46,7 +46,6 @@ Decided = Literal["shown", "negligible", "open", "undecided"]  # open: given up
 
 _VECTORS = 4096
 _HARDLY = 0.1  # chance of being settled below which a comparison is given up: 1 to 2 % less are found
-_SAME = 1e-9  # relative, of a statistic: sums of floats that should be equal are not
 
 
 @dataclass(frozen=True)
@@ -149,7 +148,7 @@ class _Path:
             family = [index for index, each in enumerate(decisions) if each.verdict != "shown"]
             largest = flipped[:, family].max(axis=1)
             for index in undecided:
-                reached = largest >= observed[index] * (1 - _SAME)
+                reached = largest >= observed[index] - SAME
                 decisions[index] = Decision("undecided", n, float(np.mean(self.crossed | reached)))
             clear = [index for index in undecided if (decisions[index].p or 0.0) <= share]
             if not clear:
@@ -168,7 +167,7 @@ class _Path:
         if family:
             largest = np.where(self.crossed, -1.0, flipped[:, family].max(axis=1))
             room = math.floor(share * len(largest) + 1e-6) - int(self.crossed.sum())
-            boundary = float(np.sort(largest)[::-1][room]) * (1 + _SAME)
+            boundary = float(np.sort(largest)[::-1][room]) + SAME
             self.crossed |= largest > boundary
             if not (largest > boundary).any():
                 boundary = math.inf

@@ -11,10 +11,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["sign_vectors", "stepdown_p", "studentised"]
+__all__ = ["SAME", "sign_vectors", "stepdown_p", "studentised"]
 
 _ALL_UP_TO = 14  # repeats: 8,192 vectors
-_SAME = 1 - 1e-9  # of a statistic: sums of floats that should be equal are not
+SAME = 1e-9  # between two statistics, 0 to √n: sums of floats that should be equal, or 0, are not
 
 
 @lru_cache(maxsize=32)
@@ -64,6 +64,6 @@ def stepdown_p(differences: NDArray[np.float64], signs: NDArray[np.int8]) -> NDA
     largest = np.zeros(len(signs))
     for comparison in order[::-1]:  # from the least clear one up: each step adds one to the maximum
         largest = np.maximum(largest, statistics[:, comparison])
-        adjusted[comparison] = np.mean(largest >= statistics[0, comparison] * _SAME)
+        adjusted[comparison] = np.mean(largest >= statistics[0, comparison] - SAME)
     adjusted[order] = np.maximum.accumulate(adjusted[order])
     return adjusted
