@@ -25,11 +25,13 @@ def format_expected(
         store: Where other studies may know the spread.
         effect: True difference of every comparison; None: of `resolve`, and of nothing.
     """
-    from assay.analysis.statistics.expected_trainings import expected_trainings
-
     study = planned.study
     if not study.repeats.decide or study.resolve is None:
         return
+    from assay.analysis.statistics.expected_trainings import (
+        expected_trainings,
+    )  # loads pandas and scipy.stats
+
     sd, source = _spread(planned, records, store)
     places = {cell.name: index for index, cell in enumerate(planned.cells)}
     pairs = {
