@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -246,7 +248,10 @@ def test_a_plugin_has_the_form_that_its_own_linter_wants(name: str, assay: Assay
 def test_a_plugins_test_passes_and_its_study_is_planned_from_the_folder(assay: Assay, tmp_path: Path) -> None:
     folder = tmp_path / "plugin"
     answer = assay("init", "--method", "blur_net", "--output", folder)
-    assert answer.out.splitlines()[-3:] == [f"  cd {folder}", "  python -m pytest", "  assay run study.yaml"]
+    enter, test, run = answer.out.splitlines()[-3:]
+    assert (enter, run) == (f"  cd {folder}", "  assay run study.yaml")
+    python, *words = shlex.split(test)  # the interpreter that holds assay, whatever `python` is
+    assert (shutil.which(python), words) == (sys.executable, ["-m", "pytest"])
     assert "1 passed" in run_in(folder, "pytest", "-q", "-p", "no:cacheprovider")
     planned = assay("plan", folder / "study.yaml")
     assert planned.code == 0, planned.err
