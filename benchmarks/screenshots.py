@@ -27,6 +27,7 @@ _CHART = "[data-testid=stVegaLiteChart] :is(svg, canvas)"
 
 # File name: page, its choices, and what shows that it is drawn.
 PICTURES: dict[str, tuple[str, dict[str, str | list[str]], str]] = {
+    "dashboard_answer": ("", {}, _CHART),
     "dashboard_table": ("table", {}, _CHART),
     "dashboard_effects": ("effects", {}, _CHART),
     "dashboard_masks": ("masks", {**_MASKS}, ".grid[data-ready]"),

@@ -36,7 +36,7 @@ def average_precision(scores_PN: Floats, images_M: Ids) -> Floats:
 
 
 def hold_out(images: Ids, share: float, draw: np.random.Generator) -> tuple[Ids, Ids]:
-    """What stays and what is held out: a share of the defective images and one of the normal ones."""
+    """Split images into those that stay and those held out, a share of defective and of normal ones."""
     held = np.concatenate(
         [
             draw.permutation(part)[: round(share * len(part))]
@@ -61,8 +61,8 @@ def parts(kind: str, draw: np.random.Generator) -> Iterator[tuple[Ids, Ids]]:
 
 def optimism(kind: str, points: int, *, nested: bool, draw: np.random.Generator) -> float:
     """The test score of one study's winner, minus the mean of all its points on the same images."""
-    own = draw.normal(size=(points, IMAGES)) * (1 - _SHARED) ** 0.5
-    scores = _SHIFT * LABELS + own + draw.normal(size=IMAGES) * _SHARED**0.5
+    of_point = draw.normal(size=(points, IMAGES)) * (1 - _SHARED) ** 0.5
+    scores = _SHIFT * LABELS + of_point + draw.normal(size=IMAGES) * _SHARED**0.5
     split = list(parts(kind, draw))
     validation = np.array([average_precision(scores, images) for images, _ in split])
     test = np.array([average_precision(scores, images) for _, images in split])
