@@ -8,13 +8,11 @@ often the run was interrupted.
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from assay.storage.checksum import with_checksum, without_checksum
-from assay.storage.files import json_bytes
 from assay.storage.store import Store
+from assay.storage.vouched import read_vouched, write_vouched
 from assay.study import Plan, reported_plan
-from trainables.errors import InputError
 
 __all__ = ["added_seeds_warning", "read_interim_looks", "record_look"]
 
@@ -32,17 +30,14 @@ def read_interim_looks(store: Store, study: str) -> tuple[int, ...]:
     Raises:
         InputError: If the file cannot be read: without it p-values would look better than they are.
     """
-    path = _path(store, study)
-    try:
-        content, checksum = without_checksum(store.read_bytes(path))
-        looks = _Looks.model_validate_json(content)
-    except FileNotFoundError:
-        return ()
-    except ValidationError as error:
-        raise _damaged(store, path, f"cannot be read ({error.errors()[0]['msg']})") from None
-    if checksum == "wrong":
-        raise _damaged(store, path, "was changed since it was written")
-    return looks.seeds
+    looks = read_vouched(
+        store,
+        _path(store, study),
+        _Looks,
+        says="counts how often the study was analysed",
+        way_out="Restore it, or remove it to start counting anew.",
+    )
+    return looks.seeds if looks else ()
 
 
 def record_look(store: Store, plan: Plan) -> None:
@@ -52,8 +47,7 @@ def record_look(store: Store, plan: Plan) -> None:
     known = read_interim_looks(store, plan.study.study)
     if len(reported.cells) > 1 and seeds and seeds not in known:
         looks = _Looks(seeds=tuple(sorted((*known, seeds))))
-        content = json_bytes(looks.model_dump(mode="json"))
-        store.write_bytes(_path(store, plan.study.study), with_checksum(content))
+        write_vouched(store, _path(store, plan.study.study), looks)
 
 
 def added_seeds_warning(store: Store, plan: Plan) -> str | None:
@@ -66,13 +60,6 @@ def added_seeds_warning(store: Store, plan: Plan) -> str | None:
         f"seeds were added after verdicts at {', '.join(map(str, spent))} seeds: those looks spent most "
         "of the error of 5 %, so further seeds show little that was open. A new study with `repeats.decide` "
         "and fresh seeds has all of it"
-    )
-
-
-def _damaged(store: Store, path: str, what: str) -> InputError:
-    return InputError(
-        f"{path} in {store.uri} counts how often the study was analysed and {what}. Restore it, or remove it "
-        "to start counting anew."
     )
 
 

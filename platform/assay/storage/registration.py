@@ -11,15 +11,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from assay.storage.checksum import with_checksum, without_checksum
-from assay.storage.files import json_bytes
 from assay.storage.store import Store
+from assay.storage.vouched import read_vouched, write_vouched
 from assay.study import Plan
 from assay.study.names import counted
 from assay.study.points import budget
-from trainables.errors import InputError
 
 __all__ = ["Registered", "format_changes", "read_registration", "register"]
 
@@ -67,8 +65,7 @@ def register(store: Store, plan: Plan) -> None:
         return
     begun = {trial.id for trial in plan.trials} & set(store.trials())
     entry = entry.model_copy(update={"ended": len(store.records(begun))})
-    content = json_bytes(_Entries(entries=(*entries, entry)).model_dump(mode="json"))
-    store.write_bytes(_path(store, name), with_checksum(content))
+    write_vouched(store, _path(store, name), _Entries(entries=(*entries, entry)))
 
 
 def read_registration(store: Store, study: str) -> tuple[Registered, ...]:
@@ -77,17 +74,14 @@ def read_registration(store: Store, study: str) -> tuple[Registered, ...]:
     Raises:
         InputError: If the file cannot be read.
     """
-    path = _path(store, study)
-    try:
-        content, checksum = without_checksum(store.read_bytes(path))
-        entries = _Entries.model_validate_json(content).entries
-    except FileNotFoundError:
-        return ()
-    except ValidationError as error:
-        raise _damaged(store, path, f"cannot be read ({error.errors()[0]['msg']})") from None
-    if checksum == "wrong":
-        raise _damaged(store, path, "was changed since it was written")
-    return entries
+    registered = read_vouched(
+        store,
+        _path(store, study),
+        _Entries,
+        says="says what was asked before the first trial",
+        way_out="Restore it, or remove it: the next `assay run` then registers the question as it is.",
+    )
+    return registered.entries if registered else ()
 
 
 def format_changes(before: Registered, after: Registered) -> str:
@@ -134,13 +128,6 @@ def _text(value: object) -> str:
     if isinstance(value, tuple):
         return f"at {', '.join(map(str, value))} seeds"
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _damaged(store: Store, path: str, what: str) -> InputError:
-    return InputError(
-        f"{path} in {store.uri} says what was asked before the first trial and {what}. Restore it, or remove "
-        "it: the next `assay run` then registers the question as it is."
-    )
 
 
 def _path(store: Store, study: str) -> str:
