@@ -2,9 +2,8 @@
 
 ``python -m benchmarks.overhead [--pairs 5] [--quick]``: every round runs, one after the other on the same
 Ray, the bare loop, one trial in a bare function driver with a TorchTrainer, and through assay, with
-evaluation, records and MLflow, packs of 1, 4 and 8 and eight packs of 1: with workers that take on one pack
-after the other, and started for each. Overhead is the time above the bare loop, per trial. Prints a Markdown
-table with median and range.
+evaluation, records and MLflow, packs of 1, 4 and 8 and eight packs of 1. Overhead is the time above the bare
+loop, per trial. Prints a Markdown table with median and range.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,16 +67,14 @@ class Way(NamedTuple):
 
     trials: int
     pack: int
-    stay: bool = True  # whether workers wait for the next pack
 
     @property
     def name(self) -> str:
         packs = self.trials // self.pack
-        name = f"assay, {f'{packs} packs' if packs > 1 else 'pack'} of {self.pack}"
-        return name if self.stay else f"{name}, workers started for each"
+        return f"assay, {f'{packs} packs' if packs > 1 else 'pack'} of {self.pack}"
 
 
-WAYS = [Way(1, 1), Way(4, 4), Way(8, 8), Way(8, 1), Way(8, 1, stay=False)]
+WAYS = [Way(1, 1), Way(4, 4), Way(8, 8), Way(8, 1)]
 
 
 def study_of(way: Way, config: dict[str, float], storage: Path, cache: Path) -> None:
@@ -91,7 +87,6 @@ def study_of(way: Way, config: dict[str, float], storage: Path, cache: Path) -> 
 
     settings = {"epochs": int(config["epochs"]), "seconds": config["seconds"], "pack": way.pack}
     text = STUDY.format(trials=way.trials, seeds=", ".join(map(str, range(way.trials))), **settings)
-    setattr(import_module("assay.engine.run_study"), "_IDLE_SECONDS", 60.0 if way.stay else 0.0)  # noqa: B010
     plan = plan_study(parse_study(text, "overhead"), lambda spec: open_manifest(spec, None, cache), "cpu")
     store = Store(storage)
     mirror = Mirror(plan, store, None, lambda message: None)

@@ -23,7 +23,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "import of the engine": ("-c", "import assay.engine"),
     "import of a driver": ("-c", "import assay.engine.driver"),
     "import of a Train controller": ("-c", "import assay.engine.train"),
-    "import of a worker": ("-c", "import ray.train.torch, assay.engine.worker"),
+    "import of what trains": ("-c", "import ray, assay.engine.own_process"),
     "import of `--local`": ("-c", "import assay.engine.local"),
 }
 

@@ -48,6 +48,10 @@ def test_a_command_loads_only_what_it_uses(command: str, absent: tuple[str, ...]
         ("assay.engine", (*TRAINING, "statsmodels", "scipy.stats", "matplotlib", *OTHERS)),
         ("assay.engine.train", (*TRAINING, "statsmodels", "matplotlib", "mlflow", "streamlit", "optuna")),
         ("assay.engine.driver", (*TRAINING, "statsmodels", "matplotlib", "mlflow", "streamlit", "optuna")),
+        (
+            "assay.engine.own_process",
+            ("ray.tune", "statsmodels", "matplotlib", "mlflow", "streamlit", "optuna"),
+        ),
         ("assay.engine.worker", ("ray.tune", "statsmodels", "matplotlib", "mlflow", "streamlit", "optuna")),
         ("assay.tracking", (*TRAINING, *OTHERS)),
     ],

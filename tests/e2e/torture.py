@@ -1,10 +1,11 @@
 """Kills a running study at random moments, again and again, and compares what it ends with.
 
 ``python -m tests.e2e.torture [--kills 100] [--seed 0]`` trains the small study once undisturbed. Then it
-trains it again while the program itself, one of Ray's daemons, a driver or a worker is killed with -9, each
-as likely, at random moments. A program that died is started again. At the end the ``result`` part of every
-record must equal the undisturbed one. Every part of Ray that died must have been named, with exit code 3, and
-nothing may be left of a program that ended. Exits with 1 if something of that is not so, or the study hangs.
+trains it again while the program itself, one of Ray's daemons, a driver or a training process is killed
+with -9, each as likely, at random moments. A program that died is started again. At the end the ``result``
+part of every record must equal the undisturbed one. Every part of Ray that died must have been named, with
+exit code 3, and nothing may be left of a program that ended. Exits with 1 if something of that is not so, or
+the study hangs.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _VICTIMS = {
     "RuntimeEnvAgent": "ray::RuntimeEnvAgent",
     "the process that keeps the others": "ray_head.py",
     "a driver": "ray::ResourceTrainable",
-    "a worker": "ray::RayTrainWorker",
+    "a training process": "assay.engine.fitting.server",
 }
 _ENDS_RAY = ("gcs_server", "raylet", "RuntimeEnvAgent", "the process that keeps the others")
 

@@ -74,7 +74,7 @@ def _in_the_middle(study: ToyStudy) -> Callable[[], bool]:
 @pytest.mark.usefixtures("free_cluster")
 @pytest.mark.parametrize(
     ("title", "workers"),
-    [("ray::RayTrainWorker", 1), ("ray::RayTrainWorker", 2), ("ray::ResourceTrainable", 1)],
+    [("ray::ResourceTrainable", 1), ("ray::RayTrainWorker", 2)],
 )
 def test_a_killed_ray_process_changes_no_result(
     toy: Toy, undisturbed: dict[str, object], title: str, workers: int

@@ -67,7 +67,7 @@ def _start(study: ToyStudy) -> subprocess.Popen[str]:
 def _lose(study: ToyStudy, part: str) -> _Loss:
     process = _start(study)
     until = time.monotonic() + _PATIENCE
-    while _find(process.pid, "ray::RayTrainWorker") is None:
+    while _find(process.pid, "ray::ResourceTrainable") is None:
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < until, "it did not come so far"
         time.sleep(0.1)
@@ -129,7 +129,7 @@ def test_a_stop_that_reaches_rays_processes_too_is_an_interruption(study: ToyStu
     """systemd and Slurm send SIGTERM to every process of a service."""
     process = _start(ToyStudy(tmp_path / "stopped", study.cache, study.text))
     until = time.monotonic() + _PATIENCE
-    while _find(process.pid, "ray::RayTrainWorker") is None:
+    while _find(process.pid, "ray::ResourceTrainable") is None:
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < until, "it did not come so far"
         time.sleep(0.1)

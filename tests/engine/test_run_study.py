@@ -64,7 +64,7 @@ def test_a_study_leaves_ctrl_c_as_it_found_it(tmp_path: Path, cache_root: Path) 
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_packs_of_a_slot_are_trained_by_one_worker(toy: Toy) -> None:
+def test_packs_of_a_slot_are_trained_by_one_process(toy: Toy) -> None:
     study = toy(seeds=(0, 1, 2), pack="1")
     assert study.run().trained_now == 6
     workers = Counter(record.environment.pid for record in study.records().values())
@@ -72,7 +72,7 @@ def test_packs_of_a_slot_are_trained_by_one_worker(toy: Toy) -> None:
 
 
 def test_workers_that_waited_too_long_for_a_pack_are_started_again(toy: Toy, tmp_path: Path) -> None:
-    study = toy(seeds=(0,))
+    study = toy(seeds=(0,), workers=2)
     packs = [_pack(study, f"{index:04d}", [trial]) for index, trial in enumerate(study.plan.trials)]
     config = {"storage": study.store.uri, "scratch": str(tmp_path / "scratch"), "idle_seconds": 0.0}
     driver = ray.remote(num_cpus=0)(PackDriver).remote({**config, "pack": packs[0].path})
@@ -86,7 +86,9 @@ def test_workers_that_waited_too_long_for_a_pack_are_started_again(toy: Toy, tmp
 
 def _pack(study: ToyStudy, name: str, trials: Sequence[Trial]) -> Pack:
     """A pack of some of the study's trials, laid down for a driver."""
-    pack = make_pack("toy", trials, id=name, cache=str(study.cache))
+    pack = make_pack(
+        "toy", trials, id=name, cache=str(study.cache), workers=study.plan.study.resources.workers
+    )
     pack.write(study.store)
     return pack
 
@@ -103,7 +105,7 @@ def test_a_record_names_its_node_its_worker_and_the_world(finished: ToyStudy) ->
     for record in finished.records().values():
         environment = record.environment
         assert environment.node in {node["NodeID"] for node in ray.nodes()}
-        assert len({environment.pid, environment.driver_pid, os.getpid()}) == 3
+        assert environment.pid == environment.driver_pid != os.getpid()
         assert environment.world_size == len(environment.workers) == 1
         assert environment.threads == 1
 

@@ -209,7 +209,7 @@ def test_a_worker_that_is_killed_in_a_stage_leaves_nothing_half_written(
         beats = [study.store.progress(trial.id) for trial in study.plan.trials]
         return any(beat is not None and beat.stage == "base" and 2 <= beat.epoch <= 4 for beat in beats)
 
-    killed = kill_first("ray::RayTrainWorker", os.getpid(), in_the_middle)
+    killed = kill_first("ray::ResourceTrainable", os.getpid(), in_the_middle)
     outcome = study.run()
     assert len(killed) == 1
     assert (outcome.finished, outcome.missing) == (4, 0), outcome

@@ -16,8 +16,8 @@ import psutil
 import pytest
 import torch
 
+from assay.engine.fitting.fit_server import FitServer
 from assay.engine.fitting.output import Output
-from assay.engine.fitting.process import FitServer
 from assay.engine.packs import Limits
 from assay.engine.trial import PackSite
 from assay.engine.worker import train_trials, trainer_of
@@ -311,7 +311,7 @@ def test_nothing_that_a_method_started_outlives_its_training(odd: Odd) -> None:
 
 def test_a_killed_worker_takes_its_training_with_it(tmp_path: Path) -> None:
     code = (
-        "import time\nfrom assay.engine.fitting.process import FitServer\n"
+        "import time\nfrom assay.engine.fitting.fit_server import FitServer\n"
         "server = FitServer().__enter__()\nprocess = server.start()\n"
         "print(process.pid, flush=True)\ntime.sleep(60)\n"
     )

@@ -2,9 +2,10 @@
 
 ``with cluster(...) as c:`` connects and says how many packs can train at once (``c.slots(resources)``).
 
-A Tune driver that holds a CPU while its Train worker waits for one deadlocks without a word, and Tune refuses
-drivers that hold nothing. Drivers therefore hold a little memory, which Ray counts on every node, also of a
-cluster that others started.
+A Tune driver holds what a trial needs, which it trains itself, unless several workers train it: a driver that
+holds a CPU while its Train worker waits for one deadlocks without a word, and Tune refuses drivers that hold
+nothing. Such drivers hold a little memory, which Ray counts on every node, also of a cluster that others
+started.
 """
 
 from __future__ import annotations
@@ -35,10 +36,8 @@ from assay.storage.redaction import redact
 from assay.study.schema import Resources
 from trainables.errors import InputError
 
-__all__ = ["DRIVER_RESOURCES", "Cluster", "cluster", "start_local"]
+__all__ = ["Cluster", "cluster", "driver_resources", "start_local"]
 
-# Of one Tune driver: bytes of memory, few enough to bound nothing.
-DRIVER_RESOURCES: dict[str, float] = {"CPU": 0, "memory": 2**20}
 _LOOK_SECONDS = 2.0  # nodes come and go; they are looked at this often
 _JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # set where Ray Jobs started this process
 
@@ -84,6 +83,13 @@ class Cluster:
             return known
 
         return now
+
+
+def driver_resources(resources: Resources) -> dict[str, float]:
+    """Name what the Tune driver of a pack holds: cores and GPU share of a trial that it trains itself."""
+    if resources.workers > 1:
+        return {"CPU": 0, "memory": 2**20}  # bytes, few enough to bound nothing
+    return {"CPU": resources.cpus, **({"GPU": resources.gpus} if resources.gpus else {})}
 
 
 def _workers_on(node: dict[str, float], cpus: float, gpus: float) -> int:

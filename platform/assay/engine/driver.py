@@ -1,30 +1,24 @@
-"""The Tune trial of a pack: owns the Train run that trains it, and reads the records to see how it goes.
+"""The Tune trial of a pack: trains it, or has it trained, and reads the records to see how it goes.
 
-A Train run takes 8 to 20 s to start, so it trains the next pack too, where Tune keeps the driver for it:
-the driver names the pack in an object on the storage, and the workers, which wait for it, go on.
+Trials with one worker are trained in the driver's own process (``own_process.py``), those with several by a
+Train run (``train.py``). Either is kept for the next pack, where Tune keeps the driver for it.
 
-A class, not a function: Tune stops a function driver without a chance to end its Train run, whose placement
-group then keeps its CPUs for ever (see ``train.py``). Here ``cleanup`` aborts the Train run, and ``step``
-comes back every two seconds, so that Ctrl-C and a pruner are heard in the middle of a repeat.
-
-The worker reports nothing: each ``ray.train.report`` would cost a poll of the controller, and the records
-say all there is to say.
+A class, not a function: Tune stops a function driver without a chance to end what it started. A Train run's
+placement group would then keep its CPUs for ever. Here ``cleanup`` ends it, and ``step`` comes back every two
+seconds, so that Ctrl-C and a pruner are heard in the middle of a repeat.
 """
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
-from ray import train, tune
-from ray.train.backend import BackendConfig
+from ray import tune
 
-from assay.engine.packs import MAX_ATTEMPTS, Pack, train_packs
+from assay.engine.fitting.fit_server import FitServer
+from assay.engine.packs import Pack
 from assay.engine.searcher import STORAGE
-from assay.engine.train import PackTrainer, new_name, remove_orphans, remove_placement_groups, storage_error
 from assay.storage import Record, Store
 from assay.storage.files import PATIENCE_SECONDS
 from trainables.errors import StorageError
@@ -37,11 +31,27 @@ _LOOK_SECONDS = (
     2.0  # between two looks at an object store, which are requests; a local one is looked at always
 )
 _HEARTBEAT_SECONDS = 2.0
-_ABORT_SECONDS = 20.0
 
 
 class OtherProgramError(RuntimeError):
     """A node with another program than the study's was given the pack, and trained nothing."""
+
+
+class PackTraining(Protocol):
+    """Trains packs, one after the other, beside the thread that asks."""
+
+    error: BaseException | None  # why the pack ended, where it was not trained
+
+    @property
+    def running(self) -> bool: ...
+
+    def train(self, pack: Pack) -> None: ...
+
+    def is_over(self) -> bool: ...
+
+    def look_after(self) -> None: ...
+
+    def abort(self) -> None: ...
 
 
 class PackDriver(tune.Trainable):
@@ -52,26 +62,23 @@ class PackDriver(tune.Trainable):
     """
 
     def setup(self, config: dict[str, Any]) -> None:
-        self._thread: threading.Thread | None = None
+        self._training: PackTraining | None = None
         self._take_on(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take on the next pack in the same process (``reuse_actors``)."""
-        before = self._pack
         self._take_on(new_config)
-        if self._thread is not None and self._thread.is_alive():
-            self._store.write_bytes(before.next, self._pack.path.encode())
         return True
 
     def _take_on(self, config: dict[str, Any]) -> None:
         self._store = Store(config["storage"], PATIENCE_SECONDS)
         self._pack = Pack.read(self._store, config["pack"])
-        self._config = config
-        self._error: BaseException | None = None
-        remove_orphans(self._pack.run)
+        self._begun = False
         self._records: dict[str, Record] = {}
         self._looked = 0.0
         self._epoch = 0  # the last one whose validation was reported
+        if self._training is None:
+            self._training = _training(self._pack, self._store, config)
 
     def step(self) -> dict[str, Any]:
         try:
@@ -82,17 +89,19 @@ class PackDriver(tune.Trainable):
             return {"repeats": len(self._records), "done": True, STORAGE: str(error)}
 
     def _step(self) -> dict[str, Any]:
-        if self._thread is None:
-            self._start()
-        assert self._thread is not None
+        training = self._training
+        assert training is not None, "`setup` made it"
+        if not self._begun:
+            training.train(self._pack)
+            self._begun = True
         until = time.monotonic() + _HEARTBEAT_SECONDS
         while time.monotonic() < until:
-            running = self._thread.is_alive()  # asked before the records: none can come after it is dead
+            running = training.running  # asked before the records: none can come after it is dead
             if not running or self._due():
-                if self._store.exists(self._pack.over) or self._error is not None:
-                    return self._end()
+                if training.is_over():
+                    return self._end(training.error)
                 if not running:  # it had waited too long for this pack
-                    self._start()
+                    training.train(self._pack)
                 before = len(self._records)
                 self._look()
                 if len(self._records) > before:
@@ -100,19 +109,18 @@ class PackDriver(tune.Trainable):
                 if (epoch := self._epoch_report()) is not None:
                     return epoch
             time.sleep(_POLL_SECONDS)
-        # The groups of a driver that was killed while it started its Train run may appear after its death.
-        remove_orphans(self._pack.run)
+        training.look_after()
         return {"repeats": len(self._records)}
 
     def cleanup(self) -> None:
-        if self._thread is not None and self._thread.is_alive():
-            self._trainer.abort(_ABORT_SECONDS)
-            self._thread.join(_ABORT_SECONDS)
+        if self._training is None:
+            return
+        stopped = self._training.running
+        self._training.abort()
+        if stopped:
             with suppress(StorageError):  # `assay clean` lists what stays
                 for pruned in self._store.records(trial.id for trial in self._pack.trials):
                     self._store.forget_training(pruned)
-        if self._thread is not None:
-            remove_placement_groups(self._name)
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
         """Nothing to keep: records are the only state."""
@@ -120,35 +128,6 @@ class PackDriver(tune.Trainable):
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Nothing to load: a retried driver looks at the records."""
-
-    def _start(self) -> None:
-        pack = self._pack
-        per_worker: dict[str, float] = {"CPU": pack.cpus}
-        if pack.gpus:
-            per_worker["GPU"] = pack.gpus
-        attempts = MAX_ATTEMPTS * (len(pack.trials) + len(pack.stages))
-        self._name = new_name(pack.run)  # of the Train run: it would resume the state of an old one
-        self._trainer = PackTrainer(
-            train_packs,
-            train_loop_config={**self._config, "driver_pid": os.getpid()},
-            backend_config=_backend(pack),
-            scaling_config=train.ScalingConfig(
-                num_workers=pack.workers, use_gpu=pack.gpus > 0, resources_per_worker=per_worker
-            ),
-            run_config=train.RunConfig(
-                name=self._name,
-                storage_path=self._config["scratch"],
-                failure_config=train.FailureConfig(max_failures=attempts),
-            ),
-        )
-        self._thread = threading.Thread(target=self._fit, daemon=True)
-        self._thread.start()
-
-    def _fit(self) -> None:
-        try:
-            self._trainer.fit()
-        except BaseException as error:  # noqa: BLE001 - carried to Tune by `_end`, in its own thread
-            self._error = error
 
     def _due(self) -> bool:
         return self._store.local_path is not None or time.monotonic() - self._looked >= _LOOK_SECONDS
@@ -186,21 +165,24 @@ class PackDriver(tune.Trainable):
         self._epoch = beat.epoch
         return {"epochs": beat.epoch, "value": value}
 
-    def _end(self) -> dict[str, Any]:
-        if self._error is not None:
-            if (trouble := storage_error(self._error)) is not None:
-                raise trouble
-            self._store.probe()  # Ray, too, keeps files there, and says less plainly what is wrong
-            raise self._error
+    def _end(self, error: BaseException | None) -> dict[str, Any]:
+        if error is not None:
+            if not isinstance(error, StorageError):
+                self._store.probe()  # Ray, too, keeps files there, and says less plainly what is wrong
+            raise error
         self._refuse_other_program()
         self._look()
         return {**self._report(), "done": True, COMPLETE: True}
 
 
-def _backend(pack: Pack) -> BackendConfig | None:
-    """Torch's process group, for several workers or GPUs; without it driver and controller need no torch."""
-    if pack.workers == 1 and not pack.gpus:
-        return None
-    from ray.train.torch import TorchConfig
+def _training(pack: Pack, store: Store, config: dict[str, Any]) -> PackTraining:
+    """Make what trains packs of these resources; torch and Train load where they are needed."""
+    if pack.workers == 1:
+        server = FitServer()  # loads torch while this process does
+        server.__enter__()
+        from assay.engine.own_process import OwnProcess
 
-    return TorchConfig(backend="gloo")  # for words: training processes meet on their own
+        return OwnProcess(store, server)
+    from assay.engine.train import TrainWorkers
+
+    return TrainWorkers(store, config)

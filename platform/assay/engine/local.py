@@ -9,25 +9,21 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import torch
 
-from assay.engine.fitting.job import FitJob
-from assay.engine.fitting.process import DiedError, FitServer
-from assay.engine.fitting.trainer import Trained, Trainer, TrainHere
-from assay.engine.journal import StorageJournal
+from assay.engine.fitting.fit_server import FitServer
+from assay.engine.fitting.trainer import Stoppable, Trainer, TrainHere
 from assay.engine.packs import Content, Pack
-from assay.engine.train_run import Stopped
 from assay.engine.trial import PackSite
 from assay.engine.worker import train_trials, trainer_of
 from assay.storage import Store
 from assay.study.schema import Study
 from assay.study.search_rules import pruned_by
-from trainables.data.cache import ArrowImages
 from trainables.errors import InputError, StorageError
 
 if TYPE_CHECKING:  # it imports Ray, which takes seconds
@@ -178,7 +174,7 @@ class _Slots:
         device = torch.device("cuda", place * int(pack.gpus)) if pack.gpus else torch.device("cpu")
         trainer: Trainer = TrainHere()
         if self._server is not None:
-            trainer = _Stoppable(trainer_of(pack, self._store, self._server), self._stop)
+            trainer = Stoppable(trainer_of(pack, self._store, self._server), self._stop)
         for part in (
             *(pack.model_copy(update={"stages": (task,), "trials": ()}) for task in pack.stages),
             *(pack.model_copy(update={"stages": (), "trials": (trial,)}) for trial in pack.trials),
@@ -189,20 +185,3 @@ class _Slots:
             train_trials(PackSite(part, self._store, 0, 1, host, os.getpid(), device, trainer))
             if self._pruner is not None and part.trials and self._pruner.stops(pack):
                 return
-
-
-class _Stoppable:
-    """A trainer whose processes end with the run: that is no death of theirs."""
-
-    def __init__(self, trainer: Trainer, stop: threading.Event) -> None:
-        self._trainer, self._stop = trainer, stop
-
-    @contextmanager
-    def train(self, job: FitJob, images: ArrowImages, journal: StorageJournal) -> Generator[Trained]:
-        try:
-            with self._trainer.train(job, images, journal) as trained:
-                yield trained
-        except DiedError:
-            if self._stop.is_set():
-                raise Stopped from None
-            raise

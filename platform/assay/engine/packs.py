@@ -1,8 +1,8 @@
 """Packs: what is handed out at once. Pure Python, no Ray.
 
-A pack is any list of trials with equal resources that run one after the other on the same workers. Starting
-a Train run costs 8 to 20 s, whatever it then trains: it trains one pack after the other (``driver.py``),
-except where packs may be stopped on the way.
+A pack is any list of trials with equal resources that run one after the other in the same place. A place
+costs seconds to start, whatever it then trains: it trains one pack after the other (``driver.py``), except
+where packs may be stopped on the way.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from math import ceil
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel
 
@@ -35,7 +35,6 @@ __all__ = [
     "packs_beside_stages",
     "packs_of_rounds",
     "stage_packs",
-    "train_packs",
 ]
 
 # A pack of ten spreads the start over ten trials; larger ones gain little and leave slots idle at the end.
@@ -273,10 +272,3 @@ def packs_of_rounds(
 def missing_trials(trials: Sequence[Trial], recorded: Collection[str]) -> list[Trial]:
     """The trials without a record, in the plan's order."""
     return [trial for trial in trials if trial.id not in recorded]
-
-
-def train_packs(config: dict[str, Any]) -> None:
-    """Call the worker's loop, ``worker.train_packs``: named here for drivers, which do without its torch."""
-    from assay.engine import worker
-
-    worker.train_packs(config)

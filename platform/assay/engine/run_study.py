@@ -17,11 +17,12 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from assay.engine.budget import TimeBudget, budget_packs, cell_seconds, longest_hours
-from assay.engine.cluster import DRIVER_RESOURCES, cluster
+from assay.engine.cluster import cluster, driver_resources
 from assay.engine.ending import Ending
 from assay.engine.nodes import same_on_all_nodes
 from assay.engine.options import EngineOptions, Outcome
 from assay.engine.packs import (
+    MAX_ATTEMPTS,
     Content,
     Limits,
     Pack,
@@ -34,7 +35,7 @@ from assay.engine.packs import (
 )
 from assay.engine.ray_connect import briefly
 from assay.engine.stopping import stop_on_request
-from assay.engine.tune_manners import in_a_line, quiet_tune, signals_of_tune
+from assay.engine.tune_manners import in_a_line, keep_secrets_here, quiet_tune, signals_of_tune
 from assay.storage import Lease, Store
 from assay.storage.files import PATIENCE_SECONDS
 from assay.storage.method_store import keep_methods
@@ -49,7 +50,8 @@ if TYPE_CHECKING:
 
 __all__ = ["EngineOptions", "Outcome", "run_study"]
 
-_DRIVER_RETRIES = 3  # a killed Tune driver is started again this often
+# A killed driver is started again this often for a pack. A trial has MAX_ATTEMPTS of its own.
+_DRIVER_RETRIES = 4 * MAX_ATTEMPTS
 _IDLE_SECONDS = 60.0  # that workers wait for their next pack: meanwhile their cores are nobody else's
 _RELEASE_SECONDS = 10.0  # for the placement groups on a cluster of others
 _LIMITS_SECONDS = 60.0  # between two looks at how long trainings take
@@ -188,7 +190,7 @@ def _train(
             with stop_on_request(store, plan.study.study, lease):
                 return _tune(work, scheduler=scheduler, ending=ending)
         finally:
-            if not (ray_cluster.ends_with_us or ending.lost):
+            if not (ray_cluster.ends_with_us or ending.lost) and plan.study.resources.workers > 1:
                 from assay.engine.train import remove_placement_groups, run_prefix
 
                 briefly(lambda: remove_placement_groups(run_prefix(run)), _RELEASE_SECONDS)
@@ -369,7 +371,6 @@ def _tune(work: _Work, *, scheduler: Any, ending: Ending) -> _End:
     from assay.engine.driver import COMPLETE, PackDriver
     from assay.engine.pruning import RecordingScheduler, pruner
     from assay.engine.searcher import PackSearcher
-    from assay.engine.train import keep_secrets_here
 
     keep_secrets_here()
     stops = scheduler or pruner(work.plan)
@@ -378,7 +379,7 @@ def _tune(work: _Work, *, scheduler: Any, ending: Ending) -> _End:
     work.keeps_drivers = stops is None
     searcher = PackSearcher(work.packs, work.write_folder, work.in_flight, work.mode, work.slots)
     tuner = tune.Tuner(
-        tune.with_resources(PackDriver, DRIVER_RESOURCES),
+        tune.with_resources(PackDriver, driver_resources(work.plan.study.resources)),
         tune_config=tune.TuneConfig(
             metric="value",
             mode=work.mode,

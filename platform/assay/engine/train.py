@@ -1,4 +1,4 @@
-"""Every use of Ray's internals (2.60), in one file: named placement groups, abort, a leaner start, no keys.
+"""Workers of Ray Train, for trials that several train: every use of Train's internals (2.60), in one file.
 
 Why internals at all. When a Tune trial is stopped or its driver killed, Train's controller and workers die
 but their placement group stays, and with it the CPUs: the next packs wait for ever, without a message.
@@ -11,12 +11,15 @@ Measured on 2 cores (`make bench`): without the two helper actors that are left 
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
 import ray
+from ray import train
 from ray._private import state
 from ray._raylet import RAY_NODE_ID_KEY  # pyright: ignore[reportAttributeAccessIssue]
 from ray.exceptions import GetTimeoutError, RayActorError
@@ -31,15 +34,16 @@ from ray.train.v2._internal.execution.worker_group.placement_group_handle import
 )
 from ray.train.v2._internal.execution.worker_group.worker_group import WorkerGroup
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
-from ray.tune.execution import class_cache
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table
 from ray.util.placement_group import remove_placement_group as _remove
 
+from assay.engine.packs import MAX_ATTEMPTS, Pack
+from assay.storage import Store
 from trainables.errors import StorageError
 
 __all__ = [
     "PackTrainer",
-    "keep_secrets_here",
+    "TrainWorkers",
     "new_name",
     "remove_orphans",
     "remove_placement_groups",
@@ -49,6 +53,7 @@ __all__ = [
 
 # DatasetManager serves Ray Data, which is not used; PlacementGroupCleaner needs the dashboard (see above).
 _LEFT_OUT = {"DatasetsCallback", "PlacementGroupCleanerCallback"}
+_ABORT_SECONDS = 20.0
 
 
 class _NamedWorkerGroup(WorkerGroup):
@@ -67,15 +72,6 @@ class _NamedWorkerGroup(WorkerGroup):
 
 class _NamedController(TrainController):
     worker_group_cls = _NamedWorkerGroup
-
-
-def keep_secrets_here() -> None:
-    """Tune would send this process's AWS keys along with each driver, and Ray logs what is sent in the clear.
-
-    A Ray that is started here inherits them; nodes of another cluster need credentials of their own.
-    """
-    names = class_cache.ENV_VARS_TO_PROPAGATE
-    class_cache.ENV_VARS_TO_PROPAGATE = {name for name in names if not name.startswith("AWS_")}
 
 
 def storage_error(error: BaseException | None) -> StorageError | None:
@@ -126,6 +122,92 @@ class PackTrainer(DataParallelTrainer):
         with suppress(RayActorError, GetTimeoutError):
             ray.get(self.controller.abort.remote(), timeout=timeout)
         ray.kill(self.controller)
+
+
+def _train_packs(config: dict[str, Any]) -> None:
+    """Call the worker's ``train_packs``: named here for controllers, which do without its torch."""
+    from assay.engine import worker
+
+    worker.train_packs(config)
+
+
+class TrainWorkers:
+    """Trains packs on the workers of a Train run, which takes 8 to 20 s to start.
+
+    So it trains the next pack too, where Tune keeps the driver for it: the driver names the pack in an object
+    on the storage, and the workers, which wait for it, go on. They report nothing: each ``ray.train.report``
+    would cost a poll of the controller, and the records say all there is to say.
+    """
+
+    def __init__(self, store: Store, config: dict[str, Any]) -> None:
+        """``config``: the driver's."""
+        self.error: BaseException | None = None
+        self._store, self._config = store, config
+        self._thread: threading.Thread | None = None
+        self._pack: Pack | None = None
+
+    @property
+    def running(self) -> bool:
+        """Tell whether workers train, or wait for the next pack."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def train(self, pack: Pack) -> None:
+        """Hand a pack to the workers, or start some."""
+        before, self._pack, self.error = self._pack, pack, None
+        if self.running and before is not None:
+            self._store.write_bytes(before.next, pack.path.encode())
+            return
+        remove_orphans(pack.run)
+        self._start(pack)
+
+    def is_over(self) -> bool:
+        """Tell whether the pack is trained, or went wrong."""
+        assert self._pack is not None, "there is a pack"
+        return self._store.exists(self._pack.over) or self.error is not None
+
+    def look_after(self) -> None:
+        """Remove what others left: groups of a driver that was killed at its start appear after its death."""
+        if self._pack is not None:
+            remove_orphans(self._pack.run)
+
+    def abort(self) -> None:
+        """End the workers, and give their CPUs back."""
+        if self._thread is None:
+            return
+        if self.running:
+            self._trainer.abort(_ABORT_SECONDS)
+            self._thread.join(_ABORT_SECONDS)
+        remove_placement_groups(self._name)
+
+    def _start(self, pack: Pack) -> None:
+        from ray.train.torch import TorchConfig
+
+        per_worker: dict[str, float] = {"CPU": pack.cpus}
+        if pack.gpus:
+            per_worker["GPU"] = pack.gpus
+        attempts = MAX_ATTEMPTS * (len(pack.trials) + len(pack.stages))
+        self._name = new_name(pack.run)  # of the Train run: it would resume the state of an old one
+        self._trainer = PackTrainer(
+            _train_packs,
+            train_loop_config={**self._config, "pack": pack.path, "driver_pid": os.getpid()},
+            backend_config=TorchConfig(backend="gloo"),  # for words: training processes meet on their own
+            scaling_config=train.ScalingConfig(
+                num_workers=pack.workers, use_gpu=pack.gpus > 0, resources_per_worker=per_worker
+            ),
+            run_config=train.RunConfig(
+                name=self._name,
+                storage_path=self._config["scratch"],
+                failure_config=FailureConfig(max_failures=attempts),
+            ),
+        )
+        self._thread = threading.Thread(target=self._fit, daemon=True)
+        self._thread.start()
+
+    def _fit(self) -> None:
+        try:
+            self._trainer.fit()
+        except BaseException as error:  # noqa: BLE001 - carried to Tune by the driver, in its own thread
+            self.error = storage_error(error) or error
 
 
 def run_prefix(run: str) -> str:

@@ -6,6 +6,7 @@ import io
 import os
 import socket
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Generator, Iterable
@@ -85,6 +86,7 @@ class PackSite:
     driver_pid: int
     device: torch.device
     trainer: Trainer = field(default_factory=TrainHere)
+    stop: threading.Event = field(default_factory=threading.Event)  # when set, no further trial begins
 
     @property
     def host(self) -> str:

@@ -1,4 +1,4 @@
-"""Tune's manners: what it prints, how long its errors are, and the signal handlers that it leaves."""
+"""Tune's manners: what it prints and sends along, how long its errors are, the handlers that it leaves."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 
-__all__ = ["in_a_line", "quiet_tune", "signals_of_tune"]
+__all__ = ["in_a_line", "keep_secrets_here", "quiet_tune", "signals_of_tune"]
 
 _MESSAGE_CHARACTERS = 300
 
@@ -17,6 +17,17 @@ def in_a_line(error: Exception) -> str:
     """The last line of an error, which says what is wrong."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[-1] if lines else type(error).__name__)[:_MESSAGE_CHARACTERS]
+
+
+def keep_secrets_here() -> None:
+    """Tune would send this process's AWS keys along with each driver, and Ray logs what is sent in the clear.
+
+    A Ray that is started here inherits them; nodes of another cluster need credentials of their own.
+    """
+    from ray.tune.execution import class_cache
+
+    names = class_cache.ENV_VARS_TO_PROPAGATE
+    class_cache.ENV_VARS_TO_PROPAGATE = {name for name in names if not name.startswith("AWS_")}
 
 
 @contextmanager

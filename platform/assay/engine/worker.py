@@ -1,6 +1,6 @@
-"""The Train worker: trains the trials of one pack after the other, and records each.
+"""Trains the trials of one pack after the other, and records each.
 
-Every rank runs :func:`train_packs`. A trial with a record is skipped; one with a checkpoint goes on from it.
+Every rank runs :func:`train_trials`. A trial with a record is skipped; one with a checkpoint goes on from it.
 Rank 0 evaluates and writes the record, last of all. What goes wrong in one trial is that trial's record
 (diverged, failed), and the pack goes on; what goes wrong with the machine (memory, a killed process) is an
 attempt without a record, and is tried again. A storage that is full or away ends the study.
@@ -20,7 +20,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from assay.engine.fitting.process import DiedError, FitServer, MethodError, OverdueError
+from assay.engine.fitting.fit_server import DiedError, FitServer
+from assay.engine.fitting.process import MethodError, OverdueError
 from assay.engine.fitting.trainer import TrainApart
 from assay.engine.journal import StorageJournal
 from assay.engine.packs import MAX_ATTEMPTS, Pack, StageTask
@@ -113,8 +114,11 @@ def train_trials(site: PackSite) -> bool:
     if _refuses(site):
         return False
     for task in site.pack.stages:
-        _make_stage(task, site)
+        if not site.stop.is_set():
+            _make_stage(task, site)
     for trial in site.pack.trials:
+        if site.stop.is_set():
+            break
         _train_trial(trial, site)
         if site.world_size > 1:
             with collective():  # nobody begins the next trial before this one's record is there

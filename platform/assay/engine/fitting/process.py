@@ -1,15 +1,10 @@
-"""The worker's end of a training in a process of its own: starts it, serves it, watches it, ends it."""
+"""The worker's end of a training in a process of its own: serves it, watches it, ends it."""
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
-import socket
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -23,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 
 from assay.engine.fitting.child import ChildJob
+from assay.engine.fitting.fit_server import DiedError
 from assay.engine.fitting.output import Output
-from assay.engine.fitting.server import FILES, PID, READY
 from assay.engine.fitting.wire import Message, receive
 from assay.engine.journal import StorageJournal
 from assay.engine.packs import Limits
@@ -33,15 +28,11 @@ from trainables.memory import kills_for_memory
 from trainables.scorer import Scores
 from trainables.stages import Stage
 
-__all__ = ["DiedError", "FitServer", "MethodError", "OverdueError", "TrainingProcess"]
+__all__ = ["DiedError", "MethodError", "OverdueError", "TrainingProcess"]
 
 _LOOK_SECONDS = 5.0  # between two looks at the clock while nothing is heard
-_START_SECONDS = 600.0  # a busy machine takes its time to load torch
-_END_SECONDS = 10.0
 _CHUNK = 2**16
 _HOUR, _MINUTE = 3600.0, 60.0
-# Variables that open other doors: to the storage, to MLflow, to the cluster.
-_SECRET = re.compile(r"(AWS|AZURE|GOOGLE|RAY)_|.*(TOKEN|SECRET|PASSW|CREDENTIAL|_KEY$)", re.IGNORECASE)
 
 
 class MethodError(Exception):
@@ -58,92 +49,8 @@ class MethodError(Exception):
         self.kind, self.reason, self.trace = kind, reason, trace
 
 
-class DiedError(Exception):
-    """The training process ended without a word: killed, out of memory, or by a fault of a library."""
-
-
 class OverdueError(Exception):
     """The training took longer than it may, or was silent for longer; it was ended."""
-
-
-class FitServer:
-    """Starts training processes from one that has torch loaded. A context manager."""
-
-    def __enter__(self) -> Self:
-        self._lock, self._over = threading.Lock(), False
-        self._begin()
-        return self
-
-    def _begin(self) -> None:
-        ours, theirs = socket.socketpair()
-        self._control, self._started = ours, False
-        with theirs:
-            self._server = subprocess.Popen(
-                [sys.executable, "-m", "assay.engine.fitting.server", str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,  # Ctrl-C is for the worker, which ends it
-                env=_environment(),
-            )
-
-    def stop(self) -> None:
-        """Kill what was started; nothing can be started any more."""
-        self._over = True
-        self._control.close()  # which tells the server to do so, and to end
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-        try:
-            self._server.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._server.kill()
-            self._server.wait()
-
-    def start(self) -> TrainingProcess:
-        """A new process, which waits for its job. A server that was killed is started anew.
-
-        Raises:
-            DiedError: If there is no server.
-        """
-        connection, theirs = socket.socketpair()
-        output, printed = os.pipe()
-        status, ended = os.pipe()
-        files = (theirs.fileno(), printed, ended)
-        assert len(files) == FILES, "the server expects as many"
-        try:
-            with self._lock:
-                if self._server.poll() is not None and not self._over:
-                    self._control.close()
-                    self._begin()
-                self._await_start()
-                with suppress(BrokenPipeError):  # the reading says that it is gone
-                    socket.send_fds(self._control, [b"f"], files)
-                pid = PID.unpack(self._read(PID.size))[0]
-        finally:
-            theirs.close()
-            os.close(printed)
-            os.close(ended)
-        return TrainingProcess(Connection(connection.detach()), pid, output, status)
-
-    def _await_start(self) -> None:
-        if not self._started:
-            self._control.settimeout(_START_SECONDS)
-            self._read(len(READY))
-            self._control.settimeout(None)
-            self._started = True
-
-    def _read(self, size: int) -> bytes:
-        try:
-            data = self._control.recv(size, socket.MSG_WAITALL)
-        except OSError as error:
-            raise DiedError(f"no training process could be started: {error}") from None
-        if len(data) < size:
-            raise DiedError(
-                "no training process could be started: what starts them ended (out of memory, killed, or "
-                "torch cannot be loaded there)"
-            )
-        return data
 
 
 class TrainingProcess:
@@ -381,8 +288,3 @@ def _error(values: Mapping[str, Any]) -> Exception:
             return OSError(values["errno"], values["reason"], values["path"])
         case kind:
             return MethodError(str(kind), str(values["reason"]), str(values["trace"]))
-
-
-def _environment() -> dict[str, str]:
-    """This process's environment without what opens other doors."""
-    return {name: value for name, value in os.environ.items() if not _SECRET.match(name)}

@@ -14,18 +14,15 @@ import os
 import select
 import signal
 import socket
-import struct
 import sys
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
 from assay.engine.fitting.child import run_child
+from assay.engine.fitting.fit_server import FILES, PID, READY
 
-__all__ = ["FILES", "PID", "READY", "serve"]
+__all__ = ["serve"]
 
-FILES = 3  # with each request
-PID = struct.Struct("<q")
-READY = b"r"
 _DIE_WITH_PARENT = 1  # prctl
 _PARENT_IS_GONE = 3
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 import secrets
 import sys
+import threading
 from collections.abc import Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -15,17 +16,18 @@ from typing import NamedTuple, Protocol
 import torch.distributed as dist
 
 from assay.engine.fitting.child import ChildJob, Peers
+from assay.engine.fitting.fit_server import DiedError, FitServer
 from assay.engine.fitting.job import MODEL_FOLDER, FitJob, fit
-from assay.engine.fitting.process import DiedError, FitServer, MethodError, OverdueError
+from assay.engine.fitting.process import MethodError, OverdueError
 from assay.engine.journal import StorageJournal
 from assay.engine.packs import Limits
-from assay.engine.train_run import collective
+from assay.engine.train_run import Stopped, collective
 from trainables.data.cache import ArrowImages
 from trainables.memory import forget_peak_memory, peak_memory_mb
 from trainables.method_files import is_file_method, loaded_source
 from trainables.scorer import ImageScorer, ModelScorer
 
-__all__ = ["TrainApart", "TrainHere", "Trained", "Trainer"]
+__all__ = ["Stoppable", "TrainApart", "TrainHere", "Trained", "Trainer"]
 
 
 class Trained(NamedTuple):
@@ -109,6 +111,23 @@ class TrainApart:
         with collective():
             dist.broadcast_object_list(name, src=0)
         return Peers(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), name[0], self._backend)
+
+
+class Stoppable:
+    """A trainer whose processes end when a run is stopped: that is no death of theirs."""
+
+    def __init__(self, trainer: Trainer, stop: threading.Event) -> None:
+        self._trainer, self._stop = trainer, stop
+
+    @contextmanager
+    def train(self, job: FitJob, images: ArrowImages, journal: StorageJournal) -> Generator[Trained]:
+        try:
+            with self._trainer.train(job, images, journal) as trained:
+                yield trained
+        except DiedError:
+            if self._stop.is_set():
+                raise Stopped from None
+            raise
 
 
 def _without_images(job: FitJob) -> FitJob:

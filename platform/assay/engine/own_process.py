@@ -1,0 +1,81 @@
+"""Packs that are trained in the process of their Tune trial: all whose trials have one worker.
+
+The process holds the cores and the GPU share of a trial. It hands trials to training processes of its own, as
+``assay run --local`` does, and evaluates them.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import ray
+import torch
+
+from assay.engine.fitting.fit_server import FitServer
+from assay.engine.fitting.trainer import Stoppable
+from assay.engine.packs import Pack
+from assay.engine.trial import PackSite
+from assay.engine.worker import train_trials, trainer_of
+from assay.storage import Store
+from assay.storage.method_store import load_methods
+
+__all__ = ["OwnProcess"]
+
+_ABORT_SECONDS = 20.0
+
+
+class OwnProcess:
+    """Trains packs in a thread of this process, so that a pruner and Ctrl-C are heard meanwhile."""
+
+    def __init__(self, store: Store, server: FitServer) -> None:
+        """``server``: starts the training processes."""
+        self.error: BaseException | None = None
+        self._store, self._server = store, server
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def running(self) -> bool:
+        """Tell whether a pack is being trained."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def train(self, pack: Pack) -> None:
+        """Begin a pack."""
+        self.error = None
+        self._thread = threading.Thread(target=self._train, args=(pack,), daemon=True)
+        self._thread.start()
+
+    def is_over(self) -> bool:
+        """Tell whether the pack is trained, or went wrong."""
+        return not self.running
+
+    def look_after(self) -> None:
+        """Nothing is left behind: what this process starts ends with it."""
+
+    def abort(self) -> None:
+        """End the training; its trial goes on from its checkpoint next time."""
+        self._stop.set()
+        self._server.stop()
+        if self._thread is not None:
+            self._thread.join(_ABORT_SECONDS)
+
+    def _train(self, pack: Pack) -> None:
+        try:
+            load_methods(self._store, pack.trainables)
+            torch.set_num_threads(pack.cpus)
+            trainer = Stoppable(trainer_of(pack, self._store, self._server), self._stop)
+            site = PackSite(
+                pack,
+                self._store.fenced(pack.fence),
+                rank=0,
+                world_size=1,
+                node=ray.get_runtime_context().get_node_id(),
+                driver_pid=os.getpid(),
+                device=torch.device("cuda" if pack.gpus else "cpu"),
+                trainer=trainer,
+                stop=self._stop,
+            )
+            train_trials(site)
+        except BaseException as error:  # noqa: BLE001 - carried to Tune by the driver, in its own thread
+            self.error = error
