@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib import import_module
 from math import floor
 from pathlib import Path
 from typing import Any
@@ -116,6 +118,9 @@ def cluster(
     ending = ending or Ending()
     os.environ.update({name: os.environ.get(name, value) for name, value in SETTINGS.items()})
     import ray
+
+    # Tune takes 2 s to load, and Ray starts in processes of its own: side by side.
+    threading.Thread(target=import_module, args=("ray.tune",), daemon=True).start()
 
     if ray.is_initialized():
         yield _look(local=True)
