@@ -42,6 +42,8 @@ def test_a_command_loads_only_what_it_uses(command: str, absent: tuple[str, ...]
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
+        ("assay, assay.opened_storage, assay.running", (*TRAINING, *TABLES, *OTHERS)),
+        ("assay.api", (*TRAINING, "statsmodels", "scipy.stats", "matplotlib", *OTHERS)),
         ("trainables.segdec, trainables.supervised", (*TRAINING, *TABLES, *OTHERS)),
         ("trainables.cam, trainables.focus, trainables.regioncam", (*TRAINING, *TABLES, *OTHERS)),
         ("trainables.unsupervised", (*TRAINING, *TABLES, *OTHERS)),

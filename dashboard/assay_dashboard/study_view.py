@@ -1,9 +1,9 @@
 """Studies of one storage, as pages read them: each is followed while it runs. No widgets.
 
-A study is read once and then followed (:class:`~assay.storage.watch.Watch`): only records that are new are
-read, and all sessions of a server share what was read. A :class:`StudyView` is one state of a study and never
-changes. Its ``results`` are those that a report reads: what is computed from them is kept while plan and
-records stay.
+A study is read once and then followed (:class:`~assay.analysis.followed.FollowedStudy`): only records that
+are new are read, and all sessions of a server share what was read. A :class:`StudyView` is one state of a
+study and never changes. Its ``results`` are those that a report reads: what is computed from them is kept
+while plan and records stay.
 
 Trade-off: a view of a study is up to ``_FRESH`` seconds old, so that ten viewers cost what one does.
 """
@@ -21,18 +21,17 @@ from typing import NamedTuple
 import pyarrow as pa
 import streamlit as st
 
-from assay.analysis.results import StudyResults, needed_plan
+from assay.analysis.followed import FollowedStudy
+from assay.analysis.results import StudyResults
 from assay.analysis.summary import Repeat
 from assay.opened_storage import parameter_importance
 from assay.report.figures.mask_sheets import records_with_maps
 from assay.storage import Progress, Record, Store
 from assay.storage.lease import holder
-from assay.storage.plans import written_plan
 from assay.storage.progress import Running
 from assay.storage.search_points import best_points
 from assay.storage.stage_store import stage_curve
 from assay.storage.time_left import Left
-from assay.storage.watch import Snapshot, Watch
 from trainables.errors import InputError
 from trainables.metrics import METRICS, PROXIES, Metric
 
@@ -234,8 +233,8 @@ class _Followed:
     def __init__(self, store: Store, name: str) -> None:
         self._store, self._name = store, name
         self._lock = threading.Lock()
-        self._stamp: tuple[int, int] | None = None
-        self._watch: Watch | None = None
+        # Predictions that were read before come from memory.
+        self._study = FollowedStudy(store, name, partial(_prediction, store), parameter_importance)
         self._read_at = 0.0
         self._view: StudyView | None = None
 
@@ -249,54 +248,18 @@ class _Followed:
     def _now(self, begun: frozenset[str] | None) -> StudyView:
         # Asked before the records are read: of a run that ends in between, all records are then seen.
         held = holder(self._store, self._name) is not None
-        stamp = self._store.stamp(f"{self._store.study(self._name)}/plan.parquet")
-        if self._watch is None or stamp != self._stamp:
-            plan = written_plan(self._store, self._name)
-            self._watch, self._stamp = Watch(self._store, plan, needed=needed_plan), stamp
-        snapshot = self._watch.look(begun)
-        planned_at = stamp[0] / 1e9 if stamp is not None else 0.0
-        return _state(self._watch, snapshot, self._view, store=self._store, held=held, planned_at=planned_at)
-
-
-def _state(
-    watch: Watch,
-    snapshot: Snapshot,
-    before: StudyView | None,
-    *,
-    store: Store,
-    held: bool,
-    planned_at: float,
-) -> StudyView:
-    """The view of a snapshot. Computed values of the view before stay where plan and records did."""
-    known = None if before is None else before.results
-    same = (
-        known is not None
-        and known.plan is watch.plan
-        and known.records == watch.records
-        and known.problems == watch.problems
-    )
-    return StudyView(
-        store=store,
-        results=known if known is not None and same else _results(watch, store),
-        running=snapshot.running,
-        left=snapshot.left,
-        total=snapshot.total,
-        held=held,
-        planned_at=planned_at,
-        version=0 if before is None else before.version + (not same),
-    )
-
-
-def _results(watch: Watch, store: Store) -> StudyResults:
-    """The results of a snapshot. Predictions that were read before come from memory."""
-    return StudyResults(
-        plan=watch.plan,
-        records=dict(watch.records),
-        problems=watch.problems,
-        store=store,
-        read_part=partial(_prediction, store),
-        importance_of=parameter_importance,
-    )
+        look, before = self._study.look(begun), self._view
+        changed = before is not None and before.results is not look.results
+        return StudyView(
+            store=self._store,
+            results=look.results,
+            running=look.snapshot.running,
+            left=look.snapshot.left,
+            total=look.snapshot.total,
+            held=held,
+            planned_at=look.planned_at,
+            version=0 if before is None else before.version + changed,
+        )
 
 
 @lru_cache(maxsize=_STUDIES)

@@ -12,12 +12,12 @@ import cv2
 import numpy as np
 
 from assay.analysis.summary import Repeat
+from assay.report.mask_grid.payload import Pair, arrange, cell_column
 from assay.report.page.html import escape
 from assay.storage import Record
 from assay.study.repeats import repeat_name
 from assay_dashboard import study_view as reading
 from assay_dashboard.cells import in_order
-from assay_dashboard.masks import Pair, arrange, cell_column
 from trainables.heatmaps import THRESHOLD_LEVEL, read_probe
 from trainables.overlay import overlay
 

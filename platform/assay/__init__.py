@@ -1,25 +1,39 @@
 """assay: ablation and hyperparameter studies of surface-defect segmentation on a Ray cluster.
 
 >>> import assay
->>> results = assay.open("./assay-storage").study("quickstart")
->>> results.summary("image_ap")[0].mean
+>>> study = assay.run("quickstart", local=True)
+>>> study.comparisons()
 
-``results`` is a :class:`~assay.analysis.results.StudyResults`: what reports, dashboard and MLflow read, too.
+docs/python.md shows what there is. Everything is loaded when it is first used.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from assay.opened_storage import OpenedStorage
+    from pathlib import Path
 
-__all__ = ["open"]
+    from assay.api import data, plan, run, train
+    from assay.opened_storage import OpenedStorage
+    from assay.study import Study
+    from trainables.contract import LocalRun
+    from trainables.errors import InputError, StorageError
+
+__all__ = ["InputError", "LocalRun", "StorageError", "Study", "data", "open", "plan", "run", "train"]
 
 __version__ = "0.1.0"
 
+_MODULES = {
+    **dict.fromkeys(("data", "plan", "run", "train"), "assay.api"),
+    "Study": "assay.study",
+    "LocalRun": "trainables.contract",
+    **dict.fromkeys(("InputError", "StorageError"), "trainables.errors"),
+}
 
-def open(storage: str = "./assay-storage") -> OpenedStorage:
+
+def open(storage: str | Path = "./assay-storage") -> OpenedStorage:
     """Open the results in a folder, or at a URI that pyarrow knows (``s3://bucket/assay``).
 
     Raises:
@@ -27,4 +41,14 @@ def open(storage: str = "./assay-storage") -> OpenedStorage:
     """
     from assay.opened_storage import OpenedStorage
 
-    return OpenedStorage.at(storage)
+    return OpenedStorage.at(str(storage))
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""A storage as Python users open it: ``assay.open("./assay-storage").study("quickstart")``."""
+"""A storage as Python users open it: ``assay.open("./assay-storage").study("quickstart").cells()``."""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from trainables.errors import InputError
+
 if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from assay.analysis.followed import Look
     from assay.analysis.results import StudyResults
-    from assay.storage import Store
+    from assay.report.mask_grid import MaskGrid
+    from assay.storage import Record, Store
     from assay.storage.search_points import EvaluatedPoint
     from assay.study import Plan
 
-__all__ = ["OpenedStorage", "parameter_importance"]
+__all__ = ["OpenedStorage", "OpenedStudy", "parameter_importance"]
 
 
 @dataclass(frozen=True)
@@ -32,15 +39,154 @@ class OpenedStorage:
         """Names of the studies that were run into it."""
         return self.store.studies()
 
-    def study(self, name: str) -> StudyResults:
-        """A study as its last `assay run` left it.
+    def study(self, name: str) -> OpenedStudy:
+        """A study, read when it is asked for something, and as it is then.
 
         Raises:
             InputError: If it was never started, or its plan cannot be read.
         """
-        from assay.analysis.results import StudyResults
+        opened = OpenedStudy(self.store, name)
+        if not self.store.exists(f"{self.store.study(name)}/plan.parquet"):
+            _ = opened.results  # refuses it with what is there instead
+        return opened
 
-        return StudyResults.read(self.store, name, parameter_importance)
+
+class OpenedStudy:
+    """A study of a storage, live: each call reads what is new since the one before.
+
+    Tables are pandas frames. What is computed (verdicts, intervals) is computed when it is first asked for,
+    and again only when there are new records. Of a trial any start of its id will do that no other shares.
+    """
+
+    def __init__(self, store: Store, name: str) -> None:
+        from assay.analysis.followed import FollowedStudy
+
+        self.name = name
+        self._store = store
+        self._followed = FollowedStudy(store, name, importance_of=parameter_importance)
+        self._last: Look | None = None
+
+    @property
+    def results(self) -> StudyResults:
+        """The study as it is now: one state, which never changes. Reports and dashboard read the same.
+
+        Raises:
+            InputError: If the study was never started, or its plan cannot be read.
+            StorageError: If the storage is away.
+        """
+        return self._look().results
+
+    def cells(self) -> pd.DataFrame:
+        """One row per cell and metric with mean, sd, n, 95 % interval and claim: the report's CSV."""
+        from assay.report.csv_tables import cell_table
+
+        return cell_table(self.results)
+
+    def trials(self) -> pd.DataFrame:
+        """One row per trial, finished or not: :func:`~assay.analysis.trial_table.trial_table`."""
+        from assay.analysis.trial_table import trial_table
+
+        look = self._look()
+        return trial_table(look.results, look.snapshot.running)
+
+    def comparisons(self) -> pd.DataFrame:
+        """One row per claim and effect, interaction and comparison, as in the report's `_comparisons.csv`.
+
+        A notebook shows the plot of the comparisons above it.
+        """
+        from assay.report.csv_tables import comparison_table
+        from assay.report.figures.effects_rows import comparisons_plot
+        from assay.report.notebook import plotted
+
+        results = self.results
+        return plotted(comparison_table(results), comparisons_plot(results))
+
+    def effects(self) -> pd.DataFrame:
+        """The main effects and interactions among :meth:`comparisons`, with their plot in a notebook."""
+        from assay.report.csv_tables import comparison_table
+        from assay.report.figures.effects_rows import effects_plot
+        from assay.report.notebook import plotted
+
+        results = self.results
+        effects = len(results.analysis.main_effects) + len(results.analysis.interactions)  # come first
+        return plotted(comparison_table(results).head(effects), effects_plot(results))
+
+    def curve(self, trial: str) -> pd.DataFrame:
+        """One row per epoch of a trial that has ended, with what its method logged.
+
+        Raises:
+            InputError: If there is no such trial, or it has no such file: not ended, failed, not kept.
+            DamagedFileError: If the file is not the one that the trial wrote.
+        """
+        return self._part(trial, "curve").to_pandas()
+
+    def predictions(self, trial: str) -> pd.DataFrame:
+        """One row per test image of a trial: label, score, decision, item; raises as :meth:`curve`."""
+        return self._part(trial, "predictions").to_pandas()
+
+    def maps(self, trial: str) -> pa.Table:
+        """The probe images of a trial with their heatmaps; ``trainables.heatmaps.read_probe`` reads a row.
+
+        Raises as :meth:`curve`; ``keep.probes`` of the study says how many are kept.
+        """
+        return self._part(trial, "maps")
+
+    def masks(self, cells: Sequence[str] | None = None, seed: int | None = None, images: int = 6) -> MaskGrid:
+        """The probe images in some cells, as a grid with a slider for the threshold that a notebook shows.
+
+        Args:
+            cells: Names of cells, up to 6; None: the first of the report. Differences are to the first one.
+            seed: Which repeat is shown; None: one that most cells have.
+            images: Rows of the grid.
+
+        Raises:
+            InputError: If no such trial has kept probe images.
+        """
+        from assay.report.mask_grid import study_grid
+
+        return study_grid(self.results, self._store, cells, seed, images)
+
+    def _look(self) -> Look:
+        self._last = self._followed.look()
+        return self._last
+
+    def _part(self, trial: str, part: str) -> pa.Table:
+        record = self._record(trial)
+        table = self._store.read_part(record, f"{part}.parquet")
+        if table is None:
+            why = f"its record says {record.status}" if record.status != "finished" else "it was not kept"
+            raise InputError(f"trial {record.id} of {self.name} has no {part}: {why}. Choose another trial.")
+        return table
+
+    def _record(self, text: str) -> Record:
+        """The record of a trial; what was read before is enough where it has it."""
+        last = self._last
+        if last is None or text not in last.results.records:
+            last = self._look()
+        records, trials = last.results.records, [trial.id for trial in last.results.plan.trials]
+        chosen = [text] if text in records else [known for known in trials if text and known.startswith(text)]
+        if len(chosen) != 1:
+            number = "none" if not chosen else f"{len(chosen)} of them"
+            raise InputError(
+                f"a trial of {self.name} is named by its id or a start of it that no other has, found "
+                f"{text!r}, with which {number} of {len(trials)} begin. `trials()` lists them."
+            )
+        if chosen[0] not in records:
+            raise InputError(
+                f"trial {chosen[0]} of {self.name} has left nothing to read yet: it has no record. Ask again "
+                "when it has ended; `trials()` says how far it is."
+            )
+        return records[chosen[0]]
+
+    def __repr__(self) -> str:
+        from assay.report.build import count_line
+
+        return f"<study {self.name}: {count_line(self.results)}>"
+
+    def _repr_html_(self) -> str:
+        from assay.report.notebook import study_html
+
+        return study_html(self.results)
 
 
 def parameter_importance(plan: Plan, points: Sequence[EvaluatedPoint]) -> Mapping[str, float]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from assay.cli.planning import read_plan
+from assay.planning import read_plan
 from assay.storage import Environment, Lease, Store
 from assay.storage.registration import read_registration
 from assay.storage.stop import stop_requested

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from assay.cli.forecast import format_truth
-from assay.cli.planning import read_plan
+from assay.planning import read_plan
 from assay.storage import Store
 from tests.cli.small_study import Assay, finished
 

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from assay_dashboard import masks
-from assay_dashboard.masks import (
+from assay.report.mask_grid import payload as masks
+from assay.report.mask_grid.payload import (
     Display,
     MaskColumn,
     Pair,
@@ -27,10 +27,12 @@ from assay_dashboard.masks import (
     page_payload,
     stage_columns,
 )
+from assay_dashboard import components
 from trainables.heatmaps import Probe, maps_table, read_probe
 from trainables.stage_maps import STAGE_MAPS_SCHEMA
 
-COMPONENTS = Path(masks.__file__).parent / "components"
+GRID = Path(masks.__file__).parent
+SCRIPTS = sorted([*GRID.glob("*.js"), *Path(components.__file__).parent.glob("*.js")])
 SIZE = (40, 60)
 
 # Machado, Oliveira and Fernandes 2009, severity 1.0: what linear RGB becomes.
@@ -328,7 +330,7 @@ def lab(rgb: list[int], matrix: Any) -> NDArray[np.float32]:
 
 @pytest.mark.parametrize("vision", MACHADO)
 def test_colours_of_the_difference_can_be_told_apart_with_any_colour_vision(vision: str) -> None:
-    text = (COMPONENTS / "mask_pixels.js").read_text(encoding="utf-8")
+    text = (GRID / "mask_pixels.js").read_text(encoding="utf-8")
     found = {
         name: json.loads(rgb) for name, rgb in re.findall(r"^  (\w+): (\[[\d, ]+\])", text, re.MULTILINE)
     }
@@ -340,7 +342,7 @@ def test_colours_of_the_difference_can_be_told_apart_with_any_colour_vision(visi
         assert np.linalg.norm(a - b) >= 20, (vision, one, other)
 
 
-@pytest.mark.parametrize("script", sorted(COMPONENTS.glob("*.js")), ids=lambda path: path.name)
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_scripts_never_make_markup_of_text(script: Path) -> None:
     assert not re.search(
         r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", script.read_text("utf-8")

@@ -12,14 +12,15 @@ import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
+import assay_dashboard
 from assay.report.figures.mask_sheets import records_with_maps
+from assay.report.mask_grid.payload import MOST_CELLS, PAGE_ROWS
 from assay.storage import Record, Store
 from assay.study import Plan
-from assay_dashboard import masks
-from assay_dashboard.masks import MOST_CELLS, PAGE_ROWS
 from tests.dashboard.made_records import large_study_text, make_large_study, make_scene, make_study
 
 Open = Callable[..., AppTest]
+VIEWS = Path(assay_dashboard.__file__).parent / "views"
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Open:
         store: Store, study: str = "additions", state: dict[str, Any] | None = None, **query: str
     ) -> AppTest:
         monkeypatch.setattr(sys, "argv", ["app.py", "--storage", store.uri])
-        page = AppTest.from_file(str(Path(masks.__file__).parent / "views" / "masks.py"), default_timeout=120)
+        page = AppTest.from_file(str(VIEWS / "masks.py"), default_timeout=120)
         for name, value in {"study": study, **(state or {})}.items():
             page.session_state[name] = value
         page.query_params.update(query)

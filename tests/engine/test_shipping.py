@@ -15,7 +15,7 @@ import torch
 
 from assay.engine.driver import OtherProgramError, PackDriver
 from assay.engine.packs import Pack
-from assay.engine.shipping import SETTINGS, runtime_env, stage
+from assay.engine.shipping import SETTINGS, SHIPPED, runtime_env, stage
 from assay.engine.trial import PackSite
 from assay.engine.versions import differences, program, source_roots, source_version
 from assay.engine.worker import train_trials
@@ -38,7 +38,7 @@ def test_both_packages_and_the_study_are_shipped_and_nothing_else(tmp_path: Path
         path.relative_to(root.parent).as_posix()
         for root in source_roots()
         for path in root.rglob("*")
-        if path.suffix in {".py", ".css"}
+        if path.suffix in SHIPPED
     }
     assert shipped == sources | {"study.yaml", "methods/blur.py"}
     assert {"assay/__main__.py", "trainables/segdec/fit.py"} <= shipped
@@ -48,7 +48,7 @@ def test_the_packages_need_no_file_that_is_not_shipped() -> None:
     """A data file among the sources would have to be added to what is shipped."""
     files = {path for root in source_roots() for path in root.rglob("*") if path.is_file()}
     read = [path for path in files if not {"__pycache__", "templates"}.intersection(path.parts)]
-    assert {path.suffix for path in read} == {".py", ".css"}
+    assert {path.suffix for path in read} - {".typed"} == set(SHIPPED)
 
 
 def test_workers_are_told_commit_and_weights_and_no_other_variable_of_the_user(

@@ -142,7 +142,7 @@ def toy_training() -> Generator[None]:
     """Within the block workers train on four grey images."""
     with (
         mock.patch.object(worker_module, "fit_and_evaluate", _fit_and_score),
-        mock.patch.object(trial_module, "_TrialData", _Data),
+        mock.patch.object(trial_module, "TrialData", _Data),
     ):
         yield
 

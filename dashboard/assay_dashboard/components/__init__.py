@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from streamlit.components import v2
+
+from assay.report.mask_grid import grid_parts
 
 __all__ = ["mask_grid"]
 
-_HERE = Path(__file__).parent
-
-
-def _part(name: str) -> str:
-    return (_HERE / name).read_text(encoding="utf-8")
-
-
+_PARTS = grid_parts()
 mask_grid = v2.component(
     "mask_grid",
-    html=_part("mask_grid.html"),
-    css=_part("mask_grid.css"),
-    # One module: inline scripts cannot import.
-    js="".join(map(_part, ("mask_numbers.js", "mask_pixels.js", "mask_grid.js"))),
+    html=_PARTS.html,
+    css=_PARTS.css,
+    js=f"{_PARTS.js}\nexport default showMaskGrid;\n",  # one module: inline scripts cannot import
 )

@@ -9,12 +9,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator as Container
 
 from assay.analysis.summary import Repeat
-from assay.storage import Record
-from assay.study.repeats import repeat_name
-from assay_dashboard import study_view as reading
-from assay_dashboard.components import mask_grid
-from assay_dashboard.layout import errors_shown, message, missing, study_view
-from assay_dashboard.masks import (
+from assay.report.mask_grid.payload import (
     FOUND_BY_ONE,
     LOWEST_LEVEL,
     MOST_CELLS,
@@ -31,6 +26,11 @@ from assay_dashboard.masks import (
     page_payload,
     stage_columns,
 )
+from assay.storage import Record
+from assay.study.repeats import repeat_name
+from assay_dashboard import study_view as reading
+from assay_dashboard.components import mask_grid
+from assay_dashboard.layout import errors_shown, message, missing, study_view
 from assay_dashboard.state import CELLS, REPEAT, keep_in_url, known
 from trainables.heatmaps import THRESHOLD_LEVEL
 

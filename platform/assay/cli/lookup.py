@@ -24,7 +24,7 @@ def study_results(storage: str, text: str) -> StudyResults:
     import assay
 
     opened = assay.open(storage)
-    return opened.study(study_name(opened.store, text))
+    return opened.study(study_name(opened.store, text)).results
 
 
 def study_name(store: Store, text: str) -> str:

@@ -82,7 +82,7 @@ def plan(
     from assay.cli.expected import format_expected
     from assay.cli.live import LiveView
     from assay.cli.output import console
-    from assay.cli.planning import read_plan
+    from assay.planning import read_plan
     from assay.storage import Store
     from assay.storage.search_points import with_points
     from assay.storage.stage_store import made_stages

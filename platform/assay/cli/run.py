@@ -92,22 +92,19 @@ def run(
     out = console()
     with ExitStack() as stack, LiveView(out) as view:
         view.message(f"reading {study}")
-        from assay.analysis.results import StudyResults, needed_plan
+        from assay.analysis.results import needed_plan
         from assay.cli.forecast import format_truth
         from assay.cli.mirror import Mirror
-        from assay.cli.planning import read_plan
+        from assay.planning import read_plan
+        from assay.running import begin_study, drop_models, end_study
         from assay.storage import Store
-        from assay.storage.search_points import with_points
-        from assay.study.reach import reach_warnings
 
         planned = read_plan(study, data=data, cache=cache, say=view.message)
-        for warning in (*planned.warnings, *reach_warnings(planned.reach)):
-            out.print(f"warning: {warning}")
         store = Store(storage)
-        known = with_points(
-            planned, store
-        )  # a search that was changed since is refused before anything is written
-        _write_plan(store, known, planned, out)
+        plain = partial(out.print, markup=False, highlight=False)
+        known, warnings = begin_study(store, planned, plain)
+        for warning in warnings:
+            out.print(f"warning: {warning}")
         view.message("loading the engine")
         from assay.engine import EngineOptions, run_study
         from assay.engine.ending import Ending
@@ -128,11 +125,11 @@ def run(
             outcome = run_study(planned, store, options)
             if outcome.interrupted or outcome.lost:
                 mirror.interrupt()
-            results = StudyResults.of_plan(planned, store)
-            _print_results(out, store, results)
+            results = end_study(store, planned)
+            _print_results(out, results)
             truth = format_truth(store, results.plan)
         view.message("dropping models that `keep` leaves out")
-        remaining = _drop_models(store, results)
+        remaining = drop_models(store, results)
     _print_ways_on(planned, outcome, storage, _pages(store, storage, tracking_uri))
     if remaining:
         typer.echo(f"models that `keep` leaves out stay for now: {remaining}")
@@ -147,57 +144,16 @@ def run(
     raise typer.Exit(exit_code(outcome))
 
 
-def _write_plan(store: Store, known: Plan, plan: Plan, out: Console) -> None:
-    """Write the study and its plan, and register the question, unless another run is at them.
-
-    ``known``: of a search, the plan with the points so far.
-    """
-    from assay.storage.interim_looks import added_seeds_warning
-    from assay.storage.lease import refuse_if_held
-    from assay.storage.plans import write_plan
-    from assay.storage.registration import register as register_question
-
-    # The engine would, but by then the other run's plan would be gone.
-    refuse_if_held(store, plan.study.study, lambda text: out.print(text, markup=False, highlight=False))
-    if warning := added_seeds_warning(store, known):
-        out.print(f"warning: {warning}")
-    write_plan(store, plan)
-    register_question(store, known)
-
-
-def _drop_models(store: Store, results: StudyResults) -> str | None:
-    """Free the models that no study keeps, once all repeats of their cell have a record.
-
-    Returns:
-        Why they stay, if something is in the way: the study has its results all the same.
-    """
-    from assay.storage.plans import stored_plans
-    from assay.storage.retention import KeepRule, free, unkept_models
-    from trainables.errors import InputError
-
-    try:
-        others = partial(stored_plans, store, but=results.name)
-        free(store, unkept_models(store, KeepRule.of(results.plan), results.records, others))
-    except (InputError, OSError) as error:
-        return str(error)
-    return None
-
-
-def _print_results(out: Console, store: Store, results: StudyResults) -> None:
-    from assay.analysis.summary import write_summary
+def _print_results(out: Console, results: StudyResults) -> None:
     from assay.analysis.test_set_uncertainty import MOST_TRIALS_AT_ONCE
     from assay.report.build import study_page
     from assay.report.terminal import terminal_page
-    from assay.storage.interim_looks import record_look
 
-    if len(results.records) == len(results.plan.trials):
-        record_look(store, results.plan)
     out.print()
     # One file for each trial is read: seconds here, and minutes for what `assay report` is asked for.
     few = len(results.reported.trials) <= MOST_TRIALS_AT_ONCE
     shown = results if few else results.without_predictions()
     out.print(terminal_page(study_page(shown, brief=True)))
-    write_summary(results, store)
 
 
 def _pages(store: Store, storage: str, tracking_uri: str | None) -> str | None:

@@ -75,7 +75,7 @@ def submit(
     The job goes on when this command ends. Storage and data are named as the nodes see them. Exit code: that
     of `assay run`. 130 if the job was stopped, or is no longer followed; with --no-follow 0 once it is there.
     """
-    from assay.cli.planning import read_plan
+    from assay.planning import read_plan
 
     arguments = ["--storage", _seen_by_all(storage)]
     if data is not None:

@@ -50,7 +50,7 @@ SETTINGS = {
 }
 
 
-SHIPPED = (".py", ".css")  # of the packages; the style is that of a report in HTML
+SHIPPED = (".py", ".css", ".html", ".js")  # of the packages; the last three are of reports in HTML
 
 
 def stage(folder: Path, files: Mapping[str, bytes] = MappingProxyType({})) -> None:

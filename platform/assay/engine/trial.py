@@ -54,7 +54,7 @@ from trainables.scorer import TiledScorer
 from trainables.size_floor import size_only_ap
 from trainables.stage_maps import StageScores
 
-__all__ = ["PackSite", "Timer", "fit_and_evaluate", "make_stage", "trace_of"]
+__all__ = ["PackSite", "Timer", "TrialData", "fit_and_evaluate", "make_stage", "trace_of"]
 
 _PREDICTION_BATCH = 16
 
@@ -142,7 +142,7 @@ def make_stage(task: StageTask, site: PackSite) -> None:
         for need in reversed(stages.needs.values()):  # each comes after those that it reads
             if need.stage.name in wanted:
                 wanted |= set(need.stage.after)
-        data = _TrialData.open(task.trial, site)
+        data = TrialData.open(task.trial, site)
         job = _job(task.trial, data.training(), site, scratch, stages=frozenset(wanted))
         journal = StagesJournal(task.trial, site.store, Attempt(1, "", ""), stages=stages)
         try:
@@ -176,7 +176,7 @@ def fit_and_evaluate(
     """
     journal.note(f"trial {trial.id}: {trial.cell}, seed {trial.seed}, fold {trial.fold}, pid {os.getpid()}")
     with timer.part("data"):
-        data = _TrialData.open(trial, site)
+        data = TrialData.open(trial, site)
         training, evaluation = data.training(), data.evaluation()
     job = _job(trial, training, site, scratch)
     with ExitStack() as stack:
@@ -259,7 +259,7 @@ def _time(trained: Trained, evaluation: EvaluationData, timer: Timer) -> None:
 
 
 @dataclass(frozen=True)
-class _TrialData:
+class TrialData:
     """The trial's images and labels on this node: each part is read when it is asked for."""
 
     manifest: Manifest
@@ -268,7 +268,7 @@ class _TrialData:
     images: ArrowImages
 
     @classmethod
-    def open(cls, trial: Trial, site: PackSite) -> _TrialData:
+    def open(cls, trial: Trial, site: PackSite) -> TrialData:
         """Find them; the data must be what the plan was made from."""
         root = Path(site.pack.data_root) if site.pack.data_root else None
         cache = Path(site.pack.cache)
@@ -308,7 +308,7 @@ def _with_size_floor(
     return replace(report, stages=(*report.stages, floor))
 
 
-def _with_labels(report: Evaluation, folders: Iterable[Path], data: _TrialData) -> Evaluation:
+def _with_labels(report: Evaluation, folders: Iterable[Path], data: TrialData) -> Evaluation:
     """``report`` with what the pseudo labels in the stages' folders are worth.
 
     Training needed none of these masks, so one that cannot be read costs this measurement, not the trial.

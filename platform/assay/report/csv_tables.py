@@ -11,6 +11,8 @@ import io
 import statistics
 from collections.abc import Iterable, Sequence
 
+import pandas as pd
+
 from assay.analysis.results import StudyResults
 from assay.analysis.stage_scores import stage_intervals
 from assay.analysis.statistics import ComparisonResult, MeanInterval, results_table
@@ -18,7 +20,15 @@ from assay.analysis.summary import CellSummary
 from assay.study import Cell, Study
 from assay.study.published import published_values
 
-__all__ = ["cells_csv", "comparison_rows_csv", "comparisons_csv", "defects_csv", "stages_csv"]
+__all__ = [
+    "cell_table",
+    "cells_csv",
+    "comparison_rows_csv",
+    "comparison_table",
+    "comparisons_csv",
+    "defects_csv",
+    "stages_csv",
+]
 
 _MEAN_COLUMNS = ("metric", "mean", "sd", "sd_over", "n", "n_planned", "low", "high", "interval", "claim")
 _CELL_COLUMNS = (*_MEAN_COLUMNS, "item_low", "item_high", "bold", "published")
@@ -26,6 +36,11 @@ _CELL_COLUMNS = (*_MEAN_COLUMNS, "item_low", "item_high", "bold", "published")
 
 def cells_csv(results: StudyResults) -> str:
     """One row per cell and metric: what the ablation table and the intervals of its means show."""
+    return _frame_csv(cell_table(results))
+
+
+def cell_table(results: StudyResults) -> pd.DataFrame:
+    """The table of :func:`cells_csv` with all digits."""
     study = results.plan.study
     by_metric = [results.summary(metric.name) for metric in results.metrics]
     rows = [
@@ -33,21 +48,25 @@ def cells_csv(results: StudyResults) -> str:
         for index, cell in enumerate(results.reported.cells)
         for of_metric in by_metric
     ]
-    return _csv([*_key_columns(study), *_CELL_COLUMNS], rows)
+    return pd.DataFrame(rows, columns=[*_key_columns(study), *_CELL_COLUMNS])
 
 
 def comparisons_csv(results: StudyResults) -> str:
     """One row per claim and main effect, interaction and comparison (by all metrics)."""
+    return _frame_csv(comparison_table(results))
+
+
+def comparison_table(results: StudyResults) -> pd.DataFrame:
+    """The table of :func:`comparisons_csv` with all digits."""
     analysis = results.analysis
-    return comparison_rows_csv(
+    return results_table(
         [*analysis.main_effects, *analysis.interactions, *analysis.comparisons, *analysis.further]
     )
 
 
 def comparison_rows_csv(results: Sequence[ComparisonResult]) -> str:
     """One row per result."""
-    table = results_table(results)
-    return _csv(list(table.columns), table.astype(object).where(table.notna(), None).to_numpy().tolist())
+    return _frame_csv(results_table(results))
 
 
 def stages_csv(results: StudyResults) -> str:
@@ -120,6 +139,10 @@ def _values(results: StudyResults, summary: CellSummary) -> list[object]:
         None if best is None else cell in best,
         published_values(study, summary.cell.levels).get(metric),
     ]
+
+
+def _frame_csv(table: pd.DataFrame) -> str:
+    return _csv(list(table.columns), table.astype(object).where(table.notna(), None).to_numpy().tolist())
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -21,6 +21,7 @@ from assay.study.design_rules import reference_problems
 from assay.study.designs import DesignCell
 from assay.study.identity import CellIdentity, canonical_json
 from assay.study.methods import Layer, find_method, methods_of
+from assay.study.names import counted
 from assay.study.plan_rules import nothing_to_decide, same_settings, twins, unpaired, unused_allowances
 from assay.study.points import (
     Ablation,
@@ -89,6 +90,10 @@ class Plan(BaseModel):
     def size(self) -> int:
         """Trials in all, those of points that are not drawn yet among them."""
         return len(self.trials) + self.pending_points
+
+    def __repr__(self) -> str:
+        cells = len(self.searched or self.cells)
+        return f"<plan of {self.study.study}: {counted(self.size, 'trial')} of {counted(cells, 'cell')}>"
 
     def with_points(
         self,

@@ -17,7 +17,7 @@ from assay.study.settings import named_config
 from assay.study.space import format_parameter
 from trainables.method_files import is_file_method
 
-__all__ = ["study_of_point"]
+__all__ = ["flow_yaml", "study_of_point"]
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _WORDS = {
@@ -53,10 +53,10 @@ def study_of_point(plan: Plan, searched: SearchedCell, point: Point, name: str, 
         f"#   assay run {name}.yaml",
         "",
         f"study: {name}",
-        f"question: {_flow(f'What is the best point of {study.study} worth on fresh seeds?')}",
+        f"question: {flow_yaml(f'What is the best point of {study.study} worth on fresh seeds?')}",
         f"trainable: {_method(study, cell)}",
-        f"data: {_flow(_data(cell.data.model_dump(mode='json', exclude_defaults=True)))}",
-        f"supervision: {_flow(cell.supervision.model_dump(mode='json'))}",
+        f"data: {flow_yaml(_data(cell.data.model_dump(mode='json', exclude_defaults=True)))}",
+        f"supervision: {flow_yaml(cell.supervision.model_dump(mode='json'))}",
         "",
         "config:",
     ]
@@ -71,10 +71,10 @@ def study_of_point(plan: Plan, searched: SearchedCell, point: Point, name: str, 
     )
     lines += [
         "",
-        f"repeats: {_flow(repeats)}  {known}",
-        f"metrics: {_flow(study.metrics.model_dump(mode='json'))}",
-        f"resources: {_flow(study.resources.model_dump(mode='json'))}",
-        f"keep: {_flow(study.keep.model_dump(mode='json'))}",
+        f"repeats: {flow_yaml(repeats)}  {known}",
+        f"metrics: {flow_yaml(study.metrics.model_dump(mode='json'))}",
+        f"resources: {flow_yaml(study.resources.model_dump(mode='json'))}",
+        f"keep: {flow_yaml(study.keep.model_dump(mode='json'))}",
     ]
     return "\n".join([*lines, ""])
 
@@ -83,7 +83,7 @@ def _method(study: Study, cell: Cell) -> str:
     """The method as the search named it; a file with the version that the search trained."""
     named = methods_of(study, cell.levels)[-1][0]
     note = f"  # {cell.trainable}: the file lies beside this study" if is_file_method(cell.trainable) else ""
-    return f"{_flow(named)}{note}"
+    return f"{flow_yaml(named)}{note}"
 
 
 def _split_config(plan: Plan, point: Point) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -102,11 +102,11 @@ def _config_lines(
     plan: Plan, named: Mapping[str, Any], drawn: Mapping[str, Any], point: Point
 ) -> Iterator[str]:
     for key, value in named.items():
-        yield f"{key}: {_flow(value)}"
+        yield f"{key}: {flow_yaml(value)}"
     yield f"# drawn: point {point.index} of {plan.study.study}, by {point.source}"
     spaces = {path.split(".")[1]: plan.study.space[path] for path in point.values}
     for key, value in drawn.items():
-        line = f"{key}: {_flow(value)}"
+        line = f"{key}: {flow_yaml(value)}"
         flat = len(flatten({key: value})) == 1
         yield f"{line:<34} # from {format_parameter(spaces[key])}" if flat else line
 
@@ -116,15 +116,20 @@ def _data(spec: dict[str, Any]) -> dict[str, Any]:
     return {key: "none" if key == "validation" and value is None else value for key, value in spec.items()}
 
 
-def _flow(value: Any) -> str:
+def flow_yaml(value: Any) -> str:
     """YAML in one line, as the studies that come with assay are written."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_flow(str(k))}: {_flow(v)}" for k, v in value.items()) + "}"
+        return "{" + ", ".join(f"{flow_yaml(str(k))}: {flow_yaml(v)}" for k, v in value.items()) + "}"
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return "[" + ", ".join(map(_flow, value)) + "]"
+        return "[" + ", ".join(map(flow_yaml, value)) + "]"
     if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
         return value
-    return json.dumps(value, ensure_ascii=False)
+    return "".join(map(_printed, json.dumps(value, ensure_ascii=False)))
+
+
+def _printed(sign: str) -> str:
+    """A sign of a quoted text; YAML's readers refuse control characters and their like as they are."""
+    return sign if sign.isprintable() else f"\\U{ord(sign):08x}"
 
 
 def _wrapped(text: str) -> Iterator[str]:

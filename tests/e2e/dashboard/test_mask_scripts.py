@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
+import pytest
 from numpy.typing import NDArray
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
-from assay_dashboard.masks import peaks_in
-from tests.dashboard.made_records import make_scene
+import assay
+from assay.report.mask_grid.payload import peaks_in
+from assay.storage import Store
+from tests.dashboard.made_records import make_scene, make_study
 from trainables.heatmaps import Probe, maps_table, read_probe
 
-COMPONENTS = Path(__file__).parents[3] / "dashboard" / "assay_dashboard" / "components"
+GRID = Path(__file__).parents[3] / "platform" / "assay" / "report" / "mask_grid"
 
 
 def test_the_browser_matches_defects_of_two_sizes_as_the_server_does(page: Page) -> None:
     rng = np.random.default_rng(0)
     scene = make_scene(6, (96, 144))
     page.goto("about:blank")
-    page.add_script_tag(path=COMPONENTS / "mask_pixels.js")
+    page.add_script_tag(path=GRID / "mask_pixels.js")
     for truth in scene.test.masks.values():
         rows = [made_row(cv2.resize(truth, size), rng) for size in ((144, 96), (61, 50), (70, 110))]
         for own, other in permutations(rows, 2):
@@ -33,7 +38,7 @@ def test_the_browser_matches_defects_of_two_sizes_as_the_server_does(page: Page)
 
 def test_pixels_of_two_sizes_are_not_subtracted(page: Page) -> None:
     page.goto("about:blank")
-    page.add_script_tag(path=COMPONENTS / "mask_numbers.js")
+    page.add_script_tag(path=GRID / "mask_numbers.js")
     told = page.evaluate(
         """() => {
           const counts = (all) => new Array(256).fill(0).with(200, all);
@@ -45,6 +50,36 @@ def test_pixels_of_two_sizes_are_not_subtracted(page: Page) -> None:
         ["IoU +0.000 · found ±0", "FP ±0 · FN ±0 px"],
         ["IoU +0.000 · found ±0", "pixels are of two sizes"],
     ]
+
+
+@pytest.mark.parametrize("level", [128, 200])
+def test_the_grid_of_a_notebook_counts_and_compares_without_a_server(
+    level: int, page: Page, tmp_path: Path
+) -> None:
+    store = Store(tmp_path)
+    make_study(store, make_scene(4, (48, 72)), seeds=1, probes=4)
+    study = assay.open(store.uri).study("additions")
+    page.goto("about:blank")
+    page.context.set_offline(True)
+    page.set_content(study.masks(["all off", "stop"], images=3)._repr_html_())
+    grid = page.frame_locator("iframe")
+    expect(grid.locator("figure.cell")).to_have_count(2 * 3)
+    grid.locator("input.threshold").fill(str(level))
+    rows = study.maps(first_trial(study.trials(), "all off")).to_pylist()
+    row = min(
+        (row for row in rows if row["label"]), key=lambda row: (row["defect_class"] or "", row["sample"])
+    )
+    hits, alarms = (int(np.frombuffer(row[name], "<i4")[level:].sum()) for name in ("positives", "negatives"))
+    iou = hits / (np.frombuffer(row["positives"], "<i4").sum() + alarms)
+    expect(grid.locator("figcaption .line").first).to_contain_text(f"IoU {iou:.3f}")
+    grid.locator("input.difference").check()
+    expect(grid.locator(".legend")).to_contain_text("defect pixels gained")
+    grid.locator(".frame").first.click()
+    expect(grid.locator(".frame").first).to_have_class(re.compile("zoomed"))
+
+
+def first_trial(trials: pd.DataFrame, cell: str) -> str:
+    return str(trials.index[trials["cell"] == cell][0])
 
 
 def made_row(truth: NDArray[np.uint8], rng: np.random.Generator) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-// Pixels of the grid of the Masks page: levels and defect numbers in, colours out. Knows no page.
+// Pixels of the grid of probe images: levels and defect numbers in, colours out. Knows no page.
 
 // Of 35 fours of Okabe and Ito's colours the one that stays furthest apart under every colour vision (a test).
 const COLOUR = {
@@ -121,7 +121,7 @@ function resized(levels, width, height, toWidth, toHeight) {
 
 /**
  * For each defect of a cell its highest level in another, -1: it is not known there. Defects are the same where
- * their masks overlap, at the larger of both sizes, at which none is lost; `peaks_in` in masks.py is the same.
+ * their masks overlap, at the larger of both sizes, at which none is lost; `peaks_in` in payload.py is the same.
  */
 function matchedPeaks(own, other) {
   if (own.truthPlace === other.truthPlace) return Array.from(other.peaks);

@@ -1,7 +1,7 @@
-// The grid of the Masks page: one page of probe images, drawn and counted in the browser.
+// The grid of probe images, drawn and counted in the browser: on the Masks page, in notebooks and in files.
 //
-// Python sends photos, levels and counts once (dashboard/masks.py describes the bytes). Threshold, opacity and
-// difference are then only lookups and pixels, without a way to the server; it is told of a new threshold when
+// Python sends photos, levels and counts once (payload.py describes the bytes). Threshold, opacity and
+// difference are then only lookups and pixels, without a way to a server; one is told of a new threshold when
 // the reader lets go. All text is set as text, never as markup: names come from studies and files.
 
 const ZOOMS = [1, 2, 4, 8];
@@ -23,7 +23,8 @@ const DIFFERENCE_LEGEND = [
 
 const views = new WeakMap();
 
-export default function ({ data, parentElement, setStateValue }) {
+/** Show a page of images; the dashboard's component has these three arguments. */
+function showMaskGrid({ data, parentElement, setStateValue }) {
   let view = views.get(parentElement);
   if (view === undefined) {
     view = new MaskGrid(parentElement);

@@ -1,4 +1,4 @@
-// Bytes and numbers of the grid of the Masks page: every count at any threshold is a lookup.
+// Bytes and numbers of the grid of probe images: every count at any threshold is a lookup.
 
 const MIDDLE = 128; // the level that is the model's own threshold
 

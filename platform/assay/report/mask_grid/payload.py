@@ -1,4 +1,4 @@
-"""Rows of the Masks page: which probe images are shown, in which order, and their bytes for the browser.
+"""Rows of the mask grid: which probe images are shown, in which order, and their bytes for the browser.
 
 A :class:`MaskColumn` is a cell, or one stage of a cell's model; both have a picture of each probe image.
 :func:`arrange` sorts and filters the images of all columns, :func:`page_payload` writes one page of them::

@@ -1,4 +1,4 @@
-"""From a study file to its plan, with the data opened or without."""
+"""From a study to its plan, with the data opened or without."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from assay.study import Plan, Study
+    from assay.study.from_objects import StudyLike
     from trainables.data import Manifest
     from trainables.data.spec import DataSpec
 
@@ -17,7 +18,7 @@ _FREE_SETTINGS = {"options", "config"}  # blocks whose names are those of reader
 
 
 def read_plan(
-    path: Path, *, data: Path | None, cache: Path, with_data: bool = True, say: Callable[[str], None]
+    study: StudyLike, *, data: Path | None, cache: Path, with_data: bool = True, say: Callable[[str], None]
 ) -> Plan:
     """Read a study, open its data and lay out all trials.
 
@@ -27,11 +28,12 @@ def read_plan(
     Raises:
         InputError: If the study or the data break a rule.
     """
-    say(f"reading {path}")
-    from assay.study import plan_study, read_study
+    say(f"reading {study if isinstance(study, str | Path) else 'the study'}")
+    from assay.study import plan_study
+    from assay.study.from_objects import as_study
     from assay.study.reach import plan_reach
 
-    study = read_study(path)
+    study = as_study(study)
     _refuse_secrets(study)
     device = "cuda" if study.resources.gpus else "cpu"
     if not with_data:

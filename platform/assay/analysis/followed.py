@@ -1,0 +1,81 @@
+"""A study that is read again and again while it runs: the dashboard's pages and Python's ``assay.open`` do.
+
+Each look reads the records that are new and no others, and what was computed from a state of the study stays
+while plan and records do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+from typing import NamedTuple
+
+from assay.analysis.results import ImportanceOf, ReadPart, StudyResults, needed_plan
+from assay.storage.plans import written_plan
+from assay.storage.store import Store
+from assay.storage.watch import Snapshot, Watch
+
+__all__ = ["FollowedStudy", "Look"]
+
+
+class Look(NamedTuple):
+    """A study at one moment."""
+
+    snapshot: Snapshot
+    results: StudyResults  # the same object while plan and records stay
+    planned_at: float  # Unix time at which the plan was written
+
+
+class FollowedStudy:
+    """Looks at one study; one caller at a time.
+
+    Args:
+        store: Where it lies.
+        name: Of the study.
+        read_part: Reads a file of a record; None: ``store`` does.
+        importance_of: As :class:`~assay.analysis.results.StudyResults` has it.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        name: str,
+        read_part: ReadPart | None = None,
+        importance_of: ImportanceOf | None = None,
+    ) -> None:
+        self._store, self._name = store, name
+        self._read_part, self._importance_of = read_part or store.read_part, importance_of
+        self._stamp: tuple[int, int] | None = None
+        self._watch: Watch | None = None
+        self._results: StudyResults | None = None
+
+    def look(self, begun: AbstractSet[str] | None = None) -> Look:
+        """The state now; ``begun``: the trials that left anything, where the caller has listed them.
+
+        Raises:
+            InputError: If the study was never started, or its plan cannot be read.
+            StorageError: If the storage is away.
+        """
+        stamp = self._store.stamp(f"{self._store.study(self._name)}/plan.parquet")
+        if self._watch is None or stamp != self._stamp:
+            plan = written_plan(self._store, self._name)
+            self._watch, self._stamp = Watch(self._store, plan, needed=needed_plan), stamp
+        snapshot = self._watch.look(begun)
+        return Look(snapshot, self._results_of(self._watch), stamp[0] / 1e9 if stamp is not None else 0.0)
+
+    def _results_of(self, watch: Watch) -> StudyResults:
+        known = self._results
+        if (
+            known is None
+            or known.plan is not watch.plan
+            or known.records != watch.records
+            or known.problems != watch.problems
+        ):
+            known = self._results = StudyResults(
+                plan=watch.plan,
+                records=dict(watch.records),
+                problems=watch.problems,
+                store=self._store,
+                read_part=self._read_part,
+                importance_of=self._importance_of,
+            )
+        return known

@@ -1,0 +1,183 @@
+"""The functions of ``import assay``: plan and run a study, and train a single trial in this process.
+
+The command line does the same through the same functions. As there, ``data`` and ``cache`` that are left out
+come from the environment (``ASSAY_DATA``, ``ASSAY_CACHE``).
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assay.opened_storage import OpenedStorage, OpenedStudy
+from assay.study.from_objects import StudyLike
+
+if TYPE_CHECKING:
+    from assay.engine.single_trial import TrainedTrial
+    from assay.study import Plan, Trial
+    from trainables.data.samples import TrainingData
+
+__all__ = ["data", "plan", "run", "train"]
+
+_DEFAULT_CACHE = "~/.cache/assay"
+
+
+def plan(
+    study: StudyLike,
+    *,
+    data: str | Path | None = None,
+    cache: str | Path | None = None,
+    with_data: bool = True,
+    say: Callable[[str], None] | None = None,
+) -> Plan:
+    """List every trial of a study with its id, as `assay plan` does. Nothing trains.
+
+    Args:
+        study: A study file's path, the name of a study that comes with assay, a mapping with the keys of a
+            study file, or a ``Study`` made of objects. All four mean the same trials.
+        data: Folder below which the data sets lie; not needed for the synthetic reader.
+        cache: Folder for decoded images.
+        with_data: False: do not open the data. Ids are then not those that a run will use.
+        say: Is called with a line on what is done, such as ``print``.
+
+    Raises:
+        InputError: If the study or the data break a rule.
+    """
+    from assay.planning import read_plan
+
+    root, kept = _folders(data, cache)
+    return read_plan(study, data=root, cache=kept, with_data=with_data, say=say or _silent)
+
+
+def run(
+    study: StudyLike,
+    *,
+    storage: str | Path = "./assay-storage",
+    data: str | Path | None = None,
+    cache: str | Path | None = None,
+    local: bool = False,
+    processes: int | None = None,
+    cpus: int | None = None,
+    retry_failed: bool = False,
+    say: Callable[[str], None] | None = None,
+) -> OpenedStudy:
+    """Train every trial that has no record yet, as `assay run` does; returns when nothing is missing.
+
+    Run it again at any time, also after an interrupt or a crash: it trains what is missing and nothing else.
+    MLflow is not written to; `assay mlflow --sync` does that afterwards. What `assay run` prints as a warning
+    is a ``UserWarning``.
+
+    Args:
+        study: As :func:`plan` takes it.
+        storage: Where results lie: a folder, or a URI that pyarrow knows.
+        data: Folder below which the data sets lie; not needed for the synthetic reader.
+        cache: Folder for decoded images.
+        local: Train on this machine without Ray. Otherwise Ray does: a cluster that is there, or one started.
+        processes: With ``local``: trainings at once; 0: in this process, where a debugger reaches them.
+        cpus: Cores that a Ray started here may use; None: all.
+        retry_failed: Try trials again that failed for good.
+        say: Is called with a line on what is done, such as ``print``.
+
+    Raises:
+        InputError: If study, data or options break a rule, or another run holds the study.
+        StorageError: If storage or cache are full, read-only or away.
+        KeyboardInterrupt: On an interrupt, after what was finished is kept.
+        RuntimeError: If a part of Ray died under the study; what is finished is kept.
+    """
+    from assay import exit_codes
+    from assay.analysis.results import needed_plan
+    from assay.planning import read_plan
+    from assay.running import begin_study, drop_models, end_study
+    from assay.storage import Store
+    from trainables.errors import InputError
+
+    if processes is not None and not local:
+        raise InputError(f"`processes` goes with `local=True`, found processes={processes} alone")
+    root, kept = _folders(data, cache)
+    planned = read_plan(study, data=root, cache=kept, say=say or _silent)
+    store = Store(str(storage))
+    for warning in begin_study(store, planned, _warn)[1]:
+        _warn(warning)
+    from assay.engine import EngineOptions, run_study
+
+    options = EngineOptions(
+        data_root=root,
+        cache=kept,
+        retry_failed=retry_failed,
+        cpus=cpus,
+        on_message=say or _silent,
+        local=local,
+        processes=processes,
+        needed=needed_plan,
+    )
+    outcome = run_study(planned, store, options)
+    results = end_study(store, planned)
+    remaining = drop_models(store, results)
+    if remaining is not None:
+        _warn(f"models that `keep` leaves out stay for now: {remaining}")
+    for problem in outcome.problems:
+        _warn(f"a pack broke: {problem}")
+    if outcome.interrupted:
+        raise KeyboardInterrupt
+    if outcome.lost is not None:
+        raise RuntimeError(exit_codes.lost_sentence(outcome.lost))
+    return OpenedStorage(store).study(results.name)
+
+
+def data(trial: Trial, *, data: str | Path | None = None, cache: str | Path | None = None) -> TrainingData:
+    """The data of a trial as its method gets them: training and validation images, with the labels allowed.
+
+    No test image is among them, nor any mask outside the supervision.
+
+    Args:
+        trial: One of ``assay.plan(…).trials``; says which data, supervision, split, seed and size.
+        data: Folder below which the data sets lie; not needed for the synthetic reader.
+        cache: Folder for decoded images.
+
+    Raises:
+        InputError: If the data are not those of the plan.
+    """
+    from assay.engine.single_trial import training_data
+
+    return training_data(trial, *_folders(data, cache))
+
+
+def train(
+    trial: Trial, *, data: str | Path | None = None, cache: str | Path | None = None, probes: int = 12
+) -> TrainedTrial:
+    """Train and evaluate one trial in this process, on the CPU, as `assay run` would; no storage is touched.
+
+    A debugger reaches the method. Nothing keeps test images out of its reach here, as `assay run` does.
+
+    Args:
+        trial: One of ``assay.plan(…).trials``.
+        data: Folder below which the data sets lie; not needed for the synthetic reader.
+        cache: Folder for decoded images.
+        probes: Test images whose heatmaps are kept.
+
+    Returns:
+        The record with curve, predictions, maps and model. A method that raises makes a record that says so.
+
+    Raises:
+        InputError: If the data are not those of the plan.
+    """
+    from assay.engine.single_trial import train_here
+
+    return train_here(trial, *_folders(data, cache), probes=probes)
+
+
+def _folders(data: str | Path | None, cache: str | Path | None) -> tuple[Path | None, Path]:
+    root = data if data is not None else os.environ.get("ASSAY_DATA")
+    kept = cache if cache is not None else os.environ.get("ASSAY_CACHE", _DEFAULT_CACHE)
+    return Path(root).expanduser() if root else None, Path(kept).expanduser()
+
+
+def _silent(text: str) -> None:
+    """Say nothing."""
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, stacklevel=3)

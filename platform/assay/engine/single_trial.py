@@ -1,0 +1,120 @@
+"""One trial in this process, for notebooks: its data, its training, and all that its record names."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from assay.engine.packs import Pack
+from assay.engine.trial import PackSite, TrialData
+from assay.engine.worker import train_trials
+from assay.storage import Record, Store
+from assay.study import Trial
+from trainables.catalogue import find_trainable
+from trainables.contract import Predictor
+from trainables.data.samples import TrainingData
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+__all__ = ["TrainedTrial", "train_here", "training_data"]
+
+_MODEL = "model/"
+
+
+@dataclass(frozen=True)
+class TrainedTrial:
+    """A trial that has ended. One without a result (``record.status``) has neither tables nor model."""
+
+    record: Record
+    curve: pd.DataFrame | None = field(repr=False)  # a row per epoch
+    predictions: pd.DataFrame | None = field(repr=False)  # a row per test image
+    maps: pa.Table | None = field(repr=False)  # of probe images, for `trainables.heatmaps.read_probe`
+    model: Predictor | None = field(repr=False)
+
+
+def training_data(trial: Trial, data_root: Path | None, cache: Path) -> TrainingData:
+    """The data of a trial as its method gets them.
+
+    Raises:
+        InputError: If they are not those of the plan.
+    """
+    with _site(trial, data_root, cache, probes=0) as site:
+        return TrialData.open(trial, site).training()
+
+
+def train_here(trial: Trial, data_root: Path | None, cache: Path, *, probes: int) -> TrainedTrial:
+    """Train and evaluate a trial on the CPU, with one thread, as a worker does; keep ``probes`` test images.
+
+    Raises:
+        InputError: If the data are not those of the plan.
+    """
+    with _site(trial, data_root, cache, probes) as site:
+        TrialData.open(trial, site)  # refuses other data than the plan's
+        threads = torch.get_num_threads()
+        torch.set_num_threads(site.pack.cpus)
+        try:
+            train_trials(site)
+        finally:
+            torch.set_num_threads(threads)
+        record = site.store.record(trial.id)
+        assert isinstance(record, Record), "a trial ends with a record"
+        curve, predictions, maps = (
+            site.store.read_part(record, f"{part}.parquet") for part in ("curve", "predictions", "maps")
+        )
+        return TrainedTrial(
+            record=record,
+            curve=None if curve is None else curve.to_pandas(),
+            predictions=None if predictions is None else predictions.to_pandas(),
+            maps=maps,
+            model=_model(record, site.store),
+        )
+
+
+@contextmanager
+def _site(trial: Trial, data_root: Path | None, cache: Path, probes: int) -> Generator[PackSite]:
+    """This process as the worker of a pack of one trial, whose storage is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="assay-") as folder:
+        pack = Pack(
+            id="0000",
+            study="notebook",
+            run="here",
+            started=datetime.now(UTC),
+            trials=(trial,),
+            workers=1,
+            cpus=1,
+            gpus=0,
+            keep_models=True,
+            probes=probes,
+            primary="image_ap",
+            objective="image_ap",
+            resource="none",
+            data_root=None if data_root is None else str(data_root),
+            cache=str(cache),
+        )
+        host, device = socket.gethostname(), torch.device("cpu")
+        yield PackSite(pack, Store(folder), 0, 1, host, os.getpid(), device)
+
+
+def _model(record: Record, store: Store) -> Predictor | None:
+    """The model as it was saved; None where there is none."""
+    names = [name.removeprefix(f"{record.attempt}/") for name in record.files]
+    saved = {name.removeprefix(_MODEL): name for name in names if name.startswith(_MODEL)}
+    if not saved:
+        return None
+    with tempfile.TemporaryDirectory(prefix="assay-") as folder:
+        for file, name in saved.items():
+            data = store.read_file(record, name)
+            assert data is not None, "the record names the file"
+            (Path(folder) / file).write_bytes(data)
+        return find_trainable(record.trial["trainable"]).load(Path(folder))

@@ -1,0 +1,113 @@
+"""The grid of probe images with its slider: one code for the dashboard, notebooks and files.
+
+``payload.py`` orders the images and writes their bytes, the scripts beside it draw them and count. Nothing is
+asked of a server and nothing is loaded.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import NamedTuple
+
+from assay.analysis.results import StudyResults
+from assay.report.figures.mask_sheets import records_with_maps
+from assay.report.mask_grid.payload import MOST_CELLS, MaskColumn, arrange, cell_column, page_payload
+from assay.storage.store import Store
+from trainables.errors import InputError
+
+__all__ = ["GridParts", "MaskGrid", "grid_parts", "study_grid"]
+
+_HEIGHT = 640  # pixels of a notebook's page; the grid scrolls in it
+_STYLE = """\
+:root {
+  color-scheme: light dark; --quiet: GrayText; --st-text-color: CanvasText; --st-background-color: Canvas;
+  --st-font: system-ui, sans-serif; --st-primary-color: #0072b2; --st-border-color: GrayText;
+}
+body { margin: 0.5rem; color: CanvasText; background: Canvas; }
+"""
+
+
+class GridParts(NamedTuple):
+    """Texts of the grid; ``js`` declares ``showMaskGrid({data, parentElement, setStateValue})``."""
+
+    html: str
+    css: str
+    js: str
+
+
+def grid_parts() -> GridParts:
+    """The grid's own markup, styles and scripts."""
+    folder = files("assay.report.mask_grid")
+    names = ("mask_grid.html", "mask_grid.css", "mask_numbers.js", "mask_pixels.js", "mask_grid.js")
+    markup, css, *scripts = (folder.joinpath(name).read_text(encoding="utf-8") for name in names)
+    return GridParts(markup, css, "".join(scripts))
+
+
+@dataclass(frozen=True, eq=False)
+class MaskGrid:
+    """A grid, which a notebook shows. ``page()`` is a file that needs nothing else."""
+
+    title: str
+    payload: bytes = field(repr=False)
+
+    def page(self) -> str:
+        """The grid as an HTML file: pictures, styles and scripts inside."""
+        parts, data = grid_parts(), base64.b64encode(self.payload).decode()
+        return (
+            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            f"<title>{html.escape(self.title)}</title>\n<style>\n{_STYLE}{parts.css}</style>\n</head>\n<body>\n"
+            f"{parts.html}<script>\n{parts.js}\n"
+            f'const data = Uint8Array.from(atob("{data}"), (sign) => sign.charCodeAt(0));\n'
+            "showMaskGrid({ data, parentElement: document.body, setStateValue() {} });\n"
+            "</script>\n</body>\n</html>\n"
+        )
+
+    def _repr_html_(self) -> str:
+        # A frame of its own: neither its styles nor its scripts reach the notebook.
+        return (
+            f'<iframe title="{html.escape(self.title)}" sandbox="allow-scripts" '
+            f'style="width: 100%; height: {_HEIGHT}px; border: 0" '
+            f'srcdoc="{html.escape(self.page())}"></iframe>'
+        )
+
+
+def study_grid(
+    results: StudyResults, store: Store, cells: Sequence[str] | None, seed: int | None, images: int
+) -> MaskGrid:
+    """The probe images of one repeat in some cells; differences are to the first of them.
+
+    Args:
+        results: The study.
+        store: Where its maps lie.
+        cells: Names; None: the first that have maps, reported ones before others.
+        seed: Of the repeat; None: that of the repeat with maps in the most cells.
+        images: Rows; defective images first.
+
+    Raises:
+        InputError: If none of these trials has kept probe images, or more than six cells are named.
+    """
+    kept = records_with_maps(results.plan.trials, results.records)
+    repeat = next((repeat for repeat in kept if seed in (None, repeat.seed)), None)
+    of_repeat = {} if repeat is None else kept[repeat]
+    reported = [cell.name for cell in results.reported.cells]
+    chosen = list(cells or sorted(of_repeat, key=lambda name: name not in reported)[:MOST_CELLS])
+    missing = [name for name in chosen if name not in of_repeat]
+    if not chosen or missing or len(chosen) > MOST_CELLS:
+        raise InputError(
+            f"a grid shows 1 to {MOST_CELLS} cells that have probe images of one seed. Of {results.name}, "
+            f"seed {'any' if seed is None else seed}, they are: {', '.join(of_repeat) or 'none'}; found "
+            f"{', '.join(chosen) or 'none'}"
+        )
+    columns: list[MaskColumn] = []
+    for name in chosen:
+        maps, result = store.read_part(of_repeat[name], "maps.parquet"), of_repeat[name].result
+        assert maps is not None, "the record names its maps"
+        thresholds = None if result is None else result.thresholds
+        columns.append(cell_column(name, maps, "" if thresholds is None else thresholds.pixel_source))
+    samples = arrange(columns, sort="class")[:images]
+    payload = page_payload(samples, columns, base=columns[0] if len(columns) > 1 else None)
+    return MaskGrid(f"{results.name}: probe images", payload)

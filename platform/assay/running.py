@@ -1,0 +1,73 @@
+"""A study is trained, and what comes before and after: `assay run` and ``assay.run`` do the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from assay.analysis.results import StudyResults
+    from assay.storage import Store
+    from assay.study import Plan
+
+__all__ = ["begin_study", "drop_models", "end_study"]
+
+
+def begin_study(store: Store, plan: Plan, say: Callable[[str], None]) -> tuple[Plan, list[str]]:
+    """Write a study and its plan, and register the question, unless another run is at them.
+
+    ``say`` gets a line where the run before this one has not given the study back.
+
+    Returns:
+        The plan, of a search with the points so far, and warnings for the user.
+
+    Raises:
+        InputError: If another run holds the study, or a search was changed since.
+        StorageError: If the storage is full, read-only or away.
+    """
+    from assay.storage.interim_looks import added_seeds_warning
+    from assay.storage.lease import refuse_if_held
+    from assay.storage.plans import write_plan
+    from assay.storage.registration import register
+    from assay.storage.search_points import with_points
+    from assay.study.reach import reach_warnings
+
+    known = with_points(plan, store)  # a search that was changed is refused before anything is written
+    # The engine would refuse the second of two runs, but by then the other run's plan would be gone.
+    refuse_if_held(store, plan.study.study, say)
+    added = added_seeds_warning(store, known)
+    write_plan(store, plan)
+    register(store, known)
+    return known, [*plan.warnings, *reach_warnings(plan.reach), *([added] if added else [])]
+
+
+def end_study(store: Store, plan: Plan) -> StudyResults:
+    """Read what a run has made of a plan, note the look at it, and write the summary."""
+    from assay.analysis.results import StudyResults
+    from assay.analysis.summary import write_summary
+    from assay.storage.interim_looks import record_look
+
+    results = StudyResults.of_plan(plan, store)
+    if len(results.records) == len(results.plan.trials):
+        record_look(store, results.plan)
+    write_summary(results, store)
+    return results
+
+
+def drop_models(store: Store, results: StudyResults) -> str | None:
+    """Free the models that no study keeps, once all repeats of their cell have a record.
+
+    Returns:
+        Why they stay, if something is in the way: the study has its results all the same.
+    """
+    from assay.storage.plans import stored_plans
+    from assay.storage.retention import KeepRule, free, unkept_models
+    from trainables.errors import InputError
+
+    try:
+        others = partial(stored_plans, store, but=results.name)
+        free(store, unkept_models(store, KeepRule.of(results.plan), results.records, others))
+    except (InputError, OSError) as error:
+        return str(error)
+    return None

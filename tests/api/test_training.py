@@ -1,0 +1,131 @@
+"""``assay.plan``, ``run``, ``data`` and ``train``: what the commands do, without a command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import assay
+from assay.opened_storage import OpenedStudy
+from assay.study import Plan
+from tests.api.tiny import TINY
+from trainables.data import make_split, open_manifest
+from trainables.heatmaps import read_probe
+
+
+@pytest.fixture(scope="module")
+def plan(cache_root: Path) -> Plan:
+    return assay.plan(TINY, cache=cache_root)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> OpenedStudy:
+    storage = tmp_path_factory.mktemp("storage")
+    return assay.run(TINY, storage=storage, cache=cache_root, local=True, processes=0)
+
+
+def test_a_run_trains_the_trials_of_the_plan(study: OpenedStudy, plan: Plan) -> None:
+    trials = study.trials()
+    assert list(trials.index) == [trial.id for trial in plan.trials]
+    assert set(trials["status"]) == {"finished"}
+
+
+def test_a_second_run_trains_nothing(study: OpenedStudy, cache_root: Path) -> None:
+    said: list[str] = []
+    again = assay.run(
+        TINY, storage=study.results.store.uri, cache=cache_root, local=True, processes=0, say=said.append
+    )
+    assert again.trials().equals(study.trials())
+    assert not any("to train" in text for text in said)
+
+
+def test_the_storage_keeps_a_study_file_that_means_the_same(study: OpenedStudy, tmp_path: Path) -> None:
+    store = study.results.store
+    file = tmp_path / "tiny.yaml"
+    file.write_bytes(store.read_bytes(f"{store.study('tiny')}/study.yaml"))
+    assert assay.plan(file, with_data=False) == assay.plan(TINY, with_data=False)
+
+
+def test_a_trial_trained_in_this_process_has_the_bits_of_a_run(
+    study: OpenedStudy, plan: Plan, cache_root: Path
+) -> None:
+    trained = assay.train(plan.trials[1], cache=cache_root, probes=3)
+    id_ = trained.record.id
+    assert trained.record.result == study.results.records[id_].result
+    assert trained.predictions is not None
+    assert trained.predictions.equals(study.predictions(id_))
+    assert trained.curve is not None
+    assert list(trained.curve["loss"]) == list(study.curve(id_)["loss"])
+    assert trained.maps == study.maps(id_)
+
+
+def test_the_model_of_a_trained_trial_predicts_its_scores(plan: Plan, cache_root: Path) -> None:
+    import torch
+
+    from trainables.data.tensors import images_to_tensor
+
+    trained = assay.train(plan.trials[0], cache=cache_root, probes=3)
+    assert trained.model is not None
+    assert trained.maps is not None
+    assert read_probe(trained.maps.to_pylist()[0]).image.ndim == 3
+    data = assay.data(plan.trials[0], cache=cache_root)
+    batch = images_to_tensor([data.train.images[data.train.ids[0]]], torch.device("cpu"))
+    with torch.no_grad():
+        assert 0 <= float(trained.model.predict(batch).score[0]) <= 1
+
+
+def test_a_method_gets_no_test_image_and_no_mask_that_its_supervision_forbids(cache_root: Path) -> None:
+    trial = assay.plan({**TINY, "supervision": {"mixed": 3}}, cache=cache_root).trials[0]
+    data = assay.data(trial, cache=cache_root)
+    split = make_split(open_manifest(trial.data, None, cache_root), trial.data, trial.supervision, 0, None)
+    assert data.validation is not None
+    assert not {*data.train.ids, *data.validation.ids} & set(split.test)
+    assert len(data.train.masks) == 3
+
+
+def test_fit_with_a_local_run_is_the_training_of_the_trial(
+    plan: Plan, study: OpenedStudy, cache_root: Path
+) -> None:
+    from trainables.segdec import TRAINABLE
+
+    trial, run = plan.trials[0], assay.LocalRun(seed=plan.trials[0].seed)
+    config = TRAINABLE.Config.model_validate(trial.config)
+    TRAINABLE.fit(config, assay.data(trial, cache=cache_root), run)
+    assert np.array_equal([row["loss"] for row in run.history], study.curve(trial.id)["loss"])
+
+
+def test_a_method_in_a_file_of_this_folder_is_trained_and_one_that_raises_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache_root: Path
+) -> None:
+    broken = "from dataclasses import replace\nfrom trainables.segdec import TRAINABLE as SEGDEC\n\n"
+    broken += "def fit(config, data, run):\n    raise ValueError(f'{len(data.train)} images are too few')\n\n"
+    (tmp_path / "broken.py").write_text(f"{broken}TRAINABLE = replace(SEGDEC, name='broken', fit=fit)\n")
+    monkeypatch.chdir(tmp_path)
+    trial = assay.plan({**TINY, "trainable": "./broken.py:TRAINABLE"}, cache=cache_root).trials[0]
+    trained = assay.train(trial, cache=cache_root)
+    assert trained.record.status == "failed"
+    assert "images are too few" in str(trained.record.reason)
+    assert (trained.curve, trained.model) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: assay.run(TINY, processes=2), "`processes` goes with `local=True`, found processes=2"),
+        (lambda: assay.plan("quickstrat"), "did you mean `quickstart`"),
+        (lambda: assay.plan({**TINY, "trainable": "segdek"}, with_data=False), "segdec"),
+        (lambda: assay.open("./nowhere").study("tiny"), "nowhere"),
+    ],
+    ids=["options", "name", "method", "storage"],
+)
+def test_what_is_wrong_is_an_input_error_that_names_it(call: Any, message: str) -> None:
+    with pytest.raises(assay.InputError, match=message):
+        call()
+
+
+def test_a_name_that_the_package_lacks_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="'runn'"):
+        assay.runn  # type: ignore[attr-defined]  # noqa: B018
