@@ -23,6 +23,7 @@ from tempfile import mkdtemp
 from typing import (
     TYPE_CHECKING,
     Any,
+    ClassVar,
     Generic,
     Literal,
     NamedTuple,
@@ -75,6 +76,9 @@ class TrainableConfig(BaseModel, frozen=True, extra="forbid"):
     the plan's diff and the pages are made from them.
     """
 
+    # Settings that a method got after its results were stored: at their defaults they change no id.
+    later: ClassVar[frozenset[str]] = frozenset()
+
     image_size: tuple[int, int] = Field(description="Input height and width, 8 to 16384 pixels each.")
     channels: Literal[1, 3] = Field(1, description="1: grey, 3: colour (BGR, as OpenCV reads it).")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
@@ -111,7 +115,13 @@ class TrainableConfig(BaseModel, frozen=True, extra="forbid"):
 
         A method overrides it to leave out where something lies whose hash is a setting beside it.
         """
-        return self.model_dump(mode="json")
+        return self.without_later(self.model_dump(mode="json"))
+
+    @classmethod
+    def without_later(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """These settings without the ``later`` ones that are at their defaults."""
+        unset = {name: cls.model_fields[name].default for name in cls.later}
+        return {name: value for name, value in settings.items() if name not in unset or value != unset[name]}
 
     def part(self, *prefixes: str, names: tuple[str, ...] = ()) -> dict[str, Any]:
         """The settings that start with a prefix or have a name, as JSON values: what a stage depends on."""

@@ -16,7 +16,7 @@ from trainables.contract import LocalRun
 from trainables.errors import InputError
 from trainables.nn.loop import BatchShard, TrainingHooks, TrainingSchedule, train
 from trainables.nn.sampling import BalancedSampler
-from trainables.nn.training import BestEpoch, check_choice, check_norm
+from trainables.nn.training import BestEpoch, WeightAverage, check_choice, check_norm
 
 _LABELS = np.arange(9) < 4  # four defective images: two steps of four
 
@@ -97,6 +97,34 @@ def test_the_learning_rate_follows_the_schedule_and_is_logged(rate: Any, last: f
     run = LocalRun()
     Toy().train(run, TrainingSchedule(3, rate=rate))
     assert run.history[-1]["lr"] == pytest.approx(last)
+
+
+def test_the_rate_rises_linearly_over_the_warm_up() -> None:
+    run = LocalRun()
+    Toy().train(run, TrainingSchedule(3, warmup_epochs=2))
+    assert [row["lr"] for row in run.history] == pytest.approx([0.05, 0.1, 0.1])
+
+
+def test_a_gradient_is_cut_to_its_longest_length() -> None:
+    toy, places = Toy(sgd), [1.0]
+    toy.train(
+        LocalRun(),
+        TrainingSchedule(3, clip_norm=0.5),
+        after_step=lambda: places.append(toy.network.weight.item()),
+    )
+    assert np.abs(np.diff(places)).max() == pytest.approx(0.05)  # the rate is 0.1
+
+
+def test_averaged_weights_are_a_plain_mean_at_first_and_then_exponential() -> None:
+    network = new_network()
+    average = WeightAverage(network, 0.5)
+    found: list[float] = []
+    for value in (2.0, 4.0, 8.0):
+        with torch.no_grad():
+            network.weight.fill_(value)
+        average.follow()
+        found.append(average.network.weight.item())
+    assert found == [2.0, 3.0, 5.5]
 
 
 def test_gradients_can_be_changed_before_a_step_and_weights_followed_after_it() -> None:

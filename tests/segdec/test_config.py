@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from assay.study import parse_study, plan_study
+from assay.study.points import trial_ids
 from tests.segdec.surfaces import tiny_config
 from trainables.errors import InputError
 from trainables.segdec import TRAINABLE, SegDecConfig
@@ -80,12 +81,33 @@ def test_the_method_without_accidents_owes_no_footnote() -> None:
         ({"channel_scale": 0.25}, "another width"),
         ({"distance_scope": "component"}, "image-wide"),
         ({"balance": "power", "balance_power": 2}, "linear"),
+        ({"clip_norm": 1, "weight_average": 0.99}, "clip_norm: 1, weight_average: 0.99. The published"),
     ],
 )
 def test_footnotes_name_each_departure(changes: dict[str, Any], words: str) -> None:
     notes = footnotes(SegDecConfig.model_validate({"image_size": (512, 512)} | changes))
     assert len(notes) == 1
     assert words in notes[0]
+
+
+@pytest.mark.parametrize("changes", [{}, {"clip_norm": 1.0}, {"lr_warmup_epochs": 2, "weight_average": 0.9}])
+def test_settings_that_came_later_are_part_of_an_id_only_where_they_are_set(changes: dict[str, Any]) -> None:
+    config = tiny_config(**changes)
+    assert {name: value for name, value in config.identity().items() if name in config.later} == changes
+
+
+def test_points_of_earlier_searches_keep_their_ids() -> None:
+    study = parse_study(
+        "study: s\ntrainable: segdec\nconfig: {preset: ksdd}\ndata: {reader: synthetic}\n"
+        "search: {points: 2, sampler: random, objective: {max: validation.image_ap}}\nspace: {config.lr: {float: [0.1, 1.0]}}\n"
+    )
+    (searched,) = plan_study(study, None, "cpu").searched
+    earlier = {k: v for k, v in searched.cell.config.items() if k not in SegDecConfig.later}
+    assert len(earlier) < len(searched.cell.config)
+    of_both = [
+        list(trial_ids(searched, config, searched.repeats)) for config in (earlier, searched.cell.config)
+    ]
+    assert of_both[0] == of_both[1]
 
 
 def test_every_field_tells_what_it_is() -> None:

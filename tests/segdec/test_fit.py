@@ -21,6 +21,7 @@ from trainables.data.samples import MaskedSample, TrainingData
 from trainables.data.spec import Supervision
 from trainables.data.tensors import images_to_tensor
 from trainables.errors import Diverged, InputError
+from trainables.nn.training import validation_ap
 from trainables.segdec import TRAINABLE
 from trainables.segdec.fit import train_batch
 from trainables.segdec.loss import LossWeights, segdec_loss
@@ -76,14 +77,20 @@ def test_training_finds_the_defects() -> None:
 
 @pytest.mark.parametrize("checkpoint", ["last", "best"])
 @pytest.mark.parametrize(
-    ("redraw", "layout"), [("epoch", "contiguous"), ("counter", "contiguous"), ("epoch", "channels_last")]
+    "changes",
+    [
+        {"memory_format": "contiguous"},
+        {"memory_format": "contiguous", "redraw": "counter"},
+        {"memory_format": "channels_last"},
+        {"memory_format": "channels_last", "lr_warmup_epochs": 3, "clip_norm": 0.1, "weight_average": 0.8},
+    ],
 )
 def test_killed_training_goes_on_to_bit_identical_weights(
-    checkpoint: str, redraw: str, layout: str, tmp_path: Path
+    checkpoint: str, changes: dict[str, Any], tmp_path: Path
 ) -> None:
     config = tiny_config(
-        epochs=4, batch_size=3, drop_last=True, validate_every=1, checkpoint=checkpoint, redraw=redraw
-    ).model_copy(update={"memory_format": layout})
+        epochs=4, batch_size=3, drop_last=True, validate_every=1, checkpoint=checkpoint, **changes
+    )
     undisturbed = TRAINABLE.fit(config, tiny_data(), LocalRun())
     with pytest.raises(KeyboardInterrupt):
         TRAINABLE.fit(config, tiny_data(), KilledRun(folder=tmp_path))
@@ -91,6 +98,27 @@ def test_killed_training_goes_on_to_bit_identical_weights(
     resumed = TRAINABLE.fit(config, tiny_data(), run)
     assert [entry["epoch"] for entry in run.history] == [2, 3]
     assert equal(weights(undisturbed), weights(resumed))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"lr_warmup_epochs": 1}, {"clip_norm": 0.01}, {"weight_average": 0.5}], ids=lambda c: next(iter(c))
+)
+def test_each_remedy_of_a_collapse_changes_what_is_learnt(changes: dict[str, Any]) -> None:
+    with_it, without = (
+        weights(TRAINABLE.fit(tiny_config(epochs=1, **each), tiny_data(), LocalRun())) for each in (changes, {})
+    )
+    assert not equal(with_it, without)
+
+
+def test_the_averaged_weights_are_what_is_validated_and_kept() -> None:
+    data = tiny_data()
+    assert data.validation is not None
+    run = LocalRun()
+    predictor = TRAINABLE.fit(tiny_config(epochs=4, lr=0.2, weight_average=0.9), data, run)
+    plain = TRAINABLE.fit(tiny_config(epochs=4, lr=0.2), data, LocalRun())
+    assert not equal(weights(predictor), weights(plain))
+    found = validation_ap(predictor, data.validation, run.device)
+    assert found["validation.image_ap"] == run.history[-1]["validation.image_ap"]
 
 
 def test_target_of_a_withheld_positive_or_of_a_normal_image_with_a_mask_holds_no_map() -> None:

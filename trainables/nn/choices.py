@@ -83,6 +83,8 @@ class TrainingSchedule:
     min_steps: int = 0  # epochs are added until there are as many
     rate: RateSchedule = "constant"  # of the optimiser's learning rates, over all steps
     validate_every: int = 0  # epochs, counted from the first, and the last one always; 0: the last one only
+    warmup_epochs: int = 0  # over which the rate rises linearly, from its first step on
+    clip_norm: float = 0.0  # gradients of all weights together are shortened to this length; 0: never
 
     def validates(self, epoch: int, epochs: int) -> bool:
         """Say if ``epoch`` (from 0) out of ``epochs`` ends with a validation."""

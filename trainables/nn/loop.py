@@ -41,6 +41,7 @@ from trainables.nn.training import (
     learning_rate,
     mean_over_workers,
     require_finite,
+    warmth,
 )
 
 __all__ = ["BatchShard", "TrainingHooks", "TrainingSchedule", "train"]
@@ -116,7 +117,8 @@ def train(
             sums = {name: torch.zeros((), device=run.device) for name in hooks.losses}
             count = 0
             for step, batch in enumerate(sampler.epoch(epoch, run.generator), start=epoch * sampler.steps):
-                optimiser.param_groups[0]["lr"] = learning_rate(rate, schedule.rate, step, steps)
+                now = learning_rate(rate, schedule.rate, step, steps)
+                optimiser.param_groups[0]["lr"] = now * warmth(step, schedule.warmup_epochs * sampler.steps)
                 optimiser.zero_grad()
                 places = shard(range(len(batch)), run.rank, run.world_size)
                 images = BatchShard(run.shard(batch), places, len(batch), epoch, step, step / steps)
@@ -128,6 +130,8 @@ def train(
                     _fill_gradients(network.parameters())
                 run.reduce(network.parameters())
                 hooks.before_step(images)
+                if schedule.clip_norm:
+                    nn.utils.clip_grad_norm_(network.parameters(), schedule.clip_norm)
                 optimiser.step()
                 hooks.after_step()
                 run.step(step + 1, steps, epochs)

@@ -78,7 +78,7 @@ class PublishedWeightsConfig(TrainableConfig, frozen=True):
 
     def identity(self) -> dict[str, Any]:
         """All settings but the name of the weights file: its sha256 says which weights they are."""
-        return self.model_dump(mode="json", exclude={"weights_file"})
+        return self.without_later(self.model_dump(mode="json", exclude={"weights_file"}))
 
     @property
     def weights_notes(self) -> list[str]:

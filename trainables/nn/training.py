@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,7 @@ __all__ = [
     "Checkpointed",
     "RateSchedule",
     "TrainingState",
+    "WeightAverage",
     "check_choice",
     "check_images",
     "check_norm",
@@ -34,9 +36,11 @@ __all__ = [
     "restore_optimiser",
     "tensors_under",
     "validation_ap",
+    "warmth",
 ]
 
 
+_NetworkT = TypeVar("_NetworkT", bound=nn.Module)
 _VALIDATION_BATCH = 16  # images sent at once; a predictor divides further
 
 
@@ -93,6 +97,11 @@ def learning_rate(lr: float, schedule: RateSchedule, step: int, steps: int) -> f
     Source: Loshchilov and Hutter 2017, arXiv:1608.03983, Eq. 5 without restarts (cosine).
     """
     return lr if schedule == "constant" else lr * (1 + math.cos(math.pi * step / steps)) / 2
+
+
+def warmth(step: int, warmup: int) -> float:
+    """Share of its rate that ``step`` (from 0) takes while the rate rises over ``warmup`` steps; then 1."""
+    return 1.0 if step >= warmup else (step + 1) / warmup
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer, network: nn.Module) -> dict[str, Tensor]:
@@ -181,6 +190,48 @@ class BestEpoch:
         places = self._network.state_dict()
         self._weights = {name: tensor.to(places[name].device) for name, tensor in tensors.items()}
         self._epoch, self._score = state
+
+
+class WeightAverage(Generic[_NetworkT]):
+    """A copy of a network with the running average of its weights over the steps.
+
+    Until step 1 / (1 − decay) it is their plain mean, so that no weight of the start outweighs what was
+    learnt. From there on it is exponential.
+    """
+
+    def __init__(self, network: _NetworkT, decay: float) -> None:
+        """Begin an average that holds ``network``'s weights until the first step.
+
+        Args:
+            network: That is trained.
+            decay: Share of the average that a step keeps, 0 to below 1.
+        """
+        self.network: _NetworkT = copy.deepcopy(network).requires_grad_(requires_grad=False)
+        self._trained, self._decay, self._steps = network, decay, 0
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Take the weights of another step in."""
+        self._steps += 1
+        share = max(1 - self._decay, 1 / self._steps)
+        for mean, new in zip(self._places().values(), self._trained.state_dict().values(), strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(new, share)
+            else:
+                mean.copy_(new)  # batches that a normalisation has counted
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        return self._places()
+
+    def state(self) -> int:
+        return self._steps
+
+    def restore(self, tensors: Mapping[str, Tensor], state: int) -> None:
+        self.network.load_state_dict(dict(tensors))
+        self._steps = state
+
+    def _places(self) -> dict[str, Tensor]:
+        return dict(self.network.state_dict())
 
 
 def restore_optimiser(

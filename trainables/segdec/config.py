@@ -25,6 +25,8 @@ _NARROW = 0.25  # channel_scale up to which channels_last is the faster layout o
 class SegDecConfig(TrainableConfig, frozen=True):
     """Settings of one SegDecNet training."""
 
+    later = frozenset({"lr_warmup_epochs", "clip_norm", "weight_average"})
+
     sf_kernel: Literal[5, 15] = Field(
         15,
         description="Kernel side of the 1024-channel layer, cells: 15 in the code, 5 in the paper's Table 1.",
@@ -100,6 +102,22 @@ class SegDecConfig(TrainableConfig, frozen=True):
         "rate does not depend on batch_size.",
     )
     lr: float = Field(0.1, gt=0, le=100, description="Learning rate of plain SGD, constant.")
+    lr_warmup_epochs: int = Field(
+        0, ge=0, le=10_000, description="Epochs over which the learning rate rises linearly first; 0: none."
+    )
+    clip_norm: float = Field(
+        0.0,
+        ge=0,
+        le=1e6,
+        description="Length to which the gradient of all weights together is cut in a step; 0: never.",
+    )
+    weight_average: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the running average of weights that a step keeps, such as 0.99; the average is "
+        "what is validated, kept and evaluated. 0: the weights themselves.",
+    )
     epochs: int = Field(
         50, ge=1, le=10_000, description="Epochs of 2P images, P = defective training images."
     )

@@ -18,7 +18,7 @@ from trainables.data.samples import ImageSet, TrainingData
 from trainables.data.tensors import images_to_tensor
 from trainables.nn.loop import BatchShard, TrainingHooks, TrainingSchedule, train
 from trainables.nn.models import forward_context
-from trainables.nn.training import BestEpoch, check_choice, check_images, validation_ap
+from trainables.nn.training import BestEpoch, WeightAverage, check_choice, check_images, validation_ap
 from trainables.segdec.config import SegDecConfig
 from trainables.segdec.loss import LossWeights, segdec_loss
 from trainables.segdec.network import SegDecNet, new_network
@@ -47,7 +47,9 @@ def fit(config: SegDecConfig, data: TrainingData, run: Run) -> SegDecPredictor:
         check_choice(data.validation)
     network = new_network(config, int(run.generator("init").integers(2**63)), run.device)
     targets = [make_target(sample, config) for sample in data.train]
-    predictor, best = SegDecPredictor(network, config), BestEpoch(network)
+    average = WeightAverage(network, config.weight_average) if config.weight_average else None
+    kept = network if average is None else average.network
+    predictor, best = SegDecPredictor(kept, config), BestEpoch(kept)
 
     def backward(shard: BatchShard) -> Mapping[str, Tensor]:
         return train_batch(network, data.train, targets, shard.positions, epoch=shard.epoch, config=config)
@@ -56,6 +58,10 @@ def fit(config: SegDecConfig, data: TrainingData, run: Run) -> SegDecPredictor:
         for weight in network.parameters():
             if config.batch_gradient == "mean" and weight.grad is not None:
                 weight.grad /= shard.size
+
+    def follow() -> None:
+        if average is not None:
+            average.follow()
 
     def loss_weights(epoch: int) -> Mapping[str, float]:
         return {} if config.balance == "none" else {"lambda": LossWeights.at(epoch, config).seg}
@@ -70,15 +76,21 @@ def fit(config: SegDecConfig, data: TrainingData, run: Run) -> SegDecPredictor:
         network,
         torch.optim.SGD(network.parameters(), lr=config.lr),
         run,
-        schedule=TrainingSchedule(config.epochs, validate_every=config.validate_every),
+        schedule=TrainingSchedule(
+            config.epochs,
+            validate_every=config.validate_every,
+            warmup_epochs=config.lr_warmup_epochs,
+            clip_norm=config.clip_norm,
+        ),
         sampler=SegDecSampler.over(data.train.labels, config),
         hooks=TrainingHooks(
             backward,
             losses=_LOSSES,
             before_step=average_gradients,
+            after_step=follow,
             epoch_metrics=loss_weights,
             validate=validate,
-            checkpointed={"best": best},
+            checkpointed={"best": best} | ({} if average is None else {"average": average}),
         ),
     )
     if config.checkpoint == "best":

@@ -128,6 +128,11 @@ def footnotes(config: SegDecConfig) -> Sequence[str]:
         )
     if config.distance_weights and config.distance_scope == "component":
         notes.append("distance_scope: component. The published numbers use the image-wide maximum.")
+    added = [f"{name}: {value:g}" for name in sorted(config.later) if (value := getattr(config, name))]
+    if added:
+        notes.append(
+            f"{', '.join(added)}. The published training has neither warm-up nor clipping nor averaged weights."
+        )
     if config.balance == "power":
         notes.append(
             f"balance: power {config.balance_power:g}. The published schedule of λ is linear (power 1)."

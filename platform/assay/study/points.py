@@ -20,6 +20,7 @@ from assay.study.search import Scalar, Search
 from assay.study.search_parts import SearchPart
 from assay.study.settings import AnyTrainable, Device, resolve_settings
 from assay.study.space import grid_size, set_back
+from trainables.catalogue import TRAINABLES
 from trainables.method_files import is_file_method
 
 __all__ = [
@@ -110,7 +111,10 @@ def search_hash(study: Study, cell: Cell, part: SearchPart) -> str:
         **rules,
         "space": {path: parameter.model_dump(mode="json") for path, parameter in study.space.items()},
         "start": [start if isinstance(start, (str, dict)) else start.model_dump() for start in study.start],
-        "cell": cell.model_dump(mode="json", include={"config", "supervision", "data"}),
+        "cell": {
+            **cell.model_dump(mode="json", include={"supervision", "data"}),
+            "config": _hashed_config(cell.trainable, cell.config),
+        },
     }
     if is_file_method(cell.trainable):  # an edit of the file is another search
         parts["trainable"] = cell.trainable
@@ -216,12 +220,22 @@ def trial_ids(searched: SearchedCell, config: Mapping[str, Any], repeats: Sequen
     writer = CellIdentity(
         trainable=cell.trainable,
         revision=cell.revision,
-        config=config,
+        config=_hashed_config(cell.trainable, config),
         manifest=searched.manifest,
         supervision=cell.supervision.model_dump(mode="json"),
     )
     for repeat in repeats:
         yield writer.trial_id(split=repeat.split, seed=repeat.seed, fold=repeat.fold)
+
+
+def _hashed_config(method: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings that decide ids: those that came later only where they are set.
+
+    A plan can be read where its method is not installed. The id of a method in a file says all of it.
+    """
+    if is_file_method(method) or method not in TRAINABLES:
+        return config
+    return TRAINABLES[method].Config.without_later(config)
 
 
 def trials_of(searched: SearchedCell, cell: Cell, repeats: Sequence[Repeat]) -> Iterator[Trial]:

@@ -149,8 +149,11 @@ def _identity(record: Record) -> str | None:
         return record.id
     if is_file_method(name) or name not in TRAINABLES or TRAINABLES[name].revision != revision:
         return None
+    Config = TRAINABLES[name].Config
+    if hashed(Config.without_later(config)) == record.id:  # of a search
+        return record.id
     try:  # the method may leave settings out
-        return hashed(TRAINABLES[name].Config.model_validate(config).identity())
+        return hashed(Config.model_validate(config).identity())
     except ValidationError:
         return None  # settings of an earlier version
 
