@@ -33,6 +33,9 @@ class Reach(BaseModel, frozen=True):
     learnt_from: int = Field(description="Training masks that were looked at.")
     below_half: int = Field(description="Of these, masks without a cell above one half.")
     vanished: int = Field(description="Of these, masks of which nothing is left.")
+    untaught: tuple[str, ...] = Field(
+        default=(), description="Images of those below one half, the least of a defect first."
+    )
     largest_cell: float = Field(description="Median of a training mask's largest cell, 0 to 1.")
     measured: int = Field(description="Test masks that were looked at.")
     width: float = Field(description="Median width of a test image's defects, pixels of the network's input.")
@@ -41,7 +44,7 @@ class Reach(BaseModel, frozen=True):
 
 
 def measure_reach(
-    training: Iterable[NDArray[np.uint8]],
+    training: Iterable[tuple[str, NDArray[np.uint8]]],
     test: Iterable[NDArray[np.uint8]],
     image_size: tuple[int, int],
     grid: Grid | None,
@@ -49,13 +52,14 @@ def measure_reach(
     """Reach of a method whose grid is ``grid``; None without any test mask.
 
     Args:
-        training: Masks (h × w, 1 = defect) that some trial may learn from.
+        training: Names and masks (h × w, 1 = defect) of images that some trial may learn from.
         test: Masks of defective test images. What is measured on them chooses nothing.
         image_size: Height and width of the network's input.
         grid: Cells on which the method sees masks, if it says so.
     """
     learnt = training if grid is not None and grid.window else ()
-    largest = [float(grid_cells(mask, image_size, grid or Grid()).max()) for mask in learnt]
+    cells = [(float(grid_cells(mask, image_size, grid or Grid()).max()), name) for name, mask in learnt]
+    largest = [cell for cell, _ in cells]
     truths = [truth_at(mask, *image_size) for mask in test]
     if not truths:
         return None
@@ -65,6 +69,7 @@ def measure_reach(
         stride=grid.stride if grid is not None else 0,
         learnt_from=len(largest),
         below_half=sum(cell <= _HALF for cell in largest),
+        untaught=tuple(dict.fromkeys(name for cell, name in sorted(cells) if cell <= _HALF)),
         vanished=sum(cell == 0 for cell in largest),
         largest_cell=median(largest) if largest else 0.0,
         measured=len(truths),

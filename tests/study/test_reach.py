@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from assay.analysis.results import StudyResults
+from assay.report.ablation_table import ablation_table
 from assay.report.footnotes import footnotes
 from assay.study import Plan, parse_study, plan_study
 from assay.study.reach import format_reach, plan_reach, reach_warnings
@@ -34,7 +35,7 @@ BLOCK = _mask(slice(16, 48), slice(16, 48))
 
 
 def _reach(masks: list[NDArray[np.uint8]], grid: Grid | None) -> Reach:
-    reach = measure_reach(masks, masks, SIZE, grid)
+    reach = measure_reach(((f"{i}.png", mask) for i, mask in enumerate(masks)), masks, SIZE, grid)
     assert reach is not None
     return reach
 
@@ -68,6 +69,12 @@ def test_masks_that_fill_no_half_of_a_cell_are_counted(
 ) -> None:
     reach = _reach([mask], COARSE)
     assert (reach.learnt_from, reach.below_half, reach.vanished) == (1, below_half, vanished)
+
+
+def test_masks_that_teach_nothing_are_named_the_least_first() -> None:
+    speck = _mask(slice(3, 4), slice(3, 4))
+    text = format_reach(_reach([LINE, BLOCK, speck], COARSE))
+    assert "learnt from: 2 of 3 training masks (2.png, 0.png)." in text
 
 
 @pytest.mark.parametrize("dilation", [1, 7])
@@ -138,6 +145,26 @@ def test_the_reach_is_kept_with_the_plan_and_stands_below_the_table(plan: Plan, 
     kept = Plan.from_table(plan.to_table())
     assert kept.reach == plan.reach
     assert format_reach(plan.reach[0].reach) in footnotes(StudyResults(kept, {}))
+
+
+@pytest.mark.parametrize(
+    ("report", "titles"),
+    [
+        ("[pixel_iou, pixel_ap]", ["AP ↑", "IoU ↑", "attainable", "pixel AP ↑"]),
+        ("[pixel_iou, pixel_iou_oracle]", ["AP ↑", "IoU ↑", "best IoU (oracle) ↑", "attainable"]),
+        ("[pixel_ap]", ["AP ↑", "pixel AP ↑"]),
+    ],
+)
+def test_what_the_grid_allows_stands_beside_the_iou(plan: Plan, report: str, titles: list[str]) -> None:
+    study = parse_study(f"{STUDY}metrics: {{primary: image_ap, report: {report}}}\n", "reach")
+    results = StudyResults(plan.model_copy(update={"study": study}), {})
+    table = ablation_table(results)
+    assert [column.title for column in table.columns][1:-1] == titles
+    noted = any(note.startswith("Attainable: ") for note in footnotes(results))
+    assert noted == ("attainable" in titles)
+    if noted:
+        attainable = {row[1 + titles.index("attainable")] for row in table.rows}
+        assert attainable == {f"{plan.reach[0].reach.grid_iou:.2f}"}
 
 
 def test_plans_of_earlier_versions_have_no_such_footnote(plan: Plan) -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from assay.analysis.collapse import Collapses
     from assay.analysis.decisions import StudyDecisions
     from assay.analysis.defect_scores import DefectSummary
     from assay.analysis.label_analysis import LabelAnalysis
@@ -61,6 +62,7 @@ class StudyResults:
     read_part: ReadPart | None = None  # reads a file of a record; None: no predictions are read
     importance_of: ImportanceOf | None = None  # None: nothing is said of a search's parameters
     looks: tuple[int, ...] | None = None  # numbers of seeds; None: as the store has noted them
+    medians: bool = False  # beside means also where every repeat left chance
     computed: Computed = field(default_factory=Computed, repr=False)
 
     @classmethod
@@ -161,6 +163,10 @@ class StudyResults:
         """The same results without intervals over test items, for which a file of each trial is read."""
         return replace(self, read_part=None)
 
+    def with_medians(self) -> Self:
+        """The same results with medians beside the means of the primary metric."""
+        return replace(self, medians=True)
+
     def with_labelling(self, labelling: Labelling | None) -> Self:
         """The same results at other costs of labels: nothing is trained for it. None: at the study's own."""
         if labelling in (None, self.plan.study.labelling):
@@ -199,6 +205,14 @@ class StudyResults:
         if read_part is None:
             return None
         return self.once("item intervals", lambda: read_item_intervals(self, read_part))
+
+    @property
+    def collapses(self) -> Mapping[str, Collapses]:
+        """Cells with repeats that never left chance; empty where no predictions are read."""
+        from assay.analysis.collapse import read_collapses
+
+        read_part = self.read_part
+        return {} if read_part is None else self.once("collapses", lambda: read_collapses(self, read_part))
 
     @property
     def analysis(self) -> ScoreAnalysis:

@@ -83,6 +83,11 @@ class RepeatSummary:
         return statistics.fmean(self.values.values()) if self.values else None
 
     @property
+    def median(self) -> float | None:
+        """Median over the same."""
+        return statistics.median(self.values.values()) if self.values else None
+
+    @property
     def spread(self) -> float | None:
         """Standard deviation (n − 1) over repeats; None for fewer than two.
 

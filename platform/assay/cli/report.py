@@ -55,6 +55,13 @@ TestUncertainty = Annotated[
         help="Intervals over test items: read a file of each trial. Leave them out for thousands of trials.",
     ),
 ]
+Medians = Annotated[
+    bool,
+    typer.Option(
+        "--medians",
+        help="Medians of the primary metric beside its means; always shown where a repeat never left chance.",
+    ),
+]
 # The name of that option in version 0.1.
 OldTestUncertainty = Annotated[
     bool | None, typer.Option("--test-luck/--no-test-luck", hidden=True, show_default=False)
@@ -75,6 +82,7 @@ def report(
     format: Format = None,
     output: Output = None,
     overlays: Overlays = None,
+    medians: Medians = False,
     test_uncertainty: TestUncertainty = True,
     test_luck: OldTestUncertainty = None,
     storage: Storage = DEFAULT_STORAGE,
@@ -109,6 +117,8 @@ def report(
         return
     if not (test_uncertainty if test_luck is None else test_luck):
         results = results.without_predictions()
+    if medians:
+        results = results.with_medians()
     give_files(form.study_files(results, name), output)
     if overlays is not None:
         _write_overlays(results, overlays)

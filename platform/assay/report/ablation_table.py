@@ -7,32 +7,37 @@ from the records' values and nothing else.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from typing import NamedTuple
 
+from assay.analysis.collapse import Collapses
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics import ItemInterval
 from assay.analysis.statistics.wording import interval_text
 from assay.analysis.summary import CellSummary, RepeatSummary
-from assay.analysis.test_set_uncertainty import ItemIntervals
 from assay.report.page.model import NOTHING, Column, TextTable, superscript
 from assay.study import Cell, Study
 from assay.study.nesting import NO_LEVEL
 from assay.study.published import published_values
+from assay.study.reach import attainable_iou
 from trainables.metrics import Metric
 
 __all__ = [
     "ITEM_INTERVAL",
     "ablation_table",
+    "attainable_texts",
     "decimals_of",
     "item_interval_text",
     "level_columns",
     "level_texts",
     "mean_spread",
     "metric_title",
+    "shows_medians",
 ]
 
 ITEM_INTERVAL = "item interval"  # heading of the intervals over test items
+_OVERLAPS = ("pixel_iou", "pixel_iou_positive", "pixel_iou_oracle")
 _MARKS = {"on": "✓", "off": "–", NO_LEVEL: "n/a"}
 
 
@@ -41,50 +46,81 @@ def ablation_table(results: StudyResults, *, analysed: bool = True) -> TextTable
 
     ``n`` counts the primary metric; a further metric that has fewer values says so in the note. Of a search
     the rows are the winners on fresh seeds. The best cells are bold, and where predictions are read, the
-    interval over test items stands beside the primary metric. A table that is not ``analysed`` has neither.
+    interval over test items stands beside the primary metric, repeats that never left chance are counted, and
+    if there are any, medians stand beside means. A table that is not ``analysed`` has none of these.
     """
     study, cells, metrics = results.plan.study, results.reported.cells, results.metrics
     summaries = [results.summary(metric.name) for metric in metrics]
-    uncertainty = results.test_set_uncertainty if analysed else None
-    published = _published_columns(study, cells, metrics)
+    collapses = results.collapses if analysed else {}
     notes: list[str] = []
+    beside = _beside(results, summaries, notes, analysed=analysed)
     rows: list[tuple[str, ...]] = []
     for index, cell in enumerate(cells):
         of_cell = [summary[index] for summary in summaries]
         values: list[str] = []
         for summary, metric in zip(of_cell, metrics, strict=True):
             values.append(mean_spread(summary, metric))
-            if uncertainty is not None and metric is metrics[0]:
-                decimals = decimals_of(metric, summary.planned)
-                values.append(item_interval_text(uncertainty.cell(cell.name), decimals, cell.name, notes))
-            values += [published[metric.name][index]] if metric.name in published else []
-        rows.append((*level_texts(study, cell), *values, _count_cell(of_cell, metrics, notes)))
+            values += [column.text(index) for column in beside[metric.name]]
+        collapsed = collapses.get(cell.name)
+        rows.append((*level_texts(study, cell), *values, _count_cell(of_cell, metrics, collapsed, notes)))
     best = results.analysis.best if analysed else None
     bold = best.cells if best is not None else frozenset[str]()
-    columns, primary = _columns(study, metrics, uncertainty, published), len(level_columns(study))
+    levels = level_columns(study)
+    columns = [*levels, *_metric_columns(metrics, beside), Column("n", "right")]
     return TextTable(
-        columns=columns,
+        columns=tuple(columns),
         rows=tuple(rows),
         notes=tuple(notes),
-        bold=frozenset((row, primary) for row, cell in enumerate(cells) if cell.name in bold),
+        bold=frozenset((row, len(levels)) for row, cell in enumerate(cells) if cell.name in bold),
         links={(row, len(columns) - 1): (cell.name,) for row, cell in enumerate(cells)},
     )
 
 
-def _columns(
-    study: Study,
-    metrics: Sequence[Metric],
-    uncertainty: ItemIntervals | None,
-    published: Mapping[str, Sequence[str]],
-) -> tuple[Column, ...]:
-    columns = level_columns(study)
+class _Beside(NamedTuple):
+    """A column beside a metric's."""
+
+    title: str
+    text: Callable[[int], str]  # of a row
+
+
+def _beside(
+    results: StudyResults, summaries: Sequence[Sequence[CellSummary]], notes: list[str], *, analysed: bool
+) -> dict[str, list[_Beside]]:
+    """Metric → the columns beside it; what there is no interval of is told in ``notes``."""
+    cells, metrics, first = results.reported.cells, results.metrics, summaries[0]
+    primary = metrics[0]
+    beside: dict[str, list[_Beside]] = {metric.name: [] for metric in metrics}
+    if analysed and shows_medians(results):
+        beside[primary.name].append(_Beside("median", lambda row: _median(first[row], primary)))
+    uncertainty = results.test_set_uncertainty if analysed else None
+    if uncertainty is not None:
+
+        def interval(row: int) -> str:
+            name, decimals = cells[row].name, decimals_of(primary, first[row].planned)
+            return item_interval_text(uncertainty.cell(name), decimals, name, notes)
+
+        beside[primary.name].append(_Beside(ITEM_INTERVAL, interval))
+    for name, texts in _published_columns(results.plan.study, cells, metrics).items():
+        beside[name].append(_Beside("published", texts.__getitem__))
+    attainable = attainable_texts(results)
+    if attainable:
+        last = [name for name in beside if name in _OVERLAPS][-1]
+        beside[last].append(_Beside("attainable", attainable.__getitem__))
+    return beside
+
+
+def attainable_texts(results: StudyResults) -> list[str]:
+    """The IoU that each cell's grid allows; empty where no cell has a grid or no IoU is reported."""
+    found = [attainable_iou(results.plan, cell) for cell in results.reported.cells]
+    if not any(metric.name in _OVERLAPS for metric in results.metrics) or not any(found):
+        return []
+    return [NOTHING if value is None else f"{value:.2f}" for value in found]
+
+
+def _metric_columns(metrics: Sequence[Metric], beside: Mapping[str, Sequence[_Beside]]) -> Iterator[Column]:
     for metric in metrics:
-        columns.append(Column(metric_title(metric), "right"))
-        if uncertainty is not None and metric is metrics[0]:
-            columns.append(Column(ITEM_INTERVAL, "right"))
-        if metric.name in published:
-            columns.append(Column("published", "right"))
-    return (*columns, Column("n", "right"))
+        for title in (metric_title(metric), *(column.title for column in beside[metric.name])):
+            yield Column(title, "right")
 
 
 def metric_title(metric: Metric) -> str:
@@ -131,10 +167,17 @@ def _published_columns(
     return columns
 
 
-def _count_cell(of_cell: Sequence[CellSummary], metrics: Sequence[Metric], notes: list[str]) -> str:
-    """The n of a row; adds a note to ``notes`` where any repeat was lost."""
+def shows_medians(results: StudyResults) -> bool:
+    """True where medians stand beside means: asked for, or some repeat never left chance."""
+    return results.medians or bool(results.collapses)
+
+
+def _count_cell(
+    of_cell: Sequence[CellSummary], metrics: Sequence[Metric], collapsed: Collapses | None, notes: list[str]
+) -> str:
+    """The n of a row; adds a note to ``notes`` where any repeat was lost or never left chance."""
     primary, *others = of_cell
-    texts = [_lost_text(primary)] if primary.lost else []
+    texts = [*([_lost_text(primary)] if primary.lost else []), *([str(collapsed)] if collapsed else [])]
     for summary, metric in zip(others, metrics[1:], strict=True):
         if summary.lost != primary.lost:
             texts.append(f"{metric.title}: {_lost_text(summary)}")
@@ -157,6 +200,12 @@ def mean_spread(summary: RepeatSummary, metric: Metric) -> str:
     decimals = decimals_of(metric, summary.planned)
     mean = f"{summary.mean:.{decimals}f}"
     return mean if summary.spread is None else f"{mean} ± {summary.spread:.{decimals}f}"
+
+
+def _median(summary: RepeatSummary, metric: Metric) -> str:
+    if summary.median is None:
+        return NOTHING
+    return f"{summary.median:.{decimals_of(metric, summary.planned)}f}"
 
 
 def decimals_of(metric: Metric, repeats: int) -> int:

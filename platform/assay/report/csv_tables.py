@@ -17,6 +17,7 @@ from assay.analysis.results import StudyResults
 from assay.analysis.stage_scores import stage_intervals
 from assay.analysis.statistics import ComparisonResult, MeanInterval, results_table
 from assay.analysis.summary import CellSummary
+from assay.report.ablation_table import shows_medians
 from assay.study import Cell, Study
 from assay.study.published import published_values
 
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 _MEAN_COLUMNS = ("metric", "mean", "sd", "sd_over", "n", "n_planned", "low", "high", "interval", "claim")
+_MEDIAN_COLUMNS = ("median", "at_chance")  # where asked for, or a repeat never left chance
 _CELL_COLUMNS = (*_MEAN_COLUMNS, "item_low", "item_high", "bold", "published")
 
 
@@ -43,12 +45,18 @@ def cell_table(results: StudyResults) -> pd.DataFrame:
     """The table of :func:`cells_csv` with all digits."""
     study = results.plan.study
     by_metric = [results.summary(metric.name) for metric in results.metrics]
+    medians = shows_medians(results)
     rows = [
-        [*_key(study, cell), *_values(results, of_metric[index])]
+        [
+            *_key(study, cell),
+            *_values(results, of_metric[index]),
+            *(_robust(results, of_metric[index]) if medians else ()),
+        ]
         for index, cell in enumerate(results.reported.cells)
         for of_metric in by_metric
     ]
-    return pd.DataFrame(rows, columns=[*_key_columns(study), *_CELL_COLUMNS])
+    columns = [*_key_columns(study), *_CELL_COLUMNS, *(_MEDIAN_COLUMNS if medians else ())]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def comparisons_csv(results: StudyResults) -> str:
@@ -139,6 +147,14 @@ def _values(results: StudyResults, summary: CellSummary) -> list[object]:
         None if best is None else cell in best,
         published_values(study, summary.cell.levels).get(metric),
     ]
+
+
+def _robust(results: StudyResults, summary: CellSummary) -> list[object]:
+    """Median, and of the primary metric how many repeats never left chance; None where nobody looked."""
+    collapsed = results.collapses.get(summary.cell.name)
+    if summary.metric != results.primary.name or results.read_part is None:
+        return [summary.median, None]
+    return [summary.median, 0 if collapsed is None else collapsed.collapsed]
 
 
 def _frame_csv(table: pd.DataFrame) -> str:

@@ -11,9 +11,11 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from statistics import median
 
+from assay.analysis.collapse import CHANCE_NOTE
 from assay.analysis.left_out import left_out
 from assay.analysis.part_rates import PART_RATES, part_rates
 from assay.analysis.results import StudyResults
+from assay.report.ablation_table import attainable_texts
 from assay.storage.record import Record
 from assay.storage.registration import format_changes
 from assay.study import Comparison, Plan, ReportedPlan
@@ -33,6 +35,7 @@ def footnotes(results: StudyResults) -> list[str]:
     finished = {id_: record for id_, record in results.records.items() if record.result is not None}
     return [
         *_spread_note(results),
+        *([CHANCE_NOTE] if results.collapses else []),
         *_search_notes(plan),
         *_decision_note(results),
         *_published_note(reported),
@@ -43,7 +46,7 @@ def footnotes(results: StudyResults) -> list[str]:
         *_notes_of_cells(reported, finished),
         *_bundles(reported.comparisons),
         *_allowances(reported.comparisons),
-        *_reach_notes(plan),
+        *_reach_notes(results),
         *plan.warnings,
         *left_out(results),
         *_registered_note(results),
@@ -237,13 +240,19 @@ def _notes_of_cells(plan: ReportedPlan, finished: Mapping[str, Record]) -> list[
     return [note.rstrip(".") + _where(plan, list(names)) + "." for note, names in cells.items()]
 
 
-def _reach_notes(plan: Plan) -> list[str]:
+def _reach_notes(results: StudyResults) -> list[str]:
     """Sentences on what the methods could reach at best; none of plans of earlier versions."""
+    plan = results.plan
     several = len(plan.reach) > 1
     notes = [
         format_reach(reach) + (f" This is of {named_cells(cells)}." if several else "")
         for cells, reach in ((each.cells, each.reach) for each in plan.reach)
     ]
+    if attainable_texts(results):
+        notes.append(
+            "Attainable: the IoU of the best map that the cells of a method's grid can draw, mean over defective "
+            "test images. IoU counts the pixels of all images together."
+        )
     return [*notes, *(f"{warning[0].upper()}{warning[1:]}." for warning in reach_warnings(plan.reach))]
 
 

@@ -27,7 +27,15 @@ if TYPE_CHECKING:
     from trainables.data.spec import DataSpec, Tiles
     from trainables.data.tiles import TileShape
 
-__all__ = ["CellReach", "format_reach", "least_dilation", "named_cells", "plan_reach", "reach_warnings"]
+__all__ = [
+    "CellReach",
+    "attainable_iou",
+    "format_reach",
+    "least_dilation",
+    "named_cells",
+    "plan_reach",
+    "reach_warnings",
+]
 
 _MOST = 200  # masks that are looked at, of each kind
 
@@ -93,7 +101,7 @@ def _measure(
     shape = None if tiles is None else TileShape(tiles, *config.image_size)
     reach = measure_reach(
         islice(_masks(manifest, tuple(seen), shape), _MOST),
-        islice(_masks(manifest, splits[0].test, shape), _MOST),
+        (mask for _, mask in islice(_masks(manifest, splits[0].test, shape), _MOST)),
         config.image_size,
         trainable.grid(config),
     )
@@ -102,8 +110,8 @@ def _measure(
 
 def _masks(
     manifest: Manifest, samples: Sequence[str], shape: TileShape | None
-) -> Iterator[NDArray[np.uint8]]:
-    """Masks of these samples in a fixed random order, or those of their tiles that show a defect."""
+) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """Samples with their masks in a fixed random order, or with those of their tiles that show a defect."""
     from trainables.data.seeds import shuffled
     from trainables.data.sources import decode_mask, read_bytes
 
@@ -113,10 +121,10 @@ def _masks(
         data = read_bytes(manifest.mask_root or manifest.root, known[sample])
         mask = decode_mask(data, manifest.mask_above, manifest.indices)
         if shape is None:
-            yield mask
+            yield sample, mask
             continue
         parts = (shape.mask_of(place, mask) for place in shape.places(shape.scaled(*mask.shape)))
-        yield from (part for part in parts if part.any())
+        yield from ((sample, part) for part in parts if part.any())
 
 
 def least_dilation(
@@ -136,7 +144,7 @@ def least_dilation(
 
     trainable = find_trainable("segdec")
     shape = None if tiles is None else TileShape(tiles, *size)
-    masks = list(islice(_masks(manifest, samples, shape), 50))
+    masks = [mask for _, mask in islice(_masks(manifest, samples, shape), 50)]
 
     def taught(side: int) -> int:
         grid = trainable.grid(trainable.Config.model_validate({"image_size": size, "dilation": side}))
@@ -163,12 +171,20 @@ def format_reach(reach: Reach) -> str:
         "nothing)."
     )
     if reach.learnt_from:
+        which = f" ({summarise(reach.untaught)})" if reach.untaught else ""
         lost = f", nothing is left of {reach.vanished}" if reach.vanished else ""
         text += (
             f" Without a cell above 0.5 in the grid that is learnt from: {reach.below_half} of "
-            f"{reach.learnt_from} training masks{' of tiles' * reach.tiles}{lost}."
+            f"{reach.learnt_from} training masks{' of tiles' * reach.tiles}{which}{lost}."
         )
     return text
+
+
+def attainable_iou(plan: Plan, cell: Cell) -> float | None:
+    """IoU of the best map of the cells of a method's grid; None where it has none, or nobody measured it."""
+    name = cell.searched or cell.name
+    reaches = (each.reach for each in plan.reach if name in each.cells)
+    return next((reach.grid_iou for reach in reaches if reach.stride > 1), None)
 
 
 def named_cells(cells: Sequence[str]) -> str:
