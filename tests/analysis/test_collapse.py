@@ -27,9 +27,7 @@ def study_with(store: Store, *shifts: float, text: str = STUDY) -> StudyResults:
     plan = make_plan(text)
     left = list(shifts)
     records = {
-        trial.id: with_predictions(
-            store, record, number, left.pop(0) if trial.cell == CELL and left else 3.0
-        )
+        trial.id: with_predictions(store, record, number, left.pop(0) if trial.cell == CELL and left else 3.0)
         for number, (trial, record) in enumerate(zip(plan.trials, make_records(plan).values(), strict=True))
     }
     return StudyResults(plan, records, store=store, read_part=store.read_part)

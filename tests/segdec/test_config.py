@@ -99,7 +99,8 @@ def test_settings_that_came_later_are_part_of_an_id_only_where_they_are_set(chan
 def test_points_of_earlier_searches_keep_their_ids() -> None:
     study = parse_study(
         "study: s\ntrainable: segdec\nconfig: {preset: ksdd}\ndata: {reader: synthetic}\n"
-        "search: {points: 2, sampler: random, objective: {max: validation.image_ap}}\nspace: {config.lr: {float: [0.1, 1.0]}}\n"
+        "search: {points: 2, sampler: random, objective: {max: validation.image_ap}}\n"
+        "space: {config.lr: {float: [0.1, 1.0]}}\n"
     )
     (searched,) = plan_study(study, None, "cpu").searched
     earlier = {k: v for k, v in searched.cell.config.items() if k not in SegDecConfig.later}

@@ -101,11 +101,14 @@ def test_killed_training_goes_on_to_bit_identical_weights(
 
 
 @pytest.mark.parametrize(
-    "changes", [{"lr_warmup_epochs": 1}, {"clip_norm": 0.01}, {"weight_average": 0.5}], ids=lambda c: next(iter(c))
+    "changes",
+    [{"lr_warmup_epochs": 1}, {"clip_norm": 0.01}, {"weight_average": 0.5}],
+    ids=lambda c: next(iter(c)),
 )
 def test_each_remedy_of_a_collapse_changes_what_is_learnt(changes: dict[str, Any]) -> None:
     with_it, without = (
-        weights(TRAINABLE.fit(tiny_config(epochs=1, **each), tiny_data(), LocalRun())) for each in (changes, {})
+        weights(TRAINABLE.fit(tiny_config(epochs=1, **each), tiny_data(), LocalRun()))
+        for each in (changes, {})
     )
     assert not equal(with_it, without)
 

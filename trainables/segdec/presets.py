@@ -131,7 +131,7 @@ def footnotes(config: SegDecConfig) -> Sequence[str]:
     added = [f"{name}: {value:g}" for name in sorted(config.later) if (value := getattr(config, name))]
     if added:
         notes.append(
-            f"{', '.join(added)}. The published training has neither warm-up nor clipping nor averaged weights."
+            f"{', '.join(added)}. The published training has no warm-up, no clipping and no averaged weights."
         )
     if config.balance == "power":
         notes.append(

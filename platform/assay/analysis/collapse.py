@@ -30,8 +30,8 @@ _LEVEL = 0.05
 _FAR = 0.98  # AUROC that no random order of any 20 images reaches in 5 %: predictions need not be read
 _FEWEST = 20
 CHANCE_NOTE = (
-    "Never left chance: the repeat ranks test images no better than a random order (rank-sum test, one-sided, "
-    "p > .05). Such repeats pull means down; the median stands beside the mean."
+    "Never left chance: the repeat ranks test images no better than a random order (rank-sum test, "
+    "one-sided, p > .05). Such repeats pull means down; the median stands beside the mean."
 )
 
 

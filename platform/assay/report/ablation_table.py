@@ -111,10 +111,10 @@ def _beside(
 
 def attainable_texts(results: StudyResults) -> list[str]:
     """The IoU that each cell's grid allows; empty where no cell has a grid or no IoU is reported."""
-    found = [attainable_iou(results.plan, cell) for cell in results.reported.cells]
-    if not any(metric.name in _OVERLAPS for metric in results.metrics) or not any(found):
+    shares = [attainable_iou(results.plan, cell) for cell in results.reported.cells]
+    if not any(metric.name in _OVERLAPS for metric in results.metrics) or not any(shares):
         return []
-    return [NOTHING if value is None else f"{value:.2f}" for value in found]
+    return [NOTHING if value is None else f"{value:.2f}" for value in shares]
 
 
 def _metric_columns(metrics: Sequence[Metric], beside: Mapping[str, Sequence[_Beside]]) -> Iterator[Column]:

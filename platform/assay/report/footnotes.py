@@ -250,8 +250,8 @@ def _reach_notes(results: StudyResults) -> list[str]:
     ]
     if attainable_texts(results):
         notes.append(
-            "Attainable: the IoU of the best map that the cells of a method's grid can draw, mean over defective "
-            "test images. IoU counts the pixels of all images together."
+            "Attainable: the IoU of the best map that the cells of a method's grid can draw, mean over "
+            "defective test images. IoU counts the pixels of all images together."
         )
     return [*notes, *(f"{warning[0].upper()}{warning[1:]}." for warning in reach_warnings(plan.reach))]
 

@@ -150,12 +150,12 @@ def _identity(record: Record) -> str | None:
     if is_file_method(name) or name not in TRAINABLES or TRAINABLES[name].revision != revision:
         return None
     Config = TRAINABLES[name].Config
-    if hashed(Config.without_later(config)) == record.id:  # of a search
-        return record.id
-    try:  # the method may leave settings out
-        return hashed(Config.model_validate(config).identity())
+    try:
+        identity = hashed(Config.model_validate(config).identity())  # the method may leave settings out
     except ValidationError:
         return None  # settings of an earlier version
+    of_search = hashed(Config.without_later(config))
+    return of_search if of_search == record.id else identity
 
 
 def _check_files(store: Store, record: Record) -> Iterator[Damage]:
