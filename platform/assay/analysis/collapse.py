@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import comb
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +68,7 @@ def _verdict(record: Record, read_part: ReadPart) -> bool | None:
     return None if images is None else is_at_chance(images.labels, images.scores)
 
 
-def is_at_chance(labels: NDArray[np.bool_], scores: NDArray[np.float64]) -> bool | None:
+def is_at_chance(labels: NDArray[np.bool_], scores: NDArray[np.floating[Any]]) -> bool | None:
     """True where scores rank defective images (True) no better than chance; None where none could."""
     from scipy.stats import mannwhitneyu
 

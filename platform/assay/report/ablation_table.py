@@ -91,7 +91,8 @@ def _beside(
     primary = metrics[0]
     beside: dict[str, list[_Beside]] = {metric.name: [] for metric in metrics}
     if analysed and shows_medians(results):
-        beside[primary.name].append(_Beside("median", lambda row: _median(first[row], primary)))
+        medians = [_median(summary, primary) for summary in first]
+        beside[primary.name].append(_Beside("median", medians.__getitem__))
     uncertainty = results.test_set_uncertainty if analysed else None
     if uncertainty is not None:
 
