@@ -36,6 +36,7 @@ _SEVERSTAL: _Settings = {
     "checkpoint": "best",  # the one data set with a validation split of its own
 }  # fmt: skip
 
+_REMEDIES = ("lr_warmup_epochs", "clip_norm", "weight_average")  # against trainings that collapse
 _MASKS: _Settings = {"balance": "linear", "gradient_stop": True, "distance_weights": True}
 # Without masks there is nothing to weigh, and the published weak rows do without the schedule of λ.
 _WEAK: _Settings = {"balance": "none", "gradient_stop": True, "distance_weights": False}
@@ -128,7 +129,7 @@ def footnotes(config: SegDecConfig) -> Sequence[str]:
         )
     if config.distance_weights and config.distance_scope == "component":
         notes.append("distance_scope: component. The published numbers use the image-wide maximum.")
-    added = [f"{name}: {value:g}" for name in sorted(config.later) if (value := getattr(config, name))]
+    added = [f"{name}: {value:g}" for name in _REMEDIES if (value := getattr(config, name))]
     if added:
         notes.append(
             f"{', '.join(added)}. The published training has no warm-up, no clipping and no averaged weights."
