@@ -10,7 +10,7 @@ TINY: dict[str, Any] = {
     "trainable": "segdec",
     "data": {
         "reader": "synthetic",
-        "options": {"images": 40, "items": 20, "positives": 16, "size": [64, 128]},
+        "options": {"images": 40, "items": 20, "positives": 16, "size": [64, 128], "difficulty": 0.1},
     },
     "config": {
         "preset": "dagm",
