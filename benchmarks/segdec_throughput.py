@@ -1,20 +1,20 @@
-"""Images per second of SegDecNet, training and prediction, beside a plain loop in the same process.
+"""SegDecNet beside a plain loop in the same process: how many times as fast, and how near to float64.
 
-    python benchmarks/segdec_throughput.py [--quick] [--threads 2] [--rounds 5]
+    python -m benchmarks.segdec_throughput [--quick] [--threads 1] [--rounds 5]
 
-The plain loop is what the paper describes, written down directly: one image per step, mean and standard
-deviation taken separately, the gradient stop as a function that multiplies by 0, so that a weakly labelled
-image pays for the whole backward pass. (Its prediction is given ``no_grad``, which the released code does
-without.) Both start from the same weights. Rounds are interleaved, so a busy machine slows both alike.
+The plain loop is what the paper describes, written down directly: one image per step, torch's convolutions,
+mean and standard deviation taken separately, the gradient stop as a function that multiplies by 0, so that a
+weakly labelled image pays for the whole backward pass. (Its prediction is given ``no_grad``, which the
+released code does without.) Both start from the same weights. Rounds are interleaved, and seconds are the
+processor's, so a busy machine slows both alike.
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,16 +22,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks.interleaved import interleaved, options
 from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
+from trainables.memory import keep_freed_memory
+from trainables.nn.layers.same_conv import SameConv
 from trainables.segdec import TRAINABLE, SegDecConfig
 from trainables.segdec.fit import train_batch
-from trainables.segdec.loss import LossWeights
+from trainables.segdec.loss import LossWeights, segdec_loss
 from trainables.segdec.network import FeatureNorm, new_network
 from trainables.segdec.predictor import SegDecPredictor
-from trainables.segdec.targets import MaskTarget, make_target
+from trainables.segdec.targets import MaskTarget, TargetBatch, make_target
 
 CPU = torch.device("cpu")
+CASES = (  # preset, factor on the channels, image
+    ("ksdd", 0.25, (704, 256)),
+    ("ksdd", 0.25, (256, 192)),
+    ("ksdd", 0.25, (128, 128)),
+    ("ksdd2", 1.0, (640, 232)),
+    ("ksdd2", 1.0, (128, 128)),
+)
 
 
 class _Multiply(torch.autograd.Function):
@@ -47,14 +57,16 @@ class _Multiply(torch.autograd.Function):
 
 
 class _PlainNorm(nn.Module):
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, relu: bool) -> None:
         super().__init__()
+        self.relu = relu
         self.scale = nn.Parameter(torch.ones(1, channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(1, channels, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         mean, std = x.mean(dim=(2, 3), keepdim=True), x.std(dim=(2, 3), keepdim=True)
-        return self.scale * (x - mean) / (std + 0.001).sqrt() + self.bias
+        y = self.scale * (x - mean) / (std + 0.001).sqrt() + self.bias
+        return F.relu(y, inplace=True) if self.relu else y
 
 
 class PlainNet(nn.Module):
@@ -66,9 +78,16 @@ class PlainNet(nn.Module):
         for part in list(self.modules()):
             for name, child in part.named_children():
                 if isinstance(child, FeatureNorm):
-                    norm = _PlainNorm(child.scale.shape[1])
-                    norm.load_state_dict(child.state_dict())
-                    setattr(part, name, norm)
+                    plain: nn.Module = _PlainNorm(child.scale.shape[1], child.settings[1])
+                elif isinstance(child, SameConv):
+                    side = child.weight.shape[2]
+                    plain = nn.Conv2d(
+                        child.in_channels, child.out_channels, side, padding=side // 2, bias=False
+                    )
+                else:
+                    continue
+                plain.load_state_dict(child.state_dict())
+                setattr(part, name, plain)
         for parameter in self.parameters():
             parameter.data = parameter.data.contiguous()
 
@@ -153,43 +172,57 @@ def tasks(config: SegDecConfig) -> dict[str, tuple[Callable[[], object], Callabl
     }
 
 
-def measure(pair: tuple[Callable[[], object], Callable[[], object]], rounds: int) -> list[list[float]]:
-    """Images per second of ours and of the plain loop, round by round after one to warm up."""
-    rates: list[list[float]] = [[], []]
-    for turn in range(rounds + 1):
-        for task, measured in zip(pair, rates, strict=True):
-            begin = time.perf_counter()
-            task()
-            if turn:
-                measured.append(2 / (time.perf_counter() - begin))
-    return rates
+def differences(config: SegDecConfig) -> str:
+    """Distance of an image's gradient and mask logits from float64: ours and the plain loop's."""
+    data = surfaces(config, masks=True)
+    image = images_to_tensor([data[0].image], CPU)
+    cells = (config.image_size[0] // 8, config.image_size[1] // 8)
+    target = TargetBatch.of([make_target(data[0], config)], cells, CPU)
+
+    def answers(network: nn.Module, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        network.to(dtype)
+        shown = image.to(dtype)
+        cls, seg = network(shown) if isinstance(network, PlainNet) else network(shown, stop=True)
+        wanted = TargetBatch(*(part.to(dtype) for part in target))
+        segdec_loss(cls, seg, wanted, LossWeights.at(1, config)).total.backward()
+        gradients = [p.grad.flatten() for p in network.parameters() if p.grad is not None]
+        return torch.cat(gradients).double(), seg.detach().double()
+
+    exact = answers(new_network(config, 0, CPU), torch.float64)
+    ways = (new_network(config, 0, CPU), PlainNet(config))
+    found = [answers(network, torch.float32) for network in ways]
+    off = [[((a - b).norm() / b.norm()).item() for a, b in zip(way, exact, strict=True)] for way in found]
+    return " | ".join(f"{ours:.0e}, {plain:.0e}" for ours, plain in zip(*off, strict=True))
 
 
-def spread(values: list[float]) -> str:
-    return f"{statistics.median(values):.2f} ({min(values):.2f}–{max(values):.2f})"
+def ratio(seconds: Mapping[str, list[float]]) -> str:
+    """Median (least–most) of the plain loop's seconds by ours, round by round."""
+    ratios = [plain / ours for ours, plain in zip(seconds["assay"], seconds["plain"], strict=True)]
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Images per second of SegDecNet beside a plain loop.")
-    parser.add_argument("--quick", action="store_true", help="quarter width, two rounds")
-    parser.add_argument("--threads", type=int, default=2, help="threads of torch (default: 2)")
-    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default: 5)")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    scale, rounds = (0.25, 2) if options.quick else (1.0, options.rounds)
-
+    given = options("How many times as fast as a plain loop SegDecNet is.", 5)
+    keep_freed_memory()  # as every trial does
     write = sys.stdout.write
-    write(f"Images/s, median (least–most) of {rounds} interleaved rounds, {options.threads} threads, ")
-    write(f"torch {torch.__version__}, channel_scale {scale:g}; speedup: median of the rounds' ratios.\n\n")
-    write("| image, batch 1 | task | assay | plain loop | speedup |\n|---|---|---|---|---|\n")
-    for preset, size in (("ksdd2", "232×640×3"), ("dagm", "512×512×1")):
-        settings = {**TRAINABLE.presets[preset], "channel_scale": scale}
+    write("Times as fast as the plain loop by processor seconds, median (least–most) of ")
+    write(f"{given.rounds} rounds, {given.threads} thread(s), torch {torch.__version__}, ")
+    write(f"{torch.backends.cpu.get_cpu_capability()}. ")
+    write("Gradient and mask logits: relative difference from float64, assay and plain loop.\n\n")
+    write("| width, image | full | weak | prediction | ms | gradient | mask logits |\n")
+    write("|---|---|---|---|---|---|---|\n")
+    for preset, scale, (height, width) in CASES[2:3] if given.quick else CASES:
+        settings = {**TRAINABLE.presets[preset], "channel_scale": scale, "image_size": (height, width)}
         config = SegDecConfig.model_validate(settings).resolved("cpu")
-        for name, pair in tasks(config).items():
-            ours, plain = measure(pair, rounds)
-            ratio = spread([a / b for a, b in zip(ours, plain, strict=True)])
-            write(f"| {size} | {name} | {spread(ours)} | {spread(plain)} | {ratio} |\n")
+        write(f"| {scale:g}, {height} × {width} × {config.channels} ")
+        own_ms = 0.0
+        for ours, plain in tasks(config).values():
+            seconds = interleaved({"assay": ours, "plain": plain}, given.rounds, time.process_time)
+            own_ms = 500 * statistics.median(seconds["assay"])  # a pass is two images
+            write(f"| {ratio(seconds)} ")
             sys.stdout.flush()
+        write(f"| {own_ms:.0f} | {differences(config)} |\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import tarfile
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from assay.storage.plans import stored_plan
 from tests.cli.conftest import assay
 from tests.cli.small_study import Assay
 from tests.dashboard.conftest import PAGES, own_main
+from trainables.catalogue import all_trainables
 
 __all__ = ["assay", "own_main"]
 
@@ -95,9 +97,13 @@ def test_a_page_shows_it(storage: Path, monkeypatch: pytest.MonkeyPatch, study: 
 
 
 @pytest.mark.parametrize("study", STUDIES)
-def test_the_same_study_file_plans_the_same_trials(
-    assay: Assay, storage: Path, study: str, tmp_path: Path
+def test_the_same_study_file_plans_the_same_trials_but_for_a_new_revision_of_its_method(
+    assay: Assay, storage: Path, study: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for trial in stored_plan(Store(storage), study).trials:
+        method = f"trainables.{trial.trainable}.TRAINABLE"
+        earlier = replace(all_trainables()[trial.trainable], revision=trial.revision)
+        monkeypatch.setattr(method, earlier)
     file = storage / "studies" / study / "study.yaml"
     output = assay("plan", file, "--storage", storage)
     assert output.code == 0, output.err

@@ -10,14 +10,14 @@ two processors. It cannot be differentiated again, so a gradient penalty needs t
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-__all__ = ["GroupNorm", "PointwiseConv"]
+__all__ = ["GroupNorm", "PointwiseConv", "Rows"]
 
 _ROW = 256  # numbers of a row: a broadcast factor per channel is repeated until it fills one
 
@@ -31,6 +31,36 @@ def _trains_channels_last(x_BCHW: Tensor, weight: Tensor) -> bool:
         and x_BCHW.dtype == weight.dtype
         and x_BCHW.is_contiguous(memory_format=torch.channels_last)
     )
+
+
+class Rows(NamedTuple):
+    """Images channels last as rows of several pixels, where sums and factors per channel are fast."""
+
+    images: int
+    channels: int
+    height: int
+    width: int
+
+    @property
+    def repeats(self) -> int:
+        """Pixels of a row."""
+        return math.gcd(self.height * self.width, max(1, _ROW // self.channels))
+
+    def of(self, t_BCHW: Tensor) -> Tensor:
+        """Numbers by image and row; a view of what lies channels last."""
+        return t_BCHW.permute(0, 2, 3, 1).reshape(self.images, -1, self.repeats * self.channels)
+
+    def back(self, t_BRN: Tensor) -> Tensor:
+        """Images again."""
+        return t_BRN.view(self.images, self.height, self.width, self.channels).permute(0, 3, 1, 2)
+
+    def sums(self, t_BRN: Tensor) -> Tensor:
+        """Sums by image and channel."""
+        return t_BRN.sum(1).view(self.images, self.repeats, self.channels).sum(1)
+
+    def each(self, t_BC: Tensor) -> Tensor:
+        """Numbers by image and channel as a row that all rows are combined with."""
+        return t_BC.view(self.images, 1, self.channels).repeat(1, 1, self.repeats)
 
 
 class PointwiseConv(nn.Conv2d):
@@ -87,19 +117,15 @@ class _GroupNorm(torch.autograd.Function):
         groups = ctx.groups
         images, channels, height, width = x_BCHW.shape
         pixels, of_group = height * width, channels // groups
-        repeats = math.gcd(pixels, max(1, _ROW // channels))
-
-        def rows(t_BCHW: Tensor) -> Tensor:
-            return t_BCHW.permute(0, 2, 3, 1).reshape(images, pixels // repeats, repeats * channels)
+        rows = Rows(*x_BCHW.shape)
 
         def sums(t_BRN: Tensor) -> Tensor:
-            return t_BRN.sum(1).view(images, repeats, groups, of_group).sum(1)
+            return rows.sums(t_BRN).view(images, groups, of_group)
 
         def each_row(t_BGD: Tensor) -> Tensor:
-            row_B1C = t_BGD.expand(images, groups, of_group).reshape(images, 1, channels)
-            return row_B1C.repeat(1, 1, repeats)
+            return rows.each(t_BGD.expand(images, groups, of_group).reshape(images, channels))
 
-        x_BRN, grad_BRN = rows(x_BCHW), rows(gradients[0])
+        x_BRN, grad_BRN = rows.of(x_BCHW), rows.of(gradients[0])
         mean_BG1, rate_BG1 = mean_BG[..., None], rate_BG[..., None]
         weight_GD = weight_C.view(groups, of_group)
         sum_BGD = sums(grad_BRN)
@@ -109,5 +135,4 @@ class _GroupNorm(torch.autograd.Function):
         shift_BG1 = rate_BG1 * (mean_BG1 * pull_BG1 - push_BG1)
         dx_BRN = torch.addcmul(each_row(shift_BG1), grad_BRN, each_row(rate_BG1 * weight_GD))
         dx_BRN = dx_BRN.addcmul_(x_BRN, each_row(rate_BG1 * pull_BG1), value=-1)
-        dx_BCHW = dx_BRN.view(images, height, width, channels).permute(0, 3, 1, 2)
-        return dx_BCHW, along_BGD.sum(0).view(-1), sum_BGD.sum(0).view(-1), None
+        return rows.back(dx_BRN), along_BGD.sum(0).view(-1), sum_BGD.sum(0).view(-1), None
