@@ -17,6 +17,7 @@ import typer
 from assay import exit_codes
 from assay.cli import (
     best,
+    bundle,
     check,
     clean,
     dashboard,
@@ -52,8 +53,8 @@ app = typer.Typer(
 )
 
 _GROUPS = (
-    studies, plan, run, submit, status, report, scores, dashboard, labels, best, predict, export, stop, check,
-    clean, mlflow, data, init, schema, settings, doctor,
+    studies, plan, run, submit, status, report, scores, dashboard, labels, best, bundle, predict, export,
+    stop, check, clean, mlflow, data, init, schema, settings, doctor,
 )  # fmt: skip
 for _group in _GROUPS:
     _group.register(app)

@@ -19,7 +19,7 @@ from assay.study import Plan
 from assay.study.names import counted
 from assay.study.points import budget
 
-__all__ = ["Registered", "format_changes", "read_registration", "register"]
+__all__ = ["Registered", "format_changes", "question_of", "read_registration", "register"]
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
@@ -60,7 +60,7 @@ def register(store: Store, plan: Plan) -> None:
     """
     name = plan.study.study
     entries = read_registration(store, name)
-    entry = _entry(plan)
+    entry = question_of(plan)
     if entries and entries[-1].question == entry.question:
         return
     begun = {trial.id for trial in plan.trials} & set(store.trials())
@@ -103,7 +103,8 @@ def format_changes(before: Registered, after: Registered) -> str:
     return ", ".join(parts) or "other settings"
 
 
-def _entry(plan: Plan) -> Registered:
+def question_of(plan: Plan) -> Registered:
+    """The entry of a plan as of now, before any of its trials has a record."""
     study = plan.study
     repeats = study.replicate.seeds if study.replicate is not None else study.repeats.seeds
     return Registered(

@@ -20,6 +20,7 @@ from trainables.method_files import is_file_reference, load_file_method, read_re
 __all__ = [
     "SHARED",
     "Layer",
+    "file_references",
     "find_method",
     "is_own_setting",
     "layers_of",
@@ -97,13 +98,18 @@ def method_files(study: Study) -> dict[str, bytes]:
     Raises:
         InputError: If one cannot be read.
     """
-    layers = (Level(trainable=study.trainable), *_bundles(study))
     files: dict[str, bytes] = {}
-    for name in dict.fromkeys(layer.trainable for layer in layers if layer.trainable is not None):
-        if is_file_reference(name):
-            path, source, _ = read_reference(name, _folder(study))
-            files |= {(path.parent / file).as_posix(): data for file, data in source.files.items()}
+    for name in file_references(study):
+        path, source, _ = read_reference(name, _folder(study))
+        files |= {(path.parent / file).as_posix(): data for file, data in source.files.items()}
     return files
+
+
+def file_references(study: Study) -> list[str]:
+    """List the methods that a study names by their files."""
+    layers = (Level(trainable=study.trainable), *_bundles(study))
+    names = dict.fromkeys(layer.trainable for layer in layers if layer.trainable is not None)
+    return [name for name in names if is_file_reference(name)]
 
 
 def _folder(study: Study) -> Path:

@@ -1,0 +1,139 @@
+"""The storage inside a bundle, and the report that is made from it alone.
+
+Of a trial go in: its record, predictions (names and scores of test images, no pixels), regions and curve.
+Photos and maps of test images, models and logs stay out. The bundle lists them with their sizes, so that the
+report made from it names none of them as gone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Self
+
+from assay.analysis.results import StudyResults
+from assay.bundle import REPORT
+from assay.opened_storage import OpenedStorage
+from assay.report.formats import FORMATS
+from assay.storage import Store
+from assay.storage.plans import written_plan
+from assay.storage.record import Record, read_record
+from assay.storage.search_points import with_points
+from trainables.method_files import is_file_method
+
+__all__ = ["LEFT_OUT", "BundledStore", "report_files", "study_files"]
+
+LEFT_OUT = "left_out.json"
+FORMS = ("csv", "html", "md")
+_OF_STUDY = (
+    "ablation.jsonl",
+    "looks.json",
+    "plan.parquet",
+    "registered.json",
+    "search.jsonl",
+    "study.yaml",
+    "summary.parquet",
+)
+_OF_OTHERS = ("registered.json", "summary.parquet")  # studies of the ledger
+_OF_TRIAL = ("curve.parquet", "predictions.parquet", "regions.parquet")
+
+
+class BundledStore(Store):
+    """The storage of a bundle: files that were left out count as there, with the sizes that they had."""
+
+    left_out: Mapping[str, int]  # path → bytes
+
+    @classmethod
+    def write(cls, folder: Path, files: Mapping[str, bytes], left_out: Mapping[str, int]) -> Self:
+        """Write the files below an empty folder and open it."""
+        for name, content in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        store = cls(folder)
+        store.left_out = left_out
+        return store
+
+    def sizes(self, folder: str, names: Iterable[str]) -> dict[str, int]:
+        """Bytes of files below a folder, those that were left out among them; 0 for one that is gone."""
+        there = super().sizes(folder, names)
+        return {name: size or self.left_out.get(f"{folder}/{name}", 0) for name, size in there.items()}
+
+
+def study_files(store: Store, name: str) -> tuple[dict[str, bytes], dict[str, int]]:
+    """Read what a bundle holds of a storage.
+
+    Returns:
+        Path → content, and path → size of the files of its trials that stay out.
+
+    Raises:
+        InputError: If the study was never started, or its plan cannot be read.
+    """
+    plan = with_points(written_plan(store, name), store)
+    paths = [f"{store.study(name)}/{file}" for file in _OF_STUDY]
+    ledger = OpenedStorage(store).study(name).ledger
+    for page in ledger.pages if ledger is not None else ():
+        paths += [f"{store.study(page.study)}/{file}" for file in _OF_OTHERS]
+    files = _read_present(store, dict.fromkeys(paths))
+    for method in filter(is_file_method, plan.trainables):
+        files |= _read_present(store, _below(store, f"methods/{method}"))
+    left_out: dict[str, int] = {}
+    for trial in plan.trials:
+        folder = store.trial(trial.id)
+        of_record = _read_present(store, [f"{folder}/record.json"])
+        files |= of_record
+        for content in of_record.values():
+            record = read_record(content, trial.id, folder)
+            if isinstance(record, Record):
+                inside = [path for path in record.files if path.rpartition("/")[2] in _OF_TRIAL]
+                files |= _read_present(store, [f"{folder}/{path}" for path in inside])
+                sizes = store.sizes(folder, record.files.keys() - set(inside))
+                left_out |= {f"{folder}/{path}": size for path, size in sizes.items() if size}
+    return files, left_out
+
+
+def report_files(results: StudyResults) -> dict[str, bytes]:
+    """Path in the bundle → content of the report in each form, with what lies beside it."""
+    return {
+        f"{REPORT}/{path}": content
+        for form in FORMS
+        for path, content in FORMATS[form].study_files(results, f"report{FORMATS[form].suffix}").items()
+    }
+
+
+def damaged_files(store: Store, results: StudyResults) -> Iterator[str]:
+    """Sentences on records that cannot be believed, and on files that are not those of their records."""
+    for problem in results.problems:
+        yield f"{problem.path}: {problem.text}"
+    for record in results.records.values():
+        folder = store.trial(record.id)
+        inside = [path for path in record.files if path.rpartition("/")[2] in _OF_TRIAL]
+        for path, content in _read_present(store, [f"{folder}/{path}" for path in inside]).items():
+            if hashlib.sha256(content).hexdigest() != record.files[path.removeprefix(f"{folder}/")]:
+                yield f"{path}: not the file that its record names (sha256 differs)"
+
+
+def left_out_bytes(left_out: Mapping[str, int]) -> bytes:
+    """The content of ``left_out.json``."""
+    return json.dumps(left_out, sort_keys=True, indent=1).encode()
+
+
+def _read_present(store: Store, paths: Iterable[str]) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    for path in paths:
+        try:
+            files[path] = store.read_bytes(path)
+        except FileNotFoundError:
+            continue
+    return files
+
+
+def _below(store: Store, folder: str) -> Iterator[str]:
+    for entry in store.list(folder):
+        path = f"{folder}/{entry}"
+        if entry.endswith("/"):
+            yield from _below(store, path.rstrip("/"))
+        else:
+            yield path

@@ -1,0 +1,258 @@
+"""Recompute a bundle: each file against its sha256, plan, registration and report made again.
+
+Nothing of the bundle is run: a study that names a method by its file is not planned anew, and that is said.
+Everything is read as JSON, YAML without tags, or Parquet.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import TypeAdapter
+
+from assay.analysis.results import StudyResults
+from assay.bundle import MANIFESTS, METADATA, PROGRAM, REPORT, STORAGE
+from assay.bundle.archive import read_archive
+from assay.bundle.contents import LEFT_OUT, BundledStore, damaged_files, report_files
+from assay.bundle.crate import crate_bytes, crate_facts, facts_of
+from assay.bundle.manifests import manifest_opener, read_manifest
+from assay.bundle.program import Program
+from assay.opened_storage import OpenedStorage
+from assay.storage.plans import written_plan
+from assay.storage.registration import question_of, read_registration
+from assay.study import Plan, plan_study, read_study
+from assay.study.methods import file_references
+from trainables.catalogue import find_trainable
+from trainables.errors import InputError
+
+__all__ = ["Verification", "verify_bundle"]
+
+_MOST_ROWS = 20_000_000  # values of a table
+_MOST_BYTES = 1 << 30  # of a table, unpacked
+_TOLERANCE = 1e-9  # of numbers that another version computed
+_NAMED = 5  # differences of one kind; more are counted
+# Errors of what reads JSON, YAML, Parquet and tables, where somebody wrote them otherwise than assay does.
+_UNREADABLE = (InputError, OSError, ValueError, LookupError, TypeError, ArithmeticError, pa.ArrowException)
+_SIZES = TypeAdapter(dict[str, int])
+
+
+@dataclass
+class Verification:
+    """Result of a look at a bundle."""
+
+    study: str = ""
+    trials: int = 0
+    files: int = 0
+    differences: list[str] = field(default_factory=list[str])  # each names the file
+    notes: list[str] = field(default_factory=list[str])  # what could not be compared, and why
+
+
+def verify_bundle(path: Path) -> Verification:
+    """Compare a bundle with itself: files with their hashes, the rest with what follows from the records.
+
+    Raises:
+        InputError: If it is no bundle, or one that cannot be read safely.
+    """
+    archive = read_archive(path)
+    if METADATA not in {*archive.files, *archive.unreadable}:
+        raise InputError(f"a bundle describes itself in {METADATA}, found none in {path}. Name a bundle.")
+    result = Verification(files=len(archive.files) + len(archive.unreadable))
+    result.differences += [f"{name}: {why}" for name, why in archive.unreadable.items()]
+    result.differences += _against_crate(archive.files)
+    if not archive.as_written and not result.differences:
+        result.differences.append(f"{path.name}: the archive around its files is not as assay wrote it")
+    with TemporaryDirectory(prefix="assay-verify-") as folder:
+        try:
+            _recompute(archive.files, Path(folder), result)
+        except _UNREADABLE as error:
+            text = str(error) if isinstance(error, InputError) else repr(error)
+            result.differences.append(f"not all can be read, so no more was compared: {text}")
+    return result
+
+
+def _against_crate(files: Mapping[str, bytes]) -> Iterator[str]:
+    """Sentences on files that are not those of the description."""
+    if METADATA not in files:
+        return
+    try:
+        listed = crate_facts(files[METADATA])
+    except InputError as error:
+        yield str(error)
+        return
+    present = facts_of(files)
+    for name in sorted({*listed, *present}):
+        if name not in present:
+            yield f"{name}: {METADATA} lists it, and it is not there"
+        elif name not in listed:
+            yield f"{name}: {METADATA} does not list it"
+        elif listed[name] != present[name]:
+            yield f"{name}: its sha256 or size is not that in {METADATA}"
+
+
+def _recompute(files: Mapping[str, bytes], folder: Path, result: Verification) -> None:
+    stored = {
+        name.removeprefix(f"{STORAGE}/"): content
+        for name, content in files.items()
+        if name.startswith(f"{STORAGE}/")
+    }
+    for name, content in stored.items():
+        if name.endswith(".parquet"):
+            _refuse_huge(name, content)
+    store = BundledStore.write(folder, stored, _SIZES.validate_json(_read(files, LEFT_OUT)))
+    program = Program.model_validate_json(_read(files, PROGRAM))
+    names = [name for name in store.studies() if store.exists(f"{store.study(name)}/plan.parquet")]
+    if len(names) != 1:
+        raise InputError(f"a bundle has the plan of one study, found {len(names)} in {STORAGE}/studies.")
+    result.study = names[0]
+    results = OpenedStorage(store).study(result.study)
+    result.trials = len(results.records)
+    result.differences += [f"{STORAGE}/{text}" for text in damaged_files(store, results)]
+    plan = written_plan(store, result.study)
+    _check_plan(plan, store, files, result)
+    _check_registration(plan, store, result)
+    here = Program.here(plan)
+    _check_report(files, report_files(results), program.differences(here), result)
+    _check_description(files, results, program, result)
+
+
+# The plan -------------------------------------------------------------------------------------------------
+
+
+def _check_plan(plan: Plan, store: BundledStore, files: Mapping[str, bytes], result: Verification) -> None:
+    manifests = {name: content for name, content in files.items() if name.startswith(f"{MANIFESTS}/")}
+    hashes = {name: read_manifest(content, name).hash for name, content in manifests.items()}
+    result.differences += [
+        f"{name}: its rows make the hash {hash_[:12]}, which the plan does not have"
+        for name, hash_ in hashes.items()
+        if hash_ not in plan.manifests
+    ]
+    path = f"{store.study(plan.study.study)}/study.yaml"
+    file = store.local_file(path)
+    assert file is not None, "a bundle is unpacked into a folder"
+    try:
+        study = read_study(file)
+        if references := file_references(study):
+            result.notes.append(f"not planned anew: {', '.join(references)} is code, and none is run here")
+            return
+        lacking = [name for name in plan.trainables if _is_lacking(name)]
+        if lacking:
+            result.notes.append(f"not planned anew: the method {', '.join(lacking)} is not installed here")
+            return
+        again = plan_study(study, manifest_opener(manifests), plan.device)
+    except InputError as error:
+        result.differences.append(f"{STORAGE}/{path}: does not make the plan: {error}")
+        return
+    result.differences += [
+        f"{STORAGE}/{path}: does not make the {what} of plan.parquet"
+        for what, facts in _PLANNED.items()
+        if facts(plan) != facts(again)
+    ]
+
+
+def _is_lacking(method: str) -> bool:
+    try:
+        find_trainable(method)
+    except InputError:
+        return True
+    return False
+
+
+_PLANNED: Mapping[str, Callable[[Plan], object]] = {
+    "trials": lambda plan: [(t.id, t.cell, t.seed, t.fold, t.manifest, t.split) for t in plan.trials],
+    "comparisons": lambda plan: [(c.name, c.pairs) for c in plan.comparisons],
+    "searches": lambda plan: [(s.cell.name, s.manifest, s.repeats, s.fresh, s.search) for s in plan.searched],
+}
+
+
+def _check_registration(plan: Plan, store: BundledStore, result: Verification) -> None:
+    entries = read_registration(store, plan.study.study)
+    if not entries:
+        result.notes.append("no registration: the study began under a version that had none")
+        return
+    asked, planned = entries[-1].question, question_of(plan).question
+    names = [name for name in planned if asked[name] != planned[name]]
+    if names:
+        path = f"{STORAGE}/{store.study(plan.study.study)}/registered.json"
+        result.differences.append(f"{path}: its last entry has another {', '.join(names)} than the plan")
+
+
+# The report -----------------------------------------------------------------------------------------------
+
+
+def _check_report(
+    files: Mapping[str, bytes], made: Mapping[str, bytes], versions: list[str], result: Verification
+) -> None:
+    """Compare the report byte by byte; where another version wrote it, the numbers of its tables."""
+    written = {name: content for name, content in files.items() if name.startswith(f"{REPORT}/")}
+    others = [name for name in sorted({*written, *made}) if written.get(name) != made.get(name)]
+    if not versions:
+        result.differences += [f"{name}: not the one that follows from the records" for name in others]
+        return
+    if others:
+        result.notes.append(
+            f"another version wrote the report, so numbers were compared and not bytes: {'; '.join(versions)}"
+        )
+    for name in others:
+        if name.endswith(".csv"):
+            old, new = written.get(name, b""), made.get(name, b"")
+            result.differences += [f"{name}: {text}" for text in _differing_numbers(old, new)]
+
+
+def _differing_numbers(written: bytes, made: bytes) -> list[str]:
+    """Sentences on numbers of two CSV files that differ by more than rounding, in the columns of both."""
+    old, new = (list(csv.DictReader(io.StringIO(text.decode()))) for text in (written, made))
+    if len(old) != len(new):
+        return [f"{len(old)} rows, and {len(new)} follow from the records"]
+    texts = [
+        f"{column} in row {number} is {before[column]}, and {after[column]} follows from the records"
+        for number, (before, after) in enumerate(zip(old, new, strict=True), start=1)
+        for column in before
+        if column in after and not _equal(before[column], after[column])
+    ]
+    more = [f"{len(texts) - _NAMED} further numbers differ"] if len(texts) > _NAMED else []
+    return texts[:_NAMED] + more
+
+
+def _equal(before: str, after: str) -> bool:
+    try:
+        return math.isclose(float(before), float(after), rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
+    except (TypeError, ValueError):
+        return True  # wording
+
+
+def _check_description(
+    files: Mapping[str, bytes], results: StudyResults, program: Program, result: Verification
+) -> None:
+    """Make the description again, with the hashes that it lists: those of files were compared before."""
+    listed = crate_facts(_read(files, METADATA))
+    if crate_bytes(listed, results, program) != files[METADATA]:
+        result.differences.append(f"{METADATA}: not the one that follows from {PROGRAM} and the records")
+
+
+def _read(files: Mapping[str, bytes], name: str) -> bytes:
+    if name not in files:
+        raise InputError(f"a bundle has a {name}, found none. Fetch it again.")
+    return files[name]
+
+
+def _refuse_huge(name: str, content: bytes) -> None:
+    """Refuse a table that unfolds into more than memory holds.
+
+    Raises:
+        InputError: Naming it with what it unfolds into.
+    """
+    facts = pq.read_metadata(io.BytesIO(content))
+    unpacked = sum(facts.row_group(number).total_byte_size for number in range(facts.num_row_groups))
+    if facts.num_rows * facts.num_columns > _MOST_ROWS or unpacked > _MOST_BYTES:
+        raise InputError(
+            f"a table of a bundle has at most {_MOST_ROWS:,} values and {_MOST_BYTES:,} bytes, found "
+            f"{facts.num_rows * facts.num_columns:,} and {unpacked:,} in {name}."
+        )

@@ -1,0 +1,101 @@
+"""`assay bundle`: what goes into the archive, and what never does."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import date
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from assay.bundle import METADATA
+from assay.bundle.archive import archive_bytes
+from assay.storage import Store
+from tests.bundle.forging import PHOTO
+from tests.cli.small_study import Assay
+
+
+def test_equal_studies_on_other_paths_give_equal_bytes(
+    assay: Assay, bundle_store: Store, bundled: dict[str, bytes], tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "another" / "place"
+    shutil.copytree(bundle_store.uri, elsewhere)
+    file = tmp_path / "small.zip"
+    output = assay("bundle", "small", "--storage", elsewhere, "--output", file)
+    assert output.code == 0, output.err
+    assert file.read_bytes() == archive_bytes(bundled)
+    assert "12 records of small" in output.out
+
+
+@pytest.mark.parametrize(
+    ("form", "path"), [("html", "report.html"), ("csv", "report_comparisons.csv"), ("md", "report.md")]
+)
+def test_its_report_is_the_one_that_the_storage_gives(  # noqa: PLR0917 - four fixtures and two cases
+    assay: Assay, bundle_store: Store, bundled: dict[str, bytes], tmp_path: Path, form: str, path: str
+) -> None:
+    output = assay("report", "small", "--storage", bundle_store.uri, "--output", tmp_path / f"report.{form}")
+    assert output.code == 0, output.err
+    assert bundled[f"report/{path}"] == (tmp_path / path).read_bytes()
+    assert b"Gone:" not in bundled[f"report/{path}"]
+
+
+def test_no_image_is_inside_and_what_stays_out_is_listed(bundled: dict[str, bytes]) -> None:
+    assert not any(PHOTO in content for content in bundled.values())
+    assert set(json.loads(bundled["left_out.json"]).values()) == {len(PHOTO)}
+    rows = next(content for path, content in bundled.items() if path.startswith("manifests/"))
+    assert len(json.loads(rows)["rows"]) == 48
+
+
+def test_studies_of_the_same_question_are_inside_with_what_the_ledger_reads(
+    bundled: dict[str, bytes],
+) -> None:
+    assert b"Ledger of 2 studies" in bundled["report/report.md"]
+    of_other = {path for path in bundled if path.startswith("storage/studies/again/")}
+    assert of_other == {f"storage/studies/again/{name}" for name in ("registered.json", "summary.parquet")}
+
+
+def test_it_says_with_which_versions_and_under_which_licences(bundled: dict[str, bytes]) -> None:
+    program = json.loads(bundled["program.json"])
+    assert len(program["source_hash"]) == 64
+    assert program["methods"] == {"segdec": 1}
+    assert f"numpy=={program['packages']['numpy']}\n" in bundled["requirements.txt"].decode()
+    assert "Apache-2.0" in bundled["LICENCES.md"].decode()
+
+
+def test_the_description_keeps_the_rules_of_ro_crate(bundled: dict[str, bytes]) -> None:
+    crate = json.loads(bundled[METADATA])
+    entities = {entity["@id"]: entity for entity in crate["@graph"]}
+    assert len(entities) == len(crate["@graph"])
+    assert crate["@context"][0] == "https://w3id.org/ro/crate/1.1/context"
+    assert entities[METADATA]["about"] == {"@id": "./"}
+    assert entities[METADATA]["conformsTo"] == {"@id": "https://w3id.org/ro/crate/1.1"}
+    root = entities["./"]
+    assert {"name", "description", "license"} <= root.keys()
+    assert date.fromisoformat(root["datePublished"]) == date(2025, 1, 2)
+    parts = {unquote(part["@id"]) for part in root["hasPart"]}
+    assert parts == bundled.keys() - {METADATA}
+    named = {each["@id"] for entity in crate["@graph"] for each in _references(entity)}
+    assert named - entities.keys() == {"https://w3id.org/ro/crate/1.1"}
+
+
+def _references(entity: dict[str, object]) -> list[dict[str, str]]:
+    values = [value if isinstance(value, list) else [value] for value in entity.values()]
+    return [each for of_key in values for each in of_key if isinstance(each, dict)]
+
+
+@pytest.mark.parametrize(
+    ("study", "file", "error"),
+    [
+        ("small", "small.tar", "a bundle is a zip archive, found --output"),
+        ("smal", "small.zip", "Did you mean small?"),
+    ],
+)
+def test_a_bundle_that_cannot_be_is_refused(  # noqa: PLR0917 - three fixtures and three cases
+    assay: Assay, bundle_store: Store, tmp_path: Path, study: str, file: str, error: str
+) -> None:
+    output = assay("bundle", study, "--storage", bundle_store.uri, "--output", tmp_path / file)
+    assert output.code == 2
+    assert error in output.err
+    assert not (tmp_path / file).exists()

@@ -1,0 +1,180 @@
+"""`assay verify`: what is equal, what differs and is named, and what is not even opened."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from assay.bundle import METADATA
+from assay.bundle.archive import archive_bytes, read_archive
+from tests.bundle.forging import flipped, forged, packed, path_like, vouched
+from tests.cli.small_study import Assay
+from trainables.errors import InputError
+
+KINDS = {
+    "the description": METADATA,
+    "study": r"storage/studies/small/study\.yaml",
+    "plan": r"storage/studies/small/plan\.parquet",
+    "registration": r"storage/studies/small/registered\.json",
+    "looks": r"storage/studies/small/looks\.json",
+    "summary of another study": r"storage/studies/again/summary\.parquet",
+    "record": r"storage/trials/\w+/record\.json",
+    "predictions": r"storage/trials/\w+/[\w-]+/predictions\.parquet",
+    "data set": r"manifests/\w+\.json",
+    "report": r"report/report\.html",
+    "numbers": r"report/report\.csv",
+    "picture": r"report/.+\.svg",
+    "program": r"program\.json",
+    "versions": r"requirements\.txt",
+    "licences": r"LICENCES\.md",
+    "what stays out": r"left_out\.json",
+}
+
+
+def test_a_bundle_is_verified_without_its_storage(
+    assay: Assay, bundled: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    output = assay("verify", packed(tmp_path, bundled))
+    assert output.code == 0, output.out
+    assert output.out.startswith("small: plan, registration and report follow from the records (")
+    assert [path.name for path in tmp_path.iterdir()] == ["small.zip"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_flipped_byte_is_named(assay: Assay, bundled: dict[str, bytes], tmp_path: Path, kind: str) -> None:
+    path = path_like(bundled, KINDS[kind])
+    output = assay("verify", packed(tmp_path, {**bundled, path: flipped(bundled[path])}))
+    assert output.code == 1, output.err
+    assert path in output.out
+
+
+@pytest.mark.parametrize("change", ["missing", "added"])
+def test_a_file_too_few_or_too_many_is_named(
+    assay: Assay, bundled: dict[str, bytes], tmp_path: Path, change: str
+) -> None:
+    path = path_like(bundled, KINDS["predictions"]) if change == "missing" else "report/further.html"
+    files = {**bundled, path: b"further"} if change == "added" else bundled.keys() - {path}
+    output = assay("verify", packed(tmp_path, {name: {**bundled, path: b"further"}[name] for name in files}))
+    assert output.code == 1, output.err
+    assert f"{path}: {METADATA}" in output.out
+
+
+def test_no_byte_of_an_archive_can_be_changed_unnoticed(bundled: dict[str, bytes], tmp_path: Path) -> None:
+    content = archive_bytes(bundled)
+    file = tmp_path / "small.zip"
+    noticed = 0
+    positions = [*range(0, len(content), len(content) // 40), *range(len(content) - 60, len(content))]
+    for position in positions:
+        file.write_bytes(content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :])
+        try:
+            noticed += not read_archive(file).as_written
+        except InputError:
+            noticed += 1
+    assert noticed == len(positions)
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "said"),
+    [
+        ("record", vouched(b'"image_ap": 0.', b'"image_ap": 0.1'), "report/report.csv: not the one"),
+        ("registration", vouched(b'"resolve": 0.01', b'"resolve": 0.02'), "has another resolve than"),
+        ("study", lambda text: text.replace(b"[0, 1", b"[0, 9"), "does not make the trials of plan.parquet"),
+        ("data set", lambda text: text.replace(b", true,", b", false,", 1), "which the plan does not have"),
+        ("numbers", lambda text: text.replace(b"0.7", b"0.9", 1), "report/report.csv: not the one"),
+        ("report", lambda text: text.replace(b"0.7", b"0.9", 1), "report/report.html: not the one"),
+    ],
+)  # fmt: skip
+def test_a_forgery_whose_hashes_fit_is_named(  # noqa: PLR0917 - three fixtures and three cases
+    assay: Assay,
+    bundled: dict[str, bytes],
+    tmp_path: Path,
+    kind: str,
+    change: Callable[[bytes], bytes],
+    said: str,
+) -> None:
+    path = path_like(bundled, KINDS[kind])
+    output = assay("verify", packed(tmp_path, forged(bundled, path, change)))
+    assert output.code == 1, output.err
+    assert said in output.out
+    assert f"{path}: its sha256" not in output.out
+
+
+@pytest.mark.parametrize(
+    ("path", "before", "after", "code"),
+    [
+        ("report/report.html", b"<title>", b"<title>An earlier ", 0),
+        ("report/report.csv", b"0.7", b"0.8", 1),
+    ],
+)
+def test_of_another_version_numbers_are_compared(  # noqa: PLR0917 - three fixtures and four cases
+    assay: Assay, bundled: dict[str, bytes], tmp_path: Path, path: str, before: bytes, after: bytes, code: int
+) -> None:
+    program = json.loads(bundled["program.json"])
+    earlier = {**program, "packages": {**program["packages"], "assay": "0.0.9"}}
+    written = forged(bundled, "program.json", lambda _: json.dumps(earlier).encode())
+    crate = written[METADATA].replace(b'"softwareVersion": "0.1.0"', b'"softwareVersion": "0.0.9"')
+    files = forged({**written, METADATA: crate}, path, lambda text: text.replace(before, after, 1))
+    output = assay("verify", packed(tmp_path, files))
+    assert output.code == code, output.out
+    assert (
+        "note: another version wrote the report, so numbers were compared and not bytes: assay 0.0.9"
+        in " ".join(output.out.split())
+    )
+
+
+def _zip(name: str = "a", *, kind: int = zipfile.ZIP_STORED, times: int = 1) -> bytes:
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", kind) as archive:
+        for _ in range(times):
+            archive.writestr(name, bytes(100_000))
+    return sink.getvalue()
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (_zip("../outside"), "lies inside of it, found '../outside'"),
+        (_zip("/etc/passwd"), "lies inside of it, found '/etc/passwd'"),
+        (_zip("a/../../b"), "lies inside of it, found 'a/../../b'"),
+        (_zip("C:/a"), "lies inside of it, found 'C:/a'"),
+        (_zip(kind=zipfile.ZIP_DEFLATED), "neither compressed nor encrypted, found 'a'"),
+        (_zip(), "describes itself in ro-crate-metadata.json, found none"),
+        (b"no archive", "is no zip archive that can be read"),
+    ],
+)
+def test_an_archive_that_no_bundle_is_stays_closed(
+    assay: Assay, tmp_path: Path, content: bytes, error: str
+) -> None:
+    file = tmp_path / "strange.zip"
+    file.write_bytes(content)
+    output = assay("verify", file)
+    assert output.code == 2, output.out
+    assert error in output.err
+
+
+def test_a_file_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "twice.zip"
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        file.write_bytes(_zip(times=2))
+    with pytest.raises(InputError, match="has each file once, found 'a' twice"):
+        read_archive(file)
+
+
+def test_code_that_a_study_names_is_not_run(assay: Assay, bundled: dict[str, bytes], tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    code = f"open({str(ran)!r}, 'w')\n".encode()
+    named = forged(
+        bundled,
+        path_like(bundled, KINDS["study"]),
+        lambda text: text.replace(b"trainable: segdec", b"trainable: ./own.py:TRAINABLE"),
+    )
+    output = assay("verify", packed(tmp_path, {**named, "storage/studies/small/own.py": code}))
+    assert "not planned anew: ./own.py:TRAINABLE is code, and none is run here" in output.out
+    assert not ran.exists()
