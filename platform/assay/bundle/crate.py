@@ -125,7 +125,7 @@ def _file(path: str, facts: FileFacts) -> dict[str, Any]:
 def _actions(
     facts: Mapping[str, FileFacts], results: StudyResults, program: Program
 ) -> Iterator[dict[str, Any]]:
-    """What made the records and what made the report, with the programs that did."""
+    """Entities of the training and of the report, and the programs that did them."""
     trained = sorted(
         {
             (env.versions.get("assay", ""), env.source_hash, env.commit)

@@ -177,8 +177,8 @@ def _check_registration(plan: Plan, store: BundledStore, result: Verification) -
     if not entries:
         result.notes.append("no registration: the study began under a version that had none")
         return
-    asked, planned = entries[-1].question, question_of(plan).question
-    names = [name for name in planned if asked[name] != planned[name]]
+    registered, planned = entries[-1].question, question_of(plan).question
+    names = [name for name in planned if registered[name] != planned[name]]
     if names:
         path = f"{STORAGE}/{store.study(plan.study.study)}/registered.json"
         result.differences.append(f"{path}: its last entry has another {', '.join(names)} than the plan")
