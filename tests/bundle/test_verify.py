@@ -88,6 +88,7 @@ def test_no_byte_of_an_archive_can_be_changed_unnoticed(bundled: dict[str, bytes
         ("data set", lambda text: text.replace(b", true,", b", false,", 1), "which the plan does not have"),
         ("numbers", lambda text: text.replace(b"0.7", b"0.9", 1), "report/report.csv: not the one"),
         ("report", lambda text: text.replace(b"0.7", b"0.9", 1), "report/report.html: not the one"),
+        ("plan", lambda _: b"PAR1", "is Parquet, found studies/small/plan.parquet"),
     ],
 )  # fmt: skip
 def test_a_forgery_whose_hashes_fit_is_named(  # noqa: PLR0917 - three fixtures and three cases

@@ -75,6 +75,7 @@ def verify_bundle(path: Path) -> Verification:
         except _UNREADABLE as error:
             text = str(error) if isinstance(error, InputError) else repr(error)
             result.differences.append(f"not all can be read, so no more was compared: {text}")
+        result.differences = [text.replace(folder, STORAGE) for text in result.differences]
     return result
 
 
@@ -244,12 +245,15 @@ def _read(files: Mapping[str, bytes], name: str) -> bytes:
 
 
 def _refuse_huge(name: str, content: bytes) -> None:
-    """Refuse a table that unfolds into more than memory holds.
+    """Refuse a table that cannot be read, or unfolds into more than memory holds.
 
     Raises:
         InputError: Naming it with what it unfolds into.
     """
-    facts = pq.read_metadata(io.BytesIO(content))
+    try:
+        facts = pq.read_metadata(io.BytesIO(content))
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"a table of a bundle is Parquet, found {name}: {error}") from None
     unpacked = sum(facts.row_group(number).total_byte_size for number in range(facts.num_row_groups))
     if facts.num_rows * facts.num_columns > _MOST_ROWS or unpacked > _MOST_BYTES:
         raise InputError(
