@@ -15,7 +15,6 @@ from typing import Self
 
 from assay.analysis.results import StudyResults
 from assay.bundle import REPORT
-from assay.opened_storage import OpenedStorage
 from assay.report.formats import FORMATS
 from assay.storage import Store
 from assay.storage.plans import written_plan
@@ -73,7 +72,7 @@ def study_files(store: Store, name: str) -> tuple[dict[str, bytes], dict[str, in
     """
     plan = with_points(written_plan(store, name), store)
     paths = [f"{store.study(name)}/{file}" for file in _OF_STUDY]
-    ledger = OpenedStorage(store).study(name).ledger
+    ledger = StudyResults.read(store, name).ledger
     for page in ledger.pages if ledger is not None else ():
         paths += [f"{store.study(page.study)}/{file}" for file in _OF_OTHERS]
     files = _read_present(store, dict.fromkeys(paths))

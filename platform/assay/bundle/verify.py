@@ -25,7 +25,7 @@ from assay.bundle.contents import LEFT_OUT, BundledStore, damaged_files, report_
 from assay.bundle.crate import crate_bytes, crate_facts, facts_of
 from assay.bundle.manifests import manifest_opener, read_manifest
 from assay.bundle.program import Program
-from assay.opened_storage import OpenedStorage
+from assay.opened_storage import parameter_importance
 from assay.storage.plans import written_plan
 from assay.storage.registration import question_of, read_registration
 from assay.study import Plan, plan_study, read_study
@@ -113,7 +113,7 @@ def _recompute(files: Mapping[str, bytes], folder: Path, result: Verification) -
     if len(names) != 1:
         raise InputError(f"a bundle has the plan of one study, found {len(names)} in {STORAGE}/studies.")
     result.study = names[0]
-    results = OpenedStorage(store).study(result.study)
+    results = StudyResults.read(store, result.study, parameter_importance)
     result.trials = len(results.records)
     result.differences += [f"{STORAGE}/{text}" for text in damaged_files(store, results)]
     plan = written_plan(store, result.study)

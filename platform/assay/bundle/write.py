@@ -12,7 +12,7 @@ from assay.bundle.contents import LEFT_OUT, BundledStore, left_out_bytes, report
 from assay.bundle.crate import crate_bytes, facts_of
 from assay.bundle.manifests import manifest_files
 from assay.bundle.program import Program, installed_packages
-from assay.opened_storage import OpenedStorage
+from assay.opened_storage import parameter_importance
 from assay.storage import Store
 from assay.study import Plan
 from trainables.data import Manifest
@@ -35,7 +35,7 @@ def bundle_files(store: Store, name: str, open_manifest: Callable[[DataSpec], Ma
     stored, left_out = study_files(store, name)
     with TemporaryDirectory(prefix="assay-bundle-") as folder:
         copy = BundledStore.write(Path(folder), stored, left_out)
-        results = OpenedStorage(copy).study(name)
+        results = StudyResults.read(copy, name, parameter_importance)
         if not results.records:
             raise InputError(
                 f"a bundle holds the records of a study, found none of {name} in {store.uri}. Train it first."
