@@ -22,6 +22,7 @@ from assay.cli import (
     clean,
     dashboard,
     data,
+    demo,
     doctor,
     export,
     init,
@@ -53,8 +54,8 @@ app = typer.Typer(
 )
 
 _GROUPS = (
-    studies, plan, run, submit, status, report, scores, dashboard, labels, best, bundle, predict, export,
-    stop, check, clean, mlflow, data, init, schema, settings, doctor,
+    studies, demo, plan, run, submit, status, report, scores, dashboard, labels, best, bundle, predict,
+    export, stop, check, clean, mlflow, data, init, schema, settings, doctor,
 )  # fmt: skip
 for _group in _GROUPS:
     _group.register(app)

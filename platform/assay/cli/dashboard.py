@@ -12,9 +12,11 @@ import typer
 
 from assay.cli.options import DEFAULT_STORAGE, Storage
 
-__all__ = ["dashboard", "register"]
+__all__ = ["Port", "dashboard", "register", "serve_pages"]
 
 Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")]
+
+_MLFLOW = "http://127.0.0.1:5000"  # where `assay mlflow` serves
 
 Mlflow = Annotated[
     str, typer.Option("--mlflow", metavar="URL", help="Where `assay mlflow` serves, for links to runs.")
@@ -48,12 +50,19 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: assay dashboard --storage ./assay-storage --port 8501")(dashboard)
 
 
-def dashboard(
-    port: Port = 8501, storage: Storage = DEFAULT_STORAGE, mlflow: Mlflow = "http://127.0.0.1:5000"
-) -> None:
+def dashboard(port: Port = 8501, storage: Storage = DEFAULT_STORAGE, mlflow: Mlflow = _MLFLOW) -> None:
     """Look at studies in a browser while they run: tables, effects, masks, curves. Ctrl-C ends it.
 
     It reads the storage and changes nothing there. It listens on this machine only.
+    """
+    serve_pages(storage, port, mlflow)
+
+
+def serve_pages(storage: str, port: int, mlflow: str = _MLFLOW) -> None:
+    """Serve the pages of a storage until Ctrl-C.
+
+    Raises:
+        InputError: If there is no such storage, the address cannot be had, or MLflow's is no web page's.
     """
     from assay.cli.serving import serve
     from assay.storage import Store

@@ -1,4 +1,4 @@
-"""`assay dashboard` and `assay mlflow` as a user starts them."""
+"""`assay dashboard`, `assay demo` and `assay mlflow` as a user starts them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import psutil
 __all__ = ["Served", "serve"]
 
 _START_SECONDS = 300
-_HEALTH = {"dashboard": "/_stcore/health", "mlflow": "/health"}
+_HEALTH = {"dashboard": "/_stcore/health", "demo": "/_stcore/health", "mlflow": "/health"}
 
 
 class Served(NamedTuple):
@@ -28,12 +28,13 @@ class Served(NamedTuple):
 
 
 @contextmanager
-def serve(storage: str, command: str = "dashboard") -> Generator[Served]:
-    """``assay dashboard`` or ``assay mlflow`` of ``storage`` on a free port."""
+def serve(storage: str | None, command: str = "dashboard") -> Generator[Served]:
+    """``assay dashboard`` or ``assay mlflow`` of ``storage`` on a free port; None: ``demo`` has its own."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    program = [sys.executable, "-m", "assay", command, "--storage", storage, "--port", str(port)]
+    program = [sys.executable, "-m", "assay", command, "--port", str(port)]
+    program += ["--storage", storage] if storage is not None else []
     started = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     try:

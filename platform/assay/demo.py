@@ -1,0 +1,22 @@
+"""The finished study that comes with the program: the quickstart, as it ended.
+
+``demo.tar.xz`` is a storage without models. ``python -m benchmarks.demo`` makes it.
+
+>>> unpack_demo(folder)
+>>> results = assay.open(folder).study("quickstart")
+"""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+__all__ = ["DEMO", "unpack_demo"]
+
+DEMO = Path(__file__).with_name("demo.tar.xz")
+
+
+def unpack_demo(folder: str | Path) -> None:
+    """Unpack the storage into ``folder``."""
+    with tarfile.open(DEMO) as archive:
+        archive.extractall(folder, filter="data")

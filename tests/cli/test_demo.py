@@ -1,0 +1,48 @@
+"""`assay demo`: the study that comes with assay is small, whole, and the one that the README shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import assay as program
+from assay.analysis.results import StudyResults
+from assay.demo import DEMO, unpack_demo
+from benchmarks.demo import pack
+from tests.cli.small_study import Assay
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("demo")
+    unpack_demo(folder)
+    return folder
+
+
+@pytest.fixture
+def results(demo: Path) -> StudyResults:
+    return program.open(str(demo)).study("quickstart")
+
+
+def test_the_archive_is_smaller_than_three_megabytes() -> None:
+    assert DEMO.stat().st_size < 3_000_000
+
+
+def test_every_file_of_it_is_as_its_record_says(demo: Path, assay: Assay) -> None:
+    checked = assay("check", "--storage", demo)
+    assert (checked.code, checked.out.strip()) == (0, "30 records, 0 stages, 1 study read: all sound")
+
+
+def test_its_numbers_are_those_of_the_readme(results: StudyResults) -> None:
+    """Each row of the README's table begins with AP, mean ± spread."""
+    rows = [line for line in README.read_text("utf-8").splitlines() if line.startswith("| ") and "±" in line]
+    told = [row.split("|")[4].replace("*", "").strip() for row in rows]
+    assert told == [f"{cell.mean:.3f} ± {cell.spread:.3f}" for cell in results.summary("image_ap")]
+
+
+def test_the_same_storage_gives_the_same_bytes(demo: Path, tmp_path: Path) -> None:
+    pack(demo, tmp_path / "again.tar.xz")
+    assert (tmp_path / "again.tar.xz").read_bytes() == DEMO.read_bytes()

@@ -1,0 +1,38 @@
+"""`assay demo` in a real browser: from its address to the answer, and to where the study fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.e2e.dashboard.conftest import Reader
+from tests.e2e.dashboard.serving import serve
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with serve(None, "demo") as served:
+        yield served.url
+
+
+@pytest.fixture
+def reader(page: Page, address: str) -> Iterator[Reader]:
+    page.set_viewport_size({"width": 1280, "height": 720})
+    yield Reader(page, address)
+    page.goto("about:blank")
+
+
+def test_the_answer_is_the_first_thing_seen_and_where_it_fails_is_a_click_away(reader: Reader) -> None:
+    """The question "which part pays, and where does it fail?", in less than three clicks."""
+    page = reader.open("/")
+    expect(page.locator(".verdicts")).to_contain_text("masks: none → five, stop=on distance=on: +0.278")
+    expect(page.locator(".verdicts")).to_contain_text("distance can go")
+    page.get_by_role("link", name="Masks").click()
+    page.locator(".grid[data-ready]").wait_for()
+    assert page.locator(".column .name").count() == 5
