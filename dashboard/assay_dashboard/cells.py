@@ -15,7 +15,13 @@ from assay.analysis.results import StudyResults
 from assay.analysis.statistics import MeanInterval
 from assay.analysis.statistics.wording import interval_text
 from assay.analysis.summary import CellSummary
-from assay.report.ablation_table import ITEM_INTERVAL, ablation_table, decimals_of, metric_title
+from assay.report.ablation_table import (
+    ITEM_INTERVAL,
+    ablation_table,
+    decimals_of,
+    level_columns,
+    metric_title,
+)
 from assay.report.page.model import NOTHING, TextTable
 from assay.study.repeats import repeat_name
 from assay_dashboard.study_view import StudyView
@@ -39,6 +45,7 @@ class CellTable:
     frame: pd.DataFrame  # indexed by cell
     titles: dict[str, str]
     formats: dict[str, str]  # of the columns that hold numbers
+    picks: dict[str, list[str]]  # what a reader may leave out, by its title → its columns
 
 
 def in_order(results: StudyResults, metric: Metric | None) -> list[str]:
@@ -61,7 +68,8 @@ def ablation(results: StudyResults) -> TextTable:
 def cell_table(results: StudyResults) -> CellTable:
     """The report's table, its means, spreads and published figures as numbers, which sort.
 
-    The report's bold type is a column here. Beside it stands the interval of the primary mean.
+    The levels come first, then all that is said of the primary metric, n beside its spread. The report's bold
+    type is a column here, and the interval of the primary mean another one.
     """
     return results.once(f"cell table{_marked(results)}", lambda: _cell_table(results))
 
@@ -73,31 +81,32 @@ def _marked(results: StudyResults) -> str:
 
 def _cell_table(results: StudyResults) -> CellTable:
     table = ablation(results)
-    metrics = {metric_title(metric): metric for metric in results.metrics}
-    primary = next(iter(metrics))
-    columns: dict[str, _Shown] = {}
-    of = ""  # the metric of which the columns at hand are
-    for place, column in enumerate(table.columns):
-        texts = [row[place] for row in table.rows]
-        if column.title in metrics:
-            if column.title == primary:
-                columns["best"] = _best(table, place)
-            metric = metrics[column.title]
-            of = metric.name
-            columns |= _of_metric(column.title, metric, results.summary(of))
-            if column.title == primary:
-                columns["interval"] = _intervals(results, metric)
-        elif column.title == "published" and of:
-            columns[f"published {of}"] = _numbers(column.title, texts)
-        elif column.title in ("n", ITEM_INTERVAL) and of:
-            columns["items" if column.title == ITEM_INTERVAL else "n"] = _Shown(column.title, texts)
-        else:
-            columns[f"level {place}"] = _Shown(column.title, texts)
+    primary, *others = results.metrics
+    texts = {column.title: [row[place] for row in table.rows] for place, column in enumerate(table.columns)}
+    levels = len(level_columns(results.plan.study))
+    columns = {
+        f"level {place}": _Shown(column.title, [row[place] for row in table.rows])
+        for place, column in enumerate(table.columns[:levels])
+    }
+    columns |= _of_metric(primary, results.summary(primary.name))
+    columns["n"] = _Shown("n", texts["n"])
+    columns["best"] = _best(table, levels)
+    columns["interval"] = _intervals(results, primary)
+    if ITEM_INTERVAL in texts:
+        columns["items"] = _Shown(ITEM_INTERVAL, texts[ITEM_INTERVAL])
+    published = _published(table, results.metrics)
+    picks = {columns[name].title: [name] for name in ("best", "interval")}
+    columns |= published.get(primary.name, {})
+    for metric in others:
+        of_metric = _of_metric(metric, results.summary(metric.name)) | published.get(metric.name, {})
+        picks[metric.title] = list(of_metric)
+        columns |= of_metric
     index = pd.Index([cell.name for cell in results.reported.cells], name="cell")
     return CellTable(
         frame=pd.DataFrame({name: list(shown.values) for name, shown in columns.items()}, index=index),
         titles={name: shown.title for name, shown in columns.items()},
         formats={name: shown.form for name, shown in columns.items() if shown.form is not None},
+        picks=picks,
     )
 
 
@@ -113,9 +122,23 @@ def _best(table: TextTable, place: int) -> _Shown:
     return _Shown("best", ["●" if (row, place) in table.bold else "" for row in range(len(table.rows))])
 
 
-def _of_metric(title: str, metric: Metric, summaries: Sequence[CellSummary]) -> dict[str, _Shown]:
+def _published(table: TextTable, metrics: Sequence[Metric]) -> dict[str, dict[str, _Shown]]:
+    """Metric → the figures that stand behind it in the report's table."""
+    names = {metric_title(metric): metric.name for metric in metrics}
+    columns: dict[str, dict[str, _Shown]] = {}
+    of = ""
+    for place, column in enumerate(table.columns):
+        of = names.get(column.title, of)
+        if column.title == "published":
+            texts = [row[place] for row in table.rows]
+            columns[of] = {f"published {of}": _numbers(column.title, texts)}
+    return columns
+
+
+def _of_metric(metric: Metric, summaries: Sequence[CellSummary]) -> dict[str, _Shown]:
     """Mean and spread."""
     form = f"%.{_decimals(metric, summaries)}f"
+    title = metric_title(metric)
     return {
         f"mean {metric.name}": _Shown(title, [summary.mean for summary in summaries], form),
         f"spread {metric.name}": _Shown("±", [summary.spread for summary in summaries], form),
@@ -141,7 +164,7 @@ def _decimals(metric: Metric, summaries: Sequence[CellSummary]) -> int:
 
 
 def _interval(interval: MeanInterval | None, decimals: int) -> str:
-    return interval_text(interval.low, interval.high, decimals) if interval is not None else ""
+    return interval_text(interval.low, interval.high, decimals) if interval is not None else NOTHING
 
 
 def means_and_repeats(

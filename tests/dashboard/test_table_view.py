@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from urllib.parse import unquote
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -10,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from assay.storage import Record, Store
 from assay.study import Plan, parse_study, plan_study
 from assay_dashboard.cells import ablation, cell_table
+from assay_dashboard.dots import dot_plots
 from assay_dashboard.study_view import view
 from tests.analysis.made_studies import make_plan, make_records
 from tests.analysis.test_uncertainty_and_looks import with_predictions
@@ -30,7 +33,8 @@ def test_further_metrics_have_a_spread_and_published_figures_stand_beside_their_
     put(store, plan_study(parse_study(text, "known.yaml"), None, "cpu"), {})
     table = cell_table(view(store, "known").results.without_predictions())
     titles = [table.titles[name].removesuffix(" ↑").removesuffix(" ↓") for name in table.frame]
-    assert titles == ["balance", "best", "AP", "±", "95 % interval", "published", "FP", "±", "FN", "±", "n"]
+    primary = ["AP", "±", "n", "best", "95 % interval", "published"]
+    assert titles == ["balance", *primary, "FP", "±", "FN", "±"]
     assert table.frame.loc["balance", "published image_ap"] == 0.912
     assert table.frame.loc["all off", "spread fp"] == 0.0
 
@@ -58,6 +62,33 @@ def test_chosen_cells_stay_chosen_when_their_rows_move(show: Show) -> None:
     assert marked(app) == [1]
     app.multiselect(key="cells").set_value(["all off", "balance"]).run()
     assert marked(app) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("picked", "after_n"),
+    [
+        ({}, ["dots", "best", "interval", "mean fp", "spread fp", "mean fn", "spread fn"]),
+        ({"columns": ["FN", "95 % interval", "../../etc"]}, ["dots", "interval", "mean fn", "spread fn"]),
+    ],
+)
+def test_the_url_picks_what_stands_behind_the_primary_metric_and_n(
+    show: Show, picked: dict[str, list[str]], after_n: list[str]
+) -> None:
+    first = ["level 0", "mean image_ap", "spread image_ap", "n"]
+    assert list(show("table", items="false", **picked).dataframe[0].value) == [*first, *after_n]
+
+
+def test_what_is_not_known_is_a_dash(show: Show) -> None:
+    assert {table.proto.placeholder for table in show("table", cells="balance").dataframe} == {"–"}
+
+
+def test_dots_of_all_cells_share_an_axis_from_the_lowest_repeat_to_the_highest(store: Store) -> None:
+    """Repeats of 0.8, 0.82 and 0.95: the first at the left end, 7 pixels in, the last at the right one."""
+    dots = dot_plots(view(store, "small").results.without_predictions())
+    assert dots.title == "repeats 0.800 – 0.950"
+    pictures = [unquote(dots.pictures[cell] or "") for cell in ("all off", "balance")]
+    places = [re.findall(r"M(\d+\.\d) 5\.0v14", picture) for picture in pictures]
+    assert places == [["7.0", "25.1"], ["143.0"]]
 
 
 def test_item_intervals_begin_as_suits_the_study_whatever_the_one_before_was(

@@ -239,6 +239,13 @@ def test_html_is_whole_and_needs_nothing_else(name: str) -> None:
     assert "@import" not in text
 
 
+def test_html_has_n_beside_the_primary_metric() -> None:
+    plan, records, problems = GOLDENS["seeds"]()
+    text = html_page(page_of(plan, records, problems))
+    head = re.findall(r"<th[^>]*>([^<]*)</th>", text[: text.index("</thead>")])
+    assert head == ["supervision", "stop", "AP ↑", "n", "published", "FP ↓", "published", "IoU ↑"]
+
+
 def test_hostile_text_is_escaped_in_html() -> None:
     text = html_page(hostile_page())
     found = Outline(text)

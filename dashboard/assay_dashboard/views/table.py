@@ -13,6 +13,7 @@ from assay.analysis.test_set_uncertainty import MOST_TRIALS_AT_ONCE
 from assay.report.build import table_notes
 from assay.report.defect_tables import class_sections
 from assay.report.formats import FORMATS, ReportFormat
+from assay.report.page.model import NOTHING
 from assay.study import Study
 from assay_dashboard import study_view as reading
 from assay_dashboard.cells import (
@@ -23,13 +24,17 @@ from assay_dashboard.cells import (
     number_format,
     trial_table,
 )
+from assay_dashboard.dots import MOST_CELLS, dot_plots
 from assay_dashboard.layout import head, message, notes, plain, section, study_view, theme, to_trial
 from assay_dashboard.plots import interval_plot
 from assay_dashboard.state import CELLS, of_another_study, select_rows
 from trainables.metrics import METRICS, Metric
 
+_ROW = 35  # pixels
 _DRAWN = 60  # rows of the plot
-_BESIDE = 3  # factors up to which the plot stands beside the table
+_PINNED = 4  # factors up to which a cell's levels stay when the table is scrolled
+_METRICS = 4  # further metrics that are shown before the reader picks
+_COLUMNS = "columns"  # key of the picked columns
 _NAMED = 5  # sentences on what is left out
 _DOWNLOADS = ("md", "latex", "csv")  # formats of the program itself; those of other packages follow
 
@@ -85,24 +90,48 @@ def _select(key: str, order: list[str]) -> None:
     st.session_state[CELLS] = [order[row] for row in rows if row < len(order)]
 
 
-def _table(results: StudyResults, order: list[str], chosen: list[str]) -> None:
+def _pick_columns(results: StudyResults) -> list[str]:
+    """Names of the columns that are shown: what the reader may not leave out, and what is picked."""
     table = cell_table(results)
+    picks = list(table.picks)
+    usual = picks[: len(picks) - max(0, len(results.metrics) - 1 - _METRICS)]
+    if of_another_study(_COLUMNS, results.name):
+        st.session_state[_COLUMNS] = usual
+    picked = st.pills(
+        "Columns", picks, selection_mode="multi", default=usual, key=_COLUMNS, bind="query-params"
+    )
+    left_out = {name for title in picks if title not in picked for name in table.picks[title]}
+    return [name for name in table.frame if name not in left_out]
+
+
+def _table(results: StudyResults, order: list[str], chosen: list[str], shown: list[str]) -> None:
+    table = cell_table(results)
+    few = len([name for name in shown if name.startswith("level")]) <= _PINNED
     config: dict[str, Any] = {
-        name: st.column_config.NumberColumn(title, format=table.formats[name])
+        name: st.column_config.NumberColumn(table.titles[name], format=table.formats[name])
         if name in table.formats
-        else st.column_config.TextColumn(title)
-        for name, title in table.titles.items()
+        else st.column_config.TextColumn(table.titles[name], pinned=few and name.startswith("level"))
+        for name in shown
     }
+    frame = table.frame.loc[order, shown]
+    if len(table.frame) <= MOST_CELLS:
+        dots = results.once("dots", lambda: dot_plots(results))
+        frame.insert(shown.index("n") + 1, "dots", [dots.pictures.get(name) for name in order])
+        config["dots"] = st.column_config.ImageColumn(
+            dots.title, width=170, help="Every repeat, their mean and its 95 % interval, all on one axis"
+        )
     key = f"cells of {results.name}"
     select_rows(key, (row for row, name in enumerate(order) if name in chosen))
     st.dataframe(
-        table.frame.loc[order],
+        frame,
         hide_index=True,
         column_config=config,
         key=key,
         on_select=partial(_select, key, order),
         selection_mode="multi-row",
-        height=min(640, 37 + 35 * len(order)),
+        height=min(640, _ROW * (1 + len(order)) + 2),
+        row_height=_ROW,
+        placeholder=NOTHING,
     )
 
 
@@ -161,6 +190,7 @@ def _trials(view: reading.StudyView, chosen: list[str]) -> None:
         key=f"trials-{'|'.join(chosen)}",
         on_select="rerun",
         selection_mode="single-row",
+        placeholder=NOTHING,
     )
     rows = picked["selection"]["rows"]
     if rows and rows[0] < len(trials):
@@ -179,24 +209,19 @@ def _page() -> None:
     with_items = results.read_part is not None
     with st.spinner("Reading predictions …" if with_items else "Comparing cells …"):
         table = ablation(results)
+    shown = _pick_columns(results)
     above = st.container()  # filled after the choice below it, which it marks
     chosen = _choose_cells(results)
     with above:
-        if len(results.plan.study.factors) <= _BESIDE:
-            left, right = st.columns([11, 9], gap="large")
-        else:
-            left = right = st.container()  # a table of many columns needs the whole width
-        with left:
-            _table(results, order, chosen)
-            _left_out(results)
-        with right:
-            _plot(results, order, metric)
-        notes(table, results.once(f"notes {with_items}", lambda: table_notes(results)))
-        for part in results.once("classes", lambda: tuple(class_sections(results))):
-            with st.expander(part.title):
-                section(part)
+        _table(results, order, chosen, shown)
+        _left_out(results)
     if chosen:
         _trials(view, chosen)
+    _plot(results, order, metric)
+    notes(table, results.once(f"notes {with_items}", lambda: table_notes(results)))
+    for part in results.once("classes", lambda: tuple(class_sections(results))):
+        with st.expander(part.title):
+            section(part)
 
 
 _page()

@@ -30,7 +30,7 @@ def html_page(page: Page) -> str:
         f"<header>\n<h1>{escape(page.title)}</h1>",
         *([f'<p class="question">{_lines(page.question)}</p>'] if page.question else []),
         f'<p class="count">{_text(page.count)}</p>\n</header>',
-        *writer.table_and_notes(page.table, page.notes),
+        *writer.table_and_notes(_count_first(page.table), page.notes),
     ]
     for section in ([page.intervals] if page.intervals is not None else []) + [*page.sections]:
         parts += writer.section(section)
@@ -39,6 +39,13 @@ def html_page(page: Page) -> str:
         parts += writer.section(section)
     parts += writer.trials(page.trials)
     return "\n".join([*parts, "</main>\n</body>\n</html>"]) + "\n"
+
+
+def _count_first(table: TextTable) -> TextTable:
+    """The table of the cells with n, its last column, beside the primary metric."""
+    *places, n = range(len(table.columns))
+    primary = next((place for place in places if table.columns[place].title.endswith(("↑", "↓"))), n - 1)
+    return table.with_columns([*places[: primary + 1], n, *places[primary + 1 :]])
 
 
 def html_section(section: Section) -> str:

@@ -5,7 +5,7 @@ Texts are plain, with `code` in backticks as their only mark-up; each form escap
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -35,6 +35,17 @@ class TextTable:
     bold: frozenset[tuple[int, int]] = frozenset()  # (row, column)
     # (row, column) → cells of the study that the text is about. One: all of it; two: left and right of `→`.
     links: Mapping[tuple[int, int], tuple[str, ...]] = field(default_factory=dict)
+
+    def with_columns(self, places: Sequence[int]) -> TextTable:
+        """The columns at ``places``, in this order, with their bold type and links."""
+        moved = {place: new for new, place in enumerate(places)}
+        return TextTable(
+            columns=tuple(self.columns[place] for place in places),
+            rows=tuple(tuple(row[place] for place in places) for row in self.rows),
+            notes=self.notes,
+            bold=frozenset((row, moved[column]) for row, column in self.bold if column in moved),
+            links={(row, moved[at]): cells for (row, at), cells in self.links.items() if at in moved},
+        )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,58 @@
+"""A dot plot in a cell of a table: every repeat as a tick, mean and interval over them. No widgets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+from urllib.parse import quote
+
+from assay.analysis.results import StudyResults
+from assay.report.ablation_table import decimals_of
+
+__all__ = ["MOST_CELLS", "Dots", "dot_plots"]
+
+MOST_CELLS = 200  # of a table with pictures
+_WIDTH, _HEIGHT, _MARGIN = 150, 24, 7  # of a picture, pixels
+_COLOUR = "#3C89BF"  # a contrast of 3 and more to the page, light and dark
+
+
+class Dots(NamedTuple):
+    """A picture for each cell, all with the same axis."""
+
+    title: str  # with the ends of the axis
+    pictures: Mapping[str, str | None]  # cell → address of an image; None where nothing was measured
+
+
+def dot_plots(results: StudyResults) -> Dots:
+    """Repeats, mean and 95 % interval of the primary metric. The axis ends with the repeats."""
+    metric = results.primary
+    summaries = results.summary(metric.name)
+    values = [value for summary in summaries for value in summary.values.values()]
+    if not values:
+        return Dots("repeats", {})
+    low, high = min(values), max(values)
+    intervals = results.analysis.intervals[metric.name]
+    pictures: dict[str, str | None] = dict.fromkeys(summary.cell.name for summary in summaries)
+    for summary in summaries:
+        if summary.mean is None:
+            continue
+        interval = intervals.get(summary.cell.name)
+        ends = (summary.mean, summary.mean) if interval is None else (interval.low, interval.high)
+        places = [summary.mean, *(min(high, max(low, end)) for end in ends), *summary.values.values()]
+        scale = (_WIDTH - 2 * _MARGIN) / ((high - low) or 1.0)
+        pictures[summary.cell.name] = _address(*(_MARGIN + scale * (place - low) for place in places))
+    decimals = max(decimals_of(metric, summary.planned) for summary in summaries)
+    return Dots(f"repeats {low:.{decimals}f} – {high:.{decimals}f}", pictures)
+
+
+def _address(mean: float, left: float, right: float, *repeats: float) -> str:
+    """A picture as an address of its data; all places are pixels from the left."""
+    middle = _HEIGHT / 2
+    ticks = "".join(f"M{x:.1f} {middle - 7}v14" for x in repeats)
+    drawn = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{_HEIGHT}">'
+        f'<g stroke="{_COLOUR}"><path d="{ticks}" stroke-width="1.5" opacity=".5"/>'
+        f'<path d="M{left:.1f} {middle}H{right:.1f}" stroke-width="2"/></g>'
+        f'<circle cx="{mean:.1f}" cy="{middle}" r="4.5" fill="{_COLOUR}"/></svg>'
+    )
+    return f"data:image/svg+xml,{quote(drawn)}"
