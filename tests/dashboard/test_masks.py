@@ -80,7 +80,9 @@ def probe(
 
 
 def column(name: str, *probes: Probe) -> MaskColumn:
-    return cell_column(name, maps_table(list(probes), 0.5), "validation IoU")
+    return replace(
+        cell_column(name, maps_table(list(probes), 0.5)), note="validation IoU", image_threshold=0.5
+    )
 
 
 def unpack(payload: bytes) -> tuple[dict[str, Any], bytes]:
@@ -98,6 +100,8 @@ def unpack(payload: bytes) -> tuple[dict[str, Any], bytes]:
         ("A finds, B misses", 128, ["swapped"]),
         ("B finds, A misses", 128, ["less", "swapped"]),
         ("B finds, A misses", 20, []),
+        ("no cell finds", 128, ["less"]),
+        ("no cell finds", 20, []),
     ],
 )
 def test_defects_that_one_finds_and_the_other_misses_are_told_defect_by_defect(
@@ -108,6 +112,13 @@ def test_defects_that_one_finds_and_the_other_misses_are_told_defect_by_defect(
     a = column("a", *(probe(name, seen) for name, seen in by_a.items()))
     b = column("b", *(probe(name, seen, size=size) for name, seen in by_b.items()))
     assert arrange([a, b], show=show, pair=Pair(a, b), level=level) == expected
+
+
+def test_false_alarms_of_b_are_the_normal_images_whose_score_reaches_its_threshold() -> None:
+    of_b = {"good": ("", 0.49), "rejected": ("", 0.5), "defective": ("x", 0.9)}
+    a = column("a", *(probe(name, seen, score=0.9) for name, (seen, _) in of_b.items()))
+    b = column("b", *(probe(name, seen, score=score) for name, (seen, score) in of_b.items()))
+    assert arrange([a, b], show="false alarms of B", pair=Pair(a, b)) == ["rejected"]
 
 
 def smaller_probe(*, without_first: bool = False) -> Probe:

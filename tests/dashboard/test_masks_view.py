@@ -13,11 +13,14 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import assay_dashboard
+from assay.analysis.results import StudyResults
 from assay.report.figures.mask_sheets import records_with_maps
 from assay.report.mask_grid.payload import MOST_CELLS, PAGE_ROWS
 from assay.storage import Record, Store
 from assay.study import Plan
+from assay_dashboard.cells import in_order
 from tests.dashboard.made_records import large_study_text, make_large_study, make_scene, make_study
+from trainables.metrics import METRICS
 
 Open = Callable[..., AppTest]
 VIEWS = Path(assay_dashboard.__file__).parent / "views"
@@ -62,10 +65,34 @@ def texts_of(page: AppTest) -> str:
 
 
 def test_only_the_images_of_one_page_are_sent(store: Store, open_page: Open) -> None:
-    first, second = (sent(open_page(store, page=number)) for number in ("1", "2"))
+    first, second = (sent(open_page(store, page=number, sort="sample")) for number in ("1", "2"))
     assert (len(first["rows"]), len(second["rows"])) == (PAGE_ROWS, 2)
     samples = [row["sample"] for row in first["rows"] + second["rows"]]
     assert samples == sorted(set(samples))
+
+
+def test_the_page_opens_on_what_the_base_and_the_best_cell_disagree_on_most(
+    store: Store, open_page: Open
+) -> None:
+    page = open_page(store)
+    header = sent(page)
+    marks = {column["mark"]: column["name"] for column in header["columns"]}
+    best = in_order(StudyResults.read(store, "additions"), METRICS["pixel_iou"])[0]
+    assert (marks["A"], marks["B"]) == ("all off", best)
+    assert page.selectbox(key="sort").value == "disagreement"
+    assert header["rows"] != sent(open_page(store, sort="sample"))["rows"]
+
+
+def test_a_column_has_the_test_sets_iou_and_the_image_threshold_of_its_record(
+    store: Store, open_page: Open
+) -> None:
+    of_cell = {record.trial["cell"]: record for record in store.records(store.trials()).values()}
+    for column in sent(open_page(store))["columns"]:
+        result = of_cell[column["name"]].result
+        assert result is not None
+        assert result.thresholds is not None
+        assert column["testIou"] == result.metrics["pixel_iou"]
+        assert column["imageThreshold"] == result.thresholds.image
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator as Container
 
 from assay.analysis.summary import Repeat
 from assay.report.mask_grid.payload import (
+    FALSE_ALARMS,
     FOUND_BY_ONE,
     LOWEST_LEVEL,
+    MISSED_BY_ALL,
     MOST_CELLS,
     PAGE_ROWS,
     SORTS,
@@ -32,42 +33,45 @@ from assay_dashboard import study_view as reading
 from assay_dashboard.components import mask_grid
 from assay_dashboard.layout import errors_shown, message, missing, study_view
 from assay_dashboard.state import CELLS, REPEAT, keep_in_url, known
+from assay_dashboard.telling import base_and_best
 from trainables.heatmaps import THRESHOLD_LEVEL
 
 _GRID = "mask_grid"  # key of the component
 _THRESHOLD, _DIFFERENCE, _SHOW = "threshold", "difference", "show"
+_WIDTH, _WIDE = 150, 190  # of a choice, pixels; six stand in a row of a small screen
 
 
 def main() -> None:
     """One run of the page."""
     study = study_view()
-    kept = study.kept_maps
-    if not kept:
+    if not study.kept_maps:
         missing("No finished trial of this study has kept probe images yet.", "keep: {probes: 12}")
         return
-    records = _choose_cells(study, kept)
-    if not records:
-        message("Choose the cells to compare.")
-        return
-    _compare(study, records)
+    _compare(study)
 
 
 @st.fragment
-def _compare(study: reading.StudyView, records: Mapping[str, Record]) -> None:
-    """The images of some cells; a filter runs this again, and not the choice among a thousand cells."""
+def _compare(study: reading.StudyView) -> None:
+    """The page below its title; a choice runs this again, and nothing around it."""
     with errors_shown():
-        _show_images(study, records)
+        _show_images(study)
 
 
-def _show_images(study: reading.StudyView, records: Mapping[str, Record]) -> None:
+def _show_images(study: reading.StudyView) -> None:
     _remember()
+    row = st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="mask-choices")
+    with row:
+        records = _choose_cells(study, study.kept_maps)
+    if not records:
+        message("Choose the cells to compare.")
+        return
     cells, level = _read(study, records), _level()
     if not cells:
         return
-    a, b, order, choice, stages = st.columns(5)
-    pair = _choose_pair(a, b, cells)
-    columns = _choose_stages(stages, study, records, cells)
-    samples = _choose_images(order, choice, columns, pair, level)
+    with row:
+        pair = _choose_pair(cells, base_and_best(study.results))
+        columns = _choose_stages(study, records, cells)
+        samples = _choose_images(columns, pair, level)
     if not samples:
         message(_why_none(pair))
         return
@@ -78,6 +82,7 @@ def _show_images(study: reading.StudyView, records: Mapping[str, Record]) -> Non
         samples[(page - 1) * PAGE_ROWS : page * PAGE_ROWS],
         columns,
         base=pair.a if pair is not None and pair.a in columns else None,
+        other=pair.b if pair is not None else None,
         view=Display(level, st.query_params.get(_DIFFERENCE) == "1"),
     )
     with grid:
@@ -116,13 +121,14 @@ def _level() -> int:
 def _choose_cells(study: reading.StudyView, kept: Mapping[Repeat, Mapping[str, Record]]) -> dict[str, Record]:
     """Cell → record of one repeat."""
     by_name = {repeat_name(repeat.seed, repeat.fold): cells for repeat, cells in kept.items()}
-    left, right = st.columns([4, 1])
-    repeat = right.selectbox(
+    place = st.container(width="stretch")  # the cells stand first; which there are, the repeat says
+    repeat = st.selectbox(
         "Repeat",
         list(by_name),
         key=REPEAT,
         bind="query-params",
         help="The repeat of each cell that is shown. The first is the one that most cells have.",
+        width=_WIDTH,
     )
     cells = by_name[repeat]
     reported = {cell.name for cell in study.results.reported.cells}
@@ -130,11 +136,12 @@ def _choose_cells(study: reading.StudyView, kept: Mapping[Repeat, Mapping[str, R
     earlier = st.session_state.get(CELLS)
     if earlier is not None:  # by this page or another, where it may be none, more, or other cells
         st.session_state[CELLS] = (known(earlier, cells) or usual)[:MOST_CELLS]
-    chosen = left.multiselect(
+    chosen = place.multiselect(
         f"Cells, up to {MOST_CELLS}",
         list(cells),
         default=None if earlier is not None else usual[:MOST_CELLS],
         max_selections=MOST_CELLS,
+        wrap=False,
         key=CELLS,
         bind="query-params",
     )
@@ -151,35 +158,57 @@ def _read(study: reading.StudyView, records: Mapping[str, Record]) -> list[MaskC
             message(f"{name} is left out: {error}. Run the study again, which trains this trial anew.")
             continue
         assert maps is not None, "the record names its maps"
-        thresholds = record.result.thresholds if record.result is not None else None
-        columns.append(cell_column(name, maps, thresholds.pixel_source if thresholds is not None else ""))
+        columns.append(cell_column(name, maps, record.result))
     return columns
 
 
-def _choose_pair(place: Container, other: Container, cells: Sequence[MaskColumn]) -> Pair | None:
-    """A and B, where there are two."""
+def _choose_pair(cells: Sequence[MaskColumn], usual: tuple[str, str] | None) -> Pair | None:
+    """A and B, where there are two; at first the cells of ``usual``."""
     by_name = {cell.name: cell for cell in cells}
     if len(by_name) < 2:
         return None
-    a = place.selectbox(
-        "A", list(by_name), key="a", bind="query-params", help="Differences are against this cell."
+    base, best = usual if usual is not None else ("", "")
+    a = st.selectbox(
+        "A",
+        list(by_name),
+        index=_place(base, list(by_name)),
+        key="a",
+        bind="query-params",
+        help="Differences are against this cell.",
+        width=_WIDE,
     )
     others = [name for name in by_name if name != a]
-    b = other.selectbox(
-        "B", others, key="b", bind="query-params", help="Sorting and filtering compare A with this cell."
+    b = st.selectbox(
+        "B",
+        others,
+        index=_place(best, others),
+        key="b",
+        bind="query-params",
+        help="Sorting and filtering compare A with this cell.",
+        width=_WIDE,
     )
     return Pair(by_name[a], by_name[b])
 
 
+def _place(name: str, names: Sequence[str]) -> int:
+    return names.index(name) if name in names else 0
+
+
 def _choose_stages(
-    place: Container, study: reading.StudyView, records: Mapping[str, Record], cells: Sequence[MaskColumn]
+    study: reading.StudyView, records: Mapping[str, Record], cells: Sequence[MaskColumn]
 ) -> Sequence[MaskColumn]:
     """The cells, or the stages of one of them."""
     staged = {cell.name: cell for cell in cells if _has_stage_maps(records[cell.name])}
     if not staged:
         return cells
-    chosen = place.selectbox(
-        "Stages of", list(staged), index=None, key="stages", bind="query-params", placeholder="no cell"
+    chosen = st.selectbox(
+        "Stages of",
+        list(staged),
+        index=None,
+        key="stages",
+        bind="query-params",
+        placeholder="no cell",
+        width=_WIDTH,
     )
     if chosen is None:
         return cells
@@ -202,16 +231,20 @@ def _stage_notes(record: Record) -> dict[str, str]:
     }
 
 
-def _choose_images(
-    order: Container, choice: Container, columns: Sequence[MaskColumn], pair: Pair | None, level: int
-) -> list[str]:
+def _choose_images(columns: Sequence[MaskColumn], pair: Pair | None, level: int) -> list[str]:
     """The samples that the reader wants to see, in the order of the reader's choice."""
     sorts: list[Sort] = [sort for sort in SORTS if pair is not None or sort != "disagreement"]
-    sort = order.selectbox("Sort by", sorts, key="sort", bind="query-params")
+    sort = st.selectbox("Sort by", sorts, key="sort", bind="query-params", width=_WIDTH)
     classes = {f"class {name}": name for name in defect_classes(columns)}
-    shows = ["defective", "normal", *(FOUND_BY_ONE if pair is not None else ()), *classes]
-    show = choice.selectbox(
-        "Show", shows, index=None, key=_SHOW, bind="query-params", placeholder="all images"
+    of_pair = (*FOUND_BY_ONE, FALSE_ALARMS) if pair is not None else ()
+    show = st.selectbox(
+        "Show",
+        ["defective", "normal", MISSED_BY_ALL, *of_pair, *classes],
+        index=None,
+        key=_SHOW,
+        bind="query-params",
+        placeholder="all images",
+        width=_WIDTH,
     )
     return arrange(
         columns, sort=sort, show=show, defect_class=classes.get(show or ""), pair=pair, level=level

@@ -35,4 +35,13 @@ def test_the_answer_is_the_first_thing_seen_and_where_it_fails_is_a_click_away(r
     expect(page.locator(".verdicts")).to_contain_text("distance can go")
     page.get_by_role("link", name="Masks").click()
     page.locator(".grid[data-ready]").wait_for()
-    assert page.locator(".column .name").count() == 5
+    head = page.locator(".column").first
+    expect(head).to_contain_text("IoU 0.008 · test set 0.002")
+    expect(page.locator(".corner")).to_contain_text("12 probe images:")
+    for row in range(3):  # three rows of pictures, whole, below one row of choices
+        expect(page.locator(".frame").nth(5 * row)).to_be_in_viewport(ratio=1)
+    tops = page.locator(".st-key-mask-choices [data-baseweb=select]").evaluate_all(
+        "all => all.map(box => Math.round(box.getBoundingClientRect().bottom))"
+    )
+    assert len(tops) == 6
+    assert len(set(tops)) == 1

@@ -82,6 +82,25 @@ def first_trial(trials: pd.DataFrame, cell: str) -> str:
     return str(trials.index[trials["cell"] == cell][0])
 
 
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        ("decisionOf(0.643, 0.5, true).text", "NG 0.643 ≥ 0.500 · right"),
+        ("decisionOf(0.643, 0.5, false).text", "NG 0.643 ≥ 0.500 · wrong"),
+        ("decisionOf(0.31, 0.5, true).text", "OK 0.310 < 0.500 · wrong"),
+        ("decisionOf(0.49999, 0.5, false).text", "OK 0.499990 < 0.500000 · right"),
+        ("decisionOf(0.643, null, true).text", "score 0.643"),
+        ("factorsOf([{scale: [0, 0.2, 1]}, {scale: [0, 0.5, 1]}, {scale: null}], 64)", "own × 0.50"),
+        ("factorsOf([{scale: [0, 0.2, 1]}, {scale: [0, 0.5, 1]}], 192)", "own × 1.50 – 3.00"),
+        ("factorsOf([{scale: [0, 0, 1]}], 192)", ""),
+    ],
+)
+def test_decisions_and_thresholds_are_said_in_numbers(page: Page, call: str, text: str) -> None:
+    page.goto("about:blank")
+    page.add_script_tag(path=GRID / "mask_numbers.js")
+    assert page.evaluate(call) == text
+
+
 def made_row(truth: NDArray[np.uint8], rng: np.random.Generator) -> dict[str, Any]:
     """An image of `maps.parquet` with this mask and a map by chance."""
     heatmap = rng.random(truth.shape, dtype=np.float32)

@@ -141,10 +141,18 @@ def numbers(row: dict[str, Any], level: int) -> tuple[float, int, int, int]:
     return tp / max(1, tp + fp + fn), int((np.frombuffer(row["peaks"], np.uint8) >= level).sum()), fp, fn
 
 
-def counted(row: dict[str, Any], level: int) -> list[str]:
+def image_threshold(record: Record) -> float:
+    assert record.result is not None
+    assert record.result.thresholds is not None
+    return record.result.thresholds.image
+
+
+def counted(row: dict[str, Any], level: int, image_threshold: float) -> list[str]:
     """The caption of a cell."""
     iou, found, fp, fn = numbers(row, level)
-    score = f"score {row['score']:.3f}"
+    reaches = row["score"] >= image_threshold
+    score = f"{'NG' if reaches else 'OK'} {row['score']:.3f} {'≥' if reaches else '<'} {image_threshold:.3f}"
+    score += " · right" if reaches == row["label"] else " · wrong"
     if not row["label"]:
         return ["no defect", f"FP {fp:,} px", score]
     return [f"IoU {iou:.3f} · found {found} of {len(row['peaks'])}", f"FP {fp:,} · FN {fn:,} px", score]
@@ -161,7 +169,8 @@ def test_numbers_are_those_of_numpy_at_every_threshold(
         shown = masks.captions()
         for r, sample in enumerate(masks.samples):
             for c, of_cell in enumerate(rows):
-                assert shown[r][c] == counted(of_cell[sample], level), (level, sample, c)
+                expected = counted(of_cell[sample], level, image_threshold(list(cells.values())[c]))
+                assert shown[r][c] == expected, (level, sample, c)
 
 
 def test_validations_choice_gives_the_counts_of_the_record(
@@ -308,7 +317,9 @@ def test_the_threshold_stays_from_page_to_page(masks: MasksPage) -> None:
 def test_only_images_with_a_defect_that_a_finds_and_b_misses_are_listed(
     masks: MasksPage, storage: Store, cells: dict[str, Record]
 ) -> None:
-    masks.open(cells=[WEAK, STRONG], a=STRONG, b=WEAK, show="A finds, B misses", threshold="170")
+    masks.open(
+        cells=[WEAK, STRONG], a=STRONG, b=WEAK, show="A finds, B misses", threshold="170", sort="sample"
+    )
     finds, misses = (rows_of(storage, cells[name]) for name in (STRONG, WEAK))
     expected = [
         sample
@@ -366,7 +377,7 @@ def test_another_repeat_shows_other_maps(masks: MasksPage, storage: Store) -> No
     )
     rows = rows_of(storage, record)
     for r, sample in enumerate(masks.samples):
-        assert masks.caption(r, 0) == counted(rows[sample], 128)
+        assert masks.caption(r, 0) == counted(rows[sample], 128, image_threshold(record))
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ _STYLE = """\
 :root {
   color-scheme: light dark; --quiet: GrayText; --st-text-color: CanvasText; --st-background-color: Canvas;
   --st-font: system-ui, sans-serif; --st-primary-color: #0072b2; --st-border-color: GrayText;
+  --doubt: light-dark(#b35000, #f2a05a); --above: 8rem;
 }
 body { margin: 0.5rem; color: CanvasText; background: Canvas; }
 """
@@ -104,10 +105,9 @@ def study_grid(
         )
     columns: list[MaskColumn] = []
     for name in chosen:
-        maps, result = store.read_part(of_repeat[name], "maps.parquet"), of_repeat[name].result
+        maps = store.read_part(of_repeat[name], "maps.parquet")
         assert maps is not None, "the record names its maps"
-        thresholds = None if result is None else result.thresholds
-        columns.append(cell_column(name, maps, "" if thresholds is None else thresholds.pixel_source))
+        columns.append(cell_column(name, maps, of_repeat[name].result))
     samples = arrange(columns, sort="class")[:images]
     payload = page_payload(samples, columns, base=columns[0] if len(columns) > 1 else None)
     return MaskGrid(f"{results.name}: probe images", payload)

@@ -6,9 +6,9 @@
 
 const ZOOMS = [1, 2, 4, 8];
 const PLAIN_LEGEND = [
-  ["prediction", "filled", "predicted defect"],
+  ["prediction", "filled", "prediction"],
   ["truth", "outline", "truth"],
-  ["truth", "dashed", "defect missed"],
+  ["truth", "dashed", "missed"],
 ];
 const DIFFERENCE_LEGEND = [
   ["gained", "filled", "defect pixels gained"],
@@ -57,7 +57,7 @@ class Cell {
   constructor(packed, place) {
     [this.row, this.column] = [place.row, place.column];
     [this.width, this.height] = [packed.width, packed.height];
-    this.score = packed.score;
+    [this.score, this.defective] = [packed.score, place.defective];
     this.visible = false;
   }
 
@@ -73,10 +73,11 @@ class Cell {
     this.boxes = boxesOf(this.defects, this.width, this.peaks.length);
   }
 
-  build(columnName, sample) {
+  build(column, sample) {
+    this.imageThreshold = column.imageThreshold;
     this.frame = element("button", "frame");
     this.frame.type = "button";
-    this.label = `${columnName}, ${sample}`;
+    this.label = `${column.name}, ${sample}`;
     this.stack = element("span", "stack");
     this.image = element("img", "photo");
     this.image.alt = "";
@@ -91,9 +92,14 @@ class Cell {
     this.frame.append(this.stack);
     this.frame.style.setProperty("--ratio", this.width / this.height);
     this.lines = [0, 1, 2].map(() => element("span", "line"));
+    if (this.score !== null) {
+      const { text, wrong } = decisionOf(this.score, this.imageThreshold, this.defective);
+      this.decision = text;
+      this.lines[2].classList.toggle("wrong", wrong);
+    }
     const caption = element("figcaption", "");
     caption.append(...this.lines);
-    const figure = element("figure", "cell");
+    const figure = element("figure", this.width < 1.25 * this.height ? "cell beside" : "cell");
     figure.append(this.frame, caption);
     this.fill(0, (target) => this.levels?.forEach((level, i) => (target[i] = HEAT_COLOURS[level])));
     return figure;
@@ -154,12 +160,10 @@ class Cell {
   say(t, base) {
     const compared = base !== null && base !== this && base.numbers !== null;
     const shown = this.numbers === null ? [] : captionOf(this.numbers, compared ? base.numbers : null, t);
-    if (this.score !== null) {
-      if (this.numbers === null) shown.push("mask unknown");
-      shown.push(`score ${share(this.score)}`);
-    }
+    if (this.score !== null && this.numbers === null) shown.push("mask unknown");
+    shown[2] = this.decision;
     this.lines.forEach((line, i) => (line.textContent = shown[i] ?? ""));
-    this.frame.setAttribute("aria-label", [this.label, ...shown].join(", "));
+    this.frame.setAttribute("aria-label", [this.label, ...shown.filter((line) => line)].join(", "));
   }
 }
 
@@ -207,7 +211,7 @@ class MaskGrid {
       this.repaint();
       this.tell("difference", this.differs);
     };
-    for (const name of ["opacity", "truth", "prediction"]) this.input(name).oninput = () => this.restyle();
+    for (const name of ["opacity", "size", "truth", "prediction"]) this.input(name).oninput = () => this.restyle();
     this.grid.onclick = (event) => this.zoomAt(event);
     this.grid.onkeydown = (event) => this.press(event);
   }
@@ -226,7 +230,9 @@ class MaskGrid {
     if (this.key === header.key) return this.watch();
     this.key = header.key;
     const turn = ++this.loading;
-    const places = header.rows.flatMap((row, r) => row.cells.map((packed, c) => ({ packed, row: r, column: c })));
+    const places = header.rows.flatMap((row, r) =>
+      row.cells.map((packed, c) => ({ packed, row: r, column: c, defective: row.label })),
+    );
     const cells = places.map((place) => (place.packed === null ? null : new Cell(place.packed, place)));
     await Promise.all(cells.map((cell, i) => cell?.decode(places[i].packed, blob)));
     if (turn !== this.loading) return; // another page was asked for meanwhile
@@ -240,27 +246,32 @@ class MaskGrid {
     this.rest();
     this.cells = cells.filter((cell) => cell !== null);
     this.zooms = header.rows.map(() => ({ factor: 1, x: 0.5, y: 0.5 }));
-    this.heads = this.columns.map(({ name }) => {
+    this.heads = this.columns.map(({ name, mark }) => {
       const head = element("div", "column");
-      const title = element("b", "name", name);
+      const [title, letter] = [element("b", "name", name), element("i", "mark", mark)];
       title.title = name;
-      head.append(title, element("span", "line"), element("span", "line"));
+      letter.hidden = mark === "";
+      head.append(letter, title, ...[0, 1, 2].map(() => element("span", "line")));
       return head;
     });
+    const counts = new Set(this.columns.map(({ images }) => images));
+    this.images = counts.size === 1 ? [...counts][0] : null;
+    const corner = element("div", "corner");
+    const named = [`${this.images ?? ""} probe images:`.trim(), "defects found:", "threshold:"];
+    corner.append(element("b", "name", "\u00a0"), ...named.map((text) => element("span", "line", text)));
     const rows = header.rows.flatMap((row, r) => [
       rowHead(row),
       ...row.cells.map((_, c) => {
         const cell = cells[r * row.cells.length + c];
-        return cell === null ? element("div", "absent", "not kept") : cell.build(this.columns[c].name, row.sample);
+        return cell === null ? element("div", "absent", "not kept") : cell.build(this.columns[c], row.sample);
       }),
     ]);
-    const widest = Math.max(...this.cells.map(({ width, height }) => Math.min(40, (22 * width) / height)));
     this.grid.style.setProperty("--columns", this.columns.length);
-    this.grid.style.setProperty("--widest", `${widest}rem`); // as .frame: tall pictures stand close together
-    this.grid.replaceChildren(element("div", "corner"), ...this.heads, ...rows);
-    const named = this.base >= 0;
-    this.root.querySelector(".against").hidden = !named;
-    this.root.querySelector(".base").textContent = named ? this.columns[this.base].name : "";
+    this.grid.style.setProperty("--widest", Math.max(...this.cells.map(({ width, height }) => width / height)));
+    this.grid.replaceChildren(corner, ...this.heads, ...rows);
+    const against = this.root.querySelector(".against");
+    against.hidden = this.base < 0;
+    against.title = this.base < 0 ? "" : `Every picture as its difference to ${this.columns[this.base].name}`;
     this.watch();
     this.repaint();
   }
@@ -297,11 +308,8 @@ class MaskGrid {
     cancelAnimationFrame(this.scheduled);
     this.scheduled = requestAnimationFrame(() => {
       const t = this.level;
-      const offset = t - MIDDLE;
-      const side = offset < 0 ? "below" : "above";
-      this.root.querySelector(".level").textContent =
-        offset === 0 ? "each model’s own" : `${Math.abs(offset)} of 128 steps ${side} it`;
-      this.root.querySelector(".reset").disabled = offset === 0;
+      this.root.querySelector(".level").textContent = t === MIDDLE ? "each model’s own" : factorsOf(this.columns, t);
+      this.root.querySelector(".reset").disabled = t === MIDDLE;
       this.columns.forEach((column, c) => this.sayColumn(column, this.heads[c], t));
       this.cells.forEach((cell) => cell.say(t, this.baseOf(cell)));
       this.cells.filter((cell) => cell.visible).forEach((cell) => this.paint(cell));
@@ -310,27 +318,31 @@ class MaskGrid {
     });
   }
 
-  sayColumn({ scale, note, numbers, images }, head, t) {
-    const [threshold, found] = head.querySelectorAll(".line");
-    const source = t === MIDDLE || scale === null ? note : "";
-    const at = scale === null ? [] : [`threshold ${share(scoreOf(scale, t))}`];
+  sayColumn({ scale, note, numbers, images, testIou }, head, t) {
+    const [iou, found, threshold] = head.querySelectorAll(".line");
+    const own = t === MIDDLE;
+    const at = scale === null ? [] : [share(scoreOf(scale, t))];
+    const source = own || scale === null ? note : factorText([factorOf(scale, t)]);
     threshold.textContent = [...at, ...(source === "" ? [] : [source])].join(" · ");
     threshold.title = threshold.textContent;
     if (numbers === null) return;
-    const { iou, found: hits, defects } = numbers.at(t);
-    found.textContent = `IoU ${share(iou)} · ${hits} of ${defects} defects`;
-    found.title = `All ${images} probe images of this cell together`;
+    const now = numbers.at(t);
+    const ofProbes = `${this.images === null ? `${images} images: ` : ""}IoU ${share(now.iou)}`;
+    const ofTest = own && testIou !== null ? [`test set ${share(testIou)}`] : []; // known at the model's own threshold alone
+    iou.textContent = [ofProbes, ...ofTest].join(" · ");
+    iou.title = `${images} probe images: ${[`IoU ${share(now.iou)}`, ...ofTest].join(" · ")}`;
+    found.textContent = `${now.found} of ${now.defects}`;
   }
 
   restyle() {
     const { style } = this.grid;
+    style.setProperty("--size", this.input("size").value);
     style.setProperty("--heat", this.differs ? 0 : this.input("opacity").value / 100);
     style.setProperty("--truth", this.input("truth").checked ? 1 : 0);
     style.setProperty("--decision", this.differs || this.input("prediction").checked ? 1 : 0);
     style.setProperty("--light", this.differs ? 0.62 : 1);
     const entries = this.differs ? DIFFERENCE_LEGEND : PLAIN_LEGEND;
-    const hint = element("span", "hint", "click a picture to zoom its row; arrow keys move, Shift and arrows pan, Esc ends it");
-    this.root.querySelector(".legend").replaceChildren(...entries.map(legendEntry), hint);
+    this.root.querySelector(".legend").replaceChildren(...entries.map(legendEntry));
   }
 
   // Zoom: a row at a time, all its pictures at one place -------------------------------------------------

@@ -56,6 +56,32 @@ function scoreOf([lo, threshold, hi], level) {
   return threshold + ((hi - threshold) * (level - MIDDLE)) / MIDDLE;
 }
 
+/** A column's threshold at a level, as a multiple of its model's own; NaN where that is 0. */
+function factorOf(scale, level) {
+  return scale[1] > 0 ? scoreOf(scale, level) / scale[1] : NaN;
+}
+
+/** `own × 1.3`, or `own × 1.3 – 1.6` of several models; empty where there is no factor. */
+function factorText(factors) {
+  const texts = factors.filter(Number.isFinite).sort((a, b) => a - b).map((factor) => factor.toFixed(2));
+  if (texts.length === 0) return "";
+  const [low, high] = [texts[0], texts[texts.length - 1]];
+  return `own × ${low === high ? low : `${low} – ${high}`}`;
+}
+
+const factorsOf = (columns, level) =>
+  factorText(columns.filter(({ scale }) => scale !== null).map(({ scale }) => factorOf(scale, level)));
+
+/** An image's decision by its score, beside its threshold; a score that reaches it is decided defective. */
+function decisionOf(score, threshold, defective) {
+  if (threshold === null) return { text: `score ${share(score)}`, wrong: false };
+  const reaches = score >= threshold;
+  const digits = share(score) === share(threshold) ? 6 : 3; // two numbers that differ are not written alike
+  const numbers = `${score.toFixed(digits)} ${reaches ? "≥" : "<"} ${threshold.toFixed(digits)}`;
+  const wrong = reaches !== defective;
+  return { text: `${reaches ? "NG" : "OK"} ${numbers} · ${wrong ? "wrong" : "right"}`, wrong };
+}
+
 const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const change = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0, signDisplay: "exceptZero" });
 const share = (value) => (Number.isFinite(value) ? value.toFixed(3) : "–");

@@ -29,11 +29,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from assay.storage import Result
 from trainables.heatmaps import THRESHOLD_LEVEL, Scale
 
 __all__ = [
+    "FALSE_ALARMS",
     "FOUND_BY_ONE",
     "LOWEST_LEVEL",
+    "MISSED_BY_ALL",
     "MOST_CELLS",
     "PAGE_ROWS",
     "SORTS",
@@ -54,10 +57,12 @@ PAGE_ROWS = 6  # images of a page: more would not be looked at, and are not sent
 MOST_CELLS = 6
 LOWEST_LEVEL = 1  # of a threshold: at 0 every pixel is defect
 
-Sort = Literal["sample", "disagreement", "score", "loss", "size", "class"]
+Sort = Literal["disagreement", "sample", "score", "loss", "size", "class"]
 SORTS: tuple[Sort, ...] = get_args(Sort)
 FoundByOne = Literal["A finds, B misses", "B finds, A misses"]
 FOUND_BY_ONE: tuple[FoundByOne, ...] = get_args(FoundByOne)
+MISSED_BY_ALL = "no cell finds"
+FALSE_ALARMS = "false alarms of B"
 
 _MapRow = Mapping[str, Any]  # of `maps.parquet`, or as `_stage_row` makes it
 
@@ -77,6 +82,8 @@ class MaskColumn:
     name: str
     rows: Mapping[str, _MapRow]
     note: str = ""  # where its threshold comes from
+    image_threshold: float | None = None  # of an image's score, from which on it is decided defective
+    test_iou: float | None = None  # of all test images, at the model's own threshold
 
     @property
     def scale(self) -> Scale | None:
@@ -99,9 +106,17 @@ class Display(NamedTuple):
     difference: bool = False  # to A
 
 
-def cell_column(name: str, maps: pa.Table, note: str = "") -> MaskColumn:
-    """A cell by its ``maps.parquet``."""
-    return MaskColumn(name, {row["sample"]: row for row in maps.to_pylist()}, note)
+def cell_column(name: str, maps: pa.Table, result: Result | None = None) -> MaskColumn:
+    """A cell by its ``maps.parquet`` and what its record says of thresholds and test images."""
+    rows = {row["sample"]: row for row in maps.to_pylist()}
+    thresholds = result.thresholds if result is not None else None
+    return MaskColumn(
+        name,
+        rows,
+        note=thresholds.pixel_source if thresholds is not None else "",
+        image_threshold=thresholds.image if thresholds is not None else None,
+        test_iou=result.metrics.get("pixel_iou") if result is not None else None,
+    )
 
 
 def stage_columns(cell: MaskColumn, lineage: pa.Table, notes: Mapping[str, str]) -> list[MaskColumn]:
@@ -191,7 +206,8 @@ def arrange(
         sort: ``sample``: by name; ``class``: by class, normal images last; else the largest first:
             ``disagreement`` of the pair, mean ``score`` or ``loss`` of the columns, ``size`` of the defects.
         show: One of ``FOUND_BY_ONE``: images with a defect that only that one of the pair finds;
-            ``defective`` or ``normal`` images; None: all.
+            ``MISSED_BY_ALL``: with a defect that no column finds; ``FALSE_ALARMS``: normal images that B
+            decides defective; ``defective`` or ``normal`` images; None: all.
         defect_class: Images of this class only.
         pair: What is compared; without it nothing is, and all images take part.
         level: The threshold, 1 to 255. A defect is found when its highest level reaches it.
@@ -230,6 +246,10 @@ def _is_shown(image: _Image, show: str | None, pair: Pair | None, level: int) ->
                 return True
             first, second = pair if show == FOUND_BY_ONE[0] else (pair.b, pair.a)
             return _found_by_one(first.rows.get(image.sample), second.rows.get(image.sample), level)
+        case "no cell finds":
+            return _missed_by_all(image.rows, level)
+        case "false alarms of B":
+            return pair is not None and _is_false_alarm(image.sample, pair.b)
         case _:
             return True
 
@@ -240,6 +260,20 @@ def _found_by_one(finder: _MapRow | None, other: _MapRow | None, level: int) -> 
         return False
     finds, known = np.frombuffer(finder["peaks"], np.uint8) >= level, peaks_in(other, finder)
     return bool(np.any(finds & (known >= 0) & (known < level)))
+
+
+def _missed_by_all(rows: Sequence[_MapRow], level: int) -> bool:
+    """True where a defect of the image reaches the threshold in none of its maps."""
+    known = [row for row in rows if row["peaks"]]
+    highest = [np.stack([peaks_in(other, row) for other in known]).max(axis=0) for row in known]
+    return any(bool(np.any(peaks < level)) for peaks in highest)
+
+
+def _is_false_alarm(sample: str, column: MaskColumn) -> bool:
+    row, threshold = column.rows.get(sample), column.image_threshold
+    if row is None or row["label"] or row["score"] is None or threshold is None:
+        return False
+    return row["score"] >= threshold
 
 
 def peaks_in(other: _MapRow | None, row: _MapRow) -> NDArray[np.int16]:
@@ -330,6 +364,7 @@ def page_payload(
     columns: Sequence[MaskColumn],
     *,
     base: MaskColumn | None = None,
+    other: MaskColumn | None = None,
     view: Display | None = None,
 ) -> bytes:
     """One page as a payload; see the module's text.
@@ -337,13 +372,17 @@ def page_payload(
     Args:
         samples: The images of this page.
         columns: As shown. Their totals are of all their images, not of the page.
-        base: The column that differences are to, one of ``columns``.
+        base: A, the column that differences are to, one of ``columns``.
+        other: B, with which A is compared in order and choice of the images.
         view: What the browser starts with; it is no part of the payload's ``key``, by which the browser sees
             whether it has this page already.
     """
     blobs = _Blobs()
     content = {
-        "columns": [_column(column, blobs) for column in columns],
+        "columns": [
+            {"mark": "A" if column is base else "B" if column is other else "", **_column(column, blobs)}
+            for column in columns
+        ],
         "rows": [_row(sample, columns, blobs) for sample in samples],
         "base": next((i for i, column in enumerate(columns) if column is base), -1),
     }
@@ -360,6 +399,8 @@ def _column(column: MaskColumn, blobs: _Blobs) -> dict[str, Any]:
         "name": column.name,
         "note": column.note,
         "scale": column.scale,
+        "imageThreshold": column.image_threshold,
+        "testIou": column.test_iou,
         "totals": blobs.add(_totals(column)),
         "images": len(column.rows),
     }
