@@ -101,3 +101,12 @@ def test_csv_has_a_second_file_of_comparisons(assay: Assay, store: Store, tmp_pa
     assert answer.err == f"wrote {page}\nwrote {tmp_path / 'x_comparisons.csv'}\n"
     assert (tmp_path / "x_comparisons.csv").read_text().startswith("study,metric,family,m,comparison,within")
     assert assay("report", "small", "--storage", store.uri, "--format", "csv").out == page.read_text()
+
+
+@pytest.mark.parametrize("option", ["--output", "--overlays"])
+def test_a_folder_that_does_not_exist_is_refused_before_the_study_is_read(
+    assay: Assay, tmp_path: Path, option: str
+) -> None:
+    refused = assay("report", "not_even_a_study", option, tmp_path / "no" / "report.png")
+    assert refused.code == 2
+    assert f"found no {tmp_path / 'no'}. Make it first." in refused.err

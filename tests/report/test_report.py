@@ -413,6 +413,30 @@ def test_the_terminal_shows_the_same_numbers_within_a_hundred_columns(more: str)
     assert max(map(len, shown.splitlines())) <= 100
 
 
+def test_the_end_of_a_run_says_the_answer_before_the_table() -> None:
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(terminal_page(study_page(StudyResults(PLAN, make_records(PLAN)), brief=True)))
+    shown = console.export_text()
+    asked, pays, table = map(shown.index, ("Differences in AP on this data", "Pays", "supervision   stop"))
+    assert asked < pays < table
+
+
+@pytest.mark.parametrize(
+    ("waiting", "diverged", "text"),
+    [(2, 0, "1 of 1 (2 to come)"), (0, 2, "1 of 1 (2 lost)"), (1, 1, "1 of 1 (2 lost or to come)")],
+)
+def test_repeats_that_wait_for_their_training_are_to_come_and_not_lost(
+    waiting: int, diverged: int, text: str
+) -> None:
+    records = make_records(PLAN)
+    first = [trial for trial in PLAN.trials if trial.cell == PLAN.cells[0].name]
+    for trial in first[:waiting]:
+        del records[trial.id]
+    for trial in first[waiting : waiting + diverged]:
+        records[trial.id] = lose(trial, "failed", "out of memory")
+    assert text in {row[3] for row in comparisons_of(PLAN, records).rows}
+
+
 def test_markdown_lines_up_and_stays_within_a_hundred_columns() -> None:
     blocks = markdown_of(PLAN, make_records(PLAN)).split("\n\n")
     tables = [block.splitlines() for block in blocks if block.startswith("|")]

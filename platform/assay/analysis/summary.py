@@ -53,6 +53,11 @@ class Lost(NamedTuple):
     status: str  # diverged, pruned, failed, missing, undefined
     reason: str | None
 
+    @property
+    def to_come(self) -> bool:
+        """True where the repeats wait for their training."""
+        return self.status == "missing" and self.reason == _MISSING
+
     def __str__(self) -> str:
         reason = " ".join((self.reason or "").split())  # an exception's text may have several lines
         return f"{self.repeats} {self.status}" + (f" ({reason[:_REASON_CHARACTERS]})" if reason else "")

@@ -33,16 +33,33 @@ Format = Annotated[
         ".csv), else md.",
     ),
 ]
+
+
+def _with_folder(file: Path | None) -> Path | None:
+    """Refuse a file in a folder that does not exist before the work is done."""
+    from trainables.errors import InputError
+
+    if file is not None and not file.parent.is_dir():
+        raise InputError(
+            f"a report is written into a folder that exists, found no {file.parent}. Make it first."
+        )
+    return file
+
+
 Output = Annotated[
     Path | None,
     typer.Option(
-        "--output", metavar="FILE", help="Write here, not to stdout, and pictures into FILE_files beside it."
+        "--output",
+        callback=_with_folder,
+        metavar="FILE",
+        help="Write here, not to stdout, and pictures into FILE_files beside it.",
     ),
 ]
 Overlays = Annotated[
     Path | None,
     typer.Option(
         "--overlays",
+        callback=_with_folder,
         metavar="PNG",
         help="Also draw the probe images of all cells; and into PNG_files beside it the stages of each cell, "
         "where models show them.",

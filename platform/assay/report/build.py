@@ -10,8 +10,9 @@ from collections import Counter
 
 from assay.analysis.results import StudyResults
 from assay.report.ablation_table import ablation_table
+from assay.report.answer import study_answer
 from assay.report.cell_tables import interval_section, trial_section
-from assay.report.comparison_tables import best_notes, comparison_sections
+from assay.report.comparison_tables import CLAIM_QUESTIONS, best_notes, comparison_sections
 from assay.report.defect_tables import class_sections
 from assay.report.footnotes import footnotes
 from assay.report.label_tables import label_sections
@@ -29,7 +30,8 @@ def study_page(results: StudyResults, *, brief: bool = False) -> Page:
 
     Args:
         results: The study as trained.
-        brief: Leave out what labels buy, and what mattered in a search: they take seconds.
+        brief: Begin with the answer in sentences. Leave out what labels buy, and what mattered in a search:
+            they take seconds.
     """
     study = results.plan.study
     importance = {} if brief else results.importance
@@ -50,6 +52,23 @@ def study_page(results: StudyResults, *, brief: bool = False) -> Page:
         trials=trial_section(results),
         all_trials=f"`assay report {results.name} --format html` lists them all, and "
         f"`studies/{results.name}/summary.parquet` below the storage has a row for each trial and metric.",
+        answer=_answer(results) if brief else (),
+    )
+
+
+def _answer(results: StudyResults) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Kinds of verdicts and their sentences; empty where the study compares nothing yet."""
+    answer = study_answer(results)
+    if answer is None:
+        return ()
+    asked = f"Differences in {results.primary.title} {CLAIM_QUESTIONS[answer.claim]}"
+    more = {group: f"{group.left_out} more below." for group in answer.groups if group.left_out > 0}
+    return (
+        ("", (asked,)),
+        *(
+            (group.title, tuple(filter(None, (*group.sentences, more.get(group), group.takes))))
+            for group in answer.groups
+        ),
     )
 
 

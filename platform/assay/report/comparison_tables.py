@@ -7,7 +7,8 @@ the same tables.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from assay.analysis.results import StudyResults
@@ -28,6 +29,7 @@ from assay.analysis.statistics.wording import (
     signed,
 )
 from assay.analysis.study_pair import StudyPair
+from assay.analysis.summary import CellSummary
 from assay.analysis.test_set_uncertainty import ItemIntervals
 from assay.report.ablation_table import ITEM_INTERVAL, decimals_of, item_interval_text, metric_title
 from assay.report.page.model import NOTHING, Column, Section, TextTable, superscript
@@ -58,12 +60,16 @@ _MAIN_EFFECTS = "Mean of a level's cells minus that of its factor's first level,
 _INTERACTIONS = "How much one factor's effect grows with the level of another: a difference of differences."
 
 
+Absent = Mapping[str, frozenset[str]]
+
+
 class _Family(NamedTuple):
     """Results of one claim that stand in one table, and how their numbers are written."""
 
     claim: Claim
     results: Sequence[ComparisonResult]
     repeats: int  # of a comparison, as planned: more of them need more decimals
+    absent: Absent  # cell → why repeats of it have no value
 
     @property
     def title(self) -> str:
@@ -88,7 +94,12 @@ def comparison_sections(results: StudyResults) -> Iterator[Section]:
         results.plan.study.resolve,
         results.test_set_uncertainty,
         lambda effects: _design_notes(results, effects),
+        absent={summary.cell.name: _absent(summary) for summary in results.summary(results.primary.name)},
     )
+
+
+def _absent(summary: CellSummary) -> frozenset[str]:
+    return frozenset("to come" if lost.to_come else "lost" for lost in summary.lost)
 
 
 def analysis_sections(
@@ -97,28 +108,31 @@ def analysis_sections(
     resolve: float | None,
     uncertainty: ItemIntervals | None = None,
     design_notes: Callable[[Sequence[ComparisonResult]], Iterable[str]] = lambda _: (),
+    *,
+    absent: Absent = MappingProxyType({}),
 ) -> Iterator[Section]:
     """All sections of an analysis, in reading order.
 
     ``primary``: title of the metric that the question is about. ``design_notes``: main effects → sentences
-    below them on what the design cannot tell apart.
+    below them on what the design cannot tell apart. ``absent``: of cells that lack repeats, whether these
+    are ``lost`` or ``to come``.
     """
     stated = analysis.comparisons or analysis.main_effects
     repeats = max((result.n_planned for result in stated), default=1)
     for claim in CLAIMS:
-        for family in _of_claim(claim, analysis.main_effects, repeats):
+        for family in _of_claim(claim, analysis.main_effects, repeats, absent):
             intro = f"{_MAIN_EFFECTS} {_method(family.results)}"
             notes = (*_common_notes(family), *design_notes(family.results))
             yield _effect_section(f"Main effects {_where(claim)}", intro, family, notes)
             if not analysis.comparisons and any(result.p is not None for result in family.results):
                 yield _detail_section(family, resolve, None)
-        for family in _of_claim(claim, analysis.interactions, repeats):
+        for family in _of_claim(claim, analysis.interactions, repeats, absent):
             notes = tuple(_said_of_all(family))
             yield _effect_section(f"Interactions {_where(claim)}", _INTERACTIONS, family, notes)
-        for family in _of_claim(claim, analysis.comparisons, repeats):
+        for family in _of_claim(claim, analysis.comparisons, repeats, absent):
             yield from _compared(family, _ORDER, resolve, uncertainty)
     if analysis.further:
-        for family in _of_claim(analysis.further[0].claim, analysis.further, repeats):
+        for family in _of_claim(analysis.further[0].claim, analysis.further, repeats, absent):
             yield _further_section(family, primary)
 
 
@@ -163,11 +177,13 @@ def verdict_text(result: ComparisonResult, notes: dict[str, int]) -> str:
 # Sections ---------------------------------------------------------------------------------------------
 
 
-def _of_claim(claim: Claim, results: Sequence[ComparisonResult], repeats: int) -> Iterator[_Family]:
+def _of_claim(
+    claim: Claim, results: Sequence[ComparisonResult], repeats: int, absent: Absent = MappingProxyType({})
+) -> Iterator[_Family]:
     """The results of one claim as a family; nothing where there are none."""
     of_claim = [result for result in results if result.claim == claim]
     if of_claim:
-        yield _Family(claim, of_claim, repeats)
+        yield _Family(claim, of_claim, repeats, absent)
 
 
 def _compared(
@@ -290,7 +306,7 @@ def _claimed(family: _Family, result: ComparisonResult, notes: dict[str, int]) -
     """Difference with interval, better in, p, verdict; ``notes`` collects what is odd, each once."""
     return (
         _difference(result, family.decimals(result)),
-        _better(result),
+        _better(result, family.absent),
         _p(result.p_adjusted),
         verdict_text(result, notes),
     )
@@ -308,9 +324,12 @@ def _difference(result: ComparisonResult, decimals: int) -> str:
     return f"{text} {interval_text(result.low, result.high, decimals)}{mark}"
 
 
-def _better(result: ComparisonResult) -> str:
-    lost = result.n_planned - result.n
-    return better_text(result) + (f" ({lost} lost)" if lost else "")
+def _better(result: ComparisonResult, absent: Absent) -> str:
+    """``5 of 6 (2 to come)``; a contrast of more than two cells needs all of them."""
+    cells = (result.cell_a, result.cell_b) if result.cell_a is not None else absent
+    ways = {way for cell in cells for way in absent.get(cell or "", ())} or {"lost"}
+    count = result.n_planned - result.n
+    return better_text(result) + (f" ({count} {' or '.join(sorted(ways))})" if count else "")
 
 
 def _links(results: Sequence[ComparisonResult], column: int = 0) -> dict[tuple[int, int], tuple[str, ...]]:

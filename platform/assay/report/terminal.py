@@ -16,17 +16,30 @@ __all__ = ["rich_table", "terminal_page"]
 
 
 def terminal_page(page: Page) -> Group:
-    """Table, notes, comparisons and best points, with the same numbers as the other forms."""
+    """The answer in sentences, table, notes, comparisons and best points: the numbers of the other forms."""
     from rich.console import Group
     from rich.text import Text
 
     parts: list[RenderableType] = [Text(visible(page.title), style="bold")]
     if page.question:
         parts.append(Text(visible(page.question), style="italic"))
+    if page.answer:
+        parts += [Text(), _sentences(page.answer), Text()]
     parts += [Text(visible(page.count)), *_table_and_notes(page.table, page.notes)]
     for section in (*page.sections, *page.search[:1]):
         parts += [Text(), *_section(section)]
     return Group(*parts)
+
+
+def _sentences(answer: tuple[tuple[str, tuple[str, ...]], ...]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    lines = Table.grid(padding=(0, 2))
+    for title, sentences in answer:
+        for i, sentence in enumerate(sentences):
+            lines.add_row(Text("" if i else title, style="bold"), Text(visible(sentence)))
+    return lines
 
 
 def rich_table(table: TextTable) -> Table:

@@ -83,6 +83,7 @@ class Page:
     search: tuple[Section, ...]  # what a search adds: the best points first
     trials: Section  # a row for each trial; the first column is its cell
     all_trials: str = ""  # where all are listed, should they be too many for a page
+    answer: tuple[tuple[str, tuple[str, ...]], ...] = ()  # of a brief page: `Pays` → its sentences
 
     @property
     def listed_trials(self) -> Section:
