@@ -43,7 +43,7 @@ def serve(storage: str | None, command: str = "dashboard") -> Generator[Served]:
     finally:
         for child in psutil.Process(started.pid).children():
             child.terminate()
-        started.wait(20)
+        started.wait(60)
 
 
 def _wait(health: str, command: subprocess.Popen[bytes]) -> None:
