@@ -214,7 +214,7 @@ def test_masks_of_a_study_that_was_trained_have_the_counts_of_its_records(
 def test_the_mask_is_where_the_map_reaches_the_threshold(
     masks: MasksPage, storage: Store, cells: dict[str, Record]
 ) -> None:
-    masks.open()
+    masks.open(sort="sample")
     masks.set_threshold(150)
     rows = rows_of(storage, cells[STRONG])
     plain = [(r, sample) for r, sample in enumerate(masks.samples) if all_found(rows[sample], 150)]
