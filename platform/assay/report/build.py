@@ -61,10 +61,10 @@ def _answer(results: StudyResults) -> tuple[tuple[str, tuple[str, ...]], ...]:
     answer = study_answer(results)
     if answer is None:
         return ()
-    asked = f"Differences in {results.primary.title} {CLAIM_QUESTIONS[answer.claim]}"
+    question = f"Differences in {results.primary.title} {CLAIM_QUESTIONS[answer.claim]}"
     more = {group: f"{group.left_out} more below." for group in answer.groups if group.left_out > 0}
     return (
-        ("", (asked,)),
+        ("", (question,)),
         *(
             (group.title, tuple(filter(None, (*group.sentences, more.get(group), group.takes))))
             for group in answer.groups
