@@ -28,7 +28,7 @@ _PRIVATE_WORDS = re.compile(
 # Names of fields and files that earlier versions wrote; who reads them has to name them.
 _ON_DISK = re.compile(r"undrawn|judged-")
 # A command's name, and its page.
-_COMMAND = re.compile(r"assay judge|\"judge\"|judge\.md")
+_COMMAND = re.compile(r"assay[ /]judge|[\"`]judge[\"`]|judge\.md")
 _PRIVATE_LOCALS = {"one", "found", "told", "own", "asked"}
 _SENTENCE_END = re.compile(r"[.!?:](?=\s|$)")
 

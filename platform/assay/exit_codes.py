@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["INTERRUPTED", "LOST", "lost_sentence"]
+__all__ = ["INTERRUPTED", "LOST", "REFUSED", "lost_sentence"]
 
+REFUSED = 2  # input that breaks a rule, a file or storage that cannot be reached
 LOST = 3  # a part of Ray died under a study
 INTERRUPTED = 130
 

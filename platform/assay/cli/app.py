@@ -1,7 +1,8 @@
 """The `assay` program: its commands, its exit codes and its ways with errors and signals.
 
 Exit codes: 0 all is well, 1 some trials failed, 2 bad input, or a file, storage or cluster that cannot be
-reached (a line on stderr, never a traceback), 3 a part of Ray died under a study, 130 interrupted.
+reached (a line on stderr, never a traceback), 3 a part of Ray died under a study, 130 interrupted. With
+--json an error is a JSON object on standard output, too.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import typer
 
@@ -40,6 +42,7 @@ from assay.cli import (
     studies,
     submit,
 )
+from assay.cli.answers import FLAG, json_alone
 
 __all__ = ["app", "main"]
 
@@ -61,6 +64,8 @@ for _group in _GROUPS:
     _group.register(app)
 
 _MESSAGE_CHARACTERS = 500
+# Every wrong use of the command line: typer names one kind of it alone.
+_Misuse = cast("type[typer.BadParameter]", typer.BadParameter.__base__)
 
 # Nothing that assay starts reports to anybody. Set before any of the libraries is imported.
 _QUIET = {
@@ -78,24 +83,52 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _as_interrupt)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # which nohup sets
         signal.signal(signal.SIGHUP, _without_terminal)
+    words = set(sys.argv[1:])
+    if FLAG not in words or words & {"-h", "--help"}:
+        _run(lambda text, code: None, standalone=True)
+        return
+    with json_alone() as answers:
+
+        def answer_error(text: str, code: int) -> None:
+            from assay.report.answers import ErrorAnswer
+
+            if not answers.given:
+                answers.give_line(ErrorAnswer(error=text, exit_code=code))
+
+        _run(answer_error, standalone=False)
+
+
+def _run(answer_error: Callable[[str, int], None], *, standalone: bool) -> NoReturn:
+    """Run the command that was typed; ``answer_error`` is told why it failed, as the user is."""
     from trainables.errors import InputError
 
+    code: object = 0
     try:
-        app(prog_name="assay")
+        code = app(prog_name="assay", standalone_mode=standalone)
     except InputError as error:  # which may repeat what was typed
         from assay.storage.redaction import redact
 
-        typer.echo(f"error: {redact(str(error))}", err=True)
-        sys.exit(2)
+        _end(redact(str(error)), answer_error)
     except OSError as error:  # Ray's ConnectionError among them
-        typer.echo(f"error: {_in_a_line(error)}", err=True)
-        sys.exit(2)
+        _end(_in_a_line(error), answer_error)
+    except _Misuse as error:
+        error.show()
+        answer_error(error.format_message(), error.exit_code)
+        sys.exit(error.exit_code)
     except SystemExit as end:  # typer, too, ends in one, also after Ctrl-C
-        if end.code == exit_codes.INTERRUPTED:
-            typer.echo("interrupted", err=True)
-        if end.code in (exit_codes.INTERRUPTED, exit_codes.LOST):
-            _leave(end.code)
-        raise
+        code = end.code
+    if code == exit_codes.INTERRUPTED:
+        typer.echo("interrupted", err=True)
+        answer_error("interrupted", exit_codes.INTERRUPTED)
+    if isinstance(code, int) and code in (exit_codes.INTERRUPTED, exit_codes.LOST):
+        _leave(code)
+    sys.exit(code if isinstance(code, int | str) else 0)
+
+
+def _end(text: str, answer_error: Callable[[str, int], None]) -> NoReturn:
+    typer.echo(f"error: {text}", err=True)
+    answer_error(text, exit_codes.REFUSED)
+    sys.exit(exit_codes.REFUSED)
 
 
 def _in_a_line(error: OSError) -> str:

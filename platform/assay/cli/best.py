@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay.cli.answers import AsJson, answers
 from assay.cli.options import DEFAULT_STORAGE, Storage
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def best(
     cell: CellName = None,
     point: PointNumber = None,
     output: Output = None,
+    as_json: AsJson = False,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Write the best point of a search as a study: its settings spelled out, on the search's fresh seeds.
@@ -83,11 +85,27 @@ def best(
         f"{search_line(plan, {searched.cell.name: points})}"
     )
     text = study_of_point(plan, searched, winner.point, name, why)
-    if output is None:
-        typer.echo(text, nl=False)
-    else:
+    if output is not None:
         output.write_text(text, encoding="utf-8")
         typer.echo(f"wrote {output}", err=True)
+    if as_json:
+        from assay.report.answers.results import BestAnswer, objective_values
+
+        answers().give(
+            BestAnswer(
+                study=plan.study.study,
+                cell=searched.cell.name,
+                point=winner.point.index,
+                best=rank == "The best point",
+                values=objective_values(plan.study.search.objectives, winner),
+                repeats=len(winner.repeats),
+                drawn=dict(winner.point.values),
+                name=name,
+                study_file=text,
+            )
+        )
+    elif output is None:
+        typer.echo(text, nl=False)
 
 
 def _chosen(search: Search, points: Sequence[EvaluatedPoint], number: int | None) -> EvaluatedPoint:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from assay.cli.answers import AsJson, answers
 from assay.cli.options import DEFAULT_CACHE, Cache, Data
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def check(
     option: Options = None,
     sheet: Sheet = None,
     white: White = "auto",
+    as_json: AsJson = False,
     cache: Cache = DEFAULT_CACHE,
 ) -> None:
     """Read every file of a data set and list all findings, with counts by class, split and size.
@@ -83,7 +85,12 @@ def check(
         spec = DataSpec.model_validate({**settings, "options": read_options(option or [])})
         report = check_data(spec, data, cache)
         shown = write_sheet(spec, data, cache, sheet) if sheet is not None else ""
-    typer.echo(str(report))
+    if as_json:
+        from assay.report.answers.checks import data_answer
+
+        answers().give(data_answer(reader, report))
+    else:
+        typer.echo(str(report))
     if shown:
         typer.echo(shown)
     if not report.usable:

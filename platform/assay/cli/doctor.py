@@ -6,18 +6,21 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from assay.cli.answers import AsJson, answers
 from assay.cli.mlflow import Tracking
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Storage
 
 if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
+
+    from assay.engine.ports import Port
 
 __all__ = ["Finding", "doctor", "register"]
 
@@ -47,8 +50,10 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(
+    *,
     quick: Quick = False,
     ports: Ports = False,
+    as_json: AsJson = False,
     storage: Storage = DEFAULT_STORAGE,
     cache: Cache = DEFAULT_CACHE,
     tracking_uri: Tracking = None,
@@ -63,15 +68,32 @@ def doctor(
     if ports:
         from assay.engine.ports import ray_ports
 
-        for port in ray_ports():
+        listening = ray_ports()
+        for port in listening:
             out.print(f"{port.process:<18} {port.address:<16} {port.port}")
+        if as_json:
+            _answer((), listening)
         return
     findings: list[Finding] = []
     for finding in _examine(quick, storage, cache, tracking_uri):
         findings.append(finding)
         out.print(f"{'ok ' if finding.ok else 'BAD'}  {finding.subject:<9} {finding.text}")
+    if as_json:
+        _answer(findings, ())
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
+
+
+def _answer(findings: Sequence[Finding], ports: Sequence[Port]) -> None:
+    from assay.report.answers.checks import DoctorAnswer, FindingRow, PortRow
+
+    answers().give(
+        DoctorAnswer(
+            ok=all(finding.ok for finding in findings),
+            findings=tuple(FindingRow(**finding._asdict()) for finding in findings),
+            ports=tuple(PortRow(**port._asdict()) for port in ports),
+        )
+    )
 
 
 def _examine(quick: bool, storage: str, cache: Cache, tracking_uri: str | None) -> Iterator[Finding]:

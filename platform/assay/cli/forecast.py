@@ -13,21 +13,28 @@ if TYPE_CHECKING:
     from assay.storage.forecast import Forecast, Machine, Shape
     from assay.study import Plan
 
-__all__ = ["format_truth", "show_forecast"]
+__all__ = ["format_truth", "make_forecast", "show_forecast"]
 
 _CELLS = 3  # named of a shape that has more
 
 
-def show_forecast(plan: Plan, store: Store, data: Path | None, cache: Path) -> None:
-    """Make the forecast, print it, and keep it beside the study's results."""
+def make_forecast(plan: Plan, store: Store, data: Path | None, cache: Path) -> Forecast:
+    """Make the forecast, and keep it beside the study's results."""
     from assay.cli.live import LiveView
-    from assay.cli.output import console, duration
+    from assay.cli.output import console
     from assay.storage.forecast import forecast_study, write_forecast
 
-    out = console()
     with LiveView(console(stderr=True)) as view:
         forecast = forecast_study(plan, store, _this_machine(plan, data, cache), view.message)
     write_forecast(store, plan.study.study, forecast)
+    return forecast
+
+
+def show_forecast(forecast: Forecast) -> None:
+    """Print a forecast."""
+    from assay.cli.output import console, duration
+
+    out = console()
     if not any(shape.missing for shape in forecast.shapes):
         out.print("forecast: nothing is left to train")
         return

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from assay.cli.answers import AsJson, answers
 from assay.cli.options import DEFAULT_STORAGE, Storage
 
 __all__ = ["labels", "register"]
@@ -30,7 +31,12 @@ def register(app: typer.Typer) -> None:
 
 
 def labels(
-    study: StudyName, *, hours: Hours = None, start: Start = None, storage: Storage = DEFAULT_STORAGE
+    study: StudyName,
+    *,
+    hours: Hours = None,
+    start: Start = None,
+    as_json: AsJson = False,
+    storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Say what to label next: image labels or masks, with the gain of each, or why the study does not tell.
 
@@ -39,8 +45,15 @@ def labels(
     """
     from assay.analysis.label_analysis import next_labels
     from assay.cli.lookup import study_results
+
+    results = study_results(storage, study)
+    further = next_labels(results, hours=hours, start=start)
+    if as_json:
+        from assay.report.answers.results import labels_answer
+
+        answers().give(labels_answer(results.name, further))
+        return
     from assay.report.label_tables import next_section
     from assay.report.page.markdown import markdown_section
 
-    further = next_labels(study_results(storage, study), hours=hours, start=start)
     typer.echo(markdown_section(next_section(further)))

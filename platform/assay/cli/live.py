@@ -24,6 +24,8 @@ from assay.storage.watch import Snapshot, Watch, score
 from assay.study.repeats import repeat_name
 
 if TYPE_CHECKING:
+    from assay.analysis.decisions import StudyDecisions
+    from assay.report.answers.progress import Look
     from assay.storage import Store
     from assay.storage.record import Record
     from assay.study import Plan
@@ -36,10 +38,18 @@ _STATUSES = ("finished", "diverged", "pruned", "failed")
 
 
 class LiveView:
-    """Shows messages, and from :meth:`follow` on the study's progress, until the ``with`` block ends."""
+    """Shows messages, and from :meth:`follow` on the study's progress, until the ``with`` block ends.
 
-    def __init__(self, console: Console, line_every: float = _LINE_EVERY) -> None:
-        self._console, self._line_every = console, line_every
+    Args:
+        console: To show them on.
+        line_every: Seconds between plain lines when nothing happens.
+        messages_alone: Show nothing of the progress: others tell of it.
+    """
+
+    def __init__(
+        self, console: Console, line_every: float = _LINE_EVERY, *, messages_alone: bool = False
+    ) -> None:
+        self._console, self._line_every, self._messages_alone = console, line_every, messages_alone
         self._start = time.monotonic()
         self._since = time.time()
         self._message = ""
@@ -48,14 +58,15 @@ class LiveView:
         self._watch: Watch | None = None
         self._primary = ""
         self._on_records: Callable[[], None] | None = None
+        self._listeners: tuple[Callable[[Look], None], ...] = ()
         self._snapshot: Snapshot | None = None
-        self._settled = ""  # of a study that decides: how many comparisons are settled
+        self._decisions: StudyDecisions | None = None  # of a study that decides
         self._over = threading.Event()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._poll, name="assay-progress", daemon=True)
         self._live = (
             Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=True)
-            if console.is_terminal
+            if console.is_terminal and not messages_alone
             else None
         )
 
@@ -70,6 +81,8 @@ class LiveView:
     ) -> None:
         self._over.set()
         self._thread.join(timeout=5)
+        if self._listeners and self._watch is not None and kind is None and not self._thread.is_alive():
+            self._look(self._watch)  # at what ended since the last look
         if self._live is not None:
             self._live.stop()
 
@@ -83,14 +96,27 @@ class LiveView:
             self._line(text)
         self._message = text
 
-    def follow(self, plan: Plan, store: Store, on_records: Callable[[], None]) -> None:
-        """Show the trials of ``plan`` from now on; ``on_records`` is called when some have ended."""
+    def follow(
+        self, plan: Plan, store: Store, on_records: Callable[[], None], *listeners: Callable[[Look], None]
+    ) -> None:
+        """Show the trials of ``plan`` from now on.
+
+        Args:
+            plan: Of the study.
+            store: Where it lies.
+            on_records: Called when some trials have ended.
+            listeners: Called with every look: the first before this returns, the last when the block ends.
+        """
         from assay.analysis.results import needed_plan
         from assay.study.stage_graph import stages_of
 
         self._on_records = on_records
         self._primary = plan.study.metrics.primary
-        self._watch = Watch(store, plan, self._since, stages_of, needed_plan)
+        self._listeners = listeners
+        watch = Watch(store, plan, self._since, stages_of, needed_plan)
+        if listeners:
+            self._look(watch)
+        self._watch = watch
 
     @property
     def seconds(self) -> float:
@@ -98,30 +124,37 @@ class LiveView:
         return time.monotonic() - self._start
 
     def _poll(self) -> None:
-        from assay.analysis.results import StudyResults
-
         pause = 0.2
         while not self._over.wait(pause):
             if self._watch is not None:
-                try:
-                    snapshot = self._watch.look()
-                    if snapshot.ended or self._snapshot is None:
-                        self._settled = str(
-                            StudyResults(self._watch.plan, self._watch.records).decisions or ""
-                        )
-                    self._show(snapshot)
-                    self._trouble = ""
-                except OSError as error:
-                    # The study itself decides whether a storage that is away is fatal; the display goes on.
-                    self._trouble = str(error)
+                self._look(self._watch)
                 pause = min(self._watch.pause, self._line_every)
-            if self._live is None and time.monotonic() - self._last_line >= self._line_every - pause:
+            lines = self._live is None and not self._messages_alone
+            if lines and time.monotonic() - self._last_line >= self._line_every - pause:
                 self._line(self._summary())
+
+    def _look(self, watch: Watch) -> None:
+        from assay.analysis.results import StudyResults
+        from assay.report.answers.progress import Look
+
+        try:
+            snapshot = watch.look()
+            if snapshot.ended or self._snapshot is None:
+                self._decisions = StudyResults(watch.plan, watch.records).decisions
+            self._show(snapshot)
+            for listener in self._listeners:
+                listener(Look(watch, snapshot, self._decisions))
+            self._trouble = ""
+        except OSError as error:
+            # The study itself decides whether a storage that is away is fatal; the display goes on.
+            self._trouble = str(error)
 
     def _show(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         if snapshot.ended and self._on_records is not None:
             self._on_records()
+        if self._messages_alone:
+            return
         for record in snapshot.ended:
             text = _ended(record, self._primary)
             if self._live is None:
@@ -140,7 +173,9 @@ class LiveView:
             return self._trouble
         if snapshot is None:
             return self._message or "starting"
-        done = " · ".join(filter(None, (f"{snapshot.done}/{snapshot.total} done", self._settled)))
+        done = " · ".join(
+            filter(None, (f"{snapshot.done}/{snapshot.total} done", str(self._decisions or "")))
+        )
         done += _stages(snapshot)
         if not snapshot.running:
             return f"{done} · {self._message}"
@@ -157,7 +192,7 @@ class LiveView:
         head = Text(f"{self._trouble or self._message} · {duration(self.seconds)}", style="bold")
         if self._snapshot is None:
             return Group(head)
-        return Group(head, render(self._snapshot, self._primary, self._settled))
+        return Group(head, render(self._snapshot, self._primary, str(self._decisions or "")))
 
 
 def render(snapshot: Snapshot, primary: str, settled: str = "") -> Group:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from assay.cli.answers import AsJson, answers
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, StudyFile
 from assay.cli.tables import text_table
 
@@ -15,10 +16,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from assay.analysis.statistics import ComparisonResult
+    from assay.report.answers.plans import PlanAnswer, SharedStage
+    from assay.storage import Store
     from assay.storage.record import Record
     from assay.study import Plan
     from assay.study.repeats import Repeat
-    from assay.study.stage_graph import StageNode
 
 __all__ = ["format_diff", "plan", "register"]
 
@@ -68,6 +70,7 @@ def plan(
     trials: Trials = "auto",
     forecast: Forecast = False,
     effect: Effect = None,
+    as_json: AsJson = False,
     storage: Storage = DEFAULT_STORAGE,
     cache: Cache = DEFAULT_CACHE,
 ) -> None:
@@ -79,16 +82,11 @@ def plan(
     With `--forecast` one trial of each shape trains for ten seconds; the study keeps the forecast.
     Exit code 0: the study is sound, 2: it is refused.
     """
-    from assay.cli.expected import format_expected
     from assay.cli.live import LiveView
     from assay.cli.output import console
     from assay.planning import read_plan
     from assay.storage import Store
     from assay.storage.search_points import with_points
-    from assay.storage.stage_store import made_stages
-    from assay.study.design import format_design
-    from assay.study.reach import format_reach, named_cells, reach_warnings
-    from assay.study.stage_graph import stage_graph
     from trainables.errors import InputError
 
     if trials not in ("auto", "all", "none"):
@@ -98,40 +96,86 @@ def plan(
             "--forecast times real training steps and needs the data, found --no-data beside "
             "it. Leave one out."
         )
-    out = console()
     with LiveView(console(stderr=True)) as view:
         planned = read_plan(study, data=data, cache=cache, with_data=not no_data, say=view.message)
-    store = Store(storage)
-    if not no_data:
-        planned = with_points(planned, store)
-    records = {} if no_data else store.records({t.id for t in planned.trials} & set(store.trials()))
-    if planned.study.question:
-        out.print(f"{planned.study.study}: {planned.study.question}")
-    out.print(f"design: {format_design(planned.study)}")
-    for part in _parts(planned, records, trials, known=not no_data):
-        out.print(part)
-    stages = stage_graph(planned.trials)
-    if stages:
-        made = {} if no_data else made_stages(store, stages)
-        out.print(_stage_table(stages, made))
-    for line in _summary(planned, records):
-        out.print(line)
     if effect is not None and not planned.study.repeats.decide:
         raise InputError(
             f"--effect asks how many trainings a study with `repeats.decide` will take, found {effect:g} and "
             "a study without. All of its repeats train: leave --effect out."
         )
-    for line in format_expected(planned, records, store, effect):
-        out.print(line, highlight=False)
-    for cells, reach in ((each.cells, each.reach) for each in planned.reach):
-        where = f" ({named_cells(cells)})" if len(planned.reach) > 1 else ""
-        out.print(f"{format_reach(reach)}{where}")
-    for warning in (*planned.warnings, *reach_warnings(planned.reach)):
-        out.print(f"warning: {warning}")
+    store = Store(storage)
+    if not no_data:
+        planned = with_points(planned, store)
+    records = {} if no_data else store.records({t.id for t in planned.trials} & set(store.trials()))
+    known, listed = not no_data, as_json and trials != "none"
+    answer = _answer(planned, store, records, known=known, listed=listed, effect=effect)
+    if not as_json:
+        _show(planned, records, answer, trials, known=known)
+    timed = None
     if forecast:
-        from assay.cli.forecast import show_forecast
+        from assay.cli.forecast import make_forecast, show_forecast
 
-        show_forecast(planned, store, data, cache)
+        timed = make_forecast(planned, store, data, cache)
+        show_forecast(timed)
+    if as_json:
+        answers().give(answer.with_forecast(timed))
+
+
+def _answer(
+    planned: Plan,
+    store: Store,
+    records: Mapping[str, Record],
+    *,
+    known: bool,
+    listed: bool,
+    effect: float | None,
+) -> PlanAnswer:
+    from assay.cli.expected import expected_of
+    from assay.report.answers.plans import plan_answer, stage_rows
+    from assay.storage.stage_store import made_stages
+    from assay.study.design import format_design
+    from assay.study.reach import format_reach, named_cells, reach_warnings
+    from assay.study.stage_graph import stage_graph
+
+    stages, several = stage_graph(planned.trials), len(planned.reach) > 1
+    return plan_answer(
+        planned,
+        records,
+        known=known,
+        listed=listed,
+        stages=stage_rows(stages, made_stages(store, stages) if known and stages else {}),
+        expected=expected_of(planned, records, store, effect),
+        design=format_design(planned.study),
+        reach=[
+            f"{format_reach(each.reach)}{f' ({named_cells(each.cells)})' if several else ''}"
+            for each in planned.reach
+        ],
+        warnings=[*planned.warnings, *reach_warnings(planned.reach)],
+    )
+
+
+def _show(
+    planned: Plan, records: Mapping[str, Record], answer: PlanAnswer, trials: str, *, known: bool
+) -> None:
+    from assay.cli.expected import format_expected
+    from assay.cli.output import console
+
+    out = console()
+    if planned.study.question:
+        out.print(f"{planned.study.study}: {planned.study.question}")
+    out.print(f"design: {answer.design}")
+    for part in _parts(planned, records, trials, known=known):
+        out.print(part)
+    if answer.stages:
+        out.print(_stage_table(answer.stages))
+    for line in _summary(planned, records):
+        out.print(line)
+    for line in format_expected(answer.expected):
+        out.print(line, highlight=False)
+    for line in answer.reach:
+        out.print(line)
+    for warning in answer.warnings:
+        out.print(f"warning: {warning}")
 
 
 def _parts(
@@ -206,7 +250,9 @@ def _until_negligible(planned: Plan, records: Mapping[str, Record]) -> dict[str,
 
 def _comparison_table(planned: Plan, until: Mapping[str, str]) -> Table:
     """Comparisons with their pairs, the repeats of these, and all that changes with the level."""
-    repeats = _repeats_of_cells(planned)
+    from assay.report.answers.plans import repeats_of_cells
+
+    repeats = repeats_of_cells(planned)
     rows: list[tuple[str, ...]] = []
     for comparison in planned.comparisons:
         common = [len(repeats[start] & repeats[end]) for start, end in comparison.pairs]
@@ -240,36 +286,19 @@ def _main_effects(planned: Plan) -> Iterator[Table | str]:
         yield follow_up
 
 
-def _stage_table(stages: Mapping[str, StageNode], made: Collection[str]) -> Table:
+def _stage_table(stages: Sequence[SharedStage]) -> Table:
     """Steps that trials share: how many there are, of how many trials, and how many are made."""
-    kinds = dict.fromkeys((node.trials[0].trainable, node.name) for node in stages.values())
-    several = len({trainable for trainable, _ in kinds}) > 1  # whose stages may have one name
-    rows: list[tuple[str, ...]] = []
-    for kind in kinds:
-        nodes = [node for node in stages.values() if (node.trials[0].trainable, node.name) == kind]
-        reads = dict.fromkeys(stages[key].name for node in nodes for key in node.after)
-        done = sum(node.key in made for node in nodes)
-        counts = (
-            len(nodes) - done,
-            sum(len(node.trials) > 1 for node in nodes),
-            done,
-            len({trial.id for node in nodes for trial in node.trials}),
+    several = len({row.trainable for row in stages}) > 1  # whose stages may have one name
+    rows = [
+        (
+            f"{row.trainable}: {row.stage}" if several else row.stage,
+            ", ".join(row.reads) or "–",
+            *map(str, (row.to_make, row.shared, row.made, row.trials)),
         )
-        name = ": ".join(kind) if several else kind[1]
-        rows.append((name, ", ".join(reads) or "–", *map(str, counts)))
+        for row in stages
+    ]
     numbers = ("to make", "shared", "made", "used by trials")
     return text_table(("stage", "reads", *numbers), rows, right=numbers)
-
-
-def _repeats_of_cells(planned: Plan) -> dict[str, set[tuple[int, int | None]]]:
-    """Cell → (seed, fold); of a search, those of the winners that are compared."""
-    repeats: dict[str, set[tuple[int, int | None]]] = {}
-    for trial in planned.trials:
-        repeats.setdefault(trial.cell, set()).add((trial.seed, trial.fold))
-    for searched in planned.searched:
-        fresh = repeats.setdefault(searched.design_cell, set())
-        fresh.update((repeat.seed, repeat.fold) for repeat in searched.fresh)
-    return repeats
 
 
 def format_diff(diff: Mapping[str, tuple[Any, Any]]) -> str:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay.cli.answers import AsJson, answers
 from assay.cli.options import DEFAULT_STORAGE, Storage
 
 if TYPE_CHECKING:
     from assay.analysis.results import StudyResults
     from assay.storage import Store
 
-__all__ = ["Format", "Output", "give_files", "logs", "register", "report"]
+__all__ = ["Format", "Output", "give_files", "logs", "refuse_beside_json", "register", "report"]
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name or file.")]
 OtherStudy = Annotated[
@@ -29,8 +30,8 @@ Format = Annotated[
     typer.Option(
         "--format",
         metavar="FORMAT",
-        help="md, latex, html, csv, or a format of another package; default: as FILE ends (.md, .tex, .html, "
-        ".csv), else md.",
+        help="md, latex, html, csv, json, or a format of another package; default: as FILE ends (.md, .tex, "
+        ".html, .csv, .json), else md.",
     ),
 ]
 
@@ -98,6 +99,7 @@ def report(
     *,
     format: Format = None,
     output: Output = None,
+    as_json: AsJson = False,
     overlays: Overlays = None,
     medians: Medians = False,
     test_uncertainty: TestUncertainty = True,
@@ -118,6 +120,9 @@ def report(
     from assay.report.formats import format_of
     from trainables.errors import InputError
 
+    if as_json:
+        refuse_beside_json({"--format": format, "--output": output, "--overlays": overlays})
+        format = "json"
     form = format_of(format, output.suffix.lower() if output is not None else "")
     name = output.name if output is not None else ""
     results = study_results(storage, study)
@@ -130,19 +135,35 @@ def report(
                 f"--overlays draws the cells of one study, found {results.name} and {beside.name}. Leave it "
                 "out, or name one study."
             )
-        give_files(form.pair_files(pair_studies(results, beside), name), output)
+        give_files(form.pair_files(pair_studies(results, beside), name), output, as_json=as_json)
         return
     if not (test_uncertainty if test_luck is None else test_luck):
         results = results.without_predictions()
     if medians:
         results = results.with_medians()
-    give_files(form.study_files(results, name), output)
+    give_files(form.study_files(results, name), output, as_json=as_json)
     if overlays is not None:
         _write_overlays(results, overlays)
 
 
-def give_files(files: Mapping[str, bytes], output: Path | None) -> None:
+def refuse_beside_json(options: Mapping[str, object]) -> None:
+    """See that what is printed as JSON is asked for in no other form.
+
+    Raises:
+        InputError: Naming the first option that has a value.
+    """
+    from trainables.errors import InputError
+
+    for option, value in options.items():
+        if value is not None:
+            raise InputError(f"--json is printed, found it with {option} {value}. Leave out one of the two.")
+
+
+def give_files(files: Mapping[str, bytes], output: Path | None, *, as_json: bool = False) -> None:
     """Print a report, or write it (or a sheet) with what lies beside it."""
+    if as_json:
+        answers().write(files[""].decode())
+        return
     if output is None:
         typer.echo(files[""].decode(), nl=False)
         return

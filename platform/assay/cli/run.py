@@ -7,14 +7,17 @@ commands, and no trouble with it loses a result.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from enum import StrEnum
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from assay import exit_codes
+from assay.cli.answers import FLAG, Answers, answers
 from assay.cli.mlflow import Tracking
 from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, StudyFile, in_use
 
@@ -22,7 +25,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from assay.analysis.results import StudyResults
+    from assay.cli.webhook import Webhook
     from assay.engine import Outcome
+    from assay.report.answers.progress import Look
     from assay.storage import Store
     from assay.study import Plan
 
@@ -59,6 +64,19 @@ ProcessesOption = Annotated[
         show_default="as many as cores allow",
     ),
 ]
+EventsOption = Annotated[
+    bool,
+    typer.Option(FLAG, help="Print a line of JSON for each event, and no table (docs/json.md)."),
+]
+NotifyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--notify",
+        envvar="ASSAY_WEBHOOK",
+        metavar="URL",
+        help="POST the study's status there when it ends, stalls or settles (docs/json.md).",
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -76,6 +94,8 @@ def run(
     cpus: CpusOption = None,
     local: LocalOption = False,
     processes: ProcessesOption = None,
+    as_json: EventsOption = False,
+    notify: NotifyOption = None,
 ) -> None:
     """Train every trial that has no record yet, then print the table of the study.
 
@@ -85,22 +105,22 @@ def run(
     a Ray that does not start, 3: a part of Ray died under the study, 130: interrupted.
     """
     from assay.cli.live import LiveView
-    from assay.cli.output import console, duration
+    from assay.cli.output import console
 
     if processes is not None and not local:
         raise typer.BadParameter(f"--processes goes with --local, found --processes {processes} alone.")
-    out = console()
-    with ExitStack() as stack, LiveView(out) as view:
+    with ExitStack() as stack, LiveView(out := console(), messages_alone=as_json) as view:
         view.message(f"reading {study}")
         from assay.analysis.results import needed_plan
         from assay.cli.forecast import format_truth
         from assay.cli.mirror import Mirror
+        from assay.cli.webhook import Webhook
         from assay.planning import read_plan
         from assay.running import begin_study, drop_models, end_study
         from assay.storage import Store
 
+        webhook = Webhook(notify, store := Store(storage))
         planned = read_plan(study, data=data, cache=cache, say=view.message)
-        store = Store(storage)
         plain = partial(out.print, markup=False, highlight=False)
         known, warnings = begin_study(store, planned, plain)
         for warning in warnings:
@@ -120,28 +140,80 @@ def run(
             ending=stack.enter_context(Ending(ends_process=True)),
             needed=needed_plan,
         )
+        stack.enter_context(webhook)
+        listeners = _listeners(webhook if notify else None, warnings, as_json=as_json)
         with Mirror(planned, store, tracking_uri, view.message) as mirror:
-            view.follow(known, store, mirror.notify)
+            view.follow(known, store, mirror.notify, *listeners)
             outcome = run_study(planned, store, options)
             if outcome.interrupted or outcome.lost:
                 mirror.interrupt()
+                webhook.interrupt()
             results = end_study(store, planned)
-            _print_results(out, results)
+            if not as_json:
+                _print_results(out, results)
             truth = format_truth(store, results.plan)
         view.message("dropping models that `keep` leaves out")
         remaining = drop_models(store, results)
-    _print_ways_on(planned, outcome, storage, _pages(store, storage, tracking_uri))
-    if remaining:
-        typer.echo(f"models that `keep` leaves out stay for now: {remaining}")
-    if mirror.lacking:
-        replay = in_use("assay mlflow --sync", storage=storage, tracking_uri=tracking_uri)
-        typer.echo(f"MLflow lacks some results ({mirror.lacking}). Nothing is lost: `{replay}` replays them.")
-    if truth:
-        typer.echo(truth)
-    out.print(f"{_counts(outcome)} in {duration(view.seconds)}")
+    if as_json:
+        _answer_ended(planned.study.study, outcome, mirror.lacking)
+    else:
+        _print_ways_on(planned, outcome, storage, _pages(store, storage, tracking_uri))
+    replay = in_use("assay mlflow --sync", storage=storage, tracking_uri=tracking_uri)
+    _end(outcome, _remarks(remaining, mirror.lacking, replay, webhook, truth), view.seconds)
+
+
+def _end(outcome: Outcome, remarks: Iterable[str], seconds: float) -> NoReturn:
+    from assay.cli.output import console, duration
+
+    for remark in remarks:
+        typer.echo(remark)
+    console().print(f"{_counts(outcome)} in {duration(seconds)}")
     if outcome.lost is not None and not outcome.interrupted:
         typer.echo(f"error: {exit_codes.lost_sentence(outcome.lost)}", err=True)
     raise typer.Exit(exit_code(outcome))
+
+
+def _listeners(
+    webhook: Webhook | None, warnings: Sequence[str], *, as_json: bool
+) -> list[Callable[[Look], None]]:
+    """All who are told of each look at the study."""
+    listeners = [webhook.see] if webhook is not None else []
+    return [*listeners, _event_lines(answers(), warnings)] if as_json else listeners
+
+
+def _event_lines(output: Answers, warnings: Sequence[str]) -> Callable[[Look], None]:
+    """A listener that writes a line of JSON for the start, each trial that ends and what is settled."""
+    from assay.report.answers.progress import StartedEvent, settled_events, trial_event
+
+    before: Look | None = None
+
+    def write(look: Look) -> None:
+        nonlocal before
+        study, snapshot = look.watch.plan.study.study, look.snapshot
+        if before is None:
+            output.give_line(
+                StartedEvent(study=study, trials=snapshot.total, done=snapshot.done, warnings=tuple(warnings))
+            )
+        else:
+            for record in snapshot.ended:
+                output.give_line(trial_event(record, look))
+            if look.decisions is not None and look.decisions is not before.decisions:
+                for event in settled_events(study, before.decisions, look.decisions):
+                    output.give_line(event)
+        before = look
+
+    return write
+
+
+def _answer_ended(study: str, outcome: Outcome, mlflow_lacks: str | None) -> None:
+    from assay.report.answers.progress import EndedEvent
+
+    facts = asdict(outcome)
+    answers().give_line(
+        EndedEvent.model_validate(
+            {**facts, "study": study, "exit_code": exit_code(outcome), "mlflow_lacks": mlflow_lacks}
+        )
+    )
 
 
 def _print_results(out: Console, results: StudyResults) -> None:
@@ -187,6 +259,20 @@ def _print_ways_on(plan: Plan, outcome: Outcome, storage: str, pages: str | None
         typer.echo(f"see what failed:          {in_use(f'assay status {name} --once', storage=storage)}")
     for problem in outcome.problems:
         typer.echo(f"a pack broke: {problem}")
+
+
+def _remarks(
+    models: str | None, lacking: str | None, replay: str, webhook: Webhook, truth: str | None
+) -> Iterator[str]:
+    """A sentence for each thing beside the results that went wrong, and what became of a forecast."""
+    if models:
+        yield f"models that `keep` leaves out stay for now: {models}"
+    if lacking:
+        yield f"MLflow lacks some results ({lacking}). Nothing is lost: `{replay}` replays them."
+    if webhook.trouble:
+        yield f"the webhook at {webhook.host} was not told of {webhook.trouble}"
+    if truth:
+        yield truth
 
 
 def _counts(outcome: Outcome) -> str:

@@ -1,4 +1,4 @@
-"""`assay schema`: the JSON Schema of the study file, for completion and checks in an editor."""
+"""`assay schema`: the JSON Schema of the study file, for editors, and of answers in JSON, for programs."""
 
 from __future__ import annotations
 
@@ -10,23 +10,35 @@ import typer
 __all__ = ["register", "schema"]
 
 Output = Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Write here, not to stdout.")]
+Of = Annotated[
+    str,
+    typer.Option(
+        "--of", metavar="WHAT", help="study (the file), or an answer: plan, status, report … (docs/json.md)."
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
     app.command(epilog="Example: assay schema --output study.schema.json")(schema)
 
 
-def schema(output: Output = None) -> None:
-    """Print the JSON Schema of the study file, for editors.
+def schema(of: Of = "study", output: Output = None) -> None:
+    """Print the JSON Schema (draft 2020-12) of the study file, or of what a command answers with --json.
 
     With the YAML extension of an editor, start a study with the line
     `# yaml-language-server: $schema=study.schema.json`.
     """
     import json
 
-    from assay.study import study_schema
+    if of == "study":
+        from assay.study import study_schema
 
-    text = json.dumps(study_schema(), indent=2)
+        content = study_schema()
+    else:
+        from assay.report.answers import answer_schema
+
+        content = answer_schema(of)
+    text = json.dumps(content, indent=2)
     if output is None:
         typer.echo(text)
     else:

@@ -9,7 +9,8 @@ from typing import Annotated, cast, get_args
 
 import typer
 
-from assay.cli.report import Format, Output, give_files
+from assay.cli.answers import AsJson
+from assay.cli.report import Format, Output, give_files, refuse_beside_json
 
 __all__ = ["register", "scores"]
 
@@ -71,7 +72,6 @@ Signs = Annotated[
         "--signs", metavar="HASH", help="Beyond 14 repeats: draw the signs of the study of this hash."
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -109,8 +109,9 @@ def scores(
     from assay.report.formats import format_of
     from trainables.errors import InputError
 
-    if as_json and (format is not None or output is not None):
-        raise InputError("--json is printed, found it with --format or --output. Leave out one of the two.")
+    if as_json:
+        refuse_beside_json({"--format": format, "--output": output})
+        format = "json"
     form = format_of(format, output.suffix.lower() if output is not None else "")
     for option, value, known in (
         ("--splits", splits, get_args(SplitKind)),
@@ -134,18 +135,16 @@ def scores(
         signs=signs,
     )
     analysed = analyse_score_file(*_content(table), question)
-    if as_json:
-        from assay.report.score_page import score_json
-
-        typer.echo(score_json(analysed), nl=False)
-    elif format is None and output is None:
+    if format is None and output is None:
         from assay.cli.output import console
         from assay.report.score_page import score_page
         from assay.report.terminal import terminal_page
 
         console().print(terminal_page(score_page(analysed)))
     else:
-        give_files(form.score_files(analysed, output.name if output is not None else ""), output)
+        give_files(
+            form.score_files(analysed, output.name if output is not None else ""), output, as_json=as_json
+        )
 
 
 def _content(table: str) -> tuple[str, bytes]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay.cli.answers import AsJson, answers
 from assay.cli.tables import text_table
 
 if TYPE_CHECKING:
@@ -45,7 +46,12 @@ def register(app: typer.Typer) -> None:
 
 
 def settings(
-    method: Method = None, name: Name = None, *, preset: Preset = None, output: Output = None
+    method: Method = None,
+    name: Name = None,
+    *,
+    preset: Preset = None,
+    output: Output = None,
+    as_json: AsJson = False,
 ) -> None:
     """Say what may be set: the methods and their presets, all settings of one, or everything about a setting.
 
@@ -55,22 +61,74 @@ def settings(
     from assay.cli.output import console
     from assay.study.setting_table import settings_of_block, study_blocks
     from trainables.catalogue import all_trainables
-    from trainables.errors import InputError
 
     out = console()
     if output is not None:
         _write_page(output)
+    if as_json:
+        _answer(method, name, preset)
+    elif output is not None:
+        return
     elif method is None:
         _show_methods(out, all_trainables().values())
     elif method in study_blocks():
-        if preset is not None:
-            raise InputError(
-                f"presets belong to methods, and {method} is a block of the study file: found "
-                f"--preset {preset}. Leave it out."
-            )
+        _refuse_preset(method, preset)
         _show_block(out, method, settings_of_block(method), name)
     else:
         _show_method(out, _found_method(method), name, preset)
+
+
+def _answer(method: str | None, name: str | None, preset: str | None) -> None:
+    from assay.report.answers.checks import SettingsAnswer, method_row, setting_rows
+    from assay.study.setting_table import (
+        preset_values,
+        presets_by_value,
+        settings_of_block,
+        settings_of_method,
+        study_blocks,
+    )
+    from trainables.catalogue import all_trainables
+
+    if method is None:
+        methods = tuple(map(method_row, all_trainables().values()))
+        answers().give(SettingsAnswer(of=None, methods=methods, blocks=dict(study_blocks())))
+        return
+    if method in study_blocks():
+        _refuse_preset(method, preset)
+        rows = settings_of_block(method)
+        chosen = rows if name is None else _named(rows, name, f"block {method}")
+        answers().give(
+            SettingsAnswer(of=method, blocks={method: study_blocks()[method]}, settings=setting_rows(chosen))
+        )
+        return
+    trainable = _found_method(method)
+    _refuse_unknown_preset(trainable, preset)
+    values = None if preset is None else preset_values(trainable, preset)
+    chosen = list(settings_of_method(trainable).values())
+    by_value = None
+    if name is not None:
+        chosen = _named(chosen, name, f"method {trainable.name}")
+        by_value = presets_by_value(trainable, chosen[0].path)
+    rows = setting_rows(chosen, values, by_value)
+    answers().give(SettingsAnswer(of=trainable.name, methods=(method_row(trainable),), settings=rows))
+
+
+def _refuse_preset(block: str, preset: str | None) -> None:
+    from trainables.errors import InputError
+
+    if preset is not None:
+        raise InputError(
+            f"presets belong to methods, and {block} is a block of the study file: found --preset {preset}. "
+            "Leave it out."
+        )
+
+
+def _refuse_unknown_preset(method: AnyTrainable, preset: str | None) -> None:
+    from assay.study.source import nearest
+    from trainables.errors import InputError
+
+    if preset is not None and preset not in method.presets:
+        raise InputError(f"{method.name} has no preset {preset}; {nearest(preset, method.presets)}")
 
 
 def _found_method(name: str) -> AnyTrainable:
@@ -104,11 +162,8 @@ def _show_methods(out: Console, methods: Iterable[AnyTrainable]) -> None:
 
 def _show_method(out: Console, method: AnyTrainable, name: str | None, preset: str | None) -> None:
     from assay.study.setting_table import preset_values, settings_of_method
-    from assay.study.source import nearest
-    from trainables.errors import InputError
 
-    if preset is not None and preset not in method.presets:
-        raise InputError(f"{method.name} has no preset {preset}; {nearest(preset, method.presets)}")
+    _refuse_unknown_preset(method, preset)
     rows = settings_of_method(method)
     if name is not None:
         (setting,) = _named(rows.values(), name, f"method {method.name}")

@@ -7,11 +7,13 @@ runs elsewhere. What trains is as recent as its last sign of life in the storage
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assay.cli.answers import AsJson, answers
 from assay.cli.options import DEFAULT_STORAGE, Storage, in_use
 
 if TYPE_CHECKING:
@@ -35,10 +37,16 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: assay status quickstart --once")(status)
 
 
-def status(study: StudyName = None, once: Once = False, storage: Storage = DEFAULT_STORAGE) -> None:
+def status(
+    study: StudyName = None,
+    once: Once = False,
+    as_json: AsJson = False,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
     """Show what is finished, what trains (epoch, score, time left), what failed and what is planned.
 
-    Follows a running study until it ends or until Ctrl-C, which ends the display, not the study.
+    Follows a running study until it ends or until Ctrl-C, which ends the display, not the study. With --json
+    it prints the state once.
     """
     from assay.cli.lookup import study_name
     from assay.cli.output import console
@@ -46,6 +54,9 @@ def status(study: StudyName = None, once: Once = False, storage: Storage = DEFAU
     from assay.storage.plans import written_plan
 
     store, out = Store(storage), console()
+    if study is None and as_json:
+        _answer_all(store)
+        return
     if study is None:
         _list(store, out)
         return
@@ -53,12 +64,68 @@ def status(study: StudyName = None, once: Once = False, storage: Storage = DEFAU
     from assay.storage.watch import Watch
 
     plan = written_plan(store, study_name(store, study))
-    page = _Page(store, storage, plan, Watch(store, plan, needed=needed_plan))
+    watch = Watch(store, plan, needed=needed_plan)
+    if as_json:
+        _answer(store, watch)
+        return
+    page = _Page(store, storage, plan, watch)
     shown = page.look()
     if once or not out.is_terminal or not page.moving:
         out.print(shown)
     else:
         _follow(page, shown, out)
+
+
+def _answer(store: Store, watch: Watch) -> None:
+    from assay.analysis.results import StudyResults
+    from assay.report.answers.progress import Look, status_answer
+    from assay.storage.lease import holder
+
+    held = holder(store, watch.plan.study.study) is not None
+    snapshot = watch.look()
+    decisions = StudyResults(watch.plan, watch.records).decisions
+    answers().give(status_answer(store, Look(watch, snapshot, decisions), held=held))
+
+
+def _answer_all(store: Store) -> None:
+    from assay.analysis.ledger import ledgers
+    from assay.report.answers.progress import StatusOfAllAnswer, StudyLedger, StudyLine
+    from assay.storage.redaction import redact
+
+    lines = [
+        StudyLine(study=name, error=state)
+        if isinstance(state, str)
+        else StudyLine(
+            study=name,
+            question=state[0].study.question.strip(),
+            trials=state[1].total,
+            done=state[1].done,
+            counts=dict(state[1].counts),
+            running=len(state[1].running),
+            planned=state[1].planned,
+        )
+        for name, state in _states(store)
+    ]
+    shared = [
+        StudyLedger(studies=tuple(page.study for page in ledger.pages), comparisons=ledger.comparisons)
+        for ledger in ledgers(store)
+    ]
+    answers().give(StatusOfAllAnswer(storage=redact(store.uri), studies=tuple(lines), ledgers=tuple(shared)))
+
+
+def _states(store: Store) -> Iterator[tuple[str, tuple[Plan, Snapshot] | str]]:
+    """Plan and state of each study, or why it cannot be read."""
+    from assay.analysis.results import needed_plan
+    from assay.storage.plans import written_plan
+    from assay.storage.watch import Watch
+    from trainables.errors import InputError
+
+    for name in store.studies():
+        try:
+            plan = written_plan(store, name)
+            yield name, (plan, Watch(store, plan, needed=needed_plan).look())
+        except InputError as error:
+            yield name, str(error)
 
 
 def _list(store: Store, out: Console) -> None:
@@ -67,26 +134,19 @@ def _list(store: Store, out: Console) -> None:
     from rich.text import Text
 
     from assay.analysis.ledger import ledgers
-    from assay.analysis.results import needed_plan
     from assay.report.page.inline import visible
-    from assay.storage.plans import written_plan
-    from assay.storage.watch import Watch
-    from trainables.errors import InputError
 
-    names = store.studies()
-    if not names:
+    if not store.studies():
         out.print(f"no study was run into {store.uri} yet")
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in ("study", "trials", "finished", "running", "failed", "planned", "question"):
         table.add_column(title, overflow="fold", justify="right" if title in _NUMBERS else "left")
-    for name in names:
-        try:
-            plan = written_plan(store, name)
-            now = Watch(store, plan, needed=needed_plan).look()
-        except InputError as error:
-            table.add_row(Text(name), "–", "–", "–", "–", "–", Text(str(error)))
+    for name, state in _states(store):
+        if isinstance(state, str):
+            table.add_row(Text(name), "–", "–", "–", "–", "–", Text(state))
             continue
+        plan, now = state
         counts = (now.total, now.counts.get("finished", 0), len(now.running), now.counts.get("failed", 0))
         table.add_row(Text(name), *map(str, counts), str(now.planned), Text(visible(plan.study.question)))
     out.print(table)

@@ -27,7 +27,10 @@ __all__ = [
     "comparison_rows_csv",
     "comparison_table",
     "comparisons_csv",
+    "defect_table",
     "defects_csv",
+    "report_comparisons",
+    "stage_table",
     "stages_csv",
 ]
 
@@ -66,10 +69,13 @@ def comparisons_csv(results: StudyResults) -> str:
 
 def comparison_table(results: StudyResults) -> pd.DataFrame:
     """The table of :func:`comparisons_csv` with all digits."""
+    return results_table(report_comparisons(results))
+
+
+def report_comparisons(results: StudyResults) -> list[ComparisonResult]:
+    """The results of :func:`comparison_table`, in its order."""
     analysis = results.analysis
-    return results_table(
-        [*analysis.main_effects, *analysis.interactions, *analysis.comparisons, *analysis.further]
-    )
+    return [*analysis.main_effects, *analysis.interactions, *analysis.comparisons, *analysis.further]
 
 
 def comparison_rows_csv(results: Sequence[ComparisonResult]) -> str:
@@ -79,17 +85,27 @@ def comparison_rows_csv(results: Sequence[ComparisonResult]) -> str:
 
 def stages_csv(results: StudyResults) -> str:
     """One row per stage, cell and metric: what the section on stages shows, floors last."""
+    return _frame_csv(stage_table(results))
+
+
+def stage_table(results: StudyResults) -> pd.DataFrame:
+    """The table of :func:`stages_csv` with all digits."""
     study = results.plan.study
     rows = [
         [*_key(study, summary.cell), stage.of, stage.stage, *_mean(summary, interval)]
         for stage, intervals in zip(results.stages, stage_intervals(results), strict=True)
         for summary, interval in zip(stage.summaries, intervals, strict=True)
     ]
-    return _csv([*_key_columns(study), "of", "stage", *_MEAN_COLUMNS], rows)
+    return pd.DataFrame(rows, columns=[*_key_columns(study), "of", "stage", *_MEAN_COLUMNS])
 
 
 def defects_csv(results: StudyResults) -> str:
     """One row per class or size of defects and cell: what the section on them shows."""
+    return _frame_csv(defect_table(results))
+
+
+def defect_table(results: StudyResults) -> pd.DataFrame:
+    """The table of :func:`defects_csv` with all digits."""
     study = results.plan.study
     rows = [
         [
@@ -108,7 +124,8 @@ def defects_csv(results: StudyResults) -> str:
         for summary in results.defects
     ]
     shares = (f"{name}{of}" for name in ("found", "outlined", "images") for of in ("", "_sd"))
-    return _csv([*_key_columns(study), "of", "defects", "n", "regions", "area_to", *shares], rows)
+    columns = [*_key_columns(study), "of", "defects", "n", "regions", "area_to", *shares]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _key_columns(study: Study) -> list[str]:

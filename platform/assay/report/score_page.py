@@ -1,13 +1,12 @@
-"""The verdicts on a table of scores as a page, as CSV and as JSON."""
+"""The verdicts on a table of scores as a page and as CSV."""
 
 from __future__ import annotations
 
-import json
 import math
 
 from assay.analysis.score_file import AnalysedScores
-from assay.analysis.statistics import ComparisonResult, results_table
-from assay.analysis.statistics.wording import interval_text, sentence
+from assay.analysis.statistics import ComparisonResult
+from assay.analysis.statistics.wording import interval_text
 from assay.analysis.summary import RepeatSummary
 from assay.report.ablation_table import decimals_of, mean_spread, metric_title
 from assay.report.comparison_tables import analysis_sections, bold_notes
@@ -15,7 +14,7 @@ from assay.report.csv_tables import comparison_rows_csv
 from assay.report.page.model import NOTHING, Column, Page, Section, TextTable, superscript
 from assay.study.names import counted
 
-__all__ = ["score_csv", "score_json", "score_page"]
+__all__ = ["score_comparisons", "score_csv", "score_page"]
 
 
 def score_page(scores: AnalysedScores) -> Page:
@@ -37,48 +36,11 @@ def score_page(scores: AnalysedScores) -> Page:
 
 def score_csv(scores: AnalysedScores) -> str:
     """One row per claim and comparison (by all metrics), main effect and interaction."""
-    return comparison_rows_csv(_results(scores))
+    return comparison_rows_csv(score_comparisons(scores))
 
 
-def score_json(scores: AnalysedScores) -> str:
-    """The same, with what was read and asked, cells and sentences, as JSON; null where there is nothing."""
-    question = scores.question
-    repeats = max((result.n_planned for result in scores.analysis.comparisons), default=1)
-    rows = results_table(_results(scores)).astype(object)
-    comparisons = rows.where(rows.notna(), None).to_dict("records")
-    for row, result in zip(comparisons, _results(scores), strict=True):
-        row["sentence"] = sentence(result, decimals_of(result.scored_by, repeats))
-    content = {
-        "file": scores.name,
-        "layout": scores.layout,
-        "metrics": {metric.name: f"{metric.better} is better" for metric in scores.metrics},
-        "resolve": question.resolve,
-        "notes": scores.notes,
-        "cells": [
-            {
-                "cell": cell,
-                "metric": metric.name,
-                "mean": summary.mean,
-                "sd": summary.spread,
-                "n": summary.n,
-                "n_planned": summary.planned,
-            }
-            for metric in scores.metrics
-            for cell, summary in zip(scores.cells, scores.summary(metric), strict=True)
-        ],
-        "comparisons": comparisons,
-    }
-    return json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False, default=_plain) + "\n"
-
-
-def _plain(value: object) -> object:
-    """A number of numpy's as Python's."""
-    item = getattr(value, "item", None)
-    assert callable(item), f"{type(value).__name__} is no number"
-    return item()
-
-
-def _results(scores: AnalysedScores) -> list[ComparisonResult]:
+def score_comparisons(scores: AnalysedScores) -> list[ComparisonResult]:
+    """The rows of :func:`score_csv`."""
     analysis = scores.analysis
     return [*analysis.comparisons, *analysis.main_effects, *analysis.interactions, *analysis.further]
 

@@ -44,7 +44,7 @@ _ASSIGNED = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _SECRET_VARIABLE = re.compile(
-    r"(secret|password|passwd|passphrase|token|(access|api|account|private|secret)_?key(_?id)?)$",
+    r"(secret|password|passwd|passphrase|token|webhook|(access|api|account|private|secret)_?key(_?id)?)$",
     re.IGNORECASE,
 )
 _DEEPEST = 8  # URIs inside URIs that are taken apart; what lies deeper is blotted out

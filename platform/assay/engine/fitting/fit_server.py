@@ -24,7 +24,9 @@ READY = b"r"
 _START_SECONDS = 600.0  # a busy machine takes its time to load torch
 _END_SECONDS = 10.0
 # Variables that open other doors: to the storage, to MLflow, to the cluster.
-_SECRET = re.compile(r"(AWS|AZURE|GOOGLE|RAY)_|.*(TOKEN|SECRET|PASSW|CREDENTIAL|_KEY$)", re.IGNORECASE)
+_SECRET = re.compile(
+    r"(AWS|AZURE|GOOGLE|RAY)_|.*(TOKEN|SECRET|PASSW|CREDENTIAL|WEBHOOK|_KEY$)", re.IGNORECASE
+)
 
 
 class DiedError(Exception):

@@ -1,0 +1,382 @@
+"""The answers of `assay report`, `judge`, `best` and `labels` with --json: the numbers of the report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from assay.report.answers.base import Answer, Count, Flag, Name, Value, schema_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from assay.analysis.label_analysis import NextLabels
+    from assay.analysis.results import StudyResults
+    from assay.analysis.score_file import AnalysedScores
+    from assay.analysis.statistics import ComparisonResult
+    from assay.analysis.study_pair import StudyPair
+    from assay.storage.search_points import EvaluatedPoint
+    from assay.study.search import Objective
+
+__all__ = [
+    "BestAnswer",
+    "JudgeAnswer",
+    "LabelsAnswer",
+    "PairAnswer",
+    "ReportAnswer",
+    "judge_answer",
+    "labels_answer",
+    "objective_values",
+    "pair_answer",
+    "report_answer",
+]
+
+Better = Literal["higher", "lower"]
+
+
+class ComparisonRow(BaseModel):
+    """A comparison, main effect or interaction under one claim: a row of the comparisons' CSV."""
+
+    study: str
+    metric: str
+    family: str
+    m: int = Field(description="Comparisons in the family.")
+    comparison: str
+    within: str
+    cell_a: Name = Field(description="The difference is a − b; null: a contrast of more than two cells.")
+    cell_b: Name
+    claim: str
+    n_planned: int
+    n: int = Field(description="Units with all values: seeds, folds or repeats, as the claim has it.")
+    n_nonzero: int
+    mean_a: Value
+    mean_b: Value
+    difference: Value
+    low: Value = Field(description="Of the 95 % interval.")
+    high: Value
+    interval: str = Field(description="How it was made; empty: there is none.")
+    test: str
+    p: Value
+    p_min: Value = Field(description="The smallest that the exact test can reach.")
+    p_adjusted: Value = Field(description="Corrected for the family, and for earlier looks.")
+    looks: int
+    g: Value
+    better: int
+    tied: int
+    verdict: str
+    more: Count = Field(description="Further repeats that would settle it.")
+    more_low: Count
+    more_high: Count
+    more_negligible: Count = Field(description="Further repeats until `negligible`, if nothing differs.")
+    note: str
+    sentence: str
+
+
+class MeanRow(BaseModel):
+    """Mean of a metric over the repeats of a cell."""
+
+    cell: str
+    metric: str
+    mean: Value
+    sd: Value
+    n: int
+    n_planned: int
+
+
+class StudyMeanRow(MeanRow):
+    """The same with its interval."""
+
+    levels: dict[str, str]
+    sd_over: str = Field(description="Repeats that the spread is over; empty: there is none.")
+    low: Value = Field(description="Of the 95 % interval.")
+    high: Value
+    interval: Name = Field(description="How it was made.")
+    claim: Name
+
+
+class CellRow(StudyMeanRow):
+    """A metric of a cell on test images: a row of the report's CSV."""
+
+    item_low: Value = Field(description="Of the interval over test items.")
+    item_high: Value
+    bold: Flag = Field(description="Among the best; null: no cell is bold in this metric.")
+    published: Value
+    median: Value = Field(default=None, description="With --medians, or where a repeat never left chance.")
+    at_chance: Count = Field(default=None, description="Repeats that never left it.")
+
+
+class StageRow(StudyMeanRow):
+    """A metric of a stage of a cell's method."""
+
+    of: str
+    stage: str
+
+
+class DefectRow(BaseModel):
+    """Defects of one class or size in a cell."""
+
+    cell: str
+    levels: dict[str, str]
+    of: str
+    defects: str
+    n: int
+    regions: Value
+    area_to: int
+    found_mean: Value = Field(alias="found")
+    found_sd: Value
+    outlined: Value
+    outlined_sd: Value
+    images: Value
+    images_sd: Value
+
+
+class PointRow(BaseModel):
+    """A point of a search, by validation images."""
+
+    cell: str = Field(description="In which it was drawn.")
+    point: int
+    status: Literal["finished", "pruned", "failed", "open"]
+    values: dict[str, Value] = Field(description="Objective → mean over repeats; empty: not finished.")
+    repeats: int
+    drawn: dict[str, Any] = Field(description="Setting → value.")
+    reason: str | None
+
+
+class ReportAnswer(Answer):
+    """Findings of a study."""
+
+    schema_: Literal["assay/report/1"] = schema_name("assay/report/1")
+    study: str
+    question: str
+    hash: str = Field(description="Of what the study asks.")
+    primary: str
+    metrics: dict[str, Better] = Field(description="Metric → which way is better, the primary one first.")
+    resolve: float | None = Field(description="Difference worth knowing.")
+    trials: int
+    counts: dict[str, int] = Field(description="Status of a record → trials.")
+    over: bool = Field(description="Every trial of the table has a record.")
+    cells: tuple[CellRow, ...]
+    comparisons: tuple[ComparisonRow, ...]
+    stages: tuple[StageRow, ...]
+    defects: tuple[DefectRow, ...]
+    points: tuple[PointRow, ...] = Field(description="Of a search.")
+    notes: tuple[str, ...] = Field(description="Footnotes of the table: what to know before believing it.")
+
+
+class PairAnswer(Answer):
+    """Two studies side by side: differences of their common repeats, right minus left."""
+
+    schema_: Literal["assay/report-pair/1"] = schema_name("assay/report-pair/1")
+    left: str
+    right: str
+    metric: str
+    cells: tuple[str, ...] = Field(description="That both have.")
+    compared: tuple[str, ...] = Field(description="Those with a repeat on the same test images.")
+    comparisons: tuple[ComparisonRow, ...]
+
+
+class JudgeAnswer(Answer):
+    """Findings in a table of scores."""
+
+    schema_: Literal["assay/judge/1"] = schema_name("assay/judge/1")
+    file: str
+    layout: str
+    metrics: dict[str, str]
+    resolve: float | None
+    notes: tuple[str, ...]
+    cells: tuple[MeanRow, ...]
+    comparisons: tuple[ComparisonRow, ...]
+
+
+class BestAnswer(Answer):
+    """A point of a search as a study of its own."""
+
+    schema_: Literal["assay/best/1"] = schema_name("assay/best/1")
+    study: str
+    cell: str
+    point: int
+    best: bool = Field(description="By the objective on validation images; false: it was asked for.")
+    values: dict[str, Value] = Field(description="Objective → mean over repeats.")
+    repeats: int
+    drawn: dict[str, Any] = Field(description="Setting → value.")
+    name: str = Field(description="Of the new study.")
+    study_file: str = Field(description="Its text (YAML).")
+
+
+class GainRange(BaseModel):
+    """Score points, with a 95 % interval."""
+
+    mean: Value
+    low: Value
+    high: Value
+
+
+class Advice(BaseModel):
+    """Advice for one start."""
+
+    start: str | None = Field(description="The cell whose labels are the ones there are.")
+    counted: str = Field(description="`image labels`, or `labels of defective images`.")
+    image_labels: Value = Field(description="There are.")
+    masks: Value
+    hours: Value
+    image_labels_bought: Value = Field(description="All hours on them.")
+    masks_bought: Value
+    choice: str | None = Field(description="null: nothing is advised, see `reason`.")
+    reason: str
+    image_labels_gain: GainRange | None
+    masks_gain: GainRange | None
+    difference: GainRange | None = Field(description="Masks minus image labels.")
+    p_masks: Value = Field(description="Chance that masks gain more.")
+
+
+class LabelsAnswer(Answer):
+    """Advice on what to label next, for each start."""
+
+    schema_: Literal["assay/labels/1"] = schema_name("assay/labels/1")
+    study: str
+    advice: tuple[Advice, ...]
+
+
+def report_answer(results: StudyResults) -> ReportAnswer:
+    """The numbers of a study's report, equal to those of its CSV."""
+    from assay.report.build import table_notes
+    from assay.report.csv_tables import cell_table, defect_table, report_comparisons, stage_table
+
+    study, records = results.plan.study, results.records
+    return ReportAnswer(
+        study=results.name,
+        question=study.question.strip(),
+        hash=study.content_hash,
+        primary=results.primary.name,
+        metrics={metric.name: metric.better for metric in results.metrics},
+        resolve=study.resolve,
+        trials=results.plan.size,
+        counts=dict(Counter(record.status for record in records.values())),
+        over=results.all_ended,
+        cells=tuple(map(CellRow.model_validate, _rows(cell_table(results)))),
+        comparisons=comparison_rows(report_comparisons(results)),
+        stages=tuple(map(StageRow.model_validate, _rows(stage_table(results)))),
+        defects=tuple(map(DefectRow.model_validate, _rows(defect_table(results)))),
+        points=_points(results),
+        notes=table_notes(results),
+    )
+
+
+def pair_answer(pair: StudyPair) -> PairAnswer:
+    """The numbers of two studies side by side."""
+    return PairAnswer(
+        left=pair.left.name,
+        right=pair.right.name,
+        metric=pair.metric.name,
+        cells=tuple(match.name for match in pair.cells),
+        compared=tuple(match.name for match in pair.compared),
+        comparisons=comparison_rows(pair.comparisons),
+    )
+
+
+def judge_answer(scores: AnalysedScores) -> JudgeAnswer:
+    """The numbers of a table of scores, with what was read and asked."""
+    from assay.report.score_page import score_comparisons
+
+    return JudgeAnswer(
+        file=scores.name,
+        layout=scores.layout,
+        metrics={metric.name: f"{metric.better} is better" for metric in scores.metrics},
+        resolve=scores.question.resolve,
+        notes=tuple(scores.notes),
+        cells=tuple(
+            MeanRow(
+                cell=cell,
+                metric=metric.name,
+                mean=summary.mean,
+                sd=summary.spread,
+                n=summary.n,
+                n_planned=summary.planned,
+            )
+            for metric in scores.metrics
+            for cell, summary in zip(scores.cells, scores.summary(metric), strict=True)
+        ),
+        comparisons=comparison_rows(score_comparisons(scores)),
+    )
+
+
+def labels_answer(study: str, further: Sequence[NextLabels]) -> LabelsAnswer:
+    """Advice for each start."""
+    return LabelsAnswer(study=study, advice=tuple(map(_advice, further)))
+
+
+def objective_values(objectives: Sequence[Objective], point: EvaluatedPoint) -> dict[str, float | None]:
+    """Objective → value of a finished point; empty for others."""
+    names = [str(goal.max or goal.min) for goal in objectives]
+    return dict(zip(names, point.values, strict=False))
+
+
+def comparison_rows(results: Sequence[ComparisonResult]) -> tuple[ComparisonRow, ...]:
+    """A row for each result, with the sentence that the report has for it."""
+    from assay.analysis.statistics import results_table
+    from assay.analysis.statistics.wording import sentence
+    from assay.report.ablation_table import decimals_of
+
+    repeats = max((result.n_planned for result in results), default=1)
+    rows = results_table(results).to_dict("records")
+    return tuple(
+        ComparisonRow.model_validate(
+            {**row, "sentence": sentence(result, decimals_of(result.scored_by, repeats))}
+        )
+        for row, result in zip(rows, results, strict=True)
+    )
+
+
+def _rows(table: pd.DataFrame) -> Iterable[dict[str, Any]]:
+    """Rows by column; the columns of factors become ``levels``."""
+    for row in table.to_dict("records"):
+        levels = {
+            name.removeprefix("factor:"): value for name, value in row.items() if name.startswith("factor:")
+        }
+        yield {**row, "levels": levels}
+
+
+def _points(results: StudyResults) -> tuple[PointRow, ...]:
+    search = results.plan.study.search
+    if search is None:
+        return ()
+    return tuple(
+        PointRow(
+            cell=cell,
+            point=evaluated.point.index,
+            status=evaluated.status,
+            values=objective_values(search.objectives, evaluated),
+            repeats=len(evaluated.repeats),
+            drawn=dict(evaluated.point.values),
+            reason=evaluated.reason,
+        )
+        for cell, points in results.evaluated_points.items()
+        for evaluated in points
+    )
+
+
+def _advice(labels: NextLabels) -> Advice:
+    def gain(value: Any) -> Mapping[str, Any] | None:
+        return None if value is None else value._asdict()
+
+    advice = labels.advice
+    return Advice.model_validate(
+        {
+            "start": None if labels.start is None else labels.start.cell.name,
+            "counted": labels.counted,
+            "image_labels": labels.labels.image_labels,
+            "masks": labels.labels.masks,
+            "hours": advice.hours,
+            "image_labels_bought": advice.bought.image_labels,
+            "masks_bought": advice.bought.masks,
+            "choice": advice.choice,
+            "reason": advice.reason,
+            "image_labels_gain": gain(advice.image_labels),
+            "masks_gain": gain(advice.masks),
+            "difference": gain(advice.difference),
+            "p_masks": advice.p_masks,
+        }
+    )

@@ -1,0 +1,56 @@
+"""`assay run --json` as a program: a line for each event on standard output, and a webhook beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from assay.report.answers import answer_schema
+from tests.cli.test_webhook import Hook, hook
+from tests.engine.toy_study import TOY
+
+__all__ = ["hook"]
+
+PACE = "pace: {slow: {config: {lr: 0.05}}, fast: {config: {fault: raise}}}"
+
+
+def run(folder: Path, cache: Path, **environment: str) -> tuple[int, list[Any], str]:
+    """Exit code, events and standard error of the toy study, trained here."""
+    settings = {"name": "toy", "epochs": 1, "seconds": 0, "workers": 1, "pack": "auto", "factor": PACE}
+    study = folder / "toy.yaml"
+    study.write_text(TOY.format(**settings, seeds="[0]"), encoding="utf-8")
+    command = [sys.executable, "-m", "assay", "run", str(study), "--local", "--json"]
+    places = ["--storage", str(folder / "storage"), "--cache", str(cache)]
+    done = subprocess.run(
+        [*command, *places], capture_output=True, text=True, env={**os.environ, **environment}, check=False
+    )
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    validator = jsonschema.Draft202012Validator(answer_schema("event"))
+    for event in events:
+        validator.validate(event)
+    return done.returncode, events, done.stderr
+
+
+def test_a_run_is_lines_from_start_to_end_and_a_webhook_that_refuses_is_one_line(
+    tmp_path: Path, cache_root: Path, hook: Hook
+) -> None:
+    hook.codes = [500]
+    code, events, errors = run(tmp_path, cache_root, ASSAY_WEBHOOK=f"{hook.url}/hunter2")
+    assert code == 1, errors
+    assert [event["event"] for event in events] == ["started", "trial", "trial", "ended"]
+    ends = {event["cell"]: (event["status"], event["reason"] is None) for event in events[1:3]}
+    assert ends == {"slow": ("finished", True), "fast": ("failed", False)}
+    last = events[-1]
+    assert (last["exit_code"], last["finished"], last["failed"], last["trained_now"]) == (1, 1, 1, 2)
+    assert "loading the engine" in errors
+    assert hook.events == ["ended"] * 3
+    assert errors.count("was not told of `ended`: HTTP 500") == 1
+    assert "hunter2" not in errors
+    written = (path for path in (tmp_path / "storage").rglob("*") if path.is_file())
+    assert not [path for path in written if b"hunter2" in path.read_bytes()]
