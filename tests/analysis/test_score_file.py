@@ -15,7 +15,6 @@ from assay.analysis.score_layouts import ColumnNames
 from assay.analysis.statistics import compare, comparison
 from assay.analysis.summary import tidy
 from assay.report.formats import FORMATS
-from assay.report.score_page import score_json
 from assay.study import Trial
 from tests.analysis.made_studies import STUDY, make_plan, make_record
 from tests.analysis.statistics.tables import tidy_table
@@ -224,7 +223,8 @@ def test_verdicts_are_written_in_every_form(form: str) -> None:
 
 
 def test_json_has_no_number_that_is_none() -> None:
-    content = json.loads(score_json(read(LONG, ScoreQuestion(against="base", resolve=0.01))))
+    scores = read(LONG, ScoreQuestion(against="base", resolve=0.01))
+    content = json.loads(FORMATS["json"].score_files(scores)[""])
     assert [row["comparison"] for row in content["comparisons"]] == ["base → new", "base → lite"]
     assert content["cells"][0]["n"] == 6
     assert content["resolve"] == 0.01
