@@ -15,7 +15,7 @@ from trainables.errors import InputError
 from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.resnet import ResNet18s, ResNetShape
 from trainables.nn.settings import ROOT_VARIABLE, check_name
-from trainables.nn.weights import load_resnet_weights, load_weights_file, weights_path
+from trainables.nn.weights import copy_weights, load_weights_file, weights_path
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_colour_network_sees_in_bgr_what_the_published_one_sees_in_rgb(
 ) -> None:
     path, sha256 = saved(published.state_dict(), tmp_path)
     network = trunk(3)
-    load_resnet_weights(network, load_weights_file(path, sha256), path.name)
+    copy_weights(network, load_weights_file(path, sha256), path.name)
     bgr = picture(3)
     with torch.no_grad():
         assert torch.allclose(network(bgr), published.features(bgr.flip(1))[-1], atol=1e-4)
@@ -56,7 +56,7 @@ def test_colour_network_sees_in_bgr_what_the_published_one_sees_in_rgb(
 
 def test_grey_network_sees_what_the_published_one_sees_of_three_equal_channels(published: ResNet18s) -> None:
     network = trunk(1)
-    load_resnet_weights(network, published.state_dict(), "resnet18.pth")
+    copy_weights(network, published.state_dict(), "resnet18.pth")
     grey = picture(1)
     with torch.no_grad():
         assert torch.allclose(network(grey), published.features(grey.expand(1, 3, 64, 64))[-1], atol=1e-4)
@@ -92,7 +92,7 @@ def without(state: Mapping[str, Tensor], *names: str) -> dict[str, Tensor]:
 
 def test_every_name_but_the_last_layers_must_match(published: ResNet18s) -> None:
     state = published.state_dict()
-    load_resnet_weights(trunk(1), without(state, "fc.weight", "fc.bias"), "x.pth")
+    copy_weights(trunk(1), without(state, "fc.weight", "fc.bias"), "x.pth")
     wrong = [
         (without(state, "layer3.1.bn2.running_var"), r"lacks layer3\.1\.bn2\.running_var"),
         ({**state, "layer5.weight": torch.zeros(1)}, r"has, beyond the network, layer5\.weight"),
@@ -101,7 +101,7 @@ def test_every_name_but_the_last_layers_must_match(published: ResNet18s) -> None
     ]
     for tensors, words in wrong:
         with pytest.raises(InputError, match=rf"x\.pth .*{words}"):
-            load_resnet_weights(trunk(1), tensors, "x.pth")
+            copy_weights(trunk(1), tensors, "x.pth")
 
 
 def test_a_file_lies_in_the_declared_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,12 +6,13 @@ planned without it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 __all__ = [
     "STEM_STRIDE",
+    "TRUNK_WIDTHS",
     "Crf",
     "Cutoffs",
     "Flips",
@@ -26,6 +27,8 @@ __all__ = [
     "ResNetShape",
     "Stem",
     "TrainingSchedule",
+    "TrunkName",
+    "TrunkStride",
 ]
 
 Flips = Literal["none", "horizontal", "vertical", "both"]
@@ -35,6 +38,16 @@ Stem = Literal["tv", "mid", "small"]
 Pool = Literal["gap", "topk", "lse", "gmp"]
 Fusion = Literal["mean", "max"]
 Policy = Literal["fixed", "otsu", "area_prior"]
+
+TrunkName = Literal["resnet18", "lite0", "wide_resnet50_2"]
+TrunkStride = Literal[4, 8, 16, 32]
+
+# Channels of the maps of published networks, by pixels between cells.
+TRUNK_WIDTHS: Mapping[TrunkName, Mapping[TrunkStride, int]] = {
+    "resnet18": {4: 64, 8: 128, 16: 256, 32: 512},
+    "lite0": {4: 24, 8: 40, 16: 112, 32: 320},
+    "wide_resnet50_2": {4: 256, 8: 512, 16: 1024, 32: 2048},
+}
 
 STEM_STRIDE: dict[Stem, int] = {"tv": 4, "mid": 2, "small": 1}
 

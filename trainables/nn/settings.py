@@ -22,6 +22,7 @@ from trainables.nn.choices import (
     ResNetShape,
     Stem,
     TrainingSchedule,
+    TrunkName,
 )
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "InputLayer",
     "PseudoLabelConfig",
     "PublishedWeightsConfig",
+    "TrunkConfig",
     "check_name",
 ]
 
@@ -59,7 +61,7 @@ class PublishedWeightsConfig(TrainableConfig, frozen=True):
 
     weights_file: Annotated[str, AfterValidator(check_name)] | None = Field(
         None,
-        description="State dict of torchvision's resnet18 to start from: a path below the folder that the "
+        description="State dict of a published network to start from: a path below the folder that the "
         "environment variable ASSAY_WEIGHTS names.",
     )
     weights_sha256: str | None = Field(
@@ -89,6 +91,16 @@ class PublishedWeightsConfig(TrainableConfig, frozen=True):
             f"weights: sha256 {self.weights_sha256[:12]}…. These rows start from weights trained on other "
             "images; rows trained from random weights are not comparable with them."
         ]
+
+
+class TrunkConfig(PublishedWeightsConfig, frozen=True):
+    """A published network, as its authors shaped it, whose maps a method reads."""
+
+    trunk: TrunkName = Field(
+        "lite0",
+        description="Network whose maps are read: lite0 (EfficientNet-Lite0), resnet18 or wide_resnet50_2. "
+        "weights_file is its state dict; without one its weights are random.",
+    )
 
 
 class BackboneConfig(PublishedWeightsConfig, frozen=True):

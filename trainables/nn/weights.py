@@ -1,10 +1,10 @@
-"""Published weights: a state dict in torchvision's layout, from a declared folder, its sha256 in the study.
+"""Published weights: a state dict as its authors wrote it, from a declared folder, its sha256 in the study.
 
 The study names the file relative to the folder ``ASSAY_WEIGHTS`` (an environment variable, as data roots
 are: a study holds no paths of a machine) and says its sha256. Nothing is read of a file with another
 sha256, and what is read is tensors only (``weights_only``), never code.
 
-torchvision's networks see RGB, ours BGR: the first convolution's channels are turned round on the way in.
+Published networks see RGB, ours BGR: the first convolution's channels are turned round on the way in.
 """
 
 from __future__ import annotations
@@ -15,24 +15,47 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainables.errors import InputError
-from trainables.nn.layers.resnet import ResNet18s
+from trainables.nn.choices import TrunkName
 from trainables.nn.settings import ROOT_VARIABLE, PublishedWeightsConfig
 
-__all__ = ["load_resnet_weights", "load_weights", "load_weights_file", "weights_path"]
+__all__ = ["copy_weights", "load_weights", "load_weights_file", "weights_path"]
 
-_FIRST = "conv1.weight"
-_LAST = "fc."  # torchvision's last layer knows ImageNet's classes: nothing of ours
+
+class _StateDict(NamedTuple):
+    """A published state dict: what it is called, its first convolution, and layers that know ImageNet's classes."""
+
+    title: str
+    first: str
+    last: tuple[str, ...]  # starts of names; nothing of ours
+
+
+_PUBLISHED: Mapping[TrunkName, _StateDict] = {
+    "resnet18": _StateDict("torchvision's resnet18", "conv1.weight", ("fc.",)),
+    "wide_resnet50_2": _StateDict("torchvision's wide_resnet50_2", "conv1.weight", ("fc.",)),
+    "lite0": _StateDict("EfficientNet-Lite0", "_conv_stem.weight", ("_conv_head.", "_bn1.", "_fc.")),
+}
 _LISTED = 4  # names in a message
 
 
-def load_weights(network: ResNet18s, config: PublishedWeightsConfig) -> None:
+def load_weights(
+    network: nn.Module,
+    config: PublishedWeightsConfig,
+    name: TrunkName = "resnet18",
+    whole: nn.Module | None = None,
+) -> None:
     """Start ``network`` from the config's weights file; without one it stays as it is.
+
+    Args:
+        network: See :func:`copy_weights`, as for ``name`` and ``whole``.
+        config: Names the file.
+        name: Of the published network.
+        whole: All of it, where ``network`` lacks the last stages.
 
     Raises:
         InputError: If the file is missing or not the one meant.
@@ -40,7 +63,7 @@ def load_weights(network: ResNet18s, config: PublishedWeightsConfig) -> None:
     if config.weights_file is not None:
         assert config.weights_sha256 is not None
         tensors = load_weights_file(weights_path(config.weights_file), config.weights_sha256)
-        load_resnet_weights(network, tensors, config.weights_file)
+        copy_weights(network, tensors, config.weights_file, name, whole)
 
 
 def weights_path(name: str) -> Path:
@@ -92,41 +115,50 @@ def load_weights_file(path: Path, sha256: str) -> dict[str, Tensor]:
     return dict(cast("Mapping[str, Tensor]", state))
 
 
-def load_resnet_weights(network: ResNet18s, tensors: Mapping[str, Tensor], source: str) -> None:
-    """Copy a state dict of torchvision's ``resnet18`` into ``network``; every key but ``fc.*`` must match.
+def copy_weights(
+    network: nn.Module,
+    tensors: Mapping[str, Tensor],
+    source: str,
+    name: TrunkName = "resnet18",
+    whole: nn.Module | None = None,
+) -> None:
+    """Copy a published state dict into ``network``; every name but those of the last layer must match.
 
     For grey images the first convolution's weights are summed over RGB (a grey image is one whose three
     channels are equal), for colour they are reversed to BGR.
 
     Args:
-        network: A trunk of width 64 with stem tv, four stages of two blocks and norm bn.
+        network: Of the published layout (``resnet18``: width 64, stem tv, four stages of two blocks, norm bn).
         tensors: The state dict.
         source: Its name, for messages.
+        name: Of the published network.
+        whole: All of it, where ``network`` lacks the last stages; on any device, its values are not read.
 
     Raises:
         InputError: If a name or shape differs, naming them.
     """
-    given = {name: tensor for name, tensor in tensors.items() if not name.startswith(_LAST)}
-    wanted = {name: tensor for name, tensor in network.state_dict().items() if not name.startswith(_LAST)}
-    shapes = {name: tuple(tensor.shape) for name, tensor in wanted.items()}
-    width, channels = wanted[_FIRST].shape[:2]
-    shapes[_FIRST] = (width, 3, *wanted[_FIRST].shape[2:])  # a published file's, before the adaptation
+    title, first, last = _PUBLISHED[name]
+    given = {key: tensor for key, tensor in tensors.items() if not key.startswith(last)}
+    wanted = (whole or network).state_dict()
+    shapes = {key: tuple(tensor.shape) for key, tensor in wanted.items() if not key.startswith(last)}
+    width, channels, *side = shapes[first]
+    shapes[first] = (width, 3, *side)  # a published file's, before the adaptation
     problems = [
-        *_named("lacks", [name for name in shapes if name not in given]),
-        *_named("has, beyond the network,", [name for name in given if name not in shapes]),
+        *_named("lacks", [key for key in shapes if key not in given]),
+        *_named("has, beyond the network,", [key for key in given if key not in shapes]),
         *_named(
             "has other shapes of",
-            [name for name in shapes if name in given and tuple(given[name].shape) != shapes[name]],
+            [key for key in shapes if key in given and tuple(given[key].shape) != shapes[key]],
         ),
     ]
     if problems:
         raise InputError(
-            f"{source} is no state dict of torchvision's resnet18: it {'; it '.join(problems)}. "
-            f"Every name but {_LAST}* must match."
+            f"{source} is no state dict of {title}: it {'; it '.join(problems)}. "
+            f"Every name but {', '.join(f'{start}*' for start in last)} must match."
         )
-    first = given[_FIRST]
-    given[_FIRST] = first.sum(dim=1, keepdim=True) if channels == 1 else first.flip(1)
-    network.load_state_dict(given, strict=False)  # only fc.* may be left
+    kernel = given[first]
+    given[first] = kernel.sum(dim=1, keepdim=True) if channels == 1 else kernel.flip(1)
+    network.load_state_dict(given, strict=False)  # the last layer and, with `whole`, stages may be left
 
 
 def _named(what: str, names: Sequence[str]) -> list[str]:

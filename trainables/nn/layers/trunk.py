@@ -1,0 +1,107 @@
+"""Trunks: networks that were trained on photographs of things, and what they make of a surface, by stride.
+
+    trunk = build_trunk("lite0", config, deepest=16).to(device)     # config: a TrunkConfig
+    trunk.freeze()
+    maps = trunk(images_BCHW)                                       # {4: B × 24 × …, 8: B × 40 × …, 16: …}
+
+Images are those that a method gets: grey or BGR, in [0, 1]. A trunk standardises them as its weights ask for, so
+a saved model needs nothing beside it. Channels by stride stand in ``choices.TRUNK_WIDTHS``, without torch.
+
+Trade-off: a grey image passes as three equal channels. Summing the first convolution's weights would save a few
+percent of the work, and err along the border, where what is padded is no grey.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+
+from trainables.nn.choices import TRUNK_WIDTHS, ResNetShape, TrunkName, TrunkStride
+from trainables.nn.layers.lite import Lite0
+from trainables.nn.layers.resnet import ResNet18s
+from trainables.nn.layers.wide_resnet import WideResNet50
+from trainables.nn.settings import PublishedWeightsConfig
+from trainables.nn.weights import load_weights
+
+__all__ = ["Trunk", "build_trunk"]
+
+
+class _Photographs(NamedTuple):
+    """Means and standard deviations, per channel of BGR images in [0, 1], that a trunk was trained with."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+_TORCHVISION = _Photographs((0.406, 0.456, 0.485), (0.225, 0.224, 0.229))
+_TENSORFLOW = _Photographs((127 / 255,) * 3, (128 / 255,) * 3)
+
+
+class Trunk(nn.Module):
+    """A network up to its deepest map; in training mode, and with gradients, until :meth:`freeze`."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, name: TrunkName, deepest: TrunkStride = 32) -> None:
+        """``deepest``: stride of the last map, pixels; what comes after it is left out, also of saved models."""
+        super().__init__()
+        self.widths: Mapping[TrunkStride, int] = {
+            stride: width for stride, width in TRUNK_WIDTHS[name].items() if stride <= deepest
+        }
+        photographs = _TENSORFLOW if name == "lite0" else _TORCHVISION
+        for key, values in photographs._asdict().items():
+            self.register_buffer(key, torch.tensor(values).reshape(1, 3, 1, 1), persistent=False)
+        self.frozen = False
+        self.network = _network(name, deepest)
+
+    def forward(self, images_BCHW: Tensor) -> dict[TrunkStride, Tensor]:
+        """Maps B × ``widths[stride]`` × ⌈H / stride⌉ × ⌈W / stride⌉ of grey or BGR images in [0, 1]."""
+        images = images_BCHW.expand(-1, 3, -1, -1)
+        standardised = (images - self.mean) / self.std
+        if isinstance(self.network, ResNet18s):
+            return dict(zip(self.widths, self.network.features(standardised)[1:], strict=True))
+        return self.network(standardised)
+
+    def freeze(self) -> Self:
+        """Bar gradients and stay in evaluation mode, whatever a module that holds it is set to."""
+        self.frozen = True
+        return self.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode, unless it is frozen."""
+        return super().train(mode and not self.frozen)
+
+
+def build_trunk(
+    name: TrunkName, weights: PublishedWeightsConfig | None = None, *, deepest: TrunkStride = 32
+) -> Trunk:
+    """A trunk on the CPU, in training mode.
+
+    Args:
+        name: ``resnet18`` (11.2 million weights), ``lite0`` (3.0) or ``wide_resnet50_2`` (66.8).
+        weights: Says which file it starts from. None, or one without a file: weights stay torch's random ones,
+            for a saved model to be read into, or to be set by ``initialise``.
+        deepest: Stride of its last map, pixels.
+
+    Raises:
+        InputError: If the file is missing, not the one meant or of another network.
+    """
+    trunk = Trunk(name, deepest)
+    if weights is not None:
+        with torch.device("meta"):
+            whole = _network(name, 32)
+        load_weights(trunk.network, weights, name, whole)
+    return trunk
+
+
+def _network(name: TrunkName, deepest: TrunkStride) -> nn.Module:
+    if name == "lite0":
+        return Lite0(deepest)
+    if name == "wide_resnet50_2":
+        return WideResNet50(deepest)
+    stages = list(TRUNK_WIDTHS[name]).index(deepest) + 1
+    return ResNet18s(ResNetShape(stages=stages, output_stride=deepest))
