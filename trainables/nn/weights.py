@@ -28,11 +28,11 @@ __all__ = ["copy_weights", "load_weights", "load_weights_file", "weights_path"]
 
 
 class _StateDict(NamedTuple):
-    """A published state dict: what it is called, its first convolution, and layers that know ImageNet's classes."""
+    """A published state dict."""
 
-    title: str
-    first: str
-    last: tuple[str, ...]  # starts of names; nothing of ours
+    title: str  # in messages
+    first: str  # weights of its first convolution
+    last: tuple[str, ...]  # starts of names of layers that know ImageNet's classes: nothing of ours
 
 
 _PUBLISHED: Mapping[TrunkName, _StateDict] = {
@@ -128,7 +128,7 @@ def copy_weights(
     channels are equal), for colour they are reversed to BGR.
 
     Args:
-        network: Of the published layout (``resnet18``: width 64, stem tv, four stages of two blocks, norm bn).
+        network: Of the published layout (of ``resnet18``: width 64, stem tv, stages of two blocks, norm bn).
         tensors: The state dict.
         source: Its name, for messages.
         name: Of the published network.

@@ -1,13 +1,13 @@
 """EfficientNet-Lite0: inverted residuals without squeeze-and-excite, ReLU6 throughout, 3.0 million weights.
 
-A network for devices, so for two cores: about a fifth of ResNet-18's multiplications. Names of weights are those
-of the published PyTorch state dict, underscores included.
+A network for devices, so for two cores: about a fifth of ResNet-18's multiplications. Names of weights are
+those of the published PyTorch state dict, underscores included.
 
-Trade-off: a convolution with a stride pads below and to the right more than above (TensorFlow's ``SAME``), by the
-size of what it sees. That is what the published weights were trained with; a cell then looks at its middle.
+Trade-off: a convolution with a stride pads below and to the right more than above (TensorFlow's ``SAME``), by
+the size of what it sees. The published weights were trained with that; a cell looks at its middle.
 
-Source: Tan and Le 2019, arXiv:1905.11946, Table 1, and the "Lite" variant released in March 2020 (stem and head
-as they are, no squeeze-and-excite, ReLU6).
+Source: Tan and Le 2019, arXiv:1905.11946, Table 1, and the "Lite" variant of March 2020 (stem and head not
+scaled, no squeeze-and-excite, ReLU6).
 """
 
 from __future__ import annotations

@@ -4,11 +4,11 @@
     trunk.freeze()
     maps = trunk(images_BCHW)                                       # {4: B × 24 × …, 8: B × 40 × …, 16: …}
 
-Images are those that a method gets: grey or BGR, in [0, 1]. A trunk standardises them as its weights ask for, so
-a saved model needs nothing beside it. Channels by stride stand in ``choices.TRUNK_WIDTHS``, without torch.
+Images are those that a method gets: grey or BGR, in [0, 1]. A trunk standardises them as its weights ask for,
+so a saved model needs nothing beside it. Channels by stride stand in ``choices.TRUNK_WIDTHS``, without torch.
 
-Trade-off: a grey image passes as three equal channels. Summing the first convolution's weights would save a few
-percent of the work, and err along the border, where what is padded is no grey.
+Trade-off: a grey image passes as three equal channels. Summing the first convolution's weights would save a
+few percent of the work, but each channel has its own mean.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Trunk(nn.Module):
     std: Tensor
 
     def __init__(self, name: TrunkName, deepest: TrunkStride = 32) -> None:
-        """``deepest``: stride of the last map, pixels; what comes after it is left out, also of saved models."""
+        """``deepest``: stride of the last map, pixels; later stages are left out, also of saved models."""
         super().__init__()
         self.widths: Mapping[TrunkStride, int] = {
             stride: width for stride, width in TRUNK_WIDTHS[name].items() if stride <= deepest
@@ -83,8 +83,8 @@ def build_trunk(
 
     Args:
         name: ``resnet18`` (11.2 million weights), ``lite0`` (3.0) or ``wide_resnet50_2`` (66.8).
-        weights: Says which file it starts from. None, or one without a file: weights stay torch's random ones,
-            for a saved model to be read into, or to be set by ``initialise``.
+        weights: Says which file it starts from. None, or one without a file: weights stay torch's random
+            ones, for a saved model to be read into, or to be set by ``initialise``.
         deepest: Stride of its last map, pixels.
 
     Raises:
