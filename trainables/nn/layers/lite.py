@@ -3,8 +3,9 @@
 A network for devices, so for two cores: about a fifth of ResNet-18's multiplications. Names of weights are
 those of the published PyTorch state dict, underscores included.
 
-Trade-off: a convolution with a stride pads below and to the right more than above (TensorFlow's ``SAME``), by
-the size of what it sees. The published weights were trained with that; a cell looks at its middle.
+Trade-off: convolutions pad all sides alike, so cell i looks at pixel stride · i as in other networks here. The
+published weights were trained with TensorFlow's ``SAME``, which pads a pixel more below and to the right where
+there is a stride: the same numbers from an image that is moved, but along its border.
 
 Source: Tan and Le 2019, arXiv:1905.11946, Table 1, and the "Lite" variant of March 2020 (stem and head not
 scaled, no squeeze-and-excite, ReLU6).
@@ -27,21 +28,8 @@ _EPSILON = 1e-3  # of batch normalisation, as published
 _MOMENTUM = 0.01
 
 
-class _SameConv(nn.Conv2d):
-    """A convolution without bias whose output has ⌈side / stride⌉ cells, padded as TensorFlow does."""
-
-    def __init__(self, inputs: int, outputs: int, side: int, stride: int = 1, groups: int = 1) -> None:
-        super().__init__(inputs, outputs, side, stride, groups=groups, bias=False)
-
-    def forward(self, input: Tensor) -> Tensor:
-        (side, _), (stride, _) = self.kernel_size, self.stride
-        pads: list[int] = []
-        for length in (input.shape[3], input.shape[2]):
-            missing = max(0, (-(-length // stride) - 1) * stride + side - length)
-            pads += [missing // 2, missing - missing // 2]
-        if pads[0] == pads[1] and pads[2] == pads[3]:
-            return F.conv2d(input, self.weight, None, stride, (pads[2], pads[0]), groups=self.groups)
-        return F.conv2d(F.pad(input, pads), self.weight, None, stride, groups=self.groups)
+def _conv(inputs: int, outputs: int, side: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, side, stride, padding=side // 2, groups=groups, bias=False)
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
@@ -54,11 +42,11 @@ class _Block(nn.Module):
     def __init__(self, inputs: int, outputs: int, side: int, stride: int, expansion: int) -> None:
         super().__init__()
         inner = inputs * expansion
-        self._expand_conv = _SameConv(inputs, inner, 1) if expansion > 1 else None
+        self._expand_conv = _conv(inputs, inner, 1) if expansion > 1 else None
         self._bn0 = _norm(inner) if expansion > 1 else None
-        self._depthwise_conv = _SameConv(inner, inner, side, stride, groups=inner)
+        self._depthwise_conv = _conv(inner, inner, side, stride, groups=inner)
         self._bn1 = _norm(inner)
-        self._project_conv = _SameConv(inner, outputs, 1)
+        self._project_conv = _conv(inner, outputs, 1)
         self._bn2 = _norm(outputs)
         self.has_shortcut = stride == 1 and inputs == outputs
 
@@ -77,7 +65,7 @@ class Lite0(nn.Module):
     def __init__(self, deepest: int = 32) -> None:
         """``deepest``: 4, 8, 16 or 32 pixels; stages of a larger stride are left out."""
         super().__init__()
-        self._conv_stem = _SameConv(3, _STEM, 3, stride=2)
+        self._conv_stem = _conv(3, _STEM, 3, stride=2)
         self._bn0 = _norm(_STEM)
         blocks: OrderedDict[str, nn.Module] = OrderedDict()
         self._ends: dict[int, int] = {}  # last block of each stride
