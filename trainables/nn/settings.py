@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from trainables.contract import TrainableConfig
+from trainables.contract import Objection, TrainableConfig
 from trainables.nn.choices import (
     Crf,
     Flips,
@@ -94,13 +94,35 @@ class PublishedWeightsConfig(TrainableConfig, frozen=True):
 
 
 class TrunkConfig(PublishedWeightsConfig, frozen=True):
-    """A published network, as its authors shaped it, whose maps a method reads."""
+    """A published network, as its authors shaped it, whose maps a method reads and does not change."""
 
     trunk: TrunkName = Field(
         "lite0",
-        description="Network whose maps are read: lite0 (EfficientNet-Lite0), resnet18 or wide_resnet50_2. "
-        "weights_file is its state dict; without one its weights are random.",
+        description="Published network whose maps are read: lite0 (EfficientNet-Lite0), resnet18 or "
+        "wide_resnet50_2; weights_file is its state dict.",
     )
+    random_trunk: bool = Field(
+        False, description="Leave the trunk's weights random, without a weights_file: a control."
+    )
+
+    @model_validator(mode="after")
+    def _weights_are_published_or_random(self) -> Self:
+        if self.random_trunk and self.weights_file is not None:
+            raise ValueError(
+                "random_trunk: true leaves weights random, found a weights_file beside it. Leave one out."
+            )
+        return self
+
+    @property
+    def trunk_objections(self) -> list[Objection]:
+        """The reason why a frozen trunk without weights cannot be meant, and the way out; else none."""
+        if self.random_trunk or self.weights_file is not None:
+            return []
+        sentence = (
+            f"{self.trunk} is read as it was published, found no weights_file. Name its state dict and "
+            "weights_sha256, or set random_trunk: true for a control that learned nothing"
+        )
+        return [Objection("config.weights_file", sentence)]
 
 
 class BackboneConfig(PublishedWeightsConfig, frozen=True):

@@ -5,11 +5,18 @@ Each function counts what the layer of its name holds; a test compares them with
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from trainables.nn.choices import ResNetShape
+from trainables.nn.choices import ResNetShape, TrunkName, TrunkStride
 
-__all__ = ["convolution", "double_conv", "image_head", "plain_unet", "resnet", "unet"]
+__all__ = ["convolution", "double_conv", "image_head", "plain_unet", "resnet", "trunk", "unet"]
+
+# Published networks up to the map of each stride.
+_TRUNKS: Mapping[TrunkName, Mapping[TrunkStride, int]] = {
+    "resnet18": {4: 157_504, 8: 683_072, 16: 2_782_784, 32: 11_176_512},
+    "lite0": {4: 15_792, 8: 55_504, 16: 700_768, 32: 2_958_848},
+    "wide_resnet50_2": {4: 643_904, 8: 4_126_528, 16: 24_862_528, 32: 66_834_240},
+}
 
 
 def convolution(inputs: int, outputs: int, side: int, *, bias: bool = False) -> int:
@@ -33,6 +40,11 @@ def resnet(shape: ResNetShape) -> int:
                 weights += convolution(inputs, outputs, 1) + 2 * outputs
             inputs, before = outputs, stride
     return weights
+
+
+def trunk(name: TrunkName, deepest: TrunkStride) -> int:
+    """``Trunk`` up to the map of stride ``deepest``."""
+    return _TRUNKS[name][deepest]
 
 
 def unet(widths: Sequence[int], outputs: int = 1) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -15,15 +15,10 @@ from trainables.nn.models import load_into, save_model
 from trainables.nn.passes import image_passes, in_passes, joined
 from trainables.unsupervised.anogan import FAnoGan
 from trainables.unsupervised.config import UnsupervisedConfig
-from trainables.unsupervised.score import Saturation, image_score
+from trainables.unsupervised.score import Saturation, image_score, measure_scales
 from trainables.unsupervised.students import Students, pass_cost
 
 __all__ = ["Detector", "UnsupervisedPredictor", "load"]
-
-# Where maps and scores are 0.5, which decides where validation cannot: what a pixel in a thousand and one in
-# twenty of the held-out normal images exceed.
-_PIXEL_QUANTILE, _IMAGE_QUANTILE = 0.999, 0.95
-_PIXELS = 4096  # of each held-out image, evenly spread, of which quantiles are taken
 
 
 class Detector(nn.Module):
@@ -70,18 +65,17 @@ class Detector(nn.Module):
         device = self.map_scale.centre.device
         if isinstance(self.networks, Students):
             self.networks.measure(images)
-        pixels: list[Tensor] = []
-        scores: list[Tensor] = []
         clamped = 0
-        for batch in image_passes(images, range(len(images)), device, self.pass_cost):
-            map_BHW = self.networks.anomaly(batch)
-            flat = map_BHW.flatten(1)
-            pixels.append(flat[:, :: max(1, flat.shape[1] // _PIXELS)].flatten())
-            score = image_score(map_BHW, self.config.score_pool, normalised=self.config.score_norm)
-            scores.append(score.score_B)
-            clamped += int(score.clamped_B.sum())
-        self.map_scale.measure(torch.cat(pixels), _PIXEL_QUANTILE)
-        self.score_scale.measure(torch.cat(scores), _IMAGE_QUANTILE)
+
+        def anomalies() -> Iterator[tuple[Tensor, Tensor]]:
+            nonlocal clamped
+            for batch in image_passes(images, range(len(images)), device, self.pass_cost):
+                map_BHW = self.networks.anomaly(batch)
+                score = image_score(map_BHW, self.config.score_pool, normalised=self.config.score_norm)
+                clamped += int(score.clamped_B.sum())
+                yield map_BHW, score.score_B
+
+        measure_scales(self.map_scale, self.score_scale, anomalies())
         return clamped
 
 

@@ -3,9 +3,9 @@
 A network for devices, so for two cores: about a fifth of ResNet-18's multiplications. Names of weights are
 those of the published PyTorch state dict, underscores included.
 
-Trade-off: convolutions pad all sides alike, so cell i looks at pixel stride · i as in other networks here. The
-published weights were trained with TensorFlow's ``SAME``, which pads a pixel more below and to the right where
-there is a stride: the same numbers from an image that is moved, but along its border.
+Trade-off: convolutions pad all sides alike, so cell i looks at pixel stride · i as in other networks here.
+The published weights were trained with TensorFlow's ``SAME``, which pads a pixel more below and to the right
+where there is a stride: the same numbers from an image that is moved, but along its border.
 
 Source: Tan and Le 2019, arXiv:1905.11946, Table 1, and the "Lite" variant of March 2020 (stem and head not
 scaled, no squeeze-and-excite, ReLU6).

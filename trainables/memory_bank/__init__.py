@@ -1,0 +1,43 @@
+"""Memory bank (PatchCore): how far a place is from the nearest place of all normal images.
+
+Nothing is trained. A published network, frozen, describes every place of the normal images. A few descriptions
+that cover all of them are remembered. A place that resembles none of these is a defect. What every engineer
+asks for first where there are normal images only, and what any trained method has to beat.
+
+    trainable: memory_bank
+    supervision: none
+    config: {preset: small, image_size: [128, 128], weights_file: lite0.pth, weights_sha256: …}
+
+Published, with wide_resnet50_2 and a tenth of the places, means over the fifteen classes of MVTec AD at
+224 × 224: image AUROC .992, pixel AUROC .981, PRO .944 (the authors' repository; the paper's .996 joins three
+networks).
+
+Source: Roth et al. 2022, arXiv:2106.08265.
+"""
+
+from __future__ import annotations
+
+from trainables.contract import Grid, Trainable
+from trainables.later import Later
+from trainables.memory_bank.config import MemoryBankConfig, count_parameters
+from trainables.memory_bank.presets import PRESETS, footnotes
+from trainables.memory_bank.stages import stages
+
+__all__ = ["TRAINABLE", "MemoryBankConfig"]
+
+TRAINABLE: Trainable[MemoryBankConfig] = Trainable(
+    name="memory_bank",
+    revision=1,
+    title="Memory bank of normal places (PatchCore)",
+    source="Roth et al. 2022, arXiv:2106.08265",
+    Config=MemoryBankConfig,
+    presets=PRESETS,
+    supervisions=frozenset({"none"}),
+    fit=Later("trainables.memory_bank.fit:fit"),
+    load=Later("trainables.memory_bank.predictor:load"),
+    footnotes=footnotes,
+    objections=lambda config, supervision, data: config.trunk_objections,
+    stages=stages,
+    parameters=count_parameters,
+    grid=lambda config: Grid(min(config.layers), 0),
+)

@@ -1,0 +1,108 @@
+"""Settings of a memory bank. Defaults are published values where there are any, the trunk a small one."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, field_validator
+
+from trainables.nn.choices import TRUNK_WIDTHS, TrunkStride
+from trainables.nn.settings import TrunkConfig
+from trainables.nn.weight_counts import trunk
+
+__all__ = ["MemoryBankConfig", "count_parameters"]
+
+
+def _odd(value: int) -> int:
+    if value % 2 == 0:
+        raise ValueError(f"a neighbourhood has a middle: its side is odd, found {value}. Use {value + 1}")
+    return value
+
+
+def _no_single(value: int) -> int:
+    if value == 1:
+        raise ValueError(
+            "the nearest cell alone would weigh every image 0: use 0 (off) or 2 and more, found 1"
+        )
+    return value
+
+
+class MemoryBankConfig(TrunkConfig, frozen=True):
+    """Settings of one memory bank and of how images are held against it."""
+
+    layers: tuple[TrunkStride, ...] = Field(
+        (8, 16),
+        min_length=1,
+        description="Maps of the trunk that are joined, by pixels between cells; published: 8 and 16.",
+    )
+    patch: Annotated[int, AfterValidator(_odd)] = Field(
+        3,
+        ge=1,
+        le=15,
+        description="Side of the neighbourhood whose mean describes a cell, cells; published: 3.",
+    )
+    coreset: float = Field(
+        0.1, gt=0, le=1, description="Share of the cells that is remembered; published: .01, .1 and .25."
+    )
+    most_cells: int = Field(
+        50_000,
+        ge=1,
+        le=10_000_000,
+        description="Cells of normal images that these are chosen from, drawn at random where there are "
+        "more; published: all.",
+    )
+    projection: int = Field(
+        128,
+        ge=0,
+        le=4096,
+        description="Dimensions of the random projection in which they are chosen (published code: 128); 0: "
+        "none.",
+    )
+    neighbours: int = Field(
+        1, ge=1, le=64, description="Nearest remembered cells whose mean distance counts; published: 1."
+    )
+    reweight: Annotated[int, AfterValidator(_no_single)] = Field(
+        0,
+        ge=0,
+        le=64,
+        description="Remembered cells around the nearest one by which the image's score is weighed (Eq. 7); "
+        "0: not weighed, as in the published code.",
+    )
+    smoothing: float = Field(
+        4.0, ge=0, le=100, description="Standard deviation of the map's blur, pixels; published: 4, 0: none."
+    )
+    held_out: float = Field(
+        0.1,
+        gt=0,
+        le=0.5,
+        description="Share of the normal training items on which scales are measured and which are not "
+        "remembered, where validation has no normal image; our choice.",
+    )
+
+    @field_validator("layers", mode="before")
+    @classmethod
+    def _layers_are_distinct(cls, value: Any) -> Any:
+        if isinstance(value, (list, tuple)) and len(set(value)) < len(value):
+            raise ValueError(f"a layer is read once, found {list(value)}")
+        return tuple(sorted(value)) if isinstance(value, (list, tuple)) else value
+
+    @property
+    def features(self) -> int:
+        """Numbers that describe a cell."""
+        return sum(TRUNK_WIDTHS[self.trunk][stride] for stride in self.layers)
+
+    @property
+    def cells_per_image(self) -> int:
+        """Cells of the finest map."""
+        height, width = (-(-side // self.layers[0]) for side in self.image_size)
+        return height * width
+
+    @property
+    def most_remembered(self) -> int:
+        """Cells that are remembered where there are as many as ``most_cells``."""
+        return max(1, round(self.coreset * self.most_cells))
+
+
+def count_parameters(config: MemoryBankConfig) -> int:
+    """Number of weights of the trunk and of the largest bank."""
+    return trunk(config.trunk, max(config.layers)) + config.most_remembered * config.features

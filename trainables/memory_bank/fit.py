@@ -1,0 +1,98 @@
+"""The whole method: what is remembered is a stage, then scales are measured on held-out normal images."""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trainables.contract import Run, TrainingCutError
+from trainables.data.samples import ImageSet, TrainingData
+from trainables.errors import InputError
+from trainables.memory_bank.bank import Bank, farthest_points
+from trainables.memory_bank.config import MemoryBankConfig
+from trainables.memory_bank.predictor import Detector, MemoryBankPredictor, pass_cost, read_bank
+from trainables.memory_bank.stages import stages
+from trainables.nn.layers.initialisation import initialise
+from trainables.nn.layers.trunk import build_trunk
+from trainables.nn.models import save_model, with_layout
+from trainables.nn.passes import image_passes
+from trainables.nn.training import check_images
+from trainables.stages import StageWork
+from trainables.unsupervised.normals import divide_normals
+
+__all__ = ["fit", "make_bank"]
+
+
+def fit(config: MemoryBankConfig, data: TrainingData, run: Run) -> MemoryBankPredictor:
+    """Remember the normal images of ``data``; no other is looked at.
+
+    The stage logs ``cells`` (that it chose from), ``remembered`` and ``reach`` (largest distance of a cell
+    from what is remembered, in the projection). The trial's log has one row: ``held_out`` normal images.
+
+    Raises:
+        InputError: If images do not suit the config, none is normal, or the weights file is not named or not
+            the one meant.
+    """
+    config = config.resolved("cuda" if run.device.type == "cuda" else "cpu")
+    for objection in config.trunk_objections:
+        raise InputError(f"{objection.setting}: {objection.message}.")
+    normals = divide_normals(data, config.held_out, run)
+    check_images(config, data.train)
+    (stage,) = stages(config)
+    bank = read_bank(run.stage(stage, data), config)
+    detector = Detector(with_layout(bank, config), config).to(run.device)
+    detector.measure(normals.held_out)
+    run.log(0, {"held_out": float(len(normals.held_out))}, 1)
+    return MemoryBankPredictor(detector, config)
+
+
+def make_bank(work: StageWork, *, weights_file: str | None) -> None:
+    # Where the file lies is no setting of the stage; its sha256 is one.
+    config = MemoryBankConfig.model_validate({**work.config, "weights_file": weights_file})
+    run = work.run
+    images = divide_normals(work.data, config.held_out, run).train
+    bank = Bank(config, 1)
+    trunk = build_trunk(config.trunk, config, deepest=max(config.layers))
+    if config.random_trunk:
+        initialise(trunk, int(run.generator("init").integers(2**63)))
+    bank.trunk = trunk.freeze()
+    bank = with_layout(bank, config).to(run.device)
+    cells_NC = _drawn_cells(bank, images, run)
+    count = max(1, round(config.coreset * len(cells_NC)))
+    points_ND = _projected(cells_NC, config.projection, run)
+    chosen, reach = [0], math.nan
+    first = int(run.generator("first cell").integers(len(cells_NC)))
+    with suppress(TrainingCutError):
+        chosen, reach = farthest_points(points_ND, count, first, lambda number: run.step(number, count, 1))
+    bank.cells_MC = nn.Parameter(cells_NC[chosen], requires_grad=False)
+    facts = {"cells": float(len(cells_NC)), "remembered": float(len(chosen)), "reach": reach}
+    with suppress(TrainingCutError):
+        run.log(0, facts, 1)
+    save_model(work.folder, bank, config)
+
+
+@torch.inference_mode()
+def _drawn_cells(bank: Bank, images: ImageSet, run: Run) -> Tensor:
+    """Descriptions of all cells of ``images``, N × C, or of as many as the config admits, drawn at random."""
+    config, described, before = bank.config, list[Tensor](), 0
+    numbers = run.generator("cells").permutation(config.cells_per_image * len(images))
+    drawn = np.sort(numbers[: config.most_cells])
+    for batch in image_passes(images, range(len(images)), run.device, pass_cost(config)):
+        cells_NC = bank.describe(batch).flatten(2).transpose(1, 2).flatten(0, 1)
+        here = drawn[(drawn >= before) & (drawn < before + len(cells_NC))] - before
+        described.append(cells_NC[torch.from_numpy(here).to(run.device)])
+        before += len(cells_NC)
+    return torch.cat(described)
+
+
+def _projected(cells_NC: Tensor, dimensions: int, run: Run) -> Tensor:
+    """The cells in so many random directions, in which distances are kept nearly; all for 0."""
+    channels = cells_NC.shape[1]
+    if not 0 < dimensions < channels:
+        return cells_NC
+    directions = run.generator("projection").standard_normal((channels, dimensions), dtype=np.float32)
+    return cells_NC @ torch.from_numpy(directions / math.sqrt(dimensions)).to(cells_NC.device)

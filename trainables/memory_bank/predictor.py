@@ -1,0 +1,90 @@
+"""A bank with the scales of its map and score; saved as safetensors and JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from trainables.contract import Prediction
+from trainables.data.samples import ImageSet
+from trainables.memory_bank.bank import Bank
+from trainables.memory_bank.config import MemoryBankConfig
+from trainables.nn.models import load_model, save_model, with_layout
+from trainables.nn.passes import image_passes, in_passes, joined
+from trainables.unsupervised.score import Saturation, measure_scales
+
+__all__ = ["Detector", "MemoryBankPredictor", "load", "pass_cost", "read_bank"]
+
+
+class Detector(nn.Module):
+    """A bank, and the scales of its map and score."""
+
+    def __init__(self, bank: Bank, config: MemoryBankConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.bank = bank
+        self.map_scale = Saturation()
+        self.score_scale = Saturation()
+
+    @classmethod
+    def of(cls, config: MemoryBankConfig) -> Detector:
+        """With arbitrary weights and the largest bank."""
+        return cls(Bank(config, config.most_remembered), config)
+
+    def forward(self, images_BCHW: Tensor) -> Prediction:
+        """Scores and maps in [0, 1]."""
+        map_BHW, score_B = self.bank.anomaly(images_BCHW)
+        return Prediction(self.score_scale(score_B), self.map_scale(map_BHW))
+
+    @torch.no_grad()
+    def measure(self, images: ImageSet) -> None:
+        """Take both scales from held-out normal images."""
+        cost = pass_cost(self.config)
+        batches = image_passes(images, range(len(images)), self.map_scale.centre.device, cost)
+        measure_scales(self.map_scale, self.score_scale, (self.bank.anomaly(batch) for batch in batches))
+
+
+class MemoryBankPredictor:
+    """Scores images by their distance from normal ones."""
+
+    def __init__(self, detector: Detector, config: MemoryBankConfig) -> None:
+        self.detector = detector.eval()
+        self.config = config
+
+    @torch.inference_mode()
+    def predict(self, images: Tensor) -> Prediction:
+        """Score ``images`` (B × C × H × W, float32 in [0, 1], on the predictor's device)."""
+        return joined([self.detector(part) for part in in_passes(images, pass_cost(self.config))])
+
+    def to(self, device: torch.device) -> Self:
+        """The same predictor with its weights on ``device``."""
+        self.detector.to(device)
+        return self
+
+    def save(self, folder: Path) -> None:
+        """Write ``model.safetensors`` and ``config.json`` into an existing folder."""
+        save_model(folder, self.detector, self.config)
+
+
+def load(folder: Path) -> MemoryBankPredictor:
+    """Read what :meth:`MemoryBankPredictor.save` wrote, to the CPU; no weights file is needed."""
+    tensors, config = load_model(folder, MemoryBankConfig)
+    detector = Detector(Bank(config, len(tensors["bank.cells_MC"])), config)
+    detector.load_state_dict(tensors)
+    return MemoryBankPredictor(with_layout(detector, config), config)
+
+
+def read_bank(folder: Path, config: MemoryBankConfig) -> Bank:
+    """What the stage left, with all settings of ``config``."""
+    tensors, _ = load_model(folder, MemoryBankConfig)
+    bank = Bank(config, len(tensors["cells_MC"]))
+    bank.load_state_dict(tensors)
+    return bank
+
+
+def pass_cost(config: MemoryBankConfig) -> float:
+    """Memory of a pixel in units of :mod:`trainables.nn.passes`: that of the trunk's widest map."""
+    return 4.0 if config.trunk == "wide_resnet50_2" else 1.0

@@ -1,0 +1,21 @@
+"""The one stage of the method: what is remembered. How images are held against it is no part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from trainables.later import Later
+from trainables.memory_bank.config import MemoryBankConfig
+from trainables.stages import Stage
+
+__all__ = ["stages"]
+
+_REMEMBERED = ("image_size", "channels", "precision", "memory_format", "trunk", "random_trunk",
+               "weights_sha256", "layers", "patch", "coreset", "most_cells", "projection", "held_out")  # fmt: skip
+
+
+def stages(config: MemoryBankConfig) -> Sequence[Stage]:
+    """The stages of ``config``, in the order in which they are made."""
+    make = partial(Later("trainables.memory_bank.fit:make_bank"), weights_file=config.weights_file)
+    return [Stage("bank", config.part(names=_REMEMBERED), make)]
