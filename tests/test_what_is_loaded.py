@@ -46,7 +46,7 @@ def test_a_command_loads_only_what_it_uses(command: str, absent: tuple[str, ...]
         ("assay.api", (*TRAINING, "statsmodels", "scipy.stats", "matplotlib", *OTHERS)),
         ("trainables.segdec, trainables.supervised", (*TRAINING, *TABLES, *OTHERS)),
         ("trainables.cam, trainables.focus, trainables.regioncam", (*TRAINING, *TABLES, *OTHERS)),
-        ("trainables.unsupervised", (*TRAINING, *TABLES, *OTHERS)),
+        ("trainables.unsupervised, trainables.memory_bank", (*TRAINING, *TABLES, *OTHERS)),
         ("assay.engine", (*TRAINING, "statsmodels", "scipy.stats", "matplotlib", *OTHERS)),
         ("assay.engine.train", (*TRAINING, "statsmodels", "matplotlib", "mlflow", "streamlit", "optuna")),
         ("assay.engine.driver", (*TRAINING, "statsmodels", "matplotlib", "mlflow", "streamlit", "optuna")),

@@ -14,6 +14,7 @@ from trainables.cam.network import Classifier
 from trainables.catalogue import all_trainables
 from trainables.contract import TrainableConfig
 from trainables.focus.predictor import Nets as FocusNets
+from trainables.memory_bank.predictor import Detector as MemoryDetector
 from trainables.regioncam.predictor import Nets as RegionCamNets
 from trainables.segdec.network import SegDecNet
 from trainables.supervised.network import build
@@ -26,6 +27,7 @@ BUILD: dict[str, Callable[[Any], nn.Module]] = {
     "focus": FocusNets.of,
     "regioncam": RegionCamNets.of,
     "unsupervised": Detector.of,
+    "memory_bank": MemoryDetector.of,
 }
 SIZE = {"image_size": (96, 128)}
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
@@ -44,6 +46,9 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("unsupervised", {"model": "f_anogan", "patch_size": 64, "gan_latent": 20, "channels": 3}),
     ("unsupervised", {"model": "students", "scales": (17, 33), "students": 2, "descriptor_width": 6}),
     ("unsupervised", {"model": "students", "scales": (65,), "descriptor": 12}),
+    ("memory_bank", {"layers": (8, 16)}),
+    ("memory_bank", {"trunk": "resnet18", "layers": (4, 32), "most_cells": 10}),
+    ("memory_bank", {"trunk": "wide_resnet50_2", "layers": (8,), "channels": 3}),
 ]
 
 

@@ -57,6 +57,10 @@ STUDIES = {
         "descriptor_width: 3, dense_stride: 2, teacher_steps: 4, teacher_batch: 6, students: 2, "
         "student_batch: 3, student_max_steps: 4}",
     ),
+    "memory_bank": (
+        "memory_bank",
+        "{image_size: [32, 40], random_trunk: true, layers: [4, 8], reweight: 3, neighbours: 2}",
+    ),
     "unet_in_tiles": ("supervised", f"{{image_size: [32, 40], model: unet, {_SUPERVISED}}}"),
     "toy": ("toy", "{image_size: [32, 40]}"),
     "chaotic_toy": ("toy", "{image_size: [32, 40], x: 0.9}"),  # its noise is no continuous function
@@ -70,7 +74,7 @@ def train(name: str, store: Store, cache: Path, data: str = _SYNTHETIC, root: Pa
     def opener(spec: DataSpec) -> Manifest:
         return open_manifest(spec, root, cache)
 
-    supervision = "none" if trainable == "unsupervised" else "full"
+    supervision = "none" if trainable in {"unsupervised", "memory_bank"} else "full"
     if name.endswith("_in_tiles"):
         data = data.replace(
             "reader: synthetic", "reader: synthetic, tiles: {height: 32, width: 40, overlap: 8}"

@@ -1,8 +1,8 @@
 """Memory bank (PatchCore): how far a place is from the nearest place of all normal images.
 
-Nothing is trained. A published network, frozen, describes every place of the normal images. A few descriptions
-that cover all of them are remembered. A place that resembles none of these is a defect. What every engineer
-asks for first where there are normal images only, and what any trained method has to beat.
+Nothing is trained. A published network, frozen, describes every place of the normal images. A few
+descriptions that cover all of them are remembered. A place that resembles none of these is a defect. What
+every engineer asks for first where there are normal images only, and what any trained method has to beat.
 
     trainable: memory_bank
     supervision: none

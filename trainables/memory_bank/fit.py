@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from trainables.contract import Run, TrainingCutError
 from trainables.data.samples import ImageSet, TrainingData
+from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
 from trainables.memory_bank.bank import Bank, farthest_points
 from trainables.memory_bank.config import MemoryBankConfig
 from trainables.memory_bank.predictor import Detector, MemoryBankPredictor, pass_cost, read_bank
 from trainables.memory_bank.stages import stages
-from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.trunk import build_trunk
 from trainables.nn.models import save_model, with_layout
 from trainables.nn.passes import image_passes
@@ -25,6 +25,8 @@ from trainables.stages import StageWork
 from trainables.unsupervised.normals import divide_normals
 
 __all__ = ["fit", "make_bank"]
+
+_STATISTICS = 16  # images from which a random trunk takes its normalisations' statistics
 
 
 def fit(config: MemoryBankConfig, data: TrainingData, run: Run) -> MemoryBankPredictor:
@@ -58,7 +60,8 @@ def make_bank(work: StageWork, *, weights_file: str | None) -> None:
     bank = Bank(config, 1)
     trunk = build_trunk(config.trunk, config, deepest=max(config.layers))
     if config.random_trunk:
-        initialise(trunk, int(run.generator("init").integers(2**63)))
+        shown = images_to_tensor([images[i].image for i in range(min(len(images), _STATISTICS))], run.device)
+        trunk.to(run.device).randomise(int(run.generator("init").integers(2**63)), shown)
     bank.trunk = trunk.freeze()
     bank = with_layout(bank, config).to(run.device)
     cells_NC = _drawn_cells(bank, images, run)

@@ -11,11 +11,11 @@ from trainables.stages import Stage
 
 __all__ = ["stages"]
 
-_REMEMBERED = ("image_size", "channels", "precision", "memory_format", "trunk", "random_trunk",
-               "weights_sha256", "layers", "patch", "coreset", "most_cells", "projection", "held_out")  # fmt: skip
+_READ = ("image_size", "channels", "precision", "memory_format", "trunk", "random_trunk", "weights_sha256")
+_REMEMBERED = ("layers", "patch", "coreset", "most_cells", "projection", "held_out")
 
 
 def stages(config: MemoryBankConfig) -> Sequence[Stage]:
     """The stages of ``config``, in the order in which they are made."""
     make = partial(Later("trainables.memory_bank.fit:make_bank"), weights_file=config.weights_file)
-    return [Stage("bank", config.part(names=_REMEMBERED), make)]
+    return [Stage("bank", config.part(names=(*_READ, *_REMEMBERED)), make)]

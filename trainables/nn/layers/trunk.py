@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.nn.choices import TRUNK_WIDTHS, ResNetShape, TrunkName, TrunkStride
+from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.lite import Lite0
 from trainables.nn.layers.resnet import ResNet18s
 from trainables.nn.layers.wide_resnet import WideResNet50
@@ -54,7 +55,7 @@ class Trunk(nn.Module):
         }
         photographs = _TENSORFLOW if name == "lite0" else _TORCHVISION
         for key, values in photographs._asdict().items():
-            self.register_buffer(key, torch.tensor(values).reshape(1, 3, 1, 1), persistent=False)
+            self.register_buffer(key, torch.tensor(values).reshape(1, 3, 1, 1))
         self.frozen = False
         self.network = _network(name, deepest)
 
@@ -65,6 +66,22 @@ class Trunk(nn.Module):
         if isinstance(self.network, ResNet18s):
             return dict(zip(self.widths, self.network.features(standardised)[1:], strict=True))
         return self.network(standardised)
+
+    @torch.no_grad()
+    def randomise(self, seed: int, images_BCHW: Tensor) -> None:
+        """Draw weights from ``seed``, and take all normalisations' statistics from ``images_BCHW``.
+
+        Without these, random maps fade with depth and the finest one would decide alone.
+        """
+        initialise(self, seed)
+        self.train()
+        norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.momentum = None  # the mean over what is seen
+        self(images_BCHW)
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
 
     def freeze(self) -> Self:
         """Bar gradients and stay in evaluation mode, whatever a module that holds it is set to."""
@@ -84,7 +101,7 @@ def build_trunk(
     Args:
         name: ``resnet18`` (11.2 million weights), ``lite0`` (3.0) or ``wide_resnet50_2`` (66.8).
         weights: Says which file it starts from. None, or one without a file: weights stay torch's random
-            ones, for a saved model to be read into, or to be set by ``initialise``.
+            ones, for a saved model to be read into, or for :meth:`Trunk.randomise`.
         deepest: Stride of its last map, pixels.
 
     Raises:
