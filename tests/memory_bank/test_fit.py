@@ -45,10 +45,12 @@ def test_defective_images_are_farther_than_normal_ones() -> None:
 
 def test_defective_training_images_are_not_looked_at() -> None:
     data, defects = made_data(), made_set(range(200, 204), defective=4)
-    more = ImageSet(
-        (*data.train.ids, *defects.ids),
-        np.concatenate((data.train.labels, defects.labels)),
-        {**data.train.images, **defects.images},
+    both = (data.train, defects)
+    more = replace(
+        data.train,
+        ids=(*data.train.ids, *defects.ids),
+        labels=np.concatenate((data.train.labels, defects.labels)),
+        images={name: part.images[name] for part in both for name in part.ids},
     )
     weak = replace(data, train=more, supervision=Supervision(kind="weak"))
     alone, beside = (fitted(tiny_config(), each).predict(pictures(3)) for each in (data, weak))

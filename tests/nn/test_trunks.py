@@ -29,7 +29,12 @@ GOLDEN: Mapping[TrunkStride, float] = {4: 9.80073, 8: 8.15545, 16: 7.1482, 32: 2
 @pytest.fixture
 def packaged(monkeypatch: pytest.MonkeyPatch) -> TrunkConfig:
     monkeypatch.setenv(ROOT_VARIABLE, str(PACKAGED.parent))
-    return TrunkConfig(image_size=(64, 64), trunk="lite0", weights_file=PACKAGED.name, weights_sha256=SHA256)
+    return config_of(PACKAGED.name, SHA256)
+
+
+def config_of(name: str, sha256: str) -> TrunkConfig:
+    settings = {"image_size": (64, 64), "trunk": "lite0", "weights_file": name, "weights_sha256": sha256}
+    return TrunkConfig.model_validate(settings)
 
 
 def photograph(name: str) -> Tensor:
@@ -107,9 +112,8 @@ def test_a_file_may_not_lack_stages_that_are_not_read(
     torch.save(cut, tmp_path / "cut.pth")
     monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path))
     sha256 = hashlib.sha256((tmp_path / "cut.pth").read_bytes()).hexdigest()
-    config = TrunkConfig(image_size=(64, 64), weights_file="cut.pth", weights_sha256=sha256)
     with pytest.raises(InputError, match=r"lacks _blocks\.15"):
-        build_trunk("lite0", config, deepest=8)
+        build_trunk("lite0", config_of("cut.pth", sha256), deepest=8)
 
 
 @pytest.mark.parametrize("name", ["lite0", "resnet18"])

@@ -38,7 +38,7 @@ class _Photographs(NamedTuple):
 
 
 _TORCHVISION = _Photographs((0.406, 0.456, 0.485), (0.225, 0.224, 0.229))
-_TENSORFLOW = _Photographs((127 / 255,) * 3, (128 / 255,) * 3)
+_TENSORFLOW = _Photographs((127 / 255, 127 / 255, 127 / 255), (128 / 255, 128 / 255, 128 / 255))
 
 
 class Trunk(nn.Module):
