@@ -1,4 +1,4 @@
-"""What is remembered covers all cells, and distances are those that anyone would compute."""
+"""The remembered cells cover all, and distances are those that anyone would compute."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the method may see, what its switches do, and what it refuses."""
+"""A memory bank: its view of the data, its switches, its refusals."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_defective_training_images_are_not_looked_at() -> None:
         labels=np.concatenate((data.train.labels, defects.labels)),
         images={name: part.images[name] for part in both for name in part.ids},
     )
-    weak = replace(data, train=more, supervision=Supervision(kind="weak"))
+    weak = replace(data, train=more, supervision=Supervision.model_validate("weak"))
     alone, beside = (fitted(tiny_config(), each).predict(pictures(3)) for each in (data, weak))
     assert torch.equal(alone.score, beside.score)
     other = replace(data, train=made_set(range(20, 30)))

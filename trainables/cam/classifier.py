@@ -13,7 +13,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from trainables.metrics import Undefined, image_ap
 from trainables.nn.augmentation import Augmentation, drawn_views
 from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.inputs import Standardise
+from trainables.nn.layers.trunk import Trunk
 from trainables.nn.loop import BatchShard, TrainingHooks, train
 from trainables.nn.models import with_layout
 from trainables.nn.passes import image_passes
@@ -166,10 +167,9 @@ def train_classifier(
     def validate(_epoch: int) -> Mapping[str, float]:
         return _validation_ap(net, data.validation)
 
-    weights = [weight for weight in trained.parameters() if weight.requires_grad]
     train(
         trained,
-        torch.optim.AdamW(weights, lr=config.lr, weight_decay=config.weight_decay),
+        _optimiser(config, net, trained),
         run,
         schedule=config.training,
         sampler=BalancedSampler(data.train.labels, config.batch_size),
@@ -192,10 +192,26 @@ def new_classifier(config: ClassifierConfig, images: ImageSet, seed: int, device
     """
     net = Classifier(config)
     initialise(net, seed)
-    load_weights(net.backbone, config)
+    if isinstance(net.backbone, Trunk):
+        net.backbone.start_from(config)
+    else:
+        load_weights(net.backbone, config)
     if isinstance(net.input, Standardise):
         net.input.measure(images)
     return with_layout(net, config).to(device)
+
+
+def _optimiser(config: ClassifierConfig, net: Classifier, trained: nn.Module) -> torch.optim.AdamW:
+    """AdamW over all weights that learn; those of a published trunk in a group of their own, slower."""
+    weights = [weight for weight in trained.parameters() if weight.requires_grad]
+    groups: list[dict[str, Any]] = [{"params": weights}]
+    if isinstance(net.backbone, Trunk) and config.trunk_lr_ratio:
+        slow = {id(weight) for weight in net.backbone.parameters()}
+        groups = [
+            {"params": [weight for weight in weights if id(weight) not in slow]},
+            {"params": [*net.backbone.parameters()], "lr": config.lr * config.trunk_lr_ratio},
+        ]
+    return torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
 
 
 @torch.inference_mode()

@@ -6,13 +6,14 @@ of 8 pixels, maximum pooling and local contrast; ``presets.py`` holds the publis
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from collections.abc import Sequence
+from typing import Any, Literal, Self, cast
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from trainables.nn.choices import Fusion, Pool
+from trainables.nn.choices import TRUNK_WIDTHS, Fusion, Pool, TrunkName, TrunkStride
 from trainables.nn.settings import BackboneConfig, BalancedTrainingConfig, InputLayer
-from trainables.nn.weight_counts import convolution, resnet
+from trainables.nn.weight_counts import convolution, resnet, trunk
 
 __all__ = [
     "CamConfig",
@@ -34,6 +35,14 @@ class ClassifierConfig(BackboneConfig, BalancedTrainingConfig, frozen=True):
         description="What convolutions see: (x − mean)/std of the training split, or the difference from a "
         "Gaussian blur over its root mean square.",
     )
+    trunk: TrunkName | Literal["own"] = Field(
+        "own",
+        description="Network below the head: own, the resnet18s of these settings, or a published one up to "
+        "its map of output_stride pixels (4 to 32), which weights_file starts.",
+    )
+    trunk_lr_ratio: float = Field(
+        0.1, ge=0, le=1, description="Learning rate of a published trunk in units of lr; 0: frozen."
+    )
     pool: Pool = Field(
         "gmp", description="How the map of evidence becomes one logit: mean, mean of the top, lse, maximum."
     )
@@ -48,9 +57,44 @@ class ClassifierConfig(BackboneConfig, BalancedTrainingConfig, frozen=True):
 
     @model_validator(mode="after")
     def _network_can_be_built(self) -> Self:
-        _ = self.resnet  # says which strides fit
-        self.check_weights()
+        if self.trunk == "own":
+            _ = self.resnet  # says which strides fit
+            self.check_weights()
+            return self
+        if self.output_stride < 4 or self.norm != "bn":
+            raise ValueError(
+                f"trunk: {self.trunk} has maps of 4, 8, 16 or 32 pixels and norm: bn, found output_stride: "
+                f"{self.output_stride} and norm: {self.norm}. Change these, or use trunk: own"
+            )
+        if self.weights_file is None and not self.trunk_lr_ratio:
+            raise ValueError(
+                f"trunk: {self.trunk} neither learns (trunk_lr_ratio: 0) nor has learned: found no "
+                "weights_file. Name it, or raise trunk_lr_ratio"
+            )
         return self
+
+    def identity(self) -> dict[str, Any]:
+        """All settings but the weights file's name and, of its own network, those of a published one."""
+        return {name: value for name, value in super().identity().items() if name not in self.unread}
+
+    @property
+    def unread(self) -> frozenset[str]:
+        """Settings of a published trunk where there is none: no id knows of them."""
+        return frozenset({"trunk", "trunk_lr_ratio"}) if self.trunk == "own" else frozenset()
+
+    @property
+    def deepest(self) -> TrunkStride:
+        """Stride of the map that the head reads of a published trunk."""
+        assert self.output_stride >= 4, "checked above"
+        return cast("TrunkStride", self.output_stride)
+
+    @property
+    def maps(self) -> Sequence[tuple[int, int]]:
+        """Channels, and pixels between cells, of the map of each stage."""
+        if self.trunk == "own":
+            return list(zip(self.resnet.widths, self.resnet.strides, strict=True))
+        widths = TRUNK_WIDTHS[self.trunk]
+        return [(widths[stride], stride) for stride in widths if stride <= self.output_stride]
 
 
 class CamConfig(ClassifierConfig, frozen=True):
@@ -83,9 +127,10 @@ class CamConfig(ClassifierConfig, frozen=True):
     @model_validator(mode="after")
     def _layers_exist(self) -> Self:
         for layer in self.layers:
-            if not 1 <= abs(layer) <= self.stages:
+            if not 1 <= abs(layer) <= len(self.maps):
                 raise ValueError(
-                    f"layers are stages of resnet18s, 1 to {self.stages} or -1 for the last: found {layer}"
+                    f"layers are stages of {'resnet18s' if self.trunk == 'own' else self.trunk}, 1 to "
+                    f"{len(self.maps)} or -1 for the last: found {layer}"
                 )
         if len(set(self.explained)) != len(self.layers):
             raise ValueError(f"a layer is explained once: found {list(self.layers)}")
@@ -94,7 +139,7 @@ class CamConfig(ClassifierConfig, frozen=True):
     @property
     def explained(self) -> tuple[int, ...]:
         """``layers``, counted from 1."""
-        return tuple(layer if layer > 0 else self.stages + 1 + layer for layer in self.layers)
+        return tuple(layer if layer > 0 else len(self.maps) + 1 + layer for layer in self.layers)
 
 
 def classifier_settings(config: ClassifierConfig) -> dict[str, Any]:
@@ -102,9 +147,8 @@ def classifier_settings(config: ClassifierConfig) -> dict[str, Any]:
 
     Without the name of the weights file: its sha256 says which weights they are.
     """
-    return config.model_dump(
-        mode="json", include=set(ClassifierConfig.model_fields), exclude={"weights_file"}
-    )
+    exclude = {"weights_file", *config.unread}
+    return config.model_dump(mode="json", include=set(ClassifierConfig.model_fields), exclude=exclude)
 
 
 class MapSettings(BaseModel, frozen=True, extra="forbid"):
@@ -126,4 +170,5 @@ class MapSettings(BaseModel, frozen=True, extra="forbid"):
 
 def count_parameters(config: ClassifierConfig) -> int:
     """Number of weights of the classifier."""
-    return resnet(config.resnet) + convolution(config.resnet.widths[-1], 1, 1, bias=True)
+    below = resnet(config.resnet) if config.trunk == "own" else trunk(config.trunk, config.deepest)
+    return below + convolution(config.maps[-1][0], 1, 1, bias=True)

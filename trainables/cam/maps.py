@@ -99,8 +99,7 @@ class CamMaps(nn.Module):
             with torch.no_grad():
                 output = self.net(images_BCHW)
                 map_B1hw = self.net.head.activation(output.evidence_B1hw)
-                stride = self.net.config.resnet.strides[-1]
-                return output.score_B, [enlarge_cells(map_B1hw, stride, size)]
+                return output.score_B, [enlarge_cells(map_B1hw, self.net.config.maps[-1][1], size)]
         if torch.compiler.is_exporting():
             raise InputError(
                 f"method: {self.settings.method} needs a backward pass for each image, which an exported "
@@ -109,10 +108,10 @@ class CamMaps(nn.Module):
         weigh = GRADIENT_MAPS[self.settings.method]
         # Whoever predicts may have switched gradients off, and tensors made there cannot join a graph.
         with torch.inference_mode(False), torch.enable_grad():
-            output = self.net(images_BCHW.clone())
+            output = self.net(images_BCHW.clone().requires_grad_())  # below a frozen trunk nothing else does
             activations = [output.stages[layer] for layer in self.settings.layers]
             gradients = score_gradients(output.score_B, activations)
-        strides = [self.net.config.resnet.strides[layer - 1] for layer in self.settings.layers]
+        strides = [self.net.config.maps[layer - 1][1] for layer in self.settings.layers]
         maps = [
             enlarge_cells(weigh(a.detach().float(), g.float()), stride, size)
             for a, g, stride in zip(activations, gradients, strides, strict=True)

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from trainables.cam.config import ClassifierConfig
 from trainables.nn.cam.activation import CamHead
-from trainables.nn.layers.inputs import input_layer
+from trainables.nn.layers.inputs import LocalContrast, input_layer
 from trainables.nn.layers.resnet import ResNet18s
+from trainables.nn.layers.trunk import Trunk
 from trainables.nn.models import forward_context
 
 __all__ = ["Classifier", "ClassifierOutput"]
@@ -26,7 +27,7 @@ class ClassifierOutput(NamedTuple):
     score_B: Tensor  # logit s of "defective", float32
     evidence_B1hw: Tensor  # map L at the last stage's cells, float32: s is its pooling
     features_BKhw: Tensor  # activations of the last stage, which the head reads, float32
-    stages: Sequence[Tensor]  # activations of the stem and of each stage, fine to coarse, as computed
+    stages: Sequence[Tensor]  # activations of the stem (or input) and of each stage, fine to coarse
 
 
 class Classifier(nn.Module):
@@ -35,16 +36,27 @@ class Classifier(nn.Module):
     def __init__(self, config: ClassifierConfig) -> None:
         super().__init__()
         self.config = config
-        self.input = input_layer(config)
-        self.backbone = ResNet18s(config.resnet)
-        self.head = CamHead(
-            config.resnet.widths[-1], config.pool, top_share=config.top_share, lse_r=config.lse_r
-        )
+        self.backbone: ResNet18s | Trunk
+        if config.trunk == "own":
+            self.input = input_layer(config)
+            self.backbone = ResNet18s(config.resnet)
+        else:
+            # A published trunk standardises by itself what lies in [0, 1].
+            contrast = LocalContrast(config.contrast_sigma, unit=True)
+            self.input = contrast if config.input == "local_contrast" else nn.Identity()
+            self.backbone = Trunk(config.trunk, config.deepest)
+            if not config.trunk_lr_ratio:
+                self.backbone.freeze()
+        self.head = CamHead(config.maps[-1][0], config.pool, top_share=config.top_share, lse_r=config.lse_r)
 
     def forward(self, images_BCHW: Tensor) -> ClassifierOutput:
         """Classify images of any size, B ≥ 0."""
         with forward_context(self.config, images_BCHW.device):
-            stages = self.backbone.features(self.input(images_BCHW))
+            seen = self.input(images_BCHW)
+            if isinstance(self.backbone, Trunk):
+                stages = [seen, *self.backbone(seen).values()]
+            else:
+                stages = self.backbone.features(seen)
             evidence_B1hw = self.head(stages[-1]).float()
         return ClassifierOutput(self.head.score(evidence_B1hw), evidence_B1hw, stages[-1].float(), stages)
 

@@ -51,7 +51,7 @@ class ContrastiveLoss(Attachment):
         """``cropping`` comes before this in the training's attachments, or is None."""
         super().__init__()
         self.config = config
-        self.projection = Projection(config.resnet.widths[-1], config.clm_dim)
+        self.projection = Projection(config.maps[-1][0], config.clm_dim)
         # Not a module of this one: it is in the training as itself.
         self._cropping = (cropping,)
 

@@ -130,7 +130,7 @@ class GuidedCropping(Attachment):
 
     def _pixels(self, net: Classifier, evidence_B1hw: Tensor) -> Tensor:
         activation_B1hw = net.head.activation(evidence_B1hw)
-        return enlarge_cells(activation_B1hw, self.config.output_stride, self.config.image_size)
+        return enlarge_cells(activation_B1hw, self.config.maps[-1][1], self.config.image_size)
 
     def _counts(
         self, step: ClassifierStep, boxes_B4: Tensor, positive_B: Tensor, kept_B: Tensor

@@ -29,7 +29,7 @@ _PAIRS = 2**24  # distances that are held at once: 64 MiB
 
 
 class Anomaly(NamedTuple):
-    """What a batch has that normal images have not, on no particular scale."""
+    """Distances of a batch from normal images, on no particular scale."""
 
     map_BHW: Tensor  # at pixels
     score_B: Tensor  # float64

@@ -78,7 +78,7 @@ def load(folder: Path) -> MemoryBankPredictor:
 
 
 def read_bank(folder: Path, config: MemoryBankConfig) -> Bank:
-    """What the stage left, with all settings of ``config``."""
+    """The bank that the stage left, with all settings of ``config``."""
     tensors, _ = load_model(folder, MemoryBankConfig)
     bank = Bank(config, len(tensors["cells_MC"]))
     bank.load_state_dict(tensors)

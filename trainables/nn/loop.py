@@ -96,7 +96,7 @@ def train(
 
     Args:
         network: On the run's device; what it holds is checkpointed.
-        optimiser: One group of all its weights that require a gradient.
+        optimiser: Of all its weights that require a gradient; the rate of its first group is logged.
         run: Random numbers, workers, log and checkpoints.
         schedule: How long.
         sampler: Draws the batches.
@@ -109,7 +109,7 @@ def train(
     refuse_small_batch(sampler.batch_size, run.world_size)
     epochs = max(schedule.epochs, -(-schedule.min_steps // sampler.steps))
     steps = epochs * sampler.steps
-    rate = float(optimiser.param_groups[0]["lr"])
+    rates = [float(group["lr"]) for group in optimiser.param_groups]
     state = TrainingState(network, optimiser, sampler, hooks.checkpointed)
     with suppress(TrainingCutError):
         for epoch in range(state.restore(run), epochs):
@@ -117,8 +117,9 @@ def train(
             sums = {name: torch.zeros((), device=run.device) for name in hooks.losses}
             count = 0
             for step, batch in enumerate(sampler.epoch(epoch, run.generator), start=epoch * sampler.steps):
-                now = learning_rate(rate, schedule.rate, step, steps)
-                optimiser.param_groups[0]["lr"] = now * warmth(step, schedule.warmup_epochs * sampler.steps)
+                warm = warmth(step, schedule.warmup_epochs * sampler.steps)
+                for group, rate in zip(optimiser.param_groups, rates, strict=True):
+                    group["lr"] = learning_rate(rate, schedule.rate, step, steps) * warm
                 optimiser.zero_grad()
                 places = shard(range(len(batch)), run.rank, run.world_size)
                 images = BatchShard(run.shard(batch), places, len(batch), epoch, step, step / steps)

@@ -240,16 +240,17 @@ def restore_optimiser(
     """Restore what :func:`optimiser_tensors` returned.
 
     Args:
-        optimiser: With one group, all weights of ``network`` that require a gradient.
+        optimiser: Of all weights of ``network`` that require a gradient, in any groups.
         network: That it trains.
         tensors: By ``<parameter>/<key>``.
     """
     trained = _trained(network)
-    names = list(trained)
+    weights = [weight for group in optimiser.param_groups for weight in group["params"]]
+    places = {id(weight): place for place, weight in enumerate(weights)}
     state: dict[int, dict[str, Any]] = {}
     for key, tensor in tensors.items():
         name, _, part = key.rpartition("/")
-        state.setdefault(names.index(name), {})[part] = tensor
+        state.setdefault(places[id(trained[name])], {})[part] = tensor
     optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
     for parameter in trained.values():
         for key, value in optimiser.state[parameter].items():

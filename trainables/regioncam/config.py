@@ -12,9 +12,9 @@ which training leaves beside the defects; weights by regions gained nothing ther
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from trainables.cam.config import CamConfig, MapMethod, MapSettings
 from trainables.cam.config import count_parameters as count_classifier
@@ -115,6 +115,14 @@ class RegionCamConfig(CamConfig, PseudoLabelConfig, frozen=True):
     round_change: float = Field(
         3.0, gt=1, le=100, description="No further round where their area grows or shrinks by this factor."
     )
+
+    @model_validator(mode="after")
+    def _relus_can_filter(self) -> Self:
+        if self.trunk != "own" and self.gradient_filter is not None:
+            raise ValueError(
+                f"fgbp filters gradients at the ReLUs of trunk: own, found {self.trunk}. Set fgbp: false"
+            )
+        return self
 
     @property
     def gradient_filter(self) -> GradientFilter | None:

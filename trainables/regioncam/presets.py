@@ -39,7 +39,7 @@ def footnotes(config: RegionCamConfig) -> Sequence[str]:
         "hand. Formulas, nets and settings are ours, and nothing here reproduces the paper's figures."
     ]
     notes += cam_footnotes(config)
-    if config.gradient_filter is not None and config.explained == (config.stages,):
+    if config.gradient_filter is not None and config.explained == (len(config.maps),):
         notes.append(
             "fgbp: inert here. No ReLU lies between the last stage and the logit, so its gradients are the "
             "same with and without."

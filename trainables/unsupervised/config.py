@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from trainables.nn.choices import Norm
+from trainables.nn.choices import Norm, TrunkName
 from trainables.nn.settings import PublishedWeightsConfig
 from trainables.nn.weight_counts import convolution
 
@@ -134,6 +134,9 @@ class UnsupervisedConfig(PublishedWeightsConfig, frozen=True):
         description="How teachers learn: metric from normal patches alone; distill from a weights_file too, "
         "as published; random: not at all, the floor of the idea.",
     )
+    trunk: TrunkName = Field(
+        "resnet18", description="Published network that teacher: distill learns from; published: resnet18."
+    )
     teacher_steps: int = Field(50_000, ge=1, le=10_000_000, description="Steps of each teacher.")
     teacher_batch: int = Field(64, ge=2, le=4096, description="Patches per step.")
     teacher_lr: float = Field(2e-4, gt=0, le=1, description="Learning rate of the teachers' Adam.")
@@ -188,6 +191,13 @@ class UnsupervisedConfig(PublishedWeightsConfig, frozen=True):
         if self.weights_file is not None and self.teacher != "distill":
             raise ValueError(f"a weights_file is read by teacher: distill only, found {self.teacher}")
         return self
+
+    def identity(self) -> dict[str, Any]:
+        """All settings but the weights file's name and, where it is resnet18 as ever, the trunk."""
+        values = super().identity()
+        if self.trunk == "resnet18":
+            del values["trunk"]
+        return values
 
     @property
     def step_names(self) -> tuple[str, ...]:

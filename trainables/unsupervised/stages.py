@@ -37,6 +37,8 @@ def stages(config: UnsupervisedConfig) -> Sequence[Stage]:
     teachers: list[Stage] = []
     students: list[Stage] = []
     learned = ("teacher", "weights_sha256", "patches_per_image")
+    if config.trunk != "resnet18":
+        learned = (*learned, "trunk")
     for scale in config.scales:
         alone = {"scales": [scale]}
         names = (*_COMMON, *_DESCRIPTORS)

@@ -20,9 +20,11 @@ from torch import Tensor, nn
 
 from trainables.contract import Run
 from trainables.data.samples import ImageSet
+from trainables.nn.choices import TRUNK_WIDTHS
 from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.inputs import Standardise
 from trainables.nn.layers.resnet import ResNet18s, ResNetShape
+from trainables.nn.layers.trunk import Trunk, build_trunk
 from trainables.nn.models import with_layout
 from trainables.nn.weights import load_weights
 from trainables.unsupervised.config import Scale, UnsupervisedConfig
@@ -38,7 +40,6 @@ _MARGIN = 1.0  # published: δ = 1
 # of 32, a teacher of scale 65 fell to one descriptor for all on magnetic tiles (loss 1, some hundred steps).
 _SHIFT_SHARE = 16
 _BRIGHTNESS, _NOISE = 0.05, 0.02
-_TAUGHT = 512  # features of ResNet-18
 
 
 def metric_loss(anchor_Nd: Tensor, positive_Nd: Tensor, negative_Nd: Tensor) -> Tensor:
@@ -95,7 +96,9 @@ def train_teacher(
     if config.teacher == "random":
         return teacher.eval()
     model = _published(config, run.device) if config.teacher == "distill" else None
-    decoder = nn.Linear(config.descriptor, _TAUGHT) if model is not None else nn.Identity()
+    decoder = (
+        nn.Linear(config.descriptor, TRUNK_WIDTHS[config.trunk][32]) if model is not None else nn.Identity()
+    )
     initialise(decoder, int(run.generator("init decoder").integers(2**63)))
     network = nn.ModuleList([teacher, decoder.to(run.device)])
     optimiser = torch.optim.Adam(
@@ -111,14 +114,16 @@ def train_teacher(
             return torch.zeros(4, device=run.device)
         rng = run.generator("batch", number)
         wide = pool.cut(pool.draw(config.teacher_batch, rng).tolist(), run.device)
-        patches, copies = (entry(x) for x in _pairs(wide, teacher.field, shift, rng))
+        seen = _pairs(wide, teacher.field, shift, rng)
+        patches, copies = (entry(x) for x in seen)
         anchor, positive = teacher(patches), teacher(copies)
         metric = metric_loss(anchor, positive, anchor.roll(1, dims=0)).mean()
         correlation = correlation_loss(anchor)
         distillation = torch.zeros_like(metric)
         if model is not None:
             with torch.no_grad():
-                taught = model(patches).mean(dim=(2, 3))
+                taught = model(seen[0])[32] if isinstance(model, Trunk) else model(patches)
+                taught = taught.mean(dim=(2, 3))
             distillation = distillation_loss(decoder(anchor), taught)
         learner.step(metric + correlation + distillation, run)
         return torch.stack((metric, correlation, distillation, torch.ones_like(metric))).detach()
@@ -142,8 +147,10 @@ def _pairs(wide_NCPP: Tensor, side: int, shift: int, rng: np.random.Generator) -
     return middle, torch.stack(moved) + torch.from_numpy(offset + noise).to(wide_NCPP.device)
 
 
-def _published(config: UnsupervisedConfig, device: torch.device) -> ResNet18s:
-    """ResNet-18 with the weights that the study names."""
+def _published(config: UnsupervisedConfig, device: torch.device) -> ResNet18s | Trunk:
+    """The network that the study names, with its weights; ResNet-18 sees images as teachers do."""
+    if config.trunk != "resnet18":
+        return build_trunk(config.trunk, config).freeze().to(device)
     network = ResNet18s(ResNetShape(channels=config.channels, output_stride=32))
     load_weights(network, config)
     return network.requires_grad_(False).eval().to(device)

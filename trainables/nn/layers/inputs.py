@@ -59,16 +59,19 @@ class LocalContrast(nn.Module):
 
     Args:
         sigma: Standard deviation of the Gaussian, pixels.
+        unit: Bring it from [−3, 3] to [0, 1], where published networks expect an image.
     """
 
-    def __init__(self, sigma: float) -> None:
+    def __init__(self, sigma: float, *, unit: bool = False) -> None:
         super().__init__()
         self.sigma = sigma
+        self.unit = unit
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         difference = images_BCHW - gaussian_blur(images_BCHW, self.sigma)
         rms = difference.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
-        return (difference / rms.clamp_min(_FLAT)).clamp(-6, 6) / 2
+        contrast = (difference / rms.clamp_min(_FLAT)).clamp(-6, 6) / 2
+        return contrast / 6 + 0.5 if self.unit else contrast
 
 
 def input_layer(config: BackboneConfig) -> Standardise | LocalContrast:

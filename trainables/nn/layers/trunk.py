@@ -50,6 +50,7 @@ class Trunk(nn.Module):
     def __init__(self, name: TrunkName, deepest: TrunkStride = 32) -> None:
         """``deepest``: stride of the last map, pixels; later stages are left out, also of saved models."""
         super().__init__()
+        self.name: TrunkName = name
         self.widths: Mapping[TrunkStride, int] = {
             stride: width for stride, width in TRUNK_WIDTHS[name].items() if stride <= deepest
         }
@@ -66,6 +67,16 @@ class Trunk(nn.Module):
         if isinstance(self.network, ResNet18s):
             return dict(zip(self.widths, self.network.features(standardised)[1:], strict=True))
         return self.network(standardised)
+
+    def start_from(self, weights: PublishedWeightsConfig) -> None:
+        """Take over the file that ``weights`` names; without one nothing changes.
+
+        Raises:
+            InputError: If the file is missing, not the one meant or of another network.
+        """
+        with torch.device("meta"):
+            whole = _network(self.name, 32)
+        load_weights(self.network, weights, self.name, whole)
 
     @torch.no_grad()
     def randomise(self, seed: int, images_BCHW: Tensor) -> None:
@@ -109,9 +120,7 @@ def build_trunk(
     """
     trunk = Trunk(name, deepest)
     if weights is not None:
-        with torch.device("meta"):
-            whole = _network(name, 32)
-        load_weights(trunk.network, weights, name, whole)
+        trunk.start_from(weights)
     return trunk
 
 
