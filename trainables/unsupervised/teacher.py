@@ -96,9 +96,8 @@ def train_teacher(
     if config.teacher == "random":
         return teacher.eval()
     model = _published(config, run.device) if config.teacher == "distill" else None
-    decoder = (
-        nn.Linear(config.descriptor, TRUNK_WIDTHS[config.trunk][32]) if model is not None else nn.Identity()
-    )
+    features = TRUNK_WIDTHS[config.trunk][32]
+    decoder = nn.Linear(config.descriptor, features) if model is not None else nn.Identity()
     initialise(decoder, int(run.generator("init decoder").integers(2**63)))
     network = nn.ModuleList([teacher, decoder.to(run.device)])
     optimiser = torch.optim.Adam(
@@ -122,9 +121,8 @@ def train_teacher(
         distillation = torch.zeros_like(metric)
         if model is not None:
             with torch.no_grad():
-                taught = model(seen[0])[32] if isinstance(model, Trunk) else model(patches)
-                taught = taught.mean(dim=(2, 3))
-            distillation = distillation_loss(decoder(anchor), taught)
+                cells = model(seen[0])[32] if isinstance(model, Trunk) else model(patches)
+            distillation = distillation_loss(decoder(anchor), cells.mean(dim=(2, 3)))
         learner.step(metric + correlation + distillation, run)
         return torch.stack((metric, correlation, distillation, torch.ones_like(metric))).detach()
 
