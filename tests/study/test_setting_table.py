@@ -55,7 +55,7 @@ def test_the_blocks_hold_every_key_of_a_study() -> None:
         ("segdec", Setting("config.batch_size", "1", "whole number, 1 to 1,024", "Images per step")),
         ("segdec", Setting("config.gradient_stop", "true", "true, false", "Keep the classification")),
         ("cam", Setting("config.layers", "[-1]", "list of: whole number", "Stages of resnet18s")),
-        ("cam", Setting("config.weights_file", "not set", "text", "State dict of torchvision's")),
+        ("cam", Setting("config.weights_file", "not set", "text", "State dict of a published")),
         ("cam", Setting("config.image_size", "required", "list of 2: whole number", "Input height")),
     ],
 )

@@ -30,6 +30,8 @@ MapMethod = Literal["cam", "grad_cam", "grad_cam++", "layer_cam"]
 class ClassifierConfig(BackboneConfig, BalancedTrainingConfig, frozen=True):
     """Settings of one training of a classifier: all that its weights depend on."""
 
+    later = frozenset({"trunk", "trunk_lr_ratio"})
+
     input: InputLayer = Field(
         "local_contrast",
         description="What convolutions see: (x − mean)/std of the training split, or the difference from a "
@@ -72,15 +74,6 @@ class ClassifierConfig(BackboneConfig, BalancedTrainingConfig, frozen=True):
                 "weights_file. Name it, or raise trunk_lr_ratio"
             )
         return self
-
-    def identity(self) -> dict[str, Any]:
-        """All settings but the weights file's name and, of its own network, those of a published one."""
-        return {name: value for name, value in super().identity().items() if name not in self.unread}
-
-    @property
-    def unread(self) -> frozenset[str]:
-        """Settings of a published trunk where there is none: no id knows of them."""
-        return frozenset({"trunk", "trunk_lr_ratio"}) if self.trunk == "own" else frozenset()
 
     @property
     def deepest(self) -> TrunkStride:
@@ -147,8 +140,10 @@ def classifier_settings(config: ClassifierConfig) -> dict[str, Any]:
 
     Without the name of the weights file: its sha256 says which weights they are.
     """
-    exclude = {"weights_file", *config.unread}
-    return config.model_dump(mode="json", include=set(ClassifierConfig.model_fields), exclude=exclude)
+    settings = config.model_dump(
+        mode="json", include=set(ClassifierConfig.model_fields), exclude={"weights_file"}
+    )
+    return ClassifierConfig.without_later(settings)
 
 
 class MapSettings(BaseModel, frozen=True, extra="forbid"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -57,6 +57,8 @@ def _odd(value: int) -> int:
 
 class UnsupervisedConfig(PublishedWeightsConfig, frozen=True):
     """Settings of one training on normal images."""
+
+    later = frozenset({"trunk"})
 
     model: Literal["f_anogan", "students"] = Field(
         "students",
@@ -191,13 +193,6 @@ class UnsupervisedConfig(PublishedWeightsConfig, frozen=True):
         if self.weights_file is not None and self.teacher != "distill":
             raise ValueError(f"a weights_file is read by teacher: distill only, found {self.teacher}")
         return self
-
-    def identity(self) -> dict[str, Any]:
-        """All settings but the weights file's name and, where it is resnet18 as ever, the trunk."""
-        values = super().identity()
-        if self.trunk == "resnet18":
-            del values["trunk"]
-        return values
 
     @property
     def step_names(self) -> tuple[str, ...]:

@@ -36,13 +36,11 @@ def stages(config: UnsupervisedConfig) -> Sequence[Stage]:
         )
     teachers: list[Stage] = []
     students: list[Stage] = []
-    learned = ("teacher", "weights_sha256", "patches_per_image")
-    if config.trunk != "resnet18":
-        learned = (*learned, "trunk")
+    learned = ("teacher", "weights_sha256", "patches_per_image", "trunk")
     for scale in config.scales:
         alone = {"scales": [scale]}
         names = (*_COMMON, *_DESCRIPTORS)
-        teacher = config.part("teacher_", names=(*names, *learned)) | alone
+        teacher = config.without_later(config.part("teacher_", names=(*names, *learned))) | alone
         make = partial(Later("trainables.unsupervised.chain:make_teacher"), weights_file=config.weights_file)
         teachers.append(Stage(f"teacher_{scale}", teacher, make))
         student = config.part("student", names=names) | alone
