@@ -95,7 +95,8 @@ def test_a_published_trunk_starts_from_its_file_and_the_head_from_the_seed() -> 
 
 def test_its_settings_are_no_part_of_an_id_where_there_is_no_trunk() -> None:
     assert not {"trunk", "trunk_lr_ratio"} & tiny_config().identity().keys()
-    assert {"trunk", "trunk_lr_ratio"} <= tiny_config(**PUBLISHED).identity().keys()
+    frozen = tiny_config(**PUBLISHED, trunk_lr_ratio=0).identity()
+    assert (frozen["trunk"], frozen["trunk_lr_ratio"]) == ("lite0", 0)
 
 
 def test_several_stages_of_a_trunk_can_be_explained() -> None:
