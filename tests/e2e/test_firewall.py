@@ -18,10 +18,12 @@ WEAK = Supervision(kind="weak")
 # Without balance SegDecNet's classification loss counts from the first step: under the schedule of λ a leak
 # into the labels of the only epoch would be multiplied by 0.
 SEGDEC = {"channel_scale": 0.0625, "epochs": 2, "batch_size": 4, "balance": "none"}
+TINY = {"width": 8, "epochs": 2, "min_steps": 0}
 METHODS: list[tuple[str, dict[str, Any]]] = [
     ("segdec", {**SEGDEC, "image_label": "binary"}),
     ("segdec", {**SEGDEC, "image_label": "soft"}),
-    ("cam", {"width": 8, "epochs": 2, "min_steps": 0}),  # the model holds offset and scale of its maps too
+    ("cam", TINY),  # the model holds offset and scale of its maps too
+    ("supersimple", {**TINY, "map_width": 8, "head_epochs": 2, "keep_maps": False}),
 ]
 
 

@@ -17,6 +17,7 @@ from trainables.focus.predictor import Nets as FocusNets
 from trainables.memory_bank.predictor import Detector as MemoryDetector
 from trainables.regioncam.predictor import Nets as RegionCamNets
 from trainables.segdec.network import SegDecNet
+from trainables.supersimple.network import SuperSimpleNet
 from trainables.supervised.network import build
 from trainables.unsupervised.predictor import Detector
 
@@ -28,6 +29,7 @@ BUILD: dict[str, Callable[[Any], nn.Module]] = {
     "regioncam": RegionCamNets.of,
     "unsupervised": Detector.of,
     "memory_bank": MemoryDetector.of,
+    "supersimple": SuperSimpleNet,
 }
 SIZE = {"image_size": (96, 128)}
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
@@ -50,6 +52,9 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("memory_bank", {"layers": (8, 16)}),
     ("memory_bank", {"trunk": "resnet18", "layers": (4, 32), "most_cells": 10}),
     ("memory_bank", {"trunk": "wide_resnet50_2", "layers": (8,), "channels": 3}),
+    ("supersimple", {"decision": False, "adaptor": False, "head_norm": "gn"}),
+    ("supersimple", {"stages": 2, "output_stride": 4, "channels": 3, "decision_width": 7}),
+    ("supersimple", {"trunk": "lite0", "map_width": 50}),
 ]
 
 

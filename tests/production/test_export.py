@@ -35,7 +35,17 @@ from trainables.errors import InputError
 Train = Callable[[str], Trained]
 Export = Callable[[str, str], Exported]
 
-METHODS = ["segdec", "classifier", "unet", "unet_in_tiles", "f_anogan", "students", "memory_bank", "toy"]
+METHODS = [
+    "segdec",
+    "classifier",
+    "unet",
+    "unet_in_tiles",
+    "f_anogan",
+    "students",
+    "memory_bank",
+    "supersimple",
+    "toy",
+]
 
 
 def noise(count: int, height: int, width: int, channels: int) -> NDArray[np.uint8]:

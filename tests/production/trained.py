@@ -61,6 +61,11 @@ STUDIES = {
         "memory_bank",
         "{image_size: [32, 40], random_trunk: true, layers: [4, 8], reweight: 3, neighbours: 2}",
     ),
+    "supersimple": (
+        "supersimple",
+        "{image_size: [32, 40], width: 4, stages: 2, output_stride: 4, norm: gn, epochs: 1, min_steps: 0, "
+        "map_width: 8, decision_width: 4, head_epochs: 2, head_batch: 4}",
+    ),
     "unet_in_tiles": ("supervised", f"{{image_size: [32, 40], model: unet, {_SUPERVISED}}}"),
     "toy": ("toy", "{image_size: [32, 40]}"),
     "chaotic_toy": ("toy", "{image_size: [32, 40], x: 0.9}"),  # its noise is no continuous function

@@ -19,7 +19,7 @@ from trainables.data.samples import ImageSet, TrainingData
 from trainables.data.seeds import shuffled
 from trainables.errors import InputError
 
-__all__ = ["Normals", "divide_normals"]
+__all__ = ["Normals", "divide_normals", "normal_images"]
 
 
 class Normals(NamedTuple):
@@ -42,7 +42,7 @@ def divide_normals(data: TrainingData, share: float, run: Run) -> Normals:
     """
     normal = np.flatnonzero(~data.train.labels).tolist()
     if data.validation is not None and not data.validation.labels.all():
-        held_out = _subset(data.validation, np.flatnonzero(~data.validation.labels).tolist())
+        held_out = normal_images(data.validation)
         chosen = set[int]()
     else:
         names = data.train.items or data.train.ids
@@ -57,6 +57,11 @@ def divide_normals(data: TrainingData, share: float, run: Run) -> Normals:
             f"{len(normal)} normal images in the training part. Add some, or normal images to validation."
         )
     return Normals(train, held_out)
+
+
+def normal_images(images: ImageSet) -> ImageSet:
+    """The normal ones among ``images``, without masks."""
+    return _subset(images, np.flatnonzero(~images.labels).tolist())
 
 
 def _subset(images: ImageSet, positions: Sequence[int]) -> ImageSet:

@@ -1,0 +1,217 @@
+"""The frozen trunk and its two maps: made, kept, read again, and brought to one grid of cells.
+
+Cell i of a map looks at pixel stride · i, the first of the square that it stands for. Both maps are read off,
+bilinearly, at the middles of the heads' cells (ours; the published code aligns the maps' outer cells instead,
+which moves those of small images by up to a cell).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol, cast
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from trainables.cam.config import ClassifierConfig
+from trainables.cam.fit import load_classifier
+from trainables.data.samples import ImageSet
+from trainables.data.tensors import images_to_tensor
+from trainables.errors import InputError
+from trainables.nn.augmentation import Augmentation
+from trainables.nn.layers.inputs import input_layer
+from trainables.nn.layers.resnet import ResNet18s
+from trainables.nn.layers.trunk import Trunk, build_trunk
+from trainables.nn.models import forward_context, load_model, with_layout
+from trainables.nn.passes import in_passes
+from trainables.stages import StageWork
+from trainables.supersimple.config import SuperSimpleConfig
+
+__all__ = [
+    "ComputedMaps",
+    "KeptMaps",
+    "MapSource",
+    "OwnTrunk",
+    "combined",
+    "new_trunk",
+    "read_trunk",
+    "to_pixels",
+    "trunk_features",
+]
+
+_SHARD = 32  # images of a file
+
+
+class OwnTrunk(nn.Module):
+    """Input layer and stages of a network that was trained here."""
+
+    def __init__(self, config: ClassifierConfig) -> None:
+        super().__init__()
+        self.input = input_layer(config)
+        self.backbone = ResNet18s(config.resnet)
+
+    def forward(self, images_BCHW: Tensor) -> Sequence[Tensor]:
+        """Outputs of the last two stages, the finer first."""
+        return self.backbone.features(self.input(images_BCHW))[-2:]
+
+
+def new_trunk(config: SuperSimpleConfig) -> nn.Module:
+    """The trunk with arbitrary weights, for a saved model to be read into."""
+    return OwnTrunk(config) if config.trunk == "own" else build_trunk(config.trunk, deepest=16)
+
+
+def read_trunk(config: SuperSimpleConfig, folders: Mapping[str, Path], device: torch.device) -> nn.Module:
+    """The trunk of a stage's folder or of the weights file, frozen.
+
+    Raises:
+        InputError: If the weights file is not named, missing, not the one meant or of another network.
+    """
+    if "classifier" in folders:
+        classifier = load_classifier(folders["classifier"], device)
+        trunk = OwnTrunk(classifier.config)
+        trunk.input, trunk.backbone = classifier.input, classifier.backbone
+    elif "rotations" in folders:
+        tensors, task = load_model(folders["rotations"], ClassifierConfig)
+        trunk = OwnTrunk(task)
+        trunk.load_state_dict(tensors)
+    else:
+        assert config.trunk != "own", "its stage is named"
+        if config.lacks_weights is not None:
+            raise InputError(f"config.weights_file: {config.lacks_weights}")
+        trunk = build_trunk(config.trunk, config, deepest=16).freeze()
+    return with_layout(trunk, config).to(device).requires_grad_(False).eval()
+
+
+@torch.no_grad()
+def trunk_features(trunk: nn.Module, config: SuperSimpleConfig, images_BCHW: Tensor) -> list[Tensor]:
+    """The two maps of images in [0, 1], the finer first, in float32."""
+    if config.memory_format == "channels_last":
+        images_BCHW = images_BCHW.contiguous(memory_format=torch.channels_last)
+    with forward_context(config, images_BCHW.device):
+        maps = trunk(images_BCHW)
+    if isinstance(trunk, Trunk):
+        maps = [maps[stride] for stride in config.strides]
+    return [map_BChw.float().contiguous() for map_BChw in maps]
+
+
+class MapSource(Protocol):
+    """The maps of training images as they are seen in an epoch."""
+
+    def read(self, positions: Sequence[int], views: Augmentation) -> list[Tensor]:
+        """Both maps of some images (at least one), the finer first."""
+        ...
+
+
+class ComputedMaps:
+    """Maps that are made when they are asked for."""
+
+    def __init__(self, trunk: nn.Module, config: SuperSimpleConfig, images: ImageSet) -> None:
+        self.trunk, self.config, self.images = trunk, config, images
+        self.device = next(trunk.parameters()).device
+
+    def read(self, positions: Sequence[int], views: Augmentation) -> list[Tensor]:
+        shown_BCHW = views.flip(_pictures(self.images, positions, self.device), positions)
+        return _in_passes(self.trunk, self.config, shown_BCHW)
+
+
+class KeptMaps:
+    """Maps of a stage's folder; the files are mapped into memory, not read as a whole."""
+
+    def __init__(self, folder: Path, config: SuperSimpleConfig, device: torch.device) -> None:
+        self.views = config.views
+        self.device = device
+        self.shards = [safe_open(path, framework="pt") for path in sorted(folder.glob("*.safetensors"))]
+
+    def read(self, positions: Sequence[int], views: Augmentation) -> list[Tensor]:
+        rows = [
+            (i, self.views.index((bool(views.mirrored[i]), bool(views.overturned[i])))) for i in positions
+        ]
+        maps: list[Tensor] = []
+        for name in ("finer", "coarser"):
+            slices = [shard.get_slice(name) for shard in self.shards]
+            values = [cast("Tensor", slices[i // _SHARD][i % _SHARD, view]) for i, view in rows]
+            maps.append(torch.stack(values).to(self.device).float())
+        return maps
+
+
+def make_maps(work: StageWork, *, weights_file: str | None) -> None:
+    """Leave both maps of every training image in every view: N × views × C × h × w, in half precision."""
+    config = SuperSimpleConfig.model_validate({**work.config, "weights_file": weights_file})
+    if work.run.rank:
+        return
+    trunk, images = read_trunk(config, work.inputs, work.run.device), work.data.train
+    size = 0
+    for start in range(0, len(images), _SHARD):
+        positions = range(start, min(start + _SHARD, len(images)))
+        pictures_BCHW = _pictures(images, positions, work.run.device)
+        views: list[list[Tensor]] = []
+        for flips in config.views:
+            axes = [axis for axis, flipped in zip((3, 2), flips, strict=True) if flipped]
+            views.append([m.half().cpu() for m in _in_passes(trunk, config, pictures_BCHW.flip(axes))])
+        finer, coarser = (torch.stack(maps, dim=1) for maps in zip(*views, strict=True))
+        size += finer.nbytes + coarser.nbytes
+        path = work.folder / f"maps-{start // _SHARD:05d}.safetensors"
+        save_file({"finer": finer, "coarser": coarser}, path)
+    work.run.log(0, {"images": float(len(images)), "mebibytes": size / 2**20}, 1)
+
+
+def combined(maps: Sequence[Tensor], config: SuperSimpleConfig) -> Tensor:
+    """Both maps on the heads' cells, one above the other, averaged over 3 × 3 cells: B × C × h × w."""
+    parts: list[Tensor] = []
+    for map_BChw, stride in zip(maps, config.strides, strict=True):
+        lines: list[Tensor] = []
+        for side, length in zip(config.image_size, map_BChw.shape[2:], strict=True):
+            middles = _middles(side, config.cell, map_BChw.device)
+            read = _between(length, middles / stride)
+            lines.append(_neighbours(len(middles), map_BChw.device) @ read)
+        parts.append(_resampled(map_BChw, lines))
+    features_BChw = torch.cat(parts, dim=1)
+    if config.memory_format == "channels_last":
+        return features_BChw.contiguous(memory_format=torch.channels_last)
+    return features_BChw
+
+
+def to_pixels(map_B1hw: Tensor, config: SuperSimpleConfig) -> Tensor:
+    """A map of the heads' cells at the image's size, bilinearly: B × 1 × H × W."""
+    lines: list[Tensor] = []
+    for side, length in zip(config.image_size, map_B1hw.shape[2:], strict=True):
+        pixels = torch.arange(side, device=map_B1hw.device, dtype=torch.float32)
+        lines.append(_between(length, (pixels - (config.cell - 1) / 2) / config.cell))
+    return _resampled(map_B1hw, lines)
+
+
+def _pictures(images: ImageSet, positions: Sequence[int], device: torch.device) -> Tensor:
+    return images_to_tensor([images.images[images.ids[i]] for i in positions], device)
+
+
+def _in_passes(trunk: nn.Module, config: SuperSimpleConfig, images_BCHW: Tensor) -> list[Tensor]:
+    passes = [trunk_features(trunk, config, part) for part in in_passes(images_BCHW)]
+    return [torch.cat(maps) for maps in zip(*passes, strict=True)]
+
+
+def _middles(side: int, cell: int, device: torch.device) -> Tensor:
+    """Middles of the cells along a side, pixels."""
+    return torch.arange(-(-side // cell), device=device) * cell + (cell - 1) / 2
+
+
+def _between(length: int, at_O: Tensor) -> Tensor:
+    """The matrix that reads a line of ``length`` values at fractional places: O × ``length``."""
+    distance_OL = at_O.clamp(0, length - 1)[:, None] - torch.arange(length, device=at_O.device)
+    return (1 - distance_OL.abs()).clamp_min(0)
+
+
+def _neighbours(length: int, device: torch.device) -> Tensor:
+    """The matrix that averages each value of a line with those beside it."""
+    places = torch.arange(length, device=device)
+    near_LL = ((places[:, None] - places).abs() <= 1).float()
+    return near_LL / near_LL.sum(dim=1, keepdim=True)
+
+
+def _resampled(x_BCHW: Tensor, lines: Sequence[Tensor]) -> Tensor:
+    """One product with a matrix for each direction, in float32 also under autocast."""
+    down_hH, across_wW = lines
+    with torch.autocast(x_BCHW.device.type, enabled=False):
+        return down_hH @ (x_BCHW.float() @ across_wW.T)

@@ -1,0 +1,216 @@
+"""Training of the heads, from top to bottom; the trunk below them is frozen.
+
+A step shows each of its images twice and adds noise to some of the copies. Means are taken over the cells and
+images of all workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainables.contract import Run
+from trainables.data.samples import TrainingData
+from trainables.errors import InputError
+from trainables.nn.augmentation import Augmentation, drawn_views
+from trainables.nn.loop import BatchShard, TrainingHooks, train
+from trainables.nn.models import forward_context, with_layout
+from trainables.nn.sampling import BalancedSampler
+from trainables.nn.training import check_images, check_norm, validation_ap
+from trainables.supersimple.config import SuperSimpleConfig
+from trainables.supersimple.features import ComputedMaps, KeptMaps, MapSource, combined, read_trunk
+from trainables.supersimple.loss import CellTruth, Totals, head_losses
+from trainables.supersimple.network import Heads, SuperSimpleNet, new_heads
+from trainables.supersimple.noise import draw_noise
+from trainables.supersimple.predictor import SuperSimplePredictor
+from trainables.supersimple.stages import MAPS, stages
+from trainables.supervised.truth import Truths
+from trainables.unsupervised.normals import normal_images
+
+__all__ = ["fit", "known_cells", "with_noise"]
+
+_LOSSES = ("loss", "loss_map", "loss_decision")
+_COPIES = 2  # of each image in a step
+_MILESTONES = (0.8, 0.9)  # shares of the steps after which the rates fall
+_NEARLY = 1 - 1e-5  # cells of equal shares differ by rounding only
+
+
+def fit(config: SuperSimpleConfig, data: TrainingData, run: Run) -> SuperSimplePredictor:
+    """Train the heads on ``data``; the weights are those of the last epoch.
+
+    With supervision none only normal images are looked at, and with none and weak no mask is read. Logs per
+    epoch: ``loss``, ``loss_map``, ``loss_decision`` (means over the epoch's images and all workers), ``lr``
+    (the adaptor's, without one the heads') and, where it is computed, ``validation.image_ap``.
+
+    Raises:
+        InputError: If images or labels do not suit the config, or a weights file is not the one meant.
+        Diverged: If loss or weights are no longer finite.
+    """
+    config = config.resolved("cuda" if run.device.type == "cuda" else "cpu")
+    check_images(config, data.train)
+    check_norm("head_norm", config.head_norm, run)
+    data = _visible(data)
+    lesson = _Lesson.prepared(config, data, run)
+    heads, kind = lesson.network.heads, data.supervision.kind
+    optimiser = _optimiser(heads, config)
+    rates = [float(group["lr"]) for group in optimiser.param_groups]
+
+    def before_step(shard: BatchShard) -> None:
+        if config.head_clip:
+            nn.utils.clip_grad_norm_(heads.parameters(), config.head_clip)
+        falls = sum(shard.progress >= milestone for milestone in _MILESTONES)
+        for group, rate in zip(optimiser.param_groups, rates, strict=True):
+            group["lr"] = rate * config.head_decay**falls
+
+    predictor = SuperSimplePredictor(lesson.network, config)
+    train(
+        heads,
+        optimiser,
+        run,
+        schedule=config.head_training,
+        # One class only: the sampler then shuffles it.
+        sampler=BalancedSampler(data.train.labels | (kind == "none"), config.head_batch),
+        hooks=TrainingHooks(
+            lesson.backward,
+            _LOSSES,
+            every_worker=True,
+            before_step=before_step,
+            validate=lambda _epoch: validation_ap(predictor, data.validation, run.device),
+        ),
+    )
+    lesson.network.eval()
+    return predictor
+
+
+@dataclass(frozen=True, eq=False)
+class _Lesson:
+    """All that a step needs."""
+
+    network: SuperSimpleNet
+    source: MapSource
+    truths: Truths
+    views_of: Callable[[int], Augmentation]
+    stop: bool
+    run: Run
+
+    @classmethod
+    def prepared(cls, config: SuperSimpleConfig, data: TrainingData, run: Run) -> _Lesson:
+        """The trunk and its maps from their stages, and heads with their first weights."""
+        folders = {stage.name: run.stage(stage, data) for stage in stages(config)}
+        trunk = read_trunk(config, folders, run.device)
+        network = SuperSimpleNet(config, trunk)
+        new_heads(network.heads, int(run.generator("init").integers(2**63)))
+        return cls(
+            network=with_layout(network, config).to(run.device),
+            source=KeptMaps(folders[MAPS], config, run.device)
+            if MAPS in folders
+            else ComputedMaps(trunk, config, data.train),
+            truths=Truths.of(data.train, config.image_size),
+            views_of=drawn_views(len(data.train), config.head_flips, 0.0, run.generator),
+            stop=config.stops(data.supervision.kind),
+            run=run,
+        )
+
+    def backward(self, shard: BatchShard) -> Mapping[str, Tensor]:
+        """Add the gradients of a worker's shard of a batch; returns its terms times the batch's size."""
+        config, heads, device = self.network.config, self.network.heads, self.run.device
+        if not shard.positions:  # the workers that have images wait for this one's totals
+            _over_workers(torch.zeros(len(Totals._fields), device=device), self.run)
+            return {name: torch.zeros((), device=device) for name in _LOSSES}
+        views = self.views_of(shard.epoch)
+        features_BChw = combined(self.source.read(shard.positions, views), config)
+        truth = known_cells(self.truths, shard.positions, views, config, device)
+        generators = [
+            self.run.generator("noise", shard.step, copy * shard.size + place)
+            for copy in range(_COPIES)
+            for place in shard.places
+        ]
+        with forward_context(config, device):
+            noisy_BChw, truth = with_noise(heads.adapted(features_BChw), truth, config, generators)
+            output = heads(noisy_BChw, stop=self.stop)
+        totals = Totals(*_over_workers(torch.stack(Totals.of(truth)).float(), self.run))
+        map_loss, decision = head_losses(output, truth, totals, config)
+        total = map_loss + decision
+        total.backward()
+        terms = (total, map_loss, decision)
+        return {name: term.detach() * shard.size for name, term in zip(_LOSSES, terms, strict=True)}
+
+
+def known_cells(
+    truths: Truths,
+    positions: Sequence[int],
+    views: Augmentation,
+    config: SuperSimpleConfig,
+    device: torch.device,
+) -> CellTruth:
+    """Defective cells of some images, as far as masks are shown; a mask that fills none keeps its fullest."""
+    truth = truths.batch(positions, views, device)
+    share_B1hw = F.avg_pool2d(truth.mask_B1HW, config.cell, ceil_mode=True)
+    fullest_B111 = share_B1hw.amax(dim=(1, 2, 3), keepdim=True)
+    defect_B1hw = share_B1hw > (_NEARLY * fullest_B111).clamp(max=config.mask_share)
+    label_B = torch.from_numpy(truths.labels[list(positions)]).to(device).float()
+    return CellTruth(defect_B1hw, truth.known_B.bool(), label_B)
+
+
+def with_noise(
+    adapted_BChw: Tensor,
+    truth: CellTruth,
+    config: SuperSimpleConfig,
+    generators: Sequence[np.random.Generator],
+) -> tuple[Tensor, CellTruth]:
+    """Copies of B images, some with noise where no true defect is, and the truth of the copies.
+
+    A defective image without its mask gets none: nobody knows where its defect is.
+    """
+    adapted, defect, known, label = (torch.cat([part] * _COPIES) for part in (adapted_BChw, *truth))
+    if not config.noise:
+        return adapted, CellTruth(defect, known, label)
+    noise = draw_noise(~defect & known[:, None, None, None], config, generators)
+    seen = noise.on_B1hw.flatten(1).any(dim=1).float()
+    return adapted + noise.values_BChw, CellTruth(defect | noise.on_B1hw, known, torch.maximum(label, seen))
+
+
+def _optimiser(heads: Heads, config: SuperSimpleConfig) -> torch.optim.AdamW:
+    """AdamW with a rate for the adaptor, which comes first among the weights, and one for the heads."""
+    adaptor = [] if heads.adaptor is None else list(heads.adaptor.parameters())
+    others = list(heads.parameters())[len(adaptor) :]
+    groups = [
+        {"params": adaptor, "lr": config.adaptor_lr, "weight_decay": config.adaptor_weight_decay},
+        {"params": others, "lr": config.head_lr, "weight_decay": config.head_weight_decay},
+    ]
+    return torch.optim.AdamW([group for group in groups if group["params"]])
+
+
+def _over_workers(sums: Tensor, run: Run) -> Tensor:
+    """The sums of all workers."""
+    if run.world_size == 1:
+        return sums
+    carrier = nn.Parameter(torch.zeros_like(sums))
+    carrier.grad = sums
+    run.reduce([carrier])
+    assert carrier.grad is not None
+    return carrier.grad
+
+
+def _visible(data: TrainingData) -> TrainingData:
+    """The images that training looks at, with the masks that the supervision shows.
+
+    Raises:
+        InputError: If there are too few kinds of them.
+    """
+    positives = int(data.train.labels.sum())
+    normal = len(data.train) - positives
+    if data.supervision.kind == "none" and normal:
+        return replace(data, train=normal_images(data.train))
+    if not positives or not normal:
+        needed = "normal images" if data.supervision.kind == "none" else "defective and normal images"
+        raise InputError(
+            f"supervision {data.supervision} learns from {needed}, found {positives} defective and {normal} "
+            "normal ones in the training set. Use another split, supervision or more images."
+        )
+    return data if data.supervision.reads_masks else replace(data, train=replace(data.train, masks={}))

@@ -1,0 +1,73 @@
+"""Defects that are made up: Gaussian noise on features, in blots of Perlin noise.
+
+Each image has random numbers of its own, so that it gets the same noise whichever worker it falls to.
+
+Source: Rolih, Fučka, Skočaj 2024, section 3; Perlin 1985 (noise); that lattices are as fine as the map at
+most is ours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainables.supersimple.config import SuperSimpleConfig
+
+__all__ = ["Noise", "draw_noise", "perlin"]
+
+_FINEST = 5  # a lattice has 2⁰ to 2⁵ squares along an axis
+
+
+class Noise(NamedTuple):
+    """Noise of B images."""
+
+    values_BChw: Tensor  # to be added; 0 where there is none
+    on_B1hw: Tensor  # bool
+
+
+def draw_noise(
+    allowed_B1hw: Tensor, config: SuperSimpleConfig, generators: Sequence[np.random.Generator]
+) -> Noise:
+    """Noise within ``allowed_B1hw`` (bool), which leaves out true defects; one generator for each image."""
+    size = (allowed_B1hw.shape[2], allowed_B1hw.shape[3])
+    blots = [_blot(size, config, generator) for generator in generators]
+    on_B1hw = torch.from_numpy(np.stack(blots))[:, None].to(allowed_B1hw.device) & allowed_B1hw
+    counts = on_B1hw.sum(dim=(1, 2, 3)).tolist()
+    drawn = [
+        generator.standard_normal((count, config.features), dtype=np.float32)
+        for count, generator in zip(counts, generators, strict=True)
+    ]
+    values_BhwC = torch.zeros(len(blots), *size, config.features, device=on_B1hw.device)
+    values_BhwC[on_B1hw[:, 0]] = config.noise_sd * torch.from_numpy(np.concatenate(drawn)).to(on_B1hw.device)
+    return Noise(values_BhwC.permute(0, 3, 1, 2), on_B1hw)
+
+
+def _blot(size: tuple[int, int], config: SuperSimpleConfig, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Cells of an image that may get noise; none in the images that get none."""
+    chosen = rng.random() < config.noise_share
+    powers = rng.integers(0, _FINEST + 1, 2).tolist()
+    squares = [min(side, 1 << power) for side, power in zip(size, powers, strict=True)]
+    return (perlin(size, (squares[0], squares[1]), rng) > config.perlin_threshold) & chosen
+
+
+def perlin(size: tuple[int, int], squares: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Gradient noise in [−1, 1] on h × w cells, over a lattice of so many squares."""
+    down, across = squares
+    angle = 2 * math.pi * rng.random((down + 1, across + 1))
+    y_h, x_w = ((np.arange(side) + 0.5) * count / side for side, count in zip(size, squares, strict=True))
+    row_h, column_w = y_h.astype(np.intp), x_w.astype(np.intp)
+    dy_h1, dx_w = (y_h - row_h)[:, None], x_w - column_w
+
+    def slope(below: int, right: int) -> NDArray[np.float64]:
+        angle_hw = angle[np.ix_(row_h + below, column_w + right)]
+        return np.sin(angle_hw) * (dy_h1 - below) + np.cos(angle_hw) * (dx_w - right)
+
+    fade_h1, fade_w = (t * t * t * (t * (6 * t - 15) + 10) for t in (dy_h1, dx_w))
+    top, bottom = (slope(row, 0) + fade_w * (slope(row, 1) - slope(row, 0)) for row in (0, 1))
+    return math.sqrt(2) * (top + fade_h1 * (bottom - top))

@@ -1,0 +1,107 @@
+"""A trunk from normal images alone: a network tells how far a square of a surface was turned.
+
+It has to know what the surface looks like and which way it lies, and needs no label. Surfaces that look the
+same from all sides teach it nothing: then the share that it gets right, in the stage's log, stays at a
+quarter.
+
+Source: Gidaris, Singh, Komodakis 2018, arXiv:1803.07728.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainables.cam.config import ClassifierConfig
+from trainables.contract import Run
+from trainables.data.samples import ImageSet
+from trainables.nn.augmentation import drawn_views
+from trainables.nn.layers.initialisation import initialise
+from trainables.nn.layers.inputs import Standardise
+from trainables.nn.loop import BatchShard, TrainingHooks, train
+from trainables.nn.models import forward_context, save_model, with_layout
+from trainables.nn.sampling import BalancedSampler
+from trainables.nn.training import check_norm
+from trainables.nn.weights import load_weights
+from trainables.stages import StageWork
+from trainables.supersimple.features import OwnTrunk
+from trainables.unsupervised.normals import normal_images
+
+__all__ = ["train_rotations"]
+
+_TURNS = 4
+
+
+def make_rotations(work: StageWork, *, weights_file: str | None) -> None:
+    config = ClassifierConfig.model_validate({**work.config, "weights_file": weights_file})
+    save_model(work.folder, train_rotations(config, work.data.train, work.run), config)
+
+
+def train_rotations(config: ClassifierConfig, images: ImageSet, run: Run) -> OwnTrunk:
+    """Train a trunk on the normal images among ``images``; no other is looked at.
+
+    Logs per epoch: ``loss``, ``right`` (share of the images whose turn is told right) and ``lr``.
+
+    Raises:
+        InputError: If a weights file is not the one meant, or ``norm: bn`` meets several workers.
+        Diverged: If loss or weights are no longer finite.
+    """
+    check_norm("norm", config.norm, run)
+    images = normal_images(images)
+    network = _Turns(config)
+    initialise(network, int(run.generator("init").integers(2**63)))
+    load_weights(network.trunk.backbone, config)
+    if isinstance(network.trunk.input, Standardise):
+        network.trunk.input.measure(images)
+    network = with_layout(network, config).to(run.device)
+    views_of = drawn_views(len(images), "none", config.photometric, run.generator)
+
+    def backward(shard: BatchShard) -> Mapping[str, Tensor]:
+        shown_BCHW = views_of(shard.epoch).show(images, shard.positions, run.device)
+        rng = run.generator("turns", shard.step)  # for the whole batch, whichever worker has which image
+        turn_B = rng.integers(0, _TURNS, shard.size)[list(shard.places)]
+        place_2B = rng.random((2, shard.size))[:, list(shard.places)]
+        with forward_context(config, run.device):
+            logits_B4 = network(_turned(shown_BCHW, turn_B.tolist(), place_2B.T.tolist())).float()
+        target_B = torch.from_numpy(turn_B).to(run.device)
+        loss = F.cross_entropy(logits_B4, target_B, reduction="sum")
+        (loss / shard.size).backward()
+        return {"loss": loss.detach(), "right": (logits_B4.argmax(dim=1) == target_B).sum().float()}
+
+    train(
+        network,
+        torch.optim.AdamW(network.parameters(), lr=config.lr, weight_decay=config.weight_decay),
+        run,
+        schedule=config.training,
+        # One class only: the sampler then shuffles it.
+        sampler=BalancedSampler(np.ones(len(images), np.bool_), config.batch_size),
+        hooks=TrainingHooks(backward, losses=("loss", "right")),
+    )
+    return network.trunk.eval()
+
+
+class _Turns(nn.Module):
+    """A trunk, and a linear layer on the means of its last map."""
+
+    def __init__(self, config: ClassifierConfig) -> None:
+        super().__init__()
+        self.trunk = OwnTrunk(config)
+        self.last = nn.Linear(config.resnet.widths[-1], _TURNS)
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        return self.last(self.trunk(images_BCHW)[-1].float().mean(dim=(2, 3)))
+
+
+def _turned(images_BCHW: Tensor, turns: list[int], places: list[list[float]]) -> Tensor:
+    """The largest squares of images, cut at places in [0, 1) of what is left over, each turned."""
+    height, width = images_BCHW.shape[2:]
+    side = min(height, width)
+    parts: list[Tensor] = []
+    for image_CHW, turn, (down, across) in zip(images_BCHW, turns, places, strict=True):
+        top, left = int(down * (height - side + 1)), int(across * (width - side + 1))
+        parts.append(image_CHW[:, top : top + side, left : left + side].rot90(turn, (1, 2)))
+    return torch.stack(parts)

@@ -1,0 +1,43 @@
+"""The stages of the method: the trunk of one's own, and the maps of training images; without torch.
+
+Trials that differ in their heads, noise or losses alone share both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from trainables.cam.config import classifier_settings
+from trainables.cam.stages import classifier_stage
+from trainables.later import Later
+from trainables.stages import Stage
+from trainables.supersimple.config import SuperSimpleConfig
+
+__all__ = ["MAPS", "stages", "trunk_stage"]
+
+MAPS = "maps"
+_READ = ("image_size", "channels", "precision", "memory_format", "trunk", "head_flips")
+
+
+def trunk_stage(config: SuperSimpleConfig) -> Stage | None:
+    """The training of the own trunk; None where it is a published network."""
+    if config.trunk != "own":
+        return None
+    if config.own_task == "labels":
+        return classifier_stage(config)
+    make = partial(Later("trainables.supersimple.rotations:make_rotations"), weights_file=config.weights_file)
+    return Stage("rotations", classifier_settings(config), make)
+
+
+def stages(config: SuperSimpleConfig) -> Sequence[Stage]:
+    """The own trunk's training, if any, then the maps of the training images, where they are kept."""
+    trunk = trunk_stage(config)
+    chain = [] if trunk is None else [trunk]
+    if config.keep_maps:
+        published = () if trunk is not None else ("weights_sha256",)
+        file = None if trunk is not None else config.weights_file
+        make = partial(Later("trainables.supersimple.features:make_maps"), weights_file=file)
+        after = tuple(stage.name for stage in chain)
+        chain.append(Stage(MAPS, config.part(names=(*_READ, *published)), make, after=after))
+    return chain
