@@ -46,11 +46,7 @@ def test_a_command_loads_only_what_it_uses(command: str, absent: tuple[str, ...]
         ("assay.api", (*TRAINING, "statsmodels", "scipy.stats", "matplotlib", *OTHERS)),
         ("trainables.segdec, trainables.supervised", (*TRAINING, *TABLES, *OTHERS)),
         ("trainables.cam, trainables.focus, trainables.regioncam", (*TRAINING, *TABLES, *OTHERS)),
-<<<<<<< HEAD
-        ("trainables.unsupervised, trainables.memory_bank", (*TRAINING, *TABLES, *OTHERS)),
-=======
-        ("trainables.supersimple, trainables.unsupervised", (*TRAINING, *TABLES, *OTHERS)),
->>>>>>> 2d6888a (supersimple: SuperSimpleNet for none, weak, mixed and full, on a frozen trunk whose maps are shared)
+        ("trainables.supersimple, trainables.unsupervised, trainables.memory_bank", (*TRAINING, *TABLES, *OTHERS)),
         ("assay.engine", (*TRAINING, "statsmodels", "scipy.stats", "matplotlib", *OTHERS)),
         ("assay.engine.train", (*TRAINING, "statsmodels", "matplotlib", "mlflow", "streamlit", "optuna")),
         ("assay.engine.driver", (*TRAINING, "statsmodels", "matplotlib", "mlflow", "streamlit", "optuna")),

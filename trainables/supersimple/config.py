@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from trainables.cam.config import ClassifierConfig
 from trainables.nn.choices import TRUNK_WIDTHS, Flips, Norm, TrainingSchedule, TrunkStride
+from trainables.nn.settings import PublishedWeightsConfig
 from trainables.nn.weight_counts import convolution, resnet, trunk
 
 __all__ = ["SuperSimpleConfig", "count_parameters"]
@@ -132,6 +133,21 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
             raise ValueError(
                 f"doubled halves the stride of the finer map, which is a pixel already with output_stride: "
                 f"{self.output_stride}. Raise it, or set doubled: false"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _own_settings_are_read(self) -> Self:
+        common = {*PublishedWeightsConfig.model_fields, "trunk"}
+        changed = {
+            name: getattr(self, name)
+            for name in ClassifierConfig.model_fields
+            if name not in common and getattr(self, name) != type(self).model_fields[name].default
+        }
+        if self.trunk != "own" and changed:
+            settings = ", ".join(f"{name}: {value}" for name, value in changed.items())
+            raise ValueError(
+                f"{settings} is read with trunk: own only, found trunk: {self.trunk}. Leave it out"
             )
         return self
 

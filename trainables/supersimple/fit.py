@@ -55,8 +55,8 @@ def fit(config: SuperSimpleConfig, data: TrainingData, run: Run) -> SuperSimpleP
     check_images(config, data.train)
     check_norm("head_norm", config.head_norm, run)
     data = _visible(data)
-    lesson = _Lesson.prepared(config, data, run)
-    heads, kind = lesson.network.heads, data.supervision.kind
+    step = _Step.prepared(config, data, run)
+    heads, kind = step.network.heads, data.supervision.kind
     optimiser = _optimiser(heads, config)
     rates = [float(group["lr"]) for group in optimiser.param_groups]
 
@@ -67,7 +67,7 @@ def fit(config: SuperSimpleConfig, data: TrainingData, run: Run) -> SuperSimpleP
         for group, rate in zip(optimiser.param_groups, rates, strict=True):
             group["lr"] = rate * config.head_decay**falls
 
-    predictor = SuperSimplePredictor(lesson.network, config)
+    predictor = SuperSimplePredictor(step.network, config)
     train(
         heads,
         optimiser,
@@ -76,19 +76,19 @@ def fit(config: SuperSimpleConfig, data: TrainingData, run: Run) -> SuperSimpleP
         # One class only: the sampler then shuffles it.
         sampler=BalancedSampler(data.train.labels | (kind == "none"), config.head_batch),
         hooks=TrainingHooks(
-            lesson.backward,
+            step.backward,
             _LOSSES,
             every_worker=True,
             before_step=before_step,
             validate=lambda _epoch: validation_ap(predictor, data.validation, run.device),
         ),
     )
-    lesson.network.eval()
+    step.network.eval()
     return predictor
 
 
 @dataclass(frozen=True, eq=False)
-class _Lesson:
+class _Step:
     """All that a step needs."""
 
     network: SuperSimpleNet
@@ -99,7 +99,7 @@ class _Lesson:
     run: Run
 
     @classmethod
-    def prepared(cls, config: SuperSimpleConfig, data: TrainingData, run: Run) -> _Lesson:
+    def prepared(cls, config: SuperSimpleConfig, data: TrainingData, run: Run) -> _Step:
         """The trunk and its maps from their stages, and heads with their first weights."""
         folders = {stage.name: run.stage(stage, data) for stage in stages(config)}
         trunk = read_trunk(config, folders, run.device)
