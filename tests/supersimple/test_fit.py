@@ -100,7 +100,7 @@ def test_normal_images_alone_are_looked_at_without_labels() -> None:
 
 def test_without_noise_normal_images_show_no_defect_to_learn() -> None:
     """The plan refuses it; what is learned is one answer for all images."""
-    config = tiny_config(own_task="rotations", noise=False, map_loss="margin", head_epochs=60)
+    config = tiny_config(own_task="rotations", noise=False, map_loss="margin", head_epochs=30, head_lr=0.01)
     model = fitted(config, data_of("none"))
     defects = images_to_tensor([sample.image for sample in surfaces(3, 0, seed=7)], CPU)
     assert (model.predict(defects).heatmap < 0.5).all()
@@ -207,21 +207,16 @@ def test_a_saved_model_predicts_the_same_without_its_stages(tmp_path: Path) -> N
         assert torch.equal(ours, theirs)
 
 
-@pytest.mark.parametrize(
-    ("supervision", "image_ap", "pixel_ap"), [("full", 0.9, 0.6), ("mixed", 0.9, 0.3), ("weak", 0.9, None)]
-)
-def test_training_finds_the_defects(supervision: str, image_ap: float, pixel_ap: float | None) -> None:
+@pytest.mark.parametrize(("supervision", "masks", "pixel_ap"), [("full", 12, 0.5), ("weak", 0, None)])
+def test_training_finds_the_defects(supervision: str, masks: int, pixel_ap: float | None) -> None:
     config = tiny_config(
-        width=8, min_steps=60, pool="gmp", map_width=32, decision_width=8, head_epochs=1, head_min_steps=80,
-        head_batch=8, head_lr=0.01, adaptor_lr=1e-3, map_blur=1.0,
+        width=8, min_steps=40, pool="gmp", map_width=16, decision_width=8, head_epochs=1, head_min_steps=50,
+        head_batch=8, head_lr=0.01, map_blur=1.0,
     )  # fmt: skip
-    data = data_of(supervision, masks=3)
-    shown = {None: None, 0.3: 5, 0.6: 16}[pixel_ap]
-    train = surfaces(16, 18, masks=shown or 0)
-    predictor = fitted(config, replace(data, train=train))
-    test = EvaluationData(None, surfaces(10, 20, seed=7))  # chance: image AP 0.33, pixel AP 0.007
+    predictor = fitted(config, replace(data_of(supervision), train=surfaces(12, 14, masks=masks)))
+    test = EvaluationData(None, surfaces(8, 16, seed=7))  # chance: image AP 0.33, pixel AP 0.007
     found = evaluate(predictor, test, device=CPU, batch=16, probes=0, seed=0).metrics
-    assert found["image_ap"] >= image_ap
+    assert found["image_ap"] >= 0.9
     assert pixel_ap is None or found["pixel_ap"] >= pixel_ap
 
 
