@@ -55,6 +55,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("supersimple", {"decision": False, "adaptor": False, "head_norm": "gn"}),
     ("supersimple", {"stages": 2, "output_stride": 4, "channels": 3, "decision_width": 7}),
     ("supersimple", {"trunk": "lite0", "map_width": 50}),
+    ("supersimple", {"trunk": "lite0", "trunk_lr_ratio": 0.1}),
 ]
 
 

@@ -42,8 +42,12 @@ def logged(config: Any, data: TrainingData) -> list[dict[str, float]]:
 
 @pytest.mark.parametrize(
     ("changes", "data"),
-    [({}, data_of("full")), ({"own_task": "rotations"}, data_of("none"))],
-    ids=["labels", "rotations"],
+    [
+        ({}, data_of("full")),
+        ({"own_task": "rotations"}, data_of("none")),
+        ({"trunk": "lite0", "trunk_lr_ratio": 0.1, "epochs": 1, "min_steps": 0}, data_of("weak")),
+    ],
+    ids=["labels", "rotations", "fine-tuned"],
 )
 def test_the_trunk_stays_as_its_stage_left_it(
     changes: dict[str, Any], data: TrainingData, tmp_path: Path
@@ -184,6 +188,8 @@ def test_trials_that_differ_in_their_heads_share_trunk_and_maps() -> None:
     assert [dict(stage.config) for stage in first] == [dict(stage.config) for stage in second]
     (published,) = stages(tiny_config(trunk="lite0", weights_file="a.pth", weights_sha256="a" * 64))
     assert published.config["weights_sha256"] == "a" * 64
+    tuned = stages(tiny_config(trunk="lite0", trunk_lr_ratio=0.1))
+    assert [stage.name for stage in tuned] == ["classifier", "maps"]
     assert "weights_file" not in published.config
 
 

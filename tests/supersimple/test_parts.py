@@ -166,7 +166,8 @@ def test_the_stop_keeps_the_decision_out_of_the_map(stop: bool, moves: bool) -> 
         ({"head_batch": 5}, "head_batch is even"),
         ({"stem": "small", "output_stride": 1, "doubled": True}, "set doubled: false"),
         ({"trunk": "own", **FILE}, "width: 64"),
-        ({"trunk": "lite0", "epochs": 3, "width": 4}, "epochs: 3, width: 4 is read with trunk: own only"),
+        ({"trunk": "lite0", "epochs": 3, "width": 4}, "is read where the trunk learns"),
+        ({"trunk": "lite0", "trunk_lr_ratio": 0.1, "output_stride": 8}, "output_stride: 16"),
         ({"perlin_threshold": 1.0}, "less than 1"),
     ],
 )
@@ -183,6 +184,7 @@ def test_settings_that_cannot_be_are_refused_with_a_way_out(changes: dict[str, A
         ("full", {"trunk": "lite0"}, "use trunk: own"),
         ("none", {"own_task": "rotations"}, None),
         ("none", {"trunk": "lite0", **FILE}, None),
+        ("none", {"trunk": "lite0", "trunk_lr_ratio": 0.1, **FILE}, "own_task: rotations"),
         ("weak", {"noise": False}, None),
     ],
 )

@@ -1,7 +1,7 @@
 """Settings of SuperSimpleNet: every part is a field that can be switched. Defaults are published values.
 
 ``head_…`` and ``adaptor_…`` belong to the training of the heads. What a classifier has (``width``,
-``epochs``, ``lr`` and so on) belongs to the own trunk and is read with ``trunk: own`` only.
+``epochs``, ``lr`` and so on) belongs to a trunk that learns and is refused beside another.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from trainables.cam.config import ClassifierConfig
-from trainables.nn.choices import TRUNK_WIDTHS, Flips, Norm, TrainingSchedule, TrunkStride
+from trainables.nn.choices import TRUNK_WIDTHS, Flips, Norm, TrainingSchedule, TrunkName, TrunkStride
 from trainables.nn.settings import PublishedWeightsConfig
 from trainables.nn.weight_counts import convolution, resnet, trunk
 
@@ -28,10 +28,17 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
         16, description="Pixels between cells of the own trunk's last stage, stem included."
     )
 
-    trunk: Literal["own", "lite0", "resnet18", "wide_resnet50_2"] = Field(
+    trunk: TrunkName | Literal["own"] = Field(
         "own",
         description="Frozen network below the heads: a published one by its weights_file (wide_resnet50_2 in "
         "the paper), or own, trained as a stage.",
+    )
+    trunk_lr_ratio: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Above 0 a published trunk first learns the image labels, as a classifier of `cam`, at "
+        "this rate in units of lr; 0: it stays as published.",
     )
     own_task: Literal["labels", "rotations"] = Field(
         "labels",
@@ -113,11 +120,6 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
         4.0, ge=0, le=100, description="Standard deviation of the blur of the map, pixels; 0: none."
     )
 
-    def check_weights(self, **needed: str) -> None:
-        """Refuse a ``weights_file`` that the own trunk cannot start from; others are checked when read."""
-        if self.trunk == "own":
-            super().check_weights(**needed)
-
     @field_validator("head_batch")
     @classmethod
     def _head_halves_are_equal(cls, value: int) -> int:
@@ -126,6 +128,18 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
                 f"half of a batch is defective: head_batch is even, found {value}. Use {value + 1}."
             )
         return value
+
+    @model_validator(mode="after")
+    def _network_can_be_built(self) -> Self:
+        if self.trunk == "own":
+            _ = self.resnet  # says which strides fit
+            self.check_weights()
+        elif self.learns and (self.output_stride, self.norm, self.own_task) != (_READ[1], "bn", "labels"):
+            raise ValueError(
+                f"published trunks learn labels with norm: bn at output_stride: {_READ[1]}, found own_task: "
+                f"{self.own_task}, output_stride: {self.output_stride}, norm: {self.norm}. Change these"
+            )
+        return self
 
     @model_validator(mode="after")
     def _cells_are_pixels(self) -> Self:
@@ -138,18 +152,24 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
 
     @model_validator(mode="after")
     def _own_settings_are_read(self) -> Self:
-        common = {*PublishedWeightsConfig.model_fields, "trunk"}
+        common = {*PublishedWeightsConfig.model_fields, "trunk", "trunk_lr_ratio"}
         changed = {
             name: getattr(self, name)
             for name in ClassifierConfig.model_fields
             if name not in common and getattr(self, name) != type(self).model_fields[name].default
         }
-        if self.trunk != "own" and changed:
+        if not self.learns and changed:
             settings = ", ".join(f"{name}: {value}" for name, value in changed.items())
             raise ValueError(
-                f"{settings} is read with trunk: own only, found trunk: {self.trunk}. Leave it out"
+                f"{settings} is read where the trunk learns, found trunk: {self.trunk}. Leave it out, or set "
+                "trunk: own or trunk_lr_ratio above 0"
             )
         return self
+
+    @property
+    def learns(self) -> bool:
+        """True where a stage trains the trunk."""
+        return self.trunk == "own" or self.trunk_lr_ratio > 0
 
     @property
     def strides(self) -> tuple[int, int]:
@@ -174,7 +194,7 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
     @property
     def lacks_weights(self) -> str | None:
         """The reason why a frozen trunk without weights cannot be meant, and the way out; else None."""
-        if self.trunk == "own" or self.weights_file is not None:
+        if self.learns or self.weights_file is not None:
             return None
         return (
             f"trunk: {self.trunk} is read as it was published, found no weights_file. Name its state dict "

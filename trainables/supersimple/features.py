@@ -18,12 +18,11 @@ from torch import Tensor, nn
 
 from trainables.cam.config import ClassifierConfig
 from trainables.cam.fit import load_classifier
+from trainables.cam.network import Classifier
 from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
 from trainables.nn.augmentation import Augmentation
-from trainables.nn.layers.inputs import input_layer
-from trainables.nn.layers.resnet import ResNet18s
 from trainables.nn.layers.trunk import Trunk, build_trunk
 from trainables.nn.models import forward_context, load_model, with_layout
 from trainables.nn.passes import in_passes
@@ -48,19 +47,23 @@ _SHARD = 32  # images of a file
 class OwnTrunk(nn.Module):
     """Input layer and stages of a network that was trained here."""
 
-    def __init__(self, config: ClassifierConfig) -> None:
+    def __init__(self, classifier: Classifier) -> None:
         super().__init__()
-        self.input = input_layer(config)
-        self.backbone = ResNet18s(config.resnet)
+        self.input, self.backbone = classifier.input, classifier.backbone
 
     def forward(self, images_BCHW: Tensor) -> Sequence[Tensor]:
         """Outputs of the last two stages, the finer first."""
-        return self.backbone.features(self.input(images_BCHW))[-2:]
+        seen_BCHW = self.input(images_BCHW)
+        if isinstance(self.backbone, Trunk):
+            return list(self.backbone(seen_BCHW).values())[-2:]
+        return self.backbone.features(seen_BCHW)[-2:]
 
 
 def new_trunk(config: SuperSimpleConfig) -> nn.Module:
     """The trunk with arbitrary weights, for a saved model to be read into."""
-    return OwnTrunk(config) if config.trunk == "own" else build_trunk(config.trunk, deepest=16)
+    if config.trunk == "own" or config.learns:
+        return OwnTrunk(Classifier(config))
+    return build_trunk(config.trunk, deepest=16)
 
 
 def read_trunk(config: SuperSimpleConfig, folders: Mapping[str, Path], device: torch.device) -> nn.Module:
@@ -70,12 +73,10 @@ def read_trunk(config: SuperSimpleConfig, folders: Mapping[str, Path], device: t
         InputError: If the weights file is not named, missing, not the one meant or of another network.
     """
     if "classifier" in folders:
-        classifier = load_classifier(folders["classifier"], device)
-        trunk = OwnTrunk(classifier.config)
-        trunk.input, trunk.backbone = classifier.input, classifier.backbone
+        trunk = OwnTrunk(load_classifier(folders["classifier"], device))
     elif "rotations" in folders:
         tensors, task = load_model(folders["rotations"], ClassifierConfig)
-        trunk = OwnTrunk(task)
+        trunk = OwnTrunk(Classifier(task))
         trunk.load_state_dict(tensors)
     else:
         assert config.trunk != "own", "its stage is named"

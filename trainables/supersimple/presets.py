@@ -46,11 +46,11 @@ PRESETS: Mapping[str, _Settings] = {
 def footnotes(config: SuperSimpleConfig) -> Sequence[str]:
     """Footnotes of a table about ``config``."""
     notes = config.weights_notes
-    if config.trunk == "own":
+    if config.learns:
         learnt = "image labels" if config.own_task == "labels" else "rotations of normal images"
         notes.append(
-            f"trunk: own. The frozen trunk learned {learnt} of the training part; the published one knows "
-            "photographs of things."
+            f"trunk: {config.trunk}. The frozen trunk learned {learnt} of the training part, which the "
+            "published one did not."
         )
     elif config.trunk != "wide_resnet50_2":
         notes.append(f"trunk: {config.trunk}. A smaller frozen trunk than the published WideResNet-50.")
@@ -69,9 +69,9 @@ def objections(config: SuperSimpleConfig, supervision: Supervision, data: DataSp
         objections.append(Objection("config.weights_file", config.lacks_weights))
     if supervision.kind != "none":
         return objections
-    if config.trunk == "own" and config.own_task == "labels":
+    if config.learns and config.own_task == "labels":
         message = (
-            "an own trunk that learns image labels needs defective images, found supervision: none. Use "
+            "a trunk that learns image labels needs defective images, found supervision: none. Use "
             "own_task: rotations, a published trunk by its weights_file, or supervision: weak."
         )
         objections.append(Objection("supervision", message))

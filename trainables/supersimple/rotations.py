@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainables.cam.config import ClassifierConfig
+from trainables.cam.network import Classifier
 from trainables.contract import Run
 from trainables.data.samples import ImageSet
 from trainables.nn.augmentation import drawn_views
@@ -54,9 +55,10 @@ def train_rotations(config: ClassifierConfig, images: ImageSet, run: Run) -> Own
     images = normal_images(images)
     network = _Turns(config)
     initialise(network, int(run.generator("init").integers(2**63)))
-    load_weights(network.trunk.backbone, config)
-    if isinstance(network.trunk.input, Standardise):
-        network.trunk.input.measure(images)
+    trunk = network.trunk
+    load_weights(trunk.backbone, config)
+    if isinstance(trunk.input, Standardise):
+        trunk.input.measure(images)
     network = with_layout(network, config).to(run.device)
     views_of = drawn_views(len(images), "none", config.photometric, run.generator)
 
@@ -89,7 +91,7 @@ class _Turns(nn.Module):
 
     def __init__(self, config: ClassifierConfig) -> None:
         super().__init__()
-        self.trunk = OwnTrunk(config)
+        self.trunk = OwnTrunk(Classifier(config))
         self.last = nn.Linear(config.resnet.widths[-1], _TURNS)
 
     def forward(self, images_BCHW: Tensor) -> Tensor:

@@ -21,8 +21,8 @@ _READ = ("image_size", "channels", "precision", "memory_format", "trunk", "head_
 
 
 def trunk_stage(config: SuperSimpleConfig) -> Stage | None:
-    """The training of the own trunk; None where it is a published network."""
-    if config.trunk != "own":
+    """The training of the trunk; None where it stays as it was published."""
+    if not config.learns:
         return None
     if config.own_task == "labels":
         return classifier_stage(config)
