@@ -21,6 +21,8 @@ from tests.supersimple.small import data_of, fitted, head_weights, tiny_config
 from tests.supervised.surfaces import surfaces
 from tests.supervised.test_fit import KilledRun, NoMasks, equal, with_masks
 from tests.unsupervised.test_fit import ThreadRun
+from trainables.cam.config import CamConfig, ClassifierConfig
+from trainables.cam.stages import classifier_stage
 from trainables.contract import LocalRun
 from trainables.data.samples import EvaluationData, TrainingData
 from trainables.data.spec import Supervision
@@ -191,6 +193,14 @@ def test_trials_that_differ_in_their_heads_share_trunk_and_maps() -> None:
     tuned = stages(tiny_config(trunk="lite0", trunk_lr_ratio=0.1))
     assert [stage.name for stage in tuned] == ["classifier", "maps"]
     assert "weights_file" not in published.config
+
+
+def test_the_own_trunk_is_the_classifier_of_cam() -> None:
+    (ours, _), settings = stages(tiny_config()), tiny_config().model_dump()
+    read = set(ClassifierConfig.model_fields) - {"trunk_lr_ratio"}
+    theirs = CamConfig.model_validate({name: settings[name] for name in read})
+    assert dict(ours.config) == dict(classifier_stage(theirs).config)
+    assert ours.owner["trainable"] == "cam"
 
 
 def test_a_batch_of_one_is_trained_and_predicted() -> None:

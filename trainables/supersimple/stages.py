@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from trainables.cam.config import classifier_settings
+from trainables.cam.config import ClassifierConfig, classifier_settings
 from trainables.cam.stages import classifier_stage
 from trainables.later import Later
 from trainables.stages import Stage
@@ -24,6 +24,9 @@ def trunk_stage(config: SuperSimpleConfig) -> Stage | None:
     """The training of the trunk; None where it stays as it was published."""
     if not config.learns:
         return None
+    if config.trunk == "own":  # no rate of a published trunk is read, so the stage is that of `cam`
+        ratio = ClassifierConfig.model_fields["trunk_lr_ratio"].default
+        config = config.model_copy(update={"trunk_lr_ratio": ratio})
     if config.own_task == "labels":
         return classifier_stage(config)
     make = partial(Later("trainables.supersimple.rotations:make_rotations"), weights_file=config.weights_file)
