@@ -59,7 +59,7 @@ def test_studies_of_the_same_question_are_inside_with_what_the_ledger_reads(
 def test_it_says_with_which_versions_and_under_which_licences(bundled: dict[str, bytes]) -> None:
     program = json.loads(bundled["program.json"])
     assert len(program["source_hash"]) == 64
-    assert program["methods"] == {"segdec": 1}
+    assert program["methods"] == {"segdec": 2}
     assert f"numpy=={program['packages']['numpy']}\n" in bundled["requirements.txt"].decode()
     assert "Apache-2.0" in bundled["LICENCES.md"].decode()
 

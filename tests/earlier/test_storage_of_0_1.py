@@ -27,6 +27,7 @@ __all__ = ["assay", "own_main"]
 
 HERE = Path(__file__).parent
 STUDIES = ("small", "labels", "hunt", "chain")
+ADDED_SINCE = {"median", "at_chance"}  # columns
 VIEWS = sorted(path.stem for path in (PAGES / "views").glob("*.py"))
 
 
@@ -39,7 +40,9 @@ def storage(tmp_path: Path) -> Path:
 
 def _numbers(text: str) -> list[list[str]]:
     """The cells of a report's CSV that are numbers; names of cells and of columns are wording."""
-    return [[cell for cell in row if _is_number(cell)] for row in csv.reader(text.splitlines())]
+    header, *rows = csv.reader(text.splitlines())
+    older = [index for index, name in enumerate(header) if name not in ADDED_SINCE]
+    return [[row[index] for index in older if _is_number(row[index])] for row in rows]
 
 
 def _is_number(cell: str) -> bool:

@@ -267,10 +267,10 @@ def test_better_means_lower_where_the_metric_counts_errors() -> None:
 
 def test_a_comparison_is_over_the_repeats_that_both_cells_have() -> None:
     records = make_records(PLAN)
-    lost = next(t for t in PLAN.trials if t.cell == "supervision=full stop=on" and t.seed == 2)
-    del records[lost.id]
+    waited_for = next(t for t in PLAN.trials if t.cell == "supervision=full stop=on" and t.seed == 2)
+    del records[waited_for.id]
     table = comparisons_of(PLAN, records)
-    assert table.rows[0][2:4] == ("+0.050 (+0.050, +0.050)", "2 of 2 (1 lost)")
+    assert table.rows[0][2:4] == ("+0.050 (+0.050, +0.050)", "2 of 2 (1 to come)")
 
 
 def test_a_lost_repeat_is_named_under_the_table() -> None:
