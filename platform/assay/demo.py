@@ -3,7 +3,7 @@
 ``demo.tar.xz`` is a storage without models. ``python -m benchmarks.demo`` makes it.
 
 >>> unpack_demo(folder)
->>> results = assay.open(folder).study("quickstart")
+>>> study = assay.open(folder).study("quickstart")
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-import assay as program
 from assay.analysis.results import StudyResults
 from assay.demo import DEMO, unpack_demo
+from assay.storage import Store
 from benchmarks.demo import pack
 from tests.cli.small_study import Assay
 
@@ -24,7 +24,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def results(demo: Path) -> StudyResults:
-    return program.open(str(demo)).study("quickstart")
+    return StudyResults.read(Store(demo), "quickstart")
 
 
 def test_the_archive_is_smaller_than_three_megabytes() -> None:
