@@ -263,14 +263,20 @@ def test_records_are_not_replayed_while_the_study_runs(assay: Assay, store: Stor
 
 
 @pytest.mark.parametrize(
-    "command", [("schema",), ("settings",), ("report", "small", "--storage", "{uri}")], ids=" ".join
+    ("command", "words"),
+    [
+        ("schema", "{page}: No such file or directory"),
+        ("settings", "{page}: No such file or directory"),
+        ("report small", "a report is written into a folder that exists, found no {folder}. Make it first."),
+    ],
 )
-def test_what_the_system_refuses_is_one_line(
-    assay: Assay, store: Store, tmp_path: Path, command: tuple[str, ...]
+def test_a_folder_that_is_not_there_is_one_line(
+    assay: Assay, store: Store, tmp_path: Path, command: str, words: str
 ) -> None:
     page = tmp_path / "no-such-folder" / "x"
-    answer = assay(*(part.format(uri=store.uri) for part in command), "--output", page)
-    assert (answer.code, answer.err) == (2, f"error: {page}: No such file or directory\n")
+    storage = ("--storage", store.uri) if "small" in command else ()
+    answer = assay(*command.split(), "--output", page, *storage)
+    assert (answer.code, answer.err) == (2, f"error: {words.format(page=page, folder=page.parent)}\n")
 
 
 def test_an_interruption_is_said_once(tmp_path: Path) -> None:
