@@ -176,7 +176,8 @@ def test_onnx_sees_a_tile_and_says_so(trained: Train, exported: Export) -> None:
 
 def test_an_mlflow_model_holds_no_pickle(exported: Export) -> None:
     files = [path for path in exported("segdec", "mlflow").folder.rglob("*") if path.is_file()]
-    assert {path.suffix for path in files} <= {".py", ".json", ".yaml", ".txt", ".md", ".safetensors", ""}
+    code = {".py", ".typed"}
+    assert {path.suffix for path in files} <= {*code, ".json", ".yaml", ".txt", ".md", ".safetensors", ""}
     assert not [path for path in files if path.read_bytes().startswith((b"\x80", b"PK"))]
 
 
