@@ -312,7 +312,7 @@ def test_nothing_that_a_method_started_outlives_its_training(odd: Odd) -> None:
 def test_a_killed_worker_takes_its_training_with_it(tmp_path: Path) -> None:
     code = (
         "import time\nfrom assay.engine.fitting.fit_server import FitServer\n"
-        "server = FitServer().__enter__()\nprocess = server.start()\n"
+        "server = FitServer()\nprocess = server.start()\n"
         "print(process.pid, flush=True)\ntime.sleep(60)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as worker:

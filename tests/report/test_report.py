@@ -14,7 +14,7 @@ from assay.report.ablation_table import ablation_table
 from assay.report.build import study_page
 from assay.report.comparison_tables import comparison_sections
 from assay.report.page.markdown import markdown_page, markdown_table
-from assay.report.page.model import Section, TextTable
+from assay.report.page.model import Column, Section, TextTable
 from assay.report.terminal import terminal_page
 from assay.storage import DamagedRecord, Record
 from assay.study import ManifestSummary, Plan, Trial
@@ -418,7 +418,22 @@ def test_the_end_of_a_run_says_the_answer_before_the_table() -> None:
     console.print(terminal_page(study_page(StudyResults(PLAN, make_records(PLAN)), brief=True)))
     shown = console.export_text()
     asked, pays, table = map(shown.index, ("Differences in AP on this data", "Pays", "supervision   stop"))
-    assert asked < pays < table
+    assert asked < pays < table < shown.index("Comparisons on this data")
+    assert "Details on" not in shown
+    assert "Further metrics" not in shown
+
+
+@pytest.mark.parametrize(("width", "shows"), [(60, False), (100, True)])
+def test_a_narrow_terminal_leaves_out_spare_columns_and_names_them(width: int, shows: bool) -> None:
+    columns = (Column("cell", "left"), Column("AP", "right"), Column("item interval", "right", spare=True))
+    table = TextTable(columns, (("a" * 30, "0.643 ± 0.176", "[0.566, 0.713]"),))
+    console = Console(width=width, record=True, file=io.StringIO())
+    page = page_of(PLAN, make_records(PLAN))
+    console.print(terminal_page(replace(page, table=table, sections=())))
+    shown = console.export_text()
+    assert "0.643 ± 0.176" in shown
+    assert ("[0.566, 0.713]" in shown) is shows
+    assert ("- Columns for a wider terminal or a file: item interval." in shown) is not shows
 
 
 @pytest.mark.parametrize(

@@ -251,7 +251,8 @@ def _print_ways_on(plan: Plan, outcome: Outcome, storage: str, pages: str | None
             "SQLite file with --tracking-uri, now or later (`assay mlflow --sync`)"
         )
     report = in_use(f"assay report {name} --output {name}.md", storage=storage)
-    typer.echo(f"write the report:         {report}")
+    typer.echo(f"write the whole report:   {report}")
+    typer.echo(f"look at masks and more:   {in_use('assay dashboard', storage=storage)}")
     if plan.study.search is not None:
         winner = in_use(f"assay best {name} --as {name[:59]}_best", storage=storage)
         typer.echo(f"the winner as a study:    {winner}")

@@ -27,9 +27,7 @@ __all__ = ["COMPLETE", "OtherProgramError", "PackDriver"]
 
 COMPLETE = "pack_complete"  # in a result: the pack ended by itself, no pruner stopped it
 _POLL_SECONDS = 0.1
-_LOOK_SECONDS = (
-    2.0  # between two looks at an object store, which are requests; a local one is looked at always
-)
+_LOOK_SECONDS = 2.0  # between two looks at an object store; a local one is looked at always
 _HEARTBEAT_SECONDS = 2.0
 
 
@@ -179,7 +177,6 @@ def _training(pack: Pack, store: Store, config: dict[str, Any]) -> PackTraining:
     """Make what trains packs of these resources; torch and Train load where they are needed."""
     if pack.workers == 1:
         server = FitServer()  # loads torch while this process does
-        server.__enter__()
         from assay.engine.own_process import OwnProcess
 
         return OwnProcess(store, server)

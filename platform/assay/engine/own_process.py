@@ -72,7 +72,8 @@ class OwnProcess:
                 world_size=1,
                 node=ray.get_runtime_context().get_node_id(),
                 driver_pid=os.getpid(),
-                device=torch.device("cuda" if pack.gpus else "cpu"),
+                # Ray shows a process its own GPUs only.
+                device=torch.device("cuda", 0) if pack.gpus else torch.device("cpu"),
                 trainer=trainer,
                 stop=self._stop,
             )

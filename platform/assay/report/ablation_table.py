@@ -81,6 +81,7 @@ class _Beside(NamedTuple):
 
     title: str
     text: Callable[[int], str]  # of a row
+    spare: bool = True
 
 
 def _beside(
@@ -102,7 +103,7 @@ def _beside(
 
         beside[primary.name].append(_Beside(ITEM_INTERVAL, interval))
     for name, texts in _published_columns(results.plan.study, cells, metrics).items():
-        beside[name].append(_Beside("published", texts.__getitem__))
+        beside[name].append(_Beside("published", texts.__getitem__, spare=False))
     attainable = attainable_texts(results)
     if attainable:
         last = [name for name in beside if name in _OVERLAPS][-1]
@@ -120,8 +121,9 @@ def attainable_texts(results: StudyResults) -> list[str]:
 
 def _metric_columns(metrics: Sequence[Metric], beside: Mapping[str, Sequence[_Beside]]) -> Iterator[Column]:
     for metric in metrics:
-        for title in (metric_title(metric), *(column.title for column in beside[metric.name])):
-            yield Column(title, "right")
+        yield Column(metric_title(metric), "right")
+        for column in beside[metric.name]:
+            yield Column(column.title, "right", column.spare)
 
 
 def metric_title(metric: Metric) -> str:

@@ -30,8 +30,8 @@ def study_page(results: StudyResults, *, brief: bool = False) -> Page:
 
     Args:
         results: The study as trained.
-        brief: Begin with the answer in sentences. Leave out what labels buy, and what mattered in a search:
-            they take seconds.
+        brief: Begin with the answer in sentences, and leave out the numbers behind it: details, further
+            metrics, classes, what labels buy and what mattered in a search.
     """
     study = results.plan.study
     importance = {} if brief else results.importance
@@ -42,11 +42,9 @@ def study_page(results: StudyResults, *, brief: bool = False) -> Page:
         table=ablation_table(results),
         notes=table_notes(results),
         intervals=interval_section(results),
-        sections=(
-            *compared_sections(results),
-            *class_sections(results),
-            *(() if brief else label_sections(results)),
-        ),
+        sections=_answers(results)
+        if brief
+        else (*compared_sections(results), *class_sections(results), *label_sections(results)),
         pictures=tuple(study_pictures(results)),
         search=search_sections(results, importance) if study.search is not None else (),
         trials=trial_section(results),
@@ -54,6 +52,10 @@ def study_page(results: StudyResults, *, brief: bool = False) -> Page:
         f"`studies/{results.name}/summary.parquet` below the storage has a row for each trial and metric.",
         answer=_answer(results) if brief else (),
     )
+
+
+def _answers(results: StudyResults) -> tuple[Section, ...]:
+    return tuple(section for section in compared_sections(results) if not section.detail)
 
 
 def _answer(results: StudyResults) -> tuple[tuple[str, tuple[str, ...]], ...]:

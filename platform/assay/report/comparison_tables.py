@@ -249,6 +249,7 @@ def _detail_section(family: _Family, resolve: float | None, uncertainty: ItemInt
         "",
         TextTable(columns, tuple(rows), tuple(notes), links=_links(family.results)),
         tuple(_detail_notes(family.results, resolve)),
+        detail=True,
     )
 
 
@@ -286,6 +287,7 @@ def _further_section(family: _Family, primary: str) -> Section:
         "the more of them are read, the more will look shown by chance.",
         TextTable(columns, tuple(rows), tuple(notes), links=_links(family.results, 1)),
         tuple(disagreements(family.results)),
+        detail=True,
     )
 
 

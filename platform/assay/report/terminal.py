@@ -9,7 +9,9 @@ from assay.report.page.markdown import note_lines
 from assay.report.page.model import Page, Section, TextTable
 
 if TYPE_CHECKING:
-    from rich.console import Group, RenderableType
+    from collections.abc import Iterator
+
+    from rich.console import Console, ConsoleOptions, Group, RenderableType
     from rich.table import Table
 
 __all__ = ["rich_table", "terminal_page"]
@@ -58,6 +60,26 @@ def rich_table(table: TextTable) -> Table:
     return drawn
 
 
+class _FittedTable:
+    """A table without its spare columns where the terminal is too narrow for them, which it then says."""
+
+    def __init__(self, table: TextTable) -> None:
+        self._table = table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        from rich.measure import Measurement
+        from rich.text import Text
+
+        spare = [column.title for column in self._table.columns if column.spare]
+        needed = Measurement.get(console, options.update(max_width=10_000), rich_table(self._table)).maximum
+        if not spare or needed <= options.max_width:
+            yield rich_table(self._table)
+            return
+        kept = [place for place, column in enumerate(self._table.columns) if not column.spare]
+        yield rich_table(self._table.with_columns(kept))
+        yield Text(f"- Columns for a wider terminal or a file: {', '.join(spare)}.", style="dim")
+
+
 def _section(section: Section) -> list[RenderableType]:
     from rich.text import Text
 
@@ -68,5 +90,5 @@ def _section(section: Section) -> list[RenderableType]:
 def _table_and_notes(table: TextTable | None, notes: tuple[str, ...]) -> list[RenderableType]:
     from rich.text import Text
 
-    drawn: list[RenderableType] = [] if table is None else [rich_table(table)]
+    drawn: list[RenderableType] = [] if table is None else [_FittedTable(table)]
     return [*drawn, *(Text(visible(note), style="dim") for note in note_lines(table, notes))]

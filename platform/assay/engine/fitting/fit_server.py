@@ -34,11 +34,13 @@ class DiedError(Exception):
 
 
 class FitServer:
-    """Starts training processes from one that has torch loaded. A context manager."""
+    """Starts training processes from one that loads torch from now on. A context manager that ends it."""
 
-    def __enter__(self) -> Self:
+    def __init__(self) -> None:
         self._lock, self._over = threading.Lock(), False
         self._begin()
+
+    def __enter__(self) -> Self:
         return self
 
     def _begin(self) -> None:

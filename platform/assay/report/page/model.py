@@ -23,6 +23,7 @@ class Column(NamedTuple):
 
     title: str
     align: Literal["left", "center", "right"]
+    spare: bool = False  # left out where a terminal is too narrow for all columns
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Section:
     intro: str = ""
     table: TextTable | None = None
     notes: tuple[str, ...] = ()
+    detail: bool = False  # numbers behind the answer, which a brief page leaves out
 
 
 @dataclass(frozen=True)
