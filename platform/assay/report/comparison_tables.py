@@ -244,13 +244,9 @@ def _detail_section(family: _Family, resolve: float | None, uncertainty: ItemInt
             row.append(item_interval_text(interval, decimals, _full_name(result), notes))
         row.append(more_text(result, decimals) or NOTHING)
         rows.append((*row, *([more_negligible_text(result) or NOTHING] if until else [])))
-    return Section(
-        f"Details {_where(family.claim)}",
-        "",
-        TextTable(columns, tuple(rows), tuple(notes), links=_links(family.results)),
-        tuple(_detail_notes(family.results, resolve)),
-        detail=True,
-    )
+    table = TextTable(columns, tuple(rows), tuple(notes), links=_links(family.results))
+    notes_below = tuple(_detail_notes(family.results, resolve))
+    return Section(f"Details {_where(family.claim)}", "", table, notes_below, detail=True)
 
 
 def _effect_section(title: str, intro: str, family: _Family, said: tuple[str, ...]) -> Section:
