@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import friedmanchisquare
 
 from assay.analysis.results import StudyResults
 from assay.analysis.score_file import AnalysedScores, ScoreQuestion, analyse_score_file
@@ -18,6 +19,7 @@ from assay.report.formats import FORMATS
 from assay.study import Trial
 from tests.analysis.made_studies import STUDY, make_plan, make_record
 from tests.analysis.statistics.tables import tidy_table
+from tests.report.goldens import GOLDENS
 from trainables.errors import InputError
 
 PRESCRIBED = STUDY.replace(", splits: per_seed", "")
@@ -68,19 +70,49 @@ def test_the_summary_of_a_study_gets_the_answers_of_the_study(text: str, seeds: 
     assert scores.analysis == results.analysis
 
 
-def test_a_column_per_cell_is_read_as_autorank_reads_it() -> None:
-    rng = np.random.default_rng(42)
-    means = [0.2, 0.3, 0.5, 0.8, 0.85, 0.9]
-    data = pd.DataFrame({f"pop_{i}": rng.normal(mean, 0.3, 50).clip(0, 1) for i, mean in enumerate(means)})
-    scores = read(data.to_csv())
-    assert scores.cells == tuple(data.columns)
-    assert len(scores.analysis.comparisons) == 15
-    assert verdicts(scores)["pop_0 → pop_5"] == "shown"
-    assert verdicts(scores)["pop_4 → pop_5"] == "open"
-    first = scores.analysis.comparisons[0]
-    assert first.difference == pytest.approx(
-        np.mean(data["pop_1"].to_numpy() - data["pop_0"].to_numpy()), abs=1e-12
+@pytest.mark.parametrize("golden", ["seeds", "folds"])
+def test_the_summary_of_a_study_that_lost_trials_gets_its_answers_too(golden: str) -> None:
+    plan, records, damaged = GOLDENS[golden]()
+    results = StudyResults(plan, records, damaged)
+    study = plan.study
+    question = ScoreQuestion(
+        columns=ColumnNames(score=(study.metrics.primary, *study.metrics.report)),
+        compared=("stop", "supervision: few -> full"),
+        resolve=study.resolve,
+        signs=study.content_hash,
     )
+    scores = analyse_score_file("summary.csv", tidy(results).to_pandas().to_csv().encode(), question)
+    assert scores.analysis == results.analysis
+
+
+def autorank_example() -> pd.DataFrame:
+    """The data of the example in autorank's README, drawn as there."""
+    np.random.seed(42)  # noqa: NPY002 - as there
+    means = [0.2, 0.3, 0.5, 0.8, 0.85, 0.9]
+    return pd.DataFrame(
+        {f"pop_{i}": np.random.normal(mean, 0.3, 50).clip(0, 1) for i, mean in enumerate(means)}  # noqa: NPY002
+    )
+
+
+def test_the_example_of_autorank_gets_its_answer() -> None:
+    """Its README: mean ranks, p of Friedman's test, and three groups without a significant difference."""
+    data = autorank_example()
+    assert list(data.rank(axis=1, ascending=False).mean()) == pytest.approx(
+        [5.4, 4.71, 3.95, 2.47, 2.29, 2.18]
+    )
+    assert friedmanchisquare(*data.to_numpy().T).pvalue == pytest.approx(2.3412212612346733e-28)
+    alike = [{"pop_3", "pop_4", "pop_5"}, {"pop_1", "pop_2"}, {"pop_0", "pop_1"}]
+    found = verdicts(read(data.to_csv()))
+    different = {pair for pair in found if not any(group >= set(pair.split(" → ")) for group in alike)}
+    assert (len(found), len(different)) == (15, 10)
+    assert {found[pair] for pair in different} == {"shown"}
+    assert {found[f"pop_{a} → pop_{b}"] for a, b in ((3, 4), (3, 5), (4, 5))} == {"open"}
+
+
+def test_rows_of_autorank_may_have_names() -> None:
+    data = autorank_example()
+    named = data.rename(index="set {}".format).to_csv(index_label="data set")
+    assert verdicts(read(named)) == verdicts(read(data.to_csv(index=False)))
 
 
 def test_verdicts_are_those_of_the_statistics() -> None:
@@ -146,13 +178,71 @@ def test_layouts_of_other_programs_say_the_same(
     assert (result.comparison, result.verdict) == ("a → b", "too few")
 
 
+RUNS = [
+    (f"{method}{seed}", method, seed, value)
+    for method, values in (("base", (0.901, 0.912, 0.905)), ("new", (0.951, 0.949, 0.955)))
+    for seed, value in enumerate(values)
+]
+DAY = "2026-03-23 10:46:5"
+# As `mlflow.search_runs().to_csv(index=False)` writes it. A run ended in an error, each has its folder.
+MLFLOW_FILE = (
+    "run_id,experiment_id,status,artifact_uri,start_time,end_time,metrics.val_loss,metrics.test_ap,"
+    "params.lr,params.method,params.epochs,params.seed,params.out_dir,tags.mlflow.runName\n"
+    f"856b,1,FAILED,/m/856b,{DAY}3.9+00:00,{DAY}4.0+00:00,,,0.1,new,20,2,runs/x,x\n"
+) + "".join(
+    f"{name},1,FINISHED,/m/{name},{DAY}1.2+00:00,{DAY}3.9+00:00,0.2{seed},{value},0.1,{method},20,{seed},"
+    f"runs/{name},{name}\n"
+    for name, method, seed, value in reversed(RUNS)
+)
+# As the runs' page of W&B exports its table. A run crashed, one still runs.
+WANDB_FILE = (
+    '"Name","State","Notes","User","Tags","Created","Runtime","Sweep","lr","method","seed","epoch","test_ap",'
+    '"train/loss","_step"\n'
+    '"dry-8","running","-","jo","","2026-03-01T08:00:00.000Z","9","","0.1","new","3","0","","0.7","0"\n'
+    '"dry-7","crashed","-","jo","","2026-03-01T07:50:00.000Z","9","","0.1","new","2","3","","0.4","3"\n'
+) + "".join(
+    f'"{name}","finished","-","jo","","2026-03-01T07:40:00.000Z","911","","0.1","{method}","{seed}","19",'
+    f'"{value}","0.02","19"\n'
+    for name, method, seed, value in reversed(RUNS)
+)
+# As W&B's documentation writes the runs of its interface: dictionaries as Python prints them.
+WANDB_API_FILE = ",summary,config,name\n" + "".join(
+    f"{number},\"{{'_runtime': 912.1, '_wandb': {{'runtime': 911}}, 'test_ap': {value}, 'epoch': 19, "
+    f"'loss': nan}}\",\"{{'method': '{method}', 'seed': {seed}, 'layers': [16, 32]}}\",{name}\n"
+    for number, (name, method, seed, value) in enumerate(RUNS)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "score"), [(MLFLOW_FILE, ()), (WANDB_FILE, ("test_ap",)), (WANDB_API_FILE, ())]
+)
+def test_the_exports_of_trackers_are_read_with_their_crashes_folders_and_losses(
+    text: str, score: tuple[str, ...]
+) -> None:
+    scores = read(text, ScoreQuestion(columns=ColumnNames(score=score), against="base"))
+    (result,) = scores.analysis.comparisons
+    assert result.differences == pytest.approx((0.050, 0.037, 0.050))
+    assert result.verdict == "suggested"
+    assert [(m.name, m.better) for m in scores.metrics[1:]] in (
+        [],
+        [("val_loss", "lower")],
+        [("loss", "lower")],
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("method,seed,ap\na,0,.5\na,0,.6\nb,0,.7\n", "found 2 of a, seed 0 in scores.csv: line 2 (0.5) and"),
         ("method,seed,ap\na,0,.5\na,1,.6\n", "a comparison is of two cells, found a"),
         ("method,seed,ap\na,0,.5\nb,1,.6\n", "no two in scores.csv have one: a has 0, b has 1"),
-        ("method,seed,ap\na,0,.5 ± .1\nb,0,.6\n", "--score COLUMN"),
+        ("method,seed,ap\na,0,.5 ± .1\nb,0,.6 ± .1\n", "found '.5 ± .1' for ap in line 2"),
+        ("a,b\n.5 ± .1,.6 ± .1\n", "means with a spread cannot be tested"),
+        ("method,seed,ap\na,0,.5\na,1,high\nb,0,.6\n", "found 'high' for ap in line 3"),
+        ("a,b,c\n.5,.6,.7\nhigh,.6,.7\n", "found 'high' for a in line 3"),
+        ("method,seed,\na,0,.5\nb,0,.6\n", "method, seed, a column without a title. Name it: --score"),
+        ("method seed ap\na 0 .5\nb 0 .6\n", "found one column, 'method seed ap', in scores.csv. Save"),
+        (MLFLOW_FILE.replace("base,20,", "base,20,9"), "or name the column that tells cells apart: --cell"),
         ("method,ap\na,.5\nb,.6\n", "Add it, or name it: --seed COLUMN"),
         ("method,seed,ap\na,0,.5\n,0,.6\n", "method is empty in line 3"),
         ("method,seed,ap\na,0\n", "found 2 in line 2"),
@@ -178,7 +268,10 @@ def test_an_odd_table_is_refused_with_a_way_out(text: str | bytes, said: str) ->
         (ScoreQuestion(compared=("base -> best",)), "--compare names a cell, found best"),
         (ScoreQuestion(compared=("balance",)), "found balance. The cells are base, new, lite"),
         (ScoreQuestion(lower=("loss",)), "--lower names a metric of scores.csv, found loss"),
-        (ScoreQuestion(columns=ColumnNames(score=("loss",))), "--score names a column of scores, found loss"),
+        (
+            ScoreQuestion(columns=ColumnNames(score=("loss",))),
+            "--score names a column of scores.csv, found loss",
+        ),
         (ScoreQuestion(splits="per_seed"), "columns n_train and n_test"),
         (ScoreQuestion(signs="no hash"), "found no hash"),
     ],

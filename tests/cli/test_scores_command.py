@@ -53,7 +53,7 @@ def test_verdicts_are_written_as_the_file_ends(
         (("--exact-test", "anova"), "--exact-test is sign-flip or wilcoxon, found anova"),
         (("--resolve", "0"), "--resolve is a difference above 0, found 0"),
         (("--json", "--output", "x.md"), "--json is printed"),
-        (("--seed", "run"), "--seed names a column of scores, found run"),
+        (("--seed", "run"), "--seed names a column of scores.csv, found run"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(

@@ -14,12 +14,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from pathlib import PurePath
 
 import pandas as pd
 
 from assay.analysis.score_analysis import ScoreAnalysis, ScoreTables, analyse_scores
-from assay.analysis.score_layouts import ColumnNames, ReadTable, tidy_scores
+from assay.analysis.score_layouts import ColumnNames, ReadTable, is_loss, tidy_scores
 from assay.analysis.score_text import read_text_columns
 from assay.analysis.statistics import Contrast, Splits, comparison
 from assay.analysis.statistics.paired import Test
@@ -80,7 +79,7 @@ def analyse_score_file(name: str, content: bytes, question: ScoreQuestion) -> An
         InputError: If the file is no such table, has two rows of one repeat or fewer than two cells, or the
             question names what it does not have.
     """
-    read = tidy_scores(read_text_columns(content, name), question.columns, PurePath(name).stem)
+    read = tidy_scores(read_text_columns(content, name), question.columns, name)
     table = _each_once(read.table, name)
     cells = tuple(dict.fromkeys(table["cell"]))
     if len(cells) < 2:
@@ -184,6 +183,7 @@ def _metric(name: str, table: pd.DataFrame, lower: bool) -> Metric:
     of_metric = zip(table["metric"], table["value"], strict=True)
     values = [float(value) for metric, value in of_metric if metric == name and not math.isnan(value)]
     largest = max(map(abs, values), default=0.0)
+    lower = lower or is_loss(name)
     share = not lower and all(0 <= value <= 1 for value in values)
     return ReportedMetric(
         name=name,
@@ -312,8 +312,7 @@ def _refuse_unpaired(scores: ScoreTables, table: pd.DataFrame, name: str) -> Non
         raise InputError(
             f"cells are compared by the seeds that both have, and no two in {name} have one: {b} has "
             f"{seeds[0] or 'none'}, {a} has {seeds[1] or 'none'}. Give repeats that met the same split and "
-            f"seed "
-            "the same number."
+            "seed the same number, or name the column that tells cells apart: --cell COLUMN."
         )
 
 

@@ -7,7 +7,7 @@ Five layouts are known by their columns, the first that fits is taken:
 * W&B: a row per run, columns ``Name`` and ``State``, or ``config`` and ``summary`` (the exports of its pages
   and of its interface);
 * a row per repeat: a column that names the cell, a column for each score;
-* a column per cell and a row per repeat, numbers only: what autorank takes.
+* a column per cell and a row per repeat, numbers only but for the repeats' names: what autorank takes.
 
 Names of columns may be given. Those that are not are looked for under the names that are usual.
 """
@@ -17,8 +17,10 @@ from __future__ import annotations
 import ast
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 import pandas as pd
@@ -28,7 +30,7 @@ from assay.study.cell_names import cell_name
 from trainables.errors import InputError
 from trainables.metrics import METRICS
 
-__all__ = ["ColumnNames", "ReadTable", "tidy_scores"]
+__all__ = ["ColumnNames", "ReadTable", "is_loss", "tidy_scores"]
 
 _CELL = ("cell", "method", "model", "algorithm", "variant", "config", "system", "group")
 _SEED = ("seed", "random_seed", "random_state", "rng_seed", "repeat", "replicate", "rep", "run")
@@ -44,6 +46,9 @@ _HOUSEKEEPING = {
     "notes", "description", "sweep", "job_type", "artifact_uri", "source_name", "source_type", "commit",
     "github", "gpu_count", "gpu_type", "epoch", "step", "timestamp",
 }  # fmt: skip
+_SPREADS = ("±", "+-", "+/-", "(")  # between a mean and what follows it
+_NO_NUMBER = re.compile(r"(?<=: )(-?inf|nan)\b")  # in a dictionary as Python prints it
+_LOSS = re.compile(r"(^|[^a-z])loss([^a-z]|$)")
 _LISTED = 12
 
 
@@ -142,8 +147,9 @@ class _Layout:
         if factors:
             return {column.removeprefix(_FACTOR): column for column in factors}
         varied = [column for column in params if column not in taken and self.text.varies(column)]
+        shared = [column for column in varied if not self.text.names_rows(column)]  # no folder of each run
         if varied:
-            return {_short(column): column for column in varied}
+            return {_short(column): column for column in shared or varied}
         column = self.usual(_CELL)
         if column is None:
             raise InputError(
@@ -156,16 +162,22 @@ class _Layout:
         """Columns of numbers that are scores."""
         if self.names.score:
             return [self.named_score(name) for name in self.names.score]
-        of_tracker = [c for c in self.text.columns if c.startswith((_METRIC, "summary."))]
+        of_tracker = [
+            c
+            for c in self.text.columns
+            if c.startswith((_METRIC, "summary.")) and _plain(_short(c)) not in _HOUSEKEEPING
+        ]
         offered = of_tracker or [c for c in self.text.columns if not self.is_setting(c)]
-        columns = [c for c in offered if c not in taken and self.text.is_numeric(c)]
+        columns = [c for c in offered if c not in taken and self.text.has_numbers(c)]
         known = [column for column in columns if _short(column) in METRICS]
         tracked = "State" in self.text and not of_tracker  # settings and scores stand side by side there
         if known or len(columns) == 1 or (columns and not tracked):
-            return known if tracked else columns
+            return known if tracked else sorted(columns, key=is_loss)
+        self.refuse_spreads(offered)
         raise InputError(
-            f"a score is a column of numbers, and of {self.listed(self.text.columns)} in {self.file} "
-            f"{len(columns)} could be one. Name it: --score COLUMN, several times for several metrics."
+            f"a score is a column of numbers, found {len(columns) or 'none'} that could be one in "
+            f"{self.file}: {self.listed(dict.fromkeys(columns) or self.text.columns)}. Name it: --score "
+            "COLUMN, several times for several metrics."
         )
 
     def named_score(self, name: str) -> str:
@@ -183,7 +195,8 @@ class _Layout:
     def listed(columns: Mapping[str, object]) -> str:
         """The columns, the first twelve by name."""
         more = len(columns) - _LISTED
-        return ", ".join(list(columns)[:_LISTED]) + (f" and {more} more columns" if more > 0 else "")
+        names = [column or "a column without a title" for column in columns]
+        return ", ".join(names[:_LISTED]) + (f" and {more} more columns" if more > 0 else "")
 
     # Rows ---------------------------------------------------------------------------------------------
 
@@ -207,7 +220,7 @@ class _Layout:
         cells = self.filled("cell") if named else [cell_name(of_levels, each) for each in combined]
         table = pd.DataFrame(
             {
-                "study": self.kept("study", self.file),
+                "study": self.kept("study", PurePath(self.file).stem),
                 "cell": cells,
                 **(
                     {f"{_FACTOR}{factor}": texts for factor, texts in levels.items()}
@@ -237,15 +250,19 @@ class _Layout:
         )
 
     def of_cells(self) -> ReadTable:
-        """A column per cell, a row per repeat: numbers only."""
+        """A column per cell, a row per repeat: numbers, and a column of names where repeats have them."""
         seed, fold = self.repeat_columns()
         cells = [
             column
             for column in self.text.columns
             if column not in (seed, fold) and _plain(column) not in ("", "unnamed:_0", "index")
         ]
-        texts = [column for column in cells if not self.text.is_numeric(column)]
+        texts = [column for column in cells if not self.text.has_numbers(column)]
+        if len(texts) == 1 and seed is None and fold is None and self.text.names_rows(texts[0]):
+            seed = texts.pop()
+            cells.remove(seed)
         if len(cells) < 2 or texts:
+            self.refuse_spreads(texts)
             raise InputError(
                 "a column names the cell of each row, or every column is a cell and holds numbers; "
                 f"{self.file} has {self.listed(self.text.columns)}. Name it: --cell COLUMN, several "
@@ -254,7 +271,12 @@ class _Layout:
         rows = range(len(self.text.lines))
         seeds = list(rows) if seed is None and fold is None else self.numbered(seed, 0)
         metric = self.names.score[0] if self.names.score else "score"
-        fixed = {"study": self.file, "seed": seeds, "fold": self.numbered(fold, pd.NA), "part": "test"}
+        fixed = {
+            "study": PurePath(self.file).stem,
+            "seed": seeds,
+            "fold": self.numbered(fold, pd.NA),
+            "part": "test",
+        }
         unknown = {"n_train": math.nan, "n_test": math.nan, "line": self.text.lines}
         tables = [
             pd.DataFrame({**fixed, **unknown, "cell": cell, "metric": metric, **self.values(cell)})
@@ -303,10 +325,7 @@ class _Layout:
         for text, given, line in zip(self.text.columns[column], states, self.text.lines, strict=True):
             value, status = number(text), given.lower() or "finished"
             if value is None and text.lower() not in NO_VALUE:
-                raise InputError(
-                    f"a score is the number of one repeat, found {text!r} for {_short(column)} in line "
-                    f"{line} of {self.file}. Give each repeat a row: means with a spread cannot be tested."
-                )
+                raise self.not_a_number(text, column, line)
             if status == "finished" and value is not None and not math.isfinite(value):
                 status = "diverged"
             finished = status == "finished" and value is not None
@@ -314,6 +333,25 @@ class _Layout:
             lost = "missing" if status == "finished" and state is None else status
             statuses.append("finished" if finished else lost)
         return {"value": values, "status": statuses}
+
+    def not_a_number(self, text: str, column: str, line: int) -> InputError:
+        """The refusal of a text that stands where a score should."""
+        way_out = (
+            "Give each repeat a row: means with a spread cannot be tested."
+            if any(sign in text for sign in _SPREADS)
+            else "Mend it, leave it empty where there is none, or name the scores: --score COLUMN."
+        )
+        return InputError(
+            f"a score is the number of one repeat, found {text!r} for {_short(column)} in line {line} of "
+            f"{self.file}. {way_out}"
+        )
+
+    def refuse_spreads(self, columns: Sequence[str]) -> None:
+        """Refuse columns of means with a spread, which are no numbers: nothing else can be said of them."""
+        for column in columns:
+            text, line = self.text.columns[column][0], self.text.lines[0]
+            if any(sign in text for sign in _SPREADS):
+                raise self.not_a_number(text, column, line)
 
     def chosen_metrics(self, known: list[str]) -> list[str]:
         """Metrics of a column that names them: those that somebody chose, or all."""
@@ -347,7 +385,7 @@ def _unfolded(columns: TextColumns, name: str) -> TextColumns:
 def _dictionary(text: str, line: int, name: str) -> dict[str, Any]:
     for read in (json.loads, ast.literal_eval):
         try:
-            value = read(text)
+            value = read(_NO_NUMBER.sub(r"'\1'", text) if read is ast.literal_eval else text)
         except (ValueError, SyntaxError):
             continue
         if isinstance(value, dict):
@@ -378,6 +416,11 @@ def _short(column: str) -> str:
     for prefix in (*_PREFIXES, _METRIC, "summary."):
         column = column.removeprefix(prefix)
     return column
+
+
+def is_loss(name: str) -> bool:
+    """True of ``val_loss`` and ``metrics.test/loss``, of which lower is better."""
+    return _LOSS.search(name.lower()) is not None
 
 
 def _size(text: str) -> float:

@@ -36,11 +36,13 @@ class TextColumns:
         """True where a column has several values."""
         return len(set(self.columns[name])) > 1
 
-    def is_numeric(self, name: str) -> bool:
-        """True where a column has a number, and nothing that is neither a number nor empty."""
-        values = [number(text) for text in self.columns[name]]
-        texts = [text for text, value in zip(self.columns[name], values, strict=True) if value is None]
-        return len(texts) < len(values) and all(text.lower() in NO_VALUE for text in texts)
+    def has_numbers(self, name: str) -> bool:
+        """True where some row has a number there; one that is none is an error for who reads them."""
+        return any(number(text) is not None for text in self.columns[name])
+
+    def names_rows(self, name: str) -> bool:
+        """True where every row has a text of its own there."""
+        return "" not in self.columns[name] and len(set(self.columns[name])) == len(self.lines)
 
 
 def read_text_columns(content: bytes, name: str) -> TextColumns:
@@ -52,7 +54,7 @@ def read_text_columns(content: bytes, name: str) -> TextColumns:
 
     Raises:
         InputError: If it is neither, a row has another number of columns than the first, two columns have
-            one name, or no row follows the first.
+            one name, there is only one, or no row follows the first.
     """
     if content.startswith(_PARQUET):
         return _read_parquet(content, name)
@@ -73,6 +75,11 @@ def read_text_columns(content: bytes, name: str) -> TextColumns:
             f"{name}. Give it the titles cell, seed and score."
         )
     (_, titles), *body = rows
+    if len(titles) == 1:
+        raise InputError(
+            f"columns are apart by comma, semicolon or tab, found one column, {titles[0][:60]!r}, in {name}. "
+            "Save the table as CSV."
+        )
     _refuse_titles(titles, name)
     for line, row in body:
         if len(row) != len(titles):
