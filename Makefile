@@ -36,14 +36,8 @@ bench: .venv/.installed-dev  ## measure images/s, the overhead per trial, large 
 	@$(BIN)/python -m benchmarks.overhead
 	@$(BIN)/python -m benchmarks.predict_throughput
 	@$(BIN)/python -m benchmarks.science
-	@$(BIN)/python -m benchmarks.crf
-	@$(BIN)/python -m benchmarks.fgbp
-	@$(BIN)/python -m benchmarks.blur
-	@$(BIN)/python -m benchmarks.layout
-	@$(BIN)/python -m benchmarks.unet
+	@$(BIN)/python -m benchmarks.beside
 	@$(BIN)/python -m benchmarks.freed_memory
-	@$(BIN)/python -m benchmarks.student
-	@$(BIN)/python -m benchmarks.unsupervised
 	@$(BIN)/python -m benchmarks.start
 
 bench-dashboard: .venv/.installed-dev  ## seconds of the dashboard's pages with 10,000 trials, in Chromium (needs /usr/bin/chromium)

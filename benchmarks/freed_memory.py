@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from assay.engine.shipping import SETTINGS
-from benchmarks.layout import classifier, segmenter
+from benchmarks.networks import classifier, segmenter
 from trainables.memory import peak_memory_mb
 from trainables.segdec import TRAINABLE as SEGDEC
 from trainables.segdec.config import SegDecConfig

@@ -11,14 +11,17 @@ import torch
 __all__ = ["interleaved", "options"]
 
 
-def options(doc: str, rounds: int) -> argparse.Namespace:
+def options(doc: str, rounds: int, choice: tuple[str, list[str]] | None = None) -> argparse.Namespace:
     """``quick``, ``threads`` and ``rounds`` of the command line; torch gets the threads.
 
     Args:
         doc: What ``--help`` says.
         rounds: Where none are given; with ``--quick`` two.
+        choice: Name and values of what may be chosen by its name alone, any number.
     """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if choice is not None:
+        parser.add_argument(choice[0], nargs="*", metavar=choice[0].upper(), help=", ".join(choice[1]))
     parser.add_argument("--quick", action="store_true", help="the smallest case, two rounds: a smoke test")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (default: 1)")
     parser.add_argument("--rounds", type=int, default=rounds, help=f"interleaved rounds (default: {rounds})")

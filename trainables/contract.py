@@ -102,7 +102,8 @@ class TrainableConfig(BaseModel, frozen=True, extra="forbid"):
         """The config with every ``auto`` decided for ``device``; called once per study.
 
         channels_last is also the faster layout on a CPU while networks are narrow, since oneDNN's blocks of
-        channels stay half empty otherwise (``python -m benchmarks.layout``). Wide networks override it.
+        channels stay half empty otherwise (``python -m benchmarks.beside layout``). Wide networks override
+        it.
         """
         precision = self.precision
         if precision == "auto":
