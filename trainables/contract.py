@@ -121,8 +121,12 @@ class TrainableConfig(BaseModel, frozen=True, extra="forbid"):
     @classmethod
     def without_later(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
         """These settings without the ``later`` ones that are at their defaults."""
-        unset = {name: cls.model_fields[name].default for name in cls.later}
-        return {name: value for name, value in settings.items() if name not in unset or value != unset[name]}
+        fields, later = cls.model_fields, cls.later
+        return {
+            name: value
+            for name, value in settings.items()
+            if name not in later or value != fields[name].default
+        }
 
     def part(self, *prefixes: str, names: tuple[str, ...] = ()) -> dict[str, Any]:
         """The settings that start with a prefix or have a name, as JSON values: what a stage depends on."""

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from assay.storage import Store
-from assay.storage.search_points import write_points
+from assay.storage.search_points import with_points, write_points
 from assay.study import Plan, parse_study, plan_study
 from assay.study.points import make_point
 from assay.study.search import Choice, IntRange, Parameter, Scalar
@@ -15,7 +15,7 @@ from assay.study.space import draw
 from tests.analysis.made_studies import make_record
 from trainables.catalogue import find_trainable
 
-__all__ = ["make_large_search"]
+__all__ = ["make_large_search", "make_started_search"]
 
 _SEARCH = """
 study: {name}
@@ -67,8 +67,31 @@ def make_large_search(store: Store, name: str, points: int = 10_000) -> Plan:
         record = make_record(trial, lambda _, value=value: {"image_ap": value})
         folder = store.local_path / store.trial(trial.id)
         folder.mkdir(parents=True)
-        (folder / "record.json").write_bytes(record.model_copy(update={"study": name}).to_bytes())
+        (folder / "record.json").write_bytes(record.model_copy(update={"study": name}).file_bytes())
     return grown
+
+
+def make_started_search(store: Store, *, gain: float) -> Plan:
+    """A search that is over: its start, and its winner, whose ``gain`` on six fresh seeds differs by 0.02."""
+    text = _SEARCH.format(name="started", points=3).replace("seeds: [0]", "seeds: [0, 1, 2]")
+    text += "start: [{config.lr: 0.1}]\nreplicate: {best: 1, start: true, seeds: [7, 8, 9, 10, 11, 12]}\n"
+    plan = plan_study(parse_study(text, "started.yaml"), None, "cpu")
+    (searched,), method, rng = plan.searched, find_trainable("segdec"), np.random.default_rng(0)
+    drawn = [
+        make_point(
+            plan.study, method, searched, "cpu", index=index, source=source,
+            values={**draw(plan.study.space, lambda _, rule: _by_chance(rule, rng)), "config.lr": lr},
+        )
+        for index, (source, lr) in enumerate([("given", 0.1), ("random", 0.2), ("random", 0.3)])
+    ]  # fmt: skip
+    store.write_table("studies/started/plan.parquet", plan.to_table())
+    write_points(store, plan, drawn)
+    while missing := [t for t in with_points(plan, store).trials if not store.records([t.id])]:
+        for trial in missing:
+            won = (0.1 if trial.seed < 3 else gain + 0.01 * (-1) ** trial.seed) * (trial.config["lr"] == 0.2)
+            value = 0.7 + won + 0.002 * trial.seed
+            store.write_record(make_record(trial, lambda _, value=value: {"image_ap": value}))
+    return with_points(plan, store)
 
 
 def _by_chance(rule: Parameter, rng: np.random.Generator) -> Scalar:

@@ -10,15 +10,19 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from assay.analysis.search_front import search_front
+from assay.analysis.statistics.wording import claimed_text
+from assay.report.ablation_table import decimals_of
 from assay.storage import DamagedRecord, Record, Store
 from assay.storage.search_points import with_points
 from assay.storage.watch import Watch
 from assay.study import Plan, parse_study, plan_study
 from assay_dashboard.front_chart import front_rows
 from assay_dashboard.study_view import view
+from assay_dashboard.winner import against_start, best_point_rows
 from tests.cli.small_front import FRONT, write_front
 from tests.cli.small_search import DRAWN, SEARCH, draw, write_search
 from tests.dashboard.conftest import Open, Show, texts_of
+from tests.dashboard.made_searches import make_started_search
 
 
 @pytest.fixture
@@ -104,6 +108,34 @@ def test_the_point_that_was_clicked_stays_chosen_when_better_ones_come(
     app.run()
     assert listed(app)[:3] == ["base #4", "base #1", "base #3"]
     assert (marked(app), app.page_link[0].label) == ([2], r"Open base \#3, seed 0")
+
+
+@pytest.mark.parametrize(("gain", "word"), [(0.05, "Yes."), (0.0, "Not shown."), (-0.05, "No, it is worse.")])
+def test_the_first_line_says_whether_the_winner_is_better_than_the_start(
+    show: Show, store: Store, gain: float, word: str
+) -> None:
+    make_started_search(store, gain=gain)
+    texts = texts_of(show("search", study="started"))
+    assert f"{word} base #1 against the start base #0 (given)" in texts
+    results = view(store, "started").results.without_predictions()
+    (result,) = against_start(results, "base")
+    assert claimed_text(result, decimals_of(result.scored_by, 6)) in texts
+
+
+@pytest.mark.usefixtures("hunt")
+def test_without_a_start_that_is_trained_again_the_page_says_which_lines_would_tell(show: Show) -> None:
+    texts = texts_of(show("search", study="hunt"))
+    assert "Nobody knows" in texts
+    assert "replicate: {best: 1, start: true" in texts
+
+
+def test_best_points_have_their_interval_and_stand_beside_their_fresh_seeds(store: Store) -> None:
+    make_started_search(store, gain=0.05)
+    means = best_point_rows(view(store, "started").results, "base").means.set_index("cell")
+    assert list(means["n"]) == [3, 3, 3, 6, 6]
+    assert (means["low"] < means["mean"]).all()
+    fresh = view(store, "started").results.summary("image_ap")
+    assert means.loc["base #1 replicated", "mean"] == fresh[0].mean
 
 
 def test_the_front_of_several_objectives_is_drawn_with_its_points_on_fresh_seeds(

@@ -1,4 +1,4 @@
-"""A search: its history, its points as parallel coordinates, each parameter, and what mattered."""
+"""A search: is its winner better than the start, its points and their history, and what mattered."""
 
 from __future__ import annotations
 
@@ -8,20 +8,80 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from assay.analysis.results import StudyResults
 from assay.analysis.search_front import search_front
+from assay.analysis.statistics.wording import sentence
+from assay.report.ablation_table import decimals_of
+from assay.report.page.model import NOTHING
 from assay.report.search_tables import search_line
 from assay.study.repeats import repeat_name
 from assay_dashboard import study_view as reading
 from assay_dashboard.cells import number_format
 from assay_dashboard.front_chart import front_plot, front_rows
-from assay_dashboard.layout import message, paragraph, plain, study_view, theme, to_trial
+from assay_dashboard.layout import message, missing, paragraph, plain, study_view, theme, to_trial
 from assay_dashboard.parallel import Brushes, brush_texts, brushes_of, inside, parallel, points_payload
-from assay_dashboard.plots import bar_plot, history_plot, slice_plot
-from assay_dashboard.points import SearchPoints, objective_metric, objective_name, search_points, thinning
+from assay_dashboard.plots import bar_plot, history_plot, interval_plot, slice_plot
+from assay_dashboard.points import (
+    MOST_DRAWN,
+    SearchPoints,
+    objective_metric,
+    objective_name,
+    search_points,
+    thinning,
+)
 from assay_dashboard.state import keep_in_url, of_another_study, select_rows
+from assay_dashboard.winner import against_start, best_point_rows, verdict_word
 
 _SLICES = 12  # parameters that are drawn one by one
+_START = "start: [preset]\nreplicate: {best: 1, start: true, seeds: [100, 101, 102, 103, 104, 105]}"
 _BRUSH = "brush"  # in the URL, once for each axis that has one
+
+
+def _winner(results: StudyResults, cell: str) -> None:
+    """The best point against the start, in words and numbers: the question of every search."""
+    plain("Is the winner better than the start?", "heading")
+    answers = against_start(results, cell)
+    for result in answers:
+        decimals = decimals_of(result.scored_by, result.n_planned)
+        source = result.comparison.removeprefix("search: ").removesuffix(" → best")
+        winner, start = (str(name).removesuffix(" replicated") for name in (result.cell_a, result.cell_b))
+        words = f"{verdict_word(result)} {winner} against the start {start} ({source})"
+        numbers = f"{result.scored_by.title} on test images of {result.claim}: {sentence(result, decimals)}"
+        st.html(paragraph(words, "big") + paragraph(numbers))
+    if not answers:
+        _why_no_winner(results)
+
+
+def _why_no_winner(results: StudyResults) -> None:
+    replicate = results.plan.study.replicate
+    if replicate is None or not replicate.start:
+        missing("Nobody knows: the values of the search chose the winner, and flatter it.", _START)
+    elif results.plan.pending_points or not results.all_ended:
+        message("Not known yet: winner and start are trained on fresh seeds when the search is over.")
+    else:
+        message("The best point is the start itself: nothing that was drawn is better.")
+
+
+def _best(results: StudyResults, cell: str) -> None:
+    """The best points with their intervals, beside what was trained again."""
+    plain("The best points, with 95 % intervals", "heading")
+    rows = results.once(f"best of {cell}", lambda: best_point_rows(results, cell))
+    if rows.means.empty:
+        message("No point has been evaluated yet.")
+        return
+    axis = (
+        f"{objective_metric(results.plan).title}; in the search of validation, on fresh seeds of test images"
+    )
+    st.altair_chart(
+        interval_plot(rows.means, rows.repeats, axis=axis, group="", theme=theme()),
+        alt="The best points of the search and those trained again: mean, interval and every repeat",
+    )
+    without = rows.means.dropna(subset=["low"]).empty
+    few = " An interval takes three repeats: `repeats: {seeds: [0, 1, 2]}`." if without else ""
+    plain(
+        f"Values in the search chose these points, and flatter them. Fresh seeds did not.{few}",
+        "quiet",
+    )
 
 
 def _history(view: reading.StudyView, points: SearchPoints) -> None:
@@ -95,6 +155,7 @@ def _list(view: reading.StudyView, cell: str, kept: pd.DataFrame) -> None:
         key=key,
         on_select=partial(_choose, key, names),
         selection_mode="single-row",
+        placeholder=NOTHING,
     )
     trial = next((trial for trial in view.results.plan.trials if trial.cell == chosen), None)
     if chosen in names and trial is not None:
@@ -107,7 +168,11 @@ def _choose(key: str, names: list[str]) -> None:
 
 
 def _slices(view: reading.StudyView, points: SearchPoints) -> None:
-    plain("Each parameter against the objective", "heading")
+    """A chart for each parameter. Those of a large search take longer than its page, and wait for a click."""
+    title = "Each parameter against the objective"
+    if points.valued > MOST_DRAWN and not st.toggle(title, key="parameters", bind="query-params"):
+        return
+    plain(title, "heading")
     space = dict(list(view.results.plan.study.space.items())[:_SLICES])
     columns = st.columns(3, gap="medium")
     for number, (path, rule) in enumerate(space.items()):
@@ -170,14 +235,20 @@ def _page() -> None:
         message(f"No point has been drawn in {cell} yet.")
         return
     points = view.results.once(f"points of {cell}", lambda: search_points(plan, evaluated[cell]))
-    search = plan.study.search
-    if search is not None and search.has_front:
+    results = view.results.without_predictions()
+    if plan.study.search is not None and plan.study.search.has_front:
         _front(view, cell)
-    _history(view, points)
+    else:
+        _winner(results, cell)
     if of_another_study("brushes", f"{view.name} {cell}"):
         keep_in_url(_BRUSH, [])
     key = f"parallel of {view.name} {cell}"
     _points(view, cell, key, points, points_payload(points.axes, _brushes(key, points)))
+    left, right = st.columns(2, gap="large")
+    with left:
+        _best(results, cell)
+    with right:
+        _history(view, points)
     left, right = st.columns([3, 1], gap="large")
     with left:
         _slices(view, points)

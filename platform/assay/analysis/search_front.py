@@ -22,7 +22,7 @@ from assay.study import Cell
 from assay.study.search import Objective
 from trainables.metrics import METRICS
 
-__all__ = ["FreshValue", "FrontPoint", "optimism", "search_front"]
+__all__ = ["FreshValue", "FrontPoint", "fresh_value", "optimism", "search_front"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def search_front(results: StudyResults, cell: str) -> list[FrontPoint]:
     front: list[FrontPoint] = []
     for each in ranked:
         row = retrained.get(f"{each.point.name} replicated")
-        fresh = None if row is None else tuple(_fresh(results, row, goal) for goal in search.objectives)
+        fresh = None if row is None else tuple(fresh_value(results, row, goal) for goal in search.objectives)
         front.append(FrontPoint(each, fresh))
     return [FrontPoint(each.evaluated, each.fresh, _beaten_by(each, front, signs)) for each in front]
 
@@ -77,7 +77,7 @@ def optimism(front: Sequence[FrontPoint], number: int) -> tuple[float, float] | 
     return statistics.fmean(searched), statistics.fmean(fresh)
 
 
-def _fresh(results: StudyResults, row: Cell, objective: Objective) -> FreshValue | None:
+def fresh_value(results: StudyResults, row: Cell, objective: Objective) -> FreshValue | None:
     """An objective's value on fresh seeds; None while a repeat is open, or where it lost one."""
     name = objective.metric
     if not objective.is_cost and name in METRICS:

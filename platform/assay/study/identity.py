@@ -14,10 +14,13 @@ from typing import Any
 
 __all__ = ["CellIdentity", "canonical_json", "flatten", "short_hash"]
 
+# One for all texts: `json.dumps` with settings of its own makes an encoder each time.
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
 
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spaces: equal values give equal text, whatever their order of keys."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _ENCODER.encode(value)
 
 
 def short_hash(text: str) -> str:
@@ -37,8 +40,8 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 @lru_cache(maxsize=65536)
-def _quoted(split: str) -> str:
-    return canonical_json(split)  # all cells of a repeat ask for the same one
+def _quoted(text: str) -> str:
+    return canonical_json(text)  # all cells of a repeat ask for the same split, all points for one manifest
 
 
 class CellIdentity:
@@ -59,8 +62,8 @@ class CellIdentity:
     ) -> None:
         # Keys in alphabetical order, split where the values of a repeat go.
         self._config = f'{{"config":{canonical_json(config)},"fold":'
-        self._manifest = f',"manifest":{canonical_json(manifest)},"revision":{revision},"seed":'
-        self._end = f',"supervision":{canonical_json(supervision)},"trainable":{canonical_json(trainable)}}}'
+        self._manifest = f',"manifest":{_quoted(manifest)},"revision":{revision},"seed":'
+        self._end = f',"supervision":{canonical_json(supervision)},"trainable":{_quoted(trainable)}}}'
 
     def trial_id(self, *, split: str, seed: int, fold: int | None) -> str:
         """The id of one repeat of the cell."""

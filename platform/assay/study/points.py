@@ -7,7 +7,9 @@ plan (:meth:`Plan.with_points`), with one trial per repeat, and each winner anot
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,6 +23,7 @@ from assay.study.search_parts import SearchPart
 from assay.study.settings import AnyTrainable, Device, resolve_settings
 from assay.study.space import grid_size, set_back
 from trainables.catalogue import TRAINABLES
+from trainables.contract import TrainableConfig
 from trainables.method_files import is_file_method
 
 __all__ = [
@@ -233,9 +236,18 @@ def _hashed_config(method: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
 
     A plan can be read where its method is not installed. The id of a method in a file says all of it.
     """
-    if is_file_method(method) or method not in TRAINABLES:
+    if is_file_method(method):
         return config
-    return TRAINABLES[method].Config.without_later(config)
+    try:
+        return _config_of(method, tuple(sys.path)).without_later(config)
+    except KeyError:
+        return config
+
+
+@lru_cache(maxsize=64)
+def _config_of(method: str, path: tuple[str, ...]) -> type[TrainableConfig]:
+    """The Config of an installed method; for each of ten thousand points the registry would be asked anew."""
+    return TRAINABLES[method].Config
 
 
 def trials_of(searched: SearchedCell, cell: Cell, repeats: Sequence[Repeat]) -> Iterator[Trial]:

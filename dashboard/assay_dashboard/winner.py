@@ -1,0 +1,111 @@
+"""The winner of a search: is it better than the start, and how far from the next best? No widgets."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pandas as pd
+
+from assay.analysis.results import StudyResults
+from assay.analysis.search_front import fresh_value
+from assay.analysis.statistics import ComparisonResult
+from assay.analysis.statistics.contrast_test import TOO_FEW
+from assay.analysis.statistics.paired import t_half_width
+from assay.analysis.statistics.score_table import CLAIMS
+from assay.storage.search_points import best_points, objective_value
+from assay.study import Cell
+from assay.study.search import Objective
+from trainables.metrics import METRICS
+
+__all__ = ["BestPoints", "against_start", "best_point_rows", "verdict_word"]
+
+_BEST = 5  # points of a search that are drawn with their repeats
+_SEARCHED, _FRESH = "in the search", "on fresh seeds"
+
+
+class BestPoints(NamedTuple):
+    """Rows of a plot of intervals: the best points as the search saw them, and on fresh seeds."""
+
+    means: pd.DataFrame
+    repeats: pd.DataFrame
+
+
+def against_start(results: StudyResults, cell: str) -> list[ComparisonResult]:
+    """The best point of a searched cell against each start that was trained again, by the narrowest claim."""
+    rows = {row.name for row in _retrained(results, cell)}
+    names = {c.name for c in results.reported.comparisons if c.factor == "search" and c.pairs[0][1] in rows}
+    of_start = [r for r in results.analysis.comparisons if r.comparison in names and r.cell_a in rows]
+    claim = next((claim for claim in CLAIMS if any(r.claim == claim for r in of_start)), None)
+    return [result for result in of_start if result.claim == claim]
+
+
+def verdict_word(result: ComparisonResult) -> str:
+    """The answer in a word or three, before the numbers that it stands on."""
+    if result.verdict == "shown":
+        sign = 1 if result.scored_by.better == "higher" else -1
+        return "Yes." if sign * (result.difference or 0.0) > 0 else "No, it is worse."
+    return "No difference that matters." if result.verdict in ("negligible", "identical") else "Not shown."
+
+
+def best_point_rows(results: StudyResults, cell: str) -> BestPoints:
+    """The best points of a searched cell with each repeat, and what was trained again on fresh seeds.
+
+    Intervals of 95 % by Student's t from three repeats on. The values of the search chose its points, and
+    flatter them. Those on fresh seeds did not.
+    """
+    search = results.plan.study.search
+    assert search is not None
+    means: list[tuple[object, ...]] = []
+    repeats: list[tuple[object, ...]] = []
+    for point in best_points(results.plan, results.evaluated_points[cell])[:_BEST]:
+        half = _half_width(point.repeats)
+        ends = (
+            (None, None) if half is None or point.value is None else (point.value - half, point.value + half)
+        )
+        means.append((point.point.name, _SEARCHED, point.value, *ends, len(point.repeats)))
+        repeats += [(point.point.name, _SEARCHED, f"repeat {i}", v) for i, v in enumerate(point.repeats, 1)]
+    for row in _retrained(results, cell) if _is_measured(search.objective) else ():
+        fresh = fresh_value(results, row, search.objective) if row.role == "replicate" else None
+        if fresh is None:
+            continue
+        values = _fresh_repeats(results, row)
+        means.append((row.name, _FRESH, fresh.mean, fresh.low, fresh.high, len(values)))
+        repeats += [(row.name, _FRESH, name, value) for name, value in values.items()]
+    return BestPoints(
+        pd.DataFrame(means, columns=["cell", "group", "mean", "low", "high", "n"]),
+        pd.DataFrame(repeats, columns=["cell", "group", "repeat", "value"]),
+    )
+
+
+def _fresh_repeats(results: StudyResults, row: Cell) -> dict[str, float]:
+    """Seed → the objective on test images, or the cost, of a row that was trained again."""
+    search = results.plan.study.search
+    assert search is not None
+    goal, values = search.objective, dict[str, float]()
+    for trial in results.reported.trials:
+        record = results.measured.get(trial.id)
+        if trial.cell != row.name or record is None or record.result is None:
+            continue
+        value = objective_value(goal, record) if goal.is_cost else record.result.metrics.get(goal.metric)
+        if value is not None:
+            values[f"seed {trial.seed}"] = value
+    return values
+
+
+def _retrained(results: StudyResults, cell: str) -> list[Cell]:
+    """The reported rows of a searched cell; of several searches of a cell, those that they share."""
+    design = {searched.cell.name: searched.design_cell for searched in results.plan.searched}
+    return [row for row in results.reported.cells if row.searched in (cell, design.get(cell))]
+
+
+def _is_measured(objective: Objective) -> bool:
+    """True where the objective is also known apart from validation images."""
+    return objective.is_cost or objective.metric in METRICS
+
+
+def _half_width(values: Sequence[float]) -> float | None:
+    if len(values) <= TOO_FEW:
+        return None
+    return t_half_width(statistics.stdev(values), 1 / len(values), len(values) - 1)
