@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from assay.report.parallel import Axis, best_first, point_axes
 from assay.storage.search_points import EvaluatedPoint
 from assay.study import Plan
 from assay.study.space import format_scalar
-from assay_dashboard.parallel import Axis, objective_axis, parameter_axis
 from trainables.metrics import METRICS, PROXIES, Metric
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "SearchPoints",
     "few",
     "objective_metric",
-    "objective_name",
     "search_points",
     "thinning",
 ]
@@ -43,12 +42,6 @@ class SearchPoints:
     history: pd.DataFrame  # `point`, `index`, `value`, `best` (until then), `from`, for a chart
 
 
-def objective_name(plan: Plan) -> str:
-    """``validation.image_ap``."""
-    assert plan.study.search is not None
-    return f"validation.{plan.study.search.objective.metric}"
-
-
 def objective_metric(plan: Plan) -> Metric:
     """The metric that the search improves, on validation images."""
     assert plan.study.search is not None
@@ -57,22 +50,16 @@ def objective_metric(plan: Plan) -> Metric:
 
 def search_points(plan: Plan, points: Sequence[EvaluatedPoint]) -> SearchPoints:
     """The points of one cell for the page. They come in the order in which they were drawn."""
-    search, space = plan.study.search, plan.study.space
-    assert search is not None
-    sign = search.objective.sign
-    ranked = sorted(points, key=lambda row: (row.value is None, -sign * (row.value or 0.0), row.point.index))
-    axes = [
-        parameter_axis(path, rule, [row.point.values.get(path) for row in ranked])
-        for path, rule in space.items()
-    ]
+    assert plan.study.search is not None
+    ranked = best_first(plan, points)
     valued = [row for row in ranked if row.value is not None]
     drawn = few(valued)
     return SearchPoints(
-        axes=(*axes, objective_axis(objective_name(plan), [row.value for row in ranked], sign)),
-        table=_table(ranked, list(space)),
+        axes=point_axes(plan, ranked),
+        table=_table(ranked, list(plan.study.space)),
         valued=len(valued),
         drawn=tuple(drawn),
-        history=_history(points, drawn, sign),
+        history=_history(points, drawn, plan.study.search.objective.sign),
     )
 
 

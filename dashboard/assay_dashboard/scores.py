@@ -1,4 +1,4 @@
-"""Curves and counts of one trial, from its own files: no widgets."""
+"""Counts and decision curves of one trial, from its own predictions: no widgets."""
 
 from __future__ import annotations
 
@@ -6,13 +6,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from trainables.metrics import METRICS
-
-__all__ = ["CLOCKS", "DecisionCurve", "confusion", "curves_of", "precision_recall", "roc"]
-
-CLOCKS = ("epoch", "seconds", "time")
-_VALIDATION = "validation."
-_NAMES = {"lambda": "λ, weight of the segmentation loss", "lr": "Learning rate"}
+__all__ = ["DecisionCurve", "confusion", "precision_recall", "roc"]
 
 
 class DecisionCurve(NamedTuple):
@@ -22,40 +16,6 @@ class DecisionCurve(NamedTuple):
     x: str
     y: str
     mark: tuple[float, float]
-
-
-def curves_of(curve: pd.DataFrame) -> dict[str, tuple[str, pd.DataFrame]]:
-    """Title → unit and long table (``epoch`` from 1, ``what``, ``value``), for what shares an axis."""
-    groups: dict[str, list[str]] = {}
-    for name in curve.columns:
-        if name not in CLOCKS:
-            groups.setdefault(_group(name)[0], []).append(name)
-    tables: dict[str, tuple[str, pd.DataFrame]] = {}
-    for title, names in groups.items():
-        parts = [
-            pd.DataFrame({"epoch": curve["epoch"] + 1, "what": _title(name), "value": curve[name]}).dropna(
-                subset=["value"]
-            )
-            for name in names
-        ]
-        table = pd.concat(parts)
-        if len(table):
-            tables[title] = _group(names[0])[1], table
-    return tables
-
-
-def _group(name: str) -> tuple[str, str]:
-    """Title and unit of the axis of a column."""
-    if name.startswith(_VALIDATION):
-        metric = METRICS.get(name.removeprefix(_VALIDATION))
-        unit = "0–1" if metric is None else metric.scale
-        return ("Validation scores" if unit == "0–1" else f"Validation in {unit}"), unit
-    return ("Loss" if "loss" in name else _NAMES.get(name, name)), ""
-
-
-def _title(name: str) -> str:
-    metric = METRICS.get(name.removeprefix(_VALIDATION))
-    return name if metric is None else metric.title
 
 
 def confusion(predictions: pd.DataFrame) -> pd.DataFrame:

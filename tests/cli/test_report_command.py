@@ -52,6 +52,7 @@ def test_report_reads_the_records_as_they_are(assay: Assay, store: Store, tmp_pa
         (("x.CSV",), "study,cell,factor:balance,metric"),
         (("x.txt", "--format", "csv"), "study,cell,factor:balance,metric"),
         (("x",), "# small"),
+        (("x.html", "--interactive"), "<!doctype html>"),
     ],
 )
 def test_a_report_is_written_as_its_file_ends_or_as_asked(
@@ -68,6 +69,7 @@ def test_a_report_is_written_as_its_file_ends_or_as_asked(
     [
         (("x.md", "--format", "html"), "--format html writes .html, found an --output that ends with .md"),
         (("x.pdf",), "found an --output that ends with .pdf. Rename it, or add --format"),
+        (("x.md", "--interactive"), "--interactive writes one study as HTML, found md. Name one study and"),
         (("a x.tex",), "LaTeX finds pictures by letters, digits and . + - _ only, found a x.tex"),
     ],
 )

@@ -13,22 +13,17 @@ from assay.analysis.search_front import search_front
 from assay.analysis.statistics.wording import sentence
 from assay.report.ablation_table import decimals_of
 from assay.report.page.model import NOTHING
+from assay.report.parallel import Brushes, objective_name, points_payload
 from assay.report.search_tables import search_line
 from assay.study.repeats import repeat_name
 from assay_dashboard import study_view as reading
 from assay_dashboard.cells import number_format
+from assay_dashboard.components import parallel
 from assay_dashboard.front_chart import front_plot, front_rows
 from assay_dashboard.layout import message, missing, paragraph, plain, study_view, theme, to_trial
-from assay_dashboard.parallel import Brushes, brush_texts, brushes_of, inside, parallel, points_payload
+from assay_dashboard.parallel import brush_texts, brushes_of, inside
 from assay_dashboard.plots import bar_plot, history_plot, interval_plot, slice_plot
-from assay_dashboard.points import (
-    MOST_DRAWN,
-    SearchPoints,
-    objective_metric,
-    objective_name,
-    search_points,
-    thinning,
-)
+from assay_dashboard.points import MOST_DRAWN, SearchPoints, objective_metric, search_points, thinning
 from assay_dashboard.state import keep_in_url, of_another_study, select_rows
 from assay_dashboard.winner import against_start, best_point_rows, verdict_word
 

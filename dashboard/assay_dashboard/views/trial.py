@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 import streamlit as st
 
+from assay.analysis.trial_curves import CLOCKS, curves_of
 from assay.storage import Record, Store
 from assay.storage.mlflow_marker import run_address
 from assay.study import Trial
@@ -17,7 +18,7 @@ from assay_dashboard import study_view as reading
 from assay_dashboard.formatting import duration
 from assay_dashboard.layout import EVERY, errors_shown, message, paragraph, plain, study_view, theme
 from assay_dashboard.plots import curve_plot, line_plot, score_plot
-from assay_dashboard.scores import CLOCKS, confusion, curves_of, precision_recall, roc
+from assay_dashboard.scores import confusion, precision_recall, roc
 from assay_dashboard.state import CELL, REPEAT, mlflow_url, trial_of
 from trainables.metrics import METRICS
 

@@ -66,6 +66,13 @@ Overlays = Annotated[
         "where models show them.",
     ),
 ]
+Interactive = Annotated[
+    bool,
+    typer.Option(
+        "--interactive",
+        help="HTML to explore without a network: tables that sort, probe images with a slider, curves.",
+    ),
+]
 TestUncertainty = Annotated[
     bool,
     typer.Option(
@@ -101,6 +108,7 @@ def report(
     output: Output = None,
     as_json: AsJson = False,
     overlays: Overlays = None,
+    interactive: Interactive = False,
     medians: Medians = False,
     test_uncertainty: TestUncertainty = True,
     test_luck: OldTestUncertainty = None,
@@ -125,6 +133,11 @@ def report(
         format = "json"
     form = format_of(format, output.suffix.lower() if output is not None else "")
     name = output.name if output is not None else ""
+    if interactive and (form.name != "html" or other is not None):
+        raise InputError(
+            f"--interactive writes one study as HTML, found {f'beside {other}' if other else form.name}. "
+            "Name one study and an --output that ends with .html."
+        )
     results = study_results(storage, study)
     if other is not None:
         from assay.analysis.study_pair import pair_studies
@@ -141,7 +154,12 @@ def report(
         results = results.without_predictions()
     if medians:
         results = results.with_medians()
-    give_files(form.study_files(results, name), output, as_json=as_json)
+    if interactive:
+        from assay.report.interactive import interactive_page
+
+        give_files({name: interactive_page(results).encode()}, output)
+    else:
+        give_files(form.study_files(results, name), output, as_json=as_json)
     if overlays is not None:
         _write_overlays(results, overlays)
 

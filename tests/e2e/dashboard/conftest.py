@@ -136,7 +136,7 @@ def page(
             trouble.append(f"{message.text} {message.location}")
 
     def asked(sent: Request) -> None:
-        if not sent.url.startswith(("http://127.0.0.1:", "data:", "blob:")):
+        if not sent.url.startswith(("http://127.0.0.1:", "data:", "blob:", "file:")):
             trouble.append(f"asked {sent.url}")
 
     page.on("console", heard)

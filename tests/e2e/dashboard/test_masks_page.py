@@ -22,7 +22,7 @@ from tests.e2e.dashboard.conftest import Results
 from tests.e2e.dashboard.serving import Served, serve
 from trainables.heatmaps import THRESHOLD_LEVEL, read_probe
 
-COMPONENTS = Path(__file__).parents[3] / "dashboard" / "assay_dashboard" / "components"
+STYLE = Path(__file__).parents[3] / "dashboard" / "assay_dashboard" / "style.css"
 WEAK, STRONG = "all off", "balance + stop + distance"
 COLOURS = {"gained": (86, 180, 233), "lost": (213, 94, 0), "added": (240, 228, 66), "removed": (0, 114, 178)}
 HOSTILE = (
@@ -337,7 +337,7 @@ def test_only_images_with_a_defect_that_a_finds_and_b_misses_are_listed(
 def test_faint_texts_have_the_colour_of_the_theme(masks: MasksPage, theme: Any, named: int) -> None:
     masks.page.emulate_media(color_scheme=theme)
     masks.open()
-    sheet = (COMPONENTS.parent / "style.css").read_text("utf-8")
+    sheet = STYLE.read_text("utf-8")
     quiet = re.search(r"--quiet: light-dark\((#\w{6}), (#\w{6})\)", sheet)
     assert quiet is not None
     rgb = tuple(int(quiet[named + 1][i : i + 2], 16) for i in (1, 3, 5))

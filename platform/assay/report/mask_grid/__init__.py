@@ -6,46 +6,36 @@ asked of a server and nothing is loaded.
 
 from __future__ import annotations
 
-import base64
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import NamedTuple
 
 from assay.analysis.results import StudyResults
 from assay.report.figures.mask_sheets import records_with_maps
 from assay.report.mask_grid.payload import MOST_CELLS, MaskColumn, arrange, cell_column, page_payload
+from assay.report.page.component import Component
 from assay.storage.store import Store
 from trainables.errors import InputError
 
-__all__ = ["GridParts", "MaskGrid", "grid_parts", "study_grid"]
+__all__ = ["MaskGrid", "grid_component", "study_grid"]
 
 _HEIGHT = 640  # pixels of a notebook's page; the grid scrolls in it
-_STYLE = """\
-:root {
-  color-scheme: light dark; --quiet: GrayText; --st-text-color: CanvasText; --st-background-color: Canvas;
-  --st-font: system-ui, sans-serif; --st-primary-color: #0072b2; --st-border-color: GrayText;
-  --doubt: light-dark(#b35000, #f2a05a); --above: 8rem;
-}
+_FRAME = """\
+:root { color-scheme: light dark; --quiet: GrayText; --above: 8rem; }
 body { margin: 0.5rem; color: CanvasText; background: Canvas; }
 """
 
 
-class GridParts(NamedTuple):
-    """Texts of the grid; ``js`` declares ``showMaskGrid({data, parentElement, setStateValue})``."""
-
-    html: str
-    css: str
-    js: str
-
-
-def grid_parts() -> GridParts:
+def grid_component() -> Component:
     """The grid's own markup, styles and scripts."""
-    folder = files("assay.report.mask_grid")
-    names = ("mask_grid.html", "mask_grid.css", "mask_numbers.js", "mask_pixels.js", "mask_grid.js")
-    markup, css, *scripts = (folder.joinpath(name).read_text(encoding="utf-8") for name in names)
-    return GridParts(markup, css, "".join(scripts))
+    return Component.of(
+        __name__,
+        html=files(__name__).joinpath("mask_grid.html").read_text(encoding="utf-8"),
+        css="mask_grid.css",
+        js=("mask_numbers.js", "mask_pixels.js", "mask_grid.js"),
+        show="showMaskGrid",
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,15 +47,15 @@ class MaskGrid:
 
     def page(self) -> str:
         """The grid as an HTML file: pictures, styles and scripts inside."""
-        parts, data = grid_parts(), base64.b64encode(self.payload).decode()
         return (
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-            f"<title>{html.escape(self.title)}</title>\n<style>\n{_STYLE}{parts.css}</style>\n</head>\n<body>\n"
-            f"{parts.html}<script>\n{parts.js}\n"
-            f'const data = Uint8Array.from(atob("{data}"), (sign) => sign.charCodeAt(0));\n'
-            "showMaskGrid({ data, parentElement: document.body, setStateValue() {} });\n"
-            "</script>\n</body>\n</html>\n"
+            f"<title>{html.escape(self.title)}</title>\n<style>\n{_FRAME}</style>\n</head>\n<body>\n"
+            f"{self.markup()}\n</body>\n</html>\n"
         )
+
+    def markup(self) -> str:
+        """The grid as a part of a page."""
+        return grid_component().markup(self.payload)
 
     def _repr_html_(self) -> str:
         # A frame of its own: neither its styles nor its scripts reach the notebook.

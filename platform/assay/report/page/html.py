@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import groupby
+from typing import NamedTuple
 
 from assay.report.page.inline import anchors, inline, linked, visible
 from assay.report.page.model import Page, Picture, Section, TextTable, superscript
 
-__all__ = ["escape", "html_notes", "html_page", "html_section"]
+__all__ = ["Additions", "escape", "html_notes", "html_page", "html_section"]
 
 _VERDICTS = ("shown", "suggested", "negligible", "open", "identical", "too few")
 
 
-def html_page(page: Page) -> str:
+class Additions(NamedTuple):
+    """Parts that a page has beyond the report, as markup."""
+
+    head: str  # end of the head
+    parts: Mapping[str, str]  # heading → content; they stand before the trials, with links to them on top
+    tail: str  # end of the body
+
+
+def html_page(page: Page, additions: Additions | None = None) -> str:
     """The file, ending in a newline. Every trial is listed, folded away by cell."""
+    added = additions or Additions("", {}, "")
     assert page.trials.table is not None
     writer = _Writer(anchors(page.trials.table))
     style = files("assay.report.page").joinpath("page.css").read_text(encoding="utf-8")
@@ -26,10 +36,13 @@ def html_page(page: Page) -> str:
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         '<meta name="color-scheme" content="light dark">',
-        f"<title>{escape(page.title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>",
+        f"<title>{escape(page.title)}</title>\n<style>\n{style}</style>",
+        *filter(None, [added.head]),
+        "</head>\n<body>\n<main>",
         f"<header>\n<h1>{escape(page.title)}</h1>",
         *([f'<p class="question">{_lines(page.question)}</p>'] if page.question else []),
         f'<p class="count">{_text(page.count)}</p>\n</header>',
+        *_part_links(added.parts),
         *writer.table_and_notes(_count_first(page.table), page.notes),
     ]
     for section in ([page.intervals] if page.intervals is not None else []) + [*page.sections]:
@@ -37,8 +50,22 @@ def html_page(page: Page) -> str:
     parts += [_picture(picture) for picture in page.pictures]
     for section in page.search:
         parts += writer.section(section)
+    parts += [
+        f'<section id="{_part_anchor(title)}">\n<h2>{escape(title)}</h2>\n{content}\n</section>'
+        for title, content in added.parts.items()
+    ]
     parts += writer.trials(page.trials)
-    return "\n".join([*parts, "</main>\n</body>\n</html>"]) + "\n"
+    return "\n".join([*parts, "</main>", *filter(None, [added.tail]), "</body>\n</html>"]) + "\n"
+
+
+def _part_links(parts: Iterable[str]) -> Iterator[str]:
+    links = [_link(escape(title), _part_anchor(title)) for title in parts]
+    if links:
+        yield "\n".join(["<nav>", *links, "</nav>"])
+
+
+def _part_anchor(title: str) -> str:
+    return title.lower().replace(" ", "-")
 
 
 def _count_first(table: TextTable) -> TextTable:

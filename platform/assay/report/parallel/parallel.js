@@ -3,7 +3,7 @@
 // data: bytes = u32 length of the header, JSON header padded to 4, then Float32 places, axis by axis, 0 (low) to 1, NaN: none.
 const TOP = 34, BOTTOM = 14, SIDE = 70, STEP = 0.05;
 
-export default function ({ data, parentElement: root, setStateValue }) {
+function showParallel({ data, parentElement: root, setStateValue }) {
   const bytes = new Uint8Array(data);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const length = view.getUint32(0, true);

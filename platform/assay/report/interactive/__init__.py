@@ -1,0 +1,138 @@
+"""The HTML report as a file to explore: tables that sort, probe images with their slider, training curves.
+
+Everything lies inside, and the page's own policy forbids it to ask a server for anything. The page is the
+HTML report's, the probe images are drawn by the scripts of the dashboard (:mod:`assay.report.mask_grid`).
+
+Trade-off: probe images and curves are of six cells at most, so that a file can be sent by mail.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any
+
+from assay.analysis.results import StudyResults
+from assay.analysis.trial_curves import curves_of
+from assay.report.build import study_page
+from assay.report.figures.mask_sheets import records_with_maps
+from assay.report.mask_grid import study_grid
+from assay.report.mask_grid.payload import MOST_CELLS
+from assay.report.page.html import Additions, escape, html_page
+from assay.report.parallel import best_first, parallel_component, point_axes, points_payload
+from assay.storage import Record, Store
+from assay.storage.stage_store import stage_curve
+from assay.study.repeats import repeat_name
+from trainables.errors import InputError
+
+__all__ = ["interactive_page"]
+
+_IMAGES = 12
+_POINTS = 400  # of a line; of more epochs every n-th is drawn
+_POLICY = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+_NO_MAPS = "<p>No finished trial has kept probe images. <code>keep: {probes: 12}</code> keeps them.</p>"
+_BRUSH = "<p>A line is a point. Drag along an axis to keep the points inside, click it to clear.</p>"
+_NO_CURVES = "<p>No trial of these cells has a curve of more than one epoch.</p>"
+
+
+def interactive_page(results: StudyResults) -> str:
+    """The file, ending in a newline. Equal records give equal bytes.
+
+    Raises:
+        InputError: If the results come from no storage.
+        DamagedFileError: If maps or a curve are not what their trial wrote.
+    """
+    store = results.store
+    if store is None:
+        raise InputError(
+            f"an interactive report reads maps and curves from a storage, found {results.name} without one. "
+            "Read the study with StudyResults.read."
+        )
+    css, tables, curves = (
+        files("assay.report.interactive").joinpath(name).read_text(encoding="utf-8")
+        for name in ("interactive.css", "tables.js", "curves.js")
+    )
+    head = f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n<style>\n{css}</style>'
+    parts = {
+        **({"Points": _points(results)} if results.plan.study.search is not None else {}),
+        "Probe images": _probe_images(results, store),
+        "Training curves": _curves(results, store, curves),
+    }
+    return html_page(study_page(results), Additions(head, parts, f"<script>\n{tables}</script>"))
+
+
+def _points(results: StudyResults) -> str:
+    """Parallel coordinates of each searched cell."""
+    plan, component = results.plan, parallel_component()
+    drawn = [
+        f"<h3>{escape(cell)}</h3>\n{component.markup(points_payload(point_axes(plan, ranked), {}))}"
+        for cell, points in results.evaluated_points.items()
+        if (ranked := best_first(plan, points))
+    ]
+    return "\n".join([_BRUSH, *drawn]) if drawn else "<p>No point has been evaluated yet.</p>"
+
+
+def _probe_images(results: StudyResults, store: Store) -> str:
+    kept = records_with_maps(results.plan.trials, results.records)
+    if not kept:
+        return _NO_MAPS
+    repeat, of_repeat = next(iter(kept.items()))
+    some = f", in {MOST_CELLS} of {len(of_repeat)} cells" if len(of_repeat) > MOST_CELLS else ""
+    intro = f"<p>Test images of {repeat_name(*repeat)}{some}. Pixels are counted at the network's size.</p>"
+    return f"{intro}\n{study_grid(results, store, None, repeat.seed, _IMAGES).markup()}"
+
+
+# Curves ---------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Plot:
+    """One quantity over epochs, a line for each repeat of each cell."""
+
+    group: str
+    what: str
+    unit: str
+    lines: list[dict[str, Any]] = field(default_factory=list)
+
+
+def _curves(results: StudyResults, store: Store, script: str) -> str:
+    cells = [cell.name for cell in results.reported.cells][:MOST_CELLS]
+    plots = list(_plots(results, store, cells))
+    if not plots:
+        return _NO_CURVES
+    data = json.dumps({"cells": cells, "plots": [vars(plot) for plot in plots]}, allow_nan=False)
+    return (
+        f'<div class="curves"></div>\n<script>\n(() => {{\n{script}'
+        "showCurves(document.currentScript.previousElementSibling, "
+        f"{data.replace('<', chr(92) + 'u003c')});\n}})();\n</script>"
+    )
+
+
+def _plots(results: StudyResults, store: Store, cells: Sequence[str]) -> list[_Plot]:
+    """Quantities in the order in which trials logged them."""
+    plots: dict[tuple[str, str], _Plot] = {}
+    for trial in results.reported.trials:
+        record = results.records.get(trial.id)
+        if trial.cell not in cells or record is None:
+            continue
+        for group, unit, what, epochs, values in _lines(store, record):
+            plot = plots.setdefault((group, what), _Plot(group, what, unit))
+            repeat = repeat_name(trial.seed, trial.fold)
+            plot.lines.append({"cell": cells.index(trial.cell), "repeat": repeat, "x": epochs, "y": values})
+    return list(plots.values())
+
+
+def _lines(store: Store, record: Record) -> Iterator[tuple[str, str, str, list[int], list[float]]]:
+    """Group, unit, quantity, epochs and values: of the training, then of the stages that it went through."""
+    tables = {"": store.read_part(record, "curve.parquet")}
+    tables |= {f"{use.name}: ": stage_curve(store, use.key) for use in record.stages}
+    for stage, table in tables.items():
+        if table is None or table.num_rows < 2:
+            continue
+        for group, (unit, frame) in curves_of(table.to_pandas()).items():
+            for what, of_one in frame.groupby("what", sort=False):
+                thin = of_one.iloc[:: -(-len(of_one) // _POINTS)]
+                values = [float(f"{value:.6g}") for value in thin["value"]]
+                yield f"{stage}{group}", unit, str(what), thin["epoch"].astype(int).tolist(), values

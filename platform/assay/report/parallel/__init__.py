@@ -1,0 +1,134 @@
+"""Points of a search as parallel coordinates: an axis for each parameter and one for the objective.
+
+``parallel.js`` draws them, in the dashboard and in files.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.report.page.component import Component
+from assay.storage.search_points import EvaluatedPoint
+from assay.study import Plan
+from assay.study.search import Choice, Parameter, Scalar
+from assay.study.space import format_scalar
+
+__all__ = [
+    "Axis",
+    "Brushes",
+    "best_first",
+    "objective_axis",
+    "objective_name",
+    "parallel_component",
+    "parameter_axis",
+    "point_axes",
+    "points_payload",
+]
+
+Brushes = Mapping[str, tuple[float, float]]  # axis → lowest and highest position
+
+_TICKS = 5
+_BEST = 0.1  # share of the points that are drawn in full colour while nothing is brushed
+
+
+def parallel_component() -> Component:
+    """The markup, styles and script of the axes."""
+    return Component.of(
+        __name__,
+        html='<div class="parallel" style="height:420px"><canvas></canvas></div>',
+        css="parallel.css",
+        js=("parallel.js",),
+        show="showParallel",
+    )
+
+
+def objective_name(plan: Plan) -> str:
+    """``validation.image_ap``."""
+    assert plan.study.search is not None
+    return f"validation.{plan.study.search.objective.metric}"
+
+
+def best_first(plan: Plan, points: Sequence[EvaluatedPoint]) -> list[EvaluatedPoint]:
+    """Points by the (first) objective, those without a value last."""
+    assert plan.study.search is not None
+    sign = plan.study.search.objective.sign
+    return sorted(points, key=lambda row: (row.value is None, -sign * (row.value or 0.0), row.point.index))
+
+
+def point_axes(plan: Plan, ranked: Sequence[EvaluatedPoint]) -> tuple[Axis, ...]:
+    """The axes of points, in the points' order."""
+    assert plan.study.search is not None
+    parameters = (
+        parameter_axis(path, rule, [row.point.values.get(path) for row in ranked])
+        for path, rule in plan.study.space.items()
+    )
+    sign = plan.study.search.objective.sign
+    return (*parameters, objective_axis(objective_name(plan), [row.value for row in ranked], sign))
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis: where each point lies on it, and what is written beside it."""
+
+    name: str
+    title: str
+    positions: NDArray[np.float32]  # a point: 0 (bottom) … 1 (top), NaN: it has no such value
+    ticks: tuple[tuple[float, str], ...]
+
+
+def parameter_axis(path: str, rule: Parameter, values: Sequence[Scalar | None]) -> Axis:
+    """A parameter: its bounds are the ends (on a log scale where it is drawn so), choices lie evenly."""
+    title = path.removeprefix("config.")
+    if isinstance(rule, Choice):
+        order = {format_scalar(value): i for i, value in enumerate(rule.choice)}
+        at = [math.nan if value is None else order.get(format_scalar(value), math.nan) for value in values]
+        last = max(1, len(order) - 1)
+        ticks = tuple((i / last, text) for text, i in order.items())
+        return Axis(path, title, np.array([index / last for index in at], np.float32), ticks)
+    low, high = (math.log10(end) if rule.log else float(end) for end in rule.bounds)
+    numbers = [math.nan if value is None else float(value) for value in values]
+    scaled = [math.log10(number) if rule.log and number > 0 else number for number in numbers]
+    positions = np.array([(number - low) / (high - low) for number in scaled], np.float32)
+    steps = [low + (high - low) * i / (_TICKS - 1) for i in range(_TICKS)]
+    texts = [f"{10**step if rule.log else step:.3g}" for step in steps]
+    return Axis(path, title, positions, tuple((i / (_TICKS - 1), text) for i, text in enumerate(texts)))
+
+
+def objective_axis(title: str, values: Sequence[float | None], sign: int) -> Axis:
+    """The objective, better upwards."""
+    numbers = np.array([math.nan if value is None else sign * value for value in values], np.float64)
+    known = numbers[np.isfinite(numbers)]
+    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+    width = (high - low) or 1.0
+    decimals = 3 if width <= 1 else 1  # shares have a width of at most 1
+    ticks = [low + width * i / (_TICKS - 1) for i in range(_TICKS)]
+    return Axis(
+        "objective",
+        title,
+        ((numbers - low) / width).astype(np.float32),
+        tuple(((tick - low) / width, f"{sign * tick:.{decimals}f}") for tick in ticks),
+    )
+
+
+def points_payload(axes: Sequence[Axis], brushes: Brushes) -> bytes:
+    """Header and positions for the browser; points come best first.
+
+    The browser starts with ``brushes`` and keeps its own from then on.
+    """
+    count = len(axes[0].positions)
+    head = {
+        "axes": [{"name": axis.name, "title": axis.title, "ticks": axis.ticks} for axis in axes],
+        "brushes": brushes,
+        "count": count,
+        "best": max(1, math.ceil(_BEST * count)),
+    }
+    text = json.dumps(head).encode()
+    text += b" " * (-len(text) % 4)
+    positions = np.concatenate([axis.positions for axis in axes]).astype("<f4")
+    return len(text).to_bytes(4, "little") + text + positions.tobytes()

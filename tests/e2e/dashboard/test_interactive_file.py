@@ -1,0 +1,142 @@
+"""`assay report --interactive` in a browser: from a file, without a network, with the dashboard's numbers."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+import assay
+from assay.analysis.results import StudyResults
+from assay.report.interactive import interactive_page
+from assay.report.parallel import best_first
+from assay.storage import Store
+from tests.dashboard.made_records import make_scene, make_study
+from tests.dashboard.made_searches import make_large_search
+from tests.e2e.dashboard.serving import serve
+from tests.e2e.dashboard.test_masks_page import MasksPage
+
+PROBES = 12
+LEVELS = (128, 200)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """`additions`, six cells and twelve probe images; `hunt`, a search."""
+    store = Store(tmp_path_factory.mktemp("interactive"))
+    make_study(store, make_scene(16, (96, 144)), seeds=1, probes=PROBES)
+    make_large_search(store, "hunt", points=40)
+    return store
+
+
+@pytest.fixture(scope="module")
+def written(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("files")
+    for name in ("additions", "hunt"):
+        (folder / f"{name}.html").write_text(interactive_page(StudyResults.read(store, name)), "utf-8")
+    return folder
+
+
+@pytest.fixture
+def file(page: Page, written: Path) -> Page:
+    page.context.set_offline(True)
+    page.goto((written / "additions.html").as_uri())
+    page.locator(".grid[data-ready]").wait_for()
+    return page
+
+
+def captions(masks: MasksPage, level: int) -> dict[str, list[list[str]]]:
+    """Sample → texts below the picture of each cell."""
+    masks.set_threshold(level)
+    return dict(zip(masks.samples, masks.captions(), strict=True))
+
+
+def test_a_file_has_the_dashboards_numbers_of_ten_probes(store: Store, written: Path, page: Page) -> None:
+    told: dict[int, dict[str, list[list[str]]]] = {level: {} for level in LEVELS}
+    with serve(store.uri) as served:
+        masks = MasksPage(page, served.url)
+        for number in ("1", "2"):
+            masks.open(page=number, sort="sample")
+            cells = page.locator(".column .name").all_text_contents()
+            for level in LEVELS:
+                told[level] |= captions(masks, level)
+        page.goto("about:blank")  # before its server goes
+    page.context.set_offline(True)
+    page.goto((written / "additions.html").as_uri())
+    masks.grid.wait_for()
+    assert page.locator(".column .name").all_text_contents() == cells
+    assert len(told[LEVELS[0]]) == PROBES >= 10
+    assert {level: captions(masks, level) for level in LEVELS} == told
+
+
+def test_slider_zoom_and_difference_work_from_a_file(file: Page) -> None:
+    first = file.locator(".cell .line").first
+    before = first.inner_text()
+    file.locator("input.threshold").fill("250")
+    expect(first).not_to_have_text(before)
+    file.locator("input.difference").check()
+    expect(file.locator(".legend")).to_contain_text("defect pixels gained")
+    second = file.locator(".cell").nth(1).locator(".line").first
+    expect(second).to_contain_text(re.compile(r"IoU [+−]0\.\d{3} · found"))
+    file.locator(".frame").nth(1).click()
+    expect(file.locator(".frame.zoomed")).to_have_count(6)
+    expect(file.locator(".frame.zoomed .stack").first).to_have_attribute("style", re.compile(r"scale\(2\)"))
+
+
+def test_a_curve_names_the_value_below_the_pointer(file: Page, store: Store) -> None:
+    study = assay.open(store.uri).study("additions")
+    trials = study.trials()
+    cell = str(trials["cell"].iloc[2])
+    curve = study.curve(str(trials.index[2]))
+    file.get_by_label("Quantity").select_option(label="loss_cls")
+    boxes = file.locator(".choices input")
+    for number in (0, 1, 3, 4, 5):
+        boxes.nth(number).uncheck()
+    line = file.locator(".curves .line")
+    expect(line).to_have_count(1)
+    line.scroll_into_view_if_needed()
+    x, y = line.evaluate(
+        """path => {
+          const [point, box] = [path.getPointAtLength(0), path.ownerSVGElement.getBoundingClientRect()];
+          return [box.left + point.x, box.top + point.y];
+        }"""
+    )
+    file.mouse.move(x, y)
+    value, epoch = curve["loss_cls"].iloc[0], curve["epoch"].iloc[0] + 1
+    expect(file.locator(".curves output")).to_have_text(
+        f"{cell}, seed 0: epoch {epoch}, loss_cls {float(f'{value:.6g}')}"
+    )
+
+
+def test_a_heading_sorts_its_table_and_gives_the_reports_order_back(file: Page) -> None:
+    table = file.locator("main table").first
+    heads = table.locator("th").all_inner_texts()
+    column = next(i for i, head in enumerate(heads) if head.startswith("IoU"))
+    shown = table.locator(f"tbody td:nth-child({column + 1})")
+    usual = shown.all_inner_texts()
+    button = table.locator("th button").nth(column)
+    for order in (sorted(usual, reverse=True), sorted(usual), usual):
+        button.click()
+        assert shown.all_inner_texts() == order
+    assert usual != sorted(usual, reverse=True)
+
+
+def test_a_search_is_brushed_and_filtered_in_its_file(page: Page, written: Path, store: Store) -> None:
+    results = StudyResults.read(store, "hunt")
+    (points,) = results.evaluated_points.values()
+    page.context.set_offline(True)
+    page.goto((written / "hunt.html").as_uri())
+    drawn = page.locator(".parallel[data-ready]")
+    expect(drawn).to_have_attribute("data-chosen", str(len(points)))
+    page.get_by_role("slider", name="epochs", exact=True).focus()
+    page.keyboard.press("Enter")  # the upper half
+    upper = [row for row in points if float(row.point.values["config.epochs"]) >= 55]
+    expect(drawn).to_have_attribute("data-chosen", str(len(upper)))
+    assert 0 < len(upper) < len(points)
+    best = best_first(results.plan, points)[0].point.name
+    history = page.locator("section", has=page.get_by_role("heading", name="History"))
+    history.get_by_role("searchbox").fill(best)
+    expect(history.locator("tbody tr:visible")).to_have_count(1)
+    expect(history.locator("tbody tr:visible")).to_contain_text(best)
