@@ -129,6 +129,21 @@ def test_nothing_of_ray_outlives_a_run_that_is_killed(both: bool) -> None:
     assert not Path(folder).exists()
 
 
+def test_a_gcs_server_that_dies_before_it_is_ready_is_named_at_once() -> None:
+    import psutil
+
+    ray = LocalRay._begin(1)
+    try:
+        servers: list[psutil.Process] = []
+        while not servers:
+            children = psutil.Process(ray.child.pid).children()
+            servers = [child for child in children if child.name() == "gcs_server"]
+        servers[0].kill()
+        assert ray._wait(30) == "gcs_server ended: killed by SIGKILL"
+    finally:
+        ray.end()
+
+
 _JOINS = """
 import ray
 from assay.engine.cluster import start_local

@@ -41,12 +41,15 @@ _SOCKET_BYTES = 107  # of a socket's path, by the kernel
 _SOCKET = f"/{_PREFIX}xxxxxxxx/ray/session/sockets/plasma_store"
 # Ray's own patience with its processes, beyond ours: the child watches them.
 _SETTINGS = {
-    "RAY_gcs_server_port_wait_time_s": "600",
     "RAY_raylet_start_wait_time_s": "5",
     "RAY_agent_register_timeout_ms": "600000",
     "RAY_worker_register_timeout_seconds": "600",
     "RAY_health_check_failure_threshold": "100",
     "RAY_gcs_rpc_server_reconnect_timeout_s": "600",
+    # The raylet answers the run at once and not when the first workers are there: should it die before it
+    # answered, Ray's C++ would end the run without a word.
+    "RAY_prestart_worker_first_driver": "0",
+    "RAY_enable_worker_prestart": "1",
     # The kernel ends the process that takes the memory, a training, and its worker says so. Ray's own monitor
     # would end the worker.
     "RAY_memory_monitor_refresh_ms": "0",

@@ -32,6 +32,7 @@ __all__ = ["kill_session"]
 LOOPBACK = "127.0.0.1"  # with this address Ray's processes listen nowhere else
 _POLL_SECONDS = 0.1
 _RETRY_SECONDS = 0.5
+_TURN_MILLISECONDS = 20
 _KILL_SECONDS = 10.0  # a process that waits for a disk in the kernel dies when the disk answers
 # Ports of the agent that is left out. They must be given and differ; nobody listens on them.
 _NO_AGENT: dict[str, Any] = {
@@ -92,7 +93,7 @@ class _Head:
             def start_api_server(self, **_: Any) -> None:
                 self._webui_url = ""
 
-        self._patch(services)
+        self._patch(node, services)
         agent_port = _free_port()
         settings: dict[str, Any] = {**_NO_AGENT, "include_log_monitor": False}  # declared as other types
         parameters = RayParams(
@@ -111,9 +112,10 @@ class _Head:
             time.sleep(_RETRY_SECONDS)
         return str(started.address)
 
-    def _patch(self, services: Any) -> None:
-        """Note each process, leave the agent out, and wait for the node as long as the run does."""
+    def _patch(self, node: Any, services: Any) -> None:
+        """Note each process, leave the agent out, and wait for ports and node as long as the run does."""
         start_process, get_node = services.start_ray_process, services.get_node
+        wait_for_port = node.wait_for_persisted_port
 
         def start(command: list[str], kind: str, **options: Any) -> Any:
             self.say(event="starts", what=kind)
@@ -123,14 +125,23 @@ class _Head:
             self._processes[kind] = info.process
             return info
 
+        # `watch` ends this process when one of Ray's does, and the run when it has no patience.
         def wait_for_node(*arguments: Any) -> Any:
-            while True:  # `watch` ends this process when the raylet ends, and the run when it has no patience
+            while True:
                 try:
                     return get_node(*arguments)
                 except RuntimeError:
                     time.sleep(_RETRY_SECONDS)
 
+        def wait_in_turns(*arguments: Any, timeout_ms: int) -> Any:
+            while True:  # in Ray's C++ no thread of this process runs
+                try:
+                    return wait_for_port(*arguments, timeout_ms=_TURN_MILLISECONDS)
+                except RuntimeError:
+                    time.sleep(_POLL_SECONDS)
+
         services.start_ray_process, services.get_node = start, wait_for_node
+        node.wait_for_persisted_port = wait_in_turns
 
     def watch(self) -> None:
         """Say which process ended, and end the others: without one of them Ray hangs for a minute."""

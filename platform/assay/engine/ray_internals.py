@@ -42,6 +42,7 @@ class Internal(NamedTuple):
 INTERNALS = (
     Internal("ray._private.node", "Node", ("ray_params", "head", "shutdown_at_exit", "spawn_reaper")),
     Internal("ray._private.node", "Node.start_api_server", ("include_dashboard", "raise_on_failure")),
+    Internal("ray._private.node", "wait_for_persisted_port"),
     Internal(
         "ray._private.parameter",
         "RayParams",
