@@ -16,6 +16,7 @@ from assay.storage import Store
 from assay_dashboard import study_view as reading
 from assay_dashboard.formatting import escaped
 from assay_dashboard.layout import begin, errors_shown, follow
+from assay_dashboard.misses import has_predictions
 from assay_dashboard.state import choose_study, chosen_study, settle_study, storage_uri
 from trainables.errors import InputError
 
@@ -35,6 +36,7 @@ _PAGES = (
     _Page("effects.py", "Effects", ":material/align_horizontal_center:"),
     _Page("search.py", "Search", ":material/tune:"),
     _Page("masks.py", "Masks", ":material/compare:"),
+    _Page("misses.py", "Misses", ":material/error:"),
     _Page("labels.py", "Labels", ":material/edit:"),
     _Page("trial.py", "Trial", ":material/show_chart:"),
     _Page("compare.py", "Compare", ":material/difference:"),
@@ -89,6 +91,7 @@ def _study_at_hand(store: Store) -> _AtHand:
         "Effects": view.compares,
         "Search": view.searches,
         "Masks": bool(view.kept_maps),
+        "Misses": bool(has_predictions(view)),
         "Labels": view.prices_labels,
         "Compare": len(names) > 1,
     }

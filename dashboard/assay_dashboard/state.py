@@ -26,6 +26,7 @@ __all__ = [
     "known",
     "mlflow_url",
     "of_another_study",
+    "read_only",
     "select_rows",
     "settle_study",
     "storage_uri",
@@ -52,6 +53,11 @@ def storage_uri(arguments: Sequence[str] | None = None) -> str:
 def mlflow_url(arguments: Sequence[str] | None = None) -> str:
     """The address of MLflow's pages (``--mlflow URL`` on the command line), without a slash at the end."""
     return (_named("--mlflow", arguments) or DEFAULT_MLFLOW).rstrip("/")
+
+
+def read_only(arguments: Sequence[str] | None = None) -> bool:
+    """True where the pages have no buttons that stop trainings (``--read-only`` on the command line)."""
+    return "--read-only" in (sys.argv[1:] if arguments is None else arguments)
 
 
 def _named(option: str, arguments: Sequence[str] | None) -> str | None:

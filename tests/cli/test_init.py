@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from assay.study import read_study
+from assay.study import plan_study, read_study
 from assay.study.starter import starter_name
 from tests.cli.small_study import Assay, Output
 from tests.data.made_images import noise, write
@@ -196,6 +196,29 @@ def test_the_question_in_the_comments_can_be_asked(masks: int, assay: Assay, tmp
     planned = assay("plan", study, "--data", images)
     assert planned.code == 0, planned.err
     assert "3 cells × 3 seeds = 9 trials" in planned.out
+
+
+def test_the_question_what_to_label_next_is_asked_without_an_edit(assay: Assay, tmp_path: Path) -> None:
+    images, study = make_images(tmp_path / "own", defective=36, masks=36), tmp_path / "own.yaml"
+    answer = assay("init", "--images", images, "--output", study, "--labels")
+    assert answer.code == 0, answer.err
+    assert answer.out.splitlines()[-1] == "  assay labels own"
+    planned = assay("plan", study, "--data", images)
+    assert planned.code == 0, planned.err
+    assert "9 cells × 3 seeds = 27 trials" in planned.out
+    written = read_study(study)
+    assert written.labelling is not None
+    assert {cell.data.positives for cell in plan_study(written, None, "cpu").cells} == {5, 10, None}
+
+
+def test_images_that_cannot_tell_what_to_label_next_are_refused_the_question(
+    assay: Assay, tmp_path: Path
+) -> None:
+    answer = assay(
+        "init", "--images", make_images(tmp_path / "own"), "--output", tmp_path / "own.yaml", "--labels"
+    )
+    assert answer.code == 2
+    assert "16 or more to train on" in answer.err
 
 
 def test_what_no_study_can_use_is_refused_with_the_way_out(assay: Assay, tmp_path: Path) -> None:

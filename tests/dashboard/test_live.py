@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from assay.storage import Environment, Progress, Store
-from assay.study import Plan, parse_study, plan_study
+from assay.storage.lease import Lease
+from assay.storage.stop import StopKind, request_stop, stop_requested
+from assay.study import Plan, Trial, parse_study, plan_study
 from assay_dashboard import study_view
 from assay_dashboard.study_view import StudyView, studies
 from tests.cli.small_study import STUDY, finished
@@ -117,6 +121,61 @@ def test_a_running_trial_says_itself_that_the_storage_is_away(
     app = show("trial", cell=plan.trials[3].cell, repeat="seed 1")
     assert not app.exception
     assert "The bucket is away" in texts_of(app)
+
+
+@pytest.fixture
+def running(store: Store, plan: Plan) -> Iterator[Trial]:
+    """The trial that is not finished, while somebody runs the study."""
+    trial = plan.trials[3]
+    with Lease(store, "small"):
+        attempt = store.begin_attempt(trial.id, Environment())
+        store.write_bytes(f"{attempt.prefix}/log.txt", b"12:00:00  epoch 1 of 2: loss 0.5\n")
+        store.write_progress(Progress.now(trial.id, 1, 2, {"loss": 0.5}, 30.0, attempt.name))
+        yield trial
+
+
+def test_a_running_trial_stands_on_the_first_page_with_its_numbers(open_page: Open, running: Trial) -> None:
+    app = open_page("answer")
+    assert f"Runs now: {running.cell}, seed 1: epoch 1 of 2 · loss 0.500 · about " in texts_of(app)
+    assert "Log" in [link.label for link in app.page_link]
+
+
+def test_the_page_of_a_running_trial_ends_with_its_log(show: Show, running: Trial) -> None:
+    app = show("trial", cell=running.cell, repeat="seed 1")
+    assert app.code[0].value == "12:00:00  epoch 1 of 2: loss 0.5"
+
+
+@pytest.mark.parametrize("kind", ["study", "trial"])
+def test_a_button_asks_to_stop_and_the_next_one_takes_it_back(
+    show: Show, open_page: Open, store: Store, running: Trial, kind: StopKind
+) -> None:
+    name = {"study": "small", "trial": running.id}[kind]
+    of_trial = kind == "trial"
+    app = show("trial", cell=running.cell, repeat="seed 1") if of_trial else open_page("answer")
+    app.button(key=f"stop-{kind}").click().run()
+    assert stop_requested(store, kind, name)
+    assert "Asked to stop" in texts_of(app)
+    assert app.button(key=f"stop-{kind}").label == "Go on"
+    app.button(key=f"stop-{kind}").click().run()
+    assert not stop_requested(store, kind, name)
+
+
+def test_a_request_to_an_earlier_run_is_none_to_this_one(show: Show, store: Store, running: Trial) -> None:
+    request_stop(store, "trial", running.id, "the lease of another run")
+    assert "Asked to stop" not in texts_of(show("trial", cell=running.cell, repeat="seed 1"))
+
+
+def test_a_study_that_nobody_runs_has_no_button(open_page: Open) -> None:
+    assert not open_page("answer").button
+
+
+def test_pages_that_are_read_only_have_no_button(
+    show: Show, running: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = show("trial", cell=running.cell, repeat="seed 1")
+    assert app.button
+    monkeypatch.setattr("sys.argv", [*sys.argv, "--read-only"])
+    assert not app.run().button
 
 
 def test_all_studies_of_a_page_are_followed(open_page: Open, other: Plan) -> None:

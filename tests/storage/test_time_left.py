@@ -105,15 +105,24 @@ def test_what_a_finished_trial_took_is_known_without_the_stages_it_made(
     assert left(store, plan).seconds == pytest.approx(0.7 * 1000 + 2 * OWN, abs=0.5)
 
 
-def test_who_does_not_know_the_stages_does_not_guess(store: Store, plan: Plan) -> None:
+def test_who_does_not_know_the_stages_says_what_it_takes_at_least(store: Store, plan: Plan) -> None:
     beat(store, plan.trials[0], "base", BASE)
-    assert Watch(store, plan).look().left is None
-    record = finished(plan.trials[0], store)
+    seconds, least = unknowing(store, plan)
+    assert (seconds, least) == (pytest.approx(0.7 * BASE, abs=0.5), True)
+    record = finished(plan.trials[0], store)  # 10 s on the clock
     beat(store, plan.trials[1], "", OWN)
-    assert Watch(store, plan).look().left is not None, "nothing tells of stages"
+    assert not unknowing(store, plan).least, "nothing tells of stages"
     used = StageUse(name="base", key="0" * 16, seconds=BASE, reused=True)
     store.write_record(record.model_copy(update={"stages": (used,)}))
-    assert Watch(store, plan).look().left is None
+    seconds, least = unknowing(store, plan)
+    assert (seconds, least) == (pytest.approx(0.7 * OWN + 2 * OWN, abs=0.5), True)
+
+
+def unknowing(store: Store, plan: Plan) -> Left:
+    """The time left for who has no methods loaded, as the dashboard."""
+    found = Watch(store, plan).look().left
+    assert found is not None
+    return found
 
 
 def test_the_display_says_how_many_stages_are_made(store: Store, plan: Plan, tmp_path: Path) -> None:

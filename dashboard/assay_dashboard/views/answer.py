@@ -16,9 +16,11 @@ from assay.report.comparison_tables import CLAIM_QUESTIONS, bold_notes
 from assay.report.figures.effects_rows import EffectRow, comparisons_plot, effects_plot
 from assay.report.page.model import Column, Section, TextTable
 from assay.storage.progress import Running
+from assay.storage.watch import score
 from assay.study.repeats import repeat_name
 from assay_dashboard import study_view as reading
 from assay_dashboard.cells import ablation, in_order
+from assay_dashboard.controls import stop_button
 from assay_dashboard.formatting import ago, counted, duration, progress_bar
 from assay_dashboard.layout import (
     EVERY,
@@ -31,7 +33,7 @@ from assay_dashboard.layout import (
     theme,
 )
 from assay_dashboard.plots import difference_plot
-from assay_dashboard.state import CELLS, STUDY
+from assay_dashboard.state import CELL, CELLS, REPEAT, STUDY
 from assay_dashboard.telling import pair_html, telling_pair
 
 _ROWS = 6  # of the plot
@@ -52,20 +54,35 @@ def _now(view: reading.StudyView) -> None:
         if entry.last_record is not None:
             parts.append(f"last record {ago(entry.last_record)}")
         running = [t for t in reading.view(view.store, view.name).running if t.silent is None]
-        lines = [" · ".join(parts), *(_running(trial) for trial in running[:_RUNNING])]
         bar = "" if entry.done == entry.total else progress_bar(entry)
         with st.container(key="answer-now"):
-            st.html(bar + "".join(paragraph(line, "quiet") for line in lines))
+            st.html(bar + paragraph(" · ".join(parts), "quiet"))
+            for trial in running[:_RUNNING]:
+                _running(view, trial)
+            if len(running) > _RUNNING:
+                st.html(paragraph(f"{len(running) - _RUNNING} more run now.", "quiet"))
+            stop_button(view.store, view.name, "study", view.name)
 
 
-def _running(running: Running) -> str:
-    trial, progress = running.trial, running.progress
-    name = f"Runs now: {trial.cell}, {repeat_name(trial.seed, trial.fold)}"
+def _running(view: reading.StudyView, running: Running) -> None:
+    """A trial that runs, with its numbers, and the way to its log."""
+    trial = running.trial
+    repeat = repeat_name(trial.seed, trial.fold)
+    with st.container(horizontal=True, vertical_alignment="center", key=f"running-{trial.id}"):
+        place = {STUDY: view.name, CELL: trial.cell, REPEAT: repeat}
+        st.page_link("views/trial.py", label="Log", icon=":material/article:", query_params=place)
+        text = f"Runs now: {trial.cell}, {repeat}{_numbers(running, view.results.primary.name)}"
+        st.html(paragraph(text, "quiet"))
+
+
+def _numbers(running: Running, primary: str) -> str:
+    progress = running.progress
     if progress is None:
-        return f"{name}, before its first epoch"
+        return ", before its first epoch"
     stage = f"{progress.stage}, " if progress.stage else ""
-    left = f", about {duration(running.left)} left" if running.left is not None else ""
-    return f"{name}: {stage}epoch {progress.epoch} of {progress.epochs}{left}"
+    left = f"about {duration(running.left)} left" if running.left is not None else ""
+    of_epoch = f"{stage}epoch {progress.epoch} of {progress.epochs}"
+    return ": " + " · ".join(filter(None, [of_epoch, score(progress.metrics, primary), left]))
 
 
 def _verdicts(answer: Answer) -> None:

@@ -1,4 +1,4 @@
-"""Scores against hours of labelling: the front, and how both move with the seconds that a label takes."""
+"""What to label next; scores against hours of labelling, and how both move with the seconds of a label."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import math
 import pandas as pd
 import streamlit as st
 
+from assay.analysis.label_analysis import LabelAnalysis
 from assay.analysis.label_costs import LabelCosts
+from assay.analysis.results import StudyResults
 from assay.report.figures.name_placement import spread
-from assay.report.label_tables import label_sections, time_unit
+from assay.report.label_tables import label_sections, next_section, time_unit
 from assay.study.schema import Labelling
 from assay_dashboard.layout import missing, paragraph, plain, section, study_view, theme
 from assay_dashboard.plots import cost_plot
@@ -19,7 +21,13 @@ from assay_dashboard.state import of_another_study
 _COMMON = Labelling(image_label_seconds=1, mask_seconds=79)
 _EXAMPLE = """labelling: {image_label_seconds: 1, mask_seconds: 79}
 factors:
-  supervision: {weak: {supervision: weak}, five: {supervision: {mixed: 5}}, full: {supervision: full}}"""
+  masks: {none: {supervision: weak}, five: {supervision: {mixed: 5}}, all: {supervision: full}}"""
+_GRID = """factors:
+  images: {quarter: {data: {positives: 25}}, half: {data: {positives: 50}}, all: {}}
+  masks: {none: {supervision: weak}, five: {supervision: {mixed: 5}}, all: {supervision: full}}
+design: {full: all}
+repeats: {seeds: [0, 1, 2]}"""
+_NEXT = "What to label next"  # title of the report's section
 _WIDTH, _APART = 1200, 22  # pixels: about that of the picture, and of cells that cost the same
 
 
@@ -86,11 +94,21 @@ def _places(costs: LabelCosts, times: float) -> list[float]:
     return [back(moved[i]) for i in range(len(hours))]
 
 
+def _next(priced: StudyResults, labels: LabelAnalysis) -> None:
+    """The advice, in words and with the interval of each gain; or the grid of cells that it takes."""
+    if labels.further:
+        section(priced.once("next labels", lambda: next_section(labels.further)))
+        return
+    plain(_NEXT, "heading")
+    missing("No advice: it takes three numbers of labels and three of masks, all combined.", _GRID)
+
+
 def _page() -> None:
     view = study_view()
     study = view.results.plan.study
     st.html(paragraph(study.question, "question"))
     named = study.labelling
+    first = st.container()  # is filled when the seconds below it are known
     labelling = _seconds(view.name, named or _COMMON)
     if named is None:
         plain(
@@ -103,9 +121,12 @@ def _page() -> None:
     if labels is None:
         missing("No two finished cells differ in hours of labelling yet.", _EXAMPLE)
         return
-    _plot(labels.costs)
+    with first:
+        _next(priced, labels)
+        _plot(labels.costs)
     for part in label_sections(priced):
-        section(part)
+        if part.title != _NEXT:
+            section(part)
 
 
 _page()

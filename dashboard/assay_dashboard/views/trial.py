@@ -15,6 +15,7 @@ from assay.study.compare import format_value
 from assay.study.identity import flatten
 from assay.study.repeats import repeat_name
 from assay_dashboard import study_view as reading
+from assay_dashboard.controls import stop_button
 from assay_dashboard.formatting import duration
 from assay_dashboard.layout import EVERY, errors_shown, message, paragraph, plain, study_view, theme
 from assay_dashboard.plots import curve_plot, line_plot, score_plot
@@ -96,6 +97,8 @@ def _heartbeat(view: reading.StudyView, trial: str) -> None:
     )
     values = [_value_text(key, value) for key, value in progress.metrics.items() if value is not None]
     plain(" · ".join(values), "quiet")
+    stop_button(view.store, view.name, "trial", trial)
+    _log_end(view.store, trial, progress.attempt)
 
 
 def _value_text(name: str, value: float) -> str:
@@ -217,9 +220,14 @@ def _log(view: reading.StudyView, record: Record) -> None:
     if record.error:
         plain("Why it failed", "heading")
         st.code(record.error, language=None)
+    _log_end(view.store, record.id, record.attempt)
+
+
+def _log_end(store: Store, trial: str, attempt: str) -> None:
+    """The end of an attempt's log, which grows while it trains."""
     plain(f"End of its log: the last {_LOG_LINES} lines", "heading")
     try:
-        text = view.store.read_bytes(f"{view.store.trial(record.id)}/{record.attempt}/log.txt")
+        text = store.read_bytes(f"{store.trial(trial)}/{attempt}/log.txt")
     except FileNotFoundError:
         message("This trial has no log.")
         return

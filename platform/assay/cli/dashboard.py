@@ -16,7 +16,21 @@ __all__ = ["Port", "dashboard", "register", "serve_pages"]
 
 Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")]
 
+_HERE = "127.0.0.1"
 _MLFLOW = "http://127.0.0.1:5000"  # where `assay mlflow` serves
+
+Host = Annotated[
+    str,
+    typer.Option("--host", metavar="ADDRESS", help="Address to listen on. Pages have no accounts."),
+]
+ReadOnly = Annotated[
+    bool | None,
+    typer.Option(
+        "--read-only/--no-read-only",
+        help="Pages without buttons that stop trainings.",
+        show_default="read-only beyond this machine",
+    ),
+]
 
 Mlflow = Annotated[
     str, typer.Option("--mlflow", metavar="URL", help="Where `assay mlflow` serves, for links to runs.")
@@ -26,7 +40,6 @@ Mlflow = Annotated[
 _FLAGS = {
     "browser.gatherUsageStats": "false",
     "server.headless": "true",
-    "server.address": "127.0.0.1",
     "server.fileWatcherType": "none",
     "server.runOnSave": "false",
     "client.showSidebarNavigation": "false",
@@ -50,16 +63,32 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: assay dashboard --storage ./assay-storage --port 8501")(dashboard)
 
 
-def dashboard(port: Port = 8501, storage: Storage = DEFAULT_STORAGE, mlflow: Mlflow = _MLFLOW) -> None:
+def dashboard(
+    port: Port = 8501,
+    *,
+    storage: Storage = DEFAULT_STORAGE,
+    mlflow: Mlflow = _MLFLOW,
+    host: Host = _HERE,
+    read_only: ReadOnly = None,
+) -> None:
     """Look at studies in a browser while they run: tables, effects, masks, curves. Ctrl-C ends it.
 
-    It reads the storage and changes nothing there. It listens on this machine only.
+    It reads the storage. All that it writes there are requests to stop, by its buttons, as `assay stop` does.
     """
-    serve_pages(storage, port, mlflow)
+    serve_pages(storage, port, mlflow, host=host, read_only=read_only)
 
 
-def serve_pages(storage: str, port: int, mlflow: str = _MLFLOW) -> None:
+def serve_pages(
+    storage: str, port: int, mlflow: str = _MLFLOW, *, host: str = _HERE, read_only: bool | None = None
+) -> None:
     """Serve the pages of a storage until Ctrl-C.
+
+    Args:
+        storage: Folder or URI.
+        port: To listen on.
+        mlflow: Address of MLflow's pages.
+        host: Address to listen on.
+        read_only: Leave out the buttons that stop trainings; None: where others than this machine see them.
 
     Raises:
         InputError: If there is no such storage, the address cannot be had, or MLflow's is no web page's.
@@ -70,14 +99,17 @@ def serve_pages(storage: str, port: int, mlflow: str = _MLFLOW) -> None:
     store = Store(storage)
     store.require_root()
     script = _script()
-    flags = [f"--{name}={value}" for name, value in {**_FLAGS, "server.port": str(port)}.items()]
+    place = {"server.address": host, "server.port": str(port)}
+    flags = [f"--{name}={value}" for name, value in {**_FLAGS, **place}.items()]
     command = [sys.executable, "-m", "assay_dashboard", "run", str(script), *flags]
     command += ["--", "--storage", store.uri, "--mlflow", _checked(mlflow)]
+    if host not in {_HERE, "localhost"} if read_only is None else read_only:
+        command.append("--read-only")
     root = str(script.parents[1])  # streamlit puts the script's own folder on the path, not the one above
     serve(
         "the dashboard",
         command,
-        _FLAGS["server.address"],
+        host,
         port,
         health="/_stcore/health",
         takes="3 s",

@@ -24,6 +24,9 @@ Method = Annotated[
     str | None,
     typer.Option("--method", metavar="NAME", help="Name of a method: writes a plug-in that trains as it is."),
 ]
+Labels = Annotated[
+    bool, typer.Option("--labels", help="Ask what to label next: nine cells of labels instead of one.")
+]
 Output = Annotated[
     Path | None,
     typer.Option("--output", metavar="PATH", help="Study file, or folder of the plug-in; default: its name."),
@@ -39,6 +42,7 @@ def init(
     images: Images = None,
     method: Method = None,
     output: Output = None,
+    labels: Labels = False,
     option: Options = None,
     white: White = "auto",
     cache: Cache = DEFAULT_CACHE,
@@ -53,7 +57,7 @@ def init(
     from trainables.errors import InputError
 
     if images is not None and method is None:
-        _write_study(images, output, read_options(option or []), read_white(white), cache)
+        _write_study(images, output, read_options(option or []), read_white(white), cache, labels=labels)
     elif method is not None and images is None:
         _write_method(method, output)
     else:
@@ -62,7 +66,13 @@ def init(
 
 
 def _write_study(
-    images: Path, output: Path | None, options: dict[str, Any], white: float | Literal["auto"], cache: Path
+    images: Path,
+    output: Path | None,
+    options: dict[str, Any],
+    white: float | Literal["auto"],
+    cache: Path,
+    *,
+    labels: bool,
 ) -> None:
     from assay.cli.live import LiveView
     from assay.cli.output import console
@@ -76,7 +86,7 @@ def _write_study(
     with LiveView(console(stderr=True)) as view:
         view.message(f"looking at {folder}")
         survey = survey_images(folder, cache, options, white)
-        text = starter_study(survey, starter_name(path.stem))
+        text = starter_study(survey, starter_name(path.stem), labels=labels)
         _write(path, text)
         sheet = path.with_name("contact_sheet.png")
         shown = write_sheet(survey.spec, folder, cache, sheet) if survey.with_mask else ""
@@ -96,7 +106,7 @@ def _write_study(
         typer.echo(f"look at {shown}")
     typer.echo("next:")
     typer.echo(f"  assay run {shlex.quote(str(path))} --data {shlex.quote(str(folder))}")
-    typer.echo(f"  assay report {starter_name(path.stem)}")
+    typer.echo(f"  assay {'labels' if labels else 'report'} {starter_name(path.stem)}")
 
 
 def _write_method(name: str, output: Path | None) -> None:

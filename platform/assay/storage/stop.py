@@ -34,12 +34,14 @@ def request_stop(store: Store, kind: StopKind, name: str, lease: str = "") -> No
     store.write_json(_path(store, kind, name), {"requested": datetime.now(UTC).isoformat(), "lease": lease})
 
 
-def stop_requested(store: Store, kind: StopKind, name: str) -> bool:
-    """True once somebody asked. One request to the storage: cheap enough for each epoch, or each second."""
-    lease = _requested_lease(store, kind, name)
-    if lease is None or store.fence is None:
-        return lease is not None
-    return lease in {"", store.fence.note.token}
+def stop_requested(store: Store, kind: StopKind, name: str, lease: str = "") -> bool:
+    """True once somebody asked. One request to the storage: cheap enough for each epoch, or each second.
+
+    ``lease``: token of the run that would stop; empty: that of the storage's fence, without one any.
+    """
+    meant = _requested_lease(store, kind, name)
+    token = lease or (store.fence.note.token if store.fence is not None else "")
+    return meant is not None and (not token or meant in {"", token})
 
 
 def clear_stop(store: Store, kind: StopKind, name: str) -> None:

@@ -28,7 +28,7 @@ class Left(NamedTuple):
     """Time until all is done."""
 
     seconds: float
-    least: bool  # of some kind of step none has been timed yet, and it takes longer by those
+    least: bool  # it takes longer by steps of a kind that none was timed of, or by stages nobody asked for
 
     @property
     def roughly(self) -> str:
@@ -82,14 +82,15 @@ def time_left(
         made: Stages that are there, by key.
 
     Returns:
-        None where nothing runs, no step was timed yet, or it is not known which stages are to come.
+        None where nothing runs, or no step that is to come was timed yet. Where it is not known which stages
+        are to come, the time is a least one without them.
     """
     usual = _usual_seconds(records.values(), running, made.values())
     staged = any(stage for _, stage in usual) or any(record.stages for record in records.values())
-    if not running or not usual or (staged and not needed.known):
+    if not running or not usual:
         return None
     busy = {_step(trial, needed): trial.left for trial in running}
-    seconds, least, seen = 0.0, False, set(made)
+    seconds, least, seen = 0.0, staged and not needed.known, set(made)
     for trial in trials:
         if trial.id in records:
             continue
@@ -104,7 +105,8 @@ def time_left(
             least |= expected is None
     drawn = [span for record in records.values() if (span := _span(record)) is not None]
     each = fmean(drawn) if drawn else sum(usual.values())
-    return Left((seconds + pending_points * each) / len(running), least)
+    seconds += pending_points * each
+    return Left(seconds / len(running), least) if seconds or not least else None
 
 
 def _step(running: Running, needed: NeededStages) -> str:

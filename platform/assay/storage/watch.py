@@ -61,7 +61,7 @@ class Watch:
         plan: All trials; of a search, looked at anew each time for points that were drawn since.
         since: Unix time; heartbeats from before belong to an earlier, killed run and are not shown.
         stages_of: :func:`~assay.study.stage_graph.stages_of`, which loads methods (and torch). Without it the
-            time left of a study whose trials share stages is not reckoned.
+            time left of a study whose trials share stages is a least one, without the stages.
         needed: :func:`~assay.analysis.results.needed_plan`: of a study that decides, the trials that are
             needed by now. Without it all that may ever be trained counts.
     """

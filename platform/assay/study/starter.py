@@ -31,6 +31,8 @@ _LONGEST = 512  # pixels of the longer side
 _SMALL_DEFECT = 0.005  # share of the image
 _LINE_SCAN = 2048  # pixels of the longer side: above, defects would vanish at the network's size
 _TILES = Tiles(height=512, width=512, overlap=64)
+_FEWEST_TO_VARY = 16  # defective images to train on, of which a quarter is still more than a few masks
+_NUMBERS = ("", "one", "two", "three", "four", "five")
 _IMAGES_SEEN = 4000  # by one training, about
 
 
@@ -104,8 +106,17 @@ def _template_files(folder: Traversable, below: str = "") -> Iterator[tuple[str,
             yield f"{below}{entry.name}", entry.read_text(encoding="utf-8")
 
 
-def starter_study(survey: Survey, name: str) -> str:
-    """The study file: a method on the surveyed images with the supervision that their masks allow."""
+def starter_study(survey: Survey, name: str, *, labels: bool = False) -> str:
+    """The study file: a method on the surveyed images with the supervision that their masks allow.
+
+    Args:
+        survey: Of the images.
+        name: Of the study.
+        labels: Ask what to label next, which without it stands in comments.
+
+    Raises:
+        InputError: If that is to be asked of images that cannot tell.
+    """
     known = _fewest_masks(survey)
     supervision, why = _supervision(survey, known)
     tiled = supervision != "weak" and max(survey.size) > _LINE_SCAN  # tiles have labels by masks alone
@@ -113,6 +124,8 @@ def starter_study(survey: Survey, name: str) -> str:
     method = _segdec(survey, supervision, seen) if survey.normal else _masks_alone(survey, seen)
     # One of its levels is weak.
     question = "" if tiled else _question(supervision, known, weak=survey.normal > 0)
+    if labels:
+        question = _without_signs(question, known)
     share = "unknown" if survey.defect_share is None else f"{100 * survey.defect_share:.2g} % of the image"
     masks = f"{survey.with_mask} of them with a mask (median defect: {share})"
     return f"""\
@@ -266,19 +279,40 @@ def _question(supervision: str, known: int, *, weak: bool) -> str:
     few = min(5, known // 2)
     if not few:
         return ""
-    none = (
-        "#     none: {supervision: weak, config: {balance: none, distance_weights: false}}\n" if weak else ""
-    )
-    return f"""\
-# To ask what masks buy, take the signs off these lines:
-# factors:
-#   masks:
-{none}#     few: {{supervision: {{mixed: {few}}}}}
-#     all: {{supervision: {supervision}}}
-# design: {{full: all}}
-# comparisons: [{{factor: masks, to: all}}]
-
+    if weak and supervision == "full" and known >= _FEWEST_TO_VARY:
+        few = min(5, known // 8)
+        what = f"what to label next (`assay labels`, {9 * len(_SEEDS)} trainings)"
+        images = f"""  images:                            # defective images to train on, of {known}
+    quarter: {{data: {{positives: {known // 4}}}}}
+    half: {{data: {{positives: {known // 2}}}}}
+    all: {{}}
 """
+        labelling = "labelling: {image_label_seconds: 1, mask_seconds: 79}  # put your own stopwatch's here\n"
+        compared = "{factor: masks, to: all}, {factor: images, to: all}"
+    else:
+        what, images, labelling, compared = "what masks buy", "", "", "{factor: masks, to: all}"
+    none = "    none: {supervision: weak, config: {balance: none, distance_weights: false}}\n" if weak else ""
+    block = f"""\
+factors:
+{images}  masks:
+{none}    {_NUMBERS[few]}: {{supervision: {{mixed: {few}}}}}
+    all: {{supervision: {supervision}}}
+design: {{full: all}}
+comparisons: [{compared}]
+{labelling}"""
+    signs = "".join(f"# {line}\n" for line in block.splitlines())
+    return f"# To ask {what}, take the signs off these lines:\n{signs}\n"
+
+
+def _without_signs(question: str, known: int) -> str:
+    """The question of the comments, asked."""
+    head, _, block = question.partition("\n")
+    if "assay labels" not in head:
+        raise InputError(
+            "what to label next is told by whole images, normal ones among them, and a mask of every defect, "
+            f"{_FEWEST_TO_VARY} or more to train on, found {known}. Leave --labels out."
+        )
+    return "\n".join(line.removeprefix("# ") for line in block.splitlines()) + "\n\n"
 
 
 def _data_block(survey: Survey) -> str:

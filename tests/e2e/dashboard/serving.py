@@ -28,13 +28,13 @@ class Served(NamedTuple):
 
 
 @contextmanager
-def serve(storage: str | None, command: str = "dashboard") -> Generator[Served]:
+def serve(storage: str | None, command: str = "dashboard", *options: str) -> Generator[Served]:
     """``assay dashboard`` or ``assay mlflow`` of ``storage`` on a free port; None: ``demo`` has its own."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     program = [sys.executable, "-m", "assay", command, "--port", str(port)]
-    program += ["--storage", storage] if storage is not None else []
+    program += [*options, *(["--storage", storage] if storage is not None else [])]
     started = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     try:

@@ -61,7 +61,7 @@ def test_only_the_tabs_of_which_the_study_has_something_are_offered(reader: Read
     page = reader.open("/?study=additions")
     tabs = page.locator("[data-testid=stTopNavLink]").all_inner_texts()
     names = [tab.split("\n")[-1].strip() for tab in tabs]
-    assert names == ["Answer", "Studies", "Table", "Effects", "Masks", "Trial", "Compare"]
+    assert names == ["Answer", "Studies", "Table", "Effects", "Masks", "Misses", "Trial", "Compare"]
 
 
 @pytest.mark.parametrize("path", ["/?study=additions", "/effects?study=additions", "/labels?study=labels"])

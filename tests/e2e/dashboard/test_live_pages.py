@@ -12,8 +12,10 @@ from playwright.sync_api import expect
 
 from assay.analysis.results import StudyResults
 from assay.report.formats import FORMATS
-from assay.storage import Environment, Store
-from assay.study import Plan, parse_study, plan_study
+from assay.storage import Environment, Progress, Store
+from assay.storage.lease import Lease
+from assay.storage.stop import stop_requested
+from assay.study import Plan, Trial, parse_study, plan_study
 from tests.cli.small_search import DRAWN, SEARCH, draw, write_search
 from tests.cli.small_study import STUDY, finished
 from tests.e2e.dashboard.conftest import Reader
@@ -74,6 +76,54 @@ def test_a_trial_that_ends_shows_its_record_by_itself(reader: Reader, store: Sto
     finished(trial, store, image_ap=0.9123)
     expect(page.get_by_text("0.9123").first).to_be_visible(timeout=10_000)
     expect(page.get_by_text("This trial has no record yet")).to_have_count(0)
+
+
+@pytest.fixture
+def running(store: Store, small: Plan) -> Iterator[Trial]:
+    """The trial that is not finished, in its first epoch of two."""
+    trial = small.trials[3]
+    with Lease(store, "small"):
+        attempt = store.begin_attempt(trial.id, Environment())
+        store.write_bytes(f"{attempt.prefix}/log.txt", b"12:00:00  epoch 1 of 2\n")
+        store.write_progress(Progress.now(trial.id, 1, 2, {"loss": 0.5}, 30.0, attempt.name))
+        yield trial
+
+
+def test_a_running_trial_is_followed_without_a_reload_and_its_log_is_a_click_away(
+    reader: Reader, store: Store, running: Trial
+) -> None:
+    page = reader.open("/?study=small")
+    line = page.get_by_text(f"Runs now: {running.cell}")
+    expect(line).to_contain_text("epoch 1 of 2 · loss 0.500")
+    page.evaluate("window.same = true")
+    store.write_progress(
+        Progress.now(running.id, 2, 2, {"loss": 0.25}, 30.0, store.attempts(running.id)[0].name)
+    )
+    expect(line).to_contain_text("epoch 2 of 2 · loss 0.250", timeout=15_000)
+    assert page.evaluate("window.same"), "the page was not loaded again"
+    page.get_by_role("link", name="Log").click()
+    page.wait_for_url("**/trial?**")
+    expect(page.get_by_text("12:00:00  epoch 1 of 2")).to_be_visible()
+
+
+def test_a_study_is_stopped_and_let_go_on_by_buttons(reader: Reader, store: Store, running: Trial) -> None:
+    page = reader.open("/?study=small")
+    page.get_by_role("button", name="Stop study").click()
+    expect(page.get_by_text("Asked to stop: the study ends within seconds.")).to_be_visible()
+    assert stop_requested(store, "study", "small")
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_role("button", name="Stop study")).to_be_visible()
+    assert not stop_requested(store, "study", "small")
+
+
+def test_pages_that_others_than_this_machine_see_have_no_buttons(
+    page: Page, store: Store, running: Trial
+) -> None:
+    with serve(store.uri.removeprefix("file://"), "dashboard", "--host", "0.0.0.0") as served:
+        Reader(page, served.url).open("/?study=small")
+        expect(page.get_by_text("Runs now:")).to_be_visible()
+        expect(page.get_by_role("button", name="Stop study")).to_have_count(0)
+        page.goto("about:blank")
 
 
 @pytest.mark.parametrize(

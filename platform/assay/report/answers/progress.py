@@ -90,7 +90,9 @@ class StatusAnswer(Answer):
     held: bool = Field(description="A run is at work on the study, here or elsewhere.")
     over: bool = Field(description="Every trial has a record.")
     seconds_left: Value
-    seconds_left_at_least: bool = Field(description="Some kind of step has not been timed yet.")
+    seconds_left_at_least: bool = Field(
+        description="Some kind of step has not been timed yet, or which stages are to come is not known."
+    )
     settling: Settling | None = Field(description="null: the study trains all its repeats.")
     unfinished: tuple[Unfinished, ...] = Field(description="Trials that ended without a result.")
     damaged: tuple[str, ...] = Field(description="Trials whose record cannot be believed: `assay check`.")

@@ -1,0 +1,64 @@
+"""Wrong decisions on all test images, cell by cell over its repeats. No widgets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import pandas as pd
+
+from assay_dashboard import study_view as reading
+
+__all__ = ["KINDS", "Kind", "has_predictions", "of_kind", "wrong_shares"]
+
+Kind = Literal["missed by all", "missed", "false alarms"]
+KINDS: tuple[Kind, ...] = ("missed by all", "missed", "false alarms")
+_IMAGE = ["image", "class", "truth"]
+_MOST = 0.5  # share of the repeats above which a decision counts as wrong
+
+
+def has_predictions(view: reading.StudyView) -> list[str]:
+    """The reported cells of which a finished trial has kept its predictions."""
+    records = view.results.records
+    kept = {
+        trial.cell
+        for trial in view.results.reported.trials
+        if (record := records.get(trial.id)) is not None
+        and f"{record.attempt}/predictions.parquet" in record.files
+    }
+    return [cell.name for cell in view.results.reported.cells if cell.name in kept]
+
+
+def wrong_shares(view: reading.StudyView, cells: Sequence[str]) -> pd.DataFrame:
+    """A row for each test image: ``image``, ``class``, ``truth``, and by cell the share of wrong repeats.
+
+    NaN where a cell was never tested on the image. The images that are wrong most often come first.
+
+    Raises:
+        OSError: If a file of a trial is damaged or gone.
+    """
+    parts: list[pd.DataFrame] = []
+    for trial in view.results.reported.trials:
+        record = view.results.records.get(trial.id) if trial.cell in cells else None
+        table = None if record is None else reading.predictions(view.store, record)
+        if table is not None:
+            rows = table.select(["sample", "defect_class", "label", "decision"]).to_pandas()
+            parts.append(rows.assign(cell=trial.cell, wrong=rows["decision"] != rows["label"]))
+    tested = pd.concat(parts)
+    tested["truth"] = tested["label"].map({True: "defective", False: "normal"})
+    tested["class"] = tested["defect_class"].fillna("")
+    by_image = tested.rename(columns={"sample": "image"}).groupby([*_IMAGE, "cell"])["wrong"].mean()
+    shares = by_image.unstack("cell").reindex(columns=list(cells))
+    order = shares.mean(axis=1).sort_values(ascending=False, kind="stable").index
+    return shares.loc[order].reset_index()
+
+
+def of_kind(shares: pd.DataFrame, kind: Kind | None, cell: str) -> pd.DataFrame:
+    """The images of one kind, wrong in most repeats of ``cell`` (or of all); None: wrong in any repeat."""
+    cells = [name for name in shares.columns if name not in _IMAGE]
+    values = shares[cells].to_numpy(float)
+    if kind is None:
+        return shares.loc[(values > 0).any(axis=1)]
+    truth = shares["truth"].to_numpy() == ("normal" if kind == "false alarms" else "defective")
+    wrong = (values if kind == "missed by all" else shares[[cell]].to_numpy(float)) > _MOST
+    return shares.loc[truth & wrong.all(axis=1)]

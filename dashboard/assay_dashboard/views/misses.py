@@ -1,0 +1,61 @@
+"""Misses: which of all test images are decided wrongly, by which cells, in how many of their repeats."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from assay.report.mask_grid.payload import MOST_CELLS
+from assay.study.names import counted
+from assay_dashboard import study_view as reading
+from assay_dashboard.layout import missing, paragraph, study_view
+from assay_dashboard.misses import KINDS, has_predictions, of_kind, wrong_shares
+from assay_dashboard.state import CELLS, known
+from assay_dashboard.telling import base_and_best
+
+
+def _choose_cells(view: reading.StudyView, names: list[str]) -> list[str]:
+    earlier = st.session_state.get(CELLS)
+    if earlier is not None:  # by this page or another
+        st.session_state[CELLS] = (known(earlier, names) or names)[:MOST_CELLS]
+    return st.multiselect(
+        f"Cells, up to {MOST_CELLS}",
+        names,
+        default=None if earlier is not None else names[:MOST_CELLS],
+        max_selections=MOST_CELLS,
+        key=CELLS,
+        bind="query-params",
+    )
+
+
+def _page() -> None:
+    view = study_view()
+    names = has_predictions(view)
+    if not names:
+        missing("No finished trial of this study has kept its predictions yet.")
+        return
+    left, middle, right = st.columns([3, 2, 2], vertical_alignment="bottom")
+    with left:
+        cells = _choose_cells(view, names) or names[:MOST_CELLS]
+    pair = base_and_best(view.results)
+    best = pair[1] if pair is not None and pair[1] in cells else cells[0]
+    cell = middle.selectbox("Of", cells, index=cells.index(best), key="of", bind="query-params")
+    kind = right.selectbox(
+        "Show", KINDS, index=None, key="kind", bind="query-params", placeholder="all wrong"
+    )
+    shares = view.results.once(f"misses of {'|'.join(cells)}", lambda: wrong_shares(view, cells))
+    counts = {name: len(of_kind(shares, name, cell)) for name in KINDS}
+    none, missed, alarms = (counts[name] for name in KINDS)
+    text = (
+        f"{counted(len(shares), 'test image')}. Wrong in most repeats: {counted(none, 'defect')} that no "
+        f"cell finds, {missed} that {cell} misses, {counted(alarms, 'false alarm')} of {cell}. A bar is the "
+        "share of a cell's repeats that decide the image wrongly."
+    )
+    st.html(paragraph(text, "quiet"))
+    bars = {
+        name: st.column_config.ProgressColumn(name, format="percent", min_value=0, max_value=1)
+        for name in cells
+    }
+    st.dataframe(of_kind(shares, kind, cell), hide_index=True, column_config=bars, height=560)
+
+
+_page()

@@ -1,0 +1,95 @@
+"""The page of misses: wrong decisions on all test images, counted over the repeats of a cell."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from assay.storage import Store
+from assay.study import Plan, Trial
+from assay_dashboard.misses import Kind, has_predictions, of_kind, wrong_shares
+from assay_dashboard.study_view import view
+from tests.cli.small_study import finished
+from tests.dashboard.conftest import Show, texts_of
+from trainables.evaluate import PREDICTIONS_SCHEMA
+
+IMAGES = {"crack": True, "dent": True, "clean": False}  # name → defective
+DECIDED = {
+    ("off", 0): (False, False, False),
+    ("off", 1): (False, True, True),
+    ("on", 0): (False, True, True),
+    ("on", 1): (False, True, True),
+}
+
+
+def predict(store: Store, trial: Trial, decided: tuple[bool, ...]) -> None:
+    """A record of the trial with its decision of each image."""
+    columns = {
+        "sample": list(IMAGES),
+        "label": list(IMAGES.values()),
+        "score": [float(decision) for decision in decided],
+        "decision": list(decided),
+    }
+    empty = {name: [None] * len(IMAGES) for name in PREDICTIONS_SCHEMA.names if name not in columns}
+    file = io.BytesIO()
+    pq.write_table(pa.table(columns | empty, schema=PREDICTIONS_SCHEMA), file)
+    record = finished(trial, store)
+    name = f"{record.attempt}/predictions.parquet"
+    store.write_bytes(f"{store.trial(trial.id)}/{name}", file.getvalue())
+    digest = hashlib.sha256(file.getvalue()).hexdigest()
+    store.write_record(record.model_copy(update={"files": {name: digest}}))
+
+
+@pytest.fixture
+def cells(store: Store, plan: Plan) -> list[str]:
+    """Two cells of two repeats that have decided three images."""
+    for trial in plan.trials:
+        predict(store, trial, DECIDED[trial.levels["balance"], trial.seed])
+    return [cell.name for cell in plan.cells]
+
+
+def test_an_image_counts_with_the_share_of_repeats_that_decide_it_wrongly(
+    store: Store, cells: list[str]
+) -> None:
+    now = view(store, "small")
+    assert has_predictions(now) == cells
+    shares = wrong_shares(now, cells).set_index("image")
+    expected = {"crack": (1.0, 1.0), "clean": (0.5, 1.0), "dent": (0.5, 0.0)}
+    assert {image: tuple(shares.loc[image, cells]) for image in shares.index} == expected
+    assert list(shares.index) == list(expected), "the most often wrong first"
+
+
+@pytest.mark.parametrize(
+    ("kind", "of", "images"),
+    [
+        ("missed by all", 0, ["crack"]),
+        ("missed", 0, ["crack"]),
+        ("false alarms", 0, []),
+        ("false alarms", 1, ["clean"]),
+        (None, 1, ["crack", "clean", "dent"]),
+    ],
+)
+def test_a_decision_is_wrong_where_most_repeats_are(kind: Kind | None, of: int, images: list[str]) -> None:
+    shares = pd.DataFrame(
+        {
+            "image": ["crack", "clean", "dent"],
+            "class": [""] * 3,
+            "truth": ["defective", "normal", "defective"],
+            "off": [1.0, 0.5, 0.5],
+            "on": [1.0, 1.0, 0.0],
+        }
+    )
+    assert list(of_kind(shares, kind, ("off", "on")[of])["image"]) == images
+
+
+def test_the_page_counts_what_no_cell_finds_and_lists_the_kind_that_is_asked_for(
+    show: Show, cells: list[str]
+) -> None:
+    app = show("misses", kind="false alarms", of=cells[1])
+    assert "3 test images. Wrong in most repeats: 1 defect that no cell finds" in texts_of(app)
+    assert list(app.dataframe[0].value["image"]) == ["clean"]
