@@ -37,6 +37,7 @@ _SEPARATOR = "\u001f"  # between the parts of a row's label: no name holds it
 
 _ROW = 24  # pixels
 _NARROW = "windowSize()[0] < 640"  # Vega: a window as narrow as that of a telephone
+_INK: dict[Theme, str] = {"light": "#30363d", "dark": "#E8E8E8"}  # of texts in pictures
 _ON_DARK = {"#0072B2": "#56B4E9", "#56B4E9": "#9AD4F5", "#000000": "#E8E8E8"}
 
 
@@ -58,7 +59,7 @@ def interval_plot(
         theme: Of the page.
     """
     order = list(means["cell"])
-    y = alt.Y("cell:N", sort=order, title=None, axis=_row_axis())
+    y = alt.Y("cell:N", sort=order, title=None, axis=_row_axis(theme))
     scale: dict[str, Any] = {"zero": False, "nice": True, "padding": 8}
     x_title = alt.Axis(title=axis, grid=True, tickCount=6, titlePadding=8)
     groups = list(dict.fromkeys(means["group"]))
@@ -121,9 +122,10 @@ def difference_plot(
     means, repeats = _differences(rows)
     order = list(means["row"])
     part = f"split(datum.label, '{_SEPARATOR}')"
-    left = _row_axis(labelExpr=f"[{part}[0], {part}[1]]", labelFontSize=12)
+    left = _row_axis(theme, labelExpr=f"[{part}[0], {part}[1]]", labelFontSize=12)
     # Where there is no room for the support it stands in the tooltip only.
     right = _row_axis(
+        theme,
         labelExpr=f"{_NARROW} ? {part}[2] : [{part}[2], {part}[3]]",
         orient="right",
         labelAlign="left",
@@ -209,9 +211,10 @@ def _differences(rows: Sequence[EffectRow]) -> tuple[pd.DataFrame, pd.DataFrame]
     return pd.DataFrame(means), pd.DataFrame(repeats, columns=columns)
 
 
-def _row_axis(**more: Any) -> alt.Axis:
-    limit = alt.ExprRef(f"{_NARROW} ? 120 : 320")
-    return alt.Axis(labelOverlap=False, labelLimit=limit, ticks=False, domain=False, labelPadding=8, **more)
+def _row_axis(theme: Theme, **more: Any) -> alt.Axis:
+    """Names of rows in the colour of texts: Streamlit's own is too pale on white to be read."""
+    limit, names = alt.ExprRef(f"{_NARROW} ? 120 : 320"), {"labelColor": _INK[theme], "labelPadding": 8}
+    return alt.Axis(labelOverlap=False, labelLimit=limit, ticks=False, domain=False, **names, **more)
 
 
 def _of(wanted: Sequence[str], number: int) -> list[str]:
@@ -376,7 +379,7 @@ def bar_plot(shares: pd.DataFrame, *, theme: Theme) -> alt.Chart | alt.FacetChar
                 scale=alt.Scale(domain=[0, 1]),
                 axis=alt.Axis(tickCount=5),
             ),
-            y=alt.Y("parameter:N", sort=list(shares["parameter"]), title=None, axis=_row_axis()),
+            y=alt.Y("parameter:N", sort=list(shares["parameter"]), title=None, axis=_row_axis(theme)),
             tooltip=["parameter:N", alt.Tooltip("share:Q", format=".3f")],
         )
         .properties(height=alt.Step(_ROW))
@@ -434,8 +437,7 @@ def cost_plot(
     rings = base.transform_filter("datum.front").mark_point(
         size=260, strokeWidth=2, filled=False, color="#8a8f98", opacity=1
     )
-    ink = "#E8E8E8" if theme == "dark" else "#30363d"
-    names = base.mark_text(align="left", dx=13, dy=-13, fontSize=12, color=ink, limit=260)
+    names = base.mark_text(align="left", dx=13, dy=-13, fontSize=12, color=_INK[theme], limit=260)
     named = names.encode(x=x, y=y, text="name:N")
     return alt.layer(line, spread, rings.encode(x=x, y=y), dots, named).properties(height=400)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -178,6 +179,29 @@ def test_a_click_on_a_point_of_a_search_leads_to_its_trial(reader: Reader, store
     page.wait_for_url("**/trial?**")
     expect(page.get_by_role("heading", name="Trial")).to_be_visible()
     reader.settled()
+
+
+def test_names_of_axes_stay_apart_on_a_telephone_and_nothing_hangs_over(
+    reader: Reader, store: Store, hunt: Plan
+) -> None:
+    reader.page.set_viewport_size({"width": 400, "height": 800})
+    page = reader.open("/search?study=hunt")
+    page.locator(".parallel[data-ready]").wait_for()
+    boxes = page.locator(".parallel .name").evaluate_all(
+        "all => all.map(name => name.getBoundingClientRect())"
+    )
+    edges = [(box["left"], box["right"]) for box in boxes]
+    assert all(right <= left for (_, right), (left, _) in pairwise(edges))
+    assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= 400
+
+
+def test_paper_has_all_of_a_page_without_its_controls(reader: Reader, small: Plan) -> None:
+    page = reader.open("/table?study=small")
+    expect(page.locator("[data-testid=stHeader]")).to_be_visible()
+    page.emulate_media(media="print")
+    expect(page.locator("[data-testid=stHeader]")).to_be_hidden()
+    expect(page.get_by_role("button", name="Markdown")).to_be_hidden()
+    expect(page.locator("[data-testid=stMain]")).to_have_css("overflow", "visible")
 
 
 def click(table: Locator, *, x: int, y: int) -> None:

@@ -41,7 +41,7 @@ def parallel_component() -> Component:
     """The markup, styles and script of the axes."""
     return Component.of(
         __name__,
-        html='<div class="parallel" style="height:420px"><canvas></canvas></div>',
+        html='<div class="scroller"><div class="parallel" style="height:420px"><canvas></canvas></div></div>',
         css="parallel.css",
         js=("parallel.js",),
         show="showParallel",

@@ -1,7 +1,7 @@
 // Parallel coordinates on a canvas: a line for each point, brushes on any number of axes.
 // Altair draws ten thousand lines of eight axes in seconds and a step of a brush in one; this takes 0.1 s.
 // data: bytes = u32 length of the header, JSON header padded to 4, then Float32 places, axis by axis, 0 (low) to 1, NaN: none.
-const TOP = 34, BOTTOM = 14, SIDE = 70, STEP = 0.05;
+const TOP = 34, BOTTOM = 14, SIDE = 70, AXIS = 96, STEP = 0.05;
 
 function showParallel({ data, parentElement: root, setStateValue }) {
   const bytes = new Uint8Array(data);
@@ -14,6 +14,7 @@ function showParallel({ data, parentElement: root, setStateValue }) {
   const canvas = root.querySelector("canvas");
   const brushes = (box.brushes ??= { ...header.brushes });  // axis name → [low, high]; stays when new points come
   for (const old of box.querySelectorAll(".axis")) old.remove();
+  box.style.minWidth = `${AXIS * axes.length}px`;  // on a telephone the axes scroll, so that their names stay apart
   const style = getComputedStyle(box);
   const colour = name => style.getPropertyValue(name).trim();
   const x = axis => SIDE + axis * (box.clientWidth - 2 * SIDE) / Math.max(1, axes.length - 1);
@@ -72,6 +73,7 @@ function showParallel({ data, parentElement: root, setStateValue }) {
 
   function place(element, a) {
     element.style.left = `${x(a)}px`;
+    element.querySelector(".name").style.maxWidth = `${Math.min(170, x(1) - x(0) - 8)}px`;
     const mark = element.querySelector(".brush"), brush = brushes[axes[a].name];
     mark.hidden = !brush;
     if (brush) { mark.style.top = `${y(brush[1])}px`; mark.style.height = `${Math.max(3, y(brush[0]) - y(brush[1]))}px`; }
