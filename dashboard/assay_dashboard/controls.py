@@ -31,15 +31,17 @@ def stop_button(store: Store, study: str, kind: StopKind, name: str) -> None:
     note = holder(store, study)
     if note is None:
         return
-    asked = stop_requested(store, kind, name, note.token)
-    if asked:
+    pending = stop_requested(store, kind, name, note.token)
+    if pending:
         plain(f"Asked to stop: the {kind} ends {_WHEN[kind]}. `assay run` goes on with it.", "quiet")
     if read_only():
         return
-    label, icon = ("Go on", ":material/play_circle:") if asked else (f"Stop {kind}", ":material/stop_circle:")
+    label, icon = (
+        ("Go on", ":material/play_circle:") if pending else (f"Stop {kind}", ":material/stop_circle:")
+    )
     act = (
         partial(clear_stop, store, kind, name)
-        if asked
+        if pending
         else partial(request_stop, store, kind, name, note.token)
     )
     st.button(label, icon=icon, key=f"stop-{kind}", on_click=act, type="tertiary")

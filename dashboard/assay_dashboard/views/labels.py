@@ -1,4 +1,4 @@
-"""What to label next; scores against hours of labelling, and how both move with the seconds of a label."""
+"""Labels: what to make next; scores against their hours, and how both move with the seconds of each."""
 
 from __future__ import annotations
 
