@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from assay_dashboard import study_view as reading
@@ -45,12 +46,13 @@ def wrong_shares(view: reading.StudyView, cells: Sequence[str]) -> pd.DataFrame:
             rows = table.select(["sample", "defect_class", "label", "decision"]).to_pandas()
             parts.append(rows.assign(cell=trial.cell, wrong=rows["decision"] != rows["label"]))
     tested = pd.concat(parts)
-    tested["truth"] = tested["label"].map({True: "defective", False: "normal"})
+    tested["truth"] = np.where(tested["label"].to_numpy(bool), "defective", "normal")
     tested["class"] = tested["defect_class"].fillna("")
-    by_image = tested.rename(columns={"sample": "image"}).groupby([*_IMAGE, "cell"])["wrong"].mean()
-    shares = by_image.unstack("cell").reindex(columns=list(cells))
-    order = shares.mean(axis=1).sort_values(ascending=False, kind="stable").index
-    return shares.loc[order].reset_index()
+    tested = tested.rename(columns={"sample": "image"})
+    shares = tested.pivot_table(index=_IMAGE, columns="cell", values="wrong", aggfunc="mean")
+    shares = shares.reindex(columns=list(cells))
+    order = np.argsort(-np.nanmean(shares.to_numpy(float), axis=1), kind="stable")
+    return shares.iloc[order].reset_index()
 
 
 def of_kind(shares: pd.DataFrame, kind: Kind | None, cell: str) -> pd.DataFrame:
