@@ -62,6 +62,8 @@ def run(
     processes: int | None = None,
     cpus: int | None = None,
     retry_failed: bool = False,
+    hours: float | None = None,
+    client: str = "",
     say: Callable[[str], None] | None = None,
 ) -> OpenedStudy:
     """Train every trial that has no record yet, as `assay run` does; returns when nothing is missing.
@@ -79,6 +81,8 @@ def run(
         processes: With ``local``: trainings at once; 0: in this process, where a debugger reaches them.
         cpus: Cores that a Ray started here may use; None: all.
         retry_failed: Try trials again that failed for good.
+        hours: As ``budget.hours`` of the study; the smaller of both holds.
+        client: The agent that asks, in the register of what was tried; empty: a person.
         say: Is called with a line on what is done, such as ``print``.
 
     Raises:
@@ -99,7 +103,7 @@ def run(
     root, kept = _folders(data, cache)
     planned = read_plan(study, data=root, cache=kept, say=say or _silent)
     store = Store(str(storage))
-    for warning in begin_study(store, planned, _warn)[1]:
+    for warning in begin_study(store, planned, _warn, client)[1]:
         _warn(warning)
     from assay.engine import EngineOptions, run_study
 
@@ -113,7 +117,7 @@ def run(
         processes=processes,
         needed=needed_plan,
     )
-    outcome = run_study(planned, store, options)
+    outcome = run_study(planned if hours is None else _within(planned, hours), store, options)
     results = end_study(store, planned)
     remaining = drop_models(store, results)
     if remaining is not None:
@@ -167,6 +171,15 @@ def train(
     from assay.engine.single_trial import train_here
 
     return train_here(trial, *_folders(data, cache), probes=probes)
+
+
+def _within(planned: Plan, hours: float) -> Plan:
+    """The plan under a budget of its run; what is stored keeps the study's own."""
+    from assay.study.schema import Budget
+
+    study = planned.study
+    least = min(hours, study.budget.hours) if study.budget else hours
+    return planned.model_copy(update={"study": study.model_copy(update={"budget": Budget(hours=least)})})
 
 
 def _folders(data: str | Path | None, cache: str | Path | None) -> tuple[Path | None, Path]:

@@ -14,10 +14,13 @@ if TYPE_CHECKING:
 __all__ = ["begin_study", "drop_models", "end_study"]
 
 
-def begin_study(store: Store, plan: Plan, say: Callable[[str], None]) -> tuple[Plan, list[str]]:
+def begin_study(
+    store: Store, plan: Plan, say: Callable[[str], None], client: str = ""
+) -> tuple[Plan, list[str]]:
     """Write a study and its plan, and register the question, unless another run is at them.
 
-    ``say`` gets a line where the run before this one has not given the study back.
+    ``say`` gets a line where the run before this one has not given the study back. ``client`` is the agent
+    that asks; empty: a person.
 
     Returns:
         The plan, of a search with the points so far, and warnings for the user.
@@ -38,7 +41,7 @@ def begin_study(store: Store, plan: Plan, say: Callable[[str], None]) -> tuple[P
     refuse_if_held(store, plan.study.study, say)
     added = added_seeds_warning(store, known)
     write_plan(store, plan)
-    register(store, known)
+    register(store, known, client)
     return known, [*plan.warnings, *reach_warnings(plan.reach), *([added] if added else [])]
 
 

@@ -25,7 +25,16 @@ from assay.study.names import counted
 from trainables.errors import InputError
 from trainables.metrics import METRICS
 
-__all__ = ["Ledger", "LedgerPage", "Winner", "ledger_of", "ledgers", "spread_seen"]
+__all__ = [
+    "Ledger",
+    "LedgerPage",
+    "Winner",
+    "best_of",
+    "ledger_of",
+    "ledgers",
+    "registered_studies",
+    "spread_seen",
+]
 
 
 @dataclass(frozen=True)
@@ -75,16 +84,16 @@ def ledger_of(results: StudyResults, store: Store) -> Ledger | None:
     if not results.registered:
         return None
     mine = results.registered[-1]
-    known = _registered(store, store.studies())
+    known = registered_studies(store)
     pages = {name: entries for name, entries in known.items() if _same_question(entries[-1], mine)}
     if len(pages) < 2:
         return None
-    return Ledger(_pages(pages.items()), _best(store, list(pages), mine.primary))
+    return Ledger(_pages(pages.items()), best_of(store, list(pages), mine.primary))
 
 
 def ledgers(store: Store) -> list[Ledger]:
     """Every ledger of a storage, without winners."""
-    remaining = _registered(store, store.studies())
+    remaining = registered_studies(store)
     shared: list[Ledger] = []
     while remaining:
         first = next(iter(remaining.values()))[-1]
@@ -95,10 +104,10 @@ def ledgers(store: Store) -> list[Ledger]:
     return shared
 
 
-def _registered(store: Store, studies: Iterable[str]) -> dict[str, tuple[Registered, ...]]:
+def registered_studies(store: Store) -> dict[str, tuple[Registered, ...]]:
     """Entries of the studies that have sound ones; `assay check` names the others."""
     known: dict[str, tuple[Registered, ...]] = {}
-    for name in studies:
+    for name in store.studies():
         try:
             entries = read_registration(store, name)
         except InputError:
@@ -123,7 +132,8 @@ def _pages(studies: Iterable[tuple[str, Sequence[Registered]]]) -> tuple[LedgerP
     )
 
 
-def _best(store: Store, studies: Sequence[str], metric: str) -> Winner | None:
+def best_of(store: Store, studies: Sequence[str], metric: str) -> Winner | None:
+    """The cell with the best mean on test images, by the last summaries of some studies."""
     means = [winner for name in studies for winner in _means(store, name, metric)]
     if not means:
         return None
@@ -171,7 +181,7 @@ def spread_seen(store: Store, plan: Plan) -> tuple[float, str] | None:
     data, methods = tuple(sorted(plan.manifests)), tuple(sorted(plan.trainables))
     names = [
         name
-        for name, entries in _registered(store, store.studies()).items()
+        for name, entries in registered_studies(store).items()
         if name != plan.study.study and (entries[-1].data, entries[-1].methods) == (data, methods)
     ]
     variances = [

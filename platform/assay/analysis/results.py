@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from assay.analysis.agents import AgentTries
     from assay.analysis.collapse import Collapses
     from assay.analysis.decisions import StudyDecisions
     from assay.analysis.defect_scores import DefectSummary
@@ -238,6 +239,14 @@ class StudyResults:
 
         store = self.store
         return None if store is None else self.once("ledger", lambda: ledger_of(self, store))
+
+    @property
+    def agents(self) -> AgentTries | None:
+        """All that agents tried in the storage; None where they tried nothing."""
+        from assay.analysis.agents import agent_tries
+
+        store = self.store
+        return None if store is None else self.once("agents", lambda: agent_tries(store))
 
     @property
     def label_costs(self) -> LabelCosts | None:

@@ -72,9 +72,11 @@ def study_files(store: Store, name: str) -> tuple[dict[str, bytes], dict[str, in
     """
     plan = with_points(written_plan(store, name), store)
     paths = [f"{store.study(name)}/{file}" for file in _OF_STUDY]
-    ledger = StudyResults.read(store, name).ledger
-    for page in ledger.pages if ledger is not None else ():
-        paths += [f"{store.study(page.study)}/{file}" for file in _OF_OTHERS]
+    results = StudyResults.read(store, name)
+    others = [page.study for page in results.ledger.pages] if results.ledger is not None else []
+    if results.agents is not None:  # whose seeds and settings count, whoever asked
+        others += store.studies()
+    paths += [f"{store.study(other)}/{file}" for other in others for file in _OF_OTHERS]
     files = _read_present(store, dict.fromkeys(paths))
     for method in filter(is_file_method, plan.trainables):
         files |= _read_present(store, _below(store, f"methods/{method}"))

@@ -18,6 +18,7 @@ import typer
 
 from assay import exit_codes
 from assay.cli import (
+    agents,
     best,
     bundle,
     check,
@@ -59,6 +60,7 @@ app = typer.Typer(
 _GROUPS = (
     studies, demo, plan, run, submit, status, report, scores, dashboard, labels, best, bundle, predict,
     export, stop, check, clean, mlflow, data, init, schema, settings, doctor,
+    agents,
 )  # fmt: skip
 for _group in _GROUPS:
     _group.register(app)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from assay.storage.forecast import Forecast, Machine, Shape
     from assay.study import Plan
 
-__all__ = ["format_truth", "make_forecast", "show_forecast"]
+__all__ = ["format_truth", "make_forecast", "show_forecast", "this_machine"]
 
 _CELLS = 3  # named of a shape that has more
 
@@ -25,7 +25,7 @@ def make_forecast(plan: Plan, store: Store, data: Path | None, cache: Path) -> F
     from assay.storage.forecast import forecast_study, write_forecast
 
     with LiveView(console(stderr=True)) as view:
-        forecast = forecast_study(plan, store, _this_machine(plan, data, cache), view.message)
+        forecast = forecast_study(plan, store, this_machine(plan, data, cache), view.message)
     write_forecast(store, plan.study.study, forecast)
     return forecast
 
@@ -71,7 +71,12 @@ def format_truth(store: Store, plan: Plan) -> str | None:
     return f"{trials} took {took} one after the other, the forecast said {duration(expected)}"
 
 
-def _this_machine(plan: Plan, data: Path | None, cache: Path) -> Machine:
+def this_machine(plan: Plan, data: Path | None, cache: Path) -> Machine:
+    """This machine as the place of a study.
+
+    Raises:
+        InputError: If it lacks the GPUs that a trial asks for.
+    """
     import torch
 
     from assay.storage.forecast import Machine

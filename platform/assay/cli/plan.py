@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from assay.study import Plan
     from assay.study.repeats import Repeat
 
-__all__ = ["format_diff", "plan", "register"]
+__all__ = ["answer_of_plan", "format_diff", "plan", "register"]
 
 _LISTED = 60  # a longer plan is shown cell by cell
 _DIFF = "differs from the base in"  # title of a column
@@ -108,7 +108,7 @@ def plan(
         planned = with_points(planned, store)
     records = {} if no_data else store.records({t.id for t in planned.trials} & set(store.trials()))
     known, listed = not no_data, as_json and trials != "none"
-    answer = _answer(planned, store, records, known=known, listed=listed, effect=effect)
+    answer = answer_of_plan(planned, store, records, known=known, listed=listed, effect=effect)
     if not as_json:
         _show(planned, records, answer, trials, known=known)
     timed = None
@@ -121,15 +121,16 @@ def plan(
         answers().give(answer.with_forecast(timed))
 
 
-def _answer(
+def answer_of_plan(
     planned: Plan,
     store: Store,
     records: Mapping[str, Record],
     *,
     known: bool,
     listed: bool,
-    effect: float | None,
+    effect: float | None = None,
 ) -> PlanAnswer:
+    """The answer for a plan, with what the storage knows of it; arguments as `plan_answer` takes them."""
     from assay.cli.expected import expected_of
     from assay.report.answers.plans import plan_answer, stage_rows
     from assay.storage.stage_store import made_stages

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from assay.storage import Store
     from assay.study import Plan
 
-__all__ = ["exit_code", "register", "run"]
+__all__ = ["CpusOption", "LocalOption", "ProcessesOption", "exit_code", "register", "run"]
 
 
 class Retry(StrEnum):

@@ -15,10 +15,11 @@ from assay.cli.tables import text_table
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from assay.report.answers.checks import SettingsAnswer
     from assay.study.setting_table import Setting
     from assay.study.settings import AnyTrainable
 
-__all__ = ["register", "settings"]
+__all__ = ["answer_of_settings", "register", "settings"]
 
 _PRESETS = 8  # named of a method that has more
 
@@ -66,7 +67,7 @@ def settings(
     if output is not None:
         _write_page(output)
     if as_json:
-        _answer(method, name, preset)
+        answers().give(answer_of_settings(method, name, preset))
     elif output is not None:
         return
     elif method is None:
@@ -78,7 +79,12 @@ def settings(
         _show_method(out, _found_method(method), name, preset)
 
 
-def _answer(method: str | None, name: str | None, preset: str | None) -> None:
+def answer_of_settings(method: str | None, name: str | None, preset: str | None = None) -> SettingsAnswer:
+    """Methods and blocks; the settings of one; or everything about one setting.
+
+    Raises:
+        InputError: If there is no such method, setting or preset, with the nearest one.
+    """
     from assay.report.answers.checks import SettingsAnswer, method_row, setting_rows
     from assay.study.setting_table import (
         preset_values,
@@ -91,16 +97,13 @@ def _answer(method: str | None, name: str | None, preset: str | None) -> None:
 
     if method is None:
         methods = tuple(map(method_row, all_trainables().values()))
-        answers().give(SettingsAnswer(of=None, methods=methods, blocks=dict(study_blocks())))
-        return
+        return SettingsAnswer(of=None, methods=methods, blocks=dict(study_blocks()))
     if method in study_blocks():
         _refuse_preset(method, preset)
         rows = settings_of_block(method)
         chosen = rows if name is None else _named(rows, name, f"block {method}")
-        answers().give(
-            SettingsAnswer(of=method, blocks={method: study_blocks()[method]}, settings=setting_rows(chosen))
-        )
-        return
+        about = {method: study_blocks()[method]}
+        return SettingsAnswer(of=method, blocks=about, settings=setting_rows(chosen))
     trainable = _found_method(method)
     _refuse_unknown_preset(trainable, preset)
     values = None if preset is None else preset_values(trainable, preset)
@@ -110,7 +113,7 @@ def _answer(method: str | None, name: str | None, preset: str | None) -> None:
         chosen = _named(chosen, name, f"method {trainable.name}")
         by_value = presets_by_value(trainable, chosen[0].path)
     rows = setting_rows(chosen, values, by_value)
-    answers().give(SettingsAnswer(of=trainable.name, methods=(method_row(trainable),), settings=rows))
+    return SettingsAnswer(of=trainable.name, methods=(method_row(trainable),), settings=rows)
 
 
 def _refuse_preset(block: str, preset: str | None) -> None:

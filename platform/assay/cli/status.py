@@ -19,11 +19,12 @@ from assay.cli.options import DEFAULT_STORAGE, Storage, in_use
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+    from assay.report.answers.progress import StatusAnswer, StatusOfAllAnswer
     from assay.storage import Store
     from assay.storage.watch import Snapshot, Watch
     from assay.study import Plan
 
-__all__ = ["register", "status"]
+__all__ = ["register", "status", "status_now", "status_of_all"]
 
 _FAILURES = 20  # listed one by one
 
@@ -55,7 +56,7 @@ def status(
 
     store, out = Store(storage), console()
     if study is None and as_json:
-        _answer_all(store)
+        answers().give(status_of_all(store))
         return
     if study is None:
         _list(store, out)
@@ -63,11 +64,12 @@ def status(
     from assay.analysis.results import needed_plan
     from assay.storage.watch import Watch
 
-    plan = written_plan(store, study_name(store, study))
-    watch = Watch(store, plan, needed=needed_plan)
+    name = study_name(store, study)
     if as_json:
-        _answer(store, watch)
+        answers().give(status_now(store, name))
         return
+    plan = written_plan(store, name)
+    watch = Watch(store, plan, needed=needed_plan)
     page = _Page(store, storage, plan, watch)
     shown = page.look()
     if once or not out.is_terminal or not page.moving:
@@ -76,19 +78,25 @@ def status(
         _follow(page, shown, out)
 
 
-def _answer(store: Store, watch: Watch) -> None:
-    from assay.analysis.results import StudyResults
+def status_now(store: Store, name: str) -> StatusAnswer:
+    """The state of a study of the storage."""
+    from assay.analysis.results import StudyResults, needed_plan
     from assay.report.answers.progress import Look, status_answer
     from assay.storage.lease import holder
+    from assay.storage.plans import written_plan
+    from assay.storage.watch import Watch
 
+    watch = Watch(store, written_plan(store, name), needed=needed_plan)
     held = holder(store, watch.plan.study.study) is not None
     snapshot = watch.look()
     decisions = StudyResults(watch.plan, watch.records).decisions
-    answers().give(status_answer(store, Look(watch, snapshot, decisions), held=held))
+    return status_answer(store, Look(watch, snapshot, decisions), held=held)
 
 
-def _answer_all(store: Store) -> None:
+def status_of_all(store: Store) -> StatusOfAllAnswer:
+    """A line for each study of the storage, the ledgers, and what agents asked for."""
     from assay.analysis.ledger import ledgers
+    from assay.report.answers.agents import agents_line
     from assay.report.answers.progress import StatusOfAllAnswer, StudyLedger, StudyLine
     from assay.storage.redaction import redact
 
@@ -110,7 +118,9 @@ def _answer_all(store: Store) -> None:
         StudyLedger(studies=tuple(page.study for page in ledger.pages), comparisons=ledger.comparisons)
         for ledger in ledgers(store)
     ]
-    answers().give(StatusOfAllAnswer(storage=redact(store.uri), studies=tuple(lines), ledgers=tuple(shared)))
+    return StatusOfAllAnswer(
+        storage=redact(store.uri), studies=tuple(lines), ledgers=tuple(shared), agents=agents_line(store)
+    )
 
 
 def _states(store: Store) -> Iterator[tuple[str, tuple[Plan, Snapshot] | str]]:
@@ -134,6 +144,7 @@ def _list(store: Store, out: Console) -> None:
     from rich.text import Text
 
     from assay.analysis.ledger import ledgers
+    from assay.report.answers.agents import agent_lines
     from assay.report.page.inline import visible
 
     if not store.studies():
@@ -153,6 +164,8 @@ def _list(store: Store, out: Console) -> None:
     for ledger in ledgers(store):
         names = ", ".join(page.study for page in ledger.pages)
         out.print(f"{ledger}: {names}", markup=False, highlight=False)
+    for line in agent_lines(store):
+        out.print(visible(line), markup=False, highlight=False)
 
 
 _NUMBERS = {"trials", "finished", "running", "failed", "planned"}

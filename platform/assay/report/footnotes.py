@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from statistics import median
 
+from assay.analysis.agents import best_tried, better_cell, kept_changes
 from assay.analysis.collapse import CHANCE_NOTE
 from assay.analysis.left_out import left_out
 from assay.analysis.part_rates import PART_RATES, part_rates
@@ -51,6 +52,7 @@ def footnotes(results: StudyResults) -> list[str]:
         *left_out(results),
         *_registered_note(results),
         *_ledger_note(results),
+        *_agent_note(results),
         _origin(results),
     ]
 
@@ -97,6 +99,27 @@ def _ledger_note(results: StudyResults) -> list[str]:
         "until a study registered with it alone confirms it on fresh seeds."
     )
     return [note, best]
+
+
+def _agent_note(results: StudyResults) -> list[str]:
+    """Settings that agents tried, and whether the best is shown to be better in spite of so many."""
+    agents, store = results.agents, results.store
+    if agents is None or store is None:
+        return []
+    best = best_tried(results, store)
+    if best is None:
+        return [f"{agents}."] if results.name in agents.studies else []
+    of_best = f"The best of them on these data by {results.primary.title} is {best.cell} of {best.study}"
+    if best.study != results.name:
+        return [f"{agents}. {of_best}, whose page says whether it is shown to be better."]
+    kept = [result for result in kept_changes(results) if better_cell(result) == best.cell]
+    level = agents.levels.get(results.name)
+    if kept:
+        return [f"{agents}. {of_best}: shown to be better, also at {level:.2g}, the level after so many."]
+    if level is None:
+        why = "registered with fresh seeds before its first trial, and not changed since"
+        return [f"{agents}. {of_best}: not shown to be better. Only a study that is {why} can show it."]
+    return [f"{agents}. {of_best}: not shown to be better at {level:.2g}, the level after so many."]
 
 
 def _search_notes(plan: Plan) -> list[str]:

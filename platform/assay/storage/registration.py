@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from assay.storage.store import Store
 from assay.storage.vouched import read_vouched, write_vouched
 from assay.study import Plan
+from assay.study.identity import canonical_json, short_hash
 from assay.study.names import counted
 from assay.study.points import budget
 
@@ -40,11 +41,14 @@ class Registered(BaseModel):
     points: int  # that a search may draw in all; 0: there is none
     data: tuple[str, ...]  # hashes of manifests
     methods: tuple[str, ...]
+    seeds: tuple[int, ...] = ()  # entries of earlier versions have none
+    client: str = ""  # the agent that asked, by its own name; empty: a person
+    settings: tuple[str, ...] = ()  # a hash of each cell's, where an agent asked
 
     @property
     def question(self) -> Mapping[str, Any]:
-        """All but the time and the state at that time."""
-        return self.model_dump(exclude={"at", "ended"})
+        """The question alone: not when it was asked, by whom, and with what it was answered."""
+        return self.model_dump(exclude={"at", "ended", "seeds", "settings", "client"})
 
 
 class _Entries(BaseModel):
@@ -52,8 +56,8 @@ class _Entries(BaseModel):
     entries: tuple[Registered, ...]
 
 
-def register(store: Store, plan: Plan) -> None:
-    """Note the question of a plan, unless it is the one that was noted last.
+def register(store: Store, plan: Plan, client: str = "") -> None:
+    """Note the question of a plan, unless it is the one that was noted last; ``client``: the agent that asks.
 
     Raises:
         InputError: If what was noted before cannot be read.
@@ -64,7 +68,9 @@ def register(store: Store, plan: Plan) -> None:
     if entries and entries[-1].question == entry.question:
         return
     begun = {trial.id for trial in plan.trials} & set(store.trials())
-    entry = entry.model_copy(update={"ended": len(store.records(begun))})
+    settings = {short_hash(canonical_json(cell.settings())) for cell in plan.cells} if client else ()
+    facts = {"ended": len(store.records(begun)), "client": client, "settings": tuple(sorted(settings))}
+    entry = entry.model_copy(update=facts)
     write_vouched(store, _path(store, name), _Entries(entries=(*entries, entry)))
 
 
@@ -108,7 +114,7 @@ def question_of(plan: Plan) -> Registered:
     study = plan.study
     repeats = study.replicate.seeds if study.replicate is not None else study.repeats.seeds
     return Registered(
-        at=datetime.now(UTC).replace(microsecond=0),
+        at=datetime.now(UTC),
         ended=0,
         study=study.content_hash,
         primary=study.metrics.primary,
@@ -122,6 +128,7 @@ def question_of(plan: Plan) -> Registered:
         points=budget(study) * len(plan.searched) if study.search is not None else 0,
         data=tuple(sorted(plan.manifests)),
         methods=tuple(sorted(plan.trainables)),
+        seeds=tuple(sorted({*study.repeats.seeds, *(study.replicate.seeds if study.replicate else ())})),
     )
 
 

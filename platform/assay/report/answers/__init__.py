@@ -28,6 +28,7 @@ ANSWERS = {
     "event": "progress:EventAnswer",
     "report": "results:ReportAnswer",
     "report-pair": "results:PairAnswer",
+    "agent-report": "agents:AgentReportAnswer",
     "best": "results:BestAnswer",
     "labels": "results:LabelsAnswer",
     "judge": "results:JudgeAnswer",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, Field, RootModel
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
     from assay.storage.watch import Snapshot, Watch
 
 __all__ = [
+    "AgentsLine",
     "EndedEvent",
     "EventAnswer",
     "Look",
     "Notice",
+    "RefusedRequest",
     "SettledEvent",
     "StartedEvent",
     "StatusAnswer",
@@ -118,6 +121,27 @@ class StudyLedger(BaseModel):
     comparisons: int = Field(description="Tried in all.")
 
 
+class RefusedRequest(BaseModel):
+    """Request of an agent that was refused."""
+
+    at: datetime
+    client: str
+    tool: str
+    study: str = Field(description="As it was asked for.")
+    why: str
+
+
+class AgentsLine(BaseModel):
+    """All that agents asked of a storage through `assay mcp`."""
+
+    clients: tuple[str, ...]
+    studies: tuple[str, ...] = Field(description="In the order in which they began.")
+    settings: int = Field(description="Distinct ones that were tried.")
+    levels: dict[str, float] = Field(description="Study that may show a change → level of its test.")
+    hours: float = Field(description="By the clock, that runs took or may still take.")
+    refused: tuple[RefusedRequest, ...]
+
+
 class StatusOfAllAnswer(Answer):
     """All studies of a storage."""
 
@@ -125,6 +149,7 @@ class StatusOfAllAnswer(Answer):
     storage: str
     studies: tuple[StudyLine, ...]
     ledgers: tuple[StudyLedger, ...]
+    agents: AgentsLine | None = Field(default=None, description="null: no agent asked for anything.")
 
 
 class Look(NamedTuple):

@@ -1,0 +1,84 @@
+"""`assay mcp` and `assay skill`: the door for coding agents, and what they should know before they enter."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage
+from assay.cli.run import CpusOption, LocalOption, ProcessesOption
+
+__all__ = ["mcp", "register", "skill"]
+
+BudgetOption = Annotated[
+    float,
+    typer.Option(
+        "--budget-hours",
+        min=0.0,
+        metavar="HOURS",
+        help="Hours by the clock that all runs of agents into this storage may take together.",
+    ),
+]
+StudiesOption = Annotated[
+    Path,
+    typer.Option(
+        "--studies", metavar="FOLDER", help="Where agents put their study files. They name no other file."
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog="Example: assay mcp --budget-hours 2 --studies studies --local")(mcp)
+    app.command(epilog="Example: assay skill > SKILL.md")(skill)
+
+
+def mcp(
+    budget_hours: BudgetOption,
+    *,
+    studies: StudiesOption = Path("studies"),
+    data: Data = None,
+    storage: Storage = DEFAULT_STORAGE,
+    cache: Cache = DEFAULT_CACHE,
+    local: LocalOption = False,
+    processes: ProcessesOption = None,
+    cpus: CpusOption = None,
+) -> None:
+    """Serve coding agents over the Model Context Protocol, on standard input and output.
+
+    An agent validates and plans studies, starts them within the budget, waits, reads reports and settings,
+    and looks at validation images. It gets no test image and no score of one. What it starts is registered
+    with its name, and counted: docs/agents.md.
+    """
+    from assay.cli.agents.tools import AgentTools, Terms
+    from assay.storage import Store
+    from trainables.errors import InputError
+
+    if not studies.is_dir():
+        raise InputError(f"--studies is a folder that exists, found no {studies}. Make it first.")
+    if processes is not None and not local:
+        raise typer.BadParameter(f"--processes goes with --local, found --processes {processes} alone.")
+    try:
+        from assay.cli.agents.server import make_server
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"`assay mcp` needs the extra `mcp`, found no module {error.name}: pip install 'assay[mcp]'"
+        ) from error
+    terms = Terms(
+        studies=studies.resolve(),
+        store=Store(storage),
+        budget_hours=budget_hours,
+        data=data,
+        cache=cache,
+        local=local,
+        processes=processes,
+        cpus=cpus,
+    )
+    make_server(AgentTools(terms)).run("stdio")
+
+
+def skill() -> None:
+    """Print the skill file for coding agents: how to find out with assay whether a change is better."""
+    typer.echo(resources.files(__name__).joinpath("skill.md").read_text(encoding="utf-8"), nl=False)

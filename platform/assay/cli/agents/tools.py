@@ -1,0 +1,250 @@
+"""The tools of `assay mcp`, and the bounds that a person set for them.
+
+They are made of the functions of ``import assay`` and answer as `--json` does. A request beyond the bounds is
+an :class:`OutOfBoundsError`, which is noted in the storage with the agent's name. One run is at work at a
+time, in a process of its own, so that it outlives the agent's session. It ends when the hours are over.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assay.cli.plan import answer_of_plan
+from assay.cli.settings import answer_of_settings
+from assay.cli.status import status_now, status_of_all
+from assay.opened_storage import OpenedStorage
+from assay.planning import read_plan
+from assay.report.answers.agents import AgentReportAnswer, agent_report
+from assay.report.answers.results import PairAnswer, pair_answer
+from assay.storage import Store
+from assay.storage.agent_requests import agent_requests, hours_spent, note_request
+from assay.storage.lease import holder
+from assay.storage.registration import read_registration
+from assay.storage.search_points import with_points
+from assay.study import Plan, Study, read_study
+from assay.study.methods import file_references
+from trainables.errors import InputError
+from trainables.method_files import is_file_reference
+
+if TYPE_CHECKING:
+    from assay.analysis.results import StudyResults
+    from assay.report.answers.checks import SettingsAnswer
+    from assay.report.answers.plans import PlanAnswer
+    from assay.report.answers.progress import StatusAnswer, StatusOfAllAnswer
+
+__all__ = ["AgentTools", "OutOfBoundsError", "Terms"]
+
+_LEAST_SECONDS = 30.0  # of a budget, for which a run is begun
+_LOOK_SECONDS = 0.2
+_MOST_MINUTES = 10.0  # of one call of `wait`
+_EXPLORATORY = "exploratory"
+
+
+class OutOfBoundsError(InputError):
+    """A request that no agent is granted."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Bounds and places, as the person set them who started the server."""
+
+    studies: Path
+    store: Store
+    budget_hours: float
+    data: Path | None
+    cache: Path
+    local: bool = False
+    processes: int | None = None
+    cpus: int | None = None
+
+
+class AgentTools:
+    """What an agent may do, each call from a thread of its own."""
+
+    def __init__(self, terms: Terms) -> None:
+        self.terms = terms
+        self._store = terms.store
+        self._starting = threading.Lock()
+        self._runs: list[subprocess.Popen[bytes]] = []
+
+    def validate(self, file: str) -> PlanAnswer:
+        """Check a study without its data."""
+        planned = self._plan(self._study(file), with_data=False)
+        return answer_of_plan(planned, self._store, {}, known=False, listed=False)
+
+    def plan(self, file: str, *, forecast: bool) -> PlanAnswer:
+        """List cells, comparisons and trials that are done; with a forecast, hours and memory of the rest."""
+        planned = self._plan(self._study(file))
+        ended = self._store.records({trial.id for trial in planned.trials} & set(self._store.trials()))
+        answer = answer_of_plan(planned, self._store, ended, known=True, listed=False)
+        if not forecast:
+            return answer
+        from assay.cli.forecast import this_machine
+        from assay.storage.forecast import forecast_study
+
+        machine = this_machine(planned, self.terms.data, self.terms.cache)
+        return answer.with_forecast(forecast_study(planned, self._store, machine, lambda text: None))
+
+    def start(self, file: str, client: str) -> StatusAnswer:
+        """Begin to train what is missing of a study, and return once it has begun."""
+        study = self._study(file)
+        with self._starting:
+            self._refuse_name_of_others(study.study)
+            self._plan(study)  # an unsound study spends nothing
+            self._refuse_second_run()
+            seconds = 3600 * (self.terms.budget_hours - hours_spent(self._store))
+            if seconds < _LEAST_SECONDS:
+                spent = self.terms.budget_hours - seconds / 3600
+                raise OutOfBoundsError(
+                    f"the budget is {self.terms.budget_hours:g} h, found {spent:.3g} h spent by runs of "
+                    "agents. Only the person who starts the server raises --budget-hours."
+                )
+            name = note_request(self._store, client, "start", study.study, seconds=seconds)
+            run = self._run(study, client, name, seconds)
+            while holder(self._store, study.study) is None and run.poll() is None:
+                time.sleep(_LOOK_SECONDS)
+        error = agent_requests(self._store)[name].error
+        if error:
+            raise InputError(error)
+        return self.status(study.study)
+
+    def status(self, name: str) -> StatusAnswer:
+        """State of one study."""
+        for run in self._runs:
+            run.poll()  # one that has ended is no process any more
+        return status_now(self._store, self._stored(name))
+
+    def status_of_all(self) -> StatusOfAllAnswer:
+        """A line for each study, and all that agents asked for."""
+        return status_of_all(self._store)
+
+    def wait(self, name: str, minutes: float) -> StatusAnswer:
+        """State of a study once it is over or nobody runs it, or after some minutes."""
+        until = time.monotonic() + 60 * min(minutes, _MOST_MINUTES)
+        while (status := self.status(name)).held and not status.over and time.monotonic() < until:
+            time.sleep(_LOOK_SECONDS)
+        return status
+
+    def report(self, name: str) -> AgentReportAnswer:
+        """Numbers of a study's report, and the changes that are shown in spite of all the trying."""
+        return agent_report(self._results(name))
+
+    def compare(self, left: str, right: str) -> PairAnswer:
+        """Two studies side by side. Nobody registered these comparisons: they show nothing."""
+        from assay.analysis.study_pair import pair_studies
+
+        answer = pair_answer(pair_studies(self._results(left), self._results(right)))
+        rows = tuple(
+            row.model_copy(
+                update={
+                    "verdict": _EXPLORATORY,
+                    "sentence": row.sentence.replace(row.verdict, _EXPLORATORY, 1),
+                }
+            )
+            for row in answer.comparisons
+        )
+        return answer.model_copy(update={"comparisons": rows})
+
+    def settings(self, method: str | None, name: str | None) -> SettingsAnswer:
+        """Methods and blocks of the study file, or the settings of one."""
+        if method is not None and is_file_reference(method):
+            raise _code_is_refused(method)
+        return answer_of_settings(method, name)
+
+    def look(self, name: str, cell: str, images: list[str] | None) -> bytes:
+        """Draw validation images as a PNG: decision and known truth of a cell's kept model."""
+        from assay.cli.agents.validation_picture import validation_picture
+
+        return validation_picture(self._results(name), self.terms, cell, images)
+
+    def _study(self, file: str) -> Study:
+        """The study of a file in the folder for agents, whose text is read once."""
+        path = self.terms.studies / file
+        if Path(file).name != file or not path.resolve().is_relative_to(self.terms.studies):
+            raise OutOfBoundsError(
+                f"a study is named by its file in the folder for agents, such as `mine.yaml`, found {file!r}"
+            )
+        if path.suffix not in (".yaml", ".yml") or not path.is_file():
+            there = sorted(p.name for p in self.terms.studies.iterdir() if p.suffix in (".yaml", ".yml"))
+            raise InputError(
+                f"there is no study file {file!r} in the folder for agents. It holds: "
+                f"{', '.join(there) or 'none'}."
+            )
+        study = read_study(path)
+        for reference in file_references(study):
+            raise _code_is_refused(reference)
+        return study
+
+    def _plan(self, study: Study, *, with_data: bool = True) -> Plan:
+        planned = read_plan(
+            study, data=self.terms.data, cache=self.terms.cache, with_data=with_data, say=lambda text: None
+        )
+        return with_points(planned, self._store) if with_data else planned
+
+    def _stored(self, name: str) -> str:
+        """A study's name, if the storage holds one of that name."""
+        known = self._store.studies()
+        if name not in known:
+            if Path(name).name != name:
+                raise OutOfBoundsError(f"a study of the storage is named by its name, found {name!r}")
+            raise InputError(f"the storage holds no study {name!r}. It holds: {', '.join(known) or 'none'}.")
+        return name
+
+    def _results(self, name: str) -> StudyResults:
+        return OpenedStorage(self._store).study(self._stored(name)).results
+
+    def _refuse_name_of_others(self, name: str) -> None:
+        """Keep an agent from changing the question of a person's study."""
+        if name not in self._store.studies():
+            return
+        entries = read_registration(self._store, name)
+        if not entries or not all(entry.client for entry in entries):
+            raise OutOfBoundsError(f"the study {name} of this storage is a person's: give yours another name")
+
+    def _refuse_second_run(self) -> None:
+        for request in agent_requests(self._store).values():
+            if not request.ended and holder(self._store, request.study) is not None:
+                raise OutOfBoundsError(f"one run at a time, found {request.study} at work: `wait` for it")
+
+    def _run(self, study: Study, client: str, request: str, seconds: float) -> subprocess.Popen[bytes]:
+        """Begin a run in a session of its own: it goes on when the agent's has ended."""
+        terms = self.terms
+        order = {
+            "study": study.source.text,
+            "origin": study.source.origin,
+            "storage": self._store.uri,
+            "data": None if terms.data is None else str(terms.data),
+            "cache": str(terms.cache),
+            "local": terms.local,
+            "processes": terms.processes,
+            "cpus": terms.cpus,
+            "client": client,
+            "request": request,
+            "seconds": seconds,
+        }
+        run = subprocess.Popen(
+            [sys.executable, "-m", "assay.cli.agents.training"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        assert run.stdin is not None, "it was asked for"
+        with run.stdin as pipe:
+            pipe.write(json.dumps(order).encode())
+        self._runs.append(run)
+        return run
+
+
+def _code_is_refused(reference: str) -> OutOfBoundsError:
+    return OutOfBoundsError(
+        f"an agent's study names installed methods, found the file {reference}: its code would run where "
+        "test images lie. A person installs it as a package, or runs it with `assay run`."
+    )

@@ -1,0 +1,75 @@
+"""``python -m assay.cli.agents.training``: a run that `assay mcp` began, as the order on standard input says.
+
+It ends when its seconds are over, whatever trains, and notes the seconds that it took.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+import warnings
+from types import FrameType
+from typing import Any
+
+import assay
+from assay.storage import Store
+from assay.storage.agent_requests import end_request
+from assay.study import parse_study
+
+__all__ = ["train"]
+
+_GRACE_SECONDS = 30.0  # after the time is over, for an orderly end
+
+
+def train(order: dict[str, Any]) -> str:
+    """Train what an order says; returns why it did not come to its end, or nothing.
+
+    Args:
+        order: The study's text, places and options of :func:`assay.run`, client and seconds.
+    """
+    options = ("storage", "data", "cache", "local", "processes", "cpus", "client")
+    try:
+        assay.run(
+            parse_study(order["study"], order["origin"]),
+            **{name: order[name] for name in options},
+            hours=order["seconds"] / 3600,
+        )
+    except KeyboardInterrupt:
+        return "it was interrupted, or its time was over; what is finished is kept"
+    except (ValueError, OSError, RuntimeError) as error:
+        from assay.storage.redaction import redact
+
+        return redact(str(error))
+    return ""
+
+
+def _out_of_time(number: int, frame: FrameType | None) -> None:
+    """Interrupt the run, and end the process where that takes too long."""
+    signal.signal(signal.SIGALRM, _end_process)
+    signal.setitimer(signal.ITIMER_REAL, _GRACE_SECONDS)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def _end_process(number: int, frame: FrameType | None) -> None:
+    os._exit(1)
+
+
+def main() -> None:
+    """Read the order and follow it."""
+    order = json.load(sys.stdin)
+    warnings.simplefilter("ignore")  # nobody reads them here; plan and report have them
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGALRM, _out_of_time)
+    signal.setitimer(signal.ITIMER_REAL, order["seconds"])
+    begun, error = time.monotonic(), "it crashed"
+    try:
+        error = train(order)
+    finally:
+        end_request(Store(order["storage"]), order["request"], time.monotonic() - begun, error)
+
+
+if __name__ == "__main__":
+    main()

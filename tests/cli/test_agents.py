@@ -1,0 +1,376 @@
+"""The bounds of `assay mcp`: cheats gain nothing and stand in the ledger, an honest study is kept."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from mcp import Client
+from mcp.types import Implementation, TextContent
+
+import assay
+from assay.analysis.agents import agent_tries
+from assay.cli.agents.server import make_server
+from assay.cli.agents.tools import AgentTools, Terms
+from assay.report.footnotes import footnotes
+from assay.running import begin_study, end_study
+from assay.storage import Store
+from assay.storage.agent_requests import agent_requests, end_request, note_request
+from assay.storage.lease import Lease
+from assay.study import Trial
+from assay.study.from_objects import study_yaml
+from tests.analysis.made_studies import make_plan, make_record
+from tests.api.tiny import TINY
+from tests.cli.small_study import finished
+from trainables.data import make_split, open_manifest
+
+AGENT = "coder 1.0"
+STUDY = """
+study: tried
+trainable: segdec
+data: {reader: synthetic, splits: per_seed}
+config: {preset: ksdd, image_size: [128, 64]}
+factors:
+  stop: {off: {config: {gradient_stop: false}}, on: {config: {gradient_stop: true}}}
+  delta: {low: {config: {delta: 0.1}}, high: {config: {delta: 1.0}}}
+design: {full: all}
+comparisons: [{factor: stop}, {factor: delta}]
+repeats: {seeds: [0, 1, 2, 3, 4, 5, 6, 7]}
+metrics: {primary: image_ap, report: [fp]}
+resolve: 0.01
+"""
+SEEDS = "[0, 1, 2, 3, 4, 5, 6, 7]"
+SIX = STUDY.replace(
+    SEEDS, "[0, 1, 2, 3, 4, 5]"
+)  # shown on its page, where p is .031, but at no agent's level
+
+
+def scores(trial: Trial) -> dict[str, float]:
+    """Scores in which `stop: on` is always much better: each test of it is shown."""
+    noise = 0.001 * (hash((trial.seed, trial.cell.count("o"), 7)) % 10) + 0.0001 * trial.seed
+    return {"image_ap": 0.8 + 0.05 * (trial.levels["stop"] == "on") + noise, "fp": 1.0 + trial.seed}
+
+
+@dataclass
+class World:
+    """A storage with a server over it, in which all that an agent would train is made up."""
+
+    folder: Path
+    cache: Path
+    store: Store
+    budget_hours: float = 1.0
+
+    @property
+    def tools(self) -> AgentTools:
+        """The tools of a server that was started anew."""
+        return AgentTools(Terms(self.folder, self.store, self.budget_hours, None, self.cache, local=True))
+
+    def run(self, text: str = STUDY, client: str = AGENT) -> None:
+        """What `start` does with a study, but for the training."""
+        plan = make_plan(text)
+        begin_study(self.store, plan, lambda text: None, client)
+        for trial in plan.trials:
+            if self.store.record(trial.id) is None:
+                self.store.write_record(make_record(trial, scores))
+        end_study(self.store, plan)
+
+    def write(self, name: str, **changes: Any) -> str:
+        """A study file of an agent, which trains in seconds."""
+        (self.folder / name).write_text(study_yaml({**TINY, **changes}), encoding="utf-8")
+        return name
+
+    def call(self, tool: str, **arguments: Any) -> tuple[bool, str]:
+        """The answer of the server to the official client: (refused, its text)."""
+
+        async def ask() -> tuple[bool, str]:
+            name, version = AGENT.split()
+            async with Client(
+                make_server(self.tools), client_info=Implementation(name=name, version=version)
+            ) as client:
+                result = await client.call_tool(tool, arguments)
+                (content,) = result.content
+                assert isinstance(content, TextContent)
+                return bool(result.is_error), content.text
+
+        return anyio.run(ask)
+
+    def kept(self) -> list[str]:
+        """Changes that the server tells to keep, of all studies."""
+        planned = filter(self.planned, self.store.studies())
+        reports = [json.loads(self.call("report", study=name)[1]) for name in planned]
+        return [str(change["better"]) for report in reports for change in report["keep"]]
+
+    def notes(self, study: str = "tried") -> str:
+        """Footnotes of a study's page."""
+        return " ".join(footnotes(assay.open(self.store.uri).study(study).results))
+
+    def ledger(self) -> str:
+        """All that the ledger and the pages say of agents."""
+        pages = [self.notes(name) for name in self.store.studies() if self.planned(name)]
+        return " ".join([self.call("ledger")[1], *pages])
+
+    def planned(self, name: str) -> bool:
+        return self.store.exists(f"{self.store.study(name)}/plan.parquet")
+
+
+@pytest.fixture
+def world(tmp_path: Path, cache_root: Path) -> World:
+    folder = tmp_path / "studies"
+    folder.mkdir()
+    return World(folder.resolve(), cache_root, Store(tmp_path / "storage"))
+
+
+def refused(world: World, tool: str, **arguments: Any) -> None:
+    """A request that the server refuses."""
+    is_error, text = world.call(tool, **arguments)
+    assert is_error, text
+
+
+# Cheats: each returns what the ledger says of it ------------------------------------------------------
+
+
+def more_seeds_until_it_shines(world: World) -> str:
+    world.run(STUDY.replace(SEEDS, "[0, 1, 2]"))
+    world.run(STUDY)
+    return "looks at 3 seeds → at 8 seeds"
+
+
+def the_same_study_renamed(world: World) -> str:
+    world.run(STUDY.replace(SEEDS, "[0, 1, 2]"))
+    world.run(STUDY.replace("tried", "fresh_start"))
+    return "tried 4 settings in 2 studies"
+
+
+def the_same_seeds_with_another_method_setting(world: World) -> str:
+    world.run(STUDY.replace(SEEDS, "[0, 1, 2]"))
+    world.run(
+        STUDY.replace("study: tried", "study: other").replace("preset: ksdd", "preset: ksdd, epochs: 49")
+    )
+    return "tried 8 settings in 2 studies"
+
+
+def the_same_images_as_other_data(world: World) -> str:
+    world.run(STUDY.replace(SEEDS, "[0, 1, 2]"))
+    world.run(STUDY.replace("study: tried", "study: other").replace("per_seed}", "per_seed, white: 255}"))
+    return "tried 8 settings in 2 studies"
+
+
+def one_file_edited_again_and_again(world: World) -> str:
+    for epochs in (20, 21, 22):
+        world.run(STUDY.replace("preset: ksdd", f"preset: ksdd, epochs: {epochs}").replace(SEEDS, "[0, 1]"))
+    return "tried 12 settings in 1 study"
+
+
+def resolve_changed_afterwards(world: World) -> str:
+    world.run()
+    world.run(STUDY.replace("resolve: 0.01", "resolve: 0.2"))
+    return "`resolve` 0.01 → 0.2"
+
+
+def a_metric_chosen_afterwards(world: World) -> str:
+    world.run()
+    world.run(STUDY.replace("primary: image_ap, report: [fp]", "primary: fp, report: [image_ap]"))
+    return "primary metric image_ap → fp"
+
+
+def a_comparison_dropped_afterwards(world: World) -> str:
+    world.run()
+    world.run(STUDY.replace(", {factor: delta}", ""))
+    return "0 comparisons added, 2 dropped"
+
+
+def the_winner_asked_again_alone(world: World) -> str:
+    world.run(SIX)
+    world.run(SIX.replace("study: tried", "study: alone").replace(", {factor: delta}", ""))
+    return "registered when 24 trials had ended"
+
+
+def question_after_question_with_fresh_seeds(world: World) -> str:
+    for number in range(3):
+        fresh = str(list(range(10 * number, 10 * number + 6)))
+        world.run(STUDY.replace("tried", f"tried{number}").replace(SEEDS, fresh))
+    return "in 3 studies of this storage"
+
+
+def two_studies_put_side_by_side(world: World) -> str:
+    world.run(STUDY.replace(SEEDS, "[0, 1]"))
+    world.run(STUDY.replace("study: tried", "study: base").replace(SEEDS, "[0, 1]"))
+    _, answer = world.call("compare", left="tried", right="base")
+    assert {row["verdict"] for row in json.loads(answer)["comparisons"]} == {"exploratory"}
+    return "2 studies"
+
+
+def a_record_written_by_hand(world: World) -> str:
+    world.run(SIX)
+    trial = make_plan(SIX).trials[0].id
+    path = f"{world.store.trial(trial)}/record.json"
+    raised = re.sub(rb'("image_ap": ?)0\.8', rb"\g<1>0.9", world.store.read_bytes(path))
+    world.store.write_bytes(path, raised)
+    assert json.loads(world.call("status", study="tried")[1])["damaged"] == [trial]
+    return "damaged"
+
+
+def a_record_copied_to_another_trial(world: World) -> str:
+    world.run(SIX)
+    first, *_, last = make_plan(SIX).trials
+    better = world.store.read_bytes(f"{world.store.trial(last.id)}/record.json")
+    world.store.write_bytes(f"{world.store.trial(first.id)}/record.json", better)
+    assert json.loads(world.call("status", study="tried")[1])["damaged"] == [first.id]
+    return "damaged"
+
+
+def a_persons_study_taken_over(world: World) -> str:
+    world.run(STUDY.replace("study: tried", "study: tiny"), client="")
+    refused(world, "start", study=world.write("mine.yaml"))
+    return "the study tiny of this storage is a person's"
+
+
+def a_file_above_the_folder(world: World) -> str:
+    (world.folder.parent / "secret.yaml").write_text("password: hunter2")
+    refused(world, "validate", study="../secret.yaml")
+    return "found '../secret.yaml'"
+
+
+def a_file_by_its_whole_path(world: World) -> str:
+    refused(world, "plan", study="/etc/passwd")
+    return "found '/etc/passwd'"
+
+
+def a_link_out_of_the_folder(world: World) -> str:
+    (world.folder.parent / "secret.yaml").write_text("password: hunter2")
+    (world.folder / "link.yaml").symlink_to(world.folder.parent / "secret.yaml")
+    refused(world, "start", study="link.yaml")
+    return "found 'link.yaml'"
+
+
+def a_study_above_the_storage(world: World) -> str:
+    refused(world, "report", study="../../elsewhere/studies/mine")
+    return "found '../../elsewhere/studies/mine'"
+
+
+def code_in_a_study(world: World) -> str:
+    (world.folder / "spy.py").write_text("raise SystemExit('it ran')")
+    refused(world, "validate", study=world.write("spy.yaml", trainable="./spy.py:TRAINABLE"))
+    refused(world, "settings", method="./spy.py:TRAINABLE")
+    return "found the file ./spy.py:TRAINABLE"
+
+
+def a_budget_exceeded(world: World) -> str:
+    note_request(world.store, AGENT, "start", "earlier", seconds=3600)  # killed: it has no end
+    refused(world, "start", study=world.write("tiny.yaml"))
+    return "the budget is 1 h, found 1 h spent"
+
+
+def a_budget_won_back_by_hand(world: World) -> str:
+    name = note_request(world.store, AGENT, "start", "earlier", seconds=3600)
+    path = f"agents/{name}"
+    original = world.store.read_bytes(path)
+    world.store.write_bytes(path, original.replace(b"3600", b"1"))
+    refused(world, "start", study=world.write("tiny.yaml"))
+    world.store.write_bytes(path, original)
+    return '"hours": 1.0'
+
+
+def two_runs_at_once(world: World) -> str:
+    note_request(world.store, AGENT, "start", "busy", seconds=60)
+    with Lease(world.store, "busy"):
+        refused(world, "start", study=world.write("tiny.yaml"))
+    return "one run at a time, found busy at work"
+
+
+def trained(world: World, seeds: list[int], **data: Any) -> tuple[str, str]:
+    """A study with a kept model; names of a test image, and of a validation image that is one elsewhere."""
+    text = study_yaml({**TINY, "data": {**TINY["data"], **data}, "repeats": {"seeds": seeds}})
+    (world.folder / "tiny.yaml").write_text(text)
+    plan = world.tools._plan(world.tools._study("tiny.yaml"))
+    begin_study(world.store, plan, lambda text: None, AGENT)
+    for trial in plan.trials:
+        finished(trial, world.store, model=True)
+    manifest = open_manifest(plan.trials[0].data, None, world.cache)
+    first, last = (
+        make_split(manifest, trial.data, trial.supervision, trial.seed, None)
+        for trial in (plan.trials[0], plan.trials[-1])
+    )
+    return first.test[0], sorted({*first.validation} & {*last.test})[0] if len(seeds) > 1 else ""
+
+
+def a_test_image_asked_for(world: World) -> str:
+    name, _ = trained(world, [0])
+    refused(world, "look", study="tiny", cell="stop", images=[name])
+    return f"found '{name}'"
+
+
+def a_validation_image_that_is_tested_elsewhere(world: World) -> str:
+    _, name = trained(world, list(range(6)), splits="per_seed")
+    refused(world, "look", study="tiny", cell="stop", images=[name])
+    return f"found '{name}'"
+
+
+CHEATS: list[Callable[[World], str]] = [
+    more_seeds_until_it_shines,
+    the_same_study_renamed,
+    the_same_seeds_with_another_method_setting,
+    the_same_images_as_other_data,
+    one_file_edited_again_and_again,
+    resolve_changed_afterwards,
+    a_metric_chosen_afterwards,
+    a_comparison_dropped_afterwards,
+    the_winner_asked_again_alone,
+    question_after_question_with_fresh_seeds,
+    two_studies_put_side_by_side,
+    a_record_written_by_hand,
+    a_record_copied_to_another_trial,
+    a_persons_study_taken_over,
+    a_file_above_the_folder,
+    a_file_by_its_whole_path,
+    a_link_out_of_the_folder,
+    a_study_above_the_storage,
+    code_in_a_study,
+    a_budget_exceeded,
+    a_budget_won_back_by_hand,
+    two_runs_at_once,
+    a_test_image_asked_for,
+    a_validation_image_that_is_tested_elsewhere,
+]
+
+
+@pytest.mark.parametrize("cheat", CHEATS, ids=lambda cheat: cheat.__name__)
+def test_a_cheat_gains_nothing_and_stands_in_the_ledger(world: World, cheat: Callable[[World], str]) -> None:
+    trace = cheat(world)
+    assert trace in world.ledger()
+    assert world.kept() == []
+
+
+def test_a_change_that_one_fresh_study_shows_is_kept(world: World) -> None:
+    world.run(STUDY.replace(SEEDS, "[0, 1, 2]").replace("study: tried", "study: idea"))
+    world.run(STUDY.replace(SEEDS, str(list(range(100, 110)))).replace(", {factor: delta}", ""))
+    assert set(world.kept()) == {"stop=on delta=low", "stop=on delta=high"}
+    assert "The agent coder 1.0 tried 4 settings in 2 studies of this storage" in world.notes()
+    assert "shown to be better, also at 0.0083, the level after so many" in world.ledger()
+
+
+def test_the_page_says_that_the_best_of_an_agents_settings_is_not_shown_to_be_better(world: World) -> None:
+    one_file_edited_again_and_again(world)
+    assert "The agent coder 1.0 tried 12 settings in 1 study of this storage." in world.notes()
+    assert "not shown to be better. Only a study that is registered with fresh seeds" in world.notes()
+
+
+def test_the_levels_of_all_studies_sum_to_five_percent_at_most(world: World) -> None:
+    question_after_question_with_fresh_seeds(world)
+    tries = agent_tries(world.store)
+    assert tries is not None
+    assert len(tries.levels) == 3
+    assert sum(tries.levels.values()) < 0.05
+
+
+def test_a_run_that_ended_gives_back_the_hours_that_it_did_not_take(world: World) -> None:
+    end_request(world.store, note_request(world.store, AGENT, "start", "a", seconds=3600), 36.0)
+    assert json.loads(world.call("ledger")[1])["agents"]["hours"] == 0.01
+    (request,) = agent_requests(world.store).values()
+    assert request.ended

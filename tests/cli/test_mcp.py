@@ -1,0 +1,166 @@
+"""`assay mcp` over stdio, driven by the official client; a run that ends when its hours are over."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import cv2
+import numpy as np
+import pytest
+from mcp import Client, StdioServerParameters, stdio_client
+from mcp.types import CallToolResult, ImageContent, Implementation, TextContent
+
+import assay
+from assay.storage import Store
+from assay.storage.agent_requests import agent_requests, note_request
+from assay.study import Plan
+from assay.study.from_objects import study_yaml
+from tests.api.tiny import TINY
+from tests.cli.conftest import assay as command
+from tests.cli.small_study import Assay
+from trainables.data import make_split, open_manifest
+
+__all__ = ["command"]
+
+STUDY = {**TINY, "repeats": {"seeds": [0]}, "keep": {"models": "all", "probes": 3}}
+Call = Callable[..., Awaitable[CallToolResult]]
+
+
+def connected(folder: Path, cache: Path, work: Callable[[Call], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+    """What ``work`` makes of a server that was started as an agent's program starts it."""
+    server = StdioServerParameters(
+        command=sys.executable,
+        args=[
+            *("-m", "assay", "mcp", "--budget-hours", "1", "--local", "--processes", "0"),
+            *("--studies", str(folder), "--storage", str(folder / "storage")),
+        ],
+        env={"PYTHONPATH": os.environ["PYTHONPATH"], "ASSAY_CACHE": str(cache), "OMP_NUM_THREADS": "1"},
+    )
+
+    async def session() -> dict[str, Any]:
+        name = Implementation(name="coder", version="1.0")
+        async with Client(stdio_client(server), client_info=name) as client:
+            return await work(lambda tool, **arguments: client.call_tool(tool, arguments))
+
+    return anyio.run(session)
+
+
+@pytest.fixture(scope="module")
+def plan(cache_root: Path) -> Plan:
+    return assay.plan(STUDY, cache=cache_root)
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> dict[str, Any]:
+    """Answers of all tools about a study that was trained through them."""
+    folder = tmp_path_factory.mktemp("agent")
+    (folder / "tiny.yaml").write_text(study_yaml(STUDY), encoding="utf-8")
+
+    async def work(call: Call) -> dict[str, Any]:
+        answers = {"validate": await call("validate", study="tiny.yaml")}
+        answers["plan"] = await call("plan", study="tiny.yaml")
+        answers["start"] = await call("start", study="tiny.yaml")
+        while not (status := await call("wait", study="tiny")).structured_content["over"]:  # type: ignore[index]
+            assert status.structured_content["held"], status  # type: ignore[index]
+        answers["wait"] = status
+        for tool in ("status", "report"):
+            answers[tool] = await call(tool, study="tiny")
+        answers["look"] = await call("look", study="tiny", cell="stop")
+        answers["settings"] = await call("settings", method="segdec", name="delta")
+        answers["ledger"] = await call("ledger")
+        return answers
+
+    return connected(folder, cache_root, work)
+
+
+TOOLS = ["validate", "plan", "start", "wait", "status", "report", "settings", "ledger"]
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_a_tool_answers_with_what_the_command_prints_as_json(answers: dict[str, Any], tool: str) -> None:
+    answer = answers[tool]
+    (content,) = answer.content
+    assert isinstance(content, TextContent)
+    assert not answer.is_error
+    assert json.loads(content.text) == answer.structured_content
+    assert answer.structured_content["schema"].startswith("assay/")
+
+
+def test_a_study_that_was_started_is_registered_with_the_agents_name(answers: dict[str, Any]) -> None:
+    agents = answers["ledger"].structured_content["agents"]
+    assert (agents["clients"], agents["studies"], agents["settings"]) == (["coder 1.0"], ["tiny"], 2)
+    assert answers["report"].structured_content["tried"] == (
+        "The agent coder 1.0 tried 2 settings in 1 study of this storage."
+    )
+    assert 0 < agents["hours"] < 1
+
+
+def test_an_agent_sees_masks_of_validation_images_in_a_picture(answers: dict[str, Any]) -> None:
+    (content,) = answers["look"].content
+    assert isinstance(content, ImageContent)
+    picture = cv2.imdecode(np.frombuffer(base64.b64decode(content.data), np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    assert picture.std() > 0
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_no_answer_names_a_test_image(
+    answers: dict[str, Any], plan: Plan, cache_root: Path, tool: str
+) -> None:
+    trial = plan.trials[0]
+    manifest = open_manifest(trial.data, None, cache_root)
+    test = make_split(manifest, trial.data, trial.supervision, trial.seed, trial.fold).test
+    assert [name for name in test if name in answers[tool].content[0].text] == []
+
+
+def test_a_run_ends_when_its_hours_are_over(tmp_path: Path, cache_root: Path) -> None:
+    store = Store(tmp_path / "storage")
+    endless = {**STUDY, "config": {**TINY["config"], "epochs": 100_000}}
+    order = {
+        **{
+            "study": study_yaml(endless),
+            "origin": "tiny.yaml",
+            "storage": store.uri,
+            "cache": str(cache_root),
+        },
+        **{"data": None, "local": True, "processes": 0, "cpus": None, "client": "coder 1.0", "seconds": 2.0},
+        "request": note_request(store, "coder 1.0", "start", "tiny", seconds=2.0),
+    }
+    run = [sys.executable, "-m", "assay.cli.agents.training"]
+    subprocess.run(run, input=json.dumps(order).encode(), check=True)
+    (request,) = agent_requests(store).values()
+    assert "its time was over" in request.error
+    assert request.seconds >= 2.0
+    assert store.records(store.trials()) == {}
+
+
+def test_the_skill_is_a_file_that_agents_read(command: Assay) -> None:
+    printed = command("skill").out
+    assert printed.startswith("---\nname: assay\n")
+    text = printed.split("```yaml\n")[1].split("```")[0]
+    from assay.study import parse_study
+
+    assert parse_study(text).repeats.seeds[0] == 100
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--budget-hours", "1", "--studies", "nowhere"), "found no nowhere"),
+        (("--budget-hours", "1", "--processes", "2", "--studies", "."), "--processes goes with --local"),
+    ],
+)
+def test_a_server_that_cannot_serve_says_why(
+    command: Assay, arguments: tuple[str, ...], message: str
+) -> None:
+    ended = command("mcp", *arguments)
+    assert ended.code == 2
+    assert message in " ".join(ended.err.replace("│", " ").split())
