@@ -123,7 +123,7 @@ def test_no_answer_names_a_test_image(
 
 def test_a_run_ends_when_its_hours_are_over(tmp_path: Path, cache_root: Path) -> None:
     store = Store(tmp_path / "storage")
-    endless = {**STUDY, "config": {**TINY["config"], "epochs": 100_000}}
+    endless = {**STUDY, "config": {**TINY["config"], "epochs": 10_000}}
     order = {
         **{
             "study": study_yaml(endless),

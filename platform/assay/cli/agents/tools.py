@@ -66,7 +66,7 @@ class Terms:
 
 
 class AgentTools:
-    """What an agent may do, each call from a thread of its own."""
+    """Calls that an agent may make, each from a thread of its own."""
 
     def __init__(self, terms: Terms) -> None:
         self.terms = terms

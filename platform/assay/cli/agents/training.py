@@ -68,6 +68,7 @@ def main() -> None:
     try:
         error = train(order)
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         end_request(Store(order["storage"]), order["request"], time.monotonic() - begun, error)
 
 
