@@ -87,7 +87,13 @@ def agents_line(store: Store) -> AgentsLine | None:
         levels=dict(tries.levels) if tries else {},
         hours=hours_spent(store),
         refused=tuple(
-            RefusedRequest(at=each.at, client=each.client, tool=each.tool, study=each.study, why=each.refused)
+            RefusedRequest(
+                at=f"{each.at:%Y-%m-%d %H:%M}",
+                client=each.client,
+                tool=each.tool,
+                study=each.study,
+                why=each.refused,
+            )
             for each in requests
             if each.refused
         ),
@@ -104,4 +110,4 @@ def agent_lines(store: Store) -> Iterator[str]:
     tried = str(tries) if tries else f"The agent {', '.join(line.clients)} tried nothing"
     yield f"{tried}, {line.hours:.2g} h; {len(line.refused)} requests refused"
     for request in line.refused[-_NAMED:]:
-        yield f"  {request.at:%Y-%m-%d %H:%M} {request.client}: {request.tool} {request.study}: {request.why}"
+        yield f"  {request.at} {request.client}: {request.tool} {request.study}: {request.why}"

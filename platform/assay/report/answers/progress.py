@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, Field, RootModel
@@ -124,7 +123,7 @@ class StudyLedger(BaseModel):
 class RefusedRequest(BaseModel):
     """Request of an agent that was refused."""
 
-    at: datetime
+    at: str = Field(description="UTC, to the minute: `2026-01-31 12:00`.")
     client: str
     tool: str
     study: str = Field(description="As it was asked for.")
