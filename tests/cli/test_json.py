@@ -260,11 +260,11 @@ def test_what_a_library_or_a_child_prints_goes_to_standard_error(tmp_path: Path)
     code = (
         "import os, subprocess, sys, typer\nfrom assay.cli import app as program\n"
         "sys.argv = ['assay', 'settings', '--json']\n"
-        "import assay.cli.settings as settings\nreal = settings._answer\n"
+        "import assay.cli.settings as settings\nreal = settings.answer_of_settings\n"
         "def noisy(*arguments):\n"
         "    print('python'); os.write(1, b'descriptor\\n'); subprocess.run(['echo', 'child'])\n"
-        "    real(*arguments)\n"
-        "settings._answer = noisy\nprogram.main()"
+        "    return real(*arguments)\n"
+        "settings.answer_of_settings = noisy\nprogram.main()"
     )
     environment = {**os.environ, "ASSAY_CACHE": str(tmp_path)}
     done = subprocess.run(
