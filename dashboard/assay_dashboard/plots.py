@@ -38,6 +38,7 @@ _SEPARATOR = "\u001f"  # between the parts of a row's label: no name holds it
 _ROW = 24  # pixels
 _NARROW = "windowSize()[0] < 640"  # Vega: a window as narrow as that of a telephone
 _INK: dict[Theme, str] = {"light": "#30363d", "dark": "#E8E8E8"}  # of texts in pictures
+_INKED: dict[Theme, dict[str, Any]] = {t: {"labelColor": ink, "titleColor": ink} for t, ink in _INK.items()}
 _ON_DARK = {"#0072B2": "#56B4E9", "#56B4E9": "#9AD4F5", "#000000": "#E8E8E8"}
 
 
@@ -61,7 +62,7 @@ def interval_plot(
     order = list(means["cell"])
     y = alt.Y("cell:N", sort=order, title=None, axis=_row_axis(theme))
     scale: dict[str, Any] = {"zero": False, "nice": True, "padding": 8}
-    x_title = alt.Axis(title=axis, grid=True, tickCount=6, titlePadding=8)
+    x_title = alt.Axis(title=axis, grid=True, tickCount=6, titlePadding=8, **_INKED[theme])
     groups = list(dict.fromkeys(means["group"]))
     colour = alt.Color(
         "group:N",
@@ -131,7 +132,7 @@ def difference_plot(
         labelAlign="left",
         labelFontSize=12,
     )
-    x_axis = alt.Axis(title=axis.split(", "), grid=True, tickCount=7, titlePadding=8)
+    x_axis = alt.Axis(title=axis.split(", "), grid=True, tickCount=7, titlePadding=8, **_INKED[theme])
     scale = alt.Scale(domain=list(limits), nice=False, zero=False)
     x = alt.X("difference:Q", scale=scale, axis=x_axis)
     verdicts = ["shown", "suggested", "negligible", "open"]

@@ -17,7 +17,7 @@ from tests.cli.small_study import STUDY
 from tests.dashboard.conftest import Open, Show, put, texts_of
 from trainables.metrics import METRICS
 
-PAGES = ("answer", "table", "effects", "search", "labels", "trial", "compare")
+PAGES = ("answer", "table", "effects", "search", "labels", "misses", "trial", "compare")
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -40,6 +40,7 @@ def test_every_page_opens_on_the_study_that_changed_last(open_page: Open, store:
         ("labels", "labelling: {image_label_seconds: 1, mask_seconds: 79}"),
         ("masks", "keep: {probes: 12}"),
         ("answer", "keep: {probes: 12}"),
+        ("misses", "has kept its predictions yet"),
         ("compare", "This storage holds one study"),
         ("trial", "Choose a cell"),
     ],

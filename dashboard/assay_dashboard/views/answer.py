@@ -54,14 +54,16 @@ def _now(view: reading.StudyView) -> None:
         if entry.last_record is not None:
             parts.append(f"last record {ago(entry.last_record)}")
         running = [t for t in reading.view(view.store, view.name).running if t.silent is None]
-        bar = "" if entry.done == entry.total else progress_bar(entry)
         with st.container(key="answer-now"):
-            st.html(bar + paragraph(" · ".join(parts), "quiet"))
+            if entry.done < entry.total:
+                st.html(progress_bar(entry))
+            with st.container(horizontal=True, vertical_alignment="center", key="answer-state"):
+                st.html(paragraph(" · ".join(parts), "quiet"), width="content")
+                stop_button(view.store, view.name, "study", view.name)
             for trial in running[:_RUNNING]:
                 _running(view, trial)
             if len(running) > _RUNNING:
                 st.html(paragraph(f"{len(running) - _RUNNING} more run now.", "quiet"))
-            stop_button(view.store, view.name, "study", view.name)
 
 
 def _running(view: reading.StudyView, running: Running) -> None:

@@ -12,6 +12,8 @@ from assay_dashboard.misses import KINDS, has_predictions, of_kind, wrong_shares
 from assay_dashboard.state import CELLS, known
 from assay_dashboard.telling import base_and_best
 
+_ROW = 34  # pixels
+
 
 def _choose_cells(view: reading.StudyView, names: list[str]) -> list[str]:
     earlier = st.session_state.get(CELLS)
@@ -55,7 +57,9 @@ def _page() -> None:
         name: st.column_config.ProgressColumn(name, format="percent", min_value=0, max_value=1)
         for name in cells
     }
-    st.dataframe(of_kind(shares, kind, cell), hide_index=True, column_config=bars, height=560)
+    rows = of_kind(shares, kind, cell)
+    height = min(560, _ROW * (1 + len(rows)) + 2)
+    st.dataframe(rows, hide_index=True, column_config=bars, row_height=_ROW, height=height)
 
 
 _page()
