@@ -2,7 +2,7 @@
 
 A machine that is busy or slow for a while slows both: their ratio says more of the model than the seconds do.
 Images come one at a time, as from a camera. The seconds are those of the answer, from bytes on the host to
-numbers on the host. Nothing is compiled or exported for it.
+numbers on the host. Nothing is compiled or exported for it: `assay.production.export_costs` does.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from trainables.scorer import ImageScorer
 
-__all__ = ["Latency", "measure_latency", "reference_seconds"]
+__all__ = ["Latency", "measure_latency", "reference_network", "reference_seconds"]
 
 _ROUNDS, _WARM_UPS = 21, 3
 _SIDE, _CHANNELS, _LAYERS = 128, 32, 4  # of the reference network
@@ -43,7 +43,7 @@ def measure_latency(model: ImageScorer, image: NDArray[np.uint8]) -> Latency:
 
 def reference_seconds(device: torch.device) -> float:
     """Seconds of one pass of the reference network: four 3 × 3 convolutions of 32 channels on 128² pixels."""
-    network, image = _reference(device)
+    network, image = reference_network(device)
     start = time.perf_counter()
     with torch.inference_mode():
         network(image).cpu()
@@ -51,7 +51,8 @@ def reference_seconds(device: torch.device) -> float:
 
 
 @cache
-def _reference(device: torch.device) -> tuple[torch.nn.Module, torch.Tensor]:
+def reference_network(device: torch.device) -> tuple[torch.nn.Module, torch.Tensor]:
+    """The reference network, the same on every machine, and its image."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         layers = [torch.nn.Conv2d(_CHANNELS, _CHANNELS, 3, padding=1) for _ in range(_LAYERS)]

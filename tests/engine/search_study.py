@@ -108,6 +108,9 @@ class ToySearch:
 
     def _train(self, trials: Sequence[Trial]) -> None:
         search = self.plan.study.search
-        timed = search is not None and search.times_models
-        pack = make_pack(self.plan.study.study, trials, cache=str(self.cache), times_models=timed)
+        asked = {
+            "times_models": search is not None and search.times_models,
+            "exports_models": search is not None and search.exports_models,
+        }
+        pack = make_pack(self.plan.study.study, trials, cache=str(self.cache), **asked)
         train_trials(PackSite(pack, self.store, 0, 1, "here", 0, torch.device("cpu")))

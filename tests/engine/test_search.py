@@ -378,6 +378,23 @@ def test_a_search_for_speed_and_size_measures_both_and_trains_its_front_again(
     assert 1 <= len({trial.cell for trial in search.grown.trials if trial.seed in (10, 11)}) <= 2
 
 
+def test_a_search_for_what_is_shipped_measures_the_export(cache_root: Path, tmp_path: Path) -> None:
+    goals = "[{{max: validation.image_ap}}, {{min: export_latency_ratio}}, {{min: export_memory_mb}}]"
+    text = SEARCH.replace("{{max: validation.image_ap}}", goals)
+    search = ToySearch(tmp_path, cache_root, text, points=1, seeds=[0], replicate="")
+    search.run()
+    (record,) = search.records().values()
+    assert record.exported is not None
+    assert record.cost("export_latency_ms") == 1000 * record.exported.seconds > 0
+    assert record.cost("export_latency_ratio") == record.exported.seconds / record.exported.reference_seconds
+    assert 20 < record.exported.memory_mb < 500  # ONNX Runtime and the model, without torch
+    assert 0 < record.exported.size_mb < 0.1
+    (point,) = evaluate_points(
+        search.plan.study.search, search.plan.searched[0], search.points, search.records()
+    )
+    assert point.status == "finished"
+
+
 def test_cma_es_learns_although_it_is_asked_anew_for_every_point() -> None:
     pytest.importorskip("cmaes", reason="the sampler cmaes needs the package cmaes")
     space = {path: SPACE[path] for path in ("config.x", "config.y")}

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from assay.exports import EXPORTS
-from assay.exports.onnx import CARD_KEY, OPSET, write_onnx
 from assay.production.check import check_export, check_photos
 from assay.production.export import export_model
 from assay.production.model import card_of, load_model, trained_record
+from assay.production.onnx_file import CARD_KEY, OPSET, write_onnx
 from assay.storage import Record, Store
 from tests.production.conftest import Exported, Trained
 from trainables.contract import Prediction

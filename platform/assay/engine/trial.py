@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -29,8 +30,9 @@ from assay.engine.stage_score_cache import StageScoreCache
 from assay.engine.train_run import collective
 from assay.engine.versions import source_version
 from assay.engine.worker_stages import StageSite, TrialStages
-from assay.storage import Attempt, DefectResult, Environment, Result, StageResult, Store, Worker
-from assay.storage.record import Thresholds
+from assay.production.model import card_of
+from assay.storage import Attempt, DefectResult, Environment, Record, Result, StageResult, Store, Worker
+from assay.storage.record import ExportCosts, Thresholds
 from assay.study import Trial
 from trainables.data import (
     Manifest,
@@ -45,6 +47,7 @@ from trainables.data import (
 )
 from trainables.data.cache import ArrowImages
 from trainables.data.samples import EvaluationData, ImageSet, TrainingData
+from trainables.deployed import Card
 from trainables.errors import InputError
 from trainables.evaluate import Evaluation, evaluate_scorer, measure_labels
 from trainables.latency import measure_latency
@@ -199,13 +202,18 @@ def fit_and_evaluate(
     report = replace(report, notes=(*report.notes, *trained.notes))
     timer.seconds["predict_per_image"] = report.seconds_per_image
     result = _result(training, evaluation, report, trained.weights, len(journal.history))
-    return {
+    ending = {
         "status": "finished",
         "result": result.model_copy(update={"white": data.manifest.white}),
         "model_mb": size / 1e6,
         "environment": site.environment(workers, trained),
         "files": files,
     }
+    if site.pack.exports_models:
+        with timer.part("export"):
+            card = card_of(Record.model_validate({**_unended(trial, site), **ending}))
+            ending["exported"] = _export(card, evaluation, scratch / MODEL_FOLDER, site, journal)
+    return ending
 
 
 def trace_of(error: BaseException) -> str:
@@ -256,6 +264,26 @@ def _time(trained: Trained, evaluation: EvaluationData, timer: Timer) -> None:
     timed = model if test.tiles is None else TiledScorer(model, test.tiles, _PREDICTION_BATCH)
     latency = measure_latency(timed, test.images[test.ids[0]])
     timer.seconds |= {"predict_one": latency.model, "reference_one": latency.reference}
+
+
+def _unended(trial: Trial, site: PackSite) -> dict[str, Any]:
+    return {"id": trial.id, "trial": trial.model_dump(mode="json"), "study": site.pack.study}
+
+
+def _export(
+    card: Card, evaluation: EvaluationData, model: Path, site: PackSite, journal: StorageJournal
+) -> ExportCosts | None:
+    """Costs of the export, on the image that models are timed on; None without one, and the log says why."""
+    from assay.production.export_costs import export_costs  # loads ONNX, which few studies ask for
+
+    test = evaluation.test
+    image = test.images[test.ids[0]]
+    tiles = [image] if test.tiles is None else [tile for _, tile in test.tiles.cut(image)]
+    try:
+        return export_costs(model, card, np.stack(tiles), site.pack.cpus)
+    except InputError as error:
+        journal.note(f"not exported: {error}")
+        return None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from trainables.errors import InputError
 from trainables.evaluate import FIXED_THRESHOLD
 from trainables.method_files import is_file_method
 
-__all__ = ["card_of", "load_model", "revision_warning", "trained_record", "write_model"]
+__all__ = ["card_of", "in_float32", "load_model", "revision_warning", "trained_record", "write_model"]
 
 _LISTED = 5  # trials named in a message
 _UNDECIDED = CardThresholds(
@@ -109,7 +109,7 @@ def write_model(store: Store, record: Record, folder: Path, *, float32: bool = F
             ) from error
         assert data is not None, "the record names it"
         if float32 and name == "config.json":
-            data = _in_float32(data)
+            data = in_float32(data)
         (folder / name).write_bytes(data)
     if is_file_method(record.trial["trainable"]):
         for path, data in read_method(store, record.trial["trainable"]).files.items():
@@ -131,7 +131,8 @@ def revision_warning(card: Card) -> str | None:
     )
 
 
-def _in_float32(config: bytes) -> bytes:
+def in_float32(config: bytes) -> bytes:
+    """The settings of a model with ``precision`` float32."""
     settings = json.loads(config)
     if "precision" in settings:  # the field of TrainableConfig; a method may save less than its config
         settings["precision"] = "float32"

@@ -32,6 +32,7 @@ __all__ = [
     "DamagedRecord",
     "DefectResult",
     "Environment",
+    "ExportCosts",
     "Record",
     "Result",
     "StageResult",
@@ -152,6 +153,15 @@ class Result(BaseModel, frozen=True, extra="forbid"):
     )
 
 
+class ExportCosts(BaseModel, frozen=True, extra="forbid"):
+    """Costs of a model as `assay export --to onnx` writes it, run by ONNX Runtime on the CPU."""
+
+    seconds: FiniteFloat = Field(description="For one image, median; of an image in tiles all of them.")
+    reference_seconds: FiniteFloat = Field(description="Of the reference network, timed in turn with it.")
+    memory_mb: FiniteFloat = Field(description="Peak of a process that runs it and nothing else, MiB.")
+    size_mb: FiniteFloat = Field(description="Size of the file, 10⁶ bytes.")
+
+
 class Record(BaseModel, frozen=True, extra="forbid"):
     """One trial that came to an end: finished, diverged, pruned, or failed after its attempts."""
 
@@ -164,6 +174,7 @@ class Record(BaseModel, frozen=True, extra="forbid"):
     timings: dict[str, float] = Field(default_factory=dict, description="Seconds by part.")
     stages: tuple[StageUse, ...] = ()
     model_mb: float | None = Field(default=None, description="Size of the model's files, 10⁶ bytes.")
+    exported: ExportCosts | None = Field(default=None, description="Where a search asks for it.")
     environment: Environment = Environment()
     files: dict[str, str] = Field(
         default_factory=dict, description="sha256 by path, relative to the trial's folder."
@@ -179,12 +190,14 @@ class Record(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def seconds(self) -> float:
-        """Cost of the trial: loading, training and evaluation, and the stages that were there already."""
-        itself = sum(self.timings.get(part, 0.0) for part in ("data", "train", "finish"))
+        """Cost of the trial, from loading to export, and of the stages that were there already."""
+        itself = sum(self.timings.get(part, 0.0) for part in ("data", "train", "finish", "export"))
         return itself + sum(stage.seconds for stage in self.stages if stage.reused)
 
     def cost(self, name: str) -> float | None:
         """One of the ``COSTS`` of a search; None where it was not measured."""
+        if name.startswith("export_"):
+            return self._export_cost(name)
         made = sum(stage.seconds for stage in self.stages if stage.reused)
         single, reference = self.timings.get("predict_one"), self.timings.get("reference_one")
         match name:
@@ -200,6 +213,17 @@ class Record(BaseModel, frozen=True, extra="forbid"):
                 return self.model_mb
             case _:
                 raise ValueError(f"a cost is one of those that a search may lower, found {name}")
+
+    def _export_cost(self, name: str) -> float | None:
+        costs = self.exported
+        if costs is None:
+            return None
+        return {
+            "export_latency_ms": 1000 * costs.seconds,
+            "export_latency_ratio": costs.seconds / costs.reference_seconds,
+            "export_memory_mb": costs.memory_mb,
+            "export_size_mb": costs.size_mb,
+        }[name]
 
     def to_bytes(self) -> bytes:
         """Canonical JSON of the whole record, without a checksum."""

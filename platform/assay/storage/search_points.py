@@ -281,5 +281,6 @@ def _evaluated(
 
 def _why_lacking(objective: Objective, record: Record) -> str:
     if objective.is_cost:
-        return f"{objective.metric} was not measured when {record.study} trained it"
+        why = ", or its log says why" if objective.metric.startswith("export_") else ""
+        return f"{objective.metric} was not measured when {record.study} trained it{why}"
     return f"{objective.metric} is not defined on its validation images"

@@ -28,10 +28,14 @@ Scalar = bool | int | float | str
 
 
 COSTS = {  # that a search may lower beside a metric, measured on each trial
+    "export_latency_ms": "milliseconds for one image of the model as `assay export --to onnx` writes it",
+    "export_latency_ratio": "export_latency_ms over that of a small fixed network, timed in turn with it",
+    "export_memory_mb": "peak memory of a process that runs the exported model and nothing else, MiB",
+    "export_size_mb": "size of the exported model, 10⁶ bytes",
     "latency_ms": "milliseconds that the trained model takes for one image",
     "latency_ratio": "latency_ms over that of a small fixed network which is timed in turn with it",
     "train_seconds": "seconds of training, shared stages included",
-    "memory_mb": "peak memory of the process that trained, 10⁶ bytes",
+    "memory_mb": "peak memory of the process that trained, MiB",
     "size_mb": "size of the trained model's files, 10⁶ bytes",
 }
 LATENCIES = ("latency_ms", "latency_ratio")
@@ -187,6 +191,11 @@ class Search(BaseModel):
     def times_models(self) -> bool:
         """True where latency is an objective: it is measured only where it is asked for."""
         return any(objective.metric in LATENCIES for objective in self.objectives)
+
+    @property
+    def exports_models(self) -> bool:
+        """True where an objective is a cost of the export: it is made and run only where it is asked for."""
+        return any(objective.metric.startswith("export_") for objective in self.objectives)
 
     @property
     def several(self) -> bool:
