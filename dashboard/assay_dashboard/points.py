@@ -13,17 +13,19 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from assay.report.parallel import Axis, best_first, point_axes
+from assay.report.parallel import Axis, best_first, objective_name, point_axes
 from assay.storage.search_points import EvaluatedPoint
 from assay.study import Plan
 from assay.study.space import format_scalar
+from assay_dashboard.cells import number_format
 from trainables.metrics import METRICS, PROXIES, Metric
 
 __all__ = [
     "MOST_DRAWN",
     "SearchPoints",
     "few",
-    "objective_metric",
+    "objective_format",
+    "objective_title",
     "search_points",
     "thinning",
 ]
@@ -42,10 +44,22 @@ class SearchPoints:
     history: pd.DataFrame  # `point`, `index`, `value`, `best` (until then), `from`, for a chart
 
 
-def objective_metric(plan: Plan) -> Metric:
-    """The metric that the search improves, on validation images."""
+def objective_title(plan: Plan) -> str:
+    """``AP``, of a cost its name."""
+    metric = _objective_metric(plan)
+    return objective_name(plan) if metric is None else metric.title
+
+
+def objective_format(plan: Plan) -> str:
+    """Format of the values of the (first) objective in a grid."""
+    metric = _objective_metric(plan)
+    return "%.4g" if metric is None else number_format(metric)
+
+
+def _objective_metric(plan: Plan) -> Metric | None:
     assert plan.study.search is not None
-    return {**METRICS, **PROXIES}[plan.study.search.objective.metric]
+    objective = plan.study.search.objective
+    return None if objective.is_cost else {**METRICS, **PROXIES}[objective.metric]
 
 
 def search_points(plan: Plan, points: Sequence[EvaluatedPoint]) -> SearchPoints:

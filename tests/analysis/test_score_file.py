@@ -102,11 +102,11 @@ def test_the_example_of_autorank_gets_its_answer() -> None:
     )
     assert friedmanchisquare(*data.to_numpy().T).pvalue == pytest.approx(2.3412212612346733e-28)
     alike = [{"pop_3", "pop_4", "pop_5"}, {"pop_1", "pop_2"}, {"pop_0", "pop_1"}]
-    found = verdicts(read(data.to_csv()))
-    different = {pair for pair in found if not any(group >= set(pair.split(" → ")) for group in alike)}
-    assert (len(found), len(different)) == (15, 10)
-    assert {found[pair] for pair in different} == {"shown"}
-    assert {found[f"pop_{a} → pop_{b}"] for a, b in ((3, 4), (3, 5), (4, 5))} == {"open"}
+    verdict = verdicts(read(data.to_csv()))
+    different = {pair for pair in verdict if not any(group >= set(pair.split(" → ")) for group in alike)}
+    assert (len(verdict), len(different)) == (15, 10)
+    assert {verdict[pair] for pair in different} == {"shown"}
+    assert {verdict[f"pop_{a} → pop_{b}"] for a, b in ((3, 4), (3, 5), (4, 5))} == {"open"}
 
 
 def test_rows_of_autorank_may_have_names() -> None:

@@ -69,7 +69,7 @@ def test_best_lists_the_front_and_takes_the_point_that_is_named(assay: Assay, se
 def test_mlflow_gets_every_objective(searched: Store, plan: Plan) -> None:
     grown = with_points(plan, searched)
     records = [searched.record(trial.id) for trial in grown.trials if trial.cell == "base #0"]
-    assert objective_mean(plan.study.search, [r for r in records if isinstance(r, Record)]) == {
+    assert objective_mean(plan.study, [r for r in records if isinstance(r, Record)]) == {
         "validation/image_ap": 0.9,
         "cost/latency_ms": 20.0,
     }

@@ -24,6 +24,8 @@ from tests.cli.small_search import DRAWN, SEARCH, draw, write_search
 from tests.dashboard.conftest import Open, Show, texts_of
 from tests.dashboard.made_searches import make_started_search
 
+GOALS = "[{max: validation.image_ap}, {min: latency_ms}]"
+
 
 @pytest.fixture
 def hunt(store: Store) -> Plan:
@@ -138,10 +140,11 @@ def test_best_points_have_their_interval_and_stand_beside_their_fresh_seeds(stor
     assert means.loc["base #1 replicated", "mean"] == fresh[0].mean
 
 
+@pytest.mark.parametrize("goals", [GOALS, "[{min: latency_ms}, {max: validation.image_ap}]"])
 def test_the_front_of_several_objectives_is_drawn_with_its_points_on_fresh_seeds(
-    show: Show, store: Store
+    goals: str, show: Show, store: Store
 ) -> None:
-    plan = plan_study(parse_study(FRONT, "hunt.yaml"), None, "cpu")
+    plan = plan_study(parse_study(FRONT.replace(GOALS, goals), "hunt.yaml"), None, "cpu")
     write_front(store, plan)
     app = show("search", study="hunt")
     assert "Front: the points that no other beats" in texts_of(app)

@@ -17,8 +17,9 @@ from assay.analysis.results import StudyResults
 from assay.engine.proposals import Observation, importance, propose
 from assay.storage import Record, Result
 from assay.storage.search_points import best_points, evaluate_points, winners
-from assay.study import Trial, reported_plan
+from assay.study import Trial, parse_study, reported_plan
 from assay.study.search import Parameter, Search
+from assay.study.writing import study_of_point
 from tests.analysis.made_studies import markdown_of
 from tests.engine.search_study import SEARCH, ToySearch
 from trainables.errors import InputError
@@ -231,7 +232,7 @@ def test_a_point_that_lost_a_repeat_has_no_value_and_the_search_goes_on(
     study.run(train=train)
     (searched,) = study.plan.searched
     assert study.plan.study.search is not None
-    points = evaluate_points(study.plan.study.search, searched, study.points, study.records())
+    points = evaluate_points(study.plan.study, searched, study.points, study.records())
     assert [point.status for point in points] == ["finished", status, "finished"]
     assert [point.index for point in winners(study.plan, points) or []] == [0, 2]
 
@@ -322,9 +323,7 @@ def test_a_search_starts_from_the_best_of_an_earlier_one(undisturbed: ToySearch,
     )
     later.run()
     (searched,) = undisturbed.plan.searched
-    search = undisturbed.plan.study.search
-    assert search is not None
-    points = evaluate_points(search, searched, undisturbed.points, undisturbed.records())
+    points = evaluate_points(undisturbed.plan.study, searched, undisturbed.points, undisturbed.records())
     best = best_points(undisturbed.plan, points)
     assert [point.values for point in later.points[:2]] == [one.point.values for one in best[:2]]
     assert [point.source.partition(" #")[0] for point in later.points] == ["toy_search: base"] * 2 + ["tpe"]
@@ -389,10 +388,31 @@ def test_a_search_for_what_is_shipped_measures_the_export(cache_root: Path, tmp_
     assert record.cost("export_latency_ratio") == record.exported.seconds / record.exported.reference_seconds
     assert 20 < record.exported.memory_mb < 500  # ONNX Runtime and the model, without torch
     assert 0 < record.exported.size_mb < 0.1
-    (point,) = evaluate_points(
-        search.plan.study.search, search.plan.searched[0], search.points, search.records()
-    )
+    (point,) = evaluate_points(search.plan.study, search.plan.searched[0], search.points, search.records())
     assert point.status == "finished"
+
+
+def test_a_search_that_draws_labels_trains_with_them_and_counts_their_hours(
+    cache_root: Path, tmp_path: Path
+) -> None:
+    goals = "[{{max: validation.image_ap}}, {{min: label_hours}}]"
+    text = SEARCH.replace("{{max: validation.image_ap}}", goals)
+    text += "labelling: {{image_label_seconds: 2, mask_seconds: 60}}"
+    space = "  supervision: {choice: [weak, {mixed: 4}, full]}"
+    rules = {"sampler": "grid", "points": 3, "space": space, "start": "[]", "seeds": [0]}
+    search = ToySearch(tmp_path, cache_root, text, **rules, replicate="replicate: {best: 1, seeds: [10]}")
+    search.run()
+    (searched,) = search.plan.searched
+    points = evaluate_points(search.plan.study, searched, search.points, search.records())
+    counts = [search.records()[trial.id].result for trial in search.grown.trials if trial.seed == 0]
+    assert [count.n_masks for count in counts if count][:2] == [0, 4]
+    hours = [(count.n_train * 2 + count.n_masks * 60) / 3600 for count in counts if count]
+    assert [point.values[1] for point in points] == hours == sorted(hours)
+    # The toy reads no mask, so the cheapest labels win, and are trained again with the same.
+    assert [best.point.index for best in best_points(search.plan, points)] == [0]
+    assert {str(trial.supervision) for trial in search.grown.trials if trial.seed == 10} == {"weak"}
+    taken = study_of_point(search.plan, searched, points[1].point, "few", "Why.")
+    assert str(parse_study(taken, "few").supervision) == "mixed: 4"
 
 
 def test_cma_es_learns_although_it_is_asked_anew_for_every_point() -> None:

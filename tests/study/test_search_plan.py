@@ -10,6 +10,7 @@ import pytest
 from assay.study import Ablation, Plan, Point, Study, reported_plan
 from assay.study.points import budget, make_ablations, make_point
 from tests.study.toy import TOY, plan, plan_on_images, study_with
+from trainables.data.spec import Supervision
 from trainables.errors import InputError
 
 FRONT = [{"max": "validation.image_ap"}, {"min": "size_mb"}]
@@ -24,6 +25,11 @@ SEARCH: dict[str, Any] = {
     },
     "start": ["preset"],
     "replicate": {"best": 2, "seeds": [10, 11, 12]},
+}
+LABELS: dict[str, Any] = {
+    "search": {**SEARCH["search"], "objective": [{"max": "validation.image_ap"}, {"min": "label_hours"}]},
+    "space": {"config.lr": {"float": [0.01, 1.0]}, "supervision": {"choice": ["weak", {"mixed": 2}, "full"]}},
+    "labelling": {"image_label_seconds": 2, "mask_seconds": 60},
 }
 CELLS: dict[str, Any] = {
     "factors": {"c": {"low": {"config": {"c": 1}}, "high": {"config": {"c": 2}}}},
@@ -222,6 +228,37 @@ def test_a_grid_is_as_large_as_its_space() -> None:
             "replicate: each of several searches sends its one winner to the table, found best: 2",
         ),
         (
+            {**LABELS, "search": SEARCH["search"]},
+            "space.supervision: a search that draws labels weighs them against their hours",
+        ),
+        (
+            {**LABELS, "space": SEARCH["space"]},
+            "search.objective: label_hours is the same for all points where no labels are drawn",
+        ),
+        ({**LABELS, "labelling": None}, "search.objective: label_hours needs the seconds that a label takes"),
+        (
+            {**LABELS, "space": {"supervision": {"int": [0, 4]}}},
+            "space.supervision: labels are some of none, weak, mixed and full: write `{choice: [weak, {mixed",
+        ),
+        (
+            {**LABELS, "space": {"supervision": {"choice": ["weak", "boxes"]}}},
+            "write `{choice: [weak, {mixed: 8}, full]}`; found weak, boxes",
+        ),
+        (
+            {**LABELS, "start": ["preset"], "supervision": {"mixed": 3}},
+            "start[0]: a start point lies in the space, and supervision is 'mixed: 3' in base",
+        ),
+        (
+            {
+                **LABELS,
+                "search": {
+                    **SEARCH["search"],
+                    "objective": [{"max": "validation.pixel_iou"}, {"min": "label_hours"}],
+                },
+            },
+            "pixel_iou reads the masks of validation images, which supervision weak",
+        ),
+        (
             {**CELLS, "space": {"config.c": {"int": [0, 9]}}, "start": None},
             "space.config.c: level `high` of c sets it: let either the factor or the search set it",
         ),
@@ -268,6 +305,39 @@ def test_a_point_has_the_ids_of_the_same_settings_in_a_design(tmp_path: Path) ->
         tmp_path,
     )
     assert [t.id for t in made.with_points([point], [], complete=True).trials] == [t.id for t in plain.trials]
+
+
+@pytest.mark.parametrize("labels", ["weak", "mixed: 2", "full"])
+def test_a_point_with_drawn_labels_has_the_ids_of_a_study_with_these_labels(
+    labels: str, tmp_path: Path
+) -> None:
+    made = plan_on_images(search_with(**LABELS), tmp_path)
+    (point,) = points_of(made, {"config.lr": 0.5, "supervision": labels})
+    plain = search_with(
+        search=None,
+        space=None,
+        start=None,
+        replicate=None,
+        supervision=Supervision.model_validate(labels).model_dump(),
+        config={"preset": "small", "lr": 0.5},
+    )
+    back = Plan.from_table(made.to_table())
+    trials = back.with_points([point], [], complete=True).trials
+    assert [t.id for t in trials] == [t.id for t in plan_on_images(plain, tmp_path).trials]
+    assert {str(t.supervision) for t in trials} == {labels}
+
+
+def test_points_that_differ_in_labels_alone_are_two() -> None:
+    made = plan(search_with(**LABELS))
+    points = points_of(made, *({"config.lr": 0.5, "supervision": labels} for labels in ("weak", "full")))
+    grown = made.with_points(points, [], complete=True)
+    assert [cell.diff.get("supervision") for cell in grown.cells] == [("full", "weak"), None]
+    assert len({trial.id for trial in grown.trials}) == 4
+
+
+def test_other_seconds_of_labelling_are_another_search() -> None:
+    other = {**LABELS, "labelling": {"image_label_seconds": 2, "mask_seconds": 90}}
+    assert len({plan(search_with(**rules)).searched[0].search for rules in (LABELS, other)}) == 2
 
 
 def test_settings_that_the_method_refuses_together_are_a_point_that_failed() -> None:

@@ -38,7 +38,8 @@ class Supervision(BaseModel, frozen=True, extra="forbid"):
     @classmethod
     def _from_yaml(cls, value: Any) -> Any:
         if isinstance(value, str):
-            return {"kind": value}
+            kind, _, masks = value.partition(": ")  # `mixed: 5`, as it is printed
+            return {"kind": kind, "masks": masks} if masks else {"kind": kind}
         if isinstance(value, dict) and set(value) == {"mixed"}:
             return {"kind": "mixed", "masks": value["mixed"]}
         return value

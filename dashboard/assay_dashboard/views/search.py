@@ -17,13 +17,19 @@ from assay.report.parallel import Brushes, objective_name, points_payload
 from assay.report.search_tables import search_line
 from assay.study.repeats import repeat_name
 from assay_dashboard import study_view as reading
-from assay_dashboard.cells import number_format
 from assay_dashboard.components import parallel
 from assay_dashboard.front_chart import front_plot, front_rows
 from assay_dashboard.layout import message, missing, paragraph, plain, study_view, theme, to_trial
 from assay_dashboard.parallel import brush_texts, brushes_of, inside
 from assay_dashboard.plots import bar_plot, history_plot, interval_plot, slice_plot
-from assay_dashboard.points import MOST_DRAWN, SearchPoints, objective_metric, search_points, thinning
+from assay_dashboard.points import (
+    MOST_DRAWN,
+    SearchPoints,
+    objective_format,
+    objective_title,
+    search_points,
+    thinning,
+)
 from assay_dashboard.state import keep_in_url, of_another_study, select_rows
 from assay_dashboard.winner import against_start, best_point_rows, verdict_word
 
@@ -64,9 +70,7 @@ def _best(results: StudyResults, cell: str) -> None:
     if rows.means.empty:
         message("No point has been evaluated yet.")
         return
-    axis = (
-        f"{objective_metric(results.plan).title}; in the search of validation, on fresh seeds of test images"
-    )
+    axis = f"{objective_title(results.plan)}; in the search of validation, on fresh seeds of test images"
     st.altair_chart(
         interval_plot(rows.means, rows.repeats, axis=axis, group="", theme=theme()),
         alt="The best points of the search and those trained again: mean, interval and every repeat",
@@ -138,7 +142,7 @@ def _list(view: reading.StudyView, cell: str, kept: pd.DataFrame) -> None:
         path: st.column_config.Column(path.removeprefix("config.")) for path in view.results.plan.study.space
     }
     config["objective"] = st.column_config.NumberColumn(
-        objective_name(view.results.plan), format=number_format(objective_metric(view.results.plan))
+        objective_name(view.results.plan), format=objective_format(view.results.plan)
     )
     key, names = f"points of {view.name} {cell}", list(kept["point"])
     chosen = st.session_state.get(f"_{key}")

@@ -24,7 +24,6 @@ from trainables.metrics import Metric
 __all__ = ["LabelCell", "LabelCosts", "label_costs", "label_factors"]
 
 _TRAINING_OPTION = "train_"  # options of readers that limit the training part begin so
-_HOUR = 3600.0
 _LOG_FROM = 10.0  # times the fewest hours
 
 
@@ -160,7 +159,6 @@ def _costed(summary: CellSummary, trained: Sequence[Result], line: str, labellin
     cell = summary.cell
     image_labels = statistics.fmean(result.n_train for result in trained)
     masks = statistics.fmean(result.n_masks for result in trained)
-    seconds = image_labels * labelling.image_label_seconds + masks * labelling.mask_seconds
     return LabelCell(
         cell=cell,
         line=line,
@@ -168,7 +166,7 @@ def _costed(summary: CellSummary, trained: Sequence[Result], line: str, labellin
         image_labels=image_labels,
         defective=statistics.fmean(result.n_positives for result in trained),
         masks=masks,
-        hours=seconds / _HOUR,
+        hours=labelling.hours(image_labels, masks),
         values=tuple(summary.values.values()),
         compared=None,
     )

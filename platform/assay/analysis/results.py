@@ -279,13 +279,13 @@ class StudyResults:
     @property
     def evaluated_points(self) -> Mapping[str, list[EvaluatedPoint]]:
         """Map each searched cell to its points and their values, in the order in which they were drawn."""
-        search = self.plan.study.search
-        if search is None:
+        study = self.plan.study
+        if study.search is None:
             return {}
         return self.once(
             "points",
             lambda: {
-                searched.cell.name: evaluate_points(search, searched, self.plan.points, self.records)
+                searched.cell.name: evaluate_points(study, searched, self.plan.points, self.records)
                 for searched in self.plan.searched
             },
         )

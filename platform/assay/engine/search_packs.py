@@ -114,7 +114,7 @@ class _CellSearch:
         yield from self._train([*chosen, *self._ablations(evaluated)], fresh=True)
 
     def _evaluated(self, points: Sequence[Point]) -> list[EvaluatedPoint]:
-        return evaluate_points(self.search, self.searched, points, self.log.records)
+        return evaluate_points(self.plan.study, self.searched, points, self.log.records)
 
     def _ablations(self, evaluated: Sequence[EvaluatedPoint]) -> list[Ablation]:
         """The best point with each changed parameter at its default, written down before any of it trains."""

@@ -202,7 +202,7 @@ def fit_and_evaluate(
     report = replace(report, notes=(*report.notes, *trained.notes))
     timer.seconds["predict_per_image"] = report.seconds_per_image
     result = _result(training, evaluation, report, trained.weights, len(journal.history))
-    ending = {
+    ending: dict[str, Any] = {
         "status": "finished",
         "result": result.model_copy(update={"white": data.manifest.white}),
         "model_mb": size / 1e6,

@@ -9,7 +9,7 @@ whole, one object, each time.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple, TypeVar
 
 from pydantic import ValidationError
@@ -18,11 +18,12 @@ from assay.storage.checksum import lines_with_checksum, without_last_line
 from assay.storage.front import front_of
 from assay.storage.record import Record
 from assay.storage.store import Store
-from assay.study import Ablation, Plan, Point, SearchedCell, Trial
+from assay.study import Ablation, Plan, Point, SearchedCell, Study, Trial
 from assay.study.cells import Role
 from assay.study.identity import canonical_json
 from assay.study.points import budget, changed_parameters, point_cell, trial_ids, trials_of
-from assay.study.search import Objective, Search
+from assay.study.search import Objective
+from assay.study.space import SUPERVISION
 from trainables.errors import InputError
 
 __all__ = [
@@ -67,7 +68,8 @@ def read_points(store: Store, plan: Plan) -> list[Point]:
         if rules.get(point.cell, point.search) != point.search:
             raise InputError(
                 f"the search in cell {point.cell} of {plan.study.study} began with other rules: its space, "
-                "sampler, seed, batch, objective, start points or base settings were changed since. Undo the "
+                "sampler, seed, batch, objective, start points, base settings or, with `label_hours`, "
+                "`labelling` were changed since. Undo the "
                 f"change, give the study another name, or delete {path} in {store.uri} to begin anew."
             )
     return points
@@ -97,24 +99,26 @@ def point_trials(plan: Plan, searched: SearchedCell, point: Point, *, fresh: boo
     if point.config is None:
         return []
     role: Role = "ablation" if isinstance(point, Ablation) else "replicate" if fresh else "point"
-    cell = point_cell(searched, point, role)
-    repeats = searched.fresh if fresh else searched.repeats
-    return list(trials_of(searched, cell, repeats))
+    cell, drawn = point_cell(searched, point, role), searched.of(point)
+    repeats = drawn.fresh if fresh else drawn.repeats
+    return list(trials_of(drawn, cell, repeats))
 
 
 def evaluate_points(
-    search: Search, searched: SearchedCell, points: Iterable[Point], records: Mapping[str, Record]
+    study: Study, searched: SearchedCell, points: Iterable[Point], records: Mapping[str, Record]
 ) -> list[EvaluatedPoint]:
     """Evaluate the points of one cell by validation images; test scores are not looked at."""
     return [
-        _evaluated(search.objectives, searched, point, records)
-        for point in points
-        if point.cell == searched.cell.name
+        _evaluated(study, searched, point, records) for point in points if point.cell == searched.cell.name
     ]
 
 
-def objective_value(objective: Objective, record: Record) -> float | None:
+def objective_value(study: Study, objective: Objective, record: Record) -> float | None:
     """An objective's value in a trial's record; None where it has none."""
+    if objective.metric == "label_hours" and objective.is_cost:
+        if study.labelling is None or record.result is None:
+            return None
+        return study.labelling.hours(record.result.n_train, record.result.n_masks)
     if objective.is_cost:
         return record.cost(objective.metric)
     return None if record.result is None else record.result.validation.get(objective.metric)
@@ -132,7 +136,7 @@ def best_points(plan: Plan, evaluated: Iterable[EvaluatedPoint]) -> list[Evaluat
     finished.sort(key=lambda each: (-sign * (each.value or 0.0), each.point.index))
     unique: dict[str, EvaluatedPoint] = {}
     for each in finished:
-        unique.setdefault(canonical_json(each.point.config), each)
+        unique.setdefault(canonical_json([each.point.config, each.point.values.get(SUPERVISION)]), each)
     ranked = list(unique.values())
     if not search.has_front:
         return ranked
@@ -183,10 +187,9 @@ def with_points(plan: Plan, store: Store, known: dict[str, Record] | None = None
         mine = [point for point in points if point.cell == searched.cell.name]
         chosen = None
         if len(mine) >= budget(plan.study):  # else the search goes on, whatever the records say
-            trained = [point.config for point in mine if point.config is not None]
-            ids = [id_ for config in trained for id_ in trial_ids(searched, config, searched.repeats)]
+            ids = [id_ for point in mine for id_ in _trial_ids(searched, point)]
             known |= store.records(id_ for id_ in ids if id_ not in known)
-            evaluated = evaluate_points(search, searched, mine, known)
+            evaluated = evaluate_points(plan.study, searched, mine, known)
             chosen = winners(plan, evaluated)
             best = best_to_ablate(plan, evaluated) if chosen is not None else None
             of_best = _of_point(best, written) if best is not None else {}
@@ -195,6 +198,13 @@ def with_points(plan: Plan, store: Store, known: dict[str, Record] | None = None
         complete &= chosen is not None
         replicated += chosen or ()
     return plan.with_points(points, replicated, ablated, complete=complete)
+
+
+def _trial_ids(searched: SearchedCell, point: Point) -> Iterator[str]:
+    """Ids of the trials that evaluate a point; none where the method refused its settings."""
+    if point.config is not None:
+        drawn = searched.of(point)
+        yield from trial_ids(drawn, point.config, drawn.repeats)
 
 
 def _of_point(best: Point, written: Iterable[Ablation]) -> dict[str, Ablation]:
@@ -248,19 +258,20 @@ def _damaged(store: Store, path: str, what: str) -> InputError:
 
 
 def _evaluated(
-    objectives: Sequence[Objective], searched: SearchedCell, point: Point, records: Mapping[str, Record]
+    study: Study, searched: SearchedCell, point: Point, records: Mapping[str, Record]
 ) -> EvaluatedPoint:
+    assert study.search is not None
     if point.config is None:
         return EvaluatedPoint(point, "failed", None, (), point.reason)
     repeats: list[list[float]] = []  # of each repeat the objectives
     trouble: list[tuple[Literal["pruned", "failed"], str]] = []
     missing = False
-    for id_ in trial_ids(searched, point.config, searched.repeats):
+    for id_ in _trial_ids(searched, point):
         record = records.get(id_)
         if record is None:
             missing = True
         elif record.result is not None and record.status == "finished":
-            values = {objective: objective_value(objective, record) for objective in objectives}
+            values = {goal: objective_value(study, goal, record) for goal in study.search.objectives}
             lacking = next((objective for objective, value in values.items() if value is None), None)
             if lacking is not None:
                 trouble.append(("failed", _why_lacking(lacking, record)))

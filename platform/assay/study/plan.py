@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
@@ -36,6 +37,7 @@ from assay.study.published import published_problems
 from assay.study.reach import CellReach
 from assay.study.repeats import UNKNOWN, DataPlan, ManifestSummary, plan_data
 from assay.study.schema import Level, Study
+from assay.study.search_labels import drawn_labels, with_labels
 from assay.study.search_parts import search_parts
 from assay.study.search_rules import search_problems
 from assay.study.settings import (
@@ -113,7 +115,7 @@ class Plan(BaseModel):
             complete: Nothing more will be drawn.
         """
         by_name = {searched.cell.name: searched for searched in self.searched}
-        cells: dict[tuple[bool, str, str], Cell] = {}
+        cells: dict[tuple[bool, str, str, str], Cell] = {}
         trials: dict[str, Trial] = {}  # by id: several searches may start from the same point
         rows: list[tuple[Role, Point]] = [("point", point) for point in points]
         rows.extend(("replicate", point) for point in replicated)
@@ -121,9 +123,10 @@ class Plan(BaseModel):
         for role, row in rows:
             if row.config is None or row.cell not in by_name:
                 continue
-            searched = by_name[row.cell]
-            key = (role == "point", row.cell, canonical_json(row.config))
-            cell = point_cell(searched, row, role)
+            searched = by_name[row.cell].of(row)
+            labels = str(searched.cell.supervision)
+            key = (role == "point", row.cell, labels, canonical_json(row.config))
+            cell = point_cell(by_name[row.cell], row, role)
             if key in cells:
                 cells[key] = cells[key].model_copy(update={"ablates": cells[key].ablates or cell.ablates})
                 continue
@@ -238,11 +241,14 @@ def plan_study(
     # After confounding, which may have made two cells alike.
     refuse(source, same_settings({name: of_cell.flat for name, of_cell in settings.items()}))
     refuse(source, search_problems(study, cells, device))
-    data = plan_data(study, list(settings.values()), open_manifest)
+    drawn = drawn_labels(study, cells, device)
+    both = plan_data(study, [*settings.values(), *(each for _, each in drawn)], open_manifest)
+    data = replace(both, repeats=both.repeats[: len(cells)], hashes=both.hashes[: len(cells)])
     trials = tuple(_trials(cells, data))
     refuse(source, twins(trials))
     refuse(source, unpaired(comparisons, dict(zip(settings, data.repeats, strict=True))))
     searched = tuple(_searched(study, cells, data)) if study.search is not None else ()
+    searched = tuple(with_labels(study, searched, drawn, both.repeats[len(cells) :]))
     if searched:  # what is trained in the cells is drawn while the search runs
         trials = ()
     planned = planned_trials(study, searched)

@@ -21,13 +21,15 @@ from assay.study.schema import Study
 from assay.study.search import Scalar, Search
 from assay.study.search_parts import SearchPart
 from assay.study.settings import AnyTrainable, Device, resolve_settings
-from assay.study.space import grid_size, set_back
+from assay.study.space import SUPERVISION, grid_size, set_back
 from trainables.catalogue import TRAINABLES
 from trainables.contract import TrainableConfig
+from trainables.data.spec import Supervision
 from trainables.method_files import is_file_method
 
 __all__ = [
     "Ablation",
+    "DrawnLabels",
     "Point",
     "SearchedCell",
     "budget",
@@ -76,6 +78,15 @@ class Ablation(Point):
         return f"{super().name}, default {self.parameter.partition('.')[2]}"
 
 
+class DrawnLabels(BaseModel):
+    """A choice of the supervision in a searched cell: the masks that a split has depend on it."""
+
+    model_config = _FROZEN
+    supervision: Supervision
+    repeats: tuple[Repeat, ...]
+    fresh: tuple[Repeat, ...]
+
+
 class SearchedCell(BaseModel):
     """A cell of the design in which points are drawn, or one of its searches where it has several."""
 
@@ -87,6 +98,9 @@ class SearchedCell(BaseModel):
     search: str = Field(description="Hash of all that decides which points are drawn, but their values.")
     part: str = Field("", description="Which of several searches: `fold 0`, `split 3`, `search 1, fold 0`.")
     seed: int | None = Field(None, description="Of `search.seeds`; None: `search.seed`.")
+    labels: dict[str, DrawnLabels] = Field(
+        default_factory=dict, description="Choices of the supervision that it draws."
+    )
 
     @property
     def design_cell(self) -> str:
@@ -97,6 +111,14 @@ class SearchedCell(BaseModel):
     def key(self) -> str:
         """Name of the search on which the seed of its draws hangs."""
         return f"{self.cell.key}, {self.part}" if self.part else self.cell.key
+
+    def of(self, point: Point) -> SearchedCell:
+        """The same with the labels that were drawn for a point, where the space has them."""
+        drawn = self.labels.get(str(point.values.get(SUPERVISION)))
+        if drawn is None:
+            return self
+        cell = self.cell.model_copy(update={"supervision": drawn.supervision})
+        return self.model_copy(update={"cell": cell, "repeats": drawn.repeats, "fresh": drawn.fresh})
 
     def rules(self, study: Study) -> Search:
         """The study's search with the seed of this one."""
@@ -110,6 +132,8 @@ def search_hash(study: Study, cell: Cell, part: SearchPart) -> str:
     rules = study.search.model_dump(mode="json", include={"sampler", "seed", "batch", "goals"})
     if part.name:
         rules |= {"part": part.name} | ({} if part.seed is None else {"seed": part.seed})
+    if study.search.costs_labels and study.labelling is not None:
+        rules |= {"labelling": study.labelling.model_dump()}
     parts = {
         **rules,
         "space": {path: parameter.model_dump(mode="json") for path, parameter in study.space.items()},
@@ -196,8 +220,9 @@ def make_ablations(
 def point_cell(searched: SearchedCell, point: Point, role: Role) -> Cell:
     """The row that a point is: its cell with the drawn values."""
     assert point.config is not None, "a refused point is not trained"
-    cell = searched.cell
-    before, after = flatten({"config": cell.config}), flatten({"config": point.config})
+    cell, supervision = searched.cell, searched.of(point).cell.supervision
+    before = flatten({"config": cell.config, SUPERVISION: str(cell.supervision)})
+    after = flatten({"config": point.config, SUPERVISION: str(supervision)})
     changed = {
         path: (cell.diff.get(path, (before.get(path), None))[0], after.get(path))
         for path in {**before, **after}
@@ -207,6 +232,7 @@ def point_cell(searched: SearchedCell, point: Point, role: Role) -> Cell:
         update={
             "name": f"{point.name} replicated" if role == "replicate" else point.name,
             "config": point.config,
+            "supervision": supervision,
             "diff": {**cell.diff, **changed},
             "footnotes": point.footnotes,
             "role": role,

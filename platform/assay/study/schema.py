@@ -196,6 +196,10 @@ class Labelling(BaseModel):
         gt=0, le=86_400, description="To draw the mask of one defective image, on top of its image label."
     )
 
+    def hours(self, image_labels: float, masks: float) -> float:
+        """Hours that so many labels of either kind take."""
+        return (image_labels * self.image_label_seconds + masks * self.mask_seconds) / 3600
+
 
 class Budget(BaseModel):
     """End of a run, at a boundary where all cells have the same seeds."""

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    model_validator,
+)
 
 from assay.study.names import Name
 
@@ -27,7 +36,18 @@ _STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, serialize
 Scalar = bool | int | float | str
 
 
+def _labels_as_text(value: Any) -> Any:
+    """Read ``{mixed: 8}``, a supervision as studies write it, as the text ``mixed: 8``."""
+    return f"mixed: {value['mixed']}" if isinstance(value, dict) and list(value) == ["mixed"] else value
+
+
+_Written = Annotated[  # in a file
+    Scalar, BeforeValidator(_labels_as_text, json_schema_input_type=Scalar | dict[Literal["mixed"], int])
+]
+
+
 COSTS = {  # that a search may lower beside a metric, measured on each trial
+    "label_hours": "hours of labelling what training read, at the seconds of `labelling`",
     "export_latency_ms": "milliseconds for one image of the model as `assay export --to onnx` writes it",
     "export_latency_ratio": "export_latency_ms over that of a small fixed network, timed in turn with it",
     "export_memory_mb": "peak memory of a process that runs the exported model and nothing else, MiB",
@@ -193,6 +213,11 @@ class Search(BaseModel):
         return any(objective.metric in LATENCIES for objective in self.objectives)
 
     @property
+    def costs_labels(self) -> bool:
+        """True where hours of labels are an objective: then the space has the supervision."""
+        return any(objective.metric == "label_hours" for objective in self.objectives)
+
+    @property
     def exports_models(self) -> bool:
         """True where an objective is a cost of the export: it is made and run only where it is asked for."""
         return any(objective.metric.startswith("export_") for objective in self.objectives)
@@ -237,7 +262,7 @@ class IntRange(_Drawn):
 class Choice(_Drawn):
     """One of several values."""
 
-    choice: tuple[Scalar, ...] = Field(min_length=1, description="The values.")
+    choice: tuple[_Written, ...] = Field(min_length=1, description="The values.")
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
@@ -282,7 +307,11 @@ class StartStudy(BaseModel):
     best: int = Field(default=1, ge=1, description="How many of its best cells or points.")
 
 
-Start = Literal["preset"] | StartStudy | dict[Annotated[str, StringConstraints(pattern=r"^config\.")], Scalar]
+Start = (
+    Literal["preset"]
+    | StartStudy
+    | dict[Annotated[str, StringConstraints(pattern=r"^(config\.|supervision$)")], _Written]
+)
 
 
 class Replicate(BaseModel):

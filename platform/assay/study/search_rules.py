@@ -11,10 +11,20 @@ from assay.study.identity import flatten
 from assay.study.points import start_points
 from assay.study.schema import Level, Study
 from assay.study.search import FloatRange, Objective, Scalar, StartStudy
+from assay.study.search_labels import label_problems, supervisions
 from assay.study.search_parts import repeats_per_point
 from assay.study.settings import AnyTrainable, Device, PlannedCell, bundle_paths, resolve_settings
 from assay.study.source import KeyPath, StudyProblem, nearest
-from assay.study.space import contains, corners, draw, format_parameter, grid_size, is_finite, space_problems
+from assay.study.space import (
+    SUPERVISION,
+    contains,
+    corners,
+    draw,
+    format_parameter,
+    grid_size,
+    is_finite,
+    space_problems,
+)
 from trainables.errors import InputError
 
 __all__ = ["pruned_by", "search_problems", "start_values"]
@@ -38,6 +48,10 @@ def search_problems(study: Study, cells: Sequence[PlannedCell], device: Device) 
     for index, _ in study.design.overrides if study.design else ():
         at: KeyPath = ("design", "rows", index, "override")
         yield StudyProblem(at, "an `override` belongs to rows that are trained as they are: make it a level")
+    of_labels = list(label_problems(study))
+    if of_labels:
+        yield from of_labels
+        return
     if study.budget is not None:
         yield StudyProblem(
             ("budget",), "a search has a budget of its own: `search.points`. Leave `budget` out"
@@ -68,7 +82,10 @@ def start_values(study: Study, cell: Cell, start: Mapping[str, Scalar]) -> dict[
     Raises:
         InputError: If a value is not one that the space allows.
     """
-    settings: dict[str, Any] = {**flatten({"config": cell.config}), **start}
+    settings: dict[str, Any] = {
+        **flatten({"config": cell.config, SUPERVISION: str(cell.supervision)}),
+        **start,
+    }
     values = draw(study.space, lambda path, _: settings[path])
     for path, value in values.items():
         if not contains(study.space[path], value):
@@ -94,7 +111,7 @@ def _objective_problems(study: Study, cells: Sequence[PlannedCell]) -> Iterator[
     for number, objective in enumerate(study.search.objectives):
         at: KeyPath = ("search", "objective", *((number,) if study.search.has_front else ()))
         if not objective.is_cost:
-            yield from _metric_problems(objective, at, cells)
+            yield from _metric_problems(study, objective, at, cells)
     for cell, _ in cells:
         if cell.data.validation is None:
             message = "a search is evaluated on validation images, and `data.validation` is none"
@@ -103,7 +120,7 @@ def _objective_problems(study: Study, cells: Sequence[PlannedCell]) -> Iterator[
 
 
 def _metric_problems(
-    objective: Objective, at: KeyPath, cells: Sequence[PlannedCell]
+    study: Study, objective: Objective, at: KeyPath, cells: Sequence[PlannedCell]
 ) -> Iterator[StudyProblem]:
     from trainables.metrics import METRICS, PROXIES, DefectMetric
 
@@ -126,14 +143,19 @@ def _metric_problems(
         yield StudyProblem(
             at, f"{known[name].better} {name} is better: write `{{{right}: validation.{name}}}`"
         )
-    for cell, _ in cells:
-        if known[name].reads == "masks" and cell.supervision.kind != "full":
-            message = (
-                f"{name} reads the masks of validation images, which supervision {cell.supervision} (cell "
-                f"{cell.name}) does not have. Take a metric of image labels, such as validation.image_ap"
-            )
-            yield StudyProblem(at, message)
-            return
+    lacking = (
+        (cell, labels)
+        for cell, _ in cells
+        for labels in supervisions(study, cell.supervision)
+        if known[name].reads == "masks" and labels.kind != "full"
+    )
+    for cell, labels in lacking:
+        message = (
+            f"{name} reads the masks of validation images, which supervision {labels} (cell "
+            f"{cell.name}) does not have. Take a metric of image labels, such as validation.image_ap"
+        )
+        yield StudyProblem(at, message)
+        return
 
 
 def _front_problems(study: Study) -> Iterator[StudyProblem]:
@@ -278,8 +300,8 @@ def _value_problems(study: Study, cells: Sequence[PlannedCell], device: Device) 
     for cell, settings in first_of.values():
         trainable = settings.trainable
         for path, parameter in study.space.items():
-            top = path.split(".")[1]
-            if top not in trainable.Config.model_fields:
+            top = path.partition(".")[2].partition(".")[0]
+            if path != SUPERVISION and top not in trainable.Config.model_fields:
                 known = nearest(top, trainable.Config.model_fields)
                 yield StudyProblem(("space", path), f"{trainable.name} has no setting `{top}`; {known}")
                 continue

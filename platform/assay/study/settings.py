@@ -20,6 +20,7 @@ from assay.study.reading import check_model
 from assay.study.schema import Level, Study
 from assay.study.search import Scalar
 from assay.study.source import KeyPath, StudyProblem, nearest
+from assay.study.space import SUPERVISION
 from trainables.contract import Trainable, TrainableConfig
 from trainables.data.spec import DataSpec, Supervision
 
@@ -109,6 +110,10 @@ def resolve_settings(
             places[("supervision",)] = (*at, "supervision")
     for path, value in drawn.items():
         parts = tuple(path.split("."))
+        if path == SUPERVISION:
+            supervision = Supervision.model_validate(value)
+            places[parts] = ("space", path)
+            continue
         config = _merged(config, _nested(parts[1:], value))
         places[parts] = ("space", path)
     named = flatten({"config": config}) if config else {}

@@ -15,6 +15,7 @@ from assay.study.search import Choice, FloatRange, IntRange, Parameter, Scalar
 from assay.study.source import StudyProblem, nearest
 
 __all__ = [
+    "SUPERVISION",
     "contains",
     "corners",
     "draw",
@@ -30,6 +31,7 @@ __all__ = [
 Space = Mapping[str, Parameter]
 Values = dict[str, Scalar]
 _PREFIX = "config."
+SUPERVISION = "supervision"  # the one path that is no setting of the method (`search_labels`)
 
 
 def draw(space: Space, value: Callable[[str, Parameter], Scalar]) -> Values:
@@ -111,9 +113,10 @@ def format_scalar(value: Scalar) -> str:
 def space_problems(space: Space) -> Iterator[StudyProblem]:
     """Parameters that name no setting, and conditions that cannot be met."""
     for path, parameter in space.items():
-        if not path.startswith(_PREFIX) or path == _PREFIX:
+        if path != SUPERVISION and (not path.startswith(_PREFIX) or path == _PREFIX):
             yield StudyProblem(
-                ("space", path), f"a search sets the method's config, such as `config.lr`; found `{path}`"
+                ("space", path),
+                f"a search sets the method's config, such as `config.lr`, or `supervision`; found `{path}`",
             )
         for other, value in parameter.when.items():
             at = ("space", path, "when", other)

@@ -20,7 +20,7 @@ import pyarrow as pa
 from assay.storage import Record
 from assay.storage.redaction import redact
 from assay.storage.search_points import objective_value
-from assay.study.search import Search
+from assay.study import Study
 
 __all__ = [
     "Point",
@@ -140,13 +140,13 @@ def experiment_note(question: str, table: str) -> str:
     return redact(f"{question}\n\n{table}")[:_TAG_CHARACTERS]
 
 
-def objective_mean(search: Search | None, records: Sequence[Record]) -> dict[str, float]:
+def objective_mean(study: Study, records: Sequence[Record]) -> dict[str, float]:
     """Mean of each objective over the records of a point, ``validation/image_ap``, ``cost/latency_ms``."""
-    if search is None:
+    if study.search is None:
         return {}
     means: dict[str, float] = {}
-    for objective in search.objectives:
-        known = [objective_value(objective, record) for record in records]
+    for objective in study.search.objectives:
+        known = [objective_value(study, objective, record) for record in records]
         values = [value for value in known if value is not None]
         if values:
             part = "cost" if objective.is_cost else "validation"

@@ -348,7 +348,7 @@ class _Experiment:
         mine = [records[t.id] for t in plan.trials if t.cell == cell and t.id in records]
         run_id = self._parent(cell, min((milliseconds(record.started) for record in mine), default=0))
         now = round(time.time() * 1000)
-        values = {"n": float(summaries[0].n), **objective_mean(plan.study.search, mine)}
+        values = {"n": float(summaries[0].n), **objective_mean(plan.study, mine)}
         for summary in summaries:
             if summary.mean is not None:
                 values[f"test/{summary.metric}"] = summary.mean

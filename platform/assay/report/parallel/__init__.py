@@ -49,9 +49,10 @@ def parallel_component() -> Component:
 
 
 def objective_name(plan: Plan) -> str:
-    """``validation.image_ap``."""
+    """``validation.image_ap``, of several objectives the first."""
     assert plan.study.search is not None
-    return f"validation.{plan.study.search.objective.metric}"
+    objective = plan.study.search.objective
+    return objective.max or objective.min or ""
 
 
 def best_first(plan: Plan, points: Sequence[EvaluatedPoint]) -> list[EvaluatedPoint]:

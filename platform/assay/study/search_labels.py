@@ -1,0 +1,113 @@
+"""Labels that a search draws: the supervision in its space, at the price of their hours.
+
+``space: {supervision: {choice: [weak, {mixed: 8}, full]}}`` beside ``objective: [..., {min: label_hours}]``.
+Each choice has splits of its own, since the masks of a split are part of it: they are planned with the cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+
+from pydantic import ValidationError
+
+from assay.study.points import DrawnLabels, SearchedCell
+from assay.study.repeats import Repeat
+from assay.study.schema import Study
+from assay.study.search import Choice, Parameter, Scalar
+from assay.study.search_parts import search_parts
+from assay.study.settings import Device, PlannedCell, Settings, resolve_settings
+from assay.study.source import StudyProblem, refuse
+from assay.study.space import SUPERVISION, format_parameter
+from trainables.data.spec import Supervision
+
+__all__ = ["drawn_labels", "label_problems", "supervisions", "with_labels"]
+
+
+def label_problems(study: Study) -> Iterator[StudyProblem]:
+    """Labels that are none or have no price, and a price that is the same for all points."""
+    assert study.search is not None
+    drawn = study.space.get(SUPERVISION)
+    if drawn is not None and not _are_labels(drawn):
+        message = (
+            "labels are some of none, weak, mixed and full: write `{choice: [weak, {mixed: 8}, full]}`; "
+            f"found {format_parameter(drawn)}"
+        )
+        yield StudyProblem(("space", SUPERVISION), message)
+    if drawn is not None and not study.search.costs_labels:
+        message = (
+            "a search that draws labels weighs them against their hours, found no `label_hours` in its "
+            "objective: add `{min: label_hours}`, or set `supervision` beside `space`"
+        )
+        yield StudyProblem(("space", SUPERVISION), message)
+    if study.search.costs_labels and drawn is None:
+        message = (
+            "label_hours is the same for all points where no labels are drawn: add "
+            "`supervision: {choice: [weak, {mixed: 8}, full]}` to `space`"
+        )
+        yield StudyProblem(("search", "objective"), message)
+    if study.search.costs_labels and study.labelling is None:
+        message = (
+            "label_hours needs the seconds that a label takes: add `labelling: {image_label_seconds: 2, "
+            "mask_seconds: 60}` with your own"
+        )
+        yield StudyProblem(("search", "objective"), message)
+
+
+def supervisions(study: Study, cell: Supervision) -> list[Supervision]:
+    """The supervisions that a point of a searched cell may have; ``cell``: the cell's own."""
+    choice = study.space.get(SUPERVISION)
+    return [Supervision.model_validate(value) for value in _values(choice)] or [cell]
+
+
+def drawn_labels(study: Study, cells: Sequence[PlannedCell], device: Device) -> list[tuple[str, Settings]]:
+    """Name of a cell and its settings with each supervision that may be drawn in it.
+
+    Raises:
+        InputError: If a method cannot be trained with one of them.
+    """
+    drawn: list[tuple[str, Settings]] = []
+    problems: list[StudyProblem] = []
+    for planned, value in product(cells, _values(study.space.get(SUPERVISION))):
+        trainable, levels = planned.settings.trainable, planned.cell.levels
+        settings, of_cell = resolve_settings(study, trainable, levels, device, drawn={SUPERVISION: value})
+        problems += of_cell
+        drawn += [] if settings is None else [(planned.cell.name, settings)]
+    refuse(study.source, problems)
+    return drawn
+
+
+def with_labels(
+    study: Study,
+    searched: Sequence[SearchedCell],
+    drawn: Sequence[tuple[str, Settings]],
+    repeats: Sequence[tuple[Repeat, ...]],
+) -> Iterator[SearchedCell]:
+    """The searched cells with the splits of each supervision that may be drawn in them.
+
+    Args:
+        study: With a search.
+        searched: Its cells: of several objectives, which is where labels are drawn, one search each.
+        drawn: Of :func:`drawn_labels`.
+        repeats: Of each of ``drawn``.
+    """
+    for cell in searched:
+        labels: dict[str, DrawnLabels] = {}
+        for (name, settings), of_choice in zip(drawn, repeats, strict=True):
+            if name == cell.cell.name:
+                (part,) = search_parts(study, settings.data, of_choice)
+                labels[str(settings.supervision)] = DrawnLabels(
+                    supervision=settings.supervision, repeats=part.repeats, fresh=part.fresh
+                )
+        yield cell.model_copy(update={"labels": labels}) if labels else cell
+
+
+def _are_labels(parameter: Parameter) -> bool:
+    try:
+        return bool([Supervision.model_validate(value) for value in _values(parameter)])
+    except ValidationError:
+        return False
+
+
+def _values(parameter: Parameter | None) -> Sequence[Scalar]:
+    return parameter.choice if isinstance(parameter, Choice) else ()
