@@ -20,11 +20,11 @@ from assay.analysis.statistics.looks import Decision, LooksTaken, decide
 from assay.analysis.statistics.paired import rounded
 from assay.analysis.statistics.score_table import Scores, read_scores
 from assay.analysis.summary import metric_rows
-from assay.study import Trial
+from assay.study import Study, Trial
 from assay.study.identity import short_hash
 from assay.study.names import counted
 
-__all__ = ["StudyDecisions", "study_decisions"]
+__all__ = ["StudyDecisions", "study_decisions", "take_looks"]
 
 Pair = tuple[str, str]  # names of cells
 
@@ -70,26 +70,41 @@ def study_decisions(results: StudyResults) -> StudyDecisions:
     """Take the looks at a study with ``repeats.decide``, as far as its records go."""
     plan, study = results.plan, results.plan.study
     looks = study.repeats.decide
-    assert study.resolve is not None, "the schema refuses `decide` without it"
     each = {frozenset(pair): pair for comparison in plan.comparisons for pair in comparison.pairs}
     pairs = tuple(each.values())
     scores = read_scores(metric_rows(results, results.primary.name).to_pandas(), results.primary.name)
-    differences = _differences(scores, scores.values, pairs, study.repeats.seeds)
-    taken = decide(
-        differences,
-        looks,
-        seed=int(short_hash(study.study), 16),  # an edit of its question draws no other signs
-        resolve=study.resolve,
-        ended=_ended(results, pairs),
-        filled=_filled(scores, differences, pairs, study.repeats.seeds),
-        test=study.exact_test,
-    )
+    taken = take_looks(study, scores, pairs, looks, _ended(results, pairs))
     seeds = dict.fromkeys((cell.name for cell in plan.cells), looks[0])
     for pair, decision in zip(pairs, taken.decisions, strict=True):
         going_on = decision.verdict == "undecided" and taken.next is not None
         for name in pair:
             seeds[name] = max(seeds[name], (taken.next or 0) if going_on else decision.repeats)
     return StudyDecisions(pairs, taken, seeds, looks[-1])
+
+
+def take_looks(
+    study: Study, scores: Scores, pairs: Sequence[Pair], looks: Sequence[int], ended: NDArray[np.bool_]
+) -> LooksTaken:
+    """Take the looks at pairs of cells, as far as their scores go.
+
+    Args:
+        study: Its name draws the signs; it says which seeds there are, `resolve` and the exact test.
+        scores: Of its cells.
+        pairs: Whose differences are tested, as one family.
+        looks: Numbers of seeds.
+        ended: Seeds × pairs: nothing more comes of this seed.
+    """
+    assert study.resolve is not None, "looks need a difference worth knowing"
+    differences = _differences(scores, scores.values, pairs, study.repeats.seeds)
+    return decide(
+        differences,
+        looks,
+        seed=int(short_hash(study.study), 16),  # an edit of its question draws no other signs
+        resolve=study.resolve,
+        ended=ended,
+        filled=_filled(scores, differences, pairs, study.repeats.seeds),
+        test=study.exact_test,
+    )
 
 
 def _differences(

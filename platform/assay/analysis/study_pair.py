@@ -13,13 +13,14 @@ from dataclasses import dataclass
 import pandas as pd
 
 from assay.analysis.results import StudyResults
-from assay.analysis.statistics import ComparisonResult, Splits, compare, comparison
+from assay.analysis.score_analysis import ScoreTables
+from assay.analysis.statistics import ComparisonResult, Splits, comparison
 from assay.analysis.study_analysis import splits_of
 from assay.study import Cell, ReportedPlan, Trial
 from trainables.errors import InputError
 from trainables.metrics import METRICS, Metric
 
-__all__ = ["CellPair", "StudyPair", "listed", "pair_studies"]
+__all__ = ["CellPair", "StudyPair", "listed", "match_cells", "pair_studies", "paired_scores"]
 
 _SEPARATOR = ": "  # between study and cell
 
@@ -60,15 +61,15 @@ def pair_studies(left: StudyResults, right: StudyResults) -> StudyPair:
     if left.name == right.name:
         raise InputError(f"two studies are put side by side, found {left.name} twice. Name another one.")
     metric = _common_metric(left, right)
-    cells = _matches(left.reported, right.reported)
-    table, compared = _common_table(left, right, cells, metric)
+    cells = match_cells(left.reported, right.reported)
+    compared, scores = paired_scores(left, right, cells, metric, (left.name, right.name))
     return StudyPair(
         left=left,
         right=right,
         metric=metric,
         cells=tuple(cells),
-        compared=tuple(compared),
-        comparisons=_compared(left, right, compared, table),
+        compared=compared,
+        comparisons=scores.tested(metric, {"studies": scores.contrasts})["studies"],
     )
 
 
@@ -89,7 +90,12 @@ def _common_metric(left: StudyResults, right: StudyResults) -> Metric:
     return METRICS[name]
 
 
-def _matches(left: ReportedPlan, right: ReportedPlan) -> list[CellPair]:
+def match_cells(left: ReportedPlan, right: ReportedPlan) -> list[CellPair]:
+    """The cells that two studies have in common.
+
+    Raises:
+        InputError: If they have none.
+    """
     theirs = {cell.key: cell for cell in right.cells}
     if len(left.cells) == len(right.cells) == 1:
         first, second = left.cells[0], right.cells[0]
@@ -105,33 +111,44 @@ def _matches(left: ReportedPlan, right: ReportedPlan) -> list[CellPair]:
     return matches
 
 
-def _compared(
-    left: StudyResults, right: StudyResults, compared: Sequence[CellPair], table: pd.DataFrame
-) -> tuple[ComparisonResult, ...]:
-    if not compared:
-        return ()
-    a, b = left.name, right.name
-    contrasts = [comparison(f"{a} → {b}", _key(a, m.left), _key(b, m.right), m.name) for m in compared]
-    of_left = splits_of(match.left for match in compared)
-    of_right = splits_of(match.right for match in compared)
-    splits: dict[str, Splits] = {
-        **{_key(a, m.left): of_left[m.left.name] for m in compared},
-        **{_key(b, m.right): of_right[m.right.name] for m in compared},
-    }
-    return compare(
-        table,
-        contrasts,
-        metric=left.primary.name,
+def paired_scores(
+    left: StudyResults,
+    right: StudyResults,
+    matches: Sequence[CellPair],
+    metric: Metric,
+    names: tuple[str, str],
+) -> tuple[tuple[CellPair, ...], ScoreTables]:
+    """The matches of which a repeat has the same test images on both sides, and scores as of one study.
+
+    ``names``: of the sides, which differ.
+    """
+    table, compared = _common_table(left, right, matches, metric, names)
+    sides = [[match.left for match in compared], [match.right for match in compared]]
+    splits: dict[str, Splits] = {}
+    for name, cells in zip(names, sides, strict=True):
+        splits |= {_key(name, cell): splits_of([cell])[cell.name] for cell in cells}
+    return tuple(compared), ScoreTables(
+        metrics=[metric],
+        table=lambda _: table,
+        contrasts=[
+            comparison(" → ".join(names), _key(names[0], m.left), _key(names[1], m.right), m.name)
+            for m in compared
+        ],
         splits=splits,
-        family="studies",
         resolve=left.plan.study.resolve,
+        smallest_step=lambda _: None,
+        earlier_looks=(),
         test=left.plan.study.exact_test,
-        seed=left.sign_seed,
+        sign_seed=left.sign_seed,
     )
 
 
 def _common_table(
-    left: StudyResults, right: StudyResults, matches: Sequence[CellPair], metric: Metric
+    left: StudyResults,
+    right: StudyResults,
+    matches: Sequence[CellPair],
+    metric: Metric,
+    names: tuple[str, str],
 ) -> tuple[pd.DataFrame, list[CellPair]]:
     """Rows of the repeats that both sides have on the same test images, as of one study."""
     tables = [side.table(metric.name) for side in (left, right)]
@@ -144,11 +161,11 @@ def _common_table(
         if not common:
             continue
         compared.append(match)
-        sides = zip((left, right), tables, of_sides, (match.left, match.right), strict=True)
-        for side, table, of_cell, cell in sides:
+        sides = zip(names, tables, of_sides, (match.left, match.right), strict=True)
+        for name, table, of_cell, cell in sides:
             ids = [of_cell[place].id for place in common]
             chosen = table[table["trial"].isin(ids) & (table["cell"] == cell.name)]
-            frames.append(chosen.assign(study="both", cell=_key(side.name, cell)))
+            frames.append(chosen.assign(study="both", cell=_key(name, cell)))
     return (pd.concat(frames) if frames else tables[0].iloc[:0]), compared
 
 

@@ -28,6 +28,7 @@ from assay.cli import (
     demo,
     doctor,
     export,
+    gate,
     init,
     labels,
     mlflow,
@@ -58,9 +59,8 @@ app = typer.Typer(
 )
 
 _GROUPS = (
-    studies, demo, plan, run, submit, status, report, scores, dashboard, labels, best, bundle, predict,
-    export, stop, check, clean, mlflow, data, init, schema, settings, doctor,
-    agents,
+    studies, demo, plan, run, submit, status, report, scores, dashboard, labels, best, bundle, gate,
+    predict, export, stop, check, clean, mlflow, data, init, schema, settings, doctor, agents,
 )  # fmt: skip
 for _group in _GROUPS:
     _group.register(app)

@@ -32,6 +32,7 @@ ANSWERS = {
     "best": "results:BestAnswer",
     "labels": "results:LabelsAnswer",
     "judge": "results:JudgeAnswer",
+    "gate": "results:GateAnswer",
     "data-check": "checks:DataAnswer",
     "settings": "checks:SettingsAnswer",
     "doctor": "checks:DoctorAnswer",

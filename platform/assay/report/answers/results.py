@@ -23,10 +23,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BestAnswer",
+    "GateAnswer",
+    "GateRow",
     "JudgeAnswer",
     "LabelsAnswer",
     "PairAnswer",
     "ReportAnswer",
+    "comparison_rows",
     "judge_answer",
     "labels_answer",
     "objective_values",
@@ -189,6 +192,27 @@ class JudgeAnswer(Answer):
     notes: tuple[str, ...]
     cells: tuple[MeanRow, ...]
     comparisons: tuple[ComparisonRow, ...]
+
+
+class GateRow(BaseModel):
+    """A cell of the study, or its trainings without a result."""
+
+    cell: str
+    decision: Literal["worse", "not worse", "undecided"]
+    text: str
+    comparison: ComparisonRow | None = Field(description="Head minus base; null: nothing was compared.")
+
+
+class GateAnswer(Answer):
+    """Verdict on a change of method code."""
+
+    schema_: Literal["assay/gate/1"] = schema_name("assay/gate/1")
+    study: str
+    base: str = Field(description="Commit.")
+    head: str
+    decision: Literal["worse", "not worse", "undecided"]
+    seeds: int = Field(description="Trained on both sides; 0: the code is the same.")
+    cells: tuple[GateRow, ...]
 
 
 class BestAnswer(Answer):

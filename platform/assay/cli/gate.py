@@ -1,0 +1,79 @@
+"""`assay gate`: does a change of method code make a study worse?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from assay.cli.answers import AsJson, answers
+from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage, StudyFile
+from assay.cli.run import ProcessesOption
+
+__all__ = ["gate", "register"]
+
+Base = Annotated[str, typer.Argument(metavar="BASE", help="A revision of git: what is there.")]
+Head = Annotated[str, typer.Argument(metavar="HEAD", help="A revision of git: what shall come.")]
+Repository = Annotated[Path, typer.Option("--repository", metavar="FOLDER", help="The git repository.")]
+Paths = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--path",
+        metavar="FOLDER",
+        help="Folder of the repository that Python imports from, seen from its root; several times. What "
+        "lies elsewhere is not code.",
+        show_default=". and src",
+    ),
+]
+Output = Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Markdown, also to here.")]
+Junit = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="JUnit XML, to here.")]
+
+_WORSE = 1
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog="Example: assay gate gate.yaml origin/main HEAD --junit gate.xml")(gate)
+
+
+def gate(
+    study: StudyFile,
+    base: Base,
+    head: Head,
+    *,
+    repository: Repository = Path(),
+    path: Paths = None,
+    output: Output = None,
+    junit: Junit = None,
+    data: Data = None,
+    cache: Cache = DEFAULT_CACHE,
+    storage: Storage = DEFAULT_STORAGE,
+    processes: ProcessesOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a study with the code of two revisions and the same seeds, and say whether HEAD is worse.
+
+    The first seed is trained alone: where it ends in the same bits, nothing more is. Exit code 0: not worse,
+    or undecided; 1: worse; 2: bad input, or a revision with which the study cannot be trained.
+    """
+    from assay.gate.gate import open_gate
+    from assay.gate.writing import gate_answer, gate_junit, gate_markdown
+
+    asked_of = open_gate(study, repository, base, head, path or [".", "src"])
+    name, sides = asked_of.study.study, (asked_of.base, asked_of.head)
+    place = storage if "://" in storage else str(Path(storage).expanduser().resolve())
+    folders = {"data": data and str(data.resolve()), "cache": str(cache.expanduser().resolve())}
+    verdict = asked_of.verdict(
+        place, {**folders, "processes": processes}, lambda text: typer.echo(text, err=True)
+    )
+    text = gate_markdown(name, *sides, verdict)
+    if as_json:
+        answers().give(gate_answer(name, *sides, verdict))
+    else:
+        typer.echo(text, nl=False)
+    if output is not None:
+        output.write_text(text, encoding="utf-8")
+    if junit is not None:
+        junit.write_bytes(gate_junit(name, verdict))
+    if verdict.decision == "worse":
+        raise typer.Exit(_WORSE)

@@ -1,0 +1,6 @@
+"""The question of a pull request: does this change of method code make a study worse? ``assay gate``.
+
+A declared study is trained with the code of both revisions, each checked out into a folder of its own, into a
+storage of its own below ``gate/<code>/``: so a base is trained once. Repeats are paired by seed, the looks
+are those of ``repeats.decide`` (:mod:`assay.analysis.statistics.looks`).
+"""

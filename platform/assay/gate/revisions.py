@@ -1,0 +1,77 @@
+"""Two revisions of a git repository: what their code is, and each checked out into a folder of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from trainables.errors import InputError
+
+__all__ = ["Revision", "checked_out", "find_revision", "find_root"]
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A commit, and what of it decides how a study is trained."""
+
+    name: str  # as the user typed it
+    commit: str
+    code: str  # hash of the files that Python imports
+
+
+def find_root(folder: Path) -> Path:
+    """The root of the git repository that a folder is in.
+
+    Raises:
+        InputError: If it is in none.
+    """
+    return Path(_git(folder, "rev-parse", "--show-toplevel", about=str(folder)))
+
+
+def find_revision(root: Path, name: str, paths: Iterable[str]) -> Revision:
+    """Look up a revision; ``paths``: files and folders of the repository that are its code.
+
+    Raises:
+        InputError: If the repository has none of that name.
+    """
+    commit = _git(root, "rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}", about=name)
+    files = _git(root, "ls-tree", "-r", commit, "--", *paths, about=name)
+    if not files:
+        raise InputError(
+            f"--path names folders of the repository, found no file of {', '.join(paths)} in {name}. Name "
+            "the folder that Python imports the method from."
+        )
+    return Revision(name, commit, hashlib.sha256(files.encode()).hexdigest()[:16])
+
+
+@contextmanager
+def checked_out(root: Path, revision: Revision) -> Generator[Path]:
+    """Check a revision out into a folder that is there as long as this is entered."""
+    with TemporaryDirectory(prefix="assay-gate-") as folder:
+        place = Path(folder).resolve() / "code"
+        _git(root, "worktree", "add", "--detach", str(place), revision.commit, about=revision.name)
+        try:
+            yield place
+        finally:
+            _git(root, "worktree", "remove", "--force", str(place), about=revision.name)
+
+
+def _git(folder: Path, *arguments: str, about: str) -> str:
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError as error:
+        raise InputError("a gate asks git for both revisions, found no git on this machine") from error
+    if answer.returncode:
+        said = " ".join(answer.stderr.split()) or f"exit code {answer.returncode}"
+        raise InputError(
+            f"a gate compares two revisions of a git repository, found {about}: {said}. Fetch what is not "
+            "there (`git fetch`; in CI the whole history, not the last commit alone)."
+        )
+    return answer.stdout.strip()

@@ -1,0 +1,157 @@
+"""`assay gate` in a git repository of a method, with trainings."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import jsonschema
+import pytest
+from ruamel.yaml import YAML
+
+from assay.report.answers import answer_schema
+from tests.cli.small_study import Assay, Output
+
+ROOT = Path(__file__).parents[2]
+STUDY = """\
+study: gate
+question: Does this change make the spots worse?
+trainable: ./spots.py:TRAINABLE
+data:
+  reader: synthetic
+  options:
+    {images: 80, positives: 40, items: 80, size: [32, 32], difficulty: 0.2, kinds: [pits], textures: [cast]}
+supervision: full
+repeats: {seeds: [0, 1, 2, 3, 4, 5, 6, 7]}
+metrics: {primary: pixel_ap}
+resolve: 0.02
+keep: {models: none, probes: 1}
+"""
+# Branch → file, and what is written there instead of what.
+CHANGES = {
+    "documents": ("README.md", "Spots.", "Spots!"),
+    "faster": ("method/spots.py", "np.stack([train[i].image for i in batch])", "_images(train, batch)"),
+    "slip": ("method/spots.py", "LOSS_WEIGHT = 1.0", "LOSS_WEIGHT = 0.0"),
+    "sampler": ("method/spots.py", "for label in (False, True)", "for label in (False, False)"),
+}
+IMAGES = """\n
+def _images(train, batch):
+    return np.stack([train.images[train.ids[i]] for i in batch])
+"""
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with a method, and a branch for each change of it."""
+    root = tmp_path_factory.mktemp("repository")
+    _git(root, "init", "-q", "-b", "main")
+    (root / "method").mkdir()
+    (root / "README.md").write_text("Spots.\n")
+    (root / "method" / "gate.yaml").write_text(STUDY)
+    (root / "method" / "spots.py").write_text((ROOT / "tests" / "gate" / "spots.py").read_text() + IMAGES)
+    _git(root, "add", ".")
+    _git(root, "commit", "-qm", "the method")
+    for branch, (file, old, new) in CHANGES.items():
+        _git(root, "checkout", "-q", "-b", branch, "main")
+        text = (root / file).read_text()
+        assert old in text
+        (root / file).write_text(text.replace(old, new))
+        _git(root, "commit", "-qam", branch)
+    _git(root, "checkout", "-q", "main")
+    return root
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all tests: the base is trained once."""
+    return tmp_path_factory.mktemp("storage")
+
+
+def _git(root: Path, *arguments: str) -> str:
+    author = ("-c", "user.name=spots", "-c", "user.email=spots@example.org")
+    command = ["git", "-C", str(root), *author, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture
+def gate(assay: Assay, repository: Path, storage: Path) -> Assay:
+    """Call `assay gate` in the repository: study, branch and options."""
+
+    def call(study: str, branch: str, *options: str | Path) -> Output:
+        file = repository / "method" / "study.yaml"
+        file.write_text(study)
+        where = ("--repository", repository, "--path", "method", "--storage", storage, "--processes", "0")
+        return assay("gate", file, "main", branch, *where, *options)
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("branch", "decision", "seeds"),
+    [
+        ("documents", "not worse", 0),
+        ("faster", "not worse", 1),
+        ("slip", "worse", 6),
+        ("sampler", "worse", 6),
+    ],
+)
+def test_a_gate_trains_no_more_than_its_verdict_takes(
+    gate: Assay, storage: Path, branch: str, decision: str, seeds: int
+) -> None:
+    junit = storage / f"{branch}.xml"
+    answer = gate(STUDY, branch, "--json", "--junit", junit)
+    content = json.loads(answer.out)
+    jsonschema.Draft202012Validator(answer_schema("gate")).validate(content)
+    assert (content["decision"], content["seeds"]) == (decision, seeds)
+    assert answer.code == (decision == "worse")
+    assert ElementTree.parse(junit).getroot().get("failures") == str(answer.code)
+    attempts = [len(list(trial.glob("attempts/*.json"))) for trial in storage.glob("gate/*/trials/*")]
+    assert set(attempts) <= {1}
+
+
+@pytest.mark.parametrize(
+    ("study", "branch", "message"),
+    [
+        (STUDY, "nobody", "found nobody: fatal: Needed a single revision. Fetch what is not there"),
+        (STUDY.replace("resolve: 0.02", ""), "faster", "found 8 seeds, resolve None in"),
+        (STUDY.replace(", 6, 7", "").replace(", 5", ""), "faster", "found 5 seeds, resolve 0.02 in"),
+        (
+            STUDY.replace("./spots.py:TRAINABLE", "segdec\nconfig: {preset: dagm, image_size: [64, 128]}"),
+            "faster",
+            "cannot be trained with the code of main (",
+        ),
+    ],
+    ids=["no revision", "no resolve", "few seeds", "installed method"],
+)
+def test_a_gate_that_cannot_answer_says_why(
+    gate: Assay, repository: Path, study: str, branch: str, message: str
+) -> None:
+    answer = gate(study, branch)
+    assert answer.code == 2
+    assert message in answer.err
+    assert ("found the method segdec in " in answer.err) == ("segdec" in study)
+    assert _git(repository, "worktree", "list").count("\n") == 1
+
+
+@pytest.mark.parametrize("file", ["action.yml", "gitlab.yml"])
+def test_the_examples_for_ci_call_the_gate(repository: Path, tmp_path: Path, file: str) -> None:
+    job = YAML(typ="safe").load(ROOT / "docs" / "ci" / file)
+    if file == "action.yml":
+        (script,) = [step["run"] for step in job["runs"]["steps"] if "run" in step]
+    else:
+        script = "\n".join(job["assay-gate"]["script"])
+    main, head = (_git(repository, "rev-parse", name).strip() for name in ("main", "main~0"))
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "STUDY": "method/gate.yaml", "BASE": main, "HEAD": head, "FOLDERS": "method src",
+        "CI_MERGE_REQUEST_DIFF_BASE_SHA": main, "CI_COMMIT_SHA": head,
+        "GITHUB_STEP_SUMMARY": str(repository / "gate.md"),
+    }  # fmt: skip
+    subprocess.run(["bash", "-euc", script], cwd=repository, env=environment, check=True, capture_output=True)
+    assert (repository / "gate.md").read_text().startswith("**Not worse**")
+    assert (repository / "assay-gate.xml").read_text().startswith("<?xml")

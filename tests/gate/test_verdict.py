@@ -1,0 +1,164 @@
+"""The verdict of `assay gate` from records of both sides, without training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from assay.analysis.results import StudyResults
+from assay.gate.revisions import Revision
+from assay.gate.verdict import GateVerdict, decide_gate, looks_of, same_bits
+from assay.gate.writing import gate_answer, gate_junit, gate_markdown
+from assay.study import Plan, Trial, parse_study
+from tests.analysis.made_studies import lose, make_plan, make_record
+from trainables.errors import InputError
+
+STUDY = """
+study: gate
+trainable: segdec
+data: {reader: synthetic, splits: published}
+config: {preset: ksdd, image_size: [128, 64]}
+repeats: {seeds: [%s]}
+metrics: {primary: image_ap}
+resolve: 0.05
+"""
+SEEDS = 10
+DECLARED = parse_study(STUDY % ", ".join(map(str, range(SEEDS))), "gate.yaml")
+BASE, HEAD = Revision("main", "a" * 40, "1"), Revision("HEAD", "b" * 40, "2")
+
+
+@cache
+def _plan(seeds: int) -> Plan:
+    return make_plan(STUDY % ", ".join(map(str, range(seeds))))
+
+
+def _side(shift: Callable[[int], float], seeds: int = SEEDS) -> StudyResults:
+    def scores(trial: Trial) -> Mapping[str, float]:
+        return {"image_ap": 0.6 + 0.01 * trial.seed + shift(trial.seed)}
+
+    plan = _plan(seeds)
+    return StudyResults(plan, {trial.id: make_record(trial, scores) for trial in plan.trials})
+
+
+def _losing(status: str, lost: range, seeds: int = SEEDS) -> StudyResults:
+    side = _side(lambda _: 0.0, seeds)
+    records = {t.id: lose(t, status, "no sampler") for t in side.plan.trials if t.seed in lost}
+    return StudyResults(side.plan, {**side.records, **records})
+
+
+def _verdict(shift: Callable[[int], float], seeds: int = SEEDS) -> GateVerdict:
+    return decide_gate(DECLARED, _side(lambda _: 0.0, seeds), _side(shift, seeds))
+
+
+@pytest.mark.parametrize(
+    ("shift", "decision"),
+    [
+        (lambda seed: -0.2 - 0.01 * seed, "worse"),
+        (lambda seed: 0.1 + 0.01 * seed, "not worse"),
+        (lambda seed: 0.001 * (seed % 3 - 1), "not worse"),  # negligible
+        (lambda seed: -0.002 - 0.0001 * seed, "not worse"),  # shown, and not worth knowing
+        (lambda seed: 0.1 * (-1) ** seed, "undecided"),
+    ],
+)
+def test_a_head_is_worse_where_a_difference_worth_knowing_is_shown_against_it(
+    shift: Callable[[int], float], decision: str
+) -> None:
+    assert _verdict(shift).decision == decision
+
+
+@pytest.mark.parametrize(("seeds", "over"), [(6, False), (8, False), (10, True)])
+def test_undecided_goes_on_to_the_next_look_until_the_last(seeds: int, over: bool) -> None:
+    verdict = _verdict(lambda seed: 0.04 * (-1) ** seed + 0.035, seeds)
+    assert (verdict.decision, verdict.over) == ("undecided", over)
+
+
+@pytest.mark.parametrize(
+    ("repeats", "looks"),
+    [
+        ("seeds: [0, 1, 2, 3, 4, 5]", (6,)),
+        ("seeds: [0, 1, 2, 3, 4, 5, 6, 7, 8]", (6, 8, 9)),
+        ("decide: [7, 12]", (7, 12)),
+    ],
+)
+def test_a_gate_looks_where_the_study_decides_or_else_at_six_eight_and_so_on(
+    repeats: str, looks: tuple[int, ...]
+) -> None:
+    assert looks_of(parse_study(STUDY.replace("seeds: [%s]", repeats), "gate.yaml")) == looks
+
+
+def test_of_twenty_heads_that_differ_by_chance_at_most_one_is_blocked() -> None:
+    rng = np.random.default_rng(7)
+    blocked = 0
+    for _ in range(20):
+        noise = rng.normal(0, 0.05, (2, SEEDS))
+        for seeds in looks_of(DECLARED):
+            verdict = decide_gate(DECLARED, *(_side(each.__getitem__, seeds) for each in noise))
+            if verdict.over or verdict.decision == "worse":
+                break
+        blocked += verdict.decision == "worse"
+    assert blocked <= 1
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "decision"),
+    [
+        (range(0), range(SEEDS), "worse"),
+        (range(0), range(6), "worse"),
+        (range(0), range(5), "undecided"),  # by chance in 3 of 100
+        (range(9, 10), range(6), "worse"),
+        (range(1), range(1, 8), "undecided"),
+        (range(SEEDS), range(SEEDS), "undecided"),
+    ],
+)
+@pytest.mark.parametrize("status", ["failed", "diverged"])
+def test_a_head_that_loses_trainings_is_worse_where_that_is_no_chance(
+    status: str, base: range, head: range, decision: str
+) -> None:
+    verdict = decide_gate(DECLARED, _losing(status, base), _losing(status, head))
+    assert verdict.decision == decision
+    assert ("no sampler" in verdict.cells[0].text) == (len(head) > len(base))
+
+
+@pytest.mark.parametrize(("shift", "same"), [(0.0, True), (1e-9, False)])
+def test_equal_bits_are_seen(shift: float, same: bool) -> None:
+    assert same_bits(_side(lambda _: 0.0), _side(lambda _: shift)) is same
+
+
+def test_trainings_that_failed_on_both_sides_are_not_equal_bits() -> None:
+    assert not same_bits(_losing("failed", range(1)), _losing("failed", range(1)))
+
+
+def test_other_test_images_are_refused() -> None:
+    head = _side(lambda _: 0.0)
+    trials = tuple(trial.model_copy(update={"split": "other"}) for trial in head.plan.trials)
+    moved = StudyResults(head.plan.model_copy(update={"trials": trials}), head.records)
+    with pytest.raises(InputError, match="of 10 trainings they are others, the first of base, seed 0"):
+        decide_gate(DECLARED, _side(lambda _: 0.0), moved)
+
+
+@pytest.mark.parametrize(
+    ("shift", "mark", "decision"),
+    [
+        (lambda seed: -0.2 - 0.01 * seed, "failure", "worse"),
+        (lambda seed: 0.1 * (-1) ** seed, "skipped", "undecided"),
+        (lambda seed: 0.2 + 0.01 * seed, None, "not worse"),
+    ],
+)
+def test_markdown_junit_and_json_say_the_verdict(
+    shift: Callable[[int], float], mark: str | None, decision: str
+) -> None:
+    verdict = _verdict(shift)
+    suite = ElementTree.fromstring(gate_junit("gate", verdict))
+    assert [child.tag for child in suite[0]] == ([] if mark is None else [mark])
+    assert suite.get("failures") == str(int(mark == "failure"))
+    assert gate_markdown("gate", BASE, HEAD, verdict).startswith(
+        f"**{decision.capitalize()}**: study gate, `HEAD` (bbbbbbbb) against `main` (aaaaaaaa), 10 seeds. "
+    )
+    answer = gate_answer("gate", BASE, HEAD, verdict)
+    assert (answer.decision, answer.cells[0].decision) == (decision, decision)
+    assert answer.cells[0].comparison is not None
+    assert answer.cells[0].comparison.sentence in answer.cells[0].text
