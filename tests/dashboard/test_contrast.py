@@ -48,6 +48,13 @@ def test_named_colours_can_be_read_in_both_themes() -> None:
             assert contrast(colour, PAGE[theme]) >= 4.5, (name, theme)
 
 
+def test_chosen_values_can_be_read_in_both_themes() -> None:
+    (chips,) = re.findall(
+        r"\[data-tag\] \{ background-color: light-dark\((.+?), (.+?)\)", SHEETS[0].read_text("utf-8")
+    )
+    assert min(contrast(colour, "#ffffff") for colour in chips) >= 4.5
+
+
 @pytest.mark.parametrize("sheet", SHEETS, ids=lambda path: path.name)
 def test_texts_have_named_colours_and_are_not_faded(sheet: Path) -> None:
     rules = re.findall(r"([^{}]+)\{([^{}]*)\}", sheet.read_text("utf-8"))
