@@ -95,7 +95,7 @@ class FocusPredictor(StagePredictor[Nets, Chain | None, FocusConfig]):
         return "s1_crf" if self.uses_crf else "s1"
 
     def predict_pass(self, images: Tensor) -> Prediction:
-        output, cam = self.nets.segmenter(images), self.nets.cam
+        output, cam = self.network.segmenter(images), self.network.cam
         score_B = output.cls_logits_B if cam is None else cam.net(images).score_B
         prob_BHW = self.refined(output.logits_BHW.sigmoid(), images, uses_crf=self.uses_crf)
         # In float32 every logit above 17 has the score 1; in float64 confident images keep their order.
@@ -103,7 +103,7 @@ class FocusPredictor(StagePredictor[Nets, Chain | None, FocusConfig]):
 
     def show_pass(self, images: Tensor, known: Collection[str]) -> StageMaps:
         chain, stages = self.earlier, dict[str, Tensor]()
-        cam = self.nets.cam if chain is None else chain.cam
+        cam = self.network.cam if chain is None else chain.cam
         if cam is not None and not set(self.config.map_names) <= set(known):
             raw = cam(images)
             stages["cam"] = raw.scaled_by(cam.scale).map_BHW * raw.score_B.sigmoid()[:, None, None]

@@ -24,7 +24,7 @@ from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
 from trainables.nn.augmentation import Augmentation
 from trainables.nn.layers.trunk import Trunk, build_trunk
-from trainables.nn.models import forward_context, load_model, with_layout
+from trainables.nn.models import forward_context, load_into, with_layout
 from trainables.nn.passes import in_passes
 from trainables.stages import StageWork
 from trainables.supersimple.config import SuperSimpleConfig
@@ -75,9 +75,7 @@ def read_trunk(config: SuperSimpleConfig, folders: Mapping[str, Path], device: t
     if "classifier" in folders:
         trunk = OwnTrunk(load_classifier(folders["classifier"], device))
     elif "rotations" in folders:
-        tensors, task = load_model(folders["rotations"], ClassifierConfig)
-        trunk = OwnTrunk(Classifier(task))
-        trunk.load_state_dict(tensors)
+        trunk, _ = load_into(folders["rotations"], ClassifierConfig, lambda task: OwnTrunk(Classifier(task)))
     else:
         assert config.trunk != "own", "its stage is named"
         if config.lacks_weights is not None:
