@@ -26,7 +26,7 @@ from trainables.data.seeds import seed_for, shuffled
 from trainables.data.spec import DataSpec, HoldOut, MaskDetail, Supervision, Tiles
 from trainables.errors import InputError
 
-__all__ = ["Split", "make_split", "split_warnings"]
+__all__ = ["Split", "lacks_normal", "make_split", "split_warnings"]
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,11 @@ def make_split(
         mask_detail=spec.mask_detail if supervision.reads_masks else "fine",
         tiles=spec.tiles,
     )
+
+
+def lacks_normal(manifest: Manifest, split: Split) -> bool:
+    """True where no training image is normal: only few methods can do without."""
+    return all(manifest.by_sample[sample].label for sample in split.train)
 
 
 def split_warnings(manifest: Manifest, spec: DataSpec) -> tuple[str, ...]:
