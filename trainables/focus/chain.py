@@ -104,11 +104,11 @@ def make_maps(work: StageWork) -> None:
         evidences: list[Evidence] = []
         probabilities: list[Tensor] = []
         for images_BCHW in batches:
-            erased = erase(images_BCHW, cam, fill, config.erasing)
+            erased = erase(images_BCHW, cam, fill, config)
             evidences.append(evidence_of(images_BCHW, erased, config.iem_residual))
             probabilities.append(erased.probability_SB[[0, -1]])
         scale = _residual_scale(evidences, work.data.train, fill, config)
-        final = [extended_map(evidence, scale, config.erasing) for evidence in evidences]
+        final = [extended_map(evidence, scale, config) for evidence in evidences]
         before, after = torch.cat(probabilities, dim=1).mean(dim=1).tolist()
         area = float(torch.cat([evidence.mask_BHW.float().mean(dim=(1, 2)) for evidence in evidences]).mean())
         logged |= {"residual_scale": scale, "erased_area": area}

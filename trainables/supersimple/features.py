@@ -23,7 +23,7 @@ from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
 from trainables.nn.augmentation import Augmentation
-from trainables.nn.layers.trunk import Trunk, build_trunk
+from trainables.nn.layers.trunk import Trunk
 from trainables.nn.models import forward_context, load_into, with_layout
 from trainables.nn.passes import in_passes
 from trainables.stages import StageWork
@@ -63,7 +63,7 @@ def new_trunk(config: SuperSimpleConfig) -> nn.Module:
     """The trunk with arbitrary weights, for a saved model to be read into."""
     if config.trunk == "own" or config.learns:
         return OwnTrunk(Classifier(config))
-    return build_trunk(config.trunk, deepest=16)
+    return Trunk(config.trunk, 16)
 
 
 def read_trunk(config: SuperSimpleConfig, folders: Mapping[str, Path], device: torch.device) -> nn.Module:
@@ -80,7 +80,7 @@ def read_trunk(config: SuperSimpleConfig, folders: Mapping[str, Path], device: t
         assert config.trunk != "own", "its stage is named"
         if config.lacks_weights is not None:
             raise InputError(f"config.weights_file: {config.lacks_weights}")
-        trunk = build_trunk(config.trunk, config, deepest=16).freeze()
+        trunk = Trunk(config.trunk, 16).start_from(config).freeze()
     return with_layout(trunk, config).to(device).requires_grad_(False).eval()
 
 
