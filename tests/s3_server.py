@@ -17,7 +17,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
-__all__ = ["CREDENTIALS", "S3Server", "free_port", "relay"]
+from tests.ports import free_port
+
+__all__ = ["CREDENTIALS", "S3Server", "relay"]
 
 # What a user would have in the environment; the secret is looked for where it must not be.
 CREDENTIALS = {
@@ -81,13 +83,6 @@ class S3Server:
             raise
         except (urllib.error.URLError, OSError):
             return False
-
-
-def free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

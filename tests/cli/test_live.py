@@ -15,6 +15,7 @@ from assay.storage import Environment, Progress, Store
 from assay.storage.watch import Watch, score
 from assay.study import Plan
 from tests.cli.small_study import finished
+from tests.waiting import wait_for
 
 
 def beat(store: Store, trial: str, age: float = 0.0) -> None:
@@ -84,10 +85,9 @@ def test_off_a_terminal_there_is_a_line_for_each_message_and_trial(empty: Store,
     out, told = io.StringIO(), []
     with LiveView(Console(file=out, width=200)) as view:
         view.message("opening the data")
-        view.follow(plan, empty, lambda: told.append(1))
-        time.sleep(0.8)
+        view.follow(plan, empty, lambda: told.append(1), lambda look: None)
         finished(plan.trials[0], empty, image_ap=0.8125)
-        time.sleep(0.8)
+        wait_for(lambda: "image_ap 0.812" in out.getvalue(), said=out.getvalue)
     lines = out.getvalue().splitlines()
     assert "opening the data" in lines[0]
     assert any(f"1/4 {plan.trials[0].id[:8]}" in line and "image_ap 0.812" in line for line in lines)
@@ -98,13 +98,10 @@ def test_off_a_terminal_a_line_comes_although_nothing_happens(empty: Store, plan
     out = io.StringIO()
     with LiveView(Console(file=out, width=200), line_every=0.3) as view:
         view.message("starting Ray")
-        time.sleep(1.2)
+        wait_for(lambda: out.getvalue().count("starting Ray") >= 3, said=out.getvalue)
         beat(empty, plan.trials[0].id)
         view.follow(plan, empty, lambda: None)
-        time.sleep(1.2)
-    lines = out.getvalue().splitlines()
-    assert sum("starting Ray" in line for line in lines) >= 3
-    assert "epoch 3/10 validation image_ap 0.750" in lines[-1]
+        wait_for(lambda: "epoch 3/10 validation image_ap 0.750" in out.getvalue(), said=out.getvalue)
 
 
 def test_on_a_terminal_the_running_trials_are_a_table(empty: Store, plan: Plan) -> None:
@@ -112,9 +109,8 @@ def test_on_a_terminal_the_running_trials_are_a_table(empty: Store, plan: Plan) 
     with LiveView(Console(file=out, width=120, force_terminal=True)) as view:
         beat(empty, plan.trials[0].id)
         view.follow(plan, empty, lambda: None)
-        time.sleep(1.2)
+        wait_for(lambda: plan.trials[0].id[:8] in out.getvalue(), said=out.getvalue)
     assert "0/4 trials" in out.getvalue()
-    assert plan.trials[0].id[:8] in out.getvalue()
 
 
 @pytest.mark.parametrize(

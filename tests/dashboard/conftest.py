@@ -36,6 +36,12 @@ def own_main(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
+@pytest.fixture(autouse=True)
+def never_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A study is read again at each look: nobody waits for the second of its freshness to pass."""
+    monkeypatch.setattr("assay_dashboard.study_view._FRESH", 0.0)
+
+
 @pytest.fixture
 def plan() -> Plan:
     return plan_study(parse_study(STUDY, "small.yaml"), None, "cpu")

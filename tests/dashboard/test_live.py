@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -18,8 +17,6 @@ from assay_dashboard.study_view import StudyView, studies
 from tests.cli.small_study import STUDY, finished
 from tests.dashboard.conftest import Open, Show, put, texts_of
 from trainables.errors import StorageError
-
-STALE = 1.05  # seconds after which a study is looked at again
 
 
 @pytest.fixture
@@ -39,7 +36,6 @@ def test_a_page_without_a_study_is_not_run_again_for_the_one_of_the_page_before(
     """It would never have seen the new record, and be run for it without end."""
     open_page("table")
     finished(plan.trials[3], store)
-    time.sleep(STALE)
     assert "4 of 4 finished" in texts_of(open_page("studies"))
 
 
@@ -51,7 +47,6 @@ def test_a_record_that_lands_while_the_page_is_made_is_on_it_in_the_end(
     def count_line(*_: object) -> str:
         if next(landing, False):
             finished(plan.trials[3], store)
-            time.sleep(STALE)
         return "counted"
 
     monkeypatch.setattr("assay_dashboard.layout.count_line", count_line)
@@ -70,7 +65,6 @@ def test_a_trial_page_shows_the_record_whichever_of_its_looks_finds_it_first(
     assert "This trial has no record yet" in texts_of(app)
     before = study_view.view(store, "small")
     finished(trial, store, image_ap=0.97)
-    time.sleep(STALE)
     after, views = study_view.view(store, "small"), iter([before] * old_views)
 
     def view(store: Store, name: str) -> StudyView:
@@ -204,5 +198,4 @@ def test_studies_keep_their_places_while_the_reader_looks(
     assert listed() == ["other", "small"]
     finished(plan.trials[3], store)
     put(store, other.model_copy(update={"study": other.study.model_copy(update={"study": "third"})}), {})
-    time.sleep(STALE)
     assert listed() == ["third", "other", "small"]

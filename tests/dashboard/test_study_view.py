@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,15 +16,9 @@ from assay.storage.stage_store import STAGE_CURVE, begin_stage, end_stage, read_
 from assay.storage.store import DamagedFileError
 from assay.study import Plan
 from assay_dashboard.__main__ import read_ahead
-from assay_dashboard.study_view import StudyView, curve, stage_curves, studies, view
+from assay_dashboard.study_view import curve, stage_curves, studies, view
 from tests.cli.small_study import finished
 from tests.dashboard.conftest import Show
-
-
-def later(store: Store) -> StudyView:
-    """The study when a look is no longer fresh."""
-    time.sleep(1.05)
-    return view(store, "small")
 
 
 def test_the_list_counts_trials_and_names_the_best_cell(store: Store) -> None:
@@ -37,11 +30,12 @@ def test_the_list_counts_trials_and_names_the_best_cell(store: Store) -> None:
 
 def test_the_server_reads_all_studies_while_it_starts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["dashboard", "--storage", store.uri])
+    monkeypatch.setattr("assay_dashboard.study_view._FRESH", 3600.0)
     read_ahead()
     gc.unfreeze()
     folder = store.local_path
     assert folder is not None
-    (folder / "studies").rename(folder / "away")  # what is shown within a second was read before
+    (folder / "studies").rename(folder / "away")  # what is shown while it is fresh was read before
     assert len(view(store, "small").results.records) == 3
 
 
@@ -60,7 +54,7 @@ def test_a_storage_that_cannot_be_read_does_not_keep_the_server_from_starting(
 def test_a_new_record_raises_the_version_and_leaves_the_others_as_they_were(store: Store, plan: Plan) -> None:
     before = view(store, "small")
     finished(plan.trials[3], store, image_ap=0.97)
-    after = later(store)
+    after = view(store, "small")
     assert after.version == before.version + 1
     assert len(before.results.records) == 3
     assert all(after.results.records[id_] is record for id_, record in before.results.records.items())
@@ -71,7 +65,7 @@ def test_a_heartbeat_changes_neither_version_nor_analysis(store: Store, plan: Pl
     analysis = before.results.analysis
     store.begin_attempt(plan.trials[3].id, next(iter(before.results.records.values())).environment)
     store.write_progress(Progress.now(plan.trials[3].id, 1, 2, {"loss": 0.5}, seconds_per_epoch=3.0))
-    after = later(store)
+    after = view(store, "small")
     assert after.progress[plan.trials[3].id].epoch == 1
     assert after.version == before.version
     assert after.results.analysis is analysis

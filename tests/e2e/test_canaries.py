@@ -16,7 +16,8 @@ from typing import NamedTuple
 import pytest
 
 from assay.storage import Store
-from tests.s3_server import S3Server, free_port
+from tests.ports import free_port
+from tests.s3_server import S3Server
 
 pytestmark = pytest.mark.ray
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -18,6 +17,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.e2e.small_study import ROOT, small_text
+from tests.ports import free_port
 
 PACKAGES = {
     "assay": "platform/assay",
@@ -119,9 +119,7 @@ def test_an_empty_folder_is_enough_to_train_report_and_look_at_a_study(installed
 
 def _dashboard_answers(installed: Installation) -> str:
     """What the dashboard's server says of its health."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = str(free_port())
     command = [installed.programs / "assay", "dashboard", "--port", port]
     server = subprocess.Popen(
         command, cwd=installed.folder, env=installed.environment, stdout=subprocess.DEVNULL

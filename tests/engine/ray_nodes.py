@@ -11,7 +11,6 @@ import os
 import re
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,8 @@ from pathlib import Path
 from typing import Self
 
 import psutil
+
+from tests.ports import free_port
 
 _RAY = Path(sys.executable).parent / "ray"
 _START_SECONDS = 90.0
@@ -96,7 +97,7 @@ class RayNodes:
         # Sockets lie below it, and their paths have about 100 characters: not in pytest's folders.
         self.folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
         self.nodes: list[RayNode] = []
-        gcs, client, dashboard = _free_ports(3)
+        gcs, client, dashboard = free_port(), free_port(), free_port()
         self.address, self.dashboard = f"127.0.0.1:{gcs}", f"http://127.0.0.1:{dashboard}"
         self.token = secrets.token_hex(16)
         self.head = self._start(
@@ -162,13 +163,3 @@ class RayNodes:
             )
         self.nodes.append(RayNode(start, log))
         return self.nodes[-1]
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports

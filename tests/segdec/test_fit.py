@@ -186,10 +186,10 @@ class ThreadRun(LocalRun):
         self._of_ranks[self.rank] = {
             i: torch.zeros_like(p) if p.grad is None else p.grad.clone() for i, p in enumerate(trained)
         }
-        self._meet.wait(timeout=15)
+        self._meet.wait(timeout=120)
         for i, parameter in enumerate(trained):
             parameter.grad = torch.stack([own[i] for own in self._of_ranks]).sum(0)
-        self._meet.wait(timeout=15)
+        self._meet.wait(timeout=120)
 
 
 @pytest.mark.parametrize("batch_gradient", ["sum", "mean"])

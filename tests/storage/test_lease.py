@@ -72,9 +72,9 @@ def test_the_lease_of_another_host_counts_for_sixty_seconds(store: Store) -> Non
 def test_the_holder_gives_signs_of_life(store: Store) -> None:
     with Lease(store, "s", beat_seconds=0.02):
         first = holder(store, "s")
-        time.sleep(0.2)
-        second = holder(store, "s")
-    assert first is not None
+        assert first is not None
+        while (second := holder(store, "s")) is not None and second.beat == first.beat:
+            time.sleep(0.01)
     assert second is not None
     assert second.beat > first.beat
     assert second.started == first.started
@@ -83,7 +83,7 @@ def test_the_holder_gives_signs_of_life(store: Store) -> None:
 def test_a_holder_that_was_taken_over_learns_it_and_leaves_the_other_alone(store: Store) -> None:
     with Lease(store, "s", beat_seconds=0.02) as lease:
         leave(store, os.getpid())
-        assert lease.lost.wait(5)
+        assert lease.lost.wait(60)
     assert holder(store, "s").token == "other"  # type: ignore[union-attr]
 
 
@@ -95,7 +95,7 @@ def test_of_many_that_start_at_once_exactly_one_runs(store: Store) -> None:
         try:
             with Lease(store, "s"):
                 entered.append(1)
-                done.wait(10)
+                done.wait(100)
         except InputError:
             entered.append(0)
 
@@ -217,7 +217,7 @@ def test_a_lease_that_was_taken_away_names_who_had_it_and_is_free(store: Store) 
     with Lease(store, "s", beat_seconds=0.02) as lease:
         taken = displace(store, "s")
         assert (taken.pid, taken.host) == (os.getpid(), socket.gethostname())
-        assert lease.lost.wait(5)
+        assert lease.lost.wait(60)
         assert holder(store, "s") is None
         with Lease(store, "s") as later:
             assert later.fence.epoch == lease.fence.epoch + 2

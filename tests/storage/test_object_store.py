@@ -14,7 +14,8 @@ from assay.storage.lease import Lease, holder
 from assay.storage.retention import clean_plan, free
 from assay.storage.stop import clear_stop, request_stop, stop_requested
 from tests.analysis.made_studies import make_plan, make_record
-from tests.s3_server import CREDENTIALS, S3Server, free_port, relay
+from tests.ports import free_port
+from tests.s3_server import CREDENTIALS, S3Server, relay
 from trainables.errors import InputError, StorageError
 
 PLAN = make_plan()
@@ -120,7 +121,7 @@ def test_of_several_that_start_at_once_exactly_one_runs(store: Store) -> None:
         try:
             with Lease(store, "s"):
                 entered.append(True)
-                done.wait(20)
+                done.wait(100)
         except InputError:
             entered.append(False)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from assay.study import Plan, Trial, parse_study, plan_study
 from assay.study.stage_graph import stages_of
 from tests.cli.small_study import finished
 from tests.engine.staged_study import STAGED
+from tests.waiting import wait_for
 
 BASE, MAPS, OWN = 100.0, 20.0, 10.0  # seconds
 
@@ -131,5 +131,4 @@ def test_the_display_says_how_many_stages_are_made(store: Store, plan: Plan, tmp
     with LiveView(Console(file=out, width=200), line_every=0.3) as view:
         view.follow(plan, store, lambda: None)
         beat(store, plan.trials[0], "maps", MAPS)
-        time.sleep(1.5)
-    assert "0/4 done · 1/3 stages made · at least " in out.getvalue().splitlines()[-1]
+        wait_for(lambda: "0/4 done · 1/3 stages made · at least " in out.getvalue(), said=out.getvalue)

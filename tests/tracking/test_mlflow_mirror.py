@@ -27,6 +27,8 @@ from assay.study import Plan
 from assay.tracking import MlflowMirror, SyncReport, default_uri, ui_command, ui_environment
 from assay.tracking.content import curve_points
 from tests.analysis.made_studies import START, STUDY, lose, make_plan, make_record
+from tests.ports import free_port
+from tests.waiting import slowness
 from trainables.errors import InputError
 from trainables.heatmaps import Probe, maps_table
 
@@ -102,12 +104,6 @@ def results_of(store: Store, plan: Plan = PLAN) -> StudyResults:
     return StudyResults.of_plan(plan, store)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def wait_for(address: str, server: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + 60
     while time.monotonic() < end and server.poll() is None:
@@ -140,7 +136,7 @@ def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirrored]:
     mirror = MlflowMirror(address, store)
     begin = time.monotonic()
     away = mirror.sync(results_of(store))
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 10 * slowness()
     command = ui_command(port)
     with subprocess.Popen(
         command,
@@ -370,7 +366,7 @@ def test_a_server_that_never_answers_is_left_soon(tmp_path: Path, monkeypatch: p
         begin = time.monotonic()
         uri = f"http://user:hunter2@127.0.0.1:{mute.getsockname()[1]}"
         report = MlflowMirror(uri, Store(tmp_path)).sync(StudyResults(PLAN, {}))
-        assert time.monotonic() - begin < 8
+        assert time.monotonic() - begin < 8 * slowness()
     assert report.away is not None
     assert "hunter2" not in report.away
 

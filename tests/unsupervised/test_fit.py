@@ -138,7 +138,7 @@ def test_two_workers_end_where_one_does(model: str) -> None:
     config, data = tiny_config(model, gan_batch=5, **rates), made_data()
     alone = fitted(config, data, LocalRun())
     start = fitted(tiny_config(model, **dict.fromkeys(rates, 1e-12)), data, LocalRun())
-    barrier, shared = Barrier(2, timeout=60), [[], []]
+    barrier, shared = Barrier(2, timeout=120), [[], []]
     found: list[UnsupervisedPredictor] = []
 
     def work(rank: int) -> None:
@@ -151,7 +151,7 @@ def test_two_workers_end_where_one_does(model: str) -> None:
     for thread in threads:
         thread.join()
     assert len(found) == 2
-    first, second, one, fresh = (dict(p.network.networks.named_parameters()) for p in (*found, alone, start))
+    first, second, one, fresh = (dict(p.detector.networks.named_parameters()) for p in (*found, alone, start))
     for name in one:
         assert torch.equal(first[name], second[name]), name
 

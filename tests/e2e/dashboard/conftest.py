@@ -9,10 +9,10 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -25,6 +25,7 @@ from tests.e2e.small_study import SmallStudy
 from tests.engine.search_study import ToySearch
 from tests.engine.staged_study import STAGED, StagedStudy
 from tests.engine.toy_study import TOY
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Page, Request
@@ -34,8 +35,10 @@ HOSTILE = (
     "<script>alert(1)</script> ![x](http://example.org/x.png) ../../etc/passwd  日本語 **bold** $x$ :red[no]"
 )
 LABELS = "labels: {weak: {supervision: weak}, full: {supervision: full}}"
+MAIN = "document.querySelector('[data-testid=stMain]')"  # what scrolls
 # Streamlit asks for both below the page's own path first, where they are not.
 _EXPECTED = ("/_stcore/health", "/_stcore/host-config")
+PATIENCE = 120_000  # milliseconds: a machine that trains meanwhile is slow
 
 
 class Results(NamedTuple):
@@ -80,9 +83,7 @@ def _plan(store: Store, name: str, study: StagedStudy) -> None:
 @pytest.fixture(scope="session")
 def dashboard(results: Results) -> Iterator[str]:
     """Its address, while `assay dashboard` runs."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [
         sys.executable,
         "-m",
@@ -111,7 +112,9 @@ def dashboard(results: Results) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=PATIENCE)
 
     if not CHROMIUM.exists():
         pytest.skip(f"needs {CHROMIUM}: `apt-get install --no-install-recommends chromium`")
@@ -128,7 +131,7 @@ def page(
     """A window in which an error of the console, an exception or a request to elsewhere fails the test."""
     context = browser.new_context(viewport={"width": 1500, "height": 1000})
     page = context.new_page()
-    page.set_default_timeout(60_000)  # a machine that trains meanwhile is slow
+    page.set_default_timeout(PATIENCE)
     trouble: list[str] = []
 
     def heard(message: ConsoleMessage) -> None:
@@ -168,6 +171,13 @@ class Reader:
     def settled(self) -> None:
         """Wait until nothing runs any more."""
         self.page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
+
+    def sees(self, holds: Callable[[], bool]) -> None:
+        """Look again until it holds: what a canvas or a layout shows comes after its page has run."""
+        until = time.monotonic() + PATIENCE / 1000
+        while not holds():
+            assert time.monotonic() < until, self.page.locator("[data-testid=stMain]").inner_text()
+            self.page.wait_for_timeout(100)
 
 
 @pytest.fixture

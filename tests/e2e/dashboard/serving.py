@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import psutil
+
+from tests.ports import free_port
 
 __all__ = ["Served", "serve"]
 
@@ -30,9 +31,7 @@ class Served(NamedTuple):
 @contextmanager
 def serve(storage: str | None, command: str = "dashboard", *options: str) -> Generator[Served]:
     """``assay dashboard`` or ``assay mlflow`` of ``storage`` on a free port; None: ``demo`` has its own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     program = [sys.executable, "-m", "assay", command, "--port", str(port)]
     program += [*options, *(["--storage", storage] if storage is not None else [])]
     started = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -43,7 +42,7 @@ def serve(storage: str | None, command: str = "dashboard", *options: str) -> Gen
     finally:
         for child in psutil.Process(started.pid).children():
             child.terminate()
-        started.wait(60)
+        started.wait(240)  # a machine that trains meanwhile is slow
 
 
 def _wait(health: str, command: subprocess.Popen[bytes]) -> None:

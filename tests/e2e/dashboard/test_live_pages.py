@@ -98,7 +98,7 @@ def test_a_running_trial_is_followed_without_a_reload_and_its_log_is_a_click_awa
     expect(line).to_contain_text("epoch 1 of 2 · loss 0.500")
     page.evaluate("window.same = true")
     store.write_progress(
-        Progress.now(running.id, 2, 2, {"loss": 0.25}, 30.0, store.attempts(running.id)[0].name)
+        Progress.now(running.id, 2, 2, {"loss": 0.25}, 30.0, store.attempts(running.id)[0].attempt)
     )
     expect(line).to_contain_text("epoch 2 of 2 · loss 0.250", timeout=15_000)
     assert page.evaluate("window.same"), "the page was not loaded again"

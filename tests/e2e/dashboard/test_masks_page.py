@@ -58,8 +58,6 @@ class MasksPage:
 
     def __init__(self, page: Page, address: str) -> None:
         self.page, self.address = page, address
-        expect.set_options(timeout=60_000)  # a machine that does other things too
-        page.set_default_timeout(120_000)
         self.grid = page.locator(".grid[data-ready]")
 
     def open(self, **parameters: str | list[str]) -> MasksPage:
@@ -300,7 +298,7 @@ def test_a_threshold_moved_by_many_steps_of_a_key_is_in_the_url_at_last(masks: M
     for level in range(THRESHOLD_LEVEL + 1, THRESHOLD_LEVEL + 31):  # each step runs the page again
         masks.page.keyboard.press("ArrowRight")
         expect(masks.page.locator("input.threshold")).to_have_value(str(level))
-    masks.page.wait_for_url(f"**threshold={THRESHOLD_LEVEL + 30}**", timeout=30_000)
+    masks.page.wait_for_url(f"**threshold={THRESHOLD_LEVEL + 30}**")
 
 
 def test_the_threshold_stays_from_page_to_page(masks: MasksPage) -> None:
@@ -360,10 +358,10 @@ def test_a_row_is_zoomed_and_walked_by_keyboard(masks: MasksPage) -> None:
     frames.nth(0).focus()
     masks.page.keyboard.press("ArrowRight")
     masks.page.keyboard.press("ArrowDown")
-    assert frames.nth(7).evaluate("f => f.getRootNode().activeElement === f")
+    expect(frames.nth(7)).to_be_focused()
     masks.page.keyboard.press("Enter")
     expect(masks.page.locator(".frame.zoomed")).to_have_count(6)
-    assert "scale(2)" in masks.cell(1, 0).locator(".stack").get_attribute("style")  # type: ignore[operator]
+    expect(masks.cell(1, 0).locator(".stack")).to_have_attribute("style", re.compile(r"scale\(2\)"))
     masks.page.keyboard.press("Escape")
     expect(masks.page.locator(".frame.zoomed")).to_have_count(0)
 
@@ -412,7 +410,7 @@ def test_hostile_names_are_shown_as_text(masks: MasksPage) -> None:
 @pytest.mark.parametrize("study", ["../../etc", "<script>", "z" * 10_000, "additions/../chain"])
 def test_a_study_that_is_not_of_the_storage_opens_nothing(page: Page, server: Served, study: str) -> None:
     page.goto(f"{server.url}/masks?{urlencode({'study': study})}")
-    expect(page.get_by_text("Choose a study above.")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Choose a study above.")).to_be_visible()
     assert page.locator(".grid").count() == 0
 
 

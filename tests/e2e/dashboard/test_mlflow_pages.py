@@ -11,6 +11,7 @@ from assay.analysis.results import StudyResults
 from assay.storage import Store
 from assay.storage.mlflow_marker import run_address, study_address
 from assay.tracking import MlflowMirror, SyncReport, default_uri
+from tests.e2e.dashboard.conftest import PATIENCE
 from tests.e2e.dashboard.serving import serve
 from tests.tracking.test_mlflow_mirror import PLAN, fill
 
@@ -51,7 +52,7 @@ def window(browser: Browser) -> Iterator[Page]:
     """Without the dashboard's rules: MLflow's pages ask for what is not there, and say so on the console."""
     context = browser.new_context(viewport={"width": 1500, "height": 1000})
     page = context.new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(PATIENCE)
     yield page
     context.close()
 
@@ -82,7 +83,7 @@ def test_the_description_holds_question_and_table(pages: Pages, window: Page) ->
     window.get_by_role("columnheader", name=primary.title).wait_for()
     summary = results.summary(primary.name)[0]
     assert summary.mean is not None
-    assert window.get_by_role("cell", name=f"{summary.mean:.3f}").count() >= 1
+    window.get_by_role("cell", name=f"{summary.mean:.3f}").first.wait_for()
 
 
 def test_a_run_shows_its_metrics_and_who_it_is(pages: Pages, window: Page) -> None:
