@@ -131,12 +131,11 @@ def _how(seconds: float, cpu_seconds: float, figures: Sequence[Figure], groups: 
     bounded = [figure for figure in figures if figure.most is not None]
     held = sum(not figure.broken for figure in bounded)
     highest = max((figure.value for figure in bounded), default=0.0)
-    draws = [figure.draws for figure in figures]
+    draws = sorted({figure.draws for figure in figures})
+    errors = ", ".join(f"{_error(each):.1f} points at {each:,} draws" for each in sorted({draws[0], draws[-1]}))
     return (
         f"`make calibrate` ({', '.join(groups)}): {seconds:.0f} s on {os.cpu_count()} cores, "
-        f"{cpu_seconds:.0f} s of CPU, with {libraries}. A rate of 5 % has a standard error of "
-        f"{_error(max(draws)):.1f} points at {max(draws):,} draws, {_error(min(draws)):.1f} at "
-        f"{min(draws):,}. "
+        f"{cpu_seconds:.0f} s of CPU, with {libraries}. A rate of 5 % has a standard error of {errors}. "
         f"{held} of the {len(bounded)} rates that have a limit ({FALSE_POSITIVES:g} %, and two "
         f"standard errors of the draws) keep it. The highest is {highest:.1f} %."
     )
