@@ -132,7 +132,8 @@ def _how(seconds: float, cpu_seconds: float, figures: Sequence[Figure], groups: 
     held = sum(not figure.broken for figure in bounded)
     highest = max((figure.value for figure in bounded), default=0.0)
     draws = sorted({figure.draws for figure in figures})
-    errors = ", ".join(f"{_error(each):.1f} points at {each:,} draws" for each in sorted({draws[0], draws[-1]}))
+    ends = sorted({draws[0], draws[-1]})
+    errors = ", ".join(f"{_error(each):.1f} points at {each:,} draws" for each in ends)
     return (
         f"`make calibrate` ({', '.join(groups)}): {seconds:.0f} s on {os.cpu_count()} cores, "
         f"{cpu_seconds:.0f} s of CPU, with {libraries}. A rate of 5 % has a standard error of {errors}. "
