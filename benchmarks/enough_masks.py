@@ -12,12 +12,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from assay.analysis.statistics.enough_masks import Enough, enough_masks
+from benchmarks.worlds import tidy_table
 
 __all__ = ["MASKS", "TRUTHS", "simulate", "true_masks"]
 
@@ -40,20 +39,9 @@ def true_masks(curve: str) -> int:
 def simulate(curve: str, repeats: int, draw: int) -> Enough:
     """One study on a curve, analysed; the same draw gives the same result."""
     rng = np.random.default_rng([list(TRUTHS).index(curve), repeats, draw])
-    rows: list[dict[str, Any]] = []
-    for seed in range(repeats):
-        shift = rng.normal(0, SHARED)
-        for cell, score in zip(MASKS, TRUTHS[curve], strict=True):
-            rows.append({"cell": cell, "seed": seed, "value": score + shift + rng.normal(0, NOISE)})
-    fixed = {
-        "study": "drawn",
-        "fold": None,
-        "n_train": 100,
-        "n_test": 50,
-        "part": "test",
-        "metric": "image_ap",
-    }
-    table = pd.DataFrame(rows).assign(**fixed, status="finished").astype({"fold": "Int16"})
+    truth = np.array(TRUTHS[curve])
+    scores = [truth + rng.normal(0, SHARED) + rng.normal(0, NOISE, len(truth)) for _ in range(repeats)]
+    table = tidy_table(dict(zip(MASKS, np.transpose(scores), strict=True)))
     (result,) = enough_masks(table, MASKS, metric="image_ap", resolve=RESOLVE)
     return result
 
@@ -72,15 +60,8 @@ def main() -> None:
             ends = np.array([(result.low, result.masks, result.high) for result in results], np.float64)
             covered = 100 * np.mean((ends[:, 0] <= true_masks(curve)) & (true_masks(curve) <= ends[:, 2]))
             low, middle, high = np.median(ends, axis=0)
-            row = [
-                curve,
-                true_masks(curve),
-                repeats,
-                f"{covered:.1f}",
-                f"{middle:.0f}",
-                f"{low:.0f}–{high:.0f}",
-            ]
-            sys.stdout.write(f"| {' | '.join(map(str, row))} |\n")
+            case, interval = f"{curve} | {true_masks(curve)} | {repeats}", f"{low:.0f}–{high:.0f}"
+            sys.stdout.write(f"| {case} | {covered:.1f} | {middle:.0f} | {interval} |\n")
 
 
 if __name__ == "__main__":

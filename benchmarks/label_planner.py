@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.special import expit
 
 from assay.analysis.statistics.next_labels import EvenPrice, Gain, Labels, advise_labels, most_hours
+from benchmarks.worlds import tidy_table
 
 __all__ = ["DESIGNS", "SURFACES", "Outcome", "simulate", "table"]
 
@@ -110,21 +110,9 @@ def simulate(surface: str, design: str, draw: int) -> Outcome:
 
 
 def _study(truth: Mapping[str, float], rng: np.random.Generator) -> pd.DataFrame:
-    rows: list[dict[str, Any]] = []
-    for seed in range(REPEATS):
-        shift = rng.normal(0, SHARED)
-        for cell, score in truth.items():
-            value = float(np.clip(score + shift + rng.normal(0, NOISE), 0, 1))
-            rows.append({"cell": cell, "seed": seed, "value": value})
-    fixed = {
-        "study": "drawn",
-        "fold": None,
-        "n_train": 100,
-        "n_test": 50,
-        "part": "test",
-        "metric": "image_ap",
-    }
-    return pd.DataFrame(rows).assign(**fixed, status="finished").astype({"fold": "Int16"})
+    means = np.array(list(truth.values()))
+    scores = [means + rng.normal(0, SHARED) + rng.normal(0, NOISE, len(means)) for _ in range(REPEATS)]
+    return tidy_table(dict(zip(truth, np.transpose(scores).clip(0, 1), strict=True)))
 
 
 def _holds(gain: Gain, truth: float) -> bool:
@@ -152,14 +140,9 @@ def table(draws: int) -> Iterator[str]:
 def _line(surface: str, design: str, outcomes: list[Outcome]) -> str:
     advised = [outcome for outcome in outcomes if outcome.advised]
     priced = [outcome.even_covered for outcome in outcomes if outcome.even_covered is not None]
-    figures = [
-        len(advised) / len(outcomes),
-        sum(outcome.right for outcome in advised) / max(1, len(advised)),
-        sum(outcome.right for outcome in outcomes) / len(outcomes),
-        sum(outcome.difference_covered for outcome in outcomes) / len(outcomes),
-        sum(outcome.masks_covered for outcome in outcomes) / len(outcomes),
-        sum(outcome.labels_covered for outcome in outcomes) / len(outcomes),
-    ]
+    figures = [len(advised) / len(outcomes), sum(outcome.right for outcome in advised) / max(1, len(advised))]
+    for name in ("right", "difference_covered", "masks_covered", "labels_covered"):
+        figures.append(sum(getattr(outcome, name) for outcome in outcomes) / len(outcomes))
     said = " | ".join(f"{100 * figure:.0f}" for figure in figures)
     return f"| {surface} | {design} | {said} | {sum(priced)} of {len(priced)} |"
 

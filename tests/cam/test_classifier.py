@@ -203,8 +203,8 @@ def test_results_do_not_move_without_a_new_revision() -> None:
     prediction = predictor.predict(images_to_tensor([surfaces(1, 0, seed=5)[0].image], CPU))
     seed = LocalRun(seed=11, fold=1, purpose="classifier/").generator("init").integers(2**63)
     start = new_classifier(config, data.train, int(seed), CPU).state_dict()
-    end = predictor.maps.net.state_dict()
+    end = predictor.network.net.state_dict()
     found = [(end[name] - start[name]).double().norm().item() for name in MOVED]
     found += [prediction.score.item(), prediction.heatmap.double().mean().item()]
-    found += [*predictor.maps.offsets[0].tolist()]
+    found += [*predictor.network.offsets[0].tolist()]
     np.testing.assert_allclose(found, GOLDEN[TRAINABLE.revision], rtol=0.003)

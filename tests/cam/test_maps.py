@@ -95,13 +95,13 @@ def test_shuffled_labels_teach_nothing(scene: Scene) -> None:
 def remeasured(trained: CamPredictor, scene: Scene, **changes: Any) -> CamPredictor:
     """The same classifier with another map."""
     config = CamConfig.model_validate({**CONFIG.model_dump(), **changes})
-    maps, _ = measured_maps(trained.maps.net, MapSettings.of(config), scene.training.train)
+    maps, _ = measured_maps(trained.network.net, MapSettings.of(config), scene.training.train)
     return CamPredictor(maps, config)
 
 
 def test_maps_are_moved_back_to_where_the_defects_are(trained: CamPredictor, scene: Scene) -> None:
     beside = judged(remeasured(trained, scene, recentre=False), scene)["pixel_ap"]
-    assert trained.maps.offsets.abs().sum() > 4
+    assert trained.network.offsets.abs().sum() > 4
     assert judged(trained, scene)["pixel_ap"] > beside + 0.2
 
 
@@ -124,7 +124,7 @@ def test_maps_forget_when_the_last_stage_and_the_head_do(
     trained: CamPredictor, scene: Scene, changes: dict[str, Any]
 ) -> None:
     """Adebayo et al. 2018, *Sanity checks for saliency maps*: a map that stays is a filter of the image."""
-    before = remeasured(trained, scene, **changes, recentre=False).maps
+    before = remeasured(trained, scene, **changes, recentre=False).network
     kept = {k: v for k, v in before.net.state_dict().items() if not k.startswith(("backbone.layer3", "head"))}
     images = positives(scene, 20)
     ranks: list[float] = []
@@ -142,7 +142,7 @@ def test_maps_forget_when_the_last_stage_and_the_head_do(
 def test_strong_defects_reach_1_and_normal_images_do_not(trained: CamPredictor, scene: Scene) -> None:
     train = scene.training.train
     images = images_to_tensor([sample.image for sample in train], CPU)
-    maxima = trained.maps.heatmaps(images).map_BHW.amax(dim=(1, 2))
+    maxima = trained.network.heatmaps(images).map_BHW.amax(dim=(1, 2))
     labels = torch.from_numpy(train.labels)
     assert maxima[labels].max() == 1
     assert maxima[labels].median() > 4 * maxima[~labels].median()
@@ -161,9 +161,9 @@ def test_grad_cam_at_the_last_stage_is_the_cam_on_its_own_scale() -> None:
 
 
 def test_each_layer_is_moved_by_an_offset_of_its_own(trained: CamPredictor, scene: Scene) -> None:
-    fused = remeasured(trained, scene, method="layer_cam", layers=[1, 3]).maps
+    fused = remeasured(trained, scene, method="layer_cam", layers=[1, 3]).network
     alone = [
-        remeasured(trained, scene, method="layer_cam", layers=[layer]).maps.offsets[0] for layer in (1, 3)
+        remeasured(trained, scene, method="layer_cam", layers=[layer]).network.offsets[0] for layer in (1, 3)
     ]
     assert torch.equal(fused.offsets, torch.stack(alone))
     assert not torch.equal(*alone)

@@ -58,7 +58,7 @@ def test_prediction_is_within_0_and_1_whatever_the_mode_and_leaves_no_gradient(
     assert prediction.heatmap.shape == (3, *SIZE)
     assert all(((part >= 0) & (part <= 1)).all() for part in prediction)
     assert not any(part.requires_grad for part in prediction)
-    assert all(parameter.grad is None for parameter in predictor.maps.parameters())
+    assert all(parameter.grad is None for parameter in predictor.network.parameters())
 
 
 @pytest.mark.parametrize("changes", METHODS)
@@ -111,7 +111,7 @@ def export(predictor: CamPredictor) -> nn.Module:
 
 def test_a_model_of_the_cam_is_exported_for_any_batch_with_its_offset_inside() -> None:
     predictor = fresh()
-    predictor.maps.offsets.copy_(torch.tensor([[-3, 5]]))
+    predictor.network.offsets.copy_(torch.tensor([[-3, 5]]))
     score, heatmap = export(predictor)(pictures(5))
     expected = predictor.predict(pictures(5))
     torch.testing.assert_close(score, expected.score)

@@ -70,7 +70,7 @@ def test_maps_are_read_off_a_trunk(ratio: float, changes: dict[str, Any], tmp_pa
     predictor.save(tmp_path)
     images = torch.rand(2, 1, *SIZE)
     assert predictor.predict(images).heatmap.shape == (2, *SIZE)
-    assert float(predictor.maps.scale) > 0
+    assert float(predictor.network.scale) > 0
 
 
 def test_a_trunk_sees_the_local_contrast_where_an_image_would_be() -> None:

@@ -103,10 +103,10 @@ def test_with_all_off_the_chain_starts_as_plain_class_activation_maps(tmp_path: 
     own = {name: getattr(config, name) for name in ClassifierConfig.model_fields}
     plain = CAM.fit(CamConfig(**own, gate_by_score=False), chain_data(), LocalRun())
     mine = load_file(tmp_path / "focus" / "classifier" / "model.safetensors")
-    assert all(torch.equal(mine[name], tensor) for name, tensor in plain.maps.net.state_dict().items())
+    assert all(torch.equal(mine[name], tensor) for name, tensor in plain.network.net.state_dict().items())
     final = load_file(tmp_path / "focus" / "maps" / "final_maps.safetensors")["maps"]
     shown = images_to_tensor([chain_data().train[i].image for i in range(6)], CPU)
-    assert torch.equal(final, minmax(plain.maps(shown).map_BHW).half())
+    assert torch.equal(final, minmax(plain.network(shown).map_BHW).half())
 
 
 # What a kill leaves, what trials share ------------------------------------------------------------------
@@ -336,7 +336,7 @@ def test_a_saved_model_judges_the_same_and_can_be_exported(switches: dict[str, A
     class Judge(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.nets = loaded.nets
+            self.nets = loaded.network
 
         def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
             return tuple(loaded.predict(images))

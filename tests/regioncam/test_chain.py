@@ -297,7 +297,7 @@ class Judge(nn.Module):
 
     def __init__(self, predictor: RegionCamPredictor) -> None:
         super().__init__()
-        self.nets = predictor.nets
+        self.nets = predictor.network
         self.predictor = [predictor]
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -390,6 +390,6 @@ MOVED = {
 
 def test_results_do_not_move_without_a_new_revision(tmp_path: Path) -> None:
     predictor = fitted(tiny(**WHOLE, min_steps=24, lr=1e-3, segment_lr=1e-3), tmp_path)
-    assert predictor.nets.last is not None
-    answer = predictor.nets.last.segmenter(pictures(3)).logits_BHW.detach().sigmoid()  # before the CRF
+    assert predictor.network.last is not None
+    answer = predictor.network.last.segmenter(pictures(3)).logits_BHW.detach().sigmoid()  # before the CRF
     assert_stages_ended_at(GOLDEN[TRAINABLE.revision], MOVED, tmp_path, answer)

@@ -10,12 +10,11 @@ import pytest
 import torch
 
 from tests.segdec.surfaces import tiny_config
-from trainables.errors import InputError
 from trainables.metrics import best_f1_threshold
 from trainables.nn.models import forward_context
 from trainables.segdec import TRAINABLE
 from trainables.segdec.network import new_network
-from trainables.segdec.predictor import SegDecPredictor, load_reference_checkpoint, upsample
+from trainables.segdec.predictor import SegDecPredictor, upsample
 from trainables.segdec.targets import downsize
 
 
@@ -91,49 +90,3 @@ def test_heatmap_undoes_the_shift_of_the_targets() -> None:
     # A plain resize would lie 3.5 pixels further down and right.
     assert (rows @ torch.arange(64.0) / rows.sum()).item() == pytest.approx(28, abs=0.3)
     assert (columns @ torch.arange(128.0) / columns.sum()).item() == pytest.approx(70, abs=0.3)
-
-
-def test_checkpoint_of_the_authors_layout_loads(tmp_path: Path) -> None:
-    predictor = fresh()
-    torch.save(dict(predictor.network.state_dict()), tmp_path / "final_state_dict.pth")
-    loaded = load_reference_checkpoint(tmp_path / "final_state_dict.pth", predictor.config)
-    assert torch.equal(loaded.predict(pictures(1)).score, predictor.predict(pictures(1)).score)
-
-
-@pytest.mark.parametrize("changes", [{"channels": 3}, {"first_convs": 2}, {"sf_kernel": 5}])
-def test_checkpoint_of_another_network_is_refused(changes: dict[str, Any], tmp_path: Path) -> None:
-    torch.save(dict(fresh().network.state_dict()), tmp_path / "other.pth")
-    with pytest.raises(InputError, match=r"other\.pth does not fit the config: 1 tensors? differ|0b"):
-        load_reference_checkpoint(tmp_path / "other.pth", tiny_config(**changes))
-
-
-@pytest.mark.parametrize("kept", [None, 0, 3, 500, 0.5, 0.99])
-def test_checkpoint_that_is_missing_or_cut_short_is_refused(kept: float | None, tmp_path: Path) -> None:
-    path = tmp_path / "short.pth"
-    torch.save(dict(fresh().network.state_dict()), path)
-    data = path.read_bytes()
-    path.unlink()
-    if kept is not None:
-        path.write_bytes(data[: int(kept if kept >= 1 else kept * len(data))])
-    told = r"short\.pth\. Check the path" if kept is None else r"short\.pth .*(download it again|Save it as)"
-    with pytest.raises(InputError, match=told):
-        load_reference_checkpoint(path, tiny_config())
-
-
-def test_folder_in_place_of_a_checkpoint_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="a checkpoint is a file: found none at"):
-        load_reference_checkpoint(tmp_path, tiny_config())
-
-
-class Spoiled:
-    """Runs code when it is unpickled."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (print, ("ran",))
-
-
-def test_checkpoint_with_code_in_it_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    torch.save({"fc.weight": Spoiled()}, tmp_path / "spoiled.pth")
-    with pytest.raises(InputError, match=r"spoiled\.pth"):
-        load_reference_checkpoint(tmp_path / "spoiled.pth", tiny_config())
-    assert "ran" not in capsys.readouterr().out

@@ -151,7 +151,7 @@ def test_two_workers_end_where_one_does(model: str) -> None:
     for thread in threads:
         thread.join()
     assert len(found) == 2
-    first, second, one, fresh = (dict(p.detector.networks.named_parameters()) for p in (*found, alone, start))
+    first, second, one, fresh = (dict(p.network.networks.named_parameters()) for p in (*found, alone, start))
     for name in one:
         assert torch.equal(first[name], second[name]), name
 

@@ -77,7 +77,7 @@ def test_the_gan_and_its_encoder_reconstruct_normal_images_and_no_defect() -> No
 
 
 def test_students_say_of_normal_images_what_their_teacher_says() -> None:
-    students = trained("students").detector.networks
+    students = trained("students").network.networks
     assert isinstance(students, Students)
     school = students.schools["17"]
     assert isinstance(school, School)

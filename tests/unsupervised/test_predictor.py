@@ -46,7 +46,7 @@ class Judge(nn.Module):
 
     def __init__(self, predictor: UnsupervisedPredictor) -> None:
         super().__init__()
-        self.nets = predictor.detector
+        self.nets = predictor.network
         self.judge = predictor.predict
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -149,8 +149,8 @@ def shown(predictor: UnsupervisedPredictor) -> dict[tuple[str, str], torch.Tenso
 def test_bfloat16_gives_nearly_the_same_map(model: str, trained: Trained) -> None:
     wide = trained(model)
     config = wide.config.model_copy(update={"precision": "bfloat16"})
-    narrow = UnsupervisedPredictor(type(wide.detector).of(config), config)
-    narrow.detector.load_state_dict(wide.detector.state_dict())
+    narrow = UnsupervisedPredictor(type(wide.network).of(config), config)
+    narrow.network.load_state_dict(wide.network.state_dict())
     maps = [each.predict(pictures(2)).heatmap for each in (wide, narrow)]
     torch.testing.assert_close(*maps, rtol=0, atol=0.1)
 

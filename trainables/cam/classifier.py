@@ -35,7 +35,7 @@ from trainables.nn.loop import BatchShard, TrainingHooks, train
 from trainables.nn.models import with_layout
 from trainables.nn.passes import image_passes
 from trainables.nn.sampling import BalancedSampler
-from trainables.nn.training import check_images, check_norm
+from trainables.nn.training import check_images, check_norm, sum_over_workers
 from trainables.nn.weights import load_weights
 
 __all__ = ["Attachment", "ClassifierStep", "classifier_scores", "new_classifier", "train_classifier"]
@@ -87,11 +87,7 @@ class ClassifierStep:
             return part_B
         rows = torch.tensor(list(self.rows), dtype=torch.long, device=part_B.device)
         sent = part_B.new_zeros(self.size, *part_B.shape[1:]).index_copy(0, rows, part_B.detach())
-        carrier = nn.Parameter(torch.zeros_like(sent))
-        carrier.grad = sent
-        self.run.reduce([carrier])
-        assert carrier.grad is not None
-        return carrier.grad.detach().index_copy(0, rows, part_B)
+        return sum_over_workers(sent, self.run).index_copy(0, rows, part_B)
 
     def once(self, term: Tensor) -> Tensor:
         """A term that every worker computed for the whole batch: its value is divided, its gradient is not.

@@ -14,7 +14,7 @@ from trainables.cam.predictor import CamPredictor
 from trainables.cam.stages import stages
 from trainables.contract import Run
 from trainables.data.samples import TrainingData
-from trainables.nn.models import load_model, save_model, with_layout
+from trainables.nn.models import load_into, save_model
 from trainables.stages import StageWork
 
 __all__ = ["fit", "load_classifier", "make_classifier", "make_maps"]
@@ -42,10 +42,7 @@ def fit(config: CamConfig, data: TrainingData, run: Run) -> CamPredictor:
 
 def load_classifier(folder: Path, device: torch.device) -> Classifier:
     """The classifier that a stage left in ``folder``, in eval mode."""
-    tensors, config = load_model(folder, ClassifierConfig)
-    net = Classifier(config)
-    net.load_state_dict(tensors)
-    return with_layout(net, config).to(device).eval()
+    return load_into(folder, ClassifierConfig, Classifier)[0].to(device).eval()
 
 
 def make_classifier(work: StageWork, weights_file: str | None) -> None:

@@ -8,36 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Self
 
-import torch
 from torch import Tensor
 
 from trainables.cam.config import CamConfig, MapSettings
 from trainables.cam.maps import CamMaps
 from trainables.cam.network import Classifier
 from trainables.contract import Prediction, StageMaps
-from trainables.nn.models import load_into, save_model
-from trainables.nn.passes import in_passes
+from trainables.nn.models import load_into
+from trainables.nn.predictor import NetworkPredictor
 
 __all__ = ["CamPredictor", "load"]
 
 
-class CamPredictor:
+class CamPredictor(NetworkPredictor[CamMaps, CamConfig]):
     """Scores images with a classifier."""
 
-    def __init__(self, maps: CamMaps, config: CamConfig) -> None:
-        self.maps = maps
-        self.config = config
-
-    @torch.inference_mode()
-    def predict(self, images: Tensor) -> Prediction:
-        """Score ``images`` (B × C × H × W, float32 in [0, 1], on the predictor's device)."""
-        self.maps.eval()
-        parts = [self.maps.heatmaps(part) for part in in_passes(images)]
+    def predict_pass(self, images: Tensor) -> Prediction:
+        logits_B, map_BHW = self.network.heatmaps(images)
         # In float32 every logit above 17 has the score 1; in float64 confident images keep their order.
-        score_B = torch.cat([part.score_B for part in parts]).double().sigmoid()
-        map_BHW = torch.cat([part.map_BHW for part in parts])
+        score_B = logits_B.double().sigmoid()
         if self.config.gate_by_score:
             map_BHW = map_BHW * score_B[:, None, None].float()
         return Prediction(score_B, map_BHW)
@@ -46,15 +36,6 @@ class CamPredictor:
         """The answer, and the one stage that there is: ``cam``, the heatmap, B × H × W in [0, 1]."""
         prediction = self.predict(images)
         return StageMaps(prediction, {"cam": prediction.heatmap})
-
-    def to(self, device: torch.device) -> Self:
-        """The same predictor with its weights on ``device``."""
-        self.maps.to(device)
-        return self
-
-    def save(self, folder: Path) -> None:
-        """Write ``model.safetensors`` and ``config.json`` into an existing folder."""
-        save_model(folder, self.maps, self.config)
 
 
 def load(folder: Path) -> CamPredictor:

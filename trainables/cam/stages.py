@@ -26,12 +26,6 @@ def classifier_stage(config: ClassifierConfig) -> Stage:
 
 def stages(config: CamConfig) -> Sequence[Stage]:
     """The classifier, then offsets and scales of its maps."""
-    return [
-        classifier_stage(config),
-        Stage(
-            "maps",
-            MapSettings.of(config).model_dump(mode="json"),
-            Later("trainables.cam.fit:make_maps"),
-            after=("classifier",),
-        ),
-    ]
+    settings = MapSettings.of(config).model_dump(mode="json")
+    maps = Stage("maps", settings, Later("trainables.cam.fit:make_maps"), after=("classifier",))
+    return [classifier_stage(config), maps]

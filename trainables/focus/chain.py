@@ -45,7 +45,7 @@ from trainables.nn.labels.pseudo import pseudo_labels
 from trainables.nn.labels.refine import refine
 from trainables.nn.labels.relabelling import by_id, refined_labels
 from trainables.nn.labels.segmentation import ImageTask, SegmentationNet, Targets, train_segmentation
-from trainables.nn.models import load_model, save_model, with_layout
+from trainables.nn.models import load_into, load_model, save_model, with_layout
 from trainables.pseudo_labels import PseudoLabels
 from trainables.stages import StageWork, read_facts, write_facts
 
@@ -104,11 +104,11 @@ def make_maps(work: StageWork) -> None:
         evidences: list[Evidence] = []
         probabilities: list[Tensor] = []
         for images_BCHW in batches:
-            erased = erase(images_BCHW, cam, fill, config.erasing)
+            erased = erase(images_BCHW, cam, fill, config)
             evidences.append(evidence_of(images_BCHW, erased, config.iem_residual))
             probabilities.append(erased.probability_SB[[0, -1]])
         scale = _residual_scale(evidences, work.data.train, fill, config)
-        final = [extended_map(evidence, scale, config.erasing) for evidence in evidences]
+        final = [extended_map(evidence, scale, config) for evidence in evidences]
         before, after = torch.cat(probabilities, dim=1).mean(dim=1).tolist()
         area = float(torch.cat([evidence.mask_BHW.float().mean(dim=(1, 2)) for evidence in evidences]).mean())
         logged |= {"residual_scale": scale, "erased_area": area}
@@ -140,12 +140,12 @@ def make_pseudo(work: StageWork) -> None:
 
 
 def make_s1(work: StageWork) -> None:
-    _train_and_save(work, Targets(by_id(_read_labels(work.inputs["pseudo"]))))
+    _train_and_save(work, Targets(by_id(PseudoLabels.of_stage(work.inputs["pseudo"]))))
 
 
 def make_refined(work: StageWork) -> None:
     config, device = _config(work), work.run.device
-    before = _read_labels(work.inputs["pseudo"])
+    before = PseudoLabels.of_stage(work.inputs["pseudo"])
     network = read_segmenter(work.inputs["s1"], device)
     probs: list[Tensor] = []
     sharper: list[Tensor] = []
@@ -178,7 +178,7 @@ def make_s2(work: StageWork) -> None:
     if read_facts(work.inputs["refined"])["void"]:  # nothing to learn from: the first net stays
         save_model(work.folder, read_segmenter(work.inputs["s1"], work.run.device), _config(work))
         return
-    _train_and_save(work, Targets(by_id(_read_labels(work.inputs["refined"]))))
+    _train_and_save(work, Targets(by_id(PseudoLabels.of_stage(work.inputs["refined"]))))
 
 
 def make_student(work: StageWork, *, labels: str, last: str) -> None:
@@ -192,7 +192,7 @@ def make_student(work: StageWork, *, labels: str, last: str) -> None:
         if uses_crf:
             prob_BHW = refine(prob_BHW, images_BCHW * 255, config.refiner)
         soft |= zip(ids, prob_BHW.half().cpu(), strict=True)
-    hard = by_id(_read_labels(work.inputs[labels]))
+    hard = by_id(PseudoLabels.of_stage(work.inputs[labels]))
     _train_and_save(work, Targets(hard, soft, config.student_soft), config.student_task)
 
 
@@ -212,10 +212,7 @@ def read_maps(classifier: Path, maps: Path, config: FocusConfig, device: torch.d
 
 def read_inpainter(folder: Path, device: torch.device) -> Inpainter:
     """The inpainting net of stage ``inpainter``."""
-    tensors, config = load_model(folder, FocusConfig)
-    inpainter = new_inpainter(config)
-    inpainter.load_state_dict(tensors)
-    return with_layout(inpainter, config).to(device).eval()
+    return load_into(folder, FocusConfig, new_inpainter)[0].to(device).eval()
 
 
 def read_segmenter(folder: Path, device: torch.device) -> SegmentationNet:
@@ -224,12 +221,6 @@ def read_segmenter(folder: Path, device: torch.device) -> SegmentationNet:
     network = SegmentationNet(config, config.student_task if "image_head.trust" in tensors else None)
     network.load_state_dict(tensors)
     return with_layout(network, config).to(device).eval()
-
-
-def _read_labels(folder: Path) -> PseudoLabels:
-    labels = PseudoLabels.load(folder)
-    assert labels is not None, "the stage has written them"
-    return labels
 
 
 def _note(work: StageWork, facts: Mapping[str, float]) -> None:

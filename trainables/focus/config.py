@@ -9,7 +9,6 @@ segmentation nets were measured on magnetic tiles; those of CLM and GCM are choi
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -20,37 +19,13 @@ from trainables.nn.choices import Cutoffs, ImageTask, Policy
 from trainables.nn.settings import PseudoLabelConfig
 from trainables.nn.weight_counts import plain_unet
 
-__all__ = ["ErasingSettings", "FocusConfig", "Fuse", "Residual", "count_parameters"]
+__all__ = ["FocusConfig", "Fuse", "Residual", "count_parameters"]
 
 Mode = Literal["off", "erase", "residual", "both"]
 Fuse = Literal["residual", "mul", "max"]
 Residual = Literal["blur", "msgms"]
 
 _SIDE = 224  # pixels of the images on which the dilation was measured
-
-
-@dataclass(frozen=True)
-class ErasingSettings:
-    """Settings of the loop and of what is made of it."""
-
-    mode: Mode
-    steps: int  # T; ``mode: residual`` takes one
-    stop: float  # p_stop
-    threshold: float  # th
-    dilation: int  # pixels at the image's size
-    max_area: float  # a larger O is not taken: share of the image
-    fuse: Fuse
-    residual: Residual
-
-    @property
-    def rounds(self) -> int:
-        """Steps at most; the residual alone takes one."""
-        return 1 if self.mode == "residual" else self.steps
-
-    @staticmethod
-    def pixels(dilation: float, size: tuple[int, int]) -> int:
-        """A dilation measured on 224 × 224 images, at another size."""
-        return round(dilation * math.sqrt(size[0] * size[1]) / _SIDE)
 
 
 class FocusConfig(ClassifierConfig, PseudoLabelConfig, frozen=True):
@@ -168,25 +143,22 @@ class FocusConfig(ClassifierConfig, PseudoLabelConfig, frozen=True):
         return self.crf or self.round
 
     @property
-    def erasing(self) -> ErasingSettings:
-        """IEM's settings at this image size."""
-        return ErasingSettings(
-            mode=self.iem,
-            steps=self.iem_steps,
-            stop=self.iem_stop,
-            threshold=self.iem_threshold,
-            dilation=ErasingSettings.pixels(self.iem_dilation, self.image_size),
-            max_area=self.iem_max_area,
-            fuse=self.iem_fuse,
-            residual=self.iem_residual,
-        )
+    def erasing_steps(self) -> int:
+        """Erasing steps at most; the residual alone takes one."""
+        return 1 if self.iem == "residual" else self.iem_steps
+
+    @property
+    def erasing_rim(self) -> int:
+        """Growth of what is erased at this image size, pixels."""
+        height, width = self.image_size
+        return round(self.iem_dilation * math.sqrt(height * width) / _SIDE)
 
     @property
     def map_names(self) -> tuple[str, ...]:
         """Stages that a trained chain shows on the way to its pseudo labels, those included."""
         names = ["cam", "crop"] if self.gcm else ["cam"]
         if self.iem != "off":
-            names += [f"erased {step + 1}" for step in range(self.erasing.rounds)]
+            names += [f"erased {step + 1}" for step in range(self.erasing_steps)]
             names.append("final_cam")
         return (*names, "pseudo")
 

@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 from trainables.cam.maps import RawMaps
-from trainables.focus.config import ErasingSettings, Residual
+from trainables.focus.config import FocusConfig, Residual
 from trainables.nn.layers.blur import gaussian_blur
 from trainables.nn.layers.pooling import dilate
 from trainables.nn.ssim import msgms_map
@@ -84,7 +84,7 @@ class Evidence(NamedTuple):
 
 @torch.no_grad()
 def erase(
-    images_BCHW: Tensor, look: Look, fill: Fill, erasing: ErasingSettings, seen: RawMaps | None = None
+    images_BCHW: Tensor, look: Look, fill: Fill, config: FocusConfig, seen: RawMaps | None = None
 ) -> Erased:
     """Find, paint over, look again.
 
@@ -92,7 +92,7 @@ def erase(
         images_BCHW: In [0, 1].
         look: The classifier.
         fill: The inpainter; what it must leave alone outside the mask, it does.
-        erasing: When to stop.
+        config: When to stop, and how much is erased at once.
         seen: The result of ``look`` for the images, where that is known already.
     """
     shown_BCHW, seen = images_BCHW, look(images_BCHW) if seen is None else seen
@@ -103,15 +103,15 @@ def erase(
     images: list[Tensor] = []
     probability_B = seen.score_B.sigmoid()
     probabilities = [probability_B]
-    for step in range(erasing.rounds):
+    for step in range(config.erasing_steps):
         if step:
-            going_B = going_B & (probability_B >= erasing.stop)
+            going_B = going_B & (probability_B >= config.iem_stop)
         found_BHW = _own_scale(seen.map_BHW)
         weight_B = probability_B if step else torch.ones_like(probability_B)
         weighted_BHW = found_BHW * (weight_B * going_B)[:, None, None]
         evidence_BHW = torch.maximum(evidence_BHW, weighted_BHW)
-        grown_BHW = mask_BHW | dilate(found_BHW >= erasing.threshold, erasing.dilation)
-        going_B = going_B & (grown_BHW.float().mean(dim=(1, 2)) <= erasing.max_area)
+        grown_BHW = mask_BHW | dilate(found_BHW >= config.iem_threshold, config.erasing_rim)
+        going_B = going_B & (grown_BHW.float().mean(dim=(1, 2)) <= config.iem_max_area)
         if not going_B.any():
             break
         mask_BHW = torch.where(going_B[:, None, None], grown_BHW, mask_BHW)
@@ -141,23 +141,23 @@ def evidence_of(images_BCHW: Tensor, erased: Erased, kind: Residual) -> Evidence
     return Evidence(erased.evidence_BHW, residual_BHW, erased.last_mask)
 
 
-def extended_map(evidence: Evidence, scale: float, erasing: ErasingSettings) -> Tensor:
-    """The final map, B × H × W in [0, 1]: E, D or both, as ``mode`` and ``fuse`` say.
+def extended_map(evidence: Evidence, scale: float, config: FocusConfig) -> Tensor:
+    """The final map, B × H × W in [0, 1]: E, D or both, as ``iem`` and ``iem_fuse`` say.
 
     An image of which nothing could be erased has no residual: it keeps E.
 
     Args:
         evidence: Of a batch.
         scale: c (:func:`residual_scale`).
-        erasing: The settings that :func:`erase` had.
+        config: That :func:`erase` had.
     """
     found_BHW, difference_BHW, mask_BHW = evidence
-    if erasing.mode == "erase":
+    if config.iem == "erase":
         return found_BHW
     sharp_BHW = (difference_BHW / scale).clamp(0, _RANGE) / _RANGE * mask_BHW
-    if erasing.fuse == "mul":
+    if config.iem_fuse == "mul":
         fused_BHW = (found_BHW * sharp_BHW).sqrt()
-    elif erasing.fuse == "max":
+    elif config.iem_fuse == "max":
         fused_BHW = torch.maximum(found_BHW, sharp_BHW)
     else:
         fused_BHW = sharp_BHW

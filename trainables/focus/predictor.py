@@ -95,7 +95,7 @@ class FocusPredictor(StagePredictor[Nets, Chain | None, FocusConfig]):
         return "s1_crf" if self.uses_crf else "s1"
 
     def predict_pass(self, images: Tensor) -> Prediction:
-        output, cam = self.nets.segmenter(images), self.nets.cam
+        output, cam = self.network.segmenter(images), self.network.cam
         score_B = output.cls_logits_B if cam is None else cam.net(images).score_B
         prob_BHW = self.refined(output.logits_BHW.sigmoid(), images, uses_crf=self.uses_crf)
         # In float32 every logit above 17 has the score 1; in float64 confident images keep their order.
@@ -103,7 +103,7 @@ class FocusPredictor(StagePredictor[Nets, Chain | None, FocusConfig]):
 
     def show_pass(self, images: Tensor, known: Collection[str]) -> StageMaps:
         chain, stages = self.earlier, dict[str, Tensor]()
-        cam = self.nets.cam if chain is None else chain.cam
+        cam = self.network.cam if chain is None else chain.cam
         if cam is not None and not set(self.config.map_names) <= set(known):
             raw = cam(images)
             stages["cam"] = raw.scaled_by(cam.scale).map_BHW * raw.score_B.sigmoid()[:, None, None]
@@ -123,12 +123,12 @@ class FocusPredictor(StagePredictor[Nets, Chain | None, FocusConfig]):
             stages["crop"] = crop(images, boxes_B4).clamp(0, 1)
         final_BHW = minmax(raw.map_BHW)
         if config.iem != "off":
-            erased = erase(images, chain.cam, filler(config, chain.inpainter), config.erasing, raw)
-            for step in range(config.erasing.rounds):
+            erased = erase(images, chain.cam, filler(config, chain.inpainter), config, raw)
+            for step in range(config.erasing_steps):
                 taken = min(step + 1, len(erased.filled_SBCHW))  # an image that stopped stays as it is
                 stages[f"erased {step + 1}"] = erased.filled_SBCHW[taken - 1] if taken else images
             evidence = evidence_of(images, erased, config.iem_residual)
-            final_BHW = extended_map(evidence, chain.residual_scale, config.erasing)
+            final_BHW = extended_map(evidence, chain.residual_scale, config)
             stages["final_cam"] = final_BHW * score_B11
         labels_BHW = pseudo_labels(final_BHW, score_B11.flatten() >= 0.5, config.cutoffs)
         stages["pseudo"] = (labels_BHW == 1).float()
@@ -157,7 +157,7 @@ class FocusPredictor(StagePredictor[Nets, Chain | None, FocusConfig]):
         """
         config, chain = self.config, self.earlier
         assert chain is not None, "a loaded model has no inpainter"
-        shown_BHW = dilate(self.predict(images).heatmap >= 0.5, config.erasing.dilation)
+        shown_BHW = dilate(self.predict(images).heatmap >= 0.5, config.erasing_rim)
         filled = filler(config, chain.inpainter)(images, shown_BHW)
         before_B, after_B = (chain.cam.net(x).score_B.sigmoid() for x in (images, filled))
         return before_B - after_B

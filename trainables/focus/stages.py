@@ -25,6 +25,11 @@ def stages(config: FocusConfig) -> Sequence[Stage]:
     def settings(*prefixes: str, names: Sequence[str] = ()) -> dict[str, Any]:
         return config.part(*prefixes, names=(*_COMMON, *names))
 
+    def add(
+        name: str, read: dict[str, Any], after: tuple[str, ...] = (), shows: tuple[str, ...] = ()
+    ) -> None:
+        chain.append(Stage(name, read, Later(f"trainables.focus.chain:make_{name}"), after, shows))
+
     segmentation = settings("segment_", names=_SEGMENTATION)
     crf = config.part("crf") if config.crf else {}
     chain = [classifier_stage(config)]
@@ -32,52 +37,17 @@ def stages(config: FocusConfig) -> Sequence[Stage]:
         make = partial(Later("trainables.focus.chain:make_classifier"), weights_file=config.weights_file)
         chain = [Stage("classifier", settings() | _classifier_settings(config), make)]
     if config.uses_inpainter:
-        chain.append(
-            Stage("inpainter", settings("inpainter_"), Later("trainables.focus.chain:make_inpainter"))
-        )
+        add("inpainter", settings("inpainter_"))
     iem = config.part("iem") if config.iem != "off" else {"iem": "off"}
-    read = tuple(stage.name for stage in chain)
-    chain.append(
-        Stage(
-            "maps", settings(names=("recentre",)) | iem, Later("trainables.focus.chain:make_maps"), after=read
-        )
-    )
-    pseudo = settings(names=_LABELS)
-    chain.append(
-        Stage(
-            "pseudo",
-            pseudo,
-            Later("trainables.focus.chain:make_pseudo"),
-            after=("maps",),
-            shows=config.map_names,
-        )
-    )
-    chain.append(
-        Stage("s1", segmentation, Later("trainables.focus.chain:make_s1"), after=("pseudo",), shows=("s1",))
-    )
+    add("maps", settings(names=("recentre",)) | iem, tuple(stage.name for stage in chain))
+    add("pseudo", settings(names=_LABELS), ("maps",), config.map_names)
+    add("s1", segmentation, ("pseudo",), ("s1",))
     labels, last = "pseudo", "s1"
     if config.refines:
-        refined = settings("round_") | crf
-        chain.append(
-            Stage(
-                "refined",
-                refined,
-                Later("trainables.focus.chain:make_refined"),
-                after=("pseudo", "s1"),
-                shows=("s1_crf",),
-            )
-        )
+        add("refined", settings("round_") | crf, ("pseudo", "s1"), ("s1_crf",))
         labels = "refined"
     if config.round:
-        chain.append(
-            Stage(
-                "s2",
-                segmentation,
-                Later("trainables.focus.chain:make_s2"),
-                after=("s1", "refined"),
-                shows=("s2",),
-            )
-        )
+        add("s2", segmentation, ("s1", "refined"), ("s2",))
         last = "s2"
     if config.distill:
         student = segmentation | config.part("student_") | crf

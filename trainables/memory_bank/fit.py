@@ -17,7 +17,7 @@ from trainables.memory_bank.bank import Bank, farthest_points
 from trainables.memory_bank.config import MemoryBankConfig
 from trainables.memory_bank.predictor import Detector, MemoryBankPredictor, pass_cost, read_bank
 from trainables.memory_bank.stages import stages
-from trainables.nn.layers.trunk import build_trunk
+from trainables.nn.layers.trunk import Trunk
 from trainables.nn.models import save_model, with_layout
 from trainables.nn.passes import image_passes
 from trainables.nn.training import check_images
@@ -58,7 +58,7 @@ def make_bank(work: StageWork, *, weights_file: str | None) -> None:
     run = work.run
     images = divide_normals(work.data, config.held_out, run).train
     bank = Bank(config, 1)
-    trunk = build_trunk(config.trunk, config, deepest=max(config.layers))
+    trunk = Trunk(config.trunk, max(config.layers)).start_from(config)
     if config.random_trunk:
         shown = images_to_tensor([images[i].image for i in range(min(len(images), _STATISTICS))], run.device)
         trunk.to(run.device).randomise(int(run.generator("init").integers(2**63)), shown)

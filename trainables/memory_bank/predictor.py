@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,9 @@ from trainables.contract import Prediction
 from trainables.data.samples import ImageSet
 from trainables.memory_bank.bank import Bank
 from trainables.memory_bank.config import MemoryBankConfig
-from trainables.nn.models import load_model, save_model, with_layout
-from trainables.nn.passes import image_passes, in_passes, joined
+from trainables.nn.models import load_model, with_layout
+from trainables.nn.passes import image_passes, in_passes
+from trainables.nn.predictor import NetworkPredictor
 from trainables.unsupervised.score import Saturation, measure_scales
 
 __all__ = ["Detector", "MemoryBankPredictor", "load", "pass_cost", "read_bank"]
@@ -47,26 +48,14 @@ class Detector(nn.Module):
         measure_scales(self.map_scale, self.score_scale, (self.bank.anomaly(batch) for batch in batches))
 
 
-class MemoryBankPredictor:
+class MemoryBankPredictor(NetworkPredictor[Detector, MemoryBankConfig]):
     """Scores images by their distance from normal ones."""
 
-    def __init__(self, detector: Detector, config: MemoryBankConfig) -> None:
-        self.detector = detector.eval()
-        self.config = config
+    def predict_pass(self, images: Tensor) -> Prediction:
+        return self.network(images)
 
-    @torch.inference_mode()
-    def predict(self, images: Tensor) -> Prediction:
-        """Score ``images`` (B × C × H × W, float32 in [0, 1], on the predictor's device)."""
-        return joined([self.detector(part) for part in in_passes(images, pass_cost(self.config))])
-
-    def to(self, device: torch.device) -> Self:
-        """The same predictor with its weights on ``device``."""
-        self.detector.to(device)
-        return self
-
-    def save(self, folder: Path) -> None:
-        """Write ``model.safetensors`` and ``config.json`` into an existing folder."""
-        save_model(folder, self.detector, self.config)
+    def passes(self, images: Tensor) -> Sequence[Tensor]:
+        return in_passes(images, pass_cost(self.config))
 
 
 def load(folder: Path) -> MemoryBankPredictor:

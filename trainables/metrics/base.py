@@ -20,7 +20,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
@@ -64,6 +64,19 @@ class Metric:
     unit: str = "share"
     better: Literal["higher", "lower"] = "higher"
     noted: bool = True
+
+    @classmethod
+    def of(
+        cls, name: str, title: str, description: str, **facts: Any
+    ) -> Callable[[Callable[..., float | Undefined]], Self]:
+        """Declare it by the function that computes it: a decorator."""
+        declared: dict[str, Any] = {"name": name, "title": title, "description": description, **facts}
+
+        def by(compute: Callable[..., float | Undefined]) -> Self:
+            declared["compute"] = compute
+            return cls(**declared)
+
+        return by
 
     @property
     def worst(self) -> float | None:
@@ -192,9 +205,8 @@ class ProxyMetric(Metric):
     reads = "labels"
 
 
-def of_parts(metric: Metric, *, name: str, title: str, description: str) -> ImageMetric:
+def of_parts(metric: ImageMetric, name: str, title: str, description: str) -> ImageMetric:
     """A metric of images as one of parts: of items that were photographed more than once."""
-    assert isinstance(metric, ImageMetric), "labels and scores of parts are all there is"
 
     def compute(images: ImageScores) -> float | Undefined:
         parts = images.parts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,24 +20,28 @@ _STRICT_FPR_LIMIT = 0.05  # Bergmann et al. 2022, MVTec LOCO AD, reports sPRO to
 _LOWEST_FPR, _HIGHEST_FPR = 1e-5, 1e-4  # Bertoldo et al. 2024, section 3: false pixels that cannot be seen
 
 
-def _pixel_iou(counts: PixelCounts) -> float:
+@CountMetric.of("pixel_iou", "IoU", "Σ TP / Σ (TP + FP + FN) over all pixels of all images (micro).")
+def _iou(counts: PixelCounts) -> float:
     """A large defect weighs more than a small one."""
     union = counts.tp + counts.fp + counts.fn
     return float(counts.tp.sum() / union.sum())
 
 
-def _pixel_iou_positive(counts: PixelCounts) -> float:
+@CountMetric.of("pixel_iou_positive", "IoU (defective)", "Mean IoU over images that have a defect.")
+def _iou_positive(counts: PixelCounts) -> float:
     """Each defective image weighs the same; false alarms in normal ones do not count."""
     union, defective = counts.tp + counts.fp + counts.fn, counts.tp + counts.fn > 0
     return float(np.mean((counts.tp / np.maximum(union, 1))[defective]))
 
 
-def _pixel_ap(curve: PixelCurve) -> float:
+@CurveMetric.of("pixel_ap", "pixel AP", "Average precision over all pixels, step-wise.")
+def _ap(curve: PixelCurve) -> float:
     """Step-wise average precision: only the scores of defect pixels change recall."""
     return float(np.sum(curve.gained() * curve.tp / (curve.tp + curve.fp)) / curve.tp[0])
 
 
-def _pixel_auroc(curve: PixelCurve) -> float:
+@CurveMetric.of("pixel_auroc", "pixel AUROC", "Area under the ROC curve over all pixels.")
+def _auroc(curve: PixelCurve) -> float:
     """Share of pairs in which the defect pixel scores higher than the background's; a tie counts half.
 
     It is high for most maps, since defects are small.
@@ -45,7 +50,13 @@ def _pixel_auroc(curve: PixelCurve) -> float:
     return float(np.sum(curve.gained() * lower) / curve.tp[0] / curve.background)
 
 
-def _pixel_best_f1(curve: PixelCurve) -> float:
+@CurveMetric.of(
+    "pixel_best_f1",
+    "best pixel F1 (oracle)",
+    "F1 of all pixels at the threshold that is best for it. Reads test masks by definition.",
+    noted=False,
+)
+def _best_f1(curve: PixelCurve) -> float:
     """The largest over all scores as thresholds."""
     return float((2 * curve.tp / (curve.tp[0] + curve.tp + curve.fp)).max())
 
@@ -73,6 +84,14 @@ def _overlap_up_to(curve: PixelCurve, limit: float) -> float:
     return float(area / limit)
 
 
+@HeatmapMetric.of(
+    "false_regions",
+    "false regions",
+    "Connected regions decided defect that touch no defect, per image, at the chosen threshold.",
+    unit="regions per image",
+    better="lower",
+    noted=False,
+)
 def _false_regions(images: Iterable[MapAndTruth], threshold: float) -> float:
     """8-connected pieces at the pixel threshold without a defect pixel: their mean over all images."""
     false: list[int] = []
@@ -83,6 +102,13 @@ def _false_regions(images: Iterable[MapAndTruth], threshold: float) -> float:
     return float(np.mean(false))
 
 
+@HeatmapMetric.of(
+    "aupimo",
+    "AUPIMO",
+    "Recall of defect pixels in each defective image, averaged over false-positive rates of normal images "
+    "from 0.00001 to 0.0001 on a log scale.",
+    noted=False,
+)
 def _aupimo(images: Iterable[MapAndTruth], threshold: float) -> float | Undefined:
     """Mean over defective images of the area under their recall, over the log of the false-positive rate.
 
@@ -117,93 +143,50 @@ def _aupimo_area(scores: NDArray[np.float32], highest: NDArray[np.float32], pixe
     return float(np.mean(np.log(_HIGHEST_FPR / rates)) / np.log(_HIGHEST_FPR / _LOWEST_FPR))
 
 
+@DefectMetric.of(
+    "outlined_of_found",
+    "outlined of found",
+    "Of the defects found, the share with an IoU of at least 0.5.",
+    noted=False,
+)
 def _outlined_of_found(defects: DefectScore) -> float | Undefined:
     """A defect that is outlined was found, so `defects_found` times this is the share that is outlined."""
     return defects.outlined / defects.detected if defects.detected else Undefined("no defect is found")
 
 
-DECLARED: tuple[Metric, ...] = (
-    CountMetric(
-        name="pixel_iou",
-        title="IoU",
-        description="Σ TP / Σ (TP + FP + FN) over all pixels of all images (micro).",
-        compute=_pixel_iou,
-    ),
-    CountMetric(
-        name="pixel_iou_positive",
-        title="IoU (defective)",
-        description="Mean IoU over images that have a defect.",
-        compute=_pixel_iou_positive,
-    ),
-    CurveMetric(
-        name="pixel_iou_oracle",
-        title="best IoU (oracle)",
-        description="IoU (micro) at the threshold that is best for it. Reads test masks by definition.",
-        compute=lambda curve: float(curve.iou().max()),
-    ),
-    CurveMetric(
-        name="pixel_ap",
-        title="pixel AP",
-        description="Average precision over all pixels, step-wise.",
-        compute=_pixel_ap,
-    ),
-    CurveMetric(
-        name="pixel_auroc",
-        title="pixel AUROC",
-        description="Area under the ROC curve over all pixels.",
-        compute=_pixel_auroc,
-    ),
-    CurveMetric(
-        name="pixel_best_f1",
-        title="best pixel F1 (oracle)",
-        description="F1 of all pixels at the threshold that is best for it. Reads test masks by definition.",
-        noted=False,
-        compute=_pixel_best_f1,
-    ),
-    CurveMetric(
-        name="pixel_pro",
-        title="PRO",
-        description="Mean overlap of 8-connected defect regions, integrated to a false-positive rate of 0.3.",
-        compute=lambda curve: _overlap_up_to(curve, _PRO_FPR_LIMIT),
-    ),
-    CurveMetric(
-        name="pixel_pro_05",
-        title="PRO to FPR 0.05",
-        description="Mean overlap of 8-connected defect regions, integrated to a false-positive rate of "
-        "0.05.",
-        noted=False,
-        compute=lambda curve: _overlap_up_to(curve, _STRICT_FPR_LIMIT),
-    ),
-    HeatmapMetric(
-        name="false_regions",
-        title="false regions",
-        description="Connected regions decided defect that touch no defect, per image, at the chosen "
-        "threshold.",
-        unit="regions per image",
-        better="lower",
-        noted=False,
-        compute=_false_regions,
-    ),
-    HeatmapMetric(
-        name="aupimo",
-        title="AUPIMO",
-        description="Recall of defect pixels in each defective image, averaged over false-positive rates of "
-        "normal images from 0.00001 to 0.0001 on a log scale.",
-        noted=False,
-        compute=_aupimo,
-    ),
-    DefectMetric(
-        name="defects_found",
-        title="defects found",
-        description="Share of the defects in known masks of which some pixel reaches the pixel threshold.",
-        noted=False,
-        compute=lambda defects: defects.detected / defects.regions,
-    ),
-    DefectMetric(
-        name="outlined_of_found",
-        title="outlined of found",
-        description="Of the defects found, the share with an IoU of at least 0.5.",
-        noted=False,
-        compute=_outlined_of_found,
-    ),
+@CurveMetric.of(
+    "pixel_iou_oracle",
+    "best IoU (oracle)",
+    "IoU (micro) at the threshold that is best for it. Reads test masks by definition.",
 )
+def _iou_oracle(curve: PixelCurve) -> float:
+    return float(curve.iou().max())
+
+
+@DefectMetric.of(
+    "defects_found",
+    "defects found",
+    "Share of the defects in known masks of which some pixel reaches the pixel threshold.",
+    noted=False,
+)
+def _defects_found(defects: DefectScore) -> float:
+    return defects.detected / defects.regions
+
+
+_pro, _pro_05 = (
+    CurveMetric.of(
+        name,
+        title,
+        f"Mean overlap of 8-connected defect regions, integrated to a false-positive rate of {limit:g}.",
+        noted=noted,
+    )(partial(_overlap_up_to, limit=limit))
+    for name, title, limit, noted in (
+        ("pixel_pro", "PRO", _PRO_FPR_LIMIT, True),
+        ("pixel_pro_05", "PRO to FPR 0.05", _STRICT_FPR_LIMIT, False),
+    )
+)
+
+DECLARED: tuple[Metric, ...] = (
+    _iou, _iou_positive, _iou_oracle, _ap, _auroc, _best_f1, _pro, _pro_05, _false_regions, _aupimo,
+    _defects_found, _outlined_of_found,
+)  # fmt: skip

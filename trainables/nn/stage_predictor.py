@@ -1,54 +1,46 @@
 """A predictor of a chain of nets, whose stages can be shown: what chains that end in segmentation nets share.
 
-A chain says which nets predict (``nets``, which a saved model holds) and which others led there (``earlier``,
-known after training only). Images go through both in passes, so that memory stays bounded.
+A chain says which nets predict (``network``, which a saved model holds) and which others led there
+(``earlier``, known after training only). Images go through both in passes, so that memory stays bounded.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Generic, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from trainables.contract import Prediction, StageMaps
+from trainables.contract import StageMaps
 from trainables.nn.labels.refine import sharpen
 from trainables.nn.labels.segmentation import SegmentationNet
-from trainables.nn.models import save_model
-from trainables.nn.passes import in_passes, joined
+from trainables.nn.passes import joined
+from trainables.nn.predictor import NetworkPredictor, NetworkT
 from trainables.nn.settings import PseudoLabelConfig
 
 __all__ = ["StagePredictor"]
 
-NetsT = TypeVar("NetsT", bound=nn.Module)
-ConfigT = TypeVar("ConfigT", bound=PseudoLabelConfig)
+LabelConfigT = TypeVar("LabelConfigT", bound=PseudoLabelConfig)
 EarlierT = TypeVar("EarlierT", bound=nn.Module | None)
 
 
-class StagePredictor(ABC, Generic[NetsT, EarlierT, ConfigT]):
+class StagePredictor(NetworkPredictor[NetworkT, LabelConfigT], Generic[NetworkT, EarlierT, LabelConfigT]):
     """Predicts with the last nets of a chain, and shows every stage of it."""
 
-    def __init__(self, nets: NetsT, config: ConfigT, earlier: EarlierT, *, uses_crf: bool) -> None:
+    def __init__(self, nets: NetworkT, config: LabelConfigT, earlier: EarlierT, *, uses_crf: bool) -> None:
         """``uses_crf``: decided here, so that an exported graph decides nothing."""
-        self.nets = nets.eval()
-        self.config = config
+        super().__init__(nets.eval(), config)
         self.earlier = earlier
         self.uses_crf = uses_crf
         if earlier is not None:
             earlier.eval()
 
-    @torch.inference_mode()
-    def predict(self, images: Tensor) -> Prediction:
-        """Score ``images`` (B × C × H × W, float32 in [0, 1], on the predictor's device)."""
-        return joined([self.predict_pass(images_BCHW) for images_BCHW in in_passes(images)])
-
     @torch.no_grad()
     def predict_stages(self, images: Tensor, known: Collection[str] = ()) -> StageMaps:
         """The prediction and all stages on the way to it, in the chain's order. The last is the heatmap."""
-        passes = [self.show_pass(images_BCHW, known) for images_BCHW in in_passes(images)]
+        passes = [self.show_pass(images_BCHW, known) for images_BCHW in self.passes(images)]
         prediction = joined([shown.prediction for shown in passes])
         stages = {name: torch.cat([shown.stages[name] for shown in passes]) for name in passes[0].stages}
         last = {} if self.last_stage is None else {self.last_stage: prediction.heatmap}
@@ -58,10 +50,6 @@ class StagePredictor(ABC, Generic[NetsT, EarlierT, ConfigT]):
     @abstractmethod
     def last_stage(self) -> str | None:
         """Name of the stage whose map is the heatmap; None where the other stages hold it."""
-
-    @abstractmethod
-    def predict_pass(self, images: Tensor) -> Prediction:
-        """Score the images of one pass."""
 
     @abstractmethod
     def show_pass(self, images: Tensor, known: Collection[str]) -> StageMaps:
@@ -86,12 +74,6 @@ class StagePredictor(ABC, Generic[NetsT, EarlierT, ConfigT]):
         return maps
 
     def to(self, device: torch.device) -> Self:
-        """The same predictor with its weights on ``device``."""
-        self.nets.to(device)
         if self.earlier is not None:
             self.earlier.to(device)
-        return self
-
-    def save(self, folder: Path) -> None:
-        """Write ``model.safetensors`` and ``config.json`` into an existing folder."""
-        save_model(folder, self.nets, self.config)
+        return super().to(device)

@@ -34,6 +34,7 @@ __all__ = [
     "optimiser_tensors",
     "require_finite",
     "restore_optimiser",
+    "sum_over_workers",
     "tensors_under",
     "validation_ap",
     "warmth",
@@ -262,6 +263,15 @@ def _trained(network: nn.Module) -> dict[str, nn.Parameter]:
     return {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
 
 
+def sum_over_workers(part: Tensor, run: Run) -> Tensor:
+    """The sum of what each worker has, on all of them and without gradient."""
+    carrier = nn.Parameter(torch.zeros_like(part))
+    carrier.grad = part
+    run.reduce([carrier])
+    assert carrier.grad is not None
+    return carrier.grad.detach()
+
+
 def mean_over_workers(sums: Mapping[str, Tensor], count: float, run: Run) -> dict[str, float]:
     """Means of what all workers summed over all their counts: equal on every worker.
 
@@ -270,12 +280,8 @@ def mean_over_workers(sums: Mapping[str, Tensor], count: float, run: Run) -> dic
         count: Of what this worker summed over; 0 if it saw nothing.
         run: With its workers.
     """
-    row = [*sums.values(), torch.full((), float(count), device=run.device)]
-    carrier = nn.Parameter(torch.zeros(len(row), device=run.device))
-    carrier.grad = torch.stack(row)
-    run.reduce([carrier])
-    assert carrier.grad is not None
-    *totals, whole = carrier.grad.tolist()
+    row = torch.stack([*sums.values(), torch.full((), float(count), device=run.device)])
+    *totals, whole = sum_over_workers(row, run).tolist()
     return {name: total / whole for name, total in zip(sums, totals, strict=True)}
 
 

@@ -31,7 +31,7 @@ from trainables.nn.labels.pseudo import pseudo_labels
 from trainables.nn.labels.refine import refine
 from trainables.nn.labels.relabelling import by_id, refined_labels
 from trainables.nn.labels.segmentation import SegmentationNet, Targets, train_segmentation
-from trainables.nn.models import load_model, save_model, with_layout
+from trainables.nn.models import load_into, save_model
 from trainables.nn.passes import image_passes
 from trainables.pseudo_labels import PseudoLabels
 from trainables.regioncam.config import RegionCamConfig, RegionMapSettings
@@ -92,7 +92,7 @@ def make_round(work: StageWork, *, before: str) -> None:
     folder = work.inputs[before]
     known = read_facts(folder)
     number = 1 + int(known.get("round", 0))
-    labels = replace(_read_labels(folder), name=f"round {number}")
+    labels = replace(PseudoLabels.of_stage(folder), name=f"round {number}")
     if not known["going"]:
         facts = known | {"round": float(number), "trained": 0.0}
         _write_round(work, read_segmenter(folder, device), labels, _read_probabilities(folder), facts)
@@ -209,10 +209,7 @@ def read_maps(classifier: Path, maps: Path, config: RegionCamConfig, device: tor
 
 def read_segmenter(folder: Path, device: torch.device) -> SegmentationNet:
     """The net of a round."""
-    tensors, config = load_model(folder, RegionCamConfig)
-    network = SegmentationNet(config)
-    network.load_state_dict(tensors)
-    return with_layout(network, config).to(device).eval()
+    return load_into(folder, RegionCamConfig, SegmentationNet)[0].to(device).eval()
 
 
 def _write_round(
@@ -227,12 +224,6 @@ def _write_round(
 
 def _read_probabilities(folder: Path) -> Tensor:
     return load_file(folder / _PROBABILITIES)["prob"].float()
-
-
-def _read_labels(folder: Path) -> PseudoLabels:
-    labels = PseudoLabels.load(folder)
-    assert labels is not None, "the stage has written them"
-    return labels
 
 
 def _area(labels: PseudoLabels) -> float:

@@ -86,7 +86,7 @@ class RegionCamPredictor(StagePredictor[Nets, nn.ModuleList, RegionCamConfig]):
         Raises:
             InputError: If a model that reads its heatmap off gradients or regions is to be exported.
         """
-        maps, last = self.nets.maps, self.nets.last
+        maps, last = self.network.maps, self.network.last
         if last is not None:
             # In float32 every logit above 17 has the score 1; in float64 confident images keep their order.
             score_B = maps.net(images).score_B.double().sigmoid()
@@ -105,21 +105,21 @@ class RegionCamPredictor(StagePredictor[Nets, nn.ModuleList, RegionCamConfig]):
     def _of_map(self, raw: RawMaps) -> Prediction:
         """The prediction without rounds."""
         score_B = raw.score_B.double().sigmoid()
-        return Prediction(score_B, self._gated(raw.scaled_by(self.nets.maps.scale).map_BHW, score_B))
+        return Prediction(score_B, self._gated(raw.scaled_by(self.network.maps.scale).map_BHW, score_B))
 
     def _gated(self, map_BHW: Tensor, score_B: Tensor) -> Tensor:
         return map_BHW * score_B[:, None, None].float() if self.config.gate_by_score else map_BHW
 
     def show_pass(self, images: Tensor, known: Collection[str]) -> StageMaps:
         rounds = self._earlier_rounds(images, known)
-        if {*self.nets.maps.settings.steps, "pseudo"} <= set(known):
+        if {*self.network.maps.settings.steps, "pseudo"} <= set(known):
             return StageMaps(self.predict_pass(images), rounds)
-        raw = self.nets.maps(images)
-        prediction = self._of_map(raw) if self.nets.last is None else self.predict_pass(images)
+        raw = self.network.maps(images)
+        prediction = self._of_map(raw) if self.network.last is None else self.predict_pass(images)
         return StageMaps(prediction, self._of_maps(images, raw) | rounds)
 
     def _of_maps(self, images: Tensor, raw: RawMaps) -> dict[str, Tensor]:
-        maps, score_B = self.nets.maps, raw.score_B.double().sigmoid()
+        maps, score_B = self.network.maps, raw.score_B.double().sigmoid()
         stages = {name: self._gated(map_BHW, score_B) for name, map_BHW in maps.steps(images, raw).items()}
         stages["pseudo"] = self._labelled(raw.map_BHW, score_B >= 0.5)
         return stages
@@ -149,9 +149,10 @@ class RegionCamPredictor(StagePredictor[Nets, nn.ModuleList, RegionCamConfig]):
         Returns:
             B numbers in [−1, 1].
         """
-        net, everything = self.nets.maps.net, torch.ones(len(images), dtype=torch.bool, device=images.device)
-        if self.nets.last is None:
-            shown_BHW = self._labelled(self.nets.maps(images).map_BHW, everything) > 0
+        net = self.network.maps.net
+        everything = torch.ones(len(images), dtype=torch.bool, device=images.device)
+        if self.network.last is None:
+            shown_BHW = self._labelled(self.network.maps(images).map_BHW, everything) > 0
         else:
             shown_BHW = self.predict(images).heatmap >= 0.5
         height, width = images.shape[2:]

@@ -25,17 +25,11 @@ def stages(config: RegionCamConfig) -> Sequence[Stage]:
     learning = config.part("segment_", "round_", names=(*_COMMON, *_TRAINING)) | crf
     maps = RegionMapSettings.of(config)
     shown = (*maps.steps, "pseudo")
+    make_maps, make_pseudo = (Later(f"trainables.regioncam.chain:make_{name}") for name in ("maps", "pseudo"))
     chain = [
         classifier_stage(config),
-        Stage(
-            "maps",
-            maps.model_dump(mode="json"),
-            Later("trainables.regioncam.chain:make_maps"),
-            after=("classifier",),
-        ),
-        Stage(
-            "pseudo", labels, Later("trainables.regioncam.chain:make_pseudo"), after=("maps",), shows=shown
-        ),
+        Stage("maps", maps.model_dump(mode="json"), make_maps, after=("classifier",)),
+        Stage("pseudo", labels, make_pseudo, after=("maps",), shows=shown),
     ]
     for number in range(1, config.rounds + 1):
         before = chain[-1].name

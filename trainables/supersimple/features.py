@@ -23,8 +23,8 @@ from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
 from trainables.nn.augmentation import Augmentation
-from trainables.nn.layers.trunk import Trunk, build_trunk
-from trainables.nn.models import forward_context, load_model, with_layout
+from trainables.nn.layers.trunk import Trunk
+from trainables.nn.models import forward_context, load_into, with_layout
 from trainables.nn.passes import in_passes
 from trainables.stages import StageWork
 from trainables.supersimple.config import SuperSimpleConfig
@@ -63,7 +63,7 @@ def new_trunk(config: SuperSimpleConfig) -> nn.Module:
     """The trunk with arbitrary weights, for a saved model to be read into."""
     if config.trunk == "own" or config.learns:
         return OwnTrunk(Classifier(config))
-    return build_trunk(config.trunk, deepest=16)
+    return Trunk(config.trunk, 16)
 
 
 def read_trunk(config: SuperSimpleConfig, folders: Mapping[str, Path], device: torch.device) -> nn.Module:
@@ -75,14 +75,12 @@ def read_trunk(config: SuperSimpleConfig, folders: Mapping[str, Path], device: t
     if "classifier" in folders:
         trunk = OwnTrunk(load_classifier(folders["classifier"], device))
     elif "rotations" in folders:
-        tensors, task = load_model(folders["rotations"], ClassifierConfig)
-        trunk = OwnTrunk(Classifier(task))
-        trunk.load_state_dict(tensors)
+        trunk, _ = load_into(folders["rotations"], ClassifierConfig, lambda task: OwnTrunk(Classifier(task)))
     else:
         assert config.trunk != "own", "its stage is named"
         if config.lacks_weights is not None:
             raise InputError(f"config.weights_file: {config.lacks_weights}")
-        trunk = build_trunk(config.trunk, config, deepest=16).freeze()
+        trunk = Trunk(config.trunk, 16).start_from(config).freeze()
     return with_layout(trunk, config).to(device).requires_grad_(False).eval()
 
 

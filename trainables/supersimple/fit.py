@@ -21,7 +21,7 @@ from trainables.nn.augmentation import Augmentation, drawn_views
 from trainables.nn.loop import BatchShard, TrainingHooks, train
 from trainables.nn.models import forward_context, with_layout
 from trainables.nn.sampling import BalancedSampler
-from trainables.nn.training import check_images, check_norm, validation_ap
+from trainables.nn.training import check_images, check_norm, sum_over_workers, validation_ap
 from trainables.supersimple.config import SuperSimpleConfig
 from trainables.supersimple.features import ComputedMaps, KeptMaps, MapSource, combined, read_trunk
 from trainables.supersimple.loss import CellTruth, Totals, head_losses
@@ -120,7 +120,7 @@ class _Step:
         """Add the gradients of a worker's shard of a batch; returns its terms times the batch's size."""
         config, heads, device = self.network.config, self.network.heads, self.run.device
         if not shard.positions:  # the workers that have images wait for this one's totals
-            _over_workers(torch.zeros(len(Totals._fields), device=device), self.run)
+            sum_over_workers(torch.zeros(len(Totals._fields), device=device), self.run)
             return {name: torch.zeros((), device=device) for name in _LOSSES}
         views = self.views_of(shard.epoch)
         features_BChw = combined(self.source.read(shard.positions, views), config)
@@ -133,7 +133,7 @@ class _Step:
         with forward_context(config, device):
             noisy_BChw, truth = with_noise(heads.adapted(features_BChw), truth, config, generators)
             output = heads(noisy_BChw, stop=self.stop)
-        totals = Totals(*_over_workers(torch.stack(Totals.of(truth)).float(), self.run))
+        totals = Totals(*sum_over_workers(torch.stack(Totals.of(truth)).float(), self.run))
         map_loss, decision = head_losses(output, truth, totals, config)
         total = map_loss + decision
         total.backward()
@@ -184,17 +184,6 @@ def _optimiser(heads: Heads, config: SuperSimpleConfig) -> torch.optim.AdamW:
         {"params": others, "lr": config.head_lr, "weight_decay": config.head_weight_decay},
     ]
     return torch.optim.AdamW([group for group in groups if group["params"]])
-
-
-def _over_workers(sums: Tensor, run: Run) -> Tensor:
-    """The sums of all workers."""
-    if run.world_size == 1:
-        return sums
-    carrier = nn.Parameter(torch.zeros_like(sums))
-    carrier.grad = sums
-    run.reduce([carrier])
-    assert carrier.grad is not None
-    return carrier.grad
 
 
 def _visible(data: TrainingData) -> TrainingData:

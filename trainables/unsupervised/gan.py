@@ -14,6 +14,7 @@ outer blocks are left out.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import torch.nn.functional as F
@@ -26,11 +27,6 @@ __all__ = ["Critic", "Encoder", "Generator"]
 
 
 _MakeNorm = Callable[[int], nn.Module]
-
-
-def _layer_norm(channels: int) -> nn.Module:
-    """Over channels and pixels of one image, with a weight and a bias per channel."""
-    return nn.GroupNorm(1, channels)
 
 
 class _Down(nn.Module):
@@ -103,7 +99,7 @@ class Critic(nn.Module):
 
     def __init__(self, channels: int, width: int, patch: int) -> None:
         super().__init__()
-        self.trunk = _Trunk(channels, width, patch, _layer_norm)
+        self.trunk = _Trunk(channels, width, patch, partial(nn.GroupNorm, 1))
         self.last = nn.Linear(self.trunk.features, 1)
 
     def features(self, patches_NCPP: Tensor) -> Tensor:

@@ -17,10 +17,9 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainables.nn.layers.pooling import enlarge_cells
 from trainables.unsupervised.config import PATCH_LAYERS, Scale, receptive_field
 
-__all__ = ["PatchNet", "cells_to_pixels"]
+__all__ = ["PatchNet"]
 
 
 _SLOPE = 5e-3  # of LeakyReLU
@@ -79,8 +78,3 @@ class PatchNet(nn.Module):
                 x_BCHW = F.max_pool2d(x_BCHW, 2, stride=1, dilation=dilation)
                 dilation *= 2
         return x_BCHW
-
-
-def cells_to_pixels(cells_B1hw: Tensor, stride: int, size: tuple[int, int]) -> Tensor:
-    """Cells of :meth:`PatchNet.dense`, one every ``stride`` pixels, at all pixels: B × H × W."""
-    return enlarge_cells(cells_B1hw, stride, size) if stride > 1 else cells_B1hw[:, 0]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from trainables.contract import Prediction, StageMaps
 from trainables.data.samples import ImageSet
-from trainables.nn.models import load_into, save_model
+from trainables.nn.models import load_into
 from trainables.nn.passes import image_passes, in_passes, joined
+from trainables.nn.predictor import NetworkPredictor
 from trainables.unsupervised.anogan import FAnoGan
 from trainables.unsupervised.config import UnsupervisedConfig
 from trainables.unsupervised.score import Saturation, image_score, measure_scales
@@ -79,17 +79,14 @@ class Detector(nn.Module):
         return clamped
 
 
-class UnsupervisedPredictor:
+class UnsupervisedPredictor(NetworkPredictor[Detector, UnsupervisedConfig]):
     """Scores images by how far they are from normal ones."""
 
-    def __init__(self, detector: Detector, config: UnsupervisedConfig) -> None:
-        self.detector = detector.eval()
-        self.config = config
+    def predict_pass(self, images: Tensor) -> Prediction:
+        return self.network(images)
 
-    @torch.inference_mode()
-    def predict(self, images: Tensor) -> Prediction:
-        """Score ``images`` (B × C × H × W, float32 in [0, 1], on the predictor's device)."""
-        return joined([self.detector(part) for part in in_passes(images, self.detector.pass_cost)])
+    def passes(self, images: Tensor) -> Sequence[Tensor]:
+        return in_passes(images, self.network.pass_cost)
 
     @torch.no_grad()
     def predict_stages(self, images: Tensor, known: Collection[str] = ()) -> StageMaps:
@@ -101,19 +98,10 @@ class UnsupervisedPredictor:
         if set(self.config.step_names) <= set(known):
             prediction = self.predict(images)
             return StageMaps(prediction, {"anomaly": prediction.heatmap})
-        parts = [self.detector.predict_stages(part) for part in in_passes(images, self.detector.pass_cost)]
+        parts = [self.network.predict_stages(part) for part in self.passes(images)]
         prediction = joined([part.prediction for part in parts])
         stages = {name: torch.cat([part.stages[name] for part in parts]) for name in parts[0].stages}
         return StageMaps(prediction, stages | {"anomaly": prediction.heatmap})
-
-    def to(self, device: torch.device) -> Self:
-        """The same predictor with its weights on ``device``."""
-        self.detector.to(device)
-        return self
-
-    def save(self, folder: Path) -> None:
-        """Write ``model.safetensors`` and ``config.json`` into an existing folder."""
-        save_model(folder, self.detector, self.config)
 
 
 def load(folder: Path) -> UnsupervisedPredictor:

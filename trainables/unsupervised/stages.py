@@ -11,6 +11,7 @@ from trainables.unsupervised.config import UnsupervisedConfig
 
 __all__ = ["stages"]
 
+_CHAIN = "trainables.unsupervised.chain"
 # What all stages read, the patches of f-AnoGAN and its networks' shape, and the shape of descriptors.
 _COMMON = ("image_size", "channels", "precision", "memory_format", "model", "held_out", "epoch_steps")
 _PATCHES = ("patch_size", "patches_per_image")
@@ -25,14 +26,8 @@ def stages(config: UnsupervisedConfig) -> Sequence[Stage]:
         gan = config.part("gan_", names=shape)
         encoder = config.part("encoder_", names=(*shape, "kappa"))
         return (
-            Stage("gan", gan, Later("trainables.unsupervised.chain:make_gan")),
-            Stage(
-                "encoder",
-                encoder,
-                Later("trainables.unsupervised.chain:make_encoder"),
-                after=("gan",),
-                shows=config.step_names,
-            ),
+            Stage("gan", gan, Later(f"{_CHAIN}:make_gan")),
+            Stage("encoder", encoder, Later(f"{_CHAIN}:make_encoder"), ("gan",), config.step_names),
         )
     teachers: list[Stage] = []
     students: list[Stage] = []
@@ -41,18 +36,10 @@ def stages(config: UnsupervisedConfig) -> Sequence[Stage]:
         alone = {"scales": [scale]}
         names = (*_COMMON, *_DESCRIPTORS)
         teacher = config.without_later(config.part("teacher_", names=(*names, *learned))) | alone
-        make = partial(Later("trainables.unsupervised.chain:make_teacher"), weights_file=config.weights_file)
+        make = partial(Later(f"{_CHAIN}:make_teacher"), weights_file=config.weights_file)
         teachers.append(Stage(f"teacher_{scale}", teacher, make))
         student = config.part("student", names=names) | alone
         shown = config.model_copy(update={"scales": (scale,)}).step_names
-        after = (f"teacher_{scale}",)
-        students.append(
-            Stage(
-                f"students_{scale}",
-                student,
-                Later("trainables.unsupervised.chain:make_students"),
-                after=after,
-                shows=shown,
-            )
-        )
+        make, after = Later(f"{_CHAIN}:make_students"), (f"teacher_{scale}",)
+        students.append(Stage(f"students_{scale}", student, make, after, shown))
     return (*teachers, *students)

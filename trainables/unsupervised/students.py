@@ -22,10 +22,11 @@ from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
 from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.inputs import Standardise
+from trainables.nn.layers.pooling import enlarge_cells
 from trainables.nn.models import forward_context
 from trainables.nn.passes import image_passes
 from trainables.unsupervised.config import Scale, UnsupervisedConfig
-from trainables.unsupervised.patchnet import PatchNet, cells_to_pixels
+from trainables.unsupervised.patchnet import PatchNet
 from trainables.unsupervised.training import Learner, train
 
 __all__ = ["Errors", "School", "Students", "pass_cost", "train_students"]
@@ -149,7 +150,8 @@ class Students(nn.Module):
             yield (e - e_mean) / e_std, (v - v_mean) / v_std
 
     def _at_pixels(self, cells_Bhw: Tensor) -> Tensor:
-        return cells_to_pixels(cells_Bhw[:, None], self.config.dense_stride, self.config.image_size)
+        stride, size = self.config.dense_stride, self.config.image_size
+        return enlarge_cells(cells_Bhw[:, None], stride, size) if stride > 1 else cells_Bhw
 
 
 def pass_cost(config: UnsupervisedConfig) -> float:

@@ -24,7 +24,7 @@ from trainables.nn.choices import TRUNK_WIDTHS
 from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.inputs import Standardise
 from trainables.nn.layers.resnet import ResNet18s, ResNetShape
-from trainables.nn.layers.trunk import Trunk, build_trunk
+from trainables.nn.layers.trunk import Trunk
 from trainables.nn.models import with_layout
 from trainables.nn.weights import load_weights
 from trainables.unsupervised.config import Scale, UnsupervisedConfig
@@ -148,7 +148,7 @@ def _pairs(wide_NCPP: Tensor, side: int, shift: int, rng: np.random.Generator) -
 def _published(config: UnsupervisedConfig, device: torch.device) -> ResNet18s | Trunk:
     """The network that the study names, with its weights; ResNet-18 sees images as teachers do."""
     if config.trunk != "resnet18":
-        return build_trunk(config.trunk, config).freeze().to(device)
+        return Trunk(config.trunk).start_from(config).freeze().to(device)
     network = ResNet18s(ResNetShape(channels=config.channels, output_stride=32))
     load_weights(network, config)
     return network.requires_grad_(False).eval().to(device)

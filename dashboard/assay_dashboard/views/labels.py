@@ -95,12 +95,13 @@ def _places(costs: LabelCosts, times: float) -> list[float]:
 
 
 def _next(priced: StudyResults, labels: LabelAnalysis) -> None:
-    """The advice, in words and with the interval of each gain; or the grid of cells that it takes."""
+    """The advice with the interval of each gain above the front; or below it the cells that it takes."""
     if labels.further:
         section(priced.once("next labels", lambda: next_section(labels.further)))
-        return
-    plain(_NEXT, "heading")
-    missing("No advice: it takes three numbers of labels and three of masks, all combined.", _GRID)
+    _plot(labels.costs)
+    if not labels.further:
+        plain(_NEXT, "heading")
+        missing("No advice: it takes three numbers of labels and three of masks, all combined.", _GRID)
 
 
 def _page() -> None:
@@ -123,7 +124,6 @@ def _page() -> None:
         return
     with first:
         _next(priced, labels)
-        _plot(labels.costs)
     for part in label_sections(priced):
         if part.title != _NEXT:
             section(part)

@@ -8,7 +8,6 @@ report made from it names none of them as gone.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Self
@@ -114,11 +113,6 @@ def damaged_files(store: Store, results: StudyResults) -> Iterator[str]:
         for path, content in _read_present(store, [f"{folder}/{path}" for path in inside]).items():
             if hashlib.sha256(content).hexdigest() != record.files[path.removeprefix(f"{folder}/")]:
                 yield f"{path}: not the file that its record names (sha256 differs)"
-
-
-def left_out_bytes(left_out: Mapping[str, int]) -> bytes:
-    """The content of ``left_out.json``."""
-    return json.dumps(left_out, sort_keys=True, indent=1).encode()
 
 
 def _read_present(store: Store, paths: Iterable[str]) -> dict[str, bytes]:

@@ -35,7 +35,8 @@ def manifest_files(plan: Plan, open_manifest: OpenManifest) -> dict[str, bytes]:
     Raises:
         InputError: If the data are not at hand, or are others than those of the plan.
     """
-    specs = {_path(data): data for data in _data_of(plan)}
+    cells = (*plan.cells, *(searched.cell for searched in plan.searched))
+    specs = {_path(cell.data): cell.data for cell in cells}
     files: dict[str, bytes] = {}
     for path, spec in specs.items():
         manifest = open_manifest(spec)
@@ -121,10 +122,6 @@ def _to_json(manifest: Manifest) -> bytes:
     }
     rows = [json.dumps(list(row.values()), ensure_ascii=False) for row in manifest.table.to_pylist()]
     return json_bytes(head).replace(b'"rows": []', b'"rows": [\n' + ",\n".join(rows).encode() + b"\n ]")
-
-
-def _data_of(plan: Plan) -> list[DataSpec]:
-    return [cell.data for cell in (*plan.cells, *(searched.cell for searched in plan.searched))]
 
 
 def _path(spec: DataSpec) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from assay.analysis.results import StudyResults
 from assay.bundle import METADATA, PROGRAM, STORAGE
-from assay.bundle.contents import LEFT_OUT, BundledStore, left_out_bytes, report_files, study_files
+from assay.bundle.contents import LEFT_OUT, BundledStore, report_files, study_files
 from assay.bundle.crate import crate_bytes, facts_of
 from assay.bundle.manifests import manifest_files
 from assay.bundle.program import Program, installed_packages
@@ -45,7 +46,7 @@ def bundle_files(store: Store, name: str, open_manifest: Callable[[DataSpec], Ma
         files |= report_files(results)
         program = Program.here(results.plan)
         files |= {
-            LEFT_OUT: left_out_bytes(left_out),
+            LEFT_OUT: json.dumps(left_out, sort_keys=True, indent=1).encode(),
             PROGRAM: program.file_bytes(),
             "requirements.txt": installed_packages(),
             "README.md": _readme(results).encode(),

@@ -53,7 +53,7 @@ def show_forecast(forecast: Forecast) -> None:
 def format_truth(store: Store, plan: Plan) -> str | None:
     """``8 finished trials took 2 h 10 min …, the forecast said 2 h``; None where there was no forecast."""
     from assay.cli.output import duration
-    from assay.storage.forecast import read_forecast, spent_hours
+    from assay.storage.forecast import read_forecast
     from assay.study.names import counted
 
     forecast = read_forecast(store, plan.study.study)
@@ -66,7 +66,7 @@ def format_truth(store: Store, plan: Plan) -> str | None:
     if not known:
         return None
     expected = sum(of_cell[cell_of[record.id]] for record in known)
-    took = duration(spent_hours(known) * 3600)
+    took = duration(sum(record.seconds for record in known))
     trials = counted(len(known), "finished trial")
     return f"{trials} took {took} one after the other, the forecast said {duration(expected)}"
 

@@ -49,9 +49,10 @@ def labels(
     results = study_results(storage, study)
     further = next_labels(results, hours=hours, start=start)
     if as_json:
-        from assay.report.answers.results import labels_answer
+        from assay.report.answers.results import LabelsAnswer, label_advice
 
-        answers().give(labels_answer(results.name, further))
+        advice = tuple(map(label_advice, further))
+        answers().give(LabelsAnswer(study=results.name, advice=advice))
         return
     from assay.report.label_tables import next_section
     from assay.report.page.markdown import markdown_section

@@ -34,6 +34,7 @@ __all__ = ["LiveView", "render"]
 
 _LINE_EVERY = 8.0  # seconds between plain lines when nothing happens
 _ROWS = 12  # running trials shown one by one
+_STYLES = {"finished": "green", "failed": "red", "diverged": "yellow"}
 _STATUSES = ("finished", "diverged", "pruned", "failed")
 
 
@@ -160,7 +161,7 @@ class LiveView:
             if self._live is None:
                 self._line(f"{snapshot.done}/{snapshot.total} {text}")
             else:
-                self._console.print(Text(text, style=_style(record.status)))
+                self._console.print(Text(text, style=_STYLES.get(record.status, "dim")))
 
     def _line(self, text: str) -> None:
         with self._lock:
@@ -258,7 +259,3 @@ def _ended(record: Record, primary: str) -> str:
         return visible(f"{where} {record.status}: {record.reason or 'no reason noted'}")
     value = record.result.metrics.get(primary)
     return f"{where} finished" + ("" if value is None else f": {primary} {value:.3f}")
-
-
-def _style(status: str) -> str:
-    return {"finished": "green", "failed": "red", "diverged": "yellow"}.get(status, "dim")

@@ -90,7 +90,7 @@ class Pack(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def path(self) -> str:
-        return pack_path(self.study, self.run, self.id)
+        return f"studies/{self.study}/packs/{self.run}/{self.id}.json"
 
     def write(self, store: Store) -> None:
         """Write the pack where driver and workers read it: Tune itself only sees its id."""
@@ -135,10 +135,6 @@ class Pack(BaseModel, frozen=True, extra="forbid"):
     def next(self) -> str:
         """Path of the note in which the driver names the pack that the same workers train next."""
         return f"{self.path}.next"
-
-
-def pack_path(study: str, run: str, pack: str) -> str:
-    return f"studies/{study}/packs/{run}/{pack}.json"
 
 
 def make_packs(trials: Sequence[Trial], size: int | str, slots: int) -> list[list[Trial]]:

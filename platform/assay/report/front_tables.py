@@ -10,7 +10,7 @@ from assay.report.page.model import NOTHING, Column, Section, TextTable
 from assay.study.search import COSTS, Objective
 from trainables.metrics import METRICS, PROXIES
 
-__all__ = ["fresh_title", "front_section", "objective_text"]
+__all__ = ["front_section", "objective_text"]
 
 
 def front_section(results: StudyResults) -> Section:
@@ -22,7 +22,7 @@ def front_section(results: StudyResults) -> Section:
     columns = [
         Column("point", "left"),
         *(Column(goal.title, "right") for goal in goals),
-        *(Column(fresh_title(goal), "right") for goal in goals),
+        *(Column(f"{goal.metric}, fresh seeds", "right") for goal in goals),
         Column("on fresh seeds", "left"),
     ]
     points = [point for front in fronts.values() for point in front]
@@ -44,11 +44,6 @@ def front_section(results: StudyResults) -> Section:
         TextTable(tuple(columns), tuple(rows), links={(i, 0): (p.name,) for i, p in enumerate(points)}),
         (*_notes(goals, points), *_reference_note(results)),
     )
-
-
-def fresh_title(objective: Objective) -> str:
-    """``image_ap, fresh seeds``."""
-    return f"{objective.metric}, fresh seeds"
 
 
 def objective_text(objective: Objective, value: float | None) -> str:

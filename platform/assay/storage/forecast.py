@@ -39,7 +39,6 @@ __all__ = [
     "evaluated_inputs",
     "forecast_study",
     "read_forecast",
-    "spent_hours",
     "write_forecast",
 ]
 
@@ -263,11 +262,6 @@ def evaluated_inputs(manifest: Manifest, split: Split, image_size: tuple[int, in
         return len(evaluated)
     shape = TileShape(split.tiles, *image_size)
     return sum(shape.count(row.height, row.width) for row in map(manifest.by_sample.__getitem__, evaluated))
-
-
-def spent_hours(records: Sequence[Record]) -> float:
-    """Hours that finished trials took, one after the other."""
-    return sum(record.seconds for record in records if record.status == "finished") / 3600
 
 
 def write_forecast(store: Store, study: str, forecast: Forecast) -> None:

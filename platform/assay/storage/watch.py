@@ -126,11 +126,8 @@ class Watch:
         counts = Counter(record.status for record in self._records.values())
         stages = self._look_for_stages()
         self._cost = time.monotonic() - start
-        return Snapshot(self._total, counts, running, ended, self._left(running), stages)
-
-    @property
-    def _total(self) -> int:
-        return len(self._trials) + self._plan.pending_points
+        total = len(self._trials) + self._plan.pending_points
+        return Snapshot(total, counts, running, ended, self._left(running), stages)
 
     def _narrow(self, needed_of: Callable[[Plan, Mapping[str, Record]], Plan]) -> None:
         """Leave out the trials that no undecided comparison needs by now."""

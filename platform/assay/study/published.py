@@ -64,9 +64,9 @@ def published_problems(study: Study, cells: Sequence[Levels]) -> Iterator[StudyP
         yield from unknown
         places = [number for number, levels in enumerate(cells) if row.is_of(levels)]
         if not places and not unknown:
-            yield StudyProblem(
-                (*at, "at"), f"no cell of the design has {_format_levels(row.at)}: add it, or remove the row"
-            )
+            levels = ", ".join(f"{factor}: {level}" for factor, level in row.at.items())
+            message = f"no cell of the design has {levels}: add it, or remove the row"
+            yield StudyProblem((*at, "at"), message)
         for metric in row.values:
             first = min(seen.setdefault((metric, place), index) for place in places) if places else index
             if first != index:
@@ -97,7 +97,3 @@ def _level_problems(study: Study, row: PublishedRow, at: KeyPath) -> Iterator[St
         elif level not in study.factors[factor]:
             known = nearest(level, study.factors[factor])
             yield StudyProblem((*at, factor), f"unknown level of {factor} `{level}`; {known}")
-
-
-def _format_levels(levels: Levels) -> str:
-    return ", ".join(f"{factor}: {level}" for factor, level in levels.items())

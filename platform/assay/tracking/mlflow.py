@@ -154,8 +154,8 @@ class MlflowMirror:
                 write_marker(self._store, study, self._uri, marker)
 
             report = target.add(save)
-            if report.away is None and target.stale_cells:
-                target.update_cells()
+            if report.away is None:
+                target.update_stale_cells()
             save()
         except _trouble() as error:
             report = replace(report, away=_in_short(error))
@@ -220,11 +220,6 @@ class _Experiment:
         marker.stale = {names.get(cell, cell) for cell in marker.stale}
         self._names = names
         self._parents: dict[str, str] = {}  # cell → run id
-
-    @property
-    def stale_cells(self) -> tuple[str, ...]:
-        """Cells whose means MLflow has not been told since the last trial."""
-        return tuple(cell for cell in self._cells if cell in self._marker.stale)
 
     def add(self, save: Callable[[], None]) -> SyncReport:
         """Mirror each record that MLflow has not; ``save`` keeps the marker now and then."""
@@ -328,8 +323,10 @@ class _Experiment:
         self._api.log_batch(run.info.run_id, params=given)
         return run.info.run_id
 
-    def update_cells(self) -> None:
-        """Tell the cells' means so far, and the study's table in the experiment's description."""
+    def update_stale_cells(self) -> None:
+        """Tell means of cells that have changed, and the study's table in the experiment's description."""
+        if self._marker.stale.isdisjoint(self._cells):
+            return
         results = self._results
         cells = results.plan.cells  # of a search, those of its points too
         summaries = [summarise(results, cells, metric.name) for metric in results.metrics]

@@ -1,6 +1,6 @@
 """Trunks: networks that were trained on photographs of things, and what they make of a surface, by stride.
 
-    trunk = build_trunk("lite0", config, deepest=16).to(device)     # config: a TrunkConfig
+    trunk = Trunk("lite0", deepest=16).start_from(config).to(device)     # config: a TrunkConfig
     trunk.freeze()
     maps = trunk(images_BCHW)                                       # {4: B × 24 × …, 8: B × 40 × …, 16: …}
 
@@ -27,7 +27,7 @@ from trainables.nn.layers.wide_resnet import WideResNet50
 from trainables.nn.settings import PublishedWeightsConfig
 from trainables.nn.weights import load_weights
 
-__all__ = ["Trunk", "build_trunk"]
+__all__ = ["Trunk"]
 
 
 class _Photographs(NamedTuple):
@@ -48,7 +48,10 @@ class Trunk(nn.Module):
     std: Tensor
 
     def __init__(self, name: TrunkName, deepest: TrunkStride = 32) -> None:
-        """``deepest``: stride of the last map, pixels; later stages are left out, also of saved models."""
+        """``deepest``: stride of the last map, pixels; later stages are left out, also of saved models.
+
+        ``resnet18`` has 11.2 million weights, ``lite0`` 3.0 and ``wide_resnet50_2`` 66.8.
+        """
         super().__init__()
         self.name: TrunkName = name
         self.widths: Mapping[TrunkStride, int] = {
@@ -68,8 +71,8 @@ class Trunk(nn.Module):
             return dict(zip(self.widths, self.network.features(standardised)[1:], strict=True))
         return self.network(standardised)
 
-    def start_from(self, weights: PublishedWeightsConfig) -> None:
-        """Take over the file that ``weights`` names; without one nothing changes.
+    def start_from(self, weights: PublishedWeightsConfig) -> Self:
+        """Take over the file that ``weights`` names; without one weights stay torch's random ones.
 
         Raises:
             InputError: If the file is missing, not the one meant or of another network.
@@ -77,6 +80,7 @@ class Trunk(nn.Module):
         with torch.device("meta"):
             whole = _network(self.name, 32)
         load_weights(self.network, weights, self.name, whole)
+        return self
 
     @torch.no_grad()
     def randomise(self, seed: int, images_BCHW: Tensor) -> None:
@@ -102,26 +106,6 @@ class Trunk(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """Set the mode, unless it is frozen."""
         return super().train(mode and not self.frozen)
-
-
-def build_trunk(
-    name: TrunkName, weights: PublishedWeightsConfig | None = None, *, deepest: TrunkStride = 32
-) -> Trunk:
-    """A trunk on the CPU, in training mode.
-
-    Args:
-        name: ``resnet18`` (11.2 million weights), ``lite0`` (3.0) or ``wide_resnet50_2`` (66.8).
-        weights: Says which file it starts from. None, or one without a file: weights stay torch's random
-            ones, for a saved model to be read into, or for :meth:`Trunk.randomise`.
-        deepest: Stride of its last map, pixels.
-
-    Raises:
-        InputError: If the file is missing, not the one meant or of another network.
-    """
-    trunk = Trunk(name, deepest)
-    if weights is not None:
-        trunk.start_from(weights)
-    return trunk
 
 
 def _network(name: TrunkName, deepest: TrunkStride) -> nn.Module:

@@ -85,7 +85,11 @@ def _enough(units: Units, lost: NDArray[np.float64], masks: Mapping[str, float],
         losses = np.array([np.interp(np.log1p(numbers), at, unit) for unit in lost.T])  # units × numbers
         mean = losses.mean(axis=0)
         estimate = _first_for_good(numbers, mean <= resolve)
-        alike = [cell for cell, of_cell in zip(masks, lost[:-1], strict=False) if _no_spread(of_cell)]
+        alike = [
+            cell
+            for cell, of_cell in zip(masks, lost[:-1], strict=False)
+            if len(of_cell) > 1 and has_no_spread(of_cell)
+        ]
         if units.n <= TOO_FEW:
             notes.append(f"{units.n} repeat{'s' * (units.n > 1)}: no interval")
         elif alike:
@@ -100,10 +104,6 @@ def _enough(units: Units, lost: NDArray[np.float64], masks: Mapping[str, float],
     return Enough(
         units.claim, units.n, units.planned, int(numbers[-1]), estimate, low, high, "; ".join(notes)
     )
-
-
-def _no_spread(lost: NDArray[np.float64]) -> bool:
-    return len(lost) > 1 and has_no_spread(lost)
 
 
 def _first_for_good(numbers: NDArray[np.int64], enough: NDArray[np.bool_]) -> int:

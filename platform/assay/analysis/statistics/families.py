@@ -19,7 +19,7 @@ from assay.analysis.statistics.contrast_test import TOO_FEW, Measured, measure
 from assay.analysis.statistics.contrasts import Contrast, each_once
 from assay.analysis.statistics.correction import SureByT, adjusted_p, sure_by_t
 from assay.analysis.statistics.more_repeats import More, more_repeats
-from assay.analysis.statistics.negligible import is_negligible, more_until_negligible
+from assay.analysis.statistics.negligible import is_negligible, repeats_until_negligible
 from assay.analysis.statistics.paired import ALPHA, Test, enough_repeats, hedges_g, smallest_p
 from assay.analysis.statistics.score_table import CLAIMS, Claim, Scores, Splits, claims_of, read_scores
 from assay.analysis.statistics.units import Units
@@ -350,7 +350,8 @@ def _more_negligible(tested: _Tested, resolve: float | None) -> int | None:
     units = measured.units
     if measured.sd is None or resolve is None or not units.grows:
         return None
-    return more_until_negligible(units.n, measured.sd, resolve, tested.m, overlap=units.overlap)
+    needed = repeats_until_negligible(resolve / measured.sd, tested.m, overlap=units.overlap)
+    return None if needed is None else max(0, needed - units.n)
 
 
 def _seed_of(unit: str) -> int | None:

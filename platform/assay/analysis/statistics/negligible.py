@@ -16,7 +16,7 @@ from assay.analysis.statistics.contrast_test import Measured
 from assay.analysis.statistics.more_repeats import MOST_REPEATS
 from assay.analysis.statistics.paired import ALPHA, t_half_width
 
-__all__ = ["is_negligible", "more_until_negligible", "repeats_until_negligible"]
+__all__ = ["is_negligible", "repeats_until_negligible"]
 
 _POWER = 0.8
 _FEWEST = 3
@@ -55,14 +55,6 @@ def repeats_until_negligible(ratio: float, m: int, *, overlap: float | None = No
     """
     numbers = range(_FEWEST, MOST_REPEATS + 1)
     return next((n for n in numbers if ratio >= _smallest_ratio(n, m, overlap)), None)
-
-
-def more_until_negligible(
-    n: int, sd: float, resolve: float, m: int, *, overlap: float | None = None
-) -> int | None:
-    """Repeats beyond the ``n`` there are; None: more than 50 in all."""
-    needed = repeats_until_negligible(resolve / sd, m, overlap=overlap)
-    return None if needed is None else max(0, needed - n)
 
 
 @lru_cache(maxsize=4096)

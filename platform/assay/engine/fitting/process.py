@@ -104,7 +104,9 @@ class TrainingProcess:
                 case "confined":
                     self.confined_by = message.values["by"]
                 case "attempt":
-                    self._note_attempt(message.values["path"], journal)
+                    path = message.values["path"]
+                    self.attempts.append(path)
+                    journal.note(f"the method tried to open {path}, which is kept from training")
                 case _:
                     served.answer(message)
 
@@ -125,10 +127,6 @@ class TrainingProcess:
                 raise MethodError("failed", f"the method's process sent {message.kind}, not {kind}", "")
             self.attempts.append(message.values["path"])
         return message
-
-    def _note_attempt(self, path: str, journal: StorageJournal) -> None:
-        self.attempts.append(path)
-        journal.note(f"the method tried to open {path}, which is kept from training")
 
     def _receive(self) -> Message:
         while True:

@@ -75,7 +75,7 @@ class TrainApart:
     @contextmanager
     def train(self, job: FitJob, images: ArrowImages, journal: StorageJournal) -> Generator[Trained]:
         order = ChildJob(
-            _without_images(job),
+            replace(job, data=job.data.with_images({})),
             images.path,
             images.shape,
             loaded_source(job.trainable) if is_file_method(job.trainable) else None,
@@ -128,10 +128,6 @@ class Stoppable:
             if self._stop.is_set():
                 raise Stopped from None
             raise
-
-
-def _without_images(job: FitJob) -> FitJob:
-    return replace(job, data=job.data.with_images({}))
 
 
 def _kept(barred: Iterable[Path]) -> tuple[Path, ...]:

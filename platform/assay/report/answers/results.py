@@ -31,7 +31,7 @@ __all__ = [
     "ReportAnswer",
     "comparison_rows",
     "judge_answer",
-    "labels_answer",
+    "label_advice",
     "objective_values",
     "pair_answer",
     "report_answer",
@@ -327,11 +327,6 @@ def judge_answer(scores: AnalysedScores) -> JudgeAnswer:
     )
 
 
-def labels_answer(study: str, further: Sequence[NextLabels]) -> LabelsAnswer:
-    """Advice for each start."""
-    return LabelsAnswer(study=study, advice=tuple(map(_advice, further)))
-
-
 def objective_values(objectives: Sequence[Objective], point: EvaluatedPoint) -> dict[str, float | None]:
     """Objective → value of a finished point; empty for others."""
     names = [str(goal.max or goal.min) for goal in objectives]
@@ -382,7 +377,9 @@ def _points(results: StudyResults) -> tuple[PointRow, ...]:
     )
 
 
-def _advice(labels: NextLabels) -> Advice:
+def label_advice(labels: NextLabels) -> Advice:
+    """Advice for a start."""
+
     def gain(value: Any) -> Mapping[str, Any] | None:
         return None if value is None else value._asdict()
 

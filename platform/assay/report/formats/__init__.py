@@ -27,7 +27,7 @@ def format_of(name: str | None, suffix: str) -> ReportFormat:
     Raises:
         InputError: If there is no such format, the two contradict each other, or neither says it.
     """
-    by_suffix = _of_suffix(suffix) if suffix else None
+    by_suffix = next((known for known in FORMATS.values() if suffix and known.suffix == suffix), None)
     if name is not None:
         chosen = FORMATS.find(name)
         if by_suffix is not None and by_suffix.name != name:
@@ -43,7 +43,3 @@ def format_of(name: str | None, suffix: str) -> ReportFormat:
             "--format."
         )
     return by_suffix or FORMATS[_DEFAULT]
-
-
-def _of_suffix(suffix: str) -> ReportFormat | None:
-    return next((known for known in FORMATS.values() if known.suffix == suffix), None)
