@@ -196,9 +196,10 @@ def test_sync_with_models_makes_each_kept_model_loadable_once(
 
 
 def test_models_without_sync_are_refused(assay: Assay, tmp_path: Path) -> None:
-    answer = assay("mlflow", "--models", "--storage", tmp_path)
-    assert answer.code == 2
-    assert "assay mlflow --sync --models" in answer.err
+    for option, way in (("--models", "--sync --models"), ("--register", "--sync --models --register")):
+        answer = assay("mlflow", option, "--storage", tmp_path)
+        assert answer.code == 2
+        assert f"assay mlflow {way}" in answer.err
 
 
 def test_an_unknown_export_format_is_refused_with_the_known_ones(

@@ -24,6 +24,13 @@ Models = Annotated[
     bool,
     typer.Option("--models", help="With --sync: also log the models that `keep` left (mlflow.pyfunc)."),
 ]
+Register = Annotated[
+    bool,
+    typer.Option(
+        "--register",
+        help="With --models: register the winner on validation images in MLflow, under the study's name.",
+    ),
+]
 Host = Annotated[str, typer.Option("--host", help="Address to listen on.")]
 Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")]
 
@@ -66,6 +73,7 @@ def mlflow(
     *,
     sync: Sync = False,
     models: Models = False,
+    register: Register = False,
     host: Host = "127.0.0.1",
     port: Port = 5000,
     storage: Storage = DEFAULT_STORAGE,
@@ -89,13 +97,17 @@ def mlflow(
         )
     if models and not sync:
         raise InputError("--models belongs to --sync, found none: `assay mlflow --sync --models`.")
+    if register and not models:
+        raise InputError(
+            "--register belongs to --models, found none: `assay mlflow --sync --models --register`."
+        )
     if sync:
-        _replay(store, uri, study, cache if models else None)
+        _replay(store, uri, study, cache if models else None, register=register)
     else:
         _serve(store, uri, host, port)
 
 
-def _replay(store: Store, uri: str, study: str | None, cache: Path | None) -> None:
+def _replay(store: Store, uri: str, study: str | None, cache: Path | None, *, register: bool) -> None:
     from assay.analysis.results import StudyResults
     from assay.cli.lookup import study_name
     from assay.tracking import MlflowMirror
@@ -105,13 +117,18 @@ def _replay(store: Store, uri: str, study: str | None, cache: Path | None) -> No
     _refuse_running(store, names)
     complete = True
     for name in names:
-        report = mirror.sync(StudyResults.read(store, name))
+        results = StudyResults.read(store, name)
+        report = mirror.sync(results)
         typer.echo(f"{name}: {report.new} new, {report.already} known in {mirror.uri}")
         for trouble in (*report.failed, *([report.away] if report.away else [])):
             typer.echo(f"  {trouble}", err=True)
         complete = complete and report.complete
         if cache is not None and report.away is None:
             complete = _log_models(store, uri, name, cache) and complete
+            if register:
+                from assay.tracking.models import register_winner
+
+                typer.echo(f"  the winner: {register_winner(store, results, uri)}")
     if not complete:
         raise typer.Exit(1)
 

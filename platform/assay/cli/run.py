@@ -157,7 +157,7 @@ def run(
     if as_json:
         _answer_ended(planned.study.study, outcome, mirror.lacking)
     else:
-        _print_ways_on(planned, outcome, storage, _pages(store, storage, tracking_uri))
+        _print_ways_on(planned, outcome, storage, _pages(store, storage, tracking_uri, planned.study.study))
     replay = in_use("assay mlflow --sync", storage=storage, tracking_uri=tracking_uri)
     _end(outcome, _remarks(remaining, mirror.lacking, replay, webhook, truth), view.seconds)
 
@@ -228,13 +228,15 @@ def _print_results(out: Console, results: StudyResults) -> None:
     out.print(terminal_page(study_page(shown, brief=True)))
 
 
-def _pages(store: Store, storage: str, tracking_uri: str | None) -> str | None:
+def _pages(store: Store, storage: str, tracking_uri: str | None, study: str) -> str | None:
     """Tell how to see the runs in MLflow; None when they are nowhere."""
+    from assay.storage.mlflow_marker import study_address
     from assay.storage.redaction import redact
     from assay.tracking import default_uri
 
     if tracking_uri is not None and tracking_uri.startswith(("http://", "https://")):
-        return f"open {redact(tracking_uri)}"  # a server has pages of its own
+        address, root = study_address(store, study, tracking_uri), redact(tracking_uri)
+        return f"open {root if address is None else f'{root}/{address}'}"  # a server has pages of its own
     if tracking_uri is None and default_uri(store) is None:
         return None
     return in_use("assay mlflow", storage=storage, tracking_uri=tracking_uri)

@@ -74,14 +74,17 @@ def mirrored_runs(store: Store, study: str, uri: str) -> dict[str, set[str]]:
     return {_path(study, uri): set(runs.values())} if runs else {}
 
 
-def study_address(store: Store, study: str) -> str | None:
-    """Address of a study's runs, cell by cell, in the same pages; None where MLflow has none."""
-    return next((f"{_runs(marker)}{_MODEL_TRAINING}" for marker in _markers(store, study)), None)
+def study_address(store: Store, study: str, uri: str | None = None) -> str | None:
+    """Address of a study's runs, cell by cell, in the same pages; None where there are none.
+
+    Of several tracking stores that of ``uri``, or the first by name.
+    """
+    return next((f"{_runs(marker)}{_MODEL_TRAINING}" for marker in _markers(store, study, uri)), None)
 
 
-def _markers(store: Store, study: str) -> Iterator[Marker]:
+def _markers(store: Store, study: str, uri: str | None = None) -> Iterator[Marker]:
     folder = Store.study(study)
-    names = sorted(store.list(folder))
+    names = sorted(store.list(folder)) if uri is None else [_path(study, uri).rpartition("/")[2]]
     for name in (name for name in names if name.startswith("mlflow-") and name.endswith(".json")):
         try:
             yield Marker.model_validate_json(store.read_bytes(f"{folder}/{name}"))

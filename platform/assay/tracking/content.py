@@ -26,11 +26,13 @@ __all__ = [
     "Point",
     "curve_points",
     "experiment_note",
+    "experiment_tags",
     "final_points",
     "milliseconds",
     "objective_mean",
     "parameters",
     "record_hash",
+    "source_tags",
     "tags",
 ]
 
@@ -90,6 +92,22 @@ def tags(record: Record, study: str, cell: str) -> dict[str, str]:
         **{f"assay.version.{_name(name)}": version for name, version in environment.versions.items()},
     }
     return {name: redact(value)[:_TAG_CHARACTERS] for name, value in values.items() if value}
+
+
+def source_tags(study: str, storage: str, commit: str | None = None) -> dict[str, str]:
+    """Tags that lead from a run to its study; MLflow shows the first as the run's source."""
+    values = {
+        "mlflow.source.name": f"assay run {study}",
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.git.commit": commit or "",
+        "assay.storage": redact(storage),
+    }
+    return {name: value for name, value in values.items() if value}
+
+
+def experiment_tags(study: str, storage: str) -> dict[str, str]:
+    """Tags that lead from an experiment to its study."""
+    return {"assay.study": study, "assay.storage": redact(storage)}
 
 
 def final_points(record: Record) -> list[Point]:

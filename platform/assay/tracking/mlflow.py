@@ -31,13 +31,16 @@ from assay.tracking.content import (
     Point,
     curve_points,
     experiment_note,
+    experiment_tags,
     final_points,
     milliseconds,
     objective_mean,
     parameters,
     record_hash,
+    source_tags,
     tags,
 )
+from assay.tracking.inputs import dataset_inputs
 from assay.tracking.overlays import write_overlays
 from trainables.errors import InputError
 
@@ -148,6 +151,7 @@ class MlflowMirror:
             marker = read_marker(self._store, study, self._uri, marker_of)
             if restored:  # and with it the runs that replaced records had left behind
                 marker = Marker(experiment=marker_of)
+            self._describe(experiment, study)
             target = _Experiment(self._api(), self._store, results, experiment.experiment_id, marker)
 
             def save() -> None:
@@ -188,6 +192,12 @@ class MlflowMirror:
         if restored:
             api.restore_experiment(experiment.experiment_id)
         return experiment, restored
+
+    def _describe(self, experiment: Experiment, study: str) -> None:
+        """Tell the experiment which study it is."""
+        for name, value in experiment_tags(study, self._store.uri).items():
+            if experiment.tags.get(name) != value:
+                self._api().set_experiment_tag(experiment.experiment_id, name, value)
 
     def _artifact_location(self, study: str) -> str | None:
         """Pictures go beside the results, not into the working folder; a server decides for itself.
@@ -266,6 +276,7 @@ class _Experiment:
 
         trial = self._trials[record.id]
         labels = tags(record, self._results.name, trial.cell)
+        labels |= source_tags(self._results.name, self._store.uri, record.environment.commit)
         labels["mlflow.parentRunId"] = self._parent(trial.cell, milliseconds(record.started))
         repeat = f"seed {trial.seed}" + ("" if trial.fold is None else f", fold {trial.fold}")
         run = self._api.create_run(
@@ -275,6 +286,7 @@ class _Experiment:
             run_name=f"{trial.cell} · {repeat}",
         )
         run_id, ended = run.info.run_id, milliseconds(record.ended)
+        self._api.log_inputs(run_id, dataset_inputs(self._results.plan, trial))
         points = [*self._curve(record, ended), *final_points(record)]
         given = [Param(name, value) for name, value in parameters(record, trial.levels).items()]
         for part in range(0, len(given), _PARAMETERS):
@@ -315,7 +327,10 @@ class _Experiment:
         from mlflow.entities import Param
 
         labels = {"assay.kind": "cell", "assay.study": self._results.name, "assay.cell": cell}
+        labels |= source_tags(self._results.name, self._store.uri)
         run = self._api.create_run(self._experiment, start_time=started, tags=labels, run_name=cell)
+        trial = next(trial for trial in self._trials.values() if trial.cell == cell)
+        self._api.log_inputs(run.info.run_id, dataset_inputs(self._results.plan, trial))
         row = self._cells[cell]
         given = [Param("trainable", row.trainable)]
         given += [Param(f"level.{factor}", level) for factor, level in row.levels.items()]

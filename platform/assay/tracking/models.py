@@ -1,12 +1,14 @@
-"""Kept models in MLflow: each beside its run, as a model that ``mlflow.pyfunc`` loads."""
+"""Kept models in MLflow: each beside its run, as ``mlflow.pyfunc`` loads it, and the winner registered."""
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from assay.analysis.results import StudyResults
 from assay.production.check import check_photos
 from assay.production.export import export_model
 from assay.production.model import model_files
@@ -16,7 +18,7 @@ from assay.study import Plan
 from assay.tracking.pyfunc import PYFUNC
 from trainables.errors import InputError
 
-__all__ = ["LoggedModel", "log_models"]
+__all__ = ["LoggedModel", "log_models", "register_winner"]
 
 _ARTIFACT = "model"
 
@@ -62,3 +64,77 @@ def log_models(store: Store, plan: Plan, uri: str, cache: Path) -> Iterator[Logg
             yield LoggedModel(record, address, new=False, trouble=str(error))
         else:
             yield LoggedModel(record, address, new=True, trouble="")
+
+
+def register_winner(store: Store, results: StudyResults, uri: str) -> str:
+    """Register the winner's model, which :func:`log_models` logged, under the study's name; once.
+
+    The winner is the cell with the best mean of the primary metric on *validation* images, and of its kept
+    models the one that is best there: a choice by test scores would choose with the test data.
+
+    Returns:
+        Its address, ``models:/quickstart/1``.
+
+    Raises:
+        InputError: If no cell has validation scores, or the winner's cell has kept no model that was logged.
+    """
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    client, name = MlflowClient(uri), results.name
+    runs, cell, value = runs_of(store, name, uri), *_best_cell(results)
+    trials = [trial.id for trial in results.reported.trials if trial.cell == cell]
+    kept = [
+        results.records[trial]
+        for trial in trials
+        if trial in runs and trial in results.records and client.list_artifacts(runs[trial], _ARTIFACT)
+    ]
+    if not kept:
+        raise InputError(
+            f"the winner is registered with a model that was kept, and {cell}, the best of {name} on "
+            "validation images, has none in MLflow. `keep: {models: best_per_cell}` keeps them."
+        )
+    winner = max(kept, key=lambda record: _on_validation(results, record) or -math.inf)
+    run = client.get_run(runs[winner.id])
+    try:
+        client.create_registered_model(name, {"assay.study": name}, results.plan.study.question)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    for version in client.search_model_versions(f"name = '{name}' and run_id = '{run.info.run_id}'"):
+        return f"models:/{name}/{version.version}"
+    made = client.create_model_version(
+        name,
+        f"{run.info.artifact_uri}/{_ARTIFACT}",
+        run.info.run_id,
+        {"assay.study": name, "assay.cell": cell, "assay.trial": winner.id},
+        description=f"{cell}: the best of {len(results.reported.cells)} cells by the mean of "
+        f"{results.primary.name} on validation images, {value:.4g}. `assay report {name}` says whether the "
+        "difference is shown.",
+    )
+    return f"models:/{name}/{made.version}"
+
+
+def _best_cell(results: StudyResults) -> tuple[str, float]:
+    """The cell with the best mean on validation images, and the mean, as the metric counts it."""
+    sign = 1 if results.primary.better == "higher" else -1
+    values: dict[str, list[float]] = {}
+    for trial in results.reported.trials:
+        record = results.records.get(trial.id)
+        value = None if record is None else _on_validation(results, record)
+        if value is not None:
+            values.setdefault(trial.cell, []).append(value)
+    if not values:
+        raise InputError(
+            f"a winner is chosen on validation images, and no trial of {results.name} has a value of "
+            f"{results.primary.name} there. Give the study a validation part: data.validation."
+        )
+    means = {cell: math.fsum(of_cell) / len(of_cell) for cell, of_cell in values.items()}
+    best = max(means, key=lambda cell: means[cell])
+    return best, sign * means[best]
+
+
+def _on_validation(results: StudyResults, record: Record) -> float | None:
+    """Primary metric on validation images, larger is better; None where there is none."""
+    value = None if record.result is None else record.result.validation.get(results.primary.name)
+    return value if value is None or results.primary.better == "higher" else -value

@@ -1,0 +1,109 @@
+"""From a run in MLflow to its data, its study and its storage, and from a study to its winner's model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from assay.analysis.results import StudyResults
+from assay.storage import Store
+from assay.storage.mlflow_marker import runs_of, study_address
+from assay.study.repeats import ManifestSummary
+from assay.tracking import MlflowMirror, SyncReport
+from assay.tracking.models import register_winner
+from tests.tracking.test_mlflow_mirror import PLAN, Mirrored, fill, results_of
+from trainables.errors import InputError
+
+MANIFEST = ManifestSummary(
+    hash="0123456789abcdef" * 4, reader="synthetic", images=240, defective=96, with_mask=96, folds=()
+)
+WITH_DATA = PLAN.model_copy(
+    update={
+        "manifests": {MANIFEST.hash: MANIFEST},
+        "trials": tuple(trial.model_copy(update={"manifest": MANIFEST.hash}) for trial in PLAN.trials),
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Mirrored:
+    store = Store(tmp_path_factory.mktemp("back"))
+    fill(store, WITH_DATA)
+    uri = f"sqlite:///{store.local_path}/mlflow.db"
+    report = MlflowMirror(uri, store).sync(results_of(store, WITH_DATA))
+    assert report == SyncReport(new=len(PLAN.trials))
+    return Mirrored(uri, store, MlflowClient(uri), [report])
+
+
+@pytest.mark.parametrize("kind", ["trial", "cell"])
+def test_a_run_names_its_data_by_the_manifests_hash(sqlite: Mirrored, kind: str) -> None:
+    for run in sqlite.runs(kind):
+        (data,) = run.inputs.dataset_inputs
+        assert (data.dataset.name, data.dataset.digest) == ("synthetic", MANIFEST.hash[:36])
+        assert json.loads(data.dataset.source)["manifest"] == MANIFEST.hash
+        assert json.loads(data.dataset.profile) == {"images": 240, "defective": 96, "with_mask": 96}
+
+
+@pytest.mark.parametrize("kind", ["trial", "cell"])
+def test_a_run_leads_to_its_study_and_the_study_to_its_runs(sqlite: Mirrored, kind: str) -> None:
+    for run in sqlite.runs(kind):
+        tags = run.data.tags
+        assert tags["mlflow.source.name"] == f"assay run {sqlite.study}"
+        assert "assay.trial" not in tags or tags["mlflow.source.git.commit"] == "abc"
+        results = StudyResults.of_plan(WITH_DATA, Store(tags["assay.storage"]))
+        assert tags["assay.study"] == results.name
+        assert tags.get("assay.trial", next(iter(results.records))) in results.records
+    address = study_address(sqlite.store, sqlite.study, sqlite.uri)
+    assert address is not None
+    assert f"#/experiments/{sqlite.experiment}/runs?" in address
+    assert study_address(sqlite.store, sqlite.study, "sqlite:///elsewhere.db") is None
+
+
+def test_a_cells_run_has_the_spread_over_its_repeats(sqlite: Mirrored) -> None:
+    parents: dict[str, Any] = {run.data.tags["assay.cell"]: run for run in sqlite.runs("cell")}
+    spreads = {
+        summary.cell.name: summary.spread
+        for summary in results_of(sqlite.store, WITH_DATA).summary("image_ap")
+        if summary.spread is not None
+    }
+    assert len(spreads) == len(PLAN.cells) - 1  # one repeat of the last cell diverged
+    told = {cell: parents[cell].data.metrics["spread/image_ap"] for cell in spreads}
+    assert told == spreads
+
+
+def test_the_winner_on_validation_is_registered_once(sqlite: Mirrored, tmp_path: Path) -> None:
+    results = results_of(sqlite.store, WITH_DATA)
+    with pytest.raises(InputError, match="has none in MLflow"):
+        register_winner(sqlite.store, results, sqlite.uri)
+    (tmp_path / "MLmodel").write_text("flavors: {}\n")
+    for run in runs_of(sqlite.store, sqlite.study, sqlite.uri).values():
+        sqlite.client.log_artifacts(run, str(tmp_path), "model")
+    assert register_winner(sqlite.store, results, sqlite.uri) == "models:/additions/1"
+    assert register_winner(sqlite.store, results, sqlite.uri) == "models:/additions/1"
+    version = sqlite.client.get_model_version("additions", "1")
+    values = {
+        record.id: record.result.validation["image_ap"]
+        for record in results.records.values()
+        if record.result is not None and record.trial["cell"] == version.tags["assay.cell"]
+    }
+    assert version.tags["assay.trial"] == max(values, key=lambda trial: values[trial])
+    cells = {trial.cell: trial.levels for trial in PLAN.trials}
+    assert cells[version.tags["assay.cell"]] == {"supervision": "full", "stop": "on"}
+    assert version.run_id is not None
+    assert sqlite.client.get_run(version.run_id).data.tags["assay.trial"] == version.tags["assay.trial"]
+
+
+def test_without_validation_scores_there_is_no_winner(sqlite: Mirrored) -> None:
+    results = results_of(sqlite.store, WITH_DATA)
+    blind = {
+        name: record.model_copy(
+            update={"result": record.result and record.result.model_copy(update={"validation": {}})}
+        )
+        for name, record in results.records.items()
+    }
+    with pytest.raises(InputError, match="no trial of additions has a value of image_ap there"):
+        register_winner(sqlite.store, StudyResults(WITH_DATA, blind), sqlite.uri)
