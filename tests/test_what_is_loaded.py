@@ -27,7 +27,7 @@ def loaded(code: str) -> set[str]:
         ("run --help", (*TRAINING, *TABLES, *OTHERS)),
         ("studies", (*TRAINING, "statsmodels", "scipy.stats", "matplotlib", *OTHERS)),
         ("plan quickstart --no-data", (*TRAINING, "statsmodels", "scipy.stats", "matplotlib", *OTHERS)),
-        ("plan guided_cropping_mtd --no-data", (*TRAINING, "statsmodels", "scipy.stats", *OTHERS)),
+        ("plan guided_cropping_mtd_crack --no-data", (*TRAINING, "statsmodels", "scipy.stats", *OTHERS)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 from mcp import Client
 from mcp.types import Implementation, TextContent
@@ -27,6 +26,7 @@ from assay.study import Trial
 from assay.study.from_objects import study_yaml
 from tests.analysis.made_studies import make_plan, make_record
 from tests.api.tiny import TINY
+from tests.asynchronous import run_apart
 from tests.cli.small_study import finished
 from trainables.data import make_split, open_manifest
 
@@ -98,7 +98,7 @@ class World:
                 assert isinstance(content, TextContent)
                 return bool(result.is_error), content.text
 
-        return anyio.run(ask)
+        return run_apart(ask)
 
     def kept(self) -> list[str]:
         """Changes that the server tells to keep, of all studies."""

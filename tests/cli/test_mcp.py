@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import anyio
 import cv2
 import numpy as np
 import pytest
@@ -24,6 +23,7 @@ from assay.storage.agent_requests import agent_requests, note_request
 from assay.study import Plan
 from assay.study.from_objects import study_yaml
 from tests.api.tiny import TINY
+from tests.asynchronous import run_apart
 from tests.cli.conftest import assay as command
 from tests.cli.small_study import Assay
 from trainables.data import make_split, open_manifest
@@ -50,7 +50,7 @@ def connected(folder: Path, cache: Path, work: Callable[[Call], Awaitable[dict[s
         async with Client(stdio_client(server), client_info=name) as client:
             return await work(lambda tool, **arguments: client.call_tool(tool, arguments))
 
-    return anyio.run(session)
+    return run_apart(session)
 
 
 @pytest.fixture(scope="module")

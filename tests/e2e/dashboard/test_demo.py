@@ -33,7 +33,7 @@ def test_the_answer_is_the_first_thing_seen_and_where_it_fails_is_a_click_away(r
     page = reader.open("/")
     expect(page.locator(".verdicts")).to_contain_text("masks: none → five, stop=on distance=on: +0.295")
     expect(page.locator(".verdicts")).to_contain_text("distance can go")
-    page.get_by_role("link", name="Masks").click()
+    page.get_by_test_id("stTopNav").get_by_role("link", name="Masks").click()
     page.locator(".grid[data-ready]").wait_for()
     head = page.locator(".column").first
     expect(head).to_contain_text("IoU 0.008 · test set 0.002")
