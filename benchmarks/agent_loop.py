@@ -107,12 +107,12 @@ def main() -> None:
     for name, rule in rules.items():
         draw = np.random.default_rng(37)
         false = [len(rule(np.zeros(TRIES), draw)) for _ in range(AGENTS)]
-        found = 0
+        kept = 0
         for _ in range(AGENTS):
             place = int(draw.integers(TRIES))
-            found += place in rule(np.where(np.arange(TRIES) == place, GAIN, 0.0), draw)
+            kept += place in rule(np.where(np.arange(TRIES) == place, GAIN, 0.0), draw)
         any_false = 100 * np.mean(np.array(false) > 0)
-        print(f"| {name} | {np.mean(false):.2f} | {any_false:.1f} % | {100 * found / AGENTS:.0f} % |")  # noqa: T201
+        print(f"| {name} | {np.mean(false):.2f} | {any_false:.1f} % | {100 * kept / AGENTS:.0f} % |")  # noqa: T201
 
 
 if __name__ == "__main__":
