@@ -121,3 +121,10 @@ def with_predictions(store: Store, record: Record, seed: int, shift: float = 1.5
     name = f"{record.attempt}/predictions.parquet"
     store.write_bytes(f"{store.trial(record.id)}/{name}", file.getvalue())
     return record.model_copy(update={"files": {name: hashlib.sha256(file.getvalue()).hexdigest()}})
+
+
+def moved(record: Record, metric: str, by: float) -> Record:
+    """The record with another value of a metric."""
+    assert record.result is not None
+    metrics = {**record.result.metrics, metric: record.result.metrics[metric] + by}
+    return record.model_copy(update={"result": record.result.model_copy(update={"metrics": metrics})})
