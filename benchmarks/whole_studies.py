@@ -1,0 +1,96 @@
+"""Whole studies by an earlier revision and by this one: seconds on the clock, and scores.
+
+    git worktree add ../earlier 3773014
+    python -m benchmarks.whole_studies ../earlier --data ROOT [--rounds 2]
+
+The studies are those of the earlier checkout, shortened. Both revisions train them in turn, each time on an
+empty storage, with Ray, as `assay run` does. Nothing else should run. Prints a Markdown table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+import assay
+
+HERE = Path(__file__).resolve().parent.parent
+
+
+def shortened(study: dict[str, Any]) -> dict[str, Any]:
+    """One seed and one fold. SegDecNet stops after six epochs."""
+    repeats = {"seeds": [0], **({"folds": [0]} if "folds" in study["repeats"] else {})}
+    short = {**study, "repeats": repeats}
+    if study["trainable"] == "segdec":
+        short["config"] = {**study["config"], "epochs": 6}
+    return short
+
+
+def seconds_of(checkout: Path, study: Path, data: str, storage: Path) -> float:
+    """Train a study by the program of a checkout, and return the seconds of the whole command.
+
+    Raises:
+        CalledProcessError: If the command fails.
+    """
+    paths = [str(checkout / "platform"), str(checkout / "dashboard"), str(checkout)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    command = [sys.executable, "-m", "assay", "run", str(study), "--data", data, "--storage", str(storage)]
+    with Path(f"{storage}.log").open("w", encoding="utf-8") as log:
+        start = time.monotonic()
+        subprocess.run(command, env=environment, stdout=log, stderr=log, check=True)
+        return time.monotonic() - start
+
+
+def mean_score(storage: Path, name: str) -> float:
+    """Mean of the primary metric over all trials of a study."""
+    study = assay.open(storage).study(name)
+    return float(study.trials()[study.results.plan.study.metrics.primary].mean())
+
+
+def main() -> None:
+    """Train the studies in turn and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("earlier", type=Path, help="checkout of the earlier revision")
+    parser.add_argument("--data", required=True, help="folder that holds KolektorSDD and MTD")
+    parser.add_argument("--rounds", type=int, default=2, help="interleaved rounds (default 2)")
+    parser.add_argument("--study", nargs="+", default=["ksdd_accuracy", "guided_cropping_mtd"])
+    options = parser.parse_args()
+    rows = [
+        "| study, one seed | earlier, s | now, s | of earlier | mean score, earlier and now |",
+        "|---|---|---|---|---|",
+    ]
+    with tempfile.TemporaryDirectory(prefix="assay-bench-") as folder:
+        for name in options.study:
+            source = options.earlier / "studies" / f"{name}.yaml"
+            file = Path(folder, f"{name}.yaml")
+            YAML().dump(shortened(YAML(typ="safe").load(source)), file)
+            seconds: dict[str, list[float]] = {"earlier": [], "now": []}
+            scores: dict[str, float] = {}
+            for number in range(options.rounds):
+                for way, checkout in (("earlier", options.earlier.resolve()), ("now", HERE)):
+                    storage = Path(folder, f"{name}-{way}-{number}")
+                    seconds[way].append(seconds_of(checkout, file, options.data, storage))
+                    scores[way] = mean_score(storage, name)
+            ratios = [now / earlier for earlier, now in zip(seconds["earlier"], seconds["now"], strict=True)]
+            texts = [", ".join(f"{each:.0f}" for each in seconds[way]) for way in ("earlier", "now")]
+            shares = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+            rows.append(
+                f"| {name} | {texts[0]} | {texts[1]} | {statistics.median(ratios):.2f} ({shares}) "
+                f"| {scores['earlier']:.3f}, {scores['now']:.3f} |"
+            )
+    sys.stdout.write("\n".join(rows) + "\n")
+
+
+if __name__ == "__main__":
+    main()
