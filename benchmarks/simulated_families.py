@@ -125,7 +125,7 @@ def one_sided(case: tuple[str, int], draws: int) -> Iterator[Figure]:
     yield Figure("note", name, f"n = {n}", noted, draws)
 
 
-_DRAWS = {4: 600, 12: 300, 28: 200}
+_DRAWS = {4: 2000, 12: 1000, 28: 1000}
 _SIZES = {4: (3, 4, 5, 6, 8, 10), 12: (3, 5, 6, 10), 28: (3, 6, 10)}
 
 ON_FAMILIES: tuple[Simulation, ...] = (
@@ -141,7 +141,7 @@ ON_FAMILIES: tuple[Simulation, ...] = (
         for n in ns
         for name in ("normal", "skewed", "collapse")
     ),
-    *(Simulation(negligible, case, 300) for case in product((1, 4, 12), (1.0, 2.0), (3, 5, 6, 10))),
+    *(Simulation(negligible, case, 1000) for case in product((1, 4, 12), (1.0, 2.0), (3, 5, 6, 10))),
     *(Simulation(this_data, noise, 400) for noise in (0.4, 0.2)),
     *(
         Simulation(one_sided, (name, n), 600)
