@@ -53,7 +53,8 @@ def seconds_of(checkout: Path, study: Path, data: str, storage: Path) -> float:
 def mean_score(storage: Path, name: str) -> float:
     """Mean of the primary metric over all trials of a study."""
     study = assay.open(storage).study(name)
-    return float(study.trials()[study.results.plan.study.metrics.primary].mean())
+    values = study.trials().to_dict("list")[study.results.plan.study.metrics.primary]
+    return statistics.mean(map(float, values))
 
 
 def main() -> None:
