@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from playwright.sync_api import expect
@@ -28,15 +28,29 @@ if TYPE_CHECKING:
 TITLE, ROW = 17, 35  # of a table's canvas: the middle of its titles, the height of a row
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    """Empty."""
-    (tmp_path / "storage").mkdir()
-    return Store(tmp_path / "storage")
+class Shared(NamedTuple):
+    """A storage with `small` and `hunt`, a search that is over, and the address of its server."""
+
+    storage: Path
+    store: Store
+    small: Plan
+    hunt: Plan
+    address: str
 
 
-@pytest.fixture
-def small(store: Store) -> Plan:
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    storage = tmp_path_factory.mktemp("live") / "storage"
+    store = Store(storage)
+    hunt = plan_study(parse_study(SEARCH, "hunt.yaml"), None, "cpu")
+    write_search(store, hunt)
+    draw(store, hunt, DRAWN[:4])
+    small = put_small(store)
+    with serve(str(storage)) as served:
+        yield Shared(storage, store, small, hunt, served.url)
+
+
+def put_small(store: Store) -> Plan:
     """Two cells: `balance` lacks its second trial, and is the better one until that comes."""
     plan = plan_study(parse_study(STUDY, "small.yaml"), None, "cpu")
     store.write_table("studies/small/plan.parquet", plan.to_table())
@@ -46,60 +60,65 @@ def small(store: Store) -> Plan:
 
 
 @pytest.fixture
-def hunt(store: Store) -> Plan:
-    """A search that is over."""
-    plan = plan_study(parse_study(SEARCH, "hunt.yaml"), None, "cpu")
-    write_search(store, plan)
-    return plan
+def reader(page: Page, shared: Shared) -> Reader:
+    return Reader(page, shared.address)
 
 
 @pytest.fixture
-def reader(page: Page, store: Store) -> Iterator[Reader]:
+def store(tmp_path: Path) -> Store:
+    """Empty."""
+    (tmp_path / "storage").mkdir()
+    return Store(tmp_path / "storage")
+
+
+@pytest.fixture
+def first_reader(page: Page, store: Store) -> Iterator[Reader]:
+    """Of the empty storage."""
     with serve(store.uri.removeprefix("file://")) as served:
         yield Reader(page, served.url)
         page.goto("about:blank")  # a page without its server complains
 
 
 @pytest.mark.parametrize(("title", "form"), [("Markdown", "md"), ("LaTeX", "latex")])
-def test_a_download_is_the_report(reader: Reader, store: Store, small: Plan, title: str, form: str) -> None:
+def test_a_download_is_the_report(reader: Reader, shared: Shared, title: str, form: str) -> None:
     page = reader.open("/table?study=small")
     with page.expect_download() as download:
         page.get_by_role("button", name=title, exact=True).click()
-    results = StudyResults.of_plan(small, store).without_predictions()
+    results = StudyResults.of_plan(shared.small, shared.store).without_predictions()
     assert download.value.path().read_bytes() == FORMATS[form].study_files(results)[""]
 
 
-def test_a_trial_that_ends_shows_its_record_by_itself(reader: Reader, store: Store, small: Plan) -> None:
-    trial = small.trials[3]
+def test_a_trial_that_ends_shows_its_record_by_itself(first_reader: Reader, store: Store) -> None:
+    trial = put_small(store).trials[3]
     store.begin_attempt(trial.id, Environment())
-    page = reader.open("/trial?study=small&cell=balance&repeat=seed+1")
+    page = first_reader.open("/trial?study=small&cell=balance&repeat=seed+1")
     expect(page.get_by_text("This trial has no record yet")).to_be_visible()
     finished(trial, store, image_ap=0.9123)
-    expect(page.get_by_text("0.9123").first).to_be_visible(timeout=10_000)
+    expect(page.get_by_text("0.9123").first).to_be_visible()
     expect(page.get_by_text("This trial has no record yet")).to_have_count(0)
 
 
 @pytest.fixture
-def running(store: Store, small: Plan) -> Iterator[Trial]:
+def running(shared: Shared) -> Iterator[Trial]:
     """The trial that is not finished, in its first epoch of two."""
-    trial = small.trials[3]
+    store, trial = shared.store, shared.small.trials[3]
     with Lease(store, "small"):
         attempt = store.begin_attempt(trial.id, Environment())
         store.write_bytes(f"{attempt.prefix}/log.txt", b"12:00:00  epoch 1 of 2\n")
         store.write_progress(Progress.now(trial.id, 1, 2, {"loss": 0.5}, 30.0, attempt.name))
         yield trial
+        store.end_progress(trial.id)
 
 
 def test_a_running_trial_is_followed_without_a_reload_and_its_log_is_a_click_away(
-    reader: Reader, store: Store, running: Trial
+    reader: Reader, shared: Shared, running: Trial
 ) -> None:
     page = reader.open("/?study=small")
     line = page.get_by_text(f"Runs now: {running.cell}")
     expect(line).to_contain_text("epoch 1 of 2 · loss 0.500")
     page.evaluate("window.same = true")
-    store.write_progress(
-        Progress.now(running.id, 2, 2, {"loss": 0.25}, 30.0, store.attempts(running.id)[0].attempt)
-    )
+    attempt = shared.store.attempts(running.id)[-1].attempt
+    shared.store.write_progress(Progress.now(running.id, 2, 2, {"loss": 0.25}, 30.0, attempt))
     expect(line).to_contain_text("epoch 2 of 2 · loss 0.250", timeout=15_000)
     assert page.evaluate("window.same"), "the page was not loaded again"
     page.get_by_role("link", name="Log").click()
@@ -107,20 +126,20 @@ def test_a_running_trial_is_followed_without_a_reload_and_its_log_is_a_click_awa
     expect(page.get_by_text("12:00:00  epoch 1 of 2")).to_be_visible()
 
 
-def test_a_study_is_stopped_and_let_go_on_by_buttons(reader: Reader, store: Store, running: Trial) -> None:
+def test_a_study_is_stopped_and_let_go_on_by_buttons(reader: Reader, shared: Shared, running: Trial) -> None:
     page = reader.open("/?study=small")
     page.get_by_role("button", name="Stop study").click()
     expect(page.get_by_text("Asked to stop: the study ends within seconds.")).to_be_visible()
-    assert stop_requested(store, "study", "small")
+    assert stop_requested(shared.store, "study", "small")
     page.get_by_role("button", name="Go on").click()
     expect(page.get_by_role("button", name="Stop study")).to_be_visible()
-    assert not stop_requested(store, "study", "small")
+    assert not stop_requested(shared.store, "study", "small")
 
 
 def test_pages_that_others_than_this_machine_see_have_no_buttons(
-    page: Page, store: Store, running: Trial
+    page: Page, shared: Shared, running: Trial
 ) -> None:
-    with serve(store.uri.removeprefix("file://"), "dashboard", "--host", "0.0.0.0") as served:
+    with serve(str(shared.storage), "dashboard", "--host", "0.0.0.0") as served:
         Reader(page, served.url).open("/?study=small")
         expect(page.get_by_text("Runs now:")).to_be_visible()
         expect(page.get_by_role("button", name="Stop study")).to_have_count(0)
@@ -137,28 +156,25 @@ def test_pages_that_others_than_this_machine_see_have_no_buttons(
     ],
 )
 def test_a_storage_that_goes_away_is_named_on_the_open_page_which_comes_back_with_it(
-    reader: Reader, small: Plan, tmp_path: Path, path: str, shown: str
+    reader: Reader, shared: Shared, tmp_path: Path, path: str, shown: str
 ) -> None:
     page = reader.open(path)
-    (tmp_path / "storage").rename(tmp_path / "away")
-    page.locator(".message", has_text=str(tmp_path / "storage")).first.wait_for(timeout=15_000)
-    (tmp_path / "away").rename(tmp_path / "storage")
-    expect(page.locator(".message", has_text=str(tmp_path / "storage"))).to_have_count(0, timeout=15_000)
+    message = page.locator(".message", has_text=str(shared.storage))
+    shared.storage.rename(tmp_path / "away")
+    message.first.wait_for()
+    (tmp_path / "away").rename(shared.storage)
+    expect(message).to_have_count(0)
     page.get_by_text(shown).first.wait_for()
 
 
-def test_a_page_that_waits_for_the_first_study_notices_it(
-    reader: Reader, store: Store, request: pytest.FixtureRequest
-) -> None:
-    page = reader.open("/table")
+def test_a_page_that_waits_for_the_first_study_notices_it(first_reader: Reader, store: Store) -> None:
+    page = first_reader.open("/table")
     expect(page.get_by_text("No study has been run into")).to_be_visible()
-    request.getfixturevalue("small")
-    expect(page.get_by_text("Does the balance pay?")).to_be_visible(timeout=10_000)
+    put_small(store)
+    expect(page.get_by_text("Does the balance pay?")).to_be_visible()
 
 
-def test_a_click_on_a_title_sorts_the_table_and_the_marked_cell_keeps_its_mark(
-    reader: Reader, small: Plan
-) -> None:
+def test_a_click_on_a_title_sorts_the_table_and_the_marked_cell_keeps_its_mark(reader: Reader) -> None:
     page = reader.open("/table?study=small&cells=balance")
     table = page.locator("[data-testid=stDataFrame]").first
     expect(marked(table)).to_contain_text("0.95")  # `balance`
@@ -168,8 +184,7 @@ def test_a_click_on_a_title_sorts_the_table_and_the_marked_cell_keeps_its_mark(
     expect(marked(table)).to_contain_text("0.95")  # `balance`
 
 
-def test_a_click_on_a_point_of_a_search_leads_to_its_trial(reader: Reader, store: Store, hunt: Plan) -> None:
-    draw(store, hunt, DRAWN[:4])
+def test_a_click_on_a_point_of_a_search_leads_to_its_trial(reader: Reader) -> None:
     page = reader.open("/search?study=hunt")
     table = page.locator("[data-testid=stDataFrame]").first
     click(table, x=8, y=TITLE + ROW)
@@ -181,9 +196,7 @@ def test_a_click_on_a_point_of_a_search_leads_to_its_trial(reader: Reader, store
     reader.settled()
 
 
-def test_names_of_axes_stay_apart_on_a_telephone_and_nothing_hangs_over(
-    reader: Reader, store: Store, hunt: Plan
-) -> None:
+def test_names_of_axes_stay_apart_on_a_telephone_and_nothing_hangs_over(reader: Reader) -> None:
     reader.page.set_viewport_size({"width": 400, "height": 800})
     page = reader.open("/search?study=hunt")
     page.locator(".parallel[data-ready]").wait_for()
@@ -195,7 +208,7 @@ def test_names_of_axes_stay_apart_on_a_telephone_and_nothing_hangs_over(
     assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= 400
 
 
-def test_paper_has_all_of_a_page_without_its_controls(reader: Reader, small: Plan) -> None:
+def test_paper_has_all_of_a_page_without_its_controls(reader: Reader) -> None:
     page = reader.open("/table?study=small")
     expect(page.locator("[data-testid=stHeader]")).to_be_visible()
     page.emulate_media(media="print")
@@ -205,7 +218,8 @@ def test_paper_has_all_of_a_page_without_its_controls(reader: Reader, small: Pla
 
 
 def click(table: Locator, *, x: int, y: int) -> None:
-    """On a place of its canvas, in pixels from the corner."""
+    """On a place of its canvas, in pixels from the corner, once its rows are there."""
+    table.locator("[role=gridcell]").first.wait_for(state="attached")
     table.locator(".dvn-scroller").click(position={"x": x, "y": y})
 
 
@@ -214,9 +228,8 @@ def marked(table: Locator) -> Locator:
 
 
 def test_brushes_stay_when_points_come_and_when_the_page_is_loaded_again(
-    reader: Reader, store: Store, hunt: Plan
+    reader: Reader, shared: Shared
 ) -> None:
-    draw(store, hunt, DRAWN[:4])
     page = reader.open("/search?study=hunt")
     page.locator(".parallel[data-ready]").wait_for()
     axis = page.get_by_role("slider", name="lr", exact=True)
@@ -224,8 +237,8 @@ def test_brushes_stay_when_points_come_and_when_the_page_is_loaded_again(
     page.keyboard.press("Enter")
     page.get_by_text("2 of 4 points, inside the brushes").wait_for()
     expect(page).to_have_url(re.compile("brush=config.lr%3A0.5%3A1"))
-    draw(store, hunt, [*DRAWN[:4], (0.2, "none", None)])
-    page.get_by_text("3 of 5 points, inside the brushes").wait_for(timeout=10_000)
+    draw(shared.store, shared.hunt, [*DRAWN[:4], (0.2, "none", None)])
+    page.get_by_text("3 of 5 points, inside the brushes").wait_for()
     page.reload()
     page.get_by_text("3 of 5 points, inside the brushes").wait_for()
-    assert page.locator(".parallel[data-ready]").get_attribute("data-chosen") == "3"
+    expect(page.locator(".parallel[data-ready]")).to_have_attribute("data-chosen", "3")
