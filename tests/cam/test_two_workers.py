@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +11,18 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from tests.conftest import ROOT
-
-WORLDS = (1, 2)
+from tests.cam.two_workers import train
+from tests.ranks import two_ranks
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("workers")
-    started: list[subprocess.Popen[str]] = []
-    for world in WORLDS:
-        place = folder / str(world)
-        place.mkdir()
-        for rank in range(world):
-            command = [sys.executable, "-m", "tests.cam.two_workers", str(rank), str(world), str(place)]
-            started.append(subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True))
-    for process in started:
-        _, errors = process.communicate(timeout=200)
-        assert process.returncode == 0, errors
+    alone, both = folder / "1", folder / "2"
+    alone.mkdir()
+    both.mkdir()
+    with two_ranks(train, both):
+        train(0, 1, alone)
     return folder
 
 

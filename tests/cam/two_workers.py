@@ -1,4 +1,4 @@
-"""One rank of a classifier's training over gloo, without Ray: ``two_workers RANK WORLD_SIZE FOLDER``.
+"""One rank of a classifier's training over gloo, without Ray.
 
 With an attachment that looks across the batch. Used by ``test_two_workers.py``.
 """
@@ -6,11 +6,9 @@ With an attachment that looks across the batch. Used by ``test_two_workers.py``.
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import torch
-import torch.distributed as dist
 from safetensors.torch import save_file
 
 from assay.engine.journal import StorageJournal
@@ -23,11 +21,8 @@ from trainables.cam.classifier import train_classifier
 from trainables.data.spec import DataSpec, Supervision
 
 
-def main(rank: int, world_size: int, folder: Path) -> None:
+def train(rank: int, world_size: int, folder: Path) -> None:
     """Train two epochs of two steps, and write what came of it."""
-    torch.set_num_threads(1)
-    if world_size > 1:
-        dist.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=world_size)
     config = tiny_config(norm="gn", epochs=2, batch_size=6, lr=0.003)
     store = Store(folder)
     trial = Trial(
@@ -57,7 +52,3 @@ def main(rank: int, world_size: int, folder: Path) -> None:
     tensors |= {f"pull.{name}": tensor for name, tensor in pull.state_dict().items()}
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, out / "weights.safetensors")
     (out / "seen.json").write_text(json.dumps({"history": journal.history, "samples": run.samples}))
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))

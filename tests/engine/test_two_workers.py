@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,38 +10,19 @@ import pytest
 from safetensors.numpy import load, load_file
 
 from tests.engine.toy_study import ToyStudy
-from tests.engine.two_workers import POSITIVES
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.engine.two_workers import POSITIVES, train
+from tests.ranks import two_ranks
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five steps with one worker and with two."""
     folder = tmp_path_factory.mktemp("two")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "platform"), str(ROOT)])}
-    for world_size in (1, 2):
-        (folder / str(world_size)).mkdir()
-        ranks = [
-            subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "tests.engine.two_workers",
-                    str(rank),
-                    str(world_size),
-                    str(folder / str(world_size)),
-                ],
-                cwd=ROOT,
-                env=environment,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for rank in range(world_size)
-        ]
-        for process in ranks:
-            _, errors = process.communicate(timeout=120)
-            assert process.returncode == 0, errors
+    alone, both = folder / "1", folder / "2"
+    alone.mkdir()
+    both.mkdir()
+    with two_ranks(train, both):
+        train(0, 1, alone)
     return folder
 
 

@@ -1,4 +1,4 @@
-"""One rank of a SegDecNet training with two workers over gloo, without Ray: ``two_workers.py RANK FOLDER``.
+"""One rank of a SegDecNet training with two workers over gloo, without Ray.
 
 Used by ``test_two_workers.py``. Writes the weights after five steps, and what this rank saw.
 """
@@ -6,13 +6,11 @@ Used by ``test_two_workers.py``. Writes the weights after five steps, and what t
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.distributed as dist
 
 from assay.engine.journal import StorageJournal
 from assay.engine.train_run import TrainRun
@@ -36,11 +34,8 @@ class _Noted(TrainRun):
         return part
 
 
-def main(rank: int, world_size: int, folder: Path) -> None:
+def train(rank: int, world_size: int, folder: Path) -> None:
     """Train five steps on image labels only, and write what came of it."""
-    torch.set_num_threads(1)
-    if world_size > 1:
-        dist.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=world_size)
     config = SegDecConfig(
         image_size=(128, 64), channel_scale=1 / 16, epochs=1, batch_size=2, lr=0.01, balance="none"
     ).resolved("cpu")
@@ -81,7 +76,3 @@ def _trial(config: SegDecConfig) -> Trial:
         split="",
         diff={},
     )
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))

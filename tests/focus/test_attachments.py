@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +13,9 @@ from safetensors.torch import load_file
 from scipy.stats import ks_2samp
 from torch import Tensor
 
-from tests.conftest import ROOT
 from tests.focus import two_workers
 from tests.focus.chains import chain_data, noise_images, tiny_chain
+from tests.ranks import two_ranks
 from trainables.cam.classifier import ClassifierStep, new_classifier, train_classifier
 from trainables.cam.network import Classifier
 from trainables.contract import LocalRun
@@ -249,19 +247,8 @@ def test_terms_are_logged_by_name() -> None:
 
 
 def test_two_workers_end_where_one_does(tmp_path: Path) -> None:
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.focus.two_workers", str(rank), str(world), str(tmp_path)],
-            cwd=ROOT,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank, world in ((0, 2), (1, 2))
-    ]
-    two_workers.main(0, 1, tmp_path)
-    for process in processes:
-        _, errors = process.communicate(timeout=200)
-        assert process.returncode == 0, errors
+    with two_ranks(two_workers.train, tmp_path):
+        two_workers.train(0, 1, tmp_path)
     alone, first, second = (load_file(tmp_path / f"{name}.safetensors") for name in ("0of1", "0of2", "1of2"))
     assert equal(first, second)
     assert alone.keys() == first.keys()

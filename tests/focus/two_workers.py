@@ -1,15 +1,12 @@
-"""One rank of a classifier's training with GCM and CLM over gloo: ``two_workers RANK WORLD FOLDER``.
+"""One rank of a classifier's training with GCM and CLM over gloo.
 
 Used by ``test_attachments.py``.
 """
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-import torch
-import torch.distributed as dist
 from safetensors.torch import save_file
 
 from tests.focus.chains import chain_data, tiny_chain
@@ -18,10 +15,8 @@ from trainables.cam.classifier import train_classifier
 from trainables.focus.chain import attachments_of
 
 
-def main(rank: int, world_size: int, folder: Path) -> None:
+def train(rank: int, world_size: int, folder: Path) -> None:
     """Train a few steps, and write the weights of the net and of what was attached."""
-    if world_size > 1:
-        dist.init_process_group("gloo", f"file://{folder}/meet{world_size}", rank=rank, world_size=world_size)
     config = tiny_chain(clm=True, gcm=True, epochs=2, batch_size=6, lr=0.003, gcm_equivariance=0.1)
     attached = attachments_of(config)
     run = GlooRun(rank=rank, world_size=world_size)
@@ -32,8 +27,3 @@ def main(rank: int, world_size: int, folder: Path) -> None:
     save_file(
         {name: t.contiguous() for name, t in tensors.items()}, folder / f"{rank}of{world_size}.safetensors"
     )
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
