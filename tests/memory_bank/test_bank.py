@@ -85,6 +85,27 @@ def test_the_weight_of_a_score_is_that_of_equation_7() -> None:
     assert float(weighed.anomaly(image).score_B) == pytest.approx(away[cell].min() * weight, rel=1e-3)
 
 
+def test_the_cosine_distance_is_that_of_scipy_and_the_score_the_mean_of_the_farthest() -> None:
+    bank = filled_bank(distance="cosine", score_share=0.1, smoothing=0)
+    bank.cells_MC.data = torch.nn.functional.normalize(bank.cells_MC.data, dim=1)
+    image = pictures(1)
+    cells = bank.describe(image)[0].flatten(1).T.double().numpy()
+    away = np.sort(cdist(cells, bank.cells_MC.double().numpy(), "cosine").min(axis=1))
+    score = float(bank.anomaly(image).score_B)
+    assert score == pytest.approx(away[-(len(away) // 10) :].mean(), abs=1e-5)
+
+
+def test_a_patch_looks_at_its_middle() -> None:
+    config = tiny_config(trunk="dinov2_vits14", layers=[14], image_size=(14, 42), patch=1, smoothing=0)
+    bank = Bank(config, 1).eval()
+    image = torch.rand(1, 1, 14, 42)
+    bank.cells_MC.data = bank.describe(image)[0, :, 0, :1].T  # of the first of three patches
+    map_HW = bank.anomaly(image).map_BHW[0]
+    assert map_HW.shape == (14, 42)
+    assert torch.equal(map_HW[:, :7], map_HW[:, :1].expand(14, 7))  # from its middle on others count, too
+    assert (map_HW[:, 7:14].diff() > 0).all()
+
+
 def test_what_is_remembered_whole_is_no_anomaly() -> None:
     bank = Bank(tiny_config(), 80)
     bank.cells_MC.data = bank.describe(pictures(1)).flatten(2).transpose(1, 2).flatten(0, 1)

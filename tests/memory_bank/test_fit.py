@@ -71,6 +71,10 @@ def test_defective_training_images_are_not_looked_at() -> None:
         {"reweight": 3},
         {"smoothing": 0},
         {"trunk": "resnet18"},
+        {"trunk": "dinov2_vits14", "layers": [14]},
+        {"distance": "cosine"},
+        {"score_share": 0.2},
+        {"coreset": 1},
     ],
     ids=str,
 )
@@ -79,7 +83,8 @@ def test_every_switch_changes_what_is_said_and_only_memory_is_shared(changes: di
     plain, changed = (fitted(config, made_data()).predict(pictures(3)) for config in configs)
     assert not torch.equal(plain.heatmap, changed.heatmap) or not torch.equal(plain.score, changed.score)
     keys = [stage_keys(TRAINABLE.stages(config), {})["bank"] for config in configs]
-    assert (keys[0] == keys[1]) is bool(changes.keys() & {"neighbours", "reweight", "smoothing"})
+    looked_at = {"neighbours", "reweight", "score_share", "smoothing"}
+    assert (keys[0] == keys[1]) is bool(changes.keys() & looked_at)
 
 
 def test_a_saved_model_says_the_same(tmp_path: Path) -> None:
@@ -97,6 +102,10 @@ def test_a_saved_model_says_the_same(tmp_path: Path) -> None:
         ({"reweight": 1}, r"use 0 \(off\) or 2 and more, found 1"),
         ({"layers": [8, 8]}, r"a layer is read once, found \[8, 8\]"),
         ({"layers": [2]}, "layers"),
+        ({"layers": [14]}, r"lite0 has maps of \[4, 8, 16, 32\] pixels between cells, found layers: \[14\]"),
+        ({"trunk": "dinov2_vits14"}, r"maps of \[14\] pixels between cells, found layers: \[4, 8\]"),
+        ({"reweight": 3, "score_share": 0.01}, "found score_share: 0.01 and distance: euclidean"),
+        ({"reweight": 3, "distance": "cosine"}, "found score_share: 0 and distance: cosine"),
         ({"weights_file": "a.pth", "weights_sha256": "a" * 64}, "random_trunk: true"),
     ],
 )

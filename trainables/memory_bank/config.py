@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from trainables.nn.choices import TRUNK_WIDTHS, TrunkStride
+from trainables.nn.choices import TRUNK_WIDTHS, TrunkStride, cells_along
 from trainables.nn.settings import TrunkConfig
 from trainables.nn.weight_counts import trunk
 
@@ -30,10 +30,13 @@ def _no_single(value: int) -> int:
 class MemoryBankConfig(TrunkConfig, frozen=True):
     """Settings of one memory bank and of how images are held against it."""
 
+    later: ClassVar[frozenset[str]] = frozenset({"distance", "score_share"})
+
     layers: tuple[TrunkStride, ...] = Field(
         (8, 16),
         min_length=1,
-        description="Maps of the trunk that are joined, by pixels between cells; published: 8 and 16.",
+        description="Maps of the trunk that are joined, by pixels between cells; published: 8 and 16. DINOv2 "
+        "has that of 14 alone.",
     )
     patch: Annotated[int, AfterValidator(_odd)] = Field(
         3,
@@ -41,8 +44,16 @@ class MemoryBankConfig(TrunkConfig, frozen=True):
         le=15,
         description="Side of the neighbourhood whose mean describes a cell, cells; published: 3.",
     )
+    distance: Literal["euclidean", "cosine"] = Field(
+        "euclidean",
+        description="How far two cells are from each other: euclidean (PatchCore), or cosine, one minus that "
+        "of the angle between them (AnomalyDINO).",
+    )
     coreset: float = Field(
-        0.1, gt=0, le=1, description="Share of the cells that is remembered; published: .01, .1 and .25."
+        0.1,
+        gt=0,
+        le=1,
+        description="Share of the cells that is remembered; published: .01, .1 and .25; AnomalyDINO: 1.",
     )
     most_cells: int = Field(
         50_000,
@@ -68,6 +79,13 @@ class MemoryBankConfig(TrunkConfig, frozen=True):
         description="Remembered cells around the nearest one by which the image's score is weighed (Eq. 7); "
         "0: not weighed, as in the published code.",
     )
+    score_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of an image's cells, the farthest ones, whose mean distance is its score "
+        "(AnomalyDINO: .01). 0: the farthest cell alone (PatchCore).",
+    )
     smoothing: float = Field(
         4.0, ge=0, le=100, description="Standard deviation of the map's blur, pixels; published: 4, 0: none."
     )
@@ -86,6 +104,21 @@ class MemoryBankConfig(TrunkConfig, frozen=True):
             raise ValueError(f"a layer is read once, found {list(value)}")
         return tuple(sorted(value)) if isinstance(value, (list, tuple)) else value
 
+    @model_validator(mode="after")
+    def _trunk_and_score_are_read(self) -> Self:
+        strides = list(TRUNK_WIDTHS[self.trunk])
+        if not set(self.layers) <= set(strides):
+            raise ValueError(
+                f"{self.trunk} has maps of {strides} pixels between cells, found layers: "
+                f"{list(self.layers)}. Use some of these"
+            )
+        if self.reweight and (self.score_share or self.distance == "cosine"):
+            raise ValueError(
+                "reweight weighs the euclidean distance of the farthest cell, found score_share: "
+                f"{self.score_share:g} and distance: {self.distance}. Leave it out, or both of these"
+            )
+        return self
+
     @property
     def features(self) -> int:
         """Numbers that describe a cell."""
@@ -94,7 +127,7 @@ class MemoryBankConfig(TrunkConfig, frozen=True):
     @property
     def cells_per_image(self) -> int:
         """Cells of the finest map."""
-        height, width = (-(-side // self.layers[0]) for side in self.image_size)
+        height, width = (cells_along(side, self.layers[0]) for side in self.image_size)
         return height * width
 
     @property

@@ -66,11 +66,13 @@ def make_bank(work: StageWork, *, weights_file: str | None) -> None:
     bank = with_layout(bank, config).to(run.device)
     cells_NC = _drawn_cells(bank, images, run)
     count = max(1, round(config.coreset * len(cells_NC)))
-    points_ND = _projected(cells_NC, config.projection, run)
-    chosen, reach = [0], math.nan
-    first = int(run.generator("first cell").integers(len(cells_NC)))
-    with suppress(TrainingCutError):
-        chosen, reach = farthest_points(points_ND, count, first, lambda number: run.step(number, count, 1))
+    chosen, reach = list(range(len(cells_NC))), 0.0
+    if count < len(cells_NC):
+        chosen, reach = [0], math.nan
+        points_ND = _projected(cells_NC, config.projection, run)
+        first = int(run.generator("first cell").integers(len(cells_NC)))
+        with suppress(TrainingCutError):
+            chosen, reach = farthest_points(points_ND, count, first, lambda turn: run.step(turn, count, 1))
     bank.cells_MC = nn.Parameter(cells_NC[chosen], requires_grad=False)
     facts = {"cells": float(len(cells_NC)), "remembered": float(len(chosen)), "reach": reach}
     with suppress(TrainingCutError):

@@ -12,10 +12,11 @@ from trainables.stages import Stage
 __all__ = ["stages"]
 
 _READ = ("image_size", "channels", "precision", "memory_format", "trunk", "random_trunk", "weights_sha256")
-_REMEMBERED = ("layers", "patch", "coreset", "most_cells", "projection", "held_out")
+_REMEMBERED = ("layers", "patch", "distance", "coreset", "most_cells", "projection", "held_out")
 
 
 def stages(config: MemoryBankConfig) -> Sequence[Stage]:
     """The stages of ``config``, in the order in which they are made."""
     make = partial(Later("trainables.memory_bank.fit:make_bank"), weights_file=config.weights_file)
-    return [Stage("bank", config.part(names=(*_READ, *_REMEMBERED)), make)]
+    settings = config.without_later(config.part(names=(*_READ, *_REMEMBERED)))
+    return [Stage("bank", settings, make)]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 __all__ = [
+    "PATCH",
     "STEM_STRIDE",
     "TRUNK_WIDTHS",
     "Crf",
@@ -27,8 +28,10 @@ __all__ = [
     "ResNetShape",
     "Stem",
     "TrainingSchedule",
+    "TransformerName",
     "TrunkName",
     "TrunkStride",
+    "cells_along",
 ]
 
 Flips = Literal["none", "horizontal", "vertical", "both"]
@@ -40,14 +43,24 @@ Fusion = Literal["mean", "max"]
 Policy = Literal["fixed", "otsu", "area_prior"]
 
 TrunkName = Literal["resnet18", "lite0", "wide_resnet50_2"]
-TrunkStride = Literal[4, 8, 16, 32]
+TransformerName = Literal["dinov2_vits14", "dinov2_vits14_reg"]
+TrunkStride = Literal[4, 8, 14, 16, 32]
+PATCH: Literal[14] = 14  # pixels along a transformer's patch
 
 # Channels of the maps of published networks, by pixels between cells.
-TRUNK_WIDTHS: Mapping[TrunkName, Mapping[TrunkStride, int]] = {
+TRUNK_WIDTHS: Mapping[TrunkName | TransformerName, Mapping[TrunkStride, int]] = {
     "resnet18": {4: 64, 8: 128, 16: 256, 32: 512},
     "lite0": {4: 24, 8: 40, 16: 112, 32: 320},
     "wide_resnet50_2": {4: 256, 8: 512, 16: 1024, 32: 2048},
+    "dinov2_vits14": {14: 384},
+    "dinov2_vits14_reg": {14: 384},
 }
+
+
+def cells_along(side: int, stride: TrunkStride) -> int:
+    """Cells of a trunk's map along ``side`` pixels: of a transformer as many as whole patches are nearest."""
+    return max(1, round(side / stride)) if stride == PATCH else -(-side // stride)
+
 
 STEM_STRIDE: dict[Stem, int] = {"tv": 4, "mid": 2, "small": 1}
 

@@ -22,6 +22,7 @@ from trainables.nn.choices import (
     ResNetShape,
     Stem,
     TrainingSchedule,
+    TransformerName,
     TrunkName,
 )
 
@@ -96,10 +97,10 @@ class PublishedWeightsConfig(TrainableConfig, frozen=True):
 class TrunkConfig(PublishedWeightsConfig, frozen=True):
     """A published network, as its authors shaped it, whose maps a method reads and does not change."""
 
-    trunk: TrunkName = Field(
+    trunk: TrunkName | TransformerName = Field(
         "lite0",
-        description="Published network whose maps are read: lite0 (EfficientNet-Lite0), resnet18 or "
-        "wide_resnet50_2; weights_file is its state dict.",
+        description="Published network whose maps are read: lite0 (EfficientNet-Lite0), resnet18, "
+        "wide_resnet50_2, dinov2_vits14 or the same with registers; weights_file is its state dict.",
     )
     random_trunk: bool = Field(
         False, description="Leave the trunk's weights random, without a weights_file: a control."

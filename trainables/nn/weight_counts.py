@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from trainables.nn.choices import ResNetShape, TrunkName, TrunkStride
+from trainables.nn.choices import ResNetShape, TransformerName, TrunkName, TrunkStride
 
 __all__ = ["convolution", "double_conv", "image_head", "plain_unet", "resnet", "trunk", "unet"]
 
 # Published networks up to the map of each stride.
-_TRUNKS: Mapping[TrunkName, Mapping[TrunkStride, int]] = {
+_TRUNKS: Mapping[TrunkName | TransformerName, Mapping[TrunkStride, int]] = {
     "resnet18": {4: 157_504, 8: 683_072, 16: 2_782_784, 32: 11_176_512},
     "lite0": {4: 15_792, 8: 55_504, 16: 700_768, 32: 2_958_848},
     "wide_resnet50_2": {4: 643_904, 8: 4_126_528, 16: 24_862_528, 32: 66_834_240},
+    "dinov2_vits14": {14: 22_056_192},
+    "dinov2_vits14_reg": {14: 22_057_728},
 }
 
 
@@ -42,7 +44,7 @@ def resnet(shape: ResNetShape) -> int:
     return weights
 
 
-def trunk(name: TrunkName, deepest: TrunkStride) -> int:
+def trunk(name: TrunkName | TransformerName, deepest: TrunkStride) -> int:
     """``Trunk`` up to the map of stride ``deepest``."""
     return _TRUNKS[name][deepest]
 

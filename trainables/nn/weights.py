@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.errors import InputError
-from trainables.nn.choices import TrunkName
+from trainables.nn.choices import TransformerName, TrunkName
 from trainables.nn.settings import ROOT_VARIABLE, PublishedWeightsConfig
 
 __all__ = ["copy_weights", "load_weights", "load_weights_file", "weights_path"]
@@ -32,13 +32,17 @@ class _StateDict(NamedTuple):
 
     title: str  # in messages
     first: str  # weights of its first convolution
-    last: tuple[str, ...]  # starts of names of layers that know ImageNet's classes: nothing of ours
+    last: tuple[str, ...]  # starts of names of what served its training alone, such as ImageNet's classes
 
 
-_PUBLISHED: Mapping[TrunkName, _StateDict] = {
+_PUBLISHED: Mapping[TrunkName | TransformerName, _StateDict] = {
     "resnet18": _StateDict("torchvision's resnet18", "conv1.weight", ("fc.",)),
     "wide_resnet50_2": _StateDict("torchvision's wide_resnet50_2", "conv1.weight", ("fc.",)),
     "lite0": _StateDict("EfficientNet-Lite0", "_conv_stem.weight", ("_conv_head.", "_bn1.", "_fc.")),
+    "dinov2_vits14": _StateDict("DINOv2's ViT-S/14", "patch_embed.proj.weight", ("mask_token",)),
+    "dinov2_vits14_reg": _StateDict(
+        "DINOv2's ViT-S/14 with registers", "patch_embed.proj.weight", ("mask_token",)
+    ),
 }
 _LISTED = 4  # names in a message
 
@@ -46,7 +50,7 @@ _LISTED = 4  # names in a message
 def load_weights(
     network: nn.Module,
     config: PublishedWeightsConfig,
-    name: TrunkName = "resnet18",
+    name: TrunkName | TransformerName = "resnet18",
     whole: nn.Module | None = None,
 ) -> None:
     """Start ``network`` from the config's weights file; without one it stays as it is.
@@ -119,7 +123,7 @@ def copy_weights(
     network: nn.Module,
     tensors: Mapping[str, Tensor],
     source: str,
-    name: TrunkName = "resnet18",
+    name: TrunkName | TransformerName = "resnet18",
     whole: nn.Module | None = None,
 ) -> None:
     """Copy a published state dict into ``network``; every name but those of the last layer must match.

@@ -19,7 +19,8 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from trainables.nn.choices import TRUNK_WIDTHS, ResNetShape, TrunkName, TrunkStride
+from trainables.nn.choices import TRUNK_WIDTHS, ResNetShape, TransformerName, TrunkName, TrunkStride
+from trainables.nn.layers.dinov2 import DinoV2
 from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.lite import Lite0
 from trainables.nn.layers.resnet import ResNet18s
@@ -47,13 +48,14 @@ class Trunk(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, name: TrunkName, deepest: TrunkStride = 32) -> None:
+    def __init__(self, name: TrunkName | TransformerName, deepest: TrunkStride = 32) -> None:
         """``deepest``: stride of the last map, pixels; later stages are left out, also of saved models.
 
-        ``resnet18`` has 11.2 million weights, ``lite0`` 3.0 and ``wide_resnet50_2`` 66.8.
+        ``resnet18`` has 11.2 million weights, ``lite0`` 3.0, ``wide_resnet50_2`` 66.8 and ``dinov2_vits14``,
+        whose one map has a cell for each patch of 14 pixels, 22.1.
         """
         super().__init__()
-        self.name: TrunkName = name
+        self.name: TrunkName | TransformerName = name
         self.widths: Mapping[TrunkStride, int] = {
             stride: width for stride, width in TRUNK_WIDTHS[name].items() if stride <= deepest
         }
@@ -64,7 +66,7 @@ class Trunk(nn.Module):
         self.network = _network(name, deepest)
 
     def forward(self, images_BCHW: Tensor) -> dict[TrunkStride, Tensor]:
-        """Maps B × ``widths[stride]`` × ⌈H / stride⌉ × ⌈W / stride⌉ of grey or BGR images in [0, 1]."""
+        """Maps B × ``widths[stride]`` × ``cells_along`` H and W, of grey or BGR images in [0, 1]."""
         images = images_BCHW.expand(-1, 3, -1, -1)
         standardised = (images - self.mean) / self.std
         if isinstance(self.network, ResNet18s):
@@ -108,7 +110,9 @@ class Trunk(nn.Module):
         return super().train(mode and not self.frozen)
 
 
-def _network(name: TrunkName, deepest: TrunkStride) -> nn.Module:
+def _network(name: TrunkName | TransformerName, deepest: TrunkStride) -> nn.Module:
+    if name in {"dinov2_vits14", "dinov2_vits14_reg"}:
+        return DinoV2(registers=name == "dinov2_vits14_reg")
     if name == "lite0":
         return Lite0(deepest)
     if name == "wide_resnet50_2":
