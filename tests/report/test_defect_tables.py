@@ -185,5 +185,24 @@ def test_a_study_over_classes_has_means_over_them(published: str, expected: list
     assert rows(shown, "stop", "classes", "AP ↑") == expected
 
 
+TWO_METRICS = """
+published:
+  source: A paper
+  rows:
+    - {values: {image_ap: 0.9}}
+    - {at: {texture: c1}, values: {fn: 3}}
+    - {at: {texture: c3}, values: {fn: 4}}
+"""
+
+
+def test_published_figures_stand_beside_means_over_the_classes_that_they_are_of() -> None:
+    plan = make_plan(CLASSES + TWO_METRICS)
+    shown = class_mean_section(StudyResults(plan, scores(plan)))
+    assert shown is not None
+    titles = [column.title for column in shown.table.columns]
+    assert titles == ["stop", "classes", "AP ↑", "published", "FN ↓", "published", "n"]
+    assert [row[3::2] for row in shown.table.rows[:2]] == [("0.900", "–"), ("–", "3.500")]
+
+
 def test_a_study_of_one_class_has_no_mean_over_classes() -> None:
     assert class_mean_section(StudyResults(PLAN, make_records(PLAN))) is None

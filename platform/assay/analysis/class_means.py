@@ -19,10 +19,11 @@ class ClassMean(NamedTuple):
 
     levels: Mapping[str, str]  # of the other factors
     classes: tuple[str, ...]  # levels of the factor that chooses the class
-    published: bool  # only the classes of which the study gives a published figure
+    published: bool  # only the classes of which the study gives a published figure of some metric
     means: Mapping[
         str, tuple[float, ...]
     ]  # metric → its mean over the classes, of each repeat that has them all
+    figures: Mapping[str, float]  # metric → mean of what is published, where it is of just these classes
 
 
 def class_factor(study: Study, cells: Sequence[Cell]) -> str | None:
@@ -40,7 +41,7 @@ def class_factor(study: Study, cells: Sequence[Cell]) -> str | None:
 def class_means(results: StudyResults) -> list[ClassMean]:
     """A mean for each combination of the other factors' levels; empty where no factor chooses the class.
 
-    Where a figure is published of some of the classes only, a second mean is over these.
+    Where figures of a metric are published of some of the classes only, a further mean is over these.
     """
     study, cells = results.plan.study, results.reported.cells
     factor = class_factor(study, cells)
@@ -57,15 +58,25 @@ def _of_group(
     results: StudyResults, factor: str, others: Sequence[tuple[str, str]], chosen: Sequence[int]
 ) -> Iterator[ClassMean]:
     cells, study = results.reported.cells, results.plan.study
-    given = [index for index in chosen if published_values(study, cells[index].levels)]
-    for published, kept in ((False, chosen), (True, given)):
-        if len(kept) < 2 or (published and len(kept) == len(chosen)):
+    published = {index: published_values(study, cells[index].levels) for index in chosen}
+    given = {
+        metric.name: tuple(index for index in chosen if metric.name in published[index])
+        for metric in results.metrics
+    }
+    for kept in dict.fromkeys((tuple(chosen), *given.values())):
+        if len(kept) < 2:
             continue
-        means = {
-            metric.name: _means([results.summary(metric.name)[index] for index in kept])
-            for metric in results.metrics
-        }
-        yield ClassMean(dict(others), tuple(cells[index].levels[factor] for index in kept), published, means)
+        yield ClassMean(
+            levels=dict(others),
+            classes=tuple(cells[index].levels[factor] for index in kept),
+            published=len(kept) < len(chosen),
+            means={name: _means([results.summary(name)[index] for index in kept]) for name in given},
+            figures={
+                name: statistics.fmean(published[index][name] for index in kept)
+                for name, of_metric in given.items()
+                if of_metric == kept
+            },
+        )
 
 
 def _means(summaries: Sequence[CellSummary]) -> tuple[float, ...]:

@@ -76,19 +76,27 @@ def class_mean_section(results: StudyResults) -> Section | None:
     study, metrics = results.plan.study, results.metrics
     factor = class_factor(study, results.reported.cells)
     others = [name for name in study.factors if name != factor]
+    compared = {name for mean in means for name in mean.figures}
     columns = (
         *(Column(name, "left") for name in others),
         Column("classes", "left"),
-        *(Column(metric_title(metric), "right") for metric in metrics),
+        *(
+            Column(title, "right")
+            for metric in metrics
+            for title in (metric_title(metric), *(["published"] if metric.name in compared else []))
+        ),
         Column("n", "right"),
     )
     rows: list[tuple[str, ...]] = []
     for mean in means:
         count = f"{len(mean.classes)}{' with a published figure' if mean.published else ''}"
-        values = [
-            _mean_spread(mean.means[metric.name], decimals_of(metric, len(mean.means[metric.name])))
-            for metric in metrics
-        ]
+        values: list[str] = []
+        for metric in metrics:
+            of_metric = mean.means[metric.name]
+            values.append(_mean_spread(of_metric, decimals_of(metric, len(of_metric))))
+            if metric.name in compared:
+                figure = mean.figures.get(metric.name)
+                values.append(NOTHING if figure is None else f"{figure:.3f}")
         repeats = str(len(mean.means[metrics[0].name]))
         rows.append((*(mean.levels[name] for name in others), count, *values, repeats))
     intro = f"Each level of `{factor}` weighs alike: mean ± sd over the repeats that have all of them."
