@@ -51,11 +51,12 @@ class DinoV2(nn.Module):
         if (height, width) != size:
             images_BCHW = F.interpolate(images_BCHW, size, mode="bilinear", align_corners=False)
         patches_BND = self.patch_embed["proj"](images_BCHW).flatten(2).transpose(1, 2)
+        count, patches, _ = patches_BND.shape  # len() would fix the batch of an exported graph
         first_11D = self.cls_token + self.pos_embed[:, :1]
-        tokens = [first_11D.expand(len(patches_BND), -1, -1), patches_BND + self.places(cells)]
+        tokens = [first_11D.expand(count, -1, -1), patches_BND + self.places(cells)]
         if self.register_tokens is not None:  # they have no place
-            tokens.insert(1, self.register_tokens.expand(len(patches_BND), -1, -1))
-        described_BND = self.norm(self.blocks(torch.cat(tokens, dim=1)))[:, -patches_BND.shape[1] :]
+            tokens.insert(1, self.register_tokens.expand(count, -1, -1))
+        described_BND = self.norm(self.blocks(torch.cat(tokens, dim=1)))[:, -patches:]
         return {PATCH: described_BND.transpose(1, 2).unflatten(2, cells)}
 
     def places(self, cells: tuple[int, int]) -> Tensor:
