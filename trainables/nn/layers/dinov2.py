@@ -60,7 +60,7 @@ class DinoV2(nn.Module):
         return {PATCH: described_BND.transpose(1, 2).unflatten(2, cells)}
 
     def places(self, cells: tuple[int, int]) -> Tensor:
-        """What is added to h × w patches for where they are, 1 × N × D: learned places, interpolated."""
+        """Learned places, which are added to h × w patches, interpolated to these: 1 × N × D."""
         places_1Dhw = self.pos_embed[:, 1:].transpose(1, 2).unflatten(2, (_SIDE, _SIDE))
         if cells == (_SIDE, _SIDE):
             pass
