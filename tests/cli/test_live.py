@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import io
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
-from assay.cli.live import LiveView
+from assay.cli.curves import Curves, sparks
+from assay.cli.live import LiveView, render
 from assay.cli.output import duration, size
 from assay.storage import Environment, Progress, Store
-from assay.storage.watch import Watch, score
-from assay.study import Plan
+from assay.storage.progress import Running
+from assay.storage.watch import Snapshot, Watch, score
+from assay.study import Plan, Trial
 from tests.cli.small_study import finished
 from tests.waiting import wait_for
 
@@ -111,6 +115,111 @@ def test_on_a_terminal_the_running_trials_are_a_table(empty: Store, plan: Plan) 
         view.follow(plan, empty, lambda: None)
         wait_for(lambda: plan.trials[0].id[:8] in out.getvalue(), said=out.getvalue)
     assert "0/4 trials" in out.getvalue()
+
+
+def seen(
+    trial: Trial, *beats: tuple[int, dict[str, float | None], float], primary: str = "image_ap"
+) -> Curves:
+    """What was seen of a trial: epochs done, the metrics of the last one, seconds for each."""
+    curves = Curves(primary)
+    for epoch, metrics, seconds in beats:
+        beat = Progress.now(trial.id, epoch, 10, {}, seconds).model_copy(update={"metrics": metrics})
+        curves.see([Running(trial, beat)])
+    return curves
+
+
+def shown(snapshot: Snapshot, curves: Curves, width: int = 120) -> str:
+    out = io.StringIO()
+    Console(file=out, width=width).print(render(snapshot, curves))
+    return out.getvalue()
+
+
+def test_a_running_trial_shows_its_validations_as_sparks(plan: Plan) -> None:
+    trial = plan.trials[0]
+    curves = seen(
+        trial,
+        (1, {"loss": 2.0, "validation.image_ap": 0.2}, 1.0),
+        (1, {"loss": 2.0, "validation.image_ap": 0.2}, 1.0),  # the same epoch, looked at twice
+        (2, {"loss": 1.0}, 1.0),  # without a validation
+        (3, {"loss": 0.5, "validation.image_ap": 0.5}, 1.0),
+        (4, {"loss": 0.4, "validation.image_ap": 0.9}, 1.0),
+    )
+    beat = Progress.now(trial.id, 4, 10, {}, 1.0)
+    text = shown(Snapshot(4, {}, (Running(trial, beat),), (), None), curves)
+    assert "validation image_ap" in text
+    assert "4/10   0.900 ▁▄█" in text
+
+
+def test_the_loss_is_drawn_where_nothing_is_validated(plan: Plan) -> None:
+    trial = plan.trials[0]
+    curves = seen(trial, *((epoch, {"loss": 1.0 / epoch}, 1.0) for epoch in range(1, 13)))
+    curve = curves.of(Progress.now(trial.id, 12, 30, {}))
+    assert curve is not None
+    assert (curve.name, len(curve.values)) == ("loss", 10)
+    assert str(curve).startswith("0.083 █")
+
+
+def test_another_attempt_begins_another_curve(plan: Plan) -> None:
+    trial, curves = plan.trials[0], Curves("image_ap")
+    curves.see([Running(trial, Progress.now(trial.id, 5, 10, {"loss": 0.5}, attempt="a0"))])
+    again = Progress.now(trial.id, 1, 10, {"loss": 2.0}, attempt="a1")
+    curves.see([Running(trial, again)])
+    assert curves.of(again) == ("loss", (2.0,))
+
+
+@pytest.mark.parametrize(
+    ("values", "bars"),
+    [((), ""), ((0.5,), ""), ((0.5, 0.5), "▅▅"), ((0.0, 0.5, 1.0), "▁▅█"), ((3.0, 1.0), "█▁")],
+)
+def test_a_spark_lies_between_the_least_and_the_largest(values: tuple[float, ...], bars: str) -> None:
+    assert sparks(values) == bars
+
+
+@pytest.mark.parametrize(
+    ("paces", "load", "cores", "text"),
+    [
+        ((2.0, 6.2), 16.2, 2, "slow: load 16 on 2 cores, epochs take 3.1 times their fastest"),
+        ((2.0, 6.2), 3.0, 1, "slow: load 3 on 1 core, epochs take 3.1 times their fastest"),
+        ((2.0, 6.2), 2.0, 2, ""),  # slow for another reason
+        ((2.0, 3.0), 16.0, 2, ""),  # not much slower
+        ((6.2, 2.0), 16.0, 2, ""),  # slow no more
+        ((), 16.0, 2, ""),
+    ],
+)
+def test_the_load_is_named_where_it_is_the_cause(
+    plan: Plan, paces: tuple[float, ...], load: float, cores: int, text: str
+) -> None:
+    curves = seen(plan.trials[0], *((epoch, {}, pace) for epoch, pace in enumerate(paces, 1)))
+    assert curves.slow(load, cores) == text
+
+
+def test_the_load_of_this_machine_slows_no_trial_of_another(plan: Plan) -> None:
+    trial, curves = plan.trials[0], Curves("image_ap")
+    for epoch, pace in ((1, 2.0), (2, 9.0)):
+        beat = Progress.now(trial.id, epoch, 10, {}, pace)
+        curves.see([Running(trial, beat.model_copy(update={"host": "elsewhere"}))])
+    assert curves.slow(16.0, 2) == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({}, "0/9 trials · 1 running · 8 wait for a free place"),
+        ({"undrawn": 7}, "0/9 trials · 1 running · 1 waits for a free place · 7 not drawn yet"),
+        ({"total": 1}, "0/1 trials · 1 running"),
+        ({"running": ()}, "0/9 trials · 0 running · 9 planned"),
+    ],
+)
+def test_what_waits_says_for_what(plan: Plan, changes: dict[str, Any], text: str) -> None:
+    running = Running(plan.trials[0], Progress.now(plan.trials[0].id, 1, 10, {}))
+    now = replace(Snapshot(9, {}, (running,), (), None), **changes)
+    assert [line.strip() for line in shown(now, Curves("image_ap")).splitlines()][1] == text
+
+
+def test_trials_wait_for_stages_while_only_stages_are_made(plan: Plan) -> None:
+    beat = Progress.now(plan.trials[0].id, 1, 10, {}).model_copy(update={"stage": "classifier"})
+    now = Snapshot(4, {}, (Running(plan.trials[0], beat),), (), None, (1, 3))
+    assert "3 wait for stages that trials share · 1/3 stages made" in shown(now, Curves("image_ap"))
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,15 @@
 """The display of `assay run` and `assay status`: fed by the storage, never silent for ten seconds.
 
-On a terminal a bar and a table of what is training; elsewhere (a log file, CI) one plain line for each trial
-that ends, and one at least every eight seconds.
+On a terminal a bar and a table of what is training, with its curves; elsewhere (a log file, CI) one plain
+line for each trial that ends, and one at least every eight seconds.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -18,6 +19,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from assay.cli.curves import Curve, Curves
 from assay.cli.output import duration
 from assay.storage.progress import Running
 from assay.storage.watch import Snapshot, Watch, score
@@ -58,6 +60,7 @@ class LiveView:
         self._last_line = 0.0  # when the last plain line was printed
         self._watch: Watch | None = None
         self._primary = ""
+        self._curves = Curves("")  # of the study that is followed
         self._on_records: Callable[[], None] | None = None
         self._listeners: tuple[Callable[[Look], None], ...] = ()
         self._snapshot: Snapshot | None = None
@@ -113,6 +116,7 @@ class LiveView:
 
         self._on_records = on_records
         self._primary = plan.study.metrics.primary
+        self._curves = Curves(self._primary)
         self._listeners = listeners
         watch = Watch(store, plan, self._since, stages_of, needed_plan)
         if listeners:
@@ -152,6 +156,7 @@ class LiveView:
 
     def _show(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
+        self._curves.see(snapshot.running)
         if snapshot.ended and self._on_records is not None:
             self._on_records()
         if self._messages_alone:
@@ -178,11 +183,13 @@ class LiveView:
             filter(None, (f"{snapshot.done}/{snapshot.total} done", str(self._decisions or "")))
         )
         done += _stages(snapshot)
+        slow = _slow(self._curves)
+        done += f" · {slow}" if slow else ""
         if not snapshot.running:
             return f"{done} · {self._message}"
         left = _left(snapshot)
         doing = "; ".join(
-            " ".join(filter(None, _row(running, self._primary)))
+            " ".join(filter(None, _words(running, self._primary)))
             for running in snapshot.running[:3]
             if running.silent is None
         )
@@ -193,34 +200,69 @@ class LiveView:
         head = Text(f"{self._trouble or self._message} · {duration(self.seconds)}", style="bold")
         if self._snapshot is None:
             return Group(head)
-        return Group(head, render(self._snapshot, self._primary, str(self._decisions or "")))
+        return Group(head, render(self._snapshot, self._curves, str(self._decisions or "")))
 
 
-def render(snapshot: Snapshot, primary: str, settled: str = "") -> Group:
-    """A bar, the counts, what is ``settled``, and a table of the trials that are training."""
-    counts = [f"{snapshot.counts.get(s, 0)} {s}" for s in _STATUSES if snapshot.counts.get(s)]
-    counts += [f"{len(snapshot.running)} running", f"{snapshot.planned} planned"]
+def render(snapshot: Snapshot, curves: Curves, settled: str = "") -> Group:
+    """A bar, the counts, what waits, what is ``settled``, and a table of the trials that are training."""
     bar = Table.grid()
     bar.add_row(ProgressBar(total=max(1, snapshot.total), completed=snapshot.done, width=60))
-    parts: list[Text | Table] = [
-        bar,
-        Text(
-            f"{snapshot.done}/{snapshot.total} trials · {' · '.join(counts)}"
-            f"{_stages(snapshot)}{_left(snapshot)}"
-        ),
-    ]
+    parts: list[Text | Table] = [bar, Text(f"{_counts(snapshot)}{_stages(snapshot)}{_left(snapshot)}")]
+    if slow := _slow(curves):
+        parts.append(Text(slow, style="yellow"))
     if settled:
         parts.append(Text(settled))
     if snapshot.running:
-        table = Table(box=None, pad_edge=False, header_style="dim")
-        for title in ("trial", "cell", "repeat", "epoch", "score", "left"):
-            table.add_column(title, no_wrap=title != "cell")
-        for running in snapshot.running[:_ROWS]:
-            table.add_row(*(Text(text) for text in _row(running, primary)))
-        parts.append(table)
+        parts.append(_table(snapshot.running[:_ROWS], curves))
     if len(snapshot.running) > _ROWS:
         parts.append(Text(f"and {len(snapshot.running) - _ROWS} more", style="dim"))
     return Group(*parts)
+
+
+def _counts(snapshot: Snapshot) -> str:
+    """Trials by what became of them, and what those wait for that nobody trains yet."""
+    counts = [f"{snapshot.counts.get(s, 0)} {s}" for s in _STATUSES if snapshot.counts.get(s)]
+    counts.append(f"{len(snapshot.running)} running")
+    alive = [trial.progress for trial in snapshot.running if trial.silent is None]
+    waiting = snapshot.planned - snapshot.undrawn
+    if not alive:
+        counts.append(f"{snapshot.planned} planned")
+    elif waiting:
+        stages_first = all(progress is not None and progress.stage for progress in alive)
+        what = "stages that trials share" if stages_first else "a free place"
+        counts.append(f"{waiting} {'waits' if waiting == 1 else 'wait'} for {what}")
+    if alive and snapshot.undrawn:
+        counts.append(f"{snapshot.undrawn} not drawn yet")
+    return " · ".join([f"{snapshot.done}/{snapshot.total} trials", *counts])
+
+
+def _table(running: Sequence[Running], curves: Curves) -> Table:
+    """A row for each trial; the name of the score is a title where all have the same."""
+    scores = [curves.of(trial.progress) if trial.progress is not None else None for trial in running]
+    names = {curve.name for curve in scores if curve is not None}
+    title = _title(names.pop()) if len(names) == 1 else "score"
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("trial", "cell", "repeat", "epoch", title, "left"):
+        table.add_column(name, no_wrap=name != "cell")
+    for trial, curve in zip(running, scores, strict=True):
+        *head, epoch, left = _progress(trial)
+        epoch = epoch.replace("epoch ", "")  # its title says so
+        table.add_row(*(Text(text) for text in (*head, epoch, _number(curve, title), left)))
+    return table
+
+
+def _number(curve: Curve | None, title: str) -> str:
+    if curve is None:
+        return ""
+    return str(curve) if title == _title(curve.name) else f"{_title(curve.name)} {curve}"
+
+
+def _title(name: str) -> str:
+    return name.replace(".", " ")
+
+
+def _slow(curves: Curves) -> str:
+    return curves.slow(os.getloadavg()[0], os.cpu_count() or 1)
 
 
 def _stages(snapshot: Snapshot) -> str:
@@ -235,19 +277,28 @@ def _left(snapshot: Snapshot) -> str:
     return f" · {snapshot.left.roughly} {duration(snapshot.left.seconds)} left"
 
 
-def _row(running: Running, primary: str) -> tuple[str, ...]:
+def _words(running: Running, primary: str) -> tuple[str, ...]:
+    """A running trial in a line of text, where nothing can be drawn."""
+    *head, epoch, left = _progress(running)
+    if running.progress is None:
+        return (*head, epoch)
+    return (*head, epoch, score(running.progress.metrics, primary), f"{left} left")
+
+
+def _progress(running: Running) -> tuple[str, ...]:
+    """Trial, cell, repeat, how far it is, and the time left or that it gives no sign."""
     trial, progress = running.trial, running.progress
     head = (trial.id[:8], trial.cell, repeat_name(trial.seed, trial.fold))
     if progress is None:
-        return (*head, "starts", "", "")
-    left = f"{duration(running.left)} left"
+        return (*head, "starts", "")
+    left = duration(running.left)
     if running.silent is not None:
         left = f"no sign for {duration(running.silent)}"
     stage = f"{progress.stage}: " if progress.stage else ""
     epoch = f"{stage}epoch {progress.epoch}/{progress.epochs}"
     if progress.step is not None:
         epoch += f" step {progress.step}/{progress.steps}"
-    return (*head, epoch, score(progress.metrics, primary), left)
+    return (*head, epoch, left)
 
 
 def _ended(record: Record, primary: str) -> str:

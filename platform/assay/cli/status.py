@@ -19,6 +19,7 @@ from assay.cli.options import DEFAULT_STORAGE, Storage, in_use
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+    from assay.cli.curves import Curves
     from assay.report.answers.progress import StatusAnswer, StatusOfAllAnswer
     from assay.storage import Store
     from assay.storage.watch import Snapshot, Watch
@@ -62,6 +63,7 @@ def status(
         _list(store, out)
         return
     from assay.analysis.results import needed_plan
+    from assay.cli.curves import Curves
     from assay.storage.watch import Watch
 
     name = study_name(store, study)
@@ -70,7 +72,7 @@ def status(
         return
     plan = written_plan(store, name)
     watch = Watch(store, plan, needed=needed_plan)
-    page = _Page(store, storage, plan, watch)
+    page = _Page(store, storage, plan, watch, Curves(plan.study.metrics.primary))
     shown = page.look()
     if once or not out.is_terminal or not page.moving:
         out.print(shown)
@@ -191,6 +193,7 @@ class _Page:
     storage: str
     plan: Plan
     watch: Watch
+    curves: Curves
     moving: bool = False  # at the last look: somebody runs the study, and there is something left
 
     def look(self) -> RenderableType:
@@ -200,6 +203,7 @@ class _Page:
         # Asked before the look: of a run that ends in between, all records are seen.
         held = holder(self.store, self.plan.study.study) is not None
         snapshot = self.watch.look()
+        self.curves.see(snapshot.running)
         left = snapshot.total - snapshot.done
         self.moving = held and left > 0
         return self._page(snapshot, nobody=not held and left > 0)
@@ -217,7 +221,7 @@ class _Page:
             Text(visible(f"{study.study}: {study.question}"), style="bold"),
             render(
                 snapshot,
-                study.metrics.primary,
+                self.curves,
                 str(StudyResults(self.watch.plan, self.watch.records).decisions or ""),
             ),
         ]

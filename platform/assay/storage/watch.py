@@ -26,7 +26,7 @@ from assay.study import Plan, Trial
 if TYPE_CHECKING:
     from assay.study.stage_graph import Need
 
-__all__ = ["Snapshot", "Watch", "score"]
+__all__ = ["Snapshot", "Watch", "score", "score_names"]
 
 _SILENT_AFTER = 120.0  # seconds without a heartbeat, when an epoch is shorter than that
 
@@ -41,6 +41,7 @@ class Snapshot:
     ended: tuple[Record, ...]  # since the look before this one
     left: Left | None  # until all is done; None: nothing to reckon from yet
     stages: tuple[int, int] = (0, 0)  # made, in all: of trials that had no record at the first look
+    undrawn: int = 0  # of the total: trials of points that a search has not drawn yet
 
     @property
     def done(self) -> int:
@@ -126,8 +127,9 @@ class Watch:
         counts = Counter(record.status for record in self._records.values())
         stages = self._look_for_stages()
         self._cost = time.monotonic() - start
-        total = len(self._trials) + self._plan.pending_points
-        return Snapshot(total, counts, running, ended, self._left(running), stages)
+        undrawn = self._plan.pending_points
+        total = len(self._trials) + undrawn
+        return Snapshot(total, counts, running, ended, self._left(running), stages, undrawn)
 
     def _narrow(self, needed_of: Callable[[Plan, Mapping[str, Record]], Plan]) -> None:
         """Leave out the trials that no undecided comparison needs by now."""
@@ -211,9 +213,14 @@ class Watch:
         return stages - len(missing), stages
 
 
+def score_names(primary: str) -> tuple[str, ...]:
+    """Metrics of a heartbeat that are worth a glance, the best first: the primary one, else the loss."""
+    return primary, f"validation.{primary}", "loss"
+
+
 def score(metrics: Mapping[str, float | None], primary: str) -> str:
     """The one number of a heartbeat worth a glance: the primary metric if it has it, else the loss."""
-    for name in (primary, f"validation.{primary}", "loss"):
+    for name in score_names(primary):
         value = metrics.get(name)
         if value is not None:
             return f"{name.replace('.', ' ')} {value:.3f}"
