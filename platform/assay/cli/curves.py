@@ -33,7 +33,7 @@ class Curve(NamedTuple):
 
 @dataclass
 class _Seen:
-    """What was seen of one attempt at a trial, or at a stage of it."""
+    """Heartbeats of one attempt at a trial, or at a stage of it, as far as they were seen."""
 
     epoch: int = -1
     values: dict[str, deque[float]] = field(default_factory=dict)

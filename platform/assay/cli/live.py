@@ -57,7 +57,7 @@ class LiveView:
         self._since = time.time()
         self._message = ""
         self._trouble = ""  # the storage's error at the last look
-        self._last_line = 0.0  # when the last plain line was printed
+        self._last_line = self._start  # when the last plain line was printed
         self._watch: Watch | None = None
         self._primary = ""
         self._curves = Curves("")  # of the study that is followed
