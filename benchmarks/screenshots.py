@@ -39,12 +39,17 @@ def take(page: Page, url: str, name: str, folder: Path) -> Path:
     """Open a page, wait until it is drawn and Streamlit rests, and keep its picture."""
     path, choices, shown = PICTURES[name]
     page.goto(f"{url}/{path}?{urlencode({'study': STUDY, **choices}, doseq=True)}", timeout=PATIENCE)
-    page.locator(shown).first.wait_for(timeout=PATIENCE)
-    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for(timeout=PATIENCE)
-    page.wait_for_timeout(3000)  # charts and tables come in with a fade
+    wait_until_drawn(page, shown)
     target = folder / f"{name}.png"
     page.screenshot(path=target)
     return target
+
+
+def wait_until_drawn(page: Page, shown: str) -> None:
+    """Wait for what shows that a page is drawn, and until Streamlit rests."""
+    page.locator(shown).first.wait_for(timeout=PATIENCE)
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for(timeout=PATIENCE)
+    page.wait_for_timeout(3000)  # charts and tables come in with a fade
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import altair as alt
 import streamlit as st
 
 from assay.analysis.results import StudyResults
@@ -16,14 +17,16 @@ from assay.report.page.model import Section, TextTable
 from assay.storage import Store
 from assay_dashboard import study_view as reading
 from assay_dashboard.formatting import escaped
-from assay_dashboard.plots import Theme
+from assay_dashboard.plots import Chart, Theme
 from assay_dashboard.state import CELL, CELLS, REPEAT, STUDY, chosen_study, storage_uri
 from trainables.errors import InputError
 
 __all__ = [
     "EVERY",
+    "INK",
     "VIEWS",
     "begin",
+    "draw",
     "errors_shown",
     "follow",
     "head",
@@ -43,6 +46,7 @@ __all__ = [
 
 VIEWS = Path(__file__).parent / "views"
 EVERY = 2.0  # seconds between two reads of the storage
+INK: dict[Theme, str] = {"light": "#30363d", "dark": "#E8E8E8"}  # of texts in charts
 _SEEN = "_seen"  # what is on the page: study → its version, None → the studies there are
 
 
@@ -128,6 +132,18 @@ def paragraph(text: str, kind: str = "") -> str:
 def theme() -> Theme:
     """The theme of the reader's browser."""
     return "dark" if st.context.theme.type == "dark" else "light"
+
+
+def draw(chart: Chart | alt.Chart, described: str) -> None:
+    """A chart, with its texts in the colour of the page's: Streamlit's own are too pale on white to be read.
+
+    Args:
+        chart: It fills the width.
+        described: What those hear who do not see it.
+    """
+    ink = INK[theme()]
+    inked = chart.configure_text(color=ink).configure_axis(labelColor=ink, titleColor=ink)
+    st.altair_chart(inked.configure_legend(labelColor=ink, titleColor=ink), alt=described)
 
 
 def section(part: Section) -> None:

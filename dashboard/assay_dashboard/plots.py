@@ -35,10 +35,13 @@ Theme = Literal["light", "dark"]
 Chart = alt.LayerChart | alt.FacetChart  # what `alt.layer` says that it returns
 _SEPARATOR = "\u001f"  # between the parts of a row's label: no name holds it
 
-_ROW = 24  # pixels
+_ROW, _TWO_LINES = 24, 30  # pixels of a row, and of one whose name may take two lines
 _NARROW = "windowSize()[0] < 640"  # Vega: a window as narrow as that of a telephone
-_INK: dict[Theme, str] = {"light": "#30363d", "dark": "#E8E8E8"}  # of texts in pictures
-_INKED: dict[Theme, dict[str, Any]] = {t: {"labelColor": ink, "titleColor": ink} for t, ink in _INK.items()}
+_WORDS = "split(datum.label, ' ')"
+_MIDDLE = f"ceil(length({_WORDS}) / 2)"
+# There a name stands in two lines: cut off, names of cells that differ in their last factor are the same.
+_HALVES = f"[join(slice({_WORDS}, 0, {_MIDDLE}), ' '), join(slice({_WORDS}, {_MIDDLE}), ' ')]"
+_HALVED = f"{_NARROW} ? {_HALVES} : datum.label"
 _ON_DARK = {"#0072B2": "#56B4E9", "#56B4E9": "#9AD4F5", "#000000": "#E8E8E8"}
 
 
@@ -60,9 +63,9 @@ def interval_plot(
         theme: Of the page.
     """
     order = list(means["cell"])
-    y = alt.Y("cell:N", sort=order, title=None, axis=_row_axis(theme))
+    y = alt.Y("cell:N", sort=order, title=None, axis=_row_axis(labelExpr=_HALVED))
     scale: dict[str, Any] = {"zero": False, "nice": True, "padding": 8}
-    x_title = alt.Axis(title=axis, grid=True, tickCount=6, titlePadding=8, **_INKED[theme])
+    x_title = alt.Axis(title=axis, grid=True, tickCount=6, titlePadding=8)
     groups = list(dict.fromkeys(means["group"]))
     colour = alt.Color(
         "group:N",
@@ -98,7 +101,7 @@ def interval_plot(
         y=y, x=alt.X("mean:Q", axis=x_title), color=colour, tooltip=tooltip
     )
     room = {"left": 5, "right": 16, "top": 5, "bottom": 20}  # half of the last label stands beyond the axis
-    return alt.layer(ticks, bars, dots).properties(height=alt.Step(_ROW), padding=room)
+    return alt.layer(ticks, bars, dots).properties(height=alt.Step(_TWO_LINES), padding=room)
 
 
 def difference_plot(
@@ -123,16 +126,11 @@ def difference_plot(
     means, repeats = _differences(rows)
     order = list(means["row"])
     part = f"split(datum.label, '{_SEPARATOR}')"
-    left = _row_axis(theme, labelExpr=f"[{part}[0], {part}[1]]", labelFontSize=12)
+    left = _row_axis(labelExpr=f"[{part}[0], {part}[1]]", labelFontSize=12)
     # Where there is no room for the support it stands in the tooltip only.
-    right = _row_axis(
-        theme,
-        labelExpr=f"{_NARROW} ? {part}[2] : [{part}[2], {part}[3]]",
-        orient="right",
-        labelAlign="left",
-        labelFontSize=12,
-    )
-    x_axis = alt.Axis(title=axis.split(", "), grid=True, tickCount=7, titlePadding=8, **_INKED[theme])
+    decision = f"{_NARROW} ? {part}[2] : [{part}[2], {part}[3]]"
+    right = _row_axis(labelExpr=decision, orient="right", labelAlign="left", labelFontSize=12)
+    x_axis = alt.Axis(title=axis.split(", "), grid=True, tickCount=7, titlePadding=8)
     scale = alt.Scale(domain=list(limits), nice=False, zero=False)
     x = alt.X("difference:Q", scale=scale, axis=x_axis)
     verdicts = ["shown", "suggested", "negligible", "open"]
@@ -212,10 +210,10 @@ def _differences(rows: Sequence[EffectRow]) -> tuple[pd.DataFrame, pd.DataFrame]
     return pd.DataFrame(means), pd.DataFrame(repeats, columns=columns)
 
 
-def _row_axis(theme: Theme, **more: Any) -> alt.Axis:
-    """Names of rows in the colour of texts: Streamlit's own is too pale on white to be read."""
-    limit, names = alt.ExprRef(f"{_NARROW} ? 120 : 320"), {"labelColor": _INK[theme], "labelPadding": 8}
-    return alt.Axis(labelOverlap=False, labelLimit=limit, ticks=False, domain=False, **names, **more)
+def _row_axis(**more: Any) -> alt.Axis:
+    """Names of rows."""
+    limit = alt.ExprRef(f"{_NARROW} ? 120 : 320")
+    return alt.Axis(labelOverlap=False, labelLimit=limit, labelPadding=8, ticks=False, domain=False, **more)
 
 
 def _of(wanted: Sequence[str], number: int) -> list[str]:
@@ -380,7 +378,7 @@ def bar_plot(shares: pd.DataFrame, *, theme: Theme) -> alt.Chart | alt.FacetChar
                 scale=alt.Scale(domain=[0, 1]),
                 axis=alt.Axis(tickCount=5),
             ),
-            y=alt.Y("parameter:N", sort=list(shares["parameter"]), title=None, axis=_row_axis(theme)),
+            y=alt.Y("parameter:N", sort=list(shares["parameter"]), title=None, axis=_row_axis()),
             tooltip=["parameter:N", alt.Tooltip("share:Q", format=".3f")],
         )
         .properties(height=alt.Step(_ROW))
@@ -438,7 +436,8 @@ def cost_plot(
     rings = base.transform_filter("datum.front").mark_point(
         size=260, strokeWidth=2, filled=False, color="#8a8f98", opacity=1
     )
-    names = base.mark_text(align="left", dx=13, dy=-13, fontSize=12, color=_INK[theme], limit=260)
+    # Below the point: a front rises to the right, through what stands above it.
+    names = base.mark_text(align="left", dx=13, dy=15, fontSize=12, limit=260)
     named = names.encode(x=x, y=y, text="name:N")
     return alt.layer(line, spread, rings.encode(x=x, y=y), dots, named).properties(height=400)
 

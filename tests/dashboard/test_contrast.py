@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from assay.cli.dashboard import _FLAGS
+from assay_dashboard.layout import INK
+from assay_dashboard.plots import Theme
 
 DASHBOARD = Path(__file__).parents[2] / "dashboard" / "assay_dashboard"
 SHEETS = (DASHBOARD / "style.css", *sorted((DASHBOARD / "components").glob("*.css")))
@@ -46,6 +48,11 @@ def test_named_colours_can_be_read_in_both_themes() -> None:
     for name, *of_theme in named:
         for theme, colour in zip(("light", "dark"), of_theme, strict=True):
             assert contrast(colour, PAGE[theme]) >= 4.5, (name, theme)
+
+
+@pytest.mark.parametrize("name", ["light", "dark"])
+def test_texts_of_charts_can_be_read_in_both_themes(name: Theme) -> None:
+    assert contrast(INK[name], PAGE[name]) >= 4.5
 
 
 def test_chosen_values_can_be_read_in_both_themes() -> None:

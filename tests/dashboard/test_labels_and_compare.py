@@ -13,6 +13,7 @@ from assay.analysis.results import StudyResults
 from assay.storage import Record, Store
 from assay.study import Plan
 from assay.study.schema import Labelling
+from assay_dashboard.layout import INK
 from tests.analysis.label_studies import LINE, ladder, trained
 from tests.analysis.made_studies import STUDY, make_plan, make_record, make_records
 from tests.dashboard.conftest import Show, put, texts_of
@@ -98,3 +99,7 @@ def test_methods_of_a_ladder_stand_side_by_side_and_are_in_the_legend(show: Show
     rows = pa.ipc.open_stream(data.data.data).read_all().to_pylist()
     assert len({row["place"] for row in rows}) == len(rows) > len({row["hours"] for row in rows})
     assert not any(row["name"] for row in rows), "names would cover each other: the legend has them"
+    config = json.loads(chart.proto.spec)["config"]
+    ink = {"labelColor": INK["light"], "titleColor": INK["light"]}
+    assert ink.items() <= config["axis"].items()
+    assert ink.items() <= config["legend"].items()

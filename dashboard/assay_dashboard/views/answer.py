@@ -24,6 +24,7 @@ from assay_dashboard.controls import stop_button
 from assay_dashboard.formatting import ago, counted, duration, progress_bar
 from assay_dashboard.layout import (
     EVERY,
+    draw,
     errors_shown,
     missing,
     missing_verdicts,
@@ -117,7 +118,7 @@ def _plot(results: StudyResults, answer: Answer) -> None:
     chart = difference_plot(
         rows, axis=shown.axis, limits=shown.limits, resolve=shown.resolve, theme=theme(), step=_STEP
     )
-    st.altair_chart(chart, alt=shown.alt)
+    draw(chart, shown.alt)
     if len(answer.results) > len(rows):
         st.html(paragraph(f"The first {len(rows)} of {len(answer.results)}. Effects shows all.", "quiet"))
 

@@ -9,7 +9,7 @@ from assay.report.figures.effects_rows import studies_plot
 from assay.report.formats import FORMATS
 from assay.report.page.model import Section
 from assay.report.two_studies import pair_page
-from assay_dashboard.layout import message, paragraph, plain, section, study_view, theme, watched
+from assay_dashboard.layout import draw, message, paragraph, plain, section, study_view, theme, watched
 from assay_dashboard.plots import difference_plot
 from assay_dashboard.state import OTHER
 
@@ -26,7 +26,7 @@ def _plot(pair: StudyPair) -> None:
         chart = difference_plot(
             of_claim, axis=plot.axis, limits=plot.limits, resolve=plot.resolve, theme=theme()
         )
-        st.altair_chart(chart, alt=plot.alt)
+        draw(chart, plot.alt)
 
 
 def _page() -> None:

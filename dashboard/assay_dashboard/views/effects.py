@@ -21,7 +21,7 @@ from assay.report.figures.effects_rows import (
     comparisons_plot,
     effects_plot,
 )
-from assay_dashboard.layout import head, missing_verdicts, plain, section, study_view, theme, to_cells
+from assay_dashboard.layout import draw, head, missing_verdicts, plain, section, study_view, theme, to_cells
 from assay_dashboard.plots import difference_plot
 from trainables.metrics import METRICS
 
@@ -89,7 +89,7 @@ def _plot(plot: EffectsPlot) -> None:
         rows = [row for _, row in below]
         plain(heading, "heading")
         chart = difference_plot(rows, axis=plot.axis, limits=plot.limits, resolve=plot.resolve, theme=theme())
-        st.altair_chart(chart, alt=replace(plot, rows=(EffectRow(heading), *rows)).alt)
+        draw(chart, replace(plot, rows=(EffectRow(heading), *rows)).alt)
 
 
 def _name(comparison: ComparisonResult) -> str:

@@ -8,12 +8,13 @@ import pandas as pd
 import streamlit as st
 
 from assay.analysis.label_analysis import LabelAnalysis
-from assay.analysis.label_costs import LabelCosts
+from assay.analysis.label_costs import LabelCell, LabelCosts
 from assay.analysis.results import StudyResults
 from assay.report.figures.name_placement import spread
 from assay.report.label_tables import label_sections, next_section, time_unit
+from assay.study.cell_names import Factors, cell_name
 from assay.study.schema import Labelling
-from assay_dashboard.layout import missing, paragraph, plain, section, study_view, theme
+from assay_dashboard.layout import draw, missing, paragraph, plain, section, study_view, theme
 from assay_dashboard.plots import cost_plot
 from assay_dashboard.state import of_another_study
 
@@ -50,7 +51,7 @@ def _slider(title: str, named: float, usual: tuple[float, float], *, key: str) -
     return st.slider(title, min(low, named), max(high, 3 * named), named, low, key=key, bind="query-params")
 
 
-def _plot(costs: LabelCosts) -> None:
+def _plot(costs: LabelCosts, factors: Factors) -> None:
     times, unit = time_unit(costs)
     rows = [
         {
@@ -64,7 +65,7 @@ def _plot(costs: LabelCosts) -> None:
             "front": cell.on_front,
             "masks": cell.masks,
             "labels": cell.image_labels,
-            "name": cell.cell.name if cell.on_front and not costs.is_ladder else "",
+            "name": _point_name(cell, costs, factors) if cell.on_front and not costs.is_ladder else "",
         }
         for cell, place in zip(costs.cells, _places(costs, times), strict=True)
     ]
@@ -77,9 +78,15 @@ def _plot(costs: LabelCosts) -> None:
         logarithmic=costs.logarithmic,
         theme=theme(),
     )
-    st.altair_chart(chart, alt=costs.caption)
+    draw(chart, costs.caption)
     text = f"{costs.caption} Vertical lines: from the least to the best of {costs.repeats}."
     st.html(paragraph(text, "quiet"))
+
+
+def _point_name(cell: LabelCell, costs: LabelCosts, factors: Factors) -> str:
+    """Name of a cell beside its point: the legend has the levels that its colour stands for."""
+    levels = {factor: level for factor, level in cell.cell.levels.items() if factor not in costs.others}
+    return cell_name(factors, levels)
 
 
 def _places(costs: LabelCosts, times: float) -> list[float]:
@@ -98,7 +105,7 @@ def _next(priced: StudyResults, labels: LabelAnalysis) -> None:
     """The advice with the interval of each gain above the front; or below it the cells that it takes."""
     if labels.further:
         section(priced.once("next labels", lambda: next_section(labels.further)))
-    _plot(labels.costs)
+    _plot(labels.costs, {name: tuple(levels) for name, levels in priced.plan.study.factors.items()})
     if not labels.further:
         plain(_NEXT, "heading")
         missing("No advice: it takes three numbers of labels and three of masks, all combined.", _GRID)

@@ -38,7 +38,7 @@ from trainables.heatmaps import THRESHOLD_LEVEL
 
 _GRID = "mask_grid"  # key of the component
 _THRESHOLD, _DIFFERENCE, _SHOW = "threshold", "difference", "show"
-_WIDTH, _WIDE = 150, 190  # of a choice, pixels; six stand in a row of a small screen
+_WIDTH, _WIDE = 125, 245  # of a choice, pixels; six stand in a row of a small screen
 
 
 def main() -> None:

@@ -54,10 +54,11 @@ def _page() -> None:
     )
     st.html(paragraph(text, "quiet"))
     bars = {
-        name: st.column_config.ProgressColumn(name, format="percent", min_value=0, max_value=1)
+        name: st.column_config.ProgressColumn(name, format="%.0f %%", min_value=0, max_value=100)
         for name in cells
     }
     rows = of_kind(shares, kind, cell)
+    rows = rows.assign(**{name: 100 * rows[name] for name in cells})
     height = min(560, _ROW * (1 + len(rows)) + 2)
     st.dataframe(rows, hide_index=True, column_config=bars, row_height=_ROW, height=height)
 

@@ -19,7 +19,7 @@ from assay.study.repeats import repeat_name
 from assay_dashboard import study_view as reading
 from assay_dashboard.components import parallel
 from assay_dashboard.front_chart import front_plot, front_rows
-from assay_dashboard.layout import message, missing, paragraph, plain, study_view, theme, to_trial
+from assay_dashboard.layout import draw, message, missing, paragraph, plain, study_view, theme, to_trial
 from assay_dashboard.parallel import brush_texts, brushes_of, inside
 from assay_dashboard.plots import bar_plot, history_plot, interval_plot, slice_plot
 from assay_dashboard.points import (
@@ -71,9 +71,9 @@ def _best(results: StudyResults, cell: str) -> None:
         message("No point has been evaluated yet.")
         return
     axis = f"{objective_title(results.plan)}; in the search of validation, on fresh seeds of test images"
-    st.altair_chart(
+    draw(
         interval_plot(rows.means, rows.repeats, axis=axis, group="", theme=theme()),
-        alt="The best points of the search and those trained again: mean, interval and every repeat",
+        "The best points of the search and those trained again: mean, interval and every repeat",
     )
     without = rows.means.dropna(subset=["low"]).empty
     few = " An interval takes three repeats: `repeats: {seeds: [0, 1, 2]}`." if without else ""
@@ -89,7 +89,7 @@ def _history(view: reading.StudyView, points: SearchPoints) -> None:
         message("No point has been evaluated yet.")
         return
     chart = history_plot(points.history, axis=objective_name(view.results.plan), theme=theme())
-    st.altair_chart(chart, alt="The objective of each point, and the best so far")
+    draw(chart, "The objective of each point, and the best so far")
     if left_out := thinning(points.valued):
         plain(left_out, "quiet")
 
@@ -105,7 +105,7 @@ def _front(view: reading.StudyView, cell: str) -> None:
     plain("Front: the points that no other beats in all objectives", "heading")
     titles = search.objectives[0].title, search.objectives[1].title
     rows = front_rows(view.results.evaluated_points[cell], front)
-    st.altair_chart(front_plot(rows, axes=titles, theme=theme()), alt="The front of the search")
+    draw(front_plot(rows, axes=titles, theme=theme()), "The front of the search")
     plain(
         "The values of the search chose these points, and flatter them. Fresh seeds did not: metrics on test "
         "images, with 95 % intervals. No point of a front is best: `assay best --point` takes one.",
@@ -183,7 +183,8 @@ def _slices(view: reading.StudyView, points: SearchPoints) -> None:
         if rows:
             title, axis = path.removeprefix("config."), objective_name(view.results.plan)
             chart = slice_plot(rows, title=title, rule=rule, axis=axis, theme=theme())
-            columns[number % 3].altair_chart(chart, alt=f"{path} against the objective")
+            with columns[number % 3]:
+                draw(chart, f"{path} against the objective")
     if len(view.results.plan.study.space) > _SLICES:
         st.caption(f"The first {_SLICES} of {len(view.results.plan.study.space)} parameters.")
 
@@ -206,7 +207,7 @@ def _importance(view: reading.StudyView, cell: str) -> None:
         )
         return
     rows = [{"parameter": path.removeprefix("config."), "share": share} for path, share in shares.items()]
-    st.altair_chart(bar_plot(pd.DataFrame(rows), theme=theme()), alt="Importance of each parameter")
+    draw(bar_plot(pd.DataFrame(rows), theme=theme()), "Importance of each parameter")
 
 
 def _choose_cell(cells: list[str]) -> str:

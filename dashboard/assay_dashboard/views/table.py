@@ -25,7 +25,7 @@ from assay_dashboard.cells import (
     trial_table,
 )
 from assay_dashboard.dots import MOST_CELLS, dot_plots
-from assay_dashboard.layout import head, message, notes, plain, section, study_view, theme, to_trial
+from assay_dashboard.layout import draw, head, message, notes, plain, section, study_view, theme, to_trial
 from assay_dashboard.plots import interval_plot
 from assay_dashboard.state import CELLS, of_another_study, select_rows
 from trainables.metrics import METRICS, Metric
@@ -156,7 +156,7 @@ def _plot(results: StudyResults, order: list[str], metric: Metric) -> None:
     chart = interval_plot(
         means, repeats, axis=f"{metric.title} on test images ({unit})", group=group, theme=theme()
     )
-    st.altair_chart(chart, alt=f"{metric.title} of each cell: mean, 95 % interval and every repeat")
+    draw(chart, f"{metric.title} of each cell: mean, 95 % interval and every repeat")
     if len(order) > len(shown):
         st.caption(f"The first {_DRAWN} of {len(order)} cells.")
 

@@ -17,7 +17,7 @@ from assay.study.repeats import repeat_name
 from assay_dashboard import study_view as reading
 from assay_dashboard.controls import stop_button
 from assay_dashboard.formatting import duration
-from assay_dashboard.layout import EVERY, errors_shown, message, paragraph, plain, study_view, theme
+from assay_dashboard.layout import EVERY, draw, errors_shown, message, paragraph, plain, study_view, theme
 from assay_dashboard.plots import curve_plot, line_plot, score_plot
 from assay_dashboard.scores import confusion, precision_recall, roc
 from assay_dashboard.state import CELL, REPEAT, mlflow_url, trial_of
@@ -134,9 +134,7 @@ def _draw_curves(groups: Mapping[str, tuple[str, pd.DataFrame]]) -> None:
     for number, (title, (unit, frame)) in enumerate(groups.items()):
         with columns[number % 2]:
             plain(title, "heading")
-            st.altair_chart(
-                curve_plot(frame, title=title, unit=unit, theme=theme()), alt=f"{title} over epochs"
-            )
+            draw(curve_plot(frame, title=title, unit=unit, theme=theme()), f"{title} over epochs")
 
 
 def _scores(view: reading.StudyView, record: Record) -> None:
@@ -153,7 +151,7 @@ def _scores(view: reading.StudyView, record: Record) -> None:
     with left:
         where = f"{thresholds.image:.4g} ({thresholds.image_source})"
         plain(f"Scores of {len(predictions)} test images; decided defective from {where}", "heading")
-        st.altair_chart(score_plot(scores, thresholds.image, theme=theme()), alt="Histogram of image scores")
+        draw(score_plot(scores, thresholds.image, theme=theme()), "Histogram of image scores")
     with right:
         plain("Decisions", "heading")
         st.dataframe(counts, alt="Confusion table")
@@ -164,9 +162,7 @@ def _scores(view: reading.StudyView, record: Record) -> None:
     for column, (title, curve) in zip(st.columns(2, gap="large"), curves.items(), strict=True):
         with column:
             plain(title, "heading")
-            st.altair_chart(
-                line_plot(curve.points, x=curve.x, y=curve.y, mark=curve.mark, theme=theme()), alt=title
-            )
+            draw(line_plot(curve.points, x=curve.x, y=curve.y, mark=curve.mark, theme=theme()), title)
 
 
 def _settings(view: reading.StudyView, record: Record) -> None:

@@ -14,6 +14,8 @@ from tests.e2e.dashboard.serving import serve
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+_WHOLE = "text => text.scrollWidth <= text.clientWidth"  # nothing of it is cut off
+
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
@@ -44,3 +46,21 @@ def test_the_answer_is_the_first_thing_seen_and_where_it_fails_is_a_click_away(r
     expect(choices).to_have_count(6)
     bottom = "all => new Set(all.map(box => Math.round(box.getBoundingClientRect().bottom))).size"
     reader.sees(lambda: choices.evaluate_all(bottom) == 1)
+    for letter in "AB":  # their cells differ in the last factor, which is not cut off
+        chosen = page.get_by_label(letter, exact=True)
+        reader.sees(lambda chosen=chosen: chosen.evaluate(_WHOLE))
+
+
+def test_heads_of_masks_say_which_cells_they_are_on_a_telephone(reader: Reader) -> None:
+    reader.page.set_viewport_size({"width": 400, "height": 800})
+    page = reader.open("/masks")
+    page.locator(".grid[data-ready]").wait_for()
+    names = page.locator(".column .name")
+    expect(names).to_have_count(5)
+    reader.sees(lambda: names.evaluate_all(f"names => names.every({_WHOLE})"))
+
+
+def test_shares_of_wrong_repeats_are_whole_percent(reader: Reader) -> None:
+    page = reader.open("/misses")
+    cells = page.locator("[data-testid=stDataFrame] [role=gridcell]")
+    reader.sees(lambda: {"67 %", "100 %"} <= set(cells.all_text_contents()))
