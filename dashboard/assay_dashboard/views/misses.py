@@ -58,7 +58,7 @@ def _page() -> None:
         for name in cells
     }
     rows = of_kind(shares, kind, cell)
-    rows = rows.assign(**{name: 100 * rows[name] for name in cells})
+    rows = rows.assign(**{name: (100 * rows[name]).round() for name in cells})
     height = min(560, _ROW * (1 + len(rows)) + 2)
     st.dataframe(rows, hide_index=True, column_config=bars, row_height=_ROW, height=height)
 
