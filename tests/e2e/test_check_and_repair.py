@@ -25,7 +25,7 @@ def _results(records: dict[str, Record]) -> dict[str, bytes]:
 
 
 def test_what_a_run_leaves_is_sound(toy: ToyProgram) -> None:
-    answer = toy.assay("check")
+    answer = toy.ask("check")
     assert answer.returncode == 0, answer.stdout
     assert "2 records, 0 stages, 1 study read: all sound" in answer.stdout
 
@@ -37,10 +37,10 @@ def test_damaged_trials_are_set_aside_and_trained_again_with_the_same_results(to
     record = Path(toy.storage, store.trial(edited.id), "record.json")
     record.write_text(record.read_text().replace('"image_ap": 0', '"image_ap": 7', 1))
     Path(toy.storage, store.trial(lost.id), lost.attempt, "predictions.parquet").unlink()
-    report = toy.assay("report", "toy").stdout
+    report = toy.ask("report", "toy").stdout
     assert f"Left out: 1 of 1 repeats of `{edited.trial['cell']}`" in report
     assert f"Item intervals leave out trial {lost.id}: its predictions.parquet is gone" in report
-    repaired = toy.assay("check", "toy", "--repair")
+    repaired = toy.ask("check", "toy", "--repair")
     assert repaired.returncode == 0, repaired.stdout
     assert f"damaged trials: {', '.join(sorted([edited.id, lost.id]))}" in repaired.stdout
     assert not toy.records(store)
@@ -48,7 +48,7 @@ def test_damaged_trials_are_set_aside_and_trained_again_with_the_same_results(to
     assert answer.returncode == 0, answer.stdout + answer.stderr
     assert "2 trained now" in answer.stdout
     assert _results(toy.records(store)) == _results(before)
-    assert toy.assay("check").returncode == 0
+    assert toy.ask("check").returncode == 0
 
 
 def test_a_torn_mirror_is_replayed_from_the_records(toy: ToyProgram, tmp_path: Path) -> None:
@@ -58,8 +58,8 @@ def test_a_torn_mirror_is_replayed_from_the_records(toy: ToyProgram, tmp_path: P
     database = storage / "mlflow.db"
     whole = database.read_bytes()
     database.write_bytes(whole[: len(whole) // 2])
-    torn = other.assay("check", "--repair")
+    torn = other.ask("check", "--repair")
     assert torn.returncode == 0, torn.stdout
     assert "mlflow.db is no sound database" in torn.stdout
-    assert "2 new, 0 known" in other.assay("mlflow", "--sync").stdout
-    assert other.assay("check").returncode == 0
+    assert "2 new, 0 known" in other.ask("mlflow", "--sync").stdout
+    assert other.ask("check").returncode == 0

@@ -12,6 +12,7 @@ from pathlib import Path
 from assay.storage import Record, Store
 from assay.study import Plan
 from tests.engine.toy_study import PACE, TOY
+from tests.in_process import assay_here
 
 __all__ = ["ToyProgram", "wait_for"]
 
@@ -38,6 +39,12 @@ class ToyProgram:
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "assay", *arguments, "--storage", self.storage]
+
+    def ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Call ``assay`` in this process."""
+        return assay_here(
+            *arguments, "--storage", self.storage, environment=self.environment, folder=self.folder
+        )
 
     def assay(self, *arguments: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
         """Run the program to its end."""

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from assay.engine.local import local_slots
+from assay.storage import Record
 from assay.study import parse_study
 from tests.engine.staged_study import StagedStudy
 from tests.engine.toy_study import TOY, ToyStudy
@@ -41,8 +43,27 @@ def test_a_study_that_was_begun_in_one_way_is_finished_in_another(toy: Toy, cach
     taken = study.plan.trials[0].id
     before = study.results()
     study.store.forget_record(taken)
-    assert study.run(local=True).trained_now == 1
+    assert study.run(local=True, processes=1).trained_now == 1
     assert study.results() == before
+
+
+def test_failed_trials_are_tried_again_only_when_asked(toy: Toy) -> None:
+    study = toy(seeds=(0,))
+    now = datetime.now(UTC)
+    for trial in study.plan.trials:
+        study.store.write_record(
+            Record(id=trial.id, status="failed", trial={}, study="toy", started=now, ended=now)
+        )
+    assert study.run(local=True, processes=0).trained_now == 0
+    assert study.run(local=True, processes=0, retry_failed=True).trained_now == 2
+
+
+def test_a_record_that_cannot_be_read_is_trained_anew(toy: Toy) -> None:
+    study = toy(seeds=(0,))
+    damaged = study.plan.trials[0].id
+    study.store.write_bytes(f"trials/{damaged}/record.json", b"{")
+    outcome = study.run(local=True, processes=0)
+    assert (outcome.finished, outcome.missing, outcome.interrupted) == (2, 0, False)
 
 
 def test_stages_that_trials_share_are_made_once(tmp_path: Path, cache_root: Path) -> None:

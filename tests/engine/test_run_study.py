@@ -7,7 +7,6 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ import ray
 
 from assay.engine.driver import COMPLETE, PackDriver
 from assay.engine.packs import Pack
-from assay.storage import Record
 from assay.study import Trial
 from tests.engine.made_packs import make_pack
 from tests.engine.toy_study import ToyStudy
@@ -155,24 +153,6 @@ def test_a_trial_that_dies_is_tried_four_times(faulty: ToyStudy) -> None:
         "die": 4,
         "none": 1,
     }
-
-
-def test_failed_trials_are_tried_again_only_when_asked(toy: Toy) -> None:
-    study = toy(seeds=(0,))
-    now = datetime.now(UTC)
-    for trial in study.plan.trials:
-        study.store.write_record(
-            Record(id=trial.id, status="failed", trial={}, study="toy", started=now, ended=now)
-        )
-    assert (study.run().trained_now, study.run(retry_failed=True).trained_now) == (0, 2)
-
-
-def test_a_record_that_cannot_be_read_is_trained_anew(toy: Toy) -> None:
-    study = toy(seeds=(0,))
-    damaged = study.plan.trials[0].id
-    study.store.write_bytes(f"trials/{damaged}/record.json", b"{")
-    outcome = study.run()
-    assert (outcome.finished, outcome.missing, outcome.interrupted) == (2, 0, False)
 
 
 def test_a_pruned_pack_is_recorded_and_gives_its_cpus_back(toy: Toy) -> None:
