@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from assay.analysis.computed import Computed
@@ -76,10 +77,17 @@ class StudyResults:
         return cls.of_plan(written_plan(store, name), store, importance_of)
 
     @classmethod
-    def of_plan(cls, plan: Plan, store: Store, importance_of: ImportanceOf | None = None) -> Self:
-        """Read the records of a plan; of a search, also the points that were drawn."""
+    def of_plan(
+        cls,
+        plan: Plan,
+        store: Store,
+        importance_of: ImportanceOf | None = None,
+        known: Mapping[str, Record] = MappingProxyType({}),
+    ) -> Self:
+        """Read the records of a plan, but those that are ``known``; of a search, also the points drawn."""
         plan = with_points(plan, store)
-        records, problems = store.records_of_trials(plan.trials)
+        records, problems = store.records_of_trials(trial for trial in plan.trials if trial.id not in known)
+        records = {**known, **records}
         plan = needed_plan(plan, records)
         records = {trial.id: records[trial.id] for trial in plan.trials if trial.id in records}
         return cls(plan, records, problems, store, store.read_part, importance_of)

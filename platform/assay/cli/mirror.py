@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from assay.storage import Store
+    from assay.storage import Record, Store
     from assay.study import Plan
     from assay.tracking import MlflowMirror
 
@@ -50,6 +50,7 @@ class Mirror:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._deliver, name="assay-mlflow", daemon=True)
         self._interrupted = False
+        self._settled: dict[str, Record] = {}  # those that no run replaces: read once
         self._lacking: str | None = None  # why MLflow lacks something
 
     def __enter__(self) -> Self:
@@ -108,7 +109,10 @@ class Mirror:
         from assay.analysis.results import StudyResults
 
         try:
-            report = mirror.sync(StudyResults.of_plan(self._plan, self._store))
+            results = StudyResults.of_plan(self._plan, self._store, known=self._settled)
+            settled = (record for record in results.records.values() if record.status != "failed")
+            self._settled = {record.id: record for record in settled}
+            report = mirror.sync(results)
         except Exception as error:  # noqa: BLE001 - said at the end; the study goes on, the next try may do
             self._lacking = _in_short(error)
         else:

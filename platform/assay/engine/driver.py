@@ -28,7 +28,6 @@ __all__ = ["COMPLETE", "OtherProgramError", "PackDriver"]
 COMPLETE = "pack_complete"  # in a result: the pack ended by itself, no pruner stopped it
 _POLL_SECONDS = 0.1
 _LOOK_SECONDS = 2.0  # between two looks at an object store; a local one is looked at always
-_HEARTBEAT_SECONDS = 2.0
 
 
 class OtherProgramError(RuntimeError):
@@ -55,8 +54,9 @@ class PackTraining(Protocol):
 class PackDriver(tune.Trainable):
     """Trains one pack after the other.
 
-    ``config``: storage (URI), pack (path of its file), scratch (Tune's folder) and ``idle_seconds`` (how long
-    workers wait for the next pack; 0: not at all).
+    ``config``: storage (URI), pack (path of its file), scratch (Tune's folder), ``idle_seconds`` (how long
+    workers wait for the next pack; 0: not at all, a pruner watches this one) and ``heartbeat_seconds`` (after
+    which ``step`` comes back without news).
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -71,6 +71,8 @@ class PackDriver(tune.Trainable):
     def _take_on(self, config: dict[str, Any]) -> None:
         self._store = Store(config["storage"], PATIENCE_SECONDS)
         self._pack = Pack.read(self._store, config["pack"])
+        self._heartbeat_seconds: float = config["heartbeat_seconds"]
+        self._watched = not config["idle_seconds"]  # nobody else needs to know of a record before the end
         self._begun = False
         self._records: dict[str, Record] = {}
         self._looked = 0.0
@@ -92,7 +94,7 @@ class PackDriver(tune.Trainable):
         if not self._begun:
             training.train(self._pack)
             self._begun = True
-        until = time.monotonic() + _HEARTBEAT_SECONDS
+        until = time.monotonic() + self._heartbeat_seconds
         while time.monotonic() < until:
             running = training.running  # asked before the records: none can come after it is dead
             if not running or self._due():
@@ -100,12 +102,8 @@ class PackDriver(tune.Trainable):
                     return self._end(training.error)
                 if not running:  # it had waited too long for this pack
                     training.train(self._pack)
-                before = len(self._records)
-                self._look()
-                if len(self._records) > before:
-                    return self._report()
-                if (epoch := self._epoch_report()) is not None:
-                    return epoch
+                if self._watched and (news := self._news()) is not None:
+                    return news
             time.sleep(_POLL_SECONDS)
         training.look_after()
         return {"repeats": len(self._records)}
@@ -129,6 +127,12 @@ class PackDriver(tune.Trainable):
 
     def _due(self) -> bool:
         return self._store.local_path is not None or time.monotonic() - self._looked >= _LOOK_SECONDS
+
+    def _news(self) -> dict[str, Any] | None:
+        """Look for records and epochs that a pruner should hear of; None without news."""
+        before = len(self._records)
+        self._look()
+        return self._report() if len(self._records) > before else self._epoch_report()
 
     def _refuse_other_program(self) -> None:
         try:

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from assay.engine.budget import TimeBudget, budget_packs, cell_seconds, longest_hours
+from assay.engine.budget import EndedTrainings, TimeBudget, budget_packs, cell_seconds, longest_hours
 from assay.engine.cluster import cluster, driver_resources
 from assay.engine.ending import Ending
 from assay.engine.nodes import same_on_all_nodes
@@ -36,7 +37,7 @@ from assay.engine.packs import (
 from assay.engine.ray_connect import briefly
 from assay.engine.stopping import stop_on_request
 from assay.engine.tune_manners import in_a_line, keep_secrets_here, quiet_tune, signals_of_tune
-from assay.storage import Lease, Store
+from assay.storage import Lease, Record, Store
 from assay.storage.files import PATIENCE_SECONDS
 from assay.storage.method_store import keep_methods
 from assay.storage.search_points import with_points
@@ -54,6 +55,8 @@ __all__ = ["EngineOptions", "Outcome", "run_study"]
 _DRIVER_RETRIES = 4 * MAX_ATTEMPTS
 _IDLE_SECONDS = 60.0  # that workers wait for their next pack: meanwhile their cores are nobody else's
 _RELEASE_SECONDS = 10.0  # for the placement groups on a cluster of others
+_HEARTBEAT_SECONDS = 2.0  # within which a driver answers Tune, and so hears Ctrl-C,
+_HEARTBEATS = 100  # of all drivers in a second, at most: Tune takes in a few hundred
 _LIMITS_SECONDS = 60.0  # between two looks at how long trainings take
 
 
@@ -95,9 +98,7 @@ def run_study(plan: Plan, store: Store, options: EngineOptions, scheduler: Any =
         if options.retry_failed:
             _forget_failed(plan, store)
         before = store.records(trial.id for trial in plan.trials)
-        missing = missing_trials(options.plan_by_now(plan, before).trials, before)
-        _clear_stops(study, missing, store)
-        end = _train(plan, store, options, missing, scheduler=scheduler, guards=(lease, ending))
+        end = _train(plan, store, options, before, scheduler=scheduler, guards=(lease, ending))
         lease.refuse_if_lost()
         plan = with_points(plan, store)
         records = store.records(trial.id for trial in plan.trials)
@@ -146,12 +147,15 @@ def _train(
     plan: Plan,
     store: Store,
     options: EngineOptions,
-    missing: list[Trial],
+    before: Mapping[str, Record],
     *,
     scheduler: Any,
     guards: tuple[Lease, Ending],
 ) -> _End:
+    """Train what is not among the records of ``before``."""
     lease, ending = guards
+    missing = missing_trials(options.plan_by_now(plan, before).trials, before)
+    _clear_stops(plan.study.study, missing, store)
     in_flight: set[str] = set()
     search: Iterator[Content | None] | None = None
     if plan.study.search is not None:
@@ -166,11 +170,12 @@ def _train(
     elif not missing:
         return _End()
     run = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
+    new_work = partial(_Work, plan, store, options, run, in_flight, trainings=EndedTrainings(before.values()))
     if options.local:
         from assay.engine.local import local_slots, train_locally
 
         places = local_slots(plan.study, options.cpus, options.processes)
-        work = _Work(plan, store, options, run, in_flight=in_flight, slots=lambda: max(1, places))
+        work = new_work(slots=lambda: max(1, places))
         work.hand_out(missing, search)
         with stop_on_request(store, plan.study.study, lease), ending.work():
             interrupted, problems = train_locally(
@@ -181,7 +186,7 @@ def _train(
     with cluster(options.cpus, ending, options.on_message) as ray_cluster:
         ray_cluster.refuse_if_too_small(plan.study.resources)
         slots = ray_cluster.follow(plan.study.resources)
-        work = _Work(plan, store, options, run, in_flight=in_flight, slots=slots)
+        work = new_work(slots=slots)
         try:
             if not ray_cluster.local:
                 options.on_message("comparing the nodes")
@@ -270,6 +275,7 @@ class _Work:
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     written: int = 0
     keeps_drivers: bool = True  # for the next pack, and their workers with them
+    trainings: EndedTrainings = field(default_factory=EndedTrainings)
     limits: Limits | None = None  # of each training
     limits_known: float = 0.0  # when, by the monotonic clock
 
@@ -290,14 +296,13 @@ class _Work:
         return "max" if search is None or search.objective.sign == 1 else "min"
 
     def _limits_now(self) -> Limits:
-        """Time that a training may take, as far as is known by now: records are looked at once a minute."""
+        """Time that a training may take, as far as is known by now: records are looked for once a minute."""
         now = time.monotonic()
         if self.limits is None or now - self.limits_known > _LIMITS_SECONDS:
             resources = self.plan.study.resources
             hours = resources.hours_per_trial
             if hours == "auto":
-                ended = self.store.records(trial.id for trial in self.plan.trials).values()
-                hours = longest_hours(record.timings.get("train", 0.0) for record in ended)
+                hours = longest_hours(self.trainings.look(self.store))
             self.limits, self.limits_known = Limits(hours, resources.silent_minutes), now
         return self.limits
 
@@ -326,6 +331,8 @@ class _Work:
         trials = [trial for trial in content if isinstance(trial, Trial)]
         stages = [task for task in content if isinstance(task, StageTask)]
         fresh = bool(trials and study.replicate is not None and trials[0].seed in study.replicate.seeds)
+        limits = self._limits_now()
+        self.trainings.expect(trial.id for trial in trials)
         self.written += 1
         return Pack(
             id=f"{self.written - 1:04d}",
@@ -347,7 +354,7 @@ class _Work:
             resource="none" if fresh else "epochs" if pruned_by(study) == "epochs" else "repeats",
             data_root=str(self.options.data_root.resolve()) if self.options.data_root else None,
             cache=str(self.options.cache.resolve()),
-            limits=self._limits_now(),
+            limits=limits,
             program=self.program,
             trainables=self.plan.trainables,
             fence=self.store.fence.note if self.store.fence is not None else None,
@@ -362,6 +369,7 @@ class _Work:
             "pack": pack.path,
             "scratch": self.scratch,
             "idle_seconds": _IDLE_SECONDS if self.keeps_drivers else 0.0,
+            "heartbeat_seconds": max(_HEARTBEAT_SECONDS, self.slots() / _HEARTBEATS),
         }
 
 

@@ -122,7 +122,9 @@ class Watch:
             if self._needed_of is not None and (first or ended):
                 self._narrow(self._needed_of)
         started = begun & (self._trials.keys() - self._records.keys())
-        maybe_running = (self._running(trial) for id_, trial in self._trials.items() if id_ in started)
+        maybe_running = self._store.each(
+            self._running, [self._trials[i] for i in self._trials if i in started]
+        )
         running = tuple(trial for trial in maybe_running if trial is not None)
         counts = Counter(record.status for record in self._records.values())
         stages = self._look_for_stages()

@@ -1,0 +1,195 @@
+"""Packs of one place, in a time of their own: requests of a trial's worker and driver, and results for Tune.
+
+The real driver asks, the real worker trains; each is a coroutine that goes on when the made clock says so. A
+training is a list of epochs that take their time, log, and keep a checkpoint.
+"""
+
+from __future__ import annotations
+
+import heapq
+import tempfile
+import types
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest import mock
+
+import pyarrow as pa
+import torch
+from greenlet import getcurrent, greenlet
+
+from assay.engine import driver, journal, trial, worker
+from assay.engine.options import EngineOptions
+from assay.engine.run_study import _Work
+from assay.engine.trial import PackSite
+from assay.engine.worker import train_trials
+from assay.storage import Lease, Result, progress
+from assay.study import Plan
+from benchmarks.scale_storage import CountedStore
+
+__all__ = ["LATENCY_SECONDS", "Training", "TrialCosts", "simulate_packs"]
+
+LATENCY_SECONDS = 0.03  # of a request
+_CHECKPOINT = {"weights": torch.zeros(1000)}
+_STEPS = 20  # that an epoch tells of
+_METRICS = {"loss": 0.5, "seg": 0.3, "cls": 0.2, "validation.image_ap": 0.9}
+
+
+class Training(NamedTuple):
+    """Length of a training, and what it logs."""
+
+    seconds: float = 600.0
+    epochs: int = 60
+
+
+class TrialCosts(NamedTuple):
+    """Costs of one trial: requests of each process by kind, and what Tune is told."""
+
+    worker: dict[str, float]
+    driver: dict[str, float]
+    run: dict[str, float]  # of the process of `assay run`, when it hands the trial's pack out
+    results: float  # that Tune takes in
+    seconds: float  # from one trial to the next
+
+
+class _Clock:
+    """Time that passes when everybody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1e9
+        self._waiting: list[tuple[float, int, greenlet]] = []
+        self._count, self._main = 0, getcurrent()
+
+    def start(self, function: Callable[[], object]) -> None:
+        self._wait(0.0, greenlet(function, parent=self._main))
+
+    def sleep(self, seconds: float) -> None:
+        if getcurrent() is self._main:
+            self.now += seconds
+        else:
+            self._wait(seconds, getcurrent())
+            self._main.switch()
+
+    def run(self) -> None:
+        while self._waiting:
+            self.now, _, thread = heapq.heappop(self._waiting)
+            thread.switch()
+
+    def _wait(self, seconds: float, thread: greenlet) -> None:
+        self._count += 1
+        heapq.heappush(self._waiting, (self.now + seconds, self._count, thread))
+
+
+class _Place:
+    """Trains packs beside the driver, as a thread of its process does."""
+
+    def __init__(self, clock: _Clock, store: CountedStore) -> None:
+        self.error: BaseException | None = None
+        self.running = False
+        self._clock, self._store = clock, store
+
+    def train(self, pack: Any) -> None:
+        self.running = True
+        self._clock.start(lambda: self._train(pack))
+
+    def is_over(self) -> bool:
+        return not self.running
+
+    def look_after(self) -> None: ...
+
+    def _train(self, pack: Any) -> None:
+        site = PackSite(pack, self._store.fenced(pack.fence), 0, 1, "node", 1, torch.device("cpu"))
+        try:
+            train_trials(site)
+        except BaseException as error:  # noqa: BLE001 - the driver raises it
+            self.error = error
+        self.running = False
+
+
+def simulate_packs(plan: Plan, packs: Sequence[int], places: int, training: Training) -> TrialCosts:
+    """Train packs of the plan's first trials one after the other; returns the costs of a trial.
+
+    Args:
+        plan: With at least as many trials as the packs take.
+        packs: Trials in each.
+        places: That train at once in the whole study: how often a driver answers Tune depends on it.
+        training: Of each trial.
+    """
+    clock = _Clock()
+    run_store = CountedStore(lambda share: clock.sleep(LATENCY_SECONDS * share))
+    driver_store, worker_store = run_store.of_another(), run_store.of_another()
+    time = types.SimpleNamespace(time=lambda: clock.now, monotonic=lambda: clock.now, sleep=clock.sleep)
+    results = 0
+
+    def train_all(work: _Work) -> None:
+        nonlocal results
+        tune_trial: Any = driver.PackDriver.__new__(driver.PackDriver)
+        trials = iter(plan.trials)
+        for size in packs:
+            config = work.write_folder([next(trials) for _ in range(size)])
+            tune_trial.reset_config(config) if hasattr(tune_trial, "_training") else tune_trial.setup(config)
+            while not tune_trial.step().get("done"):
+                results += 1
+            results += 1
+
+    replaced: list[tuple[Any, str, Any]] = [
+        (driver, "Store", lambda *_: driver_store),
+        (driver, "_training", lambda *_: _Place(clock, worker_store)),
+        (worker, "fit_and_evaluate", partial(_fit, training, clock)),
+        *((module, "time", time) for module in (driver, journal, trial, progress)),
+    ]
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as patches:
+        for module, name, new in replaced:
+            patches.enter_context(mock.patch.object(module, name, new))
+        lease = Lease(run_store, plan.study.study)
+        lease.take()
+        options = EngineOptions(data_root=None, cache=Path(folder))
+        fenced = run_store.fenced(lease.fence)
+        work = _Work(plan, fenced, options, "run", in_flight=set(), slots=lambda: places)
+        run_store.requests.clear()
+        began = clock.now
+        clock.start(lambda: train_all(work))
+        clock.run()
+    count = sum(packs)
+    each = [
+        {kind: number / count for kind, number in store.requests.items()}
+        for store in (worker_store, driver_store, run_store)
+    ]
+    assert len(run_store.records(planned.id for planned in plan.trials[:count])) == count
+    return TrialCosts(*each, results=results / count, seconds=(clock.now - began) / count)
+
+
+def _fit(training: Training, clock: _Clock, planned: Any, site: Any, attempt: Any, **given: Any) -> Any:
+    """Epochs that take their time; the attempt's files are those of the program, with empty tables."""
+    journal, timer, scratch = given["journal"], given["timer"], given["scratch"]
+    journal.note(f"trial {planned.id}")
+    steps, seconds = training.epochs * _STEPS, training.seconds / training.epochs / _STEPS
+    with timer.part("train"):
+        for epoch in range(training.epochs):
+            for step in range(_STEPS):
+                clock.sleep(seconds)
+                journal.step(epoch * _STEPS + step + 1, steps, training.epochs)
+            journal.log(epoch, _METRICS, training.epochs)
+            if journal.wants_checkpoint:
+                journal.keep_checkpoint(epoch + 1, _CHECKPOINT, {})
+    model = scratch / "model"
+    model.mkdir()
+    for name in ("model.safetensors", "config.json"):
+        (model / name).write_bytes(b"{}")
+    empty = pa.table({})
+    report: Any = types.SimpleNamespace(predictions=empty, regions=empty, maps=empty, stage_maps=None)
+    result = Result(
+        metrics={site.pack.primary: 0.9},
+        validation={site.pack.primary: 0.9},
+        epochs=training.epochs,
+        weights_hash="0",
+        n_train=1, n_positives=1, n_masks=1, n_validation=1, n_test=1,
+    )  # fmt: skip
+    return {
+        "status": "finished",
+        "result": result,
+        "environment": site.environment(),
+        "files": trial._write_files(site, attempt, journal, report, model),
+    }

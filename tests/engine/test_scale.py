@@ -1,0 +1,64 @@
+"""Work that must not grow with the size of a study: requests, results for Tune, looks at records."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from assay.analysis.results import StudyResults
+from assay.engine.options import EngineOptions
+from assay.engine.run_study import _Work
+from assay.storage import Store
+from assay.study import Plan
+from benchmarks.scale_storage import PAGE, CountedStore
+from benchmarks.scale_trial import Training, TrialCosts, simulate_packs
+from tests.analysis.made_studies import START, make_plan, make_record
+
+PLAN: Plan = make_plan()
+
+
+def _costs(*packs: int, places: int = 2) -> TrialCosts:
+    return simulate_packs(PLAN, packs, places, Training(seconds=60, epochs=6))
+
+
+@pytest.mark.parametrize("packs", [(4,), (2, 2), (4, 4)])
+def test_a_trial_costs_as_many_requests_in_every_pack(packs: tuple[int, ...]) -> None:
+    alone, beside = _costs(1), _costs(*packs)
+    assert beside.worker == alone.worker
+    assert sum(beside.driver.values()) <= sum(alone.driver.values()) <= 8
+
+
+@pytest.mark.parametrize(("places", "results"), [(2, 30), (200, 30), (1000, 6)])
+def test_drivers_answer_tune_a_hundred_times_a_second_at_most(places: int, results: int) -> None:
+    assert _costs(1, places=places).results == pytest.approx(results, abs=2)
+
+
+def test_of_more_trials_than_a_page_those_that_left_nothing_are_not_asked_for() -> None:
+    store = CountedStore()
+    record = make_record(PLAN.trials[0])
+    store.write_record(record)
+    store.requests.clear()
+    assert store.records([record.id, *(f"{number:016x}" for number in range(PAGE))]) == {record.id: record}
+    assert store.requests == {"LIST": 1, "HEAD": 2, "GET": 1}
+
+
+def test_a_record_that_is_known_is_not_read_again() -> None:
+    store, records = CountedStore(), {trial.id: make_record(trial) for trial in PLAN.trials}
+    for record in records.values():
+        store.write_record(record)
+    store.requests.clear()
+    assert StudyResults.of_plan(PLAN, store, known=records).records == records
+    assert not store.requests
+
+
+def test_limits_follow_the_trainings_that_packs_have_recorded(tmp_path: Path) -> None:
+    store, trials = Store(tmp_path), PLAN.trials[:4]
+    work = _Work(PLAN, store, EngineOptions(None, tmp_path), "run", in_flight=set(), slots=lambda: 1)
+    assert work.pack_of(trials).limits.hours is None
+    for hours, trial in enumerate(trials[:3], start=1):
+        train = {"train": timedelta(hours=hours).total_seconds()}
+        store.write_record(make_record(trial, timings=train, started=START))
+    work.limits = None  # a minute later
+    assert work.pack_of(trials[3:]).limits.hours == 30
