@@ -13,8 +13,8 @@ from assay.engine.run_study import _Work
 from assay.storage import Store
 from assay.study import Plan
 from benchmarks.scale_storage import PAGE, CountedStore
-from benchmarks.scale_trial import Training, TrialCosts, simulate_packs
 from tests.analysis.made_studies import START, make_plan, make_record
+from tests.simulation.places import Training, TrialCosts, simulate_packs
 
 PLAN: Plan = make_plan()
 
