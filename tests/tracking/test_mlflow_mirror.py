@@ -1,4 +1,4 @@
-"""MLflow mirrors records: on SQLite and over HTTP, value by value, once, and later when it was away."""
+"""MLflow mirrors records: on SQLite, over HTTP, on PostgreSQL, value by value, and later when it was away."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import time
 import urllib.request
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,7 +29,8 @@ from assay.tracking import MlflowMirror, SyncReport, default_uri, ui_command, ui
 from assay.tracking.content import curve_points
 from tests.analysis.made_studies import START, STUDY, lose, make_plan, make_record
 from tests.ports import free_port
-from tests.waiting import slowness
+from tests.tracking.postgres import postgres_database
+from tests.waiting import slowness, wait_for
 from trainables.errors import InputError
 from trainables.heatmaps import Probe, maps_table
 
@@ -104,15 +106,12 @@ def results_of(store: Store, plan: Plan = PLAN) -> StudyResults:
     return StudyResults.of_plan(plan, store)
 
 
-def wait_for(address: str, server: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 60
-    while time.monotonic() < end and server.poll() is None:
-        try:
-            urllib.request.urlopen(f"{address}/health", timeout=1).close()
-            return
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError("mlflow server did not come up")
+def answers(port: int) -> bool:
+    try:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 @pytest.fixture(scope="module")
@@ -137,22 +136,45 @@ def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirrored]:
     begin = time.monotonic()
     away = mirror.sync(results_of(store))
     assert time.monotonic() - begin < 10 * slowness()
-    command = ui_command(port)
-    with subprocess.Popen(
-        command,
-        cwd=folder,
-        env={**os.environ, **ui_environment(f"sqlite:///{folder}/server.db")},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as server:
+    with served(folder, f"sqlite:///{folder}/server.db", port):
+        yield Mirrored(address, store, MlflowClient(address), [away, mirror.sync(results_of(store))])
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirrored]:
+    """A server whose runs lie in PostgreSQL."""
+    folder = tmp_path_factory.mktemp("postgres")
+    store, port = Store(folder / "storage"), free_port()
+    fill(store)
+    address = f"http://127.0.0.1:{port}"
+    with postgres_database() as database, served(folder, database, port):
+        reports = [MlflowMirror(address, store).sync(results_of(store))]
+        yield Mirrored(address, store, MlflowClient(address), reports)
+
+
+@contextmanager
+def served(folder: Path, database: str, port: int) -> Iterator[None]:
+    """MLflow's server on a database."""
+    log = folder / "server.log"
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            ui_command(port),
+            cwd=folder,
+            env={**os.environ, **ui_environment(database)},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        ) as server,
+    ):
         try:
-            wait_for(address, server)
-            yield Mirrored(address, store, MlflowClient(address), [away, mirror.sync(results_of(store))])
+            wait_for(lambda: server.poll() is not None or answers(port), said=log.read_text)
+            assert server.poll() is None, log.read_text()
+            yield
         finally:
             server.terminate()
 
 
-@pytest.fixture(params=["sqlite", "http"])
+@pytest.fixture(params=["sqlite", "http", "postgres"])
 def mirrored(request: pytest.FixtureRequest) -> Mirrored:
     return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
 
