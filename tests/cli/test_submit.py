@@ -33,6 +33,9 @@ def _no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
         (("--storage", "/shared"), "none is named"),
         (("--storage", "/shared", "--address", "http://127.0.0.1:1"), "does not answer"),
         (("--storage", "/shared", "--address", "nonsense"), "does not answer"),
+        (("--storage", "/shared", "--kuberay", "job.yaml"), "found no --image"),
+        (("--storage", "/shared", "--image", "assay:1"), "--image goes with --kuberay"),
+        (("--storage", "/shared", "--kuberay", "job.yaml", "--address", "http://a:1"), "one way to its"),
     ],
     ids=lambda part: part if isinstance(part, str) else " ".join(part),
 )

@@ -1,8 +1,10 @@
-"""`assay submit`: hand a study to a Ray cluster."""
+"""`assay submit`: hand a study to a Ray cluster, or write it down for Kubernetes."""
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +16,7 @@ from assay.cli.run import RetryOption
 
 if TYPE_CHECKING:
     from assay.engine.jobs import Job
+    from assay.study.schema import Study
 
 __all__ = ["register", "submit"]
 
@@ -41,15 +44,24 @@ Address = Annotated[
     ),
 ]
 Python = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--python",
         metavar="PATH",
         help="The Python on the cluster's nodes.",
-        show_default="the path of the one that runs here",
+        show_default="the path of the one that runs here; with --kuberay `python`",
     ),
 ]
 Follow = Annotated[bool, typer.Option("--follow/--no-follow", help="Show what the job prints until it ends.")]
+
+Kuberay = Annotated[
+    Path | None,
+    typer.Option("--kuberay", metavar="FILE", help="Write a RayJob of KubeRay as YAML, submit nothing."),
+]
+Image = Annotated[
+    str | None,
+    typer.Option("--image", metavar="NAME", help="With --kuberay: the image of its pods, with assay in it."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -67,14 +79,23 @@ def submit(
     retry: RetryOption = None,
     cache: NodeCache = None,
     tracking_uri: Tracking = None,
-    python: Python = sys.executable,
+    python: Python = None,
     follow: Follow = True,
+    kuberay: Kuberay = None,
+    image: Image = None,
 ) -> None:
     """Run a study as a job of a Ray cluster: `assay run` there, with the code and the study of this machine.
 
+    With --kuberay it is written down for Kubernetes instead.
     The job goes on when this command ends. Storage and data are named as the nodes see them. Exit code: that
     of `assay run`. 130 if the job was stopped, or is no longer followed; with --no-follow 0 once it is there.
     """
+    if kuberay is not None and address is not None:
+        raise typer.BadParameter(
+            f"a study goes one way to its cluster, found --kuberay and --address {address}."
+        )
+    if kuberay is None and image is not None:
+        raise typer.BadParameter(f"--image goes with --kuberay, found --image {image} alone.")
     from assay.planning import read_plan
 
     arguments = ["--storage", _seen_by_all(storage)]
@@ -88,10 +109,14 @@ def submit(
         arguments += ["--retry", retry.value]
     # A study that breaks a rule is refused here; the data are looked at on the cluster.
     plan = read_plan(study, data=None, cache=Path(), with_data=False, say=lambda message: None)
+    name = plan.study.study
+    if kuberay is not None:
+        _write_manifest(plan.study, study, arguments, python=python or "python", image=image, file=kuberay)
+        return
     from assay.engine.jobs import submit as submit_job
 
-    name = plan.study.study
-    job = submit_job(study, plan.study, arguments, address=address, python=_absolute("python", python))
+    python = _absolute("python", python or sys.executable)
+    job = submit_job(study, plan.study, arguments, address=address, python=python)
     typer.echo(f"job {job.id}")
     if not follow:
         _print_next_commands(job, name, storage)
@@ -103,6 +128,17 @@ def submit(
         _print_next_commands(job, name, storage)
         raise typer.Exit(130) from None
     raise typer.Exit(code)
+
+
+def _write_manifest(
+    study: Study, source: Path, arguments: Sequence[str], *, python: str, image: str | None, file: Path
+) -> None:
+    from assay.engine.kuberay import ray_job
+
+    if image is None:
+        raise typer.BadParameter("pods start from an image with assay in it, found no --image.")
+    file.write_text(ray_job(study, source, arguments, image=image, python=python), encoding="utf-8")
+    typer.echo(f"wrote {file}; look at its resources, then:  kubectl apply -f {shlex.quote(str(file))}")
 
 
 def _print_next_commands(job: Job, name: str, storage: str) -> None:

@@ -1,0 +1,69 @@
+"""`assay submit --kuberay` writes what Kubernetes takes; no Kubernetes was at hand to take it."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from ruamel.yaml import YAML
+
+from tests.cli.rayjob_schema import SCHEMAS
+from tests.cli.small_study import STUDY, Assay
+
+_STUDY = STUDY.replace("0.125}", "0.125, batch_size: 2}")
+_OPTIONS = ("--storage", "/shared/assay", "--data", "/data", "--image", "registry/assay:1")
+
+
+@pytest.fixture
+def manifest(assay: Assay, tmp_path: Path, request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The objects of a manifest by kind, of a study with a part of its text replaced."""
+    file = tmp_path / "small.yaml"
+    file.write_text(_STUDY.replace(*getattr(request, "param", ("", ""))), encoding="utf-8")
+    answer = assay("submit", file, *_OPTIONS, "--kuberay", tmp_path / "job.yaml")
+    assert answer.code == 0, answer.err
+    return {part["kind"]: part for part in YAML(typ="safe").load_all(tmp_path / "job.yaml")}
+
+
+_RESOURCES = "resources: {workers: 1, cpus: 1}"
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        ("", ""),
+        (_RESOURCES, "resources: {workers: 2, cpus: 8, gpus: 1}"),
+        ("study: small", f"study: a_{'long_' * 10}name"),
+    ],
+    indirect=True,
+    ids=["small", "two workers with a GPU", "long name"],
+)
+def test_a_manifest_fits_the_types_of_kuberay(manifest: dict[str, Any]) -> None:
+    assert set(manifest) == set(SCHEMAS)
+    for kind, part in manifest.items():
+        jsonschema.Draft202012Validator(SCHEMAS[kind]).validate(part)
+
+
+def test_the_study_reaches_the_head_as_it_is(manifest: dict[str, Any]) -> None:
+    head = manifest["RayJob"]["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
+    (mount,) = head["containers"][0]["volumeMounts"]
+    (volume,) = head["volumes"]
+    assert mount["name"] == volume["name"]
+    assert volume["configMap"]["name"] == manifest["ConfigMap"]["metadata"]["name"]
+    assert manifest["ConfigMap"]["data"] == {"small.yaml": _STUDY}
+    command = ["python", "-m", "assay", "run", f"{mount['mountPath']}/small.yaml"]
+    assert shlex.split(manifest["RayJob"]["spec"]["entrypoint"]) == [*command, *_OPTIONS[:4]]
+
+
+@pytest.mark.parametrize(
+    "manifest", [(_RESOURCES, "resources: {workers: 2, cpus: 8, gpus: 0.5}")], indirect=True
+)
+def test_workers_are_those_of_one_trial_and_the_head_trains_none(manifest: dict[str, Any]) -> None:
+    cluster = manifest["RayJob"]["spec"]["rayClusterSpec"]
+    assert cluster["headGroupSpec"]["rayStartParams"] == {"num-cpus": "0", "num-gpus": "0"}
+    (group,) = cluster["workerGroupSpecs"]
+    assert group["replicas"] == 2
+    limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]
+    assert (limits["cpu"], limits["nvidia.com/gpu"]) == (8, 1)
