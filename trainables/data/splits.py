@@ -6,7 +6,8 @@ that share an identical image count as one. Draws place each item by the hash of
 changes nothing.
 
 `positives: N` keeps the first N defective training images of one random order, and `mixed: M` the masks of
-the first M of the same order: both are nested, and masks belong to images that are kept.
+the first M of the same order: both are nested, and masks belong to images that are kept. Where a rule picks
+masks (``{mixed: M, by: …}``) a split has those that come before it, and :func:`with_masks` adds the others.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
 from trainables.data.duplicates import duplicate_advice
@@ -26,7 +27,7 @@ from trainables.data.seeds import seed_for, shuffled
 from trainables.data.spec import DataSpec, HoldOut, MaskDetail, Supervision, Tiles
 from trainables.errors import InputError
 
-__all__ = ["Split", "lacks_normal", "make_split", "split_warnings"]
+__all__ = ["Split", "lacks_normal", "make_split", "mask_candidates", "split_warnings", "with_masks"]
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,18 @@ def make_split(
 def lacks_normal(manifest: Manifest, split: Split) -> bool:
     """True where no training image is normal: only few methods can do without."""
     return all(manifest.by_sample[sample].label for sample in split.train)
+
+
+def mask_candidates(manifest: Manifest, split: Split) -> tuple[str, ...]:
+    """Defective training samples that have a mask which the split does not let training read."""
+    rows = (manifest.by_sample[sample] for sample in split.train if sample not in set(split.masks))
+    return tuple(row.sample for row in rows if row.label and row.mask is not None)
+
+
+def with_masks(split: Split, chosen: Iterable[str]) -> Split:
+    """The split with the masks of further training samples."""
+    masks = {*split.masks, *chosen}
+    return replace(split, masks=tuple(sample for sample in split.train if sample in masks))
 
 
 def split_warnings(manifest: Manifest, spec: DataSpec) -> tuple[str, ...]:
@@ -274,7 +287,7 @@ def _choose_masks(
             f"supervision: {{mixed: {wanted}}} reads {wanted} masks; the training part has {len(known)} "
             f"(seed {seed}, fold {fold}). Ask for fewer, or use supervision: full."
         )
-    return frozenset(shuffled(known, seed_for(seed, fold, "masks"))[:wanted])
+    return frozenset(shuffled(known, seed_for(seed, fold, "masks"))[: supervision.start.masks])
 
 
 def _published_masks(

@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING
 import torch
 
 from assay.engine.packs import Pack
-from assay.engine.trial import PackSite, TrialData
+from assay.engine.trial import PackSite
+from assay.engine.trial_data import TrialData
 from assay.engine.worker import train_trials
 from assay.storage import Record, Store
 from assay.study import Trial
 from trainables.catalogue import find_trainable
 from trainables.contract import Predictor
 from trainables.data.samples import TrainingData
+from trainables.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,8 +49,14 @@ def training_data(trial: Trial, data_root: Path | None, cache: Path) -> Training
     """The data of a trial as its method gets them.
 
     Raises:
-        InputError: If they are not those of the plan.
+        InputError: If they are not those of the plan, or a rule picks the masks while the trial trains.
     """
+    if trial.supervision.by != "random":
+        raise InputError(
+            f"the masks that trial {trial.id} reads are picked while it trains, found {trial.supervision}. "
+            f"Ask for one with `supervision: {{mixed: {trial.supervision.first}}}`: its data are those that "
+            "the rule starts from."
+        )
     with _site(trial, data_root, cache, probes=0) as site:
         return TrialData.open(trial, site).training()
 

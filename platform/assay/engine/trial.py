@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -28,36 +28,27 @@ from assay.engine.journal import StagesJournal, StorageJournal
 from assay.engine.packs import Pack, StageTask
 from assay.engine.stage_score_cache import StageScoreCache
 from assay.engine.train_run import collective
+from assay.engine.trial_data import TrialData
 from assay.engine.versions import source_version
 from assay.engine.worker_stages import StageSite, TrialStages
 from assay.production.model import card_of
 from assay.storage import Attempt, DefectResult, Environment, Record, Result, StageResult, Store, Worker
 from assay.storage.record import ExportCosts, Thresholds
 from assay.study import Trial
-from trainables.data import (
-    Manifest,
-    Split,
-    Supervision,
-    load_evaluation,
-    load_training,
-    load_truth,
-    make_split,
-    open_images,
-    open_manifest,
-)
-from trainables.data.cache import ArrowImages
-from trainables.data.samples import EvaluationData, ImageSet, TrainingData
+from trainables.data.samples import EvaluationData, TrainingData
 from trainables.deployed import Card
 from trainables.errors import InputError
 from trainables.evaluate import Evaluation, evaluate_scorer, measure_labels
 from trainables.latency import measure_latency
 from trainables.metrics import Undefined
+from trainables.next_images import FirstMaps, NextImage
+from trainables.pilot import PILOTS
 from trainables.pseudo_labels import PseudoLabels
 from trainables.scorer import TiledScorer
 from trainables.size_floor import size_only_ap
 from trainables.stage_maps import StageScores
 
-__all__ = ["PackSite", "Timer", "TrialData", "fit_and_evaluate", "make_stage", "trace_of"]
+__all__ = ["PackSite", "Timer", "fit_and_evaluate", "make_stage", "trace_of"]
 
 _PREDICTION_BATCH = 16
 
@@ -146,9 +137,11 @@ def make_stage(task: StageTask, site: PackSite) -> None:
             if need.stage.name in wanted:
                 wanted |= set(need.stage.after)
         data = TrialData.open(task.trial, site)
-        job = _job(task.trial, data.training(), site, scratch, stages=frozenset(wanted))
         journal = StagesJournal(task.trial, site.store, Attempt(1, "", ""), stages=stages)
         try:
+            if task.name not in PILOTS[task.trial.supervision.by]:
+                data = _after_pilots(task.trial, data, site, stages=stages, journal=journal, scratch=scratch)
+            job = _job(task.trial, data.training(), site, scratch, stages=frozenset(wanted))
             with site.trainer.train(job, data.images, journal):
                 pass
         except Exception as error:
@@ -180,6 +173,7 @@ def fit_and_evaluate(
     journal.note(f"trial {trial.id}: {trial.cell}, seed {trial.seed}, fold {trial.fold}, pid {os.getpid()}")
     with timer.part("data"):
         data = TrialData.open(trial, site)
+        data = _after_pilots(trial, data, site, stages=stages, journal=journal, scratch=scratch)
         training, evaluation = data.training(), data.evaluation()
     job = _job(trial, training, site, scratch)
     with ExitStack() as stack:
@@ -198,7 +192,7 @@ def fit_and_evaluate(
             primary = site.pack.primary
             journal.note(f"{primary} {report.metrics.get(primary, float('nan')):.4f}")
             size = sum(path.stat().st_size for path in (scratch / MODEL_FOLDER).iterdir())
-            files = _write_files(site, attempt, journal, report, scratch / MODEL_FOLDER)
+            files = _write_files(site, attempt, journal, report, scratch / MODEL_FOLDER, picked=data.picked)
     report = replace(report, notes=(*report.notes, *trained.notes))
     timer.seconds["predict_per_image"] = report.seconds_per_image
     result = _result(training, evaluation, report, trained.weights, len(journal.history))
@@ -236,7 +230,30 @@ def _job(
         world_size=site.world_size,
         scratch=scratch,
         stages=stages,
+        rule=trial.supervision.by,
     )
+
+
+def _after_pilots(
+    trial: Trial,
+    data: TrialData,
+    site: PackSite,
+    *,
+    stages: TrialStages,
+    journal: StorageJournal,
+    scratch: Path,
+) -> TrialData:
+    """``data`` with the masks that the trial's rule picks, once its pilots are found or trained."""
+    rule = trial.supervision.by
+    if rule == "random":
+        return data
+    if pilots := PILOTS[rule]:
+        job = _job(trial, data.training(), site, scratch, stages=frozenset(pilots))
+        with site.trainer.train(job, data.images, journal):
+            pass
+    data = data.with_picked_masks(trial.supervision, [FirstMaps.load(stages.folders[p]) for p in pilots])
+    journal.note(f"masks by {rule}: {', '.join(image.sample for image in data.picked)}")
+    return data
 
 
 def _evaluate(
@@ -284,43 +301,6 @@ def _export(
     except InputError as error:
         journal.note(f"not exported: {error}")
         return None
-
-
-@dataclass(frozen=True)
-class TrialData:
-    """The trial's images and labels on this node: each part is read when it is asked for."""
-
-    manifest: Manifest
-    split: Split
-    supervision: Supervision
-    images: ArrowImages
-
-    @classmethod
-    def open(cls, trial: Trial, site: PackSite) -> TrialData:
-        """Find them; the data must be what the plan was made from."""
-        root = Path(site.pack.data_root) if site.pack.data_root else None
-        cache = Path(site.pack.cache)
-        manifest = open_manifest(trial.data, root, cache)
-        if manifest.hash != trial.manifest:
-            raise InputError(
-                f"the data under {root} on {socket.gethostname()} are not those of the plan: manifest "
-                f"{manifest.hash[:12]}, planned {trial.manifest[:12]}. Put the same files "
-                "on every node, or plan anew."
-            )
-        split = make_split(manifest, trial.data, trial.supervision, trial.seed, trial.fold)
-        height, width = trial.config["image_size"]
-        images = open_images(manifest, (height, width), trial.config["channels"], cache, tiles=split.tiles)
-        return cls(manifest, split, trial.supervision, images)
-
-    def training(self) -> TrainingData:
-        return load_training(self.manifest, self.split, self.supervision, self.images)
-
-    def evaluation(self) -> EvaluationData:
-        return load_evaluation(self.manifest, self.split, self.supervision, self.images)
-
-    def truth(self) -> ImageSet:
-        """Training images with all masks: asked for when training is over, and never by what trains."""
-        return load_truth(self.manifest, self.split, self.images)
 
 
 def _with_size_floor(
@@ -386,7 +366,13 @@ def _gather(worker: Worker, site: PackSite) -> tuple[Worker, ...]:
 
 
 def _write_files(
-    site: PackSite, attempt: Attempt, journal: StorageJournal, report: Evaluation, model: Path
+    site: PackSite,
+    attempt: Attempt,
+    journal: StorageJournal,
+    report: Evaluation,
+    model: Path,
+    *,
+    picked: Sequence[NextImage],
 ) -> dict[str, str]:
     """Write the attempt's files; returns their sha256 by path below the trial's folder."""
     names = dict.fromkeys(
@@ -401,6 +387,8 @@ def _write_files(
     }
     if report.stage_maps is not None:
         parts["lineage.parquet"] = _parquet(report.stage_maps)
+    if picked:
+        parts["picked.parquet"] = _parquet(pa.Table.from_pylist([image._asdict() for image in picked]))
     if site.pack.keep_models:
         parts |= {f"model/{path.name}": path.read_bytes() for path in sorted(model.iterdir())}
     return {

@@ -11,7 +11,7 @@ import heapq
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -30,6 +30,7 @@ from trainables.data import Manifest, Split, load_training, make_split, open_ima
 from trainables.data.tiles import TileShape
 from trainables.forecast import measure
 from trainables.memory import forget_peak_memory, keep_freed_memory, peak_memory_mb
+from trainables.pilot import pilot_stages
 
 __all__ = [
     "Forecast",
@@ -250,6 +251,10 @@ def _time(trial: Trial, machine: Machine, workers: int) -> _Cost:
     data = load_training(manifest, split, trial.supervision, images)
     loading = time.perf_counter() - start
     cost = measure(trainable, config, data, device=machine.device, seed=trial.seed, fold=trial.fold)
+    pilots = dict.fromkeys(
+        (stage.name for stage in pilot_stages(trainable, config, trial.supervision.by)), cost.train_seconds
+    )
+    cost = replace(cost, stages={**pilots, **cost.stages})  # a pilot is a training of the same method
     evaluation = evaluated_inputs(manifest, split, config.image_size) * cost.image_seconds
     seconds = loading + (cost.train_seconds + sum(cost.stages.values())) / workers + evaluation
     return _Cost(seconds, peak_memory_mb(machine.device), cost.timed, cost.stages, cost.untimed)

@@ -46,17 +46,19 @@ class NeededStages:
     def __init__(self, ask: Callable[[Trial], Sequence[Need]] | None) -> None:
         self._ask = ask
         self.known = ask is not None
-        self._staged: dict[str, bool] = {}  # by trainable: whether it has stages, whatever its settings
+        # By trainable and rule that picks masks: whether it has stages, whatever its settings.
+        self._staged: dict[tuple[str, str], bool] = {}
         self._of: dict[str, dict[str, str]] = {}
         self.keys: set[str] = set()  # of all stages of the trials that were asked for
 
     def of(self, trial: Trial) -> Mapping[str, str]:
         """Name → key, in the order in which they are made."""
-        if self._ask is None or not self._staged.get(trial.trainable, True):
+        kind = (trial.trainable, trial.supervision.by)
+        if self._ask is None or not self._staged.get(kind, True):
             return {}
         if trial.id not in self._of:
             keys = {need.stage.name: need.key for need in self._ask(trial)}
-            self._staged[trial.trainable] = bool(keys)
+            self._staged[kind] = bool(keys)
             self._of[trial.id] = keys
             self.keys.update(keys.values())
         return self._of[trial.id]

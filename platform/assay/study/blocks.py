@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from assay.study.names import Name
-from trainables.data.spec import Supervision
+from trainables.data.spec import ChoiceRule, Supervision
 
 __all__ = [
     "STRICT",
@@ -21,6 +21,7 @@ __all__ = [
 
 STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, serialize_by_alias=True)
 
+_COUNT = {"type": "integer", "minimum": 0}
 SupervisionField = Annotated[
     Supervision,
     WithJsonSchema(
@@ -29,8 +30,18 @@ SupervisionField = Annotated[
                 {"enum": ["none", "weak", "full"]},
                 {
                     "type": "object",
-                    "properties": {"mixed": {"type": "integer", "minimum": 0}},
+                    "properties": {"mixed": _COUNT},
                     "required": ["mixed"],
+                    "additionalProperties": False,
+                },
+                {
+                    "type": "object",
+                    "properties": {
+                        "mixed": _COUNT,
+                        "by": {"enum": list(get_args(ChoiceRule))},
+                        "first": _COUNT,
+                    },
+                    "required": ["mixed", "by"],
                     "additionalProperties": False,
                 },
             ]

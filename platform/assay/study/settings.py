@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, cast
 
 from assay.study.cells import Cell
+from assay.study.choice_rules import choice_objections
 from assay.study.identity import canonical_json, flatten
 from assay.study.methods import SHARED, Layer, is_own_setting, layers_of, methods_of, shared_settings
 from assay.study.nesting import NO_LEVEL
@@ -134,7 +135,10 @@ def resolve_settings(
         )
         problems.append(StudyProblem(_place(places, ("supervision",)), message))
     elif checked is not None and spec is not None:
-        for setting, message in trainable.objections(checked, supervision, spec):
+        for setting, message in (
+            *trainable.objections(checked, supervision, spec),
+            *choice_objections(trainable, checked, supervision, spec),
+        ):
             problems.append(StudyProblem(_place(places, tuple(setting.split("."))), message))
     if problems or checked is None or spec is None:
         return None, problems
