@@ -1,15 +1,30 @@
-"""`assay labels`: whether further hours of labelling are better spent on image labels or on masks."""
+"""`assay labels`: whether to spend hours on image labels or masks, and which images to draw masks of."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from assay.cli.answers import AsJson, answers
-from assay.cli.options import DEFAULT_STORAGE, Storage
+from assay.cli.options import DEFAULT_CACHE, DEFAULT_STORAGE, Cache, Data, Storage
+
+if TYPE_CHECKING:
+    from assay.analysis.results import StudyResults
 
 __all__ = ["labels", "register"]
+
+
+class Rule(StrEnum):
+    """Rule that picks images."""
+
+    RANDOM = "random"
+    UNCERTAINTY = "uncertainty"
+    DISAGREEMENT = "disagreement"
+    COVERAGE = "coverage"
+
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name or file.")]
 Hours = Annotated[
@@ -24,6 +39,15 @@ Start = Annotated[
         help="The cell that has your labels; default: the dearest that leaves masks.",
     ),
 ]
+Next = Annotated[
+    int | None,
+    typer.Option("--next", metavar="N", min=1, help="List the N images to draw masks of next, best first."),
+]
+By = Annotated[Rule, typer.Option("--by", help="Rule that picks them.")]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", metavar="FILE", help="New file of --next: .csv, or .json (COCO)."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -35,18 +59,27 @@ def labels(
     *,
     hours: Hours = None,
     start: Start = None,
+    count: Next = None,
+    by: By = Rule.UNCERTAINTY,
+    output: Output = None,
     as_json: AsJson = False,
+    data: Data = None,
+    cache: Cache = DEFAULT_CACHE,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Say what to label next: image labels or masks, with the gain of each, or why the study does not tell.
 
     The study varies both kinds of label (three numbers of each or more), has three repeats, and says in its
-    file what a label takes (`labelling`).
+    file what a label takes (`labelling`). With --next: which defective training images without a mask to draw
+    masks of, by the models that the study kept, as a file for a labelling tool.
     """
     from assay.analysis.label_analysis import next_labels
     from assay.cli.lookup import study_results
 
     results = study_results(storage, study)
+    if count is not None or output is not None:
+        _list_images(results, by, count, start, output, data=data, cache=cache)
+        return
     further = next_labels(results, hours=hours, start=start)
     if as_json:
         from assay.report.answers.results import LabelsAnswer, label_advice
@@ -58,3 +91,30 @@ def labels(
     from assay.report.page.markdown import markdown_section
 
     typer.echo(markdown_section(next_section(further)))
+
+
+def _list_images(
+    results: StudyResults,
+    by: Rule,
+    count: int | None,
+    cell: str | None,
+    output: Path | None,
+    *,
+    data: Path | None,
+    cache: Path,
+) -> None:
+    from assay.production.next_labels import list_to_label, records_for, write_list
+    from trainables.errors import InputError
+
+    if count is None or output is None or results.store is None:
+        raise InputError(
+            f"a list has a length and a file: write --next 10 --output next.csv, found --next {count}."
+        )
+    records = records_for(by.value, cell, list(results.records.values()))
+    labels = list_to_label(by.value, count, records, results.store, data=data, cache=cache)
+    write_list(labels, output)
+    asked = f", asked of trial {' and '.join(labels.trials)}" if labels.trials else ""
+    typer.echo(
+        f"{output}: {len(labels.images)} of {labels.candidates} defective training images without a mask, by "
+        f"{by.value}{asked}. Draw their masks, add them to the data, and run the study again."
+    )

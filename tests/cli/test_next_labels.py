@@ -1,0 +1,104 @@
+"""`assay labels --next`: which of a user's images to draw masks of, as a file for a labelling tool."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+
+from assay.engine.trial import PackSite
+from assay.engine.worker import train_trials
+from tests.cli.small_study import Assay
+from tests.data.made_images import make_folder
+from tests.engine.made_packs import make_pack
+from tests.engine.toy_study import ToyStudy
+from trainables.data import make_split, open_manifest
+
+STUDY = """
+study: mine
+trainable: toy
+data: {reader: folder, splits: per_seed}
+config: {epochs: 1, image_size: [16, 16]}
+supervision: {mixed: 2}
+repeats: {seeds: [0, 1]}
+metrics: {primary: image_ap}
+resources: {workers: 1, cpus: 1}
+keep: {models: all, probes: 0}
+"""
+
+
+class Mine(NamedTuple):
+    """A study on a folder in which half of the defective images have no mask."""
+
+    study: ToyStudy
+    unlabelled: set[str]  # paths of the training part of seed 0, as the list names them
+
+    def options(self, *words: str) -> Sequence[str]:
+        root, cache = str(self.study.root), str(self.study.cache)
+        where = ("--data", root, "--cache", cache, "--storage", self.study.store.uri)
+        return ("labels", "mine", *words, *where)
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Mine:
+    root = make_folder(tmp_path / "data", good=20, defect=24)
+    for number in range(0, 24, 2):
+        (root / "masks" / f"d{number}.png").unlink()
+    study = ToyStudy(tmp_path / "storage", tmp_path / "cache", STUDY, root)
+    pack = make_pack("mine", study.plan.trials, keep_models=True, data_root=str(root), cache=str(study.cache))
+    train_trials(PackSite(pack, study.store, 0, 1, "here", 0, torch.device("cpu")))
+    study.store.write_bytes("studies/mine/study.yaml", STUDY.encode())
+    study.store.write_table("studies/mine/plan.parquet", study.plan.to_table())
+    trial = study.plan.trials[0]
+    manifest = open_manifest(trial.data, root, study.cache)
+    split = make_split(manifest, trial.data, trial.supervision, trial.seed, trial.fold)
+    rows = (manifest.by_sample[sample] for sample in split.train)
+    return Mine(study, {row.image for row in rows if row.label and row.mask is None})
+
+
+@pytest.mark.parametrize("rule", ["random", "uncertainty", "disagreement", "coverage"])
+def test_a_list_names_training_images_without_a_mask_best_first(
+    assay: Assay, mine: Mine, tmp_path: Path, rule: str
+) -> None:
+    file = tmp_path / "next.csv"
+    answer = assay(*mine.options("--next", "4", "--by", rule, "--output", str(file)))
+    assert answer.code == 0, answer.err
+    assert f"4 of {len(mine.unlabelled)} defective training images without a mask, by {rule}" in answer.out
+    rows = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
+    assert len({row["image"] for row in rows}) == 4
+    assert {row["image"] for row in rows} <= mine.unlabelled
+    values = [float(row[rule] or 0) for row in rows]
+    assert values == sorted(values, reverse=True)
+
+
+def test_a_list_in_coco_holds_all_images_where_more_are_asked(
+    assay: Assay, mine: Mine, tmp_path: Path
+) -> None:
+    file = tmp_path / "next.json"
+    assert assay(*mine.options("--next", "99", "--by", "coverage", "--output", str(file))).code == 0
+    content = json.loads(file.read_text(encoding="utf-8"))
+    assert {image["file_name"] for image in content["images"]} == mine.unlabelled
+    assert {(image["height"], image["width"]) for image in content["images"]} == {(12, 16)}
+    assert (content["annotations"], content["categories"]) == ([], [{"id": 1, "name": "defect"}])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--next", "4"), "a list has a length and a file"),
+        (("--next", "4", "--output", "list.txt"), "ends with .csv or .json, found list.txt"),
+        (("--next", "4", "--output", "list.csv", "--from", "other"), "goes by finished trials of one cell"),
+    ],
+    ids=["no file", "another format", "no such cell"],
+)
+def test_a_list_that_cannot_be_made_is_refused(
+    assay: Assay, mine: Mine, words: tuple[str, ...], message: str
+) -> None:
+    answer = assay(*mine.options(*words))
+    assert answer.code == 2
+    assert message in answer.err
