@@ -62,14 +62,14 @@ def test_each_rule_picks_distinct_candidates_whatever_their_order(
     first = [FirstMaps(tuple(names), drawn.random((7, 3, 3), dtype=np.float32)) for _ in PILOTS[rule]]
     known, candidates = names[:2], names[2:]
     shuffled = data.draw(st.permutations(candidates))
-    one, other = (
+    picks, again = (
         next_images(rule, count, each, known=known, images=images, first=first)
         for each in (candidates, shuffled)
     )
-    assert one == other
-    assert len({image.sample for image in one}) == len(one) == min(count, 5)
-    assert {image.sample for image in one} <= set(candidates)
-    assert [image.value for image in one] == sorted((image.value for image in one), reverse=True)
+    assert picks == again
+    assert len({image.sample for image in picks}) == len(picks) == min(count, 5)
+    assert {image.sample for image in picks} <= set(candidates)
+    assert [image.value for image in picks] == sorted((image.value for image in picks), reverse=True)
 
 
 def test_maps_of_a_first_model_are_read_as_they_were_written(tmp_path: Path) -> None:

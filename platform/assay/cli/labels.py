@@ -113,8 +113,8 @@ def _list_images(
     records = records_for(by.value, cell, list(results.records.values()))
     labels = list_to_label(by.value, count, records, results.store, data=data, cache=cache)
     write_list(labels, output)
-    asked = f", asked of trial {' and '.join(labels.trials)}" if labels.trials else ""
+    source = f", asked of trial {' and '.join(labels.trials)}" if labels.trials else ""
     typer.echo(
         f"{output}: {len(labels.images)} of {labels.candidates} defective training images without a mask, by "
-        f"{by.value}{asked}. Draw their masks, add them to the data, and run the study again."
+        f"{by.value}{source}. Draw their masks, add them to the data, and run the study again."
     )

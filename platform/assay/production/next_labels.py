@@ -47,17 +47,17 @@ def records_for(rule: ChoiceRule, cell: str | None, records: Sequence[Record]) -
     Raises:
         InputError: If no cell or several have it.
     """
-    asked = len(PILOTS[rule])
+    needed = len(PILOTS[rule])
     cells: dict[str, list[Record]] = {}
     for record in sorted(records, key=lambda record: (record.trial["seed"], record.trial["fold"] or 0)):
-        if record.status == "finished" and (not asked or model_files(record)):
+        if record.status == "finished" and (not needed or model_files(record)):
             cells.setdefault(record.trial["cell"], []).append(record)
-    able = {name: of_cell[: max(1, asked)] for name, of_cell in cells.items() if len(of_cell) >= asked}
+    able = {name: of_cell[: max(1, needed)] for name, of_cell in cells.items() if len(of_cell) >= needed}
     if cell is None and len(able) == 1:
         return next(iter(able.values()))
     if cell in able:
         return able[cell]
-    models = f", with {asked} kept model{'s' * (asked > 1)} (`keep: {{models: all}}`)" if asked else ""
+    models = f", with {needed} kept model{'s' * (needed > 1)} (`keep: {{models: all}}`)" if needed else ""
     raise InputError(
         f"--by {rule} goes by finished trials of one cell{models}: found "
         f"{', '.join(able) or 'no cell that has them'}. Name one with --from, or take another rule: "
@@ -109,8 +109,8 @@ def list_to_label(
     else:
         height, width = trial.config["image_size"]
         images = open_images(manifest, (height, width), trial.config["channels"], cache)
-        asked = [load_model(store, record) for record in records[: len(PILOTS[rule])]]
-        first = [draw_maps(ModelScorer(m.predictor, m.device), candidates, images) for m in asked]
+        models = [load_model(store, record) for record in records[: len(PILOTS[rule])]]
+        first = [draw_maps(ModelScorer(m.predictor, m.device), candidates, images) for m in models]
         picked = next_images(rule, count, candidates, known=known, images=images, first=first)
     trials = tuple(record.id for record in records[: len(PILOTS[rule])])
     return LabelList(rule, tuple(picked), manifest, len(candidates), trials)
