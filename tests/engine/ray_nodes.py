@@ -137,6 +137,20 @@ class RayNodes:
             prefix=prefix,
         )
 
+    def drain(self, node: RayNode) -> None:
+        """Say that a node is to be taken away in ten minutes, as a cloud does of a spot machine."""
+        options = ("--reason=DRAIN_NODE_REASON_PREEMPTION", "--reason-message=spot")
+        deadline = "--deadline-remaining-seconds=600"
+        command = [
+            _RAY,
+            "drain-node",
+            f"--address={self.address}",
+            f"--node-id={node.id}",
+            *options,
+            deadline,
+        ]
+        subprocess.run(command, env=self.environment, cwd=self.folder, check=True)
+
     def close(self) -> None:
         """End all nodes, the head last."""
         for node in reversed(self.nodes):

@@ -328,9 +328,12 @@ def test_as_many_packs_as_slots_train_at_once_without_resources_of_ours(
     assert _busiest(study) == 3
 
 
-def test_a_node_that_dies_in_the_middle_of_a_trial_of_two_workers_changes_no_result(
-    grown: tuple[ToyStudy, list[RayNode]], assay: Start, tmp_path: Path, cache_root: Path
+@pytest.mark.parametrize("ending", ["killed", "drained"])
+def test_a_node_that_leaves_in_the_middle_of_a_trial_of_two_workers_changes_no_result(
+    nodes: RayNodes, assay: Start, tmp_path: Path, cache_root: Path, ending: str
 ) -> None:
+    others = [node for node in nodes.nodes[1:] if node.start.poll() is None]
+    others += [nodes.add().wait() for _ in range(2 - len(others))]
     # Seconds do not change the weights: the trial of cell calm tells what that of cell struck must become.
     factor = "pace: {calm: {config: {seconds: 0}}, struck: {config: {seconds: 1}}}"
     study = ToyStudy.make(
@@ -344,12 +347,15 @@ def test_a_node_that_dies_in_the_middle_of_a_trial_of_two_workers_changes_no_res
         return beat is not None and 2 <= beat.epoch <= 6
 
     _wait_for(in_the_middle, process)
-    next(node for node in grown[1][1:] if _trains(node)).kill_raylet()
+    leaving = next(node for node in others if _trains(node))
+    leaving.kill_raylet() if ending == "killed" else nodes.drain(leaving)
     code, output = _end(process)
     assert code == 0, output
     records = study.records()
     assert records[struck].attempts > records[calm].attempts == 1
     assert records[struck].result.weights_hash == records[calm].result.weights_hash
+    counted = [attempt for attempt in study.store.attempts(struck) if not attempt.drained]
+    assert (len(counted) == 1) == (ending == "drained")
     log = (study.storage / "trials" / struck / records[struck].attempt / "log.txt").read_text()
     assert "resumed after epoch" in log
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ import safetensors.torch
 import torch.distributed as dist
 from torch import Tensor
 
-from assay.engine.train_run import StageSpace, Stopped, collective
+from assay.engine.train_run import DrainedError, StageSpace, Stopped, collective
 from assay.storage import Attempt, Progress, Store
 from assay.storage.redaction import redact
 from assay.storage.stage_store import stage_folder
@@ -59,11 +59,14 @@ class StorageJournal:
         world_size: int = 1,
         stages: Stages | None = None,
         stage: Need | None = None,
+        draining: Callable[[], bool] = bool,
     ) -> None:
+        """``draining``: says whether a node of the trial is to be taken away; rank 0 asks once a second."""
         self.history: list[dict[str, float]] = []  # one row per finished epoch, also before a resume
         self._rank, self._world_size = rank, world_size
         self._trial, self._store, self._attempt = trial, store, attempt
         self._stages, self._stage = stages, stage
+        self._draining, self._drained = draining, False
         self._lines: list[str] = []
         self._epoch_start = time.monotonic()
         self._epoch_seconds: list[float] = []
@@ -119,9 +122,9 @@ class StorageJournal:
 
     @property
     def wants_checkpoint(self) -> bool:
-        """True where another checkpoint would not take too large a share of the time."""
+        """True where another checkpoint would not take too large a share of the time, or is the last here."""
         since = time.monotonic() - self._checkpointed
-        return self._rank == 0 and self._checkpoint_cost <= _CHECKPOINT_SHARE * since
+        return self._rank == 0 and (self._drained or self._checkpoint_cost <= _CHECKPOINT_SHARE * since)
 
     def checkpoint(self, epoch: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
         if not self.wants_checkpoint:
@@ -133,13 +136,19 @@ class StorageJournal:
         self._checkpoint_cost = time.monotonic() - start
 
     def keep_checkpoint(self, epoch: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
-        """Write the state after ``epoch`` finished epochs; tensors are contiguous and on the host."""
+        """Write the state after ``epoch`` finished epochs; tensors are contiguous and on the host.
+
+        Raises:
+            DrainedError: When it is written, if a node of the trial is to be taken away.
+        """
         assert len(self.history) == epoch, "an epoch is logged before it is kept: the history goes with it"
         header = {"epoch": str(epoch), "meta": json.dumps(dict(meta)), "history": json.dumps(self.history)}
         start = time.monotonic()
         self._store.write_bytes(self._checkpoint_path, safetensors.torch.save(dict(tensors), metadata=header))
         self._checkpointed = time.monotonic()
         self._checkpoint_cost = self._checkpointed - start
+        if self._drained:
+            raise DrainedError(f"a node of the trial is drained: it goes on elsewhere after epoch {epoch}")
 
     def resume(self) -> Checkpoint | None:
         state = self._read_checkpoint()
@@ -187,6 +196,7 @@ class StorageJournal:
         if self._rank == 0 and now - self._stop_looked >= _STOP_SECONDS:
             self._stop_looked = now
             stopping = [stop_requested(self._store, "trial", self._trial.id)]
+            self._drained = self._drained or self._draining()
         if self._world_size > 1:
             with collective():
                 dist.broadcast_object_list(stopping, src=0)

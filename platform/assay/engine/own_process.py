@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from functools import partial
 
 import ray
 import torch
@@ -15,6 +16,7 @@ import torch
 from assay.engine.fitting.fit_server import FitServer
 from assay.engine.fitting.trainer import Stoppable
 from assay.engine.packs import Pack
+from assay.engine.ray_watch import any_drained
 from assay.engine.trial import PackSite
 from assay.engine.worker import train_trials, trainer_of
 from assay.storage import Store
@@ -65,17 +67,19 @@ class OwnProcess:
             load_methods(self._store, pack.trainables)
             torch.set_num_threads(pack.cpus)
             trainer = Stoppable(trainer_of(pack, self._store, self._server), self._stop)
+            node = ray.get_runtime_context().get_node_id()
             site = PackSite(
                 pack,
                 self._store.fenced(pack.fence),
                 rank=0,
                 world_size=1,
-                node=ray.get_runtime_context().get_node_id(),
+                node=node,
                 driver_pid=os.getpid(),
                 # Ray shows a process its own GPUs only.
                 device=torch.device("cuda", 0) if pack.gpus else torch.device("cpu"),
                 trainer=trainer,
                 stop=self._stop,
+                draining=partial(any_drained, [node]),
             )
             train_trials(site)
         except BaseException as error:  # noqa: BLE001 - carried to Tune by the driver, in its own thread

@@ -62,6 +62,7 @@ INTERNALS = (
     Internal("ray._private.services", "resolve_ip_for_localhost", ("host",)),
     Internal("ray._private.services", "start_ray_process", ("command", "process_type")),
     Internal("ray._private.state", "actors"),
+    Internal("ray._private.state", "state.get_draining_nodes"),
     Internal("ray._private.worker", "_global_node"),
     Internal("ray._private.worker", "listen_error_messages"),
     Internal("ray._raylet", "AuthenticationTokenLoader"),

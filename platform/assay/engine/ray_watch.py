@@ -1,4 +1,4 @@
-"""The cluster that others started, watched while a study runs on it: its head, and the node of this process.
+"""The cluster that others started, watched while a study runs on it: its head, and its nodes.
 
 Ray itself ends a process whose head is away for a minute, without a word, and waits for its own node's raylet
 for ever.
@@ -9,14 +9,14 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 from assay.engine.ending import Ending
 from assay.engine.ray_connect import raylet_socket
 
-__all__ = ["knock", "watching"]
+__all__ = ["any_drained", "knock", "watching"]
 
 _CONNECT_SECONDS = 5.0
 _POLL_SECONDS = 1.0
@@ -33,6 +33,13 @@ def knock(address: str) -> None:
     if not port.isdecimal() or "/" in host or "@" in host:
         raise OSError("it is not host:port")  # which may hold a password: it is not shown
     socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+
+
+def any_drained(nodes: Collection[str]) -> bool:
+    """Tell whether one of these nodes is to be taken away: a spot machine, or one that nobody needs."""
+    from ray._private import state
+
+    return not state.state.get_draining_nodes().keys().isdisjoint(nodes)
 
 
 @contextmanager

@@ -24,11 +24,15 @@ from trainables.contract import Checkpoint, seed_for, shard
 from trainables.data.samples import TrainingData
 from trainables.stages import Stage, StageWork
 
-__all__ = ["Journal", "PeerLostError", "StageSpace", "Stopped", "TrainRun", "collective"]
+__all__ = ["DrainedError", "Journal", "PeerLostError", "StageSpace", "Stopped", "TrainRun", "collective"]
 
 
 class PeerLostError(ConnectionError):
     """Another worker of this trial is gone: killed, out of memory, or on a lost node."""
+
+
+class DrainedError(ConnectionError):
+    """The node is to be taken away, and the trial's state is kept: it goes on elsewhere."""
 
 
 @contextmanager

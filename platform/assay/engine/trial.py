@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -81,6 +81,7 @@ class PackSite:
     device: torch.device
     trainer: Trainer = field(default_factory=TrainHere)
     stop: threading.Event = field(default_factory=threading.Event)  # when set, no further trial begins
+    draining: Callable[[], bool] = bool  # whether a node of this pack's workers is to be taken away
 
     @property
     def host(self) -> str:
@@ -114,6 +115,7 @@ class PackSite:
             rank=self.rank,
             world_size=self.world_size,
             environment=self.environment,
+            draining=self.draining,
         )
 
     def worker(self, trained: Trained) -> Worker:

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from assay.engine.fitting.process import MethodError, OverdueError
 from assay.engine.fitting.trainer import TrainApart
 from assay.engine.journal import StorageJournal
 from assay.engine.packs import MAX_ATTEMPTS, Pack, StageTask
-from assay.engine.train_run import Stopped, collective
+from assay.engine.train_run import DrainedError, Stopped, collective
 from assay.engine.trial import PackSite, Timer, fit_and_evaluate, make_stage, trace_of
 from assay.engine.versions import differences
 from assay.engine.worker_stages import TrialStages
@@ -59,8 +60,14 @@ def train_packs(config: dict[str, Any]) -> None:
     import ray.train
     import ray.train.torch
 
+    from assay.engine.ray_watch import any_drained
+
     store = Store(config["storage"], PATIENCE_SECONDS)
     context, path = ray.train.get_context(), config["pack"]
+    nodes = [ray.get_runtime_context().get_node_id()] * context.get_world_size()
+    if len(nodes) > 1:
+        with collective():
+            dist.all_gather_object(nodes, nodes[0])
     with FitServer() as server:
         while path is not None:
             pack = Pack.read(store, path)
@@ -71,10 +78,11 @@ def train_packs(config: dict[str, Any]) -> None:
                 store.fenced(pack.fence),
                 context.get_world_rank(),
                 context.get_world_size(),
-                ray.get_runtime_context().get_node_id(),
+                nodes[context.get_world_rank()],
                 config["driver_pid"],
                 ray.train.torch.get_device(),
                 trainer_of(pack, store, server),
+                draining=partial(any_drained, nodes),
             )
             willing = train_trials(site)
             path = _next_pack(site, config["idle_seconds"] if willing else 0)
@@ -194,13 +202,20 @@ def _attempt(trial: Trial, site: PackSite, attempt: Attempt, *, last: bool) -> N
         OverdueError: If it took too long, and may be tried again.
         DiedError: If its process was killed.
         MemoryError: If the memory was too small.
+        DrainedError: If a node is to be taken away; the attempt does not count.
     """
     started = datetime.now(UTC)
     timer = Timer()
     with tempfile.TemporaryDirectory(prefix="assay-") as folder:
         stages = TrialStages(trial, site.stage_site(Path(folder)))
         journal = StorageJournal(
-            trial, site.store, attempt, rank=site.rank, world_size=site.world_size, stages=stages
+            trial,
+            site.store,
+            attempt,
+            rank=site.rank,
+            world_size=site.world_size,
+            stages=stages,
+            draining=site.draining,
         )
         ending: dict[str, Any]
         failure: BaseException | None = None
@@ -213,6 +228,8 @@ def _attempt(trial: Trial, site: PackSite, attempt: Attempt, *, last: bool) -> N
         except StorageError:
             raise  # there may be no place for a note either; the study ends with this sentence
         except OSError as error:
+            if isinstance(error, DrainedError):
+                site.store.excuse_attempt(trial.id, attempt)
             _refuse_full_scratch(error)
             journal.note(f"{type(error).__name__}: {error}")
             raise
@@ -280,7 +297,8 @@ def _begin(trial: Trial, site: PackSite) -> Attempt | None:
     """
     answer: list[Attempt | None] = [None]
     if site.rank == 0 and not isinstance(site.store.record(trial.id), Record):
-        before = [attempt for attempt in site.store.attempts(trial.id) if _of_this_run(attempt, site.pack)]
+        attempts = (attempt for attempt in site.store.attempts(trial.id) if not attempt.drained)
+        before = [attempt for attempt in attempts if _of_this_run(attempt, site.pack)]
         if len(before) < MAX_ATTEMPTS:
             answer = [site.store.begin_attempt(trial.id, site.environment())]
         else:

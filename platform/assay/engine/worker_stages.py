@@ -48,6 +48,7 @@ class StageSite(NamedTuple):
     rank: int
     world_size: int
     environment: Callable[[], Environment]
+    draining: Callable[[], bool]
 
 
 class _Making(NamedTuple):
@@ -97,7 +98,13 @@ class TrialStages:
         attempt = self._from_rank_0(begin_stage(need.key) if site.rank == 0 else None)
         assert attempt is not None, "rank 0 has begun one"
         journal = StorageJournal(
-            self._trial, site.store, attempt, rank=site.rank, world_size=site.world_size, stage=need
+            self._trial,
+            site.store,
+            attempt,
+            rank=site.rank,
+            world_size=site.world_size,
+            stage=need,
+            draining=site.draining,
         )
         folder = site.scratch / attempt.name
         folder.mkdir()

@@ -70,6 +70,7 @@ class AttemptStart(BaseModel, frozen=True, extra="forbid"):
     host: str
     pid: int
     lease: str = ""  # token of the run: clocks of two machines differ, so its start alone does not tell
+    drained: bool = False  # its node was to be taken away: it does not count
 
 
 class Store(Files):
@@ -286,8 +287,14 @@ class Store(Files):
             lease=self.fence.note.token if self.fence is not None else "",
         )
         folder = self.trial(trial_id)
-        self.write_json(f"{folder}/attempts/{name}.json", start.model_dump(mode="json"))
+        self.write_json(f"{folder}/attempts/{name}.json", start.model_dump(mode="json", exclude={"drained"}))
         return Attempt(number, name, f"{folder}/{name}")
+
+    def excuse_attempt(self, trial_id: str, attempt: Attempt) -> None:
+        """Note that the node of an attempt was to be taken away: it uses up none."""
+        path = f"{self.trial(trial_id)}/attempts/{attempt.name}.json"
+        start = self._attempt(path).model_copy(update={"drained": True})
+        self.write_json(path, start.model_dump(mode="json"))
 
     def attempts(self, trial_id: str) -> list[AttemptStart]:
         """The attempts that were started, oldest first; a note that was cut short counts with its name."""

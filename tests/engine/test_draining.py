@@ -1,0 +1,34 @@
+"""A worker whose node is to be taken away: a spot machine, told some minutes before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from assay.engine.packs import MAX_ATTEMPTS
+from assay.engine.train_run import DrainedError
+from assay.engine.trial import PackSite
+from assay.engine.worker import train_trials
+from tests.engine.made_packs import make_pack
+from tests.engine.toy_study import ToyStudy
+
+
+def test_a_drained_node_keeps_the_state_of_its_trial_and_uses_up_no_attempt(
+    tmp_path: Path, cache_root: Path
+) -> None:
+    weights: list[list[float]] = []
+    for drains in (MAX_ATTEMPTS, 0):
+        study = ToyStudy.make(tmp_path / str(drains), cache_root, seeds=(0,), epochs=MAX_ATTEMPTS + 2)
+        trial = study.plan.trials[0]
+        pack = make_pack("toy", [trial], cache=str(cache_root))
+        site = PackSite(pack, study.store, 0, 1, "node", 0, torch.device("cpu"))
+        for epoch in range(1, drains + 1):
+            with pytest.raises(DrainedError, match=f"goes on elsewhere after epoch {epoch}"):
+                train_trials(replace(site, draining=lambda: True))
+        train_trials(site)
+        assert study.records()[trial.id].status == "finished"
+        weights.append(study.weights(trial.id))
+    assert weights[0] == weights[1]
