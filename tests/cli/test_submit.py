@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -33,9 +34,10 @@ def _no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
         (("--storage", "/shared"), "none is named"),
         (("--storage", "/shared", "--address", "http://127.0.0.1:1"), "does not answer"),
         (("--storage", "/shared", "--address", "nonsense"), "does not answer"),
+        (("--storage", "/shared", "--slurm", "--address", "http://a:1"), "found --address and --slurm"),
+        (("--storage", "/shared", "--sbatch", "--nodes=2"), "--sbatch goes with --slurm"),
+        (("--storage", "/shared", "--slurm", "--sbatch", "--nodes=2\n--x"), "found a line break"),
         (("--storage", "/shared", "--kuberay", "job.yaml"), "found no --image"),
-        (("--storage", "/shared", "--image", "assay:1"), "--image goes with --kuberay"),
-        (("--storage", "/shared", "--kuberay", "job.yaml", "--address", "http://a:1"), "one way to its"),
     ],
     ids=lambda part: part if isinstance(part, str) else " ".join(part),
 )
@@ -46,6 +48,21 @@ def test_what_the_nodes_could_not_use_is_refused(
     assert answer.code == 2
     assert said in answer.err
     assert "hunter2" not in answer.err
+
+
+def test_without_slurm_a_script_can_be_written_and_nothing_submitted(
+    assay: Assay, study_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/sbin")
+    options = ("--storage", "/shared", "--slurm")
+    answer = assay("submit", study_file, *options)
+    assert (answer.code, "by its command sbatch, found none" in answer.err) == (2, True)
+    script = tmp_path / "small.sh"
+    assert assay("submit", study_file, *options, "--sbatch", "--time=8:00:00", "--script", script).code == 0
+    text = script.read_text()
+    assert "#SBATCH --time=8:00:00\n" in text
+    assert f"run=(run {study_file} --storage /shared)\n" in text
+    subprocess.run(["/bin/bash", "-n", script], check=True)
 
 
 def test_a_refused_submission_leaves_the_environment_as_it_was(assay: Assay, study_file: Path) -> None:

@@ -1,10 +1,10 @@
-"""`assay submit`: hand a study to a Ray cluster, or write it down for Kubernetes."""
+"""`assay submit`: hand a study to a Ray cluster or to Slurm, or write it down for Kubernetes."""
 
 from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +16,7 @@ from assay.cli.run import RetryOption
 
 if TYPE_CHECKING:
     from assay.engine.jobs import Job
+    from assay.engine.slurm import SlurmJob
     from assay.study.schema import Study
 
 __all__ = ["register", "submit"]
@@ -54,6 +55,19 @@ Python = Annotated[
 ]
 Follow = Annotated[bool, typer.Option("--follow/--no-follow", help="Show what the job prints until it ends.")]
 
+Slurm = Annotated[
+    bool, typer.Option("--slurm", help="Run it as a job of Slurm, which starts Ray on its nodes.")
+]
+Sbatch = Annotated[
+    str | None,
+    typer.Option(
+        "--sbatch", metavar="OPTIONS", help='With --slurm: "--nodes=2 --gpus-per-node=4 --time=8:00:00".'
+    ),
+]
+Script = Annotated[
+    Path | None,
+    typer.Option("--script", metavar="FILE", help="With --slurm: write the batch script, submit nothing."),
+]
 Kuberay = Annotated[
     Path | None,
     typer.Option("--kuberay", metavar="FILE", help="Write a RayJob of KubeRay as YAML, submit nothing."),
@@ -81,21 +95,22 @@ def submit(
     tracking_uri: Tracking = None,
     python: Python = None,
     follow: Follow = True,
+    slurm: Slurm = False,
+    sbatch: Sbatch = None,
+    script: Script = None,
     kuberay: Kuberay = None,
     image: Image = None,
 ) -> None:
     """Run a study as a job of a Ray cluster: `assay run` there, with the code and the study of this machine.
 
-    With --kuberay it is written down for Kubernetes instead.
+    With --slurm as a job of Slurm, which starts Ray on its nodes. --kuberay writes it down for Kubernetes.
     The job goes on when this command ends. Storage and data are named as the nodes see them. Exit code: that
     of `assay run`. 130 if the job was stopped, or is no longer followed; with --no-follow 0 once it is there.
     """
-    if kuberay is not None and address is not None:
-        raise typer.BadParameter(
-            f"a study goes one way to its cluster, found --kuberay and --address {address}."
-        )
-    if kuberay is None and image is not None:
-        raise typer.BadParameter(f"--image goes with --kuberay, found --image {image} alone.")
+    _refuse_mixed(
+        {"--address": address, "--slurm": slurm or None, "--kuberay": kuberay},
+        {"--slurm": {"--sbatch": sbatch, "--script": script}, "--kuberay": {"--image": image}},
+    )
     from assay.planning import read_plan
 
     arguments = ["--storage", _seen_by_all(storage)]
@@ -113,21 +128,32 @@ def submit(
     if kuberay is not None:
         _write_manifest(plan.study, study, arguments, python=python or "python", image=image, file=kuberay)
         return
-    from assay.engine.jobs import submit as submit_job
-
     python = _absolute("python", python or sys.executable)
-    job = submit_job(study, plan.study, arguments, address=address, python=python)
-    typer.echo(f"job {job.id}")
-    if not follow:
-        _print_next_commands(job, name, storage)
-        return
-    try:
-        code = job.follow(lambda text: typer.echo(text, nl=False))
-    except KeyboardInterrupt:
-        typer.echo("\nthe job runs on")
-        _print_next_commands(job, name, storage)
-        raise typer.Exit(130) from None
-    raise typer.Exit(code)
+    if slurm:
+        from assay.engine.slurm import slurm_script, submit_script
+
+        text = slurm_script(name, study.resolve(), arguments, python=python, options=sbatch or "")
+        if script is not None:
+            script.write_text(text, encoding="utf-8")
+            typer.echo(f"wrote {script}; on the cluster:  sbatch {shlex.quote(str(script))}")
+            return
+        job = submit_script(text)
+    else:
+        from assay.engine.jobs import submit as submit_job
+
+        job = submit_job(study, plan.study, arguments, address=address, python=python)
+    _accompany(job, name, storage, follow=follow)
+
+
+def _refuse_mixed(ways: Mapping[str, object], options: Mapping[str, Mapping[str, object]]) -> None:
+    """Refuse several ways to a cluster at once, and options of a way that is not taken."""
+    taken = [name for name, value in ways.items() if value is not None]
+    if len(taken) > 1:
+        raise typer.BadParameter(f"a study goes one way to its cluster, found {' and '.join(taken)}.")
+    for way, needs in options.items():
+        given = [name for name, value in needs.items() if value is not None]
+        if given and way not in taken:
+            raise typer.BadParameter(f"{', '.join(given)} goes with {way}, found without it.")
 
 
 def _write_manifest(
@@ -141,13 +167,26 @@ def _write_manifest(
     typer.echo(f"wrote {file}; look at its resources, then:  kubectl apply -f {shlex.quote(str(file))}")
 
 
-def _print_next_commands(job: Job, name: str, storage: str) -> None:
-    from assay.cli.options import in_use
-    from assay.storage.redaction import redact
+def _accompany(job: Job | SlurmJob, name: str, storage: str, *, follow: bool) -> None:
+    """Follow a job to its end, or say how to."""
+    typer.echo(f"job {job.id}")
+    if not follow:
+        _print_next_commands(job, name, storage)
+        return
+    try:
+        code = job.follow(lambda text: typer.echo(text, nl=False))
+    except KeyboardInterrupt:
+        typer.echo("\nthe job runs on")
+        _print_next_commands(job, name, storage)
+        raise typer.Exit(130) from None
+    raise typer.Exit(code)
 
-    address = redact(job.client.get_address())
+
+def _print_next_commands(job: Job | SlurmJob, name: str, storage: str) -> None:
+    from assay.cli.options import in_use
+
     typer.echo(f"see how far it is:  {in_use(f'assay status {name}', storage=storage)}")
-    typer.echo(f"see what it prints: ray job logs {job.id} --follow --address {address}")
+    typer.echo(f"see what it prints: {job.log_command}")
     typer.echo(f"stop it:            {in_use(f'assay stop {name}', storage=storage)}")
 
 

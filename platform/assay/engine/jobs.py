@@ -48,6 +48,11 @@ class Job:
     python: str
     client: JobSubmissionClient
 
+    @property
+    def log_command(self) -> str:
+        """The command that shows what the job prints."""
+        return f"ray job logs {self.id} --follow --address {redact(self.client.get_address())}"
+
     def follow(self, say: Callable[[str], None]) -> int:
         """Pass on what the job prints until it ends; leaving early leaves it running.
 

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from assay.engine.local_ray import patience
 from assay.engine.versions import differences, program
 from assay.storage import Store
 from trainables.errors import InputError
 
 __all__ = ["same_on_all_nodes"]
 
-_ANSWER_SECONDS = 120.0  # a node unpacks the shipped code first
+_ANSWER_SECONDS = 120.0  # a node unpacks the shipped code first; where this one is busy it may take longer
 _ID_CHARACTERS = 8
 _LINE_CHARACTERS = 200
 _TOKEN = b"every node reads this"
@@ -102,14 +103,15 @@ def _ask(questions: list[_Question]) -> dict[str, list[str]]:
         .remote(question)
         for question in questions
     }
-    ray.wait(list(answers_to_come.values()), num_returns=len(answers_to_come), timeout=_ANSWER_SECONDS)
+    seconds = max(_ANSWER_SECONDS, patience())
+    ray.wait(list(answers_to_come.values()), num_returns=len(answers_to_come), timeout=seconds)
     answers: dict[str, list[str]] = {}
     for node, answer in answers_to_come.items():
         try:
             answers[node] = ray.get(answer, timeout=0)
         except GetTimeoutError:
             ray.cancel(answer, force=True)
-            answers[node] = [f"did not answer within {_ANSWER_SECONDS:.0f} s"]
+            answers[node] = [f"did not answer within {seconds:.0f} s"]
         except RayError as error:
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             answers[node] = [f"cannot run the program: {lines[-1][:_LINE_CHARACTERS]}"]

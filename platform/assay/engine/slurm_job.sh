@@ -1,0 +1,66 @@
+# Ray on every node of the job, `assay run` on the first, and the end of all of it with the job. Ray's own
+# `symmetric-run` is not used: it ends with `ray stop`, which ends each Ray of the node, also another job's.
+set -u
+export RAY_AUTH_MODE=token AUTOSCALER_METRIC_PORT=-1 DASHBOARD_METRIC_PORT=-1
+RAY_AUTH_TOKEN=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+export RAY_AUTH_TOKEN python
+
+ray_node() { # one node of Ray, until SIGTERM or the head's end
+  local folder ray told=
+  folder=$(mktemp -d /tmp/ray-XXXXXX) # sockets lie in it, and their paths are short
+  "$(dirname "$python")/ray" start "$@" --block --temp-dir="$folder" --num-cpus="${SLURM_CPUS_ON_NODE:-1}" \
+    --dashboard-agent-listen-port=0 --min-worker-port=0 --max-worker-port=0 >"$folder/log" 2>&1 &
+  ray=$!
+  trap 'told=yes; kill "$ray" 2>/dev/null' TERM
+  wait "$ray"
+  if [[ $told ]]; then wait "$ray"; else tail -n 20 "$folder/log"; fi
+  rm -rf "$folder"
+}
+export -f ray_node
+
+read -r host port client < <("$python" -c '
+import socket
+from contextlib import ExitStack
+from ray.util import get_node_ip_address
+with ExitStack() as stack:
+    free = [stack.enter_context(socket.create_server(("", 0))).getsockname()[1] for _ in range(2)]
+print(get_node_ip_address(), *free)')
+ray_node --head --node-ip-address="$host" --port="$port" --ray-client-server-port="$client" \
+  --include-dashboard=false &
+head=$!
+if ((SLURM_JOB_NUM_NODES > 1)); then
+  others=$((SLURM_JOB_NUM_NODES - 1))
+  srun --export=ALL --nodes="$others" --ntasks="$others" --ntasks-per-node=1 --exclude="$SLURMD_NODENAME" --overlap \
+    bash -c 'ray_node "$@"' ray --address="$host:$port" &
+fi
+
+end_ray() { # on the other nodes, whose step is the first of the job, and here
+  ((SLURM_JOB_NUM_NODES == 1)) || scancel --signal=TERM "$SLURM_JOB_ID.0"
+  kill "$head"
+  wait
+} 2>/dev/null
+
+export RAY_ADDRESS=$host:$port
+until "$python" -c '
+import sys
+import ray
+ray.init(logging_level="ERROR", log_to_driver=False)
+sys.exit(sum(node["Alive"] for node in ray.nodes()) < int(sys.argv[1]))' "$SLURM_JOB_NUM_NODES" 2>/dev/null; do
+  sleep 1
+  (($(jobs -pr | wc -l) == (SLURM_JOB_NUM_NODES > 1) + 1 && SECONDS < 900)) && continue
+  echo "error: Ray did not start on all $SLURM_JOB_NUM_NODES nodes of job $SLURM_JOB_ID" >&2
+  end_ray
+  exit 2
+done
+
+"$python" -m assay "${run[@]}" &
+study=$!
+trap 'kill "$study" 2>/dev/null' TERM # before the time limit: what is finished is kept
+code=0
+wait "$study" || code=$?
+while kill -0 "$study" 2>/dev/null; do # a signal ended the wait, not the study
+  code=0
+  wait "$study" || code=$?
+done
+end_ray
+exit "$code"

@@ -1,0 +1,95 @@
+"""`assay submit --slurm` on a real Slurm with two nodes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from assay.engine.slurm import slurm_script, submit_script
+from tests.e2e.slurm import Slurm
+from tests.engine.toy_study import ToyStudy
+from tests.waiting import wait_for
+from trainables.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def slurm() -> Iterator[Slurm]:
+    cluster = Slurm()
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def study(tmp_path: Path, cache_root: Path) -> ToyStudy:
+    """Trials of two workers, which one node has no cores for."""
+    return ToyStudy.make(tmp_path / "storage", cache_root, seeds=(0,), workers=2)
+
+
+@pytest.fixture
+def here(slurm: Slurm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Slurm:
+    """The Slurm that commands of this process ask."""
+    monkeypatch.setenv("SLURM_CONF", slurm.environment["SLURM_CONF"])
+    monkeypatch.chdir(tmp_path)
+    return slurm
+
+
+@pytest.mark.timeout(900)
+def test_a_job_trains_on_all_its_nodes_and_leaves_no_process(
+    slurm: Slurm, study: ToyStudy, tmp_path: Path, cache_root: Path
+) -> None:
+    file = tmp_path / "toy.yaml"
+    file.write_text(study.text)
+    options = ("--storage", study.storage, "--cache", cache_root, "--slurm", "--sbatch", "--nodes=2")
+    answer = subprocess.run(
+        [sys.executable, "-m", "assay", "submit", str(file), *map(str, options)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=slurm.environment,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert "2 finished; 2 trained now" in answer.stdout
+    for record in study.records().values():
+        assert len({worker.node for worker in record.environment.workers}) == 2
+    wait_for(lambda: slurm.ask("sinfo", "--noheader", "-o", "%D %t") == "2 idle")
+    assert not _of_jobs(slurm)
+
+
+def _of_jobs(slurm: Slurm) -> list[str]:
+    """Commands of the processes that jobs of this Slurm began."""
+    commands: list[str] = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            variables = process.environ()
+            if variables.get("SLURM_CONF") == slurm.environment["SLURM_CONF"] and "SLURM_JOB_ID" in variables:
+                commands.append(" ".join(process.cmdline()))
+    return commands
+
+
+def _script(options: str) -> str:
+    return slurm_script("toy", Path("/shared/toy.yaml"), [], python="/opt/python", options=options)
+
+
+def test_a_job_that_slurm_ends_is_an_interrupted_run(here: Slurm) -> None:
+    job = submit_script(_script("--begin=now+1hour"))
+    said: list[str] = []
+
+    def say(text: str) -> None:
+        said.append(text)
+        if "pending" in text:
+            here.ask("scancel", job.id)
+
+    assert job.follow(say) == 130
+    assert said == [f"job {job.id}: pending (BeginTime)\n", f"job {job.id}: cancelled\n"]
+
+
+def test_what_slurm_refuses_is_said_in_its_words(here: Slurm) -> None:
+    with pytest.raises(InputError, match=r"refuses the job: .* invalid partition specified: none"):
+        submit_script(_script("--partition=none"))
