@@ -1,6 +1,7 @@
 # Ray on every node of the job, `assay run` on the first, and the end of all of it with the job. Ray's own
 # `symmetric-run` is not used: it ends with `ray stop`, which ends each Ray of the node, also another job's.
 set -u
+unset RAY_ADDRESS
 export RAY_AUTH_MODE=token AUTOSCALER_METRIC_PORT=-1 DASHBOARD_METRIC_PORT=-1
 RAY_AUTH_TOKEN=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 export RAY_AUTH_TOKEN python
@@ -55,12 +56,14 @@ done
 
 "$python" -m assay "${run[@]}" &
 study=$!
-trap 'kill "$study" 2>/dev/null' TERM # before the time limit: what is finished is kept
-code=0
-wait "$study" || code=$?
-while kill -0 "$study" 2>/dev/null; do # a signal ended the wait, not the study
-  code=0
-  wait "$study" || code=$?
+told=
+trap 'told=yes; kill "$study" 2>/dev/null' TERM # before the time limit: what is finished is kept
+wait "$study"
+code=$?
+while [[ $told ]]; do # the signal ended the wait, not the study
+  told=
+  wait "$study"
+  code=$?
 done
 end_ray
 exit "$code"
