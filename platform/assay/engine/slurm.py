@@ -101,9 +101,9 @@ class SlurmJob:
         while True:
             look = self._look()
             read = _pass_on(look.log, read, say)
-            state = look.state + (f" ({look.reason})" if look.state == "PENDING" else "")
-            if state not in {shown, *_BY_ITSELF}:
-                say(f"job {self.id}: {state.lower()}\n")
+            state = look.state.lower() + (f" ({look.reason})" if look.state == "PENDING" else "")
+            if state != shown and look.state not in _BY_ITSELF:
+                say(f"job {self.id}: {state}\n")
                 shown = state
             if look.state not in _UNENDED:
                 return look.code if look.state in _BY_ITSELF else exit_codes.INTERRUPTED

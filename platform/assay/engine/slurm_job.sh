@@ -29,11 +29,6 @@ print(get_node_ip_address(), *free)')
 ray_node --head --node-ip-address="$host" --port="$port" --ray-client-server-port="$client" \
   --include-dashboard=false &
 head=$!
-if ((SLURM_JOB_NUM_NODES > 1)); then
-  others=$((SLURM_JOB_NUM_NODES - 1))
-  srun --export=ALL --nodes="$others" --ntasks="$others" --ntasks-per-node=1 --exclude="$SLURMD_NODENAME" --overlap \
-    bash -c 'ray_node "$@"' ray --address="$host:$port" &
-fi
 
 end_ray() { # on the other nodes, whose step is the first of the job, and here
   ((SLURM_JOB_NUM_NODES == 1)) || scancel --signal=TERM "$SLURM_JOB_ID.0"
@@ -41,18 +36,28 @@ end_ray() { # on the other nodes, whose step is the first of the job, and here
   wait
 } 2>/dev/null
 
-export RAY_ADDRESS=$host:$port
-until "$python" -c '
+await_nodes() { # until so many are there, while each of so many parts runs
+  until "$python" -c '
 import sys
 import ray
 ray.init(logging_level="ERROR", log_to_driver=False)
-sys.exit(sum(node["Alive"] for node in ray.nodes()) < int(sys.argv[1]))' "$SLURM_JOB_NUM_NODES" 2>/dev/null; do
-  sleep 1
-  (($(jobs -pr | wc -l) == (SLURM_JOB_NUM_NODES > 1) + 1 && SECONDS < 900)) && continue
-  echo "error: Ray did not start on all $SLURM_JOB_NUM_NODES nodes of job $SLURM_JOB_ID" >&2
-  end_ray
-  exit 2
-done
+sys.exit(sum(node["Alive"] for node in ray.nodes()) < int(sys.argv[1]))' "$1" 2>/dev/null; do
+    sleep 1
+    (($(jobs -pr | wc -l) == $2 && SECONDS < 900)) && continue
+    echo "error: Ray did not start on all $SLURM_JOB_NUM_NODES nodes of job $SLURM_JOB_ID" >&2
+    end_ray
+    exit 2
+  done
+}
+
+export RAY_ADDRESS=$host:$port
+await_nodes 1 1 # a node that comes before the head gives up
+if ((SLURM_JOB_NUM_NODES > 1)); then
+  others=$((SLURM_JOB_NUM_NODES - 1))
+  srun --export=ALL --nodes="$others" --ntasks="$others" --ntasks-per-node=1 --exclude="$SLURMD_NODENAME" --overlap \
+    bash -c 'ray_node "$@"' ray --address="$RAY_ADDRESS" &
+  await_nodes "$SLURM_JOB_NUM_NODES" 2
+fi
 
 "$python" -m assay "${run[@]}" &
 study=$!
