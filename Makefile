@@ -51,7 +51,7 @@ example: .venv/.installed  ## train studies/ksdd_additions.yaml (DATA=folder wit
 	@$(BIN)/assay run studies/ksdd_additions.yaml --data $(DATA)
 	@for form in md tex html csv; do $(BIN)/assay report ksdd_additions --output docs/example/ksdd_additions.$$form; done
 
-calibrate: .venv/.installed-dev  ## how often the answers are wrong where the truth is known (eight minutes; ONLY="decisions families" for a part)
+calibrate: .venv/.installed-dev  ## how often the answers are wrong where the truth is known (fifteen minutes; ONLY="decisions families" for a part)
 	@$(BIN)/python -m benchmarks.calibrate $(if $(ONLY),--only $(ONLY))
 
 settings: .venv/.installed  ## write docs/settings.md anew: every setting of every method

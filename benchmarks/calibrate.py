@@ -1,6 +1,6 @@
 """Calibration: how often the verdicts are wrong where the truth is known. Writes ``docs/calibration.md``.
 
-``python -m benchmarks.calibrate [--draws 1.0] [--processes 2] [--only GROUP …] [--no-write]``: some eight
+``python -m benchmarks.calibrate [--draws 1.0] [--processes 2] [--only GROUP …] [--no-write]``: fifteen
 minutes on two calm cores. With ``--only`` the other tables of the page stay as they are. Exit code 1, with a
 sentence for each, if a rate that must hold does not: false positives of at most 5.5 % and
 coverage of at least 93 % in every world without an effect, from five repeats on. The random numbers are the
