@@ -47,10 +47,11 @@ class Slurm:
     """Two nodes that wait for jobs."""
 
     def __init__(self) -> None:
-        if os.geteuid() or not all(map(shutil.which, _PROGRAMS)):
+        path = f"{os.environ['PATH']}:/usr/sbin"  # where Debian's daemons lie
+        if os.geteuid() or not all(shutil.which(program, path=path) for program in _PROGRAMS):
             pytest.skip("needs root and Debian's munge and slurm-wlm, which .ci/run installs")
         self.folder = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))
-        self.environment = {**os.environ, "SLURM_CONF": str(self.folder / "slurm.conf")}
+        self.environment = {**os.environ, "PATH": path, "SLURM_CONF": str(self.folder / "slurm.conf")}
         self._daemons: list[subprocess.Popen[bytes]] = []
         (self.folder / "state").mkdir()
         ports = [free_port() for _ in range(3)]
