@@ -46,7 +46,7 @@ def seconds_of(checkout: Path, study: Path, data: str, storage: Path) -> float:
     command = [sys.executable, "-m", "assay", "run", str(study), "--data", data, "--storage", str(storage)]
     with Path(f"{storage}.log").open("w", encoding="utf-8") as log:
         start = time.monotonic()
-        subprocess.run(command, env=environment, stdout=log, stderr=log, check=True)
+        subprocess.run(command, cwd=checkout, env=environment, stdout=log, stderr=log, check=True)
         return time.monotonic() - start
 
 
