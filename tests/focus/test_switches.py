@@ -36,6 +36,7 @@ SWITCHES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"iem": "both"}, {"iem_residual": "msgms"}),
     ({"iem": "both"}, {"iem_inpainter": "unet"}),
     ({"distill": True}, {"student_soft": 0.0}),
+    ({"distill": True}, {"student_start": "teacher"}),
 ]
 
 

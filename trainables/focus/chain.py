@@ -193,12 +193,19 @@ def make_student(work: StageWork, *, labels: str, last: str) -> None:
             prob_BHW = refine(prob_BHW, images_BCHW * 255, config.refiner)
         soft |= zip(ids, prob_BHW.half().cpu(), strict=True)
     hard = by_id(PseudoLabels.of_stage(work.inputs[labels]))
-    _train_and_save(work, Targets(hard, soft, config.student_soft), config.student_task)
+    targets = Targets(hard, soft, config.student_soft)
+    start = network if config.student_start == "teacher" else None
+    _train_and_save(work, targets, config.student_task, start)
 
 
-def _train_and_save(work: StageWork, targets: Targets, task: ImageTask | None = None) -> None:
+def _train_and_save(
+    work: StageWork,
+    targets: Targets,
+    task: ImageTask | None = None,
+    start: SegmentationNet | None = None,
+) -> None:
     config = _config(work)
-    network = train_segmentation(config, work.data.train, targets, work.run, task)
+    network = train_segmentation(config, work.data.train, targets, work.run, task, start)
     save_model(work.folder, network, config)
 
 

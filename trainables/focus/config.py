@@ -31,6 +31,8 @@ _SIDE = 224  # pixels of the images on which the dilation was measured
 class FocusConfig(ClassifierConfig, PseudoLabelConfig, frozen=True):
     """Settings of one training of the chain."""
 
+    later = ClassifierConfig.later | {"student_start"}
+
     recentre: bool = Field(
         True,
         description="Move all maps by one offset per net, found on training images without masks.",
@@ -119,6 +121,10 @@ class FocusConfig(ClassifierConfig, PseudoLabelConfig, frozen=True):
         description="Share of the last net's probabilities in its targets, against labels.",
     )
     student_image_weight: float = Field(0.5, ge=0, le=100, description="Weight of its image head's loss.")
+    student_start: Literal["random", "teacher"] = Field(
+        "random",
+        description="Its first weights: drawn, or those of the last segmentation net.",
+    )
     student_top_share: float = Field(
         0.01, gt=0, le=1, description="Share of pixels that its image head reads."
     )

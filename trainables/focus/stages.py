@@ -50,7 +50,7 @@ def stages(config: FocusConfig) -> Sequence[Stage]:
         add("s2", segmentation, ("s1", "refined"), ("s2",))
         last = "s2"
     if config.distill:
-        student = segmentation | config.part("student_") | crf
+        student = segmentation | config.without_later(config.part("student_")) | crf
         make = partial(Later("trainables.focus.chain:make_student"), labels=labels, last=last)
         chain.append(Stage("student", student, make, after=(labels, last)))
     return chain

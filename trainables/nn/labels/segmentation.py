@@ -130,9 +130,16 @@ def soft_loss(logits_BHW: Tensor, prob_BHW: Tensor, *, pos_weight: float) -> Ten
 
 
 def train_segmentation(
-    config: PseudoLabelConfig, images: ImageSet, targets: Targets, run: Run, task: ImageTask | None = None
+    config: PseudoLabelConfig,
+    images: ImageSet,
+    targets: Targets,
+    run: Run,
+    task: ImageTask | None = None,
+    start: SegmentationNet | None = None,
 ) -> SegmentationNet:
-    """Train a segmentation net from random weights on pseudo labels, and match its area to theirs.
+    """Train a segmentation net on pseudo labels, and match its area to theirs.
+
+    It begins with random weights, or with those that the U-Net of ``start`` has.
 
     The image head reads pixels from the start, and teaches them more and more: with the share of the steps
     that lie behind, as SegDecNet shifts its loss from pixels to images (Božič et al. 2021, Eq. 1).
@@ -144,6 +151,8 @@ def train_segmentation(
     network = SegmentationNet(config, task)
     initialise(network, int(run.generator("init").integers(2**63)))
     network.start_at(prior_logit(_prior(images, targets.hard), config.pos_weight))
+    if start is not None:
+        network.unet.load_state_dict(start.unet.state_dict())
     network.input.measure(images)
     network = with_layout(network, config).to(run.device)
 
