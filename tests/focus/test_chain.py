@@ -46,6 +46,7 @@ from trainables.nn.cam.activation import minmax
 from trainables.nn.labels.relabelling import refined_labels
 from trainables.nn.labels.segmentation import (
     SegmentationNet,
+    Student,
     Targets,
     label_loss,
     match_area,
@@ -223,7 +224,7 @@ def test_a_student_of_empty_labels_predicts_nothing() -> None:
     data = chain_data()
     empty = {name: torch.zeros(SIZE, dtype=torch.uint8) for name in data.train.ids[:6]}
     config = tiny_chain(segment_min_steps=30)
-    network = train_segmentation(config, data.train, Targets(empty), LocalRun(), config.student_task)
+    network = train_segmentation(config, data.train, Targets(empty), LocalRun(), Student(config.student_task))
     assert not (network(pictures(4)).logits_BHW >= 0).any()
 
 
@@ -238,7 +239,7 @@ def test_an_images_label_teaches_a_students_pixels_more_and_more() -> None:
     targets = Targets({name: torch.ones(SIZE, dtype=torch.uint8) for name in data.train.ids[:6]})
     listening = register_module_forward_pre_hook(note)
     try:
-        train_segmentation(config, data.train, targets, LocalRun(), config.student_task)
+        train_segmentation(config, data.train, targets, LocalRun(), Student(config.student_task))
     finally:
         listening.remove()
     assert len(reached) >= 12

@@ -44,7 +44,7 @@ from trainables.nn.labels.inpaint import Inpainter
 from trainables.nn.labels.pseudo import pseudo_labels
 from trainables.nn.labels.refine import refine
 from trainables.nn.labels.relabelling import by_id, refined_labels
-from trainables.nn.labels.segmentation import ImageTask, SegmentationNet, Targets, train_segmentation
+from trainables.nn.labels.segmentation import SegmentationNet, Student, Targets, train_segmentation
 from trainables.nn.models import load_into, load_model, save_model, with_layout
 from trainables.pseudo_labels import PseudoLabels
 from trainables.stages import StageWork, read_facts, write_facts
@@ -195,17 +195,12 @@ def make_student(work: StageWork, *, labels: str, last: str) -> None:
     hard = by_id(PseudoLabels.of_stage(work.inputs[labels]))
     targets = Targets(hard, soft, config.student_soft)
     start = network if config.student_start == "teacher" else None
-    _train_and_save(work, targets, config.student_task, start)
+    _train_and_save(work, targets, Student(config.student_task, start))
 
 
-def _train_and_save(
-    work: StageWork,
-    targets: Targets,
-    task: ImageTask | None = None,
-    start: SegmentationNet | None = None,
-) -> None:
+def _train_and_save(work: StageWork, targets: Targets, student: Student | None = None) -> None:
     config = _config(work)
-    network = train_segmentation(config, work.data.train, targets, work.run, task, start)
+    network = train_segmentation(config, work.data.train, targets, work.run, student)
     save_model(work.folder, network, config)
 
 

@@ -36,6 +36,7 @@ __all__ = [
     "ImageTask",
     "SegmentationNet",
     "SegmentationOutput",
+    "Student",
     "Targets",
     "label_loss",
     "match_area",
@@ -98,6 +99,13 @@ class Targets:
         return hard_BHW, torch.stack([self.soft.get(name, zero).float() for name in ids])
 
 
+class Student(NamedTuple):
+    """What makes a net a student."""
+
+    task: ImageTask
+    start: SegmentationNet | None = None  # the net whose U-Net it begins with
+
+
 def label_loss(logits_BHW: Tensor, labels_BHW: Tensor, *, pos_weight: float, dice_weight: float) -> Tensor:
     """``mean weighted cross-entropy + dice_weight · Dice`` over the known pixels: B values.
 
@@ -134,12 +142,11 @@ def train_segmentation(
     images: ImageSet,
     targets: Targets,
     run: Run,
-    task: ImageTask | None = None,
-    start: SegmentationNet | None = None,
+    student: Student | None = None,
 ) -> SegmentationNet:
     """Train a segmentation net on pseudo labels, and match its area to theirs.
 
-    It begins with random weights, or with those that the U-Net of ``start`` has.
+    It begins with random weights. A student has an image head, and may begin with the weights of another net.
 
     The image head reads pixels from the start, and teaches them more and more: with the share of the steps
     that lie behind, as SegDecNet shifts its loss from pixels to images (Božič et al. 2021, Eq. 1).
@@ -148,6 +155,7 @@ def train_segmentation(
 
     Logs per epoch: ``loss``, ``loss_pixel``, ``loss_image`` (with an image head), ``lr``.
     """
+    task, start = student or (None, None)
     network = SegmentationNet(config, task)
     initialise(network, int(run.generator("init").integers(2**63)))
     network.start_at(prior_logit(_prior(images, targets.hard), config.pos_weight))
