@@ -100,7 +100,7 @@ class Targets:
 
 
 class Student(NamedTuple):
-    """What makes a net a student."""
+    """Image head of a student, and the net that it begins with."""
 
     task: ImageTask
     start: SegmentationNet | None = None  # the net whose U-Net it begins with
