@@ -190,7 +190,7 @@ def mirror_lag(rate: float, seconds: float, known: float, hours: float) -> float
         known: Of one that it has, at each delivery.
         hours: Length of the study.
     """
-    now = told = 0.0
+    now = delivered = 0.0
     end = 3600 * hours
 
     class Over:
@@ -200,10 +200,10 @@ def mirror_lag(rate: float, seconds: float, known: float, hours: float) -> float
             return now >= end
 
     def tell(_: object) -> None:
-        nonlocal now, told
+        nonlocal now, delivered
         ended = min(now, end)
-        now += rate * ((ended - told) * seconds + ended * known)
-        told = ended
+        now += rate * ((ended - delivered) * seconds + ended * known)
+        delivered = ended
 
     mirror: Any = Mirror.__new__(Mirror)
     mirror._over, mirror._open, mirror._tell = Over(), lambda: mirror, tell

@@ -1,4 +1,4 @@
-"""How much better a search's winner looks than it is, on KolektorSDD: plain searches and nested ones.
+"""Optimism of a search's winner, its score above its worth, on KolektorSDD: plain searches and nested ones.
 
     python -m benchmarks.search_winners --data ROOT --storage FOLDER [--output FILE.csv]
 
@@ -49,7 +49,7 @@ class Winner(NamedTuple):
 
     @property
     def overstated(self) -> float:
-        """By how much the score that chose it exceeds that of fresh trainings on test images."""
+        """Score that chose it, above that of fresh trainings on test images."""
         return self.validation - self.test
 
     @property
@@ -59,7 +59,7 @@ class Winner(NamedTuple):
 
     @property
     def gained(self) -> float:
-        """What the search was worth on test images."""
+        """Worth of the search on test images."""
         return self.test - self.test_all
 
 

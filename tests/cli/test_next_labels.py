@@ -6,11 +6,12 @@ import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import pytest
 import torch
 
+from assay.cli.labels import Rule
 from assay.engine.trial import PackSite
 from assay.engine.worker import train_trials
 from tests.cli.small_study import Assay
@@ -18,6 +19,7 @@ from tests.data.made_images import make_folder
 from tests.engine.made_packs import make_pack
 from tests.engine.toy_study import ToyStudy
 from trainables.data import make_split, open_manifest
+from trainables.data.spec import ChoiceRule
 
 STUDY = """
 study: mine
@@ -102,3 +104,7 @@ def test_a_list_that_cannot_be_made_is_refused(
     answer = assay(*mine.options(*words))
     assert answer.code == 2
     assert message in answer.err
+
+
+def test_the_command_offers_every_rule_of_the_study_file():
+    assert get_args(Rule) == get_args(ChoiceRule)

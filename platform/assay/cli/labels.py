@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -16,16 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["labels", "register"]
 
-
-class Rule(StrEnum):
-    """Rule that picks images."""
-
-    RANDOM = "random"
-    UNCERTAINTY = "uncertainty"
-    DISAGREEMENT = "disagreement"
-    COVERAGE = "coverage"
-
-
+# `trainables.data.ChoiceRule`, which `--help` does not load.
+Rule = Literal["random", "uncertainty", "disagreement", "coverage"]
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name or file.")]
 Hours = Annotated[
     float | None,
@@ -60,7 +51,7 @@ def labels(
     hours: Hours = None,
     start: Start = None,
     count: Next = None,
-    by: By = Rule.UNCERTAINTY,
+    by: By = "uncertainty",
     output: Output = None,
     as_json: AsJson = False,
     data: Data = None,
@@ -110,11 +101,11 @@ def _list_images(
         raise InputError(
             f"a list has a length and a file: write --next 10 --output next.csv, found --next {count}."
         )
-    records = records_for(by.value, cell, list(results.records.values()))
-    labels = list_to_label(by.value, count, records, results.store, data=data, cache=cache)
+    records = records_for(by, cell, list(results.records.values()))
+    labels = list_to_label(by, count, records, results.store, data=data, cache=cache)
     write_list(labels, output)
     source = f", asked of trial {' and '.join(labels.trials)}" if labels.trials else ""
     typer.echo(
         f"{output}: {len(labels.images)} of {labels.candidates} defective training images without a mask, by "
-        f"{by.value}{source}. Draw their masks, add them to the data, and run the study again."
+        f"{by}{source}. Draw their masks, add them to the data, and run the study again."
     )

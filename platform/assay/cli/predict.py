@@ -6,9 +6,8 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -23,21 +22,6 @@ __all__ = ["predict", "register"]
 
 _BROKEN_SHOWN = 20
 
-
-class Format(StrEnum):
-    """Format of the table."""
-
-    CSV = "csv"
-    PARQUET = "parquet"
-
-
-class Annotations(StrEnum):
-    """Format of a labelling tool."""
-
-    LABELME = "labelme"
-    COCO = "coco"
-
-
 TrialId = Annotated[
     str, typer.Option("--trial", metavar="TRIAL", help="The id of a trained trial, or its unique start.")
 ]
@@ -48,7 +32,7 @@ Paths = Annotated[
 Output = Annotated[
     Path, typer.Option("--output", metavar="DIR", help="New folder for the table and the pictures.")
 ]
-TableFormat = Annotated[Format, typer.Option("--format", help="Format of the table.")]
+TableFormat = Annotated[Literal["csv", "parquet"], typer.Option("--format", help="Format of the table.")]
 Overlays = Annotated[
     bool, typer.Option("--overlays/--no-overlays", help="Draw each decision over its photo (PNG).")
 ]
@@ -66,7 +50,7 @@ White = Annotated[
 ]
 
 Outlines = Annotated[
-    Annotations | None,
+    Literal["labelme", "coco"] | None,
     typer.Option("--annotations", help="Write outlines of the masks too, for a labelling tool."),
 ]
 
@@ -80,7 +64,7 @@ def predict(
     *,
     trial: TrialId,
     output: Output = Path("predictions"),
-    form: TableFormat = Format.CSV,
+    form: TableFormat = "csv",
     overlays: Overlays = True,
     masks: Masks = False,
     annotations: Outlines = None,
@@ -126,13 +110,13 @@ def predict(
         output.mkdir(parents=True, exist_ok=True)
         table = output / f"predictions.{form}"
         with ExitStack() as stack:
-            rows = stack.enter_context(RowWriter(table, form.value))
+            rows = stack.enter_context(RowWriter(table, form))
             parts = None if model.card.item is None else PartRows(model.card.item, photos, rows)
             outlines = None
             if annotations is not None:
-                outlines = stack.enter_context(annotation_writer(annotations.value, output))
+                outlines = stack.enter_context(annotation_writer(annotations, output))
             if parts is not None:
-                stack.callback(parts.write, output / f"parts.{form}", form.value)
+                stack.callback(parts.write, output / f"parts.{form}", form)
             progress = predict_photos(
                 model,
                 photos,

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from enum import StrEnum
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
@@ -34,14 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["CpusOption", "LocalOption", "ProcessesOption", "exit_code", "register", "run"]
 
 
-class Retry(StrEnum):
-    """Trials to try again although they have a record."""
-
-    failed = "failed"
-
-
 RetryOption = Annotated[
-    Retry | None, typer.Option("--retry", help="`failed`: try trials again that failed for good.")
+    Literal["failed"] | None, typer.Option("--retry", help="`failed`: try trials again that failed for good.")
 ]
 CpusOption = Annotated[
     int | None,

@@ -121,7 +121,7 @@ def submit(
     if tracking_uri is not None:
         arguments += ["--tracking-uri", _without_password(tracking_uri)]
     if retry is not None:
-        arguments += ["--retry", retry.value]
+        arguments += ["--retry", retry]
     # A study that breaks a rule is refused here; the data are looked at on the cluster.
     plan = read_plan(study, data=None, cache=Path(), with_data=False, say=lambda message: None)
     name = plan.study.study
