@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check format bench bench-dashboard calibrate docs example settings torture \
+.PHONY: help quickstart test check format bench bench-dashboard gpu-check calibrate docs example settings torture \
   lock licences audit next clean
 
 help:  ## list the targets
@@ -42,6 +42,9 @@ bench: .venv/.installed-dev  ## measure images/s, the overhead per trial, large 
 
 bench-dashboard: .venv/.installed-dev  ## seconds of the dashboard's pages with 10,000 trials, in Chromium (needs /usr/bin/chromium)
 	@$(BIN)/python -m benchmarks.dashboard $(if $(OPTUNA_DASHBOARD),--optuna-dashboard $(OPTUNA_DASHBOARD))
+
+gpu-check: .venv/.installed  ## measure a GPU: training, launches, repeatability, shares (ten minutes), into docs/gpu.md
+	@$(BIN)/python -m benchmarks.gpu_check
 
 docs: .venv/.installed-dev  ## the documentation as a site in build/docs (open index.html); a broken link fails
 	@$(BIN)/python -m sphinx -c docs --fail-on-warning --keep-going --quiet --builder html . build/docs

@@ -22,6 +22,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from benchmarks.figures import FALSE_POSITIVES, SECTIONS, Figure, Simulation
+from benchmarks.marked_page import END, write_block
 from benchmarks.simulated_data import ON_DATA
 from benchmarks.simulated_decisions import ON_DECISIONS
 from benchmarks.simulated_families import ON_FAMILIES
@@ -29,7 +30,7 @@ from benchmarks.simulated_repeats import ON_REPEATS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "calibration.md"
 GROUPS = {"decisions": ON_DECISIONS, "families": ON_FAMILIES, "repeats": ON_REPEATS, "data": ON_DATA}
-BEGIN, END = "<!-- written by `make calibrate` -->\n", "<!-- end -->\n"
+BEGIN = "<!-- written by `make calibrate` -->\n"
 
 
 def main() -> int:
@@ -56,7 +57,7 @@ def main() -> int:
     how = _how(seconds, used.ru_utime + used.ru_stime, figures, arguments.only)
     sys.stdout.write("\n\n".join([*tables.values(), how]) + "\n")
     if not arguments.no_write:
-        write_block(PAGE, "\n\n".join([*{**tables_of(PAGE), **tables}.values(), how]) + "\n")
+        write_block(PAGE, BEGIN, "\n\n".join([*{**tables_of(PAGE), **tables}.values(), how]) + "\n")
     broken = [figure for figure in figures if figure.broken]
     for figure in broken:
         sys.stderr.write(f"error: {broken_text(figure)}\n")
@@ -111,19 +112,6 @@ def tables_of(page: Path) -> dict[str, str]:
     parts = (part.rpartition("|")[0] + "|" for part in block.split("### ")[1:])
     by_title = {part.partition("\n")[0]: f"### {part}" for part in parts}
     return {name: by_title.get(title, f"### {title}\n\nNot drawn yet.") for name, title in SECTIONS.items()}
-
-
-def write_block(page: Path, text: str) -> None:
-    """Put ``text`` between the markers of a page; what is written by hand around them stays.
-
-    Raises:
-        ValueError: If the page lacks a marker.
-    """
-    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{page} holds the lines {BEGIN.strip()} and {END.strip()}, found one or none")
-    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
 
 
 def _how(seconds: float, cpu_seconds: float, figures: Sequence[Figure], groups: Sequence[str]) -> str:

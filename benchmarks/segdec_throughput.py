@@ -111,7 +111,7 @@ def plain_step(network: PlainNet, image: Tensor, target: MaskTarget, weights: Lo
     """One image, one step."""
     network.zero_grad()
     cls, seg = network(image)
-    loss = weights.cls * F.binary_cross_entropy_with_logits(cls[0], torch.tensor(target.label))
+    loss = weights.cls * F.binary_cross_entropy_with_logits(cls[0], cls.new_tensor(target.label))
     if target.gamma:
         maps = target.maps_2hw
         if maps is None:

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from assay.analysis.statistics.item_bootstrap import weighted_ap
-from benchmarks.calibrate import BEGIN, END, PAGE, broken_text, section, tables_of, write_block
+from benchmarks.calibrate import BEGIN, PAGE, broken_text, section, tables_of
 from benchmarks.figures import Figure
+from benchmarks.marked_page import END, write_block
 from benchmarks.simulated_data import item_intervals, seeds_and_folds
 from benchmarks.simulated_decisions import adastop, against_fixed, errors
 from benchmarks.simulated_repeats import failures, family_of_four, looking_again, one_comparison, power
@@ -134,11 +135,11 @@ def test_the_page_keeps_what_is_written_by_hand(tmp_path: Path) -> None:
     page = tmp_path / "calibration.md"
     page.write_text(f"# Title\n\n{BEGIN}old\n{END}\nThe end.\n", encoding="utf-8")
     for _ in range(2):
-        write_block(page, "new\n")
+        write_block(page, BEGIN, "new\n")
         assert page.read_text(encoding="utf-8") == f"# Title\n\n{BEGIN}\nnew\n\n{END}\nThe end.\n"
     page.write_text("# Title\n", encoding="utf-8")
     with pytest.raises(ValueError, match="found one or none"):
-        write_block(page, "new")
+        write_block(page, BEGIN, "new")
 
 
 def test_a_page_keeps_the_tables_that_are_not_drawn_anew(tmp_path: Path) -> None:
