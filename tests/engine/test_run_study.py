@@ -72,7 +72,7 @@ def test_packs_of_a_slot_are_trained_by_one_process(toy: Toy) -> None:
 def test_workers_that_waited_too_long_for_a_pack_are_started_again(toy: Toy, tmp_path: Path) -> None:
     study = toy(seeds=(0,), workers=2)
     packs = [_pack(study, f"{index:04d}", [trial]) for index, trial in enumerate(study.plan.trials)]
-    times = {"idle_seconds": 0.0, "heartbeat_seconds": 2.0}
+    times = {"idle_seconds": 0.0, "watched": False, "heartbeat_seconds": 2.0}
     config = {"storage": study.store.uri, "scratch": str(tmp_path / "scratch"), **times}
     driver = ray.remote(num_cpus=0)(PackDriver).remote({**config, "pack": packs[0].path})
     _step_to_the_end(driver)

@@ -115,7 +115,7 @@ def test_the_pack_of_such_a_worker_breaks_with_the_name_of_the_node(toy: Toy, tm
     study = toy()
     pack = _pack_for_another_program(study)
     config = {"storage": study.store.uri, "pack": pack.path, "scratch": str(tmp_path / "scratch")}
-    times = {"idle_seconds": 60.0, "heartbeat_seconds": 2.0}
+    times = {"idle_seconds": 60.0, "watched": False, "heartbeat_seconds": 2.0}
     driver = ray.remote(num_cpus=0)(PackDriver).remote({**config, **times})
     node = ray.nodes()[0]["NodeID"]
     with pytest.raises(OtherProgramError, match=rf"node {node}.*torch 2.*\(wanted 1.0\)"):

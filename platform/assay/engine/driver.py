@@ -55,8 +55,8 @@ class PackDriver(tune.Trainable):
     """Trains one pack after the other.
 
     ``config``: storage (URI), pack (path of its file), scratch (Tune's folder), ``idle_seconds`` (how long
-    workers wait for the next pack; 0: not at all, a pruner watches this one) and ``heartbeat_seconds`` (after
-    which ``step`` comes back without news).
+    workers wait for the next pack; 0: not at all), ``watched`` (a pruner hears of each record and epoch) and
+    ``heartbeat_seconds`` (after which ``step`` comes back without news).
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -72,7 +72,7 @@ class PackDriver(tune.Trainable):
         self._store = Store(config["storage"], PATIENCE_SECONDS)
         self._pack = Pack.read(self._store, config["pack"])
         self._heartbeat_seconds: float = config["heartbeat_seconds"]
-        self._watched = not config["idle_seconds"]  # nobody else needs to know of a record before the end
+        self._watched: bool = config["watched"]  # nobody else needs to know of a record before the end
         self._begun = False
         self._records: dict[str, Record] = {}
         self._looked = 0.0

@@ -369,6 +369,7 @@ class _Work:
             "pack": pack.path,
             "scratch": self.scratch,
             "idle_seconds": _IDLE_SECONDS if self.keeps_drivers else 0.0,
+            "watched": not self.keeps_drivers,
             "heartbeat_seconds": max(_HEARTBEAT_SECONDS, self.slots() / _HEARTBEATS),
         }
 
