@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, ValidationError
 from assay.storage.store import Store
 
 __all__ = [
+    "VIEW",
     "Marker",
     "mirrored_runs",
     "read_marker",
@@ -23,6 +24,7 @@ __all__ = [
     "write_marker",
 ]
 
+VIEW = "assay"  # name of the view of a study's table that the mirror keeps in the experiment
 _MODEL_TRAINING = "?workflowType=machine_learning"  # MLflow 3 opens on pages for language models otherwise
 
 
@@ -33,6 +35,7 @@ class Marker(BaseModel, extra="forbid"):
     records: dict[str, str] = Field(default_factory=dict, description="Trial → sha256 of its record.")
     runs: dict[str, str] = Field(default_factory=dict, description="Trial → id of its run, for links.")
     stale: set[str] = Field(default_factory=set, description="Cells whose means are yet to be told.")
+    view: str = Field(default="", description="Name of the table's view; empty before there was one.")
 
 
 def read_marker(store: Store, study: str, uri: str, experiment: str) -> Marker:
@@ -79,7 +82,10 @@ def study_address(store: Store, study: str, uri: str | None = None) -> str | Non
 
     Of several tracking stores that of ``uri``, or the first by name.
     """
-    return next((f"{_runs(marker)}{_MODEL_TRAINING}" for marker in _markers(store, study, uri)), None)
+    marker = next(_markers(store, study, uri), None)
+    if marker is None:
+        return None
+    return f"{_runs(marker)}{_MODEL_TRAINING}" + (f"&viewStateShareKey={marker.view}" if marker.view else "")
 
 
 def _markers(store: Store, study: str, uri: str | None = None) -> Iterator[Marker]:

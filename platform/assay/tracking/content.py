@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from assay.storage import Record
+from assay.storage.mlflow_marker import VIEW
 from assay.storage.redaction import redact
 from assay.storage.search_points import objective_value
 from assay.study import Study
@@ -34,6 +35,7 @@ __all__ = [
     "record_hash",
     "source_tags",
     "tags",
+    "view_tag",
 ]
 
 _PARAMETER_CHARACTERS = 6000  # MLflow refuses longer values
@@ -70,6 +72,16 @@ def parameters(record: Record, levels: Mapping[str, str]) -> dict[str, str]:
         if trial.get(name) is not None:
             values |= dict(_flat(name, trial[name]))
     return {_name(key): value[:_PARAMETER_CHARACTERS] for key, value in values.items()}
+
+
+def view_tag(metric: str) -> dict[str, str]:
+    """Tag of an experiment that holds a view of its table: a metric, how many runs, and their spread.
+
+    MLflow's pages take columns from no URL. They keep a view that somebody shares in such a tag, and its name
+    in the link.
+    """
+    columns = [f"metrics.`{name}`" for name in (f"test/{metric}", "n", f"spread/{metric}")]
+    return {f"mlflow.sharedViewState.{VIEW}": json.dumps({"selectedColumns": columns})}
 
 
 def tags(record: Record, study: str, cell: str) -> dict[str, str]:

@@ -25,7 +25,7 @@ from assay.analysis.summary import CellSummary, summarise
 from assay.report.ablation_table import ablation_table
 from assay.report.page.markdown import markdown_table
 from assay.storage import Record, Store
-from assay.storage.mlflow_marker import Marker, read_marker, write_marker
+from assay.storage.mlflow_marker import VIEW, Marker, read_marker, write_marker
 from assay.storage.redaction import redact
 from assay.tracking.content import (
     Point,
@@ -39,6 +39,7 @@ from assay.tracking.content import (
     record_hash,
     source_tags,
     tags,
+    view_tag,
 )
 from assay.tracking.inputs import dataset_inputs
 from assay.tracking.overlays import write_overlays
@@ -151,7 +152,8 @@ class MlflowMirror:
             marker = read_marker(self._store, study, self._uri, marker_of)
             if restored:  # and with it the runs that replaced records had left behind
                 marker = Marker(experiment=marker_of)
-            self._describe(experiment, study)
+            self._tag(experiment, experiment_tags(study, self._store.uri) | view_tag(results.primary.name))
+            marker.view = VIEW
             target = _Experiment(self._api(), self._store, results, experiment.experiment_id, marker)
 
             def save() -> None:
@@ -193,9 +195,9 @@ class MlflowMirror:
             api.restore_experiment(experiment.experiment_id)
         return experiment, restored
 
-    def _describe(self, experiment: Experiment, study: str) -> None:
-        """Tell the experiment which study it is."""
-        for name, value in experiment_tags(study, self._store.uri).items():
+    def _tag(self, experiment: Experiment, tags: Mapping[str, str]) -> None:
+        """Set the tags that the experiment has not."""
+        for name, value in tags.items():
             if experiment.tags.get(name) != value:
                 self._api().set_experiment_tag(experiment.experiment_id, name, value)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+from playwright.sync_api import expect
 
 from assay.analysis.results import StudyResults
 from assay.storage import Store
@@ -71,6 +72,19 @@ def test_runs_are_cells_that_open_to_their_repeats(pages: Pages, window: Page) -
     assert name_of(window, repeat).count() == 0
     name_of(window, first.cell).get_by_role("button").first.click()
     name_of(window, repeat).wait_for()
+
+
+def test_the_table_shows_the_mean_the_number_and_the_spread_of_each_cell(pages: Pages, window: Page) -> None:
+    window.goto(pages.address())
+    results = StudyResults.of_plan(PLAN, pages.store)
+    primary = results.primary.name
+    for summary in results.summary(primary):
+        row = window.locator("[role='row']").filter(has=name_of(window, summary.cell.name))
+        number = row.get_attribute("row-id", timeout=PATIENCE)
+        values = {f"test/{primary}": summary.mean, "n": summary.n, f"spread/{primary}": summary.spread}
+        for name, value in values.items():
+            cell = window.locator(f"[row-id='{number}'] [col-id='metrics.`{name}`']")
+            expect(cell).to_have_text("-" if value is None else str(value).removesuffix(".0"))
 
 
 def test_the_description_holds_question_and_table(pages: Pages, window: Page) -> None:
