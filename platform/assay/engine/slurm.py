@@ -131,9 +131,13 @@ class SlurmJob:
 
 
 def _pass_on(log: Path | None, read: int, say: Callable[[str], None]) -> int:
-    """Say what a log holds beyond its first ``read`` bytes; returns how many it holds."""
+    """Say what a log holds beyond its first ``read`` bytes; returns how many were read by now."""
+    if log is None:
+        return read
     try:
-        data = b"" if log is None else log.read_bytes()[read:]
+        with log.open("rb") as lines:
+            lines.seek(read)
+            data = lines.read()
     except FileNotFoundError:  # the job has not begun, or the folder is seen by its nodes alone
         return read
     if data:
