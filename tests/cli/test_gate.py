@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -137,21 +139,47 @@ def test_a_gate_that_cannot_answer_says_why(
     assert _git(repository, "worktree", "list").count("\n") == 1
 
 
-@pytest.mark.parametrize("file", ["action.yml", "gitlab.yml"])
-def test_the_examples_for_ci_call_the_gate(repository: Path, tmp_path: Path, file: str) -> None:
-    job = YAML(typ="safe").load(ROOT / "docs" / "ci" / file)
-    if file == "action.yml":
-        (script,) = [step["run"] for step in job["runs"]["steps"] if "run" in step]
+def _filled(text: str, known: Mapping[str, str]) -> str:
+    """A text with GitHub's expressions replaced by what they name."""
+    return re.sub(r"\$\{\{ (.+?) \}\}", lambda match: known[match[1]], text)
+
+
+def _of_github(context: Mapping[str, str]) -> tuple[list[str], str, dict[str, str]]:
+    """The action's shell, script and variables, with the inputs of ``context`` and its own defaults."""
+    action = YAML(typ="safe").load(ROOT / "docs" / "ci" / "action.yml")
+    (step,) = [step for step in action["runs"]["steps"] if "run" in step]
+    known: dict[str, str] = {
+        f"inputs.{name}": field.get("default") for name, field in action["inputs"].items()
+    }
+    known |= context
+    variables = {name: _filled(text, known) for name, text in step["env"].items()}
+    assert step["shell"] == "bash"
+    return ["bash", "--noprofile", "--norc", "-eo", "pipefail"], step["run"], variables
+
+
+def _of_gitlab(variables: Mapping[str, str]) -> tuple[list[str], str, dict[str, str]]:
+    """The job's shell, script and variables."""
+    job = YAML(typ="safe").load(ROOT / "docs" / "ci" / "gitlab.yml")["assay-gate"]
+    own = {name: str(value) for name, value in job["variables"].items()}
+    return ["bash", "-eo", "pipefail"], "\n".join(job["script"]), {**own, **variables}
+
+
+@pytest.mark.parametrize("service", ["github", "gitlab"])
+def test_the_examples_for_ci_call_the_gate(repository: Path, tmp_path: Path, service: str) -> None:
+    """Run as the service does; its own variables are the only ones that the example does not set."""
+    main, study = _git(repository, "rev-parse", "main").strip(), "method/gate.yaml"
+    verdict = tmp_path / "verdict"
+    if service == "github":
+        inputs = {"study": study, "base": main, "head": main, "path": "method src", "storage": str(tmp_path)}
+        shell, script, variables = _of_github({f"inputs.{name}": value for name, value in inputs.items()})
+        variables["GITHUB_STEP_SUMMARY"] = str(verdict)  # a file without an ending
     else:
-        script = "\n".join(job["assay-gate"]["script"])
-    main, head = (_git(repository, "rev-parse", name).strip() for name in ("main", "main~0"))
-    environment = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "STUDY": "method/gate.yaml", "BASE": main, "HEAD": head, "FOLDERS": "method src",
-        "CI_MERGE_REQUEST_DIFF_BASE_SHA": main, "CI_COMMIT_SHA": head,
-        "GITHUB_STEP_SUMMARY": str(repository / "gate.md"),
-    }  # fmt: skip
-    subprocess.run(["bash", "-euc", script], cwd=repository, env=environment, check=True, capture_output=True)
-    assert (repository / "gate.md").read_text().startswith("**Not worse**")
+        commits = {"CI_MERGE_REQUEST_DIFF_BASE_SHA": main, "CI_COMMIT_SHA": main}
+        shell, script, variables = _of_gitlab({**commits, "STUDY": study})
+        verdict = repository / "gate.md"
+    variables["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    (tmp_path / "script").write_text(script)
+    environment = {**os.environ, **variables}
+    subprocess.run([*shell, tmp_path / "script"], cwd=repository, env=environment, check=True)
+    assert verdict.read_text().startswith("**Not worse**")
     assert (repository / "assay-gate.xml").read_text().startswith("<?xml")
