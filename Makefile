@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+# Processes that test: one more than cores, for tests of Ray and of pages wait half of their time.
+WORKERS ?= 3
 LOCKS := locks/torch.txt locks/torch-cpu.txt locks/cuda.txt
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -18,7 +20,7 @@ quickstart: .venv/.installed  ## the first study: 2 to 5 minutes on two cores, n
 	@$(BIN)/assay run studies/quickstart.yaml
 
 test: .venv/.installed-dev  ## the tests; those on real images need ASSAY_DATA
-	@$(BIN)/python -m pytest -n 2 --max-worker-restart=0 --durations=25 --durations-min=5
+	@$(BIN)/python -m pytest -n $(WORKERS) --max-worker-restart=0 --durations=25 --durations-min=5
 
 check: .venv/.installed-dev  ## lint, format, types, direction of imports, and known holes in what is installed
 	@$(BIN)/ruff check .

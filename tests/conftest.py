@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,25 +24,41 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [*map(str, PATHS), os.en
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Tests whose Ray is that of the session, and tests that start programs or nodes with a Ray of their own.
+# Tests that start programs or nodes with a Ray of their own, and tests whose Ray is that of the session. They
+# wait for processes half of their time and cannot be divided: they come first, beside what computes.
 _PROGRAMS = ("tests/e2e/", "tests/engine/test_cluster.py")
 _SESSION_RAY = "tests/engine/"
+_WHOLE = ("programs", "ray")
 
 torch.set_num_threads(1)  # tiny images: more threads only wait for each other
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """``pytest -n 2``: tests with the session's Ray stay in one process, and so do the tests of a file."""
+    """``pytest -n 3``: tests with the session's Ray stay in one process, and so do the tests of a file."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Scheduling(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            if nodeid.startswith(_PROGRAMS):
-                return "programs"
-            return "ray" if nodeid.startswith(_SESSION_RAY) else nodeid.partition("::")[0]
+            return _group(nodeid)
 
+    config.option.loadscopereorder = False  # in the order of the collection
     return Scheduling(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several processes test: groups that cannot be divided first, then files with many tests."""
+    if not hasattr(config, "workerinput"):
+        return
+    tests = Counter(_group(item.nodeid) for item in items)
+    items.sort(key=lambda item: (_group(item.nodeid) not in _WHOLE, -tests[_group(item.nodeid)]))
+
+
+def _group(nodeid: str) -> str:
+    """What one process of a run tests from its first test to its last."""
+    if nodeid.startswith(_PROGRAMS):
+        return _WHOLE[0]
+    return _WHOLE[1] if nodeid.startswith(_SESSION_RAY) else nodeid.partition("::")[0]
 
 
 @pytest.fixture(scope="session")

@@ -21,4 +21,4 @@ done < <(sed -E '/^(#|-r)/d; s/ *#.*//' requirements.txt requirements-dev.txt)
 echo "Ray's internals that moved:"
 moved=$($venv/bin/python -m assay.engine.ray_internals) && echo "  none" || sed 's/^/  /' <<<"$moved"
 # shellcheck disable=SC2086
-exec $venv/bin/python -m pytest -n 2 ${TESTS:-tests}
+exec $venv/bin/python -m pytest -n 3 ${TESTS:-tests}
