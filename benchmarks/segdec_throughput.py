@@ -28,11 +28,11 @@ from trainables.data.tensors import images_to_tensor
 from trainables.memory import keep_freed_memory
 from trainables.nn.layers.same_conv import SameConv
 from trainables.segdec import TRAINABLE, SegDecConfig
-from trainables.segdec.fit import train_batch
+from trainables.segdec.fit import SegDecStep
 from trainables.segdec.loss import LossWeights, segdec_loss
 from trainables.segdec.network import FeatureNorm, new_network
 from trainables.segdec.predictor import SegDecPredictor
-from trainables.segdec.targets import MaskTarget, TargetBatch, make_target
+from trainables.segdec.targets import MaskTarget, TargetBatch, TrainingTargets, make_target
 
 CPU = torch.device("cpu")
 CASES = (  # preset, factor on the channels, image
@@ -145,11 +145,12 @@ def tasks(config: SegDecConfig) -> dict[str, tuple[Callable[[], object], Callabl
     def training(masks: bool) -> tuple[Callable[[], object], Callable[[], object]]:
         data = surfaces(config, masks)
         targets = [make_target(sample, config) for sample in data]
+        step = SegDecStep(network, data, config)
 
         def ours() -> None:
             for i in range(2):
                 optimiser.zero_grad()
-                train_batch(network, data, targets, [i], epoch=1, config=config)
+                step.backward([i], epoch=1)
                 optimiser.step()
 
         def theirs() -> None:
@@ -176,8 +177,7 @@ def differences(config: SegDecConfig) -> str:
     """Distance of an image's gradient and mask logits from float64: ours and the plain loop's."""
     data = surfaces(config, masks=True)
     image = images_to_tensor([data[0].image], CPU)
-    cells = (config.image_size[0] // 8, config.image_size[1] // 8)
-    target = TargetBatch.of([make_target(data[0], config)], cells, CPU)
+    target = TrainingTargets([make_target(data[0], config)], config, CPU).batch([0])
 
     def answers(network: nn.Module, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         network.to(dtype)

@@ -24,11 +24,11 @@ from trainables.data.tensors import images_to_tensor
 from trainables.errors import Diverged, InputError
 from trainables.nn.training import validation_ap
 from trainables.segdec import TRAINABLE
-from trainables.segdec.fit import train_batch
+from trainables.segdec.fit import SegDecStep
 from trainables.segdec.loss import LossWeights, segdec_loss
 from trainables.segdec.network import new_network
 from trainables.segdec.predictor import SegDecPredictor
-from trainables.segdec.targets import MaskTarget, TargetBatch, make_target
+from trainables.segdec.targets import MaskTarget, TargetBatch, TrainingTargets, make_target
 
 
 def weights(predictor: SegDecPredictor) -> dict[str, Tensor]:
@@ -146,7 +146,7 @@ def test_a_batch_as_one_pass_gives_the_sum_of_its_images(stop: bool) -> None:
     def gradients(*passes: Sequence[int]) -> list[Tensor]:
         network = new_network(config, 0, device).double()
         for part in passes:
-            target = TargetBatch.of([targets[i] for i in part], (8, 16), device)
+            target = TrainingTargets(targets, config, device).batch(part)
             target = TargetBatch(*(tensor.double() for tensor in target))
             output = network(images[list(part)], stop=stop)
             losses = segdec_loss(output.cls_logits_B, output.seg_logits_B1hw, target, LossWeights(0.5, 0.5))
@@ -161,13 +161,12 @@ def test_a_batch_as_one_pass_gives_the_sum_of_its_images(stop: bool) -> None:
 def test_two_workers_sum_to_one() -> None:
     config = tiny_config(epochs=10)
     data = tiny_data(masks=0).train
-    targets = [make_target(sample, config) for sample in data]
     one, first, second = (new_network(config, 0, torch.device("cpu")) for _ in range(3))
     batch = [0, 9]  # a weak positive, which skips the trunk, and a negative, which does not
-    train_batch(one, data, targets, batch, epoch=5, config=config)
+    SegDecStep(one, data, config).backward(batch, epoch=5)
     for rank, network in enumerate((first, second)):
         part = LocalRun(rank=rank, world_size=2).shard(batch)
-        train_batch(network, data, targets, part, epoch=5, config=config)
+        SegDecStep(network, data, config).backward(part, epoch=5)
     for name, parameter in one.named_parameters():
         parts = [dict(network.named_parameters())[name].grad for network in (first, second)]
         total = sum(grad for grad in parts if grad is not None)
@@ -227,7 +226,7 @@ def test_trunk_of_a_weak_positive_is_skipped_under_the_stop_only(stop: bool) -> 
     config = tiny_config(gradient_stop=stop)
     data = tiny_data(masks=0).train
     network = new_network(config, 0, torch.device("cpu"))
-    train_batch(network, data, [make_target(sample, config) for sample in data], [0], epoch=1, config=config)
+    SegDecStep(network, data, config).backward([0], epoch=1)
     assert all((p.grad is None) == stop for p in network.volume.parameters())
     assert all(p.grad is not None for p in network.extractor.parameters())
 
@@ -235,7 +234,7 @@ def test_trunk_of_a_weak_positive_is_skipped_under_the_stop_only(stop: bool) -> 
 def test_skipping_the_trunk_of_a_weak_positive_changes_no_gradient() -> None:
     config = tiny_config()
     sample = tiny_data(masks=0).train[0]
-    target = TargetBatch.of([make_target(sample, config)], (8, 16), torch.device("cpu"))
+    target = TrainingTargets([make_target(sample, config)], config, torch.device("cpu")).batch([0])
     gradients: list[list[Tensor]] = []
     for trunk_gradient in (True, False):
         network = new_network(config, 0, torch.device("cpu"))
@@ -252,9 +251,8 @@ def test_skipping_the_trunk_of_a_weak_positive_changes_no_gradient() -> None:
 def test_forced_stop_ends_after_its_epochs(epoch: int, stopped: bool) -> None:
     config = tiny_config(gradient_stop=False, forced_stop_epochs=1)
     data = tiny_data(masks=0).train
-    targets = [make_target(sample, config) for sample in data]
     network = new_network(config, 0, torch.device("cpu"))
-    train_batch(network, data, targets, [0], epoch=epoch, config=config)
+    SegDecStep(network, data, config).backward([0], epoch)
     assert all((p.grad is None) == stopped for p in network.volume.parameters())
 
 

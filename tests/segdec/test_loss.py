@@ -12,7 +12,7 @@ from tests.segdec.surfaces import tiny_config
 from trainables.data.samples import MaskedSample, Sample
 from trainables.segdec.loss import LossWeights, segdec_loss
 from trainables.segdec.network import Divisor, FeatureNorm
-from trainables.segdec.targets import MaskTarget, TargetBatch, distance_weights, downsize, make_target
+from trainables.segdec.targets import MaskTarget, TrainingTargets, distance_weights, downsize, make_target
 
 CPU = torch.device("cpu")
 
@@ -37,7 +37,9 @@ def test_balance_first_localises_then_decides(
 @pytest.mark.parametrize("epoch", [0, 5, 9])
 def test_image_without_mask_never_trains_segmentation(epoch: int) -> None:
     seg = torch.zeros(2, 1, 8, 16, requires_grad=True)
-    target = TargetBatch.of([MaskTarget(None, 0.0, 1.0), MaskTarget(None, 1.0, 0.0)], (8, 16), CPU)
+    target = TrainingTargets(
+        [MaskTarget(None, 0.0, 1.0), MaskTarget(None, 1.0, 0.0)], tiny_config(), CPU
+    ).batch([0, 1])
     segdec_loss(torch.zeros(2), seg, target, LossWeights.at(epoch, tiny_config(epochs=10))).total.backward()
     assert seg.grad is not None
     assert seg.grad[0].any()
@@ -46,7 +48,7 @@ def test_image_without_mask_never_trains_segmentation(epoch: int) -> None:
 
 def test_segmentation_loss_is_a_mean_over_cells_not_over_weights() -> None:
     maps = torch.stack((torch.ones(8, 16), torch.full((8, 16), 0.25)))
-    target = TargetBatch.of([MaskTarget(maps, 1.0, 1.0)], (8, 16), CPU)
+    target = TrainingTargets([MaskTarget(maps, 1.0, 1.0)], tiny_config(), CPU).batch([0])
     losses = segdec_loss(torch.zeros(1), torch.zeros(1, 1, 8, 16), target, LossWeights(1.0, 0.0))
     assert losses.total.item() == pytest.approx(0.25 * np.log(2))
 

@@ -40,9 +40,9 @@ def cells_of(masks: dict[int, tuple[slice, slice]], **changes: Any) -> CellTruth
     for index, place in masks.items():
         drawn[images.ids[index]] = np.zeros(SIZE, np.uint8)
         drawn[images.ids[index]][place] = 1
-    truths = Truths.of(replace(images, masks=drawn), SIZE)
+    truths = Truths.of(replace(images, masks=drawn), SIZE, CPU)
     views = Augmentation.draw(4, "none", 0, np.random.default_rng(0))
-    return known_cells(truths, range(4), views, tiny_config(**changes), CPU)
+    return known_cells(truths, range(4), views, tiny_config(**changes))
 
 
 def test_catalogue_finds_the_method_by_its_folder() -> None:

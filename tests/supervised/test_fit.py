@@ -24,6 +24,7 @@ from trainables.nn.augmentation import Augmentation
 from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.resnet import ResNet18s, ResNetShape
 from trainables.nn.loop import BatchShard
+from trainables.nn.on_device import TrainingImages
 from trainables.supervised import TRAINABLE, SupervisedConfig
 from trainables.supervised.fit import new_network, train_batch
 from trainables.supervised.network import resnet_of
@@ -141,8 +142,8 @@ def test_the_unet_reads_the_masks_it_is_shown_and_no_other() -> None:
 def test_what_is_known_of_pixels_follows_the_masks() -> None:
     images = surfaces(3, 2, masks=2)
     empty = {**images.masks, images.ids[1]: np.zeros(SIZE, np.uint8)}  # defective, and nothing is drawn
-    truths = Truths.of(replace(images, masks=empty), SIZE)
-    batch = truths.batch(range(5), Augmentation.draw(5, "none", 0, np.random.default_rng(0)), CPU)
+    truths = Truths.of(replace(images, masks=empty), SIZE, CPU)
+    batch = truths.batch(range(5), Augmentation.draw(5, "none", 0, np.random.default_rng(0)))
     assert batch.drawn_B.tolist() == [1, 0, 0, 0, 0]
     assert batch.known_B.tolist() == [1, 0, 0, 1, 1]
     assert batch.mask_B1HW.sum(dim=(1, 2, 3)).tolist() == [64, 0, 0, 0, 0]
@@ -156,10 +157,11 @@ def shard_of(batch: list[int], rank: int = 0, world_size: int = 1) -> BatchShard
 @pytest.mark.parametrize("model", ["classifier", "unet"])
 def test_two_workers_sum_to_one(model: str) -> None:
     config = tiny_config(model=model)
-    images = tiny_data(masks=2).train
-    truths = Truths.of(images, SIZE) if model == "unet" else None
-    views = Augmentation.draw(len(images), "both", 0.2, np.random.default_rng(0))
-    one, first, second = (new_network(config, images, 0, CPU) for _ in range(3))
+    data = tiny_data(masks=2).train
+    images = TrainingImages(data, config, CPU)
+    truths = Truths.of(data, SIZE, CPU) if model == "unet" else None
+    views = Augmentation.draw(len(data), "both", 0.2, np.random.default_rng(0))
+    one, first, second = (new_network(config, data, 0, CPU) for _ in range(3))
     batch = [0, 4, 5, 8, 12]
     sums = train_batch(one, images, truths, shard_of(batch), views)
     shards = [shard_of(batch, rank, 2) for rank in (0, 1)]

@@ -105,9 +105,9 @@ def test_kappa_weighs_the_features() -> None:
 
 def test_a_pool_has_fixed_places_inside_the_images() -> None:
     images = made_set(range(3))
-    one, again = (PatchPool(images, 16, 5, np.random.default_rng(0)) for _ in range(2))
-    cut = one.cut(range(15), torch.device("cpu"))
-    assert torch.equal(cut, again.cut(range(15), torch.device("cpu")))
+    one, again = (PatchPool(images, 16, 5, np.random.default_rng(0), torch.device("cpu")) for _ in range(2))
+    cut = one.cut(range(15))
+    assert torch.equal(cut, again.cut(range(15)))
     assert cut.shape == (15, 1, 16, 16)
     windows = torch.from_numpy(images[1].image[..., 0] / 255).unfold(0, 16, 1).unfold(1, 16, 1)
     for patch in cut[5:10, 0]:  # of the second image

@@ -33,6 +33,7 @@ from trainables.nn.layers.inputs import Standardise
 from trainables.nn.layers.trunk import Trunk
 from trainables.nn.loop import BatchShard, TrainingHooks, train
 from trainables.nn.models import with_layout
+from trainables.nn.on_device import TrainingImages
 from trainables.nn.passes import image_passes
 from trainables.nn.sampling import BalancedSampler
 from trainables.nn.training import check_images, check_norm, sum_over_workers
@@ -151,10 +152,11 @@ def train_classifier(
     _check_labels(data.train)
     net = new_classifier(config, data.train, int(run.generator("init").integers(2**63)), run.device)
     trained = _join(net, attachments, run)
+    images = TrainingImages(data.train, config, run.device)
     views_of = drawn_views(len(data.train), config.flips, config.photometric, run.generator)
 
     def backward(shard: BatchShard) -> Mapping[str, Tensor]:
-        return _backward(net, _forward(net, data.train, views_of(shard.epoch), shard, run), attachments)
+        return _backward(net, _forward(net, images, views_of(shard.epoch), shard, run), attachments)
 
     def after_step() -> None:
         for attachment in attachments:
@@ -219,19 +221,14 @@ def classifier_scores(net: Classifier, images: ImageSet) -> NDArray[np.float64]:
 
 
 def _forward(
-    net: Classifier, images: ImageSet, views: Augmentation, shard: BatchShard, run: Run
+    net: Classifier, images: TrainingImages, views: Augmentation, shard: BatchShard, run: Run
 ) -> ClassifierStep:
     """Show the network this worker's shard of a batch, which may be empty."""
-    if shard.positions:
-        shown_BCHW = views.show(images, shard.positions, run.device)
-    else:
-        shown_BCHW = torch.zeros(0, net.config.channels, *net.config.image_size, device=run.device)
-    if net.config.memory_format == "channels_last":
-        shown_BCHW = shown_BCHW.contiguous(memory_format=torch.channels_last)
+    shown_BCHW = views.show(images, shard.positions)
     output = net(shown_BCHW)
     return ClassifierStep(
         images_BCHW=shown_BCHW,
-        label_B=torch.tensor([float(images.labels[i]) for i in shard.positions], device=run.device),
+        label_B=images.labels_of(shard.positions),
         features_BKhw=output.features_BKhw,
         evidence_B1hw=output.evidence_B1hw,
         score_B=output.score_B,

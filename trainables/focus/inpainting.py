@@ -25,8 +25,10 @@ from trainables.nn.labels.inpaint import (
 from trainables.nn.layers.initialisation import initialise
 from trainables.nn.loop import BatchShard, TrainingHooks, TrainingSchedule, train
 from trainables.nn.models import with_layout
+from trainables.nn.on_device import TrainingImages, sent
 from trainables.nn.sampling import BalancedSampler
 from trainables.nn.ssim import psnr
+from trainables.unsupervised.normals import normal_images
 
 __all__ = ["filler", "new_inpainter", "train_inpainter"]
 
@@ -51,16 +53,16 @@ def train_inpainter(config: FocusConfig, data: TrainingData, run: Run) -> Inpain
 
     Logs per epoch: ``loss`` and its three parts, ``lr``; in the end ``held_out_psnr``.
     """
-    normals = np.flatnonzero(~data.train.labels).tolist()
+    normals = normal_images(data.train)
+    images = TrainingImages(normals, config, run.device)
     inpainter = new_inpainter(config)
     initialise(inpainter, int(run.generator("init").integers(2**63)))
     inpainter = with_layout(inpainter, config).to(run.device)
 
     def backward(shard: BatchShard) -> Mapping[str, Tensor]:
-        images = [data.train[normals[i]].image for i in shard.positions]
         masks_SBHW = draw_masks(shard.size, config.image_size, run.generator("masks", shard.step))
-        shown_BCHW = images_to_tensor(images, run.device)
-        return inpaint_batch(inpainter, shown_BCHW, masks_SBHW[:, shard.places].to(run.device), shard.size)
+        masks_SBHW = sent(masks_SBHW[:, shard.places], run.device)
+        return inpaint_batch(inpainter, images.batch(shard.positions), masks_SBHW, shard.size)
 
     def measure(_epoch: int) -> Mapping[str, float]:
         return _held_out_psnr(inpainter, config, data.validation, run)

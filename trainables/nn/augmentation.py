@@ -15,9 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainables.data.samples import ImageSet
-from trainables.data.tensors import images_to_tensor
 from trainables.nn.choices import Flips
+from trainables.nn.on_device import TrainingImages, sent
 from trainables.nn.sampling import Generators
 
 __all__ = ["Augmentation", "Flips", "drawn_views"]
@@ -45,21 +44,20 @@ class Augmentation:
             offset.astype(np.float32),
         )
 
-    def show(self, images: ImageSet, positions: Sequence[int], device: torch.device) -> Tensor:
-        """Images at ``positions`` (at least one) as they are seen, B × C × H × W on ``device``."""
-        images_BCHW = images_to_tensor([images[i].image for i in positions], device)
-        return self.flip(self.expose(images_BCHW, positions), positions)
+    def show(self, images: TrainingImages, positions: Sequence[int]) -> Tensor:
+        """Images at ``positions`` (at least one) as they are seen, B × C × H × W on their device."""
+        return self.flip(self.expose(images.batch(positions), positions), positions)
 
     def expose(self, images_BCHW: Tensor, positions: Sequence[int]) -> Tensor:
         """Gain and offset of images in [0, 1]; the result is not clipped, so no texture is lost."""
         table = np.stack((self.gain[positions], self.offset[positions]))
-        gain_B111, offset_B111 = torch.from_numpy(table).to(images_BCHW.device).reshape(2, -1, 1, 1, 1)
+        gain_B111, offset_B111 = sent(torch.from_numpy(table), images_BCHW.device).reshape(2, -1, 1, 1, 1)
         return images_BCHW * gain_B111 + offset_B111
 
     def flip(self, maps_BCHW: Tensor, positions: Sequence[int]) -> Tensor:
         """Images or masks, flipped."""
         for axis, chosen in ((3, self.mirrored), (2, self.overturned)):
-            which = torch.from_numpy(chosen[positions]).to(maps_BCHW.device).reshape(-1, 1, 1, 1)
+            which = sent(torch.from_numpy(chosen[positions]), maps_BCHW.device).reshape(-1, 1, 1, 1)
             maps_BCHW = torch.where(which, maps_BCHW.flip(axis), maps_BCHW)
         return maps_BCHW
 

@@ -15,18 +15,18 @@ from torch import Tensor
 
 from trainables.contract import Run
 from trainables.data.samples import ImageSet, TrainingData
-from trainables.data.tensors import images_to_tensor
 from trainables.nn.loop import BatchShard, TrainingHooks, TrainingSchedule, train
 from trainables.nn.models import forward_context
+from trainables.nn.on_device import TrainingImages
 from trainables.nn.training import BestEpoch, WeightAverage, check_choice, check_images, validation_ap
 from trainables.segdec.config import SegDecConfig
 from trainables.segdec.loss import LossWeights, segdec_loss
 from trainables.segdec.network import SegDecNet, new_network
 from trainables.segdec.predictor import SegDecPredictor, images_per_pass
 from trainables.segdec.sampler import SegDecSampler
-from trainables.segdec.targets import MaskTarget, TargetBatch, make_target
+from trainables.segdec.targets import TrainingTargets, make_target
 
-__all__ = ["fit", "train_batch"]
+__all__ = ["SegDecStep", "fit"]
 
 _LOSSES = ("loss", "loss_seg", "loss_cls")
 
@@ -46,13 +46,13 @@ def fit(config: SegDecConfig, data: TrainingData, run: Run) -> SegDecPredictor:
     if config.checkpoint == "best":
         check_choice(data.validation)
     network = new_network(config, int(run.generator("init").integers(2**63)), run.device)
-    targets = [make_target(sample, config) for sample in data.train]
+    step = SegDecStep(network, data.train, config)
     average = WeightAverage(network, config.weight_average) if config.weight_average else None
     kept = network if average is None else average.network
     predictor, best = SegDecPredictor(kept, config), BestEpoch(kept)
 
     def backward(shard: BatchShard) -> Mapping[str, Tensor]:
-        return train_batch(network, data.train, targets, shard.positions, epoch=shard.epoch, config=config)
+        return step.backward(shard.positions, shard.epoch)
 
     def average_gradients(shard: BatchShard) -> None:
         for weight in network.parameters():
@@ -98,44 +98,43 @@ def fit(config: SegDecConfig, data: TrainingData, run: Run) -> SegDecPredictor:
     return predictor
 
 
-def train_batch(
-    network: SegDecNet,
-    images: ImageSet,
-    targets: Sequence[MaskTarget],
-    positions: Sequence[int],
-    *,
-    epoch: int,
-    config: SegDecConfig,
-) -> dict[str, Tensor]:
-    """Add the summed gradients of some images (``positions`` in ``images``) to the network's.
+class SegDecStep:
+    """The gradients of a step: passes over its images, of which some leave out trunk and mask head."""
 
-    Returns:
-        Sums over the images: total, segmentation and classification loss.
-    """
-    device = network.fc.weight.device
-    weights = LossWeights.at(epoch, config)
-    stop = config.gradient_stop or epoch < config.forced_stop_epochs
-    cells = (config.image_size[0] // 8, config.image_size[1] // 8)
-    sums = torch.zeros(len(_LOSSES), device=device)
-    for chosen, trunk_gradient in _passes(targets, positions, stop, images_per_pass(config, device)):
-        image_BCHW = images_to_tensor([images[i].image for i in chosen], device)
-        target = TargetBatch.of([targets[i] for i in chosen], cells, device)
-        with forward_context(config, device):
-            output = network(image_BCHW, stop=stop, trunk_gradient=trunk_gradient)
-        losses = segdec_loss(output.cls_logits_B, output.seg_logits_B1hw, target, weights)
-        losses.total.backward()
-        sums += torch.stack((losses.total.detach(), losses.seg, losses.cls))
-    return dict(zip(_LOSSES, sums, strict=True))
+    def __init__(self, network: SegDecNet, images: ImageSet, config: SegDecConfig) -> None:
+        """``images``: the training set. ``network`` lies on the device that trains."""
+        device = network.fc.weight.device
+        self.network, self.config = network, config
+        self._images = TrainingImages(images, config, device)
+        self._targets = TrainingTargets([make_target(sample, config) for sample in images], config, device)
+        self._per_pass = images_per_pass(config, device)
 
+    def backward(self, positions: Sequence[int], epoch: int) -> dict[str, Tensor]:
+        """Add the summed gradients of some images to the network's.
 
-def _passes(
-    targets: Sequence[MaskTarget], positions: Sequence[int], stop: bool, size: int
-) -> list[tuple[Sequence[int], bool]]:
-    """Groups of at most ``size`` images, each with whether the trunk needs a gradient."""
-    without = [i for i in positions if stop and targets[i].gamma == 0]
-    with_trunk = [i for i in positions if not (stop and targets[i].gamma == 0)]
-    return [
-        (group[start : start + size], trunk_gradient)
-        for group, trunk_gradient in ((with_trunk, True), (without, False))
-        for start in range(0, len(group), size)
-    ]
+        Returns:
+            Sums over the images: total, segmentation and classification loss.
+        """
+        config, device = self.config, self._images.device
+        weights = LossWeights.at(epoch, config)
+        stop = config.gradient_stop or epoch < config.forced_stop_epochs
+        sums = torch.zeros(len(_LOSSES), device=device)
+        for chosen, trunk_gradient in self._passes(positions, stop):
+            target = self._targets.batch(chosen)
+            with forward_context(config, device):
+                output = self.network(self._images.batch(chosen), stop=stop, trunk_gradient=trunk_gradient)
+            losses = segdec_loss(output.cls_logits_B, output.seg_logits_B1hw, target, weights)
+            losses.total.backward()
+            sums += torch.stack((losses.total.detach(), losses.seg, losses.cls))
+        return dict(zip(_LOSSES, sums, strict=True))
+
+    def _passes(self, positions: Sequence[int], stop: bool) -> list[tuple[Sequence[int], bool]]:
+        """Groups of images that go through at once, each with whether the trunk needs a gradient."""
+        without = [i for i in positions if stop and not self._targets.has_mask_loss(i)]
+        with_trunk = [i for i in positions if not stop or self._targets.has_mask_loss(i)]
+        size = self._per_pass
+        return [
+            (group[start : start + size], trunk_gradient)
+            for group, trunk_gradient in ((with_trunk, True), (without, False))
+            for start in range(0, len(group), size)
+        ]

@@ -20,9 +20,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.data.samples import MaskedSample, Sample
+from trainables.nn.on_device import DeviceRows, numbers
 from trainables.segdec.config import SegDecConfig
 
-__all__ = ["MaskTarget", "TargetBatch", "dilate_and_resize", "distance_weights", "downsize", "make_target"]
+__all__ = [
+    "MaskTarget",
+    "TargetBatch",
+    "TrainingTargets",
+    "dilate_and_resize",
+    "distance_weights",
+    "downsize",
+    "make_target",
+]
 
 CELL = 8  # pixels between cells of the mask's grid
 _WINDOW = 17  # side of the window a cell averages, pixels
@@ -44,18 +53,28 @@ class TargetBatch(NamedTuple):
     label_B: Tensor
     gamma_B: Tensor
 
-    @classmethod
-    def of(cls, targets: Sequence[MaskTarget], cells: tuple[int, int], device: torch.device) -> TargetBatch:
-        """Stack targets on a grid of ``cells`` (h, w)."""
-        maps_B2hw = torch.zeros(len(targets), 2, *cells)
-        maps_B2hw[:, 1] = 1
-        for row, target in enumerate(targets):
-            if target.maps_2hw is not None:
-                maps_B2hw[row] = target.maps_2hw
-        maps_B2hw = maps_B2hw.to(device)
-        label_B = torch.tensor([target.label for target in targets], device=device)
-        gamma_B = torch.tensor([target.gamma for target in targets], device=device)
-        return cls(maps_B2hw[:, :1], maps_B2hw[:, 1:], label_B, gamma_B)
+
+class TrainingTargets:
+    """Targets of a training set as batches on the device that trains."""
+
+    def __init__(self, targets: Sequence[MaskTarget], config: SegDecConfig, device: torch.device) -> None:
+        self._targets, self._device = targets, device
+        plain = np.zeros((2, *(side // CELL for side in config.image_size)), np.float32)
+        plain[1] = 1
+        maps = [plain if target.maps_2hw is None else target.maps_2hw.numpy() for target in targets]
+        self._maps = DeviceRows(lambda i: maps[i], len(maps), device)
+
+    def has_mask_loss(self, position: int) -> bool:
+        """Say if the segmentation loss of an image counts."""
+        return self._targets[position].gamma != 0
+
+    def batch(self, positions: Sequence[int]) -> TargetBatch:
+        """Targets of the images at ``positions`` (at least one)."""
+        chosen = [self._targets[i] for i in positions]
+        maps_B2hw = self._maps.batch(positions)
+        label_B = numbers([target.label for target in chosen], self._device)
+        gamma_B = numbers([target.gamma for target in chosen], self._device)
+        return TargetBatch(maps_B2hw[:, :1], maps_B2hw[:, 1:], label_B, gamma_B)
 
 
 def make_target(sample: Sample, config: SegDecConfig) -> MaskTarget:

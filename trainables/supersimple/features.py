@@ -25,6 +25,7 @@ from trainables.errors import InputError
 from trainables.nn.augmentation import Augmentation
 from trainables.nn.layers.trunk import Trunk
 from trainables.nn.models import forward_context, load_into, with_layout
+from trainables.nn.on_device import TrainingImages, sent
 from trainables.nn.passes import in_passes
 from trainables.stages import StageWork
 from trainables.supersimple.config import SuperSimpleConfig
@@ -108,11 +109,11 @@ class ComputedMaps:
     """Maps that are made when they are asked for."""
 
     def __init__(self, trunk: nn.Module, config: SuperSimpleConfig, images: ImageSet) -> None:
-        self.trunk, self.config, self.images = trunk, config, images
-        self.device = next(trunk.parameters()).device
+        self.trunk, self.config = trunk, config
+        self.images = TrainingImages(images, config, next(trunk.parameters()).device)
 
     def read(self, positions: Sequence[int], views: Augmentation) -> list[Tensor]:
-        shown_BCHW = views.flip(_pictures(self.images, positions, self.device), positions)
+        shown_BCHW = views.flip(self.images.batch(positions), positions)
         return _in_passes(self.trunk, self.config, shown_BCHW)
 
 
@@ -132,7 +133,7 @@ class KeptMaps:
         for name in ("finer", "coarser"):
             slices = [shard.get_slice(name) for shard in self.shards]
             values = [cast("Tensor", slices[i // _SHARD][i % _SHARD, view]) for i, view in rows]
-            maps.append(torch.stack(values).to(self.device).float())
+            maps.append(sent(torch.stack(values), self.device).float())
         return maps
 
 

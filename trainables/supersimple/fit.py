@@ -20,6 +20,7 @@ from trainables.errors import InputError
 from trainables.nn.augmentation import Augmentation, drawn_views
 from trainables.nn.loop import BatchShard, TrainingHooks, train
 from trainables.nn.models import forward_context, with_layout
+from trainables.nn.on_device import numbers
 from trainables.nn.sampling import BalancedSampler
 from trainables.nn.training import check_images, check_norm, sum_over_workers, validation_ap
 from trainables.supersimple.config import SuperSimpleConfig
@@ -110,7 +111,7 @@ class _Step:
             source=KeptMaps(folders[MAPS], config, run.device)
             if MAPS in folders
             else ComputedMaps(trunk, config, data.train),
-            truths=Truths.of(data.train, config.image_size),
+            truths=Truths.of(data.train, config.image_size, run.device),
             views_of=drawn_views(len(data.train), config.head_flips, 0.0, run.generator),
             stop=config.stops(data.supervision.kind),
             run=run,
@@ -124,7 +125,7 @@ class _Step:
             return {name: torch.zeros((), device=device) for name in _LOSSES}
         views = self.views_of(shard.epoch)
         features_BChw = combined(self.source.read(shard.positions, views), config)
-        truth = known_cells(self.truths, shard.positions, views, config, device)
+        truth = known_cells(self.truths, shard.positions, views, config)
         generators = [
             self.run.generator("noise", shard.step, copy * shard.size + place)
             for copy in range(_COPIES)
@@ -142,18 +143,14 @@ class _Step:
 
 
 def known_cells(
-    truths: Truths,
-    positions: Sequence[int],
-    views: Augmentation,
-    config: SuperSimpleConfig,
-    device: torch.device,
+    truths: Truths, positions: Sequence[int], views: Augmentation, config: SuperSimpleConfig
 ) -> CellTruth:
     """Defective cells of some images, as far as masks are shown; a mask that fills none keeps its fullest."""
-    truth = truths.batch(positions, views, device)
+    truth = truths.batch(positions, views)
     share_B1hw = F.avg_pool2d(truth.mask_B1HW, config.cell, ceil_mode=True)
     fullest_B111 = share_B1hw.amax(dim=(1, 2, 3), keepdim=True)
     defect_B1hw = share_B1hw > (_NEARLY * fullest_B111).clamp(max=config.mask_share)
-    label_B = torch.from_numpy(truths.labels[list(positions)]).to(device).float()
+    label_B = numbers(truths.labels[list(positions)].tolist(), truth.known_B.device)
     return CellTruth(defect_B1hw, truth.known_B.bool(), label_B)
 
 

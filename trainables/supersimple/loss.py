@@ -40,7 +40,7 @@ class Totals(NamedTuple):
         """Those of some images."""
         defective = truth.defect_B1hw.sum()
         cells = truth.known_B.sum() * truth.defect_B1hw[:1].numel()
-        return cls(cells - defective, defective, defective.new_tensor(len(truth.label_B)))
+        return cls(cells - defective, defective, defective.new_full((), len(truth.label_B)))
 
 
 def head_losses(

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trainables.nn.on_device import sent
 from trainables.supersimple.config import SuperSimpleConfig
 
 __all__ = ["Noise", "draw_noise", "perlin"]
@@ -37,14 +38,15 @@ def draw_noise(
     """Noise within ``allowed_B1hw`` (bool), which leaves out true defects; one generator for each image."""
     size = (allowed_B1hw.shape[2], allowed_B1hw.shape[3])
     blots = [_blot(size, config, generator) for generator in generators]
-    on_B1hw = torch.from_numpy(np.stack(blots))[:, None].to(allowed_B1hw.device) & allowed_B1hw
+    on_B1hw = sent(torch.from_numpy(np.stack(blots)), allowed_B1hw.device)[:, None] & allowed_B1hw
     counts = on_B1hw.sum(dim=(1, 2, 3)).tolist()
     drawn = [
         generator.standard_normal((count, config.features), dtype=np.float32)
         for count, generator in zip(counts, generators, strict=True)
     ]
     values_BhwC = torch.zeros(len(blots), *size, config.features, device=on_B1hw.device)
-    values_BhwC[on_B1hw[:, 0]] = config.noise_sd * torch.from_numpy(np.concatenate(drawn)).to(on_B1hw.device)
+    added = sent(torch.from_numpy(np.concatenate(drawn)), on_B1hw.device)
+    values_BhwC[on_B1hw[:, 0]] = config.noise_sd * added
     return Noise(values_BhwC.permute(0, 3, 1, 2), on_B1hw)
 
 

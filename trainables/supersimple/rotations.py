@@ -25,6 +25,7 @@ from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.inputs import Standardise
 from trainables.nn.loop import BatchShard, TrainingHooks, train
 from trainables.nn.models import forward_context, save_model, with_layout
+from trainables.nn.on_device import TrainingImages, sent
 from trainables.nn.sampling import BalancedSampler
 from trainables.nn.training import check_norm
 from trainables.nn.weights import load_weights
@@ -60,16 +61,17 @@ def train_rotations(config: ClassifierConfig, images: ImageSet, run: Run) -> Own
     if isinstance(trunk.input, Standardise):
         trunk.input.measure(images)
     network = with_layout(network, config).to(run.device)
+    shown = TrainingImages(images, config, run.device)
     views_of = drawn_views(len(images), "none", config.photometric, run.generator)
 
     def backward(shard: BatchShard) -> Mapping[str, Tensor]:
-        shown_BCHW = views_of(shard.epoch).show(images, shard.positions, run.device)
+        shown_BCHW = views_of(shard.epoch).show(shown, shard.positions)
         rng = run.generator("turns", shard.step)  # for the whole batch, whichever worker has which image
         turn_B = rng.integers(0, _TURNS, shard.size)[list(shard.places)]
         place_2B = rng.random((2, shard.size))[:, list(shard.places)]
         with forward_context(config, run.device):
             logits_B4 = network(_turned(shown_BCHW, turn_B.tolist(), place_2B.T.tolist())).float()
-        target_B = torch.from_numpy(turn_B).to(run.device)
+        target_B = sent(torch.from_numpy(turn_B), run.device)
         loss = F.cross_entropy(logits_B4, target_B, reduction="sum")
         (loss / shard.size).backward()
         return {"loss": loss.detach(), "right": (logits_B4.argmax(dim=1) == target_B).sum().float()}

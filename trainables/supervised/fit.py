@@ -24,6 +24,7 @@ from trainables.nn.layers.inputs import Standardise
 from trainables.nn.layers.unet import prior_logit
 from trainables.nn.loop import BatchShard, TrainingHooks, train
 from trainables.nn.models import forward_context, with_layout
+from trainables.nn.on_device import TrainingImages
 from trainables.nn.sampling import BalancedSampler
 from trainables.nn.training import check_images, check_norm, validation_ap
 from trainables.nn.weights import load_weights
@@ -53,15 +54,16 @@ def fit(config: SupervisedConfig, data: TrainingData, run: Run) -> SupervisedPre
     check_norm("norm", config.norm, run)
     _check_labels(config, data)
     network = new_network(config, data.train, int(run.generator("init").integers(2**63)), run.device)
-    truths = _truths(config, data)
+    truths = _truths(config, data, run.device)
     if isinstance(network, SegmentingUNet) and truths is not None:
         network.start_at(prior_logit(truths.share, config.pos_weight))
         if config.learns_from_masks_alone:
             network.image_head.read_pixels_alone()
+    images = TrainingImages(data.train, config, run.device)
     views_of = drawn_views(len(data.train), config.flips, config.photometric, run.generator)
 
     def backward(shard: BatchShard) -> Mapping[str, Tensor]:
-        return train_batch(network, data.train, truths, shard, views_of(shard.epoch))
+        return train_batch(network, images, truths, shard, views_of(shard.epoch))
 
     def validate(_epoch: int) -> Mapping[str, float]:
         return validation_ap(SupervisedPredictor(network, config), data.validation, run.device)
@@ -95,7 +97,11 @@ def new_network(config: SupervisedConfig, images: ImageSet, seed: int, device: t
 
 
 def train_batch(
-    network: SupervisedNet, images: ImageSet, truths: Truths | None, shard: BatchShard, views: Augmentation
+    network: SupervisedNet,
+    images: TrainingImages,
+    truths: Truths | None,
+    shard: BatchShard,
+    views: Augmentation,
 ) -> dict[str, Tensor]:
     """Add the gradients of a worker's shard of a batch to the network's.
 
@@ -110,17 +116,14 @@ def train_batch(
         Sums over the shard's images: total, image and (U-Net) pixel loss.
     """
     config, positions = network.config, shard.positions
-    device = next(network.parameters()).device
-    shown_BCHW = views.show(images, positions, device)
-    if config.memory_format == "channels_last":
-        shown_BCHW = shown_BCHW.contiguous(memory_format=torch.channels_last)
-    label_B = torch.tensor([float(images.labels[i]) for i in positions], device=device)
-    with forward_context(config, device):
+    shown_BCHW = views.show(images, positions)
+    with forward_context(config, images.device):
         output = network(shown_BCHW)
+    label_B = images.labels_of(positions)
     terms = [image_loss(output.cls_logits_B, label_B)]
     total = terms[0]
     if truths is not None:
-        truth = truths.batch(positions, views, device)
+        truth = truths.batch(positions, views)
         pixel = pixel_loss(
             output.map_logits_B1hw, truth, pos_weight=config.pos_weight, dice_weight=config.dice_weight
         )
@@ -131,9 +134,9 @@ def train_batch(
     return dict(zip(_LOSSES[config.model], sums, strict=True))
 
 
-def _truths(config: SupervisedConfig, data: TrainingData) -> Truths | None:
+def _truths(config: SupervisedConfig, data: TrainingData, device: torch.device) -> Truths | None:
     """The classifier's is None: it has no way to a mask, whatever the supervision shows."""
-    return Truths.of(data.train, config.image_size) if config.model == "unet" else None
+    return Truths.of(data.train, config.image_size, device) if config.model == "unet" else None
 
 
 def _check_labels(config: SupervisedConfig, data: TrainingData) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from trainables.data.samples import ImageSet
 from trainables.metrics import truth_at
 from trainables.nn.augmentation import Augmentation
+from trainables.nn.on_device import DeviceRows, numbers
 from trainables.supervised.loss import PixelTruth
 
 __all__ = ["Truths"]
@@ -24,10 +25,11 @@ class Truths:
     labels: NDArray[np.bool_]
     masks: Mapping[int, NDArray[np.bool_]]  # H × W; of defective images with a mask that shows something
     size: tuple[int, int]
+    rows: DeviceRows  # a mask for each image: of those without any, nothing
 
     @classmethod
-    def of(cls, images: ImageSet, size: tuple[int, int]) -> Truths:
-        """Bring the masks of ``images`` to ``size``, by the rule of the later evaluation.
+    def of(cls, images: ImageSet, size: tuple[int, int], device: torch.device) -> Truths:
+        """Bring the masks of ``images`` to ``size``, by the rule of the later evaluation, and to ``device``.
 
         An empty mask of a defective image says nothing of where its defect is and counts as none.
         """
@@ -37,7 +39,9 @@ class Truths:
             for name, mask in images.masks.items()
             if name in positions and mask.any()
         }
-        return cls(images.labels, masks, size)
+        empty = np.zeros(size, np.bool_)
+        rows = DeviceRows(lambda i: masks.get(i, empty), len(images), device)
+        return cls(images.labels, masks, size, rows)
 
     @property
     def share(self) -> float:
@@ -45,11 +49,9 @@ class Truths:
         images = len(self.masks) * (1 if self.labels.all() else 2)
         return sum(int(mask.sum()) for mask in self.masks.values()) / (images * self.size[0] * self.size[1])
 
-    def batch(self, positions: Sequence[int], views: Augmentation, device: torch.device) -> PixelTruth:
+    def batch(self, positions: Sequence[int], views: Augmentation) -> PixelTruth:
         """The truth of some images, flipped as they are."""
-        empty = np.zeros(self.size, np.bool_)
-        stacked = np.stack([self.masks.get(i, empty) for i in positions])
-        masks_B1HW = torch.from_numpy(stacked).to(device)[:, None].float()
-        drawn = torch.tensor([float(i in self.masks) for i in positions], device=device)
-        normal = torch.tensor([float(not self.labels[i]) for i in positions], device=device)
+        masks_B1HW = self.rows.batch(positions)[:, None].float()
+        drawn = numbers([float(i in self.masks) for i in positions], masks_B1HW.device)
+        normal = numbers([float(not self.labels[i]) for i in positions], masks_B1HW.device)
         return PixelTruth(views.flip(masks_B1HW, positions), drawn + normal, drawn)

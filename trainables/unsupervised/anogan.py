@@ -23,6 +23,7 @@ from trainables.contract import Run
 from trainables.data.samples import ImageSet
 from trainables.nn.layers.initialisation import initialise
 from trainables.nn.models import forward_context, with_layout
+from trainables.nn.on_device import sent
 from trainables.nn.passes import in_passes
 from trainables.unsupervised.config import UnsupervisedConfig
 from trainables.unsupervised.gan import Critic, Encoder, Generator
@@ -91,8 +92,8 @@ class FAnoGan(nn.Module):
     @torch.no_grad()
     def held_out_facts(self, images: ImageSet, run: Run) -> dict[str, float]:
         """Mean distances of some held-out normal patches; of z, that of patch and reconstruction."""
-        pool = PatchPool(images, self.config.patch_size, 1, run.generator("held-out patches"))
-        patches = 2 * pool.cut(range(min(len(images), _FACTS)), run.device) - 1
+        pool = PatchPool(images, self.config.patch_size, 1, run.generator("held-out patches"), run.device)
+        patches = 2 * pool.cut(range(min(len(images), _FACTS))) - 1
         seen = self.distances(patches)
         latent = (self.encoder(patches) - self.encoder(seen.made_NCPP)).square().mean()
         distances = (seen.image_N.mean(), seen.feature_N.mean(), latent)
@@ -127,6 +128,11 @@ def _rows_in_passes(windows_BChwPP: Tensor) -> list[Tensor]:
     return list(windows_BChwPP.split(rows, dim=2))
 
 
+def _pool(config: UnsupervisedConfig, images: ImageSet, run: Run) -> PatchPool:
+    rng = run.generator("patches")
+    return PatchPool(images, config.patch_size, config.patches_per_image, rng, run.device)
+
+
 class _Draw(NamedTuple):
     """This worker's part of the random numbers of a step; empty where it has none."""
 
@@ -145,8 +151,8 @@ def _draw(
     if not places:
         empty = torch.empty(0, device=run.device)
         return _Draw(empty, empty, empty)
-    patches = 2 * pool.cut(numbers[places].tolist(), run.device) - 1
-    return _Draw(patches, *(torch.from_numpy(x[places]).to(run.device) for x in (z, mix)))
+    patches = 2 * pool.cut(numbers[places].tolist()) - 1
+    return _Draw(patches, *(sent(torch.from_numpy(x[places]), run.device) for x in (z, mix)))
 
 
 def train_gan(config: UnsupervisedConfig, images: ImageSet, run: Run) -> tuple[Generator, Critic]:
@@ -158,7 +164,7 @@ def train_gan(config: UnsupervisedConfig, images: ImageSet, run: Run) -> tuple[G
     Raises:
         Diverged: If a loss or weight is no longer finite.
     """
-    pool = PatchPool(images, config.patch_size, config.patches_per_image, run.generator("patches"))
+    pool = _pool(config, images, run)
     nets = with_layout(FAnoGan(config), config).to(run.device)
     generator, critic = nets.generator, nets.critic
     learners: list[Learner] = []
@@ -186,7 +192,7 @@ def train_gan(config: UnsupervisedConfig, images: ImageSet, run: Run) -> tuple[G
         if len(draw.z_NZ):
             total = -critic(generator(draw.z_NZ)).sum()
             loss = total / size
-            sums[2:] += torch.stack((total.detach(), total.new_tensor(len(draw.z_NZ))))
+            sums[2:] += torch.stack((total.detach(), total.new_full((), len(draw.z_NZ))))
         learners[0].step(loss, run)
         return sums
 
@@ -204,7 +210,7 @@ def train_encoder(nets: FAnoGan, images: ImageSet, run: Run) -> Encoder:
         Diverged: If a loss or weight is no longer finite.
     """
     config, encoder = nets.config, nets.encoder
-    pool = PatchPool(images, config.patch_size, config.patches_per_image, run.generator("patches"))
+    pool = _pool(config, images, run)
     nets.requires_grad_(False).eval()
     encoder.requires_grad_(True).train()
     initialise(encoder, int(run.generator("init encoder").integers(2**63)))
@@ -219,10 +225,10 @@ def train_encoder(nets: FAnoGan, images: ImageSet, run: Run) -> Encoder:
         if not places:
             learner.step(None, run)
             return torch.zeros(3, device=run.device)
-        seen = nets.distances(2 * pool.cut(numbers[places].tolist(), run.device) - 1)
+        seen = nets.distances(2 * pool.cut(numbers[places].tolist()) - 1)
         learner.step((seen.image_N + config.kappa * seen.feature_N).sum() / size, run)
         sums = [x.detach().sum() for x in (seen.image_N, seen.feature_N)]
-        return torch.stack((*sums, sums[0].new_tensor(len(places))))
+        return torch.stack((*sums, sums[0].new_full((), len(places))))
 
     names = ("image", "feature")
     train([learner], run, steps=config.encoder_steps, epoch_steps=config.epoch_steps, losses=names, step=step)

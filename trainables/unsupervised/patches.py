@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.data.samples import ImageSet
-from trainables.data.tensors import images_to_tensor
+from trainables.data.tensors import bytes_to_images
 from trainables.nn.layers.pooling import enlarge_cells
+from trainables.nn.on_device import DeviceRows
 from trainables.unsupervised.config import Placing
 
 __all__ = ["PatchGrid", "PatchPool", "Placing"]
@@ -30,25 +31,25 @@ __all__ = ["PatchGrid", "PatchPool", "Placing"]
 class PatchPool:
     """Fixed random places in each of some images: the patches that a training draws from."""
 
-    def __init__(self, images: ImageSet, side: int, per_image: int, rng: np.random.Generator) -> None:
+    def __init__(
+        self, images: ImageSet, side: int, per_image: int, rng: np.random.Generator, device: torch.device
+    ) -> None:
         """``side``: of a patch, pixels; no larger than the images, of which there is at least one."""
         height, width = images[0].image.shape[:2]
         high = (height - side + 1, width - side + 1)
         self._places = rng.integers(0, high, (len(images) * per_image, 2))
-        self._images, self._side, self._per_image = images, side, per_image
+        self._side, self._per_image = side, per_image
+        self._images = DeviceRows(lambda i: images[i].image, len(images), device)
 
     def draw(self, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """Numbers of ``count`` patches, each of the whole pool alike."""
         return rng.integers(len(self._places), size=count)
 
-    def cut(self, numbers: Sequence[int], device: torch.device) -> Tensor:
+    def cut(self, numbers: Sequence[int]) -> Tensor:
         """The patches of those numbers: N × C × P × P in [0, 1]."""
-        patches: list[NDArray[np.uint8]] = []
-        for number in numbers:
-            top, left = self._places[number]
-            image = self._images[number // self._per_image].image
-            patches.append(image[top : top + self._side, left : left + self._side])
-        return images_to_tensor(patches, device)
+        corners = self._places[numbers].tolist()
+        parts = [(slice(top, top + self._side), slice(left, left + self._side)) for top, left in corners]
+        return bytes_to_images(self._images.batch([n // self._per_image for n in numbers], parts))
 
 
 class PatchGrid:

@@ -19,11 +19,11 @@ from torch import Tensor, nn
 
 from trainables.contract import Run
 from trainables.data.samples import ImageSet
-from trainables.data.tensors import images_to_tensor
 from trainables.nn.layers.initialisation import initialise
 from trainables.nn.layers.inputs import Standardise
 from trainables.nn.layers.pooling import enlarge_cells
 from trainables.nn.models import forward_context
+from trainables.nn.on_device import TrainingImages
 from trainables.nn.passes import image_passes
 from trainables.unsupervised.config import Scale, UnsupervisedConfig
 from trainables.unsupervised.patchnet import PatchNet
@@ -176,6 +176,7 @@ def train_students(school: School, images: ImageSet, run: Run) -> None:
         students.parameters(), lr=config.student_lr, weight_decay=config.student_weight_decay
     )
     learner = Learner("students", students, optimiser)
+    pictures = TrainingImages(images, config, run.device)
     pass_steps = -(-len(images) // config.student_batch)
     steps = min(config.student_max_steps, config.student_epochs * pass_steps)
 
@@ -187,13 +188,13 @@ def train_students(school: School, images: ImageSet, run: Run) -> None:
         if not part:
             learner.step(None, run)
             return torch.zeros(2, device=run.device)
-        shown = images_to_tensor([images[i].image for i in part], run.device)
+        shown = pictures.batch(part)
         with torch.no_grad():
             target = school.target(shown)
         described = [school.describe(student, shown) for student in students]
         losses = torch.stack([(x - target).square().sum(dim=1).mean(dim=(1, 2)).sum() for x in described])
         learner.step(losses.sum() / len(batch), run)
-        return torch.stack((losses.detach().mean(), losses.new_tensor(len(part))))
+        return torch.stack((losses.detach().mean(), losses.new_full((), len(part))))
 
     train([learner], run, steps=steps, epoch_steps=config.epoch_steps, losses=("regression",), step=step)
     students.requires_grad_(False)

@@ -26,6 +26,7 @@ from trainables.nn.layers.inputs import Standardise
 from trainables.nn.layers.resnet import ResNet18s, ResNetShape
 from trainables.nn.layers.trunk import Trunk
 from trainables.nn.models import with_layout
+from trainables.nn.on_device import sent
 from trainables.nn.weights import load_weights
 from trainables.unsupervised.config import Scale, UnsupervisedConfig
 from trainables.unsupervised.patches import PatchPool
@@ -105,14 +106,15 @@ def train_teacher(
     )
     learner = Learner("teacher", network.train(), optimiser)
     shift = min(teacher.field // _SHIFT_SHARE, (min(config.image_size) - teacher.field) // 2)
-    pool = PatchPool(images, teacher.field + 2 * shift, config.patches_per_image, run.generator("patches"))
+    side, rng = teacher.field + 2 * shift, run.generator("patches")
+    pool = PatchPool(images, side, config.patches_per_image, rng, run.device)
 
     def step(number: int) -> Tensor:
         if run.rank:
             learner.step(None, run)
             return torch.zeros(4, device=run.device)
         rng = run.generator("batch", number)
-        wide = pool.cut(pool.draw(config.teacher_batch, rng).tolist(), run.device)
+        wide = pool.cut(pool.draw(config.teacher_batch, rng).tolist())
         seen = _pairs(wide, teacher.field, shift, rng)
         patches, copies = (entry(x) for x in seen)
         anchor, positive = teacher(patches), teacher(copies)
@@ -142,7 +144,7 @@ def _pairs(wide_NCPP: Tensor, side: int, shift: int, rng: np.random.Generator) -
         wide[:, top : top + side, left : left + side]
         for wide, top, left in zip(wide_NCPP, tops.tolist(), lefts.tolist(), strict=True)
     ]
-    return middle, torch.stack(moved) + torch.from_numpy(offset + noise).to(wide_NCPP.device)
+    return middle, torch.stack(moved) + sent(torch.from_numpy(offset + noise), wide_NCPP.device)
 
 
 def _published(config: UnsupervisedConfig, device: torch.device) -> ResNet18s | Trunk:

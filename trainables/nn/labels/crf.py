@@ -70,9 +70,14 @@ def _iterated(prob_BHW: Tensor, images_BCHW: Tensor, crf: Crf) -> Tensor:
             logits_BHW[here].addcmul_(weight, spin_BHW[there])
             logits_BHW[there].addcmul_(weight, spin_BHW[here])
         before_BHW, spin_BHW = spin_BHW, torch.tanh(logits_BHW / 2)
-        if not torch.compiler.is_exporting() and torch.equal(spin_BHW, before_BHW):
+        if _may_look(spin_BHW) and torch.equal(spin_BHW, before_BHW):
             break  # a fixed point, as most images without a defect soon are: no step would change it
     return torch.sigmoid(logits_BHW)
+
+
+def _may_look(values: Tensor) -> bool:
+    """Say if Python may decide by values: on a GPU it would wait for them, and a graph has none."""
+    return values.device.type == "cpu" and not torch.compiler.is_exporting()
 
 
 _Window = tuple[EllipsisType, slice, slice]  # of … × H × W

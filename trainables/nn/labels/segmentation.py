@@ -12,10 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trainables.contract import Run
@@ -29,6 +31,7 @@ from trainables.nn.layers.inputs import Standardise
 from trainables.nn.layers.unet import ImageHead, PlainEncoder, UNet, prior_logit
 from trainables.nn.loop import BatchShard, TrainingHooks, train
 from trainables.nn.models import forward_context, with_layout
+from trainables.nn.on_device import DeviceRows, TrainingImages
 from trainables.nn.sampling import BalancedSampler
 from trainables.nn.settings import PseudoLabelConfig
 
@@ -90,13 +93,15 @@ class Targets:
     soft: Mapping[str, Tensor] | None = None  # H × W float: probabilities of another net
     soft_share: float = 0.0
 
-    def stack(self, ids: Sequence[str], size: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
-        """Both kinds, B × H × W."""
-        none, zero = torch.zeros(size, dtype=torch.uint8), torch.zeros(size)
-        hard_BHW = torch.stack([self.hard.get(name, none) for name in ids])
+    def rows(
+        self, ids: Sequence[str], size: tuple[int, int], device: torch.device
+    ) -> tuple[DeviceRows, DeviceRows | None]:
+        """Both kinds for a training set with those ids, H × W each."""
+        hard = _rows(self.hard, ids, np.zeros(size, np.uint8), device)
         if self.soft is None:
-            return hard_BHW, None
-        return hard_BHW, torch.stack([self.soft.get(name, zero).float() for name in ids])
+            return hard, None
+        kind = next(iter(self.soft.values())).numpy().dtype if self.soft else np.float32
+        return hard, _rows(self.soft, ids, np.zeros(size, kind), device)
 
 
 class Student(NamedTuple):
@@ -164,24 +169,25 @@ def train_segmentation(
     network.input.measure(images)
     network = with_layout(network, config).to(run.device)
 
+    shown = TrainingImages(images, config, run.device)
+    hard, soft = targets.rows(images.ids, config.image_size, run.device)
     views_of = drawn_views(len(images), config.flips, config.photometric, run.generator)
 
     def backward(shard: BatchShard) -> Mapping[str, Tensor]:
         views, positions = views_of(shard.epoch), shard.positions
-        output = network(views.show(images, positions, run.device), reach=shard.progress)
-        hard_BHW, soft_BHW = targets.stack([images.ids[i] for i in positions], config.image_size)
-        hard_BHW = views.flip(hard_BHW.to(run.device)[:, None], positions)[:, 0]
+        output = network(views.show(shown, positions), reach=shard.progress)
+        hard_BHW = views.flip(hard.batch(positions)[:, None], positions)[:, 0]
         pixel_B = label_loss(
             output.logits_BHW, hard_BHW, pos_weight=config.pos_weight, dice_weight=config.dice_weight
         )
-        if soft_BHW is not None:
-            soft_BHW = views.flip(soft_BHW.to(run.device)[:, None], positions)[:, 0]
+        if soft is not None:
+            soft_BHW = views.flip(soft.batch(positions).float()[:, None], positions)[:, 0]
             soft_B = soft_loss(output.logits_BHW, soft_BHW, pos_weight=config.pos_weight)
             pixel_B = targets.soft_share * soft_B + (1 - targets.soft_share) * pixel_B
         image_B = torch.zeros_like(pixel_B)
         total_B = pixel_B
         if task is not None and output.cls_logits_B is not None:
-            label_B = torch.tensor([float(images.labels[i]) for i in positions], device=run.device)
+            label_B = shown.labels_of(positions)
             image_B = F.binary_cross_entropy_with_logits(output.cls_logits_B, label_B, reduction="none")
             total_B = pixel_B + task.weight * image_B
         (total_B.sum() / shard.size).backward()
@@ -221,6 +227,13 @@ def match_area(network: SegmentationNet, images: ImageSet, labels: Mapping[str, 
     above = torch.cat((counts.flip(0).cumsum(0).flip(0), counts.new_zeros(1)))  # pixels over each edge
     place = int((above - wanted).abs().argmin())
     network.shift.fill_(_REACH - 2 * _REACH * place / _BINS)
+
+
+def _rows(
+    labels: Mapping[str, Tensor], ids: Sequence[str], none: NDArray[Any], device: torch.device
+) -> DeviceRows:
+    arrays = {name: label.numpy() for name, label in labels.items()}
+    return DeviceRows(lambda i: arrays.get(ids[i], none), len(ids), device)
 
 
 def _prior(images: ImageSet, labels: Mapping[str, Tensor]) -> float:
