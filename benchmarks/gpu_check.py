@@ -96,6 +96,8 @@ def _carry_out(part: Part, bench: Bench, lines: Connection) -> None:
             lines.send(line)
     except LeftOutError as error:
         lines.send(f"Left out: {error}")
+    except ModuleNotFoundError as error:
+        lines.send(f"Left out: {error.name} is not installed here.")
     except Exception as error:  # noqa: BLE001 - said in its place, and the other parts go on
         traceback.print_exc()
         lines.send(f"\nError: {type(error).__name__}: {str(error).strip()[:400]}")

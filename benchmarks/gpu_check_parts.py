@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import importlib.util
 import os
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -33,7 +33,7 @@ from benchmarks.gpu_check_runs import (
 )
 from benchmarks.segdec_throughput import PlainNet, plain_step
 from trainables.contract import LocalRun
-from trainables.cuda import set_deterministic
+from trainables.cuda import prepare_gpu, set_deterministic
 from trainables.data.samples import EvaluationData
 from trainables.data.tensors import images_to_tensor
 from trainables.evaluate import evaluate_scorer
@@ -100,11 +100,18 @@ def _segdec(settings: _Settings, **more: Any) -> Training:
     return Training("segdec", {**settings, **more})
 
 
-def _plain_loop(training: Training, bench: Bench) -> float:
-    """Images per second of the plain loop in float32, one image per step."""
+def _plain_loop(training: Training, bench: Bench, *, tf32: bool) -> float:
+    """Images per second of the plain loop, one image per step, with the kernels that torch chooses.
+
+    ``tf32``: convolutions take torch's default arithmetic of 10 bits of mantissa, else float32 as a study.
+    """
+    prepare_gpu(bench.device, 1.0)
+    set_deterministic(bench.device, False)
+    if bench.on_gpu:
+        torch.backends.cudnn.allow_tf32 = tf32
     config = training.config(bench.device)
     assert isinstance(config, SegDecConfig), "the plain loop is SegDecNet's"
-    data = noise(config, 2, masks=True)
+    data = noise(config, 2)
     targets = [make_target(sample, config) for sample in data]
     targets = [
         t._replace(maps_2hw=None if t.maps_2hw is None else t.maps_2hw.to(bench.device)) for t in targets
@@ -125,8 +132,11 @@ def training(bench: Bench) -> Iterator[str]:
     precisions = ("float32",) if bench.quick else ("float32", "bfloat16")
     layouts = ("channels_last",) if bench.quick else ("contiguous", "channels_last")
     for size, settings in ({"64 × 128": _TINY} if bench.quick else _SIZES).items():
-        plain = _plain_loop(_segdec(settings), bench)
+        plain = _plain_loop(_segdec(settings), bench, tf32=False)
         yield f"| {size} | plain loop, float32 | {plain:.1f} | 1.00 | {1e3 / plain:.2f} | |"
+        if bench.on_gpu:
+            usual = _plain_loop(_segdec(settings), bench, tf32=True)
+            yield f"| {size} | plain loop, TF32 | {usual:.1f} | {usual / plain:.2f} | {1e3 / usual:.2f} | |"
         for precision in precisions:
             for layout in layouts:
                 for batch in (1, 2 if bench.quick else 10):
@@ -229,16 +239,15 @@ def repeatability(bench: Bench) -> Iterator[str]:
     size = (32, 32) if bench.quick else (256, 256)
     for name, (method, settings) in chosen.items():
         for flags in (False, True):
-            set_deterministic(bench.device, flags)
-            way = Training(method, {**settings, "image_size": size}, images=16 if bench.quick else 32)
+            count = 16 if bench.quick else 32
+            way = Training(method, {**settings, "image_size": size}, count, deterministic=flags)
             first = _weights(way, LocalRun(device=bench.device))
             again = _weights(way, LocalRun(device=bench.device))
             resumed = _resumed(way, bench.device)
-            timed = Training(method, {**way.settings, **_SHORT.get(method, _STILL)})
+            timed = replace(way, settings={**way.settings, **_SHORT.get(method, _STILL)})
             bits = f"{_equal(first, again)} | {_equal(first, resumed)}"
             rate = timed.pace(bench).images_per_second
             yield f"| {name} | {'on' if flags else 'off'} | {bits} | {rate:.0f} |"
-    set_deterministic(bench.device, False)
 
 
 def _equal(first: str, second: str) -> str:
@@ -263,11 +272,12 @@ def evaluation(bench: Bench) -> Iterator[str]:
     settings = _TINY if bench.quick else {**_SIZES["1408 × 512"], "image_size": (704, 256)}
     config = _segdec(settings).config(bench.device)
     assert isinstance(config, SegDecConfig)
+    prepare_gpu(bench.device, 1.0)
     predictor = SegDecPredictor(new_network(config, 0, bench.device), config)
     count = 8 if bench.quick else 128
-    data = EvaluationData(None, noise(config, count, masks=True))
+    data = EvaluationData(None, noise(config, count))
     scorer = _TimedScorer(predictor, bench.device)
-    evaluate_scorer(scorer, EvaluationData(None, noise(config, 4, masks=True)), batch=4, probes=0, seed=0)
+    evaluate_scorer(scorer, EvaluationData(None, noise(config, 4)), batch=4, probes=0, seed=0)
     scorer.seconds = 0.0
     begin = time.perf_counter()
     evaluate_scorer(scorer, data, batch=16, probes=4, seed=0)
@@ -292,7 +302,7 @@ class _TimedScorer(ModelScorer):
 def transfers(bench: Bench) -> Iterator[str]:
     """One image on its way to the network: from the host's memory, and from a table on the device."""
     config = _segdec(_TINY if bench.quick else _SIZES["1408 × 512"]).config(bench.device)
-    images = [sample.image for sample in noise(config, 4 if bench.quick else 64, masks=False)]
+    images = [sample.image for sample in noise(config, 4 if bench.quick else 64)]
     stacked = torch.stack([torch.from_numpy(image) for image in images])
     table = stacked.to(bench.device)
     row = torch.tensor([3], device=bench.device)
@@ -351,8 +361,8 @@ def _share(way: Training, bench: Bench, barrier: Barrier, rates: Any) -> None:
 
 def study(bench: Bench) -> Iterator[str]:
     """A whole study of four trials, at a quarter of the GPU each and one after the other."""
-    if importlib.util.find_spec("ray") is None:
-        raise LeftOutError("ray is not installed here, and only Ray gives a trial a share of a GPU.")
+    import ray  # noqa: F401  # pyright: ignore[reportUnusedImport] - only Ray gives a trial a share of a GPU
+
     if not bench.on_gpu:
         raise LeftOutError("shares are shares of a GPU.")
     yield "| `resources.gpus` | exit code | seconds | last line |"

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from trainables.catalogue import find_trainable
 from trainables.contract import LocalRun, Predictor, TrainableConfig, TrainingCutError
+from trainables.cuda import prepare_gpu, set_deterministic
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.data.spec import Supervision
 from trainables.memory import forget_peak_memory, peak_memory_mb
@@ -153,8 +154,8 @@ class Training:
 
     method: str
     settings: Mapping[str, Any]
-    masks: bool = True
     images: int = 64
+    deterministic: bool = True  # as in a study
 
     def config(self, device: torch.device) -> TrainableConfig:
         """The settings with every ``auto`` decided."""
@@ -165,10 +166,11 @@ class Training:
         return config.resolved("cuda" if device.type == "cuda" else "cpu")
 
     def fit(self, run: LocalRun) -> Predictor:
-        """Train until the run cuts it."""
+        """Train until the run cuts it, in a process that is set up as in a study."""
+        prepare_gpu(run.device, 1.0)
+        set_deterministic(run.device, self.deterministic)
         config = self.config(run.device)
-        kind = "full" if self.masks else "weak"
-        data = TrainingData(noise(config, self.images, masks=self.masks), None, Supervision(kind=kind))
+        data = TrainingData(noise(config, self.images), None, Supervision(kind="full"))
         return find_trainable(self.method).fit(config, data, run)
 
     def pace(self, bench: Bench, at_start: Callable[[], object] = lambda: None) -> Pace:
@@ -204,8 +206,8 @@ def kernels_of(training: Training, bench: Bench) -> Kernels:
     return Kernels(len(events) / run.steps, busy_us / 1e3 / run.steps, copies / run.steps)
 
 
-def noise(config: TrainableConfig, count: int, *, masks: bool) -> ImageSet:
-    """Noise of the config's size, half of it with a defect, and its mask where masks are shown."""
+def noise(config: TrainableConfig, count: int) -> ImageSet:
+    """Noise of the config's size, half of it with a defect and its mask."""
     rng = np.random.default_rng(0)
     height, width = config.image_size
     ids = tuple(f"{number:03d}" for number in range(count))
@@ -217,7 +219,7 @@ def noise(config: TrainableConfig, count: int, *, masks: bool) -> ImageSet:
     for name, defective in zip(ids, labels, strict=True):
         if defective:
             images[name][mask > 0] += 60
-    shown = {name: mask for name, defective in zip(ids, labels, strict=True) if defective and masks}
+    shown = {name: mask for name, defective in zip(ids, labels, strict=True) if defective}
     return ImageSet(ids, labels, images, shown)
 
 

@@ -20,6 +20,7 @@ from trainables.contract import MeasuresErasure, Predictor, ShowsStages, StageMa
 from trainables.data.tensors import images_to_tensor
 from trainables.data.tiles import TileShape
 from trainables.latency import reference_seconds
+from trainables.nn.passes import in_halves, joined
 
 __all__ = ["ImageScorer", "ModelScorer", "Scores", "TiledScorer"]
 
@@ -82,7 +83,8 @@ class ModelScorer:
 
     def score(self, images: Sequence[NDArray[np.uint8]], known: Collection[str] | None = None) -> Scores:
         start = time.perf_counter()
-        prediction, stages = self._ask(images_to_tensor(images, self.device), known)
+        parts = in_halves(lambda part: self._ask(part, known), images_to_tensor(images, self.device))
+        prediction, stages = parts[0] if len(parts) == 1 else _together(parts)
         scores = prediction.score.double().cpu().numpy()
         heatmaps = prediction.heatmap.float().cpu().numpy()
         seconds = time.perf_counter() - start
@@ -94,7 +96,8 @@ class ModelScorer:
     def erasure_drops(self, images: Sequence[NDArray[np.uint8]]) -> list[float]:
         assert isinstance(self._predictor, MeasuresErasure), "asked of models that measure it"
         with torch.no_grad():
-            return self._predictor.erasure_drops(images_to_tensor(images, self.device)).tolist()
+            drops = in_halves(self._predictor.erasure_drops, images_to_tensor(images, self.device))
+        return torch.cat(drops).tolist()
 
     def reference_seconds(self) -> float:
         return reference_seconds(self.device)
@@ -106,6 +109,11 @@ class ModelScorer:
         assert isinstance(self._predictor, ShowsStages), "stages are asked of models that show them"
         with torch.no_grad():
             return self._predictor.predict_stages(images_BCHW, known)
+
+
+def _together(parts: Sequence[StageMaps]) -> StageMaps:
+    stages = {name: torch.cat([part.stages[name] for part in parts]) for name in parts[0].stages}
+    return StageMaps(joined([part.prediction for part in parts]), stages)
 
 
 class TiledScorer:

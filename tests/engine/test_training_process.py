@@ -189,6 +189,23 @@ def test_a_process_that_dies_is_tried_again_and_its_death_is_named(odd: Odd, bod
     assert len(list(store.attempts(record.id))) == 4
 
 
+@pytest.mark.parametrize(
+    "error",
+    ["torch.OutOfMemoryError('CUDA out of memory')", "RuntimeError('CUDA error: out of memory')"],
+)
+def test_a_training_that_is_out_of_a_gpus_memory_is_tried_once_more(odd: Odd, error: str) -> None:
+    _, _, record = odd(f"raise {error}")
+    assert record is not None
+    assert (record.status, record.attempts) == ("failed", 2)
+    assert (record.reason or "").startswith("out of memory on the GPU; lower the batch or image size")
+
+
+def test_a_training_starts_as_cublas_repeats_itself(odd: Odd) -> None:
+    _, _, record = odd("assert os.environ['CUBLAS_WORKSPACE_CONFIG'] == ':4096:8'")
+    assert record is not None
+    assert record.status == "finished", record.reason
+
+
 def test_a_training_that_died_once_ends_well_the_next_time(odd: Odd, tmp_path: Path) -> None:
     notes = tmp_path / "notes"  # made now: what appears later beside a barred folder may not be opened
     notes.mkdir()

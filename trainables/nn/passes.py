@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -11,9 +13,11 @@ from trainables.contract import Prediction
 from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
 
-__all__ = ["image_passes", "in_passes", "joined"]
+__all__ = ["image_passes", "images_per_pass", "in_halves", "in_passes", "joined"]
 
-# Of resnet18 at half of its stride and of small U-Nets.
+_AnswerT = TypeVar("_AnswerT")
+
+# Of resnet18 at half of its stride and of small U-Nets; a process with a share of a GPU takes its share.
 _PIXELS_PER_PASS = {"cpu": 4 * 512 * 512, "cuda": 32 * 512 * 512}
 
 
@@ -25,7 +29,7 @@ def in_passes(images_BCHW: Tensor, cost: float = 1) -> Sequence[Tensor]:
     if torch.compiler.is_exporting():
         return [images_BCHW]
     height, width = images_BCHW.shape[2:]
-    return images_BCHW.split(_per_pass(height, width, images_BCHW.device, cost))
+    return images_BCHW.split(images_per_pass((height, width), images_BCHW.device, cost))
 
 
 def image_passes(
@@ -33,10 +37,34 @@ def image_passes(
 ) -> Iterator[Tensor]:
     """The images at ``positions`` (at least one), in order, as batches B × C × H × W on ``device``."""
     height, width = images.images[images.ids[positions[0]]].shape[:2]
-    count = _per_pass(height, width, device, cost)
+    count = images_per_pass((height, width), device, cost)
     for start in range(0, len(positions), count):
         arrays = [images.images[images.ids[i]] for i in positions[start : start + count]]
         yield images_to_tensor(arrays, device)
+
+
+def in_halves(look: Callable[[Tensor], _AnswerT], images_BCHW: Tensor) -> list[_AnswerT]:
+    """Answers of ``look`` to the batch, in order: several where the GPU's memory holds less at once.
+
+    Raises:
+        torch.OutOfMemoryError: If it does not hold a single image.
+    """
+    answers: list[_AnswerT] = []
+    waiting = [images_BCHW]
+    while waiting:
+        part = waiting.pop()
+        try:
+            answers.append(look(part))
+            continue
+        except torch.OutOfMemoryError:
+            if len(part) == 1:
+                raise
+        # Only here has the exception let go of the tensors that were in its way.
+        torch.cuda.empty_cache()
+        half = len(part) // 2
+        logging.getLogger(__name__).warning("out of memory with %d images: asked in halves", len(part))
+        waiting += [part[half:], part[:half]]
+    return answers
 
 
 def joined(parts: Sequence[Prediction]) -> Prediction:
@@ -45,5 +73,8 @@ def joined(parts: Sequence[Prediction]) -> Prediction:
     return Prediction(torch.cat(scores), torch.cat(heatmaps))
 
 
-def _per_pass(height: int, width: int, device: torch.device, cost: float) -> int:
-    return max(1, int(_PIXELS_PER_PASS[device.type] / (cost * height * width)))
+def images_per_pass(size: tuple[int, int], device: torch.device, cost: float = 1) -> int:
+    """Number of images of ``size`` (height, width) in a pass; ``cost`` as of :func:`in_passes`."""
+    height, width = size
+    share = torch.cuda.get_per_process_memory_fraction(device) if device.type == "cuda" else 1.0
+    return max(1, int(share * _PIXELS_PER_PASS[device.type] / (cost * height * width)))

@@ -82,6 +82,12 @@ class PackSite:
     trainer: Trainer = field(default_factory=TrainHere)
     stop: threading.Event = field(default_factory=threading.Event)  # when set, no further trial begins
     draining: Callable[[], bool] = bool  # whether a node of this pack's workers is to be taken away
+    alone: bool = False  # on a GPU that it shares otherwise
+
+    @property
+    def gpu_share(self) -> float:
+        """Share of its GPU that a training may fill, in (0, 1]; 1 on a CPU."""
+        return 1.0 if self.alone or not self.pack.gpus else min(1.0, self.pack.gpus)
 
     @property
     def host(self) -> str:
@@ -99,6 +105,7 @@ class PackSite:
             workers=workers,
             threads=torch.get_num_threads(),
             device=str(self.device),
+            gpu_share=self.gpu_share if self.pack.gpus else None,
             versions=dict(version.packages),
             source_hash=version.source,
             commit=version.commit,
@@ -227,6 +234,7 @@ def _job(
         seed=trial.seed,
         fold=trial.fold,
         device=site.device,
+        gpu_share=site.gpu_share,
         threads=site.pack.cpus,
         rank=site.rank,
         world_size=site.world_size,

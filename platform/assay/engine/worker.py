@@ -3,7 +3,8 @@
 Every rank runs :func:`train_trials`. A trial with a record is skipped; one with a checkpoint goes on from it.
 Rank 0 evaluates and writes the record, last of all. What goes wrong in one trial is that trial's record
 (diverged, failed), and the pack goes on; what goes wrong with the machine (memory, a killed process) is an
-attempt without a record, and is tried again. A storage that is full or away ends the study.
+attempt without a record, and is tried again: alone on its GPU, where the memory of a share was too small. A
+storage that is full or away ends the study.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ import socket
 import tempfile
 import time
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -24,6 +28,7 @@ import torch.distributed as dist
 from assay.engine.fitting.fit_server import DiedError, FitServer
 from assay.engine.fitting.process import MethodError, OverdueError
 from assay.engine.fitting.trainer import TrainApart
+from assay.engine.gpu_turns import gpu_turn
 from assay.engine.journal import StorageJournal
 from assay.engine.packs import MAX_ATTEMPTS, Pack, StageTask
 from assay.engine.train_run import DrainedError, Stopped, collective
@@ -35,13 +40,13 @@ from assay.storage.files import PATIENCE_SECONDS
 from assay.storage.method_store import load_methods
 from assay.storage.redaction import redact
 from assay.study import Trial
+from trainables.cuda import is_out_of_memory
 from trainables.data.atomic import why_unusable
 from trainables.errors import Diverged, InputError, StorageError
 
 __all__ = ["train_packs", "train_trials", "trainer_of"]
 
 _AFTER_DEATH_SECONDS = 1.0  # Ray ends a worker's children first: then there is no other attempt to begin
-_OVERDUE_ATTEMPTS = 2  # a trial that took too long is tried once more
 _ERROR_CHARACTERS = 4000
 _REASON_CHARACTERS = 1000
 _LOOK_SECONDS = 0.1  # between two looks for the next pack; an object store is asked less often
@@ -141,7 +146,9 @@ def _make_stage(task: StageTask, site: PackSite) -> None:
     they make it again, fail in the same way, and their records say so.
     """
     try:
-        make_stage(task, site)
+        with _gpu(site) as its_turn:
+            if its_turn:
+                make_stage(task, site)
     except Stopped:
         pass  # asked of the trial that the task names: others that share the stage make it themselves
     except (MemoryError, torch.OutOfMemoryError, OSError, DiedError):
@@ -173,33 +180,52 @@ def _refuses(site: PackSite) -> bool:
     return bool(reasons)
 
 
+class GpuMemoryError(MemoryError):
+    """The memory of the GPU, or of the trial's share of it, was too small."""
+
+
 def _train_trial(trial: Trial, site: PackSite) -> None:
     """One attempt at one trial that has no record yet; ends with one, or with what is the machine's fault."""
-    overdue = 0
-    while (attempt := _begin(trial, site)) is not None:
-        try:
-            _attempt(trial, site, attempt, last=overdue >= _OVERDUE_ATTEMPTS - 1)
-        except OverdueError:
-            overdue += 1
-        except (DiedError, MemoryError):
-            if site.world_size > 1:
-                raise  # the other workers wait in a collective: Train starts all of them anew
-            time.sleep(_AFTER_DEATH_SECONDS)
-        else:
-            return
+    seen: set[type[Exception]] = set()  # what may happen once: it is tried again, and recorded the next time
+    while True:
+        with _gpu(site) as its_turn:
+            if not its_turn or (attempt := _begin(trial, site)) is None:
+                return
+            try:
+                _attempt(trial, site, attempt, seen)
+            except OverdueError:
+                seen.add(OverdueError)
+                continue
+            except (DiedError, MemoryError) as error:
+                if site.world_size > 1:
+                    raise  # the other workers wait in a collective: Train starts all of them anew
+                if isinstance(error, GpuMemoryError):
+                    seen.add(GpuMemoryError)
+                    site = replace(site, alone=True)
+            else:
+                return
+        time.sleep(_AFTER_DEATH_SECONDS)
 
 
-def _attempt(trial: Trial, site: PackSite, attempt: Attempt, *, last: bool) -> None:
+def _gpu(site: PackSite) -> AbstractContextManager[bool]:
+    """This worker's turn on a GPU that trials share; several workers of a trial do not take turns."""
+    if site.world_size > 1 or not 0 < site.pack.gpus < 1:
+        return nullcontext(True)
+    return gpu_turn(site.alone, site.stop)
+
+
+def _attempt(trial: Trial, site: PackSite, attempt: Attempt, seen: AbstractSet[type[Exception]]) -> None:
     """Train and record a trial.
 
     Args:
         trial: Not recorded yet.
         site: This worker.
         attempt: Noted already.
-        last: Record it as failed if it is overdue.
+        seen: What went wrong in attempts before: of these an error is recorded instead of raised.
 
     Raises:
         OverdueError: If it took too long, and may be tried again.
+        GpuMemoryError: If the memory of the GPU was too small, and it may be tried again.
         DiedError: If its process was killed.
         MemoryError: If the memory was too small.
         DrainedError: If a node is to be taken away; the attempt does not count.
@@ -235,7 +261,7 @@ def _attempt(trial: Trial, site: PackSite, attempt: Attempt, *, last: bool) -> N
             raise
         except Exception as error:  # noqa: BLE001 - recorded with its traceback, never swallowed
             stages.fail(trace_of(error))
-            ending, failure = _failing(error, journal, last=last), error
+            ending, failure = _failing(error, journal, site, seen), error
             journal.note(f"{ending['status']}: {ending['reason']}\n{trace_of(error)}".rstrip())
     recorded = failure is not None and isinstance(site.store.record(trial.id), Record)
     if not recorded and (site.rank == 0 or failure is not None):  # the first rank to fail tells the reason
@@ -245,7 +271,9 @@ def _attempt(trial: Trial, site: PackSite, attempt: Attempt, *, last: bool) -> N
         raise failure  # the other ranks wait in a collective: Train starts all anew, and skips this trial
 
 
-def _failing(error: Exception, journal: StorageJournal, *, last: bool) -> dict[str, Any]:
+def _failing(
+    error: Exception, journal: StorageJournal, site: PackSite, seen: AbstractSet[type[Exception]]
+) -> dict[str, Any]:
     """The end of a trial whose method is at fault.
 
     Raises:
@@ -258,15 +286,17 @@ def _failing(error: Exception, journal: StorageJournal, *, last: bool) -> dict[s
     match error:
         case Diverged() | FloatingPointError():
             return {"status": "diverged", "reason": str(error)}
-        case OverdueError() if last:
+        case OverdueError() if OverdueError in seen:
             reason = f"timed out twice: {error}"
         case OverdueError() | DiedError():
             journal.note(str(error))
             raise error
-        case MemoryError() | torch.OutOfMemoryError():
-            journal.note(f"out of memory:\n{trace_of(error)}")
-            raise MemoryError(str(error)) from error
-        case _ if kind == "memory":
+        case _ if kind == "gpu memory" or is_out_of_memory(error):
+            reason = f"{_short_of_gpu_memory(site)} ({reason})"
+            if GpuMemoryError not in seen:
+                journal.note(f"{trace_of(error)}\n{reason}")
+                raise GpuMemoryError(reason) from error
+        case _ if kind == "memory" or isinstance(error, MemoryError):
             journal.note(f"out of memory:\n{trace_of(error)}")
             raise MemoryError(reason) from error
         case _:
@@ -277,6 +307,17 @@ def _failing(error: Exception, journal: StorageJournal, *, last: bool) -> dict[s
     if kind == "diverged":
         return {"status": "diverged", "reason": shown}
     return {"status": "failed", "reason": shown, "error": trace}
+
+
+def _short_of_gpu_memory(site: PackSite) -> str:
+    share = site.pack.gpus
+    if not 0 < share < 1:
+        return "out of memory on the GPU; lower the batch or image size"
+    if site.alone:
+        return (
+            f"out of memory alone on the GPU, not only on a share of {share:g}; lower the batch or image size"
+        )
+    return f"out of memory on a share of {share:g} of the GPU; raise resources.gpus"
 
 
 def _refuse_full_scratch(error: OSError) -> None:

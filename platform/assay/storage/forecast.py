@@ -26,6 +26,7 @@ from assay.study.identity import canonical_json
 from assay.study.points import trials_of
 from assay.study.stage_graph import stage_graph
 from trainables.catalogue import find_trainable
+from trainables.cuda import prepare_gpu
 from trainables.data import Manifest, Split, load_training, make_split, open_images, open_manifest
 from trainables.data.tiles import TileShape
 from trainables.forecast import measure
@@ -243,6 +244,7 @@ def _shape_key(trial: Trial) -> str:
 def _time(trial: Trial, machine: Machine, workers: int) -> _Cost:
     trainable = find_trainable(trial.trainable)
     config = trainable.Config.model_validate(trial.config)
+    prepare_gpu(machine.device, 1.0)
     forget_peak_memory(machine.device)
     start = time.perf_counter()
     manifest = open_manifest(trial.data, machine.data_root, machine.cache)

@@ -73,6 +73,11 @@ class Environment(BaseModel, frozen=True, extra="forbid"):
     workers: tuple[Worker, ...] = ()
     threads: int = 0
     device: str = "cpu"
+    gpu_share: float | None = Field(
+        default=None,
+        description="Of its memory that each worker could fill; 1 where a trial that shares one was tried "
+        "again alone. None: on a CPU.",
+    )
     versions: dict[str, str] = Field(default_factory=dict)
     source_hash: str = Field(default="", description="sha256 over the source files of the program.")
     commit: str = Field(default="", description="Commit of the checkout; empty when there is none.")

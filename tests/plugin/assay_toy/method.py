@@ -11,7 +11,7 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from pydantic import Field
@@ -28,6 +28,8 @@ __all__ = ["TRAINABLE", "ToyConfig"]
 class ToyConfig(TrainableConfig, frozen=True, extra="forbid"):
     """Settings of the toy."""
 
+    later: ClassVar[frozenset[str]] = frozenset({"holds"})
+
     image_size: tuple[int, int] = Field((32, 32), description="Input height and width, pixels.")
     epochs: int = Field(3, ge=1, description="Passes over the training set.")
     seconds: float = Field(0.0, ge=0, description="Length of an epoch, seconds.")
@@ -37,7 +39,10 @@ class ToyConfig(TrainableConfig, frozen=True, extra="forbid"):
     shape: Literal["round", "flat"] = Field("round", description="Whether y counts, or x alone.")
     x: float = Field(0.3, ge=0, le=1, description="Best at 0.3: the further away, the more noise.")
     y: float = Field(0.7, ge=0, le=1, description="Best at 0.7, for shape: round.")
-    fault: Literal["none", "diverge", "raise", "die"] = Field("none", description="What goes wrong.")
+    fault: Literal["none", "diverge", "raise", "die", "gpu_memory", "gpu_memory_once"] = Field(
+        "none", description="What goes wrong; once: unless it is resumed."
+    )
+    holds: int = Field(0, ge=0, description="Images that memory holds in a prediction; 0: any number.")
 
 
 def landscape(config: ToyConfig) -> float:
@@ -53,10 +58,12 @@ def landscape(config: ToyConfig) -> float:
 class ToyPredictor:
     """Scores an image by its darkest spot against the weight, and a share of noise."""
 
-    def __init__(self, weight: Tensor, slope: float, noise: float = 0.0) -> None:
-        self.weight, self.slope, self.noise = weight, slope, noise
+    def __init__(self, weight: Tensor, slope: float, noise: float = 0.0, holds: int = 0) -> None:
+        self.weight, self.slope, self.noise, self.holds = weight, slope, noise, holds
 
     def predict(self, images: Tensor) -> Prediction:
+        if self.holds and len(images) > self.holds:
+            raise torch.OutOfMemoryError("CUDA out of memory, as the toy was told to say")
         heatmap = torch.sigmoid(self.slope * (self.weight - images.mean(dim=1)))
         score = heatmap.amax(dim=(1, 2))
         chance = (images.sum(dim=(1, 2, 3)) * 997.0) % 1.0  # a fixed number of each image
@@ -90,13 +97,14 @@ def fit(config: ToyConfig, data: TrainingData, run: Run) -> ToyPredictor:
             with torch.no_grad():
                 weight -= config.lr * weight.grad
         time.sleep(config.seconds)
-        _misbehave(config, epoch)
+        if config.fault != "gpu_memory_once" or (epoch == 1 and state is None):
+            _misbehave(config, epoch)
         metrics = {"weight": float(weight.detach())}
         if data.validation is not None:
             metrics["validation.image_ap"] = landscape(config)
         run.log(epoch, metrics, config.epochs)
         run.checkpoint(epoch + 1, {"weight": weight}, {})
-    return ToyPredictor(weight.detach().clone(), config.slope, 1.0 - landscape(config))
+    return ToyPredictor(weight.detach().clone(), config.slope, 1.0 - landscape(config), config.holds)
 
 
 def _misbehave(config: ToyConfig, epoch: int) -> None:
@@ -104,6 +112,8 @@ def _misbehave(config: ToyConfig, epoch: int) -> None:
         raise Diverged(epoch, "the loss is not a number")
     if config.fault == "raise":
         raise RuntimeError("the toy broke, as it was told to")
+    if config.fault.startswith("gpu_memory"):
+        raise torch.OutOfMemoryError("CUDA out of memory, as the toy was told to say")
     if config.fault == "die":
         os.kill(os.getpid(), signal.SIGKILL)
 

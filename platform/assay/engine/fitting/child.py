@@ -28,6 +28,7 @@ from assay.engine.fitting.wire import send
 from assay.engine.train_run import PeerLostError, StageSpace, Stopped
 from assay.storage.redaction import redact
 from trainables.contract import Checkpoint
+from trainables.cuda import is_out_of_memory, prepare_gpu
 from trainables.data.cache import ArrowImages
 from trainables.data.samples import TrainingData
 from trainables.errors import Diverged, InputError, StorageError
@@ -86,8 +87,7 @@ def _prepare(order: ChildJob, connection: Connection) -> FitJob:
     job = order.job
     torch.set_num_threads(job.threads)
     keep_freed_memory()
-    if job.device.type == "cuda":  # float32 means float32: 10 bits of mantissa are not asked for
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    prepare_gpu(job.device, job.gpu_share)
     job = replace(job, data=_open_images(order))
     tempfile.tempdir = str(job.scratch)
     if order.peers is not None:
@@ -205,8 +205,10 @@ def _tell(connection: Connection, error: BaseException) -> None:
             kind = "stopped"
         case Diverged() | FloatingPointError():
             kind, reason = "diverged", str(error)
-        case MemoryError() | torch.OutOfMemoryError():
+        case MemoryError():
             kind = "memory"
+        case RuntimeError() if is_out_of_memory(error):
+            kind = "gpu memory"
         case PeerLostError():
             kind, reason = "peer lost", str(error)
         case FileNotFoundError() | FileExistsError() | PermissionError() | NotADirectoryError():

@@ -13,6 +13,8 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Self
 
+from trainables.cuda import CUBLAS_WORKSPACE
+
 if TYPE_CHECKING:
     from assay.engine.fitting.process import TrainingProcess
 
@@ -118,5 +120,6 @@ class FitServer:
 
 
 def _environment() -> dict[str, str]:
-    """This process's environment without what opens other doors."""
-    return {name: value for name, value in os.environ.items() if not _SECRET.match(name)}
+    """This process's environment without what opens other doors, and as cuBLAS repeats itself."""
+    kept = {name: value for name, value in os.environ.items() if not _SECRET.match(name)}
+    return dict([CUBLAS_WORKSPACE]) | kept

@@ -31,6 +31,7 @@ class FitJob:
     seed: int
     fold: int | None
     device: torch.device
+    gpu_share: float  # of its GPU, in (0, 1]; 1 on a CPU
     threads: int  # of torch; a result depends on it
     rank: int
     world_size: int

@@ -39,7 +39,7 @@ class MethodError(Exception):
     """A method raised something in its own process.
 
     Attributes:
-        kind: ``diverged``, ``failed`` (the method's fault), ``memory`` (the machine's).
+        kind: ``diverged``, ``failed`` (the method's fault), ``memory`` (the machine's), ``gpu memory``.
         reason: In a line.
         trace: The traceback there.
     """

@@ -22,6 +22,7 @@ from assay.engine.fitting.process import MethodError, OverdueError
 from assay.engine.journal import StorageJournal
 from assay.engine.packs import Limits
 from assay.engine.train_run import Stopped, collective
+from trainables.cuda import prepare_gpu
 from trainables.data.cache import ArrowImages
 from trainables.memory import forget_peak_memory, peak_memory_mb
 from trainables.method_files import is_file_method, loaded_source
@@ -57,6 +58,7 @@ class TrainHere:
 
     @contextmanager
     def train(self, job: FitJob, images: ArrowImages, journal: StorageJournal) -> Generator[Trained]:
+        prepare_gpu(job.device, job.gpu_share)
         forget_peak_memory(job.device)
         fitted = fit(job, journal)
         predictor = fitted.predictor

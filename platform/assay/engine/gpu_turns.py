@@ -1,0 +1,50 @@
+"""Turns on a GPU that trials share: many beside each other, or one alone.
+
+A GPU has two files on its machine, which processes lock. The kernel frees the locks of a process that dies,
+so nothing is left to tidy up. Who wants to be alone keeps the queue while it waits: nobody overtakes it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+import threading
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+__all__ = ["gpu_turn"]
+
+_LOOK_SECONDS = 0.2
+
+
+@contextmanager
+def gpu_turn(alone: bool, stop: threading.Event) -> Generator[bool]:
+    """Within this block this process's GPU is its own (``alone``), or shared with others but nobody alone.
+
+    Yields:
+        False if ``stop`` was set before its turn came.
+    """
+    name = os.environ.get("CUDA_VISIBLE_DEVICES", "0").replace("/", "_")
+    path = Path(tempfile.gettempdir()) / f"assay-gpu-{os.getuid()}-{name}"
+    with ExitStack() as held, ExitStack() as queue:
+        mine = _lock(Path(f"{path}.queue"), fcntl.LOCK_EX, stop, queue) and _lock(
+            Path(f"{path}.gpu"), fcntl.LOCK_EX if alone else fcntl.LOCK_SH, stop, held
+        )
+        queue.close()
+        yield mine
+
+
+def _lock(path: Path, kind: int, stop: threading.Event, held: ExitStack) -> bool:
+    """Lock a file until ``held`` closes; False if ``stop`` was set first."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    held.callback(os.close, file)  # which frees the lock
+    while True:
+        try:
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if stop.wait(_LOOK_SECONDS):
+                return False
+        else:
+            return True
