@@ -54,6 +54,21 @@ def test_a_flipped_byte_is_named(assay: Assay, bundled: dict[str, bytes], tmp_pa
     assert path in output.out
 
 
+def test_a_file_that_cannot_be_unpacked_is_named_once(
+    assay: Assay, bundled: dict[str, bytes], tmp_path: Path
+) -> None:
+    file, path = packed(tmp_path, bundled), path_like(bundled, KINDS["predictions"])
+    with zipfile.ZipFile(file) as archive:
+        member = archive.getinfo(path)
+    content = bytearray(file.read_bytes())
+    content[member.header_offset + 30 + len(path) + member.compress_size // 2] ^= 1
+    file.write_bytes(content)
+    output = assay("verify", file)
+    assert output.code == 1, output.err
+    assert "not there" not in output.out
+    assert f"{path}: " in output.out
+
+
 @pytest.mark.parametrize("change", ["missing", "added"])
 def test_a_file_too_few_or_too_many_is_named(
     assay: Assay, bundled: dict[str, bytes], tmp_path: Path, change: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -66,7 +66,7 @@ def verify_bundle(path: Path) -> Verification:
         raise InputError(f"a bundle describes itself in {METADATA}, found none in {path}. Name a bundle.")
     result = Verification(files=len(archive.files) + len(archive.unreadable))
     result.differences += [f"{name}: {why}" for name, why in archive.unreadable.items()]
-    result.differences += _against_crate(archive.files)
+    result.differences += _against_crate(archive.files, archive.unreadable)
     if not archive.as_written and not result.differences:
         result.differences.append(f"{path.name}: the archive around its files is not as assay wrote it")
     with TemporaryDirectory(prefix="assay-verify-") as folder:
@@ -79,8 +79,8 @@ def verify_bundle(path: Path) -> Verification:
     return result
 
 
-def _against_crate(files: Mapping[str, bytes]) -> Iterator[str]:
-    """Sentences on files that are not those of the description."""
+def _against_crate(files: Mapping[str, bytes], unreadable: Collection[str]) -> Iterator[str]:
+    """Sentences on files that are not those of the description; of ``unreadable`` ones all is said."""
     if METADATA not in files:
         return
     try:
@@ -89,7 +89,7 @@ def _against_crate(files: Mapping[str, bytes]) -> Iterator[str]:
         yield str(error)
         return
     present = facts_of(files)
-    for name in sorted({*listed, *present}):
+    for name in sorted({*listed, *present}.difference(unreadable)):
         if name not in present:
             yield f"{name}: {METADATA} lists it, and it is not there"
         elif name not in listed:
