@@ -43,7 +43,7 @@ def test_marks_of_the_table_are_the_reports_and_refer_to_its_notes(store: Store)
     now = view(store, "small")
     assert list(cell_table(now.results.without_predictions()).frame["n"]) == ["2", "1 of 2 ¹"]
     (note,) = ablation(now.results.without_predictions()).notes
-    assert note.startswith("balance: n = 1 of 2: 1 missing")
+    assert note == "to come: 1 of 4 trials"
 
 
 def test_a_record_that_cannot_be_read_is_named_unfolded(show: Show, store: Store, plan: Plan) -> None:

@@ -83,6 +83,18 @@ def test_a_lost_repeat_is_named_under_the_table() -> None:
     assert "- ¹ supervision=full stop=on: n = 2 of 3: 1 diverged (NaN loss at epoch 3)" in text
 
 
+def test_repeats_that_are_to_come_share_one_note() -> None:
+    records = make_records(PLAN)
+    first, second = PLAN.cells[0].name, PLAN.cells[1].name
+    ended = next(t.id for t in PLAN.trials if t.cell == first)
+    waits = {t.id for t in PLAN.trials if t.cell in (first, second)} - {ended}
+    text = markdown_of(PLAN, {id_: record for id_, record in records.items() if id_ not in waits})
+    assert "1 of 3 ¹" in text
+    assert "0 of 3 ¹" in text
+    assert f"- ¹ to come: {len(waits)} of {len(PLAN.trials)} trials" in text
+    assert text.count("¹ to come") == 1
+
+
 def test_a_row_whose_spread_is_over_fewer_repeats_than_planned_says_so() -> None:
     text = STUDY.replace("splits: per_seed", "splits: published").replace("2]}", "2], folds: [0, 1, 2]}")
     plan = make_plan(text)

@@ -83,6 +83,11 @@ class RepeatSummary:
         return len(self.values)
 
     @property
+    def count(self) -> str:
+        """``10``, or ``9 of 10``."""
+        return str(self.n) if self.n == self.planned else f"{self.n} of {self.planned}"
+
+    @property
     def mean(self) -> float | None:
         """Mean over all repeats that have a value."""
         return statistics.fmean(self.values.values()) if self.values else None
@@ -114,9 +119,7 @@ class RepeatSummary:
 
     def count_text(self) -> str:
         """``10``, or ``9 of 10: 1 diverged (NaN loss at epoch 3)``."""
-        if self.n == self.planned:
-            return str(self.n)
-        return f"{self.n} of {self.planned}: {'; '.join(map(str, self.lost))}"
+        return self.count if self.n == self.planned else f"{self.count}: {'; '.join(map(str, self.lost))}"
 
     def spread_text(self) -> str | None:
         """``± over 2 seeds`` where that is not as planned; None where it is."""

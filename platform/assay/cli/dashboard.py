@@ -103,8 +103,12 @@ def serve_pages(
     flags = [f"--{name}={value}" for name, value in {**_FLAGS, **place}.items()]
     command = [sys.executable, "-m", "assay_dashboard", "run", str(script), *flags]
     command += ["--", "--storage", store.uri, "--mlflow", _checked(mlflow)]
-    if host not in {_HERE, "localhost"} if read_only is None else read_only:
+    shared = host not in {_HERE, "localhost"}
+    only_read = shared if read_only is None else read_only
+    if only_read:
         command.append("--read-only")
+    if shared:
+        typer.echo(_risk(host, port, only_read))
     root = str(script.parents[1])  # streamlit puts the script's own folder on the path, not the one above
     serve(
         "the dashboard",
@@ -114,6 +118,24 @@ def serve_pages(
         health="/_stcore/health",
         takes="3 s",
         environment={"PYTHONPATH": _path(root)},
+    )
+
+
+def _risk(host: str, port: int, only_read: bool) -> str:
+    """What everybody can do who reaches the pages, and by which address."""
+    import socket
+
+    from assay.cli.serving import EVERYWHERE
+
+    address = f"http://{socket.gethostname() if host == EVERYWHERE else host}:{port}"
+    stop = (
+        "Buttons that stop trainings are off."
+        if only_read
+        else "They can stop trainings: leave out --no-read-only to take the buttons away."
+    )
+    return (
+        f"--host {host}: everybody who reaches {address} reads all studies of this storage. There are no "
+        f"accounts, and nothing is encrypted. {stop}"
     )
 
 

@@ -15,8 +15,10 @@ import typer
 
 from trainables.errors import InputError
 
-__all__ = ["serve"]
+__all__ = ["EVERYWHERE", "serve"]
 
+EVERYWHERE = "0.0.0.0"
+_HERE = "127.0.0.1"
 _SLOW_START = 5.0  # seconds between two signs of life while the server starts
 
 
@@ -55,7 +57,7 @@ def serve(
             raise InputError(
                 f"cannot listen on {host}:{port}: {error.strerror}. Choose another --port."
             ) from None
-    address = f"http://{host}:{port}"
+    address = f"http://{_HERE if host == EVERYWHERE else host}:{port}"
     typer.echo(f"starting {name} on {address} (takes about {takes}; Ctrl-C ends it)")
     server = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # the server must not outlive us

@@ -18,6 +18,7 @@ from assay.analysis.statistics.wording import interval_text
 from assay.analysis.summary import CellSummary, RepeatSummary
 from assay.report.page.model import NOTHING, Column, TextTable, superscript
 from assay.study import Cell, Study
+from assay.study.names import counted
 from assay.study.nesting import NO_LEVEL
 from assay.study.published import published_values
 from assay.study.reach import attainable_iou
@@ -61,8 +62,11 @@ def ablation_table(results: StudyResults, *, analysed: bool = True) -> TextTable
         for summary, metric in zip(of_cell, metrics, strict=True):
             values.append(mean_spread(summary, metric))
             values += [column.text(index) for column in beside[metric.name]]
-        collapsed = collapses.get(cell.name)
-        rows.append((*level_texts(study, cell), *values, _count_cell(of_cell, metrics, collapsed, notes)))
+        if all(_waits(summary) for summary in of_cell) and cell.name not in collapses:
+            count = f"{of_cell[0].count} {_numbered(_to_come(summaries[0]), notes)}"
+        else:
+            count = _count_cell(of_cell, metrics, collapses.get(cell.name), notes)
+        rows.append((*level_texts(study, cell), *values, count))
     best = results.analysis.best if analysed else None
     bold = best.cells if best is not None else frozenset[str]()
     levels = level_columns(study)
@@ -99,6 +103,8 @@ def _beside(
 
         def interval(row: int) -> str:
             name, decimals = cells[row].name, decimals_of(primary, first[row].planned)
+            if first[row].n == 0 and _waits(first[row]):  # its n says so
+                return NOTHING
             return item_interval_text(uncertainty.cell(name), decimals, name, notes)
 
         beside[primary.name].append(_Beside(ITEM_INTERVAL, interval))
@@ -148,8 +154,7 @@ def item_interval_text(interval: ItemInterval, decimals: int, name: str, notes: 
     """``[0.912, 0.968]``; where there is no interval a dash, and why in ``notes``."""
     if interval.low is not None and interval.high is not None:
         return interval_text(interval.low, interval.high, decimals)
-    notes.append(f"{name}: {interval.note}")
-    return f"{NOTHING} {superscript(len(notes))}"
+    return f"{NOTHING} {_numbered(f'{name}: {interval.note}', notes)}"
 
 
 def _published_columns(
@@ -186,9 +191,27 @@ def _count_cell(
             texts.append(f"{metric.title}: {_lost_text(summary)}")
     if not texts:
         return str(primary.n)
-    notes.append(f"{primary.cell.name}: {'; '.join(texts)}")
-    short = str(primary.n) if not primary.lost else f"{primary.n} of {primary.planned}"
-    return f"{short} {superscript(len(notes))}"
+    note = f"{primary.cell.name}: {'; '.join(texts)}"
+    return f"{primary.count} {_numbered(note, notes)}"
+
+
+def _waits(summary: CellSummary) -> bool:
+    """True where repeats are missing, and all of them because they wait for their training."""
+    return bool(summary.lost) and all(lost.to_come for lost in summary.lost)
+
+
+def _to_come(summaries: Sequence[CellSummary]) -> str:
+    """One note for all cells that wait: ``to come: 29 of 30 trials``."""
+    waiting = sum(lost.repeats for summary in summaries for lost in summary.lost if lost.to_come)
+    planned = sum(summary.planned for summary in summaries)
+    return f"to come: {waiting} of {counted(planned, 'trial')}"
+
+
+def _numbered(note: str, notes: list[str]) -> str:
+    """The mark of a note, which is added to ``notes`` unless it is there."""
+    if note not in notes:
+        notes.append(note)
+    return superscript(notes.index(note) + 1)
 
 
 def _lost_text(summary: CellSummary) -> str:
