@@ -34,6 +34,7 @@ from typing import (
 )
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, Field, field_validator
 
 from trainables.data.samples import TrainingData
@@ -58,6 +59,7 @@ __all__ = [
     "Run",
     "ShowsStages",
     "StageMaps",
+    "TaughtMaps",
     "Trainable",
     "TrainableConfig",
     "TrainingCutError",
@@ -287,6 +289,14 @@ class Grid:
     dilation: int = 1  # side of the square that masks are widened by before, pixels of the image as stored
 
 
+class TaughtMaps(NamedTuple):
+    """What a mask loss is taught of one image. h × w: cells of the net's mask output."""
+
+    mask_hw: NDArray[np.float32]  # target, in [0, 1]
+    weight_hw: NDArray[np.float32]  # of each cell's loss, 0 or more
+    centre: float = 0.5  # of the first cell from the image's corner, in cells
+
+
 @dataclass(frozen=True)
 class Trainable(Generic[ConfigT]):
     """One method, as the platform sees it: ``trainables/<name>/__init__.py`` holds one as ``TRAINABLE``."""
@@ -310,6 +320,8 @@ class Trainable(Generic[ConfigT]):
     parameters: Callable[[ConfigT], int] | None = None  # number of weights: the plan estimates disk space
     # Cells of its mask loss and its maps; None: it does not say.
     grid: Callable[[ConfigT], Grid | None] = field(default=lambda config: None)
+    # What it is taught of an image by its mask (h × w, 0/1), None where it is nothing. None: it does not say.
+    taught: Callable[[ConfigT, NDArray[np.uint8]], TaughtMaps | None] | None = None
     # The way out where every training image is defective and the config needs normal ones; None: it does not.
     needs_normal: Callable[[ConfigT], str | None] = field(default=lambda config: MASKS_ALONE)
     source: str = ""  # authors, year and where to find it: what its settings call "the paper"

@@ -105,7 +105,18 @@ def test_a_column_has_the_test_sets_iou_and_the_image_threshold_of_its_record(
 def test_a_threshold_of_the_url_is_a_level_or_nothing(
     store: Store, open_page: Open, text: str, level: int
 ) -> None:
-    assert sent(open_page(store, threshold=text))["view"] == {"threshold": level, "difference": False}
+    view = sent(open_page(store, threshold=text))["view"]
+    assert (view["level"], view["difference"]) == (level, False)
+
+
+@pytest.mark.parametrize("text", ["<script>", "", "Target", "x" * 5000])
+def test_a_picture_of_the_url_that_there_is_not_is_the_decision(
+    store: Store, open_page: Open, text: str
+) -> None:
+    header = sent(open_page(store, picture=text))
+    assert header["view"]["picture"] == "decision"
+    assert header["view"]["teaches"]
+    assert {column["lesson"] for column in header["columns"]} == {None}
 
 
 def test_cells_that_another_page_chose_are_shown_up_to_six(store: Store, open_page: Open) -> None:

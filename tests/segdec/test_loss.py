@@ -11,8 +11,9 @@ import torch
 from tests.segdec.surfaces import tiny_config
 from trainables.data.samples import MaskedSample, Sample
 from trainables.segdec.loss import LossWeights, segdec_loss
+from trainables.segdec.mask_maps import distance_weights, taught
 from trainables.segdec.network import Divisor, FeatureNorm
-from trainables.segdec.targets import MaskTarget, TrainingTargets, distance_weights, downsize, make_target
+from trainables.segdec.targets import MaskTarget, TrainingTargets, downsize, make_target
 
 CPU = torch.device("cpu")
 
@@ -137,6 +138,26 @@ def test_small_second_defect_counts_fully_only_per_component(
     mask[10:31, 10:31] = 1
     mask[50:53, 100:103] = 1
     assert distance_weights(mask, 1, 2, scope)[51, 101] == pytest.approx(weight)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"dilation": 7, "w_pos": 10, "p": 1}, {"distance_weights": False}, {"distance_scope": "component"}],
+)
+def test_what_pages_show_of_a_lesson_is_what_the_training_takes(changes: dict[str, Any]) -> None:
+    config = tiny_config(**changes)
+    sample = masked(square(12))
+    shown, taken = taught(config, sample.mask), make_target(sample, config).maps_2hw
+    assert shown is not None
+    assert taken is not None
+    np.testing.assert_allclose(np.stack(shown[:2]), taken.numpy(), atol=1e-5)
+
+
+def test_a_normal_image_teaches_that_nothing_is_there() -> None:
+    shown = taught(tiny_config(), np.zeros((64, 128), np.uint8))
+    assert shown is not None
+    assert not shown.mask_hw.any()
+    assert (shown.weight_hw == 1).all()
 
 
 def test_mask_without_background_is_weighted_evenly() -> None:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from trainables.segdec.config import SegDecConfig
 from trainables.segdec.loss import LossWeights, segdec_loss
+from trainables.segdec.mask_maps import dilate_and_resize, distance_weights
 from trainables.segdec.network import SegDecNet
-from trainables.segdec.targets import TargetBatch, dilate_and_resize, distance_weights, downsize
+from trainables.segdec.targets import TargetBatch, downsize
 
 Numbers = Mapping[str, NDArray[np.float64]]
 CONFIG = SegDecConfig(image_size=(128, 128))

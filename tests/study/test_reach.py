@@ -18,7 +18,8 @@ from trainables.contract import Grid
 from trainables.data import Manifest, load_training, make_split, open_images, open_manifest
 from trainables.data.spec import DataSpec
 from trainables.reach import Reach, grid_cells, measure_reach
-from trainables.segdec.targets import dilate_and_resize, downsize
+from trainables.segdec.mask_maps import dilate_and_resize
+from trainables.segdec.targets import downsize
 
 SIZE = (64, 64)
 COARSE = Grid(stride=8, window=17)

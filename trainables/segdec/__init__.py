@@ -32,5 +32,6 @@ TRAINABLE: Trainable[SegDecConfig] = Trainable(
     objections=objections,
     needs_normal=needs_normal,
     parameters=count_parameters,
+    taught=Later("trainables.segdec.mask_maps:taught"),
     grid=lambda config: Grid(stride=8, window=17, dilation=config.dilation),
 )

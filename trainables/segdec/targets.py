@@ -10,9 +10,8 @@ Source: Božič et al. 2021, arXiv:2104.06064, section 3.3, and the behaviour of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -22,19 +21,9 @@ from torch import Tensor
 from trainables.data.samples import MaskedSample, Sample
 from trainables.nn.on_device import DeviceRows, numbers
 from trainables.segdec.config import SegDecConfig
+from trainables.segdec.mask_maps import CELL, WINDOW, dilate_and_resize, distance_weights
 
-__all__ = [
-    "MaskTarget",
-    "TargetBatch",
-    "TrainingTargets",
-    "dilate_and_resize",
-    "distance_weights",
-    "downsize",
-    "make_target",
-]
-
-CELL = 8  # pixels between cells of the mask's grid
-_WINDOW = 17  # side of the window a cell averages, pixels
+__all__ = ["MaskTarget", "TargetBatch", "TrainingTargets", "downsize", "make_target"]
 
 
 class MaskTarget(NamedTuple):
@@ -96,50 +85,8 @@ def make_target(sample: Sample, config: SegDecConfig) -> MaskTarget:
     return MaskTarget(torch.stack((mask_hw, weight_hw)), label=label, gamma=1.0)
 
 
-def dilate_and_resize(
-    mask: NDArray[np.uint8], dilation: int, image_size: tuple[int, int]
-) -> NDArray[np.float32]:
-    """Dilate a mask (h × w, 0/1) at its original size, then bring it to the network's H × W, in [0, 1].
-
-    Bilinear on 8-bit grey, so that rims are grey in steps of 1/255 as in the published pipeline.
-    """
-    grey = mask * np.uint8(255)
-    if dilation > 1:
-        grey = cv2.dilate(grey, np.ones((dilation, dilation), np.uint8))
-    height, width = image_size
-    resized = cv2.resize(grey, (width, height), interpolation=cv2.INTER_LINEAR)
-    return resized.astype(np.float32) / np.float32(255)
-
-
-def distance_weights(
-    mask_HW: NDArray[np.float32], w_pos: float, p: float, scope: Literal["image", "component"]
-) -> NDArray[np.float32]:
-    """Weigh each pixel: ``w_pos · (D / max D)^p`` in the defect, 1 outside.
-
-    D is the Euclidean distance to the nearest background pixel; what lies outside the image is no
-    background. ``max D`` is taken over the image or over each 8-connected defect.
-
-    Source: Božič et al. 2021, arXiv:2104.06064, Eq. 3.
-    """
-    defect = (mask_HW > 0).astype(np.uint8)
-    if defect.all():  # no rim to measure from
-        return np.full_like(mask_HW, w_pos)
-    distance = cv2.distanceTransform(defect, cv2.DIST_L2, cv2.DIST_MASK_PRECISE).astype(np.float64)
-    if scope == "image":
-        largest = np.full_like(distance, distance.max())
-    else:
-        count, numbers = cv2.connectedComponents(defect, connectivity=8)
-        component = numbers.astype(np.intp)
-        peaks = np.zeros(count)
-        np.maximum.at(peaks, component.ravel(), distance.ravel())
-        largest = peaks[component]
-    weight = np.ones_like(distance)
-    np.divide(distance, largest, out=weight, where=defect > 0)
-    return np.where(defect > 0, w_pos * weight**p, 1.0).astype(np.float32)
-
-
 def downsize(map_HW: NDArray[np.float32]) -> Tensor:
     """Average 17 × 17 pixels around every eighth pixel: H/8 × W/8 cells; the border is mirrored."""
     map_11HW = torch.from_numpy(map_HW)[None, None]
     padded = F.pad(map_11HW, (CELL, CELL, CELL, CELL), mode="reflect")
-    return F.avg_pool2d(padded, _WINDOW, stride=CELL)[0, 0]
+    return F.avg_pool2d(padded, WINDOW, stride=CELL)[0, 0]

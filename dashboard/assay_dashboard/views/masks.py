@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -27,6 +28,7 @@ from assay.report.mask_grid.payload import (
     page_payload,
     stage_columns,
 )
+from assay.report.mask_grid.taught import PICTURES, lesson_of, teaches
 from assay.storage import Record
 from assay.study.repeats import repeat_name
 from assay_dashboard import study_view as reading
@@ -37,7 +39,7 @@ from assay_dashboard.telling import base_and_best
 from trainables.heatmaps import THRESHOLD_LEVEL
 
 _GRID = "mask_grid"  # key of the component
-_THRESHOLD, _DIFFERENCE, _SHOW = "threshold", "difference", "show"
+_THRESHOLD, _DIFFERENCE, _PICTURE, _SHOW = "threshold", "difference", "picture", "show"
 _WIDTH, _WIDE = 125, 245  # of a choice, pixels; six stand in a row of a small screen
 
 
@@ -83,7 +85,12 @@ def _show_images(study: reading.StudyView) -> None:
         columns,
         base=pair.a if pair is not None and pair.a in columns else None,
         other=pair.b if pair is not None else None,
-        view=Display(level, st.query_params.get(_DIFFERENCE) == "1"),
+        view=Display(
+            level,
+            st.query_params.get(_DIFFERENCE) == "1",
+            _picture(),
+            any(teaches(record) for record in records.values()),
+        ),
     )
     with grid:
         mask_grid(data=payload, key=_GRID)
@@ -102,10 +109,10 @@ def _why_none(pair: Pair | None) -> str:
 def _remember() -> None:
     """Threshold and difference as parts of the URL, where they are not what every page starts with."""
     state: Mapping[str, Any] = st.session_state.get(_GRID) or {}
-    for name, usual in ((_THRESHOLD, THRESHOLD_LEVEL), (_DIFFERENCE, False)):
+    for name, usual in ((_THRESHOLD, THRESHOLD_LEVEL), (_DIFFERENCE, False), (_PICTURE, PICTURES[0])):
         value = state.get(name)
         if value is not None:
-            keep_in_url(name, [] if value == usual else [str(int(value))])
+            keep_in_url(name, [] if value == usual else [value if name == _PICTURE else str(int(value))])
 
 
 def _level() -> int:
@@ -113,6 +120,12 @@ def _level() -> int:
     text = st.query_params.get(_THRESHOLD, "")
     level = int(text) if text.isascii() and text.isdecimal() and len(text) <= 3 else THRESHOLD_LEVEL
     return level if LOWEST_LEVEL <= level <= 255 else THRESHOLD_LEVEL
+
+
+def _picture() -> str:
+    """The picture of the URL where there is such a one, else the net's decision."""
+    named = st.query_params.get(_PICTURE)
+    return named if named in PICTURES else PICTURES[0]
 
 
 # Choices ----------------------------------------------------------------------------------------------------
@@ -158,7 +171,9 @@ def _read(study: reading.StudyView, records: Mapping[str, Record]) -> list[MaskC
             message(f"{name} is left out: {error}. Run the study again, which trains this trial anew.")
             continue
         assert maps is not None, "the record names its maps"
-        columns.append(cell_column(name, maps, record.result))
+        column = cell_column(name, maps, record.result)
+        taught = _picture() != PICTURES[0]
+        columns.append(replace(column, lesson=lesson_of(record, column.rows)) if taught else column)
     return columns
 
 

@@ -64,3 +64,26 @@ def test_shares_of_wrong_repeats_are_whole_percent(reader: Reader) -> None:
     page = reader.open("/misses")
     cells = page.locator("[data-testid=stDataFrame] [role=gridcell]")
     reader.sees(lambda: {"67", "100"} <= set(cells.all_text_contents()))
+
+
+def test_what_the_net_was_taught_is_a_choice_away_and_nothing_is_shown_without_a_mask(reader: Reader) -> None:
+    page = reader.open("/masks")
+    page.locator(".grid[data-ready]").wait_for()
+    page.get_by_label("Picture").select_option("weights")
+    heads = page.locator(".column .line:first-of-type")
+    expect(heads.nth(0)).to_contain_text("none given")
+    expect(heads.nth(1)).to_contain_text("5 of 40 given")
+    captions = page.locator("figcaption")
+    for place, text in enumerate(
+        ["nothing is taught", "0.98 to 7.67", "0.98 to 7.67", "0.98 to 7.67", "1 everywhere"]
+    ):
+        expect(captions.nth(place)).to_contain_text(text)
+    pixels = "canvas.getContext('2d').getImageData(0, 0, 128, 128).data"
+    levels = f"canvas => [...{pixels}].filter((_, i) => i % 4 === 0)"
+    greys = page.locator("canvas.decision").nth(1).evaluate(levels)
+    assert (min(greys), max(greys)) == pytest.approx((255 * 0.98 / 7.67, 255), abs=1)  # of the caption
+    reader.sees(lambda: "picture=weights" in page.url)
+    page.reload()
+    expect(captions.nth(4)).to_contain_text("1 everywhere")
+    page.get_by_label("Picture").select_option("decision")
+    expect(captions.nth(1)).to_contain_text("found 1 of 1")

@@ -10,6 +10,7 @@ const PLAIN_LEGEND = [
   ["truth", "outline", "truth"],
   ["truth", "dashed", "missed"],
 ];
+const GREY = { truth: "currentColor", black: "#000", white: "#fff" };
 const DIFFERENCE_LEGEND = [
   ["gained", "filled", "defect pixels gained"],
   ["lost", "hatched", "defect pixels lost"],
@@ -18,6 +19,12 @@ const DIFFERENCE_LEGEND = [
   ["gained", "outline", "defect found now"],
   ["lost", "dashed", "defect missed now"],
   ["truth", "dashed", "missed by both"],
+  ["truth", "outline", "truth"],
+];
+
+const TAUGHT_LEGEND = [
+  ["black", "filled", "0"],
+  ["white", "filled", "most"],
   ["truth", "outline", "truth"],
 ];
 
@@ -45,7 +52,8 @@ function element(tag, className, text = "") {
 function legendEntry([name, shape, text]) {
   const entry = element("span", "entry");
   const swatch = element("i", `swatch ${shape}`);
-  swatch.style.setProperty("--colour", name === "truth" ? "currentColor" : rgb(COLOUR[name]));
+  swatch.style.setProperty("--colour", name in COLOUR && name !== "truth" ? rgb(COLOUR[name]) : GREY[name]);
+  if (name in GREY) swatch.style.borderColor = "currentColor"; // white is seen on white
   entry.append(swatch, document.createTextNode(text));
   return entry;
 }
@@ -71,6 +79,7 @@ class Cell {
     const truth = packed.truth === null ? null : await inflate(blob(packed.truth));
     this.defects = truth === null ? new Uint8Array(size) : packed.bits === 16 ? new Uint16Array(truth.buffer) : truth;
     this.boxes = boxesOf(this.defects, this.width, this.peaks.length);
+    this.taught = packed.taught === null ? null : await taughtMaps(packed.taught, blob);
   }
 
   build(column, sample) {
@@ -157,6 +166,17 @@ class Cell {
     context.strokeRect(x, y, x2 - x, y2 - y);
   }
 
+  /** What the net was taught, instead of what it decides; `most`: the value that is white. */
+  paintTaught(picture, most) {
+    this.fill(1, (target) => this.taught && paintTaught(target, this, this.taught, this.taught[picture], most));
+  }
+
+  sayTaught(picture) {
+    const shown = this.taught === null ? ["nothing is taught"] : taughtCaption(this.taught, picture);
+    this.lines.forEach((line, i) => (line.textContent = shown[i] ?? ""));
+    this.frame.setAttribute("aria-label", [this.label, ...shown].join(", "));
+  }
+
   say(t, base) {
     const compared = base !== null && base !== this && base.numbers !== null;
     const shown = this.numbers === null ? [] : captionOf(this.numbers, compared ? base.numbers : null, t);
@@ -185,6 +205,7 @@ class MaskGrid {
     this.key = "";
     this.loading = 0;
     this.input = (name) => root.querySelector(`input.${name}`);
+    this.pictures = root.querySelector("select.picture");
     this.grid = root.querySelector(".grid");
     this.observer = new IntersectionObserver((entries) => this.see(entries), { rootMargin: "200px" });
     this.listen();
@@ -195,7 +216,11 @@ class MaskGrid {
   }
 
   get differs() {
-    return this.base >= 0 && this.input("difference").checked;
+    return this.base >= 0 && this.picture === "decision" && this.input("difference").checked;
+  }
+
+  get picture() {
+    return this.pictures.value;
   }
 
   listen() {
@@ -211,6 +236,10 @@ class MaskGrid {
       this.repaint();
       this.tell("difference", this.differs);
     };
+    this.pictures.onchange = () => {
+      this.repaint();
+      this.tell("picture", this.picture);
+    };
     for (const name of ["opacity", "size", "truth", "prediction"]) this.input(name).oninput = () => this.restyle();
     this.grid.onclick = (event) => this.zoomAt(event);
     this.grid.onkeydown = (event) => this.press(event);
@@ -224,9 +253,12 @@ class MaskGrid {
   async load(bytes) {
     const { header, blob } = parse(bytes);
     if (this.key === "") {
-      this.input("threshold").value = header.view.threshold;
+      this.input("threshold").value = header.view.level;
       this.input("difference").checked = header.view.difference;
+      this.pictures.value = header.view.picture;
     }
+    this.pictures.hidden = !header.view.teaches;
+    if (!header.view.teaches) this.pictures.value = "decision";
     if (this.key === header.key) return this.watch();
     this.key = header.key;
     const turn = ++this.loading;
@@ -245,6 +277,8 @@ class MaskGrid {
     this.cells.forEach((cell) => URL.revokeObjectURL(cell.image.src));
     this.rest();
     this.cells = cells.filter((cell) => cell !== null);
+    const taught = this.cells.filter((cell) => cell.taught !== null).map((cell) => cell.taught);
+    this.most = { target: 1, weights: Math.max(1, ...taught.map(({ heaviest }) => heaviest)) };
     this.zooms = header.rows.map(() => ({ factor: 1, x: 0.5, y: 0.5 }));
     this.heads = this.columns.map(({ name, mark }) => {
       const head = element("div", "column");
@@ -257,8 +291,8 @@ class MaskGrid {
     const counts = new Set(this.columns.map(({ images }) => images));
     this.images = counts.size === 1 ? [...counts][0] : null;
     const corner = element("div", "corner");
-    const named = [`${this.images ?? ""} probe images:`.trim(), "defects found:", "threshold:"];
-    corner.append(element("b", "name", "\u00a0"), ...named.map((text) => element("span", "line", text)));
+    this.labels = [0, 1, 2].map(() => element("span", "line"));
+    corner.append(element("b", "name", "\u00a0"), ...this.labels);
     const rows = header.rows.flatMap((row, r) => [
       rowHead(row),
       ...row.cells.map((_, c) => {
@@ -298,7 +332,8 @@ class MaskGrid {
 
   paint(cell, withTruth = false) {
     const zoom = this.zooms[cell.row].factor;
-    cell.paint(this.level, this.baseOf(cell), zoom);
+    if (this.picture === "decision") cell.paint(this.level, this.baseOf(cell), zoom);
+    else cell.paintTaught(this.picture, this.most[this.picture]);
     cell.frame.dataset.level = this.level;
     if (withTruth) cell.paintTruth(zoom);
   }
@@ -307,19 +342,26 @@ class MaskGrid {
   repaint() {
     cancelAnimationFrame(this.scheduled);
     this.scheduled = requestAnimationFrame(() => {
-      const t = this.level;
+      const [t, decides] = [this.level, this.picture === "decision"];
       this.root.querySelector(".level").textContent = t === MIDDLE ? "each model’s own" : factorsOf(this.columns, t);
       this.root.querySelector(".reset").disabled = t === MIDDLE;
+      const heads = [`${this.images ?? ""} probe images:`.trim(), "defects found:", "threshold:"];
+      this.labels.forEach((line, i) => (line.textContent = decides ? heads[i] : ["training masks:", "", ""][i]));
       this.columns.forEach((column, c) => this.sayColumn(column, this.heads[c], t));
-      this.cells.forEach((cell) => cell.say(t, this.baseOf(cell)));
+      this.cells.forEach((cell) => (decides ? cell.say(t, this.baseOf(cell)) : cell.sayTaught(this.picture)));
       this.cells.filter((cell) => cell.visible).forEach((cell) => this.paint(cell));
       this.restyle();
       this.grid.dataset.ready = `${this.key}:${t}:${this.differs}`;
+      this.grid.dataset.picture = this.picture;
     });
   }
 
-  sayColumn({ scale, note, numbers, images, testIou }, head, t) {
+  sayColumn({ scale, note, numbers, images, testIou, lesson }, head, t) {
     const [iou, found, threshold] = head.querySelectorAll(".line");
+    if (this.picture !== "decision") {
+      [iou.textContent, found.textContent, threshold.textContent] = [lesson ?? "…", "", ""];
+      return;
+    }
     const own = t === MIDDLE;
     const at = scale === null ? [] : [share(scoreOf(scale, t))];
     const source = own || scale === null ? note : factorText([factorOf(scale, t)]);
@@ -337,11 +379,14 @@ class MaskGrid {
   restyle() {
     const { style } = this.grid;
     style.setProperty("--size", this.input("size").value);
-    style.setProperty("--heat", this.differs ? 0 : this.input("opacity").value / 100);
+    const decides = this.picture === "decision";
+    for (const name of ["threshold", "opacity", "prediction", "difference"]) this.input(name).disabled = !decides;
+    style.setProperty("--heat", this.differs || !decides ? 0 : this.input("opacity").value / 100);
     style.setProperty("--truth", this.input("truth").checked ? 1 : 0);
-    style.setProperty("--decision", this.differs || this.input("prediction").checked ? 1 : 0);
+    style.setProperty("--decision", this.differs || !decides || this.input("prediction").checked ? 1 : 0);
     style.setProperty("--light", this.differs ? 0.62 : 1);
-    const entries = this.differs ? DIFFERENCE_LEGEND : PLAIN_LEGEND;
+    const most = ["white", "filled", this.most === undefined ? "" : shortNumber(this.most[this.picture] ?? 1)];
+    const entries = this.differs ? DIFFERENCE_LEGEND : decides ? PLAIN_LEGEND : TAUGHT_LEGEND.with(1, most);
     this.root.querySelector(".legend").replaceChildren(...entries.map(legendEntry));
   }
 

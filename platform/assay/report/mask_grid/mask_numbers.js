@@ -107,3 +107,20 @@ function captionOf(numbers, base, t) {
     `FP ${whole.format(now.fp)} · FN ${whole.format(now.fn)} px`,
   ];
 }
+
+/** Target and weights of the mask loss, a value for each cell of the net's output. */
+async function taughtMaps({ width, height, centre, target, weights }, blob) {
+  const maps = await Promise.all([target, weights].map(async (place) => new Float32Array((await inflate(blob(place))).buffer)));
+  return { width, height, centre, target: maps[0], weights: maps[1], heaviest: Math.max(...maps[1]) };
+}
+
+const shortNumber = (value) => String(Number(value.toFixed(2)));
+
+function taughtCaption({ width, height, target, weights }, picture) {
+  const cells = `${height} × ${width} cells`;
+  if (picture === "target") return [`target in ${cells}`, `${target.filter((value) => value > 0).length} above 0`];
+  const inside = weights.filter((_, i) => target[i] > 0);
+  if (inside.length === 0) return [`weights in ${cells}`, `${shortNumber(weights[0])} everywhere`];
+  const [least, most] = [Math.min, Math.max].map((of) => shortNumber(of(...inside)));
+  return [`weights in ${cells}`, least === most ? `${most} everywhere` : `${least} to ${most} at the defect`];
+}

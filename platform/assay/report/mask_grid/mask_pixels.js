@@ -133,3 +133,15 @@ function matchedPeaks(own, other) {
   });
   return peaks;
 }
+
+/** A map of the net's output, each cell as a block of grey; black is 0 and white `most`. */
+function paintTaught(target, { width, height }, taught, values, most) {
+  const nearest = (at, cells, pixels) =>
+    Math.min(cells - 1, Math.max(0, Math.round(((at + 0.5) * cells) / pixels - taught.centre)));
+  for (let y = 0; y < height; y++)
+    for (let x = 0; x < width; x++) {
+      const cell = nearest(y, taught.height, height) * taught.width + nearest(x, taught.width, width);
+      const grey = Math.round((255 * Math.min(values[cell], most)) / most);
+      target[y * width + x] = pixel([grey, grey, grey], 255);
+    }
+}

@@ -9,8 +9,7 @@ A blob is what ``maps.parquet`` holds (photo, levels, defect numbers, counts), b
 decoded here, and the browser looks every number up in counts that were made at full size. The header names a
 blob as ``[offset, length]`` from its end; equal blobs (the photo of an image in six cells) are sent once.
 
-Trade-off: what two cells disagree in is measured at display size, because that is what is kept of both
-heatmaps together. It orders images and is never shown as a number.
+Trade-off: what two cells disagree in is measured at display size. It orders images and is never a number.
 """
 
 from __future__ import annotations
@@ -29,7 +28,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from assay.report.mask_grid.taught import PICTURES, Lesson, packed_lesson
 from assay.storage import Result
+from trainables.contract import TaughtMaps
 from trainables.heatmaps import THRESHOLD_LEVEL, Scale
 
 __all__ = [
@@ -84,6 +85,7 @@ class MaskColumn:
     note: str = ""  # where its threshold comes from
     image_threshold: float | None = None  # of an image's score, from which on it is decided defective
     test_iou: float | None = None  # of all test images, at the model's own threshold
+    lesson: Lesson | None = None  # None: not asked for
 
     @property
     def scale(self) -> Scale | None:
@@ -104,6 +106,8 @@ class Display(NamedTuple):
 
     level: int = THRESHOLD_LEVEL  # of the threshold; 128 is each model's own
     difference: bool = False  # to A
+    picture: str = PICTURES[0]
+    teaches: bool = False  # some cell's method tells what it is taught
 
 
 def cell_column(name: str, maps: pa.Table, result: Result | None = None) -> MaskColumn:
@@ -374,8 +378,7 @@ def page_payload(
         columns: As shown. Their totals are of all their images, not of the page.
         base: A, the column that differences are to, one of ``columns``.
         other: B, with which A is compared in order and choice of the images.
-        view: What the browser starts with; it is no part of the payload's ``key``, by which the browser sees
-            whether it has this page already.
+        view: What the browser starts with. It is no part of ``key``, by which the browser knows its page.
     """
     blobs = _Blobs()
     content = {
@@ -388,9 +391,8 @@ def page_payload(
     }
     body = b"".join(blobs.parts)
     digest = hashlib.sha256(json.dumps(content).encode() + body).hexdigest()
-    level, difference = view or Display()
-    start = {"threshold": level, "difference": difference}
-    header = json.dumps({"key": digest, **content, "view": start}, allow_nan=False).encode()
+    content |= {"key": digest, "view": (view or Display())._asdict()}
+    header = json.dumps(content, allow_nan=False).encode()
     return struct.pack("<I", len(header)) + header + body
 
 
@@ -403,6 +405,7 @@ def _column(column: MaskColumn, blobs: _Blobs) -> dict[str, Any]:
         "testIou": column.test_iou,
         "totals": blobs.add(_totals(column)),
         "images": len(column.rows),
+        "lesson": None if column.lesson is None else column.lesson.note,
     }
 
 
@@ -421,16 +424,17 @@ def _totals(column: MaskColumn) -> bytes | None:
 
 def _row(sample: str, columns: Sequence[MaskColumn], blobs: _Blobs) -> dict[str, Any]:
     rows = [column.rows.get(sample) for column in columns]
+    lessons = [column.lesson.maps.get(sample) if column.lesson else None for column in columns]
     first = next(row for row in rows if row is not None)
     return {
         "sample": sample,
         "label": first["label"],
         "class": first["defect_class"],
-        "cells": [None if row is None else _cell(row, blobs) for row in rows],
+        "cells": [row and _cell(row, blobs, maps) for row, maps in zip(rows, lessons, strict=True)],
     }
 
 
-def _cell(row: _MapRow, blobs: _Blobs) -> dict[str, Any]:
+def _cell(row: _MapRow, blobs: _Blobs, taught: TaughtMaps | None) -> dict[str, Any]:
     counts = None if row["positives"] is None else row["positives"] + row["negatives"]
     return {
         "width": row["width"],
@@ -442,4 +446,5 @@ def _cell(row: _MapRow, blobs: _Blobs) -> dict[str, Any]:
         "truth": blobs.add(row["truth"]),
         "peaks": blobs.add(row["peaks"]),
         "counts": blobs.add(counts),
+        "taught": packed_lesson(taught, blobs.add),
     }

@@ -1,0 +1,87 @@
+"""What the net of a trial was taught of a probe image: its target and its weights, cell by cell.
+
+Both come from the trial's settings and the mask that is kept of the probe, as if it were a training image
+whose mask is given (figure 3 of Božič et al. 2021, arXiv:2104.06064). Nothing is trained or loaded.
+
+Trade-off: the mask is known at display size (320 pixels at most) and brought to the network's. Of larger
+images the maps are coarser than those of the training, and masks are widened by pixels of its input.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.storage import Record
+from trainables.catalogue import find_trainable
+from trainables.contract import TaughtMaps, Trainable
+
+__all__ = ["PICTURES", "Lesson", "lesson_of", "packed_lesson", "teaches"]
+
+PICTURES = ("decision", "target", "weights")  # that a grid may show; the last two are what the net was taught
+
+
+class Lesson(NamedTuple):
+    """What a trial was taught of its probe images."""
+
+    note: str  # which masks it was given, or why it was taught nothing
+    maps: Mapping[str, TaughtMaps]  # by sample; nothing is taught of the others
+
+
+def teaches(record: Record) -> bool:
+    """True where the trial's method tells what it is taught."""
+    return _method(record).taught is not None
+
+
+def lesson_of(record: Record, rows: Mapping[str, Mapping[str, Any]]) -> Lesson:
+    """The lesson of a finished trial, by its rows of ``maps.parquet``."""
+    method = _method(record)
+    if method.taught is None or record.result is None:
+        return Lesson("no target that can be shown", {})
+    config = method.Config.model_validate(record.trial["config"])
+    given, defective = record.result.n_masks, record.result.n_positives
+    note = f"{given} of {defective} given" if given else "none given"
+    whole = {
+        sample: row
+        for sample, row in rows.items()
+        if (row["full_height"], row["full_width"]) == config.image_size
+    }
+    if rows and not whole:
+        return Lesson("not shown of tiles", {})
+    maps = {
+        sample: maps
+        for sample, row in whole.items()
+        if (mask := _mask(row)) is not None and (given or not row["label"])
+        if (maps := method.taught(config, mask)) is not None
+    }
+    return Lesson(note, maps)
+
+
+def packed_lesson(
+    maps: TaughtMaps | None, add: Callable[[bytes | None], list[int] | None]
+) -> dict[str, Any] | None:
+    """Both maps for the browser, as float32 behind zlib; ``add`` keeps bytes and gives their place."""
+    if maps is None:
+        return None
+    height, width = maps.mask_hw.shape
+    target, weights = (add(zlib.compress(map_hw.astype("<f4").tobytes())) for map_hw in maps[:2])
+    return {"height": height, "width": width, "centre": maps.centre, "target": target, "weights": weights}
+
+
+def _method(record: Record) -> Trainable[Any]:
+    return find_trainable(record.trial["trainable"])
+
+
+def _mask(row: Mapping[str, Any]) -> NDArray[np.uint8] | None:
+    """The mask at the network's size, 0/1; None where it is not known."""
+    if row["truth"] is None:
+        return None
+    numbers = np.frombuffer(zlib.decompress(row["truth"]), f"<u{row['truth_bits'] // 8}")
+    mask = (numbers.reshape(row["height"], row["width"]) > 0).astype(np.uint8)
+    size = (row["full_width"], row["full_height"])
+    return cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST).astype(np.uint8)
