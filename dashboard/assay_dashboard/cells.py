@@ -31,7 +31,6 @@ __all__ = [
     "CellTable",
     "ablation",
     "cell_table",
-    "in_order",
     "means_and_repeats",
     "number_format",
     "trial_table",
@@ -46,18 +45,6 @@ class CellTable:
     titles: dict[str, str]
     formats: dict[str, str]  # of the columns that hold numbers
     picks: dict[str, list[str]]  # what a reader may leave out, by its title → its columns
-
-
-def in_order(results: StudyResults, metric: Metric | None) -> list[str]:
-    """Names of the cells: as planned, or the best mean of a metric first and cells without one last."""
-    if metric is None:
-        return [cell.name for cell in results.reported.cells]
-    sign = 1 if metric.better == "higher" else -1
-    ranked = sorted(
-        results.summary(metric.name),
-        key=lambda summary: (summary.mean is None, -sign * (summary.mean or 0.0)),
-    )
-    return [summary.cell.name for summary in ranked]
 
 
 def ablation(results: StudyResults) -> TextTable:

@@ -11,18 +11,17 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from assay.analysis.results import StudyResults
 from assay.analysis.summary import Repeat
 from assay.report.mask_grid.payload import Pair, arrange, cell_column
 from assay.report.page.html import escape
+from assay.report.telling_cells import base_and_best
 from assay.storage import Record
 from assay.study.repeats import repeat_name
 from assay_dashboard import study_view as reading
-from assay_dashboard.cells import in_order
 from trainables.heatmaps import THRESHOLD_LEVEL, read_probe
 from trainables.overlay import overlay
 
-__all__ = ["TellingPair", "base_and_best", "counts_text", "pair_html", "telling_pair"]
+__all__ = ["TellingPair", "counts_text", "pair_html", "telling_pair"]
 
 _COUNTS = ("positives", "negatives")  # pixels of defects and of background, by level
 
@@ -52,15 +51,6 @@ def telling_pair(view: reading.StudyView) -> TellingPair | None:
         if a in records and b in records:
             return _of_repeat(view, repeat, records[a], records[b], (a, b))
     return None
-
-
-def base_and_best(results: StudyResults) -> tuple[str, str] | None:
-    """The study's first cell and that of the best mean; the worst where the first is the best."""
-    ranked = in_order(results, results.primary)
-    if len(ranked) < 2:
-        return None
-    first, best = results.reported.cells[0].name, ranked[0]
-    return (ranked[-1] if first == best else first), best
 
 
 def _of_repeat(

@@ -9,9 +9,10 @@ import pytest
 import yaml
 
 from assay.report.csv_tables import cells_csv
+from assay.report.telling_cells import in_order
 from assay.storage import Store
 from assay.study import Plan, parse_study, plan_study
-from assay_dashboard.cells import cell_table, in_order, trial_table
+from assay_dashboard.cells import cell_table, trial_table
 from assay_dashboard.study_view import view
 from tests.cli.small_study import STUDY
 from tests.dashboard.conftest import Open, Show, put, texts_of

@@ -9,9 +9,11 @@ import pytest
 
 from assay.analysis.results import StudyResults
 from assay.report.interactive import interactive_page
+from assay.report.mask_grid.payload import MOST_CELLS
+from assay.report.telling_cells import base_and_best, telling_cells
 from assay.storage import Store
 from assay.study import Plan
-from tests.dashboard.made_records import make_scene, make_study
+from tests.dashboard.made_records import large_study_text, make_large_study, make_scene, make_study
 from tests.dashboard.made_searches import make_large_search
 from trainables.errors import InputError
 
@@ -23,7 +25,24 @@ def test_six_cells_of_twelve_probes_of_the_largest_size_fit_into_ten_megabytes(t
     make_study(store, make_scene(12, (320, 320)), seeds=1, probes=12)
     text = interactive_page(StudyResults.read(store, "additions"))
     assert len(text.encode()) <= MOST_BYTES
-    assert "in 6 of" not in text
+    assert "Left out:" not in text
+
+
+def test_of_many_cells_the_base_and_the_best_have_pictures_and_the_others_are_named(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    make_large_study(store, large_study_text(factors=1, seeds=1), scene=make_scene(8, (32, 48)), variants=2)
+    results = StudyResults.read(store, "large")
+    text = interactive_page(results)
+    shown = re.findall(r'<label><input type="checkbox" checked> (.*?)</label>', text)
+    names = [cell.name for cell in results.plan.cells]
+    assert len(shown) == MOST_CELLS < len(names)
+    pair = base_and_best(results)
+    assert pair is not None
+    assert set(pair) <= set(shown)
+    assert set(telling_cells(results, names, 2)) == set(pair)
+    (others,) = set(re.findall(r"<p>Left out: (.*?)\. The tables", text))
+    assert sorted([*shown, *others.split(", ")]) == sorted(names)
+    assert all(f">{name}<" in text for name in names)
 
 
 def test_names_stay_texts(tmp_path: Path) -> None:

@@ -15,11 +15,12 @@ from assay.report.answer import Answer, AnswerGroup, study_answer
 from assay.report.comparison_tables import CLAIM_QUESTIONS, bold_notes
 from assay.report.figures.effects_rows import EffectRow, comparisons_plot, effects_plot
 from assay.report.page.model import Column, Section, TextTable
+from assay.report.telling_cells import in_order
 from assay.storage.progress import Running
 from assay.storage.watch import score
 from assay.study.repeats import repeat_name
 from assay_dashboard import study_view as reading
-from assay_dashboard.cells import ablation, in_order
+from assay_dashboard.cells import ablation
 from assay_dashboard.controls import stop_button
 from assay_dashboard.formatting import ago, counted, duration, progress_bar
 from assay_dashboard.layout import (

@@ -29,13 +29,13 @@ from assay.report.mask_grid.payload import (
     stage_columns,
 )
 from assay.report.mask_grid.taught import PICTURES, lesson_of, teaches
+from assay.report.telling_cells import base_and_best, telling_cells
 from assay.storage import Record
 from assay.study.repeats import repeat_name
 from assay_dashboard import study_view as reading
 from assay_dashboard.components import mask_grid
 from assay_dashboard.layout import errors_shown, message, missing, study_view
 from assay_dashboard.state import CELLS, REPEAT, keep_in_url, known
-from assay_dashboard.telling import base_and_best
 from trainables.heatmaps import THRESHOLD_LEVEL
 
 _GRID = "mask_grid"  # key of the component
@@ -144,8 +144,7 @@ def _choose_cells(study: reading.StudyView, kept: Mapping[Repeat, Mapping[str, R
         width=_WIDTH,
     )
     cells = by_name[repeat]
-    reported = {cell.name for cell in study.results.reported.cells}
-    usual = [name for name in cells if name in reported] or list(cells)
+    usual = telling_cells(study.results, cells, MOST_CELLS)
     earlier = st.session_state.get(CELLS)
     if earlier is not None:  # by this page or another, where it may be none, more, or other cells
         st.session_state[CELLS] = (known(earlier, cells) or usual)[:MOST_CELLS]

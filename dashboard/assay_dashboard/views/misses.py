@@ -5,12 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from assay.report.mask_grid.payload import MOST_CELLS
+from assay.report.telling_cells import base_and_best
 from assay.study.names import counted
 from assay_dashboard import study_view as reading
 from assay_dashboard.layout import missing, paragraph, study_view
 from assay_dashboard.misses import KINDS, has_predictions, of_kind, wrong_shares
 from assay_dashboard.state import CELLS, known
-from assay_dashboard.telling import base_and_best
 
 _ROW = 34  # pixels
 

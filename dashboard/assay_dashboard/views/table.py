@@ -14,12 +14,12 @@ from assay.report.build import table_notes
 from assay.report.defect_tables import class_sections
 from assay.report.formats import FORMATS, ReportFormat
 from assay.report.page.model import NOTHING
+from assay.report.telling_cells import in_order
 from assay.study import Study
 from assay_dashboard import study_view as reading
 from assay_dashboard.cells import (
     ablation,
     cell_table,
-    in_order,
     means_and_repeats,
     number_format,
     trial_table,

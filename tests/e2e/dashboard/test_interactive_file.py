@@ -85,6 +85,18 @@ def test_slider_zoom_and_difference_work_from_a_file(file: Page) -> None:
     expect(file.locator(".frame.zoomed .stack").first).to_have_attribute("style", re.compile(r"scale\(2\)"))
 
 
+def test_the_reader_chooses_the_cells_of_a_file(file: Page) -> None:
+    expect(file.locator(".column:visible")).to_have_count(6)
+    for name in ("balance", "stop", "distance"):
+        file.locator(".choices.cells").get_by_label(name, exact=True).uncheck()
+    expect(file.locator(".column:visible .name")).to_have_text(
+        ["all off", "balance + stop", "balance + stop + distance"]
+    )
+    expect(file.locator(".cell:visible")).to_have_count(3 * PROBES)
+    file.locator(".choices.cells").get_by_label("stop", exact=True).check()
+    expect(file.locator(".column:visible")).to_have_count(4)
+
+
 def test_a_curve_names_the_value_below_the_pointer(file: Page, store: Store) -> None:
     study = assay.open(store.uri).study("additions")
     trials = study.trials()

@@ -3,13 +3,14 @@
 Everything lies inside, and the page's own policy forbids it to ask a server for anything. The page is the
 HTML report's, the probe images are drawn by the scripts of the dashboard (:mod:`assay.report.mask_grid`).
 
-Trade-off: probe images and curves are of six cells at most, so that a file can be sent by mail.
+Trade-off: tables hold all cells, probe images and curves six at most, those of the Masks page, so that a file
+can be sent by mail. A reader chooses among them, and the others are named.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
@@ -22,6 +23,7 @@ from assay.report.mask_grid import study_grid
 from assay.report.mask_grid.payload import MOST_CELLS
 from assay.report.page.html import Additions, escape, html_page
 from assay.report.parallel import best_first, parallel_component, point_axes, points_payload
+from assay.report.telling_cells import in_order, telling_cells
 from assay.storage import Record, Store
 from assay.storage.stage_store import stage_curve
 from assay.study.repeats import repeat_name
@@ -30,6 +32,7 @@ from trainables.errors import InputError
 __all__ = ["interactive_page"]
 
 _IMAGES = 12
+_NAMED = 12  # cells that are left out; more are counted
 _POINTS = 400  # of a line; of more epochs every n-th is drawn
 _POLICY = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 _NO_MAPS = "<p>No finished trial has kept probe images. <code>keep: {probes: 12}</code> keeps them.</p>"
@@ -50,9 +53,9 @@ def interactive_page(results: StudyResults) -> str:
             f"an interactive report reads maps and curves from a storage, found {results.name} without one. "
             "Read the study with StudyResults.read."
         )
-    css, tables, curves = (
+    css, tables, curves, columns = (
         files("assay.report.interactive").joinpath(name).read_text(encoding="utf-8")
-        for name in ("interactive.css", "tables.js", "curves.js")
+        for name in ("interactive.css", "tables.js", "curves.js", "columns.js")
     )
     head = f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n<style>\n{css}</style>'
     parts = {
@@ -60,7 +63,7 @@ def interactive_page(results: StudyResults) -> str:
         "Probe images": _probe_images(results, store),
         "Training curves": _curves(results, store, curves),
     }
-    return html_page(study_page(results), Additions(head, parts, f"<script>\n{tables}</script>"))
+    return html_page(study_page(results), Additions(head, parts, f"<script>\n{tables}{columns}</script>"))
 
 
 def _points(results: StudyResults) -> str:
@@ -79,9 +82,23 @@ def _probe_images(results: StudyResults, store: Store) -> str:
     if not kept:
         return _NO_MAPS
     repeat, of_repeat = next(iter(kept.items()))
-    some = f", in {MOST_CELLS} of {len(of_repeat)} cells" if len(of_repeat) > MOST_CELLS else ""
-    intro = f"<p>Test images of {repeat_name(*repeat)}{some}. Pixels are counted at the network's size.</p>"
-    return f"{intro}\n{study_grid(results, store, None, repeat.seed, _IMAGES).markup()}"
+    cells = telling_cells(results, of_repeat, MOST_CELLS)
+    intro = f"<p>Test images of {repeat_name(*repeat)}. Pixels are counted at the network's size.</p>"
+    choice = "".join(f'<label><input type="checkbox" checked> {escape(name)}</label>' for name in cells)
+    return (
+        f'{intro}\n{_left_out(cells, of_repeat)}<div class="choices cells">{choice}</div>\n'
+        f"{study_grid(results, store, cells, repeat.seed, _IMAGES).markup()}"
+    )
+
+
+def _left_out(shown: Sequence[str], names: Iterable[str]) -> str:
+    """The cells that there is no room for, named up to a line; empty where there are none."""
+    others = [name for name in names if name not in shown]
+    if not others:
+        return ""
+    more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+    named = escape(", ".join(others[:_NAMED]))
+    return f"<p>Left out: {named}{more}. The tables above have them, and so has the dashboard.</p>\n"
 
 
 # Curves ---------------------------------------------------------------------------------------------------
@@ -98,13 +115,14 @@ class _Plot:
 
 
 def _curves(results: StudyResults, store: Store, script: str) -> str:
-    cells = [cell.name for cell in results.reported.cells][:MOST_CELLS]
+    names = in_order(results, None)
+    cells = telling_cells(results, names, MOST_CELLS)
     plots = list(_plots(results, store, cells))
     if not plots:
         return _NO_CURVES
     data = json.dumps({"cells": cells, "plots": [vars(plot) for plot in plots]}, allow_nan=False)
     return (
-        f'<div class="curves"></div>\n<script>\n(() => {{\n{script}'
+        f'{_left_out(cells, names)}<div class="curves"></div>\n<script>\n(() => {{\n{script}'
         "showCurves(document.currentScript.previousElementSibling, "
         f"{data.replace('<', chr(92) + 'u003c')});\n}})();\n</script>"
     )

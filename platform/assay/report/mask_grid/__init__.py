@@ -15,6 +15,7 @@ from assay.analysis.results import StudyResults
 from assay.report.figures.mask_sheets import records_with_maps
 from assay.report.mask_grid.payload import MOST_CELLS, MaskColumn, arrange, cell_column, page_payload
 from assay.report.page.component import Component
+from assay.report.telling_cells import telling_cells
 from assay.storage.store import Store
 from trainables.errors import InputError
 
@@ -74,7 +75,7 @@ def study_grid(
     Args:
         results: The study.
         store: Where its maps lie.
-        cells: Names; None: the first that have maps, reported ones before others.
+        cells: Names; None: those of :func:`~assay.report.telling_cells.telling_cells` that have maps.
         seed: Of the repeat; None: that of the repeat with maps in the most cells.
         images: Rows; defective images first.
 
@@ -84,8 +85,7 @@ def study_grid(
     kept = records_with_maps(results.plan.trials, results.records)
     repeat = next((repeat for repeat in kept if seed in (None, repeat.seed)), None)
     of_repeat = {} if repeat is None else kept[repeat]
-    reported = [cell.name for cell in results.reported.cells]
-    chosen = list(cells or sorted(of_repeat, key=lambda name: name not in reported)[:MOST_CELLS])
+    chosen = list(cells or telling_cells(results, of_repeat, MOST_CELLS))
     missing = [name for name in chosen if name not in of_repeat]
     if not chosen or missing or len(chosen) > MOST_CELLS:
         raise InputError(

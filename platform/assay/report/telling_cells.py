@@ -1,0 +1,43 @@
+"""Cells in an order that tells something: by their mean, the pair to look at first, the few that fit."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from assay.analysis.results import StudyResults
+from trainables.metrics import Metric
+
+__all__ = ["base_and_best", "in_order", "telling_cells"]
+
+
+def in_order(results: StudyResults, metric: Metric | None) -> list[str]:
+    """Names of the cells: as planned, or the best mean of a metric first and cells without one last."""
+    if metric is None:
+        return [cell.name for cell in results.reported.cells]
+    sign = 1 if metric.better == "higher" else -1
+    ranked = sorted(
+        results.summary(metric.name),
+        key=lambda summary: (summary.mean is None, -sign * (summary.mean or 0.0)),
+    )
+    return [summary.cell.name for summary in ranked]
+
+
+def base_and_best(results: StudyResults) -> tuple[str, str] | None:
+    """The study's first cell and that of the best mean; the worst where the first is the best."""
+    ranked = in_order(results, results.primary)
+    if len(ranked) < 2:
+        return None
+    first, best = results.reported.cells[0].name, ranked[0]
+    return (ranked[-1] if first == best else first), best
+
+
+def telling_cells(results: StudyResults, names: Collection[str], most: int) -> list[str]:
+    """At most ``most`` of ``names``: base and best cell among them, the others as the study lists them.
+
+    They stand in the study's order. Cells that no table reports, such as points of a search, come last.
+    """
+    reported = in_order(results, None)
+    order = [*(name for name in reported if name in names), *(name for name in names if name not in reported)]
+    pair = [name for name in base_and_best(results) or () if name in names]
+    chosen = [*pair, *(name for name in order if name not in pair)][:most]
+    return [name for name in order if name in chosen]
