@@ -290,7 +290,7 @@ class Grid:
 
 
 class TaughtMaps(NamedTuple):
-    """What a mask loss is taught of one image. h × w: cells of the net's mask output."""
+    """The lesson of a mask loss about one image. h × w: cells of the net's mask output."""
 
     mask_hw: NDArray[np.float32]  # target, in [0, 1]
     weight_hw: NDArray[np.float32]  # of each cell's loss, 0 or more

@@ -1,4 +1,4 @@
-"""What a net was taught of a probe image: by its record's settings and the mask that is kept."""
+"""Lessons: what a net was taught of a probe image, by its record and the mask that is kept."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def serve_pages(
 
 
 def _risk(host: str, port: int, only_read: bool) -> str:
-    """What everybody can do who reaches the pages, and by which address."""
+    """Address of the pages, and what everybody can do who reaches them."""
     import socket
 
     from assay.cli.serving import EVERYWHERE

@@ -4,7 +4,7 @@
   if (choice === null) return;
   const boxes = [...choice.querySelectorAll("input")];
   const apply = () => {
-    const grid = document.querySelector(".mask-grid .grid");
+    const grid = document.querySelector(".mask-grid").shadowRoot.querySelector(".grid");
     const shown = boxes.filter((box) => box.checked);
     boxes.forEach((box) => (box.disabled = shown.length === 1 && box.checked)); // one stays
     [...grid.children].forEach((child, i) => {

@@ -1,4 +1,4 @@
-"""What the net of a trial was taught of a probe image: its target and its weights, cell by cell.
+"""Target and weights of a probe image, cell by cell: what the net of a trial was taught of it.
 
 Both come from the trial's settings and the mask that is kept of the probe, as if it were a training image
 whose mask is given (figure 3 of Božič et al. 2021, arXiv:2104.06064). Nothing is trained or loaded.
@@ -27,7 +27,7 @@ PICTURES = ("decision", "target", "weights")  # that a grid may show; the last t
 
 
 class Lesson(NamedTuple):
-    """What a trial was taught of its probe images."""
+    """Targets and weights of the probe images of a trial."""
 
     note: str  # which masks it was given, or why it was taught nothing
     maps: Mapping[str, TaughtMaps]  # by sample; nothing is taught of the others
