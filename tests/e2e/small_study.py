@@ -10,6 +10,7 @@ from pathlib import Path
 
 from assay.storage import Record, Store
 from assay.study import Plan
+from tests.in_process import assay_here
 
 __all__ = ["SmallStudy", "small_text"]
 
@@ -51,6 +52,10 @@ class SmallStudy:
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
         return {**kept, "ASSAY_CACHE": str(self.cache)}
+
+    def ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Call ``assay`` in this process."""
+        return assay_here(*arguments, "--storage", str(self.storage), environment=self.environment)
 
     def assay(self, *arguments: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
         """Run the program to its end."""

@@ -76,15 +76,15 @@ def _record_times(study: SmallStudy) -> dict[str, int]:
 
 
 def test_the_report_has_a_row_for_each_cell(small_study: SmallStudy) -> None:
-    report = small_study.assay("report", "small").stdout
+    report = small_study.ask("report", "small").stdout
     table = report.partition("\n#")[0]
     assert len([line for line in table.splitlines() if line.startswith("|") and "±" in line]) == 5
 
 
 def test_status_and_logs_tell_how_it_went(small_study: SmallStudy) -> None:
-    assert "10" in small_study.assay("status", "small", "--once").stdout
+    assert "10" in small_study.ask("status", "small", "--once").stdout
     trial = small_study.plan.trials[0].id
-    assert "epoch 2/2" in small_study.assay("logs", trial[:8]).stdout
+    assert "epoch 2/2" in small_study.ask("logs", trial[:8]).stdout
 
 
 def test_mlflow_holds_study_cell_and_trial_with_the_records_values(small_study: SmallStudy) -> None:
@@ -107,7 +107,7 @@ def test_the_overlay_sheet_shows_the_same_images_in_every_cell(small_study: Smal
     import cv2
 
     file = small_study.storage / "sheet.png"
-    assert small_study.assay("report", "small", "--overlays", str(file)).returncode == 0
+    assert small_study.ask("report", "small", "--overlays", str(file)).returncode == 0
     sheet = cv2.imread(str(file))
     assert sheet is not None
     height, width, _ = sheet.shape

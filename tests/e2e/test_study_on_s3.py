@@ -119,15 +119,15 @@ def test_running_again_trains_nothing(study: OnS3) -> None:
 
 
 def test_status_report_and_logs_read_the_bucket(study: OnS3) -> None:
-    assert "2 finished" in study.program.assay("status", "toy", "--once").stdout
-    table = study.program.assay("report", "toy").stdout.partition("\n#")[0]
+    assert "2 finished" in study.program.ask("status", "toy", "--once").stdout
+    table = study.program.ask("report", "toy").stdout.partition("\n#")[0]
     assert len([line for line in table.splitlines() if "| slow" in line]) == 1
     trial = study.program.plan(study.store).trials[0].id
-    assert f"epoch {EPOCHS}/{EPOCHS}" in study.program.assay("logs", trial[:8]).stdout
+    assert f"epoch {EPOCHS}/{EPOCHS}" in study.program.ask("logs", trial[:8]).stdout
 
 
 def test_clean_frees_the_attempts_that_were_cut_short(study: OnS3) -> None:
-    freed = study.program.assay("clean", "--yes")
+    freed = study.program.ask("clean", "--yes")
     assert freed.returncode == 0, freed.stderr
     assert "freed" in freed.stdout
     for trial, record in study.program.records(study.store).items():
@@ -138,7 +138,7 @@ def test_clean_frees_the_attempts_that_were_cut_short(study: OnS3) -> None:
 def test_without_a_tracking_uri_the_run_says_how_to_see_it_in_mlflow(study: OnS3) -> None:
     assert "no runs in MLflow" in study.output
     assert "--tracking-uri" in study.output
-    refused = study.program.assay("mlflow", "--sync")
+    refused = study.program.ask("mlflow", "--sync")
     assert refused.returncode == 2
     assert "has no place for MLflow's SQLite file" in refused.stderr
 
@@ -147,7 +147,7 @@ def test_mlflow_in_a_file_of_this_machine_holds_runs_and_pictures(study: OnS3, t
     from mlflow import MlflowClient
 
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    synced = study.program.assay("mlflow", "--sync", "--tracking-uri", uri)
+    synced = study.program.ask("mlflow", "--sync", "--tracking-uri", uri)
     assert synced.returncode == 0, synced.stderr
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name("toy")

@@ -13,6 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.docs.pages import ROOT, Block, blocks
+from tests.in_process import assay_here
 
 PAGE = "docs/tutorial.md"
 BLOCKS = [block for block in blocks("sh", "python", "yaml", "text") if block.page == PAGE]
@@ -41,12 +42,15 @@ class Reader:
         }
 
     def call(self, line: str) -> str:
-        """What a command prints, once it has ended well."""
+        """What a command prints, once it has ended well; Python and trainings have processes of their own."""
         program, *words = shlex.split(line)
-        command = [sys.executable, *(["-m", "assay"] if program == "assay" else []), *words]
-        answer = subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
-        )
+        if program == "assay" and words[0] != "run":
+            answer = assay_here(*words, environment=self.environment, folder=self.folder)
+        else:
+            command = [sys.executable, *(["-m", "assay"] if program == "assay" else []), *words]
+            answer = subprocess.run(
+                command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+            )
         assert answer.returncode == 0, f"{line}\n{answer.stderr}"
         return answer.stdout
 
