@@ -22,14 +22,12 @@ Toy = Callable[..., ToyStudy]
 
 
 @pytest.fixture(scope="module")
-def undisturbed(
-    tmp_path_factory: pytest.TempPathFactory, cache_root: Path, ray_session: None
-) -> dict[str, object]:
-    """Results of the kill tests' study when nothing happens to it."""
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> dict[str, object]:
+    """Results of the kill tests' study when nothing happens to it: trained without Ray, in this process."""
     study = ToyStudy.make(
         tmp_path_factory.mktemp("undisturbed"), cache_root, name="kills", seeds=(0,), pack="2", epochs=6
     )
-    study.run()
+    study.run(local=True, processes=0)
     return _without_ids(study)
 
 
