@@ -122,6 +122,9 @@ FREE: dict[str, Steps] = {
         segdec_surfaces.tiny_config(), segdec_surfaces.tiny_data(masks=0), run
     ),
     "segdec, full": lambda run: SEGDEC.fit(segdec_surfaces.tiny_config(), segdec_surfaces.tiny_data(), run),
+    "segdec, passes at fixed places": lambda run: SEGDEC.fit(
+        segdec_surfaces.tiny_config(cuda_graph=True), segdec_surfaces.tiny_data(), run
+    ),
     "supervised, unet": lambda run: SUPERVISED.fit(
         supervised_surfaces.tiny_config(model="unet"), supervised_surfaces.tiny_data(), run
     ),

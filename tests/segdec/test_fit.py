@@ -343,3 +343,32 @@ def test_results_do_not_move_without_a_new_revision() -> None:
     found = [(end[name] - start[name]).double().norm().item() for name in names]
     found += [prediction.score.item(), prediction.heatmap.double().mean().item()]
     np.testing.assert_allclose(found, GOLDEN[TRAINABLE.revision], rtol=0.015)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"batch_size": 3},
+        {"gradient_stop": False},
+        {"forced_stop_epochs": 1, "gradient_stop": False, "weight_average": 0.9},
+        {"batch_size": 4, "batch_gradient": "mean", "clip_norm": 1.0, "memory_format": "contiguous"},
+    ],
+    ids=str,
+)
+def test_passes_at_fixed_places_train_the_same_bits(changes: dict[str, Any]) -> None:
+    free, fixed = (
+        weights(TRAINABLE.fit(tiny_config(cuda_graph=graph, **changes), tiny_data(masks=2), LocalRun()))
+        for graph in (False, True)
+    )
+    assert all(torch.equal(free[name], fixed[name]) for name in free)
+
+
+def test_one_pass_of_each_kind_and_size_is_kept() -> None:
+    config = tiny_config(cuda_graph=True, epochs=2)
+    step = SegDecStep(new_network(config, 0, torch.device("cpu")), tiny_data(masks=2).train, config)
+    for batch in ([0], [9], [1], [5], [0, 9], [2]):  # two masks: 0 and 1; 5 and 2 are defects without
+        step.backward(batch, epoch=0)
+    assert sorted((kind.trunk_gradient, count) for kind, count in step._recorded) == [
+        (False, 1), (True, 1), (True, 2)
+    ]  # fmt: skip

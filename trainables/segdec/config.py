@@ -25,7 +25,7 @@ _NARROW = 0.25  # channel_scale up to which channels_last is the faster layout o
 class SegDecConfig(TrainableConfig, frozen=True):
     """Settings of one SegDecNet training."""
 
-    later = frozenset({"lr_warmup_epochs", "clip_norm", "weight_average"})
+    later = frozenset({"lr_warmup_epochs", "clip_norm", "weight_average", "cuda_graph"})
 
     sf_kernel: Literal[5, 15] = Field(
         15,
@@ -117,6 +117,11 @@ class SegDecConfig(TrainableConfig, frozen=True):
         lt=1,
         description="Share of the running average of weights that a step keeps, such as 0.99; the average is "
         "what is validated, kept and evaluated. 0: the weights themselves.",
+    )
+    cuda_graph: bool = Field(
+        False,
+        description="Record the passes of a step on a GPU and repeat them as CUDA graphs: less time between "
+        "kernels, more memory, the same arithmetic. Not yet seen on a GPU.",
     )
     epochs: int = Field(
         50, ge=1, le=10_000, description="Epochs of 2P images, P = defective training images."

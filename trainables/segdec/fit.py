@@ -9,6 +9,7 @@ needs no backward pass through trunk and mask head. Such images run apart.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,18 +18,26 @@ from trainables.contract import Run
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.nn.loop import BatchShard, TrainingHooks, TrainingSchedule, train
 from trainables.nn.models import forward_context
-from trainables.nn.on_device import TrainingImages
+from trainables.nn.on_device import TrainingImages, numbers
+from trainables.nn.static_pass import GradientPlaces, StaticPass
 from trainables.nn.training import BestEpoch, WeightAverage, check_choice, check_images, validation_ap
 from trainables.segdec.config import SegDecConfig
 from trainables.segdec.loss import LossWeights, segdec_loss
 from trainables.segdec.network import SegDecNet, new_network
 from trainables.segdec.predictor import SegDecPredictor, images_per_pass
 from trainables.segdec.sampler import SegDecSampler
-from trainables.segdec.targets import TrainingTargets, make_target
+from trainables.segdec.targets import TargetBatch, TrainingTargets, make_target
 
 __all__ = ["SegDecStep", "fit"]
 
 _LOSSES = ("loss", "loss_seg", "loss_cls")
+
+
+class _Kind(NamedTuple):
+    """The parts of the network that a pass differentiates."""
+
+    stop: bool
+    trunk_gradient: bool
 
 
 def fit(config: SegDecConfig, data: TrainingData, run: Run) -> SegDecPredictor:
@@ -108,6 +117,8 @@ class SegDecStep:
         self._images = TrainingImages(images, config, device)
         self._targets = TrainingTargets([make_target(sample, config) for sample in images], config, device)
         self._per_pass = images_per_pass(config, device)
+        self._places = GradientPlaces(network.parameters()) if config.cuda_graph else None
+        self._recorded: dict[tuple[_Kind, int], StaticPass] = {}
 
     def backward(self, positions: Sequence[int], epoch: int) -> dict[str, Tensor]:
         """Add the summed gradients of some images to the network's.
@@ -115,18 +126,42 @@ class SegDecStep:
         Returns:
             Sums over the images: total, segmentation and classification loss.
         """
-        config, device = self.config, self._images.device
-        weights = LossWeights.at(epoch, config)
-        stop = config.gradient_stop or epoch < config.forced_stop_epochs
-        sums = torch.zeros(len(_LOSSES), device=device)
+        weights = LossWeights.at(epoch, self.config)
+        stop = self.config.gradient_stop or epoch < self.config.forced_stop_epochs
+        sums = torch.zeros(len(_LOSSES), device=self._images.device)
         for chosen, trunk_gradient in self._passes(positions, stop):
-            target = self._targets.batch(chosen)
-            with forward_context(config, device):
-                output = self.network(self._images.batch(chosen), stop=stop, trunk_gradient=trunk_gradient)
-            losses = segdec_loss(output.cls_logits_B, output.seg_logits_B1hw, target, weights)
-            losses.total.backward()
-            sums += torch.stack((losses.total.detach(), losses.seg, losses.cls))
+            kind = _Kind(stop, trunk_gradient)
+            images_BCHW, target = self._images.batch(chosen), self._targets.batch(chosen)
+            if self._places is None:
+                total, losses = self._losses(kind, images_BCHW, target, weights)
+                total.backward()
+            else:
+                losses = self._repeated(kind, (images_BCHW, *target), weights, self._places)
+            sums += losses
         return dict(zip(_LOSSES, sums, strict=True))
+
+    def _losses(
+        self, kind: _Kind, images_BCHW: Tensor, target: TargetBatch, weights: LossWeights
+    ) -> tuple[Tensor, Tensor]:
+        """The loss to differentiate, and all three as numbers."""
+        with forward_context(self.config, images_BCHW.device):
+            output = self.network(images_BCHW, stop=kind.stop, trunk_gradient=kind.trunk_gradient)
+        losses = segdec_loss(output.cls_logits_B, output.seg_logits_B1hw, target, weights)
+        return losses.total, torch.stack((losses.total.detach(), losses.seg, losses.cls))
+
+    def _repeated(
+        self, kind: _Kind, batch: Sequence[Tensor], weights: LossWeights, places: GradientPlaces
+    ) -> Tensor:
+        """A pass that is recorded when the first of its kind and size comes; returns the losses."""
+
+        def work(seg: Tensor, cls: Tensor, images_BCHW: Tensor, *target: Tensor) -> tuple[Tensor, Tensor]:
+            return self._losses(kind, images_BCHW, TargetBatch(*target), LossWeights(seg, cls))
+
+        inputs = (*numbers([weights.seg, weights.cls], self._images.device), *batch)
+        key = (kind, len(batch[0]))
+        if key not in self._recorded:
+            self._recorded[key] = StaticPass(work, places, inputs)
+        return self._recorded[key](*inputs)
 
     def _passes(self, positions: Sequence[int], stop: bool) -> list[tuple[Sequence[int], bool]]:
         """Groups of images that go through at once, each with whether the trunk needs a gradient."""

@@ -19,8 +19,8 @@ __all__ = ["LossWeights", "Losses", "segdec_loss"]
 class LossWeights(NamedTuple):
     """Weights of the two losses in one epoch."""
 
-    seg: float
-    cls: float
+    seg: float | Tensor
+    cls: float | Tensor
 
     @classmethod
     def at(cls, epoch: int, config: SegDecConfig) -> LossWeights:
