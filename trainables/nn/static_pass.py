@@ -13,6 +13,7 @@ Source: "CUDA graphs" in PyTorch's notes (whole-network capture).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -88,7 +89,8 @@ class StaticPass:
 
     def _run(self) -> None:
         scalar, self._answer = self._work(*self._inputs)
-        slopes = torch.autograd.grad(scalar, self._gradients.weights, allow_unused=True)
+        given = torch.autograd.grad(scalar, self._gradients.weights, allow_unused=True)
+        slopes = cast("tuple[Tensor | None, ...]", given)
         self._learns = [slope is not None for slope in slopes]
         self._gradients.add(slopes)
 

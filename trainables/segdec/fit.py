@@ -9,7 +9,7 @@ needs no backward pass through trunk and mask head. Such images run apart.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -31,6 +31,7 @@ from trainables.segdec.targets import TargetBatch, TrainingTargets, make_target
 __all__ = ["SegDecStep", "fit"]
 
 _LOSSES = ("loss", "loss_seg", "loss_cls")
+_NumberT = TypeVar("_NumberT", float, Tensor)
 
 
 class _Kind(NamedTuple):
@@ -141,7 +142,7 @@ class SegDecStep:
         return dict(zip(_LOSSES, sums, strict=True))
 
     def _losses(
-        self, kind: _Kind, images_BCHW: Tensor, target: TargetBatch, weights: LossWeights
+        self, kind: _Kind, images_BCHW: Tensor, target: TargetBatch, weights: LossWeights[_NumberT]
     ) -> tuple[Tensor, Tensor]:
         """The loss to differentiate, and all three as numbers."""
         with forward_context(self.config, images_BCHW.device):
@@ -150,7 +151,7 @@ class SegDecStep:
         return losses.total, torch.stack((losses.total.detach(), losses.seg, losses.cls))
 
     def _repeated(
-        self, kind: _Kind, batch: Sequence[Tensor], weights: LossWeights, places: GradientPlaces
+        self, kind: _Kind, batch: Sequence[Tensor], weights: LossWeights[float], places: GradientPlaces
     ) -> Tensor:
         """A pass that is recorded when the first of its kind and size comes; returns the losses."""
 

@@ -5,7 +5,7 @@ Source: Božič et al. 2021, arXiv:2104.06064, Eq. 1 (mixed-supervision loss) an
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -16,23 +16,26 @@ from trainables.segdec.targets import TargetBatch
 __all__ = ["LossWeights", "Losses", "segdec_loss"]
 
 
-class LossWeights(NamedTuple):
-    """Weights of the two losses in one epoch."""
+_NumberT = TypeVar("_NumberT", float, Tensor)
 
-    seg: float | Tensor
-    cls: float | Tensor
 
-    @classmethod
-    def at(cls, epoch: int, config: SegDecConfig) -> LossWeights:
+class LossWeights(NamedTuple, Generic[_NumberT]):
+    """Weights of the two losses in one epoch, as Python's numbers or on the device."""
+
+    seg: _NumberT
+    cls: _NumberT
+
+    @staticmethod
+    def at(epoch: int, config: SegDecConfig) -> LossWeights[float]:
         """λ and δ (1 − λ) in ``epoch`` (from 0): first localise, then decide.
 
         Without balance both count in full, 1 and δ (which is not Eq. 1 at λ = 0.5).
         """
         if config.balance == "none":
-            return cls(1.0, config.delta)
+            return LossWeights(1.0, config.delta)
         power = config.balance_power if config.balance == "power" else 1.0
         share = (1 - epoch / config.epochs) ** power
-        return cls(share, config.delta * (1 - share))
+        return LossWeights(share, config.delta * (1 - share))
 
 
 class Losses(NamedTuple):
@@ -44,7 +47,7 @@ class Losses(NamedTuple):
 
 
 def segdec_loss(
-    cls_logits_B: Tensor, seg_logits_B1hw: Tensor, target: TargetBatch, weights: LossWeights
+    cls_logits_B: Tensor, seg_logits_B1hw: Tensor, target: TargetBatch, weights: LossWeights[_NumberT]
 ) -> Losses:
     """Mixed-supervision loss λ·γ·L_seg + (1 − λ)·δ·L_cls, summed over the batch as in the published training.
 
