@@ -107,7 +107,9 @@ class PlainNet(nn.Module):
         return self.fc(pooled)[:, 0], seg
 
 
-def plain_step(network: PlainNet, image: Tensor, target: MaskTarget, weights: LossWeights[float], lr: float) -> None:
+def plain_step(
+    network: PlainNet, image: Tensor, target: MaskTarget, weights: LossWeights[float], lr: float
+) -> None:
     """One image, one step."""
     network.zero_grad()
     cls, seg = network(image)

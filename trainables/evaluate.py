@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +31,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
+from trainables.beside import beside
 from trainables.contract import Predictor
 from trainables.data.samples import EvaluationData, ImageSet
 from trainables.data.spec import ThresholdRule
@@ -51,6 +53,7 @@ from trainables.metrics import (
 from trainables.metrics.histogram import BinnedPixelScores, bin_scores
 from trainables.metrics.images import choose_image_threshold
 from trainables.metrics.inputs import SINGLE_VIEWS
+from trainables.metrics.pixels import truth_of
 from trainables.metrics.regions import REGIONS_SCHEMA, DefectScore, defect_scores, regions_of
 from trainables.pseudo_labels import PseudoLabels
 from trainables.scorer import ImageScorer, ModelScorer, Scores, TiledScorer
@@ -68,6 +71,7 @@ __all__ = [
 ]
 
 FIXED_THRESHOLD = 0.5  # where validation cannot choose
+_TIMED = 3  # batches, of which the first does not count
 
 PREDICTIONS_SCHEMA = pa.schema(
     [
@@ -214,7 +218,7 @@ def evaluate_scorer(
     timed = (
         test
         if stage_maps is None
-        else validation or _evaluate_images(model, _first(data.test, 3 * batch), batch)
+        else validation or _evaluate_images(model, _first(data.test, _TIMED * batch), batch)
     )
     regions = pa.Table.from_pylist(test.regions, schema=REGIONS_SCHEMA)
     defects = defect_scores(regions, _decisions(test, thresholds.image))
@@ -268,7 +272,7 @@ def measure_labels(labels: PseudoLabels, images: ImageSet) -> StageScores | None
     positions = {sample: index for index, sample in enumerate(images.ids)}
     counts: list[list[int]] = []
     for sample, label in zip(labels.ids, labels.labels, strict=True):
-        truth = _truth(images, positions[sample], (label.shape[0], label.shape[1]))
+        truth = truth_of(images, positions[sample], (label.shape[0], label.shape[1]))
         if truth is not None:
             claim = label == 1
             pairs = ((claim, truth), (claim, ~truth), (~claim, truth), (~claim, ~truth))
@@ -313,15 +317,14 @@ def _evaluate_images(
     in_tiles = images.tiles is not None
     if in_tiles:
         images_pass.pixels = BinnedPixelScores()
-    durations: list[tuple[int, float]] = []
     if stage_maps is not None and len(images):
         height, width = images.images[images.ids[0]].shape[:2]
         batch = min(batch, max(1, PIXELS_AT_ONCE // (height * width)))
-    for part in _predict(model, images, batch, None if stage_maps is None else stage_maps.known):
+
+    def count(part: _Batch) -> None:
         scores, heatmaps = part.answer.scores, part.answer.heatmaps
-        durations.append((len(scores), part.answer.seconds))
         indices = range(part.start, part.start + len(scores))
-        truths = [_truth(images, i, (heatmaps.shape[1], heatmaps.shape[2])) for i in indices]
+        truths = [truth_of(images, i, (heatmaps.shape[1], heatmaps.shape[2])) for i in indices]
         for i, score, heatmap, truth in zip(indices, scores, heatmaps, truths, strict=True):
             if in_tiles:
                 bin_scores(heatmap)
@@ -350,19 +353,17 @@ def _evaluate_images(
             samples = [images.ids[i] for i in indices]
             shown_BCHW = images_to_tensor(part.images, model.device)
             stage_maps.add(shown_BCHW, part.answer.stages, samples, truths, [i in keep for i in indices])
-    warm = durations[1:] or durations  # the first batch pays for allocation and kernel selection
-    images_pass.seconds_per_image = sum(seconds for _, seconds in warm) / max(1, sum(n for n, _ in warm))
+
+    parts = _predict(model, images, batch, None if stage_maps is None else stage_maps.known)
+    timed: list[Scores] = []
+    # Nothing runs beside predictions that are timed, nor are two images held that may be large.
+    for part in parts if in_tiles else islice(parts, _TIMED):
+        count(part)
+        timed.append(part.answer)
+    beside(count, parts)
+    warm = timed[1:] or timed  # the first batch pays for allocation and kernel selection
+    images_pass.seconds_per_image = sum(a.seconds for a in warm) / max(1, sum(len(a.scores) for a in warm))
     return images_pass
-
-
-def _truth(images: ImageSet, index: int, size: tuple[int, int]) -> NDArray[np.bool_] | None:
-    """The mask at the network's input size; None for a defective image whose mask may not be read."""
-    if not images.labels[index]:
-        return np.zeros(size, dtype=np.bool_)
-    mask = images.masks.get(images.ids[index])
-    if mask is None or not mask.any():  # an empty mask of a defective image says nothing of where it is
-        return None
-    return truth_at(mask, *size)
 
 
 def _choose_thresholds(validation: _Pass | None, rule: ThresholdRule) -> tuple[ChosenThresholds, list[str]]:

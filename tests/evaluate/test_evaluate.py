@@ -28,6 +28,25 @@ def judge(
     return evaluate(Brightness(), data, device=CPU, batch=batch, probes=probes, seed=0)
 
 
+@pytest.mark.parametrize("batch", [1, 3, 7])
+def test_metrics_beside_prediction_are_those_after_it(batch: int) -> None:
+    beside, after = judge(VALIDATION, batch=batch), judge(VALIDATION, batch=30)  # of 30, none has a next one
+    for name in ("metrics", "validation", "thresholds", "undefined", "notes"):
+        assert getattr(beside, name) == getattr(after, name), name
+    for name in ("predictions", "regions", "maps"):
+        assert getattr(beside, name).equals(getattr(after, name)), name
+
+
+def test_a_model_that_diverges_late_ends_the_evaluation() -> None:
+    class Late(Brightness):
+        def predict(self, images: Tensor) -> Prediction:
+            score, heatmap = super().predict(images)
+            return Prediction(score + (len(self.seen) > 10), heatmap)
+
+    with pytest.raises(FloatingPointError, match="test0"):
+        evaluate(Late(), EvaluationData(None, TEST), device=CPU, batch=2, probes=0, seed=0)
+
+
 @pytest.mark.parametrize("validation", [VALIDATION, WITHOUT_MASKS, None])
 def test_test_labels_and_masks_never_move_a_threshold(validation: ImageSet | None) -> None:
     shuffled = relabelled(TEST, np.random.default_rng(0).permutation(TEST.labels))

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.data.samples import ImageSet
 from trainables.metrics.base import METRICS, CountMetric, CurveMetric, DefectMetric, HeatmapMetric
 from trainables.metrics.images import threshold_between
 from trainables.metrics.inputs import MapAndTruth, PixelCounts, PixelCurve, Undefined
@@ -30,6 +31,7 @@ __all__ = [
     "defect_regions",
     "region_shares",
     "truth_at",
+    "truth_of",
 ]
 
 
@@ -172,3 +174,13 @@ class PixelScores:
             background=len(background),
         )
         return Ranking(curve, levels, next_lower)
+
+
+def truth_of(images: ImageSet, index: int, size: tuple[int, int]) -> NDArray[np.bool_] | None:
+    """The mask at the network's input size; None for a defective image whose mask may not be read."""
+    if not images.labels[index]:
+        return np.zeros(size, dtype=np.bool_)
+    mask = images.masks.get(images.ids[index])
+    if mask is None or not mask.any():  # an empty mask of a defective image says nothing of where it is
+        return None
+    return truth_at(mask, *size)
