@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
@@ -22,6 +22,9 @@ from trainables.data.samples import ImageSet
 from trainables.metrics.base import METRICS, CountMetric, CurveMetric, DefectMetric, HeatmapMetric
 from trainables.metrics.images import threshold_between
 from trainables.metrics.inputs import MapAndTruth, PixelCounts, PixelCurve, Undefined
+
+if TYPE_CHECKING:  # the names of metrics load no data
+    pass
 
 __all__ = [
     "PixelScores",
