@@ -220,7 +220,7 @@ def _best_point(results: StudyResults) -> BestCell | None:
     if search is None or search.has_front:  # of a front no point is best
         return None
     points = [point for of_cell in results.evaluated_points.values() for point in of_cell]
-    best = best_points(results.plan, points)
+    best = best_points(results.plan, points, 1)
     if not best or best[0].value is None:
         return None
     metric = {**METRICS, **PROXIES}[search.objective.metric]

@@ -59,7 +59,7 @@ def best_point_rows(results: StudyResults, cell: str) -> BestPoints:
     assert search is not None
     means: list[tuple[object, ...]] = []
     repeats: list[tuple[object, ...]] = []
-    for point in best_points(results.plan, results.evaluated_points[cell])[:_BEST]:
+    for point in best_points(results.plan, results.evaluated_points[cell], _BEST)[:_BEST]:
         half = _half_width(point.repeats)
         ends = (
             (None, None) if half is None or point.value is None else (point.value - half, point.value + half)

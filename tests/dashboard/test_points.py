@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from assay.storage.search_points import EvaluatedPoint
+from assay.storage.search_points import EvaluatedPoint, best_points
 from assay.study import Plan, Point, parse_study, plan_study
 from assay_dashboard.points import few, search_points, thinning
 from tests.cli.small_search import SEARCH
@@ -57,3 +57,13 @@ def test_points_are_ranked_best_first_and_those_without_a_value_last() -> None:
     assert list(points.table["point"]) == ["base #2", "base #0", "base #1"]
     np.testing.assert_array_equal(points.axes[-1].positions, [1, 0, np.nan])
     assert points.valued == 2
+
+
+@pytest.mark.parametrize("most", [0, 1, 3, 50])
+def test_the_first_few_of_the_best_points_are_the_same_whoever_asks_for_more(most: int) -> None:
+    """Points 0 to 9 have five settings between them, each drawn twice."""
+    points = [
+        each._replace(point=each.point.model_copy(update={"config": {"lr": each.point.index // 2}}))
+        for each in made([0.1, 0.9, 0.5, 0.9, None, 0.3, 0.9, 0.9, 0.2, 0.5])
+    ]
+    assert best_points(PLAN, points, most) == best_points(PLAN, points)[:most]

@@ -79,7 +79,7 @@ def _best_table(plan: Plan, points: Mapping[str, Sequence[EvaluatedPoint]]) -> T
     """The best points of each cell, with all drawn values."""
     columns = [Column("point", "left"), *_value_columns(plan), Column("from", "left")]
     few = None if len(_objectives(plan)) > 1 else _BEST
-    best = [point for of_cell in points.values() for point in best_points(plan, of_cell)[:few]]
+    best = [point for of_cell in points.values() for point in best_points(plan, of_cell, few)[:few]]
     rows = [
         (row.point.name, *_value_texts(plan, row), row.point.source, *_values(plan, row.point.values))
         for row in best

@@ -124,10 +124,13 @@ def objective_value(study: Study, objective: Objective, record: Record) -> float
     return None if record.result is None else record.result.validation.get(objective.metric)
 
 
-def best_points(plan: Plan, evaluated: Iterable[EvaluatedPoint]) -> list[EvaluatedPoint]:
+def best_points(
+    plan: Plan, evaluated: Iterable[EvaluatedPoint], most: int | None = None
+) -> list[EvaluatedPoint]:
     """Finished points, best first; of equal values the earlier, of equal settings one.
 
-    With several objectives: those on the front alone, the ends of it first.
+    With several objectives: those on the front alone, the ends of it first. Otherwise at most ``most``: the
+    settings of the others are not compared.
     """
     search = plan.study.search
     assert search is not None
@@ -136,6 +139,8 @@ def best_points(plan: Plan, evaluated: Iterable[EvaluatedPoint]) -> list[Evaluat
     finished.sort(key=lambda each: (-sign * (each.value or 0.0), each.point.index))
     unique: dict[str, EvaluatedPoint] = {}
     for each in finished:
+        if len(unique) == most and not search.has_front:
+            break
         unique.setdefault(canonical_json([each.point.config, each.point.values.get(SUPERVISION)]), each)
     ranked = list(unique.values())
     if not search.has_front:
@@ -151,7 +156,7 @@ def winners(plan: Plan, evaluated: Sequence[EvaluatedPoint]) -> list[Point] | No
     replicate = plan.study.replicate
     if replicate is None:
         return []
-    chosen = [best.point for best in best_points(plan, evaluated)[: replicate.best]]
+    chosen = [best.point for best in best_points(plan, evaluated, replicate.best)[: replicate.best]]
     if replicate.start:
         drawn_by = plan.study.search.sampler if plan.study.search else ""
         chosen += [each.point for each in evaluated if each.point.source != drawn_by and each.point.config]
@@ -162,7 +167,7 @@ def best_to_ablate(plan: Plan, evaluated: Sequence[EvaluatedPoint]) -> Point | N
     """The best point of a cell, where the study asks what each of its changes is worth."""
     if plan.study.replicate is None or not plan.study.replicate.ablate_winner:
         return None
-    return next((best.point for best in best_points(plan, evaluated)), None)
+    return next((best.point for best in best_points(plan, evaluated, 1)), None)
 
 
 def with_points(plan: Plan, store: Store, known: dict[str, Record] | None = None) -> Plan:
