@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from assay.analysis.results import StudyResults
 from assay.engine.packs import MAX_ATTEMPTS
 from assay.engine.trial import PackSite
 from assay.engine.worker import train_trials
-from assay.storage import AttemptStart, Lease
+from assay.report.footnotes import footnotes
+from assay.storage import AttemptStart, Environment, Lease
 from tests.engine.made_packs import make_pack
 from tests.engine.toy_study import ToyStudy
 
@@ -48,3 +50,19 @@ def test_attempts_count_for_the_run_that_made_them(
         store = study.store.fenced(held.fence)
         train_trials(PackSite(pack, store, 0, 1, "node", 0, torch.device("cpu")))
     assert study.records()[trial.id].status == status
+
+
+def test_a_record_and_a_footnote_say_that_the_number_of_workers_changed(
+    tmp_path: Path, cache_root: Path
+) -> None:
+    study = ToyStudy.make(tmp_path, cache_root, seeds=(0,))
+    first, second = study.plan.trials
+    for trial, workers in ((first, 2), (second, 1)):
+        study.store.begin_attempt(trial.id, Environment(world_size=workers))
+    pack = make_pack("toy", study.plan.trials, cache=str(cache_root))
+    train_trials(PackSite(pack, study.store, 0, 1, "node", 0, torch.device("cpu")))
+    sizes = {id_: record.environment.earlier_world_sizes for id_, record in study.records().items()}
+    assert sizes == {first.id: (2,), second.id: ()}
+    notes = footnotes(StudyResults.of_plan(study.plan, study.store))
+    said = "The number of workers of 1 trial changed on the way (2, then 1)"
+    assert any(note.startswith(said) for note in notes)

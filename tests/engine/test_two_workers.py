@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load, load_file
 
 from tests.engine.toy_study import ToyStudy
-from tests.engine.two_workers import POSITIVES, train
+from tests.engine.two_workers import POSITIVES, begin, train
 from tests.ranks import two_ranks
 
 
@@ -36,6 +36,21 @@ def test_after_five_steps_the_weights_are_those_of_one_worker(trained: Path) -> 
         together = load_file(_rank(trained, rank, 2) / "model.safetensors")
         for name, weights in alone.items():
             np.testing.assert_allclose(together[name], weights, atol=1e-5, err_msg=name)
+
+
+def test_one_worker_goes_on_from_the_checkpoint_of_two(tmp_path: Path) -> None:
+    shrunk, alone = tmp_path / "shrunk", tmp_path / "alone"
+    shrunk.mkdir()
+    alone.mkdir()
+    with two_ranks(begin, shrunk):
+        pass
+    train(0, 1, shrunk, epochs=2)
+    train(0, 1, alone, epochs=2)
+    log = max((shrunk / "trials" / ("0" * 16)).glob("*/log.txt"), key=lambda path: path.stat().st_mtime)
+    assert "resumed after epoch 1" in log.read_text()
+    ended, expected = (load_file(folder / "rank0of1" / "model.safetensors") for folder in (shrunk, alone))
+    for name, weights in expected.items():
+        np.testing.assert_allclose(ended[name], weights, atol=5e-5, err_msg=name)
 
 
 def test_both_ranks_end_with_the_same_bits(trained: Path) -> None:

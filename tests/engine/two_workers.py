@@ -6,10 +6,11 @@ Used by ``test_two_workers.py``. Writes the weights after five steps, and what t
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from assay.engine.journal import StorageJournal
@@ -27,23 +28,35 @@ class _Noted(TrainRun):
     """Notes the positions that this rank was given, batch by batch."""
 
     parts: list[list[int]]
+    ends_in: int | None = None  # this epoch, when all but its note is done
 
     def shard(self, batch: Sequence[int]) -> Sequence[int]:
         part = super().shard(batch)
         self.parts.append([int(i) for i in part])
         return part
 
+    def log(self, epoch: int, metrics: Mapping[str, float], epochs: int) -> None:
+        if epoch == self.ends_in:
+            raise InterruptedError("as when the nodes are gone")
+        super().log(epoch, metrics, epochs)
 
-def train(rank: int, world_size: int, folder: Path) -> None:
-    """Train five steps on image labels only, and write what came of it."""
+
+def begin(rank: int, world_size: int, folder: Path) -> None:
+    """Train into the second of two epochs, and end there."""
+    with pytest.raises(InterruptedError):
+        train(rank, world_size, folder, epochs=2, ends_in=1)
+
+
+def train(rank: int, world_size: int, folder: Path, *, epochs: int = 1, ends_in: int | None = None) -> None:
+    """Train epochs of five steps on image labels only, and write what came of it."""
     config = SegDecConfig(
-        image_size=(128, 64), channel_scale=1 / 16, epochs=1, batch_size=2, lr=0.01, balance="none"
+        image_size=(128, 64), channel_scale=1 / 16, epochs=epochs, batch_size=2, lr=0.01, balance="none"
     ).resolved("cpu")
     store = Store(folder)
     attempt = store.begin_attempt("0" * 16, Environment())
     journal = StorageJournal(_trial(config), store, attempt, rank=rank, world_size=world_size)
     run = _Noted(journal, seed=0, fold=None, device=torch.device("cpu"), rank=rank, world_size=world_size)
-    run.parts = []
+    run.parts, run.ends_in = [], ends_in
     predictor = TRAINABLE.fit(config, _data(), run)
     out = folder / f"rank{rank}of{world_size}"
     out.mkdir()

@@ -389,6 +389,15 @@ def _last_words(trial: Trial, site: PackSite, attempt: AttemptStart) -> str:
     return (log.decode(errors="replace").splitlines() or ["none"])[-1]
 
 
+def _other_world_sizes(trial: Trial, site: PackSite, attempt: Attempt) -> tuple[int, ...]:
+    """Workers of the attempts before this one, where not all had as many: sums were rounded otherwise."""
+    if attempt.number == 1:
+        return ()
+    before = [start for start in site.store.attempts(trial.id) if start.attempt != attempt.name]
+    sizes = tuple(start.workers for start in before if start.workers)
+    return sizes if set(sizes) - {site.world_size} else ()
+
+
 def _record(
     trial: Trial,
     site: PackSite,
@@ -396,12 +405,15 @@ def _record(
     ending: dict[str, Any],
 ) -> None:
     """Write the record: from here on the trial exists, and its checkpoint is not needed any more."""
+    environment = ending.pop("environment", None) or site.environment()
     record = Record.model_validate(
         {
             "id": trial.id,
             "trial": trial.model_dump(mode="json"),
             "study": site.pack.study,
-            "environment": site.environment(),
+            "environment": environment.model_copy(
+                update={"earlier_world_sizes": _other_world_sizes(trial, site, attempt)}
+            ),
             "attempt": attempt.name,
             "attempts": attempt.number,
             "ended": datetime.now(UTC),

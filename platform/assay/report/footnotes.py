@@ -45,6 +45,7 @@ def footnotes(results: StudyResults) -> list[str]:
         *_validation_notes(reported),
         *_method_note(reported),
         *_notes_of_cells(reported, finished),
+        *_worker_notes(finished),
         *_bundles(reported.comparisons),
         *_allowances(reported.comparisons),
         *_reach_notes(results),
@@ -261,6 +262,20 @@ def _notes_of_cells(plan: ReportedPlan, finished: Mapping[str, Record]) -> list[
                 if not note.startswith(_THRESHOLD_NOTE):
                     cells.setdefault(note, {})[trial.cell] = None
     return [note.rstrip(".") + _where(plan, list(names)) + "." for note, names in cells.items()]
+
+
+def _worker_notes(finished: Mapping[str, Record]) -> list[str]:
+    """Name trials whose number of workers changed: they can be repeated up to rounding only."""
+    sizes = Counter(
+        ", then ".join(map(str, (*environment.earlier_world_sizes, environment.world_size)))
+        for environment in (record.environment for record in finished.values())
+        if environment.earlier_world_sizes
+    )
+    return [
+        f"The number of workers of {counted(count, 'trial')} changed on the way ({numbers}): their sums were "
+        "rounded in another order, so another run of them need not end in the same bits."
+        for numbers, count in sizes.items()
+    ]
 
 
 def _reach_notes(results: StudyResults) -> list[str]:

@@ -71,6 +71,9 @@ class Environment(BaseModel, frozen=True, extra="forbid"):
     driver_pid: int = 0
     world_size: int = 1
     workers: tuple[Worker, ...] = ()
+    earlier_world_sizes: tuple[int, ...] = Field(
+        default=(), description="Of the attempts before; empty where all had as many workers."
+    )
     threads: int = 0
     device: str = "cpu"
     gpu_share: float | None = Field(

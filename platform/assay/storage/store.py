@@ -69,6 +69,7 @@ class AttemptStart(BaseModel, frozen=True, extra="forbid"):
     node: str
     host: str
     pid: int
+    workers: int = 0  # that trained; 0: not noted
     lease: str = ""  # token of the run: clocks of two machines differ, so its start alone does not tell
     drained: bool = False  # its node was to be taken away: it does not count
 
@@ -284,6 +285,7 @@ class Store(Files):
             node=environment.node,
             host=environment.host,
             pid=environment.pid,
+            workers=environment.world_size,
             lease=self.fence.note.token if self.fence is not None else "",
         )
         folder = self.trial(trial_id)
