@@ -92,25 +92,34 @@ def test_what_only_ray_can_do_is_refused_by_name(change: dict[str, float], words
         local_slots(study, 2, None)
 
 
-def test_ctrl_c_ends_it_at_once_and_the_next_run_goes_on(tmp_path: Path, cache_root: Path) -> None:
+@pytest.mark.parametrize("way", ["ctrl-c", "assay stop, started by a script with &"])
+def test_a_stop_ends_it_at_once(tmp_path: Path, cache_root: Path, way: str) -> None:
     (tmp_path / "toy.yaml").write_text(
         TOY.format(
             name="toy", epochs=600, seconds=0.5, workers=1, pack="auto", seeds=[0],
             factor="pace: {slow: {config: {lr: 0.05}}, fast: {config: {lr: 0.2}}}",
         )
     )  # fmt: skip
+    assay, storage = [sys.executable, "-m", "assay"], tmp_path / "storage"
+    by_script = way != "ctrl-c"
     command = [
-        sys.executable, "-m", "assay", "run", str(tmp_path / "toy.yaml"), "--local",
-        "--storage", str(tmp_path / "storage"), "--cache", str(cache_root),
+        *assay, "run", str(tmp_path / "toy.yaml"), "--local", "--storage", str(storage),
+        "--cache", str(cache_root),
     ]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
+    with subprocess.Popen(
+        ["sh", "-c", '"$@" & wait $!', "sh", *command] if by_script else command,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    ) as run:  # fmt: skip
         until = time.monotonic() + 120
-        while not list((tmp_path / "storage").glob("trials/*/progress.json")) and time.monotonic() < until:
+        while not list(storage.glob("trials/*/progress.json")) and time.monotonic() < until:
             time.sleep(0.2)
         asked = time.monotonic()
-        run.send_signal(signal.SIGINT)
+        if by_script:
+            subprocess.run([*assay, "stop", "toy", "--storage", str(storage)], check=True)
+        else:
+            run.send_signal(signal.SIGINT)
         text = run.communicate(timeout=200)[0]
-        assert time.monotonic() - asked < 10 * slowness()
+        assert time.monotonic() - asked < (20 if by_script else 10) * slowness()
     assert run.returncode == 130, text
     assert "Traceback" not in text
     assert not _trainings(tmp_path)

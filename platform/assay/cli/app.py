@@ -83,6 +83,8 @@ def main() -> None:
     os.environ.update(_QUIET)
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # its news of tables made are none of the user's
     signal.signal(signal.SIGTERM, _as_interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # by a script's &: `assay stop` would be unheard
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # which nohup sets
         signal.signal(signal.SIGHUP, _without_terminal)
     words = set(sys.argv[1:])
