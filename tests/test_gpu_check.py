@@ -70,7 +70,7 @@ def test_every_part_runs_on_a_cpu_without_the_platform_and_is_written_to_the_pag
         assert "ended with code" not in text, f"{title}: {text}"
         assert ("Left out" in text) == (title == "A study on shares of a GPU"), f"{title}: {text}"
     assert "equal to the bit | equal to the bit" in sections["Repeatability"]
-    assert sections["Training steps of SegDecNet"].count("| 64 × 128 |") == 3
+    assert sections["Training steps of SegDecNet"].count("| 64 × 128 |") == 5
     assert sections["A study on shares of a GPU"].strip() == "Left out: ray is not installed here."
 
 
