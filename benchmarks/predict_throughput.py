@@ -4,7 +4,9 @@
 
 The pipeline reads PNG files larger than the network's input, resizes and predicts them, and writes the table
 alone, with overlays, or with overlays and masks at the files' size. The model alone predicts the same images,
-as tensors that lie in memory, 16 at a time. Rounds are interleaved, so a busy machine slows both alike.
+as tensors that lie in memory, 16 at a time on all threads, and (``written``: nothing) as the pipeline does
+on a CPU, two such batches at once with half of the threads each. Rounds are interleaved, so a busy machine
+slows all, but not by the same factor: a batch on two threads waits for the later one.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import torch
 from assay.production.photos import find_photos
 from assay.production.predict import BATCH, Pictures, predict
 from assay.production.rows import RowWriter
+from assay.production.side_by_side import SideBySide
 from trainables.contract import Predictor
 from trainables.data.tensors import images_to_tensor
 from trainables.deployed import Card, CardThresholds, DeployedModel
@@ -92,6 +95,17 @@ def alone(model: DeployedModel, tensors: list[torch.Tensor]) -> Callable[[], obj
     return run
 
 
+def two_at_once(
+    model: DeployedModel, batches: list[list[np.ndarray[Any, np.dtype[np.uint8]]]]
+) -> Callable[[], object]:
+    def run() -> None:
+        with SideBySide(model, len(batches)) as scorer:
+            for decided in [scorer.decide(batch) for batch in batches]:
+                decided.result()
+
+    return run
+
+
 def pipeline(model: DeployedModel, folder: Path, kinds: frozenset[str]) -> Callable[[], object]:
     def run() -> None:
         with tempfile.TemporaryDirectory() as out, RowWriter(Path(out) / "table.csv", "csv") as rows:
@@ -130,8 +144,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             photos = write_photos(Path(folder), count, (height * 3 // 2, width * 3 // 2))
             small = [model.prepare(photo) for photo in photos]
-            tensors = [images_to_tensor(small[i : i + BATCH], CPU) for i in range(0, count, BATCH)]
-            tasks = {"alone": alone(model, tensors)}
+            batches = [small[i : i + BATCH] for i in range(0, count, BATCH)]
+            tasks = {"alone": alone(model, [images_to_tensor(batch, CPU) for batch in batches])}
+            tasks["nothing"] = two_at_once(model, batches)
             tasks |= {kind: pipeline(model, Path(folder), kinds) for kind, kinds in PIPELINES.items()}
             rates: dict[str, list[float]] = {kind: [] for kind in tasks}
             for turn in range(rounds + 1):
@@ -140,7 +155,7 @@ def main() -> None:
                     task()
                     if turn:  # the first round warms up
                         rates[kind].append(count / (time.perf_counter() - begin))
-        for kind in PIPELINES:
+        for kind in list(rates)[1:]:
             ratio = spread([ours / bare for ours, bare in zip(rates[kind], rates["alone"], strict=True)])
             write(f"| {name} | {kind} | {spread(rates[kind])} | {spread(rates['alone'])} | {ratio} |\n")
             sys.stdout.flush()

@@ -144,7 +144,10 @@ class Prediction(NamedTuple):
 
 
 class Predictor(Protocol):
-    """A trained model, ready to predict."""
+    """A trained model, ready to predict.
+
+    One thread at a time asks it. `assay predict` asks a copy (``copy.deepcopy``) beside it.
+    """
 
     def predict(self, images: Tensor) -> Prediction:
         """Score ``images`` (B × C × H × W, float32 in [0, 1], on the predictor's device).

@@ -11,8 +11,9 @@ This module is also the loader of exported MLflow models (``loader_module: train
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -104,6 +105,10 @@ class DeployedModel:
         """``image`` (H × W × C) at the network's input size or, in tiles, scale: resized as in training."""
         tiles = self.card.tile_shape
         return resize_image(image, self.card.image_size) if tiles is None else tiles.shrink(image)
+
+    def twin(self) -> DeployedModel:
+        """The same model for another thread: some predictors change themselves while they predict."""
+        return replace(self, predictor=copy.deepcopy(self.predictor))
 
     def decide(self, images: Sequence[NDArray[np.uint8]]) -> Decision:
         """Score and decide prepared images (uint8, all of one size)."""

@@ -156,6 +156,9 @@ def test_predict_decides_on_parts_where_the_study_has_them(
             "no trial in .* has an id that starts with 'ffff'",
         ),
         (["--trial", "{trial}", "{photos}", "--output", "{photos}"], "--output is a new or empty folder"),
+        (["{photos}", "--output", "{photos}/new"], "takes one model, --trial ID or --model DIR, found none"),
+        (["--trial", "{trial}", "--model", "{photos}", "{photos}", "--output", "{photos}/new"], "found both"),
+        (["--model", "{photos}", "{photos}", "--output", "{photos}/new"], "found no .*model.onnx"),
     ],
 )
 def test_predict_refuses_bad_input_with_2(

@@ -26,6 +26,14 @@ def test_colour_covers_exactly_the_decided_pixels(channels: int) -> None:
     assert tuple(picture[10, 10]) == PREDICTION
 
 
+@pytest.mark.parametrize(("decided", "contrast", "colour"), [(0, 0.9, 0), (1, 0.45, 0.5)])
+def test_every_grey_level_keeps_its_shade(decided: int, contrast: float, colour: float) -> None:
+    levels = np.tile(np.arange(256, dtype=np.uint8), (5, 1))
+    picture = overlay(levels[:, :, None], np.full((5, 256), decided), 1, None)
+    exact = levels[2, 1:-1, None] * contrast + np.array(PREDICTION) * colour
+    assert np.abs(picture[2, 1:-1] - exact).max() < 1.5  # of 255; the outermost pixels are the edge
+
+
 def test_truth_is_a_white_line_outside_the_defect() -> None:
     mask = square(20, 40)
     picture = overlay(GREY, np.zeros((60, 80), np.float32), 0.5, mask)

@@ -2,32 +2,60 @@
 
 from __future__ import annotations
 
+import time
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import cv2
 import numpy as np
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from assay.production.model import load_model
+from assay.production.onnx_file import load_onnx
+from assay.production.palette_png import palette_png
 from assay.production.photos import find_photos
 from assay.production.predict import Pictures, PredictionProgress, predict
 from assay.production.rows import RowWriter
+from assay.production.side_by_side import SideBySide
 from assay.study import Trial
-from tests.production.conftest import Trained
+from tests.production.conftest import Exported, Trained
+from trainables.contract import Prediction, Predictor
 from trainables.data import open_manifest
 from trainables.errors import InputError
+from trainables.overlay import PALETTE
 
 Train = Callable[[str], Trained]
 
 
 def silent(progress: PredictionProgress) -> None:
     """Nobody looks."""
+
+
+class Busy:
+    """A predictor that one batch at a time may use."""
+
+    def __init__(self, inner: Predictor) -> None:
+        self.inner, self.used = inner, False
+
+    def predict(self, images: torch.Tensor) -> Prediction:
+        assert not self.used
+        self.used = True
+        time.sleep(0.01)
+        prediction = self.inner.predict(images)
+        self.used = False
+        return prediction
+
+    def save(self, folder: Path) -> None:
+        self.inner.save(folder)
+
+    def to(self, device: torch.device) -> Self:
+        return self
 
 
 def judged(
@@ -116,6 +144,62 @@ def test_pictures_have_the_photos_size_and_the_tables_pixels(trained: Train, tmp
     assert int((mask == 255).sum()) == row["defect_pixels"] > 0
     coloured = drawn.max(axis=2) != drawn.min(axis=2)
     assert np.array_equal(coloured, mask == 255)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (30, 1), (50, 70)])
+def test_a_written_overlay_shows_what_was_drawn(size: tuple[int, int]) -> None:
+    indices = np.random.default_rng(0).integers(0, 256, size, np.uint8)
+    read = cv2.imdecode(np.frombuffer(palette_png(indices, PALETTE), np.uint8), cv2.IMREAD_COLOR)
+    assert np.array_equal(read, PALETTE[indices])
+
+
+@pytest.mark.parametrize("name", ["segdec", "unet", "unet_in_tiles"])
+def test_two_batches_at_once_say_what_one_after_the_other_says(
+    name: str, trained: Train, tmp_path: Path
+) -> None:
+    files = [write(tmp_path / "in" / f"{i:02d}.png", surface(i)) for i in range(40)]
+    threads, rows = torch.get_num_threads(), list[list[dict[str, Any]]]()
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            rows.append(judged(trained(name), files, tmp_path / str(count)))
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)
+    for column in ("image", "decision", "defect_pixels"):
+        assert [row[column] for row in rows[1]] == [row[column] for row in rows[0]]
+    assert [row["score"] for row in rows[1]] == pytest.approx([row["score"] for row in rows[0]], abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["segdec", "unet"])
+def test_an_exported_model_predicts_what_the_trial_predicts(
+    name: str, trained: Train, exported: Callable[[str, str], Exported], tmp_path: Path
+) -> None:
+    files = [write(tmp_path / "in" / f"{i:02d}.png", surface(i)) for i in range(20)]
+    expected = judged(trained(name), files, tmp_path / "own", masks=True)
+    model = load_onnx(exported(name, "onnx").folder / "model.onnx", threads=1)
+    (tmp_path / "found").mkdir()
+    with RowWriter(tmp_path / "table.parquet", "parquet") as rows:
+        photos = find_photos([str(file) for file in files])
+        predict(model, photos, rows, Pictures(tmp_path / "found", masks=True), silent)
+    rows_found = pq.read_table(tmp_path / "table.parquet").to_pylist()
+    assert [row["decision"] for row in rows_found] == [row["decision"] for row in expected]
+    assert [row["score"] for row in rows_found] == pytest.approx([row["score"] for row in expected], abs=1e-5)
+
+
+def test_a_predictor_that_changes_itself_is_asked_one_batch_at_a_time(trained: Train) -> None:
+    model = load_model(*trained("toy"))
+    busy = replace(model, predictor=Busy(model.predictor))
+    photos = [model.prepare(surface(i)[:, :, None]) for i in range(4)]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with SideBySide(busy, 8) as scorer:
+            assert scorer.count == 2
+            answers = [decided.result() for decided in [scorer.decide(photos) for _ in range(8)]]
+    finally:
+        torch.set_num_threads(threads)
+    assert all(np.array_equal(answer.score, model.decide(photos).score) for answer in answers)
 
 
 def test_equal_names_keep_apart_and_folders_are_mirrored(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,15 +16,23 @@ from assay.cli.options import DEFAULT_STORAGE, Storage
 
 if TYPE_CHECKING:
     from assay.cli.live import LiveView
+    from assay.production.onnx_file import OnnxModel
     from assay.production.predict import PredictionProgress
+    from assay.storage import Store
     from trainables.data.unread import Unread
+    from trainables.deployed import DeployedModel
 
 __all__ = ["predict", "register"]
 
 _BROKEN_SHOWN = 20
 
 TrialId = Annotated[
-    str, typer.Option("--trial", metavar="TRIAL", help="The id of a trained trial, or its unique start.")
+    str | None,
+    typer.Option("--trial", metavar="TRIAL", help="The id of a trained trial, or its unique start."),
+]
+Exported = Annotated[
+    Path | None,
+    typer.Option("--model", metavar="DIR", help="Instead: what `assay export --to onnx` wrote."),
 ]
 Paths = Annotated[
     list[str],
@@ -62,7 +71,8 @@ def register(app: typer.Typer) -> None:
 def predict(
     paths: Paths,
     *,
-    trial: TrialId,
+    trial: TrialId = None,
+    exported: Exported = None,
     output: Output = Path("predictions"),
     form: TableFormat = "csv",
     overlays: Overlays = True,
@@ -79,34 +89,28 @@ def predict(
     They are named, and the others are done.
     """
     from assay.cli.live import LiveView
-    from assay.cli.lookup import trial_id
     from assay.cli.output import console
-    from assay.storage import Store
     from trainables.memory import keep_freed_memory
 
     keep_freed_memory()
-    store = Store(storage)
     with LiveView(console(stderr=True)) as view:
         view.message("looking for images")
         from assay.production.folder import refuse_used_folder
         from assay.production.photos import find_photos, unread_photos
 
         refuse_used_folder(output)
-        id_ = trial_id(store, trial)
+        load = _loader(trial, exported, storage)
         photos, unread = find_photos(paths), unread_photos(paths)
-        view.message(f"loading the model of trial {id_}")
+        view.message("loading the model")
         from assay.production.annotation_files import annotation_writer
-        from assay.production.model import load_model, revision_warning, trained_record
         from assay.production.parts import PartRows
         from assay.production.predict import Pictures
         from assay.production.predict import predict as predict_photos
         from assay.production.rows import RowWriter
 
-        model = load_model(store, trained_record(store, id_))
+        model = load()
         if white is not None:
             model = replace(model, card=model.card.model_copy(update={"white": white}))
-        if warning := revision_warning(model.card):
-            typer.echo(f"warning: {warning}", err=True)
         output.mkdir(parents=True, exist_ok=True)
         table = output / f"predictions.{form}"
         with ExitStack() as stack:
@@ -138,6 +142,48 @@ def predict(
     _warn(progress, model.card.white, unread)
     if progress.broken or unread:
         raise typer.Exit(1)
+
+
+def _loader(
+    trial: str | None, exported: Path | None, storage: str
+) -> Callable[[], DeployedModel | OnnxModel]:
+    """Find the one model that is named; loading it may take a while."""
+    from trainables.errors import InputError
+
+    if (trial is None) == (exported is None):
+        number = "none" if trial is None else "both"
+        raise InputError(f"a prediction takes one model, --trial ID or --model DIR, found {number}")
+    if exported is not None:
+        return partial(_load_exported, exported)
+    from assay.cli.lookup import trial_id
+    from assay.storage import Store
+
+    store = Store(storage)
+    return partial(_load_trained, store, trial_id(store, trial or ""))
+
+
+def _load_exported(folder: Path) -> OnnxModel:
+    import torch
+
+    from assay.production.onnx_file import load_onnx
+    from trainables.errors import InputError
+
+    model = load_onnx(folder / "model.onnx", max(1, torch.get_num_threads() // 2))  # two batches at once
+    if model.card.tiles is not None:
+        raise InputError(
+            f"an exported model is given whole photos, and {folder} knows tiles. Name its trial: "
+            f"--trial {model.card.trial}"
+        )
+    return model
+
+
+def _load_trained(store: Store, id_: str) -> DeployedModel:
+    from assay.production.model import load_model, revision_warning, trained_record
+
+    model = load_model(store, trained_record(store, id_))
+    if warning := revision_warning(model.card):
+        typer.echo(f"warning: {warning}", err=True)
+    return model
 
 
 def _warn(progress: PredictionProgress, white: float, unread: Iterable[Unread]) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from assay.production.check import Decide
 from assay.production.export_format import ExportFormat
-from assay.production.onnx_file import load_onnx, write_onnx
+from assay.production.onnx_file import OnnxModel, load_onnx, write_onnx
 from assay.production.readme import format_usage
 
 __all__ = ["EXPORT"]
@@ -40,9 +41,14 @@ share {tiles.overlap}, and `photo` above is a tile. An image's score is the grea
 heatmaps each loses half of what it shares with a neighbour (`trainables/data/tiles.py`). The format `mlflow`
 does all of this."""
 
+
+def _decide_photos(model: OnnxModel) -> Decide:
+    return lambda photos: model.decide([model.prepare(photo) for photo in photos])
+
+
 EXPORT = ExportFormat(
     name="onnx",
     write=lambda source, model, folder: write_onnx(model, folder / _FILE),
-    load=lambda folder: load_onnx(folder / _FILE),
+    load=lambda folder: _decide_photos(load_onnx(folder / _FILE)),
     usage=lambda card: format_usage(_USAGE, card) + (_TILES.format(tiles=card.tiles) if card.tiles else ""),
 )

@@ -17,21 +17,24 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from assay.production.check import Decide
 from trainables.contract import Predictor
 from trainables.data.sources import resize_image
 from trainables.deployed import Card, Decision, DeployedModel
 from trainables.errors import InputError
 
-__all__ = ["CARD_KEY", "OPSET", "OUTPUTS", "load_onnx", "trace_onnx", "write_onnx"]
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+__all__ = ["CARD_KEY", "OPSET", "OUTPUTS", "OnnxModel", "load_onnx", "trace_onnx", "write_onnx"]
 
 OPSET = 20
 OUTPUTS = ("score", "decision", "heatmap", "mask")
@@ -93,18 +96,51 @@ def trace_onnx(graph: nn.Module, example: Tensor, **names: Any) -> torch.onnx.ON
     return program
 
 
-def load_onnx(path: Path) -> Decide:
-    """An ONNX file in ONNX Runtime on the CPU, with the resize that its card asks for before it."""
+@dataclass(frozen=True, eq=False)
+class OnnxModel:
+    """An exported file in ONNX Runtime on the CPU, with the resize that its card asks for before it."""
+
+    session: InferenceSession
+    card: Card
+
+    @property
+    def device(self) -> torch.device:
+        """The CPU."""
+        return torch.device("cpu")
+
+    def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """``image`` (H × W × C) at the network's input size, resized as in training."""
+        return resize_image(image, self.card.image_size)
+
+    def decide(self, images: Sequence[NDArray[np.uint8]]) -> Decision:
+        """Score and decide prepared images."""
+        answers = self.session.run(OUTPUTS, {"images": np.stack(images)})
+        return Decision(*(np.asarray(answer) for answer in answers))
+
+    def twin(self) -> Self:
+        """Itself: a session answers any number of threads."""
+        return self
+
+
+def load_onnx(path: Path, threads: int = 0) -> OnnxModel:
+    """An exported file that was read; ``threads``: of one answer, 0 for all cores.
+
+    Raises:
+        InputError: If there is no such file, or it is none of assay's.
+    """
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    card = Card.model_validate_json(session.get_modelmeta().custom_metadata_map[CARD_KEY])
-
-    def decide(photos: Sequence[NDArray[np.uint8]]) -> Decision:
-        images = np.stack([resize_image(photo, card.image_size) for photo in photos])
-        return Decision(*(np.asarray(part) for part in session.run(OUTPUTS, {"images": images})))
-
-    return decide
+    if not path.is_file():
+        raise InputError(
+            f"an exported model is a folder with {path.name}, found no file {path}. See `assay export`."
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    card = session.get_modelmeta().custom_metadata_map.get(CARD_KEY)
+    if card is None:
+        raise InputError(f"{path} carries no card of assay's. Write it with `assay export --to onnx`.")
+    return OnnxModel(session, Card.model_validate_json(card))
 
 
 def _root(error: BaseException) -> str:

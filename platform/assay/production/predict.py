@@ -1,7 +1,7 @@
 """Scores and decisions for any number of image files, in bounded memory.
 
-Threads read ahead and write behind; only the calling thread runs the model. OpenCV and torch release the
-interpreter, so the model waits for cores only (see docs/benchmarks.md). What is in flight is counted in
+Threads read ahead, score (:mod:`side_by_side`) and write behind. OpenCV, zlib and torch release the
+interpreter, so they wait for cores only (see docs/benchmarks.md). What is in flight is counted in
 bytes of decoded pixels, so that a hundred thousand images take as much memory as a hundred.
 """
 
@@ -21,14 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.production.annotation_files import AddOutlines
+from assay.production.palette_png import palette_png
 from assay.production.parts import RowSink
 from assay.production.photos import Photo, as_text
 from assay.production.rows import PhotoRow
+from assay.production.side_by_side import PhotoModel, SideBySide
 from trainables.data.annotations import Polygon, outlines
 from trainables.data.formats import BrokenImageError, examine
 from trainables.data.sources import decode_image
-from trainables.deployed import DeployedModel, enlarge_mask
-from trainables.overlay import overlay
+from trainables.deployed import Decision, enlarge_mask
+from trainables.overlay import PALETTE, overlay_indices
 
 __all__ = ["Pictures", "PredictionProgress", "predict"]
 
@@ -84,7 +86,7 @@ class _Seen(NamedTuple):
 
 
 def predict(
-    model: DeployedModel,
+    model: PhotoModel,
     photos: Sequence[Photo],
     rows: RowSink,
     pictures: Pictures,
@@ -104,7 +106,7 @@ def predict(
 class _Pipeline:
     def __init__(
         self,
-        model: DeployedModel,
+        model: PhotoModel,
         photos: Sequence[Photo],
         rows: RowSink,
         pictures: Pictures,
@@ -116,24 +118,31 @@ class _Pipeline:
         self._progress = PredictionProgress(0, len(photos), 0, ())
         self._reads: deque[Future[_Seen]] = deque()
         self._batch: list[_Seen] = []
+        self._scores: deque[tuple[list[_Seen], Future[Decision] | None]] = deque()
         self._writes: deque[Future[_Written]] = deque()
         self._largest = 0  # bytes of the largest photo so far
         self._reader = ThreadPoolExecutor(_THREADS, "assay-read")
         self._writer = ThreadPoolExecutor(_THREADS, "assay-write")
+        self._at_once = 1 if model.card.tiles else BATCH
+        self._scorer = SideBySide(model, -(-len(photos) // self._at_once))
 
     def run(self) -> PredictionProgress:
         with ExitStack() as stack:
             # Undone in this order: no further reads, then the pictures in hand and their rows.
             stack.callback(self._writer.shutdown)
             stack.callback(self._finish_rows)
+            stack.callback(self._hand_over_scored)
+            stack.enter_context(self._scorer)
             stack.callback(self._reader.shutdown, cancel_futures=True)
-            while self._read_on() or self._batch:
+            while self._read_on() or self._batch or self._scores:
                 if self._reads:
                     seen = self._reads.popleft().result()
                     self._largest = max(self._largest, seen.bytes)
                     self._batch.append(seen)
-                if len(self._batch) == (1 if self._model.card.tiles else BATCH) or not self._reads:
-                    self._decide_batch()
+                if self._batch and (len(self._batch) == self._at_once or not self._reads):
+                    self._score_batch()
+                while len(self._scores) > self._scorer.count or (self._scores and not self._reads):
+                    self._hand_over()
                 self._collect()
         return self._progress
 
@@ -147,12 +156,15 @@ class _Pipeline:
                 self._reads.append(self._reader.submit(self._read, photo))
             elif self._writes and not self._reads:  # the writers lag: rather wait than score a small batch
                 self._finish_row()
+            elif self._scores and not self._reads:
+                self._hand_over()
             else:
                 break
         return bool(self._reads)
 
     def _in_flight(self) -> int:
-        return len(self._reads) + len(self._batch) + len(self._writes)
+        scored = sum(len(batch) for batch, _ in self._scores)
+        return len(self._reads) + len(self._batch) + scored + len(self._writes)
 
     def _room(self) -> int:
         """Photos in flight at most: few until the first sizes are known."""
@@ -173,13 +185,28 @@ class _Pipeline:
         dark = int(image.max()) < _DARK and examine(data).samples != "uint8"
         return _Seen(photo, self._model.prepare(image), size, kept, None, dark)
 
-    def _decide_batch(self) -> None:
-        """Score the batch in hand and hand it to the writers."""
+    def _score_batch(self) -> None:
         dark = self._progress.dark + sum(seen.dark for seen in self._batch)
         self._progress = self._progress._replace(dark=dark)
         batch, self._batch = self._batch, []
         small = [seen.small for seen in batch if seen.small is not None]
-        decisions = self._model.decide(small) if small else None
+        self._scores.append((batch, self._scorer.decide(small) if small else None))
+
+    def _hand_over_scored(self) -> None:
+        """Hand over what an interruption left scored."""
+        while self._scores:
+            _, scored = self._scores[0]
+            if scored is not None and (scored.cancelled() or scored.exception() is not None):
+                break
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Hand the oldest batch to the writers, as soon as it is scored."""
+        batch, scored = self._scores[0]
+        decisions = (
+            None if scored is None else scored.result()
+        )  # an interruption while it waits loses nothing
+        self._scores.popleft()
         at = 0
         for seen in batch:
             if seen.small is None or decisions is None:
@@ -198,9 +225,10 @@ class _Pipeline:
         mask = enlarge_mask(small, seen.size)
         mask_path = overlay_path = None
         if self._pictures.masks:
-            mask_path = self._picture("masks", seen.photo, mask * np.uint8(255))
+            mask_path = self._picture("masks", seen.photo, _grey_png(mask * np.uint8(255)))
         if seen.original is not None:
-            overlay_path = self._picture("overlays", seen.photo, overlay(seen.original, mask, 1, None))
+            drawn = palette_png(overlay_indices(seen.original, mask), PALETTE)
+            overlay_path = self._picture("overlays", seen.photo, drawn)
         defects = () if self._pictures.annotations is None else tuple(outlines(mask))
         row = PhotoRow(
             image=seen.photo.name,
@@ -215,14 +243,12 @@ class _Pipeline:
         )
         return _Written(seen.photo, row, defects)
 
-    def _picture(self, kind: str, photo: Photo, picture: NDArray[np.uint8]) -> str:
-        """Write one PNG; returns its path below the folder."""
+    def _picture(self, kind: str, photo: Photo, png: bytes) -> str:
+        """Write one file; returns its path below the folder."""
         place = kind / photo.place
         path = self._pictures.folder / place
         path.parent.mkdir(parents=True, exist_ok=True)
-        written, data = cv2.imencode(".png", picture)
-        assert written, "a uint8 picture of 1 or 3 channels"
-        path.write_bytes(data.tobytes())
+        path.write_bytes(png)
         return as_text(place)
 
     def _collect(self) -> None:
@@ -244,6 +270,12 @@ class _Pipeline:
             broken = (*broken, f"{row.image}: {row.error}")
         self._progress = PredictionProgress(done + 1, total, defective + bool(row.decision), broken, dark)
         self._on_progress(self._progress)
+
+
+def _grey_png(picture: NDArray[np.uint8]) -> bytes:
+    written, data = cv2.imencode(".png", picture)
+    assert written, "a uint8 picture of 1 channel"
+    return data.tobytes()
 
 
 def _content(path: Path) -> bytes:

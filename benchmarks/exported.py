@@ -1,0 +1,137 @@
+"""Milliseconds of a prediction by torch beside the exported model in ONNX Runtime and OpenVINO.
+
+    python -m benchmarks.exported [segdec classifier unet] [--quick] [--threads 1] [--rounds 5]
+
+Networks have drawn weights, and all ways get the same bytes, in turn in one process. ``cpu`` is time of the
+processor, in which rounds of a busy machine differ least. Pixels: of how many the decision differs, at the
+median of torch's heatmaps, where they are closest. OpenVINO is measured where it is installed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+
+from assay.production.onnx_file import write_onnx
+from benchmarks.interleaved import interleaved, options
+from benchmarks.predict_throughput import CPU, deployed
+from trainables.deployed import DeployedModel
+from trainables.nn.layers.initialisation import initialise
+from trainables.segdec import SegDecConfig
+from trainables.segdec.network import new_network
+from trainables.segdec.predictor import SegDecPredictor
+from trainables.supervised import SupervisedConfig
+from trainables.supervised.network import build
+from trainables.supervised.predictor import SupervisedPredictor
+
+Heatmaps = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+
+def segdec() -> DeployedModel:
+    """SegDecNet, a quarter of its channels, 704 × 256."""
+    config = SegDecConfig.model_validate({"image_size": (704, 256), "channel_scale": 0.25}).resolved("cpu")
+    return deployed(SegDecPredictor(new_network(config, 0, CPU), config), (704, 256), 1)
+
+
+def _supervised(model: str) -> DeployedModel:
+    config = SupervisedConfig.model_validate({"model": model, "image_size": (256, 256)}).resolved("cpu")
+    net = build(config)
+    initialise(net, 0)
+    return deployed(SupervisedPredictor(net.eval(), config), (256, 256), config.channels)
+
+
+def classifier() -> DeployedModel:
+    """The classifier with its map, 256 × 256."""
+    return _supervised("classifier")
+
+
+def unet() -> DeployedModel:
+    """The U-Net, 256 × 256."""
+    return _supervised("unet")
+
+
+PARTS = (segdec, classifier, unet)
+
+
+def by_torch(model: DeployedModel) -> Heatmaps:
+    return lambda images: model.decide(list(images)).heatmap
+
+
+def by_onnxruntime(path: Path, threads: int) -> Heatmaps:
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
+    return lambda images: cast("NDArray[np.float32]", session.run(["heatmap"], {"images": images})[0])
+
+
+def by_openvino(path: Path, threads: int) -> Heatmaps:
+    openvino: Any = importlib.import_module("openvino")
+    settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
+    compiled = openvino.Core().compile_model(path, "CPU", settings)
+    return lambda images: compiled({"images": images})["heatmap"]
+
+
+def main() -> None:
+    """Time the networks that are named, or all, and print a line for each batch and way."""
+    by_name = {part.__name__: part for part in PARTS}
+    given = options(__doc__ or "", 5, ("networks", list(by_name)))
+    write = sys.stdout.write
+    write(f"Median of {given.rounds} rounds, {given.threads} thread(s), torch {torch.__version__}, ")
+    write(
+        f"ONNX Runtime {onnxruntime.__version__}; ratio: torch's time to this way's, median (least–most).\n\n"
+    )
+    write("| network | images | way | ms an image | times as fast, cpu | wall | difference | pixels |\n")
+    write("|---|---:|---|---:|---|---|---:|---:|\n")
+    for part in (by_name[name] for name in given.networks or by_name):
+        model = part()
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.onnx"
+            write_onnx(model, path)
+            ways = {"torch": by_torch(model), "ONNX Runtime": by_onnxruntime(path, given.threads)}
+            if importlib.util.find_spec("openvino") is not None:
+                ways["OpenVINO"] = by_openvino(path, given.threads)
+            for count in (1,) if given.quick else (1, 16):
+                _compare((part.__doc__ or "").rstrip("."), model, ways, (count, given.rounds))
+
+
+def _compare(name: str, model: DeployedModel, ways: dict[str, Heatmaps], size: tuple[int, int]) -> None:
+    count, rounds = size
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (count, *model.card.image_size, model.card.channels), np.uint8)
+    tasks = {way: partial(run, images) for way, run in ways.items()}
+    expected = tasks["torch"]()
+    threshold = np.median(expected)
+    clocks = {"cpu": time.process_time, "wall": time.perf_counter}
+    seconds = {clock: interleaved(tasks, rounds, read) for clock, read in clocks.items()}
+    for way, task in tasks.items():
+        answer = task()
+        apart = float(np.abs(answer - expected).max())
+        pixels = int(((answer >= threshold) != (expected >= threshold)).sum())
+        ratios = [_ratio(taken["torch"], taken[way]) for taken in seconds.values()]
+        milliseconds = 1000 * statistics.median(seconds["wall"][way]) / count
+        sys.stdout.write(
+            f"| {name} | {count} | {way} | {milliseconds:.1f} | {' | '.join(ratios)} | {apart:.0e} | "
+            f"{pixels} of {answer.size} |\n"
+        )
+        sys.stdout.flush()
+
+
+def _ratio(torchs: list[float], ways: list[float]) -> str:
+    ratios = [theirs / ours for theirs, ours in zip(torchs, ways, strict=True)]
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
+
+
+if __name__ == "__main__":
+    main()
