@@ -28,6 +28,7 @@ from assay.production.onnx_file import write_onnx
 from benchmarks.interleaved import interleaved, options
 from benchmarks.predict_throughput import CPU, deployed
 from trainables.deployed import DeployedModel
+from trainables.memory import keep_freed_memory
 from trainables.nn.layers.initialisation import initialise
 from trainables.segdec import SegDecConfig
 from trainables.segdec.network import new_network
@@ -87,6 +88,7 @@ def main() -> None:
     """Time the networks that are named, or all, and print a line for each batch and way."""
     by_name = {part.__name__: part for part in PARTS}
     given = options(__doc__ or "", 5, ("networks", list(by_name)))
+    keep_freed_memory()  # as `assay predict` does; else torch takes up to 1.8 times as long
     write = sys.stdout.write
     write(f"Median of {given.rounds} rounds, {given.threads} thread(s), torch {torch.__version__}, ")
     write(

@@ -31,6 +31,7 @@ from assay.production.side_by_side import SideBySide
 from trainables.contract import Predictor
 from trainables.data.tensors import images_to_tensor
 from trainables.deployed import Card, CardThresholds, DeployedModel
+from trainables.memory import keep_freed_memory
 from trainables.segdec import SegDecConfig
 from trainables.segdec.network import new_network
 from trainables.segdec.predictor import SegDecPredictor
@@ -133,6 +134,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default: 5)")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    keep_freed_memory()  # as `assay predict` does
     count, rounds = (32, 2) if options.quick else (96, options.rounds)
 
     write = sys.stdout.write
