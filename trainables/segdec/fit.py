@@ -19,12 +19,13 @@ from trainables.data.samples import ImageSet, TrainingData
 from trainables.nn.loop import BatchShard, TrainingHooks, TrainingSchedule, train
 from trainables.nn.models import forward_context
 from trainables.nn.on_device import TrainingImages, numbers
+from trainables.nn.passes import images_per_pass
 from trainables.nn.static_pass import GradientPlaces, StaticPass
 from trainables.nn.training import BestEpoch, WeightAverage, check_choice, check_images, validation_ap
 from trainables.segdec.config import SegDecConfig
 from trainables.segdec.loss import LossWeights, segdec_loss
 from trainables.segdec.network import SegDecNet, new_network
-from trainables.segdec.predictor import SegDecPredictor, images_per_pass
+from trainables.segdec.predictor import SegDecPredictor, pass_cost
 from trainables.segdec.sampler import SegDecSampler
 from trainables.segdec.targets import TargetBatch, TrainingTargets, make_target
 
@@ -117,7 +118,7 @@ class SegDecStep:
         self.network, self.config = network, config
         self._images = TrainingImages(images, config, device)
         self._targets = TrainingTargets([make_target(sample, config) for sample in images], config, device)
-        self._per_pass = images_per_pass(config, device)
+        self._per_pass = images_per_pass(config.image_size, device, pass_cost(config))
         self._places = GradientPlaces(network.parameters()) if config.cuda_graph else None
         self._recorded: dict[tuple[_Kind, int], StaticPass] = {}
 

@@ -10,20 +10,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from trainables.contract import Prediction
 from trainables.nn.models import forward_context, load_into
+from trainables.nn.passes import in_passes
 from trainables.nn.predictor import NetworkPredictor
 from trainables.segdec.config import SegDecConfig
 from trainables.segdec.network import SegDecNet
 
-__all__ = ["SegDecPredictor", "images_per_pass", "load"]
+__all__ = ["SegDecPredictor", "load", "pass_cost"]
 
-# Of the full-width network; training takes 1.3 GB for 512 × 512 pixels in float32.
-_PIXELS_PER_PASS = {"cpu": 512 * 512, "cuda": 8 * 512 * 512}
+# A full-width network's training takes 1.3 GB for 512 × 512 pixels in float32.
+_FULL_WIDTH_COST = 4
 
 
 class SegDecPredictor(NetworkPredictor[SegDecNet, SegDecConfig]):
@@ -36,9 +36,7 @@ class SegDecPredictor(NetworkPredictor[SegDecNet, SegDecConfig]):
         return Prediction(output.cls_logits_B.double().sigmoid(), upsample(output.seg_logits_B1hw.sigmoid()))
 
     def passes(self, images: Tensor) -> Sequence[Tensor]:
-        if torch.compiler.is_exporting():  # the number of passes would fix the graph's batch size
-            return [images]
-        return images.split(images_per_pass(self.config, images.device))
+        return in_passes(images, pass_cost(self.config))
 
 
 def load(folder: Path) -> SegDecPredictor:
@@ -54,7 +52,6 @@ def upsample(map_B1hw: Tensor) -> Tensor:
     return large[:, 0, :height, :width].contiguous()
 
 
-def images_per_pass(config: SegDecConfig, device: torch.device) -> int:
-    """Number of images that go through the network at once, so that memory stays bounded."""
-    height, width = config.image_size
-    return max(1, int(_PIXELS_PER_PASS[device.type] / (height * width * config.channel_scale)))
+def pass_cost(config: SegDecConfig) -> float:
+    """Memory that a pixel takes, in the units of :func:`trainables.nn.passes.in_passes`."""
+    return _FULL_WIDTH_COST * config.channel_scale
