@@ -103,7 +103,7 @@ def test_a_curve_names_the_value_below_the_pointer(file: Page, store: Store) -> 
     cell = str(trials["cell"].iloc[2])
     curve = study.curve(str(trials.index[2]))
     file.get_by_label("Quantity").select_option(label="loss_cls")
-    boxes = file.locator(".choices input")
+    boxes = file.locator(".choices:not(.cells) input")
     for number in (0, 1, 3, 4, 5):
         boxes.nth(number).uncheck()
     line = file.locator(".curves .line")

@@ -94,7 +94,7 @@ def test_the_description_holds_question_and_table(pages: Pages, window: Page) ->
     question.click()
     results = StudyResults.of_plan(PLAN, pages.store)
     primary = results.primary
-    window.get_by_role("columnheader", name=primary.title).wait_for()
+    window.locator("th", has_text=primary.title).wait_for()
     summary = results.summary(primary.name)[0]
     assert summary.mean is not None
     window.get_by_role("cell", name=f"{summary.mean:.3f}").first.wait_for()
