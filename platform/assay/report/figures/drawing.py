@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = ["COLOURS", "GREY", "MARKERS", "PALE", "REPEAT", "key", "render", "score_axis"]
 
-# Okabe, Ito 2008: colours that people of all kinds of colour vision tell apart. Markers say the same.
+# Okabe, Ito 2008: colours that people of all kinds of colour vision tell apart. Markers say the same; there
+# is one more of them, so that the eighth line is not drawn as the first.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "v", "P", "X", "p")
+MARKERS = ("o", "s", "^", "v", "P", "X", "p", "D")
 GREY, PALE = "#444444", "#C4C4C4"
 REPEAT: dict[str, Any] = {
     "marker": "o",
