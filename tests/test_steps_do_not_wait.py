@@ -31,10 +31,10 @@ from trainables.focus.config import FocusConfig
 from trainables.focus.contrast import ContrastiveLoss
 from trainables.focus.cropping import GuidedCropping
 from trainables.focus.inpainting import train_inpainter
+from trainables.nn import passes
 from trainables.nn.labels.crf import Crf, mean_field
 from trainables.nn.labels.segmentation import Student, Targets, train_segmentation
 from trainables.segdec import TRAINABLE as SEGDEC
-from trainables.segdec import predictor as segdec_predictor
 from trainables.stages import Stage
 from trainables.supersimple.rotations import train_rotations
 from trainables.supervised import TRAINABLE as SUPERVISED
@@ -158,7 +158,7 @@ WAITING: dict[str, Steps] = {
 def arithmetic_on_meta(monkeypatch: pytest.MonkeyPatch) -> None:
     """``meta`` has no autocast and no size of a pass."""
     real = torch.autocast
-    monkeypatch.setitem(segdec_predictor._PIXELS_PER_PASS, "meta", 512 * 512)
+    monkeypatch.setitem(passes._PIXELS_PER_PASS, "meta", 512 * 512)
     monkeypatch.setattr(
         torch,
         "autocast",
