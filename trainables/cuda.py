@@ -1,4 +1,4 @@
-"""Settings of a process that trains on a GPU, and its memory; on a CPU all of this does nothing.
+"""Settings of a process that trains or predicts on a GPU, and its memory; on a CPU all of this does nothing.
 
 docs/gpu.md says why these are the defaults, and which figures are still missing.
 """
@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["CUBLAS_WORKSPACE", "is_out_of_memory", "memory_fraction", "prepare_gpu", "set_deterministic"]
+__all__ = [
+    "CUBLAS_WORKSPACE",
+    "is_out_of_memory",
+    "memory_fraction",
+    "prepare_gpu",
+    "set_deterministic",
+    "set_exact",
+]
 
 # Name and value of the variable with which cuBLAS gives the same bits each time.
 CUBLAS_WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -31,11 +38,20 @@ def prepare_gpu(device: torch.device, share: float) -> None:
         return
     import torch
 
+    set_exact(device)
+    total = torch.cuda.get_device_properties(device).total_memory
+    torch.cuda.set_per_process_memory_fraction(memory_fraction(share, total), device)
+
+
+def set_exact(device: torch.device) -> None:
+    """Set up a process that computes on a GPU: exact float32, the same bits each time."""
+    if device.type != "cuda":
+        return
+    import torch
+
     # float32 means float32: 10 bits of mantissa are not asked for.
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     set_deterministic(device, True)
-    total = torch.cuda.get_device_properties(device).total_memory
-    torch.cuda.set_per_process_memory_fraction(memory_fraction(share, total), device)
 
 
 def memory_fraction(share: float, total_bytes: int) -> float:

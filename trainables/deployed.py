@@ -39,6 +39,7 @@ __all__ = [
     "CardThresholds",
     "Decision",
     "DeployedModel",
+    "default_device",
     "enlarge_mask",
     "load_deployed",
 ]
@@ -119,6 +120,11 @@ class DeployedModel:
         return Decision(score, score >= thresholds.image, heatmap, heatmap >= np.float32(thresholds.pixel))
 
 
+def default_device() -> torch.device:
+    """The first GPU if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def load_deployed(folder: Path, device: torch.device | None = None) -> DeployedModel:
     """Read a model and its card; ``device`` None: the first GPU if there is one, else the CPU.
 
@@ -126,7 +132,7 @@ def load_deployed(folder: Path, device: torch.device | None = None) -> DeployedM
         InputError: If the method that trained it is not installed, or its code is not the one that trained.
     """
     card = Card.model_validate_json((folder / CARD_FILE).read_text(encoding="utf-8"))
-    where = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    where = device or default_device()
     if is_file_method(card.trainable):
         (code,) = (folder / METHOD_FOLDER).iterdir()
         load_source(card.trainable, MethodSource.read(code))

@@ -16,9 +16,10 @@ import torch
 from assay.engine.gpu_turns import gpu_turn
 from assay.engine.trial import PackSite
 from assay.engine.worker import train_trials
-from assay.storage import Record
+from assay.storage import Record, Store
 from tests.engine.made_packs import make_pack
 from tests.engine.toy_study import ToyStudy
+from tests.waiting import wait_for
 from trainables.cuda import is_out_of_memory, memory_fraction
 
 SHARE = "out of memory on a share of 0.25 of the GPU; raise resources.gpus"
@@ -56,6 +57,39 @@ def test_a_trial_that_is_short_of_its_share_goes_on_alone_and_ends_the_same(toy:
     first, last = sorted(attempt.attempt for attempt in study.store.attempts(record.id))
     assert SHARE in log(study, record, first).splitlines()[-1]
     assert "resumed after epoch 1" in log(study, record, last)
+
+
+def test_a_trial_that_waits_to_be_alone_gives_signs_of_life(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assay.engine.gpu_turns._SIGN_SECONDS", 0.5)
+    store, beats = Store(tmp_path / "short"), list[float]()
+
+    def beats_while_neighbour_trains() -> None:
+        """The neighbour leaves after the third heartbeat since the trial ran out of memory."""
+        with gpu_turn(False, threading.Event(), nothing):
+            began.set()
+            wait_for(lambda: any(SHARE in log.read_text() for log in (tmp_path / "short").rglob("log.txt")))
+            while len(beats) < 3:
+                beat = beat_of(store)
+                wait_for(lambda beat=beat: beat_of(store) > beat)
+                beats.append(beat_of(store))
+
+    began = threading.Event()
+    with ThreadPoolExecutor() as threads:
+        neighbour = threads.submit(beats_while_neighbour_trains)
+        assert began.wait(10)
+        _, [record] = toy("short", 0.25, fault="gpu_memory_once")
+        neighbour.result(10)
+    assert (record.status, record.environment.gpu_share, len(beats)) == ("finished", 1.0, 3)
+
+
+def beat_of(store: Store) -> float:
+    """When the one trial last gave a sign of life, Unix time."""
+    [trial] = store.trials()
+    progress = store.progress(trial)
+    assert progress is not None
+    return progress.time
 
 
 @pytest.mark.parametrize(
@@ -116,17 +150,21 @@ def turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
 
+def nothing() -> None:
+    """Nobody is told of the wait."""
+
+
 @pytest.mark.usefixtures("turns")
 def test_many_share_a_gpu_and_one_waits_to_be_alone() -> None:
     stop, order = threading.Event(), list[str]()
 
     def take(alone: bool, name: str) -> None:
-        with gpu_turn(alone, stop) as mine:
+        with gpu_turn(alone, stop, nothing) as mine:
             assert mine
             order.append(name)
 
     with ThreadPoolExecutor() as threads:
-        with gpu_turn(False, stop), gpu_turn(False, stop):  # both at once
+        with gpu_turn(False, stop, nothing), gpu_turn(False, stop, nothing):  # both at once
             alone = threads.submit(take, True, "alone")
             with pytest.raises(TimeoutError):
                 alone.result(0.5)
@@ -142,8 +180,8 @@ def test_many_share_a_gpu_and_one_waits_to_be_alone() -> None:
 def test_a_run_that_stops_waits_for_no_turn() -> None:
     stop = threading.Event()
     with ExitStack() as held, ThreadPoolExecutor() as threads:
-        held.enter_context(gpu_turn(True, stop))
-        waiting = threads.submit(lambda: held.enter_context(gpu_turn(False, stop)))
+        held.enter_context(gpu_turn(True, stop, nothing))
+        waiting = threads.submit(lambda: held.enter_context(gpu_turn(False, stop, nothing)))
         stop.set()
         assert waiting.result(10) is False
 
@@ -153,11 +191,11 @@ def test_a_turn_ends_with_its_process(tmp_path: Path) -> None:
     code = (
         "import tempfile, threading, time\nfrom assay.engine.gpu_turns import gpu_turn\n"
         f"tempfile.tempdir = {str(tmp_path)!r}\n"
-        "with gpu_turn(True, threading.Event()):\n    print('mine', flush=True)\n    time.sleep(60)\n"
+        "with gpu_turn(True, threading.Event(), bool):\n    print('mine', flush=True)\n    time.sleep(60)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "mine\n"
         other.kill()
-    with gpu_turn(True, threading.Event()) as mine:
+    with gpu_turn(True, threading.Event(), nothing) as mine:
         assert mine

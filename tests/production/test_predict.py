@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 import tracemalloc
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -26,6 +28,7 @@ from assay.production.side_by_side import SideBySide
 from assay.study import Trial
 from tests.production.conftest import Exported, Trained
 from trainables.contract import Prediction, Predictor
+from trainables.cuda import CUBLAS_WORKSPACE
 from trainables.data import open_manifest
 from trainables.errors import InputError
 from trainables.overlay import PALETTE
@@ -185,6 +188,24 @@ def test_an_exported_model_predicts_what_the_trial_predicts(
     rows_found = pq.read_table(tmp_path / "table.parquet").to_pylist()
     assert [row["decision"] for row in rows_found] == [row["decision"] for row in expected]
     assert [row["score"] for row in rows_found] == pytest.approx([row["score"] for row in expected], abs=1e-5)
+
+
+@pytest.mark.parametrize(("device", "exact"), [("cuda", True), ("cpu", False)])
+def test_a_gpu_predicts_with_the_arithmetic_of_the_evaluation(
+    trained: Train, monkeypatch: pytest.MonkeyPatch, device: str, exact: bool
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)  # torch's default
+    monkeypatch.setenv(CUBLAS_WORKSPACE[0], "restored in the end")
+    monkeypatch.delenv(CUBLAS_WORKSPACE[0])
+    with suppress(RuntimeError, AssertionError):  # without a GPU the weights find no place on it
+        load_model(*trained("toy"), torch.device(device))
+    on = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(False)
+    assert (torch.backends.cudnn.allow_tf32, on, CUBLAS_WORKSPACE[0] in os.environ) == (
+        not exact,
+        exact,
+        exact,
+    )
 
 
 def test_a_predictor_that_changes_itself_is_asked_one_batch_at_a_time(trained: Train) -> None:

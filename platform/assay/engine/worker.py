@@ -10,6 +10,7 @@ storage that is full or away ends the study.
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import tempfile
 import time
@@ -146,7 +147,7 @@ def _make_stage(task: StageTask, site: PackSite) -> None:
     they make it again, fail in the same way, and their records say so.
     """
     try:
-        with _gpu(site) as its_turn:
+        with _gpu(site, task.trial) as its_turn:
             if its_turn:
                 make_stage(task, site)
     except Stopped:
@@ -188,7 +189,7 @@ def _train_trial(trial: Trial, site: PackSite) -> None:
     """One attempt at one trial that has no record yet; ends with one, or with what is the machine's fault."""
     seen: set[type[Exception]] = set()  # what may happen once: it is tried again, and recorded the next time
     while True:
-        with _gpu(site) as its_turn:
+        with _gpu(site, trial) as its_turn:
             if not its_turn or (attempt := _begin(trial, site)) is None:
                 return
             try:
@@ -207,11 +208,18 @@ def _train_trial(trial: Trial, site: PackSite) -> None:
         time.sleep(_AFTER_DEATH_SECONDS)
 
 
-def _gpu(site: PackSite) -> AbstractContextManager[bool]:
+def _gpu(site: PackSite, trial: Trial) -> AbstractContextManager[bool]:
     """This worker's turn on a GPU that trials share; several workers of a trial do not take turns."""
     if site.world_size > 1 or not 0 < site.pack.gpus < 1:
         return nullcontext(True)
-    return gpu_turn(site.alone, site.stop)
+    return gpu_turn(site.alone, site.stop, partial(_renew_heartbeat, trial, site))
+
+
+def _renew_heartbeat(trial: Trial, site: PackSite) -> None:
+    """Say that a trial which this process has begun still lives; one that it has not begun stays silent."""
+    beat = site.store.progress(trial.id)
+    if beat is not None and (beat.host, beat.pid) == (site.host, os.getpid()):
+        site.store.write_progress(beat.model_copy(update={"time": time.time()}))
 
 
 def _attempt(trial: Trial, site: PackSite, attempt: Attempt, seen: AbstractSet[type[Exception]]) -> None:

@@ -6,11 +6,22 @@ import json
 import tempfile
 from pathlib import Path
 
+import torch
+
 from assay.storage import DamagedRecord, Record, Store
 from assay.storage.method_store import read_method
 from assay.storage.store import DamagedFileError
 from trainables.catalogue import find_trainable
-from trainables.deployed import CARD_FILE, METHOD_FOLDER, Card, CardThresholds, DeployedModel, load_deployed
+from trainables.cuda import set_exact
+from trainables.deployed import (
+    CARD_FILE,
+    METHOD_FOLDER,
+    Card,
+    CardThresholds,
+    DeployedModel,
+    default_device,
+    load_deployed,
+)
 from trainables.errors import InputError
 from trainables.evaluate import FIXED_THRESHOLD
 from trainables.method_files import is_file_method
@@ -75,15 +86,22 @@ def card_of(record: Record) -> Card:
     )
 
 
-def load_model(store: Store, record: Record) -> DeployedModel:
-    """The model of a trial, with the arithmetic that it was evaluated with.
+def load_model(store: Store, record: Record, device: torch.device | None = None) -> DeployedModel:
+    """The model of a trial, in a process with the arithmetic that it was evaluated with.
+
+    Args:
+        store: Where the trial lies.
+        record: Of :func:`trained_record`.
+        device: On which it predicts; None: the first GPU if there is one, else the CPU.
 
     Raises:
         InputError: If a file is missing or not what the record says, or the method is not installed.
     """
     with tempfile.TemporaryDirectory(prefix="assay-") as folder:
         write_model(store, record, Path(folder))
-        return load_deployed(Path(folder))
+        where = device or default_device()
+        set_exact(where)
+        return load_deployed(Path(folder), where)
 
 
 def write_model(store: Store, record: Record, folder: Path, *, float32: bool = False) -> None:
