@@ -13,7 +13,7 @@ import pytest
 from assay.analysis.collapse import CHANCE_NOTE, Collapses, is_at_chance
 from assay.analysis.results import StudyResults
 from assay.report.build import study_page
-from assay.report.csv_tables import cells_csv
+from assay.report.csv_tables import cell_table, to_csv
 from assay.report.page.markdown import markdown_page
 from assay.storage import Store
 from tests.analysis.made_studies import STUDY, make_plan, make_records, with_predictions
@@ -63,7 +63,7 @@ def test_a_report_counts_them_and_shows_medians_beside_means(tmp_path: Path) -> 
     assert f"- ¹ {CELL}: 1 of 3 never left chance" in page
     assert page.count(CHANCE_NOTE) == 1
     assert [column.title for column in study_page(results).table.columns][2:4] == ["AP ↑", "median"]
-    rows = list(csv.DictReader(io.StringIO(cells_csv(results))))
+    rows = list(csv.DictReader(io.StringIO(to_csv(cell_table(results)))))
     of_cell = {row["metric"]: row for row in rows if row["cell"] == CELL}
     assert of_cell["image_ap"]["at_chance"] == "1"
     assert of_cell["fp"]["at_chance"] == ""
@@ -77,7 +77,7 @@ def test_a_report_without_them_says_nothing_of_chance_unless_medians_are_asked_f
     shift = 3.0 if primary == "image_ap" else -3.0  # pixels answer the question: images are not asked
     text = STUDY.replace("primary: image_ap", f"primary: {primary}").replace("pixel_iou]", "fn]")
     results = study_with(Store(str(tmp_path)), shift, text=text)
-    assert "median" not in markdown_page(study_page(results)) + cells_csv(results)
+    assert "median" not in markdown_page(study_page(results)) + to_csv(cell_table(results))
     page = markdown_page(study_page(results.with_medians()))
     assert "median |" in page
     assert "left chance" not in page

@@ -8,7 +8,7 @@ import re
 import pytest
 import yaml
 
-from assay.report.csv_tables import cells_csv
+from assay.report.formats import FORMATS
 from assay.report.telling_cells import in_order
 from assay.storage import Store
 from assay.study import Plan, parse_study, plan_study
@@ -73,8 +73,9 @@ def test_a_trial_that_is_not_trained_says_so(show: Show, plan: Plan) -> None:
 
 def test_the_table_holds_the_numbers_of_the_csv(store: Store, plan: Plan) -> None:
     now = view(store, "small")
-    frame = cell_table(now.results.without_predictions()).frame
-    lines = [line.split(",") for line in cells_csv(now.results.without_predictions()).splitlines()]
+    results = now.results.without_predictions()
+    frame = cell_table(results).frame
+    lines = [line.split(",") for line in FORMATS["csv"].study_files(results)[""].decode().splitlines()]
     mean = lines[0].index("mean")
     rows = {line[1]: float(line[mean]) for line in lines[1:] if "image_ap" in line}
     assert frame["mean image_ap"].to_dict() == rows

@@ -18,7 +18,7 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 
 from assay.analysis.results import StudyResults
-from assay.report.csv_tables import cells_csv, comparisons_csv
+from assay.report.csv_tables import cell_table, comparison_table, to_csv
 from assay.report.formats import FORMATS
 from assay.report.page.html import html_page
 from assay.report.page.latex import escape, latex_page
@@ -277,7 +277,7 @@ def test_more_than_two_hundred_trials_are_listed_in_html_only() -> None:
 
 
 def test_the_csv_of_cells_has_the_numbers_of_the_records() -> None:
-    table = pd.read_csv(io.StringIO(cells_csv(StudyResults(PLAN, make_records(PLAN)))))
+    table = pd.read_csv(io.StringIO(to_csv(cell_table(StudyResults(PLAN, make_records(PLAN))))))
     assert len(table) == len(PLAN.cells) * 3
     row = table.set_index(["cell", "metric"]).loc[("supervision=full stop=on", "image_ap")]
     assert (row["factor:stop"], row["n"], row["sd_over"]) == ("on", 3, "3 seeds")
@@ -287,7 +287,7 @@ def test_the_csv_of_cells_has_the_numbers_of_the_records() -> None:
 
 
 def test_the_csv_of_comparisons_has_the_columns_of_their_results() -> None:
-    rows = list(csv.DictReader(io.StringIO(comparisons_csv(StudyResults(PLAN, make_records(PLAN))))))
+    rows = list(csv.DictReader(io.StringIO(to_csv(comparison_table(StudyResults(PLAN, make_records(PLAN)))))))
     families = {"comparisons": 4, "main effects": 2, "interactions": 1, "further metrics": 8}
     claims = ("this data", "new data")
     assert Counter((row["family"], row["claim"]) for row in rows) == {

@@ -11,7 +11,7 @@ import pytest
 
 from assay.analysis.results import StudyResults
 from assay.report.build import study_page
-from assay.report.csv_tables import cells_csv, stages_csv
+from assay.report.csv_tables import cell_table, stage_table, to_csv
 from assay.report.formats import FORMATS
 from assay.report.page.model import Section
 from assay.report.stage_tables import stage_section
@@ -167,7 +167,7 @@ def read_csv(text: str) -> list[dict[str, str]]:
 
 
 def test_csv_has_a_row_per_stage_cell_and_metric() -> None:
-    rows = read_csv(stages_csv(StudyResults(PLAN, RECORDS)))
+    rows = read_csv(to_csv(stage_table(StudyResults(PLAN, RECORDS))))
     found = [(row["of"], row["stage"], row["cell"], row["metric"], row["n"]) for row in rows]
     assert found[:3] == [
         ("test", "cam", "supervision=full stop=off", "pixel_ap", "3"),
@@ -196,17 +196,21 @@ def test_a_stage_with_a_cells_values_has_the_cells_interval_in_csv(folds: bool) 
         same = StageResult(stage="s1", of="test", metrics={"pixel_iou": record.result.metrics["pixel_iou"]})
         result = record.result.model_copy(update={"stages": (same,)})
         records[trial.id] = record.model_copy(update={"result": result})
-    cells = read_csv(cells_csv(StudyResults(plan, records)))
+    cells = read_csv(to_csv(cell_table(StudyResults(plan, records))))
     for_cells = [row for row in cells if row["metric"] == "pixel_iou"]
     names = ("cell", "mean", "sd", "sd_over", "n", "n_planned", "low", "high", "interval", "claim")
-    read = [[row[name] for name in names] for row in read_csv(stages_csv(StudyResults(plan, records)))]
+    read = [
+        [row[name] for name in names] for row in read_csv(to_csv(stage_table(StudyResults(plan, records))))
+    ]
     assert read == [[row[name] for name in names] for row in for_cells]
     assert all(row["low"] and row["claim"] for row in for_cells)
 
 
 def test_a_stage_that_lost_a_repeat_has_a_mean_and_no_interval_in_csv() -> None:
     lost = next(trial for trial in PLAN.trials if trial.cell == "supervision=full stop=off")
-    rows = read_csv(stages_csv(StudyResults(PLAN, {**RECORDS, lost.id: lose(lost, "diverged", "NaN")})))
+    rows = read_csv(
+        to_csv(stage_table(StudyResults(PLAN, {**RECORDS, lost.id: lose(lost, "diverged", "NaN")})))
+    )
     first = next(row for row in rows if row["cell"] == "supervision=full stop=off")
     assert (first["n"], first["n_planned"], first["low"], first["interval"]) == ("2", "3", "", "")
     assert first["mean"]

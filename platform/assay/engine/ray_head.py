@@ -27,7 +27,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-__all__ = ["kill_session"]
+__all__ = ["is_alive", "kill_session"]
 
 LOOPBACK = "127.0.0.1"  # with this address Ray's processes listen nowhere else
 _POLL_SECONDS = 0.1
@@ -51,7 +51,7 @@ def stand_in(folder: Path) -> None:
     while os.getppid() == raylet:
         time.sleep(_RETRY_SECONDS)
     leader = os.getsid(0)
-    if not _alive(leader):
+    if not is_alive(leader):
         kill_session(leader)
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -157,7 +157,7 @@ class _Head:
     def _ended(self) -> tuple[str, str] | None:
         """A process that ended, and how. The raylet ends with its agents, and they with the raylet."""
         codes = {kind: process.poll() for kind, process in list(self._processes.items())}
-        gone = [name for pid, name in self._agents.items() if not _alive(pid)]
+        gone = [name for pid, name in self._agents.items() if not is_alive(pid)]
         if gone and not codes["raylet"]:  # still running, or it ended in order, as it does after an agent
             return f"RuntimeEnvAgent{'' if codes['raylet'] is None else ' or raylet'}", "killed or failed"
         return next(((kind, _ending(code)) for kind, code in codes.items() if code is not None), None)
@@ -216,7 +216,8 @@ def _ending(code: int) -> str:
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-def _alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """True while a process runs; one that waits to be collected does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (OSError, IndexError):
@@ -259,7 +260,7 @@ def _session(leader: int) -> list[int]:
     for entry in Path("/proc").glob("[0-9]*"):
         pid = int(entry.name)
         try:
-            if pid != os.getpid() and os.getsid(pid) == leader and _alive(pid):
+            if pid != os.getpid() and os.getsid(pid) == leader and is_alive(pid):
                 members.append(pid)
         except ProcessLookupError:
             continue

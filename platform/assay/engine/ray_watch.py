@@ -15,6 +15,7 @@ from pathlib import Path
 
 from assay.engine.ending import Ending
 from assay.engine.ray_connect import raylet_socket
+from assay.engine.ray_head import is_alive
 
 __all__ = ["any_drained", "knock", "watching"]
 
@@ -54,7 +55,7 @@ def watching(ending: Ending) -> Generator[None]:
     def watch() -> None:
         seen = time.monotonic()
         while not over.wait(_POLL_SECONDS):
-            if raylet is not None and not _runs(raylet):
+            if raylet is not None and not is_alive(raylet):
                 ending.lose("the raylet of this process's node ended (killed or failed)")
                 return
             try:
@@ -83,10 +84,3 @@ def _raylet() -> int | None:
         except OSError:
             continue
     return None
-
-
-def _runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (OSError, IndexError):
-        return False

@@ -2,7 +2,7 @@
 
 It draws random numbers, divides batches over workers and sums their gradients. What there is to keep (log,
 heartbeat, checkpoints, stages) goes to a :class:`Journal`: on the storage where the method trains in the
-worker's own process, over a pipe where it trains in a process of its own (``fit_child.py``). Ray is not
+worker's own process, over a pipe where it trains in a process of its own (``fitting/child.py``). Ray is not
 needed here: rank and world size are those of ``torch.distributed``.
 """
 

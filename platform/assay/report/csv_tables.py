@@ -1,7 +1,5 @@
 """The numbers of a report as tidy tables, for a spreadsheet or a program: cells, comparisons, stages and
 defects.
-
-Numbers have ten significant digits; what there is none of is empty.
 """
 
 from __future__ import annotations
@@ -9,7 +7,6 @@ from __future__ import annotations
 import csv
 import io
 import statistics
-from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
@@ -23,15 +20,11 @@ from assay.study.published import published_values
 
 __all__ = [
     "cell_table",
-    "cells_csv",
-    "comparison_rows_csv",
     "comparison_table",
-    "comparisons_csv",
     "defect_table",
-    "defects_csv",
     "report_comparisons",
     "stage_table",
-    "stages_csv",
+    "to_csv",
 ]
 
 _MEAN_COLUMNS = ("metric", "mean", "sd", "sd_over", "n", "n_planned", "low", "high", "interval", "claim")
@@ -39,13 +32,8 @@ _MEDIAN_COLUMNS = ("median", "at_chance")  # where asked for, or a repeat never 
 _CELL_COLUMNS = (*_MEAN_COLUMNS, "item_low", "item_high", "bold", "published")
 
 
-def cells_csv(results: StudyResults) -> str:
-    """One row per cell and metric: what the ablation table and the intervals of its means show."""
-    return _frame_csv(cell_table(results))
-
-
 def cell_table(results: StudyResults) -> pd.DataFrame:
-    """The table of :func:`cells_csv` with all digits."""
+    """One row per cell and metric: what the ablation table and the intervals of its means show."""
     study = results.plan.study
     by_metric = [results.summary(metric.name) for metric in results.metrics]
     medians = shows_medians(results)
@@ -62,13 +50,8 @@ def cell_table(results: StudyResults) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def comparisons_csv(results: StudyResults) -> str:
-    """One row per claim and main effect, interaction and comparison (by all metrics)."""
-    return _frame_csv(comparison_table(results))
-
-
 def comparison_table(results: StudyResults) -> pd.DataFrame:
-    """The table of :func:`comparisons_csv` with all digits."""
+    """One row per claim and main effect, interaction and comparison (by all metrics)."""
     return results_table(report_comparisons(results))
 
 
@@ -78,18 +61,8 @@ def report_comparisons(results: StudyResults) -> list[ComparisonResult]:
     return [*analysis.main_effects, *analysis.interactions, *analysis.comparisons, *analysis.further]
 
 
-def comparison_rows_csv(results: Sequence[ComparisonResult]) -> str:
-    """One row per result."""
-    return _frame_csv(results_table(results))
-
-
-def stages_csv(results: StudyResults) -> str:
-    """One row per stage, cell and metric: what the section on stages shows, floors last."""
-    return _frame_csv(stage_table(results))
-
-
 def stage_table(results: StudyResults) -> pd.DataFrame:
-    """The table of :func:`stages_csv` with all digits."""
+    """One row per stage, cell and metric: what the section on stages shows, floors last."""
     study = results.plan.study
     rows = [
         [*_key(study, summary.cell), stage.of, stage.stage, *_mean(summary, interval)]
@@ -99,13 +72,8 @@ def stage_table(results: StudyResults) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*_key_columns(study), "of", "stage", *_MEAN_COLUMNS])
 
 
-def defects_csv(results: StudyResults) -> str:
-    """One row per class or size of defects and cell: what the section on them shows."""
-    return _frame_csv(defect_table(results))
-
-
 def defect_table(results: StudyResults) -> pd.DataFrame:
-    """The table of :func:`defects_csv` with all digits."""
+    """One row per class or size of defects and cell: what the section on them shows."""
     study = results.plan.study
     rows = [
         [
@@ -126,6 +94,16 @@ def defect_table(results: StudyResults) -> pd.DataFrame:
     shares = (f"{name}{of}" for name in ("found", "outlined", "images") for of in ("", "_sd"))
     columns = [*_key_columns(study), "of", "defects", "n", "regions", "area_to", *shares]
     return pd.DataFrame(rows, columns=columns)
+
+
+def to_csv(table: pd.DataFrame) -> str:
+    """A table as a file; numbers have ten significant digits, and what there is none of is empty."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(table.columns)
+    rows = table.astype(object).where(table.notna(), None).to_numpy().tolist()
+    writer.writerows([_text(value) for value in row] for row in rows)
+    return file.getvalue()
 
 
 def _key_columns(study: Study) -> list[str]:
@@ -172,18 +150,6 @@ def _robust(results: StudyResults, summary: CellSummary) -> list[object]:
     if summary.metric != results.primary.name or results.read_part is None:
         return [summary.median, None]
     return [summary.median, 0 if collapsed is None else collapsed.collapsed]
-
-
-def _frame_csv(table: pd.DataFrame) -> str:
-    return _csv(list(table.columns), table.astype(object).where(table.notna(), None).to_numpy().tolist())
-
-
-def _csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_text(value) for value in row] for row in rows)
-    return file.getvalue()
 
 
 def _text(value: object) -> str:

@@ -1,4 +1,4 @@
-"""The verdicts on a table of scores as a page and as CSV."""
+"""The verdicts on a table of scores as a page, and its comparisons."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from assay.analysis.statistics.wording import interval_text
 from assay.analysis.summary import RepeatSummary
 from assay.report.ablation_table import decimals_of, mean_spread, metric_title
 from assay.report.comparison_tables import analysis_sections, bold_notes
-from assay.report.csv_tables import comparison_rows_csv
 from assay.report.page.model import NOTHING, Column, Page, Section, TextTable, superscript
 from assay.study.names import counted
 
-__all__ = ["score_comparisons", "score_csv", "score_page"]
+__all__ = ["score_comparisons", "score_page"]
 
 
 def score_page(scores: AnalysedScores) -> Page:
@@ -34,13 +33,8 @@ def score_page(scores: AnalysedScores) -> Page:
     )
 
 
-def score_csv(scores: AnalysedScores) -> str:
-    """One row per claim and comparison (by all metrics), main effect and interaction."""
-    return comparison_rows_csv(score_comparisons(scores))
-
-
 def score_comparisons(scores: AnalysedScores) -> list[ComparisonResult]:
-    """The rows of :func:`score_csv`."""
+    """One result per claim and comparison (by all metrics), main effect and interaction: rows of the CSV."""
     analysis = scores.analysis
     return [*analysis.comparisons, *analysis.main_effects, *analysis.interactions, *analysis.further]
 

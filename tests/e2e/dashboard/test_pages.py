@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics.wording import sentence
 from assay.report.ablation_table import decimals_of
-from assay.report.csv_tables import cells_csv
+from assay.report.csv_tables import cell_table, to_csv
 from assay.storage.search_points import best_points
 from tests.e2e.dashboard.conftest import HOSTILE, MAIN, Reader, Results
 from trainables.metrics import METRICS
@@ -69,7 +69,7 @@ def test_the_tables_numbers_and_downloads_are_those_of_the_report(
     with page.expect_download() as download:
         page.get_by_role("button", name="CSV", exact=True).click()
     download.value.save_as(tmp_path / "cells.csv")
-    assert (tmp_path / "cells.csv").read_text() == cells_csv(small)
+    assert (tmp_path / "cells.csv").read_text() == to_csv(cell_table(small))
 
 
 def test_cells_of_the_table_lead_to_their_trials(reader: Reader, results: Results) -> None:

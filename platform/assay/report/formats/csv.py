@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from assay.report.report_format import Files, ReportFormat, stem
@@ -9,34 +10,40 @@ from assay.report.report_format import Files, ReportFormat, stem
 if TYPE_CHECKING:
     from assay.analysis.results import StudyResults
     from assay.analysis.score_file import AnalysedScores
+    from assay.analysis.statistics import ComparisonResult
     from assay.analysis.study_pair import StudyPair
 
 _SUFFIX = ".csv"
 
 
 def _write_study(results: StudyResults, name: str) -> Files:
-    from assay.report.csv_tables import cells_csv, comparisons_csv, defects_csv, stages_csv
+    from assay.report.csv_tables import cell_table, comparison_table, defect_table, stage_table, to_csv
 
-    files = {name: cells_csv(results).encode()}
+    tables = {name: cell_table(results)}
     if name:
-        files[f"{stem(name)}_comparisons{_SUFFIX}"] = comparisons_csv(results).encode()
+        tables[f"{stem(name)}_comparisons{_SUFFIX}"] = comparison_table(results)
     if name and results.stages:
-        files[f"{stem(name)}_stages{_SUFFIX}"] = stages_csv(results).encode()
+        tables[f"{stem(name)}_stages{_SUFFIX}"] = stage_table(results)
     if name and results.defects:
-        files[f"{stem(name)}_defects{_SUFFIX}"] = defects_csv(results).encode()
-    return files
+        tables[f"{stem(name)}_defects{_SUFFIX}"] = defect_table(results)
+    return {path: to_csv(table).encode() for path, table in tables.items()}
 
 
 def _write_pair(pair: StudyPair, name: str) -> Files:
-    from assay.report.csv_tables import comparison_rows_csv
-
-    return {name: comparison_rows_csv(pair.comparisons).encode()}
+    return _comparisons_file(pair.comparisons, name)
 
 
 def _write_scores(scores: AnalysedScores, name: str) -> Files:
-    from assay.report.score_page import score_csv
+    from assay.report.score_page import score_comparisons
 
-    return {name: score_csv(scores).encode()}
+    return _comparisons_file(score_comparisons(scores), name)
+
+
+def _comparisons_file(results: Sequence[ComparisonResult], name: str) -> Files:
+    from assay.analysis.statistics import results_table
+    from assay.report.csv_tables import to_csv
+
+    return {name: to_csv(results_table(results)).encode()}
 
 
 FORMAT = ReportFormat("csv", _SUFFIX, "CSV", "text/csv", _write_study, _write_pair, _write_scores)
