@@ -20,6 +20,7 @@ from torch import Tensor
 
 from benchmarks import naive_ways, networks
 from benchmarks.interleaved import interleaved, options
+from benchmarks.shared import ratio_text
 from trainables.nn.cam.gradient_filter import GradientFilter
 from trainables.nn.cam.guided import filtered_gradients
 from trainables.nn.labels.crf import Crf, mean_field
@@ -176,8 +177,7 @@ def rows(case: Case, rounds: int, clock: Callable[[], float]) -> Iterator[str]:
     first, *_ = case.ways
     expected = case.ways[first]()
     for name, times in seconds.items():
-        ratios = [time / least for time, least in zip(times, seconds[first], strict=True)]
-        spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
+        spread = ratio_text(times, seconds[first])
         answer = case.ways[name]()
         apart = "–"
         if isinstance(answer, Tensor) and isinstance(expected, Tensor):

@@ -9,7 +9,6 @@ same each time.
 
 from __future__ import annotations
 
-import argparse
 import os
 import resource
 import sys
@@ -23,6 +22,7 @@ from pathlib import Path
 
 from benchmarks.figures import FALSE_POSITIVES, SECTIONS, Figure, Simulation
 from benchmarks.marked_page import END, write_block
+from benchmarks.shared import parser_of
 from benchmarks.simulated_data import ON_DATA
 from benchmarks.simulated_decisions import ON_DECISIONS
 from benchmarks.simulated_families import ON_FAMILIES
@@ -35,9 +35,7 @@ BEGIN = "<!-- written by `make calibrate` -->\n"
 
 def main() -> int:
     """Run everything, write the page, and say what does not hold."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--draws", type=float, default=1.0, help="times the usual draws (default 1)")
     parser.add_argument("--processes", type=int, default=2, help="processes (default 2)")
     parser.add_argument(

@@ -18,7 +18,6 @@ left out.
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import shutil
@@ -52,6 +51,7 @@ from benchmarks.dashboard_steps import (
     study_steps,
 )
 from benchmarks.other_trackers import TrackedTrial, write_mlflow, write_optuna
+from benchmarks.shared import parser_of, spread_text
 from tests.dashboard.made_records import large_study_text, make_large_study, make_scene
 from tests.dashboard.made_searches import make_large_search
 from tests.e2e.dashboard.serving import Served, serve
@@ -242,7 +242,7 @@ def report(sites: Sequence[Site], taken: Taken) -> tuple[str, list[str]]:
             of_readers = [taken.seconds[site.name, step.name, reader] for reader in READERS]
             walls = [[seconds.wall for seconds in rounds] for rounds in of_readers]
             cpus = [f"{statistics.median(seconds.cpu for seconds in rounds):.2f}" for rounds in of_readers]
-            cells = [site.name, step.name, *map(_spread, walls), *cpus, _limit(step.limit)]
+            cells = [site.name, step.name, *map(spread_text, walls), *cpus, _limit(step.limit)]
             lines.append(f"| {' | '.join(cells)} |")
             broken += [
                 f"{site.name}: {step.name} took {statistics.median(seconds):.2f} s {reader}, "
@@ -258,11 +258,6 @@ def report(sites: Sequence[Site], taken: Taken) -> tuple[str, list[str]]:
     return "\n".join([*lines, ""]), broken
 
 
-def _spread(values: Sequence[float]) -> str:
-    """``1.62 (1.50–2.04)``: median, best and worst."""
-    return f"{statistics.median(values):.2f} ({min(values):.2f}–{max(values):.2f})"
-
-
 def _limit(value: float | None) -> str:
     return "" if value is None else f"{value:g}"
 
@@ -273,9 +268,7 @@ def _tell(text: str) -> None:
 
 def main() -> int:
     """Write, serve, visit, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="rounds (default 3)")
     parser.add_argument("--optuna-dashboard", default=shutil.which("optuna-dashboard"), help="the program")
     parser.add_argument(

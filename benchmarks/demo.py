@@ -8,7 +8,6 @@ gives the same bytes.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import io
 import subprocess
@@ -21,6 +20,7 @@ from assay.demo import DEMO
 from assay.storage import Store
 from assay.storage.plans import stored_plan
 from assay.storage.retention import KeepRule, free, unkept_models
+from benchmarks.shared import parser_of
 
 STUDY = "quickstart"
 # Of runs that ended: who ran, its packs, and what the mirror to MLflow noted.
@@ -58,9 +58,7 @@ def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
 
 def main() -> None:
     """Train the study where no storage is named, and pack it."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--storage", type=Path, help="a storage with the finished study (default: train it)")
     parser.add_argument("--output", type=Path, default=DEMO, help="the archive")
     options = parser.parse_args()

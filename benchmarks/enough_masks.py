@@ -9,13 +9,13 @@ noise, straight in log(1 + masks) between the cells, loses no more than that.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Mapping
 
 import numpy as np
 
 from assay.analysis.statistics.enough_masks import Enough, enough_masks
+from benchmarks.shared import parser_of
 from benchmarks.worlds import tidy_table
 
 __all__ = ["MASKS", "TRUTHS", "simulate", "true_masks"]
@@ -47,9 +47,7 @@ def simulate(curve: str, repeats: int, draw: int) -> Enough:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--draws", type=int, default=1000, help="studies of each kind")
     draws = parser.parse_args().draws
     sys.stdout.write("| curve | truth | n | covered, % | median estimate | median interval |\n")

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from assay.production.onnx_file import write_onnx
 from benchmarks.interleaved import interleaved, options
 from benchmarks.predict_throughput import CPU, deployed
+from benchmarks.shared import ratio_text
 from trainables.deployed import DeployedModel
 from trainables.memory import keep_freed_memory
 from trainables.nn.layers.initialisation import initialise
@@ -121,18 +122,13 @@ def _compare(name: str, model: DeployedModel, ways: dict[str, Heatmaps], size: t
         answer = task()
         apart = float(np.abs(answer - expected).max())
         pixels = int(((answer >= threshold) != (expected >= threshold)).sum())
-        ratios = [_ratio(taken["torch"], taken[way]) for taken in seconds.values()]
+        ratios = [ratio_text(taken["torch"], taken[way]) for taken in seconds.values()]
         milliseconds = 1000 * statistics.median(seconds["wall"][way]) / count
         sys.stdout.write(
             f"| {name} | {count} | {way} | {milliseconds:.1f} | {' | '.join(ratios)} | {apart:.0e} | "
             f"{pixels} of {answer.size} |\n"
         )
         sys.stdout.flush()
-
-
-def _ratio(torchs: list[float], ways: list[float]) -> str:
-    ratios = [theirs / ours for theirs, ours in zip(torchs, ways, strict=True)]
-    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from assay.engine.shipping import SETTINGS
 from benchmarks.networks import classifier, segmenter
+from benchmarks.shared import spread_text
 from trainables.memory import peak_memory_mb
 from trainables.segdec import TRAINABLE as SEGDEC
 from trainables.segdec.config import SegDecConfig
@@ -104,8 +105,7 @@ def main() -> int:
     print("|---|---|---|---|---|---|")  # noqa: T201
     for name, (_, _, count, (height, width)) in _CASES.items():
         rounds = [(spawn(name, kept=True), spawn(name, kept=False)) for _ in range(_ROUNDS)]
-        ratios = sorted(kept.seconds / back.seconds for kept, back in rounds)
-        share = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f}–{ratios[-1]:.2f})"
+        share = spread_text([kept.seconds / back.seconds for kept, back in rounds])
         for label, column, ratio in (("stays", 0, share), ("given back", 1, "1.00")):
             seconds, faults, peak = (
                 statistics.median(both[column][field] for both in rounds) for field in range(3)

@@ -7,7 +7,6 @@ against the head.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable
 from itertools import product
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.analysis.statistics.looks import decide
+from benchmarks.shared import parser_of
 
 __all__ = ["SHAPES", "blocked"]
 
@@ -56,9 +56,7 @@ def blocked(shape: str, looks: tuple[int, ...], cells: int, gates: int) -> float
 
 def main() -> None:
     """Print a Markdown table: worlds against red gates."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--gates", type=int, default=1000, help="in each world")
     gates = parser.parse_args().gates
     sys.stdout.write("| scores | cells | looks | blocked |\n|---|---:|---|---:|\n")

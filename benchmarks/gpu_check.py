@@ -29,6 +29,7 @@ import torch
 from benchmarks.gpu_check_parts import PARTS
 from benchmarks.gpu_check_runs import Bench, LeftOutError, Part
 from benchmarks.marked_page import write_block
+from benchmarks.shared import parser_of
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "gpu.md"
 BEGIN = "<!-- written by `make gpu-check` -->\n"
@@ -134,9 +135,7 @@ def _version(package: str) -> str:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--device", default="cuda:0", help="what torch calls it (default: cuda:0)")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: a smoke test")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=[], help="titles of parts (default: all)")

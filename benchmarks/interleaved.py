@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 
 import torch
 
+from benchmarks.shared import parser_of
+
 __all__ = ["interleaved", "options"]
 
 
@@ -19,7 +21,7 @@ def options(doc: str, rounds: int, choice: tuple[str, list[str]] | None = None) 
         rounds: Where none are given; with ``--quick`` two.
         choice: Name and values of what may be chosen by its name alone, any number.
     """
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(doc)
     if choice is not None:
         parser.add_argument(choice[0], nargs="*", metavar=choice[0].upper(), help=", ".join(choice[1]))
     parser.add_argument("--quick", action="store_true", help="the smallest case, two rounds: a smoke test")

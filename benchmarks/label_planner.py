@@ -9,7 +9,6 @@ score is due to image labels, and how much to masks, is random. The truth is the
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -21,6 +20,7 @@ import pandas as pd
 from scipy.special import expit
 
 from assay.analysis.statistics.next_labels import EvenPrice, Gain, Labels, advise_labels, most_hours
+from benchmarks.shared import parser_of
 from benchmarks.worlds import tidy_table
 
 __all__ = ["DESIGNS", "SURFACES", "Outcome", "simulate", "table"]
@@ -148,9 +148,7 @@ def _line(surface: str, design: str, outcomes: list[Outcome]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--draws", type=int, default=100, help="surfaces and studies of each kind")
     for line in table(parser.parse_args().draws):
         sys.stdout.write(line + "\n")

@@ -8,7 +8,6 @@ loop, per trial. Prints a Markdown table with median and range.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
 import tempfile
@@ -16,6 +15,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from benchmarks.shared import parser_of
 
 ROOT = Path(__file__).resolve().parent.parent
 EPOCHS = 20
@@ -98,9 +99,7 @@ def study_of(way: Way, config: dict[str, float], storage: Path, cache: Path) -> 
 
 def main() -> int:
     """Run the rounds and print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--pairs", type=int, default=5, help="rounds (default 5)")
     parser.add_argument("--quick", action="store_true", help="2-second trials, one round: a smoke test")
     arguments = parser.parse_args()

@@ -12,7 +12,6 @@ slows all, but not by the same factor: a batch on two threads waits for the late
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 import tempfile
 import time
@@ -28,6 +27,7 @@ from assay.production.photos import find_photos
 from assay.production.predict import BATCH, Pictures, predict
 from assay.production.rows import RowWriter
 from assay.production.side_by_side import SideBySide
+from benchmarks.shared import ratio_text, spread_text
 from trainables.contract import Predictor
 from trainables.data.tensors import images_to_tensor
 from trainables.deployed import Card, CardThresholds, DeployedModel
@@ -121,10 +121,6 @@ def pipeline(model: DeployedModel, folder: Path, kinds: frozenset[str]) -> Calla
     return run
 
 
-def spread(values: list[float]) -> str:
-    return f"{statistics.median(values):.2f} ({min(values):.2f}–{max(values):.2f})"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description="Images per second of `assay predict` beside the model alone."
@@ -158,8 +154,10 @@ def main() -> None:
                     if turn:  # the first round warms up
                         rates[kind].append(count / (time.perf_counter() - begin))
         for kind in list(rates)[1:]:
-            ratio = spread([ours / bare for ours, bare in zip(rates[kind], rates["alone"], strict=True)])
-            write(f"| {name} | {kind} | {spread(rates[kind])} | {spread(rates['alone'])} | {ratio} |\n")
+            spreads = [spread_text(rates[way]) for way in (kind, "alone")]
+            write(
+                f"| {name} | {kind} | {' | '.join(spreads)} | {ratio_text(rates[kind], rates['alone'])} |\n"
+            )
             sys.stdout.flush()
 
 

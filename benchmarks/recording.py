@@ -6,7 +6,6 @@ the masks at moving thresholds to the misses, as Chromium shows them, as an anim
 
 from __future__ import annotations
 
-import argparse
 import io
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.screenshots import CHROMIUM, PATIENCE, wait_until_drawn
+from benchmarks.shared import parser_of
 from tests.e2e.dashboard.serving import serve
 
 _MASKS = ".grid[data-ready]"
@@ -141,9 +141,7 @@ def _slide(film: Film, page: Page) -> None:
 
 def main() -> None:
     """Serve the demo, walk through it, and write the recording."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--output", type=Path, default=Path("docs/pictures/demo.webp"), help="where it goes")
     output: Path = parser.parse_args().output
     with sync_playwright() as program:

@@ -23,6 +23,7 @@ from typing import Any
 
 from benchmarks.scale_parts import PARTS, mirror_lag
 from benchmarks.scale_storage import KINDS
+from benchmarks.shared import parser_of
 from tests.simulation.places import LATENCY_SECONDS
 
 __all__ = ["Bench", "main"]
@@ -36,9 +37,7 @@ PROCESSES = ("worker", "driver", "run")
 
 def main() -> int:
     """Measure the parts, each in a process of its own, and print the tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--trials", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--nodes", type=int, default=1000, help="trials that train at once (default 1000)")
     parser.add_argument("--minutes", type=float, default=10.0, help="of a training (default 10)")

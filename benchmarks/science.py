@@ -9,7 +9,6 @@ than 5 s of it, or ``assay.open(storage).study(name).trials()`` of 10,000 record
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from assay.report.formats import FORMATS
 from assay.storage import Store
 from assay.storage.plans import write_plan
 from assay.study import Plan, parse_study, plan_study
+from benchmarks.shared import parser_of
 from tests.analysis.made_studies import make_record
 from trainables.data import open_manifest
 from trainables.data.manifest import Manifest
@@ -143,9 +143,7 @@ def _scores(config: dict[str, Any], seed: int) -> dict[str, float]:
 
 def main() -> int:
     """Run the rounds, print the tables, and check the limits."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="rounds (default 5)")
     parser.add_argument("--planned", type=int, default=100_000, help="trials of the largest plan")
     parser.add_argument("--reported", type=int, default=100_000, help="records of the largest report")

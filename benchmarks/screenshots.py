@@ -6,7 +6,6 @@ scored by the evaluation of every trial; the pages as Chromium shows them at 150
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from pathlib import Path
 from urllib.parse import urlencode
@@ -14,6 +13,7 @@ from urllib.parse import urlencode
 from playwright.sync_api import Page, sync_playwright
 
 from assay.storage import Store
+from benchmarks.shared import parser_of
 from tests.dashboard.made_records import make_scene, make_study
 from tests.e2e.dashboard.serving import serve
 
@@ -54,9 +54,7 @@ def wait_until_drawn(page: Page, shown: str) -> None:
 
 def main() -> None:
     """Make the study, serve it, and take all pictures."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--folder", type=Path, default=Path("docs/pictures"), help="where they go")
     folder: Path = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)

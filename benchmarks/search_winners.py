@@ -10,7 +10,6 @@ on every seed, and the mean of all points says how good a winner would be withou
 
 from __future__ import annotations
 
-import argparse
 import csv
 import statistics
 import sys
@@ -21,6 +20,7 @@ from typing import Any, NamedTuple
 
 import assay
 from assay.opened_storage import OpenedStudy
+from benchmarks.shared import parser_of
 
 SEEDS, FOLDS = (0, 1, 2, 3), (0, 1, 2)
 
@@ -159,9 +159,7 @@ def table(rows: list[Winner]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--data", help="folder that holds KolektorSDD (ASSAY_DATA)")
     parser.add_argument("--storage", required=True, help="folder for the trainings")
     parser.add_argument("--processes", type=int, help="trainings at once")

@@ -14,7 +14,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.interleaved import interleaved, options
+from benchmarks.shared import ratio_text
 from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
 from trainables.memory import keep_freed_memory
@@ -197,12 +198,6 @@ def differences(config: SegDecConfig) -> str:
     return " | ".join(f"{ours:.0e}, {plain:.0e}" for ours, plain in zip(*off, strict=True))
 
 
-def ratio(seconds: Mapping[str, list[float]]) -> str:
-    """Median (least–most) of the plain loop's seconds by ours, round by round."""
-    ratios = [plain / ours for ours, plain in zip(seconds["assay"], seconds["plain"], strict=True)]
-    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
-
-
 def main() -> None:
     given = options("How many times as fast as a plain loop SegDecNet is.", 5)
     keep_freed_memory()  # as every trial does
@@ -221,7 +216,7 @@ def main() -> None:
         for ours, plain in tasks(config).values():
             seconds = interleaved({"assay": ours, "plain": plain}, given.rounds, time.process_time)
             own_ms = 500 * statistics.median(seconds["assay"])  # a pass is two images
-            write(f"| {ratio(seconds)} ")
+            write(f"| {ratio_text(seconds['plain'], seconds['assay'])} ")
             sys.stdout.flush()
         write(f"| {own_ms:.0f} | {differences(config)} |\n")
         sys.stdout.flush()

@@ -13,7 +13,6 @@ Evaluation is in neither count: what stages show is evaluated once, too.
 
 from __future__ import annotations
 
-import argparse
 import io
 import os
 import subprocess
@@ -28,6 +27,7 @@ from ruamel.yaml import YAML
 from assay.storage import Record, Store
 from assay.storage.stage_store import made_stages
 from assay.study import Plan, parse_study, plan_study
+from benchmarks.shared import parser_of
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -115,9 +115,7 @@ def _yaml(document: dict[str, Any]) -> str:
 
 def main() -> int:
     """Run both arms, or count, and print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--data", type=Path, help="folder with the study's images")
     what.add_argument("--records", metavar="STORAGE", help="count in a storage what was saved there")

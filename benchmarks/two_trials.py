@@ -22,6 +22,7 @@ import torch
 from benchmarks.freed_memory import segdec
 from benchmarks.interleaved import options
 from benchmarks.networks import segmenter, step
+from benchmarks.shared import spread_text
 
 _CASES = {
     "SegDecNet, a quarter of its channels, 1 × 704 × 256": (segdec, "ksdd", 1, (704, 256)),
@@ -97,14 +98,10 @@ def main() -> None:
             trial.process.terminate()
         pairs = list(zip(turns["two"], turns["one"], strict=True))
         speeds = [statistics.median(each.steps_per_second for each in turns[way]) for way in ways]
-        faster = _spread([two.steps_per_second / one.steps_per_second for two, one in pairs])
-        dearer = _spread([one.cpu_per_step / two.cpu_per_step for two, one in pairs])
+        faster = spread_text([two.steps_per_second / one.steps_per_second for two, one in pairs])
+        dearer = spread_text([one.cpu_per_step / two.cpu_per_step for two, one in pairs])
         write(f"| {case} | {speeds[0]:.1f} | {speeds[1]:.1f} | {faster} | {dearer} |\n")
         sys.stdout.flush()
-
-
-def _spread(ratios: list[float]) -> str:
-    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ empty storage, with Ray, as `assay run` does. Nothing else should run. Prints a 
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import subprocess
@@ -22,6 +21,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 import assay
+from benchmarks.shared import parser_of
 
 HERE = Path(__file__).resolve().parent.parent
 
@@ -59,9 +59,7 @@ def mean_score(storage: Path, name: str) -> float:
 
 def main() -> None:
     """Train the studies in turn and print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("earlier", type=Path, help="checkout of the earlier revision")
     parser.add_argument("--data", required=True, help="folder that holds KolektorSDD and MTD")
     parser.add_argument("--rounds", type=int, default=2, help="interleaved rounds (default 2)")
