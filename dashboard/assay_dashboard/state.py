@@ -50,9 +50,9 @@ def storage_uri(arguments: Sequence[str] | None = None) -> str:
     return _named("--storage", arguments) or DEFAULT_STORAGE
 
 
-def mlflow_url(arguments: Sequence[str] | None = None) -> str:
+def mlflow_url() -> str:
     """The address of MLflow's pages (``--mlflow URL`` on the command line), without a slash at the end."""
-    return (_named("--mlflow", arguments) or DEFAULT_MLFLOW).rstrip("/")
+    return (_named("--mlflow", None) or DEFAULT_MLFLOW).rstrip("/")
 
 
 def read_only(arguments: Sequence[str] | None = None) -> bool:

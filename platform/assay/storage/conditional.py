@@ -97,13 +97,8 @@ class Swaps(ABC):
         return self
 
 
-class FolderSwaps(Swaps):
-    """Below a local folder, or one that machines share: by a lock beside the file.
-
-    The operating system frees the lock of a killed process. That of a stopped one is not waited for for ever.
-    """
-
-    locks = True
+class _FileSwaps(Swaps):
+    """Swaps that compare by reading the file before they write it."""
 
     def __init__(self, files: Files) -> None:
         self._files = files
@@ -113,6 +108,15 @@ class FolderSwaps(Swaps):
             return Version(self._files.read_bytes(path))
         except FileNotFoundError:
             return None
+
+
+class FolderSwaps(_FileSwaps):
+    """Below a local folder, or one that machines share: by a lock beside the file.
+
+    The operating system frees the lock of a killed process. That of a stopped one is not waited for for ever.
+    """
+
+    locks = True
 
     def write(self, path: str, data: bytes, over: Version | None) -> Version:
         with self.unmoved(path):
@@ -235,22 +239,17 @@ class ObjectSwaps(Swaps):
         return True
 
 
-class ReadBackSwaps(Swaps):
+class ReadBackSwaps(_FileSwaps):
     """Writes of a storage without conditions: read back after a moment, so that the last of several stays."""
 
     def __init__(self, files: Files, why: str, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._files, self._sleep = files, sleep
+        super().__init__(files)
+        self._sleep = sleep
         self.weakness = (
             f"this storage has no conditional writes ({why}). Two runs of a study that start within a second "
             "may both begin, and a late record of a run that was taken over may replace one. Start one run "
             "of a study at a time"
         )
-
-    def read(self, path: str) -> Version | None:
-        try:
-            return Version(self._files.read_bytes(path))
-        except FileNotFoundError:
-            return None
 
     def write(self, path: str, data: bytes, over: Version | None) -> Version:
         if self.read(path) != (over and Version(over.data)):

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, StringConstraints, WithJsonSchema
 
+from trainables.data.findings import counted
+
 __all__ = ["NAME_PATTERN", "Name", "counted"]
 
 NAME_PATTERN = r"^[a-z0-9_-]{1,64}$"
@@ -24,8 +26,3 @@ Name = Annotated[
     StringConstraints(pattern=NAME_PATTERN),
     WithJsonSchema({"type": ["string", "integer", "boolean"], "pattern": NAME_PATTERN}),
 ]
-
-
-def counted(number: int, noun: str) -> str:
-    """``1 seed``, ``3 seeds``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

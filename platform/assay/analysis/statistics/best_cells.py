@@ -31,7 +31,6 @@ def best_cells(
     *,
     metric: str | Metric,
     splits: Splits | Mapping[str, Splits] = "prescribed",
-    part: str = "test",
     test: Test = "sign-flip",
 ) -> Best | None:
     """The best mean, and all cells whose comparison with it is neither shown nor suggested.
@@ -40,7 +39,7 @@ def best_cells(
     None when fewer than two cells have a value in common repeats. In 10,000 simulated studies of 4 and 8
     cells the truly best one was bold in at least 97.4 %.
     """
-    scores = read_scores(table, metric, splits=splits, part=part)
+    scores = read_scores(table, metric, splits=splits)
     held = ~np.isnan(scores.values)
     names = [name for name, column in scores.cells.items() if held[:, column].any()]
     if len(names) < 2:
@@ -56,7 +55,7 @@ def best_cells(
     keys = pd.MultiIndex.from_arrays([table["seed"], table["fold"].fillna(-1).astype("int64")])
     rows = table.loc[keys.isin(shared)]
     others = [comparison(name, name, best) for name in names if name != best]
-    results = compare(rows, others, metric=metric, splits=splits, part=part, test=test)
+    results = compare(rows, others, metric=metric, splits=splits, test=test)
     worse = {
         result.cell_b
         for result in results

@@ -45,7 +45,6 @@ def enough_masks(
     metric: str,
     resolve: float,
     splits: Splits | Mapping[str, Splits] = "prescribed",
-    part: str = "test",
 ) -> tuple[Enough, ...]:
     """Number of masks that is enough under each claim that the repeats allow, the narrower first.
 
@@ -55,12 +54,11 @@ def enough_masks(
         metric: A name of ``trainables.metrics.METRICS``.
         resolve: The loss that does not matter, above 0.
         splits: Whether seeds share the splits, or every seed draws its own; of all cells, or by cell.
-        part: ``test`` or ``val``.
 
     Raises:
         ValueError: If the table breaks its rules or lacks a cell.
     """
-    scores = read_scores(table, metric, splits=splits, part=part)
+    scores = read_scores(table, metric, splits=splits)
     sign = 1.0 if scores.metric.better == "higher" else -1.0
     *fewer, everything = masks
     claims = claims_of(scores, masks)

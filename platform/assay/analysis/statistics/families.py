@@ -85,7 +85,6 @@ def compare(
     *,
     metric: str | Metric,
     splits: Splits | Mapping[str, Splits] = "prescribed",
-    part: str = "test",
     family: str = "comparisons",
     resolve: float | None = None,
     resolution: float | None = None,
@@ -100,7 +99,6 @@ def compare(
         contrasts: The family.
         metric: A name of ``trainables.metrics.METRICS``, or a metric that is not among them.
         splits: Whether seeds share the splits, or every seed draws its own; of all cells, or by cell.
-        part: ``test`` or ``val``.
         family: What the family is called.
         resolve: Difference worth knowing, the margin of ``negligible``; None: nothing is negligible, and
             further repeats are those for the difference that was found.
@@ -123,7 +121,6 @@ def compare(
         {family: contrasts},
         metric=metric,
         splits=splits,
-        part=part,
         resolve=resolve,
         resolution=resolution,
         earlier_looks=earlier_looks,
@@ -138,7 +135,6 @@ def compare_families(
     *,
     metric: str | Metric,
     splits: Splits | Mapping[str, Splits] = "prescribed",
-    part: str = "test",
     resolve: float | None = None,
     resolution: float | None = None,
     earlier_looks: Sequence[int] = (),
@@ -153,7 +149,7 @@ def compare_families(
     Returns:
         Name → its results, as of :func:`compare`.
     """
-    scores = read_scores(table, metric, splits=splits, part=part)
+    scores = read_scores(table, metric, splits=splits)
     study = str(table["study"].iloc[0]) if len(table) else ""
     seeds = tuple(dict.fromkeys(table["seed"].tolist()))
     tests = _FamilyTest(scores, study, resolve, resolution, earlier_looks, seeds, test, seed)

@@ -93,7 +93,6 @@ def advise_labels(
     hours: float,
     seconds: Labels,
     metric: str,
-    part: str = "test",
 ) -> LabelAdvice:
     """Advise whether further hours of labelling are better spent on image labels or on masks.
 
@@ -104,12 +103,11 @@ def advise_labels(
         hours: Of labelling that are to be spent, above 0.
         seconds: That one label of each kind takes.
         metric: A share of which more is better.
-        part: ``test`` or ``val``.
 
     Raises:
         ValueError: If the table breaks its rules or lacks a cell.
     """
-    scores = read_scores(table, metric, part=part)
+    scores = read_scores(table, metric)
     bought = Labels(hours * _HOUR / seconds.image_labels, hours * _HOUR / seconds.masks)
     values = _complete(scores, list(counts))
     grid = np.log1p(np.array(list(counts.values())))

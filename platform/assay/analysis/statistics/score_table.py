@@ -58,9 +58,10 @@ def read_scores(
     metric: str | Metric,
     *,
     splits: Splits | Mapping[str, Splits] = "prescribed",
-    part: str = "test",
 ) -> Scores:
-    """One metric of one study, by its name in ``METRICS`` or as it is; ``splits`` of all cells, or by cell.
+    """One metric of one study on test images, by its name in ``METRICS`` or as it is.
+
+    ``splits``: of all cells, or by cell.
 
     Raises:
         ValueError: If a column is missing, the table holds several studies, a key stands there twice, or a
@@ -71,7 +72,7 @@ def read_scores(
     missing = [name for name in _READ if name not in table.columns]
     if missing:
         raise ValueError(f"the table has no column {', '.join(missing)}")
-    chosen = ((table["metric"] == metric) & (table["part"] == part)).to_numpy(np.bool_)
+    chosen = ((table["metric"] == metric) & (table["part"] == "test")).to_numpy(np.bool_)
     studies = dict.fromkeys(map(str, table["study"].to_numpy()[chosen]))
     if len(studies) > 1:
         raise ValueError(f"one study at a time, found {', '.join(studies)}")
