@@ -14,35 +14,19 @@ from safetensors.torch import save_file
 from assay.engine.journal import StorageJournal
 from assay.engine.train_run import TrainRun
 from assay.storage import Environment, Store
-from assay.study import Trial
 from tests.cam.surfaces import tiny_config, tiny_data
 from tests.cam.test_classifier import Pull
+from tests.engine.two_workers import trial_of
 from trainables.cam.classifier import train_classifier
-from trainables.data.spec import DataSpec, Supervision
 
 
 def train(rank: int, world_size: int, folder: Path) -> None:
     """Train two epochs of two steps, and write what came of it."""
     config = tiny_config(norm="gn", epochs=2, batch_size=6, lr=0.003)
     store = Store(folder)
-    trial = Trial(
-        id="0" * 16,
-        cell="base",
-        levels={},
-        seed=0,
-        fold=None,
-        trainable="cam",
-        revision=1,
-        config=config.model_dump(mode="json"),
-        supervision=Supervision(kind="weak"),
-        data=DataSpec(reader="synthetic"),
-        manifest="",
-        split="",
-        diff={},
-    )
     attempt = store.begin_attempt("0" * 16, Environment())
     device = torch.device("cpu")
-    journal = StorageJournal(trial, store, attempt, rank=rank, world_size=world_size)
+    journal = StorageJournal(trial_of("cam", config), store, attempt, rank=rank, world_size=world_size)
     run = TrainRun(journal, seed=0, fold=None, device=device, rank=rank, world_size=world_size)
     pull = Pull(0.5)
     net = train_classifier(config, tiny_data(count=5), run, [pull])  # the last batch: two and two

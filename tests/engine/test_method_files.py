@@ -12,34 +12,11 @@ import pytest
 from assay.engine import EngineOptions, run_study
 from assay.storage import Record, Store
 from assay.storage.method_store import load_methods, read_method
-from assay.study import Plan, plan_study, read_study
-from trainables.data import open_manifest
+from assay.study import Plan
+from tests.engine.file_method import CODE, STUDY, plan_of, write
 from trainables.errors import InputError
 
 Trained = tuple[Plan, Store]
-CODE = """\
-from dataclasses import replace
-
-from assay_toy import method
-
-TRAINABLE = replace(method.TRAINABLE, name="blur", title="Blur")
-"""
-STUDY = """\
-study: own
-trainable: ./blur.py:TRAINABLE
-data: {reader: synthetic, options: {images: 48, positives: 24, items: 24, size: [32, 32]}}
-supervision: weak
-config: {epochs: 2}
-repeats: {seeds: [0]}
-keep: {models: all, probes: 2}
-"""
-
-
-def write(folder: Path, code: str = CODE) -> Path:
-    folder.mkdir(exist_ok=True)
-    (folder / "blur.py").write_text(code)
-    (folder / "own.yaml").write_text(STUDY)
-    return folder / "own.yaml"
 
 
 def assay(folder: Path, *arguments: object) -> str:
@@ -48,10 +25,6 @@ def assay(folder: Path, *arguments: object) -> str:
     ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=os.environ)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout
-
-
-def plan_of(study: Path, cache: Path) -> Plan:
-    return plan_study(read_study(study), lambda spec: open_manifest(spec, None, cache), "cpu")
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from assay.engine.journal import StorageJournal
 from assay.engine.train_run import TrainRun
 from assay.storage import Environment, Store
 from assay.study import Trial
+from trainables.contract import TrainableConfig
 from trainables.data.samples import ImageSet, TrainingData
 from trainables.data.spec import DataSpec, Supervision
 from trainables.segdec import TRAINABLE, SegDecConfig
@@ -54,7 +55,7 @@ def train(rank: int, world_size: int, folder: Path, *, epochs: int = 1, ends_in:
     ).resolved("cpu")
     store = Store(folder)
     attempt = store.begin_attempt("0" * 16, Environment())
-    journal = StorageJournal(_trial(config), store, attempt, rank=rank, world_size=world_size)
+    journal = StorageJournal(trial_of("segdec", config), store, attempt, rank=rank, world_size=world_size)
     run = _Noted(journal, seed=0, fold=None, device=torch.device("cpu"), rank=rank, world_size=world_size)
     run.parts, run.ends_in = [], ends_in
     predictor = TRAINABLE.fit(config, _data(), run)
@@ -73,14 +74,15 @@ def _data() -> TrainingData:
     return TrainingData(ImageSet(ids, labels, images), None, Supervision(kind="weak"))
 
 
-def _trial(config: SegDecConfig) -> Trial:
+def trial_of(method: str, config: TrainableConfig) -> Trial:
+    """A trial with image labels, outside of any study."""
     return Trial(
         id="0" * 16,
         cell="base",
         levels={},
         seed=0,
         fold=None,
-        trainable="segdec",
+        trainable=method,
         revision=1,
         config=config.model_dump(mode="json"),
         supervision=Supervision(kind="weak"),

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from tests.focus import two_workers
 from tests.focus.chains import chain_data, noise_images, tiny_chain
+from tests.killed import equal
 from tests.ranks import two_ranks
 from trainables.cam.classifier import ClassifierStep, new_classifier, train_classifier
 from trainables.cam.network import Classifier
@@ -59,10 +60,6 @@ def started(config: FocusConfig, images: ImageSet) -> tuple[Classifier, list[Any
 def trained(config: FocusConfig, data: TrainingData, attached: list[Any] | None = None) -> dict[str, Tensor]:
     net = train_classifier(config, data, LocalRun(), attachments_of(config) if attached is None else attached)
     return net.state_dict()
-
-
-def equal(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
-    return all(torch.equal(a[name], b[name]) for name in a)
 
 
 # GCM --------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from tests.killed import KilledRun
 from trainables.contract import LocalRun
 from trainables.errors import InputError
 from trainables.nn.loop import BatchShard, TrainingHooks, TrainingSchedule, train
@@ -192,15 +193,6 @@ def test_a_batch_smaller_than_the_workers_is_refused() -> None:
         Toy().train(LocalRun(world_size=5))
 
 
-class Killed(LocalRun):
-    """Dies after its second checkpoint."""
-
-    def checkpoint(self, epoch: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
-        super().checkpoint(epoch, tensors, meta)
-        if epoch == 2:
-            raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize("scores", [[0.1, 0.9, 0.2, 0.3], [0.5, 0.4, 0.5, 0.1], [0.1, 0.2, 0.3, 0.4]])
 def test_the_best_epoch_survives_a_kill_and_of_equal_ones_is_the_later(
     scores: list[float], tmp_path: Path
@@ -225,7 +217,7 @@ def test_the_best_epoch_survives_a_kill_and_of_equal_ones_is_the_later(
     expected = max(range(4), key=lambda epoch: (scores[epoch], epoch))
     assert whole.network.weight.item() == weights[expected]
     with pytest.raises(KeyboardInterrupt):
-        trained(Killed(folder=tmp_path))
+        trained(KilledRun(folder=tmp_path))
     resumed = trained(LocalRun(folder=tmp_path))
     assert torch.equal(resumed.network.weight, whole.network.weight)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import replace
@@ -16,6 +16,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.killed import KilledRun, equal
 from tests.segdec.surfaces import surfaces, tiny_config, tiny_data
 from trainables.contract import LocalRun
 from trainables.data.samples import MaskedSample, TrainingData
@@ -33,19 +34,6 @@ from trainables.segdec.targets import MaskTarget, TargetBatch, TrainingTargets, 
 
 def weights(predictor: SegDecPredictor) -> dict[str, Tensor]:
     return dict(predictor.network.state_dict())
-
-
-def equal(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-
-
-class KilledRun(LocalRun):
-    """Dies after the checkpoint of one epoch."""
-
-    def checkpoint(self, epoch: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
-        super().checkpoint(epoch, tensors, meta)
-        if epoch == 2:
-            raise KeyboardInterrupt
 
 
 def test_same_seed_same_loss_and_same_weights() -> None:

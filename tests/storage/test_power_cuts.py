@@ -16,13 +16,12 @@ from assay.storage.interim_looks import record_look
 from assay.storage.method_store import keep_methods
 from assay.storage.plans import write_plan
 from assay.storage.retention import KeepRule, free, unkept_models
-from assay.study import Plan, parse_study, plan_study, read_study
+from assay.study import Plan, parse_study, plan_study
 from tests.cli.small_search import DRAWN, SEARCH, draw
+from tests.engine.file_method import plan_of, write
 from tests.engine.staged_study import StagedStudy
 from tests.engine.worker_alone import train_here
 from tests.storage.recorded_disk import Call, RecordedDisk, Tree, after_power_cut, tree_of
-from tests.storage.whole_storage import CODE, FILE_STUDY
-from trainables.data import open_manifest
 
 # Every so many-th state is looked at: all of them take minutes (ASSAY_POWER_CUTS=1 in `make torture`).
 EVERY = int(os.environ.get("ASSAY_POWER_CUTS", "17"))
@@ -44,12 +43,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> Rec
     folder = tmp_path_factory.mktemp("power")
     base, sources = folder / "base", folder / "sources"
     base.mkdir()
-    sources.mkdir()
-    (sources / "blur.py").write_text(CODE)
-    (sources / "own.yaml").write_text(FILE_STUDY)
-    own = plan_study(
-        read_study(sources / "own.yaml"), lambda spec: open_manifest(spec, None, cache_root), "cpu"
-    )
+    own = plan_of(write(sources), cache_root)
     hunt = plan_study(parse_study(SEARCH, "hunt.yaml"), None, "cpu")
     staged = StagedStudy.of(base / "storage", cache_root, seeds=(0,))
     trial, mine = staged.plan.trials[0], own.trials[0]

@@ -18,31 +18,15 @@ from assay.storage.method_store import keep_methods
 from assay.storage.mlflow_marker import Marker, write_marker
 from assay.storage.plans import stored_plan, write_plan
 from assay.storage.registration import register
-from assay.study import Plan, Trial, parse_study, plan_study, read_study
+from assay.study import Trial, parse_study, plan_study
 from tests.cli.small_search import SEARCH, write_search
+from tests.engine.file_method import plan_of, write
 from tests.engine.staged_study import StagedStudy
 from tests.engine.worker_alone import train_here
-from trainables.data import open_manifest
 
-__all__ = ["FILE_STUDY", "UNTRAINED_SEED", "make_storage", "untrained"]
+__all__ = ["UNTRAINED_SEED", "make_storage", "untrained"]
 
 UNTRAINED_SEED = 1
-CODE = """\
-from dataclasses import replace
-
-from assay_toy import method
-
-TRAINABLE = replace(method.TRAINABLE, name="blur", title="Blur")
-"""
-FILE_STUDY = """\
-study: own
-trainable: ./blur.py:TRAINABLE
-data: {reader: synthetic, options: {images: 48, positives: 24, items: 24, size: [32, 32]}}
-supervision: weak
-config: {epochs: 2}
-repeats: {seeds: [0]}
-keep: {models: all, probes: 2}
-"""
 
 
 def make_storage(root: Path, cache: Path, sources: Path) -> Store:
@@ -53,7 +37,7 @@ def make_storage(root: Path, cache: Path, sources: Path) -> Store:
     trained = [trial for trial in staged.plan.trials if trial.seed != UNTRAINED_SEED]
     staged.train(trained, [task for pack in staged.stages() for task in pack if task.trial in trained])
     _begin(store, untrained(store))
-    write_plan(store, own := _own(cache, sources))
+    write_plan(store, own := plan_of(write(sources), cache))
     keep_methods(store, own.trainables)
     train_here(own, store, cache)
     write_plan(store, hunt := plan_study(parse_study(SEARCH, "hunt.yaml"), None, "cpu"))
@@ -72,14 +56,6 @@ def make_storage(root: Path, cache: Path, sources: Path) -> Store:
 def untrained(store: Store) -> Trial:
     """The trial that has a checkpoint and a heartbeat, and no record yet."""
     return next(trial for trial in stored_plan(store, "staged").trials if trial.seed == UNTRAINED_SEED)
-
-
-def _own(cache: Path, sources: Path) -> Plan:
-    sources.mkdir()
-    (sources / "blur.py").write_text(CODE)
-    (sources / "own.yaml").write_text(FILE_STUDY)
-    study = read_study(sources / "own.yaml")
-    return plan_study(study, lambda spec: open_manifest(spec, None, cache), "cpu")
 
 
 def _begin(store: Store, trial: Trial) -> None:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.killed import KilledRun, equal
 from tests.supervised.surfaces import SIZE, surfaces, tiny_config, tiny_data
 from trainables.contract import LocalRun, seed_for
 from trainables.data.samples import ImageSet, TrainingData
@@ -36,19 +37,6 @@ CPU = torch.device("cpu")
 
 def weights(predictor: SupervisedPredictor) -> dict[str, Tensor]:
     return dict(predictor.network.state_dict())
-
-
-def equal(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-
-
-class KilledRun(LocalRun):
-    """Dies after the checkpoint of one epoch."""
-
-    def checkpoint(self, epoch: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
-        super().checkpoint(epoch, tensors, meta)
-        if epoch == 2:
-            raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("model", ["classifier", "unet"])
