@@ -173,6 +173,7 @@ def test_an_archive_that_no_bundle_is_stays_closed(
     output = assay("verify", file)
     assert output.code == 2, output.out
     assert error in output.err
+    assert ("no zip archive" in output.err) == (content == b"no archive")
 
 
 def test_a_file_that_is_there_twice_is_refused(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import jsonschema
 import numpy as np
 import pytest
 
+from assay.demo import unpack_demo
 from assay.report.answers import ANSWERS, answer_schema
 from assay.report.answers.base import Answer, Count, Value
 from assay.report.answers.plans import plan_answer
@@ -145,8 +146,25 @@ def _text(value: object) -> str:
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
-def documents(assay: Assay, earlier: Path) -> Iterator[tuple[str, str]]:
-    """Plans of all shipped studies, and all that the stored ones answer."""
+@pytest.fixture
+def others(tmp_path: Path, scores: Path) -> list[tuple[str, str]]:
+    """Answers of commands that ask for more than a storage: schema and arguments."""
+    unpack_demo(tmp_path / "demo")
+    demo = f"--storage {tmp_path / 'demo'}"
+    return [
+        ("status", f"status quickstart {demo}"),
+        ("report", f"report quickstart {demo}"),
+        ("status-all", f"status {demo}"),
+        ("judge", f"judge {scores} --resolve 0.01"),
+        ("data-check", "data check synthetic --option images=24 --option positives=12 --option items=24"),
+        ("settings", "settings segdec --preset ksdd"),
+        ("doctor", "doctor --quick"),
+        ("error", "plan no-such-file.yaml"),
+    ]
+
+
+def documents(assay: Assay, earlier: Path, others: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Plans of all shipped studies, all that the stored ones answer, the quickstart's among them."""
     for path in SOUND:
         yield "plan", plan_answer(plan_study(read_study(path), None, "cpu"), {}, known=False).text()
     for name in STUDIES:
@@ -154,14 +172,18 @@ def documents(assay: Assay, earlier: Path) -> Iterator[tuple[str, str]]:
             yield command, assay(command, name, "--json", "--storage", earlier).out
     yield "labels", assay("labels", "labels", "--json", "--storage", earlier).out
     yield "best", assay("best", "hunt", "--as", "x", "--cell", "stop", "--json", "--storage", earlier).out
+    for name, line in others:
+        yield name, assay(*line.split(), "--json").out
 
 
 @pytest.mark.parametrize("implementation", ["jsonschema", "ajv"])
-def test_answers_are_valid_by_two_implementations(assay: Assay, earlier: Path, implementation: str) -> None:
+def test_answers_are_valid_by_two_implementations(
+    assay: Assay, earlier: Path, others: list[tuple[str, str]], implementation: str
+) -> None:
     if implementation == "ajv" and not _has_ajv():
         pytest.skip("node cannot load the npm package ajv: install it, and name its folder in NODE_PATH")
-    pairs = list(documents(assay, earlier))
-    assert len(pairs) == len(SOUND) + 2 * len(STUDIES) + 2
+    pairs = list(documents(assay, earlier, others))
+    assert len(pairs) == len(SOUND) + 2 * len(STUDIES) + 2 + len(others)
     if implementation == "jsonschema":
         for name, text in pairs:
             validator(name).validate(json.loads(text))

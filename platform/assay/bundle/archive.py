@@ -66,6 +66,8 @@ def read_archive(path: Path) -> Archive:
                     files[entry.filename] = archive.read(entry)
                 except (zipfile.BadZipFile, EOFError) as error:
                     unreadable[entry.filename] = str(error)
+    except InputError:  # a ValueError, which says what to do
+        raise
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise InputError(f"{path} is no zip archive that can be read: {error}. Fetch it again.") from None
     return Archive(files, unreadable, not unreadable and archive_bytes(files) == data)
