@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -60,6 +61,35 @@ def test_a_job_trains_on_all_its_nodes_and_leaves_no_process(
         assert len({worker.node for worker in record.environment.workers}) == 2
     wait_for(lambda: slurm.ask("sinfo", "--noheader", "-o", "%D %t") == "2 idle")
     assert not _of_jobs(slurm)
+
+
+@pytest.mark.timeout(600)
+def test_a_study_that_is_told_to_end_before_its_time_limit_goes_on_when_it_is_submitted_again(
+    here: Slurm, tmp_path: Path, cache_root: Path
+) -> None:
+    """The signal is the one of ``--signal``; Slurm itself looks every 30 s which limits are near."""
+    level = "length: {long: {config: {lr: 0.05}}}"
+    study = ToyStudy.make(tmp_path / "storage", cache_root, seeds=(0,), epochs=2, seconds=5, factor=level)
+    file = tmp_path / "toy.yaml"
+    file.write_text(study.text)
+    places = ["--storage", str(study.storage), "--cache", str(cache_root)]
+    script = slurm_script("toy", file, places, python=sys.executable, options="")
+    [trial] = study.plan.trials
+    said: list[str] = []
+
+    first = submit_script(script)
+    with ThreadPoolExecutor() as threads:
+        ended = threads.submit(first.follow, said.append)
+        wait_for(lambda: any(study.storage.rglob("checkpoint*")), said=lambda: "".join(said))
+        here.ask("scancel", "--batch", "--signal=TERM", first.id)
+        assert ended.result(120) == 130, "".join(said)
+    assert not study.records()
+
+    assert submit_script(script).follow(said.append) == 0, "".join(said)
+    record = study.records()[trial.id]
+    assert (record.status, record.attempts) == ("finished", 2)
+    log = study.store.read_bytes(f"trials/{trial.id}/{record.attempt}/log.txt").decode()
+    assert "resumed after epoch" in log
 
 
 def _of_jobs(slurm: Slurm) -> list[str]:
