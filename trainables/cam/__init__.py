@@ -7,9 +7,7 @@ read a map off the net (CAM, Grad-CAM, Grad-CAM++, LayerCAM).
     supervision: weak
     config: {preset: small, image_size: [224, 224], method: layer_cam, layers: [1, 2]}
 
-Sources: Zhou et al. 2016, arXiv:1512.04150 (CAM); Selvaraju et al. 2017, arXiv:1610.02391 (Grad-CAM);
-Chattopadhay et al. 2018, arXiv:1710.11063 (Grad-CAM++); Jiang et al. 2021, IEEE TIP 30 (LayerCAM). The
-classifier's size, the offset of its maps and their scale are our reading.
+The classifier's size, the offset of its maps and their scale are our reading.
 """
 
 from __future__ import annotations

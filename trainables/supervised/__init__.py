@@ -5,9 +5,6 @@ any further idea (its heatmap is the class-activation map), the U-Net what all m
 
     trainable: supervised
     config: {preset: classifier_small, image_size: [128, 128]}
-
-Sources: He et al. 2016, arXiv:1512.03385 (layout); Zhou et al. 2016, arXiv:1512.04150 (class-activation map);
-Ronneberger et al. 2015, arXiv:1505.04597 (U-Net).
 """
 
 from __future__ import annotations

@@ -6,9 +6,6 @@ with two models, so that a study can compare them with each other.
     trainable: unsupervised
     supervision: none
     config: {preset: students_small, image_size: [128, 128]}
-
-Sources: Schlegl et al. 2019, Medical Image Analysis 54 (f-AnoGAN); Bergmann et al. 2020, arXiv:1911.02357
-(Uninformed Students); Božič et al. 2021, arXiv:2104.06064 (patches and scores of the comparison).
 """
 
 from __future__ import annotations
