@@ -1,5 +1,5 @@
-"""The most telling pair of masks of a study: the probe image that its first and its best cell decide most
-differently, as two pictures with their counts. No widgets.
+"""The first look at a study: the probe image that its first and its best cell decide most differently, as two
+pictures with their counts, and the trial that runs now or is the best cell's. No widgets.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ import numpy as np
 from assay.analysis.summary import Repeat
 from assay.report.mask_grid.payload import Pair, arrange, cell_column
 from assay.report.page.html import escape
-from assay.report.telling_cells import base_and_best
+from assay.report.telling_cells import base_and_best, in_order
 from assay.storage import Record
+from assay.study import Trial
 from assay.study.repeats import repeat_name
 from assay_dashboard import study_view as reading
 from trainables.heatmaps import THRESHOLD_LEVEL, read_probe
 from trainables.overlay import overlay
 
-__all__ = ["TellingPair", "counts_text", "pair_html", "telling_pair"]
+__all__ = ["TellingPair", "counts_text", "pair_html", "telling_pair", "telling_trial"]
 
 _COUNTS = ("positives", "negatives")  # pixels of defects and of background, by level
 
@@ -71,6 +72,22 @@ def _of_repeat(
         return None
     rows = (pair.a.rows[common[0]], pair.b.rows[common[0]])
     return TellingPair(cells, repeat_name(*repeat), common[0], rows)
+
+
+def telling_trial(view: reading.StudyView) -> Trial | None:
+    """The running trial that started last; else the first finished one of the best cell that has one.
+
+    Where none has finished, the first of the plan; None where the plan has none.
+    """
+    running = [run.trial for run in view.running if run.silent is None]
+    if running:
+        began = {trial.id: view.store.attempts(trial.id)[-1].started for trial in running}
+        return max(running, key=lambda trial: began[trial.id])
+    trials, records = view.results.trials, view.results.measured
+    finished = [trial for trial in trials if trial.id in records and records[trial.id].status == "finished"]
+    ranked = in_order(view.results, view.results.primary)
+    of_best = (trial for cell in ranked for trial in finished if trial.cell == cell)
+    return next(of_best, next(iter((*finished, *trials)), None))
 
 
 def pair_html(pair: TellingPair) -> str:

@@ -43,7 +43,6 @@ def test_every_page_opens_on_the_study_that_changed_last(open_page: Open, store:
         ("answer", "keep: {probes: 12}"),
         ("misses", "has kept its predictions yet"),
         ("compare", "This storage holds one study"),
-        ("trial", "Choose a cell"),
     ],
 )
 def test_a_page_that_has_nothing_to_show_says_why(show: Show, page: str, text: str) -> None:

@@ -40,7 +40,8 @@ from trainables.heatmaps import THRESHOLD_LEVEL
 
 _GRID = "mask_grid"  # key of the component
 _THRESHOLD, _DIFFERENCE, _PICTURE, _SHOW = "threshold", "difference", "picture", "show"
-_WIDTH, _WIDE = 125, 245  # of a choice, pixels; six stand in a row of a small screen
+_WIDTH = 125  # of a choice, pixels
+_WIDE, _NARROW = 245, 180  # of A and B: six choices, or seven with stages, in a row of 1280 pixels
 
 
 def main() -> None:
@@ -71,8 +72,9 @@ def _show_images(study: reading.StudyView) -> None:
     if not cells:
         return
     with row:
-        pair = _choose_pair(cells, base_and_best(study.results))
-        columns = _choose_stages(study, records, cells)
+        staged = {cell.name: cell for cell in cells if _has_stage_maps(records[cell.name])}
+        pair = _choose_pair(cells, base_and_best(study.results), _NARROW if staged else _WIDE)
+        columns = _choose_stages(study, records, staged) or cells
         samples = _choose_images(columns, pair, level)
     if not samples:
         message(_why_none(pair))
@@ -176,7 +178,7 @@ def _read(study: reading.StudyView, records: Mapping[str, Record]) -> list[MaskC
     return columns
 
 
-def _choose_pair(cells: Sequence[MaskColumn], usual: tuple[str, str] | None) -> Pair | None:
+def _choose_pair(cells: Sequence[MaskColumn], usual: tuple[str, str] | None, width: int) -> Pair | None:
     """A and B, where there are two; at first the cells of ``usual``."""
     by_name = {cell.name: cell for cell in cells}
     if len(by_name) < 2:
@@ -189,7 +191,7 @@ def _choose_pair(cells: Sequence[MaskColumn], usual: tuple[str, str] | None) -> 
         key="a",
         bind="query-params",
         help="Differences are against this cell.",
-        width=_WIDE,
+        width=width,
     )
     others = [name for name in by_name if name != a]
     b = st.selectbox(
@@ -199,7 +201,7 @@ def _choose_pair(cells: Sequence[MaskColumn], usual: tuple[str, str] | None) -> 
         key="b",
         bind="query-params",
         help="Sorting and filtering compare A with this cell.",
-        width=_WIDE,
+        width=width,
     )
     return Pair(by_name[a], by_name[b])
 
@@ -209,12 +211,11 @@ def _place(name: str, names: Sequence[str]) -> int:
 
 
 def _choose_stages(
-    study: reading.StudyView, records: Mapping[str, Record], cells: Sequence[MaskColumn]
+    study: reading.StudyView, records: Mapping[str, Record], staged: Mapping[str, MaskColumn]
 ) -> Sequence[MaskColumn]:
-    """The cells, or the stages of one of them."""
-    staged = {cell.name: cell for cell in cells if _has_stage_maps(records[cell.name])}
+    """The stages of one of the cells; none where none is chosen."""
     if not staged:
-        return cells
+        return ()
     chosen = st.selectbox(
         "Stages of",
         list(staged),
@@ -225,7 +226,7 @@ def _choose_stages(
         width=_WIDTH,
     )
     if chosen is None:
-        return cells
+        return ()
     record = records[chosen]
     maps = reading.stage_maps(study.store, record)
     assert maps is not None, "the record names its stage maps"

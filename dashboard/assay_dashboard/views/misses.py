@@ -5,10 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from assay.report.mask_grid.payload import MOST_CELLS
-from assay.report.telling_cells import base_and_best
+from assay.report.telling_cells import base_and_best, telling_cells
 from assay.study.names import counted
 from assay_dashboard import study_view as reading
-from assay_dashboard.layout import missing, paragraph, study_view
+from assay_dashboard.layout import message, missing, paragraph, study_view
 from assay_dashboard.misses import KINDS, has_predictions, of_kind, wrong_shares
 from assay_dashboard.state import CELLS, known
 
@@ -16,13 +16,14 @@ _ROW = 34  # pixels
 
 
 def _choose_cells(view: reading.StudyView, names: list[str]) -> list[str]:
+    usual = telling_cells(view.results, names, MOST_CELLS)
     earlier = st.session_state.get(CELLS)
     if earlier is not None:  # by this page or another
-        st.session_state[CELLS] = (known(earlier, names) or names)[:MOST_CELLS]
+        st.session_state[CELLS] = (known(earlier, names) or usual)[:MOST_CELLS]
     return st.multiselect(
         f"Cells, up to {MOST_CELLS}",
         names,
-        default=None if earlier is not None else names[:MOST_CELLS],
+        default=None if earlier is not None else usual,
         max_selections=MOST_CELLS,
         key=CELLS,
         bind="query-params",
@@ -37,7 +38,10 @@ def _page() -> None:
         return
     left, middle, right = st.columns([3, 2, 2], vertical_alignment="bottom")
     with left:
-        cells = _choose_cells(view, names) or names[:MOST_CELLS]
+        cells = _choose_cells(view, names)
+    if not cells:
+        message("Choose the cells to look at.")
+        return
     pair = base_and_best(view.results)
     best = pair[1] if pair is not None and pair[1] in cells else cells[0]
     cell = middle.selectbox("Of", cells, index=cells.index(best), key="of", bind="query-params")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 import streamlit as st
@@ -21,6 +21,7 @@ from assay_dashboard.layout import EVERY, draw, errors_shown, message, paragraph
 from assay_dashboard.plots import curve_plot, line_plot, score_plot
 from assay_dashboard.scores import confusion, precision_recall, roc
 from assay_dashboard.state import CELL, REPEAT, mlflow_url, trial_of
+from assay_dashboard.telling import telling_trial
 from trainables.metrics import METRICS
 
 _LOG_LINES = 400
@@ -29,16 +30,27 @@ _LOG_LINES = 400
 def _chosen(view: reading.StudyView) -> Trial | None:
     trials = view.results.trials
     cells = list(dict.fromkeys(trial.cell for trial in trials))
+    _open_with_a_trial(view, cells)
     left, middle, _ = st.columns([3, 2, 2])
-    cell = left.selectbox(
-        "Cell", cells, key=CELL, bind="query-params", index=None, placeholder="Choose a cell"
-    )
+    # Without an index the URL names every cell: a link stays that of its trial when another becomes the best.
+    cell = left.selectbox("Cell", cells, key=CELL, bind="query-params", index=None)
     if cell is None:
         return None
     of_cell = (trial for trial in trials if trial.cell == cell)
     repeats = [repeat_name(trial.seed, trial.fold) for trial in of_cell]
     repeat = middle.selectbox("Repeat", repeats, key=REPEAT, bind="query-params")
     return trial_of(trials, cell, repeat) if repeat else None
+
+
+def _open_with_a_trial(view: reading.StudyView, cells: Sequence[str]) -> None:
+    """The newest running trial, else the best cell's first finished one, where the reader names no cell."""
+    if st.session_state.get(CELL) in cells or st.query_params.get(CELL) in cells:
+        return
+    trial = telling_trial(view)
+    if trial is not None:
+        repeat = repeat_name(trial.seed, trial.fold)
+        for name, value in {CELL: trial.cell, REPEAT: repeat}.items():
+            st.session_state[name] = st.query_params[name] = value
 
 
 def _summary(view: reading.StudyView, trial: Trial, record: Record | None) -> None:
@@ -243,7 +255,7 @@ def _page() -> None:
     view = study_view()
     trial = _chosen(view)
     if trial is None:
-        message("Choose a cell. The curves, scores, settings and log of its trials are shown here.")
+        message("The search has drawn no point yet. Its first trial will be shown here.")
         return
     record = view.results.measured.get(trial.id)
     _summary(view, trial, record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 
 from assay.analysis.results import StudyResults
@@ -32,12 +33,19 @@ def base_and_best(results: StudyResults) -> tuple[str, str] | None:
 
 
 def telling_cells(results: StudyResults, names: Collection[str], most: int) -> list[str]:
-    """At most ``most`` of ``names``: base and best cell among them, the others as the study lists them.
+    """At most ``most`` of ``names``: base and best, then those farthest in mean from the base.
 
     They stand in the study's order. Cells that no table reports, such as points of a search, come last.
     """
     reported = in_order(results, None)
     order = [*(name for name in reported if name in names), *(name for name in names if name not in reported)]
     pair = [name for name in base_and_best(results) or () if name in names]
-    chosen = [*pair, *(name for name in order if name not in pair)][:most]
+    means = {summary.cell.name: summary.mean for summary in results.summary(results.primary.name)}
+    base = means[pair[0]] if pair else None
+
+    def nearness(name: str) -> float:
+        mean = means.get(name)
+        return math.inf if mean is None or base is None else -abs(mean - base)
+
+    chosen = [*pair, *sorted((name for name in order if name not in pair), key=nearness)][:most]
     return [name for name in order if name in chosen]

@@ -8,12 +8,24 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.dashboard.conftest import Reader
+from tests.e2e.dashboard.conftest import MAIN, Reader
 from tests.e2e.dashboard.serving import serve
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+# Looks at each frame: does the server work, and how opaque is the faintest part of the page?
+_WATCH = """() => {
+  window.seen = {running: 0, least: 1};
+  const look = () => {
+    const app = document.querySelector('[data-testid=stApp]');
+    window.seen.running += app.dataset.testScriptState === 'running';
+    for (const part of document.querySelectorAll('[data-testid=stMain] [data-testid=stElementContainer]'))
+      window.seen.least = Math.min(window.seen.least, +getComputedStyle(part).opacity);
+    requestAnimationFrame(look);
+  };
+  look();
+}"""
 _WHOLE = "text => text.scrollWidth <= text.clientWidth"  # nothing of it is cut off
 
 
@@ -49,6 +61,50 @@ def test_the_answer_is_the_first_thing_seen_and_where_it_fails_is_a_click_away(r
     for letter in "AB":  # their cells differ in the last factor, which is not cut off
         chosen = page.get_by_label(letter, exact=True)
         reader.sees(lambda chosen=chosen: chosen.evaluate(_WHOLE))
+
+
+def test_the_trial_page_opens_on_the_best_cell_and_its_link_opens_the_same_trial(reader: Reader) -> None:
+    page = reader.open("/trial")
+    expect(page.get_by_label("Cell")).to_have_value("masks=all stop=on distance=off")
+    expect(page.locator("[data-testid=stVegaLiteChart] :is(svg, canvas)").first).to_be_visible()
+    reader.sees(lambda: "cell=masks" in page.url)
+    page.goto(page.url)
+    expect(page.get_by_label("Cell")).to_have_value("masks=all stop=on distance=off")
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize("path", ["", "studies", "table", "effects", "masks", "misses", "labels", "trial"])
+def test_no_page_hangs_over_its_window(reader: Reader, path: str, width: int) -> None:
+    reader.page.set_viewport_size({"width": width, "height": 800})
+    page = reader.open(f"/{path}")
+    reader.sees(lambda: page.evaluate(f"{MAIN}.scrollWidth") <= width)
+
+
+def test_picked_columns_are_in_the_url_and_a_link_shows_them(reader: Reader) -> None:
+    page = reader.open("/table")
+    picks = page.get_by_test_id("stButtonGroup").get_by_role("button")
+    heads = page.locator("[data-testid=stDataFrame]").first.locator("[role=columnheader]")
+    reader.sees(lambda: "AUROC ↑" in heads.all_text_contents())
+    picks.get_by_text("AUROC", exact=True).click()
+    reader.sees(lambda: "AUROC ↑" not in heads.all_text_contents())
+    reader.sees(lambda: "columns=" in page.url and "AUROC" not in page.url)
+    page.goto(page.url)
+    reader.sees(lambda: "FP ↓" in heads.all_text_contents())
+    assert "AUROC ↑" not in heads.all_text_contents()
+
+
+def test_nothing_fades_while_the_server_works(reader: Reader) -> None:
+    """Of all frames from a choice to its result, none shows the page or a part of it half transparent."""
+    page = reader.open("/masks")
+    page.locator(".grid[data-ready]").wait_for()
+    page.evaluate(_WATCH)
+    page.get_by_label("Sort by").click()
+    page.get_by_role("option", name="size").click()
+    reader.sees(lambda: "sort=size" in page.url)
+    reader.settled()
+    seen = page.evaluate("window.seen")
+    assert seen["running"] > 0, "frames were looked at while the server worked"
+    assert seen["least"] == 1
 
 
 def test_heads_of_masks_say_which_cells_they_are_on_a_telephone(reader: Reader) -> None:
