@@ -20,6 +20,9 @@ ROOT = Path(__file__).parents[1]
 PATHS = [ROOT / "tests" / "plugin", ROOT / "platform", ROOT]
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [*map(str, PATHS), os.environ.get("PYTHONPATH")]))
 
+# Ray's workers give way to every other process of a machine: beside tests that compute they would hardly run.
+os.environ.setdefault("RAY_worker_niceness", "0")
+
 # A shell starts what it runs in the background with Ctrl-C ignored, and so would all that tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

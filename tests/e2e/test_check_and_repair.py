@@ -15,6 +15,7 @@ from tests.e2e.toy_program import ToyProgram
 def toy(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> ToyProgram:
     folder = tmp_path_factory.mktemp("repaired")
     toy = ToyProgram(folder, cache_root, str(folder / "storage"), {}, epochs=2)
+    toy.release()
     answer = toy.assay("run", str(toy.file), "--local")
     assert answer.returncode == 0, answer.stdout + answer.stderr
     return toy

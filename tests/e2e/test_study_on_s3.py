@@ -18,7 +18,7 @@ from tests.s3_server import CREDENTIALS, S3Server
 
 pytestmark = pytest.mark.ray
 
-EPOCHS = 20  # of half a second: time to say stop
+EPOCHS = 20  # of half a second until it was stopped: time to say so
 
 
 class OnS3(NamedTuple):
@@ -68,6 +68,7 @@ def study(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> Iterato
         stopped, _ = second.communicate(timeout=60)
         assert second.returncode == 130, stopped
 
+        program.release()
         before = len(server.requests())
         last = program.assay("run", str(program.file))
         assert last.returncode == 0, last.stdout + last.stderr

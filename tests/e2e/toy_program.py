@@ -11,7 +11,7 @@ from pathlib import Path
 
 from assay.storage import Record, Store
 from assay.study import Plan
-from tests.engine.toy_study import PACE, TOY
+from tests.engine.toy_study import PACE, TOY, hold, release
 from tests.in_process import assay_here
 
 __all__ = ["ToyProgram", "wait_for"]
@@ -23,6 +23,7 @@ class ToyProgram:
     def __init__(
         self, folder: Path, cache: Path, storage: str, environment: Mapping[str, str], epochs: int = 6
     ) -> None:
+        """Its epochs take half a second each, until ``release``."""
         self.file, self.storage, self.folder = folder / "toy.yaml", storage, folder
         settings = {
             "name": "toy",
@@ -32,10 +33,15 @@ class ToyProgram:
             "pack": "2",
             "factor": PACE,
         }
-        self.file.write_text(TOY.format(**settings, seeds="[0]").replace("models: none", "models: all"))
+        text = hold(TOY, self.file).format(**settings, seeds="[0]")
+        self.file.write_text(text.replace("models: none", "models: all"))
         kept = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
         self.environment = {**kept, **environment, "ASSAY_CACHE": str(cache), "COLUMNS": "300"}
         self.environment.pop("MLFLOW_TRACKING_URI", None)
+
+    def release(self) -> None:
+        """Let epochs take no time from now on."""
+        release(self.file)
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "assay", *arguments, "--storage", self.storage]

@@ -38,9 +38,11 @@ class _Loss(NamedTuple):
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> ToyStudy:
-    return ToyStudy.make(
-        tmp_path_factory.mktemp("lost"), cache_root, name="lost", seeds=(0,), seconds=0.8, pack="1", epochs=12
-    )
+    return _held(tmp_path_factory.mktemp("lost") / "storage", cache_root)
+
+
+def _held(storage: Path, cache: Path) -> ToyStudy:
+    return ToyStudy.make(storage, cache, name="lost", seeds=(0,), seconds=0.8, held=True, pack="1", epochs=12)
 
 
 @pytest.fixture(scope="module")
@@ -115,19 +117,18 @@ def test_a_part_of_ray_that_dies_leaves_no_process_and_no_wait(losses: dict[str,
 def test_after_all_these_deaths_the_next_run_ends_with_the_results_of_an_undisturbed_one(
     study: ToyStudy, losses: dict[str, _Loss], tmp_path: Path
 ) -> None:
+    study.release()
     process = _start(study)
     output, _ = process.communicate(timeout=_PATIENCE)
     assert process.returncode == 0, output
     calm = ToyStudy(tmp_path / "calm", study.cache, study.text)
-    other = _start(calm)
-    output, _ = other.communicate(timeout=_PATIENCE)
-    assert other.returncode == 0, output
+    assert calm.run(local=True, processes=0).finished == 2
     assert study.results() == calm.results()
 
 
-def test_a_stop_that_reaches_rays_processes_too_is_an_interruption(study: ToyStudy, tmp_path: Path) -> None:
+def test_a_stop_that_reaches_rays_processes_too_is_an_interruption(tmp_path: Path, cache_root: Path) -> None:
     """systemd and Slurm send SIGTERM to every process of a service."""
-    process = _start(ToyStudy(tmp_path / "stopped", study.cache, study.text))
+    process = _start(_held(tmp_path / "stopped", cache_root))
     until = time.monotonic() + _PATIENCE
     while _find(process.pid, "ray::ResourceTrainable") is None:
         assert process.poll() is None, process.communicate()[0]

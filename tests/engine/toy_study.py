@@ -30,6 +30,22 @@ keep: {{models: none, probes: 2}}
 PACE = "pace: {slow: {config: {lr: 0.05}}, fast: {config: {lr: 0.2}}}"
 
 
+def hold(text: str, beside: Path) -> str:
+    """Add to a study's settings that its epochs take their time, until it is released."""
+    slow = _slow(beside)
+    slow.touch()
+    return text.replace("seconds: ", f"slow: {slow}, seconds: ", 1)
+
+
+def release(beside: Path) -> None:
+    """Let the epochs of a study that was held there take no time from now on."""
+    _slow(beside).unlink(missing_ok=True)
+
+
+def _slow(beside: Path) -> Path:
+    return beside.with_name(f"{beside.name}.slow")
+
+
 class ToyStudy:
     """A toy study on a storage of its own: plan it, run it, look at its records."""
 
@@ -41,10 +57,26 @@ class ToyStudy:
         )
 
     @classmethod
-    def make(cls, storage: Path, cache: Path, *, seeds: tuple[int, ...] = (0, 1), **settings: Any) -> Self:
-        """``settings``: name, epochs, seconds of an epoch, workers, pack, factor (YAML)."""
+    def make(
+        cls,
+        storage: Path,
+        cache: Path,
+        *,
+        seeds: tuple[int, ...] = (0, 1),
+        held: bool = False,
+        **settings: Any,
+    ) -> Self:
+        """``settings``: name, epochs, seconds of an epoch, workers, pack, factor (YAML).
+
+        ``held``: epochs last that long until ``release``, and take no time afterwards.
+        """
         chosen = {"name": "toy", "epochs": 3, "seconds": 0.0, "workers": 1, "pack": "auto", "factor": PACE}
-        return cls(storage, cache, TOY.format(**{**chosen, **settings}, seeds=list(seeds)))
+        template = hold(TOY, storage) if held else TOY
+        return cls(storage, cache, template.format(**{**chosen, **settings}, seeds=list(seeds)))
+
+    def release(self) -> None:
+        """Let the epochs of a study that was ``held`` take no time from now on."""
+        release(self.storage)
 
     def run(self, scheduler: Any = None, **options: Any) -> Outcome:
         chosen = replace(EngineOptions(data_root=self.root, cache=self.cache), **options)

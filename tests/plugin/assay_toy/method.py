@@ -1,7 +1,8 @@
 """A trainable of a third party, found by entry point: one weight, a chosen pace, and ways to misbehave.
 
 It really trains (the weight follows the images' mean through ``run.generator`` and ``run.shard``), so its
-weights tell whether a resumed trial went the same way; but an epoch costs what ``seconds`` says.
+weights tell whether a resumed trial went the same way; but an epoch costs what ``seconds`` says, and nothing
+any more once the file ``slow`` is gone: a test that has seen what it waited for need not wait for the rest.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ __all__ = ["TRAINABLE", "ToyConfig"]
 class ToyConfig(TrainableConfig, frozen=True, extra="forbid"):
     """Settings of the toy."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"holds"})
+    later: ClassVar[frozenset[str]] = frozenset({"holds", "slow"})
 
     image_size: tuple[int, int] = Field((32, 32), description="Input height and width, pixels.")
     epochs: int = Field(3, ge=1, description="Passes over the training set.")
@@ -43,6 +44,7 @@ class ToyConfig(TrainableConfig, frozen=True, extra="forbid"):
         "none", description="What goes wrong; once: unless it is resumed."
     )
     holds: int = Field(0, ge=0, description="Images that memory holds in a prediction; 0: any number.")
+    slow: str = Field("", description="A file: once it is removed, epochs take no time.")
 
 
 def landscape(config: ToyConfig) -> float:
@@ -96,7 +98,7 @@ def fit(config: ToyConfig, data: TrainingData, run: Run) -> ToyPredictor:
             run.reduce([weight])
             with torch.no_grad():
                 weight -= config.lr * weight.grad
-        time.sleep(config.seconds)
+        _pass_time(config)
         if config.fault != "gpu_memory_once" or (epoch == 1 and state is None):
             _misbehave(config, epoch)
         metrics = {"weight": float(weight.detach())}
@@ -105,6 +107,12 @@ def fit(config: ToyConfig, data: TrainingData, run: Run) -> ToyPredictor:
         run.log(epoch, metrics, config.epochs)
         run.checkpoint(epoch + 1, {"weight": weight}, {})
     return ToyPredictor(weight.detach().clone(), config.slope, 1.0 - landscape(config), config.holds)
+
+
+def _pass_time(config: ToyConfig) -> None:
+    until = time.monotonic() + config.seconds
+    while (left := until - time.monotonic()) > 0 and (not config.slow or os.path.exists(config.slow)):
+        time.sleep(min(left, 0.05) if config.slow else left)
 
 
 def _misbehave(config: ToyConfig, epoch: int) -> None:
