@@ -96,13 +96,20 @@ def test_of_errors_fewer_are_better() -> None:
     assert front(scored({"n0": 5, "n5": 7, "n15": 4, "all": 4}, COUNTS, "fp")) == ["n0", "n15"]
 
 
-def test_the_front_compares_the_repeats_that_all_cells_have() -> None:
+def test_scores_labels_and_front_are_of_the_repeats_that_all_cells_have() -> None:
     plan, records = trained(LINE, lambda images, masks: 0.8)  # 0.01 more with each seed
     lucky = {t.id: lose(t, "failed") for t in plan.trials if t.cell == "n15" and t.seed < 4}
-    cells = {cell.cell.name: cell for cell in costs_of(plan, records | lucky).cells}
-    assert cells["n15"].mean == pytest.approx(0.84)
-    assert cells["n15"].compared == cells["n0"].compared == pytest.approx(0.84)
-    assert not cells["n15"].on_front
+    costs = costs_of(plan, records | lucky)
+    cells = {cell.cell.name: cell for cell in costs.cells}
+    assert cells["n15"].mean == cells["n0"].mean == pytest.approx(0.84)
+    assert cells["n15"].image_labels == cells["n0"].image_labels
+    assert front(costs) == ["n0"]
+    assert (costs.repeats, costs.fewer) == ("1 seed", True)
+
+
+def test_where_all_cells_have_all_repeats_none_is_left_out() -> None:
+    costs = costs_of(*trained(LINE, lambda images, masks: 0.8))
+    assert (costs.repeats, costs.fewer) == ("5 seeds", False)
 
 
 def test_cells_without_a_repeat_in_common_have_no_front() -> None:

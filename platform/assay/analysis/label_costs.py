@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from assay.analysis.results import StudyResults
@@ -29,7 +29,11 @@ _LOG_FROM = 10.0  # times the fewest hours
 
 @dataclass(frozen=True)
 class LabelCell:
-    """A cell that has finished trainings; counts are means over them."""
+    """A cell that has finished trainings, by the repeats that all cells on its data have.
+
+    Other repeats are other images, and so other labels and other scores. Where the cells have none in common,
+    each goes by its own.
+    """
 
     cell: Cell
     line: str  # what tells its line from others: levels, and the method where levels name it; "" for one line
@@ -38,13 +42,14 @@ class LabelCell:
     defective: float  # of the training images
     masks: float
     hours: float
-    values: tuple[float, ...]  # of the repeats that have one
-    compared: float | None  # mean over the repeats that all cells on these data have
+    values: tuple[float, ...]  # one a repeat
+    repeats: frozenset[Repeat]  # whose values these are
+    comparable: bool  # False: cells on these data have no repeat in common
     on_front: bool = False
 
     @property
     def mean(self) -> float:
-        """Over the repeats that have a value, of which there is at least one."""
+        """Over its repeats, of which there is at least one."""
         return statistics.fmean(self.values)
 
 
@@ -57,7 +62,8 @@ class LabelCosts:
     cells: tuple[LabelCell, ...]  # in the plan's order
     lines: tuple[tuple[LabelCell, ...], ...]  # cells alike in all but their labels, by rising hours
     others: tuple[str, ...]  # the factors that tell lines apart
-    repeats: str  # of a cell, as planned: `2 seeds × 3 folds`
+    repeats: str  # of a cell: `2 seeds × 3 folds`
+    fewer: bool  # than some cells have: others do not have them all
 
     @property
     def is_ladder(self) -> bool:
@@ -99,16 +105,23 @@ def label_costs(results: StudyResults) -> LabelCosts | None:
     metric = results.primary
     trained = _trained(results)
     by_method = any(level.trainable for factor in axis for level in study.factors[factor].values())
-    cells: dict[tuple[str, ...], LabelCell] = {}
-    summaries = results.summary(metric.name)
-    for summary in summaries:
-        key = tuple(summary.cell.levels.values())
+    chosen: dict[tuple[str, ...], CellSummary] = {}
+    for summary in results.summary(metric.name):
         # Of a search several points have the same levels: the best of them stands first.
-        if summary.values and key not in cells:
-            line = line_name(study.factors, summary.cell.levels, others)
-            cells[key] = _costed(summary, trained[summary.cell.name], line, labelling)
-    known = _by_method(list(cells.values())) if by_method else list(cells.values())
-    costed = _with_fronts(known, summaries, metric)
+        if summary.values:
+            chosen.setdefault(tuple(summary.cell.levels.values()), summary)
+    common = _common(chosen.values())
+    cells = [
+        _costed(
+            summary,
+            trained[summary.cell.name],
+            common[_tested_on(summary.cell)],
+            line_name(study.factors, summary.cell.levels, others),
+            labelling,
+        )
+        for summary in chosen.values()
+    ]
+    costed = _with_fronts(_by_method(cells) if by_method else cells, metric)
     if not any(len({c.hours for c in costed if c.data == data}) > 1 for data in {c.data for c in costed}):
         return None
     lines: dict[tuple[str, str], list[LabelCell]] = {}
@@ -121,8 +134,21 @@ def label_costs(results: StudyResults) -> LabelCosts | None:
         cells=tuple(costed),
         lines=tuple(tuple(lines[key]) for key in order),
         others=others,
-        repeats=repeats_text(summaries[0]),
+        repeats=repeats_text(costed[0].repeats),
+        fewer=any(
+            len(summary.values) > len(cell.values)
+            for summary, cell in zip(chosen.values(), cells, strict=True)
+        ),
     )
+
+
+def _common(summaries: Iterable[CellSummary]) -> dict[str, frozenset[Repeat]]:
+    """Data → the repeats of which all cells that are tested on them have a value."""
+    common: dict[str, frozenset[Repeat]] = {}
+    for summary in summaries:
+        data, own = _tested_on(summary.cell), frozenset(summary.values)
+        common[data] = common.get(data, own) & own
+    return common
 
 
 def label_factors(study: Study) -> tuple[str, ...]:
@@ -145,30 +171,38 @@ def _sets_labels(level: Level) -> bool:
     return level.supervision is not None or "positives" in level.data or limits
 
 
-def _trained(results: StudyResults) -> dict[str, list[Result]]:
+def _trained(results: StudyResults) -> dict[str, dict[Repeat, Result]]:
     """Cell → what each of its trainings counted."""
-    trained: dict[str, list[Result]] = {}
+    trained: dict[str, dict[Repeat, Result]] = {}
     for trial in results.reported.trials:
         record = results.records.get(trial.id)
         if record is not None and record.result is not None:
-            trained.setdefault(trial.cell, []).append(record.result)
+            trained.setdefault(trial.cell, {})[Repeat(trial.seed, trial.fold)] = record.result
     return trained
 
 
-def _costed(summary: CellSummary, trained: Sequence[Result], line: str, labelling: Labelling) -> LabelCell:
-    cell = summary.cell
-    image_labels = statistics.fmean(result.n_train for result in trained)
-    masks = statistics.fmean(result.n_masks for result in trained)
+def _costed(
+    summary: CellSummary,
+    trained: Mapping[Repeat, Result],
+    common: frozenset[Repeat],
+    line: str,
+    labelling: Labelling,
+) -> LabelCell:
+    cell, repeats = summary.cell, common or frozenset(summary.values)
+    counted = [trained[repeat] for repeat in repeats]
+    image_labels = statistics.fmean(result.n_train for result in counted)
+    masks = statistics.fmean(result.n_masks for result in counted)
     return LabelCell(
         cell=cell,
         line=line,
         data=_tested_on(cell),
         image_labels=image_labels,
-        defective=statistics.fmean(result.n_positives for result in trained),
+        defective=statistics.fmean(result.n_positives for result in counted),
         masks=masks,
         hours=labelling.hours(image_labels, masks),
-        values=tuple(summary.values.values()),
-        compared=None,
+        values=tuple(value for repeat, value in summary.values.items() if repeat in repeats),
+        repeats=repeats,
+        comparable=bool(common),
     )
 
 
@@ -196,34 +230,24 @@ def _tested_on(cell: Cell) -> str:
     return canonical_json({**data, "options": options})
 
 
-def _with_fronts(
-    cells: Sequence[LabelCell], summaries: Sequence[CellSummary], metric: Metric
-) -> list[LabelCell]:
+def _with_fronts(cells: Sequence[LabelCell], metric: Metric) -> list[LabelCell]:
     """The same cells, knowing whether they are on the front of their data."""
-    values = {summary.cell.name: summary.values for summary in summaries}
     rivals: dict[str, list[LabelCell]] = {}
     for cell in cells:
         rivals.setdefault(cell.data, []).append(cell)
-    fronts = (_front(of_data, values, metric) for of_data in rivals.values())
-    known = {cell.cell.name: cell for front in fronts for cell in front}
+    known = {cell.cell.name: cell for of_data in rivals.values() for cell in _front(of_data, metric)}
     return [known[cell.cell.name] for cell in cells]
 
 
-def _front(
-    cells: Sequence[LabelCell], values: Mapping[str, Mapping[Repeat, float]], metric: Metric
-) -> Iterator[LabelCell]:
+def _front(cells: Sequence[LabelCell], metric: Metric) -> Iterator[LabelCell]:
     """Cells of one data set; where they have no repeat in common, none is on a front."""
-    first, *others = (values[cell.cell.name] for cell in cells)
-    common = [repeat for repeat in first if all(repeat in of_cell for of_cell in others)]
-    if not common:
+    if not cells[0].comparable:
         yield from cells
         return
     sign = 1 if metric.better == "higher" else -1
-    means = [statistics.fmean(values[cell.cell.name][repeat] for repeat in common) for cell in cells]
     best, best_hours = -math.inf, 0.0
-    by_hours = sorted(zip(means, cells, strict=True), key=lambda pair: (pair[1].hours, -sign * pair[0]))
-    for mean, cell in by_hours:
-        on_front = sign * mean > best or (sign * mean == best and cell.hours == best_hours)
-        if sign * mean > best:
-            best, best_hours = sign * mean, cell.hours
-        yield replace(cell, compared=mean, on_front=on_front)
+    for cell in sorted(cells, key=lambda cell: (cell.hours, -sign * cell.mean)):
+        score = sign * cell.mean
+        yield replace(cell, on_front=score > best or (score == best and cell.hours == best_hours))
+        if score > best:
+            best, best_hours = score, cell.hours

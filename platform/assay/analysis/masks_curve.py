@@ -94,7 +94,7 @@ def masks_curve(results: StudyResults) -> MasksCurve | None:
         lines=tuple(line for line in lines if line.points),
         others=others,
         source=study.published.source if study.published else None,
-        repeats=repeats_text(next(iter(groups.values()))[0]),
+        repeats=repeats_text(next(iter(groups.values()))[0].repeats),
     )
 
 

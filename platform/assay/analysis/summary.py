@@ -188,9 +188,12 @@ def summarise(results: StudyResults, cells: Sequence[Cell], metric: str) -> list
     ]
 
 
-def repeats_text(summary: CellSummary) -> str:
-    """The repeats of a cell as planned: ``2 seeds``, ``2 seeds × 3 folds``."""
-    seeds, folds = {r.seed for r in summary.repeats}, {r.fold for r in summary.repeats}
+def repeats_text(repeats: Iterable[Repeat]) -> str:
+    """Repeats in words: ``2 seeds``, ``2 seeds × 3 folds``, ``5 repeats`` where these are no grid."""
+    known = set(repeats)
+    seeds, folds = {r.seed for r in known}, {r.fold for r in known}
+    if len(known) < len(seeds) * len(folds):
+        return counted(len(known), "repeat")
     text = counted(len(seeds), "seed")
     return text if len(folds) < 2 else f"{text} × {len(folds)} folds"
 

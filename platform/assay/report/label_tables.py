@@ -76,9 +76,15 @@ def _costs(results: StudyResults, costs: LabelCosts, decimals: int) -> Section:
     labelling = costs.labelling
     intro = (
         f"Labelling of the training part, at {labelling.image_label_seconds:g} s per image label and "
-        f"{labelling.mask_seconds:g} s per mask; images, masks and scores are means over repeats."
+        f"{labelling.mask_seconds:g} s per mask; images, masks and scores are means over {_over(costs)}."
     )
     return Section("What labels buy", intro, TextTable(columns, rows), tuple(_cost_notes(results, costs)))
+
+
+def _over(costs: LabelCosts) -> str:
+    if not costs.fewer:
+        return "repeats"
+    return f"the {costs.repeats} that all cells have; where a cell has more, the first table counts them too"
 
 
 def _cost_notes(results: StudyResults, costs: LabelCosts) -> Iterator[str]:
@@ -89,7 +95,7 @@ def _cost_notes(results: StudyResults, costs: LabelCosts) -> Iterator[str]:
             f"On the front: no cell{where} has a {better} mean {title} for fewer or as many hours, over the "
             "repeats that all of them have. What is off the front need not be shown to be worse."
         )
-    if any(cell.compared is None for cell in costs.cells):
+    if any(not cell.comparable for cell in costs.cells):
         yield "Cells without a repeat in common with the others on their data are on no front."
     left_out = [c.name for c in results.reported.cells if all(c.levels != k.cell.levels for k in costs.cells)]
     if left_out:

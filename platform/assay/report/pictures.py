@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 
+import pandas as pd
+
+from assay.analysis.label_costs import LabelCosts
 from assay.analysis.masks_curve import masks_curve
 from assay.analysis.results import StudyResults
+from assay.analysis.statistics import MeanInterval, mean_intervals
+from assay.analysis.study_analysis import splits_of
 from assay.report.figures.effects import draw_effects
 from assay.report.figures.effects_rows import comparisons_plot, effects_plot
 from assay.report.figures.front_figure import draw_front, front_plots
@@ -31,5 +36,16 @@ def study_pictures(results: StudyResults) -> Iterator[Picture]:
         yield Picture("masks_curve", curve.caption, curve.caption, partial(draw_masks_curve, curve))
     costs = results.label_costs
     if costs is not None:
-        draw = partial(draw_label_costs, costs, results.analysis.intervals.get(costs.metric.name, {}))
+        draw = partial(draw_label_costs, costs, _intervals(results, costs))
         yield Picture("label_costs", costs.caption, costs.caption, draw)
+
+
+def _intervals(results: StudyResults, costs: LabelCosts) -> Mapping[str, MeanInterval]:
+    """Intervals of the means that are drawn: of the repeats that all cells have."""
+    if not costs.fewer:
+        return results.analysis.intervals.get(costs.metric.name, {})
+    table = results.table(costs.metric.name)
+    drawn = {(cell.cell.name, *repeat) for cell in costs.cells for repeat in cell.repeats}
+    folds = (None if pd.isna(fold) else int(fold) for fold in table["fold"])
+    kept = [key in drawn for key in zip(table["cell"], table["seed"], folds, strict=True)]
+    return mean_intervals(table.loc[kept], metric=costs.metric, splits=splits_of(results.reported.cells))
