@@ -146,8 +146,8 @@ def _common(summaries: Iterable[CellSummary]) -> dict[str, frozenset[Repeat]]:
     """Data → the repeats of which all cells that are tested on them have a value."""
     common: dict[str, frozenset[Repeat]] = {}
     for summary in summaries:
-        data, own = _tested_on(summary.cell), frozenset(summary.values)
-        common[data] = common.get(data, own) & own
+        data, repeats = _tested_on(summary.cell), frozenset(summary.values)
+        common[data] = common.get(data, repeats) & repeats
     return common
 
 
