@@ -15,7 +15,6 @@ from assay.analysis.label_costs import LabelCosts
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics import MeanInterval
 from assay.report.figures.label_costs_figure import draw_label_costs
-from assay.report.figures.ladder import methods_text
 from assay.report.figures.name_placement import Box, place_names
 from tests.analysis.label_studies import GRID, LINE, RUNGS, ladder, trained
 
@@ -136,18 +135,3 @@ def test_no_name_hides_another_or_a_point_or_leaves_the_picture(points: list[tup
     assert all(
         name.left >= 0 and name.right <= 500 and name.bottom >= 0 and name.top <= 300 for name in found[:4]
     )
-
-
-@pytest.mark.parametrize(
-    ("methods", "text"),
-    [
-        (["t over 6 seeds", "t over 8 seeds", "t over 12 seeds"], "t over 6 to 12 seeds"),
-        (["t over 6 seeds", "t over 6 seeds"], "t over 6 seeds"),
-        (
-            ["t over 3 seeds", "Nadeau–Bengio's t over 3 folds"],
-            "t over 3 seeds or Nadeau–Bengio's t over 3 folds",
-        ),
-    ],
-)
-def test_methods_that_differ_in_a_number_only_are_one(methods: list[str], text: str) -> None:
-    assert methods_text(methods) == text

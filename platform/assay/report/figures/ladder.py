@@ -8,7 +8,7 @@ over the figure, to know how large each name is.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-__all__ = ["draw_ladder", "ladder_keys", "methods_text", "score_range"]
+__all__ = ["draw_ladder", "ladder_keys", "score_range"]
 
 _APART = 13.0  # points between cells that cost the same
 _MARKER, _RING, _BAR = 8.0, 15.0, 2.0  # points
@@ -60,7 +60,7 @@ def ladder_keys(costs: LabelCosts, intervals: Mapping[str, MeanInterval]) -> lis
     keys = [key(GREY, f"mean of the repeats ({costs.repeats})", marker="o", linestyle="")]
     shown = [intervals[c.cell.name] for c in costs.cells if c.cell.name in intervals]
     if shown:
-        methods = methods_text([interval.method for interval in shown])
+        methods = " or ".join(dict.fromkeys(interval.method for interval in shown))
         keys.append(
             key(GREY, f"95 % interval of the mean, {methods}", marker="|", markersize=12, linestyle="")
         )
@@ -70,18 +70,6 @@ def ladder_keys(costs: LabelCosts, intervals: Mapping[str, MeanInterval]) -> lis
         keys.append(key(GREY, "one method with more labels", linewidth=1.5))
     keys.append(key(GREY, front, marker="o", markersize=12, markerfacecolor="none", linewidth=1))
     return keys
-
-
-def methods_text(methods: Iterable[str]) -> str:
-    """Methods of intervals, those that differ in a number only as one: ``t over 6 to 12 seeds``."""
-    numbers: dict[str, list[int]] = {}
-    for method in methods:
-        count = next((word for word in method.split() if word.isdecimal()), "")
-        numbers.setdefault(method.replace(count, "{}", 1) if count else method, []).append(int(count or 0))
-    return " or ".join(
-        form.replace("{}", f"{min(of)}" if min(of) == max(of) else f"{min(of)} to {max(of)}", 1)
-        for form, of in numbers.items()
-    )
 
 
 def draw_ladder(
