@@ -3,8 +3,9 @@
     git worktree add ../earlier 3773014
     python -m benchmarks.whole_studies ../earlier --data ROOT [--rounds 2]
 
-The studies are those of the earlier checkout, shortened. Both revisions train them in turn, each time on an
-empty storage, with Ray, as `assay run` does. Nothing else should run. Prints a Markdown table.
+The studies are those of the earlier checkout with one seed, shortened unless ``--full``. Both revisions train
+them in turn, each time on an empty storage, with Ray, as `assay run` does. Nothing else should run. Prints a
+Markdown table.
 """
 
 from __future__ import annotations
@@ -26,10 +27,12 @@ from benchmarks.shared import parser_of
 HERE = Path(__file__).resolve().parent.parent
 
 
-def shortened(study: dict[str, Any]) -> dict[str, Any]:
-    """One seed and one fold. SegDecNet stops after six epochs."""
-    repeats = {"seeds": [0], **({"folds": [0]} if "folds" in study["repeats"] else {})}
-    short = {**study, "repeats": repeats}
+def of_one_seed(study: dict[str, Any], *, full: bool) -> dict[str, Any]:
+    """One seed. Unless ``full``, one fold as well, and SegDecNet stops after six epochs."""
+    folds = {key: value for key, value in study["repeats"].items() if key == "folds"}
+    if full:
+        return {**study, "repeats": {"seeds": [0], **folds}}
+    short = {**study, "repeats": {"seeds": [0], **{key: [0] for key in folds}}}
     if study["trainable"] == "segdec":
         short["config"] = {**study["config"], "epochs": 6}
     return short
@@ -63,6 +66,7 @@ def main() -> None:
     parser.add_argument("earlier", type=Path, help="checkout of the earlier revision")
     parser.add_argument("--data", required=True, help="folder that holds KolektorSDD and MTD")
     parser.add_argument("--rounds", type=int, default=2, help="interleaved rounds (default 2)")
+    parser.add_argument("--full", action="store_true", help="all folds and all epochs")
     parser.add_argument("--study", nargs="+", default=["ksdd_accuracy", "guided_cropping_mtd"])
     options = parser.parse_args()
     rows = [
@@ -73,7 +77,8 @@ def main() -> None:
         for name in options.study:
             source = options.earlier / "studies" / f"{name}.yaml"
             file = Path(folder, f"{name}.yaml")
-            YAML().dump(shortened(YAML(typ="safe").load(source)), file)
+            study = YAML(typ="safe").load(source)
+            YAML().dump(of_one_seed(study, full=options.full), file)
             seconds: dict[str, list[float]] = {"earlier": [], "now": []}
             scores: dict[str, float] = {}
             for number in range(options.rounds):
