@@ -402,11 +402,20 @@ def cost_plot(
     """
     names = list(dict.fromkeys(cells["line"]))
     palette = colours(theme)
+    legend = None if lines is None else alt.Legend(title=lines, orient="top", symbolOpacity=1)
     colour = alt.Color(
+        "line:N", sort=names, scale=alt.Scale(domain=names, range=_of(palette, len(names))), legend=legend
+    )
+    # Where the colours begin anew, points are squares and their lines dashed.
+    again = [i // len(palette) % 2 for i in range(len(names))]
+    shape = alt.Shape(
         "line:N",
         sort=names,
-        scale=alt.Scale(domain=names, range=_of(palette, len(names))),
-        legend=None if lines is None else alt.Legend(title=lines, orient="top", symbolOpacity=1),
+        scale=alt.Scale(domain=names, range=[("circle", "square")[i] for i in again]),
+        legend=legend,
+    )
+    dash = alt.StrokeDash(
+        "line:N", scale=alt.Scale(domain=names, range=[([1, 0], [5, 3])[i] for i in again]), legend=None
     )
     x = alt.X(
         "place:Q",
@@ -428,11 +437,12 @@ def cost_plot(
     ]
     y = alt.Y("mean:Q", title=axis, scale=y_scale)
     base = alt.Chart(cells)
-    line = base.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour)
+    line = base.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour, strokeDash=dash)
     spread = base.mark_rule(opacity=0.45, strokeWidth=1.5).encode(
         x=x, y=alt.Y("low:Q", title=axis, scale=y_scale), y2="high:Q", color=colour
     )
-    dots = base.mark_circle(size=80, opacity=1).encode(x=x, y=y, color=colour, tooltip=tooltip)
+    points = base.mark_point(size=80, opacity=1, filled=True)
+    dots = points.encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip)
     rings = base.transform_filter("datum.front").mark_point(
         size=260, strokeWidth=2, filled=False, color="#8a8f98", opacity=1
     )

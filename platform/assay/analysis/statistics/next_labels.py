@@ -39,6 +39,10 @@ _NO_SPREAD = 1e-12
 _LEAST_NOISE = 1e-10  # of the variance between cells: a matrix must be invertible
 
 Kind = Literal["image labels", "masks"]
+_VARIED: dict[Kind, str] = {  # what a study file varies
+    "image labels": "`data: {positives: N}`",
+    "masks": "`supervision` (`weak`, `{mixed: N}`, `full`)",
+}
 Floats = NDArray[np.float64]
 
 
@@ -162,17 +166,23 @@ def _objections(scores: Scores, values: Floats, counts: Mapping[str, Labels], gr
     metric = METRICS[scores.metric.name]
     if metric.unit != "share" or metric.better != "higher":
         yield f"it takes a score from 0 to 1 of which more is better, and {metric.title} is none"
-    for index, kind in enumerate(("image labels", "masks")):
+    for index, (kind, varied) in enumerate(_VARIED.items()):
         levels = sorted({round(labels[index]) for labels in counts.values()})
         if len(levels) < _LEVELS:
             yield (
                 f"the study has {_count(len(levels), 'number')} of {kind} "
-                f"({', '.join(map(str, levels))}), and it takes {_LEVELS}"
+                f"({', '.join(map(str, levels))}), and it takes {_LEVELS}: vary {varied}"
             )
     if len(counts) < _CELLS:
-        yield f"the study has {len(counts)} cells, and it takes {_CELLS}"
+        yield (
+            f"the study has {len(counts)} cells, and it takes {_CELLS}: combine all numbers of both kinds "
+            "(`design: {full: all}`)"
+        )
     if len(values) < _REPEATS:
-        yield f"{_count(len(values), 'repeat')} of all cells, and it takes {_REPEATS}"
+        yield (
+            f"the study has {_count(len(values), 'repeat')} of all cells, and it takes {_REPEATS}: add seeds "
+            "or folds"
+        )
     correlation = float(np.asarray(np.corrcoef(grid.T))[0, 1])
     if abs(correlation) > _MOST_CORRELATION:
         yield (
