@@ -75,6 +75,12 @@ def test_a_verdict_stands_under_what_it_means_for_the_reader(
     assert ("to pay" in group(answer, "Pays").sentences[0]) == (gain <= 0)
 
 
+def test_of_two_methods_that_do_not_differ_none_can_go() -> None:
+    text = SWITCH.replace("off: {config: {gradient", "short: {config: {gradient").replace("on: {", "long: {")
+    results = results_of(0.0, text=text)
+    assert [group.title for group in answer_of(results).groups] == ["Pays", "No difference"]
+
+
 @pytest.mark.parametrize(
     ("gain", "noise", "title", "words"),
     [

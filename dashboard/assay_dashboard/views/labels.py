@@ -14,8 +14,8 @@ from assay.report.figures.name_placement import spread
 from assay.report.label_tables import label_sections, next_section, time_unit
 from assay.study.cell_names import Factors, cell_name
 from assay.study.schema import Labelling
+from assay_dashboard.cost_chart import cost_plot
 from assay_dashboard.layout import draw, missing, paragraph, plain, section, study_view, theme
-from assay_dashboard.plots import cost_plot
 from assay_dashboard.state import of_another_study
 
 # Of Bearman et al. 2016, arXiv:1506.02106: a question about an image takes 1 s, a mask 79 s.

@@ -17,6 +17,7 @@ from assay.analysis.statistics.score_table import CLAIMS, Claim
 from assay.analysis.statistics.wording import (
     claimed_text,
     exact_test_text,
+    is_switch,
     negligible_text,
     settle_text,
 )
@@ -86,7 +87,7 @@ def _groups(
     for title, verdict, of_kind in (
         ("Pays", "shown", pays),
         ("Costs", "suggested", costs),
-        ("Can go", "negligible", settled),
+        ("Can go" if all(map(is_switch, settled)) else "No difference", "negligible", settled),
     ):
         sentences = tuple(_concluded(result, others, decimals) for result in of_kind[:most])
         if sentences or title == "Pays":

@@ -50,8 +50,8 @@ TOGETHER = {f"{i}·{m}": Labels(i, m) for i in range(50, 500, 50) for m in (i //
     ("asked", "reason"),
     [
         ({"metric": "fp"}, "a score from 0 to 1 of which more is better, and FP is none"),
-        ({"counts": some((50, 100), (5, 15, 45))}, "labels (50, 100), and it takes 3: vary `data: {positives: N}`"),
-        ({"counts": some((50, 100, 200), (5, 15))}, "2 numbers of masks (5, 15), and it takes 3: vary `superv"),
+        ({"counts": some((50, 100), (5, 15, 45))}, "(50, 100), and it takes 3: vary `data: {positives: N}`"),
+        ({"counts": some((50, 100, 200), (5, 15))}, "masks (5, 15), and it takes 3: vary `supervision`"),
         ({"counts": dict(list(GRID.items())[:8])}, "8 cells, and it takes 9: combine all numbers"),
         ({"repeats": 2}, "2 repeats of all cells, and it takes 3: add seeds"),
         ({"counts": TOGETHER}, "go together over the cells"),

@@ -34,6 +34,11 @@ __all__ = [
 _SWITCHES = ("off → on", "on → off")  # levels of what a method has or has not
 
 
+def is_switch(result: ComparisonResult) -> bool:
+    """Whether it compares a method with and without something: what is negligible then can go."""
+    return result.comparison.partition(": ")[2] in _SWITCHES
+
+
 def sentence(result: ComparisonResult, decimals: int) -> str:
     """All of a result: ``suggested: +0.021 [0.008, 0.034], better in 5 of 5. With 5 repeats the …``"""
     if result.difference is None:
@@ -94,14 +99,14 @@ def negligible_text(result: ComparisonResult, decimals: int) -> str:
     """``CLM can go: it changes AP by less than 0.01 (95 % interval −0.004 to 0.006).``; empty if not so."""
     if result.verdict != "negligible" or result.low is None or result.high is None:
         return ""
-    factor, _, levels = result.comparison.partition(": ")
+    factor = result.comparison.partition(": ")[0]
     within = f" within {result.within}" if result.within else ""
     changes = f"changes {result.scored_by.title} by less than {result.resolve:g}"
     interval = f"(95 % interval {_minus(result.low, decimals)} to {_minus(result.high, decimals)})"
     if " × " in result.comparison:
         size = f"less than {result.resolve:g} of {result.scored_by.title}"
         return f"{result.comparison}{within} makes {size} {interval}."
-    if levels in _SWITCHES:
+    if is_switch(result):
         return f"{factor} can go{within}: it {changes} {interval}."
     return f"{result.comparison}{within} {changes} {interval}."
 
