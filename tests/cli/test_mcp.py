@@ -73,6 +73,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> dict[
         answers["wait"] = status
         for tool in ("status", "report"):
             answers[tool] = await call(tool, study="tiny")
+        answers["compare"] = await call("compare", left="tiny", right="tiny")
         answers["look"] = await call("look", study="tiny", cell="stop")
         answers["settings"] = await call("settings", method="segdec", name="delta")
         answers["ledger"] = await call("ledger")
@@ -81,7 +82,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> dict[
     return connected(folder, cache_root, work)
 
 
-TOOLS = ["validate", "plan", "start", "wait", "status", "report", "settings", "ledger"]
+TOOLS = ["validate", "plan", "start", "wait", "status", "report", "compare", "settings", "ledger"]
 
 
 @pytest.mark.parametrize("tool", TOOLS)
