@@ -6,6 +6,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,18 +28,17 @@ os.environ.setdefault("RAY_worker_niceness", "0")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Tests that start programs or nodes with a Ray of their own, and tests whose Ray is that of the session. They
-# wait for processes half of their time and cannot be divided: they come first, beside what computes.
-_PROGRAMS = ("tests/e2e/", "tests/engine/test_cluster.py")
-_SESSION_RAY = "tests/engine/"
-_WHOLE = ("programs", "ray")
+# Tests that share a Ray, or a study and a server of pages, stay together. They and those that start programs or
+# nodes with a Ray of their own wait for processes half of their time: they come first, beside what computes.
+_PAGES = ("tests/e2e/dashboard/", "tests/e2e/test_quickstart.py")
+_FIRST = ("ray", "pages", "tests/engine/test_cluster.py", "tests/e2e/", "tests/engine/")
 
 torch.set_num_threads(1)  # tiny images: more threads only wait for each other
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """``pytest -n 3``: tests with the session's Ray stay in one process, and so do the tests of a file."""
+    """``pytest -n 4``: tests with the session's Ray stay in one process, and so do the tests of a file."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Scheduling(LoadScopeScheduling):
@@ -50,18 +50,31 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where several processes test: groups that cannot be divided first, then files with many tests."""
+    """Where several processes test: groups that wait first, then files with many tests."""
     if not hasattr(config, "workerinput"):
         return
     tests = Counter(_group(item.nodeid) for item in items)
-    items.sort(key=lambda item: (_group(item.nodeid) not in _WHOLE, -tests[_group(item.nodeid)]))
+
+    def place(item: pytest.Item) -> tuple[int, int]:
+        group = _group(item.nodeid)
+        firsts = (place for place, first in enumerate(_FIRST) if group.startswith(first))
+        return next(firsts, len(_FIRST)), -tests[group]
+
+    items.sort(key=place)
 
 
 def _group(nodeid: str) -> str:
     """What one process of a run tests from its first test to its last."""
-    if nodeid.startswith(_PROGRAMS):
-        return _WHOLE[0]
-    return _WHOLE[1] if nodeid.startswith(_SESSION_RAY) else nodeid.partition("::")[0]
+    file = nodeid.partition("::")[0]
+    if file.startswith(_PAGES):
+        return "pages"
+    return "ray" if _uses_session_ray(file) else file
+
+
+@cache
+def _uses_session_ray(file: str) -> bool:
+    text = (ROOT / file).read_text(encoding="utf-8")
+    return "ray_session" in text or "free_cluster" in text
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,8 @@ from assay.storage.stage_store import StageRecord, made_stages, read_stage
 from assay.storage.store import DamagedFileError
 from assay.storage.watch import Watch
 from assay.study.stage_graph import stage_graph
+from tests.engine.killing import kill_first
 from tests.engine.staged_study import STAGED, StagedStudy
-from tests.engine.test_kills import kill_first
 from trainables.catalogue import find_trainable
 from trainables.contract import LocalRun
 from trainables.data.samples import ImageSet, TrainingData

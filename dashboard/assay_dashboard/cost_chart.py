@@ -1,0 +1,86 @@
+"""The chart of what labels cost and buy: scores against hours, a line for each method or setting."""
+
+from __future__ import annotations
+
+import altair as alt
+import pandas as pd
+
+from assay_dashboard.plots import Chart, Theme, colours
+
+__all__ = ["cost_plot"]
+
+
+def cost_plot(
+    cells: pd.DataFrame, *, axis: str, unit: str, lines: str | None, logarithmic: bool, theme: Theme
+) -> Chart:
+    """Scores against the time of labelling; rings mark the front, whose cells none beats for less.
+
+    Args:
+        cells: ``cell``, ``line``, ``hours`` (in ``unit``), ``place`` (its position on that axis),
+            ``mean``, ``low`` and ``high`` (of its repeats), ``front`` (true for a cell on it), ``masks``,
+            ``labels``, ``name`` (beside its point; empty: none).
+        axis: Name and unit of the scores.
+        unit: ``hours`` or ``minutes``.
+        lines: Title of the legend of the lines; None: no legend.
+        logarithmic: Draw the time on a log scale.
+        theme: Of the page.
+    """
+    names = list(dict.fromkeys(cells["line"]))
+    palette = colours(theme)
+    legend = None if lines is None else alt.Legend(title=lines, orient="top", symbolOpacity=1)
+    colour = alt.Color(
+        "line:N",
+        sort=names,
+        scale=alt.Scale(domain=names, range=[palette[i % len(palette)] for i in range(len(names))]),
+        legend=legend,
+    )
+    # Where the colours begin anew, points are squares and their lines dashed.
+    again = [i // len(palette) % 2 for i in range(len(names))]
+    shape = alt.Shape(
+        "line:N",
+        sort=names,
+        scale=alt.Scale(domain=names, range=[("circle", "square")[i] for i in again]),
+        legend=legend,
+    )
+    dash = alt.StrokeDash(
+        "line:N", scale=alt.Scale(domain=names, range=[([1, 0], [5, 3])[i] for i in again]), legend=None
+    )
+    x = alt.X(
+        "place:Q",
+        title=f"{unit} of labelling the training part{' (log scale)' if logarithmic else ''}",
+        scale=alt.Scale(
+            type="log" if logarithmic else "linear", padding=24, nice=not logarithmic, zero=not logarithmic
+        ),
+        axis=alt.Axis(tickCount=12, format="~g"),
+    )
+    y_scale = alt.Scale(
+        domain=_room(float(min(cells["low"])), float(max(cells["high"]))), nice=False, zero=False
+    )
+    tooltip = [
+        alt.Tooltip("cell:N"),
+        alt.Tooltip("mean:Q", format=".4~f"),
+        alt.Tooltip("hours:Q", title=unit, format=".1f"),
+        alt.Tooltip("labels:Q", title="image labels", format=".1f"),
+        alt.Tooltip("masks:Q", format=".1f"),
+    ]
+    y = alt.Y("mean:Q", title=axis, scale=y_scale)
+    base = alt.Chart(cells)
+    line = base.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour, strokeDash=dash)
+    spread = base.mark_rule(opacity=0.45, strokeWidth=1.5).encode(
+        x=x, y=alt.Y("low:Q", title=axis, scale=y_scale), y2="high:Q", color=colour
+    )
+    points = base.mark_point(size=80, opacity=1, filled=True)
+    dots = points.encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip)
+    rings = base.transform_filter("datum.front").mark_point(
+        size=260, strokeWidth=2, filled=False, color="#8a8f98", opacity=1
+    )
+    # Below the point: a front rises to the right, through what stands above it.
+    names = base.mark_text(align="left", dx=13, dy=15, fontSize=12, limit=260)
+    named = names.encode(x=x, y=y, text="name:N")
+    return alt.layer(line, spread, rings.encode(x=x, y=y), dots, named).properties(height=400)
+
+
+def _room(low: float, high: float) -> list[float]:
+    """Limits of an axis of scores with some air, which shares of 1 do not need."""
+    air = 0.06 * (high - low) or 0.05
+    return [max(0.0, low - air), min(1.0, high + air) if high <= 1 else high + air]
