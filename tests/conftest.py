@@ -28,8 +28,8 @@ os.environ.setdefault("RAY_worker_niceness", "0")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Tests that share a Ray, or a study and a server of pages, stay together. They and those that start programs or
-# nodes with a Ray of their own wait for processes half of their time: they come first, beside what computes.
+# Tests that share a Ray, or a study and a server of pages, stay together. They and those that start programs
+# or nodes with a Ray of their own wait for processes half of their time: they come first.
 _PAGES = ("tests/e2e/dashboard/", "tests/e2e/test_quickstart.py")
 _FIRST = ("ray", "pages", "tests/engine/test_cluster.py", "tests/e2e/", "tests/engine/")
 
