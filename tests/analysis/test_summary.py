@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from assay.analysis.results import StudyResults
-from assay.analysis.summary import tidy, write_summary
+from assay.analysis.summary import spread_note, tidy, write_summary
 from assay.storage import DamagedRecord, Store
 from tests.analysis.made_studies import STUDY, lose, make_plan, make_record, make_records, score
 
@@ -43,6 +43,23 @@ def test_a_seed_that_lost_a_fold_counts_in_the_mean_but_not_in_the_spread() -> N
     assert summary.spread == pytest.approx(statistics.stdev([0.0, 0.01]))
     assert summary.spread_of == "2 seeds (means over 3 folds)"
     assert summary.planned_spread_of == "3 seeds (means over 3 folds)"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        ((3,), "3 seeds"),
+        ((8, 6), "6 or 8 seeds"),
+        ((6, 8, 6, 10), "6, 8 or 10 seeds"),
+        ((1, 2), "1 seed or 2 seeds"),
+    ],
+)
+def test_a_note_names_each_number_of_repeats_once(numbers: tuple[int, ...], said: str) -> None:
+    """Where cells are decided one by one, they have different numbers of repeats."""
+    seeds = [STUDY.replace("[0, 1, 2]", str(list(range(number)))) for number in numbers]
+    plans = [make_plan(text) for text in seeds]
+    summaries = [StudyResults(plan, make_records(plan)).summary("image_ap")[0] for plan in plans]
+    assert spread_note(summaries) == f"Mean ± standard deviation over {said}, on test images."
 
 
 def test_of_one_repeat_there_is_no_spread() -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "metric_rows",
     "outcome",
     "repeats_text",
+    "spread_note",
     "summarise",
     "tidy",
     "write_summary",
@@ -186,6 +187,21 @@ def summarise(results: StudyResults, cells: Sequence[Cell], metric: str) -> list
         )
         for cell in cells
     ]
+
+
+def spread_note(summaries: Iterable[CellSummary]) -> str:
+    """``Mean ± standard deviation over 6, 8 or 10 seeds, on test images.``"""
+    numbers: dict[str, set[int]] = {}
+    for summary in summaries:
+        number, _, unit = summary.planned_spread_of.partition(" ")
+        numbers.setdefault(unit, set()).add(int(number))
+    kinds = [f"{_either(map(str, sorted(some)))} {unit}" for unit, some in numbers.items()]
+    return f"Mean ± standard deviation over {_either(kinds)}, on test images."
+
+
+def _either(words: Iterable[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def repeats_text(repeats: Iterable[Repeat]) -> str:

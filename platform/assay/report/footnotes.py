@@ -16,6 +16,7 @@ from assay.analysis.collapse import CHANCE_NOTE
 from assay.analysis.left_out import left_out
 from assay.analysis.part_rates import PART_RATES, part_rates
 from assay.analysis.results import StudyResults
+from assay.analysis.summary import spread_note
 from assay.report.ablation_table import attainable_texts
 from assay.storage.record import Record
 from assay.storage.registration import format_changes
@@ -171,11 +172,8 @@ def _draw_notes(plan: Plan) -> list[str]:
 
 
 def _spread_note(results: StudyResults) -> list[str]:
-    summaries = results.summary(results.primary.name)
-    kinds = dict.fromkeys(s.planned_spread_of for s in summaries if s.spread is not None)
-    if not kinds:
-        return []
-    return [f"Mean ± standard deviation over {' or '.join(kinds)}, on test images."]
+    summaries = [s for s in results.summary(results.primary.name) if s.spread is not None]
+    return [spread_note(summaries)] if summaries else []
 
 
 def _published_note(plan: ReportedPlan) -> list[str]:

@@ -10,7 +10,7 @@ from functools import partial
 
 from assay.analysis.results import StudyResults
 from assay.analysis.study_pair import CellPair, StudyPair, listed
-from assay.analysis.summary import CellSummary
+from assay.analysis.summary import CellSummary, spread_note
 from assay.report.ablation_table import mean_spread
 from assay.report.cell_tables import listed_trials, trial_rows
 from assay.report.comparison_tables import pair_sections
@@ -38,7 +38,10 @@ def pair_page(pair: StudyPair) -> Page:
         ),
         count=f"Two studies side by side: {len(pair.cells)} cells that both have.",
         table=_scores(pair),
-        notes=(_format_spread(pair), *filter(None, [alone])),
+        notes=(
+            spread_note(s for side in pair.sides for s in side.summary(pair.metric.name)),
+            *filter(None, [alone]),
+        ),
         intervals=None,
         sections=(_differences(pair), *pair_sections(pair)),
         pictures=()
@@ -145,13 +148,6 @@ def _scores(pair: StudyPair) -> TextTable:
 
 def _score(summary: CellSummary, metric: Metric) -> tuple[str, str]:
     return mean_spread(summary, metric), summary.count_text()
-
-
-def _format_spread(pair: StudyPair) -> str:
-    kinds = dict.fromkeys(
-        summary.planned_spread_of for side in pair.sides for summary in side.summary(pair.metric.name)
-    )
-    return f"Mean ± standard deviation over {' or '.join(kinds)}, on test images."
 
 
 def _trials(pair: StudyPair) -> Section:

@@ -1,0 +1,46 @@
+"""Which cells are shown where not all fit: the base, the best, and those farthest from the base."""
+
+from __future__ import annotations
+
+import pytest
+
+from assay.analysis.results import StudyResults
+from assay.report.telling_cells import telling_cells
+from tests.analysis.made_studies import make_plan, make_record
+
+NAMES = [f"d{number}" for number in range(8)]
+LEVELS = ", ".join(f"{name}: {{config: {{delta: 0.{k + 1}}}}}" for k, name in enumerate(NAMES))
+PLAN = make_plan(
+    f"""
+study: rates
+question: Which δ pays?
+trainable: segdec
+data: {{reader: synthetic, splits: per_seed}}
+config: {{preset: ksdd, image_size: [128, 64]}}
+factors: {{delta: {{{LEVELS}}}}}
+design: {{full: all}}
+repeats: {{seeds: [0, 1]}}
+metrics: {{primary: image_ap}}
+"""
+)
+
+
+def results_of(means: list[float]) -> StudyResults:
+    of_cell = dict(zip((cell.name for cell in PLAN.cells), means, strict=True))
+    records = {t.id: make_record(t, lambda t: {"image_ap": of_cell[t.cell]}) for t in PLAN.trials}
+    return StudyResults(PLAN, records)
+
+
+@pytest.mark.parametrize(
+    ("means", "chosen"),
+    [
+        # Base d0 and best d5, then the farthest: d3 and d6; in the study's order.
+        ([0.50, 0.52, 0.49, 0.20, 0.51, 0.90, 0.80, 0.53], ["d0", "d3", "d5", "d6"]),
+        # The base is the best: the worst stands for it, and the farthest are the next best.
+        ([0.90, 0.52, 0.49, 0.20, 0.51, 0.85, 0.80, 0.53], ["d0", "d3", "d5", "d6"]),
+    ],
+)
+def test_of_more_cells_than_fit_the_farthest_in_mean_are_shown(means: list[float], chosen: list[str]) -> None:
+    cells = [cell.name for cell in PLAN.cells]
+    shown = telling_cells(results_of(means), cells, 4)
+    assert [NAMES[cells.index(name)] for name in shown] == chosen
