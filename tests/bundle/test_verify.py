@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -97,12 +98,12 @@ def test_no_byte_of_an_archive_can_be_changed_unnoticed(bundled: dict[str, bytes
 @pytest.mark.parametrize(
     ("kind", "change", "said"),
     [
-        ("record", vouched(b'"image_ap": 0.', b'"image_ap": 0.1'), "report/report.csv: not the one"),
+        ("record", vouched(b'"image_ap": 0.', b'"image_ap": 0.1'), r"report/report\.csv.*: does not follow"),
         ("registration", vouched(b'"resolve": 0.01', b'"resolve": 0.02'), "has another resolve than"),
         ("study", lambda text: text.replace(b"[0, 1", b"[0, 9"), "does not make the trials of plan.parquet"),
         ("data set", lambda text: text.replace(b", true,", b", false,", 1), "which the plan does not have"),
-        ("numbers", lambda text: text.replace(b"0.7", b"0.9", 1), "report/report.csv: not the one"),
-        ("report", lambda text: text.replace(b"0.7", b"0.9", 1), "report/report.html: not the one"),
+        ("numbers", lambda text: text.replace(b"0.7", b"0.9", 1), r"report/report\.csv.*: does not follow"),
+        ("report", lambda text: text.replace(b"0.7", b"0.9", 1), r"report/report\.html.*: does not follow"),
         ("plan", lambda _: b"PAR1", "is Parquet, found studies/small/plan.parquet"),
     ],
 )  # fmt: skip
@@ -117,7 +118,7 @@ def test_a_forgery_whose_hashes_fit_is_named(  # noqa: PLR0917 - three fixtures 
     path = path_like(bundled, KINDS[kind])
     output = assay("verify", packed(tmp_path, forged(bundled, path, change)))
     assert output.code == 1, output.err
-    assert said in output.out
+    assert re.search(said, output.out), output.out
     assert f"{path}: its sha256" not in output.out
 
 

@@ -195,7 +195,8 @@ def _check_report(
     written = {name: content for name, content in files.items() if name.startswith(f"{REPORT}/")}
     others = [name for name in sorted({*written, *made}) if written.get(name) != made.get(name)]
     if not versions:
-        result.differences += [f"{name}: not the one that follows from the records" for name in others]
+        if others:  # in one line: all follow from the same records
+            result.differences.append(f"{', '.join(others)}: does not follow from the records")
         return
     if others:
         result.notes.append(
