@@ -19,9 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)  # of the trials, at which a row is taken
 _LOOK_SECONDS = 0.5
 _NAMES = {
-    "PackDriver": "driver",
-    "fit_child": "training",
-    "fit_server": "training",
+    "ResourceTrainable": "driver",
+    "engine.fitting": "training",
     "raylet": "Ray",
     "gcs": "Ray",
 }
@@ -135,15 +134,17 @@ def _table(rows: list[Row]) -> str:
     kinds = sorted({kind for row in rows for kind in row.mb}, key=lambda kind: -rows[-1].mb.get(kind, 0.0))
     columns = [*(f"{kind}, ms" for kind in kinds), *(f"{kind}, MB" for kind in kinds)]
     lines = [
-        "CPU a trial since the row before, memory of the largest process of its kind.\n",
+        "CPU a trial since the row before (of the end in all), memory of the largest process of its kind.\n",
         f"| trials | s | {' | '.join(columns)} | shown | in MLflow |",
         f"|---:|---:|{'---:|' * (len(columns) + 2)}",
     ]
     before = Row(0, 0.0, {}, {}, 0, 0)
     for row in rows:
-        count = max(1, row.ended - before.ended)
-        spent = (1000 * (row.cpu.get(kind, 0.0) - before.cpu.get(kind, 0.0)) / count for kind in kinds)
-        cells = [*(f"{ms:.0f}" for ms in spent), *(f"{row.mb.get(kind, 0.0):.0f}" for kind in kinds)]
+        count = row.ended - before.ended
+        spent = [row.cpu.get(kind, 0.0) - before.cpu.get(kind, 0.0) for kind in kinds]
+        # After the last trial there is none to divide by: what the end itself takes.
+        times = (f"{1000 * seconds / count:.0f}" if count else f"{seconds:.0f} s" for seconds in spent)
+        cells = [*times, *(f"{row.mb.get(kind, 0.0):.0f}" for kind in kinds)]
         ends = f"{row.shown:,} | {row.mirrored:,}"
         lines.append(f"| {row.ended:,} | {row.seconds:.0f} | {' | '.join(cells)} | {ends} |")
         before = row
