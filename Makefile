@@ -2,8 +2,8 @@
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-# Processes that test: one more than cores, for tests of Ray and of pages wait half of their time.
-WORKERS ?= 3
+# Processes that test: two more than cores, for tests of programs and of pages wait half of their time.
+WORKERS ?= 4
 LOCKS := locks/torch.txt locks/torch-cpu.txt locks/cuda.txt
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
