@@ -82,7 +82,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory, cache_root: Path) -> dict[
     return connected(folder, cache_root, work)
 
 
-TOOLS = ["validate", "plan", "start", "wait", "status", "report", "compare", "settings", "ledger"]
+TOOLS = ["validate", "plan", "start", "wait", "status", "report", "settings", "ledger"]
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -93,6 +93,12 @@ def test_a_tool_answers_with_what_the_command_prints_as_json(answers: dict[str, 
     assert not answer.is_error
     assert json.loads(content.text) == answer.structured_content
     assert answer.structured_content["schema"].startswith("assay/")
+
+
+def test_a_tool_that_refuses_says_why(answers: dict[str, Any]) -> None:
+    (content,) = answers["compare"].content
+    assert answers["compare"].is_error
+    assert content.text.endswith("Name another one.")
 
 
 def test_a_study_that_was_started_is_registered_with_the_agents_name(answers: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Which cells are shown where not all fit: the base, the best, and those farthest from the base."""
+"""Cells that are shown where not all fit: the base, the best, and those farthest from the base."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import pytest
@@ -98,13 +99,18 @@ def test_nothing_fades_while_the_server_works(reader: Reader) -> None:
     page = reader.open("/masks")
     page.locator(".grid[data-ready]").wait_for()
     page.evaluate(_WATCH)
-    page.get_by_label("Sort by").click()
-    page.get_by_role("option", name="size").click()
-    reader.sees(lambda: "sort=size" in page.url)
-    reader.settled()
-    seen = page.evaluate("window.seen")
-    assert seen["running"] > 0, "frames were looked at while the server worked"
-    assert seen["least"] == 1
+    orders = cycle(["size", "sample"])
+
+    def seen_at_work() -> bool:
+        """Whether a frame was drawn between choice and result: a busy machine leaves some out."""
+        page.get_by_label("Sort by").click()
+        page.get_by_role("option", name=(order := next(orders))).click()
+        reader.sees(lambda: f"sort={order}" in page.url)
+        reader.settled()
+        return page.evaluate("window.seen.running") > 0
+
+    reader.sees(seen_at_work)
+    assert page.evaluate("window.seen.least") == 1
 
 
 def test_heads_of_masks_say_which_cells_they_are_on_a_telephone(reader: Reader) -> None:
