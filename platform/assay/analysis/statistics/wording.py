@@ -35,7 +35,7 @@ _SWITCHES = ("off → on", "on → off")  # levels of what a method has or has n
 
 
 def is_switch(result: ComparisonResult) -> bool:
-    """Whether it compares a method with and without something: what is negligible then can go."""
+    """Say if it compares a method with and without something: what is negligible then can go."""
     return result.comparison.partition(": ")[2] in _SWITCHES
 
 
