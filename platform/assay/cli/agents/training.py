@@ -22,10 +22,13 @@ from assay.study import parse_study
 __all__ = ["train"]
 
 _GRACE_SECONDS = 30.0  # after the time is over, for an orderly end
+_INTERRUPTED = "it was interrupted, or its time was over; what is finished is kept"
 
 
 def train(order: dict[str, Any]) -> str:
     """Train what an order says; returns why it did not come to its end, or nothing.
+
+    A run that is interrupted raises KeyboardInterrupt.
 
     Args:
         order: The study's text, places and options of :func:`assay.run`, client and seconds.
@@ -37,8 +40,6 @@ def train(order: dict[str, Any]) -> str:
             **{name: order[name] for name in options},
             hours=order["seconds"] / 3600,
         )
-    except KeyboardInterrupt:
-        return "it was interrupted, or its time was over; what is finished is kept"
     except (ValueError, OSError, RuntimeError) as error:
         from assay.storage.redaction import redact
 
@@ -66,9 +67,14 @@ def main() -> None:
     signal.setitimer(signal.ITIMER_REAL, order["seconds"])
     begun, error = time.monotonic(), "it crashed"
     try:
-        error = train(order)
+        try:
+            error = train(order)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # what follows is short, and is to be written
+    except KeyboardInterrupt:  # also one that came while the run was ending by itself
+        error = _INTERRUPTED
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         end_request(Store(order["storage"]), order["request"], time.monotonic() - begun, error)
 
 
