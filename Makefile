@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-# Processes that test: two more than cores, for tests of programs and of pages wait half of their time.
+# Processes that test. Most of the work is done by the programs that they start; four keep two cores busy.
 WORKERS ?= 4
 LOCKS := locks/torch.txt locks/torch-cpu.txt locks/cuda.txt
 

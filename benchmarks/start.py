@@ -1,7 +1,10 @@
-"""CPU seconds until a command has answered or a process has what it needs: `python -m benchmarks.start`.
+"""CPU seconds until a command has answered or a process has what it needs.
 
-Each part runs in an interpreter of its own, three times in turns; the least is printed, which another program
-on the machine disturbs least. To compare with another revision, run both with the same cache.
+    git worktree add ../earlier 3773014
+    python -m benchmarks.start [../earlier]
+
+Each part runs in an interpreter of its own, three times, in turns with the earlier checkout where one is
+named; the least is printed, which another program on the machine disturbs least.
 """
 
 from __future__ import annotations
@@ -9,6 +12,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
+
+from benchmarks.shared import parser_of
 
 __all__ = ["PARTS"]
 
@@ -23,26 +29,40 @@ PARTS: dict[str, tuple[str, ...]] = {
     "import of the engine": ("-c", "import assay.engine"),
     "import of a driver": ("-c", "import assay.engine.driver"),
     "import of a Train controller": ("-c", "import assay.engine.train"),
-    "import of what trains": ("-c", "import ray, assay.engine.own_process"),
+    "import of what trains": (
+        "-c",
+        "import ray\ntry: import assay.engine.own_process\nexcept ImportError: import assay.engine.worker",
+    ),  # its name has changed
     "import of `--local`": ("-c", "import assay.engine.local"),
 }
 
 
-def cpu_seconds(arguments: tuple[str, ...]) -> float:
-    """CPU time of one interpreter and all that it waits for."""
+def cpu_seconds(arguments: tuple[str, ...], checkout: Path) -> float | None:
+    """CPU time of one interpreter and all that it waits for; None where a checkout has no such part."""
+    paths = [str(checkout / "platform"), str(checkout / "dashboard"), str(checkout)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     before = os.times()
-    subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+    ended = subprocess.run([sys.executable, *arguments], capture_output=True, env=environment, cwd=checkout)
     after = os.times()
-    return sum(after[2:4]) - sum(before[2:4])
+    return None if ended.returncode else sum(after[2:4]) - sum(before[2:4])
+
+
+def _least(measured: list[float | None]) -> str:
+    known = [seconds for seconds in measured if seconds is not None]
+    return f"{min(known):.2f}" if known else "–"
 
 
 def _main() -> None:
-    seconds: dict[str, list[float]] = {name: [] for name in PARTS}
+    parser = parser_of(__doc__)
+    parser.add_argument("earlier", nargs="*", type=Path, help="a checkout to compare with")
+    checkouts = [*parser.parse_args().earlier, Path(__file__).resolve().parent.parent]
+    seconds: dict[str, list[list[float | None]]] = {name: [] for name in PARTS}
     for _ in range(_ROUNDS):
         for name, arguments in PARTS.items():
-            seconds[name].append(cpu_seconds(arguments))
-    for name, measured in seconds.items():
-        sys.stdout.write(f"| {name} | {min(measured):.2f} |\n")
+            seconds[name].append([cpu_seconds(arguments, checkout.resolve()) for checkout in checkouts])
+    for name, rounds in seconds.items():
+        cells = [_least(list(measured)) for measured in zip(*rounds, strict=True)]
+        sys.stdout.write(f"| {name} | {' | '.join(cells)} |\n")
 
 
 if __name__ == "__main__":

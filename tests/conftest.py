@@ -28,8 +28,8 @@ os.environ.setdefault("RAY_worker_niceness", "0")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Tests that share a Ray, or a study and a server of pages, stay together. They and those that start programs
-# or nodes with a Ray of their own wait for processes half of their time: they come first.
+# Tests that share a Ray, or a study and a server of pages, stay together. These groups and the files that
+# start programs or nodes with a Ray of their own take longest: they come first.
 _PAGES = ("tests/e2e/dashboard/", "tests/e2e/test_quickstart.py")
 _FIRST = ("ray", "pages", "tests/engine/test_cluster.py", "tests/e2e/", "tests/engine/")
 
@@ -50,7 +50,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where several processes test: groups that wait first, then files with many tests."""
+    """Where several processes test: groups that take long first, then files with many tests."""
     if not hasattr(config, "workerinput"):
         return
     tests = Counter(_group(item.nodeid) for item in items)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from assay_dashboard.plots import Chart, Theme, colours
+from assay_dashboard.plots import Chart, Theme, colours, cycled
 
 __all__ = ["cost_plot"]
 
@@ -31,7 +31,7 @@ def cost_plot(
     colour = alt.Color(
         "line:N",
         sort=names,
-        scale=alt.Scale(domain=names, range=[palette[i % len(palette)] for i in range(len(names))]),
+        scale=alt.Scale(domain=names, range=cycled(palette, len(names))),
         legend=legend,
     )
     # Where the colours begin anew, points are squares and their lines dashed.
@@ -75,9 +75,9 @@ def cost_plot(
         size=260, strokeWidth=2, filled=False, color="#8a8f98", opacity=1
     )
     # Below the point: a front rises to the right, through what stands above it.
-    names = base.mark_text(align="left", dx=13, dy=15, fontSize=12, limit=260)
-    named = names.encode(x=x, y=y, text="name:N")
-    return alt.layer(line, spread, rings.encode(x=x, y=y), dots, named).properties(height=400)
+    texts = base.mark_text(align="left", dx=13, dy=15, fontSize=12, limit=260)
+    layers = line, spread, rings.encode(x=x, y=y), dots, texts.encode(x=x, y=y, text="name:N")
+    return alt.layer(*layers).properties(height=400)
 
 
 def _room(low: float, high: float) -> list[float]:

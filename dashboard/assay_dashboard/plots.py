@@ -69,7 +69,7 @@ def interval_plot(
     colour = alt.Color(
         "group:N",
         sort=groups,
-        scale=alt.Scale(domain=groups, range=_of(colours(theme), len(groups))),
+        scale=alt.Scale(domain=groups, range=cycled(colours(theme), len(groups))),
         legend=None if group is None else alt.Legend(title=group, orient="top", symbolOpacity=1),
     )
     single = alt.Chart(repeats).mark_tick(thickness=1.5, height=13, opacity=0.4)
@@ -215,7 +215,8 @@ def _row_axis(**more: Any) -> alt.Axis:
     return alt.Axis(labelOverlap=False, labelLimit=limit, labelPadding=8, ticks=False, domain=False, **more)
 
 
-def _of(wanted: Sequence[str], number: int) -> list[str]:
+def cycled(wanted: Sequence[str], number: int) -> list[str]:
+    """As many as asked for, from the beginning again where there are fewer."""
     return [wanted[i % len(wanted)] for i in range(number)]
 
 
@@ -239,7 +240,7 @@ def curve_plot(curve: pd.DataFrame, *, title: str, unit: str, theme: Theme) -> a
             color=alt.Color(
                 "what:N",
                 sort=names,
-                scale=alt.Scale(domain=names, range=_of(colours(theme), len(names))),
+                scale=alt.Scale(domain=names, range=cycled(colours(theme), len(names))),
                 legend=legend,
             ),
             tooltip=["what:N", "epoch:Q", alt.Tooltip("value:Q", format=".4~f")],

@@ -139,7 +139,14 @@ def test_a_run_ends_when_its_hours_are_over(tmp_path: Path, cache_root: Path, se
             "storage": store.uri,
             "cache": str(cache_root),
         },
-        **{"data": None, "local": True, "processes": 0, "cpus": None, "client": "coder 1.0", "seconds": seconds},
+        **{
+            "data": None,
+            "local": True,
+            "processes": 0,
+            "cpus": None,
+            "client": "coder 1.0",
+            "seconds": seconds,
+        },
         "request": note_request(store, "coder 1.0", "start", "tiny", seconds=seconds),
     }
     run = [sys.executable, "-m", "assay.cli.agents.training"]

@@ -195,7 +195,7 @@ def spread_note(summaries: Iterable[CellSummary]) -> str:
     for summary in summaries:
         number, _, unit = summary.planned_spread_of.partition(" ")
         numbers.setdefault(unit, set()).add(int(number))
-    kinds = [f"{_either(map(str, sorted(some)))} {unit}" for unit, some in numbers.items()]
+    kinds = [f"{_either(map(str, sorted(counts)))} {unit}" for unit, counts in numbers.items()]
     return f"Mean ± standard deviation over {_either(kinds)}, on test images."
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "count_text",
     "exact_test_text",
     "interval_text",
+    "is_switch",
     "more_negligible_text",
     "more_text",
     "negligible_at_text",
