@@ -44,7 +44,9 @@ def cpu_seconds(arguments: tuple[str, ...], checkout: Path) -> float | None:
     before = os.times()
     ended = subprocess.run([sys.executable, *arguments], capture_output=True, env=environment, cwd=checkout)
     after = os.times()
-    return None if ended.returncode else sum(after[2:4]) - sum(before[2:4])
+    if ended.returncode:
+        return None
+    return sum(after[2:4]) - sum(before[2:4])
 
 
 def _least(measured: list[float | None]) -> str:
