@@ -220,13 +220,12 @@ def cycled(wanted: Sequence[str], number: int) -> list[str]:
     return [wanted[i % len(wanted)] for i in range(number)]
 
 
-def curve_plot(curve: pd.DataFrame, *, title: str, unit: str, theme: Theme) -> alt.Chart | alt.FacetChart:
+def curve_plot(curve: pd.DataFrame, *, unit: str, theme: Theme) -> alt.Chart | alt.FacetChart:
     """Lines over epochs.
 
     Args:
         curve: ``epoch`` (counted from 1), ``what`` and ``value``.
-        title: Of the values.
-        unit: Theirs; empty: none.
+        unit: Of the values, which the page's heading names; empty: none.
         theme: Of the page.
     """
     names = list(dict.fromkeys(curve["what"]))
@@ -236,7 +235,12 @@ def curve_plot(curve: pd.DataFrame, *, title: str, unit: str, theme: Theme) -> a
         .mark_line(point=alt.OverlayMarkDef(size=30, filled=True), strokeWidth=2)
         .encode(
             x=alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1, format="d", grid=False)),
-            y=alt.Y("value:Q", title=f"{title} ({unit})" if unit else title, scale=alt.Scale(zero=not unit)),
+            y=alt.Y(
+                "value:Q",
+                title=unit or None,
+                scale=alt.Scale(zero=not unit),
+                axis=alt.Axis(tickCount=5),
+            ),
             color=alt.Color(
                 "what:N",
                 sort=names,
@@ -245,7 +249,7 @@ def curve_plot(curve: pd.DataFrame, *, title: str, unit: str, theme: Theme) -> a
             ),
             tooltip=["what:N", "epoch:Q", alt.Tooltip("value:Q", format=".4~f")],
         )
-        .properties(height=230)
+        .properties(height=260)
     )
 
 

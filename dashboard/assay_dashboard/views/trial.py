@@ -146,7 +146,7 @@ def _draw_curves(groups: Mapping[str, tuple[str, pd.DataFrame]]) -> None:
     for number, (title, (unit, frame)) in enumerate(groups.items()):
         with columns[number % 2]:
             plain(title, "heading")
-            draw(curve_plot(frame, title=title, unit=unit, theme=theme()), f"{title} over epochs")
+            draw(curve_plot(frame, unit=unit, theme=theme()), f"{title} over epochs")
 
 
 def _scores(view: reading.StudyView, record: Record) -> None:

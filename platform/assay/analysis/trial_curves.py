@@ -10,6 +10,7 @@ __all__ = ["CLOCKS", "curves_of"]
 
 CLOCKS = ("epoch", "seconds", "time")
 _VALIDATION = "validation."
+_SCORES = "Validation scores"
 _NAMES = {"lambda": "λ, weight of the segmentation loss", "lr": "Learning rate"}
 
 
@@ -29,7 +30,8 @@ def curves_of(curve: pd.DataFrame) -> dict[str, tuple[str, pd.DataFrame]]:
         ]
         table = pd.concat(parts)
         if len(table):
-            tables[title] = _group(names[0])[1], table
+            only = f"Validation {_title(names[0])}" if title == _SCORES and len(names) == 1 else title
+            tables[only] = _group(names[0])[1], table
     return tables
 
 
@@ -38,7 +40,7 @@ def _group(name: str) -> tuple[str, str]:
     if name.startswith(_VALIDATION):
         metric = METRICS.get(name.removeprefix(_VALIDATION))
         unit = "0–1" if metric is None else metric.scale
-        return ("Validation scores" if unit == "0–1" else f"Validation in {unit}"), unit
+        return (_SCORES if unit == "0–1" else f"Validation in {unit}"), unit
     return ("Loss" if "loss" in name else _NAMES.get(name, name)), ""
 
 
