@@ -18,7 +18,6 @@ from assay.analysis.summary import CellSummary
 from assay.report.ablation_table import (
     ITEM_INTERVAL,
     ablation_table,
-    decimals_of,
     level_columns,
     metric_title,
 )
@@ -124,7 +123,7 @@ def _published(table: TextTable, metrics: Sequence[Metric]) -> dict[str, dict[st
 
 def _of_metric(metric: Metric, summaries: Sequence[CellSummary]) -> dict[str, _Shown]:
     """Mean and spread."""
-    form = f"%.{_decimals(metric, summaries)}f"
+    form = f"%.{metric.decimals}f"
     title = metric_title(metric)
     return {
         f"mean {metric.name}": _Shown(title, [summary.mean for summary in summaries], form),
@@ -133,9 +132,8 @@ def _of_metric(metric: Metric, summaries: Sequence[CellSummary]) -> dict[str, _S
 
 
 def _intervals(results: StudyResults, metric: Metric) -> _Shown:
-    decimals = _decimals(metric, results.summary(metric.name))
     known = results.analysis.intervals[metric.name]
-    texts = [_interval(known.get(cell.name), decimals) for cell in results.reported.cells]
+    texts = [_interval(known.get(cell.name), metric.decimals) for cell in results.reported.cells]
     return _Shown("95 % interval", texts)
 
 
@@ -144,10 +142,6 @@ def _numbers(title: str, texts: Sequence[str]) -> _Shown:
     decimals = max(len(text.partition(".")[2]) for text in texts)
     values = [None if text == NOTHING else float(text) for text in texts]
     return _Shown(title, values, f"%.{decimals}f")
-
-
-def _decimals(metric: Metric, summaries: Sequence[CellSummary]) -> int:
-    return max((decimals_of(metric, summary.planned) for summary in summaries), default=3)
 
 
 def _interval(interval: MeanInterval | None, decimals: int) -> str:

@@ -27,7 +27,9 @@ def cost_plot(
     """
     names = list(dict.fromkeys(cells["line"]))
     palette = colours(theme)
-    legend = None if lines is None else alt.Legend(title=lines, orient="top", symbolOpacity=1)
+    legend = (
+        None if lines is None else alt.Legend(title=lines, orient="top", symbolOpacity=1, symbolDash=[1, 0])
+    )
     colour = alt.Color(
         "line:N",
         sort=names,

@@ -7,7 +7,6 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from assay.analysis.results import StudyResults
-from assay.report.ablation_table import decimals_of
 
 __all__ = ["MOST_CELLS", "Dots", "dot_plots"]
 
@@ -41,7 +40,7 @@ def dot_plots(results: StudyResults) -> Dots:
         places = [summary.mean, *(min(high, max(low, end)) for end in ends), *summary.values.values()]
         scale = (_WIDTH - 2 * _MARGIN) / ((high - low) or 1.0)
         pictures[summary.cell.name] = _address(*(_MARGIN + scale * (place - low) for place in places))
-    decimals = max(decimals_of(metric, summary.planned) for summary in summaries)
+    decimals = metric.decimals
     return Dots(f"repeats {low:.{decimals}f} – {high:.{decimals}f}", pictures)
 
 

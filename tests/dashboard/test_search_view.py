@@ -11,7 +11,6 @@ from streamlit.testing.v1 import AppTest
 
 from assay.analysis.search_front import search_front
 from assay.analysis.statistics.wording import claimed_text
-from assay.report.ablation_table import decimals_of
 from assay.storage import DamagedRecord, Record, Store
 from assay.storage.search_points import with_points
 from assay.storage.watch import Watch
@@ -121,7 +120,7 @@ def test_the_first_line_says_whether_the_winner_is_better_than_the_start(
     assert f"{word} base #1 against the start base #0 (given)" in texts
     results = view(store, "started").results.without_predictions()
     (result,) = against_start(results, "base")
-    assert claimed_text(result, decimals_of(result.scored_by, 6)) in texts
+    assert claimed_text(result, result.scored_by.decimals) in texts
 
 
 @pytest.mark.usefixtures("hunt")

@@ -12,7 +12,6 @@ from streamlit.delta_generator import DeltaGenerator as Container
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics import ComparisonResult
 from assay.analysis.statistics.wording import sentence
-from assay.report.ablation_table import decimals_of
 from assay.report.build import compared_sections
 from assay.report.figures.effects_rows import (
     MOST_ROWS,
@@ -112,7 +111,7 @@ def _closer(study: str, comparisons: tuple[ComparisonResult, ...]) -> None:
         return
     comparison = of_name[chosen]
     metric = METRICS[comparison.metric]
-    plain(f"{metric.title}: {sentence(comparison, decimals_of(metric, comparison.n_planned))}")
+    plain(f"{metric.title}: {sentence(comparison, metric.decimals)}")
     if comparison.cell_a is not None and comparison.cell_b is not None:
         to_cells(study, [comparison.cell_b, comparison.cell_a])
 

@@ -11,7 +11,6 @@ import streamlit as st
 from assay.analysis.results import StudyResults
 from assay.analysis.search_front import search_front
 from assay.analysis.statistics.wording import sentence
-from assay.report.ablation_table import decimals_of
 from assay.report.page.model import NOTHING
 from assay.report.parallel import Brushes, objective_name, points_payload
 from assay.report.search_tables import search_line
@@ -43,7 +42,7 @@ def _winner(results: StudyResults, cell: str) -> None:
     plain("Is the winner better than the start?", "heading")
     answers = against_start(results, cell)
     for result in answers:
-        decimals = decimals_of(result.scored_by, result.n_planned)
+        decimals = result.scored_by.decimals
         source = result.comparison.removeprefix("search: ").removesuffix(" → best")
         winner, start = (str(name).removesuffix(" replicated") for name in (result.cell_a, result.cell_b))
         words = f"{verdict_word(result)} {winner} against the start {start} ({source})"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import streamlit as st
 
-from assay.report.ablation_table import decimals_of
 from assay_dashboard import study_view as reading
 from assay_dashboard.formatting import ago, counted, duration, escaped, progress_bar
 from assay_dashboard.layout import EVERY, errors_shown, message, paragraph, plain
@@ -45,7 +44,7 @@ def _best(entry: reading.StudyEntry) -> str:
     best = entry.best
     html = paragraph("no result yet", "quiet") if best is None else ""
     if best is not None:
-        value = f"{best.mean:.{decimals_of(best.metric, best.n)}f}"
+        value = f"{best.mean:.{best.metric.decimals}f}"
         repeats = "1 repeat" if best.n == 1 else f"mean of {best.n} repeats"
         html += paragraph(f"{best.metric.title} {value}", "big")
         html += paragraph(f"best cell {best.cell} · {best.on} images · {repeats}", "quiet")

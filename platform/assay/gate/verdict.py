@@ -23,7 +23,6 @@ from assay.analysis.statistics import ComparisonResult
 from assay.analysis.statistics.score_table import read_scores
 from assay.analysis.statistics.wording import sentence
 from assay.analysis.study_pair import match_cells, paired_scores
-from assay.report.ablation_table import decimals_of
 from assay.study import Study
 from trainables.errors import InputError
 
@@ -109,7 +108,7 @@ def decide_gate(study: Study, base: StudyResults, head: StudyResults) -> GateVer
 
 
 def _of_comparison(result: ComparisonResult, study: str) -> CellVerdict:
-    text = sentence(result, decimals_of(result.scored_by, result.n_planned))
+    text = sentence(result, result.scored_by.decimals)
     gain = (1 if result.scored_by.better == "higher" else -1) * (result.difference or 0.0)
     decision: GateDecision = "not worse" if result.verdict in ("negligible", "identical") else "undecided"
     if result.verdict == "shown":

@@ -6,7 +6,6 @@ from the records' values and nothing else.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
@@ -28,7 +27,6 @@ __all__ = [
     "ITEM_INTERVAL",
     "ablation_table",
     "attainable_texts",
-    "decimals_of",
     "item_interval_text",
     "level_columns",
     "level_texts",
@@ -102,7 +100,7 @@ def _beside(
     if uncertainty is not None:
 
         def interval(row: int) -> str:
-            name, decimals = cells[row].name, decimals_of(primary, first[row].planned)
+            name, decimals = cells[row].name, primary.decimals
             if first[row].n == 0 and _waits(first[row]):  # its n says so
                 return NOTHING
             return item_interval_text(uncertainty.cell(name), decimals, name, notes)
@@ -223,7 +221,7 @@ def mean_spread(summary: RepeatSummary, metric: Metric) -> str:
     """``0.912 ± 0.010``; a dash where there is no value yet."""
     if summary.mean is None:
         return NOTHING
-    decimals = decimals_of(metric, summary.planned)
+    decimals = metric.decimals
     mean = f"{summary.mean:.{decimals}f}"
     return mean if summary.spread is None else f"{mean} ± {summary.spread:.{decimals}f}"
 
@@ -231,13 +229,7 @@ def mean_spread(summary: RepeatSummary, metric: Metric) -> str:
 def _median(summary: RepeatSummary, metric: Metric) -> str:
     if summary.median is None:
         return NOTHING
-    return f"{summary.median:.{decimals_of(metric, summary.planned)}f}"
-
-
-def decimals_of(metric: Metric, repeats: int) -> int:
-    """The metric's decimals up to ten repeats, and one more for each further factor of ten."""
-    more = max(0, math.ceil(math.log10(max(1, repeats))) - 1)
-    return metric.decimals + more
+    return f"{summary.median:.{metric.decimals}f}"
 
 
 def _level(study: Study, factor: str, level: str) -> str:

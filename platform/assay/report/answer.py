@@ -21,7 +21,6 @@ from assay.analysis.statistics.wording import (
     negligible_text,
     settle_text,
 )
-from assay.report.ablation_table import decimals_of
 from assay.report.comparison_tables import disagreements
 from assay.study.orthogonal import read_aliases
 
@@ -68,8 +67,7 @@ def study_answer(results: StudyResults, most: int = 2) -> Answer | None:
     claim: Claim = next(claim for claim in CLAIMS if any(result.claim == claim for result in known))
     of_claim = tuple(result for result in stated if result.claim == claim)
     others = [result for result in stated if result.claim != claim]
-    repeats = max(result.n_planned for result in stated)
-    decimals = decimals_of(results.primary, repeats)
+    decimals = results.primary.decimals
     groups = tuple(_groups(of_claim, others, decimals, most))
     return Answer(claim, of_claim, groups, tuple(_notes(results, of_claim)))
 

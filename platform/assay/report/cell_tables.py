@@ -13,7 +13,7 @@ from assay.analysis.statistics import MeanInterval
 from assay.analysis.statistics.contrast_test import ONE_SIDED
 from assay.analysis.statistics.wording import interval_text
 from assay.analysis.summary import CellSummary, outcome
-from assay.report.ablation_table import decimals_of, level_columns, level_texts
+from assay.report.ablation_table import level_columns, level_texts
 from assay.report.page.model import NOTHING, Column, Section, TextTable, superscript
 from assay.storage.record import Record
 from assay.study import Trial
@@ -94,7 +94,7 @@ def _mean_interval(summary: CellSummary, intervals: Mapping[str, MeanInterval]) 
     interval = intervals.get(summary.cell.name)
     if summary.mean is None or interval is None:
         return NOTHING
-    decimals = decimals_of(METRICS[summary.metric], summary.planned)
+    decimals = METRICS[summary.metric].decimals
     text = f"{summary.mean:.{decimals}f} {interval_text(interval.low, interval.high, decimals)}"
     return f"{text} {superscript(1)}" if interval.approximate else text
 

@@ -31,7 +31,7 @@ from assay.analysis.statistics.wording import (
 from assay.analysis.study_pair import StudyPair
 from assay.analysis.summary import CellSummary
 from assay.analysis.test_set_uncertainty import ItemIntervals
-from assay.report.ablation_table import ITEM_INTERVAL, decimals_of, item_interval_text, metric_title
+from assay.report.ablation_table import ITEM_INTERVAL, item_interval_text, metric_title
 from assay.report.page.model import NOTHING, Column, Section, TextTable, superscript
 from assay.study.orthogonal import read_aliases
 
@@ -68,7 +68,6 @@ class _Family(NamedTuple):
 
     claim: Claim
     results: Sequence[ComparisonResult]
-    repeats: int  # of a comparison, as planned: more of them need more decimals
     absent: Absent  # cell → why repeats of it have no value
 
     @property
@@ -83,7 +82,7 @@ class _Family(NamedTuple):
 
     def decimals(self, result: ComparisonResult) -> int:
         """Decimals of a difference."""
-        return decimals_of(result.scored_by, self.repeats)
+        return result.scored_by.decimals
 
 
 def comparison_sections(results: StudyResults) -> Iterator[Section]:
@@ -117,31 +116,28 @@ def analysis_sections(
     below them on what the design cannot tell apart. ``absent``: of cells that lack repeats, whether these
     are ``lost`` or ``to come``.
     """
-    stated = analysis.comparisons or analysis.main_effects
-    repeats = max((result.n_planned for result in stated), default=1)
     for claim in CLAIMS:
-        for family in _of_claim(claim, analysis.main_effects, repeats, absent):
+        for family in _of_claim(claim, analysis.main_effects, absent):
             intro = f"{_MAIN_EFFECTS} {_method(family.results)}"
             notes = (*_common_notes(family), *design_notes(family.results))
             yield _effect_section(f"Main effects {_where(claim)}", intro, family, notes)
             if not analysis.comparisons and any(result.p is not None for result in family.results):
                 yield _detail_section(family, resolve, None)
-        for family in _of_claim(claim, analysis.interactions, repeats, absent):
+        for family in _of_claim(claim, analysis.interactions, absent):
             notes = tuple(_said_of_all(family))
             yield _effect_section(f"Interactions {_where(claim)}", _INTERACTIONS, family, notes)
-        for family in _of_claim(claim, analysis.comparisons, repeats, absent):
+        for family in _of_claim(claim, analysis.comparisons, absent):
             yield from _compared(family, _ORDER, resolve, uncertainty)
     if analysis.further:
-        for family in _of_claim(analysis.further[0].claim, analysis.further, repeats, absent):
+        for family in _of_claim(analysis.further[0].claim, analysis.further, absent):
             yield _further_section(family, primary)
 
 
 def pair_sections(pair: StudyPair) -> Iterator[Section]:
     """The comparisons of two studies, cell by cell, for each claim."""
     order = f"{pair.right.name} minus {pair.left.name}, with all that differs between them"
-    repeats = max((result.n_planned for result in pair.comparisons), default=1)
     for claim in CLAIMS:
-        for family in _of_claim(claim, pair.comparisons, repeats):
+        for family in _of_claim(claim, pair.comparisons):
             yield from _compared(family, order, pair.left.plan.study.resolve, None)
 
 
@@ -178,12 +174,12 @@ def verdict_text(result: ComparisonResult, notes: dict[str, int]) -> str:
 
 
 def _of_claim(
-    claim: Claim, results: Sequence[ComparisonResult], repeats: int, absent: Absent = MappingProxyType({})
+    claim: Claim, results: Sequence[ComparisonResult], absent: Absent = MappingProxyType({})
 ) -> Iterator[_Family]:
     """The results of one claim as a family; nothing where there are none."""
     of_claim = [result for result in results if result.claim == claim]
     if of_claim:
-        yield _Family(claim, of_claim, repeats, absent)
+        yield _Family(claim, of_claim, absent)
 
 
 def _compared(

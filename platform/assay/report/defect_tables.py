@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from assay.analysis.class_means import class_factor, class_means
 from assay.analysis.defect_scores import DefectSummary, Share
 from assay.analysis.results import StudyResults
-from assay.report.ablation_table import decimals_of, level_columns, level_texts, metric_title
+from assay.report.ablation_table import level_columns, level_texts, metric_title
 from assay.report.page.model import NOTHING, Column, Section, TextTable
 
 __all__ = ["class_mean_section", "class_sections", "defect_section"]
@@ -93,7 +93,7 @@ def class_mean_section(results: StudyResults) -> Section | None:
         values: list[str] = []
         for metric in metrics:
             of_metric = mean.means[metric.name]
-            values.append(_mean_spread(of_metric, decimals_of(metric, len(of_metric))))
+            values.append(_mean_spread(of_metric, metric.decimals))
             if metric.name in compared:
                 figure = mean.figures.get(metric.name)
                 values.append(NOTHING if figure is None else f"{figure:.3f}")

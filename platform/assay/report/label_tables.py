@@ -15,7 +15,6 @@ from assay.analysis.statistics import ComparisonResult
 from assay.analysis.statistics.enough_masks import Enough
 from assay.analysis.statistics.next_labels import EvenPrice, Gain
 from assay.analysis.statistics.wording import interval_text, signed
-from assay.report.ablation_table import decimals_of
 from assay.report.comparison_tables import verdict_text
 from assay.report.page.model import NOTHING, Column, Section, TextTable
 
@@ -30,7 +29,7 @@ def label_sections(results: StudyResults) -> Iterator[Section]:
     labels = results.labels
     if labels is None:
         return
-    decimals = decimals_of(labels.costs.metric, max(len(cell.values) for cell in labels.costs.cells))
+    decimals = labels.costs.metric.decimals
     yield _costs(results, labels.costs, decimals)
     if labels.steps:
         yield _steps(labels, decimals)

@@ -8,7 +8,7 @@ from assay.analysis.score_file import AnalysedScores
 from assay.analysis.statistics import ComparisonResult
 from assay.analysis.statistics.wording import interval_text
 from assay.analysis.summary import RepeatSummary
-from assay.report.ablation_table import decimals_of, mean_spread, metric_title
+from assay.report.ablation_table import mean_spread, metric_title
 from assay.report.comparison_tables import analysis_sections, bold_notes
 from assay.report.page.model import NOTHING, Column, Page, Section, TextTable, superscript
 from assay.study.names import counted
@@ -58,7 +58,7 @@ def _cells(scores: AnalysedScores) -> TextTable:
     for index, cell in enumerate(scores.cells):
         summary = summaries[primary.name][index]
         interval = intervals.get(cell)
-        decimals = decimals_of(primary, summary.planned)
+        decimals = primary.decimals
         between = NOTHING if interval is None else interval_text(interval.low, interval.high, decimals)
         means = [mean_spread(summaries[metric.name][index], metric) for metric in scores.metrics]
         rows.append((cell, means[0], between, *means[1:], _n(cell, summary, notes)))

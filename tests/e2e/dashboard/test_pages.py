@@ -13,7 +13,6 @@ from playwright.sync_api import expect
 
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics.wording import sentence
-from assay.report.ablation_table import decimals_of
 from assay.report.csv_tables import cell_table, to_csv
 from assay.storage.search_points import best_points
 from tests.e2e.dashboard.conftest import HOSTILE, MAIN, Reader, Results
@@ -89,7 +88,7 @@ def test_a_comparison_is_said_in_the_words_of_the_report(reader: Reader, results
     page.get_by_label("Look closer at").click()
     page.keyboard.type(f"{one.comparison}, {one.within}")
     page.keyboard.press("Enter")
-    said = sentence(one, decimals_of(METRICS[one.metric], one.n_planned))
+    said = sentence(one, METRICS[one.metric].decimals)
     page.get_by_text(said).wait_for()
     expect(page).to_have_url(re.compile("comparison="))
     expect(page.locator("[data-testid=stVegaLiteChart] :is(svg, canvas)").first).to_be_visible()

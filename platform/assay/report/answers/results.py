@@ -337,14 +337,10 @@ def comparison_rows(results: Sequence[ComparisonResult]) -> tuple[ComparisonRow,
     """A row for each result, with the sentence that the report has for it."""
     from assay.analysis.statistics import results_table
     from assay.analysis.statistics.wording import sentence
-    from assay.report.ablation_table import decimals_of
 
-    repeats = max((result.n_planned for result in results), default=1)
     rows = results_table(results).to_dict("records")
     return tuple(
-        ComparisonRow.model_validate(
-            {**row, "sentence": sentence(result, decimals_of(result.scored_by, repeats))}
-        )
+        ComparisonRow.model_validate({**row, "sentence": sentence(result, result.scored_by.decimals)})
         for row, result in zip(rows, results, strict=True)
     )
 
