@@ -46,7 +46,7 @@ def _timed(act: Callable[[], object], shown: Callable[[], bool]) -> float:
     began = time.perf_counter()
     act()
     while not shown():  # Playwright's own waiting looks again after up to a second
-        assert time.perf_counter() - began < PATIENCE / 1000
+        assert time.perf_counter() - began < PATIENCE / 1000, "what the step waits for never came"
         time.sleep(_LOOK)
     return time.perf_counter() - began
 
@@ -88,10 +88,10 @@ def _choose_cell(cell: str) -> Callable[[Page, str], float]:
 
 
 def _filter_masks(page: Page, url: str) -> float:
-    """On the Masks page, until the images asked for are drawn."""
+    """On the Masks page, until the images of one class are drawn: never are all of the first rows of it."""
     grid = page.locator(".grid")
     before = grid.get_attribute("data-ready") or ""
-    return _choose(page, "Show", "defective", lambda: grid.get_attribute("data-ready") != before)
+    return _choose(page, "Show", "class dent", lambda: grid.get_attribute("data-ready") != before)
 
 
 def _brush(page: Page, url: str) -> float:
