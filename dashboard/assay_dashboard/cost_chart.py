@@ -44,9 +44,6 @@ def cost_plot(
         scale=alt.Scale(domain=names, range=[("circle", "square")[i] for i in again]),
         legend=legend,
     )
-    dash = alt.StrokeDash(
-        "line:N", scale=alt.Scale(domain=names, range=[([1, 0], [5, 3])[i] for i in again]), legend=None
-    )
     x = alt.X(
         "place:Q",
         title=f"{unit} of labelling the training part{' (log scale)' if logarithmic else ''}",
@@ -67,7 +64,14 @@ def cost_plot(
     ]
     y = alt.Y("mean:Q", title=axis, scale=y_scale)
     base = alt.Chart(cells)
-    line = base.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour, strokeDash=dash)
+    solid, dashed = (  # not by an encoding, which would dash the rims of the legend's symbols too
+        base.transform_filter(
+            alt.FieldOneOfPredicate("line", [n for n, i in zip(names, again, strict=True) if i == turn])
+        )
+        .mark_line(strokeWidth=2, strokeDash=pattern)
+        .encode(x=x, y=y, color=colour)
+        for turn, pattern in enumerate(([1, 0], [5, 3]))
+    )
     spread = base.mark_rule(opacity=0.45, strokeWidth=1.5).encode(
         x=x, y=alt.Y("low:Q", title=axis, scale=y_scale), y2="high:Q", color=colour
     )
@@ -78,7 +82,7 @@ def cost_plot(
     )
     # Below the point: a front rises to the right, through what stands above it.
     texts = base.mark_text(align="left", dx=13, dy=15, fontSize=12, limit=260)
-    layers = line, spread, rings.encode(x=x, y=y), dots, texts.encode(x=x, y=y, text="name:N")
+    layers = solid, dashed, spread, rings.encode(x=x, y=y), dots, texts.encode(x=x, y=y, text="name:N")
     return alt.layer(*layers).properties(height=400)
 
 
