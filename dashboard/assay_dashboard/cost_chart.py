@@ -27,9 +27,7 @@ def cost_plot(
     """
     names = list(dict.fromkeys(cells["line"]))
     palette = colours(theme)
-    legend = (
-        None if lines is None else alt.Legend(title=lines, orient="top", symbolOpacity=1, symbolDash=[1, 0])
-    )
+    legend = None if lines is None else alt.Legend(title=lines, orient="top", symbolOpacity=1)
     colour = alt.Color(
         "line:N",
         sort=names,
@@ -64,9 +62,11 @@ def cost_plot(
     ]
     y = alt.Y("mean:Q", title=axis, scale=y_scale)
     base = alt.Chart(cells)
-    solid, dashed = (  # not by an encoding, which would dash the rims of the legend's symbols too
+    # Two layers: an encoding would dash the rims of the legend's symbols too.
+    round_of = dict(zip(names, again, strict=True))
+    solid, dashed = (
         base.transform_filter(
-            alt.FieldOneOfPredicate("line", [n for n, i in zip(names, again, strict=True) if i == turn])
+            alt.FieldOneOfPredicate("line", [name for name in names if round_of[name] == turn])
         )
         .mark_line(strokeWidth=2, strokeDash=pattern)
         .encode(x=x, y=y, color=colour)

@@ -100,13 +100,13 @@ def _groups(
 
 def _concluded(result: ComparisonResult, others: Sequence[ComparisonResult], decimals: int) -> str:
     """A result that is shown, negligible or identical, with what other claims say of the same."""
-    said = negligible_text(result, decimals) or f"{_name(result)}: {claimed_text(result, decimals)}"
+    sentence = negligible_text(result, decimals) or f"{_name(result)}: {claimed_text(result, decimals)}"
     wider = [
         f"on {other.claim} {other.verdict}"
         for other in others
         if (other.comparison, other.within) == (result.comparison, result.within)
     ]
-    return f"{said} {', '.join(wider).capitalize()}." if wider else said
+    return f"{sentence} {', '.join(wider).capitalize()}." if wider else sentence
 
 
 def _takes(nearest: ComparisonResult, decimals: int) -> str:

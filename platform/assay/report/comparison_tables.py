@@ -64,7 +64,7 @@ Absent = Mapping[str, frozenset[str]]
 
 
 class _Family(NamedTuple):
-    """Results of one claim that stand in one table, and how their numbers are written."""
+    """Results of one claim that stand in one table."""
 
     claim: Claim
     results: Sequence[ComparisonResult]
@@ -79,10 +79,6 @@ class _Family(NamedTuple):
     def within(self) -> bool:
         """True where results say in which cells they are: without factors there is nothing to be within."""
         return any(result.within for result in self.results)
-
-    def decimals(self, result: ComparisonResult) -> int:
-        """Decimals of a difference."""
-        return result.scored_by.decimals
 
 
 def comparison_sections(results: StudyResults) -> Iterator[Section]:
@@ -234,7 +230,7 @@ def _detail_section(family: _Family, resolve: float | None, uncertainty: ItemInt
             *([_p(result.p_min)] if exact else []),
             NOTHING if result.g is None else signed(result.g, 2),
         ]
-        decimals = family.decimals(result)
+        decimals = result.scored_by.decimals
         if uncertainty is not None and result.cell_a is not None and result.cell_b is not None:
             interval = uncertainty.difference(result.cell_a, result.cell_b)
             row.append(item_interval_text(interval, decimals, _full_name(result), notes))
@@ -299,7 +295,7 @@ def _names(family: _Family, result: ComparisonResult) -> list[str]:
 def _claimed(family: _Family, result: ComparisonResult, notes: dict[str, int]) -> tuple[str, str, str, str]:
     """Difference with interval, better in, p, verdict; ``notes`` collects what is odd, each once."""
     return (
-        _difference(result, family.decimals(result)),
+        _difference(result, result.scored_by.decimals),
         _better(result, family.absent),
         _p(result.p_adjusted),
         verdict_text(result, notes),
@@ -399,7 +395,7 @@ def _design_notes(results: StudyResults, effects: Sequence[ComparisonResult]) ->
 
 def _said_of_all(family: _Family) -> Iterator[str]:
     """Sentences on what can go, and the meaning of marks."""
-    texts = (negligible_text(result, family.decimals(result)) for result in family.results)
+    texts = (negligible_text(result, result.scored_by.decimals) for result in family.results)
     yield from filter(None, texts)
     yield from disagreements(family.results)
 

@@ -49,11 +49,11 @@ def test_studies_show_progress_and_the_best_cell(reader: Reader, results: Result
 def test_a_study_leads_to_its_answer_and_the_link_can_be_shared(reader: Reader) -> None:
     page = reader.open("/studies?study=staged")
     page.locator(".st-key-study-small a").click()
-    page.wait_for_url("**/?study=small")
-    page.get_by_text("10 of 10 finished").wait_for()
+    expect(page).to_have_url(re.compile(r"/\?study=small$"))
+    expect(page.get_by_text("10 of 10 finished").first).to_be_visible()
     page.get_by_role("link", name="Effects").click()
-    page.wait_for_url("**/effects?study=small")
-    page.get_by_text("Look closer at").wait_for()
+    expect(page).to_have_url(re.compile(r"/effects\?study=small$"))
+    expect(page.get_by_text("Look closer at").first).to_be_visible()
 
 
 def test_the_tables_numbers_and_downloads_are_those_of_the_report(
@@ -79,6 +79,7 @@ def test_cells_of_the_table_lead_to_their_trials(reader: Reader, results: Result
     judged = [results.small.records()[trial.id].result for trial in trials]
     scores = {result.metrics["image_ap"] for result in judged if result is not None}
     reader.sees(lambda: scores <= numbers(page, 1))
+    assert scores, "no trial of the cell has a score"
 
 
 def test_a_comparison_is_said_in_the_words_of_the_report(reader: Reader, results: Results) -> None:
@@ -103,7 +104,9 @@ def test_a_brush_on_a_parameter_filters_the_points(reader: Reader, results: Resu
     plan = results.search.grown
     points = StudyResults(plan, results.search.records()).evaluated_points[plan.searched[0].cell.name]
     wanted = [one for one in points if float(one.point.values["config.x"]) >= 0.5]
-    page.get_by_text(f"{len(wanted)} of {len(points)} points, inside the brushes").wait_for()
+    assert 0 < len(wanted) < len(points)
+    counted = page.get_by_text(f"{len(wanted)} of {len(points)} points, inside the brushes")
+    expect(counted.first).to_be_visible()
     best = best_points(plan, wanted)[0]
     reader.sees(lambda: best.point.name in grid(page) and best.value in numbers(page))
 
