@@ -54,7 +54,7 @@ class S3Server:
         environment = dict(os.environ)
         if self._open_requests is not None:
             environment["INITIAL_NO_AUTH_ACTION_COUNT"] = str(self._open_requests)
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
+        command = [sys.executable, "-m", "tests.atomic_moto", "-H", "127.0.0.1", "-p", str(self.port)]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         until = time.monotonic() + _START_SECONDS

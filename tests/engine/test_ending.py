@@ -5,10 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 
 import pytest
+
+from assay.engine.ending import Ending
 
 # A thread that waits twice for one lock in C hears no signal.
 _HANGING = """
@@ -92,3 +95,15 @@ print("goes on", watch.interrupted)
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
     )
     assert (run.returncode, run.stdout) == (0, "goes on True\n"), run.stderr
+
+
+def test_news_that_come_after_the_work_broke_are_waited_for() -> None:
+    with Ending() as ending:
+        threading.Timer(0.2, ending.lose, ["raylet of Ray ended"]).start()
+        assert ending.came_within(5.0)
+        assert ending.lost == "raylet of Ray ended"
+
+
+def test_work_that_broke_by_itself_has_no_news() -> None:
+    with Ending() as ending:
+        assert not ending.came_within(0.3)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.engine import local_ray
+from assay.engine import local_ray, ray_head
 from assay.engine.local_ray import LocalRay, patience
 from trainables.errors import InputError
 
@@ -177,3 +177,28 @@ def test_ray_starts_in_odd_surroundings(environment: dict[str, str | None], pref
         check=False,
     )
     assert joined.stdout == "joined\n", joined.stderr
+
+
+def test_a_child_of_the_raylet_that_is_not_yet_its_own_program_is_no_agent(tmp_path: Path) -> None:
+    """The raylet's command names its agents, and what it forks has that command for a moment."""
+    program = tmp_path / "raylet.py"
+    program.write_text(
+        "import os, subprocess, sys, time\n"
+        "if os.fork() == 0:\n    time.sleep(60)\n"
+        "agent = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)', 'runtime_env'])\n"
+        "print(agent.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    raylet = subprocess.Popen(
+        [sys.executable, str(program), "--runtime_env_agent"],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert raylet.stdout is not None
+        agent = int(raylet.stdout.readline())
+        assert ray_head._agents_of(raylet.pid) == {agent: "RuntimeEnvAgent"}
+    finally:
+        ray_head.kill_session(raylet.pid)
+        raylet.communicate()

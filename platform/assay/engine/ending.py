@@ -97,6 +97,13 @@ class Ending:
                 with suppress(OSError):  # the block was left meanwhile
                     self._writer.send(bytes([_LOSS]))
 
+    def came_within(self, seconds: float) -> bool:
+        """Wait until a signal or a loss is known: what breaks because of it can be faster than its news."""
+        until = time.monotonic() + seconds
+        while not (self.interrupted or self.lost) and time.monotonic() < until:
+            time.sleep(_POLL_SECONDS / 4)
+        return self.interrupted or self.lost is not None
+
     def _leave_work(self, number: int, frame: FrameType | None) -> None:
         if self._working:
             raise KeyboardInterrupt

@@ -55,6 +55,7 @@ __all__ = ["EngineOptions", "Outcome", "run_study"]
 _DRIVER_RETRIES = 4 * MAX_ATTEMPTS
 _IDLE_SECONDS = 60.0  # that workers wait for their next pack: meanwhile their cores are nobody else's
 _RELEASE_SECONDS = 10.0  # for the placement groups on a cluster of others
+_NEWS_SECONDS = 3.0  # that the news of a dead Ray may come later than what Ray says of it
 _HEARTBEAT_SECONDS = 2.0  # within which a driver answers Tune, and so hears Ctrl-C,
 _HEARTBEATS = 100  # of all drivers in a second, at most: Tune takes in a few hundred
 _LIMITS_SECONDS = 60.0  # between two looks at how long trainings take
@@ -415,7 +416,7 @@ def _tune(work: _Work, *, scheduler: Any, ending: Ending) -> _End:
     except KeyboardInterrupt:
         return _End(interrupted=ending.lost is None or ending.interrupted, lost=ending.lost)
     except Exception as error:
-        if ending.lost is not None:  # what Tune says then is a consequence
+        if ending.came_within(_NEWS_SECONDS):  # what Tune says then is a consequence
             return _End(interrupted=ending.interrupted, lost=ending.lost)
         if not isinstance(error, OSError | EOFError | tune.TuneError):
             raise
