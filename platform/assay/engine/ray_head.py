@@ -228,14 +228,14 @@ def _agents_of(raylet: int) -> dict[int, str]:
     """The raylet's children that it ends with."""
     agents: dict[int, str] = {}
     # A child that was forked and not yet become its own program has the raylet's command, which names agents.
-    own = _command(raylet)
+    forked = _command(raylet)
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
         except (OSError, IndexError, ValueError):
             continue
-        command = _command(int(entry.name)) if parent == raylet else own
-        if command != own and (mark := next((mark for mark in _AGENTS if mark in command), None)):
+        command = _command(int(entry.name)) if parent == raylet else forked
+        if command != forked and (mark := next((mark for mark in _AGENTS if mark in command), None)):
             agents[int(entry.name)] = "RuntimeEnvAgent" if mark == "runtime_env" else mark
     return agents
 
