@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -40,6 +41,8 @@ _NO_AGENT: dict[str, Any] = {
     "metrics_export_port": 2,
     "dashboard_agent_listen_port": 3,
 }
+# Above those of Ray's workers, below those that Linux gives to connections and to servers that ask for any.
+_AGENT_PORTS = range(32_000, 32_768)
 _STAND_IN = "DashboardAgent"  # in its place: this program, with this argument
 # In commands and titles of the raylet's children.
 _AGENTS = ("RuntimeEnvAgent", "runtime_env", "DashboardAgent")
@@ -201,9 +204,15 @@ def _without_agent(command: list[str], folder: Path) -> list[str]:
 
 
 def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind((LOOPBACK, 0))
-        return int(free.getsockname()[1])
+    """A port for the agent, which binds it seconds later: one that nothing else is given meanwhile."""
+    for port in random.sample(_AGENT_PORTS, len(_AGENT_PORTS)):
+        with socket.socket() as probe:
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError:
+                continue
+        return port
+    raise RuntimeError(f"the ports {_AGENT_PORTS[0]} to {_AGENT_PORTS[-1]} of this machine are all taken")
 
 
 def _answers(port: int) -> bool:
