@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from trainables.nn.layers import same_conv
+from trainables.nn.layers.frequency import products
 from trainables.nn.layers.same_conv import ConvPlan, SameConv, convolve, plan_conv
 
 
@@ -42,18 +43,18 @@ def layer(inputs: int = 2, outputs: int = 3, kernel: int = 15) -> SameConv:
 @given(
     shape=st.tuples(*(st.integers(1, most) for most in (3, 3, 5, 40, 23))),
     kernel=st.sampled_from([3, 5, 15]),
-    margin=st.tuples(st.integers(0, 20), st.integers(0, 20)),
     chunk=st.integers(1, 6),
+    together=st.integers(1, 3),
 )
-def test_the_frequency_domain_gives_torchs_values_and_gradients(
-    shape: tuple[int, ...], kernel: int, margin: tuple[int, int], chunk: int
+def test_spectra_of_rows_give_torchs_values_and_gradients(
+    shape: tuple[int, ...], kernel: int, chunk: int, together: int
 ) -> None:
     images, inputs, outputs, *size = shape
     maps = drawn(images, inputs, *size, dtype=torch.float64)
     weight = drawn(outputs, inputs, kernel, kernel, dtype=torch.float64, seed=1)
     gradient = drawn(images, outputs, *size, dtype=torch.float64, seed=2)
     expected = answers(plain, maps, weight, gradient)
-    plan = ConvPlan("frequency", (kernel + margin[0], kernel + margin[1]), chunk)
+    plan = ConvPlan("rows", chunk, together)
     found = answers(partial(convolve, plan=plan), maps, weight, gradient)
     for mine, torchs in zip(found, expected, strict=True):
         assert torch.allclose(mine, torchs, rtol=1e-10, atol=1e-10)
@@ -68,46 +69,58 @@ def test_float32_is_as_near_to_float64_as_torchs_own_is(
     weight = drawn(72, 4, 15, 15, seed=1).to(memory_format=layout)
     gradient = drawn(2, 72, *size, seed=2).to(memory_format=layout)
     exact = answers(plain, *(tensor.double() for tensor in (maps, weight, gradient)))
-    found = answers(partial(convolve, plan=plan_conv(size, 15, 12, 1.5)), maps, weight, gradient)
+    found = answers(partial(convolve, plan=plan_conv(size, 15, 4, 70)), maps, weight, gradient)
     torchs = answers(plain, maps, weight, gradient)
     for name, mine, theirs, true in zip(("y", "dx", "dw"), found, torchs, exact, strict=True):
         assert (mine - true).norm() <= 2 * (theirs - true).norm() + 5e-7 * true.norm(), name
 
 
 @pytest.mark.parametrize(
-    ("size", "kernel", "pairs", "saving", "way"),
+    ("size", "kernel", "channels", "way"),
     [
-        ((88, 32), 15, 16 * 256, 3.0, "frequency"),
-        ((80, 29), 15, 64 * 1024, 3.0, "frequency"),
-        ((32, 24), 15, 16 * 256, 3.0, "frequency"),
-        ((16, 16), 15, 16 * 256, 1.5, "frequency"),
-        ((16, 16), 15, 16 * 256, 3.0, "direct"),
-        ((16, 16), 15, 64 * 1024, 1.5, "direct"),
-        ((8, 16), 15, 16 * 256, 1.5, "direct"),
-        ((88, 32), 5, 16 * 64, 1.5, "direct"),
-        ((200, 200), 61, 16 * 256, 1.5, "direct"),
+        ((88, 32), 15, (16, 256), "rows"),
+        ((80, 29), 15, (64, 1024), "rows"),
+        ((32, 24), 15, (16, 256), "rows"),
+        ((16, 16), 15, (16, 256), "rows"),
+        ((16, 16), 15, (64, 1024), "rows"),
+        ((32, 32), 9, (16, 256), "rows"),
+        ((8, 8), 15, (16, 256), "direct"),
+        ((16, 1), 15, (16, 256), "direct"),
+        ((88, 32), 5, (16, 64), "direct"),
     ],
     ids=str,
 )
 def test_the_way_is_chosen_by_shape(
-    size: tuple[int, int], kernel: int, pairs: int, saving: float, way: str
+    size: tuple[int, int], kernel: int, channels: tuple[int, int], way: str
 ) -> None:
-    plan = plan_conv(size, kernel, pairs, saving)
+    plan = plan_conv(size, kernel, *channels)
     assert plan.way == way
-    assert repr(plan).startswith(f"ConvPlan(way='{way}', tile=(")
-    assert layer(kernel=15).plan(88, 32) == plan_conv((88, 32), 15, 6, 3.0)
+    assert repr(plan).startswith(f"ConvPlan(way='{way}', chunk=")
+    assert SameConv(*channels, kernel).plan(*size) == plan
 
 
-@pytest.mark.parametrize("size", [(176, 64), (88, 32), (80, 29), (25, 25), (600, 9), (9, 600)], ids=str)
-def test_tiles_cover_the_map_and_are_even(size: tuple[int, int]) -> None:
-    plan = plan_conv(size, 15, 6)
-    assert plan.way == "frequency"
-    assert all(side > 14 and side % 2 == 0 for side in plan.tile)
+@pytest.mark.parametrize("size", [(176, 64), (88, 32), (80, 29), (16, 16), (9, 600)], ids=str)
+@pytest.mark.parametrize("channels", [(16, 256), (64, 1024)], ids=str)
+def test_spectra_that_are_made_at_a_time_are_bounded(
+    size: tuple[int, int], channels: tuple[int, int]
+) -> None:
+    plan, (inputs, outputs) = plan_conv(size, 15, *channels), channels
+    numbers = products(size[1], 15) * inputs * 15
+    assert 0 < plan.chunk <= outputs
+    assert plan.chunk == 1 or 4 * numbers * plan.chunk <= 16 * 2**20
+    assert plan.images == 1 or 4 * numbers * plan.images * size[0] <= 32 * 2**20
+
+
+@pytest.mark.parametrize("kernel", [5, 15])
+def test_large_kernels_lie_row_by_row_on_a_cpu(kernel: int) -> None:
+    conv = SameConv(4, 6, kernel).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    assert conv.weight.is_contiguous() == (kernel == 15)
+    assert conv.to("meta").weight.shape == (6, 4, kernel, kernel)
 
 
 @pytest.mark.parametrize(("maps_train", "weight_trains"), [(True, False), (False, True), (True, True)])
 def test_a_gradient_that_is_not_asked_for_changes_no_other(maps_train: bool, weight_trains: bool) -> None:
-    plan = ConvPlan("frequency", (24, 20), 2)
+    plan = ConvPlan("rows", 2, 1)
     maps, weight, gradient = drawn(2, 2, 20, 11), drawn(3, 2, 15, 15, seed=1), drawn(2, 3, 20, 11, seed=2)
     _, *both = answers(partial(convolve, plan=plan), maps, weight, gradient)
     maps.requires_grad_(maps_train)
@@ -194,7 +207,7 @@ def test_repeated_runs_give_the_same_bits(size: tuple[int, int], threads: int) -
     try:
         maps, weight, gradient = drawn(2, 4, *size), drawn(70, 4, 15, 15, seed=1), drawn(2, 70, *size, seed=2)
         runs = [
-            answers(partial(convolve, plan=plan_conv(size, 15, 12, 1.5)), maps, weight, gradient)
+            answers(partial(convolve, plan=plan_conv(size, 15, 4, 70)), maps, weight, gradient)
             for _ in range(3)
         ]
     finally:

@@ -19,7 +19,7 @@ __all__ = ["TRAINABLE", "SegDecConfig"]
 
 TRAINABLE: Trainable[SegDecConfig] = Trainable(
     name="segdec",
-    revision=2,  # 2: the 15 × 15 layer in the frequency domain on CPUs, sums of FeatureNorm by rows
+    revision=3,  # 3: the 15 × 15 layer on spectra of rows on CPUs; 2: on those of tiles, FeatureNorm by rows
     title="SegDecNet with mixed supervision",
     source="Božič, Tabernik, Skočaj 2021, arXiv:2104.06064 (the paper), and what its authors released "
     "(the code)",

@@ -1,13 +1,19 @@
-"""The real two-dimensional Fourier transform of small tiles as products of matrices, by overlap-save.
+"""A convolution along rows as three products with matrices and few multiplications between them.
 
-A 'same' convolution of side k multiplies k² numbers per pixel and pair of channels. On the spectra of tiles
-of 32 × 32 pixels, which overlap by k − 1, it multiplies about ten for k = 15. A product with a matrix runs at
-the machine's peak where a library's transform reaches a tenth of it. Sides need not be powers of two.
+Rows of W cells and a kernel of k go to R numbers each, which are multiplied place by place, and the products
+lead back to the W cells of the result: ``back.T @ ((cells @ row) * (kernel @ weights))``. That is a discrete
+Fourier transform with what lies around it. R is about 1.5 (W + k / 2), where the convolution itself multiplies
+k W times. A product with a matrix runs at the machine's peak, where a library's transform of so few numbers
+does not.
 
-Shapes: T₁ × T₂ pixels of a tile, S = T − k + 1 pixels of its result, f₂ = T₂ // 2 + 1 columns of a spectrum,
-N tiles and channels. The spectrum of a real tile is T₁ × f₂ × 2 × N: real parts, then imaginary ones.
+- A period of W + k // 2 is enough for rows whose convolution reaches k // 2 beyond both ends: what lies
+  beyond them comes round to the cells behind the row's end, which nobody reads. Any number may be a period.
+- A frequency's complex product takes three real ones: of x' + i x'' and w' + i w'' the products (x' + x'') w',
+  x' (w'' − w') and x'' (w' + w''). The first less the third is the real part, the first and the second together
+  are the imaginary one. All sums are within the matrices.
 
-Source: Oppenheim and Schafer, Discrete-Time Signal Processing, section 8.7 (overlap-save).
+Source: Oppenheim and Schafer, Discrete-Time Signal Processing, section 8.7 (circular and linear convolution);
+Knuth, The Art of Computer Programming, section 4.6.4 (a complex product by three real ones).
 """
 
 from __future__ import annotations
@@ -19,96 +25,48 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Transforms", "inverse", "spectrum", "transforms"]
+__all__ = ["RowTransforms", "products", "row_transforms"]
 
 
-class _Forward(NamedTuple):
-    """Matrices of a transform of r₁ × r₂ pixels: along the rows, then along the columns."""
+class RowTransforms(NamedTuple):
+    """Matrices of a 'same' convolution of side k along rows of W cells, with R products."""
 
-    across: Tensor  # 2 · f₂ · 2 × r₂: (re, im), and (im, −re) for the sines of the other direction
-    down: Tensor  # T₁ × r₁ · 2: cosine and sine
-
-
-class _Inverse(NamedTuple):
-    """Matrices of the way back to the first s₁ × s₂ pixels of a tile."""
-
-    down: Tensor  # s₁ · 2 × T₁
-    across: Tensor  # s₂ × 2 · f₂ · 2
+    cells: Tensor  # R × W
+    kernel: Tensor  # R × k
+    back: Tensor  # R × W
 
 
-class Transforms(NamedTuple):
-    """All transforms of a convolution of side k in tiles of T₁ × T₂."""
-
-    kernel: _Forward
-    tile: _Forward
-    result: _Forward  # a gradient: S₁ × S₂ pixels, the others 0
-    to_kernel: _Inverse
-    to_tile: _Inverse
-    to_result: _Inverse
+def products(width: int, kernel: int) -> int:
+    """Multiplications R of a row of ``width`` cells and a kernel's row, both transformed."""
+    period = width + kernel // 2
+    return 1 + 3 * ((period - 1) // 2) + (period + 1) % 2
 
 
-@lru_cache(maxsize=32)  # a network has one or two shapes; a set of matrices is some 50 kB
-def transforms(tile: tuple[int, int], kernel: int, dtype: torch.dtype) -> Transforms:
-    """Matrices for tiles of this size; computed in float64, so that each number is off by half a bit."""
-    result = (tile[0] - kernel + 1, tile[1] - kernel + 1)
-
-    def onwards(side: tuple[int, int]) -> _Forward:
-        return _Forward(*(matrix.to(dtype) for matrix in _forward(tile, side)))
-
-    def back(side: tuple[int, int]) -> _Inverse:
-        return _Inverse(*(matrix.to(dtype) for matrix in _inverse(tile, side)))
-
+@lru_cache(maxsize=32)  # a network has one or two shapes; a set of matrices is some 30 kB
+def row_transforms(width: int, kernel: int, dtype: torch.dtype) -> RowTransforms:
+    """Matrices for rows of this width; computed in float64, so that each number is off by half a bit."""
+    half = kernel // 2
+    period = width + half
     with torch.inference_mode(False):  # they outlive the call: a training may be the next to use them
-        return Transforms(
-            kernel=onwards((kernel, kernel)),
-            tile=onwards(tile),
-            result=onwards(result),
-            to_kernel=back((kernel, kernel)),
-            to_tile=back(tile),
-            to_result=back(result),
-        )
+        cos, sin = _waves(period, torch.arange(width))
+        near_cos, near_sin = _waves(period, torch.arange(-half, kernel - half))
+        cells = _threes(cos - sin, cos, -sin, cos, period)
+        weights = _threes(near_cos, near_sin - near_cos, near_cos + near_sin, near_cos, period)
+        back = _threes(cos - sin, -sin, -cos, cos / 2, period) * (2 / period)
+        return RowTransforms(cells.to(dtype), weights.to(dtype), back.to(dtype))
 
 
-def _waves(period: int, frequencies: int, pixels: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines: frequencies × pixels."""
+def _waves(period: int, places: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of the frequencies 0 to half of the period: frequencies × places."""
     # Products reduced to one period first: cos(2π · 31 · 31 / 32) would lose a digit.
-    turns = torch.arange(frequencies)[:, None] * torch.arange(pixels) % period
+    turns = torch.arange(period // 2 + 1)[:, None] * places % period
     angles = turns.double() * (2 * math.pi / period)
     return torch.cos(angles), torch.sin(angles)
 
 
-def _forward(tile: tuple[int, int], pixels: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    cos, sin = _waves(tile[1], tile[1] // 2 + 1, pixels[1])
-    real, imaginary = cos, -sin
-    # e^(−ia)(re + i im) = cos a · (re + i im) + sin a · (im − i re)
-    across = torch.stack((torch.stack((real, imaginary), 1), torch.stack((imaginary, -real), 1)))
-    cos, sin = _waves(tile[0], tile[0], pixels[0])
-    return across.flatten(0, 2), torch.stack((cos, sin), 2).flatten(1)
-
-
-def _inverse(tile: tuple[int, int], pixels: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    cos, sin = (wave.T for wave in _waves(tile[0], tile[0], pixels[0]))
-    down = torch.stack((cos, sin), 1).flatten(0, 1)
-    columns = tile[1] // 2 + 1
-    weight = torch.full((columns,), 2 / (tile[0] * tile[1]), dtype=torch.float64)
-    weight[0] /= 2
-    if tile[1] % 2 == 0:  # the highest frequency is its own mirror image, as the lowest
-        weight[-1] /= 2
-    cos, sin = (wave.T * weight for wave in _waves(tile[1], columns, pixels[1]))
-    across = torch.stack((torch.stack((cos, -sin), 2), torch.stack((-sin, -cos), 2)), 1)
-    return down, across.flatten(1)
-
-
-def spectrum(pixels_RRN: Tensor, matrices: _Forward) -> Tensor:
-    """Transform r₁ × r₂ × N real pixels (beyond them a tile is 0) to T₁ × f₂ × 2 × N."""
-    rows, columns, count = pixels_RRN.shape
-    assert matrices.across.shape[1] == columns, "matrices are those of another size"
-    across = torch.matmul(matrices.across, pixels_RRN)
-    return torch.mm(matrices.down, across.view(2 * rows, -1)).view(matrices.down.shape[0], -1, 2, count)
-
-
-def inverse(spectrum_TFN: Tensor, matrices: _Inverse) -> Tensor:
-    """Transform T₁ × 2 f₂ × N back to the first s₁ × s₂ pixels of each tile, s₁ × s₂ × N."""
-    down = torch.mm(matrices.down, spectrum_TFN.reshape(spectrum_TFN.shape[0], -1))
-    count = spectrum_TFN.shape[-1]
-    return torch.matmul(matrices.across, down.view(-1, matrices.across.shape[1], count))
+def _threes(first: Tensor, second: Tensor, third: Tensor, real: Tensor, period: int) -> Tensor:
+    """Three rows for each complex frequency, and one for those that are real: the lowest, and of an even
+    period the highest."""
+    inner = slice(1, (period + 1) // 2)
+    complex_rows = torch.stack((first[inner], second[inner], third[inner]), 1).flatten(0, 1)
+    return torch.cat((real[:1], complex_rows, real[(period + 1) // 2 :]))

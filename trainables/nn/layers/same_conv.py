@@ -1,89 +1,82 @@
 """``SameConv``: torch's 'same' convolution of stride 1, faster on a CPU where kernels are large.
 
     conv = SameConv(16, 256, 15)
-    conv.plan(88, 32)    # ConvPlan(way='frequency', tile=(36, 22), chunk=16)
+    conv.plan(88, 32)    # ConvPlan(way='rows', chunk=256, images=6)
 
 Parameters, initial values and what it computes are those of ``nn.Conv2d(…, padding=k // 2, bias=False)``. The
-way is chosen by shape and the processor's instructions (:func:`plan_conv`), never by a measurement, so one
-machine always gives the same bits:
+way is chosen by shape alone (:func:`plan_conv`), never by a measurement, so one machine always gives the same
+bits:
 
-- ``frequency``: on the spectra of overlapping tiles (``frequency.py``), a chunk of output channels at a time,
-  so that spectra stay in the processor's cache. For k = 15 ten multiplications take the place of 225.
+- ``rows``: on the spectra of rows (``frequency.py``). Across a row three products take the place of two
+  times k, and the k rows that a kernel covers are added up as they are. So weights are transformed in one
+  direction and as they lie in memory, which is most of the work where maps are small.
 - ``direct``: torch's own convolution, where kernels or maps are small. Other devices and precisions, and
   exports, take it too.
 
-Trade-off: another order of additions. Results differ from torch's by their last bits, and are no further from
-float64 than torch's own. It cannot be differentiated twice. Tried and left out: im2col and one product. For
-maps of 16 × 16 it is slower than the better of the two with AVX2 as with AVX-512.
+Trade-off: another order of additions. Results differ from torch's by their last bits, and are nearer to
+float64 than torch's own. It cannot be differentiated twice. Tried and left out: spectra in both directions,
+of tiles of the map (1.3 to 2.7 times as long for up to 88 × 32 cells, equal at 176 × 64), complex products by
+four real ones (0.8 times as long at 16 × 16 cells, 1.1 times at 88 × 32), and im2col with one product (slower
+than torch's own).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, Self, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from trainables.nn.layers.frequency import Transforms, inverse, spectrum, transforms
+from trainables.nn.layers.frequency import RowTransforms, products, row_transforms
 
 __all__ = ["KEPT_BYTES", "ConvPlan", "SameConv", "convolve", "plan_conv"]
 
-KEPT_BYTES = 320 * 2**20  # of a layer's spectra between predictions; SegDecNet at full width takes 272 MiB
+KEPT_BYTES = 320 * 2**20  # of a layer's spectra between predictions; SegDecNet at full width takes 199 MiB
 
 _LARGE = 9  # kernel side from which another way than torch's can be faster
-_TILES = range(22, 48, 2)  # sides of tiles that are tried
-_CHUNK = 16  # output channels; of 32 it takes up to 1.15 times as long, of 64 up to 1.3 times
+_LEAST_SAVING = 2.5  # times that rows must multiply less often than torch: its own products are twice as fast
+_CHUNK_BYTES = 16 * 2**20  # of the spectra of the output channels that are computed at a time
 _SAVED_BYTES = 32 * 2**20  # of spectra that a pass with gradient saves for its way back; else made again
-# Multiplications that tiles must save: with AVX-512 torch makes its own at twice the speed.
-_LEAST_SAVING = 3.0 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 1.5
+_ROWS_BYTES = 32 * 2**20  # of rows' spectra, each beside its neighbours', of the images computed at a time
 
 
 @dataclass(frozen=True)
 class ConvPlan:
     """Way of a convolution on maps of one size."""
 
-    way: Literal["frequency", "direct"]
-    tile: tuple[int, int] = (0, 0)  # inputs of a tile, down and across; its result is k − 1 smaller
+    way: Literal["rows", "direct"]
     chunk: int = 0  # output channels at a time
-
-    def spectra_bytes(self, pairs: int) -> int:
-        """Bytes of all weights' spectra in float32, for so many pairs of channels."""
-        return 8 * self.tile[0] * (self.tile[1] // 2 + 1) * pairs
+    images: int = 0  # at a time
 
 
 @lru_cache(maxsize=1024)
-def plan_conv(
-    size: tuple[int, int], kernel: int, pairs: int, least_saving: float = _LEAST_SAVING
-) -> ConvPlan:
+def plan_conv(size: tuple[int, int], kernel: int, inputs: int, outputs: int) -> ConvPlan:
     """The way to convolve maps.
 
     Args:
         size: Of a map: height and width, cells.
         kernel: Side, cells; odd.
-        pairs: Input channels times output channels.
-        least_saving: Times that tiles must multiply less often than torch does, to be taken; a third more
-            where spectra are too large to be saved, and are made twice in a training step.
+        inputs: Channels.
+        outputs: Channels.
     """
-    sides = [side for side in _TILES if side > kernel]
-    if kernel < _LARGE or not sides:
+    height, width = size
+    # Multiplications a pair of channels: of the kernel's transform, and of the rows' products.
+    saving = kernel**2 * height * width / (products(width, kernel) * kernel * (kernel + height))
+    if kernel < _LARGE or saving < _LEAST_SAVING:
         return ConvPlan("direct")
+    chunk = _CHUNK_BYTES // _spectra_bytes(1, inputs, kernel, width)
+    images = _ROWS_BYTES // _spectra_bytes(height, inputs, kernel, width)
+    return ConvPlan("rows", min(outputs, max(1, chunk)), max(1, images))
 
-    def cost(tile: tuple[int, int]) -> float:
-        """Multiplications per pair of channels: of the weights' spectra and of the tiles' products."""
-        tiles = math.prod(-(-side // (t - kernel + 1)) for side, t in zip(size, tile, strict=True))
-        columns = tile[1] // 2 + 1
-        return 4 * columns * (kernel**2 + kernel * tile[0]) + 4 * tile[0] * columns * tiles
 
-    best = min(((high, wide) for high in sides for wide in sides), key=cost)
-    plan = ConvPlan("frequency", best, _CHUNK)
-    price = cost(best) * (1 if plan.spectra_bytes(pairs) <= _SAVED_BYTES else 4 / 3)
-    return plan if least_saving * price <= kernel**2 * math.prod(size) else ConvPlan("direct")
+def _spectra_bytes(count: int, inputs: int, kernel: int, width: int) -> int:
+    """Bytes in float32 of the spectra of so many outputs' weights, or of so many covered rows."""
+    return 4 * products(width, kernel) * count * inputs * kernel
 
 
 class SameConv(nn.Conv2d):
@@ -100,40 +93,46 @@ class SameConv(nn.Conv2d):
 
     def plan(self, height: int, width: int) -> ConvPlan:
         """The way that float32 maps of this size take on a CPU."""
-        return plan_conv((height, width), self.kernel_size[0], self.in_channels * self.out_channels)
+        return plan_conv((height, width), self.kernel_size[0], self.in_channels, self.out_channels)
 
     def forward(self, input: Tensor) -> Tensor:
         if not _is_plain(input, self.weight):
             return super().forward(input)
         plan = self.plan(*input.shape[2:])
-        return (
-            super().forward(input)
-            if plan.way == "direct"
-            else convolve(input, self.weight, plan, self._spectra(plan))
-        )
+        if plan.way == "direct":
+            return super().forward(input)
+        return convolve(input, self.weight, plan, self._spectra(plan, input.shape[3]))
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"_kept": None}  # a copy makes its own
 
-    def _spectra(self, plan: ConvPlan) -> Sequence[Tensor] | None:
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """Change device, precision or layout, as every module; on a CPU large kernels lie row by row."""
+        super()._apply(fn, recurse)
+        if self.kernel_size[0] >= _LARGE and self.weight.device.type == "cpu":
+            self.weight.data = self.weight.data.contiguous()
+        return self
+
+    def _spectra(self, plan: ConvPlan, width: int) -> Sequence[Tensor] | None:
         """Spectra of the weights as they are now; None where they are not kept."""
         kept, weight = self._kept, self.weight
-        if kept is not None and kept.tile == plan.tile and torch.equal(kept.weight, weight):
+        if kept is not None and kept.width == width and torch.equal(kept.weight, weight):
             return kept.chunks
         self._kept = None
         trains = torch.is_grad_enabled() and weight.requires_grad
-        if trains or plan.spectra_bytes(self.in_channels * self.out_channels) > KEPT_BYTES:
+        outputs, inputs, side, _ = weight.shape
+        if trains or _spectra_bytes(outputs, inputs, side, width) > KEPT_BYTES:
             return None
         with torch.inference_mode(False), torch.no_grad():  # a training may be the next to use them
-            matrices = transforms(plan.tile, weight.shape[2], weight.dtype)
-            chunks = [_kernel_spectrum(part, matrices) for part in weight.split(plan.chunk)]
-            self._kept = _KeptSpectra(weight.detach().clone(), plan.tile, chunks)
+            matrices = row_transforms(width, side, weight.dtype)
+            chunks = [_kernel_spectra(part, matrices) for part in weight.split(plan.chunk)]
+            self._kept = _KeptSpectra(weight.detach().clone(), width, chunks)
         return self._kept.chunks
 
 
 class _KeptSpectra(NamedTuple):
     weight: Tensor  # a copy of what they are spectra of: no in-place change can be missed
-    tile: tuple[int, int]
+    width: int  # of the maps
     chunks: Sequence[Tensor]  # of output channels
 
 
@@ -152,42 +151,23 @@ def _is_plain(x_BCHW: Tensor, weight: Tensor) -> bool:
 def convolve(
     x_BCHW: Tensor, weight_OCkk: Tensor, plan: ConvPlan, spectra: Sequence[Tensor] | None = None
 ) -> Tensor:
-    """A 'same' convolution in the frequency domain, with gradients for maps and weights; channels last.
+    """A 'same' convolution on the spectra of rows, with gradients for maps and weights; channels last.
 
     Args:
         x_BCHW: Maps on a CPU, in float32 or float64.
         weight_OCkk: Weights of an odd side k.
-        plan: Of the way ``frequency``, with tiles of at least k.
+        plan: Of the way ``rows``.
         spectra: Of the weights, chunk by chunk, where they are known.
     """
-    return cast("Tensor", _Frequency.apply(x_BCHW, weight_OCkk, plan, spectra))
+    parts = [_RowSpectra.apply(part, weight_OCkk, plan, spectra) for part in x_BCHW.split(plan.images)]
+    return cast("Tensor", parts[0] if len(parts) == 1 else torch.cat(parts))
 
 
-class _Grid(NamedTuple):
-    """Tiles that cover a batch of maps: B images, n₁ × n₂ tiles each, S₁ × S₂ cells of a result."""
+class _RowSpectra(torch.autograd.Function):
+    """Products of the rows' spectra with those of the kernels' rows, and both derivatives.
 
-    images: int
-    down: int
-    right: int
-    high: int  # S₁
-    wide: int  # S₂
-
-    @classmethod
-    def of(cls, x_BCHW: Tensor, tile: tuple[int, int], kernel: int) -> _Grid:
-        high, wide = tile[0] - kernel + 1, tile[1] - kernel + 1
-        return cls(len(x_BCHW), -(-x_BCHW.shape[2] // high), -(-x_BCHW.shape[3] // wide), high, wide)
-
-    @property
-    def tiles(self) -> int:
-        return self.images * self.down * self.right
-
-
-class _Frequency(torch.autograd.Function):
-    """Overlap-save: spectra of tiles times spectra of weights, and both derivatives the same way.
-
-    With spectra X of tiles, W of weights and G of incoming gradients, a result is Y = X W*, its derivatives
-    are G W (added up where tiles overlap) and X G*. A spectrum's real and imaginary parts lie beside each
-    other, so each of these is one product of real matrices per frequency.
+    N = B · H rows of maps are seen by O outputs in R products. Beside each row lie those that a kernel
+    covers, C k spectra in all, so that each product is one of matrices, N × C k and C k × O.
     """
 
     @staticmethod
@@ -195,112 +175,81 @@ class _Frequency(torch.autograd.Function):
         ctx: Any, x_BCHW: Tensor, weight_OCkk: Tensor, plan: ConvPlan, spectra: Sequence[Tensor] | None
     ) -> Tensor:
         images, _, height, width = x_BCHW.shape
-        outputs, _, side, _ = weight_OCkk.shape
-        matrices, grid = transforms(plan.tile, side, x_BCHW.dtype), _Grid.of(x_BCHW, plan.tile, side)
-        tiles_F2M2C = _tile_spectra(x_BCHW, grid, side, matrices)
-        y_BHWO = x_BCHW.new_empty(images, grid.down * grid.high, grid.right * grid.wide, outputs)
-        y_BdSrSO = y_BHWO.view(images, grid.down, grid.high, grid.right, grid.wide, outputs)
-        saves = (
-            ctx.needs_input_grad[0] and plan.spectra_bytes(weight_OCkk[:, :, 0, 0].numel()) <= _SAVED_BYTES
-        )
+        outputs, inputs, side, _ = weight_OCkk.shape
+        matrices = row_transforms(width, side, x_BCHW.dtype)
+        rows_RNK = _covered_rows(x_BCHW, side, matrices)
+        y_BHWO = x_BCHW.new_empty(images, height, width, outputs)
+        saves = ctx.needs_input_grad[0] and _spectra_bytes(outputs, inputs, side, width) <= _SAVED_BYTES
         saved: list[Tensor] = []
         for i, start in enumerate(range(0, outputs, plan.chunk)):
             part = slice(start, start + plan.chunk)
-            kernel_F2CO = _kernel_spectrum(weight_OCkk[part], matrices) if spectra is None else spectra[i]
-            chunk = kernel_F2CO.shape[2]
+            kernel_ROK = _kernel_spectra(weight_OCkk[part], matrices) if spectra is None else spectra[i]
             if saves:
-                saved.append(kernel_F2CO)
-            result = torch.bmm(tiles_F2M2C, kernel_F2CO).view(plan.tile[0], -1, grid.tiles * chunk)
-            cells = inverse(result, matrices.to_result).view(
-                grid.high, grid.wide, images, grid.down, grid.right, chunk
-            )
-            y_BdSrSO[..., part] = cells.permute(2, 3, 0, 4, 1, 5)
-        ctx.save_for_backward(tiles_F2M2C if ctx.needs_input_grad[1] else None, weight_OCkk)
-        ctx.plan, ctx.grid, ctx.size = plan, grid, x_BCHW.shape
+                saved.append(kernel_ROK)
+            y_RNO = torch.bmm(rows_RNK, kernel_ROK.mT)
+            y_WBHO = torch.mm(matrices.back.T, y_RNO.flatten(1)).view(width, images, height, -1)
+            y_BHWO[..., part] = y_WBHO.permute(1, 2, 0, 3)
+        ctx.save_for_backward(x_BCHW if ctx.needs_input_grad[1] else None, weight_OCkk)
+        ctx.plan, ctx.size = plan, x_BCHW.shape
         ctx.spectra = saved if saves else spectra
-        return y_BHWO[:, :height, :width].permute(0, 3, 1, 2)
+        return y_BHWO.permute(0, 3, 1, 2)
 
     @staticmethod
     @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, *gradients: Any
     ) -> tuple[Tensor | None, ...]:
-        tiles_F2M2C, weight_OCkk = cast("tuple[Tensor | None, Tensor]", ctx.saved_tensors)
-        plan, grid = cast("tuple[ConvPlan, _Grid]", (ctx.plan, ctx.grid))
-        outputs, inputs, side, _ = weight_OCkk.shape
-        matrices = transforms(plan.tile, side, weight_OCkk.dtype)
-        grad_BdSrSO = _in_tiles(cast("Tensor", gradients[0]), grid)
-        dx_F2MC2: Tensor | None = None
-        dw_OCkk = torch.empty_like(weight_OCkk) if ctx.needs_input_grad[1] else None
+        x_BCHW, weight_OCkk = cast("tuple[Tensor | None, Tensor]", ctx.saved_tensors)
+        plan, size = cast("tuple[ConvPlan, torch.Size]", (ctx.plan, ctx.size))
+        outputs, _, side, _ = weight_OCkk.shape
+        matrices = row_transforms(size[3], side, weight_OCkk.dtype)
+        # Rows are made again: beside their neighbours they take k times the room.
+        rows_RNK = None if x_BCHW is None else _covered_rows(x_BCHW, side, matrices)
+        dw_OCkk = weight_OCkk.new_empty(weight_OCkk.shape) if ctx.needs_input_grad[1] else None
+        dx_RNK: Tensor | None = None
+        grad_WBHO = cast("Tensor", gradients[0]).permute(3, 0, 2, 1)
         for i, start in enumerate(range(0, outputs, plan.chunk)):
             part = slice(start, start + plan.chunk)
-            grad_SSN = grad_BdSrSO[..., part].permute(2, 4, 0, 1, 3, 5).flatten(2)
-            grad_F2MO = spectrum(grad_SSN.reshape(grid.high, grid.wide, -1), matrices.result)
-            grad_F2MO = grad_F2MO.view(-1, 2 * grid.tiles, grad_BdSrSO[..., part].shape[-1])
+            of_part = grad_WBHO[..., part]
+            lines = torch.mm(matrices.back, of_part.reshape(size[3], -1))
+            grad_RNO = lines.view(len(lines), -1, of_part.shape[-1])
             if ctx.needs_input_grad[0]:
                 known = ctx.spectra is not None
-                kernel_F2CO = ctx.spectra[i] if known else _kernel_spectrum(weight_OCkk[part], matrices)
-                product = kernel_F2CO.transpose(1, 2)
-                dx_F2MC2 = (
-                    torch.bmm(grad_F2MO, product)
-                    if dx_F2MC2 is None
-                    else dx_F2MC2.baddbmm_(grad_F2MO, product)
+                kernel_ROK = ctx.spectra[i] if known else _kernel_spectra(weight_OCkk[part], matrices)
+                dx_RNK = (
+                    torch.bmm(grad_RNO, kernel_ROK)
+                    if dx_RNK is None
+                    else dx_RNK.baddbmm_(grad_RNO, kernel_ROK)
                 )
-            if dw_OCkk is not None and tiles_F2M2C is not None:
-                dw_TFN = torch.bmm(tiles_F2M2C.transpose(1, 2), grad_F2MO).view(
-                    plan.tile[0], -1, inputs * grad_F2MO.shape[2]
-                )
-                dw_kkCO = inverse(dw_TFN, matrices.to_kernel).view(side, side, inputs, -1)
-                dw_OCkk[part] = dw_kkCO.permute(3, 2, 0, 1)
-        dx_BCHW = None if dx_F2MC2 is None else _maps_of(dx_F2MC2, grid, ctx.size, side, matrices)
+            if rows_RNK is not None and dw_OCkk is not None:
+                dw_RN = torch.bmm(grad_RNO.mT, rows_RNK).flatten(1)
+                torch.mm(dw_RN.T, matrices.kernel, out=dw_OCkk[part].view(-1, side))
+        dx_BCHW = None if dx_RNK is None else _uncovered_rows(dx_RNK, size, side, matrices)
         return dx_BCHW, dw_OCkk, None, None
 
 
-def _kernel_spectrum(weight_OCkk: Tensor, matrices: Transforms) -> Tensor:
-    """Spectra of weights, F × 2 C × O."""
+def _kernel_spectra(weight_OCkk: Tensor, matrices: RowTransforms) -> Tensor:
+    """Spectra of the rows of kernels, R × O × C k."""
     outputs, inputs, side, _ = weight_OCkk.shape
-    pixels = weight_OCkk.permute(2, 3, 1, 0).reshape(side, side, -1)
-    return spectrum(pixels, matrices.kernel).view(-1, 2 * inputs, outputs)
+    spectra = torch.mm(matrices.kernel, weight_OCkk.reshape(-1, side).T)
+    return spectra.view(len(spectra), outputs, inputs * side)
 
 
-def _tile_spectra(x_BCHW: Tensor, grid: _Grid, side: int, matrices: Transforms) -> Tensor:
-    """Spectra of overlapping tiles as real matrices, F × 2 M × 2 C: (re, im) above (im, −re)."""
-    _, channels, height, width = x_BCHW.shape
-    half = side // 2
-    below = grid.down * grid.high + side - 1 - half - height
-    beyond = grid.right * grid.wide + side - 1 - half - width
-    padded_BHWC = F.pad(x_BCHW.permute(0, 2, 3, 1), (0, 0, half, beyond, half, below))
-    tiles = padded_BHWC.unfold(1, grid.high + side - 1, grid.high).unfold(2, grid.wide + side - 1, grid.wide)
-    pixels = tiles.permute(4, 5, 0, 1, 2, 3).reshape(*tiles.shape[4:], -1)
-    parts = spectrum(pixels, matrices.tile).view(-1, 2, grid.tiles, channels)
-    real, imaginary = parts.unbind(1)
-    return torch.cat((torch.cat((real, imaginary), 2), torch.cat((imaginary, -real), 2)), 1)
+def _covered_rows(x_BCHW: Tensor, side: int, matrices: RowTransforms) -> Tensor:
+    """Spectra of rows of maps, each beside those that a kernel covers, R × N × C k."""
+    images, channels, height, width = x_BCHW.shape
+    padded_BCHW = F.pad(x_BCHW, (0, 0, side // 2, side // 2))
+    lines = torch.mm(matrices.cells, padded_BCHW.permute(3, 0, 1, 2).reshape(width, -1))
+    covered_RBCHk = lines.view(len(lines), images, channels, -1).unfold(3, side, 1)
+    return covered_RBCHk.transpose(2, 3).reshape(len(lines), images * height, channels * side)
 
 
-def _in_tiles(grad_BOHW: Tensor, grid: _Grid) -> Tensor:
-    """Gradients of results, beyond the maps 0, as B × n₁ × S₁ × n₂ × S₂ × O."""
-    outputs, height, width = grad_BOHW.shape[1:]
-    below, beyond = grid.down * grid.high - height, grid.right * grid.wide - width
-    padded_BHWO = F.pad(grad_BOHW.permute(0, 2, 3, 1), (0, 0, 0, beyond, 0, below))
-    return padded_BHWO.reshape(grid.images, grid.down, grid.high, grid.right, grid.wide, outputs)
-
-
-def _maps_of(dx_F2MC2: Tensor, grid: _Grid, size: torch.Size, side: int, matrices: Transforms) -> Tensor:
-    """Gradients of maps, from products whose four parts are still apart, added up where tiles overlap."""
+def _uncovered_rows(dx_RNK: Tensor, size: torch.Size, side: int, matrices: RowTransforms) -> Tensor:
+    """Gradients of maps: each row's is the sum over the places at which kernels cover it."""
     images, channels, height, width = size
-    parts = dx_F2MC2.view(-1, 2, grid.tiles, 2, channels)
-    spectra = torch.stack((parts[:, 0, :, 0] - parts[:, 1, :, 1], parts[:, 0, :, 1] + parts[:, 1, :, 0]), 1)
-    high, wide = grid.high + side - 1, grid.wide + side - 1
-    tiles = inverse(spectra.view(high, -1, grid.tiles * channels), matrices.to_tile)
-    tiles = tiles.view(high, wide, images, grid.down, grid.right, channels)
-    dx_BHWC = tiles.new_zeros(
-        images, grid.down * grid.high + side - 1, grid.right * grid.wide + side - 1, channels
-    )
-    for down in range(grid.down):
-        for right in range(grid.right):
-            top, left = down * grid.high, right * grid.wide
-            dx_BHWC[:, top : top + high, left : left + wide] += tiles[:, :, :, down, right].permute(
-                2, 0, 1, 3
-            )
-    half = side // 2
-    return dx_BHWC[:, half : half + height, half : half + width].permute(0, 3, 1, 2)
+    dx_RBHCk = dx_RNK.view(-1, images, height, channels, side)
+    lines = dx_RNK.new_zeros(len(dx_RNK), images, height + side - 1, channels)
+    for place in range(side):
+        lines[:, :, place : place + height] += dx_RBHCk[..., place]
+    inner = lines[:, :, side // 2 : side // 2 + height].reshape(len(lines), -1)
+    return torch.mm(matrices.cells.T, inner).view(width, images, height, channels).permute(1, 3, 2, 0)
