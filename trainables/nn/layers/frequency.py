@@ -2,15 +2,15 @@
 
 Rows of W cells and a kernel of k go to R numbers each, which are multiplied place by place, and the products
 lead back to the W cells of the result: ``back.T @ ((cells @ row) * (kernel @ weights))``. That is a discrete
-Fourier transform with what lies around it. R is about 1.5 (W + k / 2), where the convolution itself multiplies
-k W times. A product with a matrix runs at the machine's peak, where a library's transform of so few numbers
-does not.
+Fourier transform with what lies around it. R is about 1.5 (W + k / 2), where the convolution itself takes k W
+multiplications. A product with a matrix runs at the machine's peak, where a library's transform of so few
+numbers does not.
 
 - A period of W + k // 2 is enough for rows whose convolution reaches k // 2 beyond both ends: what lies
   beyond them comes round to the cells behind the row's end, which nobody reads. Any number may be a period.
-- A frequency's complex product takes three real ones: of x' + i x'' and w' + i w'' the products (x' + x'') w',
-  x' (w'' − w') and x'' (w' + w''). The first less the third is the real part, the first and the second together
-  are the imaginary one. All sums are within the matrices.
+- A frequency's complex product takes three real ones. Those of x' + i x'' and w' + i w'' are (x' + x'') w',
+  x' (w'' − w') and x'' (w' + w''). The first less the third is the real part, the first and the second
+  together are the imaginary one. All sums are within the matrices.
 
 Source: Oppenheim and Schafer, Discrete-Time Signal Processing, section 8.7 (circular and linear convolution);
 Knuth, The Art of Computer Programming, section 4.6.4 (a complex product by three real ones).
