@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainables.nn.layers.channels_last import GroupNorm, PointwiseConv
+from trainables.nn.layers.channels_last import GroupNorm, PointwiseConv, enlarged
 
 # images, channels, height, width, groups; sides that rows of numbers do not fit, one channel, one pixel
 SHAPES = [(2, 8, 16, 16, 2), (3, 12, 7, 5, 3), (1, 18, 3, 11, 3), (2, 7, 6, 1, 1), (4, 4, 1, 1, 1)]
@@ -97,3 +99,28 @@ def test_prediction_is_torchs_own_to_the_bit() -> None:
     with torch.no_grad():
         assert torch.equal(norm(shown), F.group_norm(shown, 2, norm.weight, norm.bias))
         assert torch.equal(conv(shown), F.conv2d(shown, conv.weight, conv.bias))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["rows", "pixels"])
+@pytest.mark.parametrize("size", [(16, 16), (13, 9)], ids=str)
+def test_enlarged_maps_and_their_gradients_are_torchs_to_the_bit(
+    size: tuple[int, int], layout: torch.memory_format
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    maps = torch.randn(2, 4, 8, 5, generator=generator).to(memory_format=layout)
+    joined = torch.randn(2, 7, *size, generator=generator).to(memory_format=layout)
+
+    def answers(enlarge: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        shown = maps.clone().requires_grad_()
+        large = enlarge(shown)
+        # The gradient of a part of joined maps is no packed tensor.
+        torch.cat((joined[:, :3], large), dim=1).backward(joined)
+        assert shown.grad is not None
+        return large.detach(), shown.grad
+
+    def by_torch(x_BChw: Tensor) -> Tensor:
+        return F.interpolate(x_BChw, size=size, mode="bilinear", align_corners=False)
+
+    for found, expected in zip(answers(lambda x: enlarged(x, size)), answers(by_torch), strict=True):
+        assert torch.equal(found, expected)
+        assert found.is_contiguous(memory_format=layout)

@@ -10,6 +10,7 @@ two processors. It cannot be differentiated again, so a gradient penalty needs t
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -17,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-__all__ = ["GroupNorm", "PointwiseConv", "Rows"]
+__all__ = ["GroupNorm", "PointwiseConv", "Rows", "enlarged"]
 
 _ROW = 256  # numbers of a row: a broadcast factor per channel is repeated until it fills one
 
@@ -76,6 +77,30 @@ class PointwiseConv(nn.Conv2d):
             return super().forward(input)
         y_BHWO = F.linear(input.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias)
         return y_BHWO.permute(0, 3, 1, 2)
+
+
+def enlarged(x_BChw: Tensor, size: Sequence[int]) -> Tensor:
+    """Maps enlarged bilinearly to ``size``, height and width."""
+    large = F.interpolate(x_BChw, size=tuple(size), mode="bilinear", align_corners=False)
+    return cast("Tensor", _PackedGradient.apply(large))
+
+
+class _PackedGradient(torch.autograd.Function):
+    """The identity, whose gradient lies channels last where the values do.
+
+    Of maps that were joined with others the gradient is a part of a larger one. torch enlarges the gradient's
+    way back in the other layout then, which takes three times as long as the copy and the right layout.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x_BCHW: Tensor) -> Tensor:
+        ctx.packs = x_BCHW.is_contiguous(memory_format=torch.channels_last)
+        return x_BCHW.view_as(x_BCHW)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        grad_BCHW = cast("Tensor", gradients[0])
+        return grad_BCHW.contiguous(memory_format=torch.channels_last) if ctx.packs else grad_BCHW
 
 
 class GroupNorm(nn.GroupNorm):

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainables.nn.layers.channels_last import GroupNorm, PointwiseConv
+from trainables.nn.layers.channels_last import GroupNorm, PointwiseConv, enlarged
 from trainables.nn.layers.norm import Norm, norm_layer
 from trainables.nn.layers.pooling import pool_map
 
@@ -161,4 +161,4 @@ class ImageHead(nn.Module):
 def _enlarge(x_BChw: Tensor, like: Tensor) -> Tensor:
     if x_BChw.shape[2:] == like.shape[2:]:
         return x_BChw
-    return F.interpolate(x_BChw, size=like.shape[2:], mode="bilinear", align_corners=False)
+    return enlarged(x_BChw, like.shape[2:])
