@@ -236,6 +236,25 @@ def test_hours_are_those_of_the_last_trial_to_end(
     assert Forecast(shapes=shapes, at_once=at_once).hours == pytest.approx(hours)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_one_thread_is_timed_beside_where_a_trial_asks_for_more(tmp_path: Path, threads: int) -> None:
+    plan, machine = _plan(tmp_path, extra=f"resources: {{cpus: {threads}}}")
+    said: list[str] = []
+    forecast = forecast_study(plan, Store(tmp_path / "storage"), machine, said.append)
+    assert ("timing the same steps with one thread" in said) == (threads == 2)
+    assert (forecast.one_thread is not None) == (threads == 2)
+    assert forecast.one_thread is None or forecast.one_thread > 0
+
+
+def test_trials_of_one_thread_take_longer_and_run_more_at_a_time() -> None:
+    shape = Shape(cells=("a",), trials=4, missing=4, seconds=3600, memory_mb=1, source="first steps", seen=1)
+    forecast = Forecast(shapes=(shape,), at_once=1, one_thread=1.5)
+    alone = forecast.with_one_thread(threads=2)
+    assert alone is not None
+    assert (forecast.hours, alone.hours, alone.places) == (4, 3, 2)
+    assert Forecast(shapes=(shape,), at_once=1).with_one_thread(threads=2) is None
+
+
 def test_every_stage_of_a_chain_is_timed(tmp_path: Path) -> None:
     trainable = find_trainable("cam")
     plan, _ = _plan(tmp_path, trainable="cam", extra="supervision: weak")

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from assay.cli.forecast import format_truth
+from assay.cli.forecast import format_truth, show_forecast
 from assay.planning import read_plan
 from assay.storage import Store
+from assay.storage.forecast import Forecast, Shape
 from tests.cli.small_study import Assay, finished
 
 STUDY = """\
@@ -55,6 +56,20 @@ def test_the_truth_stands_beside_the_forecast_once_trials_have_finished(
     assert "2 of 3" in again
     assert "1 finished trial" in again
     assert "2 min 30 s one after the other" in again
+
+
+@pytest.mark.parametrize(("one_thread", "said"), [(1.4, True), (1.9, False), (None, False)])
+def test_one_thread_is_advised_where_it_ends_the_study_sooner(
+    capsys: pytest.CaptureFixture[str], one_thread: float | None, said: bool
+) -> None:
+    shape = Shape(cells=("a",), trials=4, missing=4, seconds=60, memory_mb=1, source="first steps", seen=5)
+    show_forecast(Forecast(shapes=(shape,), at_once=1, one_thread=one_thread), threads=2)
+    shown = " ".join(capsys.readouterr().out.split())
+    advice = (
+        "with resources: {cpus: 1} 2 min 48 s, 2 at a time: with one thread a trial takes 1.4 times as long"
+    )
+    assert (advice in shown) == said
+    assert ("cpus: 1" in shown) == said
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["format_truth", "make_forecast", "show_forecast", "this_machine"]
 
 _CELLS = 3  # named of a shape that has more
+_WORTH_SAYING = 0.9  # of a study's hours: timings differ by a tenth
 
 
 def make_forecast(plan: Plan, store: Store, data: Path | None, cache: Path) -> Forecast:
@@ -30,8 +31,8 @@ def make_forecast(plan: Plan, store: Store, data: Path | None, cache: Path) -> F
     return forecast
 
 
-def show_forecast(forecast: Forecast) -> None:
-    """Print a forecast."""
+def show_forecast(forecast: Forecast, threads: int) -> None:
+    """Print a forecast of trials that ask for so many threads of a CPU."""
     from assay.cli.output import console, duration
 
     out = console()
@@ -46,6 +47,12 @@ def show_forecast(forecast: Forecast) -> None:
         f"({duration(forecast.trial_hours * 3600)} one after the other), "
         "and ten seconds or so to start a pack"
     )
+    alone = forecast.with_one_thread(threads)
+    if alone is not None and alone.hours < _WORTH_SAYING * forecast.hours:
+        out.print(
+            f"with resources: {{cpus: 1}} {duration(alone.hours * 3600)}, {alone.places} at a time: with one "
+            f"thread a trial takes {forecast.one_thread:.1f} times as long"
+        )
     if forecast.places > 1:
         out.print("trials beside each other share memory and caches: they may take longer than one alone")
 

@@ -116,7 +116,7 @@ def plan(
         from assay.cli.forecast import make_forecast, show_forecast
 
         timed = make_forecast(planned, store, data, cache)
-        show_forecast(timed)
+        show_forecast(timed, planned.study.resources.cpus)
     if as_json:
         answers().give(answer.with_forecast(timed))
 

@@ -75,6 +75,11 @@ class Forecast(BaseModel, frozen=True, extra="forbid"):
     at_once: int = Field(description="Places for trials beside each other.")
     stages: tuple[StageCost, ...] = ()
     untimed: tuple[str, ...] = Field((), description="Why stages could not be timed: they come on top.")
+    one_thread: float | None = Field(
+        None,
+        description="Seconds of a trial with one thread over those with the threads it asks for; null where "
+        "it asks for one, or for a GPU.",
+    )
 
     @property
     def trial_hours(self) -> float:
@@ -97,6 +102,30 @@ class Forecast(BaseModel, frozen=True, extra="forbid"):
             for _ in range(count):
                 heapq.heapreplace(ends, ends[0] + seconds)
         return max(ends) / 3600
+
+    def with_one_thread(self, threads: int) -> Forecast | None:
+        """The same trials with a thread each, as many more at once; None where that was not timed."""
+        if self.one_thread is None:
+            return None
+        shapes = (
+            shape.model_copy(
+                update={
+                    "seconds": shape.seconds * self.one_thread,
+                    "stage_seconds": shape.stage_seconds * self.one_thread,
+                }
+            )
+            for shape in self.shapes
+        )
+        stages = (
+            stage.model_copy(update={"seconds": stage.seconds * self.one_thread}) for stage in self.stages
+        )
+        return Forecast(
+            shapes=tuple(shapes),
+            stages=tuple(stages),
+            at_once=self.at_once * threads,
+            untimed=self.untimed,
+            one_thread=None,
+        )
 
     def _jobs(self) -> list[tuple[float, int]]:
         """Seconds and number of what is to be done: trials without their stages, and each stage once."""
@@ -135,10 +164,12 @@ def forecast_study(plan: Plan, store: Store, machine: Machine, say: Callable[[st
     """
     groups = _groups(plan)
     records = store.records(trial.id for trial in plan.trials)
-    torch.set_num_threads(plan.study.resources.cpus)
+    need = plan.study.resources
+    torch.set_num_threads(need.cpus)
     keep_freed_memory()
     shapes: list[Shape] = []
     timed: dict[str, _Cost] = {}  # by id of a trial
+    one_thread: float | None = None
     for number, group in enumerate(groups, start=1):
         ended = [records[i] for i in group.ids if i in records]
         missing = len(group.ids) - len(ended) + group.pending_points[0]
@@ -152,7 +183,12 @@ def forecast_study(plan: Plan, store: Store, machine: Machine, say: Callable[[st
             )
         elif missing:
             say(f"timing the first steps of {group.example.cell} (shape {number} of {len(groups)})")
-            cost = _time(group.example, machine, plan.study.resources.workers)
+            cost = _time(group.example, machine, need.workers)
+            if one_thread is None and need.cpus > 1 and machine.device.type == "cpu":
+                say("timing the same steps with one thread")
+                torch.set_num_threads(1)
+                one_thread = _time(group.example, machine, need.workers).computing / cost.computing
+                torch.set_num_threads(need.cpus)
         else:
             continue
         timed |= dict.fromkeys(group.ids, cost)
@@ -175,6 +211,7 @@ def forecast_study(plan: Plan, store: Store, machine: Machine, say: Callable[[st
         at_once=machine.at_once,
         stages=_stage_costs(missing_trials, store, timed),
         untimed=tuple(dict.fromkeys(cost.untimed for cost in timed.values() if cost.untimed)),
+        one_thread=one_thread,
     )
 
 
@@ -208,6 +245,11 @@ class _Cost(NamedTuple):
     seen: int
     stages: Mapping[str, float] = {}
     untimed: str = ""
+    loading: float = 0.0  # of the seconds, those that read images: once they lie in the cache they are few
+
+    @property
+    def computing(self) -> float:
+        return self.seconds - self.loading
 
 
 def _groups(plan: Plan) -> list[_Group]:
@@ -259,7 +301,7 @@ def _time(trial: Trial, machine: Machine, workers: int) -> _Cost:
     cost = replace(cost, stages={**pilots, **cost.stages})  # a pilot is a training of the same method
     evaluation = evaluated_inputs(manifest, split, config.image_size) * cost.image_seconds
     seconds = loading + (cost.train_seconds + sum(cost.stages.values())) / workers + evaluation
-    return _Cost(seconds, peak_memory_mb(machine.device), cost.timed, cost.stages, cost.untimed)
+    return _Cost(seconds, peak_memory_mb(machine.device), cost.timed, cost.stages, cost.untimed, loading)
 
 
 def evaluated_inputs(manifest: Manifest, split: Split, image_size: tuple[int, int]) -> int:

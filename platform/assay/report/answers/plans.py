@@ -120,6 +120,10 @@ class ForecastAnswer(BaseModel):
     shapes: tuple[ForecastShape, ...]
     stages: tuple[ForecastStage, ...]
     untimed: tuple[str, ...] = Field(description="Why stages could not be timed: they come on top.")
+    one_thread: float | None = Field(
+        description="Seconds of a trial with one thread over those with the threads it asks for; null: not "
+        "timed."
+    )
 
 
 class PlanAnswer(Answer):
