@@ -42,7 +42,11 @@ def cost_plot(
     """
     names = list(dict.fromkeys(cells["line"]))
     palette, shapes = colours(theme), [_SHAPES[marker] for marker in MARKERS]
-    legend = None if lines is None else alt.Legend(title=lines, orient="top", symbolOpacity=1)
+    legend = None
+    if lines is not None:
+        room = 30 + 8 * max(map(len, names))  # pixels of a name with its marker
+        columns = alt.ExprRef(f"max(1, floor(width / {room}))")
+        legend = alt.Legend(title=lines, orient="top", symbolOpacity=1, columns=columns)
     colour = alt.Color(
         "line:N",
         sort=names,
