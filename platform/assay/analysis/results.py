@@ -292,7 +292,9 @@ class StudyResults:
         return self.once(
             "points",
             lambda: {
-                searched.cell.name: evaluate_points(self.plan, searched, self.records)
+                searched.cell.name: evaluate_points(
+                    self.plan.study, self.plan.points_of(searched), self.records
+                )
                 for searched in self.plan.searched
             },
         )

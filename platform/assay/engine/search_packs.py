@@ -113,7 +113,8 @@ class _CellSearch:
         yield from self._train([*chosen, *self._ablations(evaluated)], fresh=True)
 
     def _evaluated(self, points: Sequence[Point]) -> list[EvaluatedPoint]:
-        return evaluate_points(self.plan.with_points(points), self.searched, self.log.records)
+        drawn = self.plan.with_points(points).points_of(self.searched)
+        return evaluate_points(self.plan.study, drawn, self.log.records)
 
     def _ablations(self, evaluated: Sequence[EvaluatedPoint]) -> list[Ablation]:
         """The best point with each changed parameter at its default, written down before any of it trains."""

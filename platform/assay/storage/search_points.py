@@ -18,7 +18,7 @@ from assay.storage.checksum import lines_with_checksum, without_last_line
 from assay.storage.front import front_of
 from assay.storage.record import Record
 from assay.storage.store import Store
-from assay.study import Ablation, Plan, Point, SearchedCell, Study
+from assay.study import Ablation, Plan, Point, Study
 from assay.study.identity import canonical_json
 from assay.study.points import budget, changed_parameters
 from assay.study.search import Objective
@@ -93,10 +93,16 @@ def write_ablations(store: Store, plan: Plan, ablations: Sequence[Ablation]) -> 
 
 
 def evaluate_points(
-    plan: Plan, searched: SearchedCell, records: Mapping[str, Record]
+    study: Study, points: Iterable[tuple[Point, Sequence[str]]], records: Mapping[str, Record]
 ) -> list[EvaluatedPoint]:
-    """Evaluate the plan's points of one cell by validation images; test scores are not looked at."""
-    return [_evaluated(plan.study, point, ids, records) for point, ids in plan.points_of(searched)]
+    """Evaluate points of one cell by validation images; test scores are not looked at.
+
+    Args:
+        study: The question.
+        points: Each with the ids of its trials (:meth:`Plan.points_of`).
+        records: By trial id.
+    """
+    return [_evaluated(study, point, ids, records) for point, ids in points]
 
 
 def objective_value(study: Study, objective: Objective, record: Record) -> float | None:
@@ -179,7 +185,7 @@ def with_points(plan: Plan, store: Store, known: dict[str, Record] | None = None
         chosen = None
         if len(points) >= budget(plan.study):  # else the search goes on, whatever the records say
             known |= store.records(id_ for _, ids in points for id_ in ids if id_ not in known)
-            evaluated = evaluate_points(grown, searched, known)
+            evaluated = evaluate_points(plan.study, points, known)
             chosen = winners(plan, evaluated)
             best = best_to_ablate(plan, evaluated) if chosen is not None else None
             of_best = _of_point(best, written) if best is not None else {}

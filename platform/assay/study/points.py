@@ -81,7 +81,7 @@ class Ablation(Point):
 
 
 class PointRow(NamedTuple):
-    """What a point is in a plan."""
+    """A point in a plan: its cell and its trials."""
 
     cell: Cell
     trials: tuple[Trial, ...]  # in the order of the repeats
@@ -244,10 +244,10 @@ def point_row(searched: SearchedCell, point: Point, *, fresh: bool = False) -> P
 
 def _point_cell(cell: Cell, point: Point, role: Role, supervision: Supervision) -> Cell:
     """The cell in which a point was drawn, with its values."""
-    own, drawn = cell.config, point.config or {}
-    other = [name for name in {**own, **drawn} if own.get(name) != drawn.get(name)]  # of forty settings a few
-    before = flatten({"config": {name: own.get(name) for name in other}, SUPERVISION: str(cell.supervision)})
-    after = flatten({"config": {name: drawn.get(name) for name in other}, SUPERVISION: str(supervision)})
+    base, config = cell.config, point.config or {}
+    other = [name for name in {**base, **config} if base.get(name) != config.get(name)]  # of forty a few
+    before = flatten({"config": {name: base.get(name) for name in other}, SUPERVISION: str(cell.supervision)})
+    after = flatten({"config": {name: config.get(name) for name in other}, SUPERVISION: str(supervision)})
     changed = {
         path: (cell.diff.get(path, (before.get(path), None))[0], after.get(path))
         for path in {**before, **after}

@@ -42,7 +42,7 @@ class MeanInterval:
 
 
 def method_texts(intervals: Iterable[MeanInterval]) -> list[tuple[str, Claim]]:
-    """How intervals were made, each way once, with its claim: ``t over 6 to 12 seeds``."""
+    """The ways in which intervals were made, each once with its claim: ``t over 6 to 12 seeds``."""
     ways: dict[tuple[str, str, Claim], list[int]] = {}
     for interval in intervals:
         ways.setdefault((interval.statistic, interval.units, interval.claim), []).append(interval.n)
