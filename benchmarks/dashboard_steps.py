@@ -17,7 +17,7 @@ __all__ = ["MLFLOW", "OPTUNA", "PATIENCE", "SEARCH", "STUDY", "Step", "search_st
 
 STUDY, SEARCH = "large", "search"
 PATIENCE = 300_000  # ms: what is slow is measured, not cut off
-_PAGE, _FILTER, _PAINT = 2.0, 0.5, 0.1  # seconds
+_PAGE, _MASKS, _FILTER, _PAINT = 2.0, 1.0, 0.4, 0.1  # seconds
 _MOVES = 15  # of the slider
 _LOOK = 0.01  # seconds between two looks at the page
 
@@ -122,10 +122,12 @@ def study_steps(cell: str) -> tuple[Step, ...]:
     """Steps through a study with thousands of trials; ``cell``: one of its cells."""
     return (
         Step("list of studies", _PAGE, _visit("/studies", f".st-key-study-{STUDY} .bar")),
-        Step("answer of the study", None, _visit(f"/?study={STUDY}", ".st-key-answer-verdicts")),
-        Step("table of the cells", None, _visit(f"/table?study={STUDY}", "[data-testid=stDataFrame] canvas")),
+        Step("answer of the study", _PAGE, _visit(f"/?study={STUDY}", ".st-key-answer-verdicts")),
+        Step(
+            "table of the cells", _PAGE, _visit(f"/table?study={STUDY}", "[data-testid=stDataFrame] canvas")
+        ),
         Step("choice of a cell in the table", _FILTER, _choose_cell(cell)),
-        Step("masks of six cells", _PAGE, _visit(f"/masks?study={STUDY}", ".grid[data-ready]")),
+        Step("masks of six cells", _MASKS, _visit(f"/masks?study={STUDY}", ".grid[data-ready]")),
         Step("filter of the masks", _FILTER, _filter_masks),
         Step("slider to paint", _PAINT, _move_slider, _MOVES),
         Step("slider to paint, difference", _PAINT, _move_slider_in_difference, _MOVES),
@@ -135,7 +137,7 @@ def study_steps(cell: str) -> tuple[Step, ...]:
 def search_steps() -> tuple[Step, ...]:
     """Steps through a search with thousands of points."""
     return (
-        Step("search page", None, _visit(f"/search?study={SEARCH}", ".parallel[data-ready]")),
+        Step("search page", _PAGE, _visit(f"/search?study={SEARCH}", ".parallel[data-ready]")),
         Step("brush", _FILTER, _brush),
     )
 

@@ -23,9 +23,9 @@ def read_ahead() -> None:
     try:
         with collector_paused():  # of ten thousand points a quarter of the time went into looking for garbage
             study_view.studies(study_view.open_store(storage_uri()))
+            gc.freeze()  # records stay: looking for garbage among them took a third of the time of a page
     except (InputError, OSError):
         return
-    gc.freeze()  # records stay: looking for garbage among them took a third of the time of a page
 
 
 if __name__ == "__main__":

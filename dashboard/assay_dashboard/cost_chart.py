@@ -5,15 +5,30 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
+from assay.report.figures.drawing import MARKERS
 from assay_dashboard.plots import Chart, Theme, colours, cycled
 
 __all__ = ["cost_plot"]
+
+# The report's markers as Vega has them; a path fills a square from -1 to 1.
+_SHAPES = {
+    "o": "circle",
+    "s": "square",
+    "^": "triangle-up",
+    "v": "triangle-down",
+    "P": "cross",
+    "X": "M-1,-.5L-.5,-1L0,-.5L.5,-1L1,-.5L.5,0L1,.5L.5,1L0,.5L-.5,1L-1,.5L-.5,0Z",
+    "p": "M0,-1L.95,-.31L.59,.81L-.59,.81L-.95,-.31Z",
+    "D": "diamond",
+}
 
 
 def cost_plot(
     cells: pd.DataFrame, *, axis: str, unit: str, lines: str | None, logarithmic: bool, theme: Theme
 ) -> Chart:
     """Scores against the time of labelling; rings mark the front, whose cells none beats for less.
+
+    Colours and markers are the report's: there is one more of these, so no two lines look alike.
 
     Args:
         cells: ``cell``, ``line``, ``hours`` (in ``unit``), ``place`` (its position on that axis),
@@ -26,20 +41,22 @@ def cost_plot(
         theme: Of the page.
     """
     names = list(dict.fromkeys(cells["line"]))
-    palette = colours(theme)
-    legend = None if lines is None else alt.Legend(title=lines, orient="top", symbolOpacity=1)
+    palette, shapes = colours(theme), [_SHAPES[marker] for marker in MARKERS]
+    legend = None
+    if lines is not None:
+        room = 30 + 8 * max(map(len, names))  # pixels of a name with its marker
+        columns = alt.ExprRef(f"max(1, floor(width / {room}))")
+        legend = alt.Legend(title=lines, orient="top", symbolOpacity=1, columns=columns)
     colour = alt.Color(
         "line:N",
         sort=names,
         scale=alt.Scale(domain=names, range=cycled(palette, len(names))),
         legend=legend,
     )
-    # Where the colours begin anew, points are squares and their lines dashed.
-    again = [i // len(palette) % 2 for i in range(len(names))]
     shape = alt.Shape(
         "line:N",
         sort=names,
-        scale=alt.Scale(domain=names, range=[("circle", "square")[i] for i in again]),
+        scale=alt.Scale(domain=names, range=cycled(shapes, len(names))),
         legend=legend,
     )
     x = alt.X(
@@ -62,16 +79,7 @@ def cost_plot(
     ]
     y = alt.Y("mean:Q", title=axis, scale=y_scale)
     base = alt.Chart(cells)
-    # Two layers: an encoding would dash the rims of the legend's symbols too.
-    round_of = dict(zip(names, again, strict=True))
-    solid, dashed = (
-        base.transform_filter(
-            alt.FieldOneOfPredicate("line", [name for name in names if round_of[name] == turn])
-        )
-        .mark_line(strokeWidth=2, strokeDash=pattern)
-        .encode(x=x, y=y, color=colour)
-        for turn, pattern in enumerate(([1, 0], [5, 3]))
-    )
+    ways = base.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour)
     spread = base.mark_rule(opacity=0.45, strokeWidth=1.5).encode(
         x=x, y=alt.Y("low:Q", title=axis, scale=y_scale), y2="high:Q", color=colour
     )
@@ -82,7 +90,7 @@ def cost_plot(
     )
     # Below the point: a front rises to the right, through what stands above it.
     texts = base.mark_text(align="left", dx=13, dy=15, fontSize=12, limit=260)
-    layers = solid, dashed, spread, rings.encode(x=x, y=y), dots, texts.encode(x=x, y=y, text="name:N")
+    layers = ways, spread, rings.encode(x=x, y=y), dots, texts.encode(x=x, y=y, text="name:N")
     return alt.layer(*layers).properties(height=400)
 
 

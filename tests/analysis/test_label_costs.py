@@ -157,9 +157,8 @@ def test_of_a_search_the_best_point_of_each_level_stands_for_it() -> None:
         for searched in plan.searched
         for index, drawn in enumerate(({"config.lr": 0.5}, {"config.lr": 0.25}))
     ]
-    grown = plan.with_points(
-        points, points[::-1], complete=True
-    )  # of each cell the later point is the better one
+    # Of each cell the later point is the better one.
+    grown = plan.with_points(points).with_winners(points[::-1], complete=True)
     records = {trial.id: record_of(trial, lambda images, masks: 0.5) for trial in grown.trials}
     names = {cell.cell.name for cell in costs_of(grown, records).cells}
     assert names == {f"{level} #1 replicated" for level in ("n0", "n5", "n15", "all")}

@@ -49,12 +49,12 @@ def test_a_seed_that_lost_a_fold_counts_in_the_mean_but_not_in_the_spread() -> N
     ("numbers", "said"),
     [
         ((3,), "3 seeds"),
-        ((8, 6), "6 or 8 seeds"),
-        ((6, 8, 6, 10), "6, 8 or 10 seeds"),
+        ((8, 6), "6 to 8 seeds"),
+        ((6, 8, 6, 10), "6 to 10 seeds"),
         ((1, 2), "1 seed or 2 seeds"),
     ],
 )
-def test_a_note_names_each_number_of_repeats_once(numbers: tuple[int, ...], said: str) -> None:
+def test_a_note_says_once_how_many_repeats_there_are(numbers: tuple[int, ...], said: str) -> None:
     """Where cells are decided one by one, they have different numbers of repeats."""
     seeds = [STUDY.replace("[0, 1, 2]", str(list(range(number)))) for number in numbers]
     plans = [make_plan(text) for text in seeds]

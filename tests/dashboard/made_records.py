@@ -362,4 +362,4 @@ def _write_large_record(
         files=files if ended else {},
         attempt=next(iter(files)).partition("/")[0] if ended else "",
     )
-    (folder / "record.json").write_bytes(record.to_bytes())
+    (folder / "record.json").write_bytes(record.file_bytes())

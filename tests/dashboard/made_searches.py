@@ -60,7 +60,7 @@ def make_large_search(store: Store, name: str, points: int = 10_000) -> Plan:
     ]  # fmt: skip
     store.write_table(f"{store.study(name)}/plan.parquet", plan.to_table())
     write_points(store, plan, drawn)
-    grown = plan.with_points(drawn, (), complete=True)
+    grown = plan.with_points(drawn)
     for trial in grown.trials:
         far = abs(math.log10(float(trial.config["lr"])) + 1)
         value = float(np.clip(0.9 - 0.2 * far + 0.03 * rng.standard_normal(), 0, 1))

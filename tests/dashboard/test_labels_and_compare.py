@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from statistics import mean
+from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 
 from assay.analysis.results import StudyResults
+from assay.report.figures.drawing import COLOURS
 from assay.storage import Record, Store
 from assay.study import Plan
 from assay.study.schema import Labelling
+from assay_dashboard.cost_chart import cost_plot
 from assay_dashboard.layout import INK
 from tests.analysis.label_studies import LINE, ladder, trained
 from tests.analysis.made_studies import STUDY, make_plan, make_record, make_records
@@ -87,6 +91,40 @@ def test_two_studies_are_compared_by_the_scores_of_their_records(show: Show, sto
         assert f"{of_cell:.3f}" in text
         assert f"{0.951 - of_cell:.3f}" in text
     assert "0.951" in text
+
+
+def looks_of(spec: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, str]]]:
+    """Lines of the chart of costs, in order, and colour and shape of each."""
+    (points,) = (layer["encoding"] for layer in spec["layer"] if "shape" in layer["encoding"])
+    colour, shape = points["color"]["scale"], points["shape"]["scale"]
+    assert colour["domain"] == shape["domain"]
+    return colour["domain"], list(zip(colour["range"], shape["range"], strict=True))
+
+
+def test_of_many_methods_no_two_look_alike() -> None:
+    row = {"hours": 1.0, "place": 1.0, "mean": 0.5, "low": 0.4, "high": 0.6, "front": False, "name": ""}
+    cells = pd.DataFrame(
+        [{**row, "cell": f"c{i}", "line": f"c{i}", "masks": i, "labels": i} for i in range(20)]
+    )
+    chart = cost_plot(cells, axis="AP", unit="hours", lines="method", logarithmic=False, theme="light")
+    names, looks = looks_of(chart.to_dict())
+    assert len(names) == len(set(looks)) == 20
+
+
+def test_methods_of_a_ladder_look_as_in_the_report(show: Show, store: Store) -> None:
+    put(store, *ladder())
+    costs = StudyResults(*ladder()).label_costs
+    assert costs is not None
+    (chart,) = show("labels", study="ladder").get("vega_lite_chart")
+    names, looks = looks_of(json.loads(chart.proto.spec))
+    assert names == [line[0].line for line in costs.lines]
+    assert [colour for colour, _ in looks] == list(COLOURS)[: len(names)]
+    assert [shape for _, shape in looks][:4] == ["circle", "square", "triangle-up", "triangle-down"]
+    (data,) = chart.proto.datasets
+    rows = pa.ipc.open_stream(data.data.data).read_all().to_pylist()
+    assert [(row["cell"], row["mean"], row["front"]) for row in rows] == [
+        (cell.cell.name, cell.mean, cell.on_front) for cell in costs.cells
+    ]
 
 
 def test_methods_of_a_ladder_stand_side_by_side_and_are_in_the_legend(show: Show, store: Store) -> None:

@@ -15,6 +15,7 @@ from assay.storage import DamagedRecord, Record, Store
 from assay.storage.search_points import with_points
 from assay.storage.watch import Watch
 from assay.study import Plan, parse_study, plan_study
+from assay.study.identity import CellIdentity
 from assay_dashboard.front_chart import front_rows
 from assay_dashboard.study_view import view
 from assay_dashboard.winner import against_start, best_point_rows
@@ -47,6 +48,23 @@ def listed(app: AppTest) -> list[str]:
 def marked(app: AppTest) -> list[int]:
     state = app.dataframe[0].proto.selection_state
     return json.loads(state)["selection"]["rows"] if state else []
+
+
+def test_the_id_of_each_trial_of_a_search_is_computed_once(
+    store: Store, hunt: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed: Counter[str] = Counter()
+    of_cell = CellIdentity.trial_id
+
+    def trial_id(self: CellIdentity, **repeat: Any) -> str:
+        computed.update([id_ := of_cell(self, **repeat)])
+        return id_
+
+    monkeypatch.setattr(CellIdentity, "trial_id", trial_id)
+    results = view(store, "hunt").results
+    assert any(results.evaluated_points.values())
+    assert set(computed) == {trial.id for trial in results.plan.trials}
+    assert set(computed.values()) == {1}
 
 
 def test_records_of_a_search_are_read_once(store: Store, hunt: Plan, monkeypatch: pytest.MonkeyPatch) -> None:

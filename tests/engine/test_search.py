@@ -232,7 +232,7 @@ def test_a_point_that_lost_a_repeat_has_no_value_and_the_search_goes_on(
     study.run(train=train)
     (searched,) = study.plan.searched
     assert study.plan.study.search is not None
-    points = evaluate_points(study.plan.study, searched, study.points, study.records())
+    points = evaluate_points(study.plan.study, study.grown.points_of(searched), study.records())
     assert [point.status for point in points] == ["finished", status, "finished"]
     assert [point.index for point in winners(study.plan, points) or []] == [0, 2]
 
@@ -323,7 +323,9 @@ def test_a_search_starts_from_the_best_of_an_earlier_one(undisturbed: ToySearch,
     )
     later.run()
     (searched,) = undisturbed.plan.searched
-    points = evaluate_points(undisturbed.plan.study, searched, undisturbed.points, undisturbed.records())
+    points = evaluate_points(
+        undisturbed.plan.study, undisturbed.grown.points_of(searched), undisturbed.records()
+    )
     best = best_points(undisturbed.plan, points)
     assert [point.values for point in later.points[:2]] == [one.point.values for one in best[:2]]
     assert [point.source.partition(" #")[0] for point in later.points] == ["toy_search: base"] * 2 + ["tpe"]
@@ -344,8 +346,7 @@ def test_cells_are_searched_side_by_side_with_equal_budgets(cache_root: Path, tm
 
 
 def test_importance_tells_the_parameter_that_matters(undisturbed: ToySearch) -> None:
-    drawn = undisturbed.plan.model_copy(update={"points": tuple(undisturbed.points)})
-    points = StudyResults(drawn, undisturbed.records()).evaluated_points["base"]
+    points = StudyResults(undisturbed.grown, undisturbed.records()).evaluated_points["base"]
     shares = importance(undisturbed.plan, points)
     assert set(shares) == {"config.x", "config.shape"}
     assert sum(shares.values()) == pytest.approx(1)
@@ -388,7 +389,9 @@ def test_a_search_for_what_is_shipped_measures_the_export(cache_root: Path, tmp_
     assert record.cost("export_latency_ratio") == record.exported.seconds / record.exported.reference_seconds
     assert 20 < record.exported.memory_mb < 500  # ONNX Runtime and the model, without torch
     assert 0 < record.exported.size_mb < 0.1
-    (point,) = evaluate_points(search.plan.study, search.plan.searched[0], search.points, search.records())
+    (point,) = evaluate_points(
+        search.plan.study, search.grown.points_of(search.plan.searched[0]), search.records()
+    )
     assert point.status == "finished"
 
 
@@ -403,7 +406,7 @@ def test_a_search_that_draws_labels_trains_with_them_and_counts_their_hours(
     search = ToySearch(tmp_path, cache_root, text, **rules, replicate="replicate: {best: 1, seeds: [10]}")
     search.run()
     (searched,) = search.plan.searched
-    points = evaluate_points(search.plan.study, searched, search.points, search.records())
+    points = evaluate_points(search.plan.study, search.grown.points_of(searched), search.records())
     counts = [search.records()[trial.id].result for trial in search.grown.trials if trial.seed == 0]
     assert [count.n_masks for count in counts if count][:2] == [0, 4]
     hours = [(count.n_train * 2 + count.n_masks * 60) / 3600 for count in counts if count]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from assay.analysis.results import StudyResults
+from assay.analysis.statistics import Best
+from assay.report.ablation_table import bold_notes
 from assay.report.build import study_page
 from assay.report.comparison_tables import comparison_sections
 from assay.report.page.markdown import markdown_page
@@ -20,6 +22,7 @@ from tests.analysis.made_studies import (
     markdown_of,
     moved,
 )
+from trainables.metrics import METRICS
 
 PLAN = make_plan()
 
@@ -177,6 +180,21 @@ def test_the_best_cells_are_bold_and_the_page_says_what_that_means() -> None:
     few = markdown_of(PLAN, make_records(PLAN))
     assert "**" not in few
     assert "Not distinguishable: no AP is bold (3 common repeats; claim: this data)." in few
+
+
+@pytest.mark.parametrize(
+    ("means", "told"),
+    [
+        ({"a": 0.9, "b": 0.8, "lost": None}, False),
+        ({"a": 0.9, "b": 0.91}, True),  # as of more repeats, or of repeats that scatter less
+        ({"a": 0.9}, False),
+    ],
+)
+def test_a_bold_mean_that_is_worse_than_another_is_explained(
+    means: dict[str, float | None], told: bool
+) -> None:
+    notes = bold_notes(Best(frozenset({"a"}), "this split", 6), METRICS["image_ap"], means)
+    assert ("So a bold mean may be worse" in " ".join(notes)) is told
 
 
 def test_earlier_looks_share_one_error_and_are_named() -> None:

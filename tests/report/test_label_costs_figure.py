@@ -29,9 +29,7 @@ def costs_of(text: str) -> LabelCosts:
 def intervals_of(costs: LabelCosts) -> dict[str, MeanInterval]:
     """An interval for each cell but one."""
     return {
-        cell.cell.name: MeanInterval(
-            cell.mean - 0.05, cell.mean + 0.05, "t over 3 seeds", "this split", False
-        )
+        cell.cell.name: MeanInterval(cell.mean - 0.05, cell.mean + 0.05, "t", 3, "seeds", "this split", False)
         for cell in costs.cells
         if cell.cell.name != "cam"
     }

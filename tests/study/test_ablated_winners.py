@@ -45,7 +45,7 @@ def test_settings_that_follow_a_parameter_go_back_with_it() -> None:
 def test_an_ablation_is_compared_with_the_best_point_and_names_its_bundle() -> None:
     made = plan(search_with(**ABLATE))
     points = points_of(made, {"config.lr": 0.5, "config.a": 1, "config.b": 3})
-    grown = made.with_points(points, points, ablations(made, points[0]), complete=True)
+    grown = made.with_points(points).with_winners(points, ablations(made, points[0]), complete=True)
     reported = reported_plan(grown)
     assert {trial.seed for trial in reported.trials} == {10, 11}
     assert len({trial.id for trial in grown.trials}) == len(grown.trials)
@@ -60,7 +60,9 @@ def test_an_ablation_is_compared_with_the_best_point_and_names_its_bundle() -> N
 def test_an_ablation_that_is_a_start_point_is_trained_once() -> None:
     made = plan(search_with(**ABLATE))
     points = points_of(made, {"config.lr": 0.1, "config.a": 0}, {"config.lr": 0.5, "config.a": 0})
-    grown = made.with_points(points, [points[1], points[0]], ablations(made, points[1]), complete=True)
+    grown = made.with_points(points).with_winners(
+        [points[1], points[0]], ablations(made, points[1]), complete=True
+    )
     assert [cell.name for cell in reported_plan(grown).cells] == ["base #1 replicated", "base #0 replicated"]
     assert [c.pairs for c in reported_plan(grown).comparisons] == [
         (("base #0 replicated", "base #1 replicated"),)
@@ -72,7 +74,7 @@ def test_an_ablation_that_the_method_refuses_is_left_out_with_its_reason() -> No
     made = plan(search_with(**ABLATE))
     (best,) = points_of(made, {"config.lr": 0.5, "config.a": 0})
     refused = ablations(made, best)[0].model_copy(update={"config": None, "reason": "no"})
-    grown = made.with_points([best], [best], [refused], complete=True)
+    grown = made.with_points([best]).with_winners([best], [refused], complete=True)
     assert reported_plan(grown).comparisons == ()
     assert grown.ablated == (refused,)
 

@@ -356,7 +356,7 @@ def test_each_cell_of_a_search_is_searched_with_its_own_method() -> None:
         )
         for s in made.searched
     ]
-    grown = made.with_points(points, [], complete=False)
+    grown = made.with_points(points)
     assert {(t.cell, t.trainable, t.revision) for t in grown.trials} == {
         ("other #0", "other", 7),
         ("toy #0", "toy", 1),
@@ -374,7 +374,7 @@ def test_a_point_is_written_as_a_study_of_its_own_method() -> None:
     searched = made.searched[0]
     point = make_point(made.study, OTHER, searched, "cpu", index=0, source="tpe", values={"config.lr": 0.5})
     written = plan(parse_study(study_of_point(made, searched, point, "winner", "It won.")))
-    fresh = made.with_points([point], [point], complete=True).trials
+    fresh = made.with_points([point]).with_winners([point], complete=True).trials
     assert [t.id for t in written.trials] == [t.id for t in fresh if t.seed == 10]
 
 

@@ -255,9 +255,7 @@ def test_a_sampler_without_its_package_is_refused_by_name(monkeypatch: pytest.Mo
 
 def test_drawn_values_are_in_the_settings_of_the_points_trials() -> None:
     made = plan(search_with())
-    grown = made.with_points(
-        points_of(made, {"config.lr": 0.5, "config.a": 1, "config.b": 2}), [], complete=False
-    )
+    grown = made.with_points(points_of(made, {"config.lr": 0.5, "config.a": 1, "config.b": 2}))
     assert [trial.cell for trial in grown.trials] == ["base #0", "base #0"]
     assert {(t.config["lr"], t.config["a"], t.config["b"]) for t in grown.trials} == {(0.5, 1, 2)}
     assert grown.cells[0].diff["config.a"] == (0, 1)
@@ -267,7 +265,7 @@ def test_drawn_values_are_in_the_settings_of_the_points_trials() -> None:
 def test_a_point_like_an_earlier_one_is_not_trained_twice() -> None:
     made = plan(search_with())
     same = {"config.lr": 0.5, "config.a": 0}
-    assert len(made.with_points(points_of(made, same, same), [], complete=True).cells) == 1
+    assert len(made.with_points(points_of(made, same, same)).cells) == 1
 
 
 def test_a_point_has_the_ids_of_the_same_settings_in_a_design(tmp_path: Path) -> None:
@@ -279,7 +277,7 @@ def test_a_point_has_the_ids_of_the_same_settings_in_a_design(tmp_path: Path) ->
         ),
         tmp_path,
     )
-    assert [t.id for t in made.with_points([point], [], complete=True).trials] == [t.id for t in plain.trials]
+    assert [t.id for t in made.with_points([point]).trials] == [t.id for t in plain.trials]
 
 
 @pytest.mark.parametrize("labels", ["weak", "mixed: 2", "full"])
@@ -297,7 +295,7 @@ def test_a_point_with_drawn_labels_has_the_ids_of_a_study_with_these_labels(
         config={"preset": "small", "lr": 0.5},
     )
     back = Plan.from_table(made.to_table())
-    trials = back.with_points([point], [], complete=True).trials
+    trials = back.with_points([point]).trials
     assert [t.id for t in trials] == [t.id for t in plan_on_images(plain, tmp_path).trials]
     assert {str(t.supervision) for t in trials} == {labels}
 
@@ -305,7 +303,7 @@ def test_a_point_with_drawn_labels_has_the_ids_of_a_study_with_these_labels(
 def test_points_that_differ_in_labels_alone_are_two() -> None:
     made = plan(search_with(**LABELS))
     points = points_of(made, *({"config.lr": 0.5, "supervision": labels} for labels in ("weak", "full")))
-    grown = made.with_points(points, [], complete=True)
+    grown = made.with_points(points)
     assert [cell.diff.get("supervision") for cell in grown.cells] == [("full", "weak"), None]
     assert len({trial.id for trial in grown.trials}) == 4
 
@@ -320,13 +318,13 @@ def test_settings_that_the_method_refuses_together_are_a_point_that_failed() -> 
     (point,) = points_of(made, {"config.lr": -1.0, "config.a": 0})
     assert point.config is None
     assert "should be greater than 0" in (point.reason or "")
-    assert made.with_points([point], [], complete=False).cells == ()
+    assert made.with_points([point]).cells == ()
 
 
 def test_only_replicated_points_are_reported() -> None:
     made = plan(search_with(**CELLS))
     points = points_of(made, {"config.lr": 0.5, "config.a": 0}, {"config.lr": 0.1, "config.a": 2})
-    grown = made.with_points(points, [points[2], points[0], points[1]], complete=True)
+    grown = made.with_points(points).with_winners([points[2], points[0], points[1]], complete=True)
     reported = reported_plan(grown)
     assert [cell.name for cell in reported.cells] == [
         "low #1 replicated",
@@ -342,10 +340,7 @@ def test_the_plan_of_a_search_comes_back_from_its_table() -> None:
     back = Plan.from_table(made.to_table())
     assert (back.searched, back.size, back.trials) == (made.searched, made.size, ())
     points = points_of(made, {"config.lr": 0.5, "config.a": 0})
-    assert (
-        back.with_points(points, [], complete=False).trials
-        == made.with_points(points, [], complete=False).trials
-    )
+    assert back.with_points(points).trials == made.with_points(points).trials
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def test_points_are_parent_runs_with_their_drawn_values(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     mirror = MlflowMirror(uri, store)
     for drawn, replicated in ((points[:1], []), (points, points[1:])):
-        grown = plan.with_points(drawn, replicated, complete=bool(replicated))
+        grown = plan.with_points(drawn).with_winners(replicated, complete=bool(replicated))
         for trial in grown.trials:
             store.write_record(make_record(trial, lambda trial: {"image_ap": trial.config["lr"]}))
         assert mirror.sync(StudyResults(grown, store.records(t.id for t in grown.trials))).complete

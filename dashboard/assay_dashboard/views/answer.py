@@ -10,9 +10,9 @@ from dataclasses import replace
 import streamlit as st
 
 from assay.analysis.results import StudyResults
-from assay.report.ablation_table import level_columns, metric_title
+from assay.report.ablation_table import level_columns, metric_title, study_bold_notes
 from assay.report.answer import Answer, AnswerGroup, study_answer
-from assay.report.comparison_tables import CLAIM_QUESTIONS, bold_notes
+from assay.report.comparison_tables import CLAIM_QUESTIONS
 from assay.report.figures.effects_rows import EffectRow, comparisons_plot, effects_plot
 from assay.report.page.model import Column, Section, TextTable
 from assay.report.telling_cells import in_order
@@ -142,7 +142,7 @@ def _table(results: StudyResults) -> None:
         (row, len(columns) - 2) for row, place in enumerate(places) if (place, primary) in table.bold
     )
     of = f"The best {len(order)} of {len(names)} cells. " if len(order) < len(names) else ""
-    notes = (f"{of}Mean ± spread over repeats.", *bold_notes(results.analysis.best, results.primary.title))
+    notes = (f"{of}Mean ± spread over repeats.", *study_bold_notes(results))
     numbered = table.notes if len(order) == len(names) else ()
     with st.container(key="answer-table"):
         section(Section("", "", TextTable(tuple(columns), tuple(rows), numbered, bold)))

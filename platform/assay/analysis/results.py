@@ -287,13 +287,14 @@ class StudyResults:
     @property
     def evaluated_points(self) -> Mapping[str, list[EvaluatedPoint]]:
         """Map each searched cell to its points and their values, in the order in which they were drawn."""
-        study = self.plan.study
-        if study.search is None:
+        if self.plan.study.search is None:
             return {}
         return self.once(
             "points",
             lambda: {
-                searched.cell.name: evaluate_points(study, searched, self.plan.points, self.records)
+                searched.cell.name: evaluate_points(
+                    self.plan.study, self.plan.points_of(searched), self.records
+                )
                 for searched in self.plan.searched
             },
         )

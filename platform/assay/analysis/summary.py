@@ -18,7 +18,7 @@ from assay.analysis.results import StudyResults
 from assay.storage.record import Record, Result
 from assay.storage.store import Store
 from assay.study import Cell, Trial
-from assay.study.names import counted
+from assay.study.names import counted, from_to
 from trainables.metrics import METRICS
 
 __all__ = [
@@ -190,18 +190,13 @@ def summarise(results: StudyResults, cells: Sequence[Cell], metric: str) -> list
 
 
 def spread_note(summaries: Iterable[CellSummary]) -> str:
-    """``Mean ± standard deviation over 6, 8 or 10 seeds, on test images.``"""
-    numbers: dict[str, set[int]] = {}
+    """``Mean ± standard deviation over 6 to 10 seeds, on test images.``"""
+    numbers: dict[str, list[int]] = {}
     for summary in summaries:
         number, _, unit = summary.planned_spread_of.partition(" ")
-        numbers.setdefault(unit, set()).add(int(number))
-    kinds = [f"{_either(map(str, sorted(counts)))} {unit}" for unit, counts in numbers.items()]
-    return f"Mean ± standard deviation over {_either(kinds)}, on test images."
-
-
-def _either(words: Iterable[str]) -> str:
-    *first, last = words
-    return f"{', '.join(first)} or {last}" if first else last
+        numbers.setdefault(unit, []).append(int(number))
+    kinds = " or ".join(f"{from_to(counts)} {unit}" for unit, counts in numbers.items())
+    return f"Mean ± standard deviation over {kinds}, on test images."
 
 
 def repeats_text(repeats: Iterable[Repeat]) -> str:

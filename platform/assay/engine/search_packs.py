@@ -18,7 +18,6 @@ from assay.storage.search_points import (
     EvaluatedPoint,
     best_to_ablate,
     evaluate_points,
-    point_trials,
     read_ablations,
     read_points,
     winners,
@@ -28,7 +27,7 @@ from assay.storage.search_points import (
 )
 from assay.study import Ablation, Plan, Point, SearchedCell, Trial
 from assay.study.identity import flatten
-from assay.study.points import budget, make_ablations, make_point, start_points
+from assay.study.points import budget, make_ablations, make_point, point_row, start_points
 from assay.study.search import StartStudy
 from assay.study.search_rules import start_values
 from trainables.catalogue import find_trainable
@@ -114,7 +113,8 @@ class _CellSearch:
         yield from self._train([*chosen, *self._ablations(evaluated)], fresh=True)
 
     def _evaluated(self, points: Sequence[Point]) -> list[EvaluatedPoint]:
-        return evaluate_points(self.plan.study, self.searched, points, self.log.records)
+        drawn = self.plan.with_points(points).points_of(self.searched)
+        return evaluate_points(self.plan.study, drawn, self.log.records)
 
     def _ablations(self, evaluated: Sequence[EvaluatedPoint]) -> list[Ablation]:
         """The best point with each changed parameter at its default, written down before any of it trains."""
@@ -159,10 +159,9 @@ class _CellSearch:
 
     def _train(self, points: Sequence[Point], *, fresh: bool) -> Generator[Content | None, None, bool]:
         """Hand out what has no record, then wait for it; False when some of it will get none."""
-        trials = [
-            trial for point in points for trial in point_trials(self.plan, self.searched, point, fresh=fresh)
-        ]
-        trials = list({trial.id: trial for trial in trials}.values())  # an ablation may be a start point
+        rows = [point_row(self.searched, point, fresh=fresh) for point in points]
+        # An ablation may be a start point.
+        trials = list({trial.id: trial for row in rows if row is not None for trial in row.trials}.values())
         ids = [trial.id for trial in trials]
         self.log.look(ids)
         yield from self._stages_first(trials)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from assay.analysis.collapse import Collapses
 from assay.analysis.results import StudyResults
-from assay.analysis.statistics import ItemInterval
+from assay.analysis.statistics import Best, ItemInterval
 from assay.analysis.statistics.wording import interval_text
 from assay.analysis.summary import CellSummary, RepeatSummary
 from assay.report.page.model import NOTHING, Column, TextTable, superscript
@@ -27,12 +27,15 @@ __all__ = [
     "ITEM_INTERVAL",
     "ablation_table",
     "attainable_texts",
+    "best_notes",
+    "bold_notes",
     "item_interval_text",
     "level_columns",
     "level_texts",
     "mean_spread",
     "metric_title",
     "shows_medians",
+    "study_bold_notes",
 ]
 
 ITEM_INTERVAL = "item interval"  # heading of the intervals over test items
@@ -76,6 +79,50 @@ def ablation_table(results: StudyResults, *, analysed: bool = True) -> TextTable
         bold=frozenset((row, len(levels)) for row, cell in enumerate(cells) if cell.name in bold),
         links={(row, len(columns) - 1): (cell.name,) for row, cell in enumerate(cells)},
     )
+
+
+def best_notes(results: StudyResults) -> list[str]:
+    """Notes on bold cells and item intervals in the ablation table."""
+    title, uncertainty = results.primary.title, results.test_set_uncertainty
+    notes = study_bold_notes(results)
+    if uncertainty is not None:
+        notes.append(
+            f"Item interval: 95 % interval of {title} had other test items been photographed (bootstrap over "
+            "physical items). It says nothing of training."
+        )
+        notes += [f"{problem[0].upper()}{problem[1:]}" for problem in uncertainty.problems]
+    return notes
+
+
+def study_bold_notes(results: StudyResults) -> list[str]:
+    """Notes on the bold cells of a study."""
+    means = {summary.cell.name: summary.mean for summary in results.summary(results.primary.name)}
+    return bold_notes(results.analysis.best, results.primary, means)
+
+
+def bold_notes(best: Best | None, metric: Metric, means: Mapping[str, float | None]) -> list[str]:
+    """Notes on bold cells; empty where fewer than two cells can be compared.
+
+    Args:
+        best: What is bold.
+        metric: By which.
+        means: Cell → mean in the table, over all its repeats.
+    """
+    if best is None:
+        return []
+    held = f"{best.repeats} common repeats; claim: {best.claim}"
+    if not best.cells:
+        return [f"Not distinguishable: no {metric.title} is bold ({held})."]
+    notes = [f"Bold: the best {metric.title}, and what cannot be told from it ({held})."]
+    sign = 1 if metric.better == "higher" else -1
+    bold = [sign * mean for cell, mean in means.items() if mean is not None and cell in best.cells]
+    others = [sign * mean for cell, mean in means.items() if mean is not None and cell not in best.cells]
+    if others and min(bold) < max(others):
+        notes.append(
+            "Bold goes by the common repeats and how they scatter, means by all repeats of a cell. So a bold "
+            "mean may be worse than one that is not."
+        )
+    return notes
 
 
 class _Beside(NamedTuple):

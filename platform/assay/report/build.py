@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import Counter
 
 from assay.analysis.results import StudyResults
-from assay.report.ablation_table import ablation_table
+from assay.report.ablation_table import ablation_table, best_notes
 from assay.report.answer import study_answer
 from assay.report.cell_tables import interval_section, trial_section
-from assay.report.comparison_tables import CLAIM_QUESTIONS, best_notes, comparison_sections
+from assay.report.comparison_tables import CLAIM_QUESTIONS, comparison_sections
 from assay.report.defect_tables import class_sections
 from assay.report.footnotes import footnotes
 from assay.report.label_tables import label_sections

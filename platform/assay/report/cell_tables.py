@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics import MeanInterval
 from assay.analysis.statistics.contrast_test import ONE_SIDED
+from assay.analysis.statistics.mean_interval import method_texts
 from assay.analysis.statistics.wording import interval_text
 from assay.analysis.summary import CellSummary, outcome
 from assay.report.ablation_table import level_columns, level_texts
@@ -40,7 +41,7 @@ def interval_section(results: StudyResults) -> Section | None:
         for row, cell in enumerate(cells)
     ]
     columns = [*level_columns(study), *(Column(metric.title, "right") for metric in metrics)]
-    kinds = dict.fromkeys(f"{interval.method}, claim: {interval.claim}" for interval in intervals)
+    kinds = [f"{method}, claim: {claim}" for method, claim in method_texts(intervals)]
     approximate = any(interval.approximate for interval in intervals)
     return Section(
         "Intervals of the means",

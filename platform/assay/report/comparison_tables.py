@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from assay.analysis.results import StudyResults
 from assay.analysis.score_analysis import ScoreAnalysis
-from assay.analysis.statistics import Best, ComparisonResult
+from assay.analysis.statistics import ComparisonResult
 from assay.analysis.statistics.looks import PLANNED_LOOKS
 from assay.analysis.statistics.more_repeats import MOST_REPEATS
 from assay.analysis.statistics.score_table import CLAIMS, Claim
@@ -38,8 +38,6 @@ from assay.study.orthogonal import read_aliases
 __all__ = [
     "CLAIM_QUESTIONS",
     "analysis_sections",
-    "best_notes",
-    "bold_notes",
     "comparison_sections",
     "disagreements",
     "pair_sections",
@@ -135,29 +133,6 @@ def pair_sections(pair: StudyPair) -> Iterator[Section]:
     for claim in CLAIMS:
         for family in _of_claim(claim, pair.comparisons):
             yield from _compared(family, order, pair.left.plan.study.resolve, None)
-
-
-def best_notes(results: StudyResults) -> list[str]:
-    """Notes on bold cells and item intervals in the ablation table."""
-    title, uncertainty = results.primary.title, results.test_set_uncertainty
-    notes = bold_notes(results.analysis.best, title)
-    if uncertainty is not None:
-        notes.append(
-            f"Item interval: 95 % interval of {title} had other test items been photographed (bootstrap over "
-            "physical items). It says nothing of training."
-        )
-        notes += [f"{problem[0].upper()}{problem[1:]}" for problem in uncertainty.problems]
-    return notes
-
-
-def bold_notes(best: Best | None, title: str) -> list[str]:
-    """A note on bold cells; empty where fewer than two cells can be compared."""
-    if best is None:
-        return []
-    held = f"{best.repeats} common repeats; claim: {best.claim}"
-    if not best.cells:
-        return [f"Not distinguishable: no {title} is bold ({held})."]
-    return [f"Bold: the best {title}, and what cannot be told from it ({held})."]
 
 
 def verdict_text(result: ComparisonResult, notes: dict[str, int]) -> str:

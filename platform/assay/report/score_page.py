@@ -8,8 +8,8 @@ from assay.analysis.score_file import AnalysedScores
 from assay.analysis.statistics import ComparisonResult
 from assay.analysis.statistics.wording import interval_text
 from assay.analysis.summary import RepeatSummary
-from assay.report.ablation_table import mean_spread, metric_title
-from assay.report.comparison_tables import analysis_sections, bold_notes
+from assay.report.ablation_table import bold_notes, mean_spread, metric_title
+from assay.report.comparison_tables import analysis_sections
 from assay.report.page.model import NOTHING, Column, Page, Section, TextTable, superscript
 from assay.study.names import counted
 
@@ -18,14 +18,16 @@ __all__ = ["score_comparisons", "score_page"]
 
 def score_page(scores: AnalysedScores) -> Page:
     """The page of a table of scores."""
+    primary = scores.metrics[0]
+    means = {cell: summary.mean for cell, summary in zip(scores.cells, scores.summary(primary), strict=True)}
     return Page(
         title=scores.name,
         question="",
         count=_count(scores),
         table=_cells(scores),
-        notes=(*bold_notes(scores.analysis.best, scores.metrics[0].title), *scores.notes),
+        notes=(*bold_notes(scores.analysis.best, primary, means), *scores.notes),
         intervals=None,
-        sections=tuple(analysis_sections(scores.analysis, scores.metrics[0].title, scores.question.resolve)),
+        sections=tuple(analysis_sections(scores.analysis, primary.title, scores.question.resolve)),
         pictures=(),
         search=(),
         trials=_repeats(scores),

@@ -9,7 +9,7 @@ whole, one object, each time.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, TypeVar
 
 from pydantic import ValidationError
@@ -18,10 +18,9 @@ from assay.storage.checksum import lines_with_checksum, without_last_line
 from assay.storage.front import front_of
 from assay.storage.record import Record
 from assay.storage.store import Store
-from assay.study import Ablation, Plan, Point, SearchedCell, Study, Trial
-from assay.study.cells import Role
+from assay.study import Ablation, Plan, Point, Study
 from assay.study.identity import canonical_json
-from assay.study.points import budget, changed_parameters, point_cell, trial_ids, trials_of
+from assay.study.points import budget, changed_parameters
 from assay.study.search import Objective
 from assay.study.space import SUPERVISION
 from trainables.errors import InputError
@@ -32,7 +31,6 @@ __all__ = [
     "best_to_ablate",
     "evaluate_points",
     "objective_value",
-    "point_trials",
     "read_ablations",
     "read_points",
     "winners",
@@ -94,23 +92,17 @@ def write_ablations(store: Store, plan: Plan, ablations: Sequence[Ablation]) -> 
     _write(store, _path(plan, "ablation"), ablations)
 
 
-def point_trials(plan: Plan, searched: SearchedCell, point: Point, *, fresh: bool = False) -> list[Trial]:
-    """The trials of a point, in the order of the repeats; none where the method refused its settings."""
-    if point.config is None:
-        return []
-    role: Role = "ablation" if isinstance(point, Ablation) else "replicate" if fresh else "point"
-    cell, drawn = point_cell(searched, point, role), searched.of(point)
-    repeats = drawn.fresh if fresh else drawn.repeats
-    return list(trials_of(drawn, cell, repeats))
-
-
 def evaluate_points(
-    study: Study, searched: SearchedCell, points: Iterable[Point], records: Mapping[str, Record]
+    study: Study, points: Iterable[tuple[Point, Sequence[str]]], records: Mapping[str, Record]
 ) -> list[EvaluatedPoint]:
-    """Evaluate the points of one cell by validation images; test scores are not looked at."""
-    return [
-        _evaluated(study, searched, point, records) for point in points if point.cell == searched.cell.name
-    ]
+    """Evaluate points of one cell by validation images; test scores are not looked at.
+
+    Args:
+        study: The question.
+        points: Each with the ids of its trials (:meth:`Plan.points_of`).
+        records: By trial id.
+    """
+    return [_evaluated(study, point, ids, records) for point, ids in points]
 
 
 def objective_value(study: Study, objective: Objective, record: Record) -> float | None:
@@ -182,19 +174,18 @@ def with_points(plan: Plan, store: Store, known: dict[str, Record] | None = None
     if search is None:
         return plan
     known = {} if known is None else known
-    points = read_points(store, plan)
+    grown = plan.with_points(read_points(store, plan))
     replicate = plan.study.replicate
     written = read_ablations(store, plan) if replicate is not None and replicate.ablate_winner else []
     replicated: list[Point] = []
     ablated: list[Ablation] = []
     complete = True
     for searched in plan.searched:
-        mine = [point for point in points if point.cell == searched.cell.name]
+        points = grown.points_of(searched)
         chosen = None
-        if len(mine) >= budget(plan.study):  # else the search goes on, whatever the records say
-            ids = [id_ for point in mine for id_ in _trial_ids(searched, point)]
-            known |= store.records(id_ for id_ in ids if id_ not in known)
-            evaluated = evaluate_points(plan.study, searched, mine, known)
+        if len(points) >= budget(plan.study):  # else the search goes on, whatever the records say
+            known |= store.records(id_ for _, ids in points for id_ in ids if id_ not in known)
+            evaluated = evaluate_points(plan.study, points, known)
             chosen = winners(plan, evaluated)
             best = best_to_ablate(plan, evaluated) if chosen is not None else None
             of_best = _of_point(best, written) if best is not None else {}
@@ -202,14 +193,7 @@ def with_points(plan: Plan, store: Store, known: dict[str, Record] | None = None
             ablated += of_best.values()
         complete &= chosen is not None
         replicated += chosen or ()
-    return plan.with_points(points, replicated, ablated, complete=complete)
-
-
-def _trial_ids(searched: SearchedCell, point: Point) -> Iterator[str]:
-    """Ids of the trials that evaluate a point; none where the method refused its settings."""
-    if point.config is not None:
-        drawn = searched.of(point)
-        yield from trial_ids(drawn, point.config, drawn.repeats)
+    return grown.with_winners(replicated, ablated, complete=complete)
 
 
 def _of_point(best: Point, written: Iterable[Ablation]) -> dict[str, Ablation]:
@@ -263,7 +247,7 @@ def _damaged(store: Store, path: str, what: str) -> InputError:
 
 
 def _evaluated(
-    study: Study, searched: SearchedCell, point: Point, records: Mapping[str, Record]
+    study: Study, point: Point, ids: Iterable[str], records: Mapping[str, Record]
 ) -> EvaluatedPoint:
     assert study.search is not None
     if point.config is None:
@@ -271,7 +255,7 @@ def _evaluated(
     repeats: list[list[float]] = []  # of each repeat the objectives
     trouble: list[tuple[Literal["pruned", "failed"], str]] = []
     missing = False
-    for id_ in _trial_ids(searched, point):
+    for id_ in ids:
         record = records.get(id_)
         if record is None:
             missing = True

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, StringConstraints, WithJsonSchema
 
 from trainables.data.findings import counted
 
-__all__ = ["NAME_PATTERN", "Name", "counted"]
+__all__ = ["NAME_PATTERN", "Name", "counted", "from_to"]
 
 NAME_PATTERN = r"^[a-z0-9_-]{1,64}$"
 
@@ -18,6 +19,12 @@ def _as_written(value: Any) -> Any:
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, int) else value
+
+
+def from_to(numbers: Iterable[int]) -> str:
+    """``6 to 12``, of equal numbers ``6``; there is at least one."""
+    known = set(numbers)
+    return " to ".join(map(str, dict.fromkeys((min(known), max(known)))))
 
 
 Name = Annotated[

@@ -15,12 +15,12 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from assay.study.cell_names import cell_name
-from assay.study.cells import Cell, Diff, Role, Trial, make_trial
+from assay.study.cells import Cell, Diff, Trial, make_trial
 from assay.study.compare import Comparison, format_value, is_below, plan_comparisons
 from assay.study.design import design_cells
 from assay.study.design_rules import reference_problems
 from assay.study.designs import DesignCell
-from assay.study.identity import CellIdentity, canonical_json
+from assay.study.identity import CellIdentity
 from assay.study.methods import Layer, find_method, methods_of
 from assay.study.names import counted
 from assay.study.plan_rules import nothing_to_decide, same_settings, twins, unpaired, unused_allowances
@@ -29,9 +29,8 @@ from assay.study.points import (
     Point,
     SearchedCell,
     planned_trials,
-    point_cell,
+    point_row,
     search_hash,
-    trials_of,
 )
 from assay.study.published import published_problems
 from assay.study.reach import CellReach
@@ -77,7 +76,8 @@ class Plan(BaseModel):
     gigabytes: float | None  # estimate of what is kept; None if the trainable does not count its weights
     device: Device = "cpu"
     searched: tuple[SearchedCell, ...] = ()  # of a search: the cells in which it draws points
-    points: tuple[Point, ...] = ()  # of a search: what was drawn so far
+    points: tuple[Point, ...] = ()  # of a search: what was drawn so far,
+    point_trials: tuple[tuple[str, ...], ...] = ()  # and of each point the ids of its trials
     ablated: tuple[Ablation, ...] = ()  # of a search: its best points with a parameter at its default
     pending_points: int = 0  # of a search: trials of points that are not drawn yet
     reach: tuple[CellReach, ...] = ()  # of the methods on these masks; empty in plans of earlier versions
@@ -97,60 +97,68 @@ class Plan(BaseModel):
         cells = len(self.searched or self.cells)
         return f"<plan of {self.study.study}: {counted(self.size, 'trial')} of {counted(cells, 'cell')}>"
 
-    def with_points(
-        self,
-        points: Sequence[Point],
-        replicated: Sequence[Point],
-        ablated: Sequence[Ablation] = (),
-        *,
-        complete: bool,
+    def with_points(self, points: Sequence[Point]) -> Self:
+        """The plan of a search with all points that were drawn: a cell for each, and its trials.
+
+        A point that equals an earlier one of its cell is trained with it. One that was refused has neither.
+        """
+        bare = self.model_copy(update={"cells": (), "trials": (), "ablated": ()})
+        grown, ids = bare._with_rows(points, fresh=False)
+        return grown.model_copy(update={"points": tuple(points), "point_trials": ids})
+
+    def with_winners(
+        self, replicated: Sequence[Point], ablated: Sequence[Ablation] = (), *, complete: bool
     ) -> Self:
-        """The plan of a search with the points that were drawn: a cell for each, and for each replicate.
+        """The plan of a search with points and, a cell for each, what is trained on fresh seeds.
 
         Args:
-            points: All that were drawn; one that equals an earlier point of its cell is trained with it.
-            replicated: Those that are trained again on fresh seeds, in the order of the table.
-            ablated: The best points without one change each, on fresh seeds too; one that equals a replicated
-                point is trained with it.
+            replicated: Points that are trained again, in the order of the table.
+            ablated: The best points without one change each; one that equals a replicated point is trained
+                with it.
             complete: Nothing more will be drawn.
         """
+        grown, _ = self._with_rows([*replicated, *ablated], fresh=True)
+        pending_points = 0 if complete else grown.pending_points
+        return grown.model_copy(update={"ablated": tuple(ablated), "pending_points": pending_points})
+
+    def points_of(self, searched: SearchedCell) -> list[tuple[Point, tuple[str, ...]]]:
+        """The points drawn in a searched cell, each with the ids of the trials that evaluate it."""
+        drawn = zip(self.points, self.point_trials, strict=True)
+        return [(point, ids) for point, ids in drawn if point.cell == searched.cell.name]
+
+    def _with_rows(self, points: Sequence[Point], *, fresh: bool) -> tuple[Self, tuple[tuple[str, ...], ...]]:
+        """The plan with further rows, and the ids of the trials of each."""
         by_name = {searched.cell.name: searched for searched in self.searched}
-        cells: dict[tuple[bool, str, str, str], Cell] = {}
-        trials: dict[str, Trial] = {}  # by id: several searches may start from the same point
-        rows: list[tuple[Role, Point]] = [("point", point) for point in points]
-        rows.extend(("replicate", point) for point in replicated)
-        rows.extend(("ablation", point) for point in ablated)
-        for role, row in rows:
-            if row.config is None or row.cell not in by_name:
+        cells: dict[tuple[str, ...], Cell] = {}  # by the cell in which a point was drawn, and its trials
+        trials = {trial.id: trial for trial in self.trials}
+        of_points: list[tuple[str, ...]] = []
+        for point in points:
+            row = point_row(by_name[point.cell], point, fresh=fresh) if point.cell in by_name else None
+            of_points.append(() if row is None else tuple(trial.id for trial in row.trials))
+            if row is None:
                 continue
-            searched = by_name[row.cell].of(row)
-            labels = str(searched.cell.supervision)
-            key = (role == "point", row.cell, labels, canonical_json(row.config))
-            cell = point_cell(by_name[row.cell], row, role)
+            key = (point.cell, *of_points[-1])
             if key in cells:
-                cells[key] = cells[key].model_copy(update={"ablates": cells[key].ablates or cell.ablates})
+                cells[key] = cells[key].model_copy(update={"ablates": cells[key].ablates or row.cell.ablates})
                 continue
-            cells[key] = cell
-            repeats = searched.repeats if role == "point" else searched.fresh
-            for trial in trials_of(searched, cell, repeats):
+            cells[key] = row.cell
+            for trial in row.trials:  # several searches may start from the same point
                 trials.setdefault(trial.id, trial)
-        pending_points = 0 if complete else max(0, planned_trials(self.study, self.searched) - len(trials))
-        return self.model_copy(
+        grown = self.model_copy(
             update={
-                "cells": tuple(cells.values()),
+                "cells": (*self.cells, *cells.values()),
                 "trials": tuple(trials.values()),
-                "points": tuple(points),
-                "ablated": tuple(ablated),
-                "pending_points": pending_points,
+                "pending_points": max(0, planned_trials(self.study, self.searched) - len(trials)),
             }
         )
+        return grown, tuple(of_points)
 
     def to_table(self) -> pa.Table:
         """One row for each trial; what trials share travels in the schema's metadata.
 
         The column ``trial`` holds all of a trial as JSON, so that a worker reads its row and nothing else.
         """
-        later = () if self.reach else ("reach",)  # stays readable by assay 0.1
+        later = [name for name in ("reach", "point_trials") if not getattr(self, name)]  # read by assay 0.1
         head = {
             **self.model_dump(mode="json", exclude={"study", "trials", *later}),
             "study": self.study.model_dump(mode="json", exclude_unset=True),

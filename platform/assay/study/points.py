@@ -2,7 +2,8 @@
 
 The plan of a search holds the cells that are searched, with their repeats (:class:`SearchedCell`). What is
 trained in them is not known before: each :class:`Point` that is asked for becomes a cell of its own in the
-plan (:meth:`Plan.with_points`), with one trial per repeat, and each winner another one on fresh seeds.
+plan (:meth:`Plan.with_points`), with one trial per repeat, and each winner another one on fresh seeds
+(:meth:`Plan.with_winners`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -31,13 +32,14 @@ __all__ = [
     "Ablation",
     "DrawnLabels",
     "Point",
+    "PointRow",
     "SearchedCell",
     "budget",
     "changed_parameters",
     "make_ablations",
     "make_point",
     "planned_trials",
-    "point_cell",
+    "point_row",
     "trial_ids",
     "trials_of",
 ]
@@ -76,6 +78,13 @@ class Ablation(Point):
     def name(self) -> str:
         """``base #3, default lr``."""
         return f"{super().name}, default {self.parameter.partition('.')[2]}"
+
+
+class PointRow(NamedTuple):
+    """A point in a plan: its cell and its trials."""
+
+    cell: Cell
+    trials: tuple[Trial, ...]  # in the order of the repeats
 
 
 class DrawnLabels(BaseModel):
@@ -217,12 +226,28 @@ def make_ablations(
     return made
 
 
-def point_cell(searched: SearchedCell, point: Point, role: Role) -> Cell:
-    """The row that a point is: its cell with the drawn values."""
-    assert point.config is not None, "a refused point is not trained"
-    cell, supervision = searched.cell, searched.of(point).cell.supervision
-    before = flatten({"config": cell.config, SUPERVISION: str(cell.supervision)})
-    after = flatten({"config": point.config, SUPERVISION: str(supervision)})
+def point_row(searched: SearchedCell, point: Point, *, fresh: bool = False) -> PointRow | None:
+    """The row that a point is; None where the method refused its settings.
+
+    Args:
+        searched: Where it was drawn.
+        point: The point; an ablation is trained on fresh seeds.
+        fresh: Take the repeats of ``replicate`` instead of those on which points are evaluated.
+    """
+    if point.config is None:
+        return None
+    role: Role = "ablation" if isinstance(point, Ablation) else "replicate" if fresh else "point"
+    drawn = searched.of(point)
+    cell = _point_cell(searched.cell, point, role, drawn.cell.supervision)
+    return PointRow(cell, tuple(trials_of(drawn, cell, drawn.fresh if fresh else drawn.repeats)))
+
+
+def _point_cell(cell: Cell, point: Point, role: Role, supervision: Supervision) -> Cell:
+    """The cell in which a point was drawn, with its values."""
+    base, config = cell.config, point.config or {}
+    other = [name for name in {**base, **config} if base.get(name) != config.get(name)]  # of forty a few
+    before = flatten({"config": {name: base.get(name) for name in other}, SUPERVISION: str(cell.supervision)})
+    after = flatten({"config": {name: config.get(name) for name in other}, SUPERVISION: str(supervision)})
     changed = {
         path: (cell.diff.get(path, (before.get(path), None))[0], after.get(path))
         for path in {**before, **after}

@@ -7,7 +7,7 @@ planned repeat has a value: a mean without the runs that diverged is not the mea
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +17,10 @@ from assay.analysis.statistics.contrast_test import TOO_FEW, is_at_bound
 from assay.analysis.statistics.paired import has_no_spread, t_half_width
 from assay.analysis.statistics.score_table import Claim, Scores, Splits, claims_of, read_scores
 from assay.analysis.statistics.units import Units, units_of
+from assay.study.names import from_to
 from trainables.metrics import Metric
 
-__all__ = ["MeanInterval", "mean_intervals"]
+__all__ = ["MeanInterval", "mean_intervals", "method_texts"]
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,27 @@ class MeanInterval:
 
     low: float
     high: float
-    method: str  # `t over 6 seeds`
+    statistic: str  # `t`
+    n: int  # of its units
+    units: str  # `seeds`
     claim: Claim
     approximate: bool  # half of the repeats or more lie at the metric's bound
+
+    @property
+    def method(self) -> str:
+        """``t over 6 seeds``."""
+        return f"{self.statistic} over {self.n} {self.units}"
+
+
+def method_texts(intervals: Iterable[MeanInterval]) -> list[tuple[str, Claim]]:
+    """The ways in which intervals were made, each once with its claim: ``t over 6 to 12 seeds``."""
+    ways: dict[tuple[str, str, Claim], list[int]] = {}
+    for interval in intervals:
+        ways.setdefault((interval.statistic, interval.units, interval.claim), []).append(interval.n)
+    return [
+        (f"{statistic} over {from_to(numbers)} {units}", claim)
+        for (statistic, units, claim), numbers in ways.items()
+    ]
 
 
 def mean_intervals(
@@ -61,17 +80,16 @@ def _interval(units: Units, scores: Scores) -> MeanInterval:
     mean, sd = float(np.mean(units.first)), float(np.std(units.first, ddof=1))
     half = t_half_width(sd, units.variance, units.df)
     low, high = scores.metric.lowest, scores.metric.highest
+    if units.exact:
+        statistic, counted = "t", "seeds (means over folds)" if units.claim == "these folds" else "seeds"
+    else:
+        statistic, counted = "Nadeau–Bengio's t", "repeats" if units.grows else "folds"
     return MeanInterval(
         low=max(low, mean - half),
         high=min(high, mean + half),
-        method=_method(units, scores),
+        statistic=statistic,
+        n=units.n,
+        units=counted,
         claim=units.claim,
         approximate=is_at_bound(units.first, scores.metric),
     )
-
-
-def _method(units: Units, scores: Scores) -> str:
-    if units.exact:
-        folds = " (means over folds)" if units.claim == "these folds" else ""
-        return f"t over {units.n} seeds{folds}"
-    return f"Nadeau–Bengio's t over {units.n} {'repeats' if units.grows else 'folds'}"

@@ -48,7 +48,7 @@ def sentence(result: ComparisonResult, decimals: int) -> str:
         negligible_text(result, decimals),
         exact_test_text(result),
         settle_text(result, decimals),
-        result.note and f"{result.note}.",
+        result.note and f"{result.note[0].upper()}{result.note[1:]}.",
     ]
     return " ".join([f"{result.verdict}: {claimed_text(result, decimals)}", *filter(None, further)])
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from assay.analysis.label_costs import LabelCell, LabelCosts
 from assay.analysis.statistics import MeanInterval
+from assay.analysis.statistics.mean_interval import method_texts
 from assay.report.figures.drawing import COLOURS, GREY, MARKERS, REPEAT, key
 from assay.report.figures.name_placement import Box, place_names, spread
 
@@ -60,7 +61,7 @@ def ladder_keys(costs: LabelCosts, intervals: Mapping[str, MeanInterval]) -> lis
     keys = [key(GREY, f"mean of the repeats ({costs.repeats})", marker="o", linestyle="")]
     shown = [intervals[c.cell.name] for c in costs.cells if c.cell.name in intervals]
     if shown:
-        methods = " or ".join(dict.fromkeys(interval.method for interval in shown))
+        methods = " or ".join(dict.fromkeys(method for method, _ in method_texts(shown)))
         keys.append(
             key(GREY, f"95 % interval of the mean, {methods}", marker="|", markersize=12, linestyle="")
         )
