@@ -24,7 +24,16 @@ from trainables.contract import Checkpoint, seed_for, shard
 from trainables.data.samples import TrainingData
 from trainables.stages import Stage, StageWork
 
-__all__ = ["DrainedError", "Journal", "PeerLostError", "StageSpace", "Stopped", "TrainRun", "collective"]
+__all__ = [
+    "DrainedError",
+    "Journal",
+    "MoreRoomError",
+    "PeerLostError",
+    "StageSpace",
+    "Stopped",
+    "TrainRun",
+    "collective",
+]
 
 
 class PeerLostError(ConnectionError):
@@ -33,6 +42,10 @@ class PeerLostError(ConnectionError):
 
 class DrainedError(ConnectionError):
     """The node is to be taken away, and the trial's state is kept: it goes on elsewhere."""
+
+
+class MoreRoomError(ConnectionError):
+    """More workers have room than train this pack; no trial is under way, and all are started anew."""
 
 
 @contextmanager
