@@ -190,7 +190,10 @@ def test_a_row_of_the_table_is_a_whole_trial() -> None:
             {"resources": {"workers": 5}},
             "resources.workers: a batch has an image for every worker: batch_size 4",
         ),
-        ({"resources": {"workers": 2, "min_workers": 3}}, "resources.min_workers: at most `workers`, 2, found 3"),
+        (
+            {"resources": {"workers": 2, "min_workers": 3}},
+            "resources.min_workers: at most `workers`, 2, found 3",
+        ),
         ({"config": {}}, "config.image_size: the key `image_size` is missing"),
         ({"supervision": "none"}, "supervision: toy trains with supervision full, mixed, weak; found none"),
         (
@@ -266,7 +269,9 @@ def test_batch_normalisation_is_refused_with_several_workers(
 
     assert planned("bn", 1).trials
     assert planned("gn", 2).trials
-    with pytest.raises(InputError, match=rf"resources\.workers: {setting}: bn takes .* 2 workers would train"):
+    with pytest.raises(
+        InputError, match=rf"resources\.workers: {setting}: bn takes .* 2 workers would train"
+    ):
         planned("bn", 2)
 
 
