@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import ray
 from ray import train
@@ -102,8 +102,7 @@ class _AsManyAsHaveRoom(ElasticScalingPolicy):
 
     def make_decision_for_non_running_worker_group(self) -> ScalingDecision:
         self._maybe_send_resource_request()
-        needs = self.scaling_config.resources_per_worker
-        assert needs, "a pack says what its workers need"
+        needs = cast("dict[str, float]", self.scaling_config.resources_per_worker)
         least, most = self.scaling_config.min_workers, self.scaling_config.max_workers
         if self._asked > least:  # they did not get it: what was counted as room was none
             most = self._asked - 1
