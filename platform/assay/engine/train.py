@@ -43,8 +43,7 @@ from ray.util.placement_group import PlacementGroup, placement_group, placement_
 from ray.util.placement_group import remove_placement_group as _remove
 
 from assay.engine.packs import MAX_ATTEMPTS, Pack
-from assay.engine.room import free_workers
-from assay.engine.train_run import MoreRoomError
+from assay.engine.room import MoreRoomError, free_workers
 from assay.storage import Store
 from trainables.errors import StorageError
 

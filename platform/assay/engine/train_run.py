@@ -27,7 +27,6 @@ from trainables.stages import Stage, StageWork
 __all__ = [
     "DrainedError",
     "Journal",
-    "MoreRoomError",
     "PeerLostError",
     "StageSpace",
     "Stopped",
@@ -42,10 +41,6 @@ class PeerLostError(ConnectionError):
 
 class DrainedError(ConnectionError):
     """The node is to be taken away, and the trial's state is kept: it goes on elsewhere."""
-
-
-class MoreRoomError(ConnectionError):
-    """More workers have room than train this pack; no trial is under way, and all are started anew."""
 
 
 @contextmanager

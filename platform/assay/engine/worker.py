@@ -33,7 +33,8 @@ from assay.engine.fitting.trainer import TrainApart
 from assay.engine.gpu_turns import gpu_turn
 from assay.engine.journal import StorageJournal
 from assay.engine.packs import MAX_ATTEMPTS, Pack, StageTask
-from assay.engine.train_run import DrainedError, MoreRoomError, Stopped, collective
+from assay.engine.room import MoreRoomError, free_workers
+from assay.engine.train_run import DrainedError, Stopped, collective
 from assay.engine.trial import PackSite, Timer, fit_and_evaluate, make_stage, trace_of
 from assay.engine.versions import differences
 from assay.engine.worker_stages import TrialStages
@@ -68,7 +69,6 @@ def train_packs(config: dict[str, Any]) -> None:
     import ray.train.torch
 
     from assay.engine.ray_watch import any_drained
-    from assay.engine.room import free_workers
 
     store = Store(config["storage"], PATIENCE_SECONDS)
     context, path = ray.train.get_context(), config["pack"]
