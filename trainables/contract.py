@@ -327,6 +327,8 @@ class Trainable(Generic[ConfigT]):
     taught: Callable[[ConfigT, NDArray[np.uint8]], TaughtMaps | None] | None = None
     # The way out where every training image is defective and the config needs normal ones; None: it does not.
     needs_normal: Callable[[ConfigT], str | None] = field(default=lambda config: MASKS_ALONE)
+    # Settings by which it normalises over a worker's own images: such a config is trained by one worker.
+    batch_norms: Callable[[ConfigT], Sequence[str]] = field(default=lambda config: ())
     source: str = ""  # authors, year and where to find it: what its settings call "the paper"
 
 
@@ -349,6 +351,14 @@ def refuse_small_batch(batch_size: int, world_size: int) -> None:
             f"a global batch has at least one image per worker: batch of {batch_size}, {world_size} workers. "
             "Raise the batch size or lower resources.workers."
         )
+
+
+def batch_norm_objection(setting: str, workers: int) -> str:
+    """The sentence against batch normalisation in a trial of several workers."""
+    return (
+        f"{setting}: bn takes statistics over a worker's own images, so {workers} workers would train "
+        f"another model than one. Set {setting}: gn, or resources.workers: 1."
+    )
 
 
 def _cpu() -> torch.device:

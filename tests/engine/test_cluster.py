@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -336,19 +337,20 @@ def test_a_node_that_leaves_in_the_middle_of_a_trial_of_two_workers_changes_no_r
     others += [nodes.add().wait() for _ in range(2 - len(others))]
     # Seconds do not change the weights: the trial of cell calm tells what that of cell struck must become.
     factor = "pace: {calm: {config: {seconds: 0}}, struck: {config: {seconds: 1}}}"
-    study = ToyStudy.make(
-        tmp_path / "storage", cache_root, seeds=(0,), workers=2, pack="1", epochs=8, factor=factor
-    )
+    settings = {"seeds": (0,), "workers": 2, "pack": "1", "epochs": 60, "factor": factor}
+    study = ToyStudy.make(tmp_path / "storage", cache_root, held=True, **settings)
     process = assay("run", _write(study), "--storage", study.storage)
     calm, struck = (trial.id for trial in study.plan.trials)
 
     def in_the_middle() -> bool:
         beat = study.store.progress(struck)
-        return beat is not None and 2 <= beat.epoch <= 6
+        return beat is not None and beat.epoch >= 2
 
     _wait_for(in_the_middle, process)
     leaving = next(node for node in others if _trains(node))
     leaving.kill_raylet() if ending == "killed" else nodes.drain(leaving)
+    _wait_for(lambda: len(_workers(study, struck)) > 1, process)
+    study.release()
     code, output = _end(process)
     assert code == 0, output
     records = study.records()
@@ -358,6 +360,36 @@ def test_a_node_that_leaves_in_the_middle_of_a_trial_of_two_workers_changes_no_r
     assert (len(counted) == 1) == (ending == "drained")
     log = (study.storage / "trials" / struck / records[struck].attempt / "log.txt").read_text()
     assert "resumed after epoch" in log
+
+
+def test_a_trial_goes_on_with_fewer_workers_and_the_next_has_all_of_them_again(
+    nodes: RayNodes, assay: Start, tmp_path: Path, cache_root: Path
+) -> None:
+    others = [node for node in nodes.nodes[1:] if node.start.poll() is None] or [nodes.add().wait()]
+    for node in others[1:]:
+        node.end()  # two cores stay
+    made = partial(ToyStudy.make, cache=cache_root, seeds=(0,), epochs=60)
+    workers = "2, min_workers: 1"
+    study = made(tmp_path / "storage", workers=workers, pack="2", seconds=1.0, held=True)
+    first, second = (trial.id for trial in study.plan.trials)
+    process = assay("run", _write(study), "--storage", study.storage)
+    _wait_for(lambda: _training(study, 2), process)
+    others[0].kill_raylet()
+    _wait_for(lambda: _workers(study, first) == [2, 1], process)
+    nodes.add().wait()
+    study.release()
+    code, output = _end(process)
+    assert code == 0, output
+    assert (_workers(study, first), _workers(study, second)) == ([2, 1], [2])
+    alone = made(tmp_path / "alone")
+    assert alone.run(local=True).finished == 2
+    for trial, same in zip((first, second), alone.plan.trials, strict=True):
+        assert study.weights(trial) == pytest.approx(alone.weights(same.id), rel=1e-5)
+
+
+def _workers(study: ToyStudy, trial: str) -> list[int]:
+    """How many trained in each attempt."""
+    return [attempt.workers for attempt in study.store.attempts(trial)]
 
 
 def _busiest(study: ToyStudy) -> int:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from assay.engine.cluster import Cluster, _connect
 from assay.engine.packs import make_packs, packs_as_asked, packs_beside_stages, stage_packs
+from assay.engine.room import workers_on
 from assay.storage import Store
 from assay.study import plan_study, read_study
 from assay.study.schema import Resources
@@ -76,18 +77,29 @@ def test_packs_hold_at_most_ten_trials_or_what_the_study_says(
 
 
 @pytest.mark.parametrize(
-    ("nodes", "workers", "cpus", "slots"),
+    ("nodes", "need", "slots"),
     [
-        ([2], 1, 1, 2),
-        ([2], 2, 1, 1),
-        ([1], 1, 1, 1),
-        ([4, 4, 3], 1, 2, 5),
-        ([4, 4], 3, 2, 1),
+        ([2], Resources(), 2),
+        ([2], Resources(workers=2), 1),
+        ([1], Resources(), 1),
+        ([4, 4, 3], Resources(cpus=2), 5),
+        ([4, 4], Resources(workers=3, cpus=2), 1),
+        ([4, 3], Resources(workers=4), 1),
+        ([4, 3], Resources(workers=4, min_workers=3), 2),
+        ([4, 2], Resources(workers=4, min_workers=3), 1),
+        ([1], Resources(workers=4, min_workers=1), 1),
     ],
 )
-def test_slots_are_what_fits_on_the_nodes(nodes: list[int], workers: int, cpus: int, slots: int) -> None:
+def test_slots_are_what_fits_on_the_nodes(nodes: list[int], need: Resources, slots: int) -> None:
     cluster = Cluster(tuple({"CPU": float(n)} for n in nodes), local=True)
-    assert cluster.slots(Resources(workers=workers, cpus=cpus)) == slots
+    assert cluster.slots(need) == slots
+
+
+@pytest.mark.parametrize(
+    ("gpus", "share", "workers"), [(2, 1, 2), (2, 0.5, 4), (2, 0.4, 4), (1.4, 0.4, 3), (3, 2, 1), (0.9, 1, 0)]
+)
+def test_a_share_of_a_gpu_lies_on_one_gpu(gpus: float, share: float, workers: int) -> None:
+    assert workers_on({"CPU": 64.0, "GPU": gpus}, 1, share) == workers
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nohost", "me:hunter2@nohost", "ray://127.0.0.1:1"])

@@ -190,6 +190,10 @@ def test_a_row_of_the_table_is_a_whole_trial() -> None:
             {"resources": {"workers": 5}},
             "resources.workers: a batch has an image for every worker: batch_size 4",
         ),
+        (
+            {"resources": {"workers": 2, "min_workers": 3}},
+            "resources.min_workers: at most `workers`, 2, found 3",
+        ),
         ({"config": {}}, "config.image_size: the key `image_size` is missing"),
         ({"supervision": "none"}, "supervision: toy trains with supervision full, mixed, weak; found none"),
         (
@@ -230,6 +234,45 @@ def test_what_cannot_be_trained_is_refused_at_the_key_that_asks_for_it(
     text = refusal(**changes)
     assert expected in text
     assert all(line.startswith("study.yaml:") for line in text.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("method", "config", "setting"),
+    [
+        ("cam", {"preset": "small"}, "norm"),
+        ("focus", {"preset": "reduced"}, "norm"),
+        ("regioncam", {"preset": "small"}, "norm"),
+        ("supervised", {"preset": "classifier_small"}, "norm"),
+        ("supersimple", {"preset": "own_small", "norm": "gn"}, "head_norm"),
+        ("supersimple", {"preset": "own_small", "head_norm": "gn"}, "norm"),
+        ("unsupervised", {"preset": "f_anogan_small"}, "gan_norm"),
+    ],
+)
+def test_batch_normalisation_is_refused_with_several_workers(
+    method: str, config: dict[str, Any], setting: str
+) -> None:
+    def planned(norm: str, workers: int) -> Plan:
+        levels = {"norm": {norm: {"config": {setting: norm}}}}
+        settings = {"image_size": [64, 64], **config}
+        supervision = "none" if method == "unsupervised" else "weak"
+        return plan_study(
+            study_with(
+                trainable=method,
+                config=settings,
+                supervision=supervision,
+                factors=levels,
+                resources={"workers": workers, "min_workers": 1},
+            ),
+            None,
+            "cpu",
+        )
+
+    assert planned("bn", 1).trials
+    assert planned("gn", 2).trials
+    with pytest.raises(
+        InputError, match=rf"resources\.workers: {setting}: bn takes .* 2 workers would train"
+    ):
+        planned("bn", 2)
 
 
 def test_an_unknown_trainable_is_refused_with_its_line_and_the_nearest_name() -> None:

@@ -35,4 +35,5 @@ TRAINABLE: Trainable[CamConfig] = Trainable(
     footnotes=footnotes,
     stages=stages,
     parameters=count_parameters,
+    batch_norms=lambda config: ["norm"] if config.norm == "bn" else [],
 )

@@ -39,4 +39,5 @@ TRAINABLE: Trainable[FocusConfig] = Trainable(
     stages=stages,
     proxies=frozenset(PROXIES),
     parameters=count_parameters,
+    batch_norms=lambda config: ["norm"] if config.norm == "bn" else [],
 )

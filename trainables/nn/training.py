@@ -11,7 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from trainables.contract import Predictor, Run, TrainableConfig
+from trainables.contract import Predictor, Run, TrainableConfig, batch_norm_objection
 from trainables.data.samples import ImageSet
 from trainables.errors import Diverged, InputError
 from trainables.evaluate import image_scores
@@ -71,10 +71,7 @@ def check_norm(setting: str, norm: Norm, run: Run) -> None:
         InputError: Otherwise.
     """
     if norm == "bn" and run.world_size > 1:
-        raise InputError(
-            f"{setting}: bn takes statistics over a worker's own images, so {run.world_size} workers would "
-            f"train another model than one. Set {setting}: gn, or resources.workers: 1."
-        )
+        raise InputError(batch_norm_objection(setting, run.world_size))
 
 
 def check_choice(validation: ImageSet | None) -> None:

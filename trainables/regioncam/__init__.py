@@ -38,4 +38,5 @@ TRAINABLE: Trainable[RegionCamConfig] = Trainable(
     stages=stages,
     proxies=frozenset(PROXIES),
     parameters=count_parameters,
+    batch_norms=lambda config: ["norm"] if config.norm == "bn" else [],
 )

@@ -16,7 +16,7 @@ from __future__ import annotations
 from trainables.contract import Grid, Trainable
 from trainables.later import Later
 from trainables.supersimple.config import SuperSimpleConfig, count_parameters
-from trainables.supersimple.presets import PRESETS, footnotes, objections
+from trainables.supersimple.presets import PRESETS, batch_norms, footnotes, objections
 from trainables.supersimple.stages import stages
 
 __all__ = ["TRAINABLE", "SuperSimpleConfig"]
@@ -36,6 +36,7 @@ TRAINABLE: Trainable[SuperSimpleConfig] = Trainable(
     objections=objections,
     stages=stages,
     parameters=count_parameters,
+    batch_norms=batch_norms,
     # Window 0: a mask that fills no cell keeps its strongest ones, so every mask teaches.
     grid=lambda config: Grid(config.cell, 0),
 )

@@ -33,4 +33,5 @@ TRAINABLE: Trainable[UnsupervisedConfig] = Trainable(
     footnotes=footnotes,
     stages=stages,
     parameters=count_parameters,
+    batch_norms=lambda config: ["gan_norm"] if (config.model, config.gan_norm) == ("f_anogan", "bn") else [],
 )

@@ -325,6 +325,7 @@ def _summary(planned: Plan, records: Mapping[str, Record]) -> list[str]:
         trials = _format_budget(planned)
     need = study.resources
     gpus = f" and {need.gpus:g} GPU" if need.gpus else ""
+    least = f"{need.min_workers} to " if (need.min_workers or need.workers) < need.workers else ""
     return [
         *(
             f"data: {m.reader}, {m.images} images, {m.defective} defective"
@@ -335,8 +336,8 @@ def _summary(planned: Plan, records: Mapping[str, Record]) -> list[str]:
         f"{trials} = {'at most ' if planned.pending_points else ''}{counted(total, 'trial')}; "
         f"{done} done, {total - done} to train",
         *_looks(planned),
-        f"a trial takes {counted(need.workers, 'worker')} with {counted(need.cpus, 'CPU core')}{gpus} each; "
-        f"packs: {need.pack}",
+        f"a trial takes {least}{counted(need.workers, 'worker')} with {counted(need.cpus, 'CPU core')}{gpus} "
+        f"each; packs: {need.pack}",
         f"{_gigabytes(planned)} (models: {study.keep.models}, probes: {study.keep.probes})",
     ]
 

@@ -18,7 +18,6 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
-from math import floor
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from assay.engine.ray_connect import (
     using_token,
 )
 from assay.engine.ray_watch import knock, watching
+from assay.engine.room import workers_on
 from assay.engine.shipping import SETTINGS, runtime_env, stage
 from assay.storage.redaction import redact
 from assay.study.schema import Resources
@@ -53,9 +53,10 @@ class Cluster:
     ends_with_us: bool = False  # its processes were started for this run alone
 
     def slots(self, resources: Resources) -> int:
-        """Count the packs of these resources that can train at the same time."""
-        workers = sum(_workers_on(node, resources.cpus, resources.gpus) for node in self.nodes)
-        return workers // resources.workers
+        """Count the packs of these resources that can train at the same time; the last with fewer workers."""
+        workers = sum(workers_on(node, resources.cpus, resources.gpus) for node in self.nodes)
+        packs, rest = divmod(workers, resources.workers)
+        return packs + (rest >= (resources.min_workers or resources.workers))
 
     def refuse_if_too_small(self, resources: Resources) -> None:
         """Say early that a pack would wait for ever.
@@ -67,10 +68,11 @@ class Cluster:
             return
         cpus = ", ".join(f"{node.get('CPU', 0):g}" for node in self.nodes)
         gpus = sum(node.get("GPU", 0) for node in self.nodes)
+        setting = "workers" if resources.min_workers is None else "min_workers"
         raise InputError(
-            f"a trial needs {resources.workers} worker(s) with {resources.cpus} CPU(s) and "
+            f"a trial needs {getattr(resources, setting)} worker(s) with {resources.cpus} CPU(s) and "
             f"{resources.gpus:g} GPU(s) each, but the cluster's nodes have {cpus} CPU(s) "
-            f"and {gpus:g} GPU(s) in all. Lower resources.workers, cpus or gpus in the study, "
+            f"and {gpus:g} GPU(s) in all. Lower resources.{setting}, cpus or gpus in the study, "
             f"or add nodes."
         )
 
@@ -92,11 +94,6 @@ def driver_resources(resources: Resources) -> dict[str, float]:
     if resources.workers > 1:
         return {"CPU": 0, "memory": 2**20}  # bytes, few enough to bound nothing
     return {"CPU": resources.cpus, **({"GPU": resources.gpus} if resources.gpus else {})}
-
-
-def _workers_on(node: dict[str, float], cpus: float, gpus: float) -> int:
-    fit = floor(node.get("CPU", 0) / cpus + 1e-9)
-    return min(fit, floor(node.get("GPU", 0) / gpus + 1e-9)) if gpus else fit
 
 
 @contextmanager

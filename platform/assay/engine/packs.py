@@ -72,6 +72,7 @@ class Pack(BaseModel, frozen=True, extra="forbid"):
     trials: tuple[Trial, ...] = ()
     stages: tuple[StageTask, ...] = ()
     workers: int
+    min_workers: int | None = None  # it starts with, where all have no room; None: all
     cpus: int
     gpus: float
     keep_models: bool

@@ -62,6 +62,7 @@ INTERNALS = (
     Internal("ray._private.services", "resolve_ip_for_localhost", ("host",)),
     Internal("ray._private.services", "start_ray_process", ("command", "process_type")),
     Internal("ray._private.state", "actors"),
+    Internal("ray._private.state", "state.available_resources_per_node"),
     Internal("ray._private.state", "state.get_draining_nodes"),
     Internal("ray._private.worker", "_global_node"),
     Internal("ray._private.worker", "listen_error_messages"),
@@ -69,8 +70,15 @@ INTERNALS = (
     Internal("ray._raylet", "Config"),
     Internal("ray._raylet", "RAY_NODE_ID_KEY"),
     Internal("ray._raylet", "persist_port"),
+    Internal(f"{_TRAIN}.constants", "WORKER_GROUP_START_TIMEOUT_S_ENV_VAR"),
     Internal(f"{_TRAIN}.constants", "get_env_vars_to_propagate"),
     Internal(f"{_TRAIN}.execution.controller", "TrainController.worker_group_cls"),
+    Internal(
+        f"{_TRAIN}.execution.controller",
+        "TrainController._make_and_handle_scaling_decision_for_non_running_worker_group",
+        ("controller_state",),
+    ),
+    Internal(f"{_TRAIN}.execution.controller", "TrainController._shutdown_worker_group"),
     Internal(f"{_TRAIN}.execution.controller", "TrainController.abort"),
     Internal(f"{_TRAIN}.execution.controller", "TrainController.run"),
     Internal(f"{_TRAIN}.execution.controller", "TrainController.get_result"),
@@ -79,6 +87,18 @@ INTERNALS = (
         f"{_TRAIN}.execution.failure_handling.default",
         "DefaultFailurePolicy.make_decision",
         ("training_failed_error",),
+    ),
+    Internal(f"{_TRAIN}.execution.failure_handling", "FailureDecision.RETRY"),
+    Internal(f"{_TRAIN}.execution.scaling_policy", "NoopDecision"),
+    Internal(f"{_TRAIN}.execution.scaling_policy", "ResizeDecision", ("num_workers", "resources_per_worker")),
+    Internal(f"{_TRAIN}.execution.scaling_policy", "ScalingDecision"),
+    *(
+        Internal(f"{_TRAIN}.execution.scaling_policy.elastic", f"ElasticScalingPolicy.{name}")
+        for name in (
+            "_maybe_send_resource_request",
+            "make_decision_for_non_running_worker_group",
+            "make_decision_for_running_worker_group",
+        )
     ),
     Internal(f"{_TRAIN}.execution.worker_group.placement_group_handle", "DefaultPlacementGroupHandle"),
     Internal(f"{_TRAIN}.execution.worker_group.placement_group_handle", "PlacementGroupHandle"),

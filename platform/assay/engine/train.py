@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import ray
 from ray import train
@@ -24,10 +24,15 @@ from ray._private import state
 from ray._raylet import RAY_NODE_ID_KEY  # pyright: ignore[reportAttributeAccessIssue]
 from ray.exceptions import GetTimeoutError, RayActorError
 from ray.train import FailureConfig
-from ray.train.v2._internal.constants import get_env_vars_to_propagate
+from ray.train.v2._internal.constants import (
+    WORKER_GROUP_START_TIMEOUT_S_ENV_VAR,
+    get_env_vars_to_propagate,
+)
 from ray.train.v2._internal.execution.controller import TrainController
 from ray.train.v2._internal.execution.failure_handling import FailureDecision
 from ray.train.v2._internal.execution.failure_handling.default import DefaultFailurePolicy
+from ray.train.v2._internal.execution.scaling_policy import NoopDecision, ResizeDecision, ScalingDecision
+from ray.train.v2._internal.execution.scaling_policy.elastic import ElasticScalingPolicy
 from ray.train.v2._internal.execution.worker_group.placement_group_handle import (
     DefaultPlacementGroupHandle,
     PlacementGroupHandle,
@@ -38,6 +43,7 @@ from ray.util.placement_group import PlacementGroup, placement_group, placement_
 from ray.util.placement_group import remove_placement_group as _remove
 
 from assay.engine.packs import MAX_ATTEMPTS, Pack
+from assay.engine.room import MoreRoomError, free_workers
 from assay.storage import Store
 from trainables.errors import StorageError
 
@@ -54,6 +60,11 @@ __all__ = [
 # DatasetManager serves Ray Data, which is not used; PlacementGroupCleaner needs the dashboard (see above).
 _LEFT_OUT = {"DatasetsCallback", "PlacementGroupCleanerCallback"}
 _ABORT_SECONDS = 20.0
+_ROOM_SECONDS = 5.0  # until what lost workers held is free again
+_ROOM_LOOK_SECONDS = 0.5
+_ROOM_WAIT_SECONDS = 10.0  # for the workers that were asked for, before fewer are
+
+_E = TypeVar("_E", bound=BaseException)
 
 
 class _NamedWorkerGroup(WorkerGroup):
@@ -73,20 +84,63 @@ class _NamedWorkerGroup(WorkerGroup):
 class _NamedController(TrainController):
     worker_group_cls = _NamedWorkerGroup
 
+    def _make_and_handle_scaling_decision_for_non_running_worker_group(self, controller_state: Any) -> Any:
+        if self._worker_group:  # Ray ends what is left of it later: its room would count as taken
+            self._shutdown_worker_group()
+        return super()._make_and_handle_scaling_decision_for_non_running_worker_group(controller_state)
+
+
+class _AsManyAsHaveRoom(ElasticScalingPolicy):
+    """As many workers as have room when they start, within the study's limits; at work they stay as many.
+
+    Ray's own policy counts what nodes hold in all, not what is left beside other trials, and ends workers in
+    the middle of an epoch to have more.
+    """
+
+    _asked = 0  # in the start before this one
+
+    def make_decision_for_non_running_worker_group(self) -> ScalingDecision:
+        self._maybe_send_resource_request()
+        needs = cast("dict[str, float]", self.scaling_config.resources_per_worker)
+        least, most = self.scaling_config.min_workers, self.scaling_config.max_workers
+        if self._asked > least:  # they did not get it: what was counted as room was none
+            most = self._asked - 1
+        until = time.monotonic() + _ROOM_SECONDS
+        while (room := free_workers(needs["CPU"], needs.get("GPU", 0))) < most and time.monotonic() < until:
+            time.sleep(_ROOM_LOOK_SECONDS)
+        self._asked = max(least, min(most, room))
+        return ResizeDecision(self._asked, needs)
+
+    def make_decision_for_running_worker_group(self, *args: Any, **kwargs: Any) -> ScalingDecision:
+        self._maybe_send_resource_request()
+        self._asked = 0
+        return NoopDecision()
+
+
+def _cause(error: BaseException | None, kind: type[_E]) -> _E | None:
+    """Find an error of a kind in what Train says of its workers; None when it was something else."""
+    failures: dict[int, Any] = getattr(error, "worker_failures", {})
+    causes = [getattr(failure, "_base_exc", failure) for failure in failures.values()]
+    return next((cause for cause in (error, *causes) if isinstance(cause, kind)), None)
+
 
 def storage_error(error: BaseException | None) -> StorageError | None:
     """Find a worker's trouble with the storage in an error of Train; None when it was something else."""
-    failures: dict[int, Any] = getattr(error, "worker_failures", {})
-    causes = [getattr(failure, "_base_exc", failure) for failure in failures.values()]
-    return next((cause for cause in (error, *causes) if isinstance(cause, StorageError)), None)
+    return _cause(error, StorageError)
 
 
-class _NoRetryOnStorage(DefaultFailurePolicy):
-    """A full disk is full for the next worker too: its attempts would be burnt one after the other."""
+class _FailurePolicy(DefaultFailurePolicy):
+    """Train's own, but for two errors.
+
+    A full disk is full for the next worker too: its attempts would be burnt one after the other. Workers that
+    end because more have room did not fail.
+    """
 
     def make_decision(self, training_failed_error: Any) -> FailureDecision:
         if storage_error(training_failed_error) is not None:
             return FailureDecision.RAISE
+        if _cause(training_failed_error, MoreRoomError) is not None:
+            return FailureDecision.RETRY
         return super().make_decision(training_failed_error)
 
 
@@ -98,8 +152,11 @@ class PackTrainer(DataParallelTrainer):
 
     def _initialize_and_run_controller(self, **kwargs: Any) -> Any:
         context = ray.get_runtime_context()
-        kwargs["failure_policy"] = _NoRetryOnStorage(self.run_config.failure_config or FailureConfig())
+        kwargs["failure_policy"] = _FailurePolicy(self.run_config.failure_config or FailureConfig())
         variables = dict(get_env_vars_to_propagate(), RAY_WARN_BLOCKING_GET_INSIDE_ASYNC="0")
+        if self.scaling_config.elasticity_enabled:
+            kwargs["scaling_policy"] = _AsManyAsHaveRoom(self.scaling_config)
+            variables[WORKER_GROUP_START_TIMEOUT_S_ENV_VAR] = str(_ROOM_WAIT_SECONDS)
         self.controller = ray.remote(
             num_cpus=0,
             label_selector={RAY_NODE_ID_KEY: context.get_node_id()},
@@ -192,7 +249,9 @@ class TrainWorkers:
             train_loop_config={**self._config, "pack": pack.path, "driver_pid": os.getpid()},
             backend_config=TorchConfig(backend="gloo"),  # for words: training processes meet on their own
             scaling_config=train.ScalingConfig(
-                num_workers=pack.workers, use_gpu=pack.gpus > 0, resources_per_worker=per_worker
+                num_workers=(pack.min_workers, pack.workers) if pack.min_workers else pack.workers,
+                use_gpu=pack.gpus > 0,
+                resources_per_worker=per_worker,
             ),
             run_config=train.RunConfig(
                 name=self._name,

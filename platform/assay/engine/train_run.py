@@ -24,7 +24,15 @@ from trainables.contract import Checkpoint, seed_for, shard
 from trainables.data.samples import TrainingData
 from trainables.stages import Stage, StageWork
 
-__all__ = ["DrainedError", "Journal", "PeerLostError", "StageSpace", "Stopped", "TrainRun", "collective"]
+__all__ = [
+    "DrainedError",
+    "Journal",
+    "PeerLostError",
+    "StageSpace",
+    "Stopped",
+    "TrainRun",
+    "collective",
+]
 
 
 class PeerLostError(ConnectionError):

@@ -82,6 +82,7 @@ class PackSite:
     trainer: Trainer = field(default_factory=TrainHere)
     stop: threading.Event = field(default_factory=threading.Event)  # when set, no further trial begins
     draining: Callable[[], bool] = bool  # whether a node of this pack's workers is to be taken away
+    more_room: Callable[[], bool] = bool  # whether more of this pack's workers have room than it has
     alone: bool = False  # on a GPU that it shares otherwise
 
     @property

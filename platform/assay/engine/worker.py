@@ -20,6 +20,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from assay.engine.fitting.trainer import TrainApart
 from assay.engine.gpu_turns import gpu_turn
 from assay.engine.journal import StorageJournal
 from assay.engine.packs import MAX_ATTEMPTS, Pack, StageTask
+from assay.engine.room import MoreRoomError, free_workers
 from assay.engine.train_run import DrainedError, Stopped, collective
 from assay.engine.trial import PackSite, Timer, fit_and_evaluate, make_stage, trace_of
 from assay.engine.versions import differences
@@ -74,6 +76,12 @@ def train_packs(config: dict[str, Any]) -> None:
     if len(nodes) > 1:
         with collective():
             dist.all_gather_object(nodes, nodes[0])
+    trials = count()  # that this group of workers began: for the first it was just counted who has room
+
+    def more_room() -> bool:
+        fewer = context.get_world_size() < pack.workers
+        return next(trials) > 0 and fewer and free_workers(pack.cpus, pack.gpus) > 0
+
     with FitServer() as server:
         while path is not None:
             pack = Pack.read(store, path)
@@ -89,6 +97,7 @@ def train_packs(config: dict[str, Any]) -> None:
                 ray.train.torch.get_device(),
                 trainer_of(pack, store, server),
                 draining=partial(any_drained, nodes),
+                more_room=more_room,
             )
             willing = train_trials(site)
             path = _next_pack(site, config["idle_seconds"] if willing else 0)
@@ -343,12 +352,17 @@ def _begin(trial: Trial, site: PackSite) -> Attempt | None:
     """Note the attempt; None when the trial has a record, or has had all its attempts.
 
     Rank 0 looks and tells the others: two looks at a storage may differ.
+
+    Raises:
+        MoreRoomError: Before the attempt, if it can be made by more workers; Train starts them.
     """
     answer: list[Attempt | None] = [None]
     if site.rank == 0 and not isinstance(site.store.record(trial.id), Record):
         attempts = (attempt for attempt in site.store.attempts(trial.id) if not attempt.drained)
         before = [attempt for attempt in attempts if _of_this_run(attempt, site.pack)]
         if len(before) < MAX_ATTEMPTS:
+            if site.more_room():
+                raise MoreRoomError(f"more than {site.world_size} workers have room now")
             answer = [site.store.begin_attempt(trial.id, site.environment())]
         else:
             _give_up(trial, site, before)

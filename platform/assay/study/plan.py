@@ -51,6 +51,7 @@ from assay.study.settings import (
 from assay.study.source import KeyPath, StudyProblem, nearest, refuse
 from assay.study.storage import kept_gigabytes
 from trainables.catalogue import find_trainable
+from trainables.contract import batch_norm_objection
 from trainables.data.spec import DataSpec
 from trainables.errors import InputError
 
@@ -304,11 +305,7 @@ def _plan_cells(
         problems += of_cell
         if settings is None:
             continue
-        batch = getattr(settings.config, "batch_size", None)
-        if isinstance(batch, int) and batch < study.resources.workers:
-            workers = study.resources.workers
-            message = f"a batch has an image for every worker: batch_size {batch}, {workers} workers"
-            problems.append(StudyProblem(("resources", "workers"), message))
+        problems += _workers_problems(settings, study.resources.workers)
         trainable = settings.trainable
         cell = Cell(
             name=cell_name(study.factors, levels),
@@ -324,6 +321,18 @@ def _plan_cells(
         planned.append(PlannedCell(cell, settings))
     refuse(study.source, problems)
     return planned
+
+
+def _workers_problems(settings: Settings, workers: int) -> list[StudyProblem]:
+    """Sentences against so many workers; fewer, where it may do with them, are no other model."""
+    messages: list[str] = []
+    batch = getattr(settings.config, "batch_size", None)
+    if isinstance(batch, int) and batch < workers:
+        messages.append(f"a batch has an image for every worker: batch_size {batch}, {workers} workers")
+    if workers > 1:
+        norms = settings.trainable.batch_norms(settings.config)
+        messages += [batch_norm_objection(setting, workers) for setting in norms]
+    return [StudyProblem(("resources", "workers"), message) for message in messages]
 
 
 class _Methods:

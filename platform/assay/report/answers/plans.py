@@ -142,6 +142,7 @@ class PlanAnswer(Answer):
     pending_points: int = Field(description="Of a search: trials of points that are not drawn yet.")
     gigabytes: Value = Field(description="Estimate of what is kept; null: unknown.")
     workers: int = Field(description="Of a trial.")
+    min_workers: int = Field(description="With which it starts where all have no room.")
     cpus: int = Field(description="Cores of a worker.")
     gpus: float = Field(description="Of a worker.")
     data: tuple[PlannedData, ...] = Field(description="Empty: the data were not opened.")
@@ -203,6 +204,7 @@ def plan_answer(
         pending_points=planned.pending_points,
         gigabytes=planned.gigabytes,
         workers=need.workers,
+        min_workers=need.min_workers or need.workers,
         cpus=need.cpus,
         gpus=need.gpus,
         data=tuple(

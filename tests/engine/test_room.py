@@ -1,0 +1,30 @@
+"""Workers that end because more of them have room, as Train sees it."""
+
+from __future__ import annotations
+
+import pytest
+from ray.train import FailureConfig
+from ray.train.v2._internal.execution.failure_handling import FailureDecision
+from ray.train.v2.api.exceptions import WorkerGroupError
+
+from assay.engine.room import MoreRoomError
+from assay.engine.train import _FailurePolicy
+from assay.engine.train_run import PeerLostError
+from trainables.errors import StorageError
+
+
+@pytest.mark.parametrize(
+    ("failures", "decision"),
+    [
+        ([MoreRoomError("more")], FailureDecision.RETRY),
+        ([MoreRoomError("more"), PeerLostError("the first rank is gone")], FailureDecision.RETRY),
+        ([PeerLostError("a rank is gone")], FailureDecision.RAISE),
+        ([StorageError("the disk is full")], FailureDecision.RAISE),
+    ],
+)
+def test_workers_that_end_for_more_room_use_up_no_failure(
+    failures: list[Exception], decision: FailureDecision
+) -> None:
+    policy = _FailurePolicy(FailureConfig(max_failures=0))
+    error = WorkerGroupError("they ended", dict(enumerate(failures)))
+    assert [policy.make_decision(error) for _ in range(3)] == [decision] * 3
