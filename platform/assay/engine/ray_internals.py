@@ -69,7 +69,6 @@ INTERNALS = (
     Internal("ray._raylet", "Config"),
     Internal("ray._raylet", "RAY_NODE_ID_KEY"),
     Internal("ray._raylet", "persist_port"),
-    Internal(f"{_TRAIN}.constants", "get_env_vars_to_propagate"),
     Internal(f"{_TRAIN}.execution.controller", "TrainController.worker_group_cls"),
     Internal(f"{_TRAIN}.execution.controller", "TrainController.abort"),
     Internal(f"{_TRAIN}.execution.controller", "TrainController.run"),
@@ -87,8 +86,14 @@ INTERNALS = (
         "WorkerGroup._create_placement_group",
         ("scaling_config", "worker_group_context"),
     ),
+    Internal(
+        f"{_TRAIN}.execution.worker_group.worker_group",
+        "WorkerGroup._get_worker_runtime_env",
+        ("custom_runtime_env",),
+    ),
     Internal("ray.train.torch", "TorchTrainer._initialize_and_run_controller"),
     Internal("ray.train.torch", "TorchTrainer._create_default_callbacks"),
+    Internal("ray.tune.execution.class_cache", "DEFAULT_ENV_VARS"),
     Internal("ray.tune.execution.class_cache", "ENV_VARS_TO_PROPAGATE"),
 )
 
