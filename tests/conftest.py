@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
@@ -20,6 +21,10 @@ ROOT = Path(__file__).parents[1]
 # For the processes that tests start: this checkout, and a third party's trainable.
 PATHS = [ROOT / "tests" / "plugin", ROOT / "platform", ROOT]
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [*map(str, PATHS), os.environ.get("PYTHONPATH")]))
+
+# A container that says that no bytecode is kept has each of a thousand processes compile assay anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Ray's workers give way to every other process of a machine: beside tests that compute they would hardly run.
 os.environ.setdefault("RAY_worker_niceness", "0")

@@ -41,6 +41,7 @@ from trainables.errors import InputError
 __all__ = ["Cluster", "cluster", "driver_resources", "start_local"]
 
 _LOOK_SECONDS = 2.0  # nodes come and go; they are looked at this often
+_started_here: set[str] = set()  # addresses of Rays that this process started, with our settings
 _JOB_VARIABLE = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # set where Ray Jobs started this process
 
 
@@ -51,6 +52,7 @@ class Cluster:
     nodes: tuple[dict[str, float], ...]
     local: bool
     ends_with_us: bool = False  # its processes were started for this run alone
+    has_settings: bool = False  # this process started it: ours are in the environment of all its processes
 
     def slots(self, resources: Resources) -> int:
         """Count the packs of these resources that can train at the same time; the last with fewer workers."""
@@ -120,14 +122,15 @@ def cluster(
     threading.Thread(target=import_module, args=("ray.tune",), daemon=True).start()
 
     if ray.is_initialized():
-        yield _look(local=True)
+        known = ray.get_runtime_context().gcs_address in _started_here
+        yield replace(_look(local=True), has_settings=known)
     elif address := os.environ.get("RAY_ADDRESS"):
         _connect(address)
         with _joined(), watching(ending):
             yield _look(local=False)
     else:
         with _started(cpus, ending, say):
-            yield replace(_look(local=True), ends_with_us=True)
+            yield replace(_look(local=True), ends_with_us=True, has_settings=True)
 
 
 @contextmanager
@@ -166,6 +169,7 @@ def start_local(cpus: int | None = None) -> LocalRay:
 
 
 def _join(processes: LocalRay) -> None:
+    _started_here.add(processes.address)
     try:
         connect(processes.address, patience(), loopback=True)
     except (ConnectTimeoutError, ConnectionError, RuntimeError, ValueError) as error:

@@ -50,6 +50,9 @@ _SETTINGS = {
     # answered, Ray's C++ would end the run without a word.
     "RAY_prestart_worker_first_driver": "0",
     "RAY_enable_worker_prestart": "1",
+    # Tune reserves all cores before it asks for a process, and Ray ends those for which no core is free after
+    # a second: it would start others in their place.
+    "RAY_idle_worker_killing_time_threshold_ms": "60000",
     # The kernel ends the process that takes the memory, a training, and its worker says so. Ray's own monitor
     # would end the worker.
     "RAY_memory_monitor_refresh_ms": "0",

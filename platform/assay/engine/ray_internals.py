@@ -71,7 +71,6 @@ INTERNALS = (
     Internal("ray._raylet", "RAY_NODE_ID_KEY"),
     Internal("ray._raylet", "persist_port"),
     Internal(f"{_TRAIN}.constants", "WORKER_GROUP_START_TIMEOUT_S_ENV_VAR"),
-    Internal(f"{_TRAIN}.constants", "get_env_vars_to_propagate"),
     Internal(f"{_TRAIN}.execution.controller", "TrainController.worker_group_cls"),
     Internal(
         f"{_TRAIN}.execution.controller",
@@ -107,8 +106,14 @@ INTERNALS = (
         "WorkerGroup._create_placement_group",
         ("scaling_config", "worker_group_context"),
     ),
+    Internal(
+        f"{_TRAIN}.execution.worker_group.worker_group",
+        "WorkerGroup._get_worker_runtime_env",
+        ("custom_runtime_env",),
+    ),
     Internal("ray.train.torch", "TorchTrainer._initialize_and_run_controller"),
     Internal("ray.train.torch", "TorchTrainer._create_default_callbacks"),
+    Internal("ray.tune.execution.class_cache", "DEFAULT_ENV_VARS"),
     Internal("ray.tune.execution.class_cache", "ENV_VARS_TO_PROPAGATE"),
 )
 

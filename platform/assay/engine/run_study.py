@@ -36,7 +36,7 @@ from assay.engine.packs import (
 )
 from assay.engine.ray_connect import briefly
 from assay.engine.stopping import stop_on_request
-from assay.engine.tune_manners import in_a_line, keep_secrets_here, quiet_tune, signals_of_tune
+from assay.engine.tune_manners import in_a_line, no_variables_sent, quiet_tune, signals_of_tune
 from assay.storage import Lease, Record, Store
 from assay.storage.files import PATIENCE_SECONDS
 from assay.storage.method_store import keep_methods
@@ -194,7 +194,8 @@ def _train(
                 work.program = same_on_all_nodes(plan.trainables, store, work.folder, options.data_root)
             work.hand_out(missing, search)
             with stop_on_request(store, plan.study.study, lease):
-                return _tune(work, scheduler=scheduler, ending=ending)
+                has_settings = ray_cluster.has_settings
+                return _tune(work, scheduler=scheduler, ending=ending, has_settings=has_settings)
         finally:
             if not (ray_cluster.ends_with_us or ending.lost) and plan.study.resources.workers > 1:
                 from assay.engine.train import remove_placement_groups, run_prefix
@@ -373,7 +374,7 @@ class _Work:
         }
 
 
-def _tune(work: _Work, *, scheduler: Any, ending: Ending) -> _End:
+def _tune(work: _Work, *, scheduler: Any, ending: Ending, has_settings: bool) -> _End:
     """Run the packs through a fresh Tuner."""
     from ray import tune
 
@@ -381,7 +382,6 @@ def _tune(work: _Work, *, scheduler: Any, ending: Ending) -> _End:
     from assay.engine.pruning import RecordingScheduler, pruner
     from assay.engine.searcher import PackSearcher
 
-    keep_secrets_here()
     stops = scheduler or pruner(work.plan)
     recorder = None if stops is None else RecordingScheduler(stops, work.store)
     # A driver that is kept for the next pack is not cleaned up, and a stopped pack would train on.
@@ -409,7 +409,7 @@ def _tune(work: _Work, *, scheduler: Any, ending: Ending) -> _End:
         ),
     )
     try:
-        with quiet_tune(), signals_of_tune(), ending.work():
+        with quiet_tune(), signals_of_tune(), no_variables_sent(has_settings), ending.work():
             grid = tuner.fit()
     except KeyboardInterrupt:
         return _End(interrupted=ending.lost is None or ending.interrupted, lost=ending.lost)

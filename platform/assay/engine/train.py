@@ -24,10 +24,7 @@ from ray._private import state
 from ray._raylet import RAY_NODE_ID_KEY  # pyright: ignore[reportAttributeAccessIssue]
 from ray.exceptions import GetTimeoutError, RayActorError
 from ray.train import FailureConfig
-from ray.train.v2._internal.constants import (
-    WORKER_GROUP_START_TIMEOUT_S_ENV_VAR,
-    get_env_vars_to_propagate,
-)
+from ray.train.v2._internal.constants import WORKER_GROUP_START_TIMEOUT_S_ENV_VAR
 from ray.train.v2._internal.execution.controller import TrainController
 from ray.train.v2._internal.execution.failure_handling import FailureDecision
 from ray.train.v2._internal.execution.failure_handling.default import DefaultFailurePolicy
@@ -68,7 +65,7 @@ _E = TypeVar("_E", bound=BaseException)
 
 
 class _NamedWorkerGroup(WorkerGroup):
-    """Worker group whose placement group is named after the Train run."""
+    """Worker group whose placement group is named after the Train run; its workers inherit variables."""
 
     def _create_placement_group(self, scaling_config: Any, worker_group_context: Any) -> PlacementGroupHandle:
         group = placement_group(
@@ -79,6 +76,11 @@ class _NamedWorkerGroup(WorkerGroup):
             name=f"{self._train_run_context.run_config.name}/{worker_group_context.run_attempt_id}",
         )
         return DefaultPlacementGroupHandle(group)
+
+    @staticmethod
+    def _get_worker_runtime_env(custom_runtime_env: Any) -> Any:
+        """Workers have their controller's variables, and it has its driver's: Train would send them again."""
+        return custom_runtime_env
 
 
 class _NamedController(TrainController):
@@ -153,14 +155,15 @@ class PackTrainer(DataParallelTrainer):
     def _initialize_and_run_controller(self, **kwargs: Any) -> Any:
         context = ray.get_runtime_context()
         kwargs["failure_policy"] = _FailurePolicy(self.run_config.failure_config or FailureConfig())
-        variables = dict(get_env_vars_to_propagate(), RAY_WARN_BLOCKING_GET_INSIDE_ASYNC="0")
+        environment: dict[str, Any] = {}
         if self.scaling_config.elasticity_enabled:
             kwargs["scaling_policy"] = _AsManyAsHaveRoom(self.scaling_config)
-            variables[WORKER_GROUP_START_TIMEOUT_S_ENV_VAR] = str(_ROOM_WAIT_SECONDS)
+            variables = {WORKER_GROUP_START_TIMEOUT_S_ENV_VAR: str(_ROOM_WAIT_SECONDS)}
+            environment = {"runtime_env": {"env_vars": variables}}
         self.controller = ray.remote(
             num_cpus=0,
             label_selector={RAY_NODE_ID_KEY: context.get_node_id()},
-            runtime_env={"env_vars": variables},
+            **environment,
         )(_NamedController).remote(**kwargs)
         if self._aborted:  # asked while the controller was being made
             ray.kill(self.controller)

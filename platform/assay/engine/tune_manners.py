@@ -8,7 +8,7 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 
-__all__ = ["in_a_line", "keep_secrets_here", "quiet_tune", "signals_of_tune"]
+__all__ = ["in_a_line", "no_variables_sent", "quiet_tune", "signals_of_tune"]
 
 _MESSAGE_CHARACTERS = 300
 
@@ -19,15 +19,28 @@ def in_a_line(error: Exception) -> str:
     return (lines[-1] if lines else type(error).__name__)[:_MESSAGE_CHARACTERS]
 
 
-def keep_secrets_here() -> None:
-    """Tune would send this process's AWS keys along with each driver, and Ray logs what is sent in the clear.
+@contextmanager
+def no_variables_sent(has_settings: bool) -> Generator[None]:
+    """Send no variable of this process along with each driver.
 
-    A Ray that is started here inherits them; nodes of another cluster need credentials of their own.
+    AWS keys would be among them, and Ray logs what is sent in the clear. A Ray that is started here inherits
+    them; nodes of another cluster need credentials of their own. For an actor with variables Ray also starts
+    two programs, one after the other, each of which imports Ray (half a second of CPU); an actor without
+    takes one of the processes that wait for work.
+
+    Args:
+        has_settings: Ray's processes have the ``SETTINGS`` of ``shipping.py`` in their environment; if not, a
+            driver is sent those of Ray Train.
     """
     from ray.tune.execution import class_cache
 
-    names = class_cache.ENV_VARS_TO_PROPAGATE
-    class_cache.ENV_VARS_TO_PROPAGATE = {name for name in names if not name.startswith("AWS_")}
+    names, defaults = class_cache.ENV_VARS_TO_PROPAGATE, class_cache.DEFAULT_ENV_VARS
+    sent = set[str]() if has_settings else {name for name in names if not name.startswith("AWS_")}
+    class_cache.ENV_VARS_TO_PROPAGATE, class_cache.DEFAULT_ENV_VARS = sent, {}  # the defaults: of Lightning
+    try:
+        yield
+    finally:
+        class_cache.ENV_VARS_TO_PROPAGATE, class_cache.DEFAULT_ENV_VARS = names, defaults
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from pydantic import Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from assay_toy.method import ToyPredictor
+from assay_toy.training import ToyPredictor
 from trainables.contract import Run, StageMaps, Trainable, TrainableConfig
 from trainables.data.samples import TrainingData
 from trainables.errors import Diverged
