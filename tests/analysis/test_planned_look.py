@@ -40,6 +40,12 @@ def test_reckoning_ahead_takes_what_has_ended_for_all() -> None:
     assert "interim" not in {result.verdict for result in ahead}
 
 
+def test_reckoning_ahead_leaves_out_what_has_no_repeat_yet() -> None:
+    cell = SIX.trials[0].cell
+    records = {trial.id: make_records(SIX)[trial.id] for trial in SIX.trials if trial.cell == cell}
+    assert so_far(StudyResults(SIX, records)).comparisons == ()
+
+
 @pytest.mark.parametrize("status", ["diverged", "failed"])
 def test_a_trial_that_was_lost_for_good_has_ended(status: str) -> None:
     assert "interim" not in verdicts(make_records(SIX) | {LAST.id: lose(LAST, status, "why")})

@@ -23,6 +23,7 @@ from trainables.data.samples import MaskedSample, TrainingData
 from trainables.data.spec import Supervision
 from trainables.data.tensors import images_to_tensor
 from trainables.errors import Diverged, InputError
+from trainables.nn.augmentation import Augmentation, Flips, drawn_views
 from trainables.nn.training import validation_ap
 from trainables.segdec import TRAINABLE
 from trainables.segdec.fit import SegDecStep
@@ -71,7 +72,13 @@ def test_training_finds_the_defects() -> None:
         {"memory_format": "contiguous"},
         {"memory_format": "contiguous", "redraw": "counter"},
         {"memory_format": "channels_last"},
-        {"memory_format": "channels_last", "lr_warmup_epochs": 3, "clip_norm": 0.1, "weight_average": 0.8},
+        {
+            "memory_format": "channels_last",
+            "flips": "both",
+            "lr_warmup_epochs": 3,
+            "clip_norm": 0.1,
+            "weight_average": 0.8,
+        },
     ],
 )
 def test_killed_training_goes_on_to_bit_identical_weights(
@@ -144,6 +151,37 @@ def test_a_batch_as_one_pass_gives_the_sum_of_its_images(stop: bool) -> None:
     together, apart = gradients(range(10)), gradients(*([i] for i in range(10)))
     for one, other in zip(together, apart, strict=True):
         assert torch.allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("flips", "views"), [("horizontal", 2), ("vertical", 2), ("both", 4)])
+def test_a_flipped_image_is_taught_the_flipped_mask(flips: Flips, views: int) -> None:
+    config, device, images = tiny_config(flips=flips), torch.device("cpu"), surfaces(1, 1)
+    sample = images[0]
+    assert isinstance(sample, MaskedSample)
+    targets = TrainingTargets.of(images, config, device)
+    seen: set[tuple[bool, bool]] = set()
+    for epoch in range(32):
+        view = Augmentation.draw(2, flips, 0.0, np.random.default_rng(epoch))
+        axes = [axis for axis, drawn in ((1, view.mirrored[0]), (0, view.overturned[0])) if drawn]
+        mask = np.ascontiguousarray(np.flip(sample.mask, axes))
+        wanted = TrainingTargets([make_target(replace(sample, mask=mask), config)] * views, config, device)
+        assert all(map(torch.equal, targets.batch([0], view), wanted.batch([0])))
+        seen.add((bool(view.mirrored[0]), bool(view.overturned[0])))
+    assert len(seen) == views
+
+
+def test_flips_change_what_is_learnt_and_no_other_random_number() -> None:
+    flipped, plain = (
+        TRAINABLE.fit(tiny_config(epochs=1, **each), tiny_data(), LocalRun())
+        for each in ({"flips": "both"}, {})
+    )
+    assert not equal(weights(flipped), weights(plain))
+    views = drawn_views(10, "none", 0.0, LocalRun().generator)  # that change nothing
+    one, other = (new_network(tiny_config(), 0, torch.device("cpu")) for _ in range(2))
+    SegDecStep(one, tiny_data().train, tiny_config()).backward([0, 1], epoch=1)
+    SegDecStep(other, tiny_data().train, tiny_config(), views).backward([0, 1], epoch=1)
+    pairs = zip(one.parameters(), other.parameters(), strict=True)
+    assert all(torch.equal(a.grad, b.grad) for a, b in pairs if a.grad is not None and b.grad is not None)
 
 
 def test_two_workers_sum_to_one() -> None:

@@ -118,6 +118,7 @@ def test_without_noise_normal_images_show_no_defect_to_learn() -> None:
     [
         {"noise": False},
         {"noise_sd": 0.5},
+        {"noise_unit": "spread"},
         {"noise_share": 1.0},
         {"perlin_threshold": 0.6},
         {"adaptor": False},

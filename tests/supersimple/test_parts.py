@@ -17,9 +17,9 @@ from trainables.data.spec import DataSpec, Supervision
 from trainables.nn.augmentation import Augmentation
 from trainables.supersimple import TRAINABLE, SuperSimpleConfig
 from trainables.supersimple.features import combined, to_pixels
-from trainables.supersimple.fit import known_cells, with_noise
+from trainables.supersimple.fit import feature_spread, known_cells, with_noise
 from trainables.supersimple.loss import CellTruth, Totals, focal_loss, head_losses
-from trainables.supersimple.network import HeadOutput, Heads
+from trainables.supersimple.network import HeadOutput, Heads, SuperSimpleNet
 from trainables.supersimple.noise import draw_noise, perlin
 from trainables.supersimple.presets import PRESETS, footnotes
 from trainables.supervised.truth import Truths
@@ -121,6 +121,21 @@ def test_noise_is_never_on_masks_nor_where_they_are_hidden() -> None:
     assert moved_Bhw.flatten(1).any(dim=1).tolist() == [True, False, False, True] * 2
     assert torch.equal(moved_Bhw, (seen.defect_B1hw & ~torch.cat([truth.defect_B1hw] * 2))[:, 0])
     assert seen.label_B.tolist() == [1, 1, 1, 1] * 2  # a normal image with noise counts as defective
+
+
+def test_noise_in_units_of_the_features_spread_is_as_wide_as_each_of_them() -> None:
+    config = tiny_config(noise_share=1.0, noise_sd=0.5, perlin_threshold=-1.0, noise_unit="spread")
+    network = SuperSimpleNet(config)
+    maps = [torch.randn(8, 4 * (1 + i), *(side // s for side in SIZE)) for i, s in enumerate(config.strides)]
+    spread_C = feature_spread(network, maps)
+    adapted_BChw = network.heads.adapted(combined(maps, config)).detach()
+    assert torch.allclose(spread_C, adapted_BChw.std(dim=(0, 2, 3)))
+    cells = adapted_BChw.shape[2:]
+    truth = CellTruth(
+        torch.zeros(8, 1, *cells, dtype=torch.bool), torch.ones(8, dtype=torch.bool), torch.zeros(8)
+    )
+    noisy, _ = with_noise(0 * adapted_BChw, truth, config, generators(16), spread_C)
+    assert torch.allclose(noisy.std(dim=(0, 2, 3)) / spread_C, torch.tensor(0.5), rtol=0.05)
 
 
 @pytest.mark.parametrize(("threshold", "low", "high"), [(-1.0, 1.0, 1.0), (0.2, 0.15, 0.45), (0.6, 0.0, 0.1)])

@@ -32,6 +32,7 @@ __all__ = [
     "TrunkName",
     "TrunkStride",
     "cells_along",
+    "flip_views",
 ]
 
 Flips = Literal["none", "horizontal", "vertical", "both"]
@@ -55,6 +56,13 @@ TRUNK_WIDTHS: Mapping[TrunkName | TransformerName, Mapping[TrunkStride, int]] = 
     "dinov2_vits14": {14: 384},
     "dinov2_vits14_reg": {14: 384},
 }
+
+
+def flip_views(flips: Flips) -> tuple[tuple[bool, bool], ...]:
+    """The views that ``flips`` shows: left and right exchanged, top and bottom exchanged; as it is first."""
+    across = (False, True) if flips in {"horizontal", "both"} else (False,)
+    down = (False, True) if flips in {"vertical", "both"} else (False,)
+    return tuple((mirrored, overturned) for overturned in down for mirrored in across)
 
 
 def cells_along(side: int, stride: TrunkStride) -> int:

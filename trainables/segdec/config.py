@@ -15,6 +15,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from trainables.contract import TrainableConfig
+from trainables.nn.choices import Flips, flip_views
 from trainables.nn.weight_counts import convolution
 
 __all__ = ["SegDecConfig", "count_parameters"]
@@ -25,7 +26,7 @@ _NARROW = 0.25  # channel_scale up to which channels_last is the faster layout o
 class SegDecConfig(TrainableConfig, frozen=True):
     """Settings of one SegDecNet training."""
 
-    later = frozenset({"lr_warmup_epochs", "clip_norm", "weight_average", "cuda_graph"})
+    later = frozenset({"flips", "lr_warmup_epochs", "clip_norm", "weight_average", "cuda_graph"})
 
     sf_kernel: Literal[5, 15] = Field(
         15,
@@ -84,6 +85,9 @@ class SegDecConfig(TrainableConfig, frozen=True):
         1, ge=1, le=99, description="Side of the square that dilates masks, original pixels; 1: none."
     )
 
+    flips: Flips = Field(
+        "none", description="Axes along which training images are flipped at random; published: none."
+    )
     undersampling: Literal["frequency", "permutation"] = Field(
         "frequency",
         description="Choice of an epoch's normal images: frequency prefers those seen least (paper), "
@@ -156,6 +160,11 @@ class SegDecConfig(TrainableConfig, frozen=True):
         """Channels of the first block, the trunk and the features."""
         first, trunk, features = (max(1, round(n * self.channel_scale)) for n in (32, 64, 1024))
         return first, trunk, features
+
+    @property
+    def views(self) -> tuple[tuple[bool, bool], ...]:
+        """Flips that training shows: left and right exchanged, top and bottom exchanged."""
+        return flip_views(self.flips)
 
     def resolved(self, device: Literal["cpu", "cuda"]) -> Self:
         """The config with every ``auto`` decided for ``device``.

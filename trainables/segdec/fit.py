@@ -8,7 +8,7 @@ needs no backward pass through trunk and mask head. Such images run apart.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from trainables.contract import Run
 from trainables.data.samples import ImageSet, TrainingData
+from trainables.nn.augmentation import Augmentation, drawn_views
 from trainables.nn.loop import BatchShard, TrainingHooks, TrainingSchedule, train
 from trainables.nn.models import forward_context
 from trainables.nn.on_device import TrainingImages, numbers
@@ -27,7 +28,7 @@ from trainables.segdec.loss import LossWeights, segdec_loss
 from trainables.segdec.network import SegDecNet, new_network
 from trainables.segdec.predictor import SegDecPredictor, pass_cost
 from trainables.segdec.sampler import SegDecSampler
-from trainables.segdec.targets import TargetBatch, TrainingTargets, make_target
+from trainables.segdec.targets import TargetBatch, TrainingTargets
 
 __all__ = ["SegDecStep", "fit"]
 
@@ -57,7 +58,8 @@ def fit(config: SegDecConfig, data: TrainingData, run: Run) -> SegDecPredictor:
     if config.checkpoint == "best":
         check_choice(data.validation)
     network = new_network(config, int(run.generator("init").integers(2**63)), run.device)
-    step = SegDecStep(network, data.train, config)
+    views_of = drawn_views(len(data.train), config.flips, 0.0, run.generator)
+    step = SegDecStep(network, data.train, config, None if config.flips == "none" else views_of)
     average = WeightAverage(network, config.weight_average) if config.weight_average else None
     kept = network if average is None else average.network
     predictor, best = SegDecPredictor(kept, config), BestEpoch(kept)
@@ -112,12 +114,22 @@ def fit(config: SegDecConfig, data: TrainingData, run: Run) -> SegDecPredictor:
 class SegDecStep:
     """The gradients of a step: passes over its images, of which some leave out trunk and mask head."""
 
-    def __init__(self, network: SegDecNet, images: ImageSet, config: SegDecConfig) -> None:
-        """``images``: the training set. ``network`` lies on the device that trains."""
+    def __init__(
+        self,
+        network: SegDecNet,
+        images: ImageSet,
+        config: SegDecConfig,
+        views_of: Callable[[int], Augmentation] | None = None,
+    ) -> None:
+        """Prepare targets for the training set ``images``, which an epoch shows as ``views_of`` says.
+
+        ``network`` lies on the device that trains. Without ``views_of`` images are shown as they are.
+        """
         device = network.fc.weight.device
         self.network, self.config = network, config
         self._images = TrainingImages(images, config, device)
-        self._targets = TrainingTargets([make_target(sample, config) for sample in images], config, device)
+        self._targets = TrainingTargets.of(images, config, device)
+        self._views_of = views_of
         self._per_pass = images_per_pass(config.image_size, device, pass_cost(config))
         self._places = GradientPlaces(network.parameters()) if config.cuda_graph else None
         self._recorded: dict[tuple[_Kind, int], StaticPass] = {}
@@ -133,7 +145,7 @@ class SegDecStep:
         sums = torch.zeros(len(_LOSSES), device=self._images.device)
         for chosen, trunk_gradient in self._passes(positions, stop):
             kind = _Kind(stop, trunk_gradient)
-            images_BCHW, target = self._images.batch(chosen), self._targets.batch(chosen)
+            images_BCHW, target = self._seen(chosen, epoch)
             if self._places is None:
                 total, losses = self._losses(kind, images_BCHW, target, weights)
                 total.backward()
@@ -141,6 +153,13 @@ class SegDecStep:
                 losses = self._repeated(kind, (images_BCHW, *target), weights, self._places)
             sums += losses
         return dict(zip(_LOSSES, sums, strict=True))
+
+    def _seen(self, positions: Sequence[int], epoch: int) -> tuple[Tensor, TargetBatch]:
+        if self._views_of is None:
+            return self._images.batch(positions), self._targets.batch(positions)
+        views = self._views_of(epoch)
+        images_BCHW = views.flip(self._images.batch(positions), positions)
+        return images_BCHW, self._targets.batch(positions, views)
 
     def _losses(
         self, kind: _Kind, images_BCHW: Tensor, target: TargetBatch, weights: LossWeights[_NumberT]

@@ -36,7 +36,8 @@ _SEVERSTAL: _Settings = {
     "checkpoint": "best",  # the one data set with a validation split of its own
 }  # fmt: skip
 
-_REMEDIES = ("lr_warmup_epochs", "clip_norm", "weight_average")  # against trainings that collapse
+# Off, as published, at these values: more views of few images, and remedies for trainings that collapse.
+_ADDED = {"flips": "none", "lr_warmup_epochs": 0, "clip_norm": 0.0, "weight_average": 0.0}
 _MASKS: _Settings = {"balance": "linear", "gradient_stop": True, "distance_weights": True}
 # Without masks there is nothing to weigh, and the published weak rows do without the schedule of λ.
 _WEAK: _Settings = {"balance": "none", "gradient_stop": True, "distance_weights": False}
@@ -129,10 +130,11 @@ def footnotes(config: SegDecConfig) -> Sequence[str]:
         )
     if config.distance_weights and config.distance_scope == "component":
         notes.append("distance_scope: component. The published numbers use the image-wide maximum.")
-    added = [f"{name}: {value:g}" for name in _REMEDIES if (value := getattr(config, name))]
+    added = [f"{name}: {value}" for name, off in _ADDED.items() if (value := getattr(config, name)) != off]
     if added:
         notes.append(
-            f"{', '.join(added)}. The published training has no warm-up, no clipping and no averaged weights."
+            f"{', '.join(added)}. The published training has no flips, no warm-up, no clipping and no "
+            "averaged weights."
         )
     if config.balance == "power":
         notes.append(

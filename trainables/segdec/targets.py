@@ -10,6 +10,7 @@ Source: Božič et al. 2021, arXiv:2104.06064, section 3.3, and the behaviour of
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainables.data.samples import MaskedSample, Sample
+from trainables.data.samples import ImageSet, MaskedSample, Sample
+from trainables.nn.augmentation import Augmentation
 from trainables.nn.on_device import DeviceRows, numbers
 from trainables.segdec.config import SegDecConfig
 from trainables.segdec.mask_maps import CELL, WINDOW, dilate_and_resize, distance_weights
@@ -47,23 +49,46 @@ class TrainingTargets:
     """Targets of a training set as batches on the device that trains."""
 
     def __init__(self, targets: Sequence[MaskTarget], config: SegDecConfig, device: torch.device) -> None:
-        self._targets, self._device = targets, device
+        """``targets``: of all images; where training flips, of all in each of ``config.views`` in turn."""
+        self._targets, self._device, self._views = targets, device, config.views
         plain = np.zeros((2, *(side // CELL for side in config.image_size)), np.float32)
         plain[1] = 1
         maps = [plain if target.maps_2hw is None else target.maps_2hw.numpy() for target in targets]
         self._maps = DeviceRows(lambda i: maps[i], len(maps), device)
 
+    @classmethod
+    def of(cls, images: ImageSet, config: SegDecConfig, device: torch.device) -> TrainingTargets:
+        """The targets of ``images``."""
+        targets = [make_target(_seen(sample, *view), config) for view in config.views for sample in images]
+        return cls(targets, config, device)
+
     def has_mask_loss(self, position: int) -> bool:
         """Say if the segmentation loss of an image counts."""
         return self._targets[position].gamma != 0
 
-    def batch(self, positions: Sequence[int]) -> TargetBatch:
-        """Targets of the images at ``positions`` (at least one)."""
-        chosen = [self._targets[i] for i in positions]
-        maps_B2hw = self._maps.batch(positions)
+    def batch(self, positions: Sequence[int], views: Augmentation | None = None) -> TargetBatch:
+        """Targets of the images at ``positions`` (at least one), flipped as they are seen."""
+        places = positions if views is None else [self._place(i, views) for i in positions]
+        chosen = [self._targets[i] for i in places]
+        maps_B2hw = self._maps.batch(places)
         label_B = numbers([target.label for target in chosen], self._device)
         gamma_B = numbers([target.gamma for target in chosen], self._device)
         return TargetBatch(maps_B2hw[:, :1], maps_B2hw[:, 1:], label_B, gamma_B)
+
+    def _place(self, position: int, views: Augmentation) -> int:
+        view = self._views.index((bool(views.mirrored[position]), bool(views.overturned[position])))
+        return view * (len(self._targets) // len(self._views)) + position
+
+
+def _seen(sample: Sample, mirrored: bool, overturned: bool) -> Sample:
+    """The sample with a flipped mask.
+
+    A flipped target would not do: its cells are centred on pixels 8 i, and these mirrored are others.
+    """
+    if not isinstance(sample, MaskedSample):
+        return sample
+    mask = sample.mask[:: -1 if overturned else 1, :: -1 if mirrored else 1]
+    return replace(sample, mask=np.ascontiguousarray(mask))
 
 
 def make_target(sample: Sample, config: SegDecConfig) -> MaskTarget:

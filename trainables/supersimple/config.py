@@ -11,7 +11,15 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from trainables.cam.config import ClassifierConfig
-from trainables.nn.choices import TRUNK_WIDTHS, Flips, Norm, TrainingSchedule, TrunkName, TrunkStride
+from trainables.nn.choices import (
+    TRUNK_WIDTHS,
+    Flips,
+    Norm,
+    TrainingSchedule,
+    TrunkName,
+    TrunkStride,
+    flip_views,
+)
 from trainables.nn.settings import PublishedWeightsConfig
 from trainables.nn.weight_counts import convolution, resnet, trunk
 
@@ -22,6 +30,8 @@ _READ: tuple[TrunkStride, TrunkStride] = (8, 16)  # strides of a published netwo
 
 class SuperSimpleConfig(ClassifierConfig, frozen=True):
     """Settings of one training of the heads, and of the trunk below them."""
+
+    later = ClassifierConfig.later | {"noise_unit"}
 
     stages: int = Field(4, ge=2, le=4, description="Stages of the own trunk; the last two are read.")
     output_stride: Literal[1, 2, 4, 8, 16, 32] = Field(
@@ -67,7 +77,12 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
     )
 
     noise: bool = Field(True, description="Gaussian noise on adapted features, as defects to learn from.")
-    noise_sd: float = Field(0.015, gt=0, le=10, description="Its standard deviation.")
+    noise_sd: float = Field(0.015, gt=0, le=10, description="Its standard deviation, in noise_unit.")
+    noise_unit: Literal["feature", "spread"] = Field(
+        "feature",
+        description="What noise_sd counts in: the features' own unit (published), or each adapted feature's "
+        "standard deviation over normal images before training, in which trunks differ.",
+    )
     noise_share: float = Field(0.5, gt=0, le=1, description="Share of the images that get noise.")
     perlin_threshold: float = Field(
         0.2,
@@ -204,9 +219,7 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
     @property
     def views(self) -> tuple[tuple[bool, bool], ...]:
         """Flips that training shows: left and right exchanged, top and bottom exchanged."""
-        across = (False, True) if self.head_flips in {"horizontal", "both"} else (False,)
-        down = (False, True) if self.head_flips in {"vertical", "both"} else (False,)
-        return tuple((mirrored, overturned) for overturned in down for mirrored in across)
+        return flip_views(self.head_flips)
 
     @property
     def head_training(self) -> TrainingSchedule:

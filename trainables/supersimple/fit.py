@@ -33,11 +33,12 @@ from trainables.supersimple.stages import MAPS, stages
 from trainables.supervised.truth import Truths
 from trainables.unsupervised.normals import normal_images
 
-__all__ = ["fit", "known_cells", "with_noise"]
+__all__ = ["feature_spread", "fit", "known_cells", "with_noise"]
 
 _LOSSES = ("loss", "loss_map", "loss_decision")
 _COPIES = 2  # of each image in a step
 _MILESTONES = (0.8, 0.9)  # shares of the steps after which the rates fall
+_MEASURED = 32  # normal images that the features' spread is taken of
 _NEARLY = 1 - 1e-5  # cells of equal shares differ by rounding only
 
 
@@ -97,6 +98,7 @@ class _Step:
     truths: Truths
     views_of: Callable[[int], Augmentation]
     stop: bool
+    spread_C: Tensor | None  # that the noise is relative to
     run: Run
 
     @classmethod
@@ -106,14 +108,22 @@ class _Step:
         trunk = read_trunk(config, folders, run.device)
         network = SuperSimpleNet(config, trunk)
         new_heads(network.heads, int(run.generator("init").integers(2**63)))
-        return cls(
-            network=with_layout(network, config).to(run.device),
-            source=KeptMaps(folders[MAPS], config, run.device)
+        network = with_layout(network, config).to(run.device)
+        source = (
+            KeptMaps(folders[MAPS], config, run.device)
             if MAPS in folders
-            else ComputedMaps(trunk, config, data.train),
+            else ComputedMaps(trunk, config, data.train)
+        )
+        views_of = drawn_views(len(data.train), config.head_flips, 0.0, run.generator)
+        normal = np.flatnonzero(~data.train.labels)[:_MEASURED].tolist()
+        relative = config.noise and config.noise_unit == "spread"
+        return cls(
+            network=network,
+            source=source,
             truths=Truths.of(data.train, config.image_size, run.device),
-            views_of=drawn_views(len(data.train), config.head_flips, 0.0, run.generator),
+            views_of=views_of,
             stop=config.stops(data.supervision.kind),
+            spread_C=feature_spread(network, source.read(normal, views_of(0))) if relative else None,
             run=run,
         )
 
@@ -132,7 +142,8 @@ class _Step:
             for place in shard.places
         ]
         with forward_context(config, device):
-            noisy_BChw, truth = with_noise(heads.adapted(features_BChw), truth, config, generators)
+            adapted_BChw = heads.adapted(features_BChw)
+            noisy_BChw, truth = with_noise(adapted_BChw, truth, config, generators, self.spread_C)
             output = heads(noisy_BChw, stop=self.stop)
         totals = Totals(*sum_over_workers(torch.stack(Totals.of(truth)).float(), self.run))
         map_loss, decision = head_losses(output, truth, totals, config)
@@ -159,17 +170,28 @@ def with_noise(
     truth: CellTruth,
     config: SuperSimpleConfig,
     generators: Sequence[np.random.Generator],
+    spread_C: Tensor | None = None,
 ) -> tuple[Tensor, CellTruth]:
     """Copies of B images, some with noise where no true defect is, and the truth of the copies.
 
-    A defective image without its mask gets none: nobody knows where its defect is.
+    A defective image without its mask gets none: nobody knows where its defect is. With ``spread_C`` the
+    noise of a feature is in units of its own spread.
     """
     adapted, defect, known, label = (torch.cat([part] * _COPIES) for part in (adapted_BChw, *truth))
     if not config.noise:
         return adapted, CellTruth(defect, known, label)
     noise = draw_noise(~defect & known[:, None, None, None], config, generators)
     seen = noise.on_B1hw.flatten(1).any(dim=1).float()
-    return adapted + noise.values_BChw, CellTruth(defect | noise.on_B1hw, known, torch.maximum(label, seen))
+    values_BChw = noise.values_BChw if spread_C is None else noise.values_BChw * spread_C[:, None, None]
+    return adapted + values_BChw, CellTruth(defect | noise.on_B1hw, known, torch.maximum(label, seen))
+
+
+@torch.no_grad()
+def feature_spread(network: SuperSimpleNet, maps: Sequence[Tensor]) -> Tensor:
+    """Standard deviation of each adapted feature over the cells of some images: C."""
+    with forward_context(network.config, maps[0].device):
+        adapted_BChw = network.heads.adapted(combined(maps, network.config))
+    return adapted_BChw.float().std(dim=(0, 2, 3))
 
 
 def _optimiser(heads: Heads, config: SuperSimpleConfig) -> torch.optim.AdamW:

@@ -52,7 +52,14 @@ def so_far(results: StudyResults) -> ScoreAnalysis:
     repeats = plan.study.repeats.model_copy(update={"decide": ()})
     study = plan.study.model_copy(update={"repeats": repeats})
     ended = tuple(trial for trial in plan.trials if trial.id in records)
-    return StudyResults(plan.model_copy(update={"study": study, "trials": ended}), records).analysis
+    cells = {trial.cell for trial in ended}
+    known = tuple(
+        comparison.model_copy(update={"pairs": pairs})
+        for comparison in plan.comparisons
+        if (pairs := tuple(pair for pair in comparison.pairs if cells.issuperset(pair)))
+    )
+    ahead = plan.model_copy(update={"study": study, "trials": ended, "comparisons": known})
+    return StudyResults(ahead, records).analysis
 
 
 def splits_of(cells: Iterable[Cell]) -> dict[str, Splits]:
