@@ -1,6 +1,6 @@
 """Milliseconds of parts of a method beside other ways to do the same, in one process.
 
-    python -m benchmarks.beside [blur crf fgbp layout student unet unsupervised] [--quick] [--rounds 5]
+    python -m benchmarks.beside [blur crf fgbp layout student unet unsupervised wide_layer] [--rounds 5]
 
 Rounds are interleaved, so a busy machine slows all ways alike, and milliseconds are the processor's (with
 ``--threads`` above 1 those on the wall). Weights are drawn, not trained, which changes no time, and images
@@ -26,6 +26,7 @@ from trainables.nn.cam.guided import filtered_gradients
 from trainables.nn.labels.crf import Crf, mean_field
 from trainables.nn.layers.blur import gaussian_blur
 from trainables.nn.layers.initialisation import initialise
+from trainables.nn.layers.same_conv import SameConv
 from trainables.unsupervised.config import Scale
 from trainables.unsupervised.patchnet import PatchNet
 
@@ -167,7 +168,39 @@ def unsupervised() -> Iterator[Case]:
         yield Case(f"f-AnoGAN, stride 8, {side} × {side}", ways)
 
 
-PARTS = (blur, crf, fgbp, layout, student, unet, unsupervised)
+def wide_layer() -> Iterator[Case]:
+    """A training step of SegDecNet's 15 × 15 layer beside torch's own, weights in each layout.
+
+    Maps are those of images of 128 × 128, 256 × 192 and 704 × 256 at a quarter of the channels, and of
+    128 × 128 at full width.
+    """
+    for inputs, outputs, size in (
+        (16, 256, (16, 16)),
+        (16, 256, (32, 24)),
+        (16, 256, (88, 32)),
+        (64, 1024, (16, 16)),
+    ):
+        maps_BCHW = _noise(1, inputs, *size).to(memory_format=torch.channels_last)
+        layer = SameConv(inputs, outputs, 15).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        ways = {"assay": _pass(layer, maps_BCHW)}
+        for name, memory in _LAYOUTS.items():
+            plain = torch.nn.Conv2d(inputs, outputs, 15, padding=7, bias=False)
+            plain = plain.to(memory_format=memory)  # pyright: ignore[reportCallIssue]
+            ways[f"torch, {name}"] = _pass(plain, maps_BCHW.contiguous(memory_format=memory))
+        yield Case(f"{inputs} → {outputs}, {size[0]} × {size[1]}", ways)
+
+
+def _pass(layer: torch.nn.Module, maps_BCHW: Tensor) -> Callable[[], None]:
+    maps_BCHW = maps_BCHW.clone().requires_grad_()
+
+    def run() -> None:
+        layer.zero_grad()
+        layer(maps_BCHW).sum().backward()
+
+    return run
+
+
+PARTS = (blur, crf, fgbp, layout, student, unet, unsupervised, wide_layer)
 _WITHOUT_GRADIENT = (student, unsupervised)
 
 
