@@ -15,6 +15,7 @@ from assay.bundle.archive import archive_bytes
 from assay.storage import Store
 from tests.bundle.forging import PHOTO
 from tests.cli.small_study import Assay
+from trainables.segdec import TRAINABLE as SEGDEC
 
 
 def test_equal_studies_on_other_paths_give_equal_bytes(
@@ -59,7 +60,7 @@ def test_studies_of_the_same_question_are_inside_with_what_the_ledger_reads(
 def test_it_says_with_which_versions_and_under_which_licences(bundled: dict[str, bytes]) -> None:
     program = json.loads(bundled["program.json"])
     assert len(program["source_hash"]) == 64
-    assert program["methods"] == {"segdec": 2}
+    assert program["methods"] == {"segdec": SEGDEC.revision}
     assert f"numpy=={program['packages']['numpy']}\n" in bundled["requirements.txt"].decode()
     assert "Apache-2.0" in bundled["LICENCES.md"].decode()
 

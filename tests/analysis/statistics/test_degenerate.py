@@ -38,8 +38,8 @@ def has_nan(answer: ComparisonResult) -> bool:
         (UP, UP, 6, "identical", "with 95 % confidence fewer than 39 % of repeats differ"),
         (UP[:5], UP[:5], 5, "identical", "fewer than 45 % of repeats differ"),
         ([*UP, *UP[:4]], [*UP, *UP[:4]], 10, "identical", "fewer than 26 % of repeats differ"),
-        (UP[:3], [x + 0.1 for x in UP[:3]], 3, "open", "no spread seen"),
-        (UP, [x + 0.1 for x in UP], 6, "shown", "no spread seen"),
+        (UP[:3], [x + 0.1 for x in UP[:3]], 3, "open", "No spread seen"),
+        (UP, [x + 0.1 for x in UP], 6, "shown", "No spread seen"),
         ([1.0] * 6, [1.0] * 6, 6, "identical", "better in 0 of 6, 6 tied"),
     ],
 )
