@@ -252,4 +252,4 @@ def new_network(config: SegDecConfig, seed: int, device: torch.device) -> SegDec
     """A network with its initial weights, in the config's memory format."""
     network = SegDecNet(config)
     initialise(network, seed)
-    return with_layout(network, config).to(device)
+    return with_layout(network.to(device), config)  # a large kernel lies row by row on a CPU alone
