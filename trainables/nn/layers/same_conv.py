@@ -7,8 +7,8 @@ Parameters, initial values and what it computes are those of ``nn.Conv2d(…, pa
 way is chosen by shape alone (:func:`plan_conv`), never by a measurement, so one machine always gives the same
 bits:
 
-- ``rows``: on the spectra of rows (``frequency.py``). Across a row three products take the place of two
-  times k, and the k rows that a kernel covers are added up as they are. So weights are transformed in one
+- ``rows``: on the spectra of rows (``frequency.py``). Across a row about two products a cell take the place
+  of k, and the k rows that a kernel covers are added up as they are. So weights are transformed in one
   direction and as they lie in memory, which is most of the work where maps are small.
 - ``direct``: torch's own convolution, where kernels or maps are small. Other devices and precisions, and
   exports, take it too.
