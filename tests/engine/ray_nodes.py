@@ -51,8 +51,19 @@ class RayNode:
 
     @property
     def raylet(self) -> psutil.Process:
+        (raylet,) = self._raylets()
+        return raylet
+
+    @property
+    def is_up(self) -> bool:
+        """False from its raylet's end on: ``ray start`` needs a while to notice that, and to end too."""
+        return self.start.poll() is None and bool(self._raylets())
+
+    def _raylets(self) -> list[psutil.Process]:
         children = psutil.Process(self.start.pid).children()
-        return next(child for child in children if child.name() == "raylet")
+        return [
+            child for child in children if child.name() == "raylet" and child.status() != psutil.STATUS_ZOMBIE
+        ]
 
     def wait(self) -> Self:
         """Until the node is part of the cluster."""

@@ -333,7 +333,7 @@ def test_as_many_packs_as_slots_train_at_once_without_resources_of_ours(
 def test_a_node_that_leaves_in_the_middle_of_a_trial_of_two_workers_changes_no_result(
     nodes: RayNodes, assay: Start, tmp_path: Path, cache_root: Path, ending: str
 ) -> None:
-    others = [node for node in nodes.nodes[1:] if node.start.poll() is None]
+    others = [node for node in nodes.nodes[1:] if node.is_up]
     others += [nodes.add().wait() for _ in range(2 - len(others))]
     # Seconds do not change the weights: the trial of cell calm tells what that of cell struck must become.
     factor = "pace: {calm: {config: {seconds: 0}}, struck: {config: {seconds: 1}}}"
@@ -365,7 +365,7 @@ def test_a_node_that_leaves_in_the_middle_of_a_trial_of_two_workers_changes_no_r
 def test_a_trial_goes_on_with_fewer_workers_and_the_next_has_all_of_them_again(
     nodes: RayNodes, assay: Start, tmp_path: Path, cache_root: Path
 ) -> None:
-    others = [node for node in nodes.nodes[1:] if node.start.poll() is None] or [nodes.add().wait()]
+    others = [node for node in nodes.nodes[1:] if node.is_up] or [nodes.add().wait()]
     for node in others[1:]:
         node.end()  # two cores stay
     made = partial(ToyStudy.make, cache=cache_root, seeds=(0,), epochs=60)

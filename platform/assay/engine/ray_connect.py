@@ -100,8 +100,26 @@ def _init(address: str, runtime_env: Mapping[str, Any] | None) -> None:
 
 def _leave() -> None:
     import ray
+    from ray._private import worker
 
-    ray.shutdown()
+    core_worker = getattr(worker.global_worker, "core_worker", None)
+    if core_worker is not None:
+        worker.global_worker.core_worker = _Leaving(core_worker)
+    ray.shutdown()  # which waits where the head is gone
+
+
+class _Leaving:
+    """Ray's core worker while it is shut down.
+
+    What dies meanwhile (an ObjectRef, a placement group) would ask it to remove something, and Ray would end
+    the process without a word. The cluster removes by itself what a driver that left had.
+    """
+
+    def __init__(self, core_worker: Any) -> None:
+        self._core_worker = core_worker
+
+    def __getattr__(self, name: str) -> Any:
+        return _silence if name.startswith("remove_") else getattr(self._core_worker, name)
 
 
 def disconnect() -> None:
@@ -222,8 +240,8 @@ def _as_named() -> Generator[None]:
         services.resolve_ip_for_localhost = resolve
 
 
-def _silence(*_: object) -> None:
-    """Stand for Ray's printing of messages."""
+def _silence(*_: object, **__: object) -> None:
+    """Stand for what shall not happen: Ray's printing of messages, the requests of what dies late."""
 
 
 def _unchanged(host: str) -> str:
