@@ -3,9 +3,9 @@
     git worktree add ../earlier 3773014
     python -m benchmarks.whole_studies ../earlier --data ROOT [--rounds 2]
 
-The studies are those of the earlier checkout with one seed, shortened unless ``--full``. Both revisions train
-them in turn, each time on an empty storage, with Ray, as `assay run` does. Nothing else should run. Prints a
-Markdown table.
+The studies are those of the earlier checkout with one seed, shortened unless ``--full``; each revision asks
+for the resources of its own file. Both train them in turn, each time on an empty storage, with Ray, as
+`assay run` does. Nothing else should run. Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -25,6 +25,11 @@ import assay
 from benchmarks.shared import parser_of
 
 HERE = Path(__file__).resolve().parent.parent
+
+
+def read_study(checkout: Path, name: str) -> dict[str, Any]:
+    """What a study's file in a checkout says."""
+    return YAML(typ="safe").load(checkout / "studies" / f"{name}.yaml")
 
 
 def of_one_seed(study: dict[str, Any], *, full: bool) -> dict[str, Any]:
@@ -73,17 +78,18 @@ def main() -> None:
         "| study, one seed | earlier, s | now, s | of earlier | mean score, earlier and now |",
         "|---|---|---|---|---|",
     ]
+    checkouts = {"earlier": options.earlier.resolve(), "now": HERE}
     with tempfile.TemporaryDirectory(prefix="assay-bench-") as folder:
         for name in options.study:
-            source = options.earlier / "studies" / f"{name}.yaml"
-            file = Path(folder, f"{name}.yaml")
-            study = YAML(typ="safe").load(source)
-            YAML().dump(of_one_seed(study, full=options.full), file)
+            own = {way: read_study(checkout, name) for way, checkout in checkouts.items()}
+            asked = of_one_seed(own["earlier"], full=options.full)
             seconds: dict[str, list[float]] = {"earlier": [], "now": []}
             scores: dict[str, float] = {}
             for number in range(options.rounds):
-                for way, checkout in (("earlier", options.earlier.resolve()), ("now", HERE)):
+                for way, checkout in checkouts.items():
                     storage = Path(folder, f"{name}-{way}-{number}")
+                    file = Path(folder, f"{way}-{name}.yaml")
+                    YAML().dump({**asked, "resources": own[way]["resources"]}, file)
                     seconds[way].append(seconds_of(checkout, file, options.data, storage))
                     scores[way] = mean_score(storage, name)
             ratios = [now / earlier for earlier, now in zip(seconds["earlier"], seconds["now"], strict=True)]
