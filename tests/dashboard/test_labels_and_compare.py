@@ -20,7 +20,7 @@ from assay_dashboard.cost_chart import cost_plot
 from assay_dashboard.layout import INK
 from tests.analysis.label_studies import LINE, ladder, trained
 from tests.analysis.made_studies import STUDY, make_plan, make_record, make_records
-from tests.dashboard.conftest import Show, put, texts_of
+from tests.dashboard.conftest import Open, Show, put, texts_of
 
 Study = tuple[Plan, Mapping[str, Record]]
 SEEDS = ", ".join(map(str, range(8)))
@@ -91,6 +91,16 @@ def test_two_studies_are_compared_by_the_scores_of_their_records(show: Show, sto
         assert f"{of_cell:.3f}" in text
         assert f"{0.951 - of_cell:.3f}" in text
     assert "0.951" in text
+
+
+def test_the_only_other_study_is_chosen_and_refused_in_a_sentence_where_no_cell_is_common(
+    open_page: Open, store: Store
+) -> None:
+    plan = make_plan(FIRST)
+    put(store, plan, make_records(plan))
+    app = open_page("compare")
+    assert not app.exception
+    assert "Give factors and levels the same names" in texts_of(app)
 
 
 def looks_of(spec: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, str]]]:

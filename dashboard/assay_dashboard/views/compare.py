@@ -38,7 +38,7 @@ def _page() -> None:
     name = st.selectbox(
         f"Compare {view.name} with",
         others,
-        index=None,
+        index=0 if len(others) == 1 else None,
         key=OTHER,
         bind="query-params",
         placeholder="Another study",
