@@ -75,7 +75,8 @@ class PlainNet(nn.Module):
 
     def __init__(self, config: SegDecConfig) -> None:
         super().__init__()
-        self.volume, self.seg_mask, self.extractor, self.fc = new_network(config, 0, CPU).children()
+        volume, self.seg_mask, self.extractor, self.fc = new_network(config, 0, CPU).children()
+        self.volume = nn.Sequential(*volume.children())
         for part in list(self.modules()):
             for name, child in part.named_children():
                 if isinstance(child, FeatureNorm):

@@ -89,6 +89,25 @@ def test_feature_norm_counts_in_float32_when_features_are_bfloat16() -> None:
     assert abs(narrow.float().mean().item()) < 1e-2
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("negative", [False, True])
+@pytest.mark.parametrize("relu", [False, True])
+def test_what_is_pooled_before_it_is_scaled_is_the_same_to_the_last_bit(
+    dtype: torch.dtype, layout: torch.memory_format, negative: bool, relu: bool
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    norm, pool = FeatureNorm(16, relu=relu), torch.nn.MaxPool2d(2)
+    with torch.no_grad():
+        norm.scale.copy_(torch.rand(norm.scale.shape, generator=generator) - (0.5 if negative else 0))
+        norm.bias.copy_(torch.randn(norm.bias.shape, generator=generator))
+        x = torch.randn(3, 16, 22, 34, generator=generator).to(dtype).to(memory_format=layout)
+        pooled = norm.pooled(x, pool)
+        assert torch.equal(pooled, pool(norm(x)))
+        assert pooled.dtype == dtype
+    assert torch.equal(norm.pooled(x, pool), pooled)  # with gradient
+
+
 def masked(mask: np.ndarray[Any, np.dtype[np.uint8]], label: bool = True) -> MaskedSample:
     return MaskedSample("a", np.zeros((64, 128, 1), np.uint8), label, mask)
 

@@ -61,6 +61,22 @@ class FeatureNorm(nn.Module):
     def forward(self, x_BCHW: Tensor) -> Tensor:
         return cast("Tensor", _Normalise.apply(x_BCHW, self.scale, self.bias, self.settings))
 
+    def pooled(self, x_BCHW: Tensor, pool: nn.MaxPool2d) -> Tensor:
+        """``pool(self(x))``, bit by bit; without gradient what is left is scaled, a quarter of the maps.
+
+        Scale, bias and ReLU keep the order of numbers, rounding included, where no scale is negative.
+        """
+        plain = torch.is_grad_enabled() or torch.compiler.is_exporting() or x_BCHW.device.type != "cpu"
+        if plain or (self.scale < 0).any():
+            return cast("Tensor", pool(self(x_BCHW)))
+        exponent, relu = self.settings
+        of_all = _moments(x_BCHW)
+        left_BChw = cast("Tensor", pool(of_all.laid.back(of_all.centred_BRN)))
+        of_left = of_all._replace(laid=_arranged(left_BChw))
+        of_left = of_left._replace(centred_BRN=of_left.laid.of(left_BChw))
+        y_BRN = of_left.scaled(self.scale, self.bias, exponent, relu=relu, in_place=True)
+        return of_left.laid.back(y_BRN.to(x_BCHW.dtype))
+
 
 class _Planes(NamedTuple):
     """Images as they lie, with the sums and factors that :class:`Rows` has."""
@@ -88,6 +104,38 @@ def _arranged(x_BCHW: Tensor) -> Rows | _Planes:
     return Rows(*x_BCHW.shape)
 
 
+class _Moments(NamedTuple):
+    """What is normalised: images less their means, and their standard deviations, by image and channel."""
+
+    laid: Rows | _Planes
+    centred_BRN: Tensor
+    std_BC: Tensor
+
+    def scaled(
+        self, scale_1C11: Tensor, bias_1C11: Tensor, exponent: float, *, relu: bool, in_place: bool
+    ) -> Tensor:
+        """The normalised numbers, arranged as they are laid; ``in_place``: where x − mean was."""
+        gain_BC = scale_1C11.flatten(1) * _rate(self.std_BC, exponent)
+        shift_BC = bias_1C11.flatten(1).expand_as(self.std_BC)
+        y_BRN = torch.addcmul(
+            self.laid.each(shift_BC),
+            self.centred_BRN,
+            self.laid.each(gain_BC),
+            out=self.centred_BRN if in_place else None,
+        )
+        return y_BRN.relu_() if relu else y_BRN
+
+
+def _moments(x_BCHW: Tensor) -> _Moments:
+    pixels = x_BCHW.shape[2] * x_BCHW.shape[3]
+    laid = _arranged(x_BCHW)
+    # bfloat16 has 8 bits of mantissa: a mean over 10⁵ pixels needs float32.
+    wide_BRN = laid.of(x_BCHW.float() if x_BCHW.dtype == torch.bfloat16 else x_BCHW)
+    centred_BRN = wide_BRN - laid.each(laid.sums(wide_BRN) / pixels)
+    std_BC = (laid.sums(centred_BRN * centred_BRN) / (pixels - 1)).sqrt()
+    return _Moments(laid, centred_BRN, std_BC)
+
+
 class _Normalise(torch.autograd.Function):
     """FeatureNorm's arithmetic and its derivative by hand: half the passes over memory that autograd makes.
 
@@ -101,21 +149,14 @@ class _Normalise(torch.autograd.Function):
         ctx: Any, x_BCHW: Tensor, scale_1C11: Tensor, bias_1C11: Tensor, settings: tuple[float, bool]
     ) -> Tensor:
         exponent, relu = settings
-        pixels = x_BCHW.shape[2] * x_BCHW.shape[3]
-        laid = _arranged(x_BCHW)
-        # bfloat16 has 8 bits of mantissa: a mean over 10⁵ pixels needs float32.
-        wide_BRN = laid.of(x_BCHW.float() if x_BCHW.dtype == torch.bfloat16 else x_BCHW)
-        centred_BRN = wide_BRN - laid.each(laid.sums(wide_BRN) / pixels)
-        std_BC = (laid.sums(centred_BRN * centred_BRN) / (pixels - 1)).sqrt()
-        gain_BC = scale_1C11.flatten(1) * _rate(std_BC, exponent)
+        moments = _moments(x_BCHW)
+        laid, centred_BRN, std_BC = moments
         # A pass without a way back needs no x − mean any more: its place is taken.
-        place = None if any(ctx.needs_input_grad) or torch.compiler.is_exporting() else centred_BRN
-        shift_BC = bias_1C11.flatten(1).expand_as(std_BC)
-        y_BRN = torch.addcmul(laid.each(shift_BC), centred_BRN, laid.each(gain_BC), out=place)
-        y_BRN = y_BRN.relu_() if relu else y_BRN
+        in_place = not (any(ctx.needs_input_grad) or torch.compiler.is_exporting())
+        y_BRN = moments.scaled(scale_1C11, bias_1C11, exponent, relu=relu, in_place=in_place)
         y_BCHW = laid.back(y_BRN.to(x_BCHW.dtype))
         ctx.save_for_backward(centred_BRN, std_BC, scale_1C11, y_BCHW if relu else None)
-        ctx.laid, ctx.exponent, ctx.pixels = laid, exponent, pixels
+        ctx.laid, ctx.exponent, ctx.pixels = laid, exponent, x_BCHW.shape[2] * x_BCHW.shape[3]
         return y_BCHW
 
     @staticmethod
@@ -151,6 +192,22 @@ def _rate(std_BC: Tensor, exponent: float) -> Tensor:
     return torch.rsqrt(shifted_BC) if exponent == 0.5 else torch.reciprocal(shifted_BC)
 
 
+class _Volume(nn.Sequential):
+    """Blocks, some with a pooling behind them, which is part of their normalisation."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        layers, x_BCHW = list(self), input
+        for layer, behind in zip(layers, [*layers[1:], None], strict=True):
+            if isinstance(layer, nn.MaxPool2d):
+                continue  # done with the block before it
+            if isinstance(behind, nn.MaxPool2d):
+                convolution, norm = cast("nn.Sequential", layer)
+                x_BCHW = cast("FeatureNorm", norm).pooled(convolution(x_BCHW), behind)
+            else:
+                x_BCHW = layer(x_BCHW)
+        return x_BCHW
+
+
 def _block(inputs: int, outputs: int, kernel: int, divisor: Divisor) -> nn.Sequential:
     """Convolution without bias, FeatureNorm with ReLU; the size stays."""
     return nn.Sequential(SameConv(inputs, outputs, kernel), FeatureNorm(outputs, divisor, relu=True))
@@ -183,7 +240,7 @@ class SegDecNet(nn.Module):
             volume[str(index)] = _block(trunk, trunk, 5, divisor)
         volume["10"] = nn.MaxPool2d(2)
         volume["11"] = _block(trunk, features, config.sf_kernel, divisor)
-        self.volume = nn.Sequential(volume)
+        self.volume = _Volume(volume)
         self.seg_mask = nn.Sequential(
             nn.Conv2d(features, 1, 1, bias=False),
             FeatureNorm(1, divisor, bias=config.seg_norm_bias == "trained"),

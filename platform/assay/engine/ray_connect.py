@@ -102,9 +102,9 @@ def _leave() -> None:
     import ray
     from ray._private import worker
 
-    core_worker = getattr(worker.global_worker, "core_worker", None)
-    if core_worker is not None:
-        worker.global_worker.core_worker = _Leaving(core_worker)
+    state = vars(worker.global_worker)
+    if "core_worker" in state:
+        state["core_worker"] = _Leaving(state["core_worker"])
     ray.shutdown()  # which waits where the head is gone
 
 
