@@ -45,12 +45,12 @@ def reader(page: Page, address: str) -> Iterator[Reader]:
 def test_the_answer_is_the_first_thing_seen_and_where_it_fails_is_a_click_away(reader: Reader) -> None:
     """The question "which part pays, and where does it fail?", in less than three clicks."""
     page = reader.open("/")
-    expect(page.locator(".verdicts")).to_contain_text("masks: none → five, stop=on distance=on: +0.295")
-    expect(page.locator(".verdicts")).to_contain_text("distance can go")
+    expect(page.locator(".verdicts")).to_contain_text("masks: none → five, stop=on distance=on: +0.275")
+    expect(page.locator(".verdicts")).to_contain_text("Costsdistance: off → on")
     page.get_by_test_id("stTopNav").get_by_role("link", name="Masks").click()
     page.locator(".grid[data-ready]").wait_for()
     head = page.locator(".column").first
-    expect(head).to_contain_text("IoU 0.008 · test set 0.002")
+    expect(head).to_contain_text("IoU 0.009 · test set 0.002")
     expect(page.locator(".corner")).to_contain_text("12 probe images:")
     for row in range(3):  # three rows of pictures, whole, below one row of choices
         expect(page.locator(".frame").nth(5 * row)).to_be_in_viewport(ratio=1)
