@@ -14,6 +14,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -75,8 +76,11 @@ class PlainNet(nn.Module):
 
     def __init__(self, config: SegDecConfig) -> None:
         super().__init__()
-        volume, self.seg_mask, self.extractor, self.fc = new_network(config, 0, CPU).children()
-        self.volume = nn.Sequential(*volume.children())
+        volume, *rest = new_network(config, 0, CPU).children()
+        self.volume = nn.Sequential(OrderedDict(volume.named_children()))
+        self.seg_mask, self.extractor, self.fc = (
+            rest  # in this order, which is that of the gradients compared
+        )
         for part in list(self.modules()):
             for name, child in part.named_children():
                 if isinstance(child, FeatureNorm):
