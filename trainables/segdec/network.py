@@ -105,7 +105,7 @@ def _arranged(x_BCHW: Tensor) -> Rows | _Planes:
 
 
 class _Moments(NamedTuple):
-    """What is normalised: images less their means, and their standard deviations, by image and channel."""
+    """Images less their means, and their standard deviations, by image and channel."""
 
     laid: Rows | _Planes
     centred_BRN: Tensor
