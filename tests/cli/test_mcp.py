@@ -157,6 +157,19 @@ def test_a_run_ends_when_its_hours_are_over(tmp_path: Path, cache_root: Path, se
     assert store.records(store.trials()) == {}
 
 
+def test_an_interrupt_in_the_midst_of_an_import_does_not_end_the_process_by_a_signal(tmp_path: Path) -> None:
+    store = Store(tmp_path / "storage")
+    order = {"storage": store.uri, "seconds": 60, "request": note_request(store, "coder", "start", "tiny")}
+    program = (
+        "from assay.cli.agents import training\n"
+        "training.train = lambda order: exec('raise KeyboardInterrupt')\n"  # as a dataclass is made
+        "training.main()"
+    )
+    subprocess.run([sys.executable, "-c", program], input=json.dumps(order).encode(), check=True)
+    (request,) = agent_requests(store).values()
+    assert "it was interrupted" in request.error
+
+
 def test_the_skill_is_a_file_that_agents_read(command: Assay) -> None:
     printed = command("skill").out
     assert printed.startswith("---\nname: assay\n")

@@ -74,6 +74,9 @@ def main() -> None:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # what follows is short, and is to be written
     except KeyboardInterrupt:  # also one that came while the run was ending by itself
         error = _INTERRUPTED
+        # If it came within an `exec` (imports have some), Python would end by SIGINT although it was caught:
+        # it remembers the last one that ended so.
+        exec("")
     finally:
         end_request(Store(order["storage"]), order["request"], time.monotonic() - begun, error)
 
