@@ -78,9 +78,7 @@ class PlainNet(nn.Module):
         super().__init__()
         volume, *rest = new_network(config, 0, CPU).children()
         self.volume = nn.Sequential(OrderedDict(volume.named_children()))
-        self.seg_mask, self.extractor, self.fc = (
-            rest  # in this order, which is that of the gradients compared
-        )
+        self.seg_mask, self.extractor, self.fc = rest  # behind it: gradients are compared in this order
         for part in list(self.modules()):
             for name, child in part.named_children():
                 if isinstance(child, FeatureNorm):
