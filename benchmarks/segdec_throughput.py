@@ -28,6 +28,7 @@ from benchmarks.shared import ratio_text
 from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
 from trainables.memory import keep_freed_memory
+from trainables.nn.layers.pooling import Halve
 from trainables.nn.layers.same_conv import SameConv
 from trainables.segdec import TRAINABLE, SegDecConfig
 from trainables.segdec.fit import SegDecStep
@@ -83,6 +84,8 @@ class PlainNet(nn.Module):
             for name, child in part.named_children():
                 if isinstance(child, FeatureNorm):
                     plain: nn.Module = _PlainNorm(child.scale.shape[1], child.settings[1])
+                elif isinstance(child, Halve):
+                    plain = nn.MaxPool2d(2)
                 elif isinstance(child, SameConv):
                     side = child.weight.shape[2]
                     plain = nn.Conv2d(

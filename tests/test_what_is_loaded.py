@@ -57,6 +57,7 @@ def test_a_command_loads_only_what_it_uses(command: str, absent: tuple[str, ...]
         ),
         ("assay.engine.worker", ("ray.tune", "statsmodels", "matplotlib", "mlflow", "streamlit", "optuna")),
         ("assay.tracking", (*TRAINING, *OTHERS)),
+        ("assay.storage.forecast", (*TRAINING, *TABLES, *OTHERS)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

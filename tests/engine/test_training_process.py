@@ -148,6 +148,14 @@ def test_what_starts_trainings_is_started_again_after_its_death(odd: Odd, server
     assert record.status == "finished", record.reason
 
 
+@pytest.mark.parametrize("module", ["sklearn.metrics", "torch._dynamo"])
+def test_what_a_training_had_to_load_the_next_one_finds_loaded(odd: Odd, module: str) -> None:
+    odd(f"import {module}")
+    _, store, record = odd(f"import sys\nprint('known', {module!r} in sys.modules)")
+    assert record is not None
+    assert "known True" in log_of(store, record)
+
+
 def test_a_training_that_the_kernel_ends_for_its_memory_is_told_so(odd: Odd, little_memory: Path) -> None:
     body = f"Path({str(little_memory / 'cgroup.procs')!r}).write_text(str(os.getpid()))\nbytearray(2**30)"
     _, _, record = odd(body)

@@ -81,10 +81,10 @@ class GuidedCropping(Attachment):
         boxes_B4 = self.boxes(step)
         closer_BCHW = crop(step.images_BCHW, boxes_B4)
         output = net(closer_BCHW)
-        with torch.no_grad():
-            seen_B = self.average(closer_BCHW).score_B >= 0
         positive_B = step.label_B > 0.5
-        kept_B = seen_B | ~positive_B
+        kept_B = ~positive_B
+        with torch.no_grad():
+            kept_B[positive_B] = self.average(closer_BCHW[positive_B]).score_B >= 0
         self.crops = Crops(output.features_BKhw, output.evidence_B1hw, kept_B)
         entropy_B = F.binary_cross_entropy_with_logits(output.score_B, step.label_B, reduction="none")
         terms = {"loss_crop": self.config.gcm_weight * (kept_B * entropy_B).sum() / step.size}
@@ -111,22 +111,25 @@ class GuidedCropping(Attachment):
         return torch.where(label_S[:, None] > 0.5, guided_S4, placed_S4)[list(step.rows)]
 
     def _guided(self, step: ClassifierStep, cut_B: Tensor) -> Tensor:
-        """Boxes around what the averaged net shows, after its constant offset is taken away."""
-        map_BHW = self._pixels(self.average, self.average(step.images_BCHW).evidence_B1hw)
+        """Boxes around what the averaged net shows of defective images, after its constant offset is taken
+        away; zeros for normal ones, which it is not asked about."""
+        positive_B = step.label_B > 0.5
+        images_PCHW = step.images_BCHW[positive_B]  # a worker's share may hold none
+        map_PHW = self._pixels(self.average, self.average(images_PCHW).evidence_B1hw)
         if self.config.recentre:
-            positive_B = step.label_B > 0.5
-            scores = self.agreement.new_zeros(len(map_BHW), *self.agreement.shape)
-            if positive_B.any():  # a worker's share may hold none
-                residual_BHW = blur_residual(step.images_BCHW[positive_B])
-                scores[positive_B] = offset_scores(minmax(map_BHW[positive_B]), residual_BHW)
+            scores = self.agreement.new_zeros(len(positive_B), *self.agreement.shape)
+            if len(images_PCHW):
+                scores[positive_B] = offset_scores(minmax(map_PHW), blur_residual(images_PCHW))
             self.agreement.mul_(self.config.gcm_average).add_(step.whole(scores).sum(dim=0))
             offset = best_offset(self.agreement)
-            map_BHW = recentre(map_BHW, offset.dy, offset.dx)
-        if not len(map_BHW):
-            return torch.zeros(0, 4, dtype=torch.int64)
-        return guided_boxes(
-            map_BHW, cut_B.to(map_BHW), pad=self.config.gcm_pad, min_share=self.config.gcm_min_share
-        )
+            map_PHW = recentre(map_PHW, offset.dy, offset.dx)
+        boxes_B4 = torch.zeros(len(positive_B), 4, dtype=torch.int64)
+        if len(images_PCHW):
+            at_P = positive_B.cpu()
+            boxes_B4[at_P] = guided_boxes(
+                map_PHW, cut_B[at_P].to(map_PHW), pad=self.config.gcm_pad, min_share=self.config.gcm_min_share
+            )
+        return boxes_B4
 
     def _pixels(self, net: Classifier, evidence_B1hw: Tensor) -> Tensor:
         activation_B1hw = net.head.activation(evidence_B1hw)

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.nn.layers.channels_last import Rows
+from trainables.nn.layers.pooling import Halve, halve
 from trainables.nn.layers.same_conv import SameConv
 from trainables.nn.models import with_layout
 from trainables.segdec.config import SegDecConfig
@@ -61,17 +62,17 @@ class FeatureNorm(nn.Module):
     def forward(self, x_BCHW: Tensor) -> Tensor:
         return cast("Tensor", _Normalise.apply(x_BCHW, self.scale, self.bias, self.settings))
 
-    def pooled(self, x_BCHW: Tensor, pool: nn.MaxPool2d) -> Tensor:
-        """``pool(self(x))``, bit by bit; without gradient what is left is scaled, a quarter of the maps.
+    def halved(self, x_BCHW: Tensor) -> Tensor:
+        """``halve(self(x))``, bit by bit; without gradient what is left is scaled, a quarter of the maps.
 
         Scale, bias and ReLU keep the order of numbers, rounding included, where no scale is negative.
         """
         plain = torch.is_grad_enabled() or torch.compiler.is_exporting() or x_BCHW.device.type != "cpu"
         if plain or (self.scale < 0).any():
-            return cast("Tensor", pool(self(x_BCHW)))
+            return halve(self(x_BCHW))
         exponent, relu = self.settings
         of_all = _moments(x_BCHW)
-        left_BChw = cast("Tensor", pool(of_all.laid.back(of_all.centred_BRN)))
+        left_BChw = halve(of_all.laid.back(of_all.centred_BRN))
         of_left = of_all._replace(laid=_arranged(left_BChw))
         of_left = of_left._replace(centred_BRN=of_left.laid.of(left_BChw))
         y_BRN = of_left.scaled(self.scale, self.bias, exponent, relu=relu, in_place=True)
@@ -198,11 +199,11 @@ class _Volume(nn.Sequential):
     def forward(self, input: Tensor) -> Tensor:
         layers, x_BCHW = list(self), input
         for layer, behind in zip(layers, [*layers[1:], None], strict=True):
-            if isinstance(layer, nn.MaxPool2d):
+            if isinstance(layer, Halve):
                 continue  # done with the block before it
-            if isinstance(behind, nn.MaxPool2d):
+            if isinstance(behind, Halve):
                 convolution, norm = cast("nn.Sequential", layer)
-                x_BCHW = cast("FeatureNorm", norm).pooled(convolution(x_BCHW), behind)
+                x_BCHW = cast("FeatureNorm", norm).halved(convolution(x_BCHW))
             else:
                 x_BCHW = layer(x_BCHW)
         return x_BCHW
@@ -231,14 +232,14 @@ class SegDecNet(nn.Module):
         volume["0"] = _block(config.channels, first, 5, divisor)
         if config.first_convs == 2:
             volume["0b"] = _block(first, first, 5, divisor)  # named so that all other keys stay the authors'
-        volume["1"] = nn.MaxPool2d(2)
+        volume["1"] = Halve()
         volume["2"] = _block(first, trunk, 5, divisor)
         volume["3"] = _block(trunk, trunk, 5, divisor)
         volume["4"] = _block(trunk, trunk, 5, divisor)
-        volume["5"] = nn.MaxPool2d(2)
+        volume["5"] = Halve()
         for index in range(6, 10):
             volume[str(index)] = _block(trunk, trunk, 5, divisor)
-        volume["10"] = nn.MaxPool2d(2)
+        volume["10"] = Halve()
         volume["11"] = _block(trunk, features, config.sf_kernel, divisor)
         self.volume = _Volume(volume)
         self.seg_mask = nn.Sequential(
@@ -246,11 +247,11 @@ class SegDecNet(nn.Module):
             FeatureNorm(1, divisor, bias=config.seg_norm_bias == "trained"),
         )
         self.extractor = nn.Sequential(
-            nn.MaxPool2d(2),
+            Halve(),
             _block(features + 1, 8, 5, divisor),
-            nn.MaxPool2d(2),
+            Halve(),
             _block(8, 16, 5, divisor),
-            nn.MaxPool2d(2),
+            Halve(),
             _block(16, 32, 5, divisor),
         )
         self.fc = nn.Linear(66, 1)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainables.nn.layers.pooling import halve
 from trainables.unsupervised.config import PATCH_LAYERS, Scale, receptive_field
 
 __all__ = ["PatchNet"]
@@ -73,7 +74,7 @@ class PatchNet(nn.Module):
             if index < last:
                 x_BCHW = F.leaky_relu(x_BCHW, _SLOPE)
             if pools and 2 * reached <= stride:
-                x_BCHW, reached = F.max_pool2d(x_BCHW, 2), 2 * reached
+                x_BCHW, reached = halve(x_BCHW), 2 * reached
             elif pools:
                 x_BCHW = F.max_pool2d(x_BCHW, 2, stride=1, dilation=dilation)
                 dilation *= 2

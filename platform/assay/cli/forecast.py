@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from assay.storage import Store
-    from assay.storage.forecast import Forecast, Machine, Shape
+    from assay.storage.forecast import Forecast, Shape
+    from assay.storage.timing import Machine
     from assay.study import Plan
 
 __all__ = ["format_truth", "make_forecast", "show_forecast", "this_machine"]
@@ -23,7 +24,8 @@ def make_forecast(plan: Plan, store: Store, data: Path | None, cache: Path) -> F
     """Make the forecast, and keep it beside the study's results."""
     from assay.cli.live import LiveView
     from assay.cli.output import console
-    from assay.storage.forecast import forecast_study, write_forecast
+    from assay.storage.forecast import write_forecast
+    from assay.storage.timing import forecast_study
 
     with LiveView(console(stderr=True)) as view:
         forecast = forecast_study(plan, store, this_machine(plan, data, cache), view.message)
@@ -86,7 +88,7 @@ def this_machine(plan: Plan, data: Path | None, cache: Path) -> Machine:
     """
     import torch
 
-    from assay.storage.forecast import Machine
+    from assay.storage.timing import Machine
     from trainables.errors import InputError
 
     need = plan.study.resources

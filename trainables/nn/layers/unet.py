@@ -18,12 +18,11 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainables.nn.layers.channels_last import GroupNorm, PointwiseConv, enlarged
 from trainables.nn.layers.norm import Norm, norm_layer
-from trainables.nn.layers.pooling import pool_map
+from trainables.nn.layers.pooling import halve, pool_map
 
 __all__ = ["ImageHead", "PlainEncoder", "UNet", "UNetOutput", "prior_logit"]
 
@@ -59,7 +58,7 @@ class PlainEncoder(nn.Module):
         """``levels`` + 1 maps: at full size, a half, a quarter …"""
         maps: list[Tensor] = []
         for index, level in enumerate(self.levels):
-            maps.append(level(F.max_pool2d(maps[-1], 2) if index else images_BCHW))
+            maps.append(level(halve(maps[-1]) if index else images_BCHW))
         return maps
 
 

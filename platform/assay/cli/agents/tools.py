@@ -87,7 +87,7 @@ class AgentTools:
         if not forecast:
             return answer
         from assay.cli.forecast import this_machine
-        from assay.storage.forecast import forecast_study
+        from assay.storage.timing import forecast_study
 
         machine = this_machine(planned, self.terms.data, self.terms.cache)
         return answer.with_forecast(forecast_study(planned, self._store, machine, lambda text: None))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -66,14 +66,15 @@ class ChildJob:
     peers: Peers | None
 
 
-def run_child(connection: Connection) -> None:
-    """Do what the first message says, until the connection ends."""
+def run_child(connection: Connection, trained: Callable[[], None]) -> None:
+    """Do what the first message says, until the connection ends; calls ``trained`` when it has trained."""
     order: ChildJob = connection.recv()
     try:
         job = _prepare(order, connection)
         if order.source is not None:
             load_source(job.trainable, order.source)
         fitted = fit(job, _WireJournal(connection, job.scratch))
+        trained()
         peak = peak_memory_mb(job.device)
         send(connection, "fitted", samples=fitted.samples, shard_hash=fitted.shard_hash, peak_memory_mb=peak)
         if fitted.predictor is not None:

@@ -4,6 +4,9 @@ Run as ``python -m assay.engine.fitting.server SOCKET``, the number of an inheri
 on it carries three files: the child's connection, its output, and where the server writes how it ended
 (``-9``: by signal 9; else the exit code). The reply is its pid. The server trains nothing and starts no
 thread, so its forks are whole. When the socket's other end is closed, it kills what it started and ends.
+
+A training may need more than torch that is slow to load (``_SLOW``). It says so, and the server loads it too,
+while the training's model is judged: the next ones find it there.
 """
 
 from __future__ import annotations
@@ -15,7 +18,9 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from multiprocessing.connection import Connection
 
 from assay.engine.fitting.child import run_child
@@ -25,6 +30,8 @@ __all__ = ["serve"]
 
 _DIE_WITH_PARENT = 1  # prctl
 _PARENT_IS_GONE = 3
+# A second of CPU each: scores of the validation part, and what torch's optimisers load. Not all need them.
+_SLOW = ("sklearn.metrics", "torch._dynamo")
 
 
 def serve(control: socket.socket) -> None:
@@ -32,9 +39,12 @@ def serve(control: socket.socket) -> None:
     statuses: dict[
         int, tuple[int, int]
     ] = {}  # file that watches a child → its pid, where to say how it ended
+    news, tell = os.pipe()  # of children: names of modules
     control.sendall(READY)
     while True:
-        readable, _, _ = select.select([control, *statuses], [], [])
+        readable, _, _ = select.select([control, news, *statuses], [], [])
+        if news in readable:
+            _load(os.read(news, select.PIPE_BUF).decode().split())
         for watched in statuses.keys() & set(readable):
             _bury(watched, *statuses.pop(watched))
         if control not in readable:
@@ -50,13 +60,21 @@ def serve(control: socket.socket) -> None:
             for watched, (_, other) in statuses.items():
                 os.close(watched)
                 os.close(other)
-            _become_child(connection, output)
+            os.close(news)
+            _become_child(connection, output, tell)
         os.close(connection)
         os.close(output)
         statuses[os.pidfd_open(pid)] = (pid, status)
         control.sendall(PID.pack(pid))
     for pid, _ in statuses.values():
         os.killpg(pid, signal.SIGKILL)
+
+
+def _load(names: list[str]) -> None:
+    for name in _SLOW:
+        if name in names:  # a training could say anything
+            import_module(name)
+    gc.freeze()  # pages that are never collected are never copied
 
 
 def _bury(watched: int, pid: int, status: int) -> None:
@@ -68,7 +86,7 @@ def _bury(watched: int, pid: int, status: int) -> None:
     os.close(status)
 
 
-def _become_child(connection: int, output: int) -> None:
+def _become_child(connection: int, output: int, tell: int) -> None:
     """Train what the connection says; never returns."""
     code = 1
     try:
@@ -79,12 +97,23 @@ def _become_child(connection: int, output: int) -> None:
         os.dup2(output, 1)
         os.dup2(output, 2)
         os.close(output)
-        run_child(Connection(connection))
+        run_child(Connection(connection), trained=_telling(tell, set(sys.modules)))
         code = 0
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _telling(tell: int, before: set[str]) -> Callable[[], None]:
+    """Tells the server what was loaded since."""
+
+    def trained() -> None:
+        names = [name for name in _SLOW if name in sys.modules.keys() - before]
+        os.write(tell, "".join(f"{name}\n" for name in names).encode())
+        os.close(tell)
+
+    return trained
 
 
 if __name__ == "__main__":
