@@ -5,9 +5,11 @@ while the browser opens.
 """
 
 import gc
+import socket
 import sys
 import threading
 
+import uvicorn
 from streamlit.web.cli import main
 
 from assay.storage.gc_paused import collector_paused
@@ -28,6 +30,23 @@ def read_ahead() -> None:
         return
 
 
+def send_at_once() -> None:
+    """Send what the server writes when it is written.
+
+    Streamlit opens its socket without naming TCP, so asyncio leaves on what joins small writes: the content
+    of each file waited up to 40 ms for the browser's word that its head had come, and so did messages.
+    """
+    startup = uvicorn.Server.startup
+
+    async def prompt(self: uvicorn.Server, sockets: list[socket.socket] | None = None) -> None:
+        for listening in sockets or ():  # connections have what it has
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await startup(self, sockets)
+
+    uvicorn.Server.startup = prompt
+
+
 if __name__ == "__main__":
+    send_at_once()
     threading.Thread(target=read_ahead, name="read ahead", daemon=True).start()
     sys.exit(main())

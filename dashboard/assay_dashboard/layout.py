@@ -142,8 +142,9 @@ def draw(chart: Chart | alt.Chart, described: str) -> None:
         described: What those hear who do not see it.
     """
     ink = INK[theme()]
-    inked = chart.configure_text(color=ink).configure_axis(labelColor=ink, titleColor=ink)
-    st.altair_chart(inked.configure_legend(labelColor=ink, titleColor=ink), alt=described)
+    named = {"labelColor": ink, "titleColor": ink}
+    chart.config = {"text": {"color": ink}, "axis": named, "legend": named}  # each `configure_…` copies all
+    st.altair_chart(chart, alt=described)
 
 
 def section(part: Section) -> None:

@@ -13,7 +13,7 @@ import altair as alt
 import pandas as pd
 
 from assay.report.figures.drawing import COLOURS
-from assay.report.figures.effects_rows import EffectRow
+from assay.report.figures.effects_rows import EffectRow, Mark
 from assay.study.search import Choice, Parameter, Scalar
 from assay.study.space import format_scalar
 
@@ -132,11 +132,11 @@ def difference_plot(
     x_axis = alt.Axis(title=axis.split(", "), grid=True, tickCount=7, titlePadding=8)
     scale = alt.Scale(domain=list(limits), nice=False, zero=False)
     x = alt.X("difference:Q", scale=scale, axis=x_axis)
-    verdicts = ["shown", "suggested", "negligible", "open"]
+    marks: list[Mark] = ["shown", "small", "suggested", "negligible", "open"]
     blue, orange, green = colours(theme)[:3]
     grey = "#9AA3AB" if theme == "dark" else "#6E6E6E"
-    colours_of = alt.Scale(domain=verdicts, range=[blue, orange, green, grey])
-    shapes_of = alt.Scale(domain=verdicts, range=["circle", "diamond", "triangle", "square"])
+    colours_of = alt.Scale(domain=marks, range=[blue, green, orange, green, grey])
+    shapes_of = alt.Scale(domain=marks, range=["circle", "circle", "diamond", "triangle", "square"])
     colour = alt.Color("mark:N", scale=colours_of, legend=None)
     shape = alt.Shape("mark:N", scale=shapes_of, legend=None)
     tooltip = [
@@ -162,7 +162,7 @@ def difference_plot(
     )  # an interval may go on beyond ±1, which no difference of shares can be
     points = alt.Chart(means).mark_point(size=110, strokeWidth=2.2, opacity=1)
     fill = alt.condition(
-        "datum.mark == 'shown' || datum.mark == 'negligible'",
+        "indexof(['suggested', 'open'], datum.mark) < 0",
         colour,
         alt.value("#14171a" if theme == "dark" else "white"),
     )
@@ -189,7 +189,7 @@ def _differences(rows: Sequence[EffectRow]) -> tuple[pd.DataFrame, pd.DataFrame]
             "row": _SEPARATOR.join([row.name, row.within, row.verdict, support]),
             "comparison": row.name,
             "within": row.within,
-            "mark": result.verdict if result.verdict in ("shown", "suggested", "negligible") else "open",
+            "mark": row.mark,
         }
         means.append(
             {

@@ -111,23 +111,19 @@ def _history(points: Sequence[EvaluatedPoint], drawn: Sequence[EvaluatedPoint], 
 
 
 def _table(ranked: Sequence[EvaluatedPoint], paths: Sequence[str]) -> pd.DataFrame:
-    rows = [
-        (
-            row.point.name,
-            row.status,
-            row.value,
-            row.point.source,
-            *(_value(row, path) for path in paths),
-            row.reason,
-        )
-        for row in ranked
+    """A row for each point. Numbers stay numbers, so that a column sorts; what was not drawn is empty."""
+    points = [row.point for row in ranked]
+    drawn = [
+        {path: format_scalar(value) if isinstance(value, bool) else value for path, value in values.items()}
+        for values in [point.values for point in points]
     ]
-    return pd.DataFrame(rows, columns=["point", "state", "objective", "from", *paths, "why"])
-
-
-def _value(row: EvaluatedPoint, path: str) -> object:
-    """A number stays a number, so that the column sorts; what was not drawn is empty."""
-    value = row.point.values.get(path)
-    if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
-        return value
-    return format_scalar(value)
+    return pd.DataFrame(
+        {
+            "point": [point.name for point in points],
+            "state": [row.status for row in ranked],
+            "objective": [row.value for row in ranked],
+            "from": [point.source for point in points],
+            **{path: [values.get(path) for values in drawn] for path in paths},
+            "why": [row.reason for row in ranked],
+        }
+    )

@@ -60,6 +60,17 @@ def test_every_comparison_is_a_row_with_its_verdict_in_words() -> None:
     assert "less than 0.01: too small to matter (resolve)" in text
 
 
+@pytest.mark.parametrize(
+    ("gain", "mark", "verdict"), [(0.05, "shown", "shown"), (0.005, "small", "shown, small")]
+)
+def test_a_difference_that_is_shown_but_too_small_to_matter_is_no_full_success(
+    gain: float, mark: str, verdict: str
+) -> None:
+    plan = with_seeds(8)
+    rows = [row for row in compared(plan, records_of(plan, gain)).rows if row.name == "stop: off → on"]
+    assert [(row.mark, row.verdict) for row in rows] == [(mark, verdict)] * 2
+
+
 def test_each_claim_is_a_group_of_its_own() -> None:
     plan = with_seeds(3, ", folds: [0, 1, 2]")
     rows = compared(plan, records_of(plan)).rows

@@ -17,9 +17,11 @@ from assay.report.figures.effects_rows import (
     MOST_ROWS,
     EffectRow,
     EffectsPlot,
+    Mark,
     comparisons_plot,
     effects_plot,
 )
+from assay.report.page.html import escape
 from assay_dashboard.layout import draw, head, missing_verdicts, plain, section, study_view, theme, to_cells
 from assay_dashboard.plots import difference_plot
 from trainables.metrics import METRICS
@@ -84,11 +86,30 @@ def _plot(plot: EffectsPlot) -> None:
         f"{better[0]}, right of it {better[1]}.{band}",
         "quiet",
     )
+    st.html(_legend(plot))
     for heading, below in groupby(_shown(_rows(plot)), key=lambda row: row[0]):
         rows = [row for _, row in below]
         plain(heading, "heading")
         chart = difference_plot(rows, axis=plot.axis, limits=plot.limits, resolve=plot.resolve, theme=theme())
         draw(chart, replace(plot, rows=(EffectRow(heading), *rows)).alt)
+
+
+def _legend(plot: EffectsPlot) -> str:
+    """The marks that the plot has, in words."""
+    band = "" if plot.resolve is None else f"{plot.resolve:g}"
+    words: dict[Mark, tuple[str, str]] = {
+        "shown": ("●", "shown: there is a difference"),
+        "small": ("●", f"shown, small: there is one, below {band}"),
+        "suggested": ("◇", "suggested: too few repeats for the exact test"),
+        "negligible": ("▲", f"negligible: at most {band} either way"),
+        "open": ("□", "open: not known"),
+    }
+    marks = {row.mark for row in plot.rows if row.result is not None}
+    return '<p class="marks">' + "".join(
+        f'<span><i class="kind {mark}">{symbol}</i> {escape(text)}</span>'
+        for mark, (symbol, text) in words.items()
+        if mark in marks
+    ) + "</p>"  # fmt: skip
 
 
 def _name(comparison: ComparisonResult) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator as Container
 
 from assay.analysis.summary import Repeat
 from assay.report.mask_grid.payload import (
@@ -40,8 +41,7 @@ from trainables.heatmaps import THRESHOLD_LEVEL
 
 _GRID = "mask_grid"  # key of the component
 _THRESHOLD, _DIFFERENCE, _PICTURE, _SHOW = "threshold", "difference", "picture", "show"
-_WIDTH = 125  # of a choice, pixels
-_WIDE, _NARROW = 245, 180  # of A and B: six choices, or seven with stages, in a row of 1280 pixels
+_WIDTH = 125  # of a choice, pixels; A and B, which name cells, share what the others leave
 
 
 def main() -> None:
@@ -62,9 +62,10 @@ def _compare(study: reading.StudyView) -> None:
 
 def _show_images(study: reading.StudyView) -> None:
     _remember()
+    place = st.container(key="mask-cells")
     row = st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="mask-choices")
     with row:
-        records = _choose_cells(study, study.kept_maps)
+        records = _choose_cells(study, study.kept_maps, place)
     if not records:
         message("Choose the cells to compare.")
         return
@@ -73,7 +74,7 @@ def _show_images(study: reading.StudyView) -> None:
         return
     with row:
         staged = {cell.name: cell for cell in cells if _has_stage_maps(records[cell.name])}
-        pair = _choose_pair(cells, base_and_best(study.results), _NARROW if staged else _WIDE)
+        pair = _choose_pair(cells, base_and_best(study.results))
         columns = _choose_stages(study, records, staged) or cells
         samples = _choose_images(columns, pair, level)
     if not samples:
@@ -133,10 +134,11 @@ def _picture() -> str:
 # Choices ----------------------------------------------------------------------------------------------------
 
 
-def _choose_cells(study: reading.StudyView, kept: Mapping[Repeat, Mapping[str, Record]]) -> dict[str, Record]:
-    """Cell → record of one repeat."""
+def _choose_cells(
+    study: reading.StudyView, kept: Mapping[Repeat, Mapping[str, Record]], place: Container
+) -> dict[str, Record]:
+    """Cell → record of one repeat; the cells stand in ``place``, above: which there are, the repeat says."""
     by_name = {repeat_name(repeat.seed, repeat.fold): cells for repeat, cells in kept.items()}
-    place = st.container(width="stretch")  # the cells stand first; which there are, the repeat says
     repeat = st.selectbox(
         "Repeat",
         list(by_name),
@@ -155,7 +157,7 @@ def _choose_cells(study: reading.StudyView, kept: Mapping[Repeat, Mapping[str, R
         list(cells),
         default=None if earlier is not None else usual[:MOST_CELLS],
         max_selections=MOST_CELLS,
-        wrap=False,
+        wrap=True,
         key=CELLS,
         bind="query-params",
     )
@@ -178,7 +180,7 @@ def _read(study: reading.StudyView, records: Mapping[str, Record]) -> list[MaskC
     return columns
 
 
-def _choose_pair(cells: Sequence[MaskColumn], usual: tuple[str, str] | None, width: int) -> Pair | None:
+def _choose_pair(cells: Sequence[MaskColumn], usual: tuple[str, str] | None) -> Pair | None:
     """A and B, where there are two; at first the cells of ``usual``."""
     by_name = {cell.name: cell for cell in cells}
     if len(by_name) < 2:
@@ -191,7 +193,7 @@ def _choose_pair(cells: Sequence[MaskColumn], usual: tuple[str, str] | None, wid
         key="a",
         bind="query-params",
         help="Differences are against this cell.",
-        width=width,
+        width="stretch",
     )
     others = [name for name in by_name if name != a]
     b = st.selectbox(
@@ -201,7 +203,7 @@ def _choose_pair(cells: Sequence[MaskColumn], usual: tuple[str, str] | None, wid
         key="b",
         bind="query-params",
         help="Sorting and filtering compare A with this cell.",
-        width=width,
+        width="stretch",
     )
     return Pair(by_name[a], by_name[b])
 

@@ -25,6 +25,7 @@ def _choose_cells(view: reading.StudyView, names: list[str]) -> list[str]:
         names,
         default=None if earlier is not None else usual,
         max_selections=MOST_CELLS,
+        wrap=True,
         key=CELLS,
         bind="query-params",
     )
@@ -36,15 +37,14 @@ def _page() -> None:
     if not names:
         missing("No finished trial of this study has kept its predictions yet.")
         return
-    left, middle, right = st.columns([3, 2, 2], vertical_alignment="bottom")
-    with left:
-        cells = _choose_cells(view, names)
+    cells = _choose_cells(view, names)
     if not cells:
         message("Choose the cells to look at.")
         return
     pair = base_and_best(view.results)
     best = pair[1] if pair is not None and pair[1] in cells else cells[0]
-    cell = middle.selectbox("Of", cells, index=cells.index(best), key="of", bind="query-params")
+    left, right = st.columns(2)
+    cell = left.selectbox("Of", cells, index=cells.index(best), key="of", bind="query-params")
     kind = right.selectbox(
         "Show", KINDS, index=None, key="kind", bind="query-params", placeholder="all wrong"
     )

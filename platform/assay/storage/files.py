@@ -167,11 +167,11 @@ class Files:
     # Paths -------------------------------------------------------------------------------------------
 
     def _full(self, path: str) -> str:
-        pure = PurePosixPath(path)
-        if pure.is_absolute() or ".." in pure.parts or "\\" in path or "\0" in path:
+        parts = [part for part in path.split("/") if part not in ("", ".")]
+        if path.startswith("/") or ".." in parts or "\\" in path or "\0" in path:
             raise InputError(f"a path of the storage is relative and stays below its root, found {path!r}.")
-        full = f"{self._root}/{pure}" if pure.parts else self._root
-        if self.local_path is not None and not _stays_below(self._root, pure.parts):
+        full = "/".join([self._root, *parts])
+        if self.local_path is not None and not _stays_below(self._root, parts):
             raise InputError(
                 f"{path!r} leaves the storage {self.local_path} through a symbolic link. Remove the link."
             )
@@ -301,8 +301,10 @@ class Files:
 
     def list(self, path: str = "") -> list[str]:
         """Names in a folder, sorted; folders end with ``/``. Empty when there is no such folder."""
-        selector = fs.FileSelector(self._full(path), allow_not_found=True)
-        infos = self._below(selector)
+        full = self._full(path)
+        if self.local_path is not None:  # thousands of trials: an object for each takes five times as long
+            return self._ask(lambda: _names(full))
+        infos = self._below(fs.FileSelector(full, allow_not_found=True))
         return sorted(i.base_name + ("/" if i.type == fs.FileType.Directory else "") for i in infos)
 
     def stamp(self, path: str) -> tuple[int, int] | None:
@@ -409,6 +411,15 @@ def _stays_below(root: str, parts: Sequence[str]) -> bool:
     if not any(os.path.islink(path) for path in islice(paths, 1, None)):
         return True
     return f"{os.path.realpath('/'.join([top, *parts]))}/".startswith(f"{top}/")
+
+
+def _names(folder: str) -> list[str]:
+    """Names in a folder of this machine, sorted; folders end with ``/``. Empty when there is none."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(f"{entry.name}/" if entry.is_dir() else entry.name for entry in entries)
+    except FileNotFoundError:
+        return []
 
 
 def _size(path: str) -> int:

@@ -52,15 +52,42 @@ def test_the_answer_is_the_first_thing_seen_and_where_it_fails_is_a_click_away(r
     head = page.locator(".column").first
     expect(head).to_contain_text("IoU 0.009 · test set 0.002")
     expect(page.locator(".corner")).to_contain_text("12 probe images:")
-    for row in range(3):  # three rows of pictures, whole, below one row of choices
+    for row in range(3):  # three rows of pictures, whole, below the cells and one row of choices
         expect(page.locator(".frame").nth(5 * row)).to_be_in_viewport(ratio=1)
     choices = page.locator(".st-key-mask-choices :is([data-testid=stSelectbox], [data-testid=stMultiSelect])")
-    expect(choices).to_have_count(6)
+    expect(choices).to_have_count(5)
     bottom = "all => new Set(all.map(box => Math.round(box.getBoundingClientRect().bottom))).size"
     reader.sees(lambda: choices.evaluate_all(bottom) == 1)
     for letter in "AB":  # their cells differ in the last factor, which is not cut off
         chosen = page.get_by_label(letter, exact=True)
         reader.sees(lambda chosen=chosen: chosen.evaluate(_WHOLE))
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize("path", ["/masks", "/misses"])
+def test_the_names_of_all_chosen_cells_are_seen_whole(reader: Reader, path: str, width: int) -> None:
+    reader.page.set_viewport_size({"width": width, "height": 900})
+    page = reader.open(path)
+    chips = page.locator(".st-key-cells [data-tag]")
+    expect(chips).to_have_count(5)
+    names = page.locator(".st-key-cells [data-tag] > span")
+    reader.sees(lambda: names.evaluate_all(f"all => all.every({_WHOLE})"))
+    for chip in chips.all():
+        expect(chip).to_be_in_viewport(ratio=0.99)
+
+
+def test_the_effects_page_says_in_words_what_its_marks_say(reader: Reader) -> None:
+    """The gain by `distance` is shown, and so small that it does not matter."""
+    marks = reader.open("/effects").locator(".marks > span")
+    expect(marks).to_have_text(
+        [
+            re.compile("shown: there is a difference"),
+            re.compile(r"shown, small: there is one, below 0\.05"),
+            re.compile("open: not known"),
+        ]
+    )
+    colour = "mark => getComputedStyle(mark.querySelector('i')).color"
+    assert len({mark.evaluate(colour) for mark in marks.all()}) == 3
 
 
 def test_the_trial_page_opens_on_the_best_cell_and_its_link_opens_the_same_trial(reader: Reader) -> None:

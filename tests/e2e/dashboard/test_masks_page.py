@@ -352,13 +352,13 @@ def test_stages_of_a_cell_stand_side_by_side(masks: MasksPage) -> None:
     assert "IoU" in masks.page.locator(".column").first.inner_text()
 
 
-def test_seven_choices_stand_in_one_row_of_a_small_screen(masks: MasksPage) -> None:
+def test_six_choices_stand_in_one_row_of_a_small_screen(masks: MasksPage) -> None:
     masks.page.set_viewport_size({"width": 1280, "height": 720})
     masks.open(study="chain")
     choices = masks.page.locator(
         ".st-key-mask-choices :is([data-testid=stSelectbox], [data-testid=stMultiSelect])"
     )
-    expect(choices).to_have_count(7)
+    expect(choices).to_have_count(6)
     bottom = "all => new Set(all.map(box => Math.round(box.getBoundingClientRect().bottom))).size"
     assert choices.evaluate_all(bottom) == 1
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from assay.report.figures.drawing import COLOURS, GREY, REPEAT, key, render
-from assay.report.figures.effects_rows import EffectRow, EffectsPlot
+from assay.report.figures.effects_rows import EffectRow, EffectsPlot, Mark
 from assay.report.page.model import PictureForm
 
 if TYPE_CHECKING:
@@ -21,8 +21,10 @@ __all__ = ["draw_effects"]
 
 _WIDTH, _ROW, _REST = 8.0, 0.46, 1.75  # inches; the rest: axis, headings and key
 _FAINT, _BAND = "#6E6E6E", "#EFEFEF"
-_MARKS: dict[str, dict[str, Any]] = {  # by verdict; the others are as `open`
+# The colour says whether it matters, the form what is known.
+_MARKS: dict[Mark, dict[str, Any]] = {
     "shown": {"color": COLOURS[0], "marker": "o", "markerfacecolor": COLOURS[0]},
+    "small": {"color": COLOURS[2], "marker": "o", "markerfacecolor": COLOURS[2]},
     "suggested": {"color": COLOURS[1], "marker": "D", "markerfacecolor": "white"},
     "negligible": {"color": COLOURS[2], "marker": "^", "markerfacecolor": COLOURS[2]},
     "open": {"color": _FAINT, "marker": "s", "markerfacecolor": "white"},
@@ -70,8 +72,8 @@ def _draw_row(axes: Axes, y: int, row: EffectRow) -> None:
     name_y = y - 0.13 if row.within else y
     _write(axes, -0.02, name_y, row.name, ha="right", fontsize=10.5)
     _write(axes, -0.02, y + 0.22, row.within, ha="right", fontsize=8.5, color=_FAINT)
-    certain = "bold" if result.verdict == "shown" else "normal"
-    mark = _MARKS.get(result.verdict, _MARKS["open"])
+    certain = "bold" if row.mark == "shown" else "normal"
+    mark = _MARKS[row.mark]
     _write(axes, 1.02, y - 0.13, row.verdict, ha="left", fontsize=10.5, weight=certain, color=mark["color"])
     _write(axes, 1.02, y + 0.22, row.support, ha="left", fontsize=8.5, color=_FAINT)
     several = len(result.differences)

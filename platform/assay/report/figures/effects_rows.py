@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from assay.analysis.results import StudyResults
 from assay.analysis.statistics import ComparisonResult
@@ -16,8 +17,17 @@ from assay.analysis.study_pair import StudyPair
 from assay.study import Study
 from trainables.metrics import METRICS, Metric
 
-__all__ = ["MOST_ROWS", "EffectRow", "EffectsPlot", "comparisons_plot", "effects_plot", "studies_plot"]
+__all__ = [
+    "MOST_ROWS",
+    "EffectRow",
+    "EffectsPlot",
+    "Mark",
+    "comparisons_plot",
+    "effects_plot",
+    "studies_plot",
+]
 
+Mark = Literal["shown", "small", "suggested", "negligible", "open"]
 _COMPARISONS = "Comparisons"
 MOST_ROWS = 40  # a taller picture fits no page
 _MARGIN = 0.06  # of the axis, beyond the outermost value
@@ -32,10 +42,25 @@ class EffectRow:
     result: ComparisonResult | None = None  # None: a heading
 
     @property
-    def verdict(self) -> str:
-        """``shown``; with † where interval and exact test disagree."""
+    def mark(self) -> Mark:
+        """Form and colour of the point: ``small`` is shown, but too small to matter."""
         assert self.result is not None
-        return f"{self.result.verdict} †" if self.result.disagree else self.result.verdict
+        verdict, difference, resolve = self.result.verdict, self.result.difference, self.result.resolve
+        if (
+            verdict == "shown"
+            and difference is not None
+            and resolve is not None
+            and abs(difference) < resolve
+        ):
+            return "small"
+        return verdict if verdict in ("shown", "suggested", "negligible") else "open"
+
+    @property
+    def verdict(self) -> str:
+        """``shown``; ``shown, small`` below ``resolve``; with † where interval and exact test disagree."""
+        assert self.result is not None
+        words = "shown, small" if self.mark == "small" else self.result.verdict
+        return f"{words} †" if self.result.disagree else words
 
     @property
     def support(self) -> str:

@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,8 +66,9 @@ def best_first(plan: Plan, points: Sequence[EvaluatedPoint]) -> list[EvaluatedPo
 def point_axes(plan: Plan, ranked: Sequence[EvaluatedPoint]) -> tuple[Axis, ...]:
     """The axes of points, in the points' order."""
     assert plan.study.search is not None
+    drawn = [row.point.values for row in ranked]  # reached once: the way there takes most of the time
     parameters = (
-        parameter_axis(path, rule, [row.point.values.get(path) for row in ranked])
+        parameter_axis(path, rule, [values.get(path) for values in drawn])
         for path, rule in plan.study.space.items()
     )
     sign = plan.study.search.objective.sign
@@ -87,15 +89,16 @@ def parameter_axis(path: str, rule: Parameter, values: Sequence[Scalar | None]) 
     """A parameter: its bounds are the ends (on a log scale where it is drawn so), choices lie evenly."""
     title = path.removeprefix("config.")
     if isinstance(rule, Choice):
-        order = {format_scalar(value): i for i, value in enumerate(rule.choice)}
-        at = [math.nan if value is None else order.get(format_scalar(value), math.nan) for value in values]
-        last = max(1, len(order) - 1)
-        ticks = tuple((i / last, text) for text, i in order.items())
-        return Axis(path, title, np.array([index / last for index in at], np.float32), ticks)
+        texts = list(dict.fromkeys(format_scalar(value) for value in rule.choice))
+        last = max(1, len(texts) - 1)
+        place = {text: index / last for index, text in enumerate(texts)}
+        named = lru_cache(maxsize=None, typed=True)(format_scalar)  # of thousands of points, a few choices
+        at = [math.nan if value is None else place.get(named(value), math.nan) for value in values]
+        return Axis(path, title, np.array(at, np.float32), tuple((at, text) for text, at in place.items()))
     low, high = (math.log10(end) if rule.log else float(end) for end in rule.bounds)
-    numbers = [math.nan if value is None else float(value) for value in values]
-    scaled = [math.log10(number) if rule.log and number > 0 else number for number in numbers]
-    positions = np.array([(number - low) / (high - low) for number in scaled], np.float32)
+    numbers = np.array([math.nan if value is None else value for value in values], np.float64)
+    scaled = np.log10(numbers, out=numbers, where=numbers > 0) if rule.log else numbers
+    positions = ((scaled - low) / (high - low)).astype(np.float32)
     steps = [low + (high - low) * i / (_TICKS - 1) for i in range(_TICKS)]
     texts = [f"{10**step if rule.log else step:.3g}" for step in steps]
     return Axis(path, title, positions, tuple((i / (_TICKS - 1), text) for i, text in enumerate(texts)))
