@@ -30,7 +30,7 @@ from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
 from trainables.evaluate import evaluate
 from trainables.supersimple import TRAINABLE
-from trainables.supersimple.predictor import load
+from trainables.supersimple.predictor import SuperSimplePredictor, load
 from trainables.supersimple.stages import stages
 
 CPU = torch.device("cpu")
@@ -222,6 +222,15 @@ def test_a_saved_model_predicts_the_same_without_its_stages(tmp_path: Path) -> N
     pictures = images_to_tensor([sample.image for sample in surfaces(2, 1, seed=3)], CPU)
     for ours, theirs in zip(model.predict(pictures), load(tmp_path).predict(pictures), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_bfloat16_gives_nearly_the_same_answers() -> None:
+    model = fitted(tiny_config())
+    narrow = SuperSimplePredictor(model.network, tiny_config(precision="bfloat16"))
+    pictures = images_to_tensor([sample.image for sample in surfaces(2, 1, seed=3)], CPU)
+    for ours, theirs in zip(model.predict(pictures), narrow.predict(pictures), strict=True):
+        assert not torch.equal(ours, theirs)
+        assert torch.allclose(ours, theirs, atol=0.05)
 
 
 @pytest.mark.parametrize(("supervision", "masks", "pixel_ap"), [("full", 12, 0.5), ("weak", 0, None)])

@@ -159,15 +159,16 @@ def make_maps(work: StageWork, *, weights_file: str | None) -> None:
 
 
 def combined(maps: Sequence[Tensor], config: SuperSimpleConfig) -> Tensor:
-    """Both maps on the heads' cells, one above the other, averaged over 3 × 3 cells: B × C × h × w."""
+    """Both maps on the heads' cells, one above the other, averaged over 3 × 3 cells: B × C × h × w, float32."""
     parts: list[Tensor] = []
-    for map_BChw, stride in zip(maps, config.strides, strict=True):
-        lines: list[Tensor] = []
-        for side, length in zip(config.image_size, map_BChw.shape[2:], strict=True):
-            middles = _middles(side, config.cell, map_BChw.device)
-            read = _between(length, middles / stride)
-            lines.append(_neighbours(len(middles), map_BChw.device) @ read)
-        parts.append(_resampled(map_BChw, lines))
+    with torch.autocast(maps[0].device.type, enabled=False):  # places of pixels need float32
+        for map_BChw, stride in zip(maps, config.strides, strict=True):
+            lines: list[Tensor] = []
+            for side, length in zip(config.image_size, map_BChw.shape[2:], strict=True):
+                middles = _middles(side, config.cell, map_BChw.device)
+                read = _between(length, middles / stride)
+                lines.append(_neighbours(len(middles), map_BChw.device) @ read)
+            parts.append(_resampled(map_BChw, lines))
     features_BChw = torch.cat(parts, dim=1)
     if config.memory_format == "channels_last":
         return features_BChw.contiguous(memory_format=torch.channels_last)
@@ -211,7 +212,6 @@ def _neighbours(length: int, device: torch.device) -> Tensor:
 
 
 def _resampled(x_BCHW: Tensor, lines: Sequence[Tensor]) -> Tensor:
-    """One product with a matrix for each direction, in float32 also under autocast."""
+    """One product with a matrix for each direction."""
     down_hH, across_wW = lines
-    with torch.autocast(x_BCHW.device.type, enabled=False):
-        return down_hH @ (x_BCHW.float() @ across_wW.T)
+    return down_hH @ (x_BCHW.float() @ across_wW.T)
