@@ -138,6 +138,14 @@ def test_noise_in_units_of_the_features_spread_is_as_wide_as_each_of_them() -> N
     assert torch.allclose(noisy.std(dim=(0, 2, 3)) / spread_C, torch.tensor(0.5), rtol=0.05)
 
 
+def test_without_noise_each_image_is_shown_once() -> None:
+    truth = cells_of({0: (slice(0, 24), slice(0, 64))})
+    adapted = torch.zeros(4, 12, *truth.defect_B1hw.shape[2:])
+    noisy, seen = with_noise(adapted, truth, tiny_config(noise=False), [])
+    assert torch.equal(noisy, adapted)
+    assert torch.equal(seen.defect_B1hw, truth.defect_B1hw)
+
+
 @pytest.mark.parametrize(("threshold", "low", "high"), [(-1.0, 1.0, 1.0), (0.2, 0.15, 0.45), (0.6, 0.0, 0.1)])
 def test_the_threshold_decides_how_much_is_noise(threshold: float, low: float, high: float) -> None:
     config = tiny_config(perlin_threshold=threshold, noise_share=1.0, noise_sd=0.5)

@@ -110,7 +110,10 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
     )
     head_min_steps: int = Field(0, ge=0, le=1_000_000, description="Least number of the heads' steps.")
     head_batch: int = Field(
-        32, ge=2, le=1024, description="Images per step over all workers, even. Each is shown twice in it."
+        32,
+        ge=2,
+        le=1024,
+        description="Images per step over all workers, even. With noise each is shown twice in it.",
     )
     head_flips: Flips = Field(
         "both", description="Axes of random flips; published: both where masks are used, else none."
