@@ -159,7 +159,7 @@ def make_maps(work: StageWork, *, weights_file: str | None) -> None:
 
 
 def combined(maps: Sequence[Tensor], config: SuperSimpleConfig) -> Tensor:
-    """Both maps on the heads' cells, one above the other, averaged over 3 × 3 cells: B × C × h × w, float32."""
+    """Both maps on the heads' cells, one above the other, means over 3 × 3 cells: B × C × h × w, float32."""
     parts: list[Tensor] = []
     with torch.autocast(maps[0].device.type, enabled=False):  # places of pixels need float32
         for map_BChw, stride in zip(maps, config.strides, strict=True):
