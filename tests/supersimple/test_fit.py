@@ -193,7 +193,9 @@ def test_trials_that_differ_in_their_heads_share_trunk_and_maps() -> None:
     assert published.config["weights_sha256"] == "a" * 64
     tuned = stages(tiny_config(trunk="lite0", trunk_lr_ratio=0.1))
     assert [stage.name for stage in tuned] == ["classifier", "maps"]
-    assert "weights_file" not in published.config
+    assert not {"weights_file", "finer_stride"} & set(published.config)
+    (fine,) = stages(tiny_config(trunk="lite0", finer_stride=4))
+    assert fine.config["finer_stride"] == 4
 
 
 def test_the_own_trunk_is_the_classifier_of_cam() -> None:

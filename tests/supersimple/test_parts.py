@@ -55,6 +55,7 @@ def test_catalogue_finds_the_method_by_its_folder() -> None:
         ({}, 2, 12),
         ({"output_stride": 8, "stages": 3, "doubled": True}, 2, 24),
         ({"trunk": "lite0", "doubled": True}, 4, 152),
+        ({"trunk": "lite0", "finer_stride": 4}, 4, 136),
         ({"trunk": "wide_resnet50_2"}, 8, 1536),
     ],
 )
@@ -191,6 +192,7 @@ def test_the_stop_keeps_the_decision_out_of_the_map(stop: bool, moves: bool) -> 
         ({"trunk": "own", **FILE}, "width: 64"),
         ({"trunk": "lite0", "epochs": 3, "width": 4}, "is read where the trunk learns"),
         ({"trunk": "lite0", "trunk_lr_ratio": 0.1, "output_stride": 8}, "output_stride: 16"),
+        ({"trunk": "own", "finer_stride": 4}, "set output_stride instead"),
         ({"perlin_threshold": 1.0}, "less than 1"),
     ],
 )
