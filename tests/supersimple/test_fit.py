@@ -121,6 +121,7 @@ def test_without_noise_normal_images_show_no_defect_to_learn() -> None:
         {"noise_unit": "spread"},
         {"noise_share": 1.0},
         {"perlin_threshold": 0.6},
+        {"averaged": False},
         {"adaptor": False},
         {"decision": False},
         {"gradient_stop": "always"},

@@ -83,6 +83,16 @@ def test_a_trunk_cell_is_read_where_it_looks(stride: int) -> None:
     assert centre == pytest.approx([24, 32], abs=0.1)
 
 
+@pytest.mark.parametrize(("averaged", "highest"), [(True, (2 / 3) ** 2), (False, 1)])
+def test_features_are_means_over_three_by_three_cells_or_stay_narrow(averaged: bool, highest: float) -> None:
+    config = tiny_config(stages=3, output_stride=8, averaged=averaged)
+    maps = [torch.zeros(1, 1, SIZE[0] // s, SIZE[1] // s) for s in (4, 8)]
+    maps[0][0, 0, 3:5, 3:5] = 1  # two cells high and wide
+    read_hw = combined(maps, config)[0, 0]
+    assert float(read_hw.max()) == pytest.approx(highest)
+    assert float(read_hw.sum()) == pytest.approx(4)
+
+
 @pytest.mark.parametrize(
     ("place", "share", "cells"),
     [

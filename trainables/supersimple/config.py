@@ -31,7 +31,7 @@ _COARSER: TrunkStride = 16  # stride of the coarser map of a published network
 class SuperSimpleConfig(ClassifierConfig, frozen=True):
     """Settings of one training of the heads, and of the trunk below them."""
 
-    later = ClassifierConfig.later | {"noise_unit", "finer_stride"}
+    later = ClassifierConfig.later | {"noise_unit", "finer_stride", "averaged"}
 
     stages: int = Field(4, ge=2, le=4, description="Stages of the own trunk; the last two are read.")
     output_stride: Literal[1, 2, 4, 8, 16, 32] = Field(
@@ -67,6 +67,9 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
     )
     doubled: bool = Field(
         True, description="Cells of half the finer map's stride (published: 4 pixels instead of 8)."
+    )
+    averaged: bool = Field(
+        True, description="Features are means over 3 × 3 cells (published); off: narrow defects stay narrow."
     )
     adaptor: bool = Field(True, description="A trained 1 × 1 convolution between trunk and heads.")
     map_width: int = Field(1024, ge=8, le=4096, description="Channels within the map head.")

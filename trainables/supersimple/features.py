@@ -159,7 +159,7 @@ def make_maps(work: StageWork, *, weights_file: str | None) -> None:
 
 
 def combined(maps: Sequence[Tensor], config: SuperSimpleConfig) -> Tensor:
-    """Both maps on the heads' cells, one above the other, means over 3 × 3 cells: B × C × h × w, float32."""
+    """Both maps on the heads' cells, one above the other: B × C × h × w, float32."""
     parts: list[Tensor] = []
     with torch.autocast(maps[0].device.type, enabled=False):  # places of pixels need float32
         for map_BChw, stride in zip(maps, config.strides, strict=True):
@@ -167,7 +167,7 @@ def combined(maps: Sequence[Tensor], config: SuperSimpleConfig) -> Tensor:
             for side, length in zip(config.image_size, map_BChw.shape[2:], strict=True):
                 middles = _middles(side, config.cell, map_BChw.device)
                 read = _between(length, middles / stride)
-                lines.append(_neighbours(len(middles), map_BChw.device) @ read)
+                lines.append(_neighbours(len(middles), map_BChw.device) @ read if config.averaged else read)
             parts.append(_resampled(map_BChw, lines))
     features_BChw = torch.cat(parts, dim=1)
     if config.memory_format == "channels_last":
