@@ -221,7 +221,7 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
     def features(self) -> int:
         """Channels of both maps together."""
         if self.trunk != "own":
-            return sum(TRUNK_WIDTHS[self.trunk][stride] for stride in self.strides)
+            return sum(TRUNK_WIDTHS[self.trunk][stride] for stride in (self.finer_stride, _COARSER))
         return sum(self.resnet.widths[-2:])
 
     @property
