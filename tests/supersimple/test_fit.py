@@ -48,8 +48,12 @@ def logged(config: Any, data: TrainingData) -> list[dict[str, float]]:
         ({}, data_of("full")),
         ({"own_task": "rotations"}, data_of("none")),
         ({"trunk": "lite0", "trunk_lr_ratio": 0.1, "epochs": 1, "min_steps": 0}, data_of("weak")),
+        (
+            {"trunk": "lite0", "trunk_lr_ratio": 0.1, "finer_stride": 4, "epochs": 1, "min_steps": 0},
+            data_of("weak"),
+        ),
     ],
-    ids=["labels", "rotations", "fine-tuned"],
+    ids=["labels", "rotations", "fine-tuned", "fine-tuned, read at 4 pixels"],
 )
 def test_the_trunk_stays_as_its_stage_left_it(
     changes: dict[str, Any], data: TrainingData, tmp_path: Path

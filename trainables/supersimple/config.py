@@ -205,10 +205,15 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
         return self.trunk == "own" or self.trunk_lr_ratio > 0
 
     @property
+    def read(self) -> tuple[TrunkStride, TrunkStride]:
+        """Strides of the two maps that are read of a published trunk, pixels."""
+        return self.finer_stride, _COARSER
+
+    @property
     def strides(self) -> tuple[int, int]:
         """Pixels between the cells of the two maps that are read, the finer first."""
         if self.trunk != "own":
-            return self.finer_stride, _COARSER
+            return self.read
         finer, coarser = self.resnet.strides[-2:]
         return finer, coarser
 
@@ -221,7 +226,7 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
     def features(self) -> int:
         """Channels of both maps together."""
         if self.trunk != "own":
-            return sum(TRUNK_WIDTHS[self.trunk][stride] for stride in (self.finer_stride, _COARSER))
+            return sum(TRUNK_WIDTHS[self.trunk][stride] for stride in self.read)
         return sum(self.resnet.widths[-2:])
 
     @property

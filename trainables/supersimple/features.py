@@ -23,6 +23,7 @@ from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
 from trainables.nn.augmentation import Augmentation
+from trainables.nn.choices import TrunkStride
 from trainables.nn.layers.trunk import Trunk
 from trainables.nn.models import forward_context, load_into, with_layout
 from trainables.nn.on_device import TrainingImages, sent
@@ -48,22 +49,24 @@ _SHARD = 32  # images of a file
 class OwnTrunk(nn.Module):
     """Input layer and stages of a network that was trained here."""
 
-    def __init__(self, classifier: Classifier) -> None:
+    def __init__(self, classifier: Classifier, read: tuple[TrunkStride, TrunkStride] = (8, 16)) -> None:
+        """``read``: strides of the maps that are read where the classifier stands on a published trunk."""
         super().__init__()
-        self.input, self.backbone = classifier.input, classifier.backbone
+        self.input, self.backbone, self.read = classifier.input, classifier.backbone, read
 
     def forward(self, images_BCHW: Tensor) -> Sequence[Tensor]:
-        """Outputs of the last two stages, the finer first."""
+        """Outputs of the last two stages, or those that are read of a published trunk, the finer first."""
         seen_BCHW = self.input(images_BCHW)
         if isinstance(self.backbone, Trunk):
-            return list(self.backbone(seen_BCHW).values())[-2:]
+            maps = self.backbone(seen_BCHW)
+            return [maps[stride] for stride in self.read]
         return self.backbone.features(seen_BCHW)[-2:]
 
 
 def new_trunk(config: SuperSimpleConfig) -> nn.Module:
     """The trunk with arbitrary weights, for a saved model to be read into."""
     if config.trunk == "own" or config.learns:
-        return OwnTrunk(Classifier(config))
+        return OwnTrunk(Classifier(config), config.read)
     return Trunk(config.trunk, 16)
 
 
@@ -74,7 +77,7 @@ def read_trunk(config: SuperSimpleConfig, folders: Mapping[str, Path], device: t
         InputError: If the weights file is not named, missing, not the one meant or of another network.
     """
     if "classifier" in folders:
-        trunk = OwnTrunk(load_classifier(folders["classifier"], device))
+        trunk = OwnTrunk(load_classifier(folders["classifier"], device), config.read)
     elif "rotations" in folders:
         trunk, _ = load_into(folders["rotations"], ClassifierConfig, lambda task: OwnTrunk(Classifier(task)))
     else:
