@@ -55,6 +55,7 @@ def test_catalogue_finds_the_method_by_its_folder() -> None:
         ({}, 2, 12),
         ({"output_stride": 8, "stages": 3, "doubled": True}, 2, 24),
         ({"trunk": "lite0", "doubled": True}, 4, 152),
+        ({"trunk": "lite0", "finer_stride": 4}, 4, 136),
         ({"trunk": "wide_resnet50_2"}, 8, 1536),
     ],
 )
@@ -80,6 +81,16 @@ def test_a_trunk_cell_is_read_where_it_looks(stride: int) -> None:
         float((heat_HW.sum(dim=1 - axis) * p).sum() / heat_HW.sum()) for axis, p in ((0, rows), (1, columns))
     ]
     assert centre == pytest.approx([24, 32], abs=0.1)
+
+
+@pytest.mark.parametrize(("averaged", "highest"), [(True, (2 / 3) ** 2), (False, 1)])
+def test_features_are_means_over_three_by_three_cells_or_stay_narrow(averaged: bool, highest: float) -> None:
+    config = tiny_config(stages=3, output_stride=8, averaged=averaged)
+    maps = [torch.zeros(1, 1, SIZE[0] // s, SIZE[1] // s) for s in (4, 8)]
+    maps[0][0, 0, 3:5, 3:5] = 1  # two cells high and wide
+    read_hw = combined(maps, config)[0, 0]
+    assert float(read_hw.max()) == pytest.approx(highest)
+    assert float(read_hw.sum()) == pytest.approx(4)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +149,14 @@ def test_noise_in_units_of_the_features_spread_is_as_wide_as_each_of_them() -> N
     assert torch.allclose(noisy.std(dim=(0, 2, 3)) / spread_C, torch.tensor(0.5), rtol=0.05)
 
 
+def test_without_noise_each_image_is_shown_once() -> None:
+    truth = cells_of({0: (slice(0, 24), slice(0, 64))})
+    adapted = torch.zeros(4, 12, *truth.defect_B1hw.shape[2:])
+    noisy, seen = with_noise(adapted, truth, tiny_config(noise=False), [])
+    assert torch.equal(noisy, adapted)
+    assert torch.equal(seen.defect_B1hw, truth.defect_B1hw)
+
+
 @pytest.mark.parametrize(("threshold", "low", "high"), [(-1.0, 1.0, 1.0), (0.2, 0.15, 0.45), (0.6, 0.0, 0.1)])
 def test_the_threshold_decides_how_much_is_noise(threshold: float, low: float, high: float) -> None:
     config = tiny_config(perlin_threshold=threshold, noise_share=1.0, noise_sd=0.5)
@@ -183,6 +202,7 @@ def test_the_stop_keeps_the_decision_out_of_the_map(stop: bool, moves: bool) -> 
         ({"trunk": "own", **FILE}, "width: 64"),
         ({"trunk": "lite0", "epochs": 3, "width": 4}, "is read where the trunk learns"),
         ({"trunk": "lite0", "trunk_lr_ratio": 0.1, "output_stride": 8}, "output_stride: 16"),
+        ({"trunk": "own", "finer_stride": 4}, "set output_stride instead"),
         ({"perlin_threshold": 1.0}, "less than 1"),
     ],
 )

@@ -23,7 +23,7 @@ __all__ = ["TRAINABLE", "SuperSimpleConfig"]
 
 TRAINABLE: Trainable[SuperSimpleConfig] = Trainable(
     name="supersimple",
-    revision=1,
+    revision=2,  # 2: without noise a step shows each image once
     title="SuperSimpleNet, from normal images alone to all masks",
     source="Rolih, Fučka, Skočaj 2024, ICPR (SuperSimpleNet); Rolih, Fučka, Skočaj 2025, arXiv:2508.19060 "
     "(its journal article)",

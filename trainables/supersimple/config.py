@@ -25,13 +25,13 @@ from trainables.nn.weight_counts import convolution, resnet, trunk
 
 __all__ = ["SuperSimpleConfig", "count_parameters"]
 
-_READ: tuple[TrunkStride, TrunkStride] = (8, 16)  # strides of a published network's maps
+_COARSER: TrunkStride = 16  # stride of the coarser map of a published network
 
 
 class SuperSimpleConfig(ClassifierConfig, frozen=True):
     """Settings of one training of the heads, and of the trunk below them."""
 
-    later = ClassifierConfig.later | {"noise_unit"}
+    later = ClassifierConfig.later | {"noise_unit", "finer_stride", "averaged"}
 
     stages: int = Field(4, ge=2, le=4, description="Stages of the own trunk; the last two are read.")
     output_stride: Literal[1, 2, 4, 8, 16, 32] = Field(
@@ -50,6 +50,11 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
         description="Above 0 a published trunk first learns the image labels, as a classifier of `cam`, at "
         "this rate in units of lr; 0: it stays as published.",
     )
+    finer_stride: Literal[4, 8] = Field(
+        8,
+        description="Pixels between cells of the finer of the two maps that are read of a published trunk; "
+        "published: 8. The coarser map has 16.",
+    )
     own_task: Literal["labels", "rotations"] = Field(
         "labels",
         description="What the own trunk learns: image labels, as a classifier of `cam`; or which of four "
@@ -60,7 +65,12 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
         description="Make the trunk's maps of training images once for all trials of a repeat (2 bytes a "
         "value, for each flip); off: anew in each step.",
     )
-    doubled: bool = Field(True, description="Cells of half the finer map's stride: 4 pixels instead of 8.")
+    doubled: bool = Field(
+        True, description="Cells of half the finer map's stride (published: 4 pixels instead of 8)."
+    )
+    averaged: bool = Field(
+        True, description="Features are means over 3 × 3 cells (published); off: narrow defects stay narrow."
+    )
     adaptor: bool = Field(True, description="A trained 1 × 1 convolution between trunk and heads.")
     map_width: int = Field(1024, ge=8, le=4096, description="Channels within the map head.")
     decision: bool = Field(
@@ -110,7 +120,10 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
     )
     head_min_steps: int = Field(0, ge=0, le=1_000_000, description="Least number of the heads' steps.")
     head_batch: int = Field(
-        32, ge=2, le=1024, description="Images per step over all workers, even. Each is shown twice in it."
+        32,
+        ge=2,
+        le=1024,
+        description="Images per step over all workers, even. With noise each is shown twice in it.",
     )
     head_flips: Flips = Field(
         "both", description="Axes of random flips; published: both where masks are used, else none."
@@ -149,9 +162,14 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
         if self.trunk == "own":
             _ = self.resnet  # says which strides fit
             self.check_weights()
-        elif self.learns and (self.output_stride, self.norm, self.own_task) != (_READ[1], "bn", "labels"):
+            if self.finer_stride != type(self).model_fields["finer_stride"].default:
+                raise ValueError(
+                    f"finer_stride is read of a published trunk, found {self.finer_stride} and trunk: own. "
+                    "Leave it out, and set output_stride instead"
+                )
+        elif self.learns and (self.output_stride, self.norm, self.own_task) != (_COARSER, "bn", "labels"):
             raise ValueError(
-                f"published trunks learn labels with norm: bn at output_stride: {_READ[1]}, found own_task: "
+                f"published trunks learn labels with norm: bn at output_stride: {_COARSER}, found own_task: "
                 f"{self.own_task}, output_stride: {self.output_stride}, norm: {self.norm}. Change these"
             )
         return self
@@ -187,10 +205,15 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
         return self.trunk == "own" or self.trunk_lr_ratio > 0
 
     @property
+    def read(self) -> tuple[TrunkStride, TrunkStride]:
+        """Strides of the two maps that are read of a published trunk, pixels."""
+        return self.finer_stride, _COARSER
+
+    @property
     def strides(self) -> tuple[int, int]:
         """Pixels between the cells of the two maps that are read, the finer first."""
         if self.trunk != "own":
-            return _READ
+            return self.read
         finer, coarser = self.resnet.strides[-2:]
         return finer, coarser
 
@@ -203,7 +226,7 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
     def features(self) -> int:
         """Channels of both maps together."""
         if self.trunk != "own":
-            return sum(TRUNK_WIDTHS[self.trunk][stride] for stride in _READ)
+            return sum(TRUNK_WIDTHS[self.trunk][stride] for stride in self.read)
         return sum(self.resnet.widths[-2:])
 
     @property
@@ -238,7 +261,7 @@ class SuperSimpleConfig(ClassifierConfig, frozen=True):
 def count_parameters(config: SuperSimpleConfig) -> int:
     """Number of weights of a saved model: trunk and heads."""
     inputs, inner, width = config.features, config.map_width, config.decision_width
-    weights = resnet(config.resnet) if config.trunk == "own" else trunk(config.trunk, _READ[1])
+    weights = resnet(config.resnet) if config.trunk == "own" else trunk(config.trunk, _COARSER)
     weights += convolution(inputs, inner, 1) + 2 * inner + convolution(inner, 1, 1)
     if config.adaptor:
         weights += convolution(inputs, inputs, 1, bias=True)

@@ -23,6 +23,7 @@ from trainables.data.samples import ImageSet
 from trainables.data.tensors import images_to_tensor
 from trainables.errors import InputError
 from trainables.nn.augmentation import Augmentation
+from trainables.nn.choices import TrunkStride
 from trainables.nn.layers.trunk import Trunk
 from trainables.nn.models import forward_context, load_into, with_layout
 from trainables.nn.on_device import TrainingImages, sent
@@ -48,22 +49,24 @@ _SHARD = 32  # images of a file
 class OwnTrunk(nn.Module):
     """Input layer and stages of a network that was trained here."""
 
-    def __init__(self, classifier: Classifier) -> None:
+    def __init__(self, classifier: Classifier, read: tuple[TrunkStride, TrunkStride] = (8, 16)) -> None:
+        """``read``: strides of the maps that are read where the classifier stands on a published trunk."""
         super().__init__()
-        self.input, self.backbone = classifier.input, classifier.backbone
+        self.input, self.backbone, self.read = classifier.input, classifier.backbone, read
 
     def forward(self, images_BCHW: Tensor) -> Sequence[Tensor]:
-        """Outputs of the last two stages, the finer first."""
+        """Outputs of the last two stages, or those that are read of a published trunk, the finer first."""
         seen_BCHW = self.input(images_BCHW)
         if isinstance(self.backbone, Trunk):
-            return list(self.backbone(seen_BCHW).values())[-2:]
+            maps = self.backbone(seen_BCHW)
+            return [maps[stride] for stride in self.read]
         return self.backbone.features(seen_BCHW)[-2:]
 
 
 def new_trunk(config: SuperSimpleConfig) -> nn.Module:
     """The trunk with arbitrary weights, for a saved model to be read into."""
     if config.trunk == "own" or config.learns:
-        return OwnTrunk(Classifier(config))
+        return OwnTrunk(Classifier(config), config.read)
     return Trunk(config.trunk, 16)
 
 
@@ -74,7 +77,7 @@ def read_trunk(config: SuperSimpleConfig, folders: Mapping[str, Path], device: t
         InputError: If the weights file is not named, missing, not the one meant or of another network.
     """
     if "classifier" in folders:
-        trunk = OwnTrunk(load_classifier(folders["classifier"], device))
+        trunk = OwnTrunk(load_classifier(folders["classifier"], device), config.read)
     elif "rotations" in folders:
         trunk, _ = load_into(folders["rotations"], ClassifierConfig, lambda task: OwnTrunk(Classifier(task)))
     else:
@@ -159,15 +162,16 @@ def make_maps(work: StageWork, *, weights_file: str | None) -> None:
 
 
 def combined(maps: Sequence[Tensor], config: SuperSimpleConfig) -> Tensor:
-    """Both maps on the heads' cells, one above the other, averaged over 3 × 3 cells: B × C × h × w."""
+    """Both maps on the heads' cells, one above the other: B × C × h × w, float32."""
     parts: list[Tensor] = []
-    for map_BChw, stride in zip(maps, config.strides, strict=True):
-        lines: list[Tensor] = []
-        for side, length in zip(config.image_size, map_BChw.shape[2:], strict=True):
-            middles = _middles(side, config.cell, map_BChw.device)
-            read = _between(length, middles / stride)
-            lines.append(_neighbours(len(middles), map_BChw.device) @ read)
-        parts.append(_resampled(map_BChw, lines))
+    with torch.autocast(maps[0].device.type, enabled=False):  # places of pixels need float32
+        for map_BChw, stride in zip(maps, config.strides, strict=True):
+            lines: list[Tensor] = []
+            for side, length in zip(config.image_size, map_BChw.shape[2:], strict=True):
+                middles = _middles(side, config.cell, map_BChw.device)
+                read = _between(length, middles / stride)
+                lines.append(_neighbours(len(middles), map_BChw.device) @ read if config.averaged else read)
+            parts.append(_resampled(map_BChw, lines))
     features_BChw = torch.cat(parts, dim=1)
     if config.memory_format == "channels_last":
         return features_BChw.contiguous(memory_format=torch.channels_last)
@@ -211,7 +215,6 @@ def _neighbours(length: int, device: torch.device) -> Tensor:
 
 
 def _resampled(x_BCHW: Tensor, lines: Sequence[Tensor]) -> Tensor:
-    """One product with a matrix for each direction, in float32 also under autocast."""
+    """One product with a matrix for each direction."""
     down_hH, across_wW = lines
-    with torch.autocast(x_BCHW.device.type, enabled=False):
-        return down_hH @ (x_BCHW.float() @ across_wW.T)
+    return down_hH @ (x_BCHW.float() @ across_wW.T)

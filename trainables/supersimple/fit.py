@@ -1,7 +1,7 @@
 """Training of the heads, from top to bottom; the trunk below them is frozen.
 
-A step shows each of its images twice and adds noise to some of the copies. Means are taken over the cells and
-images of all workers.
+A step shows each of its images twice and adds noise to some of the copies; without noise a second copy would
+teach the same, and there is one. Means are taken over the cells and images of all workers.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from trainables.unsupervised.normals import normal_images
 __all__ = ["feature_spread", "fit", "known_cells", "with_noise"]
 
 _LOSSES = ("loss", "loss_map", "loss_decision")
-_COPIES = 2  # of each image in a step
+_COPIES = 2  # of each image in a step with noise
 _MILESTONES = (0.8, 0.9)  # shares of the steps after which the rates fall
 _MEASURED = 32  # normal images that the features' spread is taken of
 _NEARLY = 1 - 1e-5  # cells of equal shares differ by rounding only
@@ -175,11 +175,11 @@ def with_noise(
     """Copies of B images, some with noise where no true defect is, and the truth of the copies.
 
     A defective image without its mask gets none: nobody knows where its defect is. With ``spread_C`` the
-    noise of a feature is in units of its own spread.
+    noise of a feature is in units of its own spread. With ``noise: false`` the images come back as they are.
     """
-    adapted, defect, known, label = (torch.cat([part] * _COPIES) for part in (adapted_BChw, *truth))
     if not config.noise:
-        return adapted, CellTruth(defect, known, label)
+        return adapted_BChw, truth
+    adapted, defect, known, label = (torch.cat([part] * _COPIES) for part in (adapted_BChw, *truth))
     noise = draw_noise(~defect & known[:, None, None, None], config, generators)
     seen = noise.on_B1hw.flatten(1).any(dim=1).float()
     values_BChw = noise.values_BChw if spread_C is None else noise.values_BChw * spread_C[:, None, None]

@@ -17,7 +17,7 @@ from trainables.supersimple.config import SuperSimpleConfig
 __all__ = ["MAPS", "stages", "trunk_stage"]
 
 MAPS = "maps"
-_READ = ("image_size", "channels", "precision", "memory_format", "trunk", "head_flips")
+_READ = ("image_size", "channels", "precision", "memory_format", "trunk", "finer_stride", "head_flips")
 
 
 def trunk_stage(config: SuperSimpleConfig) -> Stage | None:
@@ -42,5 +42,6 @@ def stages(config: SuperSimpleConfig) -> Sequence[Stage]:
         file = None if trunk is not None else config.weights_file
         make = partial(Later("trainables.supersimple.features:make_maps"), weights_file=file)
         after = tuple(stage.name for stage in chain)
-        chain.append(Stage(MAPS, config.part(names=(*_READ, *published)), make, after=after))
+        settings = config.without_later(config.part(names=(*_READ, *published)))
+        chain.append(Stage(MAPS, settings, make, after=after))
     return chain
