@@ -6,7 +6,7 @@ on it carries three files: the child's connection, its output, and where the ser
 thread, so its forks are whole. When the socket's other end is closed, it kills what it started and ends.
 
 A training may need more than torch that is slow to load (``_SLOW``). It says so, and the server loads it too,
-while the training's model is judged: the next ones find it there.
+while the training's model is scored: the next ones find it there.
 """
 
 from __future__ import annotations
