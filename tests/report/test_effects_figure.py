@@ -61,7 +61,12 @@ def test_every_comparison_is_a_row_with_its_verdict_in_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("gain", "mark", "verdict"), [(0.05, "shown", "shown"), (0.005, "small", "shown, small")]
+    ("gain", "mark", "verdict"),
+    [
+        (0.05, "shown", "shown"),
+        (0.005, "shown", "shown"),  # below `resolve`, and its interval is not
+        (0.002, "small", "shown, small"),
+    ],
 )
 def test_a_difference_that_is_shown_but_too_small_to_matter_is_no_full_success(
     gain: float, mark: str, verdict: str

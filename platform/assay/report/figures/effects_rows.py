@@ -43,21 +43,17 @@ class EffectRow:
 
     @property
     def mark(self) -> Mark:
-        """Form and colour of the point: ``small`` is shown, but too small to matter."""
+        """Form and colour of the point: ``small`` is shown, and surely too small to matter."""
         assert self.result is not None
-        verdict, difference, resolve = self.result.verdict, self.result.difference, self.result.resolve
-        if (
-            verdict == "shown"
-            and difference is not None
-            and resolve is not None
-            and abs(difference) < resolve
-        ):
+        verdict, resolve = self.result.verdict, self.result.resolve
+        ends = [end for end in (self.result.low, self.result.high) if end is not None]
+        if verdict == "shown" and ends and resolve is not None and max(map(abs, ends)) < resolve:
             return "small"
         return verdict if verdict in ("shown", "suggested", "negligible") else "open"
 
     @property
     def verdict(self) -> str:
-        """``shown``; ``shown, small`` below ``resolve``; with † where interval and exact test disagree."""
+        """``shown``; ``shown, small`` within ``resolve``; with † where interval and exact test disagree."""
         assert self.result is not None
         words = "shown, small" if self.mark == "small" else self.result.verdict
         return f"{words} †" if self.result.disagree else words
