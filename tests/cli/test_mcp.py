@@ -170,6 +170,26 @@ def test_an_interrupt_in_the_midst_of_an_import_does_not_end_the_process_by_a_si
     assert "it was interrupted" in request.error
 
 
+def test_a_run_whose_time_ends_while_it_imports_is_interrupted_after_the_import(tmp_path: Path) -> None:
+    store = Store(tmp_path / "storage")
+    order = {"storage": store.uri, "seconds": 0.2, "request": note_request(store, "coder", "start", "tiny")}
+    (tmp_path / "slow.py").write_text(
+        "import time, pathlib\ntime.sleep(0.6)\npathlib.Path('imported').touch()\n"
+    )
+    program = (
+        "import time\n"
+        "from assay.cli.agents import training\n"
+        "training.train = lambda order: (__import__('slow'), time.sleep(60))\n"
+        "training.main()"
+    )
+    run = [sys.executable, "-c", program]
+    subprocess.run(run, input=json.dumps(order).encode(), check=True, cwd=tmp_path)
+    (request,) = agent_requests(store).values()
+    assert "its time was over" in request.error
+    assert (tmp_path / "imported").exists()
+    assert request.seconds < 30
+
+
 def test_the_skill_is_a_file_that_agents_read(command: Assay) -> None:
     printed = command("skill").out
     assert printed.startswith("---\nname: assay\n")

@@ -21,6 +21,7 @@ from assay.study import parse_study
 
 __all__ = ["train"]
 
+_RETRY_SECONDS = 0.05
 _GRACE_SECONDS = 30.0  # after the time is over, for an orderly end
 _INTERRUPTED = "it was interrupted, or its time was over; what is finished is kept"
 
@@ -48,10 +49,19 @@ def train(order: dict[str, Any]) -> str:
 
 
 def _out_of_time(number: int, frame: FrameType | None) -> None:
-    """Interrupt the run, and end the process where that takes too long."""
+    """Interrupt the run, once it imports nothing, and end the process where that takes too long."""
+    if _imports(frame):  # torch's C++ ends the process when Python interrupts what it loads
+        signal.setitimer(signal.ITIMER_REAL, _RETRY_SECONDS)
+        return
     signal.signal(signal.SIGALRM, _end_process)
     signal.setitimer(signal.ITIMER_REAL, _GRACE_SECONDS)
     os.kill(os.getpid(), signal.SIGINT)
+
+
+def _imports(frame: FrameType | None) -> bool:
+    while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
+        frame = frame.f_back
+    return frame is not None
 
 
 def _end_process(number: int, frame: FrameType | None) -> None:
