@@ -121,8 +121,8 @@ def _move_slider_in_difference(page: Page, url: str) -> float:
 def study_steps(cell: str) -> tuple[Step, ...]:
     """Steps through a study with thousands of trials; ``cell``: one of its cells."""
     return (
+        Step("first page: the newest study's answer", _PAGE, _visit("/", ".st-key-answer-verdicts")),
         Step("list of studies", _PAGE, _visit("/studies", f".st-key-study-{STUDY} .bar")),
-        Step("answer of the study", _PAGE, _visit(f"/?study={STUDY}", ".st-key-answer-verdicts")),
         Step(
             "table of the cells", _PAGE, _visit(f"/table?study={STUDY}", "[data-testid=stDataFrame] canvas")
         ),

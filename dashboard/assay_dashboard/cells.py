@@ -132,7 +132,7 @@ def _of_metric(metric: Metric, summaries: Sequence[CellSummary]) -> dict[str, _S
 
 
 def _intervals(results: StudyResults, metric: Metric) -> _Shown:
-    known = results.analysis.intervals[metric.name]
+    known = results.analysis.intervals(metric.name)
     texts = [_interval(known.get(cell.name), metric.decimals) for cell in results.reported.cells]
     return _Shown("95 % interval", texts)
 
@@ -152,7 +152,7 @@ def means_and_repeats(
     results: StudyResults, metric: str, cells: list[str], group: str | None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Means and single repeats of some cells, as the interval plot draws them."""
-    intervals = results.analysis.intervals[metric]
+    intervals = results.analysis.intervals(metric)
     of_name = {summary.cell.name: summary for summary in results.summary(metric)}
     means: list[dict[str, object]] = []
     repeats: list[dict[str, object]] = []

@@ -30,7 +30,7 @@ def dot_plots(results: StudyResults) -> Dots:
     if not values:
         return Dots("repeats", {})
     low, high = min(values), max(values)
-    intervals = results.analysis.intervals[metric.name]
+    intervals = results.analysis.intervals(metric.name)
     pictures: dict[str, str | None] = dict.fromkeys(summary.cell.name for summary in summaries)
     for summary in summaries:
         if summary.mean is None:

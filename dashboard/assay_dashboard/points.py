@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
@@ -35,13 +36,33 @@ MOST_DRAWN = 500  # points in a chart, of which a page has up to thirteen
 
 @dataclass(frozen=True, eq=False)
 class SearchPoints:
-    """The points of one searched cell."""
+    """The points of one searched cell. Tables are made when asked for: the axes do not wait for them."""
 
-    axes: tuple[Axis, ...]  # of all points, best first
-    table: pd.DataFrame  # the same points in the same order
-    valued: int  # that have a value
-    drawn: tuple[EvaluatedPoint, ...]  # of those, for charts
-    history: pd.DataFrame  # `point`, `index`, `value`, `best` (until then), `from`, for a chart
+    plan: Plan
+    points: Sequence[EvaluatedPoint]  # in the order in which they were drawn
+    ranked: Sequence[EvaluatedPoint]  # best first
+    axes: tuple[Axis, ...]  # of the ranked points
+
+    @cached_property
+    def valued(self) -> int:
+        """Points that have a value."""
+        return sum(row.value is not None for row in self.ranked)
+
+    @cached_property
+    def drawn(self) -> list[EvaluatedPoint]:
+        """Those of them that charts draw, best first."""
+        return few([row for row in self.ranked if row.value is not None])
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """A row for each ranked point."""
+        return _table(self.ranked, list(self.plan.study.space))
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """``point``, ``index``, ``value``, ``best`` (until then), ``from``, for a chart."""
+        assert self.plan.study.search is not None
+        return _history(self.points, self.drawn, self.plan.study.search.objective.sign)
 
 
 def objective_title(plan: Plan) -> str:
@@ -64,17 +85,8 @@ def _objective_metric(plan: Plan) -> Metric | None:
 
 def search_points(plan: Plan, points: Sequence[EvaluatedPoint]) -> SearchPoints:
     """The points of one cell for the page. They come in the order in which they were drawn."""
-    assert plan.study.search is not None
     ranked = best_first(plan, points)
-    valued = [row for row in ranked if row.value is not None]
-    drawn = few(valued)
-    return SearchPoints(
-        axes=point_axes(plan, ranked),
-        table=_table(ranked, list(plan.study.space)),
-        valued=len(valued),
-        drawn=tuple(drawn),
-        history=_history(points, drawn, plan.study.search.objective.sign),
-    )
+    return SearchPoints(plan, points, ranked, point_axes(plan, ranked))
 
 
 def few(ranked: Sequence[EvaluatedPoint], most: int = MOST_DRAWN) -> list[EvaluatedPoint]:

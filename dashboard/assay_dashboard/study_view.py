@@ -25,6 +25,7 @@ from assay.analysis.followed import FollowedStudy
 from assay.analysis.results import StudyResults
 from assay.analysis.summary import Repeat
 from assay.opened_storage import parameter_importance
+from assay.report.answer import Answer, study_answer
 from assay.report.figures.mask_sheets import records_with_maps
 from assay.storage import Progress, Record, Store
 from assay.storage.lease import holder
@@ -129,6 +130,11 @@ class StudyView:
         """True where the study says what labels cost, or its cells learn from different ones."""
         supervisions = {str(cell.supervision) for cell in self.results.plan.cells}
         return self.results.plan.study.labelling is not None or len(supervisions) > 1
+
+    def answer(self) -> Answer | None:
+        """The answer of the first page; None where the study compares nothing or has no result yet."""
+        results = self.results.without_predictions()
+        return results.once("answer", lambda: study_answer(results))
 
     @property
     def kept_maps(self) -> Mapping[Repeat, Mapping[str, Record]]:

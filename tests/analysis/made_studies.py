@@ -12,11 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from assay.analysis.results import StudyResults
+from assay.analysis.score_analysis import ScoreAnalysis
 from assay.report.build import study_page
 from assay.report.page.markdown import markdown_page
 from assay.report.page.model import Page
 from assay.storage import DamagedRecord, Environment, Record, Result, Store, Thresholds
 from assay.study import Plan, Trial, parse_study, plan_study
+from trainables.metrics import Metric
 
 START = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -44,6 +46,12 @@ def page_of(plan: Plan, records: Mapping[str, Record], problems: Sequence[Damage
 def markdown_of(plan: Plan, records: Mapping[str, Record], problems: Sequence[DamagedRecord] = ()) -> str:
     """The report of a study as Markdown without pictures."""
     return markdown_page(page_of(plan, records, problems))
+
+
+def numbers_of(analysis: ScoreAnalysis, metrics: Sequence[Metric]) -> tuple[object, ...]:
+    """All groups of an analysis, for comparing two."""
+    groups = (analysis.comparisons, analysis.main_effects, analysis.interactions, analysis.further)
+    return (*groups, analysis.best, *(analysis.intervals(metric.name) for metric in metrics))
 
 
 def make_plan(text: str = STUDY) -> Plan:

@@ -6,6 +6,8 @@ import pytest
 from scipy import stats
 
 from assay.analysis.results import StudyResults
+from assay.analysis.score_analysis import ScoreAnalysis
+from assay.analysis.study_analysis import score_tables
 from assay.study import Trial
 from tests.analysis.made_studies import STUDY, make_plan, make_record, markdown_of
 from trainables.errors import InputError
@@ -44,3 +46,11 @@ def test_the_exact_test_changes_no_trial() -> None:
 def test_another_test_is_refused() -> None:
     with pytest.raises(InputError, match="exact_test"):
         make_plan(STUDY + "exact_test: anova\n")
+
+
+def test_a_group_of_results_is_not_computed_before_it_is_asked_for() -> None:
+    plan = make_plan()
+    tables = score_tables(StudyResults(plan, {trial.id: make_record(trial) for trial in plan.trials}))
+    analysis = ScoreAnalysis(tables, comparisons=lambda: pytest.fail("nobody asked for the comparisons"))
+    names = {result.comparison for result in analysis.main_effects}
+    assert names == {"supervision: full → few", "stop: off → on"}

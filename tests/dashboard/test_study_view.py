@@ -17,6 +17,7 @@ from assay.storage.store import DamagedFileError
 from assay.study import Plan
 from assay_dashboard.__main__ import read_ahead
 from assay_dashboard.study_view import curve, stage_curves, studies, view
+from tests.analysis.made_studies import numbers_of
 from tests.cli.small_study import finished
 from tests.dashboard.conftest import Show
 
@@ -37,6 +38,17 @@ def test_the_server_reads_all_studies_while_it_starts(store: Store, monkeypatch:
     assert folder is not None
     (folder / "studies").rename(folder / "away")  # what is shown while it is fresh was read before
     assert len(view(store, "small").results.records) == 3
+
+
+def test_the_server_makes_the_first_answer_while_it_starts(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["dashboard", "--storage", store.uri])
+    monkeypatch.setattr("assay_dashboard.study_view._FRESH", 3600.0)
+    read_ahead()
+    gc.unfreeze()
+    monkeypatch.setattr("assay_dashboard.study_view.study_answer", lambda _: pytest.fail("it was not kept"))
+    assert view(store, "small").answer() is not None
 
 
 def test_a_storage_that_cannot_be_read_does_not_keep_the_server_from_starting(
@@ -73,7 +85,8 @@ def test_a_heartbeat_changes_neither_version_nor_analysis(store: Store, plan: Pl
 
 def test_answers_are_the_reports(store: Store, plan: Plan) -> None:
     now = view(store, "small")
-    assert now.results.analysis == StudyResults(plan, now.results.records).analysis
+    same = StudyResults(plan, now.results.records)
+    assert numbers_of(now.results.analysis, now.results.metrics) == numbers_of(same.analysis, same.metrics)
 
 
 def test_a_broken_record_is_named_and_the_others_are_shown(store: Store, plan: Plan) -> None:

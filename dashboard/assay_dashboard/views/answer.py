@@ -11,7 +11,7 @@ import streamlit as st
 
 from assay.analysis.results import StudyResults
 from assay.report.ablation_table import level_columns, metric_title, study_bold_notes
-from assay.report.answer import Answer, AnswerGroup, study_answer
+from assay.report.answer import Answer, AnswerGroup
 from assay.report.comparison_tables import CLAIM_QUESTIONS
 from assay.report.figures.effects_rows import EffectRow, comparisons_plot, effects_plot
 from assay.report.page.model import Column, Section, TextTable
@@ -172,8 +172,7 @@ def _page() -> None:
     view = study_view()
     _now(view)
     with st.spinner("Comparing cells …"):
-        results = view.results.without_predictions()
-        answer = results.once("answer", lambda: study_answer(results))
+        results, answer = view.results.without_predictions(), view.answer()
     left, right = st.columns([7, 5], gap="medium")
     with left:
         if answer is not None:

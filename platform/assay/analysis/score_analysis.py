@@ -6,18 +6,19 @@ A study's own analysis (:mod:`assay.analysis.study_analysis`) and that of a tabl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
+from assay.analysis.computed import Computed
 from assay.analysis.statistics import (
     Best,
     ComparisonResult,
     Contrast,
     MeanInterval,
     Splits,
-    compare_families,
+    compare,
     interactions,
     main_effects,
     mean_intervals,
@@ -26,20 +27,7 @@ from assay.analysis.statistics.best_cells import best_cells
 from assay.analysis.statistics.paired import Test
 from trainables.metrics import Metric
 
-__all__ = ["ScoreAnalysis", "ScoreTables", "analyse_scores"]
-
-
-@dataclass(frozen=True)
-class ScoreAnalysis:
-    """The statistics of the primary metric, each group a family (for each claim) of its own."""
-
-    comparisons: tuple[ComparisonResult, ...]
-    main_effects: tuple[ComparisonResult, ...]  # of an orthogonal design; else empty
-    interactions: tuple[ComparisonResult, ...]  # of a full factorial
-    # The comparisons by each further metric: a family each, exploratory. Without any, the main effects.
-    further: tuple[ComparisonResult, ...]
-    best: Best | None  # None: fewer than two cells can be compared
-    intervals: Mapping[str, Mapping[str, MeanInterval]]  # of each reported metric: cell → of its mean
+__all__ = ["ScoreAnalysis", "ScoreTables"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,13 +49,18 @@ class ScoreTables:
         """The metric that the question is about."""
         return self.metrics[0]
 
+    def comparisons(self, seeds: Sequence[int] | None = None) -> tuple[ComparisonResult, ...]:
+        """The comparisons by the primary metric. ``seeds``: those that count; None: all."""
+        return self.tested(self.primary, "comparisons", self.contrasts, seeds)
+
     def tested(
         self,
         metric: Metric,
-        families: Mapping[str, Sequence[Contrast]],
+        family: str,
+        contrasts: Sequence[Contrast],
         seeds: Sequence[int] | None = None,
-    ) -> Mapping[str, tuple[ComparisonResult, ...]]:
-        """Families of contrasts by one metric; a difference worth knowing is named for the primary one only.
+    ) -> tuple[ComparisonResult, ...]:
+        """A family of contrasts by one metric; a difference worth knowing is named for the primary one only.
 
         ``seeds``: those that count; None: all.
         """
@@ -75,11 +68,12 @@ class ScoreTables:
         if seeds is not None:
             table = table.loc[table["seed"].isin(seeds)]
         if table.empty:
-            return dict.fromkeys(families, ())
-        return compare_families(
+            return ()
+        return compare(
             table,
-            families,
+            contrasts,
             metric=metric,
+            family=family,
             splits=self.splits,
             resolve=self.resolve if metric is self.primary else None,
             resolution=self.smallest_step(metric),
@@ -89,35 +83,91 @@ class ScoreTables:
         )
 
 
-def analyse_scores(scores: ScoreTables) -> ScoreAnalysis:
-    """Test all comparisons by every metric, and the effects of an orthogonal design by the primary one."""
-    primary, *further = scores.metrics
-    table = scores.table(primary.name)
-    mains = main_effects(table)
-    families = scores.tested(
-        primary,
-        {
-            "comparisons": scores.contrasts,
-            "main effects": mains,
-            "interactions": interactions(table),
-        },
-    )
-    return ScoreAnalysis(
-        comparisons=families["comparisons"],
-        main_effects=families["main effects"],
-        interactions=families["interactions"],
-        further=tuple(
+class ScoreAnalysis:
+    """The statistics of scores, each group a family (for each claim) of its own.
+
+    A group is tested when it is first asked for: the first page of a study of a thousand cells shows the main
+    effects, and does not wait for two thousand comparisons.
+    """
+
+    def __init__(
+        self,
+        scores: ScoreTables,
+        *,
+        comparisons: Callable[[], tuple[ComparisonResult, ...]] | None = None,
+        until_then: Callable[[ComparisonResult], ComparisonResult] | None = None,
+        with_best: bool = True,
+    ) -> None:
+        """Nothing is computed yet.
+
+        Args:
+            scores: The tables.
+            comparisons: The comparisons of a study that decides or goes on; None: as tested.
+            until_then: A result of any other group while the study goes on; None: it has ended.
+            with_best: False where no cell can be the best.
+        """
+        self._scores, self._until_then, self._with_best = scores, until_then, with_best
+        self._make_comparisons = comparisons or scores.comparisons
+        self._once = Computed().once
+
+    @property
+    def comparisons(self) -> tuple[ComparisonResult, ...]:
+        """The comparisons by the primary metric."""
+        return self._once("comparisons", self._make_comparisons)
+
+    @property
+    def main_effects(self) -> tuple[ComparisonResult, ...]:
+        """The main effects of an orthogonal design; empty for any other."""
+        return self._once("main effects", lambda: self._family("main effects", main_effects))
+
+    @property
+    def interactions(self) -> tuple[ComparisonResult, ...]:
+        """The interactions of a full factorial; empty for any other design."""
+        return self._once("interactions", lambda: self._family("interactions", interactions))
+
+    @property
+    def further(self) -> tuple[ComparisonResult, ...]:
+        """The comparisons, else the main effects, by each further metric: a family each, exploratory."""
+        return self._once("further", self._make_further)
+
+    @property
+    def best(self) -> Best | None:
+        """The bold cells; None: fewer than two can be compared, or the study goes on."""
+        return self._once("best", self._make_best)
+
+    def intervals(self, metric: str) -> Mapping[str, MeanInterval]:
+        """Cell → interval of its mean; empty for a metric that is not reported."""
+        return self._once(f"intervals {metric}", lambda: self._make_intervals(metric))
+
+    def _family(
+        self, name: str, contrasts: Callable[[pd.DataFrame], Sequence[Contrast]]
+    ) -> tuple[ComparisonResult, ...]:
+        primary = self._scores.primary
+        results = self._scores.tested(primary, name, contrasts(self._scores.table(primary.name)))
+        return self._so_far(results)
+
+    def _make_further(self) -> tuple[ComparisonResult, ...]:
+        primary, *further = self._scores.metrics
+        contrasts = self._scores.contrasts or main_effects(self._scores.table(primary.name))
+        return self._so_far(
             result
             for metric in further
-            for result in scores.tested(metric, {"further metrics": scores.contrasts or mains})[
-                "further metrics"
-            ]
-        ),
-        best=best_cells(table, metric=primary, splits=scores.splits, test=scores.test),
-        intervals={metric.name: _intervals(scores, metric) for metric in scores.metrics},
-    )
+            for result in self._scores.tested(metric, "further metrics", contrasts)
+        )
 
+    def _so_far(self, results: Iterable[ComparisonResult]) -> tuple[ComparisonResult, ...]:
+        until_then = self._until_then
+        return tuple(results) if until_then is None else tuple(until_then(result) for result in results)
 
-def _intervals(scores: ScoreTables, metric: Metric) -> dict[str, MeanInterval]:
-    table = scores.table(metric.name)
-    return {} if table.empty else mean_intervals(table, metric=metric, splits=scores.splits)
+    def _make_best(self) -> Best | None:
+        if self._until_then is not None or not self._with_best:
+            return None
+        scores, primary = self._scores, self._scores.primary
+        return best_cells(scores.table(primary.name), metric=primary, splits=scores.splits, test=scores.test)
+
+    def _make_intervals(self, name: str) -> Mapping[str, MeanInterval]:
+        metric = next((metric for metric in self._scores.metrics if metric.name == name), None)
+        if metric is None:
+            return {}
+        table = self._scores.table(name)
+        return {} if table.empty else mean_intervals(table, metric=metric, splits=self._scores.splits)

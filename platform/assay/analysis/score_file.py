@@ -17,7 +17,7 @@ from itertools import combinations
 
 import pandas as pd
 
-from assay.analysis.score_analysis import ScoreAnalysis, ScoreTables, analyse_scores
+from assay.analysis.score_analysis import ScoreAnalysis, ScoreTables
 from assay.analysis.score_layouts import ColumnNames, ReadTable, is_loss, tidy_scores
 from assay.analysis.score_text import read_text_columns
 from assay.analysis.statistics import Contrast, Splits, comparison
@@ -118,7 +118,7 @@ def analyse_score_file(name: str, content: bytes, question: ScoreQuestion) -> An
         table=table,
         metrics=metrics,
         cells=cells,
-        analysis=analyse_scores(scores),
+        analysis=ScoreAnalysis(scores),
         notes=tuple(_notes(read, metrics, question)),
     )
 

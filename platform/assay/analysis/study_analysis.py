@@ -5,12 +5,11 @@ Joins a study's results with :mod:`assay.analysis.score_analysis`, which knows t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Iterable
 
 from assay.analysis.decided import as_decided, interim
 from assay.analysis.results import StudyResults
-from assay.analysis.score_analysis import ScoreAnalysis, ScoreTables, analyse_scores
+from assay.analysis.score_analysis import ScoreAnalysis, ScoreTables
 from assay.analysis.statistics import ComparisonResult, Contrast, Splits, comparison
 from assay.analysis.statistics.contrast_test import TOO_FEW
 from assay.analysis.test_set_uncertainty import RESAMPLED_METRIC
@@ -18,32 +17,38 @@ from assay.study import Cell, ReportedPlan
 from assay.study.cell_names import common_name
 from trainables.metrics import Metric
 
-__all__ = ["analyse_study", "so_far", "splits_of"]
+__all__ = ["analyse_study", "score_tables", "so_far", "splits_of"]
 
 
 def analyse_study(results: StudyResults) -> ScoreAnalysis:
-    """Test everything that the study compares; of a search, its replicated points."""
-    scores = _score_tables(results)
-    analysis = analyse_scores(scores)
-    if len({trial.manifest for trial in results.reported.trials}) != 1:
-        analysis = replace(analysis, best=None)  # of scores on several data sets none is the best
+    """Test everything that the study compares; of a search, its replicated points.
+
+    While a study goes on, nothing is bold or shown but comparisons that are settled.
+    """
+    scores = score_tables(results)
+    # Of scores on several data sets none is the best.
+    with_best = len({trial.manifest for trial in results.reported.trials}) == 1
     decisions = results.decisions
     if decisions is None:
         if results.all_ended:
-            return analysis
-        comparisons = tuple(_until_planned(result) for result in analysis.comparisons)
-        return _interim(replace(analysis, comparisons=comparisons), _until_planned)
+            return ScoreAnalysis(scores, with_best=with_best)
+        return ScoreAnalysis(
+            scores,
+            comparisons=lambda: tuple(_until_planned(result) for result in scores.comparisons()),
+            until_then=_until_planned,
+        )
 
     def tested(seeds: int | None) -> tuple[ComparisonResult, ...]:
         """The comparisons with the first so many of the study's seeds, or with all."""
-        first = None if seeds is None else results.plan.study.repeats.seeds[:seeds]
-        return scores.tested(scores.primary, {"comparisons": scores.contrasts}, first)["comparisons"]
+        return scores.comparisons(None if seeds is None else results.plan.study.repeats.seeds[:seeds])
 
-    analysis = replace(analysis, comparisons=as_decided(decisions, tested))
+    def decided() -> tuple[ComparisonResult, ...]:
+        return as_decided(decisions, tested)
+
     if decisions.over:
-        return analysis
+        return ScoreAnalysis(scores, comparisons=decided, with_best=with_best)
     at = decisions.taken.next
-    return _interim(analysis, lambda result: interim(result, at))
+    return ScoreAnalysis(scores, comparisons=decided, until_then=lambda result: interim(result, at))
 
 
 def so_far(results: StudyResults) -> ScoreAnalysis:
@@ -67,7 +72,8 @@ def splits_of(cells: Iterable[Cell]) -> dict[str, Splits]:
     return {cell.name: "per_seed" if cell.data.splits == "per_seed" else "prescribed" for cell in cells}
 
 
-def _score_tables(results: StudyResults) -> ScoreTables:
+def score_tables(results: StudyResults) -> ScoreTables:
+    """The scores of a study, and what its file says of their statistics."""
     study, reported = results.plan.study, results.reported
     return ScoreTables(
         metrics=results.metrics,
@@ -87,17 +93,6 @@ def _until_planned(result: ComparisonResult) -> ComparisonResult:
     if result.n_planned <= TOO_FEW:
         return result
     return interim(result, result.n_planned if result.n < result.n_planned else None)
-
-
-def _interim(
-    analysis: ScoreAnalysis, waiting: Callable[[ComparisonResult], ComparisonResult]
-) -> ScoreAnalysis:
-    """The analysis of a study that goes on: nothing is bold or shown but comparisons that are settled."""
-    main_effects, interactions, further = (
-        tuple(waiting(result) for result in family)
-        for family in (analysis.main_effects, analysis.interactions, analysis.further)
-    )
-    return replace(analysis, main_effects=main_effects, interactions=interactions, further=further, best=None)
 
 
 def _smallest_step(results: StudyResults, metric: Metric) -> float | None:

@@ -69,7 +69,7 @@ def pair_studies(left: StudyResults, right: StudyResults) -> StudyPair:
         metric=metric,
         cells=tuple(cells),
         compared=compared,
-        comparisons=scores.tested(metric, {"studies": scores.contrasts})["studies"],
+        comparisons=scores.tested(metric, "studies", scores.contrasts),
     )
 
 

@@ -10,6 +10,7 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
@@ -98,7 +99,7 @@ class RepeatSummary:
         """Median over the same."""
         return statistics.median(self.values.values()) if self.values else None
 
-    @property
+    @cached_property
     def spread(self) -> float | None:
         """Standard deviation (n − 1) over repeats; None for fewer than two.
 

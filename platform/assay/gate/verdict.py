@@ -99,7 +99,7 @@ def decide_gate(study: Study, base: StudyResults, head: StudyResults) -> GateVer
 
     def tested(number: int | None) -> tuple[ComparisonResult, ...]:
         """The comparisons with the first so many seeds, or with all."""
-        return tables.tested(head.primary, {"gate": tables.contrasts}, seeds[:number])["gate"]
+        return tables.tested(head.primary, "gate", tables.contrasts, seeds[:number])
 
     results = as_decided(StudyDecisions(pairs, taken, {}, looks[-1]), tested)
     lost = _lost(base, head)

@@ -27,7 +27,8 @@ _NO_INTERVAL = "No interval: fewer than three repeats, a repeat without a value,
 
 def interval_section(results: StudyResults) -> Section | None:
     """Mean and 95 % interval of each reported metric, a row for each cell; None if there is no interval."""
-    study, metrics, of_metrics = results.plan.study, results.metrics, results.analysis.intervals
+    study, metrics = results.plan.study, results.metrics
+    of_metrics = {metric.name: results.analysis.intervals(metric.name) for metric in metrics}
     intervals = [interval for of_metric in of_metrics.values() for interval in of_metric.values()]
     if not intervals:
         return None

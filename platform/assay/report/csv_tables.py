@@ -137,7 +137,7 @@ def _values(results: StudyResults, summary: CellSummary) -> list[object]:
     items = None if uncertainty is None else uncertainty.cell(cell)
     best = analysis.best.cells if primary and analysis.best is not None else None
     return [
-        *_mean(summary, analysis.intervals[metric].get(cell)),
+        *_mean(summary, analysis.intervals(metric).get(cell)),
         *((None, None) if items is None else (items.low, items.high)),
         None if best is None else cell in best,
         published_values(study, summary.cell.levels).get(metric),

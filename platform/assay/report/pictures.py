@@ -43,7 +43,7 @@ def study_pictures(results: StudyResults) -> Iterator[Picture]:
 def _intervals(results: StudyResults, costs: LabelCosts) -> Mapping[str, MeanInterval]:
     """Intervals of the means that are drawn: of the repeats that all cells have."""
     if not costs.fewer:
-        return results.analysis.intervals.get(costs.metric.name, {})
+        return results.analysis.intervals(costs.metric.name)
     table = results.table(costs.metric.name)
     drawn = {(cell.cell.name, *repeat) for cell in costs.cells for repeat in cell.repeats}
     folds = (None if pd.isna(fold) else int(fold) for fold in table["fold"])

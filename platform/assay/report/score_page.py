@@ -53,7 +53,7 @@ def _count(scores: AnalysedScores) -> str:
 
 def _cells(scores: AnalysedScores) -> TextTable:
     """Mean ± spread of each metric and the interval of the primary one, a row for each cell."""
-    primary, intervals = scores.metrics[0], scores.analysis.intervals[scores.metrics[0].name]
+    primary, intervals = scores.metrics[0], scores.analysis.intervals(scores.metrics[0].name)
     summaries = {metric.name: scores.summary(metric) for metric in scores.metrics}
     notes: list[str] = []
     rows: list[tuple[str, ...]] = []

@@ -72,7 +72,9 @@ def line_name(factors: Factors, levels: Levels, of: Collection[str]) -> str:
 
 def _are_switches(factors: Factors) -> bool:
     """True where every factor is on/off. One that is itself called so would read as a level."""
-    return _SWITCH.isdisjoint(factors) and all(_SWITCH.issuperset(levels) for levels in factors.values())
+    return _SWITCH.isdisjoint(factors) and all(
+        level in _SWITCH for levels in factors.values() for level in levels
+    )
 
 
 def _level_by_level(levels: Levels) -> str:
