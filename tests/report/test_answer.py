@@ -64,6 +64,8 @@ def group(answer: Answer, title: str) -> AnswerGroup:
         (0.05, 0.002, ["Pays"]),
         (-0.05, 0.002, ["Pays", "Costs"]),
         (0.0, 0.002, ["Pays", "Can go"]),
+        (0.005, 0.0005, ["Pays", "Small"]),
+        (-0.005, 0.0005, ["Pays", "Small"]),
         (0.0, 0.05, ["Pays", "Open"]),
     ],
 )
@@ -72,7 +74,12 @@ def test_a_verdict_stands_under_what_it_means_for_the_reader(
 ) -> None:
     answer = answer_of(results_of(gain, noise))
     assert [group.title for group in answer.groups] == titles
-    assert ("to pay" in group(answer, "Pays").sentences[0]) == (gain <= 0)
+    assert ("to pay" in group(answer, "Pays").sentences[0]) == (gain < 0.05)
+
+
+def test_a_difference_that_is_shown_and_too_small_to_matter_says_so() -> None:
+    (sentence,) = group(answer_of(results_of(0.005, 0.0005)), "Small").sentences
+    assert sentence.endswith("There is a difference, of less than 0.01.")
 
 
 def test_of_two_methods_that_do_not_differ_none_can_go() -> None:

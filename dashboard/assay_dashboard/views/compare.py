@@ -60,9 +60,14 @@ def _page() -> None:
         icon=":material/download:",
         on_click="ignore",
     )
-    section(Section("Scores", "", page.table, page.notes))
-    _plot(pair)
-    for part in page.sections:
+    what_differs, *further = page.sections
+    scores, differences = st.columns([5, 7], gap="large")
+    with scores:
+        section(what_differs)
+        section(Section("Scores", "", page.table, page.notes))
+    with differences:
+        _plot(pair)
+    for part in further:
         section(part)
 
 

@@ -1,4 +1,4 @@
-"""The answer of a study at one glance: what pays, what costs, what can go, what is open and what that takes.
+"""The answer of a study at one glance: what pays, costs, is too small to matter, can go or is open.
 
 The sentences are those of :mod:`assay.analysis.statistics.wording`, about the results that the report lists
 first: main effects where the design has them, else the comparisons, by the narrowest claim. What is shown or
@@ -77,7 +77,8 @@ def _groups(
 ) -> Iterator[AnswerGroup]:
     """Findings by kind. Those that pay come first, also where there are none yet."""
     ranked = sorted(of_claim, key=_clarity)
-    shown = [result for result in ranked if result.verdict == "shown"]
+    shown = [result for result in ranked if result.verdict == "shown" and not result.small]
+    small = [result for result in ranked if result.small]
     settled = [result for result in ranked if result.verdict in ("negligible", "identical")]
     unsettled = [result for result in ranked if result.verdict not in _CONCLUDED]
     pays = [result for result in shown if _is_better(result)]
@@ -85,6 +86,7 @@ def _groups(
     for title, verdict, of_kind in (
         ("Pays", "shown", pays),
         ("Costs", "suggested", costs),
+        ("Small", "negligible", small),
         ("Can go" if all(map(is_switch, settled)) else "No difference", "negligible", settled),
     ):
         sentences = tuple(_concluded(result, others, decimals) for result in of_kind[:most])
@@ -101,6 +103,8 @@ def _groups(
 def _concluded(result: ComparisonResult, others: Sequence[ComparisonResult], decimals: int) -> str:
     """A result that is shown, negligible or identical, with what other claims say of the same."""
     sentence = negligible_text(result, decimals) or f"{_name(result)}: {claimed_text(result, decimals)}"
+    if result.small:
+        sentence += f" There is a difference, of less than {result.resolve:g}."
     wider = [
         f"on {other.claim} {other.verdict}"
         for other in others

@@ -71,6 +71,13 @@ class ComparisonResult:
     scored_by: Metric  # which ``metric`` names
 
     @property
+    def small(self) -> bool:
+        """True where a difference is shown, and its whole interval is within ``resolve``."""
+        if self.verdict != "shown" or self.resolve is None or self.low is None or self.high is None:
+            return False
+        return max(abs(self.low), abs(self.high)) < self.resolve
+
+    @property
     def disagree(self) -> bool:
         """True where interval and exact test (if it had a chance) differ about the same repeats."""
         if self.p is None or self.p_min is None or self.low is None or self.high is None or self.n_diverged:

@@ -45,10 +45,9 @@ class EffectRow:
     def mark(self) -> Mark:
         """Form and colour of the point: ``small`` is shown, and surely too small to matter."""
         assert self.result is not None
-        verdict, resolve = self.result.verdict, self.result.resolve
-        ends = [end for end in (self.result.low, self.result.high) if end is not None]
-        if verdict == "shown" and ends and resolve is not None and max(map(abs, ends)) < resolve:
+        if self.result.small:
             return "small"
+        verdict = self.result.verdict
         return verdict if verdict in ("shown", "suggested", "negligible") else "open"
 
     @property
