@@ -180,7 +180,7 @@ def test_a_spark_lies_between_the_least_and_the_largest(values: tuple[float, ...
     [
         ((2.0, 6.2), 16.2, 2, "slow: load 16 on 2 cores, epochs take 3.1 times their fastest"),
         ((2.0, 6.2), 3.0, 1, "slow: load 3 on 1 core, epochs take 3.1 times their fastest"),
-        ((2.0, 6.2), 2.0, 2, ""),  # slow for another reason
+        ((2.0, 6.2), 2.9, 2, ""),  # slow for another reason: so much wants to run of a study alone
         ((2.0, 3.0), 16.0, 2, ""),  # not much slower
         ((6.2, 2.0), 16.0, 2, ""),  # slow no more
         ((), 16.0, 2, ""),

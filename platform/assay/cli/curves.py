@@ -19,6 +19,7 @@ __all__ = ["Curve", "Curves", "sparks"]
 _BARS = "▁▂▃▄▅▆▇█"
 _POINTS = 10  # of a curve: those that were seen last
 _SLOWER = 2.0  # times a trial's fastest epochs; below that the pace varies by itself
+_CROWDED = 1.5  # processes that want a core; of a study alone there are few more than one
 
 
 class Curve(NamedTuple):
@@ -82,15 +83,15 @@ class Curves:
     def slow(self, load: float, cores: int) -> str:
         """Name the load where it is the cause of slow trials, else "".
 
-        It is where more wants to run than there are ``cores``, and a trial of this machine takes twice as
-        long for an epoch as it took at its fastest.
+        It is where half as much again wants to run as there are ``cores`` (a study alone wants them all), and
+        a trial of this machine takes twice as long for an epoch as it took at its fastest.
 
         Args:
             load: Processes that run or want to, a mean over the last minute.
             cores: Of this machine.
         """
         slower = max((seen.pace / seen.fastest for seen in self._seen.values() if seen.fastest), default=1.0)
-        if load <= cores or slower < _SLOWER:
+        if load < _CROWDED * cores or slower < _SLOWER:
             return ""
         noun = "core" if cores == 1 else "cores"
         return f"slow: load {load:.0f} on {cores} {noun}, epochs take {slower:.1f} times their fastest"
