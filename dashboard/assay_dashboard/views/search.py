@@ -35,6 +35,7 @@ from assay_dashboard.winner import against_start, best_point_rows, verdict_word
 _SLICES = 12  # parameters that are drawn one by one
 _START = "start: [preset]\nreplicate: {best: 1, start: true, seeds: [100, 101, 102, 103, 104, 105]}"
 _BRUSH = "brush"  # in the URL, once for each axis that has one
+_REST = "_rest of the search"  # in the session: the page shows what comes below the axes of a large search
 
 
 def _winner(results: StudyResults, cell: str) -> None:
@@ -120,6 +121,11 @@ def _brushes(key: str, points: SearchPoints) -> Brushes:
     return brushes_of(st.query_params.get_all(_BRUSH), points.axes)
 
 
+def _drawn(key: str, points: SearchPoints) -> bool:
+    """True once the browser has drawn the axes: list and charts of a large search wait for it."""
+    return points.valued <= MOST_DRAWN or bool((st.session_state.get(key) or {}).get("drawn"))
+
+
 @st.fragment
 def _points(view: reading.StudyView, cell: str, key: str, points: SearchPoints, payload: bytes) -> None:
     """Parallel coordinates, and the points inside their brushes; a brush runs nothing else again."""
@@ -132,6 +138,11 @@ def _points(view: reading.StudyView, cell: str, key: str, points: SearchPoints, 
         + (", inside the brushes" if brushes else "; the best tenth in full colour"),
         "quiet",
     )
+    if not _drawn(key, points):
+        return
+    if not st.session_state[_REST]:
+        st.session_state[_REST] = True
+        st.rerun()
     _list(view, cell, kept)
 
 
@@ -242,7 +253,10 @@ def _page() -> None:
     if of_another_study("brushes", f"{view.name} {cell}"):
         keep_in_url(_BRUSH, [])
     key = f"parallel of {view.name} {cell}"
+    st.session_state[_REST] = rest = _drawn(key, points)
     _points(view, cell, key, points, points_payload(points.axes, _brushes(key, points)))
+    if not rest:
+        return
     left, right = st.columns(2, gap="large")
     with left:
         _best(results, cell)

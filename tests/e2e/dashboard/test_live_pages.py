@@ -17,8 +17,10 @@ from assay.storage import Environment, Progress, Store
 from assay.storage.lease import Lease
 from assay.storage.stop import stop_requested
 from assay.study import Plan, Trial, parse_study, plan_study
+from assay_dashboard.points import MOST_DRAWN
 from tests.cli.small_search import DRAWN, SEARCH, draw, write_search
 from tests.cli.small_study import STUDY, finished
+from tests.dashboard.made_searches import make_large_search
 from tests.e2e.dashboard.conftest import Reader
 from tests.e2e.dashboard.serving import serve
 
@@ -242,3 +244,18 @@ def test_brushes_stay_when_points_come_and_when_the_page_is_loaded_again(
     page.reload()
     page.get_by_text("3 of 5 points, inside the brushes").wait_for()
     expect(page.locator(".parallel[data-ready]")).to_have_attribute("data-chosen", "3")
+
+
+def test_list_and_charts_of_a_large_search_come_once_its_axes_are_drawn(page: Page, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    make_large_search(store, "wide", MOST_DRAWN + 1)
+    with serve(store.uri) as served:
+        page.goto(f"{served.url}/search?study=wide")
+        for _ in range(2):  # also when the reader comes back to it
+            page.locator(".parallel[data-ready]").wait_for()
+            expect(page.locator("[data-testid=stDataFrame] canvas").first).to_be_visible()
+            expect(page.get_by_text(f"Charts hold the best {MOST_DRAWN // 2} of")).to_be_visible()
+            page.get_by_test_id("stTopNav").get_by_role("link", name="Table").click()
+            page.wait_for_url("**/table?**")
+            page.get_by_test_id("stTopNav").get_by_role("link", name="Search").click()
+        page.goto("about:blank")

@@ -1,7 +1,7 @@
 // Parallel coordinates on a canvas: a line for each point, brushes on any number of axes.
 // Altair draws ten thousand lines of eight axes in seconds and a step of a brush in one; this takes 0.1 s.
 // data: bytes = u32 length of the header, JSON header padded to 4, then Float32 places, axis by axis, 0 (low) to 1, NaN: none.
-const TOP = 34, BOTTOM = 14, SIDE = 70, AXIS = 96, STEP = 0.05, MANY = 1000;
+const TOP = 34, BOTTOM = 14, SIDE = 70, AXIS = 96, STEP = 0.05, FEW = 500, MANY = 1000;
 
 function showParallel({ data, parentElement: root, setStateValue }) {
   const bytes = new Uint8Array(data);
@@ -54,6 +54,7 @@ function showParallel({ data, parentElement: root, setStateValue }) {
     for (const [a, element] of elements.entries()) place(element, a);
     box.dataset.chosen = chosen.filter(Boolean).length;
     box.dataset.ready = "true";
+    if (count > FEW && !box.told) { box.told = true; setStateValue("drawn", true); }  // list and charts wait for it
   }
 
   function drawLines(pen, wanted, stroke, alpha, width) {
