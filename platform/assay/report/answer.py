@@ -101,7 +101,7 @@ def _groups(
 
 
 def _concluded(result: ComparisonResult, others: Sequence[ComparisonResult], decimals: int) -> str:
-    """A result that is shown, negligible or identical, with what other claims say of the same."""
+    """A result that is shown (small or not), negligible or identical, and what other claims say of it."""
     sentence = negligible_text(result, decimals) or f"{_name(result)}: {claimed_text(result, decimals)}"
     if result.small:
         sentence += f" There is a difference, of less than {result.resolve:g}."

@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
 import assay
 from assay.analysis.results import StudyResults
 from assay.report.interactive import interactive_page
-from assay.report.parallel import best_first
+from assay.report.parallel import Axis, best_first, parallel_component, points_payload
 from assay.storage import Store
 from tests.dashboard.made_records import make_scene, make_study
 from tests.dashboard.made_searches import make_large_search
 from tests.e2e.dashboard.serving import serve
 from tests.e2e.dashboard.test_masks_page import MasksPage
+from tests.waiting import wait_for
 
 PROBES = 12
 LEVELS = (128, 200)
@@ -152,3 +154,19 @@ def test_a_search_is_brushed_and_filtered_in_its_file(page: Page, written: Path,
     history.get_by_role("searchbox").fill(best)
     expect(history.locator("tbody tr:visible")).to_have_count(1)
     expect(history.locator("tbody tr:visible")).to_contain_text(best)
+
+
+def test_thousands_of_lines_in_a_hidden_part_are_drawn_when_it_is_shown(page: Page) -> None:
+    places = np.linspace(0, 1, 2000, dtype=np.float32)
+    axes = [Axis("lr", "lr", places, ()), Axis("ap", "AP", places[::-1], ())]
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    part = parallel_component().markup(points_payload(axes, {}))
+    page.set_content(f'<div id="part" style="display: none">{part}</div>')
+    page.locator(".parallel[data-ready]").wait_for(state="attached")
+    page.locator("#part").evaluate("part => { part.style.display = 'block'; }")
+    canvas = page.locator("canvas")
+    middle = "canvas.getContext('2d').getImageData(canvas.width / 2, 0, 1, canvas.height)"
+    painted = f"canvas => canvas.width > 0 && {middle}.data.some(Boolean)"
+    wait_for(lambda: bool(canvas.evaluate(painted)))
+    assert errors == []

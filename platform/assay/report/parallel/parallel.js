@@ -1,7 +1,8 @@
 // Parallel coordinates on a canvas: a line for each point, brushes on any number of axes.
 // Altair draws ten thousand lines of eight axes in seconds and a step of a brush in one; this takes 0.1 s.
 // data: bytes = u32 length of the header, JSON header padded to 4, then Float32 places, axis by axis, 0 (low) to 1, NaN: none.
-const TOP = 34, BOTTOM = 14, SIDE = 70, AXIS = 96, STEP = 0.05, FEW = 500, MANY = 1000;
+const TOP = 34, BOTTOM = 14, SIDE = 70, AXIS = 96, STEP = 0.05, MANY = 1000;
+const FEW = 500;  // as many as the page's charts draw (points.py): of more, what is below waits for the axes
 
 function showParallel({ data, parentElement: root, setStateValue }) {
   const bytes = new Uint8Array(data);
@@ -38,7 +39,7 @@ function showParallel({ data, parentElement: root, setStateValue }) {
       [haze.width, haze.height] = [canvas.width, canvas.height];
       const faint = haze.getContext("2d"), alpha = Math.max(0.05, Math.min(0.4, 60 / count));
       faint.scale(ratio, ratio);
-      if (count > MANY) faint.drawImage(density(alpha), 0, 0);
+      if (count > MANY && width && height) faint.drawImage(density(alpha), 0, 0);  // a hidden box has no pixels
       else drawLines(faint, () => true, "#8a8f98", alpha, 1);
     }
     if (haze.width && haze.height) pen.drawImage(haze, 0, 0);
