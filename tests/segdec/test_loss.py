@@ -12,7 +12,7 @@ from tests.segdec.surfaces import tiny_config
 from trainables.data.samples import MaskedSample, Sample
 from trainables.segdec.loss import LossWeights, segdec_loss
 from trainables.segdec.mask_maps import distance_weights, taught
-from trainables.segdec.network import Divisor, FeatureNorm
+from trainables.segdec.feature_norm import Divisor, FeatureNorm
 from trainables.segdec.targets import MaskTarget, TrainingTargets, downsize, make_target
 
 CPU = torch.device("cpu")

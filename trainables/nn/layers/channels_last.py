@@ -57,7 +57,16 @@ class Rows(NamedTuple):
 
     def sums(self, t_BRN: Tensor) -> Tensor:
         """Sums by image and channel."""
-        return t_BRN.sum(1).view(self.images, self.repeats, self.channels).sum(1)
+        return self.total([self.partial(t_BRN)])
+
+    def partial(self, t_BRN: Tensor) -> Tensor:
+        """Sums of all rows, or of some rows of one image."""
+        return t_BRN.sum(1)
+
+    def total(self, partial: Sequence[Tensor]) -> Tensor:
+        """Sums by image and channel from those of all images at once, or of parts, one image after the other."""
+        sums_BPN = torch.cat(list(partial)).view(self.images, -1, self.repeats * self.channels)
+        return sums_BPN.sum(1).view(self.images, self.repeats, self.channels).sum(1)
 
     def each(self, t_BC: Tensor) -> Tensor:
         """Numbers by image and channel as a row that all rows are combined with."""

@@ -40,7 +40,8 @@ KEPT_BYTES = 320 * 2**20  # of a layer's spectra between predictions; SegDecNet 
 
 _LARGE = 9  # kernel side from which another way than torch's can be faster
 _LEAST_SAVING = 2.5  # times that rows must multiply less often than torch: its own products are twice as fast
-_CHUNK_BYTES = 16 * 2**20  # of the spectra of the output channels that are computed at a time
+_WHOLE_BYTES = 16 * 2**20  # of the spectra of all output channels, up to which they are computed at once
+_CHUNK_BYTES = 4 * 2**20  # of those that are computed at a time where there are more, for small maps
 _SAVED_BYTES = 32 * 2**20  # of spectra that a pass with gradient saves for its way back; else made again
 _ROWS_BYTES = 32 * 2**20  # of rows' spectra, each beside its neighbours', of the images computed at a time
 
@@ -69,9 +70,12 @@ def plan_conv(size: tuple[int, int], kernel: int, inputs: int, outputs: int) -> 
     saving = kernel**2 * height * width / (products(width, kernel) * kernel * (kernel + height))
     if kernel < _LARGE or saving < _LEAST_SAVING:
         return ConvPlan("direct")
-    chunk = _CHUNK_BYTES // _spectra_bytes(1, inputs, kernel, width)
-    images = _ROWS_BYTES // _spectra_bytes(height, inputs, kernel, width)
-    return ConvPlan("rows", min(outputs, max(1, chunk)), max(1, images))
+    of_output = _spectra_bytes(1, inputs, kernel, width)
+    of_image = _spectra_bytes(height, inputs, kernel, width)
+    # Each chunk reads the rows of the images again: it has at least as many spectra as they.
+    at_once = min(_WHOLE_BYTES, max(_CHUNK_BYTES, of_image))
+    chunk = outputs if outputs * of_output <= _WHOLE_BYTES else max(1, at_once // of_output)
+    return ConvPlan("rows", min(outputs, chunk), max(1, _ROWS_BYTES // of_image))
 
 
 def _spectra_bytes(count: int, inputs: int, kernel: int, width: int) -> int:
@@ -116,7 +120,8 @@ class SameConv(nn.Conv2d):
     def _spectra(self, plan: ConvPlan, width: int) -> Sequence[Tensor] | None:
         """Spectra of the weights as they are now; None where they are not kept."""
         kept, weight = self._kept, self.weight
-        if kept is not None and kept.width == width and torch.equal(kept.weight, weight):
+        known = kept is not None and (kept.width, kept.chunk) == (width, plan.chunk)
+        if kept is not None and known and torch.equal(kept.weight, weight):
             return kept.chunks
         self._kept = None
         trains = torch.is_grad_enabled() and weight.requires_grad
@@ -126,13 +131,14 @@ class SameConv(nn.Conv2d):
         with torch.inference_mode(False), torch.no_grad():  # a training may be the next to use them
             matrices = row_transforms(width, side, weight.dtype)
             chunks = [_kernel_spectra(part, matrices) for part in weight.split(plan.chunk)]
-            self._kept = _KeptSpectra(weight.detach().clone(), width, chunks)
+            self._kept = _KeptSpectra(weight.detach().clone(), width, plan.chunk, chunks)
         return self._kept.chunks
 
 
 class _KeptSpectra(NamedTuple):
     weight: Tensor  # a copy of what they are spectra of: no in-place change can be missed
     width: int  # of the maps
+    chunk: int  # output channels of each
     chunks: Sequence[Tensor]  # of output channels
 
 
