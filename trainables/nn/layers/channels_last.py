@@ -64,7 +64,7 @@ class Rows(NamedTuple):
         return t_BRN.sum(1)
 
     def total(self, partial: Sequence[Tensor]) -> Tensor:
-        """Sums by image and channel from those of all images at once, or of parts, one image after the other."""
+        """Sums by image and channel from those of all images at once, or of parts, image by image."""
         sums_BPN = torch.cat(list(partial)).view(self.images, -1, self.repeats * self.channels)
         return sums_BPN.sum(1).view(self.images, self.repeats, self.channels).sum(1)
 
