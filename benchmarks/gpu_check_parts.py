@@ -246,7 +246,7 @@ def repeatability(bench: Bench) -> Iterator[str]:
     size = (32, 32) if bench.quick else (256, 256)
     for name, (method, settings) in chosen.items():
         for flags in (False, True):
-            count = 16 if bench.quick else 32
+            count = 8 if bench.quick else 32
             way = Training(method, {**settings, "image_size": size}, count, deterministic=flags)
             first = _weights(way, LocalRun(device=bench.device))
             again = _weights(way, LocalRun(device=bench.device))

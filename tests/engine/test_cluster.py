@@ -337,7 +337,7 @@ def test_a_node_that_leaves_in_the_middle_of_a_trial_of_two_workers_changes_no_r
     others += [nodes.add().wait() for _ in range(2 - len(others))]
     # Seconds do not change the weights: the trial of cell calm tells what that of cell struck must become.
     factor = "pace: {calm: {config: {seconds: 0}}, struck: {config: {seconds: 1}}}"
-    settings = {"seeds": (0,), "workers": 2, "pack": "1", "epochs": 60, "factor": factor}
+    settings = {"seeds": (0,), "workers": 2, "pack": "2", "epochs": 60, "factor": factor}
     study = ToyStudy.make(tmp_path / "storage", cache_root, held=True, **settings)
     process = assay("run", _write(study), "--storage", study.storage)
     calm, struck = (trial.id for trial in study.plan.trials)

@@ -19,7 +19,7 @@ __all__ = ["TRAINABLE", "SegDecConfig"]
 
 TRAINABLE: Trainable[SegDecConfig] = Trainable(
     name="segdec",
-    # On CPUs: 4: FeatureNorm block by block; 3: the 15 × 15 layer on spectra of rows; 2: on those of tiles.
+    # On CPUs: 4: fewer spectra at a time for small maps; 3: the wide layer on spectra of rows; 2: of tiles.
     revision=4,
     title="SegDecNet with mixed supervision",
     source="Božič, Tabernik, Skočaj 2021, arXiv:2104.06064 (the paper), and what its authors released "

@@ -4,8 +4,9 @@ On a CPU large maps are gone through block by block, small enough for a core's c
 a block, the next finds there. With whole maps each step waits for the memory: a prediction of 704 × 256
 pixels takes 1.08 times as long.
 
-Trade-off: sums are those of blocks, added up, which is another order of additions than one sum's. The blocks
-of an image do not depend on the images beside it, so a batch has the bits of its images one by one.
+Trade-off: sums are those of blocks, added up. torch adds 256 rows first and then their sums, as blocks do, so
+trainings had the same bits with and without them. Nothing promises that. The blocks of an image do not depend
+on the images beside it, so a batch has the bits of its images one by one.
 
 Source: Božič et al. 2021, arXiv:2104.06064, section 3.1, and the behaviour of the released code.
 """
