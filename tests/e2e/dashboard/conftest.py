@@ -1,6 +1,7 @@
 """The dashboard as a reader has it: real studies, the server that `assay dashboard` starts, a real browser.
 
-A picture of every page that a test looked at is kept in ``$ASSAY_SCREENSHOTS``, or below pytest's folder.
+A picture of each page on which a test failed lies below pytest's folder; of every page in
+``$ASSAY_SCREENSHOTS``, where that is set.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -28,7 +30,7 @@ from tests.engine.toy_study import TOY
 from tests.ports import free_port
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, ConsoleMessage, Page, Request
+    from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, ViewportSize
 
 CHROMIUM = Path("/usr/bin/chromium")
 HOSTILE = (
@@ -38,6 +40,7 @@ LABELS = "labels: {weak: {supervision: weak}, full: {supervision: full}}"
 MAIN = "document.querySelector('[data-testid=stMain]')"  # what scrolls
 # Streamlit asks for both below the page's own path first, where they are not.
 _EXPECTED = ("/_stcore/health", "/_stcore/host-config")
+VIEWPORT: ViewportSize = {"width": 1500, "height": 1000}
 PATIENCE = 120_000  # milliseconds: a machine that trains meanwhile is slow
 
 
@@ -111,7 +114,8 @@ def dashboard(results: Results) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
+    """One for all tests: its cache keeps the pages' scripts compiled, a third of the work of opening one."""
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=PATIENCE)
@@ -119,19 +123,35 @@ def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         pytest.skip(f"needs {CHROMIUM}: `apt-get install --no-install-recommends chromium`")
     with sync_playwright() as program:
-        browser = program.chromium.launch(executable_path=CHROMIUM)
+        browser = program.chromium.launch_persistent_context(
+            tmp_path_factory.mktemp("chromium"), executable_path=CHROMIUM, viewport=VIEWPORT
+        )
+        browser.set_default_timeout(PATIENCE)
         yield browser
         browser.close()
 
 
+@contextmanager
+def new_page(browser: BrowserContext) -> Generator[Page]:
+    """A window that finds and leaves nothing of another's: neither what a page noted nor a lost network."""
+    page = browser.new_page()
+    try:
+        yield page
+        if page.url.startswith("http"):
+            page.evaluate("() => { try { localStorage.clear() } catch (error) {} }")
+    finally:
+        browser.clear_cookies()
+        browser.set_offline(False)
+        for window in browser.pages[1:]:  # an empty one stays: with the last the browser ends
+            window.close()
+
+
 @pytest.fixture
 def page(
-    browser: Browser, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    browser: BrowserContext, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Page]:
     """A window in which an error of the console, an exception or a request to elsewhere fails the test."""
-    context = browser.new_context(viewport={"width": 1500, "height": 1000})
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE)
+    failed = request.session.testsfailed
     trouble: list[str] = []
 
     def heard(message: ConsoleMessage) -> None:
@@ -142,15 +162,17 @@ def page(
         if not sent.url.startswith(("http://127.0.0.1:", "data:", "blob:", "file:")):
             trouble.append(f"asked {sent.url}")
 
-    page.on("console", heard)
-    page.on("pageerror", lambda error: trouble.append(str(error)))
-    page.on("request", asked)
-    yield page
-    folder = Path(os.environ.get("ASSAY_SCREENSHOTS") or tmp_path_factory.getbasetemp() / "screenshots")
-    folder.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=folder / f"{re.sub('[^a-z0-9_]+', '-', request.node.name)[:100]}.png")
-    trouble += page.locator("[data-testid=stException]").all_inner_texts()
-    context.close()
+    with new_page(browser) as page:
+        page.on("console", heard)
+        page.on("pageerror", lambda error: trouble.append(str(error)))
+        page.on("request", asked)
+        yield page
+        trouble += page.locator("[data-testid=stException]").all_inner_texts()
+        chosen = os.environ.get("ASSAY_SCREENSHOTS")
+        if chosen or trouble or request.session.testsfailed > failed:
+            folder = Path(chosen or tmp_path_factory.getbasetemp() / "screenshots")
+            folder.mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=folder / f"{re.sub('[^a-z0-9_]+', '-', request.node.name)[:100]}.png")
     assert not trouble
 
 

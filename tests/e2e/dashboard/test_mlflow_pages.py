@@ -12,12 +12,12 @@ from assay.analysis.results import StudyResults
 from assay.storage import Store
 from assay.storage.mlflow_marker import run_address, study_address
 from assay.tracking import MlflowMirror, SyncReport, default_uri
-from tests.e2e.dashboard.conftest import PATIENCE
+from tests.e2e.dashboard.conftest import PATIENCE, new_page
 from tests.e2e.dashboard.serving import serve
 from tests.tracking.test_mlflow_mirror import PLAN, fill
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import BrowserContext, Locator, Page
 
 
 class Pages(NamedTuple):
@@ -49,13 +49,10 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
 
 
 @pytest.fixture
-def window(browser: Browser) -> Iterator[Page]:
+def window(browser: BrowserContext) -> Iterator[Page]:
     """Without the dashboard's rules: MLflow's pages ask for what is not there, and say so on the console."""
-    context = browser.new_context(viewport={"width": 1500, "height": 1000})
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE)
-    yield page
-    context.close()
+    with new_page(browser) as page:
+        yield page
 
 
 def name_of(page: Page, run: str) -> Locator:
