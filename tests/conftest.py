@@ -36,7 +36,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Tests that share a Ray, or a study and a server of pages, stay together. These groups and the files that
 # start programs or nodes with a Ray of their own take longest: they come first.
 _PAGES = ("tests/e2e/dashboard/", "tests/e2e/test_quickstart.py")
-_FIRST = ("ray", "pages", "tests/engine/test_cluster.py", "tests/e2e/", "tests/engine/")
+_FIRST = (
+    "ray",
+    "pages",
+    "tests/engine/test_cluster.py",
+    "tests/e2e/",
+    "tests/engine/",
+    "tests/test_gpu_check.py",  # few tests of many seconds, which came last, one core idle
+    "tests/cli/test_gate.py",
+)
 
 torch.set_num_threads(1)  # tiny images: more threads only wait for each other
 
