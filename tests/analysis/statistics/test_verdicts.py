@@ -14,7 +14,7 @@ from assay.analysis.statistics.more_repeats import more_repeats
 from assay.analysis.statistics.negligible import repeats_until_negligible
 from assay.analysis.statistics.paired import enough_repeats, rounded, signed_ranks
 from assay.analysis.statistics.signs import sign_vectors, stepdown_p
-from assay.analysis.statistics.wording import negligible_at_text, p_text
+from assay.analysis.statistics.wording import claimed_text, negligible_at_text, p_text
 from tests.analysis.statistics.tables import ask, from_differences, tidy_table
 
 FIVE = [0.010, 0.018, 0.021, 0.024, 0.032]
@@ -317,6 +317,12 @@ def test_own_splits_never_average_the_overlap_away() -> None:
 )
 def test_p_is_written_without_its_zero(p: float, text: str) -> None:
     assert p_text(p) == text
+
+
+@pytest.mark.parametrize(("repeats", "ending"), [(6, ", p = .031."), (12, ", p < .001.")])
+def test_a_p_too_small_to_be_written_is_said_to_be_below(repeats: int, ending: str) -> None:
+    answer = from_differences([0.1 + 0.001 * index for index in range(repeats)])
+    assert claimed_text(answer, 3).endswith(ending)
 
 
 @settings(max_examples=40, deadline=None)

@@ -64,7 +64,7 @@ def claimed_text(result: ComparisonResult, decimals: int) -> str:
     elif result.low is not None and result.high is not None:
         text = f"{text} {interval_text(result.low, result.high, decimals)}"
     text = f"{text}, better in {better_text(result)}"
-    return f"{text}." if result.p_adjusted is None else f"{text}, p = {p_text(result.p_adjusted)}."
+    return f"{text}." if result.p_adjusted is None else f"{text}, {_p_equation(result.p_adjusted)}."
 
 
 def better_text(result: ComparisonResult) -> str:
@@ -91,7 +91,7 @@ def exact_test_text(result: ComparisonResult) -> str:
         return f"The exact test can speak after {more} more repeats."
     tied = f", {result.tied} tied," if result.tied else ""
     return (
-        f"With {result.n} repeats{tied} the exact test cannot go below p = {p_text(min(1.0, least))}; "
+        f"With {result.n} repeats{tied} the exact test cannot go below {_p_equation(min(1.0, least))}; "
         f"{more} more could reach {p_text(smallest_p(nonzero + more) * result.looks)}."
     )
 
@@ -184,6 +184,12 @@ def p_text(p: float) -> str:
     exact = round(p, 4)
     text = f"{p:.4f}".rstrip("0") if math.isclose(p, exact, abs_tol=1e-12) else f"{p:.3f}"
     return "1" if text == "1.000" else text.removeprefix("0")
+
+
+def _p_equation(p: float) -> str:
+    """``p = .031``, ``p < .001``."""
+    text = p_text(p)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
 def interval_text(low: float, high: float, decimals: int) -> str:
