@@ -82,6 +82,7 @@ def study_of(seed: int, *, nested: bool) -> dict[str, Any]:
             "sf_kernel": 5,
             "batch_size": 8,
             "epochs": 6,
+            "lr_warmup_epochs": 0,
         },
         "search": {
             "sampler": "grid",

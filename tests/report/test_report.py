@@ -203,7 +203,7 @@ def test_the_source_of_published_figures_stands_below_the_table() -> None:
     assert note in markdown_of(plan, make_records(plan))
     alone = make_plan(STUDY + PUBLISHED.replace("supervision: few", "supervision: few, stop: on"))
     assert "Where one figure" not in markdown_of(alone, {})
-    assert "ublished" not in markdown_of(PLAN, make_records(PLAN))
+    assert "- Published: " not in markdown_of(PLAN, make_records(PLAN))
 
 
 def test_a_study_without_factors_has_one_row_with_its_name() -> None:

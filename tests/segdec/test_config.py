@@ -52,6 +52,14 @@ def test_presets_are_the_published_settings(name: str, published: dict[str, Any]
     assert {key: config[key] for key in published} == published
 
 
+def test_a_rate_of_one_is_warmed_up_to_unless_all_is_to_be_as_published() -> None:
+    configs = {name: SegDecConfig.model_validate(settings) for name, settings in PRESETS.items()}
+    warm = {name for name, config in configs.items() if config.lr_warmup_epochs}
+    assert warm == {name for name, config in configs.items() if config.lr == 1} - {"ksdd_as_published"}
+    assert warm
+    assert "lr_warmup_epochs: 2. The published training has" in " ".join(footnotes(configs["ksdd"]))
+
+
 def test_as_published_adds_the_accidents_of_the_released_code() -> None:
     plain = SegDecConfig.model_validate(PRESETS["dagm"]).model_dump()
     published = SegDecConfig.model_validate(PRESETS["dagm_as_published"]).model_dump()
@@ -101,7 +109,7 @@ def test_settings_that_came_later_are_part_of_an_id_only_where_they_are_set(chan
 
 def test_points_of_earlier_searches_keep_their_ids() -> None:
     study = parse_study(
-        "study: s\ntrainable: segdec\nconfig: {preset: ksdd}\ndata: {reader: synthetic}\n"
+        "study: s\ntrainable: segdec\nconfig: {preset: ksdd2}\ndata: {reader: synthetic}\n"
         "search: {points: 2, sampler: random, objective: {max: validation.image_ap}}\n"
         "space: {config.lr: {float: [0.1, 1.0]}}\n"
     )
