@@ -26,10 +26,12 @@ from tests.ports import free_port
 
 _RAY = Path(sys.executable).parent / "ray"
 _START_SECONDS = 90.0
+# A killed node refuses at once, so it is missed after a second and a half; one on a machine that stands still for
+# seconds is not: a head that is taken for dead ends its cluster, and no later node can join it.
 _FAST_HEALTH_CHECK = {
     "health_check_initial_delay_ms": 500,
     "health_check_period_ms": 500,
-    "health_check_timeout_ms": 2000,
+    "health_check_timeout_ms": 10_000,
     "health_check_failure_threshold": 3,
 }
 
@@ -140,6 +142,7 @@ class RayNodes:
         self, cpus: int = 1, environment: Mapping[str, str] | None = None, prefix: Sequence[str] = ()
     ) -> RayNode:
         """Start a node, without waiting for it; ``prefix``: a command that starts it."""
+        assert self.head.is_up, f"the cluster's head ended: {self.head.log.read_text()}"
         return self._start(
             cpus,
             f"--address={self.address}",
