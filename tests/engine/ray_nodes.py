@@ -26,7 +26,7 @@ from tests.ports import free_port
 
 _RAY = Path(sys.executable).parent / "ray"
 _START_SECONDS = 90.0
-# A killed node refuses at once, so it is missed after a second and a half; one on a machine that stands still for
+# A killed node refuses at once, so it is missed after a second or two; one on a machine that stands still for
 # seconds is not: a head that is taken for dead ends its cluster, and no later node can join it.
 _FAST_HEALTH_CHECK = {
     "health_check_initial_delay_ms": 500,
